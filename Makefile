@@ -1,0 +1,58 @@
+# Makefile: builds, tests, fuzzes and measures. `make help` lists the targets.
+.DEFAULT_GOAL := lib
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-builtin-rules
+SHELL := /bin/sh
+
+VERSION := 0.1.0
+PREFIX ?= /usr/local
+DESTDIR ?=
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+AR ?= ar
+
+# V=1 shows whole command lines, else one short line a file.
+Q := $(if $(V),,@)
+say = $(if $(V),@:,@printf '  %-7s %s\n' '$(1)' '$(2)')
+
+WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
+CSTD := -std=c11 -D_GNU_SOURCE
+
+# Configurations: build/<config>/... The same sources, other flags.
+CFLAGS.plain := -O2 -g
+CFLAGS.asan  := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CFLAGS.tsan  := -O1 -g -fsanitize=thread
+CFLAGS.cov   := -O0 -g --coverage
+CONFIGS := plain asan tsan cov
+CC.plain = $(CC)
+CC.asan  := clang
+CC.tsan  := clang
+CC.cov   := gcc
+
+REF_SRC := $(sort $(wildcard ref/*.c))
+ref_obj = $(REF_SRC:%.c=build/$(1)/%.o)
+
+##@ The library
+lib: build/plain/libpagebox.a ## the static library, build/plain/libpagebox.a
+
+define config_rules
+build/$(1)/%.o: %.c
+	$$(call say,CC,$$<)
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC.$(1)) $$(CSTD) $$(WARN) $$(CFLAGS.$(1)) -Iref -MMD -MP -c $$< -o $$@
+build/$(1)/libpagebox.a: $$(call ref_obj,$(1))
+	$$(call say,AR,$$@)
+	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$^
+endef
+$(foreach c,$(CONFIGS),$(eval $(call config_rules,$(c))))
+
+-include $(shell find build -name '*.d' 2>/dev/null)
+include $(wildcard ref/rules.mk fuzz/rules.mk fuzz/sim/rules.mk bench/rules.mk scripts/rules.mk)
+
+##@ Housekeeping
+clean: ## removes build/ (results stay)
+	rm -rf build
+help: ## this list
+	@awk -f scripts/help.awk $(MAKEFILE_LIST)
+.PHONY: lib clean help

@@ -1,0 +1,91 @@
+/* mailbox.h: the host's side of a guest mailbox: enqueue task ids, wake the guest, grow, close.
+ *
+ * Any number of host threads enqueue; they take turns among themselves, and meet the one consumer,
+ * the guest, without a lock. The guest's words are not trusted: each is read once, every index is
+ * masked, the host's own cursor lives on the host's side, and nothing outside the region is ever
+ * written, whatever the guest scribbles there (R38). Rules R30 to R38.
+ *
+ * Thread-safe, unless a function says otherwise. */
+#ifndef PB_MAILBOX_H
+#define PB_MAILBOX_H
+
+#include "mailbox_layout.h"
+#include "memory.h"
+#include "status.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pb_mailbox;
+struct pb_waker;
+
+/* What an enqueue does when the ring is full (R33). */
+enum pb_mailbox_full {
+    PB_MAILBOX_REJECT, /* PB_FULL */
+    PB_MAILBOX_SPILL   /* keep it on the host's side, in order, until pb_mailbox_flush */
+};
+
+struct pb_mailbox_config {
+    struct pb_memory *memory; /* a shared one is cloned; any other must outlive the mailbox */
+    uint32_t offset;          /* of the region in the memory; a multiple of 4 */
+    uint32_t capacity;        /* slots: a power of two up to 32,768; 0: the published 256 */
+    uint32_t first_cursor;    /* where head and tail start counting; 0 is usual (R35) */
+    enum pb_mailbox_full full;
+    uint32_t spill_max;       /* ids that may be spilled; more is PB_FULL */
+    const struct pb_allocator *allocator; /* NULL: pb_allocator_libc */
+};
+
+/* Checks the region against the memory's size and initialises its words, whatever they held.
+ * *mailbox is set only on PB_OK; the caller owns one reference.
+ * PB_MISALIGNED, PB_OUT_OF_BOUNDS: the region. PB_INVALID: capacity. PB_NO_MEMORY. */
+enum pb_status pb_mailbox_attach(const struct pb_mailbox_config *config,
+                                 struct pb_mailbox **mailbox);
+
+/* Gives up the caller's reference; NULL is fine. The last one (wakers hold one each) closes the
+ * mailbox. */
+void pb_mailbox_release(struct pb_mailbox *mailbox);
+
+/* Hands one task id to the guest and wakes it when it is parked. An id that was accepted (PB_OK) is
+ * delivered exactly once, those of one thread in order (R30, R32).
+ * PB_INVALID: id is 0, or wider than 32 bits; checked before anything is written.
+ * PB_FULL: the ring, and the spill where there is one, is full. PB_CLOSED. PB_NO_MEMORY: spill. */
+enum pb_status pb_mailbox_enqueue(struct pb_mailbox *mailbox, uint64_t id);
+
+/* Moves spilled ids into the ring as far as they fit; *left is how many are still on the host's
+ * side (may be NULL). PB_CLOSED. */
+enum pb_status pb_mailbox_flush(struct pb_mailbox *mailbox, uint32_t *left);
+
+/* True when the guest has been signalled and has not drained yet; false once closed. */
+bool pb_mailbox_is_signalled(struct pb_mailbox *mailbox);
+
+/* For a guest that parks by returning to the host: flushes, then blocks until it is signalled.
+ * PB_OK: run the guest. PB_CLOSED. PB_TIMED_OUT: timeout_ns passed (negative: never). */
+enum pb_status pb_mailbox_wait_for_signal(struct pb_mailbox *mailbox, int64_t timeout_ns);
+
+/* Excludes enqueues while the memory may move (R37): hold, grow or otherwise move the memory,
+ * unhold, which takes over the new base. Enqueues of other threads block meanwhile; the holder must
+ * not call anything else of this mailbox. unhold: PB_OUT_OF_BOUNDS when the region is no longer
+ * inside of the memory: the mailbox is closed then, without a write. */
+void pb_mailbox_hold(struct pb_mailbox *mailbox);
+enum pb_status pb_mailbox_unhold(struct pb_mailbox *mailbox);
+
+/* pb_memory_grow between hold and unhold. */
+enum pb_status pb_mailbox_grow(struct pb_mailbox *mailbox, uint32_t delta_pages,
+                               uint32_t *old_pages);
+
+/* After it returns the host writes nothing more into guest memory; parked consumers wake and see
+ * closed; later enqueues are PB_CLOSED. Ids in the ring may still be drained by the guest; spilled
+ * ones are dropped: *dropped is how many (may be NULL). Twice is harmless (R36). */
+void pb_mailbox_close(struct pb_mailbox *mailbox, uint32_t *dropped);
+bool pb_mailbox_is_closed(struct pb_mailbox *mailbox);
+
+/* A waker: a task id and a reference to its mailbox, to be handed to whatever completes later. */
+enum pb_status pb_waker_create(struct pb_mailbox *mailbox, uint64_t id, struct pb_waker **waker);
+/* One more reference; returns its argument. */
+struct pb_waker *pb_waker_clone(struct pb_waker *waker);
+/* pb_mailbox_enqueue of its id; the waker stays good. */
+enum pb_status pb_waker_wake(struct pb_waker *waker);
+/* One reference less; NULL is fine. */
+void pb_waker_drop(struct pb_waker *waker);
+
+#endif

@@ -1,0 +1,90 @@
+/* os.h: the seam to the operating system: pages, files for copy-on-write, waiting, the clock.
+ *
+ * os_linux.c is the real one; a port, or a test, links its own in its place. All ranges are whole
+ * host pages. Unless said otherwise a function that does not return PB_OK has changed nothing;
+ * errors are PB_NO_MEMORY, PB_NO_DESCRIPTORS, PB_INTERRUPTED, PB_UNSUPPORTED or PB_SYSTEM.
+ * Every function may be called from any thread. */
+#ifndef PB_OS_H
+#define PB_OS_H
+
+#include "status.h"
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PB_DEADLINE_NEVER UINT64_MAX
+
+/* The host's page in bytes: a power of two that divides 65,536. */
+uint64_t pb_os_page_bytes(void);
+
+/* Reserves bytes (> 0) of inaccessible address space; no memory is set aside for it. */
+enum pb_status pb_os_reserve(uint64_t bytes, void **base);
+
+/* Reserves bytes (> 0) of address space that is readable, writable and zero from the start. */
+enum pb_status pb_os_reserve_accessible(uint64_t bytes, void **base);
+
+/* Makes a reserved range readable and writable; a byte never touched since it was reserved or
+ * discarded reads 0. */
+enum pb_status pb_os_commit(void *at, uint64_t bytes);
+
+/* Makes a range inaccessible; its bytes are kept until discarded. */
+enum pb_status pb_os_decommit(void *at, uint64_t bytes);
+
+/* Gives a range's memory back: anonymous bytes read 0 again, bytes mapped from a file read as in
+ * the file. Protections and guard markers stay. */
+enum pb_status pb_os_discard(void *at, uint64_t bytes);
+
+/* Replaces a range, whatever it holds, by fresh inaccessible address space. On failure the range
+ * may hold its old contents still: treat it as unusable, or try again. */
+enum pb_status pb_os_renew(void *at, uint64_t bytes);
+
+/* Gives address space back. The range is not to be used again, failure or not. */
+enum pb_status pb_os_release(void *base, uint64_t bytes);
+
+/* Moves the accessible range [from, from + bytes) onto the reserved range at to, without copying:
+ * to then holds the bytes, readable and writable, and from is no longer mapped. The source must be
+ * one mapping of one protection. */
+enum pb_status pb_os_move(void *from, void *to, uint64_t bytes);
+
+/* What pb_os_advise can ask for. */
+enum pb_os_advice {
+    PB_OS_HUGE_PAGES,    /* prefer huge pages; a hint, PB_UNSUPPORTED where there are none */
+    PB_OS_POPULATE,      /* touch every page now, so that no later access has to */
+    PB_OS_GUARD_INSTALL, /* accesses fault from now on, without splitting the mapping */
+    PB_OS_GUARD_REMOVE   /* undo GUARD_INSTALL: the bytes read 0 */
+};
+/* GUARD_INSTALL and GUARD_REMOVE may stop half-way: on failure repeat or replace the range. */
+enum pb_status pb_os_advise(void *at, uint64_t bytes, enum pb_os_advice advice);
+
+/* An anonymous file of bytes zero bytes, closed on exec; *file is set only on PB_OK. */
+enum pb_status pb_os_file_create(uint64_t bytes, int *file);
+/* Writes all of count bytes at offset. On failure some of them may have been written. */
+enum pb_status pb_os_file_write(int file, uint64_t offset, const void *data, uint64_t count);
+/* From now on nobody can write, shrink or grow the file. */
+enum pb_status pb_os_file_freeze(int file);
+/* Replaces the range at `at` by a private, readable and writable view of the file's first bytes:
+ * what is written there is seen by nobody else. */
+enum pb_status pb_os_file_map(int file, void *at, uint64_t bytes);
+/* Closes the file; views of it stay. */
+void pb_os_file_close(int file);
+
+/* Which host pages of [at, at + bytes) have been written since they were mapped from a file: byte i
+ * of written becomes 1 or 0 for page i. PB_UNSUPPORTED where the kernel does not tell. */
+enum pb_status pb_os_file_written(const void *at, uint64_t bytes, uint8_t *written);
+
+/* Blocks while *word is expected, until woken or until the monotonic clock reaches deadline_ns
+ * (PB_DEADLINE_NEVER: without limit). The comparison and the start of the wait are one step
+ * against pb_os_wake. PB_OK: woken, or the word differed, or for no reason at all: look again.
+ * PB_TIMED_OUT: the deadline has passed. Orders nothing but the word itself. */
+enum pb_status pb_os_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns);
+
+/* Wakes up to count threads that wait on word. The address is a name only: it is not read, and
+ * waking one that is no longer in use is harmless (it may cause a wake for no reason). */
+void pb_os_wake(_Atomic uint32_t *word, uint32_t count);
+
+/* Nanoseconds of a clock that never goes back; the zero point is unspecified. */
+uint64_t pb_os_clock_ns(void);
+
+#endif
