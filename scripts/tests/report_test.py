@@ -1,0 +1,164 @@
+#!/usr/bin/python3
+"""Tests of scripts/report.py, run by `make test-scripts`; the last line is `N passed, N failed`."""
+import json
+import os
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import traceback
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
+import report
+
+
+def small_run(root, status="pass"):
+    run = report.Run("fuzz", root)
+    run.path("raw/rows.txt").write_text("1 2\n")
+    table = report.Table(["name", "ns"], [["a|b", 12345.6], [report.Link("raw", "raw/rows.txt"), None]])
+    hostile = "```\n<script>alert(1)</script>\x1b[31m"
+    sections = [
+        report.Section("Speed & size", "Some `code`.", table=table, svg=report.plot("plot $data with lines", "1 2\n2 3")),
+        report.Section("Found", pre=hostile, sections=[report.Section("Inner", svg=report.plot("plot $d with boxes", {"d": [[1, 2]]}))]),
+    ]
+    items = [{"name": "x", "value": float("nan"), "path": pathlib.Path("/a")}]
+    return run, run.finish(status, {"executions": 7}, items, sections, "A <title>", "All **well**.")
+
+
+def json_follows_the_schema(root):
+    run, path = small_run(root)
+    fact = json.loads((path / "report.json").read_text())
+    wanted = "kind schema commit dirty started seconds status machine summary items".split()
+    assert list(fact) == wanted, list(fact)
+    assert fact["items"] == [{"name": "x", "value": None, "path": "/a"}]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", fact["started"])
+    assert set("kernel cpu cores memory_bytes thp overcommit compiler flags libc".split()) == set(fact["machine"])
+
+
+def folder_is_renamed_and_latest_points_there(root):
+    run, path = small_run(root)
+    assert re.fullmatch(r"\d{8}T\d{6}Z-\w{7}", path.name), path.name
+    assert sorted(p.name for p in path.parent.iterdir()) == sorted([path.name, "latest"])
+    assert os.readlink(path.parent / "latest") == path.name
+    assert (path / "raw/rows.txt").read_text() == "1 2\n"
+
+
+def two_runs_in_one_second_get_two_folders(root):
+    first, second = small_run(root)[1], small_run(root)[1]
+    assert first != second and os.readlink(first.parent / "latest") == second.name
+
+
+def page_holds_everything_and_escapes_what_it_shows(root):
+    page = (small_run(root)[1] / "report.html").read_text()
+    assert page.count("<svg") == 2 and "12,346" in page and "<code>code</code>" in page
+    assert "<script>alert" not in page and "&lt;script&gt;alert" in page and "\x1b" not in page
+    assert "A &lt;title&gt;" in page
+    addresses = set(re.findall(r"""https?://[^"'\s]+""", page))
+    assert all(a.startswith("http://www.w3.org/") for a in addresses), addresses  # names, not fetched
+    ids = re.findall(r"""\bid=["']([^"']+)""", page)
+    assert len(ids) == len(set(ids)), ids
+
+
+def markdown_links_plots_that_exist(root):
+    path = small_run(root)[1]
+    text = (path / "report.md").read_text()
+    plots = re.findall(r"!\[.*?\]\((.*?)\)", text)
+    assert len(plots) == 2 and all((path / p).read_text().startswith("<svg") for p in plots)
+    assert "a\\|b" in text and "[raw](raw/rows.txt)" in text
+    assert "\n````text\n" in text  # the fence is longer than the one inside
+
+
+def plot_says_when_gnuplot_fails(root):
+    assert "No plot: gnuplot says" in report.plot("plot $nothing", "1 2")
+    path, os.environ["PATH"] = os.environ["PATH"], root
+    try:
+        assert "gnuplot is missing" in report.plot("plot $data", "1 2")
+    finally:
+        os.environ["PATH"] = path
+
+
+def unknown_status_is_refused(root):
+    run = report.Run("fuzz", root)
+    try:
+        run.finish("fine", {}, [], [], "t", "l")
+    except ValueError:
+        return
+    raise AssertionError("status 'fine' was taken")
+
+
+INTERRUPTED = """
+import os, signal, sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, {scripts!r})
+import report
+run = report.Run("fuzz", {root!r})
+report.on_interrupt(lambda: run.finish("interrupted", {{}}, [], [], "t", "l"))
+os.kill(os.getpid(), {number})
+signal.pause()
+"""
+
+
+def interrupt_leaves_a_valid_partial_report(root):
+    for number in (signal.SIGINT, signal.SIGTERM):
+        program = INTERRUPTED.format(scripts=sys.path[0], root=root, number=int(number))
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+        assert done.returncode == 130, done
+        fact = json.loads((pathlib.Path(root) / "results/fuzz/latest/report.json").read_text())
+        assert fact["status"] == "interrupted"
+
+
+FULL = """
+import resource, signal, sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, {scripts!r})
+import report
+run = report.Run("fuzz", {root!r})
+run.path("raw.txt").write_text("found")
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+run.finish("finding", {{}}, [], [], "t", "l")
+"""
+
+
+def no_room_keeps_the_raw_data_and_says_where(root):
+    """A limit on file sizes stands for the full disk: the same write fails the same way."""
+    program = FULL.format(scripts=sys.path[0], root=root)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 2 and "the raw data is in" in done.stderr, done
+    assert "Traceback" not in done.stderr
+    kept = list(pathlib.Path(root).glob("results/fuzz/.*.tmp/raw.txt"))
+    assert len(kept) == 1 and kept[0].read_text() == "found"
+
+
+TESTS = [
+    json_follows_the_schema,
+    folder_is_renamed_and_latest_points_there,
+    two_runs_in_one_second_get_two_folders,
+    page_holds_everything_and_escapes_what_it_shows,
+    markdown_links_plots_that_exist,
+    plot_says_when_gnuplot_fails,
+    unknown_status_is_refused,
+    interrupt_leaves_a_valid_partial_report,
+    no_room_keeps_the_raw_data_and_says_where,
+]
+
+
+def main():
+    failed = 0
+    for test in TESTS:
+        try:
+            with tempfile.TemporaryDirectory() as root:
+                test(root)
+            print(f"ok   report_{test.__name__}")
+        except Exception:
+            failed += 1
+            print(f"FAIL report_{test.__name__}\n{traceback.format_exc()}")
+    print(f"{len(TESTS) - failed} passed, {failed} failed")
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()
