@@ -229,6 +229,7 @@ set encoding utf8
 set border 3 lc rgb '#555555'
 set tics nomirror textcolor rgb '#333333'
 set grid ytics lc rgb '#dddddd' lt 1
+set key above
 set style fill solid 0.85 noborder
 set linetype 1 lc rgb '#2b6cb0' lw 2 pt 7 ps 0.5
 set linetype 2 lc rgb '#c05621' lw 2 pt 5 ps 0.5

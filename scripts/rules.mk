@@ -1,0 +1,45 @@
+# rules.mk: what concerns the whole repository: all tests, the demo, format and lint.
+
+##@ Everything at once
+test: ## all tests: every part below, ends with `N passed, N failed`
+	@MAKE='$(MAKE)' scripts/test.sh
+demo: lib ## a short fuzz (TIME=60 seconds a target) and a quick benchmark, with their reports
+	@MAKE='$(MAKE)' TIME='$(or $(TIME),60)' scripts/demo.sh
+test-scripts: ## tests of scripts/
+	@scripts/tests/run.py
+.PHONY: test demo test-scripts
+
+##@ Style
+# Every compiler that must build the C code without a warning. Objects are made and dropped only
+# to be warned about, so they have folders of their own.
+LINT_CC := gcc-12 clang-14 clang-19
+LINT_SRC := $(sort $(wildcard ref/*.c ref/examples/*.c fuzz/*.c))
+
+define lint_rules
+build/lint-$(1)/%.o: %.c
+	$$(call say,$(1),$$<)
+	@mkdir -p $$(@D)
+	$$(Q)$(1) $$(CSTD) $$(WARN) -O2 -Iref -Ifuzz -MMD -MP -c $$< -o $$@
+lint-$(1): $$(LINT_SRC:%.c=build/lint-$(1)/%.o)
+.PHONY: lint-$(1)
+endef
+$(foreach cc,$(LINT_CC),$(eval $(call lint_rules,$(cc))))
+
+test-lint: ## ref/ and fuzz/ build without a warning: gcc 12, clang 14, clang 19
+	@passed=0; failed=0; \
+	for cc in $(LINT_CC); do \
+	    if $(MAKE) --no-print-directory -k lint-$$cc; \
+	    then echo "ok   lint_no_warning_$$cc"; passed=$$((passed + 1)); \
+	    else echo "FAIL lint_no_warning_$$cc"; failed=$$((failed + 1)); fi; \
+	done; echo "$$passed passed, $$failed failed"; [ $$failed = 0 ]
+
+FORMAT_SRC := $(sort $(foreach d,ref fuzz bench,$(shell find $(d) -name '*.[ch]' -o -name '*.cc')))
+format: ## formats all C and C++ sources in place
+	clang-format -i $(FORMAT_SRC)
+lint: test-lint ## that, and the form of all sources, and clang-tidy over ref/
+	clang-format --dry-run -Werror $(FORMAT_SRC)
+	clang-tidy --quiet $(wildcard ref/*.c) -- $(CSTD) -Iref
+.PHONY: test-lint format lint
+
+.DEFAULT:
+	@echo "make: there is no target or file '$@': 'make help' lists the targets" >&2; exit 2

@@ -1,0 +1,41 @@
+#!/bin/sh
+# test.sh: `make test`. Runs every part, shows its output, adds up its `N passed, N failed` lines,
+# and ends with their total alone on a line. A part that fails without counting a failure, or
+# that counts nothing, is itself one failure, named. Logs: build/test/<part>.log.
+# Exit status: 0, or 1 when anything failed.
+set -u
+cd "$(dirname "$0")/.." || exit 2
+
+# Each part is a make target of the folder that it tests.
+PARTS=${PARTS:-test-ref test-sim test-fuzz test-bench test-scripts test-lint}
+
+logs=build/test
+mkdir -p $logs || exit 2
+trap 'echo "interrupted"; exit 130' INT TERM
+total_passed=0
+total_failed=0
+broken=
+
+for part in $PARTS; do
+    echo "== $part"
+    log=$logs/$part.log
+    { ${MAKE:-make} --no-print-directory "$part" </dev/null 2>&1; echo $? >"$log.status"; } | tee "$log"
+    status=$(cat "$log.status")
+    sums=$(awk '/^[0-9]+ passed, [0-9]+ failed$/ { p += $1; f += $3; n++ }
+                END { print p + 0, f + 0, n + 0 }' "$log")
+    read -r passed failed lines <<SUMS
+$sums
+SUMS
+    if [ "$lines" = 0 ] || { [ "$status" != 0 ] && [ "$failed" = 0 ]; }; then
+        failed=$((failed + 1))
+        echo "FAIL $part: ended with status $status and $lines count lines (its log: $log)"
+    fi
+    [ "$failed" = 0 ] || broken="$broken $part"
+    total_passed=$((total_passed + passed))
+    total_failed=$((total_failed + failed))
+done
+
+echo "== total"
+[ -z "$broken" ] || echo "failed in:$broken"
+echo "$total_passed passed, $total_failed failed"
+[ $total_failed = 0 ]

@@ -1,0 +1,156 @@
+"""Tests of scripts/setup, scripts/test.sh and scripts/help.awk: the programs themselves, run with
+a package database and a folder of commands of the test's own."""
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+
+SCRIPTS = pathlib.Path(__file__).resolve().parent.parent
+REPO = SCRIPTS.parent
+NEEDED = "sh echo dirname awk sed id env nproc make printf cat date mkdir tee".split()
+NOBODY = 65534
+
+
+def run(command, **settings):
+    return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, **settings)
+
+
+def setup_packages():
+    text = (SCRIPTS / "setup").read_text()
+    return [line.split() for line in text.split("<<'TABLE'\n")[1].split("\nTABLE")[0].splitlines()]
+
+
+def setup(root, arguments, installed=(), commands=()):
+    """Runs scripts/setup without sudo and without rights, on a system where only `installed` is."""
+    base = pathlib.Path(root)
+    base.chmod(0o755)
+    records = [f"Package: {name}\nStatus: install ok installed\nVersion: 1\n" for name in installed]
+    (base / "dpkg").mkdir()
+    (base / "dpkg/status").write_text("\n".join(records))
+    (base / "bin").mkdir()
+    for name in NEEDED + list(commands):
+        (base / "bin" / name).symlink_to(shutil.which(name))
+    (base / "scripts").mkdir()
+    shutil.copy(SCRIPTS / "setup", base / "scripts/setup")
+    (base / "Makefile").write_text("fine:\n\t@echo made $(WITH)\nbad:\n\t@exit 1\n")
+    env = {"PATH": str(base / "bin"), "DPKG_ADMINDIR": str(base / "dpkg")}
+    less = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
+    return run([str(base / "scripts/setup"), *arguments], env=env, **less)
+
+
+def without_rights_setup_prints_the_command(root):
+    done = setup(root, ["test"], installed=["make", "git"], commands=["dpkg-query", "apt-get"])
+    assert done.returncode == 2, done
+    command = re.search(r"^    apt-get update && apt-get install -y .*", done.stderr, re.M).group(0)
+    names = command.split("--no-install-recommends")[1].split()
+    wanted = {p for p, groups, *_ in setup_packages() if set(groups.split(",")) & {"base", "test"}}
+    assert set(names) == wanted - {"make", "git"} and len(names) == len(set(names)), names
+    assert "made" not in done.stdout
+
+
+def each_target_gets_its_own_groups(root):
+    done = setup(root, ["bench"], commands=["dpkg-query", "apt-get"])
+    assert "libbenchmark-dev" in done.stderr and "afl++" not in done.stderr, done
+
+
+def with_nothing_missing_setup_runs_make_and_keeps_its_arguments(root):
+    names = [row[0] for row in setup_packages()]
+    done = setup(root, ["fine", "WITH=two words"], installed=names, commands=["dpkg-query", "apt-get"])
+    assert (done.returncode, done.stdout, done.stderr) == (0, "made two words\n", ""), done
+
+
+def setup_gives_the_status_of_make(root):
+    names = [row[0] for row in setup_packages()]
+    done = setup(root, ["bad"], installed=names, commands=["dpkg-query", "apt-get"])
+    assert done.returncode == 2, done
+
+
+def without_apt_setup_lists_what_is_needed(root):
+    done = setup(root, ["test"])
+    assert done.returncode == 2 and "not a Debian" in done.stderr, done
+    assert all(row[0] in done.stderr for row in setup_packages())
+
+
+def unknown_option_is_refused(root):
+    done = setup(root, ["--frobnicate"], commands=["dpkg-query", "apt-get"])
+    assert done.returncode == 2 and "--help" in done.stderr, done
+
+
+PARTS = """
+good:
+\t@echo 3 passed, 0 failed; echo 4 passed, 0 failed
+bad:
+\t@echo 2 passed, 1 failed; exit 1
+crash:
+\t@echo 5 passed, 0 failed; kill -SEGV $$$$
+silent:
+\t@true
+"""
+
+
+def total_of(root, parts):
+    """What `make test` says of these parts: its last line and its exit status."""
+    shutil.copytree(SCRIPTS, pathlib.Path(root) / "scripts", ignore=shutil.ignore_patterns("__pycache__"))
+    (pathlib.Path(root) / "Makefile").write_text(PARTS)
+    done = run([f"{root}/scripts/test.sh"], env={**os.environ, "PARTS": parts, "MAKE": "make"})
+    return done.stdout.splitlines()[-1], done.returncode, done.stdout
+
+
+def parts_are_added_up(root):
+    assert total_of(root, "good good")[:2] == ("14 passed, 0 failed", 0)
+
+
+def failure_in_a_part_is_counted(root):
+    last, status, text = total_of(root, "good bad")
+    assert (last, status) == ("9 passed, 1 failed", 1) and "failed in: bad\n" in text
+
+
+def part_that_crashes_is_a_failure_by_name(root):
+    last, status, text = total_of(root, "good crash")
+    assert (last, status) == ("12 passed, 1 failed", 1) and "FAIL crash" in text
+
+
+def part_that_counts_nothing_is_a_failure_by_name(root):
+    last, status, text = total_of(root, "good silent")
+    assert (last, status) == ("7 passed, 1 failed", 1) and "FAIL silent" in text
+
+
+def part_that_does_not_exist_is_a_failure_by_name(root):
+    last, status, text = total_of(root, "good nowhere")
+    assert (last, status) == ("7 passed, 1 failed", 1) and "FAIL nowhere" in text
+
+
+def help_lists_every_target(root):
+    """Every target that a makefile declares phony under a plain name, by section."""
+    text = run(["make", "-s", "-C", str(REPO), "help"], env={**os.environ, "MAKEFLAGS": ""}).stdout
+    listed = set(re.findall(r"^  ([\w.-]+) ", text, re.M))
+    files = [REPO / "Makefile", *REPO.glob("*/rules.mk"), *REPO.glob("*/*/rules.mk")]
+    phony = set()
+    for file in files:
+        for names in re.findall(r"^\.PHONY:(.*)", file.read_text(), re.M):
+            phony |= {n for n in names.split() if re.fullmatch(r"[\w.-]+", n)}
+    assert {"lib", "test", "help"} <= phony
+    assert not phony - listed, f"without a ## text: {sorted(phony - listed)}"
+
+
+def unknown_target_is_named(root):
+    done = run(["make", "-C", str(REPO), "no-such-target"], env={**os.environ, "MAKEFLAGS": ""})
+    assert done.returncode == 2 and "no-such-target" in done.stderr and "make help" in done.stderr, done
+
+
+TESTS = [
+    without_rights_setup_prints_the_command,
+    each_target_gets_its_own_groups,
+    with_nothing_missing_setup_runs_make_and_keeps_its_arguments,
+    setup_gives_the_status_of_make,
+    without_apt_setup_lists_what_is_needed,
+    unknown_option_is_refused,
+    parts_are_added_up,
+    failure_in_a_part_is_counted,
+    part_that_crashes_is_a_failure_by_name,
+    part_that_counts_nothing_is_a_failure_by_name,
+    part_that_does_not_exist_is_a_failure_by_name,
+    help_lists_every_target,
+    unknown_target_is_named,
+]
