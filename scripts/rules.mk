@@ -33,7 +33,7 @@ test-lint: ## ref/ and fuzz/ build without a warning: gcc 12, clang 14, clang 19
 	    else echo "FAIL lint_no_warning_$$cc"; failed=$$((failed + 1)); fi; \
 	done; echo "$$passed passed, $$failed failed"; [ $$failed = 0 ]
 
-FORMAT_SRC := $(sort $(foreach d,ref fuzz bench,$(shell find $(d) -name '*.[ch]' -o -name '*.cc')))
+FORMAT_SRC = $(sort $(shell find ref fuzz bench -name "*.[ch]" -o -name "*.cc"))
 format: ## formats all C and C++ sources in place
 	clang-format -i $(FORMAT_SRC)
 lint: test-lint ## that, and the form of all sources, and clang-tidy over ref/
