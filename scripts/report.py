@@ -65,7 +65,8 @@ class Link:
 @dataclasses.dataclass
 class Section:
     """text: paragraphs parted by empty lines, with `code`, **bold** and [text](link) in them.
-    svg: inline SVG, from plot(). pre: shown as it is. Order shown: text, svg, table, pre, sections."""
+    svg: inline SVG, from plot(). pre: shown as it is. Shown in the order of the fields, svg first
+    after the text."""
 
     title: str
     text: str = ""
@@ -176,8 +177,8 @@ class Progress:
         if now - self.printed < (0.1 if self.live else self.QUIET_S):
             return
         self.printed = now
-        spent = f"{now - self.began:.0f}"
-        line = printable(f"  {spent}/{self.total_s:g} s  {text}" if self.total_s else f"  {spent} s  {text}")
+        total = f"/{self.total_s:g}" if self.total_s else ""
+        line = printable(f"  {now - self.began:.0f}{total} s  {text}")
         if self.live:
             width = shutil.get_terminal_size().columns - 1
             self.stream.write(f"\r{line[:width]:<{width}}")
@@ -278,11 +279,11 @@ def plot(script, data, size=(720, 360)):
 
 
 def plot_message(text, size):
+    text = html.escape(printable(text))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{size[0]}" height="40" '
         f'viewBox="0 0 {size[0]} 40"><rect width="100%" height="100%" fill="#ffffff"/>'
-        f'<text x="12" y="25" font-family="sans-serif" font-size="13">{html.escape(printable(text))}'
-        "</text></svg>"
+        f'<text x="12" y="25" font-family="sans-serif" font-size="13">{text}</text></svg>'
     )
 
 
@@ -419,7 +420,7 @@ class Run:
             except FileExistsError:
                 pass
             except OSError as error:
-                die(f"cannot make {self.dir}: {error.strerror}; free some space or check the rights")
+                die(f"cannot make {self.dir}: {error.strerror}; free space or check rights")
             time.sleep(0.2)
         self.began = time.monotonic()
 
@@ -446,7 +447,8 @@ class Run:
             self.dir = self.final = final
             self.link_latest()
         except OSError as error:
-            die(f"the report could not be written ({error.strerror}); the raw data is in {self.dir}")
+            reason = error.strerror or error
+            die(f"the report could not be written ({reason}); the raw data is in {self.dir}")
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, held)
         return self.final
@@ -480,7 +482,8 @@ class Run:
         rows = [[k, str(v)] for k, v in (head | self.machine).items()]
         figures = [[k, v] for k, v in fact["summary"].items()]
         summary = Section("Summary", table=Table(["figure", "value"], figures, align="lr"))
-        return ([summary] if figures else []) + [Section("Where it ran", table=Table(["", ""], rows))]
+        place = Section("Where it ran", table=Table(["", ""], rows))
+        return [summary, place] if figures else [place]
 
     def link_latest(self):
         fresh = self.home / f".latest-{os.getpid()}"

@@ -19,7 +19,10 @@ broken=
 for part in $PARTS; do
     echo "== $part"
     log=$logs/$part.log
-    { ${MAKE:-make} --no-print-directory "$part" </dev/null 2>&1; echo $? >"$log.status"; } | tee "$log"
+    {
+        ${MAKE:-make} --no-print-directory "$part" </dev/null 2>&1
+        echo $? >"$log.status"
+    } | tee "$log"
     status=$(cat "$log.status")
     sums=$(awk '/^[0-9]+ passed, [0-9]+ failed$/ { p += $1; f += $3; n++ }
                 END { print p + 0, f + 0, n + 0 }' "$log")
