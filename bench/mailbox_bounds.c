@@ -1,0 +1,89 @@
+/* mailbox_bounds.c: the bare atomics and the bare lock beside which the mailbox's rows stand.
+ * Run: build/bench/bench --filter='^bound/(fetch_add|lock|store|ring_walk)'. */
+#include "shim.h"
+#include "threads.h"
+
+#include <pthread.h>
+
+enum { BATCH = 1024, THREADS_MAX = 2 };
+
+/* On a cache line of its own. */
+static _Alignas(64) _Atomic uint32_t counter;
+static _Alignas(64) pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static _Alignas(64) _Atomic uint32_t ring[BATCH];
+
+static void run_fetch_add(struct bench_state *state) {
+    while (bench_next(state, BATCH)) {
+        for (int i = 0; i < BATCH; i++) {
+            atomic_fetch_add_explicit(&counter, 1, memory_order_relaxed);
+        }
+    }
+}
+
+static void run_lock(struct bench_state *state) {
+    while (bench_next(state, BATCH)) {
+        for (int i = 0; i < BATCH; i++) {
+            pthread_mutex_lock(&mutex);
+            pthread_mutex_unlock(&mutex);
+        }
+    }
+}
+
+static void run_store_relaxed(struct bench_state *state) {
+    while (bench_next(state, BATCH)) {
+        for (uint32_t i = 0; i < BATCH; i++) {
+            atomic_store_explicit(&counter, i, memory_order_relaxed);
+        }
+    }
+}
+
+static void run_store_release(struct bench_state *state) {
+    while (bench_next(state, BATCH)) {
+        for (uint32_t i = 0; i < BATCH; i++) {
+            atomic_store_explicit(&counter, i, memory_order_release);
+        }
+    }
+}
+
+static void run_store_seq_cst(struct bench_state *state) {
+    while (bench_next(state, BATCH)) {
+        for (uint32_t i = 0; i < BATCH; i++) {
+            atomic_store_explicit(&counter, i, memory_order_seq_cst);
+        }
+    }
+}
+
+static void take(void *context, uint32_t id) {
+    *(uint64_t *)context += id;
+}
+
+/* Reads each slot and calls a function with it: what no drain can do without. */
+static void run_ring_walk(struct bench_state *state) {
+    void (*volatile called)(void *context, uint32_t id) = take;
+    uint64_t sum = 0;
+    while (bench_next(state, BATCH)) {
+        for (uint32_t i = 0; i < BATCH; i++) {
+            called(&sum, atomic_load_explicit(&ring[i], memory_order_relaxed));
+        }
+    }
+}
+
+static void add(const char *name, void (*run)(struct bench_state *), const char *order,
+                int threads) {
+    struct bench_case bench = {.name = name, .run = run, .threads = threads};
+    if (order != NULL) {
+        bench.parameters[0] = (struct bench_parameter){"order", order, 0};
+    }
+    bench_register(&bench);
+}
+
+BENCH_SUBJECT {
+    for (int threads = 1; threads <= THREADS_MAX; threads++) {
+        add("bound/fetch_add", run_fetch_add, NULL, threads);
+        add("bound/lock", run_lock, NULL, threads);
+    }
+    add("bound/store", run_store_relaxed, "relaxed", 0);
+    add("bound/store", run_store_release, "release", 0);
+    add("bound/store", run_store_seq_cst, "seq_cst", 0);
+    add("bound/ring_walk", run_ring_walk, NULL, 0);
+}

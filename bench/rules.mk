@@ -1,0 +1,66 @@
+# rules.mk: builds the benchmark program, build/bench/bench, and runs it.
+
+BENCH_OUT := build/bench
+# Order tables of the mailbox: as chosen in ref/orders.h; all sequentially consistent (made from it);
+# bench/orders_acqrel.h; bench/orders_seed.h. One object each, all in one program.
+BENCH_ORDERS := chosen sc acqrel seed
+BENCH_FLAGS := $(CFLAGS.plain)
+BENCH_CXXFLAGS := -std=c++17 -Wall -Wextra -Wconversion -Wshadow -Werror $(BENCH_FLAGS)
+BENCH_C := $(filter-out bench/mailbox.c,$(sort $(wildcard bench/*.c)))
+BENCH_OBJ := $(BENCH_C:bench/%.c=$(BENCH_OUT)/%.o) $(BENCH_OUT)/shim.o \
+    $(BENCH_ORDERS:%=$(BENCH_OUT)/mailbox_%.o)
+BENCH_JEMALLOC = $(shell $(CC) -print-file-name=libjemalloc_pic.a)
+
+##@ Benchmarks
+bench: $(BENCH_OUT)/bench ## benchmarks and their report in results/bench/: FILTER=regex QUICK=1
+	@scripts/bench.py $(if $(QUICK),--quick) $(if $(FILTER),--filter='$(FILTER)')
+test-bench: $(BENCH_OUT)/bench ## tests of the benchmark program and its report
+	@bench/tests/run.py
+.PHONY: bench test-bench
+
+$(BENCH_OUT)/bench: $(BENCH_OBJ) $(BENCH_OUT)/libjemalloc.a build/plain/libpagebox.a
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(BENCH_FLAGS) $^ -lbenchmark -lpthread -ldl -lm -o $@
+
+$(BENCH_OUT)/%.o: bench/%.c
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CSTD) $(WARN) $(BENCH_FLAGS) -DBENCH_FLAGS='"$(BENCH_FLAGS)"' -Iref -MMD -MP -c $< -o $@
+
+$(BENCH_OUT)/%.o: bench/%.cc
+	$(call say,CXX,$<)
+	@mkdir -p $(@D)
+	@$(CXX) -E -include benchmark/benchmark.h -x c++ /dev/null >/dev/null 2>&1 || { \
+	    echo "make: Google Benchmark is missing: run scripts/setup" >&2; exit 2; }
+	$(Q)$(CXX) $(BENCH_CXXFLAGS) -MMD -MP -c $< -o $@
+
+# bench/mailbox.c with the whole library under one order table, as one object that shows no symbol
+# to the others: it registers itself when the program is loaded.
+define bench_orders_rules
+$(BENCH_OUT)/$(1)/%.o: %.c $(BENCH_OUT)/orders_sc.h
+	$$(call say,CC,$$< ($(1)))
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(CSTD) $$(WARN) $$(BENCH_FLAGS) -DBENCH_ORDERS='"$(1)"' \
+	    $(if $(filter-out chosen,$(1)),-DPB_ORDERS_TABLE='"orders_$(1).h"') \
+	    -Iref -Ibench -I$(BENCH_OUT) -MMD -MP -c $$< -o $$@
+$(BENCH_OUT)/mailbox_$(1).o: $(BENCH_OUT)/$(1)/bench/mailbox.o $(REF_SRC:%.c=$(BENCH_OUT)/$(1)/%.o)
+	$$(call say,LD,$$@)
+	$$(Q)ld -r -o $$@ $$^ && objcopy --keep-global-symbol=none $$@
+endef
+$(foreach table,$(BENCH_ORDERS),$(eval $(call bench_orders_rules,$(table))))
+
+$(BENCH_OUT)/orders_sc.h: ref/orders.h
+	@mkdir -p $(@D)
+	@{ echo '/* orders_sc.h: ref/orders.h with every site sequentially consistent; generated. */'; \
+	  sed -n 's/^\(#define PB_ORDER_[A-Z_]*\) .*/\1 memory_order_seq_cst/p' $<; } > $@
+
+# jemalloc under other names (jemalloc_malloc ...), without its C++ part: glibc's allocator stays.
+$(BENCH_OUT)/libjemalloc.a:
+	$(call say,OBJCOPY,$@)
+	@mkdir -p $(@D)
+	@test -f '$(BENCH_JEMALLOC)' || { \
+	    echo "make: libjemalloc-dev is missing: run scripts/setup" >&2; exit 2; }
+	$(Q)cp '$(BENCH_JEMALLOC)' $@.tmp && ar d $@.tmp jemalloc_cpp.pic.o jemalloc_cpp.o
+	$(Q)nm -g --defined-only $@.tmp | awk 'NF == 3 && $$3 !~ /^je_/ { print $$3, "jemalloc_" $$3 }' \
+	    | sort -u > $@.names
+	$(Q)objcopy --redefine-syms=$@.names $@.tmp && mv $@.tmp $@

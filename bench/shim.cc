@@ -1,0 +1,337 @@
+// shim.cc: Google Benchmark behind shim.h. The only C++ here: the library has no C interface.
+#include "shim.h"
+
+#include <benchmark/benchmark.h>
+#include <regex.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+namespace {
+
+constexpr size_t samples_max = 65536;
+constexpr double default_time_s = 0.05;
+
+struct Options {
+    bool list = false, json = false, marks = false;
+    const char *filter = nullptr, *only = nullptr;
+    double time_s = default_time_s;
+    long iterations = 0;
+} options;
+
+struct Case {
+    std::string key;
+    bench_case bench;
+};
+
+// Subjects register before main, from constructors of C files: the list is made at first use.
+std::vector<Case> &cases() {
+    static std::vector<Case> list;
+    return list;
+}
+
+std::string key_of(const bench_case &bench) {
+    std::string key = bench.name;
+    for (const bench_parameter &parameter : bench.parameters) {
+        if (!parameter.name)
+            break;
+        key += std::string("/") + parameter.name + ":";
+        key += parameter.text ? parameter.text : std::to_string(parameter.number);
+    }
+    return bench.threads ? key + "/threads:" + std::to_string(bench.threads) : key;
+}
+
+long minor_faults() {
+    rusage usage;
+    getrusage(RUSAGE_THREAD, &usage);
+    return usage.ru_minflt;
+}
+
+double seconds_now() {
+    timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return double(now.tv_sec) + double(now.tv_nsec) * 1e-9;
+}
+
+void mark(const char *text) {
+    if (options.marks) {
+        ssize_t refused = write(-1, text, strlen(text));
+        (void)refused;
+    }
+}
+
+} // namespace
+
+struct bench_state {
+    benchmark::State &gb;
+    const bench_case &bench;
+    bool open = false;
+    long faults = 0, faults_at_open = 0;
+    double began_s = 0;
+    uint64_t samples_seen = 0;
+    std::vector<double> samples;
+    std::minstd_rand random{1};
+
+    bench_state(benchmark::State &state, const bench_case &of) : gb(state), bench(of) {}
+
+    // A measured part. What we do ourselves stays outside of the clock.
+    void open_part() {
+        open = true;
+        faults_at_open = minor_faults();
+        mark("bench+");
+    }
+    void close_part() {
+        mark("bench-");
+        if (open)
+            faults += minor_faults() - faults_at_open;
+        open = false;
+    }
+};
+
+namespace {
+
+const bench_parameter &parameter_of(const bench_state *state, const char *name) {
+    for (const bench_parameter &parameter : state->bench.parameters)
+        if (parameter.name && strcmp(parameter.name, name) == 0)
+            return parameter;
+    fprintf(stderr, "%s has no parameter %s\n", state->bench.name, name);
+    abort();
+}
+
+void report_quantiles(bench_state &state) {
+    static const int percents[] = {1, 5, 10, 25, 50, 75, 90, 95, 99};
+    std::vector<double> &samples = state.samples;
+    std::sort(samples.begin(), samples.end());
+    for (int percent : percents) {
+        char name[8];
+        snprintf(name, sizeof name, "q%02d", percent);
+        size_t rank = size_t(double(samples.size() - 1) * percent / 100 + 0.5);
+        state.gb.counters[name] = samples[rank];
+    }
+    state.gb.counters["samples"] = double(state.samples_seen);
+}
+
+void run_case(benchmark::State &gb, const bench_case &bench) {
+    if (bench.bounds && gb.thread_index() == 0)
+        gb.SetLabel(bench.bounds);
+    if (bench.skip) {
+        gb.SkipWithError(bench.skip);
+        return;
+    }
+    bench_state state(gb, bench);
+    bench.run(&state);
+    gb.counters["page_faults"] =
+        benchmark::Counter(double(state.faults), benchmark::Counter::kAvgIterations);
+    if (!state.samples.empty())
+        report_quantiles(state);
+}
+
+void register_with_library(const Case &chosen) {
+    const bench_case *bench = &chosen.bench;
+    auto *made = benchmark::RegisterBenchmark(
+        chosen.key.c_str(), [bench](benchmark::State &gb) { run_case(gb, *bench); });
+    if (bench->clock == BENCH_CLOCK_LOOP)
+        made->UseRealTime();
+    else
+        made->UseManualTime();
+    if (bench->threads)
+        made->Threads(bench->threads);
+    if (options.iterations)
+        made->Iterations(options.iterations);
+    else
+        made->MinTime(bench->slow_setup ? options.time_s / 10 : options.time_s);
+}
+
+// The library appends what it was told (/manual_time/threads:2) to names; a key stays a key.
+template <class Reporter> struct KeyReporter : Reporter {
+    void ReportRuns(const std::vector<benchmark::BenchmarkReporter::Run> &runs) override {
+        std::vector<benchmark::BenchmarkReporter::Run> named = runs;
+        for (auto &run : named) {
+            benchmark::BenchmarkName name;
+            name.function_name = run.run_name.function_name;
+            run.run_name = name;
+        }
+        Reporter::ReportRuns(named);
+    }
+};
+
+const char help[] =
+    "usage: bench [options]\n"
+    "  --list            names of the rows, each with the rows that bound it, and stop\n"
+    "  --filter=REGEX    rows whose name matches (extended regular expression)\n"
+    "  --only=NAME       the one row of that name\n"
+    "  --time=SECONDS    measure each row at least so long (default 0.05)\n"
+    "  --iterations=N    exactly so many iterations of each row in place of a time\n"
+    "  --json            the library's JSON on standard output in place of a table\n"
+    "  --marks           a system call write(-1, \"bench+\" or \"bench-\") around what is measured\n"
+    "  --benchmark_...   the library's own options: --benchmark_repetitions=5\n";
+
+int usage(const char *what, const char *argument) {
+    fprintf(stderr, "bench: %s%s\n%s", what, argument, help);
+    return 2;
+}
+
+const char *value_of(const char *argument, const char *option) {
+    size_t length = strlen(option);
+    return strncmp(argument, option, length) == 0 ? argument + length : nullptr;
+}
+
+// 0, or the exit status for a wrong option. The library's own options stay in argv.
+int parse(int *argc, char **argv) {
+    int kept = 1;
+    for (int i = 1; i < *argc; i++) {
+        char *argument = argv[i], *end = nullptr;
+        const char *value;
+        if (strncmp(argument, "--benchmark_", 12) == 0) {
+            argv[kept++] = argument;
+        } else if (strcmp(argument, "--list") == 0) {
+            options.list = true;
+        } else if (strcmp(argument, "--json") == 0) {
+            options.json = true;
+        } else if (strcmp(argument, "--marks") == 0) {
+            options.marks = true;
+        } else if ((value = value_of(argument, "--filter="))) {
+            options.filter = value;
+        } else if ((value = value_of(argument, "--only="))) {
+            options.only = value;
+        } else if ((value = value_of(argument, "--time="))) {
+            options.time_s = strtod(value, &end);
+            if (end == value || *end || !(options.time_s > 0 && options.time_s <= 1000))
+                return usage("--time wants seconds, more than 0, not ", value);
+        } else if ((value = value_of(argument, "--iterations="))) {
+            options.iterations = strtol(value, &end, 10);
+            if (end == value || *end || options.iterations < 1 || options.iterations > 1000000000)
+                return usage("--iterations wants a number from 1 to 1000000000, not ", value);
+        } else {
+            return usage("unknown option ", argument);
+        }
+    }
+    *argc = kept;
+    argv[kept] = nullptr;
+    return 0;
+}
+
+int select(std::vector<const Case *> *chosen) {
+    regex_t pattern;
+    if (options.filter && regcomp(&pattern, options.filter, REG_EXTENDED | REG_NOSUB) != 0)
+        return usage("not a regular expression: ", options.filter);
+    for (const Case &one : cases()) {
+        bool named = !options.only || one.key == options.only;
+        bool matches = !options.filter || regexec(&pattern, one.key.c_str(), 0, nullptr, 0) == 0;
+        if (named && matches)
+            chosen->push_back(&one);
+    }
+    if (options.filter)
+        regfree(&pattern);
+    if (chosen->empty()) {
+        fprintf(stderr, "bench: no row matches '%s'; --list shows all names\n",
+                options.only ? options.only : options.filter ? options.filter : "");
+        return 2;
+    }
+    return 0;
+}
+
+} // namespace
+
+void bench_register(const bench_case *bench) {
+    cases().push_back({key_of(*bench), *bench});
+}
+
+bool bench_next(bench_state *state, int64_t batch) {
+    if (state->bench.clock == BENCH_CLOCK_LOOP && !state->open)
+        state->open_part();
+    if (state->gb.KeepRunningBatch(batch))
+        return true;
+    if (state->bench.clock == BENCH_CLOCK_LOOP)
+        state->close_part();
+    return false;
+}
+
+void bench_begin(bench_state *state) {
+    state->open_part();
+    state->began_s = seconds_now();
+}
+
+void bench_end(bench_state *state) {
+    double ended_s = seconds_now();
+    state->close_part();
+    if (state->bench.clock == BENCH_CLOCK_SECTIONS)
+        state->gb.SetIterationTime(ended_s - state->began_s);
+}
+
+void bench_sample(bench_state *state, double nanoseconds) {
+    if (state->bench.clock == BENCH_CLOCK_SAMPLES)
+        state->gb.SetIterationTime(nanoseconds * 1e-9);
+    state->samples_seen++;
+    if (state->samples.size() < samples_max) {
+        state->samples.push_back(nanoseconds);
+    } else if (uint64_t at = state->random() % state->samples_seen; at < samples_max) {
+        state->samples[at] = nanoseconds;
+    }
+}
+
+void bench_skip(bench_state *state, const char *reason) {
+    state->gb.SkipWithError(reason);
+}
+
+void bench_count(bench_state *state, const char *name, double value) {
+    state->gb.counters[name] = benchmark::Counter(value, benchmark::Counter::kAvgIterations);
+}
+
+void bench_value(bench_state *state, const char *name, double value) {
+    state->gb.counters[name] = value;
+}
+
+const void *bench_argument(const bench_state *state) {
+    return state->bench.argument;
+}
+
+int64_t bench_number(const bench_state *state, const char *name) {
+    return parameter_of(state, name).number;
+}
+
+const char *bench_text(const bench_state *state, const char *name) {
+    return parameter_of(state, name).text;
+}
+
+int bench_thread(const bench_state *state) {
+    return state->gb.thread_index();
+}
+
+void bench_environment(const char *key, const char *value) {
+    benchmark::AddCustomContext(key, value);
+}
+
+int bench_main(int argc, char **argv) {
+    if (int status = parse(&argc, argv))
+        return status;
+    std::vector<const Case *> chosen;
+    if (int status = select(&chosen))
+        return status;
+    if (options.list) {
+        for (const Case *one : chosen)
+            printf("%s\t%s\n", one->key.c_str(), one->bench.bounds ? one->bench.bounds : "");
+        return fflush(stdout) == 0 ? 0 : 2;
+    }
+    benchmark::Initialize(&argc, argv);
+    if (benchmark::ReportUnrecognizedArguments(argc, argv))
+        return 2;
+    for (const Case *one : chosen)
+        register_with_library(*one);
+    KeyReporter<benchmark::JSONReporter> json;
+    KeyReporter<benchmark::ConsoleReporter> console;
+    if (options.json)
+        benchmark::RunSpecifiedBenchmarks(&json);
+    else
+        benchmark::RunSpecifiedBenchmarks(&console);
+    benchmark::Shutdown();
+    return fflush(stdout) == 0 ? 0 : 2;
+}

@@ -1,0 +1,122 @@
+/* shim.h: Google Benchmark for C: what a subject in bench/ needs to register and run its cases.
+ *
+ * A subject is one .c file. It registers its cases when the program is loaded:
+ *
+ *     static void run_grow(struct bench_state *state) {
+ *         while (bench_next(state, 16)) {      // at most 16 iterations a batch
+ *             ... set up 16 memories ...
+ *             bench_begin(state);
+ *             ... grow each by one page ...    // what is measured, once an iteration
+ *             bench_end(state);
+ *             ... take them down ...
+ *         }
+ *     }
+ *
+ *     BENCH_SUBJECT {
+ *         bench_register(&(struct bench_case){
+ *             .name = "memory/grow", .run = run_grow, .clock = BENCH_CLOCK_SECTIONS,
+ *             .parameters = {{"strategy", .text = "reserve"}, {"pages", .number = 16}},
+ *             .bounds = "bound/mprotect/pages:16"});
+ *     }
+ *
+ * The name in every output is then exactly "memory/grow/strategy:reserve/pages:16": a key, never to
+ * be renamed. Link with shim.cc, main.c and libbenchmark; `bench --help` lists the options. */
+#ifndef BENCH_SHIM_H
+#define BENCH_SHIM_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct bench_state; /* one run of a case in one thread */
+
+/* One part of a name, "/name:text" or "/name:number". A text must live as long as the program. */
+struct bench_parameter {
+    const char *name;
+    const char *text; /* NULL: the number counts */
+    int64_t number;
+};
+
+enum bench_clock {
+    BENCH_CLOCK_LOOP,     /* everything from the first bench_next to the one that returns false */
+    BENCH_CLOCK_SECTIONS, /* what lies between bench_begin and bench_end */
+    BENCH_CLOCK_SAMPLES   /* what bench_sample was told: the sum of the samples */
+};
+
+enum { BENCH_PARAMETERS_MAX = 4 };
+
+struct bench_case {
+    const char *name;                                        /* "memory/grow" */
+    struct bench_parameter parameters[BENCH_PARAMETERS_MAX]; /* the first without a name ends */
+    void (*run)(struct bench_state *state);
+    const void *argument; /* for run(), by bench_argument */
+    enum bench_clock clock;
+    /* 0: one thread. Else run() is called in so many threads at once, "/threads:N" ends the name,
+     * and the time of an iteration is the wall time over the iterations of all threads. */
+    int threads;
+    /* Names of the rows (comma between) that no implementation of this one can beat: the bare
+     * system calls or atomics. Reported as the row's label; NULL: none is known. */
+    const char *bounds;
+    const char *skip; /* not NULL: the row is reported as skipped, with this as the reason */
+    /* Set-up takes far longer than what is measured: a tenth of the time is enough. */
+    bool slow_setup;
+};
+
+/* Registers a copy of the case. The strings must live as long as the program. */
+void bench_register(const struct bench_case *bench);
+
+/* Runs when the program is loaded; each file may have several. */
+#define BENCH_JOIN_(a, b) a##b
+#define BENCH_JOIN(a, b) BENCH_JOIN_(a, b)
+#define BENCH_SUBJECT                                                                              \
+    __attribute__((constructor)) static void BENCH_JOIN(bench_subject_, __LINE__)(void)
+
+/* True while there is work: then do `batch` iterations. False: return from run(). Between two calls
+ * lies about 5 ns of our own, so things of a few nanoseconds want batches of 64 or more. */
+bool bench_next(struct bench_state *state, int64_t batch);
+
+/* Start and stop the clock (BENCH_CLOCK_SECTIONS). A pair costs about 50 ns of its own. */
+void bench_begin(struct bench_state *state);
+void bench_end(struct bench_state *state);
+
+/* One observed duration. The row gets the counters q01 to q99: quantiles over all samples of the
+ * run (a random 65,536 of them where there were more). From one thread only. */
+void bench_sample(struct bench_state *state, double nanoseconds);
+
+/* Ends this run: the row is reported as skipped with this reason. Return from run() then. */
+void bench_skip(struct bench_state *state, const char *reason);
+
+/* A number beside the time. bench_count: value divided by the iterations. bench_value: as it is. */
+void bench_count(struct bench_state *state, const char *name, double value);
+void bench_value(struct bench_state *state, const char *name, double value);
+
+/* The case's argument. */
+const void *bench_argument(const struct bench_state *state);
+
+/* The case's parameters by name. A name that it does not have ends the program: our own mistake. */
+int64_t bench_number(const struct bench_state *state, const char *name);
+const char *bench_text(const struct bench_state *state, const char *name);
+
+/* 0 to threads - 1, of a case with threads. */
+int bench_thread(const struct bench_state *state);
+
+/* One line of the environment in the output: ("allocator", "glibc 2.36"). Before bench_main. */
+void bench_environment(const char *key, const char *value);
+
+/* Reads the options and runs what they select. Returns the exit status: 0; 2: a wrong option, or a
+ * filter that matches nothing.
+ *
+ * Every row also has the counter page_faults: minor faults of the measured part, an iteration,
+ * counted by the kernel (exact; all threads of the case together). With --marks the program makes
+ * a recognisable system call, write(-1, "bench+", 6) and write(-1, "bench-", 6), around each
+ * measured part, so that a tracer can count the calls in between. */
+int bench_main(int argc, char **argv);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
