@@ -11,6 +11,8 @@ REPO = SCRIPTS.parent
 NEEDED = "sh echo dirname awk sed id env nproc make printf cat date mkdir tee".split()
 APT = ["dpkg-query", "apt-get"]
 NOBODY = 65534
+# Without what the make that runs these tests hands down to the makes that they run.
+ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
 
 
 def run(command, **settings):
@@ -96,7 +98,7 @@ def total_of(root, parts):
     (pathlib.Path(root) / "scripts").mkdir()
     shutil.copy(SCRIPTS / "test.sh", pathlib.Path(root) / "scripts/test.sh")
     (pathlib.Path(root) / "Makefile").write_text(PARTS)
-    done = run([f"{root}/scripts/test.sh"], env={**os.environ, "PARTS": parts, "MAKE": "make"})
+    done = run([f"{root}/scripts/test.sh"], env={**ENVIRONMENT, "PARTS": parts, "MAKE": "make"})
     return done.stdout.splitlines()[-1], done.returncode, done.stdout
 
 
@@ -124,9 +126,35 @@ def part_that_does_not_exist_is_a_failure_by_name(root):
     assert (last, status) == ("7 passed, 1 failed", 1) and "FAIL nowhere" in text
 
 
+DEMO = """
+fuzz:
+\t@echo fuzz for $(TIME); touch results/fuzz/latest/report.json; exit 1
+bench:
+\t@echo bench quick $(QUICK)
+"""
+
+
+def demo_goes_on_after_a_finding_and_shows_only_new_reports(root):
+    base = pathlib.Path(root)
+    (base / "scripts").mkdir()
+    for name in ("demo.sh", "report.py"):
+        shutil.copy(SCRIPTS / name, base / "scripts" / name)
+    for kind in ("fuzz", "bench"):  # as an earlier run left them
+        (base / "results" / kind / "latest").mkdir(parents=True)
+        report = base / "results" / kind / "latest/report.json"
+        report.write_text(f'{{"status": "finding", "summary": {{"of": "{kind}"}}}}')
+        os.utime(report, (1, 1))
+    (base / "Makefile").write_text(DEMO)
+    done = run([str(base / "scripts/demo.sh")], env={**ENVIRONMENT, "TIME": "7", "MAKE": "make"})
+    assert done.returncode == 1, done
+    assert "fuzz for 7\n" in done.stdout and "bench quick 1\n" in done.stdout
+    assert "fuzz: finding (of fuzz)" in done.stdout
+    assert "bench: wrote no report in this run" in done.stdout and "of bench" not in done.stdout
+
+
 def help_lists_every_target(root):
     """Every target that a makefile declares phony under a plain name, by section."""
-    text = run(["make", "-s", "-C", str(REPO), "help"], env={**os.environ, "MAKEFLAGS": ""}).stdout
+    text = run(["make", "-s", "-C", str(REPO), "help"], env=ENVIRONMENT).stdout
     listed = set(re.findall(r"^  ([\w.-]+) ", text, re.M))
     files = [REPO / "Makefile", *REPO.glob("*/rules.mk"), *REPO.glob("*/*/rules.mk")]
     phony = set()
@@ -138,7 +166,7 @@ def help_lists_every_target(root):
 
 
 def unknown_target_is_named(root):
-    done = run(["make", "-C", str(REPO), "no-such-target"], env={**os.environ, "MAKEFLAGS": ""})
+    done = run(["make", "-C", str(REPO), "no-such-target"], env=ENVIRONMENT)
     assert done.returncode == 2 and "no-such-target" in done.stderr, done
     assert "make help" in done.stderr, done
 
@@ -155,6 +183,7 @@ TESTS = [
     part_that_crashes_is_a_failure_by_name,
     part_that_counts_nothing_is_a_failure_by_name,
     part_that_does_not_exist_is_a_failure_by_name,
+    demo_goes_on_after_a_finding_and_shows_only_new_reports,
     help_lists_every_target,
     unknown_target_is_named,
 ]
