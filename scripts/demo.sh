@@ -5,22 +5,27 @@
 # Exit status: 0; 1 when a part failed or found something; 130 interrupted.
 set -u
 cd "$(dirname "$0")/.." || exit 2
-mkdir -p build && : >build/demo.start || exit 2
 make="${MAKE:-make} --no-print-directory"
+
+# Where the latest reports of before are: an older report would tell of another run.
+latest() { readlink "results/$1/latest"; }
+old_fuzz=$(latest fuzz)
+old_bench=$(latest bench)
 
 status=0
 trap 'status=130' INT TERM
 $make fuzz "TIME=${TIME:-60}" || [ $status = 130 ] || status=1
 [ $status = 130 ] || $make bench QUICK=1 || [ $status = 130 ] || status=1
 
+show() {
+    if [ "$(latest "$1")" != "$2" ]; then
+        scripts/report.py "$1"
+    else
+        echo "$1: wrote no report in this run"
+    fi
+}
 echo
 echo "The reports, to open in a browser:"
-for kind in fuzz bench; do
-    # Only what this run wrote: an older report would tell of another run.
-    if [ -n "$(find results/$kind/latest/report.json -newer build/demo.start 2>/dev/null)" ]; then
-        scripts/report.py $kind
-    else
-        echo "$kind: wrote no report in this run"
-    fi
-done
+show fuzz "$old_fuzz"
+show bench "$old_bench"
 exit $status

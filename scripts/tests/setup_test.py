@@ -128,7 +128,7 @@ def part_that_does_not_exist_is_a_failure_by_name(root):
 
 DEMO = """
 fuzz:
-\t@echo fuzz for $(TIME); touch results/fuzz/latest/report.json; exit 1
+\t@echo fuzz for $(TIME); ln -sfn new results/fuzz/latest; exit 1
 bench:
 \t@echo bench quick $(QUICK)
 """
@@ -139,17 +139,19 @@ def demo_goes_on_after_a_finding_and_shows_only_new_reports(root):
     (base / "scripts").mkdir()
     for name in ("demo.sh", "report.py"):
         shutil.copy(SCRIPTS / name, base / "scripts" / name)
-    for kind in ("fuzz", "bench"):  # as an earlier run left them
-        (base / "results" / kind / "latest").mkdir(parents=True)
-        report = base / "results" / kind / "latest/report.json"
-        report.write_text(f'{{"status": "finding", "summary": {{"of": "{kind}"}}}}')
-        os.utime(report, (1, 1))
+    for kind in ("fuzz", "bench"):  # `old` is what an earlier run left
+        for name in ("old", "new"):
+            folder = base / "results" / kind / name
+            folder.mkdir(parents=True)
+            text = f'{{"status": "finding", "summary": {{"which": "{name}"}}}}'
+            (folder / "report.json").write_text(text)
+        (base / "results" / kind / "latest").symlink_to("old")
     (base / "Makefile").write_text(DEMO)
     done = run([str(base / "scripts/demo.sh")], env={**ENVIRONMENT, "TIME": "7", "MAKE": "make"})
     assert done.returncode == 1, done
     assert "fuzz for 7\n" in done.stdout and "bench quick 1\n" in done.stdout
-    assert "fuzz: finding (of fuzz)" in done.stdout
-    assert "bench: wrote no report in this run" in done.stdout and "of bench" not in done.stdout
+    assert "fuzz: finding (which new)" in done.stdout
+    assert "bench: wrote no report in this run" in done.stdout
 
 
 def help_lists_every_target(root):
