@@ -21,8 +21,8 @@ struct pb_guest_host {
 };
 
 enum pb_park {
-    PB_PARK_READY = 0,     /* there may be something to drain */
-    PB_PARK_CLOSED = 1,    /* closed, and nothing left to drain */
+    PB_PARK_READY = 0,  /* there may be something to drain */
+    PB_PARK_CLOSED = 1, /* closed, and nothing left to drain */
     PB_PARK_TIMED_OUT = 2
 };
 

@@ -26,12 +26,12 @@ enum pb_mailbox_full {
 };
 
 struct pb_mailbox_config {
-    struct pb_memory *memory; /* a shared one is cloned; any other must outlive the mailbox */
+    struct pb_memory *memory; /* a shared one is cloned; any other must stay until it is closed */
     uint32_t offset;          /* of the region in the memory; a multiple of 4 */
     uint32_t capacity;        /* slots: a power of two up to 32,768; 0: the published 256 */
     uint32_t first_cursor;    /* where head and tail start counting; 0 is usual (R35) */
     enum pb_mailbox_full full;
-    uint32_t spill_max;       /* ids that may be spilled; more is PB_FULL */
+    uint32_t spill_max;                   /* ids that may be spilled; more is PB_FULL */
     const struct pb_allocator *allocator; /* NULL: pb_allocator_libc */
 };
 

@@ -9,7 +9,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#define PB_MAILBOX_CAPACITY 256u   /* slots of the published layout */
+#define PB_MAILBOX_CAPACITY 256u /* slots of the published layout */
 #define PB_MAILBOX_CAPACITY_MAX 32768u
 
 #define PB_MAILBOX_CAPACITY_OFFSET 0u

@@ -45,7 +45,8 @@ struct pb_tunables {
     uint64_t dynamic_guard_bytes;
 };
 
-/* The usual values: 65,536 pages, 2 GiB and 64 KiB on 64-bit hosts; 16,384 pages and 64 KiB else. */
+/* The usual values: 65,536 pages, 2 GiB and 64 KiB on 64-bit hosts; 16,384 pages and 64 KiB else.
+ */
 extern const struct pb_tunables pb_tunables_default;
 
 /* Static when the maximum (65,536 pages where none is declared) fits the bound, else Dynamic. */
@@ -73,12 +74,12 @@ struct pb_memory_config {
     const struct pb_memory_style *style; /* NULL: chosen from the type by tunables */
     const struct pb_tunables *tunables;  /* NULL: pb_tunables_default */
     enum pb_strategy strategy;
-    unsigned advice;                     /* enum pb_advice, or-ed */
-    struct pb_pool *pool;                /* for PB_STRATEGY_POOL */
-    struct pb_image *image;              /* for PB_STRATEGY_IMAGE: first contents, or NULL */
+    unsigned advice;                         /* enum pb_advice, or-ed */
+    struct pb_pool *pool;                    /* for PB_STRATEGY_POOL */
+    struct pb_image *image;                  /* for PB_STRATEGY_IMAGE: first contents, or NULL */
     struct pb_memory_definition *definition; /* NULL: the memory owns its record. Else the caller's,
                                                 which must outlive the memory */
-    uint32_t waiters_max; /* limit of blocked waiters (R28); 0: no limit but 2^32 - 1 */
+    uint32_t waiters_max;       /* limit of blocked waiters (R28); 0: no limit but 2^32 - 1 */
     uint32_t reserve_pages_max; /* bound on what a Dynamic memory of a strategy that never moves
                                    reserves; growth past it is PB_NO_MEMORY. 0: its maximum */
     const struct pb_allocator *allocator; /* NULL: pb_allocator_libc */
@@ -126,7 +127,8 @@ uint64_t pb_memory_size_bytes(struct pb_memory *memory);
 /* Type (min is the current size, R12) and style. */
 struct pb_memory_type pb_memory_type(struct pb_memory *memory);
 struct pb_memory_style pb_memory_style(struct pb_memory *memory);
-enum pb_strategy pb_memory_strategy(struct pb_memory *memory); /* PB_STRATEGY_COUNT for a custom one */
+enum pb_strategy
+pb_memory_strategy(struct pb_memory *memory); /* PB_STRATEGY_COUNT for a custom one */
 
 /* Grows by delta pages. *old_pages is set only on PB_OK. PB_LIMIT: old + delta passes
  * min(max, 65,536) (R5). PB_NO_MEMORY: no memory, or the reservation is used up. On failure nothing
@@ -154,7 +156,15 @@ enum pb_status pb_memory_atomic_load(struct pb_memory *memory, uint32_t index, u
 enum pb_status pb_memory_atomic_store(struct pb_memory *memory, uint32_t index, uint32_t offset,
                                       unsigned width, uint64_t value);
 
-enum pb_rmw { PB_RMW_ADD, PB_RMW_SUB, PB_RMW_AND, PB_RMW_OR, PB_RMW_XOR, PB_RMW_XCHG, PB_RMW_COUNT };
+enum pb_rmw {
+    PB_RMW_ADD,
+    PB_RMW_SUB,
+    PB_RMW_AND,
+    PB_RMW_OR,
+    PB_RMW_XOR,
+    PB_RMW_XCHG,
+    PB_RMW_COUNT
+};
 
 /* *old is the value before. The arithmetic wraps at the width. */
 enum pb_status pb_memory_atomic_rmw(struct pb_memory *memory, enum pb_rmw operation, uint32_t index,
@@ -182,7 +192,8 @@ enum pb_status pb_memory_bulk_fill(struct pb_memory *memory, uint32_t destinatio
 enum pb_status pb_memory_bulk_init(struct pb_memory *memory, const struct pb_segment *segment,
                                    uint32_t destination, uint32_t source, uint32_t count);
 
-/* Writes count bytes at start; PB_OUT_OF_BOUNDS, and nothing written, when they do not fit (R17). */
+/* Writes count bytes at start; PB_OUT_OF_BOUNDS, and nothing written, when they do not fit (R17).
+ */
 enum pb_status pb_memory_initialise(struct pb_memory *memory, uint64_t start, const void *data,
                                     uint64_t count);
 
@@ -231,8 +242,8 @@ uint32_t pb_memory_waiters(struct pb_memory *memory);
 /* ---- Which memory owns this address --------------------------------------------------------- */
 
 struct pb_address_owner {
-    uint64_t offset_bytes;     /* from the memory's base */
-    uint64_t length_bytes;     /* the memory's size when asked: offset >= length is a guest's trap */
+    uint64_t offset_bytes; /* from the memory's base */
+    uint64_t length_bytes; /* the memory's size when asked: offset >= length is a guest's trap */
     struct pb_memory_definition *definition;
 };
 /* For a trap handler: true when the address lies in the reservation (guard included) of a living
@@ -243,7 +254,8 @@ bool pb_memory_owner_of(const void *address, struct pb_address_owner *owner);
 /* ---- Custom memories ------------------------------------------------------------------------ */
 
 /* What a memory can do, as a table; self is what pb_memory_from_custom was given. The first five
- * are required. The others may be NULL: initialise then writes through definition(); clone, copy,
+ * are required; definition() gives the same record for the life of self. The others may be NULL:
+ * initialise then writes through the record; clone, copy,
  * wait and disable answer PB_UNSUPPORTED or do nothing, notify wakes none.
  * Functions get arguments already checked against definition()'s length and alignment where the
  * calls above say that they check. Thread-safety is the table's own business. */

@@ -9,7 +9,8 @@
 #define PB_PAGES_MAX 65536u           /* 4 GiB: itself a legal size (R1, R5) */
 #define PB_NO_MAXIMUM UINT32_MAX      /* "no maximum declared" where a maximum is asked for */
 
-/* Bytes of so many pages, 64 bits wide: 65,536 pages are 4 GiB, not 0 (R9). Any uint32_t is fine. */
+/* Bytes of so many pages, 64 bits wide: 65,536 pages are 4 GiB, not 0 (R9). Any uint32_t is fine.
+ */
 static inline uint64_t pb_pages_to_bytes(uint32_t pages) {
     return (uint64_t)pages * PB_PAGE_BYTES;
 }

@@ -33,13 +33,13 @@ enum pb_copy_cost {
 };
 
 struct pb_strategy_info {
-    const char *name;        /* "reserve": as in benchmark names and on command lines */
-    bool traps;              /* every byte past the length faults (R4) */
-    bool stable_base;        /* the base never moves; growth past the capacity is refused (R10) */
-    bool shareable;          /* can back a shared memory */
+    const char *name; /* "reserve": as in benchmark names and on command lines */
+    bool traps;       /* every byte past the length faults (R4) */
+    bool stable_base; /* the base never moves; growth past the capacity is refused (R10) */
+    bool shareable;   /* can back a shared memory */
     enum pb_copy_cost copy;
-    const char *copy_note;   /* one line: what a copy costs */
-    const char *note;        /* one line: when to choose it */
+    const char *copy_note; /* one line: what a copy costs */
+    const char *note;      /* one line: when to choose it */
 };
 
 /* What is known of a strategy; NULL for a value that is none. Static. */
@@ -64,9 +64,9 @@ enum pb_pool_reset {
 };
 
 struct pb_pool_config {
-    uint32_t slots;            /* >= 1 */
-    uint64_t slot_bytes;       /* what a slot can hold, without its guard; whole host pages, > 0 */
-    uint64_t guard_bytes;      /* inaccessible behind each slot; whole host pages */
+    uint32_t slots;       /* >= 1 */
+    uint64_t slot_bytes;  /* what a slot can hold, without its guard; whole host pages, > 0 */
+    uint64_t guard_bytes; /* inaccessible behind each slot; whole host pages */
     enum pb_pool_reset reset;
     const struct pb_allocator *allocator; /* NULL: pb_allocator_libc */
 };
@@ -76,6 +76,9 @@ enum pb_status pb_pool_create(const struct pb_pool_config *config, struct pb_poo
 
 /* Drops the caller's hold; the slots go when the last region in them is gone. NULL is fine. */
 void pb_pool_destroy(struct pb_pool *pool);
+
+/* What a slot of the pool can hold. */
+uint64_t pb_pool_slot_bytes(const struct pb_pool *pool);
 
 /* How many slots are free, in use, and retired because their reset failed (R15). */
 struct pb_pool_stats {
@@ -115,13 +118,16 @@ struct pb_region {
     uint64_t accessible_bytes; /* zero-filled or written by the guest; the rest is closed */
     uint64_t capacity_bytes;
     uint64_t guard_bytes;
-    uint64_t total_bytes;      /* of address space from base, guard included */
+    uint64_t total_bytes; /* of address space from base, guard included */
     enum pb_strategy strategy;
     unsigned advice;
     const struct pb_allocator *allocator;
+    /* The strategies' own: */
     struct pb_pool *pool;
     uint32_t slot;
-    struct pb_image *image;
+    struct pb_image *image;       /* what the pages not written since are views of */
+    struct pb_image *first_image; /* what reset goes back to */
+    bool closed_by_protection;    /* guard: markers could not be put back once */
 };
 
 /* Makes a region; *region is valid only on PB_OK and then owned by the caller, who may move the

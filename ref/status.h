@@ -6,21 +6,21 @@
  * otherwise, has changed nothing when it is not PB_OK. The numbers are stable. */
 enum pb_status {
     PB_OK = 0,
-    PB_INVALID = 1,            /* an argument is outside its documented domain */
-    PB_LIMIT = 2,              /* the type's or the specification's size limit (R1, R5) */
-    PB_NO_MEMORY = 3,          /* no memory or address space, or the reservation is used up */
-    PB_NO_DESCRIPTORS = 4,     /* no file descriptor left */
-    PB_UNSUPPORTED = 5,        /* this strategy, kernel or custom memory cannot do it */
-    PB_NOT_SHARED = 6,         /* the operation needs a shared memory (R14, R19) */
-    PB_OUT_OF_BOUNDS = 7,      /* a trap: the access ends past the memory's size (R16 to R19) */
-    PB_MISALIGNED = 8,         /* a trap: an atomic access is not aligned to its width (R19) */
-    PB_TOO_MANY_WAITERS = 9,   /* the limit of waiters is reached (R28) */
-    PB_DISABLED = 10,          /* atomics are disabled, or the memory is going away (R29) */
-    PB_FULL = 11,              /* the mailbox (and its spill) is full (R33) */
-    PB_CLOSED = 12,            /* the mailbox is closed (R36) */
-    PB_TIMED_OUT = 13,         /* the deadline passed first */
-    PB_INTERRUPTED = 14,       /* the system call was interrupted; try again */
-    PB_SYSTEM = 15,            /* any other refusal of the operating system */
+    PB_INVALID = 1,          /* an argument is outside its documented domain */
+    PB_LIMIT = 2,            /* the type's or the specification's size limit (R1, R5) */
+    PB_NO_MEMORY = 3,        /* no memory or address space, or the reservation is used up */
+    PB_NO_DESCRIPTORS = 4,   /* no file descriptor left */
+    PB_UNSUPPORTED = 5,      /* this strategy, kernel or custom memory cannot do it */
+    PB_NOT_SHARED = 6,       /* the operation needs a shared memory (R14, R19) */
+    PB_OUT_OF_BOUNDS = 7,    /* a trap: the access ends past the memory's size (R16 to R19) */
+    PB_MISALIGNED = 8,       /* a trap: an atomic access is not aligned to its width (R19) */
+    PB_TOO_MANY_WAITERS = 9, /* the limit of waiters is reached (R28) */
+    PB_DISABLED = 10,        /* atomics are disabled, or the memory is going away (R29) */
+    PB_FULL = 11,            /* the mailbox (and its spill) is full (R33) */
+    PB_CLOSED = 12,          /* the mailbox is closed (R36) */
+    PB_TIMED_OUT = 13,       /* the deadline passed first */
+    PB_INTERRUPTED = 14,     /* the system call was interrupted; try again */
+    PB_SYSTEM = 15,          /* any other refusal of the operating system */
     PB_STATUS_COUNT
 };
 

@@ -1,0 +1,354 @@
+/* linear.c: owned and shared memories on a region: growth, copies, references (R2 to R15). */
+#include "linear.h"
+
+#include "lock.h"
+#include "orders.h"
+#include "os.h"
+#include "owner.h"
+#include "waiters.h"
+
+#include <assert.h>
+
+struct linear {
+    const struct pb_allocator *allocator;
+    struct pb_memory_type type; /* min_pages as created: what reset goes back to */
+    struct pb_memory_style style;
+    uint32_t waiters_max;
+    struct pb_region region;
+    struct pb_memory_definition *definition; /* own_definition or the caller's */
+    struct pb_memory_definition own_definition;
+    struct pb_owner_entry *owner;
+    /* Of a shared memory: */
+    struct pb_lock growth;      /* growers and copiers, one at a time (R11, R13) */
+    _Atomic uint32_t handles;   /* clones; the last one disables atomics */
+    _Atomic uint32_t holds;     /* all handles together, and each blocked wait */
+    struct pb_waiters *waiters; /* NULL: owned */
+};
+
+static uint64_t length_of(struct linear *linear) {
+    return atomic_load_explicit(&linear->definition->length_bytes, memory_order_acquire);
+}
+
+/* For an owned memory, whose thread nobody races: base and length as they are now. */
+static void publish(struct linear *linear) {
+    atomic_store_explicit(&linear->definition->base, linear->region.base, memory_order_relaxed);
+    atomic_store_explicit(&linear->definition->length_bytes, linear->region.accessible_bytes,
+                          memory_order_release);
+}
+
+/* ---- Create and destroy --------------------------------------------------------------------- */
+
+/* How far the memory grows in place. Static: its bound. Dynamic: where it may not move, its
+ * maximum; where it may, what it has now. */
+static uint64_t capacity_bytes(const struct pb_memory_config *config,
+                               const struct pb_memory_style *style) {
+    const struct pb_memory_type *type = &config->type;
+    const struct pb_strategy_info *info = pb_strategy_info(config->strategy);
+    uint32_t max = type->max_pages == PB_NO_MAXIMUM ? PB_PAGES_MAX : type->max_pages;
+    uint32_t pages = type->min_pages;
+    if (style->kind == PB_STYLE_STATIC) {
+        pages = style->bound_pages;
+    } else if (type->shared) {
+        pages = max;
+    } else if (info->stable_base) {
+        pages = max;
+        if (config->reserve_pages_max != 0 && config->reserve_pages_max < pages) {
+            pages = config->reserve_pages_max;
+        }
+    }
+    uint64_t bytes = pb_pages_to_bytes(pages);
+    if (config->strategy == PB_STRATEGY_POOL && style->kind == PB_STYLE_DYNAMIC && !type->shared &&
+        config->pool != NULL && pb_pool_slot_bytes(config->pool) < bytes) {
+        bytes = pb_pool_slot_bytes(config->pool);
+    }
+    uint64_t least = pb_pages_to_bytes(type->min_pages);
+    return bytes < least ? least : bytes;
+}
+
+/* The struct around a region that is already there; takes the region over only on PB_OK. */
+static enum pb_status wrap(const struct linear *model, struct pb_region *region,
+                           struct pb_memory_definition *definition, struct linear **linear) {
+    const struct pb_allocator *allocator = model->allocator;
+    struct linear *made = allocator->allocate_zeroed(allocator->context, sizeof *made);
+    if (made == NULL) {
+        return PB_NO_MEMORY;
+    }
+    made->allocator = allocator;
+    made->type = model->type;
+    made->style = model->style;
+    made->waiters_max = model->waiters_max;
+    made->region = *region;
+    made->definition = definition != NULL ? definition : &made->own_definition;
+    atomic_init(&made->handles, 1);
+    atomic_init(&made->holds, 1);
+    enum pb_status status =
+        pb_owner_register(region->base, region->total_bytes, made->definition, &made->owner);
+    if (status != PB_OK) {
+        allocator->release(allocator->context, made);
+        return status;
+    }
+    publish(made);
+    *linear = made;
+    return PB_OK;
+}
+
+enum pb_status pb_linear_create(const struct pb_memory_config *config,
+                                const struct pb_memory_style *style, struct linear **linear) {
+    struct linear model = {
+        .allocator = config->allocator != NULL ? config->allocator : &pb_allocator_libc,
+        .type = config->type,
+        .style = *style,
+        .waiters_max = config->waiters_max,
+    };
+    model.type.shared = false;
+    struct pb_region_config region_config = {
+        .strategy = config->strategy,
+        .accessible_bytes = pb_pages_to_bytes(config->type.min_pages),
+        .capacity_bytes = capacity_bytes(config, style),
+        .guard_bytes = style->guard_bytes,
+        .advice = config->advice,
+        .pool = config->pool,
+        .image = config->image,
+        .allocator = model.allocator,
+    };
+    struct pb_region region;
+    enum pb_status status = pb_region_create(&region_config, &region);
+    if (status != PB_OK) {
+        return status;
+    }
+    status = wrap(&model, &region, config->definition, linear);
+    if (status != PB_OK) {
+        pb_region_destroy(&region);
+    }
+    return status;
+}
+
+static void finish(struct linear *linear) {
+    pb_owner_unregister(linear->owner);
+    pb_region_destroy(&linear->region);
+    pb_waiters_destroy(linear->waiters);
+    publish(linear);
+    linear->allocator->release(linear->allocator->context, linear);
+}
+
+static void hold(struct linear *linear) {
+    atomic_fetch_add_explicit(&linear->holds, 1, PB_ORDER_REFERENCE_TAKE);
+}
+
+static void let_go(struct linear *linear) {
+    if (atomic_fetch_sub_explicit(&linear->holds, 1, PB_ORDER_REFERENCE_DROP) == 1) {
+        finish(linear);
+    }
+}
+
+static void shared_destroy(void *self) {
+    struct linear *linear = self;
+    if (atomic_fetch_sub_explicit(&linear->handles, 1, PB_ORDER_REFERENCE_DROP) == 1) {
+        pb_waiters_disable(linear->waiters);
+        let_go(linear);
+    }
+}
+
+static void owned_destroy(void *self) {
+    finish(self);
+}
+
+enum pb_status pb_linear_share(struct linear *linear) {
+    uint32_t max = linear->type.max_pages;
+    if (max == PB_NO_MAXIMUM) {
+        return PB_INVALID;
+    }
+    if (!pb_strategy_info(linear->region.strategy)->shareable) {
+        return PB_UNSUPPORTED;
+    }
+    if (linear->style.kind == PB_STYLE_DYNAMIC &&
+        linear->region.capacity_bytes < pb_pages_to_bytes(max)) {
+        return PB_NO_MEMORY;
+    }
+    enum pb_status status =
+        pb_waiters_create(linear->waiters_max, linear->allocator, &linear->waiters);
+    if (status == PB_OK) {
+        linear->type.shared = true;
+    }
+    return status;
+}
+
+/* ---- What both can do ----------------------------------------------------------------------- */
+
+static struct pb_memory_type linear_type(void *self) {
+    struct linear *linear = self;
+    struct pb_memory_type type = linear->type;
+    type.min_pages = (uint32_t)(length_of(linear) / PB_PAGE_BYTES);
+    return type;
+}
+
+static struct pb_memory_style linear_style(void *self) {
+    return ((struct linear *)self)->style;
+}
+
+static struct pb_memory_definition *linear_definition(void *self) {
+    return ((struct linear *)self)->definition;
+}
+
+/* What growth by delta comes to. PB_LIMIT past min(max, 65,536) (R5). */
+static enum pb_status new_size(struct linear *linear, uint32_t delta_pages, uint32_t *old_pages,
+                               uint64_t *bytes) {
+    uint32_t limit = linear->type.max_pages < PB_PAGES_MAX ? linear->type.max_pages : PB_PAGES_MAX;
+    uint32_t pages;
+    *old_pages = (uint32_t)(length_of(linear) / PB_PAGE_BYTES);
+    if (!pb_pages_add(*old_pages, delta_pages, limit, &pages)) {
+        return PB_LIMIT;
+    }
+    *bytes = pb_pages_to_bytes(pages);
+    return PB_OK;
+}
+
+static enum pb_status copy_as(struct linear *source, bool shared, void **copy) {
+    struct pb_region region;
+    struct linear *made;
+    enum pb_status status = pb_region_copy(&source->region, shared, &region);
+    if (status != PB_OK) {
+        return status;
+    }
+    status = wrap(source, &region, NULL, &made);
+    if (status != PB_OK) {
+        pb_region_destroy(&region);
+        return status;
+    }
+    status = shared ? pb_linear_share(made) : PB_OK;
+    if (status != PB_OK) {
+        finish(made);
+        return status;
+    }
+    *copy = made;
+    return PB_OK;
+}
+
+/* ---- Owned ---------------------------------------------------------------------------------- */
+
+static enum pb_status owned_grow(void *self, uint32_t delta_pages, uint32_t *old_pages) {
+    struct linear *linear = self;
+    struct pb_region *region = &linear->region;
+    uint32_t old;
+    uint64_t bytes;
+    enum pb_status status = new_size(linear, delta_pages, &old, &bytes);
+    if (status != PB_OK) {
+        return status;
+    }
+    const uint8_t *base = region->base;
+    uint64_t total_bytes = region->total_bytes;
+    status = linear->style.kind == PB_STYLE_STATIC ? pb_region_grow_in_place(region, bytes)
+                                                   : pb_region_grow(region, bytes);
+    if (status != PB_OK) {
+        return status;
+    }
+    if (region->base != base || region->total_bytes != total_bytes) {
+        pb_owner_update(linear->owner, region->base, region->total_bytes);
+    }
+    publish(linear);
+    *old_pages = old;
+    return PB_OK;
+}
+
+static enum pb_status owned_copy(void *self, void **copy) {
+    return copy_as(self, false, copy);
+}
+
+enum pb_status pb_linear_reset(struct linear *linear) {
+    enum pb_status status =
+        pb_region_reset(&linear->region, pb_pages_to_bytes(linear->type.min_pages));
+    if (status == PB_OK) {
+        publish(linear);
+    }
+    return status;
+}
+
+const struct pb_memory_operations pb_linear_owned = {
+    .type = linear_type,
+    .style = linear_style,
+    .grow = owned_grow,
+    .definition = linear_definition,
+    .destroy = owned_destroy,
+    .copy = owned_copy,
+};
+
+/* ---- Shared --------------------------------------------------------------------------------- */
+
+static enum pb_status shared_grow(void *self, uint32_t delta_pages, uint32_t *old_pages) {
+    struct linear *linear = self;
+    uint32_t old;
+    uint64_t bytes;
+    pb_lock_acquire(&linear->growth);
+    enum pb_status status = new_size(linear, delta_pages, &old, &bytes);
+    if (status == PB_OK) {
+        status = pb_region_grow_in_place(&linear->region, bytes);
+    }
+    if (status == PB_OK) {
+        /* The pages are open: publish them (R11). Sequentially consistent by definition. */
+        uint64_t before =
+            atomic_fetch_add_explicit(&linear->definition->length_bytes,
+                                      pb_pages_to_bytes(delta_pages), memory_order_seq_cst);
+        *old_pages = (uint32_t)(before / PB_PAGE_BYTES);
+    }
+    pb_lock_release(&linear->growth);
+    return status;
+}
+
+static enum pb_status shared_clone(void *self, void **clone) {
+    struct linear *linear = self;
+    atomic_fetch_add_explicit(&linear->handles, 1, PB_ORDER_REFERENCE_TAKE);
+    *clone = linear;
+    return PB_OK;
+}
+
+static enum pb_status shared_copy(void *self, void **copy) {
+    struct linear *linear = self;
+    pb_lock_acquire(&linear->growth);
+    enum pb_status status = copy_as(linear, true, copy);
+    pb_lock_release(&linear->growth);
+    return status;
+}
+
+static enum pb_status shared_wait(void *self, uint64_t address, unsigned width, uint64_t expected,
+                                  int64_t timeout_ns, enum pb_wait *result) {
+    struct linear *linear = self;
+    const uint8_t *base = atomic_load_explicit(&linear->definition->base, memory_order_relaxed);
+    hold(linear); /* the last handle may go while this thread is blocked */
+    enum pb_status status = pb_waiters_wait(linear->waiters, address, base + address, width,
+                                            expected, timeout_ns, result);
+    let_go(linear);
+    return status;
+}
+
+static uint32_t shared_notify(void *self, uint64_t address, uint32_t count) {
+    return pb_waiters_notify(((struct linear *)self)->waiters, address, count);
+}
+
+static void shared_disable_atomics(void *self) {
+    pb_waiters_disable(((struct linear *)self)->waiters);
+}
+
+const struct pb_memory_operations pb_linear_shared = {
+    .type = linear_type,
+    .style = linear_style,
+    .grow = shared_grow,
+    .definition = linear_definition,
+    .destroy = shared_destroy,
+    .clone = shared_clone,
+    .copy = shared_copy,
+    .wait = shared_wait,
+    .notify = shared_notify,
+    .disable_atomics = shared_disable_atomics,
+};
+
+enum pb_strategy pb_linear_strategy(const struct linear *linear) {
+    return linear->region.strategy;
+}
+
+const struct pb_allocator *pb_linear_allocator(const struct linear *linear) {
+    return linear->allocator;
+}
+
+uint32_t pb_linear_waiters(struct linear *linear) {
+    return linear->waiters == NULL ? 0 : pb_waiters_blocked(linear->waiters);
+}

@@ -1,0 +1,24 @@
+/* linear.h: the library's own memories, owned and shared, behind memory.h (internal). */
+#ifndef PB_LINEAR_H
+#define PB_LINEAR_H
+
+#include "memory.h"
+
+struct linear;
+
+/* The tables that a handle of an owned and of a shared memory uses; self is a struct linear. */
+extern const struct pb_memory_operations pb_linear_owned, pb_linear_shared;
+
+/* Makes an owned memory of the checked type (shared is looked at for the reservation only). */
+enum pb_status pb_linear_create(const struct pb_memory_config *config,
+                                const struct pb_memory_style *style, struct linear **linear);
+
+/* From now on the shared table is the one to use. See pb_memory_to_shared. */
+enum pb_status pb_linear_share(struct linear *linear);
+
+enum pb_status pb_linear_reset(struct linear *linear);
+enum pb_strategy pb_linear_strategy(const struct linear *linear);
+const struct pb_allocator *pb_linear_allocator(const struct linear *linear);
+uint32_t pb_linear_waiters(struct linear *linear);
+
+#endif

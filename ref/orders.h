@@ -1,0 +1,83 @@
+/* orders.h: the memory order of every atomic access of the lock, the waiters and the mailbox.
+ *
+ * Each name is one site (or a few that do the same thing), used nowhere else; the comment names its
+ * partner and what the pair carries over. A port or an experiment supplies another table by
+ * defining PB_ORDERS_TABLE as a header's name. Failure orders of compare-exchange are relaxed. */
+#ifndef PB_ORDERS_H
+#define PB_ORDERS_H
+
+#include <stdatomic.h>
+
+#ifdef PB_ORDERS_TABLE
+#include PB_ORDERS_TABLE
+#else
+
+/* ---- lock.c ---- */
+/* pairs with LOCK_GIVE: what the last holder wrote */
+#define PB_ORDER_LOCK_TAKE memory_order_acquire
+/* pairs with LOCK_TAKE */
+#define PB_ORDER_LOCK_GIVE memory_order_release
+
+/* ---- waiters.c ---- */
+/* A waiter counts itself, then reads the value; a notifier has written the value, then reads the
+ * count. Both touch the count by read-modify-write, so one comes first: ARRIVE after LOOK acquires
+ * the new value, LOOK after ARRIVE sees the waiter. */
+#define PB_ORDER_WAITERS_ARRIVE memory_order_acq_rel
+#define PB_ORDER_WAITERS_LOOK memory_order_acq_rel
+/* counts one down, under the bucket's lock; a LOOK that reads more only takes the lock for nothing
+ */
+#define PB_ORDER_WAITERS_LEAVE memory_order_relaxed
+/* the guest's word: sequentially consistent by the instruction's definition (R20) */
+#define PB_ORDER_WAITERS_VALUE memory_order_seq_cst
+/* under the bucket's lock: off the queue, the verdict is to come */
+#define PB_ORDER_WAITERS_DETACH memory_order_relaxed
+/* pairs with SEE: the last touch of the waiter's record; what the notifier did before is seen */
+#define PB_ORDER_WAITERS_VERDICT memory_order_release
+/* pairs with VERDICT */
+#define PB_ORDER_WAITERS_SEE memory_order_acquire
+/* the number of waiters, a limit only: carries nothing (R28) */
+#define PB_ORDER_WAITERS_COUNT memory_order_relaxed
+/* the disabled mark: written before each bucket's lock is taken, read under it (R29) */
+#define PB_ORDER_WAITERS_DISABLE memory_order_relaxed
+
+/* ---- mailbox.c (host) and guest.c ---- */
+/* the id itself: published by TAIL_PUBLISH, taken after TAIL_SEE */
+#define PB_ORDER_MAILBOX_SLOT_WRITE memory_order_relaxed
+#define PB_ORDER_MAILBOX_SLOT_READ memory_order_relaxed
+/* pairs with TAIL_SEE: the slots below the new tail are full (R31) */
+#define PB_ORDER_MAILBOX_TAIL_PUBLISH memory_order_release
+/* pairs with TAIL_PUBLISH */
+#define PB_ORDER_MAILBOX_TAIL_SEE memory_order_acquire
+/* the guest's own cursor, read by itself */
+#define PB_ORDER_MAILBOX_HEAD_OWN memory_order_relaxed
+/* pairs with HEAD_SEE: the slots below the new head have been read and may be filled again (R33) */
+#define PB_ORDER_MAILBOX_HEAD_PUBLISH memory_order_release
+/* pairs with HEAD_PUBLISH */
+#define PB_ORDER_MAILBOX_HEAD_SEE memory_order_acquire
+/* pairs with FLAG_CLEAR and FLAG_LOOK: who sees the signal sees the tail behind it (R34) */
+#define PB_ORDER_MAILBOX_FLAG_SIGNAL memory_order_release
+/* pairs with FLAG_SIGNAL: a signal that is cleared has its ids drained now */
+#define PB_ORDER_MAILBOX_FLAG_CLEAR memory_order_acquire
+/* pairs with FLAG_SIGNAL */
+#define PB_ORDER_MAILBOX_FLAG_LOOK memory_order_acquire
+/* the region's words as attach leaves them: the guest is started, or told, afterwards */
+#define PB_ORDER_MAILBOX_ATTACH memory_order_relaxed
+/* the region's capacity, constant after attach */
+#define PB_ORDER_MAILBOX_CAPACITY memory_order_relaxed
+/* A sleeper of the host counts itself, then compares the bell; a ringer changes the bell, then
+ * reads the count: one of them sees the other, as all four are sequentially consistent. */
+#define PB_ORDER_MAILBOX_BELL_RING memory_order_seq_cst
+#define PB_ORDER_MAILBOX_BELL_READ memory_order_seq_cst
+#define PB_ORDER_MAILBOX_SLEEPER_COUNT memory_order_seq_cst
+#define PB_ORDER_MAILBOX_SLEEPER_LOOK memory_order_seq_cst
+/* closed, as asked without the lock: a hint that carries nothing */
+#define PB_ORDER_MAILBOX_CLOSED memory_order_relaxed
+
+/* ---- reference counts: linear.c, mailbox.c, region_image.c, region_pool.c ---- */
+/* one more: the caller has one already */
+#define PB_ORDER_REFERENCE_TAKE memory_order_relaxed
+/* one less: the last one sees what all the others did before */
+#define PB_ORDER_REFERENCE_DROP memory_order_acq_rel
+
+#endif
+#endif

@@ -1,0 +1,256 @@
+/* os_linux.c: os.h on Linux: mmap and its family, memfd, pagemap, futex, the monotonic clock. */
+#include "os.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/futex.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* Newer than the headers of some systems that run newer kernels. */
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#ifndef MADV_GUARD_INSTALL
+#define MADV_GUARD_INSTALL 102
+#endif
+#ifndef MADV_GUARD_REMOVE
+#define MADV_GUARD_REMOVE 103
+#endif
+
+enum { ADVISE_TRIES_MAX = 16 };
+
+static enum pb_status status_of_errno(int error) {
+    switch (error) {
+    case 0:
+        return PB_OK;
+    case ENOMEM:
+    case ENOSPC:
+    case EFBIG:
+        return PB_NO_MEMORY;
+    case EMFILE:
+    case ENFILE:
+        return PB_NO_DESCRIPTORS;
+    case EINTR:
+    case EAGAIN:
+        return PB_INTERRUPTED;
+    case EINVAL:
+    case ENOSYS:
+    case EOPNOTSUPP:
+    case EPERM:
+    case EACCES:
+        return PB_UNSUPPORTED;
+    default:
+        return PB_SYSTEM;
+    }
+}
+
+static enum pb_status status_of(int result) {
+    return result == 0 ? PB_OK : status_of_errno(errno);
+}
+
+/* A byte count as the system calls take it; too wide for the host is as good as no memory. */
+static bool fits(uint64_t bytes) {
+    return bytes <= SIZE_MAX;
+}
+
+uint64_t pb_os_page_bytes(void) {
+    static _Atomic uint64_t cached;
+    uint64_t bytes = atomic_load_explicit(&cached, memory_order_relaxed);
+    if (bytes == 0) {
+        bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+        atomic_store_explicit(&cached, bytes, memory_order_relaxed);
+    }
+    return bytes;
+}
+
+static enum pb_status map_anonymous(void *at, uint64_t bytes, int protection, int flags,
+                                    void **base) {
+    if (!fits(bytes)) {
+        return PB_NO_MEMORY;
+    }
+    void *mapped = mmap(at, (size_t)bytes, protection,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | flags, -1, 0);
+    if (mapped == MAP_FAILED) {
+        return status_of_errno(errno);
+    }
+    *base = mapped;
+    return PB_OK;
+}
+
+enum pb_status pb_os_reserve(uint64_t bytes, void **base) {
+    return map_anonymous(NULL, bytes, PROT_NONE, 0, base);
+}
+
+enum pb_status pb_os_reserve_accessible(uint64_t bytes, void **base) {
+    return map_anonymous(NULL, bytes, PROT_READ | PROT_WRITE, 0, base);
+}
+
+enum pb_status pb_os_renew(void *at, uint64_t bytes) {
+    void *base;
+    return map_anonymous(at, bytes, PROT_NONE, MAP_FIXED, &base);
+}
+
+enum pb_status pb_os_commit(void *at, uint64_t bytes) {
+    return status_of(mprotect(at, (size_t)bytes, PROT_READ | PROT_WRITE));
+}
+
+enum pb_status pb_os_decommit(void *at, uint64_t bytes) {
+    return status_of(mprotect(at, (size_t)bytes, PROT_NONE));
+}
+
+/* madvise, again when a signal or a race with another mapping call came in between. */
+static enum pb_status advise(void *at, uint64_t bytes, int advice) {
+    enum pb_status status = PB_OK;
+    for (int tries = 0; tries < ADVISE_TRIES_MAX; tries++) {
+        status = status_of(madvise(at, (size_t)bytes, advice));
+        if (status != PB_INTERRUPTED) {
+            break;
+        }
+    }
+    return status;
+}
+
+enum pb_status pb_os_discard(void *at, uint64_t bytes) {
+    return advise(at, bytes, MADV_DONTNEED);
+}
+
+enum pb_status pb_os_release(void *base, uint64_t bytes) {
+    return status_of(munmap(base, (size_t)bytes));
+}
+
+enum pb_status pb_os_move(void *from, void *to, uint64_t bytes) {
+    void *moved = mremap(from, (size_t)bytes, (size_t)bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+    if (moved != MAP_FAILED) {
+        return PB_OK;
+    }
+    int error = errno;
+    /* The kernel unmaps the target before it may still refuse: fill the hole if there is one. */
+    (void)mmap(to, (size_t)bytes, PROT_READ | PROT_WRITE,
+               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    return status_of_errno(error);
+}
+
+enum pb_status pb_os_advise(void *at, uint64_t bytes, enum pb_os_advice advice) {
+    static const int advices[] = {
+        [PB_OS_HUGE_PAGES] = MADV_HUGEPAGE,
+        [PB_OS_POPULATE] = MADV_POPULATE_WRITE,
+        [PB_OS_GUARD_INSTALL] = MADV_GUARD_INSTALL,
+        [PB_OS_GUARD_REMOVE] = MADV_GUARD_REMOVE,
+    };
+    return advise(at, bytes, advices[advice]);
+}
+
+enum pb_status pb_os_file_create(uint64_t bytes, int *file) {
+    int created = memfd_create("linear-memory", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (created < 0) {
+        return status_of_errno(errno);
+    }
+    if (ftruncate(created, (off_t)bytes) != 0) {
+        enum pb_status status = status_of_errno(errno);
+        close(created);
+        return status;
+    }
+    *file = created;
+    return PB_OK;
+}
+
+enum pb_status pb_os_file_write(int file, uint64_t offset, const void *data, uint64_t count) {
+    const char *next = data;
+    while (count > 0) {
+        ssize_t written = pwrite(file, next, (size_t)count, (off_t)offset);
+        if (written < 0 && errno == EINTR) {
+            continue;
+        }
+        if (written <= 0) {
+            return written < 0 ? status_of_errno(errno) : PB_SYSTEM;
+        }
+        next += written;
+        offset += (uint64_t)written;
+        count -= (uint64_t)written;
+    }
+    return PB_OK;
+}
+
+enum pb_status pb_os_file_freeze(int file) {
+    return status_of(
+        fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL));
+}
+
+enum pb_status pb_os_file_map(int file, void *at, uint64_t bytes) {
+    void *mapped = mmap(at, (size_t)bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, file, 0);
+    return mapped == MAP_FAILED ? status_of_errno(errno) : PB_OK;
+}
+
+void pb_os_file_close(int file) {
+    close(file);
+}
+
+/* A page of a private file mapping that was written is anonymous: present or swapped, and not a
+ * page of the file (bit 61 of its entry in pagemap). */
+static uint8_t entry_is_written(uint64_t entry) {
+    uint64_t present = entry >> 63 & 1;
+    uint64_t swapped = entry >> 62 & 1;
+    uint64_t of_file = entry >> 61 & 1;
+    return (present | swapped) && !of_file;
+}
+
+enum pb_status pb_os_file_written(const void *at, uint64_t bytes, uint8_t *written) {
+    enum { ENTRIES = 512 };
+    uint64_t entries[ENTRIES];
+    uint64_t page = (uint64_t)(uintptr_t)at / pb_os_page_bytes();
+    uint64_t pages = bytes / pb_os_page_bytes();
+    int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    if (pagemap < 0) {
+        return errno == EMFILE || errno == ENFILE ? PB_NO_DESCRIPTORS : PB_UNSUPPORTED;
+    }
+    enum pb_status status = PB_OK;
+    for (uint64_t done = 0; done < pages && status == PB_OK;) {
+        uint64_t count = pages - done < ENTRIES ? pages - done : ENTRIES;
+        size_t wanted = (size_t)(count * sizeof entries[0]);
+        ssize_t got = pread(pagemap, entries, wanted, (off_t)((page + done) * sizeof entries[0]));
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got != (ssize_t)wanted) {
+            status = PB_UNSUPPORTED;
+            break;
+        }
+        for (uint64_t i = 0; i < count; i++) {
+            written[done + i] = entry_is_written(entries[i]);
+        }
+        done += count;
+    }
+    close(pagemap);
+    return status;
+}
+
+enum pb_status pb_os_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns) {
+    struct timespec deadline, *limit = NULL;
+    if (deadline_ns != PB_DEADLINE_NEVER) {
+        deadline.tv_sec = (time_t)(deadline_ns / 1000000000u);
+        deadline.tv_nsec = (long)(deadline_ns % 1000000000u);
+        limit = &deadline;
+    }
+    /* The BITSET form takes an absolute time of the monotonic clock. */
+    long result = syscall(SYS_futex, (void *)word, FUTEX_WAIT_BITSET_PRIVATE, expected, limit, NULL,
+                          FUTEX_BITSET_MATCH_ANY);
+    return result != 0 && errno == ETIMEDOUT ? PB_TIMED_OUT : PB_OK;
+}
+
+void pb_os_wake(_Atomic uint32_t *word, uint32_t count) {
+    int most = count > INT32_MAX ? INT32_MAX : (int)count;
+    syscall(SYS_futex, (void *)word, FUTEX_WAKE_PRIVATE, most, NULL, NULL, 0);
+}
+
+uint64_t pb_os_clock_ns(void) {
+    struct timespec now;
+    int failed = clock_gettime(CLOCK_MONOTONIC, &now);
+    assert(failed == 0);
+    (void)failed;
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}

@@ -1,0 +1,125 @@
+/* owner.c: the register of address ranges behind pb_memory_owner_of.
+ *
+ * Entries stand in chunks that are linked once and never freed, so that a signal handler can walk
+ * them without a lock. There are as many chunks as the largest number of memories alive at once
+ * ever needed. A look-up costs a few nanoseconds for each memory: it is meant for traps. */
+#include "owner.h"
+
+#include "lock.h"
+
+#include <stddef.h>
+
+enum { CHUNK_ENTRIES = 128 };
+
+/* An entry is valid while base is not 0. Writers change it under the lock: base to 0 first, the
+ * rest, then base; a reader takes base before and after. */
+struct pb_owner_entry {
+    _Atomic uintptr_t base;
+    _Atomic uint64_t total_bytes;
+    _Atomic(struct pb_memory_definition *) definition;
+    struct pb_owner_entry *next_free; /* guarded by the lock */
+};
+
+struct chunk {
+    struct pb_owner_entry entries[CHUNK_ENTRIES];
+    _Atomic uint32_t used; /* entries ever handed out; the others have never held anything */
+    _Atomic(struct chunk *) next;
+};
+
+static struct chunk first_chunk;
+static struct chunk *newest_chunk = &first_chunk; /* guarded by the lock, like free_entries */
+static struct pb_owner_entry *free_entries;
+static struct pb_lock owner_lock;
+
+/* An entry nobody uses; NULL when there is no memory for another chunk. The lock is held. */
+static struct pb_owner_entry *entry_take(void) {
+    struct pb_owner_entry *entry = free_entries;
+    if (entry != NULL) {
+        free_entries = entry->next_free;
+        return entry;
+    }
+    uint32_t used = atomic_load_explicit(&newest_chunk->used, memory_order_relaxed);
+    if (used == CHUNK_ENTRIES) {
+        struct chunk *made =
+            pb_allocator_libc.allocate_zeroed(pb_allocator_libc.context, sizeof *made);
+        if (made == NULL) {
+            return NULL;
+        }
+        atomic_store_explicit(&newest_chunk->next, made, memory_order_release);
+        newest_chunk = made;
+        used = 0;
+    }
+    atomic_store_explicit(&newest_chunk->used, used + 1, memory_order_release);
+    return &newest_chunk->entries[used];
+}
+
+static void entry_set(struct pb_owner_entry *entry, const uint8_t *base, uint64_t total_bytes) {
+    atomic_store_explicit(&entry->base, 0, memory_order_seq_cst);
+    atomic_store_explicit(&entry->total_bytes, total_bytes, memory_order_seq_cst);
+    atomic_store_explicit(&entry->base, (uintptr_t)base, memory_order_seq_cst);
+}
+
+enum pb_status pb_owner_register(const uint8_t *base, uint64_t total_bytes,
+                                 struct pb_memory_definition *definition,
+                                 struct pb_owner_entry **entry) {
+    pb_lock_acquire(&owner_lock);
+    struct pb_owner_entry *taken = entry_take();
+    if (taken != NULL) {
+        atomic_store_explicit(&taken->definition, definition, memory_order_seq_cst);
+        entry_set(taken, base, total_bytes);
+    }
+    pb_lock_release(&owner_lock);
+    if (taken == NULL) {
+        return PB_NO_MEMORY;
+    }
+    *entry = taken;
+    return PB_OK;
+}
+
+void pb_owner_update(struct pb_owner_entry *entry, const uint8_t *base, uint64_t total_bytes) {
+    pb_lock_acquire(&owner_lock);
+    entry_set(entry, base, total_bytes);
+    pb_lock_release(&owner_lock);
+}
+
+void pb_owner_unregister(struct pb_owner_entry *entry) {
+    if (entry == NULL) {
+        return;
+    }
+    pb_lock_acquire(&owner_lock);
+    entry_set(entry, NULL, 0);
+    entry->next_free = free_entries;
+    free_entries = entry;
+    pb_lock_release(&owner_lock);
+}
+
+/* True when the entry holds the address; *base and *definition are then its own. */
+static bool entry_holds(struct pb_owner_entry *entry, uintptr_t address, uintptr_t *base,
+                        struct pb_memory_definition **definition) {
+    *base = atomic_load_explicit(&entry->base, memory_order_seq_cst);
+    if (*base == 0 || address < *base) {
+        return false;
+    }
+    uint64_t total = atomic_load_explicit(&entry->total_bytes, memory_order_seq_cst);
+    *definition = atomic_load_explicit(&entry->definition, memory_order_seq_cst);
+    return address - *base < total &&
+           atomic_load_explicit(&entry->base, memory_order_seq_cst) == *base;
+}
+
+bool pb_memory_owner_of(const void *address, struct pb_address_owner *owner) {
+    for (struct chunk *chunk = &first_chunk; chunk != NULL;
+         chunk = atomic_load_explicit(&chunk->next, memory_order_acquire)) {
+        uint32_t used = atomic_load_explicit(&chunk->used, memory_order_acquire);
+        for (uint32_t i = 0; i < used; i++) {
+            uintptr_t base;
+            struct pb_memory_definition *definition;
+            if (entry_holds(&chunk->entries[i], (uintptr_t)address, &base, &definition)) {
+                owner->offset_bytes = (uintptr_t)address - base;
+                owner->length_bytes = atomic_load(&definition->length_bytes);
+                owner->definition = definition;
+                return true;
+            }
+        }
+    }
+    return false;
+}

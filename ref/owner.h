@@ -1,0 +1,19 @@
+/* owner.h: which memory owns this address: a register that a trap handler may read (internal). */
+#ifndef PB_OWNER_H
+#define PB_OWNER_H
+
+#include "memory.h"
+
+/* One registered memory. */
+struct pb_owner_entry;
+
+/* Registers [base, base + total_bytes) for a memory's record. PB_NO_MEMORY. */
+enum pb_status pb_owner_register(const uint8_t *base, uint64_t total_bytes,
+                                 struct pb_memory_definition *definition,
+                                 struct pb_owner_entry **entry);
+/* The memory has moved. */
+void pb_owner_update(struct pb_owner_entry *entry, const uint8_t *base, uint64_t total_bytes);
+/* The memory is going away. NULL is fine. */
+void pb_owner_unregister(struct pb_owner_entry *entry);
+
+#endif

@@ -1,0 +1,308 @@
+/* region_mapped.c: the strategies reserve, reserve_rw, remap, move and guard: address space that is
+ * reserved first and opened as it is needed. */
+#include "os.h"
+#include "strategy.h"
+
+/* ---- What they share ------------------------------------------------------------------------ */
+
+void pb_region_release(void *base, uint64_t bytes) {
+    if (bytes > 0 && pb_os_release(base, bytes) != PB_OK) {
+        (void)pb_os_discard(base, bytes);
+        (void)pb_os_decommit(base, bytes);
+    }
+}
+
+enum pb_status pb_region_follow_advice(struct pb_region *region, uint64_t from, uint64_t to) {
+    if (from == to || !(region->advice & PB_ADVICE_POPULATE)) {
+        return PB_OK;
+    }
+    enum pb_status status = pb_os_advise(region->base + from, to - from, PB_OS_POPULATE);
+    if (status == PB_OK || status == PB_UNSUPPORTED) {
+        return PB_OK;
+    }
+    (void)pb_os_discard(region->base + from, to - from);
+    return status;
+}
+
+/* Reserves total_bytes and opens the first open_bytes of them; advises huge pages on the whole, so
+ * that it stays one mapping. */
+static enum pb_status map(struct pb_region *region, uint64_t total_bytes, uint64_t open_bytes) {
+    void *base = NULL;
+    enum pb_status status = PB_OK;
+    if (total_bytes > 0) {
+        status = open_bytes == total_bytes ? pb_os_reserve_accessible(total_bytes, &base)
+                                           : pb_os_reserve(total_bytes, &base);
+    }
+    if (status != PB_OK) {
+        return status;
+    }
+    if (total_bytes > 0 && region->advice & PB_ADVICE_HUGE_PAGES) {
+        (void)pb_os_advise(base, total_bytes, PB_OS_HUGE_PAGES);
+    }
+    if (open_bytes > 0 && open_bytes < total_bytes) {
+        status = pb_os_commit(base, open_bytes);
+    }
+    if (status != PB_OK) {
+        pb_region_release(base, total_bytes);
+        return status;
+    }
+    region->base = base;
+    region->total_bytes = total_bytes;
+    return PB_OK;
+}
+
+static enum pb_status map_and_advise(struct pb_region *region, uint64_t open_bytes,
+                                     uint64_t accessible_bytes) {
+    enum pb_status status = map(region, region->capacity_bytes + region->guard_bytes, open_bytes);
+    if (status != PB_OK) {
+        return status;
+    }
+    status = pb_region_follow_advice(region, 0, accessible_bytes);
+    if (status != PB_OK) {
+        pb_mapped_destroy(region);
+    }
+    return status;
+}
+
+enum pb_status pb_mapped_create(const struct pb_region_config *config, struct pb_region *region) {
+    return map_and_advise(region, config->accessible_bytes, config->accessible_bytes);
+}
+
+enum pb_status pb_mapped_grow(struct pb_region *region, uint64_t bytes) {
+    uint64_t old = region->accessible_bytes;
+    enum pb_status status = pb_os_commit(region->base + old, bytes - old);
+    if (status != PB_OK) {
+        return status;
+    }
+    status = pb_region_follow_advice(region, old, bytes);
+    if (status != PB_OK && pb_os_decommit(region->base + old, bytes - old) != PB_OK) {
+        (void)pb_os_renew(region->base + old, bytes - old);
+    }
+    return status;
+}
+
+enum pb_status pb_mapped_copy(struct pb_region *source, bool racing, struct pb_region *copy) {
+    struct pb_region_config config = pb_region_config_of(source);
+    enum pb_status status = pb_region_create(&config, copy);
+    if (status == PB_OK) {
+        pb_region_copy_bytes(copy->base, source->base, source->accessible_bytes, racing);
+    }
+    return status;
+}
+
+enum pb_status pb_mapped_reset(struct pb_region *region, uint64_t bytes) {
+    uint64_t old = region->accessible_bytes;
+    enum pb_status status = old > 0 ? pb_os_discard(region->base, old) : PB_OK;
+    if (status == PB_OK && old > bytes) {
+        status = pb_os_decommit(region->base + bytes, old - bytes);
+    }
+    return status == PB_OK ? pb_region_follow_advice(region, 0, bytes) : status;
+}
+
+void pb_mapped_destroy(struct pb_region *region) {
+    pb_region_release(region->base, region->total_bytes);
+}
+
+/* ---- Past the capacity: a new reservation --------------------------------------------------- */
+
+/* A region like this one with room for just bytes, all of them open, and nothing in it. */
+static enum pb_status roomier(const struct pb_region *region, uint64_t bytes,
+                              struct pb_region *made) {
+    struct pb_region_config config = pb_region_config_of(region);
+    config.accessible_bytes = config.capacity_bytes = bytes;
+    return pb_region_create(&config, made);
+}
+
+static enum pb_status move_by_copy(struct pb_region *region, uint64_t bytes) {
+    struct pb_region made;
+    enum pb_status status = roomier(region, bytes, &made);
+    if (status != PB_OK) {
+        return status;
+    }
+    pb_region_copy_bytes(made.base, region->base, region->accessible_bytes, false);
+    pb_mapped_destroy(region);
+    *region = made;
+    return PB_OK;
+}
+
+static enum pb_status move_by_remap(struct pb_region *region, uint64_t bytes) {
+    struct pb_region made;
+    enum pb_status status = roomier(region, bytes, &made);
+    if (status != PB_OK) {
+        return status;
+    }
+    uint64_t old = region->accessible_bytes;
+    if (old > 0 && pb_os_move(region->base, made.base, old) == PB_OK) {
+        pb_region_release(region->base + old, region->total_bytes - old);
+    } else {
+        /* The kernel would not move the pages; their bytes can be copied all the same. */
+        pb_region_copy_bytes(made.base, region->base, old, false);
+        pb_mapped_destroy(region);
+    }
+    *region = made;
+    return PB_OK;
+}
+
+/* ---- reserve_rw: the length alone grows ----------------------------------------------------- */
+
+static enum pb_status open_create(const struct pb_region_config *config, struct pb_region *region) {
+    return map_and_advise(region, config->capacity_bytes, config->accessible_bytes);
+}
+
+static enum pb_status open_grow(struct pb_region *region, uint64_t bytes) {
+    return pb_region_follow_advice(region, region->accessible_bytes, bytes);
+}
+
+static enum pb_status open_reset(struct pb_region *region, uint64_t bytes) {
+    enum pb_status status = region->accessible_bytes > 0
+                                ? pb_os_discard(region->base, region->accessible_bytes)
+                                : PB_OK;
+    return status == PB_OK ? pb_region_follow_advice(region, 0, bytes) : status;
+}
+
+/* ---- guard: all accessible, closed by markers ----------------------------------------------- */
+
+static const char *guard_refusal(void) {
+    static _Atomic int known; /* 0 not asked yet, 1 yes, 2 no */
+    int answer = atomic_load_explicit(&known, memory_order_relaxed);
+    if (answer == 0) {
+        void *page;
+        if (pb_os_reserve_accessible(pb_os_page_bytes(), &page) != PB_OK) {
+            return "no memory to find out whether the kernel has guard markers";
+        }
+        answer = pb_os_advise(page, pb_os_page_bytes(), PB_OS_GUARD_INSTALL) == PB_OK ? 1 : 2;
+        pb_region_release(page, pb_os_page_bytes());
+        atomic_store_explicit(&known, answer, memory_order_relaxed);
+    }
+    return answer == 1 ? NULL : "the kernel has no MADV_GUARD_INSTALL (Linux 6.13 has)";
+}
+
+/* Closes [from, capacity) again; where markers cannot be had, by protection. */
+static enum pb_status guard_close(struct pb_region *region, uint64_t from, uint64_t to) {
+    if (from == to || pb_os_advise(region->base + from, to - from, PB_OS_GUARD_INSTALL) == PB_OK) {
+        return PB_OK;
+    }
+    return pb_os_decommit(region->base + from, to - from);
+}
+
+static enum pb_status guard_create(const struct pb_region_config *config,
+                                   struct pb_region *region) {
+    enum pb_status status =
+        map_and_advise(region, config->capacity_bytes, config->accessible_bytes);
+    uint64_t closed = config->capacity_bytes - config->accessible_bytes;
+    if (status != PB_OK || closed == 0) {
+        return status;
+    }
+    status = pb_os_advise(region->base + config->accessible_bytes, closed, PB_OS_GUARD_INSTALL);
+    if (status != PB_OK) {
+        pb_mapped_destroy(region);
+    }
+    return status;
+}
+
+static enum pb_status guard_grow(struct pb_region *region, uint64_t bytes) {
+    uint64_t old = region->accessible_bytes;
+    uint8_t *at = region->base + old;
+    enum pb_status status = PB_OK;
+    if (region->closed_by_protection) {
+        status = pb_os_commit(at, bytes - old);
+    }
+    if (status == PB_OK) {
+        status = pb_os_advise(at, bytes - old, PB_OS_GUARD_REMOVE);
+    }
+    if (status == PB_OK) {
+        status = pb_region_follow_advice(region, old, bytes);
+    }
+    if (status != PB_OK && pb_os_advise(at, bytes - old, PB_OS_GUARD_INSTALL) != PB_OK) {
+        (void)pb_os_decommit(at, bytes - old);
+        region->closed_by_protection = true;
+    }
+    return status;
+}
+
+static enum pb_status guard_reset(struct pb_region *region, uint64_t bytes) {
+    uint64_t old = region->accessible_bytes;
+    enum pb_status status = old > 0 ? pb_os_discard(region->base, old) : PB_OK;
+    if (status == PB_OK) {
+        status = guard_close(region, bytes, old);
+    }
+    return status == PB_OK ? pb_region_follow_advice(region, 0, bytes) : status;
+}
+
+/* ---- The table ------------------------------------------------------------------------------ */
+
+#define ALL_BYTES .copy = PB_COPY_ALL, .copy_note = "reads and writes every accessible byte"
+
+const struct strategy pb_strategy_reserve = {
+    .info = {.name = "reserve",
+             .traps = true,
+             .stable_base = true,
+             .shareable = true,
+             ALL_BYTES,
+             .note = "the default: bounds checks by guard pages, one system call a growth"},
+    .create = pb_mapped_create,
+    .grow = pb_mapped_grow,
+    .copy = pb_mapped_copy,
+    .reset = pb_mapped_reset,
+    .destroy = pb_mapped_destroy,
+};
+
+const struct strategy pb_strategy_reserve_rw = {
+    .info = {.name = "reserve_rw",
+             .traps = false,
+             .stable_base = true,
+             .shareable = true,
+             ALL_BYTES,
+             .note = "growth without a system call; generated code must check bounds"},
+    .create = open_create,
+    .grow = open_grow,
+    .copy = pb_mapped_copy,
+    .reset = open_reset,
+    .destroy = pb_mapped_destroy,
+};
+
+const struct strategy pb_strategy_remap = {
+    .info = {.name = "remap",
+             .traps = true,
+             .stable_base = false,
+             .shareable = false,
+             ALL_BYTES,
+             .note = "little address space; growth moves page tables, not bytes"},
+    .create = pb_mapped_create,
+    .grow = pb_mapped_grow,
+    .move = move_by_remap,
+    .copy = pb_mapped_copy,
+    .reset = pb_mapped_reset,
+    .destroy = pb_mapped_destroy,
+};
+
+const struct strategy pb_strategy_move = {
+    .info = {.name = "move",
+             .traps = true,
+             .stable_base = false,
+             .shareable = false,
+             ALL_BYTES,
+             .note = "little address space, portable; growth copies every byte"},
+    .create = pb_mapped_create,
+    .grow = pb_mapped_grow,
+    .move = move_by_copy,
+    .copy = pb_mapped_copy,
+    .reset = pb_mapped_reset,
+    .destroy = pb_mapped_destroy,
+};
+
+const struct strategy pb_strategy_guard = {
+    .info = {.name = "guard",
+             .traps = true,
+             .stable_base = true,
+             .shareable = true,
+             ALL_BYTES,
+             .note = "one mapping for ever, so growth does not split it; creation marks every page "
+                     "of the capacity"},
+    .refusal = guard_refusal,
+    .create = guard_create,
+    .grow = guard_grow,
+    .copy = pb_mapped_copy,
+    .reset = guard_reset,
+    .destroy = pb_mapped_destroy,
+};

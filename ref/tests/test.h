@@ -1,0 +1,77 @@
+/* test.h: what a test is written with. A test registers itself by being written:
+ *
+ *     TEST(R7_grow_zero_at_maximum)
+ *     {
+ *         CHECK_STATUS(pb_memory_grow(memory, 0, &old), PB_OK);
+ *     }
+ *
+ * Its name starts with the rule (R1 to R38) or the known defect (S1 to S28) that it is about. Each
+ * runs in a process of its own, so it may crash, block or change limits; nothing needs undoing. */
+#ifndef TEST_H
+#define TEST_H
+
+#include "status.h"
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct test {
+    const char *name;
+    const char *file;
+    int line;
+    void (*run)(void);
+};
+
+/* The linker gathers the pointers in the section pb_tests; runner.c walks it. */
+#define TEST(name_)                                                                                \
+    static void name_(void);                                                                       \
+    static const struct test name_##_test = {#name_, __FILE__, __LINE__, name_};                   \
+    __attribute__((used, section("pb_tests"))) static const struct test *const name_##_entry =    \
+        &name_##_test;                                                                             \
+    static void name_(void)
+
+/* Each ends the test when it does not hold; from any thread. */
+#define CHECK(condition_)                                                                          \
+    ((condition_) ? (void)0 : test_fail(__FILE__, __LINE__, "not so: %s", #condition_))
+#define CHECK_EQ(actual_, expected_)                                                               \
+    test_equal(__FILE__, __LINE__, #actual_, (uint64_t)(actual_), (uint64_t)(expected_))
+#define CHECK_STATUS(actual_, expected_)                                                           \
+    test_status(__FILE__, __LINE__, #actual_, (actual_), (expected_))
+
+_Noreturn void test_fail(const char *file, int line, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+void test_equal(const char *file, int line, const char *what, uint64_t actual, uint64_t expected);
+void test_status(const char *file, int line, const char *what, enum pb_status actual,
+                 enum pb_status expected);
+
+/* Ends the test as skipped: this machine lacks something. */
+_Noreturn void test_skip(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* What the test is at ("strategy remap, shared"): a failure says it too. */
+void test_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Threads whose start and end cannot fail unnoticed. */
+pthread_t test_thread(void *(*run)(void *), void *argument);
+void test_join(pthread_t thread);
+/* Lets others run: for loops that wait until something has happened. */
+void test_pause(void);
+
+/* A small deterministic generator, so that stress tests differ by thread and not by run. */
+uint32_t test_random(uint64_t *state);
+
+#if defined(__SANITIZE_ADDRESS__)
+#define TEST_SANITIZED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define TEST_SANITIZED 1
+#endif
+#endif
+#ifndef TEST_SANITIZED
+#define TEST_SANITIZED 0
+#endif
+
+/* How often a stress test repeats: fewer where every access costs more. */
+#define TEST_ROUNDS(plain_) (TEST_SANITIZED ? (plain_) / 10 : (plain_))
+
+#endif

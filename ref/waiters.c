@@ -1,0 +1,303 @@
+/* waiters.c: who waits on which word, and who is woken (R20 to R29). */
+#include "waiters.h"
+
+#include "lock.h"
+#include "orders.h"
+#include "os.h"
+
+#include <assert.h>
+
+enum { BUCKETS = 64, CACHE_LINE_BYTES = 64 };
+
+/* A waiter's state. Only the holder of the bucket's lock takes it off QUEUED; whoever did owes it a
+ * verdict, and does not touch the record after giving it. */
+enum { QUEUED, DETACHED, NOTIFIED, DISABLED };
+
+/* One blocked wait, on the stack of its thread. The waiters of one address form a queue, oldest
+ * first; its first waiter also links the bucket's queues. Guarded by the bucket's lock, but for
+ * state, and for next once detached. */
+struct waiter {
+    _Atomic uint32_t state;
+    uint64_t address;
+    struct waiter *next;       /* younger */
+    struct waiter *previous;   /* older */
+    struct waiter *last;       /* of the first waiter only: the queue's youngest */
+    struct waiter *next_queue; /* of the first waiter only: another address of the bucket */
+};
+
+struct bucket {
+    struct pb_lock lock;
+    _Atomic uint32_t blocked; /* waits that are comparing or queued here */
+    struct waiter *queues;
+    char padding[CACHE_LINE_BYTES - sizeof(struct pb_lock) - sizeof(uint32_t) - sizeof(void *)];
+};
+
+struct pb_waiters {
+    const struct pb_allocator *allocator;
+    uint32_t limit;
+    _Atomic uint32_t blocked; /* queued waits of all buckets, for the limit */
+    _Atomic uint32_t disabled;
+    struct bucket *buckets; /* on a cache line of their own each, inside of space */
+    char space[(BUCKETS + 1) * sizeof(struct bucket)];
+};
+
+enum pb_status pb_waiters_create(uint32_t limit, const struct pb_allocator *allocator,
+                                 struct pb_waiters **waiters) {
+    struct pb_waiters *made = allocator->allocate_zeroed(allocator->context, sizeof *made);
+    if (made == NULL) {
+        return PB_NO_MEMORY;
+    }
+    uintptr_t past_line = (uintptr_t)made->space % CACHE_LINE_BYTES;
+    made->allocator = allocator;
+    made->limit = limit == 0 ? UINT32_MAX : limit;
+    made->buckets = (void *)(made->space + (CACHE_LINE_BYTES - past_line) % CACHE_LINE_BYTES);
+    *waiters = made;
+    return PB_OK;
+}
+
+void pb_waiters_destroy(struct pb_waiters *waiters) {
+    if (waiters != NULL) {
+        assert(pb_waiters_blocked(waiters) == 0);
+        waiters->allocator->release(waiters->allocator->context, waiters);
+    }
+}
+
+static struct bucket *bucket_of(struct pb_waiters *waiters, uint64_t address) {
+    uint64_t mixed = (address >> 2) * UINT64_C(0x9E3779B97F4A7C15);
+    return &waiters->buckets[mixed >> 58 & (BUCKETS - 1)];
+}
+
+/* ---- Queues; the bucket's lock is held ------------------------------------------------------ */
+
+/* Where the bucket links the first waiter of address: a NULL link when there is none. */
+static struct waiter **queue_of(struct bucket *bucket, uint64_t address) {
+    struct waiter **link = &bucket->queues;
+    while (*link != NULL && (*link)->address != address) {
+        link = &(*link)->next_queue;
+    }
+    return link;
+}
+
+static void queue_join(struct bucket *bucket, struct waiter *waiter) {
+    struct waiter **link = queue_of(bucket, waiter->address);
+    struct waiter *first = *link;
+    if (first == NULL) {
+        waiter->last = waiter;
+        *link = waiter;
+    } else {
+        waiter->previous = first->last;
+        first->last->next = waiter;
+        first->last = waiter;
+    }
+}
+
+/* The queue goes on with the waiter first, who was in it; NULL: it is empty now. */
+static void queue_lead(struct waiter **link, struct waiter *first) {
+    struct waiter *gone = *link;
+    if (first == NULL) {
+        *link = gone->next_queue;
+    } else {
+        first->previous = NULL;
+        first->last = gone->last;
+        first->next_queue = gone->next_queue;
+        *link = first;
+    }
+}
+
+static void queue_leave(struct bucket *bucket, struct waiter *waiter) {
+    struct waiter **link = queue_of(bucket, waiter->address);
+    struct waiter *first = *link;
+    if (waiter == first) {
+        queue_lead(link, waiter->next);
+    } else {
+        waiter->previous->next = waiter->next;
+        if (waiter->next != NULL) {
+            waiter->next->previous = waiter->previous;
+        } else {
+            first->last = waiter->previous;
+        }
+    }
+}
+
+static void count_down(struct pb_waiters *waiters, struct bucket *bucket, uint32_t count) {
+    atomic_fetch_sub_explicit(&bucket->blocked, count, PB_ORDER_WAITERS_LEAVE);
+    atomic_fetch_sub_explicit(&waiters->blocked, count, PB_ORDER_WAITERS_COUNT);
+}
+
+/* Takes up to count of the oldest waiters off the queue; returns them as a chain by next. */
+static struct waiter *queue_take(struct pb_waiters *waiters, struct bucket *bucket,
+                                 struct waiter **link, uint32_t count, uint32_t *taken) {
+    struct waiter *first = *link, *last = NULL, *rest = first;
+    uint32_t number = 0;
+    while (rest != NULL && number < count) {
+        atomic_store_explicit(&rest->state, DETACHED, PB_ORDER_WAITERS_DETACH);
+        last = rest;
+        rest = rest->next;
+        number++;
+    }
+    *taken = number;
+    if (last == NULL) {
+        return NULL;
+    }
+    queue_lead(link, rest);
+    last->next = NULL;
+    count_down(waiters, bucket, number);
+    return first;
+}
+
+/* Tells a chain of detached waiters what became of them. Without the lock: a thread that is woken
+ * does not run into it, and a crowd here does not keep other addresses waiting. */
+static void wake_chain(struct waiter *waiter, uint32_t verdict) {
+    while (waiter != NULL) {
+        struct waiter *next = waiter->next;
+        atomic_store_explicit(&waiter->state, verdict, PB_ORDER_WAITERS_VERDICT);
+        pb_os_wake(&waiter->state, 1); /* by address alone: the record may be gone */
+        waiter = next;
+    }
+}
+
+/* ---- Waiting -------------------------------------------------------------------------------- */
+
+/* now + timeout, never for a negative timeout or one past the end of time (R23). */
+static uint64_t deadline_of(int64_t timeout_ns) {
+    if (timeout_ns < 0) {
+        return PB_DEADLINE_NEVER;
+    }
+    uint64_t now_ns = pb_os_clock_ns();
+    uint64_t left_ns = PB_DEADLINE_NEVER - now_ns;
+    return (uint64_t)timeout_ns >= left_ns ? PB_DEADLINE_NEVER : now_ns + (uint64_t)timeout_ns;
+}
+
+static uint64_t guest_value(const void *word, unsigned width) {
+    if (width == 4) {
+        return atomic_load_explicit((const _Atomic uint32_t *)word, PB_ORDER_WAITERS_VALUE);
+    }
+    return atomic_load_explicit((const _Atomic uint64_t *)word, PB_ORDER_WAITERS_VALUE);
+}
+
+/* Counts one more waiter; false at the limit (R28). */
+static bool count_up(struct pb_waiters *waiters) {
+    uint32_t before = atomic_load_explicit(&waiters->blocked, PB_ORDER_WAITERS_COUNT);
+    do {
+        if (before >= waiters->limit) {
+            return false;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(&waiters->blocked, &before, before + 1,
+                                                    PB_ORDER_WAITERS_COUNT, memory_order_relaxed));
+    return true;
+}
+
+/* Compares and joins in one step under the bucket's lock (R21). True when the waiter is queued;
+ * else *status and *result are what the wait returns. */
+static bool compare_and_join(struct pb_waiters *waiters, struct bucket *bucket,
+                             struct waiter *waiter, const void *word, unsigned width,
+                             uint64_t expected, bool may_block, enum pb_status *status,
+                             enum pb_wait *result) {
+    bool joined = false;
+    pb_lock_acquire(&bucket->lock);
+    atomic_fetch_add_explicit(&bucket->blocked, 1, PB_ORDER_WAITERS_ARRIVE);
+    *status = PB_OK;
+    if (atomic_load_explicit(&waiters->disabled, PB_ORDER_WAITERS_DISABLE)) {
+        *status = PB_DISABLED;
+    } else if (guest_value(word, width) != expected) {
+        *result = PB_WAIT_NOT_EQUAL;
+    } else if (!may_block) {
+        *result = PB_WAIT_TIMED_OUT;
+    } else if (!count_up(waiters)) {
+        *status = PB_TOO_MANY_WAITERS;
+    } else {
+        queue_join(bucket, waiter);
+        joined = true;
+    }
+    if (!joined) {
+        atomic_fetch_sub_explicit(&bucket->blocked, 1, PB_ORDER_WAITERS_LEAVE);
+    }
+    pb_lock_release(&bucket->lock);
+    return joined;
+}
+
+/* Leaves the queue after a timeout. False when somebody has taken the waiter off already: then
+ * that one's verdict counts, so that no wake is lost (R22). */
+static bool leave_in_time(struct pb_waiters *waiters, struct bucket *bucket,
+                          struct waiter *waiter) {
+    pb_lock_acquire(&bucket->lock);
+    bool queued = atomic_load_explicit(&waiter->state, PB_ORDER_WAITERS_DETACH) == QUEUED;
+    if (queued) {
+        queue_leave(bucket, waiter);
+        count_down(waiters, bucket, 1);
+    }
+    pb_lock_release(&bucket->lock);
+    return queued;
+}
+
+enum pb_status pb_waiters_wait(struct pb_waiters *waiters, uint64_t address, const void *word,
+                               unsigned width, uint64_t expected, int64_t timeout_ns,
+                               enum pb_wait *result) {
+    assert(width == 4 || width == 8);
+    struct bucket *bucket = bucket_of(waiters, address);
+    struct waiter self = {.address = address};
+    enum pb_status status;
+    uint64_t deadline_ns = timeout_ns == 0 ? 0 : deadline_of(timeout_ns);
+    if (!compare_and_join(waiters, bucket, &self, word, width, expected, timeout_ns != 0, &status,
+                          result)) {
+        return status;
+    }
+    for (;;) {
+        uint32_t state = atomic_load_explicit(&self.state, PB_ORDER_WAITERS_SEE);
+        if (state == NOTIFIED) {
+            *result = PB_WAIT_NOTIFIED;
+            return PB_OK;
+        }
+        if (state == DISABLED) {
+            return PB_DISABLED;
+        }
+        /* A detached waiter has no deadline any more: its verdict is on the way. */
+        uint64_t until_ns = state == QUEUED ? deadline_ns : PB_DEADLINE_NEVER;
+        if (pb_os_wait(&self.state, state, until_ns) == PB_TIMED_OUT &&
+            leave_in_time(waiters, bucket, &self)) {
+            *result = PB_WAIT_TIMED_OUT;
+            return PB_OK;
+        }
+    }
+}
+
+/* ---- Notifying ------------------------------------------------------------------------------ */
+
+uint32_t pb_waiters_notify(struct pb_waiters *waiters, uint64_t address, uint32_t count) {
+    struct bucket *bucket = bucket_of(waiters, address);
+    if (atomic_fetch_add_explicit(&bucket->blocked, 0, PB_ORDER_WAITERS_LOOK) == 0) {
+        return 0;
+    }
+    uint32_t taken = 0;
+    struct waiter *chain = NULL;
+    pb_lock_acquire(&bucket->lock);
+    struct waiter **link = queue_of(bucket, address);
+    if (*link != NULL) {
+        chain = queue_take(waiters, bucket, link, count, &taken);
+    }
+    pb_lock_release(&bucket->lock);
+    wake_chain(chain, NOTIFIED);
+    return taken;
+}
+
+void pb_waiters_disable(struct pb_waiters *waiters) {
+    atomic_store_explicit(&waiters->disabled, 1, PB_ORDER_WAITERS_DISABLE);
+    for (struct bucket *bucket = waiters->buckets; bucket < waiters->buckets + BUCKETS; bucket++) {
+        bool empty = false;
+        while (!empty) { /* one queue a round; nobody joins any more */
+            uint32_t taken;
+            struct waiter *chain = NULL;
+            pb_lock_acquire(&bucket->lock);
+            empty = bucket->queues == NULL;
+            if (!empty) {
+                chain = queue_take(waiters, bucket, &bucket->queues, UINT32_MAX, &taken);
+            }
+            pb_lock_release(&bucket->lock);
+            wake_chain(chain, DISABLED);
+        }
+    }
+}
+
+uint32_t pb_waiters_blocked(struct pb_waiters *waiters) {
+    return atomic_load_explicit(&waiters->blocked, PB_ORDER_WAITERS_COUNT);
+}
