@@ -2,10 +2,11 @@
  * to another, a parked guest's wake-up. Run: build/bench/bench --filter='^mailbox/'.
  *
  * Compiled once for each table, together with the library's sources and -DPB_ORDERS_TABLE, into an
- * object that keeps its symbols to itself (rules.mk); BENCH_ORDERS is the table's name. Tables other
- * than the chosen one are measured for what they cost, not trusted: nothing here parks with them. */
-#include "guest.h"
+ * object that keeps its symbols to itself (rules.mk); BENCH_ORDERS is the table's name. Tables
+ * other than the chosen one are measured for what they cost, not trusted: nothing here parks with
+ * them. */
 #include "mailbox.h"
+#include "guest.h"
 #include "memory.h"
 #include "shim.h"
 #include "threads.h"
@@ -298,12 +299,12 @@ static void run_wake(struct bench_state *state) {
 
 static void add(const char *name, void (*run)(struct bench_state *), enum bench_clock clock,
                 const char *bounds) {
-    bench_register(&(struct bench_case){.name = name,
-                                        .run = run,
-                                        .clock = clock,
-                                        .parameters = {{"orders", BENCH_ORDERS, 0},
-                                                       {"threads", NULL, 1}},
-                                        .bounds = bounds});
+    bench_register(
+        &(struct bench_case){.name = name,
+                             .run = run,
+                             .clock = clock,
+                             .parameters = {{"orders", BENCH_ORDERS, 0}, {"threads", NULL, 1}},
+                             .bounds = bounds});
 }
 
 BENCH_SUBJECT {
@@ -312,25 +313,25 @@ BENCH_SUBJECT {
     add("mailbox/drain", run_drain, BENCH_CLOCK_SECTIONS, "bound/ring_walk");
     add("mailbox/enqueue_drain", run_both, BENCH_CLOCK_LOOP,
         "bound/fetch_add/threads:1,bound/lock/threads:1");
-    bench_register(&(struct bench_case){
-        .name = "mailbox/enqueue",
-        .run = run_enqueue_threads,
-        .clock = BENCH_CLOCK_SECTIONS,
-        .threads = THREADS_MAX,
-        .parameters = {{"orders", BENCH_ORDERS, 0}},
-        .bounds = "bound/fetch_add/threads:2,bound/lock/threads:2"});
-    bench_register(&(struct bench_case){
-        .name = "mailbox/stream",
-        .run = run_stream,
-        .clock = BENCH_CLOCK_SECTIONS,
-        .parameters = {{"orders", BENCH_ORDERS, 0}, {"threads", NULL, 2}},
-        .bounds = "bound/fetch_add/threads:2,bound/lock/threads:2"});
+    bench_register(
+        &(struct bench_case){.name = "mailbox/enqueue",
+                             .run = run_enqueue_threads,
+                             .clock = BENCH_CLOCK_SECTIONS,
+                             .threads = THREADS_MAX,
+                             .parameters = {{"orders", BENCH_ORDERS, 0}},
+                             .bounds = "bound/fetch_add/threads:2,bound/lock/threads:2"});
+    bench_register(
+        &(struct bench_case){.name = "mailbox/stream",
+                             .run = run_stream,
+                             .clock = BENCH_CLOCK_SECTIONS,
+                             .parameters = {{"orders", BENCH_ORDERS, 0}, {"threads", NULL, 2}},
+                             .bounds = "bound/fetch_add/threads:2,bound/lock/threads:2"});
     if (strcmp(BENCH_ORDERS, "chosen") == 0) {
-        bench_register(&(struct bench_case){
-            .name = "mailbox/wake",
-            .run = run_wake,
-            .clock = BENCH_CLOCK_SAMPLES,
-            .parameters = {{"orders", BENCH_ORDERS, 0}, {"threads", NULL, 2}},
-            .bounds = "bound/wake/via:futex,bound/wake/via:condvar"});
+        bench_register(
+            &(struct bench_case){.name = "mailbox/wake",
+                                 .run = run_wake,
+                                 .clock = BENCH_CLOCK_SAMPLES,
+                                 .parameters = {{"orders", BENCH_ORDERS, 0}, {"threads", NULL, 2}},
+                                 .bounds = "bound/wake/via:futex,bound/wake/via:condvar"});
     }
 }

@@ -3,8 +3,8 @@
  *
  * pages: the memory's size. Strategies that never move reserve 1,024 pages, the others what they
  * hold, so that each growth of remap, move and heap is one past the capacity, their dear case. */
-#include "allocators.h"
 #include "memory.h"
+#include "allocators.h"
 #include "shim.h"
 #include "strategies.h"
 
@@ -24,17 +24,46 @@ struct subject {
     const char *create, *grow, *destroy;
 };
 
+/* Ways to have memory that is already there when it is first written. */
+struct advised {
+    const char *name;
+    unsigned advice;
+    const char *bound;
+};
+
+static const struct advised advices[] = {
+    {"none", PB_ADVICE_NONE, "touch"},
+    {"populate", PB_ADVICE_POPULATE, "populate"},
+    {"huge", PB_ADVICE_HUGE_PAGES, "touch_huge"},
+};
+enum { ADVICES = sizeof advices / sizeof advices[0] };
+
 static const struct subject subjects[] = {
     {PB_STRATEGY_RESERVE, {NULL}, NULL, 0, "reserve", "mprotect", "munmap"},
     {PB_STRATEGY_RESERVE_RW, {NULL}, NULL, 0, "mmap", NULL, "munmap"},
     {PB_STRATEGY_REMAP, {NULL}, NULL, 0, "reserve", "mremap", "munmap"},
     {PB_STRATEGY_MOVE, {NULL}, NULL, 0, "reserve", "move", "munmap"},
-    {PB_STRATEGY_HEAP, {"allocator", "glibc", 0}, &pb_allocator_libc, 0, "calloc/allocator:glibc",
-     "realloc/allocator:glibc", "free/allocator:glibc"},
-    {PB_STRATEGY_HEAP, {"allocator", "jemalloc", 0}, &bench_jemalloc, 0,
-     "calloc/allocator:jemalloc", "realloc/allocator:jemalloc", "free/allocator:jemalloc"},
+    {PB_STRATEGY_HEAP,
+     {"allocator", "glibc", 0},
+     &pb_allocator_libc,
+     0,
+     "calloc/allocator:glibc",
+     "realloc/allocator:glibc",
+     "free/allocator:glibc"},
+    {PB_STRATEGY_HEAP,
+     {"allocator", "jemalloc", 0},
+     &bench_jemalloc,
+     0,
+     "calloc/allocator:jemalloc",
+     "realloc/allocator:jemalloc",
+     "free/allocator:jemalloc"},
     {PB_STRATEGY_IMAGE, {NULL}, NULL, 0, "reserve", "mprotect", "munmap"},
-    {PB_STRATEGY_POOL, {"reset", "discard", 0}, NULL, PB_POOL_DISCARD, "commit", "mprotect",
+    {PB_STRATEGY_POOL,
+     {"reset", "discard", 0},
+     NULL,
+     PB_POOL_DISCARD,
+     "commit",
+     "mprotect",
      "discard"},
     {PB_STRATEGY_POOL, {"reset", "renew", 0}, NULL, PB_POOL_RENEW, "commit", "mprotect", "renew"},
     {PB_STRATEGY_GUARD, {NULL}, NULL, 0, "guard_install", "guard_remove", "munmap"},
@@ -187,6 +216,23 @@ static void run_destroy(struct bench_state *state) {
     teardown(&bench);
 }
 
+/* Create and write to every host page, with the kernel advised on how to provide them. */
+static void run_create_touch(struct bench_state *state) {
+    struct bench bench;
+    bool good = setup(&bench, state);
+    int batch = bench_batch(bench.pages);
+    bench.config.advice = (unsigned)bench_number(state, "advice");
+    while (good && bench_next(state, batch)) {
+        bench_begin(state);
+        enum pb_status status = create_all(&bench, batch);
+        touch_all(&bench);
+        bench_end(state);
+        good = check(&bench, "create", status);
+        destroy_all(&bench);
+    }
+    teardown(&bench);
+}
+
 /* Copies a memory of which `written` per cent of the host pages were written since the last copy;
  * with touched, every host page of the copy is written as well. */
 static void run_copies(struct bench_state *state, bool touched) {
@@ -255,8 +301,9 @@ static const char *bound_name(const char *bound, uint32_t pages) {
     return strdup(name);
 }
 
+/* option: one more parameter at the end of the name, where it has a name. */
 static void add(const char *name, void (*run)(struct bench_state *), const struct subject *subject,
-                uint32_t pages, const char *bound, bool slow_setup, int written) {
+                uint32_t pages, const char *bound, bool slow_setup, struct bench_parameter option) {
     struct bench_case bench = {
         .name = name,
         .run = run,
@@ -271,9 +318,7 @@ static void add(const char *name, void (*run)(struct bench_state *), const struc
         bench.parameters[next++] = subject->variant;
     }
     bench.parameters[next++] = (struct bench_parameter){"pages", NULL, pages};
-    if (written >= 0) {
-        bench.parameters[next] = (struct bench_parameter){"written", NULL, written};
-    }
+    bench.parameters[next] = option;
     const char *reason = "this kernel cannot do it";
     if (pb_strategy_available(subject->strategy, &reason) != PB_OK) {
         bench.skip = reason;
@@ -281,30 +326,44 @@ static void add(const char *name, void (*run)(struct bench_state *), const struc
     bench_register(&bench);
 }
 
+static const struct bench_parameter no_option = {NULL, NULL, 0};
+
 static void add_copies(const struct subject *subject, uint32_t pages, int written) {
+    struct bench_parameter option = {"written", NULL, written};
     bool view = pb_strategy_info(subject->strategy)->copy == PB_COPY_ON_WRITE && written == 0;
-    add("memory/copy", run_copy, subject, pages, view ? "map_file" : "copy", false, written);
+    add("memory/copy", run_copy, subject, pages, view ? "map_file" : "copy", false, option);
     add("memory/copy_touch", run_copy_touch, subject, pages, view ? "map_file_touch" : "copy",
-        false, written);
+        false, option);
 }
 
 static void add_size(const struct subject *subject, uint32_t pages) {
     bool slow = pages >= 4;
-    add("memory/create", run_create, subject, pages, subject->create, false, -1);
-    add("memory/grow", run_grow, subject, pages, subject->grow, slow, -1);
-    add("memory/touch", run_touch, subject, pages, "touch", false, -1);
-    add("memory/destroy", run_destroy, subject, pages, subject->destroy, slow, -1);
+    add("memory/create", run_create, subject, pages, subject->create, false, no_option);
+    add("memory/grow", run_grow, subject, pages, subject->grow, slow, no_option);
+    add("memory/touch", run_touch, subject, pages, "touch", false, no_option);
+    add("memory/destroy", run_destroy, subject, pages, subject->destroy, slow, no_option);
     add_copies(subject, pages, 100);
     if (pb_strategy_info(subject->strategy)->copy == PB_COPY_ON_WRITE) {
         add_copies(subject, pages, 0);
     }
 }
 
+static void add_advised(uint32_t pages) {
+    for (int i = 0; i < ADVICES; i++) {
+        struct bench_parameter option = {"advice", advices[i].name, advices[i].advice};
+        add("memory/create_touch", run_create_touch, &subjects[0], pages, advices[i].bound, false,
+            option);
+    }
+}
+
 BENCH_SUBJECT {
+    for (int size = 0; size < BENCH_SIZES; size++) {
+        add_advised(bench_sizes[size]);
+    }
     for (int i = 0; i < SUBJECTS; i++) {
         for (int size = 0; size < BENCH_SIZES; size++) {
             add_size(&subjects[i], bench_sizes[size]);
         }
-        add("memory/life", run_life, &subjects[i], 1, "life", false, -1);
+        add("memory/life", run_life, &subjects[i], 1, "life", false, no_option);
     }
 }

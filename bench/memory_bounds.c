@@ -20,7 +20,12 @@
 #define MADV_GUARD_REMOVE 103
 #endif
 
-enum { RANGES_MAX = 16, PAGE_BYTES = 65536, READ_WRITE = PROT_READ | PROT_WRITE };
+enum {
+    RANGES_MAX = 16,
+    PAGE_BYTES = 65536,
+    HUGE_BYTES = 2 << 20,
+    READ_WRITE = PROT_READ | PROT_WRITE
+};
 #define CAPACITY_BYTES ((size_t)BENCH_CAPACITY_PAGES * PAGE_BYTES)
 #define TOTAL_BYTES (CAPACITY_BYTES + BENCH_GUARD_BYTES)
 
@@ -30,8 +35,7 @@ struct batch {
     struct bench_state *state;
     size_t bytes; /* of a memory of the row's size */
     uint8_t *ranges[RANGES_MAX];
-    uint8_t *others[RANGES_MAX]; /* what act() made, where it makes something */
-    uint8_t *source;             /* to copy from: bytes long, written */
+    uint8_t *source; /* to copy from: bytes long, written */
     const struct pb_allocator *allocator;
     int file;
 };
@@ -111,8 +115,7 @@ static bool discard(struct batch *batch, int i) {
 
 static bool renew(struct batch *batch, int i) {
     return mmap(batch->ranges[i], TOTAL_BYTES, PROT_NONE,
-                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1,
-                0) == batch->ranges[i];
+                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == batch->ranges[i];
 }
 
 static bool map_exact(struct batch *batch, int i) {
@@ -156,12 +159,19 @@ static bool map_file_touch(struct batch *batch, int i) {
     return map_file(batch, i) && touch(batch, i);
 }
 
-static bool populate(struct batch *batch, int i) {
-    return madvise(batch->ranges[i], batch->bytes, MADV_POPULATE_WRITE) == 0;
+/* What a memory that is written at once costs at least: the mapping and the pages. */
+static bool map_populated(struct batch *batch, int i) {
+    return map_exact(batch, i) && madvise(batch->ranges[i], batch->bytes, MADV_POPULATE_WRITE) == 0;
 }
 
+/* From a multiple of a huge page: else the first ones could not be huge. */
 static bool map_huge(struct batch *batch, int i) {
-    return map_capacity(batch, i) && madvise(batch->ranges[i], TOTAL_BYTES, MADV_HUGEPAGE) == 0;
+    if (!map_capacity(batch, i) || madvise(batch->ranges[i], TOTAL_BYTES, MADV_HUGEPAGE) != 0) {
+        return false;
+    }
+    uintptr_t past = (uintptr_t)batch->ranges[i] % HUGE_BYTES;
+    bench_touch(batch->ranges[i] + (past == 0 ? 0 : HUGE_BYTES - past), batch->bytes);
+    return true;
 }
 
 static bool life(struct batch *batch, int i) {
@@ -235,8 +245,8 @@ static const struct bound bounds[] = {
     {"bound/discard", committed_touched, discard, unmap_total, true, false},
     {"bound/renew", committed_touched, renew, unmap_total, true, false},
     {"bound/touch", map_exact, touch, unmap_exact, false, false},
-    {"bound/populate", map_exact, populate, unmap_exact, false, false},
-    {"bound/touch_huge", map_huge, touch, unmap_total, false, false},
+    {"bound/populate", none, map_populated, unmap_exact, false, false},
+    {"bound/touch_huge", none, map_huge, unmap_total, false, false},
     {"bound/copy", none, copy, unmap_exact, false, false},
     {"bound/map_file", none, map_file, unmap_exact, false, false},
     {"bound/map_file_touch", none, map_file_touch, unmap_exact, false, false},
@@ -256,8 +266,8 @@ static bool make_source(struct batch *batch) {
         return false;
     }
     bench_touch(batch->source, batch->bytes);
-    return batch->file >= 0 && pwrite(batch->file, batch->source, batch->bytes, 0) ==
-                                   (ssize_t)batch->bytes;
+    return batch->file >= 0 &&
+           pwrite(batch->file, batch->source, batch->bytes, 0) == (ssize_t)batch->bytes;
 }
 
 static bool run_batch(struct batch *batch, const struct bound *bound, int count) {
@@ -302,7 +312,8 @@ static void run_bound(struct bench_state *state) {
 /* ---- memcpy alone ---------------------------------------------------------------------------- */
 
 /* Both sides warm. offset is (destination - source) modulo 4,096: some memcpy are many times slower
- * at small ones, which a copy into malloc's memory meets by chance and one into fresh pages never. */
+ * at small ones, which a copy into malloc's memory meets by chance and one into fresh pages never.
+ */
 static void run_memcpy(struct bench_state *state) {
     size_t bytes = (size_t)bench_number(state, "pages") * PAGE_BYTES;
     size_t offset = (size_t)bench_number(state, "offset");
@@ -360,10 +371,10 @@ BENCH_SUBJECT {
 BENCH_SUBJECT {
     static const int offsets[] = {0, 16, 64, 256, 1024, 2048};
     for (size_t i = 0; i < sizeof offsets / sizeof offsets[0]; i++) {
-        bench_register(&(struct bench_case){
-            .name = "bound/memcpy",
-            .run = run_memcpy,
-            .clock = BENCH_CLOCK_LOOP,
-            .parameters = {{"pages", NULL, 4}, {"offset", NULL, offsets[i]}}});
+        bench_register(
+            &(struct bench_case){.name = "bound/memcpy",
+                                 .run = run_memcpy,
+                                 .clock = BENCH_CLOCK_LOOP,
+                                 .parameters = {{"pages", NULL, 4}, {"offset", NULL, offsets[i]}}});
     }
 }

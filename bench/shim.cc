@@ -171,7 +171,8 @@ const char help[] =
     "  --time=SECONDS    measure each row at least so long (default 0.05)\n"
     "  --iterations=N    exactly so many iterations of each row in place of a time\n"
     "  --json            the library's JSON on standard output in place of a table\n"
-    "  --marks           a system call write(-1, \"bench+\" or \"bench-\") around what is measured\n"
+    "  --marks           a system call write(-1, \"bench+\" or \"bench-\") around what is "
+    "measured\n"
     "  --benchmark_...   the library's own options: --benchmark_repetitions=5\n";
 
 int usage(const char *what, const char *argument) {
@@ -233,7 +234,9 @@ int select(std::vector<const Case *> *chosen) {
         regfree(&pattern);
     if (chosen->empty()) {
         fprintf(stderr, "bench: no row matches '%s'; --list shows all names\n",
-                options.only ? options.only : options.filter ? options.filter : "");
+                options.only     ? options.only
+                : options.filter ? options.filter
+                                 : "");
         return 2;
     }
     return 0;

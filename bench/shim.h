@@ -71,7 +71,7 @@ void bench_register(const struct bench_case *bench);
 /* Runs when the program is loaded; each file may have several. */
 #define BENCH_JOIN_(a, b) a##b
 #define BENCH_JOIN(a, b) BENCH_JOIN_(a, b)
-#define BENCH_SUBJECT                                                                              \
+#define BENCH_SUBJECT \
     __attribute__((constructor)) static void BENCH_JOIN(bench_subject_, __LINE__)(void)
 
 /* True while there is work: then do `batch` iterations. False: return from run(). Between two calls

@@ -1,5 +1,5 @@
-/* strategies.h: what the memory rows are made of: the strategies with their variants, and the sizes.
- * memory.c measures them, memory_bounds.c the bare system calls at the same sizes. */
+/* strategies.h: what the memory rows are made of: the strategies with their variants, and the
+ * sizes. memory.c measures them, memory_bounds.c the bare system calls at the same sizes. */
 #ifndef BENCH_STRATEGIES_H
 #define BENCH_STRATEGIES_H
 
@@ -8,9 +8,9 @@
 #define BENCH_HOST_PAGE 4096u
 
 enum {
-    BENCH_CAPACITY_PAGES = 1024,    /* what a strategy that never moves reserves: 64 MiB */
-    BENCH_GUARD_BYTES = 65536,      /* behind every memory */
-    BENCH_TOUCHED_HOST_PAGES = 4,   /* by an instance with a short life */
+    BENCH_CAPACITY_PAGES = 1024,  /* what a strategy that never moves reserves: 64 MiB */
+    BENCH_GUARD_BYTES = 65536,    /* behind every memory */
+    BENCH_TOUCHED_HOST_PAGES = 4, /* by an instance with a short life */
     BENCH_SIZES = 5
 };
 

@@ -1,6 +1,6 @@
 /* wait.c: what wait and notify cost: the round trip between two threads, one wake-up, a notify with
- * nobody there, a wait whose value differs; beside a bare futex, a condition variable, and spinning.
- * Run: build/bench/bench --filter='^wait/|round_trip|wake'. */
+ * nobody there, a wait whose value differs; beside a bare futex, a condition variable, and
+ * spinning. Run: build/bench/bench --filter='^wait/|round_trip|wake'. */
 #include "memory.h"
 #include "shim.h"
 #include "threads.h"
