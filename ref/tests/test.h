@@ -24,19 +24,19 @@ struct test {
 };
 
 /* The linker gathers the pointers in the section pb_tests; runner.c walks it. */
-#define TEST(name_)                                                                                \
-    static void name_(void);                                                                       \
-    static const struct test name_##_test = {#name_, __FILE__, __LINE__, name_};                   \
-    __attribute__((used, section("pb_tests"))) static const struct test *const name_##_entry =    \
-        &name_##_test;                                                                             \
+#define TEST(name_)                                                                            \
+    static void name_(void);                                                                   \
+    static const struct test name_##_test = {#name_, __FILE__, __LINE__, name_};               \
+    __attribute__((used, section("pb_tests"))) static const struct test *const name_##_entry = \
+        &name_##_test;                                                                         \
     static void name_(void)
 
 /* Each ends the test when it does not hold; from any thread. */
-#define CHECK(condition_)                                                                          \
+#define CHECK(condition_) \
     ((condition_) ? (void)0 : test_fail(__FILE__, __LINE__, "not so: %s", #condition_))
-#define CHECK_EQ(actual_, expected_)                                                               \
+#define CHECK_EQ(actual_, expected_) \
     test_equal(__FILE__, __LINE__, #actual_, (uint64_t)(actual_), (uint64_t)(expected_))
-#define CHECK_STATUS(actual_, expected_)                                                           \
+#define CHECK_STATUS(actual_, expected_) \
     test_status(__FILE__, __LINE__, #actual_, (actual_), (expected_))
 
 _Noreturn void test_fail(const char *file, int line, const char *format, ...)

@@ -1,0 +1,449 @@
+/* copy.c: tests of R13 to R15 on memories: copies, clones, images, reset. */
+#include "fixture.h"
+#include "memory.h"
+#include "seam.h"
+#include "test.h"
+
+#include <string.h>
+
+static struct pb_memory *copy_of(struct pb_memory *memory) {
+    struct pb_memory *copy = NULL;
+    CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
+    CHECK(copy != NULL);
+    return copy;
+}
+
+static void grow(struct pb_memory *memory, uint32_t delta) {
+    uint32_t old;
+    CHECK_STATUS(pb_memory_grow(memory, delta, &old), PB_OK);
+}
+
+/* ---- R13 copy ------------------------------------------------------------------------------- */
+
+TEST(R13_copy_has_equal_bytes_type_style_and_guard) {
+    for (struct each e = each_kind(1, 4, EACH_KIND); each_next(&e);) {
+        struct pb_memory *memory = each_create(&e);
+        grow(memory, 1);
+        fill_pattern(memory, 0, 2 * PB_PAGE_BYTES, 3);
+        struct pb_memory *copy = copy_of(memory);
+        CHECK(base_of(copy) != base_of(memory));
+        CHECK(pb_memory_definition(copy) != pb_memory_definition(memory));
+        CHECK_EQ(pb_memory_strategy(copy), e.strategy);
+        CHECK_EQ(pb_memory_size_pages(copy), 2);
+        struct pb_memory_type type = pb_memory_type(copy);
+        CHECK_EQ(type.min_pages, 2);
+        CHECK_EQ(type.max_pages, 4);
+        CHECK_EQ(type.shared, e.shared);
+        struct pb_memory_style style = pb_memory_style(copy);
+        CHECK_EQ(style.kind, e.style.kind);
+        CHECK_EQ(style.guard_bytes, e.style.guard_bytes);
+        if (e.is_static) {
+            CHECK_EQ(style.bound_pages, e.style.bound_pages);
+        }
+        check_pattern(copy, 0, 2 * PB_PAGE_BYTES, 3);
+        check_pattern(memory, 0, 2 * PB_PAGE_BYTES, 3);
+        pb_memory_destroy(copy);
+        pb_memory_destroy(memory);
+    }
+}
+
+TEST(R13_copy_and_source_are_independent_both_ways) {
+    for (struct each e = each_kind(1, 4, EACH_KIND); each_next(&e);) {
+        struct pb_memory *memory = each_create(&e);
+        fill_pattern(memory, 0, PB_PAGE_BYTES, 1);
+        struct pb_memory *copy = copy_of(memory);
+        fill_pattern(memory, 0, PB_PAGE_BYTES, 2);
+        check_pattern(copy, 0, PB_PAGE_BYTES, 1);
+        fill_pattern(copy, 0, PB_PAGE_BYTES, 3);
+        check_pattern(memory, 0, PB_PAGE_BYTES, 2);
+        grow(memory, 3);
+        CHECK_EQ(pb_memory_size_pages(copy), 1);
+        fill_pattern(memory, PB_PAGE_BYTES, 3 * PB_PAGE_BYTES, 2);
+        grow(copy, 2);
+        check_zero(copy, PB_PAGE_BYTES, 2 * PB_PAGE_BYTES);
+        fill_pattern(copy, 0, 3 * PB_PAGE_BYTES, 4);
+        CHECK_EQ(pb_memory_size_pages(memory), 4);
+        check_pattern(memory, 0, 4 * PB_PAGE_BYTES, 2);
+        check_pattern(copy, 0, 3 * PB_PAGE_BYTES, 4);
+        pb_memory_destroy(copy);
+        pb_memory_destroy(memory);
+    }
+}
+
+/* A copy-on-write copy of a copy-on-write source must not lose what the source wrote since. */
+TEST(R13_copy_made_after_the_first_was_written_to) {
+    for (struct each e = each_kind(1, 4, EACH_KIND); each_next(&e);) {
+        struct pb_memory *memory = each_create(&e);
+        fill_pattern(memory, 0, PB_PAGE_BYTES, 1);
+        struct pb_memory *first = copy_of(memory);
+        fill_pattern(first, 100, 5000, 2);
+        fill_pattern(memory, 60000, 100, 3);
+        struct pb_memory *second = copy_of(first), *third = copy_of(memory);
+        check_pattern(second, 0, 100, 1);
+        check_pattern(second, 100, 5000, 2);
+        check_pattern(second, 5100, PB_PAGE_BYTES - 5100, 1);
+        check_pattern(third, 0, 60000, 1);
+        check_pattern(third, 60000, 100, 3);
+        fill_pattern(first, 0, PB_PAGE_BYTES, 4);
+        fill_pattern(memory, 0, PB_PAGE_BYTES, 5);
+        check_pattern(second, 100, 5000, 2);
+        check_pattern(third, 60000, 100, 3);
+        grow(second, 2);
+        struct pb_memory *last[] = {second, third, first, memory};
+        for (unsigned i = 0; i < 4; i++) {
+            pb_memory_destroy(last[i]);
+        }
+    }
+}
+
+TEST(R13_copy_of_a_copy_keeps_zero_pages_that_hid_others) {
+    for (struct each e = each_kind(2, 4, EACH_KIND); each_next(&e);) {
+        struct pb_memory *memory = each_create(&e);
+        fill_pattern(memory, 0, 2 * PB_PAGE_BYTES, 1);
+        struct pb_memory *first = copy_of(memory);
+        memset(base_of(first), 0, PB_PAGE_BYTES + 10);
+        struct pb_memory *second = copy_of(first);
+        check_zero(second, 0, PB_PAGE_BYTES + 10);
+        check_pattern(second, PB_PAGE_BYTES + 10, 1000, 1);
+        pb_memory_destroy(memory);
+        pb_memory_destroy(first);
+        check_zero(second, 0, PB_PAGE_BYTES + 10);
+        pb_memory_destroy(second);
+    }
+}
+
+TEST(R13_copy_survives_its_source) {
+    for (struct each e = each_kind(1, 4, EACH_KIND); each_next(&e);) {
+        struct pb_memory *memory = each_create(&e);
+        fill_pattern(memory, 0, PB_PAGE_BYTES, 1);
+        struct pb_memory *copy = copy_of(memory);
+        pb_memory_destroy(memory);
+        check_pattern(copy, 0, PB_PAGE_BYTES, 1);
+        grow(copy, 3);
+        fill_pattern(copy, 0, 4 * PB_PAGE_BYTES, 2);
+        struct pb_memory *second = copy_of(copy);
+        pb_memory_destroy(copy);
+        check_pattern(second, 0, 4 * PB_PAGE_BYTES, 2);
+        pb_memory_destroy(second);
+    }
+}
+
+TEST(R4_guard_of_a_copy) {
+    for (struct each e = each_kind(0, 4, EACH_KIND | EACH_TRAPPING); each_next(&e);) {
+        struct pb_memory *memory = each_create(&e);
+        for (unsigned i = 0; i < 4; i++) {
+            struct pb_memory *copy = copy_of(memory);
+            check_guarded(copy);
+            check_guarded(memory);
+            if (i < 3) {
+                grow(copy, 1);
+                check_guarded(copy);
+                grow(memory, 1);
+            }
+            pb_memory_destroy(copy);
+        }
+        check_guarded(memory);
+        pb_memory_destroy(memory);
+    }
+}
+
+/* The copied file mapping ended where the source did: growth past it was a bus error. */
+TEST(S11_copy_can_be_written_up_to_its_maximum) {
+    for (struct each e = each_kind(1, 4, EACH_KIND); each_next(&e);) {
+        struct pb_memory *memory = each_create(&e);
+        struct pb_memory *copy = copy_of(memory);
+        grow(copy, 3);
+        for (uint64_t at = 0; at < 4 * PB_PAGE_BYTES; at += 4096) {
+            CHECK(!write_faults(base_of(copy) + at));
+        }
+        check_zero(copy, 0, 4 * PB_PAGE_BYTES);
+        pb_memory_destroy(copy);
+        pb_memory_destroy(memory);
+    }
+}
+
+/* Many copies: descriptors must neither run out nor be mixed up. */
+TEST(S10_copies_of_copies_stay_apart) {
+    enum { COPIES = 3 };
+    for (struct each e = each_kind(1, 2, EACH_KIND); each_next(&e);) {
+        struct pb_memory *memories[COPIES + 1] = {each_create(&e)};
+        for (unsigned i = 0; i < COPIES; i++) {
+            fill_pattern(memories[i], 0, PB_PAGE_BYTES, i);
+            memories[i + 1] = copy_of(memories[i]);
+            fill_pattern(memories[i], 0, 10, 100 + i);
+        }
+        for (unsigned i = 0; i < COPIES; i++) {
+            check_pattern(memories[i], 0, 10, 100 + i);
+            check_pattern(memories[i], 10, PB_PAGE_BYTES - 10, i);
+        }
+        for (unsigned i = 0; i <= COPIES; i++) {
+            pb_memory_destroy(memories[i]);
+        }
+    }
+}
+
+TEST(R13_copy_has_its_own_waiters) {
+    struct pb_memory *memory = shared_memory(1, 1);
+    struct pb_memory *copy = copy_of(memory);
+    enum pb_wait result;
+    uint32_t woken = 9;
+    pb_memory_disable_atomics(memory);
+    CHECK_STATUS(pb_memory_wait32(memory, 0, 0, 0, &result), PB_DISABLED);
+    CHECK_STATUS(pb_memory_wait32(copy, 0, 0, 0, &result), PB_OK);
+    CHECK_EQ(result, PB_WAIT_TIMED_OUT);
+    CHECK_STATUS(pb_memory_notify(copy, 0, 1, &woken), PB_OK);
+    CHECK_EQ(woken, 0);
+    pb_memory_destroy(memory);
+    pb_memory_destroy(copy);
+}
+
+/* ---- R14 clone ------------------------------------------------------------------------------ */
+
+TEST(R14_clone_aliases_bytes_and_size) {
+    for (struct each e = each_kind(1, 4, EACH_SHARED | EACH_STATIC | EACH_DYNAMIC);
+         each_next(&e);) {
+        struct pb_memory *memory = each_create(&e);
+        struct pb_memory *clone = clone_of(memory), *second = clone_of(clone);
+        uint64_t value = 0;
+        CHECK(base_of(clone) == base_of(memory));
+        CHECK_STATUS(pb_memory_store(memory, 77, 0, 4, 0x12345678), PB_OK);
+        CHECK_STATUS(pb_memory_load(second, 77, 0, 4, &value), PB_OK);
+        CHECK_EQ(value, 0x12345678);
+        grow(second, 2);
+        CHECK_EQ(pb_memory_size_pages(memory), 3);
+        CHECK_EQ(pb_memory_type(clone).min_pages, 3);
+        pb_memory_destroy(memory);
+        CHECK_STATUS(pb_memory_load(clone, 77, 0, 4, &value), PB_OK);
+        CHECK_EQ(value, 0x12345678);
+        pb_memory_destroy(second);
+        grow(clone, 1);
+        fill_pattern(clone, 0, 4 * PB_PAGE_BYTES, 1);
+        pb_memory_destroy(clone);
+    }
+}
+
+TEST(R14_clone_of_an_unshared_memory_is_refused) {
+    for (struct each e = each_kind(1, 4, EACH_OWNED | EACH_STATIC | EACH_DYNAMIC); each_next(&e);) {
+        struct pb_memory *memory = each_create(&e), *clone = NULL;
+        CHECK_STATUS(pb_memory_clone(memory, &clone), PB_NOT_SHARED);
+        CHECK(clone == NULL);
+        pb_memory_destroy(memory);
+    }
+}
+
+TEST(R14_pages_are_released_exactly_once) {
+    for (struct each e = each_kind(1, 4, EACH_KIND | EACH_TRAPPING); each_next(&e);) {
+        if (e.strategy == PB_STRATEGY_POOL) {
+            continue; /* the pool keeps its pages: see pool.c */
+        }
+        struct pb_memory *memory = each_create(&e), *clones[3] = {NULL, NULL, NULL};
+        seam_watch(base_of(memory));
+        for (unsigned i = 0; i < 3 && e.shared; i++) {
+            clones[i] = clone_of(memory);
+        }
+        for (unsigned i = 0; i < 3; i++) {
+            pb_memory_destroy(clones[i]);
+            CHECK_EQ(seam_releases(), 0);
+        }
+        pb_memory_destroy(memory);
+        CHECK_EQ(seam_releases(), 1);
+    }
+}
+
+TEST(R14_nothing_of_the_library_is_left) {
+    for (struct each e = each_kind(1, 4, EACH_KIND); each_next(&e);) {
+        e.config.allocator = &seam_allocator;
+        unsigned alive = seam_allocator_alive();
+        for (unsigned round = 0; round < 3; round++) {
+            struct pb_memory *memory = each_create(&e);
+            struct pb_memory *copy = copy_of(memory);
+            struct pb_memory *clone = e.shared ? clone_of(memory) : NULL;
+            grow(memory, 3);
+            grow(copy, 1);
+            pb_memory_destroy(memory);
+            pb_memory_destroy(clone);
+            pb_memory_destroy(copy);
+        }
+        CHECK_EQ(seam_allocator_alive(), alive);
+    }
+}
+
+/* ---- R15 reuse (pool slots: pool.c) --------------------------------------------------------- */
+
+TEST(R15_reset_leaves_no_byte_of_the_last_tenant) {
+    for (struct each e = each_kind(1, 4, EACH_OWNED | EACH_STATIC | EACH_DYNAMIC); each_next(&e);) {
+        struct pb_memory *memory = each_create(&e);
+        for (unsigned tenant = 0; tenant < 3; tenant++) {
+            CHECK_EQ(pb_memory_size_pages(memory), 1);
+            CHECK_EQ(pb_memory_type(memory).min_pages, 1);
+            CHECK_EQ(atomic_load(&pb_memory_definition(memory)->length_bytes), PB_PAGE_BYTES);
+            check_zero(memory, 0, PB_PAGE_BYTES);
+            if (e.info->traps) {
+                check_guarded(memory);
+            }
+            grow(memory, 3);
+            check_zero(memory, PB_PAGE_BYTES, 3 * PB_PAGE_BYTES);
+            fill_pattern(memory, 0, 4 * PB_PAGE_BYTES, tenant);
+            CHECK_STATUS(pb_memory_reset(memory), PB_OK);
+        }
+        pb_memory_destroy(memory);
+    }
+}
+
+TEST(R15_reset_of_a_copy) {
+    for (struct each e = each_kind(1, 4, EACH_OWNED | EACH_STATIC | EACH_DYNAMIC); each_next(&e);) {
+        struct pb_memory *memory = each_create(&e);
+        grow(memory, 1);
+        fill_pattern(memory, 0, 2 * PB_PAGE_BYTES, 1);
+        struct pb_memory *copy = copy_of(memory);
+        fill_pattern(copy, 0, 100, 2);
+        CHECK_STATUS(pb_memory_reset(copy), PB_OK);
+        CHECK_EQ(pb_memory_size_pages(copy), 1);
+        check_zero(copy, 0, PB_PAGE_BYTES);
+        grow(copy, 3);
+        check_zero(copy, 0, 4 * PB_PAGE_BYTES);
+        check_pattern(memory, 0, 2 * PB_PAGE_BYTES, 1);
+        CHECK_STATUS(pb_memory_reset(memory), PB_OK);
+        check_zero(memory, 0, PB_PAGE_BYTES);
+        if (e.info->traps) {
+            check_guarded(memory);
+            check_guarded(copy);
+        }
+        pb_memory_destroy(copy);
+        pb_memory_destroy(memory);
+    }
+}
+
+TEST(R15_reset_is_refused_for_shared_memories) {
+    struct pb_memory *memory = shared_memory(1, 2);
+    grow(memory, 1);
+    fill_pattern(memory, 0, 2 * PB_PAGE_BYTES, 1);
+    CHECK_STATUS(pb_memory_reset(memory), PB_UNSUPPORTED);
+    check_pattern(memory, 0, 2 * PB_PAGE_BYTES, 1);
+    pb_memory_destroy(memory);
+}
+
+/* ---- Images --------------------------------------------------------------------------------- */
+
+static struct pb_memory *from_image(struct pb_image *image, uint32_t pages, uint32_t max) {
+    struct pb_memory_style style = {PB_STYLE_STATIC, max, PB_PAGE_BYTES};
+    struct pb_memory_config config = {.type = {pages, max, false},
+                                      .style = &style,
+                                      .strategy = PB_STRATEGY_IMAGE,
+                                      .image = image};
+    struct pb_memory *memory = NULL;
+    CHECK_STATUS(pb_memory_create(&config, &memory), PB_OK);
+    return memory;
+}
+
+static struct pb_image *some_image(uint64_t count) {
+    static uint8_t data[2 * 65536];
+    struct pb_image *image = NULL;
+    for (unsigned i = 0; i < sizeof data; i++) {
+        data[i] = (uint8_t)(i % 251 + 1);
+    }
+    const char *reason = "";
+    if (pb_strategy_available(PB_STRATEGY_IMAGE, &reason) != PB_OK) {
+        test_skip("%s", reason);
+    }
+    CHECK_STATUS(pb_image_create(data, count, NULL, &image), PB_OK);
+    memset(data, 0, sizeof data); /* the image is a copy */
+    return image;
+}
+
+static void check_image(struct pb_memory *memory, uint64_t count) {
+    for (uint64_t i = 0; i < count; i++) {
+        CHECK_EQ(base_of(memory)[i], i % 251 + 1);
+    }
+    check_zero(memory, count, pb_memory_size_bytes(memory) - count);
+}
+
+TEST(R2_fresh_from_an_image_has_its_bytes_and_zeros_behind) {
+    static const uint64_t counts[] = {1, 5000, 65536, 65537, 100000};
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        struct pb_image *image = some_image(counts[i]);
+        CHECK_EQ(pb_image_bytes(image), (counts[i] + 4095) / 4096 * 4096);
+        struct pb_memory *memory = from_image(image, 2, 4);
+        pb_image_release(image);
+        check_image(memory, counts[i]);
+        check_guarded(memory);
+        grow(memory, 2);
+        check_image(memory, counts[i]);
+        check_guarded(memory);
+        pb_memory_destroy(memory);
+    }
+}
+
+TEST(R15_reset_brings_back_the_image) {
+    struct pb_image *image = some_image(70000);
+    struct pb_memory *memory = from_image(image, 2, 4), *other = from_image(image, 2, 4);
+    grow(memory, 2);
+    memset(base_of(memory), 0xEE, 4 * PB_PAGE_BYTES);
+    check_image(other, 70000);
+    CHECK_STATUS(pb_memory_reset(memory), PB_OK);
+    CHECK_EQ(pb_memory_size_pages(memory), 2);
+    check_image(memory, 70000);
+    check_guarded(memory);
+    struct pb_memory *copy = copy_of(memory);
+    memset(base_of(copy), 0xDD, 1000);
+    CHECK_STATUS(pb_memory_reset(copy), PB_OK);
+    CHECK_EQ(pb_memory_size_pages(copy), 2);
+    check_image(copy, 70000);
+    pb_image_release(image);
+    pb_memory_destroy(memory);
+    pb_memory_destroy(other);
+    check_image(copy, 70000);
+    pb_memory_destroy(copy);
+}
+
+TEST(R13_image_is_immutable_and_counted) {
+    struct pb_image *image = some_image(4096);
+    CHECK(pb_image_retain(image) == image);
+    struct pb_memory *memory = from_image(image, 1, 1);
+    memset(base_of(memory), 0, 4096);
+    pb_image_release(image);
+    struct pb_memory *second = from_image(image, 1, 1);
+    check_image(second, 4096);
+    pb_image_release(image);
+    pb_image_release(NULL);
+    check_image(second, 4096);
+    pb_memory_destroy(memory);
+    pb_memory_destroy(second);
+}
+
+/* 2801: an initial range without bounds. */
+TEST(R17_image_larger_than_the_memory_is_refused) {
+    struct pb_image *image = some_image(70000);
+    struct pb_memory_style style = {PB_STYLE_STATIC, 4, PB_PAGE_BYTES};
+    struct pb_memory_config config = {
+        .type = {1, 4, false}, .style = &style, .strategy = PB_STRATEGY_IMAGE, .image = image};
+    struct pb_memory *memory = NULL;
+    enum pb_status status = pb_memory_create(&config, &memory);
+    CHECK(status == PB_INVALID || status == PB_OUT_OF_BOUNDS);
+    CHECK(memory == NULL);
+    pb_image_release(image);
+}
+
+TEST(R13_image_of_nothing_is_invalid) {
+    struct pb_image *image = NULL;
+    CHECK_STATUS(pb_image_create("", 0, NULL, &image), PB_INVALID);
+    CHECK(image == NULL);
+}
+
+TEST(R13_copy_of_a_large_sparse_memory_keeps_the_ends) {
+    enum { PAGES = 256 };
+    for (struct each e = each_kind(PAGES, PAGES, EACH_KIND); each_next(&e);) {
+        struct pb_memory *memory = each_create(&e);
+        uint64_t last = PAGES * PB_PAGE_BYTES - 1;
+        base_of(memory)[last] = 42;
+        base_of(memory)[5 * PB_PAGE_BYTES] = 43;
+        struct pb_memory *copy = copy_of(memory), *second = copy_of(copy);
+        CHECK_EQ(base_of(second)[last], 42);
+        CHECK_EQ(base_of(second)[5 * PB_PAGE_BYTES], 43);
+        CHECK_EQ(base_of(second)[0], 0);
+        CHECK_EQ(base_of(second)[last / 2], 0);
+        pb_memory_destroy(memory);
+        pb_memory_destroy(copy);
+        pb_memory_destroy(second);
+    }
+}

@@ -1,0 +1,304 @@
+/* pool.c: tests of R15, R4 and R6 on pools: slots, their reset, retirement and accounting. */
+#include "fixture.h"
+#include "memory.h"
+#include "seam.h"
+#include "test.h"
+
+#include <string.h>
+
+enum { SLOT_PAGES = 4 };
+
+static const enum pb_pool_reset resets[] = {PB_POOL_DISCARD, PB_POOL_RENEW};
+
+static struct pb_pool *pool_of(uint32_t slots, enum pb_pool_reset reset) {
+    struct pb_pool_config config = {.slots = slots,
+                                    .slot_bytes = SLOT_PAGES * PB_PAGE_BYTES,
+                                    .guard_bytes = PB_PAGE_BYTES,
+                                    .reset = reset,
+                                    .allocator = &seam_allocator};
+    struct pb_pool *pool = NULL;
+    CHECK_STATUS(pb_pool_create(&config, &pool), PB_OK);
+    test_note("reset %s", reset == PB_POOL_DISCARD ? "discard" : "renew");
+    return pool;
+}
+
+static enum pb_status try_tenant(struct pb_pool *pool, uint32_t pages, struct pb_memory **memory) {
+    static const struct pb_memory_style style = {PB_STYLE_STATIC, SLOT_PAGES, PB_PAGE_BYTES};
+    struct pb_memory_config config = {.type = {pages, SLOT_PAGES, false},
+                                      .style = &style,
+                                      .strategy = PB_STRATEGY_POOL,
+                                      .pool = pool};
+    *memory = NULL;
+    return pb_memory_create(&config, memory);
+}
+
+static struct pb_memory *tenant(struct pb_pool *pool, uint32_t pages) {
+    struct pb_memory *memory;
+    CHECK_STATUS(try_tenant(pool, pages, &memory), PB_OK);
+    return memory;
+}
+
+static void check_stats(struct pb_pool *pool, uint32_t free, uint32_t used, uint32_t retired) {
+    struct pb_pool_stats stats = pb_pool_stats(pool);
+    CHECK_EQ(stats.free, free);
+    CHECK_EQ(stats.used, used);
+    CHECK_EQ(stats.retired, retired);
+}
+
+TEST(R15_reuse_next_tenant_sees_no_byte_of_the_last) {
+    for (unsigned r = 0; r < 2; r++) {
+        struct pb_pool *pool = pool_of(1, resets[r]);
+        static const uint32_t pages[] = {1, 4, 0, 2, 4, 1};
+        for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
+            struct pb_memory *memory = tenant(pool, pages[i]);
+            CHECK_EQ(pb_memory_size_pages(memory), pages[i]);
+            check_zero(memory, 0, pages[i] * PB_PAGE_BYTES);
+            check_guarded(memory);
+            for (uint32_t p = pages[i]; p < SLOT_PAGES; p++) {
+                uint32_t old;
+                CHECK_STATUS(pb_memory_grow(memory, 1, &old), PB_OK);
+                check_zero(memory, p * PB_PAGE_BYTES, PB_PAGE_BYTES);
+                check_guarded(memory);
+            }
+            fill_pattern(memory, 0, SLOT_PAGES * PB_PAGE_BYTES, (uint32_t)i);
+            pb_memory_destroy(memory);
+        }
+        pb_pool_destroy(pool);
+    }
+}
+
+TEST(R15_reuse_slots_do_not_overlap) {
+    for (unsigned r = 0; r < 2; r++) {
+        struct pb_pool *pool = pool_of(3, resets[r]);
+        struct pb_memory *memories[3], *fourth;
+        check_stats(pool, 3, 0, 0);
+        for (unsigned i = 0; i < 3; i++) {
+            memories[i] = tenant(pool, SLOT_PAGES);
+            fill_pattern(memories[i], 0, SLOT_PAGES * PB_PAGE_BYTES, i);
+        }
+        check_stats(pool, 0, 3, 0);
+        CHECK_STATUS(try_tenant(pool, 1, &fourth), PB_NO_MEMORY);
+        CHECK(fourth == NULL);
+        check_stats(pool, 0, 3, 0);
+        for (unsigned i = 0; i < 3; i++) {
+            check_pattern(memories[i], 0, SLOT_PAGES * PB_PAGE_BYTES, i);
+            check_guarded(memories[i]);
+        }
+        pb_memory_destroy(memories[1]);
+        check_stats(pool, 1, 2, 0);
+        fourth = tenant(pool, 2);
+        check_zero(fourth, 0, 2 * PB_PAGE_BYTES);
+        check_pattern(memories[0], 0, SLOT_PAGES * PB_PAGE_BYTES, 0);
+        check_pattern(memories[2], 0, SLOT_PAGES * PB_PAGE_BYTES, 2);
+        pb_memory_destroy(memories[0]);
+        pb_memory_destroy(memories[2]);
+        pb_memory_destroy(fourth);
+        check_stats(pool, 3, 0, 0);
+        pb_pool_destroy(pool);
+    }
+}
+
+/* Fails each of the system calls that a tenant's end makes, one after the other: the next tenant is
+ * clean, or there is none because the slot is retired. */
+static bool end_with_failure(enum pb_pool_reset reset, unsigned nth, bool ever) {
+    struct pb_pool *pool = pool_of(1, reset);
+    struct pb_memory *memory = tenant(pool, 1), *next;
+    uint32_t old;
+    CHECK_STATUS(pb_memory_grow(memory, 2, &old), PB_OK);
+    fill_pattern(memory, 0, 3 * PB_PAGE_BYTES, 1);
+    seam_fail(SEAM_ALL, nth, ever);
+    pb_memory_destroy(memory);
+    bool failed = seam_failed() > 0;
+    seam_fail(0, 0, false);
+    enum pb_status status = try_tenant(pool, 1, &next);
+    struct pb_pool_stats stats = pb_pool_stats(pool);
+    CHECK_EQ(stats.free + stats.used + stats.retired, 1);
+    if (status == PB_OK) {
+        check_zero(next, 0, PB_PAGE_BYTES);
+        check_guarded(next);
+        CHECK_STATUS(pb_memory_grow(next, 3, &old), PB_OK);
+        check_zero(next, 0, 4 * PB_PAGE_BYTES);
+    } else {
+        CHECK(failed);
+        CHECK_STATUS(status, PB_NO_MEMORY);
+        CHECK_EQ(stats.retired, 1);
+    }
+    pb_memory_destroy(next);
+    pb_pool_destroy(pool);
+    return failed;
+}
+
+TEST(R15_reuse_a_failed_reset_retires_the_slot) {
+    for (unsigned r = 0; r < 4; r++) {
+        unsigned nth = 1;
+        while (end_with_failure(resets[r % 2], nth, r >= 2)) {
+            nth++;
+            CHECK(nth < 100);
+        }
+        CHECK(nth > 1); /* some call was made, and failed */
+    }
+}
+
+TEST(R15_reuse_when_every_reset_call_fails_the_slot_is_gone) {
+    for (unsigned r = 0; r < 2; r++) {
+        struct pb_pool *pool = pool_of(2, resets[r]);
+        struct pb_memory *memory = tenant(pool, 1), *other = tenant(pool, 1), *next;
+        fill_pattern(memory, 0, PB_PAGE_BYTES, 1);
+        seam_fail(SEAM_ALL, 1, true);
+        pb_memory_destroy(memory);
+        seam_fail(0, 0, false);
+        check_stats(pool, 0, 1, 1);
+        CHECK_STATUS(try_tenant(pool, 1, &next), PB_NO_MEMORY);
+        pb_memory_destroy(other);
+        check_stats(pool, 1, 0, 1);
+        next = tenant(pool, 4);
+        check_zero(next, 0, 4 * PB_PAGE_BYTES);
+        pb_memory_destroy(next);
+        pb_pool_destroy(pool);
+    }
+}
+
+/* 13579: a failure that leaves counters raised. */
+TEST(R6_pool_accounting_after_a_failed_create) {
+    for (unsigned r = 0; r < 2; r++) {
+        struct pb_pool *pool = pool_of(2, resets[r]);
+        bool failed = true;
+        for (unsigned nth = 1; failed; nth++) {
+            struct pb_memory *memory;
+            seam_fail(SEAM_ALL, nth, false);
+            enum pb_status status = try_tenant(pool, 2, &memory);
+            failed = seam_failed() > 0;
+            seam_fail(0, 0, false);
+            CHECK_EQ(status == PB_OK, memory != NULL);
+            CHECK(failed || status == PB_OK);
+            pb_memory_destroy(memory);
+            check_stats(pool, 2, 0, 0);
+            CHECK(nth < 100);
+        }
+        pb_pool_destroy(pool);
+    }
+}
+
+/* 3763: a slot without room to grow. */
+TEST(R6_pool_memory_larger_than_a_slot_is_refused) {
+    struct pb_pool *pool = pool_of(2, PB_POOL_DISCARD);
+    struct pb_memory_style style = {PB_STYLE_STATIC, SLOT_PAGES + 1, PB_PAGE_BYTES};
+    struct pb_memory_config config = {.type = {1, SLOT_PAGES + 1, false},
+                                      .style = &style,
+                                      .strategy = PB_STRATEGY_POOL,
+                                      .pool = pool};
+    struct pb_memory *memory = NULL;
+    enum pb_status status = pb_memory_create(&config, &memory);
+    CHECK(status == PB_NO_MEMORY || status == PB_INVALID);
+    CHECK(memory == NULL);
+    style.bound_pages = SLOT_PAGES;
+    style.guard_bytes = 2 * PB_PAGE_BYTES; /* more than the slot's */
+    config.type.max_pages = SLOT_PAGES;
+    status = pb_memory_create(&config, &memory);
+    if (status == PB_OK) {
+        check_guarded(memory); /* then it is really there */
+        pb_memory_destroy(memory);
+    }
+    check_stats(pool, 2, 0, 0);
+    config.pool = NULL;
+    memory = NULL;
+    CHECK_STATUS(pb_memory_create(&config, &memory), PB_INVALID);
+    CHECK(memory == NULL);
+    pb_pool_destroy(pool);
+}
+
+TEST(R15_pool_outlives_its_handle_while_tenants_live) {
+    for (unsigned r = 0; r < 2; r++) {
+        struct pb_pool *pool = pool_of(2, resets[r]);
+        struct pb_memory *memory = tenant(pool, 1), *copy = NULL;
+        uint32_t old;
+        fill_pattern(memory, 0, PB_PAGE_BYTES, 1);
+        seam_watch(base_of(memory));
+        pb_pool_destroy(pool);
+        CHECK_EQ(seam_releases(), 0);
+        CHECK_STATUS(pb_memory_grow(memory, 3, &old), PB_OK);
+        check_pattern(memory, 0, PB_PAGE_BYTES, 1);
+        CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
+        pb_memory_destroy(memory);
+        CHECK_EQ(seam_releases(), 0);
+        check_pattern(copy, 0, PB_PAGE_BYTES, 1);
+        pb_memory_destroy(copy);
+        CHECK_EQ(seam_releases(), 1);
+        CHECK_EQ(seam_allocator_alive(), 0);
+    }
+    pb_pool_destroy(NULL);
+}
+
+TEST(R13_pool_copy_takes_a_slot_of_the_same_pool) {
+    struct pb_pool *pool = pool_of(2, PB_POOL_DISCARD);
+    struct pb_memory *memory = tenant(pool, 1), *copy = NULL, *third = NULL;
+    CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
+    check_stats(pool, 0, 2, 0);
+    CHECK_STATUS(pb_memory_copy(memory, &third), PB_NO_MEMORY);
+    CHECK(third == NULL);
+    check_stats(pool, 0, 2, 0);
+    pb_memory_destroy(copy);
+    check_stats(pool, 1, 1, 0);
+    pb_memory_destroy(memory);
+    pb_pool_destroy(pool);
+}
+
+TEST(R1_pool_refuses_a_bad_configuration) {
+    static const struct pb_pool_config rows[] = {
+        {.slots = 0, .slot_bytes = PB_PAGE_BYTES},
+        {.slots = 1, .slot_bytes = 0},
+        {.slots = 1, .slot_bytes = 100},
+        {.slots = 1, .slot_bytes = PB_PAGE_BYTES, .guard_bytes = 1},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct pb_pool *pool = NULL;
+        test_note("row %zu", i);
+        CHECK_STATUS(pb_pool_create(&rows[i], &pool), PB_INVALID);
+        CHECK(pool == NULL);
+    }
+    /* sizes whose product passes 64 bits */
+    struct pb_pool_config huge = {.slots = UINT32_MAX, .slot_bytes = UINT64_C(1) << 40};
+    struct pb_pool *pool = NULL;
+    enum pb_status status = pb_pool_create(&huge, &pool);
+    CHECK(status == PB_INVALID || status == PB_NO_MEMORY);
+    CHECK(pool == NULL);
+}
+
+/* ---- Threads -------------------------------------------------------------------------------- */
+
+enum { RENTERS = 3 };
+
+static void *rent(void *argument) {
+    struct pb_pool *pool = argument;
+    uint64_t state = (uintptr_t)&state;
+    for (unsigned i = 0; i < TEST_ROUNDS(500); i++) {
+        struct pb_memory *memory;
+        if (try_tenant(pool, 1, &memory) != PB_OK) {
+            continue; /* two others have the two slots */
+        }
+        uint32_t old, seed = test_random(&state);
+        check_zero(memory, 0, 4096);
+        CHECK_STATUS(pb_memory_grow(memory, 1, &old), PB_OK);
+        check_zero(memory, PB_PAGE_BYTES, 4096);
+        fill_pattern(memory, 0, 4096, seed);
+        fill_pattern(memory, PB_PAGE_BYTES, 4096, seed);
+        check_pattern(memory, 0, 4096, seed);
+        pb_memory_destroy(memory);
+    }
+    return NULL;
+}
+
+TEST(R15_pool_shared_by_threads) {
+    for (unsigned r = 0; r < 2; r++) {
+        struct pb_pool *pool = pool_of(2, resets[r]);
+        pthread_t threads[RENTERS];
+        for (unsigned i = 0; i < RENTERS; i++) {
+            threads[i] = test_thread(rent, pool);
+        }
+        for (unsigned i = 0; i < RENTERS; i++) {
+            test_join(threads[i]);
+        }
+        check_stats(pool, 2, 0, 0);
+        pb_pool_destroy(pool);
+    }
+}
