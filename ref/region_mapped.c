@@ -177,12 +177,14 @@ static const char *guard_refusal(void) {
     return answer == 1 ? NULL : "the kernel has no MADV_GUARD_INSTALL (Linux 6.13 has)";
 }
 
-/* Closes [from, capacity) again; where markers cannot be had, by protection. */
+/* Closes [from, to) again; where markers cannot be had, by protection, which growth then undoes. */
 static enum pb_status guard_close(struct pb_region *region, uint64_t from, uint64_t to) {
     if (from == to || pb_os_advise(region->base + from, to - from, PB_OS_GUARD_INSTALL) == PB_OK) {
         return PB_OK;
     }
-    return pb_os_decommit(region->base + from, to - from);
+    enum pb_status status = pb_os_decommit(region->base + from, to - from);
+    region->closed_by_protection |= status == PB_OK;
+    return status;
 }
 
 static enum pb_status guard_create(const struct pb_region_config *config,
@@ -213,9 +215,8 @@ static enum pb_status guard_grow(struct pb_region *region, uint64_t bytes) {
     if (status == PB_OK) {
         status = pb_region_follow_advice(region, old, bytes);
     }
-    if (status != PB_OK && pb_os_advise(at, bytes - old, PB_OS_GUARD_INSTALL) != PB_OK) {
-        (void)pb_os_decommit(at, bytes - old);
-        region->closed_by_protection = true;
+    if (status != PB_OK) {
+        (void)guard_close(region, old, bytes);
     }
     return status;
 }
