@@ -28,6 +28,7 @@ $(foreach cc,$(LINT_CC),$(eval $(call lint_rules,$(cc))))
 test-lint: ## ref/ and fuzz/ build without a warning: gcc 12, clang 14, clang 19
 	@passed=0; failed=0; \
 	for cc in $(LINT_CC); do \
+	    command -v $$cc >/dev/null || echo "make: $$cc is missing: run scripts/setup" >&2; \
 	    if $(MAKE) --no-print-directory -k lint-$$cc; \
 	    then echo "ok   lint_no_warning_$$cc"; passed=$$((passed + 1)); \
 	    else echo "FAIL lint_no_warning_$$cc"; failed=$$((failed + 1)); fi; \
