@@ -41,21 +41,36 @@ enum pb_park pb_guest_park(struct pb_mailbox_words *mailbox, const struct pb_gue
     return answer == 2 ? PB_PARK_TIMED_OUT : PB_PARK_READY;
 }
 
-#if defined(__wasm__) && defined(__wasm_atomics__)
+#ifdef __wasm__
 
-static int shared_wait(void *context, _Atomic uint32_t *flag, uint32_t expected,
-                       int64_t timeout_ns) {
-    (void)context;
-    return __builtin_wasm_memory_atomic_wait32((int *)flag, (int)expected, timeout_ns);
-}
+#define PAGEBOX_IMPORT(name) __attribute__((import_module("pagebox"), import_name(name)))
 
-__attribute__((import_module("pagebox"), import_name("flush"))) void pb_guest_import_flush(void);
+PAGEBOX_IMPORT("flush") void pb_guest_import_flush(void);
+PAGEBOX_IMPORT("park")
+int pb_guest_import_park(_Atomic uint32_t *flag, uint32_t expected, int64_t timeout_ns);
 
-static void shared_flush(void *context) {
+static void import_flush(void *context) {
     (void)context;
     pb_guest_import_flush();
 }
 
-const struct pb_guest_host pb_guest_host_shared = {shared_wait, shared_flush, NULL};
+static int import_park(void *context, _Atomic uint32_t *flag, uint32_t expected,
+                       int64_t timeout_ns) {
+    (void)context;
+    return pb_guest_import_park(flag, expected, timeout_ns);
+}
 
+const struct pb_guest_host pb_guest_host_imports = {import_park, import_flush, NULL};
+
+#ifdef __wasm_atomics__
+
+static int wait_instruction(void *context, _Atomic uint32_t *flag, uint32_t expected,
+                            int64_t timeout_ns) {
+    (void)context;
+    return __builtin_wasm_memory_atomic_wait32((int *)flag, (int)expected, timeout_ns);
+}
+
+const struct pb_guest_host pb_guest_host_shared = {wait_instruction, import_flush, NULL};
+
+#endif
 #endif

@@ -37,9 +37,14 @@ uint32_t pb_guest_drain(struct pb_mailbox_words *mailbox, void (*take)(void *con
 enum pb_park pb_guest_park(struct pb_mailbox_words *mailbox, const struct pb_guest_host *host,
                            int64_t timeout_ns);
 
-#if defined(__wasm__) && defined(__wasm_atomics__)
-/* wait by the wait32 instruction, for a shared memory; flush is the import "pagebox" "flush". */
+#ifdef __wasm__
+/* wait is the import "pagebox" "park", a call into the host (for a memory that is not shared);
+ * flush is the import "pagebox" "flush". */
+extern const struct pb_guest_host pb_guest_host_imports;
+#ifdef __wasm_atomics__
+/* wait is the wait32 instruction, for a shared memory; flush as above. */
 extern const struct pb_guest_host pb_guest_host_shared;
+#endif
 #endif
 
 #endif
