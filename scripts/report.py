@@ -97,7 +97,9 @@ def cell_text(value):
 
 
 def cell_key(value):
-    """What the page's sorting compares: a number where there is one."""
+    """What the page's sorting compares: a number where there is one; a text of a class of its own
+    ("2.1 ms") may have it as its attribute `key`."""
+    value = getattr(value, "key", value)
     return repr(float(value)) if is_number(value) else cell_text(value)
 
 

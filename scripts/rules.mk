@@ -13,13 +13,13 @@ test-scripts: ## tests of scripts/
 # Every compiler that must build the C code without a warning. Objects are made and dropped only
 # to be warned about, so they have folders of their own.
 LINT_CC := gcc-12 clang-14 clang-19
-LINT_SRC := $(sort $(wildcard ref/*.c ref/examples/*.c fuzz/*.c))
+LINT_SRC := $(sort $(wildcard ref/*.c ref/examples/*.c fuzz/*.c fuzz/sim/*.c))
 
 define lint_rules
 build/lint-$(1)/%.o: %.c
 	$$(call say,$(1),$$<)
 	@mkdir -p $$(@D)
-	$$(Q)$(1) $$(CSTD) $$(WARN) -O2 -Iref -Ifuzz -MMD -MP -c $$< -o $$@
+	$$(Q)$(1) $$(CSTD) $$(WARN) -O2 -Iref -Ifuzz -Ifuzz/sim -MMD -MP -c $$< -o $$@
 lint-$(1): $$(LINT_SRC:%.c=build/lint-$(1)/%.o)
 .PHONY: lint-$(1)
 endef
@@ -37,9 +37,9 @@ test-lint: ## ref/ and fuzz/ build without a warning: gcc 12, clang 14, clang 19
 FORMAT_SRC = $(sort $(shell find ref fuzz bench -name "*.[ch]" -o -name "*.cc"))
 format: ## formats all C and C++ sources in place
 	clang-format -i $(FORMAT_SRC)
-lint: test-lint ## that, and the form of all sources, and clang-tidy over ref/
+lint: test-lint ## that, and the form of all sources, and clang-tidy over ref/ and fuzz/
 	clang-format --dry-run -Werror $(FORMAT_SRC)
-	clang-tidy --quiet $(wildcard ref/*.c) -- $(CSTD) -Iref
+	clang-tidy --quiet $(wildcard ref/*.c fuzz/*.c) -- $(CSTD) -Iref -Ifuzz -Ifuzz/sim
 .PHONY: test-lint format lint
 
 .DEFAULT:

@@ -64,6 +64,18 @@ def page_holds_everything_and_escapes_what_it_shows(root):
     assert len(ids) == len(set(ids)), ids
 
 
+class Duration(str):
+    """Reads as '2 ms', sorts as a number of nanoseconds."""
+
+    key = 2e6
+
+
+def tables_sort_by_number_or_by_key(root):
+    assert report.cell_key(12) == "12.0" and report.cell_key("b") == "b"
+    assert report.cell_key(Duration("2 ms")) == "2000000.0"
+    assert report.cell_text(Duration("2 ms")) == "2 ms"
+
+
 def markdown_links_plots_that_exist(root):
     path = small_run(root)[1]
     text = (path / "report.md").read_text()
@@ -140,6 +152,7 @@ TESTS = [
     folder_is_renamed_and_latest_points_there,
     two_runs_in_one_second_get_two_folders,
     page_holds_everything_and_escapes_what_it_shows,
+    tables_sort_by_number_or_by_key,
     markdown_links_plots_that_exist,
     plot_says_when_gnuplot_fails,
     unknown_status_is_refused,
