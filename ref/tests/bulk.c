@@ -104,7 +104,7 @@ TEST(R16_fill_out_of_bounds_writes_nothing) {
     }
 }
 
-TEST(S13_fill_the_last_byte_of_4_gib) {
+TEST(R16_S13_fill_the_last_byte_of_4_gib) {
     struct pb_memory_style style = {PB_STYLE_STATIC, 65536, PB_PAGE_BYTES};
     struct pb_memory_config config = {.type = {65536, 65536, false}, .style = &style};
     struct pb_memory *memory = NULL;
@@ -216,7 +216,7 @@ TEST(R16_copy_random_ranges_agree_with_memmove) {
     pb_memory_destroy(bulk.memory);
 }
 
-TEST(S6_initialise_out_of_bounds_is_an_error_value) {
+TEST(R17_S6_initialise_out_of_bounds_is_an_error_value) {
     static const uint64_t rows[][2] = {{65536, 1},
                                        {65521, 16},
                                        {0, 65537},

@@ -148,7 +148,7 @@ TEST(R4_guard_of_a_copy) {
 }
 
 /* The copied file mapping ended where the source did: growth past it was a bus error. */
-TEST(S11_copy_can_be_written_up_to_its_maximum) {
+TEST(R8_S11_copy_can_be_written_up_to_its_maximum) {
     for (struct each e = each_kind(1, 4, EACH_KIND); each_next(&e);) {
         struct pb_memory *memory = each_create(&e);
         struct pb_memory *copy = copy_of(memory);
@@ -163,7 +163,7 @@ TEST(S11_copy_can_be_written_up_to_its_maximum) {
 }
 
 /* Many copies: descriptors must neither run out nor be mixed up. */
-TEST(S10_copies_of_copies_stay_apart) {
+TEST(R13_S10_copies_of_copies_stay_apart) {
     enum { COPIES = 3 };
     for (struct each e = each_kind(1, 2, EACH_KIND); each_next(&e);) {
         struct pb_memory *memories[COPIES + 1] = {each_create(&e)};

@@ -132,7 +132,7 @@ TEST(R6_grow_failing_anywhere_changes_nothing_and_can_be_retried) {
 }
 
 /* A failure inside grow must not leave a lock held: S7. */
-TEST(S7_every_call_still_works_after_a_failed_grow) {
+TEST(R6_S7_every_call_still_works_after_a_failed_grow) {
     for (struct each e = each_kind(1, 30, EACH_SHARED | EACH_STATIC | EACH_DYNAMIC);
          each_next(&e);) {
         struct pb_memory *memory = each_create(&e), *copy = NULL;

@@ -69,7 +69,7 @@ TEST(R1_create_min_of_65536_pages_is_legal) {
     CHECK(made > 0);
 }
 
-TEST(S4_bound_below_min_is_an_error_value) {
+TEST(R3_S4_bound_below_min_is_an_error_value) {
     for (struct each e = each_kind(5, 10, EACH_OWNED | EACH_SHARED | EACH_STATIC); each_next(&e);) {
         struct pb_memory *memory = NULL;
         e.style.bound_pages = 4;
@@ -352,7 +352,7 @@ TEST(R5_grow_past_65536_pages_is_refused_without_a_maximum) {
 
 /* Really grows to 4 GiB, sparsely; PB_NO_MEMORY is allowed, but not for all strategies, and
  * PB_LIMIT is not. */
-TEST(S1_grow_to_exactly_65536_pages) {
+TEST(R5_S1_grow_to_exactly_65536_pages) {
     unsigned grown = 0;
     for (unsigned with_max = 0; with_max < 2; with_max++) {
         for (struct each e = each_kind(1, 65536, EACH_OWNED | EACH_STATIC | EACH_DYNAMIC);
@@ -407,7 +407,7 @@ TEST(R6_grow_past_the_maximum_changes_nothing) {
 }
 
 /* {min 1, max 10}, Static bound 4: the reservation ends before the maximum. */
-TEST(S3_static_bound_below_maximum_refuses_to_pass_it) {
+TEST(R6_S3_static_bound_below_maximum_refuses_to_pass_it) {
     for (struct each e = each_kind(1, 10, EACH_OWNED | EACH_STATIC); each_next(&e);) {
         uint32_t old;
         e.style.bound_pages = 4;
@@ -425,7 +425,7 @@ TEST(S3_static_bound_below_maximum_refuses_to_pass_it) {
     }
 }
 
-TEST(S9_grow_to_the_bound_without_a_guard) {
+TEST(R6_S9_grow_to_the_bound_without_a_guard) {
     struct each e = each_kind(1, 4, EACH_OWNED | EACH_SHARED | EACH_STATIC);
     e.guard_bytes = 0;
     while (each_next(&e)) {
@@ -521,7 +521,7 @@ TEST(R9_sums_and_ranges_do_not_wrap) {
 
 /* ---- R10 base ------------------------------------------------------------------------------- */
 
-TEST(R10_base_stays_for_static_and_shared) {
+TEST(R10_S2_base_stays_for_static_and_shared) {
     for (struct each e = each_kind(1, 9, EACH_KIND); each_next(&e);) {
         struct pb_memory *memory = each_create(&e);
         const uint8_t *base = base_of(memory);
@@ -677,7 +677,7 @@ static void check_is_shared(struct pb_memory *memory, const uint8_t *base) {
     pb_memory_destroy(clone);
 }
 
-TEST(S5_converting_to_shared_reports_shared) {
+TEST(R12_S5_converting_to_shared_reports_shared) {
     for (struct each e = each_kind(1, 4, EACH_OWNED | EACH_STATIC | EACH_DYNAMIC); each_next(&e);) {
         uint32_t old;
         struct pb_memory *memory = each_create(&e);

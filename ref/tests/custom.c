@@ -1,0 +1,278 @@
+/* custom.c: memories that do what a user's table of functions says. */
+#include "fixture.h"
+#include "mailbox.h"
+#include "memory.h"
+#include "seam.h"
+#include "test.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A memory in a plain array, without guard and with a count of its calls. */
+struct array {
+    struct pb_memory_definition definition;
+    uint32_t max_pages;
+    bool shared;
+    unsigned *destroyed;
+    unsigned waits, notifies, disables, initialises;
+};
+
+static struct pb_memory_type array_type(void *self) {
+    struct array *array = self;
+    return (struct pb_memory_type){
+        .min_pages = (uint32_t)(atomic_load(&array->definition.length_bytes) / PB_PAGE_BYTES),
+        .max_pages = array->max_pages,
+        .shared = array->shared};
+}
+
+static struct pb_memory_style array_style(void *self) {
+    (void)self;
+    return (struct pb_memory_style){.kind = PB_STYLE_DYNAMIC};
+}
+
+static enum pb_status array_grow(void *self, uint32_t delta_pages, uint32_t *old_pages) {
+    struct array *array = self;
+    uint32_t old = array_type(self).min_pages, sum;
+    if (!pb_pages_add(old, delta_pages, array->max_pages, &sum)) {
+        return PB_LIMIT;
+    }
+    uint8_t *base = calloc(1, pb_pages_to_bytes(sum) + 8);
+    if (base == NULL) {
+        return PB_NO_MEMORY;
+    }
+    memcpy(base, atomic_load(&array->definition.base), pb_pages_to_bytes(old));
+    free(atomic_load(&array->definition.base));
+    atomic_store(&array->definition.base, base);
+    atomic_store(&array->definition.length_bytes, pb_pages_to_bytes(sum));
+    *old_pages = old;
+    return PB_OK;
+}
+
+static struct pb_memory_definition *array_definition(void *self) {
+    return &((struct array *)self)->definition;
+}
+
+static void array_destroy(void *self) {
+    struct array *array = self;
+    ++*array->destroyed;
+    free(atomic_load(&array->definition.base));
+    free(array);
+}
+
+static struct array *array_create(uint32_t pages, uint32_t max, bool shared, unsigned *destroyed) {
+    struct array *array = calloc(1, sizeof *array);
+    uint8_t *base = calloc(1, pb_pages_to_bytes(pages) + 8);
+    CHECK(array != NULL && base != NULL);
+    atomic_store(&array->definition.base, base);
+    atomic_store(&array->definition.length_bytes, pb_pages_to_bytes(pages));
+    array->max_pages = max;
+    array->shared = shared;
+    array->destroyed = destroyed;
+    return array;
+}
+
+static enum pb_status array_copy(void *self, void **copy) {
+    struct array *array = self;
+    uint32_t pages = array_type(self).min_pages;
+    struct array *made = array_create(pages, array->max_pages, array->shared, array->destroyed);
+    memcpy(atomic_load(&made->definition.base), atomic_load(&array->definition.base),
+           pb_pages_to_bytes(pages));
+    *copy = made;
+    return PB_OK;
+}
+
+static enum pb_status array_initialise(void *self, uint64_t start, const void *data,
+                                       uint64_t count) {
+    struct array *array = self;
+    array->initialises++;
+    memcpy(atomic_load(&array->definition.base) + start, data, count);
+    return PB_OK;
+}
+
+static enum pb_status array_wait(void *self, uint64_t address, unsigned width, uint64_t expected,
+                                 int64_t timeout_ns, enum pb_wait *result) {
+    struct array *array = self;
+    CHECK(address % width == 0 && address + width <= array->definition.length_bytes);
+    CHECK(width == 8 ? expected == UINT64_C(0x100000007) : expected == 7);
+    CHECK_EQ(timeout_ns, -5);
+    array->waits++;
+    *result = PB_WAIT_NOTIFIED;
+    return PB_OK;
+}
+
+static uint32_t array_notify(void *self, uint64_t address, uint32_t count) {
+    struct array *array = self;
+    CHECK_EQ(address % 4, 0);
+    array->notifies++;
+    return count / 2;
+}
+
+static void array_disable(void *self) {
+    ((struct array *)self)->disables++;
+}
+
+static const struct pb_memory_operations minimal = {.type = array_type,
+                                                    .style = array_style,
+                                                    .grow = array_grow,
+                                                    .definition = array_definition,
+                                                    .destroy = array_destroy};
+static const struct pb_memory_operations full = {.type = array_type,
+                                                 .style = array_style,
+                                                 .grow = array_grow,
+                                                 .definition = array_definition,
+                                                 .destroy = array_destroy,
+                                                 .copy = array_copy,
+                                                 .initialise = array_initialise,
+                                                 .wait = array_wait,
+                                                 .notify = array_notify,
+                                                 .disable_atomics = array_disable};
+
+static struct pb_memory *custom(const struct pb_memory_operations *operations,
+                                struct array *array) {
+    struct pb_memory *memory = NULL;
+    CHECK_STATUS(pb_memory_from_custom(operations, array, NULL, &memory), PB_OK);
+    return memory;
+}
+
+TEST(R1_custom_table_must_be_complete) {
+    for (unsigned missing = 0; missing < 5; missing++) {
+        unsigned destroyed = 0;
+        struct pb_memory_operations table = full;
+        struct array *array = array_create(1, 1, false, &destroyed);
+        struct pb_memory *memory = NULL;
+        void *functions[] = {&table.type, &table.style, &table.grow, &table.definition,
+                             &table.destroy};
+        memset(functions[missing], 0, sizeof(void (*)(void)));
+        CHECK_STATUS(pb_memory_from_custom(&table, array, NULL, &memory), PB_INVALID);
+        CHECK(memory == NULL);
+        CHECK_EQ(destroyed, 0); /* self stays the caller's */
+        array_destroy(array);
+    }
+}
+
+TEST(R1_custom_memory_without_memory_is_an_error_value) {
+    unsigned destroyed = 0;
+    struct array *array = array_create(1, 1, false, &destroyed);
+    struct pb_memory *memory = NULL;
+    seam_allocator_fail(1);
+    CHECK_STATUS(pb_memory_from_custom(&full, array, &seam_allocator, &memory), PB_NO_MEMORY);
+    CHECK(memory == NULL);
+    CHECK_EQ(destroyed, 0);
+    seam_allocator_fail(0);
+    CHECK_STATUS(pb_memory_from_custom(&full, array, &seam_allocator, &memory), PB_OK);
+    pb_memory_destroy(memory);
+    CHECK_EQ(destroyed, 1);
+    CHECK_EQ(seam_allocator_alive(), 0);
+}
+
+TEST(R18_custom_accesses_are_checked_against_its_length) {
+    unsigned destroyed = 0;
+    struct pb_memory *memory = custom(&minimal, array_create(1, 2, false, &destroyed));
+    uint64_t value = 0;
+    uint32_t old = 99;
+    CHECK_EQ(pb_memory_strategy(memory), PB_STRATEGY_COUNT);
+    CHECK_EQ(pb_memory_size_pages(memory), 1);
+    CHECK_STATUS(pb_memory_store(memory, 65528, 0, 8, 77), PB_OK);
+    CHECK_STATUS(pb_memory_store(memory, 65529, 0, 8, 77), PB_OUT_OF_BOUNDS);
+    CHECK_STATUS(pb_memory_bulk_fill(memory, 65535, 1, 2), PB_OUT_OF_BOUNDS);
+    CHECK_STATUS(pb_memory_grow(memory, 1, &old), PB_OK);
+    CHECK_EQ(old, 1);
+    CHECK_EQ(pb_memory_type(memory).min_pages, 2);
+    CHECK_STATUS(pb_memory_load(memory, 65528, 0, 8, &value), PB_OK);
+    CHECK_EQ(value, 77);
+    CHECK_STATUS(pb_memory_store(memory, 131071, 0, 1, 1), PB_OK);
+    CHECK_STATUS(pb_memory_grow(memory, 1, &old), PB_LIMIT);
+    pb_memory_destroy(memory);
+    CHECK_EQ(destroyed, 1);
+}
+
+TEST(R17_custom_without_initialise_is_written_through_its_definition) {
+    for (unsigned with = 0; with < 2; with++) {
+        unsigned destroyed = 0;
+        struct array *array = array_create(1, 1, false, &destroyed);
+        struct pb_memory *memory = custom(with ? &full : &minimal, array);
+        char text[4] = "";
+        CHECK_STATUS(pb_memory_initialise(memory, 65533, "abc", 3), PB_OK);
+        CHECK_STATUS(pb_memory_initialise(memory, 65534, "abc", 3), PB_OUT_OF_BOUNDS);
+        CHECK_STATUS(pb_memory_initialise(memory, UINT64_MAX, "abc", 3), PB_OUT_OF_BOUNDS);
+        CHECK_EQ(array->initialises, with);
+        CHECK_STATUS(pb_memory_read(memory, 65533, text, 3), PB_OK);
+        CHECK(memcmp(text, "abc", 3) == 0);
+        pb_memory_destroy(memory);
+    }
+}
+
+TEST(R19_custom_wait_and_notify_come_checked) {
+    unsigned destroyed = 0;
+    struct array *array = array_create(1, 1, true, &destroyed);
+    struct pb_memory *memory = custom(&full, array);
+    enum pb_wait result = (enum pb_wait)77;
+    uint32_t woken = 99;
+    CHECK_STATUS(pb_memory_wait32(memory, 65532, 7, -5, &result), PB_OK);
+    CHECK_EQ(result, PB_WAIT_NOTIFIED);
+    CHECK_STATUS(pb_memory_wait64(memory, 65528, UINT64_C(0x100000007), -5, &result), PB_OK);
+    CHECK_STATUS(pb_memory_wait32(memory, 65536, 7, -5, &result), PB_OUT_OF_BOUNDS);
+    CHECK_STATUS(pb_memory_wait64(memory, 65532, 7, -5, &result), PB_MISALIGNED);
+    CHECK_EQ(array->waits, 2);
+    CHECK_STATUS(pb_memory_notify(memory, 64, 10, &woken), PB_OK);
+    CHECK_EQ(woken, 5);
+    CHECK_STATUS(pb_memory_notify(memory, 66, 10, &woken), PB_MISALIGNED);
+    CHECK_EQ(array->notifies, 1);
+    pb_memory_disable_atomics(memory);
+    CHECK_EQ(array->disables, 1);
+    pb_memory_destroy(memory);
+    CHECK_EQ(destroyed, 1);
+}
+
+TEST(R14_custom_without_optional_functions_is_unsupported) {
+    unsigned destroyed = 0;
+    struct pb_memory *memory = custom(&minimal, array_create(1, 1, true, &destroyed)),
+                     *other = NULL;
+    enum pb_wait result;
+    uint32_t woken = 99;
+    CHECK_STATUS(pb_memory_clone(memory, &other), PB_UNSUPPORTED);
+    CHECK_STATUS(pb_memory_copy(memory, &other), PB_UNSUPPORTED);
+    CHECK(other == NULL);
+    CHECK_STATUS(pb_memory_wait32(memory, 0, 0, 0, &result), PB_UNSUPPORTED);
+    CHECK_STATUS(pb_memory_notify(memory, 0, 1, &woken), PB_OK);
+    CHECK_EQ(woken, 0);
+    pb_memory_disable_atomics(memory);
+    CHECK_STATUS(pb_memory_reset(memory), PB_UNSUPPORTED);
+    pb_memory_destroy(memory);
+    memory = custom(&minimal, array_create(1, 1, false, &destroyed));
+    CHECK_STATUS(pb_memory_to_shared(memory), PB_UNSUPPORTED);
+    CHECK_STATUS(pb_memory_clone(memory, &other), PB_NOT_SHARED);
+    pb_memory_destroy(memory);
+    CHECK_EQ(destroyed, 2);
+}
+
+TEST(R13_custom_copy_is_a_memory_of_its_own) {
+    unsigned destroyed = 0;
+    struct pb_memory *memory = custom(&full, array_create(1, 2, false, &destroyed)), *copy = NULL;
+    fill_pattern(memory, 0, PB_PAGE_BYTES, 1);
+    CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
+    fill_pattern(memory, 0, PB_PAGE_BYTES, 2);
+    check_pattern(copy, 0, PB_PAGE_BYTES, 1);
+    pb_memory_destroy(memory);
+    check_pattern(copy, 0, PB_PAGE_BYTES, 1);
+    pb_memory_destroy(copy);
+    CHECK_EQ(destroyed, 2);
+}
+
+TEST(R37_custom_memory_that_moves_under_a_mailbox) {
+    unsigned destroyed = 0;
+    struct pb_memory *memory = custom(&full, array_create(1, 4, false, &destroyed));
+    struct pb_mailbox_config config = {.memory = memory, .offset = 64, .capacity = 4};
+    struct pb_mailbox *mailbox = NULL;
+    uint64_t value = 0;
+    uint32_t old;
+    CHECK_STATUS(pb_mailbox_attach(&config, &mailbox), PB_OK);
+    CHECK_STATUS(pb_mailbox_enqueue(mailbox, 1), PB_OK);
+    CHECK_STATUS(pb_mailbox_grow(mailbox, 2, &old), PB_OK);
+    CHECK_STATUS(pb_mailbox_enqueue(mailbox, 2), PB_OK);
+    CHECK_STATUS(pb_memory_load(memory, 64 + PB_MAILBOX_RING_OFFSET, 4, 4, &value), PB_OK);
+    CHECK_EQ(value, 2);
+    pb_mailbox_release(mailbox);
+    pb_memory_destroy(memory);
+    CHECK_EQ(destroyed, 1);
+}

@@ -1,0 +1,186 @@
+/* owner_of.c: tests of pb_memory_owner_of, a trap handler's question: which memory is this in? */
+#include "fixture.h"
+#include "memory.h"
+#include "test.h"
+
+#include <setjmp.h>
+#include <signal.h>
+#include <string.h>
+
+static bool owns(struct pb_memory *memory, uint64_t offset, struct pb_address_owner *owner) {
+    memset(owner, 0xEE, sizeof *owner);
+    return pb_memory_owner_of(base_of(memory) + offset, owner) &&
+           owner->definition == pb_memory_definition(memory) && owner->offset_bytes == offset &&
+           owner->length_bytes == pb_memory_size_bytes(memory);
+}
+
+TEST(R4_owner_of_knows_every_byte_of_the_reservation) {
+    for (struct each e = each_kind(1, 4, EACH_KIND); each_next(&e);) {
+        struct pb_memory *memory = each_create(&e), *copy = NULL;
+        struct pb_address_owner owner;
+        uint32_t old;
+        for (unsigned i = 0; i < 3; i++) {
+            uint64_t size = pb_memory_size_bytes(memory);
+            CHECK(owns(memory, 0, &owner));
+            CHECK(owns(memory, size - 1, &owner));
+            if (e.info->traps) {
+                CHECK(owns(memory, size, &owner));
+                CHECK(owns(memory, size + e.guard_bytes - 1, &owner));
+            }
+            CHECK_STATUS(pb_memory_grow(memory, 1, &old), PB_OK);
+        }
+        CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
+        CHECK(owns(copy, 100, &owner));
+        CHECK(owns(memory, 100, &owner));
+        uint64_t end = reservation_end(memory);
+        CHECK(!owns(memory, end, &owner));
+        const uint8_t *base = base_of(memory);
+        pb_memory_destroy(memory);
+        CHECK(!pb_memory_owner_of(base, &owner) || owner.definition == pb_memory_definition(copy));
+        CHECK(owns(copy, 100, &owner));
+        pb_memory_destroy(copy);
+    }
+}
+
+TEST(R10_owner_of_follows_a_memory_that_moves) {
+    for (struct each e = each_kind(1, 64, EACH_OWNED | EACH_DYNAMIC); each_next(&e);) {
+        struct pb_memory *memory = each_create(&e);
+        struct pb_address_owner owner;
+        for (unsigned i = 0; i < 7; i++) {
+            uint32_t old;
+            const uint8_t *before = base_of(memory);
+            CHECK_STATUS(pb_memory_grow(memory, 9, &old), PB_OK);
+            CHECK(owns(memory, pb_memory_size_bytes(memory) - 1, &owner));
+            if (base_of(memory) != before && pb_memory_owner_of(before, &owner)) {
+                CHECK(owner.definition == pb_memory_definition(memory));
+                CHECK(owner.offset_bytes == (uint64_t)(before - base_of(memory)));
+            }
+        }
+        pb_memory_destroy(memory);
+    }
+}
+
+TEST(R4_owner_of_knows_no_strangers) {
+    struct pb_address_owner owner;
+    int local = 0;
+    CHECK(!pb_memory_owner_of(NULL, &owner));
+    CHECK(!pb_memory_owner_of(&local, &owner));
+    CHECK(!pb_memory_owner_of((void *)UINTPTR_MAX, &owner));
+    struct pb_memory *memory = owned_memory(1, 1);
+    CHECK(!pb_memory_owner_of(NULL, &owner));
+    CHECK(!pb_memory_owner_of(&local, &owner));
+    CHECK(!pb_memory_owner_of(base_of(memory) - 1, &owner) ||
+          owner.definition != pb_memory_definition(memory));
+    pb_memory_destroy(memory);
+}
+
+TEST(R14_owner_of_a_shared_memory_lasts_as_long_as_its_last_handle) {
+    struct pb_memory *memory = shared_memory(1, 2);
+    struct pb_memory *clone = clone_of(memory);
+    struct pb_address_owner owner;
+    const uint8_t *base = base_of(memory);
+    pb_memory_destroy(memory);
+    CHECK(pb_memory_owner_of(base + 70000, &owner));
+    CHECK(owner.definition == pb_memory_definition(clone));
+    CHECK_EQ(owner.offset_bytes, 70000);
+    CHECK_EQ(owner.length_bytes, 65536);
+    pb_memory_destroy(clone);
+    CHECK(!pb_memory_owner_of(base + 70000, &owner));
+}
+
+TEST(R4_owner_of_one_among_many) {
+    enum { MANY = 3000 };
+    static struct pb_memory *memories[MANY];
+    struct pb_address_owner owner;
+    for (unsigned i = 0; i < MANY; i++) {
+        memories[i] = owned_memory(1, 1);
+    }
+    for (unsigned i = 0; i < MANY; i++) {
+        CHECK(owns(memories[i], i * 40, &owner));
+    }
+    for (unsigned i = 0; i < MANY; i += 2) {
+        pb_memory_destroy(memories[i]);
+    }
+    for (unsigned i = 1; i < MANY; i += 2) {
+        CHECK(owns(memories[i], 65535, &owner));
+        pb_memory_destroy(memories[i]);
+    }
+}
+
+/* ---- A real trap handler -------------------------------------------------------------------- */
+
+static sigjmp_buf trap;
+static struct pb_address_owner trapped;
+static volatile sig_atomic_t trap_is_a_guests;
+
+static void on_trap(int signal_number, siginfo_t *information, void *context) {
+    (void)signal_number, (void)context;
+    trap_is_a_guests = pb_memory_owner_of(information->si_addr, &trapped);
+    siglongjmp(trap, 1);
+}
+
+__attribute__((no_sanitize("address", "thread"))) static void store_at(volatile uint8_t *at) {
+    *at = 1;
+}
+
+TEST(R4_owner_of_in_a_real_trap_handler) {
+    for (struct each e = each_kind(1, 4, EACH_KIND | EACH_TRAPPING); each_next(&e);) {
+        static struct pb_memory *memory; /* static: kept over the jump */
+        static uint64_t offset, end;
+        struct sigaction action = {.sa_sigaction = on_trap, .sa_flags = SA_SIGINFO};
+        memory = each_create(&e);
+        sigaction(SIGSEGV, &action, NULL);
+        end = reservation_end(memory);
+        for (offset = 65536; offset < end; offset += 12345) {
+            if (sigsetjmp(trap, 1) == 0) {
+                store_at(base_of(memory) + offset);
+                CHECK(!"the guard let it through");
+            }
+            CHECK(trap_is_a_guests);
+            CHECK_EQ(trapped.offset_bytes, offset);
+            CHECK_EQ(trapped.length_bytes, 65536);
+            CHECK(trapped.definition == pb_memory_definition(memory));
+        }
+        signal(SIGSEGV, SIG_DFL);
+        pb_memory_destroy(memory);
+    }
+}
+
+/* ---- Threads -------------------------------------------------------------------------------- */
+
+static _Atomic bool stop;
+
+static void *come_and_go(void *argument) {
+    (void)argument;
+    for (unsigned i = 0; i < TEST_ROUNDS(3000); i++) {
+        struct pb_memory *memory = owned_memory(1, 2);
+        struct pb_address_owner owner;
+        uint32_t old;
+        CHECK(owns(memory, 5, &owner));
+        CHECK_STATUS(pb_memory_grow(memory, 1, &old), PB_OK);
+        CHECK(owns(memory, 131071, &owner));
+        pb_memory_destroy(memory);
+    }
+    return NULL;
+}
+
+static void *ask(void *argument) {
+    struct pb_memory *memory = argument;
+    struct pb_address_owner owner;
+    while (!stop) {
+        CHECK(owns(memory, 70000, &owner));
+        (void)pb_memory_owner_of(base_of(memory) + 10 * PB_PAGE_BYTES, &owner);
+    }
+    return NULL;
+}
+
+TEST(R4_owner_of_while_others_come_and_go) {
+    struct pb_memory *memory = owned_memory(2, 2);
+    pthread_t asker = test_thread(ask, memory);
+    pthread_t threads[2] = {test_thread(come_and_go, NULL), test_thread(come_and_go, NULL)};
+    test_join(threads[0]);
+    test_join(threads[1]);
+    stop = true;
+    test_join(asker);
+    pb_memory_destroy(memory);
+}
