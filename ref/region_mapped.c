@@ -1,7 +1,10 @@
 /* region_mapped.c: the strategies reserve, reserve_rw, remap, move and guard: address space that is
  * reserved first and opened as it is needed. */
 #include "os.h"
+#include "pages.h"
 #include "strategy.h"
+
+enum { HUGE_PAGE_BYTES = 2 << 20 }; /* on x86-64, and on arm64 with 4 KiB pages */
 
 /* ---- What they share ------------------------------------------------------------------------ */
 
@@ -24,19 +27,40 @@ enum pb_status pb_region_follow_advice(struct pb_region *region, uint64_t from, 
     return status;
 }
 
-/* Reserves total_bytes and opens the first open_bytes of them; advises huge pages on the whole, so
- * that it stays one mapping. */
-static enum pb_status map(struct pb_region *region, uint64_t total_bytes, uint64_t open_bytes) {
-    void *base = NULL;
-    enum pb_status status = PB_OK;
-    if (total_bytes > 0) {
-        status = open_bytes == total_bytes ? pb_os_reserve_accessible(total_bytes, &base)
-                                           : pb_os_reserve(total_bytes, &base);
+/* Reserves total_bytes, all of them accessible or none. For huge pages the base is aligned to one:
+ * a little more is reserved, and the ends are given back. */
+static enum pb_status reserve(uint64_t total_bytes, bool accessible, bool huge_pages, void **base) {
+    uint64_t slack = huge_pages ? HUGE_PAGE_BYTES : 0, bytes;
+    void *start;
+    if (!pb_bytes_add(total_bytes, slack, &bytes)) {
+        return PB_NO_MEMORY;
     }
+    enum pb_status status =
+        accessible ? pb_os_reserve_accessible(bytes, &start) : pb_os_reserve(bytes, &start);
     if (status != PB_OK) {
         return status;
     }
-    if (total_bytes > 0 && region->advice & PB_ADVICE_HUGE_PAGES) {
+    uint64_t before = huge_pages ? -(uint64_t)(uintptr_t)start % HUGE_PAGE_BYTES : 0;
+    uint8_t *aligned = (uint8_t *)start + before;
+    pb_region_release(start, before);
+    pb_region_release(aligned + total_bytes, slack - before);
+    *base = aligned;
+    return PB_OK;
+}
+
+/* Reserves total_bytes and opens the first open_bytes of them; advises huge pages on the whole, so
+ * that it stays one mapping. */
+static enum pb_status map(struct pb_region *region, uint64_t total_bytes, uint64_t open_bytes) {
+    bool huge_pages = (region->advice & PB_ADVICE_HUGE_PAGES) != 0;
+    if (total_bytes == 0) {
+        return PB_OK;
+    }
+    void *base;
+    enum pb_status status = reserve(total_bytes, open_bytes == total_bytes, huge_pages, &base);
+    if (status != PB_OK) {
+        return status;
+    }
+    if (huge_pages) {
         (void)pb_os_advise(base, total_bytes, PB_OS_HUGE_PAGES);
     }
     if (open_bytes > 0 && open_bytes < total_bytes) {
