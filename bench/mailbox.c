@@ -19,6 +19,7 @@
 enum {
     BATCH = 1024,
     CAPACITY_LARGE = 32768, /* never full in a batch, whatever the threads do */
+    THREADS_BATCH = 8192,
     STREAM_BATCH = 4096,
     THREADS_MAX = 2,
     SETTLE_US = 50 /* a guest that has gone to sleep is asleep for sure after so long */
@@ -139,28 +140,34 @@ static void run_both(struct bench_state *state) {
 
 /* ---- Two threads ----------------------------------------------------------------------------- */
 
-/* Both threads enqueue into one mailbox, at once; nobody drains meanwhile. */
+/* Both threads enqueue into one mailbox, at once; nobody drains meanwhile. The clock runs from when
+ * both start until both are done. */
 static void run_enqueue_threads(struct bench_state *state) {
     static struct subject subject;
     static struct bench_barrier barrier;
     static _Atomic uint32_t refused;
     bool first = bench_thread(state) == 0;
+    cpu_set_t before;
+    bool pinned = bench_pin(bench_thread(state), &before);
     if (first) {
         memset(&barrier, 0, sizeof barrier);
         atomic_store(&refused, 0);
         open_subject(state, &subject, CAPACITY_LARGE);
     }
     /* The first bench_next returns in all threads together, after the set-up above. */
-    while (bench_next(state, BATCH) && subject.mailbox != NULL) {
+    while (bench_next(state, THREADS_BATCH) && subject.mailbox != NULL) {
         bench_meet(&barrier, THREADS_MAX);
         bench_begin(state);
-        uint32_t count = enqueue(&subject, BATCH);
+        uint32_t count = enqueue(&subject, THREADS_BATCH);
+        bench_meet(&barrier, THREADS_MAX);
         bench_end(state);
         atomic_fetch_add(&refused, count);
-        bench_meet(&barrier, THREADS_MAX);
         if (first) {
             drain(&subject);
         }
+    }
+    if (!pinned) {
+        bench_skip(state, "there is only one core");
     }
     if (first) {
         if (subject.mailbox != NULL && atomic_load(&refused) != 0) {
@@ -168,6 +175,7 @@ static void run_enqueue_threads(struct bench_state *state) {
         }
         close_subject(&subject);
     }
+    bench_unpin(&before);
 }
 
 /* A host thread that keeps the ring of 256 full while the row's own thread drains it. */
@@ -202,11 +210,13 @@ static void run_stream(struct bench_state *state) {
     if (!open_subject(state, &stream.subject, 0)) {
         return;
     }
-    if (pthread_create(&producer, NULL, produce, &stream) != 0) {
-        bench_skip(state, "no second thread");
+    cpu_set_t before;
+    if (!bench_start(&producer, 1, produce, &stream)) {
+        bench_skip(state, "there is only one core");
         close_subject(&stream.subject);
         return;
     }
+    bench_pin(0, &before);
     while (bench_next(state, STREAM_BATCH)) {
         unsigned spins = 0;
         bench_meet(&stream.barrier, 2);
@@ -225,6 +235,7 @@ static void run_stream(struct bench_state *state) {
     atomic_store(&stream.stop, true);
     bench_meet(&stream.barrier, 2);
     pthread_join(producer, NULL);
+    bench_unpin(&before);
     close_subject(&stream.subject);
 }
 
@@ -269,11 +280,13 @@ static void run_wake(struct bench_state *state) {
     if (!open_subject(state, &sleeper.subject, 0)) {
         return;
     }
-    if (pthread_create(&guest, NULL, guest_main, &sleeper) != 0) {
-        bench_skip(state, "no second thread");
+    cpu_set_t before;
+    if (!bench_start(&guest, 1, guest_main, &sleeper)) {
+        bench_skip(state, "there is only one core");
         close_subject(&sleeper.subject);
         return;
     }
+    bench_pin(0, &before);
     while (bench_next(state, 1)) {
         unsigned spins = 0;
         while (pb_memory_waiters(sleeper.subject.memory) == 0) {
@@ -292,6 +305,7 @@ static void run_wake(struct bench_state *state) {
     }
     pb_mailbox_close(sleeper.subject.mailbox, NULL);
     pthread_join(guest, NULL);
+    bench_unpin(&before);
     close_subject(&sleeper.subject);
 }
 
@@ -327,11 +341,11 @@ BENCH_SUBJECT {
                              .parameters = {{"orders", BENCH_ORDERS, 0}, {"threads", NULL, 2}},
                              .bounds = "bound/fetch_add/threads:2,bound/lock/threads:2"});
     if (strcmp(BENCH_ORDERS, "chosen") == 0) {
-        bench_register(
-            &(struct bench_case){.name = "mailbox/wake",
-                                 .run = run_wake,
-                                 .clock = BENCH_CLOCK_SAMPLES,
-                                 .parameters = {{"orders", BENCH_ORDERS, 0}, {"threads", NULL, 2}},
-                                 .bounds = "bound/wake/via:futex,bound/wake/via:condvar"});
+        bench_register(&(struct bench_case){
+            .name = "mailbox/wake",
+            .run = run_wake,
+            .clock = BENCH_CLOCK_SAMPLES,
+            .parameters = {{"orders", BENCH_ORDERS, 0}, {"cores", NULL, 2}},
+            .bounds = "bound/wake/via:futex/cores:2,bound/wake/via:condvar/cores:2"});
     }
 }

@@ -303,7 +303,7 @@ static const char *bound_name(const char *bound, uint32_t pages) {
 
 /* option: one more parameter at the end of the name, where it has a name. */
 static void add(const char *name, void (*run)(struct bench_state *), const struct subject *subject,
-                uint32_t pages, const char *bound, bool slow_setup, struct bench_parameter option) {
+                uint32_t pages, const char *bound, struct bench_parameter option) {
     struct bench_case bench = {
         .name = name,
         .run = run,
@@ -311,7 +311,6 @@ static void add(const char *name, void (*run)(struct bench_state *), const struc
         .clock = run == run_life ? BENCH_CLOCK_LOOP : BENCH_CLOCK_SECTIONS,
         .parameters = {{"strategy", .text = pb_strategy_info(subject->strategy)->name}},
         .bounds = bound_name(bound, pages),
-        .slow_setup = slow_setup,
     };
     int next = 1;
     if (subject->variant.name != NULL) {
@@ -331,17 +330,16 @@ static const struct bench_parameter no_option = {NULL, NULL, 0};
 static void add_copies(const struct subject *subject, uint32_t pages, int written) {
     struct bench_parameter option = {"written", NULL, written};
     bool view = pb_strategy_info(subject->strategy)->copy == PB_COPY_ON_WRITE && written == 0;
-    add("memory/copy", run_copy, subject, pages, view ? "map_file" : "copy", false, option);
+    add("memory/copy", run_copy, subject, pages, view ? "map_file" : "copy", option);
     add("memory/copy_touch", run_copy_touch, subject, pages, view ? "map_file_touch" : "copy",
-        false, option);
+        option);
 }
 
 static void add_size(const struct subject *subject, uint32_t pages) {
-    bool slow = pages >= 4;
-    add("memory/create", run_create, subject, pages, subject->create, false, no_option);
-    add("memory/grow", run_grow, subject, pages, subject->grow, slow, no_option);
-    add("memory/touch", run_touch, subject, pages, "touch", false, no_option);
-    add("memory/destroy", run_destroy, subject, pages, subject->destroy, slow, no_option);
+    add("memory/create", run_create, subject, pages, subject->create, no_option);
+    add("memory/grow", run_grow, subject, pages, subject->grow, no_option);
+    add("memory/touch", run_touch, subject, pages, "touch", no_option);
+    add("memory/destroy", run_destroy, subject, pages, subject->destroy, no_option);
     add_copies(subject, pages, 100);
     if (pb_strategy_info(subject->strategy)->copy == PB_COPY_ON_WRITE) {
         add_copies(subject, pages, 0);
@@ -351,8 +349,7 @@ static void add_size(const struct subject *subject, uint32_t pages) {
 static void add_advised(uint32_t pages) {
     for (int i = 0; i < ADVICES; i++) {
         struct bench_parameter option = {"advice", advices[i].name, advices[i].advice};
-        add("memory/create_touch", run_create_touch, &subjects[0], pages, advices[i].bound, false,
-            option);
+        add("memory/create_touch", run_create_touch, &subjects[0], pages, advices[i].bound, option);
     }
 }
 
@@ -364,6 +361,6 @@ BENCH_SUBJECT {
         for (int size = 0; size < BENCH_SIZES; size++) {
             add_size(&subjects[i], bench_sizes[size]);
         }
-        add("memory/life", run_life, &subjects[i], 1, "life", false, no_option);
+        add("memory/life", run_life, &subjects[i], 1, "life", no_option);
     }
 }

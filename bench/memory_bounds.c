@@ -45,7 +45,7 @@ struct bound {
     bool (*before)(struct batch *batch, int i);
     bool (*act)(struct batch *batch, int i);
     void (*after)(struct batch *batch, int i);
-    bool slow_setup, heap;
+    bool heap;
 };
 
 /* ---- Steps ----------------------------------------------------------------------------------- */
@@ -233,30 +233,30 @@ static void heap_return(struct batch *batch, int i) {
 }
 
 static const struct bound bounds[] = {
-    {"bound/reserve", none, reserve_commit, unmap_total, false, false},
-    {"bound/mmap", none, map_capacity, unmap_total, false, false},
-    {"bound/guard_install", none, guard_install, unmap_total, false, false},
-    {"bound/commit", reserve, commit, unmap_total, false, false},
-    {"bound/mprotect", committed_touched, grow_in_place, unmap_total, true, false},
-    {"bound/mremap", map_exact_touched, grow_by_mremap, unmap_grown, true, false},
-    {"bound/move", map_exact_touched, grow_by_move, unmap_grown, false, false},
-    {"bound/guard_remove", guarded_touched, guard_remove, unmap_total, true, false},
-    {"bound/munmap", committed_touched, release, nothing, true, false},
-    {"bound/discard", committed_touched, discard, unmap_total, true, false},
-    {"bound/renew", committed_touched, renew, unmap_total, true, false},
-    {"bound/touch", map_exact, touch, unmap_exact, false, false},
-    {"bound/populate", none, map_populated, unmap_exact, false, false},
-    {"bound/touch_huge", none, map_huge, unmap_total, false, false},
-    {"bound/copy", none, copy, unmap_exact, false, false},
-    {"bound/map_file", none, map_file, unmap_exact, false, false},
-    {"bound/map_file_touch", none, map_file_touch, unmap_exact, false, false},
+    {"bound/reserve", none, reserve_commit, unmap_total, false},
+    {"bound/mmap", none, map_capacity, unmap_total, false},
+    {"bound/guard_install", none, guard_install, unmap_total, false},
+    {"bound/commit", reserve, commit, unmap_total, false},
+    {"bound/mprotect", committed_touched, grow_in_place, unmap_total, false},
+    {"bound/mremap", map_exact_touched, grow_by_mremap, unmap_grown, false},
+    {"bound/move", map_exact_touched, grow_by_move, unmap_grown, false},
+    {"bound/guard_remove", guarded_touched, guard_remove, unmap_total, false},
+    {"bound/munmap", committed_touched, release, nothing, false},
+    {"bound/discard", committed_touched, discard, unmap_total, false},
+    {"bound/renew", committed_touched, renew, unmap_total, false},
+    {"bound/touch", map_exact, touch, unmap_exact, false},
+    {"bound/populate", none, map_populated, unmap_exact, false},
+    {"bound/touch_huge", none, map_huge, unmap_total, false},
+    {"bound/copy", none, copy, unmap_exact, false},
+    {"bound/map_file", none, map_file, unmap_exact, false},
+    {"bound/map_file_touch", none, map_file_touch, unmap_exact, false},
 };
 static const struct bound heap_bounds[] = {
-    {"bound/calloc", none, heap_allocate, heap_return, false, true},
-    {"bound/realloc", heap_allocate_touched, heap_resize, heap_return, true, true},
-    {"bound/free", heap_allocate_touched, heap_release, nothing, true, true},
+    {"bound/calloc", none, heap_allocate, heap_return, true},
+    {"bound/realloc", heap_allocate_touched, heap_resize, heap_return, true},
+    {"bound/free", heap_allocate_touched, heap_release, nothing, true},
 };
-static const struct bound life_bound = {"bound/life", none, life, nothing, false, false};
+static const struct bound life_bound = {"bound/life", none, life, nothing, false};
 
 /* ---- Running --------------------------------------------------------------------------------- */
 
@@ -337,11 +337,8 @@ static void run_memcpy(struct bench_state *state) {
 static const char *const allocators[] = {"glibc", "jemalloc"};
 
 static void add(const struct bound *bound, const char *allocator, uint32_t pages) {
-    struct bench_case bench = {.name = bound->name,
-                               .run = run_bound,
-                               .argument = bound,
-                               .clock = BENCH_CLOCK_SECTIONS,
-                               .slow_setup = bound->slow_setup && pages >= 4};
+    struct bench_case bench = {
+        .name = bound->name, .run = run_bound, .argument = bound, .clock = BENCH_CLOCK_SECTIONS};
     int next = 0;
     if (allocator != NULL) {
         bench.parameters[next++] = (struct bench_parameter){"allocator", allocator, 0};

@@ -19,6 +19,7 @@ namespace {
 
 constexpr size_t samples_max = 65536;
 constexpr double default_time_s = 0.05;
+constexpr double budget_times = 10;
 
 struct Options {
     bool list = false, json = false, marks = false;
@@ -71,7 +72,7 @@ void mark(const char *text) {
 } // namespace
 
 struct bench_state {
-    benchmark::State &gb;
+    benchmark::State *gb; // null in a probe
     const bench_case &bench;
     bool open = false;
     long faults = 0, faults_at_open = 0;
@@ -80,7 +81,12 @@ struct bench_state {
     std::vector<double> samples;
     std::minstd_rand random{1};
 
-    bench_state(benchmark::State &state, const bench_case &of) : gb(state), bench(of) {}
+    // A probe: how long an iteration takes, set-up included, and how much of it is measured.
+    double probe_end_s = 0, measured_s = 0;
+    int64_t iterations = 0, batch = 1;
+    bool skipped = false;
+
+    bench_state(benchmark::State *state, const bench_case &of) : gb(state), bench(of) {}
 
     // A measured part. What we do ourselves stays outside of the clock.
     void open_part() {
@@ -93,6 +99,11 @@ struct bench_state {
         if (open)
             faults += minor_faults() - faults_at_open;
         open = false;
+    }
+    void add_time(double seconds) {
+        measured_s += seconds;
+        if (gb)
+            gb->SetIterationTime(seconds);
     }
 };
 
@@ -114,9 +125,9 @@ void report_quantiles(bench_state &state) {
         char name[8];
         snprintf(name, sizeof name, "q%02d", percent);
         size_t rank = size_t(double(samples.size() - 1) * percent / 100 + 0.5);
-        state.gb.counters[name] = samples[rank];
+        state.gb->counters[name] = samples[rank];
     }
-    state.gb.counters["samples"] = double(state.samples_seen);
+    state.gb->counters["samples"] = double(state.samples_seen);
 }
 
 void run_case(benchmark::State &gb, const bench_case &bench) {
@@ -126,12 +137,28 @@ void run_case(benchmark::State &gb, const bench_case &bench) {
         gb.SkipWithError(bench.skip);
         return;
     }
-    bench_state state(gb, bench);
+    bench_state state(&gb, bench);
     bench.run(&state);
     gb.counters["page_faults"] =
         benchmark::Counter(double(state.faults), benchmark::Counter::kAvgIterations);
     if (!state.samples.empty())
         report_quantiles(state);
+}
+
+// The library sees only what a case measures: with a long set-up it would run for minutes. So we
+// try the case for a while and say how many iterations: `time` of measuring, at most ten times that
+// in all, at least three batches.
+int64_t iterations_for(const bench_case &bench) {
+    bench_state probe(nullptr, bench);
+    double began_s = seconds_now();
+    probe.probe_end_s = began_s + options.time_s;
+    bench.run(&probe);
+    double all_s = seconds_now() - began_s, iterations = double(probe.iterations);
+    if (probe.skipped || iterations == 0)
+        return 1;
+    double wanted = options.time_s * iterations / std::max(probe.measured_s, 1e-9);
+    double possible = budget_times * options.time_s * iterations / all_s;
+    return std::max(int64_t(std::min(wanted, possible)), 3 * probe.batch);
 }
 
 void register_with_library(const Case &chosen) {
@@ -146,8 +173,10 @@ void register_with_library(const Case &chosen) {
         made->Threads(bench->threads);
     if (options.iterations)
         made->Iterations(options.iterations);
+    else if (bench->clock == BENCH_CLOCK_LOOP || bench->threads || bench->skip)
+        made->MinTime(options.time_s);
     else
-        made->MinTime(bench->slow_setup ? options.time_s / 10 : options.time_s);
+        made->Iterations(iterations_for(*bench));
 }
 
 // The library appends what it was told (/manual_time/threads:2) to names; a key stays a key.
@@ -249,9 +278,15 @@ void bench_register(const bench_case *bench) {
 }
 
 bool bench_next(bench_state *state, int64_t batch) {
+    if (!state->gb) {
+        if (state->skipped || (state->iterations > 0 && seconds_now() >= state->probe_end_s))
+            return false;
+        state->iterations += state->batch = batch;
+        return true;
+    }
     if (state->bench.clock == BENCH_CLOCK_LOOP && !state->open)
         state->open_part();
-    if (state->gb.KeepRunningBatch(batch))
+    if (state->gb->KeepRunningBatch(batch))
         return true;
     if (state->bench.clock == BENCH_CLOCK_LOOP)
         state->close_part();
@@ -267,12 +302,14 @@ void bench_end(bench_state *state) {
     double ended_s = seconds_now();
     state->close_part();
     if (state->bench.clock == BENCH_CLOCK_SECTIONS)
-        state->gb.SetIterationTime(ended_s - state->began_s);
+        state->add_time(ended_s - state->began_s);
 }
 
 void bench_sample(bench_state *state, double nanoseconds) {
     if (state->bench.clock == BENCH_CLOCK_SAMPLES)
-        state->gb.SetIterationTime(nanoseconds * 1e-9);
+        state->add_time(nanoseconds * 1e-9);
+    if (!state->gb)
+        return;
     state->samples_seen++;
     if (state->samples.size() < samples_max) {
         state->samples.push_back(nanoseconds);
@@ -282,15 +319,19 @@ void bench_sample(bench_state *state, double nanoseconds) {
 }
 
 void bench_skip(bench_state *state, const char *reason) {
-    state->gb.SkipWithError(reason);
+    state->skipped = true;
+    if (state->gb)
+        state->gb->SkipWithError(reason);
 }
 
 void bench_count(bench_state *state, const char *name, double value) {
-    state->gb.counters[name] = benchmark::Counter(value, benchmark::Counter::kAvgIterations);
+    if (state->gb)
+        state->gb->counters[name] = benchmark::Counter(value, benchmark::Counter::kAvgIterations);
 }
 
 void bench_value(bench_state *state, const char *name, double value) {
-    state->gb.counters[name] = value;
+    if (state->gb)
+        state->gb->counters[name] = value;
 }
 
 const void *bench_argument(const bench_state *state) {
@@ -306,7 +347,7 @@ const char *bench_text(const bench_state *state, const char *name) {
 }
 
 int bench_thread(const bench_state *state) {
-    return state->gb.thread_index();
+    return state->gb ? state->gb->thread_index() : 0;
 }
 
 void bench_environment(const char *key, const char *value) {

@@ -51,6 +51,8 @@ enum { BENCH_PARAMETERS_MAX = 4 };
 struct bench_case {
     const char *name;                                        /* "memory/grow" */
     struct bench_parameter parameters[BENCH_PARAMETERS_MAX]; /* the first without a name ends */
+    /* May be called more than once in a process: once for a try, which tells how many iterations
+     * fit into the time, then for the measurement. So it starts from nothing each time. */
     void (*run)(struct bench_state *state);
     const void *argument; /* for run(), by bench_argument */
     enum bench_clock clock;
@@ -61,8 +63,6 @@ struct bench_case {
      * system calls or atomics. Reported as the row's label; NULL: none is known. */
     const char *bounds;
     const char *skip; /* not NULL: the row is reported as skipped, with this as the reason */
-    /* Set-up takes far longer than what is measured: a tenth of the time is enough. */
-    bool slow_setup;
 };
 
 /* Registers a copy of the case. The strings must live as long as the program. */

@@ -1,9 +1,15 @@
-/* threads.h: what the rows with two threads share: the clock and a barrier that does not sleep. */
+/* threads.h: what the rows with two threads share: the clock, cores, a barrier that does not sleep.
+ *
+ * Where two threads run decides more than what they run: on one core a wake-up is a switch, on two
+ * it is an interrupt, and a contended line is either free or not. So each row says where: its
+ * threads are kept on cores of their own, or on one. */
 #ifndef BENCH_THREADS_H
 #define BENCH_THREADS_H
 
+#include <pthread.h>
 #include <sched.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <time.h>
 
@@ -11,6 +17,40 @@ static inline double bench_now_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
+}
+
+/* The number-th of the cores that this process may use, from 0; CPU_SETSIZE when it has fewer. */
+static inline size_t bench_core(const cpu_set_t *allowed, int number) {
+    size_t core = 0;
+    while (core < CPU_SETSIZE && !(CPU_ISSET(core, allowed) && number-- == 0)) {
+        core++;
+    }
+    return core;
+}
+
+/* Keeps the calling thread on that core until bench_unpin(before). False: there is no such core. */
+static inline bool bench_pin(int number, cpu_set_t *before) {
+    cpu_set_t one;
+    if (pthread_getaffinity_np(pthread_self(), sizeof *before, before) != 0) {
+        return false;
+    }
+    size_t core = bench_core(before, number);
+    CPU_ZERO(&one);
+    CPU_SET(core, &one); /* nothing where core is CPU_SETSIZE: then the next call is refused */
+    return pthread_setaffinity_np(pthread_self(), sizeof one, &one) == 0;
+}
+
+static inline void bench_unpin(const cpu_set_t *before) {
+    pthread_setaffinity_np(pthread_self(), sizeof *before, before);
+}
+
+/* Starts run(argument) on that core; joined by pthread_join. False: no such core, or no thread. */
+static inline bool bench_start(pthread_t *thread, int number, void *(*run)(void *),
+                               void *argument) {
+    cpu_set_t before;
+    bool good = bench_pin(number, &before) && pthread_create(thread, NULL, run, argument) == 0;
+    bench_unpin(&before);
+    return good;
 }
 
 /* Call in a loop that waits for another thread: spins, and gives the core away now and then, as

@@ -111,6 +111,8 @@ struct pair {
     struct lane there, back;
     _Atomic bool stop;
     double arrived_ns; /* at the partner: written before the answer */
+    pthread_t partner;
+    cpu_set_t before;
 };
 
 static void make_lane(struct lane *lane, struct pb_memory *memory, uint64_t address) {
@@ -133,8 +135,8 @@ static void *partner_main(void *argument) {
     }
 }
 
-/* Starts the partner; false: skipped. */
-static bool open_pair(struct bench_state *state, struct pair *pair, pthread_t *partner) {
+/* Starts the partner, on this core or another as the row says; false: skipped. */
+static bool open_pair(struct bench_state *state, struct pair *pair) {
     memset(pair, 0, sizeof *pair);
     pair->via = bench_argument(state);
     enum pb_status status = make_memory(&pair->memory);
@@ -144,27 +146,29 @@ static bool open_pair(struct bench_state *state, struct pair *pair, pthread_t *p
     }
     make_lane(&pair->there, pair->memory, 0);
     make_lane(&pair->back, pair->memory, LANE_BYTES);
-    if (pthread_create(partner, NULL, partner_main, pair) != 0) {
-        bench_skip(state, "no second thread");
+    int core = (int)bench_number(state, "cores") - 1;
+    if (!bench_start(&pair->partner, core, partner_main, pair)) {
+        bench_skip(state, "there is only one core");
         pb_memory_destroy(pair->memory);
         return false;
     }
+    bench_pin(0, &pair->before);
     return true;
 }
 
-static void close_pair(struct pair *pair, pthread_t partner, uint32_t last) {
+static void close_pair(struct pair *pair, uint32_t last) {
     atomic_store(&pair->stop, true);
     pair->via->send(&pair->there, last + 1);
-    pthread_join(partner, NULL);
+    pthread_join(pair->partner, NULL);
+    bench_unpin(&pair->before);
     pb_memory_destroy(pair->memory);
 }
 
 /* There and back, both threads asleep while it is the other's turn. */
 static void run_round_trip(struct bench_state *state) {
     struct pair pair;
-    pthread_t partner;
     uint32_t number = 0;
-    if (!open_pair(state, &pair, &partner)) {
+    if (!open_pair(state, &pair)) {
         return;
     }
     while (bench_next(state, 1)) {
@@ -176,15 +180,14 @@ static void run_round_trip(struct bench_state *state) {
         bench_end(state);
         bench_sample(state, back_ns - sent_ns);
     }
-    close_pair(&pair, partner, number);
+    close_pair(&pair, number);
 }
 
 /* One way: from before the send to the first instruction of the thread that slept. */
 static void run_wake(struct bench_state *state) {
     struct pair pair;
-    pthread_t partner;
     uint32_t number = 0;
-    if (!open_pair(state, &pair, &partner)) {
+    if (!open_pair(state, &pair)) {
         return;
     }
     while (bench_next(state, 1)) {
@@ -196,7 +199,7 @@ static void run_wake(struct bench_state *state) {
         bench_end(state);
         bench_sample(state, pair.arrived_ns - sent_ns);
     }
-    close_pair(&pair, partner, number);
+    close_pair(&pair, number);
 }
 
 /* ---- One thread ------------------------------------------------------------------------------ */
@@ -259,24 +262,30 @@ static void run_futex_differs(struct bench_state *state) {
 /* ---- Registration ---------------------------------------------------------------------------- */
 
 static void add_pair(const char *name, void (*run)(struct bench_state *), const struct via *via,
-                     const char *bounds) {
-    bench_register(&(struct bench_case){.name = name,
-                                        .run = run,
-                                        .argument = via,
-                                        .clock = BENCH_CLOCK_SAMPLES,
-                                        .parameters = {{"via", via->name, 0}},
-                                        .bounds = bounds});
+                     int cores, const char *bounds) {
+    bench_register(
+        &(struct bench_case){.name = name,
+                             .run = run,
+                             .argument = via,
+                             .clock = BENCH_CLOCK_SAMPLES,
+                             .parameters = {{"via", via->name, 0}, {"cores", NULL, cores}},
+                             .bounds = bounds});
 }
 
 BENCH_SUBJECT {
-    add_pair("wait/round_trip", run_round_trip, &via_pagebox,
-             "bound/round_trip/via:futex,bound/round_trip/via:condvar");
-    add_pair("wait/wake", run_wake, &via_pagebox, "bound/wake/via:futex,bound/wake/via:condvar");
-    add_pair("bound/round_trip", run_round_trip, &via_futex, NULL);
-    add_pair("bound/round_trip", run_round_trip, &via_condvar, NULL);
-    add_pair("bound/round_trip", run_round_trip, &via_spin, NULL);
-    add_pair("bound/wake", run_wake, &via_futex, NULL);
-    add_pair("bound/wake", run_wake, &via_condvar, NULL);
+    add_pair("wait/round_trip", run_round_trip, &via_pagebox, 1,
+             "bound/round_trip/via:futex/cores:1,bound/round_trip/via:condvar/cores:1");
+    add_pair("wait/round_trip", run_round_trip, &via_pagebox, 2,
+             "bound/round_trip/via:futex/cores:2,bound/round_trip/via:condvar/cores:2");
+    add_pair("wait/wake", run_wake, &via_pagebox, 2,
+             "bound/wake/via:futex/cores:2,bound/wake/via:condvar/cores:2");
+    for (int cores = 1; cores <= 2; cores++) {
+        add_pair("bound/round_trip", run_round_trip, &via_futex, cores, NULL);
+        add_pair("bound/round_trip", run_round_trip, &via_condvar, cores, NULL);
+    }
+    add_pair("bound/round_trip", run_round_trip, &via_spin, 2, NULL);
+    add_pair("bound/wake", run_wake, &via_futex, 2, NULL);
+    add_pair("bound/wake", run_wake, &via_condvar, 2, NULL);
     bench_register(&(struct bench_case){.name = "wait/notify_none",
                                         .run = run_notify_none,
                                         .bounds = "bound/fetch_add/threads:1,bound/futex_wake"});
