@@ -1,0 +1,19 @@
+/* MP+rmw: message passing, through one relaxed RMW of another thread.
+ * verdict: forbidden   graphs: 9 */
+#include "litmus.h"
+
+static atomic_int x, y;
+
+static void T0(void) {
+    store(x, 1, rlx);
+    store(y, 1, rel);
+}
+static void T1(void) {
+    add(y, 1, rlx);
+}
+static void T2(void) {
+    r0 = load(y, acq);
+    r1 = load(x, rlx);
+}
+
+LITMUS(T0, T1, T2) { return r0 == 2 && r1 == 0; }

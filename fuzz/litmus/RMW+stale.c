@@ -1,0 +1,16 @@
+/* RMW+stale: staleness: a relaxed exchange may read a message that is not the newest in time.
+ * verdict: allowed   graphs: 4 */
+#include "litmus.h"
+
+static atomic_int x, y;
+
+static void T0(void) {
+    store(x, 1, rlx);
+    store(y, 1, rlx);
+}
+static void T1(void) {
+    r0 = load(y, rlx);
+    r1 = xchg(x, 2, rlx);
+}
+
+LITMUS(T0, T1) { return r0 == 1 && r1 == 0; }

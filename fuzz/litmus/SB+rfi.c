@@ -1,0 +1,18 @@
+/* SB+rfi: store buffering, release writes, SC reads of the own word, then of the other.
+ * verdict: allowed   graphs: 4 */
+#include "litmus.h"
+
+static atomic_int x, y;
+
+static void T0(void) {
+    store(x, 1, rel);
+    r2 = load(x, sc);
+    r0 = load(y, sc);
+}
+static void T1(void) {
+    store(y, 1, rel);
+    r3 = load(y, sc);
+    r1 = load(x, sc);
+}
+
+LITMUS(T0, T1) { return r0 == 0 && r1 == 0; }

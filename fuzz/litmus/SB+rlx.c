@@ -1,0 +1,16 @@
+/* SB+rlx: store buffering, relaxed.
+ * verdict: allowed   graphs: 4 */
+#include "litmus.h"
+
+static atomic_int x, y;
+
+static void T0(void) {
+    store(x, 1, rlx);
+    r0 = load(y, rlx);
+}
+static void T1(void) {
+    store(y, 1, rlx);
+    r1 = load(x, rlx);
+}
+
+LITMUS(T0, T1) { return r0 == 0 && r1 == 0; }

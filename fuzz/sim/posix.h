@@ -1,0 +1,133 @@
+/* What the files of the pthread layer share. The layer lets ordinary programs run under the engine
+ * unchanged: redefine.syms renames their calls of pthread_*, threads.h, sem_*, futex, time, exit
+ * and stdio to the sim_ twins declared here.
+ *
+ * Logical threads only switch inside engine calls, so the layer's own state needs no protection. */
+#ifndef SIM_POSIX_H
+#define SIM_POSIX_H
+
+#include "internal.h"
+
+#include <pthread.h>
+#include <time.h>
+
+#define CALLER ((uintptr_t)__builtin_return_address(0))
+#define KEYS_MAX 128u
+
+/* A twin has the type of the function that it stands for. */
+#define TWIN(name) __typeof__(name) sim_##name
+
+enum object_kind {
+    OBJECT_MUTEX = 1,
+    OBJECT_CONDITION,
+    OBJECT_RWLOCK,
+    OBJECT_BARRIER,
+    OBJECT_ONCE,
+    OBJECT_SEMAPHORE,
+    OBJECT_SPINLOCK
+};
+
+/* The state of one pthread object, kept by its address and forgotten between runs. */
+struct object {
+    uintptr_t at;
+    uint32_t run; /* the run that it belongs to; another one: a free entry */
+    uint8_t kind, type;
+    bool destroyed;
+    bool monotonic;      /* condition: which clock its deadlines mean */
+    int owner;           /* mutex, spin lock, rwlock's writer, once's runner; -1 none */
+    unsigned count;      /* recursion, semaphore's value, barrier's arrivals, once's state */
+    unsigned limit;      /* barrier: how many; rwlock: how many readers hold it */
+    unsigned round;      /* barrier */
+    uint32_t waiters;    /* bit set of threads queued here */
+    uintptr_t mutex;     /* condition: the mutex its waiters gave */
+    unsigned idle_calls; /* condition: signals that found nobody waiting */
+    int idle_by;
+    uint8_t held[THREADS];             /* rwlock: read locks by thread */
+    const struct snap *released;       /* what the next holder learns */
+    const struct snap *by[THREADS];    /* the same from each thread: readers, posters, arrivals */
+};
+
+/* The layer's side of a logical thread. */
+struct self {
+    uint32_t ticket;        /* the word it sleeps on */
+    uint32_t seen;          /* its value when the thread queued */
+    uint32_t arrival;       /* order among sleepers */
+    bool signalled;         /* condition: chosen by a signal */
+    const struct object *at; /* what it is blocked on, for reports; NULL: nothing */
+    const char *in;         /* the call it is in, or NULL */
+    uintptr_t pc;           /* where the program made it */
+    uint32_t mark;          /* trace lines before it */
+    int error;              /* errno */
+    unsigned clock_reads;
+    void *(*start)(void *);
+    int (*start_c11)(void *);
+    void *arg, *result;
+    const void *keys[KEYS_MAX];
+    void *cleanup;          /* innermost pthread_cleanup_push() */
+};
+
+/* posix_core.c */
+struct self *self_of(unsigned thread);
+struct self *self(void);
+void enter(const char *name, uintptr_t pc);  /* a call of the program begins ... */
+int leave(int result);                       /* ... and ends; gives result back */
+int fail(int error);                         /* leave() with errno set: -1 */
+struct object *object_at(const volatile void *at, enum object_kind kind);
+struct object *object_new(const volatile void *at, enum object_kind kind, size_t size);
+void object_destroy(struct object *o, size_t size);
+void step(const volatile void *object);      /* a visible step; all steps on an object are ordered */
+void release(const struct snap **where);
+void acquire(const struct snap *from);
+void acquire_all(const struct object *o);
+bool await(struct object *o, bool (*ready)(const struct object *), uint64_t deadline);
+enum sim_wait_result park(struct object *o, uint64_t deadline);
+void queue(struct object *o);
+void unpark(unsigned thread);
+void wake_all(struct object *o);
+void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+_Noreturn void misuse(const char *name, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* Where the threads of the last run stood inside calls of this layer, one a line. */
+void sim_posix_describe(char *out, size_t n);
+/* The lines of the trace get the program's places in place of the layer's. */
+void sim_posix_settle(void);
+
+/* posix_time.c. Nanoseconds of virtual time; false: not a time. */
+bool deadline_of(const struct timespec *at, bool monotonic, uint64_t *deadline_ns);
+bool duration_of(const struct timespec *time, uint64_t *ns);
+uint64_t now_plus(uint64_t ns);
+
+/* posix_sync.c, also for threads.h */
+int mutex_init(pthread_mutex_t *m, int type);
+int mutex_lock(pthread_mutex_t *m, const char *name, uintptr_t pc);
+int mutex_trylock(pthread_mutex_t *m, const char *name, uintptr_t pc);
+int mutex_timedlock(pthread_mutex_t *m, const struct timespec *at, bool monotonic,
+                    const char *name, uintptr_t pc);
+int mutex_unlock(pthread_mutex_t *m, const char *name, uintptr_t pc);
+int mutex_destroy(pthread_mutex_t *m, const char *name, uintptr_t pc);
+int condition_wait(pthread_cond_t *c, pthread_mutex_t *m, const struct timespec *at,
+                   int clock, const char *name, uintptr_t pc);
+int condition_wake(pthread_cond_t *c, bool all, const char *name, uintptr_t pc);
+int condition_init(pthread_cond_t *c, bool monotonic, const char *name, uintptr_t pc);
+int condition_destroy(pthread_cond_t *c, const char *name, uintptr_t pc);
+int once(pthread_once_t *o, void (*run)(void), const char *name, uintptr_t pc);
+#define CLOCK_OF_CONDITION (-1)
+
+/* posix_thread.c */
+int thread_start(const char *name, uintptr_t pc, void *(*start)(void *), int (*start_c11)(void *),
+                 void *arg, bool detached); /* its number, or -1 */
+int thread_join(const char *name, uintptr_t pc, unsigned long thread, void **result);
+int thread_detach(const char *name, uintptr_t pc, unsigned long thread);
+_Noreturn void thread_end(void *result);
+int key_create(unsigned *key, void (*destructor)(void *));
+
+/* posix_exit.c: run a program's main on thread 0 and end the run as the end of a process. */
+struct sim_program {
+    int (*main)(int, char **, char **);
+    int argc;
+    char **argv;
+};
+void sim_posix_main(void *program);
+
+#endif

@@ -1,0 +1,312 @@
+/* The pthread layer's common part: objects by address, threads' state, queues, what a call leaves
+ * in the trace. */
+#include "posix.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OBJECTS_MAX 8192u
+
+static struct object objects[OBJECTS_MAX]; /* open addressing by address */
+static struct self selves[THREADS];
+static uint32_t run_now, arrivals;
+
+static const char *const kind_name[] = {"",        "mutex", "condition variable", "rwlock",
+                                        "barrier", "once",  "semaphore",          "spin lock"};
+
+/* Forget the run before; its writes to `ticket` were put back by the engine. */
+static void begin(void) {
+    if (run_now == S.generation) {
+        return;
+    }
+    run_now = S.generation;
+    arrivals = 0;
+    memset(selves, 0, sizeof selves);
+}
+
+struct self *self_of(unsigned thread) {
+    begin();
+    return &selves[thread];
+}
+
+struct self *self(void) {
+    return self_of(S.active ? S.now->id : 0);
+}
+
+/* ---- Calls ------------------------------------------------------------------------------- */
+
+void enter(const char *name, uintptr_t pc) {
+    if (!S.active) {
+        fprintf(stderr, "sim: %s was called outside a run; call it from the program's main\n", name);
+        exit(2);
+    }
+    struct self *me = self();
+    me->in = name;
+    me->pc = pc;
+    me->mark = S.lines_n;
+}
+
+static bool inside_layer(uintptr_t at) {
+    return at - (uintptr_t)selves < sizeof selves;
+}
+
+/* Line i of the trace goes: calls that others are still in began that much earlier. */
+static void drop_line(uint32_t i, uint32_t shift[THREADS]) {
+    for (uint32_t t = 0; t < THREADS; t++) {
+        shift[t] += selves[t].in && selves[t].mark > i;
+    }
+}
+
+/* The lines that this call left: at the program's place, without the layer's own words. */
+static void settle(unsigned thread) {
+    const struct self *me = &selves[thread];
+    uint32_t kept = me->mark, shift[THREADS] = {0};
+    for (uint32_t i = me->mark; i < S.lines_n; i++) {
+        struct line l = S.lines[i];
+        if (l.thread == thread && inside_layer(l.at)) {
+            drop_line(i, shift);
+            continue;
+        }
+        if (l.thread == thread) {
+            l.pc = me->pc;
+        }
+        S.lines[kept++] = l;
+    }
+    S.lines_n = kept;
+    for (uint32_t t = 0; t < THREADS; t++) {
+        selves[t].mark -= shift[t];
+    }
+}
+
+int leave(int result) {
+    struct self *me = self();
+    if (S.tracing) {
+        settle(S.now->id);
+    }
+    me->in = NULL;
+    me->at = NULL;
+    return result;
+}
+
+int fail(int error) {
+    self()->error = error;
+    return leave(-1);
+}
+
+void sim_posix_settle(void) {
+    for (unsigned t = 0; t < S.threads_n && run_now == S.generation; t++) {
+        if (selves[t].in) {
+            settle(t);
+        }
+    }
+}
+
+void say(const char *format, ...) {
+    if (!S.tracing) {
+        return;
+    }
+    char text[200];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    sim_note("%s", text);
+}
+
+void misuse(const char *name, const char *format, ...) {
+    char text[600];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    found(name, "T%u in %s: %s\n  @%lx", S.now->id, self()->in ? self()->in : "?", text,
+          (unsigned long)self()->pc);
+}
+
+static void describe_object(const struct object *o, char *out, size_t n) {
+    size_t used = (size_t)snprintf(out, n, "the %s %p", kind_name[o->kind], (void *)o->at);
+    if (o->owner >= 0 && used < n) {
+        bool ended = S.threads[o->owner].state == T_DONE;
+        used += (size_t)snprintf(out + used, n - used, ", held by T%d%s", o->owner,
+                                 ended ? ", which has ended" : "");
+    }
+    if (o->kind == OBJECT_CONDITION && o->idle_calls && used < n) {
+        snprintf(out + used, n - used, ", which was signalled %u times (last by T%d) while nobody "
+                 "waited", o->idle_calls, o->idle_by);
+    }
+}
+
+void sim_posix_describe(char *out, size_t n) {
+    size_t used = 0;
+    if (n) {
+        out[0] = 0;
+    }
+    for (unsigned t = 0; t < S.threads_n && run_now == S.generation; t++) {
+        const struct self *s = &selves[t];
+        char object[200] = "";
+        if (!s->in || S.threads[t].state == T_DONE || used >= n) {
+            continue;
+        }
+        if (s->at) {
+            describe_object(s->at, object, sizeof object);
+        }
+        used += (size_t)snprintf(out + used, n - used, "T%u is in %s%s%s\n  @%lx\n", t, s->in,
+                                 s->at ? " on " : "", object, (unsigned long)s->pc);
+    }
+}
+
+/* ---- Objects ----------------------------------------------------------------------------- */
+
+/* A destroyed object's memory holds this, so that a new initialiser there can be told. */
+#define DESTROYED 0xDE
+
+static bool marked_destroyed(const volatile void *at) {
+    const volatile unsigned char *p = at;
+    return p[0] == DESTROYED && p[1] == DESTROYED && p[2] == DESTROYED && p[3] == DESTROYED;
+}
+
+static void forget(struct object *o, uintptr_t at, enum object_kind kind) {
+    *o = (struct object){
+        .at = at, .run = S.generation, .kind = (uint8_t)kind, .owner = -1, .idle_by = -1};
+    const pthread_mutex_t *m = (const pthread_mutex_t *)at;
+    if (kind == OBJECT_MUTEX) {
+        o->type = (uint8_t)(m->__data.__kind & 3); /* what a static initialiser says */
+    }
+}
+
+static struct object *entry_of(uintptr_t at) {
+    uint32_t i = (uint32_t)((at >> 2) * 2654435761u) % OBJECTS_MAX;
+    for (uint32_t tries = 0; tries < OBJECTS_MAX / 2; tries++, i = (i + 1) % OBJECTS_MAX) {
+        if (objects[i].run != S.generation || objects[i].at == at) {
+            return &objects[i];
+        }
+    }
+    stop_bound(SIM_BOUND_MEMORY);
+}
+
+struct object *object_at(const volatile void *object, enum object_kind kind) {
+    uintptr_t at = (uintptr_t)object;
+    access_atomic(at & ~(uintptr_t)3, 1, false, self()->pc); /* alive, initialised before */
+    struct object *o = entry_of(at);
+    bool fresh = o->run != S.generation;
+    if (!fresh && o->destroyed && marked_destroyed(object)) {
+        misuse("use-after-destroy", "the %s %p was destroyed", kind_name[kind], (void *)at);
+    }
+    bool idle = !fresh && o->owner < 0 && !o->waiters;
+    if (fresh || o->destroyed || (o->kind != kind && idle)) {
+        forget(o, at, kind);
+    } else if (o->kind != kind) {
+        misuse("wrong-object", "%p is a %s in use", (void *)at, kind_name[o->kind]);
+    }
+    return o;
+}
+
+struct object *object_new(const volatile void *object, enum object_kind kind, size_t size) {
+    uintptr_t at = (uintptr_t)object;
+    access_plain(at, size, true, self()->pc);
+    memset((void *)at, 0, size);
+    struct object *o = entry_of(at);
+    if (o->run == S.generation && !o->destroyed && o->kind == kind &&
+        (o->owner >= 0 || o->waiters)) {
+        misuse("init-while-held", "the %s %p is in use", kind_name[kind], (void *)at);
+    }
+    forget(o, at, kind);
+    return o;
+}
+
+void object_destroy(struct object *o, size_t size) {
+    if (o->owner >= 0 || (o->kind == OBJECT_RWLOCK && o->limit)) {
+        misuse("destroy-while-held", "the %s %p is held by T%d", kind_name[o->kind],
+               (void *)o->at, o->owner);
+    }
+    if (o->waiters) {
+        misuse("destroy-while-waited", "T%d waits on the %s %p", __builtin_ctz(o->waiters),
+               kind_name[o->kind], (void *)o->at);
+    }
+    access_plain(o->at, size, true, self()->pc);
+    memset((void *)o->at, DESTROYED, size);
+    o->destroyed = true;
+}
+
+/* ---- Steps, order, sleep ------------------------------------------------------------------- */
+
+void step(const volatile void *object) {
+    struct op op = {.kind = OP_OBJECT, .at = (uintptr_t)object, .size = 1};
+    point(S.now, op);
+    if (S.exploring) {
+        explore_event(S.now, op, -1, 0);
+    }
+}
+
+void release(const struct snap **where) {
+    *where = snapshot(S.now);
+    S.now->H[S.now->id]++;
+}
+
+void acquire(const struct snap *from) {
+    snap_join(from, S.now->cur, S.now->H);
+}
+
+void acquire_all(const struct object *o) {
+    acquire(o->released);
+    for (unsigned i = 0; i < S.threads_n; i++) {
+        acquire(o->by[i]);
+    }
+}
+
+void queue(struct object *o) {
+    struct self *me = self();
+    o->waiters |= 1u << S.now->id;
+    me->at = o;
+    me->seen = me->ticket;
+    me->arrival = arrivals++;
+}
+
+/* Sleep until unpark(); a caller that was unparked since queue() does not sleep. After a return
+ * for another reason the thread is still queued, and a step on the object comes first. */
+enum sim_wait_result park(struct object *o, uint64_t deadline) {
+    struct self *me = self();
+    enum sim_wait_result r = sim_wait(&me->ticket, me->seen, deadline);
+    if (me->ticket != me->seen) {
+        r = SIM_WOKEN;
+    }
+    if (r != SIM_WOKEN) {
+        step((const void *)o->at);
+        if (me->ticket != me->seen) {
+            r = SIM_WOKEN; /* a wake got ahead of the timeout */
+        }
+    }
+    o->waiters &= ~(1u << S.now->id);
+    return r;
+}
+
+void unpark(unsigned thread) {
+    struct self *s = self_of(thread);
+    sim_atomic_rmw(&s->ticket, 4, SIM_ADD, 1, __ATOMIC_RELAXED);
+    sim_wake(&s->ticket, 1);
+}
+
+void wake_all(struct object *o) {
+    uint32_t who = o->waiters;
+    o->waiters = 0;
+    for (; who; who &= who - 1) {
+        unpark((unsigned)__builtin_ctz(who));
+    }
+}
+
+bool await(struct object *o, bool (*ready)(const struct object *), uint64_t deadline) {
+    step((const void *)o->at);
+    while (!ready(o)) {
+        queue(o);
+        enum sim_wait_result r = park(o, deadline);
+        if (r == SIM_WOKEN) {
+            step((const void *)o->at);
+        }
+        if (r == SIM_TIMED_OUT && !ready(o)) {
+            return false;
+        }
+    }
+    self()->at = NULL;
+    return true;
+}

@@ -1,0 +1,411 @@
+/* Threads, thread-local keys, compiler-emulated thread-locals, errno, and the futex system call. */
+#include "posix.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* ---- Threads ---------------------------------------------------------------------------------- */
+
+TWIN(pthread_create);
+TWIN(pthread_join);
+TWIN(pthread_detach);
+_Noreturn void sim_pthread_exit(void *result);
+TWIN(pthread_self);
+TWIN(pthread_setname_np);
+TWIN(pthread_setaffinity_np);
+TWIN(sched_setaffinity);
+TWIN(sched_getcpu);
+TWIN(pthread_setcancelstate);
+TWIN(pthread_setcanceltype);
+void sim_pthread_testcancel(void);
+TWIN(pthread_atfork);
+
+static pthread_t handle_of(unsigned thread) {
+    return thread + 1u; /* 0 is what programs take for "no thread" */
+}
+
+static void thread_main(void *arg) {
+    (void)arg;
+    struct self *me = self();
+    void *result = me->start ? me->start(me->arg) : (void *)(intptr_t)me->start_c11(me->arg);
+    thread_end(result);
+}
+
+int thread_start(const char *name, uintptr_t pc, void *(*start)(void *), int (*start_c11)(void *),
+                 void *arg, bool detached) {
+    enter(name, pc);
+    unsigned next = S.threads_n;
+    if (next >= S.o.threads_max || next >= THREADS || sim_fault()) {
+        say("%s: no more threads", name);
+        return leave(-1);
+    }
+    struct self *child = self_of(next);
+    child->start = start;
+    child->start_c11 = start_c11;
+    child->arg = arg;
+    int thread = sim_spawn(thread_main, NULL);
+    if (detached) {
+        sim_detach(thread);
+    }
+    return leave(thread);
+}
+
+int sim_pthread_create(pthread_t *out, const pthread_attr_t *attributes, void *(*start)(void *),
+                       void *arg) {
+    int state = PTHREAD_CREATE_JOINABLE;
+    if (attributes) {
+        pthread_attr_getdetachstate(attributes, &state);
+    }
+    int thread = thread_start("pthread_create", CALLER, start, NULL, arg,
+                              state == PTHREAD_CREATE_DETACHED);
+    if (thread < 0) {
+        return EAGAIN;
+    }
+    access_plain((uintptr_t)out, sizeof *out, true, CALLER);
+    *out = handle_of((unsigned)thread);
+    return 0;
+}
+
+static struct thread *thread_of(unsigned long handle) {
+    if (handle == 0 || handle > S.threads_n) {
+        misuse("invalid-join", "%#lx is not a thread", handle);
+    }
+    struct thread *u = &S.threads[handle - 1];
+    if (u->joined || u->detached) {
+        misuse("invalid-join", "T%u was %s before", u->id, u->joined ? "joined" : "detached");
+    }
+    return u;
+}
+
+int thread_join(const char *name, uintptr_t pc, unsigned long handle, void **result) {
+    enter(name, pc);
+    struct thread *u = thread_of(handle);
+    if (u == S.now) {
+        misuse("deadlock", "it joins itself");
+    }
+    for (unsigned i = 0; i < S.threads_n; i++) {
+        if (S.threads[i].state == T_JOIN && S.threads[i].wait_word == u->id) {
+            misuse("invalid-join", "T%u joins T%u already", i, u->id);
+        }
+    }
+    sim_join(u->id);
+    if (result) {
+        *result = self_of(u->id)->result;
+    }
+    return leave(0);
+}
+
+int sim_pthread_join(pthread_t thread, void **result) {
+    if (result) {
+        access_plain((uintptr_t)result, sizeof *result, true, CALLER);
+    }
+    return thread_join("pthread_join", CALLER, thread, result);
+}
+
+int thread_detach(const char *name, uintptr_t pc, unsigned long handle) {
+    enter(name, pc);
+    sim_detach(thread_of(handle)->id);
+    return leave(0);
+}
+
+int sim_pthread_detach(pthread_t thread) {
+    return thread_detach("pthread_detach", CALLER, thread);
+}
+
+pthread_t sim_pthread_self(void) {
+    return handle_of((unsigned)sim_self());
+}
+
+int sim_pthread_setname_np(pthread_t thread, const char *name) {
+    (void)thread;
+    (void)name;
+    return 0;
+}
+
+int sim_pthread_setaffinity_np(pthread_t thread, size_t size, const cpu_set_t *set) {
+    (void)thread;
+    (void)size;
+    (void)set;
+    return 0;
+}
+
+int sim_sched_setaffinity(pid_t thread, size_t size, const cpu_set_t *set) {
+    (void)thread;
+    (void)size;
+    (void)set;
+    return 0;
+}
+
+int sim_sched_getcpu(void) {
+    return sim_self();
+}
+
+/* Cancellation itself is refused (posix_exit.c), so its state is nobody's business. */
+int sim_pthread_setcancelstate(int state, int *old) {
+    (void)state;
+    if (old) {
+        *old = PTHREAD_CANCEL_ENABLE;
+    }
+    return 0;
+}
+
+int sim_pthread_setcanceltype(int type, int *old) {
+    (void)type;
+    if (old) {
+        *old = PTHREAD_CANCEL_DEFERRED;
+    }
+    return 0;
+}
+
+void sim_pthread_testcancel(void) {}
+
+int sim_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child)(void)) {
+    (void)prepare;
+    (void)parent;
+    (void)child;
+    return 0;
+}
+
+/* ---- Cleanup handlers, as glibc's macros make them without exceptions ---------------------------- */
+
+TWIN(__pthread_register_cancel);
+TWIN(__pthread_unregister_cancel);
+_Noreturn void sim___pthread_unwind_next(__pthread_unwind_buf_t *buffer);
+
+void sim___pthread_register_cancel(__pthread_unwind_buf_t *buffer) {
+    buffer->__pad[0] = self()->cleanup;
+    self()->cleanup = buffer;
+}
+
+void sim___pthread_unregister_cancel(__pthread_unwind_buf_t *buffer) {
+    self()->cleanup = buffer->__pad[0];
+}
+
+/* Go on with the next outer handler, or end the thread when there is none. */
+static _Noreturn void unwind(void) {
+    __pthread_unwind_buf_t *buffer = self()->cleanup;
+    if (!buffer) {
+        thread_end(self()->result);
+    }
+    self()->cleanup = buffer->__pad[0];
+    siglongjmp((struct __jmp_buf_tag *)(void *)buffer->__cancel_jmp_buf, 1);
+}
+
+void sim___pthread_unwind_next(__pthread_unwind_buf_t *buffer) {
+    (void)buffer;
+    unwind();
+}
+
+void sim_pthread_exit(void *result) {
+    self()->result = result;
+    unwind();
+}
+
+/* ---- Thread-local keys ----------------------------------------------------------------------------- */
+
+TWIN(pthread_key_create);
+TWIN(pthread_key_delete);
+TWIN(pthread_setspecific);
+TWIN(pthread_getspecific);
+
+static struct {
+    uint32_t run; /* in use in this run */
+    void (*destructor)(void *);
+} keys[KEYS_MAX];
+
+static bool key_known(unsigned key) {
+    return key < KEYS_MAX && keys[key].run == S.generation;
+}
+
+int key_create(unsigned *key, void (*destructor)(void *)) {
+    for (unsigned k = 0; k < KEYS_MAX; k++) {
+        if (keys[k].run == S.generation) {
+            continue;
+        }
+        keys[k].run = S.generation;
+        keys[k].destructor = destructor;
+        for (unsigned t = 0; t < THREADS; t++) {
+            self_of(t)->keys[k] = NULL;
+        }
+        *key = k;
+        return 0;
+    }
+    return EAGAIN;
+}
+
+int sim_pthread_key_create(pthread_key_t *key, void (*destructor)(void *)) {
+    access_plain((uintptr_t)key, sizeof *key, true, CALLER);
+    return key_create(key, destructor);
+}
+
+int sim_pthread_key_delete(pthread_key_t key) {
+    if (!key_known(key)) {
+        return EINVAL;
+    }
+    keys[key].run = S.generation - 1;
+    return 0;
+}
+
+int sim_pthread_setspecific(pthread_key_t key, const void *value) {
+    if (!key_known(key)) {
+        return EINVAL;
+    }
+    self()->keys[key] = value;
+    return 0;
+}
+
+void *sim_pthread_getspecific(pthread_key_t key) {
+    return key_known(key) ? (void *)(uintptr_t)self()->keys[key] : NULL;
+}
+
+static bool run_destructors(void) {
+    bool any = false;
+    for (unsigned k = 0; k < KEYS_MAX; k++) {
+        void *value = (void *)(uintptr_t)self()->keys[k];
+        self()->keys[k] = NULL;
+        if (value && key_known(k) && keys[k].destructor) {
+            any = true;
+            keys[k].destructor(value);
+        }
+    }
+    return any;
+}
+
+void thread_end(void *result) {
+    self()->result = result;
+    for (int round = 0; round < PTHREAD_DESTRUCTOR_ITERATIONS && run_destructors(); round++) {
+    }
+    sim_exit_thread();
+}
+
+/* ---- Thread-locals by clang's -femulated-tls -------------------------------------------------------- */
+
+struct emutls {
+    size_t size, alignment;
+    void *unused;
+    const void *initial; /* NULL: zero */
+};
+void *sim___emutls_get_address(struct emutls *variable);
+
+#define LOCALS_MAX 4096u
+static struct {
+    const struct emutls *variable;
+    void *at;
+    uint32_t run, thread;
+} locals[LOCALS_MAX]; /* open addressing by variable and thread */
+
+static void *local_new(const struct emutls *v) {
+    uintptr_t at = (uintptr_t)arena_alloc(v->size + v->alignment);
+    void *p = (void *)((at + v->alignment - 1) & ~(uintptr_t)(v->alignment - 1));
+    return v->initial ? memcpy(p, v->initial, v->size) : memset(p, 0, v->size);
+}
+
+void *sim___emutls_get_address(struct emutls *v) {
+    uint32_t me = (uint32_t)sim_self(), i = (uint32_t)((uintptr_t)v >> 3) * 31u + me * 977u;
+    for (uint32_t tries = 0; tries < LOCALS_MAX / 2; tries++, i++) {
+        uint32_t k = i % LOCALS_MAX;
+        if (locals[k].run == S.generation && locals[k].variable == v && locals[k].thread == me) {
+            return locals[k].at;
+        }
+        if (locals[k].run != S.generation) {
+            locals[k].run = S.generation;
+            locals[k].variable = v;
+            locals[k].thread = me;
+            return locals[k].at = local_new(v);
+        }
+    }
+    stop_bound(SIM_BOUND_MEMORY);
+}
+
+/* ---- errno: each thread its own; what real calls set is taken over when it is asked for --------------- */
+
+int *sim___errno_location(void);
+int *sim___errno_location(void) {
+    if (!S.active) {
+        return &errno;
+    }
+    struct self *me = self();
+    if (errno) {
+        me->error = errno;
+        errno = 0;
+    }
+    return &me->error;
+}
+
+/* ---- System calls ------------------------------------------------------------------------------------- */
+
+TWIN(syscall);
+
+static long futex_wait(const uint32_t *word, uint32_t expected, const struct timespec *time,
+                       bool absolute, bool realtime) {
+    uint64_t ns, deadline = SIM_NEVER;
+    if (time && !(absolute ? deadline_of(time, !realtime, &ns) : duration_of(time, &ns))) {
+        return fail(EINVAL);
+    }
+    if (time) {
+        deadline = absolute ? ns : now_plus(ns);
+    }
+    switch (sim_wait(word, expected, deadline)) {
+    case SIM_NOT_EQUAL:
+        return fail(EAGAIN);
+    case SIM_TIMED_OUT:
+        return fail(ETIMEDOUT);
+    default:
+        return leave(0);
+    }
+}
+
+static long futex(const uint32_t *word, int op, uint32_t value, const struct timespec *time,
+                  uint32_t bits) {
+    bool realtime = op & FUTEX_CLOCK_REALTIME;
+    int what = op & FUTEX_CMD_MASK;
+    if ((uintptr_t)word & 3) {
+        return fail(EINVAL);
+    }
+    if ((what == FUTEX_WAIT_BITSET || what == FUTEX_WAKE_BITSET) && bits != ~UINT32_C(0)) {
+        misuse("unsupported-call", "futex bit sets other than all ones are not simulated");
+    }
+    switch (what) {
+    case FUTEX_WAIT:
+        return futex_wait(word, value, time, false, false);
+    case FUTEX_WAIT_BITSET:
+        return futex_wait(word, value, time, true, realtime);
+    case FUTEX_WAKE:
+    case FUTEX_WAKE_BITSET:
+        return leave((int)sim_wake(word, value));
+    default:
+        misuse("unsupported-call", "futex operation %d is not simulated (WAIT, WAKE and their "
+               "BITSET forms are)", what);
+    }
+}
+
+long sim_syscall(long number, ...) {
+    long a[6];
+    va_list args;
+    va_start(args, number);
+    for (int i = 0; i < 6; i++) {
+        a[i] = va_arg(args, long);
+    }
+    va_end(args);
+    enter(number == SYS_futex ? "futex" : "syscall", CALLER);
+    switch (number) {
+    case SYS_futex:
+        return futex((const uint32_t *)a[0], (int)a[1], (uint32_t)a[2],
+                     (const struct timespec *)a[3], (uint32_t)a[5]);
+    case SYS_sched_yield:
+        sim_yield();
+        return leave(0);
+    case SYS_gettid:
+        return leave(1000 + (int)S.now->id);
+    default:
+        misuse("unsupported-call", "system call %ld is not simulated (futex, gettid and "
+               "sched_yield are)", number);
+    }
+}
