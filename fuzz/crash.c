@@ -1,0 +1,85 @@
+/* crash.c: reports of findings, crashes included. */
+#include "crash.h"
+
+#include "exec.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+static bool has_reported;
+
+void crash_report(const char *rule, const struct program *program) {
+    if (has_reported) {
+        return;
+    }
+    has_reported = true;
+    fprintf(stderr, "finding: %s\n", rule);
+    if (program != NULL) {
+        op_print(stderr, program);
+    }
+    fflush(stderr);
+}
+
+/* A crash of the harness itself outside of a run has no rule: it is left to whoever caught it. */
+static void report_now(void) {
+    const struct exec *e = exec_now();
+    if (e != NULL) {
+        crash_report(exec_crash_name(), e->program);
+    }
+}
+
+/* ---- Sanitizers: both call these before they end the process -----------------------------------
+ */
+
+void __asan_on_error(void);
+void __asan_on_error(void) {
+    report_now();
+}
+
+void __ubsan_on_report(void);
+void __ubsan_on_report(void) {
+    report_now();
+}
+
+/* ---- Signals ----------------------------------------------------------------------------------
+ */
+
+static const int watched[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE};
+enum { WATCHED = sizeof watched / sizeof watched[0] };
+static struct sigaction former[WATCHED];
+
+/* Reports, then hands on to whoever was there before: a fuzzing engine, a sanitizer, the default.
+ */
+static void on_signal(int number, siginfo_t *info, void *context) {
+    unsigned i = 0;
+    while (i + 1 < WATCHED && watched[i] != number) {
+        i++;
+    }
+    report_now();
+    if (former[i].sa_flags & SA_SIGINFO) {
+        former[i].sa_sigaction(number, info, context);
+        return;
+    }
+    if (former[i].sa_handler != SIG_DFL && former[i].sa_handler != SIG_IGN) {
+        former[i].sa_handler(number);
+        return;
+    }
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+void crash_watch(void) {
+    static bool watching;
+    if (watching) {
+        return;
+    }
+    watching = true;
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    action.sa_sigaction = on_signal;
+    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
+    for (unsigned i = 0; i < WATCHED; i++) {
+        sigaction(watched[i], &action, &former[i]);
+    }
+}

@@ -1,0 +1,127 @@
+/* exec.c: runs a program: dispatch by op.def, the budget, a clean start and a clean end. */
+#include "exec.h"
+
+#include "fault.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* One unit of work is about one host page touched, half a microsecond. What is left out when it is
+ * used up depends on the program alone. */
+enum { BUDGET = 240 };
+
+static struct exec exec;
+static bool is_running;
+
+typedef const char *(*executor)(struct exec *e, const struct op *op);
+static const executor executors[256] = {
+#define OP(code, name, rule, targets, arguments) [code] = exec_##name,
+#include "op.def"
+};
+
+bool exec_afford(struct exec *e, uint64_t work) {
+    if ((uint64_t)e->budget < work) {
+        return false;
+    }
+    e->budget -= (int)work;
+    return true;
+}
+
+const char *exec_end(struct exec *e, const struct op *op) {
+    (void)e;
+    (void)op;
+    return NULL;
+}
+
+const char *exec_fault(struct exec *e, const struct op *op) {
+    (void)e;
+    fault_arm((enum word_call)op->arg.fault.call, op->arg.fault.nth);
+    return NULL;
+}
+
+static void begin(const struct subject *subject, const struct program *program) {
+    memset(exec.slot, 0, sizeof exec.slot);
+    memset(exec.thread, 0, sizeof exec.thread);
+    for (unsigned i = 0; i < sizeof exec.body / sizeof exec.body[0]; i++) {
+        exec.body[i].handles = 0;
+    }
+    for (unsigned i = 0; i < OP_SEGMENTS; i++) {
+        exec.segment[i] = (struct subject_segment){model_pattern() + 1000 * i, 64};
+    }
+    exec.subject = subject;
+    exec.program = program;
+    exec.op = NULL;
+    exec.broken = exec.crash_rule = NULL;
+    exec.box.used = false;
+    exec.box.handle = NULL;
+    exec.operations = 0;
+    exec.budget = BUDGET;
+    exec.dirties = 0;
+    model_begin();
+    fault_begin(program->choices, program->choices_bytes);
+    if (subject->begin != NULL) {
+        subject->begin(fault_environment());
+    }
+    is_running = true;
+}
+
+static const char *run_operations(const struct program *program) {
+    const char *broken = NULL;
+    for (unsigned i = 0; i < program->operations && broken == NULL; i++) {
+        exec.op = &program->operation[i];
+        broken = executors[exec.op->code](&exec, exec.op);
+        exec.operations++;
+    }
+    return broken;
+}
+
+/* Everything goes, whatever was found; the first finding counts. */
+static const char *end(const struct subject *subject, const char *broken) {
+    exec.broken = broken;
+    exec.crash_rule = "R14";
+    const char *more = exec_memory_end(&exec);
+    broken = broken != NULL ? broken : more;
+    more = exec_mailbox_end(&exec);
+    broken = broken != NULL ? broken : more;
+    fault_begin(NULL, 0);
+    if (subject->end != NULL) {
+        subject->end();
+    }
+    more = subject->complaint != NULL ? subject->complaint() : NULL;
+    broken = broken != NULL ? broken : more;
+    if (fault_blocks() > 0) {
+        broken = broken != NULL ? broken : "R14-leak";
+        fault_sweep();
+    }
+    is_running = false;
+    return broken;
+}
+
+const char *exec_run(const struct subject *subject, const struct program *program,
+                     uint64_t *operations) {
+    begin(subject, program);
+    const char *broken = end(subject, run_operations(program));
+    if (operations != NULL) {
+        *operations += exec.operations;
+    }
+    return broken;
+}
+
+const struct exec *exec_now(void) {
+    return is_running ? &exec : NULL;
+}
+
+const char *exec_crash_name(void) {
+    static char name[64];
+    if (is_running && exec.broken != NULL) {
+        return exec.broken; /* broken already, and now it crashes while it is taken down */
+    }
+    const char *rule = "R0";
+    if (is_running && exec.crash_rule != NULL) {
+        rule = exec.crash_rule;
+    } else if (is_running && exec.op != NULL) {
+        rule = op_info(exec.program->target, exec.op->code)->rule;
+    }
+    snprintf(name, sizeof name, "%s-crash", rule);
+    return name;
+}

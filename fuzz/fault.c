@@ -1,0 +1,149 @@
+/* fault.c: calls that fail by choice, and the counting allocator. */
+#include "fault.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { BLOCK_BYTES_MAX = 4 << 20, TOTAL_BYTES_MAX = 32 << 20 };
+
+/* In front of each block, so that leaked ones can be found; keeps blocks aligned for any type. */
+struct block {
+    struct block *next, *previous;
+    size_t bytes;
+    size_t unused;
+};
+_Static_assert(sizeof(struct block) % _Alignof(max_align_t) == 0, "blocks stay aligned");
+
+static struct {
+    uint64_t armed[WORD_call_count]; /* bit n: call n + 1 from now fails */
+    bool any;
+    unsigned count;
+    const uint8_t *choice;
+    size_t choices;
+    struct block *blocks;
+    size_t blocks_alive, bytes_alive;
+} state;
+
+void fault_begin(const uint8_t *choices, size_t choices_bytes) {
+    if (state.any) {
+        memset(state.armed, 0, sizeof state.armed);
+        state.any = false;
+    }
+    state.count = 0;
+    state.choice = choices;
+    state.choices = choices_bytes;
+}
+
+void fault_arm(enum word_call call, uint64_t nth) {
+    if (nth >= 1 && nth <= FAULT_NTH_MAX) {
+        state.armed[call] |= UINT64_C(1) << (nth - 1);
+        state.any = true;
+    }
+}
+
+bool fault_due(enum word_call call) {
+    if (!state.any) {
+        return false;
+    }
+    bool due = state.armed[call] & 1;
+    state.armed[call] >>= 1;
+    state.count += due;
+    return due;
+}
+
+unsigned fault_count(void) {
+    return state.count;
+}
+
+unsigned fault_choose(unsigned n) {
+    if (state.choices == 0 || n == 0) {
+        return 0;
+    }
+    state.choices--;
+    return *state.choice++ % n;
+}
+
+/* ---- The allocator ----------------------------------------------------------------------------
+ */
+
+static bool refuses(size_t bytes, size_t old_bytes) {
+    return bytes > BLOCK_BYTES_MAX || state.bytes_alive - old_bytes + bytes > TOTAL_BYTES_MAX;
+}
+
+static void link_in(struct block *block, size_t bytes) {
+    block->bytes = bytes;
+    block->previous = NULL;
+    block->next = state.blocks;
+    if (block->next != NULL) {
+        block->next->previous = block;
+    }
+    state.blocks = block;
+    state.blocks_alive++;
+    state.bytes_alive += bytes;
+}
+
+static void unlink_from(struct block *block) {
+    *(block->previous == NULL ? &state.blocks : &block->previous->next) = block->next;
+    if (block->next != NULL) {
+        block->next->previous = block->previous;
+    }
+    state.blocks_alive--;
+    state.bytes_alive -= block->bytes;
+}
+
+static void *allocate_zeroed(size_t bytes) {
+    if (fault_due(WORD_call_allocate) || refuses(bytes, 0)) {
+        return NULL;
+    }
+    struct block *block = calloc(1, sizeof *block + bytes);
+    if (block == NULL) {
+        return NULL;
+    }
+    link_in(block, bytes);
+    return block + 1;
+}
+
+static void *resize(void *at, size_t bytes) {
+    if (at == NULL) {
+        return allocate_zeroed(bytes);
+    }
+    struct block *old = (struct block *)at - 1;
+    if (fault_due(WORD_call_resize) || refuses(bytes, old->bytes)) {
+        return NULL;
+    }
+    unlink_from(old);
+    struct block *block = realloc(old, sizeof *block + bytes);
+    if (block == NULL) {
+        link_in(old, old->bytes);
+        return NULL;
+    }
+    link_in(block, bytes);
+    return block + 1;
+}
+
+static void release(void *at) {
+    if (at != NULL) {
+        struct block *block = (struct block *)at - 1;
+        unlink_from(block);
+        free(block);
+    }
+}
+
+const struct subject_environment *fault_environment(void) {
+    static struct subject_environment environment = {allocate_zeroed, resize, release, 0};
+    if (environment.host_page_bytes == 0) {
+        environment.host_page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
+    }
+    return &environment;
+}
+
+size_t fault_blocks(void) {
+    return state.blocks_alive;
+}
+
+void fault_sweep(void) {
+    while (state.blocks != NULL) {
+        release(state.blocks + 1);
+    }
+}

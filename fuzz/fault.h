@@ -1,0 +1,39 @@
+/* fault.h: calls that fail by choice, and what is alive: pages, files, blocks. One program at a
+ * time.
+ *
+ * A program arms "the nth call of that kind from here on fails". The layers below ask before each
+ * call: os_wrap.c for the functions of ref/os.h, fault_environment() for the allocator. */
+#ifndef FAULT_H
+#define FAULT_H
+
+#include "op.h"
+#include "subject.h"
+
+#define FAULT_NTH_MAX 64u
+
+/* Forgets everything armed; choices are drawn by the failing calls. */
+void fault_begin(const uint8_t *choices, size_t choices_bytes);
+
+/* The nth call (1 to 64; others are ignored) of that kind from here on fails. */
+void fault_arm(enum word_call call, uint64_t nth);
+
+/* True when this call is to fail. */
+bool fault_due(enum word_call call);
+
+/* How many have failed since fault_begin. */
+unsigned fault_count(void);
+
+/* The next choice: 0 to n - 1; 0 when they have run out. */
+unsigned fault_choose(unsigned n);
+
+/* An environment whose allocator counts, fails when armed, and refuses more than a few MiB, so that
+ * no program can fill the machine. */
+const struct subject_environment *fault_environment(void);
+
+/* Blocks of that allocator that are alive. */
+size_t fault_blocks(void);
+
+/* Gives back what a broken subject leaked, so that the next program starts clean. */
+void fault_sweep(void);
+
+#endif

@@ -1,0 +1,213 @@
+/* oracle.c: comparisons of a memory with its model. See oracle.h. */
+#include "oracle.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* ---- Statuses ---------------------------------------------------------------------------------
+ */
+
+const char *oracle_status_in(const struct exec *e, enum subject_status got, unsigned expected,
+                             const char *rule) {
+    const struct subject_memory *m = e->subject->memory;
+    bool named = m == NULL || (m->promises & SUBJECT_NAMES_ERRORS);
+    if ((unsigned)got >= SUBJECT_STATUS_COUNT) {
+        return rule;
+    }
+    if (expected >> got & 1) {
+        return NULL;
+    }
+    bool error_for_error = got != SUBJECT_OK && (expected & ~(1u << SUBJECT_OK)) != 0;
+    return !named && error_for_error ? NULL : rule;
+}
+
+const char *oracle_status(const struct exec *e, enum subject_status got,
+                          enum subject_status expected, const char *rule) {
+    return oracle_status_in(e, got, 1u << expected, rule);
+}
+
+/* ---- State ------------------------------------------------------------------------------------
+ */
+
+/* R10: who must stay where it is. */
+static bool must_stay(const struct exec *e, const struct slot *s, unsigned i) {
+    const struct model_memory *m = &s->body->model;
+    return m->style.is_static || m->type.shared ||
+           e->subject->memory->strategy[s->body->side[i].strategy].stable_base;
+}
+
+static const char *state_of_type(struct exec *e, struct slot *s, unsigned i) {
+    const struct subject_memory *subject = e->subject->memory;
+    const struct model_memory *m = &s->body->model;
+    if (subject->type != NULL) {
+        struct subject_type type = subject->type(s->handle[i]);
+        if (type.min_pages != m->type.min_pages || type.max_pages != m->type.max_pages ||
+            type.shared != m->type.shared) {
+            return "R12-type";
+        }
+    }
+    if (subject->style != NULL) {
+        struct subject_style style = subject->style(s->handle[i]);
+        if (style.is_static != m->style.is_static ||
+            (style.is_static && style.bound_pages != m->style.bound_pages) ||
+            style.guard_bytes != m->style.guard_bytes) {
+            return "R3-style";
+        }
+    }
+    if (subject->waiters != NULL && subject->waiters(s->handle[i]) != 0) {
+        return "R27-queue-life"; /* nobody waits between two operations */
+    }
+    return NULL;
+}
+
+const char *oracle_state(struct exec *e, struct slot *s, unsigned i, const char *rule) {
+    const struct subject_memory *subject = e->subject->memory;
+    const struct model_memory *m = &s->body->model;
+    const struct subject_record *record = subject->record(s->handle[i]);
+    struct side *side = &s->body->side[i];
+    if (subject->size_pages(s->handle[i]) != m->type.min_pages) {
+        return rule;
+    }
+    if (subject->size_bytes(s->handle[i]) != model_bytes(m)) {
+        return "R9-wide-lengths";
+    }
+    if (s->body->caller_record && record != &side->caller) {
+        return "R11-record";
+    }
+    if (atomic_load_explicit(&record->length_bytes, memory_order_relaxed) != model_bytes(m)) {
+        return "R11-record";
+    }
+    const uint8_t *base = atomic_load_explicit(&record->base, memory_order_relaxed);
+    if (side->base != NULL && base != side->base && must_stay(e, s, i)) {
+        return "R10-base";
+    }
+    side->base = base;
+    return state_of_type(e, s, i);
+}
+
+/* ---- Bytes ------------------------------------------------------------------------------------
+ */
+
+static const char *block_differs(const struct side *side, const struct model_block *block,
+                                 const char *rule) {
+    const uint8_t *real = side->base + (uint64_t)block->number * MODEL_BLOCK_BYTES;
+    return memcmp(real, block->bytes, MODEL_BLOCK_BYTES) == 0 ? NULL : rule;
+}
+
+const char *oracle_bytes(struct exec *e, struct slot *s, unsigned i, const char *rule) {
+    const struct model_memory *m = &s->body->model;
+    (void)e;
+    for (unsigned b = 0; b < m->blocks; b++) {
+        const char *broken = block_differs(&s->body->side[i], &m->block[b], rule);
+        if (broken != NULL) {
+            return broken;
+        }
+    }
+    return NULL;
+}
+
+const char *oracle_range(struct exec *e, struct slot *s, unsigned i, uint64_t start, uint64_t count,
+                         const char *rule) {
+    const struct model_memory *m = &s->body->model;
+    (void)e;
+    if (count == 0) {
+        return NULL;
+    }
+    uint64_t first = start / MODEL_BLOCK_BYTES, last = (start + count - 1) / MODEL_BLOCK_BYTES;
+    for (unsigned b = 0; b < m->blocks; b++) {
+        if (m->block[b].number >= first && m->block[b].number <= last) {
+            const char *broken = block_differs(&s->body->side[i], &m->block[b], rule);
+            if (broken != NULL) {
+                return broken;
+            }
+        }
+    }
+    return NULL;
+}
+
+static bool is_zero(const uint8_t *at, size_t bytes) {
+    static const uint8_t zeros[MODEL_BLOCK_BYTES];
+    return memcmp(at, zeros, bytes) == 0;
+}
+
+static bool model_knows(const struct model_memory *m, uint64_t number) {
+    for (unsigned b = 0; b < m->blocks; b++) {
+        if (m->block[b].number == number) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Eight bytes at an edge. */
+static bool edge_is_zero(const struct slot *s, unsigned i, uint64_t at) {
+    return model_knows(&s->body->model, at / MODEL_BLOCK_BYTES) ||
+           is_zero(s->body->side[i].base + at, 8);
+}
+
+const char *oracle_zero(struct exec *e, struct slot *s, unsigned i, uint32_t from, uint32_t to,
+                        const char *rule) {
+    if (from >= to) {
+        return NULL;
+    }
+    uint64_t start = from * SUBJECT_PAGE_BYTES, end = to * SUBJECT_PAGE_BYTES;
+    if (!edge_is_zero(s, i, start) || !edge_is_zero(s, i, end - 8)) {
+        return rule;
+    }
+    for (unsigned d = 0; d < e->dirties; d++) {
+        uint64_t at = (uint64_t)e->dirty[d] * MODEL_BLOCK_BYTES;
+        if (at >= start && at < end && !model_knows(&s->body->model, e->dirty[d]) &&
+            !is_zero(s->body->side[i].base + at, MODEL_BLOCK_BYTES)) {
+            return rule;
+        }
+    }
+    return NULL;
+}
+
+/* ---- The guard --------------------------------------------------------------------------------
+ */
+
+/* rt_sigprocmask reads its new mask before it looks at `how`: EFAULT, or EINVAL. The cheapest
+ * question of this kind there is. */
+bool oracle_readable(const void *at) {
+    enum { NO_SUCH_HOW = 99, MASK_BYTES = 8 };
+    return syscall(SYS_rt_sigprocmask, NO_SUCH_HOW, at, NULL, MASK_BYTES) == 0 || errno != EFAULT;
+}
+
+/* What must be behind the base (R3). */
+static uint64_t reservation_min(const struct model_memory *m) {
+    if (m->style.is_static) {
+        return m->style.bound_pages * SUBJECT_PAGE_BYTES + m->style.guard_bytes;
+    }
+    uint64_t pages = m->type.shared ? m->type.max_pages : m->type.min_pages;
+    return pages * SUBJECT_PAGE_BYTES + m->style.guard_bytes;
+}
+
+const char *oracle_guard(struct exec *e, struct slot *s, unsigned i) {
+    const struct subject_memory *subject = e->subject->memory;
+    const struct side *side = &s->body->side[i];
+    const struct model_memory *m = &s->body->model;
+    uint64_t size = model_bytes(m), span = reservation_min(m), bytes;
+    const uint8_t *at;
+    if (side->base == NULL || subject->strategy[side->strategy].partial) {
+        return NULL;
+    }
+    if (subject->reservation != NULL && subject->reservation(s->handle[i], &at, &bytes)) {
+        uint64_t behind = bytes - (uint64_t)(side->base - at);
+        if (behind < span) {
+            return "R3-reservation";
+        }
+        span = behind;
+    }
+    if (!subject->strategy[side->strategy].traps || span <= size) {
+        return NULL;
+    }
+    uint64_t middle = size + (span - size) / 2 / MODEL_BLOCK_BYTES * MODEL_BLOCK_BYTES;
+    if (oracle_readable(side->base + size) || oracle_readable(side->base + span - 8) ||
+        oracle_readable(side->base + middle)) {
+        return "R4-guard";
+    }
+    return NULL;
+}

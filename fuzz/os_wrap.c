@@ -1,0 +1,290 @@
+/* os_wrap.c: ref/os.h with failures by choice and an account of what is reserved and open. */
+#include "os_wrap.h"
+
+#include "fault.h"
+#include "os.h"
+
+#include <stddef.h>
+
+/* ---- The account ------------------------------------------------------------------------------
+ */
+
+enum { RANGES_MAX = 256, ZOMBIES_MAX = 64, FILES_MAX = 64 };
+
+struct range {
+    uint8_t *base;
+    uint64_t bytes;
+    bool exempt;
+};
+
+static struct {
+    struct range range[RANGES_MAX];
+    unsigned ranges;
+    struct range zombie[ZOMBIES_MAX]; /* given back by calls that failed: released by us, later */
+    unsigned zombies;
+    int file[FILES_MAX];
+    unsigned files;
+    bool exempt;
+    const char *complaint;
+} account;
+
+void os_wrap_exempt(bool on) {
+    account.exempt = on;
+}
+
+static void complain(const char *rule) {
+    if (account.complaint == NULL) {
+        account.complaint = rule;
+    }
+}
+
+static void range_add(void *base, uint64_t bytes) {
+    if (account.ranges < RANGES_MAX && bytes > 0) {
+        account.range[account.ranges++] = (struct range){base, bytes, account.exempt};
+    }
+}
+
+static struct range *range_holding(const uint8_t *at, uint64_t bytes) {
+    for (unsigned i = 0; i < account.ranges; i++) {
+        struct range *r = &account.range[i];
+        uint64_t start = (uint64_t)(uintptr_t)at - (uint64_t)(uintptr_t)r->base;
+        if ((uintptr_t)at >= (uintptr_t)r->base && start <= r->bytes && bytes <= r->bytes - start) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
+/* Takes [at, at + bytes) out of the account; what is left of its range stays. */
+static void range_remove(uint8_t *at, uint64_t bytes, const char *rule) {
+    struct range *r = range_holding(at, bytes);
+    if (r == NULL) {
+        complain(rule);
+        return;
+    }
+    struct range front = {r->base, (uint64_t)(at - r->base), r->exempt};
+    struct range back = {at + bytes, r->bytes - front.bytes - bytes, r->exempt};
+    *r = account.range[--account.ranges];
+    if (front.bytes > 0) {
+        account.range[account.ranges++] = front;
+    }
+    if (back.bytes > 0 && account.ranges < RANGES_MAX) {
+        account.range[account.ranges++] = back;
+    }
+}
+
+/* A call about pages that are not reserved would hit somebody else's. */
+static void range_expect(const void *at, uint64_t bytes) {
+    if (range_holding(at, bytes) == NULL) {
+        bool zombie = false;
+        for (unsigned i = 0; i < account.zombies && !zombie; i++) {
+            zombie = account.zombie[i].base <= (const uint8_t *)at &&
+                     (const uint8_t *)at < account.zombie[i].base + account.zombie[i].bytes;
+        }
+        if (!zombie) {
+            complain("R6-foreign-pages");
+        }
+    }
+}
+
+bool os_wrap_reservation(const void *address, const uint8_t **at, uint64_t *bytes) {
+    const struct range *r = range_holding(address, 1);
+    if (r == NULL) {
+        return false;
+    }
+    *at = r->base;
+    *bytes = r->bytes;
+    return true;
+}
+
+/* ---- The calls --------------------------------------------------------------------------------
+ */
+
+/* Each wrapped function, as the linker names the two. */
+#define WRAPPED(type, name, parameters) \
+    type __real_##name parameters;      \
+    type __wrap_##name parameters
+
+WRAPPED(enum pb_status, pb_os_reserve, (uint64_t bytes, void **base));
+WRAPPED(enum pb_status, pb_os_reserve_accessible, (uint64_t bytes, void **base));
+WRAPPED(enum pb_status, pb_os_commit, (void *at, uint64_t bytes));
+WRAPPED(enum pb_status, pb_os_decommit, (void *at, uint64_t bytes));
+WRAPPED(enum pb_status, pb_os_discard, (void *at, uint64_t bytes));
+WRAPPED(enum pb_status, pb_os_renew, (void *at, uint64_t bytes));
+WRAPPED(enum pb_status, pb_os_release, (void *base, uint64_t bytes));
+WRAPPED(enum pb_status, pb_os_move, (void *from, void *to, uint64_t bytes));
+WRAPPED(enum pb_status, pb_os_advise, (void *at, uint64_t bytes, enum pb_os_advice advice));
+WRAPPED(enum pb_status, pb_os_file_create, (uint64_t bytes, int *file));
+WRAPPED(enum pb_status, pb_os_file_write,
+        (int file, uint64_t offset, const void *data, uint64_t count));
+WRAPPED(enum pb_status, pb_os_file_freeze, (int file));
+WRAPPED(enum pb_status, pb_os_file_map, (int file, void *at, uint64_t bytes));
+WRAPPED(void, pb_os_file_close, (int file));
+WRAPPED(enum pb_status, pb_os_file_written, (const void *at, uint64_t bytes, uint8_t *written));
+
+static bool due(enum word_call call) {
+    return !account.exempt && fault_due(call);
+}
+
+/* The usual ways in which a call about pages fails. */
+static enum pb_status page_error(void) {
+    static const enum pb_status errors[] = {PB_NO_MEMORY, PB_INTERRUPTED, PB_SYSTEM};
+    return errors[fault_choose(3)];
+}
+
+static enum pb_status file_error(void) {
+    static const enum pb_status errors[] = {PB_NO_DESCRIPTORS, PB_NO_MEMORY, PB_SYSTEM};
+    return errors[fault_choose(3)];
+}
+
+static enum pb_status added(enum pb_status status, void *const *base, uint64_t bytes) {
+    if (status == PB_OK) {
+        range_add(*base, bytes);
+    }
+    return status;
+}
+
+enum pb_status __wrap_pb_os_reserve(uint64_t bytes, void **base) {
+    if (due(WORD_call_os_reserve)) {
+        return page_error();
+    }
+    return added(__real_pb_os_reserve(bytes, base), base, bytes);
+}
+
+enum pb_status __wrap_pb_os_reserve_accessible(uint64_t bytes, void **base) {
+    if (due(WORD_call_os_reserve_accessible)) {
+        return page_error();
+    }
+    return added(__real_pb_os_reserve_accessible(bytes, base), base, bytes);
+}
+
+enum pb_status __wrap_pb_os_commit(void *at, uint64_t bytes) {
+    range_expect(at, bytes);
+    return due(WORD_call_os_commit) ? page_error() : __real_pb_os_commit(at, bytes);
+}
+
+enum pb_status __wrap_pb_os_decommit(void *at, uint64_t bytes) {
+    range_expect(at, bytes);
+    return due(WORD_call_os_decommit) ? page_error() : __real_pb_os_decommit(at, bytes);
+}
+
+enum pb_status __wrap_pb_os_discard(void *at, uint64_t bytes) {
+    range_expect(at, bytes);
+    return due(WORD_call_os_discard) ? page_error() : __real_pb_os_discard(at, bytes);
+}
+
+enum pb_status __wrap_pb_os_renew(void *at, uint64_t bytes) {
+    range_expect(at, bytes);
+    return due(WORD_call_os_renew) ? page_error() : __real_pb_os_renew(at, bytes);
+}
+
+enum pb_status __wrap_pb_os_release(void *base, uint64_t bytes) {
+    range_remove(base, bytes, "R14-double-release");
+    if (due(WORD_call_os_release) && account.zombies < ZOMBIES_MAX) {
+        account.zombie[account.zombies++] = (struct range){base, bytes, false};
+        return page_error();
+    }
+    return __real_pb_os_release(base, bytes);
+}
+
+enum pb_status __wrap_pb_os_move(void *from, void *to, uint64_t bytes) {
+    range_expect(to, bytes);
+    if (due(WORD_call_os_move)) {
+        return page_error();
+    }
+    enum pb_status status = __real_pb_os_move(from, to, bytes);
+    if (status == PB_OK) {
+        range_remove(from, bytes, "R6-foreign-pages");
+    }
+    return status;
+}
+
+/* Markers may stop half-way: half of them is the nastiest half-way. */
+enum pb_status __wrap_pb_os_advise(void *at, uint64_t bytes, enum pb_os_advice advice) {
+    range_expect(at, bytes);
+    if (!due(WORD_call_os_advise)) {
+        return __real_pb_os_advise(at, bytes, advice);
+    }
+    uint64_t half = bytes / 2 / pb_os_page_bytes() * pb_os_page_bytes();
+    if ((advice == PB_OS_GUARD_INSTALL || advice == PB_OS_GUARD_REMOVE) && half > 0 &&
+        fault_choose(2) == 1) {
+        (void)__real_pb_os_advise(at, half, advice);
+    }
+    return page_error();
+}
+
+enum pb_status __wrap_pb_os_file_create(uint64_t bytes, int *file) {
+    if (due(WORD_call_os_file_create)) {
+        return file_error();
+    }
+    enum pb_status status = __real_pb_os_file_create(bytes, file);
+    if (status == PB_OK && account.files < FILES_MAX) {
+        account.file[account.files++] = *file;
+    }
+    return status;
+}
+
+enum pb_status __wrap_pb_os_file_write(int file, uint64_t offset, const void *data,
+                                       uint64_t count) {
+    if (due(WORD_call_os_file_write)) {
+        (void)__real_pb_os_file_write(file, offset, data, count / 2);
+        return page_error();
+    }
+    return __real_pb_os_file_write(file, offset, data, count);
+}
+
+enum pb_status __wrap_pb_os_file_freeze(int file) {
+    return due(WORD_call_os_file_freeze) ? file_error() : __real_pb_os_file_freeze(file);
+}
+
+enum pb_status __wrap_pb_os_file_map(int file, void *at, uint64_t bytes) {
+    range_expect(at, bytes);
+    return due(WORD_call_os_file_map) ? page_error() : __real_pb_os_file_map(file, at, bytes);
+}
+
+void __wrap_pb_os_file_close(int file) {
+    unsigned i = 0;
+    while (i < account.files && account.file[i] != file) {
+        i++;
+    }
+    if (i == account.files) {
+        complain("R14-double-close"); /* and not done: the number may be somebody else's by now */
+        return;
+    }
+    account.file[i] = account.file[--account.files];
+    __real_pb_os_file_close(file);
+}
+
+enum pb_status __wrap_pb_os_file_written(const void *at, uint64_t bytes, uint8_t *written) {
+    if (due(WORD_call_os_file_written)) {
+        return fault_choose(2) == 0 ? PB_UNSUPPORTED : PB_SYSTEM;
+    }
+    return __real_pb_os_file_written(at, bytes, written);
+}
+
+/* ---- Closing the account ----------------------------------------------------------------------
+ */
+
+const char *os_wrap_account(void) {
+    unsigned kept = 0;
+    for (unsigned i = 0; i < account.zombies; i++) {
+        (void)__real_pb_os_release(account.zombie[i].base, account.zombie[i].bytes);
+    }
+    account.zombies = 0;
+    for (unsigned i = 0; i < account.ranges; i++) {
+        if (account.range[i].exempt) {
+            account.range[kept++] = account.range[i];
+            continue;
+        }
+        complain("R14-leak");
+        (void)__real_pb_os_release(account.range[i].base, account.range[i].bytes);
+    }
+    account.ranges = kept;
+    while (account.files > 0) {
+        complain("R14-file-leak");
+        __real_pb_os_file_close(account.file[--account.files]);
+    }
+    const char *complaint = account.complaint;
+    account.complaint = NULL;
+    return complaint;
+}

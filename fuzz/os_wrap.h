@@ -1,0 +1,23 @@
+/* os_wrap.h: stands between ref/ and its os.h: fails calls by choice, keeps account of pages,
+ * files.
+ *
+ * Comes in at link time (-Wl,--wrap=pb_os_commit ...: see rules.mk), so that ref/ and os_linux.c
+ * are the text that ships. */
+#ifndef OS_WRAP_H
+#define OS_WRAP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What is made while exempt is on neither fails nor counts as leaked: for what outlives a program.
+ */
+void os_wrap_exempt(bool on);
+
+/* The live reservation that holds the address; false when there is none. */
+bool os_wrap_reservation(const void *address, const uint8_t **at, uint64_t *bytes);
+
+/* After all is destroyed: NULL, or the name of the rule that was broken, "R14-leak" for instance.
+ * Gives back what was leaked and starts anew. */
+const char *os_wrap_account(void);
+
+#endif

@@ -1,0 +1,345 @@
+/* replay.c: runs inputs without a fuzzing engine, prints their operations, says what they break.
+ *
+ *   replay [options] PATH...      files, or folders with all files below them
+ *     -p          print the operations only, do not run them
+ *     -q          names and verdicts only, and no line for a clean input
+ *     -c          print each as C (with -p)
+ *     -b FOLDER   write each as bytes to FOLDER/<name>, do not run it
+ *     -t TARGET   of inputs in bytes; else taken from the name of a folder above them
+ *     -s SECONDS  run all of them over and over, print executions and operations a second
+ *
+ * Inputs are text (.ops) or bytes. Each runs in a process of its own, so that one that crashes or
+ * hangs does not hide the others. SUBJECT=./mine.so runs them on another subject.
+ * Exit status: 0 clean, 1 a finding, 2 usage, or an input that cannot be read. */
+#include "crash.h"
+#include "exec.h"
+#include "load.h"
+
+#include <errno.h>
+#include <ftw.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { CLEAN = 0, FINDING = 1, USAGE = 2 };
+enum { INPUT_BYTES_MAX = 16 << 20, SECONDS_MAX = 20 };
+
+static struct {
+    bool print_only, quiet, as_c;
+    const char *bytes_folder;
+    bool has_target;
+    enum op_target target;
+    double seconds;
+} option;
+
+static const struct subject *subject;
+static struct program program;
+static unsigned inputs, findings, unreadable;
+
+/* ---- Reading ----------------------------------------------------------------------------------
+ */
+
+static bool complain(const char *path, const char *why) {
+    fprintf(stderr, "replay: %s: %s\n", path, why);
+    unreadable++;
+    return false;
+}
+
+static uint8_t *file_read(const char *path, size_t *bytes) {
+    FILE *file = fopen(path, "rb");
+    uint8_t *data = NULL;
+    if (file == NULL) {
+        complain(path, strerror(errno));
+        return NULL;
+    }
+    data = malloc(INPUT_BYTES_MAX + 1);
+    *bytes = data == NULL ? 0 : fread(data, 1, INPUT_BYTES_MAX + 1, file);
+    if (data == NULL || ferror(file) || *bytes > INPUT_BYTES_MAX) {
+        complain(path, data == NULL   ? "no memory to read it"
+                       : ferror(file) ? "cannot be read"
+                                      : "larger than 16 MiB: not an input of these targets");
+        free(data);
+        data = NULL;
+    }
+    fclose(file);
+    return data;
+}
+
+/* The target whose name is a folder of the path. */
+static bool target_of_path(const char *path, enum op_target *target) {
+    char name[PATH_MAX];
+    snprintf(name, sizeof name, "%s", path);
+    bool any = false;
+    char *rest = name;
+    for (char *part = strtok_r(name, "/", &rest); part != NULL; part = strtok_r(NULL, "/", &rest)) {
+        any |= op_target_by_name(part, target);
+    }
+    return any;
+}
+
+static bool parse_bytes(const char *path, const uint8_t *data, size_t bytes) {
+    enum op_target target = option.target;
+    char full[PATH_MAX];
+    const char *known = realpath(path, full);
+    if (!option.has_target && !target_of_path(known != NULL ? known : path, &target)) {
+        return complain(path, "bytes, and no folder above is named after a target: say -t "
+                              "memory_fuzzer or -t mailbox_fuzzer");
+    }
+    if (!op_decode(target, data, bytes, &program) && !option.quiet) {
+        printf("# %s: more than 256 operations or 4096 choices: the rest is not run\n", path);
+    }
+    return true;
+}
+
+static bool input_parse(const char *path, const uint8_t *data, size_t bytes) {
+    unsigned line;
+    const char *why;
+    char message[256];
+    if (!op_is_text(data, bytes)) {
+        return parse_bytes(path, data, bytes);
+    }
+    if (!op_parse((const char *)data, bytes, &program, &line, &why)) {
+        snprintf(message, sizeof message, "line %u: %s", line, why);
+        return complain(path, message);
+    }
+    return true;
+}
+
+/* ---- Running ----------------------------------------------------------------------------------
+ */
+
+static void run_in_child(void) {
+    crash_watch();
+    alarm(SECONDS_MAX);
+    const char *rule = exec_run(subject, &program, NULL);
+    if (rule != NULL) {
+        crash_report(rule, option.quiet ? NULL : &program);
+    }
+    _exit(rule != NULL ? FINDING : CLEAN);
+}
+
+/* How a child that did not end by itself is named. */
+static const char *verdict_of(int status, char *name, size_t room) {
+    if (WIFEXITED(status)) {
+        return WEXITSTATUS(status) == 0 ? "clean" : "a finding";
+    }
+    if (WTERMSIG(status) == SIGALRM) {
+        fprintf(stderr, "finding: timeout\n");
+        return "a finding: it takes longer than 20 seconds";
+    }
+    snprintf(name, room, "a finding: ended by signal %d (%s)", WTERMSIG(status),
+             strsignal(WTERMSIG(status)));
+    return name;
+}
+
+static void input_run(const char *path) {
+    char name[128];
+    int status = 0;
+    fflush(stdout);
+    pid_t child = fork();
+    if (child == 0) {
+        run_in_child();
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child) {
+        complain(path, "cannot start a process to run it in");
+        return;
+    }
+    const char *verdict = verdict_of(status, name, sizeof name);
+    findings += status != 0;
+    if (status != 0 || !option.quiet) {
+        printf("%s: %s\n", path, verdict);
+    }
+}
+
+static const char *base_name(const char *path) {
+    const char *slash = strrchr(path, '/');
+    return slash == NULL ? path : slash + 1;
+}
+
+static void write_bytes(const char *path) {
+    char to[PATH_MAX];
+    size_t bytes = op_encode(&program, NULL, 0);
+    uint8_t *data = malloc(bytes + 1);
+    snprintf(to, sizeof to, "%s/%s", option.bytes_folder, base_name(path));
+    FILE *file = data == NULL ? NULL : fopen(to, "wb");
+    if (file == NULL || op_encode(&program, data, bytes) != bytes ||
+        fwrite(data, 1, bytes, file) != bytes || fclose(file) != 0) {
+        complain(to, data == NULL ? "no memory" : strerror(errno));
+    }
+    free(data);
+}
+
+/* ---- Speed ------------------------------------------------------------------------------------
+ */
+
+static struct {
+    struct program *all;
+    size_t count, room;
+} kept;
+
+static void keep_program(const char *path) {
+    if (kept.count == kept.room) {
+        kept.room = kept.room == 0 ? 64 : 2 * kept.room;
+        struct program *more = realloc(kept.all, kept.room * sizeof *more);
+        if (more == NULL) {
+            complain(path, "no memory to keep so many inputs");
+            exit(USAGE);
+        }
+        kept.all = more;
+    }
+    kept.all[kept.count++] = program;
+}
+
+static double now_s(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+/* Decoding is part of an execution: each run starts from the bytes. */
+static void measure(void) {
+    static uint8_t bytes[1 << 20];
+    uint64_t operations = 0, executions = 0;
+    double start = now_s(), seconds = 0;
+    crash_watch();
+    while (seconds < option.seconds && kept.count > 0) {
+        for (size_t i = 0; i < kept.count; i++) {
+            size_t length = op_encode(&kept.all[i], bytes, sizeof bytes);
+            op_decode(kept.all[i].target, bytes, length, &program);
+            const char *rule = exec_run(subject, &program, &operations);
+            if (rule != NULL) {
+                crash_report(rule, &program);
+                exit(FINDING);
+            }
+        }
+        executions += kept.count;
+        seconds = now_s() - start;
+    }
+    printf("%zu inputs, %.1f s: %.0f executions/s, %.0f operations/s\n", kept.count, seconds,
+           (double)executions / seconds, (double)operations / seconds);
+}
+
+/* ---- Files, folders, options ------------------------------------------------------------------
+ */
+
+static void input_handle(const char *path) {
+    size_t bytes;
+    uint8_t *data = file_read(path, &bytes);
+    bool good = data != NULL && input_parse(path, data, bytes);
+    free(data);
+    if (!good) {
+        return;
+    }
+    inputs++;
+    if (option.bytes_folder != NULL) {
+        write_bytes(path);
+    } else if (option.seconds > 0) {
+        keep_program(path);
+    } else {
+        if (!option.quiet) {
+            printf("# %s: %u operations\n", path, program.operations);
+        }
+        if (option.as_c) {
+            op_emit_c(stdout, &program, "program");
+        } else if (!option.quiet) {
+            op_print(stdout, &program);
+        }
+        if (!option.print_only) {
+            input_run(path);
+        }
+    }
+}
+
+static int walk(const char *path, const struct stat *state, int type, struct FTW *walked) {
+    (void)walked;
+    const char *name = base_name(path);
+    if (type == FTW_F && S_ISREG(state->st_mode) && name[0] != '.' &&
+        strcmp(name, "README.md") != 0) {
+        input_handle(path);
+    }
+    return 0;
+}
+
+static void path_handle(const char *path) {
+    struct stat state;
+    if (stat(path, &state) != 0) {
+        complain(path, strerror(errno));
+    } else if (S_ISDIR(state.st_mode)) {
+        if (nftw(path, walk, 16, FTW_PHYS) != 0) {
+            complain(path, "cannot be walked");
+        }
+    } else {
+        input_handle(path);
+    }
+}
+
+static int usage(void) {
+    fputs("usage: replay [-p] [-q] [-c] [-b FOLDER] [-t TARGET] [-s SECONDS] PATH...\n"
+          "  runs inputs (.ops text or bytes; folders: all files below) and prints their\n"
+          "  operations. -p print only, -c as C, -q findings only, -b write bytes to FOLDER,\n"
+          "  -t target of inputs in bytes, -s measure. Status: 0 clean, 1 a finding, 2 usage.\n",
+          stderr);
+    return USAGE;
+}
+
+static bool options_read(int argc, char **argv) {
+    for (int c; (c = getopt(argc, argv, "pqcb:t:s:")) != -1;) {
+        switch (c) {
+        case 'p':
+            option.print_only = true;
+            break;
+        case 'q':
+            option.quiet = true;
+            break;
+        case 'c':
+            option.as_c = option.print_only = true;
+            break;
+        case 'b':
+            option.bytes_folder = optarg;
+            break;
+        case 't':
+            option.has_target = op_target_by_name(optarg, &option.target);
+            if (!option.has_target) {
+                fprintf(stderr, "replay: there is no target %s\n", optarg);
+                return false;
+            }
+            break;
+        case 's':
+            option.seconds = strtod(optarg, NULL);
+            if (!(option.seconds > 0)) {
+                fprintf(stderr, "replay: -s wants a number of seconds\n");
+                return false;
+            }
+            break;
+        default:
+            return false;
+        }
+    }
+    return optind < argc;
+}
+
+int main(int argc, char **argv) {
+    if (!options_read(argc, argv)) {
+        return usage();
+    }
+    subject = subject_chosen();
+    if (subject == NULL) {
+        return USAGE;
+    }
+    for (int i = optind; i < argc; i++) {
+        path_handle(argv[i]);
+    }
+    if (option.seconds > 0) {
+        measure();
+    } else if (option.bytes_folder == NULL && !option.print_only) {
+        printf("%u inputs, %u findings, %u not readable\n", inputs, findings, unreadable);
+    }
+    free(kept.all);
+    return unreadable > 0 || inputs == 0 ? USAGE : findings > 0 ? FINDING : CLEAN;
+}

@@ -1,0 +1,38 @@
+# rules.mk: fuzz targets for libFuzzer and AFL++, the replay program, their tests.
+
+##@ Fuzzing
+# What every binary of the harness is made of; the engines' objects are built by the root's rule.
+FUZZ_CORE := $(addprefix fuzz/,op.c fault.c model.c oracle.c exec.c exec_memory.c exec_mailbox.c \
+    subject.c subject_ref.c os_wrap.c crash.c)
+FUZZ_TARGETS := $(patsubst fuzz/%.c,%,$(sort $(wildcard fuzz/*_fuzzer.c)))
+
+# Calls that can be made to fail, and are kept account of: see os_wrap.h.
+FUZZ_WRAPPED := $(shell grep -oE '__wrap_pb_os_[a-z_]+' fuzz/os_wrap.c | sed s/__wrap_// | sort -u)
+FUZZ_WRAP := $(FUZZ_WRAPPED:%=-Wl,--wrap=%)
+FUZZ_LIBS := -ldl -pthread
+
+# One configuration an engine: build/libfuzzer/, build/afl/.
+FUZZ_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+CC.libfuzzer := clang
+CC.afl := afl-clang-fast
+CFLAGS.libfuzzer := -O2 -g $(FUZZ_SANITIZE) -fsanitize=fuzzer-no-link
+CFLAGS.afl := -O2 -g $(FUZZ_SANITIZE)
+$(foreach c,libfuzzer afl,$(eval $(call config_rules,$(c))))
+
+define fuzz_engine_rules
+build/$(1)/%_fuzzer: build/$(1)/fuzz/%_fuzzer.o build/$(1)/fuzz/target.o \
+    $(FUZZ_CORE:%.c=build/$(1)/%.o) build/$(1)/libpagebox.a
+	$$(call say,LD,$$@)
+	$$(Q)$$(CC.$(1)) $(FUZZ_SANITIZE) -fsanitize=fuzzer $(FUZZ_WRAP) $$^ $(FUZZ_LIBS) -o $$@
+fuzz-build-$(1): $(FUZZ_TARGETS:%=build/$(1)/%)
+.PHONY: fuzz-build-$(1)
+endef
+$(foreach c,libfuzzer afl,$(eval $(call fuzz_engine_rules,$(c))))
+
+define fuzz_config_rules
+build/$(1)/replay: build/$(1)/fuzz/replay.o $(FUZZ_CORE:%.c=build/$(1)/%.o) \
+    build/$(1)/libpagebox.a
+	$$(call say,LD,$$@)
+	$$(Q)$$(CC.$(1)) $$(CFLAGS.$(1)) $(FUZZ_WRAP) $$^ $(FUZZ_LIBS) -o $$@
+endef
+$(foreach c,plain asan cov,$(eval $(call fuzz_config_rules,$(c))))

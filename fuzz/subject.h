@@ -1,0 +1,302 @@
+/* subject.h: what is tested, as tables of functions: a memory and a mailbox. Anybody's will do.
+ *
+ * The fuzzers, the replay program and all oracles know their subject by these tables alone.
+ * subject_ref.c fills them from ref/. Another one is a shared object that exports
+ *     const struct subject *pagebox_subject(void);
+ * and is named by SUBJECT=./mine.so. Needs this header and nothing else of the harness.
+ *
+ * Functions marked "may be NULL" are skipped where they are missing, with the operations that need
+ * them; so is a whole table. What a subject does not promise (enum subject_promise, struct
+ * subject_strategy) is not asked of it. The rules (R1 to R38) are those of ref/README.md.
+ *
+ * Programs run one after the other in one process; begin and end stand around each. The sequential
+ * targets call from one thread. Every function returns: nothing here may abort or exit. */
+#ifndef SUBJECT_H
+#define SUBJECT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define SUBJECT_ABI \
+    1u /* grows with every change of this file that an old object would not survive */
+#define SUBJECT_PAGE_BYTES UINT64_C(65536)
+#define SUBJECT_PAGES_MAX 65536u
+#define SUBJECT_NO_MAXIMUM UINT32_MAX
+
+/* What a call answers. The groups matter, not the names: see the comments. */
+enum subject_status {
+    SUBJECT_OK = 0,
+    SUBJECT_INVALID,     /* an argument outside of its domain */
+    SUBJECT_LIMIT,       /* the type's or the specification's size limit */
+    SUBJECT_NO_MEMORY,   /* out of memory or address space: always permitted to grow and create */
+    SUBJECT_UNSUPPORTED, /* this strategy or kind of memory cannot do it */
+    SUBJECT_NOT_SHARED,
+    SUBJECT_OUT_OF_BOUNDS, /* a trap */
+    SUBJECT_MISALIGNED,    /* a trap */
+    SUBJECT_TOO_MANY_WAITERS,
+    SUBJECT_DISABLED,
+    SUBJECT_FULL,
+    SUBJECT_CLOSED,
+    SUBJECT_TIMED_OUT,
+    SUBJECT_SYSTEM, /* any other refusal of the operating system */
+    SUBJECT_STATUS_COUNT
+};
+
+/* ---- What surrounds a subject ------------------------------------------------------------------
+ */
+
+/* Given to begin; good until end. Use of it is voluntary: a subject that allocates through it is
+ * checked for leaks and for its behaviour when memory is short. */
+struct subject_environment {
+    void *(*allocate_zeroed)(size_t bytes);  /* as calloc(1, bytes) */
+    void *(*resize)(void *at, size_t bytes); /* as realloc */
+    void (*release)(void *at);               /* as free */
+    uint64_t host_page_bytes;
+};
+
+/* ---- Memory -----------------------------------------------------------------------------------
+ */
+
+/* One way of making memories. */
+struct subject_strategy {
+    const char *name;    /* "reserve"; words of op.def are matched, others are drawn by number */
+    const char *missing; /* NULL: available; else one line that says why it is not */
+    bool traps;          /* every byte past the size faults (R4) */
+    bool stable_base;    /* the base never moves (R10) */
+    bool shareable;
+    bool partial;             /* may answer UNSUPPORTED to any function that may be NULL */
+    bool first_image;         /* takes subject_memory_config.image */
+    bool costly_capacity;     /* creating costs time for each page that may ever be used */
+    uint32_t slot_pages;      /* what it can hold at all; 0: no such limit */
+    uint64_t guard_bytes_max; /* the largest guard it can have; 0: no such limit */
+};
+
+/* What else a memory promises; or-ed. */
+enum subject_promise {
+    SUBJECT_TELLS_LIMIT = 1,  /* SUBJECT_LIMIT for the type's limit, never for want of memory */
+    SUBJECT_NAMES_ERRORS = 2, /* error statuses are as commented here; else any error is as good */
+    SUBJECT_GROWS_WITHIN = 4, /* grows whenever the reservation holds it and nothing failed */
+    SUBJECT_ZEROES_RECORD = 8 /* zeroes the caller's record when the pages go */
+};
+
+enum subject_style_choice {
+    SUBJECT_STYLE_TUNED,   /* from the type, by static_bound_pages and the two guards */
+    SUBJECT_STYLE_STATIC,  /* given: bound_pages, static_guard_bytes */
+    SUBJECT_STYLE_DYNAMIC, /* given: dynamic_guard_bytes */
+    SUBJECT_STYLE_USUAL    /* from the type, by the usual values: 65,536 pages, 2 GiB, 64 KiB */
+};
+
+struct subject_style {
+    bool is_static;
+    uint32_t bound_pages; /* of a static one */
+    uint64_t guard_bytes;
+};
+
+/* Base and length as generated code reads them. */
+struct subject_record {
+    _Atomic(uint8_t *) base;
+    _Atomic uint64_t length_bytes;
+};
+
+struct subject_type {
+    uint32_t min_pages;
+    uint32_t max_pages; /* SUBJECT_NO_MAXIMUM: none declared */
+    bool shared;
+};
+
+struct subject_memory_config {
+    struct subject_type type;
+    unsigned strategy; /* index into the table of strategies */
+    enum subject_style_choice style;
+    uint32_t bound_pages;
+    uint64_t static_guard_bytes;
+    uint64_t dynamic_guard_bytes;
+    struct subject_record *record; /* the caller's, which outlives the memory; or NULL */
+    const uint8_t *image;          /* first contents, for a strategy that takes them; or NULL */
+    uint64_t image_bytes;          /* at most min_pages */
+    bool huge_pages, populate;     /* advice, may be ignored */
+    uint32_t waiters_max;          /* 0: no limit */
+    uint32_t reserve_pages_max;    /* what a dynamic memory that cannot move reserves; 0: its max */
+};
+
+/* A data segment; a dropped one has length 0. */
+struct subject_segment {
+    const void *data;
+    uint64_t length_bytes;
+};
+
+struct subject_active_segment {
+    uint64_t start;
+    struct subject_segment segment;
+};
+
+struct subject_owner {
+    uint64_t offset_bytes; /* from the base */
+    uint64_t length_bytes; /* the size */
+    const struct subject_record *record;
+};
+
+enum subject_rmw { SUBJECT_ADD, SUBJECT_SUB, SUBJECT_AND, SUBJECT_OR, SUBJECT_XOR, SUBJECT_XCHG };
+
+/* Memories. A handle is a void pointer of the subject's own. */
+struct subject_memory {
+    unsigned promises; /* enum subject_promise */
+    unsigned strategies;
+    const struct subject_strategy *strategy; /* that many */
+
+    /* *memory is set only on SUBJECT_OK. R1 to R4. */
+    enum subject_status (*create)(const struct subject_memory_config *config, void **memory);
+    void (*destroy)(void *memory);
+    uint64_t (*size_pages)(void *memory);
+    uint64_t (*size_bytes)(void *memory);
+    /* *old_pages is set only on SUBJECT_OK. R5 to R11. */
+    enum subject_status (*grow)(void *memory, uint32_t delta_pages, uint32_t *old_pages);
+    /* Where generated code finds base and length; good as long as the handle lives. */
+    const struct subject_record *(*record)(void *memory);
+
+    /* All that follow may be NULL. */
+    struct subject_type (*type)(void *memory);   /* min_pages is the size now. R12 */
+    struct subject_style (*style)(void *memory); /* R3 */
+    /* The address space behind the memory, guard included. R3 */
+    bool (*reservation)(void *memory, const uint8_t **at, uint64_t *bytes);
+    enum subject_status (*to_shared)(void *memory);
+    enum subject_status (*clone)(void *memory, void **clone);
+    enum subject_status (*copy)(void *memory, void **copy);
+    enum subject_status (*reset)(void *memory);
+    bool (*owner_of)(const void *address, struct subject_owner *owner);
+
+    enum subject_status (*load)(void *memory, uint32_t index, uint32_t offset, unsigned width,
+                                uint64_t *value);
+    enum subject_status (*store)(void *memory, uint32_t index, uint32_t offset, unsigned width,
+                                 uint64_t value);
+    enum subject_status (*atomic_load)(void *memory, uint32_t index, uint32_t offset,
+                                       unsigned width, uint64_t *value);
+    enum subject_status (*atomic_store)(void *memory, uint32_t index, uint32_t offset,
+                                        unsigned width, uint64_t value);
+    enum subject_status (*atomic_rmw)(void *memory, enum subject_rmw kind, uint32_t index,
+                                      uint32_t offset, unsigned width, uint64_t operand,
+                                      uint64_t *old);
+    enum subject_status (*atomic_cmpxchg)(void *memory, uint32_t index, uint32_t offset,
+                                          unsigned width, uint64_t expected, uint64_t replacement,
+                                          uint64_t *old);
+
+    enum subject_status (*bulk_copy)(void *memory, uint32_t to, uint32_t from, uint32_t count);
+    enum subject_status (*bulk_fill)(void *memory, uint32_t at, uint8_t value, uint32_t count);
+    enum subject_status (*bulk_init)(void *memory, const struct subject_segment *segment,
+                                     uint32_t at, uint32_t from, uint32_t count);
+    void (*segment_drop)(struct subject_segment *segment);
+    enum subject_status (*initialise)(void *memory, uint64_t start, const void *data,
+                                      uint64_t count);
+    enum subject_status (*initialise_segments)(void *memory,
+                                               const struct subject_active_segment *segment,
+                                               size_t count, size_t *applied);
+    enum subject_status (*read)(void *memory, uint64_t start, void *data, uint64_t count);
+
+    /* *result: 0 notified, 1 not equal, 2 timed out; set only on SUBJECT_OK. R19 to R29. */
+    enum subject_status (*wait32)(void *memory, uint64_t address, uint32_t expected,
+                                  int64_t timeout_ns, unsigned *result);
+    enum subject_status (*wait64)(void *memory, uint64_t address, uint64_t expected,
+                                  int64_t timeout_ns, unsigned *result);
+    enum subject_status (*notify)(void *memory, uint64_t address, uint32_t count, uint32_t *woken);
+    void (*disable_atomics)(void *memory);
+    uint32_t (*waiters)(void *memory); /* blocked now */
+};
+
+/* ---- Mailbox ----------------------------------------------------------------------------------
+ */
+
+/* What a mailbox promises; or-ed. */
+enum subject_mailbox_promise {
+    SUBJECT_TELLS_FULL = 1, /* accepts exactly as many ids as there is room for */
+    SUBJECT_SPILLS = 2,     /* can keep ids on the host's side while the ring is full */
+    SUBJECT_WIDE_IDS = 4    /* takes 64-bit ids to refuse them (R30); else 32 bits are passed */
+};
+
+/* The guest memory that a mailbox lies in. */
+enum subject_ground {
+    SUBJECT_SHARED,
+    SUBJECT_OWNED,
+    SUBJECT_HEAP,
+    SUBJECT_CUSTOM,
+    SUBJECT_GROUNDS
+};
+
+struct subject_mailbox_config {
+    enum subject_ground ground; /* one that a subject does not have is SUBJECT_UNSUPPORTED */
+    uint32_t pages;             /* of guest memory */
+    uint32_t offset;            /* of the region in it */
+    uint32_t capacity;          /* slots; 0: the subject's usual number */
+    uint32_t first_cursor;
+    bool spill; /* else an enqueue into a full ring is refused */
+    uint32_t spill_max;
+};
+
+/* A region's words in guest memory, for oracles that look at them and guests that scribble. */
+struct subject_words {
+    _Atomic uint32_t capacity, flag, head, tail;
+    _Atomic uint32_t ring[];
+};
+
+enum subject_park { SUBJECT_PARK_READY, SUBJECT_PARK_CLOSED, SUBJECT_PARK_TIMED_OUT };
+
+/* How a parked guest blocks: returns 2 when the time was up, else it is time to look again. */
+struct subject_guest_host {
+    int (*wait)(void *context, _Atomic uint32_t *flag, uint32_t expected, int64_t timeout_ns);
+    void (*flush)(void *context);
+    void *context;
+};
+
+struct subject_mailbox {
+    unsigned promises; /* enum subject_mailbox_promise */
+    uint32_t capacity; /* the usual number of slots */
+
+    /* Makes guest memory and a mailbox in it. *mailbox is set only on SUBJECT_OK. */
+    enum subject_status (*attach)(const struct subject_mailbox_config *config, void **mailbox);
+    void (*release)(void *mailbox);
+    enum subject_status (*enqueue)(void *mailbox, uint64_t id);
+    /* Takes all that is there, in order; returns how many. */
+    uint32_t (*drain)(void *mailbox, void (*take)(void *context, uint32_t id), void *context);
+
+    /* All that follow may be NULL. */
+    enum subject_park (*park)(void *mailbox, const struct subject_guest_host *host,
+                              int64_t timeout_ns);
+    enum subject_status (*flush)(void *mailbox, uint32_t *left);
+    bool (*is_signalled)(void *mailbox);
+    enum subject_status (*wait_for_signal)(void *mailbox, int64_t timeout_ns);
+    void (*hold)(void *mailbox);
+    enum subject_status (*move)(void *mailbox, uint32_t pages); /* grows the memory while held */
+    enum subject_status (*unhold)(void *mailbox);
+    enum subject_status (*grow)(void *mailbox, uint32_t pages, uint32_t *old_pages);
+    void (*close)(void *mailbox, uint32_t *dropped);
+    bool (*is_closed)(void *mailbox);
+    /* The region now, and the whole guest memory around it; NULL where there is none. */
+    struct subject_words *(*words)(void *mailbox, uint8_t **memory, uint64_t *memory_bytes);
+    enum subject_status (*waker_create)(void *mailbox, uint64_t id, void **waker);
+    void *(*waker_clone)(void *waker);
+    enum subject_status (*waker_wake)(void *waker);
+    void (*waker_drop)(void *waker);
+};
+
+/* ---- Both -------------------------------------------------------------------------------------
+ */
+
+struct subject {
+    uint32_t abi;                          /* SUBJECT_ABI */
+    const char *name;                      /* of the implementation, for reports */
+    const struct subject_memory *memory;   /* NULL: has none */
+    const struct subject_mailbox *mailbox; /* NULL: has none */
+
+    /* All may be NULL. */
+    void (*begin)(const struct subject_environment *environment);
+    /* Gives back what begin and the program's calls left; all handles are gone by then. */
+    void (*end)(void);
+    /* NULL, or the name of a rule that the subject itself saw broken, "R14-leak". After end. */
+    const char *(*complaint)(void);
+};
+
+/* What a subject's shared object exports. */
+const struct subject *pagebox_subject(void);
+
+#endif

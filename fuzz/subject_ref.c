@@ -1,0 +1,862 @@
+/* subject_ref.c: ref/ as a subject: its memories under each strategy, a custom memory, its mailbox.
+ *
+ * Mostly a change of names. What is more than that: pools and images are made on demand, a custom
+ * memory exercises pb_memory_from_custom, and guest memory for mailboxes is kept between programs
+ * (cleaned, and only where it did not grow), because making it costs more than a whole program. */
+#include "load.h"
+#include "os_wrap.h"
+
+#include "guest.h"
+#include "mailbox.h"
+#include "memory.h"
+#include "os.h"
+
+#include <string.h>
+
+static const struct subject_environment *environment;
+
+/* ---- Statuses and the allocator ---------------------------------------------------------------
+ */
+
+static enum subject_status status_of(enum pb_status status) {
+    static const enum subject_status table[PB_STATUS_COUNT] = {
+        [PB_OK] = SUBJECT_OK,
+        [PB_INVALID] = SUBJECT_INVALID,
+        [PB_LIMIT] = SUBJECT_LIMIT,
+        [PB_NO_MEMORY] = SUBJECT_NO_MEMORY,
+        [PB_NO_DESCRIPTORS] = SUBJECT_NO_MEMORY,
+        [PB_UNSUPPORTED] = SUBJECT_UNSUPPORTED,
+        [PB_NOT_SHARED] = SUBJECT_NOT_SHARED,
+        [PB_OUT_OF_BOUNDS] = SUBJECT_OUT_OF_BOUNDS,
+        [PB_MISALIGNED] = SUBJECT_MISALIGNED,
+        [PB_TOO_MANY_WAITERS] = SUBJECT_TOO_MANY_WAITERS,
+        [PB_DISABLED] = SUBJECT_DISABLED,
+        [PB_FULL] = SUBJECT_FULL,
+        [PB_CLOSED] = SUBJECT_CLOSED,
+        [PB_TIMED_OUT] = SUBJECT_TIMED_OUT,
+        [PB_INTERRUPTED] = SUBJECT_SYSTEM,
+        [PB_SYSTEM] = SUBJECT_SYSTEM,
+    };
+    return (unsigned)status < PB_STATUS_COUNT ? table[status] : SUBJECT_STATUS_COUNT;
+}
+
+static void *allocate(void *context, size_t bytes) {
+    (void)context;
+    return environment->allocate_zeroed(bytes);
+}
+
+static void *resize(void *context, void *at, size_t bytes) {
+    (void)context;
+    return environment->resize(at, bytes);
+}
+
+static void release(void *context, void *at) {
+    (void)context;
+    environment->release(at);
+}
+
+static const struct pb_allocator allocator = {allocate, resize, release, NULL};
+
+/* ---- Strategies -------------------------------------------------------------------------------
+ */
+
+enum { POOL_SLOTS = 4, POOL_SLOT_PAGES = 8, POOL_GUARD_BYTES = 128 << 10, CUSTOM_PAGES_MAX = 8 };
+enum { POOL_RENEW = PB_STRATEGY_COUNT, CUSTOM, CUSTOM_SPARE, STRATEGIES };
+
+static struct subject_strategy strategies[STRATEGIES];
+static struct pb_pool *pools[2]; /* by enum pb_pool_reset */
+
+static void strategies_fill(void) {
+    for (unsigned i = 0; i < PB_STRATEGY_COUNT; i++) {
+        const struct pb_strategy_info *info = pb_strategy_info((enum pb_strategy)i);
+        const char *reason = NULL;
+        (void)pb_strategy_available((enum pb_strategy)i, &reason);
+        strategies[i] = (struct subject_strategy){
+            .name = info->name,
+            .missing = reason,
+            .traps = info->traps,
+            .stable_base = info->stable_base,
+            .shareable = info->shareable,
+            .first_image = i == PB_STRATEGY_IMAGE,
+            .costly_capacity = i == PB_STRATEGY_GUARD,
+        };
+    }
+    strategies[PB_STRATEGY_POOL].slot_pages = POOL_SLOT_PAGES;
+    strategies[PB_STRATEGY_POOL].guard_bytes_max = POOL_GUARD_BYTES;
+    strategies[POOL_RENEW] = strategies[PB_STRATEGY_POOL];
+    strategies[POOL_RENEW].name = "pool_renew";
+    strategies[CUSTOM] = (struct subject_strategy){
+        .name = "custom", .partial = true, .slot_pages = CUSTOM_PAGES_MAX};
+    strategies[CUSTOM_SPARE] = strategies[CUSTOM];
+    strategies[CUSTOM_SPARE].name = "custom_spare";
+}
+
+static enum pb_status pool_get(enum pb_pool_reset reset, struct pb_pool **pool) {
+    if (pools[reset] == NULL) {
+        struct pb_pool_config config = {
+            .slots = POOL_SLOTS,
+            .slot_bytes = POOL_SLOT_PAGES * SUBJECT_PAGE_BYTES,
+            .guard_bytes = POOL_GUARD_BYTES,
+            .reset = reset,
+            .allocator = &allocator,
+        };
+        enum pb_status status = pb_pool_create(&config, &pools[reset]);
+        if (status != PB_OK) {
+            return status;
+        }
+    }
+    *pool = pools[reset];
+    return PB_OK;
+}
+
+/* ---- A custom memory --------------------------------------------------------------------------
+ */
+
+/* One block of the allocator, large enough from the start, so that it never moves. */
+struct custom {
+    struct pb_memory_definition definition;
+    struct pb_memory_type type;
+    struct pb_memory_style style;
+    uint8_t bytes[];
+};
+
+static struct pb_memory_type custom_type(void *self) {
+    struct custom *custom = self;
+    struct pb_memory_type type = custom->type;
+    type.min_pages = (uint32_t)(atomic_load(&custom->definition.length_bytes) / PB_PAGE_BYTES);
+    return type;
+}
+
+static struct pb_memory_style custom_style(void *self) {
+    return ((struct custom *)self)->style;
+}
+
+static enum pb_status custom_grow(void *self, uint32_t delta_pages, uint32_t *old_pages) {
+    struct custom *custom = self;
+    uint32_t old = custom_type(self).min_pages, pages;
+    uint32_t max = custom->type.max_pages < PB_PAGES_MAX ? custom->type.max_pages : PB_PAGES_MAX;
+    if (!pb_pages_add(old, delta_pages, max, &pages)) {
+        return PB_LIMIT;
+    }
+    if (pages > CUSTOM_PAGES_MAX) {
+        return PB_NO_MEMORY;
+    }
+    atomic_store(&custom->definition.length_bytes, pb_pages_to_bytes(pages));
+    *old_pages = old;
+    return PB_OK;
+}
+
+static struct pb_memory_definition *custom_definition(void *self) {
+    return &((struct custom *)self)->definition;
+}
+
+static void custom_destroy(void *self) {
+    environment->release(self);
+}
+
+static enum pb_status custom_make(const struct pb_memory_type *type,
+                                  const struct pb_memory_style *style, struct custom **made) {
+    struct custom *custom =
+        type->min_pages > CUSTOM_PAGES_MAX
+            ? NULL
+            : environment->allocate_zeroed(sizeof *custom + CUSTOM_PAGES_MAX * PB_PAGE_BYTES);
+    if (custom == NULL) {
+        return PB_NO_MEMORY;
+    }
+    custom->type = *type;
+    custom->style = *style;
+    atomic_init(&custom->definition.base, custom->bytes);
+    atomic_init(&custom->definition.length_bytes, pb_pages_to_bytes(type->min_pages));
+    *made = custom;
+    return PB_OK;
+}
+
+static enum pb_status custom_copy(void *self, void **copy) {
+    struct custom *custom = self, *made;
+    struct pb_memory_type type = custom_type(self);
+    enum pb_status status = custom_make(&type, &custom->style, &made);
+    if (status == PB_OK) {
+        memcpy(made->bytes, custom->bytes, pb_pages_to_bytes(type.min_pages));
+        *copy = made;
+    }
+    return status;
+}
+
+static enum pb_status custom_initialise(void *self, uint64_t start, const void *data,
+                                        uint64_t count) {
+    struct custom *custom = self;
+    if (count > 0) {
+        memcpy(custom->bytes + start, data, count);
+    }
+    return PB_OK;
+}
+
+static const struct pb_memory_operations custom_operations = {
+    .type = custom_type,
+    .style = custom_style,
+    .grow = custom_grow,
+    .definition = custom_definition,
+    .destroy = custom_destroy,
+    .copy = custom_copy,
+    .initialise = custom_initialise,
+};
+static const struct pb_memory_operations spare_operations = {
+    .type = custom_type,
+    .style = custom_style,
+    .grow = custom_grow,
+    .definition = custom_definition,
+    .destroy = custom_destroy,
+};
+
+static enum pb_status custom_create(const struct pb_memory_type *type,
+                                    const struct pb_memory_style *style, bool spare,
+                                    struct pb_memory **memory) {
+    struct custom *custom;
+    enum pb_status status = pb_memory_type_check(type);
+    if (status == PB_OK && type->shared) {
+        status = PB_UNSUPPORTED;
+    }
+    if (status == PB_OK) {
+        status = custom_make(type, style, &custom);
+    }
+    if (status != PB_OK) {
+        return status;
+    }
+    status = pb_memory_from_custom(spare ? &spare_operations : &custom_operations, custom,
+                                   &allocator, memory);
+    if (status != PB_OK) {
+        custom_destroy(custom);
+    }
+    return status;
+}
+
+/* ---- Memory -----------------------------------------------------------------------------------
+ */
+
+_Static_assert(sizeof(struct subject_record) == sizeof(struct pb_memory_definition) &&
+                   offsetof(struct subject_record, length_bytes) ==
+                       offsetof(struct pb_memory_definition, length_bytes),
+               "a record is a definition");
+
+static enum pb_status create_linear(const struct subject_memory_config *config,
+                                    struct pb_memory_config *made, struct pb_memory **memory) {
+    enum pb_status status = PB_OK;
+    if (config->strategy == PB_STRATEGY_POOL || config->strategy == POOL_RENEW) {
+        made->strategy = PB_STRATEGY_POOL;
+        status =
+            pool_get(config->strategy == POOL_RENEW ? PB_POOL_RENEW : PB_POOL_DISCARD, &made->pool);
+    }
+    if (status == PB_OK && config->image != NULL && config->strategy == PB_STRATEGY_IMAGE) {
+        status = pb_image_create(config->image, config->image_bytes, &allocator, &made->image);
+    }
+    if (status == PB_OK) {
+        status = pb_memory_create(made, memory);
+    }
+    pb_image_release(made->image);
+    return status;
+}
+
+static enum subject_status memory_create(const struct subject_memory_config *config,
+                                         void **memory) {
+    const struct pb_tunables tunables = {
+        .static_bound_pages = config->bound_pages,
+        .static_guard_bytes = config->static_guard_bytes,
+        .dynamic_guard_bytes = config->dynamic_guard_bytes,
+    };
+    bool is_static = config->style == SUBJECT_STYLE_STATIC;
+    bool is_given = is_static || config->style == SUBJECT_STYLE_DYNAMIC;
+    const struct pb_memory_style style = {
+        .kind = is_static ? PB_STYLE_STATIC : PB_STYLE_DYNAMIC,
+        .bound_pages = is_static ? config->bound_pages : 0,
+        .guard_bytes = is_static ? config->static_guard_bytes : config->dynamic_guard_bytes,
+    };
+    struct pb_memory_config made = {
+        .type = {.min_pages = config->type.min_pages,
+                 .max_pages = config->type.max_pages,
+                 .shared = config->type.shared},
+        .style = is_given ? &style : NULL,
+        .tunables = config->style == SUBJECT_STYLE_USUAL ? NULL : &tunables,
+        .strategy = (enum pb_strategy)config->strategy,
+        .advice = (config->huge_pages ? (unsigned)PB_ADVICE_HUGE_PAGES : 0) |
+                  (config->populate ? (unsigned)PB_ADVICE_POPULATE : 0),
+        .definition = (struct pb_memory_definition *)(void *)config->record,
+        .waiters_max = config->waiters_max,
+        .reserve_pages_max = config->reserve_pages_max,
+        .allocator = &allocator,
+    };
+    struct pb_memory *result;
+    enum pb_status status;
+    if (config->strategy == CUSTOM || config->strategy == CUSTOM_SPARE) {
+        struct pb_memory_style chosen =
+            is_given ? style
+                     : pb_style_choose(&made.type, made.tunables == NULL ? &pb_tunables_default
+                                                                         : made.tunables);
+        status = custom_create(&made.type, &chosen, config->strategy == CUSTOM_SPARE, &result);
+    } else {
+        status = create_linear(config, &made, &result);
+    }
+    if (status == PB_OK) {
+        *memory = result;
+    }
+    return status_of(status);
+}
+
+static void memory_destroy(void *memory) {
+    pb_memory_destroy(memory);
+}
+
+static uint64_t memory_size_pages(void *memory) {
+    return pb_memory_size_pages(memory);
+}
+
+static uint64_t memory_size_bytes(void *memory) {
+    return pb_memory_size_bytes(memory);
+}
+
+static enum subject_status memory_grow(void *memory, uint32_t delta_pages, uint32_t *old_pages) {
+    return status_of(pb_memory_grow(memory, delta_pages, old_pages));
+}
+
+static const struct subject_record *memory_record(void *memory) {
+    return (const struct subject_record *)(const void *)pb_memory_definition(memory);
+}
+
+static struct subject_type memory_type(void *memory) {
+    struct pb_memory_type type = pb_memory_type(memory);
+    return (struct subject_type){type.min_pages, type.max_pages, type.shared};
+}
+
+static struct subject_style memory_style(void *memory) {
+    struct pb_memory_style style = pb_memory_style(memory);
+    return (struct subject_style){style.kind == PB_STYLE_STATIC, style.bound_pages,
+                                  style.guard_bytes};
+}
+
+/* A pool reserves for all of its slots at once: each memory's part is cut out by hand. */
+static bool memory_reservation(void *memory, const uint8_t **at, uint64_t *bytes) {
+    const uint8_t *base = atomic_load(&pb_memory_definition(memory)->base);
+    enum pb_strategy strategy = pb_memory_strategy(memory);
+    if (strategy == PB_STRATEGY_COUNT || strategy == PB_STRATEGY_HEAP || base == NULL) {
+        return false;
+    }
+    if (strategy == PB_STRATEGY_POOL) {
+        *at = base;
+        *bytes = POOL_SLOT_PAGES * SUBJECT_PAGE_BYTES + POOL_GUARD_BYTES;
+        return true;
+    }
+    return os_wrap_reservation(base, at, bytes);
+}
+
+static enum subject_status memory_to_shared(void *memory) {
+    return status_of(pb_memory_to_shared(memory));
+}
+
+static enum subject_status memory_clone(void *memory, void **clone) {
+    struct pb_memory *made;
+    enum pb_status status = pb_memory_clone(memory, &made);
+    if (status == PB_OK) {
+        *clone = made;
+    }
+    return status_of(status);
+}
+
+static enum subject_status memory_copy(void *memory, void **copy) {
+    struct pb_memory *made;
+    enum pb_status status = pb_memory_copy(memory, &made);
+    if (status == PB_OK) {
+        *copy = made;
+    }
+    return status_of(status);
+}
+
+static enum subject_status memory_reset(void *memory) {
+    return status_of(pb_memory_reset(memory));
+}
+
+static bool memory_owner_of(const void *address, struct subject_owner *owner) {
+    struct pb_address_owner found;
+    bool any = pb_memory_owner_of(address, &found);
+    if (any) {
+        owner->offset_bytes = found.offset_bytes;
+        owner->length_bytes = found.length_bytes;
+        owner->record = (const struct subject_record *)(const void *)found.definition;
+    }
+    return any;
+}
+
+static enum subject_status memory_load(void *memory, uint32_t index, uint32_t offset,
+                                       unsigned width, uint64_t *value) {
+    return status_of(pb_memory_load(memory, index, offset, width, value));
+}
+
+static enum subject_status memory_store(void *memory, uint32_t index, uint32_t offset,
+                                        unsigned width, uint64_t value) {
+    return status_of(pb_memory_store(memory, index, offset, width, value));
+}
+
+static enum subject_status memory_atomic_load(void *memory, uint32_t index, uint32_t offset,
+                                              unsigned width, uint64_t *value) {
+    return status_of(pb_memory_atomic_load(memory, index, offset, width, value));
+}
+
+static enum subject_status memory_atomic_store(void *memory, uint32_t index, uint32_t offset,
+                                               unsigned width, uint64_t value) {
+    return status_of(pb_memory_atomic_store(memory, index, offset, width, value));
+}
+
+static enum subject_status memory_atomic_rmw(void *memory, enum subject_rmw kind, uint32_t index,
+                                             uint32_t offset, unsigned width, uint64_t operand,
+                                             uint64_t *old) {
+    static const enum pb_rmw kinds[] = {
+        [SUBJECT_ADD] = PB_RMW_ADD, [SUBJECT_SUB] = PB_RMW_SUB, [SUBJECT_AND] = PB_RMW_AND,
+        [SUBJECT_OR] = PB_RMW_OR,   [SUBJECT_XOR] = PB_RMW_XOR, [SUBJECT_XCHG] = PB_RMW_XCHG,
+    };
+    return status_of(pb_memory_atomic_rmw(memory, kinds[kind], index, offset, width, operand, old));
+}
+
+static enum subject_status memory_atomic_cmpxchg(void *memory, uint32_t index, uint32_t offset,
+                                                 unsigned width, uint64_t expected,
+                                                 uint64_t replacement, uint64_t *old) {
+    return status_of(
+        pb_memory_atomic_cmpxchg(memory, index, offset, width, expected, replacement, old));
+}
+
+static enum subject_status memory_bulk_copy(void *memory, uint32_t to, uint32_t from,
+                                            uint32_t count) {
+    return status_of(pb_memory_bulk_copy(memory, to, from, count));
+}
+
+static enum subject_status memory_bulk_fill(void *memory, uint32_t at, uint8_t value,
+                                            uint32_t count) {
+    return status_of(pb_memory_bulk_fill(memory, at, value, count));
+}
+
+static struct pb_segment segment_of(const struct subject_segment *segment) {
+    return (struct pb_segment){segment->data, segment->length_bytes};
+}
+
+static enum subject_status memory_bulk_init(void *memory, const struct subject_segment *segment,
+                                            uint32_t at, uint32_t from, uint32_t count) {
+    struct pb_segment made = segment_of(segment);
+    return status_of(pb_memory_bulk_init(memory, &made, at, from, count));
+}
+
+static void segment_drop(struct subject_segment *segment) {
+    struct pb_segment made = segment_of(segment);
+    pb_segment_drop(&made);
+    segment->data = made.data;
+    segment->length_bytes = made.length_bytes;
+}
+
+static enum subject_status memory_initialise(void *memory, uint64_t start, const void *data,
+                                             uint64_t count) {
+    return status_of(pb_memory_initialise(memory, start, data, count));
+}
+
+static enum subject_status memory_segments(void *memory,
+                                           const struct subject_active_segment *segment,
+                                           size_t count, size_t *applied) {
+    struct pb_active_segment made[8];
+    if (count > sizeof made / sizeof made[0]) {
+        return SUBJECT_UNSUPPORTED;
+    }
+    for (size_t i = 0; i < count; i++) {
+        made[i] = (struct pb_active_segment){segment[i].start, segment_of(&segment[i].segment)};
+    }
+    return status_of(pb_memory_initialise_segments(memory, made, count, applied));
+}
+
+static enum subject_status memory_read(void *memory, uint64_t start, void *data, uint64_t count) {
+    return status_of(pb_memory_read(memory, start, data, count));
+}
+
+static enum subject_status memory_wait32(void *memory, uint64_t address, uint32_t expected,
+                                         int64_t timeout_ns, unsigned *result) {
+    enum pb_wait waited;
+    enum pb_status status = pb_memory_wait32(memory, address, expected, timeout_ns, &waited);
+    if (status == PB_OK) {
+        *result = (unsigned)waited;
+    }
+    return status_of(status);
+}
+
+static enum subject_status memory_wait64(void *memory, uint64_t address, uint64_t expected,
+                                         int64_t timeout_ns, unsigned *result) {
+    enum pb_wait waited;
+    enum pb_status status = pb_memory_wait64(memory, address, expected, timeout_ns, &waited);
+    if (status == PB_OK) {
+        *result = (unsigned)waited;
+    }
+    return status_of(status);
+}
+
+static enum subject_status memory_notify(void *memory, uint64_t address, uint32_t count,
+                                         uint32_t *woken) {
+    return status_of(pb_memory_notify(memory, address, count, woken));
+}
+
+static void memory_disable_atomics(void *memory) {
+    pb_memory_disable_atomics(memory);
+}
+
+static uint32_t memory_waiters(void *memory) {
+    return pb_memory_waiters(memory);
+}
+
+static const struct subject_memory memory_table = {
+    .promises =
+        SUBJECT_TELLS_LIMIT | SUBJECT_NAMES_ERRORS | SUBJECT_GROWS_WITHIN | SUBJECT_ZEROES_RECORD,
+    .strategies = STRATEGIES,
+    .strategy = strategies,
+    .create = memory_create,
+    .destroy = memory_destroy,
+    .size_pages = memory_size_pages,
+    .size_bytes = memory_size_bytes,
+    .grow = memory_grow,
+    .record = memory_record,
+    .type = memory_type,
+    .style = memory_style,
+    .reservation = memory_reservation,
+    .to_shared = memory_to_shared,
+    .clone = memory_clone,
+    .copy = memory_copy,
+    .reset = memory_reset,
+    .owner_of = memory_owner_of,
+    .load = memory_load,
+    .store = memory_store,
+    .atomic_load = memory_atomic_load,
+    .atomic_store = memory_atomic_store,
+    .atomic_rmw = memory_atomic_rmw,
+    .atomic_cmpxchg = memory_atomic_cmpxchg,
+    .bulk_copy = memory_bulk_copy,
+    .bulk_fill = memory_bulk_fill,
+    .bulk_init = memory_bulk_init,
+    .segment_drop = segment_drop,
+    .initialise = memory_initialise,
+    .initialise_segments = memory_segments,
+    .read = memory_read,
+    .wait32 = memory_wait32,
+    .wait64 = memory_wait64,
+    .notify = memory_notify,
+    .disable_atomics = memory_disable_atomics,
+    .waiters = memory_waiters,
+};
+
+/* ---- Mailbox ----------------------------------------------------------------------------------
+ */
+
+_Static_assert(offsetof(struct subject_words, ring) == PB_MAILBOX_RING_OFFSET &&
+                   offsetof(struct subject_words, flag) == PB_MAILBOX_FLAG_OFFSET &&
+                   offsetof(struct subject_words, head) == PB_MAILBOX_HEAD_OFFSET &&
+                   offsetof(struct subject_words, tail) == PB_MAILBOX_TAIL_OFFSET,
+               "the words are the layout");
+
+enum { GROUND_PAGES_SPARE = 4, APRON_BYTES = 64 };
+
+/* A mailbox and the guest memory under it. References: the mailbox's handle and each waker, since
+ * the memory must outlive them all. */
+struct ground_mailbox {
+    struct pb_mailbox *mailbox;
+    struct pb_memory *memory;
+    enum subject_ground ground;
+    uint32_t pages, offset;
+    uint64_t bytes; /* of the region */
+    unsigned references;
+};
+
+struct ground_waker {
+    struct pb_waker *waker;
+    struct ground_mailbox *box;
+    unsigned references;
+};
+
+/* One clean memory of one page for each ground, from program to program. */
+static struct pb_memory *kept[SUBJECT_GROUNDS];
+
+static enum pb_status ground_create(enum subject_ground ground, uint32_t pages, bool keep,
+                                    struct pb_memory **memory) {
+    static const enum pb_strategy strategy[SUBJECT_GROUNDS] = {
+        [SUBJECT_SHARED] = PB_STRATEGY_RESERVE,
+        [SUBJECT_OWNED] = PB_STRATEGY_MOVE,
+        [SUBJECT_HEAP] = PB_STRATEGY_HEAP,
+    };
+    const struct pb_memory_type type = {
+        .min_pages = pages,
+        .max_pages = pages + GROUND_PAGES_SPARE,
+        .shared = ground == SUBJECT_SHARED,
+    };
+    const struct pb_memory_style style = {.kind = PB_STYLE_DYNAMIC,
+                                          .guard_bytes = environment->host_page_bytes};
+    const struct pb_memory_config config = {
+        .type = type,
+        .style = &style,
+        .strategy = strategy[ground],
+        .allocator = keep ? NULL : &allocator, /* what is kept is not counted */
+    };
+    if (ground == SUBJECT_CUSTOM) {
+        return custom_create(&type, &style, false, memory);
+    }
+    os_wrap_exempt(keep);
+    enum pb_status status = pb_memory_create(&config, memory);
+    os_wrap_exempt(false);
+    return status;
+}
+
+static enum pb_status ground_take(enum subject_ground ground, uint32_t pages,
+                                  struct pb_memory **memory) {
+    bool keep = pages == 1 && ground != SUBJECT_CUSTOM;
+    if (keep && kept[ground] != NULL) {
+        *memory = kept[ground];
+        kept[ground] = NULL;
+        return PB_OK;
+    }
+    return ground_create(ground, pages, keep, memory);
+}
+
+static void ground_give(struct ground_mailbox *box) {
+    struct pb_memory *memory = box->memory;
+    bool keep = box->pages == 1 && box->ground != SUBJECT_CUSTOM &&
+                pb_memory_size_pages(memory) == 1 && kept[box->ground] == NULL;
+    if (!keep) {
+        pb_memory_destroy(memory);
+        return;
+    }
+    uint64_t from = box->offset < APRON_BYTES ? 0 : box->offset - APRON_BYTES;
+    uint64_t to = box->offset + box->bytes + APRON_BYTES;
+    uint64_t size = pb_memory_size_bytes(memory);
+    uint8_t *base = atomic_load(&pb_memory_definition(memory)->base);
+    if (from < size) {
+        memset(base + from, 0, (to < size ? to : size) - from);
+    }
+    kept[box->ground] = memory;
+}
+
+static void box_unreference(struct ground_mailbox *box) {
+    if (--box->references == 0) {
+        ground_give(box);
+        environment->release(box);
+    }
+}
+
+static enum pb_status box_fill(struct ground_mailbox *box,
+                               const struct subject_mailbox_config *config) {
+    enum pb_status status = ground_take(config->ground, config->pages, &box->memory);
+    if (status != PB_OK) {
+        return status;
+    }
+    uint32_t capacity = config->capacity == 0 ? PB_MAILBOX_CAPACITY : config->capacity;
+    box->ground = config->ground;
+    box->pages = config->pages;
+    box->offset = config->offset;
+    box->bytes = PB_MAILBOX_BYTES((uint64_t)capacity);
+    const struct pb_mailbox_config made = {
+        .memory = box->memory,
+        .offset = config->offset,
+        .capacity = config->capacity,
+        .first_cursor = config->first_cursor,
+        .full = config->spill ? PB_MAILBOX_SPILL : PB_MAILBOX_REJECT,
+        .spill_max = config->spill_max,
+        .allocator = &allocator,
+    };
+    status = pb_mailbox_attach(&made, &box->mailbox);
+    if (status != PB_OK) {
+        ground_give(box);
+    }
+    return status;
+}
+
+static enum subject_status mailbox_attach(const struct subject_mailbox_config *config,
+                                          void **mailbox) {
+    struct ground_mailbox *box = environment->allocate_zeroed(sizeof *box);
+    if (box == NULL) {
+        return SUBJECT_NO_MEMORY;
+    }
+    enum pb_status status = box_fill(box, config);
+    if (status != PB_OK) {
+        environment->release(box);
+        return status_of(status);
+    }
+    box->references = 1;
+    *mailbox = box;
+    return SUBJECT_OK;
+}
+
+static struct pb_mailbox *mailbox_of(void *mailbox) {
+    return ((struct ground_mailbox *)mailbox)->mailbox;
+}
+
+static void mailbox_release(void *mailbox) {
+    pb_mailbox_release(mailbox_of(mailbox));
+    box_unreference(mailbox);
+}
+
+static enum subject_status mailbox_enqueue(void *mailbox, uint64_t id) {
+    return status_of(pb_mailbox_enqueue(mailbox_of(mailbox), id));
+}
+
+static struct pb_mailbox_words *words_of(const struct ground_mailbox *box) {
+    uint8_t *base = atomic_load(&pb_memory_definition(box->memory)->base);
+    return (struct pb_mailbox_words *)(void *)(base + box->offset);
+}
+
+static uint32_t mailbox_drain(void *mailbox, void (*take)(void *context, uint32_t id),
+                              void *context) {
+    return pb_guest_drain(words_of(mailbox), take, context);
+}
+
+static enum subject_park mailbox_park(void *mailbox, const struct subject_guest_host *host,
+                                      int64_t timeout_ns) {
+    const struct pb_guest_host made = {host->wait, host->flush, host->context};
+    switch (pb_guest_park(words_of(mailbox), &made, timeout_ns)) {
+    case PB_PARK_READY:
+        return SUBJECT_PARK_READY;
+    case PB_PARK_CLOSED:
+        return SUBJECT_PARK_CLOSED;
+    default:
+        return SUBJECT_PARK_TIMED_OUT;
+    }
+}
+
+static enum subject_status mailbox_flush(void *mailbox, uint32_t *left) {
+    return status_of(pb_mailbox_flush(mailbox_of(mailbox), left));
+}
+
+static bool mailbox_is_signalled(void *mailbox) {
+    return pb_mailbox_is_signalled(mailbox_of(mailbox));
+}
+
+static enum subject_status mailbox_wait_for_signal(void *mailbox, int64_t timeout_ns) {
+    return status_of(pb_mailbox_wait_for_signal(mailbox_of(mailbox), timeout_ns));
+}
+
+static void mailbox_hold(void *mailbox) {
+    pb_mailbox_hold(mailbox_of(mailbox));
+}
+
+static enum subject_status mailbox_move(void *mailbox, uint32_t pages) {
+    uint32_t old_pages;
+    return status_of(pb_memory_grow(((struct ground_mailbox *)mailbox)->memory, pages, &old_pages));
+}
+
+static enum subject_status mailbox_unhold(void *mailbox) {
+    return status_of(pb_mailbox_unhold(mailbox_of(mailbox)));
+}
+
+static enum subject_status mailbox_grow(void *mailbox, uint32_t pages, uint32_t *old_pages) {
+    return status_of(pb_mailbox_grow(mailbox_of(mailbox), pages, old_pages));
+}
+
+static void mailbox_close(void *mailbox, uint32_t *dropped) {
+    pb_mailbox_close(mailbox_of(mailbox), dropped);
+}
+
+static bool mailbox_is_closed(void *mailbox) {
+    return pb_mailbox_is_closed(mailbox_of(mailbox));
+}
+
+static struct subject_words *mailbox_words(void *mailbox, uint8_t **memory,
+                                           uint64_t *memory_bytes) {
+    struct ground_mailbox *box = mailbox;
+    *memory = atomic_load(&pb_memory_definition(box->memory)->base);
+    *memory_bytes = pb_memory_size_bytes(box->memory);
+    return (struct subject_words *)(void *)words_of(box);
+}
+
+static enum subject_status waker_create(void *mailbox, uint64_t id, void **waker) {
+    struct ground_mailbox *box = mailbox;
+    struct ground_waker *made = environment->allocate_zeroed(sizeof *made);
+    if (made == NULL) {
+        return SUBJECT_NO_MEMORY;
+    }
+    enum pb_status status = pb_waker_create(box->mailbox, id, &made->waker);
+    if (status != PB_OK) {
+        environment->release(made);
+        return status_of(status);
+    }
+    made->box = box;
+    made->references = 1;
+    box->references++;
+    *waker = made;
+    return SUBJECT_OK;
+}
+
+static void *waker_clone(void *waker) {
+    struct ground_waker *w = waker;
+    w->waker = pb_waker_clone(w->waker);
+    w->references++;
+    return w;
+}
+
+static enum subject_status waker_wake(void *waker) {
+    return status_of(pb_waker_wake(((struct ground_waker *)waker)->waker));
+}
+
+static void waker_drop(void *waker) {
+    struct ground_waker *w = waker;
+    pb_waker_drop(w->waker);
+    if (--w->references == 0) {
+        box_unreference(w->box);
+        environment->release(w);
+    }
+}
+
+static const struct subject_mailbox mailbox_table = {
+    .promises = SUBJECT_TELLS_FULL | SUBJECT_SPILLS | SUBJECT_WIDE_IDS,
+    .capacity = PB_MAILBOX_CAPACITY,
+    .attach = mailbox_attach,
+    .release = mailbox_release,
+    .enqueue = mailbox_enqueue,
+    .drain = mailbox_drain,
+    .park = mailbox_park,
+    .flush = mailbox_flush,
+    .is_signalled = mailbox_is_signalled,
+    .wait_for_signal = mailbox_wait_for_signal,
+    .hold = mailbox_hold,
+    .move = mailbox_move,
+    .unhold = mailbox_unhold,
+    .grow = mailbox_grow,
+    .close = mailbox_close,
+    .is_closed = mailbox_is_closed,
+    .words = mailbox_words,
+    .waker_create = waker_create,
+    .waker_clone = waker_clone,
+    .waker_wake = waker_wake,
+    .waker_drop = waker_drop,
+};
+
+/* ---- The subject ------------------------------------------------------------------------------
+ */
+
+static void begin(const struct subject_environment *given) {
+    environment = given;
+    if (strategies[0].name == NULL) {
+        strategies_fill();
+    }
+}
+
+static const char *complaint;
+
+static void end(void) {
+    for (unsigned i = 0; i < 2; i++) {
+        pb_pool_destroy(pools[i]);
+        pools[i] = NULL;
+    }
+    complaint = os_wrap_account();
+}
+
+static const char *complain(void) {
+    return complaint;
+}
+
+const struct subject *subject_ref(void) {
+    static const struct subject reference = {
+        .abi = SUBJECT_ABI,
+        .name = "pagebox",
+        .memory = &memory_table,
+        .mailbox = &mailbox_table,
+        .begin = begin,
+        .end = end,
+        .complaint = complain,
+    };
+    return &reference;
+}
