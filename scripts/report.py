@@ -281,6 +281,7 @@ def plot(script, data, size=(720, 360)):
 
 
 def plot_message(text, size):
+    print(f"report: {printable(text)}", file=sys.stderr)
     text = html.escape(printable(text))
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{size[0]}" height="40" '
