@@ -160,9 +160,10 @@ static void run_enqueue_threads(struct bench_state *state) {
         bench_begin(state);
         uint32_t count = enqueue(&subject, THREADS_BATCH);
         bench_meet(&barrier, THREADS_MAX);
-        bench_end(state);
+        double spent_ns = bench_end(state);
         atomic_fetch_add(&refused, count);
         if (first) {
+            bench_sample(state, spent_ns / (THREADS_BATCH * THREADS_MAX));
             drain(&subject);
         }
     }
@@ -229,7 +230,7 @@ static void run_stream(struct bench_state *state) {
                 bench_relax(&spins);
             }
         }
-        bench_end(state);
+        bench_sample(state, bench_end(state) / STREAM_BATCH);
     }
     bench_count(state, "drains", (double)drains);
     atomic_store(&stream.stop, true);

@@ -5,12 +5,12 @@
 
 #include <pthread.h>
 
-enum { BATCH = 1024, THREADS_MAX = 2 };
+enum { BATCH = 8192, RING = 1024, THREADS_MAX = 2 };
 
 /* On a cache line of its own. */
 static _Alignas(64) _Atomic uint32_t counter;
 static _Alignas(64) pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static _Alignas(64) _Atomic uint32_t ring[BATCH];
+static _Alignas(64) _Atomic uint32_t ring[RING];
 
 /* glibc's lock leaves out its atomics until a process has had a second thread: it gets one here. */
 static void *nothing(void *argument) {
@@ -37,13 +37,23 @@ static void lock_many(void) {
     }
 }
 
-/* The same in one thread or two at once, each on a core of its own. */
+/* The same in one thread or two at once, each on a core of its own; the clock runs from when both
+ * start until both are done. */
 static void run_many(struct bench_state *state, void (*many)(void)) {
+    static struct bench_barrier barrier;
+    uint32_t threads = (uint32_t)bench_threads(state);
     cpu_set_t before;
     bool pinned = bench_pin(bench_thread(state), &before);
     have_had_a_thread();
     while (bench_next(state, BATCH)) {
+        bench_meet(&barrier, threads);
+        bench_begin(state);
         many();
+        bench_meet(&barrier, threads);
+        double spent_ns = bench_end(state);
+        if (bench_thread(state) == 0) {
+            bench_sample(state, spent_ns / (BATCH * threads));
+        }
     }
     if (!pinned) {
         bench_skip(state, "there is only one core");
@@ -91,8 +101,8 @@ static void take(void *context, uint32_t id) {
 static void run_ring_walk(struct bench_state *state) {
     void (*volatile called)(void *context, uint32_t id) = take;
     uint64_t sum = 0;
-    while (bench_next(state, BATCH)) {
-        for (uint32_t i = 0; i < BATCH; i++) {
+    while (bench_next(state, RING)) {
+        for (uint32_t i = 0; i < RING; i++) {
             called(&sum, atomic_load_explicit(&ring[i], memory_order_relaxed));
         }
     }
@@ -100,7 +110,10 @@ static void run_ring_walk(struct bench_state *state) {
 
 static void add(const char *name, void (*run)(struct bench_state *), const char *order,
                 int threads) {
-    struct bench_case bench = {.name = name, .run = run, .threads = threads};
+    struct bench_case bench = {.name = name,
+                               .run = run,
+                               .threads = threads,
+                               .clock = threads != 0 ? BENCH_CLOCK_SECTIONS : BENCH_CLOCK_LOOP};
     if (order != NULL) {
         bench.parameters[0] = (struct bench_parameter){"order", order, 0};
     }

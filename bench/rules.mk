@@ -14,7 +14,7 @@ BENCH_JEMALLOC = $(shell $(CC) -print-file-name=libjemalloc_pic.a)
 ##@ Benchmarks
 bench: $(BENCH_OUT)/bench ## benchmarks and their report in results/bench/: FILTER=regex QUICK=1
 	@scripts/bench.py $(if $(QUICK),--quick) $(if $(FILTER),--filter='$(FILTER)')
-test-bench: $(BENCH_OUT)/bench ## tests of the benchmark program and its report
+test-bench: $(BENCH_OUT)/bench $(BENCH_OUT)/tests/shim_test ## tests of the benchmark program and its report
 	@bench/tests/run.py
 .PHONY: bench test-bench
 
@@ -22,10 +22,14 @@ $(BENCH_OUT)/bench: $(BENCH_OBJ) $(BENCH_OUT)/libjemalloc.a build/plain/libpageb
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(BENCH_FLAGS) $^ -lbenchmark -lpthread -ldl -lm -o $@
 
+$(BENCH_OUT)/tests/shim_test: $(BENCH_OUT)/tests/shim_test.o $(BENCH_OUT)/shim.o
+	$(call say,LINK,$@)
+	$(Q)$(CXX) $(BENCH_FLAGS) $^ -lbenchmark -lpthread -o $@
+
 $(BENCH_OUT)/%.o: bench/%.c
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CSTD) $(WARN) $(BENCH_FLAGS) -DBENCH_FLAGS='"$(BENCH_FLAGS)"' -Iref -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(CSTD) $(WARN) $(BENCH_FLAGS) -DBENCH_FLAGS='"$(BENCH_FLAGS)"' -Iref -Ibench -MMD -MP -c $< -o $@
 
 $(BENCH_OUT)/%.o: bench/%.cc
 	$(call say,CXX,$<)

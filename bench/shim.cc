@@ -298,11 +298,12 @@ void bench_begin(bench_state *state) {
     state->began_s = seconds_now();
 }
 
-void bench_end(bench_state *state) {
+double bench_end(bench_state *state) {
     double ended_s = seconds_now();
     state->close_part();
     if (state->bench.clock == BENCH_CLOCK_SECTIONS)
         state->add_time(ended_s - state->began_s);
+    return (ended_s - state->began_s) * 1e9;
 }
 
 void bench_sample(bench_state *state, double nanoseconds) {
@@ -348,6 +349,10 @@ const char *bench_text(const bench_state *state, const char *name) {
 
 int bench_thread(const bench_state *state) {
     return state->gb ? state->gb->thread_index() : 0;
+}
+
+int bench_threads(const bench_state *state) {
+    return state->gb ? state->gb->threads() : 1;
 }
 
 void bench_environment(const char *key, const char *value) {

@@ -78,18 +78,21 @@ void bench_register(const struct bench_case *bench);
  * lies about 5 ns of our own, so things of a few nanoseconds want batches of 64 or more. */
 bool bench_next(struct bench_state *state, int64_t batch);
 
-/* Start and stop the clock (BENCH_CLOCK_SECTIONS). A pair costs about 50 ns of its own. */
+/* Start and stop the clock (BENCH_CLOCK_SECTIONS). A pair costs about 50 ns of its own. bench_end
+ * returns the nanoseconds in between. */
 void bench_begin(struct bench_state *state);
-void bench_end(struct bench_state *state);
+double bench_end(struct bench_state *state);
 
-/* One observed duration. The row gets the counters q01 to q99: quantiles over all samples of the
- * run (a random 65,536 of them where there were more). From one thread only. */
+/* One observed duration, of an iteration or of a batch divided by its iterations. The row gets the
+ * counters q01 to q99: quantiles over all samples of the run (a random 65,536 of them where there
+ * were more). From one thread only. */
 void bench_sample(struct bench_state *state, double nanoseconds);
 
 /* Ends this run: the row is reported as skipped with this reason. Return from run() then. */
 void bench_skip(struct bench_state *state, const char *reason);
 
-/* A number beside the time. bench_count: value divided by the iterations. bench_value: as it is. */
+/* A number beside the time; those of several threads are added up. bench_count: divided by the
+ * iterations. bench_value: as it is. */
 void bench_count(struct bench_state *state, const char *name, double value);
 void bench_value(struct bench_state *state, const char *name, double value);
 
@@ -100,8 +103,9 @@ const void *bench_argument(const struct bench_state *state);
 int64_t bench_number(const struct bench_state *state, const char *name);
 const char *bench_text(const struct bench_state *state, const char *name);
 
-/* 0 to threads - 1, of a case with threads. */
+/* Which thread of how many this is: 0 to threads - 1. */
 int bench_thread(const struct bench_state *state);
+int bench_threads(const struct bench_state *state);
 
 /* One line of the environment in the output: ("allocator", "glibc 2.36"). Before bench_main. */
 void bench_environment(const char *key, const char *value);

@@ -276,7 +276,8 @@ BENCH_SUBJECT {
     add_pair("wait/round_trip", run_round_trip, &via_pagebox, 1,
              "bound/round_trip/via:futex/cores:1,bound/round_trip/via:condvar/cores:1");
     add_pair("wait/round_trip", run_round_trip, &via_pagebox, 2,
-             "bound/round_trip/via:futex/cores:2,bound/round_trip/via:condvar/cores:2");
+             "bound/round_trip/via:futex/cores:2,bound/round_trip/via:condvar/cores:2,"
+             "bound/round_trip/via:spin/cores:2");
     add_pair("wait/wake", run_wake, &via_pagebox, 2,
              "bound/wake/via:futex/cores:2,bound/wake/via:condvar/cores:2");
     for (int cores = 1; cores <= 2; cores++) {

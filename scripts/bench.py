@@ -34,8 +34,10 @@ ROW_LIMIT_S = 60  # a row that takes longer hangs
 FULL = (9, 0.02, None, 0.10)
 QUICK = (5, 0.004, re.compile(r"/pages:(4|64)(/|$)(?!offset)"), 0.04)
 MARKED_ITERATIONS = 16
-# Two threads that wait for each other do not make the same calls each time.
-NOT_COUNTED = re.compile(r"threads:2|cores:\d|/spin")
+# Rows with two threads: they get more time, as they spread, and their system calls are not counted,
+# as they do not make the same ones each time.
+CROSS_THREAD = re.compile(r"/(threads:2|cores:\d)$")
+CROSS_THREAD_TIMES = 5
 
 
 def arguments():
@@ -140,7 +142,8 @@ class Measurement:
         path.write_text(json.dumps(self.facts, indent=1) + "\n", encoding="utf-8")
 
     def row(self, name, round_number, position):
-        options = [f"--only={name}", f"--time={self.time_s}", "--json"]
+        time_s = self.time_s * (CROSS_THREAD_TIMES if CROSS_THREAD.search(name) else 1)
+        options = [f"--only={name}", f"--time={time_s}", "--json"]
         status, output, errors = self.program.run(options)
         try:
             result = json.loads(output)
@@ -184,7 +187,7 @@ class Measurement:
         with tempfile.TemporaryDirectory() as folder:
             trace = pathlib.Path(folder) / "trace"
             for number, name in enumerate(sorted(self.names)):
-                if NOT_COUNTED.search(name) or name in self.crashes:
+                if CROSS_THREAD.search(name) or name in self.crashes:
                     continue
                 progress.update(f"counting system calls, row {number + 1}/{len(self.names)}: {name}")
                 options = [f"--only={name}", f"--iterations={MARKED_ITERATIONS}", "--marks", "--json"]

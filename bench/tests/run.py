@@ -1,0 +1,314 @@
+#!/usr/bin/python3
+"""run.py: tests of the benchmark program, its shim, and its report. `make test-bench` builds first.
+
+One property a test; PASS or FAIL and its name on a line each, `N passed, N failed` last. No test
+looks at how long anything took. Exit status: 0, or 1 when a test failed.
+"""
+import json
+import pathlib
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BENCH = ROOT / "build" / "bench" / "bench"
+SHIM_TEST = ROOT / "build" / "bench" / "tests" / "shim_test"
+SCRIPT = ROOT / "scripts" / "bench.py"
+STORED = ROOT / "bench" / "tests" / "stored"
+sys.path.insert(0, str(ROOT / "scripts"))
+
+TESTS = []
+
+
+def test(function):
+    TESTS.append(function)
+    return function
+
+
+def run(*command):
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60)
+    return done.returncode, done.stdout, done.stderr
+
+
+def rows_of(*options):
+    status, output, errors = run(SHIM_TEST, "--json", *options)
+    assert status == 0, errors
+    return json.loads(output)
+
+
+def row_of(name, *options):
+    (row,) = rows_of(f"--only={name}", *options)["benchmarks"]
+    return row
+
+
+def report_in(folder):
+    return json.loads((folder / "results" / "bench" / "latest" / "report.json").read_text())
+
+
+# ---------------------------------------------------------------- the shim
+
+
+@test
+def shim_names_a_row_by_its_key_alone():
+    for name in ("test/loop/kind:text/step:3", "test/faults/inside:1", "test/many/threads:2"):
+        assert row_of(name, "--time=0.001")["name"] == name
+
+
+@test
+def shim_row_has_the_librarys_fields_and_ours():
+    row = row_of("test/loop/kind:text/step:3", "--time=0.001")
+    for field in ("iterations", "real_time", "cpu_time", "time_unit", "threads", "page_faults"):
+        assert field in row, field
+    assert row["iterations"] > 0 and row["real_time"] > 0 and row["answer"] == 42
+    assert row["label"] == "test/samples"
+
+
+@test
+def shim_reports_the_environment():
+    assert rows_of("--only=test/samples", "--time=0.001")["context"]["planet"] == "earth"
+
+
+@test
+def shim_counts_page_faults_of_the_measured_part_only():
+    assert row_of("test/faults/inside:1", "--time=0.001")["page_faults"] == 16
+    assert row_of("test/faults/inside:0", "--time=0.001")["page_faults"] == 0
+
+
+@test
+def shim_quantiles_are_those_of_the_samples():
+    row = row_of("test/samples", "--iterations=1000")
+    assert row["samples"] == 1000
+    for percent in (1, 5, 10, 25, 50, 75, 90, 95, 99):
+        assert abs(row[f"q{percent:02}"] - percent) <= 1, row
+
+
+@test
+def shim_time_of_samples_is_their_mean():
+    assert abs(row_of("test/samples", "--iterations=1000")["real_time"] - 50.5) < 0.01
+
+
+@test
+def shim_runs_a_case_in_several_threads():
+    row = row_of("test/many/threads:2", "--time=0.001")
+    assert row["threads"] == 2 and row["arrived"] == 2
+
+
+@test
+def shim_skips_with_a_reason():
+    for name, reason in (("test/skips", "found out while running"), ("test/cannot", "known before it runs")):
+        row = row_of(name)
+        assert row["error_occurred"] and row["error_message"] == reason, row
+
+
+@test
+def shim_iterations_are_exact():
+    assert row_of("test/faults/inside:1", "--iterations=7")["iterations"] == 7
+
+
+@test
+def shim_wrong_options_end_with_2_and_a_message():
+    wrong = ("--tme=1", "--time=0", "--time=x", "--iterations=-1", "--filter=(", "--only=no/such", "--filter=zzz")
+    for option in wrong:
+        status, _, errors = run(SHIM_TEST, option)
+        assert status == 2 and errors.strip(), (option, status)
+
+
+# ---------------------------------------------------------------- the program
+
+
+@test
+def program_lists_every_strategy_order_table_and_allocator():
+    status, output, _ = run(BENCH, "--list")
+    assert status == 0
+    names = [line.split("\t")[0] for line in output.splitlines()]
+    assert len(names) == len(set(names)), "a name twice"
+    wanted = [f"/strategy:{s}/" for s in "reserve reserve_rw remap move heap image pool guard".split()]
+    wanted += [f"/orders:{o}/" for o in ("chosen", "sc", "acqrel", "seed")]
+    wanted += ["/allocator:glibc/", "/allocator:jemalloc/", "/reset:discard/", "/reset:renew/"]
+    for part in wanted:
+        assert any(part in name for name in names), part
+
+
+@test
+def program_has_every_row_that_bounds_another():
+    _, output, _ = run(BENCH, "--list")
+    bounds = dict(line.split("\t") for line in output.splitlines())
+    missing = {b for all_bounds in bounds.values() for b in all_bounds.split(",") if b} - bounds.keys()
+    assert not missing, missing
+
+
+@test
+def program_rows_of_one_page_run():
+    status, output, errors = run(BENCH, "--json", "--iterations=1", "--filter=^(memory|bound)/.*pages:1($|/)")
+    assert status == 0, errors
+    rows = json.loads(output)["benchmarks"]
+    failed = [r["name"] for r in rows if r.get("error_occurred") and "strategy:guard" not in r["name"] and "guard_" not in r["name"]]
+    assert len(rows) > 80 and not failed, failed
+
+
+@test
+def program_order_tables_keep_their_symbols_apart():
+    for table in ("chosen", "sc", "acqrel", "seed"):
+        status, output, _ = run("nm", "-g", "--defined-only", ROOT / f"build/bench/mailbox_{table}.o")
+        assert status == 0 and output.strip() == "", output
+
+
+@test
+def program_sc_table_has_every_site_sequentially_consistent():
+    sites = lambda text: re.findall(r"#define (PB_ORDER_\w+) (\w+)", text)
+    chosen = sites((ROOT / "ref/orders.h").read_text())
+    made = sites((ROOT / "build/bench/orders_sc.h").read_text())
+    assert chosen and [name for name, _ in made] == [name for name, _ in chosen]
+    assert {order for _, order in made} == {"memory_order_seq_cst"}
+
+
+@test
+def program_jemalloc_and_glibc_are_two_allocators():
+    _, output, _ = run(BENCH, "--json", "--iterations=1", "--filter=bound/calloc/.*pages:1$")
+    context = json.loads(output)["context"]
+    assert context["jemalloc"].startswith("5.") and context["glibc"].startswith("2.")
+    status, output, _ = run("nm", "--defined-only", BENCH)
+    assert status == 0 and re.search(r" T jemalloc_malloc$", output, re.M)
+    assert not re.search(r" [TW] (malloc|free)$", output, re.M), "jemalloc took over malloc"
+
+
+# ---------------------------------------------------------------- the report
+
+
+@test
+def filter_that_matches_nothing_ends_with_2_and_a_message():
+    with tempfile.TemporaryDirectory() as folder:
+        status, _, errors = run(SCRIPT, "--quick", "--filter=no_such_row", "--root", folder)
+        assert status == 2 and "no_such_row" in errors, (status, errors)
+        assert not list(pathlib.Path(folder).glob("results/bench/*")), "a folder was left behind"
+
+
+@test
+def filter_brings_the_rows_that_bound_it():
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["--rounds=1", "--time=0.001", "--filter=^wait/notify_none$", "--root", folder]
+        status, output, errors = run(SCRIPT, *options)
+        assert status == 0, errors
+        made = report_in(pathlib.Path(folder))
+        names = {item["name"] for item in made["items"]}
+        assert names == {"wait/notify_none", "bound/fetch_add/threads:1", "bound/futex_wake"}
+        assert made["kind"] == "bench" and made["status"] == "pass"
+
+
+@test
+def report_from_stored_rows():
+    with tempfile.TemporaryDirectory() as folder:
+        status, output, errors = run(SCRIPT, f"--from={STORED}", "--root", folder)
+        assert status == 0, errors
+        assert "is no row: left out" in errors
+        made = report_in(pathlib.Path(folder))
+        items = {item["name"]: item for item in made["items"]}
+        grow = items["memory/grow/strategy:reserve/pages:16"]
+        assert (grow["real_time"], grow["low"], grow["high"], grow["rounds"]) == (710, 700, 720, 3)
+        assert abs(grow["bounds"]["bound/mprotect/pages:16"] - 2) < 1e-9
+        assert not grow["noisy"] and grow["system_calls"] == {"mprotect": 1}
+        move = items["memory/grow/strategy:move/pages:16"]
+        assert move["noisy"] and move["real_time"] == 200000
+        assert move["bounds"]["bound/move/pages:16"] == 2, "the median of the rounds' own ratios"
+        assert items["memory/grow/strategy:guard/pages:16"]["skipped"] == "the kernel has no guard markers"
+        trip = items["wait/round_trip/via:pagebox/cores:1"]
+        assert trip["q50"] == 1500 and trip["bounds"]["bound/round_trip/via:futex/cores:1"] == 1.5
+
+
+@test
+def report_shows_figures_marks_reasons_and_plots():
+    with tempfile.TemporaryDirectory() as folder:
+        run(SCRIPT, f"--from={STORED}", "--root", folder)
+        latest = pathlib.Path(folder) / "results" / "bench" / "latest"
+        text, page = (latest / "report.md").read_text(), (latest / "report.html").read_text()
+        for part in ("710 ns", "200 µs ~", "the kernel has no guard markers", "12.2.0", "-O2 -g", "jemalloc 5.3.0"):
+            assert part in text and part in page, part
+        assert page.count("<svg") >= 2 and "No plot" not in page
+        assert not re.search(r"(src|href)=[\"']?https?:", page), "the page needs a network"
+
+
+@test
+def report_of_a_folder_without_rows_ends_with_2():
+    with tempfile.TemporaryDirectory() as folder:
+        status, _, errors = run(SCRIPT, f"--from={folder}", "--root", folder)
+        assert status == 2 and "raw" in errors
+
+
+@test
+def crash_of_a_row_is_a_finding_and_the_others_are_reported():
+    with tempfile.TemporaryDirectory() as folder:
+        options = ["--program", SHIM_TEST, "--rounds=1", "--time=0.001", "--root", folder]
+        status, _, errors = run(SCRIPT, *options)
+        assert status == 1 and "finding: bench-crash test/crash" in errors, (status, errors)
+        made = report_in(pathlib.Path(folder))
+        items = {item["name"]: item for item in made["items"]}
+        assert made["status"] == "finding" and made["summary"]["crashed"] == 1
+        assert "crashed" in items["test/crash"]["skipped"]
+        assert items["test/samples"]["real_time"] > 0
+
+
+@test
+def interrupt_leaves_a_partial_report():
+    with tempfile.TemporaryDirectory() as folder:
+        command = [SCRIPT, "--rounds=1000", "--time=0.001", "--filter=^wait/notify_none$", "--root", folder]
+        child = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        home = pathlib.Path(folder) / "results" / "bench"
+        for _ in range(1000):
+            rows = list(home.glob(".*.tmp/raw/rows.jsonl"))
+            if rows and rows[0].read_text().count("\n") >= 6:
+                break
+            time.sleep(0.02)
+        child.send_signal(signal.SIGINT)
+        _, errors = child.communicate(timeout=30)
+        assert child.returncode == 130, (child.returncode, errors)
+        made = report_in(pathlib.Path(folder))
+        assert made["status"] == "interrupted" and made["summary"]["measurements"] >= 6
+        assert any(item["real_time"] for item in made["items"])
+        assert not list(home.glob(".*.tmp")), "the temporary folder stayed"
+
+
+@test
+def system_calls_are_those_between_the_marks():
+    import bench
+
+    trace = """mmap(NULL, 4096) = 0x1
+write(-1, "bench+", 6) = -1 EBADF (Bad file descriptor)
+mprotect(0x1, 4096, PROT_READ) = 0
+clock_gettime(CLOCK_THREAD_CPUTIME_ID, {}) = 0
+mprotect(0x2, 4096, PROT_READ) = 0
+write(-1, "bench-", 6) = -1 EBADF (Bad file descriptor)
+munmap(0x1, 4096) = 0
+"""
+    assert bench.calls_between_marks(trace) == {"mprotect": 2}
+
+
+@test
+def times_and_ratios_read_well():
+    import bench_report
+
+    shown = [bench_report.time_text(ns) for ns in (0.29, 9.996, 999.6, 1234, 45_600_000, 2e9, None)]
+    assert shown == ["0.29 ns", "10 ns", "1 µs", "1.23 µs", "45.6 ms", "2 s", "–"], shown
+    shown = [bench_report.ratio_text(r) for r in (0.5, 0.998, 1.52, 12.4, None)]
+    assert shown == ["0.50×", "1.00×", "1.5×", "12×", "–"], shown
+
+
+def main():
+    failed = 0
+    for one in TESTS:
+        try:
+            one()
+            print(f"PASS {one.__name__}")
+        except Exception as error:
+            failed += 1
+            print(f"FAIL {one.__name__}: {type(error).__name__}: {str(error)[:400]}")
+        sys.stdout.flush()
+    print(f"{len(TESTS) - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
