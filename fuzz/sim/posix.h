@@ -42,40 +42,40 @@ struct object {
     uintptr_t mutex;     /* condition: the mutex its waiters gave */
     unsigned idle_calls; /* condition: signals that found nobody waiting */
     int idle_by;
-    uint8_t held[THREADS];             /* rwlock: read locks by thread */
-    const struct snap *released;       /* what the next holder learns */
-    const struct snap *by[THREADS];    /* the same from each thread: readers, posters, arrivals */
+    uint8_t held[THREADS];          /* rwlock: read locks by thread */
+    const struct snap *released;    /* what the next holder learns */
+    const struct snap *by[THREADS]; /* the same from each thread: readers, posters, arrivals */
 };
 
 /* The layer's side of a logical thread. */
 struct self {
-    uint32_t ticket;        /* the word it sleeps on */
-    uint32_t seen;          /* its value when the thread queued */
-    uint32_t arrival;       /* order among sleepers */
-    bool signalled;         /* condition: chosen by a signal */
+    uint32_t ticket;         /* the word it sleeps on */
+    uint32_t seen;           /* its value when the thread queued */
+    uint32_t arrival;        /* order among sleepers */
+    bool signalled;          /* condition: chosen by a signal */
     const struct object *at; /* what it is blocked on, for reports; NULL: nothing */
-    const char *in;         /* the call it is in, or NULL */
-    uintptr_t pc;           /* where the program made it */
-    uint32_t mark;          /* trace lines before it */
-    int error;              /* errno */
+    const char *in;          /* the call it is in, or NULL */
+    uintptr_t pc;            /* where the program made it */
+    uint32_t mark;           /* trace lines before it */
+    int error;               /* errno */
     unsigned clock_reads;
     void *(*start)(void *);
     int (*start_c11)(void *);
     void *arg, *result;
     const void *keys[KEYS_MAX];
-    void *cleanup;          /* innermost pthread_cleanup_push() */
+    void *cleanup; /* innermost pthread_cleanup_push() */
 };
 
 /* posix_core.c */
 struct self *self_of(unsigned thread);
 struct self *self(void);
-void enter(const char *name, uintptr_t pc);  /* a call of the program begins ... */
-int leave(int result);                       /* ... and ends; gives result back */
-int fail(int error);                         /* leave() with errno set: -1 */
+void enter(const char *name, uintptr_t pc); /* a call of the program begins ... */
+int leave(int result);                      /* ... and ends; gives result back */
+int fail(int error);                        /* leave() with errno set: -1 */
 struct object *object_at(const volatile void *at, enum object_kind kind);
 struct object *object_new(const volatile void *at, enum object_kind kind, size_t size);
 void object_destroy(struct object *o, size_t size);
-void step(const volatile void *object);      /* a visible step; all steps on an object are ordered */
+void step(const volatile void *object); /* a visible step; all steps on an object are ordered */
 void release(const struct snap **where);
 void acquire(const struct snap *from);
 void acquire_all(const struct object *o);
@@ -102,12 +102,12 @@ uint64_t now_plus(uint64_t ns);
 int mutex_init(pthread_mutex_t *m, int type);
 int mutex_lock(pthread_mutex_t *m, const char *name, uintptr_t pc);
 int mutex_trylock(pthread_mutex_t *m, const char *name, uintptr_t pc);
-int mutex_timedlock(pthread_mutex_t *m, const struct timespec *at, bool monotonic,
-                    const char *name, uintptr_t pc);
+int mutex_timedlock(pthread_mutex_t *m, const struct timespec *at, bool monotonic, const char *name,
+                    uintptr_t pc);
 int mutex_unlock(pthread_mutex_t *m, const char *name, uintptr_t pc);
 int mutex_destroy(pthread_mutex_t *m, const char *name, uintptr_t pc);
-int condition_wait(pthread_cond_t *c, pthread_mutex_t *m, const struct timespec *at,
-                   int clock, const char *name, uintptr_t pc);
+int condition_wait(pthread_cond_t *c, pthread_mutex_t *m, const struct timespec *at, int clock,
+                   const char *name, uintptr_t pc);
 int condition_wake(pthread_cond_t *c, bool all, const char *name, uintptr_t pc);
 int condition_init(pthread_cond_t *c, bool monotonic, const char *name, uintptr_t pc);
 int condition_destroy(pthread_cond_t *c, const char *name, uintptr_t pc);

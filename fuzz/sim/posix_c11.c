@@ -135,13 +135,13 @@ int sim_cnd_init(cnd_t *c) {
 }
 
 int sim_cnd_wait(cnd_t *c, mtx_t *m) {
-    return c11(condition_wait(condition_of(c), mutex_of(m), NULL, CLOCK_OF_CONDITION, "cnd_wait",
-                              CALLER));
+    return c11(
+        condition_wait(condition_of(c), mutex_of(m), NULL, CLOCK_OF_CONDITION, "cnd_wait", CALLER));
 }
 
 int sim_cnd_timedwait(cnd_t *restrict c, mtx_t *restrict m, const struct timespec *restrict at) {
-    return c11(condition_wait(condition_of(c), mutex_of(m), at, CLOCK_OF_CONDITION,
-                              "cnd_timedwait", CALLER));
+    return c11(condition_wait(condition_of(c), mutex_of(m), at, CLOCK_OF_CONDITION, "cnd_timedwait",
+                              CALLER));
 }
 
 int sim_cnd_signal(cnd_t *c) {

@@ -38,7 +38,8 @@ struct self *self(void) {
 
 void enter(const char *name, uintptr_t pc) {
     if (!S.active) {
-        fprintf(stderr, "sim: %s was called outside a run; call it from the program's main\n", name);
+        fprintf(stderr, "sim: %s was called outside a run; call it from the program's main\n",
+                name);
         exit(2);
     }
     struct self *me = self();
@@ -132,8 +133,10 @@ static void describe_object(const struct object *o, char *out, size_t n) {
                                  ended ? ", which has ended" : "");
     }
     if (o->kind == OBJECT_CONDITION && o->idle_calls && used < n) {
-        snprintf(out + used, n - used, ", which was signalled %u times (last by T%d) while nobody "
-                 "waited", o->idle_calls, o->idle_by);
+        snprintf(out + used, n - used,
+                 ", which was signalled %u times (last by T%d) while nobody "
+                 "waited",
+                 o->idle_calls, o->idle_by);
     }
 }
 
@@ -217,8 +220,8 @@ struct object *object_new(const volatile void *object, enum object_kind kind, si
 
 void object_destroy(struct object *o, size_t size) {
     if (o->owner >= 0 || (o->kind == OBJECT_RWLOCK && o->limit)) {
-        misuse("destroy-while-held", "the %s %p is held by T%d", kind_name[o->kind],
-               (void *)o->at, o->owner);
+        misuse("destroy-while-held", "the %s %p is held by T%d", kind_name[o->kind], (void *)o->at,
+               o->owner);
     }
     if (o->waiters) {
         misuse("destroy-while-waited", "T%d waits on the %s %p", __builtin_ctz(o->waiters),

@@ -10,10 +10,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- Ends ------------------------------------------------------------------------------------- */
+/* ---- Ends -------------------------------------------------------------------------------------
+ */
 
 _Noreturn void sim_exit(int status);
 _Noreturn void sim__exit(int status);
+_Noreturn void sim__Exit(int status) __attribute__((alias("sim__exit")));
+_Noreturn void sim_quick_exit(int status) __attribute__((alias("sim__exit")));
 _Noreturn void sim_abort(void);
 _Noreturn void sim___assert_fail(const char *expression, const char *file, unsigned line,
                                  const char *function);
@@ -132,7 +135,8 @@ void sim_posix_main(void *arg) {
     check_threads("main returns", (uintptr_t)program->main);
 }
 
-/* ---- Output: shown as notes in a trace, else dropped (there may be millions of runs) ------------ */
+/* ---- Output: shown as notes in a trace, else dropped (there may be millions of runs) ------------
+ */
 
 TWIN(printf);
 TWIN(vprintf);
@@ -142,6 +146,7 @@ TWIN(puts);
 TWIN(putchar);
 TWIN(fputs);
 TWIN(fputc);
+int sim_putc(int c, FILE *file) __attribute__((alias("sim_fputc")));
 TWIN(fwrite);
 TWIN(fflush);
 TWIN(perror);
@@ -262,16 +267,15 @@ ssize_t sim_read(int fd, void *data, size_t n) {
     return read(fd, data, n);
 }
 
-/* ---- Random numbers: the same in every run -------------------------------------------------------- */
+/* ---- Random numbers: the same in every run
+ * -------------------------------------------------------- */
 
 TWIN(rand);
 TWIN(srand);
 TWIN(random);
 TWIN(srandom);
 
-static struct {
-    uint32_t run, state;
-} numbers;
+static struct { uint32_t run, state; } numbers;
 
 void sim_srand(unsigned seed) {
     numbers.run = S.generation;
@@ -294,12 +298,13 @@ long sim_random(void) {
     return sim_rand();
 }
 
-/* ---- Refused ------------------------------------------------------------------------------------------ */
+/* ---- Refused
+ * ------------------------------------------------------------------------------------------ */
 
-#define REFUSED(name, why) \
+#define REFUSED(name, why)              \
     _Noreturn void sim_no_##name(void); \
-    void sim_no_##name(void) { \
-        refuse(#name, why, CALLER); \
+    void sim_no_##name(void) {          \
+        refuse(#name, why, CALLER);     \
     }
 #define PROCESS "a run is one process; explore the threads of one program"
 #define WAITS "a simulated thread cannot wait for real input or time"
@@ -309,25 +314,39 @@ long sim_random(void) {
 #define CHANCE "it would differ from run to run; use rand() or a constant"
 REFUSED(fork, PROCESS)
 REFUSED(vfork, PROCESS)
-REFUSED(exec, PROCESS)
+REFUSED(execve, PROCESS)
+REFUSED(execv, PROCESS)
+REFUSED(execvp, PROCESS)
+REFUSED(execl, PROCESS)
+REFUSED(execlp, PROCESS)
+REFUSED(execle, PROCESS)
 REFUSED(posix_spawn, PROCESS)
+REFUSED(posix_spawnp, PROCESS)
 REFUSED(system, PROCESS)
 REFUSED(popen, PROCESS)
 REFUSED(wait, PROCESS)
 REFUSED(waitpid, PROCESS)
 REFUSED(select, WAITS)
+REFUSED(pselect, WAITS)
 REFUSED(poll, WAITS)
+REFUSED(ppoll, WAITS)
 REFUSED(epoll_wait, WAITS)
 REFUSED(accept, WAITS)
+REFUSED(accept4, WAITS)
 REFUSED(connect, WAITS)
 REFUSED(recv, WAITS)
+REFUSED(recvfrom, WAITS)
+REFUSED(recvmsg, WAITS)
 REFUSED(scanf, WAITS)
+REFUSED(__isoc99_scanf, WAITS)
+REFUSED(__isoc23_scanf, WAITS)
 REFUSED(getchar, WAITS)
 REFUSED(pause, WAITS)
 REFUSED(sem_open, PROCESS)
 REFUSED(signal, SIGNALS)
 REFUSED(sigaction, SIGNALS)
 REFUSED(sigwait, SIGNALS)
+REFUSED(sigsuspend, SIGNALS)
 REFUSED(raise, SIGNALS)
 REFUSED(kill, SIGNALS)
 REFUSED(alarm, SIGNALS)
@@ -338,6 +357,8 @@ REFUSED(pthread_cancel, CANCEL)
 REFUSED(pthread_tryjoin_np, CANCEL)
 REFUSED(pthread_timedjoin_np, CANCEL)
 REFUSED(mmap, MEMORY)
+REFUSED(mmap64, MEMORY)
 REFUSED(getline, "it allocates outside the simulated heap; use fgets")
+REFUSED(getdelim, "it allocates outside the simulated heap; use fgets")
 REFUSED(getrandom, CHANCE)
 REFUSED(arc4random, CHANCE)

@@ -84,8 +84,8 @@ int mutex_trylock(pthread_mutex_t *m, const char *name, uintptr_t pc) {
     return leave(0);
 }
 
-int mutex_timedlock(pthread_mutex_t *m, const struct timespec *at, bool monotonic,
-                    const char *name, uintptr_t pc) {
+int mutex_timedlock(pthread_mutex_t *m, const struct timespec *at, bool monotonic, const char *name,
+                    uintptr_t pc) {
     enter(name, pc);
     struct object *o = mutex_at(m);
     uint64_t deadline;
@@ -171,7 +171,8 @@ int sim_pthread_mutex_unlock(pthread_mutex_t *m) {
     return mutex_unlock(m, "pthread_mutex_unlock", CALLER);
 }
 
-/* ---- Condition variables: no happens-before of their own -------------------------------------- */
+/* ---- Condition variables: no happens-before of their own --------------------------------------
+ */
 
 TWIN(pthread_cond_init);
 TWIN(pthread_cond_destroy);
@@ -299,7 +300,8 @@ int sim_pthread_cond_broadcast(pthread_cond_t *c) {
     return condition_wake(c, true, "pthread_cond_broadcast", CALLER);
 }
 
-/* ---- Reader-writer locks ---------------------------------------------------------------------- */
+/* ---- Reader-writer locks ----------------------------------------------------------------------
+ */
 
 TWIN(pthread_rwlock_init);
 TWIN(pthread_rwlock_destroy);
@@ -413,7 +415,8 @@ int sim_pthread_rwlock_unlock(pthread_rwlock_t *lock) {
     return leave(0);
 }
 
-/* ---- Barriers ----------------------------------------------------------------------------------- */
+/* ---- Barriers -----------------------------------------------------------------------------------
+ */
 
 TWIN(pthread_barrier_init);
 TWIN(pthread_barrier_destroy);
@@ -468,7 +471,8 @@ int sim_pthread_barrier_wait(pthread_barrier_t *b) {
     return leave(0);
 }
 
-/* ---- Once ---------------------------------------------------------------------------------------- */
+/* ---- Once
+ * ---------------------------------------------------------------------------------------- */
 
 TWIN(pthread_once);
 enum { ONCE_NEW, ONCE_RUNNING, ONCE_DONE };
@@ -509,7 +513,8 @@ int sim_pthread_once(pthread_once_t *control, void (*run)(void)) {
     return once(control, run, "pthread_once", CALLER);
 }
 
-/* ---- Semaphores ------------------------------------------------------------------------------------ */
+/* ---- Semaphores
+ * ------------------------------------------------------------------------------------ */
 
 TWIN(sem_init);
 TWIN(sem_destroy);
@@ -596,7 +601,8 @@ int sim_sem_getvalue(sem_t *s, int *value) {
     return leave(0);
 }
 
-/* ---- Spin locks: as mutexes; a spinning thread would only waste steps ------------------------------- */
+/* ---- Spin locks: as mutexes; a spinning thread would only waste steps
+ * ------------------------------- */
 
 TWIN(pthread_spin_init);
 TWIN(pthread_spin_destroy);

@@ -11,7 +11,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* ---- Threads ---------------------------------------------------------------------------------- */
+/* ---- Threads ----------------------------------------------------------------------------------
+ */
 
 TWIN(pthread_create);
 TWIN(pthread_join);
@@ -63,8 +64,8 @@ int sim_pthread_create(pthread_t *out, const pthread_attr_t *attributes, void *(
     if (attributes) {
         pthread_attr_getdetachstate(attributes, &state);
     }
-    int thread = thread_start("pthread_create", CALLER, start, NULL, arg,
-                              state == PTHREAD_CREATE_DETACHED);
+    int thread =
+        thread_start("pthread_create", CALLER, start, NULL, arg, state == PTHREAD_CREATE_DETACHED);
     if (thread < 0) {
         return EAGAIN;
     }
@@ -173,7 +174,8 @@ int sim_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child
     return 0;
 }
 
-/* ---- Cleanup handlers, as glibc's macros make them without exceptions ---------------------------- */
+/* ---- Cleanup handlers, as glibc's macros make them without exceptions
+ * ---------------------------- */
 
 TWIN(__pthread_register_cancel);
 TWIN(__pthread_unregister_cancel);
@@ -195,7 +197,9 @@ static _Noreturn void unwind(void) {
         thread_end(self()->result);
     }
     self()->cleanup = buffer->__pad[0];
-    siglongjmp((struct __jmp_buf_tag *)(void *)buffer->__cancel_jmp_buf, 1);
+    jmp_buf to = {{.__mask_was_saved = 0}};
+    memcpy(to[0].__jmpbuf, buffer->__cancel_jmp_buf[0].__cancel_jmp_buf, sizeof to[0].__jmpbuf);
+    longjmp(to, 1);
 }
 
 void sim___pthread_unwind_next(__pthread_unwind_buf_t *buffer) {
@@ -208,7 +212,8 @@ void sim_pthread_exit(void *result) {
     unwind();
 }
 
-/* ---- Thread-local keys ----------------------------------------------------------------------------- */
+/* ---- Thread-local keys
+ * ----------------------------------------------------------------------------- */
 
 TWIN(pthread_key_create);
 TWIN(pthread_key_delete);
@@ -285,7 +290,8 @@ void thread_end(void *result) {
     sim_exit_thread();
 }
 
-/* ---- Thread-locals by clang's -femulated-tls -------------------------------------------------------- */
+/* ---- Thread-locals by clang's -femulated-tls
+ * -------------------------------------------------------- */
 
 struct emutls {
     size_t size, alignment;
@@ -324,7 +330,8 @@ void *sim___emutls_get_address(struct emutls *v) {
     stop_bound(SIM_BOUND_MEMORY);
 }
 
-/* ---- errno: each thread its own; what real calls set is taken over when it is asked for --------------- */
+/* ---- errno: each thread its own; what real calls set is taken over when it is asked for
+ * --------------- */
 
 int *sim___errno_location(void);
 int *sim___errno_location(void) {
@@ -339,7 +346,8 @@ int *sim___errno_location(void) {
     return &me->error;
 }
 
-/* ---- System calls ------------------------------------------------------------------------------------- */
+/* ---- System calls
+ * ------------------------------------------------------------------------------------- */
 
 TWIN(syscall);
 
@@ -381,8 +389,10 @@ static long futex(const uint32_t *word, int op, uint32_t value, const struct tim
     case FUTEX_WAKE_BITSET:
         return leave((int)sim_wake(word, value));
     default:
-        misuse("unsupported-call", "futex operation %d is not simulated (WAIT, WAKE and their "
-               "BITSET forms are)", what);
+        misuse("unsupported-call",
+               "futex operation %d is not simulated (WAIT, WAKE and their "
+               "BITSET forms are)",
+               what);
     }
 }
 
@@ -405,7 +415,9 @@ long sim_syscall(long number, ...) {
     case SYS_gettid:
         return leave(1000 + (int)S.now->id);
     default:
-        misuse("unsupported-call", "system call %ld is not simulated (futex, gettid and "
-               "sched_yield are)", number);
+        misuse("unsupported-call",
+               "system call %ld is not simulated (futex, gettid and "
+               "sched_yield are)",
+               number);
     }
 }

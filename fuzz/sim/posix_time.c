@@ -31,8 +31,9 @@ bool duration_of(const struct timespec *time, uint64_t *ns) {
     if (time->tv_sec < 0 || time->tv_nsec < 0 || time->tv_nsec >= (long)SECOND) {
         return false;
     }
-    *ns = time->tv_sec > (time_t)1 << 32 ? SIM_NEVER / 2
-                                         : (uint64_t)time->tv_sec * SECOND + (uint64_t)time->tv_nsec;
+    *ns = time->tv_sec > (time_t)1 << 32
+              ? SIM_NEVER / 2
+              : (uint64_t)time->tv_sec * SECOND + (uint64_t)time->tv_nsec;
     return true;
 }
 

@@ -1,0 +1,654 @@
+/* The driver of `make explore` (scripts/explore.py builds and calls it): runs a program's main
+ * under the engine until a finding or the end of the time, shrinks the schedule, writes what was
+ * found.
+ *
+ *   explore --out=FOLDER [--sched=all|bytes|uniform|pct|pos|exhaustive] [--seconds=N] [--seed=N]
+ *           [--replay=FILE] [--KEY=N for the keys of `settings` below]
+ *
+ * FOLDER gets result.json, and with a finding schedule.txt, trace.txt, trace.json. Exit status:
+ * 0 nothing found, 1 a finding, 2 usage or set-up, 130 interrupted. --sched=bytes needs libFuzzer
+ * (its library without a main) among the linked objects. */
+#include "posix.h"
+#include "trace_json.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+int sim_subject_main(int argc, char **argv, char **environment); /* the program's main, renamed */
+
+/* The linker's names for the program's sections (renamed when it was built). */
+extern char __start_sim_text[] __attribute__((weak)), __stop_sim_text[] __attribute__((weak));
+extern char __start_sim_data[] __attribute__((weak)), __stop_sim_data[] __attribute__((weak));
+extern char __start_sim_bss[] __attribute__((weak)), __stop_sim_bss[] __attribute__((weak));
+
+static struct sim_options options;
+static const char *out_folder, *sched = "all", *replay_file;
+static double seconds_max = 60;
+static uint64_t seed_first = 1, executions_max;
+static unsigned processes = 1, shrink_runs = 4000;
+static volatile int stop_asked;
+
+static char *program_argv[] = {(char *)(uintptr_t) "program", NULL};
+static struct sim_program program = {sim_subject_main, 1, program_argv};
+
+struct outcome {
+    const char *finding;
+    char detail[3000];
+    uint16_t *choices;
+    size_t choices_n, choices_found;
+    uint64_t executions, graphs, pruned, steps, cut;
+    unsigned bounds, shrink_runs;
+    bool complete, interrupted;
+    double seconds;
+    struct sim_options options; /* that lead to the finding */
+    char error[256];
+};
+static struct outcome outcome;
+static double started;
+
+static double now_s(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static _Noreturn void die(const char *format, const char *what) {
+    fprintf(stderr, "explore: ");
+    fprintf(stderr, format, what);
+    fputc('\n', stderr);
+    exit(2);
+}
+
+/* ---- The program's own data, also what libc writes into it, is put back before each run
+ * ------------ */
+
+struct image {
+    char *start, *copy;
+    size_t size;
+};
+static struct image images[2];
+
+static void image_save(struct image *i, char *start, char *end) {
+    i->start = start;
+    i->size = (size_t)(end - start);
+    i->copy = i->size ? malloc(i->size) : NULL;
+    if (i->size && !i->copy) {
+        die("%s", "not enough memory for a copy of the program's globals: make them smaller");
+    }
+    if (i->size) {
+        memcpy(i->copy, start, i->size);
+    }
+}
+
+static void run_program(void *arg) {
+    for (unsigned k = 0; k < 2; k++) {
+        if (images[k].size) {
+            memcpy(images[k].start, images[k].copy, images[k].size);
+        }
+    }
+    sim_posix_main(arg);
+}
+
+/* ---- Crashes and endless loops inside the program become findings
+ * ------------------------------------ */
+
+#define TICK_US 100000
+static unsigned ticks_max = 20; /* of processor time without a step */
+static const struct {
+    int signal;
+    const char *finding;
+} crashes[] = {{SIGSEGV, "segmentation-fault"},
+               {SIGBUS, "bus-error"},
+               {SIGFPE, "arithmetic-fault"},
+               {SIGILL, "illegal-instruction"},
+               {SIGTRAP, "trap"}};
+
+static uintptr_t pc_of(const void *context) {
+    const ucontext_t *u = context;
+#if defined(__x86_64__)
+    return (uintptr_t)u->uc_mcontext.gregs[REG_RIP];
+#else
+    return (uintptr_t)u->uc_mcontext.pc;
+#endif
+}
+
+static void stack_text(char *out, size_t n, uintptr_t pc) {
+    describe_stack(out, n, pc + 1, S.now->frame);
+}
+
+static void on_crash(int number, siginfo_t *info, void *context) {
+    uintptr_t at = (uintptr_t)info->si_addr, pc = pc_of(context);
+    const char *name = "crash";
+    char stack[500];
+    if (!S.active) {
+        signal(number, SIG_DFL);
+        fprintf(stderr, "explore: signal %d outside a run, at %p\n", number, (void *)pc);
+        raise(number);
+        return;
+    }
+    for (size_t i = 0; i < sizeof crashes / sizeof crashes[0]; i++) {
+        if (crashes[i].signal == number) {
+            name = crashes[i].finding;
+        }
+    }
+    stack_text(stack, sizeof stack, pc);
+    if (number == SIGSEGV && at - ((uintptr_t)S.now->stack - 65536) < 65536) {
+        found("stack-overflow", "T%u used more than its %zu bytes of stack%s", S.now->id,
+              S.o.stack_bytes, stack);
+    }
+    found(name, "T%u: signal %d, address %p%s", S.now->id, number, (void *)at, stack);
+}
+
+/* A loop that makes no visible step cannot be scheduled away from: only time tells. */
+static void on_tick(int number, siginfo_t *info, void *context) {
+    static uint32_t run, step, same;
+    uintptr_t pc = pc_of(context);
+    (void)number;
+    (void)info;
+    bool moved = !S.active || run != S.generation || step != S.steps;
+    run = S.generation;
+    step = S.steps;
+    same = moved ? 0 : same + 1;
+    bool inside =
+        pc - (uintptr_t)__start_sim_text < (uintptr_t)__stop_sim_text - (uintptr_t)__start_sim_text;
+    if (same < ticks_max || !inside) {
+        return;
+    }
+    same = 0;
+    ticks_max = 3; /* it is the same loop when the schedule is shrunk */
+    char stack[500];
+    stack_text(stack, sizeof stack, pc);
+    found("endless-loop", "T%u runs on without any atomic access, call or other visible step%s",
+          S.now->id, stack);
+}
+
+static void on_stop(int number) {
+    (void)number;
+    stop_asked = 1;
+}
+
+static void catch_signal(int number, void (*handler)(int, siginfo_t *, void *)) {
+    struct sigaction a = {.sa_sigaction = handler,
+                          .sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER | SA_RESTART};
+    sigaction(number, &a, NULL);
+}
+
+static void handlers_setup(void) {
+    static char stack[65536];
+    stack_t alternative = {.ss_sp = stack, .ss_size = sizeof stack};
+    sigaltstack(&alternative, NULL);
+    for (size_t i = 0; i < sizeof crashes / sizeof crashes[0]; i++) {
+        catch_signal(crashes[i].signal, on_crash);
+    }
+    catch_signal(SIGPROF, on_tick);
+    struct itimerval tick = {{0, TICK_US}, {0, TICK_US}};
+    setitimer(ITIMER_PROF, &tick, NULL);
+    signal(SIGINT, on_stop);
+    signal(SIGTERM, on_stop);
+}
+
+/* ---- Settings that a schedule depends on
+ * ----------------------------------------------------------------- */
+
+static const struct {
+    const char *key;
+    unsigned *value;
+} settings[] = {{"spurious", &options.spurious_max}, {"timeouts", &options.timeouts_max},
+                {"faults", &options.faults_max},     {"preemptions", &options.preemptions_max},
+                {"threads", &options.threads_max},   {"steps", &options.steps_max},
+                {"messages", &options.messages_max}, {"stale", &options.stale_max}};
+static const struct {
+    const char *key;
+    bool *value;
+} switches[] = {{"cas_weak", &options.cas_weak},
+                {"c11_release_sequence", &options.c11_release_sequence},
+                {"refuse_mixed", &options.refuse_mixed},
+                {"check_uninitialised", &options.check_uninitialised},
+                {"unjoined_is_leak", &options.unjoined_is_leak}};
+
+static bool set_option(const char *key, unsigned long value) {
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+        if (!strcmp(settings[i].key, key)) {
+            *settings[i].value = value > UINT_MAX ? UINT_MAX : (unsigned)value;
+            return true;
+        }
+    }
+    for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
+        if (!strcmp(switches[i].key, key)) {
+            *switches[i].value = value != 0;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* ---- Schedules as files
+ * --------------------------------------------------------------------------------------- */
+
+static FILE *open_out(const char *name) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s", out_folder, name);
+    FILE *f = fopen(path, "w");
+    if (!f) {
+        perror(path);
+        exit(2);
+    }
+    return f;
+}
+
+static void close_out(FILE *f, const char *name) {
+    if (ferror(f) | fclose(f)) {
+        fprintf(stderr, "explore: %s/%s could not be written: %s\n", out_folder, name,
+                strerror(errno));
+        exit(2);
+    }
+}
+
+static void write_schedule(void) {
+    FILE *f = open_out("schedule.txt");
+    fprintf(f, "sim-schedule 1\nfinding %s\n", outcome.finding);
+    options = outcome.options;
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+        fprintf(f, "set %s %u\n", settings[i].key, *settings[i].value);
+    }
+    for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
+        fprintf(f, "set %s %d\n", switches[i].key, *switches[i].value);
+    }
+    fprintf(f, "choices");
+    for (size_t i = 0; i < outcome.choices_n; i++) {
+        fprintf(f, " %u", outcome.choices[i]);
+    }
+    fputc('\n', f);
+    close_out(f, "schedule.txt");
+}
+
+static void read_choices(FILE *f) {
+    unsigned long c;
+    int got;
+    while ((got = fscanf(f, "%lu", &c)) == 1) {
+        if (c > UINT16_MAX || outcome.choices_n >= CHOICES_MAX) {
+            die("%s: a choice that is too large, or too many of them", replay_file);
+        }
+        outcome.choices[outcome.choices_n++] = (uint16_t)c;
+    }
+    if (got == 0) {
+        die("%s: something that is not a number among the choices", replay_file);
+    }
+}
+
+/* The finding's name that the schedule promises. */
+static const char *read_schedule(void) {
+    static char wanted[64];
+    char word[32], key[32];
+    unsigned long value;
+    int version;
+    FILE *f = fopen(replay_file, "r");
+    if (!f) {
+        perror(replay_file);
+        exit(2);
+    }
+    if (fscanf(f, "sim-schedule %d finding %63s", &version, wanted) != 2 || version != 1) {
+        die("%s is not a schedule (its first line would be: sim-schedule 1)", replay_file);
+    }
+    while (fscanf(f, "%31s", word) == 1) {
+        if (!strcmp(word, "choices")) {
+            read_choices(f);
+            fclose(f);
+            return wanted;
+        }
+        if (strcmp(word, "set") || fscanf(f, "%31s %lu", key, &value) != 2 ||
+            !set_option(key, value)) {
+            die("%s: a line that is neither `set KEY NUMBER` nor `choices ...`", replay_file);
+        }
+    }
+    die("%s ends without its choices: it is truncated", replay_file);
+}
+
+/* ---- What was found
+ * -----------------------------------------------------------------------------------------------
+ */
+
+static void write_result(void) {
+    const struct outcome *o = &outcome;
+    FILE *f = open_out("result.json");
+    fprintf(f, "{\"finding\":");
+    if (o->finding) {
+        sim_json_string(f, o->finding);
+    } else {
+        fputs("null", f);
+    }
+    fputs(",\"detail\":", f);
+    sim_json_string(f, o->detail);
+    fputs(",\"error\":", f);
+    sim_json_string(f, o->error);
+    fprintf(f,
+            ",\"executions\":%llu,\"graphs\":%llu,\"pruned\":%llu,\"steps\":%llu,\"cut\":%llu,"
+            "\"seconds\":%.6f,\"bounds\":%u,\"complete\":%s,\"interrupted\":%s,"
+            "\"choices_found\":%zu,\"choices\":%zu,\"shrink_runs\":%u,\"seed\":%llu}\n",
+            (unsigned long long)o->executions, (unsigned long long)o->graphs,
+            (unsigned long long)o->pruned, (unsigned long long)o->steps, (unsigned long long)o->cut,
+            o->seconds, o->bounds, o->complete ? "true" : "false",
+            o->interrupted ? "true" : "false", o->choices_found, o->choices_n, o->shrink_runs,
+            (unsigned long long)seed_first);
+    close_out(f, "result.json");
+}
+
+/* Run the kept schedule once more with a trace. */
+static const char *run_traced(void) {
+    struct sim_result r;
+    struct sim_options o = outcome.options;
+    o.source = SIM_REPLAY;
+    o.choices = outcome.choices;
+    o.choices_n = outcome.choices_n;
+    o.trace = true;
+    const char *finding = sim_run(&o, run_program, &program, &r);
+    sim_posix_settle();
+    size_t used = (size_t)snprintf(outcome.detail, sizeof outcome.detail, "%s", r.detail);
+    if (used + 1 < sizeof outcome.detail && used && outcome.detail[used - 1] != '\n') {
+        outcome.detail[used++] = '\n';
+    }
+    bool stuck = finding && (!strcmp(finding, "deadlock") || !strcmp(finding, "lost-wakeup") ||
+                             !strcmp(finding, "leaked-thread") || !strcmp(finding, "livelock"));
+    if (stuck) {
+        sim_posix_describe(outcome.detail + used, sizeof outcome.detail - used);
+    }
+    return finding;
+}
+
+static void write_traces(void) {
+    FILE *f = open_out("trace.json");
+    sim_trace_json(f);
+    close_out(f, "trace.json");
+    f = open_out("trace.txt");
+    sim_trace_print(f);
+    close_out(f, "trace.txt");
+}
+
+static void shrink(void) {
+    bool slow = !strcmp(outcome.finding, "endless-loop");
+    struct sim_options o = outcome.options;
+    o.choices = outcome.choices; /* a replay; the source is set by the shrinker */
+    o.choices_n = outcome.choices_n;
+    outcome.choices_found = outcome.choices_n;
+    outcome.shrink_runs = sim_shrink(&o, run_program, &program, outcome.finding, outcome.choices,
+                                     &outcome.choices_n, slow ? 10 : shrink_runs);
+}
+
+static int conclude(void) {
+    outcome.seconds = now_s() - started;
+    if (outcome.finding) {
+        if (!replay_file) {
+            shrink();
+        }
+        const char *again = run_traced();
+        if (!again || strcmp(again, outcome.finding)) {
+            snprintf(outcome.error, sizeof outcome.error,
+                     "the schedule led to %s when it was run again: the program depends on "
+                     "something that the engine does not control",
+                     again ? again : "no finding");
+        }
+        write_schedule();
+        write_traces();
+    }
+    write_result();
+    return outcome.finding ? 1 : outcome.error[0] ? 2 : outcome.interrupted ? 130 : 0;
+}
+
+static void keep_finding(const struct sim_result *r, const struct sim_options *o) {
+    outcome.finding = r->finding;
+    outcome.options = *o;
+    outcome.choices_n = r->choices_n;
+    memcpy(outcome.choices, r->choices, r->choices_n * sizeof *r->choices);
+}
+
+static void count(const struct sim_result *r) {
+    outcome.executions++;
+    outcome.steps += r->steps;
+    outcome.bounds |= r->bounds;
+    outcome.cut += (r->bounds & (SIM_BOUND_STEPS | SIM_BOUND_MEMORY)) != 0;
+}
+
+/* ---- The ways to search
+ * -----------------------------------------------------------------------------------------------
+ */
+
+/* Sources in turn, PCT with depths 2 to 5; the seed of run i depends on nothing but SEED and i. */
+static void schedule_of(uint64_t i, struct sim_options *o) {
+    static const enum sim_source turns[] = {SIM_POS, SIM_UNIFORM, SIM_PCT};
+    o->source = !strcmp(sched, "uniform") ? SIM_UNIFORM
+                : !strcmp(sched, "pct")   ? SIM_PCT
+                : !strcmp(sched, "pos")   ? SIM_POS
+                                          : turns[i % 3];
+    o->pct_depth = 2 + (unsigned)(i / 3 % 4);
+    o->seed = seed_first * UINT64_C(0x9E3779B97F4A7C15) + i;
+}
+
+static void progress(double *last) {
+    double now = now_s();
+    if (!isatty(2) || now - *last < 0.5) {
+        return;
+    }
+    *last = now;
+    fprintf(stderr, "\r  %.0f/%.0f s  %llu executions, %.0f a second ", now - started, seconds_max,
+            (unsigned long long)outcome.executions, (double)outcome.executions / (now - started));
+}
+
+static void search_random(void) {
+    struct sim_options o = options;
+    struct sim_result r;
+    double last = started;
+    for (uint64_t i = 0; !stop_asked && now_s() - started < seconds_max; i++) {
+        if (executions_max && i >= executions_max) {
+            break;
+        }
+        schedule_of(i, &o);
+        sim_run(&o, run_program, &program, &r);
+        count(&r);
+        if (r.finding) {
+            keep_finding(&r, &o);
+            break;
+        }
+        progress(&last);
+    }
+    if (isatty(2) && last > started) {
+        fprintf(stderr, "\r%60s\r", "");
+    }
+    outcome.interrupted = stop_asked;
+}
+
+static void search_exhaustive(void) {
+    struct sim_explore_options e = sim_explore_options_default();
+    static struct sim_explored d;
+    e.run = options;
+    e.processes = processes;
+    e.stop = &stop_asked;
+    e.seconds_max = seconds_max;
+    e.executions_max = executions_max;
+    e.progress = isatty(2);
+    sim_explore(&e, run_program, &program, &d);
+    outcome.executions = d.executions;
+    outcome.graphs = d.graphs;
+    outcome.pruned = d.pruned;
+    outcome.steps = d.steps;
+    outcome.bounds = d.bounds;
+    outcome.complete = d.complete;
+    outcome.interrupted = stop_asked && !d.complete;
+    snprintf(outcome.error, sizeof outcome.error, "%s", d.error);
+    if (d.finding) {
+        outcome.finding = d.finding;
+        outcome.options = options;
+        outcome.choices_n = d.choices_n;
+        memcpy(outcome.choices, d.choices, d.choices_n * sizeof d.choices[0]);
+    }
+}
+
+/* libFuzzer invents the bytes; (write site, read site) pairs are its coverage. It ends the process.
+ */
+int LLVMFuzzerRunDriver(int *argc, char ***argv, int (*run)(const uint8_t *, size_t))
+    __attribute__((weak));
+
+static void at_end(void) {
+    outcome.interrupted = stop_asked;
+    _exit(conclude());
+}
+
+static int run_bytes(const uint8_t *data, size_t n) {
+    struct sim_result r;
+    options.bytes = data;
+    options.bytes_n = n;
+    sim_run(&options, run_program, &program, &r);
+    count(&r);
+    if (r.finding) {
+        keep_finding(&r, &options);
+        _exit(conclude());
+    }
+    if (stop_asked || (executions_max && outcome.executions >= executions_max)) {
+        at_end();
+    }
+    return 0;
+}
+
+static _Noreturn void search_bytes(char **argv) {
+    char seconds[40], seed[40], prefix[PATH_MAX + 24];
+    char *arguments[] = {argv[0],
+                         seconds,
+                         seed,
+                         prefix,
+                         (char *)(uintptr_t) "-max_len=4096",
+                         (char *)(uintptr_t) "-len_control=20",
+                         (char *)(uintptr_t) "-verbosity=0",
+                         (char *)(uintptr_t) "-handle_segv=0",
+                         (char *)(uintptr_t) "-handle_bus=0",
+                         (char *)(uintptr_t) "-handle_ill=0",
+                         (char *)(uintptr_t) "-handle_fpe=0",
+                         (char *)(uintptr_t) "-handle_int=0",
+                         (char *)(uintptr_t) "-handle_term=0",
+                         NULL};
+    char **list = arguments;
+    int n = (int)(sizeof arguments / sizeof arguments[0]) - 1;
+    if (!LLVMFuzzerRunDriver) {
+        die("%s", "--sched=bytes: libFuzzer was not linked; use `make explore SCHED=bytes`");
+    }
+    snprintf(seconds, sizeof seconds, "-max_total_time=%.0f", seconds_max);
+    snprintf(seed, sizeof seed, "-seed=%u", (unsigned)seed_first);
+    snprintf(prefix, sizeof prefix, "-artifact_prefix=%s/", out_folder);
+    options.source = SIM_BYTES;
+    options.coverage = true;
+    atexit(at_end);
+    LLVMFuzzerRunDriver(&n, &list, run_bytes);
+    exit(0);
+}
+
+static void search_replay(void) {
+    const char *wanted = read_schedule();
+    outcome.options = options;
+    const char *finding = run_traced();
+    outcome.executions = 1;
+    outcome.finding = finding;
+    if (!finding || strcmp(finding, wanted)) {
+        fprintf(stderr, "explore: the schedule was made for %s; it now leads to %s\n", wanted,
+                finding ? finding : "no finding");
+    }
+}
+
+/* ---- Set-up
+ * --------------------------------------------------------------------------------------------------------------
+ */
+
+static unsigned long number_of(const char *argument, const char *text) {
+    char *end;
+    errno = 0;
+    unsigned long n = strtoul(text, &end, 10);
+    if (!isdigit((unsigned char)text[0]) || *end || errno) {
+        die("%s: this needs a number", argument);
+    }
+    return n;
+}
+
+static void read_argument(const char *argument) {
+    char key[32];
+    const char *value = strchr(argument, '=');
+    if (strncmp(argument, "--", 2) || !value || (size_t)(value - argument) - 2 >= sizeof key) {
+        die("unknown argument %s; see the head of fuzz/sim/explore_main.c", argument);
+    }
+    size_t n = (size_t)(value - argument) - 2;
+    memcpy(key, argument + 2, n);
+    key[n] = 0;
+    value++;
+    if (!strcmp(key, "out")) {
+        out_folder = value;
+    } else if (!strcmp(key, "sched")) {
+        sched = value;
+    } else if (!strcmp(key, "replay")) {
+        replay_file = value;
+    } else if (!strcmp(key, "seconds")) {
+        seconds_max = (double)number_of(argument, value);
+    } else if (!strcmp(key, "seed")) {
+        seed_first = number_of(argument, value);
+    } else if (!strcmp(key, "executions")) {
+        executions_max = number_of(argument, value);
+    } else if (!strcmp(key, "processes")) {
+        processes = (unsigned)number_of(argument, value);
+    } else if (!strcmp(key, "shrink")) {
+        shrink_runs = (unsigned)number_of(argument, value);
+    } else if (!set_option(key, number_of(argument, value))) {
+        die("unknown argument %s; see the head of fuzz/sim/explore_main.c", argument);
+    }
+}
+
+/* The same addresses in every process, so that a schedule leads to the same run. */
+static void fix_addresses(char **argv) {
+    int old = personality(0xffffffff);
+    if (old != -1 && !(old & ADDR_NO_RANDOMIZE) &&
+        personality((unsigned long)old | ADDR_NO_RANDOMIZE) != -1) {
+        execv("/proc/self/exe", argv); /* when that fails: go on as it is */
+    }
+}
+
+static void setup(char **argv) {
+    fix_addresses(argv);
+    options = sim_options_default();
+    options.spurious_max = 1;
+    for (char **a = argv + 1; *a; a++) {
+        read_argument(*a);
+    }
+    if (!out_folder) {
+        die("%s", "--out=FOLDER is missing");
+    }
+    outcome.choices = malloc(CHOICES_MAX * sizeof *outcome.choices);
+    if (!outcome.choices) {
+        die("%s", "not enough memory");
+    }
+    image_save(&images[0], __start_sim_data, __stop_sim_data);
+    image_save(&images[1], __start_sim_bss, __stop_sim_bss);
+    handlers_setup();
+    started = now_s();
+}
+
+int main(int argc, char **argv) {
+    if (argc < 2) {
+        die("%s", "usage: explore --out=FOLDER ...; `make explore SRC=file.c` calls it");
+    }
+    setup(argv);
+    if (replay_file) {
+        search_replay();
+    } else if (!strcmp(sched, "exhaustive")) {
+        search_exhaustive();
+    } else if (!strcmp(sched, "bytes")) {
+        search_bytes(argv);
+    } else if (!strcmp(sched, "all") || !strcmp(sched, "uniform") || !strcmp(sched, "pct") ||
+               !strcmp(sched, "pos")) {
+        search_random();
+    } else {
+        die("--sched=%s: it is one of all, bytes, uniform, pct, pos, exhaustive", sched);
+    }
+    return conclude();
+}
