@@ -1,4 +1,6 @@
 """Tests of scripts/report.py: what the files hold, escape and survive."""
+import contextlib
+import io
 import json
 import os
 import pathlib
@@ -86,12 +88,14 @@ def markdown_links_plots_that_exist(root):
 
 
 def plot_says_when_gnuplot_fails(root):
-    assert "No plot: gnuplot says" in report.plot("plot $nothing", "1 2")
-    path, os.environ["PATH"] = os.environ["PATH"], root
-    try:
-        assert "gnuplot is missing" in report.plot("plot $data", "1 2")
-    finally:
-        os.environ["PATH"] = path
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        assert "No plot: gnuplot says" in report.plot("plot $nothing", "1 2")
+        path, os.environ["PATH"] = os.environ["PATH"], root
+        try:
+            assert "gnuplot is missing" in report.plot("plot $data", "1 2")
+        finally:
+            os.environ["PATH"] = path
+    assert said.getvalue().count("No plot") == 2
 
 
 def unknown_status_is_refused(root):
