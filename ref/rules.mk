@@ -1,20 +1,49 @@
 # rules.mk: tests, examples and installation of the reference.
 
-##@ The reference's tests
+##@ The reference
 REF_TEST_CONFIGS := plain asan tsan
 REF_TEST_SRC := $(sort $(wildcard ref/tests/*.c))
-# Calls of these go through the tests' own hands: the names stand once, in seam.c.
+REF_EXAMPLES := $(sort $(patsubst ref/examples/%.c,%,$(wildcard ref/examples/*.c)))
+# Calls of these functions go through the tests' own hands; the names stand in seam.c alone.
 REF_SEAM := $(shell grep -oE 'SEAM.pb_os_[a-z_]+|__wrap_pb_os_[a-z_]+' ref/tests/seam.c | \
     sed 's/.*pb_os_/pb_os_/' | sort -u)
-REF_SEAM_FLAGS := $(REF_SEAM:%=-Wl,--wrap=%)
 
 define ref_test_rules
 build/$(1)/ref-tests: $(REF_TEST_SRC:%.c=build/$(1)/%.o) build/$(1)/libpagebox.a
 	$$(call say,LD,$$@)
-	$$(Q)$$(CC.$(1)) $$(CFLAGS.$(1)) $(REF_SEAM_FLAGS) $$^ -pthread -o $$@
+	$$(Q)$$(CC.$(1)) $$(CFLAGS.$(1)) $(REF_SEAM:%=-Wl,--wrap=%) $$^ -pthread -o $$@
 build/$(1)/ref-example-%: build/$(1)/ref/examples/%.o build/$(1)/libpagebox.a
 	$$(call say,LD,$$@)
 	$$(Q)$$(CC.$(1)) $$(CFLAGS.$(1)) $$^ -pthread -o $$@
+.PRECIOUS: build/$(1)/%.o
 endef
 $(foreach c,$(CONFIGS),$(eval $(call ref_test_rules,$(c))))
-.SECONDARY:
+
+REF_TEST_BUILT := $(foreach c,$(REF_TEST_CONFIGS),build/$(c)/ref-tests \
+    $(REF_EXAMPLES:%=build/$(c)/ref-example-%))
+test-ref: $(REF_TEST_BUILT) ## tests of ref/: plain, ASan+UBSan, thread sanitizer (FILTER=part of a name)
+	@MAKE='$(MAKE)' FILTER='$(FILTER)' ref/tests/run.sh $(REF_TEST_CONFIGS)
+test-valgrind: build/plain/ref-tests ## the tests without threads under valgrind's memcheck (minutes)
+	@FILTER='$(FILTER)' ref/tests/valgrind.sh
+run-examples: $(REF_EXAMPLES:%=build/plain/ref-example-%) ## builds and runs ref/examples/
+	@for e in $^; do $$e || exit 1; done
+
+##@ Installation
+# Headers that belong to a user: what pagebox.h includes, and those that they include.
+REF_PUBLIC := pagebox.h $(shell sed -n 's/^.include "\(.*\)"/\1/p' ref/pagebox.h) mailbox_layout.h
+install_include = $(DESTDIR)$(PREFIX)/include/pagebox
+install_lib = $(DESTDIR)$(PREFIX)/lib
+build/pagebox.pc: ref/pagebox.pc.in Makefile FORCE
+	@mkdir -p $(@D)
+	@sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' $< > $@
+install: lib build/pagebox.pc ## PREFIX=/usr/local DESTDIR=: headers, libpagebox.a, pagebox.pc
+	install -d $(install_include) $(install_lib)/pkgconfig
+	install -m 644 $(REF_PUBLIC:%=ref/%) $(install_include)
+	install -m 644 build/plain/libpagebox.a $(install_lib)
+	install -m 644 build/pagebox.pc $(install_lib)/pkgconfig
+uninstall: ## removes what install put there (same PREFIX and DESTDIR)
+	rm -f $(REF_PUBLIC:%=$(install_include)/%) $(install_lib)/libpagebox.a \
+	    $(install_lib)/pkgconfig/pagebox.pc
+	-rmdir $(install_include) 2>/dev/null
+FORCE:
+.PHONY: test-ref test-valgrind run-examples install uninstall FORCE

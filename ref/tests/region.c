@@ -1,0 +1,221 @@
+/* region.c: tests of the table of strategies and of regions used directly. */
+#include "region.h"
+
+#include "fixture.h"
+#include "pages.h"
+#include "seam.h"
+#include "test.h"
+
+#include <string.h>
+
+TEST(R4_strategy_table_is_complete_and_named_once) {
+    for (unsigned i = 0; i < PB_STRATEGY_COUNT; i++) {
+        const struct pb_strategy_info *info = pb_strategy_info((enum pb_strategy)i);
+        enum pb_strategy found = PB_STRATEGY_COUNT;
+        const char *reason = NULL;
+        CHECK(info != NULL && info->name[0] && info->note[0] && info->copy_note[0]);
+        CHECK(pb_strategy_by_name(info->name, &found));
+        CHECK_EQ(found, i);
+        enum pb_status status = pb_strategy_available((enum pb_strategy)i, &reason);
+        CHECK(status == PB_OK || (status == PB_UNSUPPORTED && reason && reason[0]));
+        CHECK_EQ(pb_strategy_available((enum pb_strategy)i, NULL), status);
+        CHECK(!info->shareable || info->stable_base || info->traps); /* R10 */
+    }
+    enum pb_strategy none = PB_STRATEGY_COUNT;
+    CHECK(pb_strategy_info(PB_STRATEGY_COUNT) == NULL);
+    CHECK(pb_strategy_info((enum pb_strategy)1000) == NULL);
+    CHECK(!pb_strategy_by_name("", &none));
+    CHECK(!pb_strategy_by_name("reserv", &none));
+    CHECK_EQ(none, PB_STRATEGY_COUNT);
+    CHECK_STATUS(pb_strategy_available(PB_STRATEGY_COUNT, NULL), PB_UNSUPPORTED);
+}
+
+TEST(R1_statuses_have_names_and_messages) {
+    for (unsigned i = 0; i < PB_STATUS_COUNT; i++) {
+        const char *name = pb_status_name((enum pb_status)i);
+        const char *message = pb_status_message((enum pb_status)i);
+        CHECK(strncmp(name, "PB_", 3) == 0 && strcmp(name, "PB_?") != 0);
+        CHECK(message[0] && message[strlen(message) - 1] != '.' && !strchr(message, '\n'));
+        for (unsigned j = 0; j < i; j++) {
+            CHECK(strcmp(name, pb_status_name((enum pb_status)j)) != 0);
+            CHECK(strcmp(message, pb_status_message((enum pb_status)j)) != 0);
+        }
+    }
+    CHECK(strcmp(pb_status_name(PB_LIMIT), "PB_LIMIT") == 0);
+    CHECK(strcmp(pb_status_name(PB_STATUS_COUNT), "PB_?") == 0);
+    CHECK(pb_status_message((enum pb_status)12345)[0]);
+}
+
+/* A region of this strategy, and its pool if it needs one. */
+static enum pb_status create(enum pb_strategy strategy, uint64_t accessible, uint64_t capacity,
+                             struct pb_pool **pool, struct pb_region *region) {
+    struct pb_pool_config slots = {
+        .slots = 2, .slot_bytes = 8 * PB_PAGE_BYTES, .guard_bytes = PB_PAGE_BYTES};
+    *pool = NULL;
+    test_note("strategy %s", pb_strategy_info(strategy)->name);
+    if (strategy == PB_STRATEGY_POOL) {
+        CHECK_STATUS(pb_pool_create(&slots, pool), PB_OK);
+    }
+    struct pb_region_config config = {.strategy = strategy,
+                                      .accessible_bytes = accessible,
+                                      .capacity_bytes = capacity,
+                                      .guard_bytes = PB_PAGE_BYTES,
+                                      .pool = *pool};
+    return pb_region_create(&config, region);
+}
+
+TEST(R10_region_grow_in_place_never_moves) {
+    for (unsigned i = 0; i < PB_STRATEGY_COUNT; i++) {
+        struct pb_region region;
+        struct pb_pool *pool;
+        if (pb_strategy_available((enum pb_strategy)i, NULL) != PB_OK) {
+            continue;
+        }
+        CHECK_STATUS(create((enum pb_strategy)i, PB_PAGE_BYTES, 4 * PB_PAGE_BYTES, &pool, &region),
+                     PB_OK);
+        uint8_t *base = region.base;
+        memset(base, 7, PB_PAGE_BYTES);
+        CHECK_STATUS(pb_region_grow_in_place(&region, 4 * PB_PAGE_BYTES), PB_OK);
+        CHECK(region.base == base);
+        CHECK_EQ(region.accessible_bytes, 4 * PB_PAGE_BYTES);
+        CHECK_STATUS(pb_region_grow_in_place(&region, 5 * PB_PAGE_BYTES), PB_NO_MEMORY);
+        CHECK(region.base == base);
+        CHECK_EQ(region.accessible_bytes, 4 * PB_PAGE_BYTES);
+        CHECK_EQ(region.capacity_bytes, 4 * PB_PAGE_BYTES);
+        CHECK_EQ(base[PB_PAGE_BYTES - 1], 7);
+        CHECK_EQ(base[PB_PAGE_BYTES], 0);
+        CHECK_EQ(base[4 * PB_PAGE_BYTES - 1], 0);
+        pb_region_destroy(&region);
+        pb_pool_destroy(pool);
+    }
+}
+
+TEST(R10_region_growth_past_the_capacity_moves_or_is_refused) {
+    for (unsigned i = 0; i < PB_STRATEGY_COUNT; i++) {
+        struct pb_region region;
+        struct pb_pool *pool;
+        const struct pb_strategy_info *info = pb_strategy_info((enum pb_strategy)i);
+        if (pb_strategy_available((enum pb_strategy)i, NULL) != PB_OK) {
+            continue;
+        }
+        CHECK_STATUS(create((enum pb_strategy)i, PB_PAGE_BYTES, 2 * PB_PAGE_BYTES, &pool, &region),
+                     PB_OK);
+        memset(region.base, 7, PB_PAGE_BYTES);
+        enum pb_status status = pb_region_grow(&region, 3 * PB_PAGE_BYTES);
+        CHECK_STATUS(status, info->stable_base ? PB_NO_MEMORY : PB_OK);
+        CHECK_EQ(region.accessible_bytes, info->stable_base ? PB_PAGE_BYTES : 3 * PB_PAGE_BYTES);
+        CHECK(region.capacity_bytes >= region.accessible_bytes);
+        CHECK(region.total_bytes >= region.accessible_bytes + (info->traps ? PB_PAGE_BYTES : 0));
+        CHECK_EQ(region.base[PB_PAGE_BYTES - 1], 7);
+        if (info->traps) {
+            CHECK(write_faults(region.base + region.accessible_bytes));
+            CHECK(write_faults(region.base + region.total_bytes - 1));
+        }
+        pb_region_destroy(&region);
+        pb_pool_destroy(pool);
+    }
+}
+
+TEST(R1_region_refuses_a_bad_configuration) {
+    static const struct pb_region_config rows[] = {
+        {.accessible_bytes = 100, .capacity_bytes = PB_PAGE_BYTES},
+        {.accessible_bytes = 4096, .capacity_bytes = PB_PAGE_BYTES},
+        {.accessible_bytes = 2 * PB_PAGE_BYTES, .capacity_bytes = PB_PAGE_BYTES},
+        {.capacity_bytes = PB_PAGE_BYTES, .guard_bytes = 100},
+        {.capacity_bytes = PB_PAGE_BYTES, .guard_bytes = 0 - PB_PAGE_BYTES},
+        {.strategy = PB_STRATEGY_COUNT, .capacity_bytes = PB_PAGE_BYTES},
+        {.strategy = PB_STRATEGY_POOL, .capacity_bytes = PB_PAGE_BYTES},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct pb_region region;
+        test_note("row %zu", i);
+        CHECK_STATUS(pb_region_create(&rows[i], &region), PB_INVALID);
+    }
+}
+
+/* ---- Advice: a hint that cannot be had is ignored, want of memory is an error ---------------- */
+
+TEST(R8_advice_changes_no_byte) {
+    for (struct each e = each_kind(1, 40, EACH_KIND); each_next(&e);) {
+        for (unsigned advice = 0; advice < 4; advice++) {
+            e.config.advice = advice;
+            struct pb_memory *memory = each_create(&e), *copy = NULL;
+            uint32_t old;
+            check_zero(memory, 0, PB_PAGE_BYTES);
+            fill_pattern(memory, 0, PB_PAGE_BYTES, advice);
+            CHECK_STATUS(pb_memory_grow(memory, 35, &old), PB_OK);
+            check_pattern(memory, 0, PB_PAGE_BYTES, advice);
+            check_zero(memory, PB_PAGE_BYTES, 35 * PB_PAGE_BYTES);
+            CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
+            check_pattern(copy, 0, PB_PAGE_BYTES, advice);
+            if (e.info->traps) {
+                check_guarded(memory);
+                check_guarded(copy);
+            }
+            pb_memory_destroy(copy);
+            if (!e.shared) {
+                CHECK_STATUS(pb_memory_reset(memory), PB_OK);
+                check_zero(memory, 0, PB_PAGE_BYTES);
+            }
+            pb_memory_destroy(memory);
+        }
+    }
+}
+
+/* Populating fails half-way: the growth must be undone, guard included. */
+TEST(R6_grow_that_cannot_be_populated_changes_nothing) {
+    for (struct each e = each_kind(1, 40, EACH_KIND); each_next(&e);) {
+        e.config.advice = PB_ADVICE_POPULATE;
+        bool failed = true;
+        for (unsigned nth = 1; failed; nth++) {
+            struct pb_memory *memory = each_create(&e);
+            uint32_t old = 99;
+            fill_pattern(memory, 0, PB_PAGE_BYTES, 1);
+            struct snapshot before = snapshot_take(memory);
+            CHECK(nth < 50);
+            seam_fail(SEAM_ALL, nth, false);
+            enum pb_status status = pb_memory_grow(memory, 5, &old);
+            failed = seam_failed() > 0;
+            seam_fail(0, 0, false);
+            if (status != PB_OK) {
+                CHECK_EQ(old, 99);
+                snapshot_check(memory, &before);
+                CHECK_STATUS(pb_memory_grow(memory, 5, &old), PB_OK);
+            }
+            check_pattern(memory, 0, PB_PAGE_BYTES, 1);
+            check_zero(memory, PB_PAGE_BYTES, 5 * PB_PAGE_BYTES);
+            pb_memory_destroy(memory);
+        }
+    }
+}
+
+/* ---- heap: through any allocator ------------------------------------------------------------- */
+
+TEST(R8_heap_grows_through_the_callers_allocator) {
+    struct pb_region_config config = {.strategy = PB_STRATEGY_HEAP,
+                                      .accessible_bytes = PB_PAGE_BYTES,
+                                      .capacity_bytes = PB_PAGE_BYTES,
+                                      .allocator = &seam_allocator};
+    struct pb_region region;
+    unsigned alive = seam_allocator_alive();
+    CHECK_STATUS(pb_region_create(&config, &region), PB_OK);
+    CHECK(seam_allocator_alive() > alive);
+    for (uint64_t pages = 1; pages < 40; pages += 3) {
+        memset(region.base, 0xAB, region.accessible_bytes);
+        seam_allocator_fail(1);
+        uint8_t *base = region.base;
+        if (pb_region_grow(&region, pages * PB_PAGE_BYTES + 3 * PB_PAGE_BYTES) != PB_OK) {
+            CHECK(region.base == base);
+            CHECK_EQ(region.accessible_bytes, pages * PB_PAGE_BYTES);
+            seam_allocator_fail(0);
+            CHECK_STATUS(pb_region_grow(&region, pages * PB_PAGE_BYTES + 3 * PB_PAGE_BYTES), PB_OK);
+        }
+        seam_allocator_fail(0);
+        CHECK_EQ(region.base[pages * PB_PAGE_BYTES - 1], 0xAB);
+        for (uint64_t at = pages * PB_PAGE_BYTES; at < region.accessible_bytes; at++) {
+            CHECK_EQ(region.base[at], 0);
+        }
+    }
+    pb_region_destroy(&region);
+    CHECK_EQ(seam_allocator_alive(), alive);
+}
