@@ -8,6 +8,7 @@ import re
 import statistics
 
 import report
+from bench_plots import COLOURS, ORDERS, plot_orders, plot_sizes, plot_wakes, time_text
 
 NOISY = 0.10  # middle half of the rounds wider than this part of the median
 QUANTILES = ("q01", "q05", "q10", "q25", "q50", "q75", "q90", "q95", "q99")
@@ -64,7 +65,6 @@ BARE = {
     "free": "free",
     "life": "mmap + mprotect + 4 faults + munmap",
 }
-ORDERS = {"chosen": "as chosen", "acqrel": "acquire/release", "seed": "as in the seed", "sc": "all SC"}
 MAILBOX = {
     "mailbox/enqueue": "enqueue",
     "mailbox/drain": "drain",
@@ -76,14 +76,10 @@ MAILBOX = {
 # ---------------------------------------------------------------- figures
 
 
-def time_text(ns):
-    """A duration for people: three figures and a unit."""
-    if ns is None:
-        return report.DASH
-    for unit, size in (("s", 1e9), ("ms", 1e6), ("\u00b5s", 1e3)):
-        if ns >= size * 0.9995:
-            return f"{ns / size:.3g} {unit}"
-    return f"{ns:.3g} ns"
+def bare(bound):
+    """What a bound is, in words."""
+    name = bound.removeprefix("bound/").split("/")[0]
+    return BARE.get(name, name)
 
 
 def ratio_text(ratio):
@@ -123,6 +119,7 @@ class Figures:
         self.ns = statistics.median(values) if values else None
         self.low, self.high = (min(values), max(values)) if values else (None, None)
         first, third = quarters(values) if values else (0, 0)
+        self.half = (first, third)
         self.spread = (third - first) / self.ns if self.ns else None
         self.noisy = bool(self.ns and self.spread > NOISY)
 
@@ -201,113 +198,6 @@ def ratio(figures, bound):
     ours, theirs = figures.middles or figures.rounds, bound.middles or bound.rounds
     ratios = [ours[r] / theirs[r] for r in ours.keys() & theirs.keys() if theirs[r] > 0]
     return statistics.median(ratios) if ratios else None
-
-
-# ---------------------------------------------------------------- plots
-
-# One look for each strategy in all plots: colour, dash, point.
-COLOURS = {
-    "reserve": ("#2b6cb0", 1, 7),
-    "reserve_rw": ("#319795", 1, 5),
-    "remap": ("#b7791f", 1, 9),
-    "move": ("#c05621", 1, 11),
-    "heap glibc": ("#2f855a", 1, 13),
-    "heap jemalloc": ("#2f855a", 2, 12),
-    "image": ("#805ad5", 1, 3),
-    "image, nothing written": ("#805ad5", 2, 4),
-    "pool discard": ("#c53030", 1, 15),
-    "pool renew": ("#c53030", 2, 14),
-    "guard": ("#1a202c", 1, 2),
-    "no advice": ("#2b6cb0", 1, 7),
-    "populate": ("#c05621", 1, 5),
-    "huge pages": ("#2f855a", 1, 9),
-}
-
-
-def bare(bound):
-    """What a bound is, in words."""
-    name = bound.removeprefix("bound/").split("/")[0]
-    return BARE.get(name, name)
-
-
-def block(name):
-    return re.sub(r"\W", "_", name)
-
-
-def plot_sizes(lines, bounds, title):
-    """Cost against size, both on log axes: one line a strategy, the bare calls grey."""
-    data, parts = {}, []
-    for number, (name, points) in enumerate(bounds.items()):
-        data[f"bound{number}"] = [[p, ns / 1e3] for p, ns in points]
-        heading = "title 'bare system calls'" if number == 0 else "notitle"
-        parts.append(f"$bound{number} using 1:2 with lines lc rgb '#b8c0cc' lw 5 {heading}")
-    for name, points in lines.items():
-        colour, dash, mark = COLOURS.get(name, ("#718096", 1, 1))
-        data[block(name)] = [[p, f.ns / 1e3, f.low / 1e3, f.high / 1e3] for p, f in points]
-        look = f"lc rgb '{colour}' dt {dash}"
-        parts.append(f"${block(name)} using 1:2 with linespoints {look} lw 2 pt {mark} ps 0.8 title '{name}'")
-        parts.append(f"${block(name)} using 1:3:(0):($4-$3) with vectors nohead {look} lw 1 notitle")
-    sizes = sorted({p for points in lines.values() for p, _ in points})
-    tics = ", ".join(f"'{p}' {p}" for p in sizes)
-    script = f"""set title '{title}'
-set logscale xy
-set xlabel 'size of the memory, pages of 64 KiB'
-set ylabel 'median time'
-set xtics ({tics})
-set xrange [{sizes[0] * 0.8}:{sizes[-1] * 1.25}]
-set ytics ('1 ns' 0.001, '10 ns' 0.01, '100 ns' 0.1, '1 µs' 1, '10 µs' 10, '100 µs' 100, '1 ms' 1000, '10 ms' 10000)
-set key rmargin top vertical Left reverse samplen 3 spacing 1.15
-plot {", ".join(parts)}"""
-    return report.plot(script, data, (860, 400))
-
-
-def plot_orders(groups, where):
-    """Bars: one cluster an operation, one bar an order table, whiskers from low to high."""
-    tables = [t for t in ORDERS if any(t in found for _, found in groups)]
-    colours = {"chosen": "#2b6cb0", "acqrel": "#63b3ed", "seed": "#a0aec0", "sc": "#c05621"}
-    data, parts = {}, []
-    width = 0.8 / len(tables)
-    for place, table in enumerate(tables):
-        shift = (place - (len(tables) - 1) / 2) * width
-        found = [(i + shift, g[table]) for i, (_, g) in enumerate(groups) if table in g]
-        data[f"t_{table}"] = [[x, *f.range(), f"{f.range()[0]:.3g}"] for x, f in found]
-        look = f"lc rgb '{colours[table]}'"
-        parts.append(f"$t_{table} using 1:2:({width * 0.92}) with boxes {look} title '{ORDERS[table]}'")
-        parts.append(f"$t_{table} using 1:3:(0):($4-$3) with vectors nohead lc rgb '#1a202c' lw 1 notitle")
-        parts.append(f"$t_{table} using 1:4:5 with labels offset 0,0.7 font ',10' notitle")
-    tics = ", ".join(f'"{name}" {i}' for i, (name, _) in enumerate(groups))
-    top = max(f.range()[2] for _, g in groups for f in g.values()) * 1.25
-    script = f"""set title 'Mailbox by order table, {where}'
-set xtics ({tics}) scale 0
-set xrange [-0.6:{len(groups) - 0.4}]
-set yrange [0:{top}]
-set ylabel 'ns an id'
-set key rmargin top vertical Left reverse samplen 3
-plot {", ".join(parts)}"""
-    return report.plot(script, data, (860, 380))
-
-
-def plot_wakes(title, rows):
-    """Distributions: the part of all samples that was at most so long."""
-    colours = ("#2b6cb0", "#718096", "#c05621", "#2f855a", "#805ad5", "#b7791f")
-    data, parts = {}, []
-    for number, (name, figures) in enumerate(rows):
-        points = sorted((ns / 1e3, int(q[1:])) for q, ns in figures.samples.items())
-        data[f"d{number}"] = [list(p) for p in points]
-        middle = f"{name} (median {time_text(figures.samples['q50'])})"
-        look = f"lc rgb '{colours[number % len(colours)]}' lw 2 pt 7 ps 0.6"
-        parts.append(f"$d{number} using 1:2 with linespoints {look} title '{middle}'")
-    script = f"""set title '{title}'
-set logscale x
-set xlabel 'time'
-set xtics ('100 ns' 0.1, '200 ns' 0.2, '500 ns' 0.5, '1 µs' 1, '2 µs' 2, '5 µs' 5, '10 µs' 10, '20 µs' 20, '50 µs' 50, '100 µs' 100, '200 µs' 200, '500 µs' 500, '1 ms' 1000, '10 ms' 10000)
-set ytics ('1 %%' 1, '10 %%' 10, '25 %%' 25, 'half' 50, '75 %%' 75, '90 %%' 90, '99 %%' 99)
-set yrange [0:100]
-set ylabel 'wake-ups at most so long'
-set grid xtics ytics lc rgb '#dddddd' lt 1
-set key rmargin top vertical Left reverse samplen 3
-plot {", ".join(parts)}"""
-    return report.plot(script, data, (860, 340))
 
 
 # ---------------------------------------------------------------- the report
@@ -444,7 +334,7 @@ class Report:
         chosen, rest = found["chosen"], []
         for table, figures in found.items():
             if table != "chosen":
-                apart = figures.low > chosen.high or figures.high < chosen.low
+                apart = figures.half[0] > chosen.half[1] or figures.half[1] < chosen.half[0]
                 difference = f"{figures.ns / chosen.ns - 1:+.0%}"
                 rest.append(f"{ORDERS[table]} {time_text(figures.ns)} ({difference}{'' if apart else ', within the spread'})")
         locked = self.facts.get("locked_instructions") or {}
