@@ -25,6 +25,7 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import bench_figures
 import bench_report
 import report
 
@@ -74,7 +75,11 @@ class Program:
         command = [*before, str(self.path), *options]
         try:
             self.child = subprocess.Popen(
-                command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace",
+                command,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                errors="replace",
                 start_new_session=True,  # Ctrl-C is ours: the report comes first
             )
         except OSError as error:
@@ -97,7 +102,10 @@ class Program:
         options = ["--list"] + ([f"--filter={pattern}"] if pattern is not None else [])
         status, output, errors = self.run(options)
         if status != 0:
-            print(errors.strip().partition("\n")[0] or "the program cannot list its rows", file=sys.stderr)
+            print(
+                errors.strip().partition("\n")[0] or "the program cannot list its rows",
+                file=sys.stderr,
+            )
             raise SystemExit(2)
         lines = [line.partition("\t") for line in output.splitlines()]
         return {name: [b for b in bounds.split(",") if b] for name, _, bounds in lines}
@@ -117,7 +125,13 @@ def selected(program, pattern, left_out):
 
 
 def crash(status, errors):
-    reason = "hung" if status is None else f"ended by signal {-status}" if status < 0 else f"ended with {status}"
+    reason = (
+        "hung"
+        if status is None
+        else f"ended by signal {-status}"
+        if status < 0
+        else f"ended with {status}"
+    )
     last = errors.strip().splitlines()
     return f"{reason}: {last[-1]}" if last else reason
 
@@ -170,7 +184,9 @@ class Measurement:
                 spent = time.monotonic() - began
                 pace = spent / done if done > 50 else self.row_s
                 left = pace * (total - done)
-                progress.update(f"round {round_number + 1}/{self.rounds}, about {left:.0f} s left: {name}")
+                progress.update(
+                    f"round {round_number + 1}/{self.rounds}, about {left:.0f} s left: {name}"
+                )
                 if name not in self.crashes:
                     self.row(name, round_number, position)
                 done += 1
@@ -189,8 +205,15 @@ class Measurement:
             for number, name in enumerate(sorted(self.names)):
                 if CROSS_THREAD.search(name) or name in self.crashes:
                     continue
-                progress.update(f"counting system calls, row {number + 1}/{len(self.names)}: {name}")
-                options = [f"--only={name}", f"--iterations={MARKED_ITERATIONS}", "--marks", "--json"]
+                progress.update(
+                    f"counting system calls, row {number + 1}/{len(self.names)}: {name}"
+                )
+                options = [
+                    f"--only={name}",
+                    f"--iterations={MARKED_ITERATIONS}",
+                    "--marks",
+                    "--json",
+                ]
                 status, output, _ = self.program.run(options, ["strace", "-o", str(trace)])
                 if status != 0:
                     self.facts["calls_missing"] = "strace is not allowed to trace here"
@@ -202,9 +225,10 @@ class Measurement:
 
 
 def locked_instructions(folder):
-    """Order table -> locked instructions in the objects of the mailbox, host and guest; x86 only."""
+    """Order table -> locked instructions in the objects of the mailbox, host and guest; x86 "
+    "only."""
     found = {}
-    for table in bench_report.ORDERS:
+    for table in bench_figures.ORDERS:
         objects = [folder / table / "ref" / f"{name}.o" for name in ("mailbox", "guest")]
         command = ["objdump", "-d", "--no-show-raw-insn", *map(str, objects)]
         try:
@@ -223,7 +247,9 @@ def calls_between_marks(trace):
         call = re.match(r"(\w+)\(", line)
         if mark:
             measured = mark.group(1) == "+"
-        elif measured and call and call.group(1) not in ("clock_gettime", "getrusage"):  # the clock's
+        elif (
+            measured and call and call.group(1) not in ("clock_gettime", "getrusage")
+        ):  # the clock's
             counts[call.group(1)] = counts.get(call.group(1), 0) + 1
     return counts
 
@@ -296,7 +322,10 @@ def measure(given):
         print(f"interrupted; the report of {len(work.rows)} measurements: {finish('interrupted')}")
 
     report.on_interrupt(interrupted)
-    print(f"bench: {len(names)} rows, {rounds} rounds, about {len(names) * (rounds * row_s + 0.05):.0f} s")
+    print(
+        f"bench: {len(names)} rows, {rounds} rounds, about "
+        f"{len(names) * (rounds * row_s + 0.05):.0f} s"
+    )
     sys.stdout.flush()
     work.all_rounds(progress)
     work.count_calls(progress)

@@ -5,20 +5,7 @@ Used by bench_report.py. `figures` are its Figures: medians in ns, with the leas
 import re
 
 import report
-
-# Order tables, as plots and tables call them, in the order in which they are shown.
-ORDERS = {"chosen": "as chosen", "acqrel": "acquire/release", "seed": "as in the seed", "sc": "all SC"}
-
-
-def time_text(ns):
-    """A duration for people: three figures and a unit."""
-    if ns is None:
-        return report.DASH
-    for unit, size in (("s", 1e9), ("ms", 1e6), ("\u00b5s", 1e3)):
-        if ns >= size * 0.9995:
-            return f"{ns / size:.3g} {unit}"
-    return f"{ns:.3g} ns"
-
+from bench_figures import ORDERS, time_text
 
 # One look for each strategy in all plots: colour, dash, point.
 COLOURS = {
@@ -43,6 +30,12 @@ def block(name):
     return re.sub(r"\W", "_", name)
 
 
+def time_tics(*digits):
+    """Marks of a time axis in microseconds, from 1 ns to 10 s, at these digits of each decade."""
+    places = [digit * 10**power / 1000 for power in range(10) for digit in digits]
+    return ", ".join(f"'{time_text(us * 1000)}' {us:g}" for us in places)
+
+
 def plot_sizes(lines, bounds, title):
     """Cost against size, both on log axes: one line a strategy, the bare calls grey."""
     data, parts = {}, []
@@ -54,8 +47,12 @@ def plot_sizes(lines, bounds, title):
         colour, dash, mark = COLOURS.get(name, ("#718096", 1, 1))
         data[block(name)] = [[p, f.ns / 1e3, f.low / 1e3, f.high / 1e3] for p, f in points]
         look = f"lc rgb '{colour}' dt {dash}"
-        parts.append(f"${block(name)} using 1:2 with linespoints {look} lw 2 pt {mark} ps 0.8 title '{name}'")
-        parts.append(f"${block(name)} using 1:3:(0):($4-$3) with vectors nohead {look} lw 1 notitle")
+        parts.append(
+            f"${block(name)} using 1:2 with linespoints {look} lw 2 pt {mark} ps 0.8 title '{name}'"
+        )
+        parts.append(
+            f"${block(name)} using 1:3:(0):($4-$3) with vectors nohead {look} lw 1 notitle"
+        )
     sizes = sorted({p for points in lines.values() for p, _ in points})
     tics = ", ".join(f"'{p}' {p}" for p in sizes)
     script = f"""set title '{title}'
@@ -64,7 +61,7 @@ set xlabel 'size of the memory, pages of 64 KiB'
 set ylabel 'median time'
 set xtics ({tics})
 set xrange [{sizes[0] * 0.8}:{sizes[-1] * 1.25}]
-set ytics ('1 ns' 0.001, '10 ns' 0.01, '100 ns' 0.1, '1 µs' 1, '10 µs' 10, '100 µs' 100, '1 ms' 1000, '10 ms' 10000)
+set ytics ({time_tics(1)})
 set key rmargin top vertical Left reverse samplen 3 spacing 1.15
 plot {", ".join(parts)}"""
     return report.plot(script, data, (860, 400))
@@ -81,8 +78,12 @@ def plot_orders(groups, where):
         found = [(i + shift, g[table]) for i, (_, g) in enumerate(groups) if table in g]
         data[f"t_{table}"] = [[x, *f.range(), f"{f.range()[0]:.3g}"] for x, f in found]
         look = f"lc rgb '{colours[table]}'"
-        parts.append(f"$t_{table} using 1:2:({width * 0.92}) with boxes {look} title '{ORDERS[table]}'")
-        parts.append(f"$t_{table} using 1:3:(0):($4-$3) with vectors nohead lc rgb '#1a202c' lw 1 notitle")
+        parts.append(
+            f"$t_{table} using 1:2:({width * 0.92}) with boxes {look} title '{ORDERS[table]}'"
+        )
+        parts.append(
+            f"$t_{table} using 1:3:(0):($4-$3) with vectors nohead lc rgb '#1a202c' lw 1 notitle"
+        )
         parts.append(f"$t_{table} using 1:4:5 with labels offset 0,0.7 font ',10' notitle")
     tics = ", ".join(f'"{name}" {i}' for i, (name, _) in enumerate(groups))
     top = max(f.range()[2] for _, g in groups for f in g.values()) * 1.25
@@ -109,7 +110,7 @@ def plot_wakes(title, rows):
     script = f"""set title '{title}'
 set logscale x
 set xlabel 'time'
-set xtics ('100 ns' 0.1, '200 ns' 0.2, '500 ns' 0.5, '1 µs' 1, '2 µs' 2, '5 µs' 5, '10 µs' 10, '20 µs' 20, '50 µs' 50, '100 µs' 100, '200 µs' 200, '500 µs' 500, '1 ms' 1000, '10 ms' 10000)
+set xtics ({time_tics(1, 2, 5)})
 set ytics ('1 %%' 1, '10 %%' 10, '25 %%' 25, 'half' 50, '75 %%' 75, '90 %%' 90, '99 %%' 99)
 set yrange [0:100]
 set ylabel 'wake-ups at most so long'

@@ -99,7 +99,10 @@ def shim_runs_a_case_in_several_threads():
 
 @test
 def shim_skips_with_a_reason():
-    for name, reason in (("test/skips", "found out while running"), ("test/cannot", "known before it runs")):
+    for name, reason in (
+        ("test/skips", "found out while running"),
+        ("test/cannot", "known before it runs"),
+    ):
         row = row_of(name)
         assert row["error_occurred"] and row["error_message"] == reason, row
 
@@ -111,7 +114,15 @@ def shim_iterations_are_exact():
 
 @test
 def shim_wrong_options_end_with_2_and_a_message():
-    wrong = ("--tme=1", "--time=0", "--time=x", "--iterations=-1", "--filter=(", "--only=no/such", "--filter=zzz")
+    wrong = (
+        "--tme=1",
+        "--time=0",
+        "--time=x",
+        "--iterations=-1",
+        "--filter=(",
+        "--only=no/such",
+        "--filter=zzz",
+    )
     for option in wrong:
         status, _, errors = run(SHIM_TEST, option)
         assert status == 2 and errors.strip(), (option, status)
@@ -126,7 +137,9 @@ def program_lists_every_strategy_order_table_and_allocator():
     assert status == 0
     names = [line.split("\t")[0] for line in output.splitlines()]
     assert len(names) == len(set(names)), "a name twice"
-    wanted = [f"/strategy:{s}/" for s in "reserve reserve_rw remap move heap image pool guard".split()]
+    wanted = [
+        f"/strategy:{s}/" for s in "reserve reserve_rw remap move heap image pool guard".split()
+    ]
     wanted += [f"/orders:{o}/" for o in ("chosen", "sc", "acqrel", "seed")]
     wanted += ["/allocator:glibc/", "/allocator:jemalloc/", "/reset:discard/", "/reset:renew/"]
     for part in wanted:
@@ -137,23 +150,35 @@ def program_lists_every_strategy_order_table_and_allocator():
 def program_has_every_row_that_bounds_another():
     _, output, _ = run(BENCH, "--list")
     bounds = dict(line.split("\t") for line in output.splitlines())
-    missing = {b for all_bounds in bounds.values() for b in all_bounds.split(",") if b} - bounds.keys()
+    missing = {
+        b for all_bounds in bounds.values() for b in all_bounds.split(",") if b
+    } - bounds.keys()
     assert not missing, missing
 
 
 @test
 def program_rows_of_one_page_run():
-    status, output, errors = run(BENCH, "--json", "--iterations=1", "--filter=^(memory|bound)/.*pages:1($|/)")
+    status, output, errors = run(
+        BENCH, "--json", "--iterations=1", "--filter=^(memory|bound)/.*pages:1($|/)"
+    )
     assert status == 0, errors
     rows = json.loads(output)["benchmarks"]
-    failed = [r["name"] for r in rows if r.get("error_occurred") and "strategy:guard" not in r["name"] and "guard_" not in r["name"]]
+    failed = [
+        r["name"]
+        for r in rows
+        if r.get("error_occurred")
+        and "strategy:guard" not in r["name"]
+        and "guard_" not in r["name"]
+    ]
     assert len(rows) > 80 and not failed, failed
 
 
 @test
 def program_order_tables_keep_their_symbols_apart():
     for table in ("chosen", "sc", "acqrel", "seed"):
-        status, output, _ = run("nm", "-g", "--defined-only", ROOT / f"build/bench/mailbox_{table}.o")
+        status, output, _ = run(
+            "nm", "-g", "--defined-only", ROOT / f"build/bench/mailbox_{table}.o"
+        )
         assert status == 0 and output.strip() == "", output
 
 
@@ -214,7 +239,10 @@ def report_from_stored_rows():
         move = items["memory/grow/strategy:move/pages:16"]
         assert move["noisy"] and move["real_time"] == 200000
         assert move["bounds"]["bound/move/pages:16"] == 2, "the median of the rounds' own ratios"
-        assert items["memory/grow/strategy:guard/pages:16"]["skipped"] == "the kernel has no guard markers"
+        assert (
+            items["memory/grow/strategy:guard/pages:16"]["skipped"]
+            == "the kernel has no guard markers"
+        )
         trip = items["wait/round_trip/via:pagebox/cores:1"]
         assert trip["q50"] == 1500 and trip["bounds"]["bound/round_trip/via:futex/cores:1"] == 1.5
 
@@ -225,7 +253,14 @@ def report_shows_figures_marks_reasons_and_plots():
         run(SCRIPT, f"--from={STORED}", "--root", folder)
         latest = pathlib.Path(folder) / "results" / "bench" / "latest"
         text, page = (latest / "report.md").read_text(), (latest / "report.html").read_text()
-        for part in ("710 ns", "200 µs ~", "the kernel has no guard markers", "12.2.0", "-O2 -g", "jemalloc 5.3.0"):
+        for part in (
+            "710 ns",
+            "200 µs ~",
+            "the kernel has no guard markers",
+            "12.2.0",
+            "-O2 -g",
+            "jemalloc 5.3.0",
+        ):
             assert part in text and part in page, part
         assert page.count("<svg") >= 2 and "No plot" not in page
         assert not re.search(r"(src|href)=[\"']?https?:", page), "the page needs a network"
@@ -254,8 +289,17 @@ def crash_of_a_row_is_a_finding_and_the_others_are_reported():
 @test
 def interrupt_leaves_a_partial_report():
     with tempfile.TemporaryDirectory() as folder:
-        command = [SCRIPT, "--rounds=1000", "--time=0.001", "--filter=^wait/notify_none$", "--root", folder]
-        child = subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        command = [
+            SCRIPT,
+            "--rounds=1000",
+            "--time=0.001",
+            "--filter=^wait/notify_none$",
+            "--root",
+            folder,
+        ]
+        child = subprocess.Popen(
+            list(map(str, command)), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
         home = pathlib.Path(folder) / "results" / "bench"
         for _ in range(1000):
             rows = list(home.glob(".*.tmp/raw/rows.jsonl"))
@@ -288,11 +332,11 @@ munmap(0x1, 4096) = 0
 
 @test
 def times_and_ratios_read_well():
-    import bench_report
+    import bench_figures
 
-    shown = [bench_report.time_text(ns) for ns in (0.29, 9.996, 999.6, 1234, 45_600_000, 2e9, None)]
+    shown = [bench_figures.time_text(ns) for ns in (0.29, 9.996, 999.6, 1234, 45_600_000, 2e9, None)]
     assert shown == ["0.29 ns", "10 ns", "1 µs", "1.23 µs", "45.6 ms", "2 s", "–"], shown
-    shown = [bench_report.ratio_text(r) for r in (0.5, 0.998, 1.52, 12.4, None)]
+    shown = [bench_figures.ratio_text(r) for r in (0.5, 0.998, 1.52, 12.4, None)]
     assert shown == ["0.50×", "1.00×", "1.5×", "12×", "–"], shown
 
 

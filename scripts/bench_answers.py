@@ -1,0 +1,215 @@
+"""bench_answers.py: what a benchmark run answers, in sentences with its own figures.
+
+Used by bench_report.py. A question for which rows are missing (a filter left them out) gets no
+answer.
+"""
+from bench_figures import ORDERS, TIMES, bare, ratio_text, time_text
+
+USUAL_PAGES = 16  # the size that sentences speak of
+
+
+class Answers:
+    """Sentences about the Rows of a run."""
+
+    def __init__(self, rows):
+        self.rows = rows
+
+    def sentences(self):
+        """Those that the rows of this run can answer."""
+        makers = (self.say_create, self.say_grow, self.say_touch, self.say_copy, self.say_life)
+        makers += (
+            self.say_orders,
+            self.say_mailbox,
+            self.say_wake,
+            self.say_notify,
+            self.say_memcpy,
+        )
+        return [text for make in makers if (text := make())]
+
+    def beside_bound(self, figures):
+        """'700 ns (1.4x the bare call)'"""
+        bound = figures.bound()
+        if bound is None or figures.ratios[bound] is None:
+            return time_text(figures.ns)
+        return (
+            f"{time_text(figures.ns)} ({ratio_text(figures.ratios[bound])} the bare {bare(bound)})"
+        )
+
+    def ends(self, operation, what):
+        """Best, `reserve`, and worst of an operation at the usual size."""
+        rank = self.rows.ranked(operation, pages=USUAL_PAGES)
+        if len(rank) < 2:
+            return None
+        best, worst = rank[0], rank[-1]
+        plain = dict(rank).get("reserve")
+        middle = ""
+        if plain and best[0] != "reserve" and worst[0] != "reserve":
+            middle = f"; `reserve` {self.beside_bound(plain)}"
+        return (
+            f"{what}: least with `{best[0]}`, {self.beside_bound(best[1])}{middle}; "
+            f"most with `{worst[0]}`, {self.beside_bound(worst[1])}."
+        )
+
+    def say_create(self):
+        return self.ends("memory/create", f"**Creating** a memory of {USUAL_PAGES} pages")
+
+    def say_grow(self):
+        return self.ends(
+            "memory/grow", f"**Growing** a written memory of {USUAL_PAGES} pages by one"
+        )
+
+    def say_touch(self):
+        none = self.rows.of("memory/create_touch", pages=256)
+        if len(none) < 3:
+            return None
+        base = none["no advice"]
+        return (
+            "**First touch** is what a new memory really costs: 256 pages (16 MiB), created and "
+            "written "
+            f"once, take {time_text(base.ns)} and {base.faults:,.0f} page faults; populated by "
+            "one call "
+            f"{time_text(none['populate'].ns)}; with huge pages advised "
+            f"{time_text(none['huge pages'].ns)} "
+            f"and {none['huge pages'].faults:,.0f} faults."
+        )
+
+    def say_copy(self):
+        copies, written = (
+            self.rows.of(f"memory/{o}", pages=USUAL_PAGES) for o in ("copy", "copy_touch")
+        )
+        names = ("reserve", "image", "image, nothing written")
+        if not all(n in copies and n in written for n in names):
+            return None
+        full, dirty, clean = (copies[n].ns for n in names)
+        return (
+            f"**Copying** {USUAL_PAGES} written pages takes {time_text(full)} with `reserve`. "
+            "`image` takes "
+            f"{time_text(clean)} when nothing was written since its last copy "
+            f"({full / clean:.3g} times "
+            f"less) and {time_text(dirty)} when all was. If the copy is then written whole: "
+            f"{time_text(written['reserve'].ns)}, {time_text(written[names[2]].ns)} and "
+            f"{time_text(written['image'].ns)}."
+        )
+
+    def say_life(self):
+        rank = self.rows.ranked("memory/life")
+        bound = self.rows.get("bound/life/pages:1")
+        if len(rank) < 2 or not bound:
+            return None
+        words = ", ".join(f"`{name}` {time_text(f.ns)}" for name, f in rank)
+        return (
+            f"**A short life** (create one page, write to four host pages, destroy): {words}. "
+            "The bare "
+            f"calls (map, protect, four faults, unmap): {time_text(bound.ns)}."
+        )
+
+    def say_orders(self):
+        found = self.rows.orders("mailbox/enqueue", 1)
+        if not {"chosen", "sc"} <= found.keys():
+            return None
+        chosen, rest = found["chosen"], []
+        for table, figures in found.items():
+            if table != "chosen":
+                apart = figures.half[0] > chosen.half[1] or figures.half[1] < chosen.half[0]
+                doubt = "" if apart else ", within the spread"
+                difference = f"{figures.ns / chosen.ns - 1:+.0%}"
+                rest.append(
+                    f"{ORDERS[table]} {time_text(figures.ns)} "
+                    f"({difference}{'' if apart else ', within the spread'})"
+                )
+        locked = self.rows.facts.get("locked_instructions") or {}
+        why = ""
+        if {"chosen", "sc"} <= locked.keys():
+            why = (
+                f" Locked instructions in the mailbox's code: {locked['chosen']} as chosen, "
+                f"{locked['sc']} with all SC: on this processor only a sequentially consistent "
+                "store "
+                "costs more than its weaker forms."
+            )
+        return (
+            f"**Orders**: an enqueue takes {time_text(chosen.ns)} as chosen; "
+            f"{'; '.join(rest)}.{why}"
+        )
+
+    def say_mailbox(self):
+        rows = [
+            self.rows.get(n)
+            for n in (
+                "mailbox/enqueue/orders:chosen/threads:1",
+                "mailbox/drain/orders:chosen/threads:1",
+            )
+        ]
+        add, lock = self.rows.get("bound/fetch_add/threads:1"), self.rows.get(
+            "bound/lock/threads:1"
+        )
+        if not all(rows) or not add or not lock:
+            return None
+        text = (
+            f"**The mailbox**: enqueue {time_text(rows[0].ns)} beside a bare fetch_add of "
+            f"{time_text(add.ns)} "
+            f"and a bare uncontended lock of {time_text(lock.ns)}; drain {time_text(rows[1].ns)} "
+            "an id."
+        )
+        two = self.rows.get("mailbox/enqueue/orders:chosen/threads:2")
+        pair = self.rows.get("bound/fetch_add/threads:2"), self.rows.get("bound/lock/threads:2")
+        if two and all(pair):
+            text += (
+                f" Two producers at once: {two.spread_text()} an id at the 5th / 50th / 95th "
+                "percentile "
+                f"(fetch_add {pair[0].spread_text()}, lock {pair[1].spread_text()})."
+            )
+        return text
+
+    def say_wake(self):
+        said = []
+        for cores, where in ((2, "on two cores"), (1, "on one core")):
+            trip = self.rows.get(f"wait/round_trip/via:pagebox/cores:{cores}")
+            futex, condvar = (
+                self.rows.get(f"bound/round_trip/via:{v}/cores:{cores}")
+                for v in ("futex", "condvar")
+            )
+            if trip and futex and condvar:
+                said.append(
+                    f"{where} {trip.spread_text()}, a bare futex {futex.spread_text()}, a "
+                    "condition variable "
+                    f"{condvar.spread_text()}"
+                )
+        if not said:
+            return None
+        return (
+            "**Wait and notify**, there and back between two threads, at the 5th / 50th / 95th "
+            "percentile: " + "; ".join(said) + "."
+        )
+
+    def say_notify(self):
+        none, wake = self.rows.get("wait/notify_none"), self.rows.get("bound/futex_wake")
+        if not none or not wake:
+            return None
+        calls = " without a system call" if none.calls == {} else ""
+        return (
+            f"**Notify with nobody there** takes {time_text(none.ns)}{calls}; the bare futex "
+            "wake that it "
+            f"stands for takes {time_text(wake.ns)}."
+        )
+
+    def say_memcpy(self):
+        found = {
+            int(f.parameters["offset"]): f
+            for f in self.rows.good.values()
+            if f.operation == "bound/memcpy"
+        }
+        if 0 not in found or len(found) < 2:
+            return None
+        worst = max(found.values(), key=lambda f: f.ns)
+        factor = worst.ns / found[0].ns
+        if factor < 1.5:
+            return (
+                "**memcpy** of 256 KiB takes the same at every offset here (worst "
+                f"{factor:.2g}{TIMES})."
+            )
+        return (
+            f"**memcpy** of 256 KiB takes {time_text(found[0].ns)} between page-aligned places and "
+            f"{time_text(worst.ns)} at offset {worst.parameters['offset']} modulo 4,096 "
+            f"({factor:.0f} times "
+            "more): compare copies at equal alignment only."
+        )

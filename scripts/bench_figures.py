@@ -1,0 +1,216 @@
+"""bench_figures.py: the figures of a benchmark run, each derived from the raw rows alone.
+
+A figure of a row is the median over its rounds; low and high are the least and the greatest; a ratio
+to a bound is the median of the rounds' own ratios, so that drift cancels.
+"""
+import re
+import statistics
+
+import report
+
+NOISY = 0.10  # middle half of the rounds wider than this part of the median
+QUANTILES = ("q01", "q05", "q10", "q25", "q50", "q75", "q90", "q95", "q99")
+NANOSECONDS = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
+TIMES = "\u00d7"
+
+# Order tables, as plots and tables call them, in the order in which they are shown.
+ORDERS = {
+    "chosen": "as chosen",
+    "acqrel": "acquire/release",
+    "seed": "as in the seed",
+    "sc": "all SC",
+}
+
+# What the bounds are, in words; others are called as they are.
+BARE = {
+    "reserve": "mmap + mprotect",
+    "mmap": "mmap",
+    "commit": "mprotect",
+    "guard_install": "mmap + madvise (install guards)",
+    "guard_remove": "madvise (remove guards)",
+    "mprotect": "mprotect",
+    "mremap": "mremap",
+    "move": "mmap + memcpy + munmap",
+    "munmap": "munmap",
+    "discard": "madvise (discard) + mprotect",
+    "renew": "mmap in its place",
+    "touch": "page faults",
+    "populate": "mmap + madvise (populate)",
+    "touch_huge": "mmap, aligned + huge-page faults",
+    "copy": "mmap + memcpy",
+    "map_file": "mmap of a file",
+    "map_file_touch": "mmap of a file + page faults",
+    "calloc": "calloc",
+    "realloc": "realloc",
+    "free": "free",
+    "life": "mmap + mprotect + 4 faults + munmap",
+}
+
+
+def time_text(ns):
+    """A duration for people: three figures and a unit."""
+    if ns is None:
+        return report.DASH
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("\u00b5s", 1e3)):
+        if ns >= size * 0.9995:
+            return f"{ns / size:.3g} {unit}"
+    return f"{ns:.3g} ns"
+
+
+def bare(bound):
+    """What a bound is, in words."""
+    name = bound.removeprefix("bound/").split("/")[0]
+    return BARE.get(name, name)
+
+
+def ratio_text(ratio):
+    if ratio is None:
+        return report.DASH
+    digits = 0 if ratio >= 10 else 1 if ratio >= 1.05 else 2
+    return f"{ratio:.{digits}f}{TIMES}"
+
+
+def quarters(values):
+    if len(values) < 2:
+        return values[0], values[0]
+    first, _, third = statistics.quantiles(values, n=4, method="inclusive")
+    return first, third
+
+
+class Figures:
+    """One row over its rounds."""
+
+    def __init__(self, name, rows):
+        self.name = name
+        parts = name.split("/")
+        self.parameters = dict(p.split(":", 1) for p in parts if ":" in p)
+        self.operation = "/".join(p for p in parts if ":" not in p)
+        good = [r for r in rows if not r.get("error_occurred")]
+        refused = [r.get("error_message", "refused") for r in rows if r.get("error_occurred")]
+        self.skipped = refused[0] if refused and not good else None
+        self.middles = {r["round"]: r["q50"] for r in good if "q50" in r}
+        self.rounds = {r["round"]: r["real_time"] * NANOSECONDS[r["time_unit"]] for r in good}
+        self.samples = {
+            q: self.middle(good, q) for q in QUANTILES if self.middle(good, q) is not None
+        }
+        self.faults = self.middle(good, "page_faults")
+        self.drains = self.middle(good, "drains")
+        self.iterations = sum(r["iterations"] for r in good)
+        self.ratios = {}
+        self.calls = None
+        values = list(self.rounds.values())
+        self.ns = statistics.median(values) if values else None
+        self.low, self.high = (min(values), max(values)) if values else (None, None)
+        first, third = quarters(values) if values else (0, 0)
+        self.half = (first, third)
+        self.spread = (third - first) / self.ns if self.ns else None
+        self.noisy = bool(self.ns and self.spread > NOISY)
+
+    @staticmethod
+    def middle(rows, key):
+        values = [r[key] for r in rows if key in r]
+        return statistics.median(values) if values else None
+
+    def pages(self):
+        return int(self.parameters.get("pages", 0))
+
+    def subject(self):
+        """Strategy with its variant, as a line of a plot is called."""
+        extra = {
+            k: v for k, v in self.parameters.items() if k not in ("strategy", "pages", "written")
+        }
+        name = self.parameters.get("strategy", "")
+        if "advice" in extra:
+            return {"none": "no advice", "populate": "populate", "huge": "huge pages"}[
+                extra["advice"]
+            ]
+        name += "".join(f" {v}" for v in extra.values())
+        return name + (", nothing written" if self.parameters.get("written") == "0" else "")
+
+    def shown(self):
+        """The median, with a mark where it is noisy."""
+        return (
+            None if self.ns is None else time_text(self.range()[0]) + (" ~" if self.noisy else "")
+        )
+
+    def range(self):
+        """(middle, low, high): of the rounds; of the samples (5 and 95 %) where there are samples."""
+        if self.samples:
+            return self.samples["q50"], self.samples["q05"], self.samples["q95"]
+        return self.ns, self.low, self.high
+
+    def spread_text(self):
+        middle, low, high = self.range()
+        return " / ".join(time_text(ns) for ns in (low, middle, high))
+
+    def middles_text(self):
+        """The samples' median, from the least round to the greatest."""
+        middles = self.middles.values()
+        return f"{time_text(min(middles))} to {time_text(max(middles))}" if middles else None
+
+    def calls_text(self):
+        if self.calls is None:
+            return None
+        words = [f"{n:.3g} {call}" if n != 1 else call for call, n in self.calls.items()]
+        return " + ".join(words) or "none"
+
+    def bound(self):
+        return next(iter(self.ratios), None)
+
+    def item(self):
+        numbers = {"real_time": self.ns, "time_unit": "ns", "low": self.low, "high": self.high}
+        numbers |= {"spread": self.spread, "noisy": self.noisy, "rounds": len(self.rounds)}
+        numbers |= {"iterations": self.iterations, "page_faults": self.faults}
+        numbers |= {"system_calls": self.calls, "bounds": self.ratios, "skipped": self.skipped}
+        return {"name": self.name, **numbers, **self.samples}
+
+
+def figures_of(facts, rows, crashes):
+    """Name -> Figures, of all rows that ran or crashed, each with its ratios."""
+    grouped = {}
+    for row in rows:
+        grouped.setdefault(row["name"], []).append(row)
+    made = {name: Figures(name, grouped.get(name, [])) for name in sorted({*grouped, *crashes})}
+    for name, figures in made.items():
+        if name in crashes:
+            figures.skipped = f"crashed: {crashes[name]}"
+        figures.calls = (facts.get("system_calls") or {}).get(name)
+        for bound in facts["bounds"].get(name, []):
+            figures.ratios[bound] = ratio(figures, made.get(bound))
+    return made
+
+
+def ratio(figures, bound):
+    """Median over the rounds of the ratio; of the samples' medians where there are samples."""
+    if bound is None:
+        return None
+    ours, theirs = figures.middles or figures.rounds, bound.middles or bound.rounds
+    ratios = [ours[r] / theirs[r] for r in ours.keys() & theirs.keys() if theirs[r] > 0]
+    return statistics.median(ratios) if ratios else None
+
+
+class Rows:
+    """All rows of a run, with their figures: what sentences, plots and tables ask."""
+
+    def __init__(self, facts, rows, crashes):
+        self.facts, self.crashes = facts, crashes
+        self.all = figures_of(facts, rows, crashes)
+        self.good = {name: f for name, f in self.all.items() if f.ns is not None}
+        self.measured = len(rows)
+
+    def get(self, name):
+        return self.good.get(name)
+
+    def of(self, operation, **wanted):
+        """Rows of an operation whose parameters are as wanted, by subject."""
+        found = [f for f in self.good.values() if f.operation == operation]
+        match = lambda f: all(f.parameters.get(k) == str(v) for k, v in wanted.items())
+        return {f.subject(): f for f in found if match(f)}
+
+    def ranked(self, operation, **wanted):
+        found = self.of(operation, **wanted)
+        return sorted(found.items(), key=lambda pair: pair[1].ns)
+
+    def orders(self, operation, threads):
+        found = {t: self.get(f"{operation}/orders:{t}/threads:{threads}") for t in ORDERS}
+        return {t: f for t, f in found.items() if f}
