@@ -113,10 +113,7 @@ class Answers:
                 apart = figures.half[0] > chosen.half[1] or figures.half[1] < chosen.half[0]
                 doubt = "" if apart else ", within the spread"
                 difference = f"{figures.ns / chosen.ns - 1:+.0%}"
-                rest.append(
-                    f"{ORDERS[table]} {time_text(figures.ns)} "
-                    f"({difference}{'' if apart else ', within the spread'})"
-                )
+                rest.append(f"{ORDERS[table]} {time_text(figures.ns)} " f"({difference}{doubt})")
         locked = self.rows.facts.get("locked_instructions") or {}
         why = ""
         if {"chosen", "sc"} <= locked.keys():

@@ -139,6 +139,12 @@ class Figures:
             return self.samples["q50"], self.samples["q05"], self.samples["q95"]
         return self.ns, self.low, self.high
 
+    def bar(self):
+        """(middle, low, high) for a plot: of the rounds, or the middle half of the samples."""
+        if self.samples:
+            return self.samples["q50"], self.samples["q25"], self.samples["q75"]
+        return self.ns, self.low, self.high
+
     def spread_text(self):
         middle, low, high = self.range()
         return " / ".join(time_text(ns) for ns in (low, middle, high))

@@ -30,6 +30,15 @@ def block(name):
     return re.sub(r"\W", "_", name)
 
 
+WAKES = {
+    "wait and notify": "#2b6cb0",
+    "mailbox, parked guest": "#805ad5",
+    "bare futex": "#718096",
+    "condition variable": "#c05621",
+    "spinning": "#2f855a",
+}
+
+
 def time_tics(*digits):
     """Marks of a time axis in microseconds, from 1 ns to 10 s, at these digits of each decade."""
     places = [digit * 10**power / 1000 for power in range(10) for digit in digits]
@@ -67,8 +76,8 @@ plot {", ".join(parts)}"""
     return report.plot(script, data, (860, 400))
 
 
-def plot_orders(groups, where):
-    """Bars: one cluster an operation, one bar an order table, whiskers from low to high."""
+def plot_orders(groups, title):
+    """Bars: one cluster an operation, one bar an order table, a line from low to high."""
     tables = [t for t in ORDERS if any(t in found for _, found in groups)]
     colours = {"chosen": "#2b6cb0", "acqrel": "#63b3ed", "seed": "#a0aec0", "sc": "#c05621"}
     data, parts = {}, []
@@ -76,7 +85,7 @@ def plot_orders(groups, where):
     for place, table in enumerate(tables):
         shift = (place - (len(tables) - 1) / 2) * width
         found = [(i + shift, g[table]) for i, (_, g) in enumerate(groups) if table in g]
-        data[f"t_{table}"] = [[x, *f.range(), f"{f.range()[0]:.3g}"] for x, f in found]
+        data[f"t_{table}"] = [[x, *f.bar(), f"{f.bar()[0]:.3g}"] for x, f in found]
         look = f"lc rgb '{colours[table]}'"
         parts.append(
             f"$t_{table} using 1:2:({width * 0.92}) with boxes {look} title '{ORDERS[table]}'"
@@ -86,8 +95,8 @@ def plot_orders(groups, where):
         )
         parts.append(f"$t_{table} using 1:4:5 with labels offset 0,0.7 font ',10' notitle")
     tics = ", ".join(f'"{name}" {i}' for i, (name, _) in enumerate(groups))
-    top = max(f.range()[2] for _, g in groups for f in g.values()) * 1.25
-    script = f"""set title 'Mailbox by order table, {where}'
+    top = max(f.bar()[2] for _, g in groups for f in g.values()) * 1.25
+    script = f"""set title '{title}'
 set xtics ({tics}) scale 0
 set xrange [-0.6:{len(groups) - 0.4}]
 set yrange [0:{top}]
@@ -99,18 +108,19 @@ plot {", ".join(parts)}"""
 
 def plot_wakes(title, rows):
     """Distributions: the part of all samples that was at most so long."""
-    colours = ("#2b6cb0", "#718096", "#c05621", "#2f855a", "#805ad5", "#b7791f")
     data, parts = {}, []
     for number, (name, figures) in enumerate(rows):
         points = sorted((ns / 1e3, int(q[1:])) for q, ns in figures.samples.items())
         data[f"d{number}"] = [list(p) for p in points]
         middle = f"{name} (median {time_text(figures.samples['q50'])})"
-        look = f"lc rgb '{colours[number % len(colours)]}' lw 2 pt 7 ps 0.6"
+        look = f"lc rgb '{WAKES.get(name, '#b7791f')}' lw 2 pt 7 ps 0.6"
         parts.append(f"$d{number} using 1:2 with linespoints {look} title '{middle}'")
+    times = [ns for _, figures in rows for ns in figures.samples.values()]
+    digits = (1, 2, 5) if max(times) < 100 * min(times) else (1,)
     script = f"""set title '{title}'
 set logscale x
 set xlabel 'time'
-set xtics ({time_tics(1, 2, 5)})
+set xtics ({time_tics(*digits)})
 set ytics ('1 %%' 1, '10 %%' 10, '25 %%' 25, 'half' 50, '75 %%' 75, '90 %%' 90, '99 %%' 99)
 set yrange [0:100]
 set ylabel 'wake-ups at most so long'
