@@ -5,7 +5,7 @@
  *   explore --out=FOLDER [--sched=all|bytes|uniform|pct|pos|exhaustive] [--seconds=N] [--seed=N]
  *           [--replay=FILE] [--KEY=N for the keys of `settings` below]
  *
- * FOLDER gets result.json, and with a finding schedule.txt, trace.txt, trace.json. Exit status:
+ * FOLDER gets result.json, and with a finding schedule.txt and trace.json. Exit status:
  * 0 nothing found, 1 a finding, 2 usage or set-up, 130 interrupted. --sched=bytes needs libFuzzer
  * (its library without a main) among the linked objects. */
 #include "posix.h"
@@ -363,13 +363,10 @@ static const char *run_traced(void) {
     return finding;
 }
 
-static void write_traces(void) {
+static void write_trace(void) {
     FILE *f = open_out("trace.json");
     sim_trace_json(f);
     close_out(f, "trace.json");
-    f = open_out("trace.txt");
-    sim_trace_print(f);
-    close_out(f, "trace.txt");
 }
 
 static void shrink(void) {
@@ -396,7 +393,7 @@ static int conclude(void) {
                      again ? again : "no finding");
         }
         write_schedule();
-        write_traces();
+        write_trace();
     }
     write_result();
     return outcome.finding ? 1 : outcome.error[0] ? 2 : outcome.interrupted ? 130 : 0;

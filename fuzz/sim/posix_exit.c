@@ -146,7 +146,7 @@ TWIN(puts);
 TWIN(putchar);
 TWIN(fputs);
 TWIN(fputc);
-int sim_putc(int c, FILE *file) __attribute__((alias("sim_fputc")));
+TWIN(putc);
 TWIN(fwrite);
 TWIN(fflush);
 TWIN(perror);
@@ -219,6 +219,10 @@ int sim_fputc(int c, FILE *file) {
     }
     show(&text, 1);
     return c;
+}
+
+int sim_putc(int c, FILE *file) {
+    return sim_fputc(c, file);
 }
 
 int sim_putchar(int c) {

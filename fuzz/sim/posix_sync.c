@@ -207,7 +207,6 @@ static void check_mutex(struct object *c, struct object *m) {
 
 int condition_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, const struct timespec *at,
                    int clock, const char *name, uintptr_t pc) {
-    static const char *const how[] = {"woken", "woken", "timed out", "spurious return"};
     enter(name, pc);
     struct object *c = object_at(condition, OBJECT_CONDITION), *m = mutex_at(mutex);
     uint64_t deadline = SIM_NEVER;
@@ -225,7 +224,6 @@ int condition_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, const stru
         unlock_object(m);
     }
     enum sim_wait_result r = park(c, deadline);
-    say("%s %p: %s", name, (void *)condition, how[r]);
     if (mine(m)) {
         m->count++;
     } else {

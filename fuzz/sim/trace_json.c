@@ -75,6 +75,28 @@ static void write_line(FILE *out, const struct line *l) {
     fputc('}', out);
 }
 
+static void range(FILE *out, const char *name, uintptr_t start, uintptr_t end) {
+    fprintf(out, "[\"%s\",%llu,%llu]", name, (unsigned long long)start, (unsigned long long)end);
+}
+
+/* What addresses that are no variable of the program's belong to. */
+static void write_ranges(FILE *out) {
+    fputs(",\"ranges\":[", out);
+    range(out, "heap", S.memory, S.heap_end);
+    fputc(',', out);
+    range(out, "pages", S.heap_end, S.memory_end);
+    fputc(',', out);
+    range(out, "thread-local", (uintptr_t)S.arena, (uintptr_t)S.arena_end);
+    for (uint32_t i = 0; i < S.threads_n; i++) {
+        char name[24];
+        uintptr_t stack = (uintptr_t)S.threads[i].stack;
+        snprintf(name, sizeof name, "stack of T%u", i);
+        fputc(',', out);
+        range(out, name, stack, stack + S.stack_size);
+    }
+    fputc(']', out);
+}
+
 void sim_trace_json(FILE *out) {
     fprintf(out,
             "{\"schema\":1,\"threads\":%u,\"steps\":%u,\"clock_ns\":%llu,\"finding\":", S.threads_n,
@@ -86,6 +108,7 @@ void sim_trace_json(FILE *out) {
     }
     fputs(",\"detail\":", out);
     sim_json_string(out, S.detail);
+    write_ranges(out);
     fputs(",\"lines\":[", out);
     for (uint32_t i = 0; i < S.lines_n; i++) {
         fputs(i ? ",\n" : "\n", out);

@@ -1,0 +1,23 @@
+# explore.mk: the engine on anybody's C: `make explore SRC=file.c`. EXPLORE.md shows how.
+
+# The engine and its pthread layer as one library; the driver is linked with each program.
+SIM_SRC := $(filter-out %_main.c,$(sort $(wildcard fuzz/sim/*.c)))
+SIM_OBJ := $(SIM_SRC:%.c=build/plain/%.o)
+ifndef SIM_LIB_RULE
+SIM_LIB_RULE := 1
+build/plain/libsim.a: $(SIM_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+endif
+
+##@ Other people's code
+explore-lib: build/plain/libsim.a build/plain/fuzz/sim/explore_main.o
+explore: explore-lib ## SRC=file.c under the engine [SCHED= TIME= SEED= REPLAY= CFLAGS_SRC= SET=]
+	@[ -n '$(SRC)' ] || { echo "explore: which file? make explore SRC=file.c" >&2; exit 2; }
+	@scripts/explore.py $(SRC) --cc '$(or $(CC_EXPLORE),clang)' --cflags='$(CFLAGS_SRC)' \
+	    $(if $(SCHED),--sched '$(SCHED)') $(if $(TIME),--time '$(TIME)') \
+	    $(if $(SEED),--seed '$(SEED)') $(if $(JOBS),--jobs '$(JOBS)') \
+	    $(if $(REPLAY),--replay '$(REPLAY)') $(foreach s,$(SET),--set '$(s)')
+test-explore: explore-lib ## the examples of fuzz/sim/examples, each with its expected outcome
+	@fuzz/sim/tests/explore.py
+.PHONY: explore-lib explore test-explore
