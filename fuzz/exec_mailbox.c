@@ -18,12 +18,13 @@ enum {
     APRON_BYTES = 64,
     APRON_BYTE = 0xA5,
     REGION_FRONT = 128, /* where word `front` puts the region */
-    PAGES_MAX = 4,
+    PAGES_MAX = 2,
     PAGES_SPARE = 4, /* how far the guest memory of a mailbox grows */
     SPILL_MAX = 512,
-    WORK_ATTACH = 8,
-    WORK_GROW = 24,
-    IDS_A_WORK = 4, /* enqueues that cost as much as touching a page */
+    WORK_ATTACH = 24,
+    WORK_GROW = 60,
+    WORK_PAGES = 60, /* not one page at first: memory that is not kept */
+    IDS_A_WORK = 4,  /* enqueues that cost as much as touching a page */
     REGION_HEADER = 16,
     SLOT_BYTES = 4,
     CAPACITY_MAX = 32768
@@ -235,7 +236,7 @@ const char *exec_mailbox_attach(struct exec *e, const struct op *op) {
     };
     if (table(e) == NULL || config.pages > PAGES_MAX || config.spill_max > SPILL_MAX ||
         (config.spill && !(table(e)->promises & SUBJECT_SPILLS)) ||
-        !exec_afford(e, WORK_ATTACH + config.pages * (config.pages > 1 ? WORK_GROW : 0))) {
+        !exec_afford(e, WORK_ATTACH + (config.pages != 1 ? WORK_PAGES : 0))) {
         return NULL;
     }
     const char *broken = box_empty(e);
@@ -412,7 +413,8 @@ const char *exec_mailbox_hold(struct exec *e, const struct op *op) {
 /* What growth of the guest memory answers; the model's pages follow. */
 static const char *grow_check(struct exec *e, uint32_t pages, enum subject_status got,
                               bool failed) {
-    uint64_t room = e->box.config.pages + PAGES_SPARE - e->box.pages;
+    uint64_t spare = e->box.config.ground == SUBJECT_HEAP ? 0 : PAGES_SPARE;
+    uint64_t room = e->box.config.pages + spare - e->box.pages;
     unsigned expected = pages > room ? BIT(LIMIT) | BIT(NO_MEMORY) : BIT(OK);
     if (got == SUBJECT_OK && pages <= room) {
         e->box.pages += pages;

@@ -132,8 +132,9 @@ struct creation {
     uint64_t slot, strategy, twin, record, image, advice;
     struct subject_memory_config config;
     struct subject_style style;
-    unsigned errors; /* statuses of which one must come */
-    unsigned maybe;  /* statuses that may come as well */
+    unsigned errors;       /* statuses of which one must come: the type is wrong, */
+    unsigned style_errors; /* the style is wrong */
+    unsigned maybe;        /* statuses that may come as well */
 };
 
 /* The subject's strategy of that name, else one drawn by number. */
@@ -190,7 +191,7 @@ static void judge(struct creation *c) {
     bool bound = c->style.is_static && (c->style.bound_pages > SUBJECT_PAGES_MAX ||
                                         c->style.bound_pages < config->type.min_pages);
     c->errors = model_type_check(&config->type) != SUBJECT_OK ? BIT(LIMIT) | BIT(INVALID) : 0;
-    c->errors |= given && (odd || bound) ? BIT(INVALID) : 0;
+    c->style_errors = given && (odd || bound) ? BIT(INVALID) : 0;
     c->maybe = !given && (odd || bound) ? BIT(INVALID) : 0;
     if (c->style.guard_bytes > UINT64_C(1) << 40) {
         c->maybe |= BIT(INVALID); /* wider than any address space */
@@ -205,7 +206,7 @@ static bool worth_trying(struct exec *e, const struct creation *c, unsigned stra
     if (info->missing != NULL || (info->costly_capacity && capacity > COSTLY_PAGES_MAX)) {
         return false;
     }
-    if (c->errors != 0) {
+    if (c->errors != 0 || c->style_errors != 0) {
         return exec_afford(e, 1);
     }
     work += info->costly_capacity ? capacity / 4 : 0;
@@ -220,11 +221,11 @@ static unsigned creation_statuses(const struct exec *e, const struct creation *c
     uint64_t capacity = capacity_of(&c->config, &c->style, info->stable_base);
     bool sure = !failed && info->slot_pages == 0 && c->config.type.min_pages <= SURE_PAGES &&
                 capacity <= 1024 && c->style.guard_bytes <= UINT64_C(64) << 20;
-    unsigned errors = c->errors;
+    unsigned errors = c->errors | (info->partial ? 0 : c->style_errors);
     if (c->config.type.shared && !info->shareable) {
         errors |= BIT(UNSUPPORTED);
     }
-    unsigned maybe = c->maybe | (sure ? 0 : WANT);
+    unsigned maybe = c->maybe | (sure ? 0 : WANT) | (info->partial ? c->style_errors : 0);
     if (info->guard_bytes_max != 0 && c->style.guard_bytes > info->guard_bytes_max) {
         maybe |= BIT(INVALID);
     }

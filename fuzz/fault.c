@@ -67,8 +67,12 @@ unsigned fault_choose(unsigned n) {
 /* ---- The allocator ----------------------------------------------------------------------------
  */
 
-static bool refuses(size_t bytes, size_t old_bytes) {
-    return bytes > BLOCK_BYTES_MAX || state.bytes_alive - old_bytes + bytes > TOTAL_BYTES_MAX;
+/* What would fill the machine fails like what was made to fail. */
+static bool fails(enum word_call call, size_t bytes, size_t old_bytes) {
+    bool too_much =
+        bytes > BLOCK_BYTES_MAX || state.bytes_alive - old_bytes + bytes > TOTAL_BYTES_MAX;
+    state.count += too_much;
+    return fault_due(call) || too_much;
 }
 
 static void link_in(struct block *block, size_t bytes) {
@@ -93,7 +97,7 @@ static void unlink_from(struct block *block) {
 }
 
 static void *allocate_zeroed(size_t bytes) {
-    if (fault_due(WORD_call_allocate) || refuses(bytes, 0)) {
+    if (fails(WORD_call_allocate, bytes, 0)) {
         return NULL;
     }
     struct block *block = calloc(1, sizeof *block + bytes);
@@ -109,7 +113,7 @@ static void *resize(void *at, size_t bytes) {
         return allocate_zeroed(bytes);
     }
     struct block *old = (struct block *)at - 1;
-    if (fault_due(WORD_call_resize) || refuses(bytes, old->bytes)) {
+    if (fails(WORD_call_resize, bytes, old->bytes)) {
         return NULL;
     }
     unlink_from(old);

@@ -20,7 +20,7 @@ void fault_arm(enum word_call call, uint64_t nth);
 /* True when this call is to fail. */
 bool fault_due(enum word_call call);
 
-/* How many have failed since fault_begin. */
+/* How many have failed since fault_begin, also for want of room in the environment's allocator. */
 unsigned fault_count(void);
 
 /* The next choice: 0 to n - 1; 0 when they have run out. */

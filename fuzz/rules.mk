@@ -20,7 +20,7 @@ CFLAGS.afl := -O2 -g $(FUZZ_SANITIZE)
 $(foreach c,libfuzzer afl,$(eval $(call config_rules,$(c))))
 
 define fuzz_engine_rules
-build/$(1)/%_fuzzer: build/$(1)/fuzz/%_fuzzer.o build/$(1)/fuzz/target.o \
+$(FUZZ_TARGETS:%=build/$(1)/%): build/$(1)/%: build/$(1)/fuzz/%.o build/$(1)/fuzz/target.o \
     $(FUZZ_CORE:%.c=build/$(1)/%.o) build/$(1)/libpagebox.a
 	$$(call say,LD,$$@)
 	$$(Q)$$(CC.$(1)) $(FUZZ_SANITIZE) -fsanitize=fuzzer $(FUZZ_WRAP) $$^ $(FUZZ_LIBS) -o $$@

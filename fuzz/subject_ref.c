@@ -11,6 +11,7 @@
 #include "memory.h"
 #include "os.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static const struct subject_environment *environment;
@@ -115,6 +116,7 @@ static enum pb_status pool_get(enum pb_pool_reset reset, struct pb_pool **pool) 
 /* One block of the allocator, large enough from the start, so that it never moves. */
 struct custom {
     struct pb_memory_definition definition;
+    bool is_kept; /* from program to program: not the environment's */
     struct pb_memory_type type;
     struct pb_memory_style style;
     uint8_t bytes[];
@@ -151,18 +153,25 @@ static struct pb_memory_definition *custom_definition(void *self) {
 }
 
 static void custom_destroy(void *self) {
-    environment->release(self);
+    if (((struct custom *)self)->is_kept) {
+        free(self);
+    } else {
+        environment->release(self);
+    }
 }
 
 static enum pb_status custom_make(const struct pb_memory_type *type,
-                                  const struct pb_memory_style *style, struct custom **made) {
-    struct custom *custom =
-        type->min_pages > CUSTOM_PAGES_MAX
-            ? NULL
-            : environment->allocate_zeroed(sizeof *custom + CUSTOM_PAGES_MAX * PB_PAGE_BYTES);
+                                  const struct pb_memory_style *style, bool keep,
+                                  struct custom **made) {
+    const size_t bytes = sizeof(struct custom) + CUSTOM_PAGES_MAX * PB_PAGE_BYTES;
+    struct custom *custom = NULL;
+    if (type->min_pages <= CUSTOM_PAGES_MAX) {
+        custom = keep ? calloc(1, bytes) : environment->allocate_zeroed(bytes);
+    }
     if (custom == NULL) {
         return PB_NO_MEMORY;
     }
+    custom->is_kept = keep;
     custom->type = *type;
     custom->style = *style;
     atomic_init(&custom->definition.base, custom->bytes);
@@ -174,7 +183,7 @@ static enum pb_status custom_make(const struct pb_memory_type *type,
 static enum pb_status custom_copy(void *self, void **copy) {
     struct custom *custom = self, *made;
     struct pb_memory_type type = custom_type(self);
-    enum pb_status status = custom_make(&type, &custom->style, &made);
+    enum pb_status status = custom_make(&type, &custom->style, false, &made);
     if (status == PB_OK) {
         memcpy(made->bytes, custom->bytes, pb_pages_to_bytes(type.min_pages));
         *copy = made;
@@ -209,7 +218,7 @@ static const struct pb_memory_operations spare_operations = {
 };
 
 static enum pb_status custom_create(const struct pb_memory_type *type,
-                                    const struct pb_memory_style *style, bool spare,
+                                    const struct pb_memory_style *style, bool spare, bool keep,
                                     struct pb_memory **memory) {
     struct custom *custom;
     enum pb_status status = pb_memory_type_check(type);
@@ -217,13 +226,13 @@ static enum pb_status custom_create(const struct pb_memory_type *type,
         status = PB_UNSUPPORTED;
     }
     if (status == PB_OK) {
-        status = custom_make(type, style, &custom);
+        status = custom_make(type, style, keep, &custom);
     }
     if (status != PB_OK) {
         return status;
     }
     status = pb_memory_from_custom(spare ? &spare_operations : &custom_operations, custom,
-                                   &allocator, memory);
+                                   keep ? NULL : &allocator, memory);
     if (status != PB_OK) {
         custom_destroy(custom);
     }
@@ -291,7 +300,8 @@ static enum subject_status memory_create(const struct subject_memory_config *con
             is_given ? style
                      : pb_style_choose(&made.type, made.tunables == NULL ? &pb_tunables_default
                                                                          : made.tunables);
-        status = custom_create(&made.type, &chosen, config->strategy == CUSTOM_SPARE, &result);
+        status =
+            custom_create(&made.type, &chosen, config->strategy == CUSTOM_SPARE, false, &result);
     } else {
         status = create_linear(config, &made, &result);
     }
@@ -573,16 +583,28 @@ struct ground_waker {
 /* One clean memory of one page for each ground, from program to program. */
 static struct pb_memory *kept[SUBJECT_GROUNDS];
 
+/* What a ground can be kept for. A custom memory's size is a number of ours, to be put back. */
+static bool is_keepable(enum subject_ground ground, uint32_t pages) {
+    return pages == 1 || (ground == SUBJECT_CUSTOM && pages <= CUSTOM_PAGES_MAX);
+}
+
+static void custom_resize(struct pb_memory *memory, uint32_t pages) {
+    struct custom *custom = (struct custom *)(void *)pb_memory_definition(memory);
+    custom->type.min_pages = pages;
+    custom->type.max_pages = pages + GROUND_PAGES_SPARE;
+    atomic_store(&custom->definition.length_bytes, pb_pages_to_bytes(pages));
+}
+
 static enum pb_status ground_create(enum subject_ground ground, uint32_t pages, bool keep,
                                     struct pb_memory **memory) {
     static const enum pb_strategy strategy[SUBJECT_GROUNDS] = {
-        [SUBJECT_SHARED] = PB_STRATEGY_RESERVE,
-        [SUBJECT_OWNED] = PB_STRATEGY_MOVE,
+        [SUBJECT_SHARED] = PB_STRATEGY_RESERVE_RW, /* growth costs no system call */
+        [SUBJECT_OWNED] = PB_STRATEGY_REMAP,       /* growth moves the base, cheaply */
         [SUBJECT_HEAP] = PB_STRATEGY_HEAP,
     };
     const struct pb_memory_type type = {
         .min_pages = pages,
-        .max_pages = pages + GROUND_PAGES_SPARE,
+        .max_pages = ground == SUBJECT_HEAP ? pages : pages + GROUND_PAGES_SPARE,
         .shared = ground == SUBJECT_SHARED,
     };
     const struct pb_memory_style style = {.kind = PB_STYLE_DYNAMIC,
@@ -594,7 +616,7 @@ static enum pb_status ground_create(enum subject_ground ground, uint32_t pages, 
         .allocator = keep ? NULL : &allocator, /* what is kept is not counted */
     };
     if (ground == SUBJECT_CUSTOM) {
-        return custom_create(&type, &style, false, memory);
+        return custom_create(&type, &style, false, keep, memory);
     }
     os_wrap_exempt(keep);
     enum pb_status status = pb_memory_create(&config, memory);
@@ -604,26 +626,28 @@ static enum pb_status ground_create(enum subject_ground ground, uint32_t pages, 
 
 static enum pb_status ground_take(enum subject_ground ground, uint32_t pages,
                                   struct pb_memory **memory) {
-    bool keep = pages == 1 && ground != SUBJECT_CUSTOM;
-    if (keep && kept[ground] != NULL) {
-        *memory = kept[ground];
-        kept[ground] = NULL;
-        return PB_OK;
+    bool keep = is_keepable(ground, pages);
+    if (!keep || kept[ground] == NULL) {
+        return ground_create(ground, pages, keep, memory);
     }
-    return ground_create(ground, pages, keep, memory);
+    *memory = kept[ground];
+    kept[ground] = NULL;
+    if (ground == SUBJECT_CUSTOM) {
+        custom_resize(*memory, pages);
+    }
+    return PB_OK;
 }
 
 static void ground_give(struct ground_mailbox *box) {
     struct pb_memory *memory = box->memory;
-    bool keep = box->pages == 1 && box->ground != SUBJECT_CUSTOM &&
-                pb_memory_size_pages(memory) == 1 && kept[box->ground] == NULL;
-    if (!keep) {
+    uint64_t size = pb_memory_size_bytes(memory);
+    bool grew = size != pb_pages_to_bytes(box->pages) && box->ground != SUBJECT_CUSTOM;
+    if (grew || !is_keepable(box->ground, box->pages) || kept[box->ground] != NULL) {
         pb_memory_destroy(memory);
         return;
     }
     uint64_t from = box->offset < APRON_BYTES ? 0 : box->offset - APRON_BYTES;
     uint64_t to = box->offset + box->bytes + APRON_BYTES;
-    uint64_t size = pb_memory_size_bytes(memory);
     uint8_t *base = atomic_load(&pb_memory_definition(memory)->base);
     if (from < size) {
         memset(base + from, 0, (to < size ? to : size) - from);
