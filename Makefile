@@ -48,7 +48,8 @@ endef
 $(foreach c,$(CONFIGS),$(eval $(call config_rules,$(c))))
 
 -include $(shell find build -name '*.d' 2>/dev/null)
-include $(wildcard ref/rules.mk fuzz/rules.mk fuzz/sim/rules.mk bench/rules.mk scripts/rules.mk)
+include $(wildcard ref/rules.mk fuzz/rules.mk fuzz/sim/rules.mk fuzz/sim/explore.mk fuzz/engine.mk \
+    fuzz/defects/rules.mk bench/rules.mk scripts/rules.mk)
 
 ##@ Housekeeping
 clean: ## removes build/ (results stay)

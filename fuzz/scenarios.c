@@ -1,0 +1,492 @@
+/* scenarios.c: the concurrent programs of `make verify`: mailbox, waiters, shared growth.
+ *
+ * Compiled like ref/, with -fsanitize=thread, so that the engine sees every access. The mailbox
+ * runs on a custom memory whose wait and notify are the engine's own (a futex): the real waiters
+ * have scenarios of their own, and the two searches stay small. */
+#include "scenarios.h"
+
+#include "guest.h"
+#include "mailbox.h"
+#include "memory.h"
+#include "sim.h"
+#include "waiters.h"
+
+#include <limits.h>
+
+enum { IDS_MAX = 8, THREADS = 8, GUEST_BYTES = 65536 };
+
+static void start(int *thread, void (*body)(void *), void *arg) {
+    *thread = sim_spawn(body, arg);
+    sim_assert(*thread > 0);
+}
+
+/* ---- A guest memory of one page on the engine's pages and futex ------------------------------ */
+
+static struct pb_memory_definition record;
+
+static struct pb_memory_type ground_type(void *self) {
+    (void)self;
+    return (struct pb_memory_type){.min_pages = 1, .max_pages = 1, .shared = true};
+}
+
+static struct pb_memory_style ground_style(void *self) {
+    (void)self;
+    return (struct pb_memory_style){.kind = PB_STYLE_STATIC, .bound_pages = 1};
+}
+
+static enum pb_status ground_grow(void *self, uint32_t delta_pages, uint32_t *old_pages) {
+    (void)self;
+    *old_pages = 1;
+    return delta_pages == 0 ? PB_OK : PB_LIMIT;
+}
+
+static struct pb_memory_definition *ground_definition(void *self) {
+    (void)self;
+    return &record;
+}
+
+static void ground_destroy(void *self) {
+    (void)self;
+}
+
+static uint32_t ground_notify(void *self, uint64_t address, uint32_t count) {
+    (void)self;
+    return sim_wake(atomic_load_explicit(&record.base, memory_order_relaxed) + address, count);
+}
+
+static const struct pb_memory_operations ground = {
+    .type = ground_type,
+    .style = ground_style,
+    .grow = ground_grow,
+    .definition = ground_definition,
+    .destroy = ground_destroy,
+    .notify = ground_notify,
+};
+
+/* ---- Mailbox --------------------------------------------------------------------------------- */
+
+/* What one run of a mailbox scenario is about. */
+struct mailbox_case {
+    uint32_t producers, ids_each, capacity, first_cursor;
+    bool close, spill;
+};
+
+static struct {
+    const struct mailbox_case *what;
+    struct pb_memory *memory;
+    struct pb_mailbox *mailbox;
+    struct pb_mailbox_words *words;
+    uint32_t accepted[THREADS]; /* by producer: how many of its ids */
+    uint32_t got[IDS_MAX + 1];  /* by the guest, in order */
+    uint32_t got_count;
+    bool protect;
+} box;
+
+static void take(void *context, uint32_t id) {
+    (void)context;
+    if (box.got_count == IDS_MAX) {
+        sim_finding("R30-exactly-once", "more ids than were ever sent");
+    }
+    box.got[box.got_count++] = id;
+}
+
+static int guest_wait(void *context, _Atomic uint32_t *flag, uint32_t expected,
+                      int64_t timeout_ns) {
+    (void)context;
+    (void)timeout_ns;
+    (void)sim_wait((const volatile void *)flag, expected, SIM_NEVER);
+    return 0;
+}
+
+static void guest_flush(void *context) {
+    (void)context;
+    (void)pb_mailbox_flush(box.mailbox, NULL);
+}
+
+static const struct pb_guest_host guest_host = {guest_wait, guest_flush, NULL};
+
+/* Ids say who sent them and in which order: 16 * (producer + 1) + number. */
+static void producer(void *arg) {
+    uint32_t self = (uint32_t)(uintptr_t)arg;
+    for (uint32_t i = 0; i < box.what->ids_each; i++) {
+        enum pb_status status = pb_mailbox_enqueue(box.mailbox, 16 * (self + 1) + i);
+        if (status == PB_OK) {
+            box.accepted[self]++;
+        } else if (status != PB_CLOSED) {
+            sim_finding("R33-capacity", "enqueue said %s", pb_status_name(status));
+        }
+    }
+}
+
+static void drain_until(uint32_t count) {
+    while (box.got_count < count) {
+        (void)pb_guest_drain(box.words, take, NULL);
+        if (box.got_count < count) {
+            (void)pb_guest_park(box.words, &guest_host, -1);
+        }
+    }
+}
+
+/* Every accepted id once, each producer's in its order (R30, R32). */
+static void check_delivery(void) {
+    uint32_t seen[THREADS] = {0};
+    for (uint32_t i = 0; i < box.got_count; i++) {
+        uint32_t from = box.got[i] / 16 - 1;
+        if (box.got[i] < 16 || from >= box.what->producers ||
+            box.got[i] % 16 >= box.what->ids_each) {
+            sim_finding("R30-invented-id", "id %u was never sent", box.got[i]);
+        }
+        if (box.got[i] % 16 != seen[from]) {
+            sim_finding("R32-producer-order", "id %u came after %u of its producer", box.got[i],
+                        seen[from]);
+        }
+        seen[from]++;
+    }
+    for (uint32_t i = 0; i < box.what->producers; i++) {
+        if (seen[i] != box.accepted[i]) {
+            sim_finding("R30-exactly-once", "producer %u: %u accepted, %u delivered", i,
+                        box.accepted[i], seen[i]);
+        }
+    }
+}
+
+static void mailbox_set_up(const struct mailbox_case *what) {
+    uint8_t *guest = sim_pages_reserve(GUEST_BYTES);
+    sim_assert(guest != NULL && sim_pages_protect(guest, GUEST_BYTES, SIM_READ_WRITE));
+    atomic_init(&record.base, guest);
+    atomic_init(&record.length_bytes, GUEST_BYTES);
+    box.what = what;
+    sim_assert(pb_memory_from_custom(&ground, &record, NULL, &box.memory) == PB_OK);
+    struct pb_mailbox_config config = {
+        .memory = box.memory,
+        .capacity = what->capacity,
+        .first_cursor = what->first_cursor,
+        .full = what->spill ? PB_MAILBOX_SPILL : PB_MAILBOX_REJECT,
+        .spill_max = what->spill ? IDS_MAX : 0,
+    };
+    sim_assert(pb_mailbox_attach(&config, &box.mailbox) == PB_OK);
+    box.words = (struct pb_mailbox_words *)(void *)guest;
+}
+
+static void mailbox_tear_down(void) {
+    pb_mailbox_release(box.mailbox);
+    pb_memory_destroy(box.memory);
+}
+
+/* Producers and a guest that parks until it has everything. The guest is the first thread. */
+static void mailbox_run(const struct mailbox_case *what) {
+    int threads[THREADS];
+    mailbox_set_up(what);
+    for (uint32_t i = 0; i < what->producers; i++) {
+        start(&threads[i], producer, (void *)(uintptr_t)i);
+    }
+    drain_until(what->producers * what->ids_each);
+    for (uint32_t i = 0; i < what->producers; i++) {
+        sim_join(threads[i]);
+    }
+    check_delivery();
+    mailbox_tear_down();
+}
+
+static void mailbox_2x1(void *arg) {
+    static const struct mailbox_case what = {.producers = 2, .ids_each = 1, .capacity = 4};
+    (void)arg;
+    mailbox_run(&what);
+}
+
+static void mailbox_2x2(void *arg) {
+    static const struct mailbox_case what = {.producers = 2, .ids_each = 2, .capacity = 4};
+    (void)arg;
+    mailbox_run(&what);
+}
+
+static void mailbox_wrap(void *arg) {
+    static const struct mailbox_case what = {
+        .producers = 2, .ids_each = 1, .capacity = 2, .first_cursor = UINT32_MAX};
+    (void)arg;
+    mailbox_run(&what);
+}
+
+static void mailbox_spill(void *arg) {
+    static const struct mailbox_case what = {
+        .producers = 1, .ids_each = 2, .capacity = 1, .spill = true};
+    (void)arg;
+    mailbox_run(&what);
+}
+
+/* ---- Mailbox against close --------------------------------------------------------------------
+ */
+
+/* After close returns, the host writes nothing more into guest memory: the guest's pages are made
+ * read-only, so any later write is a finding (R36). */
+static void closer(void *arg) {
+    (void)arg;
+    pb_mailbox_close(box.mailbox, NULL);
+    if (box.protect) {
+        (void)sim_pages_protect((void *)box.words, GUEST_BYTES, SIM_READ);
+    }
+}
+
+static void mailbox_close(void *arg) {
+    static const struct mailbox_case what = {.producers = 2, .ids_each = 1, .capacity = 4};
+    int threads[THREADS], closing;
+    (void)arg;
+    mailbox_set_up(&what);
+    for (uint32_t i = 0; i < what.producers; i++) {
+        start(&threads[i], producer, (void *)(uintptr_t)i);
+    }
+    start(&closing, closer, NULL);
+    while (pb_guest_park(box.words, &guest_host, -1) != PB_PARK_CLOSED) {
+        (void)pb_guest_drain(box.words, take, NULL);
+    }
+    for (uint32_t i = 0; i < what.producers; i++) {
+        sim_join(threads[i]);
+    }
+    sim_join(closing);
+    check_delivery();
+    if (pb_mailbox_enqueue(box.mailbox, 1) != PB_CLOSED) {
+        sim_finding("R36-close", "an enqueue after close was not refused");
+    }
+    mailbox_tear_down();
+}
+
+/* Two producers and a close; the guest does not look. Later writes hit a read-only page. */
+static void mailbox_close_silent(void *arg) {
+    static const struct mailbox_case what = {.producers = 2, .ids_each = 1, .capacity = 4};
+    int threads[THREADS];
+    (void)arg;
+    mailbox_set_up(&what);
+    box.protect = true;
+    for (uint32_t i = 0; i < what.producers; i++) {
+        start(&threads[i], producer, (void *)(uintptr_t)i);
+    }
+    closer(NULL);
+    for (uint32_t i = 0; i < what.producers; i++) {
+        sim_join(threads[i]);
+    }
+    mailbox_tear_down();
+}
+
+/* ---- Mailbox across growth --------------------------------------------------------------------
+ */
+
+/* An unshared memory that moves at growth, so its old pages are gone: a producer with a stale base
+ * touches released pages (R37). The first thread is the guest and the one that grows. */
+static void mailbox_grow(void *arg) {
+    static const struct mailbox_case what = {.producers = 2, .ids_each = 1, .capacity = 4};
+    static const struct pb_memory_style style = {.kind = PB_STYLE_DYNAMIC};
+    int threads[THREADS];
+    uint32_t old_pages;
+    (void)arg;
+    box.what = &what;
+    struct pb_memory_config config = {
+        .type = {.min_pages = 1, .max_pages = 2}, .style = &style, .strategy = PB_STRATEGY_REMAP};
+    sim_assert(pb_memory_create(&config, &box.memory) == PB_OK);
+    struct pb_mailbox_config mailbox = {.memory = box.memory, .capacity = 4};
+    sim_assert(pb_mailbox_attach(&mailbox, &box.mailbox) == PB_OK);
+    for (uint32_t i = 0; i < what.producers; i++) {
+        start(&threads[i], producer, (void *)(uintptr_t)i);
+    }
+    sim_assert(pb_mailbox_grow(box.mailbox, 1, &old_pages) == PB_OK);
+    box.words = (struct pb_mailbox_words *)(void *)atomic_load_explicit(
+        &pb_memory_definition(box.memory)->base, memory_order_relaxed);
+    while (box.got_count < 2) {
+        (void)pb_guest_drain(box.words, take, NULL);
+        if (box.got_count < 2 && pb_mailbox_wait_for_signal(box.mailbox, -1) != PB_OK) {
+            sim_finding("R34-no-lost-wakeup", "wait_for_signal failed on an open mailbox");
+        }
+    }
+    for (uint32_t i = 0; i < what.producers; i++) {
+        sim_join(threads[i]);
+    }
+    check_delivery();
+    mailbox_tear_down();
+}
+
+/* ---- Waiters ----------------------------------------------------------------------------------
+ */
+
+static struct {
+    struct pb_waiters *table;
+    _Atomic uint32_t word;
+    uint32_t result[THREADS]; /* 0, 1, 2, or 3 for disabled */
+    int64_t timeout_ns[THREADS];
+    uint32_t woken;
+} queue;
+
+enum { ADDRESS = 64, DISABLED_RESULT = 3 };
+
+static void waiter(void *arg) {
+    uint32_t self = (uint32_t)(uintptr_t)arg;
+    enum pb_wait result = PB_WAIT_NOTIFIED;
+    enum pb_status status = pb_waiters_wait(queue.table, ADDRESS, (const void *)&queue.word, 4, 0,
+                                            queue.timeout_ns[self], &result);
+    queue.result[self] = status == PB_OK ? (uint32_t)result : DISABLED_RESULT;
+}
+
+static void notifier(void *arg) {
+    (void)arg;
+    atomic_store_explicit(&queue.word, 1, memory_order_relaxed);
+    queue.woken = pb_waiters_notify(queue.table, ADDRESS, UINT32_MAX);
+}
+
+static void disabler(void *arg) {
+    (void)arg;
+    pb_waiters_disable(queue.table);
+}
+
+static void waiters_set_up(void) {
+    sim_assert(pb_waiters_create(0, &pb_allocator_libc, &queue.table) == PB_OK);
+    for (uint32_t i = 0; i < THREADS; i++) {
+        queue.timeout_ns[i] = -1;
+    }
+}
+
+/* The number of notified waits is what notify said; nobody is left (R21, R22, R27). */
+static void waiters_check(uint32_t waiters, bool may_time_out, bool may_be_disabled) {
+    uint32_t notified = 0;
+    for (uint32_t i = 0; i < waiters; i++) {
+        notified += queue.result[i] == PB_WAIT_NOTIFIED;
+        if (queue.result[i] == PB_WAIT_TIMED_OUT && !may_time_out) {
+            sim_finding("R23-timeout", "a wait without a timeout timed out");
+        }
+        if (queue.result[i] == DISABLED_RESULT && !may_be_disabled) {
+            sim_finding("R29-disable", "a wait failed on an enabled table");
+        }
+    }
+    if (notified != queue.woken) {
+        sim_finding("R22-no-spurious", "notify counted %u, %u waits were notified", queue.woken,
+                    notified);
+    }
+    if (pb_waiters_blocked(queue.table) != 0) {
+        sim_finding("R27-queue-life", "%u waiters are left in an empty table",
+                    pb_waiters_blocked(queue.table));
+    }
+    pb_waiters_destroy(queue.table);
+}
+
+static void waiters_run(uint32_t waiters, bool notify, bool disable, bool may_time_out) {
+    int threads[THREADS], notifying = 0;
+    for (uint32_t i = 0; i < waiters; i++) {
+        start(&threads[i], waiter, (void *)(uintptr_t)i);
+    }
+    if (notify && disable) {
+        start(&notifying, notifier, NULL);
+        disabler(NULL);
+        sim_join(notifying);
+    } else if (notify) {
+        notifier(NULL);
+    } else {
+        disabler(NULL);
+    }
+    for (uint32_t i = 0; i < waiters; i++) {
+        sim_join(threads[i]);
+    }
+    waiters_check(waiters, may_time_out, disable);
+}
+
+static void waiters_2_notify(void *arg) {
+    (void)arg;
+    waiters_set_up();
+    waiters_run(2, true, false, false);
+}
+
+static void waiters_timeout(void *arg) {
+    (void)arg;
+    waiters_set_up();
+    queue.timeout_ns[0] = 1000000;
+    waiters_run(2, true, false, true);
+}
+
+static void waiters_disable(void *arg) {
+    (void)arg;
+    waiters_set_up();
+    waiters_run(2, false, true, false);
+}
+
+static void waiters_notify_disable(void *arg) {
+    (void)arg;
+    waiters_set_up();
+    waiters_run(1, true, true, false);
+}
+
+/* ---- Shared growth ----------------------------------------------------------------------------
+ */
+
+static struct {
+    struct pb_memory *memory;
+    uint32_t old_pages[THREADS];
+} grown;
+
+static void grower(void *arg) {
+    uint32_t self = (uint32_t)(uintptr_t)arg;
+    sim_assert(pb_memory_grow(grown.memory, 1, &grown.old_pages[self]) == PB_OK);
+}
+
+/* What the length promises can be touched (R11). */
+static void growth_reader(void *arg) {
+    uint64_t value;
+    (void)arg;
+    for (int i = 0; i < 2; i++) {
+        uint64_t bytes = pb_memory_size_bytes(grown.memory);
+        if (pb_memory_load(grown.memory, (uint32_t)(bytes - 1), 0, 1, &value) != PB_OK) {
+            sim_finding("R11-shared-grow", "the last byte of a published size is out of bounds");
+        }
+    }
+}
+
+static void growth_2(void *arg) {
+    static const struct pb_memory_style style = {.kind = PB_STYLE_STATIC, .bound_pages = 3};
+    int threads[2];
+    (void)arg;
+    struct pb_memory_config config = {
+        .type = {.min_pages = 1, .max_pages = 3, .shared = true},
+        .style = &style,
+        .strategy = PB_STRATEGY_RESERVE,
+    };
+    sim_assert(pb_memory_create(&config, &grown.memory) == PB_OK);
+    start(&threads[0], grower, (void *)0);
+    start(&threads[1], grower, (void *)1);
+    growth_reader(NULL);
+    sim_join(threads[0]);
+    sim_join(threads[1]);
+    uint32_t both = grown.old_pages[0] + grown.old_pages[1];
+    if (both != 3 || pb_memory_size_pages(grown.memory) != 3) {
+        sim_finding("R11-shared-grow", "old sizes %u and %u, size %u", grown.old_pages[0],
+                    grown.old_pages[1], pb_memory_size_pages(grown.memory));
+    }
+    pb_memory_destroy(grown.memory);
+}
+
+/* ---- The table --------------------------------------------------------------------------------
+ */
+
+#define MAILBOX_RULES "R30 to R35"
+#define WAITERS_RULES "R20 to R22, R26, R27"
+
+const struct scenario scenarios[] = {
+    {"mailbox-2x1", MAILBOX_RULES, "2 producers, 1 id each, a parking guest", mailbox_2x1, 0, 0,
+     UINT_MAX},
+    {"mailbox-wrap", MAILBOX_RULES, "2 producers, 1 id each, 2 slots, cursors across 2^32",
+     mailbox_wrap, 0, 0, UINT_MAX},
+    {"mailbox-spill", MAILBOX_RULES, "1 producer, 2 ids, 1 slot, the rest spilled", mailbox_spill,
+     0, 0, UINT_MAX},
+    {"mailbox-grow", "R30, R34, R37", "2 producers, 1 id each, a memory that moves once",
+     mailbox_grow, 0, 0, UINT_MAX},
+    {"mailbox-close", "R30, R36", "2 producers, 1 id each, one close, a parking guest",
+     mailbox_close, 0, 0, UINT_MAX},
+    {"mailbox-close-silent", "R36", "2 producers, 1 id each, one close, no later write",
+     mailbox_close_silent, 0, 0, UINT_MAX},
+    {"waiters-notify", WAITERS_RULES, "2 waiters, 1 notifier", waiters_2_notify, 0, 0, UINT_MAX},
+    {"waiters-timeout", WAITERS_RULES ", R23", "2 waiters, one with a timeout, 1 notifier",
+     waiters_timeout, 1, 0, UINT_MAX},
+    {"waiters-disable", "R27, R29", "2 waiters, one disables", waiters_disable, 0, 0, UINT_MAX},
+    {"waiters-notify-disable", "R22, R29", "1 waiter, 1 notifier, one disables",
+     waiters_notify_disable, 0, 0, UINT_MAX},
+    {"growth-2", "R5, R10, R11", "2 threads grow by a page, one reads at the end", growth_2, 0, 0,
+     UINT_MAX},
+    {"mailbox-2x2", MAILBOX_RULES, "2 producers, 2 ids each, a parking guest", mailbox_2x2, 0, 0,
+     UINT_MAX},
+};
+
+const size_t scenarios_count = sizeof scenarios / sizeof scenarios[0];

@@ -1,0 +1,195 @@
+/* verify.c: searches every schedule of the scenarios: `build/sim/verify [options] [name...]`.
+ *
+ * Prints one JSON object a line for each scenario on standard output, progress on standard error.
+ * Exit status: 0 all complete and clean, 1 a finding or an incomplete search, 2 usage,
+ * 130 interrupted (the scenario under way is saved where --checkpoint says). */
+#include "scenarios.h"
+
+#include "sim.h"
+
+#include <cjson/cJSON.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static volatile sig_atomic_t interrupted;
+static volatile int stop;
+
+static void on_interrupt(int number) {
+    (void)number;
+    interrupted = 1;
+    stop = 1;
+}
+
+static const char usage[] =
+    "usage: verify [--list] [--processes N] [--seconds N] [--preemptions N] [--checkpoint FOLDER]\n"
+    "              [--quiet] [name...]\n"
+    "Searches the named scenarios (default: all) exhaustively. --seconds bounds each of them,\n"
+    "--preemptions bounds the switches away from a running thread in each run.\n";
+
+struct arguments {
+    unsigned processes;
+    double seconds;
+    long preemptions; /* -1: the scenario's own bound */
+    const char *checkpoint;
+    bool quiet;
+};
+
+/* A whole number in a sane range, or the usage. */
+static long number(const char *text, const char *option) {
+    char *end;
+    long value = strtol(text, &end, 10);
+    if (*text == '\0' || *end != '\0' || value < 0 || value > 1000000) {
+        fprintf(stderr, "verify: %s takes a whole number from 0 to 1000000, not '%s'\n", option,
+                text);
+        exit(2);
+    }
+    return value;
+}
+
+static struct sim_options run_options(const struct scenario *scenario,
+                                      const struct arguments *arguments) {
+    struct sim_options options = sim_options_default();
+    options.timeouts_max = scenario->timeouts_max;
+    options.spurious_max = scenario->spurious_max;
+    options.faults_max = 0;
+    options.preemptions_max =
+        arguments->preemptions >= 0 ? (unsigned)arguments->preemptions : scenario->preemptions_max;
+    options.coverage = false;
+    return options;
+}
+
+/* The schedule of a finding, run once more with a trace. */
+static void show_finding(const struct scenario *scenario, const struct arguments *arguments,
+                         struct sim_explored *explored) {
+    struct sim_options options = run_options(scenario, arguments);
+    options.source = SIM_REPLAY;
+    options.choices = explored->choices;
+    options.choices_n = explored->choices_n;
+    options.trace = true;
+    struct sim_result result;
+    (void)sim_run(&options, scenario->run, NULL, &result);
+    sim_trace_print(stderr);
+    sim_symbolise(explored->detail, sizeof explored->detail);
+    fprintf(stderr, "finding: %s\n%s: %s\n", explored->finding, scenario->name, explored->detail);
+}
+
+static void print_row(const struct scenario *scenario, const struct sim_explored *explored) {
+    cJSON *row = cJSON_CreateObject();
+    cJSON_AddStringToObject(row, "name", scenario->name);
+    cJSON_AddStringToObject(row, "rules", scenario->rules);
+    cJSON_AddStringToObject(row, "bounds", scenario->bounds);
+    cJSON_AddNumberToObject(row, "graphs", (double)explored->graphs);
+    cJSON_AddNumberToObject(row, "executions", (double)explored->executions);
+    cJSON_AddNumberToObject(row, "pruned", (double)explored->pruned);
+    cJSON_AddNumberToObject(row, "seconds", explored->seconds);
+    cJSON_AddNumberToObject(row, "peak_bytes", (double)explored->peak_bytes);
+    cJSON_AddNumberToObject(row, "bounds_reached", explored->bounds);
+    cJSON_AddNumberToObject(row, "mixed", (double)explored->mixed);
+    cJSON_AddBoolToObject(row, "complete", explored->complete);
+    cJSON_AddItemToObject(row, "finding",
+                          explored->finding != NULL ? cJSON_CreateString(explored->finding)
+                                                    : cJSON_CreateNull());
+    cJSON_AddStringToObject(row, "detail", explored->finding != NULL ? explored->detail : "");
+    char *text = cJSON_PrintUnformatted(row);
+    puts(text);
+    fflush(stdout);
+    cJSON_free(text);
+    cJSON_Delete(row);
+}
+
+/* True when the scenario is complete and clean. */
+static bool verify(const struct scenario *scenario, const struct arguments *arguments) {
+    static struct sim_explored explored;
+    char checkpoint[4096];
+    struct sim_explore_options options = sim_explore_options_default();
+    options.run = run_options(scenario, arguments);
+    options.processes = arguments->processes;
+    options.seconds_max = arguments->seconds;
+    options.stop = &stop;
+    options.progress = !arguments->quiet;
+    if (arguments->checkpoint != NULL) {
+        snprintf(checkpoint, sizeof checkpoint, "%s/%s.checkpoint", arguments->checkpoint,
+                 scenario->name);
+        options.checkpoint = checkpoint;
+    }
+    if (!arguments->quiet) {
+        fprintf(stderr, "%s: %s\n", scenario->name, scenario->bounds);
+    }
+    sim_explore(&options, scenario->run, NULL, &explored);
+    if (explored.error[0] != '\0') {
+        fprintf(stderr, "verify: %s: %s\n", scenario->name, explored.error);
+        exit(2);
+    }
+    if (explored.finding != NULL) {
+        show_finding(scenario, arguments, &explored);
+    }
+    print_row(scenario, &explored);
+    return explored.complete && explored.finding == NULL;
+}
+
+static const struct scenario *scenario_by_name(const char *name) {
+    for (size_t i = 0; i < scenarios_count; i++) {
+        if (strcmp(scenarios[i].name, name) == 0) {
+            return &scenarios[i];
+        }
+    }
+    fprintf(stderr, "verify: there is no scenario '%s'; --list shows them\n", name);
+    exit(2);
+}
+
+int main(int argc, char **argv) {
+    static const struct option options[] = {
+        {"list", no_argument, NULL, 'l'},          {"processes", required_argument, NULL, 'j'},
+        {"seconds", required_argument, NULL, 's'}, {"preemptions", required_argument, NULL, 'p'},
+        {"quiet", no_argument, NULL, 'q'},         {"checkpoint", required_argument, NULL, 'c'},
+        {"help", no_argument, NULL, 'h'},          {0},
+    };
+    struct arguments arguments = {.processes = 1, .preemptions = -1};
+    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        switch (option) {
+        case 'l':
+            for (size_t i = 0; i < scenarios_count; i++) {
+                printf("%-24s %-24s %s\n", scenarios[i].name, scenarios[i].rules,
+                       scenarios[i].bounds);
+            }
+            return 0;
+        case 'j':
+            arguments.processes = (unsigned)number(optarg, "--processes");
+            break;
+        case 's':
+            arguments.seconds = (double)number(optarg, "--seconds");
+            break;
+        case 'p':
+            arguments.preemptions = number(optarg, "--preemptions");
+            break;
+        case 'q':
+            arguments.quiet = true;
+            break;
+        case 'c':
+            arguments.checkpoint = optarg;
+            break;
+        default:
+            fputs(usage, option == 'h' ? stdout : stderr);
+            return option == 'h' ? 0 : 2;
+        }
+    }
+    for (int i = optind; i < argc; i++) {
+        (void)scenario_by_name(argv[i]);
+    }
+    signal(SIGINT, on_interrupt);
+    signal(SIGTERM, on_interrupt);
+    bool clean = true;
+    if (optind == argc) {
+        for (size_t i = 0; i < scenarios_count && !interrupted; i++) {
+            clean = verify(&scenarios[i], &arguments) && clean;
+        }
+    }
+    for (int i = optind; i < argc && !interrupted; i++) {
+        clean = verify(scenario_by_name(argv[i]), &arguments) && clean;
+    }
+    return interrupted ? 130 : clean ? 0 : 1;
+}
