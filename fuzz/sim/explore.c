@@ -158,7 +158,8 @@ static uint32_t covered_now(uint32_t set) {
     uint32_t out = 0;
     for (uint32_t m = set & X.sleep; m; m &= m - 1) {
         unsigned i = (unsigned)__builtin_ctz(m);
-        if (X.mark[i] == ALWAYS || messages_at(&S.threads[i].pending) <= X.mark[i]) out |= 1u << i;
+        const struct thread *t = &S.threads[i];
+        if (X.mark[i] == ALWAYS || !can_read(t, &t->pending, X.mark[i])) out |= 1u << i;
     }
     return out;
 }

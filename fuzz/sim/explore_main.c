@@ -358,7 +358,7 @@ static const char *run_traced(void) {
     bool stuck = finding && (!strcmp(finding, "deadlock") || !strcmp(finding, "lost-wakeup") ||
                              !strcmp(finding, "leaked-thread") || !strcmp(finding, "livelock"));
     if (stuck) {
-        sim_posix_describe(outcome.detail + used, sizeof outcome.detail - used);
+        sim_posix_describe(outcome.detail, sizeof outcome.detail);
     }
     return finding;
 }

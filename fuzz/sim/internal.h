@@ -86,8 +86,10 @@ enum op_kind { OP_START, OP_LOCAL, OP_LOAD, OP_STORE, OP_RMW, OP_CAS, OP_FENCE, 
 struct op {
     uintptr_t at, pc;
     size_t size;
+    uint64_t expected;            /* OP_CAS */
     uint8_t kind;
     bool reads, writes, sc, mixed;
+    bool sc_success, sc_failure;  /* OP_CAS */
 };
 
 enum thread_state { T_READY, T_WAIT, T_LOCK, T_JOIN, T_DONE };
@@ -209,6 +211,8 @@ uint64_t atomic_rmw(uintptr_t at, unsigned size, enum sim_rmw op, uint64_t opera
 uint64_t atomic_cas(uintptr_t at, unsigned size, uint64_t expected, uint64_t desired, bool weak,
                     int order, int failure_order, bool *failed, uintptr_t pc);
 void atomic_fence(int order, uintptr_t pc);
+/* Could t, about to do op, read a message of at least this serial? */
+bool can_read(const struct thread *t, const struct op *op, uint32_t serial);
 uint64_t read_newest(uintptr_t at, unsigned size, uintptr_t pc, int32_t *from); /* relaxed, for sim_wait */
 const struct snap *snapshot(struct thread *t);
 void snap_join(const struct snap *s, uint32_t *view, epoch *clock);

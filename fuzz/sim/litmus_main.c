@@ -27,7 +27,6 @@ static void usage(FILE *out) {
           "  --seed N        of the random runs (default 1)\n"
           "  --c11           release sequences as in C11 (later relaxed stores of the thread continue them)\n"
           "  --brute         explore without reduction\n"
-          "  --processes N   share one exploration among N processes\n"
           "  --seconds S     bound for one exploration (default none)\n"
           "  --quiet         only failures and the summary\n", out);
 }
@@ -55,7 +54,7 @@ static void c_run(void *test) {
 
 /* ---- One test ------------------------------------------------------------------------------------- */
 
-struct settings { const char *json; long runs; enum sim_source source; uint64_t seed; bool c11, brute, quiet; unsigned processes; double seconds; };
+struct settings { const char *json; long runs; enum sim_source source; uint64_t seed; bool c11, brute, quiet; double seconds; };
 
 struct test {
     const char *file;
@@ -159,7 +158,7 @@ static int run_test(struct test *t, const struct settings *s, FILE *json, bool f
     program_of(t, &fn, &arg);
     e.run.c11_release_sequence = t->c11;
     e.brute_force = s->brute;
-    e.processes = 1;
+    e.spin_max = 1000;                  /* litmus programs do not spin */
     e.seconds_max = s->seconds;
     e.stop = &interrupted;
     e.each = each;

@@ -488,7 +488,8 @@ uint64_t atomic_cas(uintptr_t at, unsigned size, uint64_t expected, uint64_t des
     expected = truncate_to(expected, size);
     desired = truncate_to(desired, size);
     struct op op = {.at = at, .pc = pc, .kind = OP_CAS, .size = (uint8_t)size, .reads = true, .writes = true,
-                    .sc = is_sc(order) || is_sc(failure_order)};
+                    .expected = expected, .sc_success = is_sc(order), .sc_failure = is_sc(failure_order)};
+    op.sc = op.sc_success || op.sc_failure;
     point(t, op);
     struct cell *c = access_atomic(at, size, true, pc);
     uint32_t x = atom_at(c, at, size), m = 0;
@@ -520,8 +521,7 @@ uint64_t atomic_cas(uintptr_t at, unsigned size, uint64_t expected, uint64_t des
         if (ok) exchange(t, x, m, desired, order, pc);
         else learn(t, x, m, failure_order);
     }
-    op.writes = ok;
-    op.sc = is_sc(ok ? order : failure_order);
+    op.writes = ok;                      /* sc stays: the bound of the other outcome decided too */
     if (failed) *failed = !ok;
     if (unlikely(S.tracing)) { l.failed = !ok; l.wrote = desired; trace_add(l); }
     if (S.exploring) explore_event(t, op, from, extra);
@@ -565,6 +565,25 @@ void atomic_fence(int order, uintptr_t pc) {
         trace_add((struct line){.kind = LINE_FENCE, .order = (uint8_t)order, .pc = pc, .thread = t->id});
     if (S.exploring && op.sc) explore_event(t, op, -1, 0);
     t->H[t->id]++;
+}
+
+bool can_read(const struct thread *t, const struct op *op, uint32_t serial) {
+    uint32_t x = cell_at(op->at)->atoms;
+    for (; x && (S.atoms[x].at != op->at || S.atoms[x].size != op->size); x = S.atoms[x].next)
+        if (S.atoms[x].at < op->at + op->size && op->at < S.atoms[x].at + S.atoms[x].size) return true;
+    if (!x) return serial == 0;          /* not touched yet: the initial message only */
+    uint32_t b_ok = bound_pos(t, x, op->kind == OP_CAS ? op->sc_success : op->sc);
+    uint32_t b_no = op->kind == OP_CAS ? bound_pos(t, x, op->sc_failure) : UINT32_MAX;
+    bool weak = t->spurious < S.o.spurious_max;
+    for (uint32_t i = S.atoms[x].last; i; i = S.msgs[i].prev) {
+        const struct msg *p = &S.msgs[i];
+        if (p->serial < serial) continue;
+        bool exchanges = op->kind == OP_RMW || (op->kind == OP_CAS && p->value == op->expected);
+        bool fails = op->kind == OP_CAS && (p->value != op->expected || weak);
+        if (fails && p->pos >= b_no) return true;
+        if (exchanges ? p->pos >= b_ok && !p->taken : op->kind == OP_LOAD && p->pos >= b_ok) return true;
+    }
+    return false;
 }
 
 uint64_t read_newest(uintptr_t at, unsigned size, uintptr_t pc, int32_t *from) {

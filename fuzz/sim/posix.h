@@ -88,8 +88,8 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void misuse(const char *name, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Where the threads of the last run stood inside calls of this layer, one a line. */
-void sim_posix_describe(char *out, size_t n);
+/* Adds to a finding's text where the threads of the last run stood inside calls of this layer. */
+void sim_posix_describe(char *text, size_t n);
 /* The lines of the trace get the program's places in place of the layer's. */
 void sim_posix_settle(void);
 

@@ -140,21 +140,39 @@ static void describe_object(const struct object *o, char *out, size_t n) {
     }
 }
 
-void sim_posix_describe(char *out, size_t n) {
-    size_t used = 0;
-    if (n) {
-        out[0] = 0;
+/* The engine's own lines about the layer's words say nothing to a reader. */
+static void drop_tickets(char *text) {
+    for (unsigned t = 0; t < S.threads_n; t++) {
+        char word[32];
+        snprintf(word, sizeof word, " %p ", (void *)&selves[t].ticket);
+        char *at = strstr(text, word);
+        if (!at) {
+            continue;
+        }
+        char *end = strchr(at, '\n');
+        while (at > text && at[-1] != '\n') {
+            at--;
+        }
+        memmove(at, end ? end + 1 : "", strlen(end ? end + 1 : "") + 1);
     }
-    for (unsigned t = 0; t < S.threads_n && run_now == S.generation; t++) {
+}
+
+void sim_posix_describe(char *text, size_t n) {
+    if (run_now != S.generation) {
+        return;
+    }
+    drop_tickets(text);
+    size_t used = strlen(text);
+    for (unsigned t = 0; t < S.threads_n && used < n; t++) {
         const struct self *s = &selves[t];
         char object[200] = "";
-        if (!s->in || S.threads[t].state == T_DONE || used >= n) {
+        if (!s->in || S.threads[t].state == T_DONE) {
             continue;
         }
         if (s->at) {
             describe_object(s->at, object, sizeof object);
         }
-        used += (size_t)snprintf(out + used, n - used, "T%u is in %s%s%s\n  @%lx\n", t, s->in,
+        used += (size_t)snprintf(text + used, n - used, "T%u is in %s%s%s\n  @%lx\n", t, s->in,
                                  s->at ? " on " : "", object, (unsigned long)s->pc);
     }
 }
