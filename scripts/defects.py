@@ -315,7 +315,7 @@ def mirror(source, to):
 
 def make(tree, goals):
     """None, or the last lines of a failing build."""
-    command = ["make", "--no-print-directory", "-j2", *goals]
+    command = ["make", "--no-print-directory", *goals]
     done = subprocess.run(command, cwd=tree, capture_output=True, text=True, errors="replace")
     return None if done.returncode == 0 else (done.stdout + done.stderr)[-3000:]
 
@@ -640,6 +640,9 @@ def fuzz_once(board, patch, tree, targets, engine, seed):
             if catch.input:
                 text = shrink(board, tree, target, catch, folder)
                 item["pristine"] = pristine_is_clean(board, target, catch, text, folder)
+                if not item["pristine"]:  # what fails without the defect does not show it
+                    item["note"] = f"the pristine tree fails on the witness, too: {item['oracle']}"
+                    item["oracle"] = item["caught_s"] = None
                 item["witness"] = text
                 item["witness_operations"] = text.count("\n") - 1 if text else None
                 item["input"] = str(catch.input.relative_to(board.run.dir))
@@ -650,19 +653,24 @@ def fuzz_once(board, patch, tree, targets, engine, seed):
     return item
 
 
+def refuse(board, item, why):
+    item["note"] = why
+    with board.lock:
+        print(defects_report.line(item), flush=True)
+    return item
+
+
 def board_patch(board, patch, tree):
     """All runs of one patch."""
     targets = [t for t in patch.targets or board.targets if t in board.targets]
     runs = [(e, s) for e in board.engines for s in range(board.options.seeds)]
     if not targets:
         item = item_of(patch, board.engines[0], board.options.seed, board.options.sched or "bytes")
-        item["note"] = "no such target here: " + " ".join(patch.targets)
-        return [item]
+        return [refuse(board, item, "no such target here: " + " ".join(patch.targets))]
     fault = plant(board, patch, tree, targets)
     if fault:
         item = item_of(patch, board.engines[0], board.options.seed, board.options.sched or "bytes")
-        item["note"] = fault
-        return [item]
+        return [refuse(board, item, fault)]
     items = []
     for engine, seed in runs:
         if not board.stopping:
@@ -672,6 +680,97 @@ def board_patch(board, patch, tree):
             with board.lock:
                 print(row, flush=True)
     return items
+
+
+# ---------------------------------------------------------------- a set: one tree, many findings
+
+
+def series_of(place):
+    """The patches of a folder with a file `series`, in its order; None for any other place."""
+    series = pathlib.Path(place or PATCHES) / "series"
+    if not series.is_file():
+        return None
+    names = [n for n in series.read_text().splitlines() if n.strip() and not n.startswith("#")]
+    return [read_patch(series.parent / name.strip()) for name in names]
+
+
+def plant_series(board, patches, tree):
+    mirror(board.base, tree)
+    for patch in patches:
+        if apply(patch, tree) is None:
+            report.die(f"{patch.path}: does not apply on top of those before it")
+    fault = make(tree, board.goals(board.targets))
+    if fault:
+        report.die(f"the set does not build:\n{fault}")
+
+
+def run_on(board, tree, target, seconds, folder):
+    """libFuzzer in fork mode goes on after findings. Gives their inputs, oldest first."""
+    (folder / "corpus").mkdir()
+    command = [str(tree / "build/libfuzzer" / target), str(folder / "corpus")]
+    if not board.options.empty:
+        command.append(str(WORK / "seeds" / target))
+    command += ["-fork=1", "-ignore_crashes=1", "-ignore_timeouts=1", "-ignore_ooms=1"]
+    command += [f"-max_total_time={int(seconds)}", f"-seed={board.options.seed}"]
+    command += [f"-timeout={HANG_S}", f"-artifact_prefix={folder}/", "-malloc_limit_mb=8192"]
+    with open(folder / "log", "w") as log:
+        env = environment(board, folder)
+        process = board.spawn(command, stdout=log, stderr=log, env=env, cwd=folder)
+        try:
+            process.wait(seconds + 120)
+        except subprocess.TimeoutExpired:
+            pass
+        board.reap(process)
+    text = (folder / "log").read_text(errors="replace")
+    executions = max((int(n) for n in re.findall(r"^#(\d+):", text, re.M)), default=0)
+    shutil.rmtree(folder / "corpus", ignore_errors=True)
+    inputs = [p for p in folder.iterdir() if re.match(r"(crash|timeout|oom|leak)-", p.name)]
+    return executions, sorted(inputs, key=lambda p: p.stat().st_mtime_ns)
+
+
+def oracle_of_input(board, tree, target, path):
+    command = [str(tree / "build/libfuzzer" / target), f"-timeout={HANG_S}", str(path)]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=60)
+    except subprocess.TimeoutExpired:
+        return "timeout"
+    return oracle_of(done.stdout + done.stderr) if done.returncode else None
+
+
+def board_series(board, patches):
+    """One item for each name that comes out, and one for each rule stated but not broken."""
+    tree, seconds = WORK / "tree0", board.options.time or 60
+    plant_series(board, patches, tree)
+    seen = " + ".join(p.name for p in patches)
+    for target in board.targets:
+        folder = board.run.path(f"raw/{target}/log").parent
+        began = time.time()
+        executions, inputs = run_on(board, tree, target, seconds, folder)
+        for path in inputs:
+            oracle = oracle_of_input(board, tree, target, path)
+            known = {item["name"] for item in board.items}
+            if oracle is None or oracle in known or board.stopping:
+                path.unlink()
+                continue
+            catch = Catch(oracle, max(0.0, path.stat().st_mtime - began), path)
+            text = shrink(board, tree, target, catch, folder)
+            item = item_of(patches[0], "libfuzzer", board.options.seed, "bytes")
+            item |= {"name": oracle, "title": "As published", "rule": oracle, "seen": seen}
+            item |= {"kind": "plain", "caught_s": round(catch.seconds, 3), "oracle": oracle}
+            item |= {"target": target, "executions": executions, "witness": text}
+            item["witness_operations"] = text.count("\n") - 1 if text else None
+            item["pristine"] = pristine_is_clean(board, target, catch, text, folder)
+            board.items.append(item)
+            print(defects_report.line(item), flush=True)
+    broken = {defects_report.rule_number(item["oracle"]) for item in board.items}
+    for patch in patches:
+        for rule in patch.head.get("Rule", "").split():
+            if defects_report.rule_number(rule) not in broken:
+                item = item_of(patch, "libfuzzer", board.options.seed, "bytes")
+                item |= {"name": f"{patch.name}: {rule}", "rule": rule}
+                board.items.append(item)
+                print(defects_report.line(item), flush=True)
+    return finish(board, patches)
 
 
 # ---------------------------------------------------------------- the scoreboard
@@ -709,7 +808,8 @@ def finish(board, patches, interrupted=False):
 
 
 def board_all(options):
-    patches = patches_of(options.defects)
+    series = series_of(options.defects)
+    patches = series or patches_of(options.defects)
     WORK.mkdir(parents=True, exist_ok=True)
     guard = open(WORK / "lock", "w")
     try:
@@ -731,6 +831,8 @@ def board_all(options):
 
     report.on_interrupt(stop)
     print(defects_report.HEADING, flush=True)
+    if series:
+        return board_series(board, series)
     trees = [WORK / f"tree{i}" for i in range(options.jobs)]
 
     def work(patch):
@@ -743,9 +845,6 @@ def board_all(options):
                 trees.append(tree)
         with board.lock:
             board.items += items
-            if items and items[0]["note"] and not items[0]["oracle"]:
-                print(defects_report.line(items[0]), flush=True)
-        return items
 
     with concurrent.futures.ThreadPoolExecutor(options.jobs) as pool:
         for waited in [pool.submit(work, patch) for patch in patches]:
