@@ -230,7 +230,7 @@ static void run_stream(struct bench_state *state) {
                 bench_relax(&spins);
             }
         }
-        bench_sample(state, bench_end(state) / STREAM_BATCH);
+        bench_sample(state, bench_end(state) / (double)STREAM_BATCH);
     }
     bench_count(state, "drains", (double)drains);
     atomic_store(&stream.stop, true);

@@ -39,10 +39,10 @@ static const struct advised advices[] = {
 enum { ADVICES = sizeof advices / sizeof advices[0] };
 
 static const struct subject subjects[] = {
-    {PB_STRATEGY_RESERVE, {NULL}, NULL, 0, "reserve", "mprotect", "munmap"},
-    {PB_STRATEGY_RESERVE_RW, {NULL}, NULL, 0, "mmap", NULL, "munmap"},
-    {PB_STRATEGY_REMAP, {NULL}, NULL, 0, "reserve", "mremap", "munmap"},
-    {PB_STRATEGY_MOVE, {NULL}, NULL, 0, "reserve", "move", "munmap"},
+    {PB_STRATEGY_RESERVE, {0}, NULL, 0, "reserve", "mprotect", "munmap"},
+    {PB_STRATEGY_RESERVE_RW, {0}, NULL, 0, "mmap", NULL, "munmap"},
+    {PB_STRATEGY_REMAP, {0}, NULL, 0, "reserve", "mremap", "munmap"},
+    {PB_STRATEGY_MOVE, {0}, NULL, 0, "reserve", "move", "munmap"},
     {PB_STRATEGY_HEAP,
      {"allocator", "glibc", 0},
      &pb_allocator_libc,
@@ -57,7 +57,7 @@ static const struct subject subjects[] = {
      "calloc/allocator:jemalloc",
      "realloc/allocator:jemalloc",
      "free/allocator:jemalloc"},
-    {PB_STRATEGY_IMAGE, {NULL}, NULL, 0, "reserve", "mprotect", "munmap"},
+    {PB_STRATEGY_IMAGE, {0}, NULL, 0, "reserve", "mprotect", "munmap"},
     {PB_STRATEGY_POOL,
      {"reset", "discard", 0},
      NULL,
@@ -66,7 +66,7 @@ static const struct subject subjects[] = {
      "mprotect",
      "discard"},
     {PB_STRATEGY_POOL, {"reset", "renew", 0}, NULL, PB_POOL_RENEW, "commit", "mprotect", "renew"},
-    {PB_STRATEGY_GUARD, {NULL}, NULL, 0, "guard_install", "guard_remove", "munmap"},
+    {PB_STRATEGY_GUARD, {0}, NULL, 0, "guard_install", "guard_remove", "munmap"},
 };
 enum { SUBJECTS = sizeof subjects / sizeof subjects[0] };
 
