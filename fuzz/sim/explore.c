@@ -340,7 +340,7 @@ static void find_races(uint32_t f) {
     join(ev->past, order);
     if (ev->from >= 0) join(ev->past, X.events[ev->from].past);
     for (uint32_t i = 0; i < n; i++) reverse(both[i], f, order);
-    for (uint32_t i = 0; i < k; i++) reverse(taken[i], f, program);
+    for (uint32_t i = 0; i < k; i++) reverse(taken[i], f, order);
     for (uint32_t j = f; j-- > 0;) {
         const struct event *e = &X.events[j];
         if (too_many && e->node >= 0) X.nodes[e->node].backtrack |= X.nodes[e->node].enabled;

@@ -1,0 +1,129 @@
+#!/usr/bin/python3
+"""explore.py: tests of `make explore`. Every program of fuzz/sim/examples and fuzz/sim/tests/posix
+says in its head what must come out, one line a case:
+
+    expect: pass|<finding> [sched=...] [time=...] [cflags=...] [set=KEY=N]
+
+A pass with sched=exhaustive must also be complete; a finding must be found again by its schedule.
+Run by `make test-explore`; an argument is a regular expression on the names of cases.
+"""
+import concurrent.futures
+import json
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+
+HERE = pathlib.Path(__file__).resolve().parent
+SIM = HERE.parent
+EXPLORE = SIM.parent.parent / "scripts" / "explore.py"
+
+
+def explore(folder, *arguments):
+    command = [str(EXPLORE), "--root", str(folder), *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+
+
+def latest(folder):
+    path = pathlib.Path(folder) / "results" / "explore" / "latest"
+    return path, json.loads((path / "report.json").read_text())
+
+
+def cases():
+    for source in sorted([*(SIM / "examples").glob("*.c"), *(HERE / "posix").glob("*.c")]):
+        for line in re.findall(r"^ \* expect: (.*)$", source.read_text(), re.MULTILINE):
+            outcome, *options = line.split()
+            yield source, outcome, dict(o.split("=", 1) for o in options)
+
+
+def check_pass(report, done, options):
+    item = report["items"][0]
+    if done.returncode != 0 or report["status"] != "pass" or item["finding"]:
+        return f"status {done.returncode}, finding {item['finding']}: {item['detail']}"
+    if options.get("sched") == "exhaustive" and not item["complete"]:
+        return f"the search was not complete: {item['bounds']}"
+    return None if item["executions"] > 1 else "only one execution"
+
+
+def check_finding(folder, report, path, done, outcome, source, cflags):
+    item = report["items"][0]
+    if done.returncode != 1 or report["status"] != "finding" or item["finding"] != outcome:
+        return f"status {done.returncode}, finding {item['finding']}: {item['detail']}"
+    if item["error"]:
+        return item["error"]
+    if f"finding: {outcome}" not in done.stderr:
+        return "standard error lacks the line `finding: ...`"
+    if outcome not in (path / "trace.html").read_text():
+        return "the page does not name the finding"
+    again = explore(folder, source, f"--cflags={cflags}", "--replay", path / "schedule.txt")
+    if f"finding: {outcome}\n" not in again.stdout or again.returncode != 1:
+        return f"replay: status {again.returncode}: {again.stderr}"
+    return None
+
+
+def run_case(case):
+    source, outcome, options = case
+    cflags = options.get("cflags", "")
+    name = f"{source.stem}_{outcome}" + "".join(f"_{v.lstrip('-D')}" for v in options.values())
+    arguments = [source, "--time", options.get("time", "20"), "--jobs", "1", f"--cflags={cflags}"]
+    arguments += ["--sched", options["sched"]] if "sched" in options else []
+    arguments += ["--set", options["set"]] if "set" in options else []
+    with tempfile.TemporaryDirectory(prefix="test-explore-") as folder:
+        done = explore(folder, *arguments)
+        try:
+            path, report = latest(folder)
+        except OSError:
+            return name, f"no report: {done.stderr}"
+        if outcome == "pass":
+            return name, check_pass(report, done, options)
+        return name, check_finding(folder, report, path, done, outcome, source, cflags)
+
+
+# ---------------------------------------------------------------- bad input
+
+
+def refused(name, source, message, *arguments):
+    """This source must be refused with exit status 2 and a message that says why."""
+    with tempfile.TemporaryDirectory(prefix="test-explore-") as folder:
+        file = pathlib.Path(folder) / "program.c"
+        file.write_text(source)
+        done = explore(folder, file, "--time", "1", *(a.format(folder=folder) for a in arguments))
+        if done.returncode == 2 and message in done.stderr:
+            return name, None
+        return name, f"status {done.returncode}, expected 2 and '{message}': {done.stderr}"
+
+
+MAIN = "int main(void) { return 0; }\n"
+REFUSED = [
+    ("refuses_syntax_error", "int main(void) { return 0 }\n", "expected ';'"),
+    ("refuses_no_main", "int f(void) { return 0; }\n", "sim_subject_main"),
+    ("refuses_128_bit_atomics", "#include <stdatomic.h>\nstatic _Atomic struct { long a, b, c; } x;\n"
+     "int main(void) { x; return 0; }\n", "atomics wider than 8 bytes"),
+    ("refuses_unknown_pthread_call", "#define _GNU_SOURCE\n#include <pthread.h>\nint main(void) {\n"
+     "pthread_attr_t a;\nreturn pthread_getattr_np(pthread_self(), &a) + pthread_getconcurrency(); }\n",
+     "does not simulate"),
+    ("refuses_gcc_thread_local", "_Thread_local int x;\nint main(void) { return x; }\n",
+     "thread-local", "--cc", "gcc"),
+    ("refuses_unknown_setting", MAIN, "unknown argument --nonsense", "--set", "nonsense=1"),
+    ("refuses_missing_replay", MAIN, "no such file", "--replay", "{folder}/none"),
+    ("refuses_hostile_replay", MAIN, "is not a schedule", "--replay", "{folder}/program.c"),
+    ("refuses_sched", MAIN, "invalid choice", "--sched", "none"),
+]
+
+
+def main():
+    pattern = re.compile(sys.argv[1] if len(sys.argv) > 1 else "")
+    jobs = [(run_case, (c,)) for c in cases()] + [(refused, r) for r in REFUSED]
+    jobs = [j for j in jobs if pattern.search(str(j[1]))]
+    passed = failed = 0
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for name, wrong in pool.map(lambda j: j[0](*j[1]), jobs):
+            passed, failed = passed + (not wrong), failed + bool(wrong)
+            print(f"FAIL {name}: {wrong.strip()}" if wrong else f"ok   {name}", flush=True)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
