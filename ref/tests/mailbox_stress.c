@@ -253,7 +253,7 @@ TEST(R37_growth_with_hold_against_producers_and_a_parked_guest) {
 /* ---- Close and release against producers ---------------------------------------------------- */
 
 TEST(R36_close_against_producers_and_a_parked_guest) {
-    for (unsigned round = 0; round < TEST_ROUNDS(500); round++) {
+    for (unsigned round = 0; round < TEST_ROUNDS(200); round++) {
         struct pb_memory *memory = shared_memory(1, 1);
         struct post post = {.memory = clone_of(memory),
                             .mailbox = attach(memory, 16, round % 2 ? 32 : 0),
@@ -263,7 +263,7 @@ TEST(R36_close_against_producers_and_a_parked_guest) {
         uint32_t dropped = 0, total = 0;
         pthread_t producers[PRODUCERS], consumer = test_thread(consume, &post);
         start_producers(&post, producers);
-        for (unsigned i = 0; i < round % 50; i++) {
+        for (unsigned i = 0; i < round % 20; i++) {
             test_pause();
         }
         pb_mailbox_close(post.mailbox, &dropped);

@@ -20,6 +20,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { EXIT_PASSED = 0, EXIT_FAILED = 71, EXIT_SKIPPED = 72, TEXT_BYTES = 1000 };
@@ -114,8 +115,16 @@ void test_join(pthread_t thread) {
     CHECK_EQ(pthread_join(thread, NULL), 0);
 }
 
+/* Mostly a yield, so that threads meet; a short sleep now and then, so that a thread which waits
+ * for another does not keep it from running where cores are few. */
 void test_pause(void) {
-    sched_yield();
+    static _Thread_local unsigned pauses;
+    if (++pauses % 16 != 0) {
+        sched_yield();
+        return;
+    }
+    const struct timespec moment = {0, 20000};
+    (void)nanosleep(&moment, NULL);
 }
 
 uint32_t test_random(uint64_t *state) {
