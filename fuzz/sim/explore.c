@@ -170,6 +170,24 @@ static uint32_t mark_for(const struct thread *t) {
 
 /* ---- Choosing the next thread ------------------------------------------------------------------- */
 
+static void find_races(uint32_t f, bool executed);
+
+/* Everybody in set is covered. A load that could have read something new, had not a later step
+ * (a fence, an RMW that took the message) made that impossible, races with that step although it
+ * was not executed. */
+static _Noreturn void prune_covered(uint32_t set) {
+    for (uint32_t m = set; m; m &= m - 1) {
+        unsigned i = (unsigned)__builtin_ctz(m);
+        if (X.mark[i] == ALWAYS || X.events_n >= EVENTS_MAX) continue;
+        struct event *ev = &X.events[X.events_n];
+        *ev = (struct event){.op = S.threads[i].pending, .thread = (uint8_t)i, .from = -1, .node = -1};
+        memcpy(ev->past, X.clock[i], sizeof ev->past);
+        ev->index = ++ev->past[i];
+        find_races(X.events_n, false);
+    }
+    explore_prune(false);
+}
+
 static struct thread *take(unsigned i) {
     X.filter = X.sleep >> i & 1 && X.mark[i] != ALWAYS ? X.mark[i] : 0;
     X.sleep &= ~(1u << i);
@@ -237,7 +255,7 @@ struct thread *explore_pick(struct thread *t, uint32_t set) {
         return take(d->c);
     }
     uint32_t covered = X.brute ? 0 : covered_now(set);
-    if (!(set & ~covered)) explore_prune(false);
+    if (!(set & ~covered)) prune_covered(set);
     if (X.tdepth == X.split && !X.mine) {
         X.mine = claim_task();
         X.not_mine = !X.mine;
@@ -314,7 +332,7 @@ static void reverse(uint32_t e, uint32_t f, const uint32_t *past) {
     d->backtrack |= initials & mine ? mine : initials & -initials;
 }
 
-static void find_races(uint32_t f) {
+static void find_races(uint32_t f, bool executed) {
     struct event *ev = &X.events[f];
     /* What f follows without regard to the message it read: had f come earlier it could have read
      * another, where the order of the operations rather than the message decides (BOTH), and where
@@ -341,7 +359,7 @@ static void find_races(uint32_t f) {
     if (ev->from >= 0) join(ev->past, X.events[ev->from].past);
     for (uint32_t i = 0; i < n; i++) reverse(both[i], f, order);
     for (uint32_t i = 0; i < k; i++) reverse(taken[i], f, order);
-    for (uint32_t j = f; j-- > 0;) {
+    for (uint32_t j = executed || too_many ? f : 0; j-- > 0;) {
         const struct event *e = &X.events[j];
         if (too_many && e->node >= 0) X.nodes[e->node].backtrack |= X.nodes[e->node].enabled;
         if (e->thread != ev->thread && e->index > ev->past[e->thread] && conflict(&e->op, &ev->op) == REVERSE)
@@ -390,7 +408,7 @@ void explore_event(struct thread *t, struct op op, int32_t from, uint32_t extra)
         ev->node = X.node_now;
         memcpy(ev->past, X.clock[t->id], sizeof ev->past);
         ev->index = ++ev->past[t->id];
-        if (!X.brute) find_races(f);
+        if (!X.brute) find_races(f, true);
     }
     memcpy(X.clock[t->id], ev->past, sizeof ev->past);
     for (uint32_t m = X.sleep; m; m &= m - 1) {

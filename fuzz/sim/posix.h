@@ -57,7 +57,6 @@ struct self {
     const char *in;          /* the call it is in, or NULL */
     uintptr_t pc;            /* where the program made it */
     uint32_t mark;           /* trace lines before it */
-    int error;               /* errno */
     unsigned clock_reads;
     void *(*start)(void *);
     int (*start_c11)(void *);

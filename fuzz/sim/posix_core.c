@@ -2,6 +2,7 @@
  * in the trace. */
 #include "posix.h"
 
+#include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -91,8 +92,9 @@ int leave(int result) {
 }
 
 int fail(int error) {
-    self()->error = error;
-    return leave(-1);
+    leave(0);
+    errno = error;
+    return -1;
 }
 
 void sim_posix_settle(void) {

@@ -242,7 +242,7 @@ int sim_fflush(FILE *file) {
 }
 
 void sim_perror(const char *text) {
-    say("prints: %s: %s", text ? text : "", strerror(self()->error));
+    say("prints: %s: %s", text ? text : "", strerror(errno));
 }
 
 ssize_t sim_write(int fd, const void *data, size_t n) {

@@ -330,20 +330,12 @@ void *sim___emutls_get_address(struct emutls *v) {
     stop_bound(SIM_BOUND_MEMORY);
 }
 
-/* ---- errno: each thread its own; what real calls set is taken over when it is asked for
- * --------------- */
+/* ---- errno: the real one. Callers keep its address, so it cannot be another for each thread; no
+ * thread is switched away from between a failing call and a look at it. ---- */
 
 int *sim___errno_location(void);
 int *sim___errno_location(void) {
-    if (!S.active) {
-        return &errno;
-    }
-    struct self *me = self();
-    if (errno) {
-        me->error = errno;
-        errno = 0;
-    }
-    return &me->error;
+    return &errno;
 }
 
 /* ---- System calls

@@ -44,9 +44,9 @@
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER, second = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
 static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
-static atomic_int word;
-static int plain;
-static char text[16];
+atomic_int word; /* not static: the compiler would see who writes them */
+int plain;
+char text[16];
 
 static void *other(void *arg) {
 #if defined UNLOCK_OF_ANOTHER

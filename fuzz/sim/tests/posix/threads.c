@@ -48,7 +48,6 @@ static void *work(void *arg) {
     assert(local == 5 && big[99] == 0);
     local++;
     big[99] = 1;
-    errno = 0;
     assert(fopen("/does/not/exist", "r") == NULL && errno == ENOENT);
     pthread_cleanup_push(clean, &ten);
     pthread_exit(arg);
