@@ -36,7 +36,10 @@ BOUNDS = {  # enum sim_bound
 
 # One source line, one place in the program: without these clang merges atomics of different lines.
 KEEP_APART = ["sink-common-insts", "enable-tail-merge", "hoist-common-insts"]
-FLAGS = "-std=gnu11 -O1 -g -fno-pie -fno-common -fno-stack-protector -U_FORTIFY_SOURCE -pthread"
+FLAGS = (
+    "-std=gnu11 -O1 -g -pthread -fno-pie -fno-common -fno-stack-protector -U_FORTIFY_SOURCE "
+    "-fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free"
+)
 # What the object files may use of these families; the rest is renamed or refused.
 FAMILIES = re.compile(r"(pthread|thrd|mtx|cnd|tss|sem)_|__tls_get_addr|__atomic_|io_uring")
 HARMLESS = re.compile(

@@ -1,7 +1,7 @@
 /* A bounded queue with a mutex and condition variables. Broken: producers and consumers share one
  * condition variable and signal it, so a signal can reach the wrong side and be lost: all sleep.
  *   make explore SRC=fuzz/sim/examples/queue.c CFLAGS_SRC=-DBROKEN
- * expect: pass time=3
+ * expect: pass time=1
  * expect: deadlock cflags=-DBROKEN
  */
 #include <assert.h>

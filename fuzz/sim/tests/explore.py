@@ -4,7 +4,8 @@ says in its head what must come out, one line a case:
 
     expect: pass|<finding> [sched=...] [time=...] [cflags=...] [set=KEY=N]
 
-A pass with sched=exhaustive must also be complete; a finding must be found again by its schedule.
+A pass with sched=exhaustive must also be complete; a finding of an example must be found again by
+its schedule.
 Run by `make test-explore`; an argument is a regular expression on the names of cases.
 """
 import concurrent.futures
@@ -56,6 +57,8 @@ def check_finding(folder, report, path, done, outcome, source, cflags):
         return "standard error lacks the line `finding: ...`"
     if outcome not in (path / "trace.html").read_text():
         return "the page does not name the finding"
+    if source.parent.name != "examples":
+        return None
     again = explore(folder, source, f"--cflags={cflags}", "--replay", path / "schedule.txt")
     if f"finding: {outcome}\n" not in again.stdout or again.returncode != 1:
         return f"replay: status {again.returncode}: {again.stderr}"
@@ -65,7 +68,7 @@ def check_finding(folder, report, path, done, outcome, source, cflags):
 def run_case(case):
     source, outcome, options = case
     cflags = options.get("cflags", "")
-    name = f"{source.stem}_{outcome}" + "".join(f"_{v.lstrip('-D')}" for v in options.values())
+    name = f"{source.stem}_{outcome}" + "".join(f"_{v.removeprefix('-D')}" for v in options.values())
     arguments = [source, "--time", options.get("time", "20"), "--jobs", "1", f"--cflags={cflags}"]
     arguments += ["--sched", options["sched"]] if "sched" in options else []
     arguments += ["--set", options["set"]] if "set" in options else []
