@@ -332,6 +332,12 @@ static void reverse(uint32_t e, uint32_t f, const uint32_t *past) {
     d->backtrack |= initials & mine ? mine : initials & -initials;
 }
 
+/* Is the message that f read there only because of e? */
+static bool reads_because_of(const struct event *f, uint32_t e) {
+    const struct event *ev = &X.events[e];
+    return f->from >= 0 && X.events[f->from].past[ev->thread] >= ev->index;
+}
+
 static void find_races(uint32_t f, bool executed) {
     struct event *ev = &X.events[f];
     /* What f follows without regard to the message it read: had f come earlier it could have read
@@ -357,8 +363,8 @@ static void find_races(uint32_t f, bool executed) {
     }
     join(ev->past, order);
     if (ev->from >= 0) join(ev->past, X.events[ev->from].past);
-    for (uint32_t i = 0; i < n; i++) reverse(both[i], f, order);
-    for (uint32_t i = 0; i < k; i++) reverse(taken[i], f, order);
+    for (uint32_t i = 0; i < n; i++) reverse(both[i], f, reads_because_of(ev, both[i]) ? order : ev->past);
+    for (uint32_t i = 0; i < k; i++) reverse(taken[i], f, reads_because_of(ev, taken[i]) ? order : ev->past);
     for (uint32_t j = executed || too_many ? f : 0; j-- > 0;) {
         const struct event *e = &X.events[j];
         if (too_many && e->node >= 0) X.nodes[e->node].backtrack |= X.nodes[e->node].enabled;
