@@ -15,10 +15,12 @@ trap 'echo "interrupted"; exit 130' INT TERM
 total_passed=0
 total_failed=0
 broken=
+table=
 
 for part in $PARTS; do
     echo "== $part"
     log=$logs/$part.log
+    began=$(date +%s)
     {
         ${MAKE:-make} --no-print-directory "$part" </dev/null 2>&1
         echo $? >"$log.status"
@@ -34,11 +36,15 @@ SUMS
         echo "FAIL $part: ended with status $status and $lines count lines (its log: $log)"
     fi
     [ "$failed" = 0 ] || broken="$broken $part"
+    seconds=$(($(date +%s) - began))
+    table="$table$(printf '%-14s %5d passed %5d failed %6d s' "$part" "$passed" "$failed" "$seconds")
+"
     total_passed=$((total_passed + passed))
     total_failed=$((total_failed + failed))
 done
 
 echo "== total"
+printf '%s' "$table"
 [ -z "$broken" ] || echo "failed in:$broken"
 echo "$total_passed passed, $total_failed failed"
 [ $total_failed = 0 ]
