@@ -6,6 +6,7 @@
  *     -c          print each as C (with -p)
  *     -b FOLDER   write each as bytes to FOLDER/<name>, do not run it
  *     -t TARGET   of inputs in bytes; else taken from the name of a folder above them
+ *     -w SECONDS  how long an input may run: 20
  *     -s SECONDS  run all of them over and over, print executions and operations a second
  *
  * Inputs are text (.ops) or bytes. Each runs in a process of its own, so that one that crashes or
@@ -28,7 +29,7 @@
 #include <unistd.h>
 
 enum { CLEAN = 0, FINDING = 1, USAGE = 2 };
-enum { INPUT_BYTES_MAX = 16 << 20, SECONDS_MAX = 20 };
+enum { INPUT_BYTES_MAX = 16 << 20 };
 
 static struct {
     bool print_only, quiet, as_c;
@@ -36,7 +37,8 @@ static struct {
     bool has_target;
     enum op_target target;
     double seconds;
-} option;
+    unsigned seconds_max; /* for each input */
+} option = {.seconds_max = 20};
 
 static const struct subject *subject;
 static struct program program;
@@ -134,7 +136,7 @@ static bool input_parse(const char *path, const uint8_t *data, size_t bytes) {
 
 static void run_in_child(void) {
     crash_watch();
-    alarm(SECONDS_MAX);
+    alarm(option.seconds_max);
     const char *rule = exec_run(subject, &program, NULL);
     if (rule != NULL) {
         crash_report(rule, option.quiet ? NULL : &program);
@@ -149,7 +151,8 @@ static const char *verdict_of(int status, char *name, size_t room) {
     }
     if (WTERMSIG(status) == SIGALRM) {
         fprintf(stderr, "finding: timeout\n");
-        return "a finding: it takes longer than 20 seconds";
+        snprintf(name, room, "a finding: it runs longer than %u seconds", option.seconds_max);
+        return name;
     }
     snprintf(name, room, "a finding: ended by signal %d (%s)", WTERMSIG(status),
              strsignal(WTERMSIG(status)));
@@ -277,7 +280,8 @@ static void input_handle(const char *path) {
         keep_program(path);
     } else {
         if (!option.quiet) {
-            printf("# %s: %u operations\n", path, program.operations);
+            printf(option.as_c ? "/* %s: %u operations */\n" : "# %s: %u operations\n", path,
+                   program.operations);
         }
         if (option.as_c) {
             op_emit_c(stdout, &program, "program");
@@ -314,16 +318,17 @@ static void path_handle(const char *path) {
 }
 
 static int usage(void) {
-    fputs("usage: replay [-p] [-q] [-c] [-b FOLDER] [-t TARGET] [-s SECONDS] PATH...\n"
+    fputs("usage: replay [-p] [-q] [-c] [-b FOLDER] [-t TARGET] [-s SECONDS] [-w SECONDS] PATH...\n"
           "  runs inputs (.ops text or bytes; folders: all files below) and prints their\n"
           "  operations. -p print only, -c as C, -q findings only, -b write bytes to FOLDER,\n"
-          "  -t target of inputs in bytes, -s measure. Status: 0 clean, 1 a finding, 2 usage.\n",
+          "  -t target of inputs in bytes, -s measure, -w limit. Status: 0 clean, 1 a finding, 2 "
+          "usage.\n",
           stderr);
     return USAGE;
 }
 
 static bool options_read(int argc, char **argv) {
-    for (int c; (c = getopt(argc, argv, "pqcb:t:s:")) != -1;) {
+    for (int c; (c = getopt(argc, argv, "pqcb:t:s:w:")) != -1;) {
         switch (c) {
         case 'p':
             option.print_only = true;
@@ -341,6 +346,13 @@ static bool options_read(int argc, char **argv) {
             option.has_target = op_target_by_name(optarg, &option.target);
             if (!option.has_target) {
                 fprintf(stderr, "replay: there is no target %s\n", optarg);
+                return false;
+            }
+            break;
+        case 'w':
+            option.seconds_max = (unsigned)strtoul(optarg, NULL, 10);
+            if (option.seconds_max == 0) {
+                fprintf(stderr, "replay: -w wants a number of seconds\n");
                 return false;
             }
             break;

@@ -44,3 +44,17 @@ replay: build/asan/replay ## runs INPUT=file or folder under the sanitizers, pri
 	@test -n '$(INPUT)' || { echo 'make replay: say INPUT=file-or-folder' >&2; exit 2; }
 	@SUBJECT='$(SUBJECT)' build/asan/replay $(if $(TARGET),-t $(TARGET)) '$(INPUT)'
 .PHONY: fuzz replay
+
+##@ The harness's tests
+FUZZ_TEST_SRC := $(filter-out fuzz/tests/subject_%.c,$(sort $(wildcard fuzz/tests/*.c)))
+define fuzz_test_rules
+build/$(1)/fuzz-tests: $(FUZZ_TEST_SRC:%.c=build/$(1)/%.o) \
+    $(filter-out build/$(1)/fuzz/crash.o,$(FUZZ_CORE:%.c=build/$(1)/%.o)) build/$(1)/libpagebox.a
+	$$(call say,LD,$$@)
+	$$(Q)$$(CC.$(1)) $$(CFLAGS.$(1)) $(FUZZ_WRAP) $$^ $(FUZZ_LIBS) -o $$@
+endef
+$(foreach c,plain asan cov,$(eval $(call fuzz_test_rules,$(c))))
+
+test-fuzz: $(foreach c,plain asan,build/$(c)/fuzz-tests build/$(c)/replay) ## tests of the harness; all seeds, plain and under the sanitizers
+	@CC='$(CC)' fuzz/tests/run.sh
+.PHONY: test-fuzz

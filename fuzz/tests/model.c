@@ -1,0 +1,109 @@
+/* model.c: tests of the naive model against examples worked out by hand from the rules. */
+#include "../model.h"
+#include "tests.h"
+
+#include <string.h>
+
+static struct model_memory memory, copy;
+static struct model_mailbox mailbox;
+
+#define CHECK(name, condition) test_result(name, (condition) ? NULL : "not so: " #condition)
+
+static void make(uint32_t min, uint32_t max) {
+    const struct subject_type type = {min, max, false};
+    const struct subject_style style = {false, 0, 65536};
+    model_begin();
+    model_create(&memory, &type, &style, 0);
+}
+
+static enum subject_status check(uint32_t min, uint32_t max, bool shared) {
+    const struct subject_type type = {min, max, shared};
+    return model_type_check(&type);
+}
+
+static void test_types(void) {
+    CHECK("model_R1_whole_range", check(65536, 65536, false) == SUBJECT_OK &&
+                                      check(0, SUBJECT_NO_MAXIMUM, false) == SUBJECT_OK);
+    CHECK("model_R1_errors", check(65537, SUBJECT_NO_MAXIMUM, false) == SUBJECT_LIMIT &&
+                                 check(0, 65537, false) == SUBJECT_LIMIT &&
+                                 check(2, 1, false) == SUBJECT_INVALID &&
+                                 check(1, SUBJECT_NO_MAXIMUM, true) == SUBJECT_INVALID);
+    const struct subject_type none = {1, SUBJECT_NO_MAXIMUM, false}, nine = {1, 9, false};
+    CHECK("model_R3_style", model_style(&nine, 9, 1, 2).is_static &&
+                                !model_style(&nine, 8, 1, 2).is_static &&
+                                !model_style(&none, 65535, 1, 2).is_static &&
+                                model_style(&none, 65536, 1, 2).is_static);
+}
+
+static void test_growth(void) {
+    make(1, SUBJECT_NO_MAXIMUM);
+    CHECK("model_R5_exactly_65536", !model_grow_passes(&memory, 65535));
+    CHECK("model_R5_one_more", model_grow_passes(&memory, 65536));
+    CHECK("model_R5_no_wrap", model_grow_passes(&memory, UINT32_MAX));
+    make(2, 3);
+    CHECK("model_R5_maximum", !model_grow_passes(&memory, 1) && model_grow_passes(&memory, 2));
+    make(65536, 65536);
+    CHECK("model_R7_zero_at_maximum", !model_grow_passes(&memory, 0));
+    CHECK("model_R9_four_gib", model_bytes(&memory) == UINT64_C(4) << 30);
+}
+
+static void test_ranges(void) {
+    make(1, 1);
+    CHECK("model_R16_end", model_within(&memory, 65536, 0) && !model_within(&memory, 65537, 0));
+    CHECK("model_R16_edge", model_within(&memory, 65535, 1) && !model_within(&memory, 65535, 2));
+    CHECK("model_R17_no_wrap",
+          !model_within(&memory, UINT64_MAX, 2) && !model_within(&memory, 2, UINT64_MAX));
+}
+
+static void test_bytes(void) {
+    uint8_t data[10];
+    make(1, 1);
+    model_store(&memory, 4094, 4, 0x11223344); /* across two blocks */
+    CHECK("model_R18_little_endian",
+          model_load(&memory, 4094, 2) == 0x3344 && model_load(&memory, 4096, 2) == 0x1122);
+    CHECK("model_R2_rest_is_zero", model_load(&memory, 4098, 8) == 0);
+    model_write(&memory, 100, "abcdef", 6);
+    model_move(&memory, 102, 100, 4);
+    model_read(&memory, 100, data, 6);
+    CHECK("model_R16_overlap_up", memcmp(data, "ababcd", 6) == 0);
+    model_write(&memory, 100, "abcdef", 6);
+    model_move(&memory, 100, 102, 4);
+    model_read(&memory, 100, data, 6);
+    CHECK("model_R16_overlap_down", memcmp(data, "cdefef", 6) == 0);
+    CHECK("model_R13_copy", model_copy(&memory, &copy));
+    model_store(&copy, 100, 1, 'X');
+    model_store(&memory, 101, 1, 'Y');
+    CHECK("model_R13_independent",
+          model_load(&memory, 100, 1) == 'c' && model_load(&copy, 101, 1) == 'd');
+    model_reset(&memory);
+    CHECK("model_R15_reset", model_load(&memory, 100, 8) == 0 && model_load(&copy, 102, 1) == 'e');
+    CHECK("model_rmw", model_rmw(SUBJECT_SUB, 1, 2) == UINT64_MAX &&
+                           model_rmw(SUBJECT_XCHG, 1, 2) == 2 && model_rmw(SUBJECT_AND, 6, 3) == 2);
+}
+
+static void test_mailbox(void) {
+    model_mailbox_attach(&mailbox, 2, false, 0);
+    CHECK("model_R33_reject", model_enqueue(&mailbox, 1) == SUBJECT_OK &&
+                                  model_enqueue(&mailbox, 2) == SUBJECT_OK &&
+                                  model_enqueue(&mailbox, 3) == SUBJECT_FULL);
+    CHECK("model_R32_order",
+          model_take(&mailbox) == 1 && model_take(&mailbox) == 2 && model_take(&mailbox) == 0);
+    model_mailbox_attach(&mailbox, 1, true, 2);
+    CHECK("model_R33_spill", model_enqueue(&mailbox, 1) == SUBJECT_OK &&
+                                 model_enqueue(&mailbox, 2) == SUBJECT_OK &&
+                                 model_enqueue(&mailbox, 3) == SUBJECT_OK &&
+                                 model_enqueue(&mailbox, 4) == SUBJECT_FULL);
+    CHECK("model_R33_ring_and_spill", model_take(&mailbox) == 1 && model_take(&mailbox) == 0 &&
+                                          model_flush(&mailbox) == 1 && model_take(&mailbox) == 2);
+    CHECK("model_R36_close_drops_spilled", model_close(&mailbox) == 1 &&
+                                               model_enqueue(&mailbox, 5) == SUBJECT_CLOSED &&
+                                               model_take(&mailbox) == 0);
+}
+
+void test_model(void) {
+    test_types();
+    test_growth();
+    test_ranges();
+    test_bytes();
+    test_mailbox();
+}

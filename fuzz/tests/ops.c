@@ -1,0 +1,307 @@
+/* ops.c: tests of the operation language: bytes, text and back. */
+#include "../op.h"
+#include "tests.h"
+
+#include <dirent.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct program one, two;
+
+/* A generator of test bytes: the same on every machine. */
+static uint64_t random_state;
+static uint64_t random_next(void) {
+    random_state += UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t z = random_state;
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return z ^ (z >> 31);
+}
+
+/* The caller frees it. */
+static char *text_of(const struct program *program, size_t *bytes) {
+    char *text = NULL;
+    FILE *out = open_memstream(&text, bytes);
+    op_print(out, program);
+    fclose(out);
+    return text;
+}
+
+static uint8_t encoded[1 << 18];
+
+/* text -> bytes -> text is the identity on printed text. NULL, or why not. */
+static const char *round_trip(const struct program *program) {
+    size_t length, again_length;
+    unsigned line;
+    const char *why;
+    char *text = text_of(program, &length);
+    if (!op_parse(text, length, &two, &line, &why)) {
+        free(text);
+        return because("line %u of what was printed does not parse: %s", line, why);
+    }
+    size_t bytes = op_encode(&two, encoded, sizeof encoded);
+    bool whole = op_decode(two.target, encoded, bytes, &two);
+    char *again = text_of(&two, &again_length);
+    bool same = whole && length == again_length && memcmp(text, again, length) == 0;
+    const char *difference = same ? NULL : because("%.200s... came back as %.200s...", text, again);
+    free(text);
+    free(again);
+    return difference;
+}
+
+static void random_bytes_normalise(enum op_target target, const char *name) {
+    uint8_t data[300];
+    const char *why = NULL;
+    random_state = target + 1;
+    for (unsigned i = 0; i < 20000 && why == NULL; i++) {
+        size_t bytes = random_next() % sizeof data;
+        bool dense = i % 2 == 0; /* mostly codes that exist */
+        for (size_t b = 0; b < bytes; b++) {
+            uint64_t r = random_next();
+            data[b] = (uint8_t)(dense && r >> 60 < 12 ? (r >> 8) % 90 : r);
+        }
+        op_decode(target, data, bytes, &one);
+        why = round_trip(&one);
+    }
+    test_result(name, why);
+}
+
+/* Each operation alone, with each argument at values that need each form of the encoding. */
+static void every_operation(enum op_target target, const char *name) {
+    static const uint64_t values[] = {0,
+                                      1,
+                                      127,
+                                      128,
+                                      191,
+                                      192,
+                                      255,
+                                      65536,
+                                      UINT32_MAX,
+                                      UINT64_MAX,
+                                      0x12345678,
+                                      UINT64_C(1) << 62,
+                                      OP_ADDRESS_END - 70,
+                                      OP_ADDRESS_END + 40};
+    const char *why = NULL;
+    unsigned seen = 0;
+    for (unsigned code = 1; code < 256; code++) {
+        const struct op_info *info = op_info(target, code);
+        if (info == NULL || code == OP_end) {
+            continue;
+        }
+        seen++;
+        for (unsigned v = 0; v < sizeof values / sizeof values[0] && why == NULL; v++) {
+            /* Through the encoder and decoder once, which brings each value into its domain. */
+            one = (struct program){.target = target, .operations = 1};
+            one.operation[0].code = (uint8_t)code;
+            one.operation[0].thread = code == OP_fault ? 0 : (uint8_t)(v % OP_THREADS);
+            for (unsigned a = 0; a < info->arguments; a++) {
+                one.operation[0].arg.raw[a] = values[v];
+            }
+            size_t bytes = op_encode(&one, encoded, sizeof encoded);
+            op_decode(target, encoded, bytes, &one);
+            why = one.operations == 1 && one.operation[0].code == code
+                      ? round_trip(&one)
+                      : because("%s did not survive its own encoding", info->name);
+        }
+    }
+    test_result(name, seen < 10 ? "hardly any operation was seen" : why);
+}
+
+static void unknown_codes_are_skipped(void) {
+    static const uint8_t plain[] = {OP_memory_grow, 0, 1, 5, OP_memory_reset, 2, 3};
+    static const uint8_t strewn[] = {
+        0, 255, OP_memory_grow, 0, 1, 5, OP_mailbox_flush, 15, OP_memory_reset, 2, 3};
+    size_t a, b;
+    op_decode(TARGET_memory_fuzzer, plain, sizeof plain, &one);
+    op_decode(TARGET_memory_fuzzer, strewn, sizeof strewn, &two);
+    char *first = text_of(&one, &a), *second = text_of(&two, &b);
+    test_result("ops_unknown_codes_are_skipped",
+                one.operations == 2 && strcmp(first, second) == 0 ? NULL : second);
+    free(first);
+    free(second);
+}
+
+static void choices_and_operations_are_apart(void) {
+    static const uint8_t data[] = {OP_memory_grow, 0, 1, 5, OP_end, 7, 8, 9};
+    op_decode(TARGET_memory_fuzzer, data, sizeof data, &one);
+    bool good = one.operations == 1 && one.choices_bytes == 3 && one.choices[0] == 9 &&
+                one.choices[1] == 8 && one.choices[2] == 7;
+    test_result("ops_choices_come_from_the_back", good ? NULL : "the last byte is not drawn first");
+    op_decode(TARGET_memory_fuzzer, data, 4, &two);
+    test_result("ops_choices_do_not_shift_operations",
+                memcmp(&one.operation[0].arg.memory_grow, &two.operation[0].arg.memory_grow, 16) ==
+                        0
+                    ? NULL
+                    : "the operation depends on the choices");
+}
+
+static void truncated_is_a_program(void) {
+    static const uint8_t data[] = {OP_memory_store, 3};
+    bool whole = op_decode(TARGET_memory_fuzzer, data, sizeof data, &one);
+    const struct op *op = &one.operation[0];
+    bool good = whole && one.operations == 1 && op->thread == 3 && op->arg.memory_store.value == 0;
+    test_result("ops_missing_arguments_are_zero", good ? NULL : "they are not");
+}
+
+static void bounds_hold(void) {
+    static uint8_t many[3 * (OPS_MAX + 9)];
+    for (size_t i = 0; i + 3 <= sizeof many; i += 3) {
+        many[i] = OP_memory_destroy;
+    }
+    bool whole = op_decode(TARGET_memory_fuzzer, many, sizeof many, &one);
+    test_result("ops_more_than_fit_are_cut_and_told",
+                !whole && one.operations == OPS_MAX ? NULL : "they are not");
+}
+
+static void bad_text_is_refused(void) {
+    static const struct {
+        const char *text;
+        unsigned line;
+    } bad[] = {
+        {"", 1},
+        {"pagebox-ops", 1},
+        {"pagebox-ops 2 memory_fuzzer\n", 1},
+        {"pagebox-ops 1 nothing_fuzzer\n", 1},
+        {"pagebox-ops 1 memory_fuzzer more\n", 1},
+        {"pagebox-ops 1 memory_fuzzer\nT0 memory_fly m0\n", 2},
+        {"pagebox-ops 1 memory_fuzzer\nT0 guest_drain\n", 2},
+        {"pagebox-ops 1 memory_fuzzer\nT8 memory_reset m0\n", 2},
+        {"pagebox-ops 1 memory_fuzzer\n\nT0 memory_reset m4\n", 3},
+        {"pagebox-ops 1 memory_fuzzer\nT0 memory_reset\n", 2},
+        {"pagebox-ops 1 memory_fuzzer\nT0 memory_reset m0 m0\n", 2},
+        {"pagebox-ops 1 memory_fuzzer\nT0 memory_grow m0 pages:4294967296\n", 2},
+        {"pagebox-ops 1 memory_fuzzer\nT0 memory_grow m0 pages:-1\n", 2},
+        {"pagebox-ops 1 memory_fuzzer\nT0 memory_grow m0 size:1\n", 2},
+        {"pagebox-ops 1 memory_fuzzer\nT0 memory_probe m0 at:end*3\n", 2},
+        {"pagebox-ops 1 memory_fuzzer\nT0 end\n", 2},
+        {"pagebox-ops 1 memory_fuzzer\nfault os_lunch 3\n", 2},
+        {"pagebox-ops 1 memory_fuzzer\nfault os_commit\n", 2},
+        {"pagebox-ops 1 memory_fuzzer\nchoices 0\n", 2},
+        {"pagebox-ops 1 memory_fuzzer\nchoices 0G\n", 2},
+        {"pagebox-ops 1 memory_fuzzer\nchoices 00\nT0 memory_reset m0\n", 3},
+    };
+    const char *why = NULL;
+    for (unsigned i = 0; i < sizeof bad / sizeof bad[0] && why == NULL; i++) {
+        unsigned line;
+        const char *reason;
+        if (op_parse(bad[i].text, strlen(bad[i].text), &one, &line, &reason)) {
+            why = because("accepted: %s", bad[i].text);
+        } else if (line != bad[i].line) {
+            why = because("line %u instead of %u: %s", line, bad[i].line, bad[i].text);
+        }
+    }
+    test_result("ops_bad_text_is_refused_with_its_line", why);
+}
+
+/* Broken text of all kinds must be answered, not crash: each seed cut and spoiled anywhere. */
+static const char *spoil(char *text, size_t bytes) {
+    unsigned line;
+    const char *why;
+    for (unsigned i = 0; i < 200 && bytes > 0; i++) {
+        size_t at = random_next() % bytes, length = random_next() % (bytes + 1);
+        char was = text[at];
+        text[at] = (char)random_next();
+        if (!op_parse(text, length, &one, &line, &why) && why == NULL) {
+            return "refused without a reason";
+        }
+        text[at] = was;
+    }
+    return NULL;
+}
+
+/* The text without comments and empty lines, for comparison; in place. */
+static void strip(char *text) {
+    char *to = text;
+    for (char *line = text; *line != '\0';) {
+        size_t length = strcspn(line, "\n");
+        if (length > 0 && line[0] != '#') {
+            memmove(to, line, length);
+            to += length;
+            *to++ = '\n';
+        }
+        line += line[length] == '\n' ? length + 1 : length;
+    }
+    *to = '\0';
+}
+
+static const char *seed_trip(const char *path) {
+    static char text[1 << 16];
+    unsigned line;
+    const char *why;
+    size_t length;
+    FILE *file = fopen(path, "rb");
+    size_t bytes = file == NULL ? 0 : fread(text, 1, sizeof text - 1, file);
+    if (file == NULL || fclose(file) != 0 || bytes == 0) {
+        return because("%s cannot be read", path);
+    }
+    text[bytes] = '\0';
+    why = spoil(text, bytes);
+    if (why != NULL) {
+        return because("%s: %s", path, why);
+    }
+    if (!op_parse(text, bytes, &one, &line, &why)) {
+        return because("%s:%u: %s", path, line, why);
+    }
+    why = round_trip(&one);
+    if (why != NULL) {
+        return why;
+    }
+    strip(text);
+    char *printed = text_of(&one, &length);
+    bool same = strcmp(printed, text) == 0;
+    free(printed);
+    return same ? NULL : because("%s: printed differently from how it is written", path);
+}
+
+/* Which operations a folder's seeds hold. */
+static void note(bool *seen) {
+    for (unsigned i = 0; i < one.operations; i++) {
+        seen[one.operation[i].code] = true;
+    }
+}
+
+static void seeds_of(const char *corpus, enum op_target target) {
+    char path[PATH_MAX], name[128];
+    const char *why = NULL, *missing = NULL;
+    bool seen[256] = {false};
+    unsigned files = 0;
+    snprintf(path, sizeof path, "%s/%s", corpus, op_target_name(target));
+    DIR *folder = opendir(path);
+    for (struct dirent *entry;
+         folder != NULL && why == NULL && (entry = readdir(folder)) != NULL;) {
+        if (strstr(entry->d_name, ".ops") != NULL) {
+            snprintf(path, sizeof path, "%s/%s/%s", corpus, op_target_name(target), entry->d_name);
+            why = seed_trip(path);
+            note(seen);
+            files++;
+        }
+    }
+    if (folder != NULL) {
+        closedir(folder);
+    }
+    for (unsigned code = 2; code < 256; code++) {
+        const struct op_info *info = op_info(target, code);
+        missing = info != NULL && !seen[code] ? info->name : missing;
+    }
+    snprintf(name, sizeof name, "ops_seeds_of_%s_text_to_bytes_to_text", op_target_name(target));
+    test_result(name, files == 0 ? "there are none" : why);
+    snprintf(name, sizeof name, "ops_seeds_of_%s_have_every_operation", op_target_name(target));
+    test_result(name, missing == NULL ? NULL : because("%s is in no seed", missing));
+}
+
+void test_ops(const char *corpus) {
+    random_bytes_normalise(TARGET_memory_fuzzer, "ops_random_bytes_normalise_memory");
+    random_bytes_normalise(TARGET_mailbox_fuzzer, "ops_random_bytes_normalise_mailbox");
+    every_operation(TARGET_memory_fuzzer, "ops_every_operation_round_trips_memory");
+    every_operation(TARGET_mailbox_fuzzer, "ops_every_operation_round_trips_mailbox");
+    unknown_codes_are_skipped();
+    choices_and_operations_are_apart();
+    truncated_is_a_program();
+    bounds_hold();
+    bad_text_is_refused();
+    seeds_of(corpus, TARGET_memory_fuzzer);
+    seeds_of(corpus, TARGET_mailbox_fuzzer);
+}

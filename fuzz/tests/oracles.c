@@ -1,0 +1,459 @@
+/* oracles.c: tests that each oracle bites: the reference with one function broken, a short program,
+ * and the name that must come of it; and that the reference passes all those programs. */
+#include "../exec.h"
+#include "../fault.h"
+#include "../load.h"
+#include "tests.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct subject_memory *real;
+static const struct subject_mailbox *real_box;
+static struct subject_memory memory;
+static struct subject_mailbox box;
+
+/* ---- Broken functions -------------------------------------------------------------------------
+ */
+
+static enum subject_status create_accepts(const struct subject_memory_config *config, void **made) {
+    struct subject_memory_config lenient = *config;
+    if (lenient.type.max_pages < lenient.type.min_pages) {
+        lenient.type.max_pages = lenient.type.min_pages;
+    }
+    return real->create(&lenient, made);
+}
+
+static enum subject_status create_dirty(const struct subject_memory_config *config, void **made) {
+    enum subject_status status = real->create(config, made);
+    if (status == SUBJECT_OK && real->size_bytes(*made) > 0) {
+        (void)real->store(*made, 65528, 0, 1, 1);
+    }
+    return status;
+}
+
+static enum subject_status create_narrow(const struct subject_memory_config *config, void **made) {
+    struct subject_memory_config narrow = *config;
+    narrow.style = SUBJECT_STYLE_DYNAMIC;
+    return real->create(&narrow, made);
+}
+
+static enum subject_status grow_refuses_last(void *m, uint32_t delta, uint32_t *old) {
+    bool last = real->size_pages(m) + delta >= SUBJECT_PAGES_MAX;
+    return last ? SUBJECT_LIMIT : real->grow(m, delta, old);
+}
+
+static enum subject_status grow_refuses_all(void *m, uint32_t delta, uint32_t *old) {
+    return delta > 0 ? SUBJECT_NO_MEMORY : real->grow(m, delta, old);
+}
+
+static enum subject_status grow_refuses_zero(void *m, uint32_t delta, uint32_t *old) {
+    return delta == 0 ? SUBJECT_LIMIT : real->grow(m, delta, old);
+}
+
+static enum subject_status grow_tells_new(void *m, uint32_t delta, uint32_t *old) {
+    enum subject_status status = real->grow(m, delta, old);
+    if (status == SUBJECT_OK) {
+        *old += delta;
+    }
+    return status;
+}
+
+static enum subject_status grow_and_fails(void *m, uint32_t delta, uint32_t *old) {
+    enum subject_status status = real->grow(m, delta, old);
+    return status == SUBJECT_OK && delta > 1 ? SUBJECT_NO_MEMORY : status;
+}
+
+static enum subject_status grow_loses(void *m, uint32_t delta, uint32_t *old) {
+    enum subject_status status = real->grow(m, delta, old);
+    if (status == SUBJECT_OK && delta > 0) {
+        (void)real->bulk_fill(m, 0, 0, 100);
+    }
+    return status;
+}
+
+static enum subject_status grow_dirty(void *m, uint32_t delta, uint32_t *old) {
+    enum subject_status status = real->grow(m, delta, old);
+    if (status == SUBJECT_OK && delta > 0) {
+        (void)real->bulk_fill(m, *old * 65536u, 7, 1);
+    }
+    return status;
+}
+
+static uint64_t size_in_32_bits(void *m) {
+    return (uint32_t)real->size_bytes(m);
+}
+
+static struct subject_type type_of_first(void *m) {
+    struct subject_type type = real->type(m);
+    type.shared = false;
+    return type;
+}
+
+static enum subject_status copy_aliases(void *m, void **copy) {
+    enum subject_status status = real->clone(m, copy);
+    return status == SUBJECT_OK ? SUBJECT_OK : real->copy(m, copy);
+}
+
+static enum subject_status copy_forgets(void *m, void **copy) {
+    enum subject_status status = real->copy(m, copy);
+    if (status == SUBJECT_OK && real->size_bytes(*copy) > 0) {
+        (void)real->bulk_fill(*copy, 0, 0, 64);
+    }
+    return status;
+}
+
+static enum subject_status clone_of_owned(void *m, void **clone) {
+    enum subject_status status = real->clone(m, clone);
+    return status == SUBJECT_NOT_SHARED ? real->copy(m, clone) : status;
+}
+
+static enum subject_status reset_half(void *m) {
+    (void)m;
+    return SUBJECT_OK;
+}
+
+static enum subject_status load_too_far(void *m, uint32_t index, uint32_t offset, unsigned width,
+                                        uint64_t *value) {
+    *value = 0;
+    return (uint64_t)index + offset + width == real->size_bytes(m) + 1
+               ? SUBJECT_OK
+               : real->load(m, index, offset, width, value);
+}
+
+static enum subject_status store_wraps(void *m, uint32_t index, uint32_t offset, unsigned width,
+                                       uint64_t value) {
+    return real->store(m, index + offset, 0, width, value);
+}
+
+static enum subject_status fill_partly(void *m, uint32_t at, uint8_t value, uint32_t count) {
+    uint64_t size = real->size_bytes(m);
+    if (at < size && (uint64_t)at + count > size) {
+        (void)real->bulk_fill(m, at, value, (uint32_t)(size - at));
+        return SUBJECT_OUT_OF_BOUNDS;
+    }
+    return real->bulk_fill(m, at, value, count);
+}
+
+static enum subject_status copy_forward(void *m, uint32_t to, uint32_t from, uint32_t count) {
+    uint64_t size = real->size_bytes(m), value;
+    if ((uint64_t)to + count > size || (uint64_t)from + count > size) {
+        return SUBJECT_OUT_OF_BOUNDS;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        (void)real->load(m, from + i, 0, 1, &value);
+        (void)real->store(m, to + i, 0, 1, value);
+    }
+    return SUBJECT_OK;
+}
+
+static enum subject_status initialise_clips(void *m, uint64_t start, const void *data,
+                                            uint64_t count) {
+    uint64_t size = real->size_bytes(m);
+    if (start < size && count > size - start) {
+        count = size - start;
+    }
+    return real->initialise(m, start, data, count);
+}
+
+static void drop_nothing(struct subject_segment *segment) {
+    (void)segment;
+}
+
+static enum subject_status wait_far(void *m, uint64_t address, uint32_t expected,
+                                    int64_t timeout_ns, unsigned *result) {
+    *result = 1;
+    return address == real->size_bytes(m) ? SUBJECT_OK
+                                          : real->wait32(m, address, expected, timeout_ns, result);
+}
+
+static enum subject_status wait_narrow(void *m, uint64_t address, uint64_t expected,
+                                       int64_t timeout_ns, unsigned *result) {
+    return address % 8 != 0 ? SUBJECT_MISALIGNED
+                            : real->wait32(m, address, (uint32_t)expected, timeout_ns, result);
+}
+
+static enum subject_status notify_unchecked(void *m, uint64_t address, uint32_t count,
+                                            uint32_t *woken) {
+    if (count == 0) {
+        *woken = 0;
+        return SUBJECT_OK;
+    }
+    return real->notify(m, address, count, woken);
+}
+
+static enum subject_status notify_counts(void *m, uint64_t address, uint32_t count,
+                                         uint32_t *woken) {
+    enum subject_status status = real->notify(m, address, count, woken);
+    *woken += status == SUBJECT_OK && count > 0;
+    return status;
+}
+
+static void disable_nothing(void *m) {
+    (void)m;
+}
+
+static void destroy_nothing(void *m) {
+    (void)m;
+}
+
+static bool owner_without_guard(const void *address, struct subject_owner *owner) {
+    return real->owner_of(address, owner) && owner->offset_bytes < owner->length_bytes;
+}
+
+/* ---- Broken mailboxes -------------------------------------------------------------------------
+ */
+
+static uint64_t last_id;
+
+static enum subject_status enqueue_twice(void *m, uint64_t id) {
+    enum subject_status status = real_box->enqueue(m, last_id != 0 ? last_id : id);
+    last_id = last_id != 0 ? 0 : id;
+    return status;
+}
+
+static enum subject_status enqueue_overwrites(void *m, uint64_t id) {
+    enum subject_status status = real_box->enqueue(m, id);
+    return status == SUBJECT_FULL ? SUBJECT_OK : status;
+}
+
+static enum subject_status enqueue_takes_wide(void *m, uint64_t id) {
+    return real_box->enqueue(m, id > UINT32_MAX ? 1 : id);
+}
+
+static enum subject_status enqueue_silently(void *m, uint64_t id) {
+    uint8_t *memory_at;
+    uint64_t bytes;
+    enum subject_status status = real_box->enqueue(m, id);
+    struct subject_words *words = real_box->words(m, &memory_at, &bytes);
+    atomic_fetch_and(&words->flag, ~1u);
+    return status;
+}
+
+static enum subject_status enqueue_after_close(void *m, uint64_t id) {
+    uint8_t *memory_at;
+    uint64_t bytes;
+    enum subject_status status = real_box->enqueue(m, id);
+    if (status == SUBJECT_CLOSED) {
+        atomic_fetch_add(&real_box->words(m, &memory_at, &bytes)->tail, 1);
+    }
+    return status;
+}
+
+static enum subject_status enqueue_beside(void *m, uint64_t id) {
+    uint8_t *memory_at;
+    uint64_t bytes;
+    struct subject_words *words = real_box->words(m, &memory_at, &bytes);
+    uint32_t capacity = 4;
+    if (atomic_load(&words->tail) > UINT32_MAX / 4) { /* believes a guest's word, a little */
+        atomic_store(&words->ring[capacity], (uint32_t)id);
+    }
+    return real_box->enqueue(m, id);
+}
+
+static void close_unseen(void *m, uint32_t *dropped) {
+    uint8_t *memory_at;
+    uint64_t bytes;
+    real_box->close(m, dropped);
+    atomic_fetch_and(&real_box->words(m, &memory_at, &bytes)->flag, ~2u);
+}
+
+static uint32_t drain_less(void *m, void (*take)(void *context, uint32_t id), void *context) {
+    uint32_t taken = real_box->drain(m, take, context);
+    return taken > 2 ? taken - 1 : taken;
+}
+
+static enum subject_status attach_anywhere(const struct subject_mailbox_config *config,
+                                           void **made) {
+    struct subject_mailbox_config moved = *config;
+    moved.offset &= ~3u;
+    return real_box->attach(&moved, made);
+}
+
+/* ---- The table --------------------------------------------------------------------------------
+ */
+
+#define MEMORY(field, function, name, oracle, text)                                \
+    {                                                                              \
+        name, oracle, "pagebox-ops 1 memory_fuzzer\n" text, (void *)&memory.field, \
+            sizeof memory.field, {.memory = {.field = function}},                  \
+            offsetof(struct subject_memory, field)                                 \
+    }
+#define BOX(field, function, name, oracle, text)                                                   \
+    {                                                                                              \
+        name, oracle, "pagebox-ops 1 mailbox_fuzzer\n" text, (void *)&box.field, sizeof box.field, \
+            {.box = {.field = function}}, offsetof(struct subject_mailbox, field)                  \
+    }
+
+#define CREATE(slot, strategy, twin, min, max, shared, style, bound)                     \
+    "T0 memory_create " slot " strategy:" strategy " twin:" twin " min:" min " max:" max \
+    " shared:" shared " style:" style " bound:" bound " guard:4096 record:own\n"
+#define PLAIN CREATE("m0", "reserve", "none", "1", "6", "no", "tuned", "0")
+#define SHARED CREATE("m0", "reserve", "none", "1", "6", "yes", "tuned", "0")
+#define ATTACH(full, spill)                                                               \
+    "T0 mailbox_attach ground:shared pages:1 region:front capacity:4 cursor:0 full:" full \
+    " spill:" spill "\n"
+
+static const struct bite {
+    const char *name, *oracle, *text;
+    void *at;
+    size_t bytes;
+    union {
+        struct subject_memory memory;
+        struct subject_mailbox box;
+    } broken;
+    size_t offset;
+} bites[] = {
+    MEMORY(create, create_accepts, "oracle_R1_create", "R1-create",
+           CREATE("m0", "reserve", "none", "2", "1", "no", "tuned", "0")),
+    MEMORY(create, create_dirty, "oracle_R2_fresh_zero", "R2-fresh-zero", PLAIN),
+    MEMORY(create, create_narrow, "oracle_R3_style", "R3-style",
+           CREATE("m0", "reserve", "none", "1", "6", "no", "static", "6")),
+    MEMORY(owner_of, owner_without_guard, "oracle_R4_owner", "R4-owner",
+           PLAIN "T0 memory_owner_of m0 at:end\n"),
+    MEMORY(grow, grow_refuses_last, "oracle_R5_grow_limit", "R5-grow-limit",
+           CREATE("m0", "reserve", "none", "0", "none", "no", "dynamic",
+                  "0") "T0 memory_grow m0 pages:65536\n"),
+    MEMORY(grow, grow_refuses_all, "oracle_R5_grow_refused", "R5-grow-refused",
+           PLAIN "T0 memory_grow m0 pages:1\n"),
+    MEMORY(grow, grow_tells_new, "oracle_R5_grow_result", "R5-grow-result",
+           PLAIN "T0 memory_grow m0 pages:1\n"),
+    MEMORY(grow, grow_and_fails, "oracle_R6_grow_atomic", "R6-grow-atomic",
+           CREATE("m0", "reserve", "none", "1", "none", "no", "dynamic",
+                  "0") "T0 memory_grow m0 pages:100\n"),
+    MEMORY(grow, grow_refuses_zero, "oracle_R7_grow_zero", "R7-grow-zero",
+           PLAIN "T0 memory_grow m0 pages:5\nT0 memory_grow m0 pages:0\n"),
+    MEMORY(grow, grow_loses, "oracle_R8_grow_bytes", "R8-grow-bytes",
+           PLAIN "T0 memory_store m0 at:8 offset:0 width:8 value:9\nT0 memory_grow m0 pages:1\n"),
+    MEMORY(grow, grow_dirty, "oracle_R8_grow_zero", "R8-grow-zero",
+           PLAIN "T0 memory_grow m0 pages:1\n"),
+    MEMORY(size_bytes, size_in_32_bits, "oracle_R9_wide_lengths", "R9-wide-lengths",
+           CREATE("m0", "reserve", "none", "0", "none", "no", "dynamic",
+                  "0") "T0 memory_grow m0 pages:65536\n"),
+    MEMORY(type, type_of_first, "oracle_R12_type", "R12-type", PLAIN "T0 memory_to_shared m0\n"),
+    MEMORY(copy, copy_aliases, "oracle_R13_copy_aliases", "R13-copy-aliases",
+           SHARED "T0 memory_copy m0 to:m1\n"),
+    MEMORY(copy, copy_forgets, "oracle_R13_copy", "R13-copy",
+           PLAIN "T0 memory_store m0 at:8 offset:0 width:8 value:9\nT0 memory_copy m0 to:m1\n"),
+    MEMORY(clone, clone_of_owned, "oracle_R14_clone_unshared", "R14-clone-unshared",
+           PLAIN "T0 memory_clone m0 to:m1\n"),
+    MEMORY(destroy, destroy_nothing, "oracle_R14_leak", "R14-leak", PLAIN "T0 memory_destroy m0\n"),
+    MEMORY(reset, reset_half, "oracle_R15_reset", "R15-reset",
+           PLAIN "T0 memory_grow m0 pages:2\nT0 memory_reset m0\n"),
+    MEMORY(bulk_fill, fill_partly, "oracle_R16_bulk_atomic", "R16-bulk-atomic",
+           PLAIN "T0 memory_store m0 at:65530 offset:0 width:1 value:9\n"
+                 "T0 memory_bulk_fill m0 at:65532 value:1 count:5\n"),
+    MEMORY(bulk_copy, copy_forward, "oracle_R16_bulk_copy", "R16-bulk-copy",
+           PLAIN "T0 memory_initialise m0 at:0 count:50\n"
+                 "T0 memory_bulk_copy m0 to:5 from:0 count:40\n"),
+    MEMORY(segment_drop, drop_nothing, "oracle_R16_segment_drop", "R16-segment-drop",
+           "T0 segment_drop s0\n"),
+    MEMORY(initialise, initialise_clips, "oracle_R17_init_check", "R17-init-check",
+           PLAIN "T0 memory_initialise m0 at:end-4 count:5\n"),
+    MEMORY(load, load_too_far, "oracle_R18_access", "R18-access",
+           PLAIN "T0 memory_load m0 at:end-3 offset:0 width:4\n"),
+    MEMORY(store, store_wraps, "oracle_R18_wrap", "R18-access",
+           PLAIN "T0 memory_store m0 at:4294967295 offset:9 width:1 value:3\n"),
+    MEMORY(wait32, wait_far, "oracle_R19_wait", "R19-checks",
+           SHARED "T0 memory_wait32 m0 at:end expected:1 timeout_ns:0\n"),
+    MEMORY(wait64, wait_narrow, "oracle_R20_value", "R20-value",
+           SHARED "T0 memory_store m0 at:12 offset:0 width:4 value:1\n"
+                  "T0 memory_wait64 m0 at:8 expected:0 timeout_ns:0\n"),
+    MEMORY(notify, notify_unchecked, "oracle_R19_notify", "R19-checks",
+           SHARED "T0 memory_notify m0 at:2 count:0\n"),
+    MEMORY(notify, notify_counts, "oracle_R22_no_spurious", "R22-no-spurious",
+           SHARED "T0 memory_notify m0 at:8 count:3\n"),
+    MEMORY(disable_atomics, disable_nothing, "oracle_R29_disable", "R29-disable",
+           SHARED "T0 memory_disable_atomics m0\n"
+                  "T0 memory_wait32 m0 at:0 expected:1 timeout_ns:0\n"),
+    BOX(enqueue, enqueue_twice, "oracle_R30_exactly_once", "R30-exactly-once",
+        ATTACH("reject", "0") "T0 mailbox_enqueue count:2\nT0 guest_drain\n"),
+    BOX(enqueue, enqueue_takes_wide, "oracle_R30_id", "R30-id",
+        ATTACH("reject", "0") "T0 mailbox_enqueue_id id:4294967296\n"),
+    BOX(drain, drain_less, "oracle_R30_lost", "R30-lost",
+        ATTACH("reject", "0") "T0 mailbox_enqueue count:3\nT0 guest_drain\n"),
+    BOX(enqueue, enqueue_overwrites, "oracle_R33_full", "R33-full",
+        ATTACH("reject", "0") "T0 mailbox_enqueue count:5\n"),
+    BOX(enqueue, enqueue_silently, "oracle_R34_no_lost_wakeup", "R34-no-lost-wakeup",
+        ATTACH("reject", "0") "T0 mailbox_enqueue count:1\n"
+                              "T0 guest_park timeout_ns:0 meanwhile:nothing\n"),
+    BOX(enqueue, enqueue_silently, "oracle_R34_while_parked", "R34-no-lost-wakeup",
+        ATTACH("reject", "0") "T0 guest_park timeout_ns:0 meanwhile:enqueue\n"),
+    BOX(enqueue, enqueue_after_close, "oracle_R36_write_after_close", "R36-write-after-close",
+        ATTACH("reject", "0") "T0 mailbox_close\nT0 mailbox_enqueue count:1\n"),
+    BOX(close, close_unseen, "oracle_R36_close_unseen", "R36-close-unseen",
+        ATTACH("reject", "0") "T0 mailbox_close\nT0 guest_park timeout_ns:0 meanwhile:nothing\n"),
+    BOX(attach, attach_anywhere, "oracle_R38_attach", "R38-attach",
+        "T0 mailbox_attach ground:shared pages:1 region:odd capacity:4 cursor:0 full:reject "
+        "spill:0\n"),
+    BOX(enqueue, enqueue_beside, "oracle_R38_outside", "R38-outside",
+        ATTACH("reject", "0") "T0 guest_scribble word:tail slot:0 value:4294967295\n"
+                              "T0 mailbox_enqueue count:1\n"),
+};
+
+/* ---- Running ----------------------------------------------------------------------------------
+ */
+
+static const char *verdict(const struct subject *subject, const char *text) {
+    static struct program program;
+    unsigned line;
+    const char *why;
+    if (!op_parse(text, strlen(text), &program, &line, &why)) {
+        return because("line %u: %s", line, why);
+    }
+    const char *rule = exec_run(subject, &program, NULL);
+    return rule == NULL ? "clean" : rule;
+}
+
+static const char *bite_check(const struct bite *bite, const struct subject *good) {
+    struct subject bad = *good;
+    bad.memory = &memory;
+    bad.mailbox = &box;
+    memory = *real;
+    box = *real_box;
+    const char *first = verdict(&bad, bite->text);
+    if (strcmp(first, "clean") != 0) {
+        return because("the reference itself gives %s", first);
+    }
+    last_id = 0;
+    memcpy(bite->at, (const char *)&bite->broken + bite->offset, bite->bytes);
+    const char *second = verdict(&bad, bite->text);
+    return strcmp(second, bite->oracle) == 0 ? NULL : because("%s, not %s", second, bite->oracle);
+}
+
+/* Two runs of one program are the same, faults and choices included. */
+static void runs_are_repeatable(const struct subject *good) {
+    static const char text[] = "pagebox-ops 1 memory_fuzzer\nfault os_commit 2\n" PLAIN
+                               "T0 memory_grow m0 pages:1\nT0 memory_grow m0 pages:1\nchoices 01\n";
+    const char *first = verdict(good, text);
+    unsigned faults = fault_count();
+    const char *second = verdict(good, text);
+    test_result("exec_runs_are_repeatable",
+                strcmp(first, second) == 0 && faults == fault_count() ? NULL : second);
+}
+
+/* A finding in the middle leaves nothing behind for the next program. */
+static void findings_leave_nothing(const struct subject *good) {
+    struct subject bad = *good;
+    memory = *real;
+    memory.grow = grow_refuses_all;
+    bad.memory = &memory;
+    (void)verdict(&bad, "pagebox-ops 1 memory_fuzzer\n" PLAIN "T0 memory_grow m0 pages:1\n");
+    test_result("exec_findings_leave_nothing", fault_blocks() == 0 ? NULL : "blocks are left");
+    test_result("exec_clean_after_a_finding",
+                strcmp(verdict(good, "pagebox-ops 1 memory_fuzzer\n" PLAIN), "clean") == 0
+                    ? NULL
+                    : "the next program sees it");
+}
+
+void test_oracles(void) {
+    const struct subject *good = subject_ref();
+    real = good->memory;
+    real_box = good->mailbox;
+    for (unsigned i = 0; i < sizeof bites / sizeof bites[0]; i++) {
+        test_result(bites[i].name, bite_check(&bites[i], good));
+    }
+    runs_are_repeatable(good);
+    findings_leave_nothing(good);
+}

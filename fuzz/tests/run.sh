@@ -1,0 +1,141 @@
+#!/bin/sh
+# run.sh: `make test-fuzz`. Runs the harness's tests and replays all seeds, plain and under the
+# sanitizers; prints PASS or FAIL for each, and ends with `N passed, N failed` alone on a line.
+# Exit status: 0, or 1 when anything failed.
+set -u
+cd "$(dirname "$0")/../.." || exit 2
+work=$(mktemp -d) || exit 2
+trap 'rm -rf "$work"' EXIT
+trap 'exit 130' INT TERM
+passed=0
+failed=0
+
+pass() {
+    passed=$((passed + 1))
+    echo "PASS $1"
+}
+fail() {
+    failed=$((failed + 1))
+    echo "FAIL $1: $2"
+}
+
+# expect NAME STATUS PATTERN COMMAND...: the command ends with STATUS and says something like PATTERN.
+expect() {
+    name=$1 wanted=$2 pattern=$3
+    shift 3
+    "$@" >"$work/out" 2>&1
+    status=$?
+    if [ $status != "$wanted" ]; then
+        fail "$name" "status $status, not $wanted: $(head -c 300 "$work/out" | tr '\n' ' ')"
+    elif ! grep -qE "$pattern" "$work/out"; then
+        fail "$name" "does not say $pattern: $(head -c 300 "$work/out" | tr '\n' ' ')"
+    else
+        pass "$name"
+    fi
+}
+
+unit_tests() {
+    build/"$1"/fuzz-tests corpus >"$work/unit" 2>&1
+    status=$?
+    sed -n "s/^PASS .*/&_$1/p; s/^\(FAIL [^:]*\): /\1_$1: /p" "$work/unit"
+    passed=$((passed + $(grep -c '^PASS ' "$work/unit")))
+    failed=$((failed + $(grep -c '^FAIL ' "$work/unit")))
+    if ! grep -q '^[0-9]* passed, 0 failed$' "$work/unit" || [ $status != 0 ]; then
+        fail "unit_tests_end_well_$1" "status $status: $(tail -n 5 "$work/unit" | tr '\n' ' ')"
+    fi
+}
+
+replays() {
+    for folder in corpus/memory_fuzzer corpus/mailbox_fuzzer corpus/regress; do
+        inputs=$(find $folder -type f ! -name README.md ! -name '.*' | wc -l)
+        [ "$inputs" = 0 ] && continue
+        expect "replay_$(echo $folder | tr / _)_$1" 0 "^$inputs inputs, 0 findings, 0 not readable" \
+            build/"$1"/replay -q $folder
+    done
+}
+
+# What a stranger may hand to the replay program.
+hostile_inputs() {
+    replay=build/asan/replay
+    : >"$work/empty"
+    head -c 10485760 /dev/urandom >"$work/large"
+    printf 'pagebox-ops 1 memory_fuzzer\nT0 memory_grow m0 pag' >"$work/cut.ops"
+    printf 'pagebox-ops 9 memory_fuzzer\n' >"$work/version.ops"
+    { echo 'pagebox-ops 1 memory_fuzzer' && yes 'T0 memory_reset m0' | head -c 10000000; } >"$work/long.ops"
+    head -c 20000000 /dev/zero >"$work/huge"
+    expect replay_of_empty_input 0 '1 inputs, 0 findings' $replay -q -t memory_fuzzer "$work/empty"
+    expect replay_of_10_MiB_memory 0 '1 inputs, 0 findings' $replay -q -t memory_fuzzer "$work/large"
+    expect replay_of_10_MiB_mailbox 0 '1 inputs, 0 findings' $replay -q -t mailbox_fuzzer "$work/large"
+    expect replay_of_truncated_text 2 'line 2: an argument is missing' $replay "$work/cut.ops"
+    expect replay_of_other_version 2 'version 1' $replay "$work/version.ops"
+    expect replay_of_too_long_text 2 'more operations than' $replay "$work/long.ops"
+    expect replay_of_more_than_16_MiB 2 'larger than 16 MiB' $replay -t memory_fuzzer "$work/huge"
+    expect replay_of_missing_file 2 'No such file' $replay "$work/nothing"
+    expect replay_of_bytes_of_no_target 2 'say -t' $replay "$work/empty"
+    expect replay_without_input 2 'usage' $replay
+    expect replay_of_unknown_option 2 'usage' $replay -z "$work/empty"
+    expect replay_of_unknown_target 2 'no target' $replay -t nothing_fuzzer "$work/empty"
+    mkdir "$work/memory_fuzzer" && cp "$work/empty" "$work/memory_fuzzer/x"
+    expect replay_takes_target_from_folder 0 '1 inputs, 0 findings' $replay -q "$work/memory_fuzzer"
+}
+
+# Every form says the same: text, bytes, C.
+forms() {
+    replay=build/plain/replay
+    input=corpus/memory_fuzzer/grow-fault-guard-os_advise.ops
+    mkdir "$work/bytes"
+    $replay -p $input | grep -v '^#' >"$work/text"
+    $replay -b "$work/bytes" $input
+    $replay -p -t memory_fuzzer "$work/bytes" | grep -v '^#' >"$work/text2"
+    $replay -c $input >"$work/program.h"
+    cat >"$work/print.c" <<'C'
+#include "op.h"
+#include "program.h"
+int main(void) {
+    op_print(stdout, &program);
+    return 0;
+}
+C
+    if cmp -s "$work/text" "$work/text2"; then
+        pass replay_bytes_are_the_text
+    else
+        fail replay_bytes_are_the_text "$(cat "$work/text2")"
+    fi
+    if "${CC:-cc}" -std=c11 -Wall -Wextra -Werror -Ifuzz -I"$work" "$work/print.c" fuzz/op.c \
+        -o "$work/print" 2>"$work/errors" && "$work/print" | cmp -s - "$work/text"; then
+        pass ops_emitted_c_is_the_text
+    else
+        fail ops_emitted_c_is_the_text "$(head -c 300 "$work/errors")"
+    fi
+}
+
+# Another subject: the template's loader says what is wrong, and a broken one is found out.
+subjects() {
+    replay=build/plain/replay
+    seed=corpus/memory_fuzzer/grow-limit.ops
+    expect subject_missing 2 'cannot open shared object' env SUBJECT="$work/no.so" $replay $seed
+    echo 'int x;' >"$work/x.c"
+    "${CC:-cc}" -shared -fPIC "$work/x.c" -o "$work/x.so"
+    expect subject_without_entry 2 'does not export pagebox_subject' env SUBJECT="$work/x.so" $replay $seed
+    "${CC:-cc}" -std=c11 -Wall -Wextra -Werror -shared -fPIC -Ifuzz fuzz/tests/subject_broken.c \
+        -o "$work/broken.so"
+    expect subject_of_other_version 2 'compile it anew' \
+        env BROKEN_ABI=1 SUBJECT="$work/broken.so" $replay $seed
+    expect subject_with_gaps 2 'lacks one of' env BROKEN_TABLE=1 SUBJECT="$work/broken.so" $replay $seed
+    expect subject_that_breaks_R5 1 '^finding: R5-grow-limit' \
+        env SUBJECT="$work/broken.so" $replay fuzz/tests/R5-broken.ops
+    expect subject_that_crashes 1 '^finding: R6-crash' \
+        env BROKEN_CRASH=1 SUBJECT="$work/broken.so" $replay fuzz/tests/R5-broken.ops
+    expect subject_that_hangs 1 '^finding: timeout' \
+        env BROKEN_HANG=1 SUBJECT="$work/broken.so" $replay -w 1 fuzz/tests/R5-broken.ops
+}
+
+for config in plain asan; do
+    unit_tests $config
+    replays $config
+done
+hostile_inputs
+forms
+subjects
+echo "$passed passed, $failed failed"
+[ $failed = 0 ]
