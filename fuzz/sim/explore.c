@@ -36,6 +36,7 @@ struct node {
     bool is_thread, full;
     uint16_t n, c;                      /* local: of n, the c-th; thread: number c */
     uint32_t enabled, backtrack, sleep, covered;
+    uint32_t asleep;                    /* covered when the node was made */
     uint32_t events_n, mark_now;
     uint32_t mark[THREADS];
 };
@@ -271,7 +272,7 @@ struct thread *explore_pick(struct thread *t, uint32_t set) {
     d->enabled = set;
     d->backtrack = d->full ? set : 1u << c;
     d->sleep = X.sleep;
-    d->covered = covered;
+    d->covered = d->asleep = covered;
     d->events_n = X.events_n;
     d->mark_now = mark_for(&S.threads[c]);
     memcpy(d->mark, X.mark, S.threads_n * sizeof X.mark[0]);
@@ -304,8 +305,8 @@ static inline void join(uint32_t *a, const uint32_t *b) {
 }
 
 /* f (with this past) could have come before event e: make sure that e's node tries a thread that
- * leads there. */
-static void reverse(uint32_t e, uint32_t f, const uint32_t *past) {
+ * leads there. other_message: f would then have read something else. */
+static void reverse(uint32_t e, uint32_t f, const uint32_t *past, bool other_message) {
     const struct event *ev = &X.events[e];
     if (ev->node < 0) return;
     struct node *d = &X.nodes[ev->node];
@@ -327,8 +328,12 @@ static void reverse(uint32_t e, uint32_t f, const uint32_t *past) {
     }
     initials &= d->enabled;
     if (!initials) { d->backtrack |= d->enabled; return; }           /* cannot name one: try all */
-    if (initials & d->backtrack) return;
     uint32_t mine = 1u << X.events[f].thread;
+    if (other_message && initials & mine & d->asleep && d->mark[X.events[f].thread] != ALWAYS) {
+        d->backtrack |= initials & ~mine;   /* f must read something new there: whoever leads to it */
+        return;
+    }
+    if (initials & d->backtrack) return;
     d->backtrack |= initials & mine ? mine : initials & -initials;
 }
 
@@ -363,13 +368,16 @@ static void find_races(uint32_t f, bool executed) {
     }
     join(ev->past, order);
     if (ev->from >= 0) join(ev->past, X.events[ev->from].past);
-    for (uint32_t i = 0; i < n; i++) reverse(both[i], f, reads_because_of(ev, both[i]) ? order : ev->past);
-    for (uint32_t i = 0; i < k; i++) reverse(taken[i], f, reads_because_of(ev, taken[i]) ? order : ev->past);
+    for (uint32_t i = 0; i < n + k; i++) {
+        uint32_t e = i < n ? both[i] : taken[i - n];
+        bool other = !executed || reads_because_of(ev, e);
+        reverse(e, f, other ? order : ev->past, other);
+    }
     for (uint32_t j = executed || too_many ? f : 0; j-- > 0;) {
         const struct event *e = &X.events[j];
         if (too_many && e->node >= 0) X.nodes[e->node].backtrack |= X.nodes[e->node].enabled;
         if (e->thread != ev->thread && e->index > ev->past[e->thread] && conflict(&e->op, &ev->op) == REVERSE)
-            reverse(j, f, ev->past);
+            reverse(j, f, ev->past, false);
     }
 }
 
