@@ -120,7 +120,7 @@ static void run_drain(struct bench_state *state) {
 
 /* One id in, one id out: the signal goes up and down each time. */
 static void run_both(struct bench_state *state) {
-    enum { ONES = 64 };
+    enum { ONES = 256 };
     struct subject subject;
     uint32_t taken = 0, refused = 0;
     if (!open_subject(state, &subject, BATCH)) {

@@ -5,7 +5,7 @@
 
 #include <pthread.h>
 
-enum { BATCH = 8192, RING = 1024, THREADS_MAX = 2 };
+enum { BATCH = 8192, RING = 4096, THREADS_MAX = 2 };
 
 /* On a cache line of its own. */
 static _Alignas(64) _Atomic uint32_t counter;

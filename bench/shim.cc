@@ -50,15 +50,15 @@ std::string key_of(const bench_case &bench) {
     return bench.threads ? key + "/threads:" + std::to_string(bench.threads) : key;
 }
 
-long minor_faults() {
+rusage thread_usage() {
     rusage usage;
     getrusage(RUSAGE_THREAD, &usage);
-    return usage.ru_minflt;
+    return usage;
 }
 
-double seconds_now() {
+double seconds_now(clockid_t clock = CLOCK_MONOTONIC) {
     timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return double(now.tv_sec) + double(now.tv_nsec) * 1e-9;
 }
 
@@ -74,36 +74,54 @@ void mark(const char *text) {
 struct bench_state {
     benchmark::State *gb; // null in a probe
     const bench_case &bench;
-    bool open = false;
-    long faults = 0, faults_at_open = 0;
-    double began_s = 0;
+    bool open = false; // within a measured part
+    rusage at_open = {};
+    double began_s = 0, processor_began_s = 0;
+    long faults = 0;
+    double measured_s = 0;
+    int64_t parts = 0, interrupted_parts = 0;
     uint64_t samples_seen = 0;
     std::vector<double> samples;
     std::minstd_rand random{1};
 
     // A probe: how long an iteration takes, set-up included, and how much of it is measured.
-    double probe_end_s = 0, measured_s = 0;
+    double probe_end_s = 0;
     int64_t iterations = 0, batch = 1;
     bool skipped = false;
 
     bench_state(benchmark::State *state, const bench_case &of) : gb(state), bench(of) {}
 
-    // A measured part. What we do ourselves stays outside of the clock.
+    // What we do ourselves stays outside of the clock.
     void open_part() {
         open = true;
-        faults_at_open = minor_faults();
+        at_open = thread_usage();
+        processor_began_s = seconds_now(CLOCK_THREAD_CPUTIME_ID);
         mark("bench+");
+        began_s = seconds_now();
     }
-    void close_part() {
+    // A part in which the kernel ran something else on our core counts with its processor
+    // time. Threads that meet wait for each other then, so theirs count as they were.
+    double close_part() {
+        double part_s = seconds_now() - began_s;
         mark("bench-");
-        if (open)
-            faults += minor_faults() - faults_at_open;
+        double processor_s = seconds_now(CLOCK_THREAD_CPUTIME_ID) - processor_began_s;
+        rusage usage = thread_usage();
         open = false;
+        faults += usage.ru_minflt - at_open.ru_minflt;
+        parts++;
+        if (usage.ru_nivcsw != at_open.ru_nivcsw) {
+            interrupted_parts++;
+            if (bench.threads < 2)
+                part_s = std::min(part_s, processor_s);
+        }
+        if (bench.clock != BENCH_CLOCK_SAMPLES)
+            add_time(part_s);
+        return part_s;
     }
-    void add_time(double seconds) {
-        measured_s += seconds;
+    void add_time(double part_s) {
+        measured_s += part_s;
         if (gb)
-            gb->SetIterationTime(seconds);
+            gb->SetIterationTime(part_s);
     }
 };
 
@@ -139,6 +157,9 @@ void run_case(benchmark::State &gb, const bench_case &bench) {
     }
     bench_state state(&gb, bench);
     bench.run(&state);
+    gb.counters["interrupted"] =
+        benchmark::Counter(state.parts ? double(state.interrupted_parts) / double(state.parts) : 0,
+                           benchmark::Counter::kAvgThreads);
     gb.counters["page_faults"] =
         benchmark::Counter(double(state.faults), benchmark::Counter::kAvgIterations);
     if (!state.samples.empty())
@@ -165,18 +186,24 @@ void register_with_library(const Case &chosen) {
     const bench_case *bench = &chosen.bench;
     auto *made = benchmark::RegisterBenchmark(
         chosen.key.c_str(), [bench](benchmark::State &gb) { run_case(gb, *bench); });
-    if (bench->clock == BENCH_CLOCK_LOOP)
-        made->UseRealTime();
-    else
-        made->UseManualTime();
+    made->UseManualTime();
     if (bench->threads)
         made->Threads(bench->threads);
     if (options.iterations)
         made->Iterations(options.iterations);
-    else if (bench->clock == BENCH_CLOCK_LOOP || bench->threads || bench->skip)
+    else if (bench->threads || bench->skip)
         made->MinTime(options.time_s);
     else
         made->Iterations(iterations_for(*bench));
+}
+
+bool more_work(bench_state *state, int64_t batch) {
+    if (state->gb)
+        return state->gb->KeepRunningBatch(batch);
+    if (state->skipped || (state->iterations > 0 && seconds_now() >= state->probe_end_s))
+        return false;
+    state->iterations += state->batch = batch;
+    return true;
 }
 
 // The library appends what it was told (/manual_time/threads:2) to names; a key stays a key.
@@ -278,32 +305,22 @@ void bench_register(const bench_case *bench) {
 }
 
 bool bench_next(bench_state *state, int64_t batch) {
-    if (!state->gb) {
-        if (state->skipped || (state->iterations > 0 && seconds_now() >= state->probe_end_s))
-            return false;
-        state->iterations += state->batch = batch;
-        return true;
-    }
-    if (state->bench.clock == BENCH_CLOCK_LOOP && !state->open)
-        state->open_part();
-    if (state->gb->KeepRunningBatch(batch))
-        return true;
-    if (state->bench.clock == BENCH_CLOCK_LOOP)
+    bool loop = state->bench.clock == BENCH_CLOCK_LOOP;
+    if (loop && state->open)
         state->close_part();
-    return false;
+    if (!more_work(state, batch))
+        return false;
+    if (loop)
+        state->open_part();
+    return true;
 }
 
 void bench_begin(bench_state *state) {
     state->open_part();
-    state->began_s = seconds_now();
 }
 
 double bench_end(bench_state *state) {
-    double ended_s = seconds_now();
-    state->close_part();
-    if (state->bench.clock == BENCH_CLOCK_SECTIONS)
-        state->add_time(ended_s - state->began_s);
-    return (ended_s - state->began_s) * 1e9;
+    return state->close_part() * 1e9;
 }
 
 void bench_sample(bench_state *state, double nanoseconds) {

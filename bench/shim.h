@@ -41,7 +41,7 @@ struct bench_parameter {
 };
 
 enum bench_clock {
-    BENCH_CLOCK_LOOP,     /* everything from the first bench_next to the one that returns false */
+    BENCH_CLOCK_LOOP,     /* from each bench_next to the next one */
     BENCH_CLOCK_SECTIONS, /* what lies between bench_begin and bench_end */
     BENCH_CLOCK_SAMPLES   /* what bench_sample was told: the sum of the samples */
 };
@@ -74,8 +74,9 @@ void bench_register(const struct bench_case *bench);
 #define BENCH_SUBJECT \
     __attribute__((constructor)) static void BENCH_JOIN(bench_subject_, __LINE__)(void)
 
-/* True while there is work: then do `batch` iterations. False: return from run(). Between two calls
- * lies about 5 ns of our own, so things of a few nanoseconds want batches of 64 or more. */
+/* True while there is work: then do `batch` iterations. False: return from run(). A batch is one
+ * measured part with some 50 ns of the clock's own in it, so things of a few nanoseconds want
+ * batches of a thousand. */
 bool bench_next(struct bench_state *state, int64_t batch);
 
 /* Start and stop the clock (BENCH_CLOCK_SECTIONS). A pair costs about 50 ns of its own. bench_end
@@ -114,7 +115,9 @@ void bench_environment(const char *key, const char *value);
  * filter that matches nothing.
  *
  * Every row also has the counter page_faults: minor faults of the measured part, an iteration,
- * counted by the kernel (exact; all threads of the case together). With --marks the program makes
+ * counted by the kernel (exact; all threads of the case together), and interrupted: which share of
+ * the measured parts the kernel interrupted to run something else. Where there is one thread such a
+ * part counts with the processor time it used. With --marks the program makes
  * a recognisable system call, write(-1, "bench+", 6) and write(-1, "bench-", 6), around each
  * measured part, so that a tracer can count the calls in between. */
 int bench_main(int argc, char **argv);

@@ -12,7 +12,7 @@
 #include <unistd.h>
 
 enum {
-    BATCH = 64,
+    BATCH = 1024,
     LANE_BYTES = 64,
     SETTLE_US = 50 /* a thread that goes to sleep sleeps for sure after so long */
 };

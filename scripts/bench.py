@@ -6,8 +6,9 @@
     scripts/bench.py --filter=REGEX     # these rows, and the bare calls that bound them
     scripts/bench.py --from=FOLDER      # the report once more from a run's stored raw rows
 
-Each row of each round runs in a fresh process of its own, in an order shuffled anew for each round:
-what one row leaves behind, and what the machine does meanwhile, meets all rows alike. Every row of
+Each row of each round runs in a fresh process of its own, in an order shuffled anew for each round,
+rows to be compared close together: what one row leaves behind, and what the machine does meanwhile,
+meets all rows alike. Every row of
 every round is kept in raw/rows.jsonl as Google Benchmark wrote it, with our round and position.
 bench/README.md tells how the figures are to be read.
 
@@ -31,9 +32,11 @@ import report
 
 PROGRAM = report.REPO / "build" / "bench" / "bench"
 ROW_LIMIT_S = 60  # a row that takes longer hangs
-# rounds, seconds a row and round, sizes left out, seconds a row and round takes in all (for "left")
-FULL = (7, 0.02, None, 0.12)
-QUICK = (5, 0.004, re.compile(r"/pages:(4|64)(/|$)(?!offset)"), 0.04)
+ROUNDS_MIN = 3  # on a machine so busy that all rounds would take longer than the limit
+# rounds, seconds of measuring a row and round, sizes left out, seconds that a row and round takes
+# in all on a quiet machine, seconds after which no round is started
+FULL = (7, 0.02, None, 0.09, 400)
+QUICK = (5, 0.004, re.compile(r"/pages:(4|64)(/|$)(?!offset)"), 0.03, 60)
 MARKED_ITERATIONS = 16
 # Rows with two threads: they get more time, as they spread, and their system calls are not counted,
 # as they do not make the same ones each time.
@@ -174,23 +177,25 @@ class Measurement:
             self.file.write(json.dumps(row) + "\n")
         self.file.flush()
 
-    def all_rounds(self, progress):
+    def all_rounds(self, progress, limit_s):
         done, total = 0, self.rounds * len(self.names)
         began = time.monotonic()
-        for round_number in range(self.rounds):
-            order = sorted(self.names)
-            self.random.shuffle(order)
-            for position, name in enumerate(order):
+        for number in range(self.rounds):
+            spent = time.monotonic() - began
+            if limit_s and number >= ROUNDS_MIN and spent + spent / number > limit_s:
+                break
+            self.facts["rounds"] = number + 1
+            for position, name in enumerate(shuffled(self.names, self.random)):
                 spent = time.monotonic() - began
                 pace = spent / done if done > 50 else self.row_s
                 left = pace * (total - done)
                 progress.update(
-                    f"round {round_number + 1}/{self.rounds}, about {left:.0f} s left: {name}"
+                    f"round {number + 1}/{self.rounds}, about {left:.0f} s left: {name}"
                 )
                 if name not in self.crashes:
-                    self.row(name, round_number, position)
+                    self.row(name, number, position)
                 done += 1
-                if round_number == 0 and position == 0:
+                if number == 0 and position == 0:
                     self.keep_facts()
 
     def count_calls(self, progress):
@@ -222,6 +227,27 @@ class Measurement:
                 if iterations:
                     calls = calls_between_marks(trace.read_text(errors="replace"))
                     self.facts["system_calls"][name] = {c: n / iterations for c, n in calls.items()}
+
+
+VARIANT = re.compile(r"/(strategy|allocator|reset|orders|order|via|written|advice|offset):[^/]*")
+
+
+def shuffled(names, generator):
+    """The rows in an order of chance, but those to be compared with each other close together: an
+    operation at one size, by all strategies, and what bounds it. So a machine that is busy for a
+    while is busy for all of them."""
+    owners = {}
+    for name in sorted(names):
+        for bound in names[name]:
+            owners.setdefault(bound, name)
+    groups = {}
+    for name in sorted(names):
+        groups.setdefault(VARIANT.sub("", owners.get(name, name)), []).append(name)
+    order = list(groups.values())
+    generator.shuffle(order)
+    for group in order:
+        generator.shuffle(group)
+    return [name for group in order for name in group]
 
 
 def locked_instructions(folder):
@@ -300,8 +326,10 @@ def again(given):
 
 
 def measure(given):
-    rounds, time_s, left_out, row_s = QUICK if given.quick else FULL
-    rounds, time_s = given.rounds or rounds, given.time or time_s
+    rounds, time_s, left_out, row_s, limit_s = QUICK if given.quick else FULL
+    if given.rounds:
+        rounds, limit_s = given.rounds, None
+    time_s = given.time or time_s
     seed = given.seed if given.seed is not None else int(time.time())
     program = Program(given.program)
     names = selected(program, given.filter, left_out)
@@ -327,7 +355,7 @@ def measure(given):
         f"{len(names) * (rounds * row_s + 0.05):.0f} s"
     )
     sys.stdout.flush()
-    work.all_rounds(progress)
+    work.all_rounds(progress, limit_s)
     work.count_calls(progress)
     progress.done()
     for name, what in work.crashes.items():

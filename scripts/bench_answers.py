@@ -46,8 +46,8 @@ class Answers:
         if plain and best[0] != "reserve" and worst[0] != "reserve":
             middle = f"; `reserve` {self.beside_bound(plain)}"
         return (
-            f"{what}: least with `{best[0]}`, {self.beside_bound(best[1])}{middle}; "
-            f"most with `{worst[0]}`, {self.beside_bound(worst[1])}."
+            f"{what}: least with `{best[0]}`, {self.beside_bound(best[1])}{middle}; most with "
+            f"`{worst[0]}`, {self.beside_bound(worst[1])}."
         )
 
     def say_create(self):
@@ -65,12 +65,9 @@ class Answers:
         base = none["no advice"]
         return (
             "**First touch** is what a new memory really costs: 256 pages (16 MiB), created and "
-            "written "
-            f"once, take {time_text(base.ns)} and {base.faults:,.0f} page faults; populated by "
-            "one call "
-            f"{time_text(none['populate'].ns)}; with huge pages advised "
-            f"{time_text(none['huge pages'].ns)} "
-            f"and {none['huge pages'].faults:,.0f} faults."
+            f"written once, take {time_text(base.ns)} and {base.faults:,.0f} page faults; "
+            f"populated by one call {time_text(none['populate'].ns)}; with huge pages advised "
+            f"{time_text(none['huge pages'].ns)} and {none['huge pages'].faults:,.0f} faults."
         )
 
     def say_copy(self):
@@ -83,12 +80,10 @@ class Answers:
         full, dirty, clean = (copies[n].ns for n in names)
         return (
             f"**Copying** {USUAL_PAGES} written pages takes {time_text(full)} with `reserve`. "
-            "`image` takes "
-            f"{time_text(clean)} when nothing was written since its last copy "
-            f"({full / clean:.3g} times "
-            f"less) and {time_text(dirty)} when all was. If the copy is then written whole: "
-            f"{time_text(written['reserve'].ns)}, {time_text(written[names[2]].ns)} and "
-            f"{time_text(written['image'].ns)}."
+            f"`image` takes {time_text(clean)} when nothing was written since its last copy "
+            f"({full / clean:.3g} times less) and {time_text(dirty)} when all was. If the copy "
+            f"is then written whole: {time_text(written['reserve'].ns)}, "
+            f"{time_text(written[names[2]].ns)} and {time_text(written['image'].ns)}."
         )
 
     def say_life(self):
@@ -99,8 +94,7 @@ class Answers:
         words = ", ".join(f"`{name}` {time_text(f.ns)}" for name, f in rank)
         return (
             f"**A short life** (create one page, write to four host pages, destroy): {words}. "
-            "The bare "
-            f"calls (map, protect, four faults, unmap): {time_text(bound.ns)}."
+            f"The bare calls (map, protect, four faults, unmap): {time_text(bound.ns)}."
         )
 
     def say_orders(self):
@@ -120,8 +114,7 @@ class Answers:
             why = (
                 f" Locked instructions in the mailbox's code: {locked['chosen']} as chosen, "
                 f"{locked['sc']} with all SC: on this processor only a sequentially consistent "
-                "store "
-                "costs more than its weaker forms."
+                "store costs more than its weaker forms."
             )
         return (
             f"**Orders**: an enqueue takes {time_text(chosen.ns)} as chosen; "
@@ -143,17 +136,15 @@ class Answers:
             return None
         text = (
             f"**The mailbox**: enqueue {time_text(rows[0].ns)} beside a bare fetch_add of "
-            f"{time_text(add.ns)} "
-            f"and a bare uncontended lock of {time_text(lock.ns)}; drain {time_text(rows[1].ns)} "
-            "an id."
+            f"{time_text(add.ns)} and a bare uncontended lock of {time_text(lock.ns)}; drain "
+            f"{time_text(rows[1].ns)} an id."
         )
         two = self.rows.get("mailbox/enqueue/orders:chosen/threads:2")
         pair = self.rows.get("bound/fetch_add/threads:2"), self.rows.get("bound/lock/threads:2")
         if two and all(pair):
             text += (
                 f" Two producers at once: {two.spread_text()} an id at the 5th / 50th / 95th "
-                "percentile "
-                f"(fetch_add {pair[0].spread_text()}, lock {pair[1].spread_text()})."
+                f"percentile (fetch_add {pair[0].spread_text()}, lock {pair[1].spread_text()})."
             )
         return text
 
@@ -168,8 +159,7 @@ class Answers:
             if trip and futex and condvar:
                 said.append(
                     f"{where} {trip.spread_text()}, a bare futex {futex.spread_text()}, a "
-                    "condition variable "
-                    f"{condvar.spread_text()}"
+                    f"condition variable {condvar.spread_text()}"
                 )
         if not said:
             return None
@@ -185,8 +175,7 @@ class Answers:
         calls = " without a system call" if none.calls == {} else ""
         return (
             f"**Notify with nobody there** takes {time_text(none.ns)}{calls}; the bare futex "
-            "wake that it "
-            f"stands for takes {time_text(wake.ns)}."
+            f"wake that it stands for takes {time_text(wake.ns)}."
         )
 
     def say_memcpy(self):
@@ -205,8 +194,7 @@ class Answers:
                 f"{factor:.2g}{TIMES})."
             )
         return (
-            f"**memcpy** of 256 KiB takes {time_text(found[0].ns)} between page-aligned places and "
-            f"{time_text(worst.ns)} at offset {worst.parameters['offset']} modulo 4,096 "
-            f"({factor:.0f} times "
-            "more): compare copies at equal alignment only."
+            f"**memcpy** of 256 KiB takes {time_text(found[0].ns)} between page-aligned places "
+            f"and {time_text(worst.ns)} at offset {worst.parameters['offset']} modulo 4,096 "
+            f"({factor:.0f} times more): compare copies at equal alignment only."
         )

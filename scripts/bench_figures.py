@@ -94,6 +94,7 @@ class Figures:
             q: self.middle(good, q) for q in QUANTILES if self.middle(good, q) is not None
         }
         self.faults = self.middle(good, "page_faults")
+        self.interrupted = self.middle(good, "interrupted")
         self.drains = self.middle(good, "drains")
         self.iterations = sum(r["iterations"] for r in good)
         self.ratios = {}
@@ -167,6 +168,7 @@ class Figures:
         numbers = {"real_time": self.ns, "time_unit": "ns", "low": self.low, "high": self.high}
         numbers |= {"spread": self.spread, "noisy": self.noisy, "rounds": len(self.rounds)}
         numbers |= {"iterations": self.iterations, "page_faults": self.faults}
+        numbers |= {"interrupted": self.interrupted}
         numbers |= {"system_calls": self.calls, "bounds": self.ratios, "skipped": self.skipped}
         return {"name": self.name, **numbers, **self.samples}
 

@@ -17,15 +17,13 @@ MEMORY = {
     "memory/grow": (
         "Grow",
         "One page more, of a memory whose bytes have all been written. `remap`, `move` and "
-        "`heap` grow "
-        "past what they reserved; the others grow in place.",
+        "`heap` grow past what they reserved; the others grow in place.",
     ),
     "memory/touch": ("First touch", "One byte written to each host page of a new memory."),
     "memory/copy": (
         "Copy",
         "A copy of a memory whose bytes have all been written since the copy before; `image`, "
-        "nothing "
-        "written: none have, so its image is still good.",
+        "nothing written: none have, so its image is still good.",
     ),
     "memory/copy_touch": (
         "Copy, then write",
@@ -39,8 +37,7 @@ MEMORY = {
     "memory/create_touch": (
         "Create and touch, with advice",
         "Strategy `reserve`, create and one byte written to each host page: as it is, with the "
-        "pages "
-        "populated by one call, and with huge pages advised.",
+        "pages populated by one call, and with huge pages advised.",
     ),
 }
 MAILBOX = {
@@ -69,8 +66,8 @@ class Report:
         )
         if status == "interrupted":
             words = (
-                f"Interrupted: what was measured until then, {self.rows.measured:,} "
-                f"measurements of {len(self.rows.good)} rows."
+                f"Interrupted: what was measured until then, {self.rows.measured:,} measurements "
+                f"of {len(self.rows.good)} rows."
             )
         if self.pattern:
             words += f" Only rows that match `{self.pattern}`, and what bounds them."
@@ -106,12 +103,10 @@ class Report:
         inner += [s for s in [self.lives()] if s]
         text = (
             "Medians; `~` marks a noisy one (the middle half of its rounds is wider than 10 % "
-            "of it). Grey in "
-            "the plots, and `bare` in the tables: the bare system calls, or the bare allocator, "
-            "that give "
-            "the same result on a mapping of their own. A strategy may get below that where it "
-            "does "
-            "less: `heap` keeps its pages, a pool recycles its slots."
+            "of it). Grey in the plots, and `bare` in the tables: the bare system calls, or the "
+            "bare allocator, that give the same result on a mapping of their own. A strategy "
+            "may get below that where it does less: `heap` keeps its pages, a pool recycles its "
+            "slots."
         )
         return (
             report.Section("Linear memories, by strategy and size", text, sections=inner)
@@ -191,8 +186,7 @@ class Report:
         columns = ["strategy", "time", f"{TIMES} bare", "faults", "system calls"]
         text = (
             "Create one page, write to four host pages, destroy: what an instance of a moment "
-            "costs. The "
-            f"bare calls ({bare(bound.name)}) take {time_text(bound.ns)}."
+            f"costs. The bare calls ({bare(bound.name)}) take {time_text(bound.ns)}."
         )
         return report.Section("A short life", text, report.Table(columns, rows, "lrrrl"))
 
@@ -203,15 +197,11 @@ class Report:
         inner += [s for s in [self.locked()] if s]
         text = (
             "The same code, four tables of memory orders: as chosen in `ref/orders.h`; every "
-            "access "
-            "sequentially consistent; acquire and release wherever they fit; the seed's. Tables "
-            "other than "
-            "the chosen one are measured for their cost: they are not correct, or not known to "
-            "be. Wall "
-            "time an id, of both producers together where there are two. Each operation stands "
-            "beside a bare "
-            "fetch_add and a bare lock and unlock in as many threads; a drain beside a bare "
-            "walk over the slots."
+            "access sequentially consistent; acquire and release wherever they fit; the seed's. "
+            "Tables other than the chosen one are measured for their cost: they are not "
+            "correct, or not known to be. Wall time an id, of both producers together where "
+            "there are two. Each operation stands beside a bare fetch_add and a bare lock and "
+            "unlock in as many threads; a drain beside a bare walk over the slots."
         )
         return report.Section("Mailbox, by order table", text, sections=inner) if inner else None
 
@@ -238,10 +228,10 @@ class Report:
 
     def two_threads_text(self):
         text = (
-            "Two producers at once, or one producer and the guest. By batches of some thousand ids: "
-            "half of the batches took at most so many ns an id, 5 % and 95 % of them stand beside. "
-            "Such times spread widely on shared machines; where the ranges overlap there is no "
-            "difference to see."
+            "Two producers at once, or one producer and the guest. By batches of some thousand "
+            "ids: half of the batches took at most so many ns an id, 5 % and 95 % of them stand "
+            "beside. Such times spread widely on shared machines; where the ranges overlap "
+            "there is no difference to see."
         )
         stream = self.rows.get("mailbox/stream/orders:chosen/threads:2")
         if stream and stream.drains:
@@ -269,8 +259,8 @@ class Report:
             return None
         rows = [[ORDERS[t], found[t]] for t in ORDERS if t in found]
         text = (
-            "In the objects of the mailbox's host and guest side, counted in their "
-            "disassembly: exact."
+            "In the objects of the mailbox's host and guest side, counted in their disassembly: "
+            "exact."
         )
         table = report.Table(["orders", "locked instructions (lock, xchg, mfence)"], rows, "lr")
         return report.Section("What the orders become", text, table)
@@ -283,8 +273,8 @@ class Report:
             trips = self.sampled("round_trip", cores, f"wait/round_trip/via:pagebox/cores:{cores}")
             if trips:
                 text = (
-                    f"There and back between two threads on {where}; each sleeps while it is "
-                    "the other's turn."
+                    f"There and back between two threads on {where}; each sleeps while it is the "
+                    "other's turn."
                 )
                 title = f"Round trip on {where}"
                 inner.append(self.distribution(title, text, f"{title}: distribution", trips))
@@ -305,9 +295,8 @@ class Report:
             inner.append(self.single_waits(single))
         text = (
             "Times between threads are distributions, not numbers: compare quantiles, and only "
-            "by factors. The "
-            "threads are kept on their cores; where the scheduler places them freely it mixes "
-            "these cases."
+            "by factors. The threads are kept on their cores; where the scheduler places them "
+            "freely it mixes these cases."
         )
         return report.Section("Wait and notify", text, sections=inner) if inner else None
 
@@ -375,10 +364,9 @@ class Report:
         rows = [[int(f.parameters["offset"]), duration(f), times(f.ns / aligned)] for f in found]
         text = (
             "256 KiB, both sides warm, by (destination - source) modulo 4,096. Memory from "
-            "malloc lies 16 "
-            "bytes past a page, mapped memory at its start: a copy between the two meets offset "
-            "16 by "
-            "chance. All copies above are between places of equal alignment."
+            "malloc lies 16 bytes past a page, mapped memory at its start: a copy between the "
+            "two meets offset 16 by chance. All copies above are between places of equal "
+            "alignment."
         )
         table = report.Table(["offset, bytes", "time", "to the first"], rows, "rrr")
         return report.Section("A trap: memcpy and alignment", text, table)
@@ -392,30 +380,26 @@ class Report:
         )
 
     def method(self):
-        calls = self.rows.facts.get("calls_missing")
-        calls = (
-            f"System calls are not counted in this run: {calls}."
-            if calls
-            else (
-                "System calls are counted by a tracer in a pass of its own: exact; not for rows "
-                "with two threads."
-            )
-        )
+        facts = self.rows.facts
+        calls = "System calls are counted by a tracer in a pass of its own: exact, one thread only."
+        if facts.get("calls_missing"):
+            calls = f"System calls are not counted in this run: {facts['calls_missing']}."
         text = (
-            f"Each row ran {self.rows.facts.get('rounds')} times, each time in a fresh process, "
-            "for at least "
-            f"{self.rows.facts.get('time_s')} s; the order was shuffled anew for each round "
-            f"(seed {self.rows.facts.get('seed')}), so "
-            "that drift meets all rows alike. A figure is the median of its rounds, least and "
-            "greatest "
-            "stand beside it; ratios are medians of the rounds' own ratios. Page faults are the "
-            "kernel's "
-            f"count over the measured part alone: exact. {calls} What a row measures, and how to "
-            "read it, "
-            "is in `bench/README.md`; the raw rows are in `raw/rows.jsonl`, and "
-            "`scripts/bench.py --from=FOLDER` derives this page from them again."
+            f"Each row ran in {facts.get('rounds')} rounds, each time in a fresh process, for "
+            f"{facts.get('time_s')} s of measuring or ten times that with its set-up. The order "
+            f"was shuffled anew for each round (seed {facts.get('seed')}), rows to be compared "
+            "close together, so that what the machine does meanwhile meets all alike. A figure "
+            "is the median of its rounds, least and greatest stand beside it; ratios are "
+            "medians of the rounds' own ratios. A measured part in which the kernel ran "
+            "something else counts with its processor time, in rows of one thread. Page faults "
+            f"are the kernel's count over the measured parts: exact. {calls}"
         )
-        return report.Section("How it was measured", text)
+        where = (
+            "What a row measures, and how to read it, is in `bench/README.md`; the raw rows are "
+            "in `raw/rows.jsonl`, and `scripts/bench.py --from=FOLDER` derives this page from "
+            "them again."
+        )
+        return report.Section("How it was measured", f"{text}\n\n{where}")
 
     def environment(self):
         context = self.rows.facts.get("context") or {}
