@@ -229,7 +229,7 @@ def sections_of(a, result, columns, lines):
 def finish(a, run, program, status, result):
     columns = lines = ""
     if result["finding"]:
-        reader = trace.Program(program)
+        reader = trace.Program(program, sorted(program.parent.glob("*.o")))
         data = json.loads((run.dir / "trace.json").read_text())
         data["detail"] = result["detail"]
         columns, lines = trace.text(data, reader), trace.named(data, reader, result["detail"])

@@ -15,6 +15,9 @@ import pathlib
 import re
 import subprocess
 import sys
+import textwrap
+
+import dwarf
 
 HERE = pathlib.Path(__file__).resolve().parent
 
@@ -22,8 +25,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 class Program:
     """Names for the addresses in one ELF file: source places of code, variables of data."""
 
-    def __init__(self, path):
+    def __init__(self, path, objects=None):
+        """objects: the files whose variables can be seen in a trace (default: the program)."""
         self.path = str(path)
+        self.types = dwarf.Types(objects or [path])
         self.places = {}
         self.variables = sorted(self.read_variables())
         self.starts = [v[0] for v in self.variables]
@@ -72,7 +77,7 @@ class Program:
         start, size, name = self.variables[i]
         if address >= start + max(size, 1):
             return None
-        return name if address == start else f"{name}+{address - start}"
+        return self.types.part(name, address - start)
 
 
 def where(trace, program, address):
@@ -174,22 +179,34 @@ def rows_of(trace, program):
         }
 
 
-def text(trace, program, width=38):
-    """Columns for a terminal."""
-    names = [f"T{i}" for i in range(trace["threads"])]
-    out = ["step  " + "".join(f"{n:<{width}}" for n in names).rstrip()]
-    for row in rows_of(trace, program):
-        if row["kind"] == "finding":
-            continue
-        place = f"{os.path.basename(row['file'])}:{row['line']} " if row["file"] else ""
-        order = f" ({row['order']})" if row["order"] else ""
-        first = f"{row['step']:<6}" + " " * (width * row["thread"])
-        indent = " " * (8 + width * row["thread"])
-        out.append(f"{first}{place}{row['words']}{order}")
-        out += [indent + remark for remark in row["remarks"]]
+def cell(row, width, one_file):
+    """One operation wrapped to its column; remarks are indented."""
+    file = "" if one_file else os.path.basename(row["file"])
+    place = f"{file}:{row['line']} " if row["file"] else ""
+    order = f" ({row['order']})" if row["order"] else ""
+    words = row["words"].removeprefix("pthread_")
+    lines = textwrap.wrap(f"{place}{words}{order}", width, subsequent_indent="  ")
+    for remark in row["remarks"]:
+        lines += textwrap.wrap(remark, width, initial_indent="  ", subsequent_indent="  ")
+    return lines
+
+
+def text(trace, program, total=120):
+    """Columns for a terminal of this width."""
+    rows = [row for row in rows_of(trace, program) if row["kind"] != "finding"]
+    files = sorted({os.path.basename(row["file"]) for row in rows if row["file"]})
+    width = max(22, min(44, (total - 6) // max(1, trace["threads"])))
+    head = "".join(f"{f'T{i}':<{width}}" for i in range(trace["threads"]))
+    out = [f"step  {head}".rstrip()]
+    for row in rows:
+        step = f"{row['step']:<6}"
+        for line in cell(row, width - 2, len(files) == 1):
+            out.append(step + " " * (width * row["thread"]) + line)
+            step = " " * 6
+    if len(files) == 1:
+        out.insert(0, f"(:N is line N of {files[0]})")
     if trace["finding"]:
-        out.append(f"finding: {trace['finding']}")
-        out.append(named(trace, program, trace["detail"]).rstrip())
+        out += ["", f"finding: {trace['finding']}", named(trace, program, trace["detail"]).rstrip()]
     return "\n".join(out) + "\n"
 
 

@@ -3,6 +3,8 @@
  *   make explore SRC=fuzz/sim/examples/dekker.c CFLAGS_SRC=-DBROKEN
  * expect: pass sched=exhaustive
  * expect: assertion cflags=-DBROKEN
+ * shows: raised[1] is 0
+ * shows: stale: skips 1 by T
  */
 #include <assert.h>
 #include <stdatomic.h>

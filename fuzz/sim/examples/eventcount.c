@@ -4,6 +4,7 @@
  *   make explore SRC=fuzz/sim/examples/eventcount.c CFLAGS_SRC=-DBROKEN
  * expect: pass sched=exhaustive
  * expect: deadlock cflags=-DBROKEN
+ * shows: waits on epoch while it is
  */
 #include <assert.h>
 #include <linux/futex.h>

@@ -3,6 +3,7 @@
  *   make explore SRC=fuzz/sim/examples/queue.c CFLAGS_SRC=-DBROKEN
  * expect: pass time=1
  * expect: deadlock cflags=-DBROKEN
+ * shows: unlocks mutex
  */
 #include <assert.h>
 #include <pthread.h>

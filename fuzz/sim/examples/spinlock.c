@@ -3,6 +3,7 @@
  *   make explore SRC=fuzz/sim/examples/spinlock.c CFLAGS_SRC=-DBROKEN
  * expect: pass sched=exhaustive
  * expect: data-race cflags=-DBROKEN
+ * shows: locked = 0
  */
 #include <assert.h>
 #include <pthread.h>

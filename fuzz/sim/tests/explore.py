@@ -5,16 +5,19 @@ says in its head what must come out, one line a case:
     expect: pass|<finding> [sched=...] [time=...] [cflags=...] [set=KEY=N]
 
 A pass with sched=exhaustive must also be complete; a finding of an example must be found again by
-its schedule.
+its schedule. `shows: text` is what the trace of the example's finding must say, as text and as page.
 Run by `make test-explore`; an argument is a regular expression on the names of cases.
 """
 import concurrent.futures
+import html
 import json
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 SIM = HERE.parent
@@ -55,8 +58,10 @@ def check_finding(folder, report, path, done, outcome, source, cflags):
         return item["error"]
     if f"finding: {outcome}" not in done.stderr:
         return "standard error lacks the line `finding: ...`"
-    if outcome not in (path / "trace.html").read_text():
-        return "the page does not name the finding"
+    page, columns = ((path / f).read_text() for f in ("trace.html", "trace.txt"))
+    for text in [outcome, *re.findall(r"^ \* shows: (.*)$", source.read_text(), re.MULTILINE)]:
+        if text not in html.unescape(page) or text not in columns:
+            return f"the page or the columns do not show '{text}'"
     if source.parent.name != "examples":
         return None
     again = explore(folder, source, f"--cflags={cflags}", "--replay", path / "schedule.txt")
@@ -115,10 +120,30 @@ REFUSED = [
 ]
 
 
+def interrupted():
+    """An interrupt ends the search with status 130 and a whole report."""
+    name = "interrupt_keeps_report"
+    with tempfile.TemporaryDirectory(prefix="test-explore-") as folder:
+        command = [str(EXPLORE), "--root", folder, "--time", "60", str(SIM / "examples" / "queue.c")]
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        while child.poll() is None and not list(pathlib.Path(folder).glob("results/explore/.*.tmp")):
+            time.sleep(0.05)
+        time.sleep(0.5)
+        child.send_signal(signal.SIGINT)
+        _, errors = child.communicate(timeout=60)
+        try:
+            report = latest(folder)[1]
+        except OSError:
+            return name, f"no report: {errors}"
+        if child.returncode == 130 and report["status"] == "interrupted":
+            return name, None
+        return name, f"exit status {child.returncode}, report {report['status']}"
+
+
 def main():
     pattern = re.compile(sys.argv[1] if len(sys.argv) > 1 else "")
-    jobs = [(run_case, (c,)) for c in cases()] + [(refused, r) for r in REFUSED]
-    jobs = [j for j in jobs if pattern.search(str(j[1]))]
+    jobs = [(run_case, (c,)) for c in cases()] + [(refused, r) for r in REFUSED] + [(interrupted, ())]
+    jobs = [j for j in jobs if pattern.search(f"{j[0].__name__} {j[1]}")]
     passed = failed = 0
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         for name, wrong in pool.map(lambda j: j[0](*j[1]), jobs):
