@@ -135,7 +135,7 @@ class Figures:
         )
 
     def range(self):
-        """(middle, low, high): of the rounds; of the samples (5 and 95 %) where there are samples."""
+        """(middle, low, high) of the rounds, or 50, 5 and 95 % of the samples where there are."""
         if self.samples:
             return self.samples["q50"], self.samples["q05"], self.samples["q95"]
         return self.ns, self.low, self.high
@@ -154,6 +154,10 @@ class Figures:
         """The samples' median, from the least round to the greatest."""
         middles = self.middles.values()
         return f"{time_text(min(middles))} to {time_text(max(middles))}" if middles else None
+
+    def shown_faults(self):
+        """Page faults an iteration, for a table: a stray one among thousands is none."""
+        return None if self.faults is None else round(self.faults, 2)
 
     def calls_text(self):
         if self.calls is None:

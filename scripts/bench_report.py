@@ -170,7 +170,7 @@ class Report:
             bare(bound) if bound else None,
             time,
             times(figures.ratios.get(bound)),
-            figures.faults,
+            figures.shown_faults(),
             figures.calls_text(),
         ]
 
@@ -180,7 +180,7 @@ class Report:
         if not rank or not bound:
             return None
         rows = [
-            [n, duration(f), times(f.ratios.get(bound.name)), f.faults, f.calls_text()]
+            [n, duration(f), times(f.ratios.get(bound.name)), f.shown_faults(), f.calls_text()]
             for n, f in rank
         ]
         columns = ["strategy", "time", f"{TIMES} bare", "faults", "system calls"]
@@ -438,7 +438,7 @@ class Report:
                     duration(ns=f.high),
                     percent(f.spread),
                     times(f.ratios.get(bound)),
-                    f.faults,
+                    f.shown_faults(),
                     f.calls_text(),
                 ]
             )

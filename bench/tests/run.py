@@ -331,10 +331,34 @@ munmap(0x1, 4096) = 0
 
 
 @test
+def order_has_every_row_once_and_those_to_compare_together():
+    import random
+
+    import bench
+
+    names = {
+        f"memory/{o}/strategy:{s}/pages:{p}": [f"bound/{o}/pages:{p}"]
+        for o in ("grow", "copy")
+        for s in ("reserve", "move", "guard")
+        for p in (1, 16)
+    }
+    names |= {bound: [] for bounds in list(names.values()) for bound in bounds}
+    orders = [bench.shuffled(names, random.Random(seed)) for seed in range(5)]
+    for order in orders:
+        assert sorted(order) == sorted(names)
+        kinds = [re.sub(r"^bound|^memory|/strategy:\w+", "", name) for name in order]
+        changes = sum(a != b for a, b in zip(kinds, kinds[1:]))
+        assert changes == 3, order
+    assert len(set(map(tuple, orders))) == 5, "the order is always the same"
+
+
+@test
 def times_and_ratios_read_well():
     import bench_figures
 
-    shown = [bench_figures.time_text(ns) for ns in (0.29, 9.996, 999.6, 1234, 45_600_000, 2e9, None)]
+    shown = [
+        bench_figures.time_text(ns) for ns in (0.29, 9.996, 999.6, 1234, 45_600_000, 2e9, None)
+    ]
     assert shown == ["0.29 ns", "10 ns", "1 µs", "1.23 µs", "45.6 ms", "2 s", "–"], shown
     shown = [bench_figures.ratio_text(r) for r in (0.5, 0.998, 1.52, 12.4, None)]
     assert shown == ["0.50×", "1.00×", "1.5×", "12×", "–"], shown
