@@ -117,7 +117,7 @@ static enum conflict conflict(const struct op *e, const struct op *f) {
     if (e->kind == OP_FENCE || f->kind == OP_FENCE) {
         if (!e->sc || !f->sc) return NONE;
         if (e->kind == OP_FENCE) return BOTH;
-        return e->writes ? BOTH : NONE;     /* a load before a fence could as well not have met it */
+        return e->writes ? BOTH : NONE;     /* after the fence the load has less choice, nothing new */
     }
     if (is_queue(e) && is_queue(f)) return e->at == f->at ? BOTH : NONE;
     if (is_queue(e) && is_memory(f)) return e->kind == OP_WAIT && f->writes && overlap(e, f) ? BOTH : NONE;
@@ -312,11 +312,12 @@ static void reverse(uint32_t e, uint32_t f, const uint32_t *past, bool other_mes
     struct node *d = &X.nodes[ev->node];
     if (d->full) return;
     uint32_t seen = 0, initials = 0, first[THREADS];
+    bool sc_load = false;
     for (uint32_t i = e + 1; i <= f; i++) {
         const struct event *g = &X.events[i];
         const uint32_t *known = i == f ? past : g->past;
         if (i != f && known[ev->thread] >= ev->index) continue;      /* happens because of e */
-        if (seen >> g->thread & 1) continue;
+        if (seen >> g->thread & 1) { sc_load |= g->op.kind == OP_LOAD && g->op.sc; continue; }
         bool initial = true;
         for (uint32_t m = seen; m && initial; m &= m - 1) {
             unsigned q = (unsigned)__builtin_ctz(m);
@@ -324,6 +325,8 @@ static void reverse(uint32_t e, uint32_t f, const uint32_t *past, bool other_mes
         }
         seen |= 1u << g->thread;
         first[g->thread] = g->index;
+        if (g->op.kind == OP_FENCE && sc_load) initial = false;      /* the load may not come after it */
+        sc_load |= g->op.kind == OP_LOAD && g->op.sc;
         if (initial) initials |= 1u << g->thread;
     }
     initials &= d->enabled;
@@ -361,7 +364,8 @@ static void find_races(uint32_t f, bool executed) {
             if (k < RACES_MAX) taken[k++] = j;
             else too_many = true;
         }
-        if (e->index <= order[e->thread] || conflict(&e->op, &ev->op) != BOTH) continue;
+        enum conflict c = e->index > order[e->thread] ? conflict(&e->op, &ev->op) : NONE;
+        if (c != BOTH) continue;
         if (n < RACES_MAX) both[n++] = j;
         else too_many = true;
         join(order, e->past);
