@@ -84,13 +84,17 @@ static const uint64_t edges[] = {
     UINT64_MAX - 1,
     UINT64_MAX,
 };
+/* The bytes from NUMBER_OFTEN on are these in turn, so that random bytes meet them more often. They
+ * are never written: each has its place in edges[]. */
+static const uint64_t often[] = {65536, UINT32_MAX, 65535};
 enum {
     NUMBER_EDGES = 0xC0, /* below: the number itself; from here: edges[] */
-    NUMBER_16 = 0xFD,    /* two, four, eight bytes follow */
+    NUMBER_OFTEN = 0xEC,
+    NUMBER_16 = 0xFD, /* two, four, eight bytes follow */
     NUMBER_32 = 0xFE,
     NUMBER_64 = 0xFF
 };
-_Static_assert(NUMBER_EDGES + COUNT_OF(edges) <= NUMBER_16, "room for the edges");
+_Static_assert(NUMBER_EDGES + COUNT_OF(edges) <= NUMBER_OFTEN, "room for the edges");
 
 enum {
     ADDRESS_BEFORE_END = 0x80, /* below: the address itself; from here: end - (byte & 63) */
@@ -173,6 +177,9 @@ static uint64_t read_number(struct reader *r) {
     uint8_t first = (uint8_t)read_little(r, 1);
     if (first >= NUMBER_16) {
         return read_little(r, first == NUMBER_16 ? 2 : first == NUMBER_32 ? 4 : 8);
+    }
+    if (first >= NUMBER_OFTEN) {
+        return often[(first - NUMBER_OFTEN) % (int)COUNT_OF(often)];
     }
     if (first >= NUMBER_EDGES && first - NUMBER_EDGES < (int)COUNT_OF(edges)) {
         return edges[first - NUMBER_EDGES];
