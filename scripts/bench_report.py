@@ -128,29 +128,42 @@ class Report:
         lines = {n: lines[n] for n in [*COLOURS, *lines] if n in lines}
         bounds = {name: sorted(points.items()) for name, points in bounds.items()}
         svg = plot_sizes(lines, bounds, f"{title}: median time, from least to greatest")
-        return report.Section(title, text, self.memory_table(lines), svg)
+        beside = report.Section(self.beside_title(lines), table=self.beside_table(lines))
+        return report.Section(title, text, self.size_table(lines), svg, sections=[beside])
 
-    def memory_table(self, lines):
-        sizes = sorted({p for points in lines.values() for p, _ in points})
-        usual = USUAL_PAGES if USUAL_PAGES in sizes else sizes[0]
+    def sizes(self, lines):
+        return sorted({pages for points in lines.values() for pages, _ in points})
+
+    def usual(self, lines):
+        sizes = self.sizes(lines)
+        return USUAL_PAGES if USUAL_PAGES in sizes else sizes[0]
+
+    def size_table(self, lines):
+        """Medians: a strategy a line, a size a column; what is not to be had, and why."""
+        sizes = self.sizes(lines)
         rows = []
         for name, points in lines.items():
             by_size = dict(points)
-            cells = [duration(by_size[p]) if p in by_size else None for p in sizes]
-            rows.append([name, *cells, *self.details(by_size.get(usual))])
-        rows += [
-            [f.subject(), *[f"not to be had: {f.skipped}"] + [None] * (len(sizes) + 4)]
-            for f in self.skipped_like(lines, usual)
-        ]
+            rows.append([name, *[duration(by_size.get(p)) for p in sizes]])
+        for skipped in self.skipped_like(lines, self.usual(lines)):
+            rest = [None] * (len(sizes) - 1)
+            rows.append([skipped.subject(), f"not to be had: {skipped.skipped}", *rest])
         columns = ["strategy", *[f"{p} page{'s' * (p > 1)}" for p in sizes]]
-        columns += [
-            f"at {usual} pages: bare calls",
-            "bare",
-            f"{TIMES} bare",
-            "faults",
-            "system calls",
-        ]
-        return report.Table(columns, rows, "l" + "r" * len(sizes) + "lrrrl")
+        return report.Table(columns, rows, "l" + "r" * len(sizes))
+
+    def beside_title(self, lines):
+        pages = self.usual(lines)
+        return f"{pages} page{'s' * (pages > 1)}, beside the bare calls"
+
+    def beside_table(self, lines):
+        usual = self.usual(lines)
+        rows = []
+        for name, points in lines.items():
+            figures = dict(points).get(usual)
+            if figures:
+                rows.append([name, duration(figures), *self.details(figures)])
+        columns = ["strategy", "time", "bare calls", "bare", f"{TIMES} bare", "faults"]
+        return report.Table([*columns, "its system calls"], rows, "lrlrrrl")
 
     def skipped_like(self, lines, pages):
         operation = next(iter(lines.values()))[0][1].operation
@@ -162,17 +175,11 @@ class Report:
 
     def details(self, figures):
         """bound, its time, ratio, page faults, system calls"""
-        if figures is None:
-            return [None] * 5
         bound = figures.bound()
-        time = duration(self.rows.get(bound)) if self.rows.get(bound) else None
-        return [
-            bare(bound) if bound else None,
-            time,
-            times(figures.ratios.get(bound)),
-            figures.shown_faults(),
-            figures.calls_text(),
-        ]
+        time = duration(self.rows.get(bound))
+        name = bare(bound) if bound else None
+        ratio = times(figures.ratios.get(bound))
+        return [name, time, ratio, figures.shown_faults(), figures.calls_text()]
 
     def lives(self):
         rank = self.rows.ranked("memory/life")
@@ -246,8 +253,7 @@ class Report:
         found = list(figures.ratios.items())[:2]
         cells = [bare(found[0][0])] if found else [None]
         for bound, ratio in found:
-            figures_of_bound = self.rows.get(bound)
-            cells += [duration(figures_of_bound) if figures_of_bound else None, times(ratio)]
+            cells += [duration(self.rows.get(bound)), times(ratio)]
         cells += [None] * (5 - len(cells))
         middle, low, high = figures.range()
         noisy = " ~" if figures.noisy and not figures.samples else ""
@@ -468,6 +474,8 @@ class Cell(str):
 
 
 def duration(figures=None, ns=None):
+    if figures is None and ns is None:
+        return None
     return Cell(figures.range()[0], figures.shown()) if figures else Cell(ns, time_text(ns))
 
 
