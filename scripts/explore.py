@@ -49,7 +49,11 @@ HARMLESS = re.compile(
 
 
 def say(text):
-    print(text, flush=True)
+    """A line for whoever still reads."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def read_arguments():
@@ -221,7 +225,7 @@ def sections_of(a, result, columns, lines):
     if result["finding"]:
         sections.append(report.Section("Finding", pre=lines))
         sections.append(report.Section("Schedule", "One column a thread; [as a page](trace.html). "
-                                       "`make explore SRC=... REPLAY=schedule.txt` runs it again.", pre=columns))
+                                       "`make explore SRC=... REPLAY=schedule.txt` runs it again.", pre=columns.partition("\nfinding: ")[0]))
     sections.append(report.Section("Search", table=report.Table(["what", "value"], rows, align="lr")))
     return sections
 

@@ -19,6 +19,7 @@ import textwrap
 
 import dwarf
 
+ENGINE = re.compile(r"\bfuzz/sim/\w+\.c$")
 HERE = pathlib.Path(__file__).resolve().parent
 
 
@@ -54,13 +55,15 @@ class Program:
         """Finds the places of return addresses: the call itself is just before."""
         new = sorted({a for a in addresses if a} - self.places.keys())
         given = "".join(f"{a - 1:#x}\n" for a in new)
-        lines = self.output(["addr2line", "-f", "-e", self.path], given).splitlines() if new else []
-        for address, function, place in zip(new, lines[::2], lines[1::2]):
+        command = ["addr2line", "-a", "-f", "-i", "-e", self.path]
+        answer = self.output(command, given).splitlines() if new else []
+        heads = [i for i, line in enumerate(answer) if line.startswith("0x")]
+        for address, i in zip(new, heads):  # the innermost of inlined functions comes first
+            function, place = answer[i + 1 : i + 3]
             file, _, line = place.partition(" ")[0].rpartition(":")
             number = int(line) if line.isdigit() else 0
-            if function in ("sim_subject_main",):
-                function = "main"
             known = file not in ("", "??") and number
+            function = "main" if function == "sim_subject_main" else function
             self.places[address] = (function, file if known else "", number if known else 0)
 
     def place(self, address):
@@ -107,7 +110,7 @@ def named(trace, program, text):
 def is_engine(line, program):
     """Is this line of a stack inside the engine? Nobody wants to read that."""
     match = re.fullmatch(r"\s+@([0-9a-f]+)", line)
-    return bool(match) and re.search(r"fuzz/sim/\w+\.c$", program.place(int(match.group(1), 16))[1])
+    return bool(match) and bool(ENGINE.search(program.place(int(match.group(1), 16))[1]))
 
 
 def short(file):
@@ -160,6 +163,8 @@ def rows_of(trace, program):
     for i, line in enumerate(trace["lines"]):
         words, order, remarks = operation(line, trace, program)
         function, file, number = program.place(line["pc"]) if line["pc"] else ("", "", 0)
+        if ENGINE.search(file):
+            function, file, number = "", "", 0
         yield {
             "step": line.get("step", "") if "at" in line or line["kind"] == "fence" else "",
             "anchor": f"s{line['step']}-{line['thread']}" if "step" in line else f"l{i}",

@@ -135,9 +135,7 @@ static void describe_object(const struct object *o, char *out, size_t n) {
                                  ended ? ", which has ended" : "");
     }
     if (o->kind == OBJECT_CONDITION && o->idle_calls && used < n) {
-        snprintf(out + used, n - used,
-                 ", which was signalled %u times (last by T%d) while nobody "
-                 "waited",
+        snprintf(out + used, n - used, "; signals while nobody waited: %u, the last by T%d",
                  o->idle_calls, o->idle_by);
     }
 }

@@ -123,6 +123,7 @@ void sim_posix_main(void *arg) {
     for (int i = 0; i < program->argc && i < 15; i++) {
         arguments[i] = program->argv[i];
     }
+    optind = 0; /* getopt begins anew */
     int status = program->main(program->argc, arguments, &arguments[15]);
     run_at_exit();
     bool others = false;

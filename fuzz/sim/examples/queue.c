@@ -35,7 +35,7 @@ static void *produce(void *arg) {
 }
 
 static void *consume(void *arg) {
-    for (int i = 0; i < EACH; i++) {
+    for (int i = 0; i < 2 * EACH; i++) {
         pthread_mutex_lock(&mutex);
         while (used == 0) {
             pthread_cond_wait(&not_empty, &mutex);
@@ -49,11 +49,11 @@ static void *consume(void *arg) {
 }
 
 int main(void) {
-    pthread_t thread[4];
-    for (int i = 0; i < 4; i++) {
-        pthread_create(&thread[i], NULL, i % 2 ? consume : produce, NULL);
+    pthread_t thread[3];
+    for (int i = 0; i < 3; i++) {
+        pthread_create(&thread[i], NULL, i ? produce : consume, NULL);
     }
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 3; i++) {
         pthread_join(thread[i], NULL);
     }
     assert(used == 0 && taken == 2 * EACH);

@@ -3,7 +3,7 @@
  *   make explore SRC=fuzz/sim/examples/ring.c CFLAGS_SRC=-DBROKEN
  * expect: pass sched=exhaustive
  * expect: data-race cflags=-DBROKEN
- * shows: ring.tail = 
+ * shows: ring.tail =
  * shows: ring.slot[
  */
 #include <assert.h>
