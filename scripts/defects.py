@@ -3,6 +3,7 @@
 
     scripts/defects.py check              each patch applies to today's ref/ and compiles
     scripts/defects.py refresh            rewrites the patches that apply only with an offset
+    scripts/defects.py pick               chooses the subset for CI from the last report
     scripts/defects.py run [options]      `make defects`: fuzz each until caught or out of time
 
 A patch is applied to a copy of the tree under build/defects/, which is built by its own Makefile
@@ -14,6 +15,7 @@ import argparse
 import concurrent.futures
 import dataclasses
 import fcntl
+import json
 import os
 import pathlib
 import re
@@ -25,6 +27,7 @@ import tempfile
 import threading
 import time
 
+sys.dont_write_bytecode = True
 import defects_report
 import report
 
@@ -37,6 +40,9 @@ FIELDS = ("Title", "Seen", "Rule", "Targets", "Kind", "Budget")
 CRASH = re.compile(r"(?:ERROR: libFuzzer: |SUMMARY: \w+Sanitizer: )([\w-]+)")
 HANG_S = 10  # an input that takes longer is a finding of its own
 SHRINK_S = 20
+QUICK_S = 4  # for each patch of the subset for CI
+REPLAY = "build/asan/replay"
+INPUT_BYTES_MAX = 256  # of an input that an engine makes, as in fuzz.py
 
 
 # ---------------------------------------------------------------- patches
@@ -214,6 +220,20 @@ def refresh():
     return 1 if lost else 0
 
 
+def pick():
+    """Writes the list for --quick: of each rule the defect that was caught first."""
+    try:
+        rows = json.loads((REPO / "results/defects/latest/report.json").read_text())["items"]
+    except (OSError, ValueError):
+        report.die("there is no report of the scoreboard to pick from: run `make defects` first")
+    fastest = {}
+    for row in sorted((r for r in rows if r["must"] and r["caught_s"]), key=lambda r: r["caught_s"]):
+        fastest.setdefault(row["rule"], row["name"])
+    (PATCHES / "quick").write_text("".join(f"{name}\n" for name in sorted(fastest.values())))
+    print(f"{len(fastest)} rules in {os.path.relpath(PATCHES / 'quick')}")
+    return 0
+
+
 # ---------------------------------------------------------------- reached: marks in a copy
 
 
@@ -231,12 +251,17 @@ def opens_function(lines, at):
 
 def statement_above(lines, at):
     """The line on which the statement around line `at` begins, or None outside of functions."""
+    deepest = 1 << 30  # an else belongs to the if of its own depth
     for i in range(min(at, len(lines) - 1), 0, -1):
         code, before = lines[i].strip(), lines[i - 1].strip()
-        if not code or code.startswith(("}", "/*", "*", "case ", "default:", "#")):
+        depth = len(lines[i]) - len(lines[i].lstrip())
+        if code.startswith("} else"):
+            deepest = min(deepest, depth)
+        if not code or code.startswith(("}", "/*", "* ", "*/", "case ", "default:", "#")):
             continue
-        if before.endswith((";", "{", "}", "*/", ":")) and not before.endswith("= {"):
-            return i if lines[i].startswith("    ") and opens_function(lines, i) else None
+        starts = before.endswith((";", "}", "*/", ":", ") {", "else {", "do {"))
+        if starts and depth <= deepest:
+            return i if depth >= 4 and opens_function(lines, i) else None
     return None
 
 
@@ -248,7 +273,7 @@ def changed_lines(diff):
             name = re.sub(r"^b/", "", line[4:].split("\t")[0])
         elif line.startswith("@@"):
             at, in_run = int(re.search(r"\+(\d+)", line).group(1)) - 1, False
-        elif line.startswith(("+", "-")) and not line.startswith("---"):
+        elif line.startswith(("+", "-")) and name and not line.startswith("--- "):
             if not in_run:
                 places.setdefault(name, []).append(at)
             in_run = True
@@ -316,7 +341,10 @@ def mirror(source, to):
 def make(tree, goals):
     """None, or the last lines of a failing build."""
     command = ["make", "--no-print-directory", *goals]
-    done = subprocess.run(command, cwd=tree, capture_output=True, text=True, errors="replace")
+    env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    done = subprocess.run(
+        command, cwd=tree, env=env, capture_output=True, text=True, errors="replace"
+    )
     return None if done.returncode == 0 else (done.stdout + done.stderr)[-3000:]
 
 
@@ -340,7 +368,7 @@ class Board:
         self.engines = ["libfuzzer", "afl"] if options.engine == "both" else [options.engine]
 
     def goals(self, targets):
-        return ["build/asan/replay"] + [f"build/{e}/{t}" for e in self.engines for t in targets]
+        return [f"build/{e}/{t}" for e in self.engines for t in targets]
 
     def prepare(self):
         """The pristine copy, built, and the seeds packed."""
@@ -356,7 +384,7 @@ class Board:
                     fresh / name
                 ):
                     shutil.copy2(fresh / name, self.base / name)
-        fault = make(self.base, self.goals(self.targets))
+        fault = make(self.base, [REPLAY, *self.goals(self.targets)])
         if fault:
             report.die(f"the pristine tree does not build:\n{fault}")
         for target in self.targets:
@@ -369,7 +397,7 @@ class Board:
 
     def replay(self, tree, arguments):
         """Status and output of the replay program."""
-        command = [str(tree / "build" / "asan" / "replay"), *arguments]
+        command = [str(tree / REPLAY), *arguments]
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, errors="replace", timeout=60
@@ -425,10 +453,10 @@ def environment(board, folder):
 
 
 def mark_time(path, began):
-    """Seconds from the start to the first mark in a file."""
+    """Seconds from the start until the mark was made, or None."""
     try:
-        return max(0.0, int(path.read_text().split()[1]) / 1e9 - began)
-    except (OSError, IndexError, ValueError):
+        return max(0.0, path.stat().st_mtime - began)
+    except OSError:
         return None
 
 
@@ -446,8 +474,8 @@ def run_libfuzzer(board, tree, target, seed, seconds, folder):
     if not board.options.empty:
         command.append(str(WORK / "seeds" / target))
     command += [f"-max_total_time={max(1, int(seconds))}", f"-seed={seed}", f"-timeout={HANG_S}"]
-    command += ["-rss_limit_mb=2560", "-malloc_limit_mb=8192", "-print_final_stats=1"]
-    command += [f"-artifact_prefix={folder}/"]
+    command += ["-rss_limit_mb=2560", "-detect_leaks=0", "-print_final_stats=1"]
+    command += [f"-max_len={INPUT_BYTES_MAX}", f"-artifact_prefix={folder}/"]
     began, clock = time.time(), time.monotonic()
     with open(folder / "log", "w+", errors="replace") as log:
         env = environment(board, folder)
@@ -512,6 +540,7 @@ def run_afl(board, tree, target, seed, seconds, folder):
     if found:
         kept = folder / "crash-afl"
         shutil.copy(found[0], kept)
+        make(tree, [REPLAY])
         said = board.replay(tree, ["-q", "-t", target, str(kept)])[1]
         outcome.catch = Catch(oracle_of(said), spent, kept)
     try:
@@ -531,6 +560,8 @@ def run_afl(board, tree, target, seed, seconds, folder):
 def shrink(board, tree, target, catch, folder):
     """The witness as operations, fewer and fewer while the same name comes out; None when the
     replay program does not reproduce it."""
+    if make(tree, [REPLAY]):
+        return None
     status, text = board.replay(tree, ["-p", "-t", target, str(catch.input)])
     lines = [l for l in text.splitlines() if l.strip() and not l.startswith("#")]
     if status != 0 or not lines or not lines[0].startswith("pagebox-ops"):
@@ -638,7 +669,7 @@ def fuzz_once(board, patch, tree, targets, engine, seed):
             item["caught_s"] = round(spent + catch.seconds, 3)
             item["oracle"] = catch.oracle
             if catch.input:
-                text = shrink(board, tree, target, catch, folder)
+                text = None if board.options.quick else shrink(board, tree, target, catch, folder)
                 item["pristine"] = pristine_is_clean(board, target, catch, text, folder)
                 if not item["pristine"]:  # what fails without the defect does not show it
                     item["note"] = f"the pristine tree fails on the witness, too: {item['oracle']}"
@@ -712,7 +743,8 @@ def run_on(board, tree, target, seconds, folder):
         command.append(str(WORK / "seeds" / target))
     command += ["-fork=1", "-ignore_crashes=1", "-ignore_timeouts=1", "-ignore_ooms=1"]
     command += [f"-max_total_time={int(seconds)}", f"-seed={board.options.seed}"]
-    command += [f"-timeout={HANG_S}", f"-artifact_prefix={folder}/", "-malloc_limit_mb=8192"]
+    command += [f"-timeout={HANG_S}", f"-artifact_prefix={folder}/", "-detect_leaks=0"]
+    command += [f"-max_len={INPUT_BYTES_MAX}", "-rss_limit_mb=2560"]
     with open(folder / "log", "w") as log:
         env = environment(board, folder)
         process = board.spawn(command, stdout=log, stderr=log, env=env, cwd=folder)
@@ -818,6 +850,10 @@ def board_all(options):
         report.die("another scoreboard is running in this checkout: wait for it, or use a copy")
     run = report.Run("defects")
     board = Board(options, run)
+    if options.quick:
+        chosen = (PATCHES / "quick").read_text().split()
+        patches = [p for p in patches if p.name in chosen or p.canary]
+        options.time = options.time or QUICK_S
     if options.only:
         patches = [p for p in patches if re.search(options.only, f"{p.name} {p.head.get('Kind')}")]
     print(f"{len(patches)} patches; building the pristine tree in {os.path.relpath(board.base)}")
@@ -866,6 +902,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("check", help="each patch applies and compiles")
+    commands.add_parser("pick", help="the fastest of each rule, for --quick, from the last report")
     commands.add_parser("refresh", help="today's line numbers for the patches")
     run = commands.add_parser("run", help="the scoreboard")
     run.add_argument("--defects", help="a patch or a folder of patches, also of your own")
@@ -878,10 +915,11 @@ def main():
     run.add_argument("--engine", choices=["libfuzzer", "afl", "both"], default="libfuzzer")
     run.add_argument("--sched", choices=["bytes", "uniform", "pct", "pos"])
     run.add_argument("--empty", action="store_true", help="no seed corpus")
+    run.add_argument("--quick", action="store_true", help="one a rule, and the canaries, for CI")
     options = parser.parse_args()
     if options.command == "run":
         return board_all(options)
-    return check() if options.command == "check" else refresh()
+    return {"check": check, "refresh": refresh, "pick": pick}[options.command]()
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@
 DEFECTS_OPTIONS = $(if $(DEFECTS),--defects '$(DEFECTS)') $(if $(ONLY),--only '$(ONLY)') \
     $(if $(TARGET),--target '$(TARGET)') $(if $(TIME),--time '$(TIME)') \
     $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(SEED),--seed '$(SEED)') $(if $(JOBS),--jobs '$(JOBS)') \
-    $(if $(ENGINE),--engine '$(ENGINE)') $(if $(SCHED),--sched '$(SCHED)') $(if $(EMPTY),--empty)
-defects: ## plants each known defect and fuzzes: DEFECTS= TARGET= TIME= SEEDS= JOBS= ENGINE= SCHED= EMPTY=1
+    $(if $(ENGINE),--engine '$(ENGINE)') $(if $(SCHED),--sched '$(SCHED)') $(if $(EMPTY),--empty) \
+    $(if $(QUICK),--quick)
+defects: ## plants each known defect and fuzzes: DEFECTS= TARGET= TIME= SEEDS= JOBS= ENGINE= SCHED= EMPTY=1 QUICK=1
 	@scripts/defects.py run $(DEFECTS_OPTIONS)
 test-defects: ## each defect patch applies to today's ref/ and compiles
 	@scripts/defects.py check
