@@ -256,8 +256,8 @@ TEST(R1_pool_refuses_a_bad_configuration) {
         CHECK_STATUS(pb_pool_create(&rows[i], &pool), PB_INVALID);
         CHECK(pool == NULL);
     }
-    /* sizes whose product passes 64 bits */
-    struct pb_pool_config huge = {.slots = UINT32_MAX, .slot_bytes = UINT64_C(1) << 40};
+    /* sizes whose product passes 64 bits: it would wrap to 64 KiB */
+    struct pb_pool_config huge = {.slots = 16, .slot_bytes = (UINT64_C(1) << 60) + 4096};
     struct pb_pool *pool = NULL;
     enum pb_status status = pb_pool_create(&huge, &pool);
     CHECK(status == PB_INVALID || status == PB_NO_MEMORY);

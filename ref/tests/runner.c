@@ -127,6 +127,34 @@ void test_pause(void) {
     (void)nanosleep(&moment, NULL);
 }
 
+/* Waits a little wherever the thread happens to be. */
+static void hold_up(int number) {
+    int error = errno;
+    const struct timespec moment = {0, 15000};
+    (void)number;
+    (void)nanosleep(&moment, NULL);
+    errno = error;
+}
+
+struct test_disturbance test_disturb(void) {
+    enum { EVERY_NS = 400000 };
+    struct test_disturbance disturbance;
+    struct sigaction action = {.sa_handler = hold_up, .sa_flags = SA_RESTART};
+    struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1};
+    const struct itimerspec often = {{0, EVERY_NS}, {0, EVERY_NS}};
+    event._sigev_un._tid = gettid();
+    CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
+    if (timer_create(CLOCK_MONOTONIC, &event, &disturbance.timer) != 0) {
+        test_skip("no timer: %s", strerror(errno));
+    }
+    CHECK(timer_settime(disturbance.timer, 0, &often, NULL) == 0);
+    return disturbance;
+}
+
+void test_disturb_end(struct test_disturbance disturbance) {
+    CHECK(timer_delete(disturbance.timer) == 0);
+}
+
 uint32_t test_random(uint64_t *state) {
     *state = *state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
     return (uint32_t)(*state >> 33);

@@ -13,10 +13,10 @@ enum { THREADS = 3 };
 struct crew {
     struct pb_memory *handles[THREADS + 1];
     pthread_t threads[THREADS + 1];
-    _Atomic unsigned next, ready;
+    _Atomic unsigned next, next_role, ready;
     _Atomic uint64_t notified, returned;
     _Atomic bool stop;
-    struct pb_pool *pool;
+    void *(*const *roles)(void *);
     unsigned count;
 };
 
@@ -30,15 +30,25 @@ static unsigned crew_join(struct crew *crew) {
     return number;
 }
 
+/* A thread of the crew: the next role, disturbed at arbitrary places. */
+static void *crew_thread(void *argument) {
+    struct crew *crew = argument;
+    struct test_disturbance disturbance = test_disturb();
+    crew->roles[crew->next_role++](crew);
+    test_disturb_end(disturbance);
+    return NULL;
+}
+
 /* Runs one thread for each of the roles on clones of the memory, then destroys all handles. */
 static void crew_run(struct crew *crew, struct pb_memory *memory, void *(*const *roles)(void *),
                      unsigned count) {
     crew->count = count;
+    crew->roles = roles;
     for (unsigned i = 0; i < count; i++) {
         crew->handles[i] = clone_of(memory);
     }
     for (unsigned i = 0; i < count; i++) {
-        crew->threads[i] = test_thread(roles[i], crew);
+        crew->threads[i] = test_thread(crew_thread, crew);
     }
     for (unsigned i = 0; i < count; i++) {
         test_join(crew->threads[i]);
@@ -261,7 +271,7 @@ static void *take_turns(void *argument) {
     struct crew *crew = argument;
     uint32_t number = crew_join(crew), count = crew->count;
     struct pb_memory *memory = crew->handles[number];
-    for (unsigned i = 0; i < TEST_ROUNDS(8000); i++) {
+    for (unsigned i = 0; i < TEST_ROUNDS(40000); i++) {
         for (;;) {
             uint64_t turn = 0;
             enum pb_wait result;

@@ -16,6 +16,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 struct test {
     const char *name;
@@ -55,6 +56,13 @@ void test_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Threads whose start and end cannot fail unnoticed. */
 pthread_t test_thread(void *(*run)(void *), void *argument);
 void test_join(pthread_t thread);
+/* From now on this thread is held up for a moment at arbitrary places, so that others meet it in
+ * the middle of a step; until the end. (The thread sanitizer puts signals off: no effect there.) */
+struct test_disturbance {
+    timer_t timer;
+};
+struct test_disturbance test_disturb(void);
+void test_disturb_end(struct test_disturbance disturbance);
 /* Lets others run: for loops that wait until something has happened. */
 void test_pause(void);
 
