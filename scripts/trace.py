@@ -23,6 +23,11 @@ ENGINE = re.compile(r"\bfuzz/sim/\w+\.c$")
 HERE = pathlib.Path(__file__).resolve().parent
 
 
+def die(message):
+    print(f"trace.py: {message}", file=sys.stderr)
+    sys.exit(2)
+
+
 class Program:
     """Names for the addresses in one ELF file: source places of code, variables of data."""
 
@@ -46,9 +51,9 @@ class Program:
         try:
             done = subprocess.run(command, input=given, capture_output=True, text=True, check=True)
         except OSError:
-            sys.exit(f"trace.py: {command[0]} is missing: run scripts/setup (binutils)")
+            die(f"{command[0]} is missing: run scripts/setup")
         except subprocess.CalledProcessError as error:
-            sys.exit(f"trace.py: {' '.join(command)}: {error.stderr.strip()}")
+            die(f"{' '.join(command)}: {error.stderr.strip()}")
         return done.stdout
 
     def look_up(self, addresses):
@@ -220,7 +225,7 @@ def page(trace, program, title, lead=""):
     try:
         import jinja2
     except ImportError:
-        sys.exit("trace.py: python3-jinja2 is missing: run scripts/setup")
+        die("python3-jinja2 is missing: run scripts/setup")
     env = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -238,12 +243,12 @@ def page(trace, program, title, lead=""):
 
 def main(arguments):
     if len(arguments) not in (2, 3) or arguments[0].startswith("-"):
-        sys.exit(__doc__.strip().partition("\n\n")[0] + "\nusage: scripts/trace.py PROGRAM TRACE.json [PAGE.html]")
+        die("usage: scripts/trace.py PROGRAM TRACE.json [PAGE.html]")
     try:
         trace = json.loads(pathlib.Path(arguments[1]).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        print(f"trace.py: {arguments[1]}: {error}", file=sys.stderr)
-        return 2
+        trace["lines"], trace["ranges"], trace["detail"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        die(f"{arguments[1]} is not a trace of sim_trace_json: {error}")
     program = Program(arguments[0])
     print(text(trace, program), end="")
     if len(arguments) == 3:

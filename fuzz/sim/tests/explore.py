@@ -13,6 +13,7 @@ import html
 import json
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -120,6 +121,17 @@ REFUSED = [
 ]
 
 
+def other_compiler(name):
+    """The same program built by another compiler gives the same finding."""
+    if not shutil.which(name):
+        return f"compiler_{name}", f"{name} is missing: run scripts/setup"
+    with tempfile.TemporaryDirectory(prefix="test-explore-") as folder:
+        source = SIM / "examples" / "dekker.c"
+        done = explore(folder, source, "--time", "20", "--cflags=-DBROKEN -O2", "--cc", name)
+        found = "finding: assertion" in done.stderr and "raised[1] is 0" in done.stdout
+        return f"compiler_{name}", None if found else done.stdout + done.stderr
+
+
 def interrupted():
     """An interrupt ends the search with status 130 and a whole report."""
     name = "interrupt_keeps_report"
@@ -143,6 +155,7 @@ def interrupted():
 def main():
     pattern = re.compile(sys.argv[1] if len(sys.argv) > 1 else "")
     jobs = [(run_case, (c,)) for c in cases()] + [(refused, r) for r in REFUSED] + [(interrupted, ())]
+    jobs += [(other_compiler, (c,)) for c in ("gcc", "clang-19")]
     jobs = [j for j in jobs if pattern.search(f"{j[0].__name__} {j[1]}")]
     passed = failed = 0
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
