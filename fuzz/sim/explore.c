@@ -17,6 +17,7 @@
 #include "internal.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -89,6 +90,8 @@ _Noreturn void explore_prune(bool spin) {
     X.pruned = true;
     stop_run();
 }
+
+static const char fickle[] = "the program does not behave the same when it is run again";
 
 static _Noreturn void explore_error(const char *why) {
     X.error = why;
@@ -247,7 +250,7 @@ struct thread *explore_pick(struct thread *t, uint32_t set) {
     if (X.depth < X.nodes_n) {
         if (single) return take((unsigned)__builtin_ctz(set));
         struct node *d = &X.nodes[X.depth];
-        if (!d->is_thread || d->enabled != set) explore_error("the program does not behave the same when it is run again");
+        if (!d->is_thread || d->enabled != set) explore_error(fickle);
         X.node_now = (int32_t)X.depth++;
         X.tdepth++;
         X.sleep = X.brute ? 0 : d->sleep;
@@ -284,7 +287,7 @@ struct thread *explore_pick(struct thread *t, uint32_t set) {
 unsigned explore_choose(unsigned n) {
     if (X.depth < X.nodes_n) {
         struct node *d = &X.nodes[X.depth++];
-        if (d->is_thread || d->n != n) explore_error("the program does not behave the same when it is run again");
+        if (d->is_thread || d->n != n) explore_error(fickle);
         return d->c;
     }
     if (X.nodes_n >= NODES_MAX) stop_bound(SIM_BOUND_STEPS);
@@ -635,6 +638,7 @@ static bool search(const struct job *j) {
     for (;;) {
         begin_run();
         run_once(j->program, j->arg);
+        if (X.depth < X.nodes_n && !X.error) X.error = fickle;
         if (!X.counting && !account(j)) { X.shared->stop = 1; return false; }
         if (X.counting && X.error) return false;
         if (X.counting && !X.pruned && !X.not_mine) claim_task();
@@ -858,7 +862,7 @@ static void setup(const struct sim_explore_options *o) {
     X.table_max = o->memory_max;
     X.table = must(calloc(X.table_size, sizeof *X.table));
     X.table_full = false;
-    X.brute = o->brute_force;
+    X.brute = o->brute_force || o->run.preemptions_max != UINT_MAX;   /* a bound and reduction do not mix */
     X.spin_max = o->spin_max ? o->spin_max : 2;
     X.error = NULL;
     X.split = 0;

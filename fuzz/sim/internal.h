@@ -167,6 +167,7 @@ struct engine {
     unsigned bounds, mixed;
     uint64_t clock;
     bool cut;                     /* stopped without a finding */
+    bool from_search;             /* the choices replayed are the search's: no thread is ever hurried */
     char detail[1024];
     /* Stacks and simulated memory. */
     void *host_sp;
@@ -186,6 +187,7 @@ extern struct engine S __attribute__((visibility("hidden")));
 /* run.c */
 void point(struct thread *t, struct op op);         /* announce op; returns when t is to do it */
 unsigned choose(unsigned n);
+void record_choice(unsigned c);                     /* made elsewhere, to be replayed */
 _Noreturn void stop_run(void);                      /* leave the logical threads for good */
 _Noreturn void stop_bound(unsigned bound);
 _Noreturn void found(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -284,11 +284,29 @@ static const struct snap *c11_sequence(const struct thread *t, uint32_t after) {
 /* Candidates of a load, newest first, into list; how many. */
 #define LIST_MAX 4096
 static uint32_t list[LIST_MAX];
+#define SPURIOUS (1u << 31)                  /* with a message: a failure although it is equal */
+#define MESSAGE (SPURIOUS - 1)
 
 static inline bool room(uint32_t n) {
     if (likely(n < S.o.messages_max)) return true;
     S.bounds |= SIM_BOUND_MESSAGES;
     return false;
+}
+
+/* One of the first n of list. In the search messages below the filter are covered elsewhere; what is
+ * recorded is the place in the whole list, so that a replay needs no filter. */
+static uint32_t choose_message(struct thread *t, uint32_t n) {
+    if (likely(!S.exploring)) return list[n > 1 && !t->eager ? choose(n) : 0];
+    uint32_t filter = explore_filter(t), allowed = 0, i = 0;
+    for (uint32_t k = 0; k < n; k++) allowed += S.msgs[list[k] & MESSAGE].serial >= filter;
+    if (!allowed) explore_prune(false);
+    uint32_t c = allowed > 1 && !t->eager ? explore_choose(allowed) : 0;
+    for (;; i++) {
+        if (S.msgs[list[i] & MESSAGE].serial < filter) continue;
+        if (c-- == 0) break;
+    }
+    if (n > 1) record_choice(i);
+    return list[i];
 }
 
 static inline void trace_read(const struct thread *t, uint32_t x, uint32_t m, struct line *l) {
@@ -329,16 +347,13 @@ uint64_t atomic_load(uintptr_t at, unsigned size, int order, uintptr_t pc) {
         struct atom *a = &S.atoms[x];
         uint32_t before = t->cur[x];
         m = a->last;
-        uint32_t filter = S.exploring ? explore_filter(t) : 0;
-        if (likely(before != m) || filter) {
+        if (likely(before != m) || S.exploring) {
             uint32_t b = bound_pos(t, x, op.sc), n = 0;
             for (uint32_t i = m; i && S.msgs[i].pos >= b; i = S.msgs[i].prev) {
                 if (!room(n) || n == LIST_MAX) break;
-                if (S.msgs[i].serial >= filter) list[n++] = i;
+                list[n++] = i;
             }
-            if (unlikely(n == 0)) explore_prune(false);
-            if (n > 1 && !t->eager) m = list[choose(n)];
-            else m = list[0];
+            m = choose_message(t, n);
         }
         value = S.msgs[m].value;
         from = S.msgs[m].event;
@@ -373,7 +388,7 @@ void atomic_store(uintptr_t at, unsigned size, uint64_t value, int order, uintpt
     } else {
         struct atom *a = &S.atoms[x];
         uint32_t after = a->last;
-        if (t->cur[x] != after && !t->eager) {
+        if (t->cur[x] != after && (!t->eager || S.exploring)) {
             uint32_t b = bound_pos(t, x, op.sc), n = 0;
             for (uint32_t i = after; i && S.msgs[i].pos >= b; i = S.msgs[i].prev) {
                 if (!room(n) || n == LIST_MAX) break;
@@ -433,16 +448,13 @@ uint64_t atomic_rmw(uintptr_t at, unsigned size, enum sim_rmw rmw, uint64_t oper
         struct atom *a = &S.atoms[x];
         uint32_t before = t->cur[x];
         m = a->last;
-        uint32_t filter = S.exploring ? explore_filter(t) : 0;
-        if (before != m || filter) {
+        if (before != m || S.exploring) {
             uint32_t b = bound_pos(t, x, op.sc), n = 0;
             for (uint32_t i = m; i && S.msgs[i].pos >= b; i = S.msgs[i].prev) {
                 if (!room(n) || n == LIST_MAX) break;
-                if (!S.msgs[i].taken && S.msgs[i].serial >= filter) list[n++] = i;
+                if (!S.msgs[i].taken) list[n++] = i;
             }
-            if (unlikely(n == 0)) explore_prune(false);
-            if (n > 1 && !t->eager) m = list[choose(n)];
-            else m = list[0];
+            m = choose_message(t, n);
         }
         old = S.msgs[m].value;
         from = S.msgs[m].event;
@@ -458,22 +470,20 @@ uint64_t atomic_rmw(uintptr_t at, unsigned size, enum sim_rmw rmw, uint64_t oper
 }
 
 /* What a compare-exchange can do: succeed or fail on which message. Newest first; spurious last. */
-static uint32_t cas_candidates(struct thread *t, uint32_t x, uint64_t expected, bool weak, int order,
-                               int failure_order, uint32_t filter) {
+static uint32_t cas_candidates(const struct thread *t, uint32_t x, uint64_t expected, bool weak, int order,
+                               int failure_order) {
     uint32_t b_ok = bound_pos(t, x, is_sc(order)), b_no = bound_pos(t, x, is_sc(failure_order)), n = 0;
     uint32_t low = b_ok < b_no ? b_ok : b_no;
     for (uint32_t i = S.atoms[x].last; i && S.msgs[i].pos >= low; i = S.msgs[i].prev) {
         const struct msg *p = &S.msgs[i];
         if (!room(n) || n == LIST_MAX) return n;
-        if (p->serial < filter) continue;
         bool equal = p->value == expected;
         if (equal ? p->pos >= b_ok && !p->taken : p->pos >= b_no) list[n++] = i;
-        if (t->eager && n) return n;
     }
     if (!weak || t->spurious >= S.o.spurious_max) return n;
     for (uint32_t i = S.atoms[x].last; i && S.msgs[i].pos >= b_no; i = S.msgs[i].prev) {
         if (!room(n) || n == LIST_MAX) return n;
-        if (S.msgs[i].value == expected && S.msgs[i].serial >= filter) list[n++] = i | 1u << 31;
+        if (S.msgs[i].value == expected) list[n++] = i | SPURIOUS;
     }
     return n;
 }
@@ -506,12 +516,9 @@ uint64_t atomic_cas(uintptr_t at, unsigned size, uint64_t expected, uint64_t des
         op.mixed = true;
     } else {
         uint32_t before = t->cur[x];
-        uint32_t filter = S.exploring ? explore_filter(t) : 0;
-        uint32_t n = cas_candidates(t, x, expected, weak || S.o.cas_weak, order, failure_order, filter);
-        if (unlikely(n == 0)) explore_prune(false);
-        uint32_t pick = list[n > 1 ? choose(n) : 0];
-        bool spurious = pick >> 31;
-        m = pick & ~(1u << 31);
+        uint32_t pick = choose_message(t, cas_candidates(t, x, expected, weak || S.o.cas_weak, order, failure_order));
+        bool spurious = (pick & SPURIOUS) != 0;
+        m = pick & MESSAGE;
         old = S.msgs[m].value;
         ok = old == expected && !spurious;
         if (spurious) { t->spurious++; extra = 1; }

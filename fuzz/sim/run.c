@@ -156,10 +156,15 @@ static inline uint64_t random64(void) {
     return x ^ (x >> 31);
 }
 
+/* First of the choices of the search: it knows no stale_max, so a replay must not either. */
+#define FROM_SEARCH UINT16_MAX
+
 static inline void record(unsigned c) {
     if (unlikely(S.choices_n >= CHOICES_MAX)) stop_bound(SIM_BOUND_STEPS);
     S.choices[S.choices_n++] = (uint16_t)c;
 }
+
+void record_choice(unsigned c) { record(c); }
 
 static unsigned next_byte(void) {
     if (S.bytes_at >= S.o.bytes_n) return 0;
@@ -226,15 +231,19 @@ static struct thread *highest(uint32_t set) {
     return best;
 }
 
+/* The choice that means next. */
+static unsigned place_among(const struct thread *t, uint32_t set, const struct thread *next) {
+    uint32_t mine = 1u << t->id & set;
+    return next == t ? 0 : (unsigned)__builtin_popcount(set & ~mine & ((1u << next->id) - 1)) + (mine != 0);
+}
+
 /* Which of set (more than one) runs, t among them or not; choice 0 is t, then by number. */
 static struct thread *pick_among(struct thread *t, uint32_t set) {
     uint32_t mine = t ? 1u << t->id & set : 0, others = set & ~mine;
     unsigned n = (unsigned)__builtin_popcount(set), c;
     if (S.o.source == SIM_PCT || S.o.source == SIM_POS) {
         struct thread *best = highest(set);
-        if (best == t) c = 0;
-        else c = (unsigned)__builtin_popcount(others & ((1u << best->id) - 1)) + (mine != 0);
-        record(c);
+        record(place_among(t, set, best));
         return best;
     }
     c = choose(n);
@@ -328,9 +337,14 @@ static struct thread *pick(struct thread *t) {
         }
         struct thread *next;
         if (S.exploring) {
+            if (runnable && S.preemptions >= S.o.preemptions_max && set != 1u << t->id) {
+                S.bounds |= SIM_BOUND_PREEMPTIONS;
+                set = 1u << t->id;
+            }
             next = explore_pick(t, set);
+            if (set & (set - 1)) record(place_among(t, set, next));
         } else {
-            if (runnable && unlikely(t->dull >= S.o.stale_max)) {
+            if (runnable && unlikely(t->dull >= S.o.stale_max) && !S.from_search) {
                 t->eager = true;
                 t->dull = 0;
                 t->priority = S.pct_low ? S.pct_low-- : 0;
@@ -665,6 +679,8 @@ void run_once(void (*program)(void *), void *arg) {
     S.coverage = S.o.coverage;
     S.lines_n = 0;
     S.detail[0] = 0;
+    S.from_search = S.exploring || (S.o.source == SIM_REPLAY && S.o.choices_n && S.o.choices[0] == FROM_SEARCH);
+    if (S.from_search) record(FROM_SEARCH);
     if (S.o.source == SIM_PCT) pct_begin();
     struct thread *t = thread_new(program, arg);
     S.now = t;

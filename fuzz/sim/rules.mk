@@ -1,0 +1,66 @@
+# rules.mk of fuzz/sim: the concurrency engine's own tests, the litmus tests, its benchmark.
+# (`make explore` is in explore.mk, ref/ under the engine in ../engine.mk.)
+#
+# What the engine runs ("seen") is compiled with -fsanitize=thread by SIM_CC: clang (14), clang-19 or
+# gcc; its calls of malloc, memcpy and the like are renamed to the engine's.
+SIM_CC ?= clang
+SIM_SRC := $(filter-out %_main.c,$(sort $(wildcard fuzz/sim/*.c)))
+SIM_OBJ := $(SIM_SRC:%.c=build/plain/%.o)
+ifndef SIM_LIB_RULE
+SIM_LIB_RULE := 1
+build/plain/libsim.a: $(SIM_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+endif
+
+SIM_SEEN := build/sim-seen-$(SIM_CC)
+SIM_LITMUS_SRC := $(sort $(wildcard fuzz/litmus/*.c))
+SIM_TESTS_SRC := $(sort $(wildcard fuzz/sim/tests/*.c))
+LITMUS ?= fuzz/litmus
+# C tests from elsewhere are linked in as well.
+SIM_LITMUS_MORE := $(filter-out $(SIM_LITMUS_SRC),$(sort $(wildcard $(filter %.c,$(LITMUS)) \
+    $(addsuffix /*.c,$(filter-out %.c %.litmus,$(LITMUS))))))
+
+define sim_see
+	@mkdir -p $(@D)
+	$(Q)$(SIM_CC) $(CSTD) $(WARN) -O2 -g -fsanitize=thread -Ifuzz/sim -Ifuzz/litmus -MMD -MP -c $< -o $@
+	$(Q)objcopy --redefine-syms=fuzz/sim/redefine.syms $@
+endef
+$(SIM_SEEN)/%.o: %.c fuzz/sim/redefine.syms
+	$(call say,CC,$< (seen by the engine))
+	$(sim_see)
+$(SIM_SEEN)/more/%.o: %.c fuzz/sim/redefine.syms
+	$(call say,CC,$< (seen by the engine))
+	$(sim_see)
+
+build/litmus: $(SIM_LITMUS_SRC:%.c=$(SIM_SEEN)/%.o) build/plain/fuzz/sim/litmus_main.o build/plain/libsim.a
+	$(call say,LD,$@)
+	$(Q)$(SIM_CC) -g -rdynamic -o $@ $^ -pthread
+build/litmus-more: $(foreach f,$(SIM_LITMUS_MORE),$(SIM_SEEN)/more/$(f:.c=.o)) build/plain/fuzz/sim/litmus_main.o build/plain/libsim.a
+	$(call say,LD,$@)
+	$(Q)$(SIM_CC) -g -rdynamic -o $@ $^ -pthread
+build/test-sim: $(SIM_TESTS_SRC:%.c=$(SIM_SEEN)/%.o) build/plain/libsim.a
+	$(call say,LD,$@)
+	$(Q)$(SIM_CC) -g -rdynamic -o $@ $^ -pthread
+build/bench-sim: $(SIM_SEEN)/fuzz/sim/bench_main.o build/plain/libsim.a
+	$(call say,LD,$@)
+	$(Q)$(SIM_CC) -g -o $@ $^ -pthread
+build/bench-relacy: fuzz/sim/bench_relacy.cc
+	$(call say,CXX,$<)
+	@mkdir -p $(@D)
+	$(Q)g++ -std=c++17 -O2 -w -MMD -MP -o $@ $<
+build/litmus-relacy: fuzz/sim/litmus_relacy.cc
+	$(call say,CXX,$<)
+	@mkdir -p $(@D)
+	$(Q)g++ -std=c++17 -O1 -w -MMD -MP -o $@ $<
+
+##@ The concurrency engine
+litmus: $(if $(SIM_LITMUS_MORE),build/litmus-more,build/litmus) ## litmus tests: every graph, then at random [LITMUS=file-or-folder]
+	@scripts/litmus.py $< $(LITMUS)
+litmus-relacy: build/litmus build/litmus-relacy ## what Relacy reaches on the litmus tests, we reach
+	@scripts/litmus.py --relacy build/litmus-relacy build/litmus fuzz/litmus
+test-sim: build/test-sim build/litmus ## tests of the engine
+	@build/litmus --quiet --runs 200000 fuzz/litmus; build/test-sim $$?
+bench-sim: build/bench-sim build/bench-relacy ## the engine's executions a second, beside Relacy's
+	@build/bench-sim && build/bench-relacy
+.PHONY: litmus litmus-relacy test-sim bench-sim
