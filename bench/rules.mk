@@ -47,7 +47,8 @@ $(BENCH_OUT)/$(1)/%.o: %.c $(BENCH_OUT)/orders_sc.h
 	$$(Q)$$(CC) $$(CSTD) $$(WARN) $$(BENCH_FLAGS) -DBENCH_ORDERS='"$(1)"' \
 	    $(if $(filter-out chosen,$(1)),-DPB_ORDERS_TABLE='"orders_$(1).h"') \
 	    -Iref -Ibench -I$(BENCH_OUT) -MMD -MP -c $$< -o $$@
-$(BENCH_OUT)/mailbox_$(1).o: $(BENCH_OUT)/$(1)/bench/mailbox.o $(REF_SRC:%.c=$(BENCH_OUT)/$(1)/%.o)
+$(BENCH_OUT)/mailbox_$(1).o: $(BENCH_OUT)/$(1)/bench/mailbox.o \
+    $(REF_SRC:%.c=$(if $(filter chosen,$(1)),build/plain,$(BENCH_OUT)/$(1))/%.o)
 	$$(call say,LD,$$@)
 	$$(Q)ld -r -o $$@ $$^ && objcopy --keep-global-symbol=none $$@
 endef
