@@ -448,7 +448,7 @@ def environment(board, folder):
     env["PB_DEFECT_REACHED_FILE"] = str(folder / "reached")
     env["PB_DEFECT_TRIGGERED_FILE"] = str(folder / "triggered")
     if board.options.sched:
-        env["SCHED"] = board.options.sched
+        env |= {"SCHED": board.options.sched, "SEED": str(board.options.seed)}
     return env
 
 
