@@ -72,7 +72,7 @@ struct cell {
     uint64_t saved;               /* content at first touch, put back at reset */
     uint32_t plain, atomic;       /* record lists */
     uint32_t atoms;               /* list, 0 ends */
-    uint32_t lock;                /* sim_lock object here, 0 none */
+    uint32_t lock;                /* list of sim_lock objects here, 0 ends */
     uint8_t initialised;          /* heap: bytes written since malloc */
     bool written;
 };
@@ -116,7 +116,7 @@ struct thread {
     void *fake_stack;             /* ASan's, when built with it */
 };
 
-struct lock { uintptr_t at; int owner; const struct snap *released; int32_t event; };
+struct lock { uintptr_t at; int owner; const struct snap *released; int32_t event; uint32_t next; };   /* next: of the same cell */
 
 struct page { uint8_t state; uint8_t dirty, thread; epoch when; uint32_t frame; uintptr_t pc; };
 enum page_state { PAGE_FREE, PAGE_NONE, PAGE_READ, PAGE_WRITE, PAGE_RELEASED };

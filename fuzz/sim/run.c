@@ -575,11 +575,12 @@ void sim_sleep_until(uint64_t deadline_ns) {
 
 static struct lock *lock_at(uintptr_t at) {
     struct cell *c = cell_at(at);
-    if (c->lock) return &S.locks[c->lock];
+    for (uint32_t i = c->lock; i; i = S.locks[i].next)
+        if (S.locks[i].at == at) return &S.locks[i];
     if (S.locks_n >= LOCKS_MAX) stop_bound(SIM_BOUND_MEMORY);
     struct lock *l = &S.locks[S.locks_n];
+    *l = (struct lock){.at = at, .owner = -1, .event = -1, .next = c->lock};
     c->lock = S.locks_n++;
-    *l = (struct lock){.at = at, .owner = -1, .event = -1};
     return l;
 }
 
