@@ -97,10 +97,8 @@ static void unlink_from(struct block *block) {
 }
 
 static void *allocate_zeroed(size_t bytes) {
-    if (fails(WORD_call_allocate, bytes, 0)) {
-        return NULL;
-    }
-    struct block *block = calloc(1, sizeof *block + bytes);
+    struct block *block =
+        fails(WORD_call_allocate, bytes, 0) ? NULL : calloc(1, sizeof *block + bytes);
     if (block == NULL) {
         return NULL;
     }
@@ -108,21 +106,28 @@ static void *allocate_zeroed(size_t bytes) {
     return block + 1;
 }
 
+/* New bytes hold what bytes of realloc may hold: anything, and certainly not zero. */
 static void *resize(void *at, size_t bytes) {
-    if (at == NULL) {
-        return allocate_zeroed(bytes);
-    }
-    struct block *old = (struct block *)at - 1;
-    if (fails(WORD_call_resize, bytes, old->bytes)) {
+    enum { STALE_BYTE = 0xA5 };
+    struct block *old = at == NULL ? NULL : (struct block *)at - 1;
+    const size_t old_bytes = old == NULL ? 0 : old->bytes;
+    if (fails(WORD_call_resize, bytes, old_bytes)) {
         return NULL;
     }
-    unlink_from(old);
+    if (old != NULL) {
+        unlink_from(old);
+    }
     struct block *block = realloc(old, sizeof *block + bytes);
     if (block == NULL) {
-        link_in(old, old->bytes);
+        if (old != NULL) {
+            link_in(old, old_bytes);
+        }
         return NULL;
     }
     link_in(block, bytes);
+    if (bytes > old_bytes) {
+        memset((uint8_t *)(block + 1) + old_bytes, STALE_BYTE, bytes - old_bytes);
+    }
     return block + 1;
 }
 

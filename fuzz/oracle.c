@@ -192,8 +192,11 @@ const char *oracle_guard(struct exec *e, struct slot *s, unsigned i) {
     const struct model_memory *m = &s->body->model;
     uint64_t size = model_bytes(m), span = reservation_min(m), bytes;
     const uint8_t *at;
-    if (side->base == NULL || subject->strategy[side->strategy].partial) {
+    if (subject->strategy[side->strategy].partial) {
         return NULL;
+    }
+    if (side->base == NULL) { /* nothing is mapped: right where nothing has to be */
+        return subject->strategy[side->strategy].traps && span > 0 ? "R3-reservation" : NULL;
     }
     if (subject->reservation != NULL && subject->reservation(s->handle[i], &at, &bytes)) {
         uint64_t behind = bytes - (uint64_t)(side->base - at);

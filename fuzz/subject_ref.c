@@ -860,12 +860,22 @@ static void begin(const struct subject_environment *given) {
 
 static const char *complaint;
 
-static void end(void) {
-    for (unsigned i = 0; i < 2; i++) {
+/* All memories are gone: a slot still in use was lost by a call that failed half-way (R6). */
+static void pools_end(void) {
+    for (unsigned i = 0; i < sizeof pools / sizeof pools[0]; i++) {
+        if (pools[i] != NULL && pb_pool_stats(pools[i]).used != 0) {
+            complaint = "R6-slot-lost";
+        }
         pb_pool_destroy(pools[i]);
         pools[i] = NULL;
     }
-    complaint = os_wrap_account();
+}
+
+static void end(void) {
+    complaint = NULL;
+    pools_end();
+    const char *account = os_wrap_account();
+    complaint = complaint != NULL ? complaint : account;
 }
 
 static const char *complain(void) {
