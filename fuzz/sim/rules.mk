@@ -42,14 +42,15 @@ build/litmus-more: $(foreach f,$(SIM_LITMUS_MORE),$(SIM_SEEN)/more/$(f:.c=.o)) b
 build/test-sim: $(SIM_TESTS_SRC:%.c=$(SIM_SEEN)/%.o) build/plain/libsim.a
 	$(call say,LD,$@)
 	$(Q)$(SIM_CC) -g -rdynamic -o $@ $^ -pthread
-build/bench-sim: $(SIM_SEEN)/fuzz/sim/bench_main.o build/plain/libsim.a
+build/plain/fuzz/sim/bench/main.o: WARN += -Ifuzz/sim
+build/bench-sim: build/plain/fuzz/sim/bench/main.o $(SIM_SEEN)/fuzz/sim/bench/programs.o build/plain/libsim.a
 	$(call say,LD,$@)
 	$(Q)$(SIM_CC) -g -o $@ $^ -pthread
-build/bench-relacy: fuzz/sim/bench_relacy.cc
+build/bench-relacy: fuzz/sim/bench/relacy.cc
 	$(call say,CXX,$<)
 	@mkdir -p $(@D)
 	$(Q)g++ -std=c++17 -O2 -w -MMD -MP -o $@ $<
-build/litmus-relacy: fuzz/sim/litmus_relacy.cc
+build/litmus-relacy: fuzz/litmus/relacy.cc
 	$(call say,CXX,$<)
 	@mkdir -p $(@D)
 	$(Q)g++ -std=c++17 -O1 -w -MMD -MP -o $@ $<

@@ -1,4 +1,4 @@
-// The programs of bench_main.c under Relacy's random scheduler: iterations a second.
+// The programs of programs.c under Relacy's random scheduler: iterations a second.
 //     build/bench-relacy [iterations]
 #include <relacy/relacy.hpp>
 
