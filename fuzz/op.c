@@ -9,6 +9,8 @@
 
 #define MEMORY (1u << TARGET_memory_fuzzer)
 #define MAILBOX (1u << TARGET_mailbox_fuzzer)
+#define WAITERS (1u << TARGET_waiters_fuzzer)
+#define SYSTEM (1u << TARGET_system_fuzzer)
 
 /* One more than needed, so that an operation without arguments has a legal array. */
 #define ARG(kind, name) {KIND_##kind, #name},

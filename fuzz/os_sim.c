@@ -1,16 +1,16 @@
 /* os_sim.c: ref/os.h on the engine's simulated machine: the twin of ref/os_linux.c.
  *
- * Link it in place of os_linux.o with objects compiled by -fsanitize=thread and with libsim.a. Every
- * call that can fail asks sim_fault(); time is virtual; pages have protections and are checked byte
- * for byte. Files are blocks of simulated memory; which pages of a view were written is not told,
- * as on a kernel without pagemap. */
+ * Link it in place of os_linux.o with objects compiled by -fsanitize=thread and with libsim.a.
+ * Every call that can fail asks sim_fault(); time is virtual; pages have protections and are
+ * checked byte for byte. Files are blocks of simulated memory; which pages of a view were written
+ * is not told, as on a kernel without pagemap. */
 #include "os.h"
 
 #include "sim.h"
 
 #include <string.h>
 
-enum { HOST_PAGE_BYTES = 4096, FILES_MAX = 16 };
+enum { HOST_PAGE_BYTES = 65536, FILES_MAX = 16 };
 
 /* Files of this run; put back with the other globals when the next one starts. */
 static struct {
@@ -43,7 +43,8 @@ enum pb_status pb_os_reserve_accessible(uint64_t bytes, void **base) {
 }
 
 enum pb_status pb_os_commit(void *at, uint64_t bytes) {
-    return sim_fault() ? PB_NO_MEMORY : outcome(sim_pages_protect(at, (size_t)bytes, SIM_READ_WRITE));
+    return sim_fault() ? PB_NO_MEMORY
+                       : outcome(sim_pages_protect(at, (size_t)bytes, SIM_READ_WRITE));
 }
 
 enum pb_status pb_os_decommit(void *at, uint64_t bytes) {

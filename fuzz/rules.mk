@@ -10,6 +10,9 @@ FUZZ_TARGETS := $(patsubst fuzz/%.c,%,$(sort $(wildcard fuzz/*_fuzzer.c)))
 FUZZ_WRAPPED := $(shell grep -oE '__wrap_pb_os_[a-z_]+' fuzz/os_wrap.c | sed s/__wrap_// | sort -u)
 FUZZ_WRAP := $(FUZZ_WRAPPED:%=-Wl,--wrap=%)
 FUZZ_LIBS := -ldl -pthread
+# The programs whose threads interleave: the reference as the concurrency engine sees it, and the
+# engine (engine.mk); build/sim/ where no fuzzing engine wants coverage.
+interleave_of = build/sim$(filter-out -plain -asan -cov,-$(1))/interleave.o build/plain/libsim.a
 
 # One configuration an engine: build/libfuzzer/, build/afl/.
 FUZZ_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -21,7 +24,7 @@ $(foreach c,libfuzzer afl,$(eval $(call config_rules,$(c))))
 
 define fuzz_engine_rules
 $(FUZZ_TARGETS:%=build/$(1)/%): build/$(1)/%: build/$(1)/fuzz/%.o build/$(1)/fuzz/target.o \
-    $(FUZZ_CORE:%.c=build/$(1)/%.o) build/$(1)/libpagebox.a
+    $(FUZZ_CORE:%.c=build/$(1)/%.o) $$(call interleave_of,$(1)) build/$(1)/libpagebox.a
 	$$(call say,LD,$$@)
 	$$(Q)$$(CC.$(1)) $(FUZZ_SANITIZE) -fsanitize=fuzzer $(FUZZ_WRAP) $$^ $(FUZZ_LIBS) -o $$@
 fuzz-build-$(1): $(FUZZ_TARGETS:%=build/$(1)/%)
@@ -31,7 +34,7 @@ $(foreach c,libfuzzer afl,$(eval $(call fuzz_engine_rules,$(c))))
 
 define fuzz_config_rules
 build/$(1)/replay: build/$(1)/fuzz/replay.o $(FUZZ_CORE:%.c=build/$(1)/%.o) \
-    build/$(1)/libpagebox.a
+    $$(call interleave_of,$(1)) build/$(1)/libpagebox.a
 	$$(call say,LD,$$@)
 	$$(Q)$$(CC.$(1)) $$(CFLAGS.$(1)) $(FUZZ_WRAP) $$^ $(FUZZ_LIBS) -o $$@
 endef
@@ -49,7 +52,8 @@ replay: build/asan/replay ## runs INPUT=file or folder under the sanitizers, pri
 FUZZ_TEST_SRC := $(filter-out fuzz/tests/subject_%.c,$(sort $(wildcard fuzz/tests/*.c)))
 define fuzz_test_rules
 build/$(1)/fuzz-tests: $(FUZZ_TEST_SRC:%.c=build/$(1)/%.o) \
-    $(filter-out build/$(1)/fuzz/crash.o,$(FUZZ_CORE:%.c=build/$(1)/%.o)) build/$(1)/libpagebox.a
+    $(filter-out build/$(1)/fuzz/crash.o,$(FUZZ_CORE:%.c=build/$(1)/%.o)) \
+    $$(call interleave_of,$(1)) build/$(1)/libpagebox.a
 	$$(call say,LD,$$@)
 	$$(Q)$$(CC.$(1)) $$(CFLAGS.$(1)) $(FUZZ_WRAP) $$^ $(FUZZ_LIBS) -o $$@
 endef

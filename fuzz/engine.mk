@@ -1,0 +1,50 @@
+# engine.mk: ref/ under the concurrency engine: `make verify`, the interleaved halves of the fuzz
+# targets, `make bench-engine`, `make test-engine`. The engine itself: fuzz/sim/README.md.
+
+# The reference as the engine sees it: every access is a call, so that schedules and stale reads are
+# choices; os_sim.c in place of os_linux.c. clang would merge equal atomics of different branches
+# into one place, which the flags after -mllvm forbid. No coverage by a fuzzing engine: its counters
+# would be accesses like any other; the engine counts who read from whom (sim_coverage).
+ENGINE_SEEN := -O2 -g -fsanitize=thread $(addprefix -mllvm ,-sink-common-insts=false \
+    -enable-tail-merge=false -hoist-common-insts=false)
+ENGINE_REF := $(filter-out ref/os_linux.c,$(REF_SRC)) fuzz/os_sim.c
+ENGINE_REF_OBJ := $(ENGINE_REF:%.c=build/sim/seen/%.o)
+# What runs the operations is not seen by the engine: it looks on.
+ENGINE_FUZZ := $(addprefix fuzz/,interleave.c interleave_memory.c interleave_mailbox.c history.c)
+
+build/sim/seen/%.o: %.c fuzz/sim/redefine.syms
+	$(call say,CC,$< (seen))
+	@mkdir -p $(@D)
+	$(Q)clang $(CSTD) $(WARN) $(ENGINE_SEEN) -Iref -Ifuzz -Ifuzz/sim -MMD -MP -c $< -o $@
+	$(Q)objcopy --redefine-syms=fuzz/sim/redefine.syms $@
+
+# build/sim/, and with a fuzzing engine's coverage build/sim-libfuzzer/ and build/sim-afl/.
+CC.sim := clang
+CC.sim-libfuzzer := clang
+CC.sim-afl := afl-clang-fast
+CFLAGS.sim := -O2 -g
+CFLAGS.sim-libfuzzer := -O2 -g -fsanitize=fuzzer-no-link
+CFLAGS.sim-afl := -O2 -g
+
+define engine_config_rules
+build/$(1)/%.o: %.c
+	$$(call say,CC,$$<)
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC.$(1)) $$(CSTD) $$(WARN) $$(CFLAGS.$(1)) -Iref -Ifuzz/sim -MMD -MP -c $$< -o $$@
+# One object, whose copy of the reference nobody else can see: the harness has a second one, for
+# the programs of a single thread.
+build/$(1)/interleave.o: $(ENGINE_REF_OBJ) $$(ENGINE_FUZZ:%.c=build/$(1)/%.o)
+	$$(call say,LD,$$@)
+	$$(Q)ld -r $$^ -o $$@ && objcopy --wildcard --keep-global-symbol='interleave_*' $$@
+endef
+$(foreach c,sim sim-libfuzzer sim-afl,$(eval $(call engine_config_rules,$(c))))
+
+build/sim/verify: $(ENGINE_REF_OBJ) build/sim/seen/fuzz/scenarios.o build/sim/fuzz/verify.o \
+    build/plain/libsim.a
+	$(call say,LD,$@)
+	$(Q)clang $^ -lcjson -pthread -o $@
+
+##@ The concurrency engine on the reference
+verify: build/sim/verify ## every schedule of small scenarios of ref/ (JOBS= FILTER= TIME= seconds each)
+	@JOBS='$(JOBS)' FILTER='$(FILTER)' TIME='$(TIME)' scripts/verify.py
+.PHONY: verify

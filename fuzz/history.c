@@ -1,0 +1,268 @@
+/* history.c: linearisability of waits: depth-first over orders, with a memory of states seen. */
+#include "history.h"
+
+#include <stddef.h>
+#include <string.h>
+
+/* Most searches are over before it pays to remember states. */
+enum { EVENTS = 20, NODES_MAX = 4000, FORGETFUL = 64, SEEN = 1024, BYTES = 8 };
+
+/* Which promises a search keeps. */
+struct promises {
+    bool fifo, value;
+};
+
+/* A place in the search. Phases: 0 not begun, 1 joined or disabling, 2 over. */
+struct state {
+    uint8_t phase[EVENTS];
+    uint8_t queue[EVENTS]; /* waits that have joined, the oldest first */
+    uint8_t queued;
+    bool disabled;
+    uint64_t value; /* of the aligned 8 bytes */
+};
+
+struct search {
+    const struct event *event[EVENTS];
+    unsigned events;
+    struct promises promises;
+    unsigned nodes;
+    uint64_t seen[SEEN]; /* hashes of states that lead nowhere; 0: free */
+};
+
+static unsigned shift_of(const struct event *e) {
+    return (unsigned)(e->address % BYTES) * 8;
+}
+
+static uint64_t mask_of(const struct event *e) {
+    return e->width >= BYTES ? UINT64_MAX : ((UINT64_C(1) << (8 * e->width)) - 1) << shift_of(e);
+}
+
+static uint64_t part(const struct event *e, uint64_t value) {
+    return (value & mask_of(e)) >> shift_of(e);
+}
+
+static bool equal(const struct search *s, const struct state *at, const struct event *e) {
+    return !s->promises.value || part(e, at->value) == e->value;
+}
+
+static bool over(const struct event *e, uint8_t phase) {
+    return phase == 2 || (e->kind == EVENT_WAIT && e->outcome == WAIT_PENDING && phase == 1);
+}
+
+/* ---- One step of one event; false when it cannot happen here ----------------------------------
+ */
+
+static void join(struct state *at, unsigned i) {
+    at->queue[at->queued++] = (uint8_t)i;
+    at->phase[i] = 1;
+}
+
+static void leave(struct state *at, unsigned i) {
+    unsigned place = 0;
+    while (at->queue[place] != i) {
+        place++;
+    }
+    at->queued--;
+    memmove(at->queue + place, at->queue + place + 1, at->queued - place);
+    at->phase[i] = 2;
+}
+
+static bool step_wait(const struct search *s, struct state *at, unsigned i) {
+    const struct event *e = s->event[i];
+    if (at->phase[i] == 1) {
+        if (e->outcome == WAIT_TIMED_OUT || (e->outcome == WAIT_DISABLED && at->disabled)) {
+            leave(at, i);
+            return true;
+        }
+        return false; /* only a notify ends it */
+    }
+    if (at->disabled) {
+        at->phase[i] = 2;
+        return e->outcome == WAIT_DISABLED;
+    }
+    if (e->outcome == WAIT_NOT_EQUAL) {
+        at->phase[i] = 2;
+        return !s->promises.value || part(e, at->value) != e->value;
+    }
+    if (!equal(s, at, e)) {
+        return false;
+    }
+    if (e->outcome == WAIT_AT_ONCE) {
+        at->phase[i] = 2;
+    } else {
+        join(at, i);
+    }
+    return true;
+}
+
+/* Takes the oldest waiters of the address; without the promise of order, any that can be woken. */
+static bool step_notify(const struct search *s, struct state *at, unsigned i) {
+    const struct event *e = s->event[i];
+    uint32_t taken = 0;
+    unsigned place = 0;
+    while (place < at->queued && taken < e->count) {
+        unsigned w = at->queue[place];
+        bool mine = s->event[w]->address == e->address;
+        bool notified = s->event[w]->outcome == WAIT_NOTIFIED;
+        if (mine && notified) {
+            leave(at, w);
+            taken++;
+        } else if (mine && s->promises.fifo) {
+            return false;
+        } else {
+            place++;
+        }
+    }
+    at->phase[i] = 2;
+    return taken == e->woken;
+}
+
+static bool step_write(const struct search *s, struct state *at, unsigned i) {
+    const struct event *e = s->event[i];
+    uint64_t old = part(e, at->value), value = e->value;
+    switch (e->write) {
+    case WRITE_ADD:
+        value = old + e->value;
+        break;
+    case WRITE_SUB:
+        value = old - e->value;
+        break;
+    case WRITE_AND:
+        value = old & e->value;
+        break;
+    case WRITE_OR:
+        value = old | e->value;
+        break;
+    case WRITE_XOR:
+        value = old ^ e->value;
+        break;
+    default:
+        break;
+    }
+    at->value = (at->value & ~mask_of(e)) | (value << shift_of(e) & mask_of(e));
+    at->phase[i] = 2;
+    return e->write == WRITE_STORE || !s->promises.value || old == e->old;
+}
+
+/* First nobody can join any more, in the end nobody is left. */
+static bool step_disable(struct state *at, unsigned i) {
+    if (at->phase[i] == 0) {
+        at->disabled = true;
+        at->phase[i] = 1;
+        return true;
+    }
+    at->phase[i] = 2;
+    return at->queued == 0;
+}
+
+static bool step(const struct search *s, struct state *at, unsigned i) {
+    switch (s->event[i]->kind) {
+    case EVENT_WAIT:
+        return step_wait(s, at, i);
+    case EVENT_NOTIFY:
+        return step_notify(s, at, i);
+    case EVENT_WRITE:
+        return step_write(s, at, i);
+    default:
+        return step_disable(at, i);
+    }
+}
+
+/* ---- The search -------------------------------------------------------------------------------
+ */
+
+/* True when the state was met before; remembers it. */
+static bool met(struct search *s, const struct state *at) {
+    uint64_t hash = UINT64_C(0xCBF29CE484222325);
+    const uint8_t *parts[] = {at->phase, at->queue, (const uint8_t *)&at->value};
+    const size_t bytes[] = {s->events, at->queued, sizeof at->value};
+    for (unsigned p = 0; p < 3; p++) {
+        for (size_t i = 0; i < bytes[p]; i++) {
+            hash = (hash ^ parts[p][i]) * UINT64_C(0x100000001B3);
+        }
+    }
+    hash |= 1;
+    uint64_t *slot = &s->seen[hash >> 32 & (SEEN - 1)];
+    bool known = *slot == hash;
+    *slot = hash;
+    return known;
+}
+
+/* True when the rest can be explained, or when the work is used up. */
+static bool explain(struct search *s, const struct state *at) {
+    uint32_t first_end = HISTORY_PENDING;
+    bool done = true;
+    for (unsigned i = 0; i < s->events; i++) {
+        if (!over(s->event[i], at->phase[i])) {
+            done = false;
+            first_end = s->event[i]->end < first_end ? s->event[i]->end : first_end;
+        }
+    }
+    if (done || ++s->nodes > NODES_MAX) {
+        return true;
+    }
+    if (s->nodes == FORGETFUL) {
+        memset(s->seen, 0, sizeof s->seen);
+    }
+    if (s->nodes >= FORGETFUL && met(s, at)) {
+        return false;
+    }
+    for (unsigned i = 0; i < s->events; i++) {
+        if (over(s->event[i], at->phase[i]) || s->event[i]->start > first_end) {
+            continue;
+        }
+        struct state next = *at;
+        if (step(s, &next, i) && explain(s, &next)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool explained(struct search *s, struct promises promises) {
+    struct state start = {.queued = 0};
+    s->promises = promises;
+    s->nodes = 0;
+    return explain(s, &start);
+}
+
+/* Events of one aligned 8 bytes, and every disable; the bytes are 0 at first. */
+static const char *cell_check(const struct event *events, unsigned count, uint64_t cell) {
+    static struct search s;
+    s.events = 0;
+    bool waits = false;
+    for (unsigned i = 0; i < count; i++) {
+        const struct event *e = &events[i];
+        if (e->kind == EVENT_DISABLE || e->address / BYTES == cell) {
+            if (s.events == EVENTS) {
+                return NULL;
+            }
+            waits |= e->kind == EVENT_WAIT;
+            s.event[s.events++] = e;
+        }
+    }
+    if (!waits || explained(&s, (struct promises){true, true})) {
+        return NULL;
+    }
+    return explained(&s, (struct promises){false, true})   ? "R25-fifo"
+           : explained(&s, (struct promises){true, false}) ? "R21-atomic-enqueue"
+                                                           : "R22-no-spurious";
+}
+
+const char *history_check(const struct event *events, unsigned count) {
+    for (unsigned i = 0; i < count; i++) {
+        if (events[i].kind != EVENT_WAIT) {
+            continue;
+        }
+        uint64_t cell = events[i].address / BYTES;
+        bool checked = false;
+        for (unsigned j = 0; j < i && !checked; j++) {
+            checked = events[j].kind == EVENT_WAIT && events[j].address / BYTES == cell;
+        }
+        const char *broken = checked ? NULL : cell_check(events, count, cell);
+        if (broken != NULL) {
+            return broken;
+        }
+    }
+    return NULL;
+}

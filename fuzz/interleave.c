@@ -1,0 +1,386 @@
+/* interleave.c: runs a program's threads under the engine, and names what goes wrong by its rule.
+ */
+#include "sim.h"
+#include "world.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct world world;
+
+/* Runs of one input under a random source: each has a seed of its own. */
+enum { RANDOM_RUNS = 16 };
+
+uint32_t moment(void) {
+    return ++world.now;
+}
+
+_Noreturn void broken(const char *rule, const char *format, ...) {
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    sim_finding(rule, "%s", text);
+}
+
+/* ---- An allocator on the engine's heap, which sees what is freed too early or twice -----------
+ */
+
+static void *allocate_zeroed(void *context, size_t bytes) {
+    (void)context;
+    void *at = sim_fault() ? NULL : sim_calloc(1, bytes);
+    world.blocks += at != NULL;
+    return at;
+}
+
+static void *resize(void *context, void *at, size_t bytes) {
+    (void)context;
+    void *resized = sim_fault() ? NULL : sim_realloc(at, bytes);
+    world.blocks += at == NULL && resized != NULL;
+    return resized;
+}
+
+static void release(void *context, void *at) {
+    (void)context;
+    world.blocks -= at != NULL;
+    sim_free(at);
+}
+
+const struct pb_allocator world_allocator = {allocate_zeroed, resize, release, NULL};
+
+/* ---- A run ------------------------------------------------------------------------------------
+ */
+
+static bool is_set_up(uint8_t code) {
+    return code == OP_memory_create || code == OP_memory_create_more || code == OP_mailbox_attach;
+}
+
+/* How many operations come before the threads begin. */
+static unsigned prefix_of(const struct program *program) {
+    unsigned leading = 0;
+    while (leading < program->operations && is_set_up(program->operation[leading].code)) {
+        leading++;
+    }
+    for (unsigned i = 0; i < program->operations; i++) {
+        if (program->operation[i].code == OP_interleave) {
+            return i;
+        }
+    }
+    return leading;
+}
+
+static void run_operation(struct actor *a, const struct op *op) {
+    actor_operation *run = memory_operation(op->code);
+    run = run != NULL ? run : mailbox_operation(op->code);
+    if (run != NULL) {
+        a->op = op;
+        world.operations++;
+        run(a, op);
+        a->op = NULL;
+    }
+}
+
+/* One logical thread: its operations, in order. */
+static void act(void *arg) {
+    struct actor *a = arg;
+    const struct program *program = world.program;
+    sim_note("T%u of the program", a->number);
+    for (unsigned i = world.prefix; i < program->operations; i++) {
+        if (program->operation[i].thread == a->number) {
+            run_operation(a, &program->operation[i]);
+        }
+    }
+    memory_end_thread(a);
+    mailbox_end_thread(a);
+}
+
+static bool is_guests(uint8_t code) {
+    return code == OP_guest_drain || code == OP_guest_park;
+}
+
+/* What the program says as a whole. */
+static void survey(const struct program *program, unsigned *threads) {
+    for (unsigned i = 0; i < program->operations; i++) {
+        const struct op *op = &program->operation[i];
+        if (is_guests(op->code) && world.guest < 0) {
+            world.guest = op->thread;
+        }
+        world.faulty |= op->code == OP_fault;
+        world.released |= op->code == OP_mailbox_release;
+        if (i >= world.prefix) {
+            *threads |= 1u << op->thread;
+        }
+    }
+}
+
+static bool has_mailbox(const struct program *program) {
+    if (program->target == TARGET_waiters_fuzzer) {
+        return false;
+    }
+    for (unsigned i = 0; i < program->operations; i++) {
+        if (mailbox_operation(program->operation[i].code) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The first memory, the first mailbox: as the program says, or the usual ones. */
+static void set_up(const struct program *program) {
+    const struct op *memory = NULL, *mailbox = NULL;
+    for (unsigned i = world.prefix; i-- > 0;) {
+        const struct op *op = &program->operation[i];
+        if (op->code == OP_mailbox_attach) {
+            mailbox = op;
+        } else if (is_set_up(op->code)) {
+            memory = op;
+        }
+    }
+    if (program->target != TARGET_mailbox_fuzzer) {
+        memory_create_first(memory);
+    }
+    if (mailbox != NULL || has_mailbox(program)) {
+        mailbox_attach_first(mailbox);
+    }
+}
+
+static void run_prefix(const struct program *program) {
+    struct actor *first = &world.actor[world.guest < 0 ? 0 : world.guest];
+    memory_share(first);
+    for (unsigned i = 0; i < world.prefix; i++) {
+        const struct op *op = &program->operation[i];
+        bool blocks = op->code == OP_mailbox_hold || op->code == OP_mailbox_release;
+        if (!is_set_up(op->code) && !blocks) {
+            run_operation(first, op);
+        }
+    }
+    memory_end_thread(first);
+    mailbox_end_thread(first);
+}
+
+/* The first thread: sets up, starts the others, waits for them, looks at what is left. */
+static void program_main(void *arg) {
+    const struct program *program = arg;
+    int running[OP_THREADS];
+    unsigned threads = 0;
+    memset(&world, 0, sizeof world);
+    world.program = program;
+    world.guest = -1;
+    world.prefix = prefix_of(program);
+    for (unsigned i = 0; i < OP_THREADS; i++) {
+        world.actor[i].number = (uint8_t)i;
+        running[i] = -1;
+    }
+    survey(program, &threads);
+    set_up(program);
+    bool released = world.released;
+    world.released = false;
+    run_prefix(program);
+    world.released = released;
+    for (unsigned i = 0; i < OP_THREADS; i++) {
+        if (threads >> i & 1) {
+            memory_share(&world.actor[i]);
+            mailbox_share(&world.actor[i]);
+        }
+    }
+    for (unsigned i = 0; i < OP_THREADS; i++) {
+        if (threads >> i & 1) {
+            running[i] = sim_spawn(act, &world.actor[i]);
+        }
+    }
+    if (world.released && world.mailbox != NULL) {
+        pb_mailbox_release(world.mailbox);
+    }
+    for (unsigned i = 0; i < OP_THREADS; i++) {
+        if (running[i] >= 0) {
+            sim_join(running[i]);
+        }
+    }
+    mailbox_end();
+    memory_end();
+    if (world.blocks != 0) {
+        broken("R14-leak", "%u blocks are left", world.blocks);
+    }
+    world.finished = true;
+}
+
+/* ---- What the engine found, by its rule -------------------------------------------------------
+ */
+
+static bool is_rule(const char *name) {
+    return name[0] == 'R' && isdigit((unsigned char)name[1]);
+}
+
+/* Everybody is blocked. That is no mistake where each waits for what nobody promised. */
+static const char *at_rest(const char *finding) {
+    for (unsigned i = 0; i < OP_THREADS; i++) {
+        const struct actor *a = &world.actor[i];
+        if (a->op != NULL && !a->in_wait && !a->in_signal) {
+            bool mailbox = mailbox_operation(a->op->code) != NULL;
+            return world.actor[i].holds || !mailbox ? "R21-deadlock" : "R34-deadlock";
+        }
+    }
+    const char *rule = mailbox_at_rest();
+    rule = rule != NULL ? rule : memory_at_rest();
+    if (rule == NULL && strcmp(finding, "lost-wakeup") == 0 && !world.wild) {
+        rule = "R34-no-lost-wakeup";
+        for (unsigned i = 0; i < OP_THREADS; i++) {
+            rule = world.actor[i].in_wait ? "R22-lost-wakeup" : rule;
+        }
+    }
+    return rule;
+}
+
+/* A race or a bad access belongs to the part whose function it was in: the first one that is not
+ * the lock's or the harness's. */
+static const char *access_rule(const char *finding, char *detail, size_t bytes) {
+    static const struct {
+        const char *file;
+        const char *rule;
+    } rules[] = {{"waiters.c", "R27"}, {"guest.c", "R31"},  {"mailbox.c", "R31"},
+                 {"linear.c", "R14"},  {"region", "R6"},    {"memory.c", "R14"},
+                 {"bulk.c", "R16"},    {"access.c", "R11"}, {"owner.c", "R14"}};
+    static char name[96];
+    const char *rule = world.mailbox != NULL ? "R31" : "R27", *first = NULL;
+    sim_symbolise(detail, bytes);
+    for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
+        const char *place = strstr(detail, rules[i].file);
+        if (place != NULL && (first == NULL || place < first)) {
+            first = place;
+            rule = rules[i].rule;
+        }
+    }
+    bool mailbox = strcmp(rule, "R31") == 0, race = strcmp(finding, "data-race") == 0;
+    if (mailbox && (world.moved || !race)) {
+        return world.moved                  ? "R37-base-pin"
+               : world.close_start != NEVER ? "R36-write-after-close"
+                                            : "R38-outside";
+    }
+    if (strcmp(rule, "R27") == 0 && !race) {
+        return "R27-queue-life";
+    }
+    snprintf(name, sizeof name, "%s-%s", rule, finding);
+    return name;
+}
+
+static const char *rule_of(struct sim_result *result) {
+    const char *finding = result->finding;
+    if (is_rule(finding)) {
+        return finding;
+    }
+    if (strcmp(finding, "deadlock") == 0 || strcmp(finding, "lost-wakeup") == 0) {
+        return at_rest(finding);
+    }
+    if (strcmp(finding, "livelock") == 0) {
+        return world.mailbox != NULL ? "R34-livelock" : "R21-livelock";
+    }
+    return access_rule(finding, result->detail, sizeof result->detail);
+}
+
+/* ---- The entry --------------------------------------------------------------------------------
+ */
+
+bool interleave_wants(const struct program *program) {
+    if (program->target == TARGET_waiters_fuzzer || program->target == TARGET_system_fuzzer) {
+        return true;
+    }
+    for (unsigned i = 0; i < program->operations; i++) {
+        if (program->operation[i].code == OP_interleave) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static struct sim_options options_of(const struct program *program) {
+    struct sim_options options = sim_options_default();
+    unsigned faults = 0;
+    for (unsigned i = 0; i < program->operations; i++) {
+        faults += program->operation[i].code == OP_fault;
+    }
+    options.source = SIM_BYTES;
+    options.bytes = program->choices;
+    options.bytes_n = program->choices_bytes;
+    options.timeouts_max = 4;
+    options.spurious_max = 1;
+    options.faults_max = faults;
+    options.messages_max = 8;
+    options.steps_max = 40000;
+    options.unjoined_is_leak = false;
+    options.pages_bytes = 4 << 20;
+    options.coverage = true;
+    return options;
+}
+
+/* SCHED=: false where the choices are the program's own. */
+static bool random_source(enum sim_source *source) {
+    const char *name = getenv("SCHED");
+    static const struct {
+        const char *name;
+        enum sim_source source;
+    } sources[] = {{"uniform", SIM_UNIFORM}, {"pct", SIM_PCT}, {"pos", SIM_POS}};
+    for (size_t i = 0; name != NULL && i < sizeof sources / sizeof sources[0]; i++) {
+        if (strcmp(name, sources[i].name) == 0) {
+            *source = sources[i].source;
+            return true;
+        }
+    }
+    return false;
+}
+
+static uint64_t seed_of(const struct program *program) {
+    const char *given = getenv("SEED");
+    uint64_t hash = given != NULL ? strtoull(given, NULL, 10) : 1;
+    for (unsigned i = 0; i < program->operations; i++) {
+        const struct op *op = &program->operation[i];
+        hash = (hash ^ op->code ^ (uint64_t)op->thread << 8) * UINT64_C(0x100000001B3);
+        for (unsigned j = 0; j < OP_ARGS_MAX && j < op_info(program->target, op->code)->arguments;
+             j++) {
+            hash = (hash ^ op->arg.raw[j]) * UINT64_C(0x100000001B3);
+        }
+    }
+    return hash;
+}
+
+/* The columns of the schedule that broke the rule, from a second run of the same choices. */
+static void show(const struct program *program, struct sim_options options, const char *rule,
+                 const struct sim_result *result) {
+    const char *wanted = getenv("TRACE");
+    if (wanted == NULL || strcmp(wanted, "1") != 0) {
+        return;
+    }
+    static struct sim_result again;
+    static uint16_t choices[1 << 16];
+    size_t count = result->choices_n < 1 << 16 ? result->choices_n : 1 << 16;
+    memcpy(choices, result->choices, count * sizeof choices[0]);
+    fprintf(stderr, "finding: %s\n", rule);
+    options.source = SIM_REPLAY;
+    options.choices = choices;
+    options.choices_n = count;
+    options.trace = true;
+    sim_run(&options, program_main, (void *)(uintptr_t)program, &again);
+    sim_trace_print(stderr);
+}
+
+const char *interleave_run(const struct program *program, uint64_t *operations) {
+    static struct sim_result result;
+    struct sim_options options = options_of(program);
+    bool random = random_source(&options.source);
+    uint64_t seed = random ? seed_of(program) : 0;
+    const char *rule = NULL;
+    for (unsigned i = 0; i < (random ? RANDOM_RUNS : 1) && rule == NULL; i++) {
+        options.seed = seed + i;
+        const char *finding = sim_run(&options, program_main, (void *)(uintptr_t)program, &result);
+        rule = finding != NULL ? rule_of(&result) : NULL;
+        if (operations != NULL) {
+            *operations += world.operations;
+        }
+    }
+    if (rule != NULL) {
+        show(program, options, rule, &result);
+    }
+    return rule;
+}

@@ -1,0 +1,26 @@
+/* interleave.h: programs whose threads run at the same time, under the concurrency engine.
+ *
+ * The operations of T0 to T7 run on a logical thread each, against a copy of ref/ that is compiled
+ * so that the engine sees every access; the program's choices decide which thread runs, which
+ * message a load reads, whether a timeout fires or a call fails. What stands before the operation
+ * `interleave` runs first, on one thread; where there is none, that is the leading memory_create
+ * and mailbox_attach. Oracles look on from outside: they see the order in which things really
+ * happened.
+ *
+ * SCHED=uniform, pct or pos in the environment takes the choices from a random source, seeded by
+ * the input and SEED, in place of the program's choices; TRACE=1 prints the schedule of a finding.
+ */
+#ifndef INTERLEAVE_H
+#define INTERLEAVE_H
+
+#include "op.h"
+
+/* True for a program that is to be run here: of a target of the engine's own, or with
+ * `interleave`. */
+bool interleave_wants(const struct program *program);
+
+/* Runs it. NULL, or the name of the broken rule; static. *operations grows by how many were run;
+ * may be NULL. */
+const char *interleave_run(const struct program *program, uint64_t *operations);
+
+#endif

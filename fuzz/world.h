@@ -1,0 +1,116 @@
+/* world.h: what the parts of an interleaved run share: the memory, the mailbox, and what happened.
+ *
+ * Nothing here is seen by the engine: threads take turns at the engine's points only, so these
+ * structures need no atomics and order nothing. All of it is cleared when a run begins. */
+#ifndef WORLD_H
+#define WORLD_H
+
+#include "guest.h"
+#include "history.h"
+#include "interleave.h"
+#include "mailbox.h"
+#include "memory.h"
+
+enum { GROWS_MAX = 64, SENT_MAX = 128, RING_MAX = 16, NEVER = 0 };
+
+/* A successful growth. */
+struct grown {
+    uint32_t old_pages, delta;
+};
+
+/* An enqueue. */
+struct sent {
+    uint32_t id;
+    uint8_t thread;
+    bool accepted, taken;
+    uint32_t start, end; /* end: HISTORY_PENDING while it runs */
+};
+
+/* A logical thread of the program. */
+struct actor {
+    uint8_t number;
+    const struct op *op; /* that runs now, NULL between two */
+    bool in_wait;        /* blocked by the meaning of its operation, not by a lock */
+    bool in_signal;      /* ... that one is mailbox_wait_for_signal, or the guest's park */
+    bool holds;          /* between mailbox_hold and mailbox_unhold */
+    struct pb_memory *handle[OP_MEMORIES];
+    struct pb_waker *waker[OP_WAKERS];
+    struct pb_waker *reference; /* its share of the mailbox, where a program releases it */
+    uint32_t ids;
+};
+
+struct world {
+    const struct program *program;
+    struct actor actor[OP_THREADS];
+    unsigned prefix;     /* operations before the threads begin */
+    uint32_t now;        /* counts the starts and ends of operations */
+    uint64_t operations; /* that were run */
+    bool faulty;         /* calls may fail */
+    bool finished;       /* all threads have ended */
+
+    /* The memory. NULL root: none. */
+    struct pb_memory *root; /* the first thread's handle, outlives all others */
+    struct pb_memory_type type;
+    bool shared;
+    uint32_t waiters_max; /* 0: no limit */
+    const uint8_t *base;
+    struct event event[HISTORY_EVENTS_MAX];
+    unsigned events;
+    bool events_lost; /* more than there is room for */
+    struct grown grown[GROWS_MAX];
+    unsigned growths;
+    uint32_t disable_start, disable_end; /* of the first one that began, that ended; NEVER */
+    uint32_t blocks;                     /* of the allocator, alive */
+
+    /* The mailbox. NULL: none. */
+    struct pb_mailbox *mailbox;
+    enum word_ground ground;
+    struct pb_mailbox_words *words;
+    uint32_t offset, capacity, spill_max;
+    int guest; /* the thread that is the guest; -1: none */
+    bool wild; /* somebody scribbled into the region: deliveries are not checked (R38) */
+    bool moved, released, guest_trapped;
+    struct sent sent[SENT_MAX];
+    unsigned sends;
+    uint32_t dropped;
+    uint32_t close_start, close_end; /* of the first one that began, that ended; NEVER */
+    uint32_t closed_words[RING_MAX + 4];
+};
+
+extern struct world world;
+
+/* A rule is broken: ends the run. */
+_Noreturn void broken(const char *rule, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* The next moment. */
+uint32_t moment(void);
+
+/* NULL where the run is at rest with everybody where they may be; else the broken rule. */
+const char *memory_at_rest(void);
+const char *mailbox_at_rest(void);
+
+/* On the first thread: set-up, what each thread needs, and the end. */
+void memory_create_first(const struct op *op);
+void memory_share(struct actor *a);
+void memory_end_thread(struct actor *a);
+void memory_end(void);
+void mailbox_attach_first(const struct op *op);
+void mailbox_share(struct actor *a);
+void mailbox_end_thread(struct actor *a);
+void mailbox_end(void);
+
+/* Guest memory [at, at + bytes) is about to be touched by somebody who is not the mailbox: false
+ * when it must not be. */
+bool mailbox_scribbles(const struct actor *a, uint64_t at, uint64_t bytes);
+/* A growth succeeded (R11). */
+void memory_grew(uint32_t old_pages, uint32_t delta);
+
+/* One function an operation. */
+typedef void actor_operation(struct actor *a, const struct op *op);
+actor_operation *memory_operation(uint8_t code);
+actor_operation *mailbox_operation(uint8_t code);
+
+extern const struct pb_allocator world_allocator;
+
+#endif
