@@ -200,7 +200,8 @@ def bounds_text(bits):
 
 
 def per_second(result):
-    return result["executions"] / result["seconds"] if result["seconds"] > 0 else None
+    """None where a few executions say nothing."""
+    return result["executions"] / result["seconds"] if result["seconds"] > 0.1 else None
 
 
 def lead_of(a, result):

@@ -11,7 +11,7 @@ build/plain/libsim.a: $(SIM_OBJ)
 endif
 
 ##@ Other people's code
-explore-lib: build/plain/libsim.a build/plain/fuzz/sim/explore_main.o
+explore-lib: build/plain/libsim.a build/plain/fuzz/sim/explore_main.o ## what scripts/explore.py links
 explore: explore-lib ## SRC=file.c under the engine [SCHED= TIME= SEED= REPLAY= CFLAGS_SRC= SET=]
 	@[ -n '$(SRC)' ] || { echo "explore: which file? make explore SRC=file.c" >&2; exit 2; }
 	@scripts/explore.py $(SRC) --cc '$(or $(CC_EXPLORE),clang)' --cflags='$(CFLAGS_SRC)' \

@@ -182,6 +182,11 @@ static void catch_signal(int number, void (*handler)(int, siginfo_t *, void *)) 
     sigaction(number, &a, NULL);
 }
 
+static void start_ticks(void) {
+    struct itimerval tick = {{0, TICK_US}, {0, TICK_US}};
+    setitimer(ITIMER_PROF, &tick, NULL);
+}
+
 static void handlers_setup(void) {
     static char stack[65536];
     stack_t alternative = {.ss_sp = stack, .ss_size = sizeof stack};
@@ -190,8 +195,8 @@ static void handlers_setup(void) {
         catch_signal(crashes[i].signal, on_crash);
     }
     catch_signal(SIGPROF, on_tick);
-    struct itimerval tick = {{0, TICK_US}, {0, TICK_US}};
-    setitimer(ITIMER_PROF, &tick, NULL);
+    start_ticks();
+    pthread_atfork(NULL, NULL, start_ticks); /* a child process inherits no timer */
     signal(SIGINT, on_stop);
     signal(SIGTERM, on_stop);
 }
