@@ -16,7 +16,7 @@ endif
 SIM_SEEN := build/sim-seen-$(SIM_CC)
 SIM_LITMUS_SRC := $(sort $(wildcard fuzz/litmus/*.c))
 SIM_TESTS_SRC := $(sort $(wildcard fuzz/sim/tests/*.c))
-LITMUS ?= fuzz/litmus
+LITMUS ?= fuzz/litmus fuzz/litmus/text
 # C tests from elsewhere are linked in as well.
 SIM_LITMUS_MORE := $(filter-out $(SIM_LITMUS_SRC),$(sort $(wildcard $(filter %.c,$(LITMUS)) \
     $(addsuffix /*.c,$(filter-out %.c %.litmus,$(LITMUS))))))
@@ -50,16 +50,16 @@ build/bench-relacy: fuzz/sim/bench/relacy.cc
 	$(call say,CXX,$<)
 	@mkdir -p $(@D)
 	$(Q)g++ -std=c++17 -O2 -w -MMD -MP -o $@ $<
-build/litmus-relacy: fuzz/litmus/relacy.cc
+build/litmus-relacy: fuzz/litmus/relacy.cc build/plain/libsim.a
 	$(call say,CXX,$<)
 	@mkdir -p $(@D)
-	$(Q)g++ -std=c++17 -O1 -w -MMD -MP -o $@ $<
+	$(Q)g++ -std=c++17 -O1 -w -MMD -MP -o $@ $< build/plain/libsim.a -pthread
 
 ##@ The concurrency engine
-litmus: $(if $(SIM_LITMUS_MORE),build/litmus-more,build/litmus) ## litmus tests: every graph, then at random [LITMUS=file-or-folder]
+litmus: $(if $(strip $(SIM_LITMUS_MORE)),build/litmus-more,build/litmus) ## litmus tests: every graph, then at random [LITMUS=file-or-folder]
 	@scripts/litmus.py $< $(LITMUS)
 litmus-relacy: build/litmus build/litmus-relacy ## what Relacy reaches on the litmus tests, we reach
-	@scripts/litmus.py --relacy build/litmus-relacy build/litmus fuzz/litmus
+	@scripts/litmus.py --relacy build/litmus-relacy build/litmus fuzz/litmus/text
 test-sim: build/test-sim build/litmus ## tests of the engine
 	@build/litmus --quiet --runs 200000 fuzz/litmus; build/test-sim $$?
 bench-sim: build/bench-sim build/bench-relacy ## the engine's executions a second, beside Relacy's
