@@ -15,4 +15,6 @@ static void T1(void) {
     store(x, 2, rlx);
 }
 
-LITMUS(T0, T1) { return load(x, rlx) == 1 && load(y, rlx) == 1; }
+LITMUS(T0, T1) {
+    return load(x, rlx) == 1 && load(y, rlx) == 1;
+}

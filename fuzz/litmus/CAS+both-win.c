@@ -11,4 +11,6 @@ static void T1(void) {
     r1 = cas(x, 0, 1, rlx, rlx);
 }
 
-LITMUS(T0, T1) { return r0 == 0 && r1 == 0; }
+LITMUS(T0, T1) {
+    return r0 == 0 && r1 == 0;
+}

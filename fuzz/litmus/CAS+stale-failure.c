@@ -14,4 +14,6 @@ static void T1(void) {
     r1 = cas(x, 7, 8, rlx, rlx);
 }
 
-LITMUS(T0, T1) { return r0 == 1 && r1 == 0; }
+LITMUS(T0, T1) {
+    return r0 == 1 && r1 == 0;
+}

@@ -13,4 +13,6 @@ static void T1(void) {
     r1 = load(x, rlx);
 }
 
-LITMUS(T0, T1) { return r0 == 2 && r1 == 1; }
+LITMUS(T0, T1) {
+    return r0 == 2 && r1 == 1;
+}

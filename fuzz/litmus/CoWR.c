@@ -12,4 +12,6 @@ static void T1(void) {
     store(x, 2, rlx);
 }
 
-LITMUS(T0, T1) { return r0 == 2 && load(x, rlx) == 1; }
+LITMUS(T0, T1) {
+    return r0 == 2 && load(x, rlx) == 1;
+}

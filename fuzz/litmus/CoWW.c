@@ -9,4 +9,6 @@ static void T0(void) {
     store(x, 2, rlx);
 }
 
-LITMUS(T0) { return load(x, rlx) == 1; }
+LITMUS(T0) {
+    return load(x, rlx) == 1;
+}

@@ -22,4 +22,6 @@ static void T3(void) {
     r3 = load(x, rlx);
 }
 
-LITMUS(T0, T1, T2, T3) { return r0 == 1 && r1 == 0 && r2 == 1 && r3 == 0; }
+LITMUS(T0, T1, T2, T3) {
+    return r0 == 1 && r1 == 0 && r2 == 1 && r3 == 0;
+}

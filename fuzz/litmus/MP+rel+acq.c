@@ -13,4 +13,6 @@ static void T1(void) {
     r1 = load(x, rlx);
 }
 
-LITMUS(T0, T1) { return r0 == 1 && r1 == 0; }
+LITMUS(T0, T1) {
+    return r0 == 1 && r1 == 0;
+}

@@ -19,4 +19,6 @@ static void T3(void) {
     r1 = load(x, rlx);
 }
 
-LITMUS(T0, T1, T2, T3) { return r0 == 3 && r1 == 0; }
+LITMUS(T0, T1, T2, T3) {
+    return r0 == 3 && r1 == 0;
+}

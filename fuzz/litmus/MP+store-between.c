@@ -17,4 +17,6 @@ static void T2(void) {
     r1 = load(x, rlx);
 }
 
-LITMUS(T0, T1, T2) { return r2 == 1 && r0 == 2 && r1 == 0; }
+LITMUS(T0, T1, T2) {
+    return r2 == 1 && r0 == 2 && r1 == 0;
+}

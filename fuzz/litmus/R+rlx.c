@@ -13,4 +13,6 @@ static void T1(void) {
     r0 = load(x, rlx);
 }
 
-LITMUS(T0, T1) { return load(y, rlx) == 2 && r0 == 0; }
+LITMUS(T0, T1) {
+    return load(y, rlx) == 2 && r0 == 0;
+}

@@ -11,4 +11,6 @@ static void T1(void) {
     add(x, 1, rlx);
 }
 
-LITMUS(T0, T1) { return load(x, rlx) != 2; }
+LITMUS(T0, T1) {
+    return load(x, rlx) != 2;
+}

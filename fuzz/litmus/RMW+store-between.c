@@ -11,4 +11,6 @@ static void T1(void) {
     store(x, 10, rlx);
 }
 
-LITMUS(T0, T1) { return r0 == 0 && load(x, rlx) == 1; }
+LITMUS(T0, T1) {
+    return r0 == 0 && load(x, rlx) == 1;
+}

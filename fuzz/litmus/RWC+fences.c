@@ -18,4 +18,6 @@ static void T2(void) {
     r2 = load(x, rlx);
 }
 
-LITMUS(T0, T1, T2) { return r0 == 1 && r1 == 0 && r2 == 0; }
+LITMUS(T0, T1, T2) {
+    return r0 == 1 && r1 == 0 && r2 == 0;
+}

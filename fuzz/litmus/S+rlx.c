@@ -13,4 +13,6 @@ static void T1(void) {
     store(x, 1, rlx);
 }
 
-LITMUS(T0, T1) { return r0 == 1 && load(x, rlx) == 2; }
+LITMUS(T0, T1) {
+    return r0 == 1 && load(x, rlx) == 2;
+}

@@ -15,4 +15,6 @@ static void T1(void) {
     r1 = load(x, sc);
 }
 
-LITMUS(T0, T1) { return r0 == 0 && r1 == 0; }
+LITMUS(T0, T1) {
+    return r0 == 0 && r1 == 0;
+}

@@ -17,4 +17,6 @@ static void T2(void) {
     r2 = load(x, sc);
 }
 
-LITMUS(T0, T1, T2) { return r0 == 0 && r1 == 0 && r2 == 0; }
+LITMUS(T0, T1, T2) {
+    return r0 == 0 && r1 == 0 && r2 == 0;
+}

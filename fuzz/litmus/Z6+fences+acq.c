@@ -20,4 +20,6 @@ static void T2(void) {
     r1 = load(x, rlx);
 }
 
-LITMUS(T0, T1, T2) { return load(y, rlx) == 2 && r0 == 1 && r1 == 0; }
+LITMUS(T0, T1, T2) {
+    return load(y, rlx) == 2 && r0 == 1 && r1 == 0;
+}

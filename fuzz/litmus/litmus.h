@@ -12,8 +12,11 @@
 #include <stdbool.h>
 
 enum {
-    rlx = memory_order_relaxed, acq = memory_order_acquire, rel = memory_order_release,
-    ar = memory_order_acq_rel, sc = memory_order_seq_cst
+    rlx = memory_order_relaxed,
+    acq = memory_order_acquire,
+    rel = memory_order_release,
+    ar = memory_order_acq_rel,
+    sc = memory_order_seq_cst
 };
 
 #define load(x, order) atomic_load_explicit(&(x), (memory_order)(order))
@@ -22,10 +25,13 @@ enum {
 #define xchg(x, v, order) atomic_exchange_explicit(&(x), (v), (memory_order)(order))
 #define fence(order) atomic_thread_fence((memory_order)(order))
 /* The value read. */
-#define cas(x, e, v, order, failure) \
-    __extension__({ int expected_ = (e); \
-        atomic_compare_exchange_strong_explicit(&(x), &expected_, (v), (memory_order)(order), (memory_order)(failure)); \
-        expected_; })
+#define cas(x, e, v, order, failure)                                                          \
+    __extension__({                                                                           \
+        int expected_ = (e);                                                                  \
+        atomic_compare_exchange_strong_explicit(&(x), &expected_, (v), (memory_order)(order), \
+                                                (memory_order)(failure));                     \
+        expected_;                                                                            \
+    })
 
 /* -1 until assigned. */
 extern int litmus_r[8];
@@ -47,12 +53,15 @@ struct litmus {
 };
 void litmus_register(struct litmus *test);
 
-#define LITMUS(...) \
-    static bool litmus_exists(void); \
-    static void (*const litmus_threads[])(void) = {__VA_ARGS__}; \
-    static struct litmus litmus_test = {__FILE__, litmus_threads, sizeof litmus_threads / sizeof litmus_threads[0], \
-                                        litmus_exists, 0}; \
-    __attribute__((constructor)) static void litmus_begin(void) { litmus_register(&litmus_test); } \
+#define LITMUS(...)                                                                       \
+    static bool litmus_exists(void);                                                      \
+    static void (*const litmus_threads[])(void) = {__VA_ARGS__};                          \
+    static struct litmus litmus_test = {__FILE__, litmus_threads,                         \
+                                        sizeof litmus_threads / sizeof litmus_threads[0], \
+                                        litmus_exists, 0};                                \
+    __attribute__((constructor)) static void litmus_begin(void) {                         \
+        litmus_register(&litmus_test);                                                    \
+    }                                                                                     \
     static bool litmus_exists(void)
 
 #endif

@@ -12,7 +12,7 @@ extern "C" {
 #include <fstream>
 #include <sstream>
 
-#include <relacy/relacy.hpp>   // last: it redefines keywords
+#include <relacy/relacy.hpp> // last: it redefines keywords
 
 static lt_program program;
 // No allocation inside a simulated run: Relacy would take it for the program's.
@@ -22,11 +22,16 @@ static unsigned states_n;
 
 static rl::memory_order order_of(int order) {
     switch (order) {
-    case __ATOMIC_RELAXED: return rl::mo_relaxed;
-    case __ATOMIC_ACQUIRE: return rl::mo_acquire;
-    case __ATOMIC_RELEASE: return rl::mo_release;
-    case __ATOMIC_ACQ_REL: return rl::mo_acq_rel;
-    default: return rl::mo_seq_cst;
+    case __ATOMIC_RELAXED:
+        return rl::mo_relaxed;
+    case __ATOMIC_ACQUIRE:
+        return rl::mo_acquire;
+    case __ATOMIC_RELEASE:
+        return rl::mo_release;
+    case __ATOMIC_ACQ_REL:
+        return rl::mo_acq_rel;
+    default:
+        return rl::mo_seq_cst;
     }
 }
 
@@ -34,7 +39,8 @@ template <int threads> struct test : rl::test_suite<test<threads>, threads> {
     rl::atomic<unsigned> memory[LT_LOCATIONS];
 
     void before() {
-        for (unsigned i = 0; i < program.locations_n; i++) memory[i].store(program.initial[i], rl::mo_relaxed, $);
+        for (unsigned i = 0; i < program.locations_n; i++)
+            memory[i].store(program.initial[i], rl::mo_relaxed, $);
     }
     void thread(unsigned index) {
         lt_thread &t = program.threads[index];
@@ -44,24 +50,38 @@ template <int threads> struct test : rl::test_suite<test<threads>, threads> {
             unsigned v = s.value.is_register ? t.r[s.value.number] : s.value.number;
             unsigned e = s.expected.is_register ? t.r[s.expected.number] : s.expected.number;
             switch (s.kind) {
-            case LT_STORE: memory[s.location].store(v, mo, $); break;
-            case LT_LOAD: t.r[s.target] = memory[s.location].load(mo, $); break;
-            case LT_ADD: t.r[s.target] = memory[s.location].fetch_add(v, mo, $); break;
-            case LT_XCHG: t.r[s.target] = memory[s.location].exchange(v, mo, $); break;
+            case LT_STORE:
+                memory[s.location].store(v, mo, $);
+                break;
+            case LT_LOAD:
+                t.r[s.target] = memory[s.location].load(mo, $);
+                break;
+            case LT_ADD:
+                t.r[s.target] = memory[s.location].fetch_add(v, mo, $);
+                break;
+            case LT_XCHG:
+                t.r[s.target] = memory[s.location].exchange(v, mo, $);
+                break;
             case LT_CAS:
-                memory[s.location].compare_exchange_strong(e, v, mo, $, order_of(s.failure_order), $);
+                memory[s.location].compare_exchange_strong(e, v, mo, $, order_of(s.failure_order),
+                                                           $);
                 t.r[s.target] = e;
                 break;
-            case LT_FENCE: rl::atomic_thread_fence(mo, $); break;
+            case LT_FENCE:
+                rl::atomic_thread_fence(mo, $);
+                break;
             }
         }
     }
     void after() {
-        for (unsigned i = 0; i < program.locations_n; i++) program.memory[i] = memory[i].load(rl::mo_relaxed, $);
-        if (states_n == STATES_MAX) return;
+        for (unsigned i = 0; i < program.locations_n; i++)
+            program.memory[i] = memory[i].load(rl::mo_relaxed, $);
+        if (states_n == STATES_MAX)
+            return;
         lt_state(&program, states[states_n], sizeof states[0]);
         for (unsigned i = 0; i < states_n; i++)
-            if (!std::strcmp(states[i], states[states_n])) return;
+            if (!std::strcmp(states[i], states[states_n]))
+                return;
         states_n++;
     }
 };
@@ -73,7 +93,8 @@ template <int threads> static bool run(unsigned long runs) {
     p.iteration_count = runs;
     p.output_stream = &quiet;
     p.progress_stream = &quiet;
-    if (rl::simulate<test<threads>>(p)) return true;
+    if (rl::simulate<test<threads>>(p))
+        return true;
     std::fprintf(stderr, "litmus-relacy: %s: %s\n", program.name, quiet.str().c_str());
     return false;
 }
@@ -94,9 +115,14 @@ int main(int argc, char **argv) {
             return 2;
         }
         states_n = 0;
-        bool ok = program.threads_n == 1 ? run<1>(runs) : program.threads_n == 2 ? run<2>(runs)
-                : program.threads_n == 3 ? run<3>(runs) : program.threads_n == 4 ? run<4>(runs) : true;
-        if (!ok) return 1;
-        for (unsigned k = 0; k < states_n; k++) std::printf("%s\t%s\n", program.name, states[k]);
+        bool ok = program.threads_n == 1   ? run<1>(runs)
+                  : program.threads_n == 2 ? run<2>(runs)
+                  : program.threads_n == 3 ? run<3>(runs)
+                  : program.threads_n == 4 ? run<4>(runs)
+                                           : true;
+        if (!ok)
+            return 1;
+        for (unsigned k = 0; k < states_n; k++)
+            std::printf("%s\t%s\n", program.name, states[k]);
     }
 }

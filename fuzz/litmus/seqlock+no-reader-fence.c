@@ -19,4 +19,6 @@ static void T1(void) {
     r3 = load(s, rlx);
 }
 
-LITMUS(T0, T1) { return r0 == r3 && r0 % 2 == 0 && r1 != r2; }
+LITMUS(T0, T1) {
+    return r0 == r3 && r0 % 2 == 0 && r1 != r2;
+}

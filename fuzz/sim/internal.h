@@ -7,11 +7,11 @@
 #include "sim.h"
 
 #define THREADS SIM_THREADS_MAX
-#define ATOMS_MAX 32768u          /* atomic locations a run */
-#define MSGS_MAX (1u << 20)       /* atomic stores a run */
-#define CELLS_MAX (1u << 20)      /* touched 8-byte cells a run */
-#define RECS_MAX (1u << 21)       /* access records a run */
-#define FRAMES_MAX (1u << 20)     /* distinct call paths a run */
+#define ATOMS_MAX 32768u      /* atomic locations a run */
+#define MSGS_MAX (1u << 20)   /* atomic stores a run */
+#define CELLS_MAX (1u << 20)  /* touched 8-byte cells a run */
+#define RECS_MAX (1u << 21)   /* access records a run */
+#define FRAMES_MAX (1u << 20) /* distinct call paths a run */
 #define ARENA_BYTES ((size_t)256 << 20)
 #define CHOICES_MAX (1u << 20)
 #define LOCKS_MAX 4096u
@@ -19,40 +19,40 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-typedef uint32_t epoch;           /* a thread's own time; H[t] = how much of t's past is known */
+typedef uint32_t epoch; /* a thread's own time; H[t] = how much of t's past is known */
 
 /* An immutable view and clock, in the arena of the run. */
 struct snap {
     uint32_t clock_n, view_n;
-    uint32_t data[];              /* clock_n epochs, then view_n message numbers by atom */
+    uint32_t data[]; /* clock_n epochs, then view_n message numbers by atom */
 };
 
 /* One write in a location's modification order. Message 0 is a dummy older than all. */
 struct msg {
     uint64_t value;
-    const struct snap *sync;      /* what an acquire of it learns; NULL: nothing beyond itself */
-    const struct snap *own;       /* the part of it that is not inherited from a release sequence */
+    const struct snap *sync; /* what an acquire of it learns; NULL: nothing beyond itself */
+    const struct snap *own;  /* the part of it that is not inherited from a release sequence */
     uintptr_t pc;
-    uint32_t prev;                /* modification order, towards older; 0 ends */
-    uint32_t pos;                 /* grows along modification order */
-    uint32_t serial;              /* order of creation within its atom, from 0 */
-    int32_t event;                /* of the search; -1: initial */
-    epoch when;                   /* writer's epoch; 0: initial */
+    uint32_t prev;   /* modification order, towards older; 0 ends */
+    uint32_t pos;    /* grows along modification order */
+    uint32_t serial; /* order of creation within its atom, from 0 */
+    int32_t event;   /* of the search; -1: initial */
+    epoch when;      /* writer's epoch; 0: initial */
     uint32_t step;
     uint8_t thread;
-    bool is_rmw, taken;           /* taken: an RMW has read it, nothing may come in between */
+    bool is_rmw, taken; /* taken: an RMW has read it, nothing may come in between */
 };
 
 /* One atomic location: address and size as the program accesses it. */
 struct atom {
     uintptr_t at;
-    uint32_t last;                /* newest message in modification order */
-    uint32_t created;             /* messages ever */
-    uint32_t next;                /* next atom of the same cell, 0 ends */
-    uint32_t gw, gfw;             /* latest SC write; latest write known to SC fences */
+    uint32_t last;    /* newest message in modification order */
+    uint32_t created; /* messages ever */
+    uint32_t next;    /* next atom of the same cell, 0 ends */
+    uint32_t gw, gfw; /* latest SC write; latest write known to SC fences */
     uint8_t size;
-    bool overwritten;             /* by a plain write: the next access starts a new order */
-    uint8_t by;                   /* ... of this thread */
+    bool overwritten; /* by a plain write: the next access starts a new order */
+    uint8_t by;       /* ... of this thread */
     epoch when;
     uintptr_t pc;
 };
@@ -69,56 +69,85 @@ struct rec {
 /* What is known of one aligned 8-byte piece of memory in this run. */
 struct cell {
     uintptr_t at;
-    uint64_t saved;               /* content at first touch, put back at reset */
-    uint32_t plain, atomic;       /* record lists */
-    uint32_t atoms;               /* list, 0 ends */
-    uint32_t lock;                /* list of sim_lock objects here, 0 ends */
-    uint8_t initialised;          /* heap: bytes written since malloc */
+    uint64_t saved;         /* content at first touch, put back at reset */
+    uint32_t plain, atomic; /* record lists */
+    uint32_t atoms;         /* list, 0 ends */
+    uint32_t lock;          /* list of sim_lock objects here, 0 ends */
+    uint8_t initialised;    /* heap: bytes written since malloc */
     bool written;
 };
 
-struct frame { uint32_t parent, last_child; uintptr_t pc; };
+struct frame {
+    uint32_t parent, last_child;
+    uintptr_t pc;
+};
 
-enum op_kind { OP_START, OP_LOCAL, OP_LOAD, OP_STORE, OP_RMW, OP_CAS, OP_FENCE, OP_WAIT, OP_WAKE,
-               OP_TIMEOUT, OP_LOCK, OP_UNLOCK, OP_OBJECT, OP_PAGES };
+enum op_kind {
+    OP_START,
+    OP_LOCAL,
+    OP_LOAD,
+    OP_STORE,
+    OP_RMW,
+    OP_CAS,
+    OP_FENCE,
+    OP_WAIT,
+    OP_WAKE,
+    OP_TIMEOUT,
+    OP_LOCK,
+    OP_UNLOCK,
+    OP_OBJECT,
+    OP_PAGES
+};
 
 /* What a thread is about to do (or, in events of the search, did). */
 struct op {
     uintptr_t at, pc;
     size_t size;
-    uint64_t expected;            /* OP_CAS */
+    uint64_t expected; /* OP_CAS */
     uint8_t kind;
     bool reads, writes, sc, mixed;
-    bool sc_success, sc_failure;  /* OP_CAS */
+    bool sc_success, sc_failure; /* OP_CAS */
 };
 
 enum thread_state { T_READY, T_WAIT, T_LOCK, T_JOIN, T_DONE };
 
 struct thread {
-    void *sp;                     /* saved stack pointer while not running */
-    uint32_t *cur, *acq;          /* views by atom */
+    void *sp;            /* saved stack pointer while not running */
+    uint32_t *cur, *acq; /* views by atom */
     epoch H[THREADS], aH[THREADS];
-    const struct snap *rel;       /* relf and fH, NULL before the first release fence */
-    const struct snap *ended;     /* for join */
+    const struct snap *rel;   /* relf and fH, NULL before the first release fence */
+    const struct snap *ended; /* for join */
     struct op pending;
     void (*fn)(void *);
     void *arg;
     uint64_t deadline, priority;
-    uintptr_t wait_word;          /* T_WAIT, T_LOCK: address; T_JOIN: thread number */
+    uintptr_t wait_word; /* T_WAIT, T_LOCK: address; T_JOIN: thread number */
     uint32_t expected, frame, ops, dull;
-    uint32_t queue;               /* order of arrival among sleepers */
-    unsigned spurious, faults, timeouts;   /* used up so far: by thread, so that steps commute */
+    uint32_t queue;                      /* order of arrival among sleepers */
+    unsigned spurious, faults, timeouts; /* used up so far: by thread, so that steps commute */
     enum sim_wait_result woken;
     uint8_t id, state;
-    bool eager;                   /* reads the newest only, until it sees something new */
+    bool eager; /* reads the newest only, until it sees something new */
     bool joined, detached;
-    char *stack;                  /* lowest usable byte */
-    void *fake_stack;             /* ASan's, when built with it */
+    char *stack;      /* lowest usable byte */
+    void *fake_stack; /* ASan's, when built with it */
 };
 
-struct lock { uintptr_t at; int owner; const struct snap *released; int32_t event; uint32_t next; };   /* next: of the same cell */
+struct lock {
+    uintptr_t at;
+    int owner;
+    const struct snap *released;
+    int32_t event;
+    uint32_t next;
+}; /* next: of the same cell */
 
-struct page { uint8_t state; uint8_t dirty, thread; epoch when; uint32_t frame; uintptr_t pc; };
+struct page {
+    uint8_t state;
+    uint8_t dirty, thread;
+    epoch when;
+    uint32_t frame;
+    uintptr_t pc;
+};
 enum page_state { PAGE_FREE, PAGE_NONE, PAGE_READ, PAGE_WRITE, PAGE_RELEASED };
 
 /* One line of the trace. */
@@ -130,20 +159,34 @@ struct line {
     bool stale, failed, inserted;
     const char *text;
 };
-enum { LINE_LOAD, LINE_STORE, LINE_RMW, LINE_CAS, LINE_FENCE, LINE_NOTE, LINE_WAIT, LINE_WAKE, LINE_SPAWN, LINE_JOIN,
-       LINE_LOCK, LINE_UNLOCK, LINE_EXIT, LINE_FINDING };
+enum {
+    LINE_LOAD,
+    LINE_STORE,
+    LINE_RMW,
+    LINE_CAS,
+    LINE_FENCE,
+    LINE_NOTE,
+    LINE_WAIT,
+    LINE_WAKE,
+    LINE_SPAWN,
+    LINE_JOIN,
+    LINE_LOCK,
+    LINE_UNLOCK,
+    LINE_EXIT,
+    LINE_FINDING
+};
 
 struct engine {
     /* The hot part. */
-    bool active;                  /* on a logical thread of a run */
+    bool active; /* on a logical thread of a run */
     bool exploring, tracing, coverage, sc_used;
     struct thread *now;
-    uint32_t ready;               /* bit set of T_READY threads */
+    uint32_t ready; /* bit set of T_READY threads */
     uint32_t threads_n, atoms_n, msgs_n, cells_n, recs_n, frames_n, locks_n;
-    uint32_t steps, progress;     /* step of the last new thing seen by anybody */
-    uint32_t waiting;             /* bit set of T_WAIT threads */
-    uint32_t generation;          /* of cell slots */
-    uint32_t queue;               /* arrivals at waits so far */
+    uint32_t steps, progress; /* step of the last new thing seen by anybody */
+    uint32_t waiting;         /* bit set of T_WAIT threads */
+    uint32_t generation;      /* of cell slots */
+    uint32_t queue;           /* arrivals at waits so far */
     char *arena, *arena_at, *arena_end;
     struct msg *msgs;
     struct atom *atoms;
@@ -151,8 +194,8 @@ struct engine {
     struct rec *recs;
     struct frame *frames;
     struct lock *locks;
-    uint64_t *slots;              /* open addressing: generation << 32 | cell */
-    uint32_t *gf;                 /* view at SC fences, by atom */
+    uint64_t *slots; /* open addressing: generation << 32 | cell */
+    uint32_t *gf;    /* view at SC fences, by atom */
     struct sim_options o;
     /* Choices. */
     uint16_t *choices;
@@ -166,15 +209,18 @@ struct engine {
     const char *finding;
     unsigned bounds, mixed;
     uint64_t clock;
-    bool cut;                     /* stopped without a finding */
-    bool from_search;             /* the choices replayed are the search's: no thread is ever hurried */
+    bool cut;         /* stopped without a finding */
+    bool from_search; /* the choices replayed are the search's: no thread is ever hurried */
     char detail[1024];
     /* Stacks and simulated memory. */
     void *host_sp;
-    char *stacks; size_t stack_size; unsigned stacks_n;
-    uintptr_t memory, memory_end, heap_end;   /* heap is [memory, heap_end), pages [heap_end, memory_end) */
+    char *stacks;
+    size_t stack_size;
+    unsigned stacks_n;
+    uintptr_t memory, memory_end,
+        heap_end; /* heap is [memory, heap_end), pages [heap_end, memory_end) */
     uintptr_t heap_at[THREADS];
-    uint8_t *heap_state;          /* one byte for 16: 0 redzone, 1..16 addressable bytes, 0xFD freed */
+    uint8_t *heap_state; /* one byte for 16: 0 redzone, 1..16 addressable bytes, 0xFD freed */
     struct page *pages;
     uintptr_t pages_at;
     unsigned page_shift;
@@ -185,12 +231,13 @@ struct engine {
 extern struct engine S __attribute__((visibility("hidden")));
 
 /* run.c */
-void point(struct thread *t, struct op op);         /* announce op; returns when t is to do it */
+void point(struct thread *t, struct op op); /* announce op; returns when t is to do it */
 unsigned choose(unsigned n);
-void record_choice(unsigned c);                     /* made elsewhere, to be replayed */
-_Noreturn void stop_run(void);                      /* leave the logical threads for good */
+void record_choice(unsigned c); /* made elsewhere, to be replayed */
+_Noreturn void stop_run(void);  /* leave the logical threads for good */
 _Noreturn void stop_bound(unsigned bound);
-_Noreturn void found(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
+_Noreturn void found(const char *name, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 void describe_stack(char *out, size_t n, uintptr_t pc, uint32_t frame);
 void saw_new(struct thread *t);
 void *arena_alloc(size_t n);
@@ -199,7 +246,7 @@ void run_configure(const struct sim_options *options);
 void fill_result(struct sim_result *result);
 
 /* shadow.c */
-void shadow_setup(void);                            /* memory behind the engine; exits with 2 if none */
+void shadow_setup(void); /* memory behind the engine; exits with 2 if none */
 void shadow_reset(void);
 struct cell *cell_at(uintptr_t at);
 void access_plain(uintptr_t at, size_t n, bool write, uintptr_t pc);
@@ -209,13 +256,15 @@ void overwrite_atoms(struct cell *c, unsigned mask, struct thread *t, uintptr_t 
 /* machine.c */
 uint64_t atomic_load(uintptr_t at, unsigned size, int order, uintptr_t pc);
 void atomic_store(uintptr_t at, unsigned size, uint64_t value, int order, uintptr_t pc);
-uint64_t atomic_rmw(uintptr_t at, unsigned size, enum sim_rmw op, uint64_t operand, int order, uintptr_t pc);
+uint64_t atomic_rmw(uintptr_t at, unsigned size, enum sim_rmw op, uint64_t operand, int order,
+                    uintptr_t pc);
 uint64_t atomic_cas(uintptr_t at, unsigned size, uint64_t expected, uint64_t desired, bool weak,
                     int order, int failure_order, bool *failed, uintptr_t pc);
 void atomic_fence(int order, uintptr_t pc);
 /* Could t, about to do op, read a message of at least this serial? */
 bool can_read(const struct thread *t, const struct op *op, uint32_t serial);
-uint64_t read_newest(uintptr_t at, unsigned size, uintptr_t pc, int32_t *from); /* relaxed, for sim_wait */
+uint64_t read_newest(uintptr_t at, unsigned size, uintptr_t pc,
+                     int32_t *from); /* relaxed, for sim_wait */
 const struct snap *snapshot(struct thread *t);
 void snap_join(const struct snap *s, uint32_t *view, epoch *clock);
 void machine_reset(void);
@@ -224,12 +273,12 @@ void machine_reset(void);
 struct thread *explore_pick(struct thread *t, uint32_t candidates);
 unsigned explore_choose(unsigned n);
 void explore_event(struct thread *t, struct op op, int32_t from, uint32_t extra);
-uint32_t explore_filter(struct thread *t);          /* messages with a lower serial are covered elsewhere */
-void explore_woken(struct thread *t);               /* by the event just recorded */
+uint32_t explore_filter(struct thread *t); /* messages with a lower serial are covered elsewhere */
+void explore_woken(struct thread *t);      /* by the event just recorded */
 void explore_spawned(struct thread *parent, struct thread *child);
 void explore_joined(struct thread *t, struct thread *ended);
 _Noreturn void explore_prune(bool spin);
-int32_t explore_next_event(void);                   /* number of the event being executed */
+int32_t explore_next_event(void); /* number of the event being executed */
 
 /* trace.c */
 void trace_add(struct line line);

@@ -1,5 +1,6 @@
-/* The litmus runner: every test exhaustively (verdict and number of graphs, exactly), then at random
- * until every outcome was seen. Tests are .litmus texts, or C files linked in (fuzz/litmus/litmus.h).
+/* The litmus runner: every test exhaustively (verdict and number of graphs, exactly), then at
+ * random until every outcome was seen. Tests are .litmus texts, or C files linked in
+ * (fuzz/litmus/litmus.h).
  *
  *     build/sim/litmus [options] file-or-folder...        see usage() */
 #include "../litmus/litmus.h"
@@ -17,7 +18,10 @@
 enum { STATES_MAX = 65536, STATE_TEXT = 2048, FILES_MAX = 65536 };
 
 static volatile int interrupted;
-static void on_interrupt(int number) { (void)number; interrupted = 1; }
+static void on_interrupt(int number) {
+    (void)number;
+    interrupted = 1;
+}
 
 static void usage(FILE *out) {
     fputs("usage: litmus [options] file-or-folder...\n"
@@ -25,13 +29,16 @@ static void usage(FILE *out) {
           "  --runs N        random runs at most for each test (default 2000000; 0: none)\n"
           "  --sched NAME    of the random runs: uniform, pct, pos (default uniform)\n"
           "  --seed N        of the random runs (default 1)\n"
-          "  --c11           release sequences as in C11 (later relaxed stores of the thread continue them)\n"
+          "  --c11           release sequences as in C11 (later relaxed stores of the thread "
+          "continue them)\n"
           "  --brute         explore without reduction\n"
           "  --seconds S     bound for one exploration (default none)\n"
-          "  --quiet         only failures and the summary\n", out);
+          "  --quiet         only failures and the summary\n",
+          out);
 }
 
-/* ---- C tests ------------------------------------------------------------------------------------ */
+/* ---- C tests ------------------------------------------------------------------------------------
+ */
 
 int litmus_r[8];
 static struct litmus *registered;
@@ -40,25 +47,41 @@ void litmus_register(struct litmus *test) {
     registered = test;
 }
 
-static struct { struct litmus *test; bool hit; } c_now;
-static void c_thread(void *arg) { c_now.test->threads[*(const unsigned *)arg](); }
+static struct {
+    struct litmus *test;
+    bool hit;
+} c_now;
+static void c_thread(void *arg) {
+    c_now.test->threads[*(const unsigned *)arg]();
+}
 static void c_run(void *test) {
     static unsigned numbers[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     int ids[16];
     c_now.test = test;
-    for (int i = 0; i < 8; i++) litmus_r[i] = -1;
-    for (unsigned i = 0; i < c_now.test->threads_n; i++) ids[i] = sim_spawn(c_thread, &numbers[i]);
-    for (unsigned i = 0; i < c_now.test->threads_n; i++) sim_join(ids[i]);
+    for (int i = 0; i < 8; i++)
+        litmus_r[i] = -1;
+    for (unsigned i = 0; i < c_now.test->threads_n; i++)
+        ids[i] = sim_spawn(c_thread, &numbers[i]);
+    for (unsigned i = 0; i < c_now.test->threads_n; i++)
+        sim_join(ids[i]);
     c_now.hit = c_now.test->exists();
 }
 
-/* ---- One test ------------------------------------------------------------------------------------- */
+/* ---- One test
+ * ------------------------------------------------------------------------------------- */
 
-struct settings { const char *json; long runs; enum sim_source source; uint64_t seed; bool c11, brute, quiet; double seconds; };
+struct settings {
+    const char *json;
+    long runs;
+    enum sim_source source;
+    uint64_t seed;
+    bool c11, brute, quiet;
+    double seconds;
+};
 
 struct test {
     const char *file;
-    struct lt_program *text;            /* or */
+    struct lt_program *text; /* or */
     struct litmus *c;
     char name[160], expected[16];
     long expected_graphs;
@@ -68,17 +91,21 @@ struct test {
 struct outcomes {
     char *text[STATES_MAX];
     unsigned char seen[STATES_MAX];
-    unsigned n, open;                   /* open: not yet seen at random */
+    unsigned n, open; /* open: not yet seen at random */
     bool hit, full;
     struct test *test;
 };
 
 static bool state_now(const struct test *t, char *out, size_t n) {
-    if (t->text) { lt_state(t->text, out, n); return lt_exists(t->text); }
+    if (t->text) {
+        lt_state(t->text, out, n);
+        return lt_exists(t->text);
+    }
     size_t used = 0;
     out[0] = 0;
     for (int i = 0; i < 8; i++)
-        if (litmus_r[i] != -1) used += (size_t)snprintf(out + used, n - used, "r%d=%d ", i, litmus_r[i]);
+        if (litmus_r[i] != -1)
+            used += (size_t)snprintf(out + used, n - used, "r%d=%d ", i, litmus_r[i]);
     snprintf(out + used, n - used, "exists=%d", c_now.hit);
     return c_now.hit;
 }
@@ -86,8 +113,12 @@ static bool state_now(const struct test *t, char *out, size_t n) {
 /* The index of a state, added when new; -1 when full. */
 static int state_index(struct outcomes *o, const char *text) {
     for (unsigned i = 0; i < o->n; i++)
-        if (strcmp(o->text[i], text) == 0) return (int)i;
-    if (o->n == STATES_MAX || !(o->text[o->n] = strdup(text))) { o->full = true; return -1; }
+        if (strcmp(o->text[i], text) == 0)
+            return (int)i;
+    if (o->n == STATES_MAX || !(o->text[o->n] = strdup(text))) {
+        o->full = true;
+        return -1;
+    }
     o->seen[o->n] = 0;
     return (int)o->n++;
 }
@@ -108,22 +139,29 @@ static double seconds_now(void) {
 static void json_text(FILE *f, const char *s) {
     fputc('"', f);
     for (; *s; s++) {
-        if (*s == '"' || *s == '\\') fprintf(f, "\\%c", *s);
-        else if ((unsigned char)*s < 32) fprintf(f, "\\u%04x", *s);
-        else fputc(*s, f);
+        if (*s == '"' || *s == '\\')
+            fprintf(f, "\\%c", *s);
+        else if ((unsigned char)*s < 32)
+            fprintf(f, "\\u%04x", *s);
+        else
+            fputc(*s, f);
     }
     fputc('"', f);
 }
 
-static int compare_text(const void *a, const void *b) { return strcmp(*(char *const *)a, *(char *const *)b); }
+static int compare_text(const void *a, const void *b) {
+    return strcmp(*(char *const *)a, *(char *const *)b);
+}
 
 static void program_of(const struct test *t, void (**fn)(void *), void **arg) {
     *fn = t->text ? lt_run : c_run;
     *arg = t->text ? (void *)t->text : (void *)t->c;
 }
 
-/* Random runs until every state was seen. Runs made, or -1: a state that the search did not reach. */
-static long at_random(const struct test *t, struct outcomes *o, const struct settings *s, char *why, size_t why_n) {
+/* Random runs until every state was seen. Runs made, or -1: a state that the search did not reach.
+ */
+static long at_random(const struct test *t, struct outcomes *o, const struct settings *s, char *why,
+                      size_t why_n) {
     struct sim_options so = sim_options_default();
     void (*fn)(void *);
     void *arg;
@@ -135,12 +173,22 @@ static long at_random(const struct test *t, struct outcomes *o, const struct set
     for (long i = 0; i < s->runs && !interrupted; i++) {
         so.seed = s->seed * UINT64_C(1000003) + (uint64_t)i;
         const char *finding = sim_run(&so, fn, arg, NULL);
-        if (finding) { snprintf(why, why_n, "random run %ld found %s", i, finding); return -1; }
+        if (finding) {
+            snprintf(why, why_n, "random run %ld found %s", i, finding);
+            return -1;
+        }
         state_now(t, text, sizeof text);
         unsigned before = o->n;
         int k = state_index(o, text);
-        if (k < 0 || o->n != before) { snprintf(why, why_n, "random run %ld reached %s, which the search did not", i, text); return -1; }
-        if (!o->seen[k]) { o->seen[k] = 1; if (--o->open == 0) return i + 1; }
+        if (k < 0 || o->n != before) {
+            snprintf(why, why_n, "random run %ld reached %s, which the search did not", i, text);
+            return -1;
+        }
+        if (!o->seen[k]) {
+            o->seen[k] = 1;
+            if (--o->open == 0)
+                return i + 1;
+        }
     }
     snprintf(why, why_n, "%u of %u outcomes not seen in %ld random runs", o->open, o->n, s->runs);
     return s->runs;
@@ -158,7 +206,7 @@ static int run_test(struct test *t, const struct settings *s, FILE *json, bool f
     program_of(t, &fn, &arg);
     e.run.c11_release_sequence = t->c11;
     e.brute_force = s->brute;
-    e.spin_max = 1000;                  /* litmus programs do not spin */
+    e.spin_max = 1000; /* litmus programs do not spin */
     e.seconds_max = s->seconds;
     e.stop = &interrupted;
     e.each = each;
@@ -170,54 +218,84 @@ static int run_test(struct test *t, const struct settings *s, FILE *json, bool f
     char why[STATE_TEXT + 128] = "";
     long runs = 0;
     int status = 0;
-    if (x.error[0]) { snprintf(why, sizeof why, "%s", x.error); status = 2; }
-    else if (x.finding) { sim_symbolise(x.detail, sizeof x.detail); snprintf(why, sizeof why, "%s: %s", x.finding, x.detail); status = 1; }
-    else if (!x.complete) { snprintf(why, sizeof why, "%s", interrupted ? "interrupted" : "not complete"); status = 1; }
-    else if (t->expected[0] && strcmp(verdict, t->expected)) { snprintf(why, sizeof why, "%s, expected %s", verdict, t->expected); status = 1; }
-    else if (t->expected_graphs >= 0 && (uint64_t)t->expected_graphs != x.graphs) {
-        snprintf(why, sizeof why, "%llu graphs, expected %ld", (unsigned long long)x.graphs, t->expected_graphs);
+    if (x.error[0]) {
+        snprintf(why, sizeof why, "%s", x.error);
+        status = 2;
+    } else if (x.finding) {
+        sim_symbolise(x.detail, sizeof x.detail);
+        snprintf(why, sizeof why, "%s: %s", x.finding, x.detail);
+        status = 1;
+    } else if (!x.complete) {
+        snprintf(why, sizeof why, "%s", interrupted ? "interrupted" : "not complete");
+        status = 1;
+    } else if (t->expected[0] && strcmp(verdict, t->expected)) {
+        snprintf(why, sizeof why, "%s, expected %s", verdict, t->expected);
+        status = 1;
+    } else if (t->expected_graphs >= 0 && (uint64_t)t->expected_graphs != x.graphs) {
+        snprintf(why, sizeof why, "%llu graphs, expected %ld", (unsigned long long)x.graphs,
+                 t->expected_graphs);
         status = 1;
     } else if (s->runs) {
         runs = at_random(t, &o, s, why, sizeof why);
-        if (why[0]) status = 1;
+        if (why[0])
+            status = 1;
     }
     if (status || !s->quiet)
-        printf("%s %s%s %s, %llu graphs, %u states, %llu executions (%llu pruned), %ld random runs\n", status ? "FAIL" : "PASS", t->name,
-               status ? ":" : "", status ? why : verdict, (unsigned long long)x.graphs, states, (unsigned long long)x.executions,
-               (unsigned long long)x.pruned, runs);
+        printf(
+            "%s %s%s %s, %llu graphs, %u states, %llu executions (%llu pruned), %ld random runs\n",
+            status ? "FAIL" : "PASS", t->name, status ? ":" : "", status ? why : verdict,
+            (unsigned long long)x.graphs, states, (unsigned long long)x.executions,
+            (unsigned long long)x.pruned, runs);
     if (json) {
         qsort(o.text, states, sizeof o.text[0], compare_text);
         fprintf(json, "%s\n  {\"name\": ", first ? "" : ",");
         json_text(json, t->name);
         fprintf(json, ", \"file\": ");
         json_text(json, t->file);
-        if (t->text && !t->text->terms_n) fprintf(json, ", \"verdict\": null");
-        else fprintf(json, ", \"verdict\": \"%s\"", verdict);
-        if (t->expected[0]) fprintf(json, ", \"expected\": \"%s\"", t->expected);
-        else fprintf(json, ", \"expected\": null");
+        if (t->text && !t->text->terms_n)
+            fprintf(json, ", \"verdict\": null");
+        else
+            fprintf(json, ", \"verdict\": \"%s\"", verdict);
+        if (t->expected[0])
+            fprintf(json, ", \"expected\": \"%s\"", t->expected);
+        else
+            fprintf(json, ", \"expected\": null");
         fprintf(json, ", \"graphs\": %llu, \"expected_graphs\": ", (unsigned long long)x.graphs);
-        if (t->expected_graphs >= 0) fprintf(json, "%ld", t->expected_graphs);
-        else fprintf(json, "null");
-        fprintf(json, ", \"complete\": %s, \"ok\": %s, \"executions\": %llu, \"pruned\": %llu, \"bounds\": %u, \"random_runs\": %ld, "
-                "\"seconds\": %.6f, \"release_sequences\": \"%s\", \"finding\": ", x.complete ? "true" : "false", status ? "false" : "true",
-                (unsigned long long)x.executions, (unsigned long long)x.pruned, x.bounds, runs, seconds_now() - started, t->c11 ? "c11" : "c++20");
-        if (x.finding) json_text(json, x.finding);
-        else fprintf(json, "null");
+        if (t->expected_graphs >= 0)
+            fprintf(json, "%ld", t->expected_graphs);
+        else
+            fprintf(json, "null");
+        fprintf(json,
+                ", \"complete\": %s, \"ok\": %s, \"executions\": %llu, \"pruned\": %llu, "
+                "\"bounds\": %u, \"random_runs\": %ld, "
+                "\"seconds\": %.6f, \"release_sequences\": \"%s\", \"finding\": ",
+                x.complete ? "true" : "false", status ? "false" : "true",
+                (unsigned long long)x.executions, (unsigned long long)x.pruned, x.bounds, runs,
+                seconds_now() - started, t->c11 ? "c11" : "c++20");
+        if (x.finding)
+            json_text(json, x.finding);
+        else
+            fprintf(json, "null");
         fprintf(json, ", \"why\": ");
-        if (why[0]) json_text(json, why);
-        else fprintf(json, "null");
+        if (why[0])
+            json_text(json, why);
+        else
+            fprintf(json, "null");
         fprintf(json, ", \"states\": [");
         for (unsigned i = 0; i < states; i++) {
-            if (i) fprintf(json, ", ");
+            if (i)
+                fprintf(json, ", ");
             json_text(json, o.text[i]);
         }
         fprintf(json, "]}");
     }
-    for (unsigned i = 0; i < o.n; i++) free(o.text[i]);
+    for (unsigned i = 0; i < o.n; i++)
+        free(o.text[i]);
     return status;
 }
 
-/* ---- Finding and reading tests ------------------------------------------------------------------------ */
+/* ---- Finding and reading tests
+ * ------------------------------------------------------------------------ */
 
 static char *files[FILES_MAX];
 static unsigned files_n;
@@ -229,29 +307,42 @@ static bool ends_in(const char *s, const char *end) {
 
 static bool add_path(const char *path) {
     struct stat st;
-    if (stat(path, &st)) { fprintf(stderr, "litmus: %s: %s\n", path, strerror(errno)); return false; }
+    if (stat(path, &st)) {
+        fprintf(stderr, "litmus: %s: %s\n", path, strerror(errno));
+        return false;
+    }
     if (!S_ISDIR(st.st_mode)) {
         if (!ends_in(path, ".litmus") && !ends_in(path, ".c")) {
             fprintf(stderr, "litmus: %s is neither .litmus nor .c\n", path);
             return false;
         }
-        if (files_n == FILES_MAX) { fprintf(stderr, "litmus: more than %d files\n", FILES_MAX); return false; }
+        if (files_n == FILES_MAX) {
+            fprintf(stderr, "litmus: more than %d files\n", FILES_MAX);
+            return false;
+        }
         files[files_n++] = strdup(path);
         return true;
     }
     struct dirent **list;
     int n = scandir(path, &list, NULL, alphasort);
-    if (n < 0) { fprintf(stderr, "litmus: %s: %s\n", path, strerror(errno)); return false; }
+    if (n < 0) {
+        fprintf(stderr, "litmus: %s: %s\n", path, strerror(errno));
+        return false;
+    }
     bool ok = true;
     unsigned before = files_n;
     for (int i = 0; i < n; i++) {
         char whole[4096];
         snprintf(whole, sizeof whole, "%s/%s", path, list[i]->d_name);
-        if (ok && (ends_in(whole, ".litmus") || ends_in(whole, ".c"))) ok = add_path(whole);
+        if (ok && (ends_in(whole, ".litmus") || ends_in(whole, ".c")))
+            ok = add_path(whole);
         free(list[i]);
     }
     free(list);
-    if (ok && files_n == before) { fprintf(stderr, "litmus: no .litmus or .c file in %s\n", path); return false; }
+    if (ok && files_n == before) {
+        fprintf(stderr, "litmus: no .litmus or .c file in %s\n", path);
+        return false;
+    }
     return ok;
 }
 
@@ -260,10 +351,13 @@ static char *read_all(const char *path) {
     size_t n = 0;
     enum { TEXT_MAX = 1 << 20 };
     char *text = f ? malloc(TEXT_MAX + 1) : NULL;
-    if (text) n = fread(text, 1, TEXT_MAX, f);
+    if (text)
+        n = fread(text, 1, TEXT_MAX, f);
     if (!f || !text || ferror(f) || n == TEXT_MAX || memchr(text, 0, n)) {
-        fprintf(stderr, "litmus: %s: %s\n", path, !f || ferror(f) ? strerror(errno) : "not a text of less than 1 MiB");
-        if (f) fclose(f);
+        fprintf(stderr, "litmus: %s: %s\n", path,
+                !f || ferror(f) ? strerror(errno) : "not a text of less than 1 MiB");
+        if (f)
+            fclose(f);
         free(text);
         return NULL;
     }
@@ -278,18 +372,27 @@ static const char *base_name(const char *path) {
 }
 
 static bool load_c(struct test *t, const char *text) {
-    for (t->c = registered; t->c && strcmp(base_name(t->c->file), base_name(t->file)); t->c = t->c->next) {}
+    for (t->c = registered; t->c && strcmp(base_name(t->c->file), base_name(t->file));
+         t->c = t->c->next) {
+    }
     if (!t->c) {
-        fprintf(stderr, "litmus: %s is not linked into this program: use make litmus LITMUS=%s\n", t->file, t->file);
+        fprintf(stderr, "litmus: %s is not linked into this program: use make litmus LITMUS=%s\n",
+                t->file, t->file);
         return false;
     }
-    snprintf(t->name, sizeof t->name, "%.*s", (int)(strlen(base_name(t->file)) - 2), base_name(t->file));
-    const char *end = strstr(text, "*/"), *v = strstr(text, "verdict:"), *g = strstr(text, "graphs:"), *c = strstr(text, "option: c11");
-    if (!end || !v || v > end || sscanf(v, "verdict: %15[a-z]", t->expected) != 1 || (strcmp(t->expected, "allowed") && strcmp(t->expected, "forbidden"))) {
-        fprintf(stderr, "litmus: %s: the first comment has no 'verdict: allowed' or 'verdict: forbidden'\n", t->file);
+    snprintf(t->name, sizeof t->name, "%.*s", (int)(strlen(base_name(t->file)) - 2),
+             base_name(t->file));
+    const char *end = strstr(text, "*/"), *v = strstr(text, "verdict:"),
+               *g = strstr(text, "graphs:"), *c = strstr(text, "option: c11");
+    if (!end || !v || v > end || sscanf(v, "verdict: %15[a-z]", t->expected) != 1 ||
+        (strcmp(t->expected, "allowed") && strcmp(t->expected, "forbidden"))) {
+        fprintf(stderr,
+                "litmus: %s: the first comment has no 'verdict: allowed' or 'verdict: forbidden'\n",
+                t->file);
         return false;
     }
-    if (g && g < end) sscanf(g, "graphs: %ld", &t->expected_graphs);
+    if (g && g < end)
+        sscanf(g, "graphs: %ld", &t->expected_graphs);
     t->c11 |= c && c < end;
     return true;
 }
@@ -298,7 +401,8 @@ static bool load_test(struct test *t, const char *file, const struct settings *s
     static struct lt_program program;
     char error[512];
     char *text = read_all(file);
-    if (!text) return false;
+    if (!text)
+        return false;
     *t = (struct test){.file = file, .expected_graphs = -1, .c11 = s->c11};
     bool ok = true;
     if (ends_in(file, ".c")) {
@@ -316,7 +420,8 @@ static bool load_test(struct test *t, const char *file, const struct settings *s
 }
 
 static const char *value_of(char **argv, int argc, int *i) {
-    if (++*i < argc) return argv[*i];
+    if (++*i < argc)
+        return argv[*i];
     fprintf(stderr, "litmus: %s needs a value\n", argv[argc - 1]);
     exit(2);
 }
@@ -324,39 +429,67 @@ static const char *value_of(char **argv, int argc, int *i) {
 static long number_of(const char *option, const char *text) {
     char *end;
     long v = strtol(text, &end, 0);
-    if (*end || end == text || v < 0) { fprintf(stderr, "litmus: %s needs a number, not '%s'\n", option, text); exit(2); }
+    if (*end || end == text || v < 0) {
+        fprintf(stderr, "litmus: %s needs a number, not '%s'\n", option, text);
+        exit(2);
+    }
     return v;
 }
 
 static void parse_options(int argc, char **argv, struct settings *s) {
     for (int i = 1; i < argc; i++) {
         const char *a = argv[i];
-        if (strcmp(a, "--json") == 0) s->json = value_of(argv, argc, &i);
-        else if (strcmp(a, "--runs") == 0) s->runs = number_of(a, value_of(argv, argc, &i));
-        else if (strcmp(a, "--seed") == 0) s->seed = (uint64_t)number_of(a, value_of(argv, argc, &i));
-        else if (strcmp(a, "--seconds") == 0) s->seconds = (double)number_of(a, value_of(argv, argc, &i));
-        else if (strcmp(a, "--c11") == 0) s->c11 = true;
-        else if (strcmp(a, "--brute") == 0) s->brute = true;
-        else if (strcmp(a, "--quiet") == 0) s->quiet = true;
-        else if (strcmp(a, "--help") == 0) { usage(stdout); exit(0); }
-        else if (strcmp(a, "--sched") == 0) {
+        if (strcmp(a, "--json") == 0)
+            s->json = value_of(argv, argc, &i);
+        else if (strcmp(a, "--runs") == 0)
+            s->runs = number_of(a, value_of(argv, argc, &i));
+        else if (strcmp(a, "--seed") == 0)
+            s->seed = (uint64_t)number_of(a, value_of(argv, argc, &i));
+        else if (strcmp(a, "--seconds") == 0)
+            s->seconds = (double)number_of(a, value_of(argv, argc, &i));
+        else if (strcmp(a, "--c11") == 0)
+            s->c11 = true;
+        else if (strcmp(a, "--brute") == 0)
+            s->brute = true;
+        else if (strcmp(a, "--quiet") == 0)
+            s->quiet = true;
+        else if (strcmp(a, "--help") == 0) {
+            usage(stdout);
+            exit(0);
+        } else if (strcmp(a, "--sched") == 0) {
             const char *v = value_of(argv, argc, &i);
-            s->source = strcmp(v, "pct") == 0 ? SIM_PCT : strcmp(v, "pos") == 0 ? SIM_POS : SIM_UNIFORM;
-            if (s->source == SIM_UNIFORM && strcmp(v, "uniform")) { fprintf(stderr, "litmus: --sched uniform, pct or pos, not '%s'\n", v); exit(2); }
-        } else if (a[0] == '-') { fprintf(stderr, "litmus: unknown option %s\n", a); usage(stderr); exit(2); }
-        else if (!add_path(a)) exit(2);
+            s->source = strcmp(v, "pct") == 0   ? SIM_PCT
+                        : strcmp(v, "pos") == 0 ? SIM_POS
+                                                : SIM_UNIFORM;
+            if (s->source == SIM_UNIFORM && strcmp(v, "uniform")) {
+                fprintf(stderr, "litmus: --sched uniform, pct or pos, not '%s'\n", v);
+                exit(2);
+            }
+        } else if (a[0] == '-') {
+            fprintf(stderr, "litmus: unknown option %s\n", a);
+            usage(stderr);
+            exit(2);
+        } else if (!add_path(a))
+            exit(2);
     }
 }
 
 int main(int argc, char **argv) {
     struct settings s = {.runs = 2000000, .source = SIM_UNIFORM, .seed = 1};
     parse_options(argc, argv, &s);
-    if (!files_n) { usage(stderr); return 2; }
+    if (!files_n) {
+        usage(stderr);
+        return 2;
+    }
     FILE *json = NULL;
     if (s.json) {
         json = strcmp(s.json, "-") ? fopen(s.json, "w") : stdout;
-        if (!json) { fprintf(stderr, "litmus: %s: %s\n", s.json, strerror(errno)); return 2; }
-        if (json == stdout) s.quiet = true;
+        if (!json) {
+            fprintf(stderr, "litmus: %s: %s\n", s.json, strerror(errno));
+            return 2;
+        }
+        if (json == stdout)
+            s.quiet = true;
         fprintf(json, "[");
     }
     signal(SIGINT, on_interrupt);
@@ -364,14 +497,24 @@ int main(int argc, char **argv) {
     bool bad_input = false;
     for (unsigned i = 0; i < files_n && !interrupted; i++) {
         struct test t;
-        if (!load_test(&t, files[i], &s)) { bad_input = true; continue; }
+        if (!load_test(&t, files[i], &s)) {
+            bad_input = true;
+            continue;
+        }
         int status = run_test(&t, &s, json, passed + failed == 0);
-        if (status) failed++;
-        else passed++;
+        if (status)
+            failed++;
+        else
+            passed++;
         bad_input |= status == 2;
     }
-    if (json) fprintf(json, "\n]\n");
-    if (json != stdout) printf("%u passed, %u failed\n", passed, failed);
-    if (json && (ferror(json) | (json != stdout && fclose(json)))) { fprintf(stderr, "litmus: cannot write %s\n", s.json); return 2; }
+    if (json)
+        fprintf(json, "\n]\n");
+    if (json != stdout)
+        printf("%u passed, %u failed\n", passed, failed);
+    if (json && (ferror(json) | (json != stdout && fclose(json)))) {
+        fprintf(stderr, "litmus: cannot write %s\n", s.json);
+        return 2;
+    }
     return interrupted ? 130 : bad_input ? 2 : failed ? 1 : 0;
 }

@@ -7,21 +7,35 @@
 
 #include <string.h>
 
-static inline bool is_acquire(int o) { return o == __ATOMIC_ACQUIRE || o == __ATOMIC_CONSUME || o >= __ATOMIC_ACQ_REL; }
-static inline bool is_release(int o) { return o >= __ATOMIC_RELEASE; }
-static inline bool is_sc(int o) { return o == __ATOMIC_SEQ_CST; }
+static inline bool is_acquire(int o) {
+    return o == __ATOMIC_ACQUIRE || o == __ATOMIC_CONSUME || o >= __ATOMIC_ACQ_REL;
+}
+static inline bool is_release(int o) {
+    return o >= __ATOMIC_RELEASE;
+}
+static inline bool is_sc(int o) {
+    return o == __ATOMIC_SEQ_CST;
+}
 
-static inline bool older(uint32_t a, uint32_t b) { return S.msgs[a].pos < S.msgs[b].pos; }
+static inline bool older(uint32_t a, uint32_t b) {
+    return S.msgs[a].pos < S.msgs[b].pos;
+}
 
 /* a := the newer of a and b. */
-static inline void raise(uint32_t *a, uint32_t b) { if (*a != b && older(*a, b)) *a = b; }
+static inline void raise(uint32_t *a, uint32_t b) {
+    if (*a != b && older(*a, b))
+        *a = b;
+}
 
 void snap_join(const struct snap *s, uint32_t *view, epoch *clock) {
-    if (!s) return;
+    if (!s)
+        return;
     for (uint32_t i = 0; i < s->clock_n; i++)
-        if (s->data[i] > clock[i]) clock[i] = s->data[i];
+        if (s->data[i] > clock[i])
+            clock[i] = s->data[i];
     const uint32_t *v = s->data + s->clock_n;
-    for (uint32_t i = 1; i < s->view_n; i++) raise(&view[i], v[i]);
+    for (uint32_t i = 1; i < s->view_n; i++)
+        raise(&view[i], v[i]);
 }
 
 static struct snap *snap_make(const uint32_t *view, const epoch *clock) {
@@ -29,17 +43,23 @@ static struct snap *snap_make(const uint32_t *view, const epoch *clock) {
     struct snap *s = arena_alloc(sizeof *s + (cn + vn) * sizeof(uint32_t));
     s->clock_n = cn;
     s->view_n = vn;
-    for (uint32_t i = 0; i < cn; i++) s->data[i] = clock[i];
-    for (uint32_t i = 0; i < vn; i++) s->data[cn + i] = view[i];
+    for (uint32_t i = 0; i < cn; i++)
+        s->data[i] = clock[i];
+    for (uint32_t i = 0; i < vn; i++)
+        s->data[cn + i] = view[i];
     return s;
 }
 
-const struct snap *snapshot(struct thread *t) { return snap_make(t->cur, t->H); }
+const struct snap *snapshot(struct thread *t) {
+    return snap_make(t->cur, t->H);
+}
 
 /* The union of two; either may be NULL. */
 static const struct snap *snap_union(const struct snap *a, const struct snap *b) {
-    if (!a || a == b) return b;
-    if (!b) return a;
+    if (!a || a == b)
+        return b;
+    if (!b)
+        return a;
     uint32_t cn = S.threads_n, vn = S.atoms_n;
     struct snap *s = arena_alloc(sizeof *s + (cn + vn) * sizeof(uint32_t));
     s->clock_n = cn;
@@ -51,7 +71,7 @@ static const struct snap *snap_union(const struct snap *a, const struct snap *b)
 }
 
 void machine_reset(void) {
-    S.atoms_n = 1;                       /* atom 0 and message 0 are dummies */
+    S.atoms_n = 1; /* atom 0 and message 0 are dummies */
     S.msgs_n = 1;
     S.msgs[0].pos = 0;
     S.sc_used = false;
@@ -59,7 +79,8 @@ void machine_reset(void) {
 }
 
 static uint32_t new_msg(struct atom *a, uint64_t value, uintptr_t pc) {
-    if (unlikely(S.msgs_n >= MSGS_MAX)) stop_bound(SIM_BOUND_MEMORY);
+    if (unlikely(S.msgs_n >= MSGS_MAX))
+        stop_bound(SIM_BOUND_MEMORY);
     uint32_t m = S.msgs_n++;
     struct msg *p = &S.msgs[m];
     p->value = value;
@@ -77,20 +98,34 @@ static uint32_t new_msg(struct atom *a, uint64_t value, uintptr_t pc) {
 static uint64_t memory_read(uintptr_t at, unsigned size) {
     uint64_t v = 0;
     switch (size) {
-    case 1: return *(volatile uint8_t *)at;
-    case 2: return *(volatile uint16_t *)at;
-    case 4: return *(volatile uint32_t *)at;
-    case 8: return *(volatile uint64_t *)at;
-    default: memcpy(&v, (const void *)at, size); return v;
+    case 1:
+        return *(volatile uint8_t *)at;
+    case 2:
+        return *(volatile uint16_t *)at;
+    case 4:
+        return *(volatile uint32_t *)at;
+    case 8:
+        return *(volatile uint64_t *)at;
+    default:
+        memcpy(&v, (const void *)at, size);
+        return v;
     }
 }
 
 static void memory_write(uintptr_t at, unsigned size, uint64_t v) {
     switch (size) {
-    case 1: *(volatile uint8_t *)at = (uint8_t)v; break;
-    case 2: *(volatile uint16_t *)at = (uint16_t)v; break;
-    case 4: *(volatile uint32_t *)at = (uint32_t)v; break;
-    default: *(volatile uint64_t *)at = v; break;
+    case 1:
+        *(volatile uint8_t *)at = (uint8_t)v;
+        break;
+    case 2:
+        *(volatile uint16_t *)at = (uint16_t)v;
+        break;
+    case 4:
+        *(volatile uint32_t *)at = (uint32_t)v;
+        break;
+    default:
+        *(volatile uint64_t *)at = v;
+        break;
     }
 }
 
@@ -99,7 +134,8 @@ static inline uint64_t truncate_to(uint64_t v, unsigned size) {
 }
 
 static uint32_t atom_new(struct cell *c, uintptr_t at, unsigned size) {
-    if (unlikely(S.atoms_n >= ATOMS_MAX)) stop_bound(SIM_BOUND_MEMORY);
+    if (unlikely(S.atoms_n >= ATOMS_MAX))
+        stop_bound(SIM_BOUND_MEMORY);
     uint32_t x = S.atoms_n++;
     struct atom *a = &S.atoms[x];
     a->at = at;
@@ -109,7 +145,8 @@ static uint32_t atom_new(struct cell *c, uintptr_t at, unsigned size) {
     a->overwritten = false;
     a->next = c->atoms;
     c->atoms = x;
-    for (uint32_t i = 0; i < S.threads_n; i++) S.threads[i].cur[x] = S.threads[i].acq[x] = 0;
+    for (uint32_t i = 0; i < S.threads_n; i++)
+        S.threads[i].cur[x] = S.threads[i].acq[x] = 0;
     S.gf[x] = 0;
     uint32_t m = new_msg(a, memory_read(at, size), 0);
     S.msgs[m].prev = 0;
@@ -134,21 +171,25 @@ static void atom_restart(struct atom *a) {
 static inline uint32_t atom_at(struct cell *c, uintptr_t at, unsigned size) {
     uint32_t x = c->atoms;
     if (likely(x && S.atoms[x].at == at && S.atoms[x].size == size)) {
-        if (unlikely(S.atoms[x].overwritten)) atom_restart(&S.atoms[x]);
+        if (unlikely(S.atoms[x].overwritten))
+            atom_restart(&S.atoms[x]);
         return x;
     }
     for (; x; x = S.atoms[x].next) {
         struct atom *a = &S.atoms[x];
         if (a->at == at && a->size == size) {
-            if (a->overwritten) atom_restart(a);
+            if (a->overwritten)
+                atom_restart(a);
             return x;
         }
-        if (a->at < at + size && at < a->at + a->size) return 0;
+        if (a->at < at + size && at < a->at + a->size)
+            return 0;
     }
     return atom_new(c, at, size);
 }
 
-/* ---- Overlapping atomics of different sizes: newest value, every overlapped atom takes part ---- */
+/* ---- Overlapping atomics of different sizes: newest value, every overlapped atom takes part ----
+ */
 
 /* Make atoms for the bytes of [at, at + size) that have none, so that none escapes. */
 static void cover_gaps(struct cell *c, uintptr_t at, unsigned size) {
@@ -157,9 +198,13 @@ static void cover_gaps(struct cell *c, uintptr_t at, unsigned size) {
         covered |= (uint8_t)(((1u << S.atoms[x].size) - 1) << (S.atoms[x].at & 7));
     for (unsigned i = 0; i < size;) {
         unsigned off = (unsigned)(at & 7) + i;
-        if (covered >> off & 1) { i++; continue; }
+        if (covered >> off & 1) {
+            i++;
+            continue;
+        }
         unsigned n = 1;
-        while (off % (2 * n) == 0 && i + 2 * n <= size && !(covered >> off & ((1u << 2 * n) - 1))) n *= 2;
+        while (off % (2 * n) == 0 && i + 2 * n <= size && !(covered >> off & ((1u << 2 * n) - 1)))
+            n *= 2;
         atom_new(c, at + i, n);
         i += n;
     }
@@ -168,14 +213,16 @@ static void cover_gaps(struct cell *c, uintptr_t at, unsigned size) {
 static void mixed_begin(struct cell *c, uintptr_t at, unsigned size, uintptr_t pc) {
     S.mixed++;
     if (S.o.refuse_mixed)
-        found("mixed-size-atomic", "an atomic access of %u bytes at %p overlaps one of another size\n  @%lx",
-              size, (void *)at, (unsigned long)pc);
+        found("mixed-size-atomic",
+              "an atomic access of %u bytes at %p overlaps one of another size\n  @%lx", size,
+              (void *)at, (unsigned long)pc);
     cover_gaps(c, at, size);
     for (uint32_t x = c->atoms; x; x = S.atoms[x].next)
-        if (S.atoms[x].overwritten) atom_restart(&S.atoms[x]);
+        if (S.atoms[x].overwritten)
+            atom_restart(&S.atoms[x]);
 }
 
-#define for_overlapping(x, c, at_, size_) \
+#define for_overlapping(x, c, at_, size_)                 \
     for (uint32_t x = (c)->atoms; x; x = S.atoms[x].next) \
         if (S.atoms[x].at < (at_) + (size_) && (at_) < S.atoms[x].at + S.atoms[x].size)
 
@@ -185,7 +232,8 @@ static uint64_t mixed_load(struct thread *t, struct cell *c, uintptr_t at, unsig
                            int32_t *from) {
     for_overlapping(x, c, at, size) {
         learn(t, x, S.atoms[x].last, order);
-        if (S.msgs[S.atoms[x].last].event > *from) *from = S.msgs[S.atoms[x].last].event;
+        if (S.msgs[S.atoms[x].last].event > *from)
+            *from = S.msgs[S.atoms[x].last].event;
     }
     return memory_read(at, size);
 }
@@ -193,13 +241,14 @@ static uint64_t mixed_load(struct thread *t, struct cell *c, uintptr_t at, unsig
 static uint32_t place(struct thread *t, uint32_t x, uint32_t after, uint64_t value, int order,
                       const struct snap *chain, bool rmw, uintptr_t pc);
 
-static void mixed_store(struct thread *t, struct cell *c, uintptr_t at, unsigned size, uint64_t value,
-                        int order, bool rmw, uintptr_t pc) {
+static void mixed_store(struct thread *t, struct cell *c, uintptr_t at, unsigned size,
+                        uint64_t value, int order, bool rmw, uintptr_t pc) {
     memory_write(at, size, value);
     for_overlapping(x, c, at, size) {
         struct atom *a = &S.atoms[x];
         const struct snap *chain = rmw ? S.msgs[a->last].sync : NULL;
-        if (rmw) S.msgs[a->last].taken = true;
+        if (rmw)
+            S.msgs[a->last].taken = true;
         place(t, x, a->last, memory_read(a->at, a->size), order, chain, rmw, pc);
     }
 }
@@ -211,8 +260,10 @@ static inline uint32_t bound_pos(const struct thread *t, uint32_t x, bool sc) {
     uint32_t b = S.msgs[t->cur[x]].pos;
     if (unlikely(S.sc_used) && sc) {
         const struct atom *a = &S.atoms[x];
-        if (S.msgs[a->gw].pos > b) b = S.msgs[a->gw].pos;
-        if (S.msgs[a->gfw].pos > b) b = S.msgs[a->gfw].pos;
+        if (S.msgs[a->gw].pos > b)
+            b = S.msgs[a->gw].pos;
+        if (S.msgs[a->gfw].pos > b)
+            b = S.msgs[a->gfw].pos;
     }
     return b;
 }
@@ -221,19 +272,25 @@ static inline uint32_t bound_pos(const struct thread *t, uint32_t x, bool sc) {
 static inline void learn(struct thread *t, uint32_t x, uint32_t m, int order) {
     const struct msg *p = &S.msgs[m];
     raise(&t->cur[x], m);
-    if (!p->sync) return;
-    if (is_acquire(order)) snap_join(p->sync, t->cur, t->H);
-    else snap_join(p->sync, t->acq, t->aH);
+    if (!p->sync)
+        return;
+    if (is_acquire(order))
+        snap_join(p->sync, t->cur, t->H);
+    else
+        snap_join(p->sync, t->acq, t->aH);
 }
 
 /* Keep t from reading the same old thing for ever; count what it sees for coverage. */
 static inline void noticed(struct thread *t, uint32_t before, uint32_t m, uintptr_t pc) {
     const struct msg *p = &S.msgs[m];
-    if (before != m && p->thread != t->id && p->value != S.msgs[before].value) saw_new(t);
+    if (before != m && p->thread != t->id && p->value != S.msgs[before].value)
+        saw_new(t);
     if (S.coverage && p->pc && p->thread != t->id) {
-        uint64_t h = ((uint64_t)p->pc * UINT64_C(0x9E3779B97F4A7C15)) ^ ((uint64_t)pc * UINT64_C(0xC2B2AE3D27D4EB4F));
+        uint64_t h = ((uint64_t)p->pc * UINT64_C(0x9E3779B97F4A7C15)) ^
+                     ((uint64_t)pc * UINT64_C(0xC2B2AE3D27D4EB4F));
         uint8_t *k = &sim_coverage[(h >> 40) % SIM_COVERAGE_N];
-        if (*k != 255) ++*k;
+        if (*k != 255)
+            ++*k;
     }
 }
 
@@ -249,7 +306,8 @@ static uint32_t place(struct thread *t, uint32_t x, uint32_t after, uint64_t val
     p->is_rmw = rmw;
     p->prev = after;
     p->pos = S.msgs[after].pos + 1;
-    if (S.exploring) p->event = explore_next_event();
+    if (S.exploring)
+        p->event = explore_next_event();
     if (after == a->last) {
         a->last = m;
         memory_write(a->at, a->size, value);
@@ -257,14 +315,18 @@ static uint32_t place(struct thread *t, uint32_t x, uint32_t after, uint64_t val
         uint32_t q = a->last;
         for (;; q = S.msgs[q].prev) {
             S.msgs[q].pos++;
-            if (S.msgs[q].prev == after) break;
+            if (S.msgs[q].prev == after)
+                break;
         }
         S.msgs[q].prev = m;
     }
     t->cur[x] = m;
     p->own = is_release(order) ? snapshot(t) : t->rel;
     p->sync = snap_union(p->own, chain);
-    if (is_sc(order)) { raise(&a->gw, m); S.sc_used = true; }
+    if (is_sc(order)) {
+        raise(&a->gw, m);
+        S.sc_used = true;
+    }
     return m;
 }
 
@@ -275,8 +337,10 @@ static const struct snap *c11_sequence(const struct thread *t, uint32_t after) {
     for (uint32_t i = after; i; i = S.msgs[i].prev) {
         const struct msg *p = &S.msgs[i];
         bool mine = p->when && p->thread == t->id;
-        if (!mine && !p->is_rmw) break;
-        if (mine) all = snap_union(all, p->own);
+        if (!mine && !p->is_rmw)
+            break;
+        if (mine)
+            all = snap_union(all, p->own);
     }
     return all;
 }
@@ -284,28 +348,35 @@ static const struct snap *c11_sequence(const struct thread *t, uint32_t after) {
 /* Candidates of a load, newest first, into list; how many. */
 #define LIST_MAX 4096
 static uint32_t list[LIST_MAX];
-#define SPURIOUS (1u << 31)                  /* with a message: a failure although it is equal */
+#define SPURIOUS (1u << 31) /* with a message: a failure although it is equal */
 #define MESSAGE (SPURIOUS - 1)
 
 static inline bool room(uint32_t n) {
-    if (likely(n < S.o.messages_max)) return true;
+    if (likely(n < S.o.messages_max))
+        return true;
     S.bounds |= SIM_BOUND_MESSAGES;
     return false;
 }
 
-/* One of the first n of list. In the search messages below the filter are covered elsewhere; what is
- * recorded is the place in the whole list, so that a replay needs no filter. */
+/* One of the first n of list. In the search messages below the filter are covered elsewhere; what
+ * is recorded is the place in the whole list, so that a replay needs no filter. */
 static uint32_t choose_message(struct thread *t, uint32_t n) {
-    if (likely(!S.exploring)) return list[n > 1 && !t->eager ? choose(n) : 0];
+    if (likely(!S.exploring))
+        return list[n > 1 && !t->eager ? choose(n) : 0];
     uint32_t filter = explore_filter(t), allowed = 0, i = 0;
-    for (uint32_t k = 0; k < n; k++) allowed += S.msgs[list[k] & MESSAGE].serial >= filter;
-    if (!allowed) explore_prune(false);
+    for (uint32_t k = 0; k < n; k++)
+        allowed += S.msgs[list[k] & MESSAGE].serial >= filter;
+    if (!allowed)
+        explore_prune(false);
     uint32_t c = allowed > 1 && !t->eager ? explore_choose(allowed) : 0;
     for (;; i++) {
-        if (S.msgs[list[i] & MESSAGE].serial < filter) continue;
-        if (c-- == 0) break;
+        if (S.msgs[list[i] & MESSAGE].serial < filter)
+            continue;
+        if (c-- == 0)
+            break;
     }
-    if (n > 1) record_choice(i);
+    if (n > 1)
+        record_choice(i);
     return list[i];
 }
 
@@ -332,7 +403,12 @@ uint64_t atomic_load(uintptr_t at, unsigned size, int order, uintptr_t pc) {
     struct thread *t = S.now;
     order &= 0xff;
     check_order(order, "a load", 1u << __ATOMIC_RELEASE | 1u << __ATOMIC_ACQ_REL);
-    struct op op = {.at = at, .pc = pc, .kind = OP_LOAD, .size = (uint8_t)size, .reads = true, .sc = is_sc(order)};
+    struct op op = {.at = at,
+                    .pc = pc,
+                    .kind = OP_LOAD,
+                    .size = (uint8_t)size,
+                    .reads = true,
+                    .sc = is_sc(order)};
     point(t, op);
     struct cell *c = access_atomic(at, size, false, pc);
     uint32_t x = atom_at(c, at, size), m;
@@ -350,7 +426,8 @@ uint64_t atomic_load(uintptr_t at, unsigned size, int order, uintptr_t pc) {
         if (likely(before != m) || S.exploring) {
             uint32_t b = bound_pos(t, x, op.sc), n = 0;
             for (uint32_t i = m; i && S.msgs[i].pos >= b; i = S.msgs[i].prev) {
-                if (!room(n) || n == LIST_MAX) break;
+                if (!room(n) || n == LIST_MAX)
+                    break;
                 list[n++] = i;
             }
             m = choose_message(t, n);
@@ -361,12 +438,19 @@ uint64_t atomic_load(uintptr_t at, unsigned size, int order, uintptr_t pc) {
         learn(t, x, m, order);
     }
     if (unlikely(S.tracing)) {
-        struct line l = {.kind = LINE_LOAD, .at = at, .size = (uint8_t)size, .order = (uint8_t)order, .pc = pc,
-                         .thread = t->id, .value = value};
-        if (x) trace_read(t, x, m, &l);
+        struct line l = {.kind = LINE_LOAD,
+                         .at = at,
+                         .size = (uint8_t)size,
+                         .order = (uint8_t)order,
+                         .pc = pc,
+                         .thread = t->id,
+                         .value = value};
+        if (x)
+            trace_read(t, x, m, &l);
         trace_add(l);
     }
-    if (S.exploring) explore_event(t, op, from, 0);
+    if (S.exploring)
+        explore_event(t, op, from, 0);
     t->H[t->id]++;
     return value;
 }
@@ -374,9 +458,15 @@ uint64_t atomic_load(uintptr_t at, unsigned size, int order, uintptr_t pc) {
 void atomic_store(uintptr_t at, unsigned size, uint64_t value, int order, uintptr_t pc) {
     struct thread *t = S.now;
     order &= 0xff;
-    check_order(order, "a store", 1u << __ATOMIC_ACQUIRE | 1u << __ATOMIC_ACQ_REL | 1u << __ATOMIC_CONSUME);
+    check_order(order, "a store",
+                1u << __ATOMIC_ACQUIRE | 1u << __ATOMIC_ACQ_REL | 1u << __ATOMIC_CONSUME);
     value = truncate_to(value, size);
-    struct op op = {.at = at, .pc = pc, .kind = OP_STORE, .size = (uint8_t)size, .writes = true, .sc = is_sc(order)};
+    struct op op = {.at = at,
+                    .pc = pc,
+                    .kind = OP_STORE,
+                    .size = (uint8_t)size,
+                    .writes = true,
+                    .sc = is_sc(order)};
     point(t, op);
     struct cell *c = access_atomic(at, size, true, pc);
     uint32_t x = atom_at(c, at, size);
@@ -391,53 +481,84 @@ void atomic_store(uintptr_t at, unsigned size, uint64_t value, int order, uintpt
         if (t->cur[x] != after && (!t->eager || S.exploring)) {
             uint32_t b = bound_pos(t, x, op.sc), n = 0;
             for (uint32_t i = after; i && S.msgs[i].pos >= b; i = S.msgs[i].prev) {
-                if (!room(n) || n == LIST_MAX) break;
-                if (!S.msgs[i].taken) list[n++] = i;
+                if (!room(n) || n == LIST_MAX)
+                    break;
+                if (!S.msgs[i].taken)
+                    list[n++] = i;
             }
-            if (n > 1) after = list[choose(n)];
+            if (n > 1)
+                after = list[choose(n)];
             inserted = after != a->last;
         }
-        place(t, x, after, value, order, S.o.c11_release_sequence ? c11_sequence(t, after) : NULL, false, pc);
+        place(t, x, after, value, order, S.o.c11_release_sequence ? c11_sequence(t, after) : NULL,
+              false, pc);
     }
     if (unlikely(S.tracing))
-        trace_add((struct line){.kind = LINE_STORE, .at = at, .size = (uint8_t)size, .order = (uint8_t)order,
-                                .pc = pc, .thread = t->id, .wrote = value, .inserted = inserted});
-    if (S.exploring) explore_event(t, op, -1, 0);
+        trace_add((struct line){.kind = LINE_STORE,
+                                .at = at,
+                                .size = (uint8_t)size,
+                                .order = (uint8_t)order,
+                                .pc = pc,
+                                .thread = t->id,
+                                .wrote = value,
+                                .inserted = inserted});
+    if (S.exploring)
+        explore_event(t, op, -1, 0);
     t->H[t->id]++;
 }
 
 static uint64_t apply(enum sim_rmw op, uint64_t old, uint64_t operand) {
     switch (op) {
-    case SIM_XCHG: return operand;
-    case SIM_ADD: return old + operand;
-    case SIM_SUB: return old - operand;
-    case SIM_AND: return old & operand;
-    case SIM_OR: return old | operand;
-    case SIM_XOR: return old ^ operand;
-    case SIM_NAND: return ~(old & operand);
+    case SIM_XCHG:
+        return operand;
+    case SIM_ADD:
+        return old + operand;
+    case SIM_SUB:
+        return old - operand;
+    case SIM_AND:
+        return old & operand;
+    case SIM_OR:
+        return old | operand;
+    case SIM_XOR:
+        return old ^ operand;
+    case SIM_NAND:
+        return ~(old & operand);
     }
     return operand;
 }
 
 /* t reads m as the first half of an RMW and puts value right after it. */
-static void exchange(struct thread *t, uint32_t x, uint32_t m, uint64_t value, int order, uintptr_t pc) {
+static void exchange(struct thread *t, uint32_t x, uint32_t m, uint64_t value, int order,
+                     uintptr_t pc) {
     learn(t, x, m, order);
     S.msgs[m].taken = true;
-    bool has_all = is_acquire(order) && is_release(order);   /* cur already holds what m carries */
+    bool has_all = is_acquire(order) && is_release(order); /* cur already holds what m carries */
     place(t, x, m, value, order, has_all ? NULL : S.msgs[m].sync, true, pc);
 }
 
-uint64_t atomic_rmw(uintptr_t at, unsigned size, enum sim_rmw rmw, uint64_t operand, int order, uintptr_t pc) {
+uint64_t atomic_rmw(uintptr_t at, unsigned size, enum sim_rmw rmw, uint64_t operand, int order,
+                    uintptr_t pc) {
     struct thread *t = S.now;
     order &= 0xff;
     check_order(order, "a read-modify-write", 0);
-    struct op op = {.at = at, .pc = pc, .kind = OP_RMW, .size = (uint8_t)size, .reads = true, .writes = true, .sc = is_sc(order)};
+    struct op op = {.at = at,
+                    .pc = pc,
+                    .kind = OP_RMW,
+                    .size = (uint8_t)size,
+                    .reads = true,
+                    .writes = true,
+                    .sc = is_sc(order)};
     point(t, op);
     struct cell *c = access_atomic(at, size, true, pc);
     uint32_t x = atom_at(c, at, size), m = 0;
     uint64_t old, new;
     int32_t from = -1;
-    struct line l = {.kind = LINE_RMW, .at = at, .size = (uint8_t)size, .order = (uint8_t)order, .pc = pc, .thread = t->id};
+    struct line l = {.kind = LINE_RMW,
+                     .at = at,
+                     .size = (uint8_t)size,
+                     .order = (uint8_t)order,
+                     .pc = pc,
+                     .thread = t->id};
     if (unlikely(!x)) {
         mixed_begin(c, at, size, pc);
         l.value = old = mixed_load(t, c, at, size, order, &from);
@@ -451,39 +572,52 @@ uint64_t atomic_rmw(uintptr_t at, unsigned size, enum sim_rmw rmw, uint64_t oper
         if (before != m || S.exploring) {
             uint32_t b = bound_pos(t, x, op.sc), n = 0;
             for (uint32_t i = m; i && S.msgs[i].pos >= b; i = S.msgs[i].prev) {
-                if (!room(n) || n == LIST_MAX) break;
-                if (!S.msgs[i].taken) list[n++] = i;
+                if (!room(n) || n == LIST_MAX)
+                    break;
+                if (!S.msgs[i].taken)
+                    list[n++] = i;
             }
             m = choose_message(t, n);
         }
         old = S.msgs[m].value;
         from = S.msgs[m].event;
         new = truncate_to(apply(rmw, old, operand), size);
-        if (unlikely(S.tracing)) trace_read(t, x, m, &l);
+        if (unlikely(S.tracing))
+            trace_read(t, x, m, &l);
         noticed(t, before, m, pc);
         exchange(t, x, m, new, order, pc);
     }
-    if (unlikely(S.tracing)) { l.wrote = new; trace_add(l); }
-    if (S.exploring) explore_event(t, op, from, 0);
+    if (unlikely(S.tracing)) {
+        l.wrote = new;
+        trace_add(l);
+    }
+    if (S.exploring)
+        explore_event(t, op, from, 0);
     t->H[t->id]++;
     return old;
 }
 
 /* What a compare-exchange can do: succeed or fail on which message. Newest first; spurious last. */
-static uint32_t cas_candidates(const struct thread *t, uint32_t x, uint64_t expected, bool weak, int order,
-                               int failure_order) {
-    uint32_t b_ok = bound_pos(t, x, is_sc(order)), b_no = bound_pos(t, x, is_sc(failure_order)), n = 0;
+static uint32_t cas_candidates(const struct thread *t, uint32_t x, uint64_t expected, bool weak,
+                               int order, int failure_order) {
+    uint32_t b_ok = bound_pos(t, x, is_sc(order)), b_no = bound_pos(t, x, is_sc(failure_order)),
+             n = 0;
     uint32_t low = b_ok < b_no ? b_ok : b_no;
     for (uint32_t i = S.atoms[x].last; i && S.msgs[i].pos >= low; i = S.msgs[i].prev) {
         const struct msg *p = &S.msgs[i];
-        if (!room(n) || n == LIST_MAX) return n;
+        if (!room(n) || n == LIST_MAX)
+            return n;
         bool equal = p->value == expected;
-        if (equal ? p->pos >= b_ok && !p->taken : p->pos >= b_no) list[n++] = i;
+        if (equal ? p->pos >= b_ok && !p->taken : p->pos >= b_no)
+            list[n++] = i;
     }
-    if (!weak || t->spurious >= S.o.spurious_max) return n;
+    if (!weak || t->spurious >= S.o.spurious_max)
+        return n;
     for (uint32_t i = S.atoms[x].last; i && S.msgs[i].pos >= b_no; i = S.msgs[i].prev) {
-        if (!room(n) || n == LIST_MAX) return n;
-        if (S.msgs[i].value == expected) list[n++] = i | SPURIOUS;
+        if (!room(n) || n == LIST_MAX)
+            return n;
+        if (S.msgs[i].value == expected)
+            list[n++] = i | SPURIOUS;
     }
     return n;
 }
@@ -494,11 +628,19 @@ uint64_t atomic_cas(uintptr_t at, unsigned size, uint64_t expected, uint64_t des
     order &= 0xff;
     failure_order &= 0xff;
     check_order(order, "a compare-exchange", 0);
-    check_order(failure_order, "a failing compare-exchange", 1u << __ATOMIC_RELEASE | 1u << __ATOMIC_ACQ_REL);
+    check_order(failure_order, "a failing compare-exchange",
+                1u << __ATOMIC_RELEASE | 1u << __ATOMIC_ACQ_REL);
     expected = truncate_to(expected, size);
     desired = truncate_to(desired, size);
-    struct op op = {.at = at, .pc = pc, .kind = OP_CAS, .size = (uint8_t)size, .reads = true, .writes = true,
-                    .expected = expected, .sc_success = is_sc(order), .sc_failure = is_sc(failure_order)};
+    struct op op = {.at = at,
+                    .pc = pc,
+                    .kind = OP_CAS,
+                    .size = (uint8_t)size,
+                    .reads = true,
+                    .writes = true,
+                    .expected = expected,
+                    .sc_success = is_sc(order),
+                    .sc_failure = is_sc(failure_order)};
     op.sc = op.sc_success || op.sc_failure;
     point(t, op);
     struct cell *c = access_atomic(at, size, true, pc);
@@ -507,31 +649,50 @@ uint64_t atomic_cas(uintptr_t at, unsigned size, uint64_t expected, uint64_t des
     int32_t from = -1;
     uint32_t extra = 0;
     bool ok;
-    struct line l = {.kind = LINE_CAS, .at = at, .size = (uint8_t)size, .order = (uint8_t)order, .pc = pc, .thread = t->id};
+    struct line l = {.kind = LINE_CAS,
+                     .at = at,
+                     .size = (uint8_t)size,
+                     .order = (uint8_t)order,
+                     .pc = pc,
+                     .thread = t->id};
     if (unlikely(!x)) {
         mixed_begin(c, at, size, pc);
         ok = memory_read(at, size) == expected;
         l.value = old = mixed_load(t, c, at, size, ok ? order : failure_order, &from);
-        if (ok) mixed_store(t, c, at, size, desired, order, true, pc);
+        if (ok)
+            mixed_store(t, c, at, size, desired, order, true, pc);
         op.mixed = true;
     } else {
         uint32_t before = t->cur[x];
-        uint32_t pick = choose_message(t, cas_candidates(t, x, expected, weak || S.o.cas_weak, order, failure_order));
+        uint32_t pick = choose_message(
+            t, cas_candidates(t, x, expected, weak || S.o.cas_weak, order, failure_order));
         bool spurious = (pick & SPURIOUS) != 0;
         m = pick & MESSAGE;
         old = S.msgs[m].value;
         ok = old == expected && !spurious;
-        if (spurious) { t->spurious++; extra = 1; }
+        if (spurious) {
+            t->spurious++;
+            extra = 1;
+        }
         from = S.msgs[m].event;
-        if (unlikely(S.tracing)) trace_read(t, x, m, &l);
+        if (unlikely(S.tracing))
+            trace_read(t, x, m, &l);
         noticed(t, before, m, pc);
-        if (ok) exchange(t, x, m, desired, order, pc);
-        else learn(t, x, m, failure_order);
+        if (ok)
+            exchange(t, x, m, desired, order, pc);
+        else
+            learn(t, x, m, failure_order);
     }
-    op.writes = ok;                      /* sc stays: the bound of the other outcome decided too */
-    if (failed) *failed = !ok;
-    if (unlikely(S.tracing)) { l.failed = !ok; l.wrote = desired; trace_add(l); }
-    if (S.exploring) explore_event(t, op, from, extra);
+    op.writes = ok; /* sc stays: the bound of the other outcome decided too */
+    if (failed)
+        *failed = !ok;
+    if (unlikely(S.tracing)) {
+        l.failed = !ok;
+        l.wrote = desired;
+        trace_add(l);
+    }
+    if (S.exploring)
+        explore_event(t, op, from, extra);
     t->H[t->id]++;
     return old;
 }
@@ -540,8 +701,10 @@ uint64_t atomic_cas(uintptr_t at, unsigned size, uint64_t expected, uint64_t des
 static void publish_known_writes(const struct thread *t) {
     for (uint32_t x = 1; x < S.atoms_n; x++) {
         uint32_t m = S.atoms[x].last;
-        while (m && S.msgs[m].when > t->H[S.msgs[m].thread]) m = S.msgs[m].prev;
-        if (m) raise(&S.atoms[x].gfw, m);
+        while (m && S.msgs[m].when > t->H[S.msgs[m].thread])
+            m = S.msgs[m].prev;
+        if (m)
+            raise(&S.atoms[x].gfw, m);
     }
 }
 
@@ -549,13 +712,17 @@ void atomic_fence(int order, uintptr_t pc) {
     struct thread *t = S.now;
     order &= 0xff;
     check_order(order, "a fence", 0);
-    if (order == __ATOMIC_RELAXED) return;
+    if (order == __ATOMIC_RELAXED)
+        return;
     struct op op = {.kind = OP_FENCE, .sc = is_sc(order)};
-    if (op.sc) point(t, op);             /* other fences concern nobody else */
+    if (op.sc)
+        point(t, op); /* other fences concern nobody else */
     if (is_acquire(order)) {
-        for (uint32_t x = 1; x < S.atoms_n; x++) raise(&t->cur[x], t->acq[x]);
+        for (uint32_t x = 1; x < S.atoms_n; x++)
+            raise(&t->cur[x], t->acq[x]);
         for (uint32_t i = 0; i < S.threads_n; i++)
-            if (t->aH[i] > t->H[i]) t->H[i] = t->aH[i];
+            if (t->aH[i] > t->H[i])
+                t->H[i] = t->aH[i];
     }
     if (op.sc) {
         S.sc_used = true;
@@ -567,28 +734,36 @@ void atomic_fence(int order, uintptr_t pc) {
         }
         publish_known_writes(t);
     }
-    if (is_release(order)) t->rel = snapshot(t);
+    if (is_release(order))
+        t->rel = snapshot(t);
     if (unlikely(S.tracing))
-        trace_add((struct line){.kind = LINE_FENCE, .order = (uint8_t)order, .pc = pc, .thread = t->id});
-    if (S.exploring && op.sc) explore_event(t, op, -1, 0);
+        trace_add(
+            (struct line){.kind = LINE_FENCE, .order = (uint8_t)order, .pc = pc, .thread = t->id});
+    if (S.exploring && op.sc)
+        explore_event(t, op, -1, 0);
     t->H[t->id]++;
 }
 
 bool can_read(const struct thread *t, const struct op *op, uint32_t serial) {
     uint32_t x = cell_at(op->at)->atoms;
     for (; x && (S.atoms[x].at != op->at || S.atoms[x].size != op->size); x = S.atoms[x].next)
-        if (S.atoms[x].at < op->at + op->size && op->at < S.atoms[x].at + S.atoms[x].size) return true;
-    if (!x) return serial == 0;          /* not touched yet: the initial message only */
+        if (S.atoms[x].at < op->at + op->size && op->at < S.atoms[x].at + S.atoms[x].size)
+            return true;
+    if (!x)
+        return serial == 0; /* not touched yet: the initial message only */
     uint32_t b_ok = bound_pos(t, x, op->kind == OP_CAS ? op->sc_success : op->sc);
     uint32_t b_no = op->kind == OP_CAS ? bound_pos(t, x, op->sc_failure) : UINT32_MAX;
     bool weak = t->spurious < S.o.spurious_max;
     for (uint32_t i = S.atoms[x].last; i; i = S.msgs[i].prev) {
         const struct msg *p = &S.msgs[i];
-        if (p->serial < serial) continue;
+        if (p->serial < serial)
+            continue;
         bool exchanges = op->kind == OP_RMW || (op->kind == OP_CAS && p->value == op->expected);
         bool fails = op->kind == OP_CAS && (p->value != op->expected || weak);
-        if (fails && p->pos >= b_no) return true;
-        if (exchanges ? p->pos >= b_ok && !p->taken : op->kind == OP_LOAD && p->pos >= b_ok) return true;
+        if (fails && p->pos >= b_no)
+            return true;
+        if (exchanges ? p->pos >= b_ok && !p->taken : op->kind == OP_LOAD && p->pos >= b_ok)
+            return true;
     }
     return false;
 }

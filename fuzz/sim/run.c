@@ -24,31 +24,56 @@
 struct engine S;
 
 struct sim_options sim_options_default(void) {
-    return (struct sim_options){.source = SIM_UNIFORM, .seed = 1, .pct_depth = 3, .timeouts_max = 64,
-        .unjoined_is_leak = true, .preemptions_max = UINT_MAX, .threads_max = SIM_THREADS_MAX, .steps_max = 20000,
-        .messages_max = 64, .stale_max = 50, .stack_bytes = 256 << 10, .heap_bytes = (size_t)32 << 20,
-        .pages_bytes = (size_t)64 << 20, .page_size = 65536};
+    return (struct sim_options){.source = SIM_UNIFORM,
+                                .seed = 1,
+                                .pct_depth = 3,
+                                .timeouts_max = 64,
+                                .unjoined_is_leak = true,
+                                .preemptions_max = UINT_MAX,
+                                .threads_max = SIM_THREADS_MAX,
+                                .steps_max = 20000,
+                                .messages_max = 64,
+                                .stale_max = 50,
+                                .stack_bytes = 256 << 10,
+                                .heap_bytes = (size_t)32 << 20,
+                                .pages_bytes = (size_t)64 << 20,
+                                .page_size = 65536};
 }
 
-bool sim_running(void) { return S.active; }
+bool sim_running(void) {
+    return S.active;
+}
 
 /* ---- Stacks --------------------------------------------------------------------------------- */
 
 static void stacks_setup(void) {
     size_t page = 4096, size = (S.o.stack_bytes + page - 1) / page * page;
-    if (S.stacks && size == S.stack_size) return;
-    if (S.stacks) munmap(S.stacks, (S.stack_size + page) * THREADS);
-    char *p = mmap(NULL, (size + page) * THREADS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p == MAP_FAILED) { perror("sim: stacks"); exit(2); }
-    for (unsigned i = 0; i < THREADS; i++)              /* a guard below each stack */
-        if (mprotect(p + i * (size + page), page, PROT_NONE)) { perror("sim: stack guard"); exit(2); }
+    if (S.stacks && size == S.stack_size)
+        return;
+    if (S.stacks)
+        munmap(S.stacks, (S.stack_size + page) * THREADS);
+    char *p = mmap(NULL, (size + page) * THREADS, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p == MAP_FAILED) {
+        perror("sim: stacks");
+        exit(2);
+    }
+    for (unsigned i = 0; i < THREADS; i++) /* a guard below each stack */
+        if (mprotect(p + i * (size + page), page, PROT_NONE)) {
+            perror("sim: stack guard");
+            exit(2);
+        }
     S.stacks = p;
     S.stack_size = size;
     size_t views = ATOMS_MAX * sizeof(uint32_t);
     static uint32_t *all_views;
     if (!all_views) {
-        all_views = mmap(NULL, 2 * views * THREADS, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-        if (all_views == MAP_FAILED) { perror("sim: views"); exit(2); }
+        all_views = mmap(NULL, 2 * views * THREADS, PROT_READ | PROT_WRITE,
+                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (all_views == MAP_FAILED) {
+            perror("sim: views");
+            exit(2);
+        }
     }
     for (unsigned i = 0; i < THREADS; i++) {
         S.threads[i].stack = p + i * (size + page) + page;
@@ -68,7 +93,10 @@ static void arrived(struct thread *t) {
     const void *bottom;
     size_t size;
     __sanitizer_finish_switch_fiber(t->fake_stack, &bottom, &size);
-    if (!host_bottom) { host_bottom = bottom; host_size = size; }
+    if (!host_bottom) {
+        host_bottom = bottom;
+        host_size = size;
+    }
 #else
     (void)t;
 #endif
@@ -77,7 +105,8 @@ static void arrived(struct thread *t) {
 static inline void switch_to(struct thread *from, struct thread *to) {
     S.now = to;
 #ifdef WITH_ASAN
-    __sanitizer_start_switch_fiber(from->state == T_DONE ? NULL : &from->fake_stack, to->stack, S.stack_size);
+    __sanitizer_start_switch_fiber(from->state == T_DONE ? NULL : &from->fake_stack, to->stack,
+                                   S.stack_size);
 #endif
     sim_switch(&from->sp, to->sp);
     arrived(from);
@@ -105,17 +134,22 @@ void describe_stack(char *out, size_t n, uintptr_t pc, uint32_t frame) {
     out[0] = 0;
     for (int depth = 0; depth < 12 && used < n; depth++) {
         used += (size_t)snprintf(out + used, n - used, "\n  @%lx", (unsigned long)pc);
-        if (!frame) break;
+        if (!frame)
+            break;
         pc = S.frames[frame].pc;
         frame = S.frames[frame].parent;
     }
-    if (used + 1 < n) { out[used] = '\n'; out[used + 1] = 0; }
+    if (used + 1 < n) {
+        out[used] = '\n';
+        out[used + 1] = 0;
+    }
 }
 
 static void finding_text(const char *name, const char *format, va_list args) {
     S.finding = name;
     vsnprintf(S.detail, sizeof S.detail, format, args);
-    if (S.tracing) trace_add((struct line){.kind = LINE_FINDING, .thread = S.now->id, .text = name});
+    if (S.tracing)
+        trace_add((struct line){.kind = LINE_FINDING, .thread = S.now->id, .text = name});
 }
 
 _Noreturn void found(const char *name, const char *format, ...) {
@@ -142,15 +176,17 @@ _Noreturn void sim_finding(const char *name, const char *format, ...) {
 void *arena_alloc(size_t n) {
     char *p = S.arena_at;
     n = (n + 7) & ~(size_t)7;
-    if (unlikely(n > (size_t)(S.arena_end - p))) stop_bound(SIM_BOUND_MEMORY);
+    if (unlikely(n > (size_t)(S.arena_end - p)))
+        stop_bound(SIM_BOUND_MEMORY);
     S.arena_at = p + n;
     return p;
 }
 
-/* ---- Choices ---------------------------------------------------------------------------------- */
+/* ---- Choices ----------------------------------------------------------------------------------
+ */
 
 static inline uint64_t random64(void) {
-    uint64_t x = S.rng += UINT64_C(0x9E3779B97F4A7C15);     /* splitmix64 */
+    uint64_t x = S.rng += UINT64_C(0x9E3779B97F4A7C15); /* splitmix64 */
     x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
     x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
     return x ^ (x >> 31);
@@ -160,20 +196,25 @@ static inline uint64_t random64(void) {
 #define FROM_SEARCH UINT16_MAX
 
 static inline void record(unsigned c) {
-    if (unlikely(S.choices_n >= CHOICES_MAX)) stop_bound(SIM_BOUND_STEPS);
+    if (unlikely(S.choices_n >= CHOICES_MAX))
+        stop_bound(SIM_BOUND_STEPS);
     S.choices[S.choices_n++] = (uint16_t)c;
 }
 
-void record_choice(unsigned c) { record(c); }
+void record_choice(unsigned c) {
+    record(c);
+}
 
 static unsigned next_byte(void) {
-    if (S.bytes_at >= S.o.bytes_n) return 0;
+    if (S.bytes_at >= S.o.bytes_n)
+        return 0;
     size_t i = S.bytes_at++;
     return S.o.bytes[S.o.bytes_from_back ? S.o.bytes_n - 1 - i : i];
 }
 
 unsigned choose(unsigned n) {
-    if (n <= 1) return 0;
+    if (n <= 1)
+        return 0;
     if (unlikely(S.exploring)) {
         unsigned e = explore_choose(n);
         record(e);
@@ -183,12 +224,14 @@ unsigned choose(unsigned n) {
     switch (S.o.source) {
     case SIM_BYTES:
         c = next_byte();
-        if (n > 256) c = c << 8 | next_byte();
+        if (n > 256)
+            c = c << 8 | next_byte();
         c %= n;
         break;
     case SIM_REPLAY:
         c = S.choices_n < S.o.choices_n ? S.o.choices[S.choices_n] : 0;
-        if (c >= n) c = n - 1;
+        if (c >= n)
+            c = n - 1;
         break;
     default:
         c = (unsigned)(((random64() >> 32) * n) >> 32);
@@ -197,16 +240,21 @@ unsigned choose(unsigned n) {
     return c;
 }
 
-unsigned sim_choose(unsigned n) { return S.active ? choose(n > 65535 ? 65535 : n) : 0; }
+unsigned sim_choose(unsigned n) {
+    return S.active ? choose(n > 65535 ? 65535 : n) : 0;
+}
 
 bool sim_fault(void) {
-    if (!S.active || S.now->faults >= S.o.faults_max) return false;
-    if (!choose(2)) return false;
+    if (!S.active || S.now->faults >= S.o.faults_max)
+        return false;
+    if (!choose(2))
+        return false;
     S.now->faults++;
     return true;
 }
 
-/* ---- Scheduling ------------------------------------------------------------------------------- */
+/* ---- Scheduling -------------------------------------------------------------------------------
+ */
 
 void saw_new(struct thread *t) {
     t->dull = 0;
@@ -215,10 +263,13 @@ void saw_new(struct thread *t) {
 }
 
 static void pct_begin(void) {
-    if (!S.pct_length) S.pct_length = 64;
+    if (!S.pct_length)
+        S.pct_length = 64;
     S.pct_points_n = S.o.pct_depth > 1 ? S.o.pct_depth - 1 : 0;
-    if (S.pct_points_n > 32) S.pct_points_n = 32;
-    for (unsigned i = 0; i < S.pct_points_n; i++) S.pct_points[i] = 1 + (uint32_t)(random64() % S.pct_length);
+    if (S.pct_points_n > 32)
+        S.pct_points_n = 32;
+    for (unsigned i = 0; i < S.pct_points_n; i++)
+        S.pct_points[i] = 1 + (uint32_t)(random64() % S.pct_length);
     S.pct_low = 32;
 }
 
@@ -226,7 +277,8 @@ static struct thread *highest(uint32_t set) {
     struct thread *best = NULL;
     for (uint32_t m = set; m; m &= m - 1) {
         struct thread *t = &S.threads[__builtin_ctz(m)];
-        if (!best || t->priority > best->priority) best = t;
+        if (!best || t->priority > best->priority)
+            best = t;
     }
     return best;
 }
@@ -234,7 +286,9 @@ static struct thread *highest(uint32_t set) {
 /* The choice that means next. */
 static unsigned place_among(const struct thread *t, uint32_t set, const struct thread *next) {
     uint32_t mine = 1u << t->id & set;
-    return next == t ? 0 : (unsigned)__builtin_popcount(set & ~mine & ((1u << next->id) - 1)) + (mine != 0);
+    return next == t
+               ? 0
+               : (unsigned)__builtin_popcount(set & ~mine & ((1u << next->id) - 1)) + (mine != 0);
 }
 
 /* Which of set (more than one) runs, t among them or not; choice 0 is t, then by number. */
@@ -247,8 +301,10 @@ static struct thread *pick_among(struct thread *t, uint32_t set) {
         return best;
     }
     c = choose(n);
-    if (mine && c == 0) return t;
-    for (c -= mine != 0; c; c--) others &= others - 1;
+    if (mine && c == 0)
+        return t;
+    for (c -= mine != 0; c; c--)
+        others &= others - 1;
     return &S.threads[__builtin_ctz(others)];
 }
 
@@ -257,7 +313,9 @@ static uint32_t may_return(void) {
     uint32_t set = 0;
     for (uint32_t m = S.waiting; m; m &= m - 1) {
         const struct thread *t = &S.threads[__builtin_ctz(m)];
-        if ((t->deadline != SIM_NEVER && t->timeouts < S.o.timeouts_max) || t->spurious < S.o.spurious_max) set |= m & -m;
+        if ((t->deadline != SIM_NEVER && t->timeouts < S.o.timeouts_max) ||
+            t->spurious < S.o.spurious_max)
+            set |= m & -m;
     }
     return set;
 }
@@ -277,33 +335,42 @@ static void return_unwoken(struct thread *t, bool forced) {
     unsigned c = time && nothing ? choose(2) : nothing;
     if (c == 0) {
         t->timeouts++;
-        if (t->deadline > S.clock) S.clock = t->deadline;
+        if (t->deadline > S.clock)
+            S.clock = t->deadline;
     } else {
         t->spurious++;
     }
     t->woken = c ? SIM_SPURIOUS : SIM_TIMED_OUT;
     unqueue(t);
-    if (S.exploring) explore_event(t, op, -1, 2 + c);
+    if (S.exploring)
+        explore_event(t, op, -1, 2 + c);
 }
 
 static _Noreturn void stuck(void) {
     bool lost = false, main_done = S.threads[0].state == T_DONE;
     char text[800];
     size_t used = 0;
-    static const char *const how[] = {"ready", "waits on a word", "waits for a lock", "waits for the end of", "done"};
+    static const char *const how[] = {"ready", "waits on a word", "waits for a lock",
+                                      "waits for the end of", "done"};
     for (uint32_t i = 0; i < S.threads_n; i++) {
         struct thread *t = &S.threads[i];
-        if (t->state == T_DONE || used >= sizeof text) continue;
+        if (t->state == T_DONE || used >= sizeof text)
+            continue;
         if (t->state == T_WAIT) {
             uint32_t now = *(const volatile uint32_t *)t->wait_word;
             bool changed = now != t->expected;
             lost |= changed;
-            used += (size_t)snprintf(text + used, sizeof text - used, "T%u waits on %p for a change from %u; it is %u%s\n", i,
-                             (void *)t->wait_word, t->expected, now, changed ? ": nobody woke it" : "");
+            used += (size_t)snprintf(text + used, sizeof text - used,
+                                     "T%u waits on %p for a change from %u; it is %u%s\n", i,
+                                     (void *)t->wait_word, t->expected, now,
+                                     changed ? ": nobody woke it" : "");
         } else if (t->state == T_JOIN) {
-            used += (size_t)snprintf(text + used, sizeof text - used, "T%u waits for the end of T%lu\n", i, (unsigned long)t->wait_word);
+            used +=
+                (size_t)snprintf(text + used, sizeof text - used, "T%u waits for the end of T%lu\n",
+                                 i, (unsigned long)t->wait_word);
         } else {
-            used += (size_t)snprintf(text + used, sizeof text - used, "T%u %s %p\n", i, how[t->state], (void *)t->wait_word);
+            used += (size_t)snprintf(text + used, sizeof text - used, "T%u %s %p\n", i,
+                                     how[t->state], (void *)t->wait_word);
         }
     }
     found(lost ? "lost-wakeup" : main_done ? "leaked-thread" : "deadlock", "%s", text);
@@ -312,10 +379,12 @@ static _Noreturn void stuck(void) {
 /* Everything has ended, or nothing can go on. */
 static _Noreturn void finish(void) {
     for (uint32_t i = 0; i < S.threads_n; i++)
-        if (S.threads[i].state != T_DONE) stuck();
+        if (S.threads[i].state != T_DONE)
+            stuck();
     if (S.o.unjoined_is_leak)
         for (uint32_t i = 1; i < S.threads_n; i++)
-            if (!S.threads[i].joined && !S.threads[i].detached) found("leaked-thread", "T%u ended but nobody joined it", i);
+            if (!S.threads[i].joined && !S.threads[i].detached)
+                found("leaked-thread", "T%u ended but nobody joined it", i);
     stop_run();
 }
 
@@ -324,14 +393,17 @@ static struct thread *pick(struct thread *t) {
     for (;;) {
         uint32_t set = S.ready;
         bool runnable = set >> t->id & 1;
-        if (unlikely(S.waiting)) set |= may_return();
+        if (unlikely(S.waiting))
+            set |= may_return();
         if (unlikely(set == 0)) {
             struct thread *first = NULL;
             for (uint32_t m = S.waiting; m && S.o.timeouts_max; m &= m - 1) {
                 struct thread *w = &S.threads[__builtin_ctz(m)];
-                if (w->deadline != SIM_NEVER && (!first || w->deadline < first->deadline)) first = w;
+                if (w->deadline != SIM_NEVER && (!first || w->deadline < first->deadline))
+                    first = w;
             }
-            if (!first) finish();
+            if (!first)
+                finish();
             return_unwoken(first, true);
             continue;
         }
@@ -342,21 +414,26 @@ static struct thread *pick(struct thread *t) {
                 set = 1u << t->id;
             }
             next = explore_pick(t, set);
-            if (set & (set - 1)) record(place_among(t, set, next));
+            if (set & (set - 1))
+                record(place_among(t, set, next));
         } else {
             if (runnable && unlikely(t->dull >= S.o.stale_max) && !S.from_search) {
                 t->eager = true;
                 t->dull = 0;
                 t->priority = S.pct_low ? S.pct_low-- : 0;
-                if (S.ready & ~(1u << t->id)) set &= ~(1u << t->id);
+                if (S.ready & ~(1u << t->id))
+                    set &= ~(1u << t->id);
             } else if (runnable && S.preemptions >= S.o.preemptions_max) {
-                if (set != 1u << t->id) S.bounds |= SIM_BOUND_PREEMPTIONS;
+                if (set != 1u << t->id)
+                    S.bounds |= SIM_BOUND_PREEMPTIONS;
                 return t;
             }
             next = set & (set - 1) ? pick_among(t, set) : &S.threads[__builtin_ctz(set)];
         }
-        if (runnable && next != t) S.preemptions++;
-        if (unlikely(next->state == T_WAIT)) return_unwoken(next, false);
+        if (runnable && next != t)
+            S.preemptions++;
+        if (unlikely(next->state == T_WAIT))
+            return_unwoken(next, false);
         return next;
     }
 }
@@ -367,10 +444,12 @@ static _Noreturn void too_many_steps(void) {
         size_t used = 0;
         for (uint32_t m = S.ready; m && used < sizeof text; m &= m - 1) {
             const struct thread *t = &S.threads[__builtin_ctz(m)];
-            used += (size_t)snprintf(text + used, sizeof text - used, "T%u runs on without seeing anything new, at %p\n", t->id,
+            used += (size_t)snprintf(text + used, sizeof text - used,
+                                     "T%u runs on without seeing anything new, at %p\n", t->id,
                                      (void *)t->pending.at);
         }
-        found("livelock", "no progress in the last %u of %u steps\n%s", S.steps - S.progress, S.steps, text);
+        found("livelock", "no progress in the last %u of %u steps\n%s", S.steps - S.progress,
+              S.steps, text);
     }
     stop_bound(SIM_BOUND_STEPS);
 }
@@ -378,33 +457,42 @@ static _Noreturn void too_many_steps(void) {
 static inline void pos_conflict(const struct thread *t, const struct op *op) {
     for (uint32_t m = S.ready & ~(1u << t->id); m; m &= m - 1) {
         struct thread *u = &S.threads[__builtin_ctz(m)];
-        if (u->pending.at == op->at && (u->pending.writes || op->writes)) u->priority = random64();
+        if (u->pending.at == op->at && (u->pending.writes || op->writes))
+            u->priority = random64();
     }
 }
 
 void point(struct thread *t, struct op op) {
     t->pending = op;
-    if (unlikely(++S.steps >= S.o.steps_max)) too_many_steps();
+    if (unlikely(++S.steps >= S.o.steps_max))
+        too_many_steps();
     t->dull++;
-    if (S.o.source == SIM_POS) t->priority = random64();
+    if (S.o.source == SIM_POS)
+        t->priority = random64();
     else if (S.o.source == SIM_PCT)
         for (unsigned i = 0; i < S.pct_points_n; i++)
-            if (S.pct_points[i] == S.steps) t->priority = S.pct_low ? S.pct_low-- : 0;
+            if (S.pct_points[i] == S.steps)
+                t->priority = S.pct_low ? S.pct_low-- : 0;
     struct thread *next = pick(t);
-    if (next != t) switch_to(t, next);
-    if (S.o.source == SIM_POS) pos_conflict(t, &t->pending);
+    if (next != t)
+        switch_to(t, next);
+    if (S.o.source == SIM_POS)
+        pos_conflict(t, &t->pending);
 }
 
 /* t can go no further for now. */
 static void block(struct thread *t, uint8_t state) {
     t->state = state;
     S.ready &= ~(1u << t->id);
-    if (unlikely(++S.steps >= S.o.steps_max)) too_many_steps();
+    if (unlikely(++S.steps >= S.o.steps_max))
+        too_many_steps();
     struct thread *next = pick(t);
-    if (next != t) switch_to(t, next);
+    if (next != t)
+        switch_to(t, next);
 }
 
-/* ---- Threads ---------------------------------------------------------------------------------- */
+/* ---- Threads ----------------------------------------------------------------------------------
+ */
 
 _Noreturn void sim_exit_thread(void) {
     struct thread *t = S.now;
@@ -412,7 +500,8 @@ _Noreturn void sim_exit_thread(void) {
     t->state = T_DONE;
     S.ready &= ~(1u << t->id);
     S.progress = S.steps;
-    if (S.tracing) trace_add((struct line){.kind = LINE_EXIT, .thread = t->id});
+    if (S.tracing)
+        trace_add((struct line){.kind = LINE_EXIT, .thread = t->id});
     for (uint32_t i = 0; i < S.threads_n; i++) {
         struct thread *u = &S.threads[i];
         if (u->state == T_JOIN && u->wait_word == t->id) {
@@ -444,9 +533,10 @@ static struct thread *thread_new(void (*fn)(void *), void *arg) {
     t->frame = t->ops = t->dull = t->spurious = t->faults = t->timeouts = 0;
     t->eager = t->joined = t->detached = false;
     t->fake_stack = NULL;
-    t->priority = S.o.source >= SIM_PCT && S.o.source <= SIM_POS ? random64() | UINT64_C(1) << 32 : 0;
+    t->priority =
+        S.o.source >= SIM_PCT && S.o.source <= SIM_POS ? random64() | UINT64_C(1) << 32 : 0;
     t->sp = stack_prepare(t->stack + S.stack_size, thread_entry);
-    for (uint32_t i = 0; i <= id; i++) {                    /* clocks have room for one thread more */
+    for (uint32_t i = 0; i <= id; i++) { /* clocks have room for one thread more */
         t->H[i] = t->aH[i] = 0;
         S.threads[i].H[id] = S.threads[i].aH[id] = 0;
     }
@@ -457,50 +547,72 @@ static struct thread *thread_new(void (*fn)(void *), void *arg) {
 
 int sim_spawn(void (*fn)(void *), void *arg) {
     struct thread *t = S.now;
-    if (!S.active || S.threads_n >= S.o.threads_max || S.threads_n >= THREADS) return -1;
+    if (!S.active || S.threads_n >= S.o.threads_max || S.threads_n >= THREADS)
+        return -1;
     struct thread *u = thread_new(fn, arg);
-    for (uint32_t i = 0; i < u->id; i++) u->H[i] = t->H[i];
-    for (uint32_t x = 1; x < S.atoms_n; x++) { u->cur[x] = t->cur[x]; u->acq[x] = 0; }
+    for (uint32_t i = 0; i < u->id; i++)
+        u->H[i] = t->H[i];
+    for (uint32_t x = 1; x < S.atoms_n; x++) {
+        u->cur[x] = t->cur[x];
+        u->acq[x] = 0;
+    }
     t->H[t->id]++;
     S.progress = S.steps;
-    if (S.exploring) explore_spawned(t, u);
+    if (S.exploring)
+        explore_spawned(t, u);
     if (S.tracing)
-        trace_add((struct line){.kind = LINE_SPAWN, .thread = t->id, .value = u->id, .pc = (uintptr_t)__builtin_return_address(0)});
+        trace_add((struct line){.kind = LINE_SPAWN,
+                                .thread = t->id,
+                                .value = u->id,
+                                .pc = (uintptr_t)__builtin_return_address(0)});
     return u->id;
 }
 
 void sim_join(int thread) {
     struct thread *t = S.now;
     if (!S.active || thread < 0 || (uint32_t)thread >= S.threads_n || thread == t->id)
-        found("invalid-join", "T%d joins T%d, which is not another thread", S.now ? S.now->id : -1, thread);
+        found("invalid-join", "T%d joins T%d, which is not another thread", S.now ? S.now->id : -1,
+              thread);
     struct thread *u = &S.threads[thread];
-    if (u->joined) found("invalid-join", "T%d joins T%d, which was joined before", t->id, thread);
+    if (u->joined)
+        found("invalid-join", "T%d joins T%d, which was joined before", t->id, thread);
     t->wait_word = (uintptr_t)thread;
-    if (u->state != T_DONE) block(t, T_JOIN);
+    if (u->state != T_DONE)
+        block(t, T_JOIN);
     u->joined = true;
     snap_join(u->ended, t->cur, t->H);
-    if (S.exploring) explore_joined(t, u);
+    if (S.exploring)
+        explore_joined(t, u);
     if (S.tracing)
-        trace_add((struct line){.kind = LINE_JOIN, .thread = t->id, .value = u->id, .pc = (uintptr_t)__builtin_return_address(0)});
+        trace_add((struct line){.kind = LINE_JOIN,
+                                .thread = t->id,
+                                .value = u->id,
+                                .pc = (uintptr_t)__builtin_return_address(0)});
 }
 
 void sim_detach(int thread) {
-    if (S.active && thread >= 0 && (uint32_t)thread < S.threads_n) S.threads[thread].detached = true;
+    if (S.active && thread >= 0 && (uint32_t)thread < S.threads_n)
+        S.threads[thread].detached = true;
 }
 
-int sim_self(void) { return S.active ? S.now->id : 0; }
+int sim_self(void) {
+    return S.active ? S.now->id : 0;
+}
 
 void sim_yield(void) {
-    if (!S.active) return;
+    if (!S.active)
+        return;
     S.now->dull += S.o.stale_max / 4;
     point(S.now, (struct op){.kind = OP_LOCAL});
 }
 
-/* ---- Waits, time, locks ----------------------------------------------------------------------- */
+/* ---- Waits, time, locks -----------------------------------------------------------------------
+ */
 
 enum sim_wait_result sim_wait(const volatile void *word, uint32_t expected, uint64_t deadline_ns) {
     uintptr_t at = (uintptr_t)word, pc = (uintptr_t)__builtin_return_address(0);
-    if (!S.active) return *(const volatile uint32_t *)word == expected ? SIM_SPURIOUS : SIM_NOT_EQUAL;
+    if (!S.active)
+        return *(const volatile uint32_t *)word == expected ? SIM_SPURIOUS : SIM_NOT_EQUAL;
     struct thread *t = S.now;
     struct op op = {.kind = OP_WAIT, .at = at, .size = 4, .reads = true, .pc = pc};
     point(t, op);
@@ -508,7 +620,14 @@ enum sim_wait_result sim_wait(const volatile void *word, uint32_t expected, uint
     uint32_t value = (uint32_t)read_newest(at, 4, pc, &from);
     bool sleeps = value == expected;
     if (S.tracing)
-        trace_add((struct line){.kind = LINE_WAIT, .at = at, .size = 4, .pc = pc, .thread = t->id, .value = value, .wrote = expected, .failed = !sleeps});
+        trace_add((struct line){.kind = LINE_WAIT,
+                                .at = at,
+                                .size = 4,
+                                .pc = pc,
+                                .thread = t->id,
+                                .value = value,
+                                .wrote = expected,
+                                .failed = !sleeps});
     if (sleeps) {
         t->wait_word = at;
         t->expected = expected;
@@ -518,44 +637,60 @@ enum sim_wait_result sim_wait(const volatile void *word, uint32_t expected, uint
         S.waiting |= 1u << t->id;
     }
     t->pending = (struct op){.kind = OP_TIMEOUT, .at = at, .size = 4};
-    if (S.exploring) explore_event(t, op, from, 0);
+    if (S.exploring)
+        explore_event(t, op, from, 0);
     t->H[t->id]++;
-    if (!sleeps) return SIM_NOT_EQUAL;
+    if (!sleeps)
+        return SIM_NOT_EQUAL;
     block(t, T_WAIT);
     if (S.tracing) {
         static const char *const how[] = {"woken", "not equal", "timed out", "spurious return"};
-        trace_add((struct line){.kind = LINE_NOTE, .thread = t->id, .pc = pc, .text = how[t->woken]});
+        trace_add(
+            (struct line){.kind = LINE_NOTE, .thread = t->id, .pc = pc, .text = how[t->woken]});
     }
     return t->woken;
 }
 
 unsigned sim_wake(const volatile void *word, unsigned count) {
-    if (!S.active) return 0;
+    if (!S.active)
+        return 0;
     struct thread *t = S.now;
     uintptr_t at = (uintptr_t)word, pc = (uintptr_t)__builtin_return_address(0);
     struct op op = {.kind = OP_WAKE, .at = at, .size = 4};
     point(t, op);
-    if (S.exploring) explore_event(t, op, -1, 0);
+    if (S.exploring)
+        explore_event(t, op, -1, 0);
     unsigned n = 0;
     while (n < count) {
         struct thread *first = NULL;
         for (uint32_t m = S.waiting; m; m &= m - 1) {
             struct thread *w = &S.threads[__builtin_ctz(m)];
-            if (w->wait_word == at && (!first || w->queue < first->queue)) first = w;
+            if (w->wait_word == at && (!first || w->queue < first->queue))
+                first = w;
         }
-        if (!first) break;
+        if (!first)
+            break;
         first->woken = SIM_WOKEN;
         unqueue(first);
         saw_new(first);
-        if (S.exploring) explore_woken(first);
+        if (S.exploring)
+            explore_woken(first);
         n++;
     }
-    if (S.tracing) trace_add((struct line){.kind = LINE_WAKE, .at = at, .size = 4, .pc = pc, .thread = t->id, .value = n, .wrote = count});
+    if (S.tracing)
+        trace_add((struct line){.kind = LINE_WAKE,
+                                .at = at,
+                                .size = 4,
+                                .pc = pc,
+                                .thread = t->id,
+                                .value = n,
+                                .wrote = count});
     return n;
 }
 
 uint64_t sim_clock_ns(void) {
-    if (!S.active) return 0;
+    if (!S.active)
+        return 0;
     if (S.exploring) {
         struct op op = {.kind = OP_OBJECT, .at = 2};
         point(S.now, op);
@@ -565,19 +700,24 @@ uint64_t sim_clock_ns(void) {
 }
 
 void sim_sleep_until(uint64_t deadline_ns) {
-    if (!S.active) return;
+    if (!S.active)
+        return;
     S.now->dull += S.o.stale_max / 4;
     struct op op = {.kind = OP_OBJECT, .at = 2};
     point(S.now, op);
-    if (S.exploring) explore_event(S.now, op, -1, 0);
-    if (deadline_ns != SIM_NEVER && deadline_ns > S.clock) S.clock = deadline_ns;
+    if (S.exploring)
+        explore_event(S.now, op, -1, 0);
+    if (deadline_ns != SIM_NEVER && deadline_ns > S.clock)
+        S.clock = deadline_ns;
 }
 
 static struct lock *lock_at(uintptr_t at) {
     struct cell *c = cell_at(at);
     for (uint32_t i = c->lock; i; i = S.locks[i].next)
-        if (S.locks[i].at == at) return &S.locks[i];
-    if (S.locks_n >= LOCKS_MAX) stop_bound(SIM_BOUND_MEMORY);
+        if (S.locks[i].at == at)
+            return &S.locks[i];
+    if (S.locks_n >= LOCKS_MAX)
+        stop_bound(SIM_BOUND_MEMORY);
     struct lock *l = &S.locks[S.locks_n];
     *l = (struct lock){.at = at, .owner = -1, .event = -1, .next = c->lock};
     c->lock = S.locks_n++;
@@ -588,9 +728,15 @@ static struct lock *lock_at(uintptr_t at) {
 static void lockers_ready(const struct lock *l, bool ready) {
     for (uint32_t i = 0; i < S.threads_n; i++) {
         struct thread *t = &S.threads[i];
-        if (t->wait_word != l->at || t->pending.kind != OP_LOCK || t->state == T_DONE) continue;
-        if (ready && t->state == T_LOCK) { t->state = T_READY; S.ready |= 1u << i; }
-        else if (!ready && t->state == T_READY && t != S.now) { t->state = T_LOCK; S.ready &= ~(1u << i); }
+        if (t->wait_word != l->at || t->pending.kind != OP_LOCK || t->state == T_DONE)
+            continue;
+        if (ready && t->state == T_LOCK) {
+            t->state = T_READY;
+            S.ready |= 1u << i;
+        } else if (!ready && t->state == T_READY && t != S.now) {
+            t->state = T_LOCK;
+            S.ready &= ~(1u << i);
+        }
     }
 }
 
@@ -598,61 +744,90 @@ static void lock_take(struct lock *l, struct thread *t, struct op op, uintptr_t 
     l->owner = t->id;
     lockers_ready(l, false);
     snap_join(l->released, t->cur, t->H);
-    if (l->released) saw_new(t);
-    if (S.tracing) trace_add((struct line){.kind = LINE_LOCK, .at = l->at, .pc = pc, .thread = t->id});
-    if (S.exploring) explore_event(t, op, l->event, 0);
+    if (l->released)
+        saw_new(t);
+    if (S.tracing)
+        trace_add((struct line){.kind = LINE_LOCK, .at = l->at, .pc = pc, .thread = t->id});
+    if (S.exploring)
+        explore_event(t, op, l->event, 0);
     t->pending.kind = OP_LOCAL;
 }
 
 void sim_lock(const volatile void *object) {
-    if (!S.active) return;
+    if (!S.active)
+        return;
     struct thread *t = S.now;
     struct op op = {.kind = OP_LOCK, .at = (uintptr_t)object, .size = 1};
     struct lock *l = lock_at(op.at);
-    if (l->owner == t->id) found("deadlock", "T%u locks %p, which it holds already", t->id, (const void *)(uintptr_t)object);
+    if (l->owner == t->id)
+        found("deadlock", "T%u locks %p, which it holds already", t->id,
+              (const void *)(uintptr_t)object);
     t->wait_word = op.at;
     t->pending = op;
-    if (l->owner >= 0) block(t, T_LOCK);
-    else point(t, op);
+    if (l->owner >= 0)
+        block(t, T_LOCK);
+    else
+        point(t, op);
     lock_take(l, t, op, (uintptr_t)__builtin_return_address(0));
 }
 
 bool sim_try_lock(const volatile void *object) {
-    if (!S.active) return true;
+    if (!S.active)
+        return true;
     struct thread *t = S.now;
     struct op op = {.kind = OP_OBJECT, .at = (uintptr_t)object, .size = 1};
     point(t, op);
     struct lock *l = lock_at(op.at);
-    if (l->owner < 0) { lock_take(l, t, op, (uintptr_t)__builtin_return_address(0)); return true; }
-    if (S.exploring) explore_event(t, op, -1, 1);
+    if (l->owner < 0) {
+        lock_take(l, t, op, (uintptr_t)__builtin_return_address(0));
+        return true;
+    }
+    if (S.exploring)
+        explore_event(t, op, -1, 1);
     return false;
 }
 
 void sim_unlock(const volatile void *object) {
-    if (!S.active) return;
+    if (!S.active)
+        return;
     struct thread *t = S.now;
     struct op op = {.kind = OP_UNLOCK, .at = (uintptr_t)object, .size = 1};
     struct lock *l = lock_at(op.at);
-    if (l->owner != t->id) found("invalid-unlock", "T%u unlocks %p, which it does not hold", t->id, (const void *)(uintptr_t)object);
+    if (l->owner != t->id)
+        found("invalid-unlock", "T%u unlocks %p, which it does not hold", t->id,
+              (const void *)(uintptr_t)object);
     point(t, op);
     l->owner = -1;
     l->released = snapshot(t);
     t->H[t->id]++;
-    if (S.exploring) { l->event = explore_next_event(); explore_event(t, op, -1, 0); }
+    if (S.exploring) {
+        l->event = explore_next_event();
+        explore_event(t, op, -1, 0);
+    }
     lockers_ready(l, true);
-    if (S.tracing) trace_add((struct line){.kind = LINE_UNLOCK, .at = op.at, .pc = (uintptr_t)__builtin_return_address(0), .thread = t->id});
+    if (S.tracing)
+        trace_add((struct line){.kind = LINE_UNLOCK,
+                                .at = op.at,
+                                .pc = (uintptr_t)__builtin_return_address(0),
+                                .thread = t->id});
 }
 
-/* ---- A run from start to end -------------------------------------------------------------------- */
+/* ---- A run from start to end --------------------------------------------------------------------
+ */
 
 void run_configure(const struct sim_options *options) {
     S.o = *options;
-    if (S.o.threads_max > THREADS || !S.o.threads_max) S.o.threads_max = THREADS;
-    if (!S.o.messages_max) S.o.messages_max = 1;
-    if (S.o.messages_max > 2048) S.o.messages_max = 2048;
-    if (!S.o.stale_max) S.o.stale_max = 1;
+    if (S.o.threads_max > THREADS || !S.o.threads_max)
+        S.o.threads_max = THREADS;
+    if (!S.o.messages_max)
+        S.o.messages_max = 1;
+    if (S.o.messages_max > 2048)
+        S.o.messages_max = 2048;
+    if (!S.o.stale_max)
+        S.o.stale_max = 1;
     if (S.o.page_size < 4096 || (S.o.page_size & (S.o.page_size - 1))) {
-        fprintf(stderr, "sim: page_size %u is not a power of two of at least 4096\n", S.o.page_size);
+        fprintf(stderr, "sim: page_size %u is not a power of two of at least 4096\n",
+                S.o.page_size);
         exit(2);
     }
     shadow_setup();
@@ -660,7 +835,8 @@ void run_configure(const struct sim_options *options) {
 }
 
 void sim_reset(void) {
-    if (S.cells && !S.active) shadow_reset();
+    if (S.cells && !S.active)
+        shadow_reset();
 }
 
 void run_once(void (*program)(void *), void *arg) {
@@ -680,9 +856,12 @@ void run_once(void (*program)(void *), void *arg) {
     S.coverage = S.o.coverage;
     S.lines_n = 0;
     S.detail[0] = 0;
-    S.from_search = S.exploring || (S.o.source == SIM_REPLAY && S.o.choices_n && S.o.choices[0] == FROM_SEARCH);
-    if (S.from_search) record(FROM_SEARCH);
-    if (S.o.source == SIM_PCT) pct_begin();
+    S.from_search =
+        S.exploring || (S.o.source == SIM_REPLAY && S.o.choices_n && S.o.choices[0] == FROM_SEARCH);
+    if (S.from_search)
+        record(FROM_SEARCH);
+    if (S.o.source == SIM_PCT)
+        pct_begin();
     struct thread *t = thread_new(program, arg);
     S.now = t;
     S.active = true;
@@ -695,7 +874,8 @@ void run_once(void (*program)(void *), void *arg) {
     __sanitizer_finish_switch_fiber(host_fake, NULL, NULL);
 #endif
     S.active = false;
-    if (S.steps > S.pct_length) S.pct_length = S.steps;
+    if (S.steps > S.pct_length)
+        S.pct_length = S.steps;
 }
 
 void fill_result(struct sim_result *r) {
@@ -712,10 +892,14 @@ void fill_result(struct sim_result *r) {
 
 const char *sim_run(const struct sim_options *options, void (*program)(void *), void *arg,
                     struct sim_result *result) {
-    if (S.active) { fprintf(stderr, "sim: sim_run inside a run\n"); abort(); }
+    if (S.active) {
+        fprintf(stderr, "sim: sim_run inside a run\n");
+        abort();
+    }
     S.exploring = false;
     run_configure(options);
     run_once(program, arg);
-    if (result) fill_result(result);
+    if (result)
+        fill_result(result);
     return S.finding;
 }

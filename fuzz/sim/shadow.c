@@ -17,16 +17,20 @@ static struct { uintptr_t start, end; } restore[17];
 static unsigned restore_n;
 
 bool sim_restore_range(void *start, void *end) {
-    if (restore_n == 17) return false;
+    if (restore_n == 17)
+        return false;
     restore[restore_n].start = (uintptr_t)start;
     restore[restore_n++].end = (uintptr_t)end;
     return true;
 }
 
 static void *map(size_t n) {
-    void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p != MAP_FAILED) return p;
-    fprintf(stderr, "sim: cannot map %zu bytes: %s; make sim_options' sizes smaller\n", n, strerror(errno));
+    void *p =
+        mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p != MAP_FAILED)
+        return p;
+    fprintf(stderr, "sim: cannot map %zu bytes: %s; make sim_options' sizes smaller\n", n,
+            strerror(errno));
     exit(2);
 }
 
@@ -50,7 +54,8 @@ void shadow_setup(void) {
     static unsigned page_size_now;
     size_t page = S.o.page_size, heap = (S.o.heap_bytes + page - 1) / page * page;
     size_t pages = (S.o.pages_bytes + page - 1) / page * page;
-    if (heap == heap_now && pages == pages_now && page == page_size_now) return;
+    if (heap == heap_now && pages == pages_now && page == page_size_now)
+        return;
     if (S.memory) {
         munmap((void *)S.memory, heap_now + pages_now + page_size_now);
         munmap(S.heap_state, heap_now / HEAP_GRAIN + 1);
@@ -67,7 +72,8 @@ void shadow_setup(void) {
     heap_now = heap;
     pages_now = pages;
     page_size_now = (unsigned)page;
-    for (unsigned i = 0; i < THREADS; i++) S.heap_at[i] = 0;
+    for (unsigned i = 0; i < THREADS; i++)
+        S.heap_at[i] = 0;
 }
 
 static uintptr_t heap_start(unsigned thread) {
@@ -77,7 +83,8 @@ static uintptr_t heap_start(unsigned thread) {
 void shadow_reset(void) {
     for (uint32_t i = 0; i < S.cells_n; i++) {
         const struct cell *c = &S.cells[i];
-        if (!c->written || c->at - S.memory < S.memory_end - S.memory) continue;
+        if (!c->written || c->at - S.memory < S.memory_end - S.memory)
+            continue;
         for (unsigned k = 0; k < restore_n; k++)
             if (c->at - restore[k].start < restore[k].end - restore[k].start) {
                 memcpy((void *)c->at, &c->saved, 8);
@@ -86,14 +93,15 @@ void shadow_reset(void) {
     }
     S.cells_n = 0;
     S.generation++;
-    if (S.generation == 0) {                 /* wrapped: stale slots could look fresh */
+    if (S.generation == 0) { /* wrapped: stale slots could look fresh */
         memset(S.slots, 0, SLOTS * sizeof *S.slots);
         S.generation = 1;
     }
     S.recs_n = S.frames_n = S.locks_n = 1;
     S.frames[0].last_child = 0;
     for (unsigned i = 0; i < THREADS; i++) {
-        if (!S.heap_at[i]) continue;
+        if (!S.heap_at[i])
+            continue;
         uintptr_t s = heap_start(i);
         memset(S.heap_state + (s - S.memory) / HEAP_GRAIN, 0, (S.heap_at[i] - s) / HEAP_GRAIN + 1);
         memset((void *)s, 0, S.heap_at[i] - s);
@@ -101,7 +109,8 @@ void shadow_reset(void) {
     }
     for (uintptr_t p = S.heap_end; p < S.pages_at; p += S.o.page_size) {
         struct page *g = &S.pages[(p - S.heap_end) >> S.page_shift];
-        if (g->dirty) memset((void *)p, 0, S.o.page_size);
+        if (g->dirty)
+            memset((void *)p, 0, S.o.page_size);
         memset(g, 0, sizeof *g);
     }
     S.pages_at = S.heap_end;
@@ -116,11 +125,11 @@ static void check_heap(uintptr_t at, size_t n, bool write, uintptr_t pc) {
         unsigned need = (unsigned)((at + n < end ? at + n : end) - (end - HEAP_GRAIN));
         uint8_t s = S.heap_state[grain];
         if (s == HEAP_FREED)
-            found("use-after-free", "%s of %zu bytes at %p, in a freed block\n  @%lx", write ? "write" : "read", n,
-                  (void *)at, (unsigned long)pc);
+            found("use-after-free", "%s of %zu bytes at %p, in a freed block\n  @%lx",
+                  write ? "write" : "read", n, (void *)at, (unsigned long)pc);
         if (need > s)
-            found("heap-out-of-bounds", "%s of %zu bytes at %p, outside any block\n  @%lx", write ? "write" : "read",
-                  n, (void *)at, (unsigned long)pc);
+            found("heap-out-of-bounds", "%s of %zu bytes at %p, outside any block\n  @%lx",
+                  write ? "write" : "read", n, (void *)at, (unsigned long)pc);
         p = end;
     }
 }
@@ -133,36 +142,50 @@ static void check_pages(uintptr_t at, size_t n, bool write, bool atomic, uintptr
     struct thread *t = S.now;
     for (uintptr_t p = at >> S.page_shift; p <= (at + n - 1) >> S.page_shift; p++) {
         struct page *g = &S.pages[p - (S.heap_end >> S.page_shift)];
-        static const char *const state[] = {"not reserved", "inaccessible", "read-only", "", "released"};
+        static const char *const state[] = {"not reserved", "inaccessible", "read-only", "",
+                                            "released"};
         if (g->state != PAGE_WRITE && (write || g->state != PAGE_READ))
-            found(g->state == PAGE_RELEASED ? "use-after-free" : g->state == PAGE_FREE ? "wild-access" : "page-fault",
-                  "%s of %zu bytes at %p, in a page that is %s\n  @%lx", write ? "write" : "read", n, (void *)at,
-                  state[g->state], (unsigned long)pc);
-        if (g->when > t->H[g->thread]) race("page", at, n, write, atomic, pc, g->thread, g->pc, g->frame);
-        if (write) g->dirty = 1;
+            found(g->state == PAGE_RELEASED ? "use-after-free"
+                  : g->state == PAGE_FREE   ? "wild-access"
+                                            : "page-fault",
+                  "%s of %zu bytes at %p, in a page that is %s\n  @%lx", write ? "write" : "read",
+                  n, (void *)at, state[g->state], (unsigned long)pc);
+        if (g->when > t->H[g->thread])
+            race("page", at, n, write, atomic, pc, g->thread, g->pc, g->frame);
+        if (write)
+            g->dirty = 1;
     }
 }
 
 static inline void check_memory(uintptr_t at, size_t n, bool write, bool atomic, uintptr_t pc) {
     if (likely(at - S.memory >= S.memory_end - S.memory)) {
-        if (unlikely(at < 4096)) found("null-access", "%s of %zu bytes at %p\n  @%lx", write ? "write" : "read", n,
-                                       (void *)at, (unsigned long)pc);
+        if (unlikely(at < 4096))
+            found("null-access", "%s of %zu bytes at %p\n  @%lx", write ? "write" : "read", n,
+                  (void *)at, (unsigned long)pc);
         return;
     }
-    if (at + n > S.memory_end) found("wild-access", "%zu bytes at %p\n  @%lx", n, (void *)at, (unsigned long)pc);
-    if (at < S.heap_end) check_heap(at, n, write, pc);
-    else check_pages(at, n, write, atomic, pc);
+    if (at + n > S.memory_end)
+        found("wild-access", "%zu bytes at %p\n  @%lx", n, (void *)at, (unsigned long)pc);
+    if (at < S.heap_end)
+        check_heap(at, n, write, pc);
+    else
+        check_pages(at, n, write, atomic, pc);
 }
 
-/* ---- Cells and races -------------------------------------------------------------------------- */
+/* ---- Cells and races --------------------------------------------------------------------------
+ */
 
 static inline struct cell *cell_find(uintptr_t at, uint32_t *slot) {
     uint32_t i = (uint32_t)(at >> 3) & (SLOTS - 1);
     for (;; i = (i + 1) & (SLOTS - 1)) {
         uint64_t s = S.slots[i];
-        if (s >> 32 != S.generation) { *slot = i; return NULL; }
+        if (s >> 32 != S.generation) {
+            *slot = i;
+            return NULL;
+        }
         struct cell *c = &S.cells[(uint32_t)s];
-        if (likely(c->at == at)) return c;
+        if (likely(c->at == at))
+            return c;
     }
 }
 
@@ -170,8 +193,10 @@ struct cell *cell_at(uintptr_t at) {
     at &= ~(uintptr_t)7;
     uint32_t slot;
     struct cell *c = cell_find(at, &slot);
-    if (likely(c != NULL)) return c;
-    if (unlikely(S.cells_n >= CELLS_MAX)) stop_bound(SIM_BOUND_MEMORY);
+    if (likely(c != NULL))
+        return c;
+    if (unlikely(S.cells_n >= CELLS_MAX))
+        stop_bound(SIM_BOUND_MEMORY);
     S.slots[slot] = (uint64_t)S.generation << 32 | S.cells_n;
     c = &S.cells[S.cells_n++];
     c->at = at;
@@ -187,35 +212,49 @@ static void race(const char *what, uintptr_t at, size_t n, bool write, bool atom
     char mine[400], other[400];
     describe_stack(mine, sizeof mine, pc, S.now->frame);
     describe_stack(other, sizeof other, other_pc, other_frame);
-    found("data-race", "T%d: %s%s of %zu bytes at %p%sagainst T%u: %s%s", S.now->id, atomic ? "atomic " : "",
-          write ? "write" : "read", n, (void *)at, mine, thread, what, other);
+    found("data-race", "T%d: %s%s of %zu bytes at %p%sagainst T%u: %s%s", S.now->id,
+          atomic ? "atomic " : "", write ? "write" : "read", n, (void *)at, mine, thread, what,
+          other);
 }
 
 /* Does an earlier access of this list by another thread, not known to have happened, overlap? */
-static inline void check_list(uint32_t r, unsigned mask, bool write, bool atomic, bool list_atomic, uintptr_t at,
-                              size_t n, uintptr_t pc) {
+static inline void check_list(uint32_t r, unsigned mask, bool write, bool atomic, bool list_atomic,
+                              uintptr_t at, size_t n, uintptr_t pc) {
     const struct thread *t = S.now;
     for (; r; r = S.recs[r].next) {
         const struct rec *p = &S.recs[r];
-        if (unlikely((p->mask & mask) && p->when > t->H[p->thread] && (write || p->write) && p->thread != t->id))
-            race(list_atomic ? p->write ? "atomic write" : "atomic read" : p->write ? "write" : "read", at, n, write,
-                 atomic, pc, p->thread, p->pc, p->frame);
+        if (unlikely((p->mask & mask) && p->when > t->H[p->thread] && (write || p->write) &&
+                     p->thread != t->id))
+            race(list_atomic ? p->write ? "atomic write" : "atomic read"
+                 : p->write  ? "write"
+                             : "read",
+                 at, n, write, atomic, pc, p->thread, p->pc, p->frame);
     }
 }
 
 /* Remember the access; a record that it makes superfluous is reused or dropped. */
-static inline void note(uint32_t *head, unsigned mask, bool write, bool supersedes_all, uintptr_t pc) {
+static inline void note(uint32_t *head, unsigned mask, bool write, bool supersedes_all,
+                        uintptr_t pc) {
     const struct thread *t = S.now;
     struct rec *mine = NULL;
     for (uint32_t *link = head; *link;) {
         struct rec *p = &S.recs[*link];
-        bool covered = !(p->mask & ~mask) && ((p->thread == t->id && p->write <= write) || supersedes_all);
-        if (!covered) { link = &p->next; continue; }
-        if (mine) *link = p->next;
-        else { mine = p; link = &p->next; }
+        bool covered =
+            !(p->mask & ~mask) && ((p->thread == t->id && p->write <= write) || supersedes_all);
+        if (!covered) {
+            link = &p->next;
+            continue;
+        }
+        if (mine)
+            *link = p->next;
+        else {
+            mine = p;
+            link = &p->next;
+        }
     }
     if (!mine) {
-        if (unlikely(S.recs_n >= RECS_MAX)) stop_bound(SIM_BOUND_MEMORY);
+        if (unlikely(S.recs_n >= RECS_MAX))
+            stop_bound(SIM_BOUND_MEMORY);
         mine = &S.recs[S.recs_n];
         mine->next = *head;
         *head = S.recs_n++;
@@ -231,7 +270,8 @@ static inline void note(uint32_t *head, unsigned mask, bool write, bool supersed
 void overwrite_atoms(struct cell *c, unsigned mask, struct thread *t, uintptr_t pc) {
     for (uint32_t x = c->atoms; x; x = S.atoms[x].next) {
         struct atom *a = &S.atoms[x];
-        if (!((((1u << a->size) - 1) << (a->at & 7)) & mask)) continue;
+        if (!((((1u << a->size) - 1) << (a->at & 7)) & mask))
+            continue;
         a->overwritten = true;
         a->by = t->id;
         a->when = t->H[t->id];
@@ -240,28 +280,36 @@ void overwrite_atoms(struct cell *c, unsigned mask, struct thread *t, uintptr_t 
 }
 
 static void uninitialised(struct cell *c, unsigned mask, uintptr_t pc) {
-    if (!(mask & ~(unsigned)c->initialised)) return;
+    if (!(mask & ~(unsigned)c->initialised))
+        return;
     found("uninitialised-read", "read at %p of malloc'd bytes that nobody wrote\n  @%lx",
-          (void *)(c->at + (unsigned)__builtin_ctz(mask & ~(unsigned)c->initialised)), (unsigned long)pc);
+          (void *)(c->at + (unsigned)__builtin_ctz(mask & ~(unsigned)c->initialised)),
+          (unsigned long)pc);
 }
 
-static inline bool in_heap(uintptr_t at) { return at - S.memory < S.heap_end - S.memory; }
+static inline bool in_heap(uintptr_t at) {
+    return at - S.memory < S.heap_end - S.memory;
+}
 
-static inline void plain_cell(struct cell *c, unsigned mask, bool write, uintptr_t at, size_t n, uintptr_t pc) {
+static inline void plain_cell(struct cell *c, unsigned mask, bool write, uintptr_t at, size_t n,
+                              uintptr_t pc) {
     check_list(c->plain, mask, write, false, false, at, n, pc);
-    if (c->atomic) check_list(c->atomic, mask, write, false, true, at, n, pc);
+    if (c->atomic)
+        check_list(c->atomic, mask, write, false, true, at, n, pc);
     note(&c->plain, mask, write, write, pc);
     if (write) {
         c->written = true;
         c->initialised |= (uint8_t)mask;
-        if (c->atoms) overwrite_atoms(c, mask, S.now, pc);
+        if (c->atoms)
+            overwrite_atoms(c, mask, S.now, pc);
     } else if (unlikely(S.o.check_uninitialised) && in_heap(c->at)) {
         uninitialised(c, mask, pc);
     }
 }
 
 void access_plain(uintptr_t at, size_t n, bool write, uintptr_t pc) {
-    if (unlikely(n == 0)) return;
+    if (unlikely(n == 0))
+        return;
     check_memory(at, n, write, false, pc);
     if (likely((at & 7) + n <= 8)) {
         plain_cell(cell_at(at), ((1u << n) - 1) << (at & 7), write, at, n, pc);
@@ -269,7 +317,8 @@ void access_plain(uintptr_t at, size_t n, bool write, uintptr_t pc) {
     }
     for (uintptr_t p = at; p < at + n;) {
         uintptr_t end = (p & ~(uintptr_t)7) + 8;
-        if (end > at + n) end = at + n;
+        if (end > at + n)
+            end = at + n;
         plain_cell(cell_at(p), ((1u << (end - p)) - 1) << (p & 7), write, at, n, pc);
         p = end;
     }
@@ -277,31 +326,46 @@ void access_plain(uintptr_t at, size_t n, bool write, uintptr_t pc) {
 
 struct cell *access_atomic(uintptr_t at, unsigned size, bool write, uintptr_t pc) {
     if (unlikely(at & (size - 1)))
-        found("misaligned-atomic", "an atomic access of %u bytes at %p\n  @%lx", size, (void *)at, (unsigned long)pc);
+        found("misaligned-atomic", "an atomic access of %u bytes at %p\n  @%lx", size, (void *)at,
+              (unsigned long)pc);
     check_memory(at, size, write, true, pc);
     struct cell *c = cell_at(at);
     unsigned mask = ((1u << size) - 1) << (at & 7);
-    if (c->plain) check_list(c->plain, mask, write, true, false, at, size, pc);
+    if (c->plain)
+        check_list(c->plain, mask, write, true, false, at, size, pc);
     note(&c->atomic, mask, write, false, pc);
-    if (write) { c->written = true; c->initialised |= (uint8_t)mask; }
-    else if (unlikely(S.o.check_uninitialised) && in_heap(at)) uninitialised(c, mask, pc);
+    if (write) {
+        c->written = true;
+        c->initialised |= (uint8_t)mask;
+    } else if (unlikely(S.o.check_uninitialised) && in_heap(at))
+        uninitialised(c, mask, pc);
     return c;
 }
 
-/* ---- Heap --------------------------------------------------------------------------------------- */
+/* ---- Heap ---------------------------------------------------------------------------------------
+ */
 
-struct block { size_t size; size_t alignment; };   /* in the redzone before each block */
+struct block {
+    size_t size;
+    size_t alignment;
+}; /* in the redzone before each block */
 
-static void *block_of(uintptr_t at) { return (void *)(at - HEAP_GRAIN); }
+static void *block_of(uintptr_t at) {
+    return (void *)(at - HEAP_GRAIN);
+}
 
 /* A block of the calling thread's own arena, so that addresses do not depend on the schedule. */
 static void *heap_take(size_t size, size_t alignment, bool zeroed, uintptr_t pc) {
     struct thread *t = S.now;
-    if (sim_fault()) return NULL;
-    if (alignment < HEAP_GRAIN) alignment = HEAP_GRAIN;
-    if (!S.heap_at[t->id]) S.heap_at[t->id] = heap_start(t->id);
+    if (sim_fault())
+        return NULL;
+    if (alignment < HEAP_GRAIN)
+        alignment = HEAP_GRAIN;
+    if (!S.heap_at[t->id])
+        S.heap_at[t->id] = heap_start(t->id);
     uintptr_t limit = heap_start(t->id + 1u);
-    uintptr_t at = (S.heap_at[t->id] + 2 * HEAP_GRAIN + alignment - 1) & ~(uintptr_t)(alignment - 1);
+    uintptr_t at =
+        (S.heap_at[t->id] + 2 * HEAP_GRAIN + alignment - 1) & ~(uintptr_t)(alignment - 1);
     if (size > limit - S.memory || at + size + HEAP_GRAIN > limit) {
         S.bounds |= SIM_BOUND_MEMORY;
         return NULL;
@@ -310,8 +374,9 @@ static void *heap_take(size_t size, size_t alignment, bool zeroed, uintptr_t pc)
     b->size = size;
     S.heap_at[t->id] = at + (size + HEAP_GRAIN - 1) / HEAP_GRAIN * HEAP_GRAIN;
     for (size_t i = 0; i < size; i += HEAP_GRAIN)
-        S.heap_state[(at + i - S.memory) / HEAP_GRAIN] = (uint8_t)(size - i < HEAP_GRAIN ? size - i : HEAP_GRAIN);
-    for (uintptr_t p = at; p < at + size; p += 8) {     /* initialisation counts as a write */
+        S.heap_state[(at + i - S.memory) / HEAP_GRAIN] =
+            (uint8_t)(size - i < HEAP_GRAIN ? size - i : HEAP_GRAIN);
+    for (uintptr_t p = at; p < at + size; p += 8) { /* initialisation counts as a write */
         unsigned n = at + size - p < 8 ? (unsigned)(at + size - p) : 8;
         struct cell *c = cell_at(p);
         note(&c->plain, (1u << n) - 1, true, true, pc);
@@ -321,17 +386,21 @@ static void *heap_take(size_t size, size_t alignment, bool zeroed, uintptr_t pc)
 }
 
 static bool heap_owns(uintptr_t at) {
-    return in_heap(at) && at % HEAP_GRAIN == 0 && S.heap_state[(at - S.memory) / HEAP_GRAIN] != HEAP_REDZONE &&
+    return in_heap(at) && at % HEAP_GRAIN == 0 &&
+           S.heap_state[(at - S.memory) / HEAP_GRAIN] != HEAP_REDZONE &&
            S.heap_state[(at - S.memory) / HEAP_GRAIN - 1] == HEAP_REDZONE;
 }
 
 static void heap_give(void *block, uintptr_t pc) {
     uintptr_t at = (uintptr_t)block;
-    if (!heap_owns(at)) found("invalid-free", "free of %p, which malloc did not return\n  @%lx", block, (unsigned long)pc);
+    if (!heap_owns(at))
+        found("invalid-free", "free of %p, which malloc did not return\n  @%lx", block,
+              (unsigned long)pc);
     size_t size = ((struct block *)block_of(at))->size;
     if (S.heap_state[(at - S.memory) / HEAP_GRAIN] == HEAP_FREED)
         found("double-free", "second free of %p\n  @%lx", block, (unsigned long)pc);
-    if (size) access_plain(at, size, true, pc);          /* release counts as a write */
+    if (size)
+        access_plain(at, size, true, pc); /* release counts as a write */
     size_t grains = size ? (size + HEAP_GRAIN - 1) / HEAP_GRAIN : 0;
     memset(S.heap_state + (at - S.memory) / HEAP_GRAIN, HEAP_FREED, grains);
 }
@@ -339,58 +408,80 @@ static void heap_give(void *block, uintptr_t pc) {
 #include <malloc.h>
 #define PC ((uintptr_t)__builtin_return_address(0))
 
-void *sim_malloc(size_t size) { return S.active ? heap_take(size ? size : 1, 16, false, PC) : malloc(size); }
+void *sim_malloc(size_t size) {
+    return S.active ? heap_take(size ? size : 1, 16, false, PC) : malloc(size);
+}
 
 void *sim_calloc(size_t count, size_t size) {
-    if (!S.active) return calloc(count, size);
+    if (!S.active)
+        return calloc(count, size);
     size_t n;
-    if (__builtin_mul_overflow(count, size, &n)) return NULL;
-    return heap_take(n ? n : 1, 16, true, PC);           /* arenas are zero and never reused in a run */
+    if (__builtin_mul_overflow(count, size, &n))
+        return NULL;
+    return heap_take(n ? n : 1, 16, true, PC); /* arenas are zero and never reused in a run */
 }
 
 void *sim_aligned_alloc(size_t alignment, size_t size) {
-    if (!S.active) return aligned_alloc(alignment, size);
-    if (alignment == 0 || (alignment & (alignment - 1))) return NULL;
+    if (!S.active)
+        return aligned_alloc(alignment, size);
+    if (alignment == 0 || (alignment & (alignment - 1)))
+        return NULL;
     return heap_take(size ? size : 1, alignment, false, PC);
 }
 
 int sim_posix_memalign(void **out, size_t alignment, size_t size) {
-    if (alignment < sizeof(void *) || (alignment & (alignment - 1))) return EINVAL;
-    void *p = S.active ? heap_take(size ? size : 1, alignment, false, PC) : aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
-    if (!p) return ENOMEM;
+    if (alignment < sizeof(void *) || (alignment & (alignment - 1)))
+        return EINVAL;
+    void *p = S.active ? heap_take(size ? size : 1, alignment, false, PC)
+                       : aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
+    if (!p)
+        return ENOMEM;
     *out = p;
     return 0;
 }
 
 void sim_free(void *block) {
-    if (!block) return;
-    if (S.active) heap_give(block, PC);
-    else if (!in_heap((uintptr_t)block)) free(block);
+    if (!block)
+        return;
+    if (S.active)
+        heap_give(block, PC);
+    else if (!in_heap((uintptr_t)block))
+        free(block);
 }
 
 void *sim_realloc(void *old, size_t size) {
-    if (!S.active) return realloc(old, size);
+    if (!S.active)
+        return realloc(old, size);
     uintptr_t pc = PC, at = (uintptr_t)old;
-    if (old && !heap_owns(at)) found("invalid-free", "realloc of %p, which malloc did not return\n  @%lx", old, (unsigned long)pc);
+    if (old && !heap_owns(at))
+        found("invalid-free", "realloc of %p, which malloc did not return\n  @%lx", old,
+              (unsigned long)pc);
     void *new = heap_take(size ? size : 1, 16, false, pc);
-    if (!new || !old) return new;
+    if (!new || !old)
+        return new;
     size_t n = ((struct block *)block_of(at))->size;
     memcpy(new, old, n < size ? n : size);
-    for (size_t i = 0; i < n && i < size; i++) cell_at((uintptr_t)new + i)->initialised |= (uint8_t)(1u << (i & 7));
+    for (size_t i = 0; i < n && i < size; i++)
+        cell_at((uintptr_t) new + i)->initialised |= (uint8_t)(1u << (i & 7));
     heap_give(old, pc);
     return new;
 }
 
 char *sim_strdup(const char *text) {
     size_t n = strlen(text) + 1;
-    if (S.active) access_plain((uintptr_t)text, n, false, PC);
+    if (S.active)
+        access_plain((uintptr_t)text, n, false, PC);
     char *copy = S.active ? heap_take(n, 16, true, PC) : malloc(n);
-    if (copy) memcpy(copy, text, n);
+    if (copy)
+        memcpy(copy, text, n);
     return copy;
 }
 
 void *sim_memmove(void *to, const void *from, size_t n) {
-    if (S.active) { access_plain((uintptr_t)from, n, false, PC); access_plain((uintptr_t)to, n, true, PC); }
+    if (S.active) {
+        access_plain((uintptr_t)from, n, false, PC);
+        access_plain((uintptr_t)to, n, true, PC);
+    }
     return memmove(to, from, n);
 }
 
@@ -398,7 +489,8 @@ void *sim_memcpy(void *to, const void *from, size_t n) {
     if (S.active) {
         uintptr_t a = (uintptr_t)to, b = (uintptr_t)from;
         if (n && a != b && a < b + n && b < a + n)
-            found("memcpy-overlap", "memcpy of %zu bytes from %p to %p\n  @%lx", n, (const void *)from, to, (unsigned long)PC);
+            found("memcpy-overlap", "memcpy of %zu bytes from %p to %p\n  @%lx", n,
+                  (const void *)from, to, (unsigned long)PC);
         access_plain(b, n, false, PC);
         access_plain(a, n, true, PC);
     }
@@ -406,32 +498,42 @@ void *sim_memcpy(void *to, const void *from, size_t n) {
 }
 
 void *sim_memset(void *to, int byte, size_t n) {
-    if (S.active) access_plain((uintptr_t)to, n, true, PC);
+    if (S.active)
+        access_plain((uintptr_t)to, n, true, PC);
     return memset(to, byte, n);
 }
 
 int sim_memcmp(const void *a, const void *b, size_t n) {
-    if (S.active) { access_plain((uintptr_t)a, n, false, PC); access_plain((uintptr_t)b, n, false, PC); }
+    if (S.active) {
+        access_plain((uintptr_t)a, n, false, PC);
+        access_plain((uintptr_t)b, n, false, PC);
+    }
     return memcmp(a, b, n);
 }
 
-/* ---- Pages -------------------------------------------------------------------------------------- */
+/* ---- Pages --------------------------------------------------------------------------------------
+ */
 
 static struct page *pages_in(uintptr_t at, size_t size) {
     size_t page = S.o.page_size;
-    if (at % page || size % page || size == 0 || at < S.heap_end || at + size > S.memory_end || at + size < at) return NULL;
+    if (at % page || size % page || size == 0 || at < S.heap_end || at + size > S.memory_end ||
+        at + size < at)
+        return NULL;
     struct page *g = &S.pages[(at - S.heap_end) / page];
     for (size_t i = 0; i < size / page; i++)
-        if (g[i].state == PAGE_FREE || g[i].state == PAGE_RELEASED) return NULL;
+        if (g[i].state == PAGE_FREE || g[i].state == PAGE_RELEASED)
+            return NULL;
     return g;
 }
 
 /* The point in the schedule at which a page operation happens. NULL: not reserved. */
 static struct page *pages_begin(void *start, size_t size) {
-    if (!S.active || !pages_in((uintptr_t)start, size)) return NULL;
+    if (!S.active || !pages_in((uintptr_t)start, size))
+        return NULL;
     struct op op = {.kind = OP_PAGES, .at = (uintptr_t)start, .size = size, .writes = true};
     point(S.now, op);
-    if (S.exploring) explore_event(S.now, op, -1, 0);
+    if (S.exploring)
+        explore_event(S.now, op, -1, 0);
     return pages_in((uintptr_t)start, size);
 }
 
@@ -440,7 +542,8 @@ static void pages_write(uintptr_t at, size_t size, uintptr_t pc) {
     struct thread *t = S.now;
     struct page *g = &S.pages[(at - S.heap_end) >> S.page_shift];
     for (size_t i = 0; i < size >> S.page_shift; i++) {
-        if (g[i].when > t->H[g[i].thread]) race("page operation", at, size, true, false, pc, g[i].thread, g[i].pc, g[i].frame);
+        if (g[i].when > t->H[g[i].thread])
+            race("page operation", at, size, true, false, pc, g[i].thread, g[i].pc, g[i].frame);
         g[i].thread = t->id;
         g[i].when = t->H[t->id];
         g[i].pc = pc;
@@ -448,7 +551,8 @@ static void pages_write(uintptr_t at, size_t size, uintptr_t pc) {
     }
     uint32_t n = S.cells_n;
     for (uint32_t i = 0; i < n; i++)
-        if (S.cells[i].at - at < size) plain_cell(&S.cells[i], 0xff, true, at, size, pc);
+        if (S.cells[i].at - at < size)
+            plain_cell(&S.cells[i], 0xff, true, at, size, pc);
 }
 
 static void pages_zero(uintptr_t at, size_t size) {
@@ -462,10 +566,12 @@ static void pages_zero(uintptr_t at, size_t size) {
 
 void *sim_pages_reserve(size_t size) {
     size_t page = S.o.page_size;
-    if (!S.active || size % page || size == 0) return NULL;
-    struct op op = {.kind = OP_OBJECT, .at = 1};              /* addresses depend on the order of reservations */
+    if (!S.active || size % page || size == 0)
+        return NULL;
+    struct op op = {.kind = OP_OBJECT, .at = 1}; /* addresses depend on the order of reservations */
     point(S.now, op);
-    if (S.exploring) explore_event(S.now, op, -1, 0);
+    if (S.exploring)
+        explore_event(S.now, op, -1, 0);
     if (size > S.memory_end - S.pages_at) {
         S.bounds |= SIM_BOUND_MEMORY;
         return NULL;
@@ -473,7 +579,8 @@ void *sim_pages_reserve(size_t size) {
     uintptr_t at = S.pages_at;
     S.pages_at += size;
     struct page *g = &S.pages[(at - S.heap_end) / page];
-    for (size_t i = 0; i < size / page; i++) g[i].state = PAGE_NONE;
+    for (size_t i = 0; i < size / page; i++)
+        g[i].state = PAGE_NONE;
     pages_write(at, size, PC);
     return (void *)at;
 }
@@ -481,16 +588,20 @@ void *sim_pages_reserve(size_t size) {
 /* Taking access away races with every access; granting it is only seen to come before or after. */
 bool sim_pages_protect(void *start, size_t size, enum sim_access access) {
     struct page *g = pages_begin(start, size);
-    if (!g) return false;
+    if (!g)
+        return false;
     uint8_t state = access == SIM_NONE ? PAGE_NONE : access == SIM_READ ? PAGE_READ : PAGE_WRITE;
     for (size_t i = 0; i < size / S.o.page_size; i++)
-        if (g[i].state > state) pages_write((uintptr_t)start + i * S.o.page_size, S.o.page_size, PC);
-    for (size_t i = 0; i < size / S.o.page_size; i++) g[i].state = state;
+        if (g[i].state > state)
+            pages_write((uintptr_t)start + i * S.o.page_size, S.o.page_size, PC);
+    for (size_t i = 0; i < size / S.o.page_size; i++)
+        g[i].state = state;
     return true;
 }
 
 bool sim_pages_discard(void *start, size_t size) {
-    if (!pages_begin(start, size)) return false;
+    if (!pages_begin(start, size))
+        return false;
     pages_write((uintptr_t)start, size, PC);
     pages_zero((uintptr_t)start, size);
     return true;
@@ -498,16 +609,19 @@ bool sim_pages_discard(void *start, size_t size) {
 
 bool sim_pages_release(void *start, size_t size) {
     struct page *g = pages_begin(start, size);
-    if (!g) return false;
+    if (!g)
+        return false;
     pages_write((uintptr_t)start, size, PC);
     pages_zero((uintptr_t)start, size);
-    for (size_t i = 0; i < size / S.o.page_size; i++) g[i].state = PAGE_RELEASED;
+    for (size_t i = 0; i < size / S.o.page_size; i++)
+        g[i].state = PAGE_RELEASED;
     return true;
 }
 
 bool sim_pages_move(void *from, void *to, size_t size) {
     struct page *f = pages_begin(from, size), *g = f ? pages_begin(to, size) : NULL;
-    if (!f || !g) return false;
+    if (!f || !g)
+        return false;
     pages_write((uintptr_t)from, size, PC);
     pages_write((uintptr_t)to, size, PC);
     memmove(to, from, size);
@@ -516,6 +630,7 @@ bool sim_pages_move(void *from, void *to, size_t size) {
         g[i].dirty = 1;
     }
     pages_zero((uintptr_t)from, size);
-    for (size_t i = 0; i < size / S.o.page_size; i++) f[i].state = PAGE_RELEASED;
+    for (size_t i = 0; i < size / S.o.page_size; i++)
+        f[i].state = PAGE_RELEASED;
     return true;
 }

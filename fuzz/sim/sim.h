@@ -18,54 +18,56 @@
 extern "C" {
 #endif
 
-#define SIM_THREADS_MAX 32        /* logical threads in one run, the first one included */
-#define SIM_NEVER UINT64_MAX      /* a deadline that never comes */
+#define SIM_THREADS_MAX 32   /* logical threads in one run, the first one included */
+#define SIM_NEVER UINT64_MAX /* a deadline that never comes */
 
 /* ---- Running ------------------------------------------------------------------------------ */
 
 enum sim_source {
-    SIM_BYTES,    /* fuzzer bytes: one byte a choice; when they run out every choice is 0 */
-    SIM_UNIFORM,  /* every choice uniform, from seed */
-    SIM_PCT,      /* random thread priorities, pct_depth - 1 change points (Burckhardt et al. 2010) */
-    SIM_POS,      /* random priority for each pending operation (Yuan et al. 2018) */
-    SIM_REPLAY    /* the recorded choices of an earlier run; 0 after their end */
+    SIM_BYTES,   /* fuzzer bytes: one byte a choice; when they run out every choice is 0 */
+    SIM_UNIFORM, /* every choice uniform, from seed */
+    SIM_PCT,   /* random thread priorities, pct_depth - 1 change points (Burckhardt et al. 2010) */
+    SIM_POS,   /* random priority for each pending operation (Yuan et al. 2018) */
+    SIM_REPLAY /* the recorded choices of an earlier run; 0 after their end */
 };
 
 struct sim_options {
     enum sim_source source;
-    const uint8_t *bytes;     /* SIM_BYTES */
+    const uint8_t *bytes; /* SIM_BYTES */
     size_t bytes_n;
-    bool bytes_from_back;     /* take the bytes from the end towards the front */
-    uint64_t seed;            /* SIM_UNIFORM, SIM_PCT, SIM_POS */
-    unsigned pct_depth;       /* SIM_PCT: priority changes + 1 */
-    const uint16_t *choices;  /* SIM_REPLAY */
+    bool bytes_from_back;    /* take the bytes from the end towards the front */
+    uint64_t seed;           /* SIM_UNIFORM, SIM_PCT, SIM_POS */
+    unsigned pct_depth;      /* SIM_PCT: priority changes + 1 */
+    const uint16_t *choices; /* SIM_REPLAY */
     size_t choices_n;
 
     /* The machine. */
-    bool c11_release_sequence; /* a later relaxed store of the same thread continues its release sequence */
-    bool cas_weak;             /* every compare-exchange may fail spuriously (clang hides which are weak) */
-    bool refuse_mixed;         /* overlapping atomics of different sizes are a finding, not a fallback */
-    unsigned timeouts_max;     /* waits that may time out by choice, a thread. 0: no wait ever times out,
-                                * so that a lost wake-up cannot hide; else, past the bound, only when
-                                * nothing else can run */
-    bool check_uninitialised;  /* reading malloc'd bytes that nobody wrote is a finding */
-    bool unjoined_is_leak;     /* a thread that ended but was never joined or detached is a finding */
-    unsigned spurious_max;     /* spurious returns of waits and failures of weak CAS, a thread */
-    unsigned faults_max;       /* calls of sim_fault() that may answer true, a thread */
-    unsigned preemptions_max;  /* switches away from a thread that could run on; UINT_MAX = no bound */
+    bool c11_release_sequence; /* a later relaxed store of the same thread continues its release
+                                  sequence */
+    bool cas_weak;     /* every compare-exchange may fail spuriously (clang hides which are weak) */
+    bool refuse_mixed; /* overlapping atomics of different sizes are a finding, not a fallback */
+    unsigned timeouts_max;    /* waits that may time out by choice, a thread. 0: no wait ever times
+                               * out,    so that a lost wake-up cannot hide; else, past the bound, only
+                               * when    nothing else can run */
+    bool check_uninitialised; /* reading malloc'd bytes that nobody wrote is a finding */
+    bool unjoined_is_leak; /* a thread that ended but was never joined or detached is a finding */
+    unsigned spurious_max; /* spurious returns of waits and failures of weak CAS, a thread */
+    unsigned faults_max;   /* calls of sim_fault() that may answer true, a thread */
+    unsigned
+        preemptions_max; /* switches away from a thread that could run on; UINT_MAX = no bound */
 
     /* Bounds. Reaching one is reported in sim_result.bounds. */
-    unsigned threads_max;      /* <= SIM_THREADS_MAX */
-    unsigned steps_max;        /* visible operations a run */
-    unsigned messages_max;     /* how many of the newest messages of a location can be read */
-    unsigned stale_max;        /* steps without a new value before a thread is switched away */
-    size_t stack_bytes;        /* of each logical thread */
-    size_t heap_bytes;         /* simulated malloc, all threads together */
-    size_t pages_bytes;        /* simulated page reservations, all together */
-    unsigned page_size;        /* granularity of sim_pages_*, a power of two >= 4096 */
+    unsigned threads_max;  /* <= SIM_THREADS_MAX */
+    unsigned steps_max;    /* visible operations a run */
+    unsigned messages_max; /* how many of the newest messages of a location can be read */
+    unsigned stale_max;    /* steps without a new value before a thread is switched away */
+    size_t stack_bytes;    /* of each logical thread */
+    size_t heap_bytes;     /* simulated malloc, all threads together */
+    size_t pages_bytes;    /* simulated page reservations, all together */
+    unsigned page_size;    /* granularity of sim_pages_*, a power of two >= 4096 */
 
-    bool trace;                /* keep what sim_trace_print() shows */
-    bool coverage;             /* count (write site, read site) pairs in sim_coverage[] */
+    bool trace;    /* keep what sim_trace_print() shows */
+    bool coverage; /* count (write site, read site) pairs in sim_coverage[] */
 };
 
 /* Bits of sim_result.bounds and sim_explored.bounds. */
@@ -78,14 +80,14 @@ enum sim_bound {
 };
 
 struct sim_result {
-    const char *finding;       /* stable name, or NULL: see README.md for the list */
-    char detail[1024];         /* what happened, both stacks for a race; see sim_symbolise() */
-    unsigned bounds;           /* enum sim_bound bits */
+    const char *finding; /* stable name, or NULL: see README.md for the list */
+    char detail[1024];   /* what happened, both stacks for a race; see sim_symbolise() */
+    unsigned bounds;     /* enum sim_bound bits */
     unsigned steps;
     unsigned preemptions;
-    unsigned mixed;            /* accesses that fell back to the newest value (overlapping sizes) */
-    uint64_t clock_ns;         /* virtual time at the end */
-    const uint16_t *choices;   /* what was chosen: feed to SIM_REPLAY; valid until the next run */
+    unsigned mixed;          /* accesses that fell back to the newest value (overlapping sizes) */
+    uint64_t clock_ns;       /* virtual time at the end */
+    const uint16_t *choices; /* what was chosen: feed to SIM_REPLAY; valid until the next run */
     size_t choices_n;
 };
 
@@ -112,11 +114,11 @@ bool sim_running(void);
 
 /* Start fn(arg) on a thread of its own. Its number (1, 2, ...), or -1 at threads_max. */
 int sim_spawn(void (*fn)(void *), void *arg);
-void sim_join(int thread);       /* wait for its end; synchronises with it */
-void sim_detach(int thread);     /* it need not be joined */
-int sim_self(void);              /* 0 = the program's first thread */
+void sim_join(int thread);   /* wait for its end; synchronises with it */
+void sim_detach(int thread); /* it need not be joined */
+int sim_self(void);          /* 0 = the program's first thread */
 _Noreturn void sim_exit_thread(void);
-void sim_yield(void);            /* a good place to switch */
+void sim_yield(void); /* a good place to switch */
 
 /* 0 <= result < n; 0 is the plain answer. The source decides; the search tries all. */
 unsigned sim_choose(unsigned n);
@@ -158,7 +160,7 @@ enum sim_wait_result sim_wait(const volatile void *word, uint32_t expected, uint
 /* Wake up to count sleepers of word, first come first served; how many. */
 unsigned sim_wake(const volatile void *word, unsigned count);
 
-uint64_t sim_clock_ns(void);            /* virtual, monotonic; moves only when somebody times out */
+uint64_t sim_clock_ns(void); /* virtual, monotonic; moves only when somebody times out */
 void sim_sleep_until(uint64_t deadline_ns);
 
 /* A mutex-like object for layers above (pthread_*): acquire blocks while held by another thread,
@@ -186,7 +188,8 @@ int sim_memcmp(const void *a, const void *b, size_t n);
 enum sim_rmw { SIM_XCHG, SIM_ADD, SIM_SUB, SIM_AND, SIM_OR, SIM_XOR, SIM_NAND };
 uint64_t sim_atomic_load(const volatile void *at, unsigned size, int order);
 void sim_atomic_store(volatile void *at, unsigned size, uint64_t value, int order);
-uint64_t sim_atomic_rmw(volatile void *at, unsigned size, enum sim_rmw op, uint64_t operand, int order);
+uint64_t sim_atomic_rmw(volatile void *at, unsigned size, enum sim_rmw op, uint64_t operand,
+                        int order);
 /* The value read; equal to expected exactly when the exchange happened (strong). With weak set it
  * may fail although equal: *failed tells (may be NULL when weak is false). */
 uint64_t sim_atomic_cas(volatile void *at, unsigned size, uint64_t expected, uint64_t desired,
@@ -196,18 +199,18 @@ void sim_atomic_fence(int order);
 /* ---- Exhaustive search -------------------------------------------------------------------- */
 
 struct sim_explore_options {
-    struct sim_options run;     /* source is ignored */
-    unsigned processes;         /* share the work; 0 and 1: this one only */
-    unsigned split_depth;       /* scheduling decisions that are dealt out as tasks; 0: by size */
-    unsigned spin_max;          /* times a thread may read the same message at the same place before it
-                                 * is held until that location changes; more iterations add nothing */
-    bool brute_force;           /* no reduction: every interleaving (to check the reduction) */
-    const char *checkpoint;     /* file to save to when interrupted and to resume from, or NULL */
-    const volatile int *stop;   /* becomes non-zero: stop soon, saving the checkpoint; or NULL */
-    double seconds_max;         /* stop after this long; 0: no bound */
-    uint64_t executions_max;    /* stop after so many; 0: no bound */
-    size_t memory_max;          /* bytes for the set of graphs; reaching it ends the search incomplete */
-    bool progress;              /* a line on standard error every second */
+    struct sim_options run; /* source is ignored */
+    unsigned processes;     /* share the work; 0 and 1: this one only */
+    unsigned split_depth;   /* scheduling decisions that are dealt out as tasks; 0: by size */
+    unsigned spin_max;      /* times a thread may read the same message at the same place before it
+                             * is held until that location changes; more iterations add nothing */
+    bool brute_force;       /* no reduction: every interleaving (to check the reduction) */
+    const char *checkpoint; /* file to save to when interrupted and to resume from, or NULL */
+    const volatile int *stop; /* becomes non-zero: stop soon, saving the checkpoint; or NULL */
+    double seconds_max;       /* stop after this long; 0: no bound */
+    uint64_t executions_max;  /* stop after so many; 0: no bound */
+    size_t memory_max; /* bytes for the set of graphs; reaching it ends the search incomplete */
+    bool progress;     /* a line on standard error every second */
     /* Called after each complete run that found nothing, before its writes are put back; with
      * processes > 1 in the process that made the run. May be NULL. */
     void (*each)(void *context);
@@ -215,22 +218,22 @@ struct sim_explore_options {
 };
 
 struct sim_explored {
-    uint64_t graphs;            /* distinct complete execution graphs */
-    uint64_t executions;        /* runs started, pruned ones included */
-    uint64_t complete_runs;     /* runs that reached the end */
-    uint64_t pruned;            /* runs cut because every continuation is covered elsewhere */
-    uint64_t steps;             /* visible operations over all runs */
-    double seconds;             /* of this and the resumed sessions */
-    size_t peak_bytes;          /* resident, the largest process plus the shared table */
-    unsigned bounds;            /* enum sim_bound bits of all runs */
-    uint64_t mixed;             /* accesses that fell back to the newest value */
-    bool complete;              /* everything within the bounds was explored */
+    uint64_t graphs;        /* distinct complete execution graphs */
+    uint64_t executions;    /* runs started, pruned ones included */
+    uint64_t complete_runs; /* runs that reached the end */
+    uint64_t pruned;        /* runs cut because every continuation is covered elsewhere */
+    uint64_t steps;         /* visible operations over all runs */
+    double seconds;         /* of this and the resumed sessions */
+    size_t peak_bytes;      /* resident, the largest process plus the shared table */
+    unsigned bounds;        /* enum sim_bound bits of all runs */
+    uint64_t mixed;         /* accesses that fell back to the newest value */
+    bool complete;          /* everything within the bounds was explored */
     bool resumed;
-    const char *finding;        /* the first finding, or NULL; the search stops there */
+    const char *finding; /* the first finding, or NULL; the search stops there */
     char detail[1024];
-    uint16_t choices[4096];     /* replays the finding */
+    uint16_t choices[4096]; /* replays the finding */
     size_t choices_n;
-    char error[256];            /* "" or why it could not be done (checkpoint of another program, ...) */
+    char error[256]; /* "" or why it could not be done (checkpoint of another program, ...) */
 };
 
 struct sim_explore_options sim_explore_options_default(void);

@@ -19,9 +19,10 @@ __asm__(".text\n.globl sim_switch\n.hidden sim_switch\n.type sim_switch,@functio
 
 static inline void *stack_prepare(char *top, void (*entry)(void)) {
     uintptr_t *sp = (uintptr_t *)((uintptr_t)top & ~(uintptr_t)15);
-    *--sp = 0;                              /* entry finds the stack as after a call */
+    *--sp = 0; /* entry finds the stack as after a call */
     *--sp = (uintptr_t)entry;
-    for (int i = 0; i < 6; i++) *--sp = 0;
+    for (int i = 0; i < 6; i++)
+        *--sp = 0;
     return sp;
 }
 #elif defined(__aarch64__)
@@ -39,7 +40,7 @@ __asm__(".text\n.globl sim_switch\n.hidden sim_switch\n.type sim_switch,%functio
 static inline void *stack_prepare(char *top, void (*entry)(void)) {
     char *sp = (char *)((uintptr_t)top & ~(uintptr_t)15) - 160;
     memset(sp, 0, 160);
-    ((uintptr_t *)(void *)sp)[1] = (uintptr_t)entry;   /* x30 */
+    ((uintptr_t *)(void *)sp)[1] = (uintptr_t)entry; /* x30 */
     return sp;
 }
 #else

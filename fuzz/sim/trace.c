@@ -18,17 +18,24 @@ void trace_add(struct line line) {
     if (!S.lines) {
         S.lines = calloc(LINES_MAX, sizeof *S.lines);
         texts = malloc(TEXT_MAX);
-        if (!S.lines || !texts) { S.tracing = false; return; }
+        if (!S.lines || !texts) {
+            S.tracing = false;
+            return;
+        }
     }
-    if (S.lines_n == 0) texts_at = 0;
-    if (S.lines_n + 1 >= LINES_MAX && line.kind != LINE_FINDING) return;
+    if (S.lines_n == 0)
+        texts_at = 0;
+    if (S.lines_n + 1 >= LINES_MAX && line.kind != LINE_FINDING)
+        return;
     line.step = S.steps;
     S.lines[S.lines_n++] = line;
 }
 
 void sim_note(const char *format, ...) {
-    if (!S.active || !S.tracing) return;
-    if (S.lines_n == 0) texts_at = 0;
+    if (!S.active || !S.tracing)
+        return;
+    if (S.lines_n == 0)
+        texts_at = 0;
     if (!texts || texts_at + 128 > TEXT_MAX) {
         trace_add((struct line){.kind = LINE_NOTE, .thread = S.now->id, .text = format});
         return;
@@ -39,42 +46,60 @@ void sim_note(const char *format, ...) {
     int n = vsnprintf(out, 128, format, args);
     va_end(args);
     texts_at += n < 0 ? 1 : n < 128 ? (size_t)n + 1 : 128;
-    trace_add((struct line){.kind = LINE_NOTE, .thread = S.now->id, .text = out, .pc = (uintptr_t)__builtin_return_address(0)});
+    trace_add((struct line){.kind = LINE_NOTE,
+                            .thread = S.now->id,
+                            .text = out,
+                            .pc = (uintptr_t)__builtin_return_address(0)});
 }
 
-/* ---- Code addresses ------------------------------------------------------------------------------ */
+/* ---- Code addresses
+ * ------------------------------------------------------------------------------ */
 
-/* "function file:line" of each address, through one call of addr2line a module; "?" when unknown. */
+/* "function file:line" of each address, through one call of addr2line a module; "?" when unknown.
+ */
 static void places_of(const uintptr_t *pcs, unsigned n, char (*out)[120]) {
-    for (unsigned i = 0; i < n; i++) strcpy(out[i], "?");
+    for (unsigned i = 0; i < n; i++)
+        strcpy(out[i], "?");
     for (unsigned i = 0; i < n; i++) {
         Dl_info info;
-        if (strcmp(out[i], "?") || !pcs[i] || !dladdr((void *)pcs[i], &info) || !info.dli_fname) continue;
+        if (strcmp(out[i], "?") || !pcs[i] || !dladdr((void *)pcs[i], &info) || !info.dli_fname)
+            continue;
         char exe[4096], command[65536];
         const char *module = info.dli_fname;
         Dl_info own;
         if (dladdr((void *)(uintptr_t)places_of, &own) && own.dli_fbase == info.dli_fbase) {
             ssize_t len = readlink("/proc/self/exe", exe, sizeof exe - 1);
-            if (len > 0) { exe[len] = 0; if (!strstr(module, ".so")) module = exe; }
+            if (len > 0) {
+                exe[len] = 0;
+                if (!strstr(module, ".so"))
+                    module = exe;
+            }
         }
-        if (strchr(module, '\'')) continue;
-        size_t used = (size_t)snprintf(command, sizeof command, "addr2line -s -f -e '%.3000s'", module);
+        if (strchr(module, '\''))
+            continue;
+        size_t used =
+            (size_t)snprintf(command, sizeof command, "addr2line -s -f -e '%.3000s'", module);
         unsigned list[1024], k = 0;
         /* a position-independent module is mapped at its base; a fixed one is not moved */
         const unsigned char *elf = info.dli_fbase;
         uintptr_t base = elf[16] == 2 ? 0 : (uintptr_t)info.dli_fbase;
         for (unsigned j = i; j < n && k < 1024 && used + 32 < sizeof command; j++) {
             Dl_info other;
-            if (strcmp(out[j], "?") || !pcs[j] || !dladdr((void *)pcs[j], &other) || other.dli_fbase != info.dli_fbase) continue;
+            if (strcmp(out[j], "?") || !pcs[j] || !dladdr((void *)pcs[j], &other) ||
+                other.dli_fbase != info.dli_fbase)
+                continue;
             list[k++] = j;
             strcpy(out[j], "??");
-            used += (size_t)snprintf(command + used, sizeof command - used, " %lx", (unsigned long)(pcs[j] - 1 - base));
+            used += (size_t)snprintf(command + used, sizeof command - used, " %lx",
+                                     (unsigned long)(pcs[j] - 1 - base));
         }
         snprintf(command + used, sizeof command - used, " 2>/dev/null");
         FILE *p = popen(command, "r");
-        if (!p) continue;
+        if (!p)
+            continue;
         char function[256], place[256];
-        for (unsigned j = 0; j < k && fgets(function, sizeof function, p) && fgets(place, sizeof place, p); j++) {
+        for (unsigned j = 0;
+             j < k && fgets(function, sizeof function, p) && fgets(place, sizeof place, p); j++) {
             function[strcspn(function, "\n")] = 0;
             place[strcspn(place, "\n ")] = 0;
             snprintf(out[list[j]], sizeof out[0], "%.60s %.50s", function, place);
@@ -87,18 +112,22 @@ void sim_symbolise(char *text, size_t n) {
     static char places[64][120];
     uintptr_t pcs[64];
     unsigned k = 0;
-    for (const char *p = text; (p = strchr(p, '@')) && k < 64; p++) pcs[k++] = (uintptr_t)strtoull(p + 1, NULL, 16);
-    if (!k) return;
+    for (const char *p = text; (p = strchr(p, '@')) && k < 64; p++)
+        pcs[k++] = (uintptr_t)strtoull(p + 1, NULL, 16);
+    if (!k)
+        return;
     places_of(pcs, k, places);
     char *copy = strdup(text);
-    if (!copy) return;
+    if (!copy)
+        return;
     size_t used = 0;
     unsigned i = 0;
     for (const char *p = copy; *p && used + 1 < n;) {
         if (*p == '@' && i < k) {
             used += (size_t)snprintf(text + used, n - used, "%s", places[i++]);
             p++;
-            while (strchr("0123456789abcdef", *p) && *p) p++;
+            while (strchr("0123456789abcdef", *p) && *p)
+                p++;
         } else {
             text[used++] = *p++;
         }
@@ -107,7 +136,8 @@ void sim_symbolise(char *text, size_t n) {
     free(copy);
 }
 
-/* ---- Columns -------------------------------------------------------------------------------------- */
+/* ---- Columns
+ * -------------------------------------------------------------------------------------- */
 
 static const char *order_name(unsigned order) {
     static const char *const names[] = {"rlx", "con", "acq", "rel", "ar", "sc"};
@@ -122,8 +152,10 @@ static const char *location(uintptr_t at) {
     Dl_info info;
     if (dladdr((void *)at, &info) && info.dli_sname) {
         size_t off = at - (uintptr_t)info.dli_saddr;
-        if (off == 0) snprintf(o, sizeof out[0], "%.40s", info.dli_sname);
-        else snprintf(o, sizeof out[0], "%.26s+%zu", info.dli_sname, off);
+        if (off == 0)
+            snprintf(o, sizeof out[0], "%.40s", info.dli_sname);
+        else
+            snprintf(o, sizeof out[0], "%.26s+%zu", info.dli_sname, off);
     } else {
         snprintf(o, sizeof out[0], "[%lx]", (unsigned long)(at & 0xffffff));
     }
@@ -134,34 +166,72 @@ static void describe(const struct line *l, char *out, size_t n) {
     const char *x = location(l->at), *o = order_name(l->order);
     unsigned long long v = (unsigned long long)l->value, w = (unsigned long long)l->wrote;
     switch (l->kind) {
-    case LINE_LOAD: snprintf(out, n, "%llu = load %s %s", v, x, o); break;
-    case LINE_STORE: snprintf(out, n, "store %s %llu %s%s", x, w, o, l->inserted ? " (before a newer one)" : ""); break;
-    case LINE_RMW: snprintf(out, n, "rmw %s %llu -> %llu %s", x, v, w, o); break;
-    case LINE_CAS: snprintf(out, n, "cas %s %llu %s %llu %s", x, v, l->failed ? "fails, not" : "->", w, o); break;
-    case LINE_FENCE: snprintf(out, n, "fence %s", o); break;
-    case LINE_WAIT: snprintf(out, n, l->failed ? "wait %s: %llu is not %llu" : "wait %s while %llu", x, v, w); break;
-    case LINE_WAKE: snprintf(out, n, "wake %s: %llu of at most %llu", x, v, w); break;
-    case LINE_SPAWN: snprintf(out, n, "spawn T%llu", v); break;
-    case LINE_JOIN: snprintf(out, n, "join T%llu", v); break;
-    case LINE_LOCK: snprintf(out, n, "lock %s", x); break;
-    case LINE_UNLOCK: snprintf(out, n, "unlock %s", x); break;
-    case LINE_EXIT: snprintf(out, n, "ends"); break;
-    case LINE_FINDING: snprintf(out, n, "*** %s", l->text); break;
-    default: snprintf(out, n, "# %s", l->text); break;
+    case LINE_LOAD:
+        snprintf(out, n, "%llu = load %s %s", v, x, o);
+        break;
+    case LINE_STORE:
+        snprintf(out, n, "store %s %llu %s%s", x, w, o, l->inserted ? " (before a newer one)" : "");
+        break;
+    case LINE_RMW:
+        snprintf(out, n, "rmw %s %llu -> %llu %s", x, v, w, o);
+        break;
+    case LINE_CAS:
+        snprintf(out, n, "cas %s %llu %s %llu %s", x, v, l->failed ? "fails, not" : "->", w, o);
+        break;
+    case LINE_FENCE:
+        snprintf(out, n, "fence %s", o);
+        break;
+    case LINE_WAIT:
+        snprintf(out, n, l->failed ? "wait %s: %llu is not %llu" : "wait %s while %llu", x, v, w);
+        break;
+    case LINE_WAKE:
+        snprintf(out, n, "wake %s: %llu of at most %llu", x, v, w);
+        break;
+    case LINE_SPAWN:
+        snprintf(out, n, "spawn T%llu", v);
+        break;
+    case LINE_JOIN:
+        snprintf(out, n, "join T%llu", v);
+        break;
+    case LINE_LOCK:
+        snprintf(out, n, "lock %s", x);
+        break;
+    case LINE_UNLOCK:
+        snprintf(out, n, "unlock %s", x);
+        break;
+    case LINE_EXIT:
+        snprintf(out, n, "ends");
+        break;
+    case LINE_FINDING:
+        snprintf(out, n, "*** %s", l->text);
+        break;
+    default:
+        snprintf(out, n, "# %s", l->text);
+        break;
     }
 }
 
 void sim_trace_print(FILE *out) {
     enum { WIDTH = 44 };
-    if (!S.lines_n) { fprintf(out, "no trace: the last run was made without sim_options.trace\n"); return; }
-    char (*places)[120] = calloc(S.lines_n, sizeof *places);
+    if (!S.lines_n) {
+        fprintf(out, "no trace: the last run was made without sim_options.trace\n");
+        return;
+    }
+    char(*places)[120] = calloc(S.lines_n, sizeof *places);
     uintptr_t *pcs = calloc(S.lines_n, sizeof *pcs);
-    if (!places || !pcs) { fprintf(out, "no memory for the trace\n"); free(places); free(pcs); return; }
-    for (uint32_t i = 0; i < S.lines_n; i++) pcs[i] = S.lines[i].pc;
+    if (!places || !pcs) {
+        fprintf(out, "no memory for the trace\n");
+        free(places);
+        free(pcs);
+        return;
+    }
+    for (uint32_t i = 0; i < S.lines_n; i++)
+        pcs[i] = S.lines[i].pc;
     places_of(pcs, S.lines_n, places);
     uint32_t columns = 0;
     for (uint32_t i = 0; i < S.lines_n; i++)
-        if (S.lines[i].thread >= columns) columns = S.lines[i].thread + 1u;
+        if (S.lines[i].thread >= columns)
+            columns = S.lines[i].thread + 1u;
     fprintf(out, "%6s ", "step");
     for (uint32_t c = 0; c < columns; c++) {
         char head[8];
@@ -174,16 +244,22 @@ void sim_trace_print(FILE *out) {
         char what[160], where[160] = "";
         describe(l, what, sizeof what);
         const char *place = strchr(places[i], ' ');
-        if (l->pc && place && place[1] != '?') snprintf(where, sizeof where, "   at %s", place + 1);
+        if (l->pc && place && place[1] != '?')
+            snprintf(where, sizeof where, "   at %s", place + 1);
         fprintf(out, "%6u ", l->step);
-        for (uint32_t c = 0; c < l->thread; c++) fprintf(out, "| %-*s", WIDTH, "");
+        for (uint32_t c = 0; c < l->thread; c++)
+            fprintf(out, "| %-*s", WIDTH, "");
         fprintf(out, "| %s%s\n", what, where);
-        if (!l->stale) continue;
+        if (!l->stale)
+            continue;
         fprintf(out, "%6s ", "");
-        for (uint32_t c = 0; c < l->thread; c++) fprintf(out, "| %-*s", WIDTH, "");
+        for (uint32_t c = 0; c < l->thread; c++)
+            fprintf(out, "| %-*s", WIDTH, "");
         fprintf(out, "|   stale: skipped %llu", (unsigned long long)l->skipped);
-        if (l->skipped_step) fprintf(out, " by T%u at step %u\n", l->skipped_by, l->skipped_step);
-        else fprintf(out, "\n");
+        if (l->skipped_step)
+            fprintf(out, " by T%u at step %u\n", l->skipped_by, l->skipped_step);
+        else
+            fprintf(out, "\n");
     }
     if (S.finding) {
         char detail[4096];
@@ -195,56 +271,81 @@ void sim_trace_print(FILE *out) {
     free(pcs);
 }
 
-/* ---- Shrinking ------------------------------------------------------------------------------------- */
+/* ---- Shrinking
+ * ------------------------------------------------------------------------------------- */
 
-struct attempt { struct sim_options o; void (*program)(void *); void *arg; const char *finding; uint16_t *best; size_t n; unsigned runs, runs_max; };
+struct attempt {
+    struct sim_options o;
+    void (*program)(void *);
+    void *arg;
+    const char *finding;
+    uint16_t *best;
+    size_t n;
+    unsigned runs, runs_max;
+};
 
 /* Does this list of choices still fail the same way? Then it is the new best. */
 static bool fails(struct attempt *a, const uint16_t *choices, size_t n) {
-    if (a->runs >= a->runs_max) return false;
+    if (a->runs >= a->runs_max)
+        return false;
     a->runs++;
     a->o.choices = choices;
     a->o.choices_n = n;
     struct sim_result r;
     const char *f = sim_run(&a->o, a->program, a->arg, &r);
-    if (!f || strcmp(f, a->finding)) return false;
+    if (!f || strcmp(f, a->finding))
+        return false;
     size_t used = r.choices_n < n ? r.choices_n : n;
     memcpy(a->best, choices, used * sizeof *choices);
-    while (used && a->best[used - 1] == 0) used--;
+    while (used && a->best[used - 1] == 0)
+        used--;
     a->n = used;
     return true;
 }
 
 /* Cut the tail, set runs of choices to 0 (run on, newest, no failure), drop single ones. */
-unsigned sim_shrink(const struct sim_options *options, void (*program)(void *), void *arg, const char *finding,
-                    uint16_t *choices, size_t *n, unsigned runs_max) {
-    struct attempt a = {.o = *options, .program = program, .arg = arg, .finding = finding, .best = choices, .n = *n, .runs_max = runs_max};
+unsigned sim_shrink(const struct sim_options *options, void (*program)(void *), void *arg,
+                    const char *finding, uint16_t *choices, size_t *n, unsigned runs_max) {
+    struct attempt a = {.o = *options,
+                        .program = program,
+                        .arg = arg,
+                        .finding = finding,
+                        .best = choices,
+                        .n = *n,
+                        .runs_max = runs_max};
     a.o.source = SIM_REPLAY;
     a.o.trace = a.o.coverage = false;
     uint16_t *try = malloc((*n + 1) * sizeof *try);
-    if (!try) return 0;
+    if (!try)
+        return 0;
     for (bool better = true; better && a.runs < runs_max;) {
         better = false;
         for (size_t width = a.n; width; width /= 2) {
             for (size_t at = 0; at < a.n; at += width) {
                 size_t len = at + width < a.n ? width : a.n - at;
                 bool zero = true;
-                for (size_t i = at; i < at + len; i++) zero &= a.best[i] == 0;
+                for (size_t i = at; i < at + len; i++)
+                    zero &= a.best[i] == 0;
                 memcpy(try, a.best, a.n * sizeof *try);
                 if (!zero) {
                     memset(try + at, 0, len * sizeof *try);
-                    if (fails(&a, try, a.n)) { better = true; continue; }
+                    if (fails(&a, try, a.n)) {
+                        better = true;
+                        continue;
+                    }
                 }
                 memmove(try + at, a.best + at + len, (a.n - at - len) * sizeof *try);
                 memcpy(try, a.best, at * sizeof *try);
-                if (len < a.n && fails(&a, try, a.n - len)) better = true;
+                if (len < a.n && fails(&a, try, a.n - len))
+                    better = true;
             }
         }
         for (size_t i = 0; i < a.n; i++)
             while (a.best[i] > 1) {
                 memcpy(try, a.best, a.n * sizeof *try);
                 try[i]--;
-                if (!fails(&a, try, a.n) || i >= a.n) break;
+                if (!fails(&a, try, a.n) || i >= a.n)
+                    break;
                 better = true;
             }
     }

@@ -1,5 +1,6 @@
 /* The entry points that gcc and clang emit under -fsanitize=thread, for C and for C++'s atomics.
- * Inside a run they go to the engine; outside they do the plain or sequentially consistent thing. */
+ * Inside a run they go to the engine; outside they do the plain or sequentially consistent thing.
+ */
 #include "internal.h"
 
 #include <stdlib.h>
@@ -20,11 +21,13 @@ void __tsan_ignore_thread_end(void) {}
 
 void __tsan_func_entry(void *caller);
 void __tsan_func_entry(void *caller) {
-    if (!S.active) return;
+    if (!S.active)
+        return;
     struct thread *t = S.now;
     uint32_t child = S.frames[t->frame].last_child;
     if (unlikely(!child || S.frames[child].pc != ADDRESS(caller))) {
-        if (S.frames_n >= FRAMES_MAX) stop_bound(SIM_BOUND_MEMORY);
+        if (S.frames_n >= FRAMES_MAX)
+            stop_bound(SIM_BOUND_MEMORY);
         child = S.frames_n++;
         S.frames[child] = (struct frame){.parent = t->frame, .pc = ADDRESS(caller)};
         S.frames[t->frame].last_child = child;
@@ -34,17 +37,22 @@ void __tsan_func_entry(void *caller) {
 
 void __tsan_func_exit(void);
 void __tsan_func_exit(void) {
-    if (S.active) S.now->frame = S.frames[S.now->frame].parent;
+    if (S.active)
+        S.now->frame = S.frames[S.now->frame].parent;
 }
 
 /* ---- Plain accesses ---- */
 
-#define PLAIN(name, n, write) \
-    void ENTRY(name)(void *p); \
-    void ENTRY(name)(void *p) { if (S.active) access_plain(ADDRESS(p), n, write, PC); }
-#define PLAIN_SIZES(prefix, write) \
-    PLAIN(prefix##1, 1, write) PLAIN(prefix##2, 2, write) PLAIN(prefix##4, 4, write) \
-    PLAIN(prefix##8, 8, write) PLAIN(prefix##16, 16, write)
+#define PLAIN(name, n, write)                       \
+    void ENTRY(name)(void *p);                      \
+    void ENTRY(name)(void *p) {                     \
+        if (S.active)                               \
+            access_plain(ADDRESS(p), n, write, PC); \
+    }
+#define PLAIN_SIZES(prefix, write)                                                   \
+    PLAIN(prefix##1, 1, write)                                                       \
+    PLAIN(prefix##2, 2, write) PLAIN(prefix##4, 4, write) PLAIN(prefix##8, 8, write) \
+        PLAIN(prefix##16, 16, write)
 PLAIN_SIZES(read, false)
 PLAIN_SIZES(write, true)
 PLAIN_SIZES(unaligned_read, false)
@@ -54,50 +62,73 @@ PLAIN_SIZES(volatile_write, true)
 PLAIN_SIZES(unaligned_volatile_read, false)
 PLAIN_SIZES(unaligned_volatile_write, true)
 
-#define BOTH(name, n) \
-    void ENTRY(name)(void *p); \
-    void ENTRY(name)(void *p) { \
-        if (!S.active) return; \
+#define BOTH(name, n)                           \
+    void ENTRY(name)(void *p);                  \
+    void ENTRY(name)(void *p) {                 \
+        if (!S.active)                          \
+            return;                             \
         access_plain(ADDRESS(p), n, false, PC); \
-        access_plain(ADDRESS(p), n, true, PC); \
+        access_plain(ADDRESS(p), n, true, PC);  \
     }
-BOTH(read_write1, 1) BOTH(read_write2, 2) BOTH(read_write4, 4) BOTH(read_write8, 8) BOTH(read_write16, 16)
-BOTH(unaligned_read_write1, 1) BOTH(unaligned_read_write2, 2) BOTH(unaligned_read_write4, 4)
-BOTH(unaligned_read_write8, 8) BOTH(unaligned_read_write16, 16)
+BOTH(read_write1, 1)
+BOTH(read_write2, 2) BOTH(read_write4, 4) BOTH(read_write8, 8) BOTH(read_write16, 16)
+    BOTH(unaligned_read_write1, 1) BOTH(unaligned_read_write2, 2) BOTH(unaligned_read_write4, 4)
+        BOTH(unaligned_read_write8, 8) BOTH(unaligned_read_write16, 16)
 
-#define PLAIN_PC(name, n, write) \
-    void ENTRY(name)(void *p, void *pc); \
-    void ENTRY(name)(void *p, void *pc) { if (S.active) access_plain(ADDRESS(p), n, write, ADDRESS(pc)); }
-PLAIN_PC(read1_pc, 1, false) PLAIN_PC(read2_pc, 2, false) PLAIN_PC(read4_pc, 4, false)
-PLAIN_PC(read8_pc, 8, false) PLAIN_PC(read16_pc, 16, false)
-PLAIN_PC(write1_pc, 1, true) PLAIN_PC(write2_pc, 2, true) PLAIN_PC(write4_pc, 4, true)
-PLAIN_PC(write8_pc, 8, true) PLAIN_PC(write16_pc, 16, true)
+#define PLAIN_PC(name, n, write)                             \
+    void ENTRY(name)(void *p, void *pc);                     \
+    void ENTRY(name)(void *p, void *pc) {                    \
+        if (S.active)                                        \
+            access_plain(ADDRESS(p), n, write, ADDRESS(pc)); \
+    }
+            PLAIN_PC(read1_pc, 1, false) PLAIN_PC(read2_pc, 2, false) PLAIN_PC(read4_pc, 4, false)
+                PLAIN_PC(read8_pc, 8, false) PLAIN_PC(read16_pc, 16, false)
+                    PLAIN_PC(write1_pc, 1, true) PLAIN_PC(write2_pc, 2, true)
+                        PLAIN_PC(write4_pc, 4, true) PLAIN_PC(write8_pc, 8, true)
+                            PLAIN_PC(write16_pc, 16, true)
 
-void __tsan_read_range(void *p, size_t n);
-void __tsan_read_range(void *p, size_t n) { if (S.active) access_plain(ADDRESS(p), n, false, PC); }
+                                void __tsan_read_range(void *p, size_t n);
+void __tsan_read_range(void *p, size_t n) {
+    if (S.active)
+        access_plain(ADDRESS(p), n, false, PC);
+}
 void __tsan_write_range(void *p, size_t n);
-void __tsan_write_range(void *p, size_t n) { if (S.active) access_plain(ADDRESS(p), n, true, PC); }
+void __tsan_write_range(void *p, size_t n) {
+    if (S.active)
+        access_plain(ADDRESS(p), n, true, PC);
+}
 
 void __tsan_vptr_read(void **p);
-void __tsan_vptr_read(void **p) { if (S.active) access_plain(ADDRESS(p), sizeof *p, false, PC); }
+void __tsan_vptr_read(void **p) {
+    if (S.active)
+        access_plain(ADDRESS(p), sizeof *p, false, PC);
+}
 void __tsan_vptr_update(void **p, void *value);
 void __tsan_vptr_update(void **p, void *value) {
-    if (S.active) access_plain(ADDRESS(p), sizeof *p, *p != value, PC);
+    if (S.active)
+        access_plain(ADDRESS(p), sizeof *p, *p != value, PC);
 }
 
 void *__tsan_memcpy(void *to, const void *from, size_t n);
 void *__tsan_memcpy(void *to, const void *from, size_t n) {
-    if (S.active) { access_plain(ADDRESS(from), n, false, PC); access_plain(ADDRESS(to), n, true, PC); }
+    if (S.active) {
+        access_plain(ADDRESS(from), n, false, PC);
+        access_plain(ADDRESS(to), n, true, PC);
+    }
     return memmove(to, from, n);
 }
 void *__tsan_memmove(void *to, const void *from, size_t n);
 void *__tsan_memmove(void *to, const void *from, size_t n) {
-    if (S.active) { access_plain(ADDRESS(from), n, false, PC); access_plain(ADDRESS(to), n, true, PC); }
+    if (S.active) {
+        access_plain(ADDRESS(from), n, false, PC);
+        access_plain(ADDRESS(to), n, true, PC);
+    }
     return memmove(to, from, n);
 }
 void *__tsan_memset(void *to, int byte, size_t n);
 void *__tsan_memset(void *to, int byte, size_t n) {
-    if (S.active) access_plain(ADDRESS(to), n, true, PC);
+    if (S.active)
+        access_plain(ADDRESS(to), n, true, PC);
     return memset(to, byte, n);
 }
 
@@ -110,55 +141,69 @@ static uint64_t another_value(uintptr_t at, unsigned size, uint64_t value) {
     for (uint32_t x = cell_at(at)->atoms; x; x = S.atoms[x].next)
         if (S.atoms[x].at == at && S.atoms[x].size == size)
             for (uint32_t m = S.atoms[x].last; m; m = S.msgs[m].prev)
-                if (S.msgs[m].value != value) return S.msgs[m].value;
+                if (S.msgs[m].value != value)
+                    return S.msgs[m].value;
     return ~value;
 }
 
-#define RMW(bits, T, name, op, real) \
-    T ENTRY(atomic##bits##_##name)(volatile T *p, T v, int order); \
-    T ENTRY(atomic##bits##_##name)(volatile T *p, T v, int order) { \
-        if (unlikely(!S.active)) return real(p, v, __ATOMIC_SEQ_CST); \
+#define RMW(bits, T, name, op, real)                                   \
+    T ENTRY(atomic##bits##_##name)(volatile T * p, T v, int order);    \
+    T ENTRY(atomic##bits##_##name)(volatile T * p, T v, int order) {   \
+        if (unlikely(!S.active))                                       \
+            return real(p, v, __ATOMIC_SEQ_CST);                       \
         return (T)atomic_rmw(ADDRESS(p), sizeof(T), op, v, order, PC); \
     }
-#define CAS(bits, T, name, weak) \
-    int ENTRY(atomic##bits##_compare_exchange_##name)(volatile T *p, T *expected, T v, int order, int failure); \
-    int ENTRY(atomic##bits##_compare_exchange_##name)(volatile T *p, T *expected, T v, int order, int failure) { \
-        if (unlikely(!S.active)) \
-            return __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
-        bool failed; \
-        T old = (T)atomic_cas(ADDRESS(p), sizeof(T), *expected, v, weak, order, failure, &failed, PC); \
-        if (failed) *expected = old; \
-        return !failed; \
+#define CAS(bits, T, name, weak)                                                                   \
+    int ENTRY(atomic##bits##_compare_exchange_##name)(volatile T * p, T * expected, T v,           \
+                                                      int order, int failure);                     \
+    int ENTRY(atomic##bits##_compare_exchange_##name)(volatile T * p, T * expected, T v,           \
+                                                      int order, int failure) {                    \
+        if (unlikely(!S.active))                                                                   \
+            return __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST,            \
+                                               __ATOMIC_SEQ_CST);                                  \
+        bool failed;                                                                               \
+        T old =                                                                                    \
+            (T)atomic_cas(ADDRESS(p), sizeof(T), *expected, v, weak, order, failure, &failed, PC); \
+        if (failed)                                                                                \
+            *expected = old;                                                                       \
+        return !failed;                                                                            \
     }
-#define ATOMICS(bits, T) \
-    T ENTRY(atomic##bits##_load)(const volatile T *p, int order); \
-    T ENTRY(atomic##bits##_load)(const volatile T *p, int order) { \
-        if (unlikely(!S.active)) return __atomic_load_n(p, __ATOMIC_SEQ_CST); \
-        return (T)atomic_load(ADDRESS(p), sizeof(T), order, PC); \
-    } \
-    void ENTRY(atomic##bits##_store)(volatile T *p, T v, int order); \
-    void ENTRY(atomic##bits##_store)(volatile T *p, T v, int order) { \
-        if (unlikely(!S.active)) __atomic_store_n(p, v, __ATOMIC_SEQ_CST); \
-        else atomic_store(ADDRESS(p), sizeof(T), v, order, PC); \
-    } \
-    RMW(bits, T, exchange, SIM_XCHG, __atomic_exchange_n) \
-    RMW(bits, T, fetch_add, SIM_ADD, __atomic_fetch_add) \
-    RMW(bits, T, fetch_sub, SIM_SUB, __atomic_fetch_sub) \
-    RMW(bits, T, fetch_and, SIM_AND, __atomic_fetch_and) \
-    RMW(bits, T, fetch_or, SIM_OR, __atomic_fetch_or) \
-    RMW(bits, T, fetch_xor, SIM_XOR, __atomic_fetch_xor) \
-    RMW(bits, T, fetch_nand, SIM_NAND, __atomic_fetch_nand) \
-    CAS(bits, T, strong, false) \
-    CAS(bits, T, weak, true) \
-    T ENTRY(atomic##bits##_compare_exchange_val)(volatile T *p, T expected, T v, int order, int failure); \
-    T ENTRY(atomic##bits##_compare_exchange_val)(volatile T *p, T expected, T v, int order, int failure) { \
-        if (unlikely(!S.active)) { \
-            __atomic_compare_exchange_n(p, &expected, v, false, __ATOMIC_SEQ_CST, __ATOMIC_SEQ_CST); \
-            return expected; \
-        } \
-        bool failed; \
-        T old = (T)atomic_cas(ADDRESS(p), sizeof(T), expected, v, false, order, failure, &failed, PC); \
-        return failed && old == expected ? (T)another_value(ADDRESS(p), sizeof(T), old) : old; \
+#define ATOMICS(bits, T)                                                                           \
+    T ENTRY(atomic##bits##_load)(const volatile T *p, int order);                                  \
+    T ENTRY(atomic##bits##_load)(const volatile T *p, int order) {                                 \
+        if (unlikely(!S.active))                                                                   \
+            return __atomic_load_n(p, __ATOMIC_SEQ_CST);                                           \
+        return (T)atomic_load(ADDRESS(p), sizeof(T), order, PC);                                   \
+    }                                                                                              \
+    void ENTRY(atomic##bits##_store)(volatile T * p, T v, int order);                              \
+    void ENTRY(atomic##bits##_store)(volatile T * p, T v, int order) {                             \
+        if (unlikely(!S.active))                                                                   \
+            __atomic_store_n(p, v, __ATOMIC_SEQ_CST);                                              \
+        else                                                                                       \
+            atomic_store(ADDRESS(p), sizeof(T), v, order, PC);                                     \
+    }                                                                                              \
+    RMW(bits, T, exchange, SIM_XCHG, __atomic_exchange_n)                                          \
+    RMW(bits, T, fetch_add, SIM_ADD, __atomic_fetch_add)                                           \
+    RMW(bits, T, fetch_sub, SIM_SUB, __atomic_fetch_sub)                                           \
+    RMW(bits, T, fetch_and, SIM_AND, __atomic_fetch_and)                                           \
+    RMW(bits, T, fetch_or, SIM_OR, __atomic_fetch_or)                                              \
+    RMW(bits, T, fetch_xor, SIM_XOR, __atomic_fetch_xor)                                           \
+    RMW(bits, T, fetch_nand, SIM_NAND, __atomic_fetch_nand)                                        \
+    CAS(bits, T, strong, false)                                                                    \
+    CAS(bits, T, weak, true)                                                                       \
+    T ENTRY(atomic##bits##_compare_exchange_val)(volatile T * p, T expected, T v, int order,       \
+                                                 int failure);                                     \
+    T ENTRY(atomic##bits##_compare_exchange_val)(volatile T * p, T expected, T v, int order,       \
+                                                 int failure) {                                    \
+        if (unlikely(!S.active)) {                                                                 \
+            __atomic_compare_exchange_n(p, &expected, v, false, __ATOMIC_SEQ_CST,                  \
+                                        __ATOMIC_SEQ_CST);                                         \
+            return expected;                                                                       \
+        }                                                                                          \
+        bool failed;                                                                               \
+        T old =                                                                                    \
+            (T)atomic_cas(ADDRESS(p), sizeof(T), expected, v, false, order, failure, &failed, PC); \
+        return failed && old == expected ? (T)another_value(ADDRESS(p), sizeof(T), old) : old;     \
     }
 ATOMICS(8, uint8_t)
 ATOMICS(16, uint16_t)
@@ -167,38 +212,72 @@ ATOMICS(64, uint64_t)
 
 void __tsan_atomic_thread_fence(int order);
 void __tsan_atomic_thread_fence(int order) {
-    if (S.active) atomic_fence(order, PC);
-    else __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    if (S.active)
+        atomic_fence(order, PC);
+    else
+        __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }
 void __tsan_atomic_signal_fence(int order);
-void __tsan_atomic_signal_fence(int order) { (void)order; }   /* orders a thread with its own handlers: nothing here */
+void __tsan_atomic_signal_fence(int order) {
+    (void)order;
+} /* orders a thread with its own handlers: nothing here */
 
 /* ---- 128 bits: refused ---- */
 
 static _Noreturn void refuse_128(void) {
     static const char *const why = "128-bit atomics are not simulated: use 8 to 64 bits";
-    if (S.active) found("unsupported-atomic", "%s", why);
+    if (S.active)
+        found("unsupported-atomic", "%s", why);
     fprintf(stderr, "sim: %s\n", why);
     exit(2);
 }
 __extension__ typedef unsigned __int128 wide;
-#define WIDE(name) \
-    wide ENTRY(atomic128_##name)(volatile wide *p, wide v, int order); \
-    wide ENTRY(atomic128_##name)(volatile wide *p, wide v, int order) { (void)p; (void)v; (void)order; refuse_128(); }
-WIDE(exchange) WIDE(fetch_add) WIDE(fetch_sub) WIDE(fetch_and) WIDE(fetch_or) WIDE(fetch_xor) WIDE(fetch_nand)
-wide __tsan_atomic128_load(const volatile wide *p, int order);
-wide __tsan_atomic128_load(const volatile wide *p, int order) { (void)p; (void)order; refuse_128(); }
-void __tsan_atomic128_store(volatile wide *p, wide v, int order);
-void __tsan_atomic128_store(volatile wide *p, wide v, int order) { (void)p; (void)v; (void)order; refuse_128(); }
-#define WIDE_CAS(name) \
-    int ENTRY(atomic128_compare_exchange_##name)(volatile wide *p, wide *e, wide v, int order, int failure); \
-    int ENTRY(atomic128_compare_exchange_##name)(volatile wide *p, wide *e, wide v, int order, int failure) { \
-        (void)p; (void)e; (void)v; (void)order; (void)failure; refuse_128(); \
+#define WIDE(name)                                                       \
+    wide ENTRY(atomic128_##name)(volatile wide * p, wide v, int order);  \
+    wide ENTRY(atomic128_##name)(volatile wide * p, wide v, int order) { \
+        (void)p;                                                         \
+        (void)v;                                                         \
+        (void)order;                                                     \
+        refuse_128();                                                    \
     }
-WIDE_CAS(strong) WIDE_CAS(weak)
-wide __tsan_atomic128_compare_exchange_val(volatile wide *p, wide e, wide v, int order, int failure);
-wide __tsan_atomic128_compare_exchange_val(volatile wide *p, wide e, wide v, int order, int failure) {
-    (void)p; (void)e; (void)v; (void)order; (void)failure; refuse_128();
+WIDE(exchange)
+WIDE(fetch_add) WIDE(fetch_sub) WIDE(fetch_and) WIDE(fetch_or) WIDE(fetch_xor) WIDE(fetch_nand) wide
+    __tsan_atomic128_load(const volatile wide *p, int order);
+wide __tsan_atomic128_load(const volatile wide *p, int order) {
+    (void)p;
+    (void)order;
+    refuse_128();
+}
+void __tsan_atomic128_store(volatile wide *p, wide v, int order);
+void __tsan_atomic128_store(volatile wide *p, wide v, int order) {
+    (void)p;
+    (void)v;
+    (void)order;
+    refuse_128();
+}
+#define WIDE_CAS(name)                                                                           \
+    int ENTRY(atomic128_compare_exchange_##name)(volatile wide * p, wide * e, wide v, int order, \
+                                                 int failure);                                   \
+    int ENTRY(atomic128_compare_exchange_##name)(volatile wide * p, wide * e, wide v, int order, \
+                                                 int failure) {                                  \
+        (void)p;                                                                                 \
+        (void)e;                                                                                 \
+        (void)v;                                                                                 \
+        (void)order;                                                                             \
+        (void)failure;                                                                           \
+        refuse_128();                                                                            \
+    }
+WIDE_CAS(strong)
+WIDE_CAS(weak) wide
+    __tsan_atomic128_compare_exchange_val(volatile wide *p, wide e, wide v, int order, int failure);
+wide __tsan_atomic128_compare_exchange_val(volatile wide *p, wide e, wide v, int order,
+                                           int failure) {
+    (void)p;
+    (void)e;
+    (void)v;
+    (void)order;
+    (void)failure;
+    refuse_128();
 }
 
 /* ---- The same by number, for interpreters and layers ---- */
@@ -209,11 +288,14 @@ uint64_t sim_atomic_load(const volatile void *at, unsigned size, int order) {
 void sim_atomic_store(volatile void *at, unsigned size, uint64_t value, int order) {
     atomic_store(ADDRESS(at), size, value, order, PC);
 }
-uint64_t sim_atomic_rmw(volatile void *at, unsigned size, enum sim_rmw op, uint64_t operand, int order) {
+uint64_t sim_atomic_rmw(volatile void *at, unsigned size, enum sim_rmw op, uint64_t operand,
+                        int order) {
     return atomic_rmw(ADDRESS(at), size, op, operand, order, PC);
 }
-uint64_t sim_atomic_cas(volatile void *at, unsigned size, uint64_t expected, uint64_t desired, bool weak,
-                        int order, int failure_order, bool *failed) {
+uint64_t sim_atomic_cas(volatile void *at, unsigned size, uint64_t expected, uint64_t desired,
+                        bool weak, int order, int failure_order, bool *failed) {
     return atomic_cas(ADDRESS(at), size, expected, desired, weak, order, failure_order, failed, PC);
 }
-void sim_atomic_fence(int order) { atomic_fence(order, PC); }
+void sim_atomic_fence(int order) {
+    atomic_fence(order, PC);
+}

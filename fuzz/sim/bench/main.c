@@ -1,6 +1,7 @@
 /* Executions a second of the engine on two programs, on one core, tracing off:
  *
- *     build/bench-sim [seconds for each row]        make bench-sim runs it beside build/bench-relacy
+ *     build/bench-sim [seconds for each row]        make bench-sim runs it beside
+ * build/bench-relacy
  *
  * message passing: three threads, a plain word handed on through two release/acquire flags.
  * mailbox: two producers reserve slots of a ring and publish them, a consumer takes both. */
@@ -37,7 +38,10 @@ static void row(const char *name, enum sim_source source, void (*program)(void *
                     memcpy(bytes + k, &v, 8);
                 }
             const char *finding = sim_run(&o, program, NULL, NULL);
-            if (finding) { printf("%s: unexpected finding %s\n", name, finding); exit(1); }
+            if (finding) {
+                printf("%s: unexpected finding %s\n", name, finding);
+                exit(1);
+            }
         }
         end = now();
     } while (end - begin < seconds);
@@ -46,7 +50,10 @@ static void row(const char *name, enum sim_source source, void (*program)(void *
 
 int main(int argc, char **argv) {
     double seconds = argc > 1 ? atof(argv[1]) : 2;
-    if (seconds <= 0) { fprintf(stderr, "usage: bench-sim [seconds for each row]\n"); return 2; }
+    if (seconds <= 0) {
+        fprintf(stderr, "usage: bench-sim [seconds for each row]\n");
+        return 2;
+    }
     row("sim/message-passing/threads:3/bytes", SIM_BYTES, message_passing, seconds);
     row("sim/message-passing/threads:3/uniform", SIM_UNIFORM, message_passing, seconds);
     row("sim/message-passing/threads:3/pct", SIM_PCT, message_passing, seconds);

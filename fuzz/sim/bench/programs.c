@@ -17,17 +17,23 @@ static void writer(void *a) {
 }
 static void relay(void *a) {
     (void)a;
-    if (atomic_load_explicit(&flag, memory_order_acquire) == 1) atomic_store_explicit(&ready[0], 1, memory_order_release);
+    if (atomic_load_explicit(&flag, memory_order_acquire) == 1)
+        atomic_store_explicit(&ready[0], 1, memory_order_release);
 }
 static void reader(void *a) {
     (void)a;
-    if (atomic_load_explicit(&ready[0], memory_order_acquire)) sim_assert(data == 1);
+    if (atomic_load_explicit(&ready[0], memory_order_acquire))
+        sim_assert(data == 1);
 }
 static void run3(void (*x)(void *), void (*y)(void *), void (*z)(void *)) {
     int t[3] = {sim_spawn(x, NULL), sim_spawn(y, NULL), sim_spawn(z, NULL)};
-    for (int i = 0; i < 3; i++) sim_join(t[i]);
+    for (int i = 0; i < 3; i++)
+        sim_join(t[i]);
 }
-void message_passing(void *a) { (void)a; run3(writer, relay, reader); }
+void message_passing(void *a) {
+    (void)a;
+    run3(writer, relay, reader);
+}
 
 static void producer(void *a) {
     (void)a;
@@ -38,8 +44,12 @@ static void producer(void *a) {
 static void consumer(void *a) {
     (void)a;
     for (unsigned i = 0; i < 2; i++) {
-        if (!atomic_load_explicit(&ready[i], memory_order_acquire)) return;
+        if (!atomic_load_explicit(&ready[i], memory_order_acquire))
+            return;
         sim_assert(atomic_load_explicit(&slots[i], memory_order_relaxed) == 7 + (int)i);
     }
 }
-void mailbox(void *a) { (void)a; run3(producer, producer, consumer); }
+void mailbox(void *a) {
+    (void)a;
+    run3(producer, producer, consumer);
+}

@@ -1,6 +1,7 @@
 /* Tests of the engine: one property a function, `PASS name` or `FAIL name: why` a line.
  *
- *     make test-sim       builds and runs it, after the litmus tests: build/test-sim [their status] */
+ *     make test-sim       builds and runs it, after the litmus tests: build/test-sim [their status]
+ */
 #include "../litmus_text.h"
 #include "sim.h"
 
@@ -12,18 +13,29 @@
 static char why[2048];
 static int passed, failed;
 
-#define check(condition, ...) \
-    do { if (!(condition)) { snprintf(why, sizeof why, __VA_ARGS__); return; } } while (0)
+#define check(condition, ...)                       \
+    do {                                            \
+        if (!(condition)) {                         \
+            snprintf(why, sizeof why, __VA_ARGS__); \
+            return;                                 \
+        }                                           \
+    } while (0)
 
 static void test(const char *name, void (*fn)(void)) {
     why[0] = 0;
     fn();
-    if (why[0]) { printf("FAIL %s: %s\n", name, why); failed++; }
-    else { printf("PASS %s\n", name); passed++; }
+    if (why[0]) {
+        printf("FAIL %s: %s\n", name, why);
+        failed++;
+    } else {
+        printf("PASS %s\n", name);
+        passed++;
+    }
     fflush(stdout);
 }
 
-/* ---- Helpers ------------------------------------------------------------------------------------ */
+/* ---- Helpers ------------------------------------------------------------------------------------
+ */
 
 static struct sim_result last;
 
@@ -32,12 +44,15 @@ static const char *first_finding(struct sim_options o, void (*program)(void *), 
     for (unsigned i = 0; i < n; i++) {
         o.seed = i + 1;
         const char *f = sim_run(&o, program, NULL, &last);
-        if (f) return f;
+        if (f)
+            return f;
     }
     return NULL;
 }
 
-static bool is(const char *a, const char *b) { return a && b ? strcmp(a, b) == 0 : a == b; }
+static bool is(const char *a, const char *b) {
+    return a && b ? strcmp(a, b) == 0 : a == b;
+}
 
 static void two(void (*a)(void *), void (*b)(void *)) {
     int x = sim_spawn(a, NULL), y = sim_spawn(b, NULL);
@@ -46,16 +61,21 @@ static void two(void (*a)(void *), void (*b)(void *)) {
 }
 
 static struct sim_explored explored;
-static void explore(void (*program)(void *), struct sim_explore_options o) { sim_explore(&o, program, NULL, &explored); }
+static void explore(void (*program)(void *), struct sim_explore_options o) {
+    sim_explore(&o, program, NULL, &explored);
+}
 
-/* A program that must give this finding at random and in the search, and a fixed one that must not. */
+/* A program that must give this finding at random and in the search, and a fixed one that must not.
+ */
 static void expect(void (*bad)(void *), const char *finding, void (*good)(void *)) {
     struct sim_options o = sim_options_default();
     const char *f = first_finding(o, bad, 2000);
-    check(is(f, finding), "random: %s in place of %s: %s", f ? f : "nothing", finding ? finding : "nothing", last.detail);
+    check(is(f, finding), "random: %s in place of %s: %s", f ? f : "nothing",
+          finding ? finding : "nothing", last.detail);
     struct sim_explore_options e = sim_explore_options_default();
     explore(bad, e);
-    check(is(explored.finding, finding), "search: %s in place of %s", explored.finding ? explored.finding : "nothing", finding);
+    check(is(explored.finding, finding), "search: %s in place of %s",
+          explored.finding ? explored.finding : "nothing", finding);
     struct sim_options r = o;
     r.source = SIM_REPLAY;
     r.timeouts_max = e.run.timeouts_max;
@@ -63,66 +83,169 @@ static void expect(void (*bad)(void *), const char *finding, void (*good)(void *
     r.choices_n = explored.choices_n;
     f = sim_run(&r, bad, NULL, &last);
     check(is(f, finding), "replay of the search's finding: %s", f ? f : "nothing");
-    if (!good) return;
+    if (!good)
+        return;
     f = first_finding(o, good, 2000);
     check(!f, "the correct program: %s: %s", f, last.detail);
     explore(good, e);
-    check(!explored.finding && explored.complete, "search of the correct program: %s %s", explored.finding ? explored.finding : "incomplete", explored.error);
+    check(!explored.finding && explored.complete, "search of the correct program: %s %s",
+          explored.finding ? explored.finding : "incomplete", explored.error);
 }
 
-/* ---- Races ---------------------------------------------------------------------------------------- */
+/* ---- Races
+ * ---------------------------------------------------------------------------------------- */
 
 static atomic_int flag, other;
 static int data, data2;
 static memory_order write_order, read_order;
 
-static void mp_writer(void *a) { (void)a; data = 1; atomic_store_explicit(&flag, 1, write_order); }
-static void mp_reader(void *a) { (void)a; if (atomic_load_explicit(&flag, read_order)) sim_assert(data == 1); }
-static void mp(void *a) { (void)a; two(mp_writer, mp_reader); }
-static void mp_relaxed(void *a) { write_order = read_order = memory_order_relaxed; mp(a); }
-static void mp_right(void *a) { write_order = memory_order_release; read_order = memory_order_acquire; mp(a); }
+static void mp_writer(void *a) {
+    (void)a;
+    data = 1;
+    atomic_store_explicit(&flag, 1, write_order);
+}
+static void mp_reader(void *a) {
+    (void)a;
+    if (atomic_load_explicit(&flag, read_order))
+        sim_assert(data == 1);
+}
+static void mp(void *a) {
+    (void)a;
+    two(mp_writer, mp_reader);
+}
+static void mp_relaxed(void *a) {
+    write_order = read_order = memory_order_relaxed;
+    mp(a);
+}
+static void mp_right(void *a) {
+    write_order = memory_order_release;
+    read_order = memory_order_acquire;
+    mp(a);
+}
 static void race_needs_release_and_acquire(void) {
     expect(mp_relaxed, "data-race", mp_right);
-    if (why[0]) return;
+    if (why[0])
+        return;
     first_finding(sim_options_default(), mp_relaxed, 2000);
     sim_symbolise(last.detail, sizeof last.detail);
-    check(strstr(last.detail, "mp_reader") && strstr(last.detail, "mp_writer"), "not both stacks: %s", last.detail);
+    check(strstr(last.detail, "mp_reader") && strstr(last.detail, "mp_writer"),
+          "not both stacks: %s", last.detail);
 }
 
-static void bytes_a(void *a) { (void)a; ((char *)&data)[0] = 1; }
-static void bytes_b(void *a) { (void)a; ((char *)&data)[1] = 1; }
-static void word_b(void *a) { (void)a; data2 = data; }
-static void neighbours(void *a) { (void)a; two(bytes_a, bytes_b); }
-static void overlapping(void *a) { (void)a; two(bytes_a, word_b); }
-static void race_is_by_byte(void) { expect(overlapping, "data-race", neighbours); }
+static void bytes_a(void *a) {
+    (void)a;
+    ((char *)&data)[0] = 1;
+}
+static void bytes_b(void *a) {
+    (void)a;
+    ((char *)&data)[1] = 1;
+}
+static void word_b(void *a) {
+    (void)a;
+    data2 = data;
+}
+static void neighbours(void *a) {
+    (void)a;
+    two(bytes_a, bytes_b);
+}
+static void overlapping(void *a) {
+    (void)a;
+    two(bytes_a, word_b);
+}
+static void race_is_by_byte(void) {
+    expect(overlapping, "data-race", neighbours);
+}
 
-static void plain_write(void *a) { (void)a; *(volatile int *)&flag = 1; }
-static void atomic_read(void *a) { (void)a; data2 = atomic_load(&flag); }
-static void atomic_plain(void *a) { (void)a; two(plain_write, atomic_read); }
-static void race_between_atomic_and_plain(void) { expect(atomic_plain, "data-race", NULL); }
+static void plain_write(void *a) {
+    (void)a;
+    *(volatile int *)&flag = 1;
+}
+static void atomic_read(void *a) {
+    (void)a;
+    data2 = atomic_load(&flag);
+}
+static void atomic_plain(void *a) {
+    (void)a;
+    two(plain_write, atomic_read);
+}
+static void race_between_atomic_and_plain(void) {
+    expect(atomic_plain, "data-race", NULL);
+}
 
-extern char copied[64], copy[64];      /* not static, or the compiler leaves the copy out */
+extern char copied[64], copy[64]; /* not static, or the compiler leaves the copy out */
 char copied[64], copy[64];
 static volatile size_t length = sizeof copied;
-static void copy_it(void *a) { (void)a; memcpy(copy, copied, length); }
-static void write_it(void *a) { (void)a; copied[40] = 2; }
-static void copy_race(void *a) { (void)a; two(copy_it, write_it); }
-static void race_in_memcpy(void) { expect(copy_race, "data-race", NULL); }
+static void copy_it(void *a) {
+    (void)a;
+    memcpy(copy, copied, length);
+}
+static void write_it(void *a) {
+    (void)a;
+    copied[40] = 2;
+}
+static void copy_race(void *a) {
+    (void)a;
+    two(copy_it, write_it);
+}
+static void race_in_memcpy(void) {
+    expect(copy_race, "data-race", NULL);
+}
 
-/* ---- Heap and pages --------------------------------------------------------------------------------- */
+/* ---- Heap and pages
+ * --------------------------------------------------------------------------------- */
 
 static int *volatile block;
-static void heap_use_after(void *a) { (void)a; int *p = malloc(16); p[0] = 1; block = p; free(p); data = block[0]; }
-static void heap_good(void *a) { (void)a; int *p = malloc(16); p[3] = 1; block = p; data = block[3]; free(block); }
-static void heap_use_after_free(void) { expect(heap_use_after, "use-after-free", heap_good); }
-static void heap_beyond(void *a) { (void)a; block = malloc(16); data2 = 4; block[data2] = 1; }
-static void heap_out_of_bounds(void) { expect(heap_beyond, "heap-out-of-bounds", heap_good); }
-static void heap_twice(void *a) { (void)a; block = malloc(16); free(block); free(block); }
-static void heap_double_free(void) { expect(heap_twice, "double-free", heap_good); }
+static void heap_use_after(void *a) {
+    (void)a;
+    int *p = malloc(16);
+    p[0] = 1;
+    block = p;
+    free(p);
+    data = block[0];
+}
+static void heap_good(void *a) {
+    (void)a;
+    int *p = malloc(16);
+    p[3] = 1;
+    block = p;
+    data = block[3];
+    free(block);
+}
+static void heap_use_after_free(void) {
+    expect(heap_use_after, "use-after-free", heap_good);
+}
+static void heap_beyond(void *a) {
+    (void)a;
+    block = malloc(16);
+    data2 = 4;
+    block[data2] = 1;
+}
+static void heap_out_of_bounds(void) {
+    expect(heap_beyond, "heap-out-of-bounds", heap_good);
+}
+static void heap_twice(void *a) {
+    (void)a;
+    block = malloc(16);
+    free(block);
+    free(block);
+}
+static void heap_double_free(void) {
+    expect(heap_twice, "double-free", heap_good);
+}
 static volatile int two_ints = 2;
-static void heap_wild_free(void *a) { (void)a; block = malloc(16); free(block + two_ints); }
-static void heap_invalid_free(void) { expect(heap_wild_free, "invalid-free", heap_good); }
-static void heap_fresh(void *a) { (void)a; block = malloc(16); data = block[0]; }
+static void heap_wild_free(void *a) {
+    (void)a;
+    block = malloc(16);
+    free(block + two_ints);
+}
+static void heap_invalid_free(void) {
+    expect(heap_wild_free, "invalid-free", heap_good);
+}
+static void heap_fresh(void *a) {
+    (void)a;
+    block = malloc(16);
+    data = block[0];
+}
 static void heap_uninitialised_read(void) {
     struct sim_options o = sim_options_default();
     check(!first_finding(o, heap_fresh, 1), "found although not asked for");
@@ -131,7 +254,12 @@ static void heap_uninitialised_read(void) {
     check(!first_finding(o, heap_good, 1), "%s in a correct program", last.finding);
 }
 static bool denied;
-static void heap_fails(void *a) { (void)a; block = malloc(8); denied |= block == NULL; free(block); }
+static void heap_fails(void *a) {
+    (void)a;
+    block = malloc(8);
+    denied |= block == NULL;
+    free(block);
+}
 static void heap_fails_by_choice(void) {
     struct sim_options o = sim_options_default();
     denied = false;
@@ -140,7 +268,8 @@ static void heap_fails_by_choice(void) {
     struct sim_explore_options e = sim_explore_options_default();
     e.run = o;
     explore(heap_fails, e);
-    check(explored.complete && explored.executions == 2, "%llu executions in place of 2", (unsigned long long)explored.executions);
+    check(explored.complete && explored.executions == 2, "%llu executions in place of 2",
+          (unsigned long long)explored.executions);
 }
 
 static char *pages;
@@ -150,38 +279,61 @@ static void page_touch(enum sim_access access, bool write) {
     sim_assert(pages[5] == 0);
     pages[5] = 7;
     sim_assert(sim_pages_protect(pages, 65536, access));
-    if (write) pages[6] = 1;
-    else data = pages[5];
+    if (write)
+        pages[6] = 1;
+    else
+        data = pages[5];
     sim_assert(access != SIM_READ || data == 7);
     sim_assert(sim_pages_protect(pages, 65536, SIM_READ_WRITE) && sim_pages_discard(pages, 65536));
     sim_assert(pages[5] == 0);
     sim_assert(sim_pages_release(pages, 131072));
 }
-static void page_read_only(void *a) { (void)a; page_touch(SIM_READ, false); }
-static void page_write_to_read_only(void *a) { (void)a; page_touch(SIM_READ, true); }
-static void page_none(void *a) { (void)a; page_touch(SIM_NONE, false); }
+static void page_read_only(void *a) {
+    (void)a;
+    page_touch(SIM_READ, false);
+}
+static void page_write_to_read_only(void *a) {
+    (void)a;
+    page_touch(SIM_READ, true);
+}
+static void page_none(void *a) {
+    (void)a;
+    page_touch(SIM_NONE, false);
+}
 static void page_protections(void) {
     expect(page_write_to_read_only, "page-fault", page_read_only);
-    if (!why[0]) expect(page_none, "page-fault", NULL);
+    if (!why[0])
+        expect(page_none, "page-fault", NULL);
 }
 static void page_released(void *a) {
     page_read_only(a);
     data = pages[0];
 }
-static void page_use_after_release(void) { expect(page_released, "use-after-free", NULL); }
+static void page_use_after_release(void) {
+    expect(page_released, "use-after-free", NULL);
+}
 static void page_moves(void *a) {
     (void)a;
     char *from = sim_pages_reserve(65536), *to = sim_pages_reserve(131072);
     sim_assert(sim_pages_protect(from, 65536, SIM_READ_WRITE));
     from[100] = 9;
     sim_assert(sim_pages_move(from, to, 65536) && to[100] == 9 && to[99] == 0);
-    sim_assert(!sim_pages_protect(from, 65536, SIM_READ) && !sim_pages_protect(to + 1, 65536, SIM_READ));
+    sim_assert(!sim_pages_protect(from, 65536, SIM_READ) &&
+               !sim_pages_protect(to + 1, 65536, SIM_READ));
 }
 static void page_move_keeps_contents(void) {
-    check(!first_finding(sim_options_default(), page_moves, 3), "%s: %s", last.finding, last.detail);   /* 3: pages are put back */
+    check(!first_finding(sim_options_default(), page_moves, 3), "%s: %s", last.finding,
+          last.detail); /* 3: pages are put back */
 }
-static void grower(void *a) { (void)a; data = 1; pages[70000] = 1; }
-static void page_releaser(void *a) { (void)a; sim_pages_release(pages, 131072); }
+static void grower(void *a) {
+    (void)a;
+    data = 1;
+    pages[70000] = 1;
+}
+static void page_releaser(void *a) {
+    (void)a;
+    sim_pages_release(pages, 131072);
+}
 static void page_racing(void *a) {
     (void)a;
     pages = sim_pages_reserve(131072);
@@ -191,33 +343,98 @@ static void page_racing(void *a) {
 static void page_release_races_with_access(void) {
     struct sim_explore_options e = sim_explore_options_default();
     explore(page_racing, e);
-    check(is(explored.finding, "data-race") || is(explored.finding, "use-after-free"), "found %s", explored.finding);
+    check(is(explored.finding, "data-race") || is(explored.finding, "use-after-free"), "found %s",
+          explored.finding);
 }
 
-/* ---- Waiting ------------------------------------------------------------------------------------------ */
+/* ---- Waiting
+ * ------------------------------------------------------------------------------------------ */
 
 static _Atomic uint32_t word;
-static void lock_a(void *a) { (void)a; sim_lock(&data); sim_lock(&data2); sim_unlock(&data2); sim_unlock(&data); }
-static void lock_b(void *a) { (void)a; sim_lock(&data2); sim_lock(&data); sim_unlock(&data); sim_unlock(&data2); }
-static void deadlock_bad(void *a) { (void)a; two(lock_a, lock_b); }
-static void deadlock_good(void *a) { (void)a; two(lock_a, lock_a); }
-static void deadlock_of_two_locks(void) { expect(deadlock_bad, "deadlock", deadlock_good); }
+static void lock_a(void *a) {
+    (void)a;
+    sim_lock(&data);
+    sim_lock(&data2);
+    sim_unlock(&data2);
+    sim_unlock(&data);
+}
+static void lock_b(void *a) {
+    (void)a;
+    sim_lock(&data2);
+    sim_lock(&data);
+    sim_unlock(&data);
+    sim_unlock(&data2);
+}
+static void deadlock_bad(void *a) {
+    (void)a;
+    two(lock_a, lock_b);
+}
+static void deadlock_good(void *a) {
+    (void)a;
+    two(lock_a, lock_a);
+}
+static void deadlock_of_two_locks(void) {
+    expect(deadlock_bad, "deadlock", deadlock_good);
+}
 
-static void add_locked(void *a) { (void)a; sim_lock(&flag); data++; sim_unlock(&flag); }
-static void lock_orders(void *a) { (void)a; two(add_locked, add_locked); sim_assert(data == 2); }
-static void add_bare(void *a) { (void)a; data++; }
-static void lock_missing(void *a) { (void)a; two(add_locked, add_bare); }
-static void lock_passes_happens_before(void) { expect(lock_missing, "data-race", lock_orders); }
+static void add_locked(void *a) {
+    (void)a;
+    sim_lock(&flag);
+    data++;
+    sim_unlock(&flag);
+}
+static void lock_orders(void *a) {
+    (void)a;
+    two(add_locked, add_locked);
+    sim_assert(data == 2);
+}
+static void add_bare(void *a) {
+    (void)a;
+    data++;
+}
+static void lock_missing(void *a) {
+    (void)a;
+    two(add_locked, add_bare);
+}
+static void lock_passes_happens_before(void) {
+    expect(lock_missing, "data-race", lock_orders);
+}
 
-static void sleeper(void *a) { (void)a; while (atomic_load(&word) == 0) sim_wait(&word, 0, SIM_NEVER); }
-static void waker(void *a) { (void)a; atomic_store(&word, 1); sim_wake(&word, 1); }
-static void waker_forgets(void *a) { (void)a; atomic_store(&word, 1); }
-static void wake_good(void *a) { (void)a; two(sleeper, waker); }
-static void wake_lost(void *a) { (void)a; two(sleeper, waker_forgets); }
-static void wakeup_forgotten(void) { expect(wake_lost, "lost-wakeup", wake_good); }
+static void sleeper(void *a) {
+    (void)a;
+    while (atomic_load(&word) == 0)
+        sim_wait(&word, 0, SIM_NEVER);
+}
+static void waker(void *a) {
+    (void)a;
+    atomic_store(&word, 1);
+    sim_wake(&word, 1);
+}
+static void waker_forgets(void *a) {
+    (void)a;
+    atomic_store(&word, 1);
+}
+static void wake_good(void *a) {
+    (void)a;
+    two(sleeper, waker);
+}
+static void wake_lost(void *a) {
+    (void)a;
+    two(sleeper, waker_forgets);
+}
+static void wakeup_forgotten(void) {
+    expect(wake_lost, "lost-wakeup", wake_good);
+}
 
-static void timed_sleeper(void *a) { (void)a; while (atomic_load(&word) == 0) sim_wait(&word, 0, sim_clock_ns() + 1000); }
-static void timed_lost(void *a) { (void)a; two(timed_sleeper, waker_forgets); }
+static void timed_sleeper(void *a) {
+    (void)a;
+    while (atomic_load(&word) == 0)
+        sim_wait(&word, 0, sim_clock_ns() + 1000);
+}
+static void timed_lost(void *a) {
+    (void)a;
+    two(timed_sleeper, waker_forgets);
+}
 static void timeout_hides_a_lost_wakeup_unless_off(void) {
     struct sim_options o = sim_options_default();
     check(!first_finding(o, timed_lost, 500), "%s with timeouts on", last.finding);
@@ -230,7 +447,9 @@ static void hour(void *a) {
     sim_assert(sim_wait(&word, 0, end) == SIM_TIMED_OUT && sim_clock_ns() >= end);
     sim_assert(sim_wait(&word, 1, SIM_NEVER) == SIM_NOT_EQUAL);
 }
-static void time_is_virtual(void) { check(!first_finding(sim_options_default(), hour, 3), "%s %s", last.finding, last.detail); }
+static void time_is_virtual(void) {
+    check(!first_finding(sim_options_default(), hour, 3), "%s %s", last.finding, last.detail);
+}
 
 static int wakes_order[2], wakes_n;
 static void fifo_sleeper(void *a) {
@@ -241,11 +460,18 @@ static void fifo_sleeper(void *a) {
 static void fifo(void *a) {
     (void)a;
     static int ids[2] = {0, 1};
-    struct { int t; } t[2];
+    struct {
+        int t;
+    } t[2];
     t[0].t = sim_spawn(fifo_sleeper, &ids[0]);
     t[1].t = sim_spawn(fifo_sleeper, &ids[1]);
     unsigned n = 0;
-    while (n < 2) { unsigned k = sim_wake(&word, 1); n += k; if (!k) sim_yield(); }
+    while (n < 2) {
+        unsigned k = sim_wake(&word, 1);
+        n += k;
+        if (!k)
+            sim_yield();
+    }
     sim_join(t[0].t);
     sim_join(t[1].t);
     sim_assert(sim_wake(&word, 5) == 0);
@@ -255,26 +481,73 @@ static void wake_counts_sleepers(void) {
     check(!f || is(f, "data-race"), "%s: %s", f, last.detail);
 }
 
-static void spinner(void *a) { (void)a; while (atomic_load_explicit(&flag, memory_order_relaxed) == 0) {} }
-static void setter(void *a) { (void)a; atomic_store_explicit(&flag, 1, memory_order_relaxed); }
-static void nothing(void *a) { (void)a; }
-static void spin_good(void *a) { (void)a; two(spinner, setter); }
-static void spin_bad(void *a) { (void)a; two(spinner, nothing); }
-static void livelock_of_a_spinner(void) { expect(spin_bad, "livelock", spin_good); }
+static void spinner(void *a) {
+    (void)a;
+    while (atomic_load_explicit(&flag, memory_order_relaxed) == 0) {
+    }
+}
+static void setter(void *a) {
+    (void)a;
+    atomic_store_explicit(&flag, 1, memory_order_relaxed);
+}
+static void nothing(void *a) {
+    (void)a;
+}
+static void spin_good(void *a) {
+    (void)a;
+    two(spinner, setter);
+}
+static void spin_bad(void *a) {
+    (void)a;
+    two(spinner, nothing);
+}
+static void livelock_of_a_spinner(void) {
+    expect(spin_bad, "livelock", spin_good);
+}
 
-static void leak(void *a) { (void)a; sim_spawn(nothing, NULL); }
-static void leak_not(void *a) { (void)a; sim_detach(sim_spawn(nothing, NULL)); }
-static void thread_leaked(void) { expect(leak, "leaked-thread", leak_not); }
+static void leak(void *a) {
+    (void)a;
+    sim_spawn(nothing, NULL);
+}
+static void leak_not(void *a) {
+    (void)a;
+    sim_detach(sim_spawn(nothing, NULL));
+}
+static void thread_leaked(void) {
+    expect(leak, "leaked-thread", leak_not);
+}
 
-static void sleeps_for_ever(void *a) { (void)a; sim_wait(&word, 0, SIM_NEVER); }
-static void leak_blocked(void *a) { (void)a; sim_detach(sim_spawn(sleeps_for_ever, NULL)); }
-static void thread_blocked_at_the_end(void) { expect(leak_blocked, "leaked-thread", NULL); }
+static void sleeps_for_ever(void *a) {
+    (void)a;
+    sim_wait(&word, 0, SIM_NEVER);
+}
+static void leak_blocked(void *a) {
+    (void)a;
+    sim_detach(sim_spawn(sleeps_for_ever, NULL));
+}
+static void thread_blocked_at_the_end(void) {
+    expect(leak_blocked, "leaked-thread", NULL);
+}
 
-/* ---- Sources, replay, bounds ---------------------------------------------------------------------------- */
+/* ---- Sources, replay, bounds
+ * ---------------------------------------------------------------------------- */
 
-static void sb_a(void *a) { (void)a; atomic_store_explicit(&flag, 1, memory_order_release); data = atomic_load_explicit(&other, memory_order_acquire); }
-static void sb_b(void *a) { (void)a; atomic_store_explicit(&other, 1, memory_order_release); data2 = atomic_load_explicit(&flag, memory_order_acquire); }
-static void sb(void *a) { (void)a; data = data2 = 7; two(sb_a, sb_b); sim_assert(data || data2); }
+static void sb_a(void *a) {
+    (void)a;
+    atomic_store_explicit(&flag, 1, memory_order_release);
+    data = atomic_load_explicit(&other, memory_order_acquire);
+}
+static void sb_b(void *a) {
+    (void)a;
+    atomic_store_explicit(&other, 1, memory_order_release);
+    data2 = atomic_load_explicit(&flag, memory_order_acquire);
+}
+static void sb(void *a) {
+    (void)a;
+    data = data2 = 7;
+    two(sb_a, sb_b);
+    sim_assert(data || data2);
+}
 static void every_source_finds_store_buffering(void) {
     for (int s = SIM_UNIFORM; s <= SIM_POS; s++) {
         struct sim_options o = sim_options_default();
@@ -290,16 +563,19 @@ static void every_source_finds_store_buffering(void) {
         check(is(sim_run(&o, sb, NULL, &last), "assertion"), "the replay of source %d did not", s);
         sim_shrink(&o, sb, NULL, "assertion", choices, &n, 500);
         o.choices_n = n;
-        check(is(sim_run(&o, sb, NULL, &last), "assertion") && n <= 8, "shrunk to %zu choices that find %s", n, last.finding);
+        check(is(sim_run(&o, sb, NULL, &last), "assertion") && n <= 8,
+              "shrunk to %zu choices that find %s", n, last.finding);
     }
 }
 static void bytes_drive_and_run_out(void) {
     struct sim_options o = sim_options_default();
     o.source = SIM_BYTES;
-    check(!sim_run(&o, sb, NULL, &last) && last.preemptions == 0, "no bytes: %s, %u preemptions", last.finding, last.preemptions);
+    check(!sim_run(&o, sb, NULL, &last) && last.preemptions == 0, "no bytes: %s, %u preemptions",
+          last.finding, last.preemptions);
     bool found = false;
     for (unsigned i = 0; i < 4096 && !found; i++) {
-        uint8_t bytes[6] = {(uint8_t)(i & 3), (uint8_t)(i >> 2 & 3), (uint8_t)(i >> 4 & 3), (uint8_t)(i >> 6 & 3), (uint8_t)(i >> 8 & 3), (uint8_t)(i >> 10)};
+        uint8_t bytes[6] = {(uint8_t)(i & 3),      (uint8_t)(i >> 2 & 3), (uint8_t)(i >> 4 & 3),
+                            (uint8_t)(i >> 6 & 3), (uint8_t)(i >> 8 & 3), (uint8_t)(i >> 10)};
         o.bytes = bytes;
         o.bytes_n = sizeof bytes;
         found = is(sim_run(&o, sb, NULL, &last), "assertion");
@@ -313,20 +589,32 @@ static void globals_are_put_back(void) {
     sim_reset();
     check(data == 0 && flag == 0, "data is %d, flag %d after the reset", data, flag);
 }
-static void many_steps(void *a) { (void)a; for (int i = 0; i < 100000; i++) atomic_fetch_add(&flag, 1); }
+static void many_steps(void *a) {
+    (void)a;
+    for (int i = 0; i < 100000; i++)
+        atomic_fetch_add(&flag, 1);
+}
 static void bound_on_steps_is_reported(void) {
     struct sim_options o = sim_options_default();
     o.steps_max = 1000;
     const char *f = sim_run(&o, many_steps, NULL, &last);
-    check((!f && last.bounds & SIM_BOUND_STEPS) || is(f, "livelock"), "finding %s, bounds %u", f, last.bounds);
+    check((!f && last.bounds & SIM_BOUND_STEPS) || is(f, "livelock"), "finding %s, bounds %u", f,
+          last.bounds);
 }
-static void big_malloc(void *a) { (void)a; block = malloc((size_t)1 << 30); denied = block == NULL; }
+static void big_malloc(void *a) {
+    (void)a;
+    block = malloc((size_t)1 << 30);
+    denied = block == NULL;
+}
 static void bound_on_memory_is_reported(void) {
     struct sim_options o = sim_options_default();
     sim_run(&o, big_malloc, NULL, &last);
     check(last.bounds & SIM_BOUND_MEMORY, "bounds %u", last.bounds);
 }
-static void stale_reader(void *a) { (void)a; sb(a); }
+static void stale_reader(void *a) {
+    (void)a;
+    sb(a);
+}
 static void trace_shows_the_skipped_message(void) {
     struct sim_options o = sim_options_default();
     o.trace = true;
@@ -336,21 +624,41 @@ static void trace_shows_the_skipped_message(void) {
     FILE *f = open_memstream(&text, &n);
     sim_trace_print(f);
     fclose(f);
-    bool ok = strstr(text, "stale: skipped 1") && strstr(text, "*** assertion") && strstr(text, "main.c:") && strstr(text, "rel");
-    if (!ok) snprintf(why, sizeof why, "%.1500s", text);
+    bool ok = strstr(text, "stale: skipped 1") && strstr(text, "*** assertion") &&
+              strstr(text, "main.c:") && strstr(text, "rel");
+    if (!ok)
+        snprintf(why, sizeof why, "%.1500s", text);
     free(text);
 }
 static _Atomic uint64_t wide;
-static void mixed_write(void *a) { (void)a; atomic_store(&wide, UINT64_C(0x0000000200000001)); }
-static void mixed_read(void *a) { (void)a; data = (int)atomic_load((_Atomic uint32_t *)(void *)&wide); }
-static void mixed(void *a) { (void)a; mixed_write(a); mixed_read(a); sim_assert(data == 1); atomic_store((_Atomic uint32_t *)(void *)&wide, 5); sim_assert(atomic_load(&wide) == UINT64_C(0x0000000200000005)); }
+static void mixed_write(void *a) {
+    (void)a;
+    atomic_store(&wide, UINT64_C(0x0000000200000001));
+}
+static void mixed_read(void *a) {
+    (void)a;
+    data = (int)atomic_load((_Atomic uint32_t *)(void *)&wide);
+}
+static void mixed(void *a) {
+    (void)a;
+    mixed_write(a);
+    mixed_read(a);
+    sim_assert(data == 1);
+    atomic_store((_Atomic uint32_t *)(void *)&wide, 5);
+    sim_assert(atomic_load(&wide) == UINT64_C(0x0000000200000005));
+}
 static void mixed_sizes_fall_back_and_are_counted(void) {
     struct sim_options o = sim_options_default();
-    check(!sim_run(&o, mixed, NULL, &last) && last.mixed >= 2, "%s %s, counted %u", last.finding, last.detail, last.mixed);
+    check(!sim_run(&o, mixed, NULL, &last) && last.mixed >= 2, "%s %s, counted %u", last.finding,
+          last.detail, last.mixed);
     o.refuse_mixed = true;
     check(is(sim_run(&o, mixed, NULL, &last), "mixed-size-atomic"), "not refused");
 }
-static void weak_cas(void *a) { (void)a; int e = 0; sim_assert(atomic_compare_exchange_weak(&flag, &e, 1)); }
+static void weak_cas(void *a) {
+    (void)a;
+    int e = 0;
+    sim_assert(atomic_compare_exchange_weak(&flag, &e, 1));
+}
 static void spurious_failure_is_an_option(void) {
     struct sim_options o = sim_options_default();
     check(!first_finding(o, weak_cas, 100), "by default");
@@ -359,7 +667,8 @@ static void spurious_failure_is_an_option(void) {
     check(is(first_finding(o, weak_cas, 100), "assertion"), "not with cas_weak");
 }
 
-/* ---- The search ------------------------------------------------------------------------------------------ */
+/* ---- The search
+ * ------------------------------------------------------------------------------------------ */
 
 static struct lt_program text_program;
 static uint64_t random_state;
@@ -367,10 +676,14 @@ static unsigned any(unsigned n) {
     random_state = random_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
     return (unsigned)(random_state >> 33) % n;
 }
-static const char *one_of(const char *const *list, unsigned n) { return list[any(n)]; }
+static const char *one_of(const char *const *list, unsigned n) {
+    return list[any(n)];
+}
 static void random_program(char *out, size_t n) {
-    static const char *const so[] = {"rlx", "rel", "sc"}, *const lo[] = {"rlx", "acq", "sc"}, *const ro[] = {"rlx", "acq", "rel", "ar", "sc"},
-                      *const fo[] = {"acq", "rel", "ar", "sc", "sc"}, *const locations[] = {"x", "y"};
+    static const char *const so[] = {"rlx", "rel", "sc"}, *const lo[] = {"rlx", "acq", "sc"},
+                             *const ro[] = {"rlx", "acq", "rel", "ar", "sc"},
+                             *const fo[] = {"acq", "rel", "ar", "sc", "sc"},
+                             *const locations[] = {"x", "y"};
     size_t used = (size_t)snprintf(out, n, "init x=0 y=0\n");
     unsigned threads = 2 + any(2), left = 6 - threads;
     for (unsigned t = 0; t < threads; t++) {
@@ -380,11 +693,27 @@ static void random_program(char *out, size_t n) {
         for (unsigned i = 0; i < k; i++) {
             const char *x = one_of(locations, 2), *sep = i ? " ;" : "";
             switch (any(7)) {
-            case 0: case 1: used += (size_t)snprintf(out + used, n - used, "%s store %s %u %s", sep, x, 1 + any(3), one_of(so, 3)); break;
-            case 2: case 3: used += (size_t)snprintf(out + used, n - used, "%s r%u = load %s %s", sep, i, x, one_of(lo, 3)); break;
-            case 4: used += (size_t)snprintf(out + used, n - used, "%s r%u = add %s 1 %s", sep, i, x, one_of(ro, 5)); break;
-            case 5: used += (size_t)snprintf(out + used, n - used, "%s r%u = cas %s %u %u %s %s", sep, i, x, any(2), 1 + any(3), one_of(ro, 5), one_of(lo, 3)); break;
-            default: used += (size_t)snprintf(out + used, n - used, "%s fence %s", sep, one_of(fo, 5)); break;
+            case 0:
+            case 1:
+                used += (size_t)snprintf(out + used, n - used, "%s store %s %u %s", sep, x,
+                                         1 + any(3), one_of(so, 3));
+                break;
+            case 2:
+            case 3:
+                used += (size_t)snprintf(out + used, n - used, "%s r%u = load %s %s", sep, i, x,
+                                         one_of(lo, 3));
+                break;
+            case 4:
+                used += (size_t)snprintf(out + used, n - used, "%s r%u = add %s 1 %s", sep, i, x,
+                                         one_of(ro, 5));
+                break;
+            case 5:
+                used += (size_t)snprintf(out + used, n - used, "%s r%u = cas %s %u %u %s %s", sep,
+                                         i, x, any(2), 1 + any(3), one_of(ro, 5), one_of(lo, 3));
+                break;
+            default:
+                used += (size_t)snprintf(out + used, n - used, "%s fence %s", sep, one_of(fo, 5));
+                break;
             }
         }
         used += (size_t)snprintf(out + used, n - used, "\n");
@@ -409,28 +738,45 @@ static void search_equals_brute_force(void) {
         e.brute_force = true;
         sim_explore(&e, lt_run, &text_program, &explored);
         brute += explored.executions;
-        check(explored.graphs == reduced, "%llu graphs, by brute force %llu:\n%s", (unsigned long long)reduced, (unsigned long long)explored.graphs, text);
+        check(explored.graphs == reduced, "%llu graphs, by brute force %llu:\n%s",
+              (unsigned long long)reduced, (unsigned long long)explored.graphs, text);
     }
-    printf("  %d programs, %llu graphs in %llu executions (%llu by brute force)\n", PROGRAMS, (unsigned long long)graphs,
-           (unsigned long long)runs, (unsigned long long)brute);
+    printf("  %d programs, %llu graphs in %llu executions (%llu by brute force)\n", PROGRAMS,
+           (unsigned long long)graphs, (unsigned long long)runs, (unsigned long long)brute);
 }
 
 static atomic_int ring[4];
-static void adds(void *a) { (void)a; for (int i = 0; i < 3; i++) { atomic_fetch_add(&ring[0], 1); atomic_load(&ring[1]); } }
-static void stores(void *a) { (void)a; for (int i = 0; i < 3; i++) { atomic_store_explicit(&ring[1], i, memory_order_release); atomic_load(&ring[0]); } }
+static void adds(void *a) {
+    (void)a;
+    for (int i = 0; i < 3; i++) {
+        atomic_fetch_add(&ring[0], 1);
+        atomic_load(&ring[1]);
+    }
+}
+static void stores(void *a) {
+    (void)a;
+    for (int i = 0; i < 3; i++) {
+        atomic_store_explicit(&ring[1], i, memory_order_release);
+        atomic_load(&ring[0]);
+    }
+}
 static void bigger(void *a) {
     (void)a;
     int t[3] = {sim_spawn(adds, NULL), sim_spawn(stores, NULL), sim_spawn(adds, NULL)};
-    for (int i = 0; i < 3; i++) sim_join(t[i]);
+    for (int i = 0; i < 3; i++)
+        sim_join(t[i]);
 }
 static void search_shared_by_processes(void) {
     struct sim_explore_options e = sim_explore_options_default();
     explore(bigger, e);
     uint64_t alone = explored.graphs;
-    check(explored.complete && alone > 1000, "alone: %llu graphs, %s", (unsigned long long)alone, explored.error);
+    check(explored.complete && alone > 1000, "alone: %llu graphs, %s", (unsigned long long)alone,
+          explored.error);
     e.processes = 2;
     explore(bigger, e);
-    check(explored.complete && explored.graphs == alone, "two processes: %llu graphs, alone %llu %s", (unsigned long long)explored.graphs, (unsigned long long)alone, explored.error);
+    check(explored.complete && explored.graphs == alone,
+          "two processes: %llu graphs, alone %llu %s", (unsigned long long)explored.graphs,
+          (unsigned long long)alone, explored.error);
 }
 static void search_resumes(void) {
     char name[] = "/tmp/sim-checkpoint-XXXXXX";
@@ -444,29 +790,36 @@ static void search_resumes(void) {
     e.checkpoint = name;
     e.executions_max = runs / 2;
     explore(bigger, e);
-    check(!explored.complete && !explored.resumed && explored.graphs < whole, "the first half: complete %d", explored.complete);
+    check(!explored.complete && !explored.resumed && explored.graphs < whole,
+          "the first half: complete %d", explored.complete);
     check(access(name, R_OK) == 0, "no checkpoint: %s", explored.error);
     e.executions_max = 0;
     e.run.steps_max++;
     explore(bigger, e);
-    check(strstr(explored.error, "other options") != NULL, "taken with other options: %s", explored.error);
+    check(strstr(explored.error, "other options") != NULL, "taken with other options: %s",
+          explored.error);
     e.run.steps_max--;
     explore(bigger, e);
-    check(explored.complete && explored.resumed && explored.graphs == whole, "resumed: %llu graphs of %llu %s", (unsigned long long)explored.graphs, (unsigned long long)whole, explored.error);
+    check(explored.complete && explored.resumed && explored.graphs == whole,
+          "resumed: %llu graphs of %llu %s", (unsigned long long)explored.graphs,
+          (unsigned long long)whole, explored.error);
     check(access(name, F_OK) != 0, "the checkpoint is still there");
 }
-static unsigned *outside;                       /* on the heap of the test: not put back between runs */
+static unsigned *outside; /* on the heap of the test: not put back between runs */
 static void fickle(void *a) {
     (void)a;
-    if (++*outside % 2) two(sb_a, sb_b);
-    else sb_a(NULL);
+    if (++*outside % 2)
+        two(sb_a, sb_b);
+    else
+        sb_a(NULL);
 }
 static void search_refuses_a_fickle_program(void) {
     outside = malloc(sizeof *outside);
     *outside = 0;
     explore(fickle, sim_explore_options_default());
     free(outside);
-    check(!explored.complete && strstr(explored.error, "does not behave the same"), "complete %d, error '%s'", explored.complete, explored.error);
+    check(!explored.complete && strstr(explored.error, "does not behave the same"),
+          "complete %d, error '%s'", explored.complete, explored.error);
 }
 
 int main(int argc, char **argv) {
@@ -506,11 +859,13 @@ int main(int argc, char **argv) {
     T(search_shared_by_processes);
     T(search_resumes);
     T(search_refuses_a_fickle_program);
-    if (argc == 2) {                            /* how the litmus tests ended, from make */
+    if (argc == 2) { /* how the litmus tests ended, from make */
         bool ok = strcmp(argv[1], "0") == 0;
         printf("%s litmus_tests_as_stated%s\n", ok ? "PASS" : "FAIL", ok ? "" : ": see above");
-        if (ok) passed++;
-        else failed++;
+        if (ok)
+            passed++;
+        else
+            failed++;
     }
     printf("%d passed, %d failed\n", passed, failed);
     return failed != 0;
