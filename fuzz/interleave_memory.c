@@ -2,7 +2,7 @@
 #include "os.h"
 #include "world.h"
 
-enum { PAGES_MAX = 4, COPIES_MAX = 1, CELL_BYTES = 8 };
+enum { PAGES_MAX = 4, CELL_BYTES = 8 };
 
 static uint64_t size_now(struct pb_memory *memory) {
     return pb_memory_size_bytes(memory);
@@ -218,9 +218,10 @@ static void op_grow(struct actor *a, const struct op *op) {
 
 static void op_copy(struct actor *a, const struct op *op) {
     struct pb_memory *memory = a->handle[op->arg.memory_copy.m], *copy = NULL;
-    if (memory == NULL || pb_memory_size_pages(memory) > COPIES_MAX) {
-        return; /* each word is a step */
+    if (memory == NULL || pb_memory_size_pages(memory) > 1 || world.copied) {
+        return; /* each word is a step: one small copy a run */
     }
+    world.copied = true;
     uint32_t before = pb_memory_size_pages(memory);
     enum pb_status status = pb_memory_copy(memory, &copy);
     if (status != PB_OK) {

@@ -227,27 +227,49 @@ static void closer(void *arg) {
     }
 }
 
-static void mailbox_close(void *arg) {
-    static const struct mailbox_case what = {.producers = 2, .ids_each = 1, .capacity = 4};
-    int threads[THREADS], closing;
-    (void)arg;
-    mailbox_set_up(&what);
-    for (uint32_t i = 0; i < what.producers; i++) {
-        start(&threads[i], producer, (void *)(uintptr_t)i);
-    }
-    start(&closing, closer, NULL);
-    while (pb_guest_park(box.words, &guest_host, -1) != PB_PARK_CLOSED) {
-        (void)pb_guest_drain(box.words, take, NULL);
-    }
-    for (uint32_t i = 0; i < what.producers; i++) {
-        sim_join(threads[i]);
-    }
-    sim_join(closing);
+static void check_closed(void) {
     check_delivery();
     if (pb_mailbox_enqueue(box.mailbox, 1) != PB_CLOSED) {
         sim_finding("R36-close", "an enqueue after close was not refused");
     }
     mailbox_tear_down();
+}
+
+static void drain_until_closed(void) {
+    while (pb_guest_park(box.words, &guest_host, -1) != PB_PARK_CLOSED) {
+        (void)pb_guest_drain(box.words, take, NULL);
+    }
+}
+
+/* Two producers against close; then the guest takes what was accepted. */
+static void mailbox_close(void *arg) {
+    static const struct mailbox_case what = {.producers = 2, .ids_each = 1, .capacity = 4};
+    int threads[THREADS];
+    (void)arg;
+    mailbox_set_up(&what);
+    for (uint32_t i = 0; i < what.producers; i++) {
+        start(&threads[i], producer, (void *)(uintptr_t)i);
+    }
+    closer(NULL);
+    drain_until_closed();
+    for (uint32_t i = 0; i < what.producers; i++) {
+        sim_join(threads[i]);
+    }
+    check_closed();
+}
+
+/* One producer and a close, while the guest drains and parks: it wakes and sees closed. */
+static void mailbox_close_parked(void *arg) {
+    static const struct mailbox_case what = {.producers = 1, .ids_each = 1, .capacity = 4};
+    int producing, closing;
+    (void)arg;
+    mailbox_set_up(&what);
+    start(&producing, producer, NULL);
+    start(&closing, closer, NULL);
+    drain_until_closed();
+    sim_join(producing);
+    sim_join(closing);
+    check_closed();
 }
 
 /* Two producers and a close; the guest does not look. Later writes hit a read-only page. */
@@ -290,15 +312,29 @@ static void mailbox_grow(void *arg) {
     sim_assert(pb_mailbox_grow(box.mailbox, 1, &old_pages) == PB_OK);
     box.words = (struct pb_mailbox_words *)(void *)atomic_load_explicit(
         &pb_memory_definition(box.memory)->base, memory_order_relaxed);
-    while (box.got_count < 2) {
-        (void)pb_guest_drain(box.words, take, NULL);
-        if (box.got_count < 2 && pb_mailbox_wait_for_signal(box.mailbox, -1) != PB_OK) {
-            sim_finding("R34-no-lost-wakeup", "wait_for_signal failed on an open mailbox");
-        }
-    }
+    (void)pb_guest_drain(box.words, take, NULL);
     for (uint32_t i = 0; i < what.producers; i++) {
         sim_join(threads[i]);
     }
+    (void)pb_guest_drain(box.words, take, NULL);
+    check_delivery();
+    mailbox_tear_down();
+}
+
+/* A guest in a memory that is not shared returns to its host, which waits for the signal. */
+static void mailbox_signal(void *arg) {
+    static const struct mailbox_case what = {.producers = 1, .ids_each = 1, .capacity = 4};
+    int producing;
+    (void)arg;
+    mailbox_set_up(&what);
+    start(&producing, producer, NULL);
+    while (box.got_count < 1) {
+        if (pb_mailbox_wait_for_signal(box.mailbox, -1) != PB_OK) {
+            sim_finding("R34-no-lost-wakeup", "wait_for_signal failed on an open mailbox");
+        }
+        (void)pb_guest_drain(box.words, take, NULL);
+    }
+    sim_join(producing);
     check_delivery();
     mailbox_tear_down();
 }
@@ -471,10 +507,14 @@ const struct scenario scenarios[] = {
      mailbox_wrap, 0, 0, UINT_MAX},
     {"mailbox-spill", MAILBOX_RULES, "1 producer, 2 ids, 1 slot, the rest spilled", mailbox_spill,
      0, 0, UINT_MAX},
-    {"mailbox-grow", "R30, R34, R37", "2 producers, 1 id each, a memory that moves once",
+    {"mailbox-grow", "R30, R37", "2 producers, 1 id each, a memory that moves once; no parking",
      mailbox_grow, 0, 0, UINT_MAX},
-    {"mailbox-close", "R30, R36", "2 producers, 1 id each, one close, a parking guest",
+    {"mailbox-signal", "R34", "1 producer, 1 id, a host thread that waits for the signal",
+     mailbox_signal, 0, 0, UINT_MAX},
+    {"mailbox-close", "R30, R36", "2 producers, 1 id each, one close, whose thread then drains",
      mailbox_close, 0, 0, UINT_MAX},
+    {"mailbox-close-parked", "R30, R34, R36", "1 producer, 1 id, one close, a parking guest",
+     mailbox_close_parked, 0, 0, UINT_MAX},
     {"mailbox-close-silent", "R36", "2 producers, 1 id each, one close, no later write",
      mailbox_close_silent, 0, 0, UINT_MAX},
     {"waiters-notify", WAITERS_RULES, "2 waiters, 1 notifier", waiters_2_notify, 0, 0, UINT_MAX},

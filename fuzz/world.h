@@ -23,6 +23,7 @@ struct sent {
     uint32_t id;
     uint8_t thread;
     bool accepted, taken;
+    bool twin;           /* the id was sent more than once: nobody knows which came first */
     uint32_t start, end; /* end: HISTORY_PENDING while it runs */
 };
 
@@ -51,7 +52,7 @@ struct world {
     /* The memory. NULL root: none. */
     struct pb_memory *root; /* the first thread's handle, outlives all others */
     struct pb_memory_type type;
-    bool shared;
+    bool shared, copied;
     uint32_t waiters_max; /* 0: no limit */
     const uint8_t *base;
     struct event event[HISTORY_EVENTS_MAX];
