@@ -124,6 +124,8 @@ TEST(R11_concurrent_growth_returns_distinct_chained_sizes) {
 
 /* ---- R13: copies while others grow and write ------------------------------------------------ */
 
+enum { COPY_PAGES = 24 };
+
 static void *write_bytes(void *argument) {
     struct crew *crew = argument;
     struct pb_memory *memory = crew->handles[crew_join(crew)];
@@ -144,26 +146,37 @@ static void *copy_and_check(void *argument) {
         uint32_t old;
         CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
         uint32_t pages = pb_memory_size_pages(copy);
-        CHECK(pages >= 1 && pages <= 8);
+        CHECK(pages >= 1 && pages <= COPY_PAGES);
         for (unsigned at = 1024; at < 1032; at++) { /* atomic for each byte */
             CHECK(base_of(copy)[at] == 0 || base_of(copy)[at] == 0xFF);
         }
         for (uint32_t page = 1; page < pages; page++) {
             CHECK_EQ(base_of(copy)[page * 65536 + 65535], 0);
         }
-        CHECK_STATUS(pb_memory_grow(copy, 8 - pages, &old), PB_OK);
-        base_of(copy)[8 * 65536 - 1] = 1;
+        CHECK_STATUS(pb_memory_grow(copy, COPY_PAGES - pages, &old), PB_OK);
+        base_of(copy)[COPY_PAGES * 65536 - 1] = 1;
         pb_memory_destroy(copy);
-        (void)pb_memory_grow(memory, i % 8 == 7, &old);
     }
     crew->stop = true;
     return NULL;
 }
 
+static void *grow_slowly(void *argument) {
+    struct crew *crew = argument;
+    struct pb_memory *memory = crew->handles[crew_join(crew)];
+    uint32_t old;
+    while (!crew->stop && pb_memory_grow(memory, 1, &old) == PB_OK) {
+        for (unsigned i = 0; i < 20 && !crew->stop; i++) {
+            test_pause();
+        }
+    }
+    return NULL;
+}
+
 TEST(R13_S8_copy_while_others_grow_and_write) {
-    for (struct each e = each_kind(1, 8, EACH_SHARED | EACH_STATIC | EACH_DYNAMIC);
+    for (struct each e = each_kind(1, COPY_PAGES, EACH_SHARED | EACH_STATIC | EACH_DYNAMIC);
          each_next(&e);) {
-        void *(*const roles[])(void *) = {copy_and_check, write_bytes, write_bytes};
+        void *(*const roles[])(void *) = {copy_and_check, grow_slowly, write_bytes};
         struct pb_memory *memory = each_create(&e);
         struct crew crew = {.next = 0};
         crew_run(&crew, memory, roles, 3);

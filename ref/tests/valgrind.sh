@@ -12,7 +12,7 @@ command -v valgrind >/dev/null || {
 without='many_producers|against|ping_pong|concurrent|sum_of|while_others|come_and_go|clones_of_many'
 without="$without|shared_by_threads|neighbours|updates_are|lost_between|at_once_release|os_wake"
 without="$without|lock_excludes|address_space_limit|65536_pages|4_gib|sparse|os_more_than"
-without="$without|failing_anywhere|covers_every_32_bit"
+without="$without|failing_anywhere|covers_every_32_bit|step_by_step"
 tests=$(build/plain/ref-tests -l | grep -vE "$without" | grep -F -- "${FILTER:-}") || {
     echo "valgrind.sh: no test has that in its name" >&2
     exit 2
