@@ -256,6 +256,9 @@ static int finish(const struct totals *totals, bool list) {
     if (list) {
         return 0;
     }
+    if (interrupted) {
+        printf("interrupted\n");
+    }
     printf("%u passed, %u failed", totals->passed, totals->failed);
     if (totals->skipped > 0) {
         printf(", %u skipped", totals->skipped);
