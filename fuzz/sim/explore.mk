@@ -18,6 +18,12 @@ explore: explore-lib ## SRC=file.c under the engine [SCHED= TIME= SEED= REPLAY= 
 	    $(if $(SCHED),--sched '$(SCHED)') $(if $(TIME),--time '$(TIME)') \
 	    $(if $(SEED),--seed '$(SEED)') $(if $(JOBS),--jobs '$(JOBS)') \
 	    $(if $(REPLAY),--replay '$(REPLAY)') $(foreach s,$(SET),--set '$(s)')
-test-explore: explore-lib ## the examples of fuzz/sim/examples, each with its expected outcome
-	@fuzz/sim/tests/explore.py
+build/test-posix-search: fuzz/sim/tests/posix/search.c fuzz/sim/tests/posix/search_programs.c build/plain/libsim.a
+	$(call say,LD,$@)
+	@mkdir -p $@.o
+	$(Q)clang $(CSTD) $(WARN) -O1 -g -fsanitize=thread -c $(word 2,$^) -o $@.o/programs.o
+	$(Q)objcopy --redefine-syms=fuzz/sim/redefine.syms $@.o/programs.o
+	$(Q)$(CC) $(CSTD) $(WARN) -O2 -g -Ifuzz/sim $< $@.o/programs.o build/plain/libsim.a -pthread -o $@
+test-explore: explore-lib build/test-posix-search ## the examples of fuzz/sim/examples, each with its expected outcome
+	@build/test-posix-search; searched=$$?; fuzz/sim/tests/explore.py && exit $$searched
 .PHONY: explore-lib explore test-explore
