@@ -224,8 +224,11 @@ class Engine:
         self.findings.append(found)
 
     def sample(self):
+        before = self.edges
         self.look()
-        self.series.append((round(self.seconds(), 1), self.executions, self.edges, self.corpus_inputs))
+        known = self.engine == "libfuzzer" or self.edges != before  # AFL++ tells it now and then
+        self.series.append((round(self.seconds(), 1), self.executions, self.edges if known else None,
+                            self.corpus_inputs))
 
     def line(self):
         names = " ".join(f.oracle for f in self.findings)
@@ -369,7 +372,11 @@ class Afl(Engine):
         except (OSError, IndexError, ValueError):
             pass
         if self.corpus().is_dir():
-            self.corpus_inputs = sum(1 for n in os.listdir(self.corpus()) if n.startswith("id:"))
+            names = [name for name in os.listdir(self.corpus()) if name.startswith("id:")]
+            self.corpus_inputs = len(names)
+            # The statistics come once a minute; the newest input's name says how many runs it took.
+            for found in map(re.compile(r",execs:(\d+)").search, names):
+                self.executions = max(self.executions, int(found.group(1)) if found else 0)
         for kind, hint in (("crashes", "crash"), ("hangs", "timeout")):
             for path in sorted((self.folder / "out" / "default" / kind).glob("id:*")):
                 if path not in self.seen and len(self.seen) < 40:
@@ -542,7 +549,8 @@ class Session:
         lines = {}
         for item in self.items:
             if len(item.series) > 1:
-                lines[f"d{len(lines)}"] = (item.name, [(row[0], row[column]) for row in item.series])
+                lines[f"d{len(lines)}"] = (item.name, [(row[0], row[column]) for row in item.series
+                                                         if row[column] is not None])
         if not lines:
             return None
         label = {1: "executions", 2: "edges", 3: "inputs"}[column]
@@ -577,4 +585,7 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:  # before there is anything to report
+        sys.exit(130)
