@@ -553,7 +553,10 @@ static inline uint64_t name_of(int32_t event) {
 }
 
 void explore_woken(struct thread *t) {
-    int32_t by = (int32_t)X.events_n - 1;
+    int32_t by = (int32_t)X.events_n - 1, node = X.events[by].node;
+    /* It might also have returned by itself just before: no event tells, so this is the race. */
+    if (node >= 0 && X.nodes[node].enabled >> t->id & 1)
+        X.nodes[node].backtrack |= 1u << t->id;
     join(X.clock[t->id], X.events[by].past);
     X.hash += mix(mix((uint64_t)X.clock[t->id][t->id] << 8 | t->id) + name_of(by) + 3);
 }
