@@ -158,7 +158,7 @@ def help_lists_every_target(root):
     """Every target that a makefile declares phony under a plain name (FORCE and such are none)."""
     shown = run(["make", "-s", "-C", str(REPO), "help"], env=ENVIRONMENT).stdout
     listed = set(re.findall(r"^  ([\w.-]+) ", shown, re.M))
-    files = [REPO / "Makefile", *REPO.glob("*/rules.mk"), *REPO.glob("*/*/rules.mk")]
+    files = [REPO / "Makefile", *REPO.glob("*/*.mk"), *REPO.glob("*/*/*.mk")]
     phony = set()
     for file in files:
         text = file.read_text().replace("\\\n", " ")
