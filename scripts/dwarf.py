@@ -43,7 +43,9 @@ class Types:
                     parents[depth - 1]["parts"].append(entry)
             elif entry and (match := VALUE.match(line)) and match.group(1) in WANTED:
                 text = match.group(2)
-                entry[match.group(1)] = text.rpartition("): ")[2] if match.group(1) == "name" else text
+                entry[match.group(1)] = (
+                    text.rpartition("): ")[2] if match.group(1) == "name" else text
+                )
         for entry in entries.values():
             if entry["tag"] == "variable" and "type" in entry:
                 self.variables.setdefault(entry.get("name"), entry)
@@ -55,7 +57,9 @@ class Types:
 
     def dimensions(self, array):
         ranges = [p for p in array["parts"] if p["tag"] == "subrange_type"]
-        return [number(p["count"]) if "count" in p else number(p.get("upper_bound")) + 1 for p in ranges]
+        return [
+            number(p["count"]) if "count" in p else number(p.get("upper_bound")) + 1 for p in ranges
+        ]
 
     def size(self, kind):
         if not kind:
@@ -82,7 +86,9 @@ class Types:
 
     def part(self, variable, offset):
         entry = self.variables.get(variable)
-        return variable + (self.inside(self.type_of(entry), offset) if entry else f"+{offset}" if offset else "")
+        return variable + (
+            self.inside(self.type_of(entry), offset) if entry else f"+{offset}" if offset else ""
+        )
 
 
 if __name__ == "__main__":

@@ -106,7 +106,7 @@ def check_symbols(object_file, source):
     """What a simulated run could not answer is refused here, with the reason."""
     symbols = run_tool(["readelf", "-sW", object_file], "readelf")
     if re.search(r"\bTLS\b", symbols):
-        report.die(f"{source} has thread-local variables; only clang can emulate them: use CC_EXPLORE=clang")
+        report.die(f"{source} has thread-local variables, which need clang: use CC_EXPLORE=clang")
     undefined = re.findall(r"\bUND (\S+)$", symbols, re.MULTILINE)
     for name in undefined:
         if name.startswith("__atomic_"):
@@ -120,7 +120,9 @@ def compile_one(a, source, object_file):
     command = [a.cc, *FLAGS.split(), *extra, "-fsanitize=thread", *compiler_flags(a.cc)]
     run_tool([*command, f"-I{SIM}", "-c", source, "-o", object_file], f"compiling {source}")
     sections = ["--rename-section=.data=sim_data", "--rename-section=.bss=sim_bss"]
-    sections += [f"--rename-section=.text{s}=sim_text" for s in ("", ".startup", ".unlikely", ".hot")]
+    sections += [
+        f"--rename-section=.text{s}=sim_text" for s in ("", ".startup", ".unlikely", ".hot")
+    ]
     renamed = [f"--redefine-syms={SIM / 'redefine.syms'}", "--redefine-sym=main=sim_subject_main"]
     run_tool(["objcopy", *renamed, *sections, object_file], f"renaming the calls in {source}")
     check_symbols(object_file, source)
@@ -184,8 +186,11 @@ class Exploration:
     def run(self, program, out):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self.interrupt)
-        self.child = subprocess.Popen(self.command(program, out), start_new_session=True,
-                                      stdout=subprocess.DEVNULL if self.a.sched == "bytes" else None)
+        self.child = subprocess.Popen(
+            self.command(program, out),
+            start_new_session=True,
+            stdout=subprocess.DEVNULL if self.a.sched == "bytes" else None,
+        )
         status = self.child.wait()
         try:
             return status, json.loads((out / "result.json").read_text())
@@ -207,7 +212,11 @@ def per_second(result):
 def lead_of(a, result):
     names = ", ".join(f"`{os.path.basename(s)}`" for s in a.src)
     if result["finding"]:
-        how = "by replay" if a.replay else f"after {result['executions']:,} executions in {result['seconds']:.2f} s"
+        how = (
+            "by replay"
+            if a.replay
+            else f"after {result['executions']:,} executions in {result['seconds']:.2f} s"
+        )
         return f"{names}: **{result['finding']}** {how}."
     if a.sched == "exhaustive":
         seen = "all executions within the bounds" if result["complete"] else "NOT all executions"
@@ -216,18 +225,34 @@ def lead_of(a, result):
 
 
 def sections_of(a, result, columns, lines):
-    rows = [["executions", result["executions"]], ["a second", per_second(result)],
-            ["steps", result["steps"]], ["choices found", result["choices_found"]],
-            ["choices after shrinking", result["choices"]]]
+    rows = [
+        ["executions", result["executions"]],
+        ["a second", per_second(result)],
+        ["steps", result["steps"]],
+        ["choices found", result["choices_found"]],
+        ["choices after shrinking", result["choices"]],
+    ]
     if a.sched == "exhaustive":
-        rows += [["graphs", result["graphs"]], ["pruned", result["pruned"]], ["complete", result["complete"]]]
+        rows += [
+            ["graphs", result["graphs"]],
+            ["pruned", result["pruned"]],
+            ["complete", result["complete"]],
+        ]
     rows += [["bound reached", text] for text in bounds_text(result["bounds"])]
     sections = []
     if result["finding"]:
         sections.append(report.Section("Finding", pre=lines))
-        sections.append(report.Section("Schedule", "One column a thread; [as a page](trace.html). "
-                                       "`make explore SRC=... REPLAY=schedule.txt` runs it again.", pre=columns.partition("\nfinding: ")[0]))
-    sections.append(report.Section("Search", table=report.Table(["what", "value"], rows, align="lr")))
+        sections.append(
+            report.Section(
+                "Schedule",
+                "One column a thread; [as a page](trace.html). "
+                "`make explore SRC=... REPLAY=schedule.txt` runs it again.",
+                pre=columns.partition("\nfinding: ")[0],
+            )
+        )
+    sections.append(
+        report.Section("Search", table=report.Table(["what", "value"], rows, align="lr"))
+    )
     return sections
 
 
@@ -243,14 +268,31 @@ def finish(a, run, program, status, result):
         run.path("trace.html").write_text(trace.page(data, reader, title), encoding="utf-8")
     word = {0: "pass", 1: "finding", 130: "interrupted"}.get(status, "error")
     item = {"name": os.path.basename(a.src[0]), "sources": a.src, "sched": a.sched, "seed": a.seed}
-    item |= {k: result[k] for k in ("finding", "executions", "seconds", "graphs", "complete", "choices")}
-    item |= {"detail": lines, "bounds": bounds_text(result["bounds"]), "cflags": a.cflags, "error": result["error"]}
+    item |= {
+        k: result[k] for k in ("finding", "executions", "seconds", "graphs", "complete", "choices")
+    }
+    item |= {
+        "detail": lines,
+        "bounds": bounds_text(result["bounds"]),
+        "cflags": a.cflags,
+        "error": result["error"],
+    }
     if result["finding"]:
         item |= {"trace": "trace.txt", "page": "trace.html", "reproducer": "schedule.txt"}
-    summary = {"executions": result["executions"], "executions_per_s": per_second(result), "finding": result["finding"]}
+    summary = {
+        "executions": result["executions"],
+        "executions_per_s": per_second(result),
+        "finding": result["finding"],
+    }
     lead = lead_of(a, result)
-    final = run.finish(word, summary, [item], sections_of(a, result, columns, lines),
-                       f"Exploring {os.path.basename(a.src[0])}", lead)
+    final = run.finish(
+        word,
+        summary,
+        [item],
+        sections_of(a, result, columns, lines),
+        f"Exploring {os.path.basename(a.src[0])}",
+        lead,
+    )
     say(columns if result["finding"] else re.sub(r"[`*]", "", lead))
     for text in bounds_text(result["bounds"]):
         say(f"note: {text}")
@@ -261,7 +303,10 @@ def finish(a, run, program, status, result):
     say(f"report: {os.path.relpath(final / 'report.html')}")
     if result["finding"]:
         say(f"page:   {os.path.relpath(final / 'trace.html')}")
-        say(f"replay: make explore SRC=\"{' '.join(a.src)}\" REPLAY={os.path.relpath(final / 'schedule.txt')}")
+        say(
+            f"replay: make explore SRC=\"{' '.join(a.src)}\" "
+            f"REPLAY={os.path.relpath(final / 'schedule.txt')}"
+        )
         print(f"finding: {result['finding']}", file=sys.stderr)
 
 
@@ -271,7 +316,10 @@ def main():
     try:
         program = build(a, e.folder)
         run = report.Run("explore", a.root)
-        run.machine |= {"compiler": report.output_of([a.cc, "--version"]), "flags": f"{FLAGS} {a.cflags}".strip()}
+        run.machine |= {
+            "compiler": report.output_of([a.cc, "--version"]),
+            "flags": f"{FLAGS} {a.cflags}".strip(),
+        }
         status, result = e.run(program, run.dir)
         finish(a, run, program, status, result)
         return 130 if e.stopping and status == 0 else status

@@ -153,7 +153,11 @@ def operation(line, trace, program):
     if kind == "wait" and line.get("failed"):
         remarks.append(f"it is {read}: no wait")
     if "skipped" in line:
-        by = f"T{line['skipped_by']} at {line['skipped_step']}" if line["skipped_step"] else "the start"
+        by = (
+            f"T{line['skipped_by']} at {line['skipped_step']}"
+            if line["skipped_step"]
+            else "the start"
+        )
         remarks.append(f"stale: skips {value(line['skipped'])} by {by}")
     elif line.get("from_step") and line["from"] != line["thread"]:
         remarks.append(f"by T{line['from']} at {line['from_step']}")
@@ -184,8 +188,11 @@ def rows_of(trace, program):
             "file": short(file) if file else "",
             "line": number,
             "code": linecache.getline(file, number).strip() if file else "",
-            "to": f"s{line['skipped_step']}-{line['skipped_by']}" if line.get("skipped_step")
-            else f"s{line['from_step']}-{line['from']}" if line.get("from_step") else "",
+            "to": f"s{line['skipped_step']}-{line['skipped_by']}"
+            if line.get("skipped_step")
+            else f"s{line['from_step']}-{line['from']}"
+            if line.get("from_step")
+            else "",
         }
 
 
@@ -252,7 +259,9 @@ def main(arguments):
     program = Program(arguments[0])
     print(text(trace, program), end="")
     if len(arguments) == 3:
-        made = page(trace, program, f"{trace['finding'] or 'a run'} in {os.path.basename(arguments[0])}")
+        made = page(
+            trace, program, f"{trace['finding'] or 'a run'} in {os.path.basename(arguments[0])}"
+        )
         pathlib.Path(arguments[2]).write_text(made, encoding="utf-8")
     return 0
 

@@ -68,8 +68,7 @@ static _Noreturn void die(const char *format, const char *what) {
     exit(2);
 }
 
-/* ---- The program's own data, also what libc writes into it, is put back before each run
- * ------------ */
+/* ---- The program's own data, also what libc writes into it, is put back before each run ---- */
 
 struct image {
     char *start, *copy;
@@ -98,8 +97,7 @@ static void run_program(void *arg) {
     sim_posix_main(arg);
 }
 
-/* ---- Crashes and endless loops inside the program become findings
- * ------------------------------------ */
+/* ---- Crashes and endless loops inside the program become findings ---- */
 
 #define TICK_US 100000
 static unsigned ticks_max = 20; /* of processor time without a step */
@@ -201,8 +199,7 @@ static void handlers_setup(void) {
     signal(SIGTERM, on_stop);
 }
 
-/* ---- Settings that a schedule depends on
- * ----------------------------------------------------------------- */
+/* ---- Settings that a schedule depends on ---- */
 
 static const struct {
     const char *key;
@@ -237,8 +234,7 @@ static bool set_option(const char *key, unsigned long value) {
     return false;
 }
 
-/* ---- Schedules as files
- * --------------------------------------------------------------------------------------- */
+/* ---- Schedules as files ---- */
 
 static FILE *open_out(const char *name) {
     char path[PATH_MAX];
@@ -319,9 +315,7 @@ static const char *read_schedule(void) {
     die("%s ends without its choices: it is truncated", replay_file);
 }
 
-/* ---- What was found
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- What was found ---- */
 
 static void write_result(void) {
     const struct outcome *o = &outcome;
@@ -420,9 +414,7 @@ static void count(const struct sim_result *r) {
     outcome.cut += (r->bounds & (SIM_BOUND_STEPS | SIM_BOUND_MEMORY)) != 0;
 }
 
-/* ---- The ways to search
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- The ways to search ---- */
 
 /* Sources in turn, PCT with depths 2 to 5; the seed of run i depends on nothing but SEED and i.
  * Every other run has no spurious returns: they can hide a lost wake-up. */
@@ -568,9 +560,7 @@ static void search_replay(void) {
     }
 }
 
-/* ---- Set-up
- * --------------------------------------------------------------------------------------------------------------
- */
+/* ---- Set-up ---- */
 
 static unsigned long number_of(const char *argument, const char *text) {
     char *end;

@@ -35,7 +35,7 @@ struct self *self(void) {
     return self_of(S.active ? S.now->id : 0);
 }
 
-/* ---- Calls ------------------------------------------------------------------------------- */
+/* ---- Calls ---- */
 
 void enter(const char *name, uintptr_t pc) {
     if (!S.active) {
@@ -177,7 +177,7 @@ void sim_posix_describe(char *text, size_t n) {
     }
 }
 
-/* ---- Objects ----------------------------------------------------------------------------- */
+/* ---- Objects ---- */
 
 /* A destroyed object's memory holds this, so that a new initialiser there can be told. */
 #define DESTROYED 0xDE
@@ -250,7 +250,7 @@ void object_destroy(struct object *o, size_t size) {
     o->destroyed = true;
 }
 
-/* ---- Steps, order, sleep ------------------------------------------------------------------- */
+/* ---- Steps, order, sleep ---- */
 
 void step(const volatile void *object) {
     struct op op = {.kind = OP_OBJECT, .at = (uintptr_t)object, .size = 1};

@@ -10,8 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- Ends -------------------------------------------------------------------------------------
- */
+/* ---- Ends ---- */
 
 _Noreturn void sim_exit(int status);
 _Noreturn void sim__exit(int status);
@@ -138,8 +137,7 @@ void sim_posix_main(void *arg) {
     check_threads("main returns", (uintptr_t)program->main);
 }
 
-/* ---- Output: shown as notes in a trace, else dropped (there may be millions of runs) ------------
- */
+/* ---- Output: shown as notes in a trace, else dropped (there may be millions of runs) ---- */
 
 TWIN(printf);
 TWIN(vprintf);
@@ -278,8 +276,7 @@ ssize_t sim_read(int fd, void *data, size_t n) {
     return read(fd, data, n);
 }
 
-/* ---- Random numbers: the same in every run
- * -------------------------------------------------------- */
+/* ---- Random numbers: the same in every run ---- */
 
 TWIN(rand);
 TWIN(srand);
@@ -309,8 +306,7 @@ long sim_random(void) {
     return sim_rand();
 }
 
-/* ---- Refused
- * ------------------------------------------------------------------------------------------ */
+/* ---- Refused ---- */
 
 #define REFUSED(name, why)              \
     _Noreturn void sim_no_##name(void); \

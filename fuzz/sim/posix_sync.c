@@ -7,7 +7,7 @@
 #include <semaphore.h>
 #include <string.h>
 
-/* ---- Mutexes: the engine's locks do the blocking ------------------------------------------- */
+/* ---- Mutexes: the engine's locks do the blocking ---- */
 
 TWIN(pthread_mutex_init);
 TWIN(pthread_mutex_destroy);
@@ -171,8 +171,7 @@ int sim_pthread_mutex_unlock(pthread_mutex_t *m) {
     return mutex_unlock(m, "pthread_mutex_unlock", CALLER);
 }
 
-/* ---- Condition variables: no happens-before of their own --------------------------------------
- */
+/* ---- Condition variables: no happens-before of their own ---- */
 
 TWIN(pthread_cond_init);
 TWIN(pthread_cond_destroy);
@@ -298,8 +297,7 @@ int sim_pthread_cond_broadcast(pthread_cond_t *c) {
     return condition_wake(c, true, "pthread_cond_broadcast", CALLER);
 }
 
-/* ---- Reader-writer locks ----------------------------------------------------------------------
- */
+/* ---- Reader-writer locks ---- */
 
 TWIN(pthread_rwlock_init);
 TWIN(pthread_rwlock_destroy);
@@ -413,8 +411,7 @@ int sim_pthread_rwlock_unlock(pthread_rwlock_t *lock) {
     return leave(0);
 }
 
-/* ---- Barriers -----------------------------------------------------------------------------------
- */
+/* ---- Barriers ---- */
 
 TWIN(pthread_barrier_init);
 TWIN(pthread_barrier_destroy);
@@ -469,8 +466,7 @@ int sim_pthread_barrier_wait(pthread_barrier_t *b) {
     return leave(0);
 }
 
-/* ---- Once
- * ---------------------------------------------------------------------------------------- */
+/* ---- Once ---- */
 
 TWIN(pthread_once);
 enum { ONCE_NEW, ONCE_RUNNING, ONCE_DONE };
@@ -511,8 +507,7 @@ int sim_pthread_once(pthread_once_t *control, void (*run)(void)) {
     return once(control, run, "pthread_once", CALLER);
 }
 
-/* ---- Semaphores
- * ------------------------------------------------------------------------------------ */
+/* ---- Semaphores ---- */
 
 TWIN(sem_init);
 TWIN(sem_destroy);
@@ -599,8 +594,7 @@ int sim_sem_getvalue(sem_t *s, int *value) {
     return leave(0);
 }
 
-/* ---- Spin locks: as mutexes; a spinning thread would only waste steps
- * ------------------------------- */
+/* ---- Spin locks: as mutexes; a spinning thread would only waste steps ---- */
 
 TWIN(pthread_spin_init);
 TWIN(pthread_spin_destroy);

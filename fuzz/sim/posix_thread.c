@@ -11,8 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* ---- Threads ----------------------------------------------------------------------------------
- */
+/* ---- Threads ---- */
 
 TWIN(pthread_create);
 TWIN(pthread_join);
@@ -174,8 +173,7 @@ int sim_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child
     return 0;
 }
 
-/* ---- Cleanup handlers, as glibc's macros make them without exceptions
- * ---------------------------- */
+/* ---- Cleanup handlers, as glibc's macros make them without exceptions ---- */
 
 TWIN(__pthread_register_cancel);
 TWIN(__pthread_unregister_cancel);
@@ -212,8 +210,7 @@ void sim_pthread_exit(void *result) {
     unwind();
 }
 
-/* ---- Thread-local keys
- * ----------------------------------------------------------------------------- */
+/* ---- Thread-local keys ---- */
 
 TWIN(pthread_key_create);
 TWIN(pthread_key_delete);
@@ -290,8 +287,7 @@ void thread_end(void *result) {
     sim_exit_thread();
 }
 
-/* ---- Thread-locals by clang's -femulated-tls
- * -------------------------------------------------------- */
+/* ---- Thread-locals by clang's -femulated-tls ---- */
 
 struct emutls {
     size_t size, alignment;
@@ -338,8 +334,7 @@ int *sim___errno_location(void) {
     return &errno;
 }
 
-/* ---- System calls
- * ------------------------------------------------------------------------------------- */
+/* ---- System calls ---- */
 
 TWIN(syscall);
 

@@ -24,13 +24,28 @@ def build(root, compiler="gcc"):
 
 
 def a_trace(program, lines, finding=None, detail=""):
-    return {"threads": 2, "finding": finding, "detail": detail, "lines": lines,
-            "ranges": [["heap", 0x7000000, 0x7001000]]}
+    return {
+        "threads": 2,
+        "finding": finding,
+        "detail": detail,
+        "lines": lines,
+        "ranges": [["heap", 0x7000000, 0x7001000]],
+    }
 
 
 def access(**fields):
-    return {"thread": 0, "kind": "load", "pc": 0, "step": 1, "order": "acquire", "size": 4,
-            "value": 0, "wrote": 0, "from": 0, "from_step": 0} | fields
+    return {
+        "thread": 0,
+        "kind": "load",
+        "pc": 0,
+        "step": 1,
+        "order": "acquire",
+        "size": 4,
+        "value": 0,
+        "wrote": 0,
+        "from": 0,
+        "from_step": 0,
+    } | fields
 
 
 def parts_of_variables_by_both_compilers(root):
@@ -53,14 +68,21 @@ def files_without_debug_information(root):
 def columns_and_page_show_stale_reads(root):
     program = trace.Program(build(root))
     at = next(start for start, _, name in program.variables if name == "plain")
-    lines = [access(thread=1, kind="store", at=at, wrote=7, step=1, order="release"),
-             access(thread=0, at=at, step=2, skipped=7, skipped_by=1, skipped_step=1),
-             access(thread=0, at=0x7000010, step=3, value=1 << 40)]
+    lines = [
+        access(thread=1, kind="store", at=at, wrote=7, step=1, order="release"),
+        access(thread=0, at=at, step=2, skipped=7, skipped_by=1, skipped_step=1),
+        access(thread=0, at=0x7000010, step=3, value=1 << 40),
+    ]
     data = a_trace(program, lines, "assertion", f"T0 looks at {at:#x}\n")
     text = trace.text(data, program)
     page = trace.page(data, program, "<title> & more")
-    for words in ("plain = 7", "plain is 0", "stale: skips 7 by T1 at 1", "T0 looks at plain",
-                  "heap+0x10 is 0x10000000000"):
+    for words in (
+        "plain = 7",
+        "plain is 0",
+        "stale: skips 7 by T1 at 1",
+        "T0 looks at plain",
+        "heap+0x10 is 0x10000000000",
+    ):
         assert words in text and words in page, words
     assert "&lt;title&gt; &amp; more" in page and 'href="#s1-1"' in page
     assert "<script" not in page and "http" not in page  # one file, no network
@@ -70,8 +92,12 @@ def columns_and_page_show_stale_reads(root):
 
 def code_addresses_become_places(root):
     program = trace.Program(build(root))
-    main = int(subprocess.run(["nm", program.path], capture_output=True, text=True).stdout
-               .partition(" T main")[0].split()[-1], 16)
+    main = int(
+        subprocess.run(["nm", program.path], capture_output=True, text=True)
+        .stdout.partition(" T main")[0]
+        .split()[-1],
+        16,
+    )
     assert "main at" in trace.named(a_trace(program, []), program, f"  @{main + 5:x}")
     assert trace.named(a_trace(program, []), program, "  @1").strip() == "??"
 
@@ -86,5 +112,10 @@ def a_bad_file_is_status_2(root):
     assert done.returncode == 2 and "usage" in done.stderr
 
 
-TESTS = [parts_of_variables_by_both_compilers, files_without_debug_information,
-         columns_and_page_show_stale_reads, code_addresses_become_places, a_bad_file_is_status_2]
+TESTS = [
+    parts_of_variables_by_both_compilers,
+    files_without_debug_information,
+    columns_and_page_show_stale_reads,
+    code_addresses_become_places,
+    a_bad_file_is_status_2,
+]

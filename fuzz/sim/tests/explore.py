@@ -5,7 +5,7 @@ says in its head what must come out, one line a case:
     expect: pass|<finding> [sched=...] [time=...] [cflags=...] [set=KEY=N]
 
 A pass with sched=exhaustive must also be complete; a finding of an example must be found again by
-its schedule. `shows: text` is what the trace of the example's finding must say, as text and as page.
+its schedule. `shows: text` is what the trace of the example's finding must say, as text and page.
 Run by `make test-explore`; an argument is a regular expression on the names of cases.
 """
 import concurrent.futures
@@ -74,7 +74,9 @@ def check_finding(folder, report, path, done, outcome, source, cflags):
 def run_case(case):
     source, outcome, options = case
     cflags = options.get("cflags", "")
-    name = f"{source.stem}_{outcome}" + "".join(f"_{v.removeprefix('-D')}" for v in options.values())
+    name = f"{source.stem}_{outcome}" + "".join(
+        f"_{v.removeprefix('-D')}" for v in options.values()
+    )
     arguments = [source, "--time", options.get("time", "20"), "--jobs", "1", f"--cflags={cflags}"]
     arguments += ["--sched", options["sched"]] if "sched" in options else []
     arguments += ["--set", options["set"]] if "set" in options else []
@@ -107,13 +109,25 @@ MAIN = "int main(void) { return 0; }\n"
 REFUSED = [
     ("refuses_syntax_error", "int main(void) { return 0 }\n", "expected ';'"),
     ("refuses_no_main", "int f(void) { return 0; }\n", "sim_subject_main"),
-    ("refuses_128_bit_atomics", "#include <stdatomic.h>\nstatic _Atomic struct { long a, b, c; } x;\n"
-     "int main(void) { x; return 0; }\n", "atomics wider than 8 bytes"),
-    ("refuses_unknown_pthread_call", "#define _GNU_SOURCE\n#include <pthread.h>\nint main(void) {\n"
-     "pthread_attr_t a;\nreturn pthread_getattr_np(pthread_self(), &a) + pthread_getconcurrency(); }\n",
-     "does not simulate"),
-    ("refuses_gcc_thread_local", "_Thread_local int x;\nint main(void) { return x; }\n",
-     "thread-local", "--cc", "gcc"),
+    (
+        "refuses_128_bit_atomics",
+        "#include <stdatomic.h>\nstatic _Atomic struct { long a, b, c; } x;\n"
+        "int main(void) { x; return 0; }\n",
+        "atomics wider than 8 bytes",
+    ),
+    (
+        "refuses_unknown_pthread_call",
+        "#define _GNU_SOURCE\n#include <pthread.h>\nint main(void) {\n"
+        "pthread_attr_t a;\nreturn pthread_getattr_np(pthread_self(), &a); }\n",
+        "does not simulate",
+    ),
+    (
+        "refuses_gcc_thread_local",
+        "_Thread_local int x;\nint main(void) { return x; }\n",
+        "thread-local",
+        "--cc",
+        "gcc",
+    ),
     ("refuses_unknown_setting", MAIN, "unknown argument --nonsense", "--set", "nonsense=1"),
     ("refuses_missing_replay", MAIN, "no such file", "--replay", "{folder}/none"),
     ("refuses_hostile_replay", MAIN, "is not a schedule", "--replay", "{folder}/program.c"),
@@ -136,9 +150,18 @@ def interrupted():
     """An interrupt ends the search with status 130 and a whole report."""
     name = "interrupt_keeps_report"
     with tempfile.TemporaryDirectory(prefix="test-explore-") as folder:
-        command = [str(EXPLORE), "--root", folder, "--time", "60", str(SIM / "examples" / "queue.c")]
+        command = [
+            str(EXPLORE),
+            "--root",
+            folder,
+            "--time",
+            "60",
+            str(SIM / "examples" / "queue.c"),
+        ]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        while child.poll() is None and not list(pathlib.Path(folder).glob("results/explore/.*.tmp")):
+        while child.poll() is None and not list(
+            pathlib.Path(folder).glob("results/explore/.*.tmp")
+        ):
             time.sleep(0.05)
         time.sleep(0.5)
         child.send_signal(signal.SIGINT)
@@ -154,7 +177,9 @@ def interrupted():
 
 def main():
     pattern = re.compile(sys.argv[1] if len(sys.argv) > 1 else "")
-    jobs = [(run_case, (c,)) for c in cases()] + [(refused, r) for r in REFUSED] + [(interrupted, ())]
+    jobs = (
+        [(run_case, (c,)) for c in cases()] + [(refused, r) for r in REFUSED] + [(interrupted, ())]
+    )
     jobs += [(other_compiler, (c,)) for c in ("gcc", "clang-19")]
     jobs = [j for j in jobs if pattern.search(f"{j[0].__name__} {j[1]}")]
     passed = failed = 0

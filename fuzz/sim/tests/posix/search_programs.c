@@ -41,8 +41,7 @@ static void run(void *(*first)(void *), void *(*second)(void *), void *(*third)(
     outcome = read_relaxed(&saw[0]) * 10007 + read_relaxed(&saw[1]) * 101 + read_relaxed(&saw[2]);
 }
 
-/* ---- A timed wait against a signal --------------------------------------------------------------
- */
+/* ---- A timed wait against a signal ---- */
 
 static void *waits(void *arg) {
     pthread_mutex_lock(&mutex);
@@ -63,8 +62,7 @@ static void timed_wait(void *arg) {
     run(waits, signals, NULL);
 }
 
-/* ---- Who comes first
- * -------------------------------------------------------------------------------- */
+/* ---- Who comes first ---- */
 
 static void *tries(void *arg) {
     int error = pthread_mutex_trylock(&mutex);
@@ -101,8 +99,7 @@ static void mutex_timed(void *arg) {
     run(locks, locks_by, NULL);
 }
 
-/* ---- Readers and writers
- * ----------------------------------------------------------------------------- */
+/* ---- Readers and writers ---- */
 
 static void *writes(void *arg) {
     pthread_rwlock_wrlock(&rwlock);
@@ -133,8 +130,7 @@ static void readers_writers(void *arg) {
     run(writes, reads, tries_to_write);
 }
 
-/* ---- Semaphore
- * ------------------------------------------------------------------------------------------ */
+/* ---- Semaphore ---- */
 
 static void *posts(void *arg) {
     sem_post(&semaphore);
@@ -157,8 +153,7 @@ static void semaphore_timed(void *arg) {
     run(posts, tries_to_take, takes_by);
 }
 
-/* ---- Broadcast, once, barrier
- * ------------------------------------------------------------------------------ */
+/* ---- Broadcast, once, barrier ---- */
 
 static void waits_for_data(int thread) {
     pthread_mutex_lock(&mutex);
@@ -234,8 +229,7 @@ static void barrier_meets(void *arg) {
     run(meets_0, meets_1, NULL);
 }
 
-/* ---- What a mutex orders
- * -------------------------------------------------------------------------------------- */
+/* ---- What a mutex orders ---- */
 
 static void *through_0(void *arg) {
     atomic_store_explicit(&a, 1, memory_order_relaxed);
