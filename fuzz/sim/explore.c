@@ -246,7 +246,7 @@ static struct thread *run_held(struct thread *t, uint32_t set) {
     S.bounds |= SIM_BOUND_SPIN;
     uint32_t rest = set & ~covered_now(set);
     if (!rest)
-        explore_prune(true);
+        prune_covered(set);
     if (++X.forced > S.o.stale_max * S.threads_n) {
         for (uint32_t m = set; m; m &= m - 1)
             if (!X.spin[__builtin_ctz(m)].newest)
@@ -427,53 +427,60 @@ static bool reads_because_of(const struct event *f, uint32_t e) {
     return f->from >= 0 && X.events[f->from].past[ev->thread] >= ev->index;
 }
 
+/* Indices of events, at most RACES_MAX. */
+struct list {
+    uint32_t n, at[RACES_MAX];
+};
+
+static bool list_add(struct list *l, uint32_t event) {
+    if (l->n == RACES_MAX)
+        return false;
+    l->at[l->n++] = event;
+    return true;
+}
+
 static void find_races(uint32_t f, bool executed) {
     struct event *ev = &X.events[f];
     /* What f follows without regard to the message it read: had f come earlier it could have read
      * another, where the order of the operations rather than the message decides (BOTH), and where
      * an RMW before it took the message away. */
     uint32_t order[THREADS], program[THREADS];
-    memcpy(order, ev->past, sizeof order);
-    memcpy(program, ev->past, sizeof program);
-    bool takes = ev->op.kind == OP_RMW || ev->op.kind == OP_CAS;
-    uint32_t both[RACES_MAX], n = 0, taken[RACES_MAX], k = 0;
-    bool too_many = false;
+    memcpy(order, ev->past, S.threads_n * sizeof order[0]);
+    memcpy(program, ev->past, S.threads_n * sizeof program[0]);
+    bool memory = is_memory(&ev->op), takes = ev->op.kind == OP_RMW || ev->op.kind == OP_CAS;
+    struct list both = {.n = 0}, taken = {.n = 0}, loads = {.n = 0};
+    bool all = true;
     for (uint32_t j = f; j-- > 0;) {
         const struct event *e = &X.events[j];
-        if (e->thread == ev->thread)
+        if (e->thread == ev->thread || e->index <= program[e->thread] ||
+            (memory && is_memory(&e->op) && !overlap(&e->op, &ev->op)))
             continue;
-        if (takes && e->op.reads && e->op.writes && e->op.at == ev->op.at &&
-            e->index > program[e->thread]) {
-            if (k < RACES_MAX)
-                taken[k++] = j;
-            else
-                too_many = true;
+        if (takes && e->op.reads && e->op.writes && e->op.at == ev->op.at)
+            all &= list_add(&taken, j);
+        if (e->index <= order[e->thread])
+            continue;
+        enum conflict c = conflict(&e->op, &ev->op);
+        if (c == BOTH) {
+            all &= list_add(&both, j);
+            join(order, e->past);
+        } else if (c == REVERSE && executed) {
+            all &= list_add(&loads, j);
         }
-        enum conflict c = e->index > order[e->thread] ? conflict(&e->op, &ev->op) : NONE;
-        if (c != BOTH)
-            continue;
-        if (n < RACES_MAX)
-            both[n++] = j;
-        else
-            too_many = true;
-        join(order, e->past);
     }
     join(ev->past, order);
     if (ev->from >= 0)
         join(ev->past, X.events[ev->from].past);
-    for (uint32_t i = 0; i < n + k; i++) {
-        uint32_t e = i < n ? both[i] : taken[i - n];
+    for (uint32_t i = 0; i < both.n + taken.n; i++) {
+        uint32_t e = i < both.n ? both.at[i] : taken.at[i - both.n];
         bool other = !executed || reads_because_of(ev, e);
         reverse(e, f, other ? order : ev->past, other);
     }
-    for (uint32_t j = executed || too_many ? f : 0; j-- > 0;) {
-        const struct event *e = &X.events[j];
-        if (too_many && e->node >= 0)
-            X.nodes[e->node].backtrack |= X.nodes[e->node].enabled;
-        if (e->thread != ev->thread && e->index > ev->past[e->thread] &&
-            conflict(&e->op, &ev->op) == REVERSE)
-            reverse(j, f, ev->past, false);
-    }
+    for (uint32_t i = 0; i < loads.n; i++)
+        if (X.events[loads.at[i]].index > ev->past[X.events[loads.at[i]].thread])
+            reverse(loads.at[i], f, ev->past, false);
+    for (uint32_t j = all ? 0 : f; j-- > 0;) /* a list was full: try everything */
+        if (X.events[j].node >= 0)
+            X.nodes[X.events[j].node].backtrack |= X.nodes[X.events[j].node].enabled;
 }
 
 /* Has t read this message at this place since it last saw something new? */
@@ -524,12 +531,12 @@ void explore_event(struct thread *t, struct op op, int32_t from, uint32_t extra)
         ev->from = from;
         ev->extra = extra;
         ev->node = X.node_now;
-        memcpy(ev->past, X.clock[t->id], sizeof ev->past);
+        memcpy(ev->past, X.clock[t->id], S.threads_n * sizeof ev->past[0]);
         ev->index = ++ev->past[t->id];
         if (!X.brute)
             find_races(f, true);
     }
-    memcpy(X.clock[t->id], ev->past, sizeof ev->past);
+    memcpy(X.clock[t->id], ev->past, S.threads_n * sizeof ev->past[0]);
     for (uint32_t m = X.sleep; m; m &= m - 1) {
         unsigned i = (unsigned)__builtin_ctz(m);
         if (wakes(&op, &S.threads[i].pending))
@@ -565,6 +572,8 @@ void explore_spawned(struct thread *parent, struct thread *child) {
     memcpy(X.clock[child->id], X.clock[parent->id], sizeof X.clock[0]);
     for (uint32_t i = 0; i < S.threads_n; i++)
         X.clock[i][child->id] = 0;
+    for (uint32_t i = 0; i < X.events_n; i++) /* these copied only what threads there were */
+        X.events[i].past[child->id] = 0;
     X.spin[child->id] = (struct spin){.n = 0};
 }
 
