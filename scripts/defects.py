@@ -410,7 +410,7 @@ class Board:
         process = subprocess.Popen(command, start_new_session=True, **more)
         with self.lock:
             self.alive.add(process)
-        if self.stopping:
+        if self.stopping:  # asked to stop while it was being started
             self.kill(process)
         return process
 
@@ -647,6 +647,48 @@ def plant(board, patch, tree, targets):
     return None
 
 
+def judge(board, tree, target, outcome, item, spent, folder):
+    """Enters a catch into the item. False when the pristine tree fails on its input, too: what
+    fails without the defect does not show it."""
+    catch, text = outcome.catch, None
+    if catch.input:
+        text = None if board.options.quick else shrink(board, tree, target, catch, folder)
+        if not pristine_is_clean(board, target, catch, text, folder):
+            item["pristine"] = False
+            item["note"] = f"the pristine tree fails, too: {catch.oracle}: {folder.name}"
+            return False
+        item["pristine"] = item["pristine"] is not False
+        item["input"] = str(catch.input.relative_to(board.run.dir))
+    item |= {"caught_s": round(spent + catch.seconds, 3), "oracle": catch.oracle}
+    item |= {"witness": text, "witness_operations": text.count("\n") - 1 if text else None}
+    return True
+
+
+def fuzz_target(board, tree, target, item, seconds, spent, folder):
+    """One target until it catches, or is out of time. After a finding that the pristine tree shows,
+    too, it goes on with another seed."""
+    runner = run_afl if item["engine"] == "afl" else run_libfuzzer
+    used, seed = 0.0, item["seed"]
+    while seconds - used >= 1 and not board.stopping:
+        one = folder / str(seed)
+        one.mkdir(parents=True)
+        outcome = runner(board, tree, target, seed, seconds - used, one)
+        item["executions"] += outcome.executions
+        for key in ("reached_s", "triggered_s"):
+            value = getattr(outcome, key)
+            if item[key] is None and value is not None:
+                item[key] = round(spent + used + value, 3)
+        if outcome.fault:
+            item["note"] = "ended by itself: " + outcome.fault
+        if not outcome.catch:
+            return False
+        if judge(board, tree, target, outcome, item, spent + used, one):
+            return True
+        used += max(1.0, outcome.catch.seconds)
+        seed += 1000
+    return False
+
+
 def fuzz_once(board, patch, tree, targets, engine, seed):
     """One patch, one engine, one seed: its targets one after the other until one catches it."""
     item = item_of(patch, engine, seed, board.options.sched or "bytes")
@@ -654,33 +696,10 @@ def fuzz_once(board, patch, tree, targets, engine, seed):
     spent = 0.0
     for target in targets:
         folder = board.run.path(f"raw/{patch.name}-{engine}-{seed}-{target}/log").parent
-        runner = run_afl if engine == "afl" else run_libfuzzer
-        outcome = runner(board, tree, target, seed, seconds, folder)
-        item["executions"] += outcome.executions
-        for key in ("reached_s", "triggered_s"):
-            value = getattr(outcome, key)
-            if item[key] is None and value is not None:
-                item[key] = round(spent + value, 3)
         item["target"] = target
-        if outcome.fault:
-            item["note"] = "ended by itself: " + outcome.fault
-        if outcome.catch:
-            catch = outcome.catch
-            item["caught_s"] = round(spent + catch.seconds, 3)
-            item["oracle"] = catch.oracle
-            if catch.input:
-                text = None if board.options.quick else shrink(board, tree, target, catch, folder)
-                item["pristine"] = pristine_is_clean(board, target, catch, text, folder)
-                if not item["pristine"]:  # what fails without the defect does not show it
-                    item["note"] = f"the pristine tree fails on the witness, too: {item['oracle']}"
-                    item["oracle"] = item["caught_s"] = None
-                item["witness"] = text
-                item["witness_operations"] = text.count("\n") - 1 if text else None
-                item["input"] = str(catch.input.relative_to(board.run.dir))
+        if fuzz_target(board, tree, target, item, seconds, spent, folder) or board.stopping:
             break
         spent += seconds
-        if board.stopping:
-            break
     return item
 
 
@@ -792,9 +811,12 @@ def board_series(board, patches):
             item |= {"target": target, "executions": executions, "witness": text}
             item["witness_operations"] = text.count("\n") - 1 if text else None
             item["pristine"] = pristine_is_clean(board, target, catch, text, folder)
+            if not item["pristine"]:
+                item["note"] = f"the pristine tree fails on the witness, too: {oracle}"
+                item["oracle"] = item["caught_s"] = None
             board.items.append(item)
             print(defects_report.line(item), flush=True)
-    broken = {defects_report.rule_number(item["oracle"]) for item in board.items}
+    broken = {defects_report.rule_number(item["oracle"]) for item in board.items if item["oracle"]}
     for patch in patches:
         for rule in patch.head.get("Rule", "").split():
             if defects_report.rule_number(rule) not in broken:

@@ -17,7 +17,7 @@ def verdict(item):
     if item["oracle"]:
         return f"{item['oracle']} ({item['target']})"
     if item["note"]:
-        return "not run: " + item["note"].strip().splitlines()[0][:60]
+        return "missed: " + item["note"].strip().splitlines()[0][:90]
     return "missed" if item["must"] else "missed, as a canary must be"
 
 
