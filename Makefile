@@ -43,7 +43,7 @@ build/$(1)/%.o: %.c
 	$$(Q)$$(CC.$(1)) $$(CSTD) $$(WARN) $$(CFLAGS.$(1)) -Iref -MMD -MP -c $$< -o $$@
 build/$(1)/libpagebox.a: $$(call ref_obj,$(1))
 	$$(call say,AR,$$@)
-	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$^
+	$$(Q)rm -f $$@.new && $$(AR) rcs $$@.new $$^ && mv $$@.new $$@
 endef
 $(foreach c,$(CONFIGS),$(eval $(call config_rules,$(c))))
 
