@@ -73,7 +73,7 @@ struct cell {
     uint32_t plain, atomic; /* record lists */
     uint32_t atoms;         /* list, 0 ends */
     uint32_t lock;          /* list of sim_lock objects here, 0 ends */
-    uint8_t initialised;    /* heap: bytes written since malloc */
+    uint8_t initialised;    /* bytes written (on the heap: since malloc) */
     bool written;
 };
 

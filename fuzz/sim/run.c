@@ -18,6 +18,7 @@
 #endif
 #endif
 #ifdef WITH_ASAN
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 
@@ -535,6 +536,9 @@ static struct thread *thread_new(void (*fn)(void *), void *arg) {
     t->fake_stack = NULL;
     t->priority =
         S.o.source >= SIM_PCT && S.o.source <= SIM_POS ? random64() | UINT64_C(1) << 32 : 0;
+#ifdef WITH_ASAN
+    __asan_unpoison_memory_region(t->stack, S.stack_size); /* what an abandoned run left */
+#endif
     t->sp = stack_prepare(t->stack + S.stack_size, thread_entry);
     for (uint32_t i = 0; i <= id; i++) { /* clocks have room for one thread more */
         t->H[i] = t->aH[i] = 0;

@@ -80,6 +80,17 @@ static uintptr_t heap_start(unsigned thread) {
     return S.memory + (S.heap_end - S.memory) / THREADS / HEAP_GRAIN * HEAP_GRAIN * thread;
 }
 
+/* A cell may hold bytes of others beside the subject's: only what was written is put back. */
+static void put_back(const struct cell *c) {
+    const char *saved = (const char *)&c->saved;
+    if (c->initialised == 0xff)
+        memcpy((void *)c->at, saved, 8);
+    else
+        for (unsigned i = 0; i < 8; i++)
+            if (c->initialised >> i & 1)
+                ((char *)c->at)[i] = saved[i];
+}
+
 void shadow_reset(void) {
     for (uint32_t i = 0; i < S.cells_n; i++) {
         const struct cell *c = &S.cells[i];
@@ -87,7 +98,7 @@ void shadow_reset(void) {
             continue;
         for (unsigned k = 0; k < restore_n; k++)
             if (c->at - restore[k].start < restore[k].end - restore[k].start) {
-                memcpy((void *)c->at, &c->saved, 8);
+                put_back(c);
                 break;
             }
     }
@@ -189,6 +200,11 @@ static inline struct cell *cell_find(uintptr_t at, uint32_t *slot) {
     }
 }
 
+/* All eight bytes, although the object may be smaller. */
+__attribute__((no_sanitize("address"))) static uint64_t read_cell(uintptr_t at) {
+    return *(const volatile uint64_t *)at;
+}
+
 struct cell *cell_at(uintptr_t at) {
     at &= ~(uintptr_t)7;
     uint32_t slot;
@@ -200,7 +216,7 @@ struct cell *cell_at(uintptr_t at) {
     S.slots[slot] = (uint64_t)S.generation << 32 | S.cells_n;
     c = &S.cells[S.cells_n++];
     c->at = at;
-    memcpy(&c->saved, (const void *)at, 8);
+    c->saved = read_cell(at);
     c->plain = c->atomic = c->atoms = c->lock = 0;
     c->initialised = 0;
     c->written = false;
