@@ -32,6 +32,7 @@ static void report_now(void) {
 /* ---- Sanitizers: both call these before they end the process -----------------------------------
  */
 
+/* NOLINTBEGIN(cert-dcl51-cpp): the sanitizers call these names */
 void __asan_on_error(void);
 void __asan_on_error(void) {
     report_now();
@@ -49,6 +50,8 @@ const char *__asan_default_options(void) {
     return "quarantine_size_mb=4:malloc_context_size=6:allocator_may_return_null=1:"
            "detect_stack_use_after_return=0";
 }
+
+/* NOLINTEND(cert-dcl51-cpp) */
 
 /* ---- Signals ----------------------------------------------------------------------------------
  */

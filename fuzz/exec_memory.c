@@ -12,15 +12,18 @@
 #define BIT(status) (1u << SUBJECT_##status)
 /* What a call may answer when the system under it refused. */
 #define WANT (BIT(NO_MEMORY) | BIT(SYSTEM))
+/* NOLINTBEGIN(bugprone-macro-parentheses): i is a name */
 #define EACH_SIDE(s, i)                  \
     for (unsigned i = 0; i < SIDES; i++) \
         if ((s)->body->side[i].alive)
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 enum {
-    WORK_LIFE = 12,       /* making and destroying one memory */
-    WORK_PAGE = 16,       /* touching a WebAssembly page */
-    SURE_PAGES = 16,      /* so many must be had while no call fails */
-    COPY_PAGES_MAX = 8,   /* of memories whose bytes an operation may have to copy */
+    WORK_LIFE = 12,     /* making and destroying one memory */
+    WORK_PAGE = 16,     /* touching a WebAssembly page */
+    SURE_PAGES = 16,    /* so many must be had while no call fails */
+    COPY_PAGES_MAX = 8, /* of memories whose bytes an operation may have to copy */
+    IMAGE_BYTES_MAX = 2 * MODEL_BLOCK_BYTES,
     COSTLY_PAGES_MAX = 64 /* of capacity, where capacity itself costs time */
 };
 
@@ -141,6 +144,9 @@ struct creation {
 static unsigned strategy_pick(const struct exec *e, uint64_t word) {
     const struct subject_memory *m = table(e);
     const char *name = op_word(KIND_strategy, word);
+    if (m->strategies == 0) {
+        return 0; /* no subject is: subject_load refuses it */
+    }
     for (unsigned i = 0; i < m->strategies; i++) {
         unsigned n = (unsigned)((word + i) % m->strategies);
         if (strcmp(m->strategy[n].name, name) == 0) {
@@ -276,7 +282,7 @@ static void set_image(struct exec *e, struct creation *c, const unsigned strateg
             bytes = 0;
         }
     }
-    bytes = bytes > 2 * MODEL_BLOCK_BYTES ? 2 * MODEL_BLOCK_BYTES : bytes;
+    bytes = bytes > IMAGE_BYTES_MAX ? IMAGE_BYTES_MAX : bytes;
     bytes = bytes > room ? 0 : bytes;
     c->config.image = bytes > 0 ? model_pattern() : NULL;
     c->config.image_bytes = bytes;
@@ -295,7 +301,7 @@ static const char *create(struct exec *e, struct creation *c) {
     };
     judge(c);
     set_image(e, c, strategy);
-    if (c->config.image != NULL && !model_has_room(&body->model, 0, 2 * MODEL_BLOCK_BYTES)) {
+    if (c->config.image != NULL && !model_has_room(&body->model, 0, IMAGE_BYTES_MAX)) {
         return NULL;
     }
     body->side[1].alive = false;
@@ -386,7 +392,7 @@ static bool grow_is_affordable(struct exec *e, const struct slot *s, uint32_t de
             if (m->type.min_pages > COPY_PAGES_MAX) {
                 return false;
             }
-            work += WORK_LIFE + m->type.min_pages * WORK_PAGE / 2;
+            work += WORK_LIFE + (uint64_t)m->type.min_pages * WORK_PAGE / 2;
         }
         work += s->body->populate ? (uint64_t)delta * WORK_PAGE : 0;
     }
@@ -514,7 +520,7 @@ static bool copy_is_affordable(struct exec *e, const struct slot *s) {
     uint64_t work = 0;
     EACH_SIDE(s, i) {
         work += WORK_LIFE + (uint64_t)m->type.min_pages * WORK_PAGE;
-        work += strategy_of(e, s, i)->costly_capacity ? COSTLY_PAGES_MAX / 4 : 0;
+        work += strategy_of(e, s, i)->costly_capacity ? (uint64_t)(COSTLY_PAGES_MAX / 4) : 0;
     }
     return m->type.min_pages <= COPY_PAGES_MAX && exec_afford(e, work);
 }
@@ -1132,14 +1138,14 @@ const char *exec_memory_segments(struct exec *e, const struct op *op) {
     struct model_memory *m = &s->body->model;
     struct subject_active_segment segment[ACTIVE];
     for (unsigned n = 0; n < ACTIVE; n++) {
-        segment[n].start = op_address(op->arg.raw[1 + 2 * n], model_bytes(m));
-        segment[n].segment.data = model_pattern() + 100 * n;
-        segment[n].segment.length_bytes = op->arg.raw[2 + 2 * n];
+        segment[n].start = op_address(op->arg.raw[1 + 2 * (size_t)n], model_bytes(m));
+        segment[n].segment.data = model_pattern() + (size_t)100 * n;
+        segment[n].segment.length_bytes = op->arg.raw[2 + 2 * (size_t)n];
     }
     size_t fit = segments_fit(m, segment);
     for (size_t n = 0; n < fit; n++) {
         /* A later one might find the blocks used up by an earlier one: eight are plenty of room. */
-        if (segment[n].segment.length_bytes > 2 * MODEL_BLOCK_BYTES || m->blocks > 40 ||
+        if (segment[n].segment.length_bytes > IMAGE_BYTES_MAX || m->blocks > 40 ||
             !model_has_room(m, segment[n].start, segment[n].segment.length_bytes) ||
             !exec_afford(e, 12)) {
             return NULL;

@@ -152,7 +152,10 @@ size_t fault_blocks(void) {
 }
 
 void fault_sweep(void) {
-    while (state.blocks != NULL) {
-        release(state.blocks + 1);
+    for (struct block *block = state.blocks, *next; block != NULL; block = next) {
+        next = block->next;
+        free(block);
     }
+    state.blocks = NULL;
+    state.blocks_alive = state.bytes_alive = 0;
 }

@@ -91,7 +91,7 @@ void model_move(struct model_memory *m, uint64_t to, uint64_t from, uint64_t cou
 }
 
 uint64_t model_load(const struct model_memory *m, uint64_t address, unsigned width) {
-    uint8_t byte[8];
+    uint8_t byte[8] = {0};
     uint64_t value = 0;
     model_read(m, address, byte, width);
     for (unsigned i = 0; i < width; i++) {

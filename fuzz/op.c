@@ -13,6 +13,7 @@
 #define SYSTEM (1u << TARGET_system_fuzzer)
 
 /* One more than needed, so that an operation without arguments has a legal array. */
+/* NOLINTBEGIN(bugprone-macro-parentheses): arguments of op.def's macros are pieces of tables */
 #define ARG(kind, name) {KIND_##kind, #name},
 #define OP(code, name, rule, targets, arguments)                                        \
     static const struct op_argument arguments_##name[] = {arguments{KIND_COUNT, NULL}}; \
@@ -41,6 +42,7 @@ static const struct {
 #include "op.def"
 };
 
+/* NOLINTEND(bugprone-macro-parentheses) */
 static const char *const target_names[] = {
 #define TARGET(number, name) [number] = #name,
 #include "op.def"
@@ -157,7 +159,16 @@ static unsigned slots_of(enum op_kind kind) {
 
 /* The letter before a slot's number; 0 for what is no slot. */
 static char slot_letter(enum op_kind kind) {
-    return kind == KIND_memory ? 'm' : kind == KIND_segment ? 's' : kind == KIND_waker ? 'w' : 0;
+    switch (kind) {
+    case KIND_memory:
+        return 'm';
+    case KIND_segment:
+        return 's';
+    case KIND_waker:
+        return 'w';
+    default:
+        return '\0';
+    }
 }
 
 /* ---- From bytes -------------------------------------------------------------------------------
@@ -350,7 +361,7 @@ size_t op_encode(const struct program *program, uint8_t *data, size_t room) {
  */
 
 static void print_value(FILE *out, enum op_kind kind, uint64_t value) {
-    if (slot_letter(kind) != 0) {
+    if (slot_letter(kind) != '\0') {
         fprintf(out, "%c%u", slot_letter(kind), (unsigned)value);
     } else if (words_of[kind].count > 0) {
         fputs(words_of[kind].word[value], out);
@@ -500,7 +511,7 @@ static bool parse_address(struct piece p, uint64_t *value) {
 }
 
 static bool parse_value(struct piece p, enum op_kind kind, uint64_t *value) {
-    if (slot_letter(kind) != 0) {
+    if (slot_letter(kind) != '\0') {
         struct piece digits = {p.at + 1, p.length - 1};
         return p.length > 1 && *p.at == slot_letter(kind) &&
                parse_unsigned(digits, slots_of(kind) - 1, value);

@@ -21,6 +21,7 @@
 #define OP_SEGMENTS 2u
 #define OP_WAKERS 4u
 
+/* NOLINTBEGIN(bugprone-macro-parentheses): arguments of op.def's macros are pieces of tables */
 enum op_target {
 #define TARGET(number, name) TARGET_##name = number,
 #include "op.def"
@@ -63,6 +64,8 @@ struct op {
 #undef ARG
     } arg;
 };
+
+/* NOLINTEND(bugprone-macro-parentheses) */
 
 struct op_argument {
     enum op_kind kind;

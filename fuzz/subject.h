@@ -214,7 +214,8 @@ enum subject_mailbox_promise {
     SUBJECT_WIDE_IDS = 4    /* takes 64-bit ids to refuse them (R30); else 32 bits are passed */
 };
 
-/* The guest memory that a mailbox lies in. It can grow by four pages, one on the heap not at all. */
+/* The guest memory that a mailbox lies in. It can grow by four pages, one on the heap not at all.
+ */
 enum subject_ground {
     SUBJECT_SHARED,
     SUBJECT_OWNED,
