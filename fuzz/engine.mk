@@ -39,7 +39,7 @@ build/$(1)/interleave.o: $(ENGINE_REF_OBJ) $$(ENGINE_FUZZ:%.c=build/$(1)/%.o)
 endef
 $(foreach c,sim sim-libfuzzer sim-afl,$(eval $(call engine_config_rules,$(c))))
 
-build/sim/verify: $(ENGINE_REF_OBJ) build/sim/seen/fuzz/scenarios.o build/sim/fuzz/verify.o \
+build/sim/verify: $(ENGINE_REF_OBJ) build/sim/fuzz/scenarios.o build/sim/fuzz/verify.o \
     build/plain/libsim.a
 	$(call say,LD,$@)
 	$(Q)clang $^ -lcjson -pthread -o $@
@@ -47,4 +47,6 @@ build/sim/verify: $(ENGINE_REF_OBJ) build/sim/seen/fuzz/scenarios.o build/sim/fu
 ##@ The concurrency engine on the reference
 verify: build/sim/verify ## every schedule of small scenarios of ref/ (JOBS= FILTER= TIME= seconds each)
 	@JOBS='$(JOBS)' FILTER='$(FILTER)' TIME='$(TIME)' scripts/verify.py
-.PHONY: verify
+bench-engine: build/sim/verify ## executions a second of the scenarios under the engine, choices from bytes
+	@build/sim/verify --speed 3 $(or $(SCENARIOS),mailbox-2x1 mailbox-2x2 waiters-notify growth-2)
+.PHONY: verify bench-engine

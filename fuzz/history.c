@@ -244,8 +244,8 @@ static const char *cell_check(const struct event *events, unsigned count, uint64
     if (!waits || explained(&s, (struct promises){true, true})) {
         return NULL;
     }
-    return explained(&s, (struct promises){false, true})   ? "R25-fifo"
-           : explained(&s, (struct promises){true, false}) ? "R21-atomic-enqueue"
+    return explained(&s, (struct promises){true, false})   ? "R21-atomic-enqueue"
+           : explained(&s, (struct promises){false, true}) ? "R25-fifo"
                                                            : "R22-no-spurious";
 }
 

@@ -404,7 +404,7 @@ static void wait_ended(struct event *e, enum pb_status status, enum pb_wait resu
 static void wait_word(struct actor *a, uint64_t slot, uint64_t at, unsigned width,
                       uint64_t expected, int64_t timeout_ns) {
     struct pb_memory *memory = a->handle[slot];
-    if (memory == NULL) {
+    if (memory == NULL || a->holds) { /* who holds the mailbox must not block */
         return;
     }
     uint64_t before = size_now(memory), address = op_address(at, before);

@@ -1,4 +1,5 @@
-/* verify.c: searches every schedule of the scenarios: `build/sim/verify [options] [name...]`.
+/* verify.c: searches every schedule of the scenarios: `build/sim/verify [options] [name...]`; with
+ * --speed it runs them with random bytes instead and says how many it does a second.
  *
  * Prints one JSON object a line for each scenario on standard output, progress on standard error.
  * Exit status: 0 all complete and clean, 1 a finding or an incomplete search, 2 usage,
@@ -14,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static volatile sig_atomic_t interrupted;
 static volatile int stop;
@@ -26,9 +28,11 @@ static void on_interrupt(int number) {
 
 static const char usage[] =
     "usage: verify [--list] [--processes N] [--seconds N] [--preemptions N] [--checkpoint FOLDER]\n"
-    "              [--quiet] [name...]\n"
+    "              [--quiet] [--speed SECONDS] [name...]\n"
     "Searches the named scenarios (default: all) exhaustively. --seconds bounds each of them,\n"
-    "--preemptions bounds the switches away from a running thread in each run.\n";
+    "--preemptions bounds the switches away from a running thread in each run. --speed: "
+    "executions\n"
+    "a second of one core, choices from bytes as a fuzzer would give them, no trace, no search.\n";
 
 struct arguments {
     unsigned processes;
@@ -36,6 +40,7 @@ struct arguments {
     long preemptions; /* -1: the scenario's own bound */
     const char *checkpoint;
     bool quiet;
+    long speed_s; /* 0: search */
 };
 
 /* A whole number in a sane range, or the usage. */
@@ -102,7 +107,7 @@ static void print_row(const struct scenario *scenario, const struct sim_explored
 }
 
 /* True when the scenario is complete and clean. */
-static bool verify(const struct scenario *scenario, const struct arguments *arguments) {
+static bool search(const struct scenario *scenario, const struct arguments *arguments) {
     static struct sim_explored explored;
     char checkpoint[4096];
     struct sim_explore_options options = sim_explore_options_default();
@@ -131,6 +136,36 @@ static bool verify(const struct scenario *scenario, const struct arguments *argu
     return explored.complete && explored.finding == NULL;
 }
 
+/* Many runs, each with bytes from another place of a random pool; true when nothing was found. */
+static bool measure(const struct scenario *scenario, const struct arguments *arguments) {
+    enum { POOL = 1 << 20, INPUT = 256, BATCH = 1000 };
+    static uint8_t pool[POOL + INPUT];
+    struct sim_options options = run_options(scenario, arguments);
+    struct sim_result result = {.finding = NULL};
+    uint64_t random = 1, runs = 0, steps = 0;
+    for (size_t i = 0; i < sizeof pool; i++) {
+        random = random * UINT64_C(6364136223846793005) + 1442695040888963407;
+        pool[i] = (uint8_t)(random >> 56);
+    }
+    options.source = SIM_BYTES;
+    options.bytes_n = INPUT;
+    clock_t began = clock(), ends = began + arguments->speed_s * CLOCKS_PER_SEC;
+    while (clock() < ends && result.finding == NULL && !interrupted) {
+        for (unsigned i = 0; i < BATCH && result.finding == NULL; i++) {
+            options.bytes = pool + runs * 7919 % POOL;
+            sim_run(&options, scenario->run, NULL, &result);
+            steps += result.steps;
+            runs++;
+        }
+    }
+    double seconds = (double)(clock() - began) / CLOCKS_PER_SEC;
+    printf("%-24s %10.0f executions/s of one core, %5.1f steps each%s%s\n", scenario->name,
+           (double)runs / seconds, (double)steps / (double)runs,
+           result.finding != NULL ? ", finding: " : "",
+           result.finding != NULL ? result.finding : "");
+    return result.finding == NULL;
+}
+
 static const struct scenario *scenario_by_name(const char *name) {
     for (size_t i = 0; i < scenarios_count; i++) {
         if (strcmp(scenarios[i].name, name) == 0) {
@@ -141,12 +176,21 @@ static const struct scenario *scenario_by_name(const char *name) {
     exit(2);
 }
 
+static bool verify(const struct scenario *scenario, const struct arguments *arguments) {
+    return arguments->speed_s > 0 ? measure(scenario, arguments) : search(scenario, arguments);
+}
+
 int main(int argc, char **argv) {
     static const struct option options[] = {
-        {"list", no_argument, NULL, 'l'},          {"processes", required_argument, NULL, 'j'},
-        {"seconds", required_argument, NULL, 's'}, {"preemptions", required_argument, NULL, 'p'},
-        {"quiet", no_argument, NULL, 'q'},         {"checkpoint", required_argument, NULL, 'c'},
-        {"help", no_argument, NULL, 'h'},          {0},
+        {"list", no_argument, NULL, 'l'},
+        {"processes", required_argument, NULL, 'j'},
+        {"seconds", required_argument, NULL, 's'},
+        {"preemptions", required_argument, NULL, 'p'},
+        {"quiet", no_argument, NULL, 'q'},
+        {"checkpoint", required_argument, NULL, 'c'},
+        {"help", no_argument, NULL, 'h'},
+        {"speed", required_argument, NULL, 'b'},
+        {0},
     };
     struct arguments arguments = {.processes = 1, .preemptions = -1};
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
@@ -168,6 +212,9 @@ int main(int argc, char **argv) {
             break;
         case 'q':
             arguments.quiet = true;
+            break;
+        case 'b':
+            arguments.speed_s = number(optarg, "--speed");
             break;
         case 'c':
             arguments.checkpoint = optarg;
