@@ -96,6 +96,26 @@ TEST(R13_copy_made_after_the_first_was_written_to) {
     }
 }
 
+/* Little is written and the memory has grown a little: copies share most pages with an image. */
+TEST(R13_copy_after_growth_and_few_writes) {
+    for (struct each e = each_kind(8, 10, EACH_KIND); each_next(&e);) {
+        struct pb_memory *memory = each_create(&e);
+        fill_pattern(memory, 0, 8 * PB_PAGE_BYTES, 1);
+        struct pb_memory *first = copy_of(memory);
+        grow(first, 2);
+        fill_pattern(first, 8 * PB_PAGE_BYTES, 2 * PB_PAGE_BYTES, 2);
+        fill_pattern(first, PB_PAGE_BYTES + 4000, 200, 3);
+        struct pb_memory *second = copy_of(first);
+        check_pattern(second, 0, PB_PAGE_BYTES + 4000, 1);
+        check_pattern(second, PB_PAGE_BYTES + 4000, 200, 3);
+        check_pattern(second, PB_PAGE_BYTES + 4200, 7 * PB_PAGE_BYTES - 4200, 1);
+        check_pattern(second, 8 * PB_PAGE_BYTES, 2 * PB_PAGE_BYTES, 2);
+        pb_memory_destroy(memory);
+        pb_memory_destroy(first);
+        pb_memory_destroy(second);
+    }
+}
+
 TEST(R13_copy_of_a_copy_keeps_zero_pages_that_hid_others) {
     for (struct each e = each_kind(2, 4, EACH_KIND); each_next(&e);) {
         struct pb_memory *memory = each_create(&e);
@@ -110,6 +130,37 @@ TEST(R13_copy_of_a_copy_keeps_zero_pages_that_hid_others) {
         check_zero(second, 0, PB_PAGE_BYTES + 10);
         pb_memory_destroy(second);
     }
+}
+
+/* A guest that stores whenever the copy is in a system call: its stores must stay. */
+static struct pb_memory *raced;
+static uint64_t stores;
+
+static void store_meanwhile(enum seam_call call) {
+    (void)call;
+    CHECK_STATUS(pb_memory_store(raced, 5000, 0, 8, ++stores), PB_OK);
+}
+
+TEST(R13_S8_copy_loses_no_store_of_a_racing_guest) {
+    for (struct each e = each_kind(1, 2, EACH_SHARED | EACH_STATIC | EACH_DYNAMIC);
+         each_next(&e);) {
+        struct pb_memory *copies[3];
+        raced = each_create(&e);
+        for (unsigned i = 0; i < 3; i++) {
+            uint64_t value = 0;
+            CHECK_STATUS(pb_memory_store(raced, 5000, 0, 8, stores), PB_OK);
+            seam_before(SEAM_ALL, store_meanwhile);
+            copies[i] = copy_of(raced);
+            seam_before(0, NULL);
+            CHECK_STATUS(pb_memory_load(raced, 5000, 0, 8, &value), PB_OK);
+            CHECK_EQ(value, stores);
+        }
+        for (unsigned i = 0; i < 3; i++) {
+            pb_memory_destroy(copies[i]);
+        }
+        pb_memory_destroy(raced);
+    }
+    CHECK(stores > 0);
 }
 
 TEST(R13_copy_survives_its_source) {
@@ -247,6 +298,24 @@ TEST(R14_pages_are_released_exactly_once) {
         }
         pb_memory_destroy(memory);
         CHECK_EQ(seam_releases(), 1);
+    }
+}
+
+TEST(R14_address_space_is_given_back) {
+    for (struct each e = each_kind(1, 30, EACH_KIND); each_next(&e);) {
+        uint64_t before = seam_address_space();
+        for (unsigned advice = 0; advice < 4; advice++) {
+            e.config.advice = advice;
+            struct pb_memory *memory = each_create(&e);
+            struct pb_memory *copy = copy_of(memory), *second = copy_of(memory);
+            grow(memory, 3);
+            grow(memory, 20);
+            grow(copy, 9);
+            pb_memory_destroy(memory);
+            pb_memory_destroy(copy);
+            pb_memory_destroy(second);
+        }
+        CHECK_EQ(seam_address_space(), before);
     }
 }
 

@@ -73,6 +73,7 @@ static void for_each_failure(unsigned kinds, uint32_t max_pages,
 static bool create_attempt(struct each *e, const struct plan *plan, unsigned nth) {
     struct pb_memory *memory = NULL;
     unsigned alive = seam_allocator_alive();
+    uint64_t space = seam_address_space();
     e->config.style = &e->style;
     plan_start(plan, nth);
     enum pb_status status = pb_memory_create(&e->config, &memory);
@@ -88,6 +89,7 @@ static bool create_attempt(struct each *e, const struct plan *plan, unsigned nth
         CHECK(failed);
     }
     CHECK_EQ(seam_allocator_alive(), alive);
+    CHECK_EQ(seam_address_space(), space);
     if (e->pool) {
         CHECK_EQ(pb_pool_stats(e->pool).used, 0);
     }
@@ -101,6 +103,7 @@ TEST(R6_create_failing_anywhere_leaves_nothing) {
 /* ---- R6: grow ------------------------------------------------------------------------------- */
 
 static bool grow_attempt(struct each *e, const struct plan *plan, unsigned nth) {
+    uint64_t space = seam_address_space();
     struct pb_memory *memory = each_create(e);
     uint32_t old = 99;
     fill_pattern(memory, 0, PB_PAGE_BYTES, 1);
@@ -124,6 +127,7 @@ static bool grow_attempt(struct each *e, const struct plan *plan, unsigned nth) 
         check_guarded(memory);
     }
     pb_memory_destroy(memory);
+    CHECK_EQ(seam_address_space(), space);
     return failed;
 }
 

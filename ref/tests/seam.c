@@ -10,6 +10,7 @@ static void (*before_hook)(enum seam_call call);
 static _Atomic uintptr_t watched;
 static _Atomic unsigned releases, waits;
 static _Atomic uint64_t clock_now_ns;
+static _Atomic uint64_t address_space;
 static _Atomic bool clock_is_set;
 static seam_wait_fn *_Atomic wait_hook;
 static void (*_Atomic wake_hook)(_Atomic uint32_t *word);
@@ -54,6 +55,10 @@ void seam_wait(seam_wait_fn *hook) {
     wait_hook = hook;
 }
 
+uint64_t seam_address_space(void) {
+    return address_space;
+}
+
 unsigned seam_waits(void) {
     return waits;
 }
@@ -86,14 +91,10 @@ static bool enter(enum seam_call call) {
         return enter(call_) ? PB_NO_MEMORY : __real_##name_ arguments_; \
     }
 
-SEAM(pb_os_reserve, SEAM_RESERVE, (uint64_t bytes, void **base), (bytes, base))
-SEAM(pb_os_reserve_accessible, SEAM_RESERVE_ACCESSIBLE, (uint64_t bytes, void **base),
-     (bytes, base))
 SEAM(pb_os_commit, SEAM_COMMIT, (void *at, uint64_t bytes), (at, bytes))
 SEAM(pb_os_decommit, SEAM_DECOMMIT, (void *at, uint64_t bytes), (at, bytes))
 SEAM(pb_os_discard, SEAM_DISCARD, (void *at, uint64_t bytes), (at, bytes))
 SEAM(pb_os_renew, SEAM_RENEW, (void *at, uint64_t bytes), (at, bytes))
-SEAM(pb_os_move, SEAM_MOVE, (void *from, void *to, uint64_t bytes), (from, to, bytes))
 SEAM(pb_os_advise, SEAM_ADVISE, (void *at, uint64_t bytes, enum pb_os_advice advice),
      (at, bytes, advice))
 SEAM(pb_os_file_create, SEAM_FILE_CREATE, (uint64_t bytes, int *file), (bytes, file))
@@ -104,6 +105,33 @@ SEAM(pb_os_file_map, SEAM_FILE_MAP, (int file, void *at, uint64_t bytes), (file,
 SEAM(pb_os_file_written, SEAM_FILE_WRITTEN, (const void *at, uint64_t bytes, uint8_t *written),
      (at, bytes, written))
 
+/* These also keep the account of address space. */
+enum pb_status __real_pb_os_reserve(uint64_t bytes, void **base);
+enum pb_status __wrap_pb_os_reserve(uint64_t bytes, void **base);
+enum pb_status __wrap_pb_os_reserve(uint64_t bytes, void **base) {
+    enum pb_status status = enter(SEAM_RESERVE) ? PB_NO_MEMORY : __real_pb_os_reserve(bytes, base);
+    address_space += status == PB_OK ? bytes : 0;
+    return status;
+}
+
+enum pb_status __real_pb_os_reserve_accessible(uint64_t bytes, void **base);
+enum pb_status __wrap_pb_os_reserve_accessible(uint64_t bytes, void **base);
+enum pb_status __wrap_pb_os_reserve_accessible(uint64_t bytes, void **base) {
+    enum pb_status status = enter(SEAM_RESERVE_ACCESSIBLE)
+                                ? PB_NO_MEMORY
+                                : __real_pb_os_reserve_accessible(bytes, base);
+    address_space += status == PB_OK ? bytes : 0;
+    return status;
+}
+
+enum pb_status __real_pb_os_move(void *from, void *to, uint64_t bytes);
+enum pb_status __wrap_pb_os_move(void *from, void *to, uint64_t bytes);
+enum pb_status __wrap_pb_os_move(void *from, void *to, uint64_t bytes) {
+    enum pb_status status = enter(SEAM_MOVE) ? PB_NO_MEMORY : __real_pb_os_move(from, to, bytes);
+    address_space -= status == PB_OK ? bytes : 0;
+    return status;
+}
+
 enum pb_status __real_pb_os_release(void *base, uint64_t bytes);
 enum pb_status __wrap_pb_os_release(void *base, uint64_t bytes);
 enum pb_status __wrap_pb_os_release(void *base, uint64_t bytes) {
@@ -112,6 +140,7 @@ enum pb_status __wrap_pb_os_release(void *base, uint64_t bytes) {
     }
     /* The range is gone either way, as os.h says: a failure is only told. */
     bool fails = enter(SEAM_RELEASE);
+    address_space -= bytes;
     enum pb_status status = __real_pb_os_release(base, bytes);
     return fails ? PB_NO_MEMORY : status;
 }

@@ -39,6 +39,9 @@ void seam_before(unsigned mask, void (*hook)(enum seam_call call));
 void seam_watch(const void *address);
 unsigned seam_releases(void);
 
+/* Bytes of address space that were reserved and are neither given back nor moved away. */
+uint64_t seam_address_space(void);
+
 /* From now on the clock stands at now_ns, until it is set again. */
 void seam_clock(uint64_t now_ns);
 /* Every pb_os_wait calls this in place of blocking; NULL: block again. */

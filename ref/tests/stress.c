@@ -134,6 +134,11 @@ static void *write_bytes(void *argument) {
         CHECK_STATUS(pb_memory_store(memory, 1024, 0, 8, whole), PB_OK);
         CHECK_STATUS(pb_memory_bulk_fill(memory, 2048, (uint8_t)(whole & 0xFF), 64), PB_OK);
         CHECK_STATUS(pb_memory_bulk_copy(memory, 3001, 2048, 64), PB_OK);
+        /* What this thread writes here, and nobody else does, is never lost to a copy. */
+        uint64_t mine = 0;
+        CHECK_STATUS(pb_memory_load(memory, 40000, 0, 8, &mine), PB_OK);
+        CHECK_EQ(mine, i);
+        CHECK_STATUS(pb_memory_store(memory, 40000, 0, 8, i + 1), PB_OK);
     }
     return NULL;
 }

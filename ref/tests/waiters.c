@@ -408,6 +408,26 @@ TEST(R29_a_waiter_counted_before_the_disable_returns_0) {
     scene_end();
 }
 
+static enum pb_status destroy_and_time_out(_Atomic uint32_t *word, uint32_t expected,
+                                           uint64_t deadline_ns) {
+    (void)word, (void)expected;
+    scene.calls++;
+    seam_wait(NULL);
+    pb_memory_destroy(scene.memory);
+    CHECK_EQ(seam_releases(), 0); /* the waiter has not left yet */
+    seam_clock(deadline_ns);
+    return PB_TIMED_OUT;
+}
+
+TEST(R29_pages_stay_until_the_last_waiter_has_left) {
+    scene_start();
+    enum pb_wait result;
+    seam_watch(base_of(scene.memory));
+    CHECK_STATUS(scene_wait(destroy_and_time_out, 100, &result), PB_DISABLED);
+    CHECK_EQ(scene.calls, 1);
+    CHECK_EQ(seam_releases(), 1);
+}
+
 TEST(R29_disabled_waits_are_errors_in_the_documented_order) {
     struct pb_memory *memory = shared_memory(1, 1), *clone = clone_of(memory);
     enum pb_wait result = (enum pb_wait)77;
