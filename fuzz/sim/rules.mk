@@ -61,7 +61,8 @@ litmus: $(if $(strip $(SIM_LITMUS_MORE)),build/litmus-more,build/litmus) ## litm
 litmus-relacy: build/litmus build/litmus-relacy ## what Relacy reaches on the litmus tests, we reach
 	@scripts/litmus.py --relacy build/litmus-relacy build/litmus fuzz/litmus/text
 test-sim: build/test-sim build/litmus ## tests of the engine
-	@build/litmus --quiet --runs 200000 fuzz/litmus; build/test-sim $$?
+	@build/litmus --quiet --runs 200000 fuzz/litmus fuzz/litmus/text; litmus=$$?; \
+	    fuzz/sim/tests/entry.sh build/plain/libsim.a; build/test-sim $$litmus $$?
 bench-sim: build/bench-sim build/bench-relacy ## the engine's executions a second, beside Relacy's
 	@build/bench-sim && build/bench-relacy
 .PHONY: litmus litmus-relacy test-sim bench-sim
