@@ -19,9 +19,10 @@
 /* NOLINTEND(bugprone-macro-parentheses) */
 
 enum {
-    WORK_LIFE = 12,     /* making and destroying one memory */
-    WORK_PAGE = 16,     /* touching a WebAssembly page */
-    SURE_PAGES = 16,    /* so many must be had while no call fails */
+    WORK_LIFE = 12,  /* making and destroying one memory */
+    WORK_PAGE = 16,  /* touching a WebAssembly page */
+    SURE_PAGES = 16, /* so many must be had while no call fails */
+    SURE_GROWTH_PAGES = 64,
     COPY_PAGES_MAX = 8, /* of memories whose bytes an operation may have to copy */
     IMAGE_BYTES_MAX = 2 * MODEL_BLOCK_BYTES,
     COSTLY_PAGES_MAX = 64 /* of capacity, where capacity itself costs time */
@@ -414,7 +415,7 @@ static const char *grow_status(const struct exec *e, const struct slot *s, unsig
     const char *broken =
         oracle_status_in(e, got, BIT(OK) | WANT | (tells ? 0 : BIT(LIMIT)), "R5-grow-limit");
     bool sure = !failed && (table(e)->promises & SUBJECT_GROWS_WITHIN) &&
-                pages <= room_of(e, s, i) && pages <= 4 * SURE_PAGES;
+                pages <= room_of(e, s, i) && pages <= SURE_GROWTH_PAGES;
     return broken == NULL && got != SUBJECT_OK && sure ? "R5-grow-refused" : broken;
 }
 
