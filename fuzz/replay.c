@@ -255,6 +255,9 @@ static void measure(void) {
         executions += kept.count;
         seconds = now_s(CLOCK_MONOTONIC) - start;
     }
+    if (kept.count == 0) {
+        return;
+    }
     double cpu = now_s(CLOCK_PROCESS_CPUTIME_ID) - start_cpu;
     printf("%zu inputs, %.1f s, %.1f s of one core: %.0f executions/s, %.0f operations/s; a second "
            "of the core: %.0f executions, %.0f operations\n",

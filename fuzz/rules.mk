@@ -46,7 +46,12 @@ fuzz: ## both targets under both engines, TIME=60 s each (TARGET= ENGINE= JOBS= 
 replay: build/asan/replay ## runs INPUT=file or folder under the sanitizers, prints its operations (TARGET= SUBJECT=)
 	@test -n '$(INPUT)' || { echo 'make replay: say INPUT=file-or-folder' >&2; exit 2; }
 	@SUBJECT='$(SUBJECT)' build/asan/replay $(if $(TARGET),-t $(TARGET)) '$(INPUT)'
-.PHONY: fuzz replay
+fuzz-speed: build/asan/replay ## executions a second of one core under the sanitizers, over the last run's corpora
+	@for c in results/fuzz/latest/raw/*-libfuzzer/corpus; do \
+	    test -d $$c || { echo 'make fuzz-speed: no corpus yet: run make fuzz first' >&2; exit 2; }; \
+	    t=$$(basename $$(dirname $$c) -libfuzzer); printf '%s: ' $$t; \
+	    build/asan/replay -t $$t -s 5 $$c; done
+.PHONY: fuzz replay fuzz-speed
 
 ##@ The harness's tests
 FUZZ_TEST_SRC := $(filter-out fuzz/tests/subject_%.c,$(sort $(wildcard fuzz/tests/*.c)))
