@@ -40,7 +40,7 @@ build/$(1)/replay: build/$(1)/fuzz/replay.o $(FUZZ_CORE:%.c=build/$(1)/%.o) \
 endef
 $(foreach c,plain asan cov,$(eval $(call fuzz_config_rules,$(c))))
 
-fuzz: ## both targets under both engines, TIME=60 s each (TARGET= ENGINE= JOBS= SEED= SUBJECT= EMPTY=1)
+fuzz: ## every target under both engines, TIME=60 s each (TARGET= ENGINE= JOBS= SEED= SUBJECT= EMPTY=1)
 	@MAKE='$(MAKE)' TIME='$(TIME)' TARGET='$(TARGET)' ENGINE='$(ENGINE)' JOBS='$(JOBS)' \
 	    SEED='$(SEED)' SUBJECT='$(SUBJECT)' EMPTY='$(EMPTY)' scripts/fuzz.py
 replay: build/asan/replay ## runs INPUT=file or folder under the sanitizers, prints its operations (TARGET= SUBJECT=)
