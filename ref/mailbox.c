@@ -19,6 +19,7 @@ struct pb_mailbox {
     const struct pb_allocator *allocator;
     struct pb_memory *memory; /* a clone of its own where it is shared */
     bool memory_is_own;
+    bool memory_is_shared; /* a guest may be parked on the flag by wait32 */
     uint32_t offset;
     uint32_t capacity;
     enum pb_mailbox_full full;
@@ -96,6 +97,7 @@ static enum pb_status mailbox_fill_in(struct pb_mailbox *mailbox,
     if (status == PB_OK && !locate(mailbox)) {
         status = PB_OUT_OF_BOUNDS;
     }
+    mailbox->memory_is_shared = status == PB_OK && pb_memory_type(mailbox->memory).shared;
     return status;
 }
 
@@ -232,11 +234,14 @@ static enum pb_status put(struct pb_mailbox *mailbox, uint32_t id, bool *wake) {
 
 /* ---- Waking; without the lock --------------------------------------------------------------- */
 
-/* Wakes guests parked on the flag and host threads that wait for the signal. */
+/* Wakes guests parked on the flag and host threads that wait for the signal. An unshared memory is
+ * not touched: after close it may be gone. */
 static void wake(struct pb_mailbox *mailbox, uint32_t guests) {
-    uint32_t woken;
-    (void)pb_memory_notify(mailbox->memory, (uint64_t)mailbox->offset + PB_MAILBOX_FLAG_OFFSET,
-                           guests, &woken);
+    if (mailbox->memory_is_shared) {
+        uint32_t woken;
+        (void)pb_memory_notify(mailbox->memory, (uint64_t)mailbox->offset + PB_MAILBOX_FLAG_OFFSET,
+                               guests, &woken);
+    }
     atomic_fetch_add_explicit(&mailbox->bell, 1, PB_ORDER_MAILBOX_BELL_RING);
     if (atomic_load_explicit(&mailbox->sleepers, PB_ORDER_MAILBOX_SLEEPER_LOOK) > 0) {
         pb_os_wake(&mailbox->bell, UINT32_MAX);

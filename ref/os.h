@@ -40,7 +40,7 @@ enum pb_status pb_os_discard(void *at, uint64_t bytes);
  * may hold its old contents still: treat it as unusable, or try again. */
 enum pb_status pb_os_renew(void *at, uint64_t bytes);
 
-/* Gives address space back. The range is not to be used again, failure or not. */
+/* Gives address space back. On failure the range is still there, as it was. */
 enum pb_status pb_os_release(void *base, uint64_t bytes);
 
 /* Moves the accessible range [from, from + bytes) onto the reserved range at to, without copying:
