@@ -37,8 +37,10 @@
 #define PB_ORDER_WAITERS_SEE memory_order_acquire
 /* the number of waiters, a limit only: carries nothing (R28) */
 #define PB_ORDER_WAITERS_COUNT memory_order_relaxed
-/* the disabled mark: written before each bucket's lock is taken, read under it (R29) */
-#define PB_ORDER_WAITERS_DISABLE memory_order_relaxed
+/* The disabled mark: written before each bucket's lock is taken, read under it, so no wait is left
+ * behind. Sequentially consistent, so that once one wait has been refused, later ones are, in
+ * whatever bucket (R29). */
+#define PB_ORDER_WAITERS_DISABLE memory_order_seq_cst
 
 /* ---- mailbox.c (host) and guest.c ---- */
 /* the id itself: published by TAIL_PUBLISH, taken after TAIL_SEE */
