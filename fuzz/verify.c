@@ -82,6 +82,16 @@ static void show_finding(const struct scenario *scenario, const struct arguments
     fprintf(stderr, "finding: %s\n%s: %s\n", explored->finding, scenario->name, explored->detail);
 }
 
+/* The engine's name of a deadlock becomes the rule's; its own stays in the detail. */
+static void name_by_rule(const struct scenario *scenario, struct sim_explored *explored) {
+    static const char *const stuck[] = {"deadlock", "lost-wakeup", "leaked-thread"};
+    for (size_t i = 0; i < sizeof stuck / sizeof stuck[0]; i++) {
+        if (strcmp(explored->finding, stuck[i]) == 0) {
+            explored->finding = scenario->stuck;
+        }
+    }
+}
+
 static void print_row(const struct scenario *scenario, const struct sim_explored *explored) {
     cJSON *row = cJSON_CreateObject();
     cJSON_AddStringToObject(row, "name", scenario->name);
@@ -130,6 +140,7 @@ static bool search(const struct scenario *scenario, const struct arguments *argu
         exit(2);
     }
     if (explored.finding != NULL) {
+        name_by_rule(scenario, &explored);
         show_finding(scenario, arguments, &explored);
     }
     print_row(scenario, &explored);
