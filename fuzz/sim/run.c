@@ -284,38 +284,44 @@ static struct thread *highest(uint32_t set) {
     return best;
 }
 
-/* The choice that means next. */
-static unsigned place_among(const struct thread *t, uint32_t set, const struct thread *next) {
-    uint32_t mine = 1u << t->id & set;
-    return next == t
-               ? 0
-               : (unsigned)__builtin_popcount(set & ~mine & ((1u << next->id) - 1)) + (mine != 0);
+/* What choice c of set means: 0 is t when it can run on, then the others that can by number, then
+ * sleepers that may return unwoken, so that choice 0 is the plain thing. */
+static struct thread *chosen(const struct thread *t, uint32_t set, unsigned c) {
+    uint32_t mine = 1u << t->id & set & S.ready;
+    uint32_t groups[] = {mine, set & S.ready & ~mine, set & ~S.ready};
+    for (unsigned g = 0; g < 3; g++)
+        for (uint32_t m = groups[g]; m; m &= m - 1)
+            if (c-- == 0)
+                return &S.threads[__builtin_ctz(m)];
+    return &S.threads[__builtin_ctz(set)];
 }
 
-/* Which of set (more than one) runs, t among them or not; choice 0 is t, then by number. */
+/* The choice that means next. */
+static unsigned place_among(const struct thread *t, uint32_t set, const struct thread *next) {
+    unsigned c = 0;
+    while (chosen(t, set, c) != next)
+        c++;
+    return c;
+}
+
+/* Which of set (more than one) runs, t among them or not. */
 static struct thread *pick_among(struct thread *t, uint32_t set) {
-    uint32_t mine = t ? 1u << t->id & set : 0, others = set & ~mine;
-    unsigned n = (unsigned)__builtin_popcount(set), c;
     if (S.o.source == SIM_PCT || S.o.source == SIM_POS) {
         struct thread *best = highest(set);
         record(place_among(t, set, best));
         return best;
     }
-    c = choose(n);
-    if (mine && c == 0)
-        return t;
-    for (c -= mine != 0; c; c--)
-        others &= others - 1;
-    return &S.threads[__builtin_ctz(others)];
+    return chosen(t, set, choose((unsigned)__builtin_popcount(set)));
 }
 
-/* Sleepers that may return although nobody woke them. */
-static uint32_t may_return(void) {
+/* Sleepers that may return although nobody woke them. Returning for no reason is nothing to rely
+ * on: when nobody else can run it must not save a program from being stuck. */
+static uint32_t may_return(bool for_no_reason) {
     uint32_t set = 0;
     for (uint32_t m = S.waiting; m; m &= m - 1) {
         const struct thread *t = &S.threads[__builtin_ctz(m)];
         if ((t->deadline != SIM_NEVER && t->timeouts < S.o.timeouts_max) ||
-            t->spurious < S.o.spurious_max)
+            (for_no_reason && t->spurious < S.o.spurious_max))
             set |= m & -m;
     }
     return set;
@@ -395,7 +401,7 @@ static struct thread *pick(struct thread *t) {
         uint32_t set = S.ready;
         bool runnable = set >> t->id & 1;
         if (unlikely(S.waiting))
-            set |= may_return();
+            set |= may_return(set != 0);
         if (unlikely(set == 0)) {
             struct thread *first = NULL;
             for (uint32_t m = S.waiting; m && S.o.timeouts_max; m &= m - 1) {
