@@ -106,10 +106,25 @@ static const char *end(const struct subject *subject, const char *broken) {
     return broken;
 }
 
+/* The reference alone: the engine needs a build of its own. */
+static const char *run_interleaved(const struct subject *subject, const struct program *program,
+                                   uint64_t *operations) {
+    if (subject != subject_ref()) {
+        return NULL;
+    }
+    exec.program = program;
+    exec.op = NULL;
+    exec.broken = exec.crash_rule = NULL;
+    is_running = true;
+    const char *broken = interleave_run(program, operations);
+    is_running = false;
+    return broken;
+}
+
 const char *exec_run(const struct subject *subject, const struct program *program,
                      uint64_t *operations) {
-    if (interleave_wants(program)) { /* the reference alone: the engine needs its own build of it */
-        return subject == subject_ref() ? interleave_run(program, operations) : NULL;
+    if (interleave_wants(program)) {
+        return run_interleaved(subject, program, operations);
     }
     begin(subject, program);
     const char *broken = end(subject, run_operations(program));

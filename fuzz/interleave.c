@@ -315,15 +315,19 @@ static struct sim_options options_of(const struct program *program) {
     return options;
 }
 
-/* SCHED=: false where the choices are the program's own. */
-static bool random_source(enum sim_source *source) {
-    const char *name = getenv("SCHED");
+/* SCHED=: where the choices come from; false: from nowhere that is known. */
+static bool source_chosen(enum sim_source *source) {
     static const struct {
         const char *name;
         enum sim_source source;
-    } sources[] = {{"uniform", SIM_UNIFORM}, {"pct", SIM_PCT}, {"pos", SIM_POS}};
-    for (size_t i = 0; name != NULL && i < sizeof sources / sizeof sources[0]; i++) {
-        if (strcmp(name, sources[i].name) == 0) {
+    } sources[] = {{"", SIM_BYTES},
+                   {"bytes", SIM_BYTES},
+                   {"uniform", SIM_UNIFORM},
+                   {"pct", SIM_PCT},
+                   {"pos", SIM_POS}};
+    const char *name = getenv("SCHED");
+    for (size_t i = 0; i < sizeof sources / sizeof sources[0]; i++) {
+        if (strcmp(name != NULL ? name : "", sources[i].name) == 0) {
             *source = sources[i].source;
             return true;
         }
@@ -343,6 +347,19 @@ static uint64_t seed_of(const struct program *program) {
         }
     }
     return hash;
+}
+
+/* The schedule of a finding as choices that an input can carry. */
+static void print_choices(const struct sim_result *result) {
+    size_t count = result->choices_n;
+    while (count > 0 && result->choices[count - 1] == 0) {
+        count--;
+    }
+    fprintf(stderr, "# by these choices: choices ");
+    for (size_t i = 0; i < count && i < OP_CHOICES_MAX; i++) {
+        fprintf(stderr, "%02x", (unsigned)result->choices[i] & 0xFF);
+    }
+    fputc('\n', stderr);
 }
 
 /* The columns of the schedule that broke the rule, from a second run of the same choices. */
@@ -365,10 +382,58 @@ static void show(const struct program *program, struct sim_options options, cons
     sim_trace_print(stderr);
 }
 
+/* Every operation of these targets does something: a missing one is our own mistake. */
+static void check_operations(void) {
+    for (unsigned code = 0; code < 256; code++) {
+        bool known = code == OP_end || code == OP_fault || code == OP_interleave ||
+                     is_set_up((uint8_t)code) || memory_operation((uint8_t)code) != NULL ||
+                     mailbox_operation((uint8_t)code) != NULL;
+        if (op_info(TARGET_system_fuzzer, code) != NULL && !known) {
+            fprintf(stderr, "interleave: operation %s has no executor\n",
+                    op_info(TARGET_system_fuzzer, code)->name);
+            abort();
+        }
+    }
+}
+
+/* AFL++ knows nothing of the engine's coverage: it is laid over the map of its own. */
+extern uint8_t *__afl_area_ptr __attribute__((weak));
+extern uint32_t __afl_map_size __attribute__((weak));
+
+static void coverage_to_afl(void) {
+    if (&__afl_area_ptr == NULL || &__afl_map_size == NULL || __afl_map_size == 0) {
+        return;
+    }
+    for (uint32_t i = 0; i < SIM_COVERAGE_N; i++) {
+        if (sim_coverage[i] != 0) {
+            __afl_area_ptr[i % __afl_map_size] += sim_coverage[i];
+        }
+    }
+    memset(sim_coverage, 0, sizeof sim_coverage);
+}
+
+bool interleave_ready(void) {
+    enum sim_source source;
+    if (source_chosen(&source)) {
+        return true;
+    }
+    fprintf(stderr,
+            "SCHED=%s: a fuzz target takes its schedules from bytes, uniform, pct or pos; every\n"
+            "schedule of a small program is what `make verify` searches\n",
+            getenv("SCHED"));
+    return false;
+}
+
 const char *interleave_run(const struct program *program, uint64_t *operations) {
     static struct sim_result result;
+    static bool checked;
+    if (!checked) {
+        check_operations();
+        checked = true;
+    }
     struct sim_options options = options_of(program);
-    bool random = random_source(&options.source);
+    (void)source_chosen(&options.source);
+    bool random = options.source != SIM_BYTES;
     uint64_t seed = random ? seed_of(program) : 0;
     const char *rule = NULL;
     for (unsigned i = 0; i < (random ? RANDOM_RUNS : 1) && rule == NULL; i++) {
@@ -378,6 +443,10 @@ const char *interleave_run(const struct program *program, uint64_t *operations) 
         if (operations != NULL) {
             *operations += world.operations;
         }
+    }
+    coverage_to_afl();
+    if (rule != NULL && random) {
+        print_choices(&result);
     }
     if (rule != NULL) {
         show(program, options, rule, &result);

@@ -15,6 +15,9 @@
 
 #include "op.h"
 
+/* False, with a message, when the environment asks for what is not there. */
+bool interleave_ready(void);
+
 /* True for a program that is to be run here: of a target of the engine's own, or with
  * `interleave`. */
 bool interleave_wants(const struct program *program);

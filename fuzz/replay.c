@@ -14,6 +14,7 @@
  * Exit status: 0 clean, 1 a finding, 2 usage, or an input that cannot be read. */
 #include "crash.h"
 #include "exec.h"
+#include "interleave.h"
 #include "load.h"
 
 #include <errno.h>
@@ -378,7 +379,7 @@ int main(int argc, char **argv) {
         return usage();
     }
     subject = subject_chosen();
-    if (subject == NULL) {
+    if (subject == NULL || !interleave_ready()) {
         return USAGE;
     }
     for (int i = optind; i < argc; i++) {

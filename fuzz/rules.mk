@@ -11,8 +11,8 @@ FUZZ_WRAPPED := $(shell grep -oE '__wrap_pb_os_[a-z_]+' fuzz/os_wrap.c | sed s/_
 FUZZ_WRAP := $(FUZZ_WRAPPED:%=-Wl,--wrap=%)
 FUZZ_LIBS := -ldl -pthread
 # The programs whose threads interleave: the reference as the concurrency engine sees it, and the
-# engine (engine.mk); build/sim/ where no fuzzing engine wants coverage.
-interleave_of = build/sim$(filter-out -plain -asan -cov,-$(1))/interleave.o build/plain/libsim.a
+# engine (engine.mk).
+interleave_of = build/sim$(filter -libfuzzer,-$(1))/interleave.o build/plain/libsim.a
 
 # One configuration an engine: build/libfuzzer/, build/afl/.
 FUZZ_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer

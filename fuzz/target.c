@@ -5,6 +5,7 @@
 
 #include "crash.h"
 #include "exec.h"
+#include "interleave.h"
 #include "load.h"
 
 #include <stdlib.h>
@@ -15,7 +16,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     (void)argc;
     (void)argv;
     subject = subject_chosen();
-    if (subject == NULL) {
+    if (subject == NULL || !interleave_ready()) {
         exit(2);
     }
     return 0;

@@ -82,13 +82,20 @@ static void show_finding(const struct scenario *scenario, const struct arguments
     fprintf(stderr, "finding: %s\n%s: %s\n", explored->finding, scenario->name, explored->detail);
 }
 
-/* The engine's name of a deadlock becomes the rule's; its own stays in the detail. */
+/* A deadlock breaks the rule that the scenario says; what else the engine finds (a race, a page
+ * fault) carries that rule's number: R37-data-race. */
 static void name_by_rule(const struct scenario *scenario, struct sim_explored *explored) {
     static const char *const stuck[] = {"deadlock", "lost-wakeup", "leaked-thread"};
+    static char name[96];
     for (size_t i = 0; i < sizeof stuck / sizeof stuck[0]; i++) {
         if (strcmp(explored->finding, stuck[i]) == 0) {
             explored->finding = scenario->stuck;
         }
+    }
+    if (explored->finding[0] != 'R') {
+        int number = (int)strcspn(scenario->stuck, "-");
+        snprintf(name, sizeof name, "%.*s-%s", number, scenario->stuck, explored->finding);
+        explored->finding = name;
     }
 }
 
