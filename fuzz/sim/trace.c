@@ -14,16 +14,20 @@ enum { LINES_MAX = 1 << 16, TEXT_MAX = 1 << 18 };
 static char *texts;
 static size_t texts_at;
 
-void trace_add(struct line line) {
+/* Room for lines and texts; a trace that cannot be kept is switched off. */
+static bool trace_room(void) {
     if (!S.lines) {
         S.lines = calloc(LINES_MAX, sizeof *S.lines);
         texts = malloc(TEXT_MAX);
-        if (!S.lines || !texts) {
-            S.tracing = false;
-            return;
-        }
     }
-    if (S.lines_n == 0)
+    S.tracing = S.tracing && S.lines && texts;
+    return S.tracing;
+}
+
+void trace_add(struct line line) {
+    if (!trace_room())
+        return;
+    if (S.lines_n == 0 && line.kind != LINE_NOTE)
         texts_at = 0;
     if (S.lines_n + 1 >= LINES_MAX && line.kind != LINE_FINDING)
         return;
@@ -32,11 +36,11 @@ void trace_add(struct line line) {
 }
 
 void sim_note(const char *format, ...) {
-    if (!S.active || !S.tracing)
+    if (!S.active || !S.tracing || !trace_room())
         return;
     if (S.lines_n == 0)
         texts_at = 0;
-    if (!texts || texts_at + 128 > TEXT_MAX) {
+    if (texts_at + 128 > TEXT_MAX) {
         trace_add((struct line){.kind = LINE_NOTE, .thread = S.now->id, .text = format});
         return;
     }
@@ -52,8 +56,7 @@ void sim_note(const char *format, ...) {
                             .pc = (uintptr_t)__builtin_return_address(0)});
 }
 
-/* ---- Code addresses
- * ------------------------------------------------------------------------------ */
+/* ---- Code addresses ------------------------------------------------------------------------- */
 
 /* "function file:line" of each address, through one call of addr2line a module; "?" when unknown.
  */
