@@ -546,9 +546,28 @@ static void op_drain(struct actor *a, const struct op *op) {
     }
 }
 
+/* Another thread of the guest waits for close on the flag, too. It may take the consumer's wake, so
+ * of parking only the end is checked then (R36). */
+static void look_on(struct actor *a) {
+    enum pb_wait result;
+    if (!world.shared || !usable(a) || world.words->flag & PB_MAILBOX_CLOSED) {
+        return;
+    }
+    world.onlookers = true;
+    a->in_signal = true;
+    (void)pb_memory_wait32(world.root, world.offset + PB_MAILBOX_FLAG_OFFSET, world.words->flag, -1,
+                           &result);
+    a->in_signal = false;
+}
+
 static void op_park(struct actor *a, const struct op *op) {
     int64_t timeout_ns = (int64_t)op->arg.guest_park.timeout_ns;
     const struct pb_guest_host host = {guest_wait, guest_flush, a};
+    if (world.mailbox != NULL && a->number != world.guest &&
+        op->arg.guest_park.meanwhile == WORD_meanwhile_close) {
+        look_on(a);
+        return;
+    }
     if (!is_guest(a) || !usable(a)) {
         return;
     }
@@ -644,6 +663,9 @@ const char *mailbox_at_rest(void) {
     }
     if (world.close_end != NEVER) {
         return "R36-close-unseen";
+    }
+    if (world.onlookers) {
+        return NULL;
     }
     if (words[1] & PB_MAILBOX_SIGNALLED) {
         return "R34-no-lost-wakeup";

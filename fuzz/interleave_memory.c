@@ -2,7 +2,7 @@
 #include "os.h"
 #include "world.h"
 
-enum { PAGES_MAX = 4, CELL_BYTES = 8 };
+enum { PAGES_MAX = 4, CELL_BYTES = 8, BULK_MAX = 256 };
 
 static uint64_t size_now(struct pb_memory *memory) {
     return pb_memory_size_bytes(memory);
@@ -339,6 +339,112 @@ static void op_rmw(struct actor *a, const struct op *op) {
                kinds[kind].rmw, op->arg.memory_atomic_rmw.value);
 }
 
+/* ---- Plain bytes, which guests may race for ----------------------------------------------------
+ */
+
+/* A range that ends within the size is fine, one that does not is a trap (R16, R18); what the
+ * memory grew by meanwhile may be either. */
+static void check_range(const char *rule, enum pb_status status, uint64_t at, uint64_t count,
+                        uint64_t before, uint64_t after) {
+    bool within = at <= before && count <= before - at;
+    bool beyond = at > after || count > after - at;
+    if ((within && status != PB_OK) || (beyond && status == PB_OK)) {
+        broken(rule, "%llu bytes at %llu of %llu: %s", (unsigned long long)count,
+               (unsigned long long)at, (unsigned long long)after, pb_status_name(status));
+    }
+}
+
+/* Writes that the history does not know: it is not checked any more. */
+static bool may_write(const struct actor *a, uint64_t at, uint64_t count) {
+    world.events_lost = true;
+    return mailbox_scribbles(a, at, count);
+}
+
+static void op_load(struct actor *a, const struct op *op) {
+    struct pb_memory *memory = a->handle[op->arg.memory_load.m];
+    unsigned width = widths[op->arg.memory_load.width];
+    if (memory == NULL || !sound_width(width)) {
+        return;
+    }
+    uint64_t before = size_now(memory), value;
+    uint32_t index = (uint32_t)op_address(op->arg.memory_load.at, before);
+    uint32_t offset = (uint32_t)op->arg.memory_load.offset;
+    enum pb_status status = pb_memory_load(memory, index, offset, width, &value);
+    check_range("R18-access", status, (uint64_t)index + offset, width, before, size_now(memory));
+}
+
+static void op_plain_store(struct actor *a, const struct op *op) {
+    struct pb_memory *memory = a->handle[op->arg.memory_store.m];
+    unsigned width = widths[op->arg.memory_store.width];
+    if (memory == NULL || !sound_width(width)) {
+        return;
+    }
+    uint64_t before = size_now(memory);
+    uint32_t index = (uint32_t)op_address(op->arg.memory_store.at, before);
+    uint32_t offset = (uint32_t)op->arg.memory_store.offset;
+    if (may_write(a, (uint64_t)index + offset, width)) {
+        enum pb_status status =
+            pb_memory_store(memory, index, offset, width, op->arg.memory_store.value);
+        check_range("R18-access", status, (uint64_t)index + offset, width, before,
+                    size_now(memory));
+    }
+}
+
+static void op_bulk_copy(struct actor *a, const struct op *op) {
+    struct pb_memory *memory = a->handle[op->arg.memory_bulk_copy.m];
+    uint32_t count = (uint32_t)op->arg.memory_bulk_copy.count % BULK_MAX;
+    if (memory == NULL) {
+        return;
+    }
+    uint64_t before = size_now(memory);
+    uint32_t to = (uint32_t)op_address(op->arg.memory_bulk_copy.to, before);
+    uint32_t from = (uint32_t)op_address(op->arg.memory_bulk_copy.from, before);
+    if (may_write(a, to, count)) {
+        enum pb_status status = pb_memory_bulk_copy(memory, to, from, count);
+        check_range("R16-bulk", status, to > from ? to : from, count, before, size_now(memory));
+    }
+}
+
+static void op_bulk_fill(struct actor *a, const struct op *op) {
+    struct pb_memory *memory = a->handle[op->arg.memory_bulk_fill.m];
+    uint32_t count = (uint32_t)op->arg.memory_bulk_fill.count % BULK_MAX;
+    if (memory == NULL) {
+        return;
+    }
+    uint64_t before = size_now(memory);
+    uint32_t at = (uint32_t)op_address(op->arg.memory_bulk_fill.at, before);
+    if (may_write(a, at, count)) {
+        enum pb_status status =
+            pb_memory_bulk_fill(memory, at, (uint8_t)op->arg.memory_bulk_fill.value, count);
+        check_range("R16-bulk", status, at, count, before, size_now(memory));
+    }
+}
+
+static void op_initialise(struct actor *a, const struct op *op) {
+    static const uint8_t data[BULK_MAX] = {1, 2, 3};
+    struct pb_memory *memory = a->handle[op->arg.memory_initialise.m];
+    uint64_t count = op->arg.memory_initialise.count % BULK_MAX;
+    if (memory == NULL) {
+        return;
+    }
+    uint64_t before = size_now(memory), at = op_address(op->arg.memory_initialise.at, before);
+    if (may_write(a, at, count)) {
+        enum pb_status status = pb_memory_initialise(memory, at, data, count);
+        check_range("R17-init", status, at, count, before, size_now(memory));
+    }
+}
+
+static void op_read(struct actor *a, const struct op *op) {
+    uint8_t data[BULK_MAX];
+    struct pb_memory *memory = a->handle[op->arg.memory_read.m];
+    uint64_t count = op->arg.memory_read.count % BULK_MAX;
+    if (memory != NULL) {
+        uint64_t before = size_now(memory), at = op_address(op->arg.memory_read.at, before);
+        enum pb_status status = pb_memory_read(memory, at, data, count);
+        check_range("R17-read", status, at, count, before, size_now(memory));
+    }
+}
+
 /* ---- Wait and notify --------------------------------------------------------------------------
  */
 
@@ -481,11 +587,22 @@ static void op_disable(struct actor *a, const struct op *op) {
 
 actor_operation *memory_operation(uint8_t code) {
     static actor_operation *const operations[256] = {
-        [OP_memory_grow] = op_grow,          [OP_memory_copy] = op_copy,
-        [OP_memory_clone] = op_clone,        [OP_memory_destroy] = op_destroy,
-        [OP_memory_atomic_store] = op_store, [OP_memory_atomic_rmw] = op_rmw,
-        [OP_memory_wait32] = op_wait32,      [OP_memory_wait64] = op_wait64,
-        [OP_memory_notify] = op_notify,      [OP_memory_disable_atomics] = op_disable,
+        [OP_memory_grow] = op_grow,
+        [OP_memory_copy] = op_copy,
+        [OP_memory_clone] = op_clone,
+        [OP_memory_destroy] = op_destroy,
+        [OP_memory_load] = op_load,
+        [OP_memory_store] = op_plain_store,
+        [OP_memory_bulk_copy] = op_bulk_copy,
+        [OP_memory_bulk_fill] = op_bulk_fill,
+        [OP_memory_initialise] = op_initialise,
+        [OP_memory_read] = op_read,
+        [OP_memory_atomic_store] = op_store,
+        [OP_memory_atomic_rmw] = op_rmw,
+        [OP_memory_wait32] = op_wait32,
+        [OP_memory_wait64] = op_wait64,
+        [OP_memory_notify] = op_notify,
+        [OP_memory_disable_atomics] = op_disable,
     };
     return operations[code];
 }

@@ -70,7 +70,7 @@ struct world {
     uint32_t offset, capacity, spill_max;
     int guest; /* the thread that is the guest; -1: none */
     bool wild; /* somebody scribbled into the region: deliveries are not checked (R38) */
-    bool moved, released, guest_trapped;
+    bool moved, released, guest_trapped, onlookers;
     struct sent sent[SENT_MAX];
     unsigned sends;
     uint32_t dropped;
