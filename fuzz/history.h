@@ -38,6 +38,7 @@ struct event {
     enum event_write write;
     uint64_t old; /* what a WRITE other than STORE said was there before */
     uint32_t count, woken;
+    uint32_t thread, number; /* of a NOTIFY: whose, and which of its own; not looked at here */
 };
 
 /* NULL when there is such an order, or when none was found within the bound on work; else the name

@@ -1,5 +1,6 @@
 /* interleave_memory.c: memories in interleaved runs: growth, copies, clones, wait and notify. */
 #include "os.h"
+#include "sim.h"
 #include "world.h"
 
 enum { PAGES_MAX = 4, CELL_BYTES = 8, BULK_MAX = 256 };
@@ -478,6 +479,27 @@ static unsigned others_blocked(const struct event *self) {
     return count + (world.guest >= 0); /* the guest parks by a wait, too */
 }
 
+/* Who was notified sees what its notifier did before: each leaves a number first, in memory of the
+ * engine's. Only where one notify alone can have counted the wait. */
+static void check_seen(const struct event *wait) {
+    const struct event *notify = NULL;
+    for (unsigned i = 0; i < world.events; i++) {
+        const struct event *e = &world.event[i];
+        if (e->kind == EVENT_NOTIFY && e->address == wait->address && e->end > wait->start &&
+            (e->woken > 0 || e->end == HISTORY_PENDING)) {
+            if (notify != NULL) {
+                return;
+            }
+            notify = e;
+        }
+    }
+    if (notify != NULL &&
+        sim_atomic_load(&world.beacon[notify->thread], 4, __ATOMIC_RELAXED) < notify->number) {
+        broken("R22-notifier-unseen", "notified, and what T%u did before is not seen",
+               notify->thread);
+    }
+}
+
 static void wait_ended(struct event *e, enum pb_status status, enum pb_wait result,
                        int64_t timeout_ns, uint64_t took_ns) {
     if (status == PB_DISABLED) {
@@ -535,6 +557,9 @@ static void wait_word(struct actor *a, uint64_t slot, uint64_t at, unsigned widt
     }
     wait_ended(e, status, result, timeout_ns, took_ns);
     e->end = moment();
+    if (e->outcome == WAIT_NOTIFIED) {
+        check_seen(e);
+    }
 }
 
 static void op_wait32(struct actor *a, const struct op *op) {
@@ -559,6 +584,9 @@ static void op_notify(struct actor *a, const struct op *op) {
         return;
     }
     e->count = count;
+    e->thread = a->number;
+    e->number = ++a->notifies;
+    sim_atomic_store(&world.beacon[a->number], 4, e->number, __ATOMIC_RELAXED);
     enum pb_status status = pb_memory_notify(memory, address, count, &woken);
     if (checked(status, address, 4, 4, before, size_now(memory), "notify")) {
         event_cancel(e);

@@ -228,7 +228,7 @@ static void mailbox_wrap(void *arg) {
 
 static void mailbox_spill(void *arg) {
     static const struct mailbox_case what = {
-        .producers = 1, .ids_each = 2, .capacity = 1, .spill = true};
+        .producers = 1, .ids_each = 3, .capacity = 1, .spill = true};
     (void)arg;
     mailbox_run(&what);
 }
@@ -364,7 +364,7 @@ static void mailbox_signal(void *arg) {
 
 static struct {
     struct pb_waiters *table;
-    _Atomic uint32_t word;
+    _Atomic uint32_t word, second;
     uint32_t result[THREADS]; /* 0, 1, 2, or 3 for disabled */
     int64_t timeout_ns[THREADS];
     uint32_t woken;
@@ -467,6 +467,37 @@ static void waiters_notify_disable(void *arg) {
     waiters_run(1, true, true, false);
 }
 
+/* Two waits one after the other, on two words: a wake that is late for the first reaches the
+ * second, whose record lies at the same place. Who was notified sees what the notifier did before.
+ */
+static void waiter_twice(void *arg) {
+    (void)arg;
+    for (uint32_t i = 0; i < 2; i++) {
+        volatile void *word =
+            i == 0 ? (volatile void *)&queue.word : (volatile void *)&queue.second;
+        enum pb_wait result = PB_WAIT_NOT_EQUAL;
+        enum pb_status status =
+            pb_waiters_wait(queue.table, ADDRESS + 4 * i, (const void *)word, 4, 0, -1, &result);
+        queue.result[i] = status == PB_OK ? (uint32_t)result : DISABLED_RESULT;
+        if (queue.result[i] == PB_WAIT_NOTIFIED &&
+            sim_atomic_load(word, 4, __ATOMIC_RELAXED) != 1) {
+            sim_finding("R22-notifier-unseen", "notified, and the value is the old one");
+        }
+    }
+}
+
+static void waiters_twice(void *arg) {
+    int thread;
+    (void)arg;
+    waiters_set_up();
+    start(&thread, waiter_twice, NULL);
+    notifier(NULL);
+    sim_atomic_store((volatile void *)&queue.second, 4, 1, __ATOMIC_RELAXED);
+    queue.woken += pb_waiters_notify(queue.table, ADDRESS + 4, 1);
+    sim_join(thread);
+    waiters_check(2, false, false);
+}
+
 /* ---- Shared growth ----------------------------------------------------------------------------
  */
 
@@ -526,7 +557,7 @@ const struct scenario scenarios[] = {
      "R34-no-lost-wakeup", 0, 0, UINT_MAX},
     {"mailbox-wrap", MAILBOX_RULES, "2 producers, 1 id each, 2 slots, cursors across 2^32",
      mailbox_wrap, "R34-no-lost-wakeup", 0, 0, UINT_MAX},
-    {"mailbox-spill", MAILBOX_RULES, "1 producer, 2 ids, 1 slot, the rest spilled", mailbox_spill,
+    {"mailbox-spill", MAILBOX_RULES, "1 producer, 3 ids, 1 slot, the rest spilled", mailbox_spill,
      "R34-no-lost-wakeup", 0, 0, UINT_MAX},
     {"mailbox-grow", "R30, R37", "2 producers, 1 id each, a memory that moves once; no parking",
      mailbox_grow, "R37-deadlock", 0, 0, UINT_MAX},
@@ -539,6 +570,8 @@ const struct scenario scenarios[] = {
     {"mailbox-close-silent", "R36", "2 producers, 1 id each, one close, no later write",
      mailbox_close_silent, "R36-deadlock", 0, 0, UINT_MAX},
     {"waiters-notify", WAITERS_RULES, "2 waiters, 1 notifier", waiters_2_notify,
+     "R21-atomic-enqueue", 0, 0, UINT_MAX},
+    {"waiters-twice", WAITERS_RULES ", R23", "1 waiter that waits twice, 1 notifier", waiters_twice,
      "R21-atomic-enqueue", 0, 0, UINT_MAX},
     {"waiters-timeout", WAITERS_RULES ", R23", "2 waiters, one with a timeout, 1 notifier",
      waiters_timeout, "R21-atomic-enqueue", 1, 0, UINT_MAX},

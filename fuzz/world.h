@@ -37,7 +37,7 @@ struct actor {
     struct pb_memory *handle[OP_MEMORIES];
     struct pb_waker *waker[OP_WAKERS];
     struct pb_waker *reference; /* its share of the mailbox, where a program releases it */
-    uint32_t ids;
+    uint32_t ids, notifies;
 };
 
 struct world {
@@ -61,6 +61,7 @@ struct world {
     struct grown grown[GROWS_MAX];
     unsigned growths;
     uint32_t disable_start, disable_end; /* of the first one that began, that ended; NEVER */
+    uint32_t beacon[OP_THREADS];         /* in the engine's eyes: how many notifies each began */
     uint32_t blocks;                     /* of the allocator, alive */
 
     /* The mailbox. NULL: none. */

@@ -84,7 +84,7 @@ same_twice() {
 
 check R30_mailbox_2x1_all_graphs graphs mailbox-2x1 944
 check R35_mailbox_wrap_all_graphs graphs mailbox-wrap 944
-check R33_mailbox_spill_all_graphs graphs mailbox-spill 378
+check R23_waiters_twice_all_graphs graphs waiters-twice 3396
 check R34_mailbox_signal_all_graphs graphs mailbox-signal 89
 check R36_mailbox_close_all_graphs graphs mailbox-close 1930
 check R36_mailbox_close_parked_all_graphs graphs mailbox-close-parked 768
