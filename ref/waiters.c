@@ -175,14 +175,19 @@ static uint64_t guest_value(const void *word, unsigned width) {
     return atomic_load_explicit((const _Atomic uint64_t *)word, PB_ORDER_WAITERS_VALUE);
 }
 
-/* Counts one more waiter; false at the limit (R28). */
+/* Counts one more waiter; false at the limit (R28). A load may be behind the times, so a refusal is
+ * checked by a read-modify-write, which never is. */
 static bool count_up(struct pb_waiters *waiters) {
-    uint32_t before = atomic_load_explicit(&waiters->blocked, PB_ORDER_WAITERS_COUNT);
+    _Atomic uint32_t *blocked = &waiters->blocked;
+    uint32_t before = atomic_load_explicit(blocked, PB_ORDER_WAITERS_COUNT);
     do {
+        if (before >= waiters->limit) {
+            before = atomic_fetch_add_explicit(blocked, 0, PB_ORDER_WAITERS_COUNT);
+        }
         if (before >= waiters->limit) {
             return false;
         }
-    } while (!atomic_compare_exchange_weak_explicit(&waiters->blocked, &before, before + 1,
+    } while (!atomic_compare_exchange_weak_explicit(blocked, &before, before + 1,
                                                     PB_ORDER_WAITERS_COUNT, memory_order_relaxed));
     return true;
 }
