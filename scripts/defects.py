@@ -265,21 +265,38 @@ def statement_above(lines, at):
     return None
 
 
-def changed_lines(diff):
-    """file -> line numbers (from 0, in the patched file) where each run of changes begins."""
-    at, name, places, in_run = 0, None, {}, False
+def hunks(diff):
+    """Of each hunk: the file, the line number it names (from 0), its lines in the patched file,
+    and where among those each run of changes begins."""
+    name, found, in_run = None, [], False
     for line in diff.splitlines():
         if line.startswith("+++ "):
             name = re.sub(r"^b/", "", line[4:].split("\t")[0])
         elif line.startswith("@@"):
-            at, in_run = int(re.search(r"\+(\d+)", line).group(1)) - 1, False
-        elif line.startswith(("+", "-")) and name and not line.startswith("--- "):
+            found.append((name, int(re.search(r"\+(\d+)", line).group(1)) - 1, [], []))
+            in_run = False
+        elif line.startswith(("+", "-")) and name and found and not line.startswith("--- "):
             if not in_run:
-                places.setdefault(name, []).append(at)
+                found[-1][3].append(len(found[-1][2]))
             in_run = True
-            at += line.startswith("+")
-        elif line.startswith(" "):
-            in_run, at = False, at + 1
+            if line.startswith("+"):
+                found[-1][2].append(line[1:])
+        elif line.startswith(" ") and found:
+            in_run = False
+            found[-1][2].append(line[1:])
+    return found
+
+
+def changed_lines(diff, tree):
+    """file -> line numbers (from 0, in the patched file) where each run of changes begins. A hunk
+    may have been applied some lines away from the number that it names: its text tells where."""
+    places = {}
+    for name, named, text, runs in hunks(diff):
+        path = tree / name
+        lines = path.read_text().splitlines() if path.exists() else []
+        fits = [at for at in range(len(lines)) if lines[at : at + len(text)] == text]
+        at = min(fits, key=lambda place: abs(place - named), default=named)
+        places.setdefault(name, []).extend(at + run for run in runs)
     return places
 
 
@@ -294,7 +311,7 @@ def macro_uses(patch, tree):
 
 def mark_reached(patch, tree):
     """Puts a mark before each changed statement of the copy; False when no place was found."""
-    places = changed_lines(patch.diff)
+    places = changed_lines(patch.diff, tree)
     for name, line in macro_uses(patch, tree):
         places.setdefault(name, []).append(line)
     marked = False
