@@ -392,7 +392,6 @@ static bool may_move(const struct actor *a) {
 }
 
 static void moved(enum pb_status status, uint32_t old_pages, uint32_t delta) {
-    world.moved = true;
     if (status == PB_OK) {
         memory_grew(old_pages, delta);
     } else if (status != PB_LIMIT && !world.faulty) {
@@ -413,6 +412,7 @@ static void op_hold(struct actor *a, const struct op *op) {
 static void op_move(struct actor *a, const struct op *op) {
     uint32_t old_pages = 0, delta = (uint32_t)op->arg.mailbox_move.pages;
     if (world.mailbox != NULL && a->holds && world.growths < GROWS_MAX) {
+        world.moved = true;
         moved(pb_memory_grow(world.root, delta, &old_pages), old_pages, delta);
     }
 }
@@ -434,6 +434,7 @@ static void op_unhold(struct actor *a, const struct op *op) {
 static void op_grow(struct actor *a, const struct op *op) {
     uint32_t old_pages = 0, delta = (uint32_t)op->arg.mailbox_grow.pages;
     if (usable(a) && may_move(a) && world.growths < GROWS_MAX) {
+        world.moved = true;
         moved(pb_mailbox_grow(world.mailbox, delta, &old_pages), old_pages, delta);
     }
 }

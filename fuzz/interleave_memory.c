@@ -468,12 +468,12 @@ static bool checked(enum pb_status status, uint64_t address, unsigned align, uns
     return settled;
 }
 
-/* Others that may be blocked at some moment from start until now. */
+/* Others that the count may show: also those that have left, when nothing has told this thread. */
 static unsigned others_blocked(const struct event *self) {
     unsigned count = 0;
     for (unsigned i = 0; i < world.events; i++) {
         const struct event *e = &world.event[i];
-        count += e != self && e->kind == EVENT_WAIT && e->end > self->start &&
+        count += e != self && e->kind == EVENT_WAIT &&
                  (e->outcome != WAIT_NOT_EQUAL && e->outcome != WAIT_AT_ONCE);
     }
     return count + (world.guest >= 0); /* the guest parks by a wait, too */
