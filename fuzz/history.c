@@ -9,7 +9,7 @@ enum { EVENTS = 20, NODES_MAX = 4000, FORGETFUL = 64, SEEN = 1024, BYTES = 8 };
 
 /* Which promises a search keeps. */
 struct promises {
-    bool fifo, value;
+    bool fifo, value, disable;
 };
 
 /* A place in the search. Phases: 0 not begun, 1 joined or disabling, 2 over. */
@@ -70,13 +70,14 @@ static void leave(struct state *at, unsigned i) {
 static bool step_wait(const struct search *s, struct state *at, unsigned i) {
     const struct event *e = s->event[i];
     if (at->phase[i] == 1) {
-        if (e->outcome == WAIT_TIMED_OUT || (e->outcome == WAIT_DISABLED && at->disabled)) {
+        bool may_end = at->disabled || !s->promises.disable;
+        if (e->outcome == WAIT_TIMED_OUT || (e->outcome == WAIT_DISABLED && may_end)) {
             leave(at, i);
             return true;
         }
         return false; /* only a notify ends it */
     }
-    if (at->disabled) {
+    if (at->disabled || (e->outcome == WAIT_DISABLED && !s->promises.disable)) {
         at->phase[i] = 2;
         return e->outcome == WAIT_DISABLED;
     }
@@ -95,10 +96,10 @@ static bool step_wait(const struct search *s, struct state *at, unsigned i) {
     return true;
 }
 
-/* Takes the oldest waiters of the address; without the promise of order, any that can be woken. */
+/* Takes the oldest waiters of the address; without the promise of order any, but as many. */
 static bool step_notify(const struct search *s, struct state *at, unsigned i) {
     const struct event *e = s->event[i];
-    uint32_t taken = 0;
+    uint32_t taken = 0, left = 0;
     unsigned place = 0;
     while (place < at->queued && taken < e->count) {
         unsigned w = at->queue[place];
@@ -110,11 +111,12 @@ static bool step_notify(const struct search *s, struct state *at, unsigned i) {
         } else if (mine && s->promises.fifo) {
             return false;
         } else {
+            left += mine;
             place++;
         }
     }
     at->phase[i] = 2;
-    return taken == e->woken;
+    return taken == e->woken && (left == 0 || taken == e->count);
 }
 
 static bool step_write(const struct search *s, struct state *at, unsigned i) {
@@ -145,14 +147,14 @@ static bool step_write(const struct search *s, struct state *at, unsigned i) {
 }
 
 /* First nobody can join any more, in the end nobody is left. */
-static bool step_disable(struct state *at, unsigned i) {
+static bool step_disable(const struct search *s, struct state *at, unsigned i) {
     if (at->phase[i] == 0) {
-        at->disabled = true;
+        at->disabled = s->promises.disable;
         at->phase[i] = 1;
         return true;
     }
     at->phase[i] = 2;
-    return at->queued == 0;
+    return at->queued == 0 || !s->promises.disable;
 }
 
 static bool step(const struct search *s, struct state *at, unsigned i) {
@@ -164,7 +166,7 @@ static bool step(const struct search *s, struct state *at, unsigned i) {
     case EVENT_WRITE:
         return step_write(s, at, i);
     default:
-        return step_disable(at, i);
+        return step_disable(s, at, i);
     }
 }
 
@@ -241,12 +243,13 @@ static const char *cell_check(const struct event *events, unsigned count, uint64
             s.event[s.events++] = e;
         }
     }
-    if (!waits || explained(&s, (struct promises){true, true})) {
+    if (!waits || explained(&s, (struct promises){true, true, true})) {
         return NULL;
     }
-    return explained(&s, (struct promises){true, false})   ? "R21-atomic-enqueue"
-           : explained(&s, (struct promises){false, true}) ? "R25-fifo"
-                                                           : "R22-no-spurious";
+    return explained(&s, (struct promises){true, true, false})   ? "R29-disable"
+           : explained(&s, (struct promises){false, true, true}) ? "R25-fifo"
+           : explained(&s, (struct promises){true, false, true}) ? "R21-atomic-enqueue"
+                                                                 : "R22-no-spurious";
 }
 
 const char *history_check(const struct event *events, unsigned count) {
