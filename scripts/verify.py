@@ -83,8 +83,8 @@ class Search:
 
     def stop(self, *_):
         self.stopping = True
-        if self.child:
-            self.child.send_signal(signal.SIGINT)
+        if self.child and self.child.poll() is None:  # and all who share its search
+            os.killpg(self.child.pid, signal.SIGINT)
 
     def command(self, name):
         command = [str(PROGRAM), "--processes", str(self.jobs), "--checkpoint", str(self.state)]
@@ -106,7 +106,7 @@ class Search:
                 text=True,
                 start_new_session=True,
             )
-            if self.stopping:
+            if self.stopping:  # asked while the child was being started
                 self.stop()
             out, _ = self.child.communicate()
         status, self.child = self.child.returncode, None
@@ -137,10 +137,9 @@ class Search:
     def status(self):
         if any(row["finding"] for row in self.rows):
             return "finding"
-        if self.stopping:
-            return "interrupted"
-        done = len(self.rows) == len(self.names) and all(row["complete"] for row in self.rows)
-        return "pass" if done else "finding"
+        if len(self.rows) == len(self.names) and all(row["complete"] for row in self.rows):
+            return "pass"
+        return "interrupted" if self.stopping else "finding"
 
 
 def line(row, at, of, seconds):
