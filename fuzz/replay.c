@@ -203,6 +203,7 @@ static void write_bytes(const char *path) {
 static struct {
     struct input {
         enum op_target target;
+        bool interleaved;
         size_t bytes;
         uint8_t *data;
     } * all;
@@ -223,7 +224,8 @@ static void keep_program(const char *path) {
         }
         kept.all = more;
     }
-    struct input input = {program.target, op_encode(&program, NULL, 0), NULL};
+    struct input input = {program.target, interleave_wants(&program), op_encode(&program, NULL, 0),
+                          NULL};
     input.data = malloc(input.bytes + 1);
     if (input.data == NULL) {
         no_room(path);
@@ -238,32 +240,52 @@ static double now_s(clockid_t clock) {
     return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
 }
 
-/* Decoding is part of an execution: each run starts from the bytes. */
-static void measure(void) {
+/* Runs the inputs wanted (those of one kind, or of both) over and over; prints how fast that went.
+ * Decoding is part of an execution: each run starts from the bytes. */
+static void measure(const char *what, bool sequential, bool interleaved) {
     uint64_t operations = 0, executions = 0;
+    size_t count = 0;
     double start = now_s(CLOCK_MONOTONIC), seconds = 0;
     double start_cpu = now_s(CLOCK_PROCESS_CPUTIME_ID);
-    crash_watch();
-    while (seconds < option.seconds && kept.count > 0) {
+    do {
+        count = 0;
         for (size_t i = 0; i < kept.count; i++) {
-            op_decode(kept.all[i].target, kept.all[i].data, kept.all[i].bytes, &program);
+            const struct input *input = &kept.all[i];
+            if (!(input->interleaved ? interleaved : sequential)) {
+                continue;
+            }
+            op_decode(input->target, input->data, input->bytes, &program);
             const char *rule = exec_run(subject, &program, &operations);
             if (rule != NULL) {
                 crash_report(rule, &program);
                 exit(FINDING);
             }
+            count++;
         }
-        executions += kept.count;
+        executions += count;
         seconds = now_s(CLOCK_MONOTONIC) - start;
-    }
-    if (kept.count == 0) {
-        return;
-    }
+    } while (seconds < option.seconds && count > 0);
     double cpu = now_s(CLOCK_PROCESS_CPUTIME_ID) - start_cpu;
-    printf("%zu inputs, %.1f s, %.1f s of one core: %.0f executions/s, %.0f operations/s; a second "
-           "of the core: %.0f executions, %.0f operations\n",
-           kept.count, seconds, cpu, (double)executions / seconds, (double)operations / seconds,
-           (double)executions / cpu, (double)operations / cpu);
+    if (count > 0) {
+        printf("%zu %s, %.1f s, %.1f s of one core: %.0f executions/s, %.0f operations/s; a "
+               "second of the core: %.0f executions, %.0f operations\n",
+               count, what, seconds, cpu, (double)executions / seconds,
+               (double)operations / seconds, (double)executions / cpu, (double)operations / cpu);
+    }
+}
+
+/* All inputs; where some run on one thread and some under the engine, each kind by itself, too. */
+static void measure_all(void) {
+    size_t interleaved = 0;
+    for (size_t i = 0; i < kept.count; i++) {
+        interleaved += kept.all[i].interleaved;
+    }
+    crash_watch();
+    measure("inputs", true, true);
+    if (interleaved > 0 && interleaved < kept.count) {
+        measure("of them on one thread", true, false);
+        measure("of them under the engine", false, true);
+    }
 }
 
 /* ---- Files, folders, options ------------------------------------------------------------------
@@ -386,7 +408,7 @@ int main(int argc, char **argv) {
         path_handle(argv[i]);
     }
     if (option.seconds > 0) {
-        measure();
+        measure_all();
     } else if (option.bytes_folder == NULL && !option.print_only) {
         printf("%u inputs, %u findings, %u not readable\n", inputs, findings, unreadable);
     }
