@@ -1,5 +1,5 @@
-/* waiters_fuzzer.c: the target waiters_fuzzer: its operations' threads run beside each other under the
- * concurrency engine. See target.c and interleave.h. */
+/* waiters_fuzzer.c: the target waiters_fuzzer: its operations' threads run beside each other under
+ * the concurrency engine. See target.c and interleave.h. */
 #include "target.h"
 
 const enum op_target fuzz_target = TARGET_waiters_fuzzer;

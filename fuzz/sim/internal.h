@@ -202,7 +202,6 @@ struct engine {
     size_t choices_n, bytes_at;
     uint64_t rng;
     unsigned preemptions;
-    uint32_t pct_length, pct_next;
     uint32_t pct_points[32];
     unsigned pct_points_n, pct_low;
     /* Outcome. */

@@ -263,14 +263,15 @@ void saw_new(struct thread *t) {
     S.progress = S.steps;
 }
 
+/* Change points fall among the first so many steps: 16 to 2,048, drawn from the seed as well, so
+ * that a run depends on nothing but its seed (how long it will be is not known beforehand). */
 static void pct_begin(void) {
-    if (!S.pct_length)
-        S.pct_length = 64;
+    uint32_t length = UINT32_C(16) << random64() % 8;
     S.pct_points_n = S.o.pct_depth > 1 ? S.o.pct_depth - 1 : 0;
     if (S.pct_points_n > 32)
         S.pct_points_n = 32;
     for (unsigned i = 0; i < S.pct_points_n; i++)
-        S.pct_points[i] = 1 + (uint32_t)(random64() % S.pct_length);
+        S.pct_points[i] = 1 + (uint32_t)(random64() % length);
     S.pct_low = 32;
 }
 
@@ -884,8 +885,6 @@ void run_once(void (*program)(void *), void *arg) {
     __sanitizer_finish_switch_fiber(host_fake, NULL, NULL);
 #endif
     S.active = false;
-    if (S.steps > S.pct_length)
-        S.pct_length = S.steps;
 }
 
 void fill_result(struct sim_result *r) {

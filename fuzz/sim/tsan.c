@@ -49,10 +49,10 @@ void __tsan_func_exit(void) {
         if (S.active)                               \
             access_plain(ADDRESS(p), n, write, PC); \
     }
-#define PLAIN_SIZES(prefix, write)                                                   \
-    PLAIN(prefix##1, 1, write)                                                       \
-    PLAIN(prefix##2, 2, write) PLAIN(prefix##4, 4, write) PLAIN(prefix##8, 8, write) \
-        PLAIN(prefix##16, 16, write)
+#define PLAIN_SIZES(prefix, write) \
+    PLAIN(prefix##1, 1, write)     \
+    PLAIN(prefix##2, 2, write)     \
+    PLAIN(prefix##4, 4, write) PLAIN(prefix##8, 8, write) PLAIN(prefix##16, 16, write)
 PLAIN_SIZES(read, false)
 PLAIN_SIZES(write, true)
 PLAIN_SIZES(unaligned_read, false)
@@ -71,9 +71,10 @@ PLAIN_SIZES(unaligned_volatile_write, true)
         access_plain(ADDRESS(p), n, true, PC);  \
     }
 BOTH(read_write1, 1)
-BOTH(read_write2, 2) BOTH(read_write4, 4) BOTH(read_write8, 8) BOTH(read_write16, 16)
-    BOTH(unaligned_read_write1, 1) BOTH(unaligned_read_write2, 2) BOTH(unaligned_read_write4, 4)
-        BOTH(unaligned_read_write8, 8) BOTH(unaligned_read_write16, 16)
+BOTH(read_write2, 2)
+BOTH(read_write4, 4) BOTH(read_write8, 8) BOTH(read_write16, 16) BOTH(unaligned_read_write1, 1)
+    BOTH(unaligned_read_write2, 2) BOTH(unaligned_read_write4, 4) BOTH(unaligned_read_write8, 8)
+        BOTH(unaligned_read_write16, 16)
 
 #define PLAIN_PC(name, n, write)                             \
     void ENTRY(name)(void *p, void *pc);                     \
@@ -241,7 +242,8 @@ __extension__ typedef unsigned __int128 wide;
         refuse_128();                                                    \
     }
 WIDE(exchange)
-WIDE(fetch_add) WIDE(fetch_sub) WIDE(fetch_and) WIDE(fetch_or) WIDE(fetch_xor) WIDE(fetch_nand) wide
+WIDE(fetch_add)
+WIDE(fetch_sub) WIDE(fetch_and) WIDE(fetch_or) WIDE(fetch_xor) WIDE(fetch_nand) wide
     __tsan_atomic128_load(const volatile wide *p, int order);
 wide __tsan_atomic128_load(const volatile wide *p, int order) {
     (void)p;
@@ -268,7 +270,8 @@ void __tsan_atomic128_store(volatile wide *p, wide v, int order) {
         refuse_128();                                                                            \
     }
 WIDE_CAS(strong)
-WIDE_CAS(weak) wide
+WIDE_CAS(weak)
+wide
     __tsan_atomic128_compare_exchange_val(volatile wide *p, wide e, wide v, int order, int failure);
 wide __tsan_atomic128_compare_exchange_val(volatile wide *p, wide e, wide v, int order,
                                            int failure) {
