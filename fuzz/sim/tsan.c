@@ -62,7 +62,7 @@ PLAIN_SIZES(volatile_write, true)
 PLAIN_SIZES(unaligned_volatile_read, false)
 PLAIN_SIZES(unaligned_volatile_write, true)
 
-#define BOTH(name, n)                           \
+#define READ_WRITE(name, n)                     \
     void ENTRY(name)(void *p);                  \
     void ENTRY(name)(void *p) {                 \
         if (!S.active)                          \
@@ -70,11 +70,16 @@ PLAIN_SIZES(unaligned_volatile_write, true)
         access_plain(ADDRESS(p), n, false, PC); \
         access_plain(ADDRESS(p), n, true, PC);  \
     }
-BOTH(read_write1, 1)
-BOTH(read_write2, 2)
-BOTH(read_write4, 4) BOTH(read_write8, 8) BOTH(read_write16, 16) BOTH(unaligned_read_write1, 1)
-    BOTH(unaligned_read_write2, 2) BOTH(unaligned_read_write4, 4) BOTH(unaligned_read_write8, 8)
-        BOTH(unaligned_read_write16, 16)
+READ_WRITE(read_write1, 1)
+READ_WRITE(read_write2, 2)
+READ_WRITE(read_write4, 4)
+READ_WRITE(read_write8, 8)
+READ_WRITE(read_write16, 16)
+READ_WRITE(unaligned_read_write1, 1)
+READ_WRITE(unaligned_read_write2, 2)
+READ_WRITE(unaligned_read_write4, 4)
+READ_WRITE(unaligned_read_write8, 8)
+READ_WRITE(unaligned_read_write16, 16)
 
 #define PLAIN_PC(name, n, write)                             \
     void ENTRY(name)(void *p, void *pc);                     \
@@ -82,13 +87,18 @@ BOTH(read_write4, 4) BOTH(read_write8, 8) BOTH(read_write16, 16) BOTH(unaligned_
         if (S.active)                                        \
             access_plain(ADDRESS(p), n, write, ADDRESS(pc)); \
     }
-            PLAIN_PC(read1_pc, 1, false) PLAIN_PC(read2_pc, 2, false) PLAIN_PC(read4_pc, 4, false)
-                PLAIN_PC(read8_pc, 8, false) PLAIN_PC(read16_pc, 16, false)
-                    PLAIN_PC(write1_pc, 1, true) PLAIN_PC(write2_pc, 2, true)
-                        PLAIN_PC(write4_pc, 4, true) PLAIN_PC(write8_pc, 8, true)
-                            PLAIN_PC(write16_pc, 16, true)
+PLAIN_PC(read1_pc, 1, false)
+PLAIN_PC(read2_pc, 2, false)
+PLAIN_PC(read4_pc, 4, false)
+PLAIN_PC(read8_pc, 8, false)
+PLAIN_PC(read16_pc, 16, false)
+PLAIN_PC(write1_pc, 1, true)
+PLAIN_PC(write2_pc, 2, true)
+PLAIN_PC(write4_pc, 4, true)
+PLAIN_PC(write8_pc, 8, true)
+PLAIN_PC(write16_pc, 16, true)
 
-                                void __tsan_read_range(void *p, size_t n);
+void __tsan_read_range(void *p, size_t n);
 void __tsan_read_range(void *p, size_t n) {
     if (S.active)
         access_plain(ADDRESS(p), n, false, PC);
@@ -243,8 +253,12 @@ __extension__ typedef unsigned __int128 wide;
     }
 WIDE(exchange)
 WIDE(fetch_add)
-WIDE(fetch_sub) WIDE(fetch_and) WIDE(fetch_or) WIDE(fetch_xor) WIDE(fetch_nand) wide
-    __tsan_atomic128_load(const volatile wide *p, int order);
+WIDE(fetch_sub)
+WIDE(fetch_and)
+WIDE(fetch_or)
+WIDE(fetch_xor)
+WIDE(fetch_nand)
+wide __tsan_atomic128_load(const volatile wide *p, int order);
 wide __tsan_atomic128_load(const volatile wide *p, int order) {
     (void)p;
     (void)order;
@@ -271,8 +285,8 @@ void __tsan_atomic128_store(volatile wide *p, wide v, int order) {
     }
 WIDE_CAS(strong)
 WIDE_CAS(weak)
-wide
-    __tsan_atomic128_compare_exchange_val(volatile wide *p, wide e, wide v, int order, int failure);
+wide __tsan_atomic128_compare_exchange_val(volatile wide *p, wide e, wide v, int order,
+                                           int failure);
 wide __tsan_atomic128_compare_exchange_val(volatile wide *p, wide e, wide v, int order,
                                            int failure) {
     (void)p;
