@@ -65,4 +65,24 @@ test-sim: build/test-sim build/litmus ## tests of the engine
 	    fuzz/sim/tests/entry.sh build/plain/libsim.a; build/test-sim $$litmus $$?
 bench-sim: build/bench-sim build/bench-relacy ## the engine's executions a second, beside Relacy's
 	@build/bench-sim && build/bench-relacy
-.PHONY: litmus litmus-relacy test-sim bench-sim
+# The engine's arm64 stack switch, on any machine: cross-compiled by gcc, run by qemu-user.
+ARM64 := aarch64-linux-gnu-
+build/arm64/seen/%.o: %.c fuzz/sim/redefine.syms
+	$(call say,CC,$< (arm64, seen by the engine))
+	@mkdir -p $(@D)
+	$(Q)$(ARM64)gcc $(CSTD) $(WARN) -O2 -g -fsanitize=thread -Ifuzz/sim -Ifuzz/litmus -MMD -MP -c $< -o $@
+	$(Q)$(ARM64)objcopy --redefine-syms=fuzz/sim/redefine.syms $@
+build/arm64/%.o: %.c
+	$(call say,CC,$< (arm64))
+	@mkdir -p $(@D)
+	$(Q)$(ARM64)gcc $(CSTD) $(WARN) -O2 -g -MMD -MP -c $< -o $@
+build/arm64/litmus: $(SIM_LITMUS_SRC:%.c=build/arm64/seen/%.o) build/arm64/fuzz/sim/litmus_main.o \
+    $(SIM_SRC:%.c=build/arm64/%.o)
+	$(call say,LD,$@)
+	$(Q)$(ARM64)gcc -static -o $@ $^ -pthread
+litmus-arm64: ## the litmus tests on a simulated arm64 (gcc-aarch64-linux-gnu, qemu-user)
+	@command -v $(ARM64)gcc qemu-aarch64 >/dev/null || { echo "make litmus-arm64: install" \
+	    "gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" >&2; exit 2; }
+	@$(MAKE) --no-print-directory build/arm64/litmus
+	@qemu-aarch64 build/arm64/litmus --quiet --runs 2000 fuzz/litmus
+.PHONY: litmus litmus-relacy litmus-arm64 test-sim bench-sim
