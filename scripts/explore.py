@@ -303,8 +303,9 @@ def finish(a, run, program, status, result):
     say(f"report: {os.path.relpath(final / 'report.html')}")
     if result["finding"]:
         say(f"page:   {os.path.relpath(final / 'trace.html')}")
+        flags = f'CFLAGS_SRC="{a.cflags}" ' if a.cflags else ""
         say(
-            f"replay: make explore SRC=\"{' '.join(a.src)}\" "
+            f"replay: make explore SRC=\"{' '.join(a.src)}\" {flags}"
             f"REPLAY={os.path.relpath(final / 'schedule.txt')}"
         )
         print(f"finding: {result['finding']}", file=sys.stderr)

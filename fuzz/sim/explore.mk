@@ -7,7 +7,7 @@ ifndef SIM_LIB_RULE
 SIM_LIB_RULE := 1
 build/plain/libsim.a: $(SIM_OBJ)
 	$(call say,AR,$@)
-	$(Q)rm -f $@ && $(AR) rcs $@ $^
+	$(Q)rm -f $@.new && $(AR) rcs $@.new $^ && mv $@.new $@
 endif
 
 ##@ Other people's code
