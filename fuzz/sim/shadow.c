@@ -200,6 +200,62 @@ static inline struct cell *cell_find(uintptr_t at, uint32_t *slot) {
     }
 }
 
+/* Before each block of the simulated heap, in its redzone: its birth counts as a write to every
+ * byte. It is written down once; cells of the block that are touched later learn of it here. */
+struct block {
+    size_t size, initialised_bytes; /* those of the first bytes that hold known values */
+    uintptr_t pc;
+    uint32_t frame, thread;
+    epoch when;
+};
+enum { BLOCK_HEAD = (sizeof(struct block) + HEAP_GRAIN - 1) / HEAP_GRAIN * HEAP_GRAIN };
+
+static inline bool in_heap(uintptr_t at) {
+    return at - S.memory < S.heap_end - S.memory;
+}
+
+static struct block *block_of(uintptr_t at) {
+    return (struct block *)(at - BLOCK_HEAD);
+}
+
+/* The start of the block around at; 0 for a redzone. */
+static uintptr_t block_around(uintptr_t at) {
+    size_t grain = (at - S.memory) / HEAP_GRAIN;
+    if (S.heap_state[grain] == HEAP_REDZONE)
+        return 0;
+    const uint8_t *before = memrchr(S.heap_state, HEAP_REDZONE, grain);
+    return S.memory + (size_t)(before + 1 - S.heap_state) * HEAP_GRAIN;
+}
+
+static inline uint32_t rec_new(void) {
+    if (unlikely(S.recs_n >= RECS_MAX))
+        stop_bound(SIM_BOUND_MEMORY);
+    return S.recs_n++;
+}
+
+/* The first record of a cell in a block is the block's birth. */
+static void remember_birth(struct cell *c) {
+    uintptr_t start = block_around(c->at);
+    if (!start)
+        return;
+    const struct block *b = block_of(start);
+    size_t offset = c->at - start;
+    if (b->initialised_bytes > offset)
+        c->initialised = (uint8_t)(b->initialised_bytes - offset >= 8
+                                       ? 0xff
+                                       : (1u << (b->initialised_bytes - offset)) - 1);
+    uint32_t r = rec_new();
+    S.recs[r] = (struct rec){
+        .pc = b->pc,
+        .frame = b->frame,
+        .when = b->when,
+        .thread = (uint8_t)b->thread,
+        .mask = (uint8_t)(b->size - offset >= 8 ? 0xff : (1u << (b->size - offset)) - 1),
+        .write = true,
+    };
+    c->plain = r;
+}
+
 /* All eight bytes, although the object may be smaller. */
 __attribute__((no_sanitize("address"))) static uint64_t read_cell(uintptr_t at) {
     return *(const volatile uint64_t *)at;
@@ -220,6 +276,8 @@ struct cell *cell_at(uintptr_t at) {
     c->plain = c->atomic = c->atoms = c->lock = 0;
     c->initialised = 0;
     c->written = false;
+    if (in_heap(at))
+        remember_birth(c);
     return c;
 }
 
@@ -271,11 +329,10 @@ static inline void note(uint32_t *head, unsigned mask, bool write, bool supersed
         }
     }
     if (!mine) {
-        if (unlikely(S.recs_n >= RECS_MAX))
-            stop_bound(SIM_BOUND_MEMORY);
-        mine = &S.recs[S.recs_n];
+        uint32_t r = rec_new();
+        mine = &S.recs[r];
         mine->next = *head;
-        *head = S.recs_n++;
+        *head = r;
     }
     mine->pc = pc;
     mine->frame = t->frame;
@@ -303,10 +360,6 @@ static void uninitialised(struct cell *c, unsigned mask, uintptr_t pc) {
     found("uninitialised-read", "read at %p of malloc'd bytes that nobody wrote\n  @%lx",
           (void *)(c->at + (unsigned)__builtin_ctz(mask & ~(unsigned)c->initialised)),
           (unsigned long)pc);
-}
-
-static inline bool in_heap(uintptr_t at) {
-    return at - S.memory < S.heap_end - S.memory;
 }
 
 static inline void plain_cell(struct cell *c, unsigned mask, bool write, uintptr_t at, size_t n,
@@ -363,17 +416,8 @@ struct cell *access_atomic(uintptr_t at, unsigned size, bool write, uintptr_t pc
 /* ---- Heap ---------------------------------------------------------------------------------------
  */
 
-struct block {
-    size_t size;
-    size_t alignment;
-}; /* in the redzone before each block */
-
-static void *block_of(uintptr_t at) {
-    return (void *)(at - HEAP_GRAIN);
-}
-
 /* A block of the calling thread's own arena, so that addresses do not depend on the schedule. */
-static void *heap_take(size_t size, size_t alignment, bool zeroed, uintptr_t pc) {
+static void *heap_take(size_t size, size_t alignment, size_t initialised_bytes, uintptr_t pc) {
     struct thread *t = S.now;
     if (sim_fault())
         return NULL;
@@ -383,23 +427,24 @@ static void *heap_take(size_t size, size_t alignment, bool zeroed, uintptr_t pc)
         S.heap_at[t->id] = heap_start(t->id);
     uintptr_t limit = heap_start(t->id + 1u);
     uintptr_t at =
-        (S.heap_at[t->id] + 2 * HEAP_GRAIN + alignment - 1) & ~(uintptr_t)(alignment - 1);
+        (S.heap_at[t->id] + HEAP_GRAIN + BLOCK_HEAD + alignment - 1) & ~(uintptr_t)(alignment - 1);
     if (size > limit - S.memory || at + size + HEAP_GRAIN > limit) {
         S.bounds |= SIM_BOUND_MEMORY;
         return NULL;
     }
-    struct block *b = block_of(at);
-    b->size = size;
+    *block_of(at) = (struct block){
+        .size = size,
+        .initialised_bytes = initialised_bytes,
+        .pc = pc,
+        .frame = t->frame,
+        .thread = t->id,
+        .when = t->H[t->id],
+    };
+    uint8_t *state = &S.heap_state[(at - S.memory) / HEAP_GRAIN];
+    memset(state, HEAP_GRAIN, size / HEAP_GRAIN);
+    if (size % HEAP_GRAIN)
+        state[size / HEAP_GRAIN] = (uint8_t)(size % HEAP_GRAIN);
     S.heap_at[t->id] = at + (size + HEAP_GRAIN - 1) / HEAP_GRAIN * HEAP_GRAIN;
-    for (size_t i = 0; i < size; i += HEAP_GRAIN)
-        S.heap_state[(at + i - S.memory) / HEAP_GRAIN] =
-            (uint8_t)(size - i < HEAP_GRAIN ? size - i : HEAP_GRAIN);
-    for (uintptr_t p = at; p < at + size; p += 8) { /* initialisation counts as a write */
-        unsigned n = at + size - p < 8 ? (unsigned)(at + size - p) : 8;
-        struct cell *c = cell_at(p);
-        note(&c->plain, (1u << n) - 1, true, true, pc);
-        c->initialised = zeroed ? 0xff : 0;
-    }
     return (void *)at;
 }
 
@@ -409,25 +454,43 @@ static bool heap_owns(uintptr_t at) {
            S.heap_state[(at - S.memory) / HEAP_GRAIN - 1] == HEAP_REDZONE;
 }
 
+/* Release counts as a write to every byte: it races with the birth, or with any byte's last use. */
+static void write_whole_block(uintptr_t at, uintptr_t pc) {
+    const struct block *b = block_of(at);
+    if (b->when > S.now->H[b->thread])
+        race("write", at, b->size, true, false, pc, b->thread, b->pc, b->frame);
+    if (b->size / 8 > S.cells_n) {
+        for (uint32_t i = 0, n = S.cells_n; i < n; i++)
+            if (S.cells[i].at - at < b->size)
+                plain_cell(&S.cells[i], 0xff, true, at, b->size, pc);
+        return;
+    }
+    for (uintptr_t p = at; p < at + b->size; p += 8) {
+        uint32_t slot;
+        struct cell *c = cell_find(p, &slot);
+        if (c)
+            plain_cell(c, 0xff, true, at, b->size, pc);
+    }
+}
+
 static void heap_give(void *block, uintptr_t pc) {
     uintptr_t at = (uintptr_t)block;
     if (!heap_owns(at))
         found("invalid-free", "free of %p, which malloc did not return\n  @%lx", block,
               (unsigned long)pc);
-    size_t size = ((struct block *)block_of(at))->size;
+    size_t size = block_of(at)->size;
     if (S.heap_state[(at - S.memory) / HEAP_GRAIN] == HEAP_FREED)
         found("double-free", "second free of %p\n  @%lx", block, (unsigned long)pc);
-    if (size)
-        access_plain(at, size, true, pc); /* release counts as a write */
-    size_t grains = size ? (size + HEAP_GRAIN - 1) / HEAP_GRAIN : 0;
-    memset(S.heap_state + (at - S.memory) / HEAP_GRAIN, HEAP_FREED, grains);
+    write_whole_block(at, pc);
+    memset(S.heap_state + (at - S.memory) / HEAP_GRAIN, HEAP_FREED,
+           (size + HEAP_GRAIN - 1) / HEAP_GRAIN);
 }
 
 #include <malloc.h>
 #define PC ((uintptr_t)__builtin_return_address(0))
 
 void *sim_malloc(size_t size) {
-    return S.active ? heap_take(size ? size : 1, 16, false, PC) : malloc(size);
+    return S.active ? heap_take(size ? size : 1, 16, 0, PC) : malloc(size);
 }
 
 void *sim_calloc(size_t count, size_t size) {
@@ -436,7 +499,7 @@ void *sim_calloc(size_t count, size_t size) {
     size_t n;
     if (__builtin_mul_overflow(count, size, &n))
         return NULL;
-    return heap_take(n ? n : 1, 16, true, PC); /* arenas are zero and never reused in a run */
+    return heap_take(n ? n : 1, 16, n, PC); /* arenas are zero and never reused in a run */
 }
 
 void *sim_aligned_alloc(size_t alignment, size_t size) {
@@ -444,13 +507,13 @@ void *sim_aligned_alloc(size_t alignment, size_t size) {
         return aligned_alloc(alignment, size);
     if (alignment == 0 || (alignment & (alignment - 1)))
         return NULL;
-    return heap_take(size ? size : 1, alignment, false, PC);
+    return heap_take(size ? size : 1, alignment, 0, PC);
 }
 
 int sim_posix_memalign(void **out, size_t alignment, size_t size) {
     if (alignment < sizeof(void *) || (alignment & (alignment - 1)))
         return EINVAL;
-    void *p = S.active ? heap_take(size ? size : 1, alignment, false, PC)
+    void *p = S.active ? heap_take(size ? size : 1, alignment, 0, PC)
                        : aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
     if (!p)
         return ENOMEM;
@@ -474,13 +537,11 @@ void *sim_realloc(void *old, size_t size) {
     if (old && !heap_owns(at))
         found("invalid-free", "realloc of %p, which malloc did not return\n  @%lx", old,
               (unsigned long)pc);
-    void *new = heap_take(size ? size : 1, 16, false, pc);
+    size_t kept = !old ? 0 : block_of(at)->size < size ? block_of(at)->size : size;
+    void *new = heap_take(size ? size : 1, 16, kept, pc);
     if (!new || !old)
         return new;
-    size_t n = ((struct block *)block_of(at))->size;
-    memcpy(new, old, n < size ? n : size);
-    for (size_t i = 0; i < n && i < size; i++)
-        cell_at((uintptr_t) new + i)->initialised |= (uint8_t)(1u << (i & 7));
+    memcpy(new, old, kept);
     heap_give(old, pc);
     return new;
 }
@@ -489,7 +550,7 @@ char *sim_strdup(const char *text) {
     size_t n = strlen(text) + 1;
     if (S.active)
         access_plain((uintptr_t)text, n, false, PC);
-    char *copy = S.active ? heap_take(n, 16, true, PC) : malloc(n);
+    char *copy = S.active ? heap_take(n, 16, n, PC) : malloc(n);
     if (copy)
         memcpy(copy, text, n);
     return copy;
