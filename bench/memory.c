@@ -274,20 +274,17 @@ static void run_copy_touch(struct bench_state *state) {
 
 /* A short-lived instance: create, write to four host pages, destroy. */
 static void run_life(struct bench_state *state) {
-    enum { LIVES = 16 };
     struct bench bench;
     bool good = setup(&bench, state);
-    while (good && bench_next(state, LIVES)) {
-        for (int i = 0; i < LIVES && good; i++) {
-            enum pb_status status = create_all(&bench, 1);
-            good = check(&bench, "create", status);
-            if (good) {
-                struct pb_memory_definition *definition = pb_memory_definition(bench.memories[0]);
-                bench_touch(atomic_load_explicit(&definition->base, memory_order_relaxed),
-                            BENCH_TOUCHED_HOST_PAGES * BENCH_HOST_PAGE);
-            }
-            destroy_all(&bench);
+    while (good && bench_next(state, 1)) {
+        enum pb_status status = create_all(&bench, 1);
+        good = check(&bench, "create", status);
+        if (good) {
+            struct pb_memory_definition *definition = pb_memory_definition(bench.memories[0]);
+            bench_touch(atomic_load_explicit(&definition->base, memory_order_relaxed),
+                        BENCH_TOUCHED_HOST_PAGES * BENCH_HOST_PAGE);
         }
+        destroy_all(&bench);
     }
     teardown(&bench);
 }

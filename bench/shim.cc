@@ -2,6 +2,7 @@
 #include "shim.h"
 
 #include <benchmark/benchmark.h>
+#include <fcntl.h>
 #include <regex.h>
 #include <sys/resource.h>
 #include <time.h>
@@ -11,6 +12,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <random>
 #include <string>
 #include <vector>
@@ -22,7 +24,7 @@ constexpr double default_time_s = 0.05;
 constexpr double budget_times = 10;
 
 struct Options {
-    bool list = false, json = false, marks = false;
+    bool list = false, json = false, marks = false, quick = false;
     const char *filter = nullptr, *only = nullptr;
     double time_s = default_time_s;
     long iterations = 0;
@@ -69,6 +71,66 @@ void mark(const char *text) {
     }
 }
 
+// What a process holds of the address space, by /proc.
+struct Footprint {
+    bool known = false;
+    double vmas = 0, virtual_bytes = 0, peak_virtual_bytes = 0, resident_bytes = 0,
+           peak_resident_bytes = 0;
+};
+
+// The whole of a small file; static, so that reading does not change what is read about.
+const char *text_of(const char *path) {
+    static char text[1 << 18];
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    size_t length = 0;
+    for (ssize_t got = 1; file >= 0 && got > 0 && length < sizeof text - 1; length += size_t(got))
+        if ((got = read(file, text + length, sizeof text - 1 - length)) < 0)
+            break;
+    if (file >= 0)
+        close(file);
+    text[length] = 0;
+    return text;
+}
+
+// A field of /proc/self/status, which are in KiB.
+double status_bytes(const char *status, const char *field) {
+    const char *at = strstr(status, field);
+    return at ? strtod(at + strlen(field), nullptr) * 1024 : 0;
+}
+
+Footprint footprint_now() {
+    Footprint now;
+    const char *status = text_of("/proc/self/status");
+    if (!*status)
+        return now;
+    now.virtual_bytes = status_bytes(status, "VmSize:");
+    now.peak_virtual_bytes = status_bytes(status, "VmPeak:");
+    now.resident_bytes = status_bytes(status, "VmRSS:");
+    now.peak_resident_bytes = status_bytes(status, "VmHWM:");
+    const char *maps = text_of("/proc/self/maps");
+    now.known = *maps;
+    now.vmas = double(std::count(maps, maps + strlen(maps), '\n'));
+    return now;
+}
+
+// From now on the peak of resident bytes is that of what follows. The peak of virtual bytes cannot
+// be reset: one that did not rise was no higher than the level at the end.
+Footprint footprint_reset() {
+    int file = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
+    if (file >= 0) {
+        ssize_t refused = write(file, "5", 1);
+        (void)refused;
+        close(file);
+    }
+    return footprint_now();
+}
+
+// Case -> what the first measured part of this process added, an iteration.
+std::map<const bench_case *, Footprint> &footprints() {
+    static std::map<const bench_case *, Footprint> first;
+    return first;
+}
+
 } // namespace
 
 struct bench_state {
@@ -89,11 +151,19 @@ struct bench_state {
     int64_t iterations = 0, batch = 1;
     bool skipped = false;
 
-    bench_state(benchmark::State *state, const bench_case &of) : gb(state), bench(of) {}
+    Footprint footprint; // when the first part began
+    bool footprint_wanted;
+
+    bench_state(benchmark::State *state, const bench_case &of) : gb(state), bench(of) {
+        bool threads = of.threads > 1 || of.clock == BENCH_CLOCK_SAMPLES;
+        footprint_wanted = !threads && !footprints().count(&of);
+    }
 
     // What we do ourselves stays outside of the clock.
     void open_part() {
         open = true;
+        if (footprint_wanted)
+            footprint = footprint_reset();
         at_open = thread_usage();
         processor_began_s = seconds_now(CLOCK_THREAD_CPUTIME_ID);
         mark("bench+");
@@ -107,6 +177,8 @@ struct bench_state {
         double processor_s = seconds_now(CLOCK_THREAD_CPUTIME_ID) - processor_began_s;
         rusage usage = thread_usage();
         open = false;
+        if (footprint_wanted)
+            keep_footprint();
         faults += usage.ru_minflt - at_open.ru_minflt;
         parts++;
         if (usage.ru_nivcsw != at_open.ru_nivcsw) {
@@ -117,6 +189,19 @@ struct bench_state {
         if (bench.clock != BENCH_CLOCK_SAMPLES)
             add_time(part_s);
         return part_s;
+    }
+    void keep_footprint() {
+        footprint_wanted = false;
+        Footprint end = footprint_now(), &kept = footprints()[&bench];
+        if (!end.known || !footprint.known)
+            return;
+        bool rose = end.peak_virtual_bytes > footprint.peak_virtual_bytes;
+        double most = rose ? end.peak_virtual_bytes : end.virtual_bytes;
+        double times = double(batch);
+        kept.vmas = (end.vmas - footprint.vmas) / times;
+        kept.peak_virtual_bytes = (most - footprint.virtual_bytes) / times;
+        kept.peak_resident_bytes = (end.peak_resident_bytes - footprint.resident_bytes) / times;
+        kept.known = true;
     }
     void add_time(double part_s) {
         measured_s += part_s;
@@ -162,13 +247,19 @@ void run_case(benchmark::State &gb, const bench_case &bench) {
                            benchmark::Counter::kAvgThreads);
     gb.counters["page_faults"] =
         benchmark::Counter(double(state.faults), benchmark::Counter::kAvgIterations);
+    auto found = footprints().find(&bench);
+    if (found != footprints().end() && found->second.known) {
+        gb.counters["vmas"] = found->second.vmas;
+        gb.counters["peak_resident_bytes"] = found->second.peak_resident_bytes;
+        gb.counters["peak_virtual_bytes"] = found->second.peak_virtual_bytes;
+    }
     if (!state.samples.empty())
         report_quantiles(state);
 }
 
 // The library sees only what a case measures: with a long set-up it would run for minutes. So we
 // try the case for a while and say how many iterations: `time` of measuring, at most ten times that
-// in all, at least three batches.
+// in all, at least three batches; one of a row so slow that a single one took that long.
 int64_t iterations_for(const bench_case &bench) {
     bench_state probe(nullptr, bench);
     double began_s = seconds_now();
@@ -179,7 +270,8 @@ int64_t iterations_for(const bench_case &bench) {
         return 1;
     double wanted = options.time_s * iterations / std::max(probe.measured_s, 1e-9);
     double possible = budget_times * options.time_s * iterations / all_s;
-    return std::max(int64_t(std::min(wanted, possible)), 3 * probe.batch);
+    int64_t least = all_s > budget_times * options.time_s ? 1 : 3; // batches
+    return std::max(int64_t(std::min(wanted, possible)), least * probe.batch);
 }
 
 void register_with_library(const Case &chosen) {
@@ -198,11 +290,12 @@ void register_with_library(const Case &chosen) {
 }
 
 bool more_work(bench_state *state, int64_t batch) {
+    state->batch = batch;
     if (state->gb)
         return state->gb->KeepRunningBatch(batch);
     if (state->skipped || (state->iterations > 0 && seconds_now() >= state->probe_end_s))
         return false;
-    state->iterations += state->batch = batch;
+    state->iterations += batch;
     return true;
 }
 
@@ -226,6 +319,7 @@ const char help[] =
     "  --only=NAME       the one row of that name\n"
     "  --time=SECONDS    measure each row at least so long (default 0.05)\n"
     "  --iterations=N    exactly so many iterations of each row in place of a time\n"
+    "  --quick           only rows that quick runs have\n"
     "  --json            the library's JSON on standard output in place of a table\n"
     "  --marks           a system call write(-1, \"bench+\" or \"bench-\") around what is "
     "measured\n"
@@ -251,6 +345,8 @@ int parse(int *argc, char **argv) {
             argv[kept++] = argument;
         } else if (strcmp(argument, "--list") == 0) {
             options.list = true;
+        } else if (strcmp(argument, "--quick") == 0) {
+            options.quick = true;
         } else if (strcmp(argument, "--json") == 0) {
             options.json = true;
         } else if (strcmp(argument, "--marks") == 0) {
@@ -281,6 +377,8 @@ int select(std::vector<const Case *> *chosen) {
     if (options.filter && regcomp(&pattern, options.filter, REG_EXTENDED | REG_NOSUB) != 0)
         return usage("not a regular expression: ", options.filter);
     for (const Case &one : cases()) {
+        if (options.quick && one.bench.full_only)
+            continue;
         bool named = !options.only || one.key == options.only;
         bool matches = !options.filter || regexec(&pattern, one.key.c_str(), 0, nullptr, 0) == 0;
         if (named && matches)

@@ -46,7 +46,7 @@ enum bench_clock {
     BENCH_CLOCK_SAMPLES   /* what bench_sample was told: the sum of the samples */
 };
 
-enum { BENCH_PARAMETERS_MAX = 4 };
+enum { BENCH_PARAMETERS_MAX = 6 };
 
 struct bench_case {
     const char *name;                                        /* "memory/grow" */
@@ -63,6 +63,7 @@ struct bench_case {
      * system calls or atomics. Reported as the row's label; NULL: none is known. */
     const char *bounds;
     const char *skip; /* not NULL: the row is reported as skipped, with this as the reason */
+    bool full_only;   /* quick runs leave it out (bench --list --quick) */
 };
 
 /* Registers a copy of the case. The strings must live as long as the program. */
@@ -117,9 +118,12 @@ void bench_environment(const char *key, const char *value);
  * Every row also has the counter page_faults: minor faults of the measured part, an iteration,
  * counted by the kernel (exact; all threads of the case together), and interrupted: which share of
  * the measured parts the kernel interrupted to run something else. Where there is one thread such a
- * part counts with the processor time it used. With --marks the program makes
- * a recognisable system call, write(-1, "bench+", 6) and write(-1, "bench-", 6), around each
- * measured part, so that a tracer can count the calls in between. */
+ * part counts with the processor time it used. A row of one thread that does not measure single
+ * samples has as well what the first measured part of its process did to the address space, divided
+ * by the iterations of that part: vmas (mappings more at its end than at its begin),
+ * peak_resident_bytes and peak_virtual_bytes (the most at any time within it, above its begin).
+ * With --marks the program makes a recognisable system call, write(-1, "bench+", 6) and write(-1,
+ * "bench-", 6), around each measured part, so that a tracer can count the calls in between. */
 int bench_main(int argc, char **argv);
 
 #ifdef __cplusplus

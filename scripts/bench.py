@@ -100,9 +100,10 @@ class Program:
         if self.child:
             self.child.kill()
 
-    def list(self, pattern=None):
-        """Names -> names of the rows that bound them."""
+    def list(self, pattern=None, quick=False):
+        """Names -> names of the rows that bound them; quick: of those that quick runs have."""
         options = ["--list"] + ([f"--filter={pattern}"] if pattern is not None else [])
+        options += ["--quick"] if quick else []
         status, output, errors = self.run(options)
         if status != 0:
             print(
@@ -117,7 +118,7 @@ class Program:
 def selected(program, pattern, left_out):
     """The rows to run, each with its bounds: those asked for, and what bounds them."""
     every = program.list()
-    chosen = program.list(pattern) if pattern is not None else dict(every)
+    chosen = program.list(pattern, quick=bool(left_out))
     if left_out:
         chosen = {name: bounds for name, bounds in chosen.items() if not left_out.search(name)}
     if not chosen:

@@ -79,6 +79,22 @@ def shim_counts_page_faults_of_the_measured_part_only():
 
 
 @test
+def shim_reports_what_a_part_does_to_the_address_space():
+    for options in (["--time=0.001"], ["--iterations=2"]):
+        row = row_of("test/footprint", *options)
+        assert row["vmas"] == 1 and row["peak_virtual_bytes"] == 16 << 20, row
+        slack = 64 * 4096  # the kernel keeps the resident pages of each core apart
+        assert abs(row["peak_resident_bytes"] - (4 << 20)) <= slack, row
+
+
+@test
+def shim_quick_list_leaves_out_rows_of_full_runs():
+    names = [run(SHIM_TEST, "--list", *option)[1] for option in ([], ["--quick"])]
+    assert "test/footprint" in names[0] and "test/footprint" not in names[1]
+    assert "test/samples" in names[1]
+
+
+@test
 def shim_quantiles_are_those_of_the_samples():
     row = row_of("test/samples", "--iterations=1000")
     assert row["samples"] == 1000

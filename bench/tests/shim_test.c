@@ -4,6 +4,7 @@
 
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 enum { PAGES = 16, HOST_PAGE = 4096, SAMPLES = 100 };
 
@@ -37,6 +38,29 @@ static void run_faults(struct bench_state *state) {
         bench_end(state);
         munmap(at, bytes);
     }
+}
+
+/* Maps 16 MiB of a file, writes 4 MiB of them, and unmaps the second half: one mapping stays. */
+static void run_footprint(struct bench_state *state) {
+    const size_t bytes = 16 << 20, written = 4 << 20;
+    int file = memfd_create("footprint", MFD_CLOEXEC);
+    if (file < 0 || ftruncate(file, (off_t)bytes) != 0) {
+        abort();
+    }
+    while (bench_next(state, 1)) {
+        bench_begin(state);
+        char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+        if (at == MAP_FAILED) {
+            abort();
+        }
+        for (size_t i = 0; i < written; i += HOST_PAGE) {
+            at[i] = 1;
+        }
+        munmap(at + bytes / 2, bytes / 2);
+        bench_end(state);
+        munmap(at, bytes / 2);
+    }
+    close(file);
 }
 
 /* Samples of 1 to 100 ns, in an order of their own. */
@@ -78,6 +102,10 @@ BENCH_SUBJECT {
                                             .clock = BENCH_CLOCK_SECTIONS,
                                             .parameters = {{"inside", NULL, inside}}});
     }
+    bench_register(&(struct bench_case){.name = "test/footprint",
+                                        .run = run_footprint,
+                                        .clock = BENCH_CLOCK_SECTIONS,
+                                        .full_only = true});
     bench_register(&(struct bench_case){
         .name = "test/samples", .run = run_samples, .clock = BENCH_CLOCK_SAMPLES});
     bench_register(&(struct bench_case){.name = "test/many", .run = run_threads, .threads = 2});
