@@ -4,6 +4,7 @@
 #include "fault.h"
 #include "interleave.h"
 #include "load.h"
+#include "rule.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -81,25 +82,28 @@ static const char *run_operations(const struct program *program) {
         broken = executors[exec.op->code](&exec, exec.op);
         exec.operations++;
     }
-    return broken;
+    /* Of a rule that is off: the model may not be what the subject is now, so nothing follows. */
+    return broken != NULL ? rule_broken(broken) : NULL;
+}
+
+/* The first that counts. */
+static const char *either(const char *broken, const char *more) {
+    return broken != NULL || more == NULL ? broken : rule_broken(more);
 }
 
 /* Everything goes, whatever was found; the first finding counts. */
 static const char *end(const struct subject *subject, const char *broken) {
     exec.broken = broken;
     exec.crash_rule = "R14";
-    const char *more = exec_memory_end(&exec);
-    broken = broken != NULL ? broken : more;
-    more = exec_mailbox_end(&exec);
-    broken = broken != NULL ? broken : more;
+    broken = either(broken, exec_memory_end(&exec));
+    broken = either(broken, exec_mailbox_end(&exec));
     fault_begin(NULL, 0);
     if (subject->end != NULL) {
         subject->end();
     }
-    more = subject->complaint != NULL ? subject->complaint() : NULL;
-    broken = broken != NULL ? broken : more;
+    broken = either(broken, subject->complaint != NULL ? subject->complaint() : NULL);
     if (fault_blocks() > 0) {
-        broken = broken != NULL ? broken : "R14-leak";
+        broken = either(broken, "R14-leak");
         fault_sweep();
     }
     is_running = false;
@@ -118,7 +122,7 @@ static const char *run_interleaved(const struct subject *subject, const struct p
     is_running = true;
     const char *broken = interleave_run(program, operations);
     is_running = false;
-    return broken;
+    return broken != NULL ? rule_broken(broken) : NULL;
 }
 
 const char *exec_run(const struct subject *subject, const struct program *program,

@@ -266,6 +266,9 @@ static const char *create_side(struct exec *e, struct creation *c, struct body *
     enum subject_status got = table(e)->create(&c->config, &handle);
     unsigned expected = creation_statuses(e, c, strategy, fault_count() != faults);
     if (got != SUBJECT_OK || !(expected & BIT(OK))) {
+        if (got == SUBJECT_OK) { /* it should not be there */
+            table(e)->destroy(handle);
+        }
         return oracle_status_in(e, got, expected, "R1-create");
     }
     side->alive = true;

@@ -1,6 +1,8 @@
 /* oracle.c: comparisons of a memory with its model. See oracle.h. */
 #include "oracle.h"
 
+#include "rule.h"
+
 #include <errno.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -20,7 +22,9 @@ const char *oracle_status_in(const struct exec *e, enum subject_status got, unsi
         return NULL;
     }
     bool error_for_error = got != SUBJECT_OK && (expected & ~(1u << SUBJECT_OK)) != 0;
-    return !named && error_for_error ? NULL : rule;
+    /* Success for an error, or an error for success, cannot be looked past: the model is not there.
+     */
+    return error_for_error && (!named || !rule_is_on(rule)) ? NULL : rule;
 }
 
 const char *oracle_status(const struct exec *e, enum subject_status got,
@@ -41,25 +45,26 @@ static bool must_stay(const struct exec *e, const struct slot *s, unsigned i) {
 static const char *state_of_type(struct exec *e, struct slot *s, unsigned i) {
     const struct subject_memory *subject = e->subject->memory;
     const struct model_memory *m = &s->body->model;
+    const char *broken = NULL;
     if (subject->type != NULL) {
         struct subject_type type = subject->type(s->handle[i]);
         if (type.min_pages != m->type.min_pages || type.max_pages != m->type.max_pages ||
             type.shared != m->type.shared) {
-            return "R12-type";
+            broken = rule_broken("R12-type");
         }
     }
-    if (subject->style != NULL) {
+    if (broken == NULL && subject->style != NULL) {
         struct subject_style style = subject->style(s->handle[i]);
         if (style.is_static != m->style.is_static ||
             (style.is_static && style.bound_pages != m->style.bound_pages) ||
             style.guard_bytes != m->style.guard_bytes) {
-            return "R3-style";
+            broken = rule_broken("R3-style");
         }
     }
-    if (subject->waiters != NULL && subject->waiters(s->handle[i]) != 0) {
-        return "R27-queue-life"; /* nobody waits between two operations */
+    if (broken == NULL && subject->waiters != NULL && subject->waiters(s->handle[i]) != 0) {
+        broken = rule_broken("R27-queue-life"); /* nobody waits between two operations */
     }
-    return NULL;
+    return broken;
 }
 
 const char *oracle_state(struct exec *e, struct slot *s, unsigned i, const char *rule) {
@@ -67,25 +72,27 @@ const char *oracle_state(struct exec *e, struct slot *s, unsigned i, const char 
     const struct model_memory *m = &s->body->model;
     const struct subject_record *record = subject->record(s->handle[i]);
     struct side *side = &s->body->side[i];
+    const char *broken = NULL;
     if (subject->size_pages(s->handle[i]) != m->type.min_pages) {
-        return rule;
+        broken = rule_broken(rule);
     }
-    if (subject->size_bytes(s->handle[i]) != model_bytes(m)) {
-        return "R9-wide-lengths";
+    if (broken == NULL && subject->size_bytes(s->handle[i]) != model_bytes(m)) {
+        broken = rule_broken("R9-wide-lengths");
     }
     bool partial = subject->strategy[side->strategy].partial;
-    if (s->body->caller_record && !partial && record != &side->caller) {
-        return "R11-record";
+    if (broken == NULL && s->body->caller_record && !partial && record != &side->caller) {
+        broken = rule_broken("R11-record");
     }
-    if (atomic_load_explicit(&record->length_bytes, memory_order_relaxed) != model_bytes(m)) {
-        return "R11-record";
+    if (broken == NULL &&
+        atomic_load_explicit(&record->length_bytes, memory_order_relaxed) != model_bytes(m)) {
+        broken = rule_broken("R11-record");
     }
     const uint8_t *base = atomic_load_explicit(&record->base, memory_order_relaxed);
-    if (side->base != NULL && base != side->base && must_stay(e, s, i)) {
-        return "R10-base";
+    if (broken == NULL && side->base != NULL && base != side->base && must_stay(e, s, i)) {
+        broken = rule_broken("R10-base");
     }
     side->base = base;
-    return state_of_type(e, s, i);
+    return broken != NULL ? broken : state_of_type(e, s, i);
 }
 
 /* ---- Bytes ------------------------------------------------------------------------------------
@@ -94,7 +101,7 @@ const char *oracle_state(struct exec *e, struct slot *s, unsigned i, const char 
 static const char *block_differs(const struct side *side, const struct model_block *block,
                                  const char *rule) {
     const uint8_t *real = side->base + (uint64_t)block->number * MODEL_BLOCK_BYTES;
-    return memcmp(real, block->bytes, MODEL_BLOCK_BYTES) == 0 ? NULL : rule;
+    return memcmp(real, block->bytes, MODEL_BLOCK_BYTES) == 0 ? NULL : rule_broken(rule);
 }
 
 const char *oracle_bytes(struct exec *e, struct slot *s, unsigned i, const char *rule) {
@@ -155,13 +162,13 @@ const char *oracle_zero(struct exec *e, struct slot *s, unsigned i, uint32_t fro
     }
     uint64_t start = from * SUBJECT_PAGE_BYTES, end = to * SUBJECT_PAGE_BYTES;
     if (!edge_is_zero(s, i, start) || !edge_is_zero(s, i, end - 8)) {
-        return rule;
+        return rule_broken(rule);
     }
     for (unsigned d = 0; d < e->dirties; d++) {
         uint64_t at = (uint64_t)e->dirty[d] * MODEL_BLOCK_BYTES;
         if (at >= start && at < end && !model_knows(&s->body->model, e->dirty[d]) &&
             !is_zero(s->body->side[i].base + at, MODEL_BLOCK_BYTES)) {
-            return rule;
+            return rule_broken(rule);
         }
     }
     return NULL;
@@ -196,11 +203,12 @@ const char *oracle_guard(struct exec *e, struct slot *s, unsigned i) {
         return NULL;
     }
     if (side->base == NULL) { /* nothing is mapped: right where nothing has to be */
-        return subject->strategy[side->strategy].traps && span > 0 ? "R3-reservation" : NULL;
+        return subject->strategy[side->strategy].traps && span > 0 ? rule_broken("R3-reservation")
+                                                                   : NULL;
     }
     if (subject->reservation != NULL && subject->reservation(s->handle[i], &at, &bytes)) {
         uint64_t behind = bytes - (uint64_t)(side->base - at);
-        if (behind < span) {
+        if (behind < span && rule_is_on("R3-reservation")) {
             return "R3-reservation";
         }
         span = behind;
@@ -211,7 +219,7 @@ const char *oracle_guard(struct exec *e, struct slot *s, unsigned i) {
     uint64_t middle = size + (span - size) / 2 / MODEL_BLOCK_BYTES * MODEL_BLOCK_BYTES;
     if (oracle_readable(side->base + size) || oracle_readable(side->base + span - 8) ||
         oracle_readable(side->base + middle)) {
-        return "R4-guard";
+        return rule_broken("R4-guard");
     }
     return NULL;
 }

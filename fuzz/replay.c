@@ -8,6 +8,7 @@
  *     -t TARGET   of inputs in bytes; else taken from the name of a folder above them
  *     -w SECONDS  how long an input may run: 20
  *     -s SECONDS  run all of them over and over, print executions and operations a second
+ *     -i          say what the subject offers, and end
  *
  * Inputs are text (.ops) or bytes. Each runs in a process of its own, so that one that crashes or
  * hangs does not hide the others. SUBJECT=./mine.so runs them on another subject.
@@ -33,7 +34,7 @@ enum { CLEAN = 0, FINDING = 1, USAGE = 2 };
 enum { INPUT_BYTES_MAX = 16 << 20 };
 
 static struct {
-    bool print_only, quiet, as_c;
+    bool print_only, quiet, as_c, about;
     const char *bytes_folder;
     bool has_target;
     enum op_target target;
@@ -344,18 +345,23 @@ static void path_handle(const char *path) {
 }
 
 static int usage(void) {
-    fputs("usage: replay [-p] [-q] [-c] [-b FOLDER] [-t TARGET] [-s SECONDS] [-w SECONDS] PATH...\n"
+    fputs("usage: replay [-i] [-p] [-q] [-c] [-b FOLDER] [-t TARGET] [-s SECONDS] [-w SECONDS] "
+          "PATH...\n"
           "  runs inputs (.ops text or bytes; folders: all files below) and prints their\n"
           "  operations. -p print only, -c as C, -q findings only, -b write bytes to FOLDER,\n"
-          "  -t target of inputs in bytes, -s measure, -w limit. Status: 0 clean, 1 a finding, 2 "
+          "  -t target of inputs in bytes, -s measure, -w limit, -i what the subject is. Status: 0 "
+          "clean, 1 a finding, 2 "
           "usage.\n",
           stderr);
     return USAGE;
 }
 
 static bool options_read(int argc, char **argv) {
-    for (int c; (c = getopt(argc, argv, "pqcb:t:s:w:")) != -1;) {
+    for (int c; (c = getopt(argc, argv, "ipqcb:t:s:w:")) != -1;) {
         switch (c) {
+        case 'i':
+            option.about = true;
+            break;
         case 'p':
             option.print_only = true;
             break;
@@ -393,7 +399,7 @@ static bool options_read(int argc, char **argv) {
             return false;
         }
     }
-    return optind < argc;
+    return option.about || optind < argc;
 }
 
 int main(int argc, char **argv) {
@@ -403,6 +409,12 @@ int main(int argc, char **argv) {
     subject = subject_chosen();
     if (subject == NULL || !interleave_ready()) {
         return USAGE;
+    }
+    if (option.about || (subject != subject_ref() && !option.quiet && !option.print_only)) {
+        subject_print(stdout, subject);
+    }
+    if (option.about) {
+        return CLEAN;
     }
     for (int i = optind; i < argc; i++) {
         path_handle(argv[i]);

@@ -3,7 +3,7 @@
 ##@ Fuzzing
 # What every binary of the harness is made of; the engines' objects are built by the root's rule.
 FUZZ_CORE := $(addprefix fuzz/,op.c fault.c model.c oracle.c exec.c exec_memory.c exec_mailbox.c \
-    subject.c subject_ref.c os_wrap.c crash.c)
+    rule.c subject.c subject_ref.c os_wrap.c crash.c)
 FUZZ_TARGETS := $(patsubst fuzz/%.c,%,$(sort $(wildcard fuzz/*_fuzzer.c)))
 
 # Calls that can be made to fail, and are kept account of: see os_wrap.h.
@@ -40,10 +40,14 @@ build/$(1)/replay: build/$(1)/fuzz/replay.o $(FUZZ_CORE:%.c=build/$(1)/%.o) \
 endef
 $(foreach c,plain asan cov,$(eval $(call fuzz_config_rules,$(c))))
 
-fuzz: ## every target under both engines, TIME=60 s each (TARGET= ENGINE= JOBS= SEED= SUBJECT= EMPTY=1)
+# Rules that are not asked of the subject: RULES_OFF=R7,R16-bulk (rule.h).
+RULES_OFF ?= $(PAGEBOX_RULES_OFF)
+export PAGEBOX_RULES_OFF := $(RULES_OFF)
+
+fuzz: ## every target under both engines, TIME=60 s each (TARGET= ENGINE= JOBS= SEED= SUBJECT= RULES_OFF= EMPTY=1)
 	@MAKE='$(MAKE)' TIME='$(TIME)' TARGET='$(TARGET)' ENGINE='$(ENGINE)' JOBS='$(JOBS)' \
 	    SEED='$(SEED)' SUBJECT='$(SUBJECT)' EMPTY='$(EMPTY)' scripts/fuzz.py
-replay: build/asan/replay ## runs INPUT=file or folder under the sanitizers, prints its operations (TARGET= SUBJECT=)
+replay: build/asan/replay ## runs INPUT=file or folder under the sanitizers, prints its operations (TARGET= SUBJECT= RULES_OFF=)
 	@test -n '$(INPUT)' || { echo 'make replay: say INPUT=file-or-folder' >&2; exit 2; }
 	@SUBJECT='$(SUBJECT)' build/asan/replay $(if $(TARGET),-t $(TARGET)) '$(INPUT)'
 fuzz-speed: build/asan/replay ## executions a second of one core under the sanitizers, over the last run's corpora

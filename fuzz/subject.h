@@ -5,12 +5,15 @@
  *     const struct subject *pagebox_subject(void);
  * and is named by SUBJECT=./mine.so. Needs this header and nothing else of the harness.
  *
- * Functions marked "may be NULL" are skipped where they are missing, with the operations that need
- * them; so is a whole table. What a subject does not promise (enum subject_promise, struct
- * subject_strategy) is not asked of it. The rules (R1 to R38) are those of ref/README.md.
+ * Optional functions are NULL where they are missing: the operations that need them are skipped,
+ * and the list is on the screen once. So is a whole table. What a subject does not promise (enum
+ * subject_promise, struct subject_strategy, not_promised) is not asked of it. The rules (R1 to R38)
+ * are those of ref/README.md. subjects/README.md shows how to begin, subjects/template.c what it
+ * looks like.
  *
  * Programs run one after the other in one process; begin and end stand around each. The sequential
- * targets call from one thread. Every function returns: nothing here may abort or exit. */
+ * targets call from one thread. Every function returns: one that aborts, exits, hangs or writes
+ * where it must not is a finding. */
 #ifndef SUBJECT_H
 #define SUBJECT_H
 
@@ -19,8 +22,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define SUBJECT_ABI \
-    1u /* grows with every change of this file that an old object would not survive */
+/* Grows with every change of this file that an old object would not survive. */
+#define SUBJECT_ABI 2u
 #define SUBJECT_PAGE_BYTES UINT64_C(65536)
 #define SUBJECT_PAGES_MAX 65536u
 #define SUBJECT_NO_MAXIMUM UINT32_MAX
@@ -140,33 +143,59 @@ struct subject_owner {
 
 enum subject_rmw { SUBJECT_ADD, SUBJECT_SUB, SUBJECT_AND, SUBJECT_OR, SUBJECT_XOR, SUBJECT_XCHG };
 
-/* Memories. A handle is a void pointer of the subject's own. */
+/* Memories. A handle is a void pointer of the subject's own; `memory` below is a live one, unless
+ * said otherwise. Every function is called from one thread at a time by the sequential targets; a
+ * subject that says nothing about threads needs no locks. In brackets: the rule that an answer is
+ * checked against. Statuses are those of R1, R5, ... unless SUBJECT_NAMES_ERRORS is left out. */
 struct subject_memory {
     unsigned promises; /* enum subject_promise */
     unsigned strategies;
-    const struct subject_strategy *strategy; /* that many */
+    const struct subject_strategy *strategy; /* that many, at least one */
 
-    /* *memory is set only on SUBJECT_OK. R1 to R4. */
+    /* ---- Required ---- */
+
+    /* Makes a memory of config->type.min_pages zero pages [R1 to R4]. *memory is set only on
+     * SUBJECT_OK, and is then the caller's until destroy. SUBJECT_LIMIT or INVALID where min > max,
+     * or either is above 65,536, or a shared one has no maximum; INVALID for a given style that
+     * makes no sense; UNSUPPORTED for what the strategy cannot do; NO_MEMORY, SYSTEM where a call
+     * below failed. config lives for the call only; config->record longer than the memory. */
     enum subject_status (*create)(const struct subject_memory_config *config, void **memory);
+    /* Gives the memory back, whatever state it is in [R14]. A clone's handle is one reference. */
     void (*destroy)(void *memory);
+    /* Now, in pages of 65,536 bytes, 0 to 65,536 [R12]. */
     uint64_t (*size_pages)(void *memory);
+    /* The same in bytes, 0 to 4 GiB inclusive [R9]. */
     uint64_t (*size_bytes)(void *memory);
-    /* *old_pages is set only on SUBJECT_OK. R5 to R11. */
+    /* Adds delta_pages zero pages [R5 to R11]. *old_pages, the size before in pages, is set only on
+     * SUBJECT_OK. SUBJECT_LIMIT above the maximum or 65,536; NO_MEMORY, SYSTEM: nothing changed. */
     enum subject_status (*grow)(void *memory, uint32_t delta_pages, uint32_t *old_pages);
-    /* Where generated code finds base and length; good as long as the handle lives. */
+    /* Where generated code finds base and length in bytes [R11]. Good as long as the handle lives;
+     * base may be NULL only where the size is 0. The bytes are read and written through it. */
     const struct subject_record *(*record)(void *memory);
 
-    /* All that follow may be NULL. */
-    struct subject_type (*type)(void *memory);   /* min_pages is the size now. R12 */
-    struct subject_style (*style)(void *memory); /* R3 */
-    /* The address space behind the memory, guard included. R3 */
+    /* ---- Optional: NULL where there is no such thing; operations that need it are skipped ---- */
+
+    struct subject_type (*type)(void *memory);   /* min_pages is the size now [R12] */
+    struct subject_style (*style)(void *memory); /* what was chosen at creation [R3] */
+    /* The address space behind the memory, guard included; false: nothing to say [R3, R4]. */
     bool (*reservation)(void *memory, const uint8_t **at, uint64_t *bytes);
+    /* Converts an unshared memory in place; a shared one stays as it is, SUBJECT_OK. INVALID
+     * without a maximum, UNSUPPORTED for the strategy, NO_MEMORY: unchanged [R12]. */
     enum subject_status (*to_shared)(void *memory);
+    /* *clone: a second handle to the same shared memory. NOT_SHARED for an unshared one [R14]. */
     enum subject_status (*clone)(void *memory, void **clone);
+    /* *copy: a new memory, equal and independent [R13]. NO_MEMORY: none, the source unchanged. */
     enum subject_status (*copy)(void *memory, void **copy);
+    /* Back to what create made, for the next tenant [R15]. UNSUPPORTED for a shared one. After
+     * another failure the memory can only be destroyed. */
     enum subject_status (*reset)(void *memory);
+    /* True and *owner for an address inside of any memory's reservation, as a handler of faults
+     * asks; false for any other address. */
     bool (*owner_of)(const void *address, struct subject_owner *owner);
 
+    /* One access by the host, of width 1, 2, 4 or 8 bytes (else INVALID), little-endian, at index +
+     * offset without wrap. OUT_OF_BOUNDS past the size, nothing written [R18]. Atomic ones are
+     * sequentially consistent and MISALIGNED off their width; *old is the value before. */
     enum subject_status (*load)(void *memory, uint32_t index, uint32_t offset, unsigned width,
                                 uint64_t *value);
     enum subject_status (*store)(void *memory, uint32_t index, uint32_t offset, unsigned width,
@@ -182,26 +211,36 @@ struct subject_memory {
                                           unsigned width, uint64_t expected, uint64_t replacement,
                                           uint64_t *old);
 
+    /* memory.copy, memory.fill, memory.init: counts in bytes; OUT_OF_BOUNDS before the first write;
+     * overlap as memmove; count 0 at the very end is fine [R16]. segment_drop leaves length 0. */
     enum subject_status (*bulk_copy)(void *memory, uint32_t to, uint32_t from, uint32_t count);
     enum subject_status (*bulk_fill)(void *memory, uint32_t at, uint8_t value, uint32_t count);
     enum subject_status (*bulk_init)(void *memory, const struct subject_segment *segment,
                                      uint32_t at, uint32_t from, uint32_t count);
     void (*segment_drop)(struct subject_segment *segment);
+    /* The host's copy in, of count bytes; OUT_OF_BOUNDS: nothing written [R17]. */
     enum subject_status (*initialise)(void *memory, uint64_t start, const void *data,
                                       uint64_t count);
+    /* Active segments in order; OUT_OF_BOUNDS at one leaves the earlier ones applied, *applied says
+     * how many, and is set whatever the answer [R17]. */
     enum subject_status (*initialise_segments)(void *memory,
                                                const struct subject_active_segment *segment,
                                                size_t count, size_t *applied);
+    /* The host's copy out [R17]. */
     enum subject_status (*read)(void *memory, uint64_t start, void *data, uint64_t count);
 
-    /* *result: 0 notified, 1 not equal, 2 timed out; set only on SUBJECT_OK. R19 to R29. */
+    /* memory.atomic.wait32, wait64, notify at a byte address, count of waiters, timeout signed
+     * [R19 to R29]. *result: 0 notified, 1 not equal, 2 timed out; *woken: how many; set only on
+     * SUBJECT_OK. MISALIGNED, OUT_OF_BOUNDS, NOT_SHARED, TOO_MANY_WAITERS, DISABLED. The sequential
+     * targets call only what must return at once. */
     enum subject_status (*wait32)(void *memory, uint64_t address, uint32_t expected,
                                   int64_t timeout_ns, unsigned *result);
     enum subject_status (*wait64)(void *memory, uint64_t address, uint64_t expected,
                                   int64_t timeout_ns, unsigned *result);
     enum subject_status (*notify)(void *memory, uint64_t address, uint32_t count, uint32_t *woken);
+    /* Every wait, now and later, answers DISABLED; twice is harmless [R29]. */
     void (*disable_atomics)(void *memory);
-    uint32_t (*waiters)(void *memory); /* blocked now */
+    uint32_t (*waiters)(void *memory); /* blocked now [R27] */
 };
 
 /* ---- Mailbox ----------------------------------------------------------------------------------
@@ -249,45 +288,78 @@ struct subject_guest_host {
     void *context;
 };
 
+/* A mailbox. `mailbox` is a handle from attach, not yet released. enqueue and everything the host
+ * calls are producers'; drain and park are the one consumer's, the guest's. The sequential targets
+ * call from one thread. Ids are 1 to 2^32-1. In brackets: the rule that is checked. */
 struct subject_mailbox {
     unsigned promises; /* enum subject_mailbox_promise */
-    uint32_t capacity; /* the usual number of slots */
+    uint32_t capacity; /* the usual number of slots, at least 1 */
 
-    /* Makes guest memory and a mailbox in it. *mailbox is set only on SUBJECT_OK. */
+    /* ---- Required ---- */
+
+    /* Makes guest memory and an empty mailbox in it [R38]. *mailbox is set only on SUBJECT_OK.
+     * INVALID for a capacity that is no power of two up to 32,768 (or that the subject cannot
+     * have), MISALIGNED, OUT_OF_BOUNDS for the region's place; UNSUPPORTED for a ground, place or
+     * cursor that the subject does not have. */
     enum subject_status (*attach)(const struct subject_mailbox_config *config, void **mailbox);
+    /* Gives the handle back; the mailbox lives on as long as there are wakers. */
     void (*release)(void *mailbox);
+    /* Puts one id in [R30 to R33]. FULL: not accepted; CLOSED after close; INVALID for id 0, and
+     * for one above 32 bits where SUBJECT_WIDE_IDS is promised. */
     enum subject_status (*enqueue)(void *mailbox, uint64_t id);
-    /* Takes all that is there, in order; returns how many. */
+    /* The guest takes all that is there, in order, by one call of take each; returns how many. */
     uint32_t (*drain)(void *mailbox, void (*take)(void *context, uint32_t id), void *context);
 
-    /* All that follow may be NULL. */
+    /* ---- Optional: NULL where there is no such thing; operations that need it are skipped ---- */
+
+    /* The guest goes to sleep unless there is something to take, by host->wait on its flag; not
+     * called before the flag was looked at once more [R34, R36]. timeout_ns below 0: never. */
     enum subject_park (*park)(void *mailbox, const struct subject_guest_host *host,
                               int64_t timeout_ns);
+    /* Moves spilled ids into the ring; *left: how many are still spilled. CLOSED [R33, R36]. */
     enum subject_status (*flush)(void *mailbox, uint32_t *left);
-    bool (*is_signalled)(void *mailbox);
+    bool (*is_signalled)(void *mailbox); /* the guest has been told of something to take [R34] */
+    /* The host waits for the signal: OK, TIMED_OUT, CLOSED [R34]. */
     enum subject_status (*wait_for_signal)(void *mailbox, int64_t timeout_ns);
+    /* Keeps producers out while the memory moves [R37]; move, between hold and unhold, grows it by
+     * pages: OK, LIMIT, NO_MEMORY, SYSTEM. */
     void (*hold)(void *mailbox);
-    enum subject_status (*move)(void *mailbox, uint32_t pages); /* grows the memory while held */
+    enum subject_status (*move)(void *mailbox, uint32_t pages);
     enum subject_status (*unhold)(void *mailbox);
+    /* All three in one; *old_pages is set only on SUBJECT_OK. */
     enum subject_status (*grow)(void *mailbox, uint32_t pages, uint32_t *old_pages);
+    /* Nothing is accepted or written any more; *dropped: accepted ids that the guest will not
+     * get. Twice is harmless, and drops 0 [R36]. */
     void (*close)(void *mailbox, uint32_t *dropped);
     bool (*is_closed)(void *mailbox);
-    /* The region now, and the whole guest memory around it; NULL where there is none. */
+    /* The region now, and the whole guest memory around it; NULL where there is none. With it,
+     * the region is looked at, hostile guests scribble in it, and its surroundings are guarded. */
     struct subject_words *(*words)(void *mailbox, uint8_t **memory, uint64_t *memory_bytes);
+    /* A waker enqueues its id whenever it is woken; it keeps the mailbox alive. All four or none.
+     */
     enum subject_status (*waker_create)(void *mailbox, uint64_t id, void **waker);
     void *(*waker_clone)(void *waker);
-    enum subject_status (*waker_wake)(void *waker);
+    enum subject_status (*waker_wake)(void *waker); /* as enqueue */
     void (*waker_drop)(void *waker);
 };
 
 /* ---- Both -------------------------------------------------------------------------------------
  */
 
+/* A rule that is not asked of this subject, and why: "R7", or one name, "R7-grow-zero", or the
+ * first words of several, "R16-bulk". PAGEBOX_RULES_OFF=R7,R16-bulk does the same for one run. */
+struct subject_exemption {
+    const char *rule;
+    const char *reason;
+};
+
 struct subject {
     uint32_t abi;                          /* SUBJECT_ABI */
     const char *name;                      /* of the implementation, for reports */
     const struct subject_memory *memory;   /* NULL: has none */
     const struct subject_mailbox *mailbox; /* NULL: has none */
+    /* Ends with a NULL rule; NULL: every rule of what is offered is promised. */
+    const struct subject_exemption *not_promised;
 
     /* All may be NULL. */
     void (*begin)(const struct subject_environment *environment);

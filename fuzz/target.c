@@ -19,6 +19,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     if (subject == NULL || !interleave_ready()) {
         exit(2);
     }
+    if (subject != subject_ref()) {
+        subject_print(stderr, subject);
+    }
     return 0;
 }
 

@@ -121,11 +121,29 @@ subjects() {
         -o "$work/broken.so"
     expect subject_of_other_version 2 'compile it anew' \
         env BROKEN_ABI=1 SUBJECT="$work/broken.so" $replay $seed
-    expect subject_with_gaps 2 'lacks one of' env BROKEN_TABLE=1 SUBJECT="$work/broken.so" $replay $seed
+    expect subject_with_gaps 2 'lacks grow, which is required' env BROKEN_TABLE=1 SUBJECT="$work/broken.so" $replay $seed
     expect subject_that_breaks_R5 1 '^finding: R5-grow-limit' \
         env SUBJECT="$work/broken.so" $replay fuzz/tests/R5-broken.ops
     expect subject_that_crashes 1 '^finding: R6-crash' \
         env BROKEN_CRASH=1 SUBJECT="$work/broken.so" $replay fuzz/tests/R5-broken.ops
+    expect subject_that_crashes_at_load 2 'crashes while it is loaded' \
+        env BROKEN_LOAD=1 SUBJECT="$work/broken.so" $replay $seed
+    expect subject_that_corrupts_the_heap 1 '^finding: R6-crash' \
+        env BROKEN_HEAP=1 SUBJECT="$work/broken.so" $replay fuzz/tests/R5-broken.ops
+    echo 'no object' >"$work/text.so"
+    expect subject_that_is_no_object 2 'see fuzz/subjects/README.md' \
+        env SUBJECT="$work/text.so" $replay $seed
+    expect subject_says_what_it_lacks 0 '^memory: 6 of 32 functions; not offered: type, style, .*waiters' \
+        env SUBJECT="$work/broken.so" $replay -i
+    expect rule_off_for_a_run 0 ' 0 findings' \
+        env PAGEBOX_RULES_OFF=R12,R5 SUBJECT="$work/broken.so" $replay fuzz/tests/R5-broken.ops
+    expect rule_off_by_the_subject 0 '^rules off: R5-grow-limit .as the test asks.' \
+        env SPARED=R5-grow-limit SUBJECT="$work/broken.so" $replay fuzz/tests/R5-broken.ops
+    expect rule_off_is_not_another 1 '^finding: R5-grow-limit' \
+        env PAGEBOX_RULES_OFF=R5-grow-l,R4 SUBJECT="$work/broken.so" $replay fuzz/tests/R5-broken.ops
+    expect rule_off_hides_no_crash 1 '^finding: R6-crash' \
+        env PAGEBOX_RULES_OFF=R6 BROKEN_CRASH=1 SUBJECT="$work/broken.so" $replay fuzz/tests/R5-broken.ops
+    expect rule_off_unknown 2 "'grow' is no rule's name" env PAGEBOX_RULES_OFF=grow $replay $seed
     expect subject_that_hangs 1 '^finding: timeout' \
         env BROKEN_HANG=1 SUBJECT="$work/broken.so" $replay -w 1 fuzz/tests/R5-broken.ops
 }

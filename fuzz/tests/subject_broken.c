@@ -1,9 +1,10 @@
 /* subject_broken.c: a small subject of malloc and realloc that refuses exactly 65,536 pages (R5),
- * for the tests of the loader. BROKEN_ABI, BROKEN_TABLE, BROKEN_CRASH, BROKEN_HANG break it
- * further. */
+ * for the tests of the loader. BROKEN_ABI, BROKEN_TABLE, BROKEN_LOAD, BROKEN_CRASH, BROKEN_HANG,
+ * BROKEN_HEAP break it further; SPARED=R5-grow-limit takes a rule off by its own table. */
 #include "subject.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* Sizes only: nothing is stored, since no operation that it has would look. */
 struct memory {
@@ -48,6 +49,10 @@ static enum subject_status grow(void *self, uint32_t delta, uint32_t *old) {
     }
     while (getenv("BROKEN_HANG") != NULL) {
     }
+    if (getenv("BROKEN_HEAP") != NULL) {
+        memset((uint8_t *)memory - 16, 0xFF, 16);
+        free(memory);
+    }
     if ((uint64_t)memory->pages + delta >= memory->max) { /* the mistake */
         return SUBJECT_LIMIT;
     }
@@ -76,6 +81,12 @@ const struct subject *pagebox_subject(void) {
     if (getenv("BROKEN_ABI") != NULL) {
         subject.abi = SUBJECT_ABI + 1;
     }
+    if (getenv("BROKEN_LOAD") != NULL) {
+        abort();
+    }
+    static struct subject_exemption spared[2] = {{.reason = "as the test asks"}};
+    spared[0].rule = getenv("SPARED");
+    subject.not_promised = spared;
     if (getenv("BROKEN_TABLE") != NULL) {
         table.grow = NULL;
     }

@@ -1,0 +1,82 @@
+/* rule.c: rules switched off by name. See rule.h. */
+#include "rule.h"
+
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { OFF_MAX = 64, WORD_BYTES = 64, RULE_LAST = 38 };
+
+static struct {
+    char word[WORD_BYTES];
+    const char *reason;
+} off[OFF_MAX];
+static unsigned offs;
+
+/* R, a number from 1 to 38, then perhaps words of small letters and digits after a dash each. */
+static bool is_name(const char *word) {
+    char *end = NULL;
+    if (word[0] != 'R' || !isdigit((unsigned char)word[1])) {
+        return false;
+    }
+    unsigned long number = strtoul(word + 1, &end, 10);
+    return number >= 1 && number <= RULE_LAST && (*end == '\0' || *end == '-') &&
+           strspn(end, "abcdefghijklmnopqrstuvwxyz0123456789-") == strlen(end) &&
+           strstr(end, "--") == NULL && (*end == '\0' || end[strlen(end) - 1] != '-');
+}
+
+static bool add(const char *word, const char *reason) {
+    if (!is_name(word) || strlen(word) >= WORD_BYTES || offs == OFF_MAX) {
+        fprintf(stderr,
+                "rules off: '%s' is no rule's name, or one too many: R1 to R38, or what a finding "
+                "is called, R7-grow-zero; at most %u, with commas between\n",
+                word, (unsigned)OFF_MAX);
+        return false;
+    }
+    snprintf(off[offs].word, WORD_BYTES, "%s", word);
+    off[offs].reason = reason;
+    offs++;
+    return true;
+}
+
+bool rules_choose(const struct subject *subject) {
+    offs = 0;
+    const struct subject_exemption *not = subject->not_promised;
+    for (; not != NULL && not ->rule != NULL; not ++) {
+        if (!add(not ->rule, not ->reason != NULL ? not ->reason : "no reason given")) {
+            return false;
+        }
+    }
+    const char *given = getenv("PAGEBOX_RULES_OFF");
+    char words[OFF_MAX * WORD_BYTES];
+    char *rest = words;
+    snprintf(words, sizeof words, "%s", given == NULL ? "" : given);
+    for (const char *word; (word = strtok_r(rest, ", ", &rest)) != NULL;) {
+        if (!add(word, "PAGEBOX_RULES_OFF")) {
+            return false;
+        }
+    }
+    return true;
+}
+
+bool rule_is_on(const char *name) {
+    for (unsigned i = 0; i < offs; i++) {
+        size_t length = strlen(off[i].word);
+        if (strncmp(name, off[i].word, length) == 0 &&
+            (name[length] == '\0' || name[length] == '-')) {
+            return false;
+        }
+    }
+    return true;
+}
+
+const char *rule_broken(const char *name) {
+    return rule_is_on(name) ? name : NULL;
+}
+
+void rules_print(FILE *to) {
+    for (unsigned i = 0; i < offs; i++) {
+        fprintf(to, "%s%s (%s)%s", i == 0 ? "rules off: " : ", ", off[i].word, off[i].reason,
+                i + 1 == offs ? "\n" : "");
+    }
+}
