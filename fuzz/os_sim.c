@@ -67,8 +67,14 @@ enum pb_status pb_os_release(void *base, uint64_t bytes) {
     return outcome(sim_pages_release(base, (size_t)bytes));
 }
 
-enum pb_status pb_os_move(void *from, void *to, uint64_t bytes) {
-    return sim_fault() ? PB_NO_MEMORY : outcome(sim_pages_move(from, to, (size_t)bytes));
+enum pb_status pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes) {
+    if (sim_fault()) {
+        return PB_NO_MEMORY;
+    }
+    return outcome(
+        sim_pages_move(from, to, (size_t)bytes) &&
+        (to_bytes == bytes ||
+         sim_pages_protect((uint8_t *)to + bytes, (size_t)(to_bytes - bytes), SIM_READ_WRITE)));
 }
 
 enum pb_status pb_os_advise(void *at, uint64_t bytes, enum pb_os_advice advice) {

@@ -112,7 +112,7 @@ WRAPPED(enum pb_status, pb_os_decommit, (void *at, uint64_t bytes));
 WRAPPED(enum pb_status, pb_os_discard, (void *at, uint64_t bytes));
 WRAPPED(enum pb_status, pb_os_renew, (void *at, uint64_t bytes));
 WRAPPED(enum pb_status, pb_os_release, (void *base, uint64_t bytes));
-WRAPPED(enum pb_status, pb_os_move, (void *from, void *to, uint64_t bytes));
+WRAPPED(enum pb_status, pb_os_move, (void *from, uint64_t bytes, void *to, uint64_t to_bytes));
 WRAPPED(enum pb_status, pb_os_advise, (void *at, uint64_t bytes, enum pb_os_advice advice));
 WRAPPED(enum pb_status, pb_os_file_create, (uint64_t bytes, int *file));
 WRAPPED(enum pb_status, pb_os_file_write,
@@ -187,12 +187,12 @@ enum pb_status __wrap_pb_os_release(void *base, uint64_t bytes) {
     return __real_pb_os_release(base, bytes);
 }
 
-enum pb_status __wrap_pb_os_move(void *from, void *to, uint64_t bytes) {
-    range_expect(to, bytes);
+enum pb_status __wrap_pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes) {
+    range_expect(to, to_bytes);
     if (due(WORD_call_os_move)) {
         return page_error();
     }
-    enum pb_status status = __real_pb_os_move(from, to, bytes);
+    enum pb_status status = __real_pb_os_move(from, bytes, to, to_bytes);
     if (status == PB_OK) {
         range_remove(from, bytes, "R6-foreign-pages");
     }

@@ -43,10 +43,11 @@ enum pb_status pb_os_renew(void *at, uint64_t bytes);
 /* Gives address space back. On failure the range is still there, as it was. */
 enum pb_status pb_os_release(void *base, uint64_t bytes);
 
-/* Moves the accessible range [from, from + bytes) onto the reserved range at to, without copying:
- * to then holds the bytes, readable and writable, and from is no longer mapped. The source must be
- * one mapping of one protection. */
-enum pb_status pb_os_move(void *from, void *to, uint64_t bytes);
+/* Moves the accessible range [from, from + bytes) onto the reserved range [to, to + to_bytes),
+ * to_bytes >= bytes, without copying: to then holds the bytes and zeros behind them, readable and
+ * writable, and from is no longer mapped. The source must be one mapping of one protection. On
+ * failure the range at to may be open or closed. */
+enum pb_status pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes);
 
 /* What pb_os_advise can ask for. */
 enum pb_os_advice {

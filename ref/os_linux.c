@@ -122,14 +122,14 @@ enum pb_status pb_os_release(void *base, uint64_t bytes) {
     return status_of(munmap(base, (size_t)bytes));
 }
 
-enum pb_status pb_os_move(void *from, void *to, uint64_t bytes) {
-    void *moved = mremap(from, (size_t)bytes, (size_t)bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to);
+enum pb_status pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes) {
+    void *moved = mremap(from, (size_t)bytes, (size_t)to_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to);
     if (moved != MAP_FAILED) {
         return PB_OK;
     }
     int error = errno;
     /* The kernel unmaps the target before it may still refuse: fill the hole if there is one. */
-    (void)mmap(to, (size_t)bytes, PROT_READ | PROT_WRITE,
+    (void)mmap(to, (size_t)to_bytes, PROT_READ | PROT_WRITE,
                MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
     return status_of_errno(error);
 }

@@ -129,17 +129,24 @@ void pb_mapped_destroy(struct pb_region *region) {
 
 /* ---- Past the capacity: a new reservation --------------------------------------------------- */
 
-/* A region like this one with room for just bytes, all of them open, and nothing in it. */
-static enum pb_status roomier(const struct pb_region *region, uint64_t bytes,
+/* A region like this one with room for twice the bytes, so that a memory that grows step by step
+ * moves seldom; where so much address space is not to be had, for just bytes. The first open_bytes
+ * are accessible and zero. */
+static enum pb_status roomier(const struct pb_region *region, uint64_t bytes, uint64_t open_bytes,
                               struct pb_region *made) {
     struct pb_region_config config = pb_region_config_of(region);
-    config.accessible_bytes = config.capacity_bytes = bytes;
+    config.accessible_bytes = open_bytes;
+    config.capacity_bytes = 2 * bytes; /* bytes <= 4 GiB */
+    if (pb_region_create(&config, made) == PB_OK) {
+        return PB_OK;
+    }
+    config.capacity_bytes = bytes;
     return pb_region_create(&config, made);
 }
 
 static enum pb_status move_by_copy(struct pb_region *region, uint64_t bytes) {
     struct pb_region made;
-    enum pb_status status = roomier(region, bytes, &made);
+    enum pb_status status = roomier(region, bytes, bytes, &made);
     if (status != PB_OK) {
         return status;
     }
@@ -149,20 +156,39 @@ static enum pb_status move_by_copy(struct pb_region *region, uint64_t bytes) {
     return PB_OK;
 }
 
+/* The move opens the new pages with the old ones. Only where they are to be populated, which may
+ * fail, is that done before. */
 static enum pb_status move_by_remap(struct pb_region *region, uint64_t bytes) {
+    uint64_t old = region->accessible_bytes;
+    bool populate = (region->advice & PB_ADVICE_POPULATE) != 0;
     struct pb_region made;
-    enum pb_status status = roomier(region, bytes, &made);
+    if (old == 0) {
+        return move_by_copy(region, bytes);
+    }
+    enum pb_status status = roomier(region, bytes, 0, &made);
     if (status != PB_OK) {
         return status;
     }
-    uint64_t old = region->accessible_bytes;
-    if (old > 0 && pb_os_move(region->base, made.base, old) == PB_OK) {
-        pb_region_release(region->base + old, region->total_bytes - old);
-    } else {
-        /* The kernel would not move the pages; their bytes can be copied all the same. */
-        pb_region_copy_bytes(made.base, region->base, old, false);
-        pb_mapped_destroy(region);
+    made.accessible_bytes = old;
+    if (populate) {
+        status = pb_mapped_grow(&made, bytes);
     }
+    if (status == PB_OK &&
+        pb_os_move(region->base, old, made.base, populate ? old : bytes) == PB_OK) {
+        pb_region_release(region->base + old, region->total_bytes - old);
+        *region = made;
+        return PB_OK;
+    }
+    /* The kernel would not move the pages; their bytes can be copied all the same. */
+    if (status == PB_OK) {
+        status = pb_os_commit(made.base, bytes);
+    }
+    if (status != PB_OK) {
+        pb_mapped_destroy(&made);
+        return status;
+    }
+    pb_region_copy_bytes(made.base, region->base, old, false);
+    pb_mapped_destroy(region);
     *region = made;
     return PB_OK;
 }
@@ -292,7 +318,8 @@ const struct strategy pb_strategy_remap = {
              .stable_base = false,
              .shareable = false,
              ALL_BYTES,
-             .note = "little address space; growth moves page tables, not bytes"},
+             .note = "at most twice the address space in use; growth past it moves page tables, "
+                     "not bytes"},
     .create = pb_mapped_create,
     .grow = pb_mapped_grow,
     .move = move_by_remap,
@@ -307,7 +334,8 @@ const struct strategy pb_strategy_move = {
              .stable_base = false,
              .shareable = false,
              ALL_BYTES,
-             .note = "little address space, portable; growth copies every byte"},
+             .note = "at most twice the address space in use, portable; growth past it copies "
+                     "every byte"},
     .create = pb_mapped_create,
     .grow = pb_mapped_grow,
     .move = move_by_copy,

@@ -69,11 +69,12 @@ TEST(R10_os_move_takes_the_bytes_and_the_old_place_is_gone) {
     CHECK_STATUS(pb_os_commit(from, 2 * page()), PB_OK);
     from[0] = 1;
     from[2 * page() - 1] = 2;
-    CHECK_STATUS(pb_os_move(from, to + page(), 2 * page()), PB_OK);
+    CHECK_STATUS(pb_os_move(from, 2 * page(), to + page(), 3 * page()), PB_OK);
     CHECK_EQ(to[page()], 1);
     CHECK_EQ(to[3 * page() - 1], 2);
-    CHECK(!write_faults(to + page()));
-    CHECK(read_faults(to) && read_faults(to + 3 * page()));
+    CHECK_EQ(to[3 * page()], 0);
+    CHECK(!write_faults(to + page()) && !write_faults(to + 4 * page() - 1));
+    CHECK(read_faults(to) && read_faults(to + 4 * page()));
     unsigned char resident;
     CHECK(mincore(from, page(), &resident) != 0 && errno == ENOMEM); /* not mapped */
     CHECK_STATUS(pb_os_release(to, PAGES * page()), PB_OK);

@@ -116,6 +116,43 @@ TEST(R10_region_growth_past_the_capacity_moves_or_is_refused) {
     }
 }
 
+/* Calls of pb_os_* for growth to so many pages. */
+static unsigned calls_to_grow(struct pb_region *region, uint64_t pages) {
+    seam_fail(SEAM_ALL, 0, false);
+    CHECK_STATUS(pb_region_grow(region, pages * PB_PAGE_BYTES), PB_OK);
+    return seam_calls();
+}
+
+TEST(R10_region_that_moves_reserves_ahead) {
+    static const struct {
+        enum pb_strategy strategy;
+        unsigned calls; /* to move: reserve, open, move or copy, release */
+    } rows[] = {{PB_STRATEGY_REMAP, 3}, {PB_STRATEGY_MOVE, 3}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct pb_region region;
+        struct pb_pool *pool;
+        CHECK_STATUS(create(rows[i].strategy, PB_PAGE_BYTES, PB_PAGE_BYTES, &pool, &region), PB_OK);
+        CHECK_EQ(calls_to_grow(&region, 2), rows[i].calls);
+        CHECK_EQ(region.capacity_bytes, 4 * PB_PAGE_BYTES);
+        const uint8_t *base = region.base;
+        CHECK_EQ(calls_to_grow(&region, 4), 1);
+        CHECK(region.base == base);
+        CHECK_EQ(calls_to_grow(&region, 5), rows[i].calls);
+        pb_region_destroy(&region);
+    }
+}
+
+TEST(R6_region_that_moves_makes_do_with_less_address_space) {
+    struct pb_region region;
+    struct pb_pool *pool;
+    CHECK_STATUS(create(PB_STRATEGY_REMAP, PB_PAGE_BYTES, PB_PAGE_BYTES, &pool, &region), PB_OK);
+    seam_fail(SEAM_RESERVE, 1, false);
+    CHECK_STATUS(pb_region_grow(&region, 2 * PB_PAGE_BYTES), PB_OK);
+    seam_fail(SEAM_ALL, 0, false);
+    CHECK_EQ(region.capacity_bytes, 2 * PB_PAGE_BYTES);
+    pb_region_destroy(&region);
+}
+
 TEST(R1_region_refuses_a_bad_configuration) {
     static const struct pb_region_config rows[] = {
         {.accessible_bytes = 100, .capacity_bytes = PB_PAGE_BYTES},

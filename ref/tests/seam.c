@@ -124,10 +124,11 @@ enum pb_status __wrap_pb_os_reserve_accessible(uint64_t bytes, void **base) {
     return status;
 }
 
-enum pb_status __real_pb_os_move(void *from, void *to, uint64_t bytes);
-enum pb_status __wrap_pb_os_move(void *from, void *to, uint64_t bytes);
-enum pb_status __wrap_pb_os_move(void *from, void *to, uint64_t bytes) {
-    enum pb_status status = enter(SEAM_MOVE) ? PB_NO_MEMORY : __real_pb_os_move(from, to, bytes);
+enum pb_status __real_pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes);
+enum pb_status __wrap_pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes);
+enum pb_status __wrap_pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes) {
+    enum pb_status status =
+        enter(SEAM_MOVE) ? PB_NO_MEMORY : __real_pb_os_move(from, bytes, to, to_bytes);
     address_space -= status == PB_OK ? bytes : 0;
     return status;
 }
