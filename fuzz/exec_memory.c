@@ -6,8 +6,10 @@
 
 #include "fault.h"
 #include "oracle.h"
+#include "rule.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 #define BIT(status) (1u << SUBJECT_##status)
 /* What a call may answer when the system under it refused. */
@@ -64,12 +66,31 @@ static const char *record_after(const struct exec *e, const struct body *body, u
     return promised && !is_zero ? "R14-record" : NULL;
 }
 
+/* What is behind a side, before its last handle goes; NULL where nothing is promised. */
+static const uint8_t *mapped_end(const struct exec *e, const struct slot *s, unsigned i) {
+    const uint8_t *at;
+    uint64_t bytes;
+    bool promised = s->body->handles == 1 && (table(e)->promises & SUBJECT_RETURNS_PAGES) &&
+                    table(e)->reservation != NULL &&
+                    table(e)->reservation(s->handle[i], &at, &bytes) && bytes > 0;
+    return promised ? at + bytes - fault_environment()->host_page_bytes : NULL;
+}
+
+static bool is_mapped(const uint8_t *page) {
+    unsigned char resident;
+    return mincore((void *)(uintptr_t)page, 1, &resident) == 0;
+}
+
 /* Gives up a slot's handles. */
 static const char *slot_empty(struct exec *e, struct slot *s) {
     const char *broken = NULL;
     struct body *body = s->body;
     if (body == NULL) {
         return NULL;
+    }
+    const uint8_t *last[SIDES] = {NULL, NULL};
+    EACH_SIDE(s, i) {
+        last[i] = mapped_end(e, s, i);
     }
     s->body = NULL;
     body->handles--;
@@ -78,6 +99,9 @@ static const char *slot_empty(struct exec *e, struct slot *s) {
             table(e)->destroy(s->handle[i]);
             if (body->handles == 0 && broken == NULL) {
                 broken = record_after(e, body, i);
+            }
+            if (broken == NULL && last[i] != NULL && is_mapped(last[i])) {
+                broken = rule_broken("R14-pages-kept");
             }
         }
     }
@@ -228,11 +252,12 @@ static unsigned creation_statuses(const struct exec *e, const struct creation *c
     uint64_t capacity = capacity_of(&c->config, &c->style, info->stable_base);
     bool sure = !failed && info->slot_pages == 0 && c->config.type.min_pages <= SURE_PAGES &&
                 capacity <= 1024 && c->style.guard_bytes <= UINT64_C(64) << 20;
-    unsigned errors = c->errors | (info->partial ? 0 : c->style_errors);
+    const bool style_counts = !info->partial && !info->one_style;
+    unsigned errors = c->errors | (style_counts ? c->style_errors : 0);
     if (c->config.type.shared && !info->shareable) {
         errors |= BIT(UNSUPPORTED);
     }
-    unsigned maybe = c->maybe | (sure ? 0 : WANT) | (info->partial ? c->style_errors : 0);
+    unsigned maybe = c->maybe | (sure ? 0 : WANT) | (style_counts ? 0 : c->style_errors);
     if (info->guard_bytes_max != 0 && c->style.guard_bytes > info->guard_bytes_max) {
         maybe |= BIT(INVALID);
     }
@@ -379,7 +404,7 @@ static uint64_t room_of(const struct exec *e, const struct slot *s, unsigned i) 
     const struct subject_strategy *info = strategy_of(e, s, i);
     const struct model_memory *m = &s->body->model;
     uint64_t room = SUBJECT_PAGES_MAX;
-    if (m->style.is_static) {
+    if (m->style.is_static && !info->one_style) {
         room = m->style.bound_pages;
     } else if (info->stable_base && !m->type.shared && s->body->reserve_pages_max != 0) {
         room = s->body->reserve_pages_max;

@@ -38,8 +38,9 @@ const char *oracle_status(const struct exec *e, enum subject_status got,
 /* R10: who must stay where it is. */
 static bool must_stay(const struct exec *e, const struct slot *s, unsigned i) {
     const struct model_memory *m = &s->body->model;
-    return m->style.is_static || m->type.shared ||
-           e->subject->memory->strategy[s->body->side[i].strategy].stable_base;
+    const struct subject_strategy *strategy =
+        &e->subject->memory->strategy[s->body->side[i].strategy];
+    return (m->style.is_static && !strategy->one_style) || m->type.shared || strategy->stable_base;
 }
 
 static const char *state_of_type(struct exec *e, struct slot *s, unsigned i) {
@@ -184,8 +185,12 @@ bool oracle_readable(const void *at) {
     return syscall(SYS_rt_sigprocmask, NO_SUCH_HOW, at, NULL, MASK_BYTES) == 0 || errno != EFAULT;
 }
 
-/* What must be behind the base (R3). */
-static uint64_t reservation_min(const struct model_memory *m) {
+/* What must be behind the base (R3); nothing where a subject has a style of its own. */
+static uint64_t reservation_min(const struct model_memory *m,
+                                const struct subject_strategy *strategy) {
+    if (strategy->one_style) {
+        return 0;
+    }
     if (m->style.is_static) {
         return m->style.bound_pages * SUBJECT_PAGE_BYTES + m->style.guard_bytes;
     }
@@ -197,11 +202,12 @@ const char *oracle_guard(struct exec *e, struct slot *s, unsigned i) {
     const struct subject_memory *subject = e->subject->memory;
     const struct side *side = &s->body->side[i];
     const struct model_memory *m = &s->body->model;
-    uint64_t size = model_bytes(m), span = reservation_min(m), bytes;
+    uint64_t size = model_bytes(m), span, bytes;
     const uint8_t *at;
     if (subject->strategy[side->strategy].partial) {
         return NULL;
     }
+    span = reservation_min(m, &subject->strategy[side->strategy]);
     if (side->base == NULL) { /* nothing is mapped: right where nothing has to be */
         return subject->strategy[side->strategy].traps && span > 0 ? rule_broken("R3-reservation")
                                                                    : NULL;

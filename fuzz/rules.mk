@@ -40,14 +40,48 @@ build/$(1)/replay: build/$(1)/fuzz/replay.o $(FUZZ_CORE:%.c=build/$(1)/%.o) \
 endef
 $(foreach c,plain asan cov,$(eval $(call fuzz_config_rules,$(c))))
 
+# ---- Other people's memories and mailboxes, subjects/README.md ------------------------------------
+SUBJECTS := $(patsubst fuzz/subjects/%.c,build/subjects/%.so,$(sort $(wildcard fuzz/subjects/*.c)))
+# The header each of them needs, the package that has it, what it is linked with.
+SUBJECT_HEADER.wabt_rt := wasm-rt.h
+SUBJECT_PACKAGE.wabt_rt := wabt
+# Debian's archive is position-independent but for one symbol, which binds to itself then.
+SUBJECT_LINK.wabt_rt := build/subjects/wabt_rt_module.o -Wl,-Bsymbolic -lwasm-rt-impl
+SUBJECT_FLAGS.wabt_rt := -Ibuild/subjects -isystem /usr/share/wabt/wasm2c
+subject_has = $(or $(if $(SUBJECT_HEADER.$(1)),,yes),$(shell echo '\#include <$(SUBJECT_HEADER.$(1))>' | \
+    $(CC) -E -x c - >/dev/null 2>&1 && echo yes))
+
+build/subjects/%.so: fuzz/subjects/%.c fuzz/subject.h
+	@test -n '$(call subject_has,$*)' || { echo 'make $@: needs the Debian package' \
+	    '$(SUBJECT_PACKAGE.$*): apt-get install $(SUBJECT_PACKAGE.$*), or scripts/setup test' >&2; exit 2; }
+	$(call say,CC,$<)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CSTD) $(WARN) -O2 -g -fPIC -shared -Ifuzz $(SUBJECT_FLAGS.$*) $< $(SUBJECT_LINK.$*) -o $@
+build/subjects/wabt_rt.so: build/subjects/wabt_rt_module.o
+# wasm2c's code as it makes it: without the asserts that it must be told of a handler of signals.
+build/subjects/wabt_rt_module.o: fuzz/subjects/wabt_rt.wat
+	@test -n '$(call subject_has,wabt_rt)' || { echo 'make $@: needs the Debian package wabt:' \
+	    'apt-get install wabt, or scripts/setup test' >&2; exit 2; }
+	$(call say,WASM2C,$<)
+	@mkdir -p $(@D)
+	$(Q)wat2wasm $< -o $(@:.o=.wasm) && wasm2c -n bulk $(@:.o=.wasm) -o $(@:.o=.c)
+	$(Q)$(CC) -O2 -g -fPIC -w -DNDEBUG -c $(@:.o=.c) -o $@
+subjects: ## builds the subjects of fuzz/subjects/ whose packages are there, build/subjects/*.so
+	@$(foreach s,$(SUBJECTS:build/subjects/%.so=%),$(if $(call subject_has,$(s)),\
+	    $(MAKE) -s --no-print-directory build/subjects/$(s).so || exit 2;,\
+	    echo 'subject $(s) is left out: apt-get install $(SUBJECT_PACKAGE.$(s)), or scripts/setup test';))
+.PHONY: subjects
+# A subject of ours that is asked for is built; anybody else's builds it himself.
+SUBJECT_WANTED = $(filter $(SUBJECTS),$(SUBJECT:./%=%))
+
 # Rules that are not asked of the subject: RULES_OFF=R7,R16-bulk (rule.h).
 RULES_OFF ?= $(PAGEBOX_RULES_OFF)
 export PAGEBOX_RULES_OFF := $(RULES_OFF)
 
-fuzz: ## every target under both engines, TIME=60 s each (TARGET= ENGINE= JOBS= SEED= SUBJECT= RULES_OFF= EMPTY=1)
+fuzz: $(SUBJECT_WANTED) ## every target under both engines, TIME=60 s each (TARGET= ENGINE= JOBS= SEED= SUBJECT= RULES_OFF= EMPTY=1)
 	@MAKE='$(MAKE)' TIME='$(TIME)' TARGET='$(TARGET)' ENGINE='$(ENGINE)' JOBS='$(JOBS)' \
 	    SEED='$(SEED)' SUBJECT='$(SUBJECT)' EMPTY='$(EMPTY)' scripts/fuzz.py
-replay: build/asan/replay ## runs INPUT=file or folder under the sanitizers, prints its operations (TARGET= SUBJECT= RULES_OFF=)
+replay: build/asan/replay $(SUBJECT_WANTED) ## runs INPUT=file or folder under the sanitizers, prints its operations (TARGET= SUBJECT= RULES_OFF=)
 	@test -n '$(INPUT)' || { echo 'make replay: say INPUT=file-or-folder' >&2; exit 2; }
 	@SUBJECT='$(SUBJECT)' build/asan/replay $(if $(TARGET),-t $(TARGET)) '$(INPUT)'
 fuzz-speed: build/asan/replay ## executions a second of one core under the sanitizers, over the last run's corpora
@@ -69,5 +103,6 @@ endef
 $(foreach c,plain asan cov,$(eval $(call fuzz_test_rules,$(c))))
 
 test-fuzz: $(foreach c,plain asan,build/$(c)/fuzz-tests build/$(c)/replay) ## tests of the harness; all seeds, plain and under the sanitizers
+	@$(MAKE) -s --no-print-directory subjects
 	@CC='$(CC)' fuzz/tests/run.sh
 .PHONY: test-fuzz

@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 /* Grows with every change of this file that an old object would not survive. */
-#define SUBJECT_ABI 2u
+#define SUBJECT_ABI 3u
 #define SUBJECT_PAGE_BYTES UINT64_C(65536)
 #define SUBJECT_PAGES_MAX 65536u
 #define SUBJECT_NO_MAXIMUM UINT32_MAX
@@ -70,6 +70,7 @@ struct subject_strategy {
     bool stable_base;    /* the base never moves (R10) */
     bool shareable;
     bool partial;             /* may answer UNSUPPORTED to any function that may be NULL */
+    bool one_style;           /* has one of its own, whatever is asked for: R3 is not checked */
     bool first_image;         /* takes subject_memory_config.image */
     bool costly_capacity;     /* creating costs time for each page that may ever be used */
     uint32_t slot_pages;      /* what it can hold at all; 0: no such limit */
@@ -78,10 +79,11 @@ struct subject_strategy {
 
 /* What else a memory promises; or-ed. */
 enum subject_promise {
-    SUBJECT_TELLS_LIMIT = 1,  /* SUBJECT_LIMIT for the type's limit, never for want of memory */
-    SUBJECT_NAMES_ERRORS = 2, /* error statuses are as commented here; else any error is as good */
-    SUBJECT_GROWS_WITHIN = 4, /* grows whenever the reservation holds it and nothing failed */
-    SUBJECT_ZEROES_RECORD = 8 /* zeroes the caller's record when the pages go */
+    SUBJECT_TELLS_LIMIT = 1,   /* SUBJECT_LIMIT for the type's limit, never for want of memory */
+    SUBJECT_NAMES_ERRORS = 2,  /* error statuses are as commented here; else any error is as good */
+    SUBJECT_GROWS_WITHIN = 4,  /* grows whenever the reservation holds it and nothing failed */
+    SUBJECT_ZEROES_RECORD = 8, /* zeroes the caller's record when the pages go */
+    SUBJECT_RETURNS_PAGES = 16 /* the last destroy unmaps all that reservation told of (R14) */
 };
 
 enum subject_style_choice {
