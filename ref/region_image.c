@@ -101,11 +101,23 @@ static enum pb_status view_create(const struct pb_region_config *config, struct 
     if (image != NULL && image->bytes > config->accessible_bytes) {
         return PB_INVALID;
     }
-    enum pb_status status = pb_mapped_create(config, region);
-    if (status != PB_OK || image == NULL) {
+    if (image == NULL) {
+        return pb_mapped_create(config, region);
+    }
+    struct pb_region_config closed = *config;
+    closed.accessible_bytes = 0;
+    enum pb_status status = pb_mapped_create(&closed, region);
+    if (status != PB_OK) {
         return status;
     }
+    uint64_t tail_bytes = config->accessible_bytes - image->bytes;
     status = pb_os_file_map(image->file, region->base, image->bytes);
+    if (status == PB_OK && tail_bytes > 0) {
+        status = pb_os_commit(region->base + image->bytes, tail_bytes);
+    }
+    if (status == PB_OK) {
+        status = pb_region_follow_advice(region, 0, config->accessible_bytes);
+    }
     if (status != PB_OK) {
         pb_mapped_destroy(region);
         return status;

@@ -142,6 +142,22 @@ TEST(R10_region_that_moves_reserves_ahead) {
     }
 }
 
+TEST(R13_copy_of_an_unwritten_image_takes_three_calls) {
+    struct pb_region source, first, second;
+    struct pb_pool *pool;
+    CHECK_STATUS(create(PB_STRATEGY_IMAGE, PB_PAGE_BYTES, PB_PAGE_BYTES, &pool, &source), PB_OK);
+    memset(source.base, 7, PB_PAGE_BYTES);
+    CHECK_STATUS(pb_region_copy(&source, false, &first), PB_OK); /* freezes the image */
+    seam_fail(SEAM_ALL, 0, false);
+    CHECK_STATUS(pb_region_copy(&source, false, &second), PB_OK);
+    CHECK_EQ(seam_calls(), 3); /* what was written, reserve, map */
+    CHECK_EQ(second.base[PB_PAGE_BYTES - 1], 7);
+    CHECK(write_faults(second.base + PB_PAGE_BYTES));
+    pb_region_destroy(&second);
+    pb_region_destroy(&first);
+    pb_region_destroy(&source);
+}
+
 TEST(R6_region_that_moves_makes_do_with_less_address_space) {
     struct pb_region region;
     struct pb_pool *pool;
