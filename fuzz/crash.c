@@ -7,9 +7,13 @@
 #include <stdio.h>
 #include <string.h>
 
+void (*crash_told)(const char *rule);
 static bool has_reported;
 
 void crash_report(const char *rule, const struct program *program) {
+    if (crash_told != NULL) {
+        crash_told(rule);
+    }
     if (has_reported) {
         return;
     }

@@ -61,6 +61,7 @@ static void begin(const struct subject *subject, const struct program *program) 
     exec.subject = subject;
     exec.program = program;
     exec.op = NULL;
+    exec.ending = false;
     exec.broken = exec.crash_rule = NULL;
     exec.box.used = false;
     exec.box.handle = NULL;
@@ -94,6 +95,7 @@ static const char *either(const char *broken, const char *more) {
 /* Everything goes, whatever was found; the first finding counts. */
 static const char *end(const struct subject *subject, const char *broken) {
     exec.broken = broken;
+    exec.ending = broken == NULL;
     exec.crash_rule = "R14";
     broken = either(broken, exec_memory_end(&exec));
     broken = either(broken, exec_mailbox_end(&exec));
@@ -118,6 +120,7 @@ static const char *run_interleaved(const struct subject *subject, const struct p
     }
     exec.program = program;
     exec.op = NULL;
+    exec.ending = false;
     exec.broken = exec.crash_rule = NULL;
     is_running = true;
     const char *broken = interleave_run(program, operations);
@@ -136,6 +139,13 @@ const char *exec_run(const struct subject *subject, const struct program *progra
         *operations += exec.operations;
     }
     return broken;
+}
+
+const char *exec_place(void) {
+    if (exec.ending) {
+        return "the end";
+    }
+    return exec.op != NULL ? op_info(exec.program->target, exec.op->code)->name : "";
 }
 
 const struct exec *exec_now(void) {

@@ -68,6 +68,7 @@ struct exec {
     const struct program *program;
     const struct op *op;    /* the one that runs */
     const char *broken;     /* found, while all is being given back */
+    bool ending;            /* all operations have run, and none found anything */
     const char *crash_rule; /* what a crash now would break; NULL: the operation's own */
     uint64_t operations;    /* that had an effect */
     int budget;             /* work that the program may still cause, see exec.c */
@@ -101,5 +102,8 @@ const char *exec_run(const struct subject *subject, const struct program *progra
 const struct exec *exec_now(void);
 /* "R17-crash": the rule that a crash now breaks. */
 const char *exec_crash_name(void);
+/* Where the last run was when it ended, for telling findings apart: an operation's name, "the end"
+ * where all had run; "" for threads under the engine. */
+const char *exec_place(void);
 
 #endif

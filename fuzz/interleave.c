@@ -424,8 +424,20 @@ bool interleave_ready(void) {
     return false;
 }
 
+static struct sim_result result;
+
+const struct interleave_told *interleave_told(void) {
+    static struct interleave_told told;
+    told.choices_bytes = result.choices_n < OP_CHOICES_MAX ? result.choices_n : OP_CHOICES_MAX;
+    for (size_t i = 0; i < told.choices_bytes; i++) {
+        told.choices[i] = (uint8_t)result.choices[i];
+    }
+    told.preemptions = result.preemptions;
+    told.detail = result.detail;
+    return &told;
+}
+
 const char *interleave_run(const struct program *program, uint64_t *operations) {
-    static struct sim_result result;
     static bool checked;
     if (!checked) {
         check_operations();

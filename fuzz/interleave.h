@@ -26,4 +26,15 @@ bool interleave_wants(const struct program *program);
  * may be NULL. */
 const char *interleave_run(const struct program *program, uint64_t *operations);
 
+/* What the engine tells of the last run: what was chosen, one byte a choice as an input carries it,
+ * how often a thread that could run on was switched away from, and what it said of a finding. Good
+ * until the next run. */
+struct interleave_told {
+    size_t choices_bytes; /* of which at most OP_CHOICES_MAX are kept */
+    uint8_t choices[OP_CHOICES_MAX];
+    unsigned preemptions;
+    const char *detail;
+};
+const struct interleave_told *interleave_told(void);
+
 #endif

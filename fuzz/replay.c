@@ -15,6 +15,7 @@
  * Exit status: 0 clean, 1 a finding, 2 usage, or an input that cannot be read. */
 #include "crash.h"
 #include "exec.h"
+#include "input.h"
 #include "interleave.h"
 #include "load.h"
 
@@ -31,7 +32,6 @@
 #include <unistd.h>
 
 enum { CLEAN = 0, FINDING = 1, USAGE = 2 };
-enum { INPUT_BYTES_MAX = 16 << 20 };
 
 static struct {
     bool print_only, quiet, as_c, about;
@@ -46,91 +46,9 @@ static const struct subject *subject;
 static struct program program;
 static unsigned inputs, findings, unreadable;
 
-/* ---- Reading ----------------------------------------------------------------------------------
- */
-
-static bool complain(const char *path, const char *why) {
+static void complain(const char *path, const char *why) {
     fprintf(stderr, "replay: %s: %s\n", path, why);
     unreadable++;
-    return false;
-}
-
-/* Reads in growing steps: the size that a pipe or a growing file states is not its size. */
-static uint8_t *stream_read(FILE *file, size_t *bytes) {
-    size_t room = 4096;
-    uint8_t *data = malloc(room);
-    *bytes = 0;
-    while (data != NULL) {
-        *bytes += fread(data + *bytes, 1, room - *bytes, file);
-        if (*bytes < room || room > INPUT_BYTES_MAX) {
-            return data;
-        }
-        room *= 4;
-        uint8_t *more = realloc(data, room);
-        if (more == NULL) {
-            free(data);
-        }
-        data = more;
-    }
-    return NULL;
-}
-
-static uint8_t *file_read(const char *path, size_t *bytes) {
-    FILE *file = fopen(path, "rb");
-    if (file == NULL) {
-        complain(path, strerror(errno));
-        return NULL;
-    }
-    uint8_t *data = stream_read(file, bytes);
-    if (data == NULL || ferror(file) || *bytes > INPUT_BYTES_MAX) {
-        complain(path, data == NULL   ? "no memory to read it"
-                       : ferror(file) ? "cannot be read"
-                                      : "larger than 16 MiB: not an input of these targets");
-        free(data);
-        data = NULL;
-    }
-    fclose(file);
-    return data;
-}
-
-/* The target whose name is a folder of the path. */
-static bool target_of_path(const char *path, enum op_target *target) {
-    char name[PATH_MAX];
-    snprintf(name, sizeof name, "%s", path);
-    bool any = false;
-    char *rest = name;
-    for (char *part = strtok_r(name, "/", &rest); part != NULL; part = strtok_r(NULL, "/", &rest)) {
-        any |= op_target_by_name(part, target);
-    }
-    return any;
-}
-
-static bool parse_bytes(const char *path, const uint8_t *data, size_t bytes) {
-    enum op_target target = option.target;
-    char full[PATH_MAX];
-    const char *known = realpath(path, full);
-    if (!option.has_target && !target_of_path(known != NULL ? known : path, &target)) {
-        return complain(path, "bytes, and no folder above is named after a target: say -t "
-                              "memory_fuzzer or -t mailbox_fuzzer");
-    }
-    if (!op_decode(target, data, bytes, &program) && !option.quiet) {
-        printf("# %s: more than 256 operations or 4096 choices: the rest is not run\n", path);
-    }
-    return true;
-}
-
-static bool input_parse(const char *path, const uint8_t *data, size_t bytes) {
-    unsigned line;
-    const char *why;
-    char message[256];
-    if (!op_is_text(data, bytes)) {
-        return parse_bytes(path, data, bytes);
-    }
-    if (!op_parse((const char *)data, bytes, &program, &line, &why)) {
-        snprintf(message, sizeof message, "line %u: %s", line, why);
-        return complain(path, message);
-    }
-    return true;
 }
 
 /* ---- Running ----------------------------------------------------------------------------------
@@ -293,12 +211,13 @@ static void measure_all(void) {
  */
 
 static void input_handle(const char *path) {
-    size_t bytes;
-    uint8_t *data = file_read(path, &bytes);
-    bool good = data != NULL && input_parse(path, data, bytes);
-    free(data);
-    if (!good) {
+    bool cut;
+    if (!input_read("replay", path, option.has_target ? &option.target : NULL, &program, &cut)) {
+        unreadable++;
         return;
+    }
+    if (cut && !option.quiet) {
+        printf("# %s: more than 256 operations or 4096 choices: the rest is not run\n", path);
     }
     inputs++;
     if (option.bytes_folder != NULL) {

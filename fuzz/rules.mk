@@ -32,8 +32,12 @@ fuzz-build-$(1): $(FUZZ_TARGETS:%=build/$(1)/%)
 endef
 $(foreach c,libfuzzer afl,$(eval $(call fuzz_engine_rules,$(c))))
 
+# The programs that take inputs as files.
+FUZZ_TOOLS := replay shrink
 define fuzz_config_rules
-build/$(1)/replay: build/$(1)/fuzz/replay.o $(FUZZ_CORE:%.c=build/$(1)/%.o) \
+build/$(1)/replay: build/$(1)/fuzz/replay.o
+build/$(1)/shrink: build/$(1)/fuzz/shrink.o build/$(1)/fuzz/trial.o
+$(FUZZ_TOOLS:%=build/$(1)/%): build/$(1)/fuzz/input.o $(FUZZ_CORE:%.c=build/$(1)/%.o) \
     $$(call interleave_of,$(1)) build/$(1)/libpagebox.a
 	$$(call say,LD,$$@)
 	$$(Q)$$(CC.$(1)) $$(CFLAGS.$(1)) $(FUZZ_WRAP) $$^ $(FUZZ_LIBS) -o $$@
@@ -84,12 +88,18 @@ fuzz: $(SUBJECT_WANTED) ## every target under both engines, TIME=60 s each (TARG
 replay: build/asan/replay $(SUBJECT_WANTED) ## runs INPUT=file or folder under the sanitizers, prints its operations (TARGET= SUBJECT= RULES_OFF=)
 	@test -n '$(INPUT)' || { echo 'make replay: say INPUT=file-or-folder' >&2; exit 2; }
 	@SUBJECT='$(SUBJECT)' build/asan/replay $(if $(TARGET),-t $(TARGET)) '$(INPUT)'
+shrink: build/asan/shrink ## the smallest program that breaks what INPUT= breaks, into results/shrunk/ (TARGET= SUBJECT=)
+	@test -n '$(INPUT)' || { echo 'make shrink: say INPUT=file' >&2; exit 2; }
+	@mkdir -p results/shrunk
+	@SUBJECT='$(SUBJECT)' build/asan/shrink $(if $(TARGET),-t $(TARGET)) \
+	    -o 'results/shrunk/$(basename $(notdir $(INPUT))).ops' '$(INPUT)'
+	@cat 'results/shrunk/$(basename $(notdir $(INPUT))).ops'
 fuzz-speed: build/asan/replay ## executions a second of one core under the sanitizers, over the last run's corpora
 	@for c in results/fuzz/latest/raw/*-libfuzzer/corpus; do \
 	    test -d $$c || { echo 'make fuzz-speed: no corpus yet: run make fuzz first' >&2; exit 2; }; \
 	    t=$$(basename $$(dirname $$c) -libfuzzer); printf '%s: ' $$t; \
 	    build/asan/replay -t $$t -s 5 $$c; done
-.PHONY: fuzz replay fuzz-speed
+.PHONY: fuzz replay shrink fuzz-speed
 
 ##@ The harness's tests
 FUZZ_TEST_SRC := $(filter-out fuzz/tests/subject_%.c,$(sort $(wildcard fuzz/tests/*.c)))
