@@ -211,13 +211,16 @@ static bool place(struct subject_mailbox_config *config, uint64_t word, uint32_t
     return true;
 }
 
+/* A subject without a region has no place that could be wrong. */
 static unsigned attach_statuses(const struct subject_mailbox_config *config, uint32_t capacity,
-                                bool failed) {
+                                bool has_region, bool failed) {
     bool power = capacity != 0 && (capacity & (capacity - 1)) == 0 && capacity <= CAPACITY_MAX;
     uint64_t end = config->offset + region_bytes(capacity);
     unsigned errors = power ? 0 : BIT(INVALID);
-    errors |= config->offset % SLOT_BYTES == 0 ? 0 : BIT(MISALIGNED);
-    errors |= end <= config->pages * SUBJECT_PAGE_BYTES ? 0 : BIT(OUT_OF_BOUNDS);
+    if (has_region) {
+        errors |= config->offset % SLOT_BYTES == 0 ? 0 : BIT(MISALIGNED);
+        errors |= end <= config->pages * SUBJECT_PAGE_BYTES ? 0 : BIT(OUT_OF_BOUNDS);
+    }
     if (errors == 0) {
         errors = BIT(OK) | BIT(UNSUPPORTED); /* a ground that the subject does not have */
     }
@@ -248,8 +251,9 @@ const char *exec_mailbox_attach(struct exec *e, const struct op *op) {
     void *handle = NULL;
     unsigned faults = fault_count();
     enum subject_status got = table(e)->attach(&config, &handle);
-    broken = oracle_status_in(e, got, attach_statuses(&config, slots, fault_count() != faults),
-                              "R38-attach");
+    broken = oracle_status_in(
+        e, got, attach_statuses(&config, slots, table(e)->words != NULL, fault_count() != faults),
+        "R38-attach");
     if (got != SUBJECT_OK) {
         return broken;
     }
@@ -260,7 +264,9 @@ const char *exec_mailbox_attach(struct exec *e, const struct op *op) {
     box->capacity = slots;
     box->pages = config.pages;
     box->broken = NULL;
-    model_mailbox_attach(&box->model, slots, config.spill, config.spill_max);
+    uint32_t unusable = table(e)->slots_unusable;
+    model_mailbox_attach(&box->model, slots > unusable ? slots - unusable : 0, config.spill,
+                         config.spill_max);
     if (broken != NULL) {
         return broken; /* accepted what is no place for a region: nothing to look at there */
     }

@@ -52,6 +52,10 @@ SUBJECT_PACKAGE.wabt_rt := wabt
 # Debian's archive is position-independent but for one symbol, which binds to itself then.
 SUBJECT_LINK.wabt_rt := build/subjects/wabt_rt_module.o -Wl,-Bsymbolic -lwasm-rt-impl
 SUBJECT_FLAGS.wabt_rt := -Ibuild/subjects -isystem /usr/share/wabt/wasm2c
+SUBJECT_HEADER.ck_ring := ck_ring.h
+SUBJECT_PACKAGE.ck_ring := libck-dev
+# Its inline functions convert as they please.
+SUBJECT_FLAGS.ck_ring := -Wno-conversion -Wno-sign-conversion
 subject_has = $(or $(if $(SUBJECT_HEADER.$(1)),,yes),$(shell echo '\#include <$(SUBJECT_HEADER.$(1))>' | \
     $(CC) -E -x c - >/dev/null 2>&1 && echo yes))
 

@@ -23,7 +23,7 @@
 #include <stdint.h>
 
 /* Grows with every change of this file that an old object would not survive. */
-#define SUBJECT_ABI 3u
+#define SUBJECT_ABI 4u
 #define SUBJECT_PAGE_BYTES UINT64_C(65536)
 #define SUBJECT_PAGES_MAX 65536u
 #define SUBJECT_NO_MAXIMUM UINT32_MAX
@@ -296,13 +296,15 @@ struct subject_guest_host {
 struct subject_mailbox {
     unsigned promises; /* enum subject_mailbox_promise */
     uint32_t capacity; /* the usual number of slots, at least 1 */
+    /* Of each ring's slots, those that stay empty: 1 where full is told from empty that way. */
+    uint32_t slots_unusable;
 
     /* ---- Required ---- */
 
     /* Makes guest memory and an empty mailbox in it [R38]. *mailbox is set only on SUBJECT_OK.
-     * INVALID for a capacity that is no power of two up to 32,768 (or that the subject cannot
-     * have), MISALIGNED, OUT_OF_BOUNDS for the region's place; UNSUPPORTED for a ground, place or
-     * cursor that the subject does not have. */
+     * INVALID for a capacity that is no power of two up to 32,768. Where there is a region
+     * (`words`): MISALIGNED, OUT_OF_BOUNDS for its place. UNSUPPORTED for any other wish that the
+     * subject cannot meet: a ground, a cursor, a small capacity. */
     enum subject_status (*attach)(const struct subject_mailbox_config *config, void **mailbox);
     /* Gives the handle back; the mailbox lives on as long as there are wakers. */
     void (*release)(void *mailbox);

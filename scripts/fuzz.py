@@ -104,6 +104,22 @@ class Plan:
             print(done.stdout, file=sys.stderr)
             report.die("the fuzz targets do not build: see above")
 
+    def meet_subject(self):
+        """Says once what the subject offers and which rules are off; leaves out what it cannot run."""
+        done = subprocess.run([str(REPLAY), "-i"], env=self.environment(), capture_output=True, text=True)
+        if done.returncode != 0:
+            print(done.stderr, end="", file=sys.stderr)
+            report.die("that subject cannot be tested: see above")
+        if self.subject or "rules off" in done.stdout:
+            print(done.stdout, end="", flush=True)
+        for part in ("memory", "mailbox"):
+            if f"{part}: not offered" in done.stdout and f"{part}_fuzzer" in self.targets:
+                self.targets = [name for name in self.targets if name != f"{part}_fuzzer"]
+        if self.subject:  # the others run under the engine alone
+            self.targets = [name for name in self.targets if name in ("memory_fuzzer", "mailbox_fuzzer")]
+        if not self.targets:
+            report.die(f"{self.subject} offers nothing that the chosen targets could run")
+
 
 # ---------------------------------------------------------------- findings
 
@@ -566,6 +582,7 @@ def main():
         return 0
     plan = Plan(sys.argv[1:])
     plan.build()
+    plan.meet_subject()
     run = report.Run("fuzz")
     session = Session(plan, run)
     report.on_interrupt(session.interrupt)

@@ -1,0 +1,76 @@
+/* template_mailbox.c: a small mailbox as a subject: a ring whose empty slots are 0, many producers,
+ * one consumer. See template.c; the same lines build it, TARGET=mailbox_fuzzer runs it.
+ *
+ * Limits: 16 slots, no flag, so its guest has to look; it neither closes nor spills. */
+#include "subject.h"
+
+#include <stdlib.h>
+
+enum { SLOTS = 16 };
+
+struct mailbox {
+    _Atomic uint32_t head, tail; /* of the consumer; of the producers */
+    _Atomic uint32_t slot[SLOTS];
+};
+
+static enum subject_status attach(const struct subject_mailbox_config *config, void **made) {
+    const uint32_t capacity = config->capacity;
+    if ((capacity & (capacity - 1)) != 0 || capacity > 32768) {
+        return SUBJECT_INVALID;
+    }
+    if (config->spill || (capacity != 0 && capacity != SLOTS)) {
+        return SUBJECT_UNSUPPORTED;
+    }
+    struct mailbox *mailbox = calloc(1, sizeof *mailbox);
+    if (mailbox == NULL) {
+        return SUBJECT_NO_MEMORY;
+    }
+    atomic_init(&mailbox->head, config->first_cursor);
+    atomic_init(&mailbox->tail, config->first_cursor);
+    *made = mailbox;
+    return SUBJECT_OK;
+}
+
+static enum subject_status enqueue(void *self, uint64_t id) {
+    struct mailbox *mailbox = self;
+    uint32_t tail = atomic_load_explicit(&mailbox->tail, memory_order_relaxed);
+    do {
+        /* pairs with drain's release: the slot is empty again */
+        if (tail - atomic_load_explicit(&mailbox->head, memory_order_acquire) >= SLOTS) {
+            return SUBJECT_FULL;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(&mailbox->tail, &tail, tail + 1,
+                                                    memory_order_relaxed, memory_order_relaxed));
+    /* pairs with drain's acquire: what was written before the id is seen with it */
+    atomic_store_explicit(&mailbox->slot[tail % SLOTS], (uint32_t)id, memory_order_release);
+    return SUBJECT_OK;
+}
+
+static uint32_t drain(void *self, void (*take)(void *context, uint32_t id), void *context) {
+    struct mailbox *mailbox = self;
+    const uint32_t first = atomic_load_explicit(&mailbox->head, memory_order_relaxed);
+    uint32_t head = first;
+    for (;;) {
+        uint32_t id = atomic_load_explicit(&mailbox->slot[head % SLOTS], memory_order_acquire);
+        if (id == 0) {
+            return head - first;
+        }
+        atomic_store_explicit(&mailbox->slot[head % SLOTS], 0, memory_order_relaxed);
+        atomic_store_explicit(&mailbox->head, ++head, memory_order_release);
+        take(context, id);
+    }
+}
+
+const struct subject *pagebox_subject(void) {
+    static const struct subject_mailbox mailbox = {
+        .promises = SUBJECT_TELLS_FULL,
+        .capacity = SLOTS,
+        .attach = attach,
+        .release = free,
+        .enqueue = enqueue,
+        .drain = drain,
+    };
+    static const struct subject mine = {
+        .abi = SUBJECT_ABI, .name = "template_mailbox", .mailbox = &mailbox};
+    return &mine;
+}
