@@ -14,6 +14,7 @@ AR ?= ar
 
 # V=1 shows whole command lines, else one short line a file.
 Q := $(if $(V),,@)
+comma := ,
 say = $(if $(V),@:,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
@@ -23,12 +24,13 @@ CSTD := -std=c11 -D_GNU_SOURCE
 CFLAGS.plain := -O2 -g
 CFLAGS.asan  := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CFLAGS.tsan  := -O1 -g -fsanitize=thread
-CFLAGS.cov   := -O0 -g --coverage
+CFLAGS.cov   := -O1 -g -DNDEBUG
+LDFLAGS.cov  := -fprofile-instr-generate
 CONFIGS := plain asan tsan cov
 CC.plain = $(CC)
 CC.asan  := clang
 CC.tsan  := clang
-CC.cov   := gcc
+CC.cov   := clang
 
 REF_SRC := $(sort $(wildcard ref/*.c))
 ref_obj = $(REF_SRC:%.c=build/$(1)/%.o)
@@ -46,6 +48,9 @@ build/$(1)/libpagebox.a: $$(call ref_obj,$(1))
 	$$(Q)rm -f $$@.new && $$(AR) rcs $$@.new $$^ && mv $$@.new $$@
 endef
 $(foreach c,$(CONFIGS),$(eval $(call config_rules,$(c))))
+
+# What is measured is the library alone; see scripts/coverage.py.
+$(call ref_obj,cov): CFLAGS.cov += -fprofile-instr-generate -fcoverage-mapping
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 include $(wildcard ref/rules.mk fuzz/rules.mk fuzz/sim/rules.mk fuzz/sim/explore.mk fuzz/engine.mk \

@@ -9,20 +9,30 @@ ENGINE_SEEN := -O2 -g -fsanitize=thread $(addprefix -mllvm ,-sink-common-insts=f
     -enable-tail-merge=false -hoist-common-insts=false)
 ENGINE_REF := $(filter-out ref/os_linux.c,$(REF_SRC)) fuzz/os_sim.c
 ENGINE_REF_OBJ := $(ENGINE_REF:%.c=build/sim/seen/%.o)
+ENGINE_REF_OBJ_COV := $(ENGINE_REF:%.c=build/sim-cov/seen/%.o)
 # What runs the operations is not seen by the engine: it looks on.
 ENGINE_FUZZ := $(addprefix fuzz/,interleave.c interleave_memory.c interleave_mailbox.c history.c)
 
-build/sim/seen/%.o: %.c fuzz/sim/redefine.syms
-	$(call say,CC,$< (seen))
-	@mkdir -p $(@D)
-	$(Q)clang $(CSTD) $(WARN) $(ENGINE_SEEN) -Iref -Ifuzz -Ifuzz/sim -MMD -MP -c $< -o $@
-	$(Q)objcopy --redefine-syms=fuzz/sim/redefine.syms $@
+# build/sim-cov/ is the same with counters for `make coverage`, which the engine does not see: clang
+# leaves them out of what it instruments, unless they are atomic. os_sim.c has none: its functions have os_linux.c's names.
+SEEN.sim-cov = -DNDEBUG $(if $(filter ref/%,$<),-fprofile-instr-generate \
+    -fprofile-update=single)
+define engine_seen_rules
+build/$(1)/seen/%.o: %.c fuzz/sim/redefine.syms
+	$$(call say,CC,$$< (seen))
+	@mkdir -p $$(@D)
+	$$(Q)clang $$(CSTD) $$(WARN) $$(ENGINE_SEEN) $$(SEEN.$(1)) -Iref -Ifuzz -Ifuzz/sim -MMD -MP -c $$< -o $$@
+	$$(Q)objcopy --redefine-syms=fuzz/sim/redefine.syms $$@
+endef
+$(foreach c,sim sim-cov,$(eval $(call engine_seen_rules,$(c))))
 
 # build/sim/, and with libFuzzer's coverage build/sim-libfuzzer/. AFL++ gets the engine's coverage laid
 # over its own map (interleave.c), which an instrumented object could not reach.
 CC.sim := clang
 CC.sim-libfuzzer := clang
+CC.sim-cov := clang
 CFLAGS.sim := -O2 -g
+CFLAGS.sim-cov := -O2 -g
 CFLAGS.sim-libfuzzer := -O2 -g -fsanitize=fuzzer-no-link
 
 define engine_config_rules
@@ -32,11 +42,12 @@ build/$(1)/%.o: %.c
 	$$(Q)$$(CC.$(1)) $$(CSTD) $$(WARN) $$(CFLAGS.$(1)) -Iref -Ifuzz/sim -MMD -MP -c $$< -o $$@
 # One object, whose copy of the reference nobody else can see: the harness has a second one, for
 # the programs of a single thread.
-build/$(1)/interleave.o: $(ENGINE_REF_OBJ) $$(ENGINE_FUZZ:%.c=build/$(1)/%.o)
+build/$(1)/interleave.o: $(if $(filter sim-cov,$(1)),$(ENGINE_REF_OBJ_COV),$(ENGINE_REF_OBJ)) \
+    $$(ENGINE_FUZZ:%.c=build/$(1)/%.o)
 	$$(call say,LD,$$@)
 	$$(Q)ld -r $$^ -o $$@ && objcopy --wildcard --keep-global-symbol='interleave_*' $$@
 endef
-$(foreach c,sim sim-libfuzzer,$(eval $(call engine_config_rules,$(c))))
+$(foreach c,sim sim-libfuzzer sim-cov,$(eval $(call engine_config_rules,$(c))))
 
 build/sim/verify: $(ENGINE_REF_OBJ) build/sim/fuzz/scenarios.o build/sim/fuzz/verify.o \
     build/plain/libsim.a

@@ -12,7 +12,7 @@ FUZZ_WRAP := $(FUZZ_WRAPPED:%=-Wl,--wrap=%)
 FUZZ_LIBS := -ldl -pthread
 # The programs whose threads interleave: the reference as the concurrency engine sees it, and the
 # engine (engine.mk).
-interleave_of = build/sim$(filter -libfuzzer,-$(1))/interleave.o build/plain/libsim.a
+interleave_of = build/sim$(filter -libfuzzer -cov,-$(1))/interleave.o build/plain/libsim.a
 
 # One configuration an engine: build/libfuzzer/, build/afl/.
 FUZZ_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
@@ -38,9 +38,10 @@ define fuzz_config_rules
 build/$(1)/replay: build/$(1)/fuzz/replay.o
 build/$(1)/shrink: build/$(1)/fuzz/shrink.o build/$(1)/fuzz/trial.o
 $(FUZZ_TOOLS:%=build/$(1)/%): build/$(1)/fuzz/input.o $(FUZZ_CORE:%.c=build/$(1)/%.o) \
+    $(if $(filter cov,$(1)),build/cov/fuzz/coverage_exit.o) \
     $$(call interleave_of,$(1)) build/$(1)/libpagebox.a
 	$$(call say,LD,$$@)
-	$$(Q)$$(CC.$(1)) $$(CFLAGS.$(1)) $(FUZZ_WRAP) $$^ $(FUZZ_LIBS) -o $$@
+	$$(Q)$$(CC.$(1)) $$(CFLAGS.$(1)) $$(LDFLAGS.$(1)) $(FUZZ_WRAP) $(if $(filter cov,$(1)),-Wl$(comma)--wrap=_exit) $$^ $(FUZZ_LIBS) -o $$@
 endef
 $(foreach c,plain asan cov,$(eval $(call fuzz_config_rules,$(c))))
 
@@ -112,7 +113,7 @@ build/$(1)/fuzz-tests: $(FUZZ_TEST_SRC:%.c=build/$(1)/%.o) \
     $(filter-out build/$(1)/fuzz/crash.o,$(FUZZ_CORE:%.c=build/$(1)/%.o)) \
     $$(call interleave_of,$(1)) build/$(1)/libpagebox.a
 	$$(call say,LD,$$@)
-	$$(Q)$$(CC.$(1)) $$(CFLAGS.$(1)) $(FUZZ_WRAP) $$^ $(FUZZ_LIBS) -o $$@
+	$$(Q)$$(CC.$(1)) $$(CFLAGS.$(1)) $$(LDFLAGS.$(1)) $(FUZZ_WRAP) $$^ $(FUZZ_LIBS) -o $$@
 endef
 $(foreach c,plain asan cov,$(eval $(call fuzz_test_rules,$(c))))
 

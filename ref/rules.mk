@@ -7,14 +7,17 @@ REF_EXAMPLES := $(sort $(patsubst ref/examples/%.c,%,$(wildcard ref/examples/*.c
 # Calls of these functions go through the tests' own hands; the names stand in seam.c alone.
 REF_SEAM := $(shell grep -oE 'SEAM.pb_os_[a-z_]+|__wrap_pb_os_[a-z_]+' ref/tests/seam.c | \
     sed 's/.*pb_os_/pb_os_/' | sort -u)
+# And of the C library's, which os_linux.c makes.
+REF_LIBC := $(shell grep -oE '__wrap_[a-z_]+' ref/tests/libc.c | sed s/__wrap_// | sort -u)
 
 define ref_test_rules
 build/$(1)/ref-tests: $(REF_TEST_SRC:%.c=build/$(1)/%.o) build/$(1)/libpagebox.a
 	$$(call say,LD,$$@)
-	$$(Q)$$(CC.$(1)) $$(CFLAGS.$(1)) $(REF_SEAM:%=-Wl,--wrap=%) $$^ -pthread -o $$@
+	$$(Q)$$(CC.$(1)) $$(CFLAGS.$(1)) $$(LDFLAGS.$(1)) $(patsubst %,-Wl$(comma)--wrap=%,$(REF_SEAM) $(REF_LIBC)) \
+	    $$^ -pthread -o $$@
 build/$(1)/ref-example-%: build/$(1)/ref/examples/%.o build/$(1)/libpagebox.a
 	$$(call say,LD,$$@)
-	$$(Q)$$(CC.$(1)) $$(CFLAGS.$(1)) $$^ -pthread -o $$@
+	$$(Q)$$(CC.$(1)) $$(CFLAGS.$(1)) $$(LDFLAGS.$(1)) $$^ -pthread -o $$@
 .PRECIOUS: build/$(1)/%.o
 endef
 $(foreach c,$(CONFIGS),$(eval $(call ref_test_rules,$(c))))

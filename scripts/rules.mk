@@ -5,9 +5,13 @@ test: ## all tests: every part below, ends with `N passed, N failed`
 	@MAKE='$(MAKE)' scripts/test.sh
 demo: lib ## a short fuzz (TIME=60 seconds a target) and a quick benchmark, with their reports
 	@MAKE='$(MAKE)' TIME='$(or $(TIME),60)' scripts/demo.sh
+coverage: build/cov/replay build/cov/ref-tests ## what seeds and tests reach in ref/; 1 when anything unreached is not explained
+	@scripts/coverage.py
+test-coverage: build/cov/replay build/cov/ref-tests ## the same as tests, without a report
+	@scripts/coverage.py --test
 test-scripts: ## tests of scripts/
 	@scripts/tests/run.py
-.PHONY: test demo test-scripts
+.PHONY: test demo coverage test-coverage test-scripts
 
 ##@ Style
 # Every compiler that must build the C code without a warning. Objects are made and dropped only

@@ -246,6 +246,23 @@ TEST(R14_custom_without_optional_functions_is_unsupported) {
     CHECK_EQ(destroyed, 2);
 }
 
+static enum pb_status no_clone(void *self, void **clone) {
+    (void)self, (void)clone;
+    return PB_NO_MEMORY;
+}
+
+TEST(R14_custom_clone_that_fails_is_told) {
+    struct pb_memory_operations operations = minimal;
+    unsigned destroyed = 0;
+    operations.clone = no_clone;
+    struct pb_memory *memory = custom(&operations, array_create(1, 1, true, &destroyed)),
+                     *other = NULL;
+    CHECK_STATUS(pb_memory_clone(memory, &other), PB_NO_MEMORY);
+    CHECK(other == NULL);
+    pb_memory_destroy(memory);
+    CHECK_EQ(destroyed, 1);
+}
+
 TEST(R13_custom_copy_is_a_memory_of_its_own) {
     unsigned destroyed = 0;
     struct pb_memory *memory = custom(&full, array_create(1, 2, false, &destroyed)), *copy = NULL;

@@ -1,0 +1,582 @@
+/* libc.c: tests of os_linux.c with a C library that fails: every call that it makes, every errno
+ * that matters, short reads and writes, signals in between. The linker puts the __wrap_ functions
+ * in the library's place; their names tell ref/rules.mk what to wrap. */
+#include "os.h"
+
+#include "allocator.h"
+#include "fixture.h"
+#include "test.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/futex.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum libc_call {
+    NO_CALL,
+    MMAP,
+    MUNMAP,
+    MPROTECT,
+    MADVISE,
+    MREMAP,
+    MEMFD_CREATE,
+    FTRUNCATE,
+    PWRITE,
+    FCNTL,
+    OPEN,
+    PREAD,
+    SYSCALL,
+    CALLOC
+};
+
+/* Which call fails next, how often, and by which errno. What comes after works again. */
+static struct {
+    enum libc_call call;
+    unsigned times;
+    int error;
+    ssize_t result;  /* of PWRITE and PREAD where the error is 0: so many bytes */
+    unsigned calls;  /* made of that kind since */
+    bool unmaps;     /* MREMAP, as the kernel may: its target is gone all the same */
+    long wake_count; /* of the last futex wake */
+} libc;
+
+static void libc_fails(enum libc_call call, unsigned times, int error) {
+    memset(&libc, 0, sizeof libc);
+    libc.call = call;
+    libc.times = times;
+    libc.error = error;
+}
+
+static unsigned libc_calls(void) {
+    unsigned calls = libc.calls;
+    memset(&libc, 0, sizeof libc);
+    return calls;
+}
+
+static bool fails(enum libc_call call) {
+    if (libc.call != call) {
+        return false;
+    }
+    libc.calls++;
+    if (libc.times == 0) {
+        return false;
+    }
+    libc.times--;
+    errno = libc.error;
+    return true;
+}
+
+#define WRAPPED(type_, name_, parameters_) \
+    type_ __real_##name_ parameters_;      \
+    type_ __wrap_##name_ parameters_
+
+WRAPPED(void *, mmap, (void *at, size_t bytes, int protection, int flags, int file, off_t offset));
+WRAPPED(int, munmap, (void *at, size_t bytes));
+WRAPPED(int, mprotect, (void *at, size_t bytes, int protection));
+WRAPPED(int, madvise, (void *at, size_t bytes, int advice));
+WRAPPED(void *, mremap, (void *at, size_t old_bytes, size_t bytes, int flags, ...));
+WRAPPED(int, memfd_create, (const char *name, unsigned flags));
+WRAPPED(int, ftruncate, (int file, off_t bytes));
+WRAPPED(ssize_t, pwrite, (int file, const void *data, size_t count, off_t offset));
+WRAPPED(int, fcntl, (int file, int command, ...));
+WRAPPED(int, open, (const char *path, int flags, ...));
+WRAPPED(ssize_t, pread, (int file, void *data, size_t count, off_t offset));
+WRAPPED(long, syscall, (long number, ...));
+WRAPPED(void *, calloc, (size_t count, size_t bytes));
+
+void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, off_t offset) {
+    return fails(MMAP) ? MAP_FAILED : __real_mmap(at, bytes, protection, flags, file, offset);
+}
+
+int __wrap_munmap(void *at, size_t bytes) {
+    return fails(MUNMAP) ? -1 : __real_munmap(at, bytes);
+}
+
+int __wrap_mprotect(void *at, size_t bytes, int protection) {
+    return fails(MPROTECT) ? -1 : __real_mprotect(at, bytes, protection);
+}
+
+int __wrap_madvise(void *at, size_t bytes, int advice) {
+    return fails(MADVISE) ? -1 : __real_madvise(at, bytes, advice);
+}
+
+void *__wrap_mremap(void *at, size_t old_bytes, size_t bytes, int flags, ...) {
+    va_list arguments;
+    va_start(arguments, flags);
+    void *to = va_arg(arguments, void *);
+    va_end(arguments);
+    if (!fails(MREMAP)) {
+        return __real_mremap(at, old_bytes, bytes, flags, to);
+    }
+    if (libc.unmaps) {
+        (void)__real_munmap(to, bytes);
+        errno = libc.error;
+    }
+    return MAP_FAILED;
+}
+
+int __wrap_memfd_create(const char *name, unsigned flags) {
+    return fails(MEMFD_CREATE) ? -1 : __real_memfd_create(name, flags);
+}
+
+int __wrap_ftruncate(int file, off_t bytes) {
+    return fails(FTRUNCATE) ? -1 : __real_ftruncate(file, bytes);
+}
+
+/* Failure 0 is a call that does less than it was asked for. */
+static ssize_t shortened(void) {
+    return libc.error == 0 ? libc.result : -1;
+}
+
+ssize_t __wrap_pwrite(int file, const void *data, size_t count, off_t offset) {
+    if (!fails(PWRITE)) {
+        return __real_pwrite(file, data, count, offset);
+    }
+    ssize_t result = shortened();
+    return result > 0 ? __real_pwrite(file, data, (size_t)result, offset) : result;
+}
+
+int __wrap_fcntl(int file, int command, ...) {
+    va_list arguments;
+    va_start(arguments, command);
+    long argument = va_arg(arguments, long);
+    va_end(arguments);
+    return fails(FCNTL) ? -1 : __real_fcntl(file, command, argument);
+}
+
+int __wrap_open(const char *path, int flags, ...) {
+    va_list arguments;
+    va_start(arguments, flags);
+    mode_t mode = flags & O_CREAT ? va_arg(arguments, mode_t) : 0;
+    va_end(arguments);
+    return fails(OPEN) ? -1 : __real_open(path, flags, mode);
+}
+
+ssize_t __wrap_pread(int file, void *data, size_t count, off_t offset) {
+    return fails(PREAD) ? shortened() : __real_pread(file, data, count, offset);
+}
+
+long __wrap_syscall(long number, ...) {
+    enum { ARGUMENTS = 6 };
+    long argument[ARGUMENTS];
+    va_list arguments;
+    va_start(arguments, number);
+    for (unsigned i = 0; i < ARGUMENTS; i++) {
+        argument[i] = va_arg(arguments, long);
+    }
+    va_end(arguments);
+    if (libc.call == SYSCALL && number == SYS_futex && argument[1] == FUTEX_WAKE_PRIVATE) {
+        libc.wake_count = argument[2];
+    }
+    return fails(SYSCALL) ? -1
+                          : __real_syscall(number, argument[0], argument[1], argument[2],
+                                           argument[3], argument[4], argument[5]);
+}
+
+void *__wrap_calloc(size_t count, size_t bytes) {
+    return fails(CALLOC) ? NULL : __real_calloc(count, bytes);
+}
+
+/* ---- Every call, every errno ----------------------------------------------------------------- */
+
+enum { PAGES = 4, UNTOUCHED = 0x77 };
+
+/* What the calls work on: a reservation, a second one, a file. */
+static struct {
+    uint8_t *at, *other;
+    int file;
+} world;
+
+static uint64_t bytes(void) {
+    return PAGES * pb_os_page_bytes();
+}
+
+static void world_make(void) {
+    void *base;
+    CHECK_STATUS(pb_os_reserve_accessible(bytes(), &base), PB_OK);
+    world.at = base;
+    memset(world.at, 5, bytes());
+    CHECK_STATUS(pb_os_reserve(bytes(), &base), PB_OK);
+    world.other = base;
+    CHECK_STATUS(pb_os_file_create(bytes(), &world.file), PB_OK);
+}
+
+/* Gone are at after pb_os_release and pb_os_move. */
+static void world_drop(bool has_at) {
+    pb_os_file_close(world.file);
+    CHECK_STATUS(pb_os_release(world.other, bytes()), PB_OK);
+    if (has_at) {
+        CHECK_STATUS(pb_os_release(world.at, bytes()), PB_OK);
+    }
+}
+
+/* A call that gives something gives nothing when it fails, and what it gave goes again. */
+static enum pb_status given(enum pb_status status, void *base) {
+    if (status == PB_OK) {
+        CHECK_STATUS(pb_os_release(base, bytes()), PB_OK);
+    } else {
+        CHECK(base == (void *)UNTOUCHED);
+    }
+    return status;
+}
+
+static enum pb_status reserve(void) {
+    void *base = (void *)UNTOUCHED;
+    enum pb_status status = pb_os_reserve(bytes(), &base);
+    return given(status, base);
+}
+
+static enum pb_status reserve_accessible(void) {
+    void *base = (void *)UNTOUCHED;
+    enum pb_status status = pb_os_reserve_accessible(bytes(), &base);
+    return given(status, base);
+}
+
+static enum pb_status renew(void) {
+    return pb_os_renew(world.at, bytes());
+}
+
+static enum pb_status commit(void) {
+    return pb_os_commit(world.at, bytes());
+}
+
+static enum pb_status decommit(void) {
+    return pb_os_decommit(world.at, bytes());
+}
+
+static enum pb_status discard(void) {
+    return pb_os_discard(world.at, bytes());
+}
+
+static enum pb_status populate(void) {
+    return pb_os_advise(world.at, bytes(), PB_OS_POPULATE);
+}
+
+static enum pb_status release(void) {
+    return pb_os_release(world.at, bytes());
+}
+
+static enum pb_status move(void) {
+    return pb_os_move(world.at, world.other, bytes());
+}
+
+static enum pb_status file_create(void) {
+    int file = UNTOUCHED;
+    enum pb_status status = pb_os_file_create(bytes(), &file);
+    if (status == PB_OK) {
+        pb_os_file_close(file);
+    } else {
+        CHECK_EQ(file, UNTOUCHED);
+    }
+    return status;
+}
+
+static enum pb_status file_write(void) {
+    return pb_os_file_write(world.file, 0, "abc", 3);
+}
+
+static enum pb_status file_freeze(void) {
+    return pb_os_file_freeze(world.file);
+}
+
+static enum pb_status file_map(void) {
+    return pb_os_file_map(world.file, world.at, bytes());
+}
+
+static enum pb_status file_written(void) {
+    uint8_t written[PAGES];
+    return pb_os_file_written(world.at, bytes(), written);
+}
+
+/* Which of the library's calls each function stands on. Those that ask the kernel again when a
+ * signal came in between, and those that know less than errno tells, have tests of their own. */
+static const struct function {
+    const char *name;
+    enum pb_status (*run)(void);
+    enum libc_call call;
+    bool again, takes_at;
+} functions[] = {
+    {"pb_os_reserve", reserve, MMAP, false, false},
+    {"pb_os_reserve_accessible", reserve_accessible, MMAP, false, false},
+    {"pb_os_renew", renew, MMAP, false, false},
+    {"pb_os_commit", commit, MPROTECT, false, false},
+    {"pb_os_decommit", decommit, MPROTECT, false, false},
+    {"pb_os_discard", discard, MADVISE, true, false},
+    {"pb_os_advise", populate, MADVISE, true, false},
+    {"pb_os_release", release, MUNMAP, false, true},
+    {"pb_os_move", move, MREMAP, false, true},
+    {"pb_os_file_create", file_create, MEMFD_CREATE, false, false},
+    {"pb_os_file_create", file_create, FTRUNCATE, false, false},
+    {"pb_os_file_write", file_write, PWRITE, true, false},
+    {"pb_os_file_freeze", file_freeze, FCNTL, false, false},
+    {"pb_os_file_map", file_map, MMAP, false, false},
+};
+enum { FUNCTIONS = sizeof functions / sizeof *functions };
+
+static const struct errno_row {
+    int error;
+    enum pb_status status;
+} errnos[] = {
+    {ENOMEM, PB_NO_MEMORY},
+    {ENOSPC, PB_NO_MEMORY},
+    {EFBIG, PB_NO_MEMORY},
+    {EMFILE, PB_NO_DESCRIPTORS},
+    {ENFILE, PB_NO_DESCRIPTORS},
+    {EINTR, PB_INTERRUPTED},
+    {EAGAIN, PB_INTERRUPTED},
+    {EINVAL, PB_UNSUPPORTED},
+    {ENOSYS, PB_UNSUPPORTED},
+    {EOPNOTSUPP, PB_UNSUPPORTED},
+    {EPERM, PB_UNSUPPORTED},
+    {EACCES, PB_UNSUPPORTED},
+    {EIO, PB_SYSTEM},
+    {EFAULT, PB_SYSTEM},
+    {EBADF, PB_SYSTEM},
+};
+enum { ERRNOS = sizeof errnos / sizeof *errnos };
+
+static unsigned open_files(void) {
+    unsigned count = 0;
+    for (int file = 0; file < 256; file++) {
+        count += fcntl(file, F_GETFD, 0L) >= 0;
+    }
+    return count;
+}
+
+TEST(R6_libc_every_errno_is_a_status_and_nothing_has_changed) {
+    for (unsigned f = 0; f < FUNCTIONS; f++) {
+        world_make();
+        for (unsigned e = 0; e < ERRNOS; e++) {
+            if (functions[f].again && errnos[e].status == PB_INTERRUPTED) {
+                continue;
+            }
+            test_note("%s fails by %s", functions[f].name, strerror(errnos[e].error));
+            unsigned files = open_files();
+            libc_fails(functions[f].call, 1, errnos[e].error);
+            enum pb_status status = functions[f].run();
+            CHECK(libc_calls() > 0);
+            CHECK_STATUS(status, errnos[e].status);
+            CHECK_EQ(open_files(), files);
+            CHECK_EQ(world.at[0], 5);
+            CHECK_EQ(world.at[bytes() - 1], 5);
+            CHECK(read_faults(world.other));
+        }
+        CHECK_STATUS(functions[f].run(), PB_OK); /* it is not the call that was wrong */
+        world_drop(!functions[f].takes_at);
+    }
+}
+
+/* The kernel unmaps the target of a move before it may still refuse: no stranger may get the hole.
+ */
+TEST(R6_libc_failed_move_leaves_no_hole_at_its_target) {
+    world_make();
+    libc_fails(MREMAP, 1, ENOMEM);
+    libc.unmaps = true;
+    CHECK_STATUS(move(), PB_NO_MEMORY);
+    unsigned char resident[PAGES];
+    CHECK(mincore(world.other, bytes(), resident) == 0); /* mapped */
+    CHECK_EQ(world.at[0], 5);
+    world_drop(true);
+}
+
+TEST(R6_libc_advice_is_given_again_after_a_signal_but_not_for_ever) {
+    static const int signals[] = {EINTR, EAGAIN};
+    world_make();
+    for (unsigned i = 0; i < 2; i++) {
+        libc_fails(MADVISE, 3, signals[i]);
+        CHECK_STATUS(populate(), PB_OK);
+        CHECK_EQ(libc_calls(), 4);
+        libc_fails(MADVISE, UINT_MAX, signals[i]);
+        CHECK_STATUS(discard(), PB_INTERRUPTED);
+        CHECK(libc_calls() <= 64);
+        CHECK_EQ(world.at[0], 5);
+    }
+    CHECK_STATUS(discard(), PB_OK);
+    CHECK_EQ(world.at[0], 0);
+    world_drop(true);
+}
+
+/* ---- Files ----------------------------------------------------------------------------------- */
+
+static void check_file(const char *expected) {
+    char read[8] = "";
+    CHECK_EQ(pread(world.file, read, 3, 0), 3);
+    CHECK(strcmp(read, expected) == 0);
+}
+
+TEST(R13_libc_interrupted_and_short_writes_go_on) {
+    world_make();
+    libc_fails(PWRITE, 5, EINTR);
+    CHECK_STATUS(file_write(), PB_OK);
+    CHECK_EQ(libc_calls(), 6);
+    check_file("abc");
+    libc_fails(PWRITE, 2, 0);
+    libc.result = 1;
+    CHECK_STATUS(pb_os_file_write(world.file, 0, "xyz", 3), PB_OK);
+    CHECK_EQ(libc_calls(), 3);
+    check_file("xyz");
+    world_drop(true);
+}
+
+TEST(R13_libc_a_write_that_writes_nothing_is_no_endless_loop) {
+    world_make();
+    libc_fails(PWRITE, UINT_MAX, 0);
+    CHECK_STATUS(file_write(), PB_SYSTEM);
+    CHECK_EQ(libc_calls(), 1);
+    world_drop(true);
+}
+
+TEST(R13_libc_written_pages_are_not_known_without_pagemap) {
+    world_make();
+    CHECK_STATUS(file_map(), PB_OK);
+    if (file_written() != PB_OK) {
+        test_skip("this kernel has no pagemap");
+    }
+    for (unsigned e = 0; e < ERRNOS; e++) {
+        unsigned files = open_files();
+        test_note("open or pread fails by %s", strerror(errnos[e].error));
+        libc_fails(OPEN, 1, errnos[e].error);
+        enum pb_status status = errnos[e].status;
+        CHECK_STATUS(file_written(),
+                     status == PB_NO_DESCRIPTORS ? PB_NO_DESCRIPTORS : PB_UNSUPPORTED);
+        libc_fails(PREAD, 1, errnos[e].error);
+        CHECK_STATUS(file_written(), errnos[e].error == EINTR ? PB_OK : PB_UNSUPPORTED);
+        (void)libc_calls();
+        CHECK_EQ(open_files(), files);
+    }
+    libc_fails(PREAD, 1, 0); /* the end of the file */
+    CHECK_STATUS(file_written(), PB_UNSUPPORTED);
+    libc_fails(PREAD, 1, 0); /* half an entry */
+    libc.result = 4;
+    CHECK_STATUS(file_written(), PB_UNSUPPORTED);
+    (void)libc_calls();
+    world_drop(true);
+}
+
+/* More pages than are asked about at once. */
+TEST(R13_libc_written_pages_are_told_for_long_ranges_too) {
+    enum { MANY = 1300 };
+    static uint8_t written[MANY];
+    uint64_t page = pb_os_page_bytes();
+    void *base;
+    int file;
+    CHECK_STATUS(pb_os_reserve(MANY * page, &base), PB_OK);
+    CHECK_STATUS(pb_os_file_create(MANY * page, &file), PB_OK);
+    CHECK_STATUS(pb_os_file_map(file, base, MANY * page), PB_OK);
+    uint8_t *at = base;
+    at[0] = at[600 * page] = at[(MANY - 1) * page] = 1;
+    (void)*(volatile uint8_t *)(at + 700 * page);
+    libc_fails(PREAD, 1, EINTR);
+    enum pb_status status = pb_os_file_written(base, MANY * page, written);
+    (void)libc_calls();
+    if (status == PB_UNSUPPORTED) {
+        test_skip("this kernel has no pagemap");
+    }
+    CHECK_STATUS(status, PB_OK);
+    for (unsigned i = 0; i < MANY; i++) {
+        CHECK_EQ(written[i], i == 0 || i == 600 || i == MANY - 1);
+    }
+    pb_os_file_close(file);
+    CHECK_STATUS(pb_os_release(base, MANY * page), PB_OK);
+}
+
+/* ---- Waiting --------------------------------------------------------------------------------- */
+
+TEST(R20_libc_a_wait_ended_by_a_signal_is_no_time_out) {
+    static const int errors[] = {EINTR, EAGAIN, EFAULT};
+    _Atomic uint32_t word = 5;
+    for (unsigned i = 0; i < 3; i++) {
+        libc_fails(SYSCALL, 1, errors[i]);
+        CHECK_STATUS(pb_os_wait(&word, 5, PB_DEADLINE_NEVER), PB_OK);
+        CHECK_EQ(libc_calls(), 1);
+    }
+    libc_fails(SYSCALL, 1, ETIMEDOUT);
+    CHECK_STATUS(pb_os_wait(&word, 5, 1), PB_TIMED_OUT);
+    (void)libc_calls();
+}
+
+/* The kernel's count is signed: 2^32-1 must not become -1. */
+TEST(R24_libc_waking_everybody_is_a_positive_count) {
+    _Atomic uint32_t word = 0;
+    static const struct {
+        uint32_t count;
+        long asked;
+    } rows[] = {{0, 0}, {1, 1}, {INT32_MAX, INT32_MAX}, {UINT32_MAX, INT32_MAX}};
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        libc_fails(SYSCALL, 0, 0);
+        libc.wake_count = -2;
+        pb_os_wake(&word, rows[i].count);
+        CHECK_EQ(libc.wake_count, rows[i].asked);
+        (void)libc_calls();
+    }
+}
+
+/* ---- The record of who owns an address ------------------------------------------------------- */
+
+static void *arena_take(void *context, size_t bytes) {
+    static _Alignas(64) uint8_t arena[1 << 20];
+    static size_t used;
+    (void)context;
+    size_t at = used;
+    used += (bytes + 63) / 64 * 64;
+    CHECK(used <= sizeof arena);
+    return arena + at;
+}
+
+static void *arena_resize(void *context, void *at, size_t size) {
+    (void)context, (void)at, (void)size;
+    return NULL;
+}
+
+static void arena_release(void *context, void *at) {
+    (void)context, (void)at;
+}
+
+/* Memories of another allocator: only the record itself asks the C library. */
+TEST(R6_libc_no_memory_for_the_record_of_owners_is_a_failed_create) {
+    enum { MEMORIES = 400 };
+    static const struct pb_allocator arena = {arena_take, arena_resize, arena_release, NULL};
+    static struct pb_memory *memories[MEMORIES];
+    const struct pb_memory_style style = {PB_STYLE_STATIC, 1, 0};
+    const struct pb_memory_config config = {
+        .type = {1, 1, false}, .style = &style, .allocator = &arena};
+    unsigned failed = 0;
+    for (unsigned i = 0; i < MEMORIES; i++) {
+        libc_fails(CALLOC, 1, ENOMEM);
+        enum pb_status status = pb_memory_create(&config, &memories[i]);
+        if (libc_calls() > 0) { /* another piece of the record was wanted */
+            CHECK_STATUS(status, PB_NO_MEMORY);
+            CHECK(memories[i] == NULL);
+            failed++;
+            CHECK_STATUS(pb_memory_create(&config, &memories[i]), PB_OK);
+        }
+        struct pb_address_owner owner;
+        CHECK(pb_memory_owner_of(base_of(memories[i]) + 5, &owner));
+        CHECK_EQ(owner.offset_bytes, 5);
+    }
+    CHECK(failed > 0);
+    for (unsigned i = 0; i < MEMORIES; i++) {
+        pb_memory_destroy(memories[i]);
+    }
+}
+
+/* ---- Hints ----------------------------------------------------------------------------------- */
+
+/* A kernel that cannot populate: a hint that cannot be had is ignored. */
+TEST(R2_libc_populating_is_a_hint_where_the_kernel_has_none) {
+    const struct pb_memory_config config = {.type = {1, 4, false}, .advice = PB_ADVICE_POPULATE};
+    struct pb_memory *memory = NULL;
+    uint32_t old;
+    libc_fails(MADVISE, UINT_MAX, EINVAL);
+    CHECK_STATUS(pb_memory_create(&config, &memory), PB_OK);
+    CHECK_STATUS(pb_memory_grow(memory, 1, &old), PB_OK);
+    CHECK(libc_calls() >= 2);
+    check_zero(memory, 0, 2 * PB_PAGE_BYTES);
+    pb_memory_destroy(memory);
+}

@@ -1,0 +1,442 @@
+#!/usr/bin/python3
+"""coverage.py: what seeds and tests reach in ref/, as numbers and as pages; results/coverage/<stamp>/.
+
+    scripts/coverage.py           # `make coverage`: builds nothing itself, runs everything
+    scripts/coverage.py --test    # `make test-coverage`: the same as tests, no report is kept
+
+Seeds: corpus/ (regress included) and the engine's witnesses, with schedules from bytes and from each
+random source. Tests: those of ref/. Counted is clang's source-based coverage of ref/ alone: lines,
+and each condition of a branch being true and being false. Assertions are for our own mistakes, so they
+are compiled out (NDEBUG). ref/tests/unreached.txt explains what nothing reaches; a line or branch that
+is neither reached nor explained fails, and so does an explanation of something that is reached.
+Exit status: 0 all reached or explained, 1 not, or a run failed; 2 usage or set-up; 130 interrupted.
+"""
+import dataclasses
+import fnmatch
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import report
+
+BUILD = report.REPO / "build" / "cov"
+EXPLANATIONS = report.REPO / "ref" / "tests" / "unreached.txt"
+SEEDS = ["corpus", "fuzz/tests/engine"]
+SOURCES = ("bytes", "uniform", "pct", "pos")
+GROUPS = ("seeds", "tests", "both")
+BRANCH = 4  # the kind of region that llvm-cov calls a branch
+SIDES = ("true", "false")
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """One thing that can be reached. what: line, true, false; text: the line, or the condition."""
+
+    file: str
+    line: int
+    column: int
+    function: str
+    what: str
+    text: str
+    copy: int = 0  # a macro's condition exists once for each place where the macro stands
+
+
+@dataclasses.dataclass
+class Explanation:
+    """A row of the explanations; function and text are patterns as the shell's. sometimes: a matter
+    of timing, reached in some runs."""
+
+    line: int
+    file: str
+    function: str
+    what: str
+    text: str
+    reason: str
+    sometimes: bool = False
+    used: int = 0
+
+    def fits(self, place):
+        return (
+            place.what == self.what
+            and place.file == self.file
+            and fnmatch.fnmatchcase(place.function, self.function)
+            and fnmatch.fnmatchcase(place.text, self.text)
+        )
+
+
+# ---------------------------------------------------------------- explanations
+
+
+def explanations(path):
+    """file | function | line, true or false | text | reason; # starts a comment. A ? after the third:
+    reached in some runs, which is no mistake."""
+    rows = []
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        report.die(f"{path}: cannot be read: {error}")
+    for number, line in enumerate(lines, 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        fields = [field.strip() for field in line.split(" | ")]
+        if len(fields) != 5 or fields[2].rstrip("?") not in ("line", *SIDES) or not all(fields):
+            report.die(f"{path}:{number}: wants file | function | line, true or false | text | reason")
+        sometimes = fields[2].endswith("?")
+        fields[2] = fields[2].rstrip("?")
+        rows.append(Explanation(number, *fields, sometimes))
+    return rows
+
+
+def explain(place, rows):
+    """The reason why a place is not reached, or None."""
+    for row in rows:
+        if row.fits(place):
+            row.used += 1
+            return row.reason
+    return None
+
+
+# ---------------------------------------------------------------- running
+
+
+def tool(name):
+    """llvm-14's program, by its own name where the plain one is missing."""
+    for candidate in (f"{name}-14", name):
+        if shutil.which(candidate):
+            return candidate
+    report.die(f"{name} is missing: run scripts/setup test (package llvm-14)")
+
+
+def call(command, log, **environment):
+    """Runs a program of ours; its output goes to the log. Its exit status."""
+    with open(log, "a") as out:
+        out.write(f"$ {' '.join(map(str, command))}\n")
+        out.flush()
+        done = subprocess.run(
+            command, stdout=out, stderr=out, cwd=report.REPO, env={**os.environ, **environment}
+        )
+    return done.returncode
+
+
+def convert(command):
+    done = subprocess.run(command, capture_output=True, text=True, cwd=report.REPO)
+    if done.returncode != 0:
+        report.die(f"{command[0]} failed: {done.stderr.strip()[-500:]}")
+    return done.stdout
+
+
+def collect(work, log):
+    """Runs seeds and tests; the names of those that did not end well."""
+    failed = []
+    for source in SOURCES:
+        environment = {"SCHED": source, "LLVM_PROFILE_FILE": f"{work}/seeds-%m.profraw"}
+        if call([BUILD / "replay", "-q", *SEEDS], log, **environment) != 0:
+            failed.append(f"seeds with schedules from {source}")
+    environment = {"LLVM_PROFILE_FILE": f"{work}/tests-%m.profraw"}
+    if call([BUILD / "ref-tests", "-q"], log, **environment) != 0:
+        failed.append("ref-tests")
+    return failed
+
+
+def profiles(work):
+    """One merged profile a group."""
+    merge = [tool("llvm-profdata"), "merge", "-o"]
+    paths = {group: work / f"{group}.profdata" for group in GROUPS}
+    for group in ("seeds", "tests"):
+        raw = sorted(map(str, work.glob(f"{group}-*.profraw")))
+        if not raw:
+            report.die(f"no counters were written by the {group}: build/cov is not as it should be")
+        convert(merge + [str(paths[group]), *raw])
+    convert(merge + [str(paths["both"]), str(paths["seeds"]), str(paths["tests"])])
+    return paths
+
+
+# ---------------------------------------------------------------- reading what llvm-cov says
+
+
+class Sources:
+    """Lines of the files that are covered."""
+
+    def __init__(self):
+        self.lines = {}
+
+    def line(self, file, number):
+        if file not in self.lines:
+            path = report.REPO / "ref" / file
+            self.lines[file] = path.read_text(encoding="utf-8").splitlines()
+        return self.lines[file][number - 1]
+
+    def span(self, file, line, column, end_line, end_column):
+        """The condition's text, in one line."""
+        if line == end_line:
+            return self.line(file, line)[column - 1 : end_column - 1]
+        parts = [self.line(file, line)[column - 1 :]]
+        parts += [self.line(file, n) for n in range(line + 1, end_line)]
+        parts += [self.line(file, end_line)[: end_column - 1]]
+        return " ".join(part.strip() for part in parts)
+
+
+def plain_name(name):
+    """Of a static function llvm-cov gives file.c:name."""
+    return name.rpartition(":")[2]
+
+
+def branches_of(exported, sources):
+    """Place -> how often; the copies of a header's function in several files count together."""
+    counts = {}
+    for function in exported["functions"]:
+        for line, column, end_line, end_column, true, false, file, _, kind in function["branches"]:
+            if kind != BRANCH:
+                continue
+            name = pathlib.Path(function["filenames"][file]).name
+            text = sources.span(name, line, column, end_line, end_column)
+            for side, count in zip(SIDES, (true, false)):
+                copy = file if name.endswith(".c") else 0
+                place = Place(name, line, column, plain_name(function["name"]), side, text, copy)
+                counts[place] = counts.get(place, 0) + count
+    return counts
+
+
+def functions_at(exported):
+    """(file, line) -> the name of the function around it."""
+    names = {}
+    for function in exported["functions"]:
+        first, last = function["regions"][0][0], function["regions"][0][2]
+        name = pathlib.Path(function["filenames"][0]).name
+        for line in range(first, last + 1):
+            names[name, line] = plain_name(function["name"])
+    return names
+
+
+def lines_of(lcov, names, sources):
+    """Place -> how often, from llvm-cov's lcov form, which has its counts of lines."""
+    counts, file = {}, None
+    for record in lcov.splitlines():
+        kind, _, value = record.partition(":")
+        if kind == "SF":
+            file = pathlib.Path(value).name
+        elif kind == "DA":
+            line, count = map(int, value.split(",")[:2])
+            text = sources.line(file, line).strip()
+            function = names.get((file, line), "")
+            counts[Place(file, line, 0, function, "line", text)] = count
+    return counts
+
+
+def read(profile, sources):
+    """(lines, branches) of one group, each place -> how often."""
+    export = [tool("llvm-cov"), "export", str(BUILD / "ref-tests"), f"-instr-profile={profile}"]
+    exported = json.loads(convert(export))["data"][0]
+    lines = lines_of(convert(export + ["-format=lcov"]), functions_at(exported), sources)
+    return lines, branches_of(exported, sources)
+
+
+def pages(profiles_of, run):
+    """The annotated sources as HTML, a folder a group."""
+    for group, profile in profiles_of.items():
+        convert(
+            [tool("llvm-cov"), "show", str(BUILD / "ref-tests"), f"-instr-profile={profile}"]
+            + ["-format=html", "-show-branches=count", f"-output-dir={run.path(group)}"]
+            + [f"-project-title=ref/ by {group}", "-Xdemangler=cat"]
+        )
+
+
+# ---------------------------------------------------------------- the result
+
+
+class Result:
+    """What was reached, by group; what was not, with its reason."""
+
+    def __init__(self, counts, rows):
+        self.lines = {group: counts[group][0] for group in GROUPS}
+        self.branches = {group: counts[group][1] for group in GROUPS}
+        self.unreached = []  # (place, reason or None)
+        for places in (self.lines["both"], self.branches["both"]):
+            self.unreached += [(p, explain(p, rows)) for p, count in places.items() if count == 0]
+        self.unreached.sort(key=lambda pair: (pair[0].file, pair[0].line, pair[0].column))
+        self.stale = [row for row in rows if row.used == 0 and not row.sometimes]
+
+    def unexplained(self):
+        return [place for place, reason in self.unreached if reason is None]
+
+    def share(self, kind, group, file=None):
+        """(reached, of how many) of lines or branches."""
+        places = getattr(self, kind)[group]
+        counts = [count for place, count in places.items() if file in (None, place.file)]
+        return sum(count > 0 for count in counts), len(counts)
+
+    def files(self):
+        return sorted({place.file for place in self.lines["both"]})
+
+    def only_tests(self):
+        """What tests reach and no seed does."""
+        for kind in ("lines", "branches"):
+            seeds, both = getattr(self, kind)["seeds"], getattr(self, kind)["both"]
+            yield from (p for p, count in both.items() if count > 0 and seeds.get(p, 0) == 0)
+
+
+def percent(reached, count):
+    return 100 * reached / count if count else None
+
+
+def page_link(file):
+    """llvm-cov names its pages after the whole path of the source."""
+    return report.Link(file, f"both/coverage{report.REPO}/ref/{file}.html")
+
+
+def file_table(result):
+    columns = ["file"]
+    for kind in ("lines", "branches"):
+        columns += [kind] + [f"{kind} % by {group}" for group in GROUPS]
+    rows = []
+    for file in [*result.files(), None]:
+        row = ["all" if file is None else page_link(file)]
+        for kind in ("lines", "branches"):
+            row.append(result.share(kind, "both", file)[1])
+            row += [percent(*result.share(kind, group, file)) for group in GROUPS]
+        rows.append(row)
+    return report.Table(columns, rows, align="l" + "r" * (len(columns) - 1))
+
+
+def what_of(place):
+    return "line" if place.what == "line" else f"never {place.what}"
+
+
+def unreached_table(result):
+    rows = [
+        [f"{p.file}:{p.line}", p.function, what_of(p), p.text, reason or "**not explained**"]
+        for p, reason in result.unreached
+    ]
+    return report.Table(["place", "function", "what", "text", "why"], rows, align="lllll")
+
+
+def sections_of(result, failed):
+    sections = []
+    if failed:
+        text = "\n".join(f"- {name}" for name in failed)
+        sections.append(report.Section("Runs that failed", f"See log.txt.\n\n{text}"))
+    if result.stale:
+        text = "\n".join(
+            f"- {EXPLANATIONS.name}:{row.line}: {row.file} {row.function}: {row.text}"
+            for row in result.stale
+        )
+        sections.append(report.Section("Explanations of what is reached: take them out", text))
+    sections.append(report.Section("By file", "[All annotated sources](both/index.html): by both; "
+        "[by seeds](seeds/index.html), [by tests](tests/index.html).", table=file_table(result)))
+    sections.append(report.Section("What nothing reaches", f"{EXPLANATIONS.relative_to(report.REPO)} "
+        "holds the explanations.", table=unreached_table(result)))
+    rows = [[f"{p.file}:{p.line}", p.function, p.what, p.text] for p in result.only_tests()]
+    rows.sort(key=lambda row: (row[0].split(":")[0], int(row[0].split(":")[1])))
+    text = "A seed that reaches one of these is worth having, unless a fuzz target cannot get there."
+    columns = ["place", "function", "what", "text"]
+    sections.append(report.Section("Reached by tests alone", text, table=report.Table(columns, rows)))
+    return sections
+
+
+def summary_of(result):
+    summary = {}
+    for kind in ("lines", "branches"):
+        summary[kind] = result.share(kind, "both")[1]
+        for group in GROUPS:
+            reached, count = result.share(kind, group)
+            summary[f"{kind}_percent_{group}"] = round(percent(reached, count), 2)
+    summary["unreached"] = len(result.unreached)
+    summary["unexplained"] = len(result.unexplained())
+    summary["stale_explanations"] = len(result.stale)
+    return summary
+
+
+def items_of(result):
+    items = []
+    for file in result.files():
+        item = {"name": file}
+        for kind in ("lines", "branches"):
+            item[kind] = result.share(kind, "both", file)[1]
+            for group in GROUPS:
+                item[f"{kind}_{group}"] = result.share(kind, group, file)[0]
+        item["unreached"] = [
+            {"line": p.line, "function": p.function, "what": p.what, "text": p.text, "why": reason}
+            for p, reason in result.unreached
+            if p.file == file
+        ]
+        items.append(item)
+    return items
+
+
+def complaints(result):
+    """Lines to print: what makes the status 1."""
+    for place in result.unexplained():
+        yield f"ref/{place.file}:{place.line}: {place.function}: {what_of(place)}: {place.text}"
+    for row in result.stale:
+        where = f"{EXPLANATIONS.relative_to(report.REPO)}:{row.line}"
+        yield f"{where}: stale: all that it explains is reached or gone"
+
+
+def check(name, complaint):
+    print(f"FAIL {name}: {complaint}" if complaint else f"PASS {name}")
+    return not complaint
+
+
+def judge(result, failed):
+    """The verdict as tests; the exit status."""
+    of = [c for c in complaints(result) if ": line: " in c], [c for c in complaints(result) if "never" in c]
+    passed = [
+        check("coverage_runs_end_well", ", ".join(failed)),
+        check("coverage_lines_are_reached_or_explained", "; ".join(of[0])),
+        check("coverage_branches_are_reached_or_explained", "; ".join(of[1])),
+        check("coverage_explanations_are_not_stale",
+              "; ".join(f"{EXPLANATIONS.name}:{row.line}" for row in result.stale)),
+    ]
+    print(f"{sum(passed)} passed, {len(passed) - sum(passed)} failed")
+    return 0 if all(passed) else 1
+
+
+def finish(run, result, failed):
+    bad = failed or result.unexplained() or result.stale
+    summary = summary_of(result)
+    lead = "Seeds and tests reach {:.1f} % of the lines and {:.1f} % of the branches of ref/ (seeds " \
+        "alone {:.1f} and {:.1f} %); {} of what nothing reaches is not explained.".format(
+        summary["lines_percent_both"], summary["branches_percent_both"],
+        summary["lines_percent_seeds"], summary["branches_percent_seeds"], summary["unexplained"])
+    path = run.finish("finding" if bad else "pass", summary, items_of(result),
+                      sections_of(result, failed), "Coverage of ref/", lead)
+    for complaint in complaints(result):
+        print(complaint, file=sys.stderr)
+    for name in failed:
+        print(f"coverage: {name} failed: see {path / 'log.txt'}", file=sys.stderr)
+    print(f"{lead}\n{path.relative_to(report.REPO)}/report.html")
+    return 1 if bad else 0
+
+
+def main(arguments):
+    if arguments not in ([], ["--test"]):
+        report.die("usage: scripts/coverage.py [--test]")
+    for program in ("replay", "ref-tests"):
+        if not (BUILD / program).exists():
+            report.die(f"{BUILD / program}: not built: `make coverage` builds it")
+    testing = arguments == ["--test"]
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
+    rows = explanations(EXPLANATIONS)
+    with tempfile.TemporaryDirectory() as folder:
+        work, sources = pathlib.Path(folder), Sources()
+        run = report.Run("coverage", root=folder if testing else None)
+        failed = collect(work, run.path("log.txt"))
+        paths = profiles(work)
+        result = Result({group: read(path, sources) for group, path in paths.items()}, rows)
+        if testing:
+            return judge(result, failed)
+        pages(paths, run)
+        return finish(run, result, failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
