@@ -263,7 +263,7 @@ static enum pb_status release(void) {
 }
 
 static enum pb_status move(void) {
-    return pb_os_move(world.at, world.other, bytes());
+    return pb_os_move(world.at, bytes(), world.other, bytes());
 }
 
 static enum pb_status file_create(void) {
