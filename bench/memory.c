@@ -1,366 +1,366 @@
 /* memory.c: what a linear memory costs, by strategy and size: create, grow, copy, first touch,
- * destroy, and a short life. Run: build/bench/bench --filter='^memory/'.
+ * destroy, and a short life; with and without a guard, as it comes, with huge pages and populated.
+ * Run: build/bench/bench --filter='^memory/'.
  *
  * pages: the memory's size. Strategies that never move reserve 1,024 pages, the others what they
  * hold, so that each growth of remap, move and heap is one past the capacity, their dear case. */
-#include "memory.h"
-#include "allocators.h"
-#include "shim.h"
-#include "strategies.h"
+#include "memories.h"
 
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include <stddef.h>
 
-enum { BATCH_MAX = 16, POOL_SLOTS = 32 };
-
-/* One strategy with its variant, and the rows of memory_bounds.c that bound it: each is followed by
- * "/pages:N". Empty: nothing that the system does bounds it. */
-struct subject {
-    enum pb_strategy strategy;
-    struct bench_parameter variant;
-    const struct pb_allocator *allocator;
-    enum pb_pool_reset reset;
-    const char *create, *grow, *destroy;
-};
+enum { BIG_PAGES = 256 }; /* 16 MiB: where huge pages can show */
 
 /* Ways to have memory that is already there when it is first written. */
-struct advised {
-    const char *name;
-    unsigned advice;
-    const char *bound;
+static const struct bench_parameter advices[] = {
+    {"advice", "none", PB_ADVICE_NONE},
+    {"advice", "populate", PB_ADVICE_POPULATE},
+    {"advice", "huge", PB_ADVICE_HUGE_PAGES},
 };
-
-static const struct advised advices[] = {
-    {"none", PB_ADVICE_NONE, "touch"},
-    {"populate", PB_ADVICE_POPULATE, "populate"},
-    {"huge", PB_ADVICE_HUGE_PAGES, "touch_huge"},
-};
+static const char *const advice_bounds[] = {"touch", "populate", "touch_huge"};
 enum { ADVICES = sizeof advices / sizeof advices[0] };
 
-static const struct subject subjects[] = {
-    {PB_STRATEGY_RESERVE, {0}, NULL, 0, "reserve", "mprotect", "munmap"},
-    {PB_STRATEGY_RESERVE_RW, {0}, NULL, 0, "mmap", NULL, "munmap"},
-    {PB_STRATEGY_REMAP, {0}, NULL, 0, "reserve", "mremap", "munmap"},
-    {PB_STRATEGY_MOVE, {0}, NULL, 0, "reserve", "move", "munmap"},
-    {PB_STRATEGY_HEAP,
-     {"allocator", "glibc", 0},
-     &pb_allocator_libc,
-     0,
-     "calloc/allocator:glibc",
-     "realloc/allocator:glibc",
-     "free/allocator:glibc"},
-    {PB_STRATEGY_HEAP,
-     {"allocator", "jemalloc", 0},
-     &bench_jemalloc,
-     0,
-     "calloc/allocator:jemalloc",
-     "realloc/allocator:jemalloc",
-     "free/allocator:jemalloc"},
-    {PB_STRATEGY_IMAGE, {0}, NULL, 0, "reserve", "mprotect", "munmap"},
-    {PB_STRATEGY_POOL,
-     {"reset", "discard", 0},
-     NULL,
-     PB_POOL_DISCARD,
-     "commit",
-     "mprotect",
-     "discard"},
-    {PB_STRATEGY_POOL, {"reset", "renew", 0}, NULL, PB_POOL_RENEW, "commit", "mprotect", "renew"},
-    {PB_STRATEGY_GUARD, {0}, NULL, 0, "guard_install", "guard_remove", "munmap"},
-};
-enum { SUBJECTS = sizeof subjects / sizeof subjects[0] };
+/* ---- The rows -------------------------------------------------------------------------------- */
 
-/* ---- One memory ------------------------------------------------------------------------------ */
-
-/* What a run works on: made from the row's parameters. */
-struct bench {
-    struct bench_state *state;
-    const struct subject *subject;
-    uint32_t pages;
-    struct pb_memory_style style;
-    struct pb_memory_config config;
-    struct pb_memory *memories[BATCH_MAX];
-    int count;
-};
-
-/* False: the row is skipped, with the reason. */
-static bool check(struct bench *bench, const char *what, enum pb_status status) {
-    if (status != PB_OK) {
-        char reason[160];
-        snprintf(reason, sizeof reason, "%s: %s", what, pb_status_message(status));
-        bench_skip(bench->state, reason);
-    }
-    return status == PB_OK;
+static int64_t number(const struct bench_state *state, const char *name, int64_t otherwise) {
+    return bench_has(state, name) ? bench_number(state, name) : otherwise;
 }
 
-static bool setup(struct bench *bench, struct bench_state *state) {
-    const struct subject *subject = bench_argument(state);
-    memset(bench, 0, sizeof *bench);
-    bench->state = state;
-    bench->subject = subject;
-    bench->pages = (uint32_t)bench_number(state, "pages");
-    bool stays = pb_strategy_info(subject->strategy)->stable_base;
-    bench->style.kind = stays ? PB_STYLE_STATIC : PB_STYLE_DYNAMIC;
-    bench->style.bound_pages = stays ? BENCH_CAPACITY_PAGES : 0;
-    bench->style.guard_bytes = BENCH_GUARD_BYTES;
-    bench->config.type.min_pages = bench->pages;
-    bench->config.type.max_pages = BENCH_CAPACITY_PAGES;
-    bench->config.style = &bench->style;
-    bench->config.strategy = subject->strategy;
-    bench->config.allocator = subject->allocator;
-    if (subject->strategy != PB_STRATEGY_POOL) {
-        return true;
-    }
-    struct pb_pool_config pool = {.slots = POOL_SLOTS,
-                                  .slot_bytes = pb_pages_to_bytes(BENCH_CAPACITY_PAGES),
-                                  .guard_bytes = BENCH_GUARD_BYTES,
-                                  .reset = subject->reset};
-    return check(bench, "pool", pb_pool_create(&pool, &bench->config.pool));
+/* What a growth needs: the usual capacity, or as much more as it grows past that. */
+static uint32_t capacity(const struct bench_state *state) {
+    int64_t grown = bench_number(state, "pages") + number(state, "by", 1);
+    return grown > BENCH_CAPACITY_PAGES ? (uint32_t)grown : BENCH_CAPACITY_PAGES;
 }
 
-static void teardown(struct bench *bench) {
-    pb_pool_destroy(bench->config.pool);
-}
+/* The parts of a row, in this order; what is measured is between begin and end. */
+enum step { STEP_NONE, STEP_CREATE, STEP_TOUCH, STEP_GROW, STEP_DESTROY };
 
-static void touch(struct pb_memory *memory) {
-    struct pb_memory_definition *definition = pb_memory_definition(memory);
-    bench_touch(atomic_load_explicit(&definition->base, memory_order_relaxed),
-                atomic_load_explicit(&definition->length_bytes, memory_order_relaxed));
-}
-
-static enum pb_status create_all(struct bench *bench, int count) {
+static enum pb_status do_step(struct memories *memories, enum step step, int batch, uint32_t by) {
     enum pb_status status = PB_OK;
-    for (bench->count = 0; bench->count < count && status == PB_OK;) {
-        status = pb_memory_create(&bench->config, &bench->memories[bench->count]);
-        bench->count += status == PB_OK;
+    uint32_t old_pages;
+    switch (step) {
+    case STEP_CREATE:
+        return memories_create(memories, batch);
+    case STEP_TOUCH:
+        memories_touch(memories);
+        break;
+    case STEP_GROW:
+        for (int i = 0; i < memories->count && status == PB_OK; i++) {
+            status = pb_memory_grow(memories->at[i], by, &old_pages);
+        }
+        break;
+    case STEP_DESTROY:
+        memories_destroy(memories);
+        break;
+    case STEP_NONE:
+        break;
     }
     return status;
 }
 
-static void touch_all(struct bench *bench) {
-    for (int i = 0; i < bench->count; i++) {
-        touch(bench->memories[i]);
-    }
-}
-
-static void destroy_all(struct bench *bench) {
-    for (int i = 0; i < bench->count; i++) {
-        pb_memory_destroy(bench->memories[i]);
-    }
-    bench->count = 0;
-}
-
-/* ---- The rows -------------------------------------------------------------------------------- */
-
-static void run_create(struct bench_state *state) {
-    struct bench bench;
-    bool good = setup(&bench, state);
-    int batch = bench_batch(bench.pages);
+/* before: up to two steps outside of the clock; measured: up to two within. */
+static void run_steps(struct bench_state *state, const enum step before[2],
+                      const enum step measured[2]) {
+    struct memories memories;
+    bool good = memories_begin(&memories, state, bench_argument(state), capacity(state));
+    int batch = bench_batch(memories.pages);
+    uint32_t by = (uint32_t)number(state, "by", 1);
     while (good && bench_next(state, batch)) {
+        enum pb_status status = PB_OK;
+        for (int i = 0; i < 2 && status == PB_OK; i++) {
+            status = do_step(&memories, before[i], batch, by);
+        }
         bench_begin(state);
-        enum pb_status status = create_all(&bench, batch);
-        bench_end(state);
-        good = check(&bench, "create", status);
-        destroy_all(&bench);
-    }
-    teardown(&bench);
-}
-
-/* One page more, of a memory whose every host page has been written. */
-static void run_grow(struct bench_state *state) {
-    struct bench bench;
-    bool good = setup(&bench, state);
-    int batch = bench_batch(bench.pages);
-    while (good && bench_next(state, batch)) {
-        enum pb_status status = create_all(&bench, batch);
-        touch_all(&bench);
-        bench_begin(state);
-        for (int i = 0; i < bench.count && status == PB_OK; i++) {
-            uint32_t old_pages;
-            status = pb_memory_grow(bench.memories[i], 1, &old_pages);
+        for (int i = 0; i < 2 && status == PB_OK; i++) {
+            status = do_step(&memories, measured[i], batch, by);
         }
         bench_end(state);
-        good = check(&bench, "grow", status);
-        destroy_all(&bench);
+        good = memories_check(state, "refused", status);
+        memories_destroy(&memories);
     }
-    teardown(&bench);
+    memories_end(&memories);
+}
+
+#define STEPS(...) ((const enum step[2]){__VA_ARGS__})
+
+static void run_create(struct bench_state *state) {
+    run_steps(state, STEPS(STEP_NONE), STEPS(STEP_CREATE));
+}
+
+/* By one page or by as many as the row says, of a memory whose every host page has been written. */
+static void run_grow(struct bench_state *state) {
+    run_steps(state, STEPS(STEP_CREATE, STEP_TOUCH), STEPS(STEP_GROW));
 }
 
 static void run_touch(struct bench_state *state) {
-    struct bench bench;
-    bool good = setup(&bench, state);
-    int batch = bench_batch(bench.pages);
-    while (good && bench_next(state, batch)) {
-        enum pb_status status = create_all(&bench, batch);
-        bench_begin(state);
-        touch_all(&bench);
-        bench_end(state);
-        good = check(&bench, "create", status);
-        destroy_all(&bench);
-    }
-    teardown(&bench);
+    run_steps(state, STEPS(STEP_CREATE), STEPS(STEP_TOUCH));
 }
 
 static void run_destroy(struct bench_state *state) {
-    struct bench bench;
-    bool good = setup(&bench, state);
-    int batch = bench_batch(bench.pages);
-    while (good && bench_next(state, batch)) {
-        enum pb_status status = create_all(&bench, batch);
-        touch_all(&bench);
-        bench_begin(state);
-        destroy_all(&bench);
-        bench_end(state);
-        good = check(&bench, "create", status);
-    }
-    teardown(&bench);
+    run_steps(state, STEPS(STEP_CREATE, STEP_TOUCH), STEPS(STEP_DESTROY));
 }
 
-/* Create and write to every host page, with the kernel advised on how to provide them. */
 static void run_create_touch(struct bench_state *state) {
-    struct bench bench;
-    bool good = setup(&bench, state);
-    int batch = bench_batch(bench.pages);
-    bench.config.advice = (unsigned)bench_number(state, "advice");
-    while (good && bench_next(state, batch)) {
-        bench_begin(state);
-        enum pb_status status = create_all(&bench, batch);
-        touch_all(&bench);
-        bench_end(state);
-        good = check(&bench, "create", status);
-        destroy_all(&bench);
+    run_steps(state, STEPS(STEP_NONE), STEPS(STEP_CREATE, STEP_TOUCH));
+}
+
+/* Writes to a part of the host pages, spread evenly: per cent of them, 100, 1 or 0. */
+static void touch_part(struct pb_memory *memory, int64_t percent) {
+    volatile uint8_t *base = memory_base(memory);
+    uint64_t step = percent > 0 ? BENCH_HOST_PAGE * 100 / (uint64_t)percent : 0;
+    for (uint64_t at = 0; percent > 0 && at < memory_length(memory); at += step) {
+        base[at] = 1;
     }
-    teardown(&bench);
 }
 
 /* Copies a memory of which `written` per cent of the host pages were written since the last copy;
- * with touched, every host page of the copy is written as well. */
-static void run_copies(struct bench_state *state, bool touched) {
-    struct bench bench;
-    bool good = setup(&bench, state);
-    struct pb_memory *source = NULL, *copy = NULL;
-    good = good && check(&bench, "create", pb_memory_create(&bench.config, &source));
+ * then `touched` per cent of the copy's are written as well. */
+static void run_copies(struct bench_state *state, int64_t touched) {
+    struct memories memories;
+    bool good = memories_begin(&memories, state, bench_argument(state), BENCH_CAPACITY_PAGES);
+    struct pb_memory *copy = NULL;
+    good = good && memories_check(state, "create", memories_create(&memories, 1));
+    struct pb_memory *source = memories.at[0];
     if (good) {
-        touch(source);
-        good = check(&bench, "copy", pb_memory_copy(source, &copy));
+        memory_touch(source);
+        good = memories_check(state, "copy", pb_memory_copy(source, &copy));
         pb_memory_destroy(copy);
     }
-    bool rewrite = bench_number(state, "written") != 0;
+    int64_t written = bench_number(state, "written");
     while (good && bench_next(state, 1)) {
-        if (rewrite) {
-            touch(source);
-        }
+        touch_part(source, written);
         copy = NULL;
         bench_begin(state);
         enum pb_status status = pb_memory_copy(source, &copy);
-        if (touched && status == PB_OK) {
-            touch(copy);
+        if (status == PB_OK) {
+            touch_part(copy, touched);
         }
         bench_end(state);
-        good = check(&bench, "copy", status);
+        good = memories_check(state, "copy", status);
         pb_memory_destroy(copy);
     }
-    pb_memory_destroy(source);
-    teardown(&bench);
+    memories_end(&memories);
 }
 
 static void run_copy(struct bench_state *state) {
-    run_copies(state, false);
+    run_copies(state, 0);
 }
 
 static void run_copy_touch(struct bench_state *state) {
-    run_copies(state, true);
+    run_copies(state, number(state, "touched", 100));
 }
 
 /* A short-lived instance: create, write to four host pages, destroy. */
 static void run_life(struct bench_state *state) {
-    struct bench bench;
-    bool good = setup(&bench, state);
+    struct memories memories;
+    bool good = memories_begin(&memories, state, bench_argument(state), BENCH_CAPACITY_PAGES);
     while (good && bench_next(state, 1)) {
-        enum pb_status status = create_all(&bench, 1);
-        good = check(&bench, "create", status);
-        if (good) {
-            struct pb_memory_definition *definition = pb_memory_definition(bench.memories[0]);
-            bench_touch(atomic_load_explicit(&definition->base, memory_order_relaxed),
-                        BENCH_TOUCHED_HOST_PAGES * BENCH_HOST_PAGE);
+        bench_begin(state);
+        enum pb_status status = memories_create(&memories, 1);
+        if (status == PB_OK) {
+            bench_touch(memory_base(memories.at[0]), BENCH_TOUCHED_HOST_PAGES * BENCH_HOST_PAGE);
         }
-        destroy_all(&bench);
+        memories_destroy(&memories);
+        bench_end(state);
+        good = memories_check(state, "create", status);
     }
-    teardown(&bench);
+    memories_end(&memories);
+}
+
+/* A memory that grows on demand, from `pages` up to `to`: by so many pages each time, or (by:0) to
+ * twice its size. Nothing is written: what the growths themselves cost. */
+static void run_grow_steps(struct bench_state *state) {
+    struct memories memories;
+    uint32_t to = (uint32_t)bench_number(state, "to"), by = (uint32_t)bench_number(state, "by");
+    bool good = memories_begin(&memories, state, bench_argument(state), to) &&
+                memories_room(state, pb_pages_to_bytes(to));
+    while (good && bench_next(state, 1)) {
+        enum pb_status status = memories_create(&memories, 1);
+        uint32_t pages = memories.pages, old_pages;
+        bench_begin(state);
+        while (status == PB_OK && pages < to) {
+            uint32_t step = by > 0 ? by : pages;
+            step = step < to - pages ? step : to - pages;
+            status = pb_memory_grow(memories.at[0], step, &old_pages);
+            pages += step;
+        }
+        bench_end(state);
+        good = memories_check(state, "grow", status);
+        memories_destroy(&memories);
+    }
+    memories_end(&memories);
 }
 
 /* ---- Registration ---------------------------------------------------------------------------- */
 
-/* "bound/mprotect/pages:16"; lives as long as the program. */
-static const char *bound_name(const char *bound, uint32_t pages) {
-    char name[96];
-    if (bound == NULL) {
-        return NULL;
-    }
-    snprintf(name, sizeof name, "bound/%s/pages:%u", bound, pages);
-    return strdup(name);
+#define EVERY_PEER "seed_static,seed_dynamic,wabt,v8"
+#define NATIVE_PEERS "seed_static,seed_dynamic,wabt"
+#define SEED_PEERS "seed_static,seed_dynamic"
+
+/* The sizes at which there are peers; quick runs have them and no others. */
+static bool main_size(uint32_t pages) {
+    return pages == 1 || pages == 16 || pages == 256;
 }
 
-/* option: one more parameter at the end of the name, where it has a name. */
 static void add(const char *name, void (*run)(struct bench_state *), const struct subject *subject,
-                uint32_t pages, const char *bound, struct bench_parameter option) {
-    struct bench_case bench = {
+                uint32_t pages, const char *bound, const char *peers) {
+    memory_row_add(&(struct memory_row){
         .name = name,
         .run = run,
-        .argument = subject,
-        .clock = run == run_life ? BENCH_CLOCK_LOOP : BENCH_CLOCK_SECTIONS,
-        .parameters = {{"strategy", .text = pb_strategy_info(subject->strategy)->name}},
-        .bounds = bound_name(bound, pages),
-    };
-    int next = 1;
-    if (subject->variant.name != NULL) {
-        bench.parameters[next++] = subject->variant;
-    }
-    bench.parameters[next++] = (struct bench_parameter){"pages", NULL, pages};
-    bench.parameters[next] = option;
-    const char *reason = "this kernel cannot do it";
-    if (pb_strategy_available(subject->strategy, &reason) != PB_OK) {
-        bench.skip = reason;
-    }
-    bench_register(&bench);
+        .clock = BENCH_CLOCK_SECTIONS,
+        .subject = subject,
+        .pages = pages,
+        .bound = bound,
+        .peers = main_size(pages) ? peers : NULL,
+        .full_only = !main_size(pages) || subject->tuned,
+    });
 }
 
-static const struct bench_parameter no_option = {NULL, NULL, 0};
+static void add_with(const char *name, void (*run)(struct bench_state *),
+                     const struct subject *subject, uint32_t pages, const char *bound,
+                     struct bench_parameter option, bool full_only) {
+    memory_row_add(&(struct memory_row){
+        .name = name,
+        .run = run,
+        .clock = BENCH_CLOCK_SECTIONS,
+        .subject = subject,
+        .pages = pages,
+        .options = {option},
+        .bound = bound,
+        .full_only = full_only,
+    });
+}
 
 static void add_copies(const struct subject *subject, uint32_t pages, int written) {
     struct bench_parameter option = {"written", NULL, written};
-    bool view = pb_strategy_info(subject->strategy)->copy == PB_COPY_ON_WRITE && written == 0;
-    add("memory/copy", run_copy, subject, pages, view ? "map_file" : "copy", option);
-    add("memory/copy_touch", run_copy_touch, subject, pages, view ? "map_file_touch" : "copy",
-        option);
+    bool view = pb_strategy_info(subject->strategy)->copy == PB_COPY_ON_WRITE && written < 100;
+    struct memory_row row = {
+        .name = "memory/copy",
+        .run = run_copy,
+        .clock = BENCH_CLOCK_SECTIONS,
+        .subject = subject,
+        .pages = pages,
+        .options = {option},
+        .bound = view ? "map_file" : "copy",
+        .peers = main_size(pages) && written == 100 ? SEED_PEERS : NULL,
+        .full_only = !main_size(pages),
+    };
+    memory_row_add(&row);
+    row.name = "memory/copy_touch";
+    row.run = run_copy_touch;
+    row.bound = view ? "map_file_touch" : "copy";
+    row.peers = NULL;
+    row.full_only = pages != 16;
+    if (written != 1) {
+        memory_row_add(&row);
+    }
+    row.options[1] = (struct bench_parameter){"touched", NULL, 1};
+    row.bound = view ? "map_file" : "copy";
+    if (written != 1 && (pages == 16 || pages == BIG_PAGES)) {
+        memory_row_add(&row);
+    }
 }
 
 static void add_size(const struct subject *subject, uint32_t pages) {
-    add("memory/create", run_create, subject, pages, subject->create, no_option);
-    add("memory/grow", run_grow, subject, pages, subject->grow, no_option);
-    add("memory/touch", run_touch, subject, pages, "touch", no_option);
-    add("memory/destroy", run_destroy, subject, pages, subject->destroy, no_option);
-    add_copies(subject, pages, 100);
+    add("memory/create", run_create, subject, pages, subject->create, EVERY_PEER);
+    add("memory/grow", run_grow, subject, pages, subject->grow, EVERY_PEER);
+    add("memory/touch", run_touch, subject, pages, "touch", NULL);
+    add("memory/destroy", run_destroy, subject, pages, subject->destroy, NATIVE_PEERS);
+    if (!subject->tuned) {
+        add_copies(subject, pages, 100);
+    }
     if (pb_strategy_info(subject->strategy)->copy == PB_COPY_ON_WRITE) {
+        add_copies(subject, pages, 1);
         add_copies(subject, pages, 0);
     }
 }
 
-static void add_advised(uint32_t pages) {
+/* Growth by more than one page, and on demand. */
+static void add_growths(const struct subject *subject) {
+    static const int64_t by[] = {16, 1024};
+    for (int i = 0; i < 2; i++) {
+        memory_row_add(&(struct memory_row){
+            .name = "memory/grow",
+            .run = run_grow,
+            .clock = BENCH_CLOCK_SECTIONS,
+            .subject = subject,
+            .pages = 16,
+            .options = {{"by", NULL, by[i]}},
+            .bound = subject->grow,
+            .bound_options = OPTIONS_MAX,
+            .peers = EVERY_PEER,
+            .full_only = i == 0,
+        });
+    }
+    static const struct {
+        int64_t to, by;
+        const char *peers;
+    } climbs[] = {{1024, 16, EVERY_PEER}, {16384, 0, EVERY_PEER}};
+    for (int i = 0; i < 2; i++) {
+        memory_row_add(&(struct memory_row){
+            .name = "memory/grow_steps",
+            .run = run_grow_steps,
+            .clock = BENCH_CLOCK_SECTIONS,
+            .subject = subject,
+            .pages = 1,
+            .options = {{"to", NULL, climbs[i].to}, {"by", NULL, climbs[i].by}},
+            .bound = subject->grow == NULL ? NULL : "steps",
+            .bound_options = OPTIONS_MAX,
+            .peers = climbs[i].peers,
+            .full_only = true,
+        });
+    }
+}
+
+/* With no guard behind, and with the kernel advised on how to provide the pages. */
+static void add_variants(const struct subject *subject) {
+    static const struct bench_parameter no_guard = {"guard", NULL, 0};
+    add_with("memory/create", run_create, subject, 16, subject->create, no_guard, true);
+    add_with("memory/grow", run_grow, subject, 16, subject->grow, no_guard, true);
+    add_with("memory/destroy", run_destroy, subject, 16, subject->destroy, no_guard, true);
     for (int i = 0; i < ADVICES; i++) {
-        struct bench_parameter option = {"advice", advices[i].name, advices[i].advice};
-        add("memory/create_touch", run_create_touch, &subjects[0], pages, advices[i].bound, option);
+        if (subject != SUBJECT_RESERVE) { /* which has them at every size */
+            add_with("memory/create_touch", run_create_touch, subject, BIG_PAGES, advice_bounds[i],
+                     advices[i], true);
+        }
+        if (advices[i].number != PB_ADVICE_NONE) {
+            add_with("memory/grow", run_grow, subject, BIG_PAGES, subject->grow, advices[i], true);
+            add_with("memory/destroy", run_destroy, subject, BIG_PAGES, subject->destroy,
+                     advices[i], true);
+        }
     }
 }
 
 BENCH_SUBJECT {
     for (int size = 0; size < BENCH_SIZES; size++) {
-        add_advised(bench_sizes[size]);
-    }
-    for (int i = 0; i < SUBJECTS; i++) {
-        for (int size = 0; size < BENCH_SIZES; size++) {
-            add_size(&subjects[i], bench_sizes[size]);
+        for (int i = 0; i < ADVICES; i++) {
+            add_with("memory/create_touch", run_create_touch, SUBJECT_RESERVE, bench_sizes[size],
+                     advice_bounds[i], advices[i], bench_sizes[size] != BIG_PAGES);
         }
-        add("memory/life", run_life, &subjects[i], 1, "life", no_option);
+    }
+}
+
+BENCH_SUBJECT {
+    for (int i = 0; i < subjects_count; i++) {
+        const struct subject *subject = &subjects[i];
+        for (int size = 0; size < BENCH_SIZES; size++) {
+            if (!subject->tuned || main_size(bench_sizes[size])) {
+                add_size(subject, bench_sizes[size]);
+            }
+        }
+        memory_row_add(&(struct memory_row){
+            .name = "memory/life",
+            .run = run_life,
+            .clock = BENCH_CLOCK_SECTIONS,
+            .subject = subject,
+            .pages = 1,
+            .bound = "life",
+            .peers = NATIVE_PEERS,
+        });
+        if (!subject->tuned) {
+            add_growths(subject);
+        }
+        if (subject_is_mapped(subject)) {
+            add_variants(subject);
+        }
     }
 }

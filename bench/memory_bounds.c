@@ -27,13 +27,14 @@ enum {
     READ_WRITE = PROT_READ | PROT_WRITE
 };
 #define CAPACITY_BYTES ((size_t)BENCH_CAPACITY_PAGES * PAGE_BYTES)
-#define TOTAL_BYTES (CAPACITY_BYTES + BENCH_GUARD_BYTES)
 
 /* A batch of ranges: before() makes them ready, act() is measured, after() gives them back. Each
  * returns false when the system refuses. */
 struct batch {
     struct bench_state *state;
     size_t bytes; /* of a memory of the row's size */
+    size_t by;    /* how many bytes a growth adds */
+    size_t total; /* reserved, with the guard */
     uint8_t *ranges[RANGES_MAX];
     uint8_t *source; /* to copy from: bytes long, written */
     const struct pb_allocator *allocator;
@@ -63,7 +64,7 @@ static bool none(struct batch *batch, int i) {
 }
 
 static bool reserve(struct batch *batch, int i) {
-    return map(&batch->ranges[i], TOTAL_BYTES, PROT_NONE);
+    return map(&batch->ranges[i], batch->total, PROT_NONE);
 }
 
 static bool commit(struct batch *batch, int i) {
@@ -75,16 +76,16 @@ static bool reserve_commit(struct batch *batch, int i) {
 }
 
 static bool map_capacity(struct batch *batch, int i) {
-    return map(&batch->ranges[i], TOTAL_BYTES, READ_WRITE);
+    return map(&batch->ranges[i], batch->total, READ_WRITE);
 }
 
 static bool guard_install(struct batch *batch, int i) {
     return map_capacity(batch, i) && madvise(batch->ranges[i] + batch->bytes,
-                                             TOTAL_BYTES - batch->bytes, MADV_GUARD_INSTALL) == 0;
+                                             batch->total - batch->bytes, MADV_GUARD_INSTALL) == 0;
 }
 
 static bool guard_remove(struct batch *batch, int i) {
-    return madvise(batch->ranges[i] + batch->bytes, PAGE_BYTES, MADV_GUARD_REMOVE) == 0;
+    return madvise(batch->ranges[i] + batch->bytes, batch->by, MADV_GUARD_REMOVE) == 0;
 }
 
 static bool touch(struct batch *batch, int i) {
@@ -101,11 +102,11 @@ static bool committed_touched(struct batch *batch, int i) {
 }
 
 static bool grow_in_place(struct batch *batch, int i) {
-    return mprotect(batch->ranges[i] + batch->bytes, PAGE_BYTES, READ_WRITE) == 0;
+    return mprotect(batch->ranges[i] + batch->bytes, batch->by, READ_WRITE) == 0;
 }
 
 static bool release(struct batch *batch, int i) {
-    return munmap(batch->ranges[i], TOTAL_BYTES) == 0;
+    return munmap(batch->ranges[i], batch->total) == 0;
 }
 
 static bool discard(struct batch *batch, int i) {
@@ -113,8 +114,32 @@ static bool discard(struct batch *batch, int i) {
            mprotect(batch->ranges[i], batch->bytes, PROT_NONE) == 0;
 }
 
+static bool discard_only(struct batch *batch, int i) {
+    return madvise(batch->ranges[i], batch->bytes, MADV_DONTNEED) == 0;
+}
+
+/* What a reset of memory that cannot be discarded comes to. */
+static bool zero(struct batch *batch, int i) {
+    memset(batch->ranges[i], 0, batch->bytes);
+    return true;
+}
+
+/* Growth on demand in a reservation, one call a growth: the row's to and by as in memory.c. */
+static bool steps(struct batch *batch, int i) {
+    size_t to = (size_t)bench_number(batch->state, "to") * PAGE_BYTES, bytes = batch->bytes;
+    size_t by = (size_t)bench_number(batch->state, "by") * PAGE_BYTES;
+    bool good = true;
+    while (good && bytes < to) {
+        size_t step = by > 0 ? by : bytes;
+        step = step < to - bytes ? step : to - bytes;
+        good = mprotect(batch->ranges[i] + bytes, step, READ_WRITE) == 0;
+        bytes += step;
+    }
+    return good;
+}
+
 static bool renew(struct batch *batch, int i) {
-    return mmap(batch->ranges[i], TOTAL_BYTES, PROT_NONE,
+    return mmap(batch->ranges[i], batch->total, PROT_NONE,
                 MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED, -1, 0) == batch->ranges[i];
 }
 
@@ -127,14 +152,14 @@ static bool map_exact_touched(struct batch *batch, int i) {
 }
 
 static bool grow_by_mremap(struct batch *batch, int i) {
-    void *moved = mremap(batch->ranges[i], batch->bytes, batch->bytes + PAGE_BYTES, MREMAP_MAYMOVE);
+    void *moved = mremap(batch->ranges[i], batch->bytes, batch->bytes + batch->by, MREMAP_MAYMOVE);
     batch->ranges[i] = moved == MAP_FAILED ? NULL : moved;
     return moved != MAP_FAILED;
 }
 
 static bool grow_by_move(struct batch *batch, int i) {
     uint8_t *old = batch->ranges[i];
-    if (!map(&batch->ranges[i], batch->bytes + PAGE_BYTES, READ_WRITE)) {
+    if (!map(&batch->ranges[i], batch->bytes + batch->by, READ_WRITE)) {
         return false;
     }
     memcpy(batch->ranges[i], old, batch->bytes);
@@ -166,7 +191,7 @@ static bool map_populated(struct batch *batch, int i) {
 
 /* From a multiple of a huge page: else the first ones could not be huge. */
 static bool map_huge(struct batch *batch, int i) {
-    if (!map_capacity(batch, i) || madvise(batch->ranges[i], TOTAL_BYTES, MADV_HUGEPAGE) != 0) {
+    if (!map_capacity(batch, i) || madvise(batch->ranges[i], batch->total, MADV_HUGEPAGE) != 0) {
         return false;
     }
     uintptr_t past = (uintptr_t)batch->ranges[i] % HUGE_BYTES;
@@ -194,12 +219,11 @@ static bool heap_allocate_touched(struct batch *batch, int i) {
 
 static bool heap_resize(struct batch *batch, int i) {
     const struct pb_allocator *allocator = batch->allocator;
-    uint8_t *at =
-        allocator->resize(allocator->context, batch->ranges[i], batch->bytes + PAGE_BYTES);
+    uint8_t *at = allocator->resize(allocator->context, batch->ranges[i], batch->bytes + batch->by);
     if (at == NULL) {
         return false;
     }
-    memset(at + batch->bytes, 0, PAGE_BYTES); /* new bytes of a memory are zero */
+    memset(at + batch->bytes, 0, batch->by); /* new bytes of a memory are zero */
     batch->ranges[i] = at;
     return true;
 }
@@ -217,7 +241,7 @@ static void nothing(struct batch *batch, int i) {
 }
 
 static void unmap_total(struct batch *batch, int i) {
-    munmap(batch->ranges[i], TOTAL_BYTES);
+    munmap(batch->ranges[i], batch->total);
 }
 
 static void unmap_exact(struct batch *batch, int i) {
@@ -225,7 +249,7 @@ static void unmap_exact(struct batch *batch, int i) {
 }
 
 static void unmap_grown(struct batch *batch, int i) {
-    munmap(batch->ranges[i], batch->bytes + PAGE_BYTES);
+    munmap(batch->ranges[i], batch->bytes + batch->by);
 }
 
 static void heap_return(struct batch *batch, int i) {
@@ -243,6 +267,8 @@ static const struct bound bounds[] = {
     {"bound/guard_remove", guarded_touched, guard_remove, unmap_total, false},
     {"bound/munmap", committed_touched, release, nothing, false},
     {"bound/discard", committed_touched, discard, unmap_total, false},
+    {"bound/discard_only", committed_touched, discard_only, unmap_total, false},
+    {"bound/memset", committed_touched, zero, unmap_total, false},
     {"bound/renew", committed_touched, renew, unmap_total, false},
     {"bound/touch", map_exact, touch, unmap_exact, false},
     {"bound/populate", none, map_populated, unmap_exact, false},
@@ -256,6 +282,16 @@ static const struct bound heap_bounds[] = {
     {"bound/realloc", heap_allocate_touched, heap_resize, heap_return, true},
     {"bound/free", heap_allocate_touched, heap_release, nothing, true},
 };
+/* Growths by more than a page, and on demand. */
+static const struct bound growth_bounds[] = {
+    {"bound/mprotect", committed_touched, grow_in_place, unmap_total, false},
+    {"bound/mremap", map_exact_touched, grow_by_mremap, unmap_grown, false},
+    {"bound/move", map_exact_touched, grow_by_move, unmap_grown, false},
+    {"bound/guard_remove", guarded_touched, guard_remove, unmap_total, false},
+};
+static const struct bound growth_heap_bound = {"bound/realloc", heap_allocate_touched, heap_resize,
+                                               heap_return, true};
+static const struct bound steps_bound = {"bound/steps", reserve_commit, steps, unmap_total, false};
 static const struct bound life_bound = {"bound/life", none, life, nothing, false};
 
 /* ---- Running --------------------------------------------------------------------------------- */
@@ -292,10 +328,23 @@ static bool run_batch(struct batch *batch, const struct bound *bound, int count)
 static void run_bound(struct bench_state *state) {
     const struct bound *bound = bench_argument(state);
     uint32_t pages = (uint32_t)bench_number(state, "pages");
-    struct batch batch = {.state = state, .bytes = (size_t)pages * PAGE_BYTES};
+    struct batch batch = {.state = state,
+                          .bytes = (size_t)pages * PAGE_BYTES,
+                          .by = PAGE_BYTES,
+                          .total = CAPACITY_BYTES + BENCH_GUARD_BYTES};
+    if (bench_has(state, "by")) {
+        batch.by = (size_t)bench_number(state, "by") * PAGE_BYTES;
+        size_t grown = bench_has(state, "to") ? (size_t)bench_number(state, "to") * PAGE_BYTES
+                                              : batch.bytes + batch.by;
+        batch.total = grown > CAPACITY_BYTES ? grown + BENCH_GUARD_BYTES : batch.total;
+    }
     if (bound->heap) {
-        bool glibc = strcmp(bench_text(state, "allocator"), "glibc") == 0;
-        batch.allocator = glibc ? &pb_allocator_libc : &bench_jemalloc;
+        batch.allocator = &bench_allocator(bench_text(state, "allocator"))->allocator;
+        const char *refusal = bench_allocator_refusal(batch.allocator);
+        if (refusal != NULL) {
+            bench_skip(state, refusal);
+            return;
+        }
     }
     bool good = make_source(&batch);
     int count = bench_batch(pages);
@@ -334,27 +383,44 @@ static void run_memcpy(struct bench_state *state) {
 
 /* ---- Registration ---------------------------------------------------------------------------- */
 
-static const char *const allocators[] = {"glibc", "jemalloc"};
-
-static void add(const struct bound *bound, const char *allocator, uint32_t pages) {
+/* option2 only with option. */
+static void add(const struct bound *bound, const char *allocator, uint32_t pages,
+                struct bench_parameter option, struct bench_parameter option2) {
     struct bench_case bench = {
         .name = bound->name, .run = run_bound, .argument = bound, .clock = BENCH_CLOCK_SECTIONS};
     int next = 0;
     if (allocator != NULL) {
         bench.parameters[next++] = (struct bench_parameter){"allocator", allocator, 0};
     }
-    bench.parameters[next] = (struct bench_parameter){"pages", NULL, pages};
+    bench.parameters[next++] = (struct bench_parameter){"pages", NULL, pages};
+    bench.parameters[next++] = option;
+    bench.parameters[next] = option2;
+    bench.full_only = pages == 4 || pages == 64;
     bench_register(&bench);
 }
 
+static const struct bench_parameter no_option = {NULL, NULL, 0};
+
 static void add_size(uint32_t pages) {
     for (size_t i = 0; i < sizeof bounds / sizeof bounds[0]; i++) {
-        add(&bounds[i], NULL, pages);
+        add(&bounds[i], NULL, pages, no_option, no_option);
     }
     for (size_t i = 0; i < sizeof heap_bounds / sizeof heap_bounds[0]; i++) {
-        for (size_t allocator = 0; allocator < 2; allocator++) {
-            add(&heap_bounds[i], allocators[allocator], pages);
+        for (int allocator = 0; allocator < BENCH_ALLOCATORS; allocator++) {
+            if (allocator < 2 || pages == 1 || pages == 16 || pages == 256) {
+                add(&heap_bounds[i], bench_allocators[allocator].name, pages, no_option, no_option);
+            }
         }
+    }
+}
+
+static void add_growths(int64_t by) {
+    struct bench_parameter option = {"by", NULL, by};
+    for (size_t i = 0; i < sizeof growth_bounds / sizeof growth_bounds[0]; i++) {
+        add(&growth_bounds[i], NULL, 16, option, no_option);
+    }
+    for (int allocator = 0; allocator < 2; allocator++) {
+        add(&growth_heap_bound, bench_allocators[allocator].name, 16, option, no_option);
     }
 }
 
@@ -362,7 +428,14 @@ BENCH_SUBJECT {
     for (int size = 0; size < BENCH_SIZES; size++) {
         add_size(bench_sizes[size]);
     }
-    add(&life_bound, NULL, 1);
+    add(&life_bound, NULL, 1, no_option, no_option);
+    add_growths(16);
+    add_growths(1024);
+    static const int64_t climbs[][2] = {{1024, 16}, {16384, 0}};
+    for (int i = 0; i < 2; i++) {
+        add(&steps_bound, NULL, 1, (struct bench_parameter){"to", NULL, climbs[i][0]},
+            (struct bench_parameter){"by", NULL, climbs[i][1]});
+    }
 }
 
 BENCH_SUBJECT {

@@ -6,9 +6,13 @@ BENCH_OUT := build/bench
 BENCH_ORDERS := chosen sc acqrel seed
 BENCH_FLAGS := $(CFLAGS.plain)
 BENCH_CXXFLAGS := -std=c++17 -Wall -Wextra -Wconversion -Wshadow -Werror $(BENCH_FLAGS)
-BENCH_C := $(filter-out bench/mailbox.c,$(sort $(wildcard bench/*.c)))
+BENCH_C := $(filter-out bench/mailbox.c,$(sort $(wildcard bench/*.c bench/peers/*.c)))
 BENCH_OBJ := $(BENCH_C:bench/%.c=$(BENCH_OUT)/%.o) $(BENCH_OUT)/shim.o \
     $(BENCH_ORDERS:%=$(BENCH_OUT)/mailbox_%.o)
+# wabt's runtime for wasm2c, where its package is installed: a peer, and what runs real programs.
+BENCH_WABT := $(wildcard $(shell $(CC) -print-file-name=libwasm-rt-impl.a))
+BENCH_DEFINES := -DBENCH_FLAGS='"$(BENCH_FLAGS)"' -DBENCH_V8='"$(CURDIR)/bench/v8.js"' \
+    $(if $(BENCH_WABT),-DBENCH_WABT)
 BENCH_JEMALLOC = $(shell $(CC) -print-file-name=libjemalloc_pic.a)
 
 ##@ Benchmarks
@@ -18,7 +22,7 @@ test-bench: $(BENCH_OUT)/bench $(BENCH_OUT)/tests/shim_test ## tests of the benc
 	@bench/tests/run.py
 .PHONY: bench test-bench
 
-$(BENCH_OUT)/bench: $(BENCH_OBJ) $(BENCH_OUT)/libjemalloc.a build/plain/libpagebox.a
+$(BENCH_OUT)/bench: $(BENCH_OBJ) $(BENCH_OUT)/libjemalloc.a build/plain/libpagebox.a $(BENCH_WABT)
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(BENCH_FLAGS) $^ -lbenchmark -lpthread -ldl -lm -o $@
 
@@ -29,7 +33,7 @@ $(BENCH_OUT)/tests/shim_test: $(BENCH_OUT)/tests/shim_test.o $(BENCH_OUT)/shim.o
 $(BENCH_OUT)/%.o: bench/%.c
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CSTD) $(WARN) $(BENCH_FLAGS) -DBENCH_FLAGS='"$(BENCH_FLAGS)"' -Iref -Ibench -MMD -MP -c $< -o $@
+	$(Q)$(CC) $(CSTD) $(WARN) $(BENCH_FLAGS) $(BENCH_DEFINES) -Iref -Ibench -MMD -MP -c $< -o $@
 
 $(BENCH_OUT)/%.o: bench/%.cc
 	$(call say,CXX,$<)

@@ -147,12 +147,13 @@ struct bench_state {
     std::minstd_rand random{1};
 
     // A probe: how long an iteration takes, set-up included, and how much of it is measured.
-    double probe_end_s = 0;
+    double probe_began_s = 0; // when it first asked for work: what came before is done once
     int64_t iterations = 0, batch = 1;
     bool skipped = false;
 
     Footprint footprint; // when the first part began
     bool footprint_wanted;
+    double footprint_s = 0; // spent on reading it: a probe does not count that
 
     bench_state(benchmark::State *state, const bench_case &of) : gb(state), bench(of) {
         bool threads = of.threads > 1 || of.clock == BENCH_CLOCK_SAMPLES;
@@ -162,8 +163,11 @@ struct bench_state {
     // What we do ourselves stays outside of the clock.
     void open_part() {
         open = true;
-        if (footprint_wanted)
+        double reading_s = seconds_now();
+        if (footprint_wanted) {
             footprint = footprint_reset();
+            footprint_s += seconds_now() - reading_s;
+        }
         at_open = thread_usage();
         processor_began_s = seconds_now(CLOCK_THREAD_CPUTIME_ID);
         mark("bench+");
@@ -177,8 +181,11 @@ struct bench_state {
         double processor_s = seconds_now(CLOCK_THREAD_CPUTIME_ID) - processor_began_s;
         rusage usage = thread_usage();
         open = false;
-        if (footprint_wanted)
+        double reading_s = seconds_now();
+        if (footprint_wanted) {
             keep_footprint();
+            footprint_s += seconds_now() - reading_s;
+        }
         faults += usage.ru_minflt - at_open.ru_minflt;
         parts++;
         if (usage.ru_nivcsw != at_open.ru_nivcsw) {
@@ -212,10 +219,16 @@ struct bench_state {
 
 namespace {
 
-const bench_parameter &parameter_of(const bench_state *state, const char *name) {
+const bench_parameter *find_parameter(const bench_state *state, const char *name) {
     for (const bench_parameter &parameter : state->bench.parameters)
         if (parameter.name && strcmp(parameter.name, name) == 0)
-            return parameter;
+            return &parameter;
+    return nullptr;
+}
+
+const bench_parameter &parameter_of(const bench_state *state, const char *name) {
+    if (const bench_parameter *found = find_parameter(state, name))
+        return *found;
     fprintf(stderr, "%s has no parameter %s\n", state->bench.name, name);
     abort();
 }
@@ -262,10 +275,9 @@ void run_case(benchmark::State &gb, const bench_case &bench) {
 // in all, at least three batches; one of a row so slow that a single one took that long.
 int64_t iterations_for(const bench_case &bench) {
     bench_state probe(nullptr, bench);
-    double began_s = seconds_now();
-    probe.probe_end_s = began_s + options.time_s;
     bench.run(&probe);
-    double all_s = seconds_now() - began_s, iterations = double(probe.iterations);
+    double all_s = seconds_now() - probe.probe_began_s - probe.footprint_s,
+           iterations = double(probe.iterations);
     if (probe.skipped || iterations == 0)
         return 1;
     double wanted = options.time_s * iterations / std::max(probe.measured_s, 1e-9);
@@ -293,7 +305,12 @@ bool more_work(bench_state *state, int64_t batch) {
     state->batch = batch;
     if (state->gb)
         return state->gb->KeepRunningBatch(batch);
-    if (state->skipped || (state->iterations > 0 && seconds_now() >= state->probe_end_s))
+    if (state->skipped)
+        return false;
+    double now_s = seconds_now();
+    if (state->iterations == 0)
+        state->probe_began_s = now_s;
+    else if (now_s >= state->probe_began_s + state->footprint_s + options.time_s)
         return false;
     state->iterations += batch;
     return true;
@@ -452,6 +469,10 @@ void bench_value(bench_state *state, const char *name, double value) {
 
 const void *bench_argument(const bench_state *state) {
     return state->bench.argument;
+}
+
+bool bench_has(const bench_state *state, const char *name) {
+    return find_parameter(state, name) != nullptr;
 }
 
 int64_t bench_number(const bench_state *state, const char *name) {

@@ -102,6 +102,7 @@ void bench_value(struct bench_state *state, const char *name, double value);
 const void *bench_argument(const struct bench_state *state);
 
 /* The case's parameters by name. A name that it does not have ends the program: our own mistake. */
+bool bench_has(const struct bench_state *state, const char *name);
 int64_t bench_number(const struct bench_state *state, const char *name);
 const char *bench_text(const struct bench_state *state, const char *name);
 

@@ -185,8 +185,47 @@ def program_rows_of_one_page_run():
         if r.get("error_occurred")
         and "strategy:guard" not in r["name"]
         and "guard_" not in r["name"]
+        and "run this row alone" not in r["error_message"]
     ]
     assert len(rows) > 80 and not failed, failed
+
+
+@test
+def program_jemalloc_takes_the_settings_of_a_row_that_runs_alone():
+    for settings in ("decay_0", "no_retain", "thp"):
+        name = f"memory/create/strategy:heap/allocator:jemalloc_{settings}/pages:1"
+        _, output, _ = run(BENCH, "--json", "--iterations=16", f"--only={name}")
+        (row,) = json.loads(output)["benchmarks"]
+        assert not row.get("error_occurred"), row
+        assert json.loads(output)["context"]["jemalloc_settings"] != "none"
+        _, output, _ = run(BENCH, "--json", "--iterations=16", f"--filter=^{name}$")
+        (row,) = json.loads(output)["benchmarks"]
+        assert "run this row alone" in row["error_message"], row
+
+
+@test
+def program_peers_create_grow_copy_and_destroy():
+    status, output, errors = run(
+        BENCH, "--json", "--iterations=2", "--filter=^peer/[a-z_]+/of:(seed|wabt)[^/]*/pages:16"
+    )
+    assert status == 0, errors
+    rows = {r["name"]: r for r in json.loads(output)["benchmarks"]}
+    skipped = [r["name"] for r in rows.values() if r.get("error_occurred")]
+    assert all("of:wabt" in name for name in skipped), skipped
+    moved, stayed = (rows[f"peer/grow/of:seed_{s}/pages:16"] for s in ("dynamic", "static"))
+    assert moved["page_faults"] == 256 and stayed["page_faults"] == 0
+    assert rows["peer/copy/of:seed_static/pages:16/written:100"]["page_faults"] == 256
+    assert stayed["label"] == "bound/mprotect/pages:16"
+
+
+@test
+def program_labels_name_limits_before_peers():
+    _, output, _ = run(BENCH, "--list", "--filter=^memory/")
+    labels = [line.split("\t")[1].split(",") for line in output.splitlines() if "\t" in line]
+    for label in labels:
+        kinds = [name.split("/")[0] for name in label if name]
+        assert kinds == sorted(kinds), label  # bound before peer
+    assert any("peer/grow/of:v8/pages:16" in label for label in labels)
 
 
 @test

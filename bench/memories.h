@@ -1,0 +1,82 @@
+/* memories.h: what the rows of memories share: the strategies with their variants, a batch of
+ * memories made from a row's parameters, and how a row is registered. */
+#ifndef BENCH_MEMORIES_H
+#define BENCH_MEMORIES_H
+
+#include "memory.h"
+#include "shim.h"
+#include "strategies.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { BATCH_MAX = 16, POOL_SLOTS = 32, OPTIONS_MAX = 3 };
+
+/* One strategy with its variant, and the calls of memory_bounds.c that bound its operations. NULL:
+ * nothing that the system does bounds it. */
+struct subject {
+    enum pb_strategy strategy;
+    struct bench_parameter variant;
+    const struct pb_allocator *allocator;
+    enum pb_pool_reset reset;
+    const char *create, *grow, *destroy, *renew;
+    bool tuned; /* an allocator under other settings: fewer rows */
+};
+extern const struct subject subjects[];
+extern const int subjects_count;
+#define SUBJECT_RESERVE (&subjects[0])
+
+/* The subject's strategy traps and reserves: a guard and advice mean something to it. */
+bool subject_is_mapped(const struct subject *subject);
+
+/* A batch of memories, made from the parameters of the row that runs: pages, and where they are
+ * given advice and guard (bytes). */
+struct memories {
+    struct bench_state *state;
+    const struct subject *subject;
+    uint32_t pages;
+    struct pb_memory_style style;
+    struct pb_memory_config config;
+    struct pb_memory *at[BATCH_MAX];
+    int count;
+};
+
+/* Makes the pool where there is one. capacity_pages: the maximum, and what a strategy that never
+ * moves reserves. False: the row is skipped, with the reason; memories_end all the same. */
+bool memories_begin(struct memories *memories, struct bench_state *state,
+                    const struct subject *subject, uint32_t capacity_pages);
+void memories_end(struct memories *memories);
+
+/* Creates so many, stops at the first that is refused. */
+enum pb_status memories_create(struct memories *memories, int count);
+/* Writes one byte to each host page of each. */
+void memories_touch(struct memories *memories);
+void memories_destroy(struct memories *memories);
+
+/* False: the machine has less than twice so many bytes free, and the row is skipped. */
+bool memories_room(struct bench_state *state, uint64_t bytes);
+
+/* False: the row is skipped, with this as the reason. */
+bool memories_check(struct bench_state *state, const char *what, enum pb_status status);
+
+uint8_t *memory_base(struct pb_memory *memory);
+uint64_t memory_length(struct pb_memory *memory);
+void memory_touch(struct pb_memory *memory);
+
+/* A row of a subject; what is NULL or 0 is left out. */
+struct memory_row {
+    const char *name; /* "memory/grow" */
+    void (*run)(struct bench_state *);
+    enum bench_clock clock; /* 0 is BENCH_CLOCK_LOOP */
+    const struct subject *subject;
+    uint32_t pages;
+    struct bench_parameter options[OPTIONS_MAX];
+    const char *bound; /* "mprotect": "bound/mprotect/pages:N" bounds it */
+    int bound_options; /* how many of the options, from the first, are the bound's as well */
+    const char *peers; /* "wabt,v8": peer/grow/of:wabt/pages:N with this row's options, and so on */
+    int threads;
+    bool full_only;
+};
+void memory_row_add(const struct memory_row *row);
+
+#endif
