@@ -87,6 +87,7 @@ static void run_operation(struct actor *a, const struct op *op) {
 static void act(void *arg) {
     struct actor *a = arg;
     const struct program *program = world.program;
+    a->engine_thread = sim_self();
     sim_note("T%u of the program", a->number);
     for (unsigned i = world.prefix; i < program->operations; i++) {
         if (program->operation[i].thread == a->number) {
@@ -109,6 +110,7 @@ static void survey(const struct program *program, unsigned *threads) {
             world.guest = op->thread;
         }
         world.faulty |= op->code == OP_fault;
+        world.destroys |= op->code == OP_memory_destroy;
         world.released |= op->code == OP_mailbox_release;
         if (i >= world.prefix) {
             *threads |= 1u << op->thread;
@@ -186,6 +188,7 @@ static void program_main(void *arg) {
             mailbox_share(&world.actor[i]);
         }
     }
+    world.threaded = true;
     for (unsigned i = 0; i < OP_THREADS; i++) {
         if (threads >> i & 1) {
             running[i] = sim_spawn(act, &world.actor[i]);
@@ -258,6 +261,9 @@ static const char *access_rule(const char *finding, char *detail, size_t bytes) 
         return world.moved                  ? "R37-base-pin"
                : world.close_start != NEVER ? "R36-write-after-close"
                                             : "R38-outside";
+    }
+    if (world.gone) {
+        return "R29-destroy";
     }
     if (strcmp(rule, "R27") == 0 && !race) {
         return "R27-queue-life";

@@ -143,14 +143,14 @@ static const char *check_history(void) {
 }
 
 void memory_end(void) {
-    if (world.root == NULL) {
-        return;
-    }
-    check_growth();
     const char *rule = check_history();
     if (rule != NULL) {
         broken(rule, "no order of these waits and notifies explains their results");
     }
+    if (world.root == NULL) {
+        return;
+    }
+    check_growth();
     if (pb_memory_waiters(world.root) != 0) {
         broken("R27-queue-life", "%u waiters are left", pb_memory_waiters(world.root));
     }
@@ -175,6 +175,20 @@ const char *memory_at_rest(void) {
         return "R28-waiter-limit";
     }
     return check_history();
+}
+
+/* ---- Events ------------------------------------------------------------------------------------
+ */
+
+static struct event *event_new(enum event_kind kind, uint64_t address) {
+    if (world.events == HISTORY_EVENTS_MAX) {
+        world.events_lost = true;
+        return NULL;
+    }
+    struct event *e = &world.event[world.events++];
+    *e =
+        (struct event){.kind = kind, .start = moment(), .end = HISTORY_PENDING, .address = address};
+    return e;
 }
 
 /* ---- Growth, copies, handles ------------------------------------------------------------------
@@ -251,26 +265,103 @@ static void op_clone(struct actor *a, const struct op *op) {
     }
 }
 
+/* Called by every thread that is about to sleep: past this point a wait does not touch its handle,
+ * and whoever destroys that handle knows it. Only where somebody may: it is one more step. */
+void os_sim_sleeps(void);
+void os_sim_sleeps(void) {
+    for (unsigned i = 0; world.destroys && i < OP_THREADS; i++) {
+        struct actor *a = &world.actor[i];
+        if (a->in_wait && a->engine_thread == sim_self()) {
+            (void)sim_atomic_rmw(&world.bed[i], 4, SIM_ADD, 1, __ATOMIC_RELEASE);
+            a->asleep = true;
+        }
+    }
+}
+
+static bool has_handle(const struct actor *a) {
+    bool has = false;
+    for (unsigned i = 0; i < OP_MEMORIES; i++) {
+        has |= a->handle[i] != NULL;
+    }
+    return has;
+}
+
+/* All who still have a handle are blocked in waits, one at least. */
+static bool others_sleep(const struct actor *self) {
+    unsigned sleepers = 0;
+    for (unsigned i = 0; i < OP_THREADS; i++) {
+        const struct actor *a = &world.actor[i];
+        if (a != self && has_handle(a)) {
+            if (!a->in_wait || !a->asleep) {
+                return false;
+            }
+            sleepers++;
+        }
+    }
+    return sleepers > 0;
+}
+
+static struct event *disable_begins(void) {
+    struct event *e = event_new(EVENT_DISABLE, 0);
+    world.disable_start = world.disable_start == NEVER ? moment() : world.disable_start;
+    return e;
+}
+
+static void disable_ended(struct event *e) {
+    world.disable_end = world.disable_end == NEVER ? moment() : world.disable_end;
+    if (e != NULL) {
+        e->end = moment();
+    }
+}
+
+/* All handles but self's, taken away at once: until now each was its thread's own. */
+static unsigned take_handles(const struct actor *self, struct pb_memory **taken) {
+    unsigned count = 0;
+    for (unsigned i = 0; i < OP_THREADS; i++) {
+        struct actor *a = &world.actor[i];
+        for (unsigned j = 0; a != self && j < OP_MEMORIES; j++) {
+            if (a->handle[j] != NULL) {
+                taken[count++] = a->handle[j];
+                a->handle[j] = NULL;
+            }
+        }
+    }
+    taken[count++] = world.root;
+    return count;
+}
+
+/* own is the last handle of the last thread that could wake the others: theirs go, too, and with
+ * the last one of all they return disabled (R29). */
+static void destroy_all(const struct actor *self, struct pb_memory *own) {
+    struct pb_memory *taken[OP_THREADS * OP_MEMORIES + 1];
+    unsigned count = take_handles(self, taken);
+    world.gone = true;
+    for (unsigned i = 0; i < OP_THREADS; i++) { /* what they did before they slept is over */
+        (void)sim_atomic_rmw(&world.bed[i], 4, SIM_ADD, 0, __ATOMIC_ACQUIRE);
+    }
+    check_growth();
+    world.root = NULL;
+    struct event *e = disable_begins();
+    for (unsigned i = 0; i < count; i++) {
+        pb_memory_destroy(taken[i]);
+    }
+    pb_memory_destroy(own);
+    disable_ended(e);
+}
+
 static void op_destroy(struct actor *a, const struct op *op) {
-    struct pb_memory **handle = &a->handle[op->arg.memory_destroy.m];
-    struct pb_memory *gone = *handle;
+    struct pb_memory **handle = &a->handle[op->arg.memory_destroy.m], *own = *handle;
     *handle = NULL;
-    pb_memory_destroy(gone);
+    bool last = own != NULL && world.threaded && world.mailbox == NULL && !has_handle(a);
+    if (last && others_sleep(a)) {
+        destroy_all(a, own);
+    } else {
+        pb_memory_destroy(own);
+    }
 }
 
 /* ---- Words ------------------------------------------------------------------------------------
  */
-
-static struct event *event_new(enum event_kind kind, uint64_t address) {
-    if (world.events == HISTORY_EVENTS_MAX) {
-        world.events_lost = true;
-        return NULL;
-    }
-    struct event *e = &world.event[world.events++];
-    *e =
-        (struct event){.kind = kind, .start = moment(), .end = HISTORY_PENDING, .address = address};
-    return e;
-}
 
 static void event_cancel(struct event *e) {
     if (e != NULL) { /* others may have come meanwhile: it stays as one that did nothing */
@@ -468,12 +559,12 @@ static bool checked(enum pb_status status, uint64_t address, unsigned align, uns
     return settled;
 }
 
-/* Others that the count may show: also those that have left, when nothing has told this thread. */
+/* Others that may be blocked at some moment from start until now. */
 static unsigned others_blocked(const struct event *self) {
     unsigned count = 0;
     for (unsigned i = 0; i < world.events; i++) {
         const struct event *e = &world.event[i];
-        count += e != self && e->kind == EVENT_WAIT &&
+        count += e != self && e->kind == EVENT_WAIT && e->end > self->start &&
                  (e->outcome != WAIT_NOT_EQUAL && e->outcome != WAIT_AT_ONCE);
     }
     return count + (world.guest >= 0); /* the guest parks by a wait, too */
@@ -517,6 +608,9 @@ static void wait_ended(struct event *e, enum pb_status status, enum pb_wait resu
         broken("R19-checks", "a wait says %s", pb_status_name(status));
     } else if (result == PB_WAIT_TIMED_OUT) {
         e->outcome = timeout_ns == 0 ? WAIT_AT_ONCE : WAIT_TIMED_OUT;
+        if (timeout_ns < 0 && world.disable_start != NEVER) {
+            broken("R29-disable", "timed out without a timeout where atomics were disabled");
+        }
         if (timeout_ns < 0 || took_ns < (uint64_t)timeout_ns) {
             broken("R23-timeout", "timed out after %llu ns of %lld", (unsigned long long)took_ns,
                    (long long)timeout_ns);
@@ -545,13 +639,15 @@ static void wait_word(struct actor *a, uint64_t slot, uint64_t at, unsigned widt
     e->outcome = WAIT_PENDING;
     enum pb_wait result = PB_WAIT_NOTIFIED;
     uint64_t began_ns = pb_os_clock_ns();
+    a->asleep = false;
     a->in_wait = true;
     enum pb_status status =
         width == 4 ? pb_memory_wait32(memory, address, (uint32_t)expected, timeout_ns, &result)
                    : pb_memory_wait64(memory, address, expected, timeout_ns, &result);
     a->in_wait = false;
     uint64_t took_ns = pb_os_clock_ns() - began_ns;
-    if (checked(status, address, width, width, before, size_now(memory), "wait")) {
+    uint64_t after = world.gone ? (uint64_t)world.type.max_pages * 65536 : size_now(memory);
+    if (checked(status, address, width, width, before, after, "wait")) {
         event_cancel(e);
         return;
     }
@@ -604,13 +700,9 @@ static void op_disable(struct actor *a, const struct op *op) {
     if (memory == NULL) {
         return;
     }
-    struct event *e = event_new(EVENT_DISABLE, 0);
-    world.disable_start = world.disable_start == NEVER ? moment() : world.disable_start;
+    struct event *e = disable_begins();
     pb_memory_disable_atomics(memory);
-    world.disable_end = world.disable_end == NEVER ? moment() : world.disable_end;
-    if (e != NULL) {
-        e->end = moment();
-    }
+    disable_ended(e);
 }
 
 actor_operation *memory_operation(uint8_t code) {

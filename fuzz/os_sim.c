@@ -153,7 +153,13 @@ enum pb_status pb_os_file_written(const void *at, uint64_t bytes, uint8_t *writt
     return PB_UNSUPPORTED;
 }
 
+/* Who runs programs may want to know that the calling thread is about to sleep. */
+extern void os_sim_sleeps(void) __attribute__((weak));
+
 enum pb_status pb_os_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns) {
+    if (os_sim_sleeps != NULL) {
+        os_sim_sleeps();
+    }
     return sim_wait((const volatile void *)word, expected, deadline_ns) == SIM_TIMED_OUT
                ? PB_TIMED_OUT
                : PB_OK;

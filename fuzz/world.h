@@ -30,10 +30,12 @@ struct sent {
 /* A logical thread of the program. */
 struct actor {
     uint8_t number;
+    int engine_thread;   /* its number there */
     const struct op *op; /* that runs now, NULL between two */
     bool in_wait;        /* blocked by the meaning of its operation, not by a lock */
-    bool in_signal;      /* ... that one is mailbox_wait_for_signal, or the guest's park */
-    bool holds;          /* between mailbox_hold and mailbox_unhold */
+    bool asleep;    /* has slept in the wait that it is in: its handle is not touched any more */
+    bool in_signal; /* ... that one is mailbox_wait_for_signal, or the guest's park */
+    bool holds;     /* between mailbox_hold and mailbox_unhold */
     struct pb_memory *handle[OP_MEMORIES];
     struct pb_waker *waker[OP_WAKERS];
     struct pb_waker *reference; /* its share of the mailbox, where a program releases it */
@@ -53,6 +55,10 @@ struct world {
     struct pb_memory *root; /* the first thread's handle, outlives all others */
     struct pb_memory_type type;
     bool shared, copied;
+    bool destroys;        /* the program destroys handles: who sleeps says so (bed) */
+    bool threaded;        /* the threads have begun */
+    bool gone;            /* the last handle was destroyed while others were blocked */
+    uint64_t gone_bytes;  /* its size then */
     uint32_t waiters_max; /* 0: no limit */
     const uint8_t *base;
     struct event event[HISTORY_EVENTS_MAX];
@@ -62,6 +68,7 @@ struct world {
     unsigned growths;
     uint32_t disable_start, disable_end; /* of the first one that began, that ended; NEVER */
     uint32_t beacon[OP_THREADS];         /* in the engine's eyes: how many notifies each began */
+    uint32_t bed[OP_THREADS];            /* in the engine's eyes: that it sleeps */
     uint32_t blocks;                     /* of the allocator, alive */
 
     /* The mailbox. NULL: none. */

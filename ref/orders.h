@@ -37,6 +37,9 @@
 #define PB_ORDER_WAITERS_SEE memory_order_acquire
 /* the number of waiters, a limit only: carries nothing (R28) */
 #define PB_ORDER_WAITERS_COUNT memory_order_relaxed
+/* the same count asked anew before a refusal. Compilers make a load, which may be behind the times,
+ * of adding 0 in a weaker order */
+#define PB_ORDER_WAITERS_RECOUNT memory_order_acq_rel
 /* The disabled mark: written before each bucket's lock is taken, read under it, so no wait is left
  * behind. Sequentially consistent, so that once one wait has been refused, later ones are, in
  * whatever bucket (R29). */

@@ -182,7 +182,7 @@ static bool count_up(struct pb_waiters *waiters) {
     uint32_t before = atomic_load_explicit(blocked, PB_ORDER_WAITERS_COUNT);
     do {
         if (before >= waiters->limit) {
-            before = atomic_fetch_add_explicit(blocked, 0, PB_ORDER_WAITERS_COUNT);
+            before = atomic_fetch_add_explicit(blocked, 0, PB_ORDER_WAITERS_RECOUNT);
         }
         if (before >= waiters->limit) {
             return false;
