@@ -98,6 +98,7 @@ static const char *end(const struct subject *subject, const char *broken) {
     exec.ending = broken == NULL;
     exec.crash_rule = "R14";
     broken = either(broken, exec_memory_end(&exec));
+    exec.crash_rule = "R36";
     broken = either(broken, exec_mailbox_end(&exec));
     fault_begin(NULL, 0);
     if (subject->end != NULL) {
@@ -152,17 +153,39 @@ const struct exec *exec_now(void) {
     return is_running ? &exec : NULL;
 }
 
+/* A block used after it was given back, or given back twice: whatever operation it came out in. */
+extern int __asan_report_present(void) __attribute__((weak));
+extern const char *__asan_get_report_description(void) __attribute__((weak));
+
+static bool is_of_lifetime(void) {
+    if (__asan_report_present == NULL || __asan_get_report_description == NULL ||
+        !__asan_report_present()) {
+        return false;
+    }
+    const char *what = __asan_get_report_description();
+    return strcmp(what, "heap-use-after-free") == 0 || strcmp(what, "double-free") == 0;
+}
+
+/* What a crash in an operation breaks, where it is not the operation's own rule. */
+static const char *rule_of_state(void) {
+    if (exec.crash_rule != NULL) {
+        return exec.crash_rule;
+    }
+    if (exec.box.used) {
+        return exec.box.pages != exec.box.config.pages ? "R37" : NULL;
+    }
+    return is_of_lifetime() ? "R14" : NULL;
+}
+
 const char *exec_crash_name(void) {
     static char name[64];
     if (is_running && exec.broken != NULL) {
         return exec.broken; /* broken already, and now it crashes while it is taken down */
     }
-    const char *rule = "R0";
-    if (is_running && exec.crash_rule != NULL) {
-        rule = exec.crash_rule;
-    } else if (is_running && exec.op != NULL) {
+    const char *rule = is_running ? rule_of_state() : NULL;
+    if (rule == NULL && is_running && exec.op != NULL) {
         rule = op_info(exec.program->target, exec.op->code)->rule;
     }
-    snprintf(name, sizeof name, "%s-crash", rule);
+    snprintf(name, sizeof name, "%s-crash", rule != NULL ? rule : "R0");
     return name;
 }

@@ -28,6 +28,7 @@ struct body {
     unsigned handles; /* 0: unused */
     struct model_memory model;
     bool caller_record, populate;
+    bool failed;  /* a growth has: one that is tried again can succeed (R6) */
     bool related; /* copied from or to another: a wrong byte may be that one's */
     uint32_t reserve_pages_max;
     struct side side[SIDES];

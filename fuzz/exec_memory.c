@@ -150,7 +150,9 @@ static const char *side_check(struct exec *e, struct slot *s, unsigned i, const 
 /* As above for a side that failed while calls were made to fail: nothing has changed. */
 static const char *failed_check(struct exec *e, struct slot *s, unsigned i, const char *rule) {
     const char *broken = side_check(e, s, i, rule);
-    return broken != NULL ? broken : oracle_guard(e, s, i);
+    broken = broken != NULL ? broken : oracle_guard(e, s, i);
+    bool guard = broken != NULL && strcmp(broken, "R4-guard") == 0;
+    return guard ? rule : broken; /* it was whole before the failure */
 }
 
 /* ---- Create -----------------------------------------------------------------------------------
@@ -266,6 +268,7 @@ static unsigned creation_statuses(const struct exec *e, const struct creation *c
 
 static const char *fresh_check(struct exec *e, struct slot *s, unsigned i) {
     bool reused = strategy_of(e, s, i)->slot_pages != 0;
+    e->crash_rule = reused ? "R15" : "R2"; /* what is looked at here must be there */
     const char *broken = oracle_state(e, s, i, "R2-fresh-size");
     if (broken == NULL) {
         broken = oracle_zero(e, s, i, 0, s->body->model.type.min_pages,
@@ -274,7 +277,10 @@ static const char *fresh_check(struct exec *e, struct slot *s, unsigned i) {
     if (broken == NULL) {
         broken = oracle_bytes(e, s, i, "R2-fresh-image");
     }
-    return broken != NULL ? broken : oracle_guard(e, s, i);
+    broken = broken != NULL ? broken : oracle_guard(e, s, i);
+    e->crash_rule = NULL;
+    bool guard = broken != NULL && strcmp(broken, "R4-guard") == 0;
+    return guard && reused ? "R15-protections" : broken;
 }
 
 static const char *create_side(struct exec *e, struct creation *c, struct body *body,
@@ -444,7 +450,8 @@ static const char *grow_status(const struct exec *e, const struct slot *s, unsig
         oracle_status_in(e, got, BIT(OK) | WANT | (tells ? 0 : BIT(LIMIT)), "R5-grow-limit");
     bool sure = !failed && (table(e)->promises & SUBJECT_GROWS_WITHIN) &&
                 pages <= room_of(e, s, i) && pages <= SURE_GROWTH_PAGES;
-    return broken == NULL && got != SUBJECT_OK && sure ? "R5-grow-refused" : broken;
+    const char *refused = s->body->failed ? "R6-retry-refused" : "R5-grow-refused";
+    return broken == NULL && got != SUBJECT_OK && sure ? refused : broken;
 }
 
 static const char *grown_check(struct exec *e, struct slot *s, unsigned i, uint32_t old_pages) {
@@ -469,6 +476,7 @@ const char *exec_memory_grow(struct exec *e, const struct op *op) {
     }
     struct model_memory *m = &s->body->model;
     const uint32_t old = m->type.min_pages;
+    e->crash_rule = model_grow_passes(m, delta) ? "R5" : NULL;
     EACH_SIDE(s, i) {
         uint32_t answer = old + 12345;
         unsigned faults = fault_count();
@@ -480,12 +488,14 @@ const char *exec_memory_grow(struct exec *e, const struct op *op) {
             broken = "R5-grow-result";
         }
         if (broken == NULL && !grew[i]) {
+            s->body->failed = true;
             broken = failed_check(e, s, i, "R6-grow-atomic");
         }
         if (broken != NULL) {
             return broken;
         }
     }
+    e->crash_rule = NULL;
     if (!any) {
         return NULL;
     }
@@ -1270,7 +1280,7 @@ static const char *wait(struct exec *e, struct slot *s, const struct waiting *w)
         const char *broken =
             oracle_status_in(e, got, errors != 0 ? errors | partial : BIT(OK), rule);
         if (broken == NULL && errors == 0 && result != expected_result) {
-            broken = rule;
+            broken = result == 0 ? "R22-no-spurious" : rule; /* nobody notified since */
         }
         if (broken != NULL) {
             return broken;

@@ -237,6 +237,17 @@ static const char *at_rest(const char *finding) {
     return rule;
 }
 
+/* The address that a bad access's detail names lies inside of what the memory says is its size. */
+static bool within_size(const char *detail) {
+    const char *at = strstr(detail, " at 0x");
+    if (at == NULL || world.root == NULL || !world.shared) {
+        return false;
+    }
+    uint64_t length = atomic_load(&pb_memory_definition(world.root)->length_bytes);
+    uint64_t offset = strtoull(at + strlen(" at "), NULL, 16) - (uint64_t)(uintptr_t)world.base;
+    return offset < length;
+}
+
 /* A race or a bad access belongs to the part whose function it was in: the first one that is not
  * the lock's or the harness's. */
 static const char *access_rule(const char *finding, char *detail, size_t bytes) {
@@ -257,6 +268,16 @@ static const char *access_rule(const char *finding, char *detail, size_t bytes) 
         }
     }
     bool mailbox = strcmp(rule, "R31") == 0, race = strcmp(finding, "data-race") == 0;
+    if (strstr(detail, "pb_memory_copy") != NULL) {
+        snprintf(name, sizeof name, "R13-%s", finding);
+        return name;
+    }
+    if (race && world.shared && strcmp(rule, "R6") == 0) {
+        return "R11-data-race"; /* two growths at once */
+    }
+    if (strcmp(finding, "page-fault") == 0 && within_size(detail)) {
+        return "R11-shared-grow"; /* the length was published before the pages were usable */
+    }
     if (mailbox && (world.moved || !race)) {
         return world.moved                  ? "R37-base-pin"
                : world.close_start != NEVER ? "R36-write-after-close"

@@ -68,6 +68,18 @@ static const char *state_of_type(struct exec *e, struct slot *s, unsigned i) {
     return broken;
 }
 
+/* All handles of the memory tell one size. */
+static bool handles_agree(const struct exec *e, const struct slot *s, unsigned i) {
+    const struct subject_memory *subject = e->subject->memory;
+    bool agree = true;
+    for (unsigned j = 0; j < OP_MEMORIES; j++) {
+        const struct slot *other = &e->slot[j];
+        agree &= other->body != s->body ||
+                 subject->size_pages(other->handle[i]) == subject->size_pages(s->handle[i]);
+    }
+    return agree;
+}
+
 const char *oracle_state(struct exec *e, struct slot *s, unsigned i, const char *rule) {
     const struct subject_memory *subject = e->subject->memory;
     const struct model_memory *m = &s->body->model;
@@ -75,7 +87,9 @@ const char *oracle_state(struct exec *e, struct slot *s, unsigned i, const char 
     struct side *side = &s->body->side[i];
     const char *broken = NULL;
     if (subject->size_pages(s->handle[i]) != m->type.min_pages) {
-        broken = rule_broken(rule);
+        broken = rule_broken(m->type.min_pages == SUBJECT_PAGES_MAX ? "R9-wide-lengths"
+                             : handles_agree(e, s, i)               ? rule
+                                                                    : "R14-clone");
     }
     if (broken == NULL && subject->size_bytes(s->handle[i]) != model_bytes(m)) {
         broken = rule_broken("R9-wide-lengths");
