@@ -1282,6 +1282,9 @@ static const char *wait(struct exec *e, struct slot *s, const struct waiting *w)
         if (broken == NULL && errors == 0 && result != expected_result) {
             broken = result == 0 ? "R22-no-spurious" : rule; /* nobody notified since */
         }
+        if (broken == NULL && table(e)->waiters != NULL && table(e)->waiters(s->handle[i]) != 0) {
+            broken = "R28-waiters-left"; /* it has returned: nobody waits */
+        }
         if (broken != NULL) {
             return broken;
         }

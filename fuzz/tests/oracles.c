@@ -13,6 +13,7 @@ static const struct subject_memory *real;
 static const struct subject_mailbox *real_box;
 static struct subject_memory memory;
 static struct subject_mailbox box;
+static uint64_t last_id; /* of a broken function: what it remembers */
 
 /* ---- Broken functions -------------------------------------------------------------------------
  */
@@ -46,6 +47,16 @@ static enum subject_status grow_refuses_last(void *m, uint32_t delta, uint32_t *
 
 static enum subject_status grow_refuses_all(void *m, uint32_t delta, uint32_t *old) {
     return delta > 0 ? SUBJECT_NO_MEMORY : real->grow(m, delta, old);
+}
+
+/* Whoever was refused once, is for ever. */
+static enum subject_status grow_poisons(void *m, uint32_t delta, uint32_t *old) {
+    if (last_id != 0) {
+        return SUBJECT_NO_MEMORY;
+    }
+    enum subject_status status = real->grow(m, delta, old);
+    last_id = status != SUBJECT_OK;
+    return status;
 }
 
 static enum subject_status grow_refuses_zero(void *m, uint32_t delta, uint32_t *old) {
@@ -174,6 +185,22 @@ static enum subject_status wait_narrow(void *m, uint64_t address, uint64_t expec
                             : real->wait32(m, address, (uint32_t)expected, timeout_ns, result);
 }
 
+static enum subject_status wait_at_once(void *m, uint64_t address, uint32_t expected,
+                                        int64_t timeout_ns, unsigned *result) {
+    enum subject_status status = real->wait32(m, address, expected, timeout_ns, result);
+    *result = *result == 2 ? 0 : *result;
+    return status;
+}
+
+static uint32_t waiters_one(void *m) {
+    (void)m;
+    return 1;
+}
+
+static uint64_t pages_in_16_bits(void *m) {
+    return (uint16_t)real->size_pages(m);
+}
+
 static enum subject_status notify_unchecked(void *m, uint64_t address, uint32_t count,
                                             uint32_t *woken) {
     if (count == 0) {
@@ -204,8 +231,6 @@ static bool owner_without_guard(const void *address, struct subject_owner *owner
 
 /* ---- Broken mailboxes -------------------------------------------------------------------------
  */
-
-static uint64_t last_id;
 
 static enum subject_status enqueue_twice(void *m, uint64_t id) {
     enum subject_status status = real_box->enqueue(m, last_id != 0 ? last_id : id);
@@ -317,6 +342,11 @@ static const struct bite {
                   "0") "T0 memory_grow m0 pages:65536\n"),
     MEMORY(grow, grow_refuses_all, "oracle_R5_grow_refused", "R5-grow-refused",
            PLAIN "T0 memory_grow m0 pages:1\n"),
+    MEMORY(grow, grow_poisons, "oracle_R6_retry_refused", "R6-retry-refused",
+           PLAIN "T0 memory_grow m0 pages:65537\nT0 memory_grow m0 pages:1\n"),
+    MEMORY(size_pages, pages_in_16_bits, "oracle_R9_65536_pages", "R9-wide-lengths",
+           CREATE("m0", "reserve", "none", "0", "none", "no", "dynamic",
+                  "0") "T0 memory_grow m0 pages:65536\n"),
     MEMORY(grow, grow_tells_new, "oracle_R5_grow_result", "R5-grow-result",
            PLAIN "T0 memory_grow m0 pages:1\n"),
     MEMORY(grow, grow_and_fails, "oracle_R6_grow_atomic", "R6-grow-atomic",
@@ -360,6 +390,9 @@ static const struct bite {
     MEMORY(wait64, wait_narrow, "oracle_R20_value", "R20-value",
            SHARED "T0 memory_store m0 at:12 offset:0 width:4 value:1\n"
                   "T0 memory_wait64 m0 at:8 expected:0 timeout_ns:0\n"),
+    MEMORY(wait32, wait_at_once, "oracle_R22_wait_without_notify", "R22-no-spurious",
+           SHARED "T0 memory_wait32 m0 at:0 expected:0 timeout_ns:0\n"),
+    MEMORY(waiters, waiters_one, "oracle_R27_queue_life", "R27-queue-life", SHARED),
     MEMORY(notify, notify_unchecked, "oracle_R19_notify", "R19-checks",
            SHARED "T0 memory_notify m0 at:2 count:0\n"),
     MEMORY(notify, notify_counts, "oracle_R22_no_spurious", "R22-no-spurious",
