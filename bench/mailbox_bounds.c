@@ -5,7 +5,7 @@
 
 #include <pthread.h>
 
-enum { BATCH = 8192, RING = 4096, THREADS_MAX = 2 };
+enum { BATCH = 8192, RING = 4096, THREADS_MAX = 8 };
 
 /* On a cache line of its own. */
 static _Alignas(64) _Atomic uint32_t counter;
@@ -37,13 +37,16 @@ static void lock_many(void) {
     }
 }
 
-/* The same in one thread or two at once, each on a core of its own; the clock runs from when both
- * start until both are done. */
+/* The same in one thread or several at once, which have the cores in turn; the clock runs from when
+ * all start until all are done. */
 static void run_many(struct bench_state *state, void (*many)(void)) {
     static struct bench_barrier barrier;
     uint32_t threads = (uint32_t)bench_threads(state);
     cpu_set_t before;
-    bool pinned = bench_pin(bench_thread(state), &before);
+    int cores = bench_cores();
+    bool one_core = threads == 2 && cores == 1;
+    bench_pin(bench_thread(state) % cores, &before);
+    barrier.crowded = (int)threads > cores;
     have_had_a_thread();
     while (bench_next(state, BATCH)) {
         bench_meet(&barrier, threads);
@@ -55,7 +58,7 @@ static void run_many(struct bench_state *state, void (*many)(void)) {
             bench_sample(state, spent_ns / (BATCH * threads));
         }
     }
-    if (!pinned) {
+    if (one_core) {
         bench_skip(state, "there is only one core");
     }
     bench_unpin(&before);
@@ -121,7 +124,7 @@ static void add(const char *name, void (*run)(struct bench_state *), const char 
 }
 
 BENCH_SUBJECT {
-    for (int threads = 1; threads <= THREADS_MAX; threads++) {
+    for (int threads = 1; threads <= THREADS_MAX; threads *= 2) {
         add("bound/fetch_add", run_fetch_add, NULL, threads);
         add("bound/lock", run_lock, NULL, threads);
     }

@@ -11,7 +11,7 @@ BENCH_OBJ := $(BENCH_C:bench/%.c=$(BENCH_OUT)/%.o) $(BENCH_OUT)/shim.o \
     $(BENCH_ORDERS:%=$(BENCH_OUT)/mailbox_%.o)
 # wabt's runtime for wasm2c, where its package is installed: a peer, and what runs real programs.
 BENCH_WABT := $(wildcard $(shell $(CC) -print-file-name=libwasm-rt-impl.a))
-BENCH_DEFINES := -DBENCH_FLAGS='"$(BENCH_FLAGS)"' -DBENCH_V8='"$(CURDIR)/bench/v8.js"' \
+BENCH_DEFINES := -DBENCH_FLAGS='"$(CFLAGS.plain)"' -DBENCH_V8='"$(CURDIR)/bench/v8.js"' \
     $(if $(BENCH_WABT),-DBENCH_WABT)
 BENCH_JEMALLOC = $(shell $(CC) -print-file-name=libjemalloc_pic.a)
 
@@ -22,9 +22,17 @@ test-bench: $(BENCH_OUT)/bench $(BENCH_OUT)/tests/shim_test ## tests of the benc
 	@bench/tests/run.py
 .PHONY: bench test-bench
 
+# DPDK's ring, where libdpdk-dev is installed: its headers want another C and another processor.
+BENCH_DPDK := $(shell pkg-config --exists libdpdk 2>/dev/null && echo yes)
+ifdef BENCH_DPDK
+$(BENCH_OUT)/peers/dpdk.o: BENCH_FLAGS += -std=gnu11 -march=corei7 -DPEER_DPDK -DALLOW_INTERNAL_API \
+    $(filter -I%,$(shell pkg-config --cflags libdpdk))
+BENCH_LIBS := -lrte_ring -lrte_eal
+endif
+
 $(BENCH_OUT)/bench: $(BENCH_OBJ) $(BENCH_OUT)/libjemalloc.a build/plain/libpagebox.a $(BENCH_WABT)
 	$(call say,LINK,$@)
-	$(Q)$(CXX) $(BENCH_FLAGS) $^ -lbenchmark -lpthread -ldl -lm -o $@
+	$(Q)$(CXX) $(BENCH_FLAGS) $^ -lbenchmark $(BENCH_LIBS) -lpthread -ldl -lm -o $@
 
 $(BENCH_OUT)/tests/shim_test: $(BENCH_OUT)/tests/shim_test.o $(BENCH_OUT)/shim.o
 	$(call say,LINK,$@)

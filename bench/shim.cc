@@ -156,7 +156,7 @@ struct bench_state {
     double footprint_s = 0; // spent on reading it: a probe does not count that
 
     bench_state(benchmark::State *state, const bench_case &of) : gb(state), bench(of) {
-        bool threads = of.threads > 1 || of.clock == BENCH_CLOCK_SAMPLES;
+        bool threads = of.threads > 1 || of.meets || of.clock == BENCH_CLOCK_SAMPLES;
         footprint_wanted = !threads && !footprints().count(&of);
     }
 
@@ -190,7 +190,7 @@ struct bench_state {
         parts++;
         if (usage.ru_nivcsw != at_open.ru_nivcsw) {
             interrupted_parts++;
-            if (bench.threads < 2)
+            if (bench.threads < 2 && !bench.meets)
                 part_s = std::min(part_s, processor_s);
         }
         if (bench.clock != BENCH_CLOCK_SAMPLES)

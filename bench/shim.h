@@ -59,8 +59,12 @@ struct bench_case {
     /* 0: one thread. Else run() is called in so many threads at once, "/threads:N" ends the name,
      * and the time of an iteration is the wall time over the iterations of all threads. */
     int threads;
-    /* Names of the rows (comma between) that no implementation of this one can beat: the bare
-     * system calls or atomics. Reported as the row's label; NULL: none is known. */
+    /* It has started threads that it waits for within the measured parts: these count with their
+     * wall time even when the kernel ran something else meanwhile (see bench_main). */
+    bool meets;
+    /* Names of the rows (comma between) beside which this one stands: first what no implementation
+     * can beat, the bare system calls or atomics (bound/...), then other people's implementations
+     * (peer/...). Reported as the row's label; NULL: none is known. */
     const char *bounds;
     const char *skip; /* not NULL: the row is reported as skipped, with this as the reason */
     bool full_only;   /* quick runs leave it out (bench --list --quick) */

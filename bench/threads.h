@@ -40,6 +40,14 @@ static inline bool bench_pin(int number, cpu_set_t *before) {
     return pthread_setaffinity_np(pthread_self(), sizeof one, &one) == 0;
 }
 
+/* How many cores this process may use. */
+static inline int bench_cores(void) {
+    cpu_set_t allowed;
+    return pthread_getaffinity_np(pthread_self(), sizeof allowed, &allowed) == 0
+               ? CPU_COUNT(&allowed)
+               : 1;
+}
+
 static inline void bench_unpin(const cpu_set_t *before) {
     pthread_setaffinity_np(pthread_self(), sizeof *before, before);
 }
@@ -65,9 +73,11 @@ static inline void bench_relax(unsigned *spins) {
 }
 
 /* All threads leave at once, within nanoseconds where each has a core: a barrier that sleeps would
- * start one of them some 50 us after the other, and they would never meet. */
+ * start one of them some 50 us after the other, and they would never meet. crowded: there are more
+ * threads than cores, so who waits gives its core away at once. */
 struct bench_barrier {
     _Atomic uint32_t arrived, round;
+    bool crowded;
 };
 
 static inline void bench_meet(struct bench_barrier *barrier, uint32_t threads) {
@@ -79,7 +89,11 @@ static inline void bench_meet(struct bench_barrier *barrier, uint32_t threads) {
         return;
     }
     while (atomic_load(&barrier->round) == round) {
-        bench_relax(&spins);
+        if (barrier->crowded) {
+            sched_yield();
+        } else {
+            bench_relax(&spins);
+        }
     }
 }
 

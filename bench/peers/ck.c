@@ -1,0 +1,97 @@
+/* ck.c: Concurrency Kit's ring for many producers and one consumer, and the one for a single
+ * producer (PEER_CK_SINGLE, ck_spsc.c). No signal, no parking, no lock to exclude moves.
+ * Run: build/bench/bench --filter='of:ck'. */
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#ifdef PEER_CK_SINGLE
+#define PEER_NAME "ck_spsc"
+#else
+#define PEER_NAME "ck"
+#endif
+
+#if __has_include(<ck_ring.h>)
+#define PEER_MISSING NULL
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wconversion"
+#pragma GCC diagnostic ignored "-Wsign-conversion"
+#pragma GCC diagnostic ignored "-Wshadow"
+#include <ck_ring.h>
+#pragma GCC diagnostic pop
+#else
+#define PEER_MISSING "libck-dev is missing (scripts/setup bench installs it)"
+typedef struct {
+    int none;
+} ck_ring_t;
+typedef struct {
+    void *value;
+} ck_ring_buffer_t;
+#endif
+
+struct queue {
+    _Alignas(64) ck_ring_t ring;
+    ck_ring_buffer_t *slots;
+};
+
+#if __has_include(<ck_ring.h>)
+
+static bool queue_open(struct queue *queue, uint32_t capacity, const char **why) {
+    uint32_t size = capacity * 2; /* it keeps one slot free */
+    queue->slots = calloc(size, sizeof queue->slots[0]);
+    if (queue->slots == NULL) {
+        *why = "no memory";
+        return false;
+    }
+    ck_ring_init(&queue->ring, size);
+    return true;
+}
+
+static void queue_close(struct queue *queue) {
+    free(queue->slots);
+    queue->slots = NULL;
+}
+
+static inline bool queue_enqueue(struct queue *queue, uint32_t id) {
+    void *value = (void *)(uintptr_t)id;
+#ifdef PEER_CK_SINGLE
+    return ck_ring_enqueue_spsc(&queue->ring, queue->slots, value);
+#else
+    return ck_ring_enqueue_mpsc(&queue->ring, queue->slots, value);
+#endif
+}
+
+static inline uint32_t queue_drain(struct queue *queue, void (*take)(void *, uint32_t),
+                                   void *context) {
+    uint32_t count = 0;
+    void *value = NULL;
+#ifdef PEER_CK_SINGLE
+    while (ck_ring_dequeue_spsc(&queue->ring, queue->slots, &value)) {
+#else
+    while (ck_ring_dequeue_mpsc(&queue->ring, queue->slots, &value)) {
+#endif
+        take(context, (uint32_t)(uintptr_t)value);
+        count++;
+    }
+    return count;
+}
+
+#else
+#include "missing.h"
+#endif
+
+#include "queue.h"
+
+static const struct queue_kind kind = {.family = "peer",
+                                       .key = "of",
+                                       .value = PEER_NAME,
+#ifndef PEER_CK_SINGLE
+                                       .many_producers = true,
+#endif
+                                       .can_be_full = true,
+                                       .skip = PEER_MISSING};
+
+BENCH_SUBJECT {
+    queue_register(&kind);
+}
