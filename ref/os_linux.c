@@ -25,8 +25,6 @@ enum { ADVISE_TRIES_MAX = 16 };
 
 static enum pb_status status_of_errno(int error) {
     switch (error) {
-    case 0:
-        return PB_OK;
     case ENOMEM:
     case ENOSPC:
     case EFBIG:
@@ -209,7 +207,7 @@ enum pb_status pb_os_file_written(const void *at, uint64_t bytes, uint8_t *writt
         return errno == EMFILE || errno == ENFILE ? PB_NO_DESCRIPTORS : PB_UNSUPPORTED;
     }
     enum pb_status status = PB_OK;
-    for (uint64_t done = 0; done < pages && status == PB_OK;) {
+    for (uint64_t done = 0; done < pages;) {
         uint64_t count = pages - done < ENTRIES ? pages - done : ENTRIES;
         size_t wanted = (size_t)(count * sizeof entries[0]);
         ssize_t got = pread(pagemap, entries, wanted, (off_t)((page + done) * sizeof entries[0]));

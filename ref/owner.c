@@ -83,9 +83,6 @@ void pb_owner_update(struct pb_owner_entry *entry, const uint8_t *base, uint64_t
 }
 
 void pb_owner_unregister(struct pb_owner_entry *entry) {
-    if (entry == NULL) {
-        return;
-    }
     pb_lock_acquire(&owner_lock);
     entry_set(entry, NULL, 0);
     entry->next_free = free_entries;
