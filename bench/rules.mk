@@ -13,12 +13,14 @@ BENCH_OBJ := $(BENCH_C:bench/%.c=$(BENCH_OUT)/%.o) $(BENCH_OUT)/shim.o \
 BENCH_WABT := $(wildcard $(shell $(CC) -print-file-name=libwasm-rt-impl.a))
 BENCH_DEFINES := -DBENCH_FLAGS='"$(CFLAGS.plain)"' -DBENCH_V8='"$(CURDIR)/bench/v8.js"' \
     $(if $(BENCH_WABT),-DBENCH_WABT)
+# What subject.c needs of fuzz/: the loader, and the reference behind the same tables.
+BENCH_SUBJECT_OBJ := $(addprefix build/plain/fuzz/,subject.o rule.o subject_ref.o)
 BENCH_JEMALLOC = $(shell $(CC) -print-file-name=libjemalloc_pic.a)
 
 ##@ Benchmarks
-bench: $(BENCH_OUT)/bench ## benchmarks and their report in results/bench/: FILTER=regex QUICK=1
+bench: $(BENCH_OUT)/bench $(SUBJECT_WANTED) ## benchmarks and their report in results/bench/: FILTER=regex QUICK=1 SUBJECT=
 	@scripts/bench.py $(if $(QUICK),--quick) $(if $(FILTER),--filter='$(FILTER)')
-test-bench: $(BENCH_OUT)/bench $(BENCH_OUT)/tests/shim_test ## tests of the benchmark program and its report
+test-bench: $(BENCH_OUT)/bench $(BENCH_OUT)/tests/shim_test build/subjects/template.so build/subjects/template_mailbox.so ## tests of the benchmark program and its report
 	@bench/tests/run.py
 .PHONY: bench test-bench
 
@@ -30,7 +32,7 @@ $(BENCH_OUT)/peers/dpdk.o: BENCH_FLAGS += -std=gnu11 -march=corei7 -DPEER_DPDK -
 BENCH_LIBS := -lrte_ring -lrte_eal
 endif
 
-$(BENCH_OUT)/bench: $(BENCH_OBJ) $(BENCH_OUT)/libjemalloc.a build/plain/libpagebox.a $(BENCH_WABT)
+$(BENCH_OUT)/bench: $(BENCH_OBJ) $(BENCH_SUBJECT_OBJ) $(BENCH_OUT)/libjemalloc.a build/plain/libpagebox.a $(BENCH_WABT)
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(BENCH_FLAGS) $^ -lbenchmark $(BENCH_LIBS) -lpthread -ldl -lm -o $@
 

@@ -81,7 +81,8 @@ subjects: ## builds the subjects of fuzz/subjects/ whose packages are there, bui
 	    echo 'subject $(s) is left out: apt-get install $(SUBJECT_PACKAGE.$(s)), or scripts/setup test';))
 .PHONY: subjects
 # A subject of ours that is asked for is built; anybody else's builds it himself.
-SUBJECT_WANTED = $(filter $(SUBJECTS),$(SUBJECT:./%=%))
+comma := ,
+SUBJECT_WANTED = $(filter $(SUBJECTS),$(patsubst ./%,%,$(subst $(comma), ,$(SUBJECT))))
 
 # Rules that are not asked of the subject: RULES_OFF=R7,R16-bulk (rule.h).
 RULES_OFF ?= $(PAGEBOX_RULES_OFF)

@@ -5,6 +5,7 @@ bench_plots.py's; here is what stands where.
 """
 import re
 
+import bench_subjects
 import report
 from bench_answers import USUAL_PAGES, Answers
 from bench_figures import ORDERS, TIMES, Rows, bare, ratio_text, time_text
@@ -83,7 +84,8 @@ class Report:
         return [figures.item() for figures in self.rows.all.values()]
 
     def sections(self):
-        parts = [self.answers(), self.memory(), self.mailbox(), self.waits(), self.memcpy()]
+        parts = [self.answers(), bench_subjects.section(self.rows), self.memory(), self.mailbox()]
+        parts += [self.waits(), self.memcpy()]
         parts += [self.left_out(), self.method(), self.environment(), self.every_row()]
         return [part for part in parts if part]
 

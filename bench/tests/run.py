@@ -5,6 +5,7 @@ One property a test; PASS or FAIL and its name on a line each, `N passed, N fail
 looks at how long anything took. Exit status: 0, or 1 when a test failed.
 """
 import json
+import os
 import pathlib
 import re
 import signal
@@ -30,7 +31,14 @@ def test(function):
 
 
 def run(*command):
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=60)
+    return run_with({}, *command)
+
+
+def run_with(variables, *command):
+    environment = {k: v for k, v in os.environ.items() if k != "SUBJECT"} | variables
+    done = subprocess.run(
+        list(map(str, command)), capture_output=True, text=True, timeout=60, env=environment
+    )
     return done.returncode, done.stdout, done.stderr
 
 
@@ -226,6 +234,51 @@ def program_labels_name_limits_before_peers():
         kinds = [name.split("/")[0] for name in label if name]
         assert kinds == sorted(kinds), label  # bound before peer
     assert any("peer/grow/of:v8/pages:16" in label for label in labels)
+
+
+@test
+def program_has_rows_of_subjects_only_when_asked():
+    names = [run_with(v, BENCH, "--list")[1] for v in ({}, {"SUBJECT": "reference"})]
+    assert "subject/" not in names[0]
+    for row in ("grow/of:reference/strategy:reserve/pages:16", "drain/of:reference"):
+        assert f"subject/{row}" in names[1], row
+
+
+@test
+def program_runs_a_subject_beside_the_reference():
+    subjects = ",".join(str(ROOT / f"build/subjects/{n}.so") for n in ("template", "template_mailbox"))
+    status, output, errors = run_with(
+        {"SUBJECT": subjects}, BENCH, "--json", "--iterations=1", "--filter=^subject/.*(pages:1$|queue|drain)"
+    )
+    assert status == 0, errors
+    rows = {row["name"]: row for row in json.loads(output)["benchmarks"]}
+    for name in (
+        "subject/grow/of:template/strategy:mine/pages:1",
+        "subject/create_destroy/of:template/strategy:mine/pages:1",
+        "subject/enqueue/of:template_mailbox",
+        "subject/drain/of:reference",
+    ):
+        assert not rows[name].get("error_occurred") and rows[name]["real_time"] > 0, rows[name]
+    assert not any("/copy/of:template/" in name for name in rows), "copy, which is not offered"
+
+
+@test
+def program_refuses_what_is_no_subject():
+    status, _, errors = run_with({"SUBJECT": "/no/such.so"}, BENCH, "--list")
+    assert status == 2 and "cannot open shared object" in errors, errors
+
+
+@test
+def report_compares_subjects_with_the_reference():
+    with tempfile.TemporaryDirectory() as folder:
+        subject = {"SUBJECT": str(ROOT / "build/subjects/template.so")}
+        options = ["--quick", "--rounds=1", "--time=0.0005", "--root", folder]
+        status, _, errors = run_with(
+            subject, SCRIPT, *options, "--filter=^subject/grow/.*:(reserve|mine)/pages:16$"
+        )
+        assert status == 0, errors
+        text = (pathlib.Path(folder) / "results" / "bench" / "latest" / "report.md").read_text()
+        assert "## Subjects" in text and re.search(r"\| template \| mine \| .* \(.*×\) \|", text), text
 
 
 @test
