@@ -118,6 +118,10 @@ static bool discard_only(struct batch *batch, int i) {
     return madvise(batch->ranges[i], batch->bytes, MADV_DONTNEED) == 0;
 }
 
+static bool discard_touch(struct batch *batch, int i) {
+    return discard_only(batch, i) && touch(batch, i);
+}
+
 /* What a reset of memory that cannot be discarded comes to. */
 static bool zero(struct batch *batch, int i) {
     memset(batch->ranges[i], 0, batch->bytes);
@@ -182,6 +186,17 @@ static bool map_file(struct batch *batch, int i) {
 
 static bool map_file_touch(struct batch *batch, int i) {
     return map_file(batch, i) && touch(batch, i);
+}
+
+/* One byte of each host page: a view of a file brings in several at each fault. */
+static bool map_file_read(struct batch *batch, int i) {
+    if (!map_file(batch, i)) {
+        return false;
+    }
+    for (size_t at = 0; at < batch->bytes; at += BENCH_HOST_PAGE) {
+        (void)*(volatile uint8_t *)(batch->ranges[i] + at);
+    }
+    return true;
 }
 
 /* What a memory that is written at once costs at least: the mapping and the pages. */
@@ -268,6 +283,7 @@ static const struct bound bounds[] = {
     {"bound/munmap", committed_touched, release, nothing, false},
     {"bound/discard", committed_touched, discard, unmap_total, false},
     {"bound/discard_only", committed_touched, discard_only, unmap_total, false},
+    {"bound/discard_touch", committed_touched, discard_touch, unmap_total, false},
     {"bound/memset", committed_touched, zero, unmap_total, false},
     {"bound/renew", committed_touched, renew, unmap_total, false},
     {"bound/touch", map_exact, touch, unmap_exact, false},
@@ -275,6 +291,7 @@ static const struct bound bounds[] = {
     {"bound/touch_huge", none, map_huge, unmap_total, false},
     {"bound/copy", none, copy, unmap_exact, false},
     {"bound/map_file", none, map_file, unmap_exact, false},
+    {"bound/map_file_read", none, map_file_read, unmap_exact, false},
     {"bound/map_file_touch", none, map_file_touch, unmap_exact, false},
 };
 static const struct bound heap_bounds[] = {

@@ -1,0 +1,145 @@
+/* memory_reuse.c: what the next tenant costs: resetting a memory, using it again, and starting one
+ * with bytes, from a frozen image or by copying them in. Run: build/bench/bench
+ * --filter='^memory/(reset|reuse|init)'. */
+#include "memories.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+static const uint32_t sizes[] = {1, 16, 256};
+enum { SIZES = sizeof sizes / sizeof sizes[0] };
+
+/* ---- Reset and reuse ------------------------------------------------------------------------- */
+
+/* Resets a memory whose every host page was written; with touch the next tenant writes to each as
+ * well. One memory is used over and over. */
+static void run_resets(struct bench_state *state, bool touch) {
+    struct memories memories;
+    bool good = memories_begin(&memories, state, bench_argument(state), BENCH_CAPACITY_PAGES) &&
+                memories_check(state, "create", memories_create(&memories, 1));
+    while (good && bench_next(state, 1)) {
+        memories_touch(&memories);
+        bench_begin(state);
+        enum pb_status status = pb_memory_reset(memories.at[0]);
+        if (touch && status == PB_OK) {
+            memories_touch(&memories);
+        }
+        bench_end(state);
+        good = memories_check(state, "reset", status);
+    }
+    memories_end(&memories);
+}
+
+static void run_reset(struct bench_state *state) {
+    run_resets(state, false);
+}
+
+static void run_reuse(struct bench_state *state) {
+    run_resets(state, true);
+}
+
+/* ---- Memories with first contents ------------------------------------------------------------ */
+
+/* As many bytes as the memory has, none of them zero: what an instance starts with. */
+static uint8_t *contents(uint64_t bytes) {
+    uint8_t *made = malloc(bytes);
+    if (made != NULL) {
+        memset(made, 1, bytes);
+    }
+    return made;
+}
+
+/* Reads one byte of each host page: what the first run of an instance does at least. */
+static void read_all(struct pb_memory *memory) {
+    volatile uint8_t *base = memory_base(memory);
+    for (uint64_t at = 0; at < memory_length(memory); at += BENCH_HOST_PAGE) {
+        (void)base[at];
+    }
+}
+
+/* Creates a memory that holds the contents: by its image where the strategy has one, else by
+ * copying them in. */
+static enum pb_status start(struct memories *memories, const uint8_t *bytes) {
+    enum pb_status status = memories_create(memories, 1);
+    if (status == PB_OK && memories->config.image == NULL) {
+        uint64_t count = pb_pages_to_bytes(memories->pages);
+        status = pb_memory_initialise(memories->at[0], 0, bytes, count);
+    }
+    return status;
+}
+
+static void run_init(struct bench_state *state) {
+    struct memories memories;
+    bool good = memories_begin(&memories, state, bench_argument(state), BENCH_CAPACITY_PAGES);
+    uint64_t count = pb_pages_to_bytes(memories.pages);
+    uint8_t *bytes = contents(count);
+    good = good && memories_check(state, "contents", bytes != NULL ? PB_OK : PB_NO_MEMORY);
+    if (good && strcmp(bench_text(state, "from"), "image") == 0) {
+        enum pb_status status = pb_image_create(bytes, count, NULL, &memories.config.image);
+        good = memories_check(state, "image", status);
+    }
+    bool read = bench_has(state, "read");
+    while (good && bench_next(state, 1)) {
+        bench_begin(state);
+        enum pb_status status = start(&memories, bytes);
+        if (read && status == PB_OK) {
+            read_all(memories.at[0]);
+        }
+        bench_end(state);
+        good = memories_check(state, "start", status);
+        memories_destroy(&memories);
+    }
+    memories_end(&memories);
+    pb_image_release(memories.config.image);
+    free(bytes);
+}
+
+/* ---- Registration ---------------------------------------------------------------------------- */
+
+static struct memory_row row(const char *name, void (*run)(struct bench_state *),
+                             const struct subject *subject, uint32_t pages, const char *bound) {
+    return (struct memory_row){
+        .name = name,
+        .run = run,
+        .clock = BENCH_CLOCK_SECTIONS,
+        .subject = subject,
+        .pages = pages,
+        .bound = bound,
+        .full_only = pages != 16,
+    };
+}
+
+static void add_resets(const struct subject *subject, uint32_t pages) {
+    struct memory_row made = row("memory/reset", run_reset, subject, pages, subject->renew);
+    memory_row_add(&made);
+    bool heap = subject->strategy == PB_STRATEGY_HEAP;
+    made = row("memory/reuse", run_reuse, subject, pages, heap ? "memset" : "discard_touch");
+    memory_row_add(&made);
+}
+
+static void add_inits(const struct subject *subject, uint32_t pages, const char *from) {
+    bool image = strcmp(from, "image") == 0;
+    struct memory_row made =
+        row("memory/init", run_init, subject, pages, image ? "map_file" : "copy");
+    made.options[0] = (struct bench_parameter){"from", from, 0};
+    memory_row_add(&made);
+    made.options[1] = (struct bench_parameter){"read", NULL, 100};
+    made.bound = image ? "map_file_read" : "copy";
+    memory_row_add(&made);
+}
+
+BENCH_SUBJECT {
+    for (int i = 0; i < subjects_count; i++) {
+        for (int size = 0; size < SIZES && !subjects[i].tuned; size++) {
+            add_resets(&subjects[i], sizes[size]);
+            bool image = subjects[i].strategy == PB_STRATEGY_IMAGE;
+            bool usual = &subjects[i] == SUBJECT_RESERVE ||
+                         subjects[i].strategy == PB_STRATEGY_POOL ||
+                         subjects[i].strategy == PB_STRATEGY_HEAP;
+            if (image || usual) {
+                add_inits(&subjects[i], sizes[size], image ? "image" : "bytes");
+            }
+        }
+    }
+}
