@@ -42,6 +42,9 @@ MARKED_ITERATIONS = 16
 # as they do not make the same ones each time.
 CROSS_THREAD = re.compile(r"/(threads:[2-9]|cores:\d)$|/producers:\d")
 CROSS_THREAD_TIMES = 5
+# Whose calls cannot be counted: those of several threads, and of another process.
+UNCOUNTED = re.compile(CROSS_THREAD.pattern + r"|/of:v8(/|$)")
+SLOW_NS = 20e6  # an iteration of a row that is traced but once
 
 
 def arguments():
@@ -206,21 +209,29 @@ class Measurement:
             self.facts["calls_missing"] = "strace is missing (scripts/setup installs it)"
             return
         self.facts["system_calls"] = {}
+        nanoseconds = bench_figures.NANOSECONDS
+        slow = {
+            row["name"]
+            for row in self.rows
+            if row.get("real_time", 0) * nanoseconds.get(row.get("time_unit"), 1) > SLOW_NS
+        }
         with tempfile.TemporaryDirectory() as folder:
             trace = pathlib.Path(folder) / "trace"
             for number, name in enumerate(sorted(self.names)):
-                if CROSS_THREAD.search(name) or name in self.crashes:
+                if UNCOUNTED.search(name) or name in self.crashes:
                     continue
                 progress.update(
                     f"counting system calls, row {number + 1}/{len(self.names)}: {name}"
                 )
                 options = [
                     f"--only={name}",
-                    f"--iterations={MARKED_ITERATIONS}",
+                    f"--iterations={1 if name in slow else MARKED_ITERATIONS}",
                     "--marks",
                     "--json",
                 ]
                 status, output, _ = self.program.run(options, ["strace", "-o", str(trace)])
+                if status is None or (status != 0 and self.facts["system_calls"]):
+                    continue  # that row alone: it hangs, or crashes, when it is traced
                 if status != 0:
                     self.facts["calls_missing"] = "strace is not allowed to trace here"
                     return
@@ -230,7 +241,7 @@ class Measurement:
                     self.facts["system_calls"][name] = {c: n / iterations for c, n in calls.items()}
 
 
-VARIANT = re.compile(r"/(strategy|allocator|reset|orders|order|via|written|advice|offset):[^/]*")
+VARIANT = re.compile(r"/(strategy|allocator|reset|of|check|guard|type|orders|order|via|written|advice|offset):[^/]*")
 
 
 def shuffled(names, generator):
