@@ -3,7 +3,7 @@
 ##@ Fuzzing
 # What every binary of the harness is made of; the engines' objects are built by the root's rule.
 FUZZ_CORE := $(addprefix fuzz/,op.c fault.c model.c oracle.c exec.c exec_memory.c exec_mailbox.c \
-    rule.c subject.c subject_ref.c os_wrap.c crash.c)
+    mutate.c rule.c subject.c subject_ref.c os_wrap.c crash.c)
 FUZZ_TARGETS := $(patsubst fuzz/%.c,%,$(sort $(wildcard fuzz/*_fuzzer.c)))
 
 # Calls that can be made to fail, and are kept account of: see os_wrap.h.
@@ -88,7 +88,19 @@ SUBJECT_WANTED = $(filter $(SUBJECTS),$(patsubst ./%,%,$(subst $(comma), ,$(SUBJ
 RULES_OFF ?= $(PAGEBOX_RULES_OFF)
 export PAGEBOX_RULES_OFF := $(RULES_OFF)
 
-fuzz: $(SUBJECT_WANTED) ## every target under both engines, TIME=60 s each (TARGET= ENGINE= JOBS= SEED= SUBJECT= RULES_OFF= EMPTY=1)
+# Beside the targets: what op.def says for engines, and the mutator for AFL++.
+build/plain/opgen: $(addprefix build/plain/fuzz/,opgen.o mutate.o op.o)
+	$(call say,LD,$@)
+	$(Q)$(CC) $^ -o $@
+build/plain/pagebox_mutator.so: $(addprefix fuzz/,mutate_afl.c mutate.c op.c mutate.h op.h op.def)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CSTD) $(WARN) $(CFLAGS.plain) -shared -fPIC -fvisibility=default \
+	    $(filter %.c,$^) -o $@
+fuzz-build-afl: build/plain/pagebox_mutator.so
+fuzz-build-libfuzzer fuzz-build-afl: build/plain/opgen
+
+fuzz: $(SUBJECT_WANTED) ## every target under both engines, TIME=60 s each (TARGET= ENGINE= JOBS= SEED= SUBJECT= RULES_OFF= SWARM= EMPTY=1)
 	@MAKE='$(MAKE)' TIME='$(TIME)' TARGET='$(TARGET)' ENGINE='$(ENGINE)' JOBS='$(JOBS)' \
 	    SEED='$(SEED)' SUBJECT='$(SUBJECT)' EMPTY='$(EMPTY)' scripts/fuzz.py
 replay: build/asan/replay $(SUBJECT_WANTED) ## runs INPUT=file or folder under the sanitizers, prints its operations (TARGET= SUBJECT= RULES_OFF=)
@@ -118,7 +130,11 @@ build/$(1)/fuzz-tests: $(FUZZ_TEST_SRC:%.c=build/$(1)/%.o) \
 endef
 $(foreach c,plain asan cov,$(eval $(call fuzz_test_rules,$(c))))
 
+<<<<<<< HEAD
 test-fuzz: $(foreach c,plain asan,build/$(c)/fuzz-tests build/$(c)/replay) ## tests of the harness; all seeds, plain and under the sanitizers
 	@$(MAKE) -s --no-print-directory subjects
+=======
+test-fuzz: $(foreach c,plain asan,build/$(c)/fuzz-tests build/$(c)/replay) build/plain/opgen ## tests of the harness; all seeds, plain and under the sanitizers
+>>>>>>> 723b10e (Mutation by structure: operations, arguments, threads, faults and choices, with swarm; dictionary and seeds from op.def)
 	@CC='$(CC)' fuzz/tests/run.sh
 .PHONY: test-fuzz

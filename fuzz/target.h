@@ -14,4 +14,9 @@ extern const enum op_target fuzz_target;
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
+/* libFuzzer's mutator and crossover. */
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t bytes, size_t bytes_max, unsigned seed);
+size_t LLVMFuzzerCustomCrossOver(const uint8_t *one, size_t one_bytes, const uint8_t *two,
+                                 size_t two_bytes, uint8_t *out, size_t bytes_max, unsigned seed);
+
 #endif

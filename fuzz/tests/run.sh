@@ -110,6 +110,33 @@ C
     fi
 }
 
+# What op.def says for engines: dictionaries, and seeds that hold every operation and break nothing.
+generated() {
+    for target in memory_fuzzer mailbox_fuzzer waiters_fuzzer system_fuzzer; do
+        mkdir -p "$work/seeds/$target" "$work/text/$target" "$work/back/$target"
+        expect opgen_dict_$target 0 '^# The operations' build/plain/opgen dict $target
+        build/plain/opgen dict $target >"$work/dict"
+        bad=$(grep -vcE '^#|^[a-z0-9_]+="(\\x[0-9a-f]{2}){1,64}"$' "$work/dict")
+        [ "$bad" = 0 ] && pass opgen_dict_form_$target ||
+            fail opgen_dict_form_$target "$bad lines are no entries of a dictionary"
+        build/plain/opgen seeds $target "$work/seeds/$target" &&
+            build/plain/opgen text $target "$work/text/$target"
+        inputs=$(find "$work/seeds/$target" -type f | wc -l)
+        expect opgen_seeds_replay_$target 0 "^$inputs inputs, 0 findings, 0 not readable" \
+            build/asan/replay -q "$work/seeds/$target"
+        missing=
+        for seed in "$work/text/$target"/*.ops; do
+            name=$(basename "$seed" .ops)
+            grep -qE "^(T[0-7] )?$name( |$)" "$seed" || missing=$name
+        done
+        [ "$inputs" -gt 9 ] && [ -z "$missing" ] && pass opgen_seeds_hold_each_operation_$target ||
+            fail opgen_seeds_hold_each_operation_$target "$inputs seeds; without: $missing"
+    done
+    expect opgen_without_arguments 2 'usage' build/plain/opgen
+    expect opgen_unknown_target 2 'no such target' build/plain/opgen dict nothing_fuzzer
+    expect opgen_missing_folder 2 'No such file' build/plain/opgen seeds memory_fuzzer "$work/none"
+}
+
 # Another subject: the template's loader says what is wrong, and a broken one is found out.
 subjects() {
     replay=build/plain/replay
@@ -181,6 +208,7 @@ for config in plain asan; do
 done
 hostile_inputs
 forms
+generated
 subjects
 strangers
 echo "$passed passed, $failed failed"

@@ -14,5 +14,6 @@ const char *because(const char *format, ...) __attribute__((format(printf, 1, 2)
 void test_ops(const char *seeds);
 void test_model(void);
 void test_oracles(void);
+void test_mutate(void);
 
 #endif

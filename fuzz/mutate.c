@@ -1,0 +1,933 @@
+/* mutate.c: the mutations, and the tables that say which operations and values are worth trying. */
+#include "mutate.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
+/* Shorthand for the tables: the memory's end, and one bit of a set of words. */
+#define END OP_ADDRESS_END
+#define U32 UINT32_MAX
+
+/* ---- Tables: which operations, which values ---------------------------------------------------
+ */
+
+/* How often an operation is drawn; what is not named: USUAL. */
+enum { USUAL = 4, SETS_UP = 1 };
+static const uint8_t weights[256] = {
+    [OP_end] = 0,
+    [OP_fault] = 3,
+    [OP_interleave] = 0, /* has its place: see mutate_new */
+    [OP_memory_create] = 3,
+    [OP_memory_create_more] = 2,
+    [OP_memory_destroy] = 2,
+    [OP_memory_grow] = 12,
+    [OP_memory_copy] = 5,
+    [OP_memory_clone] = 4,
+    [OP_memory_to_shared] = 2,
+    [OP_segment_set] = 2,
+    [OP_segment_drop] = 2,
+    [OP_memory_wait32] = 8,
+    [OP_memory_notify] = 8,
+    [OP_memory_disable_atomics] = 2,
+    [OP_mailbox_attach] = SETS_UP,
+    [OP_mailbox_release] = 2,
+    [OP_mailbox_enqueue] = 12,
+    [OP_mailbox_close] = 3,
+    [OP_mailbox_hold] = 3,
+    [OP_mailbox_move] = 3,
+    [OP_mailbox_unhold] = 3,
+    [OP_guest_drain] = 10,
+    [OP_guest_park] = 6,
+    [OP_guest_scribble] = 6,
+};
+
+/* Values that rules turn on, by the argument's name; those that stand more often are drawn more
+ * often. What has no row is drawn by its kind alone. */
+enum { VALUES_MAX = 24 };
+struct values {
+    const char *name;
+    unsigned count;
+    uint64_t value[VALUES_MAX];
+};
+#define VALUES(name, ...)                               \
+    {                                                   \
+#name, COUNT_OF(((uint64_t[]){__VA_ARGS__})), { \
+            __VA_ARGS__                                 \
+        }                                               \
+    }
+static const struct values usual_values[] = {
+    VALUES(min, 1, 1, 1, 1, 1, 1, 2, 2, 0, 3, 5, 16, 65535, 65536, 65537),
+    VALUES(max, 2, 2, 3, 4, 8, 10, 1, 16, U32, U32, U32, 65536, 65536, 65535, 0, 65537),
+    VALUES(pages, 1, 1, 1, 1, 2, 2, 3, 4, 8, 0, 65535, 65536, 65537, U32, U32 - 65535),
+    VALUES(bound, 0, 1, 2, 4, 4, 8, 10, 65536, 65535, 65537, 16384),
+    VALUES(guard, 0, 4096, 4096, 8192, 65536, 65536, UINT64_C(1) << 31, 1),
+    VALUES(offset, 0, 0, 0, 0, 0, 0, 1, 4, 8, 65535, 65536, U32, U32 - 3),
+    VALUES(count, 1, 1, 1, 1, 2, 3, 4, 8, 16, 0, 64, 256, 4096, 65536, U32),
+    VALUES(value, 0, 1, 1, 2, 3, 255, U32, UINT64_C(1) << 31, UINT64_C(0x0102030405060708)),
+    VALUES(expected, 0, 0, 0, 0, 1, 2, UINT64_C(1) << 32, U32),
+    VALUES(timeout_ns, UINT64_MAX, UINT64_MAX, UINT64_MAX, 0, 0, 0, 1, 10, 10, 1000, INT64_MAX,
+           INT64_MAX - 1, UINT64_C(1) << 63),
+    VALUES(capacity, 4, 4, 4, 2, 2, 1, 8, 16, 256, 256, 0, 3, 512, 65536, UINT64_C(1) << 31),
+    VALUES(cursor, 0, 0, 0, U32, U32, U32 - 1, U32 - 3, 1, 3, UINT64_C(1) << 31, INT32_MAX),
+    VALUES(spill, 0, 1, 1, 2, 4, 7),
+    VALUES(slot, 0, 0, 1, 2, 3, 15, 255),
+    VALUES(id, 1, 2, 3, 77, 65537, U32, 0, UINT64_C(1) << 32, (UINT64_C(1) << 32) + 1, UINT64_MAX),
+    VALUES(nth, 1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 6),
+    VALUES(length, 0, 1, 4, 8, 16, 64, 64, 256),
+    VALUES(from, 0, 0, 0, 1, 4, 8, 60, 64, 65),
+    VALUES(image, 0, 0, 1, 100, 4096, 4097, 8192, 65536),
+    VALUES(waiters, 0, 0, 1, 1, 2, 3),
+    VALUES(reserve, 0, 0, 0, 1, 2, 4, 65536),
+};
+/* A hostile guest's words. */
+static const uint64_t scribbles[] = {
+    0, 1, 2, 3, 4, 5, 8, 16, 255, 257, U32, U32 - 1, U32 - 3, INT32_MAX, UINT64_C(1) << 31, 65536};
+static const uint64_t addresses[] = {0,       0,       0,
+                                     4,       8,       8,
+                                     16,      END - 1, END - 1,
+                                     END - 2, END - 4, END - 4,
+                                     END - 8, END - 8, END,
+                                     END + 1, END - 3, END - 5,
+                                     END + 4, END + 8, END - 16,
+                                     1,       2,       12,
+                                     4092,    4096,    65528,
+                                     65532,   65535,   65536,
+                                     65537,   131068,  END + 3,
+                                     131072,  END + 7, U32,
+                                     U32 - 3, U32 - 7, UINT64_C(1) << 32};
+
+/* ---- Chance -----------------------------------------------------------------------------------
+ */
+
+struct chance {
+    uint64_t state;
+};
+
+static uint64_t next(struct chance *c) {
+    c->state += UINT64_C(0x9E3779B97F4A7C15);
+    uint64_t z = c->state;
+    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return z ^ (z >> 31);
+}
+
+/* 0 to n - 1; 0 for n 0. */
+static unsigned below(struct chance *c, size_t n) {
+    return n == 0 ? 0 : (unsigned)(next(c) % n);
+}
+
+static bool one_in(struct chance *c, unsigned n) {
+    return below(c, n) == 0;
+}
+
+/* ---- Swarm: what new operations are made of ---------------------------------------------------
+ */
+
+enum { HOT_MAX = 3, SWARM_EVERY = 64 };
+
+struct swarm {
+    uint16_t weight[256]; /* of each operation; 0: off */
+    unsigned weights;     /* their sum */
+    uint32_t strategies;  /* bit n: word n */
+    uint32_t calls;       /* that may be made to fail */
+    unsigned operations;  /* of a new program, about */
+    unsigned threads;     /* 1 to 4 of them */
+    unsigned preemptions; /* one choice in so many is not the plain one */
+    bool wide;            /* sizes at the 4 GiB limit are likely */
+    uint64_t hot[HOT_MAX];
+    unsigned hots;
+};
+
+static uint32_t some_of(struct chance *c, unsigned count) {
+    uint32_t set = (uint32_t)next(c) & (uint32_t)next(c) & (uint32_t)((UINT64_C(1) << count) - 1);
+    return set | UINT32_C(1) << below(c, count);
+}
+
+static bool sets_up(unsigned code) {
+    return code == OP_memory_create || code == OP_memory_create_more || code == OP_mailbox_attach;
+}
+
+static void draw_operations(struct swarm *s, struct chance *c, enum op_target target, bool all) {
+    bool faults = one_in(c, 2);
+    for (unsigned code = 1; code < 256; code++) {
+        bool named = weights[code] != 0 || code == OP_end || code == OP_interleave;
+        unsigned weight = op_info(target, code) == NULL ? 0 : named ? weights[code] : USUAL;
+        bool off = (!all && one_in(c, 2)) || (code == OP_fault && !faults);
+        if (weight > 0 && !off) {
+            s->weight[code] = (uint16_t)(all ? weight : weight << below(c, 3));
+            s->weights += s->weight[code];
+        }
+    }
+}
+
+static void swarm_draw(struct swarm *s, const struct mutate *how) {
+    struct chance c = {how->swarm * 2 + 1};
+    bool all = how->swarm == MUTATE_ALL_ON || one_in(&c, 4);
+    memset(s, 0, sizeof *s);
+    draw_operations(s, &c, how->target, all);
+    if (s->weights <= s->weight[OP_fault]) { /* nothing that would fail */
+        s->weights = 0;
+        draw_operations(s, &c, how->target, true);
+    }
+    s->strategies = all ? (1u << WORD_strategy_count) - 1 : some_of(&c, WORD_strategy_count);
+    s->calls = all ? (1u << WORD_call_count) - 1 : some_of(&c, WORD_call_count);
+    s->operations = all ? 8 : 2 + below(&c, 12);
+    s->threads = all ? 3 : 2 + below(&c, 3);
+    s->preemptions = 1u << below(&c, 5);
+    s->wide = one_in(&c, 3);
+    s->hots = 1 + below(&c, HOT_MAX);
+    for (unsigned i = 0; i < s->hots; i++) {
+        s->hot[i] = addresses[below(&c, 13)] & ~UINT64_C(3);
+    }
+}
+
+/* ---- What a program has made so far -----------------------------------------------------------
+ */
+
+enum { SEEN_MAX = 8 };
+struct sight {
+    unsigned memories, wakers; /* bit n: slot n holds one */
+    struct {
+        uint64_t pages, max, bound;
+    } memory[OP_MEMORIES];
+    uint64_t capacity;
+    uint64_t address[SEEN_MAX], value[SEEN_MAX]; /* the last ones that were used */
+    unsigned addresses, values;
+    int guest; /* its thread; -1: none yet */
+    bool interleaved;
+};
+
+/* Of so many that were used the last few are known. */
+static unsigned kept(unsigned count) {
+    return count < SEEN_MAX ? count : SEEN_MAX;
+}
+
+static void see_create(struct sight *s, const struct op *op) {
+    unsigned m = (unsigned)op->arg.memory_create.m;
+    s->memories |= 1u << m;
+    s->memory[m].pages = op->arg.memory_create.min;
+    s->memory[m].max = op->arg.memory_create.max;
+    s->memory[m].bound = op->arg.memory_create.bound;
+}
+
+static void see_handles(struct sight *s, const struct op *op) {
+    unsigned m = (unsigned)op->arg.memory_copy.m % OP_MEMORIES;
+    unsigned to = (unsigned)op->arg.memory_copy.to % OP_MEMORIES;
+    switch (op->code) {
+    case OP_memory_create:
+    case OP_memory_create_more: /* its first arguments are the same */
+        see_create(s, op);
+        break;
+    case OP_memory_copy:
+    case OP_memory_clone:
+        s->memories |= 1u << to;
+        s->memory[to] = s->memory[m];
+        break;
+    case OP_memory_destroy:
+        s->memories &= ~(1u << m);
+        break;
+    case OP_memory_grow:
+        if (s->memory[m].pages + op->arg.memory_grow.pages <= s->memory[m].max) {
+            s->memory[m].pages += op->arg.memory_grow.pages;
+        }
+        break;
+    case OP_mailbox_attach:
+        s->capacity = op->arg.mailbox_attach.capacity;
+        break;
+    case OP_waker_create:
+        s->wakers |= 1u << op->arg.waker_create.w;
+        break;
+    case OP_waker_clone:
+        s->wakers |= 1u << op->arg.waker_clone.to;
+        break;
+    default:
+        break;
+    }
+}
+
+static bool is_guests(unsigned code) {
+    return code == OP_guest_drain || code == OP_guest_park;
+}
+
+/* What stands before operation `end`; who is the guest, and whether threads interleave, everywhere.
+ */
+static void look(const struct program *program, unsigned end, struct sight *s) {
+    memset(s, 0, sizeof *s);
+    s->guest = -1;
+    s->interleaved =
+        program->target == TARGET_waiters_fuzzer || program->target == TARGET_system_fuzzer;
+    s->memories = s->interleaved; /* m0 is always there */
+    for (unsigned i = 0; i < program->operations; i++) {
+        const struct op *op = &program->operation[i];
+        s->interleaved |= op->code == OP_interleave;
+        s->guest = is_guests(op->code) && s->guest < 0 ? op->thread : s->guest;
+        if (i >= end) {
+            continue;
+        }
+        see_handles(s, op);
+        const struct op_info *info = op_info(program->target, op->code);
+        for (unsigned a = 0; a < info->arguments; a++) {
+            if (info->argument[a].kind == KIND_address) {
+                s->address[s->addresses++ % SEEN_MAX] = op->arg.raw[a];
+            } else if (strcmp(info->argument[a].name, "value") == 0) {
+                s->value[s->values++ % SEEN_MAX] = op->arg.raw[a];
+            }
+        }
+    }
+}
+
+/* ---- One argument -----------------------------------------------------------------------------
+ */
+
+struct maker {
+    struct chance chance;
+    struct swarm swarm;
+    struct sight sight;
+};
+static struct maker maker;
+
+/* What the byte form cannot hold becomes what it can. */
+static uint64_t in_domain(enum op_kind kind, uint64_t value) {
+    const uint64_t mask = (UINT64_C(1) << 40) - 1;
+    switch (kind) {
+    case KIND_number32:
+    case KIND_limit:
+        return value & U32;
+    case KIND_address:
+        return value < END / 2 ? value & mask
+               : value < END   ? END - ((END - value) & mask)
+                               : END + ((value - END) & mask);
+    default:
+        return value;
+    }
+}
+
+static uint64_t any_number(struct chance *c) {
+    return next(c) >> below(c, 64);
+}
+
+/* By how much a memory can be grown, and a little more or less. */
+static uint64_t draw_growth(struct maker *k, unsigned m) {
+    uint64_t pages = k->sight.memory[m].pages, max = k->sight.memory[m].max;
+    uint64_t limits[] = {max, max, 65536, k->sight.memory[m].bound, UINT64_C(1) << 32};
+    uint64_t room = limits[below(&k->chance, COUNT_OF(limits))] - pages;
+    return (room + (uint64_t)below(&k->chance, 4) - (one_in(&k->chance, 2) ? 1 : 0)) & U32;
+}
+
+static uint64_t draw_address(struct maker *k) {
+    static const int near[] = {-8, -4, -1, 1, 4, 8};
+    struct chance *c = &k->chance;
+    unsigned seen = kept(k->sight.addresses);
+    if (seen > 0 && one_in(c, 3)) {
+        uint64_t address = k->sight.address[below(c, seen)];
+        bool same = address < 16 || !one_in(c, 4);
+        return same ? address : address + (uint64_t)near[below(c, COUNT_OF(near))];
+    }
+    if (one_in(c, 2)) {
+        return k->swarm.hot[below(c, k->swarm.hots)];
+    }
+    return one_in(c, 32) ? in_domain(KIND_address, any_number(c))
+                         : addresses[below(c, COUNT_OF(addresses))];
+}
+
+static unsigned bit_of(struct chance *c, uint32_t set) {
+    unsigned skip = below(c, (size_t)__builtin_popcount(set));
+    while (skip-- > 0) {
+        set &= set - 1;
+    }
+    return (unsigned)__builtin_ctz(set);
+}
+
+static uint64_t draw_slot(struct maker *k, unsigned filled, unsigned count) {
+    return filled != 0 && !one_in(&k->chance, 16) ? bit_of(&k->chance, filled)
+                                                  : below(&k->chance, count);
+}
+
+static uint64_t draw_word(struct maker *k, enum op_kind kind) {
+    unsigned count = 0;
+    while (op_word(kind, count) != NULL) {
+        count++;
+    }
+    switch (kind) {
+    case KIND_strategy:
+        return bit_of(&k->chance, k->swarm.strategies);
+    case KIND_call:
+        return bit_of(&k->chance, k->swarm.calls);
+    case KIND_twin:
+        return one_in(&k->chance, 2) ? WORD_twin_none : below(&k->chance, count);
+    case KIND_width: /* the last one is no width: seldom */
+        return one_in(&k->chance, 16) ? WORD_width_3 : below(&k->chance, count - 1);
+    case KIND_region:
+        return one_in(&k->chance, 2) ? WORD_region_front : below(&k->chance, count);
+    default:
+        return below(&k->chance, count);
+    }
+}
+
+static uint64_t draw_number(struct maker *k, const struct op *op, const char *name) {
+    struct chance *c = &k->chance;
+    bool grows = op->code == OP_memory_grow;
+    if (grows && one_in(c, k->swarm.wide ? 2 : 3)) {
+        return draw_growth(k, (unsigned)op->arg.memory_grow.m);
+    }
+    if (op->code == OP_guest_scribble && name[0] == 'v') {
+        return scribbles[below(c, COUNT_OF(scribbles))];
+    }
+    if (op->code == OP_mailbox_enqueue && one_in(c, 4)) {
+        return k->sight.capacity + below(c, 3);
+    }
+    if (k->sight.values > 0 && (strcmp(name, "expected") == 0) && one_in(c, 2)) {
+        return k->sight.value[below(c, kept(k->sight.values))];
+    }
+    if (k->swarm.wide && (strcmp(name, "min") == 0 || strcmp(name, "max") == 0) && one_in(c, 2)) {
+        return name[1] == 'a' ? 65536 : 65536 - below(c, 3);
+    }
+    for (size_t i = 0; i < COUNT_OF(usual_values) && !one_in(c, 24); i++) {
+        if (strcmp(usual_values[i].name, name) == 0) {
+            return usual_values[i].value[below(c, usual_values[i].count)];
+        }
+    }
+    return any_number(c);
+}
+
+static uint64_t draw_argument(struct maker *k, const struct op *op,
+                              const struct op_argument *argument) {
+    switch (argument->kind) {
+    case KIND_memory:
+        return strcmp(argument->name, "m") == 0 && !sets_up(op->code)
+                   ? draw_slot(k, k->sight.memories, OP_MEMORIES)
+               : sets_up(op->code) && !one_in(&k->chance, 3) ? 0
+                                                             : below(&k->chance, OP_MEMORIES);
+    case KIND_waker:
+        return op->code == OP_waker_create ? below(&k->chance, OP_WAKERS)
+                                           : draw_slot(k, k->sight.wakers, OP_WAKERS);
+    case KIND_segment:
+        return below(&k->chance, OP_SEGMENTS);
+    case KIND_address:
+        return draw_address(k);
+    case KIND_number:
+    case KIND_number32:
+    case KIND_limit:
+    case KIND_signed:
+        return in_domain(argument->kind, draw_number(k, op, argument->name));
+    default:
+        return draw_word(k, argument->kind);
+    }
+}
+
+/* ---- One operation ----------------------------------------------------------------------------
+ */
+
+static uint8_t draw_code(struct maker *k) {
+    unsigned at = below(&k->chance, k->swarm.weights), code = 0;
+    while (at >= k->swarm.weight[code]) {
+        at -= k->swarm.weight[code++];
+    }
+    return (uint8_t)code;
+}
+
+/* The guest is one thread; the others are the host's, or other guests. */
+static uint8_t draw_thread(struct maker *k, unsigned code) {
+    unsigned thread = below(&k->chance, k->swarm.threads);
+    if (!k->sight.interleaved) {
+        return 0;
+    }
+    if (is_guests(code) || code == OP_mailbox_grow) {
+        return (uint8_t)(k->sight.guest >= 0 && !one_in(&k->chance, 16) ? k->sight.guest
+                                                                        : (int)thread);
+    }
+    return (uint8_t)thread;
+}
+
+/* Most memories shall come to be: a request that contradicts itself is one in eight. */
+static void make_sense(struct maker *k, struct op *op) {
+    if (op->code == OP_memory_create || op->code == OP_memory_create_more) {
+        bool shared = op->arg.memory_create.shared == WORD_yesno_yes;
+        if (one_in(&k->chance, 8)) {
+            return;
+        }
+        if (op->arg.memory_create.min > op->arg.memory_create.max) {
+            op->arg.memory_create.min = op->arg.memory_create.max < 2 ? 1 : 2;
+        }
+        if (shared && op->arg.memory_create.max == U32) {
+            op->arg.memory_create.max = op->arg.memory_create.min + 1 + below(&k->chance, 3);
+        }
+        if (op->arg.memory_create.style == WORD_style_static &&
+            op->arg.memory_create.bound < op->arg.memory_create.min) {
+            op->arg.memory_create.bound = op->arg.memory_create.min + below(&k->chance, 4);
+        }
+    } else if (op->code == OP_mailbox_attach && !one_in(&k->chance, 4)) {
+        op->arg.mailbox_attach.pages = 1 + below(&k->chance, 2);
+    }
+}
+
+static void make_operation(struct maker *k, enum op_target target, unsigned code, struct op *op) {
+    const struct op_info *info = op_info(target, code);
+    memset(op, 0, sizeof *op);
+    op->code = (uint8_t)code;
+    op->thread = code == OP_fault ? 0 : draw_thread(k, code);
+    for (unsigned a = 0; a < info->arguments; a++) {
+        op->arg.raw[a] = draw_argument(k, op, &info->argument[a]);
+    }
+    make_sense(k, op);
+}
+
+/* ---- Choices ----------------------------------------------------------------------------------
+ */
+
+static uint8_t draw_choice(struct maker *k) {
+    return one_in(&k->chance, k->swarm.preemptions) ? (uint8_t)below(&k->chance, 6) : 0;
+}
+
+static void add_choices(struct maker *k, struct program *p, size_t count) {
+    while (count-- > 0 && p->choices_bytes < OP_CHOICES_MAX) {
+        p->choices[p->choices_bytes++] = draw_choice(k);
+    }
+}
+
+/* ---- A whole program --------------------------------------------------------------------------
+ */
+
+static bool insert(struct program *p, unsigned at, const struct op *op) {
+    if (p->operations == OPS_MAX) {
+        return false;
+    }
+    memmove(&p->operation[at + 1], &p->operation[at], (p->operations - at) * sizeof *op);
+    p->operation[at] = *op;
+    p->operations++;
+    return true;
+}
+
+static void append_new(struct maker *k, struct program *p, unsigned code) {
+    struct op op;
+    look(p, p->operations, &k->sight);
+    make_operation(k, p->target, code, &op);
+    (void)insert(p, p->operations, &op);
+}
+
+static void append_plain(struct program *p, unsigned code) {
+    struct op op = {.code = (uint8_t)code};
+    (void)insert(p, p->operations, &op);
+}
+
+static void set_up(struct maker *k, struct program *p) {
+    bool memory = p->target != TARGET_mailbox_fuzzer, mailbox = !memory;
+    mailbox |= p->target == TARGET_system_fuzzer && one_in(&k->chance, 2);
+    if (memory && one_in(&k->chance, 8) && k->swarm.weight[OP_fault] > 0) {
+        append_new(k, p, OP_fault);
+    }
+    if (memory) {
+        append_new(k, p, one_in(&k->chance, 3) ? OP_memory_create_more : OP_memory_create);
+        p->operation[p->operations - 1].arg.memory_create.m = 0;
+    }
+    if (mailbox) {
+        append_new(k, p, OP_mailbox_attach);
+    }
+    if (p->target == TARGET_mailbox_fuzzer && !one_in(&k->chance, 3)) {
+        append_plain(p, OP_interleave);
+    }
+}
+
+static void fill(struct maker *k, unsigned code, struct program *p) {
+    p->operations = 0;
+    p->choices_bytes = 0;
+    set_up(k, p);
+    unsigned more = 1 + below(&k->chance, 2 * (size_t)k->swarm.operations);
+    for (unsigned i = 0; i < more; i++) {
+        append_new(k, p, draw_code(k));
+    }
+    if (code != 0) {
+        append_new(k, p, code);
+    }
+    look(p, 0, &k->sight);
+    add_choices(k, p, k->sight.interleaved ? below(&k->chance, 160) : below(&k->chance, 3));
+}
+
+static void begin(struct maker *k, const struct mutate *how) {
+    k->chance.state = how->seed;
+    swarm_draw(&k->swarm, how);
+}
+
+void mutate_new(const struct mutate *how, unsigned code, struct program *program) {
+    begin(&maker, how);
+    program->target = how->target;
+    fill(&maker, code, program);
+}
+
+/* ---- Mutations --------------------------------------------------------------------------------
+ *
+ * Each is done in place; false when there is nothing that it can be done to. */
+
+static bool insert_new(struct maker *k, struct program *p) {
+    struct op op;
+    unsigned at = below(&k->chance, p->operations + 1);
+    if (at < p->operations && sets_up(p->operation[at].code)) {
+        at = p->operations; /* not before what sets up, mostly */
+    }
+    look(p, at, &k->sight);
+    make_operation(k, p->target, draw_code(k), &op);
+    return insert(p, at, &op);
+}
+
+static void erase(struct program *p, unsigned at) {
+    p->operations--;
+    memmove(&p->operation[at], &p->operation[at + 1],
+            (p->operations - at) * sizeof p->operation[0]);
+}
+
+static bool erase_one(struct maker *k, struct program *p) {
+    if (p->operations == 0) {
+        return false;
+    }
+    erase(p, below(&k->chance, p->operations));
+    return true;
+}
+
+static bool erase_some(struct maker *k, struct program *p) {
+    for (unsigned i = below(&k->chance, 1 + p->operations / 2); i > 0; i--) {
+        (void)erase_one(k, p);
+    }
+    return p->operations > 0;
+}
+
+static bool duplicate_one(struct maker *k, struct program *p) {
+    if (p->operations == 0) {
+        return false;
+    }
+    struct op op = p->operation[below(&k->chance, p->operations)];
+    return insert(p, below(&k->chance, p->operations + 1), &op);
+}
+
+static bool move_one(struct maker *k, struct program *p) {
+    if (p->operations < 2) {
+        return false;
+    }
+    unsigned from = below(&k->chance, p->operations);
+    struct op op = p->operation[from];
+    erase(p, from);
+    return insert(p, below(&k->chance, p->operations + 1), &op);
+}
+
+static bool swap_two(struct maker *k, struct program *p) {
+    if (p->operations < 2) {
+        return false;
+    }
+    unsigned a = below(&k->chance, p->operations), b = below(&k->chance, p->operations);
+    struct op op = p->operation[a];
+    p->operation[a] = p->operation[b];
+    p->operation[b] = op;
+    return a != b;
+}
+
+static const struct op_argument *pick_argument(struct maker *k, struct program *p, unsigned *at,
+                                               unsigned *argument) {
+    for (unsigned tries = 0; tries < 8 && p->operations > 0; tries++) {
+        *at = below(&k->chance, p->operations);
+        const struct op_info *info = op_info(p->target, p->operation[*at].code);
+        if (info->arguments > 0) {
+            *argument = below(&k->chance, info->arguments);
+            return &info->argument[*argument];
+        }
+    }
+    return NULL;
+}
+
+static bool change_argument(struct maker *k, struct program *p) {
+    unsigned at, a;
+    const struct op_argument *argument = pick_argument(k, p, &at, &a);
+    if (argument == NULL) {
+        return false;
+    }
+    look(p, at, &k->sight);
+    struct op *op = &p->operation[at];
+    op->arg.raw[a] = draw_argument(k, op, argument);
+    return true;
+}
+
+/* A little more or less than it is. */
+static bool nudge_argument(struct maker *k, struct program *p) {
+    static const int64_t steps[] = {1, -1, 1, -1, 2, -2, 4, -4, 8, -8, 65536, -65536};
+    unsigned at, a;
+    const struct op_argument *argument = pick_argument(k, p, &at, &a);
+    if (argument == NULL || (argument->kind > KIND_address)) {
+        return false;
+    }
+    uint64_t *value = &p->operation[at].arg.raw[a];
+    uint64_t step = (uint64_t)steps[below(&k->chance, COUNT_OF(steps))];
+    *value = in_domain(argument->kind, *value + step);
+    return true;
+}
+
+static bool renew_one(struct maker *k, struct program *p) {
+    if (p->operations == 0) {
+        return false;
+    }
+    unsigned at = below(&k->chance, p->operations);
+    if (p->operation[at].code == OP_interleave) {
+        return false;
+    }
+    look(p, at, &k->sight);
+    make_operation(k, p->target, p->operation[at].code, &p->operation[at]);
+    return true;
+}
+
+static bool change_thread(struct maker *k, struct program *p) {
+    if (p->operations == 0) {
+        return false;
+    }
+    struct op *op = &p->operation[below(&k->chance, p->operations)];
+    if (op->code == OP_fault) {
+        return false;
+    }
+    op->thread = (uint8_t)below(&k->chance, one_in(&k->chance, 8) ? OP_THREADS : k->swarm.threads);
+    return true;
+}
+
+/* All that one thread does is done by another. */
+static bool exchange_threads(struct maker *k, struct program *p) {
+    unsigned a = below(&k->chance, k->swarm.threads), b = below(&k->chance, k->swarm.threads);
+    bool any = false;
+    for (unsigned i = 0; i < p->operations; i++) {
+        struct op *op = &p->operation[i];
+        if (op->code != OP_fault && op->thread == a) {
+            op->thread = (uint8_t)b;
+            any = a != b;
+        }
+    }
+    return any;
+}
+
+static bool insert_fault(struct maker *k, struct program *p) {
+    struct op op;
+    if (k->swarm.weight[OP_fault] == 0) {
+        return false;
+    }
+    look(p, 0, &k->sight);
+    make_operation(k, p->target, OP_fault, &op);
+    return insert(p, below(&k->chance, p->operations + 1), &op);
+}
+
+static bool insert_interleave(struct maker *k, struct program *p) {
+    look(p, 0, &k->sight);
+    if (op_info(p->target, OP_interleave) == NULL || k->sight.interleaved) {
+        return false;
+    }
+    unsigned at = 0;
+    while (at < p->operations && sets_up(p->operation[at].code)) {
+        at++;
+    }
+    struct op op = {.code = OP_interleave};
+    add_choices(k, p, below(&k->chance, 64));
+    return insert(p, at, &op);
+}
+
+static bool renew_all(struct maker *k, struct program *p) {
+    fill(k, 0, p);
+    return true;
+}
+
+static bool change_choice(struct maker *k, struct program *p) {
+    if (p->choices_bytes == 0) {
+        return false;
+    }
+    p->choices[below(&k->chance, p->choices_bytes)] =
+        (uint8_t)(one_in(&k->chance, 3) ? 0 : below(&k->chance, 6));
+    return true;
+}
+
+static bool renew_choices(struct maker *k, struct program *p) {
+    size_t from = below(&k->chance, p->choices_bytes + 1);
+    size_t count = 1 + below(&k->chance, one_in(&k->chance, 4) ? 128 : 8);
+    k->swarm.preemptions = 1u << below(&k->chance, 5);
+    for (size_t i = from; i < p->choices_bytes && i < from + count; i++) {
+        p->choices[i] = draw_choice(k);
+    }
+    return p->choices_bytes > 0;
+}
+
+static bool extend_choices(struct maker *k, struct program *p) {
+    look(p, 0, &k->sight);
+    add_choices(k, p, 1 + below(&k->chance, k->sight.interleaved ? 32 : 2));
+    return true;
+}
+
+/* A switch earlier or later: those after it move along. */
+static bool shift_choices(struct maker *k, struct program *p) {
+    if (p->choices_bytes == 0 || p->choices_bytes == OP_CHOICES_MAX) {
+        return false;
+    }
+    size_t at = below(&k->chance, p->choices_bytes);
+    if (one_in(&k->chance, 2)) {
+        memmove(&p->choices[at + 1], &p->choices[at], p->choices_bytes - at);
+        p->choices_bytes++;
+        p->choices[at] = draw_choice(k);
+    } else {
+        p->choices_bytes--;
+        memmove(&p->choices[at], &p->choices[at + 1], p->choices_bytes - at);
+    }
+    return true;
+}
+
+static bool cut_choices(struct maker *k, struct program *p) {
+    bool any = p->choices_bytes > 0;
+    p->choices_bytes = below(&k->chance, p->choices_bytes);
+    return any;
+}
+
+/* Smaller and plainer: for shrinking. */
+static bool plain_argument(struct maker *k, struct program *p) {
+    unsigned at, a;
+    if (pick_argument(k, p, &at, &a) == NULL) {
+        return false;
+    }
+    p->operation[at].arg.raw[a] = below(&k->chance, 2);
+    return true;
+}
+
+static bool plain_choice(struct maker *k, struct program *p) {
+    if (p->choices_bytes == 0) {
+        return false;
+    }
+    p->choices[below(&k->chance, p->choices_bytes)] = 0;
+    return true;
+}
+
+typedef bool mutation(struct maker *k, struct program *p);
+struct weighted {
+    mutation *mutation;
+    unsigned weight;
+};
+static const struct weighted mutations[] = {
+    {insert_new, 24},       {erase_one, 6},     {erase_some, 1},       {duplicate_one, 5},
+    {move_one, 5},          {swap_two, 4},      {change_argument, 20}, {nudge_argument, 5},
+    {renew_one, 6},         {change_thread, 4}, {exchange_threads, 1}, {insert_fault, 3},
+    {insert_interleave, 1}, {renew_all, 12},    {change_choice, 6},    {renew_choices, 6},
+    {extend_choices, 3},    {shift_choices, 5}, {cut_choices, 1},
+};
+static const struct weighted shrinkings[] = {
+    {erase_one, 8}, {erase_some, 4},  {plain_argument, 4},
+    {swap_two, 1},  {cut_choices, 2}, {plain_choice, 4},
+};
+
+static mutation *pick_mutation(struct chance *c, const struct weighted *table, size_t count) {
+    unsigned sum = 0, i = 0;
+    for (size_t n = 0; n < count; n++) {
+        sum += table[n].weight;
+    }
+    unsigned at = below(c, sum);
+    while (at >= table[i].weight) {
+        at -= table[i++].weight;
+    }
+    return table[i].mutation;
+}
+
+static void mutate_program(struct maker *k, const struct mutate *how, struct program *p) {
+    const struct weighted *table = how->shrinking ? shrinkings : mutations;
+    size_t count = how->shrinking ? COUNT_OF(shrinkings) : COUNT_OF(mutations);
+    unsigned todo = 1;
+    while (todo < 4 && one_in(&k->chance, 3)) {
+        todo++;
+    }
+    for (unsigned tries = 0; tries < 16 && todo > 0; tries++) {
+        todo -= pick_mutation(&k->chance, table, count)(k, p);
+    }
+}
+
+/* ---- The entries ------------------------------------------------------------------------------
+ */
+
+static struct program one, two;
+
+size_t mutate_fit(struct program *program, size_t bytes_max) {
+    size_t bytes = op_encode(program, NULL, 0);
+    while (bytes > bytes_max) {
+        size_t over = bytes - bytes_max;
+        if (program->choices_bytes > 0) {
+            program->choices_bytes -= over < program->choices_bytes ? over : program->choices_bytes;
+        } else {
+            program->operations--;
+        }
+        bytes = op_encode(program, NULL, 0);
+    }
+    return bytes;
+}
+
+/* An engine wants at least one byte: the code 0 is skipped. */
+static size_t write_out(struct program *program, uint8_t *out, size_t bytes_max) {
+    size_t bytes = mutate_fit(program, bytes_max);
+    (void)op_encode(program, out, bytes_max);
+    if (bytes == 0) {
+        out[bytes++] = 0;
+    }
+    return bytes;
+}
+
+size_t mutate_bytes(const struct mutate *how, uint8_t *data, size_t bytes, size_t bytes_max) {
+    begin(&maker, how);
+    (void)op_decode(how->target, data, bytes, &one);
+    if (one.operations == 0 && !how->shrinking) {
+        fill(&maker, 0, &one);
+    } else {
+        mutate_program(&maker, how, &one);
+    }
+    size_t room = how->shrinking && bytes > 0 && bytes < bytes_max ? bytes : bytes_max;
+    return write_out(&one, data, room);
+}
+
+size_t mutate_splice(const struct mutate *how, const uint8_t *first, size_t first_bytes,
+                     const uint8_t *second, size_t second_bytes, uint8_t *out, size_t bytes_max) {
+    struct chance *c = &maker.chance;
+    begin(&maker, how);
+    (void)op_decode(how->target, first, first_bytes, &one);
+    (void)op_decode(how->target, second, second_bytes, &two);
+    unsigned keep = one.operations == 0 ? 0 : 1 + below(c, one.operations);
+    unsigned from = below(c, two.operations);
+    one.operations = keep;
+    for (unsigned i = from; i < two.operations && one.operations < OPS_MAX; i++) {
+        one.operation[one.operations++] = two.operation[i];
+    }
+    if (two.choices_bytes > 0 && one_in(c, 2)) {
+        size_t at = below(
+            c, (one.choices_bytes < two.choices_bytes ? one.choices_bytes : two.choices_bytes) + 1);
+        memcpy(one.choices + at, two.choices + at, two.choices_bytes - at);
+        one.choices_bytes = two.choices_bytes;
+    }
+    size_t longest = first_bytes > second_bytes ? first_bytes : second_bytes;
+    size_t room = how->shrinking && longest > 0 && longest < bytes_max ? longest : bytes_max;
+    return write_out(&one, out, room);
+}
+
+/* ---- SWARM= -----------------------------------------------------------------------------------
+ */
+
+static struct {
+    bool off, fixed;
+    uint64_t seed;
+} wanted;
+
+bool mutate_swarm_ready(void) {
+    const char *text = getenv("SWARM");
+    char *end = NULL;
+    if (text == NULL || *text == '\0') {
+        return true;
+    }
+    wanted.off = strcmp(text, "off") == 0;
+    wanted.fixed = !wanted.off;
+    wanted.seed = strtoull(text, &end, 10);
+    if (wanted.fixed && *end != '\0') {
+        fprintf(stderr, "SWARM=%s: wants a number, or off\n", text);
+        return false;
+    }
+    return true;
+}
+
+uint64_t mutate_swarm_at(uint64_t process_seed, uint64_t nth) {
+    if (wanted.off) {
+        return MUTATE_ALL_ON;
+    }
+    struct chance c = {wanted.fixed ? wanted.seed : process_seed ^ (nth / SWARM_EVERY) << 20};
+    uint64_t drawn = next(&c);
+    return drawn == MUTATE_ALL_ON ? 0 : drawn;
+}

@@ -1,0 +1,224 @@
+/* mutate.c: tests of the mutator: what comes out is a program in canonical bytes, depends on the
+ * seed alone, fits, does not grow while shrinking; a splice holds operations of both. */
+#include "../mutate.h"
+#include "tests.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { ROUNDS = 4000, BYTES_MAX = 700 };
+
+static struct program one, two;
+static uint8_t data[BYTES_MAX], again[BYTES_MAX], other[BYTES_MAX];
+static uint64_t state;
+
+static uint64_t draw(void) {
+    state = state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+    return state >> 33;
+}
+
+static struct mutate how_of(enum op_target target) {
+    return (struct mutate){
+        .target = target, .seed = draw(), .swarm = draw() % 4 == 0 ? MUTATE_ALL_ON : draw()};
+}
+
+static size_t random_bytes(uint8_t *to, size_t most) {
+    size_t bytes = draw() % (most + 1);
+    for (size_t i = 0; i < bytes; i++) {
+        to[i] = (uint8_t)draw();
+    }
+    return bytes;
+}
+
+/* A program in bytes, of at most so many. */
+static size_t program_bytes(enum op_target target, uint8_t *to, size_t most) {
+    struct mutate how = how_of(target);
+    mutate_new(&how, 0, &one);
+    size_t bytes = mutate_fit(&one, most);
+    return op_encode(&one, to, most) <= most ? bytes : 0;
+}
+
+/* What is written is what is read: no value is out of its domain, nothing is cut. */
+static const char *is_canonical(enum op_target target, const uint8_t *bytes, size_t count) {
+    static uint8_t fresh[BYTES_MAX];
+    bool whole = op_decode(target, bytes, count, &two);
+    if (count == 1 && two.operations == 0) {
+        return NULL; /* nothing is left: engines want a byte */
+    }
+    if (!whole || op_encode(&two, fresh, sizeof fresh) != count ||
+        memcmp(fresh, bytes, count) != 0) {
+        return "the bytes are not the canonical ones of a program";
+    }
+    return NULL;
+}
+
+static const char *mutate_once(enum op_target target, unsigned round) {
+    size_t most = 1 + draw() % BYTES_MAX;
+    size_t bytes = round % 3 == 0 ? random_bytes(data, most) : program_bytes(target, data, most);
+    struct mutate how = how_of(target);
+    memcpy(again, data, bytes);
+    size_t made = mutate_bytes(&how, data, bytes, most);
+    if (made == 0 || made > most) {
+        return because("%zu bytes, of at most %zu", made, most);
+    }
+    size_t same = mutate_bytes(&how, again, bytes, most);
+    if (same != made || memcmp(data, again, made) != 0) {
+        return "twice the same call, and two results";
+    }
+    return is_canonical(target, data, made);
+}
+
+static const char *shrink_once(enum op_target target) {
+    size_t bytes = program_bytes(target, data, BYTES_MAX);
+    struct mutate how = how_of(target);
+    how.shrinking = true;
+    for (unsigned i = 0; i < 20; i++, how.seed++) {
+        op_decode(target, data, bytes, &one);
+        unsigned operations = one.operations;
+        size_t choices = one.choices_bytes;
+        size_t made = mutate_bytes(&how, data, bytes, BYTES_MAX);
+        op_decode(target, data, made, &one);
+        if (made > bytes || one.operations > operations || one.choices_bytes > choices) {
+            return because("%zu bytes of %u operations became %zu of %u", bytes, operations, made,
+                           one.operations);
+        }
+        bytes = made;
+    }
+    return NULL;
+}
+
+/* Marks: values that say whose an operation is. */
+static size_t marked(enum op_target target, uint64_t mark, uint8_t *to) {
+    one = (struct program){.target = target, .operations = 5, .choices_bytes = 8};
+    for (unsigned i = 0; i < one.operations; i++) {
+        one.operation[i].code = OP_memory_atomic_store;
+        one.operation[i].arg.memory_atomic_store.value = mark;
+    }
+    memset(one.choices, (int)mark, one.choices_bytes);
+    return op_encode(&one, to, BYTES_MAX);
+}
+
+static const char *splice_once(unsigned *from_both, unsigned *choices_of_second) {
+    enum op_target target = TARGET_system_fuzzer;
+    size_t first = marked(target, 1, data), second = marked(target, 2, other);
+    struct mutate how = how_of(target);
+    size_t made = mutate_splice(&how, data, first, other, second, again, BYTES_MAX);
+    const char *why = is_canonical(target, again, made);
+    unsigned of[3] = {0, 0, 0};
+    op_decode(target, again, made, &one);
+    for (unsigned i = 0; i < one.operations && why == NULL; i++) {
+        uint64_t mark = one.operation[i].arg.memory_atomic_store.value;
+        why = mark == 1 || mark == 2 ? NULL : "an operation of neither";
+        of[mark % 3]++;
+        why =
+            why == NULL && mark == 1 && of[2] > 0 ? "the first one's come after the second's" : why;
+    }
+    *from_both += of[1] > 0 && of[2] > 0;
+    *choices_of_second += one.choices_bytes > 0 && one.choices[one.choices_bytes - 1] == 2;
+    return why;
+}
+
+static void splices(void) {
+    const char *why = NULL;
+    unsigned both = 0, choices = 0;
+    for (unsigned i = 0; i < 200 && why == NULL; i++) {
+        why = splice_once(&both, &choices);
+    }
+    if (why == NULL && (both != 200 || choices == 0 || choices == 200)) {
+        why = because("%u of 200 hold operations of both, %u have the second's choices", both,
+                      choices);
+    }
+    test_result("mutate_splice_mixes_both_parents", why);
+}
+
+static void each_operation_can_be_made(enum op_target target) {
+    char name[96];
+    const char *why = NULL;
+    snprintf(name, sizeof name, "mutate_new_holds_the_operation_%s", op_target_name(target));
+    for (unsigned code = 2; code < 256 && why == NULL; code++) {
+        if (op_info(target, code) == NULL) {
+            continue;
+        }
+        struct mutate how = how_of(target);
+        mutate_new(&how, code, &one);
+        why = one.operation[one.operations - 1].code == code
+                  ? NULL
+                  : because("%s is not there", op_info(target, code)->name);
+    }
+    test_result(name, why);
+}
+
+/* Everything that is on by itself comes up by itself, from nothing, in all targets. */
+static void everything_comes_up(enum op_target target) {
+    char name[96];
+    bool seen[256] = {false};
+    const char *missing = NULL;
+    struct mutate how = {.target = target};
+    snprintf(name, sizeof name, "mutate_reaches_every_operation_%s", op_target_name(target));
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        how.swarm = i / 16;
+        how.seed = i;
+        mutate_new(&how, 0, &one);
+        for (unsigned o = 0; o < one.operations; o++) {
+            seen[one.operation[o].code] = true;
+        }
+    }
+    for (unsigned code = 2; code < 256; code++) {
+        const struct op_info *info = op_info(target, code);
+        bool needed = info != NULL && (code != OP_interleave || target == TARGET_mailbox_fuzzer);
+        missing = needed && !seen[code] ? info->name : missing;
+    }
+    test_result(name, missing == NULL ? NULL : because("%s never came up", missing));
+}
+
+/* Operations that one swarm makes, a bit each; memory_fuzzer's codes are below 64. */
+static uint64_t mix_of(uint64_t swarm) {
+    uint64_t mix = 0;
+    for (unsigned i = 0; i < 400; i++) {
+        struct mutate how = {.target = TARGET_memory_fuzzer, .seed = i, .swarm = swarm};
+        mutate_new(&how, 0, &one);
+        for (unsigned o = 0; o < one.operations; o++) {
+            mix |= UINT64_C(1) << one.operation[o].code;
+        }
+    }
+    return mix;
+}
+
+/* Most swarms leave something out, each something else; without one nothing is left out. */
+static void swarms_differ(void) {
+    uint64_t all = mix_of(MUTATE_ALL_ON);
+    unsigned partial = 0, alike = 0;
+    for (unsigned s = 0; s < 16; s++) {
+        uint64_t mix = mix_of(s);
+        partial += __builtin_popcountll(all & ~mix) > 3;
+        alike += mix == mix_of(s + 1);
+    }
+    bool good = __builtin_popcountll(all) > 25 && partial > 8 && alike < 4;
+    test_result("mutate_swarms_differ",
+                good ? NULL
+                     : because("%u of 16 leave operations out, %u are alike", partial, alike));
+}
+
+void test_mutate(void) {
+    for (unsigned target = 0; target < TARGET_COUNT; target++) {
+        char name[96];
+        const char *why = NULL;
+        state = target + 1;
+        for (unsigned i = 0; i < ROUNDS && why == NULL; i++) {
+            why = mutate_once((enum op_target)target, i);
+        }
+        snprintf(name, sizeof name, "mutate_gives_programs_%s",
+                 op_target_name((enum op_target)target));
+        test_result(name, why);
+        for (unsigned i = 0; i < 200 && why == NULL; i++) {
+            why = shrink_once((enum op_target)target);
+        }
+        snprintf(name, sizeof name, "mutate_shrinking_never_grows_%s",
+                 op_target_name((enum op_target)target));
+        test_result(name, why);
+        each_operation_can_be_made((enum op_target)target);
+        everything_comes_up((enum op_target)target);
+    }
+    splices();
+    swarms_differ();
+}
