@@ -130,11 +130,7 @@ build/$(1)/fuzz-tests: $(FUZZ_TEST_SRC:%.c=build/$(1)/%.o) \
 endef
 $(foreach c,plain asan cov,$(eval $(call fuzz_test_rules,$(c))))
 
-<<<<<<< HEAD
-test-fuzz: $(foreach c,plain asan,build/$(c)/fuzz-tests build/$(c)/replay) ## tests of the harness; all seeds, plain and under the sanitizers
-	@$(MAKE) -s --no-print-directory subjects
-=======
 test-fuzz: $(foreach c,plain asan,build/$(c)/fuzz-tests build/$(c)/replay) build/plain/opgen ## tests of the harness; all seeds, plain and under the sanitizers
->>>>>>> 723b10e (Mutation by structure: operations, arguments, threads, faults and choices, with swarm; dictionary and seeds from op.def)
+	@$(MAKE) -s --no-print-directory subjects
 	@CC='$(CC)' fuzz/tests/run.sh
 .PHONY: test-fuzz

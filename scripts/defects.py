@@ -42,6 +42,7 @@ HANG_S = 10  # an input that takes longer is a finding of its own
 SHRINK_S = 20
 QUICK_S = 4  # for each patch of the subset for CI
 REPLAY = "build/asan/replay"
+MUTATOR = "build/plain/pagebox_mutator.so"  # AFL++'s; libFuzzer's is in the targets
 INPUT_BYTES_MAX = 256  # of an input that an engine makes, as in fuzz.py
 
 
@@ -401,7 +402,8 @@ class Board:
                     fresh / name
                 ):
                     shutil.copy2(fresh / name, self.base / name)
-        fault = make(self.base, [REPLAY, *self.goals(self.targets)])
+        mutator = [MUTATOR] if "afl" in self.engines else []
+        fault = make(self.base, [REPLAY, *mutator, *self.goals(self.targets)])
         if fault:
             report.die(f"the pristine tree does not build:\n{fault}")
         for target in self.targets:
@@ -535,6 +537,7 @@ def run_afl(board, tree, target, seed, seconds, folder):
     command = ["afl-fuzz", "-i", str(seeds), "-o", str(folder / "afl"), "-s", str(seed)]
     command += ["-V", str(max(1, int(seconds))), "-t", f"{HANG_S * 1000}", "-m", "none", program]
     env = environment(board, folder) | {name: "1" for name in AFL_ENV.split()}
+    env["AFL_CUSTOM_MUTATOR_LIBRARY"] = str(board.base / MUTATOR)
     began, clock = time.time(), time.monotonic()
     crashes = folder / "afl/default/crashes"
     found = []

@@ -30,6 +30,7 @@ import report
 BUILD = report.REPO / "build"
 CORPUS = report.REPO / "corpus"
 REPLAY = BUILD / "asan" / "replay"
+MUTATOR = BUILD / "plain" / "pagebox_mutator.so"  # AFL++'s; libFuzzer's is in the targets
 TARGETS = sorted(path.stem for path in (report.REPO / "fuzz").glob("*_fuzzer.c"))
 ENGINES = ("libfuzzer", "afl")
 TOOLS = {"libfuzzer": ["clang"], "afl": ["afl-clang-fast", "afl-fuzz"]}
@@ -251,6 +252,13 @@ class Engine:
         return (f"{self.target.removesuffix('_fuzzer')}/{self.engine} {self.executions:,} runs "
                 f"{self.edges:,} edges {self.corpus_inputs:,} inputs {names}").rstrip()
 
+    def dictionary(self):
+        """The operations of op.def, for the mutations that know nothing of them."""
+        path = self.folder / "dictionary"
+        with path.open("wb") as out:
+            subprocess.run([str(BUILD / "plain" / "opgen"), "dict", self.target], stdout=out, check=True)
+        return path
+
     def corpus(self):
         raise NotImplementedError
 
@@ -307,6 +315,7 @@ class LibFuzzer(Engine):
             command = [str(BUILD / "libfuzzer" / self.target), f"-max_total_time={max(1, round(seconds))}",
                        f"-seed={seed}", f"-max_len={INPUT_BYTES_MAX}", f"-timeout={HANG_S}",
                        "-rss_limit_mb=2560", "-detect_leaks=0", "-reload=1", "-print_final_stats=1",
+                       f"-dict={self.dictionary()}",
                        f"-artifact_prefix={artifacts}/", str(self.corpus()), str(self.seeds)]
             with log.open("wb") as out:
                 child = self.spawn(command, out)
@@ -365,9 +374,9 @@ class Afl(Engine):
         self.seen = set()
         command = ["afl-fuzz", "-i", str(self.seeds), "-o", str(self.folder / "out"), "-V", str(seconds),
                    "-s", str(self.plan.seed), "-G", str(INPUT_BYTES_MAX), "-t", "2000", "-m", "none",
-                   "--", str(BUILD / "afl" / self.target)]
+                   "-x", str(self.dictionary()), "--", str(BUILD / "afl" / self.target)]
         with self.log.open("wb") as out:
-            self.spawn(command, out, **self.QUIET)
+            self.spawn(command, out, AFL_CUSTOM_MUTATOR_LIBRARY=str(MUTATOR), **self.QUIET)
 
     def statistics(self):
         try:

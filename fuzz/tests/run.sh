@@ -113,19 +113,19 @@ C
 # What op.def says for engines: dictionaries, and seeds that hold every operation and break nothing.
 generated() {
     for target in memory_fuzzer mailbox_fuzzer waiters_fuzzer system_fuzzer; do
-        mkdir -p "$work/seeds/$target" "$work/text/$target" "$work/back/$target"
+        mkdir -p "$work/seeds/$target" "$work/seeds-text/$target" "$work/back/$target"
         expect opgen_dict_$target 0 '^# The operations' build/plain/opgen dict $target
         build/plain/opgen dict $target >"$work/dict"
         bad=$(grep -vcE '^#|^[a-z0-9_]+="(\\x[0-9a-f]{2}){1,64}"$' "$work/dict")
         [ "$bad" = 0 ] && pass opgen_dict_form_$target ||
             fail opgen_dict_form_$target "$bad lines are no entries of a dictionary"
         build/plain/opgen seeds $target "$work/seeds/$target" &&
-            build/plain/opgen text $target "$work/text/$target"
+            build/plain/opgen text $target "$work/seeds-text/$target"
         inputs=$(find "$work/seeds/$target" -type f | wc -l)
         expect opgen_seeds_replay_$target 0 "^$inputs inputs, 0 findings, 0 not readable" \
             build/asan/replay -q "$work/seeds/$target"
         missing=
-        for seed in "$work/text/$target"/*.ops; do
+        for seed in "$work/seeds-text/$target"/*.ops; do
             name=$(basename "$seed" .ops)
             grep -qE "^(T[0-7] )?$name( |$)" "$seed" || missing=$name
         done
