@@ -6,9 +6,13 @@ BENCH_OUT := build/bench
 BENCH_ORDERS := chosen sc acqrel seed
 BENCH_FLAGS := $(CFLAGS.plain)
 BENCH_CXXFLAGS := -std=c++17 -Wall -Wextra -Wconversion -Wshadow -Werror $(BENCH_FLAGS)
-BENCH_C := $(filter-out bench/mailbox.c,$(sort $(wildcard bench/*.c bench/peers/*.c)))
+BENCH_C := $(filter-out bench/mailbox.c bench/sites.c bench/orders_check.c,$(sort $(wildcard bench/*.c bench/peers/*.c)))
 BENCH_OBJ := $(BENCH_C:bench/%.c=$(BENCH_OUT)/%.o) $(BENCH_OUT)/shim.o \
     $(BENCH_ORDERS:%=$(BENCH_OUT)/mailbox_%.o)
+# Sites of the order table that are weaker than sequentially consistent, and none: bench/sites.c.
+BENCH_SITES := none $(shell sed -n \
+    '/seq_cst/! s/^.define PB_ORDER_\([A-Z_]*\) memory_order_.*/\1/p' ref/orders.h)
+BENCH_OBJ += $(BENCH_SITES:%=$(BENCH_OUT)/site_%.o)
 # wabt's runtime for wasm2c, where its package is installed: a peer, and what runs real programs.
 BENCH_WABT := $(wildcard $(shell $(CC) -print-file-name=libwasm-rt-impl.a))
 BENCH_DEFINES := -DBENCH_FLAGS='"$(CFLAGS.plain)"' -DBENCH_V8='"$(CURDIR)/bench/v8.js"' \
@@ -22,7 +26,9 @@ bench: $(BENCH_OUT)/bench $(SUBJECT_WANTED) ## benchmarks and their report in re
 	@scripts/bench.py $(if $(QUICK),--quick) $(if $(FILTER),--filter='$(FILTER)')
 test-bench: $(BENCH_OUT)/bench $(BENCH_OUT)/tests/shim_test build/subjects/template.so build/subjects/template_mailbox.so ## tests of the benchmark program and its report
 	@bench/tests/run.py
-.PHONY: bench test-bench
+barriers: ## what the memory orders become on x86-64, arm64, riscv64: instructions and bytes, counted
+	@scripts/barriers.py $(if $(JOBS),--jobs=$(JOBS))
+.PHONY: bench test-bench barriers
 
 # DPDK's ring, where libdpdk-dev is installed: its headers want another C and another processor.
 BENCH_DPDK := $(shell pkg-config --exists libdpdk 2>/dev/null && echo yes)
@@ -72,6 +78,25 @@ $(BENCH_OUT)/orders_sc.h: ref/orders.h
 	@mkdir -p $(@D)
 	@{ echo '/* orders_sc.h: ref/orders.h with every site sequentially consistent; generated. */'; \
 	  sed -n 's/^\(#define PB_ORDER_[A-Z_]*\) .*/\1 memory_order_seq_cst/p' $<; } > $@
+
+# bench/sites.c and the files with sites, one site sequentially consistent, as one object likewise.
+BENCH_SITE_SRC := bench/sites.c ref/mailbox.c ref/guest.c ref/lock.c ref/waiters.c
+$(BENCH_OUT)/orders_site_%.h: ref/orders.h
+	@mkdir -p $(@D)
+	@{ echo '/* $(@F): ref/orders.h with one site sequentially consistent; generated. */'; \
+	  printf '#undef PB_ORDERS_H\n#undef PB_ORDERS_TABLE\n#include "orders.h"\n'; \
+	  [ $* = none ] || printf '#undef PB_ORDER_%s\n#define PB_ORDER_%s memory_order_seq_cst\n' \
+	      $* $*; } > $@
+$(BENCH_OUT)/site_%.o: $(BENCH_OUT)/orders_site_%.h $(BENCH_SITE_SRC) bench/shim.h $(wildcard ref/*.h)
+	$(call say,CC,bench/sites.c ($*))
+	@mkdir -p $(@D)/sites
+	$(Q)for c in $(BENCH_SITE_SRC); do \
+	    $(CC) $(CSTD) $(WARN) $(BENCH_FLAGS) -DBENCH_SITE='"$*"' \
+	        -DPB_ORDERS_TABLE='"orders_site_$*.h"' -Iref -Ibench -I$(BENCH_OUT) \
+	        -c $$c -o $(@D)/sites/$*_$$(basename $$c .c).o || exit 1; \
+	done
+	$(Q)ld -r -o $@ $(@D)/sites/$*_*.o && objcopy --keep-global-symbol=none $@
+.PRECIOUS: $(BENCH_OUT)/orders_site_%.h
 
 # jemalloc under other names (jemalloc_malloc ...), without its C++ part: glibc's allocator stays.
 $(BENCH_OUT)/libjemalloc.a:

@@ -472,6 +472,64 @@ def times_and_ratios_read_well():
     assert shown == ["0.50×", "1.00×", "1.5×", "12×", "–"], shown
 
 
+# ---------------------------------------------------------------- what orders become
+
+
+@test
+def barriers_are_counted_by_kind_and_function():
+    import barriers
+
+    text = """
+0000000000000000 <pb_one>:
+   0:\tldaxr\tw1, [x0]
+   4:\tstxr\tw2, w1, [x0]
+   8:\tcbnz\tw2, 0 <pb_one>
+
+0000000000000010 <pb_one.cold>:
+  10:\tstlr\tw1, [x0]
+0000000000000020 <.L5>:
+  20:\tdmb\tish
+
+0000000000000030 <pb_two>:
+  30:\tldaddal\tw1, w0, [x2]
+  34:\tldadd\tw1, w0, [x2]
+  38:\tldr\tw1, [x0]
+"""
+    functions = barriers.functions_of(text)
+    one, two = (barriers.count("arm64", functions[f]) for f in ("pb_one", "pb_two"))
+    assert sorted(functions) == ["pb_one", "pb_two"], functions
+    assert one == {"ldaxr": 1, "stxr": 1, "stlr": 1, "dmb": 1}, one
+    assert two == {"atomic": 1, "atomic, both": 1}, two
+    assert barriers.ordering(one) == 3 and barriers.ordering(two) == 1
+    body = ["lock xadd %eax,(%rdx)", "xchg %eax,(%rdx)", "xchg %ax,%ax", "call <pb_lock_acquire>"]
+    assert barriers.count("x86-64", body) == {"lock": 1, "xchg": 1}
+    body = ["amoor.w.aq a5,a4,(a3)", "amoor.w a5,a4,(a3)", "lr.w.aq a1,(a0)", "fence rw,rw"]
+    found = barriers.count("riscv64", body)
+    assert found == {"fence": 1, "lr.aq": 1, "amo": 1, "amo.aq": 1}, found
+
+
+@test
+def barriers_of_every_table_here_and_none_lost_when_all_is_sc():
+    import os
+
+    import barriers
+
+    if os.uname().machine != "x86_64":
+        return
+    found = barriers.measure(jobs=1, run_programs=False, only="x86-64")
+    tables = found["targets"]["x86-64"]["tables"]
+    counts = {t: barriers.ordering(figures["counts"]) for t, figures in tables.items()}
+    assert set(counts) == set(barriers.TABLES) and counts["sc"] > counts["chosen"] > 0, counts
+    sites = found["targets"]["x86-64"]["sites"]
+    assert sites["MAILBOX_TAIL_PUBLISH"]["change"].get("xchg", 0) > 0, "a store became an exchange"
+    assert sites["MAILBOX_HEAD_SEE"]["same_code"], "a load is the same in every order here"
+    import report
+
+    lines = [l for s in barriers.sections(found) for l in report.markdown_section(s, 2, {})]
+    text = "\n".join(lines)
+    assert "pb_mailbox_enqueue" in text and "same code" in text
+
+
 def main():
     failed = 0
     for one in TESTS:

@@ -1,0 +1,158 @@
+/* sites.c: what each single atomic access costs more when it alone is sequentially consistent.
+ * Run: build/bench/bench --filter='^site/'.
+ *
+ * Compiled once for each site of ref/orders.h that is weaker than that, with the four files that
+ * have sites, into an object that keeps its symbols to itself (rules.mk); BENCH_SITE is the site's
+ * name, or "none": all as chosen. A row "site/PATH/stronger:SITE" runs a path through that site;
+ * its limit is the same path with none. */
+#include "guest.h"
+#include "mailbox.h"
+#include "memory.h"
+#include "shim.h"
+#include "waiters.h"
+
+#include <string.h>
+
+enum { BATCH = 1024, RING = 256 };
+
+struct rig {
+    struct pb_memory *memory;
+    struct pb_mailbox *mailbox;
+    struct pb_mailbox_words *words;
+    struct pb_waiters *waiters;
+    struct pb_waker *waker;
+    _Atomic uint32_t word;
+    uint32_t expected; /* of word, by a wait */
+};
+
+/* One run of a path; false: it did not go where it should. */
+typedef bool path_run(struct rig *rig);
+
+static void take(void *context, uint32_t id) {
+    *(uint32_t *)context = id;
+}
+
+static bool run_pass(struct rig *rig) {
+    uint32_t id = 0;
+    return pb_mailbox_enqueue(rig->mailbox, 7) == PB_OK &&
+           pb_guest_drain(rig->words, take, &id) == 1 && id == 7;
+}
+
+static bool run_refuse(struct rig *rig) {
+    return pb_mailbox_enqueue(rig->mailbox, 7) == PB_FULL;
+}
+
+static bool run_park(struct rig *rig) {
+    struct pb_guest_host host = {.context = NULL};
+    return pb_guest_park(rig->words, &host, 0) == PB_PARK_READY;
+}
+
+static bool run_wake(struct rig *rig) {
+    struct pb_waker *waker = pb_waker_clone(rig->waker);
+    pb_waker_drop(waker);
+    return true;
+}
+
+static bool run_notify(struct rig *rig) {
+    return pb_waiters_notify(rig->waiters, 0, 1) == 0;
+}
+
+static bool run_differs(struct rig *rig) {
+    enum pb_wait result = PB_WAIT_NOTIFIED;
+    return pb_waiters_wait(rig->waiters, 0, &rig->word, 4, 1, -1, &result) == PB_OK &&
+           result == PB_WAIT_NOT_EQUAL;
+}
+
+/* Joins the queue, asks the kernel to sleep until a time that is past, leaves. */
+static bool run_timeout(struct rig *rig) {
+    enum pb_wait result = PB_WAIT_NOTIFIED;
+    return pb_waiters_wait(rig->waiters, 0, &rig->word, 4, 0, 1, &result) == PB_OK &&
+           result == PB_WAIT_TIMED_OUT;
+}
+
+static bool fill(struct rig *rig) {
+    uint32_t count = 0;
+    while (count <= RING && pb_mailbox_enqueue(rig->mailbox, 7) == PB_OK) {
+        count++;
+    }
+    return count == RING;
+}
+
+static const struct path {
+    const char *name;
+    path_run *prepare; /* may be NULL */
+    path_run *run;
+    const char *sites; /* those that it passes, with a space before and behind each */
+} paths[] = {
+    {"enqueue_drain", NULL, run_pass,
+     " LOCK_TAKE LOCK_GIVE MAILBOX_SLOT_WRITE MAILBOX_SLOT_READ MAILBOX_TAIL_PUBLISH "
+     "MAILBOX_TAIL_SEE "
+     "MAILBOX_HEAD_OWN MAILBOX_HEAD_PUBLISH MAILBOX_FLAG_SIGNAL MAILBOX_FLAG_CLEAR "
+     "MAILBOX_CAPACITY "
+     "MAILBOX_CLOSED "},
+    {"enqueue_full", fill, run_refuse, " MAILBOX_HEAD_SEE "},
+    {"park_ready", fill, run_park, " MAILBOX_FLAG_LOOK "},
+    {"waker", NULL, run_wake, " REFERENCE_TAKE REFERENCE_DROP "},
+    {"notify_none", NULL, run_notify, " WAITERS_LOOK "},
+    {"not_equal", NULL, run_differs, " WAITERS_ARRIVE WAITERS_LEAVE "},
+    {"wait_timeout", NULL, run_timeout, " WAITERS_SEE WAITERS_COUNT WAITERS_DETACH "},
+};
+
+static bool rig_open(struct rig *rig) {
+    struct pb_memory_style style = {PB_STYLE_STATIC, 16, 65536};
+    struct pb_memory_config memory = {.type = {4, 16, true}, .style = &style};
+    memset(rig, 0, sizeof *rig);
+    if (pb_waiters_create(0, &pb_allocator_libc, &rig->waiters) != PB_OK ||
+        pb_memory_create(&memory, &rig->memory) != PB_OK) {
+        return false;
+    }
+    struct pb_mailbox_config mailbox = {.memory = rig->memory, .capacity = RING};
+    rig->words = (void *)atomic_load(&pb_memory_definition(rig->memory)->base);
+    return pb_mailbox_attach(&mailbox, &rig->mailbox) == PB_OK &&
+           pb_waker_create(rig->mailbox, 7, &rig->waker) == PB_OK;
+}
+
+static void rig_close(struct rig *rig) {
+    pb_waker_drop(rig->waker);
+    pb_mailbox_release(rig->mailbox);
+    pb_memory_destroy(rig->memory);
+    pb_waiters_destroy(rig->waiters);
+}
+
+static void run_path(struct bench_state *state) {
+    const struct path *path = bench_argument(state);
+    struct rig rig;
+    bool good = rig_open(&rig) && (path->prepare == NULL || path->prepare(&rig));
+    while (good && bench_next(state, BATCH)) {
+        for (int i = 0; i < BATCH; i++) {
+            good &= path->run(&rig);
+        }
+    }
+    if (!good) {
+        bench_skip(state, "it did not go where it should");
+    }
+    rig_close(&rig);
+}
+
+static bool passes(const struct path *path, const char *site) {
+    const char *at = strstr(path->sites, site);
+    return at != NULL && at[-1] == ' ' && at[strlen(site)] == ' ';
+}
+
+BENCH_SUBJECT {
+    static char names[sizeof paths / sizeof paths[0]][2][64];
+    bool none = strcmp(BENCH_SITE, "none") == 0;
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+        if (!none && !passes(&paths[i], BENCH_SITE)) {
+            continue;
+        }
+        strcat(strcpy(names[i][0], "site/"), paths[i].name);
+        strcat(strcpy(names[i][1], names[i][0]), "/stronger:none");
+        bench_register(&(struct bench_case){.name = names[i][0],
+                                            .run = run_path,
+                                            .argument = &paths[i],
+                                            .parameters = {{"stronger", BENCH_SITE, 0}},
+                                            .bounds = none ? NULL : names[i][1],
+                                            .full_only = true});
+    }
+}
