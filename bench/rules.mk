@@ -16,6 +16,7 @@ BENCH_OBJ += $(BENCH_SITES:%=$(BENCH_OUT)/site_%.o)
 # wabt's runtime for wasm2c, where its package is installed: a peer, and what runs real programs.
 BENCH_WABT := $(wildcard $(shell $(CC) -print-file-name=libwasm-rt-impl.a))
 BENCH_DEFINES := -DBENCH_FLAGS='"$(CFLAGS.plain)"' -DBENCH_V8='"$(CURDIR)/bench/v8.js"' \
+    -DBENCH_V8_BASE='"$(CURDIR)/bench/v8"' \
     $(if $(BENCH_WABT),-DBENCH_WABT)
 # What subject.c needs of fuzz/: the loader, and the reference behind the same tables.
 BENCH_SUBJECT_OBJ := $(addprefix build/plain/fuzz/,subject.o rule.o subject_ref.o)

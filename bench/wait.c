@@ -1,10 +1,12 @@
-/* wait.c: what wait and notify cost: the round trip between two threads, one wake-up, a notify with
- * nobody there, a wait whose value differs; beside a bare futex, a condition variable, and
- * spinning. Run: build/bench/bench --filter='^wait/|round_trip|wake'. */
+/* wait.c: what wait and notify cost: the round trip between two threads, one wake-up, a notify that
+ * wakes nobody, one or a crowd, until the last of the crowd runs, a timeout, a wait whose value
+ * differs; beside a bare futex, a condition variable, spinning, and spinning before parking.
+ * Run: build/bench/bench --filter='^wait/|round_trip|wake|notify|storm|timeout'. */
 #include "memory.h"
 #include "shim.h"
 #include "threads.h"
 
+#include <limits.h>
 #include <linux/futex.h>
 #include <pthread.h>
 #include <string.h>
@@ -14,7 +16,9 @@
 enum {
     BATCH = 1024,
     LANE_BYTES = 64,
-    SETTLE_US = 50 /* a thread that goes to sleep sleeps for sure after so long */
+    SETTLE_US = 50, /* a thread that goes to sleep sleeps for sure after so long */
+    CROWD_MAX = 8,
+    SPINS = 400 /* before parking: some 10 us, about what parking and waking cost */
 };
 
 /* One direction between two threads: a number that only grows. */
@@ -26,20 +30,31 @@ struct lane {
     uint64_t address;
 };
 
-/* A way to hand a number over: send stores it and wakes, await returns when it is there. */
+/* A way to hand a number over: send stores it and wakes one or, where all, everyone; await returns
+ * when it is there; time_out waits for nothing, so long, and is NULL where that makes no sense. */
 struct via {
     const char *name;
-    void (*send)(struct lane *lane, uint32_t number);
+    void (*send)(struct lane *lane, uint32_t number, bool all);
     void (*await)(struct lane *lane, uint32_t number);
+    void (*time_out)(struct lane *lane, int64_t timeout_ns);
 };
+
+/* Spins for a while; true when the number came meanwhile. */
+static bool spin_for(struct lane *lane, uint32_t number) {
+    unsigned spins = 0;
+    while (atomic_load(&lane->word) != number && spins < SPINS) {
+        bench_relax(&spins);
+    }
+    return spins < SPINS;
+}
 
 static long futex(_Atomic uint32_t *word, int operation, uint32_t value) {
     return syscall(SYS_futex, (void *)word, operation, value, NULL, NULL, 0);
 }
 
-static void futex_send(struct lane *lane, uint32_t number) {
+static void futex_send(struct lane *lane, uint32_t number, bool all) {
     atomic_store(&lane->word, number);
-    futex(&lane->word, FUTEX_WAKE_PRIVATE, 1);
+    futex(&lane->word, FUTEX_WAKE_PRIVATE, all ? INT_MAX : 1);
 }
 
 static void futex_await(struct lane *lane, uint32_t number) {
@@ -48,10 +63,25 @@ static void futex_await(struct lane *lane, uint32_t number) {
     }
 }
 
-static void condvar_send(struct lane *lane, uint32_t number) {
+static void futex_spin_await(struct lane *lane, uint32_t number) {
+    if (!spin_for(lane, number)) {
+        futex_await(lane, number);
+    }
+}
+
+static void futex_time_out(struct lane *lane, int64_t timeout_ns) {
+    struct timespec timeout = {timeout_ns / 1000000000, timeout_ns % 1000000000};
+    syscall(SYS_futex, (void *)&lane->word, FUTEX_WAIT_PRIVATE, 0, &timeout, NULL, 0);
+}
+
+static void condvar_send(struct lane *lane, uint32_t number, bool all) {
     pthread_mutex_lock(&lane->mutex);
     atomic_store(&lane->word, number);
-    pthread_cond_signal(&lane->changed);
+    if (all) {
+        pthread_cond_broadcast(&lane->changed);
+    } else {
+        pthread_cond_signal(&lane->changed);
+    }
     pthread_mutex_unlock(&lane->mutex);
 }
 
@@ -63,7 +93,19 @@ static void condvar_await(struct lane *lane, uint32_t number) {
     pthread_mutex_unlock(&lane->mutex);
 }
 
-static void spin_send(struct lane *lane, uint32_t number) {
+static void condvar_time_out(struct lane *lane, int64_t timeout_ns) {
+    struct timespec until;
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    int64_t until_ns = until.tv_sec * 1000000000 + until.tv_nsec + timeout_ns;
+    until = (struct timespec){until_ns / 1000000000, until_ns % 1000000000};
+    pthread_mutex_lock(&lane->mutex);
+    while (pthread_cond_clockwait(&lane->changed, &lane->mutex, CLOCK_MONOTONIC, &until) == 0) {
+    }
+    pthread_mutex_unlock(&lane->mutex);
+}
+
+static void spin_send(struct lane *lane, uint32_t number, bool all) {
+    (void)all;
     atomic_store(&lane->word, number);
 }
 
@@ -74,10 +116,10 @@ static void spin_await(struct lane *lane, uint32_t number) {
     }
 }
 
-static void pagebox_send(struct lane *lane, uint32_t number) {
+static void pagebox_send(struct lane *lane, uint32_t number, bool all) {
     uint32_t woken;
     pb_memory_atomic_store(lane->memory, (uint32_t)lane->address, 0, 4, number);
-    pb_memory_notify(lane->memory, lane->address, 1, &woken);
+    pb_memory_notify(lane->memory, lane->address, all ? UINT32_MAX : 1, &woken);
 }
 
 static void pagebox_await(struct lane *lane, uint32_t number) {
@@ -92,10 +134,28 @@ static void pagebox_await(struct lane *lane, uint32_t number) {
     }
 }
 
-static const struct via via_futex = {"futex", futex_send, futex_await};
-static const struct via via_condvar = {"condvar", condvar_send, condvar_await};
-static const struct via via_spin = {"spin", spin_send, spin_await};
-static const struct via via_pagebox = {"pagebox", pagebox_send, pagebox_await};
+static void pagebox_spin_await(struct lane *lane, uint32_t number) {
+    uint64_t seen = 0;
+    for (unsigned spins = 0; spins < SPINS; bench_relax(&spins)) {
+        pb_memory_atomic_load(lane->memory, (uint32_t)lane->address, 0, 4, &seen);
+        if (seen == number) {
+            return;
+        }
+    }
+    pagebox_await(lane, number);
+}
+
+static void pagebox_time_out(struct lane *lane, int64_t timeout_ns) {
+    enum pb_wait result;
+    pb_memory_wait32(lane->memory, lane->address, 0, timeout_ns, &result);
+}
+
+static const struct via via_futex = {"futex", futex_send, futex_await, futex_time_out};
+static const struct via via_futex_spin = {"futex_spin", futex_send, futex_spin_await, NULL};
+static const struct via via_condvar = {"condvar", condvar_send, condvar_await, condvar_time_out};
+static const struct via via_spin = {"spin", spin_send, spin_await, NULL};
+static const struct via via_pagebox = {"pagebox", pagebox_send, pagebox_await, pagebox_time_out};
+static const struct via via_pagebox_spin = {"pagebox_spin", pagebox_send, pagebox_spin_await, NULL};
 
 static enum pb_status make_memory(struct pb_memory **memory) {
     struct pb_memory_style style = {PB_STYLE_STATIC, 16, 65536};
@@ -131,7 +191,7 @@ static void *partner_main(void *argument) {
         if (atomic_load(&pair->stop)) {
             return NULL;
         }
-        pair->via->send(&pair->back, number);
+        pair->via->send(&pair->back, number, false);
     }
 }
 
@@ -158,7 +218,7 @@ static bool open_pair(struct bench_state *state, struct pair *pair) {
 
 static void close_pair(struct pair *pair, uint32_t last) {
     atomic_store(&pair->stop, true);
-    pair->via->send(&pair->there, last + 1);
+    pair->via->send(&pair->there, last + 1, false);
     pthread_join(pair->partner, NULL);
     bench_unpin(&pair->before);
     pb_memory_destroy(pair->memory);
@@ -174,7 +234,7 @@ static void run_round_trip(struct bench_state *state) {
     while (bench_next(state, 1)) {
         bench_begin(state);
         double sent_ns = bench_now_ns();
-        pair.via->send(&pair.there, ++number);
+        pair.via->send(&pair.there, ++number, false);
         pair.via->await(&pair.back, number);
         double back_ns = bench_now_ns();
         bench_end(state);
@@ -194,7 +254,7 @@ static void run_wake(struct bench_state *state) {
         usleep(SETTLE_US);
         bench_begin(state);
         double sent_ns = bench_now_ns();
-        pair.via->send(&pair.there, ++number);
+        pair.via->send(&pair.there, ++number, false);
         pair.via->await(&pair.back, number);
         bench_end(state);
         bench_sample(state, pair.arrived_ns - sent_ns);
@@ -202,7 +262,135 @@ static void run_wake(struct bench_state *state) {
     close_pair(&pair, number);
 }
 
+/* ---- A crowd --------------------------------------------------------------------------------- */
+
+/* Threads that all wait for the same number, on the cores in turn, beginning with the second. */
+struct crowd {
+    const struct via *via;
+    struct pb_memory *memory;
+    struct lane lane;
+    uint32_t size;
+    _Atomic uint32_t asleep;  /* or about to be */
+    _Atomic uint32_t awake;   /* since the last number */
+    _Atomic uint64_t last_ns; /* when the latest of them ran */
+    _Atomic bool stop;
+    pthread_t threads[CROWD_MAX];
+};
+
+static void *crowd_main(void *argument) {
+    struct crowd *crowd = argument;
+    for (uint32_t number = 1;; number++) {
+        atomic_fetch_add(&crowd->asleep, 1);
+        crowd->via->await(&crowd->lane, number);
+        atomic_store(&crowd->last_ns, (uint64_t)bench_now_ns());
+        if (atomic_load(&crowd->stop)) {
+            return NULL;
+        }
+        atomic_fetch_add(&crowd->awake, 1);
+    }
+}
+
+static bool open_crowd(struct bench_state *state, struct crowd *crowd) {
+    int cores = bench_cores();
+    memset(crowd, 0, sizeof *crowd);
+    crowd->via = bench_argument(state);
+    enum pb_status status = make_memory(&crowd->memory);
+    if (status != PB_OK) {
+        bench_skip(state, pb_status_message(status));
+        return false;
+    }
+    make_lane(&crowd->lane, crowd->memory, 0);
+    for (int64_t i = 0; i < bench_number(state, "waiters"); i++) {
+        int core = (int)(i + 1) % cores;
+        if (bench_start(&crowd->threads[crowd->size], core, crowd_main, crowd)) {
+            crowd->size++;
+        }
+    }
+    return true;
+}
+
+/* All of them sleep for sure. */
+static void settle_crowd(struct crowd *crowd) {
+    while (atomic_load(&crowd->asleep) < crowd->size) {
+        sched_yield();
+    }
+    usleep(SETTLE_US * (1 + crowd->size));
+    atomic_store(&crowd->asleep, 0);
+    atomic_store(&crowd->awake, 0);
+}
+
+static void close_crowd(struct crowd *crowd, uint32_t last) {
+    atomic_store(&crowd->stop, true);
+    crowd->via->send(&crowd->lane, last + 1, true);
+    for (uint32_t i = 0; i < crowd->size; i++) {
+        pthread_join(crowd->threads[i], NULL);
+    }
+    pb_memory_destroy(crowd->memory);
+}
+
+/* Wakes all of the crowd, again and again. A sample is the time of the call that wakes or, where
+ * until_all_run, from before the call until the last of them has run. */
+static void run_crowd(struct bench_state *state, bool until_all_run) {
+    static struct crowd crowd;
+    uint32_t number = 0;
+    cpu_set_t before;
+    if (!open_crowd(state, &crowd)) {
+        return;
+    }
+    bench_pin(0, &before);
+    while (bench_next(state, 1)) {
+        settle_crowd(&crowd);
+        bench_begin(state);
+        double sent_ns = bench_now_ns();
+        crowd.via->send(&crowd.lane, ++number, true);
+        double called_ns = bench_now_ns();
+        while (atomic_load(&crowd.awake) < crowd.size) {
+            sched_yield();
+        }
+        bench_end(state);
+        double end_ns = until_all_run ? (double)atomic_load(&crowd.last_ns) : called_ns;
+        bench_sample(state, end_ns - sent_ns);
+    }
+    bench_unpin(&before);
+    close_crowd(&crowd, number);
+}
+
+static void run_notify(struct bench_state *state) {
+    run_crowd(state, false);
+}
+
+static void run_storm(struct bench_state *state) {
+    run_crowd(state, true);
+}
+
 /* ---- One thread ------------------------------------------------------------------------------ */
+
+/* How much later than asked a wait ends that nobody wakes. */
+static void run_timeout(struct bench_state *state) {
+    const struct via *via = bench_argument(state);
+    double asked_ns = (double)bench_number(state, "timeout_us") * 1000;
+    struct pb_memory *memory = NULL;
+    struct lane lane;
+    bool early = false;
+    if (make_memory(&memory) != PB_OK) {
+        bench_skip(state, "no memory");
+        return;
+    }
+    make_lane(&lane, memory, 0);
+    while (bench_next(state, 1)) {
+        bench_begin(state);
+        double began_ns = bench_now_ns();
+        via->time_out(&lane, (int64_t)asked_ns);
+        double later_ns = bench_now_ns() - began_ns - asked_ns;
+        bench_end(state);
+        early |= later_ns < 0;
+        bench_sample(state, later_ns);
+    }
+    if (early) {
+        bench_skip(state, "a wait timed out too early");
+    }
+    pb_memory_destroy(memory);
+}
 
 static void run_notify_none(struct bench_state *state) {
     struct pb_memory *memory = NULL;
@@ -272,12 +460,42 @@ static void add_pair(const char *name, void (*run)(struct bench_state *), const 
                              .bounds = bounds});
 }
 
+/* bound/NAME/via:futex/KEY:VALUE and condvar; ours beside them. */
+static void add_crowd(const char *ours, const char *bound, void (*run)(struct bench_state *),
+                      const char *key, int64_t value, const char *bounds) {
+    static const struct via *const all[] = {&via_pagebox, &via_futex, &via_condvar};
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
+        bench_register(
+            &(struct bench_case){.name = i == 0 ? ours : bound,
+                                 .run = run,
+                                 .argument = all[i],
+                                 .clock = BENCH_CLOCK_SAMPLES,
+                                 .parameters = {{"via", all[i]->name, 0}, {key, NULL, value}},
+                                 .bounds = i == 0 ? bounds : NULL});
+    }
+}
+
 BENCH_SUBJECT {
+    add_crowd("wait/notify", "bound/notify", run_notify, "waiters", 0,
+              "bound/notify/via:futex/waiters:0,bound/notify/via:condvar/waiters:0");
+    add_crowd("wait/notify", "bound/notify", run_notify, "waiters", 1,
+              "bound/notify/via:futex/waiters:1,bound/notify/via:condvar/waiters:1");
+    add_crowd("wait/notify", "bound/notify", run_notify, "waiters", CROWD_MAX,
+              "bound/notify/via:futex/waiters:8,bound/notify/via:condvar/waiters:8");
+    add_crowd("wait/storm", "bound/storm", run_storm, "waiters", CROWD_MAX,
+              "bound/storm/via:futex/waiters:8,bound/storm/via:condvar/waiters:8");
+    add_crowd("wait/timeout", "bound/timeout", run_timeout, "timeout_us", 0,
+              "bound/timeout/via:futex/timeout_us:0,bound/timeout/via:condvar/timeout_us:0");
+    add_crowd("wait/timeout", "bound/timeout", run_timeout, "timeout_us", 100,
+              "bound/timeout/via:futex/timeout_us:100,bound/timeout/via:condvar/timeout_us:100");
     add_pair("wait/round_trip", run_round_trip, &via_pagebox, 1,
              "bound/round_trip/via:futex/cores:1,bound/round_trip/via:condvar/cores:1");
     add_pair("wait/round_trip", run_round_trip, &via_pagebox, 2,
              "bound/round_trip/via:futex/cores:2,bound/round_trip/via:condvar/cores:2,"
-             "bound/round_trip/via:spin/cores:2");
+             "bound/round_trip/via:spin/cores:2,peer/round_trip/of:v8");
+    add_pair("wait/round_trip", run_round_trip, &via_pagebox_spin, 2,
+             "bound/round_trip/via:futex_spin/cores:2,bound/round_trip/via:spin/cores:2");
+    add_pair("bound/round_trip", run_round_trip, &via_futex_spin, 2, NULL);
     add_pair("wait/wake", run_wake, &via_pagebox, 2,
              "bound/wake/via:futex/cores:2,bound/wake/via:condvar/cores:2");
     for (int cores = 1; cores <= 2; cores++) {
@@ -289,10 +507,12 @@ BENCH_SUBJECT {
     add_pair("bound/wake", run_wake, &via_condvar, 2, NULL);
     bench_register(&(struct bench_case){.name = "wait/notify_none",
                                         .run = run_notify_none,
-                                        .bounds = "bound/fetch_add/threads:1,bound/futex_wake"});
+                                        .bounds = "bound/fetch_add/threads:1,bound/futex_wake,"
+                                                  "peer/notify_none/of:v8"});
     bench_register(&(struct bench_case){.name = "wait/not_equal",
                                         .run = run_not_equal,
-                                        .bounds = "bound/lock/threads:1,bound/futex_differs"});
+                                        .bounds = "bound/lock/threads:1,bound/futex_differs,"
+                                                  "peer/not_equal/of:v8"});
     bench_register(&(struct bench_case){.name = "bound/futex_wake", .run = run_futex_wake});
     bench_register(&(struct bench_case){.name = "bound/futex_differs", .run = run_futex_differs});
 }

@@ -40,7 +40,7 @@ QUICK = (5, 0.004, re.compile(r"/pages:(4|64)(/|$)(?!offset)"), 0.03, 45)
 MARKED_ITERATIONS = 16
 # Rows with two threads: they get more time, as they spread, and their system calls are not counted,
 # as they do not make the same ones each time.
-CROSS_THREAD = re.compile(r"/(threads:[2-9]|cores:\d)$|/producers:\d")
+CROSS_THREAD = re.compile(r"/(threads:[2-9]|cores:\d|of:v8)$|/(producers|waiters):\d|of:v8/")
 CROSS_THREAD_TIMES = 5
 # Whose calls cannot be counted: those of several threads, and of another process.
 UNCOUNTED = re.compile(CROSS_THREAD.pattern + r"|/of:v8(/|$)")
