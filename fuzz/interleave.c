@@ -72,6 +72,12 @@ static unsigned prefix_of(const struct program *program) {
     return leading;
 }
 
+/* Operations of the threads in the order in which they began. */
+static struct {
+    unsigned count;
+    uint16_t number[OPS_MAX];
+} order;
+
 static void run_operation(struct actor *a, const struct op *op) {
     actor_operation *run = memory_operation(op->code);
     run = run != NULL ? run : mailbox_operation(op->code);
@@ -91,6 +97,7 @@ static void act(void *arg) {
     sim_note("T%u of the program", a->number);
     for (unsigned i = world.prefix; i < program->operations; i++) {
         if (program->operation[i].thread == a->number) {
+            order.number[order.count++] = (uint16_t)i;
             run_operation(a, &program->operation[i]);
         }
     }
@@ -169,6 +176,7 @@ static void program_main(void *arg) {
     int running[OP_THREADS];
     unsigned threads = 0;
     memset(&world, 0, sizeof world);
+    order.count = 0;
     world.program = program;
     world.guest = -1;
     world.prefix = prefix_of(program);
@@ -461,6 +469,8 @@ const struct interleave_told *interleave_told(void) {
     }
     told.preemptions = result.preemptions;
     told.detail = result.detail;
+    told.started = order.count;
+    memcpy(told.order, order.number, sizeof told.order);
     return &told;
 }
 

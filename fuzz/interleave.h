@@ -34,6 +34,8 @@ struct interleave_told {
     uint8_t choices[OP_CHOICES_MAX];
     unsigned preemptions;
     const char *detail;
+    unsigned started; /* operations of the threads, in the order in which they began: */
+    uint16_t order[OPS_MAX];
 };
 const struct interleave_told *interleave_told(void);
 

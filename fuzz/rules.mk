@@ -33,10 +33,12 @@ endef
 $(foreach c,libfuzzer afl,$(eval $(call fuzz_engine_rules,$(c))))
 
 # The programs that take inputs as files.
-FUZZ_TOOLS := replay shrink
+FUZZ_TOOLS := replay shrink reproducer
 define fuzz_config_rules
 build/$(1)/replay: build/$(1)/fuzz/replay.o
 build/$(1)/shrink: build/$(1)/fuzz/shrink.o build/$(1)/fuzz/trial.o
+build/$(1)/reproducer: build/$(1)/fuzz/reproducer.o build/$(1)/fuzz/trial.o
+build/$(1)/fuzz/reproducer.o: $(wildcard fuzz/reproducer/*.c)
 $(FUZZ_TOOLS:%=build/$(1)/%): build/$(1)/fuzz/input.o $(FUZZ_CORE:%.c=build/$(1)/%.o) \
     $(if $(filter cov,$(1)),build/cov/fuzz/coverage_exit.o) \
     $$(call interleave_of,$(1)) build/$(1)/libpagebox.a
@@ -112,12 +114,20 @@ shrink: build/asan/shrink ## the smallest program that breaks what INPUT= breaks
 	@SUBJECT='$(SUBJECT)' build/asan/shrink $(if $(TARGET),-t $(TARGET)) \
 	    -o 'results/shrunk/$(basename $(notdir $(INPUT))).ops' '$(INPUT)'
 	@cat 'results/shrunk/$(basename $(notdir $(INPUT))).ops'
+reproducer: build/asan/reproducer lib ## INPUT= as a C program of its own, into results/reproducers/, compiled and run (TARGET= SUBJECT=)
+	@test -n '$(INPUT)' || { echo 'make reproducer: say INPUT=file' >&2; exit 2; }
+	@mkdir -p results/reproducers
+	@SUBJECT='$(SUBJECT)' build/asan/reproducer $(if $(TARGET),-t $(TARGET)) \
+	    -o 'results/reproducers/$(basename $(notdir $(INPUT)))' '$(INPUT)'
+	@cd 'results/reproducers/$(basename $(notdir $(INPUT)))' && \
+	    $(MAKE) --no-print-directory -s -B PAGEBOX='$(CURDIR)' && \
+	    echo "$$PWD/finding.c, with this tree's library:" && { ./finding || true; }
 fuzz-speed: build/asan/replay ## executions a second of one core under the sanitizers, over the last run's corpora
 	@for c in results/fuzz/latest/raw/*-libfuzzer/corpus; do \
 	    test -d $$c || { echo 'make fuzz-speed: no corpus yet: run make fuzz first' >&2; exit 2; }; \
 	    t=$$(basename $$(dirname $$c) -libfuzzer); printf '%s: ' $$t; \
 	    build/asan/replay -t $$t -s 5 $$c; done
-.PHONY: fuzz replay shrink fuzz-speed
+.PHONY: fuzz replay shrink reproducer fuzz-speed
 
 ##@ The harness's tests
 FUZZ_TEST_SRC := $(filter-out fuzz/tests/subject_%.c,$(sort $(wildcard fuzz/tests/*.c)))
@@ -133,4 +143,6 @@ $(foreach c,plain asan cov,$(eval $(call fuzz_test_rules,$(c))))
 test-fuzz: $(foreach c,plain asan,build/$(c)/fuzz-tests build/$(c)/replay) build/plain/opgen ## tests of the harness; all seeds, plain and under the sanitizers
 	@$(MAKE) -s --no-print-directory subjects
 	@CC='$(CC)' fuzz/tests/run.sh
-.PHONY: test-fuzz
+test-triage: $(addprefix build/plain/,replay shrink reproducer) $(addprefix build/asan/,shrink reproducer) lib ## planted defects become shrunk operations, traces and C programs
+	@CC='$(CC)' MAKE='$(MAKE)' fuzz/tests/triage.sh
+.PHONY: test-fuzz test-triage

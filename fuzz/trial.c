@@ -70,6 +70,8 @@ static const char *run_one(const struct trial_settings *settings) {
         const struct interleave_told *told = interleave_told();
         trial->choices_drawn = told->choices_bytes;
         trial->preemptions = told->preemptions;
+        trial->started = told->started;
+        memcpy(trial->order, told->order, sizeof trial->order);
         size_t used = told->choices_bytes;
         while (used > 0 && told->choices[used - 1] == 0) {
             used--;

@@ -18,6 +18,8 @@ struct trial {
     struct program program; /* as it was run; under the engine with the choices that were made */
     size_t choices_drawn;   /* under the engine: choices of that run */
     unsigned preemptions;
+    unsigned started; /* under the engine: operations, in the order in which they began */
+    uint16_t order[OPS_MAX];
 };
 
 /* How: for all calls. */

@@ -1,0 +1,558 @@
+/* reproducer.c: a finding as a C program of its own, to be attached to a bug report.
+ *
+ *   reproducer [-n NAME] [-t TARGET] -o FOLDER INPUT     writes FOLDER/finding.c and its Makefile
+ *
+ * The program needs the library's headers and libpagebox.a, nothing of the harness. It performs the
+ * input's operations, checks what must be, exits 1 naming the broken rule, 0 when all is good. What
+ * it is made of are the parts in reproducer/sequential.c and reproducer/threads.c, a part for each
+ * operation; the operations become calls, by op.def's table.
+ * Exit status: 0 written, 2 usage, or an input that cannot be read or breaks nothing. */
+#include "input.h"
+#include "interleave.h"
+#include "load.h"
+#include "trial.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { USAGE = 2, PARTS_MAX = 160 };
+
+/* ---- Parts ------------------------------------------------------------------------------------
+ */
+
+/* The two files' text, put into this program by the assembler. */
+#define EMBED(name, path)                                                             \
+    __asm__(".section .rodata\n.global " #name "\n" #name ":\n.incbin \"" path "\"\n" \
+            ".byte 0\n.text\n");                                                      \
+    extern const char name[]
+EMBED(reproducer_sequential, "fuzz/reproducer/sequential.c");
+EMBED(reproducer_threads, "fuzz/reproducer/threads.c");
+
+static struct part {
+    char name[64], needs[256];
+    const char *text;
+    size_t bytes;
+    bool wanted;
+} parts[PARTS_MAX];
+static unsigned parts_n;
+
+static void parts_read(const char *text) {
+    for (const char *at = strstr(text, "/*= "); at != NULL; at = strstr(at + 1, "\n/*= ")) {
+        struct part *part = &parts[parts_n];
+        at += *at == '\n';
+        const char *line_end = strchr(at, '\n');
+        if (parts_n == PARTS_MAX || line_end == NULL ||
+            sscanf(at, "/*= %63[^:]: %255[^=]", part->name, part->needs) < 1) {
+            fprintf(stderr, "reproducer: a part that cannot be read: %.40s\n", at);
+            exit(USAGE);
+        }
+        part->text = line_end + 1;
+        const char *end = strstr(part->text, "\n/*= ");
+        part->bytes = end != NULL ? (size_t)(end + 1 - part->text) : strlen(part->text);
+        parts_n++;
+    }
+}
+
+static struct part *part_find(const char *name) {
+    for (unsigned i = 0; i < parts_n; i++) {
+        if (strcmp(parts[i].name, name) == 0) {
+            return &parts[i];
+        }
+    }
+    return NULL;
+}
+
+/* Marks the part and all that it needs; false when there is none of that name. */
+static bool want(const char *name) {
+    struct part *part = part_find(name);
+    if (part == NULL || part->wanted) {
+        return part != NULL;
+    }
+    part->wanted = true;
+    char needs[sizeof part->needs], *rest = needs;
+    snprintf(needs, sizeof needs, "%s", part->needs);
+    for (char *one; (one = strtok_r(rest, " ", &rest)) != NULL;) {
+        if (!want(one)) {
+            fprintf(stderr, "reproducer: %s needs %s, which is no part\n", name, one);
+            exit(USAGE);
+        }
+    }
+    return true;
+}
+
+static bool wanted(const char *name) {
+    return part_find(name)->wanted;
+}
+
+static void parts_print(FILE *out) {
+    for (unsigned i = 0; i < parts_n; i++) {
+        if (parts[i].wanted) {
+            fwrite(parts[i].text, 1, parts[i].bytes, out);
+        }
+    }
+}
+
+/* ---- Operations as calls ----------------------------------------------------------------------
+ */
+
+static bool is_threaded;
+
+static void print_number(FILE *out, uint64_t value) {
+    if (value <= INT32_MAX) {
+        fprintf(out, "%" PRIu64, value);
+    } else {
+        fprintf(out, "UINT64_C(%" PRIu64 ")", value);
+    }
+}
+
+/* What counts from the end counts from that of the operation's first memory. */
+static void print_address(FILE *out, const struct op *op, uint64_t value) {
+    int64_t distance = (int64_t)(value - OP_ADDRESS_END);
+    if (value < OP_ADDRESS_END / 2) {
+        print_number(out, value);
+    } else if (distance == 0) {
+        fprintf(out, "end_of(%u)", (unsigned)op->arg.raw[0]);
+    } else {
+        fprintf(out, "end_of(%u) %c %" PRIu64, (unsigned)op->arg.raw[0], distance < 0 ? '-' : '+',
+                (uint64_t)(distance < 0 ? -distance : distance));
+    }
+}
+
+static void print_argument(FILE *out, const struct op *op, enum op_kind kind, uint64_t value) {
+    switch (kind) {
+    case KIND_address:
+        print_address(out, op, value);
+        break;
+    case KIND_signed:
+        if ((int64_t)value > INT32_MIN && (int64_t)value < 0) {
+            fprintf(out, "%" PRId64, (int64_t)value);
+        } else {
+            fputs((int64_t)value < 0 ? "(int64_t)" : "", out);
+            print_number(out, value);
+        }
+        break;
+    case KIND_yesno:
+        fputs(value == WORD_yesno_yes ? "true" : "false", out);
+        break;
+    case KIND_width:
+        fputs(op_word(kind, value), out);
+        break;
+    default:
+        if (kind == KIND_limit && value == UINT32_MAX) {
+            fputs("PB_NO_MAXIMUM", out);
+        } else if (op_word(kind, value) != NULL) {
+            fprintf(out, "\"%s\"", op_word(kind, value));
+        } else {
+            print_number(out, value);
+        }
+    }
+}
+
+/* These look at who calls also where there is one thread. */
+static bool wants_thread(uint8_t code) {
+    return is_threaded || code == OP_mailbox_enqueue || code == OP_guest_park;
+}
+
+static void print_call(FILE *out, const struct op *op, enum op_target target) {
+    const struct op_info *info = op_info(target, op->code);
+    const char *comma = "";
+    fprintf(out, "    %s(", op->code == OP_fault ? "fail_next" : info->name);
+    if (wants_thread(op->code)) {
+        fprintf(out, "%u", op->thread);
+        comma = ", ";
+    }
+    for (unsigned i = 0; i < info->arguments; i++) {
+        fputs(comma, out);
+        comma = ", ";
+        print_argument(out, op, info->argument[i].kind, op->arg.raw[i]);
+    }
+    fputs(");\n", out);
+}
+
+/* Its part; false, with a message, when there is none. */
+static bool want_operation(const struct op *op, enum op_target target) {
+    char name[80];
+    if (op->code == OP_fault) {
+        return want("faults");
+    }
+    const char *called = op_info(target, op->code)->name;
+    snprintf(name, sizeof name, "%s%s", is_threaded ? "t_" : "", called);
+    bool lives_in_memory = strcmp(name, "memory_destroy") == 0;
+    if (!want(lives_in_memory ? "memory" : name)) {
+        fprintf(stderr, "reproducer: %s has no part in fuzz/reproducer/: it is left out\n", name);
+        return false;
+    }
+    return true;
+}
+
+/* ---- The head ---------------------------------------------------------------------------------
+ */
+
+static struct trial trial;
+static char place[TRIAL_PLACE_BYTES];
+
+static const char *flags(void) {
+    static char text[1024];
+    text[0] = '\0';
+    const struct part *faults = part_find("faults");
+    for (unsigned i = 0; faults->wanted && op_word(KIND_call, i) != NULL; i++) {
+        char needle[64];
+        const char *call = op_word(KIND_call, i);
+        snprintf(needle, sizeof needle, "error, %s,", call);
+        if (memmem(faults->text, faults->bytes, needle, strlen(needle)) != NULL) {
+            size_t used = strlen(text);
+            snprintf(text + used, sizeof text - used, " -Wl,--wrap=pb_%s", call);
+        }
+    }
+    return text;
+}
+
+static void print_program_comment(FILE *out, const struct program *program) {
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *memory = open_memstream(&text, &bytes);
+    if (memory == NULL) {
+        return;
+    }
+    op_print(memory, program);
+    fclose(memory);
+    for (char *line = text, *end; (end = strchr(line, '\n')) != NULL; line = end + 1) {
+        fprintf(out, " *     %.*s\n", (int)(end - line), line);
+    }
+    free(text);
+}
+
+static bool takes_turns(const struct program *program) {
+    return is_threaded && trial.preemptions == 0 && program->choices_bytes == 0;
+}
+
+static void print_head(FILE *out, const struct program *program) {
+    fprintf(out, "/* finding.c: %s%s%s.\n *\n", trial.name, place[0] != '\0' ? " at " : "", place);
+    fprintf(out,
+            " *     cc -O2 -g -I<pagebox>/ref finding.c <pagebox>/build/plain/libpagebox.a"
+            " -pthread%s -o finding\n",
+            flags());
+    fputs(" *     ./finding        exits 1 and names the rule when it is broken, 0 when all is"
+          " good\n *\n",
+          out);
+    if (!is_threaded) {
+        fputs(" * One thread; the same in each run. The operations:\n *\n", out);
+    } else if (takes_turns(program)) {
+        fputs(
+            " * Threads take turns, an operation each, in the order that broke the rule under the\n"
+            " * concurrency engine: the same in each run. The operations:\n *\n",
+            out);
+    } else {
+        fputs(" * The schedule that breaks the rule lies inside of operations. So each thread in "
+              "turn is\n"
+              " * stopped after every machine instruction while the others run (x86-64), and then "
+              "real\n"
+              " * threads run freely for SECONDS more (-DSECONDS=60). What needs two such stops, "
+              "or a read\n"
+              " * of an old value, which x86-64 may never do, is met by chance or not at all: a "
+              "run that\n"
+              " * says good proves less than one that fails. The exact schedule is the last line, "
+              "for the\n"
+              " * engine: make replay INPUT=<these lines>. The operations:\n *\n",
+              out);
+    }
+    print_program_comment(out, program);
+    fputs(" */\n", out);
+    fputs("#define _GNU_SOURCE\n", out);
+}
+
+/* ---- One thread -------------------------------------------------------------------------------
+ */
+
+static void print_choices(FILE *out, const struct program *program) {
+    if (wanted("faults") && program->choices_bytes > 0) {
+        fputs("    static const unsigned char drawn[] = {", out);
+        for (size_t i = 0; i < program->choices_bytes; i++) {
+            fprintf(out, "%s%u", i > 0 ? ", " : "", program->choices[i]);
+        }
+        fprintf(out, "};\n    choices = drawn;\n    choices_left = sizeof drawn;\n");
+    }
+}
+
+static void print_sequential(FILE *out, const struct program *program) {
+    bool keep[OPS_MAX];
+    bool leaks = strncmp(trial.name, "R14-", 4) == 0 || strncmp(trial.name, "R6-", 3) == 0;
+    want("base");
+    for (unsigned i = 0; i < program->operations; i++) {
+        keep[i] = want_operation(&program->operation[i], program->target);
+    }
+    if (leaks) {
+        want("leaks");
+    }
+    if (!wanted("faults")) {
+        want("nofaults");
+    }
+    print_head(out, program);
+    parts_print(out);
+    fputs("\nint main(void) {\n", out);
+    print_choices(out, program);
+    fputs(leaks ? "    watch();\n    leaks_begin();\n" : "    watch();\n", out);
+    for (unsigned i = 0; i < program->operations; i++) {
+        if (keep[i]) {
+            print_call(out, &program->operation[i], program->target);
+        }
+    }
+    fputs(wanted("memory") ? "    memories_end();\n" : "", out);
+    fputs(wanted("mailbox") ? "    box_end();\n" : "", out);
+    fputs(leaks ? "    leaks_end();\n" : "", out);
+    fputs("    printf(\"good: no rule was broken\\n\");\n    return 0;\n}\n", out);
+}
+
+/* ---- Threads ----------------------------------------------------------------------------------
+ */
+
+static bool is_set_up(uint8_t code) {
+    return code == OP_memory_create || code == OP_memory_create_more || code == OP_mailbox_attach;
+}
+
+/* Operations before the threads begin: as interleave.h says. */
+static unsigned prefix_of(const struct program *program) {
+    unsigned leading = 0;
+    while (leading < program->operations && is_set_up(program->operation[leading].code)) {
+        leading++;
+    }
+    for (unsigned i = 0; i < program->operations; i++) {
+        if (program->operation[i].code == OP_interleave) {
+            return i;
+        }
+    }
+    return leading;
+}
+
+static bool is_mailbox_operation(enum op_target target, uint8_t code) {
+    const char *name = op_info(target, code)->name;
+    return strncmp(name, "mailbox_", 8) == 0 || strncmp(name, "waker_", 6) == 0 ||
+           strncmp(name, "guest_", 6) == 0;
+}
+
+static uint64_t limited(uint64_t value, uint64_t low, uint64_t high) {
+    return value < low ? low : value > high ? high : value;
+}
+
+/* The memory and the mailbox that the engine's run had: small ones. */
+static void print_set_up(FILE *out, const struct program *program, unsigned prefix,
+                         bool has_mailbox) {
+    const struct op *memory = NULL, *mailbox = NULL;
+    for (unsigned i = prefix; i-- > 0;) {
+        const struct op *op = &program->operation[i];
+        if (op->code == OP_mailbox_attach) {
+            mailbox = op;
+        } else if (is_set_up(op->code)) {
+            memory = op;
+        }
+    }
+    if (program->target != TARGET_mailbox_fuzzer) {
+        uint64_t min = memory == NULL ? 1 : limited(memory->arg.memory_create.min, 1, 3);
+        uint64_t max = memory == NULL ? 2 : limited(memory->arg.memory_create.max, min, 4);
+        uint64_t style = memory == NULL ? WORD_style_static : memory->arg.memory_create.style;
+        bool more = memory != NULL && memory->code == OP_memory_create_more;
+        fprintf(out, "    memory_begin(\"%s\", %" PRIu64 ", %" PRIu64 ", %d, %u);\n",
+                memory == NULL ? "reserve"
+                               : op_word(KIND_strategy, memory->arg.memory_create.strategy),
+                min, max, style == WORD_style_static || style == WORD_style_usual,
+                more ? (unsigned)memory->arg.memory_create_more.waiters : 0);
+    }
+    if (has_mailbox) {
+        uint64_t slots = mailbox == NULL ? 4 : mailbox->arg.mailbox_attach.capacity;
+        bool sane = slots != 0 && (slots & (slots - 1)) == 0 && slots <= 16;
+        bool spills = mailbox != NULL && mailbox->arg.mailbox_attach.full == WORD_full_spill;
+        fprintf(
+            out, "    mailbox_begin(\"%s\", %u, \"%s\", %u, %uu, %u);\n",
+            mailbox == NULL ? "shared" : op_word(KIND_ground, mailbox->arg.mailbox_attach.ground),
+            mailbox == NULL ? 1 : (unsigned)mailbox->arg.mailbox_attach.pages,
+            mailbox == NULL ? "front" : op_word(KIND_region, mailbox->arg.mailbox_attach.region),
+            sane ? (unsigned)slots : 4,
+            mailbox == NULL ? 0 : (unsigned)mailbox->arg.mailbox_attach.cursor,
+            spills ? (unsigned)(mailbox->arg.mailbox_attach.spill % 8) : 0);
+    }
+    fputs("    memory_clones();\n", out);
+}
+
+/* The place of an operation in the order of the engine's run. */
+static unsigned turn_of(unsigned number) {
+    unsigned turn = 0;
+    while (turn < trial.started && trial.order[turn] != number) {
+        turn++;
+    }
+    return turn;
+}
+
+static void print_thread(FILE *out, const struct program *program, unsigned prefix,
+                         const bool *keep, unsigned thread) {
+    for (unsigned i = prefix; i < program->operations; i++) {
+        const struct op *op = &program->operation[i];
+        if (op->thread != thread || !keep[i]) {
+            continue;
+        }
+        if (takes_turns(program)) {
+            fprintf(out, "    turn(%u);\n", turn_of(i));
+        } else {
+            fprintf(out, "    jitter(%u);\n", thread);
+        }
+        print_call(out, op, program->target);
+        fputs(takes_turns(program) ? "    turn_ended();\n" : "", out);
+    }
+}
+
+static void print_threads(FILE *out, const struct program *program) {
+    bool keep[OPS_MAX];
+    unsigned prefix = prefix_of(program), used = 0, count = 0;
+    bool has_mailbox = false;
+    is_threaded = true;
+    want("t_main");
+    for (unsigned i = 0; i < program->operations; i++) {
+        const struct op *op = &program->operation[i];
+        bool silent = is_set_up(op->code) || op->code == OP_interleave || op->code == OP_fault;
+        keep[i] = !silent && want_operation(op, program->target);
+        has_mailbox |= program->target != TARGET_waiters_fuzzer &&
+                       is_mailbox_operation(program->target, op->code);
+        used |= keep[i] && i >= prefix ? 1u << op->thread : 0;
+    }
+    want(has_mailbox ? "t_mailbox" : "nomailbox");
+    want("t_memory"); /* the mailbox lies in one, too */
+    print_head(out, program);
+    parts_print(out);
+    fputs("\nstatic void round_begin(void) {\n", out);
+    print_set_up(out, program, prefix, has_mailbox);
+    for (unsigned i = 0; i < prefix; i++) {
+        if (keep[i]) {
+            print_call(out, &program->operation[i], program->target);
+        }
+    }
+    fputs("}\n\n", out);
+    for (unsigned t = 0; t < OP_THREADS; t++) {
+        if (used >> t & 1) {
+            fprintf(out, "static void thread_%u(void) {\n", t);
+            print_thread(out, program, prefix, keep, t);
+            fputs("}\n\n", out);
+        }
+    }
+    fputs("static void run_thread(unsigned n) {\n    static void (*const all[])(void) = {", out);
+    for (unsigned t = 0; t < OP_THREADS; t++) {
+        if (used >> t & 1) {
+            fprintf(out, "%sthread_%u", count++ > 0 ? ", " : "", t);
+        }
+    }
+    fprintf(out, "};\n    all[n]();\n}\n\nint main(void) {\n    return run(%u, %d);\n}\n", count,
+            takes_turns(program));
+}
+
+/* ---- Start and end ----------------------------------------------------------------------------
+ */
+
+static struct {
+    const char *folder, *name;
+    bool has_target;
+    enum op_target target;
+} option;
+
+static bool write_file(const char *name, void (*print)(FILE *, const struct program *)) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/%s", option.folder, name);
+    FILE *out = fopen(path, "w");
+    if (out != NULL) {
+        print(out, &trial.program);
+    }
+    if (out == NULL || ferror(out) || fclose(out) != 0) {
+        fprintf(stderr, "reproducer: %s: %s\n", path, strerror(errno));
+        return false;
+    }
+    return true;
+}
+
+static void print_makefile(FILE *out, const struct program *program) {
+    (void)program;
+    fputs("# Makefile: make PAGEBOX=<the library's checkout, built> && ./finding\n", out);
+    fprintf(out,
+            "finding: finding.c; $(CC) -O2 -g $(CFLAGS) -I$(PAGEBOX)/ref finding.c "
+            "$(PAGEBOX)/build/plain/libpagebox.a -pthread%s -o $@\n",
+            flags());
+}
+
+static void print_program(FILE *out, const struct program *program) {
+    if (interleave_wants(program)) {
+        print_threads(out, program);
+    } else {
+        print_sequential(out, program);
+    }
+}
+
+static int run(const char *path) {
+    static struct program program;
+    struct trial_settings settings = {
+        .subject = subject_chosen(), .milliseconds_max = 5000, .schedules = 1};
+    if (settings.subject == NULL || !interleave_ready() ||
+        !input_read("reproducer", path, option.has_target ? &option.target : NULL, &program,
+                    NULL)) {
+        return USAGE;
+    }
+    if (!trial_run(&settings, &program, &trial)) {
+        fprintf(stderr, "reproducer: cannot start a process to run the input in\n");
+        return USAGE;
+    }
+    if (option.name != NULL) {
+        snprintf(trial.name, sizeof trial.name, "%s", option.name);
+    } else if (trial.name[0] == '\0') {
+        fprintf(stderr, "reproducer: the input breaks nothing here: say -n NAME to get the program"
+                        " all the same\n");
+        return USAGE;
+    } else if (strcmp(trial.name, "timeout") != 0) {
+        trial_place(&settings, &trial.program, place);
+    }
+    parts_read(reproducer_sequential);
+    parts_read(reproducer_threads);
+    if (mkdir(option.folder, 0777) != 0 && errno != EEXIST) {
+        fprintf(stderr, "reproducer: %s: %s\n", option.folder, strerror(errno));
+        return USAGE;
+    }
+    bool good = write_file("finding.c", print_program) && write_file("Makefile", print_makefile);
+    if (good) {
+        printf("%s\n", trial.name);
+    }
+    return good ? 0 : USAGE;
+}
+
+static int usage(void) {
+    fputs("usage: reproducer [-n NAME] [-t TARGET] -o FOLDER INPUT\n"
+          "  writes FOLDER/finding.c, a program that needs the library alone, and its Makefile.\n"
+          "  Status: 0 written, 2 usage, or an input that breaks nothing.\n",
+          stderr);
+    return USAGE;
+}
+
+int main(int argc, char **argv) {
+    for (int c; (c = getopt(argc, argv, "n:o:t:")) != -1;) {
+        switch (c) {
+        case 'n':
+            option.name = optarg;
+            break;
+        case 'o':
+            option.folder = optarg;
+            break;
+        case 't':
+            option.has_target = op_target_by_name(optarg, &option.target);
+            if (!option.has_target) {
+                fprintf(stderr, "reproducer: there is no target %s\n", optarg);
+                return USAGE;
+            }
+            break;
+        default:
+            return usage();
+        }
+    }
+    if (option.folder == NULL || optind + 1 != argc) {
+        return usage();
+    }
+    return run(argv[optind]);
+}
