@@ -76,12 +76,19 @@ static int64_t option(const struct bench_state *state, const char *name, int64_t
 
 bool memories_begin(struct memories *memories, struct bench_state *state,
                     const struct subject *subject, uint32_t capacity_pages) {
+    return memories_begin_guarded(memories, state, subject, capacity_pages,
+                                  (uint64_t)option(state, "guard", BENCH_GUARD_BYTES));
+}
+
+bool memories_begin_guarded(struct memories *memories, struct bench_state *state,
+                            const struct subject *subject, uint32_t capacity_pages,
+                            uint64_t guard_bytes) {
     bool stays = pb_strategy_info(subject->strategy)->stable_base;
     *memories = (struct memories){.state = state, .subject = subject};
-    memories->pages = (uint32_t)bench_number(state, "pages");
+    memories->pages = (uint32_t)option(state, "pages", 1);
     memories->style.kind = stays ? PB_STYLE_STATIC : PB_STYLE_DYNAMIC;
     memories->style.bound_pages = stays ? capacity_pages : 0;
-    memories->style.guard_bytes = (uint64_t)option(state, "guard", BENCH_GUARD_BYTES);
+    memories->style.guard_bytes = guard_bytes;
     memories->config.type.min_pages = memories->pages;
     memories->config.type.max_pages = capacity_pages;
     memories->config.style = &memories->style;

@@ -29,8 +29,8 @@ extern const int subjects_count;
 /* The subject's strategy traps and reserves: a guard and advice mean something to it. */
 bool subject_is_mapped(const struct subject *subject);
 
-/* A batch of memories, made from the parameters of the row that runs: pages, and where they are
- * given advice and guard (bytes). */
+/* A batch of memories, made from the parameters of the row that runs, where it has them: pages
+ * (else 1), advice and guard (bytes; else 64 KiB). */
 struct memories {
     struct bench_state *state;
     const struct subject *subject;
@@ -45,6 +45,10 @@ struct memories {
  * moves reserves. False: the row is skipped, with the reason; memories_end all the same. */
 bool memories_begin(struct memories *memories, struct bench_state *state,
                     const struct subject *subject, uint32_t capacity_pages);
+/* The same with another guard. */
+bool memories_begin_guarded(struct memories *memories, struct bench_state *state,
+                            const struct subject *subject, uint32_t capacity_pages,
+                            uint64_t guard_bytes);
 void memories_end(struct memories *memories);
 
 /* Creates so many, stops at the first that is refused. */

@@ -4,6 +4,13 @@ BENCH_OUT := build/bench
 # Order tables of the mailbox: as chosen in ref/orders.h; all sequentially consistent (made from it);
 # bench/orders_acqrel.h; bench/orders_seed.h. One object each, all in one program.
 BENCH_ORDERS := chosen sc acqrel seed
+# Real programs, each built three times: native, and by way of wasm32 without and with bounds checks.
+BENCH_PROGRAMS := $(patsubst bench/programs/%.c,%,$(sort $(filter-out %/glue.c,$(wildcard bench/programs/*.c))))
+BENCH_CHECKS := guard compare
+BENCH_WASM_MISSING := $(shell for tool in clang:clang wasm-ld:lld wasm2c:wabt; do \
+    command -v $${tool%:*} >/dev/null || echo $${tool\#*:}; done; \
+    test -f /usr/lib/wasm32-wasi/libc.a || echo wasi-libc; \
+    test -n "$$(clang --target=wasm32-wasi -print-file-name=libclang_rt.builtins-wasm32.a 2>/dev/null | grep /)" || echo libclang-rt-14-dev-wasm32)
 BENCH_FLAGS := $(CFLAGS.plain)
 BENCH_CXXFLAGS := -std=c++17 -Wall -Wextra -Wconversion -Wshadow -Werror $(BENCH_FLAGS)
 BENCH_C := $(filter-out bench/mailbox.c bench/sites.c bench/orders_check.c,$(sort $(wildcard bench/*.c bench/peers/*.c)))
@@ -13,6 +20,9 @@ BENCH_OBJ := $(BENCH_C:bench/%.c=$(BENCH_OUT)/%.o) $(BENCH_OUT)/shim.o \
 BENCH_SITES := none $(shell sed -n \
     '/seq_cst/! s/^.define PB_ORDER_\([A-Z_]*\) memory_order_.*/\1/p' ref/orders.h)
 BENCH_OBJ += $(BENCH_SITES:%=$(BENCH_OUT)/site_%.o)
+BENCH_OBJ += $(foreach p,$(BENCH_PROGRAMS),$(BENCH_OUT)/programs/$(p)_native.o) \
+    $(foreach p,$(BENCH_PROGRAMS),$(foreach c,$(BENCH_CHECKS),$(BENCH_OUT)/programs/$(p)$(c)_glue.o)) \
+    $(if $(BENCH_WASM_MISSING),,$(foreach p,$(BENCH_PROGRAMS),$(foreach c,$(BENCH_CHECKS),$(BENCH_OUT)/programs/$(p)$(c).o)))
 # wabt's runtime for wasm2c, where its package is installed: a peer, and what runs real programs.
 BENCH_WABT := $(wildcard $(shell $(CC) -print-file-name=libwasm-rt-impl.a))
 BENCH_DEFINES := -DBENCH_FLAGS='"$(CFLAGS.plain)"' -DBENCH_V8='"$(CURDIR)/bench/v8.js"' \
@@ -58,6 +68,43 @@ $(BENCH_OUT)/%.o: bench/%.cc
 	@$(CXX) -E -include benchmark/benchmark.h -x c++ /dev/null >/dev/null 2>&1 || { \
 	    echo "make: Google Benchmark is missing: run scripts/setup" >&2; exit 2; }
 	$(Q)$(CXX) $(BENCH_CXXFLAGS) -MMD -MP -c $< -o $@
+
+# Programs. What wasm2c makes is not ours to warn about; its three memory functions become ours
+# (wasm_rt_adapter.c). A program's source has one function, run, which is renamed where it is native.
+BENCH_ADAPTER := $(foreach f,allocate grow free,-Dwasm_rt_$(f)_memory=program_$(f)_memory)
+BENCH_CHECK.guard :=
+BENCH_CHECK.compare := -DWASM_RT_MEMCHECK_SIGNAL_HANDLER=0 -DWASM_RT_USE_STACK_DEPTH_COUNT=0
+BENCH_MEMORY_MAX := 67108864
+
+$(BENCH_OUT)/programs/%_native.o: bench/programs/%.c
+	$(call say,CC,$< (native))
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CSTD) $(WARN) $(BENCH_FLAGS) -Drun=native_$* -Ibench/programs -MMD -MP -c $< -o $@
+$(BENCH_OUT)/programs/%.wasm: bench/programs/%.c bench/programs/program.h
+	$(call say,WASM,$<)
+	@mkdir -p $(@D)
+	$(Q)clang --target=wasm32-wasi -std=c11 $(WARN) -O2 -nostartfiles -Wl,--no-entry,--export=run \
+	    -Wl,--max-memory=$(BENCH_MEMORY_MAX),--strip-all -Ibench/programs $< -o $@
+
+define bench_program_rules
+$(BENCH_OUT)/programs/$(1)$(2).c: $(BENCH_OUT)/programs/$(1).wasm
+	$$(call say,WASM2C,$$@)
+	$$(Q)wasm2c -n $(1)$(2) $$< -o $$@
+$(BENCH_OUT)/programs/$(1)$(2).o: $(BENCH_OUT)/programs/$(1)$(2).c
+	$$(call say,CC,$$<)
+	$$(Q)$$(CC) -std=gnu11 -w $$(BENCH_FLAGS) $$(BENCH_ADAPTER) $$(BENCH_CHECK.$(2)) -c $$< -o $$@
+$(BENCH_OUT)/programs/$(1)$(2)_glue.o: bench/programs/glue.c \
+    $(if $(BENCH_WASM_MISSING),,$(BENCH_OUT)/programs/$(1)$(2).c)
+	$$(call say,CC,$$< ($(1) $(2)))
+	@mkdir -p $$(@D)
+	$$(Q)$$(CC) $$(CSTD) $$(WARN) $$(BENCH_FLAGS) $$(BENCH_ADAPTER) $$(BENCH_CHECK.$(2)) \
+	    -DPROGRAM=$(1) -DCHECK=$(2) $(if $(BENCH_WASM_MISSING), \
+	    -DMISSING='"packages are missing (scripts/setup bench): $(BENCH_WASM_MISSING)"', \
+	    -DMODULE=$(1)$(2) -DHEADER='"$(1)$(2).h"') \
+	    -Ibench -I$(BENCH_OUT)/programs -MMD -MP -c $$< -o $$@
+endef
+$(foreach p,$(BENCH_PROGRAMS),$(foreach c,$(BENCH_CHECKS),$(eval $(call bench_program_rules,$(p),$(c)))))
+.SECONDARY: $(BENCH_PROGRAMS:%=$(BENCH_OUT)/programs/%.wasm)
 
 # bench/mailbox.c with the whole library under one order table, as one object that shows no symbol
 # to the others: it registers itself when the program is loaded.

@@ -8,6 +8,7 @@ import json
 import os
 import pathlib
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -224,6 +225,113 @@ def program_peers_create_grow_copy_and_destroy():
     assert moved["page_faults"] == 256 and stayed["page_faults"] == 0
     assert rows["peer/copy/of:seed_static/pages:16/written:100"]["page_faults"] == 256
     assert stayed["label"] == "bound/mprotect/pages:16"
+
+
+def measured(pattern, iterations=1):
+    """Name -> row, of the rows that match and can run here."""
+    status, output, errors = run(BENCH, "--json", f"--iterations={iterations}", f"--filter={pattern}")
+    assert status == 0, errors
+    return {r["name"]: r for r in json.loads(output)["benchmarks"]}
+
+
+@test
+def program_page_faults_are_exact():
+    rows = measured(
+        "^memory/(touch|reuse|copy|init|many)/strategy:reserve/pages:1(/written:100|/from:bytes)?"
+        "(/memories:4/threads:1)?$|^bound/(touch|discard_touch|copy)/pages:1$",
+        32,
+    )
+    for name, row in rows.items():
+        wanted = 4 if "/many/" in name else 16  # one for each host page that is written
+        assert row["page_faults"] == wanted, (name, row["page_faults"])
+    assert len(rows) == 8, list(rows)
+
+
+@test
+def program_system_calls_are_exact():
+    wanted = {
+        "memory/grow/strategy:reserve/pages:16": {"mprotect": 1},
+        "memory/grow/strategy:reserve_rw/pages:16": {},
+        "memory/destroy/strategy:reserve/pages:16": {"munmap": 1},
+        "memory/grow_steps/strategy:reserve/pages:1/to:1024/by:16": {"mprotect": 64},
+        "bound/mprotect/pages:16": {"mprotect": 1},
+        "bound/steps/pages:1/to:1024/by:16": {"mprotect": 64},
+        "peer/grow/of:seed_static/pages:16": {"mprotect": 1},
+        "peer/grow/of:seed_dynamic/pages:16": {"mmap": 1, "mprotect": 1, "munmap": 1},
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        ours = "|".join(name for name in wanted if name.startswith("memory/"))
+        options = ["--rounds=1", "--time=0.001", f"--filter=^({ours})$", "--root", folder]
+        status, _, errors = run(SCRIPT, *options)
+        assert status == 0, errors
+        items = {item["name"]: item for item in report_in(pathlib.Path(folder))["items"]}
+    for name, calls in wanted.items():
+        assert items[name]["system_calls"] == calls, (name, items[name]["system_calls"])
+
+
+@test
+def program_footprints_are_exact():
+    rows = measured("^memory/create/strategy:(reserve|pool/reset:renew)/pages:16(/guard:0)?$", 16)
+    capacity, guard = 1024 * 65536, 65536
+    row = rows["memory/create/strategy:reserve/pages:16"]
+    assert row["peak_virtual_bytes"] == capacity + guard and 1 <= row["vmas"] <= 2, row
+    row = rows["memory/create/strategy:reserve/pages:16/guard:0"]
+    assert row["peak_virtual_bytes"] == capacity, row
+    row = rows["memory/create/strategy:pool/reset:renew/pages:16"]
+    assert row["peak_virtual_bytes"] == 0, "a pool's slots are reserved beforehand"
+
+
+@test
+def program_rows_of_reuse_access_bulk_and_many_run():
+    rows = measured("^(memory|bound)/(init|access|bulk_[a-z]+|many)/.*(pages:1/|bytes:4096)", 64)
+    failed = [
+        r["name"]
+        for r in rows.values()
+        if r.get("error_occurred")
+        and "strategy:guard" not in r["name"]
+        and "run this row alone" not in r["error_message"]
+        and not (r["name"].endswith("threads:2") and "only one core" in r["error_message"])
+    ]
+    assert len(rows) > 100 and not failed, (len(rows), failed)
+
+
+@test
+def programs_compute_on_every_strategy_what_they_do_natively():
+    rows = measured("^program/|^bound/native/|^peer/[a-z]+/of:wabt/check:")
+    reasons = {n: r["error_message"] for n, r in rows.items() if r.get("error_occurred")}
+    wrong = {n: why for n, why in reasons.items() if "missing" not in why and ":guard/" not in n}
+    assert not wrong, wrong
+    assert len([n for n in rows if n.startswith("bound/native/")]) >= 5
+    if reasons.keys() >= {n for n in rows if n.startswith("program/")}:
+        return  # the packages to build them with are missing
+    assert len(rows) >= 80, len(rows)
+    ours = rows["program/grower/strategy:move/check:compare"]
+    theirs = rows["peer/grower/of:wabt/check:guard"]
+    assert ours["growths"] == theirs["growths"] > 100 and ours["pages"] == theirs["pages"] > 100
+    assert ours["page_faults"] > theirs["page_faults"], "a memory that moves is copied"
+
+
+@test
+def programs_check_bounds_where_they_say_so():
+    folder = ROOT / "build" / "bench" / "programs"
+    if not (folder / "sortguard.o").exists():
+        return  # the packages to build it with are missing
+    traps = {}
+    for check in ("guard", "compare"):
+        _, output, _ = run("objdump", "-dr", folder / f"sort{check}.o")
+        traps[check] = output.count("wasm_rt_trap")
+        assert "program_grow_memory" in run("nm", folder / f"sort{check}.o")[1]
+        assert "wasm_rt_grow_memory" not in run("nm", folder / f"sort{check}.o")[1]
+    assert traps["compare"] > traps["guard"], traps
+
+
+@test
+def v8_script_refuses_what_it_does_not_know():
+    if not shutil.which("node"):
+        return
+    for arguments in ([], ["shrink", "1", "1", "0"], ["grow", "0", "1", "0"], ["grow", "1"]):
+        status, _, errors = run("node", "--expose-gc", ROOT / "bench" / "v8.js", *arguments)
+        assert status == 2 and "usage" in errors, (arguments, status)
 
 
 @test

@@ -1,0 +1,34 @@
+/* program.h: what the programs here share. Each is one file with one function,
+ *
+ *     uint32_t run(uint32_t rounds);
+ *
+ * which returns a checksum of all that it computed: equal for equal rounds, on every machine. No
+ * input, no output, no imports but the C library's memory functions. A round takes some ms. They
+ * are compiled twice: for this machine, and for wasm32, which wasm2c turns into C. */
+#ifndef BENCH_PROGRAM_H
+#define BENCH_PROGRAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+uint32_t run(uint32_t rounds);
+
+/* xorshift; the seed is not 0. */
+static inline uint32_t program_random(uint32_t *seed) {
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 17;
+    *seed ^= *seed << 5;
+    return *seed;
+}
+
+/* Mixes bytes into a checksum. */
+static inline uint32_t program_mix(uint32_t sum, const void *data, size_t bytes) {
+    const uint8_t *at = data;
+    for (size_t i = 0; i < bytes; i++) {
+        sum = (sum ^ at[i]) * 16777619u;
+    }
+    return sum;
+}
+
+#endif
