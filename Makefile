@@ -11,6 +11,8 @@ ifeq ($(origin CC),default)
 CC := gcc
 endif
 AR ?= ar
+# Sanitizers, coverage and what the concurrency engine sees are clang's.
+CLANG ?= clang
 
 # V=1 shows whole command lines, else one short line a file.
 Q := $(if $(V),,@)
@@ -28,9 +30,9 @@ CFLAGS.cov   := -O1 -g -DNDEBUG
 LDFLAGS.cov  := -fprofile-instr-generate
 CONFIGS := plain asan tsan cov
 CC.plain = $(CC)
-CC.asan  := clang
-CC.tsan  := clang
-CC.cov   := clang
+CC.asan  = $(CLANG)
+CC.tsan  = $(CLANG)
+CC.cov   = $(CLANG)
 
 REF_SRC := $(sort $(wildcard ref/*.c))
 ref_obj = $(REF_SRC:%.c=build/$(1)/%.o)
@@ -54,7 +56,7 @@ $(call ref_obj,cov): CFLAGS.cov += -fprofile-instr-generate -fcoverage-mapping
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 include $(wildcard ref/rules.mk fuzz/rules.mk fuzz/sim/rules.mk fuzz/sim/explore.mk fuzz/engine.mk \
-    fuzz/defects/rules.mk bench/rules.mk scripts/rules.mk)
+    fuzz/oss-fuzz.mk fuzz/defects/rules.mk bench/rules.mk scripts/rules.mk)
 
 ##@ Housekeeping
 clean: ## removes build/ (results stay)

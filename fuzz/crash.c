@@ -37,13 +37,14 @@ static void report_now(void) {
  */
 
 /* NOLINTBEGIN(cert-dcl51-cpp): the sanitizers call these names */
-void __asan_on_error(void);
-void __asan_on_error(void) {
+void __ubsan_on_report(void);
+void __ubsan_on_report(void) {
     report_now();
 }
 
-void __ubsan_on_report(void);
-void __ubsan_on_report(void) {
+#if CRASH_HAS_ASAN
+void __asan_on_error(void);
+void __asan_on_error(void) {
     report_now();
 }
 
@@ -54,6 +55,7 @@ const char *__asan_default_options(void) {
     return "quarantine_size_mb=4:malloc_context_size=6:allocator_may_return_null=1:"
            "detect_stack_use_after_return=0";
 }
+#endif
 
 /* NOLINTEND(cert-dcl51-cpp) */
 

@@ -5,8 +5,9 @@
 # choices; os_sim.c in place of os_linux.c. clang would merge equal atomics of different branches
 # into one place, which the flags after -mllvm forbid. No coverage by a fuzzing engine: its counters
 # would be accesses like any other; the engine counts who read from whom (sim_coverage).
-ENGINE_SEEN := -O2 -g -fsanitize=thread $(addprefix -mllvm ,-sink-common-insts=false \
-    -enable-tail-merge=false -hoist-common-insts=false)
+ENGINE_APART := $(addprefix -mllvm ,-sink-common-insts=false -enable-tail-merge=false \
+    -hoist-common-insts=false)
+ENGINE_SEEN := -O2 -g -fsanitize=thread $(ENGINE_APART)
 ENGINE_REF := $(filter-out ref/os_linux.c,$(REF_SRC)) fuzz/os_sim.c
 ENGINE_REF_OBJ := $(ENGINE_REF:%.c=build/sim/seen/%.o)
 ENGINE_REF_OBJ_COV := $(ENGINE_REF:%.c=build/sim-cov/seen/%.o)
@@ -21,16 +22,16 @@ define engine_seen_rules
 build/$(1)/seen/%.o: %.c fuzz/sim/redefine.syms
 	$$(call say,CC,$$< (seen))
 	@mkdir -p $$(@D)
-	$$(Q)clang $$(CSTD) $$(WARN) $$(ENGINE_SEEN) $$(SEEN.$(1)) -Iref -Ifuzz -Ifuzz/sim -MMD -MP -c $$< -o $$@
+	$$(Q)$$(CLANG) $$(CSTD) $$(WARN) $$(ENGINE_SEEN) $$(SEEN.$(1)) -Iref -Ifuzz -Ifuzz/sim -MMD -MP -c $$< -o $$@
 	$$(Q)objcopy --redefine-syms=fuzz/sim/redefine.syms $$@
 endef
 $(foreach c,sim sim-cov,$(eval $(call engine_seen_rules,$(c))))
 
 # build/sim/, and with libFuzzer's coverage build/sim-libfuzzer/. AFL++ gets the engine's coverage laid
 # over its own map (interleave.c), which an instrumented object could not reach.
-CC.sim := clang
-CC.sim-libfuzzer := clang
-CC.sim-cov := clang
+CC.sim = $(CLANG)
+CC.sim-libfuzzer = $(CLANG)
+CC.sim-cov = $(CLANG)
 CFLAGS.sim := -O2 -g
 CFLAGS.sim-cov := -O2 -g
 CFLAGS.sim-libfuzzer := -O2 -g -fsanitize=fuzzer-no-link
@@ -52,7 +53,7 @@ $(foreach c,sim sim-libfuzzer sim-cov,$(eval $(call engine_config_rules,$(c))))
 build/sim/verify: $(ENGINE_REF_OBJ) build/sim/fuzz/scenarios.o build/sim/fuzz/verify.o \
     build/plain/libsim.a
 	$(call say,LD,$@)
-	$(Q)clang $^ -lcjson -pthread -o $@
+	$(Q)$(CLANG) $^ -lcjson -pthread -o $@
 
 ##@ The concurrency engine on the reference
 verify: build/sim/verify ## every schedule of small scenarios of ref/ (JOBS= FILTER= TIME= seconds each)

@@ -1,6 +1,7 @@
 /* exec.c: runs a program: dispatch by op.def, the budget, a clean start and a clean end. */
 #include "exec.h"
 
+#include "crash.h"
 #include "fault.h"
 #include "interleave.h"
 #include "load.h"
@@ -8,6 +9,9 @@
 
 #include <stdio.h>
 #include <string.h>
+#if CRASH_HAS_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
 
 /* One unit of work is about one host page touched, half a microsecond. What is left out when it is
  * used up depends on the program alone. */
@@ -154,16 +158,14 @@ const struct exec *exec_now(void) {
 }
 
 /* A block used after it was given back, or given back twice: whatever operation it came out in. */
-extern int __asan_report_present(void) __attribute__((weak));
-extern const char *__asan_get_report_description(void) __attribute__((weak));
-
 static bool is_of_lifetime(void) {
-    if (__asan_report_present == NULL || __asan_get_report_description == NULL ||
-        !__asan_report_present()) {
-        return false;
+#if CRASH_HAS_ASAN
+    if (__asan_report_present()) {
+        const char *what = __asan_get_report_description();
+        return strcmp(what, "heap-use-after-free") == 0 || strcmp(what, "double-free") == 0;
     }
-    const char *what = __asan_get_report_description();
-    return strcmp(what, "heap-use-after-free") == 0 || strcmp(what, "double-free") == 0;
+#endif
+    return false;
 }
 
 /* What a crash in an operation breaks, where it is not the operation's own rule. */

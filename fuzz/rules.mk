@@ -16,7 +16,7 @@ interleave_of = build/sim$(filter -libfuzzer -cov,-$(1))/interleave.o build/plai
 
 # One configuration an engine: build/libfuzzer/, build/afl/.
 FUZZ_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-CC.libfuzzer := clang
+CC.libfuzzer = $(CLANG)
 CC.afl := afl-clang-fast
 CFLAGS.libfuzzer := -O2 -g $(FUZZ_SANITIZE) -fsanitize=fuzzer-no-link
 CFLAGS.afl := -O2 -g $(FUZZ_SANITIZE)
