@@ -1,0 +1,271 @@
+/* rows_memory.c: the gate's rows on whole memories: life, growth, copy, reset, sharing; and the
+ * control row, whose counts are known. */
+#include "gate.h"
+
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum {
+    LIVES = 16,
+    GROWN = 8,   /* memories that grow in one region, */
+    GROWTHS = 4, /* each so often */
+    ALL_GROWTHS = GROWN * GROWTHS,
+    COPIES = 4,
+    COPIED_PAGES = 8,
+    POOL_SLOTS = 16,
+    TOUCHED_BYTES = 4 * GATE_HOST_PAGE /* by an instance with a short life */
+};
+
+/* ---- The control: what is counted here is known, so a count that differs is a broken counter --
+ */
+
+static volatile uint8_t *control_pages;
+static _Atomic uint32_t control_word;
+
+static void control_open(const struct gate_row *row) {
+    void *pages = mmap(NULL, 512 * GATE_HOST_PAGE, PROT_READ | PROT_WRITE,
+                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    (void)row;
+    gate_need(pages != MAP_FAILED, "no memory for the control row");
+    control_pages = pages;
+}
+
+/* 3 getppid, 2 mmap that make a mapping each, 512 page faults, 7 locked instructions. */
+static void control(void) {
+    for (int i = 0; i < 3; i++) {
+        syscall(SYS_getppid);
+    }
+    for (int i = 0; i < 2; i++) {
+        (void)!mmap(NULL, GATE_HOST_PAGE, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    }
+    for (int i = 0; i < 512; i++) {
+        control_pages[i * GATE_HOST_PAGE] = 1;
+    }
+    for (int i = 0; i < 7; i++) {
+        atomic_fetch_add(&control_word, 1);
+    }
+}
+
+static void control_close(void) {
+    munmap((void *)control_pages, 512 * GATE_HOST_PAGE); /* the two pages go with the process */
+}
+
+const struct gate_row gate_rows_control[] = {
+    {"control", 1, 0, 0, GATE_ALONE, 0, control_open, control, control_close},
+    {0},
+};
+
+/* ---- Memories -------------------------------------------------------------------------------- */
+
+static struct pb_pool *pool;
+static enum pb_strategy strategy;
+static struct pb_memory *memories[LIVES];
+static struct pb_memory *source;
+
+struct pb_memory *gate_memory(enum pb_strategy with, struct pb_pool *slots, uint32_t pages,
+                              bool shared) {
+    bool stays = pb_strategy_info(with)->stable_base;
+    struct pb_memory_style style = {stays ? PB_STYLE_STATIC : PB_STYLE_DYNAMIC,
+                                    stays ? GATE_BOUND_PAGES : 0, GATE_GUARD_BYTES};
+    struct pb_memory_config config = {.type = {pages, GATE_BOUND_PAGES, shared},
+                                      .style = &style,
+                                      .strategy = with,
+                                      .pool = slots};
+    struct pb_memory *memory = NULL;
+    gate_need(pb_memory_create(&config, &memory) == PB_OK, "a memory was refused");
+    return memory;
+}
+
+void gate_touch(struct pb_memory *memory, uint64_t bytes) {
+    struct pb_memory_definition *definition = pb_memory_definition(memory);
+    volatile uint8_t *base = atomic_load_explicit(&definition->base, memory_order_relaxed);
+    for (uint64_t at = 0; at < bytes; at += GATE_HOST_PAGE) {
+        base[at] = 1;
+    }
+}
+
+static void open_pool(const struct gate_row *row) {
+    strategy = row->strategy;
+    pool = NULL;
+    if (strategy == PB_STRATEGY_POOL) {
+        struct pb_pool_config config = {.slots = POOL_SLOTS,
+                                        .slot_bytes = pb_pages_to_bytes(GATE_BOUND_PAGES),
+                                        .guard_bytes = GATE_GUARD_BYTES};
+        gate_need(pb_pool_create(&config, &pool) == PB_OK, "a pool was refused");
+    }
+}
+
+static void close_pool(void) {
+    pb_pool_destroy(pool);
+}
+
+/* A short life: create, write to a few host pages, destroy. */
+static void life(void) {
+    for (int i = 0; i < LIVES; i++) {
+        struct pb_memory *memory = gate_memory(strategy, pool, 1, false);
+        gate_touch(memory, TOUCHED_BYTES);
+        pb_memory_destroy(memory);
+    }
+}
+
+/* Many at once: what each costs the system in mappings and resident bytes. */
+static void create(void) {
+    for (int i = 0; i < LIVES; i++) {
+        memories[i] = gate_memory(strategy, pool, 2, false);
+        gate_touch(memories[i], 2 * PB_PAGE_BYTES);
+    }
+}
+
+static void create_close(void) {
+    for (int i = 0; i < LIVES; i++) {
+        pb_memory_destroy(memories[i]);
+    }
+    close_pool();
+}
+
+static void grow_open(const struct gate_row *row) {
+    open_pool(row);
+    for (int i = 0; i < GROWN; i++) {
+        memories[i] = gate_memory(strategy, pool, 1, false);
+    }
+}
+
+static void grow_all(int count) {
+    uint32_t old;
+    for (int i = 0; i < count; i++) {
+        for (int growths = 0; growths < GROWTHS; growths++) {
+            gate_need(pb_memory_grow(memories[i], 1, &old) == PB_OK, "a growth was refused");
+        }
+    }
+}
+
+static void grow(void) {
+    grow_all(GROWN);
+}
+
+static void grow_close(void) {
+    for (int i = 0; i < GROWN; i++) {
+        pb_memory_destroy(memories[i]);
+    }
+    close_pool();
+}
+
+static void grow_shared_open(const struct gate_row *row) {
+    open_pool(row);
+    for (int i = 0; i < GROWN; i++) {
+        memories[i] = gate_memory(PB_STRATEGY_RESERVE, NULL, 1, true);
+    }
+}
+
+/* A growth past the limit, and by nothing: no system call. */
+static void grow_refused(void) {
+    uint32_t old;
+    for (int i = 0; i < 1024; i++) {
+        gate_need(pb_memory_grow(memories[0], GATE_BOUND_PAGES, &old) == PB_LIMIT, "no limit");
+        gate_need(pb_memory_grow(memories[0], 0, &old) == PB_OK, "growth by 0 was refused");
+    }
+}
+
+/* ---- Copies ---------------------------------------------------------------------------------- */
+
+static void copy_open(const struct gate_row *row) {
+    open_pool(row);
+    source = gate_memory(strategy, pool, COPIED_PAGES, false);
+    gate_touch(source, COPIED_PAGES * PB_PAGE_BYTES);
+    struct pb_memory *first = NULL;
+    gate_need(pb_memory_copy(source, &first) == PB_OK, "a copy was refused");
+    pb_memory_destroy(first); /* where copies are views there is an image now */
+}
+
+static void copy(void) {
+    for (int i = 0; i < COPIES; i++) {
+        gate_need(pb_memory_copy(source, &memories[i]) == PB_OK, "a copy was refused");
+    }
+}
+
+/* Where copies are views: one host page in each page was written since the last copy. */
+static void copy_written(void) {
+    for (int i = 0; i < COPIES; i++) {
+        gate_touch(source, (uint64_t)GATE_HOST_PAGE * 4);
+        gate_need(pb_memory_copy(source, &memories[i]) == PB_OK, "a copy was refused");
+        gate_touch(memories[i], (uint64_t)GATE_HOST_PAGE * 4);
+    }
+}
+
+static void copy_written_open(const struct gate_row *row) {
+    struct gate_row image = *row;
+    image.strategy = PB_STRATEGY_IMAGE;
+    copy_open(&image);
+}
+
+static void copy_close(void) {
+    for (int i = 0; i < COPIES; i++) {
+        pb_memory_destroy(memories[i]);
+    }
+    pb_memory_destroy(source);
+    close_pool();
+}
+
+/* ---- Reset, sharing, owners ------------------------------------------------------------------ */
+
+static void reset_open(const struct gate_row *row) {
+    grow_open(row);
+    grow_all(GROWN);
+    for (int i = 0; i < GROWN; i++) {
+        gate_touch(memories[i], TOUCHED_BYTES);
+    }
+}
+
+static void reset(void) {
+    for (int i = 0; i < GROWN; i++) {
+        gate_need(pb_memory_reset(memories[i]) == PB_OK, "a reset was refused");
+    }
+}
+
+/* A shared memory with a clone: its waiters and reference counts come with it. */
+static void share(void) {
+    for (int i = 0; i < LIVES; i++) {
+        struct pb_memory *memory = gate_memory(PB_STRATEGY_RESERVE, NULL, 1, true), *clone = NULL;
+        gate_need(pb_memory_clone(memory, &clone) == PB_OK, "a clone was refused");
+        pb_memory_destroy(memory);
+        pb_memory_destroy(clone);
+    }
+}
+
+/* Which memory an address belongs to: asked by a trap handler. */
+static void owner_of(void) {
+    struct pb_address_owner owner;
+    for (int i = 0; i < 1024; i++) {
+        struct pb_memory_definition *definition = pb_memory_definition(memories[i % GROWN]);
+        const uint8_t *base = atomic_load_explicit(&definition->base, memory_order_relaxed);
+        gate_need(pb_memory_owner_of(base + i, &owner), "an address has no owner");
+    }
+}
+
+static void nothing_open(const struct gate_row *row) {
+    (void)row;
+    pool = NULL;
+}
+
+/* Strategies that run the same code as another are counted, not timed. */
+#define TIMED_LIVES \
+    (GATE_BIT(RESERVE) | GATE_BIT(HEAP) | GATE_BIT(IMAGE) | GATE_BIT(POOL) | GATE_BIT(GUARD))
+#define TIMED_GROWTHS \
+    (GATE_BIT(RESERVE) | GATE_BIT(REMAP) | GATE_BIT(MOVE) | GATE_BIT(HEAP) | GATE_BIT(GUARD))
+#define TIMED_COPIES (GATE_BIT(RESERVE) | GATE_BIT(HEAP) | GATE_BIT(IMAGE))
+
+const struct gate_row gate_rows_memory[] = {
+    {"life", LIVES, GATE_EACH, TIMED_LIVES, GATE_ALONE, 0, open_pool, life, close_pool},
+    {"create", LIVES, GATE_EACH, 0, GATE_ALONE, 0, open_pool, create, create_close},
+    {"grow", ALL_GROWTHS, GATE_EACH, TIMED_GROWTHS, GATE_ALONE, 0, grow_open, grow, grow_close},
+    {"grow_shared", ALL_GROWTHS, 0, 1, GATE_ALONE, 0, grow_shared_open, grow, grow_close},
+    {"grow_refused", 2048, 0, 1, GATE_ALONE, 0, grow_open, grow_refused, grow_close},
+    {"copy", COPIES, GATE_EACH, TIMED_COPIES, GATE_ALONE, 0, copy_open, copy, copy_close},
+    {"copy_written", COPIES, 0, 1, GATE_ALONE, 0, copy_written_open, copy_written, copy_close},
+    {"reset", GROWN, GATE_EACH, GATE_BIT(RESERVE), GATE_ALONE, 0, reset_open, reset, grow_close},
+    {"share", LIVES, 0, 1, GATE_ALONE, 0, nothing_open, share, close_pool},
+    {"owner_of", 1024, 0, 1, GATE_ALONE, 0, grow_open, owner_of, grow_close},
+    {0},
+};

@@ -1,0 +1,308 @@
+#!/usr/bin/python3
+"""gate.py: says whether the work tree is worse than BASE, in speed or in behaviour.
+
+    scripts/gate.py run --base REV        `make gate`: behaviour, counts and time; see --help
+    scripts/gate.py calibrate             `make gate-calibrate`: how often the gate is wrong
+    scripts/gate.py selftest [--fast]     `make gate-selftest`: planted regressions block, others do not
+    scripts/gate.py check                 the planted patches apply and compile
+    scripts/gate.py trend                 `make trend`: each row over the commits
+
+bench/gate/README.md tells what is measured and how verdicts are reached. Reports: results/gate/.
+Exit status: 0 pass, 1 regression, 2 usage or set-up, 3 inconclusive, 130 interrupted (the report
+then holds what was done).
+"""
+import argparse
+import os
+import pathlib
+import re
+import sys
+import threading
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import gate_behaviour
+import gate_build
+import gate_calibrate
+import gate_counts
+import gate_history
+import gate_report
+import gate_selftest
+import gate_time
+import report
+
+TIME_S = 240  # at most for the pairs; usually much less
+COUNTS_S, ROUND_S = 30, 1.2  # usual, on a quiet machine with two cores
+
+
+class Gate:
+    """One comparison: what was found so far, so that it can end at any moment."""
+
+    def __init__(self, options):
+        self.options = options
+        self.items, self.notes, self.parts = [], [], []
+        self.facts = {"base": None}
+        self.stopping = False
+        self.behaviour = None
+        self.ended = threading.Lock()
+        if options.time is not None and options.time < 10:
+            report.die(f"TIME={options.time:g} seconds are too few: 10 at least")
+        self.commit = gate_build.revision(options.base)
+        self.chosen = compile_filter(options.filter)
+        self.run = report.Run("gate")
+        self.facts |= {"base": self.commit, "base_name": options.base}
+        self.began = time.monotonic()
+        self.progress = report.Progress(total_s=self.expected_s())
+
+    def expected_s(self):
+        """Seconds that the whole takes on a quiet machine."""
+        seconds = COUNTS_S
+        if self.options.behaviour:
+            seconds += sum(step.usual_s for step in gate_behaviour.steps())
+        if self.options.timed:
+            seconds += min(self.options.time or TIME_S, ROUND_S * self.options.rounds)
+        return seconds
+
+    def say(self, text):
+        left = max(0, self.progress.total_s - (time.monotonic() - self.began))
+        self.progress.update(f"{text}; about {left:.0f} s left")
+
+    def stopped(self):
+        return self.stopping
+
+    # ------------------------------------------------------------ parts
+
+    def build(self):
+        self.say("building both sides")
+        try:
+            self.base = gate_build.prepare(
+                "base", lambda folder: gate_build.from_revision(folder, self.commit)
+            )
+        except gate_build.Unbuildable as error:
+            raise SetUp(f"BASE={self.options.base} cannot be built: {error}")
+        try:
+            self.head = gate_build.prepare("head", gate_build.from_work_tree)
+        except gate_build.Unbuildable as error:
+            raise SetUp(f"the work tree cannot be built: {error}")
+        sizes = gate_build.text_bytes(self.base), gate_build.text_bytes(self.head)
+        self.facts |= {"code_bytes_base": sizes[0], "code_bytes_head": sizes[1]}
+        if gate_build.same_code(self.base, self.head):
+            self.notes.append("the machine code of both sides is the same, byte for byte")
+        elif None not in sizes and sizes[0] != sizes[1]:
+            self.notes.append(f"advice: code size {sizes[0]:,} -> {sizes[1]:,} bytes")
+        if self.commit == self.run.commit and self.run.dirty:
+            self.notes.append("BASE is the commit that the work tree has changes to")
+
+    def rows(self):
+        """row -> what the program says of it, of both sides and as the filter says."""
+        found = gate_counts.rows(self.base.program()) | gate_counts.rows(self.head.program())
+        chosen = {name: row for name, row in found.items() if self.chosen.search(name)}
+        if not chosen:
+            raise SetUp(f"FILTER={self.options.filter} matches no row")
+        return chosen | {"control": found["control"]}
+
+    def count(self, rows):
+        sides = {}
+        waivers, faults = gate_counts.read_waivers()
+        if faults:
+            raise SetUp("; ".join(faults))
+        for side in (self.base, self.head):
+            own = gate_counts.rows(side.program())
+            kinds = {name: row["threads"] for name, row in rows.items() if name in own}
+            sides[side.name] = gate_counts.count_side(
+                side.program(), side.name, kinds, lambda row: self.say(f"counting {row}"), self.stopped
+            )
+        if self.stopping:
+            return
+        self.keep("counts.json", sides)
+        self.items += gate_counts.compare(sides["base"], sides["head"], waivers)
+        if not self.options.filter:
+            self.notes += gate_counts.waiver_notes(waivers)
+        self.parts.append("counts")
+
+    def sample(self, rows):
+        own = gate_counts.rows(self.base.program()).keys() & gate_counts.rows(self.head.program()).keys()
+        kinds = {name: row["threads"] for name, row in rows.items() if row["timed"] and name in own}
+        calibrated = gate_calibrate.thresholds(self.run.machine)
+        if not calibrated:
+            self.notes.append(
+                "this machine has no calibration: thresholds are from this session's own noise "
+                "(make gate-calibrate)"
+            )
+        until = time.monotonic() + (self.options.time or TIME_S)
+        seed = int(time.time())
+        self.sampler = gate_time.Sampler(self.base.program(), self.head.program(), kinds, seed)
+        for row in sorted(self.sampler.left_out):
+            self.notes.append(f"{row}: not timed: it wants two cores")
+        pairs = {}
+        self.pairs = pairs
+        gate_time.session(
+            self.sampler, self.options.rounds, until,
+            lambda done, all_: self.say(f"timing, round {done} of {all_}"), self.stopped, pairs,
+        )  # fmt: skip
+        self.keep("pairs.json", {row: [vars(p) for p in found] for row, found in pairs.items()})
+        items = gate_time.judge(pairs, kinds, calibrated)
+        suspects = [i for i in items if i["verdict"] == "regression"]
+        if suspects and not self.stopping:
+            self.confirm(suspects, items, kinds, calibrated, seed)
+        self.items += items
+        if not self.stopping:
+            self.parts.append("time")
+
+    def confirm(self, suspects, items, kinds, calibrated, seed):
+        """Suspected regressions are measured again, both sides linked in another order."""
+        order = seed % 1000 + 1
+        programs = [gate_build.link(side, order) for side in (self.base, self.head)]
+        wanted = {item["name"]: kinds[item["name"]] for item in suspects}
+        sampler = gate_time.Sampler(*programs, wanted, seed + 1)
+        until = time.monotonic() + (self.options.time or TIME_S) / 2
+        pairs = gate_time.session(
+            sampler, gate_time.CONFIRM_ROUNDS, until,
+            lambda done, all_: self.say(f"timing {len(wanted)} suspects again, round {done} of {all_}"),
+            self.stopped,
+        )  # fmt: skip
+        self.keep("pairs-again.json", {row: [vars(p) for p in found] for row, found in pairs.items()})
+        gate_time.settle(items, gate_time.judge(pairs, wanted, calibrated))
+
+    def behave(self):
+        self.behaviour = gate_behaviour.Runner(self.run.path("raw/behaviour/log").parent)
+        for step in gate_behaviour.steps():
+            if self.stopping:
+                return
+            self.say(f"behaviour: {step.name}")
+            done = self.behaviour.run(step)
+            if self.stopping:
+                return
+            if done.status not in (0, 1) and step.name == "build":
+                raise SetUp(f"the harness cannot be built: {' '.join(done.findings)}")
+            self.items.append(gate_behaviour.item(done))
+        self.parts.append("behaviour")
+
+    # ------------------------------------------------------------ the end
+
+    def keep(self, name, what):
+        import json
+
+        self.run.path(f"raw/{name}").write_text(json.dumps(report.plain(what)) + "\n")
+
+    def finish(self, verdict=None, why=""):
+        with self.ended:
+            self.progress.done()
+            verdict = verdict or gate_report.overall(self.items, self.parts)
+            status = "finding" if verdict == "regression" else verdict
+            name = self.options.base
+            lead = f"the work tree{' (with uncommitted changes)' if self.run.dirty else ''} against "
+            lead += self.commit[:12] + (f" ({name})" if not self.commit.startswith(name) else "")
+            lead += f"; {time.monotonic() - self.began:.0f} s" + (f". {why}" if why else "")
+            self.run.machine["flags"] = " ".join(gate_build.flags())
+            self.facts["verdict"] = verdict
+            seconds = time.monotonic() - self.began
+            self.run.path("junit.xml").write_text(gate_report.junit(self.items, seconds, self.notes))
+            made = gate_report.sections(self.items, self.notes)
+            summary = gate_report.summary(self.items, self.facts)
+            title = f"Gate: {gate_report.WORDS[verdict].lower()}"
+            path = self.run.finish(status, summary, self.items, made, title, lead)
+            shown = os.path.relpath(path / "report.html")
+            print(gate_report.screen(verdict, lead, self.items, self.notes, shown), flush=True)
+            if verdict in ("pass", "regression", "inconclusive") and not self.options.filter:
+                gate_history.append(self.options.history, self.run, self.items, self.commit, verdict)
+            return gate_report.EXIT[verdict]
+
+    def interrupt(self):
+        self.stopping = True
+        if self.behaviour:
+            self.behaviour.stop()
+        if getattr(self, "pairs", None) and "time" not in self.parts and not gate_report.of(self.items, "time"):
+            self.keep("pairs.json", {r: [vars(p) for p in found] for r, found in self.pairs.items()})
+        done = ", ".join(self.parts) or "no part"
+        self.finish("interrupted", f"interrupted: {done} done to the end")
+
+
+class SetUp(Exception):
+    """Something the person has to mend first."""
+
+
+def compile_filter(pattern):
+    try:
+        return re.compile(pattern or "")
+    except re.error as error:
+        report.die(f"FILTER={pattern}: no regular expression: {error}")
+
+
+def run(options):
+    gate = Gate(options)
+    report.on_interrupt(gate.interrupt)
+    if not options.behaviour:
+        gate.notes.append("behaviour was not asked for (BEHAVIOUR=0): this says nothing about it")
+    if not options.timed:
+        gate.notes.append("time was not measured (TIMED=0): this says nothing about it")
+    try:
+        gate.build()
+        rows = gate.rows()
+        gate.count(rows)
+        if options.timed:
+            gate.sample(rows)
+        if options.behaviour:
+            gate.behave()
+        return gate.finish()
+    except gate_build.Inconclusive as error:
+        return gate.finish("inconclusive", str(error))
+    except (SetUp, gate_counts.CountError) as error:
+        return gate.finish("error", str(error))
+
+
+# ---------------------------------------------------------------- the command line
+
+
+def positive(kind, least=0):
+    def read(text):
+        value = kind(text)
+        if not least < value < 1e6:
+            raise argparse.ArgumentTypeError(f"{text}: a number above {least} is wanted")
+        return value
+
+    return read
+
+
+def yes_or_no(text):
+    if text not in ("0", "1", ""):
+        raise argparse.ArgumentTypeError(f"{text}: 0 or 1 is wanted")
+    return text != "0"
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    gate = commands.add_parser("run", help="the comparison")
+    gate.add_argument("--base", default="", help="a git revision")
+    gate.add_argument("--behaviour", type=yes_or_no, default=True, help="0: leave it out")
+    gate.add_argument("--timed", type=yes_or_no, default=True, help="0: counts only, no time")
+    gate.add_argument("--time", type=positive(float), help=f"seconds for the pairs, at most ({TIME_S})")
+    gate.add_argument("--rounds", type=positive(int), default=gate_time.ROUNDS, help="pairs a row")
+    gate.add_argument("--filter", help="regular expression on the rows' names")
+    gate.add_argument("--history", help="the store of figures; see gate_history.py")
+    gate_calibrate.options(commands.add_parser("calibrate", help="how often the gate is wrong"), positive)
+    gate_selftest.options(commands.add_parser("selftest", help="planted regressions must block"))
+    commands.add_parser("check", help="the planted patches apply and compile")
+    gate_history.options(commands.add_parser("trend", help="each row over the commits"))
+    return parser.parse_args()
+
+
+def main():
+    options = arguments()
+    todo = {
+        "run": run,
+        "calibrate": gate_calibrate.run,
+        "selftest": gate_selftest.run,
+        "check": gate_selftest.check,
+        "trend": gate_history.trend,
+    }
+    return todo[options.command](options)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except OSError as error:
+        where = f" {error.filename}" if error.filename else ""
+        report.die(f"cannot go on:{where} {error.strerror}; free some space, or check the rights")

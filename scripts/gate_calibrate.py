@@ -1,0 +1,422 @@
+"""gate_calibrate.py: how often the gate is wrong on this machine: false alarms, and what it detects.
+
+Sessions of the gate's time part, with the work tree on both sides (one link, or the head linked in
+another order), and with a slowdown put into the head's measured regions by a spin of that length.
+The raw pairs of every session go to results/calibration/<machine>/sessions.jsonl.gz as they are made,
+so that it can be interrupted and goes on where it was. Thresholds are frozen on the even sessions and
+scored on the odd ones. Another machine's data is neither added to nor compared with.
+"""
+import datetime
+import gzip
+import json
+import math
+import os
+import re
+import shutil
+import time
+
+import gate_build
+import gate_counts
+import gate_stats as stats
+import gate_time
+import report
+
+HOME = report.REPO / "results" / "calibration"
+PERCENTS = (2, 3, 5, 10, 20)
+COUNTED = ("syscall", "fault", "instruction")
+SESSIONS, INJECTED, COUNT_RUNS = 100, 8, 5
+SESSIONS_MIN = 20  # fewer say too little to freeze thresholds on
+MARGIN = 1.1  # of a threshold above the largest shift that nothing caused
+SAME = ("kernel", "cpu", "cores", "memory_bytes", "compiler", "libc")
+
+
+def options(parser, positive):
+    whole = positive(int)
+    parser.add_argument("--sessions", type=whole, default=SESSIONS, help="of base against itself")
+    parser.add_argument("--injected", type=whole, default=INJECTED, help="of each slowdown")
+    parser.add_argument("--rounds", type=whole, default=gate_time.ROUNDS, help="pairs a row and session")
+    parser.add_argument("--time", type=positive(float), help="seconds, after which no session is begun")
+    parser.add_argument("--score", action="store_true", help="only the report, from what is stored")
+    parser.add_argument("--filter", default="", help="regular expression on the rows' names")
+
+
+# ---------------------------------------------------------------- the store
+
+
+def machine_id(machine):
+    cpu = re.sub(r"\((r|tm)\)|cpu|processor|@.*", " ", machine["cpu"].lower())
+    words = re.sub(r"[^a-z0-9]+", "-", cpu).strip("-")[:40] or "unknown"
+    return f"{words}-{machine['cores']}c-{round((machine['memory_bytes'] or 0) / 2**30)}g"
+
+
+def folder_of(machine):
+    return HOME / machine_id(machine)
+
+
+def differs(machine, stored):
+    """Which facts of the stored machine are not this one's."""
+    return [key for key in SAME if machine.get(key) != stored.get(key)]
+
+
+def thresholds(machine):
+    """row -> threshold as a log-ratio, frozen on this very machine; {} where there is none."""
+    try:
+        stored = json.loads((folder_of(machine) / "thresholds.json").read_text(encoding="utf-8"))
+        return {} if differs(machine, stored["machine"]) else stored["rows"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {}
+
+
+def open_store(machine):
+    """This machine's folder; a clear end where it holds another's data."""
+    folder = folder_of(machine)
+    folder.mkdir(parents=True, exist_ok=True)
+    about = folder / "machine.json"
+    if about.exists():
+        try:
+            wrong = differs(machine, json.loads(about.read_text(encoding="utf-8")))
+        except (ValueError, AttributeError):
+            report.die(f"{about} cannot be read: mend it, or move {folder} away and begin anew")
+        if wrong:
+            report.die(
+                f"{folder} was measured on a machine of another {', '.join(wrong)}: its figures "
+                "are not comparable with this one's; move it away and begin anew"
+            )
+    about.write_text(json.dumps(machine, indent=1) + "\n", encoding="utf-8")
+    return folder
+
+
+def add(folder, record):
+    """One more session at the end, as a gzip member of its own."""
+    data = gzip.compress((json.dumps(report.plain(record)) + "\n").encode(), mtime=0)
+    with open(folder / "sessions.jsonl.gz", "ab") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def stored(folder):
+    """All whole sessions. One cut short by a crash ends the file: it is cut off."""
+    path, records, good = folder / "sessions.jsonl.gz", [], 0
+    data = path.read_bytes() if path.exists() else b""
+    import zlib
+
+    while good < len(data):
+        inflate = zlib.decompressobj(wbits=31)
+        try:
+            text = inflate.decompress(data[good:])
+            if not inflate.eof:
+                raise ValueError
+            records.append(json.loads(text))
+        except (zlib.error, ValueError):
+            print(f"gate.py: the last session in {path} is not whole: left out")
+            path.write_bytes(data[:good])
+            break
+        good = len(data) - len(inflate.unused_data)
+    return records
+
+
+# ---------------------------------------------------------------- measuring
+
+
+def plan(options):
+    """(kind, number) of all sessions wanted, mixed so that any part of them is useful."""
+    alike = [("same" if n % 2 == 0 else "relinked", n) for n in range(options.sessions)]
+    slowed = [(f"percent:{p}", n) for n in range(options.injected) for p in PERCENTS]
+    counted = [("counts", n) for n in range(COUNT_RUNS)] + [(f"count:{what}", 0) for what in COUNTED]
+    total = [(i / max(1, len(part)), j, s) for j, part in enumerate((alike, slowed, counted)) for i, s in enumerate(part)]
+    return [session for _, _, session in sorted(total)]
+
+
+class Calibration:
+    def __init__(self, options, folder, machine):
+        self.options, self.folder, self.machine = options, folder, machine
+        self.stopping = False
+        self.side = gate_build.prepare("base", gate_build.from_work_tree)
+        self.other = gate_build.prepare("head", gate_build.from_work_tree)
+        pattern = re.compile(options.filter)
+        self.rows = gate_counts.rows(self.side.program())
+        self.rows = {n: r for n, r in self.rows.items() if n == "control" or pattern.search(n)}
+        self.kinds = {n: r["threads"] for n, r in self.rows.items() if r["timed"]}
+        self.suite = gate_build.digest(sorted(self.kinds), options.rounds)[:12]
+
+    def session(self, kind, number):
+        began = time.monotonic()
+        if kind.startswith("count"):
+            record = self.counts(kind)
+        else:
+            order = number + 1 if kind != "same" else 0
+            inject = [kind] if kind.startswith("percent") else ()
+            programs = self.side.program(), gate_build.link(self.other, order)
+            seed = hash((kind, number, time.time_ns()))
+            sampler = gate_time.Sampler(*programs, self.kinds, seed, inject)
+            pairs = gate_time.session(
+                sampler, self.options.rounds, math.inf, stopped=lambda: self.stopping
+            )
+            if order:
+                programs[1].unlink()
+            rows = {r: [[p.base_ns, p.head_ns, p.dropped] for p in found] for r, found in pairs.items()}
+            record = {"pairs": rows}
+        if self.stopping:
+            return
+        record |= {"kind": kind, "number": number, "suite": self.suite}
+        record |= {"seconds": round(time.monotonic() - began, 1), "commit": report.git("rev-parse", "HEAD")}
+        record["load"] = os.getloadavg()[0]
+        record["when"] = f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
+        add(self.folder, record)
+
+    def counts(self, kind):
+        inject = [kind.partition(":")[2]] if ":" in kind else ()
+        rows = {name: row["threads"] for name, row in self.rows.items()}
+        stopped = lambda: self.stopping
+        side = self.other.program()
+        return {"counts": gate_counts.count_side(side, "head", rows, stopped=stopped, inject=inject)}
+
+    def all(self):
+        done = {(r["kind"], r["number"]) for r in stored(self.folder) if r.get("suite") == self.suite}
+        left = [session for session in plan(self.options) if session not in done]
+        progress = report.Progress()
+        began, made = time.monotonic(), 0
+        for kind, number in left:
+            spent = time.monotonic() - began
+            if self.options.time and spent > self.options.time:
+                break
+            rest = f", about {spent / made * (len(left) - made) / 60:.0f} min left" if made else ""
+            progress.update(f"session {made + 1} of {len(left)} ({kind}){rest}")
+            self.session(kind, number)
+            if self.stopping:
+                break
+            made += 1
+        progress.done()
+        return len(left) - made
+
+
+# ---------------------------------------------------------------- scoring
+
+
+def differences(record, row):
+    found = record["pairs"].get(row, [])
+    return [math.log(head / base) for base, head, dropped in found if not dropped]
+
+
+def freeze(records, rows):
+    """row -> threshold: above every shift that nothing caused, in the training half."""
+    frozen = {}
+    for row in rows:
+        shifts = [abs(stats.hodges_lehmann(differences(r, row))[0]) for r in records]
+        frozen[row] = max(gate_time.LEAST_THRESHOLD, MARGIN * max(shifts, default=0))
+    return frozen
+
+
+def alarms(record, kinds, frozen):
+    """Rows that this session alone would suspect."""
+    pairs = {
+        row: [gate_time.Pair(*pair) for pair in found]
+        for row, found in record["pairs"].items()
+        if row in kinds
+    }
+    items = gate_time.judge(pairs, kinds, frozen)
+    return {i["name"] for i in items if i["verdict"] == "regression"}, items
+
+
+def confirmed(suspects, records, at, kinds, frozen):
+    """Those of the suspects that the next session shows again, in tests of their own."""
+    if not suspects or len(records) < 2:
+        return set()
+    following = records[(at + 1) % len(records)]
+    pairs = {row: [gate_time.Pair(*p) for p in following["pairs"].get(row, [])] for row in suspects}
+    items = gate_time.judge(pairs, {row: kinds[row] for row in suspects}, frozen)
+    return {i["name"] for i in items if i["verdict"] == "regression"}
+
+
+def rates(records, kinds, frozen):
+    """(sessions, sessions with a suspect, sessions that block, row -> times blocked)."""
+    suspected = blocked = 0
+    by_row = {row: 0 for row in kinds}
+    for at, record in enumerate(records):
+        suspects, _ = alarms(record, kinds, frozen)
+        final = confirmed(suspects, records, at, kinds, frozen)
+        suspected, blocked = suspected + bool(suspects), blocked + bool(final)
+        for row in final:
+            by_row[row] += 1
+    return len(records), suspected, blocked, by_row
+
+
+def counts_found(records):
+    """What the counts say: how many were equal in all runs, how far resident bytes spread, and which
+    injected ones were found: what -> (found, rows)."""
+    plain = [r["counts"] for r in records if r["kind"] == "counts"]
+    facts = {"count_runs": len(plain)}
+    if not plain:
+        return facts
+    first, unequal, total, spread = plain[0], [], 0, 0.0
+    for row, counts in first.items():
+        for metric, count in counts.items():
+            seen = [run.get(row, {}).get(metric) for run in plain]
+            total += 1
+            if metric == "resident_bytes":
+                spread = max(spread, max(seen) - min(seen))
+            elif len(set(seen)) > 1:
+                unequal.append(f"{row} {metric}: {sorted(set(seen))}")
+    facts |= {"counts": total, "counts_unequal": unequal, "resident_spread_bytes": spread}
+    for what in COUNTED:
+        run = next((r["counts"] for r in records if r["kind"] == f"count:{what}"), None)
+        if run is None:
+            continue
+        rows = [row for row in run if row in first and "instructions" in first[row]]
+        items = gate_counts.compare({r: first[r] for r in rows}, {r: run[r] for r in rows}, [])
+        key = {"syscall": "syscall:getppid", "fault": "page_faults", "instruction": "instructions"}[what]
+        found = {i["name"] for i in items if i["metric"] == key and i["verdict"] == "regression"}
+        facts[f"found_{what}"] = sorted(found)
+        facts[f"missed_{what}"] = sorted(set(rows) - found)
+    return facts
+
+
+def with_interval(hits, trials):
+    if not trials:
+        return report.DASH
+    low, high = stats.clopper_pearson(hits, trials)
+    return f"{hits} of {trials}: {100 * hits / trials:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def score(folder, machine, suite, kinds):
+    """All that the report says, from the raw sessions; freezes thresholds.json."""
+    records = [r for r in stored(folder) if r.get("suite") == suite]
+    alike = [r for r in records if r["kind"] in ("same", "relinked")]
+    training, scored = alike[0::4] + alike[1::4], alike[2::4] + alike[3::4]
+    frozen = freeze(training, kinds)
+    facts = {"sessions": len(alike), "sessions_training": len(training), "sessions_scored": len(scored)}
+    facts["frozen"] = len(alike) >= SESSIONS_MIN
+    if facts["frozen"]:
+        text = json.dumps({"machine": machine, "suite": suite, "sessions": len(training), "rows": frozen})
+        (folder / "thresholds.json").write_text(text + "\n", encoding="utf-8")
+    count, suspected, blocked, by_row = rates(scored, kinds, frozen)
+    facts |= {"suspected": suspected, "blocked": blocked}
+    power = {}
+    for percent in PERCENTS:
+        slowed = [r for r in records if r["kind"] == f"percent:{percent}"]
+        power[percent] = (len(slowed), rates(slowed, kinds, frozen)[3])
+    return records, facts, frozen, by_row, power, scored
+
+
+def publish(folder, machine, suite, kinds, status):
+    records, facts, frozen, by_row, power, scored = score(folder, machine, suite, kinds)
+    facts |= counts_found(records)
+    items = []
+    for row in sorted(kinds):
+        seen = [i["detectable"] for r in scored for i in alarms(r, kinds, frozen)[1] if i["name"] == row]
+        entry = {"name": row, "kind": kinds[row], "false_alarms": by_row[row], "sessions": len(scored)}
+        entry |= {"threshold": frozen[row], "detectable": stats.median(seen) if seen else None}
+        items.append(entry | {f"found_{p}": found[row] for p, (_, found) in power.items()})
+    run = report.Run("gate-calibration")
+    run.machine = machine
+    seconds = [r["seconds"] for r in records if "pairs" in r]
+    facts["session_s"] = round(stats.median(seconds), 1) if seconds else None
+    made = sections(facts, items, power)
+    lead = f"{facts['sessions']} sessions of one tree against itself; "
+    lead += f"blocked: {with_interval(facts['blocked'], facts['sessions_scored'])}"
+    path = run.finish(status, facts, items, made, "Calibration of the gate", lead)
+    for name in ("report.md", "report.json"):
+        shutil.copy(path / name, folder / name)
+    if (path / "plots").is_dir():
+        shutil.copytree(path / "plots", folder / "plots", dirs_exist_ok=True)
+    print(f"gate-calibrate: {lead}")
+    for percent, (sessions, found) in power.items():
+        alone = [row for row in kinds if kinds[row] == "alone"]
+        hits = sum(found[row] for row in alone)
+        print(f"  +{percent} %: found in {with_interval(hits, sessions * len(alone))} of row sessions")
+    for what in COUNTED:
+        if f"found_{what}" in facts:
+            found, lost = len(facts[f"found_{what}"]), len(facts[f"missed_{what}"])
+            print(f"  one more {what}: found in {found} of {found + lost} rows")
+    print(f"report: {os.path.relpath(path / 'report.html')}, kept in {os.path.relpath(folder)}")
+    return path
+
+
+def sections(facts, items, power):
+    scored = facts["sessions_scored"]
+    rows = [
+        ["a session suspects a row", with_interval(facts["suspected"], scored)],
+        ["a session blocks (shown twice)", with_interval(facts["blocked"], scored)],
+    ]
+    if facts["count_runs"]:
+        unequal = "; ".join(facts["counts_unequal"]) or "none"
+        rows.append([f"counts that differed in {facts['count_runs']} runs of {facts['counts']}", unequal])
+        rows.append(["resident bytes spread by, at most", facts["resident_spread_bytes"]])
+    text = (
+        f"Thresholds were frozen on {facts['sessions_training']} sessions and scored on {scored} others. "
+        "Intervals are Clopper-Pearson, 95 %. A block needs the next session to show the row again, "
+        "as the gate measures a suspect again."
+    )
+    if not facts["frozen"]:
+        text += f" There are fewer than {SESSIONS_MIN} sessions: the gate does not use these thresholds yet."
+    table = report.Table(["false alarms", "how often"], rows, align="ll")
+    made = [report.Section("False alarms", text, table)]
+    columns = ["row", "false alarms", "blocks above %", "could see %", *(f"+{p} %" for p in power)]
+    lines = []
+    for item in items:
+        seen = item["detectable"]
+        line = [item["name"], f"{item['false_alarms']}/{item['sessions']}", 100 * math.expm1(item["threshold"])]
+        line.append(None if seen is None or not math.isfinite(seen) else 100 * math.expm1(seen))
+        lines.append(line + [f"{item[f'found_{p}']}/{n}" for p, (n, _) in power.items()])
+    table = report.Table(columns, lines, align="l" + "r" * (len(columns) - 1))
+    text = "How often a slowdown that was really there, a spin in the measured region, was blocked."
+    made.append(report.Section("What is detected", text, table, curve(items, power)))
+    lines = []
+    for what in COUNTED:
+        if f"found_{what}" in facts:
+            missed = ", ".join(facts[f"missed_{what}"]) or "none"
+            lines.append([f"one more {what}", len(facts[f"found_{what}"]), missed])
+    if lines:
+        text = (
+            "One more system call or page fault in a whole region; one more instruction in each "
+            "operation (found where it is more than 1 % of them)."
+        )
+        columns = ["made worse by", "rows that block", "rows that do not"]
+        made.append(report.Section("Counts", text, report.Table(columns, lines, align="lrl")))
+    return made
+
+
+def curve(items, power):
+    alone = [item for item in items if item["kind"] == "alone"]
+    data = []
+    for percent, (sessions, _) in power.items():
+        if sessions and alone:
+            hits, trials = sum(i[f"found_{percent}"] for i in alone), sessions * len(alone)
+            low, high = stats.clopper_pearson(hits, trials)
+            data.append([percent, 100 * hits / trials, 100 * low, 100 * high])
+    if not data:
+        return None
+    script = (
+        "set xlabel 'slowdown, %'\nset ylabel 'blocked, % of rows and sessions'\nset yrange [0:105]\n"
+        "set xrange [0:21]\nset key bottom right\n"
+        "plot $data using 1:2 with lines lt 1 notitle, "
+        "$data using 1:2:3:4 with yerrorbars lt 1 title 'rows of one thread, 95 % interval'"
+    )
+    return report.plot(script, {"data": data})
+
+
+def run(options):
+    run_machine = report.machine()
+    folder = open_store(run_machine)
+    try:
+        work = Calibration(options, folder, run_machine)
+    except re.error as error:
+        report.die(f"FILTER={options.filter}: no regular expression: {error}")
+    except (gate_build.Unbuildable, gate_build.Inconclusive) as error:
+        report.die(str(error))
+
+    def interrupted():
+        work.stopping = True
+        print("interrupted; what was measured is kept, and is continued by the same command")
+        publish(folder, run_machine, work.suite, work.kinds, "interrupted")
+
+    report.on_interrupt(interrupted)
+    try:
+        left = 0 if options.score else work.all()
+    except gate_counts.CountError as error:
+        report.die(str(error))
+    if left:
+        print(f"gate-calibrate: out of time; {left} sessions are left: the same command goes on")
+    publish(folder, run_machine, work.suite, work.kinds, "pass")
+    return 0

@@ -1,0 +1,277 @@
+"""gate_counts.py: what a row costs, counted exactly, on two sides, and compared.
+
+Three runs of the program count one and the same region: alone (page faults, mappings, voluntary
+switches, peak of resident bytes: the kernel's own counters), under strace (system calls by name,
+between two marks), under callgrind (instructions, and which of them lock the bus). The row `control`
+has counts that are known beforehand: where they differ, the counters are broken, and nothing passes.
+"""
+import collections
+import concurrent.futures
+import dataclasses
+import datetime
+import fnmatch
+import functools
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+
+import report
+
+INSTRUCTIONS_TOLERANCE = 0.01
+# Resident bytes are the kernel's own estimate: it differed by so much between equal runs.
+RESIDENT_TOLERANCE = 0.04
+RESIDENT_TOLERANCE_BYTES = 64 * 4096
+LIMIT_S = 120
+WAIVERS = report.REPO / "bench" / "gate" / "waivers"
+CONTROL = {"page_faults": 512, "vmas": 2, "syscall:getppid": 3, "syscall:mmap": 2, "locked": 7}
+REGION = "gate_region_counted"
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
+UNITS = {"resident_bytes": "bytes"}
+
+
+class CountError(Exception):
+    """A count is missing or cannot be true: an error, never a pass."""
+
+
+# ---------------------------------------------------------------- running
+
+
+def run(command, what):
+    try:
+        done = subprocess.run(
+            command, env=ENVIRONMENT, capture_output=True, text=True, errors="replace",
+            timeout=LIMIT_S, start_new_session=True,
+        )  # fmt: skip
+    except OSError as error:
+        raise CountError(f"{command[0]} cannot be run ({error.strerror}): run scripts/setup test")
+    except subprocess.TimeoutExpired:
+        raise CountError(f"{what} took more than {LIMIT_S} s") from None
+    if done.returncode:
+        said = (done.stderr.strip().splitlines() or ["nothing said"])[-1]
+        raise CountError(f"{what} ended with status {done.returncode}: {said}")
+    return done.stdout
+
+
+@functools.cache
+def fixed_addresses():
+    """A prefix that switches address randomisation off, where that is allowed."""
+    tool = shutil.which("setarch")
+    if tool:
+        command = [tool, platform.machine(), "-R", "true"]
+        if subprocess.run(command, capture_output=True).returncode == 0:
+            return command[:-1]
+    return []
+
+
+def rows(program):
+    """Name -> what the program says of it."""
+    lines = run([str(program), "--list"], f"{program} --list").splitlines()
+    found = {row["name"]: row for row in map(json.loads, lines)}
+    if "control" not in found or len(found) < 2:
+        raise CountError(f"{program} lists no rows")
+    return found
+
+
+def kernel_counts(program, row, inject):
+    command = [*fixed_addresses(), str(program), "--count", row, *inject]
+    return json.loads(run(command, f"row {row}"))
+
+
+def system_calls(program, row, inject):
+    """Calls of the first thread between the two marks."""
+    with tempfile.NamedTemporaryFile("r", errors="replace", suffix=".strace") as trace:
+        command = ["strace", "-o", trace.name, *fixed_addresses(), str(program), "--count", row]
+        run([*command, *inject], f"row {row} under strace")
+        text = trace.read()
+    found = re.search(r'^write\(-1, "gate\+".*?\n(.*?)^write\(-1, "gate-"', text, re.M | re.S)
+    if not found:
+        raise CountError(f"row {row} under strace: the marks are missing from the trace")
+    return collections.Counter(re.findall(r"^(\w+)\(", found.group(1), re.M))
+
+
+@functools.cache
+def locked_places(program, stamp):
+    """Addresses of the program's own instructions that lock the bus; None on other processors."""
+    if platform.machine() != "x86_64":
+        return None
+    text = run(["objdump", "-d", "--no-show-raw-insn", program], "objdump")
+    # An exchange with memory locks without saying so.
+    pattern = r"^\s*([0-9a-f]+):\s+(?:lock\b|xchg\s[^\n]*\(|mfence)"
+    return frozenset(int(address, 16) for address in re.findall(pattern, text, re.M))
+
+
+def instructions(program, row, inject):
+    """(instructions, locked ones or None) of the region."""
+    with tempfile.NamedTemporaryFile("r", suffix=".callgrind") as out:
+        command = ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={out.name}"]
+        command += ["--collect-atstart=no", f"--toggle-collect={REGION}", "--dump-instr=yes"]
+        command += ["--compress-pos=no", "--compress-strings=no", str(program), "--count", row]
+        run([*command, *inject], f"row {row} under callgrind")
+        lines = out.read().splitlines()
+    places = locked_places(str(program), program.stat().st_mtime_ns)
+    total = locked = 0
+    called = False
+    for line in lines:
+        if line.startswith("calls="):
+            called = True  # the next line repeats what the callee has cost
+        elif line.startswith("0x"):
+            place, _, cost = line.split()
+            if not called:
+                total += int(cost)
+                locked += int(cost) if places and int(place, 16) in places else 0
+            called = False
+    if total == 0:
+        raise CountError(f"row {row} under callgrind: no instruction was counted")
+    return total, None if places is None else locked
+
+
+def count_row(program, row, kind, inject=()):
+    """Metric -> count of one row; None: cannot be counted here."""
+    inject = ["--inject", *inject] if inject else []
+    if kind == "spinners":  # how long they spin is chance
+        return {}
+    counts = dict(kernel_counts(program, row, inject))
+    if kind == "sleeper":  # the kernel may count the partner's pages, too
+        counts.pop("resident_bytes")
+    calls = system_calls(program, row, inject)
+    counts |= {f"syscall:{name}": n for name, n in sorted(calls.items())}
+    counts["instructions"], counts["locked"] = instructions(program, row, inject)
+    return {metric: count for metric, count in counts.items() if count is not None}
+
+
+def check_control(counts, side):
+    for metric, wanted in CONTROL.items():
+        if metric == "locked" and metric not in counts:
+            continue  # another processor
+        if counts.get(metric) != wanted:
+            raise CountError(
+                f"the counters of {side} are broken: the control row makes {wanted} "
+                f"{metric}, and {counts.get(metric)} were counted"
+            )
+
+
+def count_side(program, side, chosen, said=lambda row: None, stopped=lambda: False, inject=()):
+    """Row -> counts of one side, two rows at a time. chosen: row -> kind."""
+
+    def one(row):
+        if stopped():
+            return row, None
+        said(row)
+        return row, count_row(program, row, chosen[row], inject)
+
+    workers = min(2, len(os.sched_getaffinity(0)))
+    with concurrent.futures.ThreadPoolExecutor(workers) as pool:
+        counts = dict(pool.map(one, chosen))
+    counts = {row: found for row, found in counts.items() if found is not None}
+    if "control" in counts and not inject:
+        check_control(counts["control"], side)
+    return counts
+
+
+# ---------------------------------------------------------------- waivers
+
+
+@dataclasses.dataclass
+class Waiver:
+    expires: datetime.date
+    row: str  # with * and ?
+    metric: str  # with * and ?
+    most: str  # "+3": so many more; "+5%"
+    reason: str
+    line: int
+    used: bool = False
+
+    def allows(self, row, metric, base, head):
+        if not (fnmatch.fnmatch(row, self.row) and fnmatch.fnmatch(metric, self.metric)):
+            return False
+        number = float(self.most.strip("+%"))
+        most = base * (1 + number / 100) if self.most.endswith("%") else base + number
+        return head <= most
+
+
+def read_waivers(path=WAIVERS):
+    """All waivers, and a complaint for each line that is none."""
+    found, faults = [], []
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = re.fullmatch(r"(\d{4}-\d\d-\d\d)\s+(\S+)\s+(\S+)\s+(\+\d+(?:\.\d+)?%?)\s+(\S.*)", line)
+        try:
+            expires = datetime.date.fromisoformat(match.group(1))
+            found.append(Waiver(expires, *match.groups()[1:], line=number))
+        except (AttributeError, ValueError):
+            faults.append(f"{path.name}:{number}: not a waiver: {line.strip()}")
+    return found, faults
+
+
+# ---------------------------------------------------------------- comparing
+
+
+def limit(metric, base):
+    """The highest count that is no regression."""
+    if metric == "instructions":
+        return base * (1 + INSTRUCTIONS_TOLERANCE)
+    if metric == "resident_bytes":
+        return max(base * (1 + RESIDENT_TOLERANCE), base + RESIDENT_TOLERANCE_BYTES)
+    return base
+
+
+def floor(metric, base):
+    """The lowest count that is no improvement."""
+    return base - (limit(metric, base) - base)
+
+
+def item(row, metric, base, head, verdict):
+    ratio = head / base - 1 if base else None
+    found = {"name": row, "part": "counts", "verdict": verdict, "metric": metric}
+    found |= {"base": base, "head": head, "shift": ratio, "low": ratio, "high": ratio}
+    return found | {"p": None, "threshold": limit(metric, base), "detectable": None}
+
+
+def compare_metric(row, metric, base, head, waivers, today):
+    if head < floor(metric, base):
+        return item(row, metric, base, head, "improvement")
+    if head <= limit(metric, base):
+        return item(row, metric, base, head, "pass")
+    for waiver in waivers:
+        if waiver.expires >= today and waiver.allows(row, metric, base, head):
+            waiver.used = True
+            return item(row, metric, base, head, "pass") | {"waiver": waiver.reason}
+    return item(row, metric, base, head, "regression")
+
+
+def compare(base, head, waivers, today=None):
+    """Items of all rows and metrics. A row that only one side has cannot be compared."""
+    today = today or datetime.date.today()
+    items = []
+    for row in sorted(set(base) | set(head)):
+        if row not in base or row not in head:
+            lone = "head" if row in head else "base"
+            note = item(row, "row", 0, 0, "pass" if lone == "head" else "inconclusive")
+            items.append(note | {"note": f"only {lone} has this row"})
+            continue
+        metrics = sorted(set(base[row]) | set(head[row]))
+        for metric in metrics:
+            if not metric.startswith("syscall:") and (metric in base[row]) != (metric in head[row]):
+                raise CountError(f"row {row}: {metric} was counted on one side only")
+            was, now = base[row].get(metric, 0), head[row].get(metric, 0)
+            items.append(compare_metric(row, metric, was, now, waivers, today))
+    return items
+
+
+def waiver_notes(waivers, today=None):
+    """What is to be told of waivers that did nothing."""
+    today = today or datetime.date.today()
+    notes = []
+    for waiver in waivers:
+        where = f"waiver in line {waiver.line} ({waiver.row} {waiver.metric} {waiver.most})"
+        if waiver.expires < today:
+            notes.append(f"{where} expired on {waiver.expires}: remove or renew it")
+        elif not waiver.used:
+            notes.append(f"{where} is not needed by this comparison: remove it once merged")
+    return notes
