@@ -56,7 +56,7 @@ $(call ref_obj,cov): CFLAGS.cov += -fprofile-instr-generate -fcoverage-mapping
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 include $(wildcard ref/rules.mk fuzz/rules.mk fuzz/sim/rules.mk fuzz/sim/explore.mk fuzz/engine.mk \
-    fuzz/oss-fuzz.mk fuzz/defects/rules.mk bench/rules.mk scripts/rules.mk)
+    fuzz/oss-fuzz.mk fuzz/defects/rules.mk bench/rules.mk scripts/gate.mk scripts/rules.mk)
 
 ##@ Housekeeping
 clean: ## removes build/ (results stay)

@@ -5,6 +5,7 @@
     scripts/gate.py calibrate             `make gate-calibrate`: how often the gate is wrong
     scripts/gate.py selftest [--fast]     `make gate-selftest`: planted regressions block, others do not
     scripts/gate.py check                 the planted patches apply and compile
+    scripts/gate.py previous              counts against HEAD^, as one test
     scripts/gate.py trend                 `make trend`: each row over the commits
 
 bench/gate/README.md tells what is measured and how verdicts are reached. Reports: results/gate/.
@@ -222,6 +223,25 @@ class SetUp(Exception):
     """Something the person has to mend first."""
 
 
+def previous(options):
+    """Counts of the work tree against the commit before, as a test. Without such a commit, or where
+    the interface has changed, it counts as neither passed nor failed."""
+    if gate_build.git("rev-parse", "--verify", "--quiet", "HEAD^^{commit}").returncode:
+        print("SKIP gate_counts_against_the_previous_commit: there is none here (shallow or first)")
+        return 0
+    for name, value in vars(arguments(["run", "--base", "HEAD^"])).items():
+        setattr(options, name, value)
+    options.behaviour = options.timed = False
+    options.history = os.devnull
+    status = run(options)
+    name = "gate_counts_against_the_previous_commit"
+    said = {0: f"PASS {name}", 3: f"SKIP {name}: inconclusive, see above"}
+    print(said.get(status, f"FAIL {name}: status {status}, see above"))
+    if status != 3:
+        print(f"{int(status == 0)} passed, {int(status != 0)} failed")
+    return 0 if status == 3 else status
+
+
 def compile_filter(pattern):
     try:
         return re.compile(pattern or "")
@@ -270,7 +290,7 @@ def yes_or_no(text):
     return text != "0"
 
 
-def arguments():
+def arguments(given=None):
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     gate = commands.add_parser("run", help="the comparison")
@@ -284,8 +304,9 @@ def arguments():
     gate_calibrate.options(commands.add_parser("calibrate", help="how often the gate is wrong"), positive)
     gate_selftest.options(commands.add_parser("selftest", help="planted regressions must block"))
     commands.add_parser("check", help="the planted patches apply and compile")
+    commands.add_parser("previous", help="counts against HEAD^, as one test")
     gate_history.options(commands.add_parser("trend", help="each row over the commits"))
-    return parser.parse_args()
+    return parser.parse_args(given)
 
 
 def main():
@@ -295,6 +316,7 @@ def main():
         "calibrate": gate_calibrate.run,
         "selftest": gate_selftest.run,
         "check": gate_selftest.check,
+        "previous": previous,
         "trend": gate_history.trend,
     }
     return todo[options.command](options)

@@ -21,7 +21,9 @@ import report
 
 HOME = report.REPO / "build" / "gate"
 BENCH = report.REPO / "bench" / "gate"
-WARNINGS = ["-Wall", "-Wextra", "-Wno-unused"]
+# What another interface looks like, as an error with every compiler.
+STRICT = ["implicit-function-declaration", "incompatible-pointer-types", "int-conversion"]
+WARNINGS = ["-Wall", "-Wextra", "-Wno-unused", *(f"-Werror={name}" for name in STRICT)]
 
 
 class Inconclusive(Exception):
@@ -175,7 +177,7 @@ def build(name, folder):
 
 
 def shorten(text, lines=12):
-    found = [line for line in text.splitlines() if "error" in line] or text.splitlines()
+    found = [l for l in text.splitlines() if "error" in l or "undefined" in l] or text.splitlines()
     return "\n".join(found[:lines])
 
 

@@ -100,6 +100,15 @@ def sigma(differences):
     return MEDIAN_TO_SIGMA * median([abs(d - middle) for d in differences])
 
 
+def spread(differences, low, high):
+    """Spread of one pair for what could be seen: that of most pairs, or the one that the interval of
+    the shift speaks of, where that is larger (figures that jump between two levels)."""
+    if not math.isfinite(high - low):
+        return sigma(differences)
+    by_interval = (high - low) / 2 / normal_quantile(0.975) * math.sqrt(len(differences)) / HL_TO_MEAN
+    return max(sigma(differences), by_interval)
+
+
 def normal_quantile(p):
     from statistics import NormalDist
 

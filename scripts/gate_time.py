@@ -20,7 +20,8 @@ import gate_stats as stats
 PROCESSES = 3  # a side and pair: the least counts
 ROUNDS = 20
 ROUNDS_MIN = 12
-BATCH_TIME_NS = 1.5e6  # of measured regions in one process
+BATCH_TIME_NS = 1.5e6  # of measured regions in one process,
+PROCESS_TIME_NS = 8e6  # or of a whole process, set-up of the regions included
 BATCHES = (5, 60)
 LEAST_THRESHOLD = 0.05
 THREADS_THRESHOLD = 1.0  # twice the time, for rows with two threads
@@ -124,8 +125,13 @@ class Sampler:
     def batches_of(self, row):
         """So many regions for both sides, from what one costs on the base side."""
         if row not in self.batches:
-            ns = once(self.base, row, BATCHES[0], self.cores[0], []) or BATCH_TIME_NS
-            self.batches[row] = int(min(max(BATCH_TIME_NS / ns, BATCHES[0]), BATCHES[1]))
+            whole_ns = math.inf
+            for _ in range(2):
+                began = time.monotonic_ns()
+                ns = once(self.base, row, BATCHES[0], self.cores[0], []) or BATCH_TIME_NS
+                whole_ns = min(whole_ns, time.monotonic_ns() - began)
+            fits = min(BATCH_TIME_NS / ns, PROCESS_TIME_NS / (whole_ns / BATCHES[0]))
+            self.batches[row] = int(min(max(fits, BATCHES[0]), BATCHES[1]))
         return self.batches[row]
 
     def turns(self, row):
@@ -187,11 +193,11 @@ def judge(pairs, kinds, calibrated, seen_limits=(SEEN_LIMIT, THREADS_SEEN_LIMIT)
     items = []
     for row in sorted(kept):
         found, kind = kept[row], kinds[row]
-        spread = stats.sigma(found)
+        shift, low, high = stats.hodges_lehmann(found)
+        spread = stats.spread(found, low, high)
         threshold = threshold_of(row, kind, calibrated)
         if row not in calibrated and len(found) > 1:
             threshold = max(threshold, 3 * spread / len(found) ** 0.5)
-        shift, low, high = stats.hodges_lehmann(found)
         seen = stats.detectable(spread, len(found), threshold, len(kept))
         verdict = stats.verdict(
             shift, adjusted[row], threshold, len(found), len(kept), seen, seen_limits[kind != "alone"]

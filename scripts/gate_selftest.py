@@ -1,0 +1,192 @@
+"""gate_selftest.py: the gate against patches whose outcome is known: it must be able to say no, and yes.
+
+bench/gate/regressions/S*.patch make ref/ slower and must block, by the count or the time that the
+header names; H*.patch are harmless and must not block. Each is applied to a copy of the work tree's
+ref/. --fast: only those that show in counts, only the rows that the header names.
+"""
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+
+import defects
+import gate_build
+import gate_counts
+import gate_time
+import report
+
+PATCHES = gate_build.BENCH / "regressions"
+FIELDS = ("Title", "Kind", "Rows", "Metric")
+KINDS = ("slower", "harmless")
+LEAST = 8  # of each kind
+TIMED_S = 120
+# A bug of behaviour, from the scoreboard: the corpus alone must find it.
+BEHAVIOUR = report.REPO / "fuzz" / "defects" / "G02-grow-zero-at-maximum.patch"
+
+
+def options(parser):
+    parser.add_argument("--fast", action="store_true", help="by counts alone, named rows alone")
+    parser.add_argument("--only", default="", help="regular expression on the patches' names")
+
+
+def patches():
+    return [defects.read_patch(path) for path in sorted(PATCHES.glob("*.patch"))]
+
+
+def planted(name, patch):
+    """A side with the patch; its folder's name is as long as the other's."""
+
+    def fill(folder):
+        gate_build.from_work_tree(folder)
+        if patch is not None and defects.apply(patch, folder) is None:
+            raise gate_build.Unbuildable(f"{patch.name} does not apply")
+
+    return gate_build.prepare(name, fill, gate_build.HOME / "self")
+
+
+# ---------------------------------------------------------------- check
+
+
+def fault_of(patch):
+    missing = [field for field in FIELDS if not patch.head.get(field)]
+    if missing:
+        return f"the header lacks {', '.join(missing)}"
+    if patch.head["Kind"] not in KINDS:
+        return f"Kind is none of {', '.join(KINDS)}"
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(report.REPO / "ref", f"{folder}/ref", ignore=shutil.ignore_patterns("tests"))
+        if defects.apply(patch, folder) is None:
+            return f"does not apply: patch -p1 --dry-run < {os.path.relpath(patch.path)}"
+        import pathlib
+
+        return defects.compile_fault(patch, pathlib.Path(folder))
+
+
+class Tally:
+    def __init__(self):
+        self.passed = self.failed = 0
+
+    def say(self, name, fault):
+        self.passed, self.failed = self.passed + (not fault), self.failed + bool(fault)
+        print(f"FAIL {name}: {fault}" if fault else f"PASS {name}", flush=True)
+
+    def end(self):
+        print(f"{self.passed} passed, {self.failed} failed")
+        return 1 if self.failed else 0
+
+
+def check(_options):
+    tally = Tally()
+    for patch in patches():
+        tally.say(f"gate_patch_applies_{patch.name}", fault_of(patch))
+    for kind in KINDS:
+        count = sum(p.head.get("Kind") == kind for p in patches())
+        tally.say(f"gate_has_{kind}_patches", "" if count >= LEAST else f"only {count}, not {LEAST}")
+    return tally.end()
+
+
+# ---------------------------------------------------------------- run
+
+
+class Selftest:
+    def __init__(self, options):
+        self.options = options
+        self.pristine = planted("base", None)
+        self.rows = gate_counts.rows(self.pristine.program())
+        self.counted = {}
+
+    def kinds(self, pattern, timed):
+        """The rows that matter: all of them only for a harmless patch, when there is time."""
+        found = {n: r["threads"] for n, r in self.rows.items() if re.search(pattern, n)}
+        return {n: k for n, k in found.items() if not timed or self.rows[n]["timed"]}
+
+    def base_counts(self, kinds):
+        missing = {row: kind for row, kind in kinds.items() if row not in self.counted}
+        self.counted |= gate_counts.count_side(self.pristine.program(), "base", missing)
+        return {row: self.counted[row] for row in kinds}
+
+    def judge(self, patch):
+        """What is wrong with the gate's verdict on this patch; empty: nothing."""
+        head = planted("head", patch)
+        slower, metric = patch.head["Kind"] == "slower", patch.head["Metric"]
+        pattern = patch.head["Rows"] if slower or self.options.fast else ""
+        items = []
+        if metric != "time" or not slower:
+            kinds = self.kinds(pattern, False)
+            mine = gate_counts.count_side(head.program(), "head", kinds)
+            items += gate_counts.compare(self.base_counts(kinds), mine, [])
+        if not self.options.fast and (metric == "time" or not slower):
+            items += self.time(head, self.kinds(pattern, True))
+        return self.wrong(items, slower, metric)
+
+    def time(self, head, kinds):
+        seed = int(time.time())
+        until = time.monotonic() + TIMED_S
+        sampler = gate_time.Sampler(self.pristine.program(), head.program(), kinds, seed)
+        items = gate_time.judge(gate_time.session(sampler, gate_time.ROUNDS, until), kinds, {})
+        suspects = {i["name"]: kinds[i["name"]] for i in items if i["verdict"] == "regression"}
+        if suspects:
+            programs = [gate_build.link(side, seed % 1000 + 1) for side in (self.pristine, head)]
+            again = gate_time.Sampler(*programs, suspects, seed + 1)
+            pairs = gate_time.session(again, gate_time.CONFIRM_ROUNDS, time.monotonic() + TIMED_S)
+            gate_time.settle(items, gate_time.judge(pairs, suspects, {}))
+        return items
+
+    def wrong(self, items, slower, metric):
+        blocked = [i for i in items if i["verdict"] == "regression"]
+        said = "; ".join(f"{i['name']} {i['metric']} {i['base']:g} -> {i['head']:g}" for i in blocked[:3])
+        if slower:
+            found = any(i["metric"] == metric for i in blocked)
+            return "" if found else f"no {metric} blocks ({said or 'nothing does'})"
+        return f"blocks: {said}" if blocked else ""
+
+
+def behaviour_blocks():
+    """The corpus, replayed on a copy with a planted bug, must find it, and the patch must be why."""
+    import pathlib
+
+    tree = gate_build.HOME / "self" / "tree"
+    shutil.rmtree(tree, ignore_errors=True)
+    tree.mkdir(parents=True)
+    defects.copy_sources(tree)
+    for name in ("bench", "scripts"):  # their makefiles are part of the whole
+        shutil.copytree(report.REPO / name, pathlib.Path(tree) / name)
+    if defects.apply(defects.read_patch(BEHAVIOUR), tree) is None:
+        return f"{BEHAVIOUR.name} does not apply"
+    fault = defects.make(tree, ["build/asan/replay"])
+    if fault:
+        return f"the copy does not build: {fault[-300:]}"
+    import gate_behaviour
+
+    step = next(s for s in gate_behaviour.steps() if s.name.startswith("replay"))
+    command = [str(tree / step.command[0]), *step.command[1:]]
+    done = subprocess.run(command, cwd=report.REPO, capture_output=True, text=True, errors="replace")
+    found = gate_behaviour.outcome(step, done.returncode, 0, done.stdout + done.stderr)
+    verdict = gate_behaviour.item(found)["verdict"]
+    return "" if verdict == "regression" and done.returncode == 1 else "the replay found nothing"
+
+
+def run(options):
+    tally = Tally()
+    try:
+        pattern = re.compile(options.only)
+        tests = Selftest(options)
+    except re.error as error:
+        report.die(f"ONLY={options.only}: no regular expression: {error}")
+    except (gate_build.Unbuildable, gate_build.Inconclusive) as error:
+        report.die(str(error))
+    for patch in patches():
+        skipped = options.fast and patch.head["Metric"] == "time" and patch.head["Kind"] == "slower"
+        if skipped or not pattern.search(patch.name):
+            continue
+        verb = "blocks" if patch.head["Kind"] == "slower" else "passes"
+        try:
+            fault = tests.judge(patch)
+        except (gate_build.Unbuildable, gate_build.Inconclusive, gate_counts.CountError) as error:
+            fault = str(error)
+        tally.say(f"gate_{verb}_{patch.name}", fault)
+    if not options.fast and pattern.search(BEHAVIOUR.stem):
+        tally.say(f"gate_blocks_{BEHAVIOUR.stem}", behaviour_blocks())
+    return tally.end()
