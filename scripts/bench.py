@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """bench.py: runs the benchmarks and writes results/bench/<stamp>/: raw rows first, then the report.
 
-    scripts/bench.py                    # every row, some minutes (`make bench` builds first)
-    scripts/bench.py --quick            # fewer sizes, rounds and time: about a minute
+    scripts/bench.py                    # every row, 18 minutes at most (`make bench` builds first)
+    scripts/bench.py --quick            # fewer sizes, rounds and time: under two minutes
     scripts/bench.py --filter=REGEX     # these rows, and the bare calls that bound them
     scripts/bench.py --from=FOLDER      # the report once more from a run's stored raw rows
 
@@ -26,22 +26,26 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import barriers
 import bench_figures
+import bench_plan
 import bench_report
 import report
 
 PROGRAM = report.REPO / "build" / "bench" / "bench"
 ROW_LIMIT_S = 60  # a row that takes longer hangs
-ROUNDS_MIN = 3  # on a machine so busy that all rounds would take longer than the limit
-# rounds, seconds of measuring a row and round, sizes left out, seconds that a row and round takes
-# in all on a quiet machine, seconds after which no round is started
-FULL = (7, 0.02, None, 0.09, 400)
-QUICK = (5, 0.004, re.compile(r"/pages:(4|64)(/|$)(?!offset)"), 0.03, 45)
+# What a run may take, in seconds, tracing and counting included; rounds at most and at least;
+# seconds of measuring a row in the pilot round; sizes left out.
+FULL = (1080, 9, 3, 0.004, None)
+QUICK = (95, 5, 2, 0.002, re.compile(r"/pages:(4|64)(/|$)(?!offset)"))
+EXTRA_PART = 0.15  # of the measuring: for rows whose interval is wide after all rounds
+TRACED_ROW_S = 0.05  # what counting the system calls of a row takes, about
+BARRIERS_S = 20
 MARKED_ITERATIONS = 16
 # Rows with two threads: they get more time, as they spread, and their system calls are not counted,
 # as they do not make the same ones each time.
 CROSS_THREAD = re.compile(r"/(threads:[2-9]|cores:\d|of:v8)$|/(producers|waiters):\d|of:v8/")
-CROSS_THREAD_TIMES = 5
+CROSS_THREAD_TIMES = 4
 # Whose calls cannot be counted: those of several threads, and of another process.
 UNCOUNTED = re.compile(CROSS_THREAD.pattern + r"|/of:v8(/|$)")
 SLOW_NS = 20e6  # an iteration of a row that is traced but once
@@ -149,13 +153,14 @@ def crash(status, errors):
 class Measurement:
     """The rows as they come; everything is on disk before it is in a report."""
 
-    def __init__(self, program, names, rounds, time_s, row_s, seed, run):
-        self.program, self.names, self.rounds = program, names, rounds
-        self.time_s, self.row_s, self.run = time_s, row_s, run
+    def __init__(self, program, names, seed, run):
+        self.program, self.names, self.run = program, names, run
         self.random = random.Random(seed)
-        self.facts = {"seed": seed, "rounds": rounds, "time_s": time_s, "bounds": names}
+        self.facts = {"seed": seed, "rounds": 0, "bounds": names}
         self.facts["system_calls"] = self.facts["calls_missing"] = None
         self.rows, self.crashes = [], {}
+        self.times, self.costs = {}, {}  # seconds of measuring, and in all, a row and round
+        self.left_s = None  # until the end, as planned
         self.file = run.path("raw/rows.jsonl").open("w", encoding="utf-8")
 
     def keep_facts(self):
@@ -163,9 +168,10 @@ class Measurement:
         path.write_text(json.dumps(self.facts, indent=1) + "\n", encoding="utf-8")
 
     def row(self, name, round_number, position):
-        time_s = self.time_s * (CROSS_THREAD_TIMES if CROSS_THREAD.search(name) else 1)
-        options = [f"--only={name}", f"--time={time_s}", "--json"]
+        options = [f"--only={name}", f"--time={self.times[name]:.4g}", "--json"]
+        began = time.monotonic()
         status, output, errors = self.program.run(options)
+        self.costs[name] = time.monotonic() - began
         try:
             result = json.loads(output)
         except ValueError:
@@ -181,26 +187,66 @@ class Measurement:
             self.file.write(json.dumps(row) + "\n")
         self.file.flush()
 
-    def all_rounds(self, progress, limit_s):
-        done, total = 0, self.rounds * len(self.names)
-        began = time.monotonic()
-        for number in range(self.rounds):
-            spent = time.monotonic() - began
-            if limit_s and number >= ROUNDS_MIN and spent + spent / number > limit_s:
-                break
+    def one_round(self, number, names, what, progress, after_s):
+        """All of names once. after_s: what is planned for after this round."""
+        left_s = sum(self.costs.get(n, 0) for n in names)
+        for position, name in enumerate(shuffled({n: self.names[n] for n in names}, self.random)):
+            left = f"about {left_s + after_s:.0f} s left" if left_s else f"row {position + 1}"
+            progress.update(f"{what}, {left}: {name}")
+            left_s -= self.costs.get(name, 0)
+            if name not in self.crashes:
+                self.row(name, number, position)
+            if position == 0:
+                self.keep_facts()
+
+    def weight(self, name):
+        return CROSS_THREAD_TIMES if CROSS_THREAD.search(name) else 1
+
+    def fixed(self, rounds, time_s, progress):
+        """As many rounds of as long as asked for; no pilot."""
+        self.times = {n: time_s * self.weight(n) for n in self.names}
+        for number in range(rounds):
             self.facts["rounds"] = number + 1
-            for position, name in enumerate(shuffled(self.names, self.random)):
-                spent = time.monotonic() - began
-                pace = spent / done if done > 50 else self.row_s
-                left = pace * (total - done)
-                progress.update(
-                    f"round {number + 1}/{self.rounds}, about {left:.0f} s left: {name}"
-                )
-                if name not in self.crashes:
-                    self.row(name, number, position)
-                done += 1
-                if number == 0 and position == 0:
-                    self.keep_facts()
+            what = f"round {number + 1}/{rounds}"
+            after_s = sum(self.costs.values()) * (rounds - number - 1)
+            self.one_round(number, self.names, what, progress, after_s)
+
+    def planned(self, budget_s, rounds, rounds_min, pilot_s, progress, say):
+        """A pilot, rounds of what the plan gives each row, and more for those that need it."""
+        began = time.monotonic()
+        self.times = {n: pilot_s * self.weight(n) for n in self.names}
+        self.one_round(bench_figures.PILOT, self.names, "pilot round", progress, 0)
+        left_s = budget_s - (time.monotonic() - began)
+        costs = {n: max(self.costs[n], 1e-4) for n in self.names if n not in self.crashes}
+        weights = {n: self.weight(n) for n in costs}
+        rounds, times, planned_s = bench_plan.plan(
+            costs, self.times, weights, left_s * (1 - EXTRA_PART), rounds, rounds_min
+        )
+        self.times |= times
+        say(f"{rounds} rounds, about {planned_s:.0f} s; then up to {left_s * EXTRA_PART:.0f} s more "
+            "for the rows that spread")
+        for number in range(rounds):
+            spent = time.monotonic() - began
+            if number >= rounds_min and spent + planned_s / rounds > budget_s:
+                break  # the machine is busier than it was in the pilot
+            self.facts["rounds"] = number + 1
+            after_s = planned_s * (rounds - number - 1) / rounds
+            what = f"round {number + 1}/{rounds}"
+            self.one_round(number, list(costs), what, progress, after_s)
+        self.more_for_the_wide(began + budget_s, progress)
+
+    def more_for_the_wide(self, until, progress):
+        """Rounds of the rows whose interval is wide only, while there is time and such a row."""
+        for number in range(self.facts["rounds"], 3 * self.facts["rounds"]):
+            figures = bench_figures.figures_of(self.facts, self.rows, self.crashes)
+            wide = {n: f.width for n, f in figures.items() if f.noisy}
+            left_s = until - time.monotonic()
+            names = bench_plan.extra_rows(wide, self.names, self.costs, left_s)
+            if not names:
+                return
+            self.facts["extra_rounds"] = self.facts.get("extra_rounds", 0) + 1
+            what = f"once more, {len(names)} rows that spread"
+            self.one_round(number, names, what, progress, 0)
 
     def count_calls(self, progress):
         """System calls of the measured part of each row, an iteration, by a tracer; a pass of its
@@ -260,22 +306,6 @@ def shuffled(names, generator):
     for group in order:
         generator.shuffle(group)
     return [name for group in order for name in group]
-
-
-def locked_instructions(folder):
-    """Order table -> locked instructions in the objects of the mailbox, host and guest; x86 "
-    "only."""
-    found = {}
-    for table in bench_figures.ORDERS:
-        built = folder.parent / "plain" if table == "chosen" else folder / table
-        objects = [built / "ref" / f"{name}.o" for name in ("mailbox", "guest")]
-        command = ["objdump", "-d", "--no-show-raw-insn", *map(str, objects)]
-        try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=True)
-        except (OSError, subprocess.SubprocessError):
-            return {}
-        found[table] = len(re.findall(r"\block |\bxchg\s[^\n]*\(|\bmfence", done.stdout))
-    return found if any(found.values()) else {}
 
 
 def calls_between_marks(trace):
@@ -339,17 +369,13 @@ def again(given):
 
 
 def measure(given):
-    rounds, time_s, left_out, row_s, limit_s = QUICK if given.quick else FULL
-    if given.rounds:
-        rounds, limit_s = given.rounds, None
-    time_s = given.time or time_s
+    budget_s, rounds, rounds_min, pilot_s, left_out = QUICK if given.quick else FULL
     seed = given.seed if given.seed is not None else int(time.time())
     program = Program(given.program)
     names = selected(program, given.filter, left_out)
     run = report.Run("bench", given.root)
     progress = report.Progress()
-    work = Measurement(program, names, rounds, time_s, row_s, seed, run)
-    work.facts["locked_instructions"] = locked_instructions(given.program.parent)
+    work = Measurement(program, names, seed, run)
     work.facts |= {"quick": given.quick, "filter": given.filter}
 
     def finish(status):
@@ -362,14 +388,25 @@ def measure(given):
         progress.done()
         print(f"interrupted; the report of {len(work.rows)} measurements: {finish('interrupted')}")
 
+    def say(text):
+        progress.done()
+        print(f"bench: {text}", flush=True)
+
     report.on_interrupt(interrupted)
-    print(
-        f"bench: {len(names)} rows, {rounds} rounds, about "
-        f"{len(names) * (rounds * row_s + 0.05):.0f} s"
-    )
-    sys.stdout.flush()
-    work.all_rounds(progress, limit_s)
+    if given.rounds or given.time:
+        rounds = given.rounds or rounds
+        say(f"{len(names)} rows, {rounds} rounds")
+        work.fixed(rounds, given.time or pilot_s, progress)
+    else:
+        wanted_s = min(budget_s, len(names) * (budget_s / 300))  # a few rows need no such time
+        say(f"{len(names)} rows, about {wanted_s / 60:.1f} minutes in all")
+        counting_s = len(names) * TRACED_ROW_S + (0 if given.quick else BARRIERS_S)
+        work.planned(wanted_s - counting_s, rounds, rounds_min, pilot_s, progress, say)
     work.count_calls(progress)
+    if any(name.startswith("mailbox/") for name in names):
+        note = lambda text: progress.update(text)
+        only = "x86-64" if given.quick else None
+        work.facts["barriers"] = barriers.measure(None, not given.quick, note, only)
     progress.done()
     for name, what in work.crashes.items():
         print(f"finding: bench-crash {name}: {what}", file=sys.stderr)

@@ -3,6 +3,7 @@
 Used by bench_report.py. A question for which rows are missing (a filter left them out) gets no
 answer.
 """
+import barriers
 from bench_figures import ORDERS, TIMES, bare, ratio_text, time_text
 
 USUAL_PAGES = 16  # the size that sentences speak of
@@ -108,13 +109,20 @@ class Answers:
                 doubt = "" if apart else ", within the spread"
                 difference = f"{figures.ns / chosen.ns - 1:+.0%}"
                 rest.append(f"{ORDERS[table]} {time_text(figures.ns)} " f"({difference}{doubt})")
-        locked = self.rows.facts.get("locked_instructions") or {}
+        made = (self.rows.facts.get("barriers") or {}).get("targets", {})
+        counts = {
+            target: [
+                barriers.ordering(figures["tables"][table]["counts"]) for table in ("chosen", "sc")
+            ]
+            for target, figures in made.items()
+        }
         why = ""
-        if {"chosen", "sc"} <= locked.keys():
+        if counts:
+            words = ", ".join(f"{t} {c} \u2192 {sc}" for t, (c, sc) in counts.items())
             why = (
-                f" Locked instructions in the mailbox's code: {locked['chosen']} as chosen, "
-                f"{locked['sc']} with all SC: on this processor only a sequentially consistent "
-                "store costs more than its weaker forms."
+                " Instructions with an order in the code of mailbox and waiters, as chosen \u2192 all "
+                f"SC: {words}. On x86-64 only a sequentially consistent store costs more than its "
+                "weaker forms; the others show what a weaker processor would pay."
             )
         return (
             f"**Orders**: an enqueue takes {time_text(chosen.ns)} as chosen; "

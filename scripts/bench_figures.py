@@ -1,14 +1,19 @@
 """bench_figures.py: the figures of a benchmark run, each derived from the raw rows alone.
 
-A figure of a row is the median over its rounds; low and high are the least and the greatest; a ratio
-to a bound is the median of the rounds' own ratios, so that drift cancels.
+A figure of a row is the median over its rounds; low and high are the least and the greatest; the
+interval lies between two of the rounds, such that it holds the true median in 95 of 100 runs (fewer
+where there are few rounds: `confidence` says how many). A ratio to a bound is the median of the
+rounds' own ratios, so that drift cancels. The pilot round counts only where there is no other.
 """
+import math
 import re
 import statistics
 
 import report
 
-NOISY = 0.10  # middle half of the rounds wider than this part of the median
+NOISY = 0.20  # the interval is wider than this part of the median
+CONFIDENCE = 0.95  # of intervals, where there are rounds enough
+PILOT = -1  # number of the round that only warms up and finds out what a row costs
 QUANTILES = ("q01", "q05", "q10", "q25", "q50", "q75", "q90", "q95", "q99")
 NANOSECONDS = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
 TIMES = "\u00d7"
@@ -77,6 +82,27 @@ def quarters(values):
     return first, third
 
 
+def interval(values, confidence=CONFIDENCE):
+    """(low, high, confidence): the narrowest pair of order statistics, equally far from both ends,
+    that holds the median of what the values are drawn from with at least that probability; the
+    least and the greatest with theirs where the values are too few. No distribution is assumed."""
+    ordered, n = sorted(values), len(values)
+    inside = 1.0  # P(the k-th least < median < the k-th greatest), k = 1
+    best = None
+    for k in range(1, n // 2 + 1):
+        inside -= 2 * math.comb(n, k - 1) / 2**n
+        if best is None or inside >= confidence:
+            best = ordered[k - 1], ordered[n - k], inside
+    return best or (ordered[0], ordered[-1], 0.0)
+
+
+def outliers(values):
+    """How many lie further from the middle half than 1.5 times its width. They are kept."""
+    first, third = quarters(values)
+    reach = 1.5 * (third - first)
+    return sum(not first - reach <= value <= third + reach for value in values)
+
+
 class Figures:
     """One row over its rounds."""
 
@@ -86,6 +112,7 @@ class Figures:
         self.parameters = dict(p.split(":", 1) for p in parts if ":" in p)
         self.operation = "/".join(p for p in parts if ":" not in p)
         good = [r for r in rows if not r.get("error_occurred")]
+        good = [r for r in good if r["round"] != PILOT] or good
         refused = [r.get("error_message", "refused") for r in rows if r.get("error_occurred")]
         self.skipped = refused[0] if refused and not good else None
         self.middles = {r["round"]: r["q50"] for r in good if "q50" in r}
@@ -105,7 +132,12 @@ class Figures:
         first, third = quarters(values) if values else (0, 0)
         self.half = (first, third)
         self.spread = (third - first) / self.ns if self.ns else None
-        self.noisy = bool(self.ns and self.spread > NOISY)
+        judged = list((self.middles or self.rounds).values())  # what noise is judged by
+        self.interval = interval(judged) if judged else (None, None, None)
+        middle = statistics.median(judged) if judged else None
+        self.width = (self.interval[1] - self.interval[0]) / middle if middle else None
+        self.noisy = bool(self.width and self.width > NOISY)
+        self.outliers = outliers(judged) if judged else 0
 
     @staticmethod
     def middle(rows, key):
@@ -168,9 +200,21 @@ class Figures:
     def bound(self):
         return next(iter(self.ratios), None)
 
+    def peers(self):
+        """Names of the peers' rows beside this one, the fastest first, with our ratio to each."""
+        found = {n: r for n, r in self.ratios.items() if n.startswith("peer/") and r is not None}
+        return sorted(found.items(), key=lambda pair: pair[1], reverse=True)
+
+    def best_peer(self):
+        """(name, ratio) of the fastest peer; (None, None) where there is none."""
+        return next(iter(self.peers()), (None, None))
+
     def item(self):
         numbers = {"real_time": self.ns, "time_unit": "ns", "low": self.low, "high": self.high}
         numbers |= {"spread": self.spread, "noisy": self.noisy, "rounds": len(self.rounds)}
+        numbers |= dict(zip(("interval_low", "interval_high", "confidence"), self.interval))
+        numbers |= {"outliers": self.outliers}
+        numbers |= dict(zip(("best_peer", "peer_ratio"), self.best_peer()))
         numbers |= {"iterations": self.iterations, "page_faults": self.faults}
         numbers |= {"interrupted": self.interrupted}
         numbers |= {"system_calls": self.calls, "bounds": self.ratios, "skipped": self.skipped}

@@ -2,6 +2,7 @@
 
 Used by bench_report.py. `figures` are its Figures: medians in ns, with the least and the greatest.
 """
+import math
 import re
 
 import report
@@ -33,6 +34,10 @@ def block(name):
 WAKES = {
     "wait and notify": "#2b6cb0",
     "mailbox, parked guest": "#805ad5",
+    "mailbox, waiting host": "#319795",
+    "spin, then wait and notify": "#63b3ed",
+    "spin, then bare futex": "#a0aec0",
+    "V8, from JavaScript": "#b7791f",
     "bare futex": "#718096",
     "condition variable": "#c05621",
     "spinning": "#2f855a",
@@ -128,3 +133,76 @@ set grid xtics ytics lc rgb '#dddddd' lt 1
 set key rmargin top vertical Left reverse samplen 3
 plot {", ".join(parts)}"""
     return report.plot(script, data, (860, 340))
+
+
+# One look for each who hands ids over.
+WHO = {
+    "this mailbox": ("#2b6cb0", 1, 7),
+    "the seed's": ("#a0aec0", 1, 5),
+    "CK ring, many producers": ("#c05621", 1, 9),
+    "CK ring, one producer": ("#c05621", 2, 8),
+    "liburcu wfcqueue": ("#2f855a", 1, 13),
+    "DPDK rte_ring": ("#805ad5", 1, 11),
+    "bare fetch_add": ("#b8c0cc", 1, 1),
+    "bare lock": ("#b8c0cc", 2, 2),
+}
+
+
+def plot_bars(groups, title):
+    """Bars on a log axis: one cluster an operation, one bar for each who does it. groups: words ->
+    {who: figures}."""
+    who = [w for w in WHO if any(w in found for found in groups.values())]
+    width = 0.84 / len(who)
+    data, parts = {}, []
+    least = min(f.bar()[0] for found in groups.values() for f in found.values())
+    base = 10 ** math.floor(math.log10(least / 1.5))
+    for place, name in enumerate(who):
+        shift = (place - (len(who) - 1) / 2) * width
+        found = [(i + shift, g[name].bar()) for i, g in enumerate(groups.values()) if name in g]
+        data[block(name)] = [[x, *bar, f"{bar[0]:.3g}"] for x, bar in found]
+        half = width * 0.46
+        parts.append(
+            f"${block(name)} using ($1-{half}):({base}):($1-{half}):($1+{half}):({base}):2 "
+            f"with boxxyerror fs solid lc rgb '{WHO[name][0]}' title '{name.replace(chr(39), chr(8217))}'"
+        )
+        parts.append(
+            f"${block(name)} using 1:3:(0):($4-$3) with vectors nohead lc rgb '#1a202c' lw 1 notitle"
+        )
+        parts.append(f"${block(name)} using 1:4:5 with labels offset 0,0.6 font ',9' notitle")
+    tics = ", ".join(f'"{words}" {i}' for i, words in enumerate(groups))
+    top = max(f.bar()[2] for found in groups.values() for f in found.values()) * 2
+    script = f"""set title '{title}'
+set logscale y
+set xtics ({tics}) scale 0
+set xrange [-0.55:{len(groups) - 0.45}]
+set yrange [{base}:{top}]
+set ylabel 'ns an id, log'
+set key rmargin top vertical Left reverse samplen 2
+plot {", ".join(parts)}"""
+    return report.plot(script, data, (900, 400))
+
+
+def plot_producers(lines, title):
+    """Time an id against the number of producers, both on log axes: middle, and the middle half."""
+    data, parts = {}, []
+    for name, points in lines.items():
+        colour, dash, mark = WHO.get(name, ("#718096", 1, 1))
+        data[block(name)] = [[count, *f.bar()] for count, f in sorted(points.items())]
+        look = f"lc rgb '{colour}' dt {dash}"
+        shown = name.replace("'", "\u2019")
+        parts.append(
+            f"${block(name)} using 1:2 with linespoints {look} lw 2 pt {mark} ps 0.8 title '{shown}'"
+        )
+        parts.append(
+            f"${block(name)} using 1:3:(0):($4-$3) with vectors nohead {look} lw 1 notitle"
+        )
+    counts = sorted({count for points in lines.values() for count in points})
+    script = f"""set title '{title}'
+set logscale xy
+set xlabel 'producers at once'
+set ylabel 'ns an id, log'
+set xtics ({", ".join(f"'{c}' {c}" for c in counts)})
+set xrange [{counts[0] * 0.85}:{counts[-1] * 1.2}]
+set key rmargin top vertical Left reverse samplen 3
+plot {", ".join(parts)}"""
+    return report.plot(script, data, (860, 360))

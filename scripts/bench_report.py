@@ -8,8 +8,10 @@ import re
 import bench_subjects
 import report
 from bench_answers import USUAL_PAGES, Answers
-from bench_figures import ORDERS, TIMES, Rows, bare, ratio_text, time_text
-from bench_plots import COLOURS, plot_orders, plot_sizes, plot_wakes
+from bench_cells import duration, percent, times
+from bench_figures import TIMES, Rows, bare, time_text
+from bench_mailbox import MailboxParts
+from bench_plots import COLOURS, plot_sizes
 
 
 # Operations of a memory, in the order of the report: what one is, in words.
@@ -41,14 +43,6 @@ MEMORY = {
         "pages populated by one call, and with huge pages advised.",
     ),
 }
-MAILBOX = {
-    "mailbox/enqueue": "enqueue",
-    "mailbox/drain": "drain",
-    "mailbox/enqueue_drain": "enqueue, drain, in turn",
-    "mailbox/stream": "stream to another thread",
-}
-
-
 # ---------------------------------------------------------------- the report
 
 
@@ -84,8 +78,8 @@ class Report:
         return [figures.item() for figures in self.rows.all.values()]
 
     def sections(self):
-        parts = [self.answers(), bench_subjects.section(self.rows), self.memory(), self.mailbox()]
-        parts += [self.waits(), self.memcpy()]
+        parts = [self.answers(), bench_subjects.section(self.rows), self.memory()]
+        parts += [*MailboxParts(self.rows).sections(), self.memcpy()]
         parts += [self.left_out(), self.method(), self.environment(), self.every_row()]
         return [part for part in parts if part]
 
@@ -104,9 +98,8 @@ class Report:
         ]
         inner += [s for s in [self.lives()] if s]
         text = (
-            "Medians; `~` marks a noisy one (the middle half of its rounds is wider than 10 % "
-            "of it). Grey in the plots, and `bare` in the tables: the bare system calls, or the "
-            "bare allocator, that give the same result on a mapping of their own. A strategy "
+            "Medians; `~` marks a noisy one (its interval is wider than 20 % of it). "
+            "Grey in the plots, and `bare` in the tables: the bare system calls, or the bare allocator, that give the same result on a mapping of their own. A strategy "
             "may get below that where it does less: `heap` keeps its pages, a pool recycles its "
             "slots."
         )
@@ -199,168 +192,6 @@ class Report:
         )
         return report.Section("A short life", text, report.Table(columns, rows, "lrrrl"))
 
-    # ---- mailbox
-
-    def mailbox(self):
-        inner = [s for threads in (1, 2) if (s := self.mailbox_threads(threads))]
-        inner += [s for s in [self.locked()] if s]
-        text = (
-            "The same code, four tables of memory orders: as chosen in `ref/orders.h`; every "
-            "access sequentially consistent; acquire and release wherever they fit; the seed's. "
-            "Tables other than the chosen one are measured for their cost: they are not "
-            "correct, or not known to be. Wall time an id, of both producers together where "
-            "there are two. Each operation stands beside a bare fetch_add and a bare lock and "
-            "unlock in as many threads; a drain beside a bare walk over the slots."
-        )
-        return report.Section("Mailbox, by order table", text, sections=inner) if inner else None
-
-    def mailbox_threads(self, threads):
-        groups, rows = [], []
-        for operation, words in MAILBOX.items():
-            found = self.rows.orders(operation, threads)
-            rows += [self.mailbox_row(words, t, f) for t, f in found.items()]
-            if found:
-                groups.append((words, found))
-        if not groups:
-            return None
-        title, text = "One thread", ""
-        heading = "One thread: median, from the least round to the greatest"
-        columns = ["operation", "orders", "ns an id", "least", "greatest"]
-        if threads == 2:
-            title = "Two threads, each on its own core"
-            text = self.two_threads_text()
-            heading = "Two threads: median and middle half of the batches"
-            columns = ["operation", "orders", "half", "5 %", "95 %"]
-        columns += ["bare", "time", f"{TIMES} bare", "lock", f"{TIMES} lock"]
-        table = report.Table(columns, rows, "llrrrlrrrr")
-        return report.Section(title, text, table, plot_orders(groups, heading))
-
-    def two_threads_text(self):
-        text = (
-            "Two producers at once, or one producer and the guest. By batches of some thousand "
-            "ids: half of the batches took at most so many ns an id, 5 % and 95 % of them stand "
-            "beside. Such times spread widely on shared machines; where the ranges overlap "
-            "there is no difference to see."
-        )
-        stream = self.rows.get("mailbox/stream/orders:chosen/threads:2")
-        if stream and stream.drains:
-            text += (
-                f" In the stream the guest drained {stream.drains:.2g} times an id: near 1 it is "
-                "faster than the producer, and each id crosses between the cores alone."
-            )
-        return text
-
-    def mailbox_row(self, words, table, figures):
-        """operation, orders, middle, low, high; the bare call, its time, ratio; the lock, ratio"""
-        found = list(figures.ratios.items())[:2]
-        cells = [bare(found[0][0])] if found else [None]
-        for bound, ratio in found:
-            cells += [duration(self.rows.get(bound)), times(ratio)]
-        cells += [None] * (5 - len(cells))
-        middle, low, high = figures.range()
-        noisy = " ~" if figures.noisy and not figures.samples else ""
-        return [words, ORDERS[table], f"{middle:.3g}{noisy}", round(low, 1), round(high, 1), *cells]
-
-    def locked(self):
-        found = self.rows.facts.get("locked_instructions") or {}
-        if not found:
-            return None
-        rows = [[ORDERS[t], found[t]] for t in ORDERS if t in found]
-        text = (
-            "In the objects of the mailbox's host and guest side, counted in their disassembly: "
-            "exact."
-        )
-        table = report.Table(["orders", "locked instructions (lock, xchg, mfence)"], rows, "lr")
-        return report.Section("What the orders become", text, table)
-
-    # ---- waits
-
-    def waits(self):
-        inner = []
-        for cores, where in ((2, "two cores"), (1, "one core")):
-            trips = self.sampled("round_trip", cores, f"wait/round_trip/via:pagebox/cores:{cores}")
-            if trips:
-                text = (
-                    f"There and back between two threads on {where}; each sleeps while it is the "
-                    "other's turn."
-                )
-                title = f"Round trip on {where}"
-                inner.append(self.distribution(title, text, f"{title}: distribution", trips))
-        wakes = self.sampled(
-            "wake", 2, "mailbox/wake/orders:chosen/cores:2", "wait/wake/via:pagebox/cores:2"
-        )
-        if wakes:
-            text = (
-                "From before the send to the first instruction of the thread that slept, on "
-                "another core."
-            )
-            title = "One wake-up of a sleeping thread"
-            inner.append(self.distribution(title, text, f"{title}: distribution", wakes))
-        single = [
-            self.rows.get(n) for n in ("wait/notify_none", "wait/not_equal") if self.rows.get(n)
-        ]
-        if single:
-            inner.append(self.single_waits(single))
-        text = (
-            "Times between threads are distributions, not numbers: compare quantiles, and only "
-            "by factors. The threads are kept on their cores; where the scheduler places them "
-            "freely it mixes these cases."
-        )
-        return report.Section("Wait and notify", text, sections=inner) if inner else None
-
-    def sampled(self, what, cores, *ours):
-        names = {"wait": "wait and notify", "mailbox": "mailbox, parked guest"}
-        found = [(names[n.split("/")[0]], self.rows.get(n)) for n in ours]
-        for via, words in (
-            ("futex", "bare futex"),
-            ("condvar", "condition variable"),
-            ("spin", "spinning"),
-        ):
-            found.append((words, self.rows.get(f"bound/{what}/via:{via}/cores:{cores}")))
-        return [(name, f) for name, f in found if f and f.samples]
-
-    def distribution(self, title, text, heading, rows):
-        shown = ("q01", "q05", "q25", "q50", "q75", "q95", "q99")
-        cells = [
-            [
-                name,
-                *[duration(ns=f.samples[q]) for q in shown],
-                f.middles_text(),
-                *self.wait_ratios(f),
-            ]
-            for name, f in rows
-        ]
-        columns = ["by", "1 %", "5 %", "25 %", "half", "75 %", "95 %", "99 %", "half, by round"]
-        columns += [f"{TIMES} futex", f"{TIMES} condvar"]
-        return report.Section(
-            title, text, report.Table(columns, cells, "lrrrrrrrrrr"), plot_wakes(heading, rows)
-        )
-
-    def wait_ratios(self, figures):
-        by = {re.search(r"via:(\w+)", name).group(1): r for name, r in figures.ratios.items()}
-        return [times(by.get("futex")), times(by.get("condvar"))]
-
-    def single_waits(self, found):
-        words = {
-            "wait/notify_none": "notify, nobody waits",
-            "wait/not_equal": "wait, the value differs",
-        }
-        rows = []
-        for figures in found:
-            for bound, ratio_here in figures.ratios.items():
-                least = self.rows.get(bound)
-                row = [words[figures.name], duration(figures), bare(bound)]
-                rows.append(
-                    [
-                        *row,
-                        duration(least) if least else None,
-                        times(ratio_here),
-                        figures.calls_text(),
-                    ]
-                )
-        columns = ["what", "time", "bare call", "bare", f"{TIMES} bare", "system calls"]
-        return report.Section("Without a wake-up", "", report.Table(columns, rows, "lrlrrl"))
-
     # ---- the rest
 
     def memcpy(self):
@@ -392,14 +223,22 @@ class Report:
         calls = "System calls are counted by a tracer in a pass of its own: exact, one thread only."
         if facts.get("calls_missing"):
             calls = f"System calls are not counted in this run: {facts['calls_missing']}."
+        pilot = (
+            "A pilot round warmed files and caches up and told what each row costs; from that each "
+            "row got its share of the time. "
+        )
+        extra = facts.get("extra_rounds")
+        if extra:
+            pilot += f"Rows whose interval was still wide ran up to {extra} times more. "
         text = (
-            f"Each row ran in {facts.get('rounds')} rounds, each time in a fresh process, for "
-            f"{facts.get('time_s')} s of measuring or ten times that with its set-up. The order "
-            f"was shuffled anew for each round (seed {facts.get('seed')}), rows to be compared "
+            f"Each row ran in {facts.get('rounds')} rounds, each time in a fresh process. {pilot}The "
+            f"order was shuffled anew for each round (seed {facts.get('seed')}), rows to be compared "
             "close together, so that what the machine does meanwhile meets all alike. A figure "
-            "is the median of its rounds, least and greatest stand beside it; ratios are "
-            "medians of the rounds' own ratios. A measured part in which the kernel ran "
-            "something else counts with its processor time, in rows of one thread. Page faults "
+            "is the median of its rounds, its interval lies between two of them such that it holds "
+            "the true median in 95 of 100 runs (with less than six rounds: least and greatest, in "
+            "fewer); no round is left out. Ratios are medians of the rounds' own ratios. Threads that "
+            "meet are kept on cores of their own, as the rows say. A measured part in which the kernel "
+            "ran something else counts with its processor time, in rows of one thread. Page faults "
             f"are the kernel's count over the measured parts: exact. {calls}"
         )
         where = (
@@ -437,53 +276,25 @@ class Report:
     def every_row(self):
         rows = []
         for f in self.rows.good.values():
-            bound = f.bound()
+            low, high, _ = f.interval
             rows.append(
                 [
                     f.name,
                     duration(f),
-                    duration(ns=f.low),
+                    duration(ns=low),
+                    duration(ns=high),
                     duration(ns=f.high),
-                    percent(f.spread),
-                    times(f.ratios.get(bound)),
+                    f.outliers,
+                    times(f.ratios.get(f.bound())),
+                    times(f.best_peer()[1]),
                     f.shown_faults(),
                     f.calls_text(),
                 ]
             )
-        columns = [
-            "row",
-            "median",
-            "least",
-            "greatest",
-            "spread",
-            "ratio",
-            "faults",
-            "system calls",
-        ]
-        return report.Section("Every row", "", report.Table(columns, rows, "lrrrrrrl"))
-
-
-# ---------------------------------------------------------------- cells that sort as numbers
-
-
-class Cell(str):
-    """A number shown with its unit; report.py sorts it by `key`."""
-
-    def __new__(cls, value, text):
-        cell = super().__new__(cls, text)
-        cell.key = float("nan") if value is None else float(value)
-        return cell
-
-
-def duration(figures=None, ns=None):
-    if figures is None and ns is None:
-        return None
-    return Cell(figures.range()[0], figures.shown()) if figures else Cell(ns, time_text(ns))
-
-
-def times(value):
-    return None if value is None else Cell(value, ratio_text(value))
-
-
-def percent(value):
-    return None if value is None else Cell(value, f"{value:.0%}")
+        columns = ["row", "median", "from", "to", "greatest", "outliers", f"{TIMES} limit"]
+        columns += [f"{TIMES} best peer", "faults", "system calls"]
+        text = (
+            "`from` and `to`: the interval of the median. An outlier is further from the middle half "
+            "of its rounds than 1.5 times its width; it stays in all figures."
+        )
+        return report.Section("Every row", text, report.Table(columns, rows, "lrrrrrrrrl"))

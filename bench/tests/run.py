@@ -581,6 +581,88 @@ def times_and_ratios_read_well():
     assert shown == ["0.50×", "1.00×", "1.5×", "12×", "–"], shown
 
 
+# ---------------------------------------------------------------- statistics, the plan
+
+
+@test
+def interval_of_a_median_is_that_of_the_binomial():
+    import bench_figures
+
+    # By hand: of 6 the outer two hold the median with 1 - 2/64, of 10 the second and ninth with
+    # 1 - 22/1024; 5 are too few for 95 %.
+    low, high, sure = bench_figures.interval([3, 1, 2, 6, 5, 4])
+    assert (low, high) == (1, 6) and abs(sure - 0.96875) < 1e-12
+    low, high, sure = bench_figures.interval(list(range(10)))
+    assert (low, high) == (1, 8) and abs(sure - (1 - 22 / 1024)) < 1e-12
+    low, high, sure = bench_figures.interval([7, 9, 8, 5, 6])
+    assert (low, high) == (5, 9) and abs(sure - 0.9375) < 1e-12
+    assert bench_figures.interval([4])[:2] == (4, 4)
+
+
+@test
+def interval_holds_the_median_as_often_as_it_says():
+    import random
+
+    import bench_figures
+
+    generator, held, runs = random.Random(1), 0, 4000
+    for _ in range(runs):
+        low, high, sure = bench_figures.interval([generator.expovariate(1) for _ in range(9)])
+        held += low < 0.6931471805599453 < high  # the median of that distribution
+    assert abs(held / runs - sure) < 0.02, (held / runs, sure)
+
+
+@test
+def outliers_are_those_far_from_the_middle_half():
+    import bench_figures
+
+    assert bench_figures.outliers([10, 11, 12, 13, 14]) == 0
+    assert bench_figures.outliers([10, 11, 12, 13, 14, 100]) == 1
+
+
+@test
+def pilot_round_counts_only_where_there_is_no_other():
+    import bench_figures
+
+    row = {"name": "a", "iterations": 1, "time_unit": "ns"}
+    rows = [row | {"round": bench_figures.PILOT, "real_time": 900.0}]
+    assert bench_figures.Figures("a", rows).ns == 900
+    rows += [row | {"round": 0, "real_time": 100.0}]
+    assert bench_figures.Figures("a", rows).ns == 100
+
+
+@test
+def best_peer_is_the_fastest_and_no_limit():
+    import bench_figures
+
+    figures = bench_figures.Figures("a", [])
+    figures.ratios = {"bound/x": 9.0, "peer/a/of:p": 0.5, "peer/a/of:q": 2.0, "peer/a/of:r": None}
+    assert figures.best_peer() == ("peer/a/of:q", 2.0) and figures.bound() == "bound/x"
+
+
+@test
+def plan_keeps_to_the_budget_and_shares_it():
+    import bench_plan
+
+    costs = {"cheap": 0.01, "same": 0.01, "crowd": 0.02, "dear": 3.0}
+    pilots, weights = dict.fromkeys(costs, 0.004), {**dict.fromkeys(costs, 1), "crowd": 2}
+    rounds, times, all_s = bench_plan.plan(costs, pilots, weights, 40, 9, 3)
+    assert rounds == 9 and 38 < all_s <= 40.001, (rounds, all_s)
+    assert times["cheap"] == times["same"] > 0.004 and times["dear"] == 0.004, times
+    rounds, times, all_s = bench_plan.plan(costs, pilots, weights, 1, 9, 3)
+    assert rounds == 3 and times["dear"] == 0.004 and all_s > 9, "at least three, whatever it takes"
+
+
+@test
+def extra_rounds_go_to_the_widest_and_what_stands_beside():
+    import bench_plan
+
+    costs = {"a": 1, "b": 1, "bound": 1, "c": 5}
+    widths, beside = {"a": 0.3, "b": 0.9, "c": 2.0}, {"b": ["bound"], "a": ["bound"]}
+    assert bench_plan.extra_rows(widths, beside, costs, 3) == ["b", "bound", "a"]
+    assert bench_plan.extra_rows(widths, beside, costs, 0.5) == []
+
+
 # ---------------------------------------------------------------- what orders become
 
 

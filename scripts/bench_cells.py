@@ -1,0 +1,25 @@
+"""bench_cells.py: cells of a benchmark report's tables: shown with their unit, sorted as numbers."""
+from bench_figures import ratio_text, time_text
+
+
+class Cell(str):
+    """A number shown with its unit; report.py sorts it by `key`."""
+
+    def __new__(cls, value, text):
+        cell = super().__new__(cls, text)
+        cell.key = float("nan") if value is None else float(value)
+        return cell
+
+
+def duration(figures=None, ns=None):
+    if figures is None and ns is None:
+        return None
+    return Cell(figures.range()[0], figures.shown()) if figures else Cell(ns, time_text(ns))
+
+
+def times(value):
+    return None if value is None else Cell(value, ratio_text(value))
+
+
+def percent(value):
+    return None if value is None else Cell(value, f"{value:.0%}")
