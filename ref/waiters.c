@@ -202,9 +202,11 @@ static bool compare_and_join(struct pb_waiters *waiters, struct bucket *bucket,
     pb_lock_acquire(&bucket->lock);
     atomic_fetch_add_explicit(&bucket->blocked, 1, PB_ORDER_WAITERS_ARRIVE);
     *status = PB_OK;
+    /* The value before the mark: while it was compared, waits were still allowed (R29). */
+    bool differs = guest_value(word, width) != expected;
     if (atomic_load_explicit(&waiters->disabled, PB_ORDER_WAITERS_DISABLE)) {
         *status = PB_DISABLED;
-    } else if (guest_value(word, width) != expected) {
+    } else if (differs) {
         *result = PB_WAIT_NOT_EQUAL;
     } else if (!may_block) {
         *result = PB_WAIT_TIMED_OUT;
