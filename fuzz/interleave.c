@@ -1,6 +1,7 @@
 /* interleave.c: runs a program's threads under the engine, and names what goes wrong by its rule.
  */
 #include "sim.h"
+#include "trace_json.h"
 #include "world.h"
 
 #include <ctype.h>
@@ -397,24 +398,35 @@ static void print_choices(const struct sim_result *result) {
     fputc('\n', stderr);
 }
 
-/* The columns of the schedule that broke the rule, from a second run of the same choices. */
+/* The schedule that broke the rule, from a second run of the same choices: as columns (TRACE=1), as
+ * data for scripts/trace.py (TRACE_JSON=file). */
 static void show(const struct program *program, struct sim_options options, const char *rule,
                  const struct sim_result *result) {
-    const char *wanted = getenv("TRACE");
-    if (wanted == NULL || strcmp(wanted, "1") != 0) {
+    const char *wanted = getenv("TRACE"), *data = getenv("TRACE_JSON");
+    bool columns = wanted != NULL && strcmp(wanted, "1") == 0;
+    if (!columns && data == NULL) {
         return;
     }
     static struct sim_result again;
     static uint16_t choices[1 << 16];
     size_t count = result->choices_n < 1 << 16 ? result->choices_n : 1 << 16;
     memcpy(choices, result->choices, count * sizeof choices[0]);
-    fprintf(stderr, "finding: %s\n", rule);
     options.source = SIM_REPLAY;
     options.choices = choices;
     options.choices_n = count;
     options.trace = true;
     sim_run(&options, program_main, (void *)(uintptr_t)program, &again);
-    sim_trace_print(stderr);
+    if (columns) {
+        fprintf(stderr, "finding: %s\n", rule);
+        sim_trace_print(stderr);
+    }
+    FILE *file = data != NULL ? fopen(data, "w") : NULL;
+    if (file != NULL) {
+        sim_trace_json(file);
+        fclose(file);
+    } else if (data != NULL) {
+        fprintf(stderr, "TRACE_JSON=%s: cannot be written\n", data);
+    }
 }
 
 /* Every operation of these targets does something: a missing one is our own mistake. */

@@ -8,7 +8,8 @@
  * happened.
  *
  * SCHED=uniform, pct or pos in the environment takes the choices from a random source, seeded by
- * the input and SEED, in place of the program's choices; TRACE=1 prints the schedule of a finding.
+ * the input and SEED, in place of the program's choices; TRACE=1 prints the schedule of a finding,
+ * TRACE_JSON=file writes it for scripts/trace.py.
  */
 #ifndef INTERLEAVE_H
 #define INTERLEAVE_H

@@ -1,0 +1,286 @@
+"""defects_engine.py: one run of one fuzz target of a copy under libFuzzer or AFL++, until it finds something."""
+import dataclasses
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import threading
+import time
+
+import defects_tree
+
+HANG_S = 10  # an input that takes longer is a finding of its own
+GRACE_S = 60  # an engine that does not end by itself is ended after so much more
+INPUT_BYTES_MAX = 256  # of an input that an engine makes, as in fuzz.py
+CRASH = re.compile(r"(?:ERROR: libFuzzer: |SUMMARY: \w+Sanitizer: )([\w-]+)")
+AFL_FLAGS = (
+    "AFL_NO_UI AFL_SKIP_CPUFREQ AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES AFL_NO_AFFINITY "
+    "AFL_FAST_CAL AFL_BENCH_UNTIL_CRASH"
+)
+
+
+@dataclasses.dataclass
+class Catch:
+    oracle: str
+    seconds: float
+    input: pathlib.Path | None
+
+
+@dataclasses.dataclass
+class Outcome:
+    executions: int = 0
+    catch: Catch | None = None
+    reached_s: float | None = None
+    triggered_s: float | None = None
+    fault: str | None = None  # the engine ended by itself, and found nothing
+
+
+class Processes:
+    """What was started and still runs, so that an interrupt ends it."""
+
+    def __init__(self):
+        self.lock = threading.Lock()
+        self.alive = set()
+        self.stopping = False
+
+    def spawn(self, command, **more):
+        process = subprocess.Popen(command, start_new_session=True, **more)
+        with self.lock:
+            self.alive.add(process)
+        if self.stopping:  # asked to stop while it was being started
+            self.kill(process)
+        return process
+
+    @staticmethod
+    def kill(process):
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def reap(self, process):
+        self.kill(process)
+        process.wait()
+        with self.lock:
+            self.alive.discard(process)
+
+    def stop(self):
+        self.stopping = True
+        for process in list(self.alive):
+            self.kill(process)
+
+    def run(self, command, timeout, **more):
+        """Status and whole output; status None when it took longer."""
+        pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
+        process = self.spawn(command, text=True, errors="replace", **pipe, **more)
+        try:
+            text, _ = process.communicate(timeout=timeout)
+            return process.returncode, text
+        except subprocess.TimeoutExpired:
+            self.kill(process)
+            return None, process.communicate()[0] or ""
+        finally:
+            self.reap(process)
+
+
+@dataclasses.dataclass
+class Trial:
+    """What one run is made of. seeds: a folder of inputs, or None."""
+
+    processes: Processes
+    tree: pathlib.Path
+    target: str
+    sched: str
+    seed: int
+    seconds: float
+    folder: pathlib.Path
+    seeds: pathlib.Path | None
+
+    def environment(self, **more):
+        env = dict(os.environ)
+        env["PB_DEFECT_REACHED_FILE"] = str(self.folder / "reached")
+        env["PB_DEFECT_TRIGGERED_FILE"] = str(self.folder / "triggered")
+        env |= {"SCHED": self.sched, "SEED": str(self.seed)}
+        return env | more
+
+
+def mark_time(path, began):
+    """Seconds from the start until the mark was made, or None."""
+    try:
+        return max(0.0, path.stat().st_mtime - began)
+    except OSError:
+        return None
+
+
+def oracle_of(text):
+    """The name that a finding's output gives it; the reason of the crash where it gives none."""
+    named = re.search(r"^finding: (\S+)", text, re.M)
+    reason = CRASH.search(text)
+    return named.group(1) if named else reason.group(1) if reason else "crash"
+
+
+def ended(process, seconds):
+    try:
+        process.wait(seconds)
+        return True
+    except subprocess.TimeoutExpired:
+        return False
+
+
+def until_end(trial, process, done=lambda: False):
+    """Waits for the engine, or for done(), or for the time to be up. Gives the seconds."""
+    began, over = time.monotonic(), False
+    while not over and time.monotonic() - began < trial.seconds + GRACE_S and not done():
+        over = ended(process, 0.05)
+    spent = time.monotonic() - began
+    if not over:  # in peace, if it can: it writes its statistics then
+        process.send_signal(signal.SIGINT)
+        ended(process, 2)
+    trial.processes.reap(process)
+    return spent
+
+
+def finished(trial, outcome, began):
+    outcome.reached_s = mark_time(trial.folder / "reached", began)
+    outcome.triggered_s = mark_time(trial.folder / "triggered", began)
+    return outcome
+
+
+# ---------------------------------------------------------------- libFuzzer
+
+
+def libfuzzer_command(trial, *more):
+    corpus = trial.folder / "corpus"
+    corpus.mkdir()
+    command = [str(trial.tree / "build/libfuzzer" / trial.target), str(corpus)]
+    command += [str(trial.seeds)] if trial.seeds else []
+    command += [f"-max_total_time={max(1, int(trial.seconds))}", f"-seed={trial.seed}"]
+    command += [f"-timeout={HANG_S}", "-rss_limit_mb=2560", "-detect_leaks=0"]
+    command += [f"-max_len={INPUT_BYTES_MAX}", f"-artifact_prefix={trial.folder}/", *more]
+    return command
+
+
+def artifacts(folder):
+    found = [p for p in folder.iterdir() if re.match(r"(crash|timeout|oom|leak)-", p.name)]
+    return sorted(found, key=lambda p: p.stat().st_mtime_ns)
+
+
+def run_libfuzzer(trial):
+    began = time.time()
+    with open(trial.folder / "log", "w+", errors="replace") as log:
+        command = libfuzzer_command(trial, "-print_final_stats=1")
+        streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+        env = trial.environment()
+        process = trial.processes.spawn(command, env=env, cwd=trial.folder, **streams)
+        spent = until_end(trial, process)
+        log.seek(0)
+        text = log.read()
+    outcome = Outcome()
+    counts = re.findall(r"^#(\d+)|stat::number_of_executed_units: (\d+)", text, re.M)
+    outcome.executions = max((int(a or b) for a, b in counts), default=0)
+    inputs = artifacts(trial.folder)
+    if inputs:
+        outcome.catch = Catch(oracle_of(text), spent, inputs[0])
+    elif process.returncode != 0 and not trial.processes.stopping:
+        named = re.search(r"^finding: (\S+)", text, re.M)
+        outcome.fault = None if named else text[-500:]
+        outcome.catch = Catch(named.group(1), spent, None) if named else None
+    shutil.rmtree(trial.folder / "corpus", ignore_errors=True)
+    return finished(trial, outcome, began)
+
+
+def run_on(trial):
+    """libFuzzer in fork mode goes on after findings. Gives executions and their inputs, oldest first."""
+    more = ["-fork=1", "-ignore_crashes=1", "-ignore_timeouts=1", "-ignore_ooms=1"]
+    with open(trial.folder / "log", "w+", errors="replace") as log:
+        streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+        command, env = libfuzzer_command(trial, *more), trial.environment()
+        process = trial.processes.spawn(command, env=env, cwd=trial.folder, **streams)
+        until_end(trial, process)
+        log.seek(0)
+        text = log.read()
+    shutil.rmtree(trial.folder / "corpus", ignore_errors=True)
+    executions = max((int(n) for n in re.findall(r"^#(\d+):", text, re.M)), default=0)
+    return executions, artifacts(trial.folder)
+
+
+# ---------------------------------------------------------------- AFL++
+
+
+def afl_seeds(trial):
+    if trial.seeds and any(trial.seeds.iterdir()):
+        return trial.seeds
+    empty = trial.folder / "empty"
+    empty.mkdir(exist_ok=True)
+    (empty / "0").write_bytes(b"\0")
+    return empty
+
+
+def afl_environment(trial):
+    env = trial.environment(**{name: "1" for name in AFL_FLAGS.split()})
+    mutator = trial.tree / defects_tree.MUTATOR
+    if mutator.exists():
+        env["AFL_CUSTOM_MUTATOR_LIBRARY"] = str(mutator)
+    return env
+
+
+def afl_input(trial, seeds, text):
+    """The input that crashes: saved by AFL++, or a seed, which it only names."""
+    crashes = sorted((trial.folder / "afl/default/crashes").glob("id:*"))
+    named = re.search(r"orig:([^']+)'[^\n]*results in a crash", text)
+    if not crashes and named and (seeds / named.group(1)).exists():
+        crashes = [seeds / named.group(1)]
+    return crashes[0] if crashes else None
+
+
+def run_afl(trial):
+    seeds, began = afl_seeds(trial), time.time()
+    program = str(trial.tree / "build/afl" / trial.target)
+    command = ["afl-fuzz", "-i", str(seeds), "-o", str(trial.folder / "afl"), "-s", str(trial.seed)]
+    command += ["-V", str(max(1, int(trial.seconds))), "-t", f"{HANG_S * 1000}", "-m", "none"]
+    with open(trial.folder / "log", "w+", errors="replace") as log:
+        streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+        env = afl_environment(trial)
+        process = trial.processes.spawn([*command, program], env=env, cwd=trial.folder, **streams)
+
+        def found():  # a crashing seed is only told of in the log
+            text = (trial.folder / "log").read_text(errors="replace")
+            return afl_input(trial, seeds, text) is not None
+
+        spent = until_end(trial, process, found)
+        log.seek(0)
+        text = log.read()
+    outcome = Outcome(executions=afl_executions(trial.folder / "afl/default"))
+    path = afl_input(trial, seeds, text)
+    if path:
+        kept = trial.folder / "crash-afl"
+        shutil.copy(path, kept)
+        status, said = trial.processes.run(  # AFL++'s program replays a file, too
+            [program, str(kept)], timeout=GRACE_S, env=trial.environment(), cwd=trial.folder
+        )
+        name = "timeout" if status is None else oracle_of(said)
+        outcome.catch = Catch(name, min(spent, trial.seconds), kept)
+    elif process.returncode not in (0, -signal.SIGKILL) and not trial.processes.stopping:
+        outcome.fault = re.sub(r"\x1b\[[\d;]*m", "", text)[-500:]
+    shutil.rmtree(trial.folder / "afl", ignore_errors=True)
+    return finished(trial, outcome, began)
+
+
+def afl_executions(folder):
+    """What AFL++ counted until the crash; where a seed crashes, until its end."""
+    for path in (folder / "crashes").glob("id:*"):
+        found = re.search(r",execs:(\d+)", path.name)
+        if found:
+            return int(found.group(1))
+    try:
+        text = (folder / "fuzzer_stats").read_text()
+        return int(re.search(r"execs_done\s*: (\d+)", text).group(1))
+    except (OSError, AttributeError):
+        return 0
+
+
+def run(engine, trial):
+    trial.folder.mkdir(parents=True, exist_ok=True)
+    return run_afl(trial) if engine == "afl" else run_libfuzzer(trial)
