@@ -16,6 +16,7 @@
 
 static const struct subject *subject;
 static struct program program;
+unsigned long fuzz_executions;
 
 /* What the mutator goes by. Byte mutations, a share of all, are the engine's own. */
 enum { BYTES_ONE_IN = 16, SPLICES_ONE_IN = 4 };
@@ -83,6 +84,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes) {
         LLVMFuzzerInitialize(NULL, NULL);
     }
     crash_watch();
+    fuzz_executions++;
     op_decode(fuzz_target, data, bytes, &program);
     const char *rule = exec_run(subject, &program, NULL);
     if (rule != NULL) {

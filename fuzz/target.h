@@ -9,6 +9,8 @@
 
 /* The target that this binary is. */
 extern const enum op_target fuzz_target;
+/* How many inputs this process has begun to run: the scoreboard's marks tell. */
+extern unsigned long fuzz_executions;
 
 /* The engines' entry: libFuzzer's, AFL++'s through its driver, OSS-Fuzz's. */
 int LLVMFuzzerInitialize(int *argc, char ***argv);

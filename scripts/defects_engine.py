@@ -34,6 +34,8 @@ class Outcome:
     catch: Catch | None = None
     reached_s: float | None = None
     triggered_s: float | None = None
+    reached_executions: int | None = None  # libFuzzer's; AFL++ starts its program anew
+    triggered_executions: int | None = None
     fault: str | None = None  # the engine ended by itself, and found nothing
 
 
@@ -106,12 +108,13 @@ class Trial:
         return env | more
 
 
-def mark_time(path, began):
-    """Seconds from the start until the mark was made, or None."""
+def mark_of(path, began):
+    """Seconds and executions from the start until the mark was made; None where it was not."""
     try:
-        return max(0.0, path.stat().st_mtime - began)
+        count = path.read_text().strip()
+        return max(0.0, path.stat().st_mtime - began), int(count) if count else None
     except OSError:
-        return None
+        return None, None
 
 
 def oracle_of(text):
@@ -143,8 +146,10 @@ def until_end(trial, process, done=lambda: False):
 
 
 def finished(trial, outcome, began):
-    outcome.reached_s = mark_time(trial.folder / "reached", began)
-    outcome.triggered_s = mark_time(trial.folder / "triggered", began)
+    reached = mark_of(trial.folder / "reached", began)
+    triggered = mark_of(trial.folder / "triggered", began)
+    outcome.reached_s, outcome.reached_executions = reached
+    outcome.triggered_s, outcome.triggered_executions = triggered
     return outcome
 
 

@@ -1,12 +1,16 @@
-"""defects_report.py: the scoreboard's lines and pages, made from its items. See defects.py."""
+"""defects_report.py: the scoreboard's lines on screen and its page, made from its rows."""
 import statistics
 
+import defects_compare
+import defects_patch
+import defects_stats
 import report
 
 COLUMNS = "{:<34} {:<22} {:>9} {:>9} {:>9} {:>11}  {}"
 HEADING = COLUMNS.format(
     "defect", "rule", "reached s", "trigger s", "caught s", "executions", "oracle"
 )
+SLOW_S = 10
 
 
 def seconds(value):
@@ -14,8 +18,11 @@ def seconds(value):
 
 
 def verdict(item):
+    if item["error"]:
+        return "error: " + item["error"][:120]
     if item["oracle"]:
-        return f"{item['oracle']} ({item['target']})"
+        other = "" if item["as_named"] in (None, True) else ", another name than the header's"
+        return f"{item['oracle']} ({item['target']}{other})"
     if item["note"]:
         return "missed: " + item["note"].strip().splitlines()[0][:90]
     return "missed" if item["must"] else "missed, as a canary must be"
@@ -24,143 +31,117 @@ def verdict(item):
 def line(item):
     """One row of the table on screen."""
     marks = [seconds(item[k]) for k in ("reached_s", "triggered_s", "caught_s")]
-    name = item["name"] + (f" #{item['seed']}" if item["seed"] != 1 else "")
-    return COLUMNS.format(
-        name, item["rule"] or "-", *marks, item["executions"], verdict(item)
-    )
+    details = [f"#{item['seed']}"] if item["seed"] != 1 else []
+    details += [item["engine"]] if item["engine"] != "libfuzzer" else []
+    details += [item["sched"]] if item["sched"] != "bytes" else []
+    name = " ".join([item["name"], *details])
+    return COLUMNS.format(name, item["rule"] or "-", *marks, item["executions"], verdict(item))
+
+
+# ---------------------------------------------------------------- tables
 
 
 def spread(values):
     """Median and quartiles as text."""
     if not values:
         return None
-    low, middle, high = quartiles(values)
-    return f"{middle:.2f} ({low:.2f} to {high:.2f})" if len(values) > 1 else f"{middle:.2f}"
-
-
-def quartiles(values):
     if len(values) == 1:
-        return values[0], values[0], values[0]
-    return tuple(statistics.quantiles(values, n=4, method="inclusive"))
+        return f"{values[0]:.2f}"
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
+    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
 
 
-def by_name(items):
-    groups = {}
-    for item in items:
-        groups.setdefault(item["name"], []).append(item)
-    return groups
+def as_named(hits):
+    known = [i for i in hits if i["as_named"] is not None]
+    count = sum(i["as_named"] for i in known)
+    if not known:
+        return None
+    return "yes" if count == len(known) else f"no ({count} of {len(known)})"
+
+
+def main_row(name, group):
+    first, hits = group[0], [i for i in group if i["oracle"]]
+    marks = [spread([i[k] for i in group if i[k] is not None]) for k in ("reached_s", "triggered_s")]
+    missed = "missed" if first["must"] else "missed, as it must be"
+    missed = "error" if first["error"] else missed
+    return [
+        name,
+        " ".join(first["rules"]) or None,
+        first["kind"],
+        f"{len(hits)} of {len(group)}",
+        *marks,
+        spread([i["caught_s"] for i in hits]),
+        round(statistics.median(i["executions"] for i in hits)) if hits else None,
+        ", ".join(sorted({i["oracle"] for i in hits})) or missed,
+        as_named(hits),
+        ", ".join(sorted({i["target"] for i in hits})) or None,
+        min((i["witness_operations"] for i in hits if i["witness_operations"]), default=None),
+    ]
 
 
 def main_table(items):
-    rows = []
-    for name, group in sorted(by_name(items).items()):
-        first = group[0]
-        hits = [i for i in group if i["oracle"]]
-        oracles = sorted({f"{i['oracle']}" for i in hits})
-        rows.append([
-            name,
-            first["rule"],
-            first["kind"],
-            f"{len(hits)} of {len(group)}",
-            spread([i["reached_s"] for i in group if i["reached_s"] is not None]),
-            spread([i["triggered_s"] for i in group if i["triggered_s"] is not None]),
-            spread([i["caught_s"] for i in hits]),
-            round(statistics.median(i["executions"] for i in hits)) if hits else None,
-            ", ".join(oracles) or ("missed" if first["must"] else "missed, as it must be"),
-            ", ".join(sorted({i["target"] for i in hits})) or None,
-            min((i["witness_operations"] for i in hits if i["witness_operations"]), default=None),
-        ])
-    columns = ["defect", "rule", "kind", "caught", "reached s", "triggered s", "caught s",
-               "executions", "oracle", "target", "operations"]
+    rows = [main_row(n, group) for n, group in sorted(defects_compare.by_name(items).items())]
+    columns = ["defect", "rules", "kind", "caught", "reached s", "triggered s", "caught s",
+               "executions", "oracle", "as named", "target", "operations"]
     return report.Table(columns, rows)
 
 
-def survival(items, budget_s):
-    """Steps of the share that is not caught yet, over seconds, one curve a group of runs."""
-    groups = {}
-    for item in items:
-        if item["must"]:
-            groups.setdefault(f"{item['engine']} {item['sched']}", []).append(item)
-    curves = {}
-    for name, group in groups.items():
-        times = sorted(i["caught_s"] for i in group if i["caught_s"] is not None)
-        rows = [[0.01, 1.0]]
-        rows += [[max(t, 0.01), 1 - (n + 1) / len(group)] for n, t in enumerate(times)]
-        curves[name] = rows + [[max(budget_s, rows[-1][0]), rows[-1][1]]]
-    return curves
-
-
-def survival_section(items, options):
-    curves = survival(items, options.time or 60)
-    if not curves:
-        return None
-    parts = ", ".join(
-        f"$c{n} using 1:2 with steps title '{name}'" for n, name in enumerate(curves)
-    )
-    script = "set logscale x\nset xlabel 'seconds'\nset ylabel 'not caught yet'\n"
-    script += "set yrange [0:1]\nplot " + parts
-    data = {f"c{n}": rows for n, rows in enumerate(curves.values())}
-    text = "The share of runs that had not caught their defect after so many seconds (canaries left out)."
-    return report.Section("How fast", text, svg=report.plot(script, data))
-
-
-def compare_table(items):
-    """Engines and sources of schedules side by side."""
-    groups = {}
-    for item in items:
-        if item["must"]:
-            key = (item["engine"], item["sched"], item["kind"])
-            groups.setdefault(key, []).append(item)
-    rows = []
-    for (engine, sched, kind), group in sorted(groups.items()):
-        hits = [i["caught_s"] for i in group if i["caught_s"] is not None]
-        runs = [i["executions"] for i in group if i["caught_s"] is not None]
-        rows.append([engine, sched, kind, len(group), len(hits), spread(hits),
-                     round(statistics.median(runs)) if runs else None])
-    return report.Table(
-        ["engine", "schedule", "kind", "runs", "caught", "seconds: median (quartiles)",
-         "executions, median"], rows)
-
-
-def rule_number(rule):
-    digits = (rule or "").partition("-")[0][1:]
-    return int(digits) if digits.isdigit() else 99
+def rule_row(number, group):
+    """A rule, its defects, and under which names they came out."""
+    names = defects_compare.by_name(group)
+    hits = [i for i in group if i["oracle"]]
+    caught = [n for n, runs in names.items() if all(i["oracle"] for i in runs)]
+    fastest = min(hits, key=lambda i: i["caught_s"], default=None)
+    own = sum(defects_patch.rule_number(i["oracle"]) == number for i in hits)
+    return [", ".join(sorted(names)), f"{len(caught)} of {len(names)}", f"{own} of {len(hits)}",
+            fastest and fastest["name"], fastest and fastest["caught_s"]]
 
 
 def rules_table(items):
-    """Each rule with its defects, and under which names they came out."""
-    groups = {}
+    """Every rule: its defects of this run; of the others, those in the repository, or why there is none."""
+    texts, why = defects_patch.rule_texts(), defects_patch.without_defect()
+    here, all_of = {}, {}
     for item in items:
         if item["must"] and item["rule"]:
-            groups.setdefault(item["rule"], []).append(item)
+            here.setdefault(defects_patch.rule_number(item["rule"]), []).append(item)
+    for patch in defects_patch.own():
+        if patch.rules and patch.path.parent == defects_patch.PATCHES:
+            all_of.setdefault(defects_patch.rule_number(patch.rules[0]), []).append(patch.name)
     rows = []
-    for rule, group in sorted(groups.items(), key=lambda pair: rule_number(pair[0])):
-        names = by_name(group)
-        caught = [n for n, g in names.items() if all(i["oracle"] for i in g)]
-        hits = [i for i in group if i["oracle"]]
-        own = sum(rule_number(i["oracle"]) == rule_number(rule) for i in hits)
-        fastest = min(hits, key=lambda i: i["caught_s"], default=None)
-        rows.append([rule, len(names), len(caught), f"{own} of {len(hits)}",
-                     fastest and fastest["name"], fastest and fastest["caught_s"]])
+    for number in range(1, defects_patch.RULES + 1):
+        name = f"R{number} {texts.get(number, ('?', ''))[0]}"
+        if number in here:
+            rows.append([name, *rule_row(number, here[number])])
+        elif number in all_of:
+            rows.append([name, "not run: " + ", ".join(all_of[number]), None, None, None, None])
+        else:
+            rows.append([name, why.get(number, "none"), None, None, None, None])
     return report.Table(["rule", "defects", "caught", "under this rule's name", "fastest", "s"], rows)
+
+
+# ---------------------------------------------------------------- sections
 
 
 def witness_sections(items):
     sections = []
-    for name, group in sorted(by_name(items).items()):
+    for name, group in sorted(defects_compare.by_name(items).items()):
         texts = [i for i in group if i["witness"]]
-        if texts:
-            best = min(texts, key=lambda i: i["witness_operations"])
-            text = f"{best['title']}. Found as `{best['oracle']}` by {best['target']}."
-            if best["seen"]:
-                text += f" Seen in: {best['seen']}."
-            sections.append(report.Section(name, text, pre=best["witness"]))
+        if not texts:
+            continue
+        best = min(texts, key=lambda i: i["witness_operations"])
+        text = f"{best['title']}. Found as `{best['oracle']}` by {best['target']}."
+        if best["seen"]:
+            text += f" Seen in: {best['seen']}."
+        inner = []
+        if best["trace"]:
+            link = f"[As a page]({best['page']})." if best["page"] else ""
+            inner = [report.Section("What happens", link, pre=best["trace"])]
+        sections.append(report.Section(name, text, pre=best["witness"], sections=inner))
     return sections
 
 
-def miss_sections(items, missed, canaries, broken):
-    sections = []
-    rows = []
+def miss_sections(items, missed, canaries, broken, errors):
+    sections, rows = [], []
     for name in missed:
         item = next(i for i in items if i["name"] == name and not i["oracle"])
         rows.append([name, item["rule"], item["kind"], item["reached_s"], item["triggered_s"],
@@ -169,6 +150,11 @@ def miss_sections(items, missed, canaries, broken):
         columns = ["defect", "rule", "kind", "reached s", "triggered s", "executions", "why"]
         text = "Must be caught, and was not. Reached says whether the planted line ran at all."
         sections.append(report.Section("Missed", text, table=report.Table(columns, rows)))
+    if errors:
+        rows = [[i["name"], i["note"].strip()[:400]] for i in items if i["error"]]
+        text = "Could not be planted: nothing is known about these."
+        table = report.Table(["patch", "why"], rows)
+        sections.append(report.Section("Errors", text, table=table))
     if canaries:
         text = "Caught, though nothing observable changes: an oracle is wrong: " + ", ".join(canaries)
         sections.append(report.Section("Caught canaries", text))
@@ -178,34 +164,117 @@ def miss_sections(items, missed, canaries, broken):
     return sections
 
 
-def page(items, patches, missed, canaries, broken, options):
-    """What report.Run.finish takes after the status."""
-    defects = {i["name"] for i in items if i["must"]}
-    hits = [i for i in items if i["oracle"] and i["must"]]
-    caught = defects - set(missed)
-    summary = {
+def slow_section(items):
+    rows = [[i["name"], i["engine"], i["sched"], i["seed"], i["caught_s"], i["executions"]]
+            for i in items if i["caught_s"] is not None and i["caught_s"] > SLOW_S]
+    columns = ["defect", "engine", "schedules", "seed", "caught s", "executions"]
+    text = f"Took more than {SLOW_S} seconds."
+    return [report.Section("Slow", text, table=report.Table(columns, rows))] if rows else []
+
+
+# ---------------------------------------------------------------- a set, as its users see it
+
+
+def mistakes_of(number):
+    """The known mistakes of the seed systems that break a rule, from the headers of S*.patch."""
+    found = []
+    for patch in defects_patch.own():
+        numbers = {defects_patch.rule_number(rule) for rule in patch.rules}
+        if patch.name.startswith("S") and patch.path.parent == defects_patch.PATCHES and number in numbers:
+            found.append(f"- {patch.head['Title']} (`{patch.name}`; {patch.head['Seen']})")
+    return "\n".join(found)
+
+
+def broken_section(item, texts):
+    number = defects_patch.rule_number(item["oracle"])
+    name, text = texts.get(number, ("", ""))
+    words = f"**The rule, R{number} {name}:** {text}."
+    words += f"\n\nFound as `{item['oracle']}` by {item['target']} after {item['caught_s']:.1f} s."
+    known = mistakes_of(number)
+    words += f"\n\nWhat the published systems are known to do against this rule:\n\n{known}" if known else ""
+    inner = []
+    if item["witness"]:
+        count = item["witness_operations"]
+        title = f"{count} operation{'s' if count != 1 else ''} that show it"
+        inner.append(report.Section(title, pre=item["witness"]))
+    if item["trace"]:
+        link = f"[The same as a page]({item['page']})." if item["page"] else ""
+        inner.append(report.Section("What happens", link, pre=item["trace"]))
+    return report.Section(item["oracle"], words, sections=inner)
+
+
+def series_page(items, faults, options, series):
+    hits = sorted((i for i in items if i["oracle"]),
+                  key=lambda i: (defects_patch.rule_number(i["oracle"]), i["oracle"]))
+    rules = {defects_patch.rule_number(i["oracle"]) for i in hits}
+    silent = sorted({i["rule"] for i in items if not i["oracle"] and i["rule"]},
+                    key=defects_patch.rule_number)
+    summary = {"rules_broken": len(rules), "findings": len(hits), "not_found": len(silent),
+               "pristine_fails": len(faults[2]), "time_s": options.time or 60}
+    lead = (f"{len(series)} patches turn the reference into the systems as they were published. They break "
+            f"{len(rules)} of {defects_patch.RULES} rules; the reference itself passes every input below.")
+    texts = defects_patch.rule_texts()
+    what = "\n\n".join(f"**{p.head.get('Title', p.name)}.** Seen in {p.head.get('Seen')}." for p in series)
+    rows = [[report.Link(i["oracle"], "#" + report.slug(i["oracle"])), i["target"], i["caught_s"],
+             i["witness_operations"]] for i in hits]
+    table = report.Table(["broken", "target", "found after s", "operations"], rows)
+    sections = miss_sections(items, [], *faults[1:])
+    sections += [report.Section("What was published", what),
+                 report.Section("What it breaks", table=table),
+                 report.Section("One by one", sections=[broken_section(i, texts) for i in hits])]
+    if silent:
+        text = "Stated in the patches' headers, and not found in this time: " + ", ".join(silent) + "."
+        text += " Planted one at a time they are caught; here shallower bugs come first."
+        sections.append(report.Section("Hidden behind others", text))
+    return summary, items, sections, "The seed systems as they were published", lead
+
+
+# ---------------------------------------------------------------- the page
+
+
+def summary_of(items, faults, options, count):
+    missed, canaries, broken, errors = faults
+    must = [i for i in items if i["must"] and not i["error"]]
+    defects, hits = {i["name"] for i in must}, [i for i in must if i["oracle"]]
+    named = [i["as_named"] for i in hits if i["as_named"] is not None]
+    drawn = defects_compare.sample(must)
+    return {
         "defects": len(defects),
-        "caught": len(caught),
+        "caught": len(defects - set(missed)),
         "missed": len(missed),
         "canaries": len({i["name"] for i in items if not i["must"]}),
         "canaries_caught": len(canaries),
         "pristine_fails": len(broken),
-        "median_caught_s": statistics.median(i["caught_s"] for i in hits) if hits else None,
+        "errors": len(errors),
+        "median_caught_s": defects_stats.median(drawn) if drawn else None,
         "median_executions": statistics.median(i["executions"] for i in hits) if hits else None,
+        "slower_than_10_s": sum(i["caught_s"] > SLOW_S for i in hits),
+        "as_named": f"{sum(named)} of {len(named)}",
         "corpus": "empty" if options.empty else "seeds",
         "time_s": options.time or "each patch's budget",
         "seeds": options.seeds,
-        "not_run": len(patches) - len({i["name"] for i in items}),
+        "engines": " ".join(options.engines),
+        "schedules": " ".join(options.scheds),
+        "not_run": count - len({i["name"] for i in items}),
     }
-    lead = (f"{len(caught)} of {len(defects)} known defects caught; "
-            f"{summary['canaries'] - len(canaries)} of {summary['canaries']} canaries missed, "
-            "as they must be.")
-    sections = miss_sections(items, missed, canaries, broken)
+
+
+def page(items, faults, options, count, series=None):
+    """What report.Run.finish takes after the status. faults: rows.verdict's; count: of patches."""
+    if series:
+        return series_page(items, faults, options, series)
+    summary = summary_of(items, faults, options, count)
+    lead = (f"{summary['caught']} of {summary['defects']} known defects caught; "
+            f"{summary['canaries'] - summary['canaries_caught']} of {summary['canaries']} canaries "
+            "missed, as they must be.")
+    if summary["errors"]:
+        lead += f" {summary['errors']} could not be planted."
+    sections = miss_sections(items, *faults) + slow_section(items)
     sections.append(report.Section("All defects", table=main_table(items)))
-    curve = survival_section(items, options)
-    if curve:
-        sections.append(curve)
-    sections.append(report.Section("By engine, schedule and kind", table=compare_table(items)))
+    sections += defects_compare.survival_sections(items)
+    sections += defects_compare.comparison_sections(items)
+    sections.append(report.Section("By engine, schedules and kind",
+                                   table=defects_compare.kind_table(items)))
     sections.append(report.Section("By rule", table=rules_table(items)))
     witnesses = witness_sections(items)
     if witnesses:

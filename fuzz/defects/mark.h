@@ -1,7 +1,8 @@
 /* mark.h: notes that a planted defect's line ran (reached) or its wrong state existed (triggered).
  *
  * Only defect patches and the scoreboard's copies include it; ref/ never does. The scoreboard names
- * a file in the environment; the first note of a process makes that file, and its time is when.
+ * a file in the environment; the first note of a process makes that file: its time is when, and what
+ * stands in it is after how many executions.
  * With an environment that does not name one a note does nothing. It is not instrumented, so an
  * engine that watches memory accesses does not see it.
  *
@@ -11,6 +12,7 @@
 #define PB_DEFECT_MARK_H
 
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -20,6 +22,8 @@
 #define PB_DEFECT_UNSEEN __attribute__((no_sanitize("thread", "address", "undefined")))
 #endif
 
+extern unsigned long fuzz_executions __attribute__((weak)); /* target.c's, under an engine */
+
 __attribute__((noinline, unused)) PB_DEFECT_UNSEEN static void
 pb_defect_note(const char *variable) {
     char *path = getenv(variable);
@@ -28,6 +32,9 @@ pb_defect_note(const char *variable) {
     }
     int file = creat(path, 0666);
     if (file >= 0) {
+        if (&fuzz_executions != NULL) {
+            (void)!dprintf(file, "%lu\n", fuzz_executions);
+        }
         close(file);
     }
     path[0] = '\0'; /* once a process */

@@ -1,0 +1,329 @@
+"""defects_board.py: runs the scoreboard: each patch planted, fuzzed, judged; sets of patches; the verdict."""
+import concurrent.futures
+import fcntl
+import itertools
+import os
+import re
+import shutil
+import threading
+
+import defects_engine
+import defects_patch
+import defects_report
+import defects_rows as rows
+import defects_series
+import defects_tree
+import defects_witness
+import report
+
+WORK = defects_tree.WORK
+TIME_S = 60  # of a target, where neither TIME nor the patch says
+QUICK_S = 20  # at most for a defect of the subset for CI: its catch needs few executions
+QUICK_CANARY_S = 2
+SEED_STEP = 1000  # another seed, after a finding that the pristine tree shows, too
+SCHEDULED = ("schedule", "order")  # kinds for which a source of schedules matters
+
+
+class Board:
+    """What all runs share: options, the base tree, seeds, processes, rows."""
+
+    def __init__(self, options, run):
+        self.options, self.run = options, run
+        self.base = WORK / "base"
+        self.lock = threading.Lock()
+        self.processes = defects_engine.Processes()
+        self.items = []
+        names = [path.stem for path in sorted((defects_tree.REPO / "fuzz").glob("*_fuzzer.c"))]
+        self.targets = [n for n in names if not options.target or n == options.target]
+        if not self.targets:
+            report.die(f"there is no target {options.target}: there are {', '.join(names)}")
+        self.engines = options.engines
+        self.configurations = list(itertools.product(options.engines, options.scheds))
+        self.picked = picked() if options.quick else {}
+
+    @property
+    def stopping(self):
+        return self.processes.stopping
+
+    def goals(self, targets):
+        return [f"build/{e}/{t}" for e in self.engines for t in targets]
+
+    def seeds(self, target):
+        return None if self.options.empty else WORK / "seeds" / target
+
+    def prepare(self):
+        """The pristine copy, built, and the seeds packed."""
+        defects_tree.mirror_sources(self.base)
+        tools = [defects_tree.REPLAY] + [defects_tree.SHRINK] * (not self.options.quick)
+        tools += [defects_tree.MUTATOR] * ("afl" in self.engines)
+        fault = defects_tree.make(self.processes.run, self.base, tools + self.goals(self.targets))
+        if fault and not self.stopping:
+            report.die(f"the pristine tree does not build:\n{fault}")
+        for target in self.targets:
+            seeds = WORK / "seeds" / target
+            shutil.rmtree(seeds, ignore_errors=True)
+            seeds.mkdir(parents=True)
+            texts = defects_tree.REPO / "corpus" / target
+            if texts.is_dir() and any(texts.iterdir()):
+                replay = str(self.base / defects_tree.REPLAY)
+                self.processes.run([replay, "-q", "-b", str(seeds), str(texts)], timeout=300)
+
+    def say(self, item):
+        with self.lock:
+            print(defects_report.line(item), flush=True)
+
+
+def picked():
+    """The subset for CI: defect -> the target that catches it."""
+    lines = (defects_patch.PATCHES / "quick").read_text().splitlines()
+    return dict(line.split()[:2] for line in lines if line.strip() and not line.startswith("#"))
+
+
+# ---------------------------------------------------------------- one patch
+
+
+def judge(board, trial, catch, item, spent, wants_witness):
+    """Enters a catch into the item. False when the pristine tree fails on its input, too: what
+    fails without the defect does not show it."""
+    env, witness = trial.environment(), None
+    if catch.input:
+        if wants_witness and not board.stopping:
+            witness = defects_witness.show(
+                board.processes, trial.tree, trial.target, catch, env, trial.folder, item["name"]
+            )
+        clean = defects_witness.pristine_is_clean(
+            board.processes, board.base, item["engine"], trial.target, catch,
+            witness and witness.operations, env, trial.folder
+        )
+        if not clean and not board.stopping:
+            item["pristine"] = False
+            item["note"] = f"the pristine tree fails, too: {catch.oracle}: {trial.folder.name}"
+            return False
+        item["pristine"] = item["pristine"] is not False
+        item["input"] = str(catch.input.relative_to(board.run.dir))
+    rows.caught(item, catch, spent)
+    rows.show_witness(item, witness, board.run.dir)
+    return True
+
+
+def fuzz_target(board, tree, target, item, seconds, spent, folder, wants_witness):
+    """One target until it catches, or is out of time. After a finding that the pristine tree shows,
+    too, it goes on with another seed."""
+    used, seed = 0.0, item["seed"]
+    while seconds - used >= 1 and not board.stopping:
+        trial = defects_engine.Trial(
+            board.processes, tree, target, item["sched"], seed, seconds - used,
+            folder / str(seed), board.seeds(target)
+        )
+        outcome = defects_engine.run(item["engine"], trial)
+        rows.enter(item, outcome, spent + used)
+        if not outcome.catch:
+            return False
+        if judge(board, trial, outcome.catch, item, spent + used, wants_witness):
+            return True
+        used += max(1.0, outcome.catch.seconds)
+        seed += SEED_STEP
+    return False
+
+
+def seconds_of(board, patch):
+    if board.options.quick:
+        return QUICK_CANARY_S if patch.canary else QUICK_S
+    return board.options.time or patch.budget_s
+
+
+def fuzz_once(board, patch, tree, targets, item, wants_witness):
+    """One patch, one configuration, one seed: its targets one after the other until one catches."""
+    seconds, spent = seconds_of(board, patch), 0.0
+    item["budget_s"] = seconds * len(targets)
+    for target in targets:
+        name = "-".join([patch.name, item["engine"], item["sched"], str(item["seed"]), target])
+        folder = board.run.path(f"raw/{name}/log").parent
+        item["target"] = target
+        if fuzz_target(board, tree, target, item, seconds, spent, folder, wants_witness):
+            return
+        if board.stopping:
+            return
+        spent += seconds
+
+
+def refuse(board, item, why):
+    item["error"] = why.strip().splitlines()[0]
+    item["note"] = why
+    board.say(item)
+    return [item]
+
+
+def targets_of(board, patch):
+    if patch.name in board.picked:
+        return [t for t in board.targets if t == board.picked[patch.name]]
+    return [t for t in patch.targets or board.targets if t in board.targets]
+
+
+def configurations_of(board, patch):
+    """Where schedules are compared, a patch for which none matters is run under the first alone."""
+    first = board.configurations[0][1]
+    matters = patch.head.get("Kind", "schedule") in SCHEDULED
+    return [c for c in board.configurations if matters or c[1] == first]
+
+
+def board_patch(board, path, tree):
+    """All runs of one patch, as items."""
+    blank = defects_patch.Patch(path, {}, "", "")
+    first, seed = board.configurations[0], board.options.seed
+    try:
+        patch = defects_patch.read(path)
+        seconds_of(board, patch)
+    except defects_patch.PatchError as error:
+        return refuse(board, rows.item_of(blank, *first, seed), str(error))
+    targets = targets_of(board, patch)
+    if not targets:
+        why = "no such target here: " + " ".join(patch.targets)
+        return refuse(board, rows.item_of(patch, *first, seed), why)
+    fault = defects_tree.plant(
+        board.processes.run, board.base, patch, tree, board.goals(targets)
+    )
+    if board.stopping:
+        return []
+    if fault:
+        return refuse(board, rows.item_of(patch, *first, seed), fault)
+    return run_all(board, patch, tree, targets)
+
+
+def run_all(board, patch, tree, targets):
+    items = []
+    for seed in range(board.options.seed, board.options.seed + board.options.seeds):
+        for engine, sched in configurations_of(board, patch):
+            item = rows.item_of(patch, engine, sched, seed)
+            shown = board.options.quick or any(one["witness"] for one in items)
+            fuzz_once(board, patch, tree, targets, item, not shown)
+            if not board.stopping or item["oracle"]:
+                items.append(item)
+                with board.lock:
+                    board.items.append(item)
+                board.say(item)
+            if board.stopping:
+                return items
+    return items
+
+
+# ---------------------------------------------------------------- the verdict
+
+
+def finish(board, count, series=None, status=None):
+    """Writes the report and the last lines; gives the exit status. count: of patches asked for."""
+    items = list(board.items)
+    missed, canaries, broken, errors = faults = rows.verdict(items, len(board.configurations))
+    failing = missed or canaries or broken
+    status = status or ("error" if errors else "finding" if failing else "pass")
+    page = defects_report.page(items, faults, board.options, count, series)
+    path = board.run.finish(status, *page)
+    must = {i["name"] for i in items if i["must"] and i["oracle"]} - set(missed)
+    silent = {i["name"] for i in items if not i["must"]} - set(canaries) - set(errors)
+    titles = ("missed", "caught canaries", "pristine fails on", "errors")
+    for title, names in zip(titles, faults):
+        if names:
+            print(f"{title}: {' '.join(names)}")
+    print(f"canaries missed, as they must be: {len(silent)}")
+    print(f"report: {os.path.relpath(path / 'report.html')}")
+    if board.options.quick:
+        wrong = len(missed) + len(canaries) + len(set(broken) - set(missed)) + len(errors)
+        print(f"{len(must) + len(silent)} passed, {wrong} failed")
+    print(f"{len(must)} caught, {len(missed)} missed", flush=True)
+    return 2 if errors else 1 if failing else 0
+
+
+# ---------------------------------------------------------------- all of it
+
+
+def chosen(options, paths):
+    """The paths that --quick and --only leave."""
+    if options.quick:
+        names = picked()
+        canary = lambda p: re.search(r"^Kind: *canary", p.read_text(errors="replace"), re.M)
+        paths = [p for p in paths if p.stem in names or canary(p)]
+    if options.only:
+        kind = lambda p: re.findall(r"^Kind: *(\w+)", p.read_text(errors="replace"), re.M)
+        paths = [p for p in paths if re.search(options.only, " ".join([p.stem, *kind(p)[:1]]))]
+    if not paths:
+        report.die("no patch is left to run: ONLY= is a regular expression on names and kinds")
+    return paths
+
+
+def run_patches(board, paths):
+    trees = [WORK / f"tree{i}" for i in range(board.options.jobs)]
+
+    def work(path):
+        if board.stopping:
+            return
+        with board.lock:
+            tree = trees.pop()
+        try:
+            items = board_patch(board, path, tree)
+        finally:
+            with board.lock:
+                trees.append(tree)
+        with board.lock:
+            board.items += [item for item in items if item not in board.items]
+
+    with concurrent.futures.ThreadPoolExecutor(board.options.jobs) as pool:
+        futures = [pool.submit(work, path) for path in paths]
+        try:
+            for future in futures:
+                future.result()
+        except BaseException:
+            board.processes.stop()
+            raise
+
+
+def one_at_a_time():
+    """Copies are kept from run to run, so two scoreboards of one checkout would disturb each other."""
+    WORK.mkdir(parents=True, exist_ok=True)
+    guard = open(WORK / "lock", "w")
+    try:
+        fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        report.die("another scoreboard is running in this checkout: wait for it, or use a copy")
+    return guard
+
+
+def check_tools(engines):
+    needed = ["make", "clang", "patch"] + ["afl-fuzz", "afl-clang-fast"] * ("afl" in engines)
+    for tool in needed:
+        if shutil.which(tool) is None:
+            report.die(f"{tool} is missing: run scripts/setup defects, or choose ENGINE=libfuzzer")
+
+
+def run(options):
+    """`make defects`."""
+    check_tools(options.engines)
+    series = defects_patch.series_of(options.defects)
+    try:
+        series = series and [defects_patch.read(path) for path in series]
+    except defects_patch.PatchError as error:
+        report.die(str(error))
+    paths = [p.path for p in series] if series else chosen(options, defects_patch.paths_of(options.defects))
+    guard = one_at_a_time()
+    board = Board(options, report.Run("defects", options.root))
+
+    def stop():
+        board.processes.stop()
+        finish(board, len(paths), series, "interrupted")
+
+    report.on_interrupt(stop)
+    print(f"{len(paths)} patches; building the pristine tree in {os.path.relpath(board.base)}")
+    try:
+        board.prepare()
+        print(defects_report.HEADING, flush=True)
+        if series:
+            defects_series.run(board, series)
+        else:
+            run_patches(board, paths)
+        return finish(board, len(paths), series)
+    except OSError as error:
+        board.processes.stop()
+        print(f"defects.py: {error.filename or board.run.dir}: {error.strerror}", flush=True)
+        finish(board, len(paths), series, "error")
+        report.die("stopped; free space or mend what is said above: the rows until then are reported")
+    finally:
+        guard.close()

@@ -1,0 +1,65 @@
+"""defects_series.py: a set of patches: one tree with all of them, fuzzed on after each finding."""
+import os
+import time
+
+import defects_engine
+import defects_patch
+import defects_rows as rows
+import defects_tree
+import defects_witness
+
+
+def finding_of(board, patches, tree, target, path, began, executions, folder):
+    """The item of one input that breaks a rule; None when the name is known already."""
+    command = [str(tree / "build/libfuzzer" / target), f"-timeout={defects_engine.HANG_S}"]
+    status, text = board.processes.run([*command, str(path)], timeout=defects_witness.RUN_S)
+    oracle = "timeout" if status is None else defects_engine.oracle_of(text) if status else None
+    if oracle is None or oracle in {item["name"] for item in board.items} or board.stopping:
+        path.unlink()
+        return None
+    inner = folder / oracle
+    inner.mkdir(exist_ok=True)
+    catch = defects_engine.Catch(oracle, max(0.0, path.stat().st_mtime - began), path)
+    env = dict(os.environ)
+    witness = defects_witness.show(board.processes, tree, target, catch, env, inner, "as published")
+    item = rows.item_of(patches[0], "libfuzzer", "bytes", board.options.seed)
+    item |= {"name": oracle, "title": "As published", "rule": oracle, "rules": [oracle]}
+    item |= {"kind": "plain", "target": target, "executions": executions, "seen": None}
+    item["pristine"] = defects_witness.pristine_is_clean(
+        board.processes, board.base, "libfuzzer", target, catch, witness and witness.operations,
+        env, inner
+    )
+    item["input"] = str(path.relative_to(board.run.dir))
+    rows.show_witness(item, witness, board.run.dir)
+    if item["pristine"]:
+        rows.caught(item, catch, 0.0)
+    else:
+        item["note"] = f"the pristine tree fails on the witness, too: {oracle}"
+    return item
+
+
+def run(board, patches):
+    """One item for each name that comes out, and one for each rule stated but not broken."""
+    tree, seconds = WORK / "tree0", board.options.time or 60
+    goals = board.goals(board.targets)
+    defects_tree.plant_series(board.processes.run, board.base, patches, tree, goals)
+    for target in board.targets:
+        folder, began = board.run.path(f"raw/{target}/log").parent, time.time()
+        trial = defects_engine.Trial(
+            board.processes, tree, target, "bytes", board.options.seed, seconds, folder,
+            board.seeds(target)
+        )
+        executions, inputs = defects_engine.run_on(trial)
+        for path in inputs:
+            item = finding_of(board, patches, tree, target, path, began, executions, folder)
+            if item:
+                board.items.append(item)
+                board.say(item)
+    broken = {defects_patch.rule_number(item["oracle"]) for item in board.items}
+    for patch in patches:
+        for rule in patch.rules:
+            if defects_patch.rule_number(rule) not in broken:
+                item = rows.item_of(patch, "libfuzzer", "bytes", board.options.seed)
+                item |= {"name": f"{patch.name}: {rule}", "rule": rule, "budget_s": seconds}
+                board.items.append(item)
+                board.say(item)
