@@ -1,11 +1,20 @@
-"""Tests of scripts/defects.py: reading patches, marking a copy, refreshing, the verdict."""
+"""Tests of the scoreboard's scripts: patches, marks in a copy, the verdict, the page, bad input."""
+import argparse
+import json
 import pathlib
 import shutil
 import subprocess
 import types
 
 import defects
+import defects_board
+import defects_compare
+import defects_mark
+import defects_patch
 import defects_report
+import defects_rows
+import defects_stats
+import defects_tree
 
 CODE = """/* thing.c: a thing. */
 #include "os.h"
@@ -43,7 +52,7 @@ def diff(old, new, root, name="ref/thing.c"):
 
 
 def patch_of(text):
-    return defects.Patch(pathlib.Path("x.patch"), {"Kind": "plain"}, "", text)
+    return defects_patch.Patch(pathlib.Path("x.patch"), {"Kind": "plain"}, "", text)
 
 
 def marked(root, old, new):
@@ -52,14 +61,14 @@ def marked(root, old, new):
     tree = pathlib.Path(root) / "tree"
     (tree / "ref").mkdir(parents=True)
     (tree / "ref/thing.c").write_text(CODE)
-    done = defects.mark_reached(patch, tree)
+    done = defects_mark.mark(patch, tree)
     return done, (tree / "ref/thing.c").read_text()
 
 
 def header_and_text_are_told_from_the_diff(root):
     path = pathlib.Path(root) / "S1-x.patch"
     path.write_text("Title: a: b\nKind: order\n\nTargets: not a field.\n\n--- a/ref/x.c\n+++ b/ref/x.c\n")
-    patch = defects.read_patch(path)
+    patch = defects_patch.read(path)
     assert patch.head == {"Title": "a: b", "Kind": "order"}, patch.head
     assert patch.files() == ["ref/x.c"] and patch.diff.startswith("--- a/")
 
@@ -67,9 +76,9 @@ def header_and_text_are_told_from_the_diff(root):
 def a_patch_without_a_header_is_accepted_and_must_be_caught(root):
     path = pathlib.Path(root) / "mine.patch"
     path.write_text(diff("a\n", "b\n", root))
-    patch = defects.read_patch(path)
+    patch = defects_patch.read(path)
     assert patch.head == {} and patch.targets == [] and not patch.canary
-    assert defects.item_of(patch, "libfuzzer", 1, "bytes")["must"]
+    assert defects_rows.item_of(patch, "libfuzzer", "bytes", 1)["must"]
 
 
 def a_mark_stands_before_the_statement(root):
@@ -98,7 +107,7 @@ def an_order_is_marked_where_it_is_used(root):
     (tree / "ref/thing.c").write_text(CODE.replace("return first(sum)", "return first(ORDER_X)"))
     (tree / "ref/orders.h").write_text("#define ORDER_X 2\n")
     patch = patch_of(diff("#define ORDER_X 1\n", "#define ORDER_X 2\n", root, "ref/orders.h"))
-    assert defects.mark_reached(patch, tree)
+    assert defects_mark.mark(patch, tree)
     assert "PB_DEFECT_REACHED(); return first(ORDER_X)" in (tree / "ref/thing.c").read_text()
 
 
@@ -106,46 +115,197 @@ def a_mirror_keeps_times_and_drops_what_is_gone(root):
     base, to = pathlib.Path(root) / "base", pathlib.Path(root) / "to"
     (base / "ref").mkdir(parents=True)
     (base / "ref/a").write_text("1")
-    defects.mirror(base, to)
+    defects_tree.mirror(base, to)
     (to / "ref/a").write_text("22")
     (to / "ref/b").write_text("3")
-    defects.mirror(base, to)
+    defects_tree.mirror(base, to)
     assert (to / "ref/a").read_text() == "1" and not (to / "ref/b").exists()
-    assert defects.stamp(to / "ref/a") == defects.stamp(base / "ref/a")
+    assert defects_tree.stamp(to / "ref/a") == defects_tree.stamp(base / "ref/a")
 
 
-def item(name, must, oracle, pristine=None):
-    patch = defects.Patch(pathlib.Path(name + ".patch"), {"Rule": "R5-grow-limit"}, "", "")
-    made = defects.item_of(patch, "libfuzzer", 1, "bytes")
-    made |= {"must": must, "oracle": oracle, "pristine": pristine}
-    return made | {"caught_s": 1.0 if oracle else None, "target": "t" if oracle else None}
+def item(name, must, oracle, pristine=None, **more):
+    head = {"Rule": "R5-grow-limit R6-grow-atomic"} if must else {"Kind": "canary"}
+    patch = defects_patch.Patch(pathlib.Path(name + ".patch"), head, "", "")
+    made = defects_rows.item_of(patch, "libfuzzer", "bytes", 1)
+    made |= {"oracle": oracle, "pristine": pristine, "budget_s": 60.0}
+    made |= {"caught_s": 1.0 if oracle else None, "target": "t" if oracle else None}
+    made["as_named"] = defects_rows.is_as_named(oracle, patch.rules) if oracle else None
+    return made | more
 
 
-def a_miss_a_caught_canary_and_a_failing_pristine_each_count(root):
-    board = types.SimpleNamespace()
-    board.items = [item("a", True, "R5-x"), item("a", True, None), item("b", True, "R5-x")]
-    board.items += [item("c", False, "R5-x"), item("d", False, None), item("e", True, None, False)]
-    missed, canaries, broken = defects.verdict(board)
-    assert (missed, canaries, broken) == (["a", "e"], ["c"], ["e"]), (missed, canaries, broken)
+def a_miss_a_caught_canary_a_failing_pristine_and_an_error_each_count(root):
+    items = [item("a", True, "R5-x"), item("a", True, None), item("b", True, "R5-x")]
+    items += [item("c", False, "R5-x"), item("d", False, None), item("e", True, None, False)]
+    items += [item("f", True, None, error="does not apply")]
+    assert defects_rows.verdict(items) == (["a", "e"], ["c"], ["e"], ["f"])
 
 
-def the_page_names_what_was_missed(root):
+def a_comparison_misses_what_no_configuration_catches(root):
+    items = [item("a", True, "R5-x"), item("a", True, None), item("b", True, None)]
+    assert defects_rows.verdict(items, configurations=2)[0] == ["b"]
+
+
+def a_name_agrees_with_any_rule_of_the_header(root):
+    assert item("a", True, "R6-crash")["as_named"] and not item("a", True, "R16-crash")["as_named"]
+    assert defects_rows.is_as_named("R5-x", []) is None
+
+
+OPTIONS = types.SimpleNamespace(
+    empty=False, time=None, seeds=1, engines=["libfuzzer"], scheds=["bytes"], quick=False
+)
+
+
+def the_page_names_what_was_missed_and_what_was_not_planted(root):
     items = [item("a", True, "R5-x"), item("b", True, None), item("c", False, None)]
-    options = types.SimpleNamespace(empty=False, time=None, seeds=1)
-    summary, rows, sections, title, lead = defects_report.page(items, items, ["b"], [], [], options)
-    assert summary["caught"] == 1 and summary["missed"] == 1 and summary["canaries"] == 1
+    items += [item("d", True, None, error="does not apply", note="does not apply")]
+    faults = defects_rows.verdict(items)
+    summary, rows, sections, title, lead = defects_report.page(items, faults, OPTIONS, 4)
+    assert (summary["caught"], summary["missed"], summary["errors"], summary["canaries"]) == (1, 1, 1, 1)
     assert sections[0].title == "Missed" and sections[0].table.rows[0][0] == "b"
+    assert sections[1].title == "Errors" and sections[1].table.rows[0][0] == "d"
+
+
+def every_rule_stands_in_the_table_of_rules(root):
+    table = defects_report.rules_table([item("a", True, "R5-x")])
+    assert [row[0].split()[0] for row in table.rows] == [f"R{n}" for n in range(1, 39)]
+    assert not any(row[1] == "none" for row in table.rows), "a rule without a defect or a reason"
+
+
+# ---------------------------------------------------------------- statistics
+
+
+def survival_counts_what_was_cut_off(root):
+    """The textbook's example: 6, 6, 6, 7, 10 caught; 6, 9, 10, 11 cut off."""
+    drawn = [(6, True)] * 3 + [(6, False), (7, True), (9, False), (10, True), (10, False), (11, False)]
+    steps = defects_stats.survival(drawn)
+    assert [t for t, _ in steps] == [0, 6, 7, 10]
+    wanted = [1, 6 / 9, 6 / 9 * 4 / 5, 6 / 9 * 4 / 5 * 2 / 3]
+    assert all(abs(share - w) < 1e-12 for (_, share), w in zip(steps, wanted)), steps
+    assert defects_stats.median(drawn) == 10 and defects_stats.median([(1, True), (5, False)] * 2) == 1
+    assert defects_stats.median([(5, False)] * 3) is None
+
+
+def a_restricted_mean_is_the_area_below_the_curve(root):
+    assert defects_stats.restricted_mean([(2, True), (4, True)], 10) == 3
+    assert defects_stats.restricted_mean([(2, True), (10, False)], 10) == 6
+
+
+def the_log_rank_test_agrees_with_a_published_one(root):
+    """Remission of leukaemia, 6-MP against placebo (Freireich 1963): chi-square 16.79."""
+    treated = [(t, True) for t in (6, 6, 6, 7, 10, 13, 16, 22, 23)]
+    treated += [(t, False) for t in (6, 9, 10, 11, 17, 19, 20, 25, 32, 32, 34, 35)]
+    placebo = (1, 1, 2, 2, 3, 4, 4, 5, 5, 8, 8, 8, 8, 11, 11, 12, 12, 15, 17, 22, 23)
+    p = defects_stats.log_rank([(treated, [(t, True) for t in placebo])])
+    assert abs(p - 4.17e-5) < 1e-6, p
+    assert defects_stats.log_rank([([(1, False)], [(1, False)])]) is None
+
+
+def the_effect_size_counts_pairs_of_the_same_defect(root):
+    fast, slow = [(1, True), (2, True)], [(3, True), (9, False)]
+    assert defects_stats.faster([(fast, slow)]) == 1 and defects_stats.faster([(slow, fast)]) == 0
+    assert defects_stats.faster([([(9, False)], [(9, False)])]) == 0.5
+    assert defects_stats.holm([0.01, None, 0.04]) == [0.02, None, 0.04]
+
+
+def configurations_are_compared_on_the_defects_that_both_ran(root):
+    items = [item("a", True, "R5-x"), item("b", True, "R5-x"), item("a", True, None, sched="pct")]
+    sections = defects_compare.comparison_sections(items)
+    rows = sections[0].table.rows
+    assert [row[:3] for row in rows] == [["libfuzzer bytes", "1 of 1", "1 of 1"],
+                                         ["libfuzzer pct", "0 of 1", "0 of 1"]], rows
+    assert sections[0].sections[1].table.rows[0][1:3] == ["1.00 (1/1)", "more (0/1)"]
+
+
+# ---------------------------------------------------------------- bad input
+
+
+def refused(function, *arguments):
+    """The message of the exception, SystemExit's status included."""
+    try:
+        function(*arguments)
+    except (defects_patch.PatchError, argparse.ArgumentTypeError, SystemExit) as error:
+        return str(error)
+    raise AssertionError("was accepted")
+
+
+def a_patch_that_is_none_says_what_is_wanted(root):
+    path = pathlib.Path(root) / "mine.patch"
+    path.write_text("hello\n")
+    assert "patch -p1" in refused(defects_patch.read, path)
+    path.write_text("Budget: soon\n\n" + diff("a\n", "b\n", root))
+    assert "number of seconds" in refused(lambda: defects_patch.read(path).budget_s)
+
+
+def options_out_of_range_are_refused(root):
+    assert "bytes,uniform,pct,pos" in refused(defects.schedules, "pct,fast")
+    assert defects.schedules("all") == ["bytes", "uniform", "pct", "pos"]
+    for text in ("0", "-1", "nan", "x", "1e12"):
+        assert "above 0" in refused(defects.positive(float), text), text
+
+
+def board_in(root, patches):
+    """A board whose copies are not built: make is `true`."""
+    options = types.SimpleNamespace(
+        target=None, engines=["libfuzzer"], scheds=["bytes"], quick=False, empty=True, seed=1, seeds=1,
+        time=1, jobs=1
+    )
+    run = types.SimpleNamespace(dir=pathlib.Path(root), path=lambda name: pathlib.Path(root) / name)
+    board = defects_board.Board(options, run)
+    board.base = pathlib.Path(root) / "base"
+    (board.base / "ref").mkdir(parents=True)
+    (board.base / "ref/thing.c").write_text(CODE)
+    (board.base / "Makefile").write_text("%:\n\tgcc -fsyntax-only ref/thing.c\n")
+    return board
+
+
+def a_patch_that_does_not_apply_or_compile_is_a_row_of_its_own(root):
+    folder, board = pathlib.Path(root) / "mine", None
+    folder.mkdir()
+    wrong = diff(CODE, CODE.replace("return 0", "return zero"), root)
+    (folder / "compiles-not.patch").write_text(wrong)
+    (folder / "applies-not.patch").write_text(wrong.replace("    return 0;", "    return 7;"))
+    (folder / "no-diff.patch").write_text("Title: nothing\n")
+    board = board_in(root, folder)
+    (board.base / "ref/thing.c").write_text(CODE.replace('#include "os.h"\n', ""))
+    tree = pathlib.Path(root) / "tree"
+    said = {}
+    for path in sorted(folder.iterdir()):
+        (row,) = defects_board.board_patch(board, path, tree)
+        said[path.stem] = row["error"]
+    assert "does not apply" in said["applies-not"], said
+    assert "does not build" in said["compiles-not"] and "zero" in said["compiles-not"], said
+    assert "no diff" in said["no-diff"], said
+    rows = [r | {"name": n} for n, r in zip(said, [item("x", True, None, error="e")] * 3)]
+    assert defects_rows.verdict(rows)[3] == sorted(said)
+
+
+def the_subset_for_ci_is_what_every_run_caught_in_the_fewest_executions(root):
+    rows = [item("a", True, "R5-x", executions=n) for n in (5, 900)]
+    rows += [item("b", True, "R5-x", executions=n) for n in (40, 50)]
+    rows += [item("c", True, "R5-x", executions=1), item("c", True, None, executions=1)]
+    rows += [item("d", True, "R9-x", executions=1), item("e", False, None)]
+    path = pathlib.Path(root) / "report.json"
+    path.write_text(json.dumps({"items": rows}))
+    best = {name: row["executions"] for name, row, _ in defects.sure(defects.rows_of([path]))}
+    assert best == {"a": 900, "b": 50}, best
+
+
+def the_subset_for_ci_names_patches_and_targets_that_exist(root):
+    picked = defects_board.picked()
+    names = {path.stem for path in defects_patch.paths_of(None)}
+    targets = {path.stem for path in (defects_patch.REPO / "fuzz").glob("*_fuzzer.c")}
+    assert picked and picked.keys() <= names and set(picked.values()) <= targets
 
 
 def every_patch_of_the_repository_gets_a_mark_that_compiles(root):
-    for patch in defects.patches_of(None):
+    for patch in map(defects_patch.read, defects_patch.paths_of(None)):
         tree = pathlib.Path(root) / patch.name
-        shutil.copytree(defects.REPO / "ref", tree / "ref", ignore=shutil.ignore_patterns("tests"))
+        shutil.copytree(defects_patch.REPO / "ref", tree / "ref", ignore=shutil.ignore_patterns("tests"))
         (tree / "fuzz/defects").mkdir(parents=True)
-        shutil.copy(defects.PATCHES / "mark.h", tree / "fuzz/defects")
-        assert defects.apply(patch, tree) is not None, f"{patch.name} does not apply"
-        assert defects.mark_reached(patch, tree), f"{patch.name}: no place for a mark"
-        fault = defects.compile_fault(patch, tree)
+        shutil.copy(defects_patch.PATCHES / "mark.h", tree / "fuzz/defects")
+        assert defects_patch.apply(patch, tree) is not None, f"{patch.name} does not apply"
+        assert defects_mark.mark(patch, tree), f"{patch.name}: no place for a mark"
+        fault = defects_patch.compile_fault(patch, tree)
         assert fault is None, f"{patch.name}: {fault}"
         shutil.rmtree(tree)
 
@@ -159,7 +319,20 @@ TESTS = [
     no_mark_stands_outside_of_functions,
     an_order_is_marked_where_it_is_used,
     a_mirror_keeps_times_and_drops_what_is_gone,
-    a_miss_a_caught_canary_and_a_failing_pristine_each_count,
-    the_page_names_what_was_missed,
+    a_miss_a_caught_canary_a_failing_pristine_and_an_error_each_count,
+    a_comparison_misses_what_no_configuration_catches,
+    a_name_agrees_with_any_rule_of_the_header,
+    the_page_names_what_was_missed_and_what_was_not_planted,
+    every_rule_stands_in_the_table_of_rules,
+    survival_counts_what_was_cut_off,
+    a_restricted_mean_is_the_area_below_the_curve,
+    the_log_rank_test_agrees_with_a_published_one,
+    the_effect_size_counts_pairs_of_the_same_defect,
+    configurations_are_compared_on_the_defects_that_both_ran,
+    a_patch_that_is_none_says_what_is_wanted,
+    options_out_of_range_are_refused,
+    a_patch_that_does_not_apply_or_compile_is_a_row_of_its_own,
+    the_subset_for_ci_is_what_every_run_caught_in_the_fewest_executions,
+    the_subset_for_ci_names_patches_and_targets_that_exist,
     every_patch_of_the_repository_gets_a_mark_that_compiles,
 ]
