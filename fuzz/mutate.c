@@ -23,7 +23,7 @@ static const uint8_t weights[256] = {
     [OP_memory_create_more] = 2,
     [OP_memory_destroy] = 2,
     [OP_memory_grow] = 12,
-    [OP_memory_copy] = 5,
+    [OP_memory_copy] = 3, /* under the engine each word is a step */
     [OP_memory_clone] = 4,
     [OP_memory_to_shared] = 2,
     [OP_segment_set] = 2,
@@ -128,6 +128,8 @@ static bool one_in(struct chance *c, unsigned n) {
 enum { HOT_MAX = 3, SWARM_EVERY = 64 };
 
 struct swarm {
+    enum op_target drawn_for;
+    uint64_t drawn_from;
     uint16_t weight[256]; /* of each operation; 0: off */
     unsigned weights;     /* their sum */
     uint32_t strategies;  /* bit n: word n */
@@ -165,7 +167,12 @@ static void draw_operations(struct swarm *s, struct chance *c, enum op_target ta
 static void swarm_draw(struct swarm *s, const struct mutate *how) {
     struct chance c = {how->swarm * 2 + 1};
     bool all = how->swarm == MUTATE_ALL_ON || one_in(&c, 4);
+    if (s->weights > 0 && s->drawn_for == how->target && s->drawn_from == how->swarm) {
+        return; /* the last one is still there */
+    }
     memset(s, 0, sizeof *s);
+    s->drawn_for = how->target;
+    s->drawn_from = how->swarm;
     draw_operations(s, &c, how->target, all);
     if (s->weights <= s->weight[OP_fault]) { /* nothing that would fail */
         s->weights = 0;
@@ -313,7 +320,7 @@ static uint64_t draw_growth(struct maker *k, unsigned m) {
     uint64_t pages = k->sight.memory[m].pages, max = k->sight.memory[m].max;
     uint64_t limits[] = {max, max, 65536, k->sight.memory[m].bound, UINT64_C(1) << 32};
     uint64_t room = limits[below(&k->chance, COUNT_OF(limits))] - pages;
-    return (room + (uint64_t)below(&k->chance, 4) - (one_in(&k->chance, 2) ? 1 : 0)) & U32;
+    return (one_in(&k->chance, 2) ? room : room + (uint64_t)below(&k->chance, 4) - 1) & U32;
 }
 
 static uint64_t draw_address(struct maker *k) {
@@ -477,13 +484,14 @@ static void make_operation(struct maker *k, enum op_target target, unsigned code
 /* ---- Choices ----------------------------------------------------------------------------------
  */
 
-static uint8_t draw_choice(struct maker *k) {
-    return one_in(&k->chance, k->swarm.preemptions) ? (uint8_t)below(&k->chance, 6) : 0;
+/* One in `every` is not the plain one. */
+static uint8_t draw_choice(struct maker *k, unsigned every) {
+    return one_in(&k->chance, every) ? (uint8_t)below(&k->chance, 6) : 0;
 }
 
 static void add_choices(struct maker *k, struct program *p, size_t count) {
     while (count-- > 0 && p->choices_bytes < OP_CHOICES_MAX) {
-        p->choices[p->choices_bytes++] = draw_choice(k);
+        p->choices[p->choices_bytes++] = draw_choice(k, k->swarm.preemptions);
     }
 }
 
@@ -709,6 +717,19 @@ static bool insert_fault(struct maker *k, struct program *p) {
     return insert(p, below(&k->chance, p->operations + 1), &op);
 }
 
+/* A call fails, then what failed is tried again: is everything as it was? */
+static bool insert_retry(struct maker *k, struct program *p) {
+    unsigned at = below(&k->chance, p->operations);
+    if (p->operations == 0 || k->swarm.weight[OP_fault] == 0) {
+        return false;
+    }
+    struct op fault, op = p->operation[at];
+    look(p, at, &k->sight);
+    make_operation(k, p->target, OP_fault, &fault);
+    return op.code != OP_fault && op.code != OP_interleave && insert(p, at, &op) &&
+           insert(p, at, &fault);
+}
+
 static bool insert_interleave(struct maker *k, struct program *p) {
     look(p, 0, &k->sight);
     if (op_info(p->target, OP_interleave) == NULL || k->sight.interleaved) {
@@ -740,9 +761,9 @@ static bool change_choice(struct maker *k, struct program *p) {
 static bool renew_choices(struct maker *k, struct program *p) {
     size_t from = below(&k->chance, p->choices_bytes + 1);
     size_t count = 1 + below(&k->chance, one_in(&k->chance, 4) ? 128 : 8);
-    k->swarm.preemptions = 1u << below(&k->chance, 5);
+    unsigned every = 1u << below(&k->chance, 5);
     for (size_t i = from; i < p->choices_bytes && i < from + count; i++) {
-        p->choices[i] = draw_choice(k);
+        p->choices[i] = draw_choice(k, every);
     }
     return p->choices_bytes > 0;
 }
@@ -762,7 +783,7 @@ static bool shift_choices(struct maker *k, struct program *p) {
     if (one_in(&k->chance, 2)) {
         memmove(&p->choices[at + 1], &p->choices[at], p->choices_bytes - at);
         p->choices_bytes++;
-        p->choices[at] = draw_choice(k);
+        p->choices[at] = draw_choice(k, k->swarm.preemptions);
     } else {
         p->choices_bytes--;
         memmove(&p->choices[at], &p->choices[at + 1], p->choices_bytes - at);
@@ -800,11 +821,11 @@ struct weighted {
     unsigned weight;
 };
 static const struct weighted mutations[] = {
-    {insert_new, 24},       {erase_one, 6},     {erase_some, 1},       {duplicate_one, 5},
-    {move_one, 5},          {swap_two, 4},      {change_argument, 20}, {nudge_argument, 5},
-    {renew_one, 6},         {change_thread, 4}, {exchange_threads, 1}, {insert_fault, 3},
-    {insert_interleave, 1}, {renew_all, 12},    {change_choice, 6},    {renew_choices, 6},
-    {extend_choices, 3},    {shift_choices, 5}, {cut_choices, 1},
+    {insert_new, 24},   {erase_one, 6},         {erase_some, 1},       {duplicate_one, 5},
+    {move_one, 5},      {swap_two, 4},          {change_argument, 20}, {nudge_argument, 5},
+    {renew_one, 6},     {change_thread, 4},     {exchange_threads, 1}, {insert_fault, 3},
+    {insert_retry, 3},  {insert_interleave, 1}, {renew_all, 12},       {change_choice, 6},
+    {renew_choices, 6}, {extend_choices, 3},    {shift_choices, 5},    {cut_choices, 1},
 };
 static const struct weighted shrinkings[] = {
     {erase_one, 8}, {erase_some, 4},  {plain_argument, 4},
