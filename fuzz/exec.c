@@ -53,6 +53,13 @@ const char *exec_fault(struct exec *e, const struct op *op) {
     return NULL;
 }
 
+const char *exec_fault_at(struct exec *e, const struct op *op) {
+    (void)e;
+    fault_arm_with((enum word_call)op->arg.fault_at.call, op->arg.fault_at.nth,
+                   (enum word_error)op->arg.fault_at.error);
+    return NULL;
+}
+
 static void begin(const struct subject *subject, const struct program *program) {
     memset(exec.slot, 0, sizeof exec.slot);
     memset(exec.thread, 0, sizeof exec.thread);

@@ -7,6 +7,8 @@
 
 enum { BLOCK_BYTES_MAX = 4 << 20, TOTAL_BYTES_MAX = 32 << 20 };
 
+enum { EXACT_MAX = 64 };
+
 /* In front of each block, so that leaked ones can be found; keeps blocks aligned for any type. */
 struct block {
     struct block *next, *previous;
@@ -17,7 +19,15 @@ _Static_assert(sizeof(struct block) % _Alignof(max_align_t) == 0, "blocks stay a
 
 static struct {
     uint64_t armed[WORD_call_count]; /* bit n: call n + 1 from now fails */
+    struct exact {
+        enum word_call call;
+        enum word_error error;
+        uint64_t left; /* calls until it is due: 1 is the next */
+    } exact[EXACT_MAX];
+    unsigned exacts;
     bool any;
+    enum word_error error;
+    uint64_t fired;
     unsigned count;
     const uint8_t *choice;
     size_t choices;
@@ -28,6 +38,7 @@ static struct {
 void fault_begin(const uint8_t *choices, size_t choices_bytes) {
     if (state.any) {
         memset(state.armed, 0, sizeof state.armed);
+        state.exacts = 0;
         state.any = false;
     }
     state.count = 0;
@@ -42,14 +53,46 @@ void fault_arm(enum word_call call, uint64_t nth) {
     }
 }
 
+void fault_arm_with(enum word_call call, uint64_t nth, enum word_error error) {
+    if (nth >= 1 && nth <= FAULT_NTH_MAX && state.exacts < EXACT_MAX) {
+        state.exact[state.exacts++] = (struct exact){call, error, nth};
+        state.any = true;
+    }
+}
+
+/* Counts the call for those armed with an error; the first one that is due says which. */
+static bool exact_due(enum word_call call) {
+    bool due = false;
+    for (unsigned i = state.exacts; i-- > 0;) {
+        struct exact *x = &state.exact[i];
+        if (x->call == call && --x->left == 0) {
+            due = true;
+            state.error = x->error;
+            *x = state.exact[--state.exacts];
+        }
+    }
+    return due;
+}
+
 bool fault_due(enum word_call call) {
     if (!state.any) {
         return false;
     }
+    state.error = WORD_error_any;
     bool due = state.armed[call] & 1;
     state.armed[call] >>= 1;
+    due |= exact_due(call);
     state.count += due;
+    state.fired += due;
     return due;
+}
+
+enum word_error fault_error(void) {
+    return state.error;
+}
+
+uint64_t fault_fired(void) {
+    return state.fired;
 }
 
 unsigned fault_count(void) {

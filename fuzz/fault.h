@@ -17,8 +17,15 @@ void fault_begin(const uint8_t *choices, size_t choices_bytes);
 /* The nth call (1 to 64; others are ignored) of that kind from here on fails. */
 void fault_arm(enum word_call call, uint64_t nth);
 
+/* The same with the error that it shall answer. At most 64 of these are armed at a time. */
+void fault_arm_with(enum word_call call, uint64_t nth, enum word_error error);
+
 /* True when this call is to fail. */
 bool fault_due(enum word_call call);
+/* The error that the last call which was due shall answer. */
+enum word_error fault_error(void);
+/* How many calls have been due since the process began. */
+uint64_t fault_fired(void);
 
 /* How many have failed since fault_begin, also for want of room in the environment's allocator. */
 unsigned fault_count(void);

@@ -1,5 +1,6 @@
 /* interleave.c: runs a program's threads under the engine, and names what goes wrong by its rule.
  */
+#include "os_sim.h"
 #include "sim.h"
 #include "trace_json.h"
 #include "world.h"
@@ -27,19 +28,62 @@ _Noreturn void broken(const char *rule, const char *format, ...) {
     sim_finding(rule, "%s", text);
 }
 
+/* ---- Calls that fail, as fault_at says ---------------------------------------------------------
+ */
+
+static uint64_t fired;
+
+uint64_t interleave_faults_fired(void) {
+    return fired;
+}
+
+static void op_fault_at(struct actor *a, const struct op *op) {
+    (void)a;
+    if (world.arms < ARMED_MAX) {
+        world.armed[world.arms++] =
+            (struct armed){sim_self(), (enum word_call)op->arg.fault_at.call,
+                           (enum word_error)op->arg.fault_at.error, op->arg.fault_at.nth};
+    }
+}
+
+/* Also for the allocator's calls, which only ever answer NULL. */
+enum pb_status os_sim_refusal(const char *name, enum pb_status usual) {
+    static const enum pb_status errors[WORD_error_count] = {
+        [WORD_error_no_memory] = PB_NO_MEMORY,
+        [WORD_error_no_descriptors] = PB_NO_DESCRIPTORS,
+        [WORD_error_interrupted] = PB_INTERRUPTED,
+        [WORD_error_system] = PB_SYSTEM,
+    };
+    enum pb_status answer = PB_OK;
+    for (unsigned i = 0; i < world.arms; i++) {
+        struct armed *x = &world.armed[i];
+        bool mine = x->left > 0 && x->engine_thread == sim_self() &&
+                    strcmp(op_word(KIND_call, x->call), name) == 0;
+        if (mine && --x->left == 0) {
+            fired++;
+            answer = x->error == WORD_error_any ? usual : errors[x->error];
+        }
+    }
+    return answer;
+}
+
+static bool refuses(const char *name) {
+    return os_sim_refusal(name, PB_NO_MEMORY) != PB_OK || sim_fault();
+}
+
 /* ---- An allocator on the engine's heap, which sees what is freed too early or twice -----------
  */
 
 static void *allocate_zeroed(void *context, size_t bytes) {
     (void)context;
-    void *at = sim_fault() ? NULL : sim_calloc(1, bytes);
+    void *at = refuses("allocate") ? NULL : sim_calloc(1, bytes);
     world.blocks += at != NULL;
     return at;
 }
 
 static void *resize(void *context, void *at, size_t bytes) {
     (void)context;
-    void *resized = sim_fault() ? NULL : sim_realloc(at, bytes);
+    void *resized = refuses("resize") ? NULL : sim_realloc(at, bytes);
     world.blocks += at == NULL && resized != NULL;
     return resized;
 }
@@ -62,8 +106,12 @@ static bool is_set_up(uint8_t code) {
 /* How many operations come before the threads begin. */
 static unsigned prefix_of(const struct program *program) {
     unsigned leading = 0;
-    while (leading < program->operations && is_set_up(program->operation[leading].code)) {
-        leading++;
+    for (unsigned i = 0; i < program->operations; i++) {
+        if (is_set_up(program->operation[i].code)) {
+            leading = i + 1;
+        } else if (program->operation[i].code != OP_fault_at) {
+            break;
+        }
     }
     for (unsigned i = 0; i < program->operations; i++) {
         if (program->operation[i].code == OP_interleave) {
@@ -82,6 +130,7 @@ static struct {
 static void run_operation(struct actor *a, const struct op *op) {
     actor_operation *run = memory_operation(op->code);
     run = run != NULL ? run : mailbox_operation(op->code);
+    run = op->code == OP_fault_at ? op_fault_at : run;
     if (run != NULL) {
         a->op = op;
         world.operations++;
@@ -117,7 +166,7 @@ static void survey(const struct program *program, unsigned *threads) {
         if (is_guests(op->code) && world.guest < 0) {
             world.guest = op->thread;
         }
-        world.faulty |= op->code == OP_fault;
+        world.faulty |= op->code == OP_fault || op->code == OP_fault_at;
         world.destroys |= op->code == OP_memory_destroy;
         world.released |= op->code == OP_mailbox_release;
         if (i >= world.prefix) {
@@ -138,21 +187,36 @@ static bool has_mailbox(const struct program *program) {
     return false;
 }
 
-/* The first memory, the first mailbox: as the program says, or the usual ones. */
-static void set_up(const struct program *program) {
-    const struct op *memory = NULL, *mailbox = NULL;
-    for (unsigned i = world.prefix; i-- > 0;) {
-        const struct op *op = &program->operation[i];
-        if (op->code == OP_mailbox_attach) {
-            mailbox = op;
-        } else if (is_set_up(op->code)) {
-            memory = op;
+/* The prefix's first operation of these codes, or NULL. */
+static const struct op *first_of(const struct program *program, uint8_t code, uint8_t other) {
+    for (unsigned i = 0; i < world.prefix; i++) {
+        if (program->operation[i].code == code || program->operation[i].code == other) {
+            return &program->operation[i];
         }
     }
+    return NULL;
+}
+
+/* Arms what stands before the operation and is not armed yet. */
+static void arm_before(const struct program *program, const struct op *end) {
+    for (; end != NULL && &program->operation[world.armed_until] < end; world.armed_until++) {
+        const struct op *op = &program->operation[world.armed_until];
+        if (op->code == OP_fault_at) {
+            op_fault_at(NULL, op);
+        }
+    }
+}
+
+/* The first memory, the first mailbox: as the program says, or the usual ones. */
+static void set_up(const struct program *program) {
+    const struct op *memory = first_of(program, OP_memory_create, OP_memory_create_more);
+    const struct op *mailbox = first_of(program, OP_mailbox_attach, OP_mailbox_attach);
     if (program->target != TARGET_mailbox_fuzzer) {
+        arm_before(program, memory);
         memory_create_first(memory);
     }
     if (mailbox != NULL || has_mailbox(program)) {
+        arm_before(program, mailbox);
         mailbox_attach_first(mailbox);
     }
 }
@@ -163,7 +227,8 @@ static void run_prefix(const struct program *program) {
     for (unsigned i = 0; i < world.prefix; i++) {
         const struct op *op = &program->operation[i];
         bool blocks = op->code == OP_mailbox_hold || op->code == OP_mailbox_release;
-        if (!is_set_up(op->code) && !blocks) {
+        bool armed = op->code == OP_fault_at && i < world.armed_until;
+        if (!is_set_up(op->code) && !blocks && !armed) {
             run_operation(first, op);
         }
     }
@@ -432,8 +497,9 @@ static void show(const struct program *program, struct sim_options options, cons
 /* Every operation of these targets does something: a missing one is our own mistake. */
 static void check_operations(void) {
     for (unsigned code = 0; code < 256; code++) {
-        bool known = code == OP_end || code == OP_fault || code == OP_interleave ||
-                     is_set_up((uint8_t)code) || memory_operation((uint8_t)code) != NULL ||
+        bool known = code == OP_end || code == OP_fault || code == OP_fault_at ||
+                     code == OP_interleave || is_set_up((uint8_t)code) ||
+                     memory_operation((uint8_t)code) != NULL ||
                      mailbox_operation((uint8_t)code) != NULL;
         if (op_info(TARGET_system_fuzzer, code) != NULL && !known) {
             fprintf(stderr, "interleave: operation %s has no executor\n",

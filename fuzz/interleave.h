@@ -27,6 +27,9 @@ bool interleave_wants(const struct program *program);
  * may be NULL. */
 const char *interleave_run(const struct program *program, uint64_t *operations);
 
+/* How many calls have failed because of `fault_at` since the process began. */
+uint64_t interleave_faults_fired(void);
+
 /* What the engine tells of the last run: what was chosen, one byte a choice as an input carries it,
  * how often a thread that could run on was switched away from, and what it said of a finding. Good
  * until the next run. */

@@ -17,7 +17,8 @@
 enum { USUAL = 4, SETS_UP = 1 };
 static const uint8_t weights[256] = {
     [OP_end] = 0,
-    [OP_fault] = 3,
+    [OP_fault] = 2,
+    [OP_fault_at] = 3,
     [OP_interleave] = 0, /* has its place: see mutate_new */
     [OP_memory_create] = 3,
     [OP_memory_create_more] = 2,
@@ -151,12 +152,16 @@ static bool sets_up(unsigned code) {
     return code == OP_memory_create || code == OP_memory_create_more || code == OP_mailbox_attach;
 }
 
+static bool is_fault(unsigned code) {
+    return code == OP_fault || code == OP_fault_at;
+}
+
 static void draw_operations(struct swarm *s, struct chance *c, enum op_target target, bool all) {
     bool faults = one_in(c, 2);
     for (unsigned code = 1; code < 256; code++) {
         bool named = weights[code] != 0 || code == OP_end || code == OP_interleave;
         unsigned weight = op_info(target, code) == NULL ? 0 : named ? weights[code] : USUAL;
-        bool off = (!all && one_in(c, 2)) || (code == OP_fault && !faults);
+        bool off = (!all && one_in(c, 2)) || (is_fault(code) && !faults);
         if (weight > 0 && !off) {
             s->weight[code] = (uint16_t)(all ? weight : weight << below(c, 3));
             s->weights += s->weight[code];
@@ -174,8 +179,8 @@ static void swarm_draw(struct swarm *s, const struct mutate *how) {
     s->drawn_for = how->target;
     s->drawn_from = how->swarm;
     draw_operations(s, &c, how->target, all);
-    if (s->weights <= s->weight[OP_fault]) { /* nothing that would fail */
-        s->weights = 0;
+    if (s->weights <= (unsigned)s->weight[OP_fault] + s->weight[OP_fault_at]) {
+        s->weights = 0; /* nothing is on that could fail */
         draw_operations(s, &c, how->target, true);
     }
     s->strategies = all ? (1u << WORD_strategy_count) - 1 : some_of(&c, WORD_strategy_count);
@@ -495,6 +500,14 @@ static void add_choices(struct maker *k, struct program *p, size_t count) {
     }
 }
 
+/* 0 where faults are off. */
+static unsigned draw_fault(struct maker *k) {
+    unsigned by_thread = k->swarm.weight[OP_fault_at], by_process = k->swarm.weight[OP_fault];
+    return by_thread + by_process == 0                             ? 0
+           : below(&k->chance, by_thread + by_process) < by_thread ? OP_fault_at
+                                                                   : OP_fault;
+}
+
 /* ---- A whole program --------------------------------------------------------------------------
  */
 
@@ -523,8 +536,9 @@ static void append_plain(struct program *p, unsigned code) {
 static void set_up(struct maker *k, struct program *p) {
     bool memory = p->target != TARGET_mailbox_fuzzer, mailbox = !memory;
     mailbox |= p->target == TARGET_system_fuzzer && one_in(&k->chance, 2);
-    if (memory && one_in(&k->chance, 8) && k->swarm.weight[OP_fault] > 0) {
-        append_new(k, p, OP_fault);
+    unsigned fault = one_in(&k->chance, 8) ? draw_fault(k) : 0;
+    if (fault != 0) {
+        append_new(k, p, fault);
     }
     if (memory) {
         append_new(k, p, one_in(&k->chance, 3) ? OP_memory_create_more : OP_memory_create);
@@ -686,7 +700,7 @@ static bool change_thread(struct maker *k, struct program *p) {
         return false;
     }
     struct op *op = &p->operation[below(&k->chance, p->operations)];
-    if (op->code == OP_fault) {
+    if (op->code == OP_fault) { /* has none */
         return false;
     }
     op->thread = (uint8_t)below(&k->chance, one_in(&k->chance, 8) ? OP_THREADS : k->swarm.threads);
@@ -709,24 +723,27 @@ static bool exchange_threads(struct maker *k, struct program *p) {
 
 static bool insert_fault(struct maker *k, struct program *p) {
     struct op op;
-    if (k->swarm.weight[OP_fault] == 0) {
+    unsigned code = draw_fault(k);
+    if (code == 0) {
         return false;
     }
     look(p, 0, &k->sight);
-    make_operation(k, p->target, OP_fault, &op);
+    make_operation(k, p->target, code, &op);
     return insert(p, below(&k->chance, p->operations + 1), &op);
 }
 
 /* A call fails, then what failed is tried again: is everything as it was? */
 static bool insert_retry(struct maker *k, struct program *p) {
     unsigned at = below(&k->chance, p->operations);
-    if (p->operations == 0 || k->swarm.weight[OP_fault] == 0) {
+    unsigned code = draw_fault(k);
+    if (p->operations == 0 || code == 0) {
         return false;
     }
     struct op fault, op = p->operation[at];
     look(p, at, &k->sight);
-    make_operation(k, p->target, OP_fault, &fault);
-    return op.code != OP_fault && op.code != OP_interleave && insert(p, at, &op) &&
+    make_operation(k, p->target, code, &fault);
+    fault.thread = code == OP_fault_at ? op.thread : 0;
+    return !is_fault(op.code) && op.code != OP_interleave && insert(p, at, &op) &&
            insert(p, at, &fault);
 }
 

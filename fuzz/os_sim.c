@@ -1,11 +1,12 @@
 /* os_sim.c: ref/os.h on the engine's simulated machine: the twin of ref/os_linux.c.
  *
  * Link it in place of os_linux.o with objects compiled by -fsanitize=thread and with libsim.a.
- * Every call that can fail asks sim_fault(); time is virtual; pages have protections and are
- * checked byte for byte. Files are blocks of simulated memory; which pages of a view were written
- * is not told, as on a kernel without pagemap. */
+ * Every call that can fail asks sim_fault(), or the harness (os_sim.h); time is virtual; pages have
+ * protections and are checked byte for byte. Files are blocks of simulated memory; which pages of a
+ * view were written is not told, as on a kernel without pagemap. */
 #include "os.h"
 
+#include "os_sim.h"
 #include "sim.h"
 
 #include <string.h>
@@ -19,6 +20,12 @@ static struct {
     bool frozen;
 } files[FILES_MAX];
 
+/* PB_OK where the call goes on, else what it answers. */
+static enum pb_status refused(const char *name, enum pb_status usual) {
+    enum pb_status answer = os_sim_refusal != NULL ? os_sim_refusal(name, usual) : PB_OK;
+    return answer == PB_OK && sim_fault() ? usual : answer;
+}
+
 static enum pb_status outcome(bool done) {
     return done ? PB_OK : PB_SYSTEM;
 }
@@ -27,37 +34,45 @@ uint64_t pb_os_page_bytes(void) {
     return HOST_PAGE_BYTES;
 }
 
-enum pb_status pb_os_reserve(uint64_t bytes, void **base) {
-    void *reserved = sim_fault() ? NULL : sim_pages_reserve((size_t)bytes);
+static enum pb_status reserve(const char *name, uint64_t bytes, void **base) {
+    enum pb_status answer = refused(name, PB_NO_MEMORY);
+    void *reserved = answer == PB_OK ? sim_pages_reserve((size_t)bytes) : NULL;
     if (reserved == NULL) {
-        return PB_NO_MEMORY;
+        return answer == PB_OK ? PB_NO_MEMORY : answer;
     }
     *base = reserved;
     return PB_OK;
 }
 
+enum pb_status pb_os_reserve(uint64_t bytes, void **base) {
+    return reserve("os_reserve", bytes, base);
+}
+
 enum pb_status pb_os_reserve_accessible(uint64_t bytes, void **base) {
-    enum pb_status status = pb_os_reserve(bytes, base);
+    enum pb_status status = reserve("os_reserve_accessible", bytes, base);
     return status == PB_OK ? outcome(sim_pages_protect(*base, (size_t)bytes, SIM_READ_WRITE))
                            : status;
 }
 
 enum pb_status pb_os_commit(void *at, uint64_t bytes) {
-    return sim_fault() ? PB_NO_MEMORY
-                       : outcome(sim_pages_protect(at, (size_t)bytes, SIM_READ_WRITE));
+    enum pb_status answer = refused("os_commit", PB_NO_MEMORY);
+    return answer != PB_OK ? answer : outcome(sim_pages_protect(at, (size_t)bytes, SIM_READ_WRITE));
 }
 
 enum pb_status pb_os_decommit(void *at, uint64_t bytes) {
-    return sim_fault() ? PB_NO_MEMORY : outcome(sim_pages_protect(at, (size_t)bytes, SIM_NONE));
+    enum pb_status answer = refused("os_decommit", PB_NO_MEMORY);
+    return answer != PB_OK ? answer : outcome(sim_pages_protect(at, (size_t)bytes, SIM_NONE));
 }
 
 enum pb_status pb_os_discard(void *at, uint64_t bytes) {
-    return sim_fault() ? PB_NO_MEMORY : outcome(sim_pages_discard(at, (size_t)bytes));
+    enum pb_status answer = refused("os_discard", PB_NO_MEMORY);
+    return answer != PB_OK ? answer : outcome(sim_pages_discard(at, (size_t)bytes));
 }
 
 enum pb_status pb_os_renew(void *at, uint64_t bytes) {
-    if (sim_fault()) {
-        return PB_NO_MEMORY;
+    enum pb_status answer = refused("os_renew", PB_NO_MEMORY);
+    if (answer != PB_OK) {
+        return answer;
     }
     return outcome(sim_pages_discard(at, (size_t)bytes) &&
                    sim_pages_protect(at, (size_t)bytes, SIM_NONE));
@@ -68,8 +83,9 @@ enum pb_status pb_os_release(void *base, uint64_t bytes) {
 }
 
 enum pb_status pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes) {
-    if (sim_fault()) {
-        return PB_NO_MEMORY;
+    enum pb_status answer = refused("os_move", PB_NO_MEMORY);
+    if (answer != PB_OK) {
+        return answer;
     }
     return outcome(
         sim_pages_move(from, to, (size_t)bytes) &&
@@ -78,8 +94,9 @@ enum pb_status pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_byte
 }
 
 enum pb_status pb_os_advise(void *at, uint64_t bytes, enum pb_os_advice advice) {
-    if (sim_fault()) {
-        return PB_NO_MEMORY;
+    enum pb_status answer = refused("os_advise", PB_NO_MEMORY);
+    if (answer != PB_OK) {
+        return answer;
     }
     switch (advice) {
     case PB_OS_GUARD_INSTALL:
@@ -97,8 +114,10 @@ enum pb_status pb_os_file_create(uint64_t bytes, int *file) {
     while (number < FILES_MAX && files[number].bytes != NULL) {
         number++;
     }
-    if (number == FILES_MAX || sim_fault()) {
-        return PB_NO_DESCRIPTORS;
+    enum pb_status answer =
+        number == FILES_MAX ? PB_NO_DESCRIPTORS : refused("os_file_create", PB_NO_DESCRIPTORS);
+    if (answer != PB_OK) {
+        return answer;
     }
     files[number].bytes = sim_calloc(1, (size_t)bytes);
     if (files[number].bytes == NULL) {
@@ -111,8 +130,9 @@ enum pb_status pb_os_file_create(uint64_t bytes, int *file) {
 }
 
 enum pb_status pb_os_file_write(int file, uint64_t offset, const void *data, uint64_t count) {
-    if (sim_fault()) {
-        return PB_NO_MEMORY;
+    enum pb_status answer = refused("os_file_write", PB_NO_MEMORY);
+    if (answer != PB_OK) {
+        return answer;
     }
     if (files[file].frozen || offset > files[file].count || count > files[file].count - offset) {
         return PB_SYSTEM;
@@ -122,16 +142,18 @@ enum pb_status pb_os_file_write(int file, uint64_t offset, const void *data, uin
 }
 
 enum pb_status pb_os_file_freeze(int file) {
-    if (sim_fault()) {
-        return PB_SYSTEM;
+    enum pb_status answer = refused("os_file_freeze", PB_SYSTEM);
+    if (answer != PB_OK) {
+        return answer;
     }
     files[file].frozen = true;
     return PB_OK;
 }
 
 enum pb_status pb_os_file_map(int file, void *at, uint64_t bytes) {
-    if (sim_fault()) {
-        return PB_NO_MEMORY;
+    enum pb_status answer = refused("os_file_map", PB_NO_MEMORY);
+    if (answer != PB_OK) {
+        return answer;
     }
     if (bytes > files[file].count || !sim_pages_discard(at, (size_t)bytes) ||
         !sim_pages_protect(at, (size_t)bytes, SIM_READ_WRITE)) {

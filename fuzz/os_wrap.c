@@ -126,15 +126,27 @@ static bool due(enum word_call call) {
     return !account.exempt && fault_due(call);
 }
 
+/* The error that the program asks for, else one of three, by choice. */
+static enum pb_status error_of(const enum pb_status usual[3]) {
+    static const enum pb_status named[WORD_error_count] = {
+        [WORD_error_no_memory] = PB_NO_MEMORY,
+        [WORD_error_no_descriptors] = PB_NO_DESCRIPTORS,
+        [WORD_error_interrupted] = PB_INTERRUPTED,
+        [WORD_error_system] = PB_SYSTEM,
+    };
+    enum word_error error = fault_error();
+    return error == WORD_error_any ? usual[fault_choose(3)] : named[error];
+}
+
 /* The usual ways in which a call about pages fails. */
 static enum pb_status page_error(void) {
     static const enum pb_status errors[] = {PB_NO_MEMORY, PB_INTERRUPTED, PB_SYSTEM};
-    return errors[fault_choose(3)];
+    return error_of(errors);
 }
 
 static enum pb_status file_error(void) {
     static const enum pb_status errors[] = {PB_NO_DESCRIPTORS, PB_NO_MEMORY, PB_SYSTEM};
-    return errors[fault_choose(3)];
+    return error_of(errors);
 }
 
 static enum pb_status added(enum pb_status status, void *const *base, uint64_t bytes) {

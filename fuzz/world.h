@@ -11,7 +11,15 @@
 #include "mailbox.h"
 #include "memory.h"
 
-enum { GROWS_MAX = 64, SENT_MAX = 128, RING_MAX = 16, NEVER = 0 };
+enum { GROWS_MAX = 64, SENT_MAX = 128, RING_MAX = 16, ARMED_MAX = 16, NEVER = 0 };
+
+/* A call that shall fail: the nth from when this was armed, of one thread of the engine. */
+struct armed {
+    int engine_thread;
+    enum word_call call;
+    enum word_error error;
+    uint64_t left; /* 1: the next one; 0: done */
+};
 
 /* A successful growth. */
 struct grown {
@@ -49,7 +57,9 @@ struct world {
     uint32_t now;        /* counts the starts and ends of operations */
     uint64_t operations; /* that were run */
     bool faulty;         /* calls may fail */
-    bool finished;       /* all threads have ended */
+    struct armed armed[ARMED_MAX];
+    unsigned arms, armed_until; /* the prefix's before that operation */
+    bool finished;              /* all threads have ended */
 
     /* The memory. NULL root: none. */
     struct pb_memory *root; /* the first thread's handle, outlives all others */

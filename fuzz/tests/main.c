@@ -35,6 +35,7 @@ int main(int argc, char **argv) {
     test_model();
     test_oracles();
     test_mutate();
+    test_faults();
     printf("%u passed, %u failed\n", passed, failed);
     return failed > 0;
 }

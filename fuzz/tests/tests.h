@@ -15,5 +15,6 @@ void test_ops(const char *seeds);
 void test_model(void);
 void test_oracles(void);
 void test_mutate(void);
+void test_faults(void);
 
 #endif

@@ -1,0 +1,186 @@
+/* faults.c: the sweep: for fixed programs, each call of ref/os.h and of the allocator fails, the
+ * first, the second, ... until none of its kind is left, with each error. After every one the rules
+ * hold and nothing is leaked: neither pages, files nor blocks (exec.c, os_wrap.c and the engine
+ * tell).
+ */
+#include "../exec.h"
+#include "../fault.h"
+#include "../interleave.h"
+#include "../load.h"
+#include "tests.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* A memory's whole life; %s: the strategy, its type and style. */
+static const char life[] =
+    "pagebox-ops 1 memory_fuzzer\n"
+    "T0 memory_create_more m0 strategy:%s record:own image:5000 advice:both waiters:1 reserve:0\n"
+    "T0 memory_store m0 at:end-8 offset:0 width:8 value:77\n"
+    "T0 memory_grow m0 pages:1\n"
+    "T0 memory_grow m0 pages:1\n"
+    "T0 memory_bulk_fill m0 at:65000 value:5 count:2000\n"
+    "T0 memory_copy m0 to:m1\n"
+    "T0 memory_store m1 at:8 offset:0 width:8 value:78\n"
+    "T0 memory_copy m1 to:m2\n"
+    "T0 memory_grow m1 pages:1\n"
+    "T0 memory_clone m0 to:m3\n"
+    "T0 memory_wait32 m0 at:0 expected:9 timeout_ns:0\n"
+    "T0 memory_destroy m0\n"
+    "T0 memory_reset m2\n"
+    "T0 memory_reset m2\n"
+    "T0 memory_to_shared m2\n"
+    "T0 memory_grow m2 pages:1\n"
+    "T0 memory_destroy m1\n"
+    "T0 memory_create m1 strategy:%s record:caller\n"
+    "T0 memory_initialise m1 at:0 count:100\n";
+
+static const char *const kinds[] = {
+    "reserve twin:none min:1 max:8 shared:no style:static bound:8 guard:65536",
+    "reserve twin:none min:1 max:8 shared:yes style:dynamic bound:0 guard:65536",
+    "reserve_rw twin:none min:1 max:8 shared:no style:static bound:8 guard:65536",
+    "remap twin:none min:1 max:8 shared:no style:dynamic bound:0 guard:65536",
+    "move twin:none min:1 max:8 shared:no style:dynamic bound:0 guard:65536",
+    "move twin:none min:1 max:8 shared:no style:static bound:2 guard:65536",
+    "heap twin:none min:1 max:8 shared:no style:dynamic bound:0 guard:0",
+    "image twin:none min:1 max:8 shared:no style:static bound:8 guard:65536",
+    "image twin:none min:1 max:8 shared:no style:dynamic bound:0 guard:65536",
+    "pool twin:none min:1 max:8 shared:no style:static bound:8 guard:65536",
+    "pool_renew twin:none min:1 max:8 shared:no style:static bound:8 guard:65536",
+    "guard twin:none min:1 max:8 shared:yes style:static bound:8 guard:65536",
+    "reserve twin:move min:1 max:8 shared:no style:static bound:4 guard:65536",
+    "custom twin:none min:1 max:8 shared:no style:static bound:8 guard:0",
+};
+
+/* A mailbox's; %s: the ground. */
+static const char post[] = "pagebox-ops 1 mailbox_fuzzer\n"
+                           "T0 mailbox_attach ground:%s pages:1 region:front capacity:2 "
+                           "cursor:4294967295 full:spill spill:4\n"
+                           "T0 mailbox_enqueue count:4\n"
+                           "T0 waker_create w0 id:9\n"
+                           "T0 waker_clone w0 to:w1\n"
+                           "T0 waker_wake w1\n"
+                           "T0 mailbox_grow pages:1\n"
+                           "T0 mailbox_hold\n"
+                           "T0 mailbox_move pages:1\n"
+                           "T0 mailbox_unhold\n"
+                           "T0 guest_drain\n"
+                           "T0 mailbox_flush\n"
+                           "T0 guest_drain\n"
+                           "T0 mailbox_close\n"
+                           "T0 mailbox_release\n";
+static const char *const grounds[] = {"shared", "owned", "heap", "custom"};
+
+/* Under the engine: the fault is of the thread that it is armed on; %s: where the memory is made.
+ */
+static const char together[] =
+    "pagebox-ops 1 system_fuzzer\n"
+    "T0 memory_create m0 strategy:%s twin:none min:1 max:4 shared:yes style:dynamic bound:0 "
+    "guard:0 record:own\n"
+    "T0 mailbox_attach ground:shared pages:1 region:front capacity:2 cursor:0 full:spill spill:4\n"
+    "T1 memory_grow m0 pages:1\n"
+    "T1 memory_clone m0 to:m1\n"
+    "T1 memory_grow m0 pages:1\n"
+    "T1 mailbox_enqueue count:4\n"
+    "T1 waker_create w0 id:9\n"
+    "T1 memory_copy m0 to:m2\n"
+    "T2 memory_grow m0 pages:1\n"
+    "T2 mailbox_enqueue count:1\n"
+    "T3 guest_drain\n"
+    "T1 mailbox_close\n"
+    "choices 0001000000020001000100000200010001000000020001\n";
+static const char *const shared_kinds[] = {"reserve", "guard"};
+
+enum { TEXT_MAX = 4096, NTH_MAX = 40 };
+
+static struct { uint64_t runs, of_call[WORD_call_count]; } swept;
+
+static uint64_t fired(void) {
+    return fault_fired() + interleave_faults_fired();
+}
+
+/* The program with a fault in front of operation `at`, on thread `thread`. */
+static const char *run_with(const struct program *program, unsigned at, uint8_t thread,
+                            unsigned call, uint64_t nth, unsigned error) {
+    static struct program with;
+    with = *program;
+    memmove(&with.operation[at + 1], &with.operation[at],
+            (with.operations - at) * sizeof with.operation[0]);
+    with.operations++;
+    with.operation[at].code = OP_fault_at;
+    with.operation[at].thread = thread;
+    with.operation[at].arg.fault_at.call = call;
+    with.operation[at].arg.fault_at.nth = nth;
+    with.operation[at].arg.fault_at.error = error;
+    swept.runs++;
+    const char *rule = exec_run(subject_ref(), &with, NULL);
+    return rule == NULL
+               ? NULL
+               : because("%s after fault_at call:%s nth:%u error:%s", rule,
+                         op_word(KIND_call, call), (unsigned)nth, op_word(KIND_error, error));
+}
+
+/* Every call of every kind, each with every error, until there is none left to fail. */
+static const char *sweep(const struct program *program, unsigned at, uint8_t thread) {
+    const char *why = exec_run(subject_ref(), program, NULL);
+    for (unsigned call = 0; call < WORD_call_count && why == NULL; call++) {
+        bool any = true;
+        for (uint64_t nth = 1; any && why == NULL; nth++) {
+            uint64_t before = fired();
+            for (unsigned e = WORD_error_no_memory; e < WORD_error_count && why == NULL; e++) {
+                why = run_with(program, at, thread, call, nth, e);
+            }
+            any = fired() != before;
+            swept.of_call[call] += fired() - before;
+            if (nth > NTH_MAX && why == NULL) {
+                why = because("%s is called more than %d times", op_word(KIND_call, call), NTH_MAX);
+            }
+        }
+    }
+    return why;
+}
+
+static const char *sweep_text(const char *text, unsigned at, uint8_t thread) {
+    static struct program program;
+    unsigned line;
+    const char *why;
+    if (!op_parse(text, strlen(text), &program, &line, &why)) {
+        return because("line %u: %s", line, why);
+    }
+    return sweep(&program, at, thread);
+}
+
+static void test_each(const char *kind, const char *result) {
+    char name[128];
+    snprintf(name, sizeof name, "faults_sweep_%s", kind);
+    for (char *c = name; *c != '\0'; c++) {
+        *c = *c == ' ' || *c == ':' ? '_' : *c;
+    }
+    test_result(name, result);
+}
+
+void test_faults(void) {
+    char text[TEXT_MAX], name[96];
+    const char *never = NULL;
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        snprintf(text, sizeof text, life, kinds[i], kinds[i]);
+        test_each(kinds[i], sweep_text(text, 0, 0));
+    }
+    for (size_t i = 0; i < sizeof grounds / sizeof grounds[0]; i++) {
+        snprintf(text, sizeof text, post, grounds[i]);
+        snprintf(name, sizeof name, "mailbox %s", grounds[i]);
+        test_each(name, sweep_text(text, 0, 0));
+    }
+    for (size_t i = 0; i < sizeof shared_kinds / sizeof shared_kinds[0]; i++) {
+        snprintf(text, sizeof text, together, shared_kinds[i]);
+        snprintf(name, sizeof name, "engine %s set-up", shared_kinds[i]);
+        test_each(name, sweep_text(text, 0, 0));
+        snprintf(name, sizeof name, "engine %s thread", shared_kinds[i]);
+        test_each(name, sweep_text(text, 2, 1));
+    }
+    for (unsigned call = 0; call < WORD_call_count; call++) {
+        never = swept.of_call[call] == 0 ? op_word(KIND_call, call) : never;
+    }
+    test_result("faults_sweep_fails_every_call",
+                never == NULL ? NULL : because("%s was never called", never));
+}
