@@ -296,6 +296,13 @@ def program_rows_of_reuse_access_bulk_and_many_run():
 
 
 @test
+def objects_rows_run_with_every_allocator():
+    rows = measured("^objects/", 1024)
+    failed = [r["name"] for r in rows.values() if r.get("error_occurred")]
+    assert len(rows) == 24 and all("jemalloc_" in n or "threads:2" in n for n in failed), failed
+
+
+@test
 def programs_compute_on_every_strategy_what_they_do_natively():
     rows = measured("^program/|^bound/native/|^peer/[a-z]+/of:wabt/check:")
     reasons = {n: r["error_message"] for n, r in rows.items() if r.get("error_occurred")}
