@@ -210,6 +210,7 @@ void memory_row_add(const struct memory_row *row) {
         .parameters = {{"strategy", .text = pb_strategy_info(subject->strategy)->name}},
         .threads = row->threads,
         .bounds = label(row),
+        .iterations = row->iterations,
         .full_only = row->full_only,
     };
     int next = 1;

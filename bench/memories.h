@@ -79,6 +79,7 @@ struct memory_row {
     int bound_options; /* how many of the options, from the first, are the bound's as well */
     const char *peers; /* "wabt,v8": peer/grow/of:wabt/pages:N with this row's options, and so on */
     int threads;
+    int64_t iterations; /* as in shim.h */
     bool full_only;
 };
 void memory_row_add(const struct memory_row *row);

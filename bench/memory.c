@@ -196,13 +196,14 @@ static void run_grow_steps(struct bench_state *state) {
 #define NATIVE_PEERS "seed_static,seed_dynamic,wabt"
 #define SEED_PEERS "seed_static,seed_dynamic"
 
-/* The sizes at which there are peers; quick runs have them and no others. */
+/* The sizes at which there are peers. Quick runs have 16 pages; create and grow 256 as well. */
 static bool main_size(uint32_t pages) {
     return pages == 1 || pages == 16 || pages == 256;
 }
 
 static void add(const char *name, void (*run)(struct bench_state *), const struct subject *subject,
                 uint32_t pages, const char *bound, const char *peers) {
+    bool big = run == run_create || run == run_grow;
     memory_row_add(&(struct memory_row){
         .name = name,
         .run = run,
@@ -211,7 +212,7 @@ static void add(const char *name, void (*run)(struct bench_state *), const struc
         .pages = pages,
         .bound = bound,
         .peers = main_size(pages) ? peers : NULL,
-        .full_only = !main_size(pages) || subject->tuned,
+        .full_only = subject->tuned || (pages != 16 && !(big && pages == BIG_PAGES)),
     });
 }
 
@@ -242,7 +243,7 @@ static void add_copies(const struct subject *subject, uint32_t pages, int writte
         .options = {option},
         .bound = view ? "map_file" : "copy",
         .peers = main_size(pages) && written == 100 ? SEED_PEERS : NULL,
-        .full_only = !main_size(pages),
+        .full_only = pages != 16,
     };
     memory_row_add(&row);
     row.name = "memory/copy_touch";
@@ -276,6 +277,7 @@ static void add_size(const struct subject *subject, uint32_t pages) {
 
 /* Growth by more than one page, and on demand. */
 static void add_growths(const struct subject *subject) {
+    bool moves = !pb_strategy_info(subject->strategy)->stable_base;
     static const int64_t by[] = {16, 1024};
     for (int i = 0; i < 2; i++) {
         memory_row_add(&(struct memory_row){
@@ -288,7 +290,7 @@ static void add_growths(const struct subject *subject) {
             .bound = subject->grow,
             .bound_options = OPTIONS_MAX,
             .peers = EVERY_PEER,
-            .full_only = i == 0,
+            .full_only = i == 0 || subject->tuned,
         });
     }
     static const struct {
@@ -306,6 +308,7 @@ static void add_growths(const struct subject *subject) {
             .bound = subject->grow == NULL ? NULL : "steps",
             .bound_options = OPTIONS_MAX,
             .peers = climbs[i].peers,
+            .iterations = moves ? 1 : 0,
             .full_only = true,
         });
     }
@@ -322,8 +325,10 @@ static void add_variants(const struct subject *subject) {
             add_with("memory/create_touch", run_create_touch, subject, BIG_PAGES, advice_bounds[i],
                      advices[i], true);
         }
-        if (advices[i].number != PB_ADVICE_NONE) {
+        if (advices[i].number == PB_ADVICE_POPULATE) {
             add_with("memory/grow", run_grow, subject, BIG_PAGES, subject->grow, advices[i], true);
+        }
+        if (advices[i].number == PB_ADVICE_HUGE_PAGES) {
             add_with("memory/destroy", run_destroy, subject, BIG_PAGES, subject->destroy,
                      advices[i], true);
         }

@@ -107,6 +107,9 @@ BENCH_SUBJECT {
         for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
             struct bench_parameter memories = {"memories", NULL, counts[i]};
             for (int subject = 0; subject < subjects_count; subject++) {
+                if (subjects[subject].tuned) {
+                    continue;
+                }
                 memory_row_add(&(struct memory_row){
                     .name = "memory/many",
                     .run = run_many,
@@ -117,7 +120,7 @@ BENCH_SUBJECT {
                     .bound = "many",
                     .bound_options = 1,
                     .threads = threads,
-                    .full_only = counts[i] != 4 || subject > 3 || subjects[subject].tuned,
+                    .full_only = counts[i] != 4 || subject > 3,
                 });
             }
             bench_register(&(struct bench_case){

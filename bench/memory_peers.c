@@ -104,7 +104,7 @@ static const struct peer peers[] = {
      seed_base, NULL, NULL},
     {.name = "wabt", WABT},
 };
-enum { PEERS = sizeof peers / sizeof peers[0] };
+enum { PEERS = sizeof peers / sizeof peers[0], V8_BATCHES = 32 };
 
 /* ---- Their rows, as in memory.c -------------------------------------------------------------- */
 
@@ -375,6 +375,9 @@ static void add(const struct operation *operation, const struct peer *peer, uint
         .skip = peer != NULL      ? peer->missing
                 : node_is_there() ? NULL
                                   : "node is missing (scripts/setup bench installs it)",
+        .iterations = peer == NULL                                ? V8_BATCHES
+                      : moves && operation->run == run_grow_steps ? 1
+                                                                  : 0,
         .full_only = pages != 16,
     };
     bench_register(&bench);

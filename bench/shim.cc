@@ -295,6 +295,8 @@ void register_with_library(const Case &chosen) {
         made->Threads(bench->threads);
     if (options.iterations)
         made->Iterations(options.iterations);
+    else if (bench->iterations && !bench->skip)
+        made->Iterations(bench->iterations);
     else if (bench->threads || bench->skip)
         made->MinTime(options.time_s);
     else

@@ -66,8 +66,10 @@ struct bench_case {
      * can beat, the bare system calls or atomics (bound/...), then other people's implementations
      * (peer/...). Reported as the row's label; NULL: none is known. */
     const char *bounds;
-    const char *skip; /* not NULL: the row is reported as skipped, with this as the reason */
-    bool full_only;   /* quick runs leave it out (bench --list --quick) */
+    const char *skip;   /* not NULL: the row is reported as skipped, with this as the reason */
+    int64_t iterations; /* 0: as many as the time allows, after a try; else exactly so many, and no
+                           try: for rows whose set-up is slow */
+    bool full_only;     /* quick runs leave it out (bench --list --quick) */
 };
 
 /* Registers a copy of the case. The strings must live as long as the program. */

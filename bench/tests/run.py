@@ -135,6 +135,7 @@ def shim_skips_with_a_reason():
 @test
 def shim_iterations_are_exact():
     assert row_of("test/faults/inside:1", "--iterations=7")["iterations"] == 7
+    assert row_of("test/footprint", "--time=0.001")["iterations"] == 3, "those of the case"
 
 
 @test

@@ -105,6 +105,7 @@ BENCH_SUBJECT {
     bench_register(&(struct bench_case){.name = "test/footprint",
                                         .run = run_footprint,
                                         .clock = BENCH_CLOCK_SECTIONS,
+                                        .iterations = 3,
                                         .full_only = true});
     bench_register(&(struct bench_case){
         .name = "test/samples", .run = run_samples, .clock = BENCH_CLOCK_SAMPLES});
