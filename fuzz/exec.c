@@ -124,10 +124,12 @@ static const char *end(const struct subject *subject, const char *broken) {
     return broken;
 }
 
-/* The reference alone: the engine needs a build of its own. */
+/* The reference, or a mailbox whose accesses the engine sees: that needs a build of its own. */
 static const char *run_interleaved(const struct subject *subject, const struct program *program,
                                    uint64_t *operations) {
-    if (subject != subject_ref()) {
+    const bool other = subject != subject_ref();
+    if (other && (!(subject->abi & SUBJECT_SEEN) || subject->mailbox == NULL ||
+                  program->target != TARGET_mailbox_fuzzer)) {
         return NULL;
     }
     exec.program = program;
@@ -135,7 +137,7 @@ static const char *run_interleaved(const struct subject *subject, const struct p
     exec.ending = false;
     exec.broken = exec.crash_rule = NULL;
     is_running = true;
-    const char *broken = interleave_run(program, operations);
+    const char *broken = interleave_run(other ? subject : NULL, program, operations);
     is_running = false;
     return broken != NULL ? rule_broken(broken) : NULL;
 }

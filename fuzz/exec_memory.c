@@ -1389,7 +1389,8 @@ const char *exec_memory_probe(struct exec *e, const struct op *op) {
     uint64_t at = op_address(op->arg.memory_probe.at, size) & ~UINT64_C(7);
     EACH_SIDE(s, i) {
         const uint8_t *start = NULL;
-        uint64_t bytes = size + s->body->model.style.guard_bytes;
+        const bool asked = !strategy_of(e, s, i)->one_style; /* else its guard is its own */
+        uint64_t bytes = size + (asked ? s->body->model.style.guard_bytes : 0);
         if (table(e)->reservation != NULL && s->body->side[i].base != NULL &&
             table(e)->reservation(s->handle[i], &start, &bytes)) {
             bytes -= (uint64_t)(s->body->side[i].base - start);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 struct world world;
+static const struct subject *stranger; /* in place of ref/ */
 
 /* Runs of one input under a random source: each has a seed of its own. */
 enum { RANDOM_RUNS = 16 };
@@ -130,6 +131,7 @@ static struct {
 static void run_operation(struct actor *a, const struct op *op) {
     actor_operation *run = memory_operation(op->code);
     run = run != NULL ? run : mailbox_operation(op->code);
+    run = world.subject != NULL ? subject_operation(op->code) : run;
     run = op->code == OP_fault_at ? op_fault_at : run;
     if (run != NULL) {
         a->op = op;
@@ -211,6 +213,10 @@ static void arm_before(const struct program *program, const struct op *end) {
 static void set_up(const struct program *program) {
     const struct op *memory = first_of(program, OP_memory_create, OP_memory_create_more);
     const struct op *mailbox = first_of(program, OP_mailbox_attach, OP_mailbox_attach);
+    if (world.subject != NULL) {
+        subject_set_up(mailbox);
+        return;
+    }
     if (program->target != TARGET_mailbox_fuzzer) {
         arm_before(program, memory);
         memory_create_first(memory);
@@ -244,6 +250,7 @@ static void program_main(void *arg) {
     memset(&world, 0, sizeof world);
     order.count = 0;
     world.program = program;
+    world.subject = stranger;
     world.guest = -1;
     world.prefix = prefix_of(program);
     for (unsigned i = 0; i < OP_THREADS; i++) {
@@ -276,6 +283,9 @@ static void program_main(void *arg) {
             sim_join(running[i]);
         }
     }
+    if (world.subject != NULL) {
+        subject_end();
+    }
     mailbox_end();
     memory_end();
     if (world.blocks != 0) {
@@ -293,6 +303,9 @@ static bool is_rule(const char *name) {
 
 /* Everybody is blocked. That is no mistake where each waits for what nobody promised. */
 static const char *at_rest(const char *finding) {
+    if (world.subject != NULL) {
+        return subject_at_rest();
+    }
     for (unsigned i = 0; i < OP_THREADS; i++) {
         const struct actor *a = &world.actor[i];
         if (a->op != NULL && !a->in_wait && !a->in_signal) {
@@ -376,7 +389,13 @@ static const char *rule_of(struct sim_result *result) {
         return at_rest(finding);
     }
     if (strcmp(finding, "livelock") == 0) {
-        return world.mailbox != NULL ? "R34-livelock" : "R21-livelock";
+        return world.mailbox != NULL || stranger != NULL ? "R34-livelock" : "R21-livelock";
+    }
+    if (stranger != NULL) {
+        static char name[96];
+        sim_symbolise(result->detail, sizeof result->detail);
+        snprintf(name, sizeof name, "R31-%s", finding);
+        return name;
     }
     return access_rule(finding, result->detail, sizeof result->detail);
 }
@@ -552,8 +571,13 @@ const struct interleave_told *interleave_told(void) {
     return &told;
 }
 
-const char *interleave_run(const struct program *program, uint64_t *operations) {
+const char *interleave_run(const struct subject *subject, const struct program *program,
+                           uint64_t *operations) {
     static bool checked;
+    stranger = subject;
+    if (stranger != NULL) {
+        subject_meet(stranger);
+    }
     if (!checked) {
         check_operations();
         checked = true;

@@ -15,6 +15,7 @@
 #define INTERLEAVE_H
 
 #include "op.h"
+#include "subject.h"
 
 /* False, with a message, when the environment asks for what is not there. */
 bool interleave_ready(void);
@@ -23,9 +24,11 @@ bool interleave_ready(void);
  * `interleave`. */
 bool interleave_wants(const struct program *program);
 
-/* Runs it. NULL, or the name of the broken rule; static. *operations grows by how many were run;
- * may be NULL. */
-const char *interleave_run(const struct program *program, uint64_t *operations);
+/* Runs it on ref/, where subject is NULL, else on that one's mailbox, which must be one that the
+ * engine sees (SUBJECT_SEEN). NULL, or the name of the broken rule; static. *operations grows by
+ * how many were run; may be NULL. */
+const char *interleave_run(const struct subject *subject, const struct program *program,
+                           uint64_t *operations);
 
 /* How many calls have failed because of `fault_at` since the process began. */
 uint64_t interleave_faults_fired(void);

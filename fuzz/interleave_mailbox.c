@@ -174,7 +174,7 @@ static bool usable(const struct actor *a) {
  */
 
 /* In the order of the starts; NULL when there is no room. */
-static struct sent *send_begins(struct actor *a, uint32_t id) {
+struct sent *mailbox_send_begins(struct actor *a, uint32_t id) {
     if (world.sends == SENT_MAX) {
         return NULL;
     }
@@ -210,7 +210,7 @@ static bool delivered_other(struct sent *self) {
     return false;
 }
 
-static void send_ended(struct sent *s, enum pb_status status) {
+void mailbox_send_ended(struct sent *s, enum pb_status status) {
     uint32_t waiting = 0, taken = 0, accepted = 0;
     s->end = moment();
     s->accepted = status == PB_OK || s->taken;
@@ -239,7 +239,7 @@ static void send_ended(struct sent *s, enum pb_status status) {
 }
 
 /* The guest takes an id: one that was sent, once, after all that were in the ring before it. */
-static void take(void *context, uint32_t id) {
+void mailbox_take(void *context, uint32_t id) {
     struct sent *found = NULL;
     bool known = false;
     (void)context;
@@ -300,7 +300,7 @@ bool mailbox_scribbles(const struct actor *a, uint64_t at, uint64_t bytes) {
  */
 
 static void enqueue(struct actor *a, struct pb_waker *waker, uint64_t id) {
-    struct sent *s = send_begins(a, (uint32_t)id);
+    struct sent *s = mailbox_send_begins(a, (uint32_t)id);
     if (s == NULL) {
         return;
     }
@@ -314,7 +314,7 @@ static void enqueue(struct actor *a, struct pb_waker *waker, uint64_t id) {
         }
         return;
     }
-    send_ended(s, status);
+    mailbox_send_ended(s, status);
 }
 
 static void op_enqueue(struct actor *a, const struct op *op) {
@@ -540,7 +540,7 @@ static bool is_guest(const struct actor *a) {
 static void op_drain(struct actor *a, const struct op *op) {
     (void)op;
     if (is_guest(a)) {
-        uint32_t count = pb_guest_drain(world.words, take, NULL);
+        uint32_t count = pb_guest_drain(world.words, mailbox_take, NULL);
         if (count > world.capacity && !world.wild) {
             broken("R33-count", "a drain of %u from %u slots", count, world.capacity);
         }
@@ -621,10 +621,10 @@ static void check_delivery(void) {
         uint32_t left = 1;
         for (unsigned i = 0; i < 2 * SENT_MAX && left > 0; i++) {
             (void)pb_mailbox_flush(world.mailbox, &left);
-            (void)pb_guest_drain(world.words, take, NULL);
+            (void)pb_guest_drain(world.words, mailbox_take, NULL);
         }
     }
-    (void)pb_guest_drain(world.words, take, NULL);
+    (void)pb_guest_drain(world.words, mailbox_take, NULL);
     uint32_t lost = undelivered();
     if (lost > (world.released ? world.spill_max : world.dropped)) {
         broken("R30-lost", "%u ids that were accepted are gone", lost);

@@ -14,6 +14,10 @@ FUZZ_LIBS := -ldl -pthread
 # engine (engine.mk).
 interleave_of = build/sim$(filter -libfuzzer -cov,-$(1))/interleave.o build/plain/libsim.a
 
+# All of the engine, and its entry points for subjects that are loaded (subjects/README.md).
+FUZZ_SHOWN := -Wl,--whole-archive build/plain/libsim.a -Wl,--no-whole-archive \
+    '-Wl,--export-dynamic-symbol=__tsan_*' '-Wl,--export-dynamic-symbol=sim_*'
+
 # One configuration an engine: build/libfuzzer/, build/afl/.
 FUZZ_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CC.libfuzzer = $(CLANG)
@@ -28,7 +32,7 @@ define fuzz_engine_rules
 $(FUZZ_TARGETS:%=build/$(1)/%): build/$(1)/%: build/$(1)/fuzz/%.o build/$(1)/fuzz/target.o \
     $(FUZZ_CORE:%.c=build/$(1)/%.o) $$(call interleave_of,$(1)) build/$(1)/libpagebox.a
 	$$(call say,LD,$$@)
-	$$(Q)$$(CC.$(1)) $(FUZZ_SANITIZE) -fsanitize=fuzzer $(FUZZ_WRAP) $$^ $(FUZZ_LIBS) -o $$@
+	$$(Q)$$(CC.$(1)) $(FUZZ_SANITIZE) -fsanitize=fuzzer $(FUZZ_WRAP) $(FUZZ_SHOWN) $$^ $(FUZZ_LIBS) -o $$@
 fuzz-build-$(1): $(FUZZ_TARGETS:%=build/$(1)/%)
 .PHONY: fuzz-build-$(1)
 endef
@@ -45,7 +49,7 @@ $(FUZZ_TOOLS:%=build/$(1)/%): build/$(1)/fuzz/input.o $(FUZZ_CORE:%.c=build/$(1)
     $(if $(filter cov,$(1)),build/cov/fuzz/coverage_exit.o) \
     $$(call interleave_of,$(1)) build/$(1)/libpagebox.a
 	$$(call say,LD,$$@)
-	$$(Q)$$(CC.$(1)) $$(CFLAGS.$(1)) $$(LDFLAGS.$(1)) $(FUZZ_WRAP) $(if $(filter cov,$(1)),-Wl$(comma)--wrap=_exit) $$^ $(FUZZ_LIBS) -o $$@
+	$$(Q)$$(CC.$(1)) $$(CFLAGS.$(1)) $$(LDFLAGS.$(1)) $(FUZZ_WRAP) $(if $(filter cov,$(1)),-Wl$(comma)--wrap=_exit) $(FUZZ_SHOWN) $$^ $(FUZZ_LIBS) -o $$@
 endef
 $(foreach c,plain asan cov,$(eval $(call fuzz_config_rules,$(c))))
 
@@ -70,6 +74,11 @@ build/subjects/%.so: fuzz/subjects/%.c fuzz/subject.h
 	$(call say,CC,$<)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CSTD) $(WARN) -O2 -g -fPIC -shared -Ifuzz $(SUBJECT_FLAGS.$*) $< $(SUBJECT_LINK.$*) -o $@
+# As the concurrency engine sees it: each access is a call, answered by the program that loads it.
+build/subjects/%.engine.so: fuzz/subjects/%.c fuzz/subject.h fuzz/sim/redefine.syms fuzz/subjects/build.sh
+	$(call say,CC,$< (seen))
+	@mkdir -p $(@D)
+	$(Q)CLANG='$(CLANG)' SUBJECT_CFLAGS='$(WARN) $(SUBJECT_FLAGS.$*)' fuzz/subjects/build.sh -e $@ $< $(SUBJECT_LINK.$*)
 build/subjects/wabt_rt.so: build/subjects/wabt_rt_module.o
 # wasm2c's code as it makes it: without the asserts that it must be told of a handler of signals.
 build/subjects/wabt_rt_module.o: fuzz/subjects/wabt_rt.wat
@@ -86,7 +95,7 @@ subjects: ## builds the subjects of fuzz/subjects/ whose packages are there, bui
 .PHONY: subjects
 # A subject of ours that is asked for is built; anybody else's builds it himself.
 comma := ,
-SUBJECT_WANTED = $(filter $(SUBJECTS),$(patsubst ./%,%,$(subst $(comma), ,$(SUBJECT))))
+SUBJECT_WANTED = $(filter $(SUBJECTS) $(SUBJECTS:.so=.engine.so),$(patsubst ./%,%,$(subst $(comma), ,$(SUBJECT))))
 
 # Rules that are not asked of the subject: RULES_OFF=R7,R16-bulk (rule.h).
 RULES_OFF ?= $(PAGEBOX_RULES_OFF)
@@ -142,7 +151,7 @@ build/$(1)/fuzz-tests: $(FUZZ_TEST_SRC:%.c=build/$(1)/%.o) \
 endef
 $(foreach c,plain asan cov,$(eval $(call fuzz_test_rules,$(c))))
 
-test-fuzz: $(foreach c,plain asan,build/$(c)/fuzz-tests build/$(c)/replay) build/plain/opgen ## tests of the harness; all seeds, plain and under the sanitizers
+test-fuzz: build/subjects/template_mailbox.engine.so $(foreach c,plain asan,build/$(c)/fuzz-tests build/$(c)/replay) build/plain/opgen ## tests of the harness; all seeds, plain and under the sanitizers
 	@$(MAKE) -s --no-print-directory subjects
 	@CC='$(CC)' fuzz/tests/run.sh
 test-triage: $(addprefix build/plain/,replay shrink reproducer) $(addprefix build/asan/,shrink reproducer) lib ## planted defects become shrunk operations, traces and C programs

@@ -87,10 +87,10 @@ static const char *table_gap(const struct subject *s, char *why, size_t room) {
     const struct subject_memory *m = s->memory;
     const struct subject_mailbox *b = s->mailbox;
     const char *gap = NULL, *of = "memory";
-    if (s->abi != SUBJECT_ABI) {
+    if ((s->abi & ~SUBJECT_SEEN) != SUBJECT_VERSION) {
         snprintf(why, room,
                  "it was built with version %u of subject.h, this program has %u: compile it anew",
-                 s->abi, SUBJECT_ABI);
+                 s->abi & ~SUBJECT_SEEN, SUBJECT_VERSION);
         return why;
     }
     if (s->name == NULL || (m == NULL && b == NULL)) {
@@ -157,6 +157,9 @@ void subject_print(FILE *to, const struct subject *s) {
                 strategy->missing == NULL ? "" : strategy->missing);
     }
     part_print(to, "mailbox", s->mailbox, mailbox_entries, MAILBOX_ENTRIES);
+    if (s->abi & SUBJECT_SEEN) {
+        fputs("interleaved programs run on its mailbox: the engine sees its accesses\n", to);
+    }
     rules_print(to);
 }
 

@@ -22,8 +22,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Grows with every change of this file that an old object would not survive. */
-#define SUBJECT_ABI 4u
+/* Grows with every change of this file that an old object would not survive. Compiled with
+ * -fsanitize=thread an object says so, too: the concurrency engine can run it. */
+#define SUBJECT_VERSION 5u
+#define SUBJECT_SEEN 0x80000000u
+#if defined(__SANITIZE_THREAD__)
+#define SUBJECT_ABI (SUBJECT_VERSION | SUBJECT_SEEN)
+#elif defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+#define SUBJECT_ABI (SUBJECT_VERSION | SUBJECT_SEEN)
+#endif
+#endif
+#ifndef SUBJECT_ABI
+#define SUBJECT_ABI SUBJECT_VERSION
+#endif
 #define SUBJECT_PAGE_BYTES UINT64_C(65536)
 #define SUBJECT_PAGES_MAX 65536u
 #define SUBJECT_NO_MAXIMUM UINT32_MAX

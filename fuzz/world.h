@@ -10,6 +10,7 @@
 #include "interleave.h"
 #include "mailbox.h"
 #include "memory.h"
+#include "subject.h"
 
 enum { GROWS_MAX = 64, SENT_MAX = 128, RING_MAX = 16, ARMED_MAX = 16, NEVER = 0 };
 
@@ -61,6 +62,9 @@ struct world {
     unsigned arms, armed_until; /* the prefix's before that operation */
     bool finished;              /* all threads have ended */
 
+    const struct subject *subject; /* another than ref/, through its table; NULL: ref/ */
+    void *box;                     /* its mailbox */
+
     /* The memory. NULL root: none. */
     struct pb_memory *root; /* the first thread's handle, outlives all others */
     struct pb_memory_type type;
@@ -98,6 +102,12 @@ struct world {
 
 extern struct world world;
 
+/* Another's mailbox in place of ref/: interleave_subject.c. */
+void subject_meet(const struct subject *subject); /* once, outside of a run */
+void subject_set_up(const struct op *op);
+void subject_end(void);
+const char *subject_at_rest(void);
+
 /* A rule is broken: ends the run. */
 _Noreturn void broken(const char *rule, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -129,6 +139,12 @@ void memory_grew(uint32_t old_pages, uint32_t delta);
 typedef void actor_operation(struct actor *a, const struct op *op);
 actor_operation *memory_operation(uint8_t code);
 actor_operation *mailbox_operation(uint8_t code);
+actor_operation *subject_operation(uint8_t code);
+
+/* An enqueue begins and ends, the guest takes an id: R30 to R33, R36. NULL: no room to keep it. */
+struct sent *mailbox_send_begins(struct actor *a, uint32_t id);
+void mailbox_send_ended(struct sent *s, enum pb_status status);
+void mailbox_take(void *context, uint32_t id);
 
 extern const struct pb_allocator world_allocator;
 

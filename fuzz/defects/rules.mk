@@ -6,8 +6,10 @@ DEFECTS_OPTIONS = $(if $(DEFECTS),--defects '$(DEFECTS)') $(if $(ONLY),--only '$
     $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(SEED),--seed '$(SEED)') $(if $(JOBS),--jobs '$(JOBS)') \
     $(if $(ENGINE),--engine '$(ENGINE)') $(if $(SCHED),--sched '$(SCHED)') $(if $(EMPTY),--empty) \
     $(if $(QUICK),--quick)
-defects: ## plants each known defect and fuzzes: DEFECTS= TARGET= TIME= SEEDS= JOBS= ENGINE= SCHED=bytes,pct|all EMPTY=1 QUICK=1
-	@scripts/defects.py run $(DEFECTS_OPTIONS)
+defects: ## plants each known defect and fuzzes: DEFECTS= TARGET= TIME= SEEDS= JOBS= ENGINE= SCHED=bytes,pct|all EMPTY=1 QUICK=1; yours into your code: SUBJECT_SRC=
+	@$(if $(SUBJECT_SRC),scripts/defects_subject.py --sources '$(SUBJECT_SRC)' \
+	    --defects '$(or $(DEFECTS),$(SUBJECT_SRC)/defects)' $(if $(TIME),--time '$(TIME)') \
+	    $(if $(SEED),--seed '$(SEED)') $(if $(ONLY),--only '$(ONLY)') $(if $(QUICK),--quick),scripts/defects.py run $(DEFECTS_OPTIONS))
 test-defects: ## each defect patch applies to today's ref/ and compiles
 	@scripts/defects.py check
 test-scoreboard: ## one defect of each rule is caught, the canaries are not: minutes

@@ -202,6 +202,7 @@ struct engine {
     size_t choices_n, bytes_at;
     uint64_t rng;
     unsigned preemptions;
+    uint32_t turned; /* threads switched away for seeing nothing new, since all had their turn */
     uint32_t pct_points[32];
     unsigned pct_points_n, pct_low;
     /* Outcome. */

@@ -397,6 +397,18 @@ static _Noreturn void finish(void) {
 }
 
 /* Who goes on? t is the thread that is running now, ready or not. */
+/* t is switched away for seeing nothing new. Not to another that was, while one is left that was
+ * not: two that spin would else hand over to each other for ever, and not to whom they wait for. */
+static uint32_t others_in_turn(const struct thread *t, uint32_t set) {
+    if (!(S.ready & ~(1u << t->id)))
+        return set;
+    set &= ~(1u << t->id);
+    S.turned |= 1u << t->id;
+    if (!(set & ~S.turned))
+        S.turned = 1u << t->id;
+    return set & ~S.turned;
+}
+
 static struct thread *pick(struct thread *t) {
     for (;;) {
         uint32_t set = S.ready;
@@ -429,8 +441,7 @@ static struct thread *pick(struct thread *t) {
                 t->eager = true;
                 t->dull = 0;
                 t->priority = S.pct_low ? S.pct_low-- : 0;
-                if (S.ready & ~(1u << t->id))
-                    set &= ~(1u << t->id);
+                set = others_in_turn(t, set);
             } else if (runnable && S.preemptions >= S.o.preemptions_max) {
                 if (set != 1u << t->id)
                     S.bounds |= SIM_BOUND_PREEMPTIONS;
@@ -856,6 +867,7 @@ void run_once(void (*program)(void *), void *arg) {
     S.threads_n = 0;
     S.ready = S.waiting = 0;
     S.steps = S.progress = S.queue = 0;
+    S.turned = 0;
     S.preemptions = 0;
     S.choices_n = S.bytes_at = 0;
     S.rng = S.o.seed * UINT64_C(0xD1342543DE82EF95) + 1;

@@ -30,6 +30,12 @@ static const struct subject_record *record(void *memory) {
     return ((struct memory *)memory)->record;
 }
 
+static bool reservation(void *memory, const uint8_t **at, uint64_t *bytes) {
+    *at = ((struct memory *)memory)->record->base;
+    *bytes = RESERVED_BYTES;
+    return true;
+}
+
 static enum subject_status grow(void *self, uint32_t delta_pages, uint32_t *old_pages) {
     struct memory *memory = self;
     const uint64_t old = size_bytes(self), delta = delta_pages * SUBJECT_PAGE_BYTES;
@@ -82,7 +88,7 @@ const struct subject *pagebox_subject(void) {
     static const struct subject_strategy strategy = {
         .name = "mine", .traps = true, .stable_base = true, .one_style = true};
     static const struct subject_memory memory = {
-        .promises = SUBJECT_TELLS_LIMIT | SUBJECT_GROWS_WITHIN,
+        .promises = SUBJECT_TELLS_LIMIT | SUBJECT_GROWS_WITHIN | SUBJECT_RETURNS_PAGES,
         .strategies = 1,
         .strategy = &strategy,
         .create = create,
@@ -91,6 +97,7 @@ const struct subject *pagebox_subject(void) {
         .size_bytes = size_bytes,
         .grow = grow,
         .record = record,
+        .reservation = reservation, /* optional: with it R4 is checked, the guard */
     };
     /* Rules that yours does not promise: {"R10", "why"} before the end. */
     static const struct subject_exemption not_promised[] = {{NULL, NULL}};

@@ -9,8 +9,9 @@
 enum { SLOTS = 16 };
 
 struct mailbox {
+    atomic_flag busy;            /* one producer at a time */
     _Atomic uint32_t head, tail; /* of the consumer; of the producers */
-    _Atomic uint32_t slot[SLOTS];
+    uint32_t slot[SLOTS];
 };
 
 static enum subject_status attach(const struct subject_mailbox_config *config, void **made) {
@@ -32,33 +33,31 @@ static enum subject_status attach(const struct subject_mailbox_config *config, v
 }
 
 static enum subject_status enqueue(void *self, uint64_t id) {
-    struct mailbox *mailbox = self;
-    uint32_t tail = atomic_load_explicit(&mailbox->tail, memory_order_relaxed);
-    do {
-        /* pairs with drain's release: the slot is empty again */
-        if (tail - atomic_load_explicit(&mailbox->head, memory_order_acquire) >= SLOTS) {
-            return SUBJECT_FULL;
-        }
-    } while (!atomic_compare_exchange_weak_explicit(&mailbox->tail, &tail, tail + 1,
-                                                    memory_order_relaxed, memory_order_relaxed));
-    /* pairs with drain's acquire: what was written before the id is seen with it */
-    atomic_store_explicit(&mailbox->slot[tail % SLOTS], (uint32_t)id, memory_order_release);
-    return SUBJECT_OK;
+    struct mailbox *m = self;
+    while (atomic_flag_test_and_set_explicit(&m->busy, memory_order_acquire)) {
+    }
+    const uint32_t tail = atomic_load_explicit(&m->tail, memory_order_relaxed);
+    /* pairs with drain's release: the slot has been read */
+    const bool full = tail - atomic_load_explicit(&m->head, memory_order_acquire) >= SLOTS;
+    if (!full) {
+        m->slot[tail % SLOTS] = (uint32_t)id;
+        /* pairs with drain's acquire: the slot is written */
+        atomic_store_explicit(&m->tail, tail + 1, memory_order_release);
+    }
+    atomic_flag_clear_explicit(&m->busy, memory_order_release);
+    return full ? SUBJECT_FULL : SUBJECT_OK;
 }
 
 static uint32_t drain(void *self, void (*take)(void *context, uint32_t id), void *context) {
-    struct mailbox *mailbox = self;
-    const uint32_t first = atomic_load_explicit(&mailbox->head, memory_order_relaxed);
-    uint32_t head = first;
-    for (;;) {
-        uint32_t id = atomic_load_explicit(&mailbox->slot[head % SLOTS], memory_order_acquire);
-        if (id == 0) {
-            return head - first;
-        }
-        atomic_store_explicit(&mailbox->slot[head % SLOTS], 0, memory_order_relaxed);
-        atomic_store_explicit(&mailbox->head, ++head, memory_order_release);
+    struct mailbox *m = self;
+    const uint32_t first = atomic_load_explicit(&m->head, memory_order_relaxed);
+    const uint32_t tail = atomic_load_explicit(&m->tail, memory_order_acquire);
+    for (uint32_t head = first; head != tail; head++) {
+        const uint32_t id = m->slot[head % SLOTS];
+        atomic_store_explicit(&m->head, head + 1, memory_order_release);
         take(context, id);
     }
+    return tail - first;
 }
 
 const struct subject *pagebox_subject(void) {

@@ -202,6 +202,44 @@ strangers() {
     done
 }
 
+# planted FOLDER PATCH: the shared object of fuzz/subjects/ with that patch, as the scoreboard makes it.
+planted() {
+    rm -rf "$work/tree" && mkdir "$work/tree" && cp fuzz/subjects/*.c "$work/tree" &&
+        patch -s -p1 --force -r - -d "$work/tree" <"$2" && (cd "$work/tree" &&
+        PAGEBOX=$root OUT=$work/planted.so "$root/$1/build")
+}
+
+# The set of planted defects that shows how one is made: each is caught by what its header says, the
+# weak order by the engine; canaries are not.
+planted_defects() {
+    root=$PWD
+    export SCHED=uniform
+    for patch in fuzz/subjects/defects/*/*.patch; do
+        name=$(basename "$patch" .patch)
+        folder=$(dirname "$patch")
+        target=$(sed -n 's/^Targets: //p' "$patch")
+        rule=$(sed -n 's/^Rule: //p' "$patch")
+        if ! planted "$folder" "$patch" >"$work/errors" 2>&1; then
+            fail "subject_defect_$name" "does not build: $(head -c 300 "$work/errors")"
+        elif [ "$rule" = none ]; then
+            expect "subject_canary_$(basename "$folder")_$name" 0 ' 0 findings' \
+                env SUBJECT="$work/planted.so" build/asan/replay -q "corpus/$target"
+        else
+            expect "subject_defect_$name" 1 "^finding: $rule\$" \
+                env SUBJECT="$work/planted.so" build/asan/replay -q "corpus/$target"
+        fi
+    done
+    expect template_mailbox_is_clean_under_the_engine 0 ' 0 findings' \
+        env SUBJECT=build/subjects/template_mailbox.engine.so build/asan/replay -q corpus/mailbox_fuzzer
+    unset SCHED
+    expect subject_seen_by_the_engine_says_so 0 'the engine sees its accesses' \
+        env SUBJECT=build/subjects/template_mailbox.engine.so build/plain/replay -i
+    expect defects_of_no_sources 2 'no such folder' \
+        scripts/defects_subject.py --sources "$work/none" --defects "$work"
+    expect defects_without_a_build 2 'it builds .OUT from a copy' \
+        scripts/defects_subject.py --sources fuzz/subjects --defects "$work"
+}
+
 for config in plain asan; do
     unit_tests $config
     replays $config
@@ -211,5 +249,6 @@ forms
 generated
 subjects
 strangers
+planted_defects
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]

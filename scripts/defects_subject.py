@@ -1,0 +1,242 @@
+#!/usr/bin/python3
+"""defects_subject.py: the scoreboard for your own code: your patches planted into your subject.
+
+    make defects SUBJECT_SRC=my/sources DEFECTS=my/defects [TIME= SEED= JOBS= QUICK=1 RULES_OFF=]
+
+SUBJECT_SRC  the folder that is copied for each patch and built to a subject
+DEFECTS      a folder of patches for `patch -p1` in that copy, with the header that
+             fuzz/defects/README.md describes, and of an executable `build`, which is run in the copy,
+             with PAGEBOX (this repository) and OUT (the shared object to make) in its environment
+
+First the sources as they are must build and pass all seeds. Then each patch is planted, built and
+fuzzed by libFuzzer for its budget (or TIME seconds) with the targets that its header names. Caught:
+a finding, by one of the names of the header's Rule, that the sources as they are do not show. A
+canary must be missed.
+Exit status: 0 all as it must be, 1 a miss or a caught canary, 2 usage or set-up, 130 interrupted.
+"""
+import argparse
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import defects
+import defects_report
+import report
+
+WORK = report.REPO / "build" / "defects-subject"
+BUILT = report.REPO / "build"
+TARGETS = ("memory_fuzzer", "mailbox_fuzzer")
+HANG_S, SHRINK_S, BUILD_S = 10, 20, 300
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description="Plants your patches into your subject.")
+    parser.add_argument("--sources", required=True, type=pathlib.Path)
+    parser.add_argument("--defects", required=True, type=pathlib.Path)
+    parser.add_argument("--time", type=int, help="seconds for each patch and target")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--quick", action="store_true", help="witnesses are not shrunk")
+    parser.add_argument("--only", help="patches whose name matches this regular expression")
+    given = parser.parse_args()
+    if not given.sources.is_dir():
+        report.die(f"SUBJECT_SRC={given.sources}: there is no such folder")
+    given.build = (given.defects if given.defects.is_dir() else given.defects.parent) / "build"
+    if not os.access(given.build, os.X_OK):
+        report.die(f"{given.build}: no such program: it builds $OUT from a copy of the sources")
+    if given.time is not None and given.time < 1:
+        report.die("TIME wants a number of seconds")
+    return given
+
+
+class Field:
+    """The subject's sources, as they are or patched, and the programs that try it."""
+
+    def __init__(self, given):
+        self.given, self.child, self.stopping = given, None, False
+
+    def tools(self):
+        goals = ["build/asan/replay", "build/asan/shrink"]
+        goals += [f"build/libfuzzer/{target}" for target in TARGETS]
+        fault = defects.make(report.REPO, goals)
+        if fault:
+            report.die(f"the harness does not build:\n{fault}")
+        for target in TARGETS:
+            self.seeds(target).mkdir(parents=True, exist_ok=True)
+            subprocess.run(
+                [BUILT / "asan/replay", "-q", "-b", self.seeds(target), report.REPO / "corpus" / target],
+                check=True, stdout=subprocess.DEVNULL, env=self.environment(None),
+            )
+
+    def seeds(self, target):
+        return WORK / "seeds" / target
+
+    def environment(self, subject):
+        made = {k: v for k, v in os.environ.items() if k != "SUBJECT"}
+        return made | ({"SUBJECT": str(subject)} if subject else {})
+
+    def plant(self, patch):
+        """(the shared object, None), or (None, why not)."""
+        tree = WORK / (patch.name if patch else "as-it-is")
+        shutil.rmtree(tree, ignore_errors=True)
+        shutil.copytree(self.given.sources, tree, ignore=shutil.ignore_patterns(".git", "*.patch"))
+        if patch and defects.apply(patch, tree) is None:
+            return None, "does not apply to these sources"
+        out = tree / "subject.so"
+        made = {"PAGEBOX": str(report.REPO), "OUT": str(out)}
+        try:
+            done = subprocess.run(
+                [self.given.build.resolve()], cwd=tree, env=os.environ | made, timeout=BUILD_S,
+                capture_output=True, text=True, errors="replace",
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            return None, f"does not build: {error}"
+        if done.returncode != 0 or not out.is_file():
+            said = (done.stdout + done.stderr)[-800:] or "it made no $OUT"
+            return None, f"does not build: {said}"
+        return out, None
+
+    def replay(self, subject, target, path):
+        """What the replay program says; "" where it is clean."""
+        done = subprocess.run(
+            [BUILT / "asan/replay", "-q", "-t", target, path], env=self.environment(subject),
+            capture_output=True, text=True, errors="replace",
+        )
+        return "" if done.returncode == 0 else done.stderr + done.stdout
+
+    def fuzz(self, subject, target, seed, seconds, folder):
+        """(finding's name and input, or None; executions; seconds)."""
+        corpus = folder / "corpus"
+        corpus.mkdir(parents=True)
+        command = [BUILT / "libfuzzer" / target, corpus, self.seeds(target)]
+        command += [f"-max_total_time={seconds}", f"-seed={seed}", f"-timeout={HANG_S}"]
+        command += ["-rss_limit_mb=2560", "-detect_leaks=0", "-print_final_stats=1"]
+        command += [f"-max_len={defects.INPUT_BYTES_MAX}", f"-artifact_prefix={folder}/"]
+        began = time.monotonic()
+        with open(folder / "log", "w+", errors="replace") as log:
+            self.child = subprocess.Popen(
+                list(map(str, command)), stdout=log, stderr=log, start_new_session=True,
+                env=self.environment(subject), cwd=folder,
+            )
+            try:
+                self.child.wait(seconds + 60)
+            except subprocess.TimeoutExpired:
+                self.child.kill()
+                self.child.wait()
+            log.seek(0)
+            text = log.read()
+        shutil.rmtree(corpus, ignore_errors=True)
+        spent = time.monotonic() - began
+        counts = re.findall(r"^#(\d+)|stat::number_of_executed_units: (\d+)", text, re.M)
+        executions = max((int(a or b) for a, b in counts), default=0)
+        inputs = [p for p in folder.iterdir() if re.match(r"(crash|timeout|oom|leak)-", p.name)]
+        found = (defects.oracle_of(text), inputs[0]) if inputs else None
+        return found, executions, spent
+
+    def shrink(self, subject, target, oracle, path, to):
+        command = [BUILT / "asan/shrink", "-t", target, "-n", oracle, "-s", str(SHRINK_S), "-o", to, path]
+        subprocess.run(list(map(str, command)), env=self.environment(subject), capture_output=True)
+        return to.read_text() if to.is_file() else None
+
+    def stop(self):
+        self.stopping = True
+        if self.child:
+            self.child.kill()
+
+
+def judge(field, run, patch, pristine, subject, target, item):
+    """Fuzzes one target until it catches what the sources as they are do not show."""
+    seconds = field.given.time or int(patch.head.get("Budget") or 30)
+    seed, left = field.given.seed, seconds
+    while left >= 1 and not field.stopping:
+        folder = run.path(f"raw/{patch.name}/{target}-{seed}/log").parent
+        found, executions, spent = field.fuzz(subject, target, seed, int(left), folder)
+        item["executions"] += executions
+        if not found:
+            return
+        oracle, path = found
+        if field.replay(pristine, target, path):
+            item["note"] = f"{oracle} is there without the patch, too"
+        else:
+            text = None
+            if not field.given.quick:
+                text = field.shrink(subject, target, oracle, path, folder / "witness.ops")
+            item |= {"oracle": oracle, "target": target, "pristine": True, "note": None}
+            item |= {"caught_s": round(seconds - left + spent, 3), "witness": text}
+            item["witness_operations"] = sum(l.startswith("T") for l in (text or "").splitlines()) or None
+            return
+        left, seed = left - max(spent, 0.5), seed + 1
+
+
+def try_patch(field, run, patch, pristine):
+    item = defects.item_of(patch, "libfuzzer", field.given.seed, None)
+    subject, fault = field.plant(patch)
+    if fault:
+        item["note"] = fault
+        return item
+    for target in patch.targets or TARGETS:
+        if target in TARGETS and not item["oracle"] and not field.stopping:
+            judge(field, run, patch, pristine, subject, target, item)
+    return item
+
+
+def is_right(item):
+    """A canary is missed; another is caught by a name that its header gives."""
+    if not item["must"]:
+        return not item["oracle"] and not item["note"]
+    return bool(item["oracle"]) and (not item["rule"] or item["oracle"] in item["rule"].split())
+
+
+def sections(items):
+    rows = [
+        [i["name"], i["title"], i["rule"], defects_report.verdict(i), i["caught_s"], i["executions"],
+         i["witness_operations"], "yes" if is_right(i) else "NO"]
+        for i in items
+    ]
+    columns = ["defect", "title", "rule", "verdict", "caught s", "executions", "operations", "right"]
+    parts = [report.Section("Patches", table=report.Table(columns, rows, "llllrrrl"))]
+    inner = [report.Section(i["name"], pre=i["witness"]) for i in items if i["witness"]]
+    return parts + ([report.Section("Witnesses", sections=inner)] if inner else [])
+
+
+def main():
+    given = arguments()
+    patches = [p for p in defects.patches_of(given.defects) if not given.only or re.search(given.only, p.name)]
+    field = Field(given)
+    WORK.mkdir(parents=True, exist_ok=True)
+    field.tools()
+    pristine, fault = field.plant(None)
+    if fault:
+        report.die(f"{given.sources}: the sources as they are: {fault}")
+    for target in TARGETS:
+        said = field.replay(pristine, target, report.REPO / "corpus" / target)
+        if said:
+            report.die(f"the sources as they are fail the seeds: mend that, or RULES_OFF=:\n{said[-1500:]}")
+    run = report.Run("defects")
+    report.on_interrupt(field.stop)
+    items = []
+    print(defects_report.HEADING, flush=True)
+    for patch in patches:
+        if not field.stopping:
+            items.append(try_patch(field, run, patch, pristine))
+            print(defects_report.line(items[-1]), flush=True)
+    wrong = [i["name"] for i in items if not is_right(i)]
+    status = "interrupted" if field.stopping else "finding" if wrong else "pass"
+    summary = {"defects": sum(i["must"] for i in items), "caught": sum(bool(i["oracle"]) for i in items)}
+    summary |= {"canaries": sum(not i["must"] for i in items), "wrong": len(wrong)}
+    lead = f"Patches of {given.defects}, planted into {given.sources}."
+    path = run.finish(status, summary, items, sections(items), "Your defects in your subject", lead)
+    print(f"{summary['caught']} of {summary['defects']} caught, {summary['canaries']} canaries: {path}/report.html")
+    return 130 if field.stopping else 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)
