@@ -293,7 +293,7 @@ def program_rows_of_reuse_access_bulk_and_many_run():
         and "run this row alone" not in r["error_message"]
         and not (r["name"].endswith("threads:2") and "only one core" in r["error_message"])
     ]
-    assert len(rows) > 100 and not failed, (len(rows), failed)
+    assert len(rows) > 80 and not failed, (len(rows), failed)
 
 
 @test
