@@ -118,6 +118,7 @@ enum pb_status pb_region_reset(struct pb_region *region, uint64_t accessible_byt
     if (status == PB_OK) {
         region->accessible_bytes = accessible_bytes;
     }
+    region->reset_failed = status != PB_OK;
     return status;
 }
 

@@ -59,7 +59,7 @@ enum pb_advice { PB_ADVICE_NONE = 0, PB_ADVICE_HUGE_PAGES = 1, PB_ADVICE_POPULAT
 struct pb_pool;
 
 enum pb_pool_reset {
-    PB_POOL_DISCARD, /* give the pages back, keep the mapping: one or two system calls */
+    PB_POOL_DISCARD, /* give the pages back, keep the mapping: at most two system calls */
     PB_POOL_RENEW    /* map the slot anew */
 };
 
@@ -68,6 +68,9 @@ struct pb_pool_config {
     uint64_t slot_bytes;  /* what a slot can hold, without its guard; whole host pages, > 0 */
     uint64_t guard_bytes; /* inaccessible behind each slot; whole host pages */
     enum pb_pool_reset reset;
+    /* Up to so many bytes of a slot are zeroed and stay resident, so that the next tenant touches
+     * them without a page fault. Whole host pages; 0: all are given back. 0 with PB_POOL_RENEW. */
+    uint64_t keep_resident_bytes;
     const struct pb_allocator *allocator; /* NULL: pb_allocator_libc */
 };
 
@@ -128,6 +131,7 @@ struct pb_region {
     struct pb_image *image;       /* what the pages not written since are views of */
     struct pb_image *first_image; /* what reset goes back to */
     bool closed_by_protection;    /* guard: markers could not be put back once */
+    bool reset_failed;            /* some of the accessible bytes may be closed */
 };
 
 /* Makes a region; *region is valid only on PB_OK and then owned by the caller, who may move the

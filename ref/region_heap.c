@@ -25,16 +25,35 @@ static enum pb_status heap_grow(struct pb_region *region, uint64_t bytes) {
     return PB_OK;
 }
 
+/* The block again, larger, zero behind what it held; NULL: the old one is as it was. Where more is
+ * added than there was, a new block is cheaper: an allocator knows which of its pages are zero. */
+static uint8_t *enlarge(const struct pb_allocator *allocator, uint8_t *block, size_t old_bytes,
+                        size_t bytes) {
+    uint8_t *made;
+    if (bytes - old_bytes <= old_bytes) {
+        made = allocator->resize(allocator->context, block, bytes);
+        if (made != NULL) {
+            memset(made + old_bytes, 0, bytes - old_bytes);
+        }
+        return made;
+    }
+    made = allocator->allocate_zeroed(allocator->context, bytes);
+    if (made != NULL) {
+        memcpy(made, block, old_bytes);
+        allocator->release(allocator->context, block);
+    }
+    return made;
+}
+
 static enum pb_status heap_move(struct pb_region *region, uint64_t bytes) {
     if (bytes > SIZE_MAX) {
         return PB_NO_MEMORY;
     }
     uint8_t *base =
-        region->allocator->resize(region->allocator->context, region->base, (size_t)bytes);
+        enlarge(region->allocator, region->base, (size_t)region->capacity_bytes, (size_t)bytes);
     if (base == NULL) {
         return PB_NO_MEMORY;
     }
-    memset(base + region->capacity_bytes, 0, (size_t)(bytes - region->capacity_bytes));
     region->base = base;
     region->capacity_bytes = region->total_bytes = bytes;
     return PB_OK;

@@ -5,6 +5,7 @@
 #include "strategy.h"
 
 #include <stddef.h>
+#include <string.h>
 
 /* One reservation, cut into slots of slot + guard bytes. A free slot is inaccessible and reads 0
  * once opened, like fresh address space: a slot that cannot be brought back to that is retired. */
@@ -24,6 +25,8 @@ static bool config_is_sound(const struct pb_pool_config *config) {
     uint64_t host = pb_os_page_bytes();
     uint64_t bytes = config->slot_bytes;
     return config->slots > 0 && bytes > 0 && bytes % host == 0 && config->guard_bytes % host == 0 &&
+           config->keep_resident_bytes % host == 0 &&
+           (config->reset == PB_POOL_DISCARD || config->keep_resident_bytes == 0) &&
            config->guard_bytes <= UINT64_MAX - bytes &&
            bytes + config->guard_bytes <= UINT64_MAX / config->slots;
 }
@@ -102,15 +105,26 @@ static void slot_give(struct pb_pool *pool, uint32_t slot, bool clean) {
     pb_lock_release(&pool->lock);
 }
 
+/* Zeroes the first bytes of a slot, all accessible: some by hand, the others by giving them back.
+ */
+static enum pb_status slot_zero(const struct pb_pool *pool, uint8_t *base, uint64_t bytes) {
+    uint64_t keep = pool->config.keep_resident_bytes;
+    uint64_t kept = keep < bytes ? keep : bytes;
+    memset(base, 0, (size_t)kept);
+    return kept == bytes ? PB_OK : pb_os_discard(base + kept, bytes - kept);
+}
+
 /* Makes the first bytes of a slot inaccessible and zero again, in the pool's way; where that fails,
- * by mapping it anew. */
-static enum pb_status slot_clean(struct pb_pool *pool, uint8_t *base, uint64_t bytes) {
+ * by mapping it anew. open: all of them are accessible. */
+static enum pb_status slot_clean(struct pb_pool *pool, uint8_t *base, uint64_t bytes, bool open) {
     if (bytes == 0) {
         return PB_OK;
     }
-    if (pool->config.reset == PB_POOL_DISCARD && pb_os_discard(base, bytes) == PB_OK &&
-        pb_os_decommit(base, bytes) == PB_OK) {
-        return PB_OK;
+    if (pool->config.reset == PB_POOL_DISCARD) {
+        enum pb_status zeroed = open ? slot_zero(pool, base, bytes) : pb_os_discard(base, bytes);
+        if (zeroed == PB_OK && pb_os_decommit(base, bytes) == PB_OK) {
+            return PB_OK;
+        }
     }
     return pb_os_renew(base, bytes);
 }
@@ -129,7 +143,7 @@ static enum pb_status slot_open(struct pb_region *region, uint64_t bytes, bool *
         status = pb_region_follow_advice(region, 0, bytes);
     }
     if (status != PB_OK) {
-        *dirty = slot_clean(region->pool, region->base, bytes) != PB_OK;
+        *dirty = slot_clean(region->pool, region->base, bytes, false) != PB_OK;
     }
     return status;
 }
@@ -155,9 +169,19 @@ static enum pb_status pool_create(const struct pb_region_config *config, struct 
     return PB_OK;
 }
 
+static enum pb_status pool_reset(struct pb_region *region, uint64_t bytes) {
+    uint64_t old = region->accessible_bytes;
+    enum pb_status status = slot_zero(region->pool, region->base, old);
+    if (status == PB_OK && old > bytes) {
+        status = pb_os_decommit(region->base + bytes, old - bytes);
+    }
+    return status == PB_OK ? pb_region_follow_advice(region, 0, bytes) : status;
+}
+
 static void pool_give_back(struct pb_region *region) {
     struct pb_pool *pool = region->pool;
-    enum pb_status status = slot_clean(pool, region->base, region->accessible_bytes);
+    enum pb_status status =
+        slot_clean(pool, region->base, region->accessible_bytes, !region->reset_failed);
     slot_give(pool, region->slot, status == PB_OK);
     pb_pool_destroy(pool);
 }
@@ -173,6 +197,6 @@ const struct strategy pb_strategy_pool = {
     .create = pool_create,
     .grow = pb_mapped_grow,
     .copy = pb_mapped_copy,
-    .reset = pb_mapped_reset,
+    .reset = pool_reset,
     .destroy = pool_give_back,
 };

@@ -5,20 +5,34 @@
 #include "test.h"
 
 #include <string.h>
+#include <sys/mman.h>
 
 enum { SLOT_PAGES = 4 };
 
-static const enum pb_pool_reset resets[] = {PB_POOL_DISCARD, PB_POOL_RENEW};
+/* The ways to clean a slot; KEEP zeroes a page and a half, more than one tenant has, less than the
+ * other. */
+enum way { DISCARD, RENEW, KEEP, WAYS };
 
-static struct pb_pool *pool_of(uint32_t slots, enum pb_pool_reset reset) {
+static const struct {
+    const char *name;
+    enum pb_pool_reset reset;
+    uint64_t keep_resident_bytes;
+} ways[WAYS] = {
+    [DISCARD] = {"discard", PB_POOL_DISCARD, 0},
+    [RENEW] = {"renew", PB_POOL_RENEW, 0},
+    [KEEP] = {"keep", PB_POOL_DISCARD, 3 * PB_PAGE_BYTES / 2},
+};
+
+static struct pb_pool *pool_of(uint32_t slots, enum way way) {
     struct pb_pool_config config = {.slots = slots,
                                     .slot_bytes = SLOT_PAGES * PB_PAGE_BYTES,
                                     .guard_bytes = PB_PAGE_BYTES,
-                                    .reset = reset,
+                                    .reset = ways[way].reset,
+                                    .keep_resident_bytes = ways[way].keep_resident_bytes,
                                     .allocator = &seam_allocator};
     struct pb_pool *pool = NULL;
     CHECK_STATUS(pb_pool_create(&config, &pool), PB_OK);
-    test_note("reset %s", reset == PB_POOL_DISCARD ? "discard" : "renew");
+    test_note("reset %s", ways[way].name);
     return pool;
 }
 
@@ -46,8 +60,8 @@ static void check_stats(struct pb_pool *pool, uint32_t free, uint32_t used, uint
 }
 
 TEST(R15_reuse_next_tenant_sees_no_byte_of_the_last) {
-    for (unsigned r = 0; r < 2; r++) {
-        struct pb_pool *pool = pool_of(1, resets[r]);
+    for (unsigned r = 0; r < WAYS; r++) {
+        struct pb_pool *pool = pool_of(1, (enum way)r);
         static const uint32_t pages[] = {1, 4, 0, 2, 4, 1};
         for (size_t i = 0; i < sizeof pages / sizeof *pages; i++) {
             struct pb_memory *memory = tenant(pool, pages[i]);
@@ -68,8 +82,8 @@ TEST(R15_reuse_next_tenant_sees_no_byte_of_the_last) {
 }
 
 TEST(R15_reuse_slots_do_not_overlap) {
-    for (unsigned r = 0; r < 2; r++) {
-        struct pb_pool *pool = pool_of(3, resets[r]);
+    for (unsigned r = 0; r < WAYS; r++) {
+        struct pb_pool *pool = pool_of(3, (enum way)r);
         struct pb_memory *memories[3], *fourth;
         check_stats(pool, 3, 0, 0);
         for (unsigned i = 0; i < 3; i++) {
@@ -100,8 +114,8 @@ TEST(R15_reuse_slots_do_not_overlap) {
 
 /* Fails each of the system calls that a tenant's end makes, one after the other: the next tenant is
  * clean, or there is none because the slot is retired. */
-static bool end_with_failure(enum pb_pool_reset reset, unsigned nth, bool ever) {
-    struct pb_pool *pool = pool_of(1, reset);
+static bool end_with_failure(enum way way, unsigned nth, bool ever) {
+    struct pb_pool *pool = pool_of(1, way);
     struct pb_memory *memory = tenant(pool, 1), *next;
     uint32_t old;
     CHECK_STATUS(pb_memory_grow(memory, 2, &old), PB_OK);
@@ -129,9 +143,9 @@ static bool end_with_failure(enum pb_pool_reset reset, unsigned nth, bool ever) 
 }
 
 TEST(R15_reuse_a_failed_reset_retires_the_slot) {
-    for (unsigned r = 0; r < 4; r++) {
+    for (unsigned r = 0; r < 2 * WAYS; r++) {
         unsigned nth = 1;
-        while (end_with_failure(resets[r % 2], nth, r >= 2)) {
+        while (end_with_failure((enum way)(r % WAYS), nth, r >= WAYS)) {
             nth++;
             CHECK(nth < 100);
         }
@@ -139,9 +153,28 @@ TEST(R15_reuse_a_failed_reset_retires_the_slot) {
     }
 }
 
+TEST(R15_a_tenant_whose_reset_failed_can_end) {
+    for (unsigned nth = 1; nth < 3; nth++) {
+        struct pb_pool *pool = pool_of(1, KEEP);
+        struct pb_memory *memory = tenant(pool, 1), *next;
+        uint32_t old;
+        CHECK_STATUS(pb_memory_grow(memory, 2, &old), PB_OK);
+        fill_pattern(memory, 0, 3 * PB_PAGE_BYTES, 1);
+        seam_fail(SEAM_DISCARD | SEAM_DECOMMIT, nth, false);
+        CHECK_STATUS(pb_memory_reset(memory), PB_NO_MEMORY);
+        CHECK_EQ(seam_failed(), 1);
+        pb_memory_destroy(memory);
+        seam_fail(0, 0, false);
+        CHECK_STATUS(try_tenant(pool, 3, &next), PB_OK);
+        check_zero(next, 0, 3 * PB_PAGE_BYTES);
+        pb_memory_destroy(next);
+        pb_pool_destroy(pool);
+    }
+}
+
 TEST(R15_reuse_when_every_reset_call_fails_the_slot_is_gone) {
-    for (unsigned r = 0; r < 2; r++) {
-        struct pb_pool *pool = pool_of(2, resets[r]);
+    for (unsigned r = 0; r < WAYS; r++) {
+        struct pb_pool *pool = pool_of(2, (enum way)r);
         struct pb_memory *memory = tenant(pool, 1), *other = tenant(pool, 1), *next;
         fill_pattern(memory, 0, PB_PAGE_BYTES, 1);
         seam_fail(SEAM_ALL, 1, true);
@@ -160,8 +193,8 @@ TEST(R15_reuse_when_every_reset_call_fails_the_slot_is_gone) {
 
 /* 13579: a failure that leaves counters raised. */
 TEST(R6_pool_accounting_after_a_failed_create) {
-    for (unsigned r = 0; r < 2; r++) {
-        struct pb_pool *pool = pool_of(2, resets[r]);
+    for (unsigned r = 0; r < WAYS; r++) {
+        struct pb_pool *pool = pool_of(2, (enum way)r);
         bool failed = true;
         for (unsigned nth = 1; failed; nth++) {
             struct pb_memory *memory;
@@ -181,7 +214,7 @@ TEST(R6_pool_accounting_after_a_failed_create) {
 
 /* 3763: a slot without room to grow. */
 TEST(R6_pool_memory_larger_than_a_slot_is_refused) {
-    struct pb_pool *pool = pool_of(2, PB_POOL_DISCARD);
+    struct pb_pool *pool = pool_of(2, DISCARD);
     struct pb_memory_style style = {PB_STYLE_STATIC, SLOT_PAGES + 1, PB_PAGE_BYTES};
     struct pb_memory_config config = {.type = {1, SLOT_PAGES + 1, false},
                                       .style = &style,
@@ -208,8 +241,8 @@ TEST(R6_pool_memory_larger_than_a_slot_is_refused) {
 }
 
 TEST(R15_pool_outlives_its_handle_while_tenants_live) {
-    for (unsigned r = 0; r < 2; r++) {
-        struct pb_pool *pool = pool_of(2, resets[r]);
+    for (unsigned r = 0; r < WAYS; r++) {
+        struct pb_pool *pool = pool_of(2, (enum way)r);
         struct pb_memory *memory = tenant(pool, 1), *copy = NULL;
         uint32_t old;
         fill_pattern(memory, 0, PB_PAGE_BYTES, 1);
@@ -229,8 +262,26 @@ TEST(R15_pool_outlives_its_handle_while_tenants_live) {
     pb_pool_destroy(NULL);
 }
 
+/* The kept part costs the next tenant no page fault, the rest does. */
+TEST(R15_kept_bytes_stay_resident) {
+    struct pb_pool *pool = pool_of(1, KEEP);
+    struct pb_memory *memory = tenant(pool, SLOT_PAGES);
+    uint8_t *base = atomic_load(&pb_memory_definition(memory)->base);
+    memset(base, 7, SLOT_PAGES * PB_PAGE_BYTES);
+    pb_memory_destroy(memory);
+    unsigned char resident[SLOT_PAGES * PB_PAGE_BYTES / 4096] = {0};
+    CHECK_EQ(mincore(base, SLOT_PAGES * PB_PAGE_BYTES, resident), 0);
+    size_t pages = sizeof resident * 4096 / pb_os_page_bytes();
+    size_t kept = ways[KEEP].keep_resident_bytes / pb_os_page_bytes();
+    for (size_t i = 0; i < pages; i++) {
+        test_note("host page %zu", i);
+        CHECK_EQ(resident[i] & 1, i < kept);
+    }
+    pb_pool_destroy(pool);
+}
+
 TEST(R13_pool_copy_takes_a_slot_of_the_same_pool) {
-    struct pb_pool *pool = pool_of(2, PB_POOL_DISCARD);
+    struct pb_pool *pool = pool_of(2, DISCARD);
     struct pb_memory *memory = tenant(pool, 1), *copy = NULL, *third = NULL;
     CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
     check_stats(pool, 0, 2, 0);
@@ -249,6 +300,11 @@ TEST(R1_pool_refuses_a_bad_configuration) {
         {.slots = 1, .slot_bytes = 0},
         {.slots = 1, .slot_bytes = 100},
         {.slots = 1, .slot_bytes = PB_PAGE_BYTES, .guard_bytes = 1},
+        {.slots = 1, .slot_bytes = PB_PAGE_BYTES, .keep_resident_bytes = 1},
+        {.slots = 1,
+         .slot_bytes = PB_PAGE_BYTES,
+         .reset = PB_POOL_RENEW,
+         .keep_resident_bytes = PB_PAGE_BYTES},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct pb_pool *pool = NULL;
@@ -289,8 +345,8 @@ static void *rent(void *argument) {
 }
 
 TEST(R15_pool_shared_by_threads) {
-    for (unsigned r = 0; r < 2; r++) {
-        struct pb_pool *pool = pool_of(2, resets[r]);
+    for (unsigned r = 0; r < WAYS; r++) {
+        struct pb_pool *pool = pool_of(2, (enum way)r);
         pthread_t threads[RENTERS];
         for (unsigned i = 0; i < RENTERS; i++) {
             threads[i] = test_thread(rent, pool);
