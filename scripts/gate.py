@@ -13,11 +13,12 @@ Exit status: 0 pass, 1 regression, 2 usage or set-up, 3 inconclusive, 130 interr
 then holds what was done).
 """
 import argparse
+import json
 import os
 import pathlib
 import re
+import signal
 import sys
-import threading
 import time
 
 sys.dont_write_bytecode = True
@@ -45,10 +46,10 @@ class Gate:
         self.facts = {"base": None}
         self.stopping = False
         self.behaviour = None
-        self.ended = threading.Lock()
         if options.time is not None and options.time < 10:
             report.die(f"TIME={options.time:g} seconds are too few: 10 at least")
         self.commit = gate_build.revision(options.base)
+        gate_build.lock()
         self.chosen = compile_filter(options.filter)
         self.run = report.Run("gate")
         self.facts |= {"base": self.commit, "base_name": options.base}
@@ -111,7 +112,11 @@ class Gate:
             own = gate_counts.rows(side.program())
             kinds = {name: row["threads"] for name, row in rows.items() if name in own}
             sides[side.name] = gate_counts.count_side(
-                side.program(), side.name, kinds, lambda row: self.say(f"counting {row}"), self.stopped
+                side.program(),
+                side.name,
+                kinds,
+                lambda row: self.say(f"counting {row}"),
+                self.stopped,
             )
         if self.stopping:
             return
@@ -122,7 +127,10 @@ class Gate:
         self.parts.append("counts")
 
     def sample(self, rows):
-        own = gate_counts.rows(self.base.program()).keys() & gate_counts.rows(self.head.program()).keys()
+        own = (
+            gate_counts.rows(self.base.program()).keys()
+            & gate_counts.rows(self.head.program()).keys()
+        )
         kinds = {name: row["threads"] for name, row in rows.items() if row["timed"] and name in own}
         calibrated = gate_calibrate.thresholds(self.run.machine)
         if not calibrated:
@@ -162,7 +170,9 @@ class Gate:
             lambda done, all_: self.say(f"timing {len(wanted)} suspects again, round {done} of {all_}"),
             self.stopped,
         )  # fmt: skip
-        self.keep("pairs-again.json", {row: [vars(p) for p in found] for row, found in pairs.items()})
+        self.keep(
+            "pairs-again.json", {row: [vars(p) for p in found] for row, found in pairs.items()}
+        )
         gate_time.settle(items, gate_time.judge(pairs, wanted, calibrated))
 
     def behave(self):
@@ -182,23 +192,26 @@ class Gate:
     # ------------------------------------------------------------ the end
 
     def keep(self, name, what):
-        import json
-
         self.run.path(f"raw/{name}").write_text(json.dumps(report.plain(what)) + "\n")
 
     def finish(self, verdict=None, why=""):
-        with self.ended:
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+        try:
             self.progress.done()
             verdict = verdict or gate_report.overall(self.items, self.parts)
             status = "finding" if verdict == "regression" else verdict
             name = self.options.base
-            lead = f"the work tree{' (with uncommitted changes)' if self.run.dirty else ''} against "
+            lead = (
+                f"the work tree{' (with uncommitted changes)' if self.run.dirty else ''} against "
+            )
             lead += self.commit[:12] + (f" ({name})" if not self.commit.startswith(name) else "")
             lead += f"; {time.monotonic() - self.began:.0f} s" + (f". {why}" if why else "")
             self.run.machine["flags"] = " ".join(gate_build.flags())
             self.facts["verdict"] = verdict
             seconds = time.monotonic() - self.began
-            self.run.path("junit.xml").write_text(gate_report.junit(self.items, seconds, self.notes))
+            self.run.path("junit.xml").write_text(
+                gate_report.junit(self.items, seconds, self.notes)
+            )
             made = gate_report.sections(self.items, self.notes)
             summary = gate_report.summary(self.items, self.facts)
             title = f"Gate: {gate_report.WORDS[verdict].lower()}"
@@ -206,15 +219,25 @@ class Gate:
             shown = os.path.relpath(path / "report.html")
             print(gate_report.screen(verdict, lead, self.items, self.notes, shown), flush=True)
             if verdict in ("pass", "regression", "inconclusive") and not self.options.filter:
-                gate_history.append(self.options.history, self.run, self.items, self.commit, verdict)
+                gate_history.append(
+                    self.options.history, self.run, self.items, self.commit, verdict
+                )
             return gate_report.EXIT[verdict]
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
     def interrupt(self):
         self.stopping = True
         if self.behaviour:
             self.behaviour.stop()
-        if getattr(self, "pairs", None) and "time" not in self.parts and not gate_report.of(self.items, "time"):
-            self.keep("pairs.json", {r: [vars(p) for p in found] for r, found in self.pairs.items()})
+        if (
+            getattr(self, "pairs", None)
+            and "time" not in self.parts
+            and not gate_report.of(self.items, "time")
+        ):
+            self.keep(
+                "pairs.json", {r: [vars(p) for p in found] for r, found in self.pairs.items()}
+            )
         done = ", ".join(self.parts) or "no part"
         self.finish("interrupted", f"interrupted: {done} done to the end")
 
@@ -297,11 +320,15 @@ def arguments(given=None):
     gate.add_argument("--base", default="", help="a git revision")
     gate.add_argument("--behaviour", type=yes_or_no, default=True, help="0: leave it out")
     gate.add_argument("--timed", type=yes_or_no, default=True, help="0: counts only, no time")
-    gate.add_argument("--time", type=positive(float), help=f"seconds for the pairs, at most ({TIME_S})")
+    gate.add_argument(
+        "--time", type=positive(float), help=f"seconds for the pairs, at most ({TIME_S})"
+    )
     gate.add_argument("--rounds", type=positive(int), default=gate_time.ROUNDS, help="pairs a row")
     gate.add_argument("--filter", help="regular expression on the rows' names")
     gate.add_argument("--history", help="the store of figures; see gate_history.py")
-    gate_calibrate.options(commands.add_parser("calibrate", help="how often the gate is wrong"), positive)
+    gate_calibrate.options(
+        commands.add_parser("calibrate", help="how often the gate is wrong"), positive
+    )
     gate_selftest.options(commands.add_parser("selftest", help="planted regressions must block"))
     commands.add_parser("check", help="the planted patches apply and compile")
     commands.add_parser("previous", help="counts against HEAD^, as one test")

@@ -51,7 +51,9 @@ class Outcome:
     log: str
 
 
-FINDING = re.compile(r"^(?:finding: .*|FAIL .*|missed: .*|caught canaries: .*|pristine fails on: .*)", re.M)
+FINDING = re.compile(
+    r"^(?:finding: .*|FAIL .*|missed: .*|caught canaries: .*|pristine fails on: .*)", re.M
+)
 REPLAYED = re.compile(r"(\d+) inputs, (\d+) findings, (\d+) not readable")
 
 
@@ -74,7 +76,9 @@ class Runner:
     def run(self, step):
         began = time.monotonic()
         log = self.folder / f"{step.name.replace(' ', '-')}.log"
-        environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+        environment = {
+            k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")
+        }
         environment |= {"PYTHONDONTWRITEBYTECODE": "1"} | step.environment
         for name in ("TIME", "FILTER", "BASE", "JOBS", "SUBJECT", "TARGET"):
             environment.pop(name, None)  # the gate's own; they mean other things to the steps
@@ -105,4 +109,7 @@ def item(done):
     shown = {"name": done.name, "part": "behaviour", "metric": "findings", "verdict": verdict}
     shown |= {"base": 0, "head": len(done.findings) if done.status else 0}
     shown |= {"shift": None, "low": None, "high": None, "p": None, "threshold": 0, "detectable": 1}
-    return shown | {"seconds": round(done.seconds, 1), "findings": done.findings if done.status else []}
+    return shown | {
+        "seconds": round(done.seconds, 1),
+        "findings": done.findings if done.status else [],
+    }

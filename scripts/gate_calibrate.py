@@ -14,6 +14,7 @@ import os
 import re
 import shutil
 import time
+import zlib
 
 import gate_build
 import gate_counts
@@ -34,8 +35,12 @@ def options(parser, positive):
     whole = positive(int)
     parser.add_argument("--sessions", type=whole, default=SESSIONS, help="of base against itself")
     parser.add_argument("--injected", type=whole, default=INJECTED, help="of each slowdown")
-    parser.add_argument("--rounds", type=whole, default=gate_time.ROUNDS, help="pairs a row and session")
-    parser.add_argument("--time", type=positive(float), help="seconds, after which no session is begun")
+    parser.add_argument(
+        "--rounds", type=whole, default=gate_time.ROUNDS, help="pairs a row and session"
+    )
+    parser.add_argument(
+        "--time", type=positive(float), help="seconds, after which no session is begun"
+    )
     parser.add_argument("--score", action="store_true", help="only the report, from what is stored")
     parser.add_argument("--filter", default="", help="regular expression on the rows' names")
 
@@ -99,8 +104,6 @@ def stored(folder):
     """All whole sessions. One cut short by a crash ends the file: it is cut off."""
     path, records, good = folder / "sessions.jsonl.gz", [], 0
     data = path.read_bytes() if path.exists() else b""
-    import zlib
-
     while good < len(data):
         inflate = zlib.decompressobj(wbits=31)
         try:
@@ -123,8 +126,14 @@ def plan(options):
     """(kind, number) of all sessions wanted, mixed so that any part of them is useful."""
     alike = [("same" if n % 2 == 0 else "relinked", n) for n in range(options.sessions)]
     slowed = [(f"percent:{p}", n) for n in range(options.injected) for p in PERCENTS]
-    counted = [("counts", n) for n in range(COUNT_RUNS)] + [(f"count:{what}", 0) for what in COUNTED]
-    total = [(i / max(1, len(part)), j, s) for j, part in enumerate((alike, slowed, counted)) for i, s in enumerate(part)]
+    counted = [("counts", n) for n in range(COUNT_RUNS)] + [
+        (f"count:{what}", 0) for what in COUNTED
+    ]
+    total = [
+        (i / max(1, len(part)), j, s)
+        for j, part in enumerate((alike, slowed, counted))
+        for i, s in enumerate(part)
+    ]
     return [session for _, _, session in sorted(total)]
 
 
@@ -155,12 +164,17 @@ class Calibration:
             )
             if order:
                 programs[1].unlink()
-            rows = {r: [[p.base_ns, p.head_ns, p.dropped] for p in found] for r, found in pairs.items()}
+            rows = {
+                r: [[p.base_ns, p.head_ns, p.dropped] for p in found] for r, found in pairs.items()
+            }
             record = {"pairs": rows}
         if self.stopping:
             return
         record |= {"kind": kind, "number": number, "suite": self.suite}
-        record |= {"seconds": round(time.monotonic() - began, 1), "commit": report.git("rev-parse", "HEAD")}
+        record |= {
+            "seconds": round(time.monotonic() - began, 1),
+            "commit": report.git("rev-parse", "HEAD"),
+        }
         record["load"] = os.getloadavg()[0]
         record["when"] = f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
         add(self.folder, record)
@@ -170,10 +184,14 @@ class Calibration:
         rows = {name: row["threads"] for name, row in self.rows.items()}
         stopped = lambda: self.stopping
         side = self.other.program()
-        return {"counts": gate_counts.count_side(side, "head", rows, stopped=stopped, inject=inject)}
+        return {
+            "counts": gate_counts.count_side(side, "head", rows, stopped=stopped, inject=inject)
+        }
 
     def all(self):
-        done = {(r["kind"], r["number"]) for r in stored(self.folder) if r.get("suite") == self.suite}
+        done = {
+            (r["kind"], r["number"]) for r in stored(self.folder) if r.get("suite") == self.suite
+        }
         left = [session for session in plan(self.options) if session not in done]
         progress = report.Progress()
         began, made = time.monotonic(), 0
@@ -265,7 +283,9 @@ def counts_found(records):
             continue
         rows = [row for row in run if row in first and "instructions" in first[row]]
         items = gate_counts.compare({r: first[r] for r in rows}, {r: run[r] for r in rows}, [])
-        key = {"syscall": "syscall:getppid", "fault": "page_faults", "instruction": "instructions"}[what]
+        key = {"syscall": "syscall:getppid", "fault": "page_faults", "instruction": "instructions"}[
+            what
+        ]
         found = {i["name"] for i in items if i["metric"] == key and i["verdict"] == "regression"}
         facts[f"found_{what}"] = sorted(found)
         facts[f"missed_{what}"] = sorted(set(rows) - found)
@@ -285,10 +305,16 @@ def score(folder, machine, suite, kinds):
     alike = [r for r in records if r["kind"] in ("same", "relinked")]
     training, scored = alike[0::4] + alike[1::4], alike[2::4] + alike[3::4]
     frozen = freeze(training, kinds)
-    facts = {"sessions": len(alike), "sessions_training": len(training), "sessions_scored": len(scored)}
+    facts = {
+        "sessions": len(alike),
+        "sessions_training": len(training),
+        "sessions_scored": len(scored),
+    }
     facts["frozen"] = len(alike) >= SESSIONS_MIN
     if facts["frozen"]:
-        text = json.dumps({"machine": machine, "suite": suite, "sessions": len(training), "rows": frozen})
+        text = json.dumps(
+            {"machine": machine, "suite": suite, "sessions": len(training), "rows": frozen}
+        )
         (folder / "thresholds.json").write_text(text + "\n", encoding="utf-8")
     count, suspected, blocked, by_row = rates(scored, kinds, frozen)
     facts |= {"suspected": suspected, "blocked": blocked}
@@ -304,8 +330,15 @@ def publish(folder, machine, suite, kinds, status):
     facts |= counts_found(records)
     items = []
     for row in sorted(kinds):
-        seen = [i["detectable"] for r in scored for i in alarms(r, kinds, frozen)[1] if i["name"] == row]
-        entry = {"name": row, "kind": kinds[row], "false_alarms": by_row[row], "sessions": len(scored)}
+        seen = [
+            i["detectable"] for r in scored for i in alarms(r, kinds, frozen)[1] if i["name"] == row
+        ]
+        entry = {
+            "name": row,
+            "kind": kinds[row],
+            "false_alarms": by_row[row],
+            "sessions": len(scored),
+        }
         entry |= {"threshold": frozen[row], "detectable": stats.median(seen) if seen else None}
         items.append(entry | {f"found_{p}": found[row] for p, (_, found) in power.items()})
     run = report.Run("gate-calibration")
@@ -324,7 +357,9 @@ def publish(folder, machine, suite, kinds, status):
     for percent, (sessions, found) in power.items():
         alone = [row for row in kinds if kinds[row] == "alone"]
         hits = sum(found[row] for row in alone)
-        print(f"  +{percent} %: found in {with_interval(hits, sessions * len(alone))} of row sessions")
+        print(
+            f"  +{percent} %: found in {with_interval(hits, sessions * len(alone))} of row sessions"
+        )
     for what in COUNTED:
         if f"found_{what}" in facts:
             found, lost = len(facts[f"found_{what}"]), len(facts[f"missed_{what}"])
@@ -341,7 +376,9 @@ def sections(facts, items, power):
     ]
     if facts["count_runs"]:
         unequal = "; ".join(facts["counts_unequal"]) or "none"
-        rows.append([f"counts that differed in {facts['count_runs']} runs of {facts['counts']}", unequal])
+        rows.append(
+            [f"counts that differed in {facts['count_runs']} runs of {facts['counts']}", unequal]
+        )
         rows.append(["resident bytes spread by, at most", facts["resident_spread_bytes"]])
     text = (
         f"Thresholds were frozen on {facts['sessions_training']} sessions and scored on {scored} others. "
@@ -356,7 +393,11 @@ def sections(facts, items, power):
     lines = []
     for item in items:
         seen = item["detectable"]
-        line = [item["name"], f"{item['false_alarms']}/{item['sessions']}", 100 * math.expm1(item["threshold"])]
+        line = [
+            item["name"],
+            f"{item['false_alarms']}/{item['sessions']}",
+            100 * math.expm1(item["threshold"]),
+        ]
         line.append(None if seen is None or not math.isfinite(seen) else 100 * math.expm1(seen))
         lines.append(line + [f"{item[f'found_{p}']}/{n}" for p, (n, _) in power.items()])
     table = report.Table(columns, lines, align="l" + "r" * (len(columns) - 1))
@@ -397,6 +438,7 @@ def curve(items, power):
 
 
 def run(options):
+    gate_build.lock()
     run_machine = report.machine()
     folder = open_store(run_machine)
     try:

@@ -200,7 +200,9 @@ def read_waivers(path=WAIVERS):
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
-        match = re.fullmatch(r"(\d{4}-\d\d-\d\d)\s+(\S+)\s+(\S+)\s+(\+\d+(?:\.\d+)?%?)\s+(\S.*)", line)
+        match = re.fullmatch(
+            r"(\d{4}-\d\d-\d\d)\s+(\S+)\s+(\S+)\s+(\+\d+(?:\.\d+)?%?)\s+(\S.*)", line
+        )
         try:
             expires = datetime.date.fromisoformat(match.group(1))
             found.append(Waiver(expires, *match.groups()[1:], line=number))

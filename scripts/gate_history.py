@@ -38,14 +38,18 @@ def append(given, run, items, base, verdict):
         with open(path, "a", encoding="utf-8") as file:
             file.write(json.dumps(report.plain(entry)) + "\n")
     except OSError as error:
-        print(f"gate: the history in {path} was not written: {error.strerror} (HISTORY= names another)")
+        print(
+            f"gate: the history in {path} was not written: {error.strerror} (HISTORY= names another)"
+        )
 
 
 def read(path):
     try:
         lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError as error:
-        report.die(f"no history in {path} ({error.strerror}): make gate BASE=... writes it; HISTORY= names another")
+        report.die(
+            f"no history in {path} ({error.strerror}): make gate BASE=... writes it; HISTORY= names another"
+        )
     entries = []
     for number, line in enumerate(lines, 1):
         try:
@@ -72,7 +76,9 @@ def plot(row, metric, points, cuts):
     data = [[n, commit, figure / scale] for n, (commit, figure) in enumerate(points)]
     every = max(1, len(data) // 12)
     ticks = ", ".join(f"'{c}' {n}" for n, c, _ in data if n % every == 0)
-    marks = "".join(f"set arrow from {c - 0.5},graph 0 to {c - 0.5},graph 1 nohead lt 7\n" for c in cuts)
+    marks = "".join(
+        f"set arrow from {c - 0.5},graph 0 to {c - 0.5},graph 1 nohead lt 7\n" for c in cuts
+    )
     script = (
         f"set ylabel '{unit}'\nset xtics ({ticks}) rotate by -45\nset yrange [0:*]\n"
         f"set xrange [-0.5:{len(data) - 0.5}]\n{marks}"
@@ -106,9 +112,15 @@ def trend(options):
     rows = [[i["name"], i["metric"], ", ".join(i["changes"])] for i in changed]
     if rows:
         table = report.Table(["row", "what", "from commit"], rows)
-        made.insert(0, report.Section("Change points", "Advice: see what these commits did.", table))
+        made.insert(
+            0, report.Section("Change points", "Advice: see what these commits did.", table)
+        )
     lead = f"{len(mine)} runs of the gate on this machine, {len(changed)} rows that changed their level"
-    facts = {"runs": len(mine), "runs_of_other_machines": len(entries) - len(mine), "changed": len(changed)}
+    facts = {
+        "runs": len(mine),
+        "runs_of_other_machines": len(entries) - len(mine),
+        "changed": len(changed),
+    }
     path = run.finish("pass", facts, items, made, "Trend of the gate's figures", lead)
     print(f"trend: {lead}")
     for row in rows:

@@ -104,7 +104,9 @@ def part_line(items, part):
 
 
 def could_see(mine):
-    seen = sorted(i["detectable"] for i in mine if i["threshold"] < 0.5 and math.isfinite(i["detectable"]))
+    seen = sorted(
+        i["detectable"] for i in mine if i["threshold"] < 0.5 and math.isfinite(i["detectable"])
+    )
     if not seen:
         return "could see nothing"
     return f"could see {percent(gate_stats.median(seen))} in the median row, {percent(seen[-1])} in the worst"
@@ -156,7 +158,9 @@ def counts_section(items):
         verdict = i["verdict"] + (f" (waived: {i['waiver']})" if "waiver" in i else "")
         verdict += f" ({i['note']})" if "note" in i else ""
         rows.append([i["name"], i["metric"], i["base"], i["head"], ratio, i["threshold"], verdict])
-    text = f"{len(mine)} counts, {len(mine) - len(shown)} of them equal on both sides (left out here)."
+    text = (
+        f"{len(mine)} counts, {len(mine) - len(shown)} of them equal on both sides (left out here)."
+    )
     return report.Section("Counts", text, report.Table(columns, rows) if rows else None)
 
 
@@ -186,7 +190,9 @@ def forest(mine):
     shown.sort(key=lambda i: i["shift"])
     data = []
     for place, i in enumerate(shown):
-        cells = [100 * math.expm1(i[k]) for k in ("shift", "low", "high", "threshold", "detectable")]
+        cells = [
+            100 * math.expm1(i[k]) for k in ("shift", "low", "high", "threshold", "detectable")
+        ]
         data.append([place, i["name"], *cells])
     script = (
         f"set yrange [-1:{len(shown)}]\nset xlabel 'head against base, %'\nset xzeroaxis\n"
@@ -227,7 +233,9 @@ def junit(items, seconds, notes):
         rows = {}
         for item in mine:
             rows.setdefault(item["name"], []).append(item)
-        worst = {n: next(v for v in ORDER if v in {i["verdict"] for i in r}) for n, r in rows.items()}
+        worst = {
+            n: next(v for v in ORDER if v in {i["verdict"] for i in r}) for n, r in rows.items()
+        }
         suite = xml.SubElement(suites, "testsuite", name=f"gate.{part}", tests=str(len(rows)))
         suite.set("failures", str(sum(v == "regression" for v in worst.values())))
         suite.set("skipped", str(sum(v == "inconclusive" for v in worst.values())))

@@ -5,6 +5,7 @@ header names; H*.patch are harmless and must not block. Each is applied to a cop
 ref/. --fast: only those that show in counts, only the rows that the header names.
 """
 import os
+import pathlib
 import re
 import shutil
 import subprocess
@@ -12,6 +13,7 @@ import tempfile
 import time
 
 import defects
+import gate_behaviour
 import gate_build
 import gate_counts
 import gate_time
@@ -56,11 +58,11 @@ def fault_of(patch):
     if patch.head["Kind"] not in KINDS:
         return f"Kind is none of {', '.join(KINDS)}"
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(report.REPO / "ref", f"{folder}/ref", ignore=shutil.ignore_patterns("tests"))
+        shutil.copytree(
+            report.REPO / "ref", f"{folder}/ref", ignore=shutil.ignore_patterns("tests")
+        )
         if defects.apply(patch, folder) is None:
             return f"does not apply: patch -p1 --dry-run < {os.path.relpath(patch.path)}"
-        import pathlib
-
         return defects.compile_fault(patch, pathlib.Path(folder))
 
 
@@ -83,7 +85,9 @@ def check(_options):
         tally.say(f"gate_patch_applies_{patch.name}", fault_of(patch))
     for kind in KINDS:
         count = sum(p.head.get("Kind") == kind for p in patches())
-        tally.say(f"gate_has_{kind}_patches", "" if count >= LEAST else f"only {count}, not {LEAST}")
+        tally.say(
+            f"gate_has_{kind}_patches", "" if count >= LEAST else f"only {count}, not {LEAST}"
+        )
     return tally.end()
 
 
@@ -93,6 +97,7 @@ def check(_options):
 class Selftest:
     def __init__(self, options):
         self.options = options
+        gate_build.lock()
         self.pristine = planted("base", None)
         self.rows = gate_counts.rows(self.pristine.program())
         self.counted = {}
@@ -136,7 +141,9 @@ class Selftest:
 
     def wrong(self, items, slower, metric):
         blocked = [i for i in items if i["verdict"] == "regression"]
-        said = "; ".join(f"{i['name']} {i['metric']} {i['base']:g} -> {i['head']:g}" for i in blocked[:3])
+        said = "; ".join(
+            f"{i['name']} {i['metric']} {i['base']:g} -> {i['head']:g}" for i in blocked[:3]
+        )
         if slower:
             found = any(i["metric"] == metric for i in blocked)
             return "" if found else f"no {metric} blocks ({said or 'nothing does'})"
@@ -145,24 +152,22 @@ class Selftest:
 
 def behaviour_blocks():
     """The corpus, replayed on a copy with a planted bug, must find it, and the patch must be why."""
-    import pathlib
-
     tree = gate_build.HOME / "self" / "tree"
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir(parents=True)
     defects.copy_sources(tree)
     for name in ("bench", "scripts"):  # their makefiles are part of the whole
-        shutil.copytree(report.REPO / name, pathlib.Path(tree) / name)
+        shutil.copytree(report.REPO / name, tree / name)
     if defects.apply(defects.read_patch(BEHAVIOUR), tree) is None:
         return f"{BEHAVIOUR.name} does not apply"
     fault = defects.make(tree, ["build/asan/replay"])
     if fault:
         return f"the copy does not build: {fault[-300:]}"
-    import gate_behaviour
-
     step = next(s for s in gate_behaviour.steps() if s.name.startswith("replay"))
     command = [str(tree / step.command[0]), *step.command[1:]]
-    done = subprocess.run(command, cwd=report.REPO, capture_output=True, text=True, errors="replace")
+    done = subprocess.run(
+        command, cwd=report.REPO, capture_output=True, text=True, errors="replace"
+    )
     found = gate_behaviour.outcome(step, done.returncode, 0, done.stdout + done.stderr)
     verdict = gate_behaviour.item(found)["verdict"]
     return "" if verdict == "regression" and done.returncode == 1 else "the replay found nothing"

@@ -83,9 +83,7 @@ def hodges_lehmann(differences, confidence=0.95):
     n = len(differences)
     if n == 0:
         return 0.0, -math.inf, math.inf
-    walsh = sorted(
-        (differences[i] + differences[j]) / 2 for i in range(n) for j in range(i, n)
-    )
+    walsh = sorted((differences[i] + differences[j]) / 2 for i in range(n) for j in range(i, n))
     out = interval_index(n, confidence)
     if out is None:
         return median(walsh), -math.inf, math.inf
@@ -105,7 +103,9 @@ def spread(differences, low, high):
     the shift speaks of, where that is larger (figures that jump between two levels)."""
     if not math.isfinite(high - low):
         return sigma(differences)
-    by_interval = (high - low) / 2 / normal_quantile(0.975) * math.sqrt(len(differences)) / HL_TO_MEAN
+    by_interval = (
+        (high - low) / 2 / normal_quantile(0.975) * math.sqrt(len(differences)) / HL_TO_MEAN
+    )
     return max(sigma(differences), by_interval)
 
 

@@ -46,8 +46,6 @@ class Pair:
 
     @property
     def difference(self):
-
-
         return math.log(self.head_ns / self.base_ns)
 
 
@@ -78,7 +76,9 @@ class Disturbance:
         if steal_ticks() - self.steal > STEAL_TICKS_MAX:
             return "steal"
         waited, spent = (pressure_us() or 0) - (self.pressure or 0), self.seconds()
-        return "pressure" if waited > PRESSURE_MAX * spent * 1e6 and spent > STARVED * usual_s else ""
+        return (
+            "pressure" if waited > PRESSURE_MAX * spent * 1e6 and spent > STARVED * usual_s else ""
+        )
 
     def seconds(self):
         return time.monotonic() - self.began
@@ -178,8 +178,6 @@ class Sampler:
 
 def threshold_of(row, kind, calibrated):
     if kind != "alone":
-
-
         return max(math.log(1 + THREADS_THRESHOLD), calibrated.get(row, 0))
     return max(LEAST_THRESHOLD, calibrated.get(row, 0))
 
@@ -200,9 +198,18 @@ def judge(pairs, kinds, calibrated, seen_limits=(SEEN_LIMIT, THREADS_SEEN_LIMIT)
             threshold = max(threshold, 3 * spread / len(found) ** 0.5)
         seen = stats.detectable(spread, len(found), threshold, len(kept))
         verdict = stats.verdict(
-            shift, adjusted[row], threshold, len(found), len(kept), seen, seen_limits[kind != "alone"]
+            shift,
+            adjusted[row],
+            threshold,
+            len(found),
+            len(kept),
+            seen,
+            seen_limits[kind != "alone"],
         )
-        sides = [[p.base_ns for p in pairs[row] if p.base_ns], [p.head_ns for p in pairs[row] if p.head_ns]]
+        sides = [
+            [p.base_ns for p in pairs[row] if p.base_ns],
+            [p.head_ns for p in pairs[row] if p.head_ns],
+        ]
         items.append(
             {
                 "name": row,
@@ -231,7 +238,9 @@ def wanting(pairs, rounds):
     return {row for row, count in kept.items() if count < rounds}
 
 
-def session(sampler, rounds, until, said=lambda done, wanted: None, stopped=lambda: False, pairs=None):
+def session(
+    sampler, rounds, until, said=lambda done, wanted: None, stopped=lambda: False, pairs=None
+):
     """Rounds until every row has its pairs, or until time.monotonic() is past until."""
     pairs = {} if pairs is None else pairs
     for done in range(rounds):
@@ -254,7 +263,9 @@ def settle(items, again):
         found = second.get(item["name"])
         if item["verdict"] != "regression" or found is None:
             continue
-        item["again"] = {k: found[k] for k in ("verdict", "shift", "low", "high", "p", "pairs", "dropped")}
+        item["again"] = {
+            k: found[k] for k in ("verdict", "shift", "low", "high", "p", "pairs", "dropped")
+        }
         said = f"again, linked in another order: {100 * math.expm1(found['shift']):+.1f} %"
         if found["verdict"] == "regression":
             item["note"] = said

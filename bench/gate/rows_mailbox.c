@@ -28,13 +28,14 @@ static void close_mailbox(void) {
     pb_memory_destroy(memory);
 }
 
+/* A sum would be a chain through memory, whose time depends on where the stack happens to lie. */
 static void take(void *context, uint32_t id) {
-    *(uint64_t *)context += id;
+    *(volatile uint32_t *)context = id;
 }
 
 static void drain_all(uint32_t wanted) {
-    uint64_t sum = 0;
-    gate_need(pb_guest_drain(words, take, &sum) == wanted, "a drain did not take every id");
+    uint32_t last = 0;
+    gate_need(pb_guest_drain(words, take, &last) == wanted, "a drain did not take every id");
 }
 
 static void enqueue(void) {

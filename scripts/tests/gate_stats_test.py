@@ -103,7 +103,11 @@ def change_points_are_found_where_they_are(_root):
     chance = random.Random(6)
     level = [100 + chance.gauss(0, 1) for _ in range(20)]
     assert stats.change_points(level) == []
-    step = level + [110 + chance.gauss(0, 1) for _ in range(15)] + [95 + chance.gauss(0, 1) for _ in range(12)]
+    step = (
+        level
+        + [110 + chance.gauss(0, 1) for _ in range(15)]
+        + [95 + chance.gauss(0, 1) for _ in range(12)]
+    )
     assert stats.change_points(step) == [20, 35], stats.change_points(step)
     assert stats.change_points([]) == [] and stats.change_points([1, 1, 1, 1, 1, 1, 1, 1]) == []
 

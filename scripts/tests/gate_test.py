@@ -42,7 +42,10 @@ def instructions_have_one_per_cent(_root):
 def resident_bytes_have_their_spread(_root):
     spread = gate_counts.RESIDENT_TOLERANCE_BYTES
     assert verdicts({"resident_bytes": 0}, {"resident_bytes": spread})["resident_bytes"] == "pass"
-    assert verdicts({"resident_bytes": 0}, {"resident_bytes": spread + 1})["resident_bytes"] == "regression"
+    assert (
+        verdicts({"resident_bytes": 0}, {"resident_bytes": spread + 1})["resident_bytes"]
+        == "regression"
+    )
 
 
 def a_new_system_call_blocks_by_its_name(_root):
@@ -76,12 +79,18 @@ def write_waivers(root, text):
 
 
 def a_waiver_allows_what_it_names_and_no_more(root):
-    waivers, faults = write_waivers(root, "# comment\n2030-02-01 r* syscall:* +2 guard pages come back\n")
+    waivers, faults = write_waivers(
+        root, "# comment\n2030-02-01 r* syscall:* +2 guard pages come back\n"
+    )
     assert not faults
     assert verdicts({"syscall:mmap": 1}, {"syscall:mmap": 3}, waivers)["syscall:mmap"] == "pass"
-    assert verdicts({"syscall:mmap": 1}, {"syscall:mmap": 4}, waivers)["syscall:mmap"] == "regression"
+    assert (
+        verdicts({"syscall:mmap": 1}, {"syscall:mmap": 4}, waivers)["syscall:mmap"] == "regression"
+    )
     assert verdicts({"vmas": 1}, {"vmas": 2}, waivers)["vmas"] == "regression"
-    item = gate_counts.compare({"row": {"syscall:mmap": 1}}, {"row": {"syscall:mmap": 2}}, waivers, TODAY)[0]
+    item = gate_counts.compare(
+        {"row": {"syscall:mmap": 1}}, {"row": {"syscall:mmap": 2}}, waivers, TODAY
+    )[0]
     assert item["waiver"] == "guard pages come back"
 
 
@@ -95,7 +104,9 @@ def waivers_that_expired_or_did_nothing_are_told(root):
 
 
 def what_is_no_waiver_is_a_fault(root):
-    _, faults = write_waivers(root, "2030-02-01 row vmas 5 no plus\n2030-13-01 row vmas +5 no month\nrow\n")
+    _, faults = write_waivers(
+        root, "2030-02-01 row vmas 5 no plus\n2030-13-01 row vmas +5 no month\nrow\n"
+    )
     assert len(faults) == 3, faults
 
 
@@ -103,7 +114,9 @@ def pairs_of(centre, count, spread=0.01, seed=1):
     import math
 
     chance = random.Random(seed)
-    return [gate_time.Pair(1000.0, 1000 * math.exp(chance.gauss(centre, spread))) for _ in range(count)]
+    return [
+        gate_time.Pair(1000.0, 1000 * math.exp(chance.gauss(centre, spread))) for _ in range(count)
+    ]
 
 
 def judged(pairs, kind="alone", calibrated=None):
@@ -147,7 +160,9 @@ def the_beginner_of_pairs_is_balanced(_root):
     sampler = gate_time.Sampler("base", "head", {"row": "alone"}, 3)
     first = [sampler.turns("row") for _ in range(40)]
     assert sum(turn[0] for turn in first) == 20
-    assert all(sum(turn) == gate_time.PROCESSES and len(turn) == 2 * gate_time.PROCESSES for turn in first)
+    assert all(
+        sum(turn) == gate_time.PROCESSES and len(turn) == 2 * gate_time.PROCESSES for turn in first
+    )
 
 
 def nothing_done_is_no_pass(_root):
@@ -155,7 +170,10 @@ def nothing_done_is_no_pass(_root):
     good = {"verdict": "pass"}
     assert gate_report.overall([good], ["counts"]) == "pass"
     assert gate_report.overall([good, {"verdict": "inconclusive"}], ["counts"]) == "inconclusive"
-    assert gate_report.overall([{"verdict": "inconclusive"}, {"verdict": "regression"}], []) == "regression"
+    assert (
+        gate_report.overall([{"verdict": "inconclusive"}, {"verdict": "regression"}], [])
+        == "regression"
+    )
 
 
 def findings_of_behaviour_block(_root):
@@ -167,14 +185,21 @@ def findings_of_behaviour_block(_root):
     assert item["verdict"] == "regression" and item["findings"] == ["finding: R5-grow-limit"]
     # A replay of nothing, and a step that could not run, are no pass.
     assert gate_behaviour.item(gate_behaviour.outcome(step, 0, 1, ""))["verdict"] == "regression"
-    assert gate_behaviour.item(gate_behaviour.outcome(step, 2, 1, "no such file"))["verdict"] == "regression"
+    assert (
+        gate_behaviour.item(gate_behaviour.outcome(step, 2, 1, "no such file"))["verdict"]
+        == "regression"
+    )
 
 
 def a_search_without_an_end_is_no_finding(_root):
     step = gate_behaviour.Step("verify", ["true"], 1, bounded=True)
-    ended = gate_behaviour.outcome(step, 1, 1, "10 of 15 scenarios searched to the end, 0 findings.")
+    ended = gate_behaviour.outcome(
+        step, 1, 1, "10 of 15 scenarios searched to the end, 0 findings."
+    )
     assert gate_behaviour.item(ended)["verdict"] == "pass"
-    ended = gate_behaviour.outcome(step, 1, 1, "10 of 15 scenarios searched to the end, 1 findings.")
+    ended = gate_behaviour.outcome(
+        step, 1, 1, "10 of 15 scenarios searched to the end, 1 findings."
+    )
     assert gate_behaviour.item(ended)["verdict"] == "regression"
 
 
@@ -232,7 +257,9 @@ def another_machines_calibration_is_refused(root):
 
 
 def sessions_of(count, shift, seed):
-    pairs = lambda n: [[p.base_ns, p.head_ns, ""] for p in pairs_of(shift, 20, 0.02, seed * 100 + n)]
+    pairs = lambda n: [
+        [p.base_ns, p.head_ns, ""] for p in pairs_of(shift, 20, 0.02, seed * 100 + n)
+    ]
     return [{"kind": "same", "pairs": {"row": pairs(n)}} for n in range(count)]
 
 
