@@ -10,7 +10,7 @@ DEFECTS      a folder of patches for `patch -p1` in that copy, with the header t
 
 First the sources as they are must build and pass all seeds. Then each patch is planted, built and
 fuzzed by libFuzzer for its budget (or TIME seconds) with the targets that its header names. Caught:
-a finding, by one of the names of the header's Rule, that the sources as they are do not show. A
+a finding, by a rule that the header names, that the sources as they are do not show. A
 canary must be missed.
 Exit status: 0 all as it must be, 1 a miss or a caught canary, 2 usage or set-up, 130 interrupted.
 """
@@ -25,8 +25,10 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-import defects
+import defects_engine
+import defects_patch
 import defects_report
+import defects_rows
 import report
 
 WORK = report.REPO / "build" / "defects-subject"
@@ -63,9 +65,11 @@ class Field:
     def tools(self):
         goals = ["build/asan/replay", "build/asan/shrink"]
         goals += [f"build/libfuzzer/{target}" for target in TARGETS]
-        fault = defects.make(report.REPO, goals)
-        if fault:
-            report.die(f"the harness does not build:\n{fault}")
+        command = [os.environ.get("MAKE", "make"), "-s", "--no-print-directory", *goals]
+        made = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+        done = subprocess.run(command, cwd=report.REPO, env=made, capture_output=True, text=True)
+        if done.returncode != 0:
+            report.die(f"the harness does not build:\n{(done.stdout + done.stderr)[-3000:]}")
         for target in TARGETS:
             self.seeds(target).mkdir(parents=True, exist_ok=True)
             subprocess.run(
@@ -85,7 +89,7 @@ class Field:
         tree = WORK / (patch.name if patch else "as-it-is")
         shutil.rmtree(tree, ignore_errors=True)
         shutil.copytree(self.given.sources, tree, ignore=shutil.ignore_patterns(".git", "*.patch"))
-        if patch and defects.apply(patch, tree) is None:
+        if patch and defects_patch.apply(patch, tree) is None:
             return None, "does not apply to these sources"
         out = tree / "subject.so"
         made = {"PAGEBOX": str(report.REPO), "OUT": str(out)}
@@ -116,7 +120,7 @@ class Field:
         command = [BUILT / "libfuzzer" / target, corpus, self.seeds(target)]
         command += [f"-max_total_time={seconds}", f"-seed={seed}", f"-timeout={HANG_S}"]
         command += ["-rss_limit_mb=2560", "-detect_leaks=0", "-print_final_stats=1"]
-        command += [f"-max_len={defects.INPUT_BYTES_MAX}", f"-artifact_prefix={folder}/"]
+        command += [f"-max_len={defects_engine.INPUT_BYTES_MAX}", f"-artifact_prefix={folder}/"]
         began = time.monotonic()
         with open(folder / "log", "w+", errors="replace") as log:
             self.child = subprocess.Popen(
@@ -134,8 +138,8 @@ class Field:
         spent = time.monotonic() - began
         counts = re.findall(r"^#(\d+)|stat::number_of_executed_units: (\d+)", text, re.M)
         executions = max((int(a or b) for a, b in counts), default=0)
-        inputs = [p for p in folder.iterdir() if re.match(r"(crash|timeout|oom|leak)-", p.name)]
-        found = (defects.oracle_of(text), inputs[0]) if inputs else None
+        inputs = defects_engine.artifacts(folder)
+        found = (defects_engine.oracle_of(text), inputs[0]) if inputs else None
         return found, executions, spent
 
     def shrink(self, subject, target, oracle, path, to):
@@ -151,7 +155,7 @@ class Field:
 
 def judge(field, run, patch, pristine, subject, target, item):
     """Fuzzes one target until it catches what the sources as they are do not show."""
-    seconds = field.given.time or int(patch.head.get("Budget") or 30)
+    seconds = field.given.time or patch.budget_s
     seed, left = field.given.seed, seconds
     while left >= 1 and not field.stopping:
         folder = run.path(f"raw/{patch.name}/{target}-{seed}/log").parent
@@ -167,6 +171,7 @@ def judge(field, run, patch, pristine, subject, target, item):
             if not field.given.quick:
                 text = field.shrink(subject, target, oracle, path, folder / "witness.ops")
             item |= {"oracle": oracle, "target": target, "pristine": True, "note": None}
+            item["as_named"] = defects_rows.is_as_named(oracle, item["rules"])
             item |= {"caught_s": round(seconds - left + spent, 3), "witness": text}
             item["witness_operations"] = sum(l.startswith("T") for l in (text or "").splitlines()) or None
             return
@@ -174,10 +179,10 @@ def judge(field, run, patch, pristine, subject, target, item):
 
 
 def try_patch(field, run, patch, pristine):
-    item = defects.item_of(patch, "libfuzzer", field.given.seed, None)
+    item = defects_rows.item_of(patch, "libfuzzer", "bytes", field.given.seed)
     subject, fault = field.plant(patch)
     if fault:
-        item["note"] = fault
+        item["error"] = fault
         return item
     for target in patch.targets or TARGETS:
         if target in TARGETS and not item["oracle"] and not field.stopping:
@@ -186,10 +191,10 @@ def try_patch(field, run, patch, pristine):
 
 
 def is_right(item):
-    """A canary is missed; another is caught by a name that its header gives."""
-    if not item["must"]:
-        return not item["oracle"] and not item["note"]
-    return bool(item["oracle"]) and (not item["rule"] or item["oracle"] in item["rule"].split())
+    """A canary is missed; another is caught, by a rule that its header names."""
+    if item["error"] or not item["must"]:
+        return not item["error"] and not item["oracle"]
+    return bool(item["oracle"]) and item["as_named"] is not False
 
 
 def sections(items):
@@ -206,7 +211,8 @@ def sections(items):
 
 def main():
     given = arguments()
-    patches = [p for p in defects.patches_of(given.defects) if not given.only or re.search(given.only, p.name)]
+    paths = defects_patch.paths_of(given.defects)
+    patches = [defects_patch.read(p) for p in paths if not given.only or re.search(given.only, p.stem)]
     field = Field(given)
     WORK.mkdir(parents=True, exist_ok=True)
     field.tools()
@@ -238,5 +244,7 @@ def main():
 if __name__ == "__main__":
     try:
         sys.exit(main())
+    except defects_patch.PatchError as error:
+        report.die(str(error))
     except KeyboardInterrupt:
         sys.exit(130)

@@ -234,6 +234,10 @@ planted_defects() {
     unset SCHED
     expect subject_seen_by_the_engine_says_so 0 'the engine sees its accesses' \
         env SUBJECT=build/subjects/template_mailbox.engine.so build/plain/replay -i
+    mkdir -p "$work/one" && cp fuzz/subjects/defects/template/build "$work/one" &&
+        echo 'no diff' >"$work/one/x.patch"
+    expect defects_that_are_no_patch 2 'no diff in it' \
+        scripts/defects_subject.py --sources fuzz/subjects --defects "$work/one"
     expect defects_of_no_sources 2 'no such folder' \
         scripts/defects_subject.py --sources "$work/none" --defects "$work"
     expect defects_without_a_build 2 'it builds .OUT from a copy' \
