@@ -37,9 +37,12 @@ bench: $(BENCH_OUT)/bench $(SUBJECT_WANTED) ## benchmarks and their report in re
 	@scripts/bench.py $(if $(QUICK),--quick) $(if $(FILTER),--filter='$(FILTER)')
 test-bench: $(BENCH_OUT)/bench $(BENCH_OUT)/tests/shim_test build/subjects/template.so build/subjects/template_mailbox.so ## tests of the benchmark program and its report
 	@bench/tests/run.py
+bench-compare: ## A=run B=run (of results/bench): two reports; BEFORE=revision [AFTER=revision] FILTER=: of ref/
+	@scripts/bench_compare.py $(if $(BEFORE),--revisions '$(BEFORE)' '$(or $(AFTER),worktree)' \
+	    $(if $(FILTER),--filter='$(FILTER)'),'$(A)' '$(B)')
 barriers: ## what the memory orders become on x86-64, arm64, riscv64: instructions and bytes, counted
 	@scripts/barriers.py $(if $(JOBS),--jobs=$(JOBS))
-.PHONY: bench test-bench barriers
+.PHONY: bench bench-compare test-bench barriers
 
 # DPDK's ring, where libdpdk-dev is installed: its headers want another C and another processor.
 BENCH_DPDK := $(shell pkg-config --exists libdpdk 2>/dev/null && echo yes)
