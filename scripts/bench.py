@@ -248,7 +248,7 @@ class Measurement:
             what = f"once more, {len(names)} rows that spread"
             self.one_round(number, names, what, progress, 0)
 
-    def count_calls(self, progress):
+    def count_calls(self, progress, until=None):
         """System calls of the measured part of each row, an iteration, by a tracer; a pass of its
         own, as a traced call is slow. Exact, but for rows with two threads."""
         if report.output_of(["strace", "--version"]) is None:
@@ -266,6 +266,9 @@ class Measurement:
             for number, name in enumerate(sorted(self.names)):
                 if UNCOUNTED.search(name) or name in self.crashes:
                     continue
+                if until and time.monotonic() > until:
+                    self.facts["calls_missing"] = "the time was over: for the last rows they are missing"
+                    return
                 progress.update(
                     f"counting system calls, row {number + 1}/{len(self.names)}: {name}"
                 )
@@ -393,7 +396,8 @@ def measure(given):
         print(f"bench: {text}", flush=True)
 
     report.on_interrupt(interrupted)
-    if given.rounds or given.time:
+    began, planned = time.monotonic(), not (given.rounds or given.time)
+    if not planned:
         rounds = given.rounds or rounds
         say(f"{len(names)} rows, {rounds} rounds")
         work.fixed(rounds, given.time or pilot_s, progress)
@@ -402,7 +406,7 @@ def measure(given):
         say(f"{len(names)} rows, about {wanted_s / 60:.1f} minutes in all")
         counting_s = len(names) * TRACED_ROW_S + (0 if given.quick else BARRIERS_S)
         work.planned(wanted_s - counting_s, rounds, rounds_min, pilot_s, progress, say)
-    work.count_calls(progress)
+    work.count_calls(progress, began + budget_s if planned else None)
     if any(name.startswith("mailbox/") for name in names):
         note = lambda text: progress.update(text)
         only = "x86-64" if given.quick else None

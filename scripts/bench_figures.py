@@ -198,7 +198,8 @@ class Figures:
         return " + ".join(words) or "none"
 
     def bound(self):
-        return next(iter(self.ratios), None)
+        """Name of the row that limits this one; None where none is known."""
+        return next((name for name in self.ratios if not name.startswith("peer/")), None)
 
     def peers(self):
         """Names of the peers' rows beside this one, the fastest first, with our ratio to each."""
