@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """bench.py: runs the benchmarks and writes results/bench/<stamp>/: raw rows first, then the report.
 
-    scripts/bench.py                    # every row, 18 minutes at most (`make bench` builds first)
+    scripts/bench.py                    # every row, 17 minutes (`make bench` builds first)
     scripts/bench.py --quick            # fewer sizes, rounds and time: under two minutes
     scripts/bench.py --filter=REGEX     # these rows, and the bare calls that bound them
     scripts/bench.py --from=FOLDER      # the report once more from a run's stored raw rows
@@ -15,6 +15,7 @@ bench/README.md tells how the figures are to be read.
 Exit status: 0; 1 a row crashed or hung; 2 usage or set-up; 130 interrupted (the report is partial).
 """
 import argparse
+import collections
 import json
 import pathlib
 import random
@@ -27,6 +28,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import barriers
+import bench_compare
 import bench_figures
 import bench_plan
 import bench_report
@@ -36,11 +38,13 @@ PROGRAM = report.REPO / "build" / "bench" / "bench"
 ROW_LIMIT_S = 60  # a row that takes longer hangs
 # What a run may take, in seconds, tracing and counting included; rounds at most and at least;
 # seconds of measuring a row in the pilot round; sizes left out.
-FULL = (1080, 9, 3, 0.004, None)
+FULL = (1020, 9, 3, 0.004, None)
 QUICK = (95, 5, 2, 0.002, re.compile(r"/pages:(4|64)(/|$)(?!offset)"))
 EXTRA_PART = 0.15  # of the measuring: for rows whose interval is wide after all rounds
 TRACED_ROW_S = 0.05  # what counting the system calls of a row takes, about
 BARRIERS_S = 20
+TUNED_ROUNDS, TUNED_TIME_S = 9, 0.01  # before and after, each row
+TUNED_S = 60
 MARKED_ITERATIONS = 16
 # Rows with two threads: they get more time, as they spread, and their system calls are not counted,
 # as they do not make the same ones each time.
@@ -248,6 +252,31 @@ class Measurement:
             what = f"once more, {len(names)} rows that spread"
             self.one_round(number, names, what, progress, 0)
 
+    def before_and_after(self, progress):
+        """What was tuned (bench/tuned.txt): the rows with ref/ as it was before, and as it is, in
+        turn. Revisions that are not built (`make bench` builds them) are left out."""
+        self.facts["tuned"] = []
+        for revision, pattern, words in bench_compare.tuned_entries():
+            key = bench_compare.revision_key(revision)
+            path = key and bench_compare.REVISIONS / key / "build" / "bench" / "bench"
+            entry = {"revision": revision, "pattern": pattern, "words": words, "rows": [[], []]}
+            self.facts["tuned"].append(entry)
+            if not path or not path.is_file():
+                entry["missing"] = "its revision is not built: `make bench` builds it"
+                continue
+            before = Program(path)
+            names = sorted(set(before.list(pattern)) & set(self.program.list(pattern)))
+            bench_compare.pair_rounds(
+                [before, self.program],
+                names,
+                TUNED_ROUNDS,
+                TUNED_TIME_S,
+                self.random,
+                lambda side, number, row: entry["rows"][side].append(row),
+                lambda text: progress.update(f"before and after, {text}"),
+            )
+            self.keep_facts()
+
     def count_calls(self, progress, until=None):
         """System calls of the measured part of each row, an iteration, by a tracer; a pass of its
         own, as a traced call is slow. Exact, but for rows with two threads."""
@@ -329,8 +358,23 @@ def calls_between_marks(trace):
 # ---------------------------------------------------------------- putting it together
 
 
+def google_json(facts, rows):
+    """The rows as one run of Google Benchmark with repetitions: its tools (compare.py) read that."""
+    context = dict(facts.get("context") or {})
+    kept = sorted((r for r in rows if r["round"] != bench_figures.PILOT), key=lambda r: r["name"])
+    counts = collections.Counter(row["name"] for row in kept)
+    done, made = collections.Counter(), []
+    for row in kept:
+        name = row["name"]
+        made.append(row | {"repetitions": counts[name], "repetition_index": done[name]})
+        done[name] += 1
+    return {"context": context, "benchmarks": made}
+
+
 def publish(run, facts, rows, crashes, status, given):
-    """Writes the three reports; returns where."""
+    """Writes the three reports, and the rows for Google Benchmark's tools; returns where."""
+    text = json.dumps(google_json(facts, rows)) + "\n"
+    run.path("google-benchmark.json").write_text(text, encoding="utf-8")
     run.machine["flags"] = facts.get("context", {}).get("flags", run.machine["flags"])
     made = bench_report.Report(facts, rows, crashes, quick=given.quick, pattern=given.filter)
     lead = made.lead(status)
@@ -404,8 +448,11 @@ def measure(given):
     else:
         wanted_s = min(budget_s, len(names) * (budget_s / 300))  # a few rows need no such time
         say(f"{len(names)} rows, about {wanted_s / 60:.1f} minutes in all")
-        counting_s = len(names) * TRACED_ROW_S + (0 if given.quick else BARRIERS_S)
+        counting_s = len(names) * TRACED_ROW_S
+        counting_s += 0 if given.quick or given.filter else BARRIERS_S + TUNED_S
         work.planned(wanted_s - counting_s, rounds, rounds_min, pilot_s, progress, say)
+    if planned and not given.quick and not given.filter:
+        work.before_and_after(progress)
     work.count_calls(progress, began + budget_s if planned else None)
     if any(name.startswith("mailbox/") for name in names):
         note = lambda text: progress.update(text)

@@ -78,12 +78,23 @@ def copy_sources(revision, folder):
     shutil.rmtree(fresh)
 
 
+def newer_than(program):
+    """Whether bench/, or how it is built, changed since the program was made."""
+    if not program.is_file():
+        return True
+    made = program.stat().st_mtime
+    sources = [p for p in (report.REPO / "bench").rglob("*") if p.suffix in (".c", ".h", ".cc", ".mk")]
+    return any(p.stat().st_mtime > made for p in [*sources, report.REPO / "Makefile"])
+
+
 def build(revision):
     """The benchmark program of a revision; the paths of any two are equally long."""
     key = revision_key(revision)
     if key is None:
         report.die(f"git knows no revision {revision!r} with a folder ref/")
     folder = REVISIONS / key
+    if revision != "worktree" and not newer_than(folder / "build" / "bench" / "bench"):
+        return folder / "build" / "bench" / "bench"
     copy_sources(revision, folder)
     log = folder / "build.log"
     print(f"building ref/ of {revision} with today's bench/ ({log})", flush=True)
@@ -345,7 +356,10 @@ def main():
     given = arguments()
     if given.build_tuned:
         for revision in dict.fromkeys(entry[0] for entry in tuned_entries()):
-            build(revision)
+            if revision_key(revision):
+                build(revision)
+            else:
+                print(f"compare: git has no {revision} here (a shallow clone?): not compared with")
     elif given.revisions:
         compare_revisions(given)
     else:

@@ -5,11 +5,12 @@ bench_plots.py's; here is what stands where.
 """
 import re
 
+import bench_compare
 import bench_subjects
 import report
 from bench_answers import USUAL_PAGES, Answers
 from bench_cells import duration, percent, times
-from bench_figures import TIMES, Rows, bare, time_text
+from bench_figures import TIMES, Rows, bare, figures_of, time_text
 from bench_mailbox import MailboxParts
 from bench_plots import COLOURS, plot_sizes
 
@@ -79,7 +80,7 @@ class Report:
 
     def sections(self):
         parts = [self.answers(), bench_subjects.section(self.rows), self.memory()]
-        parts += [*MailboxParts(self.rows).sections(), self.memcpy()]
+        parts += [*MailboxParts(self.rows).sections(), self.memcpy(), self.tuned()]
         parts += [self.left_out(), self.method(), self.environment(), self.every_row()]
         return [part for part in parts if part]
 
@@ -209,6 +210,27 @@ class Report:
         )
         table = report.Table(["offset, bytes", "time", "to the first"], rows, "rrr")
         return report.Section("A trap: memcpy and alignment", text, table)
+
+    def tuned(self):
+        """What was changed in ref/ because of such figures, before and after in this very run."""
+        rows = []
+        for entry in self.rows.facts.get("tuned") or []:
+            sides = [figures_of({"bounds": {}}, side, {}) for side in entry["rows"]]
+            sides = [{n: f for n, f in side.items() if f.ns is not None} for side in sides]
+            items = bench_compare.compare(*sides, paired=True)
+            words = [f"{entry['words']} (since {entry['revision']})"]
+            if not items:
+                rows.append([*words, entry.get("missing", "no row of that name"), *[None] * 5])
+            for item in items:
+                rows.append([*words, *bench_compare.item_row(item)])
+        if not rows:
+            return None
+        text = (
+            "`ref/` as it was and as it is, both with today's benchmarks, in turn. After to before: "
+            "below 1 it became faster."
+        )
+        columns = ["what was tuned", "row", "before", "after", "after to before", "interval", "verdict"]
+        return report.Section("Tuned because of such figures", text, report.Table(columns, rows, "llrrrll"))
 
     def left_out(self):
         rows = [[f.name, f.skipped] for f in self.rows.all.values() if f.skipped]

@@ -671,6 +671,106 @@ def extra_rounds_go_to_the_widest_and_what_stands_beside():
     assert bench_plan.extra_rows(widths, beside, costs, 0.5) == []
 
 
+# ---------------------------------------------------------------- two runs
+
+
+def made_run(folder, factor, cpu="one"):
+    """A run of 7 rounds: `same` spreads alike whatever the factor, `changed` is multiplied by it."""
+    rows = []
+    for number in range(7):
+        for name, ns in (("same", 100 + 3 * number), ("changed", factor * (100 + number))):
+            row = {"name": name, "iterations": 9, "time_unit": "ns", "real_time": ns, "cpu_time": ns}
+            rows.append(row | {"round": number, "position": 0, "run_type": "iteration"})
+    (folder / "raw").mkdir(parents=True)
+    (folder / "raw" / "rows.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    (folder / "raw" / "run.json").write_text(json.dumps({"bounds": {}}))
+    (folder / "report.json").write_text(json.dumps({"machine": {"cpu": cpu}}))
+
+
+@test
+def compare_marks_what_changed_and_only_that():
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        made_run(folder / "a", 1)
+        made_run(folder / "b", 1.5)
+        script = ROOT / "scripts" / "bench_compare.py"
+        status, output, errors = run(script, folder / "a", folder / "b", "--root", folder)
+        assert status == 0 and "warning" not in errors, errors
+        latest = folder / "results" / "compare" / "latest"
+        items = {i["name"]: i for i in json.loads((latest / "report.json").read_text())["items"]}
+        assert items["changed"]["verdict"] == "slower" and abs(items["changed"]["ratio"] - 1.5) < 1e-9
+        assert items["changed"]["low"] <= 1.5 <= items["changed"]["high"]
+        assert items["same"]["verdict"] == "no difference seen" and items["same"]["ratio"] == 1
+        status, _, _ = run(script, folder / "b", folder / "a", "--root", folder)
+        items = {i["name"]: i for i in json.loads((latest / "report.json").read_text())["items"]}
+        assert status == 0 and items["changed"]["verdict"] == "faster"
+
+
+@test
+def compare_warns_when_machines_differ():
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        made_run(folder / "a", 1)
+        made_run(folder / "b", 1, cpu="another")
+        script = ROOT / "scripts" / "bench_compare.py"
+        status, output, errors = run(script, folder / "a", folder / "b", "--root", folder)
+        text = (folder / "results" / "compare" / "latest" / "report.md").read_text()
+        assert status == 0 and "cpu differs" in errors and "machines differ" in text
+
+
+@test
+def compare_of_pairs_needs_five_rounds_on_one_side():
+    import bench_compare
+    import bench_figures
+
+    def figures(values):
+        row = {"name": "a", "iterations": 1, "time_unit": "ns"}
+        rows = [row | {"round": i, "real_time": float(v)} for i, v in enumerate(values)]
+        return {"a": bench_figures.Figures("a", rows)}
+
+    # Drift that both sides share does not hide a difference within each pair.
+    drift = [100, 200, 300, 400, 500, 600]
+    (item,) = bench_compare.compare(figures(drift), figures([v * 0.9 for v in drift]), paired=True)
+    assert item["verdict"] == "faster" and abs(item["ratio"] - 0.9) < 1e-9
+    (item,) = bench_compare.compare(figures(drift[:3]), figures([90, 180, 270]), paired=True)
+    assert item["verdict"] == "no difference seen"
+
+
+@test
+def compare_wrong_usage_ends_with_2_and_a_message():
+    script = ROOT / "scripts" / "bench_compare.py"
+    wrong = ([], ["a"], ["no/such", "folder"], ["--filter=("], ["--rounds=0", "a", "b"],
+             ["--revisions", "no-such-revision", "worktree"], ["a", "b", "--revisions", "a", "b"])
+    for options in wrong:
+        status, _, errors = run(script, *options)
+        assert status == 2 and errors.strip(), options
+
+
+@test
+def rows_are_there_as_google_benchmark_writes_them():
+    import bench
+
+    row = {"name": "a", "run_type": "iteration", "iterations": 1, "real_time": 1.0, "cpu_time": 1.0}
+    rows = [row | {"time_unit": "ns", "round": number} for number in (-1, 0, 1)]
+    made = bench.google_json({"context": {"date": "today"}}, rows)
+    assert made["context"] == {"date": "today"} and len(made["benchmarks"]) == 2, "no pilot"
+    assert [r["repetition_index"] for r in made["benchmarks"]] == [0, 1]
+    assert {r["repetitions"] for r in made["benchmarks"]} == {2}
+
+
+@test
+def tuned_list_names_revisions_rows_and_words():
+    import bench_compare
+
+    _, output, _ = run(BENCH, "--list")
+    names = [line.split("\t")[0] for line in output.splitlines()]
+    entries = bench_compare.tuned_entries()
+    assert entries
+    for revision, pattern, words in entries:
+        assert any(re.search(pattern, name) for name in names), pattern
+        assert len(words) > 10, words
+
+
 # ---------------------------------------------------------------- what orders become
 
 
