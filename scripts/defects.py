@@ -112,6 +112,8 @@ def options_of(arguments):
                      help="where schedules come from: a list with commas, or all")
     run.add_argument("--empty", action="store_true", help="no seed corpus")
     run.add_argument("--quick", action="store_true", help="one a rule, and the canaries, for CI")
+    run.add_argument("--no-witness", action="store_true",
+                     help="neither shrinks nor traces what is caught: for comparisons")
     run.add_argument("--root", help="the folder that holds results/, where not the repository")
     options = parser.parse_args(arguments)
     if options.command == "run":

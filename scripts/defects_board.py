@@ -40,6 +40,7 @@ class Board:
         self.engines = options.engines
         self.configurations = list(itertools.product(options.engines, options.scheds))
         self.picked = picked() if options.quick else {}
+        self.without_witness = options.quick or options.no_witness
 
     @property
     def stopping(self):
@@ -54,7 +55,7 @@ class Board:
     def prepare(self):
         """The pristine copy, built, and the seeds packed."""
         defects_tree.mirror_sources(self.base)
-        tools = [defects_tree.REPLAY] + [defects_tree.SHRINK] * (not self.options.quick)
+        tools = [defects_tree.REPLAY] + [defects_tree.SHRINK] * (not self.without_witness)
         tools += [defects_tree.MUTATOR] * ("afl" in self.engines)
         fault = defects_tree.make(self.processes.run, self.base, tools + self.goals(self.targets))
         if fault and not self.stopping:
@@ -195,8 +196,8 @@ def run_all(board, patch, tree, targets):
     for seed in range(board.options.seed, board.options.seed + board.options.seeds):
         for engine, sched in configurations_of(board, patch):
             item = rows.item_of(patch, engine, sched, seed)
-            shown = board.options.quick or any(one["witness"] for one in items)
-            fuzz_once(board, patch, tree, targets, item, not shown)
+            wanted = not board.without_witness and not any(one["witness"] for one in items)
+            fuzz_once(board, patch, tree, targets, item, wanted)
             if not board.stopping or item["oracle"]:
                 items.append(item)
                 with board.lock:

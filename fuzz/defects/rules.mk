@@ -5,8 +5,8 @@ DEFECTS_OPTIONS = $(if $(DEFECTS),--defects '$(DEFECTS)') $(if $(ONLY),--only '$
     $(if $(TARGET),--target '$(TARGET)') $(if $(TIME),--time '$(TIME)') \
     $(if $(SEEDS),--seeds '$(SEEDS)') $(if $(SEED),--seed '$(SEED)') $(if $(JOBS),--jobs '$(JOBS)') \
     $(if $(ENGINE),--engine '$(ENGINE)') $(if $(SCHED),--sched '$(SCHED)') $(if $(EMPTY),--empty) \
-    $(if $(QUICK),--quick)
-defects: ## plants each known defect and fuzzes: DEFECTS= TARGET= TIME= SEEDS= JOBS= ENGINE= SCHED=bytes,pct|all EMPTY=1 QUICK=1; yours into your code: SUBJECT_SRC=
+    $(if $(QUICK),--quick) $(if $(filter 0 no,$(WITNESS)),--no-witness)
+defects: ## plants each known defect and fuzzes: DEFECTS= TARGET= TIME= SEEDS= JOBS= ENGINE= SCHED=bytes,pct|all EMPTY=1 QUICK=1 WITNESS=no; yours into your code: SUBJECT_SRC=
 	@$(if $(SUBJECT_SRC),scripts/defects_subject.py --sources '$(SUBJECT_SRC)' \
 	    --defects '$(or $(DEFECTS),$(SUBJECT_SRC)/defects)' $(if $(TIME),--time '$(TIME)') \
 	    $(if $(SEED),--seed '$(SEED)') $(if $(ONLY),--only '$(ONLY)') $(if $(QUICK),--quick),scripts/defects.py run $(DEFECTS_OPTIONS))

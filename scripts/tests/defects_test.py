@@ -247,7 +247,7 @@ def board_in(root, patches):
     """A board whose copies are not built: make is `true`."""
     options = types.SimpleNamespace(
         target=None, engines=["libfuzzer"], scheds=["bytes"], quick=False, empty=True, seed=1, seeds=1,
-        time=1, jobs=1
+        time=1, jobs=1, no_witness=True
     )
     run = types.SimpleNamespace(dir=pathlib.Path(root), path=lambda name: pathlib.Path(root) / name)
     board = defects_board.Board(options, run)
