@@ -13,6 +13,7 @@ import defects_tree
 
 HANG_S = 10  # an input that takes longer is a finding of its own
 GRACE_S = 60  # an engine that does not end by itself is ended after so much more
+PEACE_S = 2  # to end by itself when it is asked to
 INPUT_BYTES_MAX = 256  # of an input that an engine makes, as in fuzz.py
 CRASH = re.compile(r"(?:ERROR: libFuzzer: |SUMMARY: \w+Sanitizer: )([\w-]+)")
 AFL_FLAGS = (
@@ -69,8 +70,15 @@ class Processes:
             self.alive.discard(process)
 
     def stop(self):
+        """Ends all: AFL++ in peace, because its fuzzed program is in a session of its own."""
         self.stopping = True
-        for process in list(self.alive):
+        alive = list(self.alive)
+        for process in alive:
+            process.send_signal(signal.SIGINT)
+        until = time.monotonic() + PEACE_S
+        while time.monotonic() < until and any(process.poll() is None for process in alive):
+            time.sleep(0.05)
+        for process in alive:
             self.kill(process)
 
     def run(self, command, timeout, **more):
@@ -140,7 +148,7 @@ def until_end(trial, process, done=lambda: False):
     spent = time.monotonic() - began
     if not over:  # in peace, if it can: it writes its statistics then
         process.send_signal(signal.SIGINT)
-        ended(process, 2)
+        ended(process, PEACE_S)
     trial.processes.reap(process)
     return spent
 
