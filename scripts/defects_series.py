@@ -40,7 +40,7 @@ def finding_of(board, patches, tree, target, path, began, executions, folder):
 
 def run(board, patches):
     """One item for each name that comes out, and one for each rule stated but not broken."""
-    tree, seconds = WORK / "tree0", board.options.time or 60
+    tree, seconds = defects_tree.WORK / "tree0", board.options.time or 60
     goals = board.goals(board.targets)
     defects_tree.plant_series(board.processes.run, board.base, patches, tree, goals)
     for target in board.targets:

@@ -4,7 +4,6 @@ import json
 import os
 import re
 
-import defects_engine
 import defects_tree
 import trace
 

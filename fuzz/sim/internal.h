@@ -218,7 +218,8 @@ struct engine {
     size_t stack_size;
     unsigned stacks_n;
     uintptr_t memory, memory_end,
-        heap_end; /* heap is [memory, heap_end), pages [heap_end, memory_end) */
+        heap_end;         /* heap is [memory, heap_end), pages [heap_end, memory_end) */
+    uintptr_t behind_end; /* from memory_end to here lies nothing */
     uintptr_t heap_at[THREADS];
     uint8_t *heap_state; /* one byte for 16: 0 redzone, 1..16 addressable bytes, 0xFD freed */
     struct page *pages;

@@ -34,6 +34,23 @@ static void *map(size_t n) {
     exit(2);
 }
 
+/* Address space behind the pages that nobody else gets, so that a wild access lands there and is
+ * told of. As much as a 32-bit index reaches; none where it is not to be had. */
+static const size_t behind = (size_t)4 << 30;
+
+static uintptr_t map_memory(size_t bytes, size_t *mapped) {
+    void *p =
+        mmap(NULL, bytes + behind, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (p != MAP_FAILED && mprotect(p, bytes, PROT_READ | PROT_WRITE) == 0) {
+        *mapped = bytes + behind;
+        return (uintptr_t)p;
+    }
+    if (p != MAP_FAILED)
+        munmap(p, bytes + behind);
+    *mapped = bytes;
+    return (uintptr_t)map(bytes);
+}
+
 /* Tables once; the simulated memory anew whenever its sizes change. */
 void shadow_setup(void) {
     if (!S.cells) {
@@ -50,21 +67,23 @@ void shadow_setup(void) {
         S.choices = map(CHOICES_MAX * sizeof *S.choices);
         sim_restore_range(__data_start, _end);
     }
-    static size_t heap_now, pages_now;
+    static uintptr_t base;
+    static size_t heap_now, pages_now, mapped;
     static unsigned page_size_now;
     size_t page = S.o.page_size, heap = (S.o.heap_bytes + page - 1) / page * page;
     size_t pages = (S.o.pages_bytes + page - 1) / page * page;
     if (heap == heap_now && pages == pages_now && page == page_size_now)
         return;
     if (S.memory) {
-        munmap((void *)S.memory, heap_now + pages_now + page_size_now);
+        munmap((void *)base, mapped);
         munmap(S.heap_state - 8, heap_now / HEAP_GRAIN + 1 + 8);
         munmap(S.pages, (pages_now / page_size_now + 1) * sizeof *S.pages);
     }
-    uintptr_t base = (uintptr_t)map(heap + pages + page);
+    base = map_memory(heap + pages + page, &mapped);
     S.memory = (base + page - 1) / page * page;
     S.heap_end = S.memory + heap;
     S.memory_end = S.heap_end + pages;
+    S.behind_end = base + mapped;
     S.heap_state = (uint8_t *)map(heap / HEAP_GRAIN + 1 + 8) + 8; /* last_zero reads by eights */
     S.pages = map((pages / page + 1) * sizeof *S.pages);
     S.page_shift = (unsigned)__builtin_ctz(S.o.page_size);
@@ -169,14 +188,15 @@ static void check_pages(uintptr_t at, size_t n, bool write, bool atomic, uintptr
 }
 
 static inline void check_memory(uintptr_t at, size_t n, bool write, bool atomic, uintptr_t pc) {
-    if (likely(at - S.memory >= S.memory_end - S.memory)) {
+    if (likely(at - S.memory >= S.behind_end - S.memory)) {
         if (unlikely(at < 4096))
             found("null-access", "%s of %zu bytes at %p\n  @%lx", write ? "write" : "read", n,
                   (void *)at, (unsigned long)pc);
         return;
     }
     if (at + n > S.memory_end)
-        found("wild-access", "%zu bytes at %p\n  @%lx", n, (void *)at, (unsigned long)pc);
+        found("wild-access", "%s of %zu bytes at %p, behind all pages\n  @%lx",
+              write ? "write" : "read", n, (void *)at, (unsigned long)pc);
     if (at < S.heap_end)
         check_heap(at, n, write, pc);
     else

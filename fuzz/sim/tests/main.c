@@ -305,6 +305,16 @@ static void page_protections(void) {
     if (!why[0])
         expect(page_none, "page-fault", NULL);
 }
+/* Past all simulated pages nothing else lies, as far as a 32-bit index reaches. */
+static void page_far_behind(void *a) {
+    (void)a;
+    pages = sim_pages_reserve(65536);
+    sim_assert(pages && sim_pages_protect(pages, 65536, SIM_READ_WRITE));
+    pages[(size_t)1 << 30] = 1;
+}
+static void page_wild_write(void) {
+    expect(page_far_behind, "wild-access", page_read_only);
+}
 static void page_released(void *a) {
     page_read_only(a);
     data = pages[0];
@@ -835,6 +845,7 @@ int main(int argc, char **argv) {
     T(heap_uninitialised_read);
     T(heap_fails_by_choice);
     T(page_protections);
+    T(page_wild_write);
     T(page_use_after_release);
     T(page_move_keeps_contents);
     T(page_release_races_with_access);
