@@ -42,6 +42,24 @@ def steps():
     ]
 
 
+def environment():
+    """For a make or a script of its own: without what this make was told, which means other things
+    to them."""
+    ours = (
+        "MAKEFLAGS",
+        "MFLAGS",
+        "MAKELEVEL",
+        "TIME",
+        "FILTER",
+        "BASE",
+        "JOBS",
+        "SUBJECT",
+        "TARGET",
+    )
+    kept = {name: value for name, value in os.environ.items() if name not in ours}
+    return kept | {"PYTHONDONTWRITEBYTECODE": "1"}
+
+
 @dataclasses.dataclass
 class Outcome:
     name: str
@@ -76,16 +94,10 @@ class Runner:
     def run(self, step):
         began = time.monotonic()
         log = self.folder / f"{step.name.replace(' ', '-')}.log"
-        environment = {
-            k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")
-        }
-        environment |= {"PYTHONDONTWRITEBYTECODE": "1"} | step.environment
-        for name in ("TIME", "FILTER", "BASE", "JOBS", "SUBJECT", "TARGET"):
-            environment.pop(name, None)  # the gate's own; they mean other things to the steps
         with open(log, "w") as out:
             self.child = subprocess.Popen(
                 step.command, cwd=report.REPO, stdin=subprocess.DEVNULL, stdout=out,
-                stderr=subprocess.STDOUT, env=environment, start_new_session=True,
+                stderr=subprocess.STDOUT, env=environment() | step.environment, start_new_session=True,
             )  # fmt: skip
             status = self.child.wait()
         return outcome(step, status, time.monotonic() - began, log.read_text(errors="replace"))

@@ -12,7 +12,8 @@ import subprocess
 import tempfile
 import time
 
-import defects
+import defects_patch
+import defects_tree
 import gate_behaviour
 import gate_build
 import gate_counts
@@ -34,7 +35,7 @@ def options(parser):
 
 
 def patches():
-    return [defects.read_patch(path) for path in sorted(PATCHES.glob("*.patch"))]
+    return [defects_patch.read(path) for path in sorted(PATCHES.glob("*.patch"))]
 
 
 def planted(name, patch):
@@ -42,7 +43,7 @@ def planted(name, patch):
 
     def fill(folder):
         gate_build.from_work_tree(folder)
-        if patch is not None and defects.apply(patch, folder) is None:
+        if patch is not None and defects_patch.apply(patch, folder) is None:
             raise gate_build.Unbuildable(f"{patch.name} does not apply")
 
     return gate_build.prepare(name, fill, gate_build.HOME / "self")
@@ -61,9 +62,9 @@ def fault_of(patch):
         shutil.copytree(
             report.REPO / "ref", f"{folder}/ref", ignore=shutil.ignore_patterns("tests")
         )
-        if defects.apply(patch, folder) is None:
+        if defects_patch.apply(patch, folder) is None:
             return f"does not apply: patch -p1 --dry-run < {os.path.relpath(patch.path)}"
-        return defects.compile_fault(patch, pathlib.Path(folder))
+        return defects_patch.compile_fault(patch, pathlib.Path(folder))
 
 
 class Tally:
@@ -155,14 +156,21 @@ def behaviour_blocks():
     tree = gate_build.HOME / "self" / "tree"
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir(parents=True)
-    defects.copy_sources(tree)
+    defects_tree.copy_sources(tree)
     for name in ("bench", "scripts"):  # their makefiles are part of the whole
         shutil.copytree(report.REPO / name, tree / name)
-    if defects.apply(defects.read_patch(BEHAVIOUR), tree) is None:
+    if defects_patch.apply(defects_patch.read(BEHAVIOUR), tree) is None:
         return f"{BEHAVIOUR.name} does not apply"
-    fault = defects.make(tree, ["build/asan/replay"])
-    if fault:
-        return f"the copy does not build: {fault[-300:]}"
+    built = subprocess.run(
+        gate_behaviour.make("-s", "build/asan/replay"),
+        cwd=tree,
+        env=gate_behaviour.environment(),
+        capture_output=True,
+        text=True,
+        errors="replace",
+    )
+    if built.returncode:
+        return f"the copy does not build: {(built.stdout + built.stderr)[-300:]}"
     step = next(s for s in gate_behaviour.steps() if s.name.startswith("replay"))
     command = [str(tree / step.command[0]), *step.command[1:]]
     done = subprocess.run(
