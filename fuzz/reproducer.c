@@ -1,12 +1,14 @@
 /* reproducer.c: a finding as a C program of its own, to be attached to a bug report.
  *
- *   reproducer [-n NAME] [-t TARGET] -o FOLDER INPUT     writes FOLDER/finding.c and its Makefile
+ *   reproducer [-n NAME] [-t TARGET] [-p PARTS] -o FOLDER INPUT
+ *                                               writes FOLDER/finding.c and its Makefile
  *
  * The program needs the library's headers and libpagebox.a, nothing of the harness. It performs the
  * input's operations, checks what must be, exits 1 naming the broken rule, 0 when all is good. What
  * it is made of are the parts in reproducer/sequential.c and reproducer/threads.c, a part for each
- * operation; the operations become calls, by op.def's table.
- * Exit status: 0 written, 2 usage, or an input that cannot be read or breaks nothing. */
+ * operation; the operations become calls, by op.def's table. -p PARTS takes parts for another
+ * library than ours, with its line to compile: for a SUBJECT (subjects/README.md). Exit status: 0
+ * written, 2 usage, or an input that cannot be read or breaks nothing. */
 #include "input.h"
 #include "interleave.h"
 #include "load.h"
@@ -87,7 +89,8 @@ static bool want(const char *name) {
 }
 
 static bool wanted(const char *name) {
-    return part_find(name)->wanted;
+    const struct part *part = part_find(name);
+    return part != NULL && part->wanted;
 }
 
 static void parts_print(FILE *out) {
@@ -201,7 +204,7 @@ static const char *flags(void) {
     static char text[1024];
     text[0] = '\0';
     const struct part *faults = part_find("faults");
-    for (unsigned i = 0; faults->wanted && op_word(KIND_call, i) != NULL; i++) {
+    for (unsigned i = 0; wanted("faults") && op_word(KIND_call, i) != NULL; i++) {
         char needle[64];
         const char *call = op_word(KIND_call, i);
         snprintf(needle, sizeof needle, "error, %s,", call);
@@ -232,12 +235,28 @@ static bool takes_turns(const struct program *program) {
     return is_threaded && trial.preemptions == 0 && program->choices_bytes == 0;
 }
 
+/* The line that compiles it, where the parts have one of their own; NULL: ours. Static. */
+static const char *own_build(void) {
+    static char line[256];
+    const struct part *part = part_find("build");
+    if (part == NULL) {
+        return NULL;
+    }
+    snprintf(line, sizeof line, "%.*s", (int)part->bytes, part->text);
+    line[strcspn(line, "\n")] = '\0';
+    return line;
+}
+
 static void print_head(FILE *out, const struct program *program) {
     fprintf(out, "/* finding.c: %s%s%s.\n *\n", trial.name, place[0] != '\0' ? " at " : "", place);
-    fprintf(out,
-            " *     cc -O2 -g -I<pagebox>/ref finding.c <pagebox>/build/plain/libpagebox.a"
-            " -pthread%s -o finding\n",
-            flags());
+    if (own_build() != NULL) {
+        fprintf(out, " *     %s\n", own_build());
+    } else {
+        fprintf(out,
+                " *     cc -O2 -g -I<pagebox>/ref finding.c <pagebox>/build/plain/libpagebox.a"
+                " -pthread%s -o finding\n",
+                flags());
+    }
     fputs(" *     ./finding        exits 1 and names the rule when it is broken, 0 when all is"
           " good\n *\n",
           out);
@@ -452,10 +471,28 @@ static void print_threads(FILE *out, const struct program *program) {
  */
 
 static struct {
-    const char *folder, *name;
+    const char *folder, *name, *parts;
     bool has_target;
     enum op_target target;
 } option;
+
+/* The whole file with a 0 behind it, which stays; NULL: errno says why. */
+static char *file_text(const char *path) {
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *file = fopen(path, "r"), *memory = open_memstream(&text, &bytes);
+    for (int c; file != NULL && memory != NULL && (c = fgetc(file)) != EOF;) {
+        fputc(c, memory);
+    }
+    if (memory != NULL) {
+        fclose(memory);
+    }
+    if (file == NULL) {
+        return NULL;
+    }
+    fclose(file);
+    return text;
+}
 
 static bool write_file(const char *name, void (*print)(FILE *, const struct program *)) {
     char path[PATH_MAX];
@@ -473,6 +510,10 @@ static bool write_file(const char *name, void (*print)(FILE *, const struct prog
 
 static void print_makefile(FILE *out, const struct program *program) {
     (void)program;
+    if (own_build() != NULL) {
+        fprintf(out, "# Makefile: make && ./finding\nfinding: finding.c; %s\n", own_build());
+        return;
+    }
     fputs("# Makefile: make PAGEBOX=<the library's checkout, built> && ./finding\n", out);
     fprintf(out,
             "finding: finding.c; $(CC) -O2 -g $(CFLAGS) -I$(PAGEBOX)/ref finding.c "
@@ -510,8 +551,19 @@ static int run(const char *path) {
     } else if (strcmp(trial.name, "timeout") != 0) {
         trial_place(&settings, &trial.program, place);
     }
-    parts_read(reproducer_sequential);
-    parts_read(reproducer_threads);
+    if (option.parts != NULL) {
+        char *text = file_text(option.parts);
+        if (text == NULL || interleave_wants(&trial.program)) {
+            fprintf(stderr, "reproducer: %s: %s\n", option.parts,
+                    text == NULL ? strerror(errno)
+                                 : "parts of another library have none for threads");
+            return USAGE;
+        }
+        parts_read(text);
+    } else {
+        parts_read(reproducer_sequential);
+        parts_read(reproducer_threads);
+    }
     if (mkdir(option.folder, 0777) != 0 && errno != EEXIST) {
         fprintf(stderr, "reproducer: %s: %s\n", option.folder, strerror(errno));
         return USAGE;
@@ -524,7 +576,7 @@ static int run(const char *path) {
 }
 
 static int usage(void) {
-    fputs("usage: reproducer [-n NAME] [-t TARGET] -o FOLDER INPUT\n"
+    fputs("usage: reproducer [-n NAME] [-t TARGET] [-p PARTS] -o FOLDER INPUT\n"
           "  writes FOLDER/finding.c, a program that needs the library alone, and its Makefile.\n"
           "  Status: 0 written, 2 usage, or an input that breaks nothing.\n",
           stderr);
@@ -532,10 +584,13 @@ static int usage(void) {
 }
 
 int main(int argc, char **argv) {
-    for (int c; (c = getopt(argc, argv, "n:o:t:")) != -1;) {
+    for (int c; (c = getopt(argc, argv, "n:o:p:t:")) != -1;) {
         switch (c) {
         case 'n':
             option.name = optarg;
+            break;
+        case 'p':
+            option.parts = optarg;
             break;
         case 'o':
             option.folder = optarg;

@@ -54,7 +54,7 @@ endef
 $(foreach c,plain asan cov,$(eval $(call fuzz_config_rules,$(c))))
 
 # ---- Other people's memories and mailboxes, subjects/README.md ------------------------------------
-SUBJECTS := $(patsubst fuzz/subjects/%.c,build/subjects/%.so,$(sort $(wildcard fuzz/subjects/*.c)))
+SUBJECTS := $(patsubst fuzz/subjects/%.c,build/subjects/%.so,$(filter-out %.parts.c,$(sort $(wildcard fuzz/subjects/*.c))))
 # The header each of them needs, the package that has it, what it is linked with.
 SUBJECT_HEADER.wabt_rt := wasm-rt.h
 SUBJECT_PACKAGE.wabt_rt := wabt
@@ -95,6 +95,8 @@ subjects: ## builds the subjects of fuzz/subjects/ whose packages are there, bui
 .PHONY: subjects
 # A subject of ours that is asked for is built; anybody else's builds it himself.
 comma := ,
+# What C programs for other libraries are put together from, beside the subject's source.
+PARTS ?= $(wildcard $(patsubst build/subjects/%.so,fuzz/subjects/%.parts.c,$(SUBJECT:./%=%)))
 SUBJECT_WANTED = $(filter $(SUBJECTS) $(SUBJECTS:.so=.engine.so),$(patsubst ./%,%,$(subst $(comma), ,$(SUBJECT))))
 
 # Rules that are not asked of the subject: RULES_OFF=R7,R16-bulk (rule.h).
@@ -119,16 +121,16 @@ fuzz: $(SUBJECT_WANTED) ## every target under both engines, TIME=60 s each (TARG
 replay: build/asan/replay $(SUBJECT_WANTED) ## runs INPUT=file or folder under the sanitizers, prints its operations (TARGET= SUBJECT= RULES_OFF=)
 	@test -n '$(INPUT)' || { echo 'make replay: say INPUT=file-or-folder' >&2; exit 2; }
 	@SUBJECT='$(SUBJECT)' build/asan/replay $(if $(TARGET),-t $(TARGET)) '$(INPUT)'
-shrink: build/asan/shrink ## the smallest program that breaks what INPUT= breaks, into results/shrunk/ (TARGET= SUBJECT=)
+shrink: build/asan/shrink $(SUBJECT_WANTED) ## the smallest program that breaks what INPUT= breaks, into results/shrunk/ (TARGET= SUBJECT=)
 	@test -n '$(INPUT)' || { echo 'make shrink: say INPUT=file' >&2; exit 2; }
 	@mkdir -p results/shrunk
 	@SUBJECT='$(SUBJECT)' build/asan/shrink $(if $(TARGET),-t $(TARGET)) \
 	    -o 'results/shrunk/$(basename $(notdir $(INPUT))).ops' '$(INPUT)'
 	@cat 'results/shrunk/$(basename $(notdir $(INPUT))).ops'
-reproducer: build/asan/reproducer lib ## INPUT= as a C program of its own, into results/reproducers/, compiled and run (TARGET= SUBJECT=)
+reproducer: build/asan/reproducer lib $(SUBJECT_WANTED) ## INPUT= as a C program of its own, into results/reproducers/, compiled and run (TARGET= SUBJECT= PARTS=)
 	@test -n '$(INPUT)' || { echo 'make reproducer: say INPUT=file' >&2; exit 2; }
 	@mkdir -p results/reproducers
-	@SUBJECT='$(SUBJECT)' build/asan/reproducer $(if $(TARGET),-t $(TARGET)) \
+	@SUBJECT='$(SUBJECT)' build/asan/reproducer $(if $(TARGET),-t $(TARGET)) $(PARTS:%=-p '%') \
 	    -o 'results/reproducers/$(basename $(notdir $(INPUT)))' '$(INPUT)'
 	@cd 'results/reproducers/$(basename $(notdir $(INPUT)))' && \
 	    $(MAKE) --no-print-directory -s -B PAGEBOX='$(CURDIR)' && \
@@ -151,7 +153,7 @@ build/$(1)/fuzz-tests: $(FUZZ_TEST_SRC:%.c=build/$(1)/%.o) \
 endef
 $(foreach c,plain asan cov,$(eval $(call fuzz_test_rules,$(c))))
 
-test-fuzz: build/subjects/template_mailbox.engine.so $(foreach c,plain asan,build/$(c)/fuzz-tests build/$(c)/replay) build/plain/opgen ## tests of the harness; all seeds, plain and under the sanitizers
+test-fuzz: build/subjects/template_mailbox.engine.so $(foreach c,plain asan,build/$(c)/fuzz-tests build/$(c)/replay) build/plain/opgen build/plain/reproducer ## tests of the harness; all seeds, plain and under the sanitizers
 	@$(MAKE) -s --no-print-directory subjects
 	@CC='$(CC)' fuzz/tests/run.sh
 test-triage: $(addprefix build/plain/,replay shrink reproducer) $(addprefix build/asan/,shrink reproducer) lib ## planted defects become shrunk operations, traces and C programs

@@ -179,6 +179,17 @@ subjects() {
 # Other people's memories and mailboxes: what each is known to break is still found, by its name, and
 # the reference passes it. A subject whose package is not there is left out.
 strangers() {
+    # As C, from the subject's own parts: fails by the same name, with the other library alone.
+    reproduced() {
+        parts=fuzz/subjects/$1.parts.c
+        [ -e "$parts" ] || return 0
+        if SUBJECT=build/subjects/$1.so build/plain/reproducer -p "$parts" -o "$work/as_c" "$3" \
+            >"$work/errors" 2>&1 && make -s -B -C "$work/as_c" >>"$work/errors" 2>&1; then
+            expect "$1_breaks_$2_as_c" 1 "^$2 is broken" "$work/as_c/finding"
+        else
+            fail "$1_breaks_$2_as_c" "$(head -c 300 "$work/errors")"
+        fi
+    }
     expect template_memory_is_clean 0 ' 0 findings' \
         env SUBJECT=build/subjects/template.so build/asan/replay -q corpus/memory_fuzzer
     expect template_mailbox_is_clean 0 ' 0 findings' \
@@ -196,6 +207,7 @@ strangers() {
         if [ -e "build/subjects/$folder.so" ]; then
             expect "${folder}_breaks_$rule" 1 "^finding: $rule\$" \
                 env SUBJECT="build/subjects/$folder.so" build/plain/replay -q "$input"
+            reproduced "$folder" "$rule" "$input"
         else
             echo "left out: ${folder}_breaks_$rule: its package is not installed"
         fi
