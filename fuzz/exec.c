@@ -182,6 +182,9 @@ static const char *rule_of_state(void) {
     if (exec.crash_rule != NULL) {
         return exec.crash_rule;
     }
+    if (exec.op == NULL && !exec.ending) {
+        return interleave_crash_rule();
+    }
     if (exec.box.used) {
         return exec.box.pages != exec.box.config.pages ? "R37" : NULL;
     }

@@ -359,6 +359,9 @@ static const char *access_rule(const char *finding, char *detail, size_t bytes) 
         snprintf(name, sizeof name, "R13-%s", finding);
         return name;
     }
+    if (strstr(detail, "mailbox_free") != NULL) {
+        return race ? "R36-data-race" : "R36-freed"; /* the end of a mailbox against its use */
+    }
     if (race && world.shared && strcmp(rule, "R6") == 0) {
         return "R11-data-race"; /* two growths at once */
     }
@@ -603,4 +606,15 @@ const char *interleave_run(const struct subject *subject, const struct program *
         show(program, options, rule, &result);
     }
     return rule;
+}
+
+const char *interleave_crash_rule(void) {
+    for (unsigned i = 0; i < OP_THREADS; i++) {
+        const struct actor *a = &world.actor[i];
+        if (a->op != NULL && sim_running() && a->engine_thread == sim_self()) {
+            bool guest = world.wild && mailbox_operation(a->op->code) != NULL;
+            return guest ? "R38" : op_info(world.program->target, a->op->code)->rule;
+        }
+    }
+    return NULL;
 }

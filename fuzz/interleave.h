@@ -46,4 +46,8 @@ struct interleave_told {
 };
 const struct interleave_told *interleave_told(void);
 
+/* The rule that a crash of the process during a run breaks: that of the operation it was in; once a
+ * guest has scribbled, R38. NULL outside of an operation. */
+const char *interleave_crash_rule(void);
+
 #endif

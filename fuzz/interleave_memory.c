@@ -608,10 +608,11 @@ static void wait_ended(struct event *e, enum pb_status status, enum pb_wait resu
         broken("R19-checks", "a wait says %s", pb_status_name(status));
     } else if (result == PB_WAIT_TIMED_OUT) {
         e->outcome = timeout_ns == 0 ? WAIT_AT_ONCE : WAIT_TIMED_OUT;
-        if (timeout_ns < 0 && world.disable_start != NEVER) {
-            broken("R29-disable", "timed out without a timeout where atomics were disabled");
+        bool early = timeout_ns < 0 || took_ns < (uint64_t)timeout_ns;
+        if (early && world.disable_start != NEVER) {
+            broken("R29-disable", "timed out too early where atomics were disabled");
         }
-        if (timeout_ns < 0 || took_ns < (uint64_t)timeout_ns) {
+        if (early) {
             broken("R23-timeout", "timed out after %llu ns of %lld", (unsigned long long)took_ns,
                    (long long)timeout_ns);
         }

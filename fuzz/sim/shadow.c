@@ -34,19 +34,19 @@ static void *map(size_t n) {
     exit(2);
 }
 
-/* Address space behind the pages that nobody else gets, so that a wild access lands there and is
- * told of. As much as a 32-bit index reaches; none where it is not to be had. */
-static const size_t behind = (size_t)4 << 30;
-
+/* Behind the pages lies address space that nobody else gets, so that a wild access lands there and
+ * is told of: as far as a 32-bit index of words reaches; less where that is not to be had. */
 static uintptr_t map_memory(size_t bytes, size_t *mapped) {
-    void *p =
-        mmap(NULL, bytes + behind, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p != MAP_FAILED && mprotect(p, bytes, PROT_READ | PROT_WRITE) == 0) {
-        *mapped = bytes + behind;
-        return (uintptr_t)p;
+    for (size_t behind = (size_t)17 << 30; behind >= (size_t)1 << 30; behind /= 4) {
+        void *p = mmap(NULL, bytes + behind, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                       -1, 0);
+        if (p != MAP_FAILED && mprotect(p, bytes, PROT_READ | PROT_WRITE) == 0) {
+            *mapped = bytes + behind;
+            return (uintptr_t)p;
+        }
+        if (p != MAP_FAILED)
+            munmap(p, bytes + behind);
     }
-    if (p != MAP_FAILED)
-        munmap(p, bytes + behind);
     *mapped = bytes;
     return (uintptr_t)map(bytes);
 }
