@@ -18,6 +18,8 @@ class Answers:
     def sentences(self):
         """Those that the rows of this run can answer."""
         makers = (self.say_create, self.say_grow, self.say_touch, self.say_copy, self.say_life)
+        makers += (self.say_growth, self.say_reuse, self.say_access, self.say_many)
+        makers += (self.say_programs,)
         makers += (
             self.say_orders,
             self.say_mailbox,
@@ -30,7 +32,7 @@ class Answers:
     def beside_bound(self, figures):
         """'700 ns (1.4x the bare call)'"""
         bound = figures.bound()
-        if bound is None or figures.ratios[bound] is None:
+        if not (bound or "").startswith("bound/") or figures.ratios[bound] is None:
             return time_text(figures.ns)
         return (
             f"{time_text(figures.ns)} ({ratio_text(figures.ratios[bound])} the bare {bare(bound)})"
@@ -60,7 +62,7 @@ class Answers:
         )
 
     def say_touch(self):
-        none = self.rows.of("memory/create_touch", pages=256)
+        none = self.rows.of("memory/create_touch", pages=256, strategy="reserve")
         if len(none) < 3:
             return None
         base = none["no advice"]
@@ -96,6 +98,83 @@ class Answers:
         return (
             f"**A short life** (create one page, write to four host pages, destroy): {words}. "
             f"The bare calls (map, protect, four faults, unmap): {time_text(bound.ns)}."
+        )
+
+    def say_growth(self):
+        climb = "memory/grow_steps/strategy:{}/pages:1/to:16384/by:0"
+        plain, rw, moves = (self.rows.get(climb.format(s)) for s in ("reserve", "reserve_rw", "move"))
+        if not plain or not rw or not moves:
+            return None
+        return (
+            f"**Growing on demand** from one page to 1 GiB, doubling: `reserve` {time_text(plain.ns)}, "
+            f"`reserve_rw` {time_text(rw.ns)}; `move`, which copies, {time_text(moves.ns)}: reserve "
+            "address space wherever there is some."
+        )
+
+    def say_reuse(self):
+        discard = self.rows.get("memory/reuse/strategy:pool/reset:discard/pages:16")
+        zero = self.rows.get("memory/reuse/strategy:heap/allocator:glibc/pages:16")
+        if not discard or not zero:
+            return None
+        first, second = (discard, zero) if discard.ns < zero.ns else (zero, discard)
+        words = {id(discard): "giving the pages back", id(zero): "zeroing by hand"}
+        return (
+            f"**The next tenant** of {USUAL_PAGES} written pages, who writes to all of them: "
+            f"{words[id(first)]} {time_text(first.ns)}, {words[id(second)]} {time_text(second.ns)} "
+            f"({second.ns / first.ns:.2g} times more)."
+        )
+
+    def say_access(self):
+        said = []
+        for pages, size in ((1, "64 KiB"), (256, "16 MiB"), (16384, "1 GiB")):
+            name = f"memory/access/strategy:reserve/pages:{pages}/pattern:random/check:"
+            guard, compare = self.rows.get(name + "guard"), self.rows.get(name + "compare")
+            if guard and compare:
+                said.append(f"{size}: {time_text(guard.ns)} and {time_text(compare.ns)}")
+        if not said:
+            return None
+        return (
+            "**A load at random**, bounds by a guard page and by comparison: " + "; ".join(said) + "."
+        )
+
+    def say_many(self):
+        said = []
+        for key, words in (
+            ("strategy:reserve", "`reserve`"),
+            ("strategy:pool/reset:discard", "`pool discard`"),
+            ("strategy:heap/allocator:glibc", "`heap glibc`"),
+        ):
+            one, two = (
+                self.rows.get(f"memory/many/{key}/pages:1/memories:4/threads:{t}") for t in (1, 2)
+            )
+            if one and two:
+                ratio = two.range()[0] / one.range()[0]
+                said.append(f"{words} {time_text(one.range()[0])} and {time_text(two.range()[0])} ({ratio:.2g}{TIMES})")
+        if not said:
+            return None
+        return (
+            "**Two threads** in which memories come, grow and go, time a life in one thread and in "
+            "two (0.5 would be perfect; the kernel's map lock stands between): "
+            + "; ".join(said)
+            + "."
+        )
+
+    def say_programs(self):
+        said = []
+        for f in self.rows.good.values():
+            if f.operation != "bound/native":
+                continue
+            program = f.parameters["program"]
+            names = [f"program/{program}/strategy:reserve/check:{c}" for c in ("guard", "compare")]
+            ours = [self.rows.get(name) for name in names]
+            if all(ours):
+                guard, compare = (o.ns / f.ns for o in ours)
+                said.append(f"`{program}` {guard:.2f} and {compare:.2f}")
+        if not said:
+            return None
+        return (
+            "**Real programs** through WebAssembly, times native, bounds by guard pages and by "
+            "comparison: " + "; ".join(said) + "."
         )
 
     def say_orders(self):

@@ -17,6 +17,8 @@ PILOT = -1  # number of the round that only warms up and finds out what a row co
 QUANTILES = ("q01", "q05", "q10", "q25", "q50", "q75", "q90", "q95", "q99")
 NANOSECONDS = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
 TIMES = "\u00d7"
+# Keys of names that make a row one of a kind: see bench/README.md.
+OPTIONS = {"by", "to", "guard", "touched", "memories", "check", "pattern", "read", "from"}
 
 # Order tables, as plots and tables call them, in the order in which they are shown.
 ORDERS = {
@@ -123,6 +125,10 @@ class Figures:
         self.faults = self.middle(good, "page_faults")
         self.interrupted = self.middle(good, "interrupted")
         self.drains = self.middle(good, "drains")
+        self.vmas = self.middle(good, "vmas")
+        self.resident = self.middle(good, "peak_resident_bytes")
+        self.virtual = self.middle(good, "peak_virtual_bytes")
+        self.growths = self.middle(good, "growths")
         self.iterations = sum(r["iterations"] for r in good)
         self.ratios = {}
         self.calls = None
@@ -157,7 +163,7 @@ class Figures:
             return {"none": "no advice", "populate": "populate", "huge": "huge pages"}[
                 extra["advice"]
             ]
-        name += "".join(f" {v}" for v in extra.values())
+        name += "".join(f" {v}" if k in ("allocator", "reset") else f" {k}:{v}" for k, v in extra.items())
         return name + (", nothing written" if self.parameters.get("written") == "0" else "")
 
     def shown(self):
@@ -217,7 +223,8 @@ class Figures:
         numbers |= {"outliers": self.outliers}
         numbers |= dict(zip(("best_peer", "peer_ratio"), self.best_peer()))
         numbers |= {"iterations": self.iterations, "page_faults": self.faults}
-        numbers |= {"interrupted": self.interrupted}
+        numbers |= {"interrupted": self.interrupted, "vmas": self.vmas}
+        numbers |= {"peak_resident_bytes": self.resident, "peak_virtual_bytes": self.virtual}
         numbers |= {"system_calls": self.calls, "bounds": self.ratios, "skipped": self.skipped}
         return {"name": self.name, **numbers, **self.samples}
 
@@ -259,10 +266,17 @@ class Rows:
         return self.good.get(name)
 
     def of(self, operation, **wanted):
-        """Rows of an operation whose parameters are as wanted, by subject."""
+        """Rows of an operation whose parameters are as wanted, by subject. Rows with an option that
+        is not asked for (a guard, advice, a step) and allocators under other settings stay out."""
         found = [f for f in self.good.values() if f.operation == operation]
         match = lambda f: all(f.parameters.get(k) == str(v) for k, v in wanted.items())
-        return {f.subject(): f for f in found if match(f)}
+        plain = lambda f: (
+            not OPTIONS & f.parameters.keys() - wanted.keys()
+            and not f.parameters.get("allocator", "").startswith("jemalloc_")
+            and (f.parameters.get("written") != "1" or "written" in wanted)
+            and ("advice" not in f.parameters or operation == "memory/create_touch")
+        )
+        return {f.subject(): f for f in found if match(f) and plain(f)}
 
     def ranked(self, operation, **wanted):
         found = self.of(operation, **wanted)

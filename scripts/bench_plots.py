@@ -24,6 +24,21 @@ COLOURS = {
     "no advice": ("#2b6cb0", 1, 7),
     "populate": ("#c05621", 1, 5),
     "huge pages": ("#2f855a", 1, 9),
+    "image, 1 % written": ("#805ad5", 3, 6),
+    "heap mimalloc": ("#2f855a", 3, 8),
+    "guard page": ("#2b6cb0", 1, 7),
+    "comparison": ("#c05621", 1, 5),
+    "the library's call": ("#718096", 1, 2),
+    "guard page, huge pages": ("#2b6cb0", 2, 6),
+    "bare mapping": ("#a0aec0", 1, 1),
+    "bare mapping, huge pages": ("#a0aec0", 2, 1),
+}
+# Who runs a program, in plots.
+RUNNERS = {
+    "wabt, guard page": "#a0aec0",
+    "reserve, guard page": "#2b6cb0",
+    "wabt, comparison": "#e2a77c",
+    "reserve, comparison": "#c05621",
 }
 
 
@@ -61,8 +76,9 @@ def plot_sizes(lines, bounds, title):
         colour, dash, mark = COLOURS.get(name, ("#718096", 1, 1))
         data[block(name)] = [[p, f.ns / 1e3, f.low / 1e3, f.high / 1e3] for p, f in points]
         look = f"lc rgb '{colour}' dt {dash}"
+        shown = name.replace("'", "\u2019")
         parts.append(
-            f"${block(name)} using 1:2 with linespoints {look} lw 2 pt {mark} ps 0.8 title '{name}'"
+            f"${block(name)} using 1:2 with linespoints {look} lw 2 pt {mark} ps 0.8 title '{shown}'"
         )
         parts.append(
             f"${block(name)} using 1:3:(0):($4-$3) with vectors nohead {look} lw 1 notitle"
@@ -79,6 +95,33 @@ set ytics ({time_tics(1)})
 set key rmargin top vertical Left reverse samplen 3 spacing 1.15
 plot {", ".join(parts)}"""
     return report.plot(script, data, (860, 400))
+
+
+def plot_programs(groups, title):
+    """Bars: one cluster a program, one bar for each who runs it, as a multiple of the native time."""
+    who = [w for w in RUNNERS if any(w in found for found in groups.values())]
+    width = 0.8 / max(len(who), 1)
+    data, parts = {}, []
+    for place, name in enumerate(who):
+        shift = (place - (len(who) - 1) / 2) * width
+        found = [(i + shift, g, g[name]) for i, g in enumerate(groups.values()) if name in g]
+        ratios = [(x, f.ns / g["native"].ns) for x, g, f in found]
+        data[block(name)] = [[x, ratio, f"{ratio:.2f}"] for x, ratio in ratios]
+        look = f"lc rgb '{RUNNERS[name]}'"
+        parts.append(
+            f"${block(name)} using 1:2:({width * 0.92}) with boxes fs solid {look} title '{name}'"
+        )
+        parts.append(f"${block(name)} using 1:2:3 with labels offset 0,0.6 font ',9' notitle")
+    tics = ", ".join(f'"{program}" {i}' for i, program in enumerate(groups))
+    top = max(f.ns / g["native"].ns for g in groups.values() for f in g.values()) * 1.15
+    script = f"""set title '{title}'
+set xtics ({tics}) scale 0
+set xrange [-0.55:{len(groups) - 0.45}]
+set yrange [0:{top}]
+set ylabel 'times the native program'
+set key rmargin top vertical Left reverse samplen 2
+plot {", ".join(parts)}, 1 with lines dt 2 lc rgb '#718096' title 'native'"""
+    return report.plot(script, data, (860, 360))
 
 
 def plot_orders(groups, title):

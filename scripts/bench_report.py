@@ -8,42 +8,13 @@ import re
 import bench_compare
 import bench_subjects
 import report
-from bench_answers import USUAL_PAGES, Answers
+from bench_answers import Answers
 from bench_cells import duration, percent, times
 from bench_figures import TIMES, Rows, bare, figures_of, time_text
 from bench_mailbox import MailboxParts
-from bench_plots import COLOURS, plot_sizes
+from bench_memory import MemoryParts
 
 
-# Operations of a memory, in the order of the report: what one is, in words.
-MEMORY = {
-    "memory/create": ("Create", "A memory of so many pages, untouched."),
-    "memory/grow": (
-        "Grow",
-        "One page more, of a memory whose bytes have all been written. `remap`, `move` and "
-        "`heap` grow past what they reserved; the others grow in place.",
-    ),
-    "memory/touch": ("First touch", "One byte written to each host page of a new memory."),
-    "memory/copy": (
-        "Copy",
-        "A copy of a memory whose bytes have all been written since the copy before; `image`, "
-        "nothing written: none have, so its image is still good.",
-    ),
-    "memory/copy_touch": (
-        "Copy, then write",
-        "The same, and one byte written to each host page of the copy: where copy-on-write pays "
-        "later.",
-    ),
-    "memory/destroy": (
-        "Destroy",
-        "A memory whose bytes have all been written. A pool resets the slot here.",
-    ),
-    "memory/create_touch": (
-        "Create and touch, with advice",
-        "Strategy `reserve`, create and one byte written to each host page: as it is, with the "
-        "pages populated by one call, and with huge pages advised.",
-    ),
-}
 # ---------------------------------------------------------------- the report
 
 
@@ -79,7 +50,8 @@ class Report:
         return [figures.item() for figures in self.rows.all.values()]
 
     def sections(self):
-        parts = [self.answers(), bench_subjects.section(self.rows), self.memory()]
+        parts = [self.answers(), bench_subjects.section(self.rows)]
+        parts += MemoryParts(self.rows).sections()
         parts += [*MailboxParts(self.rows).sections(), self.memcpy(), self.tuned()]
         parts += [self.left_out(), self.method(), self.environment(), self.every_row()]
         return [part for part in parts if part]
@@ -88,110 +60,6 @@ class Report:
         said = Answers(self.rows).sentences()
         text = "\n".join(f"- {one}" for one in said) or "No row ran that answers a question."
         return report.Section("Answers", text)
-
-    # ---- memory
-
-    def memory(self):
-        inner = [
-            s
-            for operation, (title, text) in MEMORY.items()
-            if (s := self.memory_part(operation, title, text))
-        ]
-        inner += [s for s in [self.lives()] if s]
-        text = (
-            "Medians; `~` marks a noisy one (its interval is wider than 20 % of it). "
-            "Grey in the plots, and `bare` in the tables: the bare system calls, or the bare allocator, that give the same result on a mapping of their own. A strategy "
-            "may get below that where it does less: `heap` keeps its pages, a pool recycles its "
-            "slots."
-        )
-        return (
-            report.Section("Linear memories, by strategy and size", text, sections=inner)
-            if inner
-            else None
-        )
-
-    def memory_part(self, operation, title, text):
-        found = [f for f in self.rows.good.values() if f.operation == operation]
-        lines, bounds = {}, {}
-        for figures in sorted(found, key=lambda f: f.pages()):
-            lines.setdefault(figures.subject(), []).append((figures.pages(), figures))
-            bound = self.rows.get(figures.bound())
-            if bound and "/pages:" in bound.name:
-                points = bounds.setdefault(re.sub(r"/pages:\d+", "", bound.name), {})
-                points[bound.pages()] = bound.ns
-        if not lines:
-            return None
-        lines = {n: lines[n] for n in [*COLOURS, *lines] if n in lines}
-        bounds = {name: sorted(points.items()) for name, points in bounds.items()}
-        svg = plot_sizes(lines, bounds, f"{title}: median time, from least to greatest")
-        beside = report.Section(self.beside_title(lines), table=self.beside_table(lines))
-        return report.Section(title, text, self.size_table(lines), svg, sections=[beside])
-
-    def sizes(self, lines):
-        return sorted({pages for points in lines.values() for pages, _ in points})
-
-    def usual(self, lines):
-        sizes = self.sizes(lines)
-        return USUAL_PAGES if USUAL_PAGES in sizes else sizes[0]
-
-    def size_table(self, lines):
-        """Medians: a strategy a line, a size a column; what is not to be had, and why."""
-        sizes = self.sizes(lines)
-        rows = []
-        for name, points in lines.items():
-            by_size = dict(points)
-            rows.append([name, *[duration(by_size.get(p)) for p in sizes]])
-        for skipped in self.skipped_like(lines, self.usual(lines)):
-            rest = [None] * (len(sizes) - 1)
-            rows.append([skipped.subject(), f"not to be had: {skipped.skipped}", *rest])
-        columns = ["strategy", *[f"{p} page{'s' * (p > 1)}" for p in sizes]]
-        return report.Table(columns, rows, "l" + "r" * len(sizes))
-
-    def beside_title(self, lines):
-        pages = self.usual(lines)
-        return f"{pages} page{'s' * (pages > 1)}, beside the bare calls"
-
-    def beside_table(self, lines):
-        usual = self.usual(lines)
-        rows = []
-        for name, points in lines.items():
-            figures = dict(points).get(usual)
-            if figures:
-                rows.append([name, duration(figures), *self.details(figures)])
-        columns = ["strategy", "time", "bare calls", "bare", f"{TIMES} bare", "faults"]
-        return report.Table([*columns, "its system calls"], rows, "lrlrrrl")
-
-    def skipped_like(self, lines, pages):
-        operation = next(iter(lines.values()))[0][1].operation
-        return [
-            f
-            for f in self.rows.all.values()
-            if f.operation == operation and f.skipped and f.pages() == pages
-        ]
-
-    def details(self, figures):
-        """bound, its time, ratio, page faults, system calls"""
-        bound = figures.bound()
-        time = duration(self.rows.get(bound))
-        name = bare(bound) if bound else None
-        ratio = times(figures.ratios.get(bound))
-        return [name, time, ratio, figures.shown_faults(), figures.calls_text()]
-
-    def lives(self):
-        rank = self.rows.ranked("memory/life")
-        bound = self.rows.get("bound/life/pages:1")
-        if not rank or not bound:
-            return None
-        rows = [
-            [n, duration(f), times(f.ratios.get(bound.name)), f.shown_faults(), f.calls_text()]
-            for n, f in rank
-        ]
-        columns = ["strategy", "time", f"{TIMES} bare", "faults", "system calls"]
-        text = (
-            "Create one page, write to four host pages, destroy: what an instance of a moment "
-            f"costs. The bare calls ({bare(bound.name)}) take {time_text(bound.ns)}."
-        )
-        return report.Section("A short life", text, report.Table(columns, rows, "lrrrl"))
 
     # ---- the rest
 
