@@ -3,8 +3,6 @@
 Used by bench.py. The figures are bench_figures.py's, the sentences bench_answers.py's, the plots
 bench_plots.py's; here is what stands where.
 """
-import re
-
 import bench_compare
 import bench_subjects
 import report
