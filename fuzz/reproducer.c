@@ -235,15 +235,16 @@ static bool takes_turns(const struct program *program) {
     return is_threaded && trial.preemptions == 0 && program->choices_bytes == 0;
 }
 
-/* The line that compiles it, where the parts have one of their own; NULL: ours. Static. */
+/* The line that compiles it, where the parts have one of their own, in a comment; NULL: ours.
+ * Static.
+ */
 static const char *own_build(void) {
     static char line[256];
     const struct part *part = part_find("build");
-    if (part == NULL) {
+    if (part == NULL || sscanf(part->text, "/* %250[^*]", line) != 1) {
         return NULL;
     }
-    snprintf(line, sizeof line, "%.*s", (int)part->bytes, part->text);
-    line[strcspn(line, "\n")] = '\0';
+    line[strlen(line) - 1] = '\0'; /* the space before the comment's end */
     return line;
 }
 

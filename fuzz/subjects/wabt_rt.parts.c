@@ -3,8 +3,7 @@
  * place it takes. */
 
 /*= build: =*/
-cc - O2 - g finding.c - lwasm - rt - impl -
-    o finding
+/* cc -O2 -g finding.c -lwasm-rt-impl -o finding */
 /*= base: =*/
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,10 +11,7 @@ cc - O2 - g finding.c - lwasm - rt - impl -
 #include <unistd.h>
 #include <wasm-rt.h>
 
-    enum {
-        MEMORIES = 4,
-        PAGE = 65536
-    };
+enum { MEMORIES = 4, PAGE = 65536 };
 static wasm_rt_memory_t memories[MEMORIES];
 static uint64_t pages[MEMORIES], max_pages[MEMORIES]; /* what must be */
 static _Bool there[MEMORIES];
