@@ -172,6 +172,8 @@ class Sources:
         if file not in self.lines:
             path = report.REPO / "ref" / file
             self.lines[file] = path.read_text(encoding="utf-8").splitlines()
+        if number > len(self.lines[file]):
+            report.die(f"ref/{file} has changed since build/cov was made: run `make coverage`")
         return self.lines[file][number - 1]
 
     def span(self, file, line, column, end_line, end_column):

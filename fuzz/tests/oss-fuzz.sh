@@ -136,7 +136,7 @@ sanitizers() {
 
 # ---- Running -------------------------------------------------------------------------------------
 
-LIMITS='-rss_limit_mb=2560 -timeout=25'
+LIMITS="-rss_limit_mb=2560 -timeout=25 -artifact_prefix=$scratch/"
 # The service's settings of the sanitizers.
 export ASAN_OPTIONS='alloc_dealloc_mismatch=0:allocator_may_return_null=1:detect_odr_violation=2:detect_stack_use_after_return=0:handle_abort=1:handle_segv=1:handle_sigill=1:quarantine_size_mb=10:strict_string_check=1:symbolize=0:use_sigaltstack=1'
 export UBSAN_OPTIONS='silence_unsigned_overflow=1:print_stacktrace=1:symbolize=0:halt_on_error=1'
