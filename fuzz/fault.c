@@ -95,6 +95,10 @@ uint64_t fault_fired(void) {
     return state.fired;
 }
 
+void fault_note(void) {
+    state.count++;
+}
+
 unsigned fault_count(void) {
     return state.count;
 }

@@ -27,6 +27,10 @@ enum word_error fault_error(void);
 /* How many calls have been due since the process began. */
 uint64_t fault_fired(void);
 
+/* A call that nobody made fail has failed, since the process may have only so much: counts as a
+ * fault. */
+void fault_note(void);
+
 /* How many have failed since fault_begin, also for want of room in the environment's allocator. */
 unsigned fault_count(void);
 

@@ -5,6 +5,7 @@
 #include "os.h"
 
 #include <stddef.h>
+#include <sys/resource.h>
 
 /* ---- The account ------------------------------------------------------------------------------
  */
@@ -149,6 +150,20 @@ static enum pb_status file_error(void) {
     return error_of(errors);
 }
 
+/* Under a limit of address space (ulimit -v, the lanes of a fuzzing service) want of memory is what
+ * was asked for. Without one it stays a mistake of whoever asked for too much. */
+static enum pb_status told(enum pb_status status) {
+    static int limited = -1;
+    if (status == PB_NO_MEMORY && limited < 0) {
+        struct rlimit limit;
+        limited = getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+    }
+    if (status == PB_NO_MEMORY && limited > 0) {
+        fault_note();
+    }
+    return status;
+}
+
 static enum pb_status added(enum pb_status status, void *const *base, uint64_t bytes) {
     if (status == PB_OK) {
         range_add(*base, bytes);
@@ -160,19 +175,19 @@ enum pb_status __wrap_pb_os_reserve(uint64_t bytes, void **base) {
     if (due(WORD_call_os_reserve)) {
         return page_error();
     }
-    return added(__real_pb_os_reserve(bytes, base), base, bytes);
+    return added(told(__real_pb_os_reserve(bytes, base)), base, bytes);
 }
 
 enum pb_status __wrap_pb_os_reserve_accessible(uint64_t bytes, void **base) {
     if (due(WORD_call_os_reserve_accessible)) {
         return page_error();
     }
-    return added(__real_pb_os_reserve_accessible(bytes, base), base, bytes);
+    return added(told(__real_pb_os_reserve_accessible(bytes, base)), base, bytes);
 }
 
 enum pb_status __wrap_pb_os_commit(void *at, uint64_t bytes) {
     range_expect(at, bytes);
-    return due(WORD_call_os_commit) ? page_error() : __real_pb_os_commit(at, bytes);
+    return due(WORD_call_os_commit) ? page_error() : told(__real_pb_os_commit(at, bytes));
 }
 
 enum pb_status __wrap_pb_os_decommit(void *at, uint64_t bytes) {
@@ -187,7 +202,7 @@ enum pb_status __wrap_pb_os_discard(void *at, uint64_t bytes) {
 
 enum pb_status __wrap_pb_os_renew(void *at, uint64_t bytes) {
     range_expect(at, bytes);
-    return due(WORD_call_os_renew) ? page_error() : __real_pb_os_renew(at, bytes);
+    return due(WORD_call_os_renew) ? page_error() : told(__real_pb_os_renew(at, bytes));
 }
 
 enum pb_status __wrap_pb_os_release(void *base, uint64_t bytes) {
@@ -204,7 +219,7 @@ enum pb_status __wrap_pb_os_move(void *from, uint64_t bytes, void *to, uint64_t 
     if (due(WORD_call_os_move)) {
         return page_error();
     }
-    enum pb_status status = __real_pb_os_move(from, bytes, to, to_bytes);
+    enum pb_status status = told(__real_pb_os_move(from, bytes, to, to_bytes));
     if (status == PB_OK) {
         range_remove(from, bytes, "R6-foreign-pages");
     }
@@ -251,7 +266,7 @@ enum pb_status __wrap_pb_os_file_freeze(int file) {
 
 enum pb_status __wrap_pb_os_file_map(int file, void *at, uint64_t bytes) {
     range_expect(at, bytes);
-    return due(WORD_call_os_file_map) ? page_error() : __real_pb_os_file_map(file, at, bytes);
+    return due(WORD_call_os_file_map) ? page_error() : told(__real_pb_os_file_map(file, at, bytes));
 }
 
 void __wrap_pb_os_file_close(int file) {
