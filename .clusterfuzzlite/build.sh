@@ -25,7 +25,7 @@ rm -rf build/oss-fuzz
 make -j"$(nproc)" CC="$plain" CLANG="$plain" WARN=-Wall ENGINE_APART="$apart" \
     OSS_CC="$CC" OSS_CXX="$CXX" OSS_CFLAGS="$CFLAGS" OSS_CXXFLAGS="$CXXFLAGS" \
     OSS_ENGINE="$LIB_FUZZING_ENGINE" OSS_SANITIZER="$SANITIZER" OUT="$OUT" \
-    oss-fuzz-targets build/plain/replay
+    oss-fuzz-targets build/plain/replay build/plain/opgen
 
 # Seeds as bytes; those of fixed bugs have names of their own.
 rm -rf "$work"
@@ -39,7 +39,13 @@ for target in fuzz/*_fuzzer.c; do
         build/plain/replay -q -b "$work/regress" "$seed"
         mv "$work/regress/${seed##*/}" "$work/$target/regress-${seed##*/}"
     done
+    mkdir -p "$work/each" # and one for each operation
+    build/plain/opgen seeds "$target" "$work/each"
+    for seed in "$work"/each/*; do
+        mv "$seed" "$work/$target/each-${seed##*/}"
+    done
     rm -f "$OUT/${target}_seed_corpus.zip"
     python3 -m zipfile -c "$OUT/${target}_seed_corpus.zip" "$work/$target"/*
+    build/plain/opgen dict "$target" >"$OUT/$target.dict"
     cp .clusterfuzzlite/target.options "$OUT/$target.options"
 done
