@@ -12,13 +12,13 @@ HL_TO_MEAN = 1.05  # standard error of Hodges-Lehmann against the mean's, rounde
 
 
 def midranks(values):
-    """Ranks from 1 of the absolute values, doubled so that ties' halves stay whole numbers."""
-    order = sorted(range(len(values)), key=lambda i: abs(values[i]))
+    """Ranks from 1, doubled so that ties' halves stay whole numbers."""
+    order = sorted(range(len(values)), key=lambda i: values[i])
     ranks = [0] * len(values)
     start = 0
     while start < len(order):
         end = start
-        while end < len(order) and abs(values[order[end]]) == abs(values[order[start]]):
+        while end < len(order) and values[order[end]] == values[order[start]]:
             end += 1
         for i in order[start:end]:
             ranks[i] = start + 1 + end  # twice the mean of start + 1 .. end
@@ -32,7 +32,7 @@ def signed_rank(differences):
     values = [d for d in differences if d != 0]
     if not values:
         return 1.0, 1.0, 1.0
-    ranks = midranks(values)
+    ranks = midranks([abs(v) for v in values])
     total = sum(ranks)
     ways = [1] + [0] * total  # ways[s]: sign patterns whose positive ranks add up to s
     for rank in ranks:
@@ -165,11 +165,7 @@ def change_points(values, least=4, alpha=0.001):
         n = high - low
         if n < 2 * least:
             return
-        part = values[low:high]
-        order = sorted(range(n), key=lambda i: part[i])
-        ranks = [0.0] * n
-        for place, i in enumerate(order):
-            ranks[i] = place + 1 - (n + 1) / 2
+        ranks = [rank / 2 - (n + 1) / 2 for rank in midranks(values[low:high])]
         best, best_cut, running = 0.0, None, 0.0
         for cut in range(1, n):
             running += ranks[cut - 1]
