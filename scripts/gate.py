@@ -45,7 +45,7 @@ class Gate:
         self.items, self.notes, self.parts = [], [], []
         self.facts = {"base": None}
         self.stopping = False
-        self.behaviour = None
+        self.behaviour = self.counted = self.pairs = None
         if options.time is not None and options.time < 10:
             report.die(f"TIME={options.time:g} seconds are too few: 10 at least")
         self.commit = gate_build.revision(options.base)
@@ -104,27 +104,32 @@ class Gate:
         return chosen | {"control": found["control"]}
 
     def count(self, rows):
-        sides = {}
-        waivers, faults = gate_counts.read_waivers()
+        self.waivers, faults = gate_counts.read_waivers()
         if faults:
             raise SetUp("; ".join(faults))
+        programs, kinds = {}, {}
         for side in (self.base, self.head):
             own = gate_counts.rows(side.program())
-            kinds = {name: row["threads"] for name, row in rows.items() if name in own}
-            sides[side.name] = gate_counts.count_side(
-                side.program(),
-                side.name,
-                kinds,
-                lambda row: self.say(f"counting {row}"),
-                self.stopped,
-            )
+            programs[side.name] = side.program()
+            kinds[side.name] = {name: row["threads"] for name, row in rows.items() if name in own}
+        self.counted = {name: {} for name in programs}
+        gate_counts.count_sides(
+            programs, kinds, self.counted, lambda row: self.say(f"counting {row}"), self.stopped
+        )
+        if not self.stopping:
+            self.compare_counts()
+            self.parts.append("counts")
+
+    def compare_counts(self):
+        """Of an interrupted run only the rows that both sides have."""
+        base, head = self.counted["base"], self.counted["head"]
         if self.stopping:
-            return
-        self.keep("counts.json", sides)
-        self.items += gate_counts.compare(sides["base"], sides["head"], waivers)
-        if not self.options.filter:
-            self.notes += gate_counts.waiver_notes(waivers)
-        self.parts.append("counts")
+            both = base.keys() & head.keys()
+            base, head = ({row: side[row] for row in both} for side in (base, head))
+        self.keep("counts.json", self.counted)
+        self.items += gate_counts.compare(base, head, self.waivers)
+        if not self.options.filter and not self.stopping:
+            self.notes += gate_counts.waiver_notes(self.waivers)
 
     def sample(self, rows):
         own = (
@@ -143,14 +148,14 @@ class Gate:
         self.sampler = gate_time.Sampler(self.base.program(), self.head.program(), kinds, seed)
         for row in sorted(self.sampler.left_out):
             self.notes.append(f"{row}: not timed: it wants two cores")
-        pairs = {}
-        self.pairs = pairs
+        self.pairs = pairs = {}
+        self.judge = lambda: gate_time.judge(pairs, kinds, calibrated)
         gate_time.session(
             self.sampler, self.options.rounds, until,
             lambda done, all_: self.say(f"timing, round {done} of {all_}"), self.stopped, pairs,
         )  # fmt: skip
         self.keep("pairs.json", {row: [vars(p) for p in found] for row, found in pairs.items()})
-        items = gate_time.judge(pairs, kinds, calibrated)
+        items = self.judge()
         suspects = [i for i in items if i["verdict"] == "regression"]
         if suspects and not self.stopping:
             self.confirm(suspects, items, kinds, calibrated, seed)
@@ -230,14 +235,14 @@ class Gate:
         self.stopping = True
         if self.behaviour:
             self.behaviour.stop()
-        if (
-            getattr(self, "pairs", None)
-            and "time" not in self.parts
-            and not gate_report.of(self.items, "time")
-        ):
+        if self.counted and "counts" not in self.parts:
+            self.compare_counts()
+        if self.pairs and "time" not in self.parts:
             self.keep(
                 "pairs.json", {r: [vars(p) for p in found] for r, found in self.pairs.items()}
             )
+            self.items = [i for i in self.items if i["part"] != "time"]
+            self.items += gate_time.unsettled(self.judge())
         done = ", ".join(self.parts) or "no part"
         self.finish("interrupted", f"interrupted: {done} done to the end")
 

@@ -154,22 +154,31 @@ def check_control(counts, side):
             )
 
 
-def count_side(program, side, chosen, said=lambda row: None, stopped=lambda: False, inject=()):
-    """Row -> counts of one side, two rows at a time. chosen: row -> kind."""
+def count_sides(programs, kinds, counts, said=lambda row: None, stopped=lambda: False, inject=()):
+    """Counts two rows at a time, a row on all sides before the next, into counts: side -> row ->
+    metric -> count, which is good at any moment. programs: side -> path; kinds: side -> row -> kind.
+    """
 
-    def one(row):
-        if stopped():
-            return row, None
-        said(row)
-        return row, count_row(program, row, chosen[row], inject)
+    def one(task):
+        row, side = task
+        if not stopped():
+            said(row)
+            counts[side][row] = count_row(programs[side], row, kinds[side][row], inject)
+            if row == "control" and not inject:
+                check_control(counts[side][row], side)
 
+    rows = sorted({row for side in kinds for row in kinds[side]}, key=lambda row: row != "control")
+    tasks = [(row, side) for row in rows for side in programs if row in kinds[side]]
     workers = min(2, len(os.sched_getaffinity(0)))
     with concurrent.futures.ThreadPoolExecutor(workers) as pool:
-        counts = dict(pool.map(one, chosen))
-    counts = {row: found for row, found in counts.items() if found is not None}
-    if "control" in counts and not inject:
-        check_control(counts["control"], side)
-    return counts
+        list(pool.map(one, tasks))
+
+
+def count_side(program, side, kinds, stopped=lambda: False, inject=()):
+    """Row -> counts of one side alone."""
+    counts = {side: {}}
+    count_sides({side: program}, {side: kinds}, counts, stopped=stopped, inject=inject)
+    return counts[side]
 
 
 # ---------------------------------------------------------------- waivers
