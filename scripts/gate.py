@@ -49,8 +49,8 @@ class Gate:
         if options.time is not None and options.time < 10:
             report.die(f"TIME={options.time:g} seconds are too few: 10 at least")
         self.commit = gate_build.revision(options.base)
-        gate_build.lock()
         self.chosen = compile_filter(options.filter)
+        gate_build.lock()
         self.run = report.Run("gate")
         self.facts |= {"base": self.commit, "base_name": options.base}
         self.began = time.monotonic()

@@ -241,7 +241,8 @@ def item(row, metric, base, head, verdict):
     ratio = head / base - 1 if base else None
     found = {"name": row, "part": "counts", "verdict": verdict, "metric": metric}
     found |= {"base": base, "head": head, "shift": ratio, "low": ratio, "high": ratio}
-    return found | {"p": None, "threshold": limit(metric, base), "detectable": None}
+    most = limit(metric, base)
+    return found | {"p": None, "threshold": most, "detectable": int(most) + 1 - base}
 
 
 def compare_metric(row, metric, base, head, waivers, today):
