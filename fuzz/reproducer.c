@@ -399,11 +399,11 @@ static void print_set_up(FILE *out, const struct program *program, unsigned pref
     fputs("    memory_clones();\n", out);
 }
 
-/* The place of an operation in the order of the engine's run. */
-static unsigned turn_of(unsigned number) {
+/* The place of an operation in the order of the engine's run, among those that are called. */
+static unsigned turn_of(unsigned number, const bool *keep) {
     unsigned turn = 0;
-    while (turn < trial.started && trial.order[turn] != number) {
-        turn++;
+    for (unsigned i = 0; i < trial.started && trial.order[i] != number; i++) {
+        turn += keep[trial.order[i]];
     }
     return turn;
 }
@@ -416,7 +416,7 @@ static void print_thread(FILE *out, const struct program *program, unsigned pref
             continue;
         }
         if (takes_turns(program)) {
-            fprintf(out, "    turn(%u);\n", turn_of(i));
+            fprintf(out, "    turn(%u);\n", turn_of(i, keep));
         } else {
             fprintf(out, "    jitter(%u);\n", thread);
         }

@@ -115,9 +115,9 @@ build/plain/pagebox_mutator.so: $(addprefix fuzz/,mutate_afl.c mutate.c op.c mut
 fuzz-build-afl: build/plain/pagebox_mutator.so
 fuzz-build-libfuzzer fuzz-build-afl: build/plain/opgen
 
-fuzz: $(SUBJECT_WANTED) ## every target under both engines, TIME=60 s each (TARGET= ENGINE= JOBS= SEED= SUBJECT= RULES_OFF= SWARM= EMPTY=1)
+fuzz: $(SUBJECT_WANTED) ## every target under both engines, TIME=60 s each (TARGET= ENGINE= JOBS= SEED= SUBJECT= RULES_OFF= SWARM= EMPTY=1 SYNC=)
 	@MAKE='$(MAKE)' TIME='$(TIME)' TARGET='$(TARGET)' ENGINE='$(ENGINE)' JOBS='$(JOBS)' \
-	    SEED='$(SEED)' SUBJECT='$(SUBJECT)' EMPTY='$(EMPTY)' scripts/fuzz.py
+	    SEED='$(SEED)' SUBJECT='$(SUBJECT)' EMPTY='$(EMPTY)' SYNC='$(SYNC)' scripts/fuzz.py
 replay: build/asan/replay $(SUBJECT_WANTED) ## runs INPUT=file or folder under the sanitizers, prints its operations (TARGET= SUBJECT= RULES_OFF=)
 	@test -n '$(INPUT)' || { echo 'make replay: say INPUT=file-or-folder' >&2; exit 2; }
 	@SUBJECT='$(SUBJECT)' build/asan/replay $(if $(TARGET),-t $(TARGET)) '$(INPUT)'
@@ -135,12 +135,15 @@ reproducer: build/asan/reproducer lib $(SUBJECT_WANTED) ## INPUT= as a C program
 	@cd 'results/reproducers/$(basename $(notdir $(INPUT)))' && \
 	    $(MAKE) --no-print-directory -s -B PAGEBOX='$(CURDIR)' && \
 	    echo "$$PWD/finding.c, with this tree's library:" && { ./finding || true; }
+corpus-promote: build/asan/replay ## makes seeds of the inputs INPUT= in corpus/, as text, where they run clean (TARGET= NAME=)
+	@test -n '$(INPUT)' || { echo 'make corpus-promote: say INPUT="file..."' >&2; exit 2; }
+	@scripts/fuzz_corpus.py promote $(if $(TARGET),-t $(TARGET)) $(if $(NAME),-n '$(NAME)') $(INPUT)
 fuzz-speed: build/asan/replay ## executions a second of one core under the sanitizers, over the last run's corpora
 	@for c in results/fuzz/latest/raw/*-libfuzzer/corpus; do \
 	    test -d $$c || { echo 'make fuzz-speed: no corpus yet: run make fuzz first' >&2; exit 2; }; \
 	    t=$$(basename $$(dirname $$c) -libfuzzer); printf '%s: ' $$t; \
 	    build/asan/replay -t $$t -s 5 $$c; done
-.PHONY: fuzz replay shrink reproducer fuzz-speed
+.PHONY: fuzz replay shrink reproducer corpus-promote fuzz-speed
 
 ##@ The harness's tests
 FUZZ_TEST_SRC := $(filter-out fuzz/tests/subject_%.c,$(sort $(wildcard fuzz/tests/*.c)))
@@ -156,6 +159,6 @@ $(foreach c,plain asan cov,$(eval $(call fuzz_test_rules,$(c))))
 test-fuzz: build/subjects/template_mailbox.engine.so $(foreach c,plain asan,build/$(c)/fuzz-tests build/$(c)/replay) build/plain/opgen build/plain/reproducer ## tests of the harness; all seeds, plain and under the sanitizers
 	@$(MAKE) -s --no-print-directory subjects
 	@CC='$(CC)' fuzz/tests/run.sh
-test-triage: $(addprefix build/plain/,replay shrink reproducer) $(addprefix build/asan/,shrink reproducer) lib ## planted defects become shrunk operations, traces and C programs
+test-triage: $(addprefix build/plain/,replay shrink reproducer opgen) $(addprefix build/asan/,replay shrink reproducer) build/libfuzzer/memory_fuzzer lib ## planted defects become shrunk operations, traces and C programs
 	@CC='$(CC)' MAKE='$(MAKE)' fuzz/tests/triage.sh
 .PHONY: test-fuzz test-triage

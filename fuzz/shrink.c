@@ -9,11 +9,10 @@
  *     -k          do not shrink: print name and place only, the key of a finding
  *
  * Operations go first (in halves, quarters, ... and in pairs), then threads, then preemptions and
- * choices, then arguments become simpler. Each step keeps the name, and is seen in a fresh process
- * before it counts. The same input gives the same answer, unless time ran out. SUBJECT=./mine.so
- * shrinks on another subject.
- * Exit status: 0 shrunk, 2 usage, or an input that cannot be read or breaks nothing, 130
- * interrupted (the best until then is written). */
+ * choices, then arguments become simpler. Each step keeps the name and the operation that ran, and
+ * is seen in a fresh process before it counts. The same input gives the same answer, unless time
+ * ran out. SUBJECT=./mine.so shrinks on another subject. Exit status: 0 shrunk, 2 usage, or an
+ * input that cannot be read or breaks nothing, 130 interrupted (the best until then is written). */
 #include "input.h"
 #include "interleave.h"
 #include "load.h"
@@ -401,7 +400,8 @@ static bool pass(trial_candidate *candidate, unsigned schedules) {
         static struct program from;
         found.choices_drawn = best.choices_drawn;
         from = best.program;
-        if (!trial_search(&settings, candidate, is_gain, &from, best.name, &index, &found)) {
+        if (!trial_search(&settings, candidate, is_gain, &from, best.name, best.operation, &index,
+                          &found)) {
             break;
         }
         best = found;
@@ -450,7 +450,7 @@ static bool find_first(const struct program *program) {
         static struct trial found;
         found.choices_drawn = best.choices_drawn;
         if (!interleave_wants(program) || !trial_search(&settings, other_schedules, is_name,
-                                                        program, option.name, &index, &found)) {
+                                                        program, option.name, "", &index, &found)) {
             fprintf(stderr, "shrink: the input does not break %s%s%s here\n", option.name,
                     best.name[0] != '\0' ? ", but " : "", best.name);
             return false;

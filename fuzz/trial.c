@@ -42,9 +42,19 @@ static void timer_set(unsigned milliseconds) {
     setitimer(ITIMER_REAL, &limit, NULL);
 }
 
+static void keep_name(const char *rule) {
+    struct trial *trial = &shared->trial;
+    snprintf(trial->name, sizeof trial->name, "%s", rule);
+    snprintf(trial->operation, sizeof trial->operation, "%s", exec_place());
+    char *more = strstr(trial->operation, "_more");
+    if (more != NULL) {
+        *more = '\0'; /* the long form of the same */
+    }
+}
+
 /* A crash ends the child before the sanitizers take their time to describe it. */
 static void crashed(const char *rule) {
-    snprintf(shared->trial.name, sizeof shared->trial.name, "%s", rule);
+    keep_name(rule);
     _exit(FOUND);
 }
 
@@ -57,7 +67,7 @@ static void silence(int to) {
 /* Runs shared->trial.program; its name, or NULL. */
 static const char *run_one(const struct trial_settings *settings) {
     struct trial *trial = &shared->trial;
-    trial->name[0] = '\0';
+    trial->name[0] = trial->operation[0] = '\0';
     shared->runs++;
     timer_set(settings->milliseconds_max);
     const char *rule = exec_run(settings->subject, &trial->program, NULL);
@@ -65,7 +75,7 @@ static const char *run_one(const struct trial_settings *settings) {
     if (rule == NULL) {
         return NULL;
     }
-    snprintf(trial->name, sizeof trial->name, "%s", rule);
+    keep_name(rule);
     if (interleave_wants(&trial->program)) {
         const struct interleave_told *told = interleave_told();
         trial->choices_drawn = told->choices_bytes;
@@ -113,9 +123,15 @@ struct search {
     trial_candidate *candidate;
     trial_accept *accept;
     const void *context;
-    const char *name;
+    const char *name, *operation;
     size_t choices_length; /* of drawn schedules */
 };
+
+static bool is_wanted(const struct search *s, const struct trial *trial) {
+    return strcmp(trial->name, s->name) == 0 &&
+           (s->operation[0] == '\0' || strcmp(trial->operation, s->operation) == 0) &&
+           (s->accept == NULL || s->accept(s->context, trial));
+}
 
 /* True when a schedule of the candidate in shared->trial breaks the name. */
 static bool try_schedules(const struct trial_settings *settings, const struct search *s) {
@@ -134,8 +150,7 @@ static bool try_schedules(const struct trial_settings *settings, const struct se
         }
         schedule(&shared->trial.program, s->choices_length, shared->index, n);
         const char *rule = run_one(settings);
-        if (rule != NULL && strcmp(rule, s->name) == 0 &&
-            (s->accept == NULL || s->accept(s->context, &shared->trial))) {
+        if (rule != NULL && is_wanted(s, &shared->trial)) {
             return true;
         }
         if (rule != NULL && !interleaved) {
@@ -205,7 +220,7 @@ bool trial_run(struct trial_settings *settings, const struct program *program,
         struct trial_settings once = *settings;
         once.schedules = 1;
         /* A name that no finding has: the run counts whatever it breaks. */
-        search_in_child(&once, &(struct search){only, NULL, program, "", 0});
+        search_in_child(&once, &(struct search){only, NULL, program, "", "", 0});
     }
     int ended = outcome(child);
     settings->trials += shared->runs;
@@ -216,9 +231,10 @@ bool trial_run(struct trial_settings *settings, const struct program *program,
 }
 
 bool trial_search(struct trial_settings *settings, trial_candidate *candidate, trial_accept *accept,
-                  const void *context, const char *name, unsigned *index, struct trial *found) {
+                  const void *context, const char *name, const char *operation, unsigned *index,
+                  struct trial *found) {
     static struct trial alone;
-    struct search s = {candidate, accept, context, name, found->choices_drawn};
+    struct search s = {candidate, accept, context, name, operation, found->choices_drawn};
     if (!ready()) {
         return false;
     }
@@ -237,9 +253,9 @@ bool trial_search(struct trial_settings *settings, trial_candidate *candidate, t
         if (ended == FOUND && strcmp(shared->trial.name, name) == 0) {
             unsigned at = shared->index;
             struct program program = shared->trial.program;
-            bool same = trial_run(settings, &program, &alone) && strcmp(alone.name, name) == 0;
+            bool same = trial_run(settings, &program, &alone) && is_wanted(&s, &alone);
             shared->index = at;
-            if (same && (accept == NULL || accept(context, &alone))) {
+            if (same) {
                 *found = alone;
                 *index = at;
                 return true;

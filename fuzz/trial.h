@@ -15,6 +15,7 @@ enum { TRIAL_NAME_BYTES = 64, TRIAL_PLACE_BYTES = 160 };
 /* What a program broke. name: "" nothing, "R5-grow-limit", "R6-crash", "timeout". */
 struct trial {
     char name[TRIAL_NAME_BYTES];
+    char operation[TRIAL_NAME_BYTES]; /* that ran then, where one alone did */
     struct program program; /* as it was run; under the engine with the choices that were made */
     size_t choices_drawn;   /* under the engine: choices of that run */
     unsigned preemptions;
@@ -39,10 +40,11 @@ typedef bool trial_candidate(const void *context, unsigned index, struct program
 /* May refuse a finding that is no gain, though its name is right; NULL: all are. */
 typedef bool trial_accept(const void *context, const struct trial *found);
 
-/* Tries candidates from *index on until one breaks `name`, also alone in a fresh process. False
- * when there is none; *index is that of the one found. */
+/* Tries candidates from *index on until one breaks `name` in `operation` ("": any), also alone in a
+ * fresh process. False when there is none; *index is that of the one found. */
 bool trial_search(struct trial_settings *settings, trial_candidate *candidate, trial_accept *accept,
-                  const void *context, const char *name, unsigned *index, struct trial *found);
+                  const void *context, const char *name, const char *operation, unsigned *index,
+                  struct trial *found);
 
 /* Where the program breaks: "ref/linear.c:203", "memory_grow"; "" where nobody can say. Runs it
  * once more, with the sanitizers' stacks: slow. */

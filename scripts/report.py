@@ -427,6 +427,20 @@ class Run:
             time.sleep(0.2)
         self.began = time.monotonic()
 
+    @classmethod
+    def reopen(cls, folder, commit, dirty):
+        """The run whose temporary folder a killed program left: finish() then makes it whole."""
+        run = cls.__new__(cls)
+        folder = pathlib.Path(folder)
+        run.kind, run.home, run.dir, run.final = folder.parent.name, folder.parent, folder, None
+        run.name = folder.name.removeprefix(".").removesuffix(".tmp")
+        run.commit, run.dirty, run.machine = commit, dirty, machine()
+        utc = datetime.timezone.utc
+        run.started = datetime.datetime.strptime(run.name.partition("-")[0], "%Y%m%dT%H%M%SZ").replace(tzinfo=utc)
+        last = max((p.stat().st_mtime for p in folder.rglob("*")), default=run.started.timestamp())
+        run.began = time.monotonic() - max(0.0, last - run.started.timestamp())
+        return run
+
     def path(self, name):
         """A path inside the run's folder, its parents made."""
         path = self.dir / name

@@ -1,7 +1,8 @@
 #!/bin/sh
 # triage.sh: `make test-triage`. Plants defects in copies; from an input that shows each, makes the
 # shrunk operations (6 at most), the trace and the C program, which must fail with the planted library
-# and pass with the good one. Then what a stranger may hand to shrink and reproducer.
+# and pass with the good one. What a stranger may hand to shrink, reproducer and corpus-promote; a run
+# that is killed or interrupted.
 #
 #   fuzz/tests/triage.sh [NAME=INPUT...]     S01=corpus/memory_fuzzer/grow-limit.ops ...
 #
@@ -135,11 +136,77 @@ hostile_inputs() {
         -o "$work/none/x.ops" fuzz/tests/R5-broken.ops
 }
 
+# A tree of its own, whose results and corpora are not the user's; built already.
+tree_of_its_own() {
+    mkdir "$work/tree" && cp -rp Makefile ref fuzz scripts corpus "$work/tree/" && ln -s "$tree/build" "$work/tree/build"
+}
+
+# wait_for SECONDS COMMAND...: until the command succeeds
+wait_for() {
+    polls=$(($1 * 5))
+    shift
+    until "$@" >"$work/out" 2>&1; do
+        polls=$((polls - 1))
+        [ $polls -gt 0 ] || return 1
+        sleep 0.2
+    done
+}
+begun() { ls "$work"/tree/results/fuzz/.*.tmp/raw/*-libfuzzer/log-1.txt; }
+found_something() { ls "$work"/tree/results/fuzz/.*.tmp/findings/*/finding.json; }
+
+# A run that is killed, or interrupted, loses nothing that it had found.
+runs() {
+    fuzz=$work/tree/scripts/fuzz.py
+    set -- TARGET=memory_fuzzer ENGINE=libfuzzer JOBS=1 TIME=100
+    SUBJECT="$work/broken.so" "$fuzz" "$@" >"$work/run" 2>&1 &
+    run=$!
+    wait_for 60 found_something || fail run_finds_something "$(tail -n 3 "$work/run" | tr '\n' ' ')"
+    kill -9 $run
+    wait $run 2>/dev/null
+    check finding_is_on_disk_after_kill "no input" ls "$work"/tree/results/fuzz/.*.tmp/findings/*/input*
+    expect killed_run_is_recovered 1 '^finding: R[0-9]+-' "$fuzz" recover
+    latest=$work/tree/results/fuzz/latest
+    expect recovered_report_says_interrupted 0 '"status": "interrupted"' grep -h '"status"' "$latest/report.json"
+    check recovered_finding_is_shrunk "no operations" grep -q '^# R[0-9]*-' "$latest"/findings/R*/finding.ops
+    check recovered_finding_has_a_program "no program" ls "$latest"/findings/R*/finding.c
+    expect nothing_is_left_to_recover 0 'nothing to recover' "$fuzz" recover
+    # Background processes of a shell ignore SIGINT from the start; python puts its own handler there.
+    "$fuzz" "$@" >"$work/run" 2>&1 &
+    run=$!
+    wait_for 60 begun || fail run_begins "$(tail -n 3 "$work/run" | tr '\n' ' ')"
+    kill -INT $run
+    wait $run
+    status=$?
+    if [ $status = 130 ] && grep -q '^interrupted: ' "$work/run"; then pass interrupt_ends_with_130_and_a_report; else
+        fail interrupt_ends_with_130_and_a_report "status $status: $(tail -n 3 "$work/run" | tr '\n' ' ')"
+    fi
+}
+
+# Inputs become seeds, or are refused with the reason.
+promotion() {
+    promote="$work/tree/scripts/fuzz_corpus.py promote"
+    printf 'pagebox-ops 1 memory_fuzzer\nT0 memory_create m0 strategy:remap twin:none min:3 max:7 shared:no style:tuned bound:2 guard:4096 record:own\n' >"$work/new.ops"
+    # shellcheck disable=SC2086 # the words of a command
+    {
+        expect promote_makes_a_seed 0 '^corpus/memory_fuzzer/mine.ops$' $promote -n mine "$work/new.ops"
+        expect promoted_seed_replays_clean 0 '1 inputs, 0 findings' build/plain/replay "$work/tree/corpus/memory_fuzzer/mine.ops"
+        expect promote_knows_a_seed_again 0 'is corpus/memory_fuzzer/mine.ops already' $promote "$work/new.ops"
+        expect promote_refuses_what_breaks 2 'breaks R5-grow-limit' env SUBJECT="$work/broken.so" $promote fuzz/tests/R5-broken.ops
+        expect promote_refuses_a_missing_file 2 'No such file' $promote "$work/nothing"
+        expect promote_refuses_a_folder 2 'is a folder' $promote corpus
+        expect promote_refuses_an_empty_input 2 'holds no operation' $promote -t memory_fuzzer "$work/empty"
+        expect promote_without_input 2 'usage' $promote
+    }
+}
+
 if [ $# = 0 ]; then
     set -- S01=corpus/memory_fuzzer/grow-limit.ops S06=corpus/memory_fuzzer/initialise-bounds.ops \
         S20=fuzz/tests/engine/S20.ops S21=fuzz/tests/engine/S21.ops S22=corpus/mailbox_fuzzer/full-reject.ops
     kinds
     hostile_inputs
+    tree_of_its_own
+    promotion
+    runs
 fi
 for one in "$@"; do
     defect "${one%%=*}" "${one#*=}"
