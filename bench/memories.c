@@ -7,18 +7,21 @@
 #include <string.h>
 
 #define MAPPED(strategy, create, grow) \
-    { strategy, {0}, NULL, 0, create, grow, "munmap", "discard_only", false }
-#define POOL(text, reset)                                                              \
-    {                                                                                  \
-        PB_STRATEGY_POOL, {"reset", text, 0}, NULL, reset, "commit", "mprotect", text, \
-            "discard_only", false                                                      \
+    { strategy, {0}, NULL, 0, create, grow, "munmap", "discard_only", false, 0 }
+#define POOL(text, reset, destroy, keep_bytes)                                            \
+    {                                                                                     \
+        PB_STRATEGY_POOL, {"reset", text, 0}, NULL, reset, "commit", "mprotect", destroy, \
+            "discard_only", false, keep_bytes                                             \
     }
 #define HEAP(number, name, tuned)                                                                  \
     {                                                                                              \
         PB_STRATEGY_HEAP, {"allocator", name, 0}, &bench_allocators[number].allocator, 0,          \
             "calloc/allocator:" name, "realloc/allocator:" name, "free/allocator:" name, "memset", \
-            tuned                                                                                  \
+            tuned, 0                                                                               \
     }
+
+/* What the pool `keep` zeroes by hand in each slot: sixteen WebAssembly pages. */
+#define KEEP_RESIDENT_BYTES (UINT64_C(1) << 20)
 
 const struct subject subjects[] = {
     MAPPED(PB_STRATEGY_RESERVE, "reserve", "mprotect"),
@@ -28,8 +31,9 @@ const struct subject subjects[] = {
     HEAP(0, "glibc", false),
     HEAP(1, "jemalloc", false),
     MAPPED(PB_STRATEGY_IMAGE, "reserve", "mprotect"),
-    POOL("discard", PB_POOL_DISCARD),
-    POOL("renew", PB_POOL_RENEW),
+    POOL("discard", PB_POOL_DISCARD, "discard", 0),
+    POOL("renew", PB_POOL_RENEW, "renew", 0),
+    POOL("keep", PB_POOL_DISCARD, "discard", KEEP_RESIDENT_BYTES),
     MAPPED(PB_STRATEGY_GUARD, "guard_install", "guard_remove"),
     HEAP(2, "jemalloc_decay_0", true),
     HEAP(3, "jemalloc_no_retain", true),
@@ -106,7 +110,8 @@ bool memories_begin_guarded(struct memories *memories, struct bench_state *state
     struct pb_pool_config pool = {.slots = POOL_SLOTS,
                                   .slot_bytes = pb_pages_to_bytes(capacity_pages),
                                   .guard_bytes = memories->style.guard_bytes,
-                                  .reset = subject->reset};
+                                  .reset = subject->reset,
+                                  .keep_resident_bytes = subject->keep_resident_bytes};
     return memories_check(state, "pool", pb_pool_create(&pool, &memories->config.pool));
 }
 

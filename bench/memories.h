@@ -20,7 +20,8 @@ struct subject {
     const struct pb_allocator *allocator;
     enum pb_pool_reset reset;
     const char *create, *grow, *destroy, *renew;
-    bool tuned; /* an allocator under other settings: fewer rows */
+    bool tuned;                   /* an allocator under other settings: fewer rows */
+    uint64_t keep_resident_bytes; /* of a pool's slot */
 };
 extern const struct subject subjects[];
 extern const int subjects_count;

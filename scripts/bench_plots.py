@@ -20,6 +20,7 @@ COLOURS = {
     "image, nothing written": ("#805ad5", 2, 4),
     "pool discard": ("#c53030", 1, 15),
     "pool renew": ("#c53030", 2, 14),
+    "pool keep": ("#c53030", 3, 10),
     "guard": ("#1a202c", 1, 2),
     "no advice": ("#2b6cb0", 1, 7),
     "populate": ("#c05621", 1, 5),
