@@ -389,7 +389,8 @@ static const struct {
                    {"urcu_wfcq", true, false},
                    {"dpdk", true, true}};
 
-/* "bare[,peer/operation/of:NAME/rest]...", which lives as long as the program. */
+/* "bare[,peer/operation/of:NAME/rest]...", which lives as long as the program. many: peers for a
+ * single producer are none, as anybody may enqueue here; full: those whose ring can be full. */
 static const char *queue_beside(const struct queue_kind *kind, const char *bare,
                                 const char *operation, const char *rest, bool many, bool full) {
     enum { LONGEST = 512 };
@@ -449,11 +450,11 @@ static void queue_register(const struct queue_kind *kind) {
     const char *one = "bound/fetch_add/threads:1,bound/lock/threads:1";
     const char *two = "bound/fetch_add/threads:2,bound/lock/threads:2";
     queue_add(kind, "enqueue", queue_run_enqueue, BENCH_CLOCK_SECTIONS, 1,
-              queue_beside(kind, one, "enqueue", "/threads:1", false, false));
+              queue_beside(kind, one, "enqueue", "/threads:1", true, false));
     queue_add(kind, "drain", queue_run_drain, BENCH_CLOCK_SECTIONS, 1,
-              queue_beside(kind, "bound/ring_walk", "drain", "/threads:1", false, false));
+              queue_beside(kind, "bound/ring_walk", "drain", "/threads:1", true, false));
     queue_add(kind, "enqueue_drain", queue_run_both, BENCH_CLOCK_LOOP, 1,
-              queue_beside(kind, one, "enqueue_drain", "/threads:1", false, false));
+              queue_beside(kind, one, "enqueue_drain", "/threads:1", true, false));
     queue_add(kind, "stream", queue_run_stream, BENCH_CLOCK_SECTIONS, 2,
               queue_beside(kind, two, "stream", "/threads:2", false, false));
     for (int64_t producers = 1; producers <= QUEUE_PRODUCERS_MAX; producers *= 2) {

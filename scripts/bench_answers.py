@@ -4,6 +4,7 @@ Used by bench_report.py. A question for which rows are missing (a filter left th
 answer.
 """
 import barriers
+from bench_mailbox import OURS, MailboxParts, peer_words
 from bench_figures import ORDERS, TIMES, bare, ratio_text, time_text
 
 USUAL_PAGES = 16  # the size that sentences speak of
@@ -22,9 +23,15 @@ class Answers:
         makers += (self.say_programs,)
         makers += (
             self.say_orders,
+            self.say_sites,
             self.say_mailbox,
+            self.say_peers,
+            self.say_crowded,
             self.say_wake,
+            self.say_spin,
             self.say_notify,
+            self.say_storm,
+            self.say_timeout,
             self.say_memcpy,
         )
         return [text for make in makers if (text := make())]
@@ -235,6 +242,80 @@ class Answers:
             )
         return text
 
+    def say_sites(self):
+        """The accesses that cost most when they alone are made stronger."""
+        found = [
+            (site, figures, plain)
+            for site, _, figures, plain in MailboxParts(self.rows).site_rows()
+            if figures.interval[0] > plain.interval[1]
+        ]
+        if not self.rows.get("site/enqueue_drain/stronger:none"):
+            return None
+        if not found:
+            return (
+                "**One access stronger**: no single access made sequentially consistent costs more "
+                "than the spread of its path."
+            )
+        words = ", ".join(
+            f"`{site}` {time_text(figures.ns - plain.ns)} ({figures.ns / plain.ns - 1:+.0%} of its "
+            "path)"
+            for site, figures, plain in found[:4]
+        )
+        return f"**One access stronger**, made sequentially consistent alone, costs most at: {words}."
+
+    def say_peers(self):
+        """Ours beside the fastest peer, one thread, and what that one leaves out."""
+        words = {"enqueue": "enqueue", "drain": "drain", "enqueue_drain": "enqueue and drain in turn"}
+        said = []
+        for operation, called in words.items():
+            ours = self.rows.get(f"mailbox/{operation}/orders:chosen/threads:1")
+            peer, ratio = ours.best_peer() if ours else (None, None)
+            theirs = self.rows.get(peer) if peer else None
+            if theirs:
+                said.append(
+                    f"{called} {time_text(ours.ns)} beside {time_text(theirs.ns)} "
+                    f"({peer_words(peer)}, {ratio_text(ratio)})"
+                )
+        if not said:
+            return None
+        seed = self.rows.get("peer/enqueue/of:seed/threads:1")
+        ours = self.rows.get("mailbox/enqueue/orders:chosen/threads:1")
+        beside_seed = ""
+        if seed and ours:
+            beside_seed = (
+                f" The seed's enqueue takes {time_text(seed.ns)}: "
+                f"{ratio_text(seed.ns / ours.ns)} ours, as it asks the kernel each time."
+            )
+        return (
+            f"**Mailbox or plain ring**, one thread: {'; '.join(said)}. The rings neither signal a "
+            "parked consumer nor exclude moves of the memory: use one where threads of one process "
+            f"hand pointers over and never park, the mailbox where the consumer is a guest.{beside_seed}"
+        )
+
+    def say_crowded(self):
+        """Which of them to use with many producers, by the ring's state."""
+        said = []
+        for fill, where in (("low", "nearly empty"), ("high", "nearly full")):
+            name = f"mailbox/contend/orders:chosen/producers:8/fill:{fill}"
+            ours = self.rows.get(name)
+            if not ours:
+                continue
+            peers = [(n, self.rows.all.get(n)) for n in ours.ratios if n.startswith("peer/")]
+            good = [(n, f) for n, f in peers if f and f.ns is not None]
+            ranked = sorted([(OURS, ours), *[(peer_words(n), f) for n, f in good]],
+                            key=lambda pair: pair[1].range()[0])
+            words = ", ".join(f"{who} {time_text(f.range()[0])}" for who, f in ranked)
+            stuck = [peer_words(n) for n, f in peers if f and (f.skipped or "").startswith("gave up")]
+            words += f" ({' and '.join(stuck)} stood still and gave up)" if stuck else ""
+            said.append(f"ring {where}: {words}")
+        if not said:
+            return None
+        return (
+            "**Eight producers** on the cores there are, half of the batches, an id: "
+            + "; ".join(said)
+            + "."
+        )
+
     def say_wake(self):
         said = []
         for cores, where in ((2, "on two cores"), (1, "on one core")):
@@ -253,6 +334,50 @@ class Answers:
         return (
             "**Wait and notify**, there and back between two threads, at the 5th / 50th / 95th "
             "percentile: " + "; ".join(said) + "."
+        )
+
+    def say_spin(self):
+        park = self.rows.get("wait/round_trip/via:pagebox/cores:2")
+        spin = self.rows.get("wait/round_trip/via:pagebox_spin/cores:2")
+        if not park or not spin or not spin.samples or not park.samples:
+            return None
+        middle, far = (park.samples[q] / spin.samples[q] for q in ("q50", "q95"))
+        advice = (
+            "spin before you park where the answer comes within some 10 \u00b5s from another core"
+            if middle > 1.5 and far > 1
+            else "it pays at the middle, but not at the far end: park where cores are shared"
+            if middle > 1.5
+            else "it does not pay here: park at once"
+        )
+        return (
+            f"**Spin before parking?** Half of the round trips take {time_text(spin.samples['q50'])} "
+            f"in place of {time_text(park.samples['q50'])}, 95 % of them "
+            f"{time_text(spin.samples['q95'])} in place of {time_text(park.samples['q95'])}: {advice}."
+        )
+
+    def say_storm(self):
+        ours, futex, condvar = (
+            self.rows.get(f"{n}/waiters:8")
+            for n in ("wait/storm/via:pagebox", "bound/storm/via:futex", "bound/storm/via:condvar")
+        )
+        if not ours or not futex or not condvar:
+            return None
+        return (
+            f"**Waking eight at once**, until the last one runs, 5 / 50 / 95 %: {ours.spread_text()}; "
+            f"one futex call {futex.spread_text()}; a condition variable {condvar.spread_text()}. Ours "
+            "wakes them one by one, in the order in which they came."
+        )
+
+    def say_timeout(self):
+        ours, futex = (
+            self.rows.get(f"{n}/timeout_us:0")
+            for n in ("wait/timeout/via:pagebox", "bound/timeout/via:futex")
+        )
+        if not ours or not futex:
+            return None
+        return (
+            f"**A timeout of 0** takes {time_text(ours.range()[0])}; the futex call with a timeout of "
+            f"0 takes {time_text(futex.range()[0])}, as the kernel sleeps for its timer slack."
         )
 
     def say_notify(self):
