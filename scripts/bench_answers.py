@@ -230,8 +230,11 @@ class Answers:
             return None
         text = (
             f"**The mailbox**: enqueue {time_text(rows[0].ns)} beside a bare fetch_add of "
-            f"{time_text(add.ns)} and a bare uncontended lock of {time_text(lock.ns)}; drain "
-            f"{time_text(rows[1].ns)} an id."
+            f"{time_text(add.ns)} and a bare uncontended lock of {time_text(lock.ns)}: it needs both, "
+            "the lock as a move of the memory excludes it and as ids of one producer keep their order, "
+            "the read-modify-write to signal a guest that may be parking, so "
+            f"{time_text(add.ns + lock.ns)} is its own limit ({ratio_text(rows[0].ns / (add.ns + lock.ns))}). "
+            f"A drain takes {time_text(rows[1].ns)} an id."
         )
         two = self.rows.get("mailbox/enqueue/orders:chosen/threads:2")
         pair = self.rows.get("bound/fetch_add/threads:2"), self.rows.get("bound/lock/threads:2")

@@ -281,9 +281,14 @@ class MailboxParts:
             if trips:
                 text = (
                     f"There and back between two threads on {where}; each sleeps while it is the "
-                    "other's turn. `spin, then` tries for some 10 \u00b5s before it sleeps. V8's threads "
-                    "are placed by the scheduler."
+                    "other's turn."
                 )
+                if cores == 2:
+                    text += (
+                        " `spin, then` tries for some 10 \u00b5s before it sleeps. V8's threads are "
+                        "placed by the scheduler, which may put both on one core: another kind of "
+                        "caller, for orientation."
+                    )
                 title = f"Round trip on {where}"
                 inner.append(self.distribution(title, text, f"{title}: distribution", trips))
         wakes = self.sampled(

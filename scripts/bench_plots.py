@@ -184,12 +184,17 @@ WHO = {
     "this mailbox": ("#2b6cb0", 1, 7),
     "the seed's": ("#a0aec0", 1, 5),
     "CK ring, many producers": ("#c05621", 1, 9),
-    "CK ring, one producer": ("#c05621", 2, 8),
+    "CK ring, one producer": ("#ed9d6f", 2, 8),
     "liburcu wfcqueue": ("#2f855a", 1, 13),
     "DPDK rte_ring": ("#805ad5", 1, 11),
     "bare fetch_add": ("#b8c0cc", 1, 1),
     "bare lock": ("#b8c0cc", 2, 2),
 }
+
+
+def short(value):
+    """A number for a label: three figures, no exponent."""
+    return f"{value:.3g}" if value < 100 else f"{value:,.0f}"
 
 
 def plot_bars(groups, title):
@@ -203,7 +208,7 @@ def plot_bars(groups, title):
     for place, name in enumerate(who):
         shift = (place - (len(who) - 1) / 2) * width
         found = [(i + shift, g[name].bar()) for i, g in enumerate(groups.values()) if name in g]
-        data[block(name)] = [[x, *bar, f"{bar[0]:.3g}"] for x, bar in found]
+        data[block(name)] = [[x, *bar, short(bar[0])] for x, bar in found]
         half = width * 0.46
         parts.append(
             f"${block(name)} using ($1-{half}):({base}):($1-{half}):($1+{half}):({base}):2 "
@@ -213,7 +218,8 @@ def plot_bars(groups, title):
             f"${block(name)} using 1:3:(0):($4-$3) with vectors nohead lc rgb '#1a202c' lw 1 notitle"
         )
         parts.append(f"${block(name)} using 1:4:5 with labels offset 0,0.6 font ',9' notitle")
-    tics = ", ".join(f'"{words}" {i}' for i, words in enumerate(groups))
+    lines = [words.replace(" to ", "\\nto ").replace(", ", ",\\n").replace(" at ", "\\nat ") for words in groups]
+    tics = ", ".join(f'"{words}" {i}' for i, words in enumerate(lines))
     top = max(f.bar()[2] for found in groups.values() for f in found.values()) * 2
     script = f"""set title '{title}'
 set logscale y
@@ -221,6 +227,7 @@ set xtics ({tics}) scale 0
 set xrange [-0.55:{len(groups) - 0.45}]
 set yrange [{base}:{top}]
 set ylabel 'ns an id, log'
+set bmargin 4
 set key rmargin top vertical Left reverse samplen 2
 plot {", ".join(parts)}"""
     return report.plot(script, data, (900, 400))
