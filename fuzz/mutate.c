@@ -344,6 +344,30 @@ static uint64_t draw_address(struct maker *k) {
                          : addresses[below(c, COUNT_OF(addresses))];
 }
 
+/* The calls that an operation may make; what is not named: any. */
+#define CALL(name) (1u << WORD_call_##name)
+enum {
+    PAGE_CALLS = CALL(os_reserve) | CALL(os_commit) | CALL(os_move) | CALL(os_advise) |
+                 CALL(os_release) | CALL(resize),
+    FILE_CALLS = CALL(os_file_create) | CALL(os_file_write) | CALL(os_file_freeze) |
+                 CALL(os_file_map) | CALL(os_file_written)
+};
+static const uint32_t calls_of[256] = {
+    [OP_memory_create] = PAGE_CALLS | CALL(os_reserve_accessible) | CALL(allocate),
+    [OP_memory_create_more] = PAGE_CALLS | FILE_CALLS | CALL(allocate),
+    [OP_memory_grow] = PAGE_CALLS,
+    [OP_memory_copy] = PAGE_CALLS | FILE_CALLS | CALL(allocate),
+    [OP_memory_clone] = CALL(allocate),
+    [OP_memory_reset] =
+        CALL(os_discard) | CALL(os_decommit) | CALL(os_renew) | CALL(os_file_map) | CALL(os_advise),
+    [OP_memory_destroy] =
+        CALL(os_discard) | CALL(os_decommit) | CALL(os_renew) | CALL(os_release) | CALL(os_advise),
+    [OP_mailbox_attach] = CALL(allocate) | CALL(resize),
+    [OP_mailbox_grow] = PAGE_CALLS,
+    [OP_mailbox_move] = PAGE_CALLS,
+    [OP_waker_create] = CALL(allocate),
+};
+
 static unsigned bit_of(struct chance *c, uint32_t set) {
     unsigned skip = below(c, (size_t)__builtin_popcount(set));
     while (skip-- > 0) {
@@ -552,6 +576,25 @@ static void set_up(struct maker *k, struct program *p) {
     }
 }
 
+/* A call that an operation makes fails; half of the time the operation is then tried again: is
+ * everything as it was? */
+static bool insert_aimed_fault(struct maker *k, struct program *p) {
+    unsigned code = draw_fault(k), at = below(&k->chance, p->operations);
+    for (unsigned i = 0; i < 8 && at < p->operations && calls_of[p->operation[at].code] == 0; i++) {
+        at = below(&k->chance, p->operations);
+    }
+    if (code == 0 || at >= p->operations || calls_of[p->operation[at].code] == 0) {
+        return false;
+    }
+    struct op fault, op = p->operation[at];
+    look(p, at, &k->sight);
+    make_operation(k, p->target, code, &fault);
+    fault.arg.raw[0] = bit_of(&k->chance, calls_of[op.code]);
+    fault.arg.raw[1] = 1 + (one_in(&k->chance, 2) ? below(&k->chance, 3) : 0);
+    fault.thread = code == OP_fault_at ? op.thread : 0;
+    return (one_in(&k->chance, 2) || insert(p, at, &op)) && insert(p, at, &fault);
+}
+
 static void fill(struct maker *k, unsigned code, struct program *p) {
     p->operations = 0;
     p->choices_bytes = 0;
@@ -559,6 +602,9 @@ static void fill(struct maker *k, unsigned code, struct program *p) {
     unsigned more = 1 + below(&k->chance, 2 * (size_t)k->swarm.operations);
     for (unsigned i = 0; i < more; i++) {
         append_new(k, p, draw_code(k));
+    }
+    if (one_in(&k->chance, 2)) {
+        (void)insert_aimed_fault(k, p);
     }
     if (code != 0) {
         append_new(k, p, code);
@@ -732,21 +778,6 @@ static bool insert_fault(struct maker *k, struct program *p) {
     return insert(p, below(&k->chance, p->operations + 1), &op);
 }
 
-/* A call fails, then what failed is tried again: is everything as it was? */
-static bool insert_retry(struct maker *k, struct program *p) {
-    unsigned at = below(&k->chance, p->operations);
-    unsigned code = draw_fault(k);
-    if (p->operations == 0 || code == 0) {
-        return false;
-    }
-    struct op fault, op = p->operation[at];
-    look(p, at, &k->sight);
-    make_operation(k, p->target, code, &fault);
-    fault.thread = code == OP_fault_at ? op.thread : 0;
-    return !is_fault(op.code) && op.code != OP_interleave && insert(p, at, &op) &&
-           insert(p, at, &fault);
-}
-
 static bool insert_interleave(struct maker *k, struct program *p) {
     look(p, 0, &k->sight);
     if (op_info(p->target, OP_interleave) == NULL || k->sight.interleaved) {
@@ -838,11 +869,11 @@ struct weighted {
     unsigned weight;
 };
 static const struct weighted mutations[] = {
-    {insert_new, 24},   {erase_one, 6},         {erase_some, 1},       {duplicate_one, 5},
-    {move_one, 5},      {swap_two, 4},          {change_argument, 20}, {nudge_argument, 5},
-    {renew_one, 6},     {change_thread, 4},     {exchange_threads, 1}, {insert_fault, 3},
-    {insert_retry, 3},  {insert_interleave, 1}, {renew_all, 12},       {change_choice, 6},
-    {renew_choices, 6}, {extend_choices, 3},    {shift_choices, 5},    {cut_choices, 1},
+    {insert_new, 24},        {erase_one, 6},         {erase_some, 1},       {duplicate_one, 5},
+    {move_one, 5},           {swap_two, 4},          {change_argument, 20}, {nudge_argument, 5},
+    {renew_one, 6},          {change_thread, 4},     {exchange_threads, 1}, {insert_fault, 3},
+    {insert_aimed_fault, 8}, {insert_interleave, 1}, {renew_all, 12},       {change_choice, 6},
+    {renew_choices, 6},      {extend_choices, 3},    {shift_choices, 5},    {cut_choices, 1},
 };
 static const struct weighted shrinkings[] = {
     {erase_one, 8}, {erase_some, 4},  {plain_argument, 4},
@@ -894,8 +925,11 @@ size_t mutate_fit(struct program *program, size_t bytes_max) {
 
 /* An engine wants at least one byte: the code 0 is skipped. */
 static size_t write_out(struct program *program, uint8_t *out, size_t bytes_max) {
-    size_t bytes = mutate_fit(program, bytes_max);
-    (void)op_encode(program, out, bytes_max);
+    size_t bytes = op_encode(program, out, bytes_max);
+    if (bytes > bytes_max) {
+        bytes = mutate_fit(program, bytes_max);
+        (void)op_encode(program, out, bytes_max);
+    }
     if (bytes == 0) {
         out[bytes++] = 0;
     }

@@ -25,8 +25,9 @@ CC.afl := afl-clang-fast
 CFLAGS.libfuzzer := -O2 -g $(FUZZ_SANITIZE) -fsanitize=fuzzer-no-link
 CFLAGS.afl := -O2 -g $(FUZZ_SANITIZE)
 $(foreach c,libfuzzer afl,$(eval $(call config_rules,$(c))))
-# The mutator is no part of what is tested: what it does is not coverage.
+# The mutator and the byte form are no part of what is tested: what they do is not coverage.
 build/libfuzzer/fuzz/mutate.o: CFLAGS.libfuzzer := -O2 -g
+build/libfuzzer/fuzz/op.o: CFLAGS.libfuzzer := -O2 -g $(FUZZ_SANITIZE)
 
 define fuzz_engine_rules
 $(FUZZ_TARGETS:%=build/$(1)/%): build/$(1)/%: build/$(1)/fuzz/%.o build/$(1)/fuzz/target.o \

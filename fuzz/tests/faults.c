@@ -20,6 +20,8 @@ static const char life[] =
     "T0 memory_grow m0 pages:1\n"
     "T0 memory_grow m0 pages:1\n"
     "T0 memory_bulk_fill m0 at:65000 value:5 count:2000\n"
+    "T0 memory_reset m0\n"
+    "T0 memory_grow m0 pages:1\n"
     "T0 memory_copy m0 to:m1\n"
     "T0 memory_store m1 at:8 offset:0 width:8 value:78\n"
     "T0 memory_copy m1 to:m2\n"
