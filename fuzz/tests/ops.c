@@ -196,6 +196,90 @@ static void bad_text_is_refused(void) {
     test_result("ops_bad_text_is_refused_with_its_line", why);
 }
 
+/* A cut input means what the whole one means up to the cut: nothing before it changes. */
+static void truncation_keeps_what_is_before(void) {
+    static uint8_t data[200];
+    const char *why = NULL;
+    random_state = 99;
+    for (unsigned round = 0; round < 2000 && why == NULL; round++) {
+        for (size_t i = 0; i < sizeof data; i++) {
+            data[i] = (uint8_t)(random_next() % 90);
+        }
+        size_t cut = random_next() % sizeof data;
+        op_decode(TARGET_system_fuzzer, data, sizeof data, &one);
+        op_decode(TARGET_system_fuzzer, data, cut, &two);
+        for (unsigned i = 0; i + 1 < two.operations && why == NULL; i++) {
+            const struct op_info *info = op_info(TARGET_system_fuzzer, two.operation[i].code);
+            bool same = one.operation[i].code == two.operation[i].code &&
+                        one.operation[i].thread == two.operation[i].thread &&
+                        memcmp(one.operation[i].arg.raw, two.operation[i].arg.raw,
+                               info->arguments * sizeof(uint64_t)) == 0;
+            why = same ? NULL : because("cut at %zu, operation %u is another one", cut, i);
+        }
+    }
+    test_result("ops_truncation_keeps_what_is_before", why);
+}
+
+/* ---- Old inputs -------------------------------------------------------------------------------
+ */
+
+static size_t from_hex(const char *hex, uint8_t *data, size_t room) {
+    size_t bytes = 0;
+    unsigned value;
+    for (; bytes < room && sscanf(hex, "%2x", &value) == 1; hex += 2) {
+        data[bytes++] = (uint8_t)value;
+    }
+    return bytes;
+}
+
+/* One `bytes` line of format-1 and the text up to the next one. */
+static const char *old_input(char *line, char *text) {
+    char target_name[64], *hex = line + strlen("bytes ");
+    enum op_target target;
+    snprintf(target_name, sizeof target_name, "%.*s", (int)strcspn(hex, " "), hex);
+    if (!op_target_by_name(target_name, &target)) {
+        return because("no target %s", target_name);
+    }
+    size_t length, bytes = from_hex(hex + strlen(target_name) + 1, encoded, sizeof encoded);
+    op_decode(target, encoded, bytes, &one);
+    char *printed = text_of(&one, &length);
+    size_t same = 0;
+    while (printed[same] != '\0' && printed[same] == text[same]) {
+        same++;
+    }
+    bool good = printed[same] == '\0' && text[same] == '\0' && one.operations > 20;
+    const char *why =
+        good ? NULL
+             : because("%s: \"%.60s\" was \"%.60s\"", target_name, printed + same, text + same);
+    free(printed);
+    return why;
+}
+
+/* What bytes meant when they were written they mean today: format-1 says what. */
+static void old_inputs_keep_their_meaning(const char *corpus) {
+    static char file[1 << 18];
+    char path[PATH_MAX];
+    const char *why = NULL;
+    unsigned inputs = 0;
+    snprintf(path, sizeof path, "%s/../fuzz/tests/format-1", corpus);
+    FILE *in = fopen(path, "rb");
+    file[in == NULL ? 0 : fread(file, 1, sizeof file - 1, in)] = '\0';
+    if (in != NULL) {
+        fclose(in);
+    }
+    for (char *at = strstr(file, "\nbytes "), *next; at != NULL && why == NULL; at = next) {
+        char *text = strchr(at + 1, '\n') + 1;
+        next = strstr(text, "\nbytes ");
+        char *end = next != NULL ? next + 1 : text + strlen(text), kept = *end;
+        *end = '\0';
+        why = old_input(at + 1, text);
+        *end = kept;
+        inputs++;
+    }
+    test_result("ops_old_inputs_keep_their_meaning",
+                inputs < TARGET_COUNT ? because("%s: %u inputs", path, inputs) : why);
+}
+
 /* Broken text of all kinds must be answered, not crash: each seed cut and spoiled anywhere. */
 static const char *spoil(char *text, size_t bytes) {
     unsigned line;
@@ -293,6 +377,12 @@ static void seeds_of(const char *corpus, enum op_target target) {
 }
 
 void test_ops(const char *corpus) {
+    random_bytes_normalise(TARGET_waiters_fuzzer, "ops_random_bytes_normalise_waiters");
+    random_bytes_normalise(TARGET_system_fuzzer, "ops_random_bytes_normalise_system");
+    every_operation(TARGET_waiters_fuzzer, "ops_every_operation_round_trips_waiters");
+    every_operation(TARGET_system_fuzzer, "ops_every_operation_round_trips_system");
+    truncation_keeps_what_is_before();
+    old_inputs_keep_their_meaning(corpus);
     random_bytes_normalise(TARGET_memory_fuzzer, "ops_random_bytes_normalise_memory");
     random_bytes_normalise(TARGET_mailbox_fuzzer, "ops_random_bytes_normalise_mailbox");
     every_operation(TARGET_memory_fuzzer, "ops_every_operation_round_trips_memory");
@@ -304,4 +394,6 @@ void test_ops(const char *corpus) {
     bad_text_is_refused();
     seeds_of(corpus, TARGET_memory_fuzzer);
     seeds_of(corpus, TARGET_mailbox_fuzzer);
+    seeds_of(corpus, TARGET_waiters_fuzzer);
+    seeds_of(corpus, TARGET_system_fuzzer);
 }

@@ -80,6 +80,16 @@ hostile_inputs() {
     expect replay_takes_target_from_folder 0 '1 inputs, 0 findings' $replay -q "$work/memory_fuzzer"
 }
 
+# The same to the targets, whose engines hand them anything.
+hostile_to_targets() {
+    printf '\020\000' >"$work/cut"
+    for target in memory_fuzzer mailbox_fuzzer waiters_fuzzer system_fuzzer; do
+        expect hostile_inputs_to_$target 0 '^Executed .*/large ' build/libfuzzer/$target -detect_leaks=0 \
+            "$work/empty" "$work/cut" "$work/cut.ops" "$work/large"
+    done
+    expect target_with_wrong_SWARM 2 'wants a number, or off' env SWARM=some build/libfuzzer/memory_fuzzer -runs=1
+}
+
 # Every form says the same: text, bytes, C.
 forms() {
     replay=build/plain/replay
@@ -261,6 +271,7 @@ for config in plain asan; do
     replays $config
 done
 hostile_inputs
+hostile_to_targets
 forms
 generated
 subjects
