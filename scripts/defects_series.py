@@ -1,5 +1,6 @@
 """defects_series.py: a set of patches: one tree with all of them, fuzzed on after each finding."""
 import os
+import re
 import time
 
 import defects_engine
@@ -9,14 +10,28 @@ import defects_tree
 import defects_witness
 
 
-def finding_of(board, patches, tree, target, path, began, executions, folder):
-    """The item of one input that breaks a rule; None when the name is known already."""
-    command = [str(tree / "build/libfuzzer" / target), f"-timeout={defects_engine.HANG_S}"]
-    status, text = board.processes.run([*command, str(path)], timeout=defects_witness.RUN_S)
-    oracle = "timeout" if status is None else defects_engine.oracle_of(text) if status else None
-    if oracle is None or oracle in {item["name"] for item in board.items} or board.stopping:
-        path.unlink()
-        return None
+AT_ONCE = 100  # inputs for one process
+
+
+def names_of(board, tree, target, inputs):
+    """What each input breaks: {path: name}. All of them in few processes, as there are hundreds."""
+    found, name = {}, None
+    command = [str(tree / defects_tree.REPLAY), "-q", "-t", target]
+    for start in range(0, len(inputs), AT_ONCE):
+        some = [str(path) for path in inputs[start : start + AT_ONCE]]
+        text = board.processes.run([*command, *some], timeout=AT_ONCE * defects_engine.HANG_S)[1]
+        for line in text.splitlines():
+            told = re.match(r"finding: (\S+)", line)
+            ends = re.match(r"(.*): a finding", line)
+            if told and name is None:  # the first of a run counts
+                name = told.group(1)
+            elif ends:
+                found[ends.group(1)], name = name or "crash", None
+    return found
+
+
+def finding_of(board, patches, tree, target, path, oracle, began, executions, folder):
+    """The item of one input that breaks a rule which no other has broken yet."""
     inner = folder / oracle
     inner.mkdir(exist_ok=True)
     catch = defects_engine.Catch(oracle, max(0.0, path.stat().st_mtime - began), path)
@@ -41,7 +56,7 @@ def finding_of(board, patches, tree, target, path, began, executions, folder):
 def run(board, patches):
     """One item for each name that comes out, and one for each rule stated but not broken."""
     tree, seconds = defects_tree.WORK / "tree0", board.options.time or 60
-    goals = board.goals(board.targets)
+    goals = [defects_tree.REPLAY, *board.goals(board.targets)]
     defects_tree.plant_series(board.processes.run, board.base, patches, tree, goals)
     for target in board.targets:
         folder, began = board.run.path(f"raw/{target}/log").parent, time.time()
@@ -50,11 +65,17 @@ def run(board, patches):
             board.seeds(target)
         )
         executions, inputs = defects_engine.run_on(trial)
+        names = names_of(board, tree, target, inputs)
         for path in inputs:
-            item = finding_of(board, patches, tree, target, path, began, executions, folder)
-            if item:
-                board.items.append(item)
-                board.say(item)
+            oracle = names.get(str(path))
+            if board.stopping or oracle in {None, *(item["name"] for item in board.items)}:
+                path.unlink(missing_ok=True)
+                continue
+            item = finding_of(
+                board, patches, tree, target, path, oracle, began, executions, folder
+            )
+            board.items.append(item)
+            board.say(item)
     broken = {defects_patch.rule_number(item["oracle"]) for item in board.items}
     for patch in patches:
         for rule in patch.rules:
