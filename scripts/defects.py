@@ -114,6 +114,7 @@ def options_of(arguments):
     run.add_argument("--quick", action="store_true", help="one a rule, and the canaries, for CI")
     run.add_argument("--no-witness", action="store_true",
                      help="neither shrinks nor traces what is caught: for comparisons")
+    run.add_argument("--work", help="the folder of the copies, where not build/defects")
     run.add_argument("--root", help="the folder that holds results/, where not the repository")
     options = parser.parse_args(arguments)
     if options.command == "run":

@@ -3,6 +3,7 @@ import concurrent.futures
 import fcntl
 import itertools
 import os
+import pathlib
 import re
 import shutil
 import threading
@@ -16,7 +17,6 @@ import defects_tree
 import defects_witness
 import report
 
-WORK = defects_tree.WORK
 TIME_S = 60  # of a target, where neither TIME nor the patch says
 QUICK_S = 20  # at most for a defect of the subset for CI: its catch needs few executions
 QUICK_CANARY_S = 2
@@ -29,7 +29,8 @@ class Board:
 
     def __init__(self, options, run):
         self.options, self.run = options, run
-        self.base = WORK / "base"
+        self.work = pathlib.Path(options.work or defects_tree.WORK)
+        self.base = self.work / "base"
         self.lock = threading.Lock()
         self.processes = defects_engine.Processes()
         self.items = []
@@ -50,7 +51,7 @@ class Board:
         return [f"build/{e}/{t}" for e in self.engines for t in targets]
 
     def seeds(self, target):
-        return None if self.options.empty else WORK / "seeds" / target
+        return None if self.options.empty else self.work / "seeds" / target
 
     def prepare(self):
         """The pristine copy, built, and the seeds packed."""
@@ -61,7 +62,7 @@ class Board:
         if fault and not self.stopping:
             report.die(f"the pristine tree does not build:\n{fault}")
         for target in self.targets:
-            seeds = WORK / "seeds" / target
+            seeds = self.work / "seeds" / target
             shutil.rmtree(seeds, ignore_errors=True)
             seeds.mkdir(parents=True)
             texts = defects_tree.REPO / "corpus" / target
@@ -252,7 +253,7 @@ def chosen(options, paths):
 
 
 def run_patches(board, paths):
-    trees = [WORK / f"tree{i}" for i in range(board.options.jobs)]
+    trees = [board.work / f"tree{i}" for i in range(board.options.jobs)]
 
     def work(path):
         if board.stopping:
@@ -277,10 +278,10 @@ def run_patches(board, paths):
             raise
 
 
-def one_at_a_time():
+def one_at_a_time(work):
     """Copies are kept from run to run, so two scoreboards of one checkout would disturb each other."""
-    WORK.mkdir(parents=True, exist_ok=True)
-    guard = open(WORK / "lock", "w")
+    work.mkdir(parents=True, exist_ok=True)
+    guard = open(work / "lock", "w")
     try:
         fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -295,6 +296,14 @@ def check_tools(engines):
             report.die(f"{tool} is missing: run scripts/setup defects, or choose ENGINE=libfuzzer")
 
 
+def cut_short(board, count, series, error):
+    """The disk is full, or the like: what was done is reported, as far as that can be written."""
+    board.processes.stop()
+    print(f"defects.py: {error.filename or board.run.dir}: {error.strerror}", flush=True)
+    finish(board, count, series, "error")
+    report.die("stopped: free space, or mend what is said above; what was done is in the report")
+
+
 def run(options):
     """`make defects`."""
     check_tools(options.engines)
@@ -304,7 +313,7 @@ def run(options):
     except defects_patch.PatchError as error:
         report.die(str(error))
     paths = [p.path for p in series] if series else chosen(options, defects_patch.paths_of(options.defects))
-    guard = one_at_a_time()
+    guard = one_at_a_time(pathlib.Path(options.work or defects_tree.WORK))
     board = Board(options, report.Run("defects", options.root))
 
     def stop():
@@ -322,9 +331,6 @@ def run(options):
             run_patches(board, paths)
         return finish(board, len(paths), series)
     except OSError as error:
-        board.processes.stop()
-        print(f"defects.py: {error.filename or board.run.dir}: {error.strerror}", flush=True)
-        finish(board, len(paths), series, "error")
-        report.die("stopped; free space or mend what is said above: the rows until then are reported")
+        cut_short(board, len(paths), series, error)
     finally:
         guard.close()

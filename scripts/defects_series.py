@@ -55,7 +55,7 @@ def finding_of(board, patches, tree, target, path, oracle, began, executions, fo
 
 def run(board, patches):
     """One item for each name that comes out, and one for each rule stated but not broken."""
-    tree, seconds = defects_tree.WORK / "tree0", board.options.time or 60
+    tree, seconds = board.work / "tree0", board.options.time or 60
     goals = [defects_tree.REPLAY, *board.goals(board.targets)]
     defects_tree.plant_series(board.processes.run, board.base, patches, tree, goals)
     for target in board.targets:

@@ -52,7 +52,7 @@ def mirror(source, to):
 
 def mirror_sources(base):
     """The working tree as it is, into the pristine copy, whose build/ stays."""
-    with tempfile.TemporaryDirectory(dir=WORK) as folder:
+    with tempfile.TemporaryDirectory(dir=base.parent) as folder:
         fresh = pathlib.Path(folder)
         copy_sources(fresh)
         base.mkdir(exist_ok=True)

@@ -1,8 +1,11 @@
 """Tests of the scoreboard's scripts: patches, marks in a copy, the verdict, the page, bad input."""
 import argparse
+import contextlib
+import errno
 import json
 import pathlib
 import shutil
+import signal
 import subprocess
 import types
 
@@ -15,6 +18,7 @@ import defects_report
 import defects_rows
 import defects_stats
 import defects_tree
+import report
 
 CODE = """/* thing.c: a thing. */
 #include "os.h"
@@ -247,7 +251,7 @@ def board_in(root, patches):
     """A board whose copies are not built: make is `true`."""
     options = types.SimpleNamespace(
         target=None, engines=["libfuzzer"], scheds=["bytes"], quick=False, empty=True, seed=1, seeds=1,
-        time=1, jobs=1, no_witness=True
+        time=1, jobs=1, no_witness=True, work=root
     )
     run = types.SimpleNamespace(dir=pathlib.Path(root), path=lambda name: pathlib.Path(root) / name)
     board = defects_board.Board(options, run)
@@ -277,6 +281,32 @@ def a_patch_that_does_not_apply_or_compile_is_a_row_of_its_own(root):
     assert "no diff" in said["no-diff"], said
     rows = [r | {"name": n} for n, r in zip(said, [item("x", True, None, error="e")] * 3)]
     assert defects_rows.verdict(rows)[3] == sorted(said)
+
+
+def an_interrupt_leaves_a_report(root):
+    command = [defects_patch.REPO / "scripts/defects.py", "run", "--root", root, "--work", root + "/work"]
+    run = subprocess.Popen([*command, "--only", "^S22"], stdout=subprocess.PIPE, text=True)
+    first = run.stdout.readline()
+    run.send_signal(signal.SIGINT)
+    rest = run.communicate()[0]
+    assert "1 patches" in first and run.returncode == 130, (first, rest, run.returncode)
+    told = json.loads((pathlib.Path(root) / "results/defects/latest/report.json").read_text())
+    assert told["status"] == "interrupted" and told["summary"]["not_run"] == 1, told["summary"]
+    assert rest.endswith("0 caught, 0 missed\n"), rest
+
+
+def a_full_disk_is_told_of_and_loses_nothing(root):
+    """What a run raises where it cannot write, after one row was done."""
+    board = board_in(root, None)
+    board.items = [item("a", True, "R5-x")]
+    board.run = report.Run("defects", root)
+    full = OSError(errno.ENOSPC, "No space left on device", "raw/x")
+    with open(pathlib.Path(root) / "said", "w") as said, contextlib.redirect_stdout(said):
+        status = refused(defects_board.cut_short, board, 2, None, full)
+    text = (pathlib.Path(root) / "said").read_text()
+    assert status == "2" and "raw/x: No space left on device" in text and "1 caught" in text, text
+    told = json.loads((board.run.final / "report.json").read_text())
+    assert told["status"] == "error" and [i["name"] for i in told["items"]] == ["a"]
 
 
 def the_subset_for_ci_is_what_every_run_caught_in_the_fewest_executions(root):
@@ -332,6 +362,8 @@ TESTS = [
     a_patch_that_is_none_says_what_is_wanted,
     options_out_of_range_are_refused,
     a_patch_that_does_not_apply_or_compile_is_a_row_of_its_own,
+    an_interrupt_leaves_a_report,
+    a_full_disk_is_told_of_and_loses_nothing,
     the_subset_for_ci_is_what_every_run_caught_in_the_fewest_executions,
     the_subset_for_ci_names_patches_and_targets_that_exist,
     every_patch_of_the_repository_gets_a_mark_that_compiles,
