@@ -214,7 +214,10 @@ class MemoryParts:
             return None
         lines = {n: lines[n] for n in [*COLOURS, *lines] if n in lines}
         bounds = {name: sorted(points.items()) for name, points in bounds.items()}
-        svg = plot_sizes(lines, bounds, f"{title}: median time, from least to greatest")
+        drawn = {name: points for name, points in lines.items() if name in COLOURS}
+        svg = None  # one size makes no curve
+        if len({pages for points in drawn.values() for pages, _ in points}) > 1:
+            svg = plot_sizes(drawn, bounds, f"{title}: median time, from least to greatest")
         beside = [self.beside(lines), self.footprints(lines)]
         return report.Section(title, text, self.size_table(operation, lines), svg, sections=beside)
 
@@ -328,7 +331,9 @@ class MemoryParts:
                 if f.parameters["pattern"] == pattern:
                     lines.setdefault(self.access_line(f), []).append((f.pages(), f))
             if lines:
-                svg = plot_sizes(lines, {}, f"{words}: one load of 4 bytes, by who checks bounds")
+                sizes = {pages for points in lines.values() for pages, _ in points}
+                heading = f"{words}: one load of 4 bytes, by who checks bounds"
+                svg = plot_sizes(lines, {}, heading) if len(sizes) > 1 else None
                 table = self.size_table("memory/access", lines)
                 parts.append(report.Section(words, "", table, svg))
         rest = {
