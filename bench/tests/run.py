@@ -492,6 +492,42 @@ def report_shows_figures_marks_reasons_and_plots():
 
 
 @test
+def report_has_a_part_for_each_kind_of_memory_row():
+    memory = (
+        "grow/strategy:reserve/pages:16(/by:16|/guard:0)?",
+        "grow_steps/strategy:reserve/pages:1/to:1024/by:16",
+        "create/strategy:(reserve|heap/allocator:glibc)/pages:16(/guard:0)?",
+        "access/strategy:reserve/pages:1/pattern:random/check:guard",
+        "bulk_copy/type:owned/bytes:16",
+        "many/strategy:reserve/pages:1/memories:4/threads:1",
+        "reset/strategy:reserve/pages:1",
+        "init/strategy:reserve/pages:1/from:bytes",
+    )
+    others = "objects/clone/allocator:glibc|program/sort/strategy:reserve/check:guard"
+    with tempfile.TemporaryDirectory() as folder:
+        pattern = f"^(memory/({'|'.join(memory)})|{others})$"
+        options = ["--rounds=1", "--time=0.0005", f"--filter={pattern}", "--root", folder]
+        status, _, errors = run(SCRIPT, *options)
+        assert status == 0, errors
+        made = report_in(pathlib.Path(folder))
+        text = (pathlib.Path(folder) / "results/bench/latest/report.md").read_text()
+    items = {item["name"]: item for item in made["items"]}
+    parts = ["Beside limits and peers", "Each of them", "Create", "Grow", "Reset", "First contents"]
+    parts += ["Growth by more, and on demand", "Guards, populated pages, huge pages"]
+    parts += ["Access, and what bounds checks cost", "Bulk instructions", "Several memories at once"]
+    parts += ["Allocators", "Small objects of waiters and wakers"]
+    if not items["program/sort/strategy:reserve/check:guard"]["skipped"]:
+        parts += ["Real programs", "sort, every strategy"]
+    missing = [part for part in parts if not re.search(rf"^#+ {part}$", text, re.M)]
+    assert not missing, missing
+    create = items["memory/create/strategy:reserve/pages:16"]
+    assert create["peak_virtual_bytes"] == (64 << 20) + 65536 and create["vmas"] >= 1
+    assert create["best_peer"].startswith("peer/create/of:") and create["peer_ratio"] > 0
+    lines = [line for line in text.splitlines() if line.startswith("| reserve |")]
+    assert any("64.1 MiB" in line for line in lines), "no footprint in the tables"
+
+
+@test
 def report_of_a_folder_without_rows_ends_with_2():
     with tempfile.TemporaryDirectory() as folder:
         status, _, errors = run(SCRIPT, f"--from={folder}", "--root", folder)
