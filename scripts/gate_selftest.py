@@ -38,11 +38,15 @@ def patches():
     return [defects_patch.read(path) for path in sorted(PATCHES.glob("*.patch"))]
 
 
-def planted(name, patch):
-    """A side with the patch; its folder's name is as long as the other's."""
+def planted(name, patch, pristine=None):
+    """A side with the patch; its folder's name is as long as the other's. pristine: the side whose
+    sources are patched, so that the work tree may change meanwhile."""
 
     def fill(folder):
-        gate_build.from_work_tree(folder)
+        if pristine:
+            shutil.copytree(pristine.folder / "ref", folder / "ref", dirs_exist_ok=True)
+        else:
+            gate_build.from_work_tree(folder)
         if patch is not None and defects_patch.apply(patch, folder) is None:
             raise gate_build.Unbuildable(f"{patch.name} does not apply")
 
@@ -115,7 +119,7 @@ class Selftest:
 
     def judge(self, patch):
         """What is wrong with the gate's verdict on this patch; empty: nothing."""
-        head = planted("head", patch)
+        head = planted("head", patch, self.pristine)
         slower, metric = patch.head["Kind"] == "slower", patch.head["Metric"]
         pattern = patch.head["Rows"] if slower or self.options.fast else ""
         items = []
