@@ -181,7 +181,7 @@ static void print_call(FILE *out, const struct op *op, enum op_target target) {
 /* Its part; false, with a message, when there is none. */
 static bool want_operation(const struct op *op, enum op_target target) {
     char name[80];
-    if (op->code == OP_fault) {
+    if (op->code == OP_fault || op->code == OP_fault_at) {
         return want("faults");
     }
     const char *called = op_info(target, op->code)->name;
@@ -433,7 +433,8 @@ static void print_threads(FILE *out, const struct program *program) {
     want("t_main");
     for (unsigned i = 0; i < program->operations; i++) {
         const struct op *op = &program->operation[i];
-        bool silent = is_set_up(op->code) || op->code == OP_interleave || op->code == OP_fault;
+        bool silent = is_set_up(op->code) || op->code == OP_interleave || op->code == OP_fault ||
+                      op->code == OP_fault_at;
         keep[i] = !silent && want_operation(op, program->target);
         has_mailbox |= program->target != TARGET_waiters_fuzzer &&
                        is_mailbox_operation(program->target, op->code);

@@ -95,6 +95,13 @@ static void fail_next(const char *call, unsigned long nth) {
     }
 }
 
+/* The same with the error that it shall answer. */
+static const char *fault_error = "any";
+static void fault_at(const char *call, unsigned long nth, const char *error) {
+    fault_error = error;
+    fail_next(call, nth);
+}
+
 static int due(unsigned call) {
     int now = faults_left[call] > 0 && --faults_left[call] == 0;
     faults_seen += (unsigned)now;
@@ -111,14 +118,30 @@ static unsigned choose(unsigned n) {
     return choice;
 }
 
+static enum pb_status error_of(const enum pb_status usual[3]) {
+    static const struct {
+        const char *name;
+        enum pb_status status;
+    } named[] = {{"no_memory", PB_NO_MEMORY},
+                 {"no_descriptors", PB_NO_DESCRIPTORS},
+                 {"interrupted", PB_INTERRUPTED},
+                 {"system", PB_SYSTEM}};
+    for (unsigned i = 0; i < 4; i++) {
+        if (strcmp(named[i].name, fault_error) == 0) {
+            return named[i].status;
+        }
+    }
+    return usual[choose(3)];
+}
+
 static enum pb_status page_error(void) {
     static const enum pb_status errors[] = {PB_NO_MEMORY, PB_INTERRUPTED, PB_SYSTEM};
-    return errors[choose(3)];
+    return error_of(errors);
 }
 
 static enum pb_status file_error(void) {
     static const enum pb_status errors[] = {PB_NO_DESCRIPTORS, PB_NO_MEMORY, PB_SYSTEM};
-    return errors[choose(3)];
+    return error_of(errors);
 }
 
 /* Each stands before the library's own function of that name. */
