@@ -7,8 +7,9 @@
  * input's operations, checks what must be, exits 1 naming the broken rule, 0 when all is good. What
  * it is made of are the parts in reproducer/sequential.c and reproducer/threads.c, a part for each
  * operation; the operations become calls, by op.def's table. -p PARTS takes parts for another
- * library than ours, with its line to compile: for a SUBJECT (subjects/README.md). Exit status: 0
- * written, 2 usage, or an input that cannot be read or breaks nothing. */
+ * library than ours, with its line to compile: for a SUBJECT (subjects/README.md). So does
+ * PAGEBOX_PARTS in the environment. Exit status: 0 written, 2 usage, or an input that cannot be
+ * read or breaks nothing. */
 #include "input.h"
 #include "interleave.h"
 #include "load.h"
@@ -552,6 +553,16 @@ static int run(const char *path) {
         return USAGE;
     } else if (strcmp(trial.name, "timeout") != 0) {
         trial_place(&settings, &trial.program, place);
+    }
+    if (option.parts == NULL) {
+        option.parts = getenv("PAGEBOX_PARTS");
+    }
+    if (settings.subject == subject_ref()) {
+        option.parts = NULL;
+    } else if (option.parts == NULL || *option.parts == '\0') {
+        fprintf(stderr, "reproducer: a C program for another subject than the reference is put "
+                        "together from parts of its own: say -p PARTS (fuzz/subjects/README.md)\n");
+        return USAGE;
     }
     if (option.parts != NULL) {
         char *text = file_text(option.parts);

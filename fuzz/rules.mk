@@ -97,7 +97,8 @@ subjects: ## builds the subjects of fuzz/subjects/ whose packages are there, bui
 # A subject of ours that is asked for is built; anybody else's builds it himself.
 comma := ,
 # What C programs for other libraries are put together from, beside the subject's source.
-PARTS ?= $(wildcard $(patsubst build/subjects/%.so,fuzz/subjects/%.parts.c,$(SUBJECT:./%=%)))
+PARTS := $(or $(PARTS),$(PAGEBOX_PARTS),$(wildcard $(patsubst build/subjects/%.so,fuzz/subjects/%.parts.c,$(SUBJECT:./%=%))))
+export PAGEBOX_PARTS := $(abspath $(PARTS))
 SUBJECT_WANTED = $(filter $(SUBJECTS) $(SUBJECTS:.so=.engine.so),$(patsubst ./%,%,$(subst $(comma), ,$(SUBJECT))))
 
 # Rules that are not asked of the subject: RULES_OFF=R7,R16-bulk (rule.h).
@@ -131,7 +132,7 @@ shrink: build/asan/shrink $(SUBJECT_WANTED) ## the smallest program that breaks 
 reproducer: build/asan/reproducer lib $(SUBJECT_WANTED) ## INPUT= as a C program of its own, into results/reproducers/, compiled and run (TARGET= SUBJECT= PARTS=)
 	@test -n '$(INPUT)' || { echo 'make reproducer: say INPUT=file' >&2; exit 2; }
 	@mkdir -p results/reproducers
-	@SUBJECT='$(SUBJECT)' build/asan/reproducer $(if $(TARGET),-t $(TARGET)) $(PARTS:%=-p '%') \
+	@SUBJECT='$(SUBJECT)' build/asan/reproducer $(if $(TARGET),-t $(TARGET)) \
 	    -o 'results/reproducers/$(basename $(notdir $(INPUT)))' '$(INPUT)'
 	@cd 'results/reproducers/$(basename $(notdir $(INPUT)))' && \
 	    $(MAKE) --no-print-directory -s -B PAGEBOX='$(CURDIR)' && \

@@ -246,9 +246,7 @@ class Store:
                     if (found.folder / name).exists())
 
     def trace(self, found):
-        environment = {} if self.plan.subject else {"TRACE": "1"}
-        environment["SCHED"] = ""
-        status, printed, errors = replay(self.plan, found.target, self.best(found), **environment)
+        status, printed, errors = replay(self.plan, found.target, self.best(found), TRACE="1", SCHED="")
         verdicts = "".join(line for line in printed.splitlines(True) if not line.startswith(("#", "T", "pagebox")))
         name = name_in(errors) or ("timeout" if status is None else None)
         if name:
@@ -271,9 +269,6 @@ class Store:
         status, _, errors = run(command, self.plan.environment(SCHED=""), 60)
         if status != 0:
             (folder / "reproducer.txt").write_text(f"no C program: {errors}")
-            return
-        if self.plan.subject:
-            (folder / "reproducer.txt").write_text("the program is for the reference; it was not run\n")
             return
         make = [os.environ.get("MAKE", "make"), "-s", "-C", folder, "CFLAGS=-DSECONDS=2", f"PAGEBOX={report.REPO}"]
         clean = {k: v for k, v in self.plan.environment().items() if k not in ("MAKEFLAGS", "MFLAGS", "TARGET")}

@@ -254,6 +254,9 @@ planted_defects() {
     expect template_mailbox_is_clean_under_the_engine 0 ' 0 findings' \
         env SUBJECT=build/subjects/template_mailbox.engine.so build/asan/replay -q corpus/mailbox_fuzzer
     unset SCHED
+    expect reproducer_for_a_subject_wants_parts 2 'say -p PARTS' \
+        env -u PAGEBOX_PARTS SUBJECT=build/subjects/template.so build/plain/reproducer -n R5-grow-limit \
+        -o "$work/as_c" corpus/subjects/wabt_rt/R5-grow-limit.ops
     expect subject_seen_by_the_engine_says_so 0 'the engine sees its accesses' \
         env SUBJECT=build/subjects/template_mailbox.engine.so build/plain/replay -i
     mkdir -p "$work/one" && cp fuzz/subjects/defects/template/build "$work/one" &&
