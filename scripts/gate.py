@@ -34,7 +34,7 @@ import gate_time
 import report
 
 TIME_S = 240  # at most for the pairs; usually much less
-COUNTS_S, ROUND_S = 30, 1.2  # usual, on a quiet machine with two cores
+BUILD_S, COUNTS_S, ROUND_S = 4, 28, 1.1  # usual, on a quiet machine with two cores
 
 
 class Gate:
@@ -54,20 +54,27 @@ class Gate:
         self.run = report.Run("gate")
         self.facts |= {"base": self.commit, "base_name": options.base}
         self.began = time.monotonic()
-        self.progress = report.Progress(total_s=self.expected_s())
+        self.expected = self.expected_s()
+        self.progress = report.Progress()
 
     def expected_s(self):
-        """Seconds that the whole takes on a quiet machine."""
-        seconds = COUNTS_S
-        if self.options.behaviour:
-            seconds += sum(step.usual_s for step in gate_behaviour.steps())
+        """Part -> seconds that it takes on a quiet machine."""
+        parts = {"build": BUILD_S, "counts": COUNTS_S}
         if self.options.timed:
-            seconds += min(self.options.time or TIME_S, ROUND_S * self.options.rounds)
-        return seconds
+            parts["time"] = min(self.options.time or TIME_S, ROUND_S * self.options.rounds)
+        if self.options.behaviour:
+            parts["behaviour"] = sum(step.usual_s for step in gate_behaviour.steps())
+        return parts
 
-    def say(self, text):
-        left = max(0, self.progress.total_s - (time.monotonic() - self.began))
-        self.progress.update(f"{text}; about {left:.0f} s left")
+    def say(self, part, share, text):
+        """Progress: how much of a part is done. What is left takes as much longer than usual as what
+        is done took."""
+        order = list(self.expected)
+        done = sum(self.expected[name] for name in order[: order.index(part)])
+        done += share * self.expected[part]
+        spent, total = time.monotonic() - self.began, sum(self.expected.values())
+        slower = max(1, spent / done) if done > BUILD_S else 1
+        self.progress.update(f"{text}; about {(total - done) * slower:.0f} s left")
 
     def stopped(self):
         return self.stopping
@@ -75,7 +82,7 @@ class Gate:
     # ------------------------------------------------------------ parts
 
     def build(self):
-        self.say("building both sides")
+        self.say("build", 0, "building both sides")
         try:
             self.base = gate_build.prepare(
                 "base", lambda folder: gate_build.from_revision(folder, self.commit)
@@ -113,9 +120,11 @@ class Gate:
             programs[side.name] = side.program()
             kinds[side.name] = {name: row["threads"] for name, row in rows.items() if name in own}
         self.counted = {name: {} for name in programs}
-        gate_counts.count_sides(
-            programs, kinds, self.counted, lambda row: self.say(f"counting {row}"), self.stopped
+        tasks = sum(map(len, kinds.values()))
+        said = lambda row: self.say(
+            "counts", sum(map(len, self.counted.values())) / tasks, f"counting {row}"
         )
+        gate_counts.count_sides(programs, kinds, self.counted, said, self.stopped)
         if not self.stopping:
             self.compare_counts()
             self.parts.append("counts")
@@ -152,7 +161,8 @@ class Gate:
         self.judge = lambda: gate_time.judge(pairs, kinds, calibrated)
         gate_time.session(
             self.sampler, self.options.rounds, until,
-            lambda done, all_: self.say(f"timing, round {done} of {all_}"), self.stopped, pairs,
+            lambda done, all_: self.say("time", done / all_, f"timing, round {done} of {all_}"),
+            self.stopped, pairs,
         )  # fmt: skip
         self.keep("pairs.json", {row: [vars(p) for p in found] for row, found in pairs.items()})
         items = self.judge()
@@ -172,7 +182,9 @@ class Gate:
         until = time.monotonic() + (self.options.time or TIME_S) / 2
         pairs = gate_time.session(
             sampler, gate_time.CONFIRM_ROUNDS, until,
-            lambda done, all_: self.say(f"timing {len(wanted)} suspects again, round {done} of {all_}"),
+            lambda done, all_: self.say(
+                "time", 1, f"timing {len(wanted)} suspects again, round {done} of {all_}"
+            ),
             self.stopped,
         )  # fmt: skip
         self.keep(
@@ -182,10 +194,12 @@ class Gate:
 
     def behave(self):
         self.behaviour = gate_behaviour.Runner(self.run.path("raw/behaviour/log").parent)
+        usual_s = 0
         for step in gate_behaviour.steps():
             if self.stopping:
                 return
-            self.say(f"behaviour: {step.name}")
+            self.say("behaviour", usual_s / self.expected["behaviour"], f"behaviour: {step.name}")
+            usual_s += step.usual_s
             done = self.behaviour.run(step)
             if self.stopping:
                 return
@@ -357,6 +371,8 @@ def main():
 if __name__ == "__main__":
     try:
         sys.exit(main())
+    except BrokenPipeError:  # whoever read the output has gone
+        os._exit(2)
     except OSError as error:
         where = f" {error.filename}" if error.filename else ""
         report.die(f"cannot go on:{where} {error.strerror}; free some space, or check the rights")

@@ -227,14 +227,17 @@ def freeze(records, rows):
 
 
 def alarms(record, kinds, frozen):
-    """Rows that this session alone would suspect."""
+    """Rows that this session alone would suspect, and all its items; worked out once."""
+    if "alarms" in record:
+        return record["alarms"]
     pairs = {
         row: [gate_time.Pair(*pair) for pair in found]
         for row, found in record["pairs"].items()
         if row in kinds
     }
     items = gate_time.judge(pairs, kinds, frozen)
-    return {i["name"] for i in items if i["verdict"] == "regression"}, items
+    record["alarms"] = {i["name"] for i in items if i["verdict"] == "regression"}, items
+    return record["alarms"]
 
 
 def confirmed(suspects, records, at, kinds, frozen):

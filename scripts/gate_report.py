@@ -195,7 +195,7 @@ def forest(mine):
         ]
         data.append([place, i["name"], *cells])
     script = (
-        f"set yrange [-1:{len(shown)}]\nset xlabel 'head against base, %'\nset xzeroaxis\n"
+        f"set yrange [-1:{len(shown)}]\nset xlabel 'head against base, %'\n"
         "set grid xtics\nset arrow from 0,graph 0 to 0,graph 1 nohead lc rgb '#888888'\n"
         "plot $data using 3:1:4:5:ytic(2) with xerrorbars lt 1 title 'shift, 95 % interval', "
         "$data using 6:1 with points lt 7 title 'blocks above', "

@@ -3,6 +3,7 @@
 Pure functions of numbers, without a clock or a file: scripts/tests/gate_stats_test.py checks them
 against scipy and by simulation. Differences are paired log-ratios, ln(head / base): 0.05 is +5 %.
 """
+import functools
 import math
 
 TAIL = 0.05  # of a family of tests, after Holm
@@ -61,6 +62,7 @@ def median(values):
     return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
 
 
+@functools.cache
 def interval_index(n, confidence):
     """How many of the sorted Walsh averages to leave out at each end, by the exact distribution of
     the rank sum; None where so few pairs cannot give that confidence."""

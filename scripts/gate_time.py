@@ -251,7 +251,7 @@ def session(
     more = 0
     while wanting(pairs, rounds) and time.monotonic() < until and more < rounds and not stopped():
         more += 1
-        said(rounds + more, 2 * rounds)
+        said(rounds, rounds)
         sampler.round(pairs, wanting(pairs, rounds), stopped)
     return pairs
 
