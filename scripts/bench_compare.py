@@ -35,7 +35,10 @@ REVISIONS = report.REPO / "build" / "revisions"
 TUNED = report.REPO / "bench" / "tuned.txt"
 RESAMPLES = 2000
 SAME_MACHINE = ("cpu", "cores", "kernel", "memory_bytes", "thp", "compiler", "flags", "libc")
-FASTER, SLOWER, SAME = "faster", "slower", "no difference seen"
+FASTER, SLOWER, SAME, TOO_FEW = "faster", "slower", "no difference seen", "too few rounds"
+# Rounds below which nothing is said: two runs of the same thing lie apart by chance in 1 of 35
+# sessions with 4 rounds each, pairs all on one side in 1 of 16 with 5.
+ROUNDS_APART, ROUNDS_PAIRED = 4, 5
 
 
 # ---------------------------------------------------------------- two revisions
@@ -176,12 +179,12 @@ def compare(first, second, paired):
         if paired and ours.keys() & theirs.keys():
             ratio, low, high = ratio_paired(ours, theirs)
             apart = low > 1 or high < 1
-            # Two rounds agree by chance: a pair of them is no evidence.
-            apart = apart and len(ours.keys() & theirs.keys()) >= 5
+            enough = len(ours.keys() & theirs.keys()) >= ROUNDS_PAIRED
         else:
             ratio, low, high = ratio_apart(ours.values(), theirs.values())
             apart = a.interval[1] < b.interval[0] or b.interval[1] < a.interval[0]
-        verdict = SAME if not apart else FASTER if ratio < 1 else SLOWER
+            enough = min(len(ours), len(theirs)) >= ROUNDS_APART
+        verdict = TOO_FEW if not enough else SAME if not apart else FASTER if ratio < 1 else SLOWER
         items.append(
             {"name": name, "a": a, "b": b, "ratio": ratio, "low": low, "high": high, "verdict": verdict}
         )
@@ -209,7 +212,7 @@ def table(items):
 
 
 def sections(items, warnings, only_a, only_b):
-    changed = [item for item in items if item["verdict"] != SAME]
+    changed = [item for item in items if item["verdict"] in (FASTER, SLOWER)]
     changed.sort(key=lambda item: item["ratio"])
     parts = []
     if warnings:
@@ -231,7 +234,8 @@ def sections(items, warnings, only_a, only_b):
 
 def summary_of(items):
     count = lambda verdict: sum(item["verdict"] == verdict for item in items)
-    return {"rows": len(items), "faster": count(FASTER), "slower": count(SLOWER), "same": count(SAME)}
+    counts = {"faster": count(FASTER), "slower": count(SLOWER), "same": count(SAME)}
+    return {"rows": len(items), **counts, "too_few_rounds": count(TOO_FEW)}
 
 
 def plain_items(items):
@@ -247,6 +251,8 @@ def publish(run, names, first, second, warnings, paired, status="pass"):
         f"A is `{names[0]}`, B is `{names[1]}`. Of {summary['rows']} rows, B is faster in "
         f"{summary['faster']}, slower in {summary['slower']}."
     )
+    if summary["too_few_rounds"]:
+        lead += f" In {summary['too_few_rounds']} there are too few rounds to say."
     if warnings:
         lead += " **The machines differ.**"
     title = "Two benchmark runs beside each other"
@@ -255,7 +261,7 @@ def publish(run, names, first, second, warnings, paired, status="pass"):
     )
     for one in warnings:
         print(f"bench_compare.py: warning: {one[0]} differs: {one[1]} and {one[2]}", file=sys.stderr)
-    shown = sorted((i for i in items if i["verdict"] != SAME), key=lambda i: i["ratio"])
+    shown = sorted((i for i in items if i["verdict"] in (FASTER, SLOWER)), key=lambda i: i["ratio"])
     for item in shown or items[:40]:
         print("  ".join(str(cell) for cell in item_row(item)))
     print(f"\n{lead.replace('`', '').replace('*', '')}\ncompare: {path / 'report.html'}")

@@ -755,7 +755,7 @@ def compare_warns_when_machines_differ():
 
 
 @test
-def compare_of_pairs_needs_five_rounds_on_one_side():
+def compare_of_pairs_cancels_drift_and_three_rounds_say_nothing():
     import bench_compare
     import bench_figures
 
@@ -768,8 +768,9 @@ def compare_of_pairs_needs_five_rounds_on_one_side():
     drift = [100, 200, 300, 400, 500, 600]
     (item,) = bench_compare.compare(figures(drift), figures([v * 0.9 for v in drift]), paired=True)
     assert item["verdict"] == "faster" and abs(item["ratio"] - 0.9) < 1e-9
-    (item,) = bench_compare.compare(figures(drift[:3]), figures([90, 180, 270]), paired=True)
-    assert item["verdict"] == "no difference seen"
+    for paired in (True, False):
+        (item,) = bench_compare.compare(figures(drift[:3]), figures([9, 18, 27]), paired=paired)
+        assert item["verdict"] == "too few rounds", item
 
 
 @test
