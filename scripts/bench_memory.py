@@ -44,7 +44,7 @@ MEMORY = {
     "memory/reuse": (
         "Reset, then write",
         "The same, and one byte written to each host page: what the next tenant pays. Zeroing by "
-        "hand (`heap`) beats giving pages back wherever they are wanted again at once.",
+        "hand (`heap`, `pool keep`) beats giving pages back wherever they are wanted again at once.",
     ),
     "memory/init": (
         "First contents",

@@ -334,6 +334,16 @@ def programs_check_bounds_where_they_say_so():
 
 
 @test
+def v8_rows_are_skipped_with_the_reason_where_node_is_absent():
+    command = [str(BENCH), "--json", "--iterations=1", "--filter=^peer/(create|grow)/of:v8/"]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env={"PATH": "/nonexistent"}
+    )
+    rows = json.loads(done.stdout)["benchmarks"]
+    assert len(rows) >= 6 and all("node is missing" in r["error_message"] for r in rows), rows
+
+
+@test
 def v8_script_refuses_what_it_does_not_know():
     if not shutil.which("node"):
         return
