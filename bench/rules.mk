@@ -27,9 +27,20 @@ BENCH_OBJ += $(foreach p,$(BENCH_PROGRAMS),$(BENCH_OUT)/programs/$(p)_native.o) 
 BENCH_WABT := $(wildcard $(shell $(CC) -print-file-name=libwasm-rt-impl.a))
 BENCH_DEFINES := -DBENCH_FLAGS='"$(CFLAGS.plain)"' -DBENCH_V8='"$(CURDIR)/bench/v8.js"' \
     -DBENCH_V8_BASE='"$(CURDIR)/bench/v8"' \
+    -DBENCH_CORPUS='"$(CURDIR)/corpus/memory_fuzzer"' \
     $(if $(BENCH_WABT),-DBENCH_WABT)
 # What subject.c needs of fuzz/: the loader, and the reference behind the same tables.
 BENCH_SUBJECT_OBJ := $(addprefix build/plain/fuzz/,subject.o rule.o subject_ref.o)
+# All of fuzz/ and a copy of ref/ in one object of its own names, whose calls for pages and files go
+# through fuzz_cost.c (fuzz/core.h).
+BENCH_FUZZ_CALLS := mmap munmap mprotect madvise mremap memfd_create ftruncate pwrite fcntl open pread close
+$(BENCH_OUT)/fuzz/core.o: BENCH_FLAGS += -Ifuzz
+$(BENCH_OUT)/fuzz_core.o: $(BENCH_OUT)/fuzz/core.o $(filter-out build/plain/fuzz/crash.o,$(FUZZ_CORE:%.c=build/plain/%.o)) \
+    $(call ref_obj,plain) build/sim/interleave.o
+	$(call say,LD,$@)
+	$(Q)ld -r $(FUZZ_WRAPPED:%=--wrap=%) $(BENCH_FUZZ_CALLS:%=--wrap=%) $^ -o $@ && \
+	    objcopy --wildcard --keep-global-symbol='fuzz_core_*' $@
+BENCH_OBJ += $(BENCH_OUT)/fuzz_core.o
 BENCH_JEMALLOC = $(shell $(CC) -print-file-name=libjemalloc_pic.a)
 
 ##@ Benchmarks
@@ -53,7 +64,7 @@ $(BENCH_OUT)/peers/dpdk.o: BENCH_FLAGS += -std=gnu11 -march=corei7 -DPEER_DPDK -
 BENCH_LIBS := -lrte_ring -lrte_eal
 endif
 
-$(BENCH_OUT)/bench: $(BENCH_OBJ) $(BENCH_SUBJECT_OBJ) $(BENCH_OUT)/libjemalloc.a build/plain/libpagebox.a $(BENCH_WABT)
+$(BENCH_OUT)/bench: $(BENCH_OBJ) $(BENCH_SUBJECT_OBJ) $(BENCH_OUT)/libjemalloc.a build/plain/libpagebox.a build/plain/libsim.a $(BENCH_WABT)
 	$(call say,LINK,$@)
 	$(Q)$(CXX) $(BENCH_FLAGS) $^ -lbenchmark $(BENCH_LIBS) -lpthread -ldl -lm -o $@
 
