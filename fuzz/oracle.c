@@ -1,12 +1,19 @@
 /* oracle.c: comparisons of a memory with its model. See oracle.h. */
 #include "oracle.h"
 
+#include "fault.h"
 #include "rule.h"
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+
+/* Newer than the headers of some systems that run newer kernels. */
+#ifndef MADV_POPULATE_READ
+#define MADV_POPULATE_READ 22
+#endif
 
 /* ---- Statuses ---------------------------------------------------------------------------------
  */
@@ -192,11 +199,25 @@ const char *oracle_zero(struct exec *e, struct slot *s, unsigned i, uint32_t fro
 /* ---- The guard --------------------------------------------------------------------------------
  */
 
-/* rt_sigprocmask reads its new mask before it looks at `how`: EFAULT, or EINVAL. The cheapest
- * question of this kind there is. */
-bool oracle_readable(const void *at) {
+/* Asks for a page to be mapped for reading, as a first read would: 0.4 us, closed or not. */
+static bool page_populates(const void *at) {
+    uintptr_t page = fault_environment()->host_page_bytes;
+    return syscall(SYS_madvise, (uintptr_t)at / page * page, page, MADV_POPULATE_READ) == 0;
+}
+
+/* For kernels before 5.14. rt_sigprocmask reads its new mask before it looks at `how`: EFAULT, or
+ * EINVAL; 0.3 us, but 3 us and more where the page is closed, since the kernel itself faults. */
+static bool mask_reads(const void *at) {
     enum { NO_SUCH_HOW = 99, MASK_BYTES = 8 };
     return syscall(SYS_rt_sigprocmask, NO_SUCH_HOW, at, NULL, MASK_BYTES) == 0 || errno != EFAULT;
+}
+
+bool oracle_readable(const void *at) {
+    static enum { UNKNOWN, POPULATE, MASK } way;
+    if (way == UNKNOWN) {
+        way = page_populates(&way) ? POPULATE : MASK;
+    }
+    return way == POPULATE ? page_populates(at) : mask_reads(at);
 }
 
 /* What must be behind the base (R3); nothing where a subject has a style of its own. */
