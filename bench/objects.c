@@ -118,7 +118,7 @@ static void run_wakers_threads(struct bench_state *state) {
         bench_meet(&barrier, THREADS);
         double spent_ns = bench_end(state);
         if (host) {
-            bench_sample(state, spent_ns / TURN);
+            bench_sample(state, spent_ns / (double)TURN);
         }
         turn = 1 - turn;
     }

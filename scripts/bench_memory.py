@@ -8,7 +8,7 @@ import re
 import report
 from bench_answers import USUAL_PAGES
 from bench_cells import Cell, duration, times
-from bench_figures import TIMES, bare
+from bench_figures import TIMES
 from bench_mailbox import LIMIT_COLUMNS, limit_cells
 from bench_plots import COLOURS, plot_programs, plot_sizes
 
@@ -273,7 +273,9 @@ class MemoryParts:
         if not rows:
             return None
         text = "Create one page, write to four host pages, destroy: what an instance of a moment costs."
-        table = report.Table(["strategy", "time", *LIMIT_COLUMNS, "system calls"], rows, "lrlrrlrrl")
+        table = report.Table(
+            ["strategy", "time", *LIMIT_COLUMNS, "system calls"], rows, "lrlrrlrrl"
+        )
         return report.Section("A short life", text, table)
 
     def growths(self):
@@ -281,7 +283,10 @@ class MemoryParts:
             return None
         rows = []
         who = {w: f"memory/{{}}/{k}/" for w, k in self.strategies("memory/grow_steps").items()}
-        who |= {f"peer: {p}": f"peer/{{}}/of:{p}/" for p in ("seed_static", "seed_dynamic", "wabt", "v8")}
+        who |= {
+            f"peer: {p}": f"peer/{{}}/of:{p}/"
+            for p in ("seed_static", "seed_dynamic", "wabt", "v8")
+        }
         for words, prefix in who.items():
             names = [prefix.format("grow_steps" if "to:" in g else "grow") + g for g in GROWTHS]
             found = [self.rows.get(name) for name in names]
@@ -339,7 +344,9 @@ class MemoryParts:
         rest = {
             strategy_words(f): duration(f)
             for f in self.of("memory/access")
-            if f.pages() == 256 and f.parameters["pattern"] == "random" and "advice" not in f.parameters
+            if f.pages() == 256
+            and f.parameters["pattern"] == "random"
+            and "advice" not in f.parameters
         }
         table = report.Table(["strategy", "16 MiB at random"], list(map(list, rest.items())), "lr")
         text = (
@@ -352,7 +359,9 @@ class MemoryParts:
     def bulk(self):
         rows = []
         for kind in ("copy", "fill", "init"):
-            for f in sorted(self.of(f"memory/bulk_{kind}"), key=lambda f: int(f.parameters["bytes"])):
+            for f in sorted(
+                self.of(f"memory/bulk_{kind}"), key=lambda f: int(f.parameters["bytes"])
+            ):
                 words = [f"memory.{kind}", f.parameters["type"], int(f.parameters["bytes"])]
                 rows.append([*words, duration(f), *limit_cells(self.rows, f)[:3]])
         if not rows:
@@ -385,7 +394,7 @@ class MemoryParts:
             "for less scale."
         )
         heads = [f"{m} at once, {t} thread{'s' * (t > 1)}" for m, t in cases]
-        columns = ["strategy", *heads, f"4 at once: 2 threads / 1"]
+        columns = ["strategy", *heads, "4 at once: 2 threads / 1"]
         table = report.Table(columns, rows, "l" + "r" * (len(cases) + 1))
         return report.Section("Several memories at once", text, table)
 

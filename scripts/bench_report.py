@@ -7,8 +7,8 @@ import bench_compare
 import bench_subjects
 import report
 from bench_answers import Answers
-from bench_cells import duration, percent, times
-from bench_figures import TIMES, Rows, bare, figures_of, time_text
+from bench_cells import duration, times
+from bench_figures import TIMES, Rows, figures_of
 from bench_mailbox import MailboxParts
 from bench_memory import MemoryParts
 
