@@ -320,7 +320,10 @@ def score(folder, machine, suite, kinds):
         )
         (folder / "thresholds.json").write_text(text + "\n", encoding="utf-8")
     count, suspected, blocked, by_row = rates(scored, kinds, frozen)
-    facts |= {"suspected": suspected, "blocked": blocked}
+    unsure = sum(
+        any(i["verdict"] == "inconclusive" for i in alarms(r, kinds, frozen)[1]) for r in scored
+    )
+    facts |= {"suspected": suspected, "blocked": blocked, "inconclusive": unsure}
     power = {}
     for percent in PERCENTS:
         slowed = [r for r in records if r["kind"] == f"percent:{percent}"]
@@ -376,6 +379,7 @@ def sections(facts, items, power):
     rows = [
         ["a session suspects a row", with_interval(facts["suspected"], scored)],
         ["a session blocks (shown twice)", with_interval(facts["blocked"], scored)],
+        ["a session is inconclusive", with_interval(facts["inconclusive"], scored)],
     ]
     if facts["count_runs"]:
         unequal = "; ".join(facts["counts_unequal"]) or "none"

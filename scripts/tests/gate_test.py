@@ -4,6 +4,7 @@ import datetime
 import json
 import pathlib
 import random
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree as xml
@@ -334,7 +335,31 @@ def a_base_that_does_not_compile_is_told(root):
     raise AssertionError("nonsense compiled")
 
 
+def workflows_run_only_what_is_here(_root):
+    """Every step is scripts/setup with a target that exists, or prepares or shows what that needs."""
+    around = (
+        "apt-get update -q && apt-get install",
+        "sysctl -w vm.mmap_rnd_bits",
+        "if [ -f results/",
+    )
+    help_ = subprocess.run(["make", "help"], capture_output=True, text=True, cwd=report.REPO).stdout
+    targets = {line.split()[0] for line in help_.splitlines() if line.startswith("  ")}
+    files = sorted((report.REPO / ".github" / "workflows").glob("*.yml"))
+    assert len(files) >= 4
+    for path in files:
+        text = path.read_text()
+        steps = re.findall(r"^\s+(?:- )?run: (.*)$", text, re.M)
+        assert text.startswith(f"# {path.name}: ") and "permissions:" in text, path
+        for step in steps:
+            ours = re.match(r"scripts/setup (\S+)", step)
+            assert step.startswith(around) or (ours and ours.group(1) in targets), (path, step)
+            assert (
+                "${{" not in step
+            ), f"{path}: an expression in a shell's text can be injected into"
+
+
 TESTS = [
+    workflows_run_only_what_is_here,
     one_more_of_an_exact_count_blocks,
     instructions_have_one_per_cent,
     resident_bytes_have_their_spread,
