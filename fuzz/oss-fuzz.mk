@@ -14,7 +14,6 @@ $(FUZZ_TARGETS:%=$(OUT)/%): $(OUT)/%: build/oss-fuzz/fuzz/%.o build/oss-fuzz/fuz
 	$(call say,LD,$@)
 	$(Q)$(OSS_CXX) $(OSS_CXXFLAGS) $(FUZZ_WRAP) $^ $(OSS_ENGINE) $(FUZZ_LIBS) -o $@
 oss-fuzz-targets: $(FUZZ_TARGETS:%=$(OUT)/%)
-.PHONY: oss-fuzz-targets
 endif
 
 oss-fuzz-check: ## .clusterfuzzlite/build.sh under the service's contract, and the service's own checks (CLANG=clang-19)

@@ -22,7 +22,7 @@ for program in "$CLANG" "$CLANG++" afl-clang-fast afl-fuzz objdump unzip file pr
     # clang-19's C++ name is clang++-19
     command -v "$program" >/dev/null ||
         command -v "$(echo "$program" | sed 's/^clang-\([0-9]*\)++$/clang++-\1/')" >/dev/null ||
-        { echo "oss-fuzz-check: $program is missing: run scripts/setup test" >&2; exit 2; }
+        { echo "oss-fuzz-check: $program is missing: run scripts/setup" >&2; exit 2; }
 done
 
 pass() {

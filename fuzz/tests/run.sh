@@ -65,8 +65,10 @@ hostile_inputs() {
     { echo 'pagebox-ops 1 memory_fuzzer' && yes 'T0 memory_reset m0' | head -c 10000000; } >"$work/long.ops"
     head -c 20000000 /dev/zero >"$work/huge"
     expect replay_of_empty_input 0 '1 inputs, 0 findings' $replay -q -t memory_fuzzer "$work/empty"
-    expect replay_of_10_MiB_memory 0 '1 inputs, 0 findings' $replay -q -t memory_fuzzer "$work/large"
-    expect replay_of_10_MiB_mailbox 0 '1 inputs, 0 findings' $replay -q -t mailbox_fuzzer "$work/large"
+    for target in memory mailbox waiters system; do
+        expect replay_of_10_MiB_$target 0 '1 inputs, 0 findings' \
+            $replay -q -t ${target}_fuzzer "$work/large"
+    done
     expect replay_of_truncated_text 2 'line 2: an argument is missing' $replay "$work/cut.ops"
     expect replay_of_other_version 2 'version 1' $replay "$work/version.ops"
     expect replay_of_too_long_text 2 'more operations than' $replay "$work/long.ops"
