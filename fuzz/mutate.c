@@ -324,7 +324,8 @@ static uint64_t any_number(struct chance *c) {
 static uint64_t draw_growth(struct maker *k, unsigned m) {
     uint64_t pages = k->sight.memory[m].pages, max = k->sight.memory[m].max;
     uint64_t limits[] = {max, max, 65536, k->sight.memory[m].bound, UINT64_C(1) << 32};
-    uint64_t room = limits[below(&k->chance, COUNT_OF(limits))] - pages;
+    unsigned likely = k->swarm.wide ? 3 : COUNT_OF(limits);
+    uint64_t room = limits[below(&k->chance, likely)] - pages;
     return (one_in(&k->chance, 2) ? room : room + (uint64_t)below(&k->chance, 4) - 1) & U32;
 }
 
@@ -417,8 +418,11 @@ static uint64_t draw_number(struct maker *k, const struct op *op, const char *na
     if (k->sight.values > 0 && (strcmp(name, "expected") == 0) && one_in(c, 2)) {
         return k->sight.value[below(c, kept(k->sight.values))];
     }
-    if (k->swarm.wide && (strcmp(name, "min") == 0 || strcmp(name, "max") == 0) && one_in(c, 2)) {
-        return name[1] == 'a' ? 65536 : 65536 - below(c, 3);
+    if (k->swarm.wide && strcmp(name, "max") == 0 && one_in(c, 2)) {
+        return one_in(c, 2) ? 65536 : U32;
+    }
+    if (k->swarm.wide && strcmp(name, "min") == 0 && one_in(c, 6)) {
+        return 65536 - below(c, 3);
     }
     for (size_t i = 0; i < COUNT_OF(usual_values) && !one_in(c, 24); i++) {
         if (strcmp(usual_values[i].name, name) == 0) {
