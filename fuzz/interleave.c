@@ -396,7 +396,6 @@ static const char *rule_of(struct sim_result *result) {
     }
     if (stranger != NULL) {
         static char name[96];
-        sim_symbolise(result->detail, sizeof result->detail);
         snprintf(name, sizeof name, "R31-%s", finding);
         return name;
     }
@@ -572,6 +571,11 @@ const struct interleave_told *interleave_told(void) {
     told.started = order.count;
     memcpy(told.order, order.number, sizeof told.order);
     return &told;
+}
+
+const char *interleave_detail(void) {
+    sim_symbolise(result.detail, sizeof result.detail);
+    return result.detail;
 }
 
 const char *interleave_run(const struct subject *subject, const struct program *program,

@@ -45,6 +45,8 @@ struct interleave_told {
     uint16_t order[OPS_MAX];
 };
 const struct interleave_told *interleave_told(void);
+/* What it said of a finding, with functions, files and lines in place of addresses. Slow. */
+const char *interleave_detail(void);
 
 /* The rule that a crash of the process during a run breaks: that of the operation it was in; once a
  * guest has scribbled, R38. NULL outside of an operation. */

@@ -343,7 +343,7 @@ static _Noreturn void place_in_child(const struct trial_settings *settings, FILE
     const char *rule = run_one(settings);
     if (rule != NULL && interleave_wants(&shared->trial.program)) {
         static char detail[2048];
-        snprintf(detail, sizeof detail, "%s", interleave_told()->detail);
+        snprintf(detail, sizeof detail, "%s", interleave_detail());
         place_in_detail(detail, shared->place);
     } else if (rule != NULL) {
         snprintf(shared->place, sizeof shared->place, "%s", exec_place());
