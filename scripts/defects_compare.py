@@ -94,8 +94,7 @@ def quartiles(drawn):
 
 
 def configuration_table(groups):
-    until = min(max((t for t, _ in sample(group)), default=0) for group in groups.values())
-    until = max(until, 1.0)
+    until = min(i["budget_s"] or 0.0 for group in groups.values() for i in group)
     rows = []
     for name, group in groups.items():
         drawn, counts = sample(group), executions_sample(group)
@@ -158,8 +157,8 @@ def comparison_sections(items):
     if not all(groups.values()):
         return []
     text = ("Over the defects that all of them ran; where only schedules differ those are the ones whose "
-            "kind is schedule or order. The restricted mean counts what was not caught as the last time "
-            "that all had.")
+            "kind is schedule or order. The restricted mean counts what took longer than the shortest "
+            "budget as that.")
     pairs = ("**first is faster**: how often a run of the first catches before a run of the second on "
              "the same defect (Vargha and Delaney; 0.5 is no difference). **p**: log-rank test "
              "stratified by defect, two-sided, corrected by Holm for the number of pairs.")

@@ -89,6 +89,8 @@ class Processes:
             text, _ = process.communicate(timeout=timeout)
             return process.returncode, text
         except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)  # it may have something to write
+            ended(process, PEACE_S)
             self.kill(process)
             return None, process.communicate()[0] or ""
         finally:
