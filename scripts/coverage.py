@@ -9,7 +9,8 @@ random source. Tests: those of ref/. Counted is clang's source-based coverage of
 and each condition of a branch being true and being false. Assertions are for our own mistakes, so they
 are compiled out (NDEBUG). ref/tests/unreached.txt explains what nothing reaches; a line or branch that
 is neither reached nor explained fails, and so does an explanation of something that is reached.
-Exit status: 0 all reached or explained, 1 not, or a run failed; 2 usage or set-up; 130 interrupted.
+Exit status: 0 all reached or explained, 1 not, or a run failed; 2 usage or set-up; 130 interrupted,
+which leaves no report.
 """
 import dataclasses
 import fnmatch
@@ -18,7 +19,6 @@ import os
 import pathlib
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import tempfile
@@ -418,6 +418,14 @@ def finish(run, result, failed):
     return 1 if bad else 0
 
 
+def clean_up(run, folder):
+    """Half of a coverage run says nothing: no report is left of it."""
+    if not run.final:
+        shutil.rmtree(run.dir, ignore_errors=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    print("coverage: interrupted: no report is written", file=sys.stderr)
+
+
 def main(arguments):
     if arguments not in ([], ["--test"]):
         report.die("usage: scripts/coverage.py [--test]")
@@ -425,12 +433,11 @@ def main(arguments):
         if not (BUILD / program).exists():
             report.die(f"{BUILD / program}: not built: `make coverage` builds it")
     testing = arguments == ["--test"]
-    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(130))
     rows = explanations(EXPLANATIONS)
     with tempfile.TemporaryDirectory() as folder:
         work, sources = pathlib.Path(folder), Sources()
         run = report.Run("coverage", root=folder if testing else None)
+        report.on_interrupt(lambda: clean_up(run, folder))
         failed = collect(work, run.path("log.txt"))
         paths = profiles(work)
         result = Result({group: read(path, sources) for group, path in paths.items()}, rows)
