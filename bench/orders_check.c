@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { PRODUCERS = 2, IDS = 2000, NUMBER_BITS = 16 };
+enum { PRODUCERS = 2, IDS = 500, NUMBER_BITS = 16 };
 
 struct guest {
     struct pb_memory *memory;

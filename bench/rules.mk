@@ -45,7 +45,7 @@ BENCH_JEMALLOC = $(shell $(CC) -print-file-name=libjemalloc_pic.a)
 
 ##@ Benchmarks
 bench: $(BENCH_OUT)/bench $(SUBJECT_WANTED) ## benchmarks and their report in results/bench/: FILTER=regex QUICK=1 SUBJECT=
-	@$(if $(QUICK)$(FILTER),,scripts/bench_compare.py --build-tuned)
+	@$(if $(QUICK)$(FILTER),,scripts/barriers.py --if-changed && scripts/bench_compare.py --build-tuned)
 	@scripts/bench.py $(if $(QUICK),--quick) $(if $(FILTER),--filter='$(FILTER)')
 test-bench: $(BENCH_OUT)/bench $(BENCH_OUT)/tests/shim_test build/subjects/template.so build/subjects/template_mailbox.so ## tests of the benchmark program and its report
 	@bench/tests/run.py

@@ -9,13 +9,14 @@ single-instruction atomics) and riscv64, once for each order table and once for 
 sequentially consistent, and counts instructions with an order and bytes of code in the disassembly:
 exact, no measurement. bench/orders_check.c with the whole library then runs under qemu-user. A
 processor whose compiler is missing is left out with the reason. `make bench` has the same tables in
-its report; build/barriers/barriers.json has all figures.
+its report; build/barriers/barriers.json has all figures, and is good until a source changes.
 
 Exit status: 0; 1 a program failed under qemu; 2 usage or set-up; 130 interrupted.
 """
 import argparse
 import collections
 import concurrent.futures
+import hashlib
 import json
 import os
 import pathlib
@@ -253,10 +254,30 @@ def orders_text():
     return (report.REPO / "ref" / "orders.h").read_text(encoding="utf-8")
 
 
+def key():
+    """What the figures depend on: sources, tables, compilers, and how they are counted."""
+    digest = hashlib.sha1()
+    paths = [*(report.REPO / "ref").glob("*.[ch]"), *(report.REPO / "bench").glob("orders_*")]
+    for path in sorted([*paths, pathlib.Path(__file__)]):
+        digest.update(path.name.encode() + path.read_bytes())
+    for tool in sorted({f"{prefix}gcc" for prefix, *_ in TARGETS.values()} | {"qemu-aarch64"}):
+        digest.update(f"{tool} {report.output_of([tool, '--version'])}".encode())
+    return digest.hexdigest()
+
+
+def stored():
+    """What an earlier run found for these very sources and compilers; None where there is none."""
+    try:
+        found = json.loads((OUT / "barriers.json").read_text(encoding="utf-8"))
+        return found if found.get("key") == key() else None
+    except (OSError, ValueError):
+        return None
+
+
 def measure(jobs=None, run_programs=True, note=lambda text: None, only=None):
     """{'targets': {name: {...}}, 'skipped': {name: why}}; see the module's text. only: one target."""
     chosen = sites(orders_text())
-    found = {"targets": {}, "skipped": {}, "tables": list(TABLES)}
+    found = {"key": key(), "targets": {}, "skipped": {}, "tables": list(TABLES)}
     with concurrent.futures.ThreadPoolExecutor(jobs or len(os.sched_getaffinity(0))) as pool:
         for target, (prefix, _, _, packages, _) in TARGETS.items():
             if only and target != only:
@@ -382,14 +403,17 @@ def main():
     parser = argparse.ArgumentParser(description="What the memory orders become in machine code.")
     parser.add_argument("--no-run", action="store_true", help="run nothing under qemu")
     parser.add_argument("--jobs", type=int, help="compilers at once (default: the cores)")
+    parser.add_argument("--if-changed", action="store_true", help="only if not known; no tables")
     given = parser.parse_args()
+    if given.if_changed and stored():
+        return 0
     if given.jobs is not None and given.jobs < 1:
         report.die("--jobs wants a number, 1 or more")
     report.on_interrupt(lambda: print("interrupted: nothing was written", file=sys.stderr))
     progress = report.Progress()
     found = measure(given.jobs, not given.no_run, progress.update)
     progress.done()
-    for section in sections(found):
+    for section in sections(found) if not given.if_changed else []:
         print("\n".join(report.markdown_section(section, 2, {})))
     OUT.mkdir(parents=True, exist_ok=True)
     (OUT / "barriers.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
