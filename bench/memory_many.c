@@ -11,7 +11,7 @@
 
 #include <sys/mman.h>
 
-enum { THREADS_MAX = 2, GROWTHS = 4, ROUNDS = 8, PAGE = 65536 };
+enum { THREADS_MAX = 2, GROWTHS = 4, LIVES = 128, PAGE = 65536 };
 #define TOTAL_BYTES ((size_t)BENCH_CAPACITY_PAGES * PAGE + BENCH_GUARD_BYTES)
 
 /* ---- A life, by the library and by the bare calls -------------------------------------------- */
@@ -64,19 +64,20 @@ static void run(struct bench_state *state, struct memories *memories) {
     uint8_t *bare[BATCH_MAX];
     uint32_t threads = (uint32_t)bench_threads(state);
     int count = (int)bench_number(state, "memories");
+    int rounds = LIVES / count; /* a part is long beside what starting together takes */
     bool good = true;
     cpu_set_t before;
     bool pinned = bench_pin(bench_thread(state), &before);
-    while (bench_next(state, (int64_t)count * ROUNDS)) {
+    while (bench_next(state, LIVES)) {
         bench_meet(&barrier, threads);
         bench_begin(state);
-        for (int i = 0; i < ROUNDS; i++) {
+        for (int i = 0; i < rounds; i++) {
             good &= memories != NULL ? live(memories, count) : live_bare(bare, count);
         }
         bench_meet(&barrier, threads);
         double spent_ns = bench_end(state);
         if (bench_thread(state) == 0) {
-            bench_sample(state, spent_ns / (count * ROUNDS * (double)threads));
+            bench_sample(state, spent_ns / (LIVES * (double)threads));
         }
     }
     if (!pinned) {

@@ -206,8 +206,9 @@ struct bench_state {
         double most = rose ? end.peak_virtual_bytes : end.virtual_bytes;
         double times = double(batch);
         kept.vmas = (end.vmas - footprint.vmas) / times;
-        kept.peak_virtual_bytes = (most - footprint.virtual_bytes) / times;
-        kept.peak_resident_bytes = (end.peak_resident_bytes - footprint.resident_bytes) / times;
+        double resident = end.peak_resident_bytes - footprint.resident_bytes;
+        kept.peak_virtual_bytes = std::max(0.0, most - footprint.virtual_bytes) / times;
+        kept.peak_resident_bytes = std::max(0.0, resident) / times;
         kept.known = true;
     }
     void add_time(double part_s) {

@@ -52,6 +52,11 @@ MEMORY = {
         "host page is read after.",
     ),
 }
+PEERS = {
+    "seed_static": "seed, static",
+    "seed_dynamic": "seed, dynamic",
+    "v8": "v8 (from JavaScript)",
+}
 ADVICE = {"none": "no advice", "populate": "populate", "huge": "huge pages"}
 CHECKS = {"guard": "guard page", "compare": "comparison", "call": "the library's call"}
 GROWTHS = {  # rest of the row's name, in words
@@ -284,7 +289,7 @@ class MemoryParts:
         rows = []
         who = {w: f"memory/{{}}/{k}/" for w, k in self.strategies("memory/grow_steps").items()}
         who |= {
-            f"peer: {p}": f"peer/{{}}/of:{p}/"
+            f"peer: {PEERS.get(p, p)}": f"peer/{{}}/of:{p}/"
             for p in ("seed_static", "seed_dynamic", "wabt", "v8")
         }
         for words, prefix in who.items():
@@ -295,7 +300,8 @@ class MemoryParts:
         text = (
             "By more than a page, and on demand: from one page in equal steps, and doubling up to "
             "1 GiB. The first three are single growths of a memory that was written whole; nothing "
-            "is written in the last two. `heap` zeroes what it adds by hand."
+            "is written in the last two. `heap` zeroes by hand what it adds, or takes a zeroed block where it "
+            "adds more than it has."
         )
         table = report.Table(["strategy", *GROWTHS.values()], rows, "l" + "r" * len(GROWTHS))
         return report.Section("Growth by more, and on demand", text, table)
