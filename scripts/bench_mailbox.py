@@ -223,7 +223,8 @@ class MailboxParts:
         return [words, ORDERS[table], f"{middle:.3g}{noisy}", round(low, 1), round(high, 1), *cells]
 
     def site_rows(self):
-        """(site, path, figures, figures of the path as chosen), the dearest first."""
+        """(site, path, figures, figures of the path as chosen): first those whose intervals lie
+        apart, the dearest first."""
         found = []
         for figures in self.rows.good.values():
             match = re.fullmatch(r"site/(\w+)/stronger:(\w+)", figures.name)
@@ -231,7 +232,9 @@ class MailboxParts:
                 plain = self.rows.get(f"site/{match.group(1)}/stronger:none")
                 if plain and figures.bound() in figures.ratios and figures.ratios[plain.name]:
                     found.append((match.group(2), match.group(1), figures, plain))
-        return sorted(found, key=lambda one: -(one[2].ratios[one[3].name] - 1) * one[3].ns)
+        apart = lambda one: one[2].interval[0] > one[3].interval[1]
+        more = lambda one: (one[2].ratios[one[3].name] - 1) * one[3].ns
+        return sorted(found, key=lambda one: (not apart(one), -more(one)))
 
     def sites(self):
         rows = []
