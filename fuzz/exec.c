@@ -65,6 +65,7 @@ static void begin(const struct subject *subject, const struct program *program) 
     memset(exec.thread, 0, sizeof exec.thread);
     for (unsigned i = 0; i < sizeof exec.body / sizeof exec.body[0]; i++) {
         exec.body[i].handles = 0;
+        exec.body[i].model.blocks = 0; /* nobody looks at those of the last program */
     }
     for (unsigned i = 0; i < OP_SEGMENTS; i++) {
         exec.segment[i] = (struct subject_segment){model_pattern() + 1000 * i, 64};

@@ -73,11 +73,9 @@ static void apron_lay(struct exec *e) {
 }
 
 static bool apron_is_whole(const struct exec *e, const uint8_t *memory) {
-    static uint8_t apron[APRON_BYTES];
+    uint8_t apron[APRON_BYTES];
     uint64_t from[2], to[2];
-    if (apron[0] == 0) {
-        memset(apron, APRON_BYTE, sizeof apron);
-    }
+    memset(apron, APRON_BYTE, sizeof apron);
     aprons(e, from, to);
     return memcmp(memory + from[0], apron, to[0] - from[0]) == 0 &&
            memcmp(memory + from[1], apron, to[1] - from[1]) == 0;

@@ -534,6 +534,20 @@ static void check_operations(void) {
 extern uint8_t *__afl_area_ptr __attribute__((weak));
 extern uint32_t __afl_map_size __attribute__((weak));
 
+void interleave_unseen(bool on) {
+    static uint8_t nowhere[1 << 16], *seen;
+    if (&__afl_area_ptr == NULL || &__afl_map_size == NULL || __afl_map_size > sizeof nowhere) {
+        return;
+    }
+    if (on && seen == NULL) {
+        seen = __afl_area_ptr;
+        __afl_area_ptr = nowhere;
+    } else if (!on && seen != NULL) {
+        __afl_area_ptr = seen;
+        seen = NULL;
+    }
+}
+
 static void coverage_to_afl(void) {
     if (&__afl_area_ptr == NULL || &__afl_map_size == NULL || __afl_map_size == 0) {
         return;

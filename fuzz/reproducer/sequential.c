@@ -74,7 +74,13 @@ static void expect(const char *rule, enum pb_status got, unsigned set) {
 #include "os.h"
 
 /* The nth call of that kind from here on fails, once. Linked by -Wl,--wrap=pb_os_... */
-static unsigned faults_left[16], faults_seen;
+static struct {
+    unsigned call;
+    unsigned long left; /* 1: the next one; 0: over */
+    const char *error;
+} armed[64];
+static unsigned arms, faults_seen;
+static const char *error_now;
 static const unsigned char *choices;
 static size_t choices_left;
 
@@ -87,23 +93,28 @@ static const char *const fault_names[16] = {"os_reserve",    "os_reserve_accessi
                                             "os_file_map",   "os_file_written",
                                             "allocate",      "resize"};
 
-static void fail_next(const char *call, unsigned long nth) {
+static void fault_at(const char *call, unsigned long nth, const char *error) {
     for (unsigned i = 0; i < 16; i++) {
-        if (strcmp(fault_names[i], call) == 0) {
-            faults_left[i] = (unsigned)nth;
+        if (strcmp(fault_names[i], call) == 0 && arms < 64) {
+            armed[arms].call = i;
+            armed[arms].left = nth <= 64 ? nth : 0;
+            armed[arms++].error = error;
         }
     }
 }
 
-/* The same with the error that it shall answer. */
-static const char *fault_error = "any";
-static void fault_at(const char *call, unsigned long nth, const char *error) {
-    fault_error = error;
-    fail_next(call, nth);
+static void fail_next(const char *call, unsigned long nth) {
+    fault_at(call, nth, "any");
 }
 
 static int due(unsigned call) {
-    int now = faults_left[call] > 0 && --faults_left[call] == 0;
+    int now = 0;
+    for (unsigned i = 0; i < arms; i++) {
+        if (armed[i].call == call && armed[i].left > 0 && --armed[i].left == 0) {
+            now = 1;
+            error_now = armed[i].error;
+        }
+    }
     faults_seen += (unsigned)now;
     if (now) {
         printf("  (%s fails here)\n", fault_names[call]);
@@ -113,35 +124,31 @@ static int due(unsigned call) {
 
 static unsigned choose(unsigned n) {
     unsigned choice = choices_left > 0 ? *choices % n : 0;
+    choices += choices_left > 0;
     choices_left -= choices_left > 0;
-    choices++;
     return choice;
 }
 
-static enum pb_status error_of(const enum pb_status usual[3]) {
-    static const struct {
-        const char *name;
-        enum pb_status status;
-    } named[] = {{"no_memory", PB_NO_MEMORY},
-                 {"no_descriptors", PB_NO_DESCRIPTORS},
-                 {"interrupted", PB_INTERRUPTED},
-                 {"system", PB_SYSTEM}};
+/* The error that was asked for; else one of three by choice. */
+static enum pb_status error_of(enum pb_status first, enum pb_status second, enum pb_status third) {
+    static const char *const names[] = {"no_memory", "no_descriptors", "interrupted", "system"};
+    static const enum pb_status errors[] = {PB_NO_MEMORY, PB_NO_DESCRIPTORS, PB_INTERRUPTED,
+                                            PB_SYSTEM};
     for (unsigned i = 0; i < 4; i++) {
-        if (strcmp(named[i].name, fault_error) == 0) {
-            return named[i].status;
+        if (strcmp(names[i], error_now) == 0) {
+            return errors[i];
         }
     }
-    return usual[choose(3)];
+    unsigned drawn = choose(3);
+    return drawn == 0 ? first : drawn == 1 ? second : third;
 }
 
 static enum pb_status page_error(void) {
-    static const enum pb_status errors[] = {PB_NO_MEMORY, PB_INTERRUPTED, PB_SYSTEM};
-    return error_of(errors);
+    return error_of(PB_NO_MEMORY, PB_INTERRUPTED, PB_SYSTEM);
 }
 
 static enum pb_status file_error(void) {
-    static const enum pb_status errors[] = {PB_NO_DESCRIPTORS, PB_NO_MEMORY, PB_SYSTEM};
-    return error_of(errors);
+    return error_of(PB_NO_DESCRIPTORS, PB_NO_MEMORY, PB_SYSTEM);
 }
 
 /* Each stands before the library's own function of that name. */
@@ -158,7 +165,8 @@ WRAP(3, page_error, os_decommit, (void *at, uint64_t bytes), (at, bytes))
 WRAP(4, page_error, os_discard, (void *at, uint64_t bytes), (at, bytes))
 WRAP(5, page_error, os_renew, (void *at, uint64_t bytes), (at, bytes))
 WRAP(6, page_error, os_release, (void *base, uint64_t bytes), (base, bytes))
-WRAP(7, page_error, os_move, (void *from, void *to, uint64_t bytes), (from, to, bytes))
+WRAP(7, page_error, os_move, (void *from, uint64_t bytes, void *to, uint64_t to_bytes),
+     (from, bytes, to, to_bytes))
 WRAP(8, page_error, os_advise, (void *at, uint64_t bytes, enum pb_os_advice advice),
      (at, bytes, advice))
 WRAP(9, file_error, os_file_create, (uint64_t bytes, int *file), (bytes, file))
@@ -455,6 +463,7 @@ static void memory_create_more(unsigned slot, const char *strategy, const char *
     }
     if (!pb_strategy_by_name(strategy, &config.strategy)) {
         printf("strategy %s is the harness's own: left out\n", strategy);
+        fflush(stdout);
         _exit(2);
     }
     unsigned seen = faults_seen;
@@ -484,7 +493,8 @@ static void memory_create_more(unsigned slot, const char *strategy, const char *
     int odd = chosen.guard_bytes % 4096 != 0 || is_pool || chosen.guard_bytes > UINT64_C(1) << 40 ||
               (chosen.kind == PB_STYLE_STATIC && chosen.bound_pages > 65536);
     expect("R1-create", status,
-           (errors != 0 ? errors : BIT(PB_OK)) | (sure ? 0 : WANT) | (odd ? BIT(PB_INVALID) : 0));
+           (errors != 0 ? errors : BIT(PB_OK)) | (sure ? 0 : WANT) | (odd ? BIT(PB_INVALID) : 0) |
+               (faults_seen != seen ? BIT(PB_UNSUPPORTED) : 0)); /* found out at its first use */
     if (status != PB_OK) {
         return;
     }

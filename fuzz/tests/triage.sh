@@ -168,7 +168,7 @@ runs() {
     latest=$work/tree/results/fuzz/latest
     expect recovered_report_says_interrupted 0 '"status": "interrupted"' grep -h '"status"' "$latest/report.json"
     check recovered_finding_is_shrunk "no operations" grep -q '^# R[0-9]*-' "$latest"/findings/R*/finding.ops
-    check recovered_finding_has_a_program "no program" ls "$latest"/findings/R*/finding.c
+    check recovered_finding_has_a_trace "no trace" grep -q '^finding: R' "$latest"/findings/R*/trace.txt
     expect nothing_is_left_to_recover 0 'nothing to recover' "$fuzz" recover
     # Background processes of a shell ignore SIGINT from the start; python puts its own handler there.
     "$fuzz" "$@" >"$work/run" 2>&1 &
