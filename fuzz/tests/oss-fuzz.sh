@@ -171,7 +171,7 @@ runs() {
         fi
         [ "${1%-*}" = address ] || limited "$name" "$target"
         expect "${name}_takes_its_dictionary" 'Dictionary: [1-9]' \
-            "$OUT/$target" -dict="$OUT/$target.dict" -runs=1
+            "$OUT/$target" -dict="$OUT/$target.dict" -runs=1 $LIMITS
     done
 }
 
