@@ -309,7 +309,7 @@ static bool queue_contest_start(struct bench_state *state, struct queue_contest 
 
 /* One batch; returns how many ids came, all of them unless it took too long; *sum is their sum. */
 static uint32_t queue_contest_drain(struct queue_contest *contest, bool high, uint64_t *sum) {
-    double until_ns = bench_now_ns() + QUEUE_PATIENCE_MS * 1e6;
+    double until_ns = bench_now_ns() + (double)QUEUE_PATIENCE_MS * 1e6;
     unsigned spins = 0;
     uint32_t got = 0;
     while (got < QUEUE_CONTEND_BATCH && !atomic_load(&contest->gave_up)) {
