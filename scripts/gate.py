@@ -291,6 +291,19 @@ def compile_filter(pattern):
         report.die(f"FILTER={pattern}: no regular expression: {error}")
 
 
+def measure(gate, options):
+    """Counts and time; says why they cannot be compared, where they cannot."""
+    try:
+        gate.build()
+        rows = gate.rows()
+        gate.count(rows)
+        if options.timed:
+            gate.sample(rows)
+        return ""
+    except gate_build.Inconclusive as error:
+        return str(error)
+
+
 def run(options):
     gate = Gate(options)
     report.on_interrupt(gate.interrupt)
@@ -299,16 +312,12 @@ def run(options):
     if not options.timed:
         gate.notes.append("time was not measured (TIMED=0): this says nothing about it")
     try:
-        gate.build()
-        rows = gate.rows()
-        gate.count(rows)
-        if options.timed:
-            gate.sample(rows)
+        why = measure(gate, options)
         if options.behaviour:
             gate.behave()
-        return gate.finish()
-    except gate_build.Inconclusive as error:
-        return gate.finish("inconclusive", str(error))
+        if why and gate_report.overall(gate.items, gate.parts) != "regression":
+            return gate.finish("inconclusive", why)
+        return gate.finish(why=why)
     except (SetUp, gate_counts.CountError) as error:
         return gate.finish("error", str(error))
 
