@@ -242,8 +242,8 @@ static void wake(struct pb_mailbox *mailbox, uint32_t guests) {
         (void)pb_memory_notify(mailbox->memory, (uint64_t)mailbox->offset + PB_MAILBOX_FLAG_OFFSET,
                                guests, &woken);
     }
-    atomic_fetch_add_explicit(&mailbox->bell, 1, PB_ORDER_MAILBOX_BELL_RING);
     if (atomic_load_explicit(&mailbox->sleepers, PB_ORDER_MAILBOX_SLEEPER_LOOK) > 0) {
+        atomic_fetch_add_explicit(&mailbox->bell, 1, PB_ORDER_MAILBOX_BELL_RING);
         pb_os_wake(&mailbox->bell, UINT32_MAX);
     }
 }
@@ -291,6 +291,13 @@ bool pb_mailbox_is_signalled(struct pb_mailbox *mailbox) {
     return signalled;
 }
 
+/* What ends a wait for the signal, as seen under the lock; *status is what the wait returns then.
+ */
+static bool has_news(struct pb_mailbox *mailbox, enum pb_status *status) {
+    *status = pb_mailbox_flush(mailbox, NULL);
+    return *status == PB_CLOSED || pb_mailbox_is_signalled(mailbox);
+}
+
 enum pb_status pb_mailbox_wait_for_signal(struct pb_mailbox *mailbox, int64_t timeout_ns) {
     uint64_t deadline_ns = PB_DEADLINE_NEVER;
     if (timeout_ns >= 0) {
@@ -301,19 +308,19 @@ enum pb_status pb_mailbox_wait_for_signal(struct pb_mailbox *mailbox, int64_t ti
     }
     bool late = timeout_ns == 0;
     for (;;) {
+        enum pb_status status;
         uint32_t bell = atomic_load_explicit(&mailbox->bell, PB_ORDER_MAILBOX_BELL_READ);
-        if (pb_mailbox_flush(mailbox, NULL) == PB_CLOSED) {
-            return PB_CLOSED;
-        }
-        if (pb_mailbox_is_signalled(mailbox)) {
-            return PB_OK;
-        }
-        if (late) {
-            return PB_TIMED_OUT;
-        }
+        /* Counted before the look under the lock: whoever brings news later sees the sleeper. */
         atomic_fetch_add_explicit(&mailbox->sleepers, 1, PB_ORDER_MAILBOX_SLEEPER_COUNT);
-        late = pb_os_wait(&mailbox->bell, bell, deadline_ns) == PB_TIMED_OUT;
+        bool news = has_news(mailbox, &status);
+        bool last = news || late;
+        if (!last) {
+            late = pb_os_wait(&mailbox->bell, bell, deadline_ns) == PB_TIMED_OUT;
+        }
         atomic_fetch_sub_explicit(&mailbox->sleepers, 1, PB_ORDER_MAILBOX_SLEEPER_COUNT);
+        if (last) {
+            return news ? status : PB_TIMED_OUT;
+        }
     }
 }
 

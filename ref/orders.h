@@ -69,12 +69,14 @@
 #define PB_ORDER_MAILBOX_ATTACH memory_order_relaxed
 /* the region's capacity, constant after attach */
 #define PB_ORDER_MAILBOX_CAPACITY memory_order_relaxed
-/* A sleeper of the host counts itself, then compares the bell; a ringer changes the bell, then
- * reads the count: one of them sees the other, as all four are sequentially consistent. */
-#define PB_ORDER_MAILBOX_BELL_RING memory_order_seq_cst
-#define PB_ORDER_MAILBOX_BELL_READ memory_order_seq_cst
-#define PB_ORDER_MAILBOX_SLEEPER_COUNT memory_order_seq_cst
-#define PB_ORDER_MAILBOX_SLEEPER_LOOK memory_order_seq_cst
+/* A sleeper of the host reads the bell, counts itself, then looks for news under the lock; a ringer
+ * has brought news under the lock, then reads the count. Whose turn under the lock comes later sees
+ * what the other did before its own: the lock carries it, these need no order. */
+#define PB_ORDER_MAILBOX_SLEEPER_COUNT memory_order_relaxed
+#define PB_ORDER_MAILBOX_SLEEPER_LOOK memory_order_relaxed
+/* only ever beside a sleeper: changed before the wake, compared by the wait */
+#define PB_ORDER_MAILBOX_BELL_RING memory_order_relaxed
+#define PB_ORDER_MAILBOX_BELL_READ memory_order_relaxed
 /* closed, as asked without the lock: a hint that carries nothing */
 #define PB_ORDER_MAILBOX_CLOSED memory_order_relaxed
 

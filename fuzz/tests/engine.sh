@@ -82,14 +82,14 @@ same_twice() {
     grep -q waiters.c $work/trace1 && cmp $work/trace1 $work/trace2
 }
 
-check R30_mailbox_2x1_all_graphs graphs mailbox-2x1 944
-check R35_mailbox_wrap_all_graphs graphs mailbox-wrap 944
+check R30_mailbox_2x1_all_graphs graphs mailbox-2x1 520
+check R35_mailbox_wrap_all_graphs graphs mailbox-wrap 520
 check R23_waiters_twice_all_graphs graphs waiters-twice 3396
-check R34_mailbox_signal_all_graphs graphs mailbox-signal 89
-check R36_mailbox_close_all_graphs graphs mailbox-close 1930
-check R36_mailbox_close_parked_all_graphs graphs mailbox-close-parked 768
-check R36_mailbox_close_silent_all_graphs graphs mailbox-close-silent 1930
-check R37_mailbox_grow_all_graphs graphs mailbox-grow 5356
+check R34_mailbox_signal_all_graphs graphs mailbox-signal 146
+check R36_mailbox_close_all_graphs graphs mailbox-close 1158
+check R36_mailbox_close_parked_all_graphs graphs mailbox-close-parked 396
+check R36_mailbox_close_silent_all_graphs graphs mailbox-close-silent 1158
+check R37_mailbox_grow_all_graphs graphs mailbox-grow 3812
 check R11_growth_all_graphs graphs growth-2 120
 check R21_waiters_notify_all_graphs graphs waiters-notify 16434
 
