@@ -582,8 +582,10 @@ int main(int argc, char **argv) {
     if (!options_read(argc, argv)) {
         return usage();
     }
-    settings = (struct trial_settings){
-        .subject = subject_chosen(), .milliseconds_max = option.milliseconds_max, .schedules = 1};
+    settings = (struct trial_settings){.subject = subject_chosen(),
+                                       .milliseconds_max = option.milliseconds_max,
+                                       .schedules = 1,
+                                       .stop = time_is_up};
     if (settings.subject == NULL || !interleave_ready()) {
         return USAGE;
     }

@@ -4,6 +4,7 @@
 #include "crash.h"
 #include "exec.h"
 #include "interleave.h"
+#include "sim/sim.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -29,6 +30,8 @@ static bool ready(void) {
         void *at =
             mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
         shared = at == MAP_FAILED ? NULL : at;
+        char nothing[] = "";
+        sim_symbolise(nothing, sizeof nothing); /* children share what they learn */
     }
     return shared != NULL;
 }
@@ -92,6 +95,10 @@ static const char *run_one(const struct trial_settings *settings) {
     return rule;
 }
 
+static bool told_to_stop(const struct trial_settings *settings) {
+    return settings->stop != NULL && settings->stop();
+}
+
 static uint64_t draw(uint64_t *state) {
     uint64_t z = *state += UINT64_C(0x9E3779B97F4A7C15);
     z = (z ^ z >> 30) * UINT64_C(0xBF58476D1CE4E5B9);
@@ -145,6 +152,9 @@ static bool try_schedules(const struct trial_settings *settings, const struct se
     }
     own = shared->trial.program;
     for (unsigned n = 0; n < (interleaved ? settings->schedules : 1); n++) {
+        if (told_to_stop(settings)) {
+            _exit(CLEAN);
+        }
         if (n > 0) {
             shared->trial.program = own;
         }
@@ -219,6 +229,7 @@ bool trial_run(struct trial_settings *settings, const struct program *program,
     if (child == 0) {
         struct trial_settings once = *settings;
         once.schedules = 1;
+        once.stop = NULL;
         /* A name that no finding has: the run counts whatever it breaks. */
         search_in_child(&once, &(struct search){only, NULL, program, "", "", 0});
     }
@@ -247,7 +258,7 @@ bool trial_search(struct trial_settings *settings, trial_candidate *candidate, t
         }
         int ended = outcome(child);
         settings->trials += shared->runs;
-        if (ended == CLEAN || ended < 0) {
+        if (ended == CLEAN || ended < 0 || told_to_stop(settings)) {
             return false;
         }
         if (ended == FOUND && strcmp(shared->trial.name, name) == 0) {

@@ -29,6 +29,7 @@ struct trial_settings {
     unsigned milliseconds_max; /* of one run; then it is a "timeout" */
     unsigned schedules;        /* tried for each candidate under the engine, at least 1 */
     uint64_t trials;           /* counted here */
+    bool (*stop)(void);        /* NULL, or asked before each run of a search: true ends it */
 };
 
 /* Runs one program as it is, in a fresh process. False when no process could be started. */

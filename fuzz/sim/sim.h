@@ -243,7 +243,8 @@ void sim_explore(const struct sim_explore_options *options, void (*program)(void
 /* ---- Traces and coverage ------------------------------------------------------------------ */
 
 /* Replace the code addresses (@hex) in a detail by function, file and line, with addr2line.
- * Slow: for reports. */
+ * Slow for an address not seen before: for reports. What one process has learnt its children know,
+ * and what they learn it knows, from its first call on. */
 void sim_symbolise(char *text, size_t n);
 
 /* The last run (made with options.trace) as columns, one a thread: source line, operation, order,

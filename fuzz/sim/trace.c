@@ -3,8 +3,10 @@
 
 #include <dlfcn.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 /* libFuzzer clears and reads this section; elsewhere it is an ordinary array. */
@@ -58,9 +60,30 @@ void sim_note(const char *format, ...) {
 
 /* ---- Code addresses ------------------------------------------------------------------------- */
 
+/* Places that were asked for before, by address; shared with child processes, because it is they
+ * who meet findings and addr2line is slow. A slot is free, taken, or its address's. */
+enum { PLACES = 4096, PLACE_BYTES = 120, TAKEN = 1 };
+static struct place {
+    _Atomic uintptr_t pc;
+    char text[PLACE_BYTES];
+} * known;
+
+static void known_setup(void) {
+    if (known)
+        return;
+    known = mmap(NULL, PLACES * sizeof *known, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
+                 -1, 0);
+    if (known == MAP_FAILED)
+        known = NULL;
+}
+
+static struct place *known_slot(uintptr_t pc) {
+    return &known[pc * 0x9E3779B97F4A7C15u >> 52];
+}
+
 /* "function file:line" of each address, through one call of addr2line a module; "?" when unknown.
  */
-static void places_of(const uintptr_t *pcs, unsigned n, char (*out)[120]) {
+static void look_up(const uintptr_t *pcs, unsigned n, char (*out)[120]) {
     for (unsigned i = 0; i < n; i++)
         strcpy(out[i], "?");
     for (unsigned i = 0; i < n; i++) {
@@ -70,7 +93,7 @@ static void places_of(const uintptr_t *pcs, unsigned n, char (*out)[120]) {
         char exe[4096], command[65536];
         const char *module = info.dli_fname;
         Dl_info own;
-        if (dladdr((void *)(uintptr_t)places_of, &own) && own.dli_fbase == info.dli_fbase) {
+        if (dladdr((void *)(uintptr_t)look_up, &own) && own.dli_fbase == info.dli_fbase) {
             ssize_t len = readlink("/proc/self/exe", exe, sizeof exe - 1);
             if (len > 0) {
                 exe[len] = 0;
@@ -111,10 +134,33 @@ static void places_of(const uintptr_t *pcs, unsigned n, char (*out)[120]) {
     }
 }
 
+/* The same, with what is known already. */
+static void places_of(const uintptr_t *pcs, unsigned n, char (*out)[PLACE_BYTES]) {
+    bool all = known != NULL;
+    for (unsigned i = 0; i < n && all; i++) {
+        const struct place *p = known_slot(pcs[i]);
+        all = pcs[i] > TAKEN && atomic_load_explicit(&p->pc, memory_order_acquire) == pcs[i];
+        if (all)
+            memcpy(out[i], p->text, sizeof out[0]);
+    }
+    if (all)
+        return;
+    look_up(pcs, n, out);
+    for (unsigned i = 0; i < n && known; i++) {
+        struct place *p = known_slot(pcs[i]);
+        uintptr_t free = 0;
+        if (!atomic_compare_exchange_strong(&p->pc, &free, TAKEN))
+            continue;
+        memcpy(p->text, out[i], sizeof out[0]);
+        atomic_store_explicit(&p->pc, pcs[i], memory_order_release);
+    }
+}
+
 void sim_symbolise(char *text, size_t n) {
-    static char places[64][120];
+    static char places[64][PLACE_BYTES];
     uintptr_t pcs[64];
     unsigned k = 0;
+    known_setup();
     for (const char *p = text; (p = strchr(p, '@')) && k < 64; p++)
         pcs[k++] = (uintptr_t)strtoull(p + 1, NULL, 16);
     if (!k)
