@@ -236,7 +236,8 @@ enum pb_status pb_memory_notify(struct pb_memory *memory, uint64_t address, uint
  * already counted (R29). Twice is harmless; on an unshared memory it does nothing. */
 void pb_memory_disable_atomics(struct pb_memory *memory);
 
-/* How many waits are blocked right now, on all addresses of this shared memory; 0 for others. */
+/* How many waits are blocked right now, on all addresses of this shared memory; 0 for others. A
+ * figure of the moment that orders nothing: no proof that another thread has arrived. */
 uint32_t pb_memory_waiters(struct pb_memory *memory);
 
 /* ---- Which memory owns this address --------------------------------------------------------- */
