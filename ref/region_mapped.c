@@ -99,8 +99,9 @@ enum pb_status pb_mapped_grow(struct pb_region *region, uint64_t bytes) {
         return status;
     }
     status = pb_region_follow_advice(region, old, bytes);
-    if (status != PB_OK && pb_os_decommit(region->base + old, bytes - old) != PB_OK) {
-        (void)pb_os_renew(region->base + old, bytes - old);
+    if (status != PB_OK && pb_os_decommit(region->base + old, bytes - old) != PB_OK &&
+        pb_os_renew(region->base + old, bytes - old) != PB_OK) {
+        return PB_OK; /* nothing closes the pages again: then they have grown, unpopulated */
     }
     return status;
 }
@@ -227,12 +228,16 @@ static const char *guard_refusal(void) {
     return answer == 1 ? NULL : "the kernel has no MADV_GUARD_INSTALL (Linux 6.13 has)";
 }
 
-/* Closes [from, to) again; where markers cannot be had, by protection, which growth then undoes. */
+/* Closes [from, to) again; where markers cannot be had, by protection, which growth then undoes;
+ * where that cannot be had either, by a fresh mapping. */
 static enum pb_status guard_close(struct pb_region *region, uint64_t from, uint64_t to) {
     if (from == to || pb_os_advise(region->base + from, to - from, PB_OS_GUARD_INSTALL) == PB_OK) {
         return PB_OK;
     }
     enum pb_status status = pb_os_decommit(region->base + from, to - from);
+    if (status != PB_OK) {
+        status = pb_os_renew(region->base + from, to - from);
+    }
     region->closed_by_protection |= status == PB_OK;
     return status;
 }
@@ -262,11 +267,12 @@ static enum pb_status guard_grow(struct pb_region *region, uint64_t bytes) {
     if (status == PB_OK) {
         status = pb_os_advise(at, bytes - old, PB_OS_GUARD_REMOVE);
     }
-    if (status == PB_OK) {
+    bool open = status == PB_OK;
+    if (open) {
         status = pb_region_follow_advice(region, old, bytes);
     }
-    if (status != PB_OK) {
-        (void)guard_close(region, old, bytes);
+    if (status != PB_OK && guard_close(region, old, bytes) != PB_OK && open) {
+        return PB_OK; /* as in pb_mapped_grow */
     }
     return status;
 }

@@ -409,7 +409,7 @@ class Run:
         self.kind = kind
         self.commit = git("rev-parse", "HEAD") or "unknown"
         self.dirty = bool(git("status", "--porcelain", "--untracked-files=no"))
-        self.home = pathlib.Path(root or REPO) / "results" / kind
+        self.home = pathlib.Path(root or REPO).resolve() / "results" / kind
         self.machine = machine()  # callers set machine["flags"] and the like
         self.final = None
         while True:  # the name holds the second: a second run within it waits for the next one
