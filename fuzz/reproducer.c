@@ -56,7 +56,7 @@ static void parts_read(const char *text) {
             exit(USAGE);
         }
         part->text = line_end + 1;
-        const char *end = strstr(part->text, "\n/*= ");
+        const char *end = strstr(line_end, "\n/*= "); /* at once where the part is empty */
         part->bytes = end != NULL ? (size_t)(end + 1 - part->text) : strlen(part->text);
         parts_n++;
     }
