@@ -100,8 +100,8 @@ static enum pb_status pool_get(enum pb_pool_reset reset, struct pb_pool **pool) 
             .slot_bytes = POOL_SLOT_PAGES * SUBJECT_PAGE_BYTES,
             .guard_bytes = POOL_GUARD_BYTES,
             .reset = reset,
-            /* less than a tenant may have, so that both ways to zero are walked */
-            .keep_resident_bytes = reset == PB_POOL_DISCARD ? SUBJECT_PAGE_BYTES : 0,
+            /* less than a tenant has, so that both ways to zero are walked */
+            .keep_resident_bytes = reset == PB_POOL_DISCARD ? pb_os_page_bytes() : 0,
             .allocator = &allocator,
         };
         enum pb_status status = pb_pool_create(&config, &pools[reset]);
