@@ -7,8 +7,8 @@ set -u
 cd "$(dirname "$0")/.." || exit 2
 
 # Each part is a make target of the folder that it tests.
-PARTS=${PARTS:-test-ref test-sim test-explore test-fuzz test-triage test-engine test-defects test-scoreboard test-bench
-    test-coverage test-scripts test-lint}
+PARTS=${PARTS:-test-ref test-sim test-explore test-fuzz test-triage test-engine test-defects
+    test-scoreboard test-bench test-gate test-coverage test-scripts test-lint}
 
 logs=build/test
 mkdir -p $logs || exit 2
