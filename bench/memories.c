@@ -110,8 +110,15 @@ bool memories_begin_guarded(struct memories *memories, struct bench_state *state
     struct pb_pool_config pool = {.slots = POOL_SLOTS,
                                   .slot_bytes = pb_pages_to_bytes(capacity_pages),
                                   .guard_bytes = memories->style.guard_bytes,
-                                  .reset = subject->reset,
-                                  .keep_resident_bytes = subject->keep_resident_bytes};
+                                  .reset = subject->reset};
+#ifdef REF_KEEPS_POOL_BYTES
+    pool.keep_resident_bytes = subject->keep_resident_bytes;
+#else
+    if (subject->keep_resident_bytes > 0) {
+        bench_skip(state, "this older ref/ has no keep_resident_bytes");
+        return false;
+    }
+#endif
     return memories_check(state, "pool", pb_pool_create(&pool, &memories->config.pool));
 }
 

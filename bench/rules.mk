@@ -13,7 +13,9 @@ BENCH_WASM_MISSING := $(shell for tool in clang:clang wasm-ld:lld wasm2c:wabt; d
     test -n "$$(clang --target=wasm32-wasi -print-file-name=libclang_rt.builtins-wasm32.a 2>/dev/null | grep /)" || echo libclang-rt-14-dev-wasm32)
 BENCH_FLAGS := $(CFLAGS.plain)
 BENCH_CXXFLAGS := -std=c++17 -Wall -Wextra -Wconversion -Wshadow -Werror $(BENCH_FLAGS)
-BENCH_C := $(filter-out bench/mailbox.c bench/sites.c bench/orders_check.c,$(sort $(wildcard bench/*.c bench/peers/*.c)))
+# BENCH_LIBRARY_ONLY=1: without the rows that need fuzz/, which does not build against an older ref/.
+BENCH_C := $(filter-out bench/mailbox.c bench/sites.c bench/orders_check.c \
+    $(if $(BENCH_LIBRARY_ONLY),bench/fuzz_cost.c bench/subject.c),$(sort $(wildcard bench/*.c bench/peers/*.c)))
 BENCH_OBJ := $(BENCH_C:bench/%.c=$(BENCH_OUT)/%.o) $(BENCH_OUT)/shim.o \
     $(BENCH_ORDERS:%=$(BENCH_OUT)/mailbox_%.o)
 # Sites of the order table that are weaker than sequentially consistent, and none: bench/sites.c.
@@ -30,7 +32,9 @@ BENCH_DEFINES := -DBENCH_FLAGS='"$(CFLAGS.plain)"' -DBENCH_V8='"$(CURDIR)/bench/
     -DBENCH_CORPUS='"$(CURDIR)/corpus/memory_fuzzer"' \
     $(if $(BENCH_WABT),-DBENCH_WABT)
 # What subject.c needs of fuzz/: the loader, and the reference behind the same tables.
-BENCH_SUBJECT_OBJ := $(addprefix build/plain/fuzz/,subject.o rule.o subject_ref.o)
+BENCH_SUBJECT_OBJ := $(if $(BENCH_LIBRARY_ONLY),,$(addprefix build/plain/fuzz/,subject.o rule.o subject_ref.o))
+# What today's bench/ may ask of ref/ and an older one has not.
+$(BENCH_OUT)/memories.o: BENCH_FLAGS += $(shell grep -q keep_resident_bytes ref/region.h && echo -DREF_KEEPS_POOL_BYTES)
 # All of fuzz/ and a copy of ref/ in one object of its own names, whose calls for pages and files go
 # through fuzz_cost.c (fuzz/core.h).
 BENCH_FUZZ_CALLS := mmap munmap mprotect madvise mremap memfd_create ftruncate pwrite fcntl open pread close
@@ -40,7 +44,7 @@ $(BENCH_OUT)/fuzz_core.o: $(BENCH_OUT)/fuzz/core.o $(filter-out build/plain/fuzz
 	$(call say,LD,$@)
 	$(Q)ld -r $(FUZZ_WRAPPED:%=--wrap=%) $(BENCH_FUZZ_CALLS:%=--wrap=%) $^ -o $@ && \
 	    objcopy --wildcard --keep-global-symbol='fuzz_core_*' $@
-BENCH_OBJ += $(BENCH_OUT)/fuzz_core.o
+BENCH_OBJ += $(if $(BENCH_LIBRARY_ONLY),,$(BENCH_OUT)/fuzz_core.o)
 BENCH_JEMALLOC = $(shell $(CC) -print-file-name=libjemalloc_pic.a)
 
 ##@ Benchmarks

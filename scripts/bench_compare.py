@@ -90,6 +90,10 @@ def newer_than(program):
     return any(p.stat().st_mtime > made for p in [*sources, report.REPO / "Makefile"])
 
 
+class DoesNotBuild(Exception):
+    """A revision's ref/ and today's bench/ do not fit together."""
+
+
 def build(revision):
     """The benchmark program of a revision; the paths of any two are equally long."""
     key = revision_key(revision)
@@ -102,11 +106,11 @@ def build(revision):
     log = folder / "build.log"
     print(f"building ref/ of {revision} with today's bench/ ({log})", flush=True)
     with log.open("w") as output:
-        command = ["make", "-C", str(folder), "build/bench/bench", "-j2"]
+        command = ["make", "-C", str(folder), "build/bench/bench", "-j2", "BENCH_LIBRARY_ONLY=1"]
         done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT)
     if done.returncode:
         last = [l for l in log.read_text(errors="replace").splitlines() if "error" in l][:1]
-        report.die(f"ref/ of {revision} does not build with today's bench/: {(last or [log])[0]}")
+        raise DoesNotBuild(f"ref/ of {revision} does not build with today's bench/: {(last or [log])[0]}")
     return folder / "build" / "bench" / "bench"
 
 
@@ -363,7 +367,10 @@ def main():
     if given.build_tuned:
         for revision in dict.fromkeys(entry[0] for entry in tuned_entries()):
             if revision_key(revision):
-                build(revision)
+                try:
+                    build(revision)
+                except DoesNotBuild as error:
+                    print(f"compare: {error}: not compared with")
             else:
                 print(f"compare: git has no {revision} here (a shallow clone?): not compared with")
     elif given.revisions:
@@ -376,5 +383,7 @@ def main():
 if __name__ == "__main__":
     try:
         sys.exit(main())
+    except DoesNotBuild as error:
+        report.die(str(error))
     except OSError as error:
         report.die(f"cannot go on: {error.filename or ''} {error.strerror}")
