@@ -99,6 +99,19 @@ static void *guest_main(void *argument) {
     return NULL;
 }
 
+/* One sample: from the enqueue of the number-th id to the first instruction of its task. */
+static void wake_once(struct bench_state *state, struct sleeper *sleeper, uint64_t number) {
+    unsigned spins = 0;
+    bench_begin(state);
+    double sent_ns = bench_now_ns();
+    pb_mailbox_enqueue(sleeper->queue.mailbox, 1);
+    while (atomic_load(&sleeper->taken) != number) {
+        bench_relax(&spins);
+    }
+    bench_end(state);
+    bench_sample(state, sleeper->taken_ns - sent_ns);
+}
+
 /* From the host's enqueue to the first instruction of the guest's task, when the guest sleeps. */
 static void run_wake(struct bench_state *state) {
     struct sleeper sleeper = {.taken = 0};
@@ -120,15 +133,7 @@ static void run_wake(struct bench_state *state) {
             bench_relax(&spins);
         }
         usleep(SETTLE_US);
-        bench_begin(state);
-        double sent_ns = bench_now_ns();
-        pb_mailbox_enqueue(sleeper.queue.mailbox, 1);
-        sent++;
-        while (atomic_load(&sleeper.taken) != sent) {
-            bench_relax(&spins);
-        }
-        bench_end(state);
-        bench_sample(state, sleeper.taken_ns - sent_ns);
+        wake_once(state, &sleeper, ++sent);
     }
     pb_mailbox_close(sleeper.queue.mailbox, NULL);
     pthread_join(guest, NULL);
@@ -168,17 +173,8 @@ static void run_signal(struct bench_state *state) {
     }
     bench_pin(0, &before);
     while (bench_next(state, 1)) {
-        unsigned spins = 0;
         usleep(SETTLE_US);
-        bench_begin(state);
-        double sent_ns = bench_now_ns();
-        pb_mailbox_enqueue(sleeper.queue.mailbox, 1);
-        sent++;
-        while (atomic_load(&sleeper.taken) != sent) {
-            bench_relax(&spins);
-        }
-        bench_end(state);
-        bench_sample(state, sleeper.taken_ns - sent_ns);
+        wake_once(state, &sleeper, ++sent);
     }
     pb_mailbox_close(sleeper.queue.mailbox, NULL);
     pthread_join(host, NULL);

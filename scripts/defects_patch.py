@@ -132,12 +132,20 @@ def uncovered_rules(patches):
 # ---------------------------------------------------------------- check
 
 
-def header_fault(patch):
-    missing = [field for field in FIELDS if not patch.head.get(field)]
+def fields_fault(patch, fields, kinds):
+    """What is wrong with the header of a patch of any set: its fields, its kind; None where nothing."""
+    missing = [field for field in fields if not patch.head.get(field)]
     if missing:
         return f"the header lacks {', '.join(missing)}"
-    if patch.head["Kind"] not in KINDS:
-        return f"Kind is none of {' '.join(KINDS)}"
+    if patch.head["Kind"] not in kinds:
+        return f"Kind is none of {' '.join(kinds)}"
+    return None
+
+
+def header_fault(patch):
+    fault = fields_fault(patch, FIELDS, KINDS)
+    if fault:
+        return fault
     rule = r"R([1-9]|[12]\d|3[0-8])-[a-z-]+"
     if not patch.canary and not re.fullmatch(rf"{rule}( {rule})*", patch.head["Rule"]):
         return "Rule is not the name of a rule, such as R5-grow-limit"

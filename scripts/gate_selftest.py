@@ -57,11 +57,9 @@ def planted(name, patch, pristine=None):
 
 
 def fault_of(patch):
-    missing = [field for field in FIELDS if not patch.head.get(field)]
-    if missing:
-        return f"the header lacks {', '.join(missing)}"
-    if patch.head["Kind"] not in KINDS:
-        return f"Kind is none of {', '.join(KINDS)}"
+    fault = defects_patch.fields_fault(patch, FIELDS, KINDS)
+    if fault:
+        return fault
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(
             report.REPO / "ref", f"{folder}/ref", ignore=shutil.ignore_patterns("tests")

@@ -683,6 +683,25 @@ static void store_le(struct body *b, uint64_t at, unsigned width, uint64_t value
     wrote(b, at, width);
 }
 
+/* What the call answered, beside what it must: an access that loads, one that stores. */
+static void loaded(enum pb_status status, const struct body *b, uint64_t at, unsigned width,
+                   int atomic, uint64_t value) {
+    expect("R18-access", status, access_set(b, at, width, atomic));
+    if (status == PB_OK && value != load_le(b->bytes + at, width)) {
+        fail("R18-load", "%llu, which must be %llu", (unsigned long long)value,
+             (unsigned long long)load_le(b->bytes + at, width));
+    }
+}
+
+static void stored(enum pb_status status, struct memory *memory, uint64_t at, unsigned width,
+                   int atomic, uint64_t value) {
+    expect("R18-access", status, access_set(memory->body, at, width, atomic));
+    if (status == PB_OK) {
+        store_le(memory->body, at, width, value);
+    }
+    check("R18-store", memory);
+}
+
 /*= memory_load: word =*/
 static void memory_load(unsigned slot, uint64_t at, uint32_t offset, unsigned width) {
     struct body *b = m[slot].body;
@@ -693,11 +712,7 @@ static void memory_load(unsigned slot, uint64_t at, uint32_t offset, unsigned wi
     now_in = "pb_memory_load";
     now_rule = "R18-crash";
     enum pb_status status = pb_memory_load(m[slot].handle, (uint32_t)at, offset, width, &value);
-    expect("R18-access", status, access_set(b, address, width, 0));
-    if (status == PB_OK && value != load_le(b->bytes + address, width)) {
-        fail("R18-load", "%llu, which must be %llu", (unsigned long long)value,
-             (unsigned long long)load_le(b->bytes + address, width));
-    }
+    loaded(status, b, address, width, 0, value);
 }
 
 /*= memory_store: word =*/
@@ -711,11 +726,7 @@ static void memory_store(unsigned slot, uint64_t at, uint32_t offset, unsigned w
     now_in = "pb_memory_store";
     now_rule = "R18-crash";
     enum pb_status status = pb_memory_store(m[slot].handle, (uint32_t)at, offset, width, value);
-    expect("R18-access", status, access_set(b, address, width, 0));
-    if (status == PB_OK) {
-        store_le(b, address, width, value);
-    }
-    check("R18-store", &m[slot]);
+    stored(status, &m[slot], address, width, 0, value);
 }
 
 /*= memory_atomic_load: word =*/
@@ -729,11 +740,7 @@ static void memory_atomic_load(unsigned slot, uint64_t at, uint32_t offset, unsi
     now_rule = "R18-crash";
     enum pb_status status =
         pb_memory_atomic_load(m[slot].handle, (uint32_t)at, offset, width, &value);
-    expect("R18-access", status, access_set(b, address, width, 1));
-    if (status == PB_OK && value != load_le(b->bytes + address, width)) {
-        fail("R18-load", "%llu, which must be %llu", (unsigned long long)value,
-             (unsigned long long)load_le(b->bytes + address, width));
-    }
+    loaded(status, b, address, width, 1, value);
 }
 
 /*= memory_atomic_store: word =*/
@@ -748,11 +755,7 @@ static void memory_atomic_store(unsigned slot, uint64_t at, uint32_t offset, uns
     now_rule = "R18-crash";
     enum pb_status status =
         pb_memory_atomic_store(m[slot].handle, (uint32_t)at, offset, width, value);
-    expect("R18-access", status, access_set(b, address, width, 1));
-    if (status == PB_OK) {
-        store_le(b, address, width, value);
-    }
-    check("R18-store", &m[slot]);
+    stored(status, &m[slot], address, width, 1, value);
 }
 
 /*= memory_atomic_rmw: word =*/

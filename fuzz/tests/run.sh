@@ -8,32 +8,7 @@ unset SUBJECT PAGEBOX_RULES_OFF
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
-passed=0
-failed=0
-
-pass() {
-    passed=$((passed + 1))
-    echo "PASS $1"
-}
-fail() {
-    failed=$((failed + 1))
-    echo "FAIL $1: $2"
-}
-
-# expect NAME STATUS PATTERN COMMAND...: the command ends with STATUS and says something like PATTERN.
-expect() {
-    name=$1 wanted=$2 pattern=$3
-    shift 3
-    "$@" >"$work/out" 2>&1
-    status=$?
-    if [ $status != "$wanted" ]; then
-        fail "$name" "status $status, not $wanted: $(head -c 300 "$work/out" | tr '\n' ' ')"
-    elif ! grep -qE "$pattern" "$work/out"; then
-        fail "$name" "does not say $pattern: $(head -c 300 "$work/out" | tr '\n' ' ')"
-    else
-        pass "$name"
-    fi
-}
+. fuzz/tests/lib.sh
 
 unit_tests() {
     build/"$1"/fuzz-tests corpus >"$work/unit" 2>&1
@@ -47,7 +22,7 @@ unit_tests() {
 }
 
 replays() {
-    for folder in corpus/memory_fuzzer corpus/mailbox_fuzzer corpus/regress; do
+    for folder in corpus/*_fuzzer corpus/regress; do
         inputs=$(find $folder -type f ! -name README.md ! -name '.*' | wc -l)
         [ "$inputs" = 0 ] && continue
         expect "replay_$(echo $folder | tr / _)_$1" 0 "^$inputs inputs, 0 findings, 0 not readable" \

@@ -14,36 +14,13 @@ tree=$PWD
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
-passed=0
-failed=0
+. fuzz/tests/lib.sh
 
-pass() {
-    passed=$((passed + 1))
-    echo "PASS $1"
-}
-fail() {
-    failed=$((failed + 1))
-    echo "FAIL $1: $2"
-}
 # check NAME WHY COMMAND...
 check() {
     name=$1 why=$2
     shift 2
     if "$@" >"$work/out" 2>&1; then pass "$name"; else fail "$name" "$why: $(tail -n 3 "$work/out" | tr '\n' ' ')"; fi
-}
-# expect NAME STATUS PATTERN COMMAND...
-expect() {
-    name=$1 wanted=$2 pattern=$3
-    shift 3
-    "$@" >"$work/out" 2>&1
-    status=$?
-    if [ $status != "$wanted" ]; then
-        fail "$name" "status $status, not $wanted: $(head -c 300 "$work/out" | tr '\n' ' ')"
-    elif ! grep -qE "$pattern" "$work/out"; then
-        fail "$name" "does not say $pattern: $(head -c 300 "$work/out" | tr '\n' ' ')"
-    else
-        pass "$name"
-    fi
 }
 
 # A copy with the patch in it, which rebuilds what the patch touches.
