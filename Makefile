@@ -51,8 +51,9 @@ build/$(1)/libpagebox.a: $$(call ref_obj,$(1))
 endef
 $(foreach c,$(CONFIGS),$(eval $(call config_rules,$(c))))
 
-# What is measured is the library alone; see scripts/coverage.py.
-$(call ref_obj,cov): CFLAGS.cov += -fprofile-instr-generate -fcoverage-mapping
+# What is measured is the library alone; see scripts/coverage.py. Atomic, because the tests have threads:
+# the count of one side of a branch is a difference of two counters, and a lost update makes it nothing.
+$(call ref_obj,cov): CFLAGS.cov += -fprofile-instr-generate -fcoverage-mapping -fprofile-update=atomic
 
 -include $(shell find build -name '*.d' 2>/dev/null)
 include $(wildcard ref/rules.mk fuzz/rules.mk fuzz/sim/rules.mk fuzz/sim/explore.mk fuzz/engine.mk \

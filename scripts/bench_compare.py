@@ -18,7 +18,6 @@ import io
 import json
 import pathlib
 import random
-import re
 import shutil
 import statistics
 import subprocess
@@ -348,11 +347,7 @@ def arguments():
     parser.add_argument("--root", type=pathlib.Path, help="folder that holds results/")
     parser.add_argument("--build-tuned", action="store_true", help="builds what tuned.txt names")
     given = parser.parse_args()
-    if given.filter is not None:
-        try:
-            re.compile(given.filter)
-        except re.error as error:
-            report.die(f"--filter={given.filter} is no regular expression: {error}")
+    report.pattern(given.filter, "FILTER")
     if not 1 <= given.rounds <= 1000 or not 0 < given.time <= 100:
         report.die("--rounds wants 1 to 1000, --time seconds up to 100")
     if not given.build_tuned and bool(given.revisions) == bool(given.runs):

@@ -246,8 +246,9 @@ def chosen(options, paths):
         canary = lambda p: re.search(r"^Kind: *canary", p.read_text(errors="replace"), re.M)
         paths = [p for p in paths if p.stem in names or canary(p)]
     if options.only:
+        wanted = report.pattern(options.only, "ONLY")
         kind = lambda p: re.findall(r"^Kind: *(\w+)", p.read_text(errors="replace"), re.M)
-        paths = [p for p in paths if re.search(options.only, " ".join([p.stem, *kind(p)[:1]]))]
+        paths = [p for p in paths if wanted.search(" ".join([p.stem, *kind(p)[:1]]))]
     if not paths:
         report.die("no patch is left to run: ONLY= is a regular expression on names and kinds")
     return paths

@@ -212,7 +212,8 @@ def sections(items):
 def main():
     given = arguments()
     paths = defects_patch.paths_of(given.defects)
-    patches = [defects_patch.read(p) for p in paths if not given.only or re.search(given.only, p.stem)]
+    wanted = report.pattern(given.only, "ONLY")
+    patches = [defects_patch.read(p) for p in paths if wanted.search(p.stem)]
     field = Field(given)
     WORK.mkdir(parents=True, exist_ok=True)
     field.tools()

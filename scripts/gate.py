@@ -16,7 +16,6 @@ import argparse
 import json
 import os
 import pathlib
-import re
 import signal
 import sys
 import time
@@ -49,7 +48,7 @@ class Gate:
         if options.time is not None and options.time < 10:
             report.die(f"TIME={options.time:g} seconds are too few: 10 at least")
         self.commit = gate_build.revision(options.base)
-        self.chosen = compile_filter(options.filter)
+        self.chosen = report.pattern(options.filter, "FILTER")
         gate_build.lock()
         self.run = report.Run("gate")
         self.facts |= {"base": self.commit, "base_name": options.base}
@@ -282,13 +281,6 @@ def previous(options):
     if status != 3:
         print(f"{int(status == 0)} passed, {int(status != 0)} failed")
     return 0 if status == 3 else status
-
-
-def compile_filter(pattern):
-    try:
-        return re.compile(pattern or "")
-    except re.error as error:
-        report.die(f"FILTER={pattern}: no regular expression: {error}")
 
 
 def measure(gate, options):

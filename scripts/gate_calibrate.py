@@ -143,7 +143,7 @@ class Calibration:
         self.stopping = False
         self.side = gate_build.prepare("base", gate_build.from_work_tree)
         self.other = gate_build.prepare("head", gate_build.from_work_tree)
-        pattern = re.compile(options.filter)
+        pattern = report.pattern(options.filter, "FILTER")
         self.rows = gate_counts.rows(self.side.program())
         self.rows = {n: r for n, r in self.rows.items() if n == "control" or pattern.search(n)}
         self.kinds = {n: r["threads"] for n, r in self.rows.items() if r["timed"]}
@@ -450,8 +450,6 @@ def run(options):
     folder = open_store(run_machine)
     try:
         work = Calibration(options, folder, run_machine)
-    except re.error as error:
-        report.die(f"FILTER={options.filter}: no regular expression: {error}")
     except (gate_build.Unbuildable, gate_build.Inconclusive) as error:
         report.die(str(error))
 

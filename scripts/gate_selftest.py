@@ -185,11 +185,9 @@ def behaviour_blocks():
 
 def run(options):
     tally = Tally()
+    pattern = report.pattern(options.only, "ONLY")
     try:
-        pattern = re.compile(options.only)
         tests = Selftest(options)
-    except re.error as error:
-        report.die(f"ONLY={options.only}: no regular expression: {error}")
     except (gate_build.Unbuildable, gate_build.Inconclusive) as error:
         report.die(str(error))
     for patch in patches():

@@ -163,6 +163,14 @@ def die(message, status=2):
     sys.exit(status)
 
 
+def pattern(text, name):
+    """The regular expression that a person gave as NAME=text; none given fits everything."""
+    try:
+        return re.compile(text or "")
+    except re.error as error:
+        die(f"{name}={text}: no regular expression: {error}")
+
+
 class Progress:
     """One live line on a terminal; elsewhere a plain line every ten seconds."""
 

@@ -7,6 +7,7 @@ import pathlib
 import shutil
 import signal
 import subprocess
+import sys
 import types
 
 import defects
@@ -245,6 +246,9 @@ def options_out_of_range_are_refused(root):
     assert defects.schedules("all") == ["bytes", "uniform", "pct", "pos"]
     for text in ("0", "-1", "nan", "x", "1e12"):
         assert "above 0" in refused(defects.positive(float), text), text
+    command = [sys.executable, str(defects.__file__), "run", "--only", "("]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2 and "no regular expression" in done.stderr, done
 
 
 def board_in(root, patches):

@@ -293,6 +293,8 @@ def wrong_usage_is_told(_root):
         (["run", "--base", "HEAD", "--filter", "("], "no regular expression"),
         (["run", "--base", "HEAD", "--time", "x"], "invalid"),
         (["run", "--base", "HEAD", "--behaviour", "maybe"], "0 or 1"),
+        (["calibrate", "--filter", "("], "no regular expression"),
+        (["selftest", "--only", "("], "no regular expression"),
         (["trend", "--history", "/nonexistent/h"], "no history"),
         ([], "required"),
     ):

@@ -151,6 +151,14 @@ def no_room_keeps_the_raw_data_and_says_where(root):
     assert len(kept) == 1 and kept[0].read_text() == "found"
 
 
+def a_broken_regular_expression_is_told_with_its_name(root):
+    program = "import sys; sys.path.insert(0, sys.argv[1]); import report; report.pattern('(', 'ONLY')"
+    command = [sys.executable, "-c", program, SCRIPTS]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "ONLY=(: no regular expression" in done.stderr, done
+    assert report.pattern(None, "ONLY").search("anything")
+
+
 TESTS = [
     json_follows_the_schema,
     folder_is_renamed_and_latest_points_there,
@@ -162,4 +170,5 @@ TESTS = [
     unknown_status_is_refused,
     interrupt_leaves_a_valid_partial_report,
     no_room_keeps_the_raw_data_and_says_where,
+    a_broken_regular_expression_is_told_with_its_name,
 ]
