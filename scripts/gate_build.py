@@ -45,7 +45,7 @@ class Side:
     library: list  # those of the objects that are ref/'s
 
     def program(self, order=0):
-        return self.folder / f"gate{order}"
+        return self.folder / f"gate{order:04}"  # paths of equal length, whatever the order
 
 
 def lock():

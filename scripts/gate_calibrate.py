@@ -3,8 +3,8 @@
 Sessions of the gate's time part, with the work tree on both sides (one link, or the head linked in
 another order), and with a slowdown put into the head's measured regions by a spin of that length.
 The raw pairs of every session go to results/calibration/<machine>/sessions.jsonl.gz as they are made,
-so that it can be interrupted and goes on where it was. Thresholds are frozen on the even sessions and
-scored on the odd ones. Another machine's data is neither added to nor compared with.
+so that it can be interrupted and goes on where it was. Thresholds are frozen on one half of the sessions
+and scored on the other. Another machine's data is neither added to nor compared with.
 """
 import datetime
 import gzip
@@ -154,10 +154,10 @@ class Calibration:
         if kind.startswith("count"):
             record = self.counts(kind)
         else:
-            order = number + 1 if kind != "same" else 0
+            order = number + 1 if kind == "relinked" else 0
             inject = [kind] if kind.startswith("percent") else ()
             programs = self.side.program(), gate_build.link(self.other, order)
-            seed = hash((kind, number, time.time_ns()))
+            seed = time.time_ns() % 2**32
             sampler = gate_time.Sampler(*programs, self.kinds, seed, inject)
             pairs = gate_time.session(
                 sampler, self.options.rounds, math.inf, stopped=lambda: self.stopping
@@ -167,7 +167,7 @@ class Calibration:
             rows = {
                 r: [[p.base_ns, p.head_ns, p.dropped] for p in found] for r, found in pairs.items()
             }
-            record = {"pairs": rows}
+            record = {"pairs": rows, "seed": seed}
         if self.stopping:
             return
         record |= {"kind": kind, "number": number, "suite": self.suite}
@@ -445,6 +445,7 @@ def curve(items, power):
 
 
 def run(options):
+    report.pattern(options.filter, "FILTER")
     gate_build.lock()
     run_machine = report.machine()
     folder = open_store(run_machine)
