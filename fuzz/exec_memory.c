@@ -39,6 +39,11 @@ static const struct subject_strategy *strategy_of(const struct exec *e, const st
     return &table(e)->strategy[s->body->side[i].strategy];
 }
 
+/* What a partial strategy may answer to the functions that subject.h names. */
+static unsigned left_out(const struct exec *e, const struct slot *s, unsigned i) {
+    return strategy_of(e, s, i)->partial ? BIT(UNSUPPORTED) : 0;
+}
+
 /* The slot, or NULL when nothing is in it. */
 static struct slot *filled(struct exec *e, uint64_t number) {
     if (table(e) == NULL || e->slot[number].body == NULL) {
@@ -336,7 +341,7 @@ static const char *create(struct exec *e, struct creation *c) {
     };
     judge(c);
     set_image(e, c, strategy);
-    if (c->config.image != NULL && !model_has_room(&body->model, 0, IMAGE_BYTES_MAX)) {
+    if (c->config.image != NULL && !model_has_fresh_room(IMAGE_BYTES_MAX)) {
         return NULL;
     }
     body->side[1].alive = false;
@@ -350,7 +355,7 @@ static const char *create(struct exec *e, struct creation *c) {
     body->handles = 1;
     body->caller_record = c->record == WORD_record_caller;
     body->populate = c->config.populate;
-    body->related = false;
+    body->related = body->failed = false;
     body->reserve_pages_max = c->config.reserve_pages_max;
     model_create(&body->model, &c->config.type, &c->style, c->config.image_bytes);
     mark_dirty(e, 0, c->config.image_bytes);
@@ -525,7 +530,7 @@ static const char *copy_side(struct exec *e, struct slot *s, struct slot *made, 
     enum subject_status got = table(e)->copy(s->handle[i], &handle);
     bool sure = fault_count() == faults && info->slot_pages == 0 &&
                 s->body->model.style.guard_bytes <= UINT64_C(64) << 20;
-    unsigned expected = BIT(OK) | (sure ? 0 : WANT) | (info->partial ? BIT(UNSUPPORTED) : 0);
+    unsigned expected = BIT(OK) | (sure ? 0 : WANT) | left_out(e, s, i);
     const char *broken = oracle_status_in(e, got, expected, "R13-copy-refused");
     if (broken == NULL) {
         broken = failed_check(e, s, i, "R13-copy-source");
@@ -582,7 +587,7 @@ const char *exec_memory_copy(struct exec *e, const struct op *op) {
     if (made.body == NULL) {
         return broken;
     }
-    body->caller_record = false;
+    body->caller_record = body->failed = false;
     body->populate = s->body->populate;
     body->reserve_pages_max = s->body->reserve_pages_max;
     body->related = s->body->related = true;
@@ -600,14 +605,15 @@ static const char *clone_side(struct exec *e, struct slot *s, struct slot *made,
     bool failed = fault_count() != faults;
     if (!s->body->model.type.shared) {
         made->handle[i] = NULL;
-        return oracle_status_in(
-            e, got, BIT(NOT_SHARED) | (strategy_of(e, s, i)->partial ? BIT(UNSUPPORTED) : 0),
-            "R14-clone-unshared");
+        return oracle_status_in(e, got, BIT(NOT_SHARED) | left_out(e, s, i), "R14-clone-unshared");
+    }
+    if (got == SUBJECT_OK && made->handle[i] == NULL) {
+        return "R14-clone";
     }
     if (got != SUBJECT_OK) {
         made->handle[i] = NULL;
     }
-    return oracle_status_in(e, got, BIT(OK) | (failed ? WANT : 0), "R14-clone");
+    return oracle_status_in(e, got, BIT(OK) | left_out(e, s, i) | (failed ? WANT : 0), "R14-clone");
 }
 
 const char *exec_memory_clone(struct exec *e, const struct op *op) {
@@ -651,18 +657,14 @@ const char *exec_memory_clone(struct exec *e, const struct op *op) {
 static unsigned sharing_statuses(const struct exec *e, const struct slot *s, unsigned i,
                                  bool failed) {
     const struct model_memory *m = &s->body->model;
-    const struct subject_strategy *info = strategy_of(e, s, i);
     unsigned errors = 0;
     if (m->type.shared) {
-        return BIT(OK);
+        return BIT(OK) | left_out(e, s, i);
     }
     errors |= m->type.max_pages == SUBJECT_NO_MAXIMUM ? BIT(INVALID) : 0;
-    errors |= info->shareable && !info->partial ? 0 : BIT(UNSUPPORTED);
-    if (errors != 0) {
-        return errors;
-    }
+    errors |= strategy_of(e, s, i)->shareable ? 0 : BIT(UNSUPPORTED);
     bool narrow = !m->style.is_static && room_of(e, s, i) < m->type.max_pages;
-    return BIT(OK) | (narrow || failed ? WANT : 0);
+    return left_out(e, s, i) | (errors != 0 ? errors : BIT(OK) | (narrow || failed ? WANT : 0));
 }
 
 const char *exec_memory_to_shared(struct exec *e, const struct op *op) {
@@ -725,16 +727,19 @@ static const char *reset_check(struct exec *e, struct slot *s, unsigned i) {
 const char *exec_memory_reset(struct exec *e, const struct op *op) {
     struct slot *s = filled(e, op->arg.memory_reset.m);
     bool any = false, done[SIDES] = {false, false}, refused[SIDES] = {false, false};
-    if (s == NULL || table(e)->reset == NULL || !reset_is_affordable(e, s)) {
+    if (s == NULL || table(e)->reset == NULL || !model_has_fresh_room(s->body->model.image_bytes) ||
+        !reset_is_affordable(e, s)) {
         return NULL;
     }
     struct body *body = s->body;
     EACH_SIDE(s, i) {
         unsigned faults = fault_count();
         enum subject_status got = table(e)->reset(s->handle[i]);
-        refused[i] = body->model.type.shared || strategy_of(e, s, i)->partial;
-        unsigned expected =
-            refused[i] ? BIT(UNSUPPORTED) : BIT(OK) | (fault_count() != faults ? WANT : 0);
+        unsigned expected = body->model.type.shared ? BIT(UNSUPPORTED)
+                                                    : BIT(OK) | left_out(e, s, i) |
+                                                          (fault_count() != faults ? WANT : 0);
+        refused[i] = body->model.type.shared ||
+                     (got == SUBJECT_UNSUPPORTED && strategy_of(e, s, i)->partial);
         const char *broken = oracle_status_in(e, got, expected, "R15-reset-refused");
         if (broken == NULL && refused[i]) {
             broken = side_check(e, s, i, "R15-reset-refused");
@@ -931,8 +936,9 @@ const char *exec_memory_atomic_rmw(struct exec *e, const struct op *op) {
     if (a.inside && !model_has_room(&s->body->model, a.address, a.width)) {
         return NULL;
     }
+    uint64_t before = a.inside ? model_load(&s->body->model, a.address, a.width) : 0;
     EACH_SIDE(s, i) {
-        uint64_t old = 0;
+        uint64_t old = ~before;
         enum subject_status got =
             table(e)->atomic_rmw(s->handle[i], kind, a.index, a.offset, a.width, value, &old);
         const char *broken = updated_check(e, s, &a, got, old);
@@ -940,7 +946,6 @@ const char *exec_memory_atomic_rmw(struct exec *e, const struct op *op) {
             return broken;
         }
     }
-    uint64_t before = a.inside ? model_load(&s->body->model, a.address, a.width) : 0;
     return update(e, s, &a, model_rmw(kind, before, value));
 }
 
@@ -957,8 +962,9 @@ const char *exec_memory_atomic_cmpxchg(struct exec *e, const struct op *op) {
     if (a.inside && !model_has_room(&s->body->model, a.address, a.width)) {
         return NULL;
     }
+    uint64_t before = a.inside ? model_load(&s->body->model, a.address, a.width) : 0;
     EACH_SIDE(s, i) {
-        uint64_t old = 0;
+        uint64_t old = ~before;
         enum subject_status got = table(e)->atomic_cmpxchg(s->handle[i], a.index, a.offset, a.width,
                                                            expected, value, &old);
         const char *broken = updated_check(e, s, &a, got, old);
@@ -966,7 +972,6 @@ const char *exec_memory_atomic_cmpxchg(struct exec *e, const struct op *op) {
             return broken;
         }
     }
-    uint64_t before = a.inside ? model_load(&s->body->model, a.address, a.width) : 0;
     return update(e, s, &a, before == expected ? value : before);
 }
 
@@ -1183,9 +1188,9 @@ const char *exec_memory_segments(struct exec *e, const struct op *op) {
     }
     size_t fit = segments_fit(m, segment);
     for (size_t n = 0; n < fit; n++) {
-        /* A later one might find the blocks used up by an earlier one: eight are plenty of room. */
+        /* A later one must not find the blocks used up by an earlier one: three each, at most. */
         if (segment[n].segment.length_bytes > IMAGE_BYTES_MAX || m->blocks > 40 ||
-            !model_has_room(m, segment[n].start, segment[n].segment.length_bytes) ||
+            !model_has_fresh_room((uint64_t)3 * ACTIVE * MODEL_BLOCK_BYTES) ||
             !exec_afford(e, 12)) {
             return NULL;
         }
@@ -1224,6 +1229,9 @@ const char *exec_memory_read(struct exec *e, const struct op *op) {
         model_read(m, start, expected, count);
     }
     EACH_SIDE(s, i) {
+        for (uint64_t n = 0; fits && n < count; n++) {
+            real[n] = (uint8_t)~expected[n];
+        }
         enum subject_status got = table(e)->read(s->handle[i], start, real, count);
         const char *broken =
             oracle_status(e, got, fits ? SUBJECT_OK : SUBJECT_OUT_OF_BOUNDS, "R17-read-check");
@@ -1255,7 +1263,7 @@ struct waiting {
 /* A wait that blocks has nobody to wake it here: only timeouts that are over at once are run. */
 static const char *wait(struct exec *e, struct slot *s, const struct waiting *w) {
     const struct model_memory *m = &s->body->model;
-    unsigned errors = word_errors(m, w->address, w->width), result = 99;
+    unsigned errors = word_errors(m, w->address, w->width);
     unsigned expected_result = 2;
     const char *rule = "R19-checks";
     if (errors == 0 && !m->type.shared) {
@@ -1271,15 +1279,15 @@ static const char *wait(struct exec *e, struct slot *s, const struct waiting *w)
         }
     }
     EACH_SIDE(s, i) {
-        unsigned partial = strategy_of(e, s, i)->partial ? BIT(UNSUPPORTED) : 0;
+        unsigned result = 99;
         enum subject_status got =
             w->width == 4
                 ? table(e)->wait32(s->handle[i], w->address, (uint32_t)w->expected, w->timeout_ns,
                                    &result)
                 : table(e)->wait64(s->handle[i], w->address, w->expected, w->timeout_ns, &result);
         const char *broken =
-            oracle_status_in(e, got, errors != 0 ? errors | partial : BIT(OK), rule);
-        if (broken == NULL && errors == 0 && result != expected_result) {
+            oracle_status_in(e, got, (errors != 0 ? errors : BIT(OK)) | left_out(e, s, i), rule);
+        if (broken == NULL && got == SUBJECT_OK && result != expected_result) {
             broken = result == 0 ? "R22-no-spurious" : rule; /* nobody notified since */
         }
         if (broken == NULL && table(e)->waiters != NULL && table(e)->waiters(s->handle[i]) != 0) {
@@ -1351,6 +1359,16 @@ const char *exec_memory_disable_atomics(struct exec *e, const struct op *op) {
 /* ---- Questions --------------------------------------------------------------------------------
  */
 
+/* Bytes from the base to the reservation's end; `untold` where the subject does not say. */
+static uint64_t bytes_behind(const struct exec *e, const struct slot *s, unsigned i,
+                             uint64_t untold) {
+    const uint8_t *start, *base = s->body->side[i].base;
+    uint64_t bytes;
+    bool told = table(e)->reservation != NULL && base != NULL &&
+                table(e)->reservation(s->handle[i], &start, &bytes);
+    return told ? bytes - (uint64_t)(base - start) : untold;
+}
+
 const char *exec_memory_owner_of(struct exec *e, const struct op *op) {
     struct slot *s = filled(e, op->arg.memory_owner_of.m);
     if (s == NULL || table(e)->owner_of == NULL) {
@@ -1361,15 +1379,8 @@ const char *exec_memory_owner_of(struct exec *e, const struct op *op) {
     EACH_SIDE(s, i) {
         const struct side *side = &s->body->side[i];
         struct subject_owner owner;
-        const uint8_t *start = side->base;
-        uint64_t bytes = size;
-        if (strategy_of(e, s, i)->partial || side->base == NULL) {
-            continue;
-        }
-        if (table(e)->reservation != NULL) {
-            (void)table(e)->reservation(s->handle[i], &start, &bytes);
-        }
-        if (at >= bytes) {
+        if (strategy_of(e, s, i)->partial || side->base == NULL ||
+            at >= bytes_behind(e, s, i, size)) {
             continue; /* somebody else's, perhaps */
         }
         if (!table(e)->owner_of(side->base + at, &owner) || owner.offset_bytes != at ||
@@ -1388,13 +1399,9 @@ const char *exec_memory_probe(struct exec *e, const struct op *op) {
     uint64_t size = model_bytes(&s->body->model);
     uint64_t at = op_address(op->arg.memory_probe.at, size) & ~UINT64_C(7);
     EACH_SIDE(s, i) {
-        const uint8_t *start = NULL;
         const bool asked = !strategy_of(e, s, i)->one_style; /* else its guard is its own */
-        uint64_t bytes = size + (asked ? s->body->model.style.guard_bytes : 0);
-        if (table(e)->reservation != NULL && s->body->side[i].base != NULL &&
-            table(e)->reservation(s->handle[i], &start, &bytes)) {
-            bytes -= (uint64_t)(s->body->side[i].base - start);
-        }
+        uint64_t bytes =
+            bytes_behind(e, s, i, size + (asked ? s->body->model.style.guard_bytes : 0));
         if (at < size && !oracle_readable(s->body->side[i].base + at)) {
             return "R8-inaccessible";
         }

@@ -47,6 +47,10 @@ bool model_has_room(const struct model_memory *m, uint64_t start, uint64_t count
     return m->blocks + needed <= MODEL_BLOCKS_MAX && arena_used + needed <= MODEL_ARENA_BLOCKS;
 }
 
+bool model_has_fresh_room(uint64_t bytes) {
+    return arena_used + (bytes + MODEL_BLOCK_BYTES - 1) / MODEL_BLOCK_BYTES <= MODEL_ARENA_BLOCKS;
+}
+
 /* The part of [at, end) that lies in at's block. */
 static uint64_t part_of(uint64_t at, uint64_t end) {
     uint64_t left = MODEL_BLOCK_BYTES - at % MODEL_BLOCK_BYTES;

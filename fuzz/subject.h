@@ -81,7 +81,7 @@ struct subject_strategy {
     bool traps;          /* every byte past the size faults (R4) */
     bool stable_base;    /* the base never moves (R10) */
     bool shareable;
-    bool partial;             /* may answer UNSUPPORTED to any function that may be NULL */
+    bool partial;             /* copy, clone, to_shared, reset and waits may be UNSUPPORTED */
     bool one_style;           /* has one of its own, whatever is asked for: R3 is not checked */
     bool first_image;         /* takes subject_memory_config.image */
     bool costly_capacity;     /* creating costs time for each page that may ever be used */

@@ -77,6 +77,9 @@ static void test_bytes(void) {
           model_load(&memory, 100, 1) == 'c' && model_load(&copy, 101, 1) == 'd');
     model_reset(&memory);
     CHECK("model_R15_reset", model_load(&memory, 100, 8) == 0 && model_load(&copy, 102, 1) == 'e');
+    model_begin();
+    const uint64_t all = (uint64_t)MODEL_ARENA_BLOCKS * MODEL_BLOCK_BYTES;
+    CHECK("model_fresh_room", model_has_fresh_room(all) && !model_has_fresh_room(all + 1));
     CHECK("model_rmw", model_rmw(SUBJECT_SUB, 1, 2) == UINT64_MAX &&
                            model_rmw(SUBJECT_XCHG, 1, 2) == 2 && model_rmw(SUBJECT_AND, 6, 3) == 2);
 }

@@ -46,7 +46,8 @@ static enum subject_status grow_refuses_last(void *m, uint32_t delta, uint32_t *
 }
 
 static enum subject_status grow_refuses_all(void *m, uint32_t delta, uint32_t *old) {
-    return delta > 0 ? SUBJECT_NO_MEMORY : real->grow(m, delta, old);
+    bool could = delta > 0 && delta <= SUBJECT_PAGES_MAX;
+    return could ? SUBJECT_NO_MEMORY : real->grow(m, delta, old);
 }
 
 /* Whoever was refused once, is for ever. */
@@ -118,6 +119,17 @@ static enum subject_status copy_forgets(void *m, void **copy) {
 static enum subject_status clone_of_owned(void *m, void **clone) {
     enum subject_status status = real->clone(m, clone);
     return status == SUBJECT_NOT_SHARED ? real->copy(m, clone) : status;
+}
+
+static enum subject_status clone_of_nothing(void *m, void **clone) {
+    (void)clone;
+    return real->type(m).shared ? SUBJECT_OK : SUBJECT_NOT_SHARED;
+}
+
+static enum subject_status clone_left_out(void *m, void **clone) {
+    (void)m;
+    (void)clone;
+    return SUBJECT_UNSUPPORTED;
 }
 
 static enum subject_status reset_half(void *m) {
@@ -192,6 +204,45 @@ static enum subject_status wait_at_once(void *m, uint64_t address, uint32_t expe
     return status;
 }
 
+/* These answer well once, and from then on leave what they should set as it is. */
+static enum subject_status wait_once(void *m, uint64_t address, uint32_t expected,
+                                     int64_t timeout_ns, unsigned *result) {
+    unsigned unseen;
+    return real->wait32(m, address, expected, timeout_ns, last_id++ == 0 ? result : &unseen);
+}
+
+static enum subject_status read_once(void *m, uint64_t start, void *data, uint64_t count) {
+    uint8_t unseen[64];
+    return real->read(m, start, last_id++ == 0 || count > sizeof unseen ? data : unseen, count);
+}
+
+/* The old value is 0 in the programs below: as if the caller's variable began so. */
+static enum subject_status rmw_without_old(void *m, enum subject_rmw kind, uint32_t index,
+                                           uint32_t offset, unsigned width, uint64_t operand,
+                                           uint64_t *old) {
+    uint64_t unseen;
+    (void)old;
+    return real->atomic_rmw(m, kind, index, offset, width, operand, &unseen);
+}
+
+static enum subject_status cmpxchg_without_old(void *m, uint32_t index, uint32_t offset,
+                                               unsigned width, uint64_t expected,
+                                               uint64_t replacement, uint64_t *old) {
+    uint64_t unseen;
+    (void)old;
+    return real->atomic_cmpxchg(m, index, offset, width, expected, replacement, &unseen);
+}
+
+static enum subject_status wait_left_out(void *m, uint64_t address, uint32_t expected,
+                                         int64_t timeout_ns, unsigned *result) {
+    (void)m;
+    (void)address;
+    (void)expected;
+    (void)timeout_ns;
+    (void)result;
+    return SUBJECT_UNSUPPORTED;
+}
+
 static uint32_t waiters_one(void *m) {
     (void)m;
     return 1;
@@ -227,6 +278,14 @@ static void destroy_nothing(void *m) {
 
 static bool owner_without_guard(const void *address, struct subject_owner *owner) {
     return real->owner_of(address, owner) && owner->offset_bytes < owner->length_bytes;
+}
+
+/* Not broken: a reservation that begins below the base. */
+static bool reservation_from_below(void *m, const uint8_t **at, uint64_t *bytes) {
+    bool told = real->reservation(m, at, bytes);
+    *at -= told ? 4096 : 0;
+    *bytes += told ? 4096 : 0;
+    return told;
 }
 
 /* ---- Broken mailboxes -------------------------------------------------------------------------
@@ -320,6 +379,8 @@ static enum subject_status attach_anywhere(const struct subject_mailbox_config *
     "T0 mailbox_attach ground:shared pages:1 region:front capacity:4 cursor:0 full:" full \
     " spill:" spill "\n"
 
+#define TWINS CREATE("m0", "reserve", "guard", "1", "6", "yes", "tuned", "0")
+
 static const struct bite {
     const char *name, *oracle, *text;
     void *at;
@@ -342,6 +403,13 @@ static const struct bite {
                   "0") "T0 memory_grow m0 pages:65536\n"),
     MEMORY(grow, grow_refuses_all, "oracle_R5_grow_refused", "R5-grow-refused",
            PLAIN "T0 memory_grow m0 pages:1\n"),
+    MEMORY(grow, grow_refuses_all, "oracle_R5_grow_refused_in_a_slot_that_failed",
+           "R5-grow-refused",
+           PLAIN "T0 memory_grow m0 pages:65537\nT0 memory_destroy m0\n" PLAIN
+                 "T0 memory_grow m0 pages:1\n"),
+    MEMORY(grow, grow_refuses_all, "oracle_R5_grow_refused_of_a_copy", "R5-grow-refused",
+           PLAIN "T0 memory_copy m0 to:m1\nT0 memory_grow m1 pages:65537\nT0 memory_copy m0 to:m1\n"
+                 "T0 memory_copy m0 to:m1\nT0 memory_grow m1 pages:1\n"),
     MEMORY(grow, grow_poisons, "oracle_R6_retry_refused", "R6-retry-refused",
            PLAIN "T0 memory_grow m0 pages:65537\nT0 memory_grow m0 pages:1\n"),
     MEMORY(size_pages, pages_in_16_bits, "oracle_R9_65536_pages", "R9-wide-lengths",
@@ -368,6 +436,10 @@ static const struct bite {
            PLAIN "T0 memory_store m0 at:8 offset:0 width:8 value:9\nT0 memory_copy m0 to:m1\n"),
     MEMORY(clone, clone_of_owned, "oracle_R14_clone_unshared", "R14-clone-unshared",
            PLAIN "T0 memory_clone m0 to:m1\n"),
+    MEMORY(clone, clone_of_nothing, "oracle_R14_clone", "R14-clone",
+           SHARED "T0 memory_clone m0 to:m1\n"),
+    MEMORY(reservation, reservation_from_below, "oracle_R4_owner_ends_with_the_reservation",
+           "clean", PLAIN "T0 memory_owner_of m0 at:401408\n"),
     MEMORY(destroy, destroy_nothing, "oracle_R14_leak", "R14-leak", PLAIN "T0 memory_destroy m0\n"),
     MEMORY(reset, reset_half, "oracle_R15_reset", "R15-reset",
            PLAIN "T0 memory_grow m0 pages:2\nT0 memory_reset m0\n"),
@@ -381,6 +453,14 @@ static const struct bite {
            "T0 segment_drop s0\n"),
     MEMORY(initialise, initialise_clips, "oracle_R17_init_check", "R17-init-check",
            PLAIN "T0 memory_initialise m0 at:end-4 count:5\n"),
+    MEMORY(read, read_once, "oracle_R17_read_of_the_second", "R17-read",
+           TWINS "T0 memory_store m0 at:8 offset:0 width:1 value:9\n"
+                 "T0 memory_read m0 at:0 count:16\n"),
+    MEMORY(atomic_rmw, rmw_without_old, "oracle_R18_rmw_sets_the_old_value", "R18-atomic",
+           PLAIN "T0 memory_atomic_rmw m0 kind:add at:0 offset:0 width:4 value:1\n"),
+    MEMORY(atomic_cmpxchg, cmpxchg_without_old, "oracle_R18_cmpxchg_sets_the_old_value",
+           "R18-atomic",
+           PLAIN "T0 memory_atomic_cmpxchg m0 at:0 offset:0 width:4 expected:0 value:1\n"),
     MEMORY(load, load_too_far, "oracle_R18_access", "R18-access",
            PLAIN "T0 memory_load m0 at:end-3 offset:0 width:4\n"),
     MEMORY(store, store_wraps, "oracle_R18_wrap", "R18-access",
@@ -390,6 +470,8 @@ static const struct bite {
     MEMORY(wait64, wait_narrow, "oracle_R20_value", "R20-value",
            SHARED "T0 memory_store m0 at:12 offset:0 width:4 value:1\n"
                   "T0 memory_wait64 m0 at:8 expected:0 timeout_ns:0\n"),
+    MEMORY(wait32, wait_once, "oracle_R23_timeout_of_the_second", "R23-timeout",
+           TWINS "T0 memory_wait32 m0 at:0 expected:0 timeout_ns:0\n"),
     MEMORY(wait32, wait_at_once, "oracle_R22_wait_without_notify", "R22-no-spurious",
            SHARED "T0 memory_wait32 m0 at:0 expected:0 timeout_ns:0\n"),
     MEMORY(waiters, waiters_one, "oracle_R27_queue_life", "R27-queue-life", SHARED),
@@ -480,6 +562,69 @@ static void findings_leave_nothing(const struct subject *good) {
                     : "the next program sees it");
 }
 
+/* What subject.h lets a partial strategy leave out, and what it lets it do. */
+static void partial_ones_may_refuse(const struct subject *good) {
+    static struct subject_strategy partial[32];
+    struct subject lenient = *good;
+    const char *why = real->strategies <= 32 ? NULL : "too many strategies";
+    for (unsigned i = 0; i < real->strategies && why == NULL; i++) {
+        partial[i] = real->strategy[i];
+        partial[i].partial = true;
+    }
+    lenient.memory = &memory;
+    memory = *real;
+    memory.strategy = partial;
+    static const char can[] =
+        "pagebox-ops 1 memory_fuzzer\n" PLAIN "T0 memory_grow m0 pages:1\nT0 memory_reset m0\n"
+        "T0 memory_to_shared m0\nT0 memory_grow m0 pages:1\n"
+        "T0 memory_clone m0 to:m1\n"
+        "T0 memory_wait32 m0 at:0 expected:0 timeout_ns:0\n";
+    static const char cannot[] = "pagebox-ops 1 memory_fuzzer\n" SHARED "T0 memory_clone m0 to:m1\n"
+                                 "T0 memory_wait32 m0 at:0 expected:0 timeout_ns:0\n"
+                                 "T0 memory_wait32 m0 at:0 expected:1 timeout_ns:0\n";
+    const char *rule = why == NULL ? verdict(&lenient, can) : why;
+    test_result("oracle_partial_may_succeed", strcmp(rule, "clean") == 0 ? NULL : rule);
+    memory.clone = clone_left_out;
+    memory.wait32 = wait_left_out;
+    rule = why == NULL ? verdict(&lenient, cannot) : why;
+    test_result("oracle_partial_may_refuse", strcmp(rule, "clean") == 0 ? NULL : rule);
+    memory.strategy = real->strategy;
+    rule = verdict(&lenient, cannot);
+    test_result("oracle_whole_may_not_refuse", strcmp(rule, "R14-clone") == 0 ? NULL : rule);
+}
+
+/* The longest of programs finds a block for each byte that it writes, or is not run on: the last
+ * reset writes its image where no block is left. */
+static void resets_use_up_all_blocks(const struct subject *good) {
+    static char text[1 << 16];
+    FILE *out = fmemopen(text, sizeof text, "w");
+    if (out == NULL) {
+        test_result("exec_resets_use_up_all_blocks", "no memory");
+        return;
+    }
+    fputs("pagebox-ops 1 memory_fuzzer\n"
+          "T0 memory_create_more m0 strategy:image twin:none min:8 max:8 shared:no style:dynamic "
+          "bound:0 guard:0 record:own image:8192 advice:none waiters:0 reserve:0\n",
+          out);
+    for (unsigned round = 0; round < 8; round++) {
+        if (round < 3) {
+            fputs("T0 memory_bulk_fill m0 at:0 value:1 count:262144\n", out);
+        }
+        for (unsigned edge = 3; edge < 64 && round >= 3; edge += 2) {
+            fprintf(out, "T0 memory_store m0 at:%u offset:0 width:8 value:1\n", 4096 * edge - 4);
+        }
+        fputs("T0 memory_reset m0\n", out);
+    }
+    fclose(out);
+    const char *rule = verdict(good, text);
+    bool left = model_has_fresh_room((uint64_t)MODEL_ARENA_BLOCKS * MODEL_BLOCK_BYTES);
+    bool full = !model_has_fresh_room(MODEL_BLOCK_BYTES);
+    test_result("exec_resets_use_up_all_blocks", strcmp(rule, "clean") != 0 ? rule
+                                                 : left                     ? "no block was used"
+                                                 : full                     ? NULL
+                                                                            : "a block is left");
+}
+
 void test_oracles(void) {
     const struct subject *good = subject_ref();
     real = good->memory;
@@ -489,4 +634,6 @@ void test_oracles(void) {
     }
     runs_are_repeatable(good);
     findings_leave_nothing(good);
+    partial_ones_may_refuse(good);
+    resets_use_up_all_blocks(good);
 }
