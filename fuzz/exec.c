@@ -95,8 +95,7 @@ static const char *run_operations(const struct program *program) {
         broken = executors[exec.op->code](&exec, exec.op);
         exec.operations++;
     }
-    /* Of a rule that is off: the model may not be what the subject is now, so nothing follows. */
-    return broken != NULL ? rule_broken(broken) : NULL;
+    return broken;
 }
 
 /* The first that counts. */
@@ -104,10 +103,13 @@ static const char *either(const char *broken, const char *more) {
     return broken != NULL || more == NULL ? broken : rule_broken(more);
 }
 
-/* Everything goes, whatever was found; the first finding counts. */
-static const char *end(const struct subject *subject, const char *broken) {
-    exec.broken = broken;
-    exec.ending = broken == NULL;
+/* Everything goes, whatever was found; the first finding counts. After one of a rule that is off
+ * none does: the model may not be what the subject is now. */
+static const char *end(const struct subject *subject, const char *found) {
+    const bool over = found != NULL && !rule_is_on(found);
+    const char *broken = over ? NULL : found;
+    exec.broken = found;
+    exec.ending = found == NULL;
     exec.crash_rule = "R14";
     broken = either(broken, exec_memory_end(&exec));
     exec.crash_rule = "R36";
@@ -122,7 +124,7 @@ static const char *end(const struct subject *subject, const char *broken) {
         fault_sweep();
     }
     is_running = false;
-    return broken;
+    return over ? NULL : broken;
 }
 
 /* The reference, or a mailbox whose accesses the engine sees: that needs a build of its own. */
@@ -194,7 +196,7 @@ static const char *rule_of_state(void) {
 
 const char *exec_crash_name(void) {
     static char name[64];
-    if (is_running && exec.broken != NULL) {
+    if (is_running && exec.broken != NULL && rule_is_on(exec.broken)) {
         return exec.broken; /* broken already, and now it crashes while it is taken down */
     }
     const char *rule = is_running ? rule_of_state() : NULL;

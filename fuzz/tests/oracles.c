@@ -3,6 +3,7 @@
 #include "../exec.h"
 #include "../fault.h"
 #include "../load.h"
+#include "../rule.h"
 #include "tests.h"
 
 #include <stdio.h>
@@ -562,6 +563,37 @@ static void findings_leave_nothing(const struct subject *good) {
                     : "the next program sees it");
 }
 
+/* A finding of a rule that is off is the program's end, and not another finding. */
+static void off_is_not_another(const struct subject *good) {
+    static const struct {
+        const char *name, *off, *text;
+        enum subject_status (*grow)(void *, uint32_t, uint32_t *);
+        enum subject_status (*clone)(void *, void **);
+    } rows[] = {
+        {"rule_off_at_growth", "R5-grow-result", PLAIN "T0 memory_grow m0 pages:1\n",
+         grow_tells_new, NULL},
+        {"rule_off_at_clone", "R14-clone-unshared", PLAIN "T0 memory_clone m0 to:m1\n", NULL,
+         clone_of_owned},
+    };
+    char text[512];
+    struct subject bad = *good;
+    bad.memory = &memory;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        memory = *real;
+        memory.grow = rows[i].grow != NULL ? rows[i].grow : real->grow;
+        memory.clone = rows[i].clone != NULL ? rows[i].clone : real->clone;
+        snprintf(text, sizeof text, "pagebox-ops 1 memory_fuzzer\n%s", rows[i].text);
+        const char *on = verdict(&bad, text);
+        setenv("PAGEBOX_RULES_OFF", rows[i].off, 1);
+        bool chosen = rules_choose(&bad);
+        const char *off = verdict(&bad, text);
+        unsetenv("PAGEBOX_RULES_OFF");
+        (void)rules_choose(good);
+        bool same = chosen && strcmp(on, rows[i].off) == 0 && strcmp(off, "clean") == 0;
+        test_result(rows[i].name, same ? NULL : because("%s; with that off: %s", on, off));
+    }
+}
+
 /* What subject.h lets a partial strategy leave out, and what it lets it do. */
 static void partial_ones_may_refuse(const struct subject *good) {
     static struct subject_strategy partial[32];
@@ -634,6 +666,7 @@ void test_oracles(void) {
     }
     runs_are_repeatable(good);
     findings_leave_nothing(good);
+    off_is_not_another(good);
     partial_ones_may_refuse(good);
     resets_use_up_all_blocks(good);
 }
