@@ -24,6 +24,10 @@ int32_t afl_custom_post_trim(void *data, unsigned char success);
 
 enum { SPLICES_ONE_IN = 6, OUT_BYTES_MAX = 1 << 16 };
 
+/* AFL++ asks for up to 1 MiB, whatever its -G, and cuts what is longer than that from the back,
+ * where the first choices are. It does not tell -G: this is scripts/fuzz_engines.py's. */
+enum { INPUT_BYTES_MAX = 256 };
+
 struct mutator {
     bool ready, shrinking;
     enum op_target target;
@@ -99,7 +103,9 @@ size_t afl_custom_fuzz(void *data, uint8_t *input, size_t bytes, uint8_t **out, 
                          .seed = m->seed << 32 | (m->calls & UINT32_MAX),
                          .swarm = mutate_swarm_at(m->seed, m->calls),
                          .shrinking = m->shrinking};
-    size_t room = bytes_max < sizeof m->out ? bytes_max : sizeof m->out;
+    size_t room = bytes > INPUT_BYTES_MAX ? bytes : INPUT_BYTES_MAX;
+    room = room > bytes_max ? bytes_max : room;
+    room = room > sizeof m->out ? sizeof m->out : room;
     *out = m->out;
     if (m->calls++ % SPLICES_ONE_IN == 0 && other != NULL && other_bytes > 0) {
         return mutate_splice(&how, input, bytes, other, other_bytes, m->out, room);

@@ -1,9 +1,11 @@
 /* mutate.c: tests of the mutator: what comes out is a program in canonical bytes, depends on the
- * seed alone, fits, does not grow while shrinking; a splice holds operations of both. */
+ * seed alone, fits, does not grow while shrinking; a splice holds operations of both. And what
+ * AFL++ is given by it. */
 #include "../mutate.h"
 #include "tests.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { ROUNDS = 4000, BYTES_MAX = 700 };
@@ -199,6 +201,33 @@ static void swarms_differ(void) {
                      : because("%u of 16 leave operations out, %u are alike", partial, alike));
 }
 
+/* mutate_afl.c's, which AFL++ looks up by name. */
+void *afl_custom_init(void *afl, unsigned seed);
+void afl_custom_deinit(void *data);
+size_t afl_custom_fuzz(void *data, uint8_t *input, size_t bytes, uint8_t **out, uint8_t *other,
+                       size_t other_bytes, size_t bytes_max);
+
+/* What AFL++ would cut is not made, however much room it offers. */
+static void afl_is_given_what_fits(void) {
+    enum { CUT_AT = 256, OFFERED = 1 << 20 };
+    const char *why = NULL;
+    setenv("PAGEBOX_TARGET", "system_fuzzer", 1);
+    void *mutator = afl_custom_init(NULL, 1);
+    size_t bytes = 1, longest = 0;
+    data[0] = 0;
+    for (unsigned i = 0; i < ROUNDS && why == NULL; i++) {
+        uint8_t *out;
+        bytes = afl_custom_fuzz(mutator, data, bytes, &out, NULL, 0, OFFERED);
+        longest = bytes > longest ? bytes : longest;
+        why = bytes <= CUT_AT ? NULL : because("%zu bytes, of which AFL++ keeps %d", bytes, CUT_AT);
+        memcpy(data, out, why == NULL ? bytes : 0);
+    }
+    afl_custom_deinit(mutator);
+    unsetenv("PAGEBOX_TARGET");
+    test_result("mutate_afl_makes_what_is_not_cut",
+                why == NULL && longest < CUT_AT / 2 ? "nothing long was made" : why);
+}
+
 void test_mutate(void) {
     for (unsigned target = 0; target < TARGET_COUNT; target++) {
         char name[96];
@@ -221,4 +250,5 @@ void test_mutate(void) {
     }
     splices();
     swarms_differ();
+    afl_is_given_what_fits();
 }
