@@ -69,6 +69,8 @@ class Board:
             if texts.is_dir() and any(texts.iterdir()):
                 replay = str(self.base / defects_tree.REPLAY)
                 self.processes.run([replay, "-q", "-b", str(seeds), str(texts)], timeout=300)
+        for name in defects_patch.witness_seeds():
+            (self.work / "seeds" / name).unlink(missing_ok=True)
 
     def say(self, item):
         with self.lock:
@@ -103,7 +105,7 @@ def judge(board, trial, catch, item, spent, wants_witness):
             return False
         item["pristine"] = item["pristine"] is not False
         item["input"] = str(catch.input.relative_to(board.run.dir))
-    rows.caught(item, catch, spent)
+    rows.caught(item, catch, spent, trial.seeds)
     rows.show_witness(item, witness, board.run.dir)
     return True
 
@@ -197,7 +199,7 @@ def run_all(board, patch, tree, targets):
     for seed in range(board.options.seed, board.options.seed + board.options.seeds):
         for engine, sched in configurations_of(board, patch):
             item = rows.item_of(patch, engine, sched, seed)
-            wanted = not board.without_witness and not any(one["witness"] for one in items)
+            wanted = not board.without_witness and not any(one["witness_shrunk"] for one in items)
             fuzz_once(board, patch, tree, targets, item, wanted)
             if not board.stopping or item["oracle"]:
                 items.append(item)
@@ -227,6 +229,8 @@ def finish(board, count, series=None, status=None):
     for title, names in zip(titles, faults):
         if names:
             print(f"{title}: {' '.join(names)}")
+    if not board.options.empty:
+        print(defects_report.by_words(items))
     print(f"canaries missed, as they must be: {len(silent)}")
     print(f"report: {os.path.relpath(path / 'report.html')}")
     if board.options.quick:
@@ -308,6 +312,8 @@ def cut_short(board, count, series, error):
 
 def run(options):
     """`make defects`."""
+    if os.environ.get("SUBJECT"):
+        report.die("defects are planted into sources, not into a SUBJECT=: say SUBJECT_SRC=folder")
     check_tools(options.engines)
     series = defects_patch.series_of(options.defects)
     try:

@@ -15,11 +15,19 @@ HANG_S = 10  # an input that takes longer is a finding of its own
 GRACE_S = 60  # an engine that does not end by itself is ended after so much more
 PEACE_S = 2  # to end by itself when it is asked to
 INPUT_BYTES_MAX = 256  # of an input that an engine makes, as in fuzz.py
+# What somebody sets for the harness's programs, and make exports: the scoreboard has its own.
+SETTINGS = ("SUBJECT", "RULES_OFF", "PAGEBOX_RULES_OFF", "PAGEBOX_PARTS", "PAGEBOX_SHRINK", "SCHED", "SEED",
+            "TRACE", "TRACE_JSON")
 CRASH = re.compile(r"(?:ERROR: libFuzzer: |SUMMARY: \w+Sanitizer: )([\w-]+)")
 AFL_FLAGS = (
     "AFL_NO_UI AFL_SKIP_CPUFREQ AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES AFL_NO_AFFINITY "
     "AFL_FAST_CAL AFL_BENCH_UNTIL_CRASH"
 )
+
+
+def environment(**more):
+    """The caller's, but for his settings of the harness's programs."""
+    return {k: v for k, v in os.environ.items() if k not in SETTINGS} | more
 
 
 @dataclasses.dataclass
@@ -49,6 +57,7 @@ class Processes:
         self.stopping = False
 
     def spawn(self, command, **more):
+        more.setdefault("env", environment())
         process = subprocess.Popen(command, start_new_session=True, **more)
         with self.lock:
             self.alive.add(process)
@@ -111,11 +120,9 @@ class Trial:
     seeds: pathlib.Path | None
 
     def environment(self, **more):
-        env = dict(os.environ)
-        env["PB_DEFECT_REACHED_FILE"] = str(self.folder / "reached")
-        env["PB_DEFECT_TRIGGERED_FILE"] = str(self.folder / "triggered")
-        env |= {"SCHED": self.sched, "SEED": str(self.seed)}
-        return env | more
+        marks = {"PB_DEFECT_REACHED_FILE": str(self.folder / "reached"),
+                 "PB_DEFECT_TRIGGERED_FILE": str(self.folder / "triggered")}
+        return environment(**marks, SCHED=self.sched, SEED=str(self.seed)) | more
 
 
 def mark_of(path, began):
@@ -132,6 +139,12 @@ def oracle_of(text):
     named = re.search(r"^finding: (\S+)", text, re.M)
     reason = CRASH.search(text)
     return named.group(1) if named else reason.group(1) if reason else "crash"
+
+
+def is_seed(path, seeds):
+    """The input is one of the seeds as it is, no mutation. seeds: their folder, or None."""
+    data = path.read_bytes()
+    return seeds is not None and any(seed.read_bytes() == data for seed in seeds.iterdir())
 
 
 def ended(process, seconds):

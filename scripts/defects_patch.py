@@ -37,6 +37,11 @@ class Patch:
         return self.head.get("Kind") == "canary"
 
     @property
+    def marked(self):
+        """It says itself when the wrong state exists."""
+        return re.search(r"^\+.*PB_DEFECT_TRIGGERED\(\)", self.diff, re.M) is not None
+
+    @property
     def targets(self):
         return self.head.get("Targets", "").split()
 
@@ -94,6 +99,11 @@ def own():
     return [read(path) for path in paths_of(None) + sorted(PATCHES.glob("*/*.patch"))]
 
 
+def witness_seeds():
+    """Those of the corpus's seeds that are the witness of a patch, as `target/name`."""
+    return [patch.head["Seed"] for patch in own() if "Seed" in patch.head]
+
+
 def apply(patch, tree):
     """What `patch` says; None when it does not apply."""
     command = ["patch", "-p1", "--force", "--no-backup-if-mismatch", "-r", "-", "-d", str(tree)]
@@ -149,6 +159,8 @@ def header_fault(patch):
     rule = r"R([1-9]|[12]\d|3[0-8])-[a-z-]+"
     if not patch.canary and not re.fullmatch(rf"{rule}( {rule})*", patch.head["Rule"]):
         return "Rule is not the name of a rule, such as R5-grow-limit"
+    if "Seed" in patch.head and not (REPO / "corpus" / patch.head["Seed"]).is_file():
+        return f"Seed: there is no corpus/{patch.head['Seed']}"
     return None
 
 

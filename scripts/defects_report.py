@@ -6,11 +6,10 @@ import defects_patch
 import defects_stats
 import report
 
-COLUMNS = "{:<34} {:<22} {:>9} {:>9} {:>9} {:>11}  {}"
-HEADING = COLUMNS.format(
-    "defect", "rule", "reached s", "trigger s", "caught s", "executions", "oracle"
-)
+COLUMNS = "{:<34} {:<22} {:>9} {:>9} {:>11}  {}"
+HEADING = COLUMNS.format("defect", "rule", "reached s", "caught s", "executions", "oracle")
 SLOW_S = 10
+BY = {"seed": "a seed as it is", "mutation": "a mutation", None: ""}
 
 
 def seconds(value):
@@ -21,16 +20,32 @@ def verdict(item):
     if item["error"]:
         return "error: " + item["error"][:120]
     if item["oracle"]:
-        other = "" if item["as_named"] in (None, True) else ", another name than the header's"
-        return f"{item['oracle']} ({item['target']}{other})"
+        other = "" if item["as_named"] in (None, True) else "another name than the header's"
+        words = [item["target"], BY[item["by"]], triggered(item) if item["marked"] else "", other]
+        return f"{item['oracle']} ({', '.join(word for word in words if word)})"
     if item["note"]:
         return "missed: " + item["note"].strip().splitlines()[0][:90]
-    return "missed" if item["must"] else "missed, as a canary must be"
+    if not item["must"]:
+        return "missed, as a canary must be"
+    return f"missed, {triggered(item)}" if item["marked"] else "missed"
+
+
+def triggered(item):
+    """When the wrong state existed, as words."""
+    if item["triggered_s"] is not None:
+        return f"triggered after {item['triggered_s']:.2f} s"
+    return "not triggered" if item["marked"] else "not marked"
+
+
+def by_words(items):
+    """How many catches a seed made, and how many the fuzzer."""
+    hits = [item["by"] for item in items if item["must"] and item["oracle"]]
+    return f"caught by a seed as it is: {hits.count('seed')}, by a mutation: {hits.count('mutation')}"
 
 
 def line(item):
     """One row of the table on screen."""
-    marks = [seconds(item[k]) for k in ("reached_s", "triggered_s", "caught_s")]
+    marks = [seconds(item[k]) for k in ("reached_s", "caught_s")]
     details = [f"#{item['seed']}"] if item["seed"] != 1 else []
     details += [item["engine"]] if item["engine"] != "libfuzzer" else []
     details += [item["sched"]] if item["sched"] != "bytes" else []
@@ -59,9 +74,21 @@ def as_named(hits):
     return "yes" if count == len(known) else f"no ({count} of {len(known)})"
 
 
-def main_row(name, group):
+def by(hits):
+    """seed, mutation, or how many of each."""
+    known = [i["by"] for i in hits if i["by"]]
+    words = [(kind, known.count(kind)) for kind in ("seed", "mutation") if kind in known]
+    return ", ".join(kind if len(words) == 1 else f"{kind} {n}" for kind, n in words) or None
+
+
+def known_times(group, mark):
+    return [i[mark] for i in group if i[mark] is not None]
+
+
+def main_row(name, group, marks):
+    """marks: whether there is a column for when the wrong state existed."""
     first, hits = group[0], [i for i in group if i["oracle"]]
-    marks = [spread([i[k] for i in group if i[k] is not None]) for k in ("reached_s", "triggered_s")]
+    when = spread(known_times(group, "triggered_s")) or triggered(first)
     missed = "missed" if first["must"] else "missed, as it must be"
     missed = "error" if first["error"] else missed
     return [
@@ -69,19 +96,22 @@ def main_row(name, group):
         " ".join(first["rules"]) or None,
         first["kind"],
         f"{len(hits)} of {len(group)}",
-        *marks,
+        spread(known_times(group, "reached_s")),
+        *[when] * marks,
         spread([i["caught_s"] for i in hits]),
+        by(hits),
         round(statistics.median(i["executions"] for i in hits)) if hits else None,
         ", ".join(sorted({i["oracle"] for i in hits})) or missed,
         as_named(hits),
         ", ".join(sorted({i["target"] for i in hits})) or None,
-        min((i["witness_operations"] for i in hits if i["witness_operations"]), default=None),
+        min((i["witness_operations"] for i in hits if i["witness_shrunk"]), default=None),
     ]
 
 
 def main_table(items):
-    rows = [main_row(n, group) for n, group in sorted(defects_compare.by_name(items).items())]
-    columns = ["defect", "rules", "kind", "caught", "reached s", "triggered s", "caught s",
+    marks = any(i["marked"] for i in items)
+    rows = [main_row(n, group, marks) for n, group in sorted(defects_compare.by_name(items).items())]
+    columns = ["defect", "rules", "kind", "caught", "reached s", *["triggered s"] * marks, "caught s", "by",
                "executions", "oracle", "as named", "target", "operations"]
     return report.Table(columns, rows)
 
@@ -128,7 +158,7 @@ def witness_sections(items):
         texts = [i for i in group if i["witness"]]
         if not texts:
             continue
-        best = min(texts, key=lambda i: i["witness_operations"])
+        best = min(texts, key=lambda i: (not i["witness_shrunk"], i["witness_operations"]))
         text = f"{best['title']}. Found as `{best['oracle']}` by {best['target']}."
         if best["seen"]:
             text += f" Seen in: {best['seen']}."
@@ -144,10 +174,9 @@ def miss_sections(items, missed, canaries, broken, errors):
     sections, rows = [], []
     for name in missed:
         item = next(i for i in items if i["name"] == name and not i["oracle"])
-        rows.append([name, item["rule"], item["kind"], item["reached_s"], item["triggered_s"],
-                     item["executions"], verdict(item)])
+        rows.append([name, item["rule"], item["kind"], item["reached_s"], item["executions"], verdict(item)])
     if rows:
-        columns = ["defect", "rule", "kind", "reached s", "triggered s", "executions", "why"]
+        columns = ["defect", "rule", "kind", "reached s", "executions", "why"]
         text = "Must be caught, and was not. Reached says whether the planted line ran at all."
         sections.append(report.Section("Missed", text, table=report.Table(columns, rows)))
     if errors:
@@ -195,7 +224,8 @@ def broken_section(item, texts):
     inner = []
     if item["witness"]:
         count = item["witness_operations"]
-        title = f"{count} operation{'s' if count != 1 else ''} that show it"
+        words = "that show it" if item["witness_shrunk"] else "as they were found"
+        title = f"{count} operation{'s' if count != 1 else ''} {words}"
         inner.append(report.Section(title, pre=item["witness"]))
     if item["trace"]:
         link = f"[The same as a page]({item['page']})." if item["page"] else ""
@@ -216,7 +246,8 @@ def series_page(items, faults, options, series):
     texts = defects_patch.rule_texts()
     what = "\n\n".join(f"**{p.head.get('Title', p.name)}.** Seen in {p.head.get('Seen')}." for p in series)
     rows = [[report.Link(i["oracle"], "#" + report.slug(i["oracle"])), i["target"], i["caught_s"],
-             i["witness_operations"]] for i in hits]
+             i["witness_operations"] if i["witness_shrunk"] else f"not shrunk: {i['witness_operations'] or 0}"]
+            for i in hits]
     table = report.Table(["broken", "target", "found after s", "operations"], rows)
     sections = miss_sections(items, [], *faults[1:])
     sections += [report.Section("What was published", what),
@@ -246,6 +277,8 @@ def summary_of(items, faults, options, count):
         "canaries_caught": len(canaries),
         "pristine_fails": len(broken),
         "errors": len(errors),
+        "caught_by_a_seed": sum(i["by"] == "seed" for i in hits),
+        "caught_by_a_mutation": sum(i["by"] == "mutation" for i in hits),
         "median_caught_s": defects_stats.median(drawn) if drawn else None,
         "median_executions": statistics.median(i["executions"] for i in hits) if hits else None,
         "slower_than_10_s": sum(i["caught_s"] > SLOW_S for i in hits),
@@ -267,6 +300,8 @@ def page(items, faults, options, count, series=None):
     lead = (f"{summary['caught']} of {summary['defects']} known defects caught; "
             f"{summary['canaries'] - summary['canaries_caught']} of {summary['canaries']} canaries "
             "missed, as they must be.")
+    if not options.empty:
+        lead += f" {by_words(items).capitalize()}."
     if summary["errors"]:
         lead += f" {summary['errors']} could not be planted."
     sections = miss_sections(items, *faults) + slow_section(items)

@@ -1,6 +1,7 @@
 """defects_rows.py: the scoreboard's rows: what is known of each run, and what all of them come to."""
 import pathlib
 
+import defects_engine
 import defects_patch
 import defects_witness
 
@@ -14,6 +15,7 @@ def item_of(patch, engine, sched, seed):
         "seen": patch.head.get("Seen"),
         "kind": patch.head.get("Kind", "plain"),
         "must": not patch.canary,
+        "marked": patch.marked,  # it says itself when its wrong state exists: triggered
         "reached_s": None,
         "triggered_s": None,
         "caught_s": None,
@@ -23,12 +25,14 @@ def item_of(patch, engine, sched, seed):
         "executions": 0,
         "oracle": None,
         "as_named": None,
+        "by": None,  # what was caught: a "seed" as it is, or a "mutation"
         "target": None,
         "engine": engine,
         "sched": sched,
         "seed": seed,
         "witness": None,
         "witness_operations": None,
+        "witness_shrunk": None,
         "trace": None,
         "page": None,
         "input": None,
@@ -44,8 +48,11 @@ def is_as_named(oracle, rules):
     return defects_patch.rule_number(oracle) in numbers if rules else None
 
 
-def caught(item, catch, spent):
+def caught(item, catch, spent, seeds):
+    """seeds: the folder that the run started from, or None."""
     item["caught_s"] = round(spent + catch.seconds, 3)
+    if catch.input:
+        item["by"] = "seed" if defects_engine.is_seed(catch.input, seeds) else "mutation"
     item["oracle"] = catch.oracle
     item["as_named"] = is_as_named(catch.oracle, item["rules"])
 
@@ -55,6 +62,7 @@ def show_witness(item, witness, folder):
     if witness:
         item["witness"], item["trace"] = witness.operations, witness.trace
         item["witness_operations"] = defects_witness.operations_of(witness.operations)
+        item["witness_shrunk"] = witness.shrunk
         item["page"] = witness.page and str(pathlib.Path(witness.page).relative_to(folder))
 
 

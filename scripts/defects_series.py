@@ -1,5 +1,4 @@
 """defects_series.py: a set of patches: one tree with all of them, fuzzed on after each finding."""
-import os
 import re
 import time
 
@@ -11,6 +10,7 @@ import defects_witness
 
 
 AT_ONCE = 100  # inputs for one process
+TRIES = 3  # inputs of one name, until one of them can be shrunk
 
 
 def names_of(board, tree, target, inputs):
@@ -30,13 +30,27 @@ def names_of(board, tree, target, inputs):
     return found
 
 
-def finding_of(board, patches, tree, target, path, oracle, began, executions, folder):
-    """The item of one input that breaks a rule which no other has broken yet."""
-    inner = folder / oracle
-    inner.mkdir(exist_ok=True)
-    catch = defects_engine.Catch(oracle, max(0.0, path.stat().st_mtime - began), path)
-    env = dict(os.environ)
-    witness = defects_witness.show(board.processes, tree, target, catch, env, inner, "as published")
+def shown(board, tree, target, catches, folder, env):
+    """The first catch whose witness can be shrunk, else the first: catch, witness, their folder."""
+    best = None
+    for number, catch in enumerate(catches[:TRIES]):
+        inner = folder / catch.oracle / str(number)
+        inner.mkdir(parents=True, exist_ok=True)
+        witness = defects_witness.show(board.processes, tree, target, catch, env, inner, "as published")
+        shrunk = witness is not None and witness.shrunk
+        if best is None or shrunk:
+            best = catch, witness, inner
+        if shrunk or board.stopping:
+            break
+    return best
+
+
+def finding_of(board, patches, tree, target, paths, oracle, began, executions, folder):
+    """The item of a name that no other input had yet. paths: the inputs that broke it, oldest first."""
+    seconds = lambda path: max(0.0, path.stat().st_mtime - began)
+    catches = [defects_engine.Catch(oracle, seconds(path), path) for path in paths]
+    env = defects_engine.environment()
+    catch, witness, inner = shown(board, tree, target, catches, folder, env)
     item = rows.item_of(patches[0], "libfuzzer", "bytes", board.options.seed)
     item |= {"name": oracle, "title": "As published", "rule": oracle, "rules": [oracle]}
     item |= {"kind": "plain", "target": target, "executions": executions, "seen": None}
@@ -44,10 +58,10 @@ def finding_of(board, patches, tree, target, path, oracle, began, executions, fo
         board.processes, board.base, "libfuzzer", target, catch, witness and witness.operations,
         env, inner
     )
-    item["input"] = str(path.relative_to(board.run.dir))
+    item["input"] = str(catch.input.relative_to(board.run.dir))
     rows.show_witness(item, witness, board.run.dir)
     if item["pristine"]:
-        rows.caught(item, catch, 0.0)
+        rows.caught(item, catches[0], 0.0, board.seeds(target))
     else:
         item["note"] = f"the pristine tree fails on the witness, too: {oracle}"
     return item
@@ -66,16 +80,21 @@ def run(board, patches):
         )
         executions, inputs = defects_engine.run_on(trial)
         names = names_of(board, tree, target, inputs)
+        fresh = {}
         for path in inputs:
             oracle = names.get(str(path))
-            if board.stopping or oracle in {None, *(item["name"] for item in board.items)}:
+            if oracle is not None and oracle not in {item["name"] for item in board.items}:
+                fresh.setdefault(oracle, []).append(path)
+        for oracle, paths in fresh.items():
+            if not board.stopping:
+                board.items.append(
+                    finding_of(board, patches, tree, target, paths, oracle, began, executions, folder)
+                )
+                board.say(board.items[-1])
+        kept = {item["input"] for item in board.items}
+        for path in inputs:
+            if str(path.relative_to(board.run.dir)) not in kept:
                 path.unlink(missing_ok=True)
-                continue
-            item = finding_of(
-                board, patches, tree, target, path, oracle, began, executions, folder
-            )
-            board.items.append(item)
-            board.say(item)
     broken = {defects_patch.rule_number(item["oracle"]) for item in board.items}
     for patch in patches:
         for rule in patch.rules:

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """defects_subject.py: the scoreboard for your own code: your patches planted into your subject.
 
-    make defects SUBJECT_SRC=my/sources DEFECTS=my/defects [TIME= SEED= JOBS= QUICK=1 RULES_OFF=]
+    make defects SUBJECT_SRC=my/sources DEFECTS=my/defects [TIME= SEED= ONLY= QUICK=1 RULES_OFF=]
 
 SUBJECT_SRC  the folder that is copied for each patch and built to a subject
 DEFECTS      a folder of patches for `patch -p1` in that copy, with the header that
@@ -45,6 +45,7 @@ def arguments():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="witnesses are not shrunk")
     parser.add_argument("--only", help="patches whose name matches this regular expression")
+    parser.add_argument("--root", help="the folder that holds results/, where not the repository")
     given = parser.parse_args()
     if not given.sources.is_dir():
         report.die(f"SUBJECT_SRC={given.sources}: there is no such folder")
@@ -60,7 +61,7 @@ class Field:
     """The subject's sources, as they are or patched, and the programs that try it."""
 
     def __init__(self, given):
-        self.given, self.child, self.stopping = given, None, False
+        self.given, self.child = given, None
 
     def tools(self):
         goals = ["build/asan/replay", "build/asan/shrink"]
@@ -81,8 +82,8 @@ class Field:
         return WORK / "seeds" / target
 
     def environment(self, subject):
-        made = {k: v for k, v in os.environ.items() if k != "SUBJECT"}
-        return made | ({"SUBJECT": str(subject)} if subject else {})
+        rules = {k: v for k, v in os.environ.items() if k == "PAGEBOX_RULES_OFF"}
+        return defects_engine.environment(**rules, **({"SUBJECT": str(subject)} if subject else {}))
 
     def plant(self, patch):
         """(the shared object, None), or (None, why not)."""
@@ -148,7 +149,6 @@ class Field:
         return to.read_text() if to.is_file() else None
 
     def stop(self):
-        self.stopping = True
         if self.child:
             self.child.kill()
 
@@ -157,7 +157,7 @@ def judge(field, run, patch, pristine, subject, target, item):
     """Fuzzes one target until it catches what the sources as they are do not show."""
     seconds = field.given.time or patch.budget_s
     seed, left = field.given.seed, seconds
-    while left >= 1 and not field.stopping:
+    while left >= 1:
         folder = run.path(f"raw/{patch.name}/{target}-{seed}/log").parent
         found, executions, spent = field.fuzz(subject, target, seed, int(left), folder)
         item["executions"] += executions
@@ -173,6 +173,7 @@ def judge(field, run, patch, pristine, subject, target, item):
             item |= {"oracle": oracle, "target": target, "pristine": True, "note": None}
             item["as_named"] = defects_rows.is_as_named(oracle, item["rules"])
             item |= {"caught_s": round(seconds - left + spent, 3), "witness": text}
+            item["by"] = "seed" if defects_engine.is_seed(path, field.seeds(target)) else "mutation"
             item["witness_operations"] = sum(l.startswith("T") for l in (text or "").splitlines()) or None
             return
         left, seed = left - max(spent, 0.5), seed + 1
@@ -185,7 +186,7 @@ def try_patch(field, run, patch, pristine):
         item["error"] = fault
         return item
     for target in patch.targets or TARGETS:
-        if target in TARGETS and not item["oracle"] and not field.stopping:
+        if target in TARGETS and not item["oracle"]:
             judge(field, run, patch, pristine, subject, target, item)
     return item
 
@@ -209,6 +210,18 @@ def sections(items):
     return parts + ([report.Section("Witnesses", sections=inner)] if inner else [])
 
 
+def finish(given, run, items, count, status=None):
+    """Writes the report and the last line; gives the exit status. count: of patches asked for."""
+    wrong = [i["name"] for i in items if not is_right(i)]
+    summary = {"defects": sum(i["must"] for i in items), "caught": sum(bool(i["oracle"]) for i in items)}
+    summary |= {"canaries": sum(not i["must"] for i in items), "wrong": len(wrong), "not_run": count - len(items)}
+    lead = f"Patches of {given.defects}, planted into {given.sources}."
+    status = status or ("finding" if wrong else "pass")
+    path = run.finish(status, summary, items, sections(items), "Your defects in your subject", lead)
+    print(f"{summary['caught']} of {summary['defects']} caught, {summary['canaries']} canaries: {path}/report.html")
+    return 1 if wrong else 0
+
+
 def main():
     given = arguments()
     paths = defects_patch.paths_of(given.defects)
@@ -224,22 +237,18 @@ def main():
         said = field.replay(pristine, target, report.REPO / "corpus" / target)
         if said:
             report.die(f"the sources as they are fail the seeds: mend that, or RULES_OFF=:\n{said[-1500:]}")
-    run = report.Run("defects")
-    report.on_interrupt(field.stop)
-    items = []
+    run, items = report.Run("defects", given.root), []
+
+    def stop():
+        field.stop()
+        finish(given, run, items, len(patches), "interrupted")
+
+    report.on_interrupt(stop)
     print(defects_report.HEADING, flush=True)
     for patch in patches:
-        if not field.stopping:
-            items.append(try_patch(field, run, patch, pristine))
-            print(defects_report.line(items[-1]), flush=True)
-    wrong = [i["name"] for i in items if not is_right(i)]
-    status = "interrupted" if field.stopping else "finding" if wrong else "pass"
-    summary = {"defects": sum(i["must"] for i in items), "caught": sum(bool(i["oracle"]) for i in items)}
-    summary |= {"canaries": sum(not i["must"] for i in items), "wrong": len(wrong)}
-    lead = f"Patches of {given.defects}, planted into {given.sources}."
-    path = run.finish(status, summary, items, sections(items), "Your defects in your subject", lead)
-    print(f"{summary['caught']} of {summary['defects']} caught, {summary['canaries']} canaries: {path}/report.html")
-    return 130 if field.stopping else 1 if wrong else 0
+        items.append(try_patch(field, run, patch, pristine))
+        print(defects_report.line(items[-1]), flush=True)
+    return finish(given, run, items, len(patches))
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """defects_witness.py: a catch made small and shown: operations, the trace of their run, the pristine tree."""
 import dataclasses
 import json
-import os
 import re
 
 import defects_engine
@@ -17,6 +16,7 @@ FRAME = re.compile(r"^ *#\d+ 0x\w+ in (\w+) \S*?((?:ref|fuzz)/\S+)")
 @dataclasses.dataclass
 class Witness:
     operations: str  # the .ops text
+    shrunk: bool  # else it is what was found, with a line that says why
     trace: str  # what happens when they run
     page: str | None  # the trace as a page, where threads interleave: its path
 
@@ -36,23 +36,32 @@ def program_of(processes, tree, target, catch, env):
     return "\n".join(lines) + "\n"
 
 
+def as_found(text, name, said):
+    """What was found, with a line that says why it is not shrunk. said: of its replay."""
+    shown = re.search(r"^finding: (\S+)", said, re.M)
+    other = shown.group(1) if shown else "nothing"
+    why = "not in time" if other == name else f"run by itself it shows {other}"
+    first, rest = text.split("\n", 1)
+    return f"{first}\n# {name}, not shrunk: {why}\n{rest}"
+
+
 def shrink(processes, tree, target, catch, env, folder):
-    """The fewest operations that come out under the same name; None when none do."""
+    """The fewest operations that come out under the same name and True; where a replay does not show
+    that name, those that were found and False. None in place of what cannot be read."""
     if defects_tree.make(processes.run, tree, [defects_tree.REPLAY, defects_tree.SHRINK]):
-        return None
+        return None, False
     text = program_of(processes, tree, target, catch, env)
     if text is None:
-        return None
+        return None, False
     found, small = folder / "found.ops", folder / "witness.ops"
     found.write_text(text)
     command = [str(tree / defects_tree.SHRINK), "-n", catch.oracle, "-s", str(SHRINK_S)]
     processes.run([*command, "-o", str(small), str(found)], timeout=2 * SHRINK_S)
-    if not small.exists():  # out of time: what was found, where it shows the same
+    shrunk = small.exists()
+    if not shrunk:
         said = processes.run([str(tree / defects_tree.REPLAY), "-q", str(found)], timeout=RUN_S)[1]
-        if defects_engine.oracle_of(said) != catch.oracle:
-            return None
-        small.write_text(text)
-    return small.read_text(encoding="utf-8", errors="replace")
+        small.write_text(as_found(text, catch.oracle, said))
+    return small.read_text(encoding="utf-8", errors="replace"), shrunk
 
 
 def plain_trace(text):
@@ -71,7 +80,7 @@ def columns(processes, tree, program, folder, title):
     # Not moved about in memory, so that the trace's addresses are those of the file.
     if defects_tree.make(processes.run, tree, ["build/plain/replay"], "CFLAGS.plain=-O2 -g -no-pie"):
         return None
-    env = os.environ | {"TRACE_JSON": str(data), "SCHED": "bytes"}
+    env = defects_engine.environment(TRACE_JSON=str(data), SCHED="bytes")
     processes.run([str(replay), "-q", str(program)], timeout=RUN_S, env=env)
     try:
         run = json.loads(data.read_text(encoding="utf-8"))
@@ -90,16 +99,16 @@ def columns(processes, tree, program, folder, title):
 
 
 def show(processes, tree, target, catch, env, folder, title):
-    """The witness of a catch, or None when the replay program does not reproduce it."""
-    text = shrink(processes, tree, target, catch, env, folder)
+    """The witness of a catch, or None where its input cannot be shown."""
+    text, shrunk = shrink(processes, tree, target, catch, env, folder)
     if text is None:
         return None
     small = folder / "witness.ops"
     drawn = columns(processes, tree, small, folder, f"{title}: {catch.oracle}")
     if drawn:
-        return Witness(text, drawn[0], str(drawn[1]))
+        return Witness(text, shrunk, drawn[0], str(drawn[1]))
     said = processes.run([str(tree / defects_tree.REPLAY), "-q", str(small)], timeout=RUN_S)[1]
-    return Witness(text, plain_trace(said), None)
+    return Witness(text, shrunk, plain_trace(said), None)
 
 
 def operations_of(text):

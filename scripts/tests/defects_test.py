@@ -3,6 +3,7 @@ import argparse
 import contextlib
 import errno
 import json
+import os
 import pathlib
 import shutil
 import signal
@@ -13,6 +14,7 @@ import types
 import defects
 import defects_board
 import defects_compare
+import defects_engine
 import defects_mark
 import defects_patch
 import defects_report
@@ -299,6 +301,103 @@ def an_interrupt_leaves_a_report(root):
     assert rest.endswith("0 caught, 0 missed\n"), rest
 
 
+SUBJECT_RUN = """import os, pathlib, signal, sys
+import defects_subject as d
+sys.argv[1:] = ["--sources", {sources!r}, "--defects", {defects!r}, "--root", {root!r}, "--quick"]
+d.Field.tools = lambda field: None
+d.Field.plant = lambda field, patch: (pathlib.Path("x.so"), None)
+d.Field.replay = lambda field, subject, target, path: ""
+def fuzz(field, subject, target, seed, seconds, folder):
+    if "T1" not in str(folder):
+        os.kill(os.getpid(), signal.SIGINT)
+    return ("R5-grow-limit", pathlib.Path(__file__)), 7, 0.5
+d.Field.fuzz = fuzz
+d.Field.seeds = lambda field, target: None
+sys.exit(d.main())
+"""
+
+
+def an_interrupt_leaves_a_report_of_your_own_code(root):
+    """The programs are replaced; the second patch is interrupted."""
+    home = defects_patch.REPO / "fuzz/subjects"
+    places = {"sources": str(home), "defects": str(home / "defects/template"), "root": root}
+    program = pathlib.Path(root) / "run.py"
+    program.write_text(f"import sys\nsys.path.insert(0, {str(defects_patch.REPO / 'scripts')!r})\n"
+                       + SUBJECT_RUN.format(**places).replace('"--quick"', '"--quick", "--only", "T"'))
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130, done
+    told = json.loads((pathlib.Path(root) / "results/defects/latest/report.json").read_text())
+    assert told["status"] == "interrupted" and told["summary"]["not_run"] == 2, told["summary"]
+    assert [i["oracle"] for i in told["items"]] == ["R5-grow-limit"], told["items"]
+
+
+def a_subject_without_sources_and_settings_without_use_are_refused(root):
+    clean = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    make = ["make", "-s", "-C", str(defects_patch.REPO), "defects"]
+    for more, said in (["SUBJECT=./mine.so"], "say SUBJECT_SRC="), (["SUBJECT_SRC=x", "JOBS=2"], "not JOBS="):
+        done = subprocess.run([*make, "ONLY=^none$$", *more], capture_output=True, text=True, timeout=60, env=clean)
+        assert done.returncode == 2 and said in done.stderr, (more, done)
+
+
+def no_setting_of_the_callers_reaches_what_is_run(root):
+    names = ("SUBJECT", "RULES_OFF", "PAGEBOX_RULES_OFF", "SCHED", "SEED", "TRACE")
+    before = dict(os.environ)
+    os.environ.update(dict.fromkeys(names, "of-the-caller"))
+    try:
+        text = defects_engine.Processes().run(["env"], timeout=10)[1]
+        trial = defects_engine.Trial(None, None, "t", "bytes", 3, 1.0, pathlib.Path(root), None)
+        made = trial.environment()
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    assert "PATH=" in text and "of-the-caller" not in text, text
+    assert "of-the-caller" not in made.values() and (made["SCHED"], made["SEED"]) == ("bytes", "3"), made
+
+
+def a_seed_is_told_from_a_mutation(root):
+    seeds, found = pathlib.Path(root) / "seeds", pathlib.Path(root) / "crash-1"
+    seeds.mkdir()
+    (seeds / "a").write_bytes(b"one")
+    kinds = []
+    for data in (b"one", b"two"):
+        found.write_bytes(data)
+        row = item("x", True, None)
+        defects_rows.caught(row, defects_engine.Catch("R5-x", 1.0, found), 0.0, seeds)
+        kinds.append(row["by"])
+    assert kinds == ["seed", "mutation"] and not defects_engine.is_seed(found, None), kinds
+    rows = [item("a", True, "R5-x", by="seed"), item("b", True, "R5-x", by="mutation")]
+    summary, _, sections, _, lead = defects_report.page(rows, defects_rows.verdict(rows), OPTIONS, 2)
+    assert (summary["caught_by_a_seed"], summary["caught_by_a_mutation"]) == (1, 1), summary
+    assert "a seed as it is: 1, by a mutation: 1" in lead and "a mutation" in defects_report.line(rows[1])
+
+
+def triggered_is_shown_where_it_is_marked(root):
+    table = lambda rows: next(s for s in defects_report.page(
+        rows, defects_rows.verdict(rows), OPTIONS, 1)[2] if s.title == "All defects").table
+    plain = item("a", True, None)
+    assert "triggered s" not in table([plain]).columns and "trigger" not in defects_report.line(plain)
+    marked = item("b", True, None, marked=True)
+    both = table([plain, marked])
+    column = both.columns.index("triggered s")
+    assert [row[column] for row in both.rows] == ["not marked", "not triggered"], both.rows
+    assert "missed, not triggered" in defects_report.line(marked)
+    assert defects_patch.Patch(None, {}, "", "+    PB_DEFECT_TRIGGERED();\n").marked
+    assert not patch_of("     PB_DEFECT_TRIGGERED();\n").marked
+
+
+def the_corpus_lacks_seeds_that_are_a_witness(root):
+    seeds = defects_patch.witness_seeds()
+    assert seeds and all((defects_patch.REPO / "corpus" / name).is_file() for name in seeds), seeds
+    board = board_in(root, None)
+    board.options.empty, board.targets = False, [name.split("/")[0] for name in seeds]
+    packed = lambda command, **more: [shutil.copy(p, command[3]) for p in pathlib.Path(command[4]).iterdir()]
+    board.processes.run = lambda command, **more: packed(command) if "-b" in command else (0, "")
+    board.prepare()
+    for name in seeds:
+        folder = board.seeds(name.split("/")[0])
+        assert any(folder.iterdir()) and not (board.work / "seeds" / name).exists(), name
+
+
 def a_full_disk_is_told_of_and_loses_nothing(root):
     """What a run raises where it cannot write, after one row was done."""
     board = board_in(root, None)
@@ -367,6 +466,12 @@ TESTS = [
     options_out_of_range_are_refused,
     a_patch_that_does_not_apply_or_compile_is_a_row_of_its_own,
     an_interrupt_leaves_a_report,
+    an_interrupt_leaves_a_report_of_your_own_code,
+    a_subject_without_sources_and_settings_without_use_are_refused,
+    no_setting_of_the_callers_reaches_what_is_run,
+    a_seed_is_told_from_a_mutation,
+    triggered_is_shown_where_it_is_marked,
+    the_corpus_lacks_seeds_that_are_a_witness,
     a_full_disk_is_told_of_and_loses_nothing,
     the_subset_for_ci_is_what_every_run_caught_in_the_fewest_executions,
     the_subset_for_ci_names_patches_and_targets_that_exist,
