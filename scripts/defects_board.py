@@ -29,7 +29,7 @@ class Board:
 
     def __init__(self, options, run):
         self.options, self.run = options, run
-        self.work = pathlib.Path(options.work or defects_tree.WORK)
+        self.work = pathlib.Path(options.work or defects_tree.WORK).resolve()
         self.base = self.work / "base"
         self.lock = threading.Lock()
         self.processes = defects_engine.Processes()
