@@ -314,12 +314,29 @@ static void add_growths(const struct subject *subject) {
     }
 }
 
+/* A copy of a memory that was written whole, with an option. */
+static void add_copy_with(const struct subject *subject, uint32_t pages,
+                          struct bench_parameter option) {
+    memory_row_add(&(struct memory_row){
+        .name = "memory/copy",
+        .run = run_copy,
+        .clock = BENCH_CLOCK_SECTIONS,
+        .subject = subject,
+        .pages = pages,
+        .options = {{"written", NULL, 100}, option},
+        .bound = "copy",
+        .full_only = true,
+    });
+}
+
 /* With no guard behind, and with the kernel advised on how to provide the pages. */
 static void add_variants(const struct subject *subject) {
     static const struct bench_parameter no_guard = {"guard", NULL, 0};
     add_with("memory/create", run_create, subject, 16, subject->create, no_guard, true);
     add_with("memory/grow", run_grow, subject, 16, subject->grow, no_guard, true);
     add_with("memory/destroy", run_destroy, subject, 16, subject->destroy, no_guard, true);
+    add_with("memory/life", run_life, subject, 1, "life", no_guard, true);
+    add_copy_with(subject, 16, no_guard);
     for (int i = 0; i < ADVICES; i++) {
         if (subject != SUBJECT_RESERVE) { /* which has them at every size */
             add_with("memory/create_touch", run_create_touch, subject, BIG_PAGES, advice_bounds[i],
@@ -327,6 +344,9 @@ static void add_variants(const struct subject *subject) {
         }
         if (advices[i].number == PB_ADVICE_POPULATE) {
             add_with("memory/grow", run_grow, subject, BIG_PAGES, subject->grow, advices[i], true);
+        }
+        if (advices[i].number != PB_ADVICE_NONE) {
+            add_copy_with(subject, BIG_PAGES, advices[i]);
         }
         if (advices[i].number == PB_ADVICE_HUGE_PAGES) {
             add_with("memory/destroy", run_destroy, subject, BIG_PAGES, subject->destroy,

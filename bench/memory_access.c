@@ -199,9 +199,6 @@ BENCH_SUBJECT {
     for (int pattern = 0; pattern < PATTERNS; pattern++) {
         for (int size = 0; size < SIZES; size++) {
             bool huge = sizes[size] >= BIG_PAGES;
-            if (sizes[size] == GIB_PAGES && pattern == STRIDED) {
-                continue;
-            }
             add_bare(sizes[size], pattern, false);
             add(SUBJECT_RESERVE, sizes[size], pattern, GUARD_PAGE, false);
             add(SUBJECT_RESERVE, sizes[size], pattern, COMPARE, false);

@@ -111,7 +111,7 @@ BENCH_SUBJECT {
                 if (subjects[subject].tuned) {
                     continue;
                 }
-                memory_row_add(&(struct memory_row){
+                struct memory_row row = {
                     .name = "memory/many",
                     .run = run_many,
                     .clock = BENCH_CLOCK_SECTIONS,
@@ -122,7 +122,13 @@ BENCH_SUBJECT {
                     .bound_options = 1,
                     .threads = threads,
                     .full_only = counts[i] != 4 || subject > 3,
-                });
+                };
+                memory_row_add(&row);
+                if (counts[i] == 4 && subject_is_mapped(&subjects[subject])) {
+                    row.options[1] = (struct bench_parameter){"guard", NULL, 0};
+                    row.full_only = true;
+                    memory_row_add(&row);
+                }
             }
             bench_register(&(struct bench_case){
                 .name = "bound/many",

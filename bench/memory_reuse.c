@@ -7,8 +7,11 @@
 #include <string.h>
 #include <sys/mman.h>
 
-static const uint32_t sizes[] = {1, 16, 256};
+enum { BIG_PAGES = 256 }; /* where huge pages can show */
+static const uint32_t sizes[] = {1, 16, BIG_PAGES};
 enum { SIZES = sizeof sizes / sizeof sizes[0] };
+static const struct bench_parameter populate = {"advice", "populate", PB_ADVICE_POPULATE};
+static const struct bench_parameter huge_pages = {"advice", "huge", PB_ADVICE_HUGE_PAGES};
 
 /* ---- Reset and reuse ------------------------------------------------------------------------- */
 
@@ -111,11 +114,15 @@ static struct memory_row row(const char *name, void (*run)(struct bench_state *)
     };
 }
 
-static void add_resets(const struct subject *subject, uint32_t pages) {
+/* option: one that has no name is none. */
+static void add_resets(const struct subject *subject, uint32_t pages,
+                       struct bench_parameter option) {
     struct memory_row made = row("memory/reset", run_reset, subject, pages, subject->renew);
+    made.options[0] = option;
     memory_row_add(&made);
     bool heap = subject->strategy == PB_STRATEGY_HEAP;
     made = row("memory/reuse", run_reuse, subject, pages, heap ? "memset" : "discard_touch");
+    made.options[0] = option;
     memory_row_add(&made);
 }
 
@@ -133,7 +140,11 @@ static void add_inits(const struct subject *subject, uint32_t pages, const char 
 BENCH_SUBJECT {
     for (int i = 0; i < subjects_count; i++) {
         for (int size = 0; size < SIZES && !subjects[i].tuned; size++) {
-            add_resets(&subjects[i], sizes[size]);
+            add_resets(&subjects[i], sizes[size], (struct bench_parameter){NULL, NULL, 0});
+            if (sizes[size] == BIG_PAGES && subject_is_mapped(&subjects[i])) {
+                add_resets(&subjects[i], BIG_PAGES, populate);
+                add_resets(&subjects[i], BIG_PAGES, huge_pages);
+            }
             bool image = subjects[i].strategy == PB_STRATEGY_IMAGE;
             bool usual = &subjects[i] == SUBJECT_RESERVE ||
                          subjects[i].strategy == PB_STRATEGY_POOL ||

@@ -4,7 +4,8 @@
  * Compiled once for each site of ref/orders.h that is weaker than that, with the four files that
  * have sites, into an object that keeps its symbols to itself (rules.mk); BENCH_SITE is the site's
  * name, or "none": all as chosen. A row "site/PATH/stronger:SITE" runs a path through that site;
- * its limit is the same path with none. */
+ * its limit is the same path with none. Sites that one thread cannot pass have a row that says why
+ * it is skipped. */
 #include "guest.h"
 #include "mailbox.h"
 #include "memory.h"
@@ -13,7 +14,7 @@
 
 #include <string.h>
 
-enum { BATCH = 1024, RING = 256 };
+enum { BATCH = 1024, RING = 256, SECOND_MAILBOX = 65536 };
 
 struct rig {
     struct pb_memory *memory;
@@ -45,6 +46,21 @@ static bool run_refuse(struct rig *rig) {
 static bool run_park(struct rig *rig) {
     struct pb_guest_host host = {.context = NULL};
     return pb_guest_park(rig->words, &host, 0) == PB_PARK_READY;
+}
+
+/* A mailbox comes and goes: its words and slots are written, and it is closed. */
+static bool run_attach(struct rig *rig) {
+    struct pb_mailbox_config config = {
+        .memory = rig->memory, .offset = SECOND_MAILBOX, .capacity = RING};
+    struct pb_mailbox *mailbox = NULL;
+    enum pb_status status = pb_mailbox_attach(&config, &mailbox);
+    pb_mailbox_release(mailbox);
+    return status == PB_OK;
+}
+
+/* A host that waits for the signal counts itself, looks, and does not sleep. */
+static bool run_look(struct rig *rig) {
+    return pb_mailbox_wait_for_signal(rig->mailbox, 0) == PB_TIMED_OUT;
 }
 
 static bool run_wake(struct rig *rig) {
@@ -83,19 +99,29 @@ static const struct path {
     path_run *prepare; /* may be NULL */
     path_run *run;
     const char *sites; /* those that it passes, with a space before and behind each */
+    const char *skip;  /* why one thread cannot run it; NULL: it can */
 } paths[] = {
     {"enqueue_drain", NULL, run_pass,
      " LOCK_TAKE LOCK_GIVE MAILBOX_SLOT_WRITE MAILBOX_SLOT_READ MAILBOX_TAIL_PUBLISH "
      "MAILBOX_TAIL_SEE "
      "MAILBOX_HEAD_OWN MAILBOX_HEAD_PUBLISH MAILBOX_FLAG_SIGNAL MAILBOX_FLAG_CLEAR "
      "MAILBOX_CAPACITY "
-     "MAILBOX_CLOSED "},
-    {"enqueue_full", fill, run_refuse, " MAILBOX_HEAD_SEE "},
-    {"park_ready", fill, run_park, " MAILBOX_FLAG_LOOK "},
-    {"waker", NULL, run_wake, " REFERENCE_TAKE REFERENCE_DROP "},
-    {"notify_none", NULL, run_notify, " WAITERS_LOOK "},
-    {"not_equal", NULL, run_differs, " WAITERS_ARRIVE WAITERS_LEAVE "},
-    {"wait_timeout", NULL, run_timeout, " WAITERS_SEE WAITERS_COUNT WAITERS_DETACH "},
+     "MAILBOX_CLOSED MAILBOX_SLEEPER_LOOK ",
+     NULL},
+    {"enqueue_full", fill, run_refuse, " MAILBOX_HEAD_SEE ", NULL},
+    {"attach", NULL, run_attach, " MAILBOX_ATTACH ", NULL},
+    {"park_ready", fill, run_park, " MAILBOX_FLAG_LOOK ", NULL},
+    {"signal_timeout", NULL, run_look, " MAILBOX_SLEEPER_COUNT MAILBOX_BELL_READ ", NULL},
+    {"waker", NULL, run_wake, " REFERENCE_TAKE REFERENCE_DROP ", NULL},
+    {"notify_none", NULL, run_notify, " WAITERS_LOOK ", NULL},
+    {"not_equal", NULL, run_differs, " WAITERS_ARRIVE WAITERS_LEAVE ", NULL},
+    {"wait_timeout", NULL, run_timeout, " WAITERS_SEE WAITERS_COUNT WAITERS_DETACH ", NULL},
+    {"notify", NULL, NULL, " WAITERS_VERDICT ",
+     "wakes a waiter in another thread, some thousand times what the access costs: wait/wake"},
+    {"refused_wait", NULL, NULL, " WAITERS_RECOUNT ",
+     "only before a wait beyond the limit, when another thread's waits have reached it"},
+    {"signal", NULL, NULL, " MAILBOX_BELL_RING ",
+     "wakes a host thread, some thousand times what the access costs: mailbox/signal"},
 };
 
 static bool rig_open(struct rig *rig) {
@@ -143,16 +169,19 @@ BENCH_SUBJECT {
     static char names[sizeof paths / sizeof paths[0]][2][64];
     bool none = strcmp(BENCH_SITE, "none") == 0;
     for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
-        if (!none && !passes(&paths[i], BENCH_SITE)) {
+        bool here = none ? paths[i].skip == NULL : passes(&paths[i], BENCH_SITE);
+        if (!here) {
             continue;
         }
         strcat(strcpy(names[i][0], "site/"), paths[i].name);
         strcat(strcpy(names[i][1], names[i][0]), "/stronger:none");
-        bench_register(&(struct bench_case){.name = names[i][0],
-                                            .run = run_path,
-                                            .argument = &paths[i],
-                                            .parameters = {{"stronger", BENCH_SITE, 0}},
-                                            .bounds = none ? NULL : names[i][1],
-                                            .full_only = true});
+        bench_register(
+            &(struct bench_case){.name = names[i][0],
+                                 .run = run_path,
+                                 .argument = &paths[i],
+                                 .parameters = {{"stronger", BENCH_SITE, 0}},
+                                 .bounds = none || paths[i].skip != NULL ? NULL : names[i][1],
+                                 .skip = paths[i].skip,
+                                 .full_only = true});
     }
 }

@@ -4,6 +4,8 @@ Used by bench_report.py. A question for which rows are missing (a filter left th
 answer.
 """
 import barriers
+import bench_behind
+import bench_subjects
 from bench_mailbox import OURS, MailboxParts, peer_words
 from bench_figures import ORDERS, TIMES, bare, ratio_text, time_text
 
@@ -33,17 +35,18 @@ class Answers:
             self.say_storm,
             self.say_timeout,
             self.say_memcpy,
+            self.say_fuzz,
+            self.say_subjects,
+            self.say_behind,
         )
         return [text for make in makers if (text := make())]
 
     def beside_bound(self, figures):
         """'700 ns (1.4x the bare call)'"""
-        bound = figures.bound()
-        if not (bound or "").startswith("bound/") or figures.ratios[bound] is None:
+        bound, ratio = figures.limit()
+        if ratio is None:
             return time_text(figures.ns)
-        return (
-            f"{time_text(figures.ns)} ({ratio_text(figures.ratios[bound])} the bare {bare(bound)})"
-        )
+        return f"{time_text(figures.ns)} ({ratio_text(ratio)} the bare {bare(bound)})"
 
     def ends(self, operation, what):
         """Best, `reserve`, and worst of an operation at the usual size."""
@@ -411,3 +414,36 @@ class Answers:
             f"and {time_text(worst.ns)} at offset {worst.parameters['offset']} modulo 4,096 "
             f"({factor:.0f} times more): compare copies at equal alignment only."
         )
+
+    def say_fuzz(self):
+        ours = self.rows.get("fuzz/execution/target:memory_fuzzer")
+        if not ours or ours.limit()[1] is None:
+            return None
+        bare_loop, share = self.rows.get(ours.limit()[0]), 1 / ours.limit()[1]
+        goal = "at least half is the goal" if share >= 0.5 else "its goal, half, is missed"
+        return (
+            f"**One execution of memory_fuzzer**, without sanitizers: {time_text(ours.ns)}, "
+            f"{1e9 / ours.ns:,.0f} a second, is {ratio_text(ours.limit()[1])} a bare loop of the same "
+            f"system calls and touched pages ({time_text(bare_loop.ns)}), so it reaches {share:.0%} of "
+            f"the bare loop's rate: {goal}."
+        )
+
+    def say_subjects(self):
+        """Other people's code beside the reference, at the usual size."""
+        said = {}
+        for operation, lines in bench_subjects.tables(self.rows).items():
+            for (of, strategy), sizes in lines.items():
+                usual = lines.get(("reference", "reserve" if strategy else ""), {})
+                size = USUAL_PAGES if USUAL_PAGES in sizes else min(sizes)
+                if of != "reference" and size in usual:
+                    ratio = ratio_text(sizes[size].ns / usual[size].ns)
+                    called = operation.split("/")[1].replace("_", " ")
+                    words = f"{called} {time_text(sizes[size].ns)} ({ratio})"
+                    said.setdefault(" ".join(filter(None, (of, strategy))), []).append(words)
+        if not said:
+            return None
+        lines = "; ".join(f"`{of}`: {', '.join(words)}" for of, words in said.items())
+        return f"**Subjects**, and how many times the reference's time that is: {lines}."
+
+    def say_behind(self):
+        return bench_behind.sentence(self.rows)

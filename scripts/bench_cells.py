@@ -23,3 +23,17 @@ def times(value):
 
 def percent(value):
     return None if value is None else Cell(value, f"{value:.0%}")
+
+
+def beside(figures, peers=True):
+    """The time, and in brackets how many times the limit, and the best peer, where there are."""
+    if figures is None:
+        return None
+    limit, peer = figures.limit()[1], figures.best_peer()[1] if peers else None
+    words = "" if limit is None and peer is None else ratio_text(limit)
+    words += f" / {ratio_text(peer)}" if peer is not None else ""
+    text = figures.shown() + (f" ({words})" if words else "")
+    return Cell(figures.range()[0], text)
+
+
+BESIDE = "In brackets: times the limit / times the best peer, where there is one."

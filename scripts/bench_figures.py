@@ -216,6 +216,11 @@ class Figures:
         """Name of the row that limits this one; None where none is known."""
         return next((name for name in self.ratios if not name.startswith("peer/")), None)
 
+    def limit(self):
+        """(name, ratio) of the physical limit; (None, None) where none is known."""
+        found = ((n, r) for n, r in self.ratios.items() if n.startswith("bound/"))
+        return next(found, (None, None))
+
     def peers(self):
         """Names of the peers' rows beside this one, the fastest first, with our ratio to each."""
         found = {n: r for n, r in self.ratios.items() if n.startswith("peer/") and r is not None}
@@ -253,12 +258,17 @@ def figures_of(facts, rows, crashes):
     return made
 
 
-def ratio(figures, bound):
-    """Median over the rounds of the ratio; of the samples' medians where there are samples."""
+def round_ratios(figures, bound):
+    """The rounds' own ratios; of the samples' medians where there are samples."""
     if bound is None:
-        return None
+        return []
     ours, theirs = figures.middles or figures.rounds, bound.middles or bound.rounds
-    ratios = [ours[r] / theirs[r] for r in ours.keys() & theirs.keys() if theirs[r] > 0]
+    return [ours[r] / theirs[r] for r in ours.keys() & theirs.keys() if theirs[r] > 0]
+
+
+def ratio(figures, bound):
+    """Median over the rounds of the ratio."""
+    ratios = round_ratios(figures, bound)
     return statistics.median(ratios) if ratios else None
 
 

@@ -52,10 +52,10 @@ def peer_words(name):
 
 def limit_cells(rows, figures):
     """limit, its time, our ratio; best peer, its time, our ratio"""
-    limit = figures.bound() if (figures.bound() or "").startswith("bound/") else None
+    limit, to_limit = figures.limit()
     peer, ratio = figures.best_peer()
     cells = [bare(limit) if limit else None, duration(rows.get(limit)) if rows.get(limit) else None]
-    cells += [times(figures.ratios.get(limit)), peer_words(peer)]
+    cells += [times(to_limit), peer_words(peer)]
     return cells + [duration(rows.get(peer)) if rows.get(peer) else None, times(ratio)]
 
 
@@ -258,8 +258,7 @@ class MailboxParts:
         text = (
             "Each access of the chosen table made sequentially consistent alone, on a path through "
             "it. Where the machine code is the same, a difference is noise: it shows how much noise "
-            "there is. Sites that only a second thread passes are missing: the wake-up they belong to "
-            "costs thousands of times more."
+            "there is. Sites that no single thread passes have no row here: `Left out` says which, and why."
         )
         columns = ["site", "path", "as chosen", "alone SC", "more", "", "code on x86-64"]
         return report.Section("What each site costs", text, report.Table(columns, rows, "llrrrrl"))

@@ -7,10 +7,10 @@ import re
 
 import report
 from bench_answers import USUAL_PAGES
-from bench_cells import Cell, duration, times
+from bench_cells import BESIDE, Cell, beside, duration, times
 from bench_figures import TIMES
 from bench_mailbox import LIMIT_COLUMNS, limit_cells
-from bench_plots import COLOURS, plot_programs, plot_sizes
+from bench_plots import COLOURS, MANY, RUNNERS, plot_ratios, plot_sizes
 
 # Operations of a memory, in the order of the report: what one is, in words.
 MEMORY = {
@@ -66,18 +66,22 @@ GROWTHS = {  # rest of the row's name, in words
     "pages:1/to:1024/by:16": "1 to 1,024 pages, by 16",
     "pages:1/to:16384/by:0": "1 page to 1 GiB, doubling",
 }
-VARIANTS = {
+NO_GUARD = {
     "create/{}/pages:16": "create",
-    "create/{}/pages:16/guard:0": "create, no guard",
     "grow/{}/pages:16": "grow",
-    "grow/{}/pages:16/guard:0": "grow, no guard",
     "destroy/{}/pages:16": "destroy",
-    "destroy/{}/pages:16/guard:0": "destroy, no guard",
-    "create_touch/{}/pages:256/advice:none": "16 MiB: create, write",
-    "create_touch/{}/pages:256/advice:populate": "populated",
-    "create_touch/{}/pages:256/advice:huge": "huge pages",
-    "destroy/{}/pages:256": "16 MiB: destroy",
-    "destroy/{}/pages:256/advice:huge": "destroy, huge pages",
+    "life/{}/pages:1": "a life",
+    "copy/{}/pages:16/written:100": "copy",
+    "many/{}/pages:1/memories:4/threads:1": "many, 1 thread",
+    "many/{}/pages:1/memories:4/threads:2": "many, 2 threads",
+}
+ADVISED = {
+    "create_touch/{}/pages:256": "create, write",
+    "grow/{}/pages:256": "grow by one",
+    "copy/{}/pages:256/written:100": "copy",
+    "destroy/{}/pages:256": "destroy",
+    "reset/{}/pages:256": "reset",
+    "reuse/{}/pages:256": "reset, write",
 }
 OBJECTS = {
     "objects/waiters/{}": "table of waiters",
@@ -126,6 +130,10 @@ def size_words(value):
     return Cell(value, f"{value:.0f} B")
 
 
+def limited(figures):
+    return beside(figures, peers=False)
+
+
 def footprint_cells(figures):
     """mappings, peak resident, peak virtual"""
     vmas = None if figures.vmas is None else round(figures.vmas, 2)
@@ -148,7 +156,7 @@ class MemoryParts:
         inner += [self.many()]
         inner = [part for part in inner if part]
         text = (
-            "Medians; `~` marks a noisy one (its interval is wider than 20 % of it). Grey in the "
+            f"Medians; `~` marks a noisy one (its interval is wider than 20 % of it). {BESIDE} Grey in the "
             "plots, and `limit` in the tables: the bare system calls, or the bare allocator, that "
             "give the same result on a mapping of their own. A strategy may get below that where "
             "it does less: `heap` keeps its pages, a pool recycles its slots. Peers are the "
@@ -236,7 +244,7 @@ class MemoryParts:
         rows = []
         for name, points in lines.items():
             by_size = dict(points)
-            rows.append([name, *[duration(by_size.get(p)) for p in sizes]])
+            rows.append([name, *[beside(by_size.get(p)) for p in sizes]])
         for f in self.rows.all.values():
             if f.operation == operation and f.skipped and f.pages() == self.usual(lines):
                 if line_words(f):
@@ -296,30 +304,61 @@ class MemoryParts:
             names = [prefix.format("grow_steps" if "to:" in g else "grow") + g for g in GROWTHS]
             found = [self.rows.get(name) for name in names]
             if any(found):
-                rows.append([words, *[duration(f) for f in found]])
+                rows.append([words, *[beside(f) for f in found]])
         text = (
             "By more than a page, and on demand: from one page in equal steps, and doubling up to "
             "1 GiB. The first three are single growths of a memory that was written whole; nothing "
             "is written in the last two. `heap` zeroes by hand what it adds, or takes a zeroed block where it "
-            "adds more than it has."
+            f"adds more than it has. {BESIDE}"
         )
         table = report.Table(["strategy", *GROWTHS.values()], rows, "l" + "r" * len(GROWTHS))
         return report.Section("Growth by more, and on demand", text, table)
 
     def variants(self):
+        parts = [self.unguarded(), self.advised()]
+        parts = [part for part in parts if part]
+        title = "Guards, populated pages, huge pages"
+        text = "In brackets: times the limit. Peers have none of these variants."
+        return report.Section(title, text, sections=parts) if parts else None
+
+    def unguarded(self):
+        """One line for each strategy with a guard, and one with none."""
         rows = []
         for words, key in self.strategies("memory/create").items():
-            found = [self.rows.get("memory/" + v.format(key)) for v in VARIANTS]
-            if sum(bool(f) for f in found[1::2]) > 1:
-                rows.append([words, *[duration(f) for f in found]])
+            names = ["memory/" + name.format(key) for name in NO_GUARD]
+            bare = [re.sub(r"(/threads:\d)?$", r"/guard:0\1", name, count=1) for name in names]
+            pair = [[self.rows.get(name) for name in side] for side in (names, bare)]
+            if any(pair[1]):
+                rows += [[words, g, *map(limited, f)] for g, f in zip(("64 KiB", "none"), pair)]
         if not rows:
             return None
         text = (
-            "The same with no guard behind the memory, with all pages populated by one call, and "
-            "with huge pages advised; the first six of 16 pages."
+            "With a guard of 64 KiB behind the memory, as everywhere else, and with none. 16 pages; a life "
+            "is of one page; many: lives with four at once in each thread, as below."
         )
-        table = report.Table(["strategy", *VARIANTS.values()], rows, "l" + "r" * len(VARIANTS))
-        return report.Section("Guards, populated pages, huge pages", text, table)
+        columns = ["strategy", "guard", *NO_GUARD.values()]
+        table = report.Table(columns, rows, "ll" + "r" * len(NO_GUARD))
+        return report.Section("No guard", text, table)
+
+    def advised(self):
+        """One line for each strategy and advice."""
+        rows = []
+        for words, key in self.strategies("memory/create_touch").items():
+            for advice, called in ADVICE.items():
+                rest = f"/advice:{advice}" if advice != "none" else ""
+                names = ["memory/" + name.format(key) + rest for name in ADVISED]
+                names[0] += "" if rest else "/advice:none"  # it has one in any case
+                found = [self.rows.get(name) for name in names]
+                if any(found):
+                    rows.append([words, called, *map(limited, found)])
+        if not rows:
+            return None
+        columns = ["strategy", "pages", *ADVISED.values()]
+        table = report.Table(columns, rows, "ll" + "r" * len(ADVISED))
+        text = (
+            "256 pages (16 MiB): as they come, all populated by one call, and with huge pages advised."
+        )
+        return report.Section("Populated, huge pages", text, table)
 
     def access_line(self, f):
         check = CHECKS.get(f.parameters.get("check"))
@@ -348,7 +387,7 @@ class MemoryParts:
                 table = self.size_table("memory/access", lines)
                 parts.append(report.Section(words, "", table, svg))
         rest = {
-            strategy_words(f): duration(f)
+            strategy_words(f): beside(f)
             for f in self.of("memory/access")
             if f.pages() == 256
             and f.parameters["pattern"] == "random"
@@ -357,7 +396,7 @@ class MemoryParts:
         table = report.Table(["strategy", "16 MiB at random"], list(map(list, rest.items())), "lr")
         text = (
             "One load, base (and length, where it is compared) read anew each time, as generated "
-            "code does. The same loop runs over a bare mapping."
+            "code does. The same loop runs over a bare mapping: the limit."
         )
         parts.append(report.Section("Every strategy", "", table))
         return report.Section("Access, and what bounds checks cost", text, sections=parts)
@@ -383,13 +422,15 @@ class MemoryParts:
         cases = [(m, t) for m in (1, 4, 16) for t in (1, 2)]
         rest = {f"pages:1/memories:{m}/threads:{t}": (m, t) for m, t in cases}
         who = {w: f"memory/many/{k}/" for w, k in self.strategies("memory/many").items()}
-        rows = []
+        rows, bars = [], {}
         for words, prefix in {**who, "bare calls": "bound/many/"}.items():
             found = {case: self.rows.get(prefix + name) for name, case in rest.items()}
-            one, two = found[4, 1], found[4, 2]
-            ratio = times(two.range()[0] / one.range()[0]) if one and two else None
+            pairs = {f"{m} at once": (found[m, 1], found[m, 2]) for m in (1, 4, 16)}
+            ratios = {at: b.range()[0] / a.range()[0] for at, (a, b) in pairs.items() if a and b}
             if any(found.values()):
-                rows.append([words, *[duration(f) for f in found.values()], ratio])
+                rows.append([words, *map(beside, found.values()), times(ratios.get("4 at once"))])
+            if ratios:
+                bars[words] = ratios
         if not rows:
             return None
         text = (
@@ -397,12 +438,15 @@ class MemoryParts:
             "memories alive at once in each thread; time over the lives of all threads. Two threads "
             "that do not meet would need half of the time of one (0.5). The kernel has one lock for "
             "a process's whole map, taken by each map, protect and unmap: strategies that ask it "
-            "for less scale."
+            "for less scale. In brackets: times the bare calls in as many threads."
         )
         heads = [f"{m} at once, {t} thread{'s' * (t > 1)}" for m, t in cases]
         columns = ["strategy", *heads, "4 at once: 2 threads / 1"]
         table = report.Table(columns, rows, "l" + "r" * (len(cases) + 1))
-        return report.Section("Several memories at once", text, table)
+        marks = {0.5: "twice the work in all", 1: "as much as one thread"}
+        title = "A memory\u2019s life in two threads: time, as a part of that in one thread"
+        svg = plot_ratios(bars, MANY, marks, title, "two threads / one, log", 0.25) if bars else None
+        return report.Section("Several memories at once", text, table, svg)
 
     # ---- allocators
 
@@ -413,11 +457,12 @@ class MemoryParts:
         rows = []
         for words, key in keys.items():
             found = [self.rows.get("memory/" + name.format(key)) for name in columns]
-            rows.append([words.removeprefix("heap "), *[duration(f) for f in found]])
+            rows.append([words.removeprefix("heap "), *[beside(f) for f in found]])
         text = (
             "The heap strategy, as the allocator is in a process that lives: pages that were given "
             "back are used again. jemalloc as it comes; `decay_0`: freed pages go back to the kernel "
-            "at once; `no_retain`: address space as well; `thp`: huge pages."
+            f"at once; `no_retain`: address space as well; `thp`: huge pages. {BESIDE} The limit is the "
+            "bare allocator."
         )
         parts = [part for part in [self.objects()] if part]
         if not rows and not parts:
@@ -427,16 +472,19 @@ class MemoryParts:
 
     def objects(self):
         names = {f.parameters["allocator"] for f in self.rows.good.values() if "objects/" in f.name}
+        table = {n: [self.rows.get(o.format(f"allocator:{n}")) for o in OBJECTS] for n in sorted(names)}
+        best = [min((f.ns for f in column if f), default=None) for column in zip(*table.values())]
         rows = []
-        for name in sorted(names):
-            found = [self.rows.get(o.format(f"allocator:{name}")) for o in OBJECTS]
-            rows.append([name, *[duration(f) for f in found]])
+        for name, found in table.items():
+            pairs = [(duration(f), times(f.ns / b) if f else None) for f, b in zip(found, best)]
+            rows.append([name, *[cell for pair in pairs for cell in pair]])
         text = (
-            "Taken and given back; in two threads one takes what the other gives back. A waiter "
-            "itself needs none: its record is on its thread's stack."
+            "Taken and given back; in two threads one takes what the other gives back. Beside each: "
+            "times the fastest. A waiter itself needs none: its record is on its thread's stack."
         )
-        table = report.Table(["allocator", *OBJECTS.values()], rows, "l" + "r" * len(OBJECTS))
-        return report.Section("Small objects of waiters and wakers", text, table) if rows else None
+        columns = ["allocator", *[c for words in OBJECTS.values() for c in (words, f"{TIMES} best")]]
+        made = report.Table(columns, rows, "l" + "rr" * len(OBJECTS))
+        return report.Section("Small objects of waiters and wakers", text, made) if rows else None
 
     # ---- programs
 
@@ -473,7 +521,12 @@ class MemoryParts:
         )
         columns = ["program", "native", *[f"{w}, {TIMES} native" for w in who[1:]]]
         table = report.Table(columns, cells, "lr" + "r" * len(who[1:]))
-        svg = plot_programs(groups, "Real programs, by memory and check: times native")
+        bars = {
+            program: {w: f.ns / found["native"].ns for w, f in found.items() if w in RUNNERS}
+            for program, found in groups.items()
+        }
+        title = "Real programs, by memory and check: times native"
+        svg = plot_ratios(bars, RUNNERS, {1: "native"}, title, "times the native program")
         return report.Section("Real programs", text, table, svg, sections=tables)
 
     def program_table(self, program, native, rows):

@@ -60,6 +60,10 @@ WAKES = {
 }
 
 
+# How many memories are alive at once in each thread.
+MANY = {"1 at once": "#2b6cb0", "4 at once": "#63b3ed", "16 at once": "#a0aec0"}
+
+
 def time_tics(*digits):
     """Marks of a time axis in microseconds, from 1 ns to 10 s, at these digits of each decade."""
     places = [digit * 10**power / 1000 for power in range(10) for digit in digits]
@@ -98,31 +102,38 @@ plot {", ".join(parts)}"""
     return report.plot(script, data, (860, 400))
 
 
-def plot_programs(groups, title):
-    """Bars: one cluster a program, one bar for each who runs it, as a multiple of the native time."""
-    who = [w for w in RUNNERS if any(w in found for found in groups.values())]
+def plot_ratios(groups, looks, marks, title, words, least=0):
+    """Bars of ratios: one cluster a group, one bar for each of looks that it has, lines at marks.
+    groups: name -> {who: ratio}; looks: who -> colour; marks: ratio -> words; least: not 0: where a
+    log axis begins."""
+    who = [w for w in looks if any(w in found for found in groups.values())]
     width = 0.8 / max(len(who), 1)
     data, parts = {}, []
     for place, name in enumerate(who):
         shift = (place - (len(who) - 1) / 2) * width
-        found = [(i + shift, g, g[name]) for i, g in enumerate(groups.values()) if name in g]
-        ratios = [(x, f.ns / g["native"].ns) for x, g, f in found]
-        data[block(name)] = [[x, ratio, f"{ratio:.2f}"] for x, ratio in ratios]
-        look = f"lc rgb '{RUNNERS[name]}'"
+        found = [(i + shift, g[name]) for i, g in enumerate(groups.values()) if name in g]
+        data[f"bar{place}"] = [[x, ratio, f"{ratio:.2g}" if least else f"{ratio:.2f}"] for x, ratio in found]
+        half = width * 0.46
         parts.append(
-            f"${block(name)} using 1:2:({width * 0.92}) with boxes fs solid {look} title '{name}'"
+            f"$bar{place} using ($1-{half}):({least}):($1-{half}):($1+{half}):({least}):2 "
+            f"with boxxyerror fs solid lc rgb '{looks[name]}' title '{name}'"
         )
-        parts.append(f"${block(name)} using 1:2:3 with labels offset 0,0.6 font ',9' notitle")
-    tics = ", ".join(f'"{program}" {i}' for i, program in enumerate(groups))
-    top = max(f.ns / g["native"].ns for g in groups.values() for f in g.values()) * 1.15
+        parts.append(f"$bar{place} using 1:2:3 with labels offset 0,0.6 font ',9' notitle")
+    for number, (ratio, called) in enumerate(marks.items()):
+        parts.append(f"{ratio} with lines dt {number + 2} lc rgb '#718096' title '{called}'")
+    lines = [name.replace(" ", "\\n").replace("_", "\\n_") for name in groups]
+    tics = ", ".join(f'"{name}" {i}' for i, name in enumerate(lines))
+    top = max(ratio for g in groups.values() for ratio in g.values()) * (2 if least else 1.15)
     script = f"""set title '{title}'
-set xtics ({tics}) scale 0
+{"set logscale y" if least else ""}
+set xtics ({tics}) scale 0{" font ',9'" if len(groups) > 8 else ""}
 set xrange [-0.55:{len(groups) - 0.45}]
-set yrange [0:{top}]
-set ylabel 'times the native program'
+set yrange [{least}:{max(top, *marks)}]
+set ylabel '{words}'
+set bmargin 4
 set key rmargin top vertical Left reverse samplen 2
-plot {", ".join(parts)}, 1 with lines dt 2 lc rgb '#718096' title 'native'"""
-    return report.plot(script, data, (860, 360))
+plot {", ".join(parts)}"""
+    return report.plot(script, data, (900, 360))
 
 
 def plot_orders(groups, title):

@@ -3,6 +3,7 @@
 Used by bench.py. The figures are bench_figures.py's, the sentences bench_answers.py's, the plots
 bench_plots.py's; here is what stands where.
 """
+import bench_behind
 import bench_compare
 import bench_subjects
 import report
@@ -42,13 +43,14 @@ class Report:
         noisy = sum(f.noisy for f in self.rows.good.values())
         skipped = sum(bool(f.skipped) for f in self.rows.all.values()) - len(self.rows.crashes)
         numbers = {"rows": len(self.rows.good), "measurements": self.rows.measured, "noisy": noisy}
-        return numbers | {"skipped": skipped, "crashed": len(self.rows.crashes)}
+        numbers |= {"skipped": skipped, "crashed": len(self.rows.crashes)}
+        return numbers | bench_behind.summary(self.rows)
 
     def items(self):
         return [figures.item() for figures in self.rows.all.values()]
 
     def sections(self):
-        parts = [self.answers(), bench_subjects.section(self.rows)]
+        parts = [self.answers(), bench_behind.section(self.rows), bench_subjects.section(self.rows)]
         parts += MemoryParts(self.rows).sections()
         parts += [*MailboxParts(self.rows).sections(), self.memcpy(), self.tuned()]
         parts += [self.left_out(), self.method(), self.environment(), self.every_row()]

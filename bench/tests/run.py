@@ -405,6 +405,7 @@ def report_compares_subjects_with_the_reference():
         assert status == 0, errors
         text = (pathlib.Path(folder) / "results" / "bench" / "latest" / "report.md").read_text()
         assert "## Subjects" in text and re.search(r"\| template \| mine \| .* \(.*×\) \|", text), text
+        assert re.search(r"^- \*\*Subjects\*\*.*`template mine`: grow .*×\)", text, re.M), text
 
 
 @test
@@ -423,6 +424,22 @@ def program_sc_table_has_every_site_sequentially_consistent():
     made = sites((ROOT / "build/bench/orders_sc.h").read_text())
     assert chosen and [name for name, _ in made] == [name for name, _ in chosen]
     assert {order for _, order in made} == {"memory_order_seq_cst"}
+
+
+@test
+def program_has_a_path_or_a_reason_for_each_weaker_site():
+    text = (ROOT / "ref/orders.h").read_text()
+    sites = re.findall(r"#define PB_ORDER_(\w+) memory_order_(?!seq_cst)", text)
+    rows = measured("^site/")
+    why = {}
+    for name, row in rows.items():
+        site = re.search(r"/stronger:(\w+)$", name).group(1)
+        why.setdefault(site, []).append(row.get("error_message"))
+    assert sites and why.keys() == {"none", *sites}, why.keys() ^ {"none", *sites}
+    assert "it did not go where it should" not in [w for found in why.values() for w in found], why
+    assert all(found == [None] or len(found[0] or "") > 20 for s, found in why.items() if s != "none"), why
+    skipped = {s for s, found in why.items() if s != "none" and found != [None]}
+    assert skipped == {"WAITERS_VERDICT", "WAITERS_RECOUNT", "MAILBOX_BELL_RING"}, skipped
 
 
 @test
@@ -507,9 +524,11 @@ def report_has_a_part_for_each_kind_of_memory_row():
         "grow/strategy:reserve/pages:16(/by:16|/guard:0)?",
         "grow_steps/strategy:reserve/pages:1/to:1024/by:16",
         "create/strategy:(reserve|heap/allocator:glibc)/pages:16(/guard:0)?",
-        "access/strategy:reserve/pages:1/pattern:random/check:guard",
+        "access/strategy:reserve/pages:(1|256)/pattern:random/check:guard",
         "bulk_copy/type:owned/bytes:16",
-        "many/strategy:reserve/pages:1/memories:4/threads:1",
+        "many/strategy:reserve/pages:1/memories:4(/guard:0)?/threads:[12]",
+        "create_touch/strategy:remap/pages:256/advice:huge",
+        "reuse/strategy:remap/pages:256/advice:populate",
         "reset/strategy:reserve/pages:1",
         "init/strategy:reserve/pages:1/from:bytes",
     )
@@ -524,6 +543,7 @@ def report_has_a_part_for_each_kind_of_memory_row():
     items = {item["name"]: item for item in made["items"]}
     parts = ["Beside limits and peers", "Each of them", "Create", "Grow", "Reset", "First contents"]
     parts += ["Growth by more, and on demand", "Guards, populated pages, huge pages"]
+    parts += ["No guard", "Populated, huge pages"]
     parts += ["Access, and what bounds checks cost", "Bulk instructions", "Several memories at once"]
     parts += ["Allocators", "Small objects of waiters and wakers"]
     if not items["program/sort/strategy:reserve/check:guard"]["skipped"]:
@@ -535,6 +555,19 @@ def report_has_a_part_for_each_kind_of_memory_row():
     assert create["best_peer"].startswith("peer/create/of:") and create["peer_ratio"] > 0
     lines = [line for line in text.splitlines() if line.startswith("| reserve |")]
     assert any("64.1 MiB" in line for line in lines), "no footprint in the tables"
+    beside = r" [\d.]+ [\u00b5nm]s( ~)? \([\d.]+\u00d7"
+    for part, line in (
+        ("Growth by more, and on demand", "reserve"),
+        ("No guard", "reserve \\| none"),
+        ("Populated, huge pages", "remap \\| populate"),
+        ("Every strategy", "reserve"),
+        ("Several memories at once", "reserve"),
+        ("Allocators", "glibc"),
+        ("Small objects of waiters and wakers", "glibc"),
+    ):
+        body = re.split(r"\n#+ ", text.split(f"# {part}\n")[1])[0]
+        cells = re.search(rf"^\| {line} \|.*$", body, re.M).group()
+        assert re.search(beside, cells) or re.search(r"\| [\d.]+\u00d7 \|", cells), (part, cells)
 
 
 @test
@@ -715,6 +748,101 @@ def extra_rounds_go_to_the_widest_and_what_stands_beside():
     widths, beside = {"a": 0.3, "b": 0.9, "c": 2.0}, {"b": ["bound"], "a": ["bound"]}
     assert bench_plan.extra_rows(widths, beside, costs, 3) == ["b", "bound", "a"]
     assert bench_plan.extra_rows(widths, beside, costs, 0.5) == []
+
+
+# ---------------------------------------------------------------- beside peers and limits
+
+
+def made_rows(times, bounds):
+    """Rows of a run: name -> the rounds' times in ns, name -> names beside which it stands."""
+    import bench_figures
+
+    row = {"iterations": 9, "time_unit": "ns"}
+    rows = [row | {"name": n, "round": i, "real_time": float(t)} for n, ts in times.items()
+            for i, t in enumerate(ts)]
+    return bench_figures.Rows({"bounds": bounds}, rows, {})
+
+
+def behind_in(rows):
+    import bench_behind
+
+    return {(one.figures.name, one.other): why for one, why in bench_behind.behind(rows)}
+
+
+@test
+def behind_are_rows_above_a_peer_or_the_limit_by_their_whole_interval():
+    limit, peer = "bound/mprotect/pages:16", "peer/grow/of:wabt/pages:16"
+    ours = "memory/grow/strategy:reserve/pages:16"
+    flat = [100.0] * 6
+    for times, wanted in (
+        ([125, 126, 127, 124, 128, 125], {limit, peer}),
+        ([115, 116, 117, 114, 118, 115], {peer}),
+        ([115, 130, 140, 135, 130, 130], {peer}),  # above 1.2, but not in all of its interval
+        ([99, 105, 110, 98, 104, 106], set()),
+    ):
+        found = behind_in(made_rows({ours: times, limit: flat, peer: flat}, {ours: [limit, peer]}))
+        assert {other for _, other in found} == wanted, (times, found)
+
+
+@test
+def behind_leaves_out_what_is_not_the_reference():
+    flat = {"bound/lock/threads:1": [1] * 6}
+    others = ["mailbox/enqueue/orders:sc/threads:1", "peer/enqueue/of:ck/threads:1", "fuzz/execution/target:x"]
+    times = {name: [9] * 6 for name in others} | flat
+    assert not behind_in(made_rows(times, {name: list(flat) for name in others}))
+    ours = "mailbox/enqueue/orders:chosen/threads:1"
+    assert behind_in(made_rows({ours: [9] * 6} | flat, {ours: list(flat)}))
+
+
+@test
+def behind_rows_have_a_reason_or_are_counted():
+    import bench_behind
+    import bench_report
+    import report
+
+    known, unknown = "memory/create/strategy:guard/pages:16", "memory/touch/strategy:reserve/pages:16"
+    limit = "bound/touch/pages:16"
+    bounds = {known: [limit], unknown: [limit]}
+    rows = made_rows({known: [900] * 6, unknown: [300] * 6, limit: [100] * 6}, bounds)
+    made = bench_report.Report({"bounds": bounds}, [], {})
+    made.rows = rows
+    assert made.summary()["behind"] == 2 and made.summary()["behind_not_explained"] == 1
+    text = "\n".join(report.markdown_section(bench_behind.section(rows), 2, {}))
+    first, second = [line for line in text.splitlines() if line.startswith(("| 1 |", "| 2 |"))]
+    assert "guard: a marker" in first and "9.0×" in first, text
+    assert "not explained" in second and "3.0×" in second, text
+    said = bench_behind.sentence(rows)
+    assert "0 of 2 rows with a physical limit are within 1.2" in said, said
+    assert "1 of them are not explained" in said, said
+
+
+@test
+def behind_reasons_each_explain_some_row():
+    import bench_behind
+
+    _, output, _ = run(BENCH, "--list")
+    texts = []
+    for line in output.splitlines():
+        name, _, beside = line.partition("\t")
+        texts += [f"{name},{other}" for other in beside.split(",") if other]
+    known = bench_behind.reasons()
+    assert known
+    for pattern, words in known:
+        first = [t for t in texts if next(p for p, _ in [*known, ("", "")] if re.search(p, t)) == pattern]
+        assert first, f"no row is explained by {pattern}"
+        assert len(words) > 30, words
+
+
+@test
+def answers_say_what_an_execution_costs_beside_the_bare_loop():
+    import bench_answers
+
+    ours, bare = "fuzz/execution/target:memory_fuzzer", "bound/fuzz/target:memory_fuzzer"
+    for ns, words in ((125_000, "80% of the bare loop's rate: at least half is the goal"),
+                      (250_000, "40% of the bare loop's rate: its goal, half, is missed")):
+        rows = made_rows({ours: [ns] * 6, bare: [100_000] * 6}, {ours: [bare]})
+        (said,) = bench_answers.Answers(rows).sentences()
+        assert words in said and f"{1e9 / ns:,.0f} a second" in said, said
 
 
 # ---------------------------------------------------------------- two runs
