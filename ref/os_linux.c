@@ -21,7 +21,7 @@
 #define MADV_GUARD_REMOVE 103
 #endif
 
-enum { ADVISE_TRIES_MAX = 16 };
+enum { TRIES_MAX = 16 };
 
 static enum pb_status status_of_errno(int error) {
     switch (error) {
@@ -34,6 +34,7 @@ static enum pb_status status_of_errno(int error) {
         return PB_NO_DESCRIPTORS;
     case EINTR:
     case EAGAIN:
+    case EBUSY: /* see passes */
         return PB_INTERRUPTED;
     case EINVAL:
     case ENOSYS:
@@ -100,16 +101,21 @@ enum pb_status pb_os_decommit(void *at, uint64_t bytes) {
     return status_of(mprotect(at, (size_t)bytes, PROT_NONE));
 }
 
-/* madvise, again when a signal or a race with another mapping call came in between. */
+/* True when a call has failed by what passes, and is to be made again: a signal came in between
+ * (EINTR), or a race with another mapping call (EAGAIN, of madvise), or the kernel itself had a
+ * page of the file in its hands, to move it or to put it on a list (EBUSY, of a seal against
+ * writing). It has waited for that page by then, 150 ms at most, and sealed nothing. */
+static bool passes(int result, int *tries) {
+    return result != 0 && (errno == EINTR || errno == EAGAIN || errno == EBUSY) &&
+           ++*tries < TRIES_MAX;
+}
+
 static enum pb_status advise(void *at, uint64_t bytes, int advice) {
-    enum pb_status status = PB_OK;
-    for (int tries = 0; tries < ADVISE_TRIES_MAX; tries++) {
-        status = status_of(madvise(at, (size_t)bytes, advice));
-        if (status != PB_INTERRUPTED) {
-            break;
-        }
-    }
-    return status;
+    int result, tries = 0;
+    do {
+        result = madvise(at, (size_t)bytes, advice);
+    } while (passes(result, &tries));
+    return status_of(result);
 }
 
 enum pb_status pb_os_discard(void *at, uint64_t bytes) {
@@ -174,8 +180,12 @@ enum pb_status pb_os_file_write(int file, uint64_t offset, const void *data, uin
 }
 
 enum pb_status pb_os_file_freeze(int file) {
-    return status_of(
-        fcntl(file, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL));
+    const int seals = F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL;
+    int result, tries = 0;
+    do {
+        result = fcntl(file, F_ADD_SEALS, seals);
+    } while (passes(result, &tries));
+    return status_of(result);
 }
 
 enum pb_status pb_os_file_map(int file, void *at, uint64_t bytes) {

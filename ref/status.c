@@ -18,7 +18,7 @@ static const struct {
     [PB_FULL] = {"PB_FULL", "the mailbox is full"},
     [PB_CLOSED] = {"PB_CLOSED", "the mailbox is closed"},
     [PB_TIMED_OUT] = {"PB_TIMED_OUT", "the time was up"},
-    [PB_INTERRUPTED] = {"PB_INTERRUPTED", "interrupted by a signal, try again"},
+    [PB_INTERRUPTED] = {"PB_INTERRUPTED", "a signal or a busy system came in between, try again"},
     [PB_SYSTEM] = {"PB_SYSTEM", "the operating system refused"},
 };
 

@@ -19,7 +19,7 @@ enum pb_status {
     PB_FULL = 11,            /* the mailbox (and its spill) is full (R33) */
     PB_CLOSED = 12,          /* the mailbox is closed (R36) */
     PB_TIMED_OUT = 13,       /* the deadline passed first */
-    PB_INTERRUPTED = 14,     /* the system call was interrupted; try again */
+    PB_INTERRUPTED = 14,     /* the system call met something that passes; try again */
     PB_SYSTEM = 15,          /* any other refusal of the operating system */
     PB_STATUS_COUNT
 };

@@ -44,6 +44,8 @@ extern const struct gate_row gate_rows_threads[];
 
 /* Ends the program with status 2 and the reason, where good does not hold. */
 void gate_need(bool good, const char *what);
+/* The same for a call's status, with its name. */
+void gate_need_ok(enum pb_status status, const char *what);
 
 /* A memory of so many pages that may grow to GATE_BOUND_PAGES. pool: NULL, but for that strategy.
  */

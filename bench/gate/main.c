@@ -39,6 +39,13 @@ void gate_need(bool good, const char *what) {
     }
 }
 
+void gate_need_ok(enum pb_status status, const char *what) {
+    if (status != PB_OK) {
+        fprintf(stderr, "gate: cannot go on: %s: %s\n", what, pb_status_name(status));
+        exit(2);
+    }
+}
+
 /* ---- The rows -------------------------------------------------------------------------------- */
 
 static void add(const struct gate_row *row, const char *variant) {

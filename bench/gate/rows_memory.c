@@ -74,7 +74,7 @@ struct pb_memory *gate_memory(enum pb_strategy with, struct pb_pool *slots, uint
                                       .strategy = with,
                                       .pool = slots};
     struct pb_memory *memory = NULL;
-    gate_need(pb_memory_create(&config, &memory) == PB_OK, "a memory was refused");
+    gate_need_ok(pb_memory_create(&config, &memory), "a memory was refused");
     return memory;
 }
 
@@ -93,7 +93,7 @@ static void open_pool(const struct gate_row *row) {
         struct pb_pool_config config = {.slots = POOL_SLOTS,
                                         .slot_bytes = pb_pages_to_bytes(GATE_BOUND_PAGES),
                                         .guard_bytes = GATE_GUARD_BYTES};
-        gate_need(pb_pool_create(&config, &pool) == PB_OK, "a pool was refused");
+        gate_need_ok(pb_pool_create(&config, &pool), "a pool was refused");
     }
 }
 
@@ -136,7 +136,7 @@ static void grow_all(int count) {
     uint32_t old;
     for (int i = 0; i < count; i++) {
         for (int growths = 0; growths < GROWTHS; growths++) {
-            gate_need(pb_memory_grow(memories[i], 1, &old) == PB_OK, "a growth was refused");
+            gate_need_ok(pb_memory_grow(memories[i], 1, &old), "a growth was refused");
         }
     }
 }
@@ -164,7 +164,7 @@ static void grow_refused(void) {
     uint32_t old;
     for (int i = 0; i < 1024; i++) {
         gate_need(pb_memory_grow(memories[0], GATE_BOUND_PAGES, &old) == PB_LIMIT, "no limit");
-        gate_need(pb_memory_grow(memories[0], 0, &old) == PB_OK, "growth by 0 was refused");
+        gate_need_ok(pb_memory_grow(memories[0], 0, &old), "growth by 0 was refused");
     }
 }
 
@@ -175,13 +175,13 @@ static void copy_open(const struct gate_row *row) {
     source = gate_memory(strategy, pool, COPIED_PAGES, false);
     gate_touch(source, COPIED_PAGES * PB_PAGE_BYTES);
     struct pb_memory *first = NULL;
-    gate_need(pb_memory_copy(source, &first) == PB_OK, "a copy was refused");
+    gate_need_ok(pb_memory_copy(source, &first), "a copy was refused");
     pb_memory_destroy(first); /* where copies are views there is an image now */
 }
 
 static void copy(void) {
     for (int i = 0; i < COPIES; i++) {
-        gate_need(pb_memory_copy(source, &memories[i]) == PB_OK, "a copy was refused");
+        gate_need_ok(pb_memory_copy(source, &memories[i]), "a copy was refused");
     }
 }
 
@@ -189,7 +189,7 @@ static void copy(void) {
 static void copy_written(void) {
     for (int i = 0; i < COPIES; i++) {
         gate_touch(source, (uint64_t)GATE_HOST_PAGE * 4);
-        gate_need(pb_memory_copy(source, &memories[i]) == PB_OK, "a copy was refused");
+        gate_need_ok(pb_memory_copy(source, &memories[i]), "a copy was refused");
         gate_touch(memories[i], (uint64_t)GATE_HOST_PAGE * 4);
     }
 }
@@ -220,7 +220,7 @@ static void reset_open(const struct gate_row *row) {
 
 static void reset(void) {
     for (int i = 0; i < GROWN; i++) {
-        gate_need(pb_memory_reset(memories[i]) == PB_OK, "a reset was refused");
+        gate_need_ok(pb_memory_reset(memories[i]), "a reset was refused");
     }
 }
 
@@ -228,7 +228,7 @@ static void reset(void) {
 static void share(void) {
     for (int i = 0; i < LIVES; i++) {
         struct pb_memory *memory = gate_memory(PB_STRATEGY_RESERVE, NULL, 1, true), *clone = NULL;
-        gate_need(pb_memory_clone(memory, &clone) == PB_OK, "a clone was refused");
+        gate_need_ok(pb_memory_clone(memory, &clone), "a clone was refused");
         pb_memory_destroy(memory);
         pb_memory_destroy(clone);
     }

@@ -5,6 +5,7 @@
 
 #include "allocator.h"
 #include "fixture.h"
+#include "seam.h"
 #include "test.h"
 
 #include <errno.h>
@@ -314,7 +315,7 @@ static const struct function {
     {"pb_os_file_create", file_create, MEMFD_CREATE, false, false},
     {"pb_os_file_create", file_create, FTRUNCATE, false, false},
     {"pb_os_file_write", file_write, PWRITE, true, false},
-    {"pb_os_file_freeze", file_freeze, FCNTL, false, false},
+    {"pb_os_file_freeze", file_freeze, FCNTL, true, false},
     {"pb_os_file_map", file_map, MMAP, false, false},
 };
 enum { FUNCTIONS = sizeof functions / sizeof *functions };
@@ -323,21 +324,14 @@ static const struct errno_row {
     int error;
     enum pb_status status;
 } errnos[] = {
-    {ENOMEM, PB_NO_MEMORY},
-    {ENOSPC, PB_NO_MEMORY},
-    {EFBIG, PB_NO_MEMORY},
-    {EMFILE, PB_NO_DESCRIPTORS},
-    {ENFILE, PB_NO_DESCRIPTORS},
-    {EINTR, PB_INTERRUPTED},
-    {EAGAIN, PB_INTERRUPTED},
-    {EINVAL, PB_UNSUPPORTED},
-    {ENOSYS, PB_UNSUPPORTED},
-    {EOPNOTSUPP, PB_UNSUPPORTED},
-    {EPERM, PB_UNSUPPORTED},
-    {EACCES, PB_UNSUPPORTED},
-    {EIO, PB_SYSTEM},
-    {EFAULT, PB_SYSTEM},
-    {EBADF, PB_SYSTEM},
+    {ENOMEM, PB_NO_MEMORY},       {ENOSPC, PB_NO_MEMORY},
+    {EFBIG, PB_NO_MEMORY},        {EMFILE, PB_NO_DESCRIPTORS},
+    {ENFILE, PB_NO_DESCRIPTORS},  {EINTR, PB_INTERRUPTED},
+    {EAGAIN, PB_INTERRUPTED},     {EBUSY, PB_INTERRUPTED},
+    {EINVAL, PB_UNSUPPORTED},     {ENOSYS, PB_UNSUPPORTED},
+    {EOPNOTSUPP, PB_UNSUPPORTED}, {EPERM, PB_UNSUPPORTED},
+    {EACCES, PB_UNSUPPORTED},     {EIO, PB_SYSTEM},
+    {EFAULT, PB_SYSTEM},          {EBADF, PB_SYSTEM},
 };
 enum { ERRNOS = sizeof errnos / sizeof *errnos };
 
@@ -386,9 +380,9 @@ TEST(R6_libc_failed_move_leaves_no_hole_at_its_target) {
 }
 
 TEST(R6_libc_advice_is_given_again_after_a_signal_but_not_for_ever) {
-    static const int signals[] = {EINTR, EAGAIN};
+    static const int signals[] = {EINTR, EAGAIN, EBUSY};
     world_make();
-    for (unsigned i = 0; i < 2; i++) {
+    for (unsigned i = 0; i < 3; i++) {
         libc_fails(MADVISE, 3, signals[i]);
         CHECK_STATUS(populate(), PB_OK);
         CHECK_EQ(libc_calls(), 4);
@@ -457,6 +451,39 @@ TEST(R13_libc_written_pages_are_not_known_without_pagemap) {
     CHECK_STATUS(file_written(), PB_UNSUPPORTED);
     (void)libc_calls();
     world_drop(true);
+}
+
+static struct pb_memory *image_memory(void) {
+    static const struct pb_memory_style style = {PB_STYLE_STATIC, 4, PB_PAGE_BYTES};
+    const struct pb_memory_config config = {.type = {2, 4, false},
+                                            .style = &style,
+                                            .strategy = PB_STRATEGY_IMAGE,
+                                            .allocator = &seam_allocator};
+    struct pb_memory *memory = NULL;
+    CHECK_STATUS(pb_memory_create(&config, &memory), PB_OK);
+    fill_pattern(memory, 0, 2 * PB_PAGE_BYTES, 1);
+    return memory;
+}
+
+/* The kernel refuses the seals while it holds a page of the file itself: that passes. */
+TEST(R13_libc_a_copy_of_a_busy_file_is_tried_again_but_not_for_ever) {
+    struct pb_memory *memory = image_memory(), *copy = NULL;
+    struct snapshot before = snapshot_take(memory);
+    unsigned files = open_files(), alive = seam_allocator_alive();
+    libc_fails(FCNTL, UINT_MAX, EBUSY);
+    CHECK_STATUS(pb_memory_copy(memory, &copy), PB_INTERRUPTED);
+    CHECK(libc_calls() <= 64);
+    CHECK(copy == NULL);
+    CHECK_EQ(open_files(), files);
+    CHECK_EQ(seam_allocator_alive(), alive);
+    snapshot_check(memory, &before);
+    libc_fails(FCNTL, 1, EBUSY);
+    CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
+    CHECK_EQ(libc_calls(), 2);
+    snapshot_check(memory, &before);
+    check_pattern(copy, 0, 2 * PB_PAGE_BYTES, 1);
+    pb_memory_destroy(copy);
+    pb_memory_destroy(memory);
 }
 
 /* More pages than are asked about at once. */
