@@ -60,6 +60,14 @@ void fault_arm_with(enum word_call call, uint64_t nth, enum word_error error) {
     }
 }
 
+bool fault_armed(void) {
+    uint64_t armed = state.exacts;
+    for (unsigned call = 0; call < WORD_call_count; call++) {
+        armed |= state.armed[call];
+    }
+    return armed != 0;
+}
+
 /* Counts the call for those armed with an error; the first one that is due says which. */
 static bool exact_due(enum word_call call) {
     bool due = false;

@@ -20,6 +20,9 @@ void fault_arm(enum word_call call, uint64_t nth);
 /* The same with the error that it shall answer. At most 64 of these are armed at a time. */
 void fault_arm_with(enum word_call call, uint64_t nth, enum word_error error);
 
+/* True while any call from here on is to fail. */
+bool fault_armed(void);
+
 /* True when this call is to fail. */
 bool fault_due(enum word_call call);
 /* The error that the last call which was due shall answer. */

@@ -150,6 +150,11 @@ static enum pb_status file_error(void) {
     return error_of(errors);
 }
 
+/* Calls about a range may stop half-way: half of it is the nastiest half-way. */
+static uint64_t half_of(uint64_t bytes) {
+    return bytes / 2 / pb_os_page_bytes() * pb_os_page_bytes();
+}
+
 /* Under a limit of address space (ulimit -v, the lanes of a fuzzing service) want of memory is what
  * was asked for. Without one it stays a mistake of whoever asked for too much. */
 static enum pb_status told(enum pb_status status) {
@@ -187,7 +192,15 @@ enum pb_status __wrap_pb_os_reserve_accessible(uint64_t bytes, void **base) {
 
 enum pb_status __wrap_pb_os_commit(void *at, uint64_t bytes) {
     range_expect(at, bytes);
-    return due(WORD_call_os_commit) ? page_error() : told(__real_pb_os_commit(at, bytes));
+    if (!due(WORD_call_os_commit)) {
+        return told(__real_pb_os_commit(at, bytes));
+    }
+    /* It may have opened a part. Where the calls that close it shall fail as well, nobody could
+     * promise anything. */
+    if (!fault_armed() && half_of(bytes) > 0) {
+        (void)__real_pb_os_commit(at, half_of(bytes));
+    }
+    return page_error();
 }
 
 enum pb_status __wrap_pb_os_decommit(void *at, uint64_t bytes) {
@@ -226,13 +239,12 @@ enum pb_status __wrap_pb_os_move(void *from, uint64_t bytes, void *to, uint64_t 
     return status;
 }
 
-/* Markers may stop half-way: half of them is the nastiest half-way. */
 enum pb_status __wrap_pb_os_advise(void *at, uint64_t bytes, enum pb_os_advice advice) {
     range_expect(at, bytes);
     if (!due(WORD_call_os_advise)) {
         return __real_pb_os_advise(at, bytes, advice);
     }
-    uint64_t half = bytes / 2 / pb_os_page_bytes() * pb_os_page_bytes();
+    uint64_t half = half_of(bytes);
     if ((advice == PB_OS_GUARD_INSTALL || advice == PB_OS_GUARD_REMOVE) && half > 0 &&
         fault_choose(2) == 1) {
         (void)__real_pb_os_advise(at, half, advice);

@@ -26,10 +26,11 @@ enum pb_status pb_os_reserve(uint64_t bytes, void **base);
 enum pb_status pb_os_reserve_accessible(uint64_t bytes, void **base);
 
 /* Makes a reserved range readable and writable; a byte never touched since it was reserved or
- * discarded reads 0. */
+ * discarded reads 0. On failure a part of it may be open: Linux goes from mapping to mapping. */
 enum pb_status pb_os_commit(void *at, uint64_t bytes);
 
-/* Makes a range inaccessible; its bytes are kept until discarded. */
+/* Makes a range inaccessible; its bytes are kept until discarded. On failure a part of it may be
+ * closed. */
 enum pb_status pb_os_decommit(void *at, uint64_t bytes);
 
 /* Gives a range's memory back: anonymous bytes read 0 again, bytes mapped from a file read as in

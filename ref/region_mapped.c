@@ -20,11 +20,21 @@ enum pb_status pb_region_follow_advice(struct pb_region *region, uint64_t from, 
         return PB_OK;
     }
     enum pb_status status = pb_os_advise(region->base + from, to - from, PB_OS_POPULATE);
-    if (status == PB_OK || status == PB_UNSUPPORTED) {
+    return status == PB_UNSUPPORTED ? PB_OK : status;
+}
+
+/* Closes and empties [from, to), in this order: a guest that races may store to what is open. Where
+ * protection and memory cannot be taken back, by a fresh mapping. On failure some of it may be
+ * open.
+ */
+static enum pb_status take_back(struct pb_region *region, uint64_t from, uint64_t to) {
+    uint8_t *at = region->base + from;
+    enum pb_status closed = pb_os_decommit(at, to - from);
+    if (closed == PB_OK && pb_os_discard(at, to - from) == PB_OK) {
         return PB_OK;
     }
-    (void)pb_os_discard(region->base + from, to - from);
-    return status;
+    enum pb_status renewed = pb_os_renew(at, to - from);
+    return closed == PB_OK ? PB_OK : renewed;
 }
 
 /* Reserves total_bytes, all of them accessible or none. For huge pages the base is aligned to one:
@@ -95,12 +105,12 @@ enum pb_status pb_mapped_create(const struct pb_region_config *config, struct pb
 enum pb_status pb_mapped_grow(struct pb_region *region, uint64_t bytes) {
     uint64_t old = region->accessible_bytes;
     enum pb_status status = pb_os_commit(region->base + old, bytes - old);
-    if (status != PB_OK) {
-        return status;
+    if (status == PB_OK) {
+        status = pb_region_follow_advice(region, old, bytes);
     }
-    status = pb_region_follow_advice(region, old, bytes);
-    if (status != PB_OK && pb_os_decommit(region->base + old, bytes - old) != PB_OK &&
-        pb_os_renew(region->base + old, bytes - old) != PB_OK) {
+    /* A commit that fails may have opened a part. */
+    if (status != PB_OK && take_back(region, old, bytes) != PB_OK &&
+        pb_os_commit(region->base + old, bytes - old) == PB_OK) {
         return PB_OK; /* nothing closes the pages again: then they have grown, unpopulated */
     }
     return status;
@@ -201,7 +211,12 @@ static enum pb_status open_create(const struct pb_region_config *config, struct 
 }
 
 static enum pb_status open_grow(struct pb_region *region, uint64_t bytes) {
-    return pb_region_follow_advice(region, region->accessible_bytes, bytes);
+    uint64_t old = region->accessible_bytes;
+    enum pb_status status = pb_region_follow_advice(region, old, bytes);
+    if (status != PB_OK) {
+        (void)pb_os_discard(region->base + old, bytes - old); /* what was populated */
+    }
+    return status;
 }
 
 static enum pb_status open_reset(struct pb_region *region, uint64_t bytes) {
@@ -228,16 +243,12 @@ static const char *guard_refusal(void) {
     return answer == 1 ? NULL : "the kernel has no MADV_GUARD_INSTALL (Linux 6.13 has)";
 }
 
-/* Closes [from, to) again; where markers cannot be had, by protection, which growth then undoes;
- * where that cannot be had either, by a fresh mapping. */
+/* Closes [from, to) again; where markers cannot be had, by protection, which growth then undoes. */
 static enum pb_status guard_close(struct pb_region *region, uint64_t from, uint64_t to) {
     if (from == to || pb_os_advise(region->base + from, to - from, PB_OS_GUARD_INSTALL) == PB_OK) {
         return PB_OK;
     }
-    enum pb_status status = pb_os_decommit(region->base + from, to - from);
-    if (status != PB_OK) {
-        status = pb_os_renew(region->base + from, to - from);
-    }
+    enum pb_status status = take_back(region, from, to);
     region->closed_by_protection |= status == PB_OK;
     return status;
 }

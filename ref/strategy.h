@@ -34,7 +34,7 @@ enum pb_status pb_mapped_reset(struct pb_region *region, uint64_t bytes);
 void pb_mapped_destroy(struct pb_region *region);
 
 /* Follows the region's advice for [from, to) that has just been opened: populates it where asked
- * for. On failure the range is as untouched as it was. */
+ * for. On failure some of it may be populated. */
 enum pb_status pb_region_follow_advice(struct pb_region *region, uint64_t from, uint64_t to);
 
 /* The configuration that a copy of the region is created from. */

@@ -160,7 +160,26 @@ static enum pb_status file_error(void) {
     }
 WRAP(0, page_error, os_reserve, (uint64_t bytes, void **base), (bytes, base))
 WRAP(1, page_error, os_reserve_accessible, (uint64_t bytes, void **base), (bytes, base))
-WRAP(2, page_error, os_commit, (void *at, uint64_t bytes), (at, bytes))
+/* This one has opened a part when it fails, unless others shall fail after it. */
+static int any_armed(void) {
+    int any = 0;
+    for (unsigned i = 0; i < arms; i++) {
+        any |= armed[i].left > 0;
+    }
+    return any;
+}
+enum pb_status __real_pb_os_commit(void *at, uint64_t bytes);
+enum pb_status __wrap_pb_os_commit(void *at, uint64_t bytes);
+enum pb_status __wrap_pb_os_commit(void *at, uint64_t bytes) {
+    if (!due(2)) {
+        return __real_pb_os_commit(at, bytes);
+    }
+    uint64_t half = bytes / 2 / pb_os_page_bytes() * pb_os_page_bytes();
+    if (!any_armed() && half > 0) {
+        (void)__real_pb_os_commit(at, half);
+    }
+    return page_error();
+}
 WRAP(3, page_error, os_decommit, (void *at, uint64_t bytes), (at, bytes))
 WRAP(4, page_error, os_discard, (void *at, uint64_t bytes), (at, bytes))
 WRAP(5, page_error, os_renew, (void *at, uint64_t bytes), (at, bytes))

@@ -281,6 +281,44 @@ TEST(R6_growth_after_markers_were_replaced_by_protection_can_fail_and_be_retried
     check_growth(memory);
 }
 
+/* A guest of a shared memory that stores to the new pages of a growth for as long as they are open,
+ * though it fails: what it stored must not show in a later one. All calls of the mask fail from the
+ * nth on. */
+static struct pb_memory *stored_to;
+
+static void store_past_the_end(enum seam_call call) {
+    (void)call;
+    uint8_t *at = base_of(stored_to) + PB_PAGE_BYTES;
+    if (!write_faults(at)) {
+        *(volatile uint8_t *)at = 7;
+    }
+}
+
+static void check_stored_meanwhile(enum pb_strategy strategy, unsigned mask, unsigned nth) {
+    const struct pb_memory_style style = {PB_STYLE_STATIC, 4, PB_PAGE_BYTES};
+    const struct pb_memory_config config = {
+        .type = {1, 4, true}, .style = &style, .strategy = strategy, .advice = PB_ADVICE_POPULATE};
+    uint32_t old;
+    CHECK_STATUS(pb_memory_create(&config, &stored_to), PB_OK);
+    seam_before(SEAM_ALL, store_past_the_end);
+    seam_fail(mask, nth, true);
+    CHECK_STATUS(pb_memory_grow(stored_to, 2, &old), PB_NO_MEMORY);
+    seam_before(0, NULL);
+    seam_fail(0, 0, false);
+    check_guarded(stored_to);
+    CHECK_STATUS(pb_memory_grow(stored_to, 2, &old), PB_OK);
+    check_zero(stored_to, PB_PAGE_BYTES, 2 * PB_PAGE_BYTES);
+    pb_memory_destroy(stored_to);
+}
+
+TEST(R8_bytes_stored_during_a_growth_that_failed_do_not_show_later) {
+    check_stored_meanwhile(PB_STRATEGY_RESERVE, SEAM_ADVISE, 1);
+    check_stored_meanwhile(PB_STRATEGY_RESERVE, SEAM_ADVISE | SEAM_DISCARD, 1);
+    if (pb_strategy_available(PB_STRATEGY_GUARD, NULL) == PB_OK) {
+        check_stored_meanwhile(PB_STRATEGY_GUARD, SEAM_ADVISE, 2); /* markers go, then none come */
+    }
+}
+
 TEST(R15_reset_of_what_is_empty_or_has_not_grown) {
     for (uint32_t min = 0; min < 2; min++) {
         for (struct each e = each_kind(min, 4, EACH_OWNED | EACH_STATIC | EACH_DYNAMIC);

@@ -191,6 +191,27 @@ TEST(R15_reuse_when_every_reset_call_fails_the_slot_is_gone) {
     }
 }
 
+/* A tenant's growth that failed half-way: what it opened is closed again, else the tenant stores
+ * there, and the next one finds it. */
+TEST(R15_reuse_after_a_growth_that_opened_only_a_part) {
+    for (unsigned r = 0; r < WAYS; r++) {
+        struct pb_pool *pool = pool_of(1, (enum way)r);
+        struct pb_memory *memory = tenant(pool, 1);
+        uint32_t old;
+        seam_fail(SEAM_COMMIT, 1, false);
+        CHECK_STATUS(pb_memory_grow(memory, 3, &old), PB_NO_MEMORY);
+        CHECK_EQ(seam_failed(), 1);
+        seam_fail(0, 0, false);
+        check_guarded(memory);
+        CHECK(write_faults(base_of(memory) + PB_PAGE_BYTES));
+        pb_memory_destroy(memory);
+        memory = tenant(pool, SLOT_PAGES);
+        check_zero(memory, 0, SLOT_PAGES * PB_PAGE_BYTES);
+        pb_memory_destroy(memory);
+        pb_pool_destroy(pool);
+    }
+}
+
 /* 13579: a failure that leaves counters raised. */
 TEST(R6_pool_accounting_after_a_failed_create) {
     for (unsigned r = 0; r < WAYS; r++) {

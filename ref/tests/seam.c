@@ -91,7 +91,6 @@ static bool enter(enum seam_call call) {
         return enter(call_) ? PB_NO_MEMORY : __real_##name_ arguments_; \
     }
 
-SEAM(pb_os_commit, SEAM_COMMIT, (void *at, uint64_t bytes), (at, bytes))
 SEAM(pb_os_decommit, SEAM_DECOMMIT, (void *at, uint64_t bytes), (at, bytes))
 SEAM(pb_os_discard, SEAM_DISCARD, (void *at, uint64_t bytes), (at, bytes))
 SEAM(pb_os_renew, SEAM_RENEW, (void *at, uint64_t bytes), (at, bytes))
@@ -104,6 +103,20 @@ SEAM(pb_os_file_freeze, SEAM_FILE_FREEZE, (int file), (file))
 SEAM(pb_os_file_map, SEAM_FILE_MAP, (int file, void *at, uint64_t bytes), (file, at, bytes))
 SEAM(pb_os_file_written, SEAM_FILE_WRITTEN, (const void *at, uint64_t bytes, uint8_t *written),
      (at, bytes, written))
+
+/* As the real one may: a call that fails has opened the first half. */
+enum pb_status __real_pb_os_commit(void *at, uint64_t bytes);
+enum pb_status __wrap_pb_os_commit(void *at, uint64_t bytes);
+enum pb_status __wrap_pb_os_commit(void *at, uint64_t bytes) {
+    if (!enter(SEAM_COMMIT)) {
+        return __real_pb_os_commit(at, bytes);
+    }
+    uint64_t half = bytes / 2 / pb_os_page_bytes() * pb_os_page_bytes();
+    if (half > 0) {
+        (void)__real_pb_os_commit(at, half);
+    }
+    return PB_NO_MEMORY;
+}
 
 /* These also keep the account of address space. */
 enum pb_status __real_pb_os_reserve(uint64_t bytes, void **base);
