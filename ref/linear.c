@@ -235,15 +235,17 @@ static enum pb_status owned_grow(void *self, uint32_t delta_pages, uint32_t *old
     if (status != PB_OK) {
         return status;
     }
-    const uint8_t *base = region->base;
-    uint64_t total_bytes = region->total_bytes;
-    status = linear->style.kind == PB_STYLE_STATIC ? pb_region_grow_in_place(region, bytes)
-                                                   : pb_region_grow(region, bytes);
+    bool stays = linear->style.kind == PB_STYLE_STATIC || bytes <= region->capacity_bytes;
+    if (stays) {
+        status = pb_region_grow_in_place(region, bytes);
+    } else {
+        /* A range that is given back may be another memory's before this returns. */
+        pb_owner_update(linear->owner, NULL, 0);
+        status = pb_region_grow(region, bytes);
+        pb_owner_update(linear->owner, region->base, region->total_bytes);
+    }
     if (status != PB_OK) {
         return status;
-    }
-    if (region->base != base || region->total_bytes != total_bytes) {
-        pb_owner_update(linear->owner, region->base, region->total_bytes);
     }
     publish(linear);
     *old_pages = old;

@@ -11,9 +11,12 @@
 
 enum { CHUNK_ENTRIES = 128 };
 
-/* An entry is valid while base is not 0. Writers change it under the lock: base to 0 first, the
- * rest, then base; a reader takes base before and after. */
+/* Writers change an entry under the lock; its version is odd meanwhile, and grows with each change,
+ * so that a reader who finds the same even version before and after has read one entry and not two.
+ * Nobody waits: an entry that changes is passed over, as its memory is about to come, go or move.
+ */
 struct pb_owner_entry {
+    _Atomic uint32_t version;
     _Atomic uintptr_t base;
     _Atomic uint64_t total_bytes;
     _Atomic(struct pb_memory_definition *) definition;
@@ -53,10 +56,16 @@ static struct pb_owner_entry *entry_take(void) {
     return &newest_chunk->entries[used];
 }
 
-static void entry_set(struct pb_owner_entry *entry, const uint8_t *base, uint64_t total_bytes) {
-    atomic_store_explicit(&entry->base, 0, memory_order_seq_cst);
-    atomic_store_explicit(&entry->total_bytes, total_bytes, memory_order_seq_cst);
-    atomic_store_explicit(&entry->base, (uintptr_t)base, memory_order_seq_cst);
+/* The lock is held. Who acquires one of the three fields sees the odd version before it, and who
+ * acquires the even version sees all three. */
+static void entry_set(struct pb_owner_entry *entry, const uint8_t *base, uint64_t total_bytes,
+                      struct pb_memory_definition *definition) {
+    uint32_t version = atomic_load_explicit(&entry->version, memory_order_relaxed);
+    atomic_store_explicit(&entry->version, version + 1, memory_order_relaxed);
+    atomic_store_explicit(&entry->base, (uintptr_t)base, memory_order_release);
+    atomic_store_explicit(&entry->total_bytes, total_bytes, memory_order_release);
+    atomic_store_explicit(&entry->definition, definition, memory_order_release);
+    atomic_store_explicit(&entry->version, version + 2, memory_order_release);
 }
 
 enum pb_status pb_owner_register(const uint8_t *base, uint64_t total_bytes,
@@ -65,8 +74,7 @@ enum pb_status pb_owner_register(const uint8_t *base, uint64_t total_bytes,
     pb_lock_acquire(&owner_lock);
     struct pb_owner_entry *taken = entry_take();
     if (taken != NULL) {
-        atomic_store_explicit(&taken->definition, definition, memory_order_seq_cst);
-        entry_set(taken, base, total_bytes);
+        entry_set(taken, base, total_bytes, definition);
     }
     pb_lock_release(&owner_lock);
     if (taken == NULL) {
@@ -78,29 +86,32 @@ enum pb_status pb_owner_register(const uint8_t *base, uint64_t total_bytes,
 
 void pb_owner_update(struct pb_owner_entry *entry, const uint8_t *base, uint64_t total_bytes) {
     pb_lock_acquire(&owner_lock);
-    entry_set(entry, base, total_bytes);
+    entry_set(entry, base, total_bytes,
+              atomic_load_explicit(&entry->definition, memory_order_relaxed));
     pb_lock_release(&owner_lock);
 }
 
 void pb_owner_unregister(struct pb_owner_entry *entry) {
     pb_lock_acquire(&owner_lock);
-    entry_set(entry, NULL, 0);
+    entry_set(entry, NULL, 0, NULL);
     entry->next_free = free_entries;
     free_entries = entry;
     pb_lock_release(&owner_lock);
 }
 
-/* True when the entry holds the address; *base and *definition are then its own. */
+/* True when the entry holds the address; *base and *definition are then its own. Most do not, by
+ * whatever they hold; only where one does it matters whether its fields belong together. */
 static bool entry_holds(struct pb_owner_entry *entry, uintptr_t address, uintptr_t *base,
                         struct pb_memory_definition **definition) {
-    *base = atomic_load_explicit(&entry->base, memory_order_seq_cst);
-    if (*base == 0 || address < *base) {
+    uint32_t version = atomic_load_explicit(&entry->version, memory_order_acquire);
+    *base = atomic_load_explicit(&entry->base, memory_order_acquire);
+    uint64_t total = atomic_load_explicit(&entry->total_bytes, memory_order_acquire);
+    if (address < *base || address - *base >= total) {
         return false;
     }
-    uint64_t total = atomic_load_explicit(&entry->total_bytes, memory_order_seq_cst);
-    *definition = atomic_load_explicit(&entry->definition, memory_order_seq_cst);
-    return address - *base < total &&
-           atomic_load_explicit(&entry->base, memory_order_seq_cst) == *base;
+    *definition = atomic_load_explicit(&entry->definition, memory_order_acquire);
+    return version % 2 == 0 &&
+           atomic_load_explicit(&entry->version, memory_order_relaxed) == version;
 }
 
 bool pb_memory_owner_of(const void *address, struct pb_address_owner *owner) {

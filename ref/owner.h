@@ -11,7 +11,7 @@ struct pb_owner_entry;
 enum pb_status pb_owner_register(const uint8_t *base, uint64_t total_bytes,
                                  struct pb_memory_definition *definition,
                                  struct pb_owner_entry **entry);
-/* The memory has moved. */
+/* Another range from now on: before a memory moves none (NULL and 0), then its new one. */
 void pb_owner_update(struct pb_owner_entry *entry, const uint8_t *base, uint64_t total_bytes);
 /* The memory is going away. NULL is fine. */
 void pb_owner_unregister(struct pb_owner_entry *entry);

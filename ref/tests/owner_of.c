@@ -1,6 +1,8 @@
 /* owner_of.c: tests of pb_memory_owner_of, a trap handler's question: which memory is this in? */
 #include "fixture.h"
 #include "memory.h"
+#include "owner.h"
+#include "seam.h"
 #include "test.h"
 
 #include <setjmp.h>
@@ -56,6 +58,39 @@ TEST(R10_owner_of_follows_a_memory_that_moves) {
                 CHECK(owner.offset_bytes == (uint64_t)(before - base_of(memory)));
             }
         }
+        pb_memory_destroy(memory);
+    }
+}
+
+/* What a memory gives back while it moves is not its own any more, as the next mapping may be
+ * there: asked before each call that could give it back. */
+static const uint8_t *moving_base;
+
+static void check_nobody_owns(enum seam_call call) {
+    struct pb_address_owner owner;
+    (void)call;
+    CHECK(!pb_memory_owner_of(moving_base, &owner));
+}
+
+TEST(R10_owner_of_a_memory_that_is_moving_is_nobody) {
+    for (struct each e = each_kind(1, 64, EACH_OWNED | EACH_DYNAMIC | EACH_TRAPPING);
+         each_next(&e);) {
+        struct pb_address_owner owner;
+        uint32_t old;
+        if (e.info->stable_base) {
+            continue;
+        }
+        struct pb_memory *memory = each_create(&e);
+        moving_base = base_of(memory);
+        seam_fail(SEAM_RESERVE, 1, true);
+        CHECK_STATUS(pb_memory_grow(memory, 9, &old), PB_NO_MEMORY);
+        seam_fail(0, 0, false);
+        CHECK(owns(memory, 5, &owner)); /* it is still there */
+        seam_before(SEAM_MOVE | SEAM_RELEASE, check_nobody_owns);
+        CHECK_STATUS(pb_memory_grow(memory, 9, &old), PB_OK);
+        seam_before(0, NULL);
+        CHECK(base_of(memory) != moving_base);
+        CHECK(owns(memory, 5, &owner));
         pb_memory_destroy(memory);
     }
 }
@@ -185,3 +220,106 @@ TEST(R4_owner_of_while_others_come_and_go) {
     test_join(asker);
     pb_memory_destroy(memory);
 }
+
+/* ---- One instruction at a time -------------------------------------------------------------- */
+
+#if defined(__x86_64__) && !TEST_SANITIZED
+
+#include <ucontext.h>
+
+enum { TRAP_FLAG = 0x100, AT = 5, STEPS_MAX = 1000 };
+
+static volatile sig_atomic_t stepping;
+static unsigned step;
+static void (*on_each_step)(void);
+
+/* From raise(SIGTRAP) on each instruction ends here, until stepping is over. */
+static void on_step(int number, siginfo_t *information, void *context) {
+    ucontext_t *thread = context;
+    (void)number, (void)information;
+    if (!stepping) {
+        thread->uc_mcontext.gregs[REG_EFL] &= ~(greg_t)TRAP_FLAG;
+        return;
+    }
+    thread->uc_mcontext.gregs[REG_EFL] |= TRAP_FLAG;
+    step++;
+    on_each_step();
+}
+
+static void step_through(void (*function)(void), void (*each_step)(void)) {
+    struct sigaction action = {.sa_sigaction = on_step, .sa_flags = SA_SIGINFO};
+    CHECK(sigaction(SIGTRAP, &action, NULL) == 0);
+    on_each_step = each_step;
+    step = 0;
+    stepping = 1;
+    CHECK(raise(SIGTRAP) == 0);
+    function();
+    stepping = 0;
+}
+
+/* Three memories take turns in one entry of the register: the first and the third at one place, the
+ * second elsewhere and longer. */
+static uint8_t place[2 * AT], elsewhere[4 * AT];
+static struct pb_memory_definition definitions[3];
+static struct pb_owner_entry *entry;
+static unsigned first_change, second_change;
+
+static void enter(unsigned which) {
+    uint8_t *base = which == 1 ? elsewhere : place;
+    uint64_t bytes = which == 1 ? sizeof elsewhere : sizeof place;
+    CHECK_STATUS(pb_owner_register(base, bytes, &definitions[which], &entry), PB_OK);
+}
+
+static void change(void) {
+    if (step == first_change || step == second_change) {
+        pb_owner_unregister(entry);
+        enter(step == first_change ? 1 : 2);
+    }
+}
+
+static void ask_for_the_place(void) {
+    struct pb_address_owner owner;
+    if (pb_memory_owner_of(place + AT, &owner)) {
+        CHECK(owner.definition == &definitions[0] || owner.definition == &definitions[2]);
+        CHECK_EQ(owner.offset_bytes, AT);
+    }
+}
+
+TEST(R4_owner_of_is_not_pieced_together_from_two_memories) {
+    unsigned steps = STEPS_MAX;
+    for (first_change = 1; first_change < steps; first_change++) {
+        for (second_change = first_change + 1; second_change <= steps; second_change++) {
+            enter(0);
+            step_through(ask_for_the_place, change);
+            steps = step < steps ? step : steps;
+            pb_owner_unregister(entry);
+        }
+    }
+    CHECK(steps > 10 && steps < STEPS_MAX);
+}
+
+/* A handler that interrupts the register's own writer answers as well, and does not wait for it. */
+static void move_elsewhere(void) {
+    pb_owner_update(entry, elsewhere, sizeof elsewhere);
+}
+
+static unsigned answers[3]; /* nobody, there, elsewhere */
+
+static void ask_for_both(void) {
+    struct pb_address_owner owner;
+    bool there = pb_memory_owner_of(place + AT, &owner);
+    CHECK(!there || (owner.definition == &definitions[0] && owner.offset_bytes == AT));
+    bool moved = pb_memory_owner_of(elsewhere + AT, &owner);
+    CHECK(!moved || (owner.definition == &definitions[0] && owner.offset_bytes == AT));
+    CHECK(!there || !moved);
+    answers[there ? 1 : moved ? 2 : 0]++;
+}
+
+TEST(R4_owner_of_answers_in_the_middle_of_a_move) {
+    enter(0);
+    step_through(move_elsewhere, ask_for_both);
+    CHECK(answers[0] > 0 && answers[1] > 0 && answers[2] > 0);
+    pb_owner_unregister(entry);
+}
+
+#endif
