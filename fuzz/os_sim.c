@@ -82,7 +82,8 @@ enum pb_status pb_os_release(void *base, uint64_t bytes) {
     return outcome(sim_pages_release(base, (size_t)bytes));
 }
 
-enum pb_status pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes) {
+enum pb_status pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes, bool *kept) {
+    *kept = true;
     enum pb_status answer = refused("os_move", PB_NO_MEMORY);
     if (answer != PB_OK) {
         return answer;

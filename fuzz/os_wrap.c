@@ -113,7 +113,8 @@ WRAPPED(enum pb_status, pb_os_decommit, (void *at, uint64_t bytes));
 WRAPPED(enum pb_status, pb_os_discard, (void *at, uint64_t bytes));
 WRAPPED(enum pb_status, pb_os_renew, (void *at, uint64_t bytes));
 WRAPPED(enum pb_status, pb_os_release, (void *base, uint64_t bytes));
-WRAPPED(enum pb_status, pb_os_move, (void *from, uint64_t bytes, void *to, uint64_t to_bytes));
+WRAPPED(enum pb_status, pb_os_move,
+        (void *from, uint64_t bytes, void *to, uint64_t to_bytes, bool *kept));
 WRAPPED(enum pb_status, pb_os_advise, (void *at, uint64_t bytes, enum pb_os_advice advice));
 WRAPPED(enum pb_status, pb_os_file_create, (uint64_t bytes, int *file));
 WRAPPED(enum pb_status, pb_os_file_write,
@@ -227,14 +228,18 @@ enum pb_status __wrap_pb_os_release(void *base, uint64_t bytes) {
     return __real_pb_os_release(base, bytes);
 }
 
-enum pb_status __wrap_pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes) {
+enum pb_status __wrap_pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes,
+                                 bool *kept) {
     range_expect(to, to_bytes);
     if (due(WORD_call_os_move)) {
+        *kept = true;
         return page_error();
     }
-    enum pb_status status = told(__real_pb_os_move(from, bytes, to, to_bytes));
+    enum pb_status status = told(__real_pb_os_move(from, bytes, to, to_bytes, kept));
     if (status == PB_OK) {
         range_remove(from, bytes, "R6-foreign-pages");
+    } else if (!*kept) {
+        range_remove(to, to_bytes, "R6-foreign-pages");
     }
     return status;
 }

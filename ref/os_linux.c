@@ -126,16 +126,26 @@ enum pb_status pb_os_release(void *base, uint64_t bytes) {
     return status_of(munmap(base, (size_t)bytes));
 }
 
-enum pb_status pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes) {
+/* A call that replaces a range may fail after it has unmapped it. Fills the hole with closed
+ * address space; false where there is none, or another thread has mapped something there: that
+ * looks alike. */
+static bool fill_hole(void *at, uint64_t bytes) {
+    void *filled = mmap(at, (size_t)bytes, PROT_NONE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
+    if (filled != MAP_FAILED && filled != at) { /* before Linux 4.17 the address is but a hint */
+        (void)munmap(filled, (size_t)bytes);
+    }
+    return filled == at;
+}
+
+enum pb_status pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes, bool *kept) {
     void *moved = mremap(from, (size_t)bytes, (size_t)to_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to);
     if (moved != MAP_FAILED) {
         return PB_OK;
     }
-    int error = errno;
-    /* The kernel unmaps the target before it may still refuse: fill the hole if there is one. */
-    (void)mmap(to, (size_t)to_bytes, PROT_READ | PROT_WRITE,
-               MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
-    return status_of_errno(error);
+    enum pb_status status = status_of_errno(errno);
+    *kept = fill_hole(to, to_bytes);
+    return status;
 }
 
 enum pb_status pb_os_advise(void *at, uint64_t bytes, enum pb_os_advice advice) {

@@ -184,13 +184,18 @@ static enum pb_status move_by_remap(struct pb_region *region, uint64_t bytes) {
     if (populate) {
         status = pb_mapped_grow(&made, bytes);
     }
-    if (status == PB_OK &&
-        pb_os_move(region->base, old, made.base, populate ? old : bytes) == PB_OK) {
+    uint64_t target_bytes = populate ? old : bytes;
+    bool kept = true;
+    if (status == PB_OK && pb_os_move(region->base, old, made.base, target_bytes, &kept) == PB_OK) {
         pb_region_release(region->base + old, region->total_bytes - old);
         *region = made;
         return PB_OK;
     }
     /* The kernel would not move the pages; their bytes can be copied all the same. */
+    if (!kept) {
+        pb_region_release(made.base + target_bytes, made.total_bytes - target_bytes);
+        return move_by_copy(region, bytes);
+    }
     if (status == PB_OK) {
         status = pb_os_commit(made.base, bytes);
     }

@@ -156,10 +156,10 @@ static enum pb_status file_error(void) {
     enum pb_status __real_pb_##name parameters;                    \
     enum pb_status __wrap_pb_##name parameters;                    \
     enum pb_status __wrap_pb_##name parameters {                   \
-        return due(number) ? error() : __real_pb_##name arguments; \
+        return due(number) ? (error) : __real_pb_##name arguments; \
     }
-WRAP(0, page_error, os_reserve, (uint64_t bytes, void **base), (bytes, base))
-WRAP(1, page_error, os_reserve_accessible, (uint64_t bytes, void **base), (bytes, base))
+WRAP(0, page_error(), os_reserve, (uint64_t bytes, void **base), (bytes, base))
+WRAP(1, page_error(), os_reserve_accessible, (uint64_t bytes, void **base), (bytes, base))
 /* This one has opened a part when it fails, unless others shall fail after it. */
 static int any_armed(void) {
     int any = 0;
@@ -180,20 +180,26 @@ enum pb_status __wrap_pb_os_commit(void *at, uint64_t bytes) {
     }
     return page_error();
 }
-WRAP(3, page_error, os_decommit, (void *at, uint64_t bytes), (at, bytes))
-WRAP(4, page_error, os_discard, (void *at, uint64_t bytes), (at, bytes))
-WRAP(5, page_error, os_renew, (void *at, uint64_t bytes), (at, bytes))
-WRAP(6, page_error, os_release, (void *base, uint64_t bytes), (base, bytes))
-WRAP(7, page_error, os_move, (void *from, uint64_t bytes, void *to, uint64_t to_bytes),
-     (from, bytes, to, to_bytes))
-WRAP(8, page_error, os_advise, (void *at, uint64_t bytes, enum pb_os_advice advice),
+WRAP(3, page_error(), os_decommit, (void *at, uint64_t bytes), (at, bytes))
+WRAP(4, page_error(), os_discard, (void *at, uint64_t bytes), (at, bytes))
+WRAP(5, page_error(), os_renew, (void *at, uint64_t bytes), (at, bytes))
+WRAP(6, page_error(), os_release, (void *base, uint64_t bytes), (base, bytes))
+/* The target of this one is as it was when it fails. */
+static enum pb_status move_error(bool *kept) {
+    *kept = true;
+    return page_error();
+}
+WRAP(7, move_error(kept), os_move,
+     (void *from, uint64_t bytes, void *to, uint64_t to_bytes, bool *kept),
+     (from, bytes, to, to_bytes, kept))
+WRAP(8, page_error(), os_advise, (void *at, uint64_t bytes, enum pb_os_advice advice),
      (at, bytes, advice))
-WRAP(9, file_error, os_file_create, (uint64_t bytes, int *file), (bytes, file))
-WRAP(10, file_error, os_file_write, (int file, uint64_t offset, const void *data, uint64_t count),
+WRAP(9, file_error(), os_file_create, (uint64_t bytes, int *file), (bytes, file))
+WRAP(10, file_error(), os_file_write, (int file, uint64_t offset, const void *data, uint64_t count),
      (file, offset, data, count))
-WRAP(11, file_error, os_file_freeze, (int file), (file))
-WRAP(12, file_error, os_file_map, (int file, void *at, uint64_t bytes), (file, at, bytes))
-WRAP(13, file_error, os_file_written, (const void *at, uint64_t bytes, uint8_t *written),
+WRAP(11, file_error(), os_file_freeze, (int file), (file))
+WRAP(12, file_error(), os_file_map, (int file, void *at, uint64_t bytes), (file, at, bytes))
+WRAP(13, file_error(), os_file_written, (const void *at, uint64_t bytes, uint8_t *written),
      (at, bytes, written))
 
 /*= nofaults: base =*/

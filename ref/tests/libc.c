@@ -41,9 +41,11 @@ static struct {
     enum libc_call call;
     unsigned times;
     int error;
-    ssize_t result;  /* of PWRITE and PREAD where the error is 0: so many bytes */
-    unsigned calls;  /* made of that kind since */
-    bool unmaps;     /* MREMAP, as the kernel may: its target is gone all the same */
+    ssize_t result; /* of PWRITE and PREAD where the error is 0: so many bytes */
+    unsigned calls; /* made of that kind since */
+    bool unmaps;    /* MREMAP, as the kernel may: its target is gone all the same, */
+    bool is_taken;  /* and a stranger's page lies at its start by now */
+    uint8_t *stranger;
     long wake_count; /* of the last futex wake */
 } libc;
 
@@ -117,6 +119,11 @@ void *__wrap_mremap(void *at, size_t old_bytes, size_t bytes, int flags, ...) {
     }
     if (libc.unmaps) {
         (void)__real_munmap(to, bytes);
+        if (libc.is_taken) {
+            libc.stranger = __real_mmap(to, pb_os_page_bytes(), PROT_READ | PROT_WRITE,
+                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+            libc.stranger[0] = 77;
+        }
         errno = libc.error;
     }
     return MAP_FAILED;
@@ -263,8 +270,10 @@ static enum pb_status release(void) {
     return pb_os_release(world.at, bytes());
 }
 
+static bool move_kept;
+
 static enum pb_status move(void) {
-    return pb_os_move(world.at, bytes(), world.other, bytes());
+    return pb_os_move(world.at, bytes(), world.other, bytes(), &move_kept);
 }
 
 static enum pb_status file_create(void) {
@@ -373,10 +382,42 @@ TEST(R6_libc_failed_move_leaves_no_hole_at_its_target) {
     libc_fails(MREMAP, 1, ENOMEM);
     libc.unmaps = true;
     CHECK_STATUS(move(), PB_NO_MEMORY);
+    CHECK(move_kept);
+    CHECK(read_faults(world.other));
     unsigned char resident[PAGES];
     CHECK(mincore(world.other, bytes(), resident) == 0); /* mapped */
     CHECK_EQ(world.at[0], 5);
     world_drop(true);
+}
+
+/* Where a stranger got it before, it stays the stranger's: the memory moves elsewhere. */
+TEST(R6_libc_failed_move_touches_nothing_that_came_to_its_target) {
+    static const unsigned advices[] = {PB_ADVICE_NONE, PB_ADVICE_POPULATE};
+    const struct pb_memory_style style = {.kind = PB_STYLE_DYNAMIC, .guard_bytes = PB_PAGE_BYTES};
+    for (unsigned i = 0; i < 2; i++) {
+        const struct pb_memory_config config = {.type = {2, 64, false},
+                                                .style = &style,
+                                                .strategy = PB_STRATEGY_REMAP,
+                                                .advice = advices[i]};
+        struct pb_memory *memory = NULL;
+        uint32_t old;
+        uint64_t space = seam_address_space();
+        CHECK_STATUS(pb_memory_create(&config, &memory), PB_OK);
+        fill_pattern(memory, 0, 2 * PB_PAGE_BYTES, 1);
+        libc_fails(MREMAP, 1, ENOMEM);
+        libc.unmaps = libc.is_taken = true;
+        CHECK_STATUS(pb_memory_grow(memory, 3, &old), PB_OK);
+        uint8_t *stranger = libc.stranger;
+        CHECK(libc_calls() > 0);
+        check_pattern(memory, 0, 2 * PB_PAGE_BYTES, 1);
+        check_zero(memory, 2 * PB_PAGE_BYTES, 3 * PB_PAGE_BYTES);
+        check_guarded(memory);
+        CHECK(base_of(memory) != stranger);
+        pb_memory_destroy(memory);
+        CHECK_EQ(seam_address_space(), space);
+        CHECK(!write_faults(stranger) && stranger[0] == 77);
+        CHECK(munmap(stranger, pb_os_page_bytes()) == 0);
+    }
 }
 
 TEST(R6_libc_advice_is_given_again_after_a_signal_but_not_for_ever) {

@@ -69,7 +69,8 @@ TEST(R10_os_move_takes_the_bytes_and_the_old_place_is_gone) {
     CHECK_STATUS(pb_os_commit(from, 2 * page()), PB_OK);
     from[0] = 1;
     from[2 * page() - 1] = 2;
-    CHECK_STATUS(pb_os_move(from, 2 * page(), to + page(), 3 * page()), PB_OK);
+    bool kept;
+    CHECK_STATUS(pb_os_move(from, 2 * page(), to + page(), 3 * page(), &kept), PB_OK);
     CHECK_EQ(to[page()], 1);
     CHECK_EQ(to[3 * page() - 1], 2);
     CHECK_EQ(to[3 * page()], 0);

@@ -137,12 +137,18 @@ enum pb_status __wrap_pb_os_reserve_accessible(uint64_t bytes, void **base) {
     return status;
 }
 
-enum pb_status __real_pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes);
-enum pb_status __wrap_pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes);
-enum pb_status __wrap_pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes) {
-    enum pb_status status =
-        enter(SEAM_MOVE) ? PB_NO_MEMORY : __real_pb_os_move(from, bytes, to, to_bytes);
-    address_space -= status == PB_OK ? bytes : 0;
+enum pb_status __real_pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes,
+                                 bool *kept);
+enum pb_status __wrap_pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes,
+                                 bool *kept);
+enum pb_status __wrap_pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes,
+                                 bool *kept) {
+    if (enter(SEAM_MOVE)) {
+        *kept = true;
+        return PB_NO_MEMORY;
+    }
+    enum pb_status status = __real_pb_os_move(from, bytes, to, to_bytes, kept);
+    address_space -= status == PB_OK ? bytes : *kept ? 0 : to_bytes;
     return status;
 }
 
