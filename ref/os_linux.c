@@ -28,12 +28,12 @@ static enum pb_status status_of_errno(int error) {
     case ENOMEM:
     case ENOSPC:
     case EFBIG:
+    case EAGAIN: /* of mmap and mremap: as much is locked as may be (mlockall, RLIMIT_MEMLOCK) */
         return PB_NO_MEMORY;
     case EMFILE:
     case ENFILE:
         return PB_NO_DESCRIPTORS;
     case EINTR:
-    case EAGAIN:
     case EBUSY: /* see passes */
         return PB_INTERRUPTED;
     case EINVAL:
