@@ -233,16 +233,26 @@ static enum pb_status open_reset(struct pb_region *region, uint64_t bytes) {
 
 /* ---- guard: all accessible, closed by markers ----------------------------------------------- */
 
+/* Tries on a page whether the kernel has markers. */
+static enum pb_status guard_try(void) {
+    void *page;
+    enum pb_status status = pb_os_reserve_accessible(pb_os_page_bytes(), &page);
+    if (status == PB_OK) {
+        status = pb_os_advise(page, pb_os_page_bytes(), PB_OS_GUARD_INSTALL);
+        pb_region_release(page, pb_os_page_bytes());
+    }
+    return status;
+}
+
 static const char *guard_refusal(void) {
-    static _Atomic int known; /* 0 not asked yet, 1 yes, 2 no */
+    static _Atomic int known; /* 0 not yet, 1 yes, 2 no */
     int answer = atomic_load_explicit(&known, memory_order_relaxed);
     if (answer == 0) {
-        void *page;
-        if (pb_os_reserve_accessible(pb_os_page_bytes(), &page) != PB_OK) {
+        enum pb_status status = guard_try();
+        if (status != PB_OK && status != PB_UNSUPPORTED) { /* may be had another time */
             return "no memory to find out whether the kernel has guard markers";
         }
-        answer = pb_os_advise(page, pb_os_page_bytes(), PB_OS_GUARD_INSTALL) == PB_OK ? 1 : 2;
-        pb_region_release(page, pb_os_page_bytes());
+        answer = status == PB_OK ? 1 : 2;
         atomic_store_explicit(&known, answer, memory_order_relaxed);
     }
     return answer == 1 ? NULL : "the kernel has no MADV_GUARD_INSTALL (Linux 6.13 has)";

@@ -649,3 +649,16 @@ TEST(R2_libc_populating_is_a_hint_where_the_kernel_has_none) {
     check_zero(memory, 0, 2 * PB_PAGE_BYTES);
     pb_memory_destroy(memory);
 }
+
+TEST(R4_guard_strategy_is_refused_where_the_kernel_has_no_markers) {
+    struct pb_memory_config config = {.type = {1, 4, false}, .strategy = PB_STRATEGY_GUARD};
+    struct pb_memory *memory = NULL;
+    const char *reason = NULL;
+    libc_fails(MADVISE, 1, EINVAL); /* the first answer is the one that counts */
+    CHECK_STATUS(pb_memory_create(&config, &memory), PB_UNSUPPORTED);
+    CHECK_EQ(libc_calls(), 1);
+    CHECK_STATUS(pb_strategy_available(PB_STRATEGY_GUARD, &reason), PB_UNSUPPORTED);
+    CHECK(strstr(reason, "MADV_GUARD_INSTALL") != NULL);
+    CHECK_STATUS(pb_memory_create(&config, &memory), PB_UNSUPPORTED);
+    CHECK(memory == NULL);
+}
