@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -158,7 +159,18 @@ enum pb_status pb_os_advise(void *at, uint64_t bytes, enum pb_os_advice advice) 
     return advise(at, bytes, advices[advice]);
 }
 
+/* Whether files may become so long. Asked before: who tries gets a SIGXFSZ, which by default ends
+ * the process. */
+static bool may_be_long(uint64_t bytes) {
+    struct rlimit limit;
+    return getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
+           bytes <= limit.rlim_cur;
+}
+
 enum pb_status pb_os_file_create(uint64_t bytes, int *file) {
+    if (!may_be_long(bytes)) {
+        return PB_NO_MEMORY;
+    }
     int created = memfd_create("linear-memory", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (created < 0) {
         return status_of_errno(errno);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { PAGES = 8 };
@@ -62,6 +63,23 @@ TEST(R6_os_more_than_there_is_is_no_memory) {
     CHECK_STATUS(pb_os_reserve(UINT64_C(1) << 62, &base), PB_NO_MEMORY);
     CHECK_STATUS(pb_os_reserve_accessible(UINT64_C(1) << 62, &base), PB_NO_MEMORY);
     CHECK(base == (void *)0x77);
+}
+
+/* Without a signal, which would end the host. */
+TEST(R6_os_file_above_the_process_limit_is_no_memory) {
+    struct rlimit old, now;
+    int file = 77;
+    CHECK(getrlimit(RLIMIT_FSIZE, &old) == 0);
+    now = (struct rlimit){page(), old.rlim_max};
+    CHECK(setrlimit(RLIMIT_FSIZE, &now) == 0);
+    enum pb_status longer = pb_os_file_create(2 * page(), &file);
+    bool untouched = file == 77;
+    enum pb_status fitting = pb_os_file_create(page(), &file);
+    CHECK(setrlimit(RLIMIT_FSIZE, &old) == 0);
+    CHECK_STATUS(longer, PB_NO_MEMORY);
+    CHECK(untouched);
+    CHECK_STATUS(fitting, PB_OK);
+    pb_os_file_close(file);
 }
 
 TEST(R10_os_move_takes_the_bytes_and_the_old_place_is_gone) {
