@@ -4,6 +4,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -260,10 +261,14 @@ enum pb_status pb_os_file_written(const void *at, uint64_t bytes, uint8_t *writt
 }
 
 enum pb_status pb_os_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns) {
-    struct timespec deadline, *limit = NULL;
-    if (deadline_ns != PB_DEADLINE_NEVER) {
-        deadline.tv_sec = (time_t)(deadline_ns / 1000000000u);
-        deadline.tv_nsec = (long)(deadline_ns % 1000000000u);
+    /* As the system call takes it, whatever time_t is. What a long does not hold is never. */
+    struct {
+        long seconds, nanoseconds;
+    } deadline, *limit = NULL;
+    uint64_t seconds = deadline_ns / 1000000000u;
+    if (deadline_ns != PB_DEADLINE_NEVER && seconds <= LONG_MAX) {
+        deadline.seconds = (long)seconds;
+        deadline.nanoseconds = (long)(deadline_ns % 1000000000u);
         limit = &deadline;
     }
     /* The BITSET form takes an absolute time of the monotonic clock. */

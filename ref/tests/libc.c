@@ -47,6 +47,7 @@ static struct {
     bool is_taken;  /* and a stranger's page lies at its start by now */
     uint8_t *stranger;
     long wake_count; /* of the last futex wake */
+    long seconds;    /* the last futex wait's deadline; -1: never */
 } libc;
 
 static void libc_fails(enum libc_call call, unsigned times, int error) {
@@ -181,6 +182,10 @@ long __wrap_syscall(long number, ...) {
     va_end(arguments);
     if (libc.call == SYSCALL && number == SYS_futex && argument[1] == FUTEX_WAKE_PRIVATE) {
         libc.wake_count = argument[2];
+    }
+    if (libc.call == SYSCALL && number == SYS_futex && argument[1] == FUTEX_WAIT_BITSET_PRIVATE) {
+        const long *deadline = (const long *)argument[3];
+        libc.seconds = deadline == NULL ? -1 : deadline[0];
     }
     return fails(SYSCALL) ? -1
                           : __real_syscall(number, argument[0], argument[1], argument[2],
@@ -567,6 +572,23 @@ TEST(R20_libc_a_wait_ended_by_a_signal_is_no_time_out) {
     }
     libc_fails(SYSCALL, 1, ETIMEDOUT);
     CHECK_STATUS(pb_os_wait(&word, 5, 1), PB_TIMED_OUT);
+    (void)libc_calls();
+}
+
+/* A deadline that the kernel's type does not hold is never, and not a moment in the past. */
+TEST(R23_libc_a_far_deadline_is_not_cut) {
+    static const uint64_t rows[] = {1,          INT32_MAX,         UINT64_C(1) << 31,
+                                    UINT32_MAX, UINT64_C(1) << 32, UINT64_MAX / 1000000000u};
+    _Atomic uint32_t word = 5;
+    for (unsigned i = 0; i < sizeof rows / sizeof *rows; i++) {
+        libc_fails(SYSCALL, 1, EINTR);
+        CHECK_STATUS(pb_os_wait(&word, 5, rows[i] * 1000000000u), PB_OK);
+        CHECK_EQ(libc.seconds, rows[i] <= LONG_MAX ? (long)rows[i] : -1);
+        (void)libc_calls();
+    }
+    libc_fails(SYSCALL, 1, EINTR);
+    CHECK_STATUS(pb_os_wait(&word, 5, PB_DEADLINE_NEVER), PB_OK);
+    CHECK_EQ(libc.seconds, -1);
     (void)libc_calls();
 }
 
