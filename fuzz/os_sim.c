@@ -151,7 +151,8 @@ enum pb_status pb_os_file_freeze(int file) {
     return PB_OK;
 }
 
-enum pb_status pb_os_file_map(int file, void *at, uint64_t bytes) {
+enum pb_status pb_os_file_map(int file, void *at, uint64_t bytes, bool *lost) {
+    (void)lost;
     enum pb_status answer = refused("os_file_map", PB_NO_MEMORY);
     if (answer != PB_OK) {
         return answer;

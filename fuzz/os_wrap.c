@@ -120,7 +120,7 @@ WRAPPED(enum pb_status, pb_os_file_create, (uint64_t bytes, int *file));
 WRAPPED(enum pb_status, pb_os_file_write,
         (int file, uint64_t offset, const void *data, uint64_t count));
 WRAPPED(enum pb_status, pb_os_file_freeze, (int file));
-WRAPPED(enum pb_status, pb_os_file_map, (int file, void *at, uint64_t bytes));
+WRAPPED(enum pb_status, pb_os_file_map, (int file, void *at, uint64_t bytes, bool *lost));
 WRAPPED(void, pb_os_file_close, (int file));
 WRAPPED(enum pb_status, pb_os_file_written, (const void *at, uint64_t bytes, uint8_t *written));
 
@@ -281,9 +281,10 @@ enum pb_status __wrap_pb_os_file_freeze(int file) {
     return due(WORD_call_os_file_freeze) ? file_error() : __real_pb_os_file_freeze(file);
 }
 
-enum pb_status __wrap_pb_os_file_map(int file, void *at, uint64_t bytes) {
+enum pb_status __wrap_pb_os_file_map(int file, void *at, uint64_t bytes, bool *lost) {
     range_expect(at, bytes);
-    return due(WORD_call_os_file_map) ? page_error() : told(__real_pb_os_file_map(file, at, bytes));
+    return due(WORD_call_os_file_map) ? page_error()
+                                      : told(__real_pb_os_file_map(file, at, bytes, lost));
 }
 
 void __wrap_pb_os_file_close(int file) {

@@ -4,7 +4,8 @@
 
 #include <stddef.h>
 
-/* A table of functions in the caller's hands. All must be callable from any thread.
+/* A table of functions in the caller's hands. All must be callable from any thread, and stay so
+ * until the last object made with the table is gone.
  * allocate_zeroed: bytes (never 0) of zeroed memory aligned for any type, or NULL.
  * resize: as realloc: at is NULL or came from this table; on NULL the old block stays as it was.
  * release: as free; NULL is fine. */

@@ -3,7 +3,9 @@
  * A memory is a handle. An owned memory has one handle and belongs to one thread at a time: its
  * calls must not run concurrently. A shared memory has any number of handles (clones), usable from
  * any threads at once; a thread must not use a handle that another one destroys: give each its own
- * clone. A custom memory does what the user's table of functions does.
+ * clone. A thread that is blocked in a wait no longer uses its handle, so another may destroy it;
+ * the record and the allocator must stay until every such wait has returned, not just that call.
+ * A custom memory does what the user's table of functions does.
  *
  * The rules that hold are named as in ref/README.md, R1 to R29. Functions that correspond to
  * WebAssembly instructions return PB_OUT_OF_BOUNDS or PB_MISALIGNED where the instruction traps;
@@ -78,43 +80,54 @@ struct pb_memory_config {
     struct pb_pool *pool;                    /* for PB_STRATEGY_POOL */
     struct pb_image *image;                  /* for PB_STRATEGY_IMAGE: first contents, or NULL */
     struct pb_memory_definition *definition; /* NULL: the memory owns its record. Else the caller's,
-                                                which must outlive the memory */
+                                                which must outlive it and every wait in it */
     uint32_t waiters_max;       /* limit of blocked waiters (R28); 0: no limit but 2^32 - 1 */
     uint32_t reserve_pages_max; /* bound on what a Dynamic memory of a strategy that never moves
                                    reserves; growth past it is PB_NO_MEMORY. 0: its maximum */
-    const struct pb_allocator *allocator; /* NULL: pb_allocator_libc */
+    const struct pb_allocator *allocator; /* NULL: pb_allocator_libc. Must outlive the memory, its
+                                             copies, and every wait in them */
 };
 
 /* Makes a memory of min_pages zero pages (R2), shared when the type says so. *memory is set only
  * on PB_OK; the caller owns the handle.
  * PB_LIMIT, PB_INVALID: see pb_memory_type_check; PB_INVALID also for a style whose bound is below
- * min or above 65,536, or a guard that is not whole host pages (R1, R3).
+ * min or above 65,536, or a guard that is not whole host pages (R1, R3), an image longer than min,
+ * PB_STRATEGY_POOL without a pool or with a guard above the pool's.
  * PB_UNSUPPORTED: the strategy is not to be had here, or cannot back a shared memory.
- * PB_NO_MEMORY, PB_NO_DESCRIPTORS: the system refused. */
+ * PB_NO_MEMORY: also when no slot of the pool is free, or they are too short.
+ * PB_NO_DESCRIPTORS, PB_UNSUPPORTED, PB_INTERRUPTED, PB_SYSTEM: the system refused. */
 enum pb_status pb_memory_create(const struct pb_memory_config *config, struct pb_memory **memory);
 
 /* Gives up one handle; NULL is fine. The last one disables atomics, so blocked waiters return
- * PB_DISABLED, and the pages go when the last of them has left (R14, R29). Other handles stay good.
- * A pb_memory_definition of the caller is zeroed when the pages go. */
+ * PB_DISABLED, and the pages go when the last of them has left (R14, R29): this call does not wait
+ * for them. Other handles stay good. A pb_memory_definition of the caller is zeroed when the pages
+ * go. */
 void pb_memory_destroy(struct pb_memory *memory);
 
 /* Turns an owned memory into a shared one, in place: the type says so from now on (R12).
  * PB_INVALID: it has no maximum. PB_UNSUPPORTED: its strategy cannot, or it is custom.
- * PB_NO_MEMORY: its reservation does not reach to its maximum (R10), or no memory. An already
- * shared one is PB_OK. On failure nothing has changed. */
+ * PB_NO_MEMORY: it is Dynamic and its reservation does not reach to its maximum (R10), or no
+ * memory. An already shared one is PB_OK. On failure nothing has changed. With a mailbox in the
+ * memory: only between pb_mailbox_hold and pb_mailbox_unhold. */
 enum pb_status pb_memory_to_shared(struct pb_memory *memory);
 
-/* Another handle to the same shared memory (R14). PB_NOT_SHARED for an owned one. */
+/* Another handle to the same shared memory (R14). *clone is set only on PB_OK. PB_NOT_SHARED for an
+ * owned one. PB_NO_MEMORY. PB_UNSUPPORTED, or what its table says, for a custom one. */
 enum pb_status pb_memory_clone(struct pb_memory *memory, struct pb_memory **clone);
 
 /* A new, independent memory with equal bytes, size, type, style and guard, its own record and its
  * own waiters (R13). For a shared source growth is excluded meanwhile; against guests that write
- * it is atomic for each byte only: for a snapshot bring them to rest first. */
+ * it is atomic for each byte only: for a snapshot bring them to rest first. *copy is set only on
+ * PB_OK; on failure the source is as it was.
+ * PB_NO_MEMORY, PB_NO_DESCRIPTORS, PB_UNSUPPORTED, PB_INTERRUPTED (another try may succeed),
+ * PB_SYSTEM. With a mailbox in an unshared memory: only between pb_mailbox_hold and
+ * pb_mailbox_unhold. */
 enum pb_status pb_memory_copy(struct pb_memory *memory, struct pb_memory **copy);
 
 /* Back to the first state: min_pages of the type it was created with, zero or the image's bytes,
  * as for the next tenant of a slot (R15). Owned memories only: PB_UNSUPPORTED for others. On any
- * other failure the memory may only be destroyed. */
+ * other failure the memory may only be destroyed. With a mailbox in it: only between
+ * pb_mailbox_hold and pb_mailbox_unhold; what the mailbox held is gone. */
 enum pb_status pb_memory_reset(struct pb_memory *memory);
 
 /* ---- Size and growth ------------------------------------------------------------------------ */
@@ -131,8 +144,9 @@ enum pb_strategy
 pb_memory_strategy(struct pb_memory *memory); /* PB_STRATEGY_COUNT for a custom one */
 
 /* Grows by delta pages. *old_pages is set only on PB_OK. PB_LIMIT: old + delta passes
- * min(max, 65,536) (R5). PB_NO_MEMORY: no memory, or the reservation is used up. On failure nothing
- * has changed and a retry can succeed (R6). A delta of 0 always succeeds (R7). For a shared memory
+ * min(max, 65,536) (R5). PB_NO_MEMORY: no memory, or the reservation is used up. PB_UNSUPPORTED,
+ * PB_INTERRUPTED, PB_SYSTEM: the system refused. On failure nothing has changed and a retry can
+ * succeed (R6). A delta of 0 always succeeds (R7). For a shared memory
  * it is one sequentially consistent read-modify-write of the length (R11). */
 enum pb_status pb_memory_grow(struct pb_memory *memory, uint32_t delta_pages, uint32_t *old_pages);
 
@@ -166,7 +180,8 @@ enum pb_rmw {
     PB_RMW_COUNT
 };
 
-/* *old is the value before. The arithmetic wraps at the width. */
+/* *old is the value before. The arithmetic wraps at the width. PB_INVALID also for an operation
+ * that is none. */
 enum pb_status pb_memory_atomic_rmw(struct pb_memory *memory, enum pb_rmw operation, uint32_t index,
                                     uint32_t offset, unsigned width, uint64_t operand,
                                     uint64_t *old);

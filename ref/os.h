@@ -68,8 +68,10 @@ enum pb_status pb_os_file_write(int file, uint64_t offset, const void *data, uin
 /* From now on nobody can write, shrink or grow the file. */
 enum pb_status pb_os_file_freeze(int file);
 /* Replaces the range at `at` by a private, readable and writable view of the file's first bytes:
- * what is written there is seen by nobody else. */
-enum pb_status pb_os_file_map(int file, void *at, uint64_t bytes);
+ * what is written there is seen by nobody else. On failure *lost becomes true where the range is
+ * closed and empty now (Linux up to 6.11 under overcommit_memory 2); else it is as it was. lost may
+ * be NULL. */
+enum pb_status pb_os_file_map(int file, void *at, uint64_t bytes, bool *lost);
 /* Closes the file; views of it stay. */
 void pb_os_file_close(int file);
 

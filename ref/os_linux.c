@@ -163,9 +163,9 @@ enum pb_status pb_os_advise(void *at, uint64_t bytes, enum pb_os_advice advice) 
 /* Whether files may become so long. Asked before: who tries gets a SIGXFSZ, which by default ends
  * the process. */
 static bool may_be_long(uint64_t bytes) {
-    struct rlimit limit;
-    return getrlimit(RLIMIT_FSIZE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY ||
-           bytes <= limit.rlim_cur;
+    struct rlimit limit = {RLIM_INFINITY, RLIM_INFINITY};
+    (void)getrlimit(RLIMIT_FSIZE, &limit);
+    return bytes <= limit.rlim_cur;
 }
 
 enum pb_status pb_os_file_create(uint64_t bytes, int *file) {
@@ -211,10 +211,17 @@ enum pb_status pb_os_file_freeze(int file) {
     return status_of(result);
 }
 
-enum pb_status pb_os_file_map(int file, void *at, uint64_t bytes) {
+enum pb_status pb_os_file_map(int file, void *at, uint64_t bytes, bool *lost) {
     void *mapped = mmap(at, (size_t)bytes, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_NORESERVE | MAP_FIXED, file, 0);
-    return mapped == MAP_FAILED ? status_of_errno(errno) : PB_OK;
+    if (mapped != MAP_FAILED) {
+        return PB_OK;
+    }
+    enum pb_status status = status_of_errno(errno);
+    if (fill_hole(at, bytes) && lost != NULL) {
+        *lost = true;
+    }
+    return status;
 }
 
 void pb_os_file_close(int file) {

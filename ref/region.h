@@ -33,7 +33,7 @@ enum pb_copy_cost {
 };
 
 struct pb_strategy_info {
-    const char *name; /* "reserve": as in benchmark names and on command lines */
+    const char *name; /* "reserve": as pb_strategy_by_name takes it */
     bool traps;       /* every byte past the length faults (R4) */
     bool stable_base; /* the base never moves; growth past the capacity is refused (R10) */
     bool shareable;   /* can back a shared memory */
@@ -93,8 +93,9 @@ struct pb_pool_stats pb_pool_stats(struct pb_pool *pool);
  * Reference-counted, immutable, thread-safe. */
 struct pb_image;
 
-/* Freezes a copy of count bytes; the rest up to a whole host page is zero. count > 0.
- * PB_INVALID, PB_NO_MEMORY, PB_NO_DESCRIPTORS, PB_UNSUPPORTED. The caller owns one reference. */
+/* Freezes a copy of count bytes, 1 to 4 GiB; the rest up to a whole host page is zero.
+ * PB_INVALID: count. PB_NO_MEMORY, PB_NO_DESCRIPTORS, PB_UNSUPPORTED, PB_INTERRUPTED, PB_SYSTEM.
+ * The caller owns one reference. */
 enum pb_status pb_image_create(const void *data, uint64_t count,
                                const struct pb_allocator *allocator, struct pb_image **image);
 /* One more reference; returns its argument. */

@@ -111,7 +111,7 @@ static enum pb_status view_create(const struct pb_region_config *config, struct 
         return status;
     }
     uint64_t tail_bytes = config->accessible_bytes - image->bytes;
-    status = pb_os_file_map(image->file, region->base, image->bytes);
+    status = pb_os_file_map(image->file, region->base, image->bytes, NULL);
     if (status == PB_OK && tail_bytes > 0) {
         status = pb_os_commit(region->base + image->bytes, tail_bytes);
     }
@@ -208,11 +208,16 @@ static enum pb_status copy_on_image(struct pb_region *source, bool racing, struc
 }
 
 /* The source becomes a view of an image that holds its very bytes: what it writes from now on can
- * be told apart. An optimisation: when the kernel refuses, all stays as it is. */
-static void adopt_image(struct pb_region *source, struct pb_image *image) {
-    if (pb_os_file_map(image->file, source->base, image->bytes) == PB_OK) {
+ * be told apart. An optimisation: when the kernel refuses, all stays as it is; bytes that are lost
+ * by that are put back from the copy. */
+static void adopt_image(struct pb_region *source, struct pb_image *image,
+                        const struct pb_region *copy) {
+    bool lost = false;
+    if (pb_os_file_map(image->file, source->base, image->bytes, &lost) == PB_OK) {
         pb_image_release(source->image);
         source->image = pb_image_retain(image);
+    } else if (lost && pb_os_commit(source->base, image->bytes) == PB_OK) {
+        pb_region_copy_bytes(source->base, copy->base, image->bytes, false);
     }
 }
 
@@ -231,7 +236,7 @@ static enum pb_status image_copy(struct pb_region *source, bool racing, struct p
     }
     status = copy_of_view(source, image, copy);
     if (status == PB_OK && !racing) { /* racing guests would write to the mapping that goes */
-        adopt_image(source, image);
+        adopt_image(source, image, copy);
     }
     pb_image_release(image);
     return status;
@@ -246,8 +251,8 @@ static enum pb_status image_reset(struct pb_region *region, uint64_t bytes) {
         status = pb_os_commit(region->base, bytes);
     }
     if (status == PB_OK && region->first_image != NULL) {
-        status =
-            pb_os_file_map(region->first_image->file, region->base, region->first_image->bytes);
+        status = pb_os_file_map(region->first_image->file, region->base, region->first_image->bytes,
+                                NULL);
     }
     if (status != PB_OK) {
         return status;

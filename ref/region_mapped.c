@@ -23,10 +23,8 @@ enum pb_status pb_region_follow_advice(struct pb_region *region, uint64_t from, 
     return status == PB_UNSUPPORTED ? PB_OK : status;
 }
 
-/* Closes and empties [from, to), in this order: a guest that races may store to what is open. Where
- * protection and memory cannot be taken back, by a fresh mapping. On failure some of it may be
- * open.
- */
+/* Closes [from, to) and empties it, in this order: guests that race may store to what is open.
+ * Where that fails, by a fresh mapping; where that fails, too, some of it may be open. */
 static enum pb_status take_back(struct pb_region *region, uint64_t from, uint64_t to) {
     uint8_t *at = region->base + from;
     enum pb_status closed = pb_os_decommit(at, to - from);

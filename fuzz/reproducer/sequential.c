@@ -198,7 +198,8 @@ WRAP(9, file_error(), os_file_create, (uint64_t bytes, int *file), (bytes, file)
 WRAP(10, file_error(), os_file_write, (int file, uint64_t offset, const void *data, uint64_t count),
      (file, offset, data, count))
 WRAP(11, file_error(), os_file_freeze, (int file), (file))
-WRAP(12, file_error(), os_file_map, (int file, void *at, uint64_t bytes), (file, at, bytes))
+WRAP(12, file_error(), os_file_map, (int file, void *at, uint64_t bytes, bool *lost),
+     (file, at, bytes, lost))
 WRAP(13, file_error(), os_file_written, (const void *at, uint64_t bytes, uint8_t *written),
      (at, bytes, written))
 

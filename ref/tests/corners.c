@@ -1,4 +1,4 @@
-/* corners.c: tests of paths that a user meets rarely and `make coverage` showed to be untested:
+/* corners.c: tests of paths that a user meets rarely:
  * arguments out of every range, failures on the way out of a failure, kernels that lack something.
  */
 #include "fixture.h"

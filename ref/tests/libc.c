@@ -41,10 +41,11 @@ static struct {
     enum libc_call call;
     unsigned times;
     int error;
-    ssize_t result; /* of PWRITE and PREAD where the error is 0: so many bytes */
-    unsigned calls; /* made of that kind since */
-    bool unmaps;    /* MREMAP, as the kernel may: its target is gone all the same, */
-    bool is_taken;  /* and a stranger's page lies at its start by now */
+    ssize_t result;  /* of PWRITE and PREAD where the error is 0: so many bytes */
+    unsigned calls;  /* made of that kind since */
+    unsigned passes; /* so many of them work before */
+    bool unmaps;     /* MREMAP and MMAP, as the kernel may: the target is gone all the same, */
+    bool is_taken;   /* and a stranger's page lies at its start by now */
     uint8_t *stranger;
     long wake_count; /* of the last futex wake */
     long seconds;    /* the last futex wait's deadline; -1: never */
@@ -68,7 +69,7 @@ static bool fails(enum libc_call call) {
         return false;
     }
     libc.calls++;
-    if (libc.times == 0) {
+    if (libc.times == 0 || libc.calls <= libc.passes) {
         return false;
     }
     libc.times--;
@@ -95,7 +96,14 @@ WRAPPED(long, syscall, (long number, ...));
 WRAPPED(void *, calloc, (size_t count, size_t bytes));
 
 void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, off_t offset) {
-    return fails(MMAP) ? MAP_FAILED : __real_mmap(at, bytes, protection, flags, file, offset);
+    if (!fails(MMAP)) {
+        return __real_mmap(at, bytes, protection, flags, file, offset);
+    }
+    if (libc.unmaps) {
+        (void)__real_munmap(at, bytes);
+        errno = libc.error;
+    }
+    return MAP_FAILED;
 }
 
 int __wrap_munmap(void *at, size_t bytes) {
@@ -301,7 +309,10 @@ static enum pb_status file_freeze(void) {
 }
 
 static enum pb_status file_map(void) {
-    return pb_os_file_map(world.file, world.at, bytes());
+    bool lost = false;
+    enum pb_status status = pb_os_file_map(world.file, world.at, bytes(), &lost);
+    CHECK(!lost);
+    return status;
 }
 
 static enum pb_status file_written(void) {
@@ -512,6 +523,32 @@ static struct pb_memory *image_memory(void) {
     return memory;
 }
 
+/* The first copy maps its reservation, its view, and makes its source a view as well. Where the
+ * last fails, and takes the source's bytes with it, they come back. */
+TEST(R13_libc_a_source_that_the_kernel_unmapped_comes_back) {
+    struct pb_memory *memory = image_memory(), *copy = NULL;
+    struct snapshot before = snapshot_take(memory);
+    libc_fails(MMAP, 1, ENOMEM);
+    libc.unmaps = true;
+    libc.passes = 1;
+    CHECK_STATUS(pb_memory_copy(memory, &copy), PB_NO_MEMORY);
+    snapshot_check(memory, &before);
+    libc_fails(MMAP, 1, ENOMEM);
+    libc.unmaps = true;
+    libc.passes = 2;
+    CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
+    CHECK_EQ(libc_calls(), 4); /* reservation, copy's view, source's view, the hole */
+    snapshot_check(memory, &before);
+    check_guarded(memory);
+    fill_pattern(memory, 0, 2 * PB_PAGE_BYTES, 2);
+    check_pattern(copy, 0, 2 * PB_PAGE_BYTES, 1);
+    pb_memory_destroy(copy);
+    CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
+    check_pattern(copy, 0, 2 * PB_PAGE_BYTES, 2);
+    pb_memory_destroy(copy);
+    pb_memory_destroy(memory);
+}
+
 /* The kernel refuses the seals while it holds a page of the file itself: that passes. */
 TEST(R13_libc_a_copy_of_a_busy_file_is_tried_again_but_not_for_ever) {
     struct pb_memory *memory = image_memory(), *copy = NULL;
@@ -542,7 +579,7 @@ TEST(R13_libc_written_pages_are_told_for_long_ranges_too) {
     int file;
     CHECK_STATUS(pb_os_reserve(MANY * page, &base), PB_OK);
     CHECK_STATUS(pb_os_file_create(MANY * page, &file), PB_OK);
-    CHECK_STATUS(pb_os_file_map(file, base, MANY * page), PB_OK);
+    CHECK_STATUS(pb_os_file_map(file, base, MANY * page, NULL), PB_OK);
     uint8_t *at = base;
     at[0] = at[600 * page] = at[(MANY - 1) * page] = 1;
     (void)*(volatile uint8_t *)(at + 700 * page);

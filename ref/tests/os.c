@@ -127,8 +127,8 @@ TEST(R13_os_frozen_file_is_seen_by_private_views_only) {
     CHECK_STATUS(pb_os_file_freeze(file), PB_OK);
     CHECK(pb_os_file_write(file, 0, "x", 1) != PB_OK);
     CHECK(ftruncate(file, 0) != 0);
-    CHECK_STATUS(pb_os_file_map(file, a, 2 * page()), PB_OK);
-    CHECK_STATUS(pb_os_file_map(file, b, 2 * page()), PB_OK);
+    CHECK_STATUS(pb_os_file_map(file, a, 2 * page(), NULL), PB_OK);
+    CHECK_STATUS(pb_os_file_map(file, b, 2 * page(), NULL), PB_OK);
     pb_os_file_close(file);
     CHECK(memcmp(a + page() - 2, "abcd", 4) == 0);
     CHECK(read_faults(a + 2 * page()));

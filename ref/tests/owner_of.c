@@ -285,7 +285,7 @@ static void ask_for_the_place(void) {
     }
 }
 
-TEST(R4_owner_of_is_not_pieced_together_from_two_memories) {
+TEST(R4_owner_of_step_by_step_is_not_pieced_together_from_two_memories) {
     unsigned steps = STEPS_MAX;
     for (first_change = 1; first_change < steps; first_change++) {
         for (second_change = first_change + 1; second_change <= steps; second_change++) {
@@ -315,7 +315,7 @@ static void ask_for_both(void) {
     answers[there ? 1 : moved ? 2 : 0]++;
 }
 
-TEST(R4_owner_of_answers_in_the_middle_of_a_move) {
+TEST(R4_owner_of_step_by_step_answers_in_the_middle_of_a_move) {
     enter(0);
     step_through(move_elsewhere, ask_for_both);
     CHECK(answers[0] > 0 && answers[1] > 0 && answers[2] > 0);

@@ -100,7 +100,8 @@ SEAM(pb_os_file_create, SEAM_FILE_CREATE, (uint64_t bytes, int *file), (bytes, f
 SEAM(pb_os_file_write, SEAM_FILE_WRITE,
      (int file, uint64_t offset, const void *data, uint64_t count), (file, offset, data, count))
 SEAM(pb_os_file_freeze, SEAM_FILE_FREEZE, (int file), (file))
-SEAM(pb_os_file_map, SEAM_FILE_MAP, (int file, void *at, uint64_t bytes), (file, at, bytes))
+SEAM(pb_os_file_map, SEAM_FILE_MAP, (int file, void *at, uint64_t bytes, bool *lost),
+     (file, at, bytes, lost))
 SEAM(pb_os_file_written, SEAM_FILE_WRITTEN, (const void *at, uint64_t bytes, uint8_t *written),
      (at, bytes, written))
 
