@@ -27,6 +27,7 @@ import gate_build
 import gate_calibrate
 import gate_counts
 import gate_history
+import gate_process
 import gate_report
 import gate_selftest
 import gate_time
@@ -41,20 +42,25 @@ class Gate:
 
     def __init__(self, options):
         self.options = options
-        self.items, self.notes, self.parts = [], [], []
+        self.found = {"behaviour": [], "counts": [], "time": []}
+        self.notes, self.parts = [], []
         self.facts = {"base": None}
-        self.stopping = False
-        self.behaviour = self.counted = self.pairs = None
+        self.counted, self.failed, self.timing = None, None, None
         if options.time is not None and options.time < 10:
             report.die(f"TIME={options.time:g} seconds are too few: 10 at least")
         self.commit = gate_build.revision(options.base)
         self.chosen = report.pattern(options.filter, "FILTER")
         gate_build.lock()
         self.run = report.Run("gate")
+        self.run.machine = gate_build.machine()
         self.facts |= {"base": self.commit, "base_name": options.base}
         self.began = time.monotonic()
         self.expected = self.expected_s()
         self.progress = report.Progress()
+
+    @property
+    def items(self):
+        return [item for part in self.found.values() for item in part]
 
     def expected_s(self):
         """Part -> seconds that it takes on a quiet machine."""
@@ -75,23 +81,22 @@ class Gate:
         slower = max(1, spent / done) if done > BUILD_S else 1
         self.progress.update(f"{text}; about {(total - done) * slower:.0f} s left")
 
-    def stopped(self):
-        return self.stopping
-
     # ------------------------------------------------------------ parts
 
     def build(self):
         self.say("build", 0, "building both sides")
+        try:
+            self.head = gate_build.prepare("head", gate_build.from_work_tree)
+        except gate_build.Unbuildable as error:
+            raise SetUp(f"the work tree cannot be built: {error}")
+        except gate_build.Inconclusive as error:  # not of two interfaces: there is one side
+            raise SetUp(f"the work tree is at odds with itself: {error}")
         try:
             self.base = gate_build.prepare(
                 "base", lambda folder: gate_build.from_revision(folder, self.commit)
             )
         except gate_build.Unbuildable as error:
             raise SetUp(f"BASE={self.options.base} cannot be built: {error}")
-        try:
-            self.head = gate_build.prepare("head", gate_build.from_work_tree)
-        except gate_build.Unbuildable as error:
-            raise SetUp(f"the work tree cannot be built: {error}")
         sizes = gate_build.text_bytes(self.base), gate_build.text_bytes(self.head)
         self.facts |= {"code_bytes_base": sizes[0], "code_bytes_head": sizes[1]}
         if gate_build.same_code(self.base, self.head):
@@ -103,7 +108,9 @@ class Gate:
 
     def rows(self):
         """row -> what the program says of it, of both sides and as the filter says."""
-        found = gate_counts.rows(self.base.program()) | gate_counts.rows(self.head.program())
+        self.own = {side.name: gate_counts.rows(side.program()) for side in (self.base, self.head)}
+        found = self.own["base"] | self.own["head"]
+        self.timed = {name: row["threads"] for name, row in found.items() if row["timed"]}
         chosen = {name: row for name, row in found.items() if self.chosen.search(name)}
         if not chosen:
             raise SetUp(f"FILTER={self.options.filter} matches no row")
@@ -113,99 +120,94 @@ class Gate:
         self.waivers, faults = gate_counts.read_waivers()
         if faults:
             raise SetUp("; ".join(faults))
-        programs, kinds = {}, {}
-        for side in (self.base, self.head):
-            own = gate_counts.rows(side.program())
-            programs[side.name] = side.program()
-            kinds[side.name] = {name: row["threads"] for name, row in rows.items() if name in own}
-        self.counted = {name: {} for name in programs}
+        if not gate_counts.fixed_addresses():
+            self.notes.append(
+                "addresses cannot be fixed here (setarch -R): page faults and mappings may differ by chance"
+            )
+        programs = {side.name: side.program() for side in (self.base, self.head)}
+        kinds = {
+            name: {row: what["threads"] for row, what in rows.items() if row in own}
+            for name, own in self.own.items()
+        }
+        self.counted, self.failed = ({name: {} for name in programs} for _ in range(2))
         tasks = sum(map(len, kinds.values()))
         said = lambda row: self.say(
             "counts", sum(map(len, self.counted.values())) / tasks, f"counting {row}"
         )
-        gate_counts.count_sides(programs, kinds, self.counted, said, self.stopped)
-        if not self.stopping:
-            self.compare_counts()
-            self.parts.append("counts")
-
-    def compare_counts(self):
-        """Of an interrupted run only the rows that both sides have."""
-        base, head = self.counted["base"], self.counted["head"]
-        if self.stopping:
-            both = base.keys() & head.keys()
-            base, head = ({row: side[row] for row in both} for side in (base, head))
-        self.keep("counts.json", self.counted)
-        self.items += gate_counts.compare(base, head, self.waivers)
-        if not self.options.filter and not self.stopping:
+        gate_counts.count_sides(programs, kinds, self.counted, self.failed, said)
+        self.compare_counts(*self.counted.values())
+        self.found["counts"] += [
+            gate_counts.remark(row, "pass", gate_counts.uncounted(what["threads"]))
+            for row, what in rows.items()
+            if gate_counts.uncounted(what["threads"])
+        ]
+        if not self.options.filter:
             self.notes += gate_counts.waiver_notes(self.waivers)
+        for row, why in self.failed["base"].items():
+            raise gate_counts.CountError(f"on the base: {why}")
+        self.parts.append("counts")
+
+    def compare_counts(self, base, head):
+        """A row that runs on the base, and not on the head, is worse."""
+        self.keep("counts.json", self.counted)
+        failed = self.failed["base"].keys() | self.failed["head"].keys()
+        self.found["counts"] = gate_counts.compare(base, head, self.waivers, failed=failed) + [
+            gate_counts.remark(row, "regression", f"the head alone fails: {why}")
+            for row, why in self.failed["head"].items()
+            if row not in self.failed["base"]
+        ]
 
     def sample(self, rows):
-        own = (
-            gate_counts.rows(self.base.program()).keys()
-            & gate_counts.rows(self.head.program()).keys()
-        )
-        kinds = {name: row["threads"] for name, row in rows.items() if row["timed"] and name in own}
-        calibrated = gate_calibrate.thresholds(self.run.machine)
-        if not calibrated:
+        both = self.own["base"].keys() & self.own["head"].keys() - self.failed["head"].keys()
+        kinds = {row: kind for row, kind in self.timed.items() if row in rows and row in both}
+        suite = gate_calibrate.suite_of(self.timed, self.options.rounds)
+        calibrated, why = gate_calibrate.thresholds(self.run.machine, suite)
+        if why:
             self.notes.append(
-                "this machine has no calibration: thresholds are from this session's own noise "
-                "(make gate-calibrate)"
+                f"{why}: thresholds are from this session's own noise (make gate-calibrate)"
             )
-        until = time.monotonic() + (self.options.time or TIME_S)
-        seed = int(time.time())
-        self.sampler = gate_time.Sampler(self.base.program(), self.head.program(), kinds, seed)
-        for row in sorted(self.sampler.left_out):
+        lacking = sorted(kinds.keys() - calibrated.keys()) if calibrated else []
+        if lacking:
+            self.notes.append(f"without a calibrated threshold: {', '.join(lacking)}")
+        self.timing = gate_time.Comparison(self.base, self.head, kinds, calibrated)
+        for row in sorted(self.timing.sampler.left_out):
             self.notes.append(f"{row}: not timed: it wants two cores")
-        self.pairs = pairs = {}
-        self.judge = lambda: gate_time.judge(pairs, kinds, calibrated)
-        gate_time.session(
-            self.sampler, self.options.rounds, until,
-            lambda done, all_: self.say("time", done / all_, f"timing, round {done} of {all_}"),
-            self.stopped, pairs,
-        )  # fmt: skip
-        self.keep("pairs.json", {row: [vars(p) for p in found] for row, found in pairs.items()})
-        items = self.judge()
-        suspects = [i for i in items if i["verdict"] == "regression"]
-        if suspects and not self.stopping:
-            self.confirm(suspects, items, kinds, calibrated, seed)
-        self.items += items
-        if not self.stopping:
+        try:
+            self.timing.run(
+                self.options.rounds,
+                self.options.time or TIME_S,
+                lambda share, text: self.say("time", share, text),
+            )
             self.parts.append("time")
+        finally:
+            self.end_time()
 
-    def confirm(self, suspects, items, kinds, calibrated, seed):
-        """Suspected regressions are measured again, both sides linked in another order."""
-        order = seed % 1000 + 1
-        programs = [gate_build.link(side, order) for side in (self.base, self.head)]
-        wanted = {item["name"]: kinds[item["name"]] for item in suspects}
-        sampler = gate_time.Sampler(*programs, wanted, seed + 1)
-        until = time.monotonic() + (self.options.time or TIME_S) / 2
-        pairs = gate_time.session(
-            sampler, gate_time.CONFIRM_ROUNDS, until,
-            lambda done, all_: self.say(
-                "time", 1, f"timing {len(wanted)} suspects again, round {done} of {all_}"
-            ),
-            self.stopped,
-        )  # fmt: skip
-        self.keep(
-            "pairs-again.json", {row: [vars(p) for p in found] for row, found in pairs.items()}
-        )
-        gate_time.settle(items, gate_time.judge(pairs, wanted, calibrated))
+    def end_time(self):
+        """Also of a part that was ended early."""
+        for name, pairs in self.timing.raw().items():
+            self.keep(name, pairs)
+        self.found["time"] = self.timing.items()
 
     def behave(self):
-        self.behaviour = gate_behaviour.Runner(self.run.path("raw/behaviour/log").parent)
-        usual_s = 0
+        """Why steps could not run, if any could not."""
+        folder = self.run.path("raw/behaviour/log").parent
+        usual_s, faults = 0, []
         for step in gate_behaviour.steps():
-            if self.stopping:
-                return
-            self.say("behaviour", usual_s / self.expected["behaviour"], f"behaviour: {step.name}")
+            done = gate_behaviour.run(step, folder, lambda seconds: self.say(
+                "behaviour",
+                (usual_s + min(seconds, step.usual_s)) / self.expected["behaviour"],
+                f"behaviour: {step.name}",
+            ))  # fmt: skip
             usual_s += step.usual_s
-            done = self.behaviour.run(step)
-            if self.stopping:
-                return
-            if done.status not in (0, 1) and step.name == "build":
-                raise SetUp(f"the harness cannot be built: {' '.join(done.findings)}")
-            self.items.append(gate_behaviour.item(done))
-        self.parts.append("behaviour")
+            if done.ran and (step.name != "build" or not done.status):
+                self.found["behaviour"].append(gate_behaviour.item(done))
+                continue
+            faults.append(f"{step.name} could not run: {' '.join(done.findings)}")
+            if step.name == "build":
+                return f"the harness cannot be built: {' '.join(done.findings)}"
+        if not faults:
+            self.parts.append("behaviour")
+        return "; ".join(faults)
 
     # ------------------------------------------------------------ the end
 
@@ -216,7 +218,8 @@ class Gate:
         held = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
         try:
             self.progress.done()
-            verdict = verdict or gate_report.overall(self.items, self.parts)
+            items = self.items
+            verdict = verdict or gate_report.overall(items, self.parts)
             status = "finding" if verdict == "regression" else verdict
             name = self.options.base
             lead = (
@@ -224,40 +227,35 @@ class Gate:
             )
             lead += self.commit[:12] + (f" ({name})" if not self.commit.startswith(name) else "")
             lead += f"; {time.monotonic() - self.began:.0f} s" + (f". {why}" if why else "")
-            self.run.machine["flags"] = " ".join(gate_build.flags())
             self.facts["verdict"] = verdict
             seconds = time.monotonic() - self.began
             self.run.path("junit.xml").write_text(
-                gate_report.junit(self.items, seconds, self.notes)
+                gate_report.junit(items, seconds, self.notes, verdict, why)
             )
-            made = gate_report.sections(self.items, self.notes)
-            summary = gate_report.summary(self.items, self.facts)
+            made = gate_report.sections(items, self.notes)
+            summary = gate_report.summary(items, self.facts)
             title = f"Gate: {gate_report.WORDS[verdict].lower()}"
-            path = self.run.finish(status, summary, self.items, made, title, lead)
+            path = self.run.finish(status, summary, items, made, title, lead)
             shown = os.path.relpath(path / "report.html")
-            print(gate_report.screen(verdict, lead, self.items, self.notes, shown), flush=True)
+            print(gate_report.screen(verdict, lead, items, self.notes, shown), flush=True)
             if verdict in ("pass", "regression", "inconclusive") and not self.options.filter:
-                gate_history.append(
-                    self.options.history, self.run, self.items, self.commit, verdict
-                )
+                gate_history.append(self.options.history, self.run, items, self.commit, verdict)
             return gate_report.EXIT[verdict]
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
     def interrupt(self):
-        self.stopping = True
-        if self.behaviour:
-            self.behaviour.stop()
+        """The report first: what still runs may take its time to end."""
+        gate_process.interrupt()
         if self.counted and "counts" not in self.parts:
-            self.compare_counts()
-        if self.pairs and "time" not in self.parts:
-            self.keep(
-                "pairs.json", {r: [vars(p) for p in found] for r, found in self.pairs.items()}
-            )
-            self.items = [i for i in self.items if i["part"] != "time"]
-            self.items += gate_time.unsettled(self.judge())
+            base, head = map(dict, self.counted.values())
+            both = base.keys() & head.keys()
+            self.compare_counts(*({row: side[row] for row in both} for side in (base, head)))
+        if self.timing and "time" not in self.parts:
+            self.end_time()
         done = ", ".join(self.parts) or "no part"
         self.finish("interrupted", f"interrupted: {done} done to the end")
+        gate_process.end()
 
 
 class SetUp(Exception):
@@ -284,16 +282,18 @@ def previous(options):
 
 
 def measure(gate, options):
-    """Counts and time; says why they cannot be compared, where they cannot."""
+    """Counts and time, as far as they go; (verdict, why) where they do not go to their end."""
     try:
         gate.build()
         rows = gate.rows()
         gate.count(rows)
         if options.timed:
             gate.sample(rows)
-        return ""
+        return None, ""
     except gate_build.Inconclusive as error:
-        return str(error)
+        return "inconclusive", str(error)
+    except gate_counts.CountError as error:
+        return "error", str(error)
 
 
 def run(options):
@@ -304,13 +304,14 @@ def run(options):
     if not options.timed:
         gate.notes.append("time was not measured (TIMED=0): this says nothing about it")
     try:
-        why = measure(gate, options)
-        if options.behaviour:
-            gate.behave()
-        if why and gate_report.overall(gate.items, gate.parts) != "regression":
-            return gate.finish("inconclusive", why)
-        return gate.finish(why=why)
-    except (SetUp, gate_counts.CountError) as error:
+        verdict, why = measure(gate, options)
+        fault = gate.behave() if options.behaviour else ""
+        if fault:
+            verdict, why = "error", "; ".join(filter(None, (why, fault)))
+        if gate_report.overall(gate.items, gate.parts) == "regression":
+            verdict = "regression"  # whatever else could not be had
+        return gate.finish(verdict, why)
+    except SetUp as error:
         return gate.finish("error", str(error))
 
 

@@ -1,7 +1,7 @@
 """gate_behaviour.py: the gate's question whether the work tree does what it must: tools that exist.
 
-Each step is one of the repository's own make targets or programs; any finding blocks. A step that
-cannot run is an error, never a pass.
+Each step is one of the repository's own make targets or programs; any finding blocks, also that it
+does not end. A step that cannot run is an error, never a pass.
 """
 import dataclasses
 import os
@@ -10,9 +10,11 @@ import signal
 import subprocess
 import time
 
+import gate_process
 import report
 
 VERIFY_S = 10  # for each scenario: those that need longer are searched only so far
+LIMIT_LEAST_S = 120
 CORPORA = sorted(p.name for p in (report.REPO / "corpus").iterdir() if p.is_dir())
 
 
@@ -42,21 +44,29 @@ def steps():
     ]
 
 
-def environment():
-    """For a make or a script of its own: without what this make was told, which means other things
-    to them."""
-    ours = (
+# What a make or a person's shell may have told other programs: it means other things to the steps, or
+# would make them look at less.
+OTHERS = {
+    *(
         "MAKEFLAGS",
         "MFLAGS",
         "MAKELEVEL",
+        "MAKEOVERRIDES",
         "TIME",
         "FILTER",
         "BASE",
         "JOBS",
         "SUBJECT",
-        "TARGET",
-    )
-    kept = {name: value for name, value in os.environ.items() if name not in ours}
+    ),
+    *("TARGET", "RULES_OFF", "SCHED", "SEED", "SEEDS", "SWARM", "PARTS", "ONLY", "ENGINE", "EMPTY"),
+    *("QUICK", "TRACE", "TRACE_JSON"),
+}
+
+
+def environment():
+    """The person's, without what changes the steps' meaning."""
+    alien = lambda name: name in OTHERS or name.startswith("PAGEBOX_") or name.endswith("_TESTS")
+    kept = {name: value for name, value in os.environ.items() if not alien(name)}
     return kept | {"PYTHONDONTWRITEBYTECODE": "1"}
 
 
@@ -65,8 +75,8 @@ class Outcome:
     name: str
     status: int
     seconds: float
-    findings: list  # lines that say what was found
-    log: str
+    findings: list  # lines that say what was found, or why it could not run
+    ran: bool = True
 
 
 FINDING = re.compile(
@@ -75,32 +85,37 @@ FINDING = re.compile(
 REPLAYED = re.compile(r"(\d+) inputs, (\d+) findings, (\d+) not readable")
 
 
-class Runner:
-    """Runs the steps one after the other; stop() ends the one that runs, from another context."""
+def limit_s(step):
+    """A step that takes longer hangs, also on a slow machine."""
+    return max(LIMIT_LEAST_S, 5 * step.usual_s)
 
-    def __init__(self, folder):
-        self.folder, self.child, self.stopped = folder, None, False
 
-    def stop(self):
-        self.stopped = True
-        if self.child and self.child.poll() is None:
-            # Its own programs write partial reports at SIGINT; they are in its process group.
-            os.killpg(self.child.pid, signal.SIGINT)
+def run(step, folder, said=lambda seconds: None):
+    """One step, its output into a file of the folder. said: told every second how long it runs."""
+    began = time.monotonic()
+    log = folder / f"{step.name.replace(' ', '-')}.log"
+    with open(log, "w") as out:
+        child = gate_process.start(
+            step.command, cwd=report.REPO, stdin=subprocess.DEVNULL, stdout=out,
+            stderr=subprocess.STDOUT, env=environment() | step.environment,
+        )  # fmt: skip
+        while True:
+            seconds = time.monotonic() - began
+            said(seconds)
             try:
-                self.child.wait(5)
+                status = child.wait(timeout=1)
+                break
             except subprocess.TimeoutExpired:
-                os.killpg(self.child.pid, signal.SIGKILL)
-
-    def run(self, step):
-        began = time.monotonic()
-        log = self.folder / f"{step.name.replace(' ', '-')}.log"
-        with open(log, "w") as out:
-            self.child = subprocess.Popen(
-                step.command, cwd=report.REPO, stdin=subprocess.DEVNULL, stdout=out,
-                stderr=subprocess.STDOUT, env=environment() | step.environment, start_new_session=True,
-            )  # fmt: skip
-            status = self.child.wait()
-        return outcome(step, status, time.monotonic() - began, log.read_text(errors="replace"))
+                if seconds > limit_s(step):
+                    gate_process.signal_group(child, signal.SIGKILL)
+                    child.wait()
+                    status = None
+                    break
+        gate_process.live.discard(child)
+    seconds = time.monotonic() - began
+    if status is None:
+        return Outcome(step.name, 1, seconds, [f"did not end within {limit_s(step)} s"])
+    return outcome(step, status, seconds, log.read_text(errors="replace"))
 
 
 def outcome(step, status, seconds, text):
@@ -109,10 +124,11 @@ def outcome(step, status, seconds, text):
         status = 0  # searched as far as the time went, and nothing was found
     replayed = REPLAYED.search(text)
     if step.name.startswith("replay") and status == 0 and not (replayed and int(replayed.group(1))):
-        status, findings = 2, ["no input was replayed"]
+        return Outcome(step.name, 2, seconds, ["no input was replayed"], ran=False)
+    ran = status in (0, 1) or bool(findings)  # make's own status is 2 whatever it ran ended with
     if status and not findings:
         findings = text.strip().splitlines()[-3:]
-    return Outcome(step.name, status, seconds, findings[:20], text)
+    return Outcome(step.name, status, seconds, findings[:20], ran)
 
 
 def item(done):

@@ -18,6 +18,7 @@ import subprocess
 import tarfile
 import tempfile
 
+import gate_process
 import report
 
 HOME = report.REPO / "build" / "gate"
@@ -56,18 +57,26 @@ def lock():
         fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         report.die("another gate is running in this checkout: wait for it, or use a copy")
+    shutil.rmtree(gate_process.SCRATCH, ignore_errors=True)  # of one that was interrupted
+    for path in (HOME / "objects").glob(".*.o"):
+        path.unlink()
 
 
 held = []  # open until the program ends
 
 
 def compiler():
-    return shlex.split(os.environ.get("GATE_CC") or os.environ.get("CC") or "gcc")
+    return shlex.split(os.environ.get("CC") or "gcc")
 
 
 def flags():
     given = os.environ.get("GATE_CFLAGS") or "-std=c11 -D_GNU_SOURCE -O2"
     return [f for f in shlex.split(given) if f != "-g"]
+
+
+def machine():
+    """What the figures depend on."""
+    return report.machine(" ".join(compiler()), " ".join(flags()))
 
 
 # ---------------------------------------------------------------- sources
@@ -184,8 +193,8 @@ def build(name, folder):
     bench, faults = compile_all(folder, sources_of(folder, "bench/gate/*.c"), headers)
     if faults:
         raise Inconclusive(
-            f"the work tree's bench/gate/ does not build against ref/ of {name}: the interface "
-            f"has changed, so the two cannot be compared\n{shorten(faults)}"
+            f"the work tree's bench/gate/ does not build against ref/ of {name}: its interface is "
+            f"another, so nothing can be compared\n{shorten(faults)}"
         )
     side = Side(name, folder, bench + library, library)
     link(side, 0)

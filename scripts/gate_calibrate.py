@@ -18,15 +18,17 @@ import zlib
 
 import gate_build
 import gate_counts
+import gate_process
 import gate_stats as stats
 import gate_time
 import report
 
 HOME = report.REPO / "results" / "calibration"
 PERCENTS = (2, 3, 5, 10, 20)
-COUNTED = ("syscall", "fault", "instruction")
+COUNTED = {"syscall": "syscall:getppid", "fault": "page_faults", "instruction": "instructions"}
 SESSIONS, INJECTED, COUNT_RUNS = 100, 8, 5
 SESSIONS_MIN = 20  # fewer say too little to freeze thresholds on
+FAILURES_MAX = 3  # of sessions, which are tried again; one more ends the command
 MARGIN = 1.1  # of a threshold above the largest shift that nothing caused
 SAME = ("kernel", "cpu", "cores", "memory_bytes", "compiler", "libc")
 
@@ -59,17 +61,27 @@ def folder_of(machine):
 
 
 def differs(machine, stored):
-    """Which facts of the stored machine are not this one's."""
-    return [key for key in SAME if machine.get(key) != stored.get(key)]
+    """Which facts of the stored machine are not this one's. Flags that were not stored are unknown."""
+    keys = SAME + (("flags",) if stored.get("flags") else ())
+    return [key for key in keys if machine.get(key) != stored.get(key)]
 
 
-def thresholds(machine):
-    """row -> threshold as a log-ratio, frozen on this very machine; {} where there is none."""
+def suite_of(rows, rounds):
+    """Sessions of the same timed rows and rounds belong together."""
+    return gate_build.digest(sorted(rows), rounds)[:12]
+
+
+def thresholds(machine, suite):
+    """(row -> threshold as a log-ratio, ""), frozen on this very machine; ({}, why) without them."""
     try:
         stored = json.loads((folder_of(machine) / "thresholds.json").read_text(encoding="utf-8"))
-        return {} if differs(machine, stored["machine"]) else stored["rows"]
+        wrong = differs(machine, stored["machine"])
+        wrong += ["set of rows or rounds"] if stored["suite"] != suite else []
+        if wrong:
+            return {}, f"this machine's calibration is of another {', '.join(wrong)}"
+        return dict(stored["rows"]), ""
     except (OSError, ValueError, KeyError, TypeError):
-        return {}
+        return {}, "this machine has no calibration"
 
 
 def open_store(machine):
@@ -87,8 +99,12 @@ def open_store(machine):
                 f"{folder} was measured on a machine of another {', '.join(wrong)}: its figures "
                 "are not comparable with this one's; move it away and begin anew"
             )
-    about.write_text(json.dumps(machine, indent=1) + "\n", encoding="utf-8")
+    else:
+        about.write_text(json.dumps(machine, indent=1) + "\n", encoding="utf-8")
     return folder
+
+
+MEMBER = gzip.compress(b"", mtime=0)[:8]  # how each session begins
 
 
 def add(folder, record):
@@ -101,7 +117,8 @@ def add(folder, record):
 
 
 def stored(folder):
-    """All whole sessions. One cut short by a crash ends the file: it is cut off."""
+    """All whole sessions. One cut short by a crash ends the file: it is cut off; what is damaged
+    before the last is not ours to judge."""
     path, records, good = folder / "sessions.jsonl.gz", [], 0
     data = path.read_bytes() if path.exists() else b""
     while good < len(data):
@@ -112,8 +129,10 @@ def stored(folder):
                 raise ValueError
             records.append(json.loads(text))
         except (zlib.error, ValueError):
+            if MEMBER in data[good + 1 :]:
+                report.die(f"{path} is damaged at byte {good}, and goes on behind it: restore it")
             print(f"gate.py: the last session in {path} is not whole: left out")
-            path.write_bytes(data[:good])
+            os.truncate(path, good)
             break
         good = len(data) - len(inflate.unused_data)
     return records
@@ -140,14 +159,16 @@ def plan(options):
 class Calibration:
     def __init__(self, options, folder, machine):
         self.options, self.folder, self.machine = options, folder, machine
-        self.stopping = False
+        self.commit = report.git("rev-parse", "HEAD")
         self.side = gate_build.prepare("base", gate_build.from_work_tree)
         self.other = gate_build.prepare("head", gate_build.from_work_tree)
         pattern = report.pattern(options.filter, "FILTER")
         self.rows = gate_counts.rows(self.side.program())
         self.rows = {n: r for n, r in self.rows.items() if n == "control" or pattern.search(n)}
         self.kinds = {n: r["threads"] for n, r in self.rows.items() if r["timed"]}
-        self.suite = gate_build.digest(sorted(self.kinds), options.rounds)[:12]
+        self.suite = suite_of(self.kinds, options.rounds)
+        self.whole = not options.filter and options.rounds == gate_time.ROUNDS
+        self.program = gate_build.digest(self.side.program().read_bytes())[:12]
 
     def session(self, kind, number):
         began = time.monotonic()
@@ -159,22 +180,18 @@ class Calibration:
             programs = self.side.program(), gate_build.link(self.other, order)
             seed = time.time_ns() % 2**32
             sampler = gate_time.Sampler(*programs, self.kinds, seed, inject)
-            pairs = gate_time.session(
-                sampler, self.options.rounds, math.inf, stopped=lambda: self.stopping
-            )
+            pairs = gate_time.session(sampler, self.options.rounds, math.inf)
             if order:
                 programs[1].unlink()
+            for row, why in sampler.failed.items():
+                raise gate_counts.RowFailed(why)
             rows = {
                 r: [[p.base_ns, p.head_ns, p.dropped] for p in found] for r, found in pairs.items()
             }
             record = {"pairs": rows, "seed": seed}
-        if self.stopping:
-            return
         record |= {"kind": kind, "number": number, "suite": self.suite}
-        record |= {
-            "seconds": round(time.monotonic() - began, 1),
-            "commit": report.git("rev-parse", "HEAD"),
-        }
+        record |= {"seconds": round(time.monotonic() - began, 1)}
+        record |= {"commit": self.commit, "program": self.program}
         record["load"] = os.getloadavg()[0]
         record["when"] = f"{datetime.datetime.now(datetime.timezone.utc):%Y-%m-%dT%H:%M:%SZ}"
         add(self.folder, record)
@@ -182,11 +199,10 @@ class Calibration:
     def counts(self, kind):
         inject = [kind.partition(":")[2]] if ":" in kind else ()
         rows = {name: row["threads"] for name, row in self.rows.items()}
-        stopped = lambda: self.stopping
-        side = self.other.program()
-        return {
-            "counts": gate_counts.count_side(side, "head", rows, stopped=stopped, inject=inject)
-        }
+        found = {"counts": gate_counts.count_side(self.other.program(), "head", rows, inject)}
+        if inject:  # beside it what it is compared with
+            found["plain"] = gate_counts.count_side(self.side.program(), "base", rows)
+        return found
 
     def all(self):
         done = {
@@ -194,17 +210,23 @@ class Calibration:
         }
         left = [session for session in plan(self.options) if session not in done]
         progress = report.Progress()
-        began, made = time.monotonic(), 0
-        for kind, number in left:
+        began, made, failures = time.monotonic(), 0, 0
+        while made < len(left):
+            kind, number = left[made]
             spent = time.monotonic() - began
             if self.options.time and spent > self.options.time:
                 break
             rest = f", about {spent / made * (len(left) - made) / 60:.0f} min left" if made else ""
             progress.update(f"session {made + 1} of {len(left)} ({kind}){rest}")
-            self.session(kind, number)
-            if self.stopping:
-                break
-            made += 1
+            try:
+                self.session(kind, number)
+                made += 1
+            except gate_counts.CountError as error:
+                failures += 1
+                progress.done()
+                print(f"gate-calibrate: session {kind} {number} failed: {error}", flush=True)
+                if failures > FAILURES_MAX:
+                    raise
         progress.done()
         return len(left) - made
 
@@ -218,11 +240,14 @@ def differences(record, row):
 
 
 def freeze(records, rows):
-    """row -> threshold: above every shift that nothing caused, in the training half."""
+    """row -> threshold: above every shift that nothing caused, in the training half; none for a row
+    that was not measured."""
     frozen = {}
     for row in rows:
-        shifts = [abs(stats.hodges_lehmann(differences(r, row))[0]) for r in records]
-        frozen[row] = max(gate_time.LEAST_THRESHOLD, MARGIN * max(shifts, default=0))
+        found = [differences(r, row) for r in records]
+        shifts = [abs(stats.hodges_lehmann(one)[0]) for one in found if one]
+        if shifts:
+            frozen[row] = max(gate_time.LEAST_THRESHOLD, MARGIN * max(shifts))
     return frozen
 
 
@@ -263,33 +288,47 @@ def rates(records, kinds, frozen):
     return len(records), suspected, blocked, by_row
 
 
+def count_of(run, row, metric):
+    """None: not counted. A system call that was not made was counted."""
+    if row not in run:
+        return None
+    return run[row].get(metric, 0 if metric.startswith("syscall:") else None)
+
+
+def counts_of(run):
+    return {(row, metric) for row, counts in run.items() for metric in counts}
+
+
 def counts_found(records):
-    """What the counts say: how many were equal in all runs, how far resident bytes spread, and which
-    injected ones were found: what -> (found, rows)."""
-    plain = [r["counts"] for r in records if r["kind"] == "counts"]
-    facts = {"count_runs": len(plain)}
-    if not plain:
-        return facts
-    first, unequal, total, spread = plain[0], [], 0, 0.0
-    for row, counts in first.items():
-        for metric, count in counts.items():
-            seen = [run.get(row, {}).get(metric) for run in plain]
-            total += 1
+    """What the counts say: how many were equal in all runs of one program, how far resident bytes
+    spread, and in which rows injected ones were found."""
+    groups = {}
+    for record in records:
+        if record["kind"] == "counts":
+            program = record.get("program") or record["commit"]
+            groups.setdefault(program, []).append(record["counts"])
+    facts = {"count_runs": sum(map(len, groups.values()))}
+    unequal, counted, spread = [], set(), 0
+    for runs in groups.values():
+        for row, metric in sorted(set().union(*map(counts_of, runs))):
+            seen = {count_of(run, row, metric) for run in runs} - {None}
+            counted.add((row, metric))
             if metric == "resident_bytes":
                 spread = max(spread, max(seen) - min(seen))
-            elif len(set(seen)) > 1:
-                unequal.append(f"{row} {metric}: {sorted(set(seen))}")
-    facts |= {"counts": total, "counts_unequal": unequal, "resident_spread_bytes": spread}
-    for what in COUNTED:
-        run = next((r["counts"] for r in records if r["kind"] == f"count:{what}"), None)
-        if run is None:
+            elif len(seen) > 1:
+                unequal.append(f"{row} {metric}: {sorted(seen)}")
+    if groups:
+        facts |= {"counts": len(counted), "counts_unequal": unequal}
+        facts["resident_spread_bytes"] = spread
+    for what, metric in COUNTED.items():
+        record = next((r for r in records if r["kind"] == f"count:{what}"), None)
+        beside = record and (record.get("plain") or groups.get(record["commit"], [None])[0])
+        if not beside:
             continue
-        rows = [row for row in run if row in first and "instructions" in first[row]]
-        items = gate_counts.compare({r: first[r] for r in rows}, {r: run[r] for r in rows}, [])
-        key = {"syscall": "syscall:getppid", "fault": "page_faults", "instruction": "instructions"}[
-            what
-        ]
-        found = {i["name"] for i in items if i["metric"] == key and i["verdict"] == "regression"}
+        run = record["counts"]
+        rows = [row for row in run if "instructions" in beside.get(row, ())]
+        items = gate_counts.compare({r: beside[r] for r in rows}, {r: run[r] for r in rows}, [])
+        found = {i["name"] for i in items if i["metric"] == metric and i["verdict"] == "regression"}
         facts[f"found_{what}"] = sorted(found)
         facts[f"missed_{what}"] = sorted(set(rows) - found)
     return facts
@@ -302,8 +341,16 @@ def with_interval(hits, trials):
     return f"{hits} of {trials}: {100 * hits / trials:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def score(folder, machine, suite, kinds):
-    """All that the report says, from the raw sessions; freezes thresholds.json."""
+def brief(hits, trials):
+    """The same in a cell of a table."""
+    if not trials:
+        return report.DASH
+    low, high = stats.clopper_pearson(hits, trials)
+    return f"{hits}/{trials} [{100 * low:.0f}, {100 * high:.0f}]"
+
+
+def score(folder, suite, kinds):
+    """All that the report says, from the raw sessions, with thresholds from half of them."""
     records = [r for r in stored(folder) if r.get("suite") == suite]
     alike = [r for r in records if r["kind"] in ("same", "relinked")]
     training, scored = alike[0::4] + alike[1::4], alike[2::4] + alike[3::4]
@@ -314,12 +361,7 @@ def score(folder, machine, suite, kinds):
         "sessions_scored": len(scored),
     }
     facts["frozen"] = len(alike) >= SESSIONS_MIN
-    if facts["frozen"]:
-        text = json.dumps(
-            {"machine": machine, "suite": suite, "sessions": len(training), "rows": frozen}
-        )
-        (folder / "thresholds.json").write_text(text + "\n", encoding="utf-8")
-    count, suspected, blocked, by_row = rates(scored, kinds, frozen)
+    _, suspected, blocked, by_row = rates(scored, kinds, frozen)
     unsure = sum(
         any(i["verdict"] == "inconclusive" for i in alarms(r, kinds, frozen)[1]) for r in scored
     )
@@ -331,9 +373,12 @@ def score(folder, machine, suite, kinds):
     return records, facts, frozen, by_row, power, scored
 
 
-def publish(folder, machine, suite, kinds, status):
-    records, facts, frozen, by_row, power, scored = score(folder, machine, suite, kinds)
+def publish(work, status):
+    """The report; of the whole suite, and of enough sessions, it is kept, with the thresholds."""
+    folder, machine, kinds = work.folder, work.machine, work.kinds
+    records, facts, frozen, by_row, power, scored = score(folder, work.suite, kinds)
     facts |= counts_found(records)
+    facts["kept"] = facts["frozen"] and work.whole
     items = []
     for row in sorted(kinds):
         seen = [
@@ -345,7 +390,7 @@ def publish(folder, machine, suite, kinds, status):
             "false_alarms": by_row[row],
             "sessions": len(scored),
         }
-        entry |= {"threshold": frozen[row], "detectable": stats.median(seen) if seen else None}
+        entry |= {"threshold": frozen.get(row), "detectable": stats.median(seen) if seen else None}
         items.append(entry | {f"found_{p}": found[row] for p, (_, found) in power.items()})
     run = report.Run("gate-calibration")
     run.machine = machine
@@ -355,10 +400,15 @@ def publish(folder, machine, suite, kinds, status):
     lead = f"{facts['sessions']} sessions of one tree against itself; "
     lead += f"blocked: {with_interval(facts['blocked'], facts['sessions_scored'])}"
     path = run.finish(status, facts, items, made, "Calibration of the gate", lead)
-    for name in ("report.md", "report.json"):
-        shutil.copy(path / name, folder / name)
-    if (path / "plots").is_dir():
-        shutil.copytree(path / "plots", folder / "plots", dirs_exist_ok=True)
+    if facts["kept"]:
+        about = {"machine": machine, "suite": work.suite, "rows": frozen}
+        about["sessions"] = facts["sessions_training"]
+        (folder / "thresholds.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
+        for name in ("report.md", "report.json"):
+            shutil.copy(path / name, folder / name)
+        shutil.rmtree(folder / "plots", ignore_errors=True)
+        if (path / "plots").is_dir():
+            shutil.copytree(path / "plots", folder / "plots")
     print(f"gate-calibrate: {lead}")
     for percent, (sessions, found) in power.items():
         alone = [row for row in kinds if kinds[row] == "alone"]
@@ -370,8 +420,12 @@ def publish(folder, machine, suite, kinds, status):
         if f"found_{what}" in facts:
             found, lost = len(facts[f"found_{what}"]), len(facts[f"missed_{what}"])
             print(f"  one more {what}: found in {found} of {found + lost} rows")
-    print(f"report: {os.path.relpath(path / 'report.html')}, kept in {os.path.relpath(folder)}")
-    return path
+    kept = (
+        f", kept in {os.path.relpath(folder)}"
+        if facts["kept"]
+        else "; thresholds stay as they were"
+    )
+    print(f"report: {os.path.relpath(path / 'report.html')}{kept}")
 
 
 def sections(facts, items, power):
@@ -392,8 +446,11 @@ def sections(facts, items, power):
         "Intervals are Clopper-Pearson, 95 %. A block needs the next session to show the row again, "
         "as the gate measures a suspect again."
     )
-    if not facts["frozen"]:
-        text += f" There are fewer than {SESSIONS_MIN} sessions: the gate does not use these thresholds yet."
+    if not facts["kept"]:
+        text += (
+            f" The gate does not use these thresholds: there are fewer than {SESSIONS_MIN} sessions, or "
+            "they are not of the whole suite (FILTER=, ROUNDS=)."
+        )
     table = report.Table(["false alarms", "how often"], rows, align="ll")
     made = [report.Section("False alarms", text, table)]
     columns = ["row", "false alarms", "blocks above %", "could see %", *(f"+{p} %" for p in power)]
@@ -402,14 +459,20 @@ def sections(facts, items, power):
         seen = item["detectable"]
         line = [
             item["name"],
-            f"{item['false_alarms']}/{item['sessions']}",
-            100 * math.expm1(item["threshold"]),
+            brief(item["false_alarms"], item["sessions"]),
+            None if item["threshold"] is None else 100 * math.expm1(item["threshold"]),
         ]
         line.append(None if seen is None or not math.isfinite(seen) else 100 * math.expm1(seen))
-        lines.append(line + [f"{item[f'found_{p}']}/{n}" for p, (n, _) in power.items()])
+        lines.append(line + [brief(item[f"found_{p}"], n) for p, (n, _) in power.items()])
     table = report.Table(columns, lines, align="l" + "r" * (len(columns) - 1))
-    text = "How often a slowdown that was really there, a spin in the measured region, was blocked."
-    made.append(report.Section("What is detected", text, table, curve(items, power)))
+    text = (
+        "How often a slowdown that was really there, a spin in the measured region, was blocked: of so "
+        "many sessions, with the interval in %."
+    )
+    found = report.Section("What is detected", text, table, curve(items, power))
+    if found.svg:
+        found.sections = [report.Section("By row", svg=heat_map(items, power))]
+    made.append(found)
     lines = []
     for what in COUNTED:
         if f"found_{what}" in facts:
@@ -444,10 +507,33 @@ def curve(items, power):
     return report.plot(script, {"data": data})
 
 
+def heat_map(items, power):
+    """Rows of one thread and slowdowns: the share of sessions that blocked."""
+    percents = [p for p, (sessions, _) in power.items() if sessions]
+    rows = sorted((i for i in items if i["kind"] == "alone"), key=lambda i: i["name"], reverse=True)
+    share = lambda item, p: 100 * item[f"found_{p}"] / power[p][0]
+    data = [
+        [x, y, share(item, p), f"{share(item, p):.0f}"]
+        for y, item in enumerate(rows)
+        for x, p in enumerate(percents)
+    ]
+    ticks = ", ".join(f"'+{p} %%' {x}" for x, p in enumerate(percents))
+    names = ", ".join(f"'{item['name']}' {y}" for y, item in enumerate(rows))
+    script = (
+        f"set xtics ({ticks})\nset ytics ({names})\nunset grid\nunset colorbox\nset cbrange [0:100]\n"
+        "set palette defined (0 '#ffffff', 100 '#7fb2e5')\n"
+        f"set xrange [-0.5:{len(percents) - 0.5}]\nset yrange [-0.5:{len(rows) - 0.5}]\n"
+        "set title 'blocked, % of sessions'\n"
+        "plot $data using 1:2:(0.5):(0.5):3 with boxxyerror fc palette fs solid notitle, "
+        "$data using 1:2:4 with labels notitle"
+    )
+    return report.plot(script, {"data": data}, (720, 80 + 18 * len(rows)))
+
+
 def run(options):
     report.pattern(options.filter, "FILTER")
     gate_build.lock()
-    run_machine = report.machine()
+    run_machine = gate_build.machine()
     folder = open_store(run_machine)
     try:
         work = Calibration(options, folder, run_machine)
@@ -455,9 +541,10 @@ def run(options):
         report.die(str(error))
 
     def interrupted():
-        work.stopping = True
+        gate_process.interrupt()
         print("interrupted; what was measured is kept, and is continued by the same command")
-        publish(folder, run_machine, work.suite, work.kinds, "interrupted")
+        publish(work, "interrupted")
+        gate_process.end()
 
     report.on_interrupt(interrupted)
     try:
@@ -466,5 +553,5 @@ def run(options):
         report.die(str(error))
     if left:
         print(f"gate-calibrate: out of time; {left} sessions are left: the same command goes on")
-    publish(folder, run_machine, work.suite, work.kinds, "pass")
+    publish(work, "pass")
     return 0

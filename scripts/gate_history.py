@@ -1,19 +1,22 @@
 """gate_history.py: what the gate measured, kept over the commits, and plotted: `make trend`.
 
 The store is a file of one JSON object a line, one a run of the gate: HISTORY=file, by default
-~/.local/state/pagebox/gate.jsonl ($XDG_STATE_HOME), outside of git. Figures of another machine are
-never drawn into one line. Change points (binary segmentation on ranks) are advice, not a verdict.
+~/.local/state/pagebox/gate.jsonl ($XDG_STATE_HOME), outside of git. Figures of another machine, and of
+uncommitted changes, are kept and not drawn; commits come in their order, not as they were measured.
+Change points (binary segmentation on ranks) are advice, not a verdict.
 """
 import json
 import os
 import pathlib
 
+import gate_build
 import gate_calibrate
 import gate_stats as stats
 import report
 
-METRICS = ("time", "instructions")
+DRAWN = ("instructions", "time")  # of every row; the other counts where they change their level
 POINTS_MIN = 2
+COLUMNS, PANEL = 4, (250, 120)  # of the small plots
 
 
 def place(given):
@@ -27,11 +30,11 @@ def append(given, run, items, base, verdict):
     """One more line; a store that cannot be written is told, and changes no verdict."""
     rows = {}
     for item in items:
-        if item["metric"] in METRICS and item["head"]:
+        if item["part"] != "behaviour" and item["metric"] != "row" and item["head"] is not None:
             rows.setdefault(item["name"], {})[item["metric"]] = item["head"]
     entry = {"commit": run.commit, "dirty": run.dirty, "base": base, "verdict": verdict}
     entry |= {"when": f"{run.started:%Y-%m-%dT%H:%M:%SZ}", "rows": rows}
-    entry["machine"] = gate_calibrate.machine_id(run.machine)
+    entry["machine"] = {key: run.machine[key] for key in (*gate_calibrate.SAME, "flags")}
     path = place(given)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -65,62 +68,88 @@ def options(parser):
     parser.add_argument("--history", help="the store; default: see gate_history.py")
 
 
+def in_order(entries, machine):
+    """Entries of this machine and of commits alone, in the order of the history, as measured within a
+    commit; and how many were left out, by reason."""
+    listed = gate_build.git(
+        "rev-list", "--all", "HEAD", "--topo-order", "--reverse"
+    ).stdout.decode()
+    places = {commit: n for n, commit in enumerate(listed.split())}
+    left, kept = {}, []
+    for entry in entries:
+        same = isinstance(entry["machine"], dict) and not gate_calibrate.differs(
+            machine, entry["machine"]
+        )
+        why = "" if same else "of another machine"
+        why = why or ("with uncommitted changes" if entry.get("dirty") else "")
+        why = why or ("" if entry["commit"] in places else "of commits that are not here")
+        if why:
+            left[why] = left.get(why, 0) + 1
+        else:
+            kept.append(entry)
+    return sorted(kept, key=lambda entry: places[entry["commit"]]), left
+
+
 def series(entries, row, metric):
-    """[(commit, figure)] in the order in which they were measured."""
+    """[(commit, figure)]."""
     found = [(e["commit"][:7], e["rows"].get(row, {}).get(metric)) for e in entries]
-    return [(commit, figure) for commit, figure in found if figure]
+    return [(commit, figure) for commit, figure in found if figure is not None]
 
 
-def plot(row, metric, points, cuts):
-    scale, unit = (1e3, "us") if metric == "time" else (1, "instructions")
-    data = [[n, commit, figure / scale] for n, (commit, figure) in enumerate(points)]
-    every = max(1, len(data) // 12)
-    ticks = ", ".join(f"'{c}' {n}" for n, c, _ in data if n % every == 0)
-    marks = "".join(
-        f"set arrow from {c - 0.5},graph 0 to {c - 0.5},graph 1 nohead lt 7\n" for c in cuts
-    )
-    script = (
-        f"set ylabel '{unit}'\nset xtics ({ticks}) rotate by -45\nset yrange [0:*]\n"
-        f"set xrange [-0.5:{len(data) - 0.5}]\n{marks}"
-        "plot $data using 1:3 with linespoints lt 1 notitle"
-    )
-    return report.plot(script, {"data": data}, (720, 240))
+def panels(found):
+    """Small plots of one scale of time: [(title, points, cuts)]."""
+    data, script = {}, []
+    lines = -(-len(found) // COLUMNS)
+    script.append(f"set multiplot layout {lines},{COLUMNS}\nunset key\nset yrange [0:*]")
+    script.append("set tics font ',8'\nset title font ',9' offset 0,-0.7")
+    for number, (title, points, cuts) in enumerate(found):
+        name = f"d{number}"
+        data[name] = [[n, figure] for n, (_, figure) in enumerate(points)]
+        last = len(points) - 1
+        script.append(f"set title '{title}'\nset xrange [-0.5:{last + 0.5}]\nunset arrow")
+        script.append(
+            f"set xtics ('{points[0][0]}' 0, '{points[-1][0]}' {last})\nset ytics autofreq"
+        )
+        script += [
+            f"set arrow from {cut - 0.5},graph 0 to {cut - 0.5},graph 1 nohead lt 7" for cut in cuts
+        ]
+        script.append(f"plot ${name} using 1:2 with linespoints lt 1")
+    script.append("unset multiplot")
+    return report.plot("\n".join(script), data, (COLUMNS * PANEL[0], max(1, lines) * PANEL[1]))
 
 
 def trend(options):
     path = place(options.history)
     entries = read(path)
-    run = report.Run("trend")
-    here = gate_calibrate.machine_id(run.machine)
-    mine = [e for e in entries if e["machine"] == here]
+    mine, left = in_order(entries, gate_build.machine())
+    said = "; ".join(f"{count} {why}" for why, count in sorted(left.items()))
     if not mine:
-        report.die(f"{path} holds {len(entries)} runs, none of this machine ({here})")
-    items, made = [], []
-    for metric in METRICS:
-        for row in sorted({row for e in mine for row in e["rows"]}):
-            points = series(mine, row, metric)
-            if len(points) < POINTS_MIN:
-                continue
-            cuts = stats.change_points([figure for _, figure in points])
-            changes = [points[cut][0] for cut in cuts]
-            items.append({"name": row, "metric": metric, "points": len(points), "changes": changes})
-            text = f"Changes its level at {', '.join(changes)}." if changes else ""
-            if metric == "time" or changes:
-                title = f"{row}, {metric}"
-                made.append(report.Section(title, text, svg=plot(row, metric, points, cuts)))
-    changed = [i for i in items if i["changes"]]
-    rows = [[i["name"], i["metric"], ", ".join(i["changes"])] for i in changed]
+        report.die(f"{path} holds {len(entries)} runs, none to draw: {said}")
+    run = report.Run("trend")
+    run.machine = gate_build.machine()
+    items, drawn = [], {}
+    keys = {(metric, row) for e in mine for row, counts in e["rows"].items() for metric in counts}
+    for metric, row in sorted(keys):
+        points = series(mine, row, metric)
+        if len(points) < POINTS_MIN:
+            continue
+        cuts = stats.change_points([figure for _, figure in points])
+        changes = [points[cut][0] for cut in cuts]
+        items.append({"name": row, "metric": metric, "points": len(points), "changes": changes})
+        if metric in DRAWN or changes:
+            drawn.setdefault(metric, []).append((row, points, cuts))
+    rows = [[i["name"], i["metric"], ", ".join(i["changes"])] for i in items if i["changes"]]
+    made = []
     if rows:
         table = report.Table(["row", "what", "from commit"], rows)
-        made.insert(
-            0, report.Section("Change points", "Advice: see what these commits did.", table)
-        )
-    lead = f"{len(mine)} runs of the gate on this machine, {len(changed)} rows that changed their level"
-    facts = {
-        "runs": len(mine),
-        "runs_of_other_machines": len(entries) - len(mine),
-        "changed": len(changed),
-    }
+        text = "Advice: see what these commits did."
+        made.append(report.Section("Change points", text, table))
+    for metric in sorted(drawn, key=lambda metric: (metric not in DRAWN, metric)):
+        text = "Of one region" + (", in nanoseconds." if metric == "time" else ".")
+        made.append(report.Section(metric, text, svg=panels(drawn[metric])))
+    lead = f"{len(mine)} runs of the gate on this machine, {len(rows)} figures that changed their level"
+    lead += f"; left out: {said}" if said else ""
+    facts = {"runs": len(mine), "left_out": len(entries) - len(mine), "changed": len(rows)}
     path = run.finish("pass", facts, items, made, "Trend of the gate's figures", lead)
     print(f"trend: {lead}")
     for row in rows:

@@ -51,6 +51,8 @@ def nanoseconds(ns):
 
 def change(item):
     """base -> head, as one cell."""
+    if item["metric"] == "row":
+        return item["note"]
     if item["part"] == "time":
         return f"{percent(item['shift'])} [{percent(item['low'])}, {percent(item['high'])}]"
     if item["part"] == "behaviour":
@@ -89,27 +91,56 @@ def part_line(items, part):
     verdict = next(v for v in ORDER if v in {i["verdict"] for i in mine} | {"pass"})
     verdict = "pass" if verdict == "improvement" else verdict
     worse, better = len(of(items, part, "regression")), len(of(items, part, "improvement"))
+    failed = sum(i["metric"] == "row" and i["verdict"] == "regression" for i in mine)
+    fails = f", {counted(failed, 'row')} that cannot run" if failed else ""
     if part == "behaviour":
         return f"{verdict}: {counted(len(mine), 'step')}, {worse} with findings"
     text = f"{verdict}: "
+    mine = [i for i in mine if i["metric"] != "row"]
     if part == "counts":
         rows = len({i["name"] for i in mine})
         waived = sum("waiver" in i for i in mine)
-        text += f"{len(mine)} counts of {counted(rows, 'row')}, {worse} higher, {better} lower"
-        return text + (f", {waived} waived" if waived else "")
+        text += (
+            f"{len(mine)} counts of {counted(rows, 'row')}, {worse - failed} higher, {better} lower"
+        )
+        return text + (f", {waived} waived" if waived else "") + fails
     kept, lost = sum(i["pairs"] for i in mine), sum(i["dropped"] for i in mine)
     unsure = len(of(items, part, "inconclusive"))
-    text += f"{counted(len(mine), 'row')}, {worse} slower, {better} faster, {unsure} inconclusive; "
+    text += f"{counted(len(mine), 'row')}, {worse - failed} slower, {better} faster, {unsure} inconclusive"
+    text += f"{fails}; "
     return text + f"{lost} of {kept + lost} pairs dropped as disturbed; {could_see(mine)}"
 
 
 def could_see(mine):
-    seen = sorted(
-        i["detectable"] for i in mine if i["threshold"] < 0.5 and math.isfinite(i["detectable"])
-    )
-    if not seen:
-        return "could see nothing"
-    return f"could see {percent(gate_stats.median(seen))} in the median row, {percent(seen[-1])} in the worst"
+    """Of rows with one thread, and with two."""
+    said = []
+    for words, alone in (("", True), (", with two threads ", False)):
+        seen = sorted(
+            i["detectable"]
+            for i in mine
+            if (i["kind"] == "alone") == alone and math.isfinite(i["detectable"])
+        )
+        if seen:
+            middle, worst = percent(gate_stats.median(seen)), percent(seen[-1])
+            said.append(f"{words}{middle} in the median row, {worst} in the worst")
+        elif alone:
+            said.append("nothing")
+    return "could see " + "".join(said)
+
+
+def remarks(items):
+    """What is to be said of rows that are not shown anyway, equal words once: [words: rows]."""
+    said = {}
+    for item in items:
+        if "note" in item and item["verdict"] not in ("regression", "inconclusive"):
+            said.setdefault(item["note"], []).append(item["name"])
+    return [f"{', '.join(names)}: {note}" for note, names in said.items()]
+
+
+def with_note(item):
+    """The change, and what is to be said of it."""
+    text = change(item)
+    return text + (f" ({item['note']})" if "note" in item and item["metric"] != "row" else "")
 
 
 def screen(verdict, lead, items, notes, path):
@@ -122,10 +153,10 @@ def screen(verdict, lead, items, notes, path):
         if found:
             lines.append(f"{title}:")
         for item in found[:SCREEN_ROWS]:
-            lines.append(f"  {item['name']:<28} {item['metric']:<18} {change(item)}")
+            lines.append(f"  {item['name']:<28} {item['metric']:<18} {with_note(item)}")
         if len(found) > SCREEN_ROWS:
             lines.append(f"  ... and {len(found) - SCREEN_ROWS} more in the report")
-    lines += [f"note: {note}" for note in notes]
+    lines += [f"note: {note}" for note in [*notes, *remarks(items)]]
     if path:
         lines.append(f"report: {path}")
     return "\n".join(lines)
@@ -142,7 +173,7 @@ def blocked_section(items):
     found = blocked(items)
     if not found:
         return None
-    rows = [[i["name"], i["metric"], change(i)] for i in by_verdict(found)]
+    rows = [[i["name"], i["metric"], with_note(i)] for i in by_verdict(found)]
     return report.Section("Blocked", table=report.Table(["row", "what", "base to head"], rows))
 
 
@@ -150,7 +181,12 @@ def counts_section(items):
     mine = of(items, "counts")
     if not mine:
         return None
-    shown = [i for i in by_verdict(mine) if i["base"] != i["head"] or i["verdict"] != "pass"]
+    shown = [
+        i
+        for i in by_verdict(mine)
+        if i["base"] != i["head"] or i["verdict"] != "pass" or "note" in i
+    ]
+    equal = len(mine) - len(shown)
     columns = ["row", "count", "base", "head", "change", "allowed", "verdict"]
     rows = []
     for i in shown:
@@ -158,14 +194,13 @@ def counts_section(items):
         verdict = i["verdict"] + (f" (waived: {i['waiver']})" if "waiver" in i else "")
         verdict += f" ({i['note']})" if "note" in i else ""
         rows.append([i["name"], i["metric"], i["base"], i["head"], ratio, i["threshold"], verdict])
-    text = (
-        f"{len(mine)} counts, {len(mine) - len(shown)} of them equal on both sides (left out here)."
-    )
+    counts = sum(i["metric"] != "row" for i in mine)
+    text = f"{counts} counts, {equal} of them equal on both sides (left out here)."
     return report.Section("Counts", text, report.Table(columns, rows) if rows else None)
 
 
 def time_section(items):
-    mine = of(items, "time")
+    mine = [i for i in of(items, "time") if i["metric"] != "row"]
     if not mine:
         return None
     columns = ["row", "base", "head", "shift", "95 % interval", "p", "blocks above", "could see"]
@@ -184,7 +219,7 @@ def time_section(items):
 
 def forest(mine):
     """Each row's shift with its interval; the threshold as a mark."""
-    shown = [i for i in mine if i["threshold"] < 0.5 and math.isfinite(i["low"])]
+    shown = [i for i in mine if i["kind"] == "alone" and math.isfinite(i["low"])]
     if not shown:
         return None
     shown.sort(key=lambda i: i["shift"])
@@ -225,9 +260,19 @@ def sections(items, notes):
 # ---------------------------------------------------------------- JUnit
 
 
-def junit(items, seconds, notes):
-    """A suite a part, a case a row: what CI services show. Inconclusive is `skipped`."""
+def junit(items, seconds, notes, verdict, why):
+    """A suite a part, a case a row: what CI services show. Inconclusive is `skipped`. A verdict that
+    is no row's, as nothing could be compared, is the only case of the suite gate.run."""
     suites = xml.Element("testsuites", name="gate", time=f"{seconds:.1f}")
+    unsaid = verdict == "inconclusive" and not any(i["verdict"] == verdict for i in items)
+    if verdict in ("error", "interrupted") or unsaid:
+        kind = "skipped" if unsaid else "error"
+        suite = xml.SubElement(suites, "testsuite", name="gate.run", tests="1", failures="0")
+        suite.set("errors", str(int(not unsaid)))
+        suite.set("skipped", str(int(unsaid)))
+        case = xml.SubElement(suite, "testcase", classname="gate.run", name=verdict)
+        said = report.printable(why or WORDS[verdict].lower())
+        xml.SubElement(case, kind, message=said).text = said
     for part in ("behaviour", "counts", "time"):
         mine = of(items, part)
         rows = {}
@@ -244,11 +289,15 @@ def junit(items, seconds, notes):
             case = xml.SubElement(suite, "testcase", classname=f"gate.{part}", name=name)
             case.set("time", f"{sum(i.get('seconds', 0) for i in found):.1f}")
             bad = [i for i in found if i["verdict"] == worst[name]]
-            said = report.printable("; ".join(f"{i['metric']}: {change(i)}" for i in bad))
+            said = report.printable("; ".join(f"{i['metric']}: {with_note(i)}" for i in bad))
             if worst[name] == "regression":
                 xml.SubElement(case, "failure", message=said, type="regression").text = said
             elif worst[name] == "inconclusive":
                 xml.SubElement(case, "skipped", message=f"inconclusive: {said}")
+            elif any("note" in i for i in found):
+                noted = [i for i in found if "note" in i]
+                said = "; ".join(f"{i['metric']}: {with_note(i)}" for i in noted)
+                xml.SubElement(case, "system-out").text = report.printable(said)
         if notes:
             xml.SubElement(suite, "system-out").text = report.printable("\n".join(notes))
     xml.indent(suites)
@@ -260,7 +309,7 @@ def summary(items, facts):
     for part in ("behaviour", "counts", "time"):
         for verdict in ("regression", "improvement", "inconclusive"):
             made[f"{part}_{verdict}"] = len(of(items, part, verdict))
-    mine = of(items, "time")
+    mine = [i for i in of(items, "time") if i["metric"] != "row"]
     made["pairs"] = sum(i["pairs"] for i in mine)
     made["pairs_dropped"] = sum(i["dropped"] for i in mine)
     made["rows"] = len({i["name"] for i in of(items, "counts") + mine})

@@ -1,22 +1,24 @@
 """gate_selftest.py: the gate against patches whose outcome is known: it must be able to say no, and yes.
 
 bench/gate/regressions/S*.patch make ref/ slower and must block, by the count or the time that the
-header names; H*.patch are harmless and must not block. Each is applied to a copy of the work tree's
-ref/. --fast: only those that show in counts, only the rows that the header names.
+header names; H*.patch are harmless and must pass. Each is applied to a copy of the work tree's
+ref/, and judged as the gate judges, but without waivers, which are for the merge under way.
+--fast: only those that show in counts, only the rows that the header names.
 """
 import os
 import pathlib
 import re
 import shutil
-import subprocess
 import tempfile
-import time
 
 import defects_patch
 import defects_tree
 import gate_behaviour
 import gate_build
+import gate_calibrate
 import gate_counts
+import gate_process
+import gate_report
 import gate_time
 import report
 
@@ -25,6 +27,7 @@ FIELDS = ("Title", "Kind", "Rows", "Metric")
 KINDS = ("slower", "harmless")
 LEAST = 8  # of each kind
 TIMED_S = 120
+BUILD_S = 600
 # A bug of behaviour, from the scoreboard: the corpus alone must find it.
 BEHAVIOUR = report.REPO / "fuzz" / "defects" / "G02-grow-zero-at-maximum.patch"
 
@@ -56,11 +59,11 @@ def planted(name, patch, pristine=None):
 # ---------------------------------------------------------------- check
 
 
-def fault_of(patch):
+def fault_of(patch, scratch):
     fault = defects_patch.fields_fault(patch, FIELDS, KINDS)
     if fault:
         return fault
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=scratch) as folder:
         shutil.copytree(
             report.REPO / "ref", f"{folder}/ref", ignore=shutil.ignore_patterns("tests")
         )
@@ -84,8 +87,10 @@ class Tally:
 
 def check(_options):
     tally = Tally()
-    for patch in patches():
-        tally.say(f"gate_patch_applies_{patch.name}", fault_of(patch))
+    with tempfile.TemporaryDirectory() as scratch:
+        report.on_interrupt(lambda: (tally.end(), shutil.rmtree(scratch, ignore_errors=True)))
+        for patch in patches():
+            tally.say(f"gate_patch_applies_{patch.name}", fault_of(patch, scratch))
     for kind in KINDS:
         count = sum(p.head.get("Kind") == kind for p in patches())
         tally.say(
@@ -103,6 +108,9 @@ class Selftest:
         gate_build.lock()
         self.pristine = planted("base", None)
         self.rows = gate_counts.rows(self.pristine.program())
+        self.timed = [name for name, row in self.rows.items() if row["timed"]]
+        suite = gate_calibrate.suite_of(self.timed, gate_time.ROUNDS)
+        self.calibrated, _ = gate_calibrate.thresholds(gate_build.machine(), suite)
         self.counted = {}
 
     def kinds(self, pattern, timed):
@@ -130,27 +138,23 @@ class Selftest:
         return self.wrong(items, slower, metric)
 
     def time(self, head, kinds):
-        seed = int(time.time())
-        until = time.monotonic() + TIMED_S
-        sampler = gate_time.Sampler(self.pristine.program(), head.program(), kinds, seed)
-        items = gate_time.judge(gate_time.session(sampler, gate_time.ROUNDS, until), kinds, {})
-        suspects = {i["name"]: kinds[i["name"]] for i in items if i["verdict"] == "regression"}
-        if suspects:
-            programs = [gate_build.link(side, seed % 1000 + 1) for side in (self.pristine, head)]
-            again = gate_time.Sampler(*programs, suspects, seed + 1)
-            pairs = gate_time.session(again, gate_time.CONFIRM_ROUNDS, time.monotonic() + TIMED_S)
-            gate_time.settle(items, gate_time.judge(pairs, suspects, {}))
-        return items
+        timing = gate_time.Comparison(
+            self.pristine, head, kinds, self.calibrated, family=len(self.timed)
+        )
+        timing.run(gate_time.ROUNDS, TIMED_S)
+        return timing.items()
 
     def wrong(self, items, slower, metric):
-        blocked = [i for i in items if i["verdict"] == "regression"]
         said = "; ".join(
-            f"{i['name']} {i['metric']} {i['base']:g} -> {i['head']:g}" for i in blocked[:3]
+            f"{i['name']} {i['metric']} {i['verdict']}: {gate_report.with_note(i)}"
+            for i in items
+            if i["verdict"] in ("regression", "inconclusive")
         )
         if slower:
+            blocked = [i for i in items if i["verdict"] == "regression"]
             found = any(i["metric"] == metric for i in blocked)
             return "" if found else f"no {metric} blocks ({said or 'nothing does'})"
-        return f"blocks: {said}" if blocked else ""
+        return f"does not pass: {said}" if said else ""
 
 
 def behaviour_blocks():
@@ -163,21 +167,16 @@ def behaviour_blocks():
         shutil.copytree(report.REPO / name, tree / name)
     if defects_patch.apply(defects_patch.read(BEHAVIOUR), tree) is None:
         return f"{BEHAVIOUR.name} does not apply"
-    built = subprocess.run(
-        gate_behaviour.make("-s", "build/asan/replay"),
-        cwd=tree,
-        env=gate_behaviour.environment(),
-        capture_output=True,
-        text=True,
-        errors="replace",
+    environment, text = gate_behaviour.environment(), {"text": True, "errors": "replace"}
+    built = gate_process.run(
+        gate_behaviour.make("-s", "build/asan/replay"), BUILD_S, cwd=tree, env=environment, **text
     )
     if built.returncode:
         return f"the copy does not build: {(built.stdout + built.stderr)[-300:]}"
     step = next(s for s in gate_behaviour.steps() if s.name.startswith("replay"))
     command = [str(tree / step.command[0]), *step.command[1:]]
-    done = subprocess.run(
-        command, cwd=report.REPO, capture_output=True, text=True, errors="replace"
-    )
+    limit_s = gate_behaviour.limit_s(step)
+    done = gate_process.run(command, limit_s, cwd=report.REPO, env=environment, **text)
     found = gate_behaviour.outcome(step, done.returncode, 0, done.stdout + done.stderr)
     verdict = gate_behaviour.item(found)["verdict"]
     return "" if verdict == "regression" and done.returncode == 1 else "the replay found nothing"
@@ -186,6 +185,14 @@ def behaviour_blocks():
 def run(options):
     tally = Tally()
     pattern = report.pattern(options.only, "ONLY")
+
+    def interrupted():
+        gate_process.interrupt()
+        print("interrupted")
+        tally.end()
+        gate_process.end()
+
+    report.on_interrupt(interrupted)
     try:
         tests = Selftest(options)
     except (gate_build.Unbuildable, gate_build.Inconclusive) as error:

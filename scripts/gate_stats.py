@@ -7,7 +7,7 @@ import functools
 import math
 
 TAIL = 0.05  # of a family of tests, after Holm
-POWER = 0.9  # what "detectable" promises
+POWER = 0.95  # of a stage: a suspect has to show twice, and both happen nine times out of ten
 MEDIAN_TO_SIGMA = 1.4826  # of a normal distribution
 HL_TO_MEAN = 1.05  # standard error of Hodges-Lehmann against the mean's, rounded up
 

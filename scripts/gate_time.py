@@ -14,20 +14,23 @@ import re
 import subprocess
 import time
 
+import gate_build
 import gate_counts
+import gate_process
 import gate_stats as stats
 
 PROCESSES = 3  # a side and pair: the least counts
 ROUNDS = 20
-ROUNDS_MIN = 12
 BATCH_TIME_NS = 1.5e6  # of measured regions in one process,
 PROCESS_TIME_NS = 8e6  # or of a whole process, set-up of the regions included
 BATCHES = (5, 60)
 LEAST_THRESHOLD = 0.05
 THREADS_THRESHOLD = 1.0  # twice the time, for rows with two threads
 CONFIRM_ROUNDS = 24
-SEEN_LIMIT = 0.5  # not even this seen: the row says nothing
-THREADS_SEEN_LIMIT = 4.0
+# As log-ratios: where not even so much could have been seen, the row says nothing. One row, whose time
+# jumps by half from process to process, could not see +50 % in 9 of 100 calibrated sessions.
+SEEN_LIMIT = math.log(2)
+THREADS_SEEN_LIMIT = math.log(5)
 PROCESS_LIMIT_S = 60
 
 # The rule by which a pair is dropped, fixed beforehand. A region in which the kernel ran something else
@@ -91,19 +94,20 @@ def once(program, row, batches, core, inject):
     """Nanoseconds of the best undisturbed region of a fresh process; None: there was none."""
     command = [str(program), "--time", row, str(batches), str(core), *inject]
     try:
-        done = subprocess.run(
-            command, env=gate_counts.ENVIRONMENT, capture_output=True, timeout=PROCESS_LIMIT_S,
-            cwd="/", start_new_session=True,
-        )  # fmt: skip
+        done = gate_process.run(command, PROCESS_LIMIT_S, env=gate_counts.ENVIRONMENT, cwd="/")
     except subprocess.TimeoutExpired:
-        raise gate_counts.CountError(f"row {row} took more than {PROCESS_LIMIT_S} s") from None
+        raise gate_counts.RowFailed(f"row {row} took more than {PROCESS_LIMIT_S} s") from None
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()[-200:]
-        raise gate_counts.CountError(f"row {row} ended with status {done.returncode}: {said}")
+        raise gate_counts.RowFailed(f"row {row} ended with status {done.returncode}: {said}")
     return json.loads(done.stdout)["ns"]
 
 
 # ---------------------------------------------------------------- pairs
+
+
+class HeadFailed(Exception):
+    """A row that runs on the base and not on the head."""
 
 
 class Sampler:
@@ -121,6 +125,7 @@ class Sampler:
         self.left_out = set()
         if len(self.cores) < 2:
             self.left_out = {row for row, kind in rows.items() if kind != "alone"}
+        self.failed = {}  # row -> why, of rows that the head alone cannot run
 
     def batches_of(self, row):
         """So many regions for both sides, from what one costs on the base side."""
@@ -152,8 +157,7 @@ class Sampler:
         outside = Disturbance()
         best = {False: None, True: None}
         for head in self.turns(row):
-            program = self.head if head else self.base
-            ns = once(program, row, batches, core, self.inject if head else [])
+            ns = self.once(head, row, batches, core)
             if ns is not None and (best[head] is None or ns < best[head]):
                 best[head] = ns
         self.usual_s[row] = min(self.usual_s.get(row, math.inf), outside.seconds())
@@ -162,15 +166,26 @@ class Sampler:
             pair.dropped = "interrupted"
         return pair
 
-    def round(self, pairs, wanted=None, stopped=lambda: False):
+    def once(self, head, row, batches, core):
+        """A row that fails on the base is an error whatever the head does with it."""
+        if not head:
+            return once(self.base, row, batches, core, [])
+        try:
+            return once(self.head, row, batches, core, self.inject)
+        except gate_counts.RowFailed as error:
+            once(self.base, row, batches, core, [])
+            raise HeadFailed(str(error))
+
+    def round(self, pairs, wanted=None):
         """One more pair of each row, or of the wanted ones, into pairs: row -> list."""
-        rows = [row for row in self.rows if row not in self.left_out]
+        rows = [row for row in self.rows if row not in self.left_out | self.failed.keys()]
         rows = [row for row in rows if wanted is None or row in wanted]
         self.random.shuffle(rows)
         for row in rows:
-            if stopped():
-                return
-            pairs.setdefault(row, []).append(self.pair(row))
+            try:
+                pairs.setdefault(row, []).append(self.pair(row))
+            except HeadFailed as error:
+                self.failed[row] = str(error)
 
 
 # ---------------------------------------------------------------- verdicts
@@ -182,12 +197,14 @@ def threshold_of(row, kind, calibrated):
     return max(LEAST_THRESHOLD, calibrated.get(row, 0))
 
 
-def judge(pairs, kinds, calibrated, seen_limits=(SEEN_LIMIT, THREADS_SEEN_LIMIT)):
+def judge(pairs, kinds, calibrated, family=0):
     """Items of all rows of a session: row -> list of Pair. calibrated: row -> threshold, from this
-    machine's calibration; without one the session's own noise decides."""
+    machine's calibration; without one the session's own noise decides. family: rows of the whole
+    test, where these are only some of them."""
     kept = {row: [p.difference for p in found if not p.dropped] for row, found in pairs.items()}
     ps = {row: stats.signed_rank(found)[0] for row, found in kept.items()}
-    adjusted = dict(zip(ps, stats.holm(list(ps.values()))))
+    tests = max(family, len(ps))
+    adjusted = dict(zip(ps, stats.holm([*ps.values(), *[1.0] * (tests - len(ps))])))
     items = []
     for row in sorted(kept):
         found, kind = kept[row], kinds[row]
@@ -196,15 +213,10 @@ def judge(pairs, kinds, calibrated, seen_limits=(SEEN_LIMIT, THREADS_SEEN_LIMIT)
         threshold = threshold_of(row, kind, calibrated)
         if row not in calibrated and len(found) > 1:
             threshold = max(threshold, 3 * spread / len(found) ** 0.5)
-        seen = stats.detectable(spread, len(found), threshold, len(kept))
+        seen = stats.detectable(spread, len(found), threshold, tests)
+        seen_limit = SEEN_LIMIT if kind == "alone" else THREADS_SEEN_LIMIT
         verdict = stats.verdict(
-            shift,
-            adjusted[row],
-            threshold,
-            len(found),
-            len(kept),
-            seen,
-            seen_limits[kind != "alone"],
+            shift, adjusted[row], threshold, len(found), tests, seen, seen_limit
         )
         sides = [
             [p.base_ns for p in pairs[row] if p.base_ns],
@@ -215,6 +227,7 @@ def judge(pairs, kinds, calibrated, seen_limits=(SEEN_LIMIT, THREADS_SEEN_LIMIT)
                 "name": row,
                 "part": "time",
                 "metric": "time",
+                "kind": kind,
                 "verdict": verdict,
                 "base": min(sides[0], default=None),
                 "head": min(sides[1], default=None),
@@ -238,21 +251,19 @@ def wanting(pairs, rounds):
     return {row for row, count in kept.items() if count < rounds}
 
 
-def session(
-    sampler, rounds, until, said=lambda done, wanted: None, stopped=lambda: False, pairs=None
-):
+def session(sampler, rounds, until, said=lambda done, wanted: None, pairs=None):
     """Rounds until every row has its pairs, or until time.monotonic() is past until."""
     pairs = {} if pairs is None else pairs
     for done in range(rounds):
-        if stopped() or (done and time.monotonic() > until):
+        if done and time.monotonic() > until:
             return pairs
         said(done, rounds)
-        sampler.round(pairs, stopped=stopped)
+        sampler.round(pairs)
     more = 0
-    while wanting(pairs, rounds) and time.monotonic() < until and more < rounds and not stopped():
+    while wanting(pairs, rounds) and time.monotonic() < until and more < rounds:
         more += 1
         said(rounds, rounds)
-        sampler.round(pairs, wanting(pairs, rounds), stopped)
+        sampler.round(pairs, wanting(pairs, rounds))
     return pairs
 
 
@@ -276,8 +287,66 @@ def settle(items, again):
 
 
 def unsettled(items):
-    """Of an interrupted run: a suspect that was not measured again is not blocked."""
+    """Of a run that was ended early: a suspect that was not measured again is not blocked."""
     for item in items:
-        if item["verdict"] == "regression":
+        if item["verdict"] == "regression" and "again" not in item:
             item["verdict"], item["note"] = "inconclusive", "suspected, and not measured again"
     return items
+
+
+# ---------------------------------------------------------------- from sides to verdicts
+
+
+class Comparison:
+    """Two sides (gate_build.Side) timed against each other: rounds of pairs, then the suspects once
+    more, both sides linked in another order. What it has found is good at any moment."""
+
+    def __init__(self, base, head, kinds, calibrated, family=0):
+        self.sides, self.kinds, self.calibrated, self.family = (
+            (base, head),
+            kinds,
+            calibrated,
+            family,
+        )
+        self.seed = int(time.time())
+        self.sampler = Sampler(base.program(), head.program(), kinds, self.seed)
+        self.pairs, self.again, self.judged = {}, {}, None
+
+    def run(self, rounds, seconds, said=lambda share, text: None):
+        progress = lambda done, all_: said(done / all_, f"timing, round {done} of {all_}")
+        session(self.sampler, rounds, time.monotonic() + seconds, progress, self.pairs)
+        self.judged = self.judge()
+        suspects = {i["name"] for i in self.judged if i["verdict"] == "regression"}
+        if suspects:
+            self.confirm({row: self.kinds[row] for row in suspects}, seconds / 2, said)
+
+    def judge(self):
+        return judge(self.pairs, self.kinds, self.calibrated, self.family)
+
+    def confirm(self, suspects, seconds, said):
+        programs = [gate_build.link(side, self.seed % 1000 + 1) for side in self.sides]
+        sampler = Sampler(*programs, suspects, self.seed + 1)
+        progress = lambda done, all_: said(
+            1, f"timing {len(suspects)} suspects again, round {done} of {all_}"
+        )
+        session(sampler, CONFIRM_ROUNDS, time.monotonic() + seconds, progress, self.again)
+        self.sampler.failed |= sampler.failed
+        settle(self.judged, judge(self.again, suspects, self.calibrated))
+
+    def items(self):
+        found = unsettled(self.judge() if self.judged is None else self.judged)
+        failed = self.sampler.failed
+        found = [item for item in found if item["name"] not in failed]
+        return found + [
+            gate_counts.remark(row, "regression", f"the head alone fails: {why}", "time")
+            for row, why in sorted(failed.items())
+        ]
+
+    def raw(self):
+        """File -> row -> pairs."""
+        parts = {"pairs.json": self.pairs, "pairs-again.json": self.again}
+        return {
+            name: {row: [vars(p) for p in found] for row, found in pairs.items()}
+            for name, pairs in parts.items()
+            if pairs
+        }

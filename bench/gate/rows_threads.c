@@ -1,6 +1,8 @@
-/* rows_threads.c: the gate's rows with a second thread. What the first thread does is the same each
- * time: it acts only when the other one is known to sleep, or to be at the place in question. So
- * its counts are exact, though the times spread; each core has one of the threads. */
+/* rows_threads.c: the gate's rows with a second thread; each core has one of them. Of two rows the
+ * first thread acts only when the other one is known to sleep: what it does is the same each time,
+ * so its counts are exact, though the times spread. Of the other two both spin: they are only
+ * timed.
+ */
 #include "../threads.h"
 #include "gate.h"
 

@@ -1,19 +1,27 @@
 """Tests of the gate but for its statistics: comparing counts, waivers, verdicts, exit statuses, the
 store of the calibration, the history, JUnit."""
+import contextlib
 import datetime
+import functools
+import io
 import json
+import os
 import pathlib
 import random
 import re
 import subprocess
 import sys
+import types
 import xml.etree.ElementTree as xml
+from unittest import mock
 
+import gate
 import gate_behaviour
 import gate_build
 import gate_calibrate
 import gate_counts
 import gate_history
+import gate_process
 import gate_report
 import gate_time
 import report
@@ -64,13 +72,85 @@ def a_count_of_one_side_only_is_an_error(_root):
 
 
 def a_broken_counter_is_an_error(_root):
-    gate_counts.check_control(dict(gate_counts.CONTROL), "base")
-    for metric in gate_counts.CONTROL:
+    good = gate_counts.CONTROL | {"resident_bytes": 2 * 2**20, "instructions": 5000}
+    gate_counts.check_control(good, "base")
+    for metric in good:
+        missing = {name: count for name, count in good.items() if name != metric}
+        for bad in [good | {metric: 0}] + [missing] * (metric != "locked"):
+            try:
+                gate_counts.check_control(bad, "base")
+            except gate_counts.CountError:
+                continue
+            raise AssertionError(f"a control without {metric} passed")
+
+
+def a_count_that_the_kernel_refuses_is_an_error(_root):
+    kernel = {"page_faults": 1, "voluntary_switches": 0, "vmas": 0, "resident_bytes": None}
+    with mock.patch.multiple(
+        gate_counts,
+        kernel_counts=lambda *_: dict(kernel),
+        system_calls=lambda *_: {},
+        instructions=lambda *_: (5, None),
+        uncounted=lambda kind: "",
+    ):
+        assert "locked" not in gate_counts.count_row("p", "row", "sleeper")
         try:
-            gate_counts.check_control(gate_counts.CONTROL | {metric: 0}, "base")
-        except gate_counts.CountError:
-            continue
-        raise AssertionError(f"a control without {metric} passed")
+            gate_counts.count_row("p", "row", "alone")
+        except gate_counts.CountError as error:
+            assert "resident_bytes" in str(error)
+            return
+    raise AssertionError("a count of None passed")
+
+
+def sleepers_want_two_cores(_root):
+    assert gate_counts.uncounted("spinners") and not gate_counts.uncounted("alone")
+    for cores, counted in (({0}, False), ({0, 1}, True)):
+        with mock.patch.object(os, "sched_getaffinity", lambda _, cores=cores: cores):
+            assert (gate_counts.uncounted("sleeper") == "") == counted
+
+
+def a_row_that_fails_on_the_head_alone_is_told_apart(_root):
+    def count_row(program, row, _kind, _inject):
+        if (program, row) == ("B", "bad"):
+            raise gate_counts.RowFailed("row bad ended with status 3")
+        return dict(gate_counts.CONTROL, resident_bytes=2 * 2**20, instructions=5000)
+
+    counts, failed = ({"base": {}, "head": {}} for _ in range(2))
+    kinds = {side: {"control": "alone", "bad": "alone", "good": "alone"} for side in counts}
+    with mock.patch.object(gate_counts, "count_row", count_row):
+        gate_counts.count_sides({"base": "A", "head": "B"}, kinds, counts, failed)
+        assert failed == {"base": {}, "head": {"bad": "row bad ended with status 3"}}
+        items = gate_counts.compare(*counts.values(), [], TODAY, failed["head"])
+        assert {i["name"] for i in items} == {"control", "good"}
+        try:
+            gate_counts.count_side("B", "head", kinds["head"])
+        except gate_counts.RowFailed:
+            return
+    raise AssertionError("a side alone passed without one of its rows")
+
+
+def program_of(root, name, body):
+    path = pathlib.Path(root) / name
+    path.write_text(f"#!/bin/sh\n{body}\n")
+    path.chmod(0o755)
+    return path
+
+
+def a_row_that_cannot_be_timed_on_the_head_alone_is_a_regression(root):
+    good = program_of(root, "good", "echo '{\"ns\": 1000}'")
+    bad = program_of(root, "bad", "[ $2 != row ] || exit 3; echo '{\"ns\": 1000}'")
+    side = lambda path: types.SimpleNamespace(program=lambda: path)
+    timing = gate_time.Comparison(side(good), side(bad), {"row": "alone", "other": "alone"}, {})
+    timing.run(1, 0)
+    found = {(i["name"], i["metric"]): i for i in timing.items()}
+    assert found["row", "row"]["verdict"] == "regression", found
+    assert "status 3" in gate_report.change(found["row", "row"])
+    assert ("row", "time") not in found and ("other", "time") in found
+    try:
+        gate_time.Comparison(side(bad), side(bad), {"row": "alone"}, {}).run(1, 0)
+    except gate_counts.RowFailed:
+        return
+    raise AssertionError("a row that fails on the base, too, was blamed on the head")
 
 
 def write_waivers(root, text):
@@ -138,6 +218,17 @@ def rows_of_two_threads_block_at_twice_the_time(_root):
     assert judged(pairs_of(0.8, 20), "spinners")["verdict"] == "regression"
 
 
+def a_row_that_could_not_see_a_doubling_says_nothing(_root):
+    for kind, spread, wanted in (
+        ("alone", 0.5, "pass"),
+        ("alone", 0.9, "inconclusive"),
+        ("sleeper", 0.9, "pass"),
+        ("sleeper", 2.5, "inconclusive"),
+    ):
+        item = judged(pairs_of(0, 20, spread, seed=3), kind, {"row": 0.05})
+        assert item["verdict"] == wanted, item
+
+
 def dropped_pairs_do_not_count(_root):
     bad = pairs_of(3, 20)
     for pair in bad:
@@ -155,6 +246,15 @@ def a_suspect_has_to_show_again(_root):
     first = judged(pairs_of(0.1, 20))
     gate_time.settle([first], [judged(pairs_of(0.1, 4))])
     assert first["verdict"] == "inconclusive"
+    assert gate_time.unsettled([judged(pairs_of(0.1, 20))])[0]["verdict"] == "inconclusive"
+
+
+def fewer_rows_are_judged_as_the_whole_family(_root):
+    pairs = pairs_of(0.1, 9)
+    alone = gate_time.judge({"row": pairs}, {"row": "alone"}, {})[0]
+    among = gate_time.judge({"row": pairs}, {"row": "alone"}, {}, family=40)[0]
+    assert (alone["verdict"], among["verdict"]) == ("regression", "inconclusive")
+    assert abs(among["p"] - 40 * alone["p"]) < 1e-9
 
 
 def the_beginner_of_pairs_is_balanced(_root):
@@ -184,12 +284,45 @@ def findings_of_behaviour_block(_root):
     found = gate_behaviour.outcome(step, 1, 1, "finding: R5-grow-limit\n12 inputs, 1 findings\n")
     item = gate_behaviour.item(found)
     assert item["verdict"] == "regression" and item["findings"] == ["finding: R5-grow-limit"]
-    # A replay of nothing, and a step that could not run, are no pass.
-    assert gate_behaviour.item(gate_behaviour.outcome(step, 0, 1, ""))["verdict"] == "regression"
-    assert (
-        gate_behaviour.item(gate_behaviour.outcome(step, 2, 1, "no such file"))["verdict"]
-        == "regression"
+    assert clean.ran and found.ran
+    # A replay of nothing, and a step that could not run, are neither pass nor finding.
+    for status, text in ((0, ""), (2, "no such file"), (-9, ""), (127, "make: not found")):
+        assert not gate_behaviour.outcome(step, status, 1, text).ran, text
+    # make ends with 2 whatever it ran found.
+    assert gate_behaviour.outcome(step, 2, 1, "FAIL SB: allowed\nmake: Error 1\n").ran
+
+
+def a_step_that_does_not_end_is_a_finding(root):
+    step = gate_behaviour.Step("replay", ["sh", "-c", "sleep 1000 & wait"], 0)
+    with mock.patch.object(gate_behaviour, "LIMIT_LEAST_S", 0):
+        done = gate_behaviour.run(step, pathlib.Path(root))
+    item = gate_behaviour.item(done)
+    assert item["verdict"] == "regression" and "did not end within" in item["findings"][0]
+
+
+def steps_look_at_everything_whatever_the_shell_says(_root):
+    """Rules switched off, or a part of the tests alone, would let anything pass."""
+    names = (
+        "PAGEBOX_RULES_OFF RULES_OFF SCHED SEED SWARM PARTS ONLY SEEDS ENGINE EMPTY QUICK TARGET"
     )
+    names = f"{names} SUBJECT FILTER TIME JOBS MAKEFLAGS ENGINE_TESTS PAGEBOX_SHRINK".split()
+    with mock.patch.dict(os.environ, dict.fromkeys(names, "1") | {"LANG": "C"}):
+        left = gate_behaviour.environment()
+    assert not left.keys() & set(names) and left["LANG"] == "C"
+
+
+def an_interrupt_ends_what_runs_with_its_children(_root):
+    child = gate_process.start(["sh", "-c", "sleep 1000 & echo $!; wait"], stdout=subprocess.PIPE)
+    grandchild = int(child.stdout.readline())
+    try:
+        with child._waitpid_lock:  # as when wait() is interrupted
+            gate_process.interrupt()
+            gate_process.end(seconds=0)
+        child.stdout.read()  # until the last that holds it has ended
+        assert child.wait() < 0 and not os.path.exists(f"/proc/{grandchild}/fd/1")
+    finally:
+        gate_process.live.discard(child)
+        gate_process.ending = False
 
 
 def a_search_without_an_end_is_no_finding(_root):
@@ -207,10 +340,31 @@ def a_search_without_an_end_is_no_finding(_root):
 def junit_is_xml_whatever_was_found(_root):
     items = gate_counts.compare({"a<b": {"vmas": 1}}, {"a<b": {"vmas": 2}}, [], TODAY)
     items.append(judged(pairs_of(0, 3)))
-    suites = xml.fromstring(gate_report.junit(items, 1.0, ["bell \a & <tag>"]))
+    items[0]["note"] = "only here"
+    suites = xml.fromstring(gate_report.junit(items, 1.0, ["bell \a & <tag>"], "regression", ""))
+    assert suites.find("testsuite[@name='gate.run']") is None
     counts = suites.find("testsuite[@name='gate.counts']")
     assert counts.get("failures") == "1" and counts.find("testcase/failure") is not None
     assert suites.find("testsuite[@name='gate.time']").get("skipped") == "1"
+    assert "only here" in counts.find("testcase/failure").text
+
+
+def a_verdict_of_no_row_is_a_case_of_its_own_in_junit(_root):
+    passed = [judged(pairs_of(0, 20))]
+    for verdict, items, tag in (
+        ("error", [], "error"),
+        ("interrupted", passed, "error"),
+        ("inconclusive", passed, "skipped"),
+    ):
+        suites = xml.fromstring(gate_report.junit(items, 1.0, [], verdict, "said why"))
+        suite = suites.find("testsuite[@name='gate.run']")
+        assert suite.find(f"testcase/{tag}").get("message") == "said why"
+        counts = [suite.get(name) for name in ("tests", "failures", "errors", "skipped")]
+        assert counts == ["1", "0", *(("1", "0") if tag == "error" else ("0", "1"))]
+    unsure = [judged(pairs_of(0, 3))]  # has a case of its own
+    for verdict, items in (("inconclusive", unsure), ("pass", passed)):
+        suites = xml.fromstring(gate_report.junit(items, 1.0, [], verdict, ""))
+        assert suites.find("testsuite[@name='gate.run']") is None
 
 
 def the_screen_says_the_verdict_first(_root):
@@ -218,6 +372,17 @@ def the_screen_says_the_verdict_first(_root):
     lines = gate_report.screen("regression", "this against that", items, [], None).splitlines()
     assert lines[0] == "gate: REGRESSION: this against that"
     assert any("vmas" in line and "1 -> 2" in line for line in lines)
+
+
+def the_screen_tells_what_is_to_be_said_of_rows(_root):
+    items = gate_counts.compare({}, {"new": {"vmas": 1}, "newer": {"vmas": 1}}, [], TODAY)
+    items += [gate_counts.remark("old", "regression", "the head alone fails: status 3")]
+    two, suspect = judged(pairs_of(0, 20), "sleeper"), judged(pairs_of(0.1, 20))
+    gate_time.settle([suspect], [judged(pairs_of(0.0, 20, seed=2))])
+    shown = gate_report.screen("regression", "", [*items, two, suspect], [], None)
+    assert "note: new, newer: only head has this row" in shown
+    assert "the head alone fails: status 3" in shown and "suspected, but not again" in shown
+    assert re.search(r"could see \+.* with two threads \+", shown), shown
 
 
 def sessions_are_appended_and_a_cut_one_is_left_out(root):
@@ -233,9 +398,28 @@ def sessions_are_appended_and_a_cut_one_is_left_out(root):
     assert path.read_bytes() == whole
 
 
+def a_damaged_session_before_the_last_is_not_cut_off(root):
+    folder = pathlib.Path(root)
+    for number in range(3):
+        gate_calibrate.add(folder, {"kind": "same", "number": number})
+    path = folder / "sessions.jsonl.gz"
+    size = path.stat().st_size // 3
+    damaged = bytearray(path.read_bytes())
+    damaged[size + size // 2] ^= 0xFF
+    path.write_bytes(damaged)
+    try:
+        gate_calibrate.stored(folder)
+    except SystemExit as end:
+        assert end.code == 2 and path.read_bytes() == damaged
+        return
+    raise AssertionError("a damaged session was taken for the last")
+
+
 def another_machines_calibration_is_refused(root):
     machine = report.machine()
-    other = machine | {"kernel": "another"}
+    other, suite = machine | {"kernel": "another"}, "suite"
+    assert gate_calibrate.differs(machine | {"flags": "-O2"}, machine | {"flags": ""}) == []
+    slow = machine | {"flags": "-O0"}
     assert gate_calibrate.differs(machine, machine) == []
     assert gate_calibrate.differs(machine, other) == ["kernel"]
     assert gate_calibrate.machine_id(machine) == gate_calibrate.machine_id(other)
@@ -243,10 +427,17 @@ def another_machines_calibration_is_refused(root):
     try:
         gate_calibrate.HOME = pathlib.Path(root)
         folder = gate_calibrate.open_store(machine)
-        text = json.dumps({"machine": machine, "rows": {"row": 0.1}})
-        (folder / "thresholds.json").write_text(text)
-        assert gate_calibrate.thresholds(machine) == {"row": 0.1}
-        assert gate_calibrate.thresholds(other) == {}
+        kept = {"machine": machine | {"flags": "-O2"}, "suite": suite, "rows": {"row": 0.1}}
+        (folder / "thresholds.json").write_text(json.dumps(kept))
+        machine["flags"] = "-O2"
+        assert gate_calibrate.thresholds(machine, suite) == ({"row": 0.1}, "")
+        for there, what in ((other, "kernel"), (slow, "flags")):
+            rows, why = gate_calibrate.thresholds(there, suite)
+            assert rows == {} and what in why
+        assert gate_calibrate.thresholds(machine, "of another")[0] == {}
+        written = (folder / "machine.json").stat().st_mtime_ns
+        gate_calibrate.open_store(machine)
+        assert (folder / "machine.json").stat().st_mtime_ns == written
         try:
             gate_calibrate.open_store(other)
         except SystemExit as end:
@@ -270,6 +461,71 @@ def the_calibration_counts_what_is_there(_root):
     assert 0.05 <= frozen["row"] < 0.06
     assert gate_calibrate.rates(sessions_of(20, 0, 2), kinds, frozen)[1:3] == (0, 0)
     assert gate_calibrate.rates(sessions_of(20, 0.18, 3), kinds, frozen)[3]["row"] == 20
+
+
+def a_row_that_was_not_measured_has_no_threshold(_root):
+    assert "other" not in gate_calibrate.freeze(sessions_of(20, 0, 1), ["row", "other"])
+
+
+def counts_are_compared_whatever_a_run_lacks(_root):
+    run = lambda commit, kind="counts", **counts: {
+        "kind": kind,
+        "commit": commit,
+        "counts": {"row": {"instructions": 9} | counts},
+    }
+    found = gate_calibrate.counts_found(
+        [
+            run("a", **{"syscall:mmap": 1}),
+            run("a", locked=2, resident_bytes=5),
+            run("a", locked=3, resident_bytes=9),
+            run("b", vmas=7),
+            run("c", vmas=8),  # of another program: no difference
+            run("a", "count:instruction", instructions=99),
+        ]
+    )
+    assert found["counts_unequal"] == ["row locked: [2, 3]", "row syscall:mmap: [0, 1]"], found
+    assert found["resident_spread_bytes"] == 4 and found["found_instruction"] == ["row"]
+
+
+def only_the_whole_suite_is_kept(root):
+    folder = pathlib.Path(root) / "store"
+    folder.mkdir()
+    sessions = sessions_of(20, 0, 1) + sessions_of(2, 0.3, 2)
+    for number, record in enumerate(sessions):
+        kind = "same" if number < 20 else "percent:20"
+        more = {"kind": kind, "number": number, "suite": "s", "seconds": 1, "commit": "c"}
+        gate_calibrate.add(folder, record | more)
+    work = types.SimpleNamespace(
+        folder=folder, machine=report.machine(), kinds={"row": "alone"}, suite="s", whole=False
+    )
+    fresh = functools.partial(report.Run, root=root)
+    with mock.patch.object(report, "Run", fresh), contextlib.redirect_stdout(io.StringIO()):
+        gate_calibrate.publish(work, "pass")
+        assert [p.name for p in folder.iterdir()] == ["sessions.jsonl.gz"]
+        work.whole = True
+        gate_calibrate.publish(work, "pass")
+    assert json.loads((folder / "thresholds.json").read_text())["suite"] == "s"
+    assert "2/2 [16, 100]" in (folder / "report.md").read_text()
+    plots = [path.read_text() for path in (folder / "plots").iterdir()]
+    assert len(plots) == 2 and not any("No plot" in plot for plot in plots)
+
+
+def trends_are_of_commits_in_their_order(_root):
+    machine = report.machine()
+    entry = lambda **more: {"commit": "second", "machine": machine, "rows": {}} | more
+    entries = [
+        entry(n=1),
+        entry(n=2, commit="first"),
+        entry(dirty=True),
+        entry(commit="gone"),
+        entry(machine=machine | {"kernel": "another"}),
+        entry(machine="of an older form"),
+    ]
+    listed = types.SimpleNamespace(stdout=b"first\nsecond\n")
+    with mock.patch.object(gate_build, "git", lambda *_: listed):
+        kept, left = gate_history.in_order(entries, machine)
+    assert [e["n"] for e in kept] == [2, 1]
+    assert sorted(left.values()) == [1, 1, 2], left
 
 
 def the_history_outlives_a_broken_line(root):
@@ -324,6 +580,43 @@ def a_change_of_interface_is_inconclusive(root):
     raise AssertionError("a renamed function was no change of interface")
 
 
+def a_tree_that_does_not_fit_itself_is_a_set_up_error(_root):
+    def prepare(name, _fill):
+        raise gate_build.Inconclusive(f"does not build against ref/ of {name}")
+
+    mine = types.SimpleNamespace(say=lambda *_: None)
+    with mock.patch.object(gate_build, "prepare", prepare):
+        try:
+            gate.Gate.build(mine)
+        except gate.SetUp as error:
+            assert "ref/ of head" in str(error)
+            return
+    raise AssertionError("a tree that does not fit itself was compared")
+
+
+def behaviour_runs_whatever_the_counts_say(_root):
+    """A regression that was found is the verdict, also when something else could not be had."""
+    error, worse = gate_counts.CountError("broken"), [{"verdict": "regression"}]
+    options = types.SimpleNamespace(behaviour=True, timed=False)
+    for raised, items, fault, wanted in (
+        (error, [], "", "error"),
+        (error, worse, "", "regression"),
+        (None, worse, "litmus could not run", "regression"),
+        (None, [{"verdict": "pass"}], "litmus could not run", "error"),
+        (gate_build.Inconclusive("another interface"), [], "", "inconclusive"),
+        (None, [{"verdict": "pass"}], "", None),
+    ):
+        mine = mock.Mock(items=items, parts=["counts"], notes=[])
+        mine.count.side_effect, mine.behave.return_value = raised, fault
+        with mock.patch.object(gate, "Gate", lambda _, mine=mine: mine), mock.patch.object(
+            report, "on_interrupt"
+        ):
+            gate.run(options)
+        assert mine.behave.called and mine.finish.call_args[0][0] == wanted, (raised, items)
+        said = mine.finish.call_args[0][1]
+        assert (raised is None or str(raised) in said) and fault in said
+
+
 def a_base_that_does_not_compile_is_told(root):
     def fill(folder):
         gate_build.from_work_tree(folder)
@@ -362,6 +655,22 @@ def workflows_run_only_what_is_here(_root):
 
 TESTS = [
     workflows_run_only_what_is_here,
+    a_count_that_the_kernel_refuses_is_an_error,
+    sleepers_want_two_cores,
+    a_row_that_could_not_see_a_doubling_says_nothing,
+    a_row_that_fails_on_the_head_alone_is_told_apart,
+    a_row_that_cannot_be_timed_on_the_head_alone_is_a_regression,
+    fewer_rows_are_judged_as_the_whole_family,
+    a_step_that_does_not_end_is_a_finding,
+    steps_look_at_everything_whatever_the_shell_says,
+    an_interrupt_ends_what_runs_with_its_children,
+    a_verdict_of_no_row_is_a_case_of_its_own_in_junit,
+    the_screen_tells_what_is_to_be_said_of_rows,
+    a_damaged_session_before_the_last_is_not_cut_off,
+    a_row_that_was_not_measured_has_no_threshold,
+    counts_are_compared_whatever_a_run_lacks,
+    only_the_whole_suite_is_kept,
+    trends_are_of_commits_in_their_order,
     one_more_of_an_exact_count_blocks,
     instructions_have_one_per_cent,
     resident_bytes_have_their_spread,
@@ -389,4 +698,6 @@ TESTS = [
     equal_sources_give_equal_programs,
     a_change_of_interface_is_inconclusive,
     a_base_that_does_not_compile_is_told,
+    a_tree_that_does_not_fit_itself_is_a_set_up_error,
+    behaviour_runs_whatever_the_counts_say,
 ]
