@@ -390,7 +390,8 @@ def publish(work, status):
             "false_alarms": by_row[row],
             "sessions": len(scored),
         }
-        entry |= {"threshold": frozen.get(row), "detectable": stats.median(seen) if seen else None}
+        blocks = gate_time.threshold_of(row, kinds[row], frozen) if row in frozen else None
+        entry |= {"threshold": blocks, "detectable": stats.median(seen) if seen else None}
         items.append(entry | {f"found_{p}": found[row] for p, (_, found) in power.items()})
     run = report.Run("gate-calibration")
     run.machine = machine

@@ -16,7 +16,7 @@ import report
 
 DRAWN = ("instructions", "time")  # of every row; the other counts where they change their level
 POINTS_MIN = 2
-COLUMNS, PANEL = 4, (250, 120)  # of the small plots
+COLUMNS, PANEL = 4, (250, 100)  # of the small plots
 
 
 def place(given):
@@ -100,16 +100,17 @@ def panels(found):
     """Small plots of one scale of time: [(title, points, cuts)]."""
     data, script = {}, []
     lines = -(-len(found) // COLUMNS)
-    script.append(f"set multiplot layout {lines},{COLUMNS}\nunset key\nset yrange [0:*]")
+    script.append(f"set multiplot layout {lines},{COLUMNS}\nunset key")
     script.append("set tics font ',8'\nset title font ',9' offset 0,-0.7")
+    script.append("set tmargin 1.8\nset bmargin 1.8")
     for number, (title, points, cuts) in enumerate(found):
         name = f"d{number}"
         data[name] = [[n, figure] for n, (_, figure) in enumerate(points)]
-        last = len(points) - 1
+        last, most = len(points) - 1, max(figure for _, figure in points)
         script.append(f"set title '{title}'\nset xrange [-0.5:{last + 0.5}]\nunset arrow")
-        script.append(
-            f"set xtics ('{points[0][0]}' 0, '{points[-1][0]}' {last})\nset ytics autofreq"
-        )
+        script.append(f"set xtics ('{points[0][0]}' 0, '{points[-1][0]}' {last})")
+        script.append(f"set yrange [0:{1.2 * most or 1}]")
+        script.append(f"set ytics ('0' 0, '{report.cell_text(most)}' {most or 1})")
         script += [
             f"set arrow from {cut - 0.5},graph 0 to {cut - 0.5},graph 1 nohead lt 7" for cut in cuts
         ]

@@ -168,11 +168,12 @@ def change_points(values, least=4, alpha=0.001):
         if n < 2 * least:
             return
         ranks = [rank / 2 - (n + 1) / 2 for rank in midranks(values[low:high])]
+        square = sum(rank * rank for rank in ranks) / n / (n - 1)  # less where many are equal
         best, best_cut, running = 0.0, None, 0.0
         for cut in range(1, n):
             running += ranks[cut - 1]
-            if least <= cut <= n - least:
-                scale = math.sqrt(cut * (n - cut) * (n + 1) / 12)
+            if square and least <= cut <= n - least:
+                scale = math.sqrt(cut * (n - cut) * square)
                 if abs(running) / scale > best:
                     best, best_cut = abs(running) / scale, cut
         if best_cut is not None and best > normal_quantile(1 - alpha / 2 / n):

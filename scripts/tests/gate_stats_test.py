@@ -119,6 +119,7 @@ def change_points_are_found_where_they_are(_root):
         + [95 + chance.gauss(0, 1) for _ in range(12)]
     )
     assert stats.change_points(step) == [20, 35], stats.change_points(step)
+    assert stats.change_points([32] * 16 + [40] * 8) == [16]  # exact counts
     assert stats.change_points([]) == [] and stats.change_points([7] * 60) == []
 
 
