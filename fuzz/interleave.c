@@ -104,8 +104,7 @@ static bool is_set_up(uint8_t code) {
     return code == OP_memory_create || code == OP_memory_create_more || code == OP_mailbox_attach;
 }
 
-/* How many operations come before the threads begin. */
-static unsigned prefix_of(const struct program *program) {
+unsigned interleave_prefix(const struct program *program) {
     unsigned leading = 0;
     for (unsigned i = 0; i < program->operations; i++) {
         if (is_set_up(program->operation[i].code)) {
@@ -252,7 +251,7 @@ static void program_main(void *arg) {
     world.program = program;
     world.subject = stranger;
     world.guest = -1;
-    world.prefix = prefix_of(program);
+    world.prefix = interleave_prefix(program);
     for (unsigned i = 0; i < OP_THREADS; i++) {
         world.actor[i].number = (uint8_t)i;
         running[i] = -1;

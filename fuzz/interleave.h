@@ -4,8 +4,8 @@
  * so that the engine sees every access; the program's choices decide which thread runs, which
  * message a load reads, whether a timeout fires or a call fails. What stands before the operation
  * `interleave` runs first, on one thread; where there is none, that is the leading memory_create
- * and mailbox_attach. Oracles look on from outside: they see the order in which things really
- * happened.
+ * and mailbox_attach, and fault_at before them. Oracles look on from outside: they see the order in
+ * which things really happened.
  *
  * SCHED=uniform, pct or pos in the environment takes the choices from a random source, seeded by
  * the input and SEED, in place of the program's choices; TRACE=1 prints the schedule of a finding,
@@ -23,6 +23,9 @@ bool interleave_ready(void);
 /* True for a program that is to be run here: of a target of the engine's own, or with
  * `interleave`. */
 bool interleave_wants(const struct program *program);
+
+/* How many of its operations come before the threads begin. */
+unsigned interleave_prefix(const struct program *program);
 
 /* Runs it on ref/, where subject is NULL, else on that one's mailbox, which must be one that the
  * engine sees (SUBJECT_SEEN). NULL, or the name of the broken rule; static. *operations grows by

@@ -337,20 +337,6 @@ static bool is_set_up(uint8_t code) {
     return code == OP_memory_create || code == OP_memory_create_more || code == OP_mailbox_attach;
 }
 
-/* Operations before the threads begin: as interleave.h says. */
-static unsigned prefix_of(const struct program *program) {
-    unsigned leading = 0;
-    while (leading < program->operations && is_set_up(program->operation[leading].code)) {
-        leading++;
-    }
-    for (unsigned i = 0; i < program->operations; i++) {
-        if (program->operation[i].code == OP_interleave) {
-            return i;
-        }
-    }
-    return leading;
-}
-
 static bool is_mailbox_operation(enum op_target target, uint8_t code) {
     const char *name = op_info(target, code)->name;
     return strncmp(name, "mailbox_", 8) == 0 || strncmp(name, "waker_", 6) == 0 ||
@@ -428,7 +414,7 @@ static void print_thread(FILE *out, const struct program *program, unsigned pref
 
 static void print_threads(FILE *out, const struct program *program) {
     bool keep[OPS_MAX];
-    unsigned prefix = prefix_of(program), used = 0, count = 0;
+    unsigned prefix = interleave_prefix(program), used = 0, count = 0;
     bool has_mailbox = false;
     is_threaded = true;
     want("t_main");
@@ -436,6 +422,7 @@ static void print_threads(FILE *out, const struct program *program) {
         const struct op *op = &program->operation[i];
         bool silent = is_set_up(op->code) || op->code == OP_interleave || op->code == OP_fault ||
                       op->code == OP_fault_at;
+        silent |= i < prefix && (op->code == OP_mailbox_hold || op->code == OP_mailbox_release);
         keep[i] = !silent && want_operation(op, program->target);
         has_mailbox |= program->target != TARGET_waiters_fuzzer &&
                        is_mailbox_operation(program->target, op->code);
@@ -443,6 +430,9 @@ static void print_threads(FILE *out, const struct program *program) {
     }
     want(has_mailbox ? "t_mailbox" : "nomailbox");
     want("t_memory"); /* the mailbox lies in one, too */
+    if (wanted("t_mailbox_hold")) {
+        want("t_mailbox_unhold"); /* a thread gives it back at its end, if not before */
+    }
     print_head(out, program);
     parts_print(out);
     fputs("\nstatic void round_begin(void) {\n", out);
@@ -457,6 +447,9 @@ static void print_threads(FILE *out, const struct program *program) {
         if (used >> t & 1) {
             fprintf(out, "static void thread_%u(void) {\n", t);
             print_thread(out, program, prefix, keep, t);
+            if (wanted("t_mailbox_unhold")) {
+                fprintf(out, "    mailbox_unhold(%u);\n", t);
+            }
             fputs("}\n\n", out);
         }
     }

@@ -696,6 +696,15 @@ static int sound(unsigned width) {
     return width == 1 || width == 2 || width == 4 || width == 8;
 }
 
+/* The index of an address, as the instructions have it: what 32 bits cannot hold is added to the
+ * offset. */
+static uint32_t index_of(uint64_t at, uint32_t *offset) {
+    uint32_t index = at > UINT32_MAX && at <= UINT64_C(2) * UINT32_MAX ? UINT32_MAX : (uint32_t)at;
+    uint64_t sum = *offset + (index == UINT32_MAX ? at - UINT32_MAX : 0);
+    *offset = sum > UINT32_MAX ? UINT32_MAX : (uint32_t)sum;
+    return index;
+}
+
 /* What an access of that width must answer (R18). */
 static unsigned access_set(const struct body *b, uint64_t at, unsigned width, int atomic) {
     unsigned errors = !sound(width) ? BIT(PB_INVALID) : 0;
@@ -731,13 +740,14 @@ static void stored(enum pb_status status, struct memory *memory, uint64_t at, un
 /*= memory_load: word =*/
 static void memory_load(unsigned slot, uint64_t at, uint32_t offset, unsigned width) {
     struct body *b = m[slot].body;
-    uint64_t value = 0, address = (uint64_t)(uint32_t)at + offset;
+    uint32_t index = index_of(at, &offset);
+    uint64_t value = 0, address = (uint64_t)index + offset;
     if (b == NULL) {
         return;
     }
     now_in = "pb_memory_load";
     now_rule = "R18-crash";
-    enum pb_status status = pb_memory_load(m[slot].handle, (uint32_t)at, offset, width, &value);
+    enum pb_status status = pb_memory_load(m[slot].handle, index, offset, width, &value);
     loaded(status, b, address, width, 0, value);
 }
 
@@ -745,27 +755,28 @@ static void memory_load(unsigned slot, uint64_t at, uint32_t offset, unsigned wi
 static void memory_store(unsigned slot, uint64_t at, uint32_t offset, unsigned width,
                          uint64_t value) {
     struct body *b = m[slot].body;
-    uint64_t address = (uint64_t)(uint32_t)at + offset;
+    uint32_t index = index_of(at, &offset);
+    uint64_t address = (uint64_t)index + offset;
     if (b == NULL) {
         return;
     }
     now_in = "pb_memory_store";
     now_rule = "R18-crash";
-    enum pb_status status = pb_memory_store(m[slot].handle, (uint32_t)at, offset, width, value);
+    enum pb_status status = pb_memory_store(m[slot].handle, index, offset, width, value);
     stored(status, &m[slot], address, width, 0, value);
 }
 
 /*= memory_atomic_load: word =*/
 static void memory_atomic_load(unsigned slot, uint64_t at, uint32_t offset, unsigned width) {
     struct body *b = m[slot].body;
-    uint64_t value = 0, address = (uint64_t)(uint32_t)at + offset;
+    uint32_t index = index_of(at, &offset);
+    uint64_t value = 0, address = (uint64_t)index + offset;
     if (b == NULL) {
         return;
     }
     now_in = "pb_memory_atomic_load";
     now_rule = "R18-crash";
-    enum pb_status status =
-        pb_memory_atomic_load(m[slot].handle, (uint32_t)at, offset, width, &value);
+    enum pb_status status = pb_memory_atomic_load(m[slot].handle, index, offset, width, &value);
     loaded(status, b, address, width, 1, value);
 }
 
@@ -773,14 +784,14 @@ static void memory_atomic_load(unsigned slot, uint64_t at, uint32_t offset, unsi
 static void memory_atomic_store(unsigned slot, uint64_t at, uint32_t offset, unsigned width,
                                 uint64_t value) {
     struct body *b = m[slot].body;
-    uint64_t address = (uint64_t)(uint32_t)at + offset;
+    uint32_t index = index_of(at, &offset);
+    uint64_t address = (uint64_t)index + offset;
     if (b == NULL) {
         return;
     }
     now_in = "pb_memory_atomic_store";
     now_rule = "R18-crash";
-    enum pb_status status =
-        pb_memory_atomic_store(m[slot].handle, (uint32_t)at, offset, width, value);
+    enum pb_status status = pb_memory_atomic_store(m[slot].handle, index, offset, width, value);
     stored(status, &m[slot], address, width, 1, value);
 }
 
@@ -806,7 +817,8 @@ static void memory_atomic_rmw(unsigned slot, const char *kind, uint64_t at, uint
                               unsigned width, uint64_t value) {
     static const char *const kinds[] = {"add", "sub", "and", "or", "xor", "xchg"};
     struct body *b = m[slot].body;
-    uint64_t old = 0, address = (uint64_t)(uint32_t)at + offset;
+    uint32_t index = index_of(at, &offset);
+    uint64_t old = 0, address = (uint64_t)index + offset;
     unsigned number = 0;
     while (number < 5 && strcmp(kinds[number], kind) != 0) {
         number++;
@@ -816,8 +828,8 @@ static void memory_atomic_rmw(unsigned slot, const char *kind, uint64_t at, uint
     }
     now_in = "pb_memory_atomic_rmw";
     now_rule = "R18-crash";
-    enum pb_status status = pb_memory_atomic_rmw(m[slot].handle, (enum pb_rmw)number, (uint32_t)at,
-                                                 offset, width, value, &old);
+    enum pb_status status = pb_memory_atomic_rmw(m[slot].handle, (enum pb_rmw)number, index, offset,
+                                                 width, value, &old);
     expect("R18-access", status, access_set(b, address, width, 1));
     if (status == PB_OK) {
         uint64_t must = load_le(b->bytes + address, width);
@@ -834,14 +846,15 @@ static void memory_atomic_rmw(unsigned slot, const char *kind, uint64_t at, uint
 static void memory_atomic_cmpxchg(unsigned slot, uint64_t at, uint32_t offset, unsigned width,
                                   uint64_t expected, uint64_t value) {
     struct body *b = m[slot].body;
-    uint64_t old = 0, address = (uint64_t)(uint32_t)at + offset;
+    uint32_t index = index_of(at, &offset);
+    uint64_t old = 0, address = (uint64_t)index + offset;
     if (b == NULL) {
         return;
     }
     now_in = "pb_memory_atomic_cmpxchg";
     now_rule = "R18-crash";
-    enum pb_status status = pb_memory_atomic_cmpxchg(m[slot].handle, (uint32_t)at, offset, width,
-                                                     expected, value, &old);
+    enum pb_status status =
+        pb_memory_atomic_cmpxchg(m[slot].handle, index, offset, width, expected, value, &old);
     expect("R18-access", status, access_set(b, address, width, 1));
     if (status == PB_OK) {
         uint64_t must = load_le(b->bytes + address, width);

@@ -1,8 +1,8 @@
 #!/bin/sh
 # triage.sh: `make test-triage`. Plants defects in copies; from an input that shows each, makes the
 # shrunk operations (6 at most), the trace and the C program, which must fail with the planted library
-# and pass with the good one. What a stranger may hand to shrink, reproducer and corpus-promote; a run
-# that is killed or interrupted.
+# and pass with the good one. C programs of inputs that break nothing. What a stranger may hand to
+# shrink, reproducer and corpus-promote; a run that is killed or interrupted.
 #
 #   fuzz/tests/triage.sh [NAME=INPUT...]     S01=corpus/memory_fuzzer/grow-limit.ops ...
 #
@@ -85,6 +85,77 @@ kinds() {
     expect shrink_of_a_hang 0 '^# timeout$' env BROKEN_HANG=1 $shrink -w 200 fuzz/tests/R5-broken.ops
     expect key_of_a_finding 0 '^R5-grow-limit	memory_grow$' $shrink -k fuzz/tests/R5-broken.ops
     unset SUBJECT
+}
+
+# good_program NAME PATTERN: the input on stdin breaks nothing; so does the C program that is made of it
+# all the same, which says PATTERN.
+good_program() {
+    mkdir -p "$work/good/$1"
+    cat >"$work/good/$1/input.ops"
+    if ! build/plain/reproducer -n R0-none -o "$work/good/$1" "$work/good/$1/input.ops" >"$work/out" 2>&1; then
+        fail "$1" "reproducer says $(cat "$work/out")"
+        return
+    fi
+    compiled_with "$work/good/$1" "$tree"
+    status=$?
+    expect "$1" 0 "$2" sh -c "cat '$work/good/$1/printed'; exit $status"
+}
+
+# C programs that fail by themselves would prove nothing.
+good_programs() {
+    good_program program_ends_all_holds '^good' <<'OPS'
+pagebox-ops 1 mailbox_fuzzer
+T0 mailbox_attach ground:shared pages:1 region:front capacity:4 cursor:0 full:reject spill:0
+T0 mailbox_hold
+T0 interleave
+T0 mailbox_enqueue count:1
+T0 mailbox_hold
+T1 guest_drain
+choices 01
+OPS
+    good_program program_takes_turns_with_what_never_began '^good' <<'OPS'
+pagebox-ops 1 system_fuzzer
+T1 memory_grow m0 pages:1
+T2 memory_grow m0 pages:1
+T1 memory_grow m0 pages:1
+T2 memory_grow m0 pages:1
+OPS
+    for strategy in heap remap pool reserve_rw guard; do
+        good_program "program_has_the_engines_memory_for_$strategy" '^good' <<OPS
+pagebox-ops 1 waiters_fuzzer
+T0 memory_create m0 strategy:$strategy twin:none min:1 max:2 shared:yes style:static bound:2 guard:0 record:own
+T1 memory_notify m0 at:0 count:1
+T2 memory_notify m0 at:0 count:1
+choices 01
+OPS
+    done
+    good_program program_of_the_first_thread_alone '^good' <<'OPS'
+pagebox-ops 1 mailbox_fuzzer
+T0 mailbox_enqueue count:1
+T0 guest_drain
+T0 interleave
+OPS
+    good_program program_sets_up_behind_a_fault '^good' <<'OPS'
+pagebox-ops 1 waiters_fuzzer
+T0 fault_at call:os_advise nth:9 error:any
+T0 memory_create m0 strategy:reserve twin:none min:3 max:3 shared:yes style:static bound:3 guard:0 record:own
+T1 memory_atomic_store m0 at:131072 offset:0 width:4 value:1
+T1 memory_wait32 m0 at:131072 expected:0 timeout_ns:0
+choices 01
+OPS
+    grep -q 'memory_begin("reserve", 3, 3' "$work/good/program_sets_up_behind_a_fault/finding.c" &&
+        pass program_has_the_memory_behind_a_fault ||
+        fail program_has_the_memory_behind_a_fault "$(grep memory_begin "$work/good/program_sets_up_behind_a_fault/finding.c")"
+    good_program program_loads_behind_4_GiB 'load: PB_OUT_OF_BOUNDS' <<'OPS'
+pagebox-ops 1 memory_fuzzer
+T0 memory_create m0 strategy:reserve twin:none min:65536 max:65536 shared:no style:static bound:65536 guard:65536 record:own
+T0 memory_load m0 at:end offset:0 width:1
+OPS
+    good_program program_stores_behind_4_GiB 'store: PB_OUT_OF_BOUNDS' <<'OPS'
+pagebox-ops 1 memory_fuzzer
+T0 memory_create m0 strategy:reserve twin:none min:65536 max:65536 shared:no style:static bound:65536 guard:65536 record:own
+T0 memory_atomic_store m0 at:end+8 offset:0 width:8 value:1
+OPS
 }
 
 # What a stranger may hand over.
@@ -183,6 +254,7 @@ if [ $# = 0 ]; then
     hostile_inputs
     tree_of_its_own
     promotion
+    good_programs
     runs
 fi
 for one in "$@"; do
