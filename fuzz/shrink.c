@@ -132,8 +132,7 @@ static void remove_operations(struct program *p, unsigned from, unsigned count) 
 }
 
 /* Without a run of operations: all, halves, quarters, ..., single ones. */
-static bool without_run(const void *context, unsigned index, struct program *to) {
-    const struct program *from = context;
+static bool without_run(const struct program *from, unsigned index, struct program *to) {
     for (unsigned size = from->operations; size > 0; size = size / 2) {
         unsigned runs = (from->operations + size - 1) / size;
         if (index < runs) {
@@ -149,8 +148,7 @@ static bool without_run(const void *context, unsigned index, struct program *to)
 }
 
 /* Without two operations that stand apart, as hold and unhold do. */
-static bool without_pair(const void *context, unsigned index, struct program *to) {
-    const struct program *from = context;
+static bool without_pair(const struct program *from, unsigned index, struct program *to) {
     if (from->operations > PAIRS_MAX) {
         return false;
     }
@@ -167,18 +165,25 @@ static bool without_pair(const void *context, unsigned index, struct program *to
     return false;
 }
 
+static bool pair_of_a_kind(const struct program *p, unsigned index, unsigned *a, unsigned *b) {
+    for (*a = 0; *a < p->operations; ++*a) {
+        for (*b = *a + 1; *b < p->operations; ++*b) {
+            if (p->operation[*a].code == p->operation[*b].code && index-- == 0) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 /* Two of a kind as one, with their numbers added up: two growths as one larger. */
-static bool joined(const void *context, unsigned index, struct program *to) {
-    const struct program *from = context;
-    unsigned a = index / OPS_MAX, b = index % OPS_MAX;
-    if (a >= from->operations || from->operations > PAIRS_MAX) {
+static bool joined(const struct program *from, unsigned index, struct program *to) {
+    unsigned a, b;
+    if (from->operations > PAIRS_MAX || !pair_of_a_kind(from, index, &a, &b)) {
         return false;
     }
     *to = *from;
     struct op *x = &to->operation[a];
-    if (b <= a || b >= from->operations || from->operation[b].code != x->code) {
-        return true;
-    }
     const struct op_info *info = op_info(to->target, x->code);
     for (unsigned i = 0; i < info->arguments; i++) {
         enum op_kind kind = info->argument[i].kind;
@@ -192,8 +197,7 @@ static bool joined(const void *context, unsigned index, struct program *to) {
 }
 
 /* One thread's operations on a thread of a smaller number: fewer threads, or smaller numbers. */
-static bool on_other_thread(const void *context, unsigned index, struct program *to) {
-    const struct program *from = context;
+static bool on_other_thread(const struct program *from, unsigned index, struct program *to) {
     unsigned a = index / OP_THREADS, b = index % OP_THREADS;
     if (a >= OP_THREADS) {
         return false;
@@ -208,8 +212,7 @@ static bool on_other_thread(const void *context, unsigned index, struct program 
 }
 
 /* One operation on the first thread. */
-static bool one_on_thread_0(const void *context, unsigned index, struct program *to) {
-    const struct program *from = context;
+static bool one_on_thread_0(const struct program *from, unsigned index, struct program *to) {
     if (index >= from->operations) {
         return false;
     }
@@ -219,8 +222,7 @@ static bool one_on_thread_0(const void *context, unsigned index, struct program 
 }
 
 /* Fewer choices: none, a shorter list, a run of them gone or plain. */
-static bool fewer_choices(const void *context, unsigned index, struct program *to) {
-    const struct program *from = context;
+static bool fewer_choices(const struct program *from, unsigned index, struct program *to) {
     size_t length = from->choices_bytes;
     *to = *from;
     if (index == 0) {
@@ -252,8 +254,8 @@ static bool fewer_choices(const void *context, unsigned index, struct program *t
 }
 
 /* The program as it is: other schedules are the candidates. */
-static bool other_schedules(const void *context, unsigned index, struct program *to) {
-    *to = *(const struct program *)context;
+static bool other_schedules(const struct program *from, unsigned index, struct program *to) {
+    *to = *from;
     return index < 8;
 }
 
@@ -262,8 +264,7 @@ static bool is_create(uint8_t code) {
 }
 
 /* The twin in the memory's place; the short form of a creation in place of the long one. */
-static bool plainer_create(const void *context, unsigned index, struct program *to) {
-    const struct program *from = context;
+static bool plainer_create(const struct program *from, unsigned index, struct program *to) {
     unsigned at = index / 2;
     if (at >= from->operations) {
         return false;
@@ -281,9 +282,8 @@ static bool plainer_create(const void *context, unsigned index, struct program *
 }
 
 /* One argument simpler. */
-static bool simpler_argument(const void *context, unsigned index, struct program *to) {
+static bool simpler_argument(const struct program *from, unsigned index, struct program *to) {
     enum { TRIES = 32 };
-    const struct program *from = context;
     unsigned at = index / (OP_ARGS_MAX * TRIES), argument = index / TRIES % OP_ARGS_MAX;
     if (at >= from->operations) {
         return false;
@@ -369,8 +369,7 @@ static bool has_twins(const struct program *p) {
 }
 
 /* Fewer operations, threads, twins, preemptions, choices, simpler arguments: in this order. */
-static bool is_gain(const void *context, const struct trial *found) {
-    (void)context;
+static bool is_gain(const struct trial *found) {
     const struct program *p = &found->program, *q = &best.program;
     const int orders[] = {compare(p->operations, q->operations),
                           compare(threads_of(p), threads_of(q)),
@@ -395,6 +394,7 @@ static bool pass(trial_candidate *candidate, unsigned schedules) {
     bool any = false;
     unsigned index = 0;
     settings.schedules = schedules;
+    settings.same_too = candidate == other_schedules;
     while (!time_is_up()) {
         static struct trial found;
         static struct program from;
@@ -430,12 +430,6 @@ static void shrink(void) {
 /* ---- Start and end ----------------------------------------------------------------------------
  */
 
-static bool is_name(const void *context, const struct trial *found) {
-    (void)context;
-    (void)found;
-    return true;
-}
-
 /* The finding to keep goes to best; false when the input does not break it, or anything. */
 static bool find_first(const struct program *program) {
     if (!trial_run(&settings, program, &best)) {
@@ -446,11 +440,12 @@ static bool find_first(const struct program *program) {
     if (option.name != NULL && strcmp(best.name, option.name) != 0) {
         unsigned index = 0;
         settings.schedules = SEARCHED_SCHEDULES;
+        settings.same_too = true;
         best.choices_drawn = 64;
         static struct trial found;
         found.choices_drawn = best.choices_drawn;
-        if (!interleave_wants(program) || !trial_search(&settings, other_schedules, is_name,
-                                                        program, option.name, "", &index, &found)) {
+        if (!interleave_wants(program) || !trial_search(&settings, other_schedules, NULL, program,
+                                                        option.name, "", &index, &found)) {
             fprintf(stderr, "shrink: the input does not break %s%s%s here\n", option.name,
                     best.name[0] != '\0' ? ", but " : "", best.name);
             return false;

@@ -6,6 +6,7 @@
 #include "interleave.h"
 #include "sim/sim.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -129,7 +130,7 @@ static void schedule(struct program *program, size_t length, unsigned index, uns
 struct search {
     trial_candidate *candidate;
     trial_accept *accept;
-    const void *context;
+    const struct program *from;
     const char *name, *operation;
     size_t choices_length; /* of drawn schedules */
 };
@@ -137,16 +138,19 @@ struct search {
 static bool is_wanted(const struct search *s, const struct trial *trial) {
     return strcmp(trial->name, s->name) == 0 &&
            (s->operation[0] == '\0' || strcmp(trial->operation, s->operation) == 0) &&
-           (s->accept == NULL || s->accept(s->context, trial));
+           (s->accept == NULL || s->accept(trial));
 }
 
 /* True when a schedule of the candidate in shared->trial breaks the name. */
 static bool try_schedules(const struct trial_settings *settings, const struct search *s) {
     static struct program own;
     bool interleaved = interleave_wants(&shared->trial.program);
+    if (!settings->same_too && memcmp(&shared->trial.program, s->from, sizeof own) == 0) {
+        return false;
+    }
     if (!interleaved && s->accept != NULL) {
         shared->trial.preemptions = 0;
-        if (!s->accept(s->context, &shared->trial)) {
+        if (!s->accept(&shared->trial)) {
             return false; /* no gain whatever it breaks */
         }
     }
@@ -176,7 +180,7 @@ static _Noreturn void search_in_child(const struct trial_settings *settings,
     crash_told = crashed;
     crash_watch();
     signal(SIGALRM, SIG_DFL);
-    while (s->candidate(s->context, shared->index, &shared->trial.program)) {
+    while (s->candidate(s->from, shared->index, &shared->trial.program)) {
         if (try_schedules(settings, s)) {
             _exit(FOUND);
         }
@@ -188,10 +192,24 @@ static _Noreturn void search_in_child(const struct trial_settings *settings,
 /* ---- In the parent ----------------------------------------------------------------------------
  */
 
-/* Waits for the child; its name for what ended it otherwise goes to shared->trial.name. */
-static int outcome(pid_t child) {
+/* Waits for the child; its name for what ended it otherwise goes to shared->trial.name. -1: none
+ * was started; or it was waited for no longer, since a signal came and `gives_up` is true. */
+static int outcome(pid_t child, bool gives_up) {
     int status;
-    if (child < 0 || waitpid(child, &status, 0) != child) {
+    bool killed = false;
+    if (child < 0) {
+        return -1;
+    }
+    while (waitpid(child, &status, 0) != child) {
+        if (errno != EINTR) {
+            return -1;
+        }
+        if (gives_up) { /* it must not write to shared->trial any more */
+            kill(child, SIGKILL);
+            killed = true;
+        }
+    }
+    if (killed) {
         return -1;
     }
     char *name = shared->trial.name;
@@ -210,9 +228,9 @@ static int outcome(pid_t child) {
     return WEXITSTATUS(status);
 }
 
-static bool only(const void *context, unsigned index, struct program *candidate) {
+static bool only(const struct program *from, unsigned index, struct program *candidate) {
     if (index == 0) {
-        *candidate = *(const struct program *)context;
+        *candidate = *from;
     }
     return index == 0;
 }
@@ -229,11 +247,12 @@ bool trial_run(struct trial_settings *settings, const struct program *program,
     if (child == 0) {
         struct trial_settings once = *settings;
         once.schedules = 1;
+        once.same_too = true;
         once.stop = NULL;
         /* A name that no finding has: the run counts whatever it breaks. */
         search_in_child(&once, &(struct search){only, NULL, program, "", "", 0});
     }
-    int ended = outcome(child);
+    int ended = outcome(child, false);
     settings->trials += shared->runs;
     if (result != NULL) {
         *result = shared->trial;
@@ -242,10 +261,10 @@ bool trial_run(struct trial_settings *settings, const struct program *program,
 }
 
 bool trial_search(struct trial_settings *settings, trial_candidate *candidate, trial_accept *accept,
-                  const void *context, const char *name, const char *operation, unsigned *index,
-                  struct trial *found) {
+                  const struct program *from, const char *name, const char *operation,
+                  unsigned *index, struct trial *found) {
     static struct trial alone;
-    struct search s = {candidate, accept, context, name, operation, found->choices_drawn};
+    struct search s = {candidate, accept, from, name, operation, found->choices_drawn};
     if (!ready()) {
         return false;
     }
@@ -256,7 +275,7 @@ bool trial_search(struct trial_settings *settings, trial_candidate *candidate, t
         if (child == 0) {
             search_in_child(settings, &s);
         }
-        int ended = outcome(child);
+        int ended = outcome(child, true);
         settings->trials += shared->runs;
         if (ended == CLEAN || ended < 0 || told_to_stop(settings)) {
             return false;
@@ -378,7 +397,7 @@ void trial_place(struct trial_settings *settings, const struct program *program,
     if (child == 0) {
         place_in_child(&slow, errors);
     }
-    (void)outcome(child);
+    (void)outcome(child, false);
     snprintf(place, TRIAL_PLACE_BYTES, "%s", shared->place);
     char line[2048];
     rewind(errors);

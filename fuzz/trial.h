@@ -28,6 +28,7 @@ struct trial_settings {
     const struct subject *subject;
     unsigned milliseconds_max; /* of one run; then it is a "timeout" */
     unsigned schedules;        /* tried for each candidate under the engine, at least 1 */
+    bool same_too;             /* a search tries candidates that are what it began with, too */
     uint64_t trials;           /* counted here */
     bool (*stop)(void);        /* NULL, or asked before each run of a search: true ends it */
 };
@@ -36,16 +37,17 @@ struct trial_settings {
 bool trial_run(struct trial_settings *settings, const struct program *program,
                struct trial *result);
 
-/* A candidate: the index-th of a list; false past its end. Must be a function of its arguments. */
-typedef bool trial_candidate(const void *context, unsigned index, struct program *candidate);
+/* A candidate in the place of `from`: the index-th of a list; false past its end. Must be a
+ * function of its arguments. */
+typedef bool trial_candidate(const struct program *from, unsigned index, struct program *candidate);
 /* May refuse a finding that is no gain, though its name is right; NULL: all are. */
-typedef bool trial_accept(const void *context, const struct trial *found);
+typedef bool trial_accept(const struct trial *found);
 
 /* Tries candidates from *index on until one breaks `name` in `operation` ("": any), also alone in a
  * fresh process. False when there is none; *index is that of the one found. */
 bool trial_search(struct trial_settings *settings, trial_candidate *candidate, trial_accept *accept,
-                  const void *context, const char *name, const char *operation, unsigned *index,
-                  struct trial *found);
+                  const struct program *from, const char *name, const char *operation,
+                  unsigned *index, struct trial *found);
 
 /* Where the program breaks: "ref/linear.c:203", "memory_grow"; "" where nobody can say. Runs it
  * once more, with the sanitizers' stacks: slow. */

@@ -50,6 +50,10 @@ defect() {
     folder=$work/found/$id
     mkdir -p "$folder"
     check "${id}_is_shrunk" "shrink says" "$tools/shrink" -o "$folder/shrunk.ops" "$input"
+    runs=$(sed -n 's/.*, \([0-9]*\) runs in .*/\1/p' "$work/out")
+    if [ "${runs:-999999}" -le 20000 ]; then pass "${id}_is_shrunk_in_20000_runs_at_most"; else
+        fail "${id}_is_shrunk_in_20000_runs_at_most" "${runs:-unknown}"
+    fi
     operations=$(grep -cE '^(T[0-7]|fault) ' "$folder/shrunk.ops")
     oracle=$(sed -n '2s/^# \([^ ]*\).*/\1/p' "$folder/shrunk.ops")
     if [ "$operations" -gt 0 ] && [ "$operations" -le 6 ]; then pass "${id}_has_6_operations_at_most"; else
@@ -85,6 +89,20 @@ kinds() {
     expect shrink_of_a_hang 0 '^# timeout$' env BROKEN_HANG=1 $shrink -w 200 fuzz/tests/R5-broken.ops
     expect key_of_a_finding 0 '^R5-grow-limit	memory_grow$' $shrink -k fuzz/tests/R5-broken.ops
     unset SUBJECT
+}
+
+# A stop while the input itself runs is waited for: what is known until then is written.
+interrupted() {
+    SUBJECT="$work/broken.so" BROKEN_HANG=1 build/asan/shrink -w 5000 -o "$work/stopped.ops" \
+        fuzz/tests/R5-broken.ops 2>"$work/stopped" &
+    run=$!
+    wait_for 60 grep -q . /proc/$run/task/$run/children || fail shrink_starts_a_run "$(cat "$work/stopped")"
+    kill -TERM $run
+    wait $run
+    status=$?
+    if [ $status = 130 ] && grep -qx '# timeout' "$work/stopped.ops"; then pass shrink_that_is_stopped_writes_the_best; else
+        fail shrink_that_is_stopped_writes_the_best "status $status: $(cat "$work/stopped")"
+    fi
 }
 
 # good_program NAME PATTERN: the input on stdin breaks nothing; so does the C program that is made of it
@@ -254,6 +272,7 @@ if [ $# = 0 ]; then
     hostile_inputs
     tree_of_its_own
     promotion
+    interrupted
     good_programs
     runs
 fi
