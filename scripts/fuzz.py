@@ -9,7 +9,7 @@ TIME seconds a target and engine · TARGET one of them · ENGINE libfuzzer, afl 
 at once (default: the cores; more of them give each target several workers) · SEED of both engines ·
 SUBJECT a shared object to test in place of ref/ · EMPTY=1 without seeds and working corpus · SYNC a
 folder that AFL++ shares with other machines. The same names work as environment variables, as make
-passes them; PAGEBOX_CORPUS is the folder of the working corpus, PAGEBOX_HOST this machine's name.
+passes them; PAGEBOX_CORPUS is the working corpus (default: ~/.local/state/pagebox/corpus), PAGEBOX_HOST this machine's name.
 
 First all seeds are replayed; then the engines run and feed each other. What they find is on disk at
 once, named by the rule and told apart by the place, shrunk while the run goes on, and kept under

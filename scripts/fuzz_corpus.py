@@ -3,9 +3,9 @@
 
     scripts/fuzz_corpus.py promote [-n NAME] [-t TARGET] FILE...    `make corpus-promote INPUT=`
 
-A run starts from the seeds in corpus/<target>/ and from the working corpus, which is outside of git:
-build/corpus/<target>/, or $PAGEBOX_CORPUS/<target>/. At its end what reaches something new is merged
-into the working corpus, the smallest input first. promote writes chosen inputs, bytes or text, as
+A run starts from the seeds in corpus/<target>/ and from the working corpus, which is outside of git and of
+build/, so that `make clean` leaves it: ~/.local/state/pagebox/corpus/<target>/ ($XDG_STATE_HOME), or
+$PAGEBOX_CORPUS/<target>/. At its end what reaches something new is merged into it, the smallest input first. promote writes chosen inputs, bytes or text, as
 text into corpus/<target>/: those that run clean, that are no seed yet.
 Exit status: 0 all are seeds now, 2 usage, or an input that was refused (the message says why).
 """
@@ -31,7 +31,8 @@ MERGE_S = 300  # at the end of a run, for each target
 
 def working(target):
     """The folder of a target's working corpus, made."""
-    root = pathlib.Path(os.environ.get("PAGEBOX_CORPUS") or BUILD / "corpus")
+    state = os.environ.get("XDG_STATE_HOME") or pathlib.Path.home() / ".local" / "state"
+    root = pathlib.Path(os.environ.get("PAGEBOX_CORPUS") or pathlib.Path(state) / "pagebox" / "corpus")
     folder = (root if root.is_absolute() else report.REPO / root) / target
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -15,6 +15,7 @@ work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT
 trap 'exit 130' INT TERM
 . fuzz/tests/lib.sh
+export PAGEBOX_CORPUS="$work/working" # and not the user's
 
 # check NAME WHY COMMAND...
 check() {
