@@ -14,6 +14,10 @@ AR ?= ar
 # Sanitizers, coverage and what the concurrency engine sees are clang's.
 CLANG ?= clang
 
+# A tool that a recipe asks for, or one line that says how to get it.
+have = $(if $(have.$(firstword $(1))),,$(eval have.$(firstword $(1)) := $(or $(shell command -v $(firstword $(1))), \
+    $(error $(firstword $(1)) is missing: run scripts/setup, which installs it))))$(1)
+
 # V=1 shows whole command lines, else one short line a file.
 Q := $(if $(V),,@)
 comma := ,
@@ -30,9 +34,9 @@ CFLAGS.cov   := -O1 -g -DNDEBUG
 LDFLAGS.cov  := -fprofile-instr-generate
 CONFIGS := plain asan tsan cov
 CC.plain = $(CC)
-CC.asan  = $(CLANG)
-CC.tsan  = $(CLANG)
-CC.cov   = $(CLANG)
+CC.asan  = $(call have,$(CLANG))
+CC.tsan  = $(call have,$(CLANG))
+CC.cov   = $(call have,$(CLANG))
 
 REF_SRC := $(sort $(wildcard ref/*.c))
 ref_obj = $(REF_SRC:%.c=build/$(1)/%.o)
