@@ -56,7 +56,7 @@ test-bench: $(BENCH_OUT)/bench $(BENCH_OUT)/tests/shim_test build/subjects/templ
 bench-compare: ## A=run B=run (of results/bench): two reports; BEFORE=revision [AFTER=revision] FILTER=: of ref/
 	@scripts/bench_compare.py $(if $(BEFORE),--revisions '$(BEFORE)' '$(or $(AFTER),worktree)' \
 	    $(if $(FILTER),--filter='$(FILTER)'),'$(A)' '$(B)')
-barriers: ## what the memory orders become on x86-64, arm64, riscv64: instructions and bytes, counted
+barriers: ## what the memory orders become on x86-64, arm64, riscv64: instructions and bytes, counted (JOBS=)
 	@scripts/barriers.py $(if $(JOBS),--jobs=$(JOBS))
 .PHONY: bench bench-compare test-bench barriers
 

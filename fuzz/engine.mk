@@ -23,16 +23,16 @@ define engine_seen_rules
 build/$(1)/seen/%.o: %.c fuzz/sim/redefine.syms
 	$$(call say,CC,$$< (seen))
 	@mkdir -p $$(@D)
-	$$(Q)$$(CLANG) $$(CSTD) $$(WARN) $$(ENGINE_SEEN) $$(SEEN.$(1)) -Iref -Ifuzz -Ifuzz/sim -MMD -MP -c $$< -o $$@
+	$$(Q)$$(call have,$$(CLANG)) $$(CSTD) $$(WARN) $$(ENGINE_SEEN) $$(SEEN.$(1)) -Iref -Ifuzz -Ifuzz/sim -MMD -MP -c $$< -o $$@
 	$$(Q)objcopy --redefine-syms=fuzz/sim/redefine.syms $$@
 endef
 $(foreach c,sim sim-cov,$(eval $(call engine_seen_rules,$(c))))
 
 # build/sim/, and with libFuzzer's coverage build/sim-libfuzzer/. AFL++ gets the engine's coverage laid
 # over its own map (interleave.c), which an instrumented object could not reach.
-CC.sim = $(CLANG)
-CC.sim-libfuzzer = $(CLANG)
-CC.sim-cov = $(CLANG)
+CC.sim = $(call have,$(CLANG))
+CC.sim-libfuzzer = $(call have,$(CLANG))
+CC.sim-cov = $(call have,$(CLANG))
 CFLAGS.sim := -O2 -g
 CFLAGS.sim-cov := -O2 -g
 CFLAGS.sim-libfuzzer := -O2 -g -fsanitize=fuzzer-no-link
@@ -54,12 +54,12 @@ $(foreach c,sim sim-libfuzzer sim-cov,$(eval $(call engine_config_rules,$(c))))
 build/sim/verify: $(ENGINE_REF_OBJ) build/sim/fuzz/scenarios.o build/sim/fuzz/verify.o \
     build/plain/libsim.a
 	$(call say,LD,$@)
-	$(Q)$(CLANG) $^ -lcjson -pthread -o $@
+	$(Q)$(call have,$(CLANG)) $^ -lcjson -pthread -o $@
 
 ##@ The concurrency engine on the reference
 verify: build/sim/verify ## every schedule of small scenarios of ref/ (JOBS= FILTER= TIME= seconds each)
 	@JOBS='$(JOBS)' FILTER='$(FILTER)' TIME='$(TIME)' scripts/verify.py
-bench-engine: build/sim/verify ## executions a second of the scenarios under the engine, choices from bytes
+bench-engine: build/sim/verify ## executions a second of scenarios under the engine, choices from bytes (SCENARIOS=names)
 	@build/sim/verify --speed 3 $(or $(SCENARIOS),mailbox-2x1 mailbox-2x2 waiters-notify growth-2)
 test-engine: build/sim/verify build/plain/replay ## ref/ under the engine: exact graph counts, seeds, planted defects
 	@MAKE='$(MAKE)' fuzz/tests/engine.sh

@@ -16,6 +16,6 @@ $(FUZZ_TARGETS:%=$(OUT)/%): $(OUT)/%: build/oss-fuzz/fuzz/%.o build/oss-fuzz/fuz
 oss-fuzz-targets: $(FUZZ_TARGETS:%=$(OUT)/%)
 endif
 
-oss-fuzz-check: ## .clusterfuzzlite/build.sh under the service's contract, and the service's own checks (CLANG=clang-19)
+oss-fuzz-check: ## .clusterfuzzlite/build.sh under the service's contract, and the service's own checks (CLANG=clang-19 BUILDS=address-libfuzzer)
 	@CLANG='$(CLANG)' fuzz/tests/oss-fuzz.sh
 .PHONY: oss-fuzz-check

@@ -20,8 +20,8 @@ FUZZ_SHOWN := -Wl,--whole-archive build/plain/libsim.a -Wl,--no-whole-archive \
 
 # One configuration an engine: build/libfuzzer/, build/afl/.
 FUZZ_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
-CC.libfuzzer = $(CLANG)
-CC.afl := afl-clang-fast
+CC.libfuzzer = $(call have,$(CLANG))
+CC.afl = $(call have,afl-clang-fast)
 CFLAGS.libfuzzer := -O2 -g $(FUZZ_SANITIZE) -fsanitize=fuzzer-no-link
 CFLAGS.afl := -O2 -g $(FUZZ_SANITIZE)
 $(foreach c,libfuzzer afl,$(eval $(call config_rules,$(c))))
@@ -117,19 +117,19 @@ build/plain/pagebox_mutator.so: $(addprefix fuzz/,mutate_afl.c mutate.c op.c mut
 fuzz-build-afl: build/plain/pagebox_mutator.so
 fuzz-build-libfuzzer fuzz-build-afl: build/plain/opgen
 
-fuzz: $(SUBJECT_WANTED) ## every target under both engines, TIME=60 s each (TARGET= ENGINE= JOBS= SEED= SUBJECT= RULES_OFF= SWARM= EMPTY=1 SYNC=)
+fuzz: $(SUBJECT_WANTED) ## every target under both engines, TIME=60 s each (TARGET= ENGINE= JOBS= SEED= SCHED= SUBJECT= PARTS= RULES_OFF= SWARM= EMPTY=1 SYNC=)
 	@MAKE='$(MAKE)' TIME='$(TIME)' TARGET='$(TARGET)' ENGINE='$(ENGINE)' JOBS='$(JOBS)' \
 	    SEED='$(SEED)' SUBJECT='$(SUBJECT)' EMPTY='$(EMPTY)' SYNC='$(SYNC)' scripts/fuzz.py
 replay: build/asan/replay $(SUBJECT_WANTED) ## runs INPUT=file or folder under the sanitizers, prints its operations (TARGET= SUBJECT= RULES_OFF=)
 	@test -n '$(INPUT)' || { echo 'make replay: say INPUT=file-or-folder' >&2; exit 2; }
 	@SUBJECT='$(SUBJECT)' build/asan/replay $(if $(TARGET),-t $(TARGET)) '$(INPUT)'
-shrink: build/asan/shrink $(SUBJECT_WANTED) ## the smallest program that breaks what INPUT= breaks, into results/shrunk/ (TARGET= SUBJECT=)
+shrink: build/asan/shrink $(SUBJECT_WANTED) ## the smallest program that breaks what INPUT= breaks, into results/shrunk/ (TARGET= SUBJECT= RULES_OFF=)
 	@test -n '$(INPUT)' || { echo 'make shrink: say INPUT=file' >&2; exit 2; }
 	@mkdir -p results/shrunk
 	@SUBJECT='$(SUBJECT)' build/asan/shrink $(if $(TARGET),-t $(TARGET)) \
 	    -o 'results/shrunk/$(basename $(notdir $(INPUT))).ops' '$(INPUT)'
 	@cat 'results/shrunk/$(basename $(notdir $(INPUT))).ops'
-reproducer: build/asan/reproducer lib $(SUBJECT_WANTED) ## INPUT= as a C program of its own, into results/reproducers/, compiled and run (TARGET= SUBJECT= PARTS=)
+reproducer: build/asan/reproducer lib $(SUBJECT_WANTED) ## INPUT= as a C program of its own, into results/reproducers/, compiled and run (TARGET= SUBJECT= PARTS= RULES_OFF=)
 	@test -n '$(INPUT)' || { echo 'make reproducer: say INPUT=file' >&2; exit 2; }
 	@mkdir -p results/reproducers
 	@SUBJECT='$(SUBJECT)' build/asan/reproducer $(if $(TARGET),-t $(TARGET)) \

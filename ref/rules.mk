@@ -26,7 +26,7 @@ REF_TEST_BUILT := $(foreach c,$(REF_TEST_CONFIGS),build/$(c)/ref-tests \
     $(REF_EXAMPLES:%=build/$(c)/ref-example-%))
 test-ref: $(REF_TEST_BUILT) ## tests of ref/: plain, ASan+UBSan, thread sanitizer (FILTER=part of a name)
 	@MAKE='$(MAKE)' FILTER='$(FILTER)' ref/tests/run.sh $(REF_TEST_CONFIGS)
-test-valgrind: build/plain/ref-tests ## the tests without threads under valgrind's memcheck (minutes)
+test-valgrind: build/plain/ref-tests ## the tests without threads under valgrind's memcheck: minutes (FILTER=part of a name)
 	@FILTER='$(FILTER)' ref/tests/valgrind.sh
 run-examples: $(REF_EXAMPLES:%=build/plain/ref-example-%) ## builds and runs ref/examples/
 	@for e in $^; do $$e || exit 1; done

@@ -1,7 +1,7 @@
 # rules.mk: what concerns the whole repository: all tests, the demo, format and lint.
 
 ##@ Everything at once
-test: ## all tests: every part below, ends with `N passed, N failed`
+test: ## all tests, ends with `N passed, N failed` (TEST_PARTS='test-ref test-bench': some of them)
 	@MAKE='$(MAKE)' scripts/test.sh
 demo: lib ## a short fuzz (TIME=60 seconds a target) and a quick benchmark, with their reports
 	@MAKE='$(MAKE)' TIME='$(or $(TIME),60)' scripts/demo.sh

@@ -7,7 +7,8 @@ set -u
 cd "$(dirname "$0")/.." || exit 2
 
 # Each part is a make target of the folder that it tests.
-PARTS=${PARTS:-test-ref test-sim test-explore test-fuzz test-triage test-engine test-defects
+# TEST_PARTS="test-ref test-bench" runs some of them.
+TEST_PARTS=${TEST_PARTS:-test-ref test-sim test-explore test-fuzz test-triage test-engine test-defects
     test-scoreboard test-bench test-gate test-coverage test-scripts test-lint}
 
 logs=build/test
@@ -18,7 +19,7 @@ total_failed=0
 broken=
 table=
 
-for part in $PARTS; do
+for part in $TEST_PARTS; do
     echo "== $part"
     log=$logs/$part.log
     began=$(date +%s)

@@ -8,7 +8,7 @@ DEFECTS_OPTIONS = $(if $(DEFECTS),--defects '$(DEFECTS)') $(if $(ONLY),--only '$
     $(if $(QUICK),--quick) $(if $(filter 0 no,$(WITNESS)),--no-witness)
 # What the scoreboard of your own code would ignore.
 DEFECTS_UNUSED = $(strip $(foreach v,SUBJECT TARGET SEEDS JOBS ENGINE EMPTY SCHED WITNESS,$(if $($(v)),$(v)=)))
-defects: ## plants each known defect and fuzzes: DEFECTS= TARGET= TIME= SEEDS= JOBS= ENGINE= SCHED=bytes,pct|all EMPTY=1 QUICK=1 WITNESS=no; yours into your code: SUBJECT_SRC=
+defects: ## plants each known defect and fuzzes: DEFECTS= ONLY=regex TARGET= TIME= SEED= SEEDS= JOBS= ENGINE= SCHED=bytes,pct|all EMPTY=1 QUICK=1 WITNESS=no; yours into your code: SUBJECT_SRC= RULES_OFF=
 	@test -z '$(SUBJECT_SRC)' -o -z '$(DEFECTS_UNUSED)' || { echo 'make defects: SUBJECT_SRC= takes DEFECTS=' \
 	    'TIME= SEED= ONLY= QUICK=1 RULES_OFF=, not $(DEFECTS_UNUSED)' >&2; exit 2; }
 	@$(if $(SUBJECT_SRC),scripts/defects_subject.py --sources '$(SUBJECT_SRC)' \
@@ -16,6 +16,6 @@ defects: ## plants each known defect and fuzzes: DEFECTS= TARGET= TIME= SEEDS= J
 	    $(if $(SEED),--seed '$(SEED)') $(if $(ONLY),--only '$(ONLY)') $(if $(QUICK),--quick),scripts/defects.py run $(DEFECTS_OPTIONS))
 test-defects: ## each defect patch applies to today's ref/ and compiles
 	@scripts/defects.py check
-test-scoreboard: ## one defect of each rule is caught, the canaries are not: minutes
+test-scoreboard: ## one defect of each rule is caught, the canaries are not: minutes (JOBS=)
 	@scripts/defects.py run --quick --root build/test-scoreboard $(if $(JOBS),--jobs '$(JOBS)')
 .PHONY: defects test-defects test-scoreboard

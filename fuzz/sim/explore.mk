@@ -12,7 +12,7 @@ endif
 
 ##@ Other people's code
 explore-lib: build/plain/libsim.a build/plain/fuzz/sim/explore_main.o ## what scripts/explore.py links
-explore: explore-lib ## SRC=file.c under the engine [SCHED= TIME= SEED= REPLAY= CFLAGS_SRC= SET=]
+explore: explore-lib ## SRC=file.c under the engine [SCHED= TIME= SEED= JOBS= REPLAY= CFLAGS_SRC= SET= CC_EXPLORE=clang]
 	@[ -n '$(SRC)' ] || { echo "explore: which file? make explore SRC=file.c" >&2; exit 2; }
 	@scripts/explore.py $(SRC) --cc '$(or $(CC_EXPLORE),clang)' --cflags='$(CFLAGS_SRC)' \
 	    $(if $(SCHED),--sched '$(SCHED)') $(if $(TIME),--time '$(TIME)') \

@@ -23,7 +23,7 @@ SIM_LITMUS_MORE := $(filter-out $(SIM_LITMUS_SRC),$(sort $(wildcard $(filter %.c
 
 define sim_see
 	@mkdir -p $(@D)
-	$(Q)$(SIM_CC) $(CSTD) $(WARN) -O2 -g -fsanitize=thread -Ifuzz/sim -Ifuzz/litmus -MMD -MP -c $< -o $@
+	$(Q)$(call have,$(SIM_CC)) $(CSTD) $(WARN) -O2 -g -fsanitize=thread -Ifuzz/sim -Ifuzz/litmus -MMD -MP -c $< -o $@
 	$(Q)objcopy --redefine-syms=fuzz/sim/redefine.syms $@
 endef
 $(SIM_SEEN)/%.o: %.c fuzz/sim/redefine.syms
@@ -56,11 +56,11 @@ build/litmus-relacy: fuzz/litmus/relacy.cc build/plain/libsim.a
 	$(Q)g++ -std=c++17 -O1 -w -MMD -MP -o $@ $< build/plain/libsim.a -pthread
 
 ##@ The concurrency engine
-litmus: $(if $(strip $(SIM_LITMUS_MORE)),build/litmus-more,build/litmus) ## litmus tests: every graph, then at random [LITMUS=file-or-folder]
+litmus: $(if $(strip $(SIM_LITMUS_MORE)),build/litmus-more,build/litmus) ## litmus tests: every graph, then at random [LITMUS=file-or-folder SIM_CC=clang-19]
 	@scripts/litmus.py $< $(LITMUS)
 litmus-relacy: build/litmus build/litmus-relacy ## what Relacy reaches on the litmus tests, we reach
 	@scripts/litmus.py --relacy build/litmus-relacy build/litmus fuzz/litmus/text
-test-sim: build/test-sim build/litmus ## tests of the engine
+test-sim: build/test-sim build/litmus ## tests of the engine [SIM_CC=clang-19 or gcc: what compiles them]
 	@build/litmus --quiet --runs 200000 fuzz/litmus fuzz/litmus/text; litmus=$$?; \
 	    fuzz/sim/tests/entry.sh build/plain/libsim.a; build/test-sim $$litmus $$?
 bench-sim: build/bench-sim build/bench-relacy ## the engine's executions a second, beside Relacy's

@@ -98,7 +98,7 @@ def total_of(root, parts):
     (pathlib.Path(root) / "scripts").mkdir()
     shutil.copy(SCRIPTS / "test.sh", pathlib.Path(root) / "scripts/test.sh")
     (pathlib.Path(root) / "Makefile").write_text(PARTS)
-    done = run([f"{root}/scripts/test.sh"], env={**ENVIRONMENT, "PARTS": parts, "MAKE": "make"})
+    done = run([f"{root}/scripts/test.sh"], env={**ENVIRONMENT, "TEST_PARTS": parts, "MAKE": "make"})
     return done.stdout.splitlines()[-1], done.returncode, done.stdout
 
 
@@ -154,16 +154,35 @@ def demo_goes_on_after_a_finding_and_shows_only_new_reports(root):
     assert "bench: wrote no report in this run" in done.stdout
 
 
+def makefiles():
+    files = [REPO / "Makefile", *REPO.glob("*/*.mk"), *REPO.glob("*/*/*.mk")]
+    return "\n".join(file.read_text().replace("\\\n", " ") for file in files)
+
+
+def unlisted_variables(text):
+    """`target: VARIABLE` for each that a recipe asks for, no makefile sets, and the help does not name."""
+    settings = dict(re.findall(r"^(\w+) *(?:=|:=)(.*)", text, re.M))
+    own = {"MAKE", "CURDIR", "MAKEFILE_LIST"}
+    for target, words, recipe in re.findall(r"^([\w.-]+):.*## (.*)\n((?:\t.*\n)*)", text, re.M):
+        for _ in range(2):  # what is set may ask in its turn
+            recipe = re.sub(r"\$\((\w+)\)", lambda m: settings.get(m[1], m[0]), recipe)
+        asked = set(re.findall(r"\$\(([A-Z]\w*)\)", recipe)) - own
+        yield from (f"{target}: {name}" for name in sorted(asked) if not re.search(rf"\b{name}\b", words))
+
+
+def help_names_every_variable_of_a_target(root):
+    plain = "SET = $(if $(ONE),-1 $(ONE))\nrun: ## runs (TWO=)\n\t@run $(SET) $(TWO) $@\n"
+    assert list(unlisted_variables(plain)) == ["run: ONE"]
+    assert not list(unlisted_variables(makefiles())), list(unlisted_variables(makefiles()))
+
+
 def help_lists_every_target(root):
     """Every target that a makefile declares phony under a plain name (FORCE and such are none)."""
     shown = run(["make", "-s", "-C", str(REPO), "help"], env=ENVIRONMENT).stdout
     listed = set(re.findall(r"^  ([\w.-]+) ", shown, re.M))
-    files = [REPO / "Makefile", *REPO.glob("*/*.mk"), *REPO.glob("*/*/*.mk")]
     phony = set()
-    for file in files:
-        text = file.read_text().replace("\\\n", " ")
-        for names in re.findall(r"^\.PHONY:(.*)", text, re.M):
-            phony |= {n for n in names.split() if re.fullmatch(r"[a-z][\w.-]*", n)}
+    for names in re.findall(r"^\.PHONY:(.*)", makefiles(), re.M):
+        phony |= {n for n in names.split() if re.fullmatch(r"[a-z][\w.-]*", n)}
     assert {"lib", "test", "help"} <= phony
     assert not phony - listed, f"without a ## text: {sorted(phony - listed)}"
 
@@ -172,6 +191,20 @@ def unknown_target_is_named(root):
     done = run(["make", "-C", str(REPO), "no-such-target"], env=ENVIRONMENT)
     assert done.returncode == 2 and "no-such-target" in done.stderr, done
     assert "make help" in done.stderr, done
+
+
+def missing_tool_is_one_line_that_names_setup(root):
+    base = pathlib.Path(root)
+    for folder in ("bin", "ref"):
+        (base / folder).mkdir()
+    for name in ("sh", "make", "find", "mkdir", "printf", "grep", "sed", "sort"):
+        (base / "bin" / name).symlink_to(shutil.which(name))
+    shutil.copy(REPO / "Makefile", base / "Makefile")
+    (base / "ref/a.c").write_text("int a;\n")
+    done = run(["make", "-s", "-C", root, "build/asan/ref/a.o"], env={**ENVIRONMENT, "PATH": str(base / "bin")})
+    lines = [line for line in done.stderr.splitlines() if "missing" in line]
+    assert done.returncode == 2 and len(lines) == 1, done
+    assert "clang is missing: run scripts/setup" in lines[0] and len(done.stderr.splitlines()) == 1, done
 
 
 TESTS = [
@@ -188,5 +221,7 @@ TESTS = [
     part_that_does_not_exist_is_a_failure_by_name,
     demo_goes_on_after_a_finding_and_shows_only_new_reports,
     help_lists_every_target,
+    help_names_every_variable_of_a_target,
     unknown_target_is_named,
+    missing_tool_is_one_line_that_names_setup,
 ]
