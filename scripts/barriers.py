@@ -409,7 +409,7 @@ def main():
         return 0
     if given.jobs is not None and given.jobs < 1:
         report.die("--jobs wants a number, 1 or more")
-    report.on_interrupt(lambda: print("interrupted: nothing was written", file=sys.stderr))
+    report.on_interrupt(lambda: print("barriers: interrupted: nothing is written", file=sys.stderr))
     progress = report.Progress()
     found = measure(given.jobs, not given.no_run, progress.update)
     progress.done()
