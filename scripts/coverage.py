@@ -7,8 +7,10 @@
 Seeds: corpus/ (regress included) and the engine's witnesses, with schedules from bytes and from each
 random source. Tests: those of ref/. Counted is clang's source-based coverage of ref/ alone: lines,
 and each condition of a branch being true and being false. Assertions are for our own mistakes, so they
-are compiled out (NDEBUG). ref/tests/unreached.txt explains what nothing reaches; a line or branch that
-is neither reached nor explained fails, and so does an explanation of something that is reached.
+are compiled out (NDEBUG). The goal, 100 % of lines and 95 % of branches, is of both together: the error
+paths of os_linux.c are reached by failing the C library's calls, which no seed can say. Seeds and tests by
+themselves stand beside it. ref/tests/unreached.txt explains what nothing reaches, fuzz/tests/unseeded.txt
+what no seed reaches; a line or branch that is not explained fails, and so does an explanation that is stale.
 Exit status: 0 all reached or explained, 1 not, or a run failed; 2 usage or set-up; 130 interrupted,
 which leaves no report.
 """
@@ -28,7 +30,9 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 import report
 
 BUILD = report.REPO / "build" / "cov"
-EXPLANATIONS = report.REPO / "ref" / "tests" / "unreached.txt"
+UNREACHED = report.REPO / "ref" / "tests" / "unreached.txt"
+UNSEEDED = report.REPO / "fuzz" / "tests" / "unseeded.txt"
+GOAL = {"lines": 100, "branches": 95}  # per cent, by both
 SEEDS = ["corpus", "fuzz/tests/engine"]
 SOURCES = ("bytes", "uniform", "pct", "pos")
 GROUPS = ("seeds", "tests", "both")
@@ -51,10 +55,10 @@ class Place:
 
 @dataclasses.dataclass
 class Explanation:
-    """A row of the explanations; function and text are patterns as the shell's. sometimes: a matter
-    of timing, reached in some runs."""
+    """A row of the explanations; all of it are patterns as the shell's. sometimes: a matter of timing,
+    reached in some runs."""
 
-    line: int
+    at: str  # file and line of the row
     file: str
     function: str
     what: str
@@ -65,8 +69,8 @@ class Explanation:
 
     def fits(self, place):
         return (
-            place.what == self.what
-            and place.file == self.file
+            fnmatch.fnmatchcase(place.what, self.what)
+            and fnmatch.fnmatchcase(place.file, self.file)
             and fnmatch.fnmatchcase(place.function, self.function)
             and fnmatch.fnmatchcase(place.text, self.text)
         )
@@ -76,7 +80,7 @@ class Explanation:
 
 
 def explanations(path):
-    """file | function | line, true or false | text | reason; # starts a comment. A ? after the third:
+    """file | function | line, true, false or * | text | reason; # starts a comment. A ? after the third:
     reached in some runs, which is no mistake."""
     rows = []
     try:
@@ -87,11 +91,11 @@ def explanations(path):
         if not line.strip() or line.startswith("#"):
             continue
         fields = [field.strip() for field in line.split(" | ")]
-        if len(fields) != 5 or fields[2].rstrip("?") not in ("line", *SIDES) or not all(fields):
-            report.die(f"{path}:{number}: wants file | function | line, true or false | text | reason")
+        if len(fields) != 5 or fields[2].rstrip("?") not in ("line", *SIDES, "*") or not all(fields):
+            report.die(f"{path}:{number}: wants file | function | line, true, false or * | text | reason")
         sometimes = fields[2].endswith("?")
         fields[2] = fields[2].rstrip("?")
-        rows.append(Explanation(number, *fields, sometimes))
+        rows.append(Explanation(f"{path.name}:{number}", *fields, sometimes))
     return rows
 
 
@@ -255,19 +259,23 @@ def pages(profiles_of, run):
 
 
 class Result:
-    """What was reached, by group; what was not, with its reason."""
+    """What was reached, by group; what was not, or by no seed, with its reason."""
 
-    def __init__(self, counts, rows):
+    def __init__(self, counts, rows, unseeded=()):
         self.lines = {group: counts[group][0] for group in GROUPS}
         self.branches = {group: counts[group][1] for group in GROUPS}
         self.unreached = []  # (place, reason or None)
         for places in (self.lines["both"], self.branches["both"]):
             self.unreached += [(p, explain(p, rows)) for p, count in places.items() if count == 0]
-        self.unreached.sort(key=lambda pair: (pair[0].file, pair[0].line, pair[0].column))
-        self.stale = [row for row in rows if row.used == 0 and not row.sometimes]
+        # What some runs reach is of the tests, whose threads are real.
+        reasons = [*unseeded, *(row for row in rows if row.sometimes)]
+        self.unseeded = [(p, explain(p, reasons)) for p in self.only_tests()]
+        for pairs in (self.unreached, self.unseeded):
+            pairs.sort(key=lambda pair: (pair[0].file, pair[0].line, pair[0].column))
+        self.stale = [row for row in (*rows, *unseeded) if row.used == 0 and not row.sometimes]
 
     def unexplained(self):
-        return [place for place, reason in self.unreached if reason is None]
+        return [place for place, reason in self.unreached + self.unseeded if reason is None]
 
     def share(self, kind, group, file=None):
         """(reached, of how many) of lines or branches."""
@@ -312,10 +320,10 @@ def what_of(place):
     return "line" if place.what == "line" else f"never {place.what}"
 
 
-def unreached_table(result):
+def places_table(pairs, what):
     rows = [
-        [f"{p.file}:{p.line}", p.function, what_of(p), p.text, reason or "**not explained**"]
-        for p, reason in result.unreached
+        [f"{p.file}:{p.line}", p.function, what(p), p.text, reason or "**not explained**"]
+        for p, reason in pairs
     ]
     return report.Table(["place", "function", "what", "text", "why"], rows, align="lllll")
 
@@ -326,20 +334,15 @@ def sections_of(result, failed):
         text = "\n".join(f"- {name}" for name in failed)
         sections.append(report.Section("Runs that failed", f"See log.txt.\n\n{text}"))
     if result.stale:
-        text = "\n".join(
-            f"- {EXPLANATIONS.name}:{row.line}: {row.file} {row.function}: {row.text}"
-            for row in result.stale
-        )
-        sections.append(report.Section("Explanations of what is reached: take them out", text))
+        text = "\n".join(f"- {row.at}: {row.file} {row.function}: {row.text}" for row in result.stale)
+        sections.append(report.Section("Stale explanations: take them out", text))
     sections.append(report.Section("By file", "[All annotated sources](both/index.html): by both; "
         "[by seeds](seeds/index.html), [by tests](tests/index.html).", table=file_table(result)))
-    sections.append(report.Section("What nothing reaches", f"{EXPLANATIONS.relative_to(report.REPO)} "
-        "holds the explanations.", table=unreached_table(result)))
-    rows = [[f"{p.file}:{p.line}", p.function, p.what, p.text] for p in result.only_tests()]
-    rows.sort(key=lambda row: (row[0].split(":")[0], int(row[0].split(":")[1])))
-    text = "A seed that reaches one of these is worth having, unless a fuzz target cannot get there."
-    columns = ["place", "function", "what", "text"]
-    sections.append(report.Section("Reached by tests alone", text, table=report.Table(columns, rows)))
+    sections.append(report.Section("What nothing reaches", f"{UNREACHED.relative_to(report.REPO)} "
+        "holds the explanations.", table=places_table(result.unreached, what_of)))
+    text = f"{UNSEEDED.relative_to(report.REPO)} says why no seed does."
+    sections.append(report.Section("Reached by tests alone", text,
+                                   table=places_table(result.unseeded, lambda p: p.what)))
     return sections
 
 
@@ -351,6 +354,7 @@ def summary_of(result):
             reached, count = result.share(kind, group)
             summary[f"{kind}_percent_{group}"] = round(percent(reached, count), 2)
     summary["unreached"] = len(result.unreached)
+    summary["tests_alone"] = len(result.unseeded)
     summary["unexplained"] = len(result.unexplained())
     summary["stale_explanations"] = len(result.stale)
     return summary
@@ -364,22 +368,27 @@ def items_of(result):
             item[kind] = result.share(kind, "both", file)[1]
             for group in GROUPS:
                 item[f"{kind}_{group}"] = result.share(kind, group, file)[0]
-        item["unreached"] = [
-            {"line": p.line, "function": p.function, "what": p.what, "text": p.text, "why": reason}
-            for p, reason in result.unreached
-            if p.file == file
-        ]
+        for name, pairs in (("unreached", result.unreached), ("tests_alone", result.unseeded)):
+            item[name] = [
+                {"line": p.line, "function": p.function, "what": p.what, "text": p.text, "why": reason}
+                for p, reason in pairs
+                if p.file == file
+            ]
         items.append(item)
     return items
 
 
 def complaints(result):
-    """Lines to print: what makes the status 1."""
-    for place in result.unexplained():
-        yield f"ref/{place.file}:{place.line}: {place.function}: {what_of(place)}: {place.text}"
-    for row in result.stale:
-        where = f"{EXPLANATIONS.relative_to(report.REPO)}:{row.line}"
-        yield f"{where}: stale: all that it explains is reached or gone"
+    """Lines to print, by what makes the status 1."""
+    made = {"lines": [], "branches": [], "seeds": []}
+    made["stale"] = [f"{row.at}: stale: all that it explains is reached or gone" for row in result.stale]
+    for place in (place for place, reason in result.unreached if reason is None):
+        kind = "lines" if place.what == "line" else "branches"
+        made[kind].append(f"ref/{place.file}:{place.line}: {place.function}: {what_of(place)}: {place.text}")
+    for place in (place for place, reason in result.unseeded if reason is None):
+        where = f"ref/{place.file}:{place.line}: {place.function}"
+        made["seeds"].append(f"{where}: {place.what} by tests alone: {place.text}")
+    return made
 
 
 def check(name, complaint):
@@ -389,13 +398,13 @@ def check(name, complaint):
 
 def judge(result, failed):
     """The verdict as tests; the exit status."""
-    of = [c for c in complaints(result) if ": line: " in c], [c for c in complaints(result) if "never" in c]
+    of = complaints(result)
     passed = [
         check("coverage_runs_end_well", ", ".join(failed)),
-        check("coverage_lines_are_reached_or_explained", "; ".join(of[0])),
-        check("coverage_branches_are_reached_or_explained", "; ".join(of[1])),
-        check("coverage_explanations_are_not_stale",
-              "; ".join(f"{EXPLANATIONS.name}:{row.line}" for row in result.stale)),
+        check("coverage_lines_are_reached_or_explained", "; ".join(of["lines"])),
+        check("coverage_branches_are_reached_or_explained", "; ".join(of["branches"])),
+        check("coverage_what_tests_alone_reach_is_explained", "; ".join(of["seeds"])),
+        check("coverage_explanations_are_not_stale", "; ".join(of["stale"])),
     ]
     print(f"{sum(passed)} passed, {len(passed) - sum(passed)} failed")
     return 0 if all(passed) else 1
@@ -404,13 +413,13 @@ def judge(result, failed):
 def finish(run, result, failed):
     bad = failed or result.unexplained() or result.stale
     summary = summary_of(result)
-    lead = "Seeds and tests reach {:.1f} % of the lines and {:.1f} % of the branches of ref/ (seeds " \
-        "alone {:.1f} and {:.1f} %); {} of what nothing reaches is not explained.".format(
-        summary["lines_percent_both"], summary["branches_percent_both"],
-        summary["lines_percent_seeds"], summary["branches_percent_seeds"], summary["unexplained"])
+    shares = [f"{summary[f'lines_percent_{g}']:.1f} and {summary[f'branches_percent_{g}']:.1f} %" for g in GROUPS]
+    lead = (f"Of the lines and branches of ref/ seeds reach {shares[0]}, tests {shares[1]}, both together "
+            f"{shares[2]} (the goal: {GOAL['lines']} and {GOAL['branches']} % by both); of the rest, and of "
+            f"what tests alone reach, {summary['unexplained']} are not explained.")
     path = run.finish("finding" if bad else "pass", summary, items_of(result),
                       sections_of(result, failed), "Coverage of ref/", lead)
-    for complaint in complaints(result):
+    for complaint in sum(complaints(result).values(), []):
         print(complaint, file=sys.stderr)
     for name in failed:
         print(f"coverage: {name} failed: see {path / 'log.txt'}", file=sys.stderr)
@@ -433,14 +442,14 @@ def main(arguments):
         if not (BUILD / program).exists():
             report.die(f"{BUILD / program}: not built: `make coverage` builds it")
     testing = arguments == ["--test"]
-    rows = explanations(EXPLANATIONS)
+    rows, unseeded = explanations(UNREACHED), explanations(UNSEEDED)
     with tempfile.TemporaryDirectory() as folder:
         work, sources = pathlib.Path(folder), Sources()
         run = report.Run("coverage", root=folder if testing else None)
         report.on_interrupt(lambda: clean_up(run, folder))
         failed = collect(work, run.path("log.txt"))
         paths = profiles(work)
-        result = Result({group: read(path, sources) for group, path in paths.items()}, rows)
+        result = Result({group: read(path, sources) for group, path in paths.items()}, rows, unseeded)
         if testing:
             return judge(result, failed)
         pages(paths, run)

@@ -14,13 +14,13 @@ def rows_of(root, text):
     return coverage.explanations(path)
 
 
-def result(rows, lines, branches):
+def result(rows, lines, branches, unseeded=()):
     """lines, branches: place -> count by (seeds, tests)."""
     counts = {}
     for i, group in enumerate(("seeds", "tests")):
         counts[group] = [{p: c[i] for p, c in places.items()} for places in (lines, branches)]
     counts["both"] = [{p: sum(c) for p, c in places.items()} for places in (lines, branches)]
-    return coverage.Result(counts, rows)
+    return coverage.Result(counts, rows, unseeded)
 
 
 def unreached_is_unexplained_until_a_row_fits(root):
@@ -30,15 +30,29 @@ def unreached_is_unexplained_until_a_row_fits(root):
     found = result(rows, lines, branches)
     assert found.unexplained() == [LINE] and not found.stale
     assert dict(found.unreached)[PLACE] == "32 bits"
-    assert list(coverage.complaints(found)) == ["ref/a.c:4: grow: line: return PB_NO_MEMORY;"]
+    assert coverage.complaints(found)["lines"] == ["ref/a.c:4: grow: line: return PB_NO_MEMORY;"]
 
 
 def explanation_of_what_is_reached_is_stale(root):
     rows = rows_of(root, "a.c | grow | line | return * | never\na.c | grow | true? | bytes* | rare\n")
-    found = result(rows, {LINE: (0, 1)}, {PLACE: (1, 0)})
+    found = result(rows, {LINE: (1, 1)}, {PLACE: (1, 0)})
     assert found.unexplained() == []
-    assert [row.line for row in found.stale] == [1]  # the other is a matter of timing
-    assert list(found.only_tests()) == [LINE]
+    assert [row.at for row in found.stale] == ["unreached.txt:1"]  # the other is a matter of timing
+
+
+def what_tests_alone_reach_wants_a_reason_too(root):
+    lines, branches = {LINE: (0, 1)}, {PLACE: (1, 1)}
+    found = result([], lines, branches)
+    assert found.unexplained() == [LINE]
+    assert coverage.complaints(found)["seeds"] == ["ref/a.c:4: grow: line by tests alone: return PB_NO_MEMORY;"]
+    rows = rows_of(root, "a.c | * | * | * | faults of the C library\nb.c | * | * | * | gone\n")
+    found = result([], lines, branches, rows)
+    assert not found.unexplained() and [row.at for row in found.stale] == ["unreached.txt:2"]
+    seeded = result([], {LINE: (1, 1)}, branches, rows_of(root, "a.c | * | * | * | faults\n"))
+    assert len(seeded.stale) == 1
+    timing = rows_of(root, "a.c | grow | line? | * | rare\n")  # in some runs the tests reach it, in some nothing
+    for count in (0, 1):
+        assert not result(timing, {LINE: (0, count)}, branches).unexplained()
 
 
 def bad_rows_are_status_2(root):
@@ -62,6 +76,7 @@ def shares_count_what_is_reached(root):
 TESTS = [
     unreached_is_unexplained_until_a_row_fits,
     explanation_of_what_is_reached_is_stale,
+    what_tests_alone_reach_wants_a_reason_too,
     bad_rows_are_status_2,
     shares_count_what_is_reached,
 ]
