@@ -162,9 +162,8 @@ T1 memory_atomic_store m0 at:131072 offset:0 width:4 value:1
 T1 memory_wait32 m0 at:131072 expected:0 timeout_ns:0
 choices 01
 OPS
-    grep -q 'memory_begin("reserve", 3, 3' "$work/good/program_sets_up_behind_a_fault/finding.c" &&
-        pass program_has_the_memory_behind_a_fault ||
-        fail program_has_the_memory_behind_a_fault "$(grep memory_begin "$work/good/program_sets_up_behind_a_fault/finding.c")"
+    check program_has_the_memory_behind_a_fault "another memory" \
+        grep 'memory_begin("reserve", 3, 3' "$work/good/program_sets_up_behind_a_fault/finding.c"
     good_program program_loads_behind_4_GiB 'load: PB_OUT_OF_BOUNDS' <<'OPS'
 pagebox-ops 1 memory_fuzzer
 T0 memory_create m0 strategy:reserve twin:none min:65536 max:65536 shared:no style:static bound:65536 guard:65536 record:own
