@@ -272,6 +272,20 @@ TEST(R6_growth_that_cannot_be_undone_by_protection_is_undone_by_a_new_mapping) {
     check_growth(memory);
 }
 
+/* Where that fails, and they cannot be opened for good either, what is left of the promise: the
+ * size, the bytes and a retry. */
+TEST(R6_growth_that_nothing_undoes_leaves_size_and_bytes) {
+    struct pb_memory *memory = memory_with(PB_STRATEGY_RESERVE, PB_ADVICE_POPULATE);
+    uint32_t old = 99;
+    seam_fail(SEAM_COMMIT | SEAM_ADVISE | SEAM_DECOMMIT | SEAM_RENEW, 2, true);
+    CHECK_STATUS(pb_memory_grow(memory, 2, &old), PB_NO_MEMORY);
+    CHECK_EQ(seam_calls(), 5);
+    seam_fail(0, 0, false);
+    CHECK_EQ(old, 99);
+    CHECK_EQ(pb_memory_size_pages(memory), 1);
+    check_growth(memory);
+}
+
 /* Markers cannot be put back: the range is closed by protection, which the next growth undoes, and
  * may fail to. */
 TEST(R6_growth_after_markers_were_replaced_by_protection_can_fail_and_be_retried) {

@@ -117,9 +117,6 @@ static bool grow_attempt(struct each *e, const struct plan *plan, unsigned nth) 
         CHECK(failed);
         CHECK_EQ(old, 99);
         snapshot_check(memory, &before);
-        if (e->info->traps) {
-            check_guarded(memory);
-        }
         CHECK_STATUS(pb_memory_grow(memory, 20, &old), PB_OK); /* a retry can succeed */
     }
     CHECK_EQ(old, 2);

@@ -549,6 +549,24 @@ TEST(R13_libc_a_source_that_the_kernel_unmapped_comes_back) {
     pb_memory_destroy(memory);
 }
 
+/* And where not even that can be had, the source is closed, and no stranger's; the copy is good. */
+TEST(R13_libc_a_source_that_cannot_come_back_traps) {
+    struct pb_memory *memory = image_memory(), *copy = NULL;
+    libc_fails(MMAP, 1, ENOMEM);
+    libc.unmaps = true;
+    libc.passes = 2;
+    seam_fail(SEAM_COMMIT, 1, false);
+    CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
+    CHECK_EQ(libc_calls(), 4);
+    CHECK_EQ(seam_failed(), 1);
+    seam_fail(0, 0, false);
+    CHECK(read_faults(base_of(memory) + PB_PAGE_BYTES));
+    check_pattern(copy, 0, 2 * PB_PAGE_BYTES, 1);
+    pb_memory_destroy(memory);
+    check_pattern(copy, 0, 2 * PB_PAGE_BYTES, 1);
+    pb_memory_destroy(copy);
+}
+
 /* The kernel refuses the seals while it holds a page of the file itself: that passes. */
 TEST(R13_libc_a_copy_of_a_busy_file_is_tried_again_but_not_for_ever) {
     struct pb_memory *memory = image_memory(), *copy = NULL;
