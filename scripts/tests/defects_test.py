@@ -19,8 +19,10 @@ import defects_mark
 import defects_patch
 import defects_report
 import defects_rows
+import defects_series
 import defects_stats
 import defects_tree
+import defects_witness
 import report
 
 CODE = """/* thing.c: a thing. */
@@ -385,6 +387,25 @@ def triggered_is_shown_where_it_is_marked(root):
     assert not patch_of("     PB_DEFECT_TRIGGERED();\n").marked
 
 
+def a_set_shows_the_first_input_that_can_be_shrunk(root):
+    catches = [defects_engine.Catch("R5-x", 1.0, pathlib.Path(root) / n) for n in "abc"]
+    board = types.SimpleNamespace(processes=None, stopping=False)
+    shown = lambda: defects_series.shown(board, None, "t", catches, pathlib.Path(root), {})
+    before, good = defects_witness.show, "b"  # the one that can be shrunk
+    defects_witness.show = lambda processes, tree, target, catch, *rest: defects_witness.Witness(
+        catch.input.name, catch.input.name == good, "", None)
+    try:
+        catch, witness, _ = shown()
+        assert catch.input.name == witness.operations == "b" and witness.shrunk
+        good = "none"
+        catch, witness, _ = shown()
+        assert catch.input.name == witness.operations == "a" and not witness.shrunk
+    finally:
+        defects_witness.show = before
+    text = defects_witness.as_found("pagebox-ops 1 t\nT0 x\n", "R5-x", "finding: R6-y\n")
+    assert text.splitlines()[1:] == ["# R5-x, not shrunk: run by itself it shows R6-y", "T0 x"], text
+
+
 def the_corpus_lacks_seeds_that_are_a_witness(root):
     seeds = defects_patch.witness_seeds()
     assert seeds and all((defects_patch.REPO / "corpus" / name).is_file() for name in seeds), seeds
@@ -471,6 +492,7 @@ TESTS = [
     no_setting_of_the_callers_reaches_what_is_run,
     a_seed_is_told_from_a_mutation,
     triggered_is_shown_where_it_is_marked,
+    a_set_shows_the_first_input_that_can_be_shrunk,
     the_corpus_lacks_seeds_that_are_a_witness,
     a_full_disk_is_told_of_and_loses_nothing,
     the_subset_for_ci_is_what_every_run_caught_in_the_fewest_executions,
