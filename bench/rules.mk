@@ -8,7 +8,7 @@ BENCH_ORDERS := chosen sc acqrel seed
 BENCH_PROGRAMS := $(patsubst bench/programs/%.c,%,$(sort $(filter-out %/glue.c,$(wildcard bench/programs/*.c))))
 BENCH_CHECKS := guard compare
 BENCH_WASM_MISSING := $(shell for tool in clang:clang wasm-ld:lld wasm2c:wabt; do \
-    command -v $${tool%:*} >/dev/null || echo $${tool\#*:}; done; \
+    command -v $${tool%:*} >/dev/null || echo $$tool | cut -d: -f2; done; \
     test -f /usr/lib/wasm32-wasi/libc.a || echo wasi-libc; \
     test -n "$$(clang --target=wasm32-wasi -print-file-name=libclang_rt.builtins-wasm32.a 2>/dev/null | grep /)" || echo libclang-rt-14-dev-wasm32)
 BENCH_FLAGS := $(CFLAGS.plain)
