@@ -156,6 +156,12 @@ static uint64_t half_of(uint64_t bytes) {
     return bytes / 2 / pb_os_page_bytes() * pb_os_page_bytes();
 }
 
+/* A call that opens pages and fails may have opened a part. Where the calls that close it shall
+ * fail as well, nobody could promise anything. */
+static bool may_have_opened(uint64_t bytes) {
+    return !fault_armed() && half_of(bytes) > 0;
+}
+
 /* Under a limit of address space (ulimit -v, the lanes of a fuzzing service) want of memory is what
  * was asked for. Without one it stays a mistake of whoever asked for too much. */
 static enum pb_status told(enum pb_status status) {
@@ -196,9 +202,7 @@ enum pb_status __wrap_pb_os_commit(void *at, uint64_t bytes) {
     if (!due(WORD_call_os_commit)) {
         return told(__real_pb_os_commit(at, bytes));
     }
-    /* It may have opened a part. Where the calls that close it shall fail as well, nobody could
-     * promise anything. */
-    if (!fault_armed() && half_of(bytes) > 0) {
+    if (may_have_opened(bytes)) {
         (void)__real_pb_os_commit(at, half_of(bytes));
     }
     return page_error();
@@ -249,9 +253,10 @@ enum pb_status __wrap_pb_os_advise(void *at, uint64_t bytes, enum pb_os_advice a
     if (!due(WORD_call_os_advise)) {
         return __real_pb_os_advise(at, bytes, advice);
     }
+    bool opens = advice == PB_OS_GUARD_REMOVE;
     uint64_t half = half_of(bytes);
-    if ((advice == PB_OS_GUARD_INSTALL || advice == PB_OS_GUARD_REMOVE) && half > 0 &&
-        fault_choose(2) == 1) {
+    if ((advice == PB_OS_GUARD_INSTALL || opens) && half > 0 && fault_choose(2) == 1 &&
+        (!opens || may_have_opened(bytes))) {
         (void)__real_pb_os_advise(at, half, advice);
     }
     return page_error();
