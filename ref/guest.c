@@ -3,6 +3,12 @@
 
 #include "orders.h"
 
+/* Without it LLVM makes a plain load and store of each read-modify-write, and the host's bits that
+ * come between the two are lost. */
+#if defined(__wasm__) && !defined(__wasm_atomics__)
+#error "compile with -matomics, for an unshared memory, too: host threads change the same words"
+#endif
+
 uint32_t pb_guest_drain(struct pb_mailbox_words *mailbox, void (*take)(void *context, uint32_t id),
                         void *context) {
     /* First the signal, then the tail: what is enqueued after this look signals anew (R34). */
@@ -62,8 +68,6 @@ static int import_park(void *context, _Atomic uint32_t *flag, uint32_t expected,
 
 const struct pb_guest_host pb_guest_host_imports = {import_park, import_flush, NULL};
 
-#ifdef __wasm_atomics__
-
 static int wait_instruction(void *context, _Atomic uint32_t *flag, uint32_t expected,
                             int64_t timeout_ns) {
     (void)context;
@@ -72,5 +76,4 @@ static int wait_instruction(void *context, _Atomic uint32_t *flag, uint32_t expe
 
 const struct pb_guest_host pb_guest_host_shared = {wait_instruction, import_flush, NULL};
 
-#endif
 #endif

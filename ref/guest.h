@@ -1,4 +1,6 @@
-/* guest.h: the guest's side of a mailbox: drain and park. Compiles natively and for wasm32.
+/* guest.h: the guest's side of a mailbox: drain and park. Compiles natively and for wasm32, there
+ * with -matomics whether the memory is shared or not (a module of an unshared one is linked without
+ * --shared-memory): the host's threads enqueue while the guest runs.
  *
  * One consumer: these functions are called by one guest thread at a time. Free-standing: needs
  * nothing but mailbox_layout.h. Rules R30, R31, R34 to R36. */
@@ -27,8 +29,8 @@ enum pb_park {
 };
 
 /* Takes every id that was there when it began, in order, each exactly once: take(context, id) is
- * called for each. Clears the signal first, so that an id which comes meanwhile sets it again
- * (R34). Returns how many. */
+ * called for each, and must not drain itself. Clears the signal first, so that an id which comes
+ * meanwhile sets it again (R34). Returns how many. */
 uint32_t pb_guest_drain(struct pb_mailbox_words *mailbox, void (*take)(void *context, uint32_t id),
                         void *context);
 
@@ -38,13 +40,11 @@ enum pb_park pb_guest_park(struct pb_mailbox_words *mailbox, const struct pb_gue
                            int64_t timeout_ns);
 
 #ifdef __wasm__
-/* wait is the import "pagebox" "park", a call into the host (for a memory that is not shared);
- * flush is the import "pagebox" "flush". */
+/* wait is the import "pagebox" "park", a call into the host, which does pb_mailbox_wait_for_signal:
+ * for a memory that is not shared. flush is the import "pagebox" "flush". */
 extern const struct pb_guest_host pb_guest_host_imports;
-#ifdef __wasm_atomics__
 /* wait is the wait32 instruction, for a shared memory; flush as above. */
 extern const struct pb_guest_host pb_guest_host_shared;
-#endif
 #endif
 
 #endif

@@ -130,16 +130,25 @@ build_guest() {
 }
 
 test_R31_guest_builds_for_wasm32_and_drains_in_node() {
-    build_guest plain -- --initial-memory=262144 --max-memory=262144
+    build_guest plain -matomics -- --initial-memory=262144 --max-memory=262144
     need node
     expect 0 timeout 60 node ref/tests/wasm/guest_test.mjs "$work/plain.wasm" plain
 }
 
 test_R34_guest_builds_with_atomics_and_parks_in_node() {
-    build_guest shared -matomics -mbulk-memory -- --shared-memory --initial-memory=262144 \
-        --max-memory=262144
+    build_guest shared -DPARK_BY_WAIT32 -matomics -mbulk-memory -- --shared-memory \
+        --initial-memory=262144 --max-memory=262144
     need node
     expect 0 timeout 60 node ref/tests/wasm/guest_test.mjs "$work/shared.wasm" shared
+}
+
+# Without atomic instructions a drain loses what the host raises between its load and its store.
+test_R34_guest_is_built_with_atomic_instructions_only() {
+    need clang
+    expect 1 clang --target=wasm32 -std=c11 -Iref -fsyntax-only ref/guest.c
+    says 'compile with -matomics'
+    expect 0 clang --target=wasm32 -std=c11 -O2 -matomics -Iref -S ref/guest.c -o "$work/guest.s"
+    grep -q 'i32.atomic.rmw.and' "$work/guest.s" || fail "the drain's and is no instruction"
 }
 
 # ---- The tests themselves ----

@@ -1,5 +1,5 @@
 /* guest_test.c: a guest module around guest.c, for guest_test.mjs: what a guest's runtime would be.
- * Built for wasm32 with and without atomics by ref/tests/outside.sh. */
+ * Built for wasm32 by ref/tests/outside.sh, with PARK_BY_WAIT32 for a shared memory. */
 #include "guest.h"
 
 #define EXPORT(name) __attribute__((export_name(name)))
@@ -17,7 +17,7 @@ uint32_t drain(struct pb_mailbox_words *mailbox) {
     return pb_guest_drain(mailbox, take, 0);
 }
 
-#ifdef __wasm_atomics__
+#ifdef PARK_BY_WAIT32
 
 EXPORT("park") int park(struct pb_mailbox_words *mailbox, int64_t timeout_ns);
 int park(struct pb_mailbox_words *mailbox, int64_t timeout_ns) {
