@@ -421,6 +421,7 @@ static const char *grow_check(struct exec *e, uint32_t pages, enum subject_statu
     uint64_t spare = e->box.config.ground == SUBJECT_HEAP ? 0 : PAGES_SPARE;
     uint64_t room = e->box.config.pages + spare - e->box.pages;
     unsigned expected = pages > room ? BIT(LIMIT) | BIT(NO_MEMORY) : BIT(OK);
+    expected |= e->box.model.closed ? BIT(CLOSED) : 0;
     if (got == SUBJECT_OK && pages <= room) {
         e->box.pages += pages;
     }

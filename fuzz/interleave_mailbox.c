@@ -36,8 +36,12 @@ static void custom_destroy(void *self) {
     (void)self;
 }
 
+/* It cannot be cloned, so it is its owner's: once the mailbox is closed it might be gone. */
 static uint32_t custom_notify(void *self, uint64_t address, uint32_t count) {
     (void)self;
+    if (world.close_end != NEVER) {
+        broken("R36-notify-after-close", "a memory that may be gone was notified after close");
+    }
     return sim_wake(custom_record.base + address, count);
 }
 
@@ -344,12 +348,29 @@ static void op_flush(struct actor *a, const struct op *op) {
     }
 }
 
+/* Close has returned, or is said to have happened: from now on the host writes nothing (R36). */
+static void closed_from_now_on(void) {
+    if (world.close_end == NEVER) {
+        world.close_end = moment();
+        memcpy(world.closed_words, world.words, 4 * (4 + world.capacity));
+    }
+}
+
 static void op_is_signalled(struct actor *a, const struct op *op) {
     uint32_t start = moment();
     (void)op;
-    if (usable(a) && pb_mailbox_is_signalled(world.mailbox) && world.close_end != NEVER &&
+    if (!usable(a)) {
+        return;
+    }
+    if (pb_mailbox_is_signalled(world.mailbox) && world.close_end != NEVER &&
         start > world.close_end) {
         broken("R36-closed", "signalled after close");
+    }
+    if (pb_mailbox_is_closed(world.mailbox)) {
+        if (world.close_start == NEVER) {
+            broken("R36-closed", "closed, and nobody closed");
+        }
+        closed_from_now_on();
     }
 }
 
@@ -377,10 +398,7 @@ static void op_close(struct actor *a, const struct op *op) {
     world.close_start = world.close_start == NEVER ? moment() : world.close_start;
     pb_mailbox_close(world.mailbox, &dropped);
     world.dropped += dropped;
-    if (world.close_end == NEVER) {
-        world.close_end = moment();
-        memcpy(world.closed_words, world.words, 4 * (4 + world.capacity));
-    }
+    closed_from_now_on();
 }
 
 /* ---- Moves ------------------------------------------------------------------------------------
@@ -394,7 +412,7 @@ static bool may_move(const struct actor *a) {
 static void moved(enum pb_status status, uint32_t old_pages, uint32_t delta) {
     if (status == PB_OK) {
         memory_grew(old_pages, delta);
-    } else if (status != PB_LIMIT && !world.faulty) {
+    } else if (status != PB_LIMIT && status != PB_CLOSED && !world.faulty) {
         broken("R37-grow", "a growth behind the mailbox says %s", pb_status_name(status));
     }
     find_words();
@@ -434,8 +452,11 @@ static void op_unhold(struct actor *a, const struct op *op) {
 static void op_grow(struct actor *a, const struct op *op) {
     uint32_t old_pages = 0, delta = (uint32_t)op->arg.mailbox_grow.pages;
     if (usable(a) && may_move(a) && world.growths < GROWS_MAX) {
+        uint32_t start = moment();
         world.moved = true;
-        moved(pb_mailbox_grow(world.mailbox, delta, &old_pages), old_pages, delta);
+        enum pb_status status = pb_mailbox_grow(world.mailbox, delta, &old_pages);
+        check_closed(start, status, "grow");
+        moved(status, old_pages, delta);
     }
 }
 

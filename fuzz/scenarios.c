@@ -51,12 +51,32 @@ static void ground_destroy(void *self) {
     (void)self;
 }
 
+static enum pb_status ground_clone(void *self, void **clone) {
+    *clone = self;
+    return PB_OK;
+}
+
+static bool lent_ended; /* the owner of a memory without clones may destroy it now */
+
 static uint32_t ground_notify(void *self, uint64_t address, uint32_t count) {
     (void)self;
+    if (lent_ended) {
+        sim_finding("R36-notify-after-close", "a memory that may be gone was notified");
+    }
     return sim_wake(atomic_load_explicit(&record.base, memory_order_relaxed) + address, count);
 }
 
 static const struct pb_memory_operations ground = {
+    .type = ground_type,
+    .style = ground_style,
+    .grow = ground_grow,
+    .definition = ground_definition,
+    .destroy = ground_destroy,
+    .clone = ground_clone,
+    .notify = ground_notify,
+};
+
+static const struct pb_memory_operations ground_lent = {
     .type = ground_type,
     .style = ground_style,
     .grow = ground_grow,
@@ -71,6 +91,7 @@ static const struct pb_memory_operations ground = {
 struct mailbox_case {
     uint32_t producers, ids_each, capacity, first_cursor;
     bool close, spill;
+    bool lent; /* the memory cannot be cloned */
 };
 
 static struct {
@@ -159,7 +180,9 @@ static void mailbox_set_up(const struct mailbox_case *what) {
     atomic_init(&record.base, guest);
     atomic_init(&record.length_bytes, GUEST_BYTES);
     box.what = what;
-    sim_assert(pb_memory_from_custom(&ground, &record, NULL, &box.memory) == PB_OK);
+    lent_ended = false;
+    sim_assert(pb_memory_from_custom(what->lent ? &ground_lent : &ground, &record, NULL,
+                                     &box.memory) == PB_OK);
     struct pb_mailbox_config config = {
         .memory = box.memory,
         .capacity = what->capacity,
@@ -241,6 +264,7 @@ static void mailbox_spill(void *arg) {
 static void closer(void *arg) {
     (void)arg;
     pb_mailbox_close(box.mailbox, NULL);
+    lent_ended = box.what->lent;
     if (box.protect) {
         (void)sim_pages_protect((void *)box.words, GUEST_BYTES, SIM_READ);
     }
@@ -278,17 +302,29 @@ static void mailbox_close(void *arg) {
 }
 
 /* One producer and a close, while the guest drains and parks: it wakes and sees closed. */
-static void mailbox_close_parked(void *arg) {
-    static const struct mailbox_case what = {.producers = 1, .ids_each = 1, .capacity = 4};
+static void close_parked(const struct mailbox_case *what) {
     int producing, closing;
-    (void)arg;
-    mailbox_set_up(&what);
+    mailbox_set_up(what);
     start(&producing, producer, NULL);
     start(&closing, closer, NULL);
     drain_until_closed();
     sim_join(producing);
     sim_join(closing);
     check_closed();
+}
+
+static void mailbox_close_parked(void *arg) {
+    static const struct mailbox_case what = {.producers = 1, .ids_each = 1, .capacity = 4};
+    (void)arg;
+    close_parked(&what);
+}
+
+/* The same in a memory that is not the mailbox's own: after close it is not notified any more. */
+static void mailbox_close_lent(void *arg) {
+    static const struct mailbox_case what = {
+        .producers = 1, .ids_each = 1, .capacity = 4, .lent = true};
+    (void)arg;
+    close_parked(&what);
 }
 
 /* Two producers and a close; the guest does not look. Later writes hit a read-only page. */
@@ -567,6 +603,8 @@ const struct scenario scenarios[] = {
      mailbox_close, "R36-close-unseen", 0, 0, UINT_MAX},
     {"mailbox-close-parked", "R30, R34, R36", "1 producer, 1 id, one close, a parking guest",
      mailbox_close_parked, "R36-close-unseen", 0, 0, UINT_MAX},
+    {"mailbox-close-lent", "R30, R34, R36", "the same in a memory that cannot be cloned",
+     mailbox_close_lent, "R36-close-unseen", 0, 0, UINT_MAX},
     {"mailbox-close-silent", "R36", "2 producers, 1 id each, one close, no later write",
      mailbox_close_silent, "R36-deadlock", 0, 0, UINT_MAX},
     {"waiters-notify", WAITERS_RULES, "2 waiters, 1 notifier", waiters_2_notify,

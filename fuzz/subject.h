@@ -342,7 +342,7 @@ struct subject_mailbox {
     void (*hold)(void *mailbox);
     enum subject_status (*move)(void *mailbox, uint32_t pages);
     enum subject_status (*unhold)(void *mailbox);
-    /* All three in one; *old_pages is set only on SUBJECT_OK. */
+    /* All three in one; *old_pages is set only on SUBJECT_OK. CLOSED after close, or as before. */
     enum subject_status (*grow)(void *mailbox, uint32_t pages, uint32_t *old_pages);
     /* Nothing is accepted or written any more; *dropped: accepted ids that the guest will not
      * get. Twice is harmless, and drops 0 [R36]. */

@@ -17,16 +17,16 @@ struct spill {
 
 struct pb_mailbox {
     const struct pb_allocator *allocator;
-    struct pb_memory *memory; /* a clone of its own where it is shared */
-    bool memory_is_own;
-    bool memory_is_shared; /* a guest may be parked on the flag by wait32 */
+    struct pb_memory *memory;
+    bool memory_is_own; /* a clone; else the user's, which may be gone once this is closed */
     uint32_t offset;
     uint32_t capacity;
     enum pb_mailbox_full full;
     _Atomic uint32_t references; /* the owner's, and one for each waker */
-    _Atomic uint32_t closed;     /* set under the lock; also asked without it */
 
-    struct pb_lock lock;            /* producers, close and moves take turns: guards what follows */
+    struct pb_lock lock; /* producers, close and moves take turns: guards what follows */
+    bool closed;
+    bool memory_is_lent; /* shared, so that a guest may be parked on the flag, and not our own */
     struct pb_mailbox_words *words; /* in guest memory: never trusted, see R38 */
     uint32_t tail;                  /* the host's own cursor; the guest sees a copy of it */
     uint32_t head_seen; /* a head that was true once: there is at least that much room */
@@ -43,9 +43,10 @@ static uint64_t region_bytes(const struct pb_mailbox *mailbox) {
     return PB_MAILBOX_BYTES((uint64_t)mailbox->capacity);
 }
 
-/* Finds the region at the memory's present base; false when it is not inside of the memory. */
+/* Looks at the memory as it is now: finds the region at its base; false when it is not inside. */
 static bool locate(struct pb_mailbox *mailbox) {
     struct pb_memory_definition *definition = pb_memory_definition(mailbox->memory);
+    mailbox->memory_is_lent = !mailbox->memory_is_own && pb_memory_type(mailbox->memory).shared;
     if (!pb_range_within(mailbox->offset, region_bytes(mailbox),
                          pb_memory_size_bytes(mailbox->memory))) {
         return false;
@@ -80,9 +81,12 @@ static void mailbox_free(struct pb_mailbox *mailbox) {
 static enum pb_status mailbox_fill_in(struct pb_mailbox *mailbox,
                                       const struct pb_mailbox_config *config) {
     if (config->full == PB_MAILBOX_SPILL && config->spill_max > 0) {
-        size_t bytes = config->spill_max * sizeof mailbox->spill.ids[0];
+        uint64_t bytes = (uint64_t)config->spill_max * sizeof mailbox->spill.ids[0];
+        if ((size_t)bytes != bytes) {
+            return PB_NO_MEMORY; /* size_t of a 32-bit host */
+        }
         mailbox->spill.ids =
-            mailbox->allocator->allocate_zeroed(mailbox->allocator->context, bytes);
+            mailbox->allocator->allocate_zeroed(mailbox->allocator->context, (size_t)bytes);
         if (mailbox->spill.ids == NULL) {
             return PB_NO_MEMORY;
         }
@@ -97,7 +101,6 @@ static enum pb_status mailbox_fill_in(struct pb_mailbox *mailbox,
     if (status == PB_OK && !locate(mailbox)) {
         status = PB_OUT_OF_BOUNDS;
     }
-    mailbox->memory_is_shared = status == PB_OK && pb_memory_type(mailbox->memory).shared;
     return status;
 }
 
@@ -146,10 +149,6 @@ void pb_mailbox_release(struct pb_mailbox *mailbox) {
 }
 
 /* ---- The ring and the spill; the lock is held ----------------------------------------------- */
-
-static bool is_closed_locked(struct pb_mailbox *mailbox) {
-    return atomic_load_explicit(&mailbox->closed, PB_ORDER_MAILBOX_CLOSED) != 0;
-}
 
 /* The guest's head is read only when the ring looks full, once, and believed only when it lies
  * between the last one and the tail. */
@@ -232,19 +231,35 @@ static enum pb_status put(struct pb_mailbox *mailbox, uint32_t id, bool *wake) {
     return PB_OK;
 }
 
-/* ---- Waking; without the lock --------------------------------------------------------------- */
+/* ---- Waking --------------------------------------------------------------------------------- */
 
-/* Wakes guests parked on the flag and host threads that wait for the signal. An unshared memory is
- * not touched: after close it may be gone. */
+static void notify(struct pb_mailbox *mailbox, uint32_t guests) {
+    uint32_t woken;
+    (void)pb_memory_notify(mailbox->memory, (uint64_t)mailbox->offset + PB_MAILBOX_FLAG_OFFSET,
+                           guests, &woken);
+}
+
+/* Wakes guests parked on the flag and host threads that wait for the signal. A memory that is not
+ * our own is not touched: after close it may be gone. */
 static void wake(struct pb_mailbox *mailbox, uint32_t guests) {
-    if (mailbox->memory_is_shared) {
-        uint32_t woken;
-        (void)pb_memory_notify(mailbox->memory, (uint64_t)mailbox->offset + PB_MAILBOX_FLAG_OFFSET,
-                               guests, &woken);
+    if (mailbox->memory_is_own) {
+        notify(mailbox, guests);
     }
     if (atomic_load_explicit(&mailbox->sleepers, PB_ORDER_MAILBOX_SLEEPER_LOOK) > 0) {
         atomic_fetch_add_explicit(&mailbox->bell, 1, PB_ORDER_MAILBOX_BELL_RING);
         pb_os_wake(&mailbox->bell, UINT32_MAX);
+    }
+}
+
+/* Gives the lock up; guests: how many are owed a wake, or 0. Those in a memory that is lent get it
+ * before: once another has had a turn the memory may be gone. */
+static inline void release(struct pb_mailbox *mailbox, uint32_t guests) {
+    if (guests > 0 && mailbox->memory_is_lent) {
+        notify(mailbox, guests);
+    }
+    pb_lock_release(&mailbox->lock);
+    if (guests > 0) {
+        wake(mailbox, guests);
     }
 }
 
@@ -255,36 +270,30 @@ enum pb_status pb_mailbox_enqueue(struct pb_mailbox *mailbox, uint64_t id) {
     bool owed = false;
     enum pb_status status = PB_CLOSED;
     pb_lock_acquire(&mailbox->lock);
-    if (!is_closed_locked(mailbox)) {
+    if (!mailbox->closed) {
         status = put(mailbox, (uint32_t)id, &owed);
     }
-    pb_lock_release(&mailbox->lock);
-    if (owed) {
-        wake(mailbox, 1);
-    }
+    release(mailbox, owed ? 1 : 0);
     return status;
 }
 
 enum pb_status pb_mailbox_flush(struct pb_mailbox *mailbox, uint32_t *left) {
     bool owed = false;
     pb_lock_acquire(&mailbox->lock);
-    bool closed = is_closed_locked(mailbox);
+    bool closed = mailbox->closed;
     if (!closed) {
         owed = spill_flush(mailbox);
     }
     if (left != NULL) {
         *left = mailbox->spill.count;
     }
-    pb_lock_release(&mailbox->lock);
-    if (owed) {
-        wake(mailbox, 1);
-    }
+    release(mailbox, owed ? 1 : 0);
     return closed ? PB_CLOSED : PB_OK;
 }
 
 bool pb_mailbox_is_signalled(struct pb_mailbox *mailbox) {
     pb_lock_acquire(&mailbox->lock);
-    bool signalled = !is_closed_locked(mailbox) &&
+    bool signalled = !mailbox->closed &&
                      (atomic_load_explicit(&mailbox->words->flag, PB_ORDER_MAILBOX_FLAG_LOOK) &
                       PB_MAILBOX_SIGNALLED) != 0;
     pb_lock_release(&mailbox->lock);
@@ -331,48 +340,46 @@ void pb_mailbox_hold(struct pb_mailbox *mailbox) {
 }
 
 enum pb_status pb_mailbox_unhold(struct pb_mailbox *mailbox) {
-    bool lost = !is_closed_locked(mailbox) && !locate(mailbox);
+    bool lost = !mailbox->closed && !locate(mailbox);
     if (lost) {
-        atomic_store_explicit(&mailbox->closed, 1, PB_ORDER_MAILBOX_CLOSED);
-        mailbox->spill.count = 0;
+        mailbox->closed = true;
     }
-    pb_lock_release(&mailbox->lock);
-    if (lost) {
-        wake(mailbox, UINT32_MAX);
-    }
+    release(mailbox, lost ? UINT32_MAX : 0);
     return lost ? PB_OUT_OF_BOUNDS : PB_OK;
 }
 
 enum pb_status pb_mailbox_grow(struct pb_mailbox *mailbox, uint32_t delta_pages,
                                uint32_t *old_pages) {
     pb_mailbox_hold(mailbox);
-    enum pb_status status = pb_memory_grow(mailbox->memory, delta_pages, old_pages);
+    enum pb_status status = PB_CLOSED; /* and the memory may be gone */
+    if (!mailbox->closed) {
+        status = pb_memory_grow(mailbox->memory, delta_pages, old_pages);
+    }
     enum pb_status located = pb_mailbox_unhold(mailbox);
     return status != PB_OK ? status : located;
 }
 
 void pb_mailbox_close(struct pb_mailbox *mailbox, uint32_t *dropped) {
-    uint32_t spilled = 0;
     pb_lock_acquire(&mailbox->lock);
-    bool first = !is_closed_locked(mailbox);
+    bool first = !mailbox->closed;
+    uint32_t spilled = mailbox->spill.count; /* also where the region was lost before */
+    mailbox->closed = true;
+    mailbox->spill.count = 0;
     if (first) {
-        atomic_store_explicit(&mailbox->closed, 1, PB_ORDER_MAILBOX_CLOSED);
-        spilled = mailbox->spill.count;
-        mailbox->spill.count = 0;
         flag_lower(mailbox, PB_MAILBOX_SPILLED);
         (void)flag_raise(mailbox, PB_MAILBOX_CLOSED);
     }
-    pb_lock_release(&mailbox->lock);
+    release(mailbox, first ? UINT32_MAX : 0);
     if (dropped != NULL) {
         *dropped = spilled;
-    }
-    if (first) {
-        wake(mailbox, UINT32_MAX);
     }
 }
 
 bool pb_mailbox_is_closed(struct pb_mailbox *mailbox) {
-    return is_closed_locked(mailbox);
+    pb_lock_acquire(&mailbox->lock);
+    bool closed = mailbox->closed; /* and whoever closed has written all that it writes */
+    pb_lock_release(&mailbox->lock);
+    return closed;
 }
 
 /* ---- Wakers --------------------------------------------------------------------------------- */

@@ -26,10 +26,12 @@ enum pb_mailbox_full {
 };
 
 struct pb_mailbox_config {
-    struct pb_memory *memory; /* a shared one is cloned; any other must stay until it is closed */
-    uint32_t offset;          /* of the region in the memory; a multiple of 4 */
-    uint32_t capacity;        /* slots: a power of two up to 32,768; 0: the published 256 */
-    uint32_t first_cursor;    /* where head and tail start counting; 0 is usual (R35) */
+    /* A shared one is cloned; any other, also a custom one that cannot be cloned, must stay until
+     * the mailbox is closed. */
+    struct pb_memory *memory;
+    uint32_t offset;       /* of the region in the memory; a multiple of 4 */
+    uint32_t capacity;     /* slots: a power of two up to 32,768; 0: the published 256 */
+    uint32_t first_cursor; /* where head and tail start counting; 0 is usual (R35) */
     enum pb_mailbox_full full;
     uint32_t spill_max;                   /* ids that may be spilled; more is PB_FULL */
     const struct pb_allocator *allocator; /* NULL: pb_allocator_libc */
@@ -37,7 +39,9 @@ struct pb_mailbox_config {
 
 /* Checks the region against the memory's size and initialises its words, whatever they held.
  * *mailbox is set only on PB_OK; the caller owns one reference.
- * PB_MISALIGNED, PB_OUT_OF_BOUNDS: the region. PB_INVALID: capacity. PB_NO_MEMORY. */
+ * PB_MISALIGNED, PB_OUT_OF_BOUNDS: the region. PB_INVALID: capacity. PB_NO_MEMORY.
+ * A custom memory that cannot be cloned is notified under the mailbox's lock: its notify must not
+ * call the mailbox. */
 enum pb_status pb_mailbox_attach(const struct pb_mailbox_config *config,
                                  struct pb_mailbox **mailbox);
 
@@ -48,7 +52,7 @@ void pb_mailbox_release(struct pb_mailbox *mailbox);
 /* Hands one task id to the guest and wakes it when it is parked. An id that was accepted (PB_OK) is
  * delivered exactly once, those of one thread in order (R30, R32).
  * PB_INVALID: id is 0, or wider than 32 bits; checked before anything is written.
- * PB_FULL: the ring, and the spill where there is one, is full. PB_CLOSED. PB_NO_MEMORY: spill. */
+ * PB_FULL: the ring, and the spill where there is one, is full. PB_CLOSED. */
 enum pb_status pb_mailbox_enqueue(struct pb_mailbox *mailbox, uint64_t id);
 
 /* Moves spilled ids into the ring as far as they fit; *left is how many are still on the host's
@@ -62,14 +66,17 @@ bool pb_mailbox_is_signalled(struct pb_mailbox *mailbox);
  * PB_OK: run the guest. PB_CLOSED. PB_TIMED_OUT: timeout_ns passed (negative: never). */
 enum pb_status pb_mailbox_wait_for_signal(struct pb_mailbox *mailbox, int64_t timeout_ns);
 
-/* Excludes enqueues while the memory may move (R37): hold, grow or otherwise move the memory,
- * unhold, which takes over the new base. Enqueues of other threads block meanwhile; the holder must
- * not call anything else of this mailbox. unhold: PB_OUT_OF_BOUNDS when the region is no longer
- * inside of the memory: the mailbox is closed then, without a write. */
+/* Excludes enqueues (R37): hold, do to the memory what must not meet one, unhold, which looks at
+ * the memory anew. That is everything that moves, copies (pb_memory_copy), resets or converts
+ * (pb_memory_to_shared) an unshared memory: beside an enqueue even a copy could lose its id.
+ * (A reset wipes the region: attach a new mailbox then.) Enqueues of other threads block meanwhile;
+ * the holder must not call anything else of this mailbox. unhold: PB_OUT_OF_BOUNDS when the region
+ * is no longer inside of the memory: the mailbox is closed then, without a write; pb_mailbox_close
+ * still tells how many ids were spilled. */
 void pb_mailbox_hold(struct pb_mailbox *mailbox);
 enum pb_status pb_mailbox_unhold(struct pb_mailbox *mailbox);
 
-/* pb_memory_grow between hold and unhold. */
+/* pb_memory_grow between hold and unhold. PB_CLOSED: nothing was done, the memory may be gone. */
 enum pb_status pb_mailbox_grow(struct pb_mailbox *mailbox, uint32_t delta_pages,
                                uint32_t *old_pages);
 
@@ -77,9 +84,13 @@ enum pb_status pb_mailbox_grow(struct pb_mailbox *mailbox, uint32_t delta_pages,
  * closed; later enqueues are PB_CLOSED. Ids in the ring may still be drained by the guest; spilled
  * ones are dropped: *dropped is how many (may be NULL). Twice is harmless (R36). */
 void pb_mailbox_close(struct pb_mailbox *mailbox, uint32_t *dropped);
+/* True once all that close writes has been written, so that the memory may go. Takes the lock. */
 bool pb_mailbox_is_closed(struct pb_mailbox *mailbox);
 
-/* A waker: a task id and a reference to its mailbox, to be handed to whatever completes later. */
+/* A waker: a task id and a reference to its mailbox, to be handed to whatever completes later.
+ * *waker is set only on PB_OK; the caller owns one reference, and gives it up by pb_waker_drop.
+ * PB_INVALID: id is 0, or wider than 32 bits. PB_NO_MEMORY. A closed mailbox is no error: the wake
+ * is. */
 enum pb_status pb_waker_create(struct pb_mailbox *mailbox, uint64_t id, struct pb_waker **waker);
 /* One more reference; returns its argument. */
 struct pb_waker *pb_waker_clone(struct pb_waker *waker);

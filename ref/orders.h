@@ -77,8 +77,6 @@
 /* only ever beside a sleeper: changed before the wake, compared by the wait */
 #define PB_ORDER_MAILBOX_BELL_RING memory_order_relaxed
 #define PB_ORDER_MAILBOX_BELL_READ memory_order_relaxed
-/* closed, as asked without the lock: a hint that carries nothing */
-#define PB_ORDER_MAILBOX_CLOSED memory_order_relaxed
 
 /* ---- reference counts: linear.c, mailbox.c, region_image.c, region_pool.c ---- */
 /* one more: the caller has one already */

@@ -1440,7 +1440,7 @@ static void box_grown(uint32_t pages, enum pb_status got, unsigned seen) {
     uint64_t room = box.first_pages + box.room - box.pages;
     expect("R37-grow", got,
            (pages > room ? BIT(PB_LIMIT) | BIT(PB_NO_MEMORY) : BIT(PB_OK)) |
-               (faults_seen != seen ? WANT : 0));
+               (box.closed ? BIT(PB_CLOSED) : 0) | (faults_seen != seen ? WANT : 0));
     if (got == PB_OK && pages <= room) {
         box.pages += pages;
     }

@@ -685,6 +685,7 @@ static void mailbox_is_signalled(unsigned t) {
     if (pb_mailbox_is_signalled(mailbox) && was_closed) {
         fail("R36-closed", "signalled after close");
     }
+    closed |= pb_mailbox_is_closed(mailbox);
 }
 
 /*= t_mailbox_wait_for_signal: t_mailbox =*/
@@ -730,8 +731,12 @@ static void mailbox_move(unsigned t, uint32_t delta) {
 /*= t_mailbox_grow: t_mailbox t_memory =*/
 static void mailbox_grow(unsigned t, uint32_t delta) {
     uint32_t old;
+    int was_closed = closed;
     (void)t;
     if (pb_mailbox_grow(mailbox, delta, &old) == PB_OK) {
+        if (was_closed) {
+            fail("R36-enqueue-closed", "a growth after close says PB_OK");
+        }
         moved = 1;
         grew(old, delta);
     }

@@ -88,6 +88,7 @@ check R23_waiters_twice_all_graphs graphs waiters-twice 3396
 check R34_mailbox_signal_all_graphs graphs mailbox-signal 146
 check R36_mailbox_close_all_graphs graphs mailbox-close 1158
 check R36_mailbox_close_parked_all_graphs graphs mailbox-close-parked 396
+check R36_mailbox_close_lent_all_graphs graphs mailbox-close-lent 264
 check R36_mailbox_close_silent_all_graphs graphs mailbox-close-silent 1158
 check R37_mailbox_grow_all_graphs graphs mailbox-grow 3812
 check R11_growth_all_graphs graphs growth-2 120
@@ -101,6 +102,7 @@ check seeds_are_clean_by_pending_operations seeds pos $corpora
 check witnesses_are_clean_without_the_defect build/plain/replay -q fuzz/tests/engine
 
 check R31_relaxed_publish_is_found found M03 mailbox-2x1
+check R36_notify_after_close_is_found found M16 mailbox-close-lent
 check stronger_orders_are_not_found lost C02 mailbox-2x1
 check R21_S15_witness_finds_the_lost_notify witness S15 R21-atomic-enqueue
 check R34_S21_witness_finds_the_stranded_id witness S21 R34-no-lost-wakeup

@@ -293,3 +293,45 @@ TEST(R37_custom_memory_that_moves_under_a_mailbox) {
     pb_memory_destroy(memory);
     CHECK_EQ(destroyed, 1);
 }
+
+/* ---- A shared one that cannot be cloned ----------------------------------------------------- */
+
+static struct pb_mailbox *to_close;
+static pthread_t closing;
+static _Atomic bool closed;
+
+static void *close_it(void *mailbox) {
+    pb_mailbox_close(mailbox, NULL);
+    closed = true;
+    return NULL;
+}
+
+/* The first notify meets a close, after which the memory may be destroyed. */
+static uint32_t notify_meets_close(void *self, uint64_t address, uint32_t count) {
+    if (((struct array *)self)->notifies == 0) {
+        unsigned waits = seam_waits();
+        closing = test_thread(close_it, to_close);
+        while (seam_waits() == waits && !closed) { /* blocked, or through */
+            test_pause();
+        }
+        CHECK(!closed);
+    }
+    return array_notify(self, address, count);
+}
+
+TEST(R36_close_waits_for_a_notify_of_a_memory_that_cannot_be_cloned) {
+    struct pb_memory_operations operations = minimal;
+    unsigned destroyed = 0;
+    operations.notify = notify_meets_close;
+    struct array *array = array_create(1, 1, true, &destroyed);
+    struct pb_memory *memory = custom(&operations, array);
+    struct pb_mailbox_config config = {.memory = memory, .offset = 64, .capacity = 4};
+    CHECK_STATUS(pb_mailbox_attach(&config, &to_close), PB_OK);
+    CHECK_STATUS(pb_mailbox_enqueue(to_close, 1), PB_OK);
+    test_join(closing);
+    CHECK_EQ(array->notifies, 2); /* the enqueue's and the close's */
+    pb_memory_destroy(memory);
+    CHECK_STATUS(pb_mailbox_enqueue(to_close, 2), PB_CLOSED);
+    pb_mailbox_release(to_close);
+    CHECK_EQ(destroyed, 1);
+}
