@@ -361,8 +361,9 @@ static const char *access_rule(const char *finding, char *detail, size_t bytes) 
     if (strstr(detail, "mailbox_free") != NULL) {
         return race ? "R36-data-race" : "R36-freed"; /* the end of a mailbox against its use */
     }
-    if (race && world.shared && strcmp(rule, "R6") == 0) {
-        return "R11-data-race"; /* two growths at once */
+    if (race && strcmp(rule, "R6") == 0 && (world.shared || world.mailbox != NULL)) {
+        /* two growths at once; bytes that move beside an enqueue */
+        return world.shared ? "R11-data-race" : "R37-base-pin";
     }
     if (strcmp(finding, "page-fault") == 0 && within_size(detail)) {
         return "R11-shared-grow"; /* the length was published before the pages were usable */
