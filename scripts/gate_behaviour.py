@@ -82,6 +82,7 @@ class Outcome:
 FINDING = re.compile(
     r"^(?:finding: .*|FAIL .*|missed: .*|caught canaries: .*|pristine fails on: .*)", re.M
 )
+ERRORS = re.compile(r"^errors: .*", re.M)  # of the scoreboard, before its sums
 REPLAYED = re.compile(r"(\d+) inputs, (\d+) findings, (\d+) not readable")
 
 
@@ -127,7 +128,7 @@ def outcome(step, status, seconds, text):
         return Outcome(step.name, 2, seconds, ["no input was replayed"], ran=False)
     ran = status in (0, 1) or bool(findings)  # make's own status is 2 whatever it ran ended with
     if status and not findings:
-        findings = text.strip().splitlines()[-3:]
+        findings = ERRORS.findall(text) or text.strip().splitlines()[-3:]
     return Outcome(step.name, status, seconds, findings[:20], ran)
 
 

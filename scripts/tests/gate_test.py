@@ -9,6 +9,7 @@ import os
 import pathlib
 import random
 import re
+import select
 import subprocess
 import sys
 import types
@@ -146,8 +147,10 @@ def a_row_that_cannot_be_timed_on_the_head_alone_is_a_regression(root):
     assert found["row", "row"]["verdict"] == "regression", found
     assert "status 3" in gate_report.change(found["row", "row"])
     assert ("row", "time") not in found and ("other", "time") in found
+    both = gate_time.Comparison(side(bad), side(bad), {"row": "alone"}, {})
+    both.sampler.batches["row"], both.sampler.first["row"] = 5, True  # the head fails first
     try:
-        gate_time.Comparison(side(bad), side(bad), {"row": "alone"}, {}).run(1, 0)
+        both.run(1, 0)
     except gate_counts.RowFailed:
         return
     raise AssertionError("a row that fails on the base, too, was blamed on the head")
@@ -290,10 +293,12 @@ def findings_of_behaviour_block(_root):
         assert not gate_behaviour.outcome(step, status, 1, text).ran, text
     # make ends with 2 whatever it ran found.
     assert gate_behaviour.outcome(step, 2, 1, "FAIL SB: allowed\nmake: Error 1\n").ran
+    unsaid = gate_behaviour.outcome(step, 2, 1, "errors: S03\n44 passed, 1 failed\n")
+    assert not unsaid.ran and unsaid.findings == ["errors: S03"]
 
 
 def a_step_that_does_not_end_is_a_finding(root):
-    step = gate_behaviour.Step("replay", ["sh", "-c", "sleep 1000 & wait"], 0)
+    step = gate_behaviour.Step("replay", ["sh", "-c", "sleep 30 & wait"], 0)
     with mock.patch.object(gate_behaviour, "LIMIT_LEAST_S", 0):
         done = gate_behaviour.run(step, pathlib.Path(root))
     item = gate_behaviour.item(done)
@@ -312,15 +317,19 @@ def steps_look_at_everything_whatever_the_shell_says(_root):
 
 
 def an_interrupt_ends_what_runs_with_its_children(_root):
-    child = gate_process.start(["sh", "-c", "sleep 1000 & echo $!; wait"], stdout=subprocess.PIPE)
-    grandchild = int(child.stdout.readline())
+    child = gate_process.start(["sh", "-c", "sleep 30 & echo $!; wait"], stdout=subprocess.PIPE)
+    watched = os.pidfd_open(int(child.stdout.readline()))
     try:
         with child._waitpid_lock:  # as when wait() is interrupted
             gate_process.interrupt()
             gate_process.end(seconds=0)
-        child.stdout.read()  # until the last that holds it has ended
-        assert child.wait() < 0 and not os.path.exists(f"/proc/{grandchild}/fd/1")
+        assert child.wait() < 0
+        ended = select.poll()
+        ended.register(watched, select.POLLIN)
+        assert ended.poll(10000), "it sleeps on"
     finally:
+        child.stdout.close()
+        os.close(watched)
         gate_process.live.discard(child)
         gate_process.ending = False
 
