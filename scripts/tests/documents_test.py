@@ -1,8 +1,33 @@
 """Tests of the documents: what a folder's README says is in it."""
 import fnmatch
+import inspect
 import pathlib
 import re
 import subprocess
+
+import coverage
+import defects_report
+import defects_rows
+import explore
+import fuzz
+import fuzz_engines
+import fuzz_findings
+import gate_calibrate
+import gate_history
+import litmus
+import verify
+
+# What writes items and summaries of report.json; those of bench and gate are figures under many names.
+WRITERS = {
+    "fuzz": (fuzz.Session.report, fuzz_engines.Engine.item, fuzz_findings.Finding.item),
+    "defects": (defects_rows.item_of, defects_report.summary_of, defects_report.series_page),
+    "litmus": (litmus.main,),
+    "verify": (verify.main,),
+    "explore": (explore.finish,),
+    "coverage": (coverage.summary_of, coverage.items_of),
+    "gate-calibration": (gate_calibrate.score, gate_calibrate.publish),
+    "trend": (gate_history.trend,),
+}
 
 REPO = pathlib.Path(__file__).resolve().parent.parent.parent
 FOLDERS = ("ref", "fuzz", "bench", "scripts")  # and what is right below them
@@ -43,4 +68,22 @@ def a_file_without_a_reader_is_seen(root):
     assert list(unnamed(["op.c", "op.h", "gate_a.py", "rules.mk", "load.h", "xop.c"], text)) == ["load.h", "xop.c"]
 
 
-TESTS = [every_file_is_named_in_the_readme_of_its_folder, a_file_without_a_reader_is_seen]
+def every_field_of_report_json_is_documented(root):
+    text = (REPO / "results/README.md").read_text(encoding="utf-8")
+    common = text.partition("\nKind ")[0]
+    parts = dict(re.findall(r"^Kind `([\w-]+)`:((?:.+\n)+)", text, re.M))
+    missing = []
+    for kind, functions in WRITERS.items():
+        named = set(re.findall(r"\w+", common + parts[kind]))
+        for function in functions:
+            fields = re.findall(r'"([a-z_]+)"(?::|\] = )', inspect.getsource(function))
+            assert fields, function
+            missing += [f"{kind}: {field}" for field in fields if field not in named]
+    assert not missing, f"not in results/README.md: {missing}"
+
+
+TESTS = [
+    every_file_is_named_in_the_readme_of_its_folder,
+    a_file_without_a_reader_is_seen,
+    every_field_of_report_json_is_documented,
+]
