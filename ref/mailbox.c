@@ -82,8 +82,8 @@ static enum pb_status mailbox_fill_in(struct pb_mailbox *mailbox,
                                       const struct pb_mailbox_config *config) {
     if (config->full == PB_MAILBOX_SPILL && config->spill_max > 0) {
         uint64_t bytes = (uint64_t)config->spill_max * sizeof mailbox->spill.ids[0];
-        if ((size_t)bytes != bytes) {
-            return PB_NO_MEMORY; /* size_t of a 32-bit host */
+        if (bytes > SIZE_MAX) {
+            return PB_NO_MEMORY;
         }
         mailbox->spill.ids =
             mailbox->allocator->allocate_zeroed(mailbox->allocator->context, (size_t)bytes);
