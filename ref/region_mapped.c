@@ -261,9 +261,17 @@ static enum pb_status guard_close(struct pb_region *region, uint64_t from, uint6
     if (from == to || pb_os_advise(region->base + from, to - from, PB_OS_GUARD_INSTALL) == PB_OK) {
         return PB_OK;
     }
-    enum pb_status status = take_back(region, from, to);
-    region->closed_by_protection |= status == PB_OK;
-    return status;
+    region->closed_by_protection = true; /* all of it, or a part where this fails */
+    return take_back(region, from, to);
+}
+
+static enum pb_status guard_open(struct pb_region *region, uint64_t from, uint64_t to) {
+    enum pb_status status = PB_OK;
+    if (region->closed_by_protection) {
+        status = pb_os_commit(region->base + from, to - from);
+    }
+    return status == PB_OK ? pb_os_advise(region->base + from, to - from, PB_OS_GUARD_REMOVE)
+                           : status;
 }
 
 static enum pb_status guard_create(const struct pb_region_config *config,
@@ -283,20 +291,14 @@ static enum pb_status guard_create(const struct pb_region_config *config,
 
 static enum pb_status guard_grow(struct pb_region *region, uint64_t bytes) {
     uint64_t old = region->accessible_bytes;
-    uint8_t *at = region->base + old;
-    enum pb_status status = PB_OK;
-    if (region->closed_by_protection) {
-        status = pb_os_commit(at, bytes - old);
-    }
-    if (status == PB_OK) {
-        status = pb_os_advise(at, bytes - old, PB_OS_GUARD_REMOVE);
-    }
+    enum pb_status status = guard_open(region, old, bytes);
     bool open = status == PB_OK;
     if (open) {
         status = pb_region_follow_advice(region, old, bytes);
     }
     if (status != PB_OK && guard_close(region, old, bytes) != PB_OK && open) {
-        return PB_OK; /* as in pb_mapped_grow */
+        (void)guard_open(region, old, bytes); /* where half of the markers came back */
+        return PB_OK;                         /* as in pb_mapped_grow */
     }
     return status;
 }
