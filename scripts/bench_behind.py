@@ -1,8 +1,9 @@
 """bench_behind.py: where the reference is behind a peer, or above 1.2 times its limit, by how much, why.
 
 Used by bench_report.py and bench_answers.py. A row counts where the whole interval of its ratio (of
-the rounds' own ratios) lies above: 1 to the best peer, 1.2 to the limit. The reasons are reviewed
-ones, from bench/behind.txt: the first pattern found in "ROW,OTHER" explains it.
+the rounds' own ratios) lies above: 1 to the best peer, 1.2 to the limit; rows of one or two rounds
+say nothing. The reasons are reviewed ones, from bench/behind.txt: the first pattern found in
+"ROW,OTHER" explains it.
 """
 import dataclasses
 import re
@@ -14,6 +15,7 @@ from bench_figures import TIMES, interval, ratio_text, round_ratios
 
 REASONS = report.REPO / "bench" / "behind.txt"
 PEER_MOST, LIMIT_MOST = 1.0, 1.2
+ROUNDS_LEAST = 3
 FAMILIES = ("memory", "mailbox", "wait", "program")  # the reference's; mailbox/ with its own orders
 NOT_EXPLAINED = "not explained"
 STRATEGY = re.compile(r"/(strategy|allocator|reset):[^/]*")
@@ -62,8 +64,9 @@ def compared(rows):
         if not ours or figures.parameters.get("orders", "chosen") != "chosen":
             continue
         for (other, ratio), most in ((figures.best_peer(), PEER_MOST), (figures.limit(), LIMIT_MOST)):
-            if ratio is not None:
-                low, high, _ = interval(round_ratios(figures, rows.get(other)))
+            ratios = round_ratios(figures, rows.get(other))
+            if len(ratios) >= ROUNDS_LEAST:
+                low, high, _ = interval(ratios)
                 found.append(Beside(figures, other, ratio, low, high, most))
     return found
 

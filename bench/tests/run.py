@@ -779,6 +779,7 @@ def behind_are_rows_above_a_peer_or_the_limit_by_their_whole_interval():
         ([115, 116, 117, 114, 118, 115], {peer}),
         ([115, 130, 140, 135, 130, 130], {peer}),  # above 1.2, but not in all of its interval
         ([99, 105, 110, 98, 104, 106], set()),
+        ([900, 900], set()),  # two rounds
     ):
         found = behind_in(made_rows({ours: times, limit: flat, peer: flat}, {ours: [limit, peer]}))
         assert {other for _, other in found} == wanted, (times, found)
