@@ -46,21 +46,10 @@ def steps():
 
 # What a make or a person's shell may have told other programs: it means other things to the steps, or
 # would make them look at less.
-OTHERS = {
-    *(
-        "MAKEFLAGS",
-        "MFLAGS",
-        "MAKELEVEL",
-        "MAKEOVERRIDES",
-        "TIME",
-        "FILTER",
-        "BASE",
-        "JOBS",
-        "SUBJECT",
-    ),
-    *("TARGET", "RULES_OFF", "SCHED", "SEED", "SEEDS", "SWARM", "PARTS", "ONLY", "ENGINE", "EMPTY"),
-    *("QUICK", "TRACE", "TRACE_JSON"),
-}
+OTHERS = (
+    "MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES TIME FILTER BASE JOBS SUBJECT TARGET RULES_OFF SCHED SEED "
+    "SEEDS SWARM PARTS TEST_PARTS ONLY ENGINE EMPTY QUICK TRACE TRACE_JSON"
+).split()
 
 
 def environment():
