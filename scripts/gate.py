@@ -170,8 +170,9 @@ class Gate:
         if lacking:
             self.notes.append(f"without a calibrated threshold: {', '.join(lacking)}")
         self.timing = gate_time.Comparison(self.base, self.head, kinds, calibrated)
-        for row in sorted(self.timing.sampler.left_out):
-            self.notes.append(f"{row}: not timed: it wants two cores")
+        if self.timing.sampler.left_out:
+            names = ", ".join(sorted(self.timing.sampler.left_out))
+            self.notes.append(f"not timed, as they want two cores: {names}")
         try:
             self.timing.run(
                 self.options.rounds,
