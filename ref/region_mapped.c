@@ -265,13 +265,13 @@ static enum pb_status guard_close(struct pb_region *region, uint64_t from, uint6
     return take_back(region, from, to);
 }
 
+/* Protection goes last: what is closed by it stays so where the markers cannot be taken off. */
 static enum pb_status guard_open(struct pb_region *region, uint64_t from, uint64_t to) {
-    enum pb_status status = PB_OK;
-    if (region->closed_by_protection) {
+    enum pb_status status = pb_os_advise(region->base + from, to - from, PB_OS_GUARD_REMOVE);
+    if (status == PB_OK && region->closed_by_protection) {
         status = pb_os_commit(region->base + from, to - from);
     }
-    return status == PB_OK ? pb_os_advise(region->base + from, to - from, PB_OS_GUARD_REMOVE)
-                           : status;
+    return status;
 }
 
 static enum pb_status guard_create(const struct pb_region_config *config,
