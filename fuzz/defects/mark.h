@@ -1,10 +1,9 @@
 /* mark.h: notes that a planted defect's line ran (reached) or its wrong state existed (triggered).
  *
  * Only defect patches and the scoreboard's copies include it; ref/ never does. The scoreboard names
- * a file in the environment; the first note of a process makes that file: its time is when, and what
- * stands in it is after how many executions.
- * With an environment that does not name one a note does nothing. It is not instrumented, so an
- * engine that watches memory accesses does not see it.
+ * a file in the environment; the first note of a process makes that file: its time is when, and
+ * what stands in it is after how many executions. With an environment that does not name one a note
+ * does nothing. It is not instrumented, so an engine that watches memory accesses does not see it.
  *
  * That a note was made is kept in the environment's own bytes, because an engine may put the
  * subject's globals back between two runs. */

@@ -5,6 +5,7 @@
 
 #include <setjmp.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -20,7 +21,12 @@ struct each each_kind(uint32_t min_pages, uint32_t max_pages, unsigned kinds) {
                          .guard_bytes = PB_PAGE_BYTES};
 }
 
+/* PB_TEST_WITHOUT: a strategy that the tool around the tests does not understand. */
 static bool each_wants(const struct each *each) {
+    const char *without = getenv("PB_TEST_WITHOUT");
+    if (without != NULL && strcmp(without, each->info->name) == 0) {
+        return false;
+    }
     unsigned kind =
         (each->shared ? EACH_SHARED : EACH_OWNED) | (each->is_static ? EACH_STATIC : EACH_DYNAMIC);
     return (each->kinds & kind) == kind && (!each->shared || each->info->shareable) &&
