@@ -1,11 +1,12 @@
 /* memory.h: linear memories: owned, shared and custom; grow, copy, clone, access, wait, notify.
  *
  * A memory is a handle. An owned memory has one handle and belongs to one thread at a time: its
- * calls must not run concurrently. A shared memory has any number of handles (clones), usable from
- * any threads at once; a thread must not use a handle that another one destroys: give each its own
- * clone. A thread that is blocked in a wait no longer uses its handle, so another may destroy it;
- * the record and the allocator must stay until every such wait has returned, not just that call.
- * A custom memory does what the user's table of functions does.
+ * calls must not run concurrently, nor beside an enqueue into a mailbox that lies in it
+ * (mailbox.h). A shared memory has any number of handles (clones), usable from any threads at once;
+ * a thread must not use a handle that another one destroys: give each its own clone. A thread that
+ * is blocked in a wait no longer uses its handle, so another may destroy it; the record and the
+ * allocator must stay until every such wait has returned, not just that call. A custom memory does
+ * what the user's table of functions does.
  *
  * The rules that hold are named as in ref/README.md, R1 to R29. Functions that correspond to
  * WebAssembly instructions return PB_OUT_OF_BOUNDS or PB_MISALIGNED where the instruction traps;
@@ -271,8 +272,9 @@ bool pb_memory_owner_of(const void *address, struct pb_address_owner *owner);
 
 /* What a memory can do, as a table; self is what pb_memory_from_custom was given. The first five
  * are required; definition() gives the same record for the life of self. The others may be NULL:
- * initialise then writes through the record; clone, copy,
- * wait and disable answer PB_UNSUPPORTED or do nothing, notify wakes none.
+ * initialise then writes through the record; clone, copy, wait and disable answer PB_UNSUPPORTED or
+ * do nothing, notify wakes none. Of a shared memory without clone that holds a mailbox, notify is
+ * called under the mailbox's lock: it must not call that mailbox.
  * Functions get arguments already checked against definition()'s length and alignment where the
  * calls above say that they check. Thread-safety is the table's own business. */
 struct pb_memory_operations {
