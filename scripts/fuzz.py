@@ -17,6 +17,7 @@ findings/<name>/ as input, operations, trace and C program. At the end the corpo
 Exit status: 0 clean, 1 a finding, 2 usage or set-up, 130 interrupted (the report is partial).
 """
 import collections
+import contextlib
 import json
 import os
 import pathlib
@@ -150,7 +151,9 @@ def pack_seeds(plan, run, store, target):
         fuzz_findings.replay(plan, target, good[0], "-b", folder, *good[1:])
     if not plan.empty:
         for path in fuzz_corpus.working(target).iterdir():
-            shutil.copyfile(path, folder / f"working-{path.name}")
+            if path.is_file() and not path.name.startswith("."):  # rsync's, of what it just copies
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.copyfile(path, folder / f"working-{path.name}")
     item.executions = item.corpus_inputs = len(paths)
     item.ended = time.monotonic()
     return item
@@ -200,6 +203,18 @@ class Session:
     def go(self):
         total = sum(item.workers for item in self.waiting)
         self.view = fuzz_view.View(self.plan.time_s * max(1, -(-total // self.plan.jobs)), self.what())
+        try:
+            self.watch()
+        finally:  # the terminal is given back also where that fails
+            self.view.done()
+        self.work_out()
+        self.merge()
+        for item in self.engine_items():
+            if item.corpus().is_dir():
+                item.measure()
+
+    def watch(self):
+        """Starts the engines and looks at them until the last has ended."""
         while self.waiting or self.active:
             while self.waiting and (not self.active or
                                     self.slots_used() + self.waiting[0].workers <= self.plan.jobs):
@@ -214,12 +229,6 @@ class Session:
                     item.sample()
                     self.active.remove(item)
             self.view.update(self.items, self.store)
-        self.view.done()
-        self.work_out()
-        self.merge()
-        for item in self.engine_items():
-            if item.corpus().is_dir():
-                item.measure()
 
     def what(self):
         return (f"{' '.join(self.plan.targets)}, {' '.join(self.plan.engines)}, JOBS={self.plan.jobs} "
@@ -244,14 +253,23 @@ class Session:
                 if problem and item.target == target:
                     item.problem = item.problem or problem
 
+    def end_early(self, status):
+        """Ends all that runs, reports what was found until now. Gives the path."""
+        for item in self.active:
+            item.stop()
+            try:
+                item.sample()
+            except OSError as error:
+                item.problem = str(error)
+        self.work_out(20)
+        path = self.report(status)
+        fuzz_findings.end_all()
+        return path
+
     def interrupt(self):
         if self.view:
             self.view.done()
-        for item in self.active:
-            item.stop()
-            item.sample()
-        self.work_out(20)
-        path = self.report("interrupted")
+        path = self.end_early("interrupted")
         print(f"\ninterrupted: what was found until now is in {path}", file=sys.stderr)
 
     def report(self, status=None):
@@ -309,15 +327,21 @@ def recover(folder, facts):
     run = report.Run.reopen(folder, facts["commit"], facts["dirty"])
     session = Session(plan, run)
     before = run.dir / "found-before"
-    if session.store.dir.is_dir():
-        os.rename(session.store.dir, before)
+    if session.store.dir.is_dir():  # before may hold what an interrupted recovery put there
+        before.mkdir(exist_ok=True)
+        os.rename(session.store.dir, before / str(time.time_ns()))
     for found in fuzz_findings.read_all(before):
-        session.store.add(found.target, found.engine, found.folder / found.input, found.hint, found.seconds,
-                          found.executions)
+        try:
+            session.store.add(found.target, found.engine, found.folder / found.input, found.hint, found.seconds,
+                              found.executions)
+            shutil.rmtree(found.folder)
+        except OSError as error:
+            print(f"{found.folder}: left where it is: {error}", file=sys.stderr)
     for target, engine, path, hint in fuzz_engines.left_over(run.dir):
         session.store.add(target, engine, path, hint, 0.0, None)
     session.store.end()
-    shutil.rmtree(before, ignore_errors=True)
+    if not any(before.rglob("finding.json")):
+        shutil.rmtree(before, ignore_errors=True)
     for target, engine in sorted({(f.target, f.engine) for f in session.store.all()}):
         session.items.append(fuzz_engines.Engine(plan, run, session.store, target, engine, 1))
     path = session.report("interrupted")
@@ -344,8 +368,14 @@ def main():
     run = report.Run("fuzz")
     session = Session(plan, run)
     report.on_interrupt(session.interrupt)
-    session.prepare()
-    session.go()
+    try:
+        session.prepare()
+        session.go()
+    except (OSError, subprocess.CalledProcessError) as error:  # a full disk: what was found until now
+        print(f"fuzz.py: the run ends here: {error}", file=sys.stderr)
+        path = session.end_early("error")
+        print(f"what was found until now is in {path}", file=sys.stderr)
+        return 2
     path = session.report()
     for found in session.store.all():
         print(f"finding: {found.oracle} ({found.target}/{found.engine}, {found.seconds:.1f} s)", file=sys.stderr)
@@ -365,3 +395,5 @@ if __name__ == "__main__":
         sys.exit(main())
     except KeyboardInterrupt:  # before there is anything to report
         sys.exit(130)
+    except OSError as error:
+        report.die(str(error))

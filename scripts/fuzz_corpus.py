@@ -21,6 +21,7 @@ import tempfile
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
+import fuzz_findings
 import report
 
 BUILD = report.REPO / "build"
@@ -59,14 +60,12 @@ def merge(target, folders, environment, seconds=MERGE_S):
         command = [str(BUILD / "libfuzzer" / target), "-merge=1", f"-merge_control_file={scratch}/control",
                    "-timeout=10", "-rss_limit_mb=2560", "-detect_leaks=0", f"-artifact_prefix={scratch}/",
                    str(into), *given]
-        try:
-            done = subprocess.run(command, capture_output=True, cwd=scratch, env=environment, timeout=seconds,
-                                  stdin=subprocess.DEVNULL)
-        except subprocess.TimeoutExpired:
-            return 0, f"merging took more than {seconds} s: the working corpus is as it was"
+        status, _, errors = fuzz_findings.run(command, environment, seconds, cwd=scratch)
+    if status is None:
+        return 0, f"merging took more than {seconds} s: the working corpus is as it was"
     came = len(set(os.listdir(into)) - before)
-    if done.returncode != 0:
-        lines = done.stderr.decode(errors="replace").strip().splitlines() or [f"status {done.returncode}"]
+    if status != 0:
+        lines = errors.strip().splitlines() or [f"status {status}"]
         return came, f"merging: {lines[-1]}"
     return came, None
 

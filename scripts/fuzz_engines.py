@@ -3,7 +3,6 @@
 Workers have the machine's name in theirs, so that folders of several machines can be laid into one
 (fuzz/README.md, "Many machines").
 """
-import ctypes
 import os
 import pathlib
 import re
@@ -32,11 +31,6 @@ def host():
     return re.sub(r"[^A-Za-z0-9_]", "_", name)[:20] or "host"
 
 
-def die_with_parent():
-    """In the child: it ends when the run ends, however that ends."""
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-
-
 class Engine:
     """One target under one engine: a process or several, perhaps started anew after findings."""
 
@@ -59,7 +53,8 @@ class Engine:
     def spawn(self, command, log, **environment):
         child = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=self.folder,
                                  stdin=subprocess.DEVNULL, start_new_session=True,
-                                 preexec_fn=die_with_parent, env=self.plan.environment(**environment))
+                                 preexec_fn=fuzz_findings.die_with_parent,
+                                 env=self.plan.environment(**environment))
         self.children.append(child)
         return child
 
@@ -213,6 +208,9 @@ class LibFuzzer(Engine):
         left = self.plan.time_s - self.seconds()
         if inputs and left >= 1 and self.starts < RESTARTS_MAX + self.workers and not self.ended:
             self.launch_one(left)
+        elif inputs and left >= 1 and not self.ended:
+            past = f"; RULES_OFF={hint} looks past it" if re.match(r"R\d+-(?!crash)", hint) else ""
+            self.problem = self.problem or f"stopped after {RESTARTS_MAX + 1} findings, {left:.0f} s unused{past}"
         elif not inputs and worker["child"].returncode not in (0, 130, -signal.SIGINT) and not self.ended:
             self.problem = f"libFuzzer ended with status {worker['child'].returncode}: see its log"
 

@@ -5,6 +5,8 @@ it, so nothing that was found is lost, however the run ends. Then, beside the en
 its trace written, a C program made of it, compiled and run. findings/<name>/finding.json says all.
 Two inputs are one finding when the broken rule and the place are the same (`shrink -k`).
 """
+import contextlib
+import ctypes
 import hashlib
 import json
 import os
@@ -12,6 +14,7 @@ import pathlib
 import queue
 import re
 import shutil
+import signal
 import subprocess
 import threading
 
@@ -27,16 +30,42 @@ TOOLS = (REPLAY, SHRINK, REPRODUCER, TRACED, LIBRARY)  # what make must have bui
 SHRINK_S = 30
 HANG_MS = 10_000  # an input that runs longer is a finding
 LATER_S = 180  # what the end of a run waits for shrinking and programs
+PRCTL = ctypes.CDLL(None).prctl  # looked up here: a child of a program with threads had better not
+ALIVE = set()  # what run() waits for
+
+
+def die_with_parent():
+    """In the child: it ends when the thread that started it ends, however that ends."""
+    PRCTL(1, signal.SIGKILL)
+
+
+def end_group(child):
+    """Ends a leader of a session, and what it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def end_all():
+    """Ends what run() waits for."""
+    for child in list(ALIVE):
+        end_group(child)
 
 
 def run(command, environment, seconds, **more):
-    """(status, output, errors); status None: it took too long."""
-    try:
-        done = subprocess.run([str(word) for word in command], capture_output=True, env=environment,
-                              timeout=seconds, stdin=subprocess.DEVNULL, **more)
-    except subprocess.TimeoutExpired:
-        return None, "", ""
-    return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+    """(status, output, errors); status None: it took too long. A control-C does not reach it: what
+    it says then would be taken for its answer."""
+    with subprocess.Popen([str(word) for word in command], env=environment, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+                          preexec_fn=die_with_parent, **more) as child:
+        ALIVE.add(child)
+        try:
+            output, errors = child.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            end_group(child)
+            return None, "", ""
+        finally:
+            ALIVE.discard(child)
+    return child.returncode, output.decode(errors="replace"), errors.decode(errors="replace")
 
 
 def name_in(text):
@@ -99,8 +128,9 @@ class Store:
         self.plan, self.dir = plan, run_dir / "findings"
         self.findings = {}  # (target, oracle, place) -> Finding
         self.known = set()  # hashes of inputs
-        self.lock = threading.Lock()
-        self.tasks = queue.Queue()  # inputs without a name yet
+        self.lock = threading.RLock()  # a signal's handler asks, too, in the thread that it stopped
+        self.tasks = queue.SimpleQueue()  # inputs without a name yet; a handler may add to it
+        self.came = self.named = 0  # inputs that came, and those that were looked at
         self.later = []  # findings to be shrunk and made into programs
         self.thread = None
         self.stopping = False
@@ -122,6 +152,7 @@ class Store:
                  "executions": executions, "oracle": "", "place": "", "seen": 1}
         found = Finding(folder, facts)
         found.write()
+        self.came += 1
         self.tasks.put(found)
         if self.thread is None:
             self.thread = threading.Thread(target=self.work, daemon=True)
@@ -141,7 +172,7 @@ class Store:
             return list(self.findings.values())
 
     def waiting(self):
-        return self.tasks.unfinished_tasks + len(self.later)
+        return self.came - self.named + len(self.later)
 
     def end(self, seconds=LATER_S):
         """Waits for the thread; what it does not get to keeps its input and its name."""
@@ -150,8 +181,9 @@ class Store:
             threading.Event().wait(0.2)
             waited += 0.2
         self.stopping = True
-        if not self.waiting():
-            shutil.rmtree(self.dir / "new", ignore_errors=True)
+        new = self.dir / "new"
+        if not self.waiting() and not any(found.folder.parent == new for found in self.all()):
+            shutil.rmtree(new, ignore_errors=True)
 
     # ---- The thread
 
@@ -165,33 +197,47 @@ class Store:
                 self.later.pop(0)
                 continue
             self.guarded(self.name, found)
-            self.tasks.task_done()
+            self.named += 1
 
-    @staticmethod
-    def guarded(step, found):
+    def guarded(self, step, found):
+        """A full disk, no process to be had, a program that is just being linked: the input is there,
+        so it is a finding, if with the engine's name for it."""
         try:
             step(found)
-        except OSError as error:  # a full disk: the input is there, the rest is not
+        except OSError as error:
             found.facts["problem"] = str(error)
+            if not found.oracle:
+                found.facts |= {"oracle": found.hint, "place": ""}
+                with self.lock:
+                    self.findings[found.target, found.hint, found.folder.name] = found
+            with contextlib.suppress(OSError):
+                found.write()
 
     def name(self, found):
         """The first of its kind moves to a folder of that name."""
         oracle, place = self.key(found)
         if oracle is None:
-            shutil.rmtree(found.folder)
+            shutil.rmtree(found.folder, ignore_errors=True)
             return
         found.facts |= {"oracle": oracle, "place": place}
-        key = (found.target, oracle, place)
         with self.lock:
-            old = self.findings.get(key)
+            old = self.same_as(found)
             if old is None:
-                self.move(found)
-                self.findings[key] = found
+                self.findings[found.target, oracle, place] = found
                 self.later.append(found)
+                self.move(found)
         if old is not None:
             old.facts["seen"] += 1
             old.write()
-            shutil.rmtree(found.folder)
+            shutil.rmtree(found.folder, ignore_errors=True)
+
+    def same_as(self, found):
+        """The finding that is known already; where no replay tells the place, one of that name."""
+        for (target, oracle, place), old in self.findings.items():
+            known = place == old.place  # else it has the engine's name only
+            if known and (target, oracle) == (found.target, found.oracle) and found.place in ("", place):
+                return old
+        return None
 
     def work_out(self, found):
         """All that a reader wants of a finding."""
@@ -202,7 +248,7 @@ class Store:
         found.write()
 
     def key(self, found):
-        """(oracle, place). (None, None): nothing; a timeout of an engine on a busy machine."""
+        """(oracle, place). (None, None): a timeout of an engine on a busy machine, as a replay ends."""
         source = found.folder / found.input
         command = [SHRINK, "-k", "-w", str(HANG_MS), "-t", found.target, source]
         environment = self.plan.environment(ASAN_OPTIONS="symbolize=1:detect_leaks=0")
@@ -210,9 +256,11 @@ class Store:
         if status == 0:
             oracle, _, place = printed.strip().partition("\t")
             return oracle, place
+        if found.hint == "timeout" and "breaks nothing" in errors:
+            return None, None
         (found.folder / "trace.txt").write_text(
             f"not seen again by a replay: the engine saw {found.hint}\n{errors}")
-        return (None, None) if found.hint == "timeout" else (found.hint, "")
+        return found.hint, ""
 
     def move(self, found):
         base = re.sub(r"[^\w.-]", "_", f"{found.oracle}-{found.target.removesuffix('_fuzzer')}")

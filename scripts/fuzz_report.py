@@ -91,9 +91,10 @@ def finding_section(run, found):
                False: "The C program below does **not** fail with the library under test: it compares less than "
                       "the harness does, or needs a schedule that it did not meet.",
                None: "No C program was run."}[fails]
+    told = f" Not all was done for it: {found.problem}." if "problem" in found.facts else ""
     text = (f"{'At `' + found.place + '`. ' if found.place else ''}Found by {found.engine} on {found.target} after "
             f"{found.seconds:.1f} s, seen {found.seen} times; {found.facts.get('operations', '?')} operations. "
-            f"{program}\n\n{', '.join(filter(None, links))}")
+            f"{program}{told}\n\n{', '.join(filter(None, links))}")
     ops = clipped(found.text("finding.ops") or found.text("input.ops"), OPERATIONS_MAX)
     inner = [report.Section("Operations", pre=ops)]
     for title, name in (("What the C program printed", "reproducer.txt"), ("Trace", "trace.txt"),

@@ -1,9 +1,16 @@
 """Tests of fuzz.py and its modules that need no engine; fuzz/tests/triage.sh has those with one."""
+import contextlib
+import io
+import json
 import os
 import pathlib
 import re
+import select
 import subprocess
+import sys
+import time
 import types
+import unittest.mock
 
 import fuzz
 import fuzz_corpus
@@ -14,6 +21,7 @@ import fuzz_view
 import report
 
 FUZZ = report.REPO / "scripts" / "fuzz.py"
+SCRIPTS = str(FUZZ.parent)
 
 
 def ended(*arguments):
@@ -131,6 +139,190 @@ def every_operation_has_a_part_in_a_reproducer(root):
     assert not missing, f"fuzz/reproducer/ has no part for {missing}"
 
 
+# ---------------------------------------------------------------- what was found, with a shrink of our own
+
+PLACE_IS_THE_INPUT = "for last; do :; done; printf 'R5-grow-limit\\t%s\\n' \"$(cat \"$last\")\""
+
+
+@contextlib.contextmanager
+def shrink_that(root, does):
+    """A shell program in shrink's place, or none; the other tools fail."""
+    path = pathlib.Path(root) / "shrink"
+    if does is not None:
+        path.write_text(f"#!/bin/sh\n{does}\n")
+        path.chmod(0o755)
+    false = pathlib.Path("/bin/false")
+    with unittest.mock.patch.multiple(fuzz_findings, SHRINK=path, REPLAY=false, REPRODUCER=false, TRACED=false):
+        yield
+
+
+def plan_of(**more):
+    return types.SimpleNamespace(**({"environment": lambda **names: dict(os.environ, **names), "subject": "",
+                                     "targets": ["memory_fuzzer"], "engines": ("libfuzzer",), "time_s": 1000,
+                                     "jobs": 1, "seed": 1, "empty": True, "build": lambda: None} | more))
+
+
+def run_of(root):
+    return types.SimpleNamespace(path=report.Run.path.__get__(types.SimpleNamespace(dir=pathlib.Path(root))))
+
+
+def store_with(root, hint, *inputs):
+    """A store that has worked out these inputs."""
+    store = fuzz_findings.Store(plan_of(), pathlib.Path(root))
+    for number, data in enumerate(inputs):
+        path = pathlib.Path(root) / f"kept-{number}"
+        path.write_bytes(data)
+        store.add("memory_fuzzer", "libfuzzer", path, hint, 1.0, 10)
+    store.end()
+    return store
+
+
+def what_cannot_be_named_stays_a_finding(root):
+    with shrink_that(root, None):
+        kept = store_with(root, "R5-grow-limit", b"\x10\x00").all()
+    assert [found.oracle for found in kept] == ["R5-grow-limit"], kept
+    assert (kept[0].folder / kept[0].input).read_bytes() == b"\x10\x00" and "shrink" in kept[0].problem
+    run = types.SimpleNamespace(dir=pathlib.Path(root))
+    assert "Not all was done" in fuzz_report.finding_section(run, kept[0]).text
+
+
+def only_a_hang_that_a_replay_ends_is_dropped(root):
+    for says, hint, names in (("the input breaks nothing here", "timeout", []),
+                              ("cannot start a process", "timeout", ["timeout"]),
+                              ("the input breaks nothing here", "crash", ["crash"])):
+        folder = pathlib.Path(root) / f"{hint}-{len(says)}"
+        folder.mkdir()
+        with shrink_that(folder, f"echo 'shrink: {says}' >&2; exit 2"):
+            kept = store_with(folder, hint, b"1").all()
+        assert [found.oracle for found in kept] == names, (says, hint, kept)
+
+
+def one_without_a_place_counts_with_its_like(root):
+    with shrink_that(root, PLACE_IS_THE_INPUT):
+        kept = store_with(root, "crash", b"ref/a.c:1", b"", b"ref/b.c:2").all()
+    assert [(found.place, found.seen) for found in kept] == [("ref/a.c:1", 2), ("ref/b.c:2", 1)], kept
+
+
+def a_signals_handler_may_ask_while_the_run_does(root):
+    store = fuzz_findings.Store(None, pathlib.Path(root))
+    with store.lock:
+        assert store.lock.acquire(blocking=False)
+
+
+def a_tool_has_a_session_of_its_own(root):
+    program = "import os; print(os.getsid(0) == os.getpid())"
+    assert fuzz_findings.run([sys.executable, "-c", program], None, 60)[:2] == (0, "True\n")
+
+
+def gone(pipe):
+    """Whether the last that holds the other end has ended."""
+    os.close(pipe[1])
+    return bool(select.select([pipe[0]], [], [], 20)[0])
+
+
+def a_tool_that_takes_too_long_ends_with_what_it_started(root):
+    pipe = os.pipe()
+    status = fuzz_findings.run(["sh", "-c", "sleep 1000 & wait"], None, 0.5, pass_fds=pipe[1:])[0]
+    assert status is None and gone(pipe)
+
+
+def a_tool_ends_with_the_run(root):
+    pipe = os.pipe()
+    program = ("import sys; sys.path.insert(0, sys.argv[1]); import fuzz_findings; "
+               "fuzz_findings.run(['sh', '-c', 'echo >&$0; exec sleep 1000', sys.argv[2]], None, 1000, "
+               "pass_fds=[int(sys.argv[2])])")
+    child = subprocess.Popen([sys.executable, "-c", program, SCRIPTS, str(pipe[1])], pass_fds=pipe[1:])
+    os.read(pipe[0], 1)
+    child.kill()
+    child.wait()
+    assert gone(pipe)
+
+
+def put(folder, data):
+    """A finding as a killed run leaves it; without its input where there is no data."""
+    folder.mkdir(parents=True)
+    facts = {"target": "memory_fuzzer", "engine": "afl", "input": "input", "hint": "crash", "seconds": 1.0,
+             "executions": 7, "oracle": "", "place": "", "seen": 1}
+    (folder / "finding.json").write_text(json.dumps(facts))
+    if data:
+        (folder / "input").write_bytes(data)
+
+
+def a_recovery_that_was_interrupted_is_done_again(root):
+    folder = pathlib.Path(root) / "results/fuzz/.20260101T000000Z-abcdef0.tmp"
+    put(folder / "found-before/1/new/a", b"ref/a.c:1")
+    put(folder / "found-before/1/new/b", None)
+    put(folder / "findings/new/c", b"ref/c.c:3")
+    facts = {"targets": ["memory_fuzzer"], "engines": ["afl"], "time_s": 5, "subject": "", "commit": "abcdef0",
+             "dirty": False}
+    said = io.StringIO()
+    with shrink_that(root, PLACE_IS_THE_INPUT), unittest.mock.patch.object(fuzz, "Plan", lambda given: plan_of()), \
+            contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        assert fuzz.recover(folder, facts) == 2
+    latest = folder.parent / "latest"
+    places = {found.place for found in fuzz_findings.read_all(latest / "findings")}
+    assert places == {"ref/a.c:1", "ref/c.c:3"}, places
+    assert "left where it is" in said.getvalue() and list(latest.glob("found-before/1/new/b/finding.json"))
+
+
+def seeds_are_packed_while_the_working_corpus_is_copied_to(root):
+    corpus = pathlib.Path(root) / "corpus/memory_fuzzer"
+    (corpus / "folder").mkdir(parents=True)
+    (corpus / ".0123.Xy12").write_bytes(b"half")
+    (corpus / "4567").write_bytes(b"whole")
+    (corpus / "gone").symlink_to("nothing")
+    with unittest.mock.patch.dict(os.environ, PAGEBOX_CORPUS=str(corpus.parent)), \
+            unittest.mock.patch.object(fuzz_corpus, "seeds", lambda target: []):
+        fuzz.pack_seeds(plan_of(empty=False), run_of(root), None, "memory_fuzzer")
+    packed = sorted(path.name for path in (pathlib.Path(root) / "raw/memory_fuzzer-seeds").iterdir())
+    assert packed == ["empty", "working-4567"], packed
+
+
+def an_engine_that_is_not_started_again_says_so(root):
+    store = types.SimpleNamespace(add=lambda *all: None)
+    engine = fuzz_engines.LibFuzzer(plan_of(), run_of(root), store, "memory_fuzzer", "libfuzzer", 1)
+    engine.began, engine.starts = time.monotonic(), fuzz_engines.RESTARTS_MAX + 1
+    (engine.folder / "log-21.txt").write_text("finding: R5-grow-limit\n")
+    (engine.folder / "artifacts-21").mkdir()
+    (engine.folder / "artifacts-21/crash-1").write_bytes(b"1")
+    engine.gather({"log": engine.folder / "log-21.txt", "artifacts": engine.folder / "artifacts-21"})
+    assert re.fullmatch(r"stopped after 21 findings, \d+ s unused; RULES_OFF=R5-grow-limit looks past it",
+                        engine.problem), engine.problem
+
+
+FULL = """
+import resource, signal, sys
+sys.dont_write_bytecode = True
+sys.path.insert(0, {scripts!r})
+import fuzz, fuzz_engines, report
+class Full(fuzz_engines.Engine):
+    def launch(self, seconds):
+        with open(self.folder / "log", "wb") as log:
+            print(self.spawn(["sleep", "1000"], log).pid)
+    def look(self):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+        (self.folder / "more").write_text("x" * 1000)
+    def corpus(self):
+        return self.folder / "corpus"
+fuzz_engines.KINDS = {{"libfuzzer": Full}}
+fuzz.Plan.check_tools = fuzz.Plan.build = fuzz.Plan.meet_subject = lambda self: None
+in_repo = report.Run
+report.Run = lambda kind: in_repo(kind, {root!r})
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sys.argv = ["fuzz.py", "TIME=100", "TARGET=memory_fuzzer", "ENGINE=libfuzzer", "EMPTY=1"]
+sys.exit(fuzz.main())
+"""
+
+
+def no_room_ends_the_run_and_keeps_what_it_has(root):
+    """A limit on file sizes stands for the full disk, as in report_test.py."""
+    program = FULL.format(scripts=SCRIPTS, root=root)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done
+    assert "the run ends here: [Errno 27]" in done.stderr and "the raw data is in" in done.stderr, done
+    assert not pathlib.Path(f"/proc/{int(done.stdout)}").exists(), "the engine runs on"
+
+
 TESTS = [
     settings_that_are_wrong_end_with_2_and_say_what_is_right,
     screen_fits_the_terminal,
@@ -141,4 +333,15 @@ TESTS = [
     what_a_killed_run_left_is_seen,
     rules_of_operations_are_those_of_op_def,
     every_operation_has_a_part_in_a_reproducer,
+    what_cannot_be_named_stays_a_finding,
+    only_a_hang_that_a_replay_ends_is_dropped,
+    one_without_a_place_counts_with_its_like,
+    a_signals_handler_may_ask_while_the_run_does,
+    a_tool_has_a_session_of_its_own,
+    a_tool_that_takes_too_long_ends_with_what_it_started,
+    a_tool_ends_with_the_run,
+    a_recovery_that_was_interrupted_is_done_again,
+    seeds_are_packed_while_the_working_corpus_is_copied_to,
+    an_engine_that_is_not_started_again_says_so,
+    no_room_ends_the_run_and_keeps_what_it_has,
 ]
