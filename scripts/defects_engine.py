@@ -10,11 +10,13 @@ import threading
 import time
 
 import defects_tree
+import fuzz_engines
+import fuzz_findings
 
 HANG_S = 10  # an input that takes longer is a finding of its own
 GRACE_S = 60  # an engine that does not end by itself is ended after so much more
 PEACE_S = 2  # to end by itself when it is asked to
-INPUT_BYTES_MAX = 256  # of an input that an engine makes, as in fuzz.py
+INPUT_BYTES_MAX = fuzz_engines.INPUT_BYTES_MAX  # both engines', as in make fuzz
 # What somebody sets for the harness's programs, and make exports: the scoreboard has its own.
 SETTINGS = ("SUBJECT", "RULES_OFF", "PAGEBOX_RULES_OFF", "PAGEBOX_PARTS", "PAGEBOX_SHRINK", "SCHED", "SEED",
             "TRACE", "TRACE_JSON")
@@ -58,7 +60,9 @@ class Processes:
 
     def spawn(self, command, **more):
         more.setdefault("env", environment())
-        process = subprocess.Popen(command, start_new_session=True, **more)
+        process = subprocess.Popen(
+            command, start_new_session=True, preexec_fn=fuzz_findings.die_with_parent, **more
+        )
         with self.lock:
             self.alive.add(process)
         if self.stopping:  # asked to stop while it was being started
@@ -268,6 +272,7 @@ def run_afl(trial):
     program = str(trial.tree / "build/afl" / trial.target)
     command = ["afl-fuzz", "-i", str(seeds), "-o", str(trial.folder / "afl"), "-s", str(trial.seed)]
     command += ["-V", str(max(1, int(trial.seconds))), "-t", f"{HANG_S * 1000}", "-m", "none"]
+    command += ["-G", str(INPUT_BYTES_MAX)]
     with open(trial.folder / "log", "w+", errors="replace") as log:
         streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
         env = afl_environment(trial)

@@ -29,6 +29,7 @@ import defects_engine
 import defects_patch
 import defects_report
 import defects_rows
+import fuzz_findings
 import report
 
 WORK = report.REPO / "build" / "defects-subject"
@@ -126,7 +127,7 @@ class Field:
         with open(folder / "log", "w+", errors="replace") as log:
             self.child = subprocess.Popen(
                 list(map(str, command)), stdout=log, stderr=log, start_new_session=True,
-                env=self.environment(subject), cwd=folder,
+                preexec_fn=fuzz_findings.die_with_parent, env=self.environment(subject), cwd=folder,
             )
             try:
                 self.child.wait(seconds + 60)
