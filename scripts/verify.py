@@ -7,7 +7,8 @@
 JOBS processes share each search (default: the cores) · FILTER a regular expression on names · TIME
 seconds at most for each scenario · SEED is of no use here: there is nothing random.
 The same names work as environment variables, as make passes them. What was interrupted goes on
-where it stopped when the same build is asked again.
+when the same build is asked again, by whole parts of the search: a part that TIME or an interrupt cut
+begins anew, so a TIME below what one part takes never gets further (waiters-timeout wants 20 s).
 Exit status: 0 all complete and clean, 1 a finding or an incomplete search, 2 usage or set-up,
 130 interrupted (the report is partial).
 """
