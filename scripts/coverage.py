@@ -436,6 +436,7 @@ def clean_up(run, folder):
 
 
 def main(arguments):
+    report.help_if_asked(__doc__)
     if arguments not in ([], ["--test"]):
         report.die("usage: scripts/coverage.py [--test]")
     for program in ("replay", "ref-tests"):

@@ -352,9 +352,7 @@ def recover(folder, facts):
 
 
 def main():
-    if any(argument in ("-h", "--help") for argument in sys.argv[1:]):
-        print(__doc__)
-        return 0
+    report.help_if_asked(__doc__)
     if sys.argv[1:] == ["recover"]:
         runs = list(killed_runs())
         if not runs:

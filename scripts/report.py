@@ -163,6 +163,13 @@ def die(message, status=2):
     sys.exit(status)
 
 
+def help_if_asked(text):
+    """-h or --help anywhere: the text, and the end."""
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(text.strip())
+        sys.exit(0)
+
+
 def pattern(text, name):
     """The regular expression that a person gave as NAME=text; none given fits everything."""
     try:
@@ -534,6 +541,7 @@ def show(kind):
 
 
 if __name__ == "__main__":
+    help_if_asked(__doc__)
     if len(sys.argv) < 2 or sys.argv[1].startswith("-"):
         die("usage: scripts/report.py KIND... (fuzz, bench, ...): where the latest reports are")
     for wanted in sys.argv[1:]:

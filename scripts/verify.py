@@ -175,6 +175,7 @@ def table(rows):
 
 
 def main(arguments):
+    report.help_if_asked(__doc__)
     search = Search(settings(arguments))
     signal.signal(signal.SIGINT, search.stop)
     signal.signal(signal.SIGTERM, search.stop)

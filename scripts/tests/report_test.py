@@ -159,6 +159,14 @@ def a_broken_regular_expression_is_told_with_its_name(root):
     assert report.pattern(None, "ONLY").search("anything")
 
 
+def every_program_has_a_help(_root):
+    programs = "barriers bench bench_compare coverage defects explore fuzz gate litmus report verify"
+    for name in programs.split():
+        command = [f"{SCRIPTS}/{name}.py", "--help"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0 and len((done.stdout + done.stderr).splitlines()) > 3, (name, done)
+
+
 TESTS = [
     json_follows_the_schema,
     folder_is_renamed_and_latest_points_there,
@@ -171,4 +179,5 @@ TESTS = [
     interrupt_leaves_a_valid_partial_report,
     no_room_keeps_the_raw_data_and_says_where,
     a_broken_regular_expression_is_told_with_its_name,
+    every_program_has_a_help,
 ]
