@@ -27,6 +27,7 @@ static struct {
     unsigned files;
     bool exempt;
     const char *complaint;
+    bool closing_failed; /* since pages were last opened */
 } account;
 
 void os_wrap_exempt(bool on) {
@@ -157,9 +158,15 @@ static uint64_t half_of(uint64_t bytes) {
 }
 
 /* A call that opens pages and fails may have opened a part. Where the calls that close it shall
- * fail as well, nobody could promise anything. */
+ * fail as well, or just did, nobody could promise anything. */
 static bool may_have_opened(uint64_t bytes) {
-    return !fault_armed() && half_of(bytes) > 0;
+    return !fault_armed() && !account.closing_failed && half_of(bytes) > 0;
+}
+
+static bool closing_due(enum word_call call) {
+    bool fails = due(call);
+    account.closing_failed |= fails;
+    return fails;
 }
 
 /* Under a limit of address space (ulimit -v, the lanes of a fuzzing service) want of memory is what
@@ -199,10 +206,12 @@ enum pb_status __wrap_pb_os_reserve_accessible(uint64_t bytes, void **base) {
 
 enum pb_status __wrap_pb_os_commit(void *at, uint64_t bytes) {
     range_expect(at, bytes);
-    if (!due(WORD_call_os_commit)) {
+    bool fails = due(WORD_call_os_commit), part = may_have_opened(bytes);
+    account.closing_failed = false;
+    if (!fails) {
         return told(__real_pb_os_commit(at, bytes));
     }
-    if (may_have_opened(bytes)) {
+    if (part) {
         (void)__real_pb_os_commit(at, half_of(bytes));
     }
     return page_error();
@@ -210,7 +219,7 @@ enum pb_status __wrap_pb_os_commit(void *at, uint64_t bytes) {
 
 enum pb_status __wrap_pb_os_decommit(void *at, uint64_t bytes) {
     range_expect(at, bytes);
-    return due(WORD_call_os_decommit) ? page_error() : __real_pb_os_decommit(at, bytes);
+    return closing_due(WORD_call_os_decommit) ? page_error() : __real_pb_os_decommit(at, bytes);
 }
 
 enum pb_status __wrap_pb_os_discard(void *at, uint64_t bytes) {
@@ -220,7 +229,7 @@ enum pb_status __wrap_pb_os_discard(void *at, uint64_t bytes) {
 
 enum pb_status __wrap_pb_os_renew(void *at, uint64_t bytes) {
     range_expect(at, bytes);
-    return due(WORD_call_os_renew) ? page_error() : told(__real_pb_os_renew(at, bytes));
+    return closing_due(WORD_call_os_renew) ? page_error() : told(__real_pb_os_renew(at, bytes));
 }
 
 enum pb_status __wrap_pb_os_release(void *base, uint64_t bytes) {
@@ -321,6 +330,7 @@ const char *os_wrap_account(void) {
         (void)__real_pb_os_release(account.zombie[i].base, account.zombie[i].bytes);
     }
     account.zombies = 0;
+    account.closing_failed = false;
     for (unsigned i = 0; i < account.ranges; i++) {
         if (account.range[i].exempt) {
             account.range[kept++] = account.range[i];
