@@ -575,7 +575,7 @@ static void look_on(struct actor *a) {
     if (!world.shared || !usable(a) || world.words->flag & PB_MAILBOX_CLOSED) {
         return;
     }
-    world.onlookers = true;
+    world.onlookers++;
     a->in_signal = true;
     (void)pb_memory_wait32(world.root, world.offset + PB_MAILBOX_FLAG_OFFSET, world.words->flag, -1,
                            &result);
@@ -686,7 +686,7 @@ const char *mailbox_at_rest(void) {
     if (world.close_end != NEVER) {
         return "R36-close-unseen";
     }
-    if (world.onlookers) {
+    if (world.onlookers > 0) {
         return NULL;
     }
     if (words[1] & PB_MAILBOX_SIGNALLED) {

@@ -567,7 +567,7 @@ static unsigned others_blocked(const struct event *self) {
         count += e != self && e->kind == EVENT_WAIT && e->end > self->start &&
                  (e->outcome != WAIT_NOT_EQUAL && e->outcome != WAIT_AT_ONCE);
     }
-    return count + (world.guest >= 0); /* the guest parks by a wait, too */
+    return count + (world.guest >= 0) + world.onlookers; /* who parks waits, too */
 }
 
 /* Who was notified sees what its notifier did before: each leaves a number first, in memory of the

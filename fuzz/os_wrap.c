@@ -27,7 +27,7 @@ static struct {
     unsigned files;
     bool exempt;
     const char *complaint;
-    bool closing_failed; /* since pages were last opened */
+    bool closing_failed; /* the last call that closes pages did, and nothing opened any since */
 } account;
 
 void os_wrap_exempt(bool on) {
@@ -157,16 +157,21 @@ static uint64_t half_of(uint64_t bytes) {
     return bytes / 2 / pb_os_page_bytes() * pb_os_page_bytes();
 }
 
-/* A call that opens pages and fails may have opened a part. Where the calls that close it shall
- * fail as well, or just did, nobody could promise anything. */
+/* A call that opens pages and fails may have opened a part, unless the calls that close it shall
+ * fail as well: nobody could promise anything then. */
 static bool may_have_opened(uint64_t bytes) {
-    return !fault_armed() && !account.closing_failed && half_of(bytes) > 0;
+    return !fault_armed() && half_of(bytes) > 0;
 }
 
 static bool closing_due(enum word_call call) {
-    bool fails = due(call);
-    account.closing_failed |= fails;
-    return fails;
+    account.closing_failed = due(call);
+    return account.closing_failed;
+}
+
+/* Where nothing closes what was opened, opening the rest is the last way to keep a promise: that
+ * does not fail. */
+static bool opening_due(enum word_call call) {
+    return due(call) && !account.closing_failed;
 }
 
 /* Under a limit of address space (ulimit -v, the lanes of a fuzzing service) want of memory is what
@@ -206,12 +211,12 @@ enum pb_status __wrap_pb_os_reserve_accessible(uint64_t bytes, void **base) {
 
 enum pb_status __wrap_pb_os_commit(void *at, uint64_t bytes) {
     range_expect(at, bytes);
-    bool fails = due(WORD_call_os_commit), part = may_have_opened(bytes);
+    bool fails = opening_due(WORD_call_os_commit);
     account.closing_failed = false;
     if (!fails) {
         return told(__real_pb_os_commit(at, bytes));
     }
-    if (part) {
+    if (may_have_opened(bytes)) {
         (void)__real_pb_os_commit(at, half_of(bytes));
     }
     return page_error();
@@ -259,10 +264,10 @@ enum pb_status __wrap_pb_os_move(void *from, uint64_t bytes, void *to, uint64_t 
 
 enum pb_status __wrap_pb_os_advise(void *at, uint64_t bytes, enum pb_os_advice advice) {
     range_expect(at, bytes);
-    if (!due(WORD_call_os_advise)) {
+    bool opens = advice == PB_OS_GUARD_REMOVE;
+    if (!(opens ? opening_due(WORD_call_os_advise) : due(WORD_call_os_advise))) {
         return __real_pb_os_advise(at, bytes, advice);
     }
-    bool opens = advice == PB_OS_GUARD_REMOVE;
     uint64_t half = half_of(bytes);
     if ((advice == PB_OS_GUARD_INSTALL || opens) && half > 0 && fault_choose(2) == 1 &&
         (!opens || may_have_opened(bytes))) {

@@ -92,7 +92,8 @@ struct world {
     uint32_t offset, capacity, spill_max;
     int guest; /* the thread that is the guest; -1: none */
     bool wild; /* somebody scribbled into the region: deliveries are not checked (R38) */
-    bool moved, released, guest_trapped, onlookers;
+    bool moved, released, guest_trapped;
+    unsigned onlookers; /* waits for close by the guest's other threads, so far */
     struct sent sent[SENT_MAX];
     unsigned sends;
     uint32_t dropped;

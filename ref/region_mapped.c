@@ -296,9 +296,10 @@ static enum pb_status guard_grow(struct pb_region *region, uint64_t bytes) {
     if (open) {
         status = pb_region_follow_advice(region, old, bytes);
     }
-    if (status != PB_OK && guard_close(region, old, bytes) != PB_OK && open) {
-        (void)guard_open(region, old, bytes); /* where half of the markers came back */
-        return PB_OK;                         /* as in pb_mapped_grow */
+    /* As in pb_mapped_grow; opened again, since some of the markers may have gone or come back. */
+    if (status != PB_OK && guard_close(region, old, bytes) != PB_OK &&
+        (guard_open(region, old, bytes) == PB_OK || open)) {
+        return PB_OK;
     }
     return status;
 }

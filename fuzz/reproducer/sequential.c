@@ -80,10 +80,12 @@ static struct {
     const char *error;
 } armed[64];
 static unsigned arms, faults_seen;
+static int closing_failed; /* the last call that closes pages did, and none opened any since */
 static const char *error_now;
 static const unsigned char *choices;
 static size_t choices_left;
 
+enum { COMMIT = 2, DECOMMIT = 3, RENEW = 5 }; /* their numbers below */
 static const char *const fault_names[16] = {"os_reserve",    "os_reserve_accessible",
                                             "os_commit",     "os_decommit",
                                             "os_discard",    "os_renew",
@@ -114,6 +116,12 @@ static int due(unsigned call) {
             now = 1;
             error_now = armed[i].error;
         }
+    }
+    if (call == COMMIT) { /* where nothing closes pages again, opening them does not fail */
+        now = now && !closing_failed;
+        closing_failed = 0;
+    } else if (call == DECOMMIT || call == RENEW) {
+        closing_failed = now;
     }
     faults_seen += (unsigned)now;
     if (now) {
@@ -171,7 +179,7 @@ static int any_armed(void) {
 enum pb_status __real_pb_os_commit(void *at, uint64_t bytes);
 enum pb_status __wrap_pb_os_commit(void *at, uint64_t bytes);
 enum pb_status __wrap_pb_os_commit(void *at, uint64_t bytes) {
-    if (!due(2)) {
+    if (!due(COMMIT)) {
         return __real_pb_os_commit(at, bytes);
     }
     uint64_t half = bytes / 2 / pb_os_page_bytes() * pb_os_page_bytes();
@@ -180,9 +188,9 @@ enum pb_status __wrap_pb_os_commit(void *at, uint64_t bytes) {
     }
     return page_error();
 }
-WRAP(3, page_error(), os_decommit, (void *at, uint64_t bytes), (at, bytes))
+WRAP(DECOMMIT, page_error(), os_decommit, (void *at, uint64_t bytes), (at, bytes))
 WRAP(4, page_error(), os_discard, (void *at, uint64_t bytes), (at, bytes))
-WRAP(5, page_error(), os_renew, (void *at, uint64_t bytes), (at, bytes))
+WRAP(RENEW, page_error(), os_renew, (void *at, uint64_t bytes), (at, bytes))
 WRAP(6, page_error(), os_release, (void *base, uint64_t bytes), (base, bytes))
 /* The target of this one is as it was when it fails. */
 static enum pb_status move_error(bool *kept) {

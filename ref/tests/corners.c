@@ -295,6 +295,31 @@ TEST(R6_growth_after_markers_were_replaced_by_protection_can_fail_and_be_retried
     check_growth(memory);
 }
 
+static void work_again(enum seam_call call) {
+    (void)call;
+    if (seam_failed() == 4) {
+        seam_fail(0, 0, false);
+    }
+}
+
+/* Pages that were never protected lie open once their markers are off: where protection then cannot
+ * be asked for, and nothing closes them, opening is tried once more. */
+TEST(R6_growth_whose_markers_are_gone_and_that_nothing_undoes_has_succeeded) {
+    struct pb_memory *memory = memory_with(PB_STRATEGY_GUARD, PB_ADVICE_NONE);
+    uint32_t old = 99;
+    check_failed_growth(memory, SEAM_ADVISE); /* from here on it asks for protection, too */
+    seam_before(SEAM_ADVISE, work_again);
+    seam_fail(SEAM_ADVISE | SEAM_COMMIT | SEAM_DECOMMIT | SEAM_RENEW, 2, true);
+    CHECK_STATUS(pb_memory_grow(memory, 5, &old), PB_OK);
+    seam_before(0, NULL);
+    CHECK_EQ(seam_calls(), 0); /* it got as far as to work again */
+    CHECK_EQ(old, 1);
+    check_pattern(memory, 0, PB_PAGE_BYTES, 1);
+    check_zero(memory, PB_PAGE_BYTES, 5 * PB_PAGE_BYTES);
+    check_guarded(memory);
+    pb_memory_destroy(memory);
+}
+
 /* A guest of a shared memory that stores to the new pages of a growth for as long as they are open,
  * though it fails: what it stored must not show in a later one. All calls of the mask fail from the
  * nth on. */
