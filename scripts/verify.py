@@ -6,9 +6,8 @@
 
 JOBS processes share each search (default: the cores) · FILTER a regular expression on names · TIME
 seconds at most for each scenario · SEED is of no use here: there is nothing random.
-The same names work as environment variables, as make passes them. What was interrupted goes on
-when the same build is asked again, by whole parts of the search: a part that TIME or an interrupt cut
-begins anew, so a TIME below what one part takes never gets further (waiters-timeout wants 20 s).
+The same names work as environment variables, as make passes them. What TIME or an interrupt cut goes
+on where it was when the same build is asked again.
 Exit status: 0 all complete and clean, 1 a finding or an incomplete search, 2 usage or set-up,
 130 interrupted (the report is partial).
 """
@@ -145,7 +144,7 @@ class Search:
 
 def line(row, at, of, seconds):
     verdict = row["finding"] or ("complete" if row["complete"] else "NOT complete")
-    earlier = ", found earlier" if seconds < row["seconds"] / 2 and row["seconds"] > 1 else ""
+    earlier = f", {seconds:.1f} s of them now" if seconds < row["seconds"] / 2 and row["seconds"] > 1 else ""
     return (
         f"[{at}/{of}] {row['name']}: {verdict}: {row['graphs']:,} graphs, {row['executions']:,} "
         f"executions, {row['seconds']:.1f} s, {row['peak_bytes'] / 2**20:.0f} MiB{earlier}"

@@ -14,8 +14,8 @@
  * programs.
  *
  * Sharing. The first split_depth decisions are expanded fully, so that their subtrees ("tasks") do
- * not influence each other; processes claim them by number, and a checkpoint remembers the finished
- * ones. */
+ * not influence each other; processes claim them by number. A checkpoint remembers the finished
+ * ones, and of each that was under way the path. */
 #include "internal.h"
 
 #include <errno.h>
@@ -31,6 +31,7 @@
 #define NODES_MAX 16384
 #define EVENTS_MAX 16384
 #define TASKS_MAX (1u << 16)
+#define PROCESSES_MAX 64
 #define ALWAYS UINT32_MAX /* mark: asleep whatever messages come */
 #define SEEN 16
 #define RACES_MAX 64 /* of one event; more: everything is tried */
@@ -64,7 +65,14 @@ struct spin {
 struct shared {                     /* between the processes of one search */
     unsigned char claim[TASKS_MAX]; /* 0 free, 1 taken, 2 done */
     uint64_t tasks_done;
+    unsigned places_taken;
     int stop, cut; /* cut: some run ended at a bound */
+};
+
+/* Where a process stopped in the middle of a task. */
+struct place {
+    uint32_t nodes_n, task, task_now, task_base; /* as in X */
+    struct node *nodes;
 };
 
 static struct {
@@ -83,6 +91,8 @@ static struct {
     uint32_t task_base;      /* nodes above it */
     bool not_mine;           /* the run was cut because another process has the task */
     struct shared *shared;
+    struct place places[PROCESSES_MAX]; /* to go on from; the first places_taken are taken */
+    unsigned places_n;
     uint64_t *table;
     size_t table_n, table_size, table_max;
     bool table_full;
@@ -662,6 +672,13 @@ static bool advance(void) {
     return false;
 }
 
+static void *must(void *p) {
+    if (p)
+        return p;
+    fprintf(stderr, "sim: out of memory\n");
+    exit(2);
+}
+
 static double now_s(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -781,11 +798,10 @@ static bool time_to_stop(const struct job *j, double *next_look) {
     return j->o->seconds_max > 0 && t - j->started > j->o->seconds_max;
 }
 
-/* Explore what this process can claim. True: nothing is left. */
-static bool search(const struct job *j) {
+/* From where X stands until nothing is left that this process can claim: true. */
+static bool search_on(const struct job *j) {
     double next_look = now_s() + 1;
-    X.nodes_n = X.fresh_from = X.task = 0;
-    X.mine = !X.split && !X.counting;
+    X.fresh_from = 0;
     for (;;) {
         begin_run();
         run_once(j->program, j->arg);
@@ -811,6 +827,32 @@ static bool search(const struct job *j) {
     }
 }
 
+/* Explore what this process can claim, first what an earlier search was in the middle of. Such a
+ * place lies behind all tasks that were claimed before it, so who was at one need not begin anew.
+ * True: nothing is left. */
+static bool search(const struct job *j) {
+    bool resumed = false;
+    while (!X.counting && !X.shared->stop) {
+        unsigned at = __atomic_fetch_add(&X.shared->places_taken, 1, __ATOMIC_RELAXED);
+        if (at >= X.places_n)
+            break;
+        const struct place *p = &X.places[at];
+        memcpy(X.nodes, p->nodes, p->nodes_n * sizeof *p->nodes);
+        X.nodes_n = p->nodes_n;
+        X.task = p->task;
+        X.task_now = p->task_now;
+        X.task_base = p->task_base;
+        X.mine = resumed = true;
+        if (!search_on(j))
+            return false;
+    }
+    if (resumed)
+        return true;
+    X.nodes_n = X.task = 0;
+    X.mine = !X.split && !X.counting;
+    return search_on(j);
+}
+
 /* How many tasks are there at this depth? */
 static uint32_t count_tasks(const struct job *j, unsigned split) {
     X.counting = true;
@@ -828,9 +870,43 @@ struct header {
     char magic[8];
     uint64_t identity, graphs, executions, complete_runs, pruned, steps, mixed;
     double seconds;
+    uint64_t places;
     uint32_t split, tasks, bounds, cut;
 };
-static const char magic[8] = "simckp1";
+static const char magic[8] = "simckp2";
+
+static bool place_write(FILE *f, const struct place *p) {
+    return fwrite(p, offsetof(struct place, nodes), 1, f) == 1 &&
+           fwrite(p->nodes, sizeof *p->nodes, p->nodes_n, f) == p->nodes_n;
+}
+
+/* One more in X.places, and its task taken. */
+static bool place_read(FILE *f) {
+    struct place p;
+    if (X.places_n == PROCESSES_MAX || fread(&p, offsetof(struct place, nodes), 1, f) != 1 ||
+        p.nodes_n > NODES_MAX || p.task_now >= TASKS_MAX)
+        return false;
+    p.nodes = must(malloc((p.nodes_n + 1) * sizeof *p.nodes));
+    X.places[X.places_n++] = p;
+    X.shared->claim[p.task_now] = 1;
+    bool ok = fread(p.nodes, sizeof *p.nodes, p.nodes_n, f) == p.nodes_n;
+    for (uint32_t i = 0; i < p.nodes_n && ok; i++) {
+        const struct node *d = &p.nodes[i];
+        ok = d->is_thread ? d->c < THREADS && d->enabled >> d->c & 1 : d->c < d->n;
+    }
+    return ok;
+}
+
+static void places_drop(unsigned n) {
+    for (unsigned i = 0; i < n; i++)
+        free(X.places[i].nodes);
+    X.places_n -= n;
+    memmove(X.places, X.places + n, X.places_n * sizeof X.places[0]);
+}
+
+static struct place place_now(void) {
+    return (struct place){X.nodes_n, X.task, X.task_now, X.task_base, X.nodes};
+}
 
 /* The options and, through the number of tasks, the program. */
 static uint64_t identity(const struct job *j) {
@@ -874,12 +950,17 @@ static void checkpoint_save(const struct job *j) {
                        .split = X.split,
                        .tasks = j->tasks,
                        .bounds = e->bounds,
-                       .cut = (uint32_t)X.shared->cut};
+                       .cut = (uint32_t)X.shared->cut,
+                       .places = X.places_n + X.mine};
+    const struct place now = place_now();
     memcpy(h.magic, magic, sizeof h.magic);
     bool ok = fwrite(&h, sizeof h, 1, f) == 1 && fwrite(X.shared->claim, j->tasks, 1, f) == 1;
     for (size_t i = 0; i < X.table_size && ok; i++)
         if (X.table[i])
             ok = fwrite(&X.table[i], sizeof X.table[i], 1, f) == 1;
+    for (unsigned i = 0; i < X.places_n && ok; i++)
+        ok = place_write(f, &X.places[i]);
+    ok = ok && (!X.mine || place_write(f, &now));
     ok &= fclose(f) == 0;
     if (!ok || rename(name, j->o->checkpoint))
         snprintf(e->error, sizeof e->error, "cannot write %.150s: %s", name, strerror(errno));
@@ -910,6 +991,8 @@ static bool checkpoint_load(const struct job *j) {
         if (ok)
             graph_add(g);
     }
+    for (uint64_t i = 0; i < h.places && ok; i++)
+        ok = place_read(f);
     fclose(f);
     if (!ok)
         snprintf(e->error, sizeof e->error, "%s is cut short: remove it to start anew",
@@ -934,13 +1017,14 @@ static bool checkpoint_load(const struct job *j) {
 struct part {
     struct sim_explored e;
     char finding[64];
-    int through;
+    bool through, in_task;
     uint64_t graphs;
 };
 
 static _Noreturn void child_main(const struct job *j, FILE *f) {
-    struct part p = {.through = 0};
-    p.through = search(j);
+    struct part p = {.through = search(j)};
+    const struct place now = place_now();
+    p.in_task = !p.through && X.mine;
     p.e = *j->out;
     if (p.e.finding)
         snprintf(p.finding, sizeof p.finding, "%s", p.e.finding);
@@ -949,6 +1033,7 @@ static _Noreturn void child_main(const struct job *j, FILE *f) {
     for (size_t i = 0; i < X.table_size && ok; i++)
         if (X.table[i])
             ok = fwrite(&X.table[i], sizeof X.table[i], 1, f) == 1;
+    ok = ok && (!p.in_task || place_write(f, &now));
     ok &= fflush(f) == 0;
     _exit(ok ? 0 : 2);
 }
@@ -981,12 +1066,11 @@ static bool child_collect(const struct job *j, FILE *f) {
             return false;
         graph_add(g);
     }
-    return p.through;
+    return (!p.in_task || place_read(f)) && p.through;
 }
 
 /* True: all children found nothing left to do. */
 static bool search_shared(const struct job *j) {
-    enum { PROCESSES_MAX = 64 };
     unsigned n = j->o->processes < PROCESSES_MAX ? j->o->processes : PROCESSES_MAX;
     FILE *files[PROCESSES_MAX];
     pid_t pids[PROCESSES_MAX];
@@ -1052,13 +1136,6 @@ static size_t peak_bytes(void) {
            1024;
 }
 
-static void *must(void *p) {
-    if (p)
-        return p;
-    fprintf(stderr, "sim: out of memory\n");
-    exit(2);
-}
-
 static void setup(const struct sim_explore_options *o) {
     run_configure(&o->run);
     S.o.source = SIM_REPLAY;
@@ -1073,6 +1150,7 @@ static void setup(const struct sim_explore_options *o) {
         X.shared = must(p == MAP_FAILED ? NULL : p);
     }
     memset(X.shared, 0, sizeof *X.shared);
+    places_drop(X.places_n);
     free(X.table);
     X.table_size = 1024;
     X.table_n = 0;
@@ -1121,8 +1199,12 @@ void sim_explore(const struct sim_explore_options *o, void (*program)(void *), v
     bool through = false;
     if (X.error)
         snprintf(out->error, sizeof out->error, "%s", X.error);
-    else if (!o->checkpoint || checkpoint_load(&j))
+    else if (!o->checkpoint || checkpoint_load(&j)) {
+        unsigned places = X.places_n;
         through = o->processes > 1 && X.split ? search_shared(&j) : search(&j);
+        unsigned taken = X.shared->places_taken;
+        places_drop(taken < places ? taken : places);
+    }
     out->graphs = X.table_n;
     out->seconds += now_s() - started;
     out->peak_bytes = peak_bytes();

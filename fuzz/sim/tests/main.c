@@ -815,6 +815,36 @@ static void search_resumes(void) {
           (unsigned long long)whole, explored.error);
     check(access(name, F_OK) != 0, "the checkpoint is still there");
 }
+/* However early it is stopped, it gets further, with the same result. */
+static void search_resumes_in_the_middle_of_a_task(void) {
+    for (unsigned processes = 1; processes <= 2; processes++) {
+        char name[] = "/tmp/sim-checkpoint-XXXXXX";
+        int fd = mkstemp(name);
+        check(fd >= 0, "no temporary file");
+        close(fd);
+        unlink(name);
+        struct sim_explore_options e = sim_explore_options_default();
+        explore(bigger, e);
+        uint64_t whole = explored.graphs, runs = explored.executions, made = 0;
+        unsigned sessions = 0;
+        e.checkpoint = name;
+        e.processes = processes;
+        e.split_depth = 1; /* few tasks, each longer than a session */
+        do {
+            /* of the whole, or of a child */
+            e.executions_max = runs / 30 + (processes == 1 ? made : 0);
+            explore(bigger, e);
+            check(explored.error[0] == '\0', "session %u: %s", sessions, explored.error);
+            check(explored.complete || explored.executions > made, "session %u got no further",
+                  sessions);
+            made = explored.executions;
+        } while (!explored.complete && ++sessions < 100);
+        check(explored.complete && explored.resumed && explored.graphs == whole,
+              "%u sessions of %u processes: %llu graphs of %llu", sessions, processes,
+              (unsigned long long)explored.graphs, (unsigned long long)whole);
+        check(sessions > 8 && access(name, F_OK) != 0, "%u sessions", sessions);
+    }
+}
 static unsigned *outside; /* on the heap of the test: not put back between runs */
 static void fickle(void *a) {
     (void)a;
@@ -869,6 +899,7 @@ int main(int argc, char **argv) {
     T(search_equals_brute_force);
     T(search_shared_by_processes);
     T(search_resumes);
+    T(search_resumes_in_the_middle_of_a_task);
     T(search_refuses_a_fickle_program);
     static const char *const outside_names[] = {"litmus_tests_as_stated",
                                                 "entry_points_all_defined"};
