@@ -137,6 +137,7 @@ static void run_operation(struct actor *a, const struct op *op) {
         world.operations++;
         run(a, op);
         a->op = NULL;
+        sim_progress();
     }
 }
 

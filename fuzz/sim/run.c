@@ -628,6 +628,10 @@ void sim_yield(void) {
     point(S.now, (struct op){.kind = OP_LOCAL});
 }
 
+void sim_progress(void) {
+    S.progress = S.steps;
+}
+
 /* ---- Waits, time, locks -----------------------------------------------------------------------
  */
 

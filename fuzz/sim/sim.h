@@ -119,6 +119,8 @@ void sim_detach(int thread); /* it need not be joined */
 int sim_self(void);          /* 0 = the program's first thread */
 _Noreturn void sim_exit_thread(void);
 void sim_yield(void); /* a good place to switch */
+/* The calling thread gets on although it sees nothing new: a long way is no livelock. */
+void sim_progress(void);
 
 /* 0 <= result < n; 0 is the plain answer. The source decides; the search tries all. */
 unsigned sim_choose(unsigned n);

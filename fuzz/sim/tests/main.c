@@ -611,6 +611,21 @@ static void bound_on_steps_is_reported(void) {
     check((!f && last.bounds & SIM_BOUND_STEPS) || is(f, "livelock"), "finding %s, bounds %u", f,
           last.bounds);
 }
+static void long_way(void *a) {
+    for (int i = 0; i < 2000; i++) {
+        atomic_fetch_add(&flag, 1);
+        if (a)
+            sim_progress();
+    }
+}
+static void a_long_way_is_no_livelock_when_it_says_so(void) {
+    struct sim_options o = sim_options_default();
+    o.steps_max = 1000;
+    const char *f = sim_run(&o, long_way, NULL, &last);
+    check(is(f, "livelock"), "silent: %s", f ? f : "nothing");
+    f = sim_run(&o, long_way, &o, &last);
+    check(!f && last.bounds & SIM_BOUND_STEPS, "%s, bounds %u", f ? f : "nothing", last.bounds);
+}
 static void big_malloc(void *a) {
     (void)a;
     block = malloc((size_t)1 << 30);
@@ -892,6 +907,7 @@ int main(int argc, char **argv) {
     T(bytes_drive_and_run_out);
     T(globals_are_put_back);
     T(bound_on_steps_is_reported);
+    T(a_long_way_is_no_livelock_when_it_says_so);
     T(bound_on_memory_is_reported);
     T(trace_shows_the_skipped_message);
     T(mixed_sizes_fall_back_and_are_counted);
