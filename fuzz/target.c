@@ -11,8 +11,11 @@
 #include "load.h"
 #include "mutate.h"
 
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 static const struct subject *subject;
 static struct program program;
@@ -35,6 +38,11 @@ static bool is_shrinking(int argc, char **argv) {
     return shrinking;
 }
 
+/* AFL++ keeps its child stopped between inputs: that one would outlive a fuzzer that was killed. */
+static void end_with_parent(void) {
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv) {
     mutator.shrinking = is_shrinking(argc == NULL ? 0 : *argc, argv == NULL ? NULL : *argv);
     subject = subject_chosen();
@@ -43,6 +51,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     }
     if (subject != subject_ref()) {
         subject_print(stderr, subject);
+    }
+    if (getenv("__AFL_SHM_ID") != NULL) {
+        (void)pthread_atfork(NULL, NULL, end_with_parent);
     }
     return 0;
 }
