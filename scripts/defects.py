@@ -12,7 +12,7 @@ The parts: defects_patch.py (patches), defects_mark.py (reached), defects_tree.p
 defects_engine.py (one run), defects_witness.py (shrinking, traces), defects_board.py (all runs),
 defects_stats.py, defects_report.py.
 Exit status: 0 all caught, 1 a miss, a caught canary or a failing pristine tree, 2 usage or set-up, also
-a patch that does not apply or build, 130 interrupted (the report then holds what was done).
+a patch that cannot be planted, 130 interrupted (the report then holds what was done).
 """
 import argparse
 import json
@@ -78,8 +78,8 @@ def positive(kind):
             value = kind(text)
         except ValueError:
             value = 0
-        if not 0 < value < 10**9:
-            raise argparse.ArgumentTypeError(f"{text}: a number above 0 is wanted")
+        if not 1 <= value < 10**9:
+            raise argparse.ArgumentTypeError(f"{text}: a number from 1 on is wanted")
         return value
 
     return read

@@ -4,9 +4,9 @@ import fcntl
 import itertools
 import os
 import pathlib
-import re
 import shutil
 import threading
+import traceback
 
 import defects_engine
 import defects_patch
@@ -27,8 +27,8 @@ SCHEDULED = ("schedule", "order")  # kinds for which a source of schedules matte
 class Board:
     """What all runs share: options, the base tree, seeds, processes, rows."""
 
-    def __init__(self, options, run):
-        self.options, self.run = options, run
+    def __init__(self, options):
+        self.options, self.run = options, None
         self.work = pathlib.Path(options.work or defects_tree.WORK).resolve()
         self.base = self.work / "base"
         self.lock = threading.Lock()
@@ -177,7 +177,7 @@ def board_patch(board, path, tree):
     first, seed = board.configurations[0], board.options.seed
     try:
         patch = defects_patch.read(path)
-        seconds_of(board, patch)
+        patch.kind, patch.budget_s  # they complain of what they cannot read
     except defects_patch.PatchError as error:
         return refuse(board, rows.item_of(blank, *first, seed), str(error))
     targets = targets_of(board, patch)
@@ -244,22 +244,29 @@ def finish(board, count, series=None, status=None):
 
 
 def chosen(options, paths):
-    """The paths that --quick and --only leave."""
+    """The paths that --quick, --only and --target leave. What cannot be read stays: a row says why."""
+    patches, names = [], picked()
+    for path in paths:
+        try:
+            patches.append(defects_patch.read(path))
+        except defects_patch.PatchError:
+            patches.append(defects_patch.Patch(path, {}, "", ""))
     if options.quick:
-        names = picked()
-        canary = lambda p: re.search(r"^Kind: *canary", p.read_text(errors="replace"), re.M)
-        paths = [p for p in paths if p.stem in names or canary(p)]
-    if options.only:
-        wanted = report.pattern(options.only, "ONLY")
-        kind = lambda p: re.findall(r"^Kind: *(\w+)", p.read_text(errors="replace"), re.M)
-        paths = [p for p in paths if wanted.search(" ".join([p.stem, *kind(p)[:1]]))]
-    if not paths:
-        report.die("no patch is left to run: ONLY= is a regular expression on names and kinds")
-    return paths
+        patches = [p for p in patches if p.name in names or p.canary]
+    wanted = report.pattern(options.only, "ONLY")
+    patches = [p for p in patches if wanted.search(f"{p.name} {p.head.get('Kind', '')}")]
+    if options.target:
+        seen = lambda p: [names[p.name]] if options.quick and p.name in names else p.targets
+        patches = [p for p in patches if not seen(p) or options.target in seen(p)]
+    if not patches:
+        report.die("no patch is left to run: ONLY= is a regular expression on names and kinds, TARGET= "
+                   "leaves out what it cannot see")
+    return [p.path for p in patches]
 
 
 def run_patches(board, paths):
-    trees = [board.work / f"tree{i}" for i in range(board.options.jobs)]
+    jobs = min(board.options.jobs, len(paths))
+    trees = [board.work / f"tree{i}" for i in range(jobs)]
 
     def work(path):
         if board.stopping:
@@ -274,7 +281,7 @@ def run_patches(board, paths):
         with board.lock:
             board.items += [item for item in items if item not in board.items]
 
-    with concurrent.futures.ThreadPoolExecutor(board.options.jobs) as pool:
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(work, path) for path in paths]
         try:
             for future in futures:
@@ -286,8 +293,11 @@ def run_patches(board, paths):
 
 def one_at_a_time(work):
     """Copies are kept from run to run, so two scoreboards of one checkout would disturb each other."""
-    work.mkdir(parents=True, exist_ok=True)
-    guard = open(work / "lock", "w")
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        guard = open(work / "lock", "w")
+    except OSError as error:
+        report.die(f"cannot write in {work}: {error.strerror}: free space, or check rights")
     try:
         fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -305,9 +315,24 @@ def check_tools(engines):
 def cut_short(board, count, series, error):
     """The disk is full, or the like: what was done is reported, as far as that can be written."""
     board.processes.stop()
-    print(f"defects.py: {error.filename or board.run.dir}: {error.strerror}", flush=True)
+    if isinstance(error, OSError):
+        error = f"{error.filename or board.run.dir}: {error.strerror}; free space, or mend it"
+    else:
+        traceback.print_exception(error)
+        error = "an error of the scoreboard itself, above"
+    print(f"defects.py: {error}", flush=True)
     finish(board, count, series, "error")
-    report.die("stopped: free space, or mend what is said above; what was done is in the report")
+    report.die("stopped by what is said above; what was done is in the report")
+
+
+def refuse_with_set(options):
+    """What a set, one tree that is fuzzed on after each finding, would ignore."""
+    given = {"ENGINE": options.engine != "libfuzzer", "SCHED": options.sched != ["bytes"],
+             "SEEDS": options.seeds > 1, "ONLY": options.only, "QUICK": options.quick,
+             "WITNESS": options.no_witness}
+    if any(given.values()):
+        names = " ".join(f"{name}=" for name, value in given.items() if value)
+        report.die(f"{options.defects} is a set, run as one tree: it takes TARGET= TIME= SEED= EMPTY=, not {names}")
 
 
 def run(options):
@@ -320,9 +345,12 @@ def run(options):
         series = series and [defects_patch.read(path) for path in series]
     except defects_patch.PatchError as error:
         report.die(str(error))
+    if series:
+        refuse_with_set(options)
+    board = Board(options)
     paths = [p.path for p in series] if series else chosen(options, defects_patch.paths_of(options.defects))
     guard = one_at_a_time(pathlib.Path(options.work or defects_tree.WORK))
-    board = Board(options, report.Run("defects", options.root))
+    board.run = report.Run("defects", options.root)
 
     def stop():
         board.processes.stop()
@@ -338,7 +366,7 @@ def run(options):
         else:
             run_patches(board, paths)
         return finish(board, len(paths), series)
-    except OSError as error:
+    except Exception as error:
         cut_short(board, len(paths), series, error)
     finally:
         guard.close()

@@ -87,9 +87,9 @@ def number(value, digits=2):
     return None if value is None else round(float(value), digits)
 
 
-def quartiles(drawn):
+def quartiles(drawn, form="{:.2f}"):
     low, high = defects_stats.spread(drawn)
-    text = lambda value: "–" if value is None else f"{value:.2f}"
+    text = lambda value: "–" if value is None else form.format(value)
     return f"{text(low)} to {text(high)}"
 
 
@@ -104,9 +104,9 @@ def configuration_table(groups):
         rows.append([name, f"{hits} of {len(group)}", f"{found} of {len(names)}",
                      number(defects_stats.median(drawn)), quartiles(drawn),
                      number(defects_stats.restricted_mean(drawn, until)),
-                     number(defects_stats.median(counts), 0)])
+                     number(defects_stats.median(counts), 0), quartiles(counts, "{:,.0f}")])
     columns = ["engine and schedules", "runs that caught", "defects caught", "median s",
-               "quartiles s", f"mean s, at most {until:.0f}", "median executions"]
+               "quartiles s", f"mean s, at most {until:.0f}", "median executions", "quartiles executions"]
     return report.Table(columns, rows)
 
 

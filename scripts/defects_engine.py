@@ -159,12 +159,13 @@ def ended(process, seconds):
         return False
 
 
-def until_end(trial, process, done=lambda: False):
-    """Waits for the engine, or for done(), or for the time to be up. Gives the seconds."""
-    began, over = time.monotonic(), False
-    while not over and time.monotonic() - began < trial.seconds + GRACE_S and not done():
+def until_end(trial, process, began, done=lambda: False):
+    """Waits for the engine, or for done(), or for the time to be up. Gives the seconds since `began`,
+    before it was started, as of the marks."""
+    over = False
+    while not over and time.time() - began < trial.seconds + GRACE_S and not done():
         over = ended(process, 0.05)
-    spent = time.monotonic() - began
+    spent = time.time() - began
     if not over:  # in peace, if it can: it writes its statistics then
         process.send_signal(signal.SIGINT)
         ended(process, PEACE_S)
@@ -199,14 +200,19 @@ def artifacts(folder):
     return sorted(found, key=lambda p: p.stat().st_mtime_ns)
 
 
+def unsymbolized(trial):
+    """The environment without names in stack traces, as AFL++ has it: they took longer than many a catch."""
+    given = os.environ.get("ASAN_OPTIONS")
+    return trial.environment(ASAN_OPTIONS=f"{given}:symbolize=0" if given else "symbolize=0")
+
+
 def run_libfuzzer(trial):
     began = time.time()
     with open(trial.folder / "log", "w+", errors="replace") as log:
         command = libfuzzer_command(trial, "-print_final_stats=1")
         streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
-        env = trial.environment()
-        process = trial.processes.spawn(command, env=env, cwd=trial.folder, **streams)
-        spent = until_end(trial, process)
+        process = trial.processes.spawn(command, env=unsymbolized(trial), cwd=trial.folder, **streams)
+        spent = until_end(trial, process, began)
         log.seek(0)
         text = log.read()
     outcome = Outcome()
@@ -228,9 +234,9 @@ def run_on(trial):
     more = ["-fork=1", "-ignore_crashes=1", "-ignore_timeouts=1", "-ignore_ooms=1"]
     with open(trial.folder / "log", "w+", errors="replace") as log:
         streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
-        command, env = libfuzzer_command(trial, *more), trial.environment()
-        process = trial.processes.spawn(command, env=env, cwd=trial.folder, **streams)
-        until_end(trial, process)
+        command, began = libfuzzer_command(trial, *more), time.time()
+        process = trial.processes.spawn(command, env=unsymbolized(trial), cwd=trial.folder, **streams)
+        until_end(trial, process, began)
         log.seek(0)
         text = log.read()
     shutil.rmtree(trial.folder / "corpus", ignore_errors=True)
@@ -282,12 +288,14 @@ def run_afl(trial):
             text = (trial.folder / "log").read_text(errors="replace")
             return afl_input(trial, seeds, text) is not None
 
-        spent = until_end(trial, process, found)
+        spent = until_end(trial, process, began, found)
         log.seek(0)
         text = log.read()
     outcome = Outcome(executions=afl_executions(trial.folder / "afl/default"))
     path = afl_input(trial, seeds, text)
     if path:
+        if path.parent != seeds:
+            spent = max(0.0, path.stat().st_mtime - began)
         kept = trial.folder / "crash-afl"
         shutil.copy(path, kept)
         status, said = trial.processes.run(  # AFL++'s program replays a file, too
@@ -298,7 +306,9 @@ def run_afl(trial):
     elif process.returncode not in (0, -signal.SIGKILL) and not trial.processes.stopping:
         outcome.fault = re.sub(r"\x1b\[[\d;]*m", "", text)[-500:]
     shutil.rmtree(trial.folder / "afl", ignore_errors=True)
-    return finished(trial, outcome, began)
+    outcome = finished(trial, outcome, began)
+    outcome.reached_executions = outcome.triggered_executions = None  # of one of its processes
+    return outcome
 
 
 def afl_executions(folder):

@@ -33,22 +33,23 @@ def statement_above(lines, at):
 def hunks(diff):
     """Of each hunk: the file, the line number it names (from 0), its lines in the patched file,
     and where among those each run of changes begins."""
-    name, found, in_run = None, [], False
-    for line in diff.splitlines():
-        if line.startswith("+++ "):
-            name = re.sub(r"^b/", "", line[4:].split("\t")[0])
-        elif line.startswith("@@"):
-            found.append((name, int(re.search(r"\+(\d+)", line).group(1)) - 1, [], []))
-            in_run = False
-        elif line.startswith(("+", "-")) and name and found and not line.startswith("--- "):
-            if not in_run:
+    name, found, in_run, old, new = None, [], False, 0, 0
+    for line in diff.split("\n"):
+        begins = re.match(r"@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@", line)
+        if old > 0 or new > 0:  # lines of the hunk that are still to come: what follows is no part of it
+            changed = line.startswith(("+", "-"))
+            if changed and not in_run:
                 found[-1][3].append(len(found[-1][2]))
-            in_run = True
-            if line.startswith("+"):
+            in_run = changed or (in_run and line.startswith("\\"))
+            old, new = old - (line[:1] in "- "), new - (line[:1] in "+ ")
+            if line[:1] in "+ ":
                 found[-1][2].append(line[1:])
-        elif line.startswith(" ") and found:
+        elif line.startswith("+++ "):  # as -p1 has it
+            name = re.sub(r"^[^/]*/+", "", line[4:].split("\t")[0])
+        elif begins and name:
+            old, new = (1 if count is None else int(count) for count in begins.group(1, 3))
+            found.append((name, int(begins.group(2)) - 1, [], []))
             in_run = False
-            found[-1][2].append(line[1:])
     return found
 
 

@@ -52,10 +52,21 @@ class Patch:
 
     @property
     def budget_s(self):
+        text = self.head.get("Budget", "60")
         try:
-            return float(self.head.get("Budget", 60))
+            value = float(text)
         except ValueError:
-            raise PatchError(f"Budget: {self.head['Budget']}: a number of seconds is wanted")
+            value = 0
+        if not 1 <= value < 10**9:
+            raise PatchError(f"Budget: {text}: a number of seconds is wanted, from 1 on")
+        return value
+
+    @property
+    def kind(self):
+        kind = self.head.get("Kind", "plain")
+        if kind not in KINDS:
+            raise PatchError(f"Kind: {kind}: one of {' '.join(KINDS)} is wanted")
+        return kind
 
     def files(self):
         return re.findall(r"^\+\+\+ (?:b/)?(\S+)", self.diff, re.M)
@@ -90,7 +101,7 @@ def series_of(place):
     series = pathlib.Path(place or PATCHES) / "series"
     if not series.is_file():
         return None
-    names = [n for n in series.read_text().splitlines() if n.strip() and not n.startswith("#")]
+    names = [n for n in series.read_text(errors="replace").splitlines() if n.strip() and not n.startswith("#")]
     return [series.parent / name.strip() for name in names]
 
 

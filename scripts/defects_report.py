@@ -56,14 +56,14 @@ def line(item):
 # ---------------------------------------------------------------- tables
 
 
-def spread(values):
+def spread(values, form="{:.2f}"):
     """Median and quartiles as text."""
     if not values:
         return None
     if len(values) == 1:
-        return f"{values[0]:.2f}"
-    low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
-    return f"{middle:.2f} ({low:.2f} to {high:.2f})"
+        return form.format(values[0])
+    low, middle, high = map(form.format, statistics.quantiles(values, n=4, method="inclusive"))
+    return f"{middle} ({low} to {high})"
 
 
 def as_named(hits):
@@ -100,7 +100,7 @@ def main_row(name, group, marks):
         *[when] * marks,
         spread([i["caught_s"] for i in hits]),
         by(hits),
-        round(statistics.median(i["executions"] for i in hits)) if hits else None,
+        hits[0]["executions"] if len(hits) == 1 else spread([i["executions"] for i in hits], "{:,.0f}"),
         ", ".join(sorted({i["oracle"] for i in hits})) or missed,
         as_named(hits),
         ", ".join(sorted({i["target"] for i in hits})) or None,
@@ -181,7 +181,7 @@ def miss_sections(items, missed, canaries, broken, errors):
         sections.append(report.Section("Missed", text, table=report.Table(columns, rows)))
     if errors:
         rows = [[i["name"], i["note"].strip()[:400]] for i in items if i["error"]]
-        text = "Could not be planted: nothing is known about these."
+        text = "Could not be planted, or not run to the end: nothing is known about these."
         table = report.Table(["patch", "why"], rows)
         sections.append(report.Section("Errors", text, table=table))
     if canaries:
@@ -303,7 +303,7 @@ def page(items, faults, options, count, series=None):
     if not options.empty:
         lead += f" {by_words(items).capitalize()}."
     if summary["errors"]:
-        lead += f" {summary['errors']} could not be planted."
+        lead += f" {summary['errors']} could not be planted or run."
     sections = miss_sections(items, *faults) + slow_section(items)
     sections.append(report.Section("All defects", table=main_table(items)))
     sections += defects_compare.survival_sections(items)

@@ -77,6 +77,8 @@ def enter(item, outcome, spent):
     item["executions"] += outcome.executions
     if outcome.fault:
         item["note"] = "ended by itself: " + outcome.fault.strip()
+        if not item["must"]:  # a canary is missed only by a run that came to its end
+            item["error"] = item["note"].splitlines()[0]
 
 
 def verdict(items, configurations=1):
@@ -85,7 +87,7 @@ def verdict(items, configurations=1):
     by = {}
     for item in items:
         by.setdefault(item["name"], []).append(item)
-    errors = sorted(n for n, i in by.items() if i[0]["error"])
+    errors = sorted(n for n, i in by.items() if any(one["error"] for one in i))
     fails = all if configurations > 1 else any
     missed = [n for n, i in by.items() if i[0]["must"] and fails(not one["oracle"] for one in i)]
     canaries = sorted(n for n, i in by.items() if not i[0]["must"] and any(o["oracle"] for o in i))

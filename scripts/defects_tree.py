@@ -1,6 +1,7 @@
 """defects_tree.py: copies of the working tree, kept and built incrementally: pristine and with a defect."""
 import os
 import pathlib
+import re
 import shutil
 import tempfile
 
@@ -71,15 +72,26 @@ def make(run, tree, goals, *settings):
     return None if status == 0 else text[-3000:]
 
 
+def elsewhere(said):
+    """The files outside of ref/ that `patch` says it has patched."""
+    names = re.findall(r"^patching (?:file|symbolic link) '?(.+?)'?(?: \(.*\))?$", said, re.M)
+    return [name for name in names if not name.startswith("ref/")]
+
+
 def plant(run, base, patch, tree, goals):
     """Makes `tree` a built copy of `base` with the defect; the reason where that fails."""
     for marked in (True, False):
         mirror(base, tree)
-        if defects_patch.apply(patch, tree) is None:
+        said = defects_patch.apply(patch, tree)
+        if said is None:
             return (
                 "does not apply to this ref/: `patch -p1 --dry-run` says where; "
                 "put a diff against today's ref/ in its place"
             )
+        if elsewhere(said):
+            return f"changes {', '.join(elsewhere(said))}: a defect is planted in ref/ alone"
+        if set(os.listdir(base / "ref")) != set(os.listdir(tree / "ref")):  # make does not see that a file is gone
+            shutil.rmtree(tree / "build", ignore_errors=True)
         if marked and not defects_mark.mark(patch, tree):
             continue
         fault = make(run, tree, goals)

@@ -1,9 +1,10 @@
 /* mark.h: notes that a planted defect's line ran (reached) or its wrong state existed (triggered).
  *
  * Only defect patches and the scoreboard's copies include it; ref/ never does. The scoreboard names
- * a file in the environment; the first note of a process makes that file: its time is when, and
- * what stands in it is after how many executions. With an environment that does not name one a note
- * does nothing. It is not instrumented, so an engine that watches memory accesses does not see it.
+ * a file in the environment; the first note makes that file, of whatever process, since an engine
+ * may start several: its time is when, and what stands in it is after how many executions of that
+ * process. With an environment that does not name one a note does nothing. It is not instrumented,
+ * so an engine that watches memory accesses does not see it.
  *
  * That a note was made is kept in the environment's own bytes, because an engine may put the
  * subject's globals back between two runs. */
@@ -29,7 +30,7 @@ pb_defect_note(const char *variable) {
     if (path == NULL || path[0] == '\0') {
         return;
     }
-    int file = creat(path, 0666);
+    int file = open(path, O_WRONLY | O_CREAT | O_EXCL, 0666);
     if (file >= 0) {
         if (&fuzz_executions != NULL) {
             (void)!dprintf(file, "%lu\n", fuzz_executions);

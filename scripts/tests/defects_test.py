@@ -110,6 +110,16 @@ def no_mark_stands_outside_of_functions(root):
     assert not done and text == CODE
 
 
+def what_stands_behind_a_hunk_is_no_part_of_it(root):
+    """A mail's signature, as git format-patch has it, and whatever else `patch` ignores."""
+    text = diff(CODE.replace("return first(sum)", "return 0"), CODE, root)
+    (name, *whole), = defects_mark.hunks(text)
+    for more in ("-- \n2.39.5\n", "\n@@ junk\n", "--- and more\n"):
+        assert defects_mark.hunks(text + more) == [(name, *whole)], more
+    other = text.replace("--- a/", "--- old/").replace("+++ b/", "+++ new/")
+    assert name == "ref/thing.c" and defects_mark.hunks(other) == [(name, *whole)], other
+
+
 def an_order_is_marked_where_it_is_used(root):
     tree = pathlib.Path(root) / "tree"
     (tree / "ref").mkdir(parents=True)
@@ -118,6 +128,18 @@ def an_order_is_marked_where_it_is_used(root):
     patch = patch_of(diff("#define ORDER_X 1\n", "#define ORDER_X 2\n", root, "ref/orders.h"))
     assert defects_mark.mark(patch, tree)
     assert "PB_DEFECT_REACHED(); return first(ORDER_X)" in (tree / "ref/thing.c").read_text()
+
+
+def the_first_mark_counts_whichever_process_made_it(root):
+    source, mark = pathlib.Path(root) / "x.c", pathlib.Path(root) / "mark"
+    source.write_text('#include "mark.h"\nint main(void) {\n    PB_DEFECT_REACHED();\n}\n')
+    subprocess.run(["gcc", f"-I{defects_patch.PATCHES}", "-o", f"{root}/x", str(source)], check=True)
+    run = lambda: subprocess.run([f"{root}/x"], env={"PB_DEFECT_REACHED_FILE": str(mark)}, check=True)
+    run()
+    assert mark.read_text() == ""
+    mark.write_text("the first")
+    run()
+    assert mark.read_text() == "the first"
 
 
 def a_mirror_keeps_times_and_drops_what_is_gone(root):
@@ -147,6 +169,13 @@ def a_miss_a_caught_canary_a_failing_pristine_and_an_error_each_count(root):
     items += [item("c", False, "R5-x"), item("d", False, None), item("e", True, None, False)]
     items += [item("f", True, None, error="does not apply")]
     assert defects_rows.verdict(items) == (["a", "e"], ["c"], ["e"], ["f"])
+
+
+def a_canary_whose_engine_ended_by_itself_is_an_error(root):
+    rows = {name: item(name, name == "defect", None) for name in ("canary", "defect")}
+    for row in rows.values():
+        defects_rows.enter(row, defects_engine.Outcome(fault="was killed\nfor memory"), 0.0)
+    assert defects_rows.verdict(list(rows.values())) == (["defect"], [], [], ["canary"])
 
 
 def a_comparison_misses_what_no_configuration_catches(root):
@@ -225,6 +254,16 @@ def configurations_are_compared_on_the_defects_that_both_ran(root):
     assert sections[0].sections[1].table.rows[0][1:3] == ["1.00 (1/1)", "more (0/1)"]
 
 
+def several_seeds_show_the_spread_of_seconds_and_executions(root):
+    rows = [item("a", True, "R5-x", caught_s=n / 10, executions=1000 * n) for n in (1, 2, 3)]
+    table = defects_report.main_table(rows)
+    cells = dict(zip(table.columns, table.rows[0]))
+    assert cells["caught s"] == "0.20 (0.15 to 0.25)" and cells["executions"] == "2,000 (1,500 to 2,500)", cells
+    table = defects_compare.configuration_table({"x": rows})
+    cells = dict(zip(table.columns, table.rows[0]))
+    assert cells["quartiles executions"] == "1,000 to 3,000", cells
+
+
 # ---------------------------------------------------------------- bad input
 
 
@@ -245,11 +284,18 @@ def a_patch_that_is_none_says_what_is_wanted(root):
     assert "number of seconds" in refused(lambda: defects_patch.read(path).budget_s)
 
 
+def a_header_that_says_what_cannot_be_is_refused(root):
+    for head in ({"Budget": "inf"}, {"Budget": "-5"}, {"Budget": "0.5"}, {"Budget": "nan"}):
+        assert "number of seconds" in refused(lambda: defects_patch.Patch(None, head, "", "").budget_s), head
+    assert "canary is wanted" in refused(lambda: defects_patch.Patch(None, {"Kind": "canery"}, "", "").kind)
+    assert defects_patch.Patch(None, {}, "", "").kind == "plain"
+
+
 def options_out_of_range_are_refused(root):
     assert "bytes,uniform,pct,pos" in refused(defects.schedules, "pct,fast")
     assert defects.schedules("all") == ["bytes", "uniform", "pct", "pos"]
-    for text in ("0", "-1", "nan", "x", "1e12"):
-        assert "above 0" in refused(defects.positive(float), text), text
+    for text in ("0", "-1", "0.5", "nan", "inf", "x", "1e12"):
+        assert "from 1 on" in refused(defects.positive(float), text), text
     command = [sys.executable, str(defects.__file__), "run", "--only", "("]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2 and "no regular expression" in done.stderr, done
@@ -262,7 +308,8 @@ def board_in(root, patches):
         time=1, jobs=1, no_witness=True, work=root
     )
     run = types.SimpleNamespace(dir=pathlib.Path(root), path=lambda name: pathlib.Path(root) / name)
-    board = defects_board.Board(options, run)
+    board = defects_board.Board(options)
+    board.run = run
     board.base = pathlib.Path(root) / "base"
     (board.base / "ref").mkdir(parents=True)
     (board.base / "ref/thing.c").write_text(CODE)
@@ -289,6 +336,47 @@ def a_patch_that_does_not_apply_or_compile_is_a_row_of_its_own(root):
     assert "no diff" in said["no-diff"], said
     rows = [r | {"name": n} for n, r in zip(said, [item("x", True, None, error="e")] * 3)]
     assert defects_rows.verdict(rows)[3] == sorted(said)
+
+
+def a_patch_of_other_files_than_the_reference_is_refused(root):
+    board, tree = board_in(root, None), pathlib.Path(root) / "tree"
+    (board.base / "fuzz").mkdir()
+    (board.base / "fuzz/rule.c").write_text("a\n")
+    plant = lambda text: defects_tree.plant(board.processes.run, board.base, patch_of(text), tree, [])
+    assert "changes fuzz/rule.c" in plant(diff("a\n", "b\n", root, "fuzz/rule.c"))
+    assert "changes tmp/x" in plant("--- /tmp/x\n+++ /tmp/x\n@@ -0,0 +1 @@\n+a\n")
+    assert plant("--- a/../x\n+++ b/../x\n@@ -0,0 +1 @@\n+a\n").startswith("does not apply")
+
+
+def nothing_built_before_stands_in_for_a_file_that_is_gone(root):
+    board, tree = board_in(root, None), pathlib.Path(root) / "tree"
+    (board.base / "Makefile").write_text("%:\n\ttrue\n")
+    for name in ("build/libpagebox.a", "ref/other.c"):
+        (board.base / name).parent.mkdir(exist_ok=True)
+        (board.base / name).write_text("int x;\n")
+    gone = "--- a/ref/other.c\n+++ /dev/null\n@@ -1 +0,0 @@\n-int x;\n"
+    for text, kept in ((gone, False), (diff(CODE, CODE.replace("return 0", "return 1"), root), True)):
+        assert defects_tree.plant(board.processes.run, board.base, patch_of(text), tree, ["all"]) is None
+        assert (tree / "build/libpagebox.a").exists() == kept, text
+
+
+def a_target_leaves_out_the_patches_that_it_cannot_see(root):
+    text = diff("a\n", "b\n", root)
+    for name, head in (("a", "Targets: x_fuzzer y_fuzzer\n"), ("b", "Targets: z_fuzzer\n"), ("c", "")):
+        (pathlib.Path(root) / f"{name}.patch").write_text(f"Title: t\n{head}\n{text}")
+    (pathlib.Path(root) / "d.patch").symlink_to("nowhere")  # a row says that it cannot be read
+    options = types.SimpleNamespace(quick=False, only="^[a-d]", target="x_fuzzer")
+    names = lambda: [p.stem for p in defects_board.chosen(options, defects_patch.paths_of(root))]
+    assert names() == ["a", "c", "d"]
+    options.target = None
+    assert names() == ["a", "b", "c", "d"]
+
+
+def a_set_refuses_what_it_would_ignore(root):
+    command = [sys.executable, str(defects.__file__), "run", "--defects", "fuzz/defects/seeds"]
+    more = ["--engine", "afl", "--seeds", "2", "--root", root, "--work", root]
+    done = subprocess.run(command + more, capture_output=True, text=True, timeout=60, cwd=defects_patch.REPO)
+    assert done.returncode == 2 and "not ENGINE= SEEDS=" in done.stderr, done
 
 
 def an_interrupt_leaves_a_report(root):
@@ -433,6 +521,17 @@ def a_full_disk_is_told_of_and_loses_nothing(root):
     assert told["status"] == "error" and [i["name"] for i in told["items"]] == ["a"]
 
 
+def a_mistake_of_the_scoreboard_itself_loses_nothing(root):
+    board = board_in(root, None)
+    board.items, board.run = [item("a", True, "R5-x")], report.Run("defects", root)
+    with open(pathlib.Path(root) / "said", "w") as said, contextlib.redirect_stdout(said), \
+            contextlib.redirect_stderr(said):
+        assert refused(defects_board.cut_short, board, 2, None, KeyError("odd")) == "2"
+    assert "KeyError: 'odd'" in (pathlib.Path(root) / "said").read_text()
+    told = json.loads((board.run.final / "report.json").read_text())
+    assert told["status"] == "error" and [i["name"] for i in told["items"]] == ["a"]
+
+
 def the_subset_for_ci_is_what_every_run_caught_in_the_fewest_executions(root):
     rows = [item("a", True, "R5-x", executions=n) for n in (5, 900)]
     rows += [item("b", True, "R5-x", executions=n) for n in (40, 50)]
@@ -471,9 +570,12 @@ TESTS = [
     a_mark_of_an_else_stands_before_its_if,
     a_mark_of_a_continued_line_stands_where_it_begins,
     no_mark_stands_outside_of_functions,
+    what_stands_behind_a_hunk_is_no_part_of_it,
     an_order_is_marked_where_it_is_used,
+    the_first_mark_counts_whichever_process_made_it,
     a_mirror_keeps_times_and_drops_what_is_gone,
     a_miss_a_caught_canary_a_failing_pristine_and_an_error_each_count,
+    a_canary_whose_engine_ended_by_itself_is_an_error,
     a_comparison_misses_what_no_configuration_catches,
     a_name_agrees_with_any_rule_of_the_header,
     the_page_names_what_was_missed_and_what_was_not_planted,
@@ -483,9 +585,15 @@ TESTS = [
     the_log_rank_test_agrees_with_a_published_one,
     the_effect_size_counts_pairs_of_the_same_defect,
     configurations_are_compared_on_the_defects_that_both_ran,
+    several_seeds_show_the_spread_of_seconds_and_executions,
     a_patch_that_is_none_says_what_is_wanted,
+    a_header_that_says_what_cannot_be_is_refused,
     options_out_of_range_are_refused,
     a_patch_that_does_not_apply_or_compile_is_a_row_of_its_own,
+    a_patch_of_other_files_than_the_reference_is_refused,
+    nothing_built_before_stands_in_for_a_file_that_is_gone,
+    a_target_leaves_out_the_patches_that_it_cannot_see,
+    a_set_refuses_what_it_would_ignore,
     an_interrupt_leaves_a_report,
     an_interrupt_leaves_a_report_of_your_own_code,
     a_subject_without_sources_and_settings_without_use_are_refused,
@@ -495,6 +603,7 @@ TESTS = [
     a_set_shows_the_first_input_that_can_be_shrunk,
     the_corpus_lacks_seeds_that_are_a_witness,
     a_full_disk_is_told_of_and_loses_nothing,
+    a_mistake_of_the_scoreboard_itself_loses_nothing,
     the_subset_for_ci_is_what_every_run_caught_in_the_fewest_executions,
     the_subset_for_ci_names_patches_and_targets_that_exist,
     every_patch_of_the_repository_gets_a_mark_that_compiles,
