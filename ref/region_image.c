@@ -208,16 +208,19 @@ static enum pb_status copy_on_image(struct pb_region *source, bool racing, struc
 }
 
 /* The source becomes a view of an image that holds its very bytes: what it writes from now on can
- * be told apart. An optimisation: when the kernel refuses, all stays as it is; bytes that are lost
- * by that are put back from the copy. */
+ * be told apart. An optimisation: when the kernel refuses, all stays as it is. Where it has dropped
+ * the old view, bytes and all, they are put back from the copy, and count as written since: nothing
+ * is a view of the old image any more, so a reset may not take its pages for one. */
 static void adopt_image(struct pb_region *source, struct pb_image *image,
                         const struct pb_region *copy) {
     bool lost = false;
-    if (pb_os_file_map(image->file, source->base, image->bytes, &lost) == PB_OK) {
+    enum pb_status status = pb_os_file_map(image->file, source->base, image->bytes, &lost);
+    if (lost && pb_os_commit(source->base, image->bytes) == PB_OK) {
+        pb_region_copy_bytes(source->base, copy->base, image->bytes, false);
+    }
+    if (status == PB_OK || lost) {
         pb_image_release(source->image);
         source->image = pb_image_retain(image);
-    } else if (lost && pb_os_commit(source->base, image->bytes) == PB_OK) {
-        pb_region_copy_bytes(source->base, copy->base, image->bytes, false);
     }
 }
 

@@ -511,16 +511,21 @@ TEST(R13_libc_written_pages_are_not_known_without_pagemap) {
     world_drop(true);
 }
 
-static struct pb_memory *image_memory(void) {
+static struct pb_memory *image_memory_from(struct pb_image *image) {
     static const struct pb_memory_style style = {PB_STYLE_STATIC, 4, PB_PAGE_BYTES};
     const struct pb_memory_config config = {.type = {2, 4, false},
                                             .style = &style,
                                             .strategy = PB_STRATEGY_IMAGE,
+                                            .image = image,
                                             .allocator = &seam_allocator};
     struct pb_memory *memory = NULL;
     CHECK_STATUS(pb_memory_create(&config, &memory), PB_OK);
     fill_pattern(memory, 0, 2 * PB_PAGE_BYTES, 1);
     return memory;
+}
+
+static struct pb_memory *image_memory(void) {
+    return image_memory_from(NULL);
 }
 
 /* The first copy maps its reservation, its view, and makes its source a view as well. Where the
@@ -565,6 +570,40 @@ TEST(R13_libc_a_source_that_cannot_come_back_traps) {
     pb_memory_destroy(memory);
     check_pattern(copy, 0, 2 * PB_PAGE_BYTES, 1);
     pb_memory_destroy(copy);
+}
+
+/* Either way a reset brings back the first contents, open: what is left is no view of them. */
+TEST(R15_libc_a_source_that_the_kernel_unmapped_is_reset_to_its_image) {
+    static uint8_t first[PB_PAGE_BYTES + 1];
+    for (unsigned with_image = 0; with_image < 2; with_image++) {
+        for (unsigned comes_back = 0; comes_back < 2; comes_back++) {
+            struct pb_image *image = NULL;
+            if (with_image) {
+                memset(first, 7, sizeof first);
+                CHECK_STATUS(pb_image_create(first, sizeof first, NULL, &image), PB_OK);
+            }
+            struct pb_memory *memory = image_memory_from(image), *copy = NULL;
+            pb_image_release(image);
+            libc_fails(MMAP, 1, ENOMEM);
+            libc.unmaps = true;
+            libc.passes = 2;
+            seam_fail(SEAM_COMMIT, comes_back ? 0 : 1, false);
+            CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
+            CHECK_EQ(libc_calls(), 4);
+            seam_fail(0, 0, false);
+            test_note("with an image: %u, came back: %u", with_image, comes_back);
+            CHECK_STATUS(pb_memory_reset(memory), PB_OK);
+            uint64_t filled = with_image ? sizeof first : 0;
+            for (uint64_t i = 0; i < filled; i++) {
+                CHECK_EQ(base_of(memory)[i], 7);
+            }
+            check_zero(memory, filled, 2 * PB_PAGE_BYTES - filled);
+            check_guarded(memory);
+            check_pattern(copy, 0, 2 * PB_PAGE_BYTES, 1);
+            pb_memory_destroy(memory);
+            pb_memory_destroy(copy);
+        }
+    }
 }
 
 /* The kernel refuses the seals while it holds a page of the file itself: that passes. */
