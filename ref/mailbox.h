@@ -46,7 +46,8 @@ enum pb_status pb_mailbox_attach(const struct pb_mailbox_config *config,
                                  struct pb_mailbox **mailbox);
 
 /* Gives up the caller's reference; NULL is fine. The last one (wakers hold one each) closes the
- * mailbox. */
+ * mailbox and frees it. Threads that use the caller's reference must be done: close, wait for those
+ * in pb_mailbox_wait_for_signal to return, then release. */
 void pb_mailbox_release(struct pb_mailbox *mailbox);
 
 /* Hands one task id to the guest and wakes it when it is parked. An id that was accepted (PB_OK) is

@@ -237,7 +237,9 @@ enum pb_wait { PB_WAIT_NOTIFIED = 0, PB_WAIT_NOT_EQUAL = 1, PB_WAIT_TIMED_OUT = 
  * Then *result: not equal when the value differs from expected (R20), notified when a notify
  * counted this wait (R22), timed out when timeout_ns passed (negative: never; 0: at once; R23).
  * PB_TOO_MANY_WAITERS: the limit is reached (R28). PB_DISABLED: disabled meanwhile. Waiters on one
- * address leave in the order in which they came (R25), wait32 and wait64 alike (R24). */
+ * address leave in the order in which they came (R25), wait32 and wait64 alike (R24).
+ * A blocked wait must return: a signal handler must not leave it by longjmp, as its record lies on
+ * its thread's stack (R27); disabling atomics ends it. */
 enum pb_status pb_memory_wait32(struct pb_memory *memory, uint64_t address, uint32_t expected,
                                 int64_t timeout_ns, enum pb_wait *result);
 enum pb_status pb_memory_wait64(struct pb_memory *memory, uint64_t address, uint64_t expected,
@@ -271,7 +273,8 @@ bool pb_memory_owner_of(const void *address, struct pb_address_owner *owner);
 /* ---- Custom memories ------------------------------------------------------------------------ */
 
 /* What a memory can do, as a table; self is what pb_memory_from_custom was given. The first five
- * are required; definition() gives the same record for the life of self. The others may be NULL:
+ * are required; definition() gives the same record for the life of self, with a base that is
+ * aligned to 8 bytes. The others may be NULL:
  * initialise then writes through the record; clone, copy, wait and disable answer PB_UNSUPPORTED or
  * do nothing, notify wakes none. Of a shared memory without clone that holds a mailbox, notify is
  * called under the mailbox's lock: it must not call that mailbox.

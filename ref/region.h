@@ -29,7 +29,9 @@ enum pb_strategy {
 
 enum pb_copy_cost {
     PB_COPY_ALL,     /* every accessible byte is read and written */
-    PB_COPY_ON_WRITE /* one full copy into an image, then only what was written since */
+    PB_COPY_ON_WRITE /* one full copy into an image, then only what was written since. A source that
+                        guests write to cannot become a view of that image: unless it is one of
+                        another image already, each of its copies is a full one */
 };
 
 struct pb_strategy_info {
@@ -137,12 +139,14 @@ struct pb_region {
 
 /* Makes a region; *region is valid only on PB_OK and then owned by the caller, who may move the
  * struct but not copy it. Bytes are zero, or the image's (R2).
- * PB_INVALID, PB_NO_MEMORY, PB_NO_DESCRIPTORS, PB_UNSUPPORTED (see pb_strategy_available). */
+ * PB_INVALID, PB_NO_MEMORY, PB_UNSUPPORTED (see pb_strategy_available), PB_INTERRUPTED, PB_SYSTEM.
+ */
 enum pb_status pb_region_create(const struct pb_region_config *config, struct pb_region *region);
 
 /* Makes the first bytes accessible, new ones zero; bytes >= accessible_bytes, whole WebAssembly
  * pages. Past the capacity a strategy without a stable base may move the region: base and
- * capacity change; the others answer PB_NO_MEMORY. On failure nothing has changed (R6). */
+ * capacity change; the others answer PB_NO_MEMORY. PB_UNSUPPORTED, PB_INTERRUPTED, PB_SYSTEM: the
+ * system refused. On failure nothing has changed (R6). */
 enum pb_status pb_region_grow(struct pb_region *region, uint64_t bytes);
 
 /* Like pb_region_grow, but never moves: past the capacity PB_NO_MEMORY for every strategy. */
@@ -150,11 +154,13 @@ enum pb_status pb_region_grow_in_place(struct pb_region *region, uint64_t bytes)
 
 /* A new region with equal bytes, capacity, guard and strategy (R13). racing: other threads may
  * write to the source meanwhile; each byte is then read once, atomically. The source's bytes and
- * base do not change. */
+ * base do not change. *copy is valid only on PB_OK. Errors as of pb_region_create, and
+ * PB_NO_DESCRIPTORS. */
 enum pb_status pb_region_copy(struct pb_region *source, bool racing, struct pb_region *copy);
 
 /* Brings the region back to its first state: bytes zero (or the image's), accessible_bytes long,
- * the rest closed (R15). On failure the region may only be destroyed. */
+ * the rest closed (R15). PB_NO_MEMORY, PB_UNSUPPORTED, PB_INTERRUPTED, PB_SYSTEM; the region may
+ * only be destroyed then. */
 enum pb_status pb_region_reset(struct pb_region *region, uint64_t accessible_bytes);
 
 /* Gives everything back. A pool's slot whose reset fails is retired, never handed out (R15). */

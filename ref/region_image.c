@@ -272,8 +272,8 @@ const struct strategy pb_strategy_image = {
              .shareable = true,
              .copy = PB_COPY_ON_WRITE,
              .copy_note =
-                 "the first copy writes an image of every byte, later ones map it and copy "
-                 "what was written since",
+                 "the first copy (of a shared memory: each) writes an image of every byte, later "
+                 "ones map it and copy what was written since",
              .note = "many instances of one start, snapshots and forks"},
     .create = image_create,
     .grow = pb_mapped_grow,
