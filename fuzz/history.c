@@ -229,7 +229,8 @@ static bool explained(struct search *s, struct promises promises) {
 }
 
 /* Events of one aligned 8 bytes, and every disable; the bytes are 0 at first. */
-static const char *cell_check(const struct event *events, unsigned count, uint64_t cell) {
+static const char *cell_check(const struct event *events, unsigned count, uint64_t cell,
+                              bool values) {
     static struct search s;
     s.events = 0;
     bool waits = false;
@@ -243,16 +244,16 @@ static const char *cell_check(const struct event *events, unsigned count, uint64
             s.event[s.events++] = e;
         }
     }
-    if (!waits || explained(&s, (struct promises){true, true, true})) {
+    if (!waits || explained(&s, (struct promises){true, values, true})) {
         return NULL;
     }
-    return explained(&s, (struct promises){true, true, false})   ? "R29-disable"
-           : explained(&s, (struct promises){false, true, true}) ? "R25-fifo"
-           : explained(&s, (struct promises){true, false, true}) ? "R21-atomic-enqueue"
-                                                                 : "R22-no-spurious";
+    return explained(&s, (struct promises){true, values, false})   ? "R29-disable"
+           : explained(&s, (struct promises){false, values, true}) ? "R25-fifo"
+           : explained(&s, (struct promises){true, false, true})   ? "R21-atomic-enqueue"
+                                                                   : "R22-no-spurious";
 }
 
-const char *history_check(const struct event *events, unsigned count) {
+const char *history_check(const struct event *events, unsigned count, bool values) {
     for (unsigned i = 0; i < count; i++) {
         if (events[i].kind != EVENT_WAIT) {
             continue;
@@ -262,7 +263,7 @@ const char *history_check(const struct event *events, unsigned count) {
         for (unsigned j = 0; j < i && !checked; j++) {
             checked = events[j].kind == EVENT_WAIT && events[j].address / BYTES == cell;
         }
-        const char *broken = checked ? NULL : cell_check(events, count, cell);
+        const char *broken = checked ? NULL : cell_check(events, count, cell, values);
         if (broken != NULL) {
             return broken;
         }

@@ -1,4 +1,5 @@
 /* interleave_mailbox.c: a mailbox in interleaved runs: producers, a guest, moves and close. */
+#include "os.h"
 #include "sim.h"
 #include "world.h"
 
@@ -284,11 +285,15 @@ static uint32_t undelivered(void) {
     return count;
 }
 
+bool mailbox_has(uint64_t at, uint64_t bytes) {
+    return world.words != NULL && at < (uint64_t)world.offset + REGION_BYTES &&
+           at + bytes > world.offset;
+}
+
 /* A guest whose capacity is broken reads anywhere, which its sandbox would stop and nothing does
  * here: it goes no further. Nobody may break the word while the guest is at it. */
 bool mailbox_scribbles(const struct actor *a, uint64_t at, uint64_t bytes) {
-    if (world.mailbox == NULL || at >= (uint64_t)world.offset + REGION_BYTES ||
-        at + bytes <= world.offset) {
+    if (!mailbox_has(at, bytes)) {
         return true;
     }
     bool capacity = at < (uint64_t)world.offset + PB_MAILBOX_FLAG_OFFSET;
@@ -380,12 +385,15 @@ static void op_wait_for_signal(struct actor *a, const struct op *op) {
     if (!usable(a)) {
         return;
     }
+    uint64_t began_ns = pb_os_clock_ns();
     a->in_signal = true;
     enum pb_status status = pb_mailbox_wait_for_signal(world.mailbox, timeout_ns);
     a->in_signal = false;
+    uint64_t took_ns = pb_os_clock_ns() - began_ns;
     check_closed(start, status, "wait_for_signal");
-    if (status == PB_TIMED_OUT && timeout_ns < 0) {
-        broken("R34-wait-for-signal", "timed out without a timeout");
+    if (status == PB_TIMED_OUT && (timeout_ns < 0 || took_ns < (uint64_t)timeout_ns)) {
+        broken("R34-wait-for-signal", "timed out after %llu ns of %lld",
+               (unsigned long long)took_ns, (long long)timeout_ns);
     }
 }
 
@@ -476,6 +484,7 @@ static void op_waker_create(struct actor *a, const struct op *op) {
                pb_status_name(status));
     }
     *waker = status == PB_OK ? *waker : NULL;
+    a->waker_id[op->arg.waker_create.w] = (uint32_t)id;
 }
 
 static void op_waker_clone(struct actor *a, const struct op *op) {
@@ -483,16 +492,14 @@ static void op_waker_clone(struct actor *a, const struct op *op) {
     struct pb_waker **to = &a->waker[op->arg.waker_clone.to];
     if (waker != NULL && *to == NULL) {
         *to = pb_waker_clone(waker);
+        a->waker_id[op->arg.waker_clone.to] = a->waker_id[op->arg.waker_clone.w];
     }
 }
 
-/* Its id is not known here: the mailbox's oracle would not miss it, and is told so. */
 static void op_waker_wake(struct actor *a, const struct op *op) {
     struct pb_waker *waker = a->waker[op->arg.waker_wake.w];
     if (waker != NULL && !a->holds) {
-        uint32_t start = moment();
-        world.wild = true;
-        check_closed(start, pb_waker_wake(waker), "wake");
+        enqueue(a, waker, a->waker_id[op->arg.waker_wake.w]);
     }
 }
 
@@ -656,7 +663,8 @@ void mailbox_end(void) {
     if (world.mailbox == NULL) {
         return;
     }
-    if (world.close_end != NEVER && !world.wild && !world.moved) {
+    bool stayed = atomic_load(&pb_memory_definition(world.root)->base) == world.base;
+    if (world.close_end != NEVER && !world.wild && stayed) {
         check_silence();
     }
     if (!world.wild) {
@@ -677,8 +685,12 @@ const char *mailbox_at_rest(void) {
     memcpy(words, world.words, sizeof words);
     bool sleeps = false, parked = false;
     for (unsigned i = 0; i < OP_THREADS; i++) {
-        sleeps |= world.actor[i].in_signal;
-        parked |= world.actor[i].in_signal && (int)i == world.guest;
+        const struct actor *a = &world.actor[i];
+        sleeps |= a->in_signal;
+        parked |= a->in_signal && (int)i == world.guest;
+        if (a->in_signal && a->op->code == OP_guest_park && world.disable_end != NEVER) {
+            return "R29-disable";
+        }
     }
     if (world.wild || !sleeps) {
         return NULL;

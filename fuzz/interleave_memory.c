@@ -114,14 +114,14 @@ static void check_growth(void) {
 }
 
 /* At quiescence the sum of notify results is the number of waits that returned 0 (R22). */
-static const char *check_sums(void) {
-    for (unsigned i = 0; i < world.events; i++) {
-        uint64_t address = world.event[i].address, counted = 0, notified = 0;
-        if (world.event[i].kind != EVENT_WAIT && world.event[i].kind != EVENT_NOTIFY) {
+static const char *check_sums(const struct event *event, unsigned events) {
+    for (unsigned i = 0; i < events; i++) {
+        uint64_t address = event[i].address, counted = 0, notified = 0;
+        if (event[i].kind != EVENT_WAIT && event[i].kind != EVENT_NOTIFY) {
             continue;
         }
-        for (unsigned j = 0; j < world.events; j++) {
-            const struct event *e = &world.event[j];
+        for (unsigned j = 0; j < events; j++) {
+            const struct event *e = &event[j];
             if (e->address == address && e->kind == EVENT_NOTIFY) {
                 counted += e->woken;
             }
@@ -135,13 +135,22 @@ static const char *check_sums(void) {
     return NULL;
 }
 
-/* The mailbox notifies its flag itself, which the history does not show. */
+/* The mailbox writes its words and notifies its flag itself, which the history does not show. */
 static const char *check_history(void) {
-    if (world.events_lost || world.wild) {
+    struct event known[HISTORY_EVENTS_MAX];
+    unsigned count = 0;
+    if (world.events_lost) {
         return NULL;
     }
-    const char *rule = check_sums();
-    return rule != NULL ? rule : history_check(world.event, world.events);
+    for (unsigned i = 0; i < world.events; i++) {
+        const struct event *e = &world.event[i];
+        uint64_t cell = e->address / CELL_BYTES * CELL_BYTES;
+        if (e->kind == EVENT_DISABLE || !mailbox_has(cell, CELL_BYTES)) {
+            known[count++] = *e;
+        }
+    }
+    const char *rule = check_sums(known, count);
+    return rule != NULL ? rule : history_check(known, count, !world.values_lost);
 }
 
 void memory_end(void) {
@@ -197,6 +206,10 @@ static struct event *event_new(enum event_kind kind, uint64_t address) {
  */
 
 void memory_grew(uint32_t old_pages, uint32_t delta) {
+    if ((uint64_t)old_pages + delta > world.type.max_pages) {
+        broken("R5-grow-limit", "grow by %u from %u pages, of at most %u", delta, old_pages,
+               world.type.max_pages);
+    }
     if (delta != 0 && world.growths < GROWS_MAX) {
         world.grown[world.growths++] = (struct grown){old_pages, delta};
     }
@@ -214,9 +227,9 @@ static void op_grow(struct actor *a, const struct op *op) {
     if (status == PB_OK) {
         uint64_t value;
         memory_grew(old_pages, delta);
-        if ((uint64_t)old_pages + delta > world.type.max_pages || old_pages < before) {
-            broken("R5-grow-limit", "grow by %u from %u pages, of at most %u", delta, old_pages,
-                   world.type.max_pages);
+        if (old_pages < before) {
+            broken("R5-grow-limit", "grow by %u from %u pages, where there were %u", delta,
+                   old_pages, (unsigned)before);
         }
         uint64_t last = ((uint64_t)old_pages + delta) * 65536 - 1;
         if (after < (uint64_t)old_pages + delta ||
@@ -448,9 +461,9 @@ static void check_range(const char *rule, enum pb_status status, uint64_t at, ui
     }
 }
 
-/* Writes that the history does not know: it is not checked any more. */
+/* Writes that the history does not know: what waits compare with is not checked any more. */
 static bool may_write(const struct actor *a, uint64_t at, uint64_t count) {
-    world.events_lost = true;
+    world.values_lost = true;
     return mailbox_scribbles(a, at, count);
 }
 

@@ -47,6 +47,7 @@ struct actor {
     bool holds;     /* between mailbox_hold and mailbox_unhold */
     struct pb_memory *handle[OP_MEMORIES];
     struct pb_waker *waker[OP_WAKERS];
+    uint32_t waker_id[OP_WAKERS];
     struct pb_waker *reference; /* its share of the mailbox, where a program releases it */
     uint32_t ids, notifies;
 };
@@ -78,6 +79,7 @@ struct world {
     struct event event[HISTORY_EVENTS_MAX];
     unsigned events;
     bool events_lost; /* more than there is room for */
+    bool values_lost; /* somebody wrote what is no event */
     struct grown grown[GROWS_MAX];
     unsigned growths;
     uint32_t disable_start, disable_end; /* of the first one that began, that ended; NEVER */
@@ -130,10 +132,12 @@ void mailbox_share(struct actor *a);
 void mailbox_end_thread(struct actor *a);
 void mailbox_end(void);
 
+/* Some of guest memory [at, at + bytes) is the mailbox's, also when it is gone. */
+bool mailbox_has(uint64_t at, uint64_t bytes);
 /* Guest memory [at, at + bytes) is about to be touched by somebody who is not the mailbox: false
  * when it must not be. */
 bool mailbox_scribbles(const struct actor *a, uint64_t at, uint64_t bytes);
-/* A growth succeeded (R11). */
+/* A growth succeeded (R5, R11). */
 void memory_grew(uint32_t old_pages, uint32_t delta);
 
 /* One function an operation. */
