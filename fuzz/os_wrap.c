@@ -5,6 +5,7 @@
 #include "os.h"
 
 #include <stddef.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 
 /* ---- The account ------------------------------------------------------------------------------
@@ -246,6 +247,13 @@ enum pb_status __wrap_pb_os_release(void *base, uint64_t bytes) {
     return __real_pb_os_release(base, bytes);
 }
 
+static bool is_mapped(void *at) {
+    unsigned char resident;
+    return mincore(at, 1, &resident) == 0;
+}
+
+/* A target that was not kept but is still there is no other thread's, since there is none: it stays
+ * in the account, a leak. Want of memory may leave it. */
 enum pb_status __wrap_pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes,
                                  bool *kept) {
     range_expect(to, to_bytes);
@@ -256,7 +264,7 @@ enum pb_status __wrap_pb_os_move(void *from, uint64_t bytes, void *to, uint64_t 
     enum pb_status status = told(__real_pb_os_move(from, bytes, to, to_bytes, kept));
     if (status == PB_OK) {
         range_remove(from, bytes, "R6-foreign-pages");
-    } else if (!*kept) {
+    } else if (!*kept && (status == PB_NO_MEMORY || !is_mapped(to))) {
         range_remove(to, to_bytes, "R6-foreign-pages");
     }
     return status;

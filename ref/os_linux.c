@@ -6,9 +6,11 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -140,13 +142,47 @@ static bool fill_hole(void *at, uint64_t bytes) {
     return filled == at;
 }
 
+/* True where a move that is refused because its source is of two mappings (EFAULT) leaves the
+ * target as it is: Linux from 6.17 on. Before, the target is unmapped by then, and may be a
+ * stranger's: so it is asked whether the same bytes are still there, in a way that does not fault.
+ */
+static bool try_refused_move(void) {
+    size_t page = (size_t)pb_os_page_bytes();
+    uint8_t *source =
+        mmap(NULL, 6 * page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (source == MAP_FAILED) {
+        return false;
+    }
+    uint8_t *target = source + 3 * page;
+    uintptr_t mark = ~(uintptr_t)&page, seen = 0; /* nobody's pointer */
+    struct iovec here = {&seen, sizeof seen}, there = {target, sizeof mark};
+    memcpy(target, &mark, sizeof mark);
+    bool refused =
+        mprotect(source, page, PROT_NONE) == 0 &&
+        mremap(source, 2 * page, 3 * page, MREMAP_MAYMOVE | MREMAP_FIXED, target) == MAP_FAILED;
+    bool spared = refused && process_vm_readv(getpid(), &here, 1, &there, 1, 0) > 0 && seen == mark;
+    (void)munmap(source, (spared ? 6 : 3) * page);
+    return spared;
+}
+
+static bool refused_move_spares_target(void) {
+    static _Atomic int known; /* 0 not yet, 1 yes, 2 no */
+    int answer = atomic_load_explicit(&known, memory_order_relaxed);
+    if (answer == 0) {
+        answer = try_refused_move() ? 1 : 2;
+        atomic_store_explicit(&known, answer, memory_order_relaxed);
+    }
+    return answer == 1;
+}
+
 enum pb_status pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes, bool *kept) {
     void *moved = mremap(from, (size_t)bytes, (size_t)to_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to);
     if (moved != MAP_FAILED) {
         return PB_OK;
     }
+    bool split = errno == EFAULT;
     enum pb_status status = status_of_errno(errno);
-    *kept = fill_hole(to, to_bytes);
+    *kept = fill_hole(to, to_bytes) || (split && refused_move_spares_target());
     return status;
 }
 

@@ -47,6 +47,7 @@ static struct {
     bool unmaps;     /* MREMAP and MMAP, as the kernel may: the target is gone all the same, */
     bool is_taken;   /* and a stranger's page lies at its start by now */
     uint8_t *stranger;
+    void *refused;   /* the target of the first move that the kernel itself refused */
     long wake_count; /* of the last futex wake */
     long seconds;    /* the last futex wait's deadline; -1: never */
 } libc;
@@ -124,7 +125,9 @@ void *__wrap_mremap(void *at, size_t old_bytes, size_t bytes, int flags, ...) {
     void *to = va_arg(arguments, void *);
     va_end(arguments);
     if (!fails(MREMAP)) {
-        return __real_mremap(at, old_bytes, bytes, flags, to);
+        void *moved = __real_mremap(at, old_bytes, bytes, flags, to);
+        libc.refused = moved == MAP_FAILED && libc.refused == NULL ? to : libc.refused;
+        return moved;
     }
     if (libc.unmaps) {
         (void)__real_munmap(to, bytes);
@@ -434,6 +437,33 @@ TEST(R6_libc_failed_move_touches_nothing_that_came_to_its_target) {
         CHECK_EQ(seam_address_space(), space);
         CHECK(!write_faults(stranger) && stranger[0] == 77);
         CHECK(munmap(stranger, pb_os_page_bytes()) == 0);
+    }
+}
+
+/* What has moved and then grown is of two mappings, which do not move at once. Before Linux 6.17
+ * the target was unmapped all the same. */
+TEST(R14_libc_a_move_that_the_kernel_refuses_leaves_no_target_behind) {
+    const struct pb_memory_style style = {.kind = PB_STYLE_DYNAMIC, .guard_bytes = PB_PAGE_BYTES};
+    const struct pb_memory_config config = {
+        .type = {1, 64, false}, .style = &style, .strategy = PB_STRATEGY_REMAP};
+    static const uint32_t deltas[] = {2, 1, 4};
+    unsigned char resident;
+    for (unsigned again = 0; again < 2; again++) {
+        struct pb_memory *memory = NULL;
+        uint32_t pages = 1, old;
+        CHECK_STATUS(pb_memory_create(&config, &memory), PB_OK);
+        (void)libc_calls();
+        for (unsigned i = 0; i < 3; i++) {
+            fill_pattern(memory, 0, pages * PB_PAGE_BYTES, i);
+            CHECK_STATUS(pb_memory_grow(memory, deltas[i], &old), PB_OK);
+            check_pattern(memory, 0, pages * PB_PAGE_BYTES, i);
+            check_zero(memory, pages * PB_PAGE_BYTES, deltas[i] * PB_PAGE_BYTES);
+            pages += deltas[i];
+        }
+        check_guarded(memory);
+        pb_memory_destroy(memory);
+        void *target = libc.refused;
+        CHECK(target == NULL || mincore(target, 1, &resident) != 0);
     }
 }
 
