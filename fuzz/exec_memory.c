@@ -25,7 +25,8 @@ enum {
     WORK_PAGE = 16,  /* touching a WebAssembly page */
     SURE_PAGES = 16, /* so many must be had while no call fails */
     SURE_GROWTH_PAGES = 64,
-    COPY_PAGES_MAX = 8, /* of memories whose bytes an operation may have to copy */
+    SURE_GUARD_BYTES = 64 << 20, /* of what may have to be reserved once more */
+    COPY_PAGES_MAX = 8,          /* of memories whose bytes an operation may have to copy */
     IMAGE_BYTES_MAX = 2 * MODEL_BLOCK_BYTES,
     COSTLY_PAGES_MAX = 64 /* of capacity, where capacity itself costs time */
 };
@@ -258,7 +259,7 @@ static unsigned creation_statuses(const struct exec *e, const struct creation *c
     const struct subject_strategy *info = &table(e)->strategy[strategy];
     uint64_t capacity = capacity_of(&c->config, &c->style, info->stable_base);
     bool sure = !failed && info->slot_pages == 0 && c->config.type.min_pages <= SURE_PAGES &&
-                capacity <= 1024 && c->style.guard_bytes <= UINT64_C(64) << 20;
+                capacity <= 1024 && c->style.guard_bytes <= SURE_GUARD_BYTES;
     const bool style_counts = !info->partial && !info->one_style;
     unsigned errors = c->errors | (style_counts ? c->style_errors : 0);
     if (c->config.type.shared && !info->shareable) {
@@ -419,6 +420,8 @@ static uint64_t room_of(const struct exec *e, const struct slot *s, unsigned i) 
         room = m->style.bound_pages;
     } else if (info->stable_base && !m->type.shared && s->body->reserve_pages_max != 0) {
         room = s->body->reserve_pages_max;
+    } else if (!info->stable_base && m->style.guard_bytes > SURE_GUARD_BYTES) {
+        room = m->type.min_pages;
     }
     return info->slot_pages != 0 && info->slot_pages < room ? info->slot_pages : room;
 }
@@ -529,7 +532,7 @@ static const char *copy_side(struct exec *e, struct slot *s, struct slot *made, 
     unsigned faults = fault_count();
     enum subject_status got = table(e)->copy(s->handle[i], &handle);
     bool sure = fault_count() == faults && info->slot_pages == 0 &&
-                s->body->model.style.guard_bytes <= UINT64_C(64) << 20;
+                s->body->model.style.guard_bytes <= SURE_GUARD_BYTES;
     unsigned expected = BIT(OK) | (sure ? 0 : WANT) | left_out(e, s, i);
     const char *broken = oracle_status_in(e, got, expected, "R13-copy-refused");
     if (broken == NULL) {

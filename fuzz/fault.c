@@ -122,7 +122,7 @@ unsigned fault_choose(unsigned n) {
 /* ---- The allocator ----------------------------------------------------------------------------
  */
 
-/* What would fill the machine fails like what was made to fail. */
+/* What would fill the machine, or a limit of the process, fails like what was made to fail. */
 static bool fails(enum word_call call, size_t bytes, size_t old_bytes) {
     bool too_much =
         bytes > BLOCK_BYTES_MAX || state.bytes_alive - old_bytes + bytes > TOTAL_BYTES_MAX;
@@ -155,6 +155,7 @@ static void *allocate_zeroed(size_t bytes) {
     struct block *block =
         fails(WORD_call_allocate, bytes, 0) ? NULL : calloc(1, sizeof *block + bytes);
     if (block == NULL) {
+        fault_note();
         return NULL;
     }
     link_in(block, bytes);
@@ -177,6 +178,7 @@ static void *resize(void *at, size_t bytes) {
         if (old != NULL) {
             link_in(old, old_bytes);
         }
+        fault_note();
         return NULL;
     }
     link_in(block, bytes);
