@@ -87,7 +87,7 @@ static bool is_mapped(const uint8_t *page) {
     return mincore((void *)(uintptr_t)page, 1, &resident) == 0;
 }
 
-/* Gives up a slot's handles. */
+/* Gives up a slot's handles, as they are. */
 static const char *slot_empty(struct exec *e, struct slot *s) {
     const char *broken = NULL;
     struct body *body = s->body;
@@ -145,6 +145,23 @@ static void mark_dirty(struct exec *e, uint64_t start, uint64_t count) {
             e->dirty[e->dirties++] = (uint32_t)ends[n];
         }
     }
+}
+
+/* Gives up a slot's handles. A tenant that goes leaves bytes behind, first and last: the next one
+ * must not see them (R15). */
+static const char *slot_leave(struct exec *e, struct slot *s) {
+    if (s->body == NULL) {
+        return NULL;
+    }
+    uint64_t bytes = s->body->model.type.min_pages * SUBJECT_PAGE_BYTES;
+    EACH_SIDE(s, i) {
+        if (s->body->handles == 1 && strategy_of(e, s, i)->slot_pages != 0 && bytes > 0) {
+            volatile uint8_t *base = atomic_load(&table(e)->record(s->handle[i])->base);
+            base[0] = base[bytes - 1] = 1;
+            mark_dirty(e, 0, bytes);
+        }
+    }
+    return slot_empty(e, s);
 }
 
 /* After an operation that may have changed anything: the side is as the model says. */
@@ -331,7 +348,7 @@ static void set_image(struct exec *e, struct creation *c, const unsigned strateg
 
 static const char *create(struct exec *e, struct creation *c) {
     struct slot *s = &e->slot[c->slot];
-    const char *broken = table(e) == NULL ? NULL : slot_empty(e, s);
+    const char *broken = table(e) == NULL ? NULL : slot_leave(e, s);
     if (broken != NULL || table(e) == NULL) {
         return broken;
     }
@@ -405,7 +422,7 @@ const char *exec_memory_create(struct exec *e, const struct op *op) {
 
 const char *exec_memory_destroy(struct exec *e, const struct op *op) {
     struct slot *s = filled(e, op->arg.memory_destroy.m);
-    return s == NULL ? NULL : slot_empty(e, s);
+    return s == NULL ? NULL : slot_leave(e, s);
 }
 
 /* ---- Grow -------------------------------------------------------------------------------------
@@ -597,7 +614,7 @@ const char *exec_memory_copy(struct exec *e, const struct op *op) {
     EACH_SIDE(&made, i) {
         broken = broken != NULL ? broken : copied_check(e, s, &made, i);
     }
-    const char *emptied = slot_empty(e, to); /* the source itself, perhaps: the copy survives it */
+    const char *emptied = slot_leave(e, to); /* the source itself, perhaps: the copy survives it */
     *to = made;
     return broken != NULL ? broken : emptied;
 }
@@ -634,7 +651,7 @@ const char *exec_memory_clone(struct exec *e, const struct op *op) {
     if (made.handle[0] == NULL && made.handle[1] == NULL) {
         return NULL;
     }
-    const char *broken = slot_empty(e, to);
+    const char *broken = slot_leave(e, to);
     if (broken != NULL || s->body == NULL) {
         return broken;
     }
