@@ -391,6 +391,9 @@ static void op_wait_for_signal(struct actor *a, const struct op *op) {
     a->in_signal = false;
     uint64_t took_ns = pb_os_clock_ns() - began_ns;
     check_closed(start, status, "wait_for_signal");
+    if (status == PB_OK && world.sends == 0 && !world.wild) {
+        broken("R34-wait-for-signal", "woken, and nobody ever enqueued");
+    }
     if (status == PB_TIMED_OUT && (timeout_ns < 0 || took_ns < (uint64_t)timeout_ns)) {
         broken("R34-wait-for-signal", "timed out after %llu ns of %lld",
                (unsigned long long)took_ns, (long long)timeout_ns);
