@@ -5,6 +5,7 @@
     scripts/defects.py refresh            rewrites the patches that apply only with an offset
     scripts/defects.py pick [REPORT...]   chooses the subset for CI from reports (default: the last)
     scripts/defects.py run [options]      `make defects`: fuzz each until caught or out of time
+    scripts/defects.py recover            the reports of runs that were killed
 
 A patch is applied to a copy of the tree under build/defects/, which is built by its own Makefile
 and fuzzed; the checkout itself is never touched. Results: results/defects/ (report.py).
@@ -99,6 +100,7 @@ def options_of(arguments):
     commands.add_parser("refresh", help="today's line numbers for the patches")
     picks = commands.add_parser("pick", help="the subset for CI, from reports")
     picks.add_argument("reports", nargs="*", help="folders or report.json files")
+    lost = commands.add_parser("recover", help="the reports of runs that were killed")
     run = commands.add_parser("run", help="the scoreboard")
     run.add_argument("--defects", help="a patch or a folder of patches, also of your own")
     run.add_argument("--only", help="regular expression on names and kinds")
@@ -114,8 +116,9 @@ def options_of(arguments):
     run.add_argument("--quick", action="store_true", help="one a rule, and the canaries, for CI")
     run.add_argument("--no-witness", action="store_true",
                      help="neither shrinks nor traces what is caught: for comparisons")
-    run.add_argument("--work", help="the folder of the copies, where not build/defects")
-    run.add_argument("--root", help="the folder that holds results/, where not the repository")
+    for one in (run, lost):
+        one.add_argument("--work", help="the folder of the copies, where not build/defects")
+        one.add_argument("--root", help="the folder that holds results/, where not the repository")
     options = parser.parse_args(arguments)
     if options.command == "run":
         options.engines, options.scheds = ENGINES[options.engine], options.sched
@@ -129,6 +132,8 @@ def main(arguments):
     if options.command == "pick":
         return pick(options.reports)
     try:
+        if options.command == "recover":
+            return defects_board.recover(options)
         return defects_patch.check() if options.command == "check" else defects_patch.refresh()
     except defects_patch.PatchError as error:
         report.die(str(error))

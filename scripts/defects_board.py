@@ -2,11 +2,14 @@
 import concurrent.futures
 import fcntl
 import itertools
+import json
 import os
 import pathlib
 import shutil
+import sys
 import threading
 import traceback
+import types
 
 import defects_engine
 import defects_patch
@@ -22,6 +25,7 @@ QUICK_S = 20  # at most for a defect of the subset for CI: its catch needs few e
 QUICK_CANARY_S = 2
 SEED_STEP = 1000  # another seed, after a finding that the pristine tree shows, too
 SCHEDULED = ("schedule", "order")  # kinds for which a source of schedules matters
+ROWS = "rows.jsonl"  # of a run under way: its options and how many patches, then its rows
 
 
 class Board:
@@ -39,7 +43,7 @@ class Board:
         if not self.targets:
             report.die(f"there is no target {options.target}: there are {', '.join(names)}")
         self.engines = options.engines
-        self.configurations = list(itertools.product(options.engines, options.scheds))
+        self.configurations = configurations(options)
         self.picked = picked() if options.quick else {}
         self.without_witness = options.quick or options.no_witness
 
@@ -72,9 +76,22 @@ class Board:
         for name in defects_patch.witness_seeds():
             (self.work / "seeds" / name).unlink(missing_ok=True)
 
-    def say(self, item):
+    def keep(self, item):
+        """A row that is done: on screen, and on disk should this program be killed."""
         with self.lock:
+            self.items.append(item)
             print(defects_report.line(item), flush=True)
+            if not self.run.final:
+                note(self.run, item)
+
+
+def configurations(options):
+    return list(itertools.product(options.engines, options.scheds))
+
+
+def note(run, value):
+    with open(run.path(ROWS), "a", encoding="utf-8") as file:
+        file.write(json.dumps(report.plain(value)) + "\n")
 
 
 def picked():
@@ -154,8 +171,7 @@ def fuzz_once(board, patch, tree, targets, item, wants_witness):
 def refuse(board, item, why):
     item["error"] = why.strip().splitlines()[0]
     item["note"] = why
-    board.say(item)
-    return [item]
+    board.keep(item)
 
 
 def targets_of(board, patch):
@@ -172,7 +188,7 @@ def configurations_of(board, patch):
 
 
 def board_patch(board, path, tree):
-    """All runs of one patch, as items."""
+    """All runs of one patch."""
     blank = defects_patch.Patch(path, {}, "", "")
     first, seed = board.configurations[0], board.options.seed
     try:
@@ -188,27 +204,24 @@ def board_patch(board, path, tree):
         board.processes.run, board.base, patch, tree, board.goals(targets)
     )
     if board.stopping:
-        return []
+        return
     if fault:
-        return refuse(board, rows.item_of(patch, *first, seed), fault)
-    return run_all(board, patch, tree, targets)
+        refuse(board, rows.item_of(patch, *first, seed), fault)
+    else:
+        run_all(board, patch, tree, targets)
 
 
 def run_all(board, patch, tree, targets):
-    items = []
+    shrunk = False
     for seed in range(board.options.seed, board.options.seed + board.options.seeds):
         for engine, sched in configurations_of(board, patch):
             item = rows.item_of(patch, engine, sched, seed)
-            wanted = not board.without_witness and not any(one["witness_shrunk"] for one in items)
-            fuzz_once(board, patch, tree, targets, item, wanted)
+            fuzz_once(board, patch, tree, targets, item, not board.without_witness and not shrunk)
+            shrunk = shrunk or item["witness_shrunk"]
             if not board.stopping or item["oracle"]:
-                items.append(item)
-                with board.lock:
-                    board.items.append(item)
-                board.say(item)
+                board.keep(item)
             if board.stopping:
-                return items
-    return items
+                return
 
 
 # ---------------------------------------------------------------- the verdict
@@ -223,6 +236,7 @@ def finish(board, count, series=None, status=None):
     status = status or ("error" if errors else "finding" if failing else "pass")
     page = defects_report.page(items, faults, board.options, count, series)
     path = board.run.finish(status, *page)
+    (path / ROWS).unlink(missing_ok=True)
     must = {i["name"] for i in items if i["must"] and i["oracle"]} - set(missed)
     silent = {i["name"] for i in items if not i["must"]} - set(canaries) - set(errors)
     titles = ("missed", "caught canaries", "pristine fails on", "errors")
@@ -274,12 +288,10 @@ def run_patches(board, paths):
         with board.lock:
             tree = trees.pop()
         try:
-            items = board_patch(board, path, tree)
+            board_patch(board, path, tree)
         finally:
             with board.lock:
                 trees.append(tree)
-        with board.lock:
-            board.items += [item for item in items if item not in board.items]
 
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         futures = [pool.submit(work, path) for path in paths]
@@ -315,14 +327,15 @@ def check_tools(engines):
 def cut_short(board, count, series, error):
     """The disk is full, or the like: what was done is reported, as far as that can be written."""
     board.processes.stop()
-    if isinstance(error, OSError):
-        error = f"{error.filename or board.run.dir}: {error.strerror}; free space, or mend it"
+    if isinstance(error, BrokenPipeError):  # nobody reads on, as with `| head`
+        print("defects.py: standard output was closed", file=sys.stderr)
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    elif isinstance(error, OSError):
+        print(f"defects.py: {error.filename or board.run.dir}: {error.strerror}", file=sys.stderr)
     else:
         traceback.print_exception(error)
-        error = "an error of the scoreboard itself, above"
-    print(f"defects.py: {error}", flush=True)
     finish(board, count, series, "error")
-    report.die("stopped by what is said above; what was done is in the report")
+    report.die("stopped: free space, or mend what is said above; what was done is in the report")
 
 
 def refuse_with_set(options):
@@ -333,6 +346,40 @@ def refuse_with_set(options):
     if any(given.values()):
         names = " ".join(f"{name}=" for name, value in given.items() if value)
         report.die(f"{options.defects} is a set, run as one tree: it takes TARGET= TIME= SEED= EMPTY=, not {names}")
+
+
+def whole_lines(path):
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            yield json.loads(line)
+        except ValueError:
+            return  # the last one may have been cut
+
+
+def killed(root):
+    """Of each run that was killed: its folder, what was asked for, its rows. Not while one is under way."""
+    home = pathlib.Path(root or report.REPO) / "results" / "defects"
+    for path in sorted(home.glob(f".*.tmp/{ROWS}")):
+        plan, *items = list(whole_lines(path)) or [{}]
+        if "options" in plan:
+            yield path.parent, plan, items
+
+
+def recover(options):
+    """The reports of runs that were killed, status interrupted."""
+    guard = one_at_a_time(pathlib.Path(options.work or defects_tree.WORK))
+    count = 0
+    for folder, plan, items in killed(options.root):
+        asked = types.SimpleNamespace(**plan["options"])
+        board = types.SimpleNamespace(items=items, options=asked, configurations=configurations(asked))
+        board.run = report.Run.reopen(folder, plan["commit"], plan["dirty"])
+        series = [defects_patch.read(path) for path in defects_patch.series_of(asked.defects) or []]
+        finish(board, plan["count"], series, "interrupted")
+        count += 1
+    guard.close()
+    if count == 0:
+        print("no run was killed: nothing to recover")
+    return 0
 
 
 def run(options):
@@ -350,14 +397,18 @@ def run(options):
     board = Board(options)
     paths = [p.path for p in series] if series else chosen(options, defects_patch.paths_of(options.defects))
     guard = one_at_a_time(pathlib.Path(options.work or defects_tree.WORK))
+    for folder, _, _ in killed(options.root):
+        print(f"{os.path.relpath(folder)} is of a run that was killed: scripts/defects.py recover makes its report")
     board.run = report.Run("defects", options.root)
+    made = {"options": vars(options), "count": len(paths), "commit": board.run.commit, "dirty": board.run.dirty}
+    note(board.run, made)
 
     def stop():
         board.processes.stop()
         finish(board, len(paths), series, "interrupted")
 
     report.on_interrupt(stop)
-    print(f"{len(paths)} patches; building the pristine tree in {os.path.relpath(board.base)}")
+    print(f"{len(paths)} patches; building the pristine tree in {os.path.relpath(board.base)}", flush=True)
     try:
         board.prepare()
         print(defects_report.HEADING, flush=True)

@@ -87,10 +87,7 @@ def run(board, patches):
                 fresh.setdefault(oracle, []).append(path)
         for oracle, paths in fresh.items():
             if not board.stopping:
-                board.items.append(
-                    finding_of(board, patches, tree, target, paths, oracle, began, executions, folder)
-                )
-                board.say(board.items[-1])
+                board.keep(finding_of(board, patches, tree, target, paths, oracle, began, executions, folder))
         kept = {item["input"] for item in board.items}
         for path in inputs:
             if str(path.relative_to(board.run.dir)) not in kept:
@@ -101,5 +98,4 @@ def run(board, patches):
             if defects_patch.rule_number(rule) not in broken:
                 item = rows.item_of(patch, "libfuzzer", "bytes", board.options.seed)
                 item |= {"name": f"{patch.name}: {rule}", "rule": rule, "budget_s": seconds}
-                board.items.append(item)
-                board.say(item)
+                board.keep(item)

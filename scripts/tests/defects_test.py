@@ -307,7 +307,7 @@ def board_in(root, patches):
         target=None, engines=["libfuzzer"], scheds=["bytes"], quick=False, empty=True, seed=1, seeds=1,
         time=1, jobs=1, no_witness=True, work=root
     )
-    run = types.SimpleNamespace(dir=pathlib.Path(root), path=lambda name: pathlib.Path(root) / name)
+    run = types.SimpleNamespace(dir=pathlib.Path(root), path=lambda name: pathlib.Path(root) / name, final=None)
     board = defects_board.Board(options)
     board.run = run
     board.base = pathlib.Path(root) / "base"
@@ -329,8 +329,8 @@ def a_patch_that_does_not_apply_or_compile_is_a_row_of_its_own(root):
     tree = pathlib.Path(root) / "tree"
     said = {}
     for path in sorted(folder.iterdir()):
-        (row,) = defects_board.board_patch(board, path, tree)
-        said[path.stem] = row["error"]
+        defects_board.board_patch(board, path, tree)
+        said[path.stem] = board.items[-1]["error"]
     assert "does not apply" in said["applies-not"], said
     assert "does not build" in said["compiles-not"] and "zero" in said["compiles-not"], said
     assert "no diff" in said["no-diff"], said
@@ -389,6 +389,29 @@ def an_interrupt_leaves_a_report(root):
     told = json.loads((pathlib.Path(root) / "results/defects/latest/report.json").read_text())
     assert told["status"] == "interrupted" and told["summary"]["not_run"] == 1, told["summary"]
     assert rest.endswith("0 caught, 0 missed\n"), rest
+
+
+def a_run_that_was_killed_leaves_its_rows(root):
+    """Its report is made from them; the last line may be cut. Nothing of a whole run is left to recover."""
+    where = ["--root", root, "--work", root + "/work"]
+    make = pathlib.Path(root) / "make"  # in whose midst it is killed
+    make.write_text("#!/bin/sh\nexec sleep 60\n")
+    make.chmod(0o755)
+    command = [defects.__file__, "run", *where, "--only", "^S2[1-4]"]
+    path = f"{root}:{os.environ['PATH']}"
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PATH": path}) as started:
+        started.stdout.readline()
+        started.kill()
+    (folder,) = (pathlib.Path(root) / "results/defects").glob(".*.tmp")
+    with open(folder / defects_board.ROWS, "a") as file:
+        file.write(json.dumps(item("S21", True, "R34-x")) + '\n{"name": "S2')
+    recover = lambda: subprocess.run([defects.__file__, "recover", *where], capture_output=True, text=True, timeout=60)
+    done = recover()
+    assert done.returncode == 0 and done.stdout.endswith("1 caught, 0 missed\n"), done
+    told = json.loads((pathlib.Path(root) / "results/defects/latest/report.json").read_text())
+    assert told["status"] == "interrupted" and [i["name"] for i in told["items"]] == ["S21"], told["items"]
+    assert told["summary"]["not_run"] == 3, told["summary"]
+    assert "nothing to recover" in recover().stdout and not list(pathlib.Path(root).rglob(defects_board.ROWS))
 
 
 SUBJECT_RUN = """import os, pathlib, signal, sys
@@ -513,7 +536,8 @@ def a_full_disk_is_told_of_and_loses_nothing(root):
     board.items = [item("a", True, "R5-x")]
     board.run = report.Run("defects", root)
     full = OSError(errno.ENOSPC, "No space left on device", "raw/x")
-    with open(pathlib.Path(root) / "said", "w") as said, contextlib.redirect_stdout(said):
+    with open(pathlib.Path(root) / "said", "w") as said, contextlib.redirect_stdout(said), \
+            contextlib.redirect_stderr(said):
         status = refused(defects_board.cut_short, board, 2, None, full)
     text = (pathlib.Path(root) / "said").read_text()
     assert status == "2" and "raw/x: No space left on device" in text and "1 caught" in text, text
@@ -595,6 +619,7 @@ TESTS = [
     a_target_leaves_out_the_patches_that_it_cannot_see,
     a_set_refuses_what_it_would_ignore,
     an_interrupt_leaves_a_report,
+    a_run_that_was_killed_leaves_its_rows,
     an_interrupt_leaves_a_report_of_your_own_code,
     a_subject_without_sources_and_settings_without_use_are_refused,
     no_setting_of_the_callers_reaches_what_is_run,
