@@ -81,11 +81,12 @@ static struct {
 } armed[64];
 static unsigned arms, faults_seen;
 static int closing_failed; /* the last call that closes pages did, and none opened any since */
+static int opens;          /* this call of os_advise */
 static const char *error_now;
 static const unsigned char *choices;
 static size_t choices_left;
 
-enum { COMMIT = 2, DECOMMIT = 3, RENEW = 5 }; /* their numbers below */
+enum { COMMIT = 2, DECOMMIT = 3, RENEW = 5, ADVISE = 8 }; /* their numbers below */
 static const char *const fault_names[16] = {"os_reserve",    "os_reserve_accessible",
                                             "os_commit",     "os_decommit",
                                             "os_discard",    "os_renew",
@@ -117,9 +118,10 @@ static int due(unsigned call) {
             error_now = armed[i].error;
         }
     }
-    if (call == COMMIT) { /* where nothing closes pages again, opening them does not fail */
+    if (call == COMMIT || (call == ADVISE && opens)) { /* where nothing closes pages again, opening
+                                                         them does not fail */
         now = now && !closing_failed;
-        closing_failed = 0;
+        closing_failed = closing_failed && call != COMMIT;
     } else if (call == DECOMMIT || call == RENEW) {
         closing_failed = now;
     }
@@ -200,16 +202,28 @@ static enum pb_status move_error(bool *kept) {
 WRAP(7, move_error(kept), os_move,
      (void *from, uint64_t bytes, void *to, uint64_t to_bytes, bool *kept),
      (from, bytes, to, to_bytes, kept))
-WRAP(8, page_error(), os_advise, (void *at, uint64_t bytes, enum pb_os_advice advice),
-     (at, bytes, advice))
+enum pb_status __real_pb_os_advise(void *at, uint64_t bytes, enum pb_os_advice advice);
+enum pb_status __wrap_pb_os_advise(void *at, uint64_t bytes, enum pb_os_advice advice);
+enum pb_status __wrap_pb_os_advise(void *at, uint64_t bytes, enum pb_os_advice advice) {
+    opens = advice == PB_OS_GUARD_REMOVE;
+    if (!due(ADVISE)) {
+        return __real_pb_os_advise(at, bytes, advice);
+    }
+    uint64_t half = bytes / 2 / pb_os_page_bytes() * pb_os_page_bytes();
+    if ((opens || advice == PB_OS_GUARD_INSTALL) && half > 0 && choose(2) == 1 &&
+        (!opens || !any_armed())) {
+        (void)__real_pb_os_advise(at, half, advice);
+    }
+    return page_error();
+}
 WRAP(9, file_error(), os_file_create, (uint64_t bytes, int *file), (bytes, file))
 WRAP(10, file_error(), os_file_write, (int file, uint64_t offset, const void *data, uint64_t count),
      (file, offset, data, count))
 WRAP(11, file_error(), os_file_freeze, (int file), (file))
 WRAP(12, file_error(), os_file_map, (int file, void *at, uint64_t bytes, bool *lost),
      (file, at, bytes, lost))
-WRAP(13, file_error(), os_file_written, (const void *at, uint64_t bytes, uint8_t *written),
-     (at, bytes, written))
+WRAP(13, choose(2) == 0 ? PB_UNSUPPORTED : PB_SYSTEM, os_file_written,
+     (const void *at, uint64_t bytes, uint8_t *written), (at, bytes, written))
 
 /*= nofaults: base =*/
 static const unsigned faults_seen = 0;
@@ -546,6 +560,8 @@ static void memory_create_more(unsigned slot, const char *strategy, const char *
         b->room_pages = chosen.bound_pages;
     } else if (info->stable_base && !shared && reserve != 0) {
         b->room_pages = reserve;
+    } else if (!info->stable_base && chosen.guard_bytes > (UINT64_C(64) << 20)) {
+        b->room_pages = 0; /* a second reservation may not fit */
     }
     if (is_pool && b->room_pages > 8) {
         b->room_pages = 8;

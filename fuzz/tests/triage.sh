@@ -267,6 +267,7 @@ promotion() {
 
 if [ $# = 0 ]; then
     set -- S01=corpus/memory_fuzzer/grow-limit.ops S06=corpus/memory_fuzzer/initialise-bounds.ops \
+        P16=corpus/regress/memory_fuzzer/R6-growth-that-opened-a-part.ops \
         S20=fuzz/tests/engine/S20.ops S21=fuzz/tests/engine/S21.ops S22=corpus/mailbox_fuzzer/full-reject.ops
     kinds
     hostile_inputs
