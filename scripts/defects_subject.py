@@ -12,7 +12,8 @@ First the sources as they are must build and pass all seeds. Then each patch is 
 fuzzed by libFuzzer for its budget (or TIME seconds) with the targets that its header names. Caught:
 a finding, by a rule that the header names, that the sources as they are do not show. A
 canary must be missed.
-Exit status: 0 all as it must be, 1 a miss or a caught canary, 2 usage or set-up, 130 interrupted.
+Exit status: 0 all as it must be, 1 a miss or a caught canary, 2 usage or set-up, also a patch that does not
+apply or build, 130 interrupted.
 """
 import argparse
 import os
@@ -217,10 +218,11 @@ def finish(given, run, items, count, status=None):
     summary = {"defects": sum(i["must"] for i in items), "caught": sum(bool(i["oracle"]) for i in items)}
     summary |= {"canaries": sum(not i["must"] for i in items), "wrong": len(wrong), "not_run": count - len(items)}
     lead = f"Patches of {given.defects}, planted into {given.sources}."
-    status = status or ("finding" if wrong else "pass")
+    errors = any(i["error"] for i in items)
+    status = status or ("error" if errors else "finding" if wrong else "pass")
     path = run.finish(status, summary, items, sections(items), "Your defects in your subject", lead)
     print(f"{summary['caught']} of {summary['defects']} caught, {summary['canaries']} canaries: {path}/report.html")
-    return 1 if wrong else 0
+    return 2 if errors else 1 if wrong else 0
 
 
 def main():

@@ -21,6 +21,7 @@ import defects_report
 import defects_rows
 import defects_series
 import defects_stats
+import defects_subject
 import defects_tree
 import defects_witness
 import report
@@ -444,6 +445,18 @@ def an_interrupt_leaves_a_report_of_your_own_code(root):
     assert [i["oracle"] for i in told["items"]] == ["R5-grow-limit"], told["items"]
 
 
+def a_patch_that_cannot_be_planted_into_your_code_is_no_miss(root):
+    given = types.SimpleNamespace(defects="d", sources="s")
+    for name, row, status, words in (
+        ("caught", item("a", True, "R5-x"), 0, "pass"), ("missed", item("a", True, None), 1, "finding"),
+        ("error", item("a", True, None, error="does not build"), 2, "error"),
+    ):
+        run = report.Run("defects", pathlib.Path(root) / name)
+        with contextlib.redirect_stdout(None):
+            assert defects_subject.finish(given, run, [row], 1) == status, name
+        assert json.loads((run.final / "report.json").read_text())["status"] == words
+
+
 def a_subject_without_sources_and_settings_without_use_are_refused(root):
     clean = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
     make = ["make", "-s", "-C", str(defects_patch.REPO), "defects"]
@@ -621,6 +634,7 @@ TESTS = [
     an_interrupt_leaves_a_report,
     a_run_that_was_killed_leaves_its_rows,
     an_interrupt_leaves_a_report_of_your_own_code,
+    a_patch_that_cannot_be_planted_into_your_code_is_no_miss,
     a_subject_without_sources_and_settings_without_use_are_refused,
     no_setting_of_the_callers_reaches_what_is_run,
     a_seed_is_told_from_a_mutation,
