@@ -97,6 +97,8 @@ static const char *const fault_names[16] = {"os_reserve",    "os_reserve_accessi
                                             "allocate",      "resize"};
 
 static void fault_at(const char *call, unsigned long nth, const char *error) {
+    /* It is tried at its first use, by calls that do not count. */
+    (void)pb_strategy_available(PB_STRATEGY_GUARD, NULL);
     for (unsigned i = 0; i < 16; i++) {
         if (strcmp(fault_names[i], call) == 0 && arms < 64) {
             armed[arms].call = i;
@@ -541,8 +543,7 @@ static void memory_create_more(unsigned slot, const char *strategy, const char *
     int odd = chosen.guard_bytes % 4096 != 0 || is_pool || chosen.guard_bytes > UINT64_C(1) << 40 ||
               (chosen.kind == PB_STYLE_STATIC && chosen.bound_pages > 65536);
     expect("R1-create", status,
-           (errors != 0 ? errors : BIT(PB_OK)) | (sure ? 0 : WANT) | (odd ? BIT(PB_INVALID) : 0) |
-               (faults_seen != seen ? BIT(PB_UNSUPPORTED) : 0)); /* found out at its first use */
+           (errors != 0 ? errors : BIT(PB_OK)) | (sure ? 0 : WANT) | (odd ? BIT(PB_INVALID) : 0));
     if (status != PB_OK) {
         return;
     }
