@@ -6,11 +6,9 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -144,8 +142,7 @@ static bool fill_hole(void *at, uint64_t bytes) {
 
 /* True where a move that is refused because its source is of two mappings (EFAULT) leaves the
  * target as it is: Linux from 6.17 on. Before, the target is unmapped by then, and may be a
- * stranger's: so it is asked whether the same bytes are still there, in a way that does not fault.
- */
+ * stranger's: so a futex is asked whether the same word is still there, which does not fault. */
 static bool try_refused_move(void) {
     size_t page = (size_t)pb_os_page_bytes();
     uint8_t *source =
@@ -153,14 +150,13 @@ static bool try_refused_move(void) {
     if (source == MAP_FAILED) {
         return false;
     }
-    uint8_t *target = source + 3 * page;
-    uintptr_t mark = ~(uintptr_t)&page, seen = 0; /* nobody's pointer */
-    struct iovec here = {&seen, sizeof seen}, there = {target, sizeof mark};
-    memcpy(target, &mark, sizeof mark);
-    bool refused =
-        mprotect(source, page, PROT_NONE) == 0 &&
-        mremap(source, 2 * page, 3 * page, MREMAP_MAYMOVE | MREMAP_FIXED, target) == MAP_FAILED;
-    bool spared = refused && process_vm_readv(getpid(), &here, 1, &there, 1, 0) > 0 && seen == mark;
+    _Atomic uint32_t *target = (void *)(source + 3 * page);
+    uint32_t mark = (uint32_t)(uintptr_t)source ^ UINT32_C(0x9E3779B9); /* nobody else's word */
+    atomic_store_explicit(target, mark, memory_order_relaxed);
+    bool refused = mprotect(source, page, PROT_NONE) == 0 &&
+                   mremap(source, 2 * page, 3 * page, MREMAP_MAYMOVE | MREMAP_FIXED,
+                          (void *)target) == MAP_FAILED;
+    bool spared = refused && pb_os_wait(target, mark, 0) == PB_TIMED_OUT;
     (void)munmap(source, (spared ? 6 : 3) * page);
     return spared;
 }
