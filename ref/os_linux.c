@@ -171,14 +171,27 @@ static bool refused_move_spares_target(void) {
     return answer == 1;
 }
 
+static bool moves(void *from, uint64_t bytes, void *to, uint64_t to_bytes) {
+    return mremap(from, (size_t)bytes, (size_t)to_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to) !=
+           MAP_FAILED;
+}
+
+/* A kernel that spares the target moves several mappings, too, as long as they do not grow by it:
+ * what is new is opened first. */
 enum pb_status pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes, bool *kept) {
-    void *moved = mremap(from, (size_t)bytes, (size_t)to_bytes, MREMAP_MAYMOVE | MREMAP_FIXED, to);
-    if (moved != MAP_FAILED) {
+    if (moves(from, bytes, to, to_bytes)) {
         return PB_OK;
     }
-    bool split = errno == EFAULT;
     enum pb_status status = status_of_errno(errno);
-    *kept = fill_hole(to, to_bytes) || (split && refused_move_spares_target());
+    bool spared = errno == EFAULT && refused_move_spares_target();
+    if (spared && to_bytes > bytes &&
+        pb_os_commit((uint8_t *)to + bytes, to_bytes - bytes) == PB_OK) {
+        if (moves(from, bytes, to, bytes)) {
+            return PB_OK;
+        }
+        spared = errno == EFAULT;
+    }
+    *kept = spared || fill_hole(to, to_bytes);
     return status;
 }
 

@@ -13,10 +13,12 @@
 #include <limits.h>
 #include <linux/futex.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 enum libc_call {
@@ -464,6 +466,62 @@ TEST(R14_libc_a_move_that_the_kernel_refuses_leaves_no_target_behind) {
         pb_memory_destroy(memory);
         void *target = libc.refused;
         CHECK(target == NULL || mincore(target, 1, &resident) != 0);
+    }
+}
+
+static bool kernel_moves_several_mappings(void) {
+    struct utsname system;
+    unsigned major = 0, minor = 0;
+    CHECK(uname(&system) == 0 && sscanf(system.release, "%u.%u", &major, &minor) == 2);
+    return major > 6 || (major == 6 && minor >= 17);
+}
+
+/* From 6.17 on they move, if in two steps; where one of these fails, the bytes are copied. */
+TEST(R8_libc_what_has_moved_and_grown_moves_again_or_is_copied) {
+    const struct pb_memory_style style = {.kind = PB_STYLE_DYNAMIC, .guard_bytes = PB_PAGE_BYTES};
+    const struct pb_memory_config config = {
+        .type = {1, 64, false}, .style = &style, .strategy = PB_STRATEGY_REMAP};
+    static const struct {
+        enum libc_call call;
+        unsigned passes;
+        int error;
+        bool moves, leaves;                   /* the target, which may be another thread's by now */
+    } rows[] = {{NO_CALL, 0, 0, true, false}, /* whether the kernel can is asked here, too */
+                {NO_CALL, 0, 0, true, false},
+                {MPROTECT, 0, ENOMEM, false, false},
+                {MREMAP, 1, EFAULT, false, false},
+                {MREMAP, 1, ENOMEM, false, true}};
+    if (!kernel_moves_several_mappings()) {
+        test_skip("Linux before 6.17 does not move several mappings");
+    }
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct pb_memory *memory = NULL;
+        uint32_t old;
+        uint64_t space = seam_address_space();
+        CHECK_STATUS(pb_memory_create(&config, &memory), PB_OK);
+        fill_pattern(memory, 0, PB_PAGE_BYTES, 1); /* else the kernel merges the two */
+        CHECK_STATUS(pb_memory_grow(memory, 2, &old), PB_OK);
+        CHECK_STATUS(pb_memory_grow(memory, 1, &old), PB_OK);
+        fill_pattern(memory, 0, 4 * PB_PAGE_BYTES, 1);
+        libc_fails(rows[i].call, 1, rows[i].error);
+        libc.passes = rows[i].passes;
+        seam_fail(SEAM_COMMIT, 0, false);
+        CHECK_STATUS(pb_memory_grow(memory, 4, &old), PB_OK);
+        uint8_t *target = libc.refused;
+        unsigned opened = seam_calls();
+        (void)libc_calls();
+        test_note("row %zu", i);
+        CHECK(target != NULL);
+        CHECK_EQ(opened == 0, rows[i].moves); /* a copy opens its target by itself */
+        check_pattern(memory, 0, 4 * PB_PAGE_BYTES, 1);
+        check_zero(memory, 4 * PB_PAGE_BYTES, 4 * PB_PAGE_BYTES);
+        check_guarded(memory);
+        pb_memory_destroy(memory);
+        if (rows[i].leaves) {
+            CHECK(munmap(target, 8 * PB_PAGE_BYTES) == 0);
+        } else {
+            CHECK_EQ(seam_address_space(), space);
+        }
     }
 }
 
