@@ -97,6 +97,8 @@ interrupted() {
     SUBJECT="$work/broken.so" BROKEN_HANG=1 build/asan/shrink -w 5000 -o "$work/stopped.ops" \
         fuzz/tests/R5-broken.ops 2>"$work/stopped" &
     run=$!
+    # Loading the subject is a process of its own, too: before, a stop is not waited for.
+    wait_for 60 grep -Eq '^SigCgt:.*[4-7c-f][0-9a-f]{3}$' /proc/$run/status || fail shrink_can_be_stopped "$(cat "$work/stopped")"
     wait_for 60 grep -q . /proc/$run/task/$run/children || fail shrink_starts_a_run "$(cat "$work/stopped")"
     kill -TERM $run
     wait $run
