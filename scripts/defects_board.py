@@ -400,16 +400,16 @@ def run(options):
     for folder, _, _ in killed(options.root):
         print(f"{os.path.relpath(folder)} is of a run that was killed: scripts/defects.py recover makes its report")
     board.run = report.Run("defects", options.root)
-    made = {"options": vars(options), "count": len(paths), "commit": board.run.commit, "dirty": board.run.dirty}
-    note(board.run, made)
+    asked = {"options": vars(options), "count": len(paths), "commit": board.run.commit, "dirty": board.run.dirty}
 
     def stop():
         board.processes.stop()
         finish(board, len(paths), series, "interrupted")
 
     report.on_interrupt(stop)
-    print(f"{len(paths)} patches; building the pristine tree in {os.path.relpath(board.base)}", flush=True)
+    print(f"{len(paths)} patches; building the pristine tree in {os.path.relpath(board.base)}")
     try:
+        note(board.run, asked)
         board.prepare()
         print(defects_report.HEADING, flush=True)
         if series:

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import types
 
 import defects
@@ -401,7 +402,9 @@ def a_run_that_was_killed_leaves_its_rows(root):
     command = [defects.__file__, "run", *where, "--only", "^S2[1-4]"]
     path = f"{root}:{os.environ['PATH']}"
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PATH": path}) as started:
-        started.stdout.readline()
+        noted = lambda: pathlib.Path(root).glob(f"results/defects/.*.tmp/{defects_board.ROWS}")
+        while started.poll() is None and not any(path.stat().st_size for path in noted()):
+            time.sleep(0.01)
         started.kill()
     (folder,) = (pathlib.Path(root) / "results/defects").glob(".*.tmp")
     with open(folder / defects_board.ROWS, "a") as file:
