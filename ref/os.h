@@ -48,8 +48,9 @@ enum pb_status pb_os_release(void *base, uint64_t bytes);
  * to_bytes >= bytes, without copying: to then holds the bytes and zeros behind them, readable and
  * writable, and from is no longer mapped. The kernel may refuse a source that it keeps as several
  * mappings (Linux up to 6.16 does): pages that moved and some opened since, or touched on both
- * sides of a fork. On failure the source is as it was; *kept is set only then: true where the range at to is reserved still,
- * open or closed; false where it may be another thread's by now and must not be touched. */
+ * sides of a fork. On failure the source is as it was; *kept is set only then: true where the range
+ * at to is reserved still, open or closed; false where it may be another thread's by now and must
+ * not be touched. */
 enum pb_status pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes, bool *kept);
 
 /* What pb_os_advise can ask for. */
