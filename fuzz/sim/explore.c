@@ -875,6 +875,25 @@ struct header {
 };
 static const char magic[8] = "simckp2";
 
+static bool graphs_write(FILE *f) {
+    bool ok = true;
+    for (size_t i = 0; i < X.table_size && ok; i++)
+        if (X.table[i])
+            ok = fwrite(&X.table[i], sizeof X.table[i], 1, f) == 1;
+    return ok;
+}
+
+static bool graphs_read(FILE *f, uint64_t n) {
+    uint64_t g;
+    bool ok = true;
+    for (uint64_t i = 0; i < n && ok; i++) {
+        ok = fread(&g, sizeof g, 1, f) == 1;
+        if (ok)
+            graph_add(g);
+    }
+    return ok;
+}
+
 static bool place_write(FILE *f, const struct place *p) {
     return fwrite(p, offsetof(struct place, nodes), 1, f) == 1 &&
            fwrite(p->nodes, sizeof *p->nodes, p->nodes_n, f) == p->nodes_n;
@@ -954,10 +973,8 @@ static void checkpoint_save(const struct job *j) {
                        .places = X.places_n + X.mine};
     const struct place now = place_now();
     memcpy(h.magic, magic, sizeof h.magic);
-    bool ok = fwrite(&h, sizeof h, 1, f) == 1 && fwrite(X.shared->claim, j->tasks, 1, f) == 1;
-    for (size_t i = 0; i < X.table_size && ok; i++)
-        if (X.table[i])
-            ok = fwrite(&X.table[i], sizeof X.table[i], 1, f) == 1;
+    bool ok = fwrite(&h, sizeof h, 1, f) == 1 && fwrite(X.shared->claim, j->tasks, 1, f) == 1 &&
+              graphs_write(f);
     for (unsigned i = 0; i < X.places_n && ok; i++)
         ok = place_write(f, &X.places[i]);
     ok = ok && (!X.mine || place_write(f, &now));
@@ -985,12 +1002,7 @@ static bool checkpoint_load(const struct job *j) {
         X.shared->claim[i] = X.shared->claim[i] == 2 ? 2 : 0;
         X.shared->tasks_done += X.shared->claim[i] == 2;
     }
-    uint64_t g;
-    for (uint64_t i = 0; i < h.graphs && ok; i++) {
-        ok = fread(&g, sizeof g, 1, f) == 1;
-        if (ok)
-            graph_add(g);
-    }
+    ok = ok && graphs_read(f, h.graphs);
     for (uint64_t i = 0; i < h.places && ok; i++)
         ok = place_read(f);
     fclose(f);
@@ -1029,11 +1041,8 @@ static _Noreturn void child_main(const struct job *j, FILE *f) {
     if (p.e.finding)
         snprintf(p.finding, sizeof p.finding, "%s", p.e.finding);
     p.graphs = X.table_n;
-    bool ok = fwrite(&p, sizeof p, 1, f) == 1;
-    for (size_t i = 0; i < X.table_size && ok; i++)
-        if (X.table[i])
-            ok = fwrite(&X.table[i], sizeof X.table[i], 1, f) == 1;
-    ok = ok && (!p.in_task || place_write(f, &now));
+    bool ok =
+        fwrite(&p, sizeof p, 1, f) == 1 && graphs_write(f) && (!p.in_task || place_write(f, &now));
     ok &= fflush(f) == 0;
     _exit(ok ? 0 : 2);
 }
@@ -1060,13 +1069,7 @@ static bool child_collect(const struct job *j, FILE *f) {
         memcpy(e->choices, p.e.choices, sizeof e->choices);
         e->choices_n = p.e.choices_n;
     }
-    uint64_t g;
-    for (uint64_t i = 0; i < p.graphs; i++) {
-        if (fread(&g, sizeof g, 1, f) != 1)
-            return false;
-        graph_add(g);
-    }
-    return (!p.in_task || place_read(f)) && p.through;
+    return graphs_read(f, p.graphs) && (!p.in_task || place_read(f)) && p.through;
 }
 
 /* True: all children found nothing left to do. */
@@ -1200,7 +1203,7 @@ void sim_explore(const struct sim_explore_options *o, void (*program)(void *), v
     if (X.error)
         snprintf(out->error, sizeof out->error, "%s", X.error);
     else if (!o->checkpoint || checkpoint_load(&j)) {
-        unsigned places = X.places_n;
+        unsigned places = X.places_n; /* who stopped in the middle puts one behind them */
         through = o->processes > 1 && X.split ? search_shared(&j) : search(&j);
         unsigned taken = X.shared->places_taken;
         places_drop(taken < places ? taken : places);

@@ -803,12 +803,17 @@ static void search_shared_by_processes(void) {
           "two processes: %llu graphs, alone %llu %s", (unsigned long long)explored.graphs,
           (unsigned long long)alone, explored.error);
 }
-static void search_resumes(void) {
-    char name[] = "/tmp/sim-checkpoint-XXXXXX";
+#define CHECKPOINT "/tmp/sim-checkpoint-XXXXXX"
+/* To a name that no file has. */
+static void name_checkpoint(char *name) {
     int fd = mkstemp(name);
     check(fd >= 0, "no temporary file");
     close(fd);
     unlink(name);
+}
+static void search_resumes(void) {
+    char name[] = CHECKPOINT;
+    name_checkpoint(name);
     struct sim_explore_options e = sim_explore_options_default();
     explore(bigger, e);
     uint64_t whole = explored.graphs, runs = explored.executions;
@@ -833,11 +838,8 @@ static void search_resumes(void) {
 /* However early it is stopped, it gets further, with the same result. */
 static void search_resumes_in_the_middle_of_a_task(void) {
     for (unsigned processes = 1; processes <= 2; processes++) {
-        char name[] = "/tmp/sim-checkpoint-XXXXXX";
-        int fd = mkstemp(name);
-        check(fd >= 0, "no temporary file");
-        close(fd);
-        unlink(name);
+        char name[] = CHECKPOINT;
+        name_checkpoint(name);
         struct sim_explore_options e = sim_explore_options_default();
         explore(bigger, e);
         uint64_t whole = explored.graphs, runs = explored.executions, made = 0;
