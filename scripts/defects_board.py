@@ -321,7 +321,8 @@ def check_tools(engines):
     needed = ["make", "clang", "patch"] + ["afl-fuzz", "afl-clang-fast"] * ("afl" in engines)
     for tool in needed:
         if shutil.which(tool) is None:
-            report.die(f"{tool} is missing: run scripts/setup defects, or choose ENGINE=libfuzzer")
+            other = ", or choose ENGINE=libfuzzer" if tool.startswith("afl") else ""
+            report.die(f"{tool} is missing: run scripts/setup defects{other}")
 
 
 def cut_short(board, count, series, error):

@@ -304,6 +304,8 @@ def page(items, faults, options, count, series=None):
         lead += f" {by_words(items).capitalize()}."
     if summary["errors"]:
         lead += f" {summary['errors']} could not be planted or run."
+    if summary["not_run"]:
+        lead += f" {summary['not_run']} were not run."
     sections = miss_sections(items, *faults) + slow_section(items)
     sections.append(report.Section("All defects", table=main_table(items)))
     sections += defects_compare.survival_sections(items)

@@ -91,7 +91,8 @@ class Plan:
         for engine in self.engines:
             for tool in ["make", "clang", *TOOLS[engine]]:
                 if shutil.which(tool) is None:
-                    report.die(f"{tool} is missing: run scripts/setup fuzz, or choose ENGINE=")
+                    other = ", or choose ENGINE=libfuzzer" if engine == "afl" and tool in TOOLS[engine] else ""
+                    report.die(f"{tool} is missing: run scripts/setup fuzz{other}")
 
     def environment(self, **more):
         made = dict(os.environ, **more)
