@@ -992,7 +992,7 @@ const char *exec_memory_atomic_cmpxchg(struct exec *e, const struct op *op) {
             return broken;
         }
     }
-    return update(e, s, &a, before == expected ? value : before);
+    return update(e, s, &a, before == model_wrap(expected, a.width) ? value : before);
 }
 
 /* Generated code reads base and length from the record each time, and traps past the length. */

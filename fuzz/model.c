@@ -112,6 +112,10 @@ void model_store(struct model_memory *m, uint64_t address, unsigned width, uint6
     model_write(m, address, byte, width);
 }
 
+uint64_t model_wrap(uint64_t value, unsigned width) {
+    return width < 8 ? value & ((UINT64_C(1) << (8 * width)) - 1) : value;
+}
+
 uint64_t model_rmw(enum subject_rmw kind, uint64_t old, uint64_t operand) {
     switch (kind) {
     case SUBJECT_ADD:

@@ -70,6 +70,8 @@ void model_move(struct model_memory *m, uint64_t to, uint64_t from, uint64_t cou
 /* Little-endian; width 1, 2, 4 or 8. */
 uint64_t model_load(const struct model_memory *m, uint64_t address, unsigned width);
 void model_store(struct model_memory *m, uint64_t address, unsigned width, uint64_t value);
+/* A value as an access of that width sees it. */
+uint64_t model_wrap(uint64_t value, unsigned width);
 uint64_t model_rmw(enum subject_rmw kind, uint64_t old, uint64_t operand);
 
 /* ---- Mailbox ----------------------------------------------------------------------------------

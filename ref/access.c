@@ -106,9 +106,6 @@ enum pb_status pb_memory_store(struct pb_memory *memory, uint32_t index, uint32_
     }                                                                                             \
     static uint64_t atomic_cmpxchg_##bits(uint8_t *at, uint64_t expected, uint64_t replacement) { \
         uint##bits##_t seen = (uint##bits##_t)expected;                                           \
-        if (seen != expected) {                                                                   \
-            return atomic_load(AS(uint##bits##_t, at));                                           \
-        }                                                                                         \
         (void)atomic_compare_exchange_strong(AS(uint##bits##_t, at), &seen,                       \
                                              (uint##bits##_t)replacement);                        \
         return seen;                                                                              \

@@ -186,8 +186,8 @@ enum pb_rmw {
 enum pb_status pb_memory_atomic_rmw(struct pb_memory *memory, enum pb_rmw operation, uint32_t index,
                                     uint32_t offset, unsigned width, uint64_t operand,
                                     uint64_t *old);
-/* Stores replacement when the value is expected; *old is the value before. An expected value too
- * wide for the width never matches. */
+/* Stores replacement when the value is expected; *old is the value before. Both wrap at the width
+ * before they are used, as the narrow instructions do (threads proposal, issue 195). */
 enum pb_status pb_memory_atomic_cmpxchg(struct pb_memory *memory, uint32_t index, uint32_t offset,
                                         unsigned width, uint64_t expected, uint64_t replacement,
                                         uint64_t *old);

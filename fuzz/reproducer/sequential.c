@@ -887,7 +887,8 @@ static void memory_atomic_cmpxchg(unsigned slot, uint64_t at, uint32_t offset, u
             fail("R18-cmpxchg", "the old value is %llu, and must be %llu", (unsigned long long)old,
                  (unsigned long long)must);
         }
-        if (must == expected) {
+        uint64_t wrapped = width < 8 ? expected & ((UINT64_C(1) << (8 * width)) - 1) : expected;
+        if (must == wrapped) {
             store_le(b, address, width, value);
         }
     }

@@ -234,6 +234,15 @@ static enum subject_status cmpxchg_without_old(void *m, uint32_t index, uint32_t
     return real->atomic_cmpxchg(m, index, offset, width, expected, replacement, &unseen);
 }
 
+static enum subject_status cmpxchg_never_wraps(void *m, uint32_t index, uint32_t offset,
+                                               unsigned width, uint64_t expected,
+                                               uint64_t replacement, uint64_t *old) {
+    if (width < 8 && expected >> (8 * width) != 0) {
+        return real->atomic_rmw(m, SUBJECT_OR, index, offset, width, 0, old);
+    }
+    return real->atomic_cmpxchg(m, index, offset, width, expected, replacement, old);
+}
+
 static enum subject_status wait_left_out(void *m, uint64_t address, uint32_t expected,
                                          int64_t timeout_ns, unsigned *result) {
     (void)m;
@@ -462,6 +471,8 @@ static const struct bite {
     MEMORY(atomic_cmpxchg, cmpxchg_without_old, "oracle_R18_cmpxchg_sets_the_old_value",
            "R18-atomic",
            PLAIN "T0 memory_atomic_cmpxchg m0 at:0 offset:0 width:4 expected:0 value:1\n"),
+    MEMORY(atomic_cmpxchg, cmpxchg_never_wraps, "oracle_R18_narrow_cmpxchg_wraps", "R18-atomic",
+           PLAIN "T0 memory_atomic_cmpxchg m0 at:0 offset:0 width:2 expected:65536 value:1\n"),
     MEMORY(load, load_too_far, "oracle_R18_access", "R18-access",
            PLAIN "T0 memory_load m0 at:end-3 offset:0 width:4\n"),
     MEMORY(store, store_wraps, "oracle_R18_wrap", "R18-access",
