@@ -42,7 +42,7 @@ struct node {
     uint32_t enabled, backtrack, sleep, covered;
     uint32_t asleep; /* covered when the node was made */
     uint32_t events_n, mark_now;
-    uint32_t mark[THREADS];
+    uint32_t mark[SEARCH_THREADS];
 };
 
 struct event {
@@ -51,7 +51,8 @@ struct event {
     uint32_t index; /* 1, 2, ... in its thread */
     int32_t from, node;
     uint32_t extra;
-    uint32_t past[THREADS]; /* by thread: how many of its events are causally before, or this */
+    uint32_t
+        past[SEARCH_THREADS]; /* by thread: how many of its events are causally before, or this */
 };
 
 /* What a thread read since it last saw something new, to recognise spinning. */
@@ -79,10 +80,10 @@ static struct {
     struct node *nodes;
     struct event *events;
     uint32_t nodes_n, depth, events_n, fresh_from, tdepth;
-    uint32_t clock[THREADS][THREADS];
-    uint32_t sleep, mark[THREADS], filter;
+    uint32_t clock[SEARCH_THREADS][SEARCH_THREADS];
+    uint32_t sleep, mark[SEARCH_THREADS], filter;
     int32_t node_now;
-    struct spin spin[THREADS];
+    struct spin spin[SEARCH_THREADS];
     uint32_t forced; /* steps with everybody held */
     uint64_t hash;
     bool pruned, brute, counting, mine;
@@ -391,7 +392,7 @@ static void reverse(uint32_t e, uint32_t f, const uint32_t *past, bool other_mes
     struct node *d = &X.nodes[ev->node];
     if (d->full)
         return;
-    uint32_t seen = 0, initials = 0, first[THREADS];
+    uint32_t seen = 0, initials = 0, first[SEARCH_THREADS];
     bool sc_load = false;
     for (uint32_t i = e + 1; i <= f; i++) {
         const struct event *g = &X.events[i];
@@ -454,7 +455,7 @@ static void find_races(uint32_t f, bool executed) {
     /* What f follows without regard to the message it read: had f come earlier it could have read
      * another, where the order of the operations rather than the message decides (BOTH), and where
      * an RMW before it took the message away. */
-    uint32_t order[THREADS], program[THREADS];
+    uint32_t order[SEARCH_THREADS], program[SEARCH_THREADS];
     memcpy(order, ev->past, S.threads_n * sizeof order[0]);
     memcpy(program, ev->past, S.threads_n * sizeof program[0]);
     bool memory = is_memory(&ev->op), takes = ev->op.kind == OP_RMW || ev->op.kind == OP_CAS;
@@ -911,7 +912,7 @@ static bool place_read(FILE *f) {
     bool ok = fread(p.nodes, sizeof *p.nodes, p.nodes_n, f) == p.nodes_n;
     for (uint32_t i = 0; i < p.nodes_n && ok; i++) {
         const struct node *d = &p.nodes[i];
-        ok = d->is_thread ? d->c < THREADS && d->enabled >> d->c & 1 : d->c < d->n;
+        ok = d->is_thread ? d->c < SEARCH_THREADS && d->enabled >> d->c & 1 : d->c < d->n;
     }
     return ok;
 }
@@ -1141,6 +1142,8 @@ static size_t peak_bytes(void) {
 
 static void setup(const struct sim_explore_options *o) {
     run_configure(&o->run);
+    if (S.o.threads_max > SEARCH_THREADS)
+        S.o.threads_max = SEARCH_THREADS;
     S.o.source = SIM_REPLAY;
     S.exploring = true;
     if (!X.nodes) {

@@ -7,6 +7,7 @@
 #include "sim.h"
 
 #define THREADS SIM_THREADS_MAX
+#define SEARCH_THREADS 32     /* of a program that is searched exhaustively */
 #define ATOMS_MAX 32768u      /* atomic locations a run */
 #define MSGS_MAX (1u << 20)   /* atomic stores a run */
 #define CELLS_MAX (1u << 20)  /* touched 8-byte cells a run */
@@ -18,6 +19,18 @@
 
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* A set of threads, by number. */
+__extension__ typedef unsigned __int128 thread_set;
+#define ONE(id) ((thread_set)1 << (id))
+static inline unsigned first_of(thread_set s) {
+    uint64_t low = (uint64_t)s;
+    return (unsigned)(low ? __builtin_ctzll(low) : 64 + __builtin_ctzll((uint64_t)(s >> 64)));
+}
+static inline unsigned count_of(thread_set s) {
+    return (unsigned)(__builtin_popcountll((uint64_t)s) +
+                      __builtin_popcountll((uint64_t)(s >> 64)));
+}
 
 typedef uint32_t epoch; /* a thread's own time; H[t] = how much of t's past is known */
 
@@ -181,10 +194,10 @@ struct engine {
     bool active; /* on a logical thread of a run */
     bool exploring, tracing, coverage, sc_used;
     struct thread *now;
-    uint32_t ready; /* bit set of T_READY threads */
+    thread_set ready; /* the T_READY threads */
     uint32_t threads_n, atoms_n, msgs_n, cells_n, recs_n, frames_n, locks_n;
     uint32_t steps, progress; /* step of the last new thing seen by anybody */
-    uint32_t waiting;         /* bit set of T_WAIT threads */
+    thread_set waiting;       /* the T_WAIT threads */
     uint32_t generation;      /* of cell slots */
     uint32_t queue;           /* arrivals at waits so far */
     char *arena, *arena_at, *arena_end;
@@ -202,7 +215,7 @@ struct engine {
     size_t choices_n, bytes_at;
     uint64_t rng;
     unsigned preemptions;
-    uint32_t turned; /* threads switched away for seeing nothing new, since all had their turn */
+    thread_set turned; /* threads switched away for seeing nothing new, since all had their turn */
     uint32_t pct_points[32];
     unsigned pct_points_n, pct_low;
     /* Outcome. */

@@ -38,7 +38,7 @@ struct object {
     unsigned count;      /* recursion, semaphore's value, barrier's arrivals, once's state */
     unsigned limit;      /* barrier: how many; rwlock: how many readers hold it */
     unsigned round;      /* barrier */
-    uint32_t waiters;    /* bit set of threads queued here */
+    thread_set waiters;  /* threads queued here */
     uintptr_t mutex;     /* condition: the mutex its waiters gave */
     unsigned idle_calls; /* condition: signals that found nobody waiting */
     int idle_by;
@@ -49,6 +49,7 @@ struct object {
 
 /* The layer's side of a logical thread. */
 struct self {
+    uint32_t run;            /* the run that it belongs to; another one: nothing yet */
     uint32_t ticket;         /* the word it sleeps on */
     uint32_t seen;           /* its value when the thread queued */
     uint32_t arrival;        /* order among sleepers */

@@ -11,24 +11,27 @@
 
 static struct object objects[OBJECTS_MAX]; /* open addressing by address */
 static struct self selves[THREADS];
-static uint32_t run_now, arrivals;
+static uint32_t run_now, arrivals; /* of run_now */
 
 static const char *const kind_name[] = {"",        "mutex", "condition variable", "rwlock",
                                         "barrier", "once",  "semaphore",          "spin lock"};
 
-/* Forget the run before; its writes to `ticket` were put back by the engine. */
-static void begin(void) {
-    if (run_now == S.generation) {
-        return;
+/* Forgets the run before; its writes to `ticket` were put back by the engine. */
+static void begin(struct self *me) {
+    if (run_now != S.generation) {
+        run_now = S.generation;
+        arrivals = 0;
     }
-    run_now = S.generation;
-    arrivals = 0;
-    memset(selves, 0, sizeof selves);
+    memset(me, 0, sizeof *me);
+    me->run = S.generation;
 }
 
 struct self *self_of(unsigned thread) {
-    begin();
-    return &selves[thread];
+    struct self *me = &selves[thread];
+    if (unlikely(me->run != S.generation)) {
+        begin(me);
+    }
+    return me;
 }
 
 struct self *self(void) {
@@ -55,8 +58,8 @@ static bool inside_layer(uintptr_t at) {
 
 /* Line i of the trace goes: calls that others are still in began that much earlier. */
 static void drop_line(uint32_t i, uint32_t shift[THREADS]) {
-    for (uint32_t t = 0; t < THREADS; t++) {
-        shift[t] += selves[t].in && selves[t].mark > i;
+    for (uint32_t t = 0; t < S.threads_n; t++) {
+        shift[t] += self_of(t)->in && self_of(t)->mark > i;
     }
 }
 
@@ -76,7 +79,7 @@ static void settle(unsigned thread) {
         S.lines[kept++] = l;
     }
     S.lines_n = kept;
-    for (uint32_t t = 0; t < THREADS; t++) {
+    for (uint32_t t = 0; t < S.threads_n; t++) {
         selves[t].mark -= shift[t];
     }
 }
@@ -99,7 +102,7 @@ int fail(int error) {
 
 void sim_posix_settle(void) {
     for (unsigned t = 0; t < S.threads_n && run_now == S.generation; t++) {
-        if (selves[t].in) {
+        if (self_of(t)->in) {
             settle(t);
         }
     }
@@ -164,7 +167,7 @@ void sim_posix_describe(char *text, size_t n) {
     drop_tickets(text);
     size_t used = strlen(text);
     for (unsigned t = 0; t < S.threads_n && used < n; t++) {
-        const struct self *s = &selves[t];
+        const struct self *s = self_of(t);
         char object[200] = "";
         if (!s->in || S.threads[t].state == T_DONE) {
             continue;
@@ -242,7 +245,7 @@ void object_destroy(struct object *o, size_t size) {
                o->owner);
     }
     if (o->waiters) {
-        misuse("destroy-while-waited", "T%d waits on the %s %p", __builtin_ctz(o->waiters),
+        misuse("destroy-while-waited", "T%d waits on the %s %p", (int)first_of(o->waiters),
                kind_name[o->kind], (void *)o->at);
     }
     access_plain(o->at, size, true, self()->pc);
@@ -278,7 +281,7 @@ void acquire_all(const struct object *o) {
 
 void queue(struct object *o) {
     struct self *me = self();
-    o->waiters |= 1u << S.now->id;
+    o->waiters |= ONE(S.now->id);
     me->at = o;
     me->seen = me->ticket;
     me->arrival = arrivals++;
@@ -298,7 +301,7 @@ enum sim_wait_result park(struct object *o, uint64_t deadline) {
             r = SIM_WOKEN; /* a wake got ahead of the timeout */
         }
     }
-    o->waiters &= ~(1u << S.now->id);
+    o->waiters &= ~ONE(S.now->id);
     return r;
 }
 
@@ -309,10 +312,10 @@ void unpark(unsigned thread) {
 }
 
 void wake_all(struct object *o) {
-    uint32_t who = o->waiters;
+    thread_set who = o->waiters;
     o->waiters = 0;
     for (; who; who &= who - 1) {
-        unpark((unsigned)__builtin_ctz(who));
+        unpark(first_of(who));
     }
 }
 

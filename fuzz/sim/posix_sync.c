@@ -234,8 +234,8 @@ int condition_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, const stru
 /* Any waiter may be the one that a signal wakes; the longest waiting is the plain choice. */
 static unsigned choose_waiter(const struct object *c) {
     unsigned order[THREADS], n = 0;
-    for (uint32_t w = c->waiters; w; w &= w - 1) {
-        unsigned t = (unsigned)__builtin_ctz(w), i = n++;
+    for (thread_set w = c->waiters; w; w &= w - 1) {
+        unsigned t = first_of(w), i = n++;
         for (; i && self_of(order[i - 1])->arrival > self_of(t)->arrival; i--) {
             order[i] = order[i - 1];
         }
@@ -253,12 +253,12 @@ int condition_wake(pthread_cond_t *condition, bool all, const char *name, uintpt
         c->idle_calls++;
         c->idle_by = S.now->id;
     } else if (all) {
-        say("%s %p: wakes %d", name, (void *)condition, __builtin_popcount(c->waiters));
+        say("%s %p: wakes %u", name, (void *)condition, count_of(c->waiters));
         wake_all(c);
     } else {
         unsigned t = choose_waiter(c);
         say("%s %p: wakes T%u", name, (void *)condition, t);
-        c->waiters &= ~(1u << t);
+        c->waiters &= ~ONE(t);
         unpark(t);
     }
     return leave(0);

@@ -42,7 +42,10 @@ int thread_start(const char *name, uintptr_t pc, void *(*start)(void *), int (*s
                  void *arg, bool detached) {
     enter(name, pc);
     unsigned next = S.threads_n;
-    if (next >= S.o.threads_max || next >= THREADS || sim_fault()) {
+    if (next >= S.o.threads_max || next >= THREADS) {
+        stop_bound(SIM_BOUND_THREADS); /* our limit, not the program's */
+    }
+    if (sim_fault()) {
         say("%s: no more threads", name);
         return leave(-1);
     }
@@ -233,7 +236,7 @@ int key_create(unsigned *key, void (*destructor)(void *)) {
         }
         keys[k].run = S.generation;
         keys[k].destructor = destructor;
-        for (unsigned t = 0; t < THREADS; t++) {
+        for (unsigned t = 0; t < S.threads_n; t++) {
             self_of(t)->keys[k] = NULL;
         }
         *key = k;

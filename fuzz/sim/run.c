@@ -275,10 +275,10 @@ static void pct_begin(void) {
     S.pct_low = 32;
 }
 
-static struct thread *highest(uint32_t set) {
+static struct thread *highest(thread_set set) {
     struct thread *best = NULL;
-    for (uint32_t m = set; m; m &= m - 1) {
-        struct thread *t = &S.threads[__builtin_ctz(m)];
+    for (thread_set m = set; m; m &= m - 1) {
+        struct thread *t = &S.threads[first_of(m)];
         if (!best || t->priority > best->priority)
             best = t;
     }
@@ -287,18 +287,18 @@ static struct thread *highest(uint32_t set) {
 
 /* What choice c of set means: 0 is t when it can run on, then the others that can by number, then
  * sleepers that may return unwoken, so that choice 0 is the plain thing. */
-static struct thread *chosen(const struct thread *t, uint32_t set, unsigned c) {
-    uint32_t mine = 1u << t->id & set & S.ready;
-    uint32_t groups[] = {mine, set & S.ready & ~mine, set & ~S.ready};
+static struct thread *chosen(const struct thread *t, thread_set set, unsigned c) {
+    thread_set mine = ONE(t->id) & set & S.ready;
+    thread_set groups[] = {mine, set & S.ready & ~mine, set & ~S.ready};
     for (unsigned g = 0; g < 3; g++)
-        for (uint32_t m = groups[g]; m; m &= m - 1)
+        for (thread_set m = groups[g]; m; m &= m - 1)
             if (c-- == 0)
-                return &S.threads[__builtin_ctz(m)];
-    return &S.threads[__builtin_ctz(set)];
+                return &S.threads[first_of(m)];
+    return &S.threads[first_of(set)];
 }
 
 /* The choice that means next. */
-static unsigned place_among(const struct thread *t, uint32_t set, const struct thread *next) {
+static unsigned place_among(const struct thread *t, thread_set set, const struct thread *next) {
     unsigned c = 0;
     while (chosen(t, set, c) != next)
         c++;
@@ -306,21 +306,21 @@ static unsigned place_among(const struct thread *t, uint32_t set, const struct t
 }
 
 /* Which of set (more than one) runs, t among them or not. */
-static struct thread *pick_among(struct thread *t, uint32_t set) {
+static struct thread *pick_among(struct thread *t, thread_set set) {
     if (S.o.source == SIM_PCT || S.o.source == SIM_POS) {
         struct thread *best = highest(set);
         record(place_among(t, set, best));
         return best;
     }
-    return chosen(t, set, choose((unsigned)__builtin_popcount(set)));
+    return chosen(t, set, choose(count_of(set)));
 }
 
 /* Sleepers that may return although nobody woke them. Returning for no reason is nothing to rely
  * on: when nobody else can run it must not save a program from being stuck. */
-static uint32_t may_return(bool for_no_reason) {
-    uint32_t set = 0;
-    for (uint32_t m = S.waiting; m; m &= m - 1) {
-        const struct thread *t = &S.threads[__builtin_ctz(m)];
+static thread_set may_return(bool for_no_reason) {
+    thread_set set = 0;
+    for (thread_set m = S.waiting; m; m &= m - 1) {
+        const struct thread *t = &S.threads[first_of(m)];
         if ((t->deadline != SIM_NEVER && t->timeouts < S.o.timeouts_max) ||
             (for_no_reason && t->spurious < S.o.spurious_max))
             set |= m & -m;
@@ -329,8 +329,8 @@ static uint32_t may_return(bool for_no_reason) {
 }
 
 static void unqueue(struct thread *t) {
-    S.waiting &= ~(1u << t->id);
-    S.ready |= 1u << t->id;
+    S.waiting &= ~ONE(t->id);
+    S.ready |= ONE(t->id);
     t->state = T_READY;
     t->pending = (struct op){.kind = OP_LOCAL};
 }
@@ -399,26 +399,26 @@ static _Noreturn void finish(void) {
 /* Who goes on? t is the thread that is running now, ready or not. */
 /* t is switched away for seeing nothing new. Not to another that was, while one is left that was
  * not: two that spin would else hand over to each other for ever, and not to whom they wait for. */
-static uint32_t others_in_turn(const struct thread *t, uint32_t set) {
-    if (!(S.ready & ~(1u << t->id)))
+static thread_set others_in_turn(const struct thread *t, thread_set set) {
+    if (!(S.ready & ~ONE(t->id)))
         return set;
-    set &= ~(1u << t->id);
-    S.turned |= 1u << t->id;
+    set &= ~ONE(t->id);
+    S.turned |= ONE(t->id);
     if (!(set & ~S.turned))
-        S.turned = 1u << t->id;
+        S.turned = ONE(t->id);
     return set & ~S.turned;
 }
 
 static struct thread *pick(struct thread *t) {
     for (;;) {
-        uint32_t set = S.ready;
+        thread_set set = S.ready;
         bool runnable = set >> t->id & 1;
         if (unlikely(S.waiting))
             set |= may_return(set != 0);
         if (unlikely(set == 0)) {
             struct thread *first = NULL;
-            for (uint32_t m = S.waiting; m && S.o.timeouts_max; m &= m - 1) {
-                struct thread *w = &S.threads[__builtin_ctz(m)];
+            for (thread_set m = S.waiting; m && S.o.timeouts_max; m &= m - 1) {
+                struct thread *w = &S.threads[first_of(m)];
                 if (w->deadline != SIM_NEVER && (!first || w->deadline < first->deadline))
                     first = w;
             }
@@ -429,11 +429,11 @@ static struct thread *pick(struct thread *t) {
         }
         struct thread *next;
         if (S.exploring) {
-            if (runnable && S.preemptions >= S.o.preemptions_max && set != 1u << t->id) {
+            if (runnable && S.preemptions >= S.o.preemptions_max && set != ONE(t->id)) {
                 S.bounds |= SIM_BOUND_PREEMPTIONS;
-                set = 1u << t->id;
+                set = ONE(t->id);
             }
-            next = explore_pick(t, set);
+            next = explore_pick(t, (uint32_t)set);
             if (set & (set - 1))
                 record(place_among(t, set, next));
         } else {
@@ -443,11 +443,11 @@ static struct thread *pick(struct thread *t) {
                 t->priority = S.pct_low ? S.pct_low-- : 0;
                 set = others_in_turn(t, set);
             } else if (runnable && S.preemptions >= S.o.preemptions_max) {
-                if (set != 1u << t->id)
+                if (set != ONE(t->id))
                     S.bounds |= SIM_BOUND_PREEMPTIONS;
                 return t;
             }
-            next = set & (set - 1) ? pick_among(t, set) : &S.threads[__builtin_ctz(set)];
+            next = set & (set - 1) ? pick_among(t, set) : &S.threads[first_of(set)];
         }
         if (runnable && next != t)
             S.preemptions++;
@@ -461,8 +461,8 @@ static _Noreturn void too_many_steps(void) {
     if (!S.exploring && S.steps - S.progress > S.o.steps_max / 2) {
         char text[600];
         size_t used = 0;
-        for (uint32_t m = S.ready; m && used < sizeof text; m &= m - 1) {
-            const struct thread *t = &S.threads[__builtin_ctz(m)];
+        for (thread_set m = S.ready; m && used < sizeof text; m &= m - 1) {
+            const struct thread *t = &S.threads[first_of(m)];
             used += (size_t)snprintf(text + used, sizeof text - used,
                                      "T%u runs on without seeing anything new, at %p\n", t->id,
                                      (void *)t->pending.at);
@@ -474,8 +474,8 @@ static _Noreturn void too_many_steps(void) {
 }
 
 static inline void pos_conflict(const struct thread *t, const struct op *op) {
-    for (uint32_t m = S.ready & ~(1u << t->id); m; m &= m - 1) {
-        struct thread *u = &S.threads[__builtin_ctz(m)];
+    for (thread_set m = S.ready & ~ONE(t->id); m; m &= m - 1) {
+        struct thread *u = &S.threads[first_of(m)];
         if (u->pending.at == op->at && (u->pending.writes || op->writes))
             u->priority = random64();
     }
@@ -502,7 +502,7 @@ void point(struct thread *t, struct op op) {
 /* t can go no further for now. */
 static void block(struct thread *t, uint8_t state) {
     t->state = state;
-    S.ready &= ~(1u << t->id);
+    S.ready &= ~ONE(t->id);
     if (unlikely(++S.steps >= S.o.steps_max))
         too_many_steps();
     struct thread *next = pick(t);
@@ -517,7 +517,7 @@ _Noreturn void sim_exit_thread(void) {
     struct thread *t = S.now;
     t->ended = snapshot(t);
     t->state = T_DONE;
-    S.ready &= ~(1u << t->id);
+    S.ready &= ~ONE(t->id);
     S.progress = S.steps;
     if (S.tracing)
         trace_add((struct line){.kind = LINE_EXIT, .thread = t->id});
@@ -526,7 +526,7 @@ _Noreturn void sim_exit_thread(void) {
         if (u->state == T_JOIN && u->wait_word == t->id) {
             u->state = T_READY;
             u->pending = (struct op){.kind = OP_LOCAL};
-            S.ready |= 1u << i;
+            S.ready |= ONE(i);
         }
     }
     switch_to(t, pick(t));
@@ -563,7 +563,7 @@ static struct thread *thread_new(void (*fn)(void *), void *arg) {
         S.threads[i].H[id] = S.threads[i].aH[id] = 0;
     }
     t->H[id] = 1;
-    S.ready |= 1u << id;
+    S.ready |= ONE(id);
     return t;
 }
 
@@ -660,7 +660,7 @@ enum sim_wait_result sim_wait(const volatile void *word, uint32_t expected, uint
         t->deadline = deadline_ns;
         t->queue = S.queue++;
         t->state = T_WAIT;
-        S.waiting |= 1u << t->id;
+        S.waiting |= ONE(t->id);
     }
     t->pending = (struct op){.kind = OP_TIMEOUT, .at = at, .size = 4};
     if (S.exploring)
@@ -689,8 +689,8 @@ unsigned sim_wake(const volatile void *word, unsigned count) {
     unsigned n = 0;
     while (n < count) {
         struct thread *first = NULL;
-        for (uint32_t m = S.waiting; m; m &= m - 1) {
-            struct thread *w = &S.threads[__builtin_ctz(m)];
+        for (thread_set m = S.waiting; m; m &= m - 1) {
+            struct thread *w = &S.threads[first_of(m)];
             if (w->wait_word == at && (!first || w->queue < first->queue))
                 first = w;
         }
@@ -758,10 +758,10 @@ static void lockers_ready(const struct lock *l, bool ready) {
             continue;
         if (ready && t->state == T_LOCK) {
             t->state = T_READY;
-            S.ready |= 1u << i;
+            S.ready |= ONE(i);
         } else if (!ready && t->state == T_READY && t != S.now) {
             t->state = T_LOCK;
-            S.ready &= ~(1u << i);
+            S.ready &= ~ONE(i);
         }
     }
 }

@@ -18,7 +18,8 @@
 extern "C" {
 #endif
 
-#define SIM_THREADS_MAX 32   /* logical threads in one run, the first one included */
+#define SIM_THREADS_MAX 128  /* logical threads in one run, the first one included; 32 in a search \
+                              */
 #define SIM_NEVER UINT64_MAX /* a deadline that never comes */
 
 /* ---- Running ------------------------------------------------------------------------------ */
@@ -76,7 +77,8 @@ enum sim_bound {
     SIM_BOUND_MESSAGES = 2,    /* an older message was out of reach */
     SIM_BOUND_MEMORY = 4,      /* malloc or reserve failed for want of simulated memory */
     SIM_BOUND_PREEMPTIONS = 8, /* a switch was not offered */
-    SIM_BOUND_SPIN = 16        /* exhaustive: a spinning thread was held until something changes */
+    SIM_BOUND_SPIN = 16,       /* exhaustive: a spinning thread was held until something changes */
+    SIM_BOUND_THREADS = 32     /* the run was cut: no more threads could be started */
 };
 
 struct sim_result {
