@@ -118,13 +118,15 @@ static const char *end(const struct subject *subject, const char *found) {
     if (subject->end != NULL) {
         subject->end();
     }
+    const char *died = subject->died != NULL ? subject->died() : NULL;
+    broken = died != NULL ? died : broken;
     broken = either(broken, subject->complaint != NULL ? subject->complaint() : NULL);
     if (fault_blocks() > 0) {
         broken = either(broken, "R14-leak");
         fault_sweep();
     }
     is_running = false;
-    return over ? NULL : broken;
+    return over && died == NULL ? NULL : broken;
 }
 
 /* The reference, or a mailbox whose accesses the engine sees: that needs a build of its own. */
@@ -150,8 +152,11 @@ const char *exec_run(const struct subject *subject, const struct program *progra
     if (interleave_wants(program)) {
         return run_interleaved(subject, program, operations);
     }
-    begin(subject, program);
-    const char *broken = end(subject, run_operations(program));
+    const char *broken;
+    do {
+        begin(subject, program);
+        broken = end(subject, run_operations(program));
+    } while (subject->once_more != NULL && subject->once_more());
     if (operations != NULL) {
         *operations += exec.operations;
     }
@@ -196,6 +201,10 @@ static const char *rule_of_state(void) {
 
 const char *exec_crash_name(void) {
     static char name[64];
+    const char *died = is_running && exec.subject->died != NULL ? exec.subject->died() : NULL;
+    if (died != NULL) {
+        return died;
+    }
     if (is_running && exec.broken != NULL && rule_is_on(exec.broken)) {
         return exec.broken; /* broken already, and now it crashes while it is taken down */
     }

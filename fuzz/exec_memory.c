@@ -53,6 +53,12 @@ static struct slot *filled(struct exec *e, uint64_t number) {
     return &e->slot[number];
 }
 
+/* Generated code reads base and length from the record each time, and traps past the length. */
+static uint8_t *guest_at(const struct exec *e, const struct slot *s, unsigned i, uint64_t address) {
+    const struct subject_record *record = table(e)->record(s->handle[i]);
+    return atomic_load_explicit(&record->base, memory_order_relaxed) + address;
+}
+
 /* ---- Slots, bodies, sides ---------------------------------------------------------------------
  */
 
@@ -67,7 +73,8 @@ static struct body *body_unused(struct exec *e) {
 static const char *record_after(const struct exec *e, const struct body *body, unsigned i) {
     const struct subject_record *record = &body->side[i].caller;
     bool is_zero = atomic_load(&record->base) == NULL && atomic_load(&record->length_bytes) == 0;
-    bool promised = body->caller_record && (table(e)->promises & SUBJECT_ZEROES_RECORD) &&
+    bool promised = body->caller_record && !oracle_is_opaque(e) &&
+                    (table(e)->promises & SUBJECT_ZEROES_RECORD) &&
                     !table(e)->strategy[body->side[i].strategy].partial;
     return promised && !is_zero ? "R14-record" : NULL;
 }
@@ -155,7 +162,8 @@ static const char *slot_leave(struct exec *e, struct slot *s) {
     }
     uint64_t bytes = s->body->model.type.min_pages * SUBJECT_PAGE_BYTES;
     EACH_SIDE(s, i) {
-        if (s->body->handles == 1 && strategy_of(e, s, i)->slot_pages != 0 && bytes > 0) {
+        if (s->body->handles == 1 && strategy_of(e, s, i)->slot_pages != 0 && bytes > 0 &&
+            !oracle_is_opaque(e)) {
             volatile uint8_t *base = atomic_load(&table(e)->record(s->handle[i])->base);
             base[0] = base[bytes - 1] = 1;
             mark_dirty(e, 0, bytes);
@@ -254,12 +262,20 @@ static void judge(struct creation *c) {
     }
 }
 
+/* So many pages would cost seconds. */
+static bool is_costly(const struct subject_strategy *info, uint64_t pages) {
+    return info->costly_pages != 0 && pages > info->costly_pages;
+}
+
 /* True when the strategy can be tried within the budget. */
 static bool worth_trying(struct exec *e, const struct creation *c, unsigned strategy) {
     const struct subject_strategy *info = &table(e)->strategy[strategy];
     uint32_t capacity = capacity_of(&c->config, &c->style, info->stable_base);
     uint64_t work = WORK_LIFE;
     if (info->missing != NULL || (info->costly_capacity && capacity > COSTLY_PAGES_MAX)) {
+        return false;
+    }
+    if (c->errors == 0 && is_costly(info, c->config.type.min_pages)) {
         return false;
     }
     if (c->errors != 0 || c->style_errors != 0) {
@@ -448,6 +464,9 @@ static bool grow_is_affordable(struct exec *e, const struct slot *s, uint32_t de
     const struct model_memory *m = &s->body->model;
     uint64_t work = 2;
     EACH_SIDE(s, i) {
+        if (delta > 0 && is_costly(strategy_of(e, s, i), (uint64_t)m->type.min_pages + delta)) {
+            return false;
+        }
         if (!m->style.is_static && !strategy_of(e, s, i)->stable_base) {
             if (m->type.min_pages > COPY_PAGES_MAX) {
                 return false;
@@ -566,8 +585,8 @@ static const char *copy_side(struct exec *e, struct slot *s, struct slot *made, 
 
 static const char *copied_check(struct exec *e, struct slot *s, struct slot *made, unsigned i) {
     const char *broken = oracle_state(e, made, i, "R13-copy");
-    if (broken == NULL && made->body->side[i].base == s->body->side[i].base &&
-        made->body->model.type.min_pages > 0) {
+    if (broken == NULL && !oracle_is_opaque(e) &&
+        made->body->side[i].base == s->body->side[i].base && made->body->model.type.min_pages > 0) {
         broken = "R13-copy-aliases";
     }
     if (broken == NULL) {
@@ -664,8 +683,7 @@ const char *exec_memory_clone(struct exec *e, const struct op *op) {
     made.body->handles++;
     *to = made;
     EACH_SIDE(to, i) {
-        const struct subject_record *record = table(e)->record(to->handle[i]);
-        if (atomic_load_explicit(&record->base, memory_order_relaxed) != to->body->side[i].base) {
+        if (!oracle_is_opaque(e) && guest_at(e, to, i, 0) != to->body->side[i].base) {
             return "R14-clone";
         }
         broken = broken != NULL ? broken : oracle_state(e, to, i, "R14-clone");
@@ -995,12 +1013,6 @@ const char *exec_memory_atomic_cmpxchg(struct exec *e, const struct op *op) {
     return update(e, s, &a, before == model_wrap(expected, a.width) ? value : before);
 }
 
-/* Generated code reads base and length from the record each time, and traps past the length. */
-static uint8_t *guest_at(struct exec *e, const struct slot *s, unsigned i, uint64_t address) {
-    const struct subject_record *record = table(e)->record(s->handle[i]);
-    return atomic_load_explicit(&record->base, memory_order_relaxed) + address;
-}
-
 static bool guest_access(const struct slot *s, uint64_t at, uint64_t width, struct access *a) {
     a->address = op_address(at, model_bytes(&s->body->model));
     a->width = width_of(width) == 3 ? 1 : width_of(width);
@@ -1010,7 +1022,8 @@ static bool guest_access(const struct slot *s, uint64_t at, uint64_t width, stru
 const char *exec_guest_store(struct exec *e, const struct op *op) {
     struct slot *s = filled(e, op->arg.guest_store.m);
     struct access a;
-    if (s == NULL || !guest_access(s, op->arg.guest_store.at, op->arg.guest_store.width, &a) ||
+    if (s == NULL || oracle_is_opaque(e) ||
+        !guest_access(s, op->arg.guest_store.at, op->arg.guest_store.width, &a) ||
         !model_has_room(&s->body->model, a.address, a.width)) {
         return NULL;
     }
@@ -1026,7 +1039,8 @@ const char *exec_guest_store(struct exec *e, const struct op *op) {
 const char *exec_guest_load(struct exec *e, const struct op *op) {
     struct slot *s = filled(e, op->arg.guest_load.m);
     struct access a;
-    if (s == NULL || !guest_access(s, op->arg.guest_load.at, op->arg.guest_load.width, &a)) {
+    if (s == NULL || oracle_is_opaque(e) ||
+        !guest_access(s, op->arg.guest_load.at, op->arg.guest_load.width, &a)) {
         return NULL;
     }
     uint8_t byte[8];
@@ -1413,7 +1427,7 @@ const char *exec_memory_owner_of(struct exec *e, const struct op *op) {
 
 const char *exec_memory_probe(struct exec *e, const struct op *op) {
     struct slot *s = filled(e, op->arg.memory_probe.m);
-    if (s == NULL) {
+    if (s == NULL || oracle_is_opaque(e)) {
         return NULL;
     }
     uint64_t size = model_bytes(&s->body->model);

@@ -90,7 +90,6 @@ static bool handles_agree(const struct exec *e, const struct slot *s, unsigned i
 const char *oracle_state(struct exec *e, struct slot *s, unsigned i, const char *rule) {
     const struct subject_memory *subject = e->subject->memory;
     const struct model_memory *m = &s->body->model;
-    const struct subject_record *record = subject->record(s->handle[i]);
     struct side *side = &s->body->side[i];
     const char *broken = NULL;
     if (subject->size_pages(s->handle[i]) != m->type.min_pages) {
@@ -101,6 +100,10 @@ const char *oracle_state(struct exec *e, struct slot *s, unsigned i, const char 
     if (broken == NULL && subject->size_bytes(s->handle[i]) != model_bytes(m)) {
         broken = rule_broken("R9-wide-lengths");
     }
+    if (oracle_is_opaque(e)) {
+        return broken != NULL ? broken : state_of_type(e, s, i);
+    }
+    const struct subject_record *record = subject->record(s->handle[i]);
     bool partial = subject->strategy[side->strategy].partial;
     if (broken == NULL && s->body->caller_record && !partial && record != &side->caller) {
         broken = rule_broken("R11-record");
@@ -120,17 +123,32 @@ const char *oracle_state(struct exec *e, struct slot *s, unsigned i, const char 
 /* ---- Bytes ------------------------------------------------------------------------------------
  */
 
-static const char *block_differs(const struct side *side, const struct model_block *block,
-                                 const char *rule) {
-    const uint8_t *real = side->base + (uint64_t)block->number * MODEL_BLOCK_BYTES;
-    return memcmp(real, block->bytes, MODEL_BLOCK_BYTES) == 0 ? NULL : rule_broken(rule);
+bool oracle_is_opaque(const struct exec *e) {
+    return (e->subject->memory->promises & SUBJECT_OPAQUE) != 0;
+}
+
+const uint8_t *oracle_peek(const struct exec *e, const struct slot *s, unsigned i, uint64_t at,
+                           uint64_t count) {
+    static uint8_t copy[MODEL_BLOCK_BYTES];
+    if (!oracle_is_opaque(e)) {
+        return s->body->side[i].base + at;
+    }
+    enum subject_status got = e->subject->memory->read(s->handle[i], at, copy, count);
+    return got == SUBJECT_OK ? copy : NULL;
+}
+
+static const char *block_differs(const struct exec *e, const struct slot *s, unsigned i,
+                                 const struct model_block *block, const char *rule) {
+    const uint8_t *real =
+        oracle_peek(e, s, i, (uint64_t)block->number * MODEL_BLOCK_BYTES, MODEL_BLOCK_BYTES);
+    bool same = real != NULL && memcmp(real, block->bytes, MODEL_BLOCK_BYTES) == 0;
+    return same ? NULL : rule_broken(rule);
 }
 
 const char *oracle_bytes(struct exec *e, struct slot *s, unsigned i, const char *rule) {
     const struct model_memory *m = &s->body->model;
-    (void)e;
     for (unsigned b = 0; b < m->blocks; b++) {
-        const char *broken = block_differs(&s->body->side[i], &m->block[b], rule);
+        const char *broken = block_differs(e, s, i, &m->block[b], rule);
         if (broken != NULL) {
             return broken;
         }
@@ -141,14 +159,13 @@ const char *oracle_bytes(struct exec *e, struct slot *s, unsigned i, const char 
 const char *oracle_range(struct exec *e, struct slot *s, unsigned i, uint64_t start, uint64_t count,
                          const char *rule) {
     const struct model_memory *m = &s->body->model;
-    (void)e;
     if (count == 0) {
         return NULL;
     }
     uint64_t first = start / MODEL_BLOCK_BYTES, last = (start + count - 1) / MODEL_BLOCK_BYTES;
     for (unsigned b = 0; b < m->blocks; b++) {
         if (m->block[b].number >= first && m->block[b].number <= last) {
-            const char *broken = block_differs(&s->body->side[i], &m->block[b], rule);
+            const char *broken = block_differs(e, s, i, &m->block[b], rule);
             if (broken != NULL) {
                 return broken;
             }
@@ -159,7 +176,7 @@ const char *oracle_range(struct exec *e, struct slot *s, unsigned i, uint64_t st
 
 static bool is_zero(const uint8_t *at, size_t bytes) {
     static const uint8_t zeros[MODEL_BLOCK_BYTES];
-    return memcmp(at, zeros, bytes) == 0;
+    return at != NULL && memcmp(at, zeros, bytes) == 0;
 }
 
 static bool model_knows(const struct model_memory *m, uint64_t number) {
@@ -172,9 +189,9 @@ static bool model_knows(const struct model_memory *m, uint64_t number) {
 }
 
 /* Eight bytes at an edge. */
-static bool edge_is_zero(const struct slot *s, unsigned i, uint64_t at) {
+static bool edge_is_zero(const struct exec *e, const struct slot *s, unsigned i, uint64_t at) {
     return model_knows(&s->body->model, at / MODEL_BLOCK_BYTES) ||
-           is_zero(s->body->side[i].base + at, 8);
+           is_zero(oracle_peek(e, s, i, at, 8), 8);
 }
 
 const char *oracle_zero(struct exec *e, struct slot *s, unsigned i, uint32_t from, uint32_t to,
@@ -183,13 +200,13 @@ const char *oracle_zero(struct exec *e, struct slot *s, unsigned i, uint32_t fro
         return NULL;
     }
     uint64_t start = from * SUBJECT_PAGE_BYTES, end = to * SUBJECT_PAGE_BYTES;
-    if (!edge_is_zero(s, i, start) || !edge_is_zero(s, i, end - 8)) {
+    if (!edge_is_zero(e, s, i, start) || !edge_is_zero(e, s, i, end - 8)) {
         return rule_broken(rule);
     }
     for (unsigned d = 0; d < e->dirties; d++) {
         uint64_t at = (uint64_t)e->dirty[d] * MODEL_BLOCK_BYTES;
         if (at >= start && at < end && !model_knows(&s->body->model, e->dirty[d]) &&
-            !is_zero(s->body->side[i].base + at, MODEL_BLOCK_BYTES)) {
+            !is_zero(oracle_peek(e, s, i, at, MODEL_BLOCK_BYTES), MODEL_BLOCK_BYTES)) {
             return rule_broken(rule);
         }
     }
@@ -239,7 +256,7 @@ const char *oracle_guard(struct exec *e, struct slot *s, unsigned i) {
     const struct model_memory *m = &s->body->model;
     uint64_t size = model_bytes(m), span, bytes;
     const uint8_t *at;
-    if (subject->strategy[side->strategy].partial) {
+    if (subject->strategy[side->strategy].partial || oracle_is_opaque(e)) {
         return NULL;
     }
     span = reservation_min(m, &subject->strategy[side->strategy]);

@@ -24,6 +24,14 @@ const char *oracle_zero(struct exec *e, struct slot *s, unsigned i, uint32_t fro
 /* Every byte past the size faults, probed at the edges; the reservation is wide enough (R3, R4). */
 const char *oracle_guard(struct exec *e, struct slot *s, unsigned i);
 
+/* [at, at + count) of a side, which lie within, up to a block: where they are, or a copy that the
+ * next call overwrites; NULL when the subject did not let them be read. */
+const uint8_t *oracle_peek(const struct exec *e, const struct slot *s, unsigned i, uint64_t at,
+                           uint64_t count);
+
+/* True when the subject has no address of its bytes to give. */
+bool oracle_is_opaque(const struct exec *e);
+
 /* True when eight bytes at the address can be read, by the kernel's own answer. */
 bool oracle_readable(const void *at);
 

@@ -28,7 +28,7 @@ struct entry {
 /* clang-format off */
 static const struct entry memory_entries[] = {
     MEMORY(REQUIRED, create) MEMORY(REQUIRED, destroy) MEMORY(REQUIRED, size_pages)
-    MEMORY(REQUIRED, size_bytes) MEMORY(REQUIRED, grow) MEMORY(REQUIRED, record)
+    MEMORY(REQUIRED, size_bytes) MEMORY(REQUIRED, grow) MEMORY(OPTIONAL, record)
     MEMORY(OPTIONAL, type) MEMORY(OPTIONAL, style) MEMORY(OPTIONAL, reservation)
     MEMORY(OPTIONAL, to_shared) MEMORY(OPTIONAL, clone) MEMORY(OPTIONAL, copy)
     MEMORY(OPTIONAL, reset) MEMORY(OPTIONAL, owner_of) MEMORY(OPTIONAL, load)
@@ -100,6 +100,9 @@ static const char *table_gap(const struct subject *s, char *why, size_t room) {
         gap = m->strategies == 0 || m->strategy == NULL
                   ? "strategies"
                   : missing(m, memory_entries, MEMORY_ENTRIES);
+        if (gap == NULL && (m->promises & SUBJECT_OPAQUE ? m->read == NULL : m->record == NULL)) {
+            gap = m->promises & SUBJECT_OPAQUE ? "read" : "record";
+        }
         for (unsigned i = 0; gap == NULL && i < m->strategies; i++) {
             gap = m->strategy[i].name == NULL ? "a strategy's name" : NULL;
         }

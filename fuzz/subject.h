@@ -24,7 +24,7 @@
 
 /* Grows with every change of this file that an old object would not survive. Compiled with
  * -fsanitize=thread an object says so, too: the concurrency engine can run it. */
-#define SUBJECT_VERSION 5u
+#define SUBJECT_VERSION 6u
 #define SUBJECT_SEEN 0x80000000u
 #if defined(__SANITIZE_THREAD__)
 #define SUBJECT_ABI (SUBJECT_VERSION | SUBJECT_SEEN)
@@ -81,11 +81,12 @@ struct subject_strategy {
     bool traps;          /* every byte past the size faults (R4) */
     bool stable_base;    /* the base never moves (R10) */
     bool shareable;
-    bool partial;             /* copy, clone, to_shared, reset and waits may be UNSUPPORTED */
-    bool one_style;           /* has one of its own, whatever is asked for: R3 is not checked */
-    bool first_image;         /* takes subject_memory_config.image */
-    bool costly_capacity;     /* creating costs time for each page that may ever be used */
-    uint32_t slot_pages;      /* what it can hold at all; 0: no such limit */
+    bool partial;          /* copy, clone, to_shared, reset and waits may be UNSUPPORTED */
+    bool one_style;        /* has one of its own, whatever is asked for: R3 is not checked */
+    bool first_image;      /* takes subject_memory_config.image */
+    bool costly_capacity;  /* creating costs time for each page that may ever be used */
+    uint32_t costly_pages; /* above so many, making or growing costs seconds: left out; 0: never */
+    uint32_t slot_pages;   /* what it can hold at all; 0: no such limit */
     uint64_t guard_bytes_max; /* the largest guard it can have; 0: no such limit */
 };
 
@@ -95,7 +96,10 @@ enum subject_promise {
     SUBJECT_NAMES_ERRORS = 2,  /* error statuses are as commented here; else any error is as good */
     SUBJECT_GROWS_WITHIN = 4,  /* grows whenever the reservation holds it and nothing failed */
     SUBJECT_ZEROES_RECORD = 8, /* zeroes the caller's record when the pages go */
-    SUBJECT_RETURNS_PAGES = 16 /* the last destroy unmaps all that reservation told of (R14) */
+    SUBJECT_RETURNS_PAGES = 16, /* the last destroy unmaps all that reservation told of (R14) */
+    SUBJECT_OPAQUE =
+        32 /* no address of the bytes: they are compared by `read`, record is not called
+            * and may be NULL, what needs the address is left out (R4, R10, R11) */
 };
 
 enum subject_style_choice {
@@ -184,7 +188,8 @@ struct subject_memory {
      * SUBJECT_OK. SUBJECT_LIMIT above the maximum or 65,536; NO_MEMORY, SYSTEM: nothing changed. */
     enum subject_status (*grow)(void *memory, uint32_t delta_pages, uint32_t *old_pages);
     /* Where generated code finds base and length in bytes [R11]. Good as long as the handle lives;
-     * base may be NULL only where the size is 0. The bytes are read and written through it. */
+     * base may be NULL only where the size is 0. The bytes are read and written through it.
+     * Required but for SUBJECT_OPAQUE, which needs `read` in its place. */
     const struct subject_record *(*record)(void *memory);
 
     /* ---- Optional: NULL where there is no such thing; operations that need it are skipped ---- */
@@ -383,6 +388,13 @@ struct subject {
     void (*end)(void);
     /* NULL, or the name of a rule that the subject itself saw broken, "R14-leak". After end. */
     const char *(*complaint)(void);
+    /* After end. True: what was answered was foretold and turned out to be otherwise, so the
+     * program is to run once more, from begin; what it broke is not told. For a subject in a
+     * process of its own, to which a program travels whole. */
+    bool (*once_more)(void);
+    /* NULL, or how the implementation itself ended, "R18-crash", "R5-hang": told before anything
+     * else that was found. After end, and from a handler of SIGSEGV. */
+    const char *(*died)(void);
 };
 
 /* What a subject's shared object exports. */
