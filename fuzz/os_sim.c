@@ -69,6 +69,12 @@ enum pb_status pb_os_discard(void *at, uint64_t bytes) {
     return answer != PB_OK ? answer : outcome(sim_pages_discard(at, (size_t)bytes));
 }
 
+enum pb_status pb_os_unlock(void *at, uint64_t bytes) {
+    (void)at;
+    (void)bytes;
+    return PB_OK; /* nothing is ever locked here */
+}
+
 enum pb_status pb_os_renew(void *at, uint64_t bytes) {
     enum pb_status answer = refused("os_renew", PB_NO_MEMORY);
     if (answer != PB_OK) {

@@ -34,8 +34,13 @@ enum pb_status pb_os_commit(void *at, uint64_t bytes);
 enum pb_status pb_os_decommit(void *at, uint64_t bytes);
 
 /* Gives a range's memory back: anonymous bytes read 0 again, bytes mapped from a file read as in
- * the file. Protections and guard markers stay. */
+ * the file. Protections and guard markers stay, and so does a lock into memory. PB_UNSUPPORTED
+ * where the pages are locked and the kernel is older than 5.18, and where the system reports
+ * success and does nothing. */
 enum pb_status pb_os_discard(void *at, uint64_t bytes);
+
+/* Undoes mlock or mlockall for the range; harmless where nothing is locked. */
+enum pb_status pb_os_unlock(void *at, uint64_t bytes);
 
 /* Replaces a range, whatever it holds, by fresh inaccessible address space. On failure the range
  * may hold its old contents still: treat it as unusable, or try again. */

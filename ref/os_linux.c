@@ -16,6 +16,9 @@
 #ifndef MADV_POPULATE_WRITE
 #define MADV_POPULATE_WRITE 23
 #endif
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24
+#endif
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
@@ -120,8 +123,50 @@ static enum pb_status advise(void *at, uint64_t bytes, int advice) {
     return status_of(result);
 }
 
+/* True where a page that is given back really reads 0 again: some sandboxes and small kernels take
+ * MADV_DONTNEED for a hint, do nothing and report success. PB_OK when that could be found out. */
+static enum pb_status try_discard(bool *discards) {
+    size_t bytes = (size_t)pb_os_page_bytes();
+    volatile uint8_t *page =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED) {
+        return status_of_errno(errno);
+    }
+    page[0] = 1;
+    enum pb_status status = advise((void *)(uintptr_t)page, bytes, MADV_DONTNEED);
+    if (status == PB_UNSUPPORTED) { /* locked */
+        status = advise((void *)(uintptr_t)page, bytes, MADV_DONTNEED_LOCKED);
+    }
+    *discards = page[0] == 0;
+    (void)munmap((void *)(uintptr_t)page, bytes);
+    return status;
+}
+
+/* Asked once, and only after a discard that was reported to have succeeded. */
+static bool discard_is_true(void) {
+    static _Atomic int known; /* 0 not yet, 1 yes, 2 no */
+    int answer = atomic_load_explicit(&known, memory_order_relaxed);
+    if (answer == 0) {
+        bool discards = false;
+        if (try_discard(&discards) != PB_OK) {
+            return false; /* and asked again the next time */
+        }
+        answer = discards ? 1 : 2;
+        atomic_store_explicit(&known, answer, memory_order_relaxed);
+    }
+    return answer == 1;
+}
+
 enum pb_status pb_os_discard(void *at, uint64_t bytes) {
-    return advise(at, bytes, MADV_DONTNEED);
+    enum pb_status status = advise(at, bytes, MADV_DONTNEED);
+    if (status == PB_UNSUPPORTED) { /* locked pages need to be asked for by name, from Linux 5.18 */
+        status = advise(at, bytes, MADV_DONTNEED_LOCKED);
+    }
+    return status == PB_OK && !discard_is_true() ? PB_UNSUPPORTED : status;
+}
+
+enum pb_status pb_os_unlock(void *at, uint64_t bytes) {
+    return status_of(munlock(at, (size_t)bytes));
 }
 
 enum pb_status pb_os_release(void *base, uint64_t bytes) {

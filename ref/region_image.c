@@ -245,11 +245,25 @@ static enum pb_status image_copy(struct pb_region *source, bool racing, struct p
     return status;
 }
 
-static enum pb_status image_reset(struct pb_region *region, uint64_t bytes) {
-    if (region->image == region->first_image) {
-        return pb_mapped_reset(region, bytes); /* discarded pages are the image's again */
+/* True when the pages could be given back: they are the image's again. */
+static bool view_is_back(struct pb_region *region, uint64_t bytes, enum pb_status *status) {
+    uint64_t old = region->accessible_bytes;
+    if (region->image != region->first_image) {
+        return false;
     }
-    enum pb_status status = pb_os_renew(region->base, region->accessible_bytes);
+    *status = old > 0 ? pb_os_discard(region->base, old) : PB_OK;
+    if (*status == PB_OK && old > bytes) {
+        *status = pb_os_decommit(region->base + bytes, old - bytes);
+    }
+    return *status != PB_UNSUPPORTED;
+}
+
+static enum pb_status image_reset(struct pb_region *region, uint64_t bytes) {
+    enum pb_status status;
+    if (view_is_back(region, bytes, &status)) {
+        return status == PB_OK ? pb_region_follow_advice(region, 0, bytes) : status;
+    }
+    status = pb_os_renew(region->base, region->accessible_bytes);
     if (status == PB_OK && bytes > 0) {
         status = pb_os_commit(region->base, bytes);
     }

@@ -123,10 +123,26 @@ enum pb_status pb_mapped_copy(struct pb_region *source, bool racing, struct pb_r
     return status;
 }
 
+enum pb_status pb_region_empty(struct pb_region *region, uint64_t bytes, bool *renewed) {
+    uint64_t old = region->accessible_bytes;
+    *renewed = false;
+    if (old == 0) {
+        return PB_OK;
+    }
+    enum pb_status status = pb_os_discard(region->base, old);
+    if (status != PB_UNSUPPORTED) {
+        return status;
+    }
+    *renewed = true;
+    status = pb_os_renew(region->base, old);
+    return status == PB_OK && bytes > 0 ? pb_os_commit(region->base, bytes) : status;
+}
+
 enum pb_status pb_mapped_reset(struct pb_region *region, uint64_t bytes) {
     uint64_t old = region->accessible_bytes;
-    enum pb_status status = old > 0 ? pb_os_discard(region->base, old) : PB_OK;
-    if (status == PB_OK && old > bytes) {
+    bool renewed;
+    enum pb_status status = pb_region_empty(region, bytes, &renewed);
+    if (status == PB_OK && !renewed && old > bytes) {
         status = pb_os_decommit(region->base + bytes, old - bytes);
     }
     return status == PB_OK ? pb_region_follow_advice(region, 0, bytes) : status;
@@ -223,21 +239,24 @@ static enum pb_status open_grow(struct pb_region *region, uint64_t bytes) {
 }
 
 static enum pb_status open_reset(struct pb_region *region, uint64_t bytes) {
-    enum pb_status status = region->accessible_bytes > 0
-                                ? pb_os_discard(region->base, region->accessible_bytes)
-                                : PB_OK;
+    bool renewed;
+    enum pb_status status = pb_region_empty(region, region->accessible_bytes, &renewed);
     return status == PB_OK ? pb_region_follow_advice(region, 0, bytes) : status;
 }
 
 /* ---- guard: all accessible, closed by markers ----------------------------------------------- */
 
-/* Tries on a page whether the kernel has markers. */
-static enum pb_status guard_try(void) {
+/* Tries on a page whether the kernel has markers. It sets none in locked memory: then *locked. */
+static enum pb_status guard_try(bool *locked) {
+    uint64_t bytes = pb_os_page_bytes();
     void *page;
-    enum pb_status status = pb_os_reserve_accessible(pb_os_page_bytes(), &page);
+    *locked = false;
+    enum pb_status status = pb_os_reserve_accessible(bytes, &page);
     if (status == PB_OK) {
-        status = pb_os_advise(page, pb_os_page_bytes(), PB_OS_GUARD_INSTALL);
-        pb_region_release(page, pb_os_page_bytes());
+        status = pb_os_advise(page, bytes, PB_OS_GUARD_INSTALL);
+        *locked = status == PB_UNSUPPORTED && pb_os_unlock(page, bytes) == PB_OK &&
+                  pb_os_advise(page, bytes, PB_OS_GUARD_INSTALL) == PB_OK;
+        pb_region_release(page, bytes);
     }
     return status;
 }
@@ -246,8 +265,13 @@ static const char *guard_refusal(void) {
     static _Atomic int known; /* 0 not yet, 1 yes, 2 no */
     int answer = atomic_load_explicit(&known, memory_order_relaxed);
     if (answer == 0) {
-        enum pb_status status = guard_try();
-        if (status != PB_OK && status != PB_UNSUPPORTED) { /* may be had another time */
+        bool locked;
+        enum pb_status status = guard_try(&locked);
+        /* May be had another time. */
+        if (locked) {
+            return "memory is locked (mlockall), where the kernel sets no guard markers";
+        }
+        if (status != PB_OK && status != PB_UNSUPPORTED) {
             return "no memory to find out whether the kernel has guard markers";
         }
         answer = status == PB_OK ? 1 : 2;
@@ -305,10 +329,12 @@ static enum pb_status guard_grow(struct pb_region *region, uint64_t bytes) {
 }
 
 static enum pb_status guard_reset(struct pb_region *region, uint64_t bytes) {
-    uint64_t old = region->accessible_bytes;
-    enum pb_status status = old > 0 ? pb_os_discard(region->base, old) : PB_OK;
-    if (status == PB_OK) {
-        status = guard_close(region, bytes, old);
+    bool renewed;
+    enum pb_status status = pb_region_empty(region, bytes, &renewed);
+    if (renewed) {
+        region->closed_by_protection = true;
+    } else if (status == PB_OK) {
+        status = guard_close(region, bytes, region->accessible_bytes);
     }
     return status == PB_OK ? pb_region_follow_advice(region, 0, bytes) : status;
 }

@@ -171,8 +171,12 @@ static enum pb_status pool_create(const struct pb_region_config *config, struct 
 
 static enum pb_status pool_reset(struct pb_region *region, uint64_t bytes) {
     uint64_t old = region->accessible_bytes;
+    bool renewed = false;
     enum pb_status status = slot_zero(region->pool, region->base, old);
-    if (status == PB_OK && old > bytes) {
+    if (status == PB_UNSUPPORTED) {
+        status = pb_region_empty(region, bytes, &renewed);
+    }
+    if (status == PB_OK && !renewed && old > bytes) {
         status = pb_os_decommit(region->base + bytes, old - bytes);
     }
     return status == PB_OK ? pb_region_follow_advice(region, 0, bytes) : status;

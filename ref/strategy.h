@@ -37,6 +37,11 @@ void pb_mapped_destroy(struct pb_region *region);
  * for. On failure some of it may be populated. */
 enum pb_status pb_region_follow_advice(struct pb_region *region, uint64_t from, uint64_t to);
 
+/* Makes the accessible bytes of anonymous memory zero, by giving them back. Where the system does
+ * not do that (pb_os_discard), they are mapped anew: *renewed, and only the first bytes of them are
+ * open then. PB_NO_MEMORY, PB_UNSUPPORTED, PB_INTERRUPTED, PB_SYSTEM: only destroy is legal. */
+enum pb_status pb_region_empty(struct pb_region *region, uint64_t bytes, bool *renewed);
+
 /* The configuration that a copy of the region is created from. */
 struct pb_region_config pb_region_config_of(const struct pb_region *region);
 
