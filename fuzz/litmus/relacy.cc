@@ -70,6 +70,9 @@ template <int threads> struct test : rl::test_suite<test<threads>, threads> {
             case LT_FENCE:
                 rl::atomic_thread_fence(mo, $);
                 break;
+            default:
+                fprintf(stderr, "%s: a statement that Relacy does not know\n", program.name);
+                exit(2);
             }
         }
     }

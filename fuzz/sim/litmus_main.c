@@ -30,17 +30,20 @@ static void on_interrupt(int number) {
 }
 
 static void usage(FILE *out) {
-    fputs("usage: litmus [options] file-or-folder...\n"
-          "  --json FILE     write the items as JSON (- for standard output)\n"
-          "  --runs N        random runs at most for each test (default 2000000; 0: none)\n"
-          "  --sched NAME    of the random runs: uniform, pct, pos (default uniform)\n"
-          "  --seed N        of the random runs (default 1)\n"
-          "  --c11           release sequences as in C11 (later relaxed stores of the thread "
-          "continue them)\n"
-          "  --brute         explore without reduction\n"
-          "  --seconds S     bound for one exploration (default none)\n"
-          "  --quiet         only failures and the summary\n",
-          out);
+    fputs(
+        "usage: litmus [options] file-or-folder...\n"
+        "A .litmus file may hold several programs, separated by lines ---.\n"
+        "  --json FILE     write the items as JSON (- for standard output)\n"
+        "  --runs N        random runs at most for each test (default 2000000; 0: none)\n"
+        "  --sched NAME    of the random runs: uniform, pct, pos (default uniform)\n"
+        "  --seed N        of the random runs (default 1)\n"
+        "  --c11           release sequences as in C11 (later relaxed stores of the thread "
+        "continue them)\n"
+        "  --brute         explore without reduction\n"
+        "  --states        print graphs, blocked graphs and final states of each program, no more\n"
+        "  --seconds S     bound for one exploration (default none)\n"
+        "  --quiet         only failures and the summary\n",
+        out);
 }
 
 /* ---- C tests ------------------------------------------------------------------------------------
@@ -81,7 +84,7 @@ struct settings {
     long runs;
     enum sim_source source;
     uint64_t seed;
-    bool c11, brute, quiet;
+    bool c11, brute, quiet, states;
     double seconds;
 };
 
@@ -90,7 +93,7 @@ struct test {
     struct lt_program *text; /* or */
     struct litmus *c;
     char name[160], expected[16];
-    long expected_graphs;
+    long expected_graphs, expected_blocked;
     bool c11;
 };
 
@@ -170,10 +173,16 @@ static void program_of(const struct test *t, void (**fn)(void *), void **arg) {
     *arg = t->text ? (void *)t->text : (void *)t->c;
 }
 
-/* Random runs until every state was seen. Runs made, or -1: a state that the search did not reach.
+static bool is_stuck(const char *finding) {
+    return strcmp(finding, "deadlock") == 0 || strcmp(finding, "lost-wakeup") == 0 ||
+           strcmp(finding, "livelock") == 0;
+}
+
+/* Random runs until every state was seen; blocks: a run may end with somebody stuck. Runs made, or
+ * -1: a state that the search did not reach.
  */
-static long at_random(const struct test *t, struct outcomes *o, const struct settings *s, char *why,
-                      size_t why_n) {
+static long at_random(const struct test *t, struct outcomes *o, const struct settings *s,
+                      bool blocks, char *why, size_t why_n) {
     struct sim_options so = sim_options_default();
     void (*fn)(void *);
     void *arg;
@@ -182,13 +191,17 @@ static long at_random(const struct test *t, struct outcomes *o, const struct set
     so.source = s->source;
     so.c11_release_sequence = t->c11;
     o->open = o->n;
-    for (long i = 0; i < s->runs && !interrupted; i++) {
+    for (long i = 0; i < s->runs && !interrupted && o->open; i++) {
         so.seed = s->seed * UINT64_C(1000003) + (uint64_t)i;
         const char *finding = sim_run(&so, fn, arg, NULL);
+        if (finding && blocks && is_stuck(finding))
+            continue;
         if (finding) {
             snprintf(why, why_n, "random run %ld found %s", i, finding);
             return -1;
         }
+        if (t->text && !t->text->finished)
+            continue; /* cut by an assume */
         state_now(t, text, sizeof text);
         unsigned before = o->n;
         int k = state_index(o, text);
@@ -206,25 +219,63 @@ static long at_random(const struct test *t, struct outcomes *o, const struct set
     return s->runs;
 }
 
-/* 0 as expected, 1 not, 2 could not be done. */
-static int run_test(struct test *t, const struct settings *s, FILE *json, bool first) {
-    static struct outcomes o;
-    memset(&o, 0, sizeof o);
-    o.test = t;
+static void explore_test(struct test *t, const struct settings *s, struct outcomes *o,
+                         struct sim_explored *x) {
+    memset(o, 0, sizeof *o);
+    o->test = t;
     struct sim_explore_options e = sim_explore_options_default();
-    static struct sim_explored x;
     void (*fn)(void *);
     void *arg;
     program_of(t, &fn, &arg);
     e.run.c11_release_sequence = t->c11;
+    e.run.timeouts_max = 64;
     e.brute_force = s->brute;
+    e.count_blocked = true;
     e.spin_max = 1000; /* litmus programs do not spin */
     e.seconds_max = s->seconds;
     e.stop = &interrupted;
     e.each = each;
-    e.context = &o;
+    e.context = o;
+    sim_explore(&e, fn, arg, x);
+}
+
+/* The search's answer in the form that the judge of tests/judge gives. */
+static int print_states(struct test *t, const struct settings *s) {
+    static struct outcomes o;
+    static struct sim_explored x;
+    printf("program %s\n", t->name);
+    fflush(stdout); /* if the search crashes, it was this one */
+    explore_test(t, s, &o, &x);
+    bool bad = x.error[0] || x.finding || o.full;
+    printf("graphs %llu\nblocked %llu\nexecutions %llu\nall %s\n", (unsigned long long)x.graphs,
+           (unsigned long long)x.blocked, (unsigned long long)x.executions,
+           bad          ? "invalid"
+           : x.complete ? "yes"
+                        : "gave-up");
+    if (bad) {
+        x.detail[strcspn(x.detail, "\n")] = 0;
+        printf("why %s %s\n",
+               x.error[0]  ? x.error
+               : x.finding ? x.finding
+                           : "too many final states",
+               x.finding ? x.detail : "");
+    }
+    qsort(o.text, o.n, sizeof o.text[0], compare_text);
+    for (unsigned i = 0; i < o.n; i++) {
+        printf("state %s\n", o.text[i]);
+        free(o.text[i]);
+    }
+    printf("end\n");
+    fflush(stdout);
+    return x.error[0] ? 2 : bad || !x.complete;
+}
+
+/* 0 as expected, 1 not, 2 could not be done. */
+static int run_test(struct test *t, const struct settings *s, FILE *json, bool first) {
+    static struct outcomes o;
+    static struct sim_explored x;
     double started = seconds_now();
-    sim_explore(&e, fn, arg, &x);
+    explore_test(t, s, &o, &x);
     unsigned states = o.n;
     const char *verdict = o.hit ? "allowed" : "forbidden";
     char why[STATE_TEXT + 128] = "";
@@ -250,8 +301,12 @@ static int run_test(struct test *t, const struct settings *s, FILE *json, bool f
         snprintf(why, sizeof why, "%llu graphs, expected %ld", (unsigned long long)x.graphs,
                  t->expected_graphs);
         status = 1;
+    } else if (t->expected_blocked >= 0 && (uint64_t)t->expected_blocked != x.blocked) {
+        snprintf(why, sizeof why, "%llu blocked graphs, expected %ld",
+                 (unsigned long long)x.blocked, t->expected_blocked);
+        status = 1;
     } else if (s->runs && (t->expected[0] || states <= RANDOM_STATES_MAX)) {
-        runs = at_random(t, &o, s, why, sizeof why);
+        runs = at_random(t, &o, s, x.blocked, why, sizeof why);
         /* outcomes that chance has not met are a failure only of a test that states its verdict */
         if (why[0] && (runs < 0 || t->expected[0]))
             status = 1;
@@ -282,12 +337,14 @@ static int run_test(struct test *t, const struct settings *s, FILE *json, bool f
         else
             fprintf(json, "null");
         fprintf(json,
-                ", \"complete\": %s, \"ok\": %s, \"executions\": %llu, \"pruned\": %llu, "
+                ", \"blocked\": %llu, \"complete\": %s, \"ok\": %s, \"executions\": %llu, "
+                "\"pruned\": %llu, "
                 "\"bounds\": %u, \"random_runs\": %ld, "
                 "\"seconds\": %.6f, \"release_sequences\": \"%s\", \"finding\": ",
-                x.complete ? "true" : "false", status ? "false" : "true",
-                (unsigned long long)x.executions, (unsigned long long)x.pruned, x.bounds, runs,
-                seconds_now() - started, t->c11 ? "c11" : "c++20");
+                (unsigned long long)x.blocked, x.complete ? "true" : "false",
+                status ? "false" : "true", (unsigned long long)x.executions,
+                (unsigned long long)x.pruned, x.bounds, runs, seconds_now() - started,
+                t->c11 ? "c11" : "c++20");
         if (x.finding)
             json_text(json, x.finding);
         else
@@ -365,13 +422,13 @@ static bool add_path(const char *path) {
 static char *read_all(const char *path) {
     FILE *f = fopen(path, "rb");
     size_t n = 0;
-    enum { TEXT_MAX = 1 << 20 };
+    enum { TEXT_MAX = 1 << 26 };
     char *text = f ? malloc(TEXT_MAX + 1) : NULL;
     if (text)
         n = fread(text, 1, TEXT_MAX, f);
     if (!f || !text || ferror(f) || n == TEXT_MAX || memchr(text, 0, n)) {
         fprintf(stderr, "litmus: %s: %s\n", path,
-                !f || ferror(f) ? strerror(errno) : "not a text of less than 1 MiB");
+                !f || ferror(f) ? strerror(errno) : "not a text of less than 64 MiB");
         if (f)
             fclose(f);
         free(text);
@@ -413,26 +470,39 @@ static bool load_c(struct test *t, const char *text) {
     return true;
 }
 
-static bool load_test(struct test *t, const char *file, const struct settings *s) {
+/* From the text of one program; file with a number when the file holds several. */
+static bool load_test(struct test *t, const char *file, const char *shown, const char *text,
+                      const struct settings *s) {
     static struct lt_program program;
     char error[512];
-    char *text = read_all(file);
-    if (!text)
-        return false;
-    *t = (struct test){.file = file, .expected_graphs = -1, .c11 = s->c11};
-    bool ok = true;
-    if (ends_in(file, ".c")) {
-        ok = load_c(t, text);
-    } else if ((ok = lt_parse(&program, text, file, error, sizeof error))) {
-        t->text = &program;
-        snprintf(t->name, sizeof t->name, "%s", program.name);
-        snprintf(t->expected, sizeof t->expected, "%s", program.expected);
-        t->expected_graphs = program.expected_graphs;
-    } else {
+    *t = (struct test){.file = file, .expected_graphs = -1, .expected_blocked = -1, .c11 = s->c11};
+    if (ends_in(file, ".c"))
+        return load_c(t, text);
+    if (!lt_parse(&program, text, shown, error, sizeof error)) {
         fprintf(stderr, "litmus: %s\n", error);
+        return false;
     }
-    free(text);
-    return ok;
+    t->text = &program;
+    snprintf(t->name, sizeof t->name, "%s", program.name);
+    snprintf(t->expected, sizeof t->expected, "%s", program.expected);
+    t->expected_graphs = program.expected_graphs;
+    t->expected_blocked = program.expected_blocked;
+    return true;
+}
+
+/* Cuts *rest at the next line that begins with ---; what is before it, or NULL at the end. */
+static char *next_program(char **rest) {
+    char *text = *rest;
+    if (!text)
+        return NULL;
+    char *cut = strstr(text, "\n---");
+    *rest = NULL;
+    if (cut) {
+        cut[1] = 0;
+        *rest = cut + 2;
+        *rest += strcspn(*rest, "\n");
+    }
+    return text;
 }
 
 static const char *value_of(char **argv, int argc, int *i) {
@@ -469,6 +539,8 @@ static void parse_options(int argc, char **argv, struct settings *s) {
             s->brute = true;
         else if (strcmp(a, "--quiet") == 0)
             s->quiet = true;
+        else if (strcmp(a, "--states") == 0)
+            s->states = true;
         else if (strcmp(a, "--help") == 0) {
             usage(stdout);
             exit(0);
@@ -512,21 +584,29 @@ int main(int argc, char **argv) {
     unsigned passed = 0, failed = 0;
     bool bad_input = false;
     for (unsigned i = 0; i < files_n && !interrupted; i++) {
-        struct test t;
-        if (!load_test(&t, files[i], &s)) {
-            bad_input = true;
-            continue;
+        char *text = read_all(files[i]), *rest = text, *one;
+        bad_input |= !text;
+        for (unsigned k = 1; !interrupted && (one = next_program(&rest)); k++) {
+            struct test t;
+            char shown[4200];
+            snprintf(shown, sizeof shown, rest || k > 1 ? "%s (program %u)" : "%s", files[i], k);
+            if (!load_test(&t, files[i], shown, one, &s)) {
+                bad_input = true;
+                continue;
+            }
+            int status =
+                s.states ? print_states(&t, &s) : run_test(&t, &s, json, passed + failed == 0);
+            if (status)
+                failed++;
+            else
+                passed++;
+            bad_input |= status == 2;
         }
-        int status = run_test(&t, &s, json, passed + failed == 0);
-        if (status)
-            failed++;
-        else
-            passed++;
-        bad_input |= status == 2;
+        free(text);
     }
     if (json)
         fprintf(json, "\n]\n");
-    if (json != stdout)
+    if (json != stdout && !s.states)
         printf("%u passed, %u failed\n", passed, failed);
     if (json && (ferror(json) | (json != stdout && fclose(json)))) {
         fprintf(stderr, "litmus: cannot write %s\n", s.json);

@@ -10,11 +10,38 @@ enum {
     LT_THREADS = 16,
     LT_LOCATIONS = 64,
     LT_REGISTERS = 32,
-    LT_STATEMENTS = 64,
+    LT_LOCKS = 16,
+    LT_STATEMENTS = 256,
+    LT_NESTING = 8, /* of braces, hence counters in use at a time */
     LT_TERMS = 64,
     LT_NAME = 32
 };
-enum lt_kind { LT_STORE, LT_LOAD, LT_ADD, LT_XCHG, LT_CAS, LT_FENCE };
+enum lt_kind {
+    LT_STORE,
+    LT_LOAD,
+    LT_ADD,
+    LT_XCHG,
+    LT_CAS,
+    LT_FENCE,
+    LT_SET,       /* target = value + expected */
+    LT_IF_EQUAL,  /* go to jump unless value = expected */
+    LT_IF_DIFFER, /* go to jump unless value != expected */
+    LT_JUMP,
+    LT_REPEAT,     /* counters[counter] = count */
+    LT_REPEAT_END, /* go to jump unless that was the last time */
+    LT_AWAIT,      /* load until it is value */
+    LT_AWAIT_NOT,
+    LT_AWAIT_XCHG, /* exchange for value until it was expected */
+    LT_AWAIT_CAS,
+    LT_SPIN, /* at most count loads */
+    LT_ASSUME,
+    LT_LOCK, /* location: number of the lock */
+    LT_UNLOCK,
+    LT_TRYLOCK,
+    LT_WAIT,
+    LT_WAIT_TIMED,
+    LT_WAKE
+};
 
 /* A number, or the value of a register of the same thread. */
 struct lt_value {
@@ -26,6 +53,7 @@ struct lt_statement {
     enum lt_kind kind;
     int order, failure_order;
     unsigned location, target; /* target: register */
+    unsigned jump, counter, count;
     struct lt_value value, expected;
 };
 
@@ -46,10 +74,12 @@ struct lt_term {
 
 struct lt_program {
     char name[128];
-    char expected[16];    /* "allowed", "forbidden" or "" */
-    long expected_graphs; /* -1: not stated */
-    unsigned threads_n, locations_n, terms_n;
+    char expected[16];                      /* "allowed", "forbidden" or "" */
+    long expected_graphs, expected_blocked; /* -1: not stated */
+    bool finished;                          /* the last run reached its end */
+    unsigned threads_n, locations_n, locks_n, terms_n;
     char locations[LT_LOCATIONS][LT_NAME];
+    char locks[LT_LOCKS][LT_NAME];
     uint32_t initial[LT_LOCATIONS], memory[LT_LOCATIONS];
     struct lt_thread threads[LT_THREADS];
     struct lt_term terms[LT_TERMS];

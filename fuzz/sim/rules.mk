@@ -42,6 +42,13 @@ build/litmus-more: $(foreach f,$(SIM_LITMUS_MORE),$(SIM_SEEN)/more/$(f:.c=.o)) b
 build/test-sim: $(SIM_TESTS_SRC:%.c=$(SIM_SEEN)/%.o) build/plain/libsim.a
 	$(call say,LD,$@)
 	$(Q)$(SIM_CC) -g -rdynamic -o $@ $^ -pthread
+# The judge: every graph from the axioms, by brute force; nothing of the engine is in it.
+build/judge: $(addprefix build/plain/fuzz/sim/tests/judge/,judge.o program.o)
+	$(call say,LD,$@)
+	$(Q)$(CC) -g -o $@ $^
+build/litmus-generate: build/plain/fuzz/sim/tests/judge/generate.o
+	$(call say,LD,$@)
+	$(Q)$(CC) -g -o $@ $^
 build/plain/fuzz/sim/bench/main.o: WARN += -Ifuzz/sim
 build/bench-sim: build/plain/fuzz/sim/bench/main.o $(SIM_SEEN)/fuzz/sim/bench/programs.o build/plain/libsim.a
 	$(call say,LD,$@)
@@ -63,6 +70,8 @@ litmus-relacy: build/litmus build/litmus-relacy ## what Relacy reaches on the li
 test-sim: build/test-sim build/litmus ## tests of the engine [SIM_CC=clang-19 or gcc: what compiles them]
 	@build/litmus --quiet --runs 200000 fuzz/litmus fuzz/litmus/text; litmus=$$?; \
 	    fuzz/sim/tests/entry.sh build/plain/libsim.a; build/test-sim $$litmus $$?
+test-sim-long: build/judge build/litmus-generate build/litmus ## the search against the judge [SEED=1 COUNT=20000 CLASSES=all]
+	@fuzz/sim/tests/judge/compare.py $(or $(SEED),1) $(or $(COUNT),20000) $(or $(CLASSES),all)
 bench-sim: build/bench-sim build/bench-relacy ## the engine's executions a second, beside Relacy's
 	@build/bench-sim && build/bench-relacy
 # The engine's arm64 stack switch, on any machine: cross-compiled by gcc, run by qemu-user.
@@ -85,4 +94,4 @@ litmus-arm64: ## the litmus tests on a simulated arm64 (gcc-aarch64-linux-gnu, q
 	    "gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" >&2; exit 2; }
 	@$(MAKE) --no-print-directory build/arm64/litmus
 	@qemu-aarch64 build/arm64/litmus --quiet --runs 2000 fuzz/litmus
-.PHONY: litmus litmus-relacy litmus-arm64 test-sim bench-sim
+.PHONY: litmus litmus-relacy litmus-arm64 test-sim test-sim-long bench-sim

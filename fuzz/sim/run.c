@@ -245,6 +245,11 @@ unsigned sim_choose(unsigned n) {
     return S.active ? choose(n > 65535 ? 65535 : n) : 0;
 }
 
+void sim_assume(bool holds) {
+    if (S.active && !holds)
+        stop_bound(SIM_BOUND_STEPS);
+}
+
 bool sim_fault(void) {
     if (!S.active || S.now->faults >= S.o.faults_max)
         return false;

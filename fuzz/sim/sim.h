@@ -18,7 +18,8 @@
 extern "C" {
 #endif
 
-#define SIM_THREADS_MAX 128  /* logical threads in one run, the first one included; 32 in a search \
+#define SIM_THREADS_MAX                                                                            \
+    128                      /* logical threads in one run, the first one included; 32 in a search \
                               */
 #define SIM_NEVER UINT64_MAX /* a deadline that never comes */
 
@@ -124,6 +125,9 @@ void sim_yield(void); /* a good place to switch */
 /* The calling thread gets on although it sees nothing new: a long way is no livelock. */
 void sim_progress(void);
 
+/* Cut this run unless holds. */
+void sim_assume(bool holds);
+
 /* 0 <= result < n; 0 is the plain answer. The source decides; the search tries all. */
 unsigned sim_choose(unsigned n);
 
@@ -215,6 +219,8 @@ struct sim_explore_options {
     uint64_t executions_max;  /* stop after so many; 0: no bound */
     size_t memory_max; /* bytes for the set of graphs; reaching it ends the search incomplete */
     bool progress;     /* a line on standard error every second */
+    bool
+        count_blocked; /* an execution in which somebody is stuck for good is counted, no finding */
     /* Called after each complete run that found nothing, before its writes are put back; with
      * processes > 1 in the process that made the run. May be NULL. */
     void (*each)(void *context);
@@ -223,6 +229,7 @@ struct sim_explore_options {
 
 struct sim_explored {
     uint64_t graphs;        /* distinct complete execution graphs */
+    uint64_t blocked;       /* graphs in which somebody is stuck for good (count_blocked) */
     uint64_t executions;    /* runs started, pruned ones included */
     uint64_t complete_runs; /* runs that reached the end */
     uint64_t pruned;        /* runs cut because every continuation is covered elsewhere */

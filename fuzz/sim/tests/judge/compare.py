@@ -1,0 +1,279 @@
+#!/usr/bin/python3
+"""compare.py: the engine's exhaustive search against the judge, on programs by seed.
+
+    compare.py [options] SEED COUNT CLASS...      COUNT programs, as many of each class (all: every class)
+
+Compared: number of complete graphs, number of blocked graphs, the set of final states, and that the
+search says that nothing was cut. A program that differs is shrunk and kept as a file. Programs that
+the judge does not finish are skipped and counted.
+
+    --judge, --generate, --runner FILE    the programs (build/judge, build/litmus-generate, build/litmus)
+    --keep DIR          where differences go (build/judge-differences)
+    --shrink N          differences shrunk and kept, of each class (3)
+    --judge-graphs N    the judge's limit of graphs, incomplete ones included (200000)
+    --seconds S         the search's limit for one program (10)
+    --files FILE...     in place of SEED COUNT CLASS: the programs of these files
+    --quiet             no progress
+
+Exit status: 0 all the same, 1 a difference, 2 usage or set-up, 130 interrupted.
+"""
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import litmus_text
+
+BATCH = 250
+
+
+class Answer:
+    def __init__(self):
+        self.graphs = self.blocked = self.executions = 0
+        self.all, self.why, self.states = "crashed", "", []
+
+
+def answers(text):
+    """The answers in the text form of judge and runner, by name, and the name of one not finished."""
+    found, open_name = {}, None
+    for line in text.splitlines():
+        word, _, rest = line.partition(" ")
+        if word == "program":
+            open_name, a = rest, Answer()
+            found[rest] = a
+        elif open_name is None:
+            continue
+        elif word == "end":
+            open_name = None
+        elif word == "state":
+            a.states.append(rest)
+        elif word in ("graphs", "blocked", "executions"):
+            setattr(a, word, int(rest))
+        elif word in ("all", "why"):
+            setattr(a, word, rest)
+    return found, open_name
+
+
+def run_until_stuck(command, seconds):
+    """Its output; killed when it prints nothing for so long. And what became of it."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        try:
+            process = subprocess.Popen(command, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
+        except OSError as error:
+            sys.exit(f"compare: cannot run {command[0]}: {error}")
+        size, since, fate = 0, time.monotonic(), ""
+        while True:
+            try:
+                code = process.wait(0.5)
+                break
+            except subprocess.TimeoutExpired:
+                now = os.fstat(out.fileno()).st_size
+                if now != size:
+                    size, since = now, time.monotonic()
+                elif time.monotonic() - since > seconds:
+                    process.kill()
+                    code = process.wait()
+                    fate = f"hung for {seconds:.0f} s"
+                    break
+            except KeyboardInterrupt:
+                process.kill()
+                raise
+        err.seek(0)
+        if code < 0 and not fate:
+            fate = f"killed by signal {-code}"
+        elif code not in (0, 1, 2) and not fate:
+            fate = f"exit status {code}: {err.read()[-300:]}"
+        out.seek(0)
+        return out.read(), fate
+
+
+def ask(command, texts, seconds):
+    """Answers by name. One that crashes is marked and the others are asked all the same."""
+    found, left = {}, dict(texts)
+    while left:
+        with tempfile.NamedTemporaryFile("w", suffix=".litmus") as f:
+            f.write("---\n".join(left.values()))
+            f.flush()
+            out, fate = run_until_stuck([*command, f.name], seconds)
+        new, unfinished = answers(out)
+        found |= new
+        if not fate:
+            break
+        if unfinished is None:
+            sys.exit(f"compare: {command[0]}: {fate}, outside any program")
+        found[unfinished].all, found[unfinished].why = "crashed", fate
+        names = list(left)
+        left = {n: left[n] for n in names[names.index(unfinished) + 1:]}
+    return found
+
+
+def difference(judged, engine):
+    """In words; None: the same."""
+    out = []
+    if engine.all != "yes":
+        out.append(f"the search: {engine.all}" + (f" ({engine.why})" if engine.why else ""))
+    if engine.graphs != judged.graphs:
+        out.append(f"{engine.graphs} graphs, {judged.graphs} are right")
+    if engine.blocked != judged.blocked:
+        out.append(f"{engine.blocked} blocked graphs, {judged.blocked} are right")
+    missing, extra = set(judged.states) - set(engine.states), set(engine.states) - set(judged.states)
+    if missing:
+        out.append(f"{len(missing)} states missed")
+    if extra:
+        out.append(f"{len(extra)} states too many")
+    return "; ".join(out) or None
+
+
+class Comparer:
+    def __init__(self, args):
+        self.args = args
+        self.judge = [args.judge, "--graphs", str(args.judge_graphs), "--seconds", "60"]
+
+    def runner(self, seconds):
+        return [self.args.runner, "--states", "--seconds", str(seconds)]
+
+    def compare(self, texts, seconds):
+        """(judged, engine's answers, skipped, {name: difference}) of texts by name."""
+        judged = ask(self.judge, texts, 120)
+        settled = {n: texts[n] for n in texts if n in judged and judged[n].all == "yes"}
+        engine = ask(self.runner(seconds), settled, 4 * seconds + 20) if settled else {}
+        differ = {n: d for n in settled if n in engine and (d := difference(judged[n], engine[n]))}
+        skipped = sum(n in judged and judged[n].all == "gave-up" for n in texts)
+        return judged, engine, skipped, differ
+
+    def shrink(self, text):
+        program, seconds = litmus_text.parse(text), min(2, self.args.seconds)
+        for _ in range(60):
+            candidates = {f"c{i}": p for i, p in enumerate(litmus_text.smaller(program))}
+            for at in range(0, len(candidates), 40):
+                names = list(candidates)[at:at + 40]
+                differ = self.compare({n: litmus_text.print_program(candidates[n], n) for n in names}, seconds)[3]
+                if differ:
+                    program = candidates[next(n for n in names if n in differ)]
+                    break
+            else:
+                break
+        return litmus_text.print_program(program)
+
+    def keep(self, name, text):
+        """Shrink it and write it down. The path."""
+        small = self.shrink(text)
+        judged, engine, _, differ = self.compare({name: small}, self.args.seconds)
+        if name not in differ:  # only with the shorter limit of time
+            small = text
+            judged, engine, _, differ = self.compare({name: small}, self.args.seconds)
+        j, e, what = judged[name], engine[name], differ.get(name, "the same when it was run again")
+        lines = [f"# {name}: {what}",
+                 f"# judge:  {j.graphs} graphs, {j.blocked} blocked, {len(j.states)} states",
+                 f"# search: {e.graphs} graphs, {e.blocked} blocked, {len(e.states)} states, "
+                 f"{e.executions} executions, all {e.all} {e.why}"]
+        lines += [f"# missed: {s}" for s in sorted(set(j.states) - set(e.states))[:10]]
+        lines += [f"# too many: {s}" for s in sorted(set(e.states) - set(j.states))[:10]]
+        body = small + f"graphs {j.graphs}\nblocked {j.blocked}\n"
+        os.makedirs(self.args.keep, exist_ok=True)
+        path = os.path.join(self.args.keep, name + ".litmus")
+        with open(path, "w") as f:
+            f.write("\n".join(lines) + "\n" + body)
+        print("\n".join(lines) + "\n" + body + f"kept: {path}", flush=True)
+
+
+def generated(args, name, seed, count):
+    done = subprocess.run([args.generate, name, str(seed), str(count)], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"compare: {done.stderr.strip()}")
+    return done.stdout
+
+
+def by_name(text):
+    """Programs by name; names are made unique."""
+    out = {}
+    for i, t in enumerate(litmus_text.split(text)):
+        m = re.search(r"^\s*name\s+(.*?)\s*$", t, flags=re.M)
+        name = m[1] if m and m[1] not in out else f"program-{i}"
+        out[name] = t if m and name == m[1] else f"name {name}\n" + re.sub(r"^\s*name.*\n", "", t, flags=re.M)
+    return out
+
+
+def batches(args):
+    """(class, programs by name) in pieces that take a while but not too long."""
+    if args.files:
+        for path in args.files:
+            with open(path) as f:
+                yield "files", by_name(f.read())
+        return
+    classes = subprocess.run([args.generate, "--classes"], capture_output=True, text=True, check=True).stdout
+    known = [c.split("\t")[0] for c in classes.splitlines()]
+    names = known if "all" in args.classes else args.classes
+    each = -(-args.count // len(names))
+    for name in names:
+        if name not in known:
+            sys.exit(f"compare: no class {name}: all, {', '.join(known)}")
+        for at in range(0, each, BATCH):
+            yield name, by_name(generated(args, name, args.seed + at, min(BATCH, each - at)))
+
+
+def main():
+    p = argparse.ArgumentParser(usage=__doc__)
+    p.add_argument("seed", type=int, nargs="?")
+    p.add_argument("count", type=int, nargs="?")
+    p.add_argument("classes", nargs="*")
+    p.add_argument("--judge", default="build/judge")
+    p.add_argument("--generate", default="build/litmus-generate")
+    p.add_argument("--runner", default="build/litmus")
+    p.add_argument("--keep", default="build/judge-differences")
+    p.add_argument("--shrink", type=int, default=3)
+    p.add_argument("--judge-graphs", type=int, default=200000)
+    p.add_argument("--seconds", type=int, default=10)
+    p.add_argument("--files", nargs="*")
+    p.add_argument("--quiet", action="store_true")
+    args = p.parse_args()
+    if not args.files and (args.seed is None or not args.count or not args.classes):
+        p.error("SEED COUNT CLASS, or --files FILE...")
+    comparer, rows = Comparer(args), {}
+    try:
+        for name, texts in batches(args):
+            row = rows.setdefault(name, {"programs": 0, "skipped": 0, "differ": 0, "graphs": 0, "blocked": 0,
+                                         "executions": 0, "kept": 0})
+            judged, engine, skipped, differ = comparer.compare(texts, args.seconds)
+            row["programs"] += len(texts)
+            row["skipped"] += skipped
+            row["differ"] += len(differ)
+            for n in texts.keys() - judged.keys():
+                print(f"compare: {n}: not understood by the judge", file=sys.stderr)
+                row["differ"] += 1
+            for n, e in engine.items():
+                if n not in differ:
+                    row["graphs"] += e.graphs
+                    row["blocked"] += e.blocked
+                    row["executions"] += e.executions
+            if not args.quiet:
+                print(f"{name}: {row['programs']} programs, {row['differ']} differ, {row['skipped']} skipped",
+                      file=sys.stderr, flush=True)
+            for n, d in differ.items():
+                if row["kept"] < args.shrink:
+                    row["kept"] += 1
+                    comparer.keep(n, texts[n])
+                else:
+                    print(f"differs: {n}: {d}", flush=True)
+    except KeyboardInterrupt:
+        print("compare: interrupted", file=sys.stderr)
+        return 130
+    finally:
+        print(f"{'class':10} {'programs':>8} {'skipped':>7} {'differ':>6} {'graphs':>9} {'blocked':>8} executions a graph")
+        for name, r in rows.items():
+            all_graphs = r["graphs"] + r["blocked"]
+            ratio = f"{r['executions'] / all_graphs:.3f}" if all_graphs else "-"
+            print(f"{name:10} {r['programs']:8} {r['skipped']:7} {r['differ']:6} {r['graphs']:9} {r['blocked']:8} {ratio}")
+    differ = sum(r["differ"] for r in rows.values())
+    total = sum(r["programs"] for r in rows.values())
+    print(f"{total} programs, {sum(r['skipped'] for r in rows.values())} skipped, {differ} differ")
+    return 1 if differ else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
