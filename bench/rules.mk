@@ -52,7 +52,7 @@ bench: $(BENCH_OUT)/bench $(SUBJECT_WANTED) ## benchmarks and their report in re
 	@$(if $(QUICK)$(FILTER),,scripts/barriers.py --if-changed && scripts/bench_compare.py --build-tuned)
 	@scripts/bench.py $(if $(QUICK),--quick) $(if $(FILTER),--filter='$(FILTER)')
 test-bench: $(BENCH_OUT)/bench $(BENCH_OUT)/tests/shim_test build/subjects/template.so build/subjects/template_mailbox.so ## tests of the benchmark program and its report
-	@bench/tests/run.py
+	@$(call pytest,bench/tests)
 bench-compare: ## A=run B=run (of results/bench): two reports; BEFORE=revision [AFTER=revision] FILTER=: of ref/
 	@scripts/bench_compare.py $(if $(BEFORE),--revisions '$(BEFORE)' '$(or $(AFTER),worktree)' \
 	    $(if $(FILTER),--filter='$(FILTER)'),'$(A)' '$(B)')

@@ -1,5 +1,10 @@
 # rules.mk: what concerns the whole repository: all tests, the demo, format and lint.
 
+# Runs the tests in Python of a folder, with Debian's Python, where its modules are.
+PYTHON := /usr/bin/python3
+pytest = $(PYTHON) -c 'import pytest' 2>/dev/null || { echo 'make $@: pytest is missing: run scripts/setup' >&2; exit 2; }; \
+    PYTHONPATH=scripts $(PYTHON) -B -m pytest -c scripts/pytest.ini --rootdir=. $(if $(ONLY),-k '$(ONLY)') $(1)
+
 ##@ Everything at once
 test: ## all tests, ends with `N passed, N failed` (TEST_PARTS='test-ref test-bench': some of them)
 	@MAKE='$(MAKE)' scripts/test.sh
@@ -9,8 +14,8 @@ coverage: build/cov/replay build/cov/ref-tests ## what seeds and tests reach in 
 	@scripts/coverage.py
 test-coverage: build/cov/replay build/cov/ref-tests ## the same as tests, without a report
 	@scripts/coverage.py --test
-test-scripts: ## tests of scripts/
-	@scripts/tests/run.py
+test-scripts: ## tests of scripts/ (ONLY=expression for pytest -k)
+	@$(call pytest,scripts/tests)
 .PHONY: test demo coverage test-coverage test-scripts
 
 ##@ Style

@@ -1,0 +1,305 @@
+"""measures.py: the figures of a benchmark run, each derived from the raw rows alone.
+
+A figure of a row is the median over its rounds; low and high are the least and the greatest; the
+interval lies between two of the rounds, such that it holds the true median in 95 of 100 runs (fewer
+where there are few rounds: `confidence` says how many). A ratio to a bound is the median of the
+rounds' own ratios, so that drift cancels. The pilot round counts only where there is no other.
+"""
+import math
+import statistics
+
+from pagebox.common import report
+
+NOISY = 0.20  # the interval is wider than this part of the median
+CONFIDENCE = 0.95  # of intervals, where there are rounds enough
+PILOT = -1  # number of the round that only warms up and finds out what a row costs
+QUANTILES = ("q01", "q05", "q10", "q25", "q50", "q75", "q90", "q95", "q99")
+NANOSECONDS = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
+TIMES = "\u00d7"
+# Keys of names that make a row one of a kind: see bench/README.md.
+OPTIONS = {"by", "to", "guard", "touched", "memories", "check", "pattern", "read", "from"}
+
+# Order tables, as plots and tables call them, in the order in which they are shown.
+ORDERS = {
+    "chosen": "as chosen",
+    "acqrel": "acquire/release",
+    "seed": "as in the seed",
+    "sc": "all SC",
+}
+
+# What the bounds are, in words; others are called as they are.
+BARE = {
+    "reserve": "mmap + mprotect",
+    "mmap": "mmap",
+    "commit": "mprotect",
+    "guard_install": "mmap + madvise (install guards)",
+    "guard_remove": "madvise (remove guards)",
+    "mprotect": "mprotect",
+    "mremap": "mremap",
+    "move": "mmap + memcpy + munmap",
+    "munmap": "munmap",
+    "discard": "madvise (discard) + mprotect",
+    "renew": "mmap in its place",
+    "touch": "page faults",
+    "populate": "mmap + madvise (populate)",
+    "touch_huge": "mmap, aligned + huge-page faults",
+    "copy": "mmap + memcpy",
+    "map_file": "mmap of a file",
+    "map_file_touch": "mmap of a file + page faults",
+    "map_file_read": "mmap of a file + read faults",
+    "discard_only": "madvise (discard)",
+    "discard_touch": "madvise (discard) + page faults",
+    "steps": "one mprotect a growth",
+    "many": "mmap, mprotect, munmap",
+    "access": "the loop on a bare mapping",
+    "access_huge": "the loop on huge pages",
+    "bulk_memset": "memset",
+    "bulk_memcpy": "memcpy",
+    "calloc": "calloc",
+    "realloc": "realloc",
+    "free": "free",
+    "life": "mmap + mprotect + 4 faults + munmap",
+}
+
+
+def time_text(ns):
+    """A duration for people: three figures and a unit."""
+    if ns is None:
+        return report.DASH
+    for unit, size in (("s", 1e9), ("ms", 1e6), ("\u00b5s", 1e3)):
+        if ns >= size * 0.9995:
+            return f"{ns / size:.3g} {unit}"
+    return f"{ns:.3g} ns"
+
+
+def bare(bound):
+    """What a bound is, in words."""
+    name = bound.removeprefix("bound/").split("/")[0]
+    return BARE.get(name, name)
+
+
+def ratio_text(ratio):
+    if ratio is None:
+        return report.DASH
+    digits = 0 if ratio >= 10 else 1 if ratio >= 1.05 else 2
+    return f"{ratio:.{digits}f}{TIMES}"
+
+
+def quarters(values):
+    if len(values) < 2:
+        return values[0], values[0]
+    first, _, third = statistics.quantiles(values, n=4, method="inclusive")
+    return first, third
+
+
+def interval(values, confidence=CONFIDENCE):
+    """(low, high, confidence): the narrowest pair of order statistics, equally far from both ends,
+    that holds the median of what the values are drawn from with at least that probability; the
+    least and the greatest with theirs where the values are too few. No distribution is assumed."""
+    ordered, n = sorted(values), len(values)
+    inside = 1.0  # P(the k-th least < median < the k-th greatest), k = 1
+    best = None
+    for k in range(1, n // 2 + 1):
+        inside -= 2 * math.comb(n, k - 1) / 2**n
+        if best is None or inside >= confidence:
+            best = ordered[k - 1], ordered[n - k], inside
+    return best or (ordered[0], ordered[-1], 0.0)
+
+
+def outliers(values):
+    """How many lie further from the middle half than 1.5 times its width. They are kept."""
+    first, third = quarters(values)
+    reach = 1.5 * (third - first)
+    return sum(not first - reach <= value <= third + reach for value in values)
+
+
+class Figures:
+    """One row over its rounds."""
+
+    def __init__(self, name, rows):
+        self.name = name
+        parts = name.split("/")
+        self.parameters = dict(p.split(":", 1) for p in parts if ":" in p)
+        self.operation = "/".join(p for p in parts if ":" not in p)
+        good = [r for r in rows if not r.get("error_occurred")]
+        good = [r for r in good if r["round"] != PILOT] or good
+        refused = [r.get("error_message", "refused") for r in rows if r.get("error_occurred")]
+        self.skipped = refused[0] if refused and not good else None
+        self.middles = {r["round"]: r["q50"] for r in good if "q50" in r}
+        self.rounds = {r["round"]: r["real_time"] * NANOSECONDS[r["time_unit"]] for r in good}
+        self.samples = {
+            q: self.middle(good, q) for q in QUANTILES if self.middle(good, q) is not None
+        }
+        self.faults = self.middle(good, "page_faults")
+        self.interrupted = self.middle(good, "interrupted")
+        self.drains = self.middle(good, "drains")
+        self.vmas = self.middle(good, "vmas")
+        self.resident = self.middle(good, "peak_resident_bytes")
+        self.virtual = self.middle(good, "peak_virtual_bytes")
+        self.growths = self.middle(good, "growths")
+        self.iterations = sum(r["iterations"] for r in good)
+        self.ratios = {}
+        self.calls = None
+        values = list(self.rounds.values())
+        self.ns = statistics.median(values) if values else None
+        self.low, self.high = (min(values), max(values)) if values else (None, None)
+        first, third = quarters(values) if values else (0, 0)
+        self.half = (first, third)
+        self.spread = (third - first) / self.ns if self.ns else None
+        judged = list((self.middles or self.rounds).values())  # what noise is judged by
+        self.interval = interval(judged) if judged else (None, None, None)
+        middle = statistics.median(judged) if judged else None
+        self.width = (self.interval[1] - self.interval[0]) / middle if middle else None
+        self.noisy = bool(self.width and self.width > NOISY)
+        self.outliers = outliers(judged) if judged else 0
+
+    @staticmethod
+    def middle(rows, key):
+        values = [r[key] for r in rows if key in r]
+        return statistics.median(values) if values else None
+
+    def pages(self):
+        return int(self.parameters.get("pages", 0))
+
+    def subject(self):
+        """Strategy with its variant, as a line of a plot is called."""
+        extra = {
+            k: v for k, v in self.parameters.items() if k not in ("strategy", "pages", "written")
+        }
+        name = self.parameters.get("strategy", "")
+        if "advice" in extra:
+            return {"none": "no advice", "populate": "populate", "huge": "huge pages"}[
+                extra["advice"]
+            ]
+        name += "".join(f" {v}" if k in ("allocator", "reset") else f" {k}:{v}" for k, v in extra.items())
+        return name + (", nothing written" if self.parameters.get("written") == "0" else "")
+
+    def shown(self):
+        """The median, with a mark where it is noisy."""
+        return (
+            None if self.ns is None else time_text(self.range()[0]) + (" ~" if self.noisy else "")
+        )
+
+    def range(self):
+        """(middle, low, high) of the rounds, or 50, 5 and 95 % of the samples where there are."""
+        if self.samples:
+            return self.samples["q50"], self.samples["q05"], self.samples["q95"]
+        return self.ns, self.low, self.high
+
+    def bar(self):
+        """(middle, low, high) for a plot: of the rounds, or the middle half of the samples."""
+        if self.samples:
+            return self.samples["q50"], self.samples["q25"], self.samples["q75"]
+        return self.ns, self.low, self.high
+
+    def spread_text(self):
+        middle, low, high = self.range()
+        return " / ".join(time_text(ns) for ns in (low, middle, high))
+
+    def middles_text(self):
+        """The samples' median, from the least round to the greatest."""
+        middles = self.middles.values()
+        return f"{time_text(min(middles))} to {time_text(max(middles))}" if middles else None
+
+    def shown_faults(self):
+        """Page faults an iteration, for a table: a stray one among thousands is none."""
+        return None if self.faults is None else round(self.faults, 2)
+
+    def calls_text(self):
+        if self.calls is None:
+            return None
+        words = [f"{n:.3g} {call}" if n != 1 else call for call, n in self.calls.items()]
+        return " + ".join(words) or "none"
+
+    def bound(self):
+        """Name of the row that limits this one; None where none is known."""
+        return next((name for name in self.ratios if not name.startswith("peer/")), None)
+
+    def limit(self):
+        """(name, ratio) of the physical limit; (None, None) where none is known."""
+        found = ((n, r) for n, r in self.ratios.items() if n.startswith("bound/"))
+        return next(found, (None, None))
+
+    def peers(self):
+        """Names of the peers' rows beside this one, the fastest first, with our ratio to each."""
+        found = {n: r for n, r in self.ratios.items() if n.startswith("peer/") and r is not None}
+        return sorted(found.items(), key=lambda pair: pair[1], reverse=True)
+
+    def best_peer(self):
+        """(name, ratio) of the fastest peer; (None, None) where there is none."""
+        return next(iter(self.peers()), (None, None))
+
+    def item(self):
+        numbers = {"real_time": self.ns, "time_unit": "ns", "low": self.low, "high": self.high}
+        numbers |= {"spread": self.spread, "noisy": self.noisy, "rounds": len(self.rounds)}
+        numbers |= dict(zip(("interval_low", "interval_high", "confidence"), self.interval))
+        numbers |= {"outliers": self.outliers}
+        numbers |= dict(zip(("best_peer", "peer_ratio"), self.best_peer()))
+        numbers |= {"iterations": self.iterations, "page_faults": self.faults}
+        numbers |= {"interrupted": self.interrupted, "vmas": self.vmas}
+        numbers |= {"peak_resident_bytes": self.resident, "peak_virtual_bytes": self.virtual}
+        numbers |= {"system_calls": self.calls, "bounds": self.ratios, "skipped": self.skipped}
+        return {"name": self.name, **numbers, **self.samples}
+
+
+def figures_of(facts, rows, crashes):
+    """Name -> Figures, of all rows that ran or crashed, each with its ratios."""
+    grouped = {}
+    for row in rows:
+        grouped.setdefault(row["name"], []).append(row)
+    made = {name: Figures(name, grouped.get(name, [])) for name in sorted({*grouped, *crashes})}
+    for name, figures in made.items():
+        if name in crashes:
+            figures.skipped = f"crashed: {crashes[name]}"
+        figures.calls = (facts.get("system_calls") or {}).get(name)
+        for bound in facts["bounds"].get(name, []):
+            figures.ratios[bound] = ratio(figures, made.get(bound))
+    return made
+
+
+def round_ratios(figures, bound):
+    """The rounds' own ratios; of the samples' medians where there are samples."""
+    if bound is None:
+        return []
+    ours, theirs = figures.middles or figures.rounds, bound.middles or bound.rounds
+    return [ours[r] / theirs[r] for r in ours.keys() & theirs.keys() if theirs[r] > 0]
+
+
+def ratio(figures, bound):
+    """Median over the rounds of the ratio."""
+    ratios = round_ratios(figures, bound)
+    return statistics.median(ratios) if ratios else None
+
+
+class Rows:
+    """All rows of a run, with their figures: what sentences, plots and tables ask."""
+
+    def __init__(self, facts, rows, crashes):
+        self.facts, self.crashes = facts, crashes
+        self.all = figures_of(facts, rows, crashes)
+        self.good = {name: f for name, f in self.all.items() if f.ns is not None}
+        self.measured = len(rows)
+
+    def get(self, name):
+        return self.good.get(name)
+
+    def of(self, operation, **wanted):
+        """Rows of an operation whose parameters are as wanted, by subject. Rows with an option that
+        is not asked for (a guard, advice, a step) and allocators under other settings stay out."""
+        found = [f for f in self.good.values() if f.operation == operation]
+        match = lambda f: all(f.parameters.get(k) == str(v) for k, v in wanted.items())
+        plain = lambda f: (
+            not OPTIONS & f.parameters.keys() - wanted.keys()
+            and not f.parameters.get("allocator", "").startswith("jemalloc_")
+            and (f.parameters.get("written") != "1" or "written" in wanted)
+            and ("advice" not in f.parameters or operation == "memory/create_touch")
+        )
+        return {f.subject(): f for f in found if match(f) and plain(f)}
+
+    def ranked(self, operation, **wanted):
+        found = self.of(operation, **wanted)
+        return sorted(found.items(), key=lambda pair: pair[1].ns)
+
+    def orders(self, operation, threads):
+        found = {t: self.get(f"{operation}/orders:{t}/threads:{threads}") for t in ORDERS}
+        return {t: f for t, f in found.items() if f}

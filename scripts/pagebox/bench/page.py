@@ -1,0 +1,190 @@
+"""page.py: the report of a benchmark run: sentences, plots and tables, how and where.
+
+Used by bench.py. The figures are measures.py's, the sentences answers.py's, the plots
+plots.py's; here is what stands where.
+"""
+from pagebox.bench import behind
+from pagebox.bench import compare
+from pagebox.bench import subjects
+from pagebox.common import report
+from pagebox.bench.answers import Answers
+from pagebox.bench.cells import duration, times
+from pagebox.bench.measures import TIMES, Rows, figures_of
+from pagebox.bench.mailbox import MailboxParts
+from pagebox.bench.memory import MemoryParts
+
+
+# ---------------------------------------------------------------- the report
+
+
+class Report:
+    """Everything that a run's report says. Parts for which there are no rows are left out."""
+
+    def __init__(self, facts, rows, crashes, quick=False, pattern=None):
+        self.rows = Rows(facts, rows, crashes)
+        self.quick, self.pattern = facts.get("quick", quick), facts.get("filter", pattern)
+
+    def lead(self, status):
+        rounds = self.rows.facts.get("rounds")
+        words = (
+            f"{len(self.rows.good)} rows in {rounds} rounds of fresh processes, "
+            f"{self.rows.measured:,} measurements."
+        )
+        if status == "interrupted":
+            words = (
+                f"Interrupted: what was measured until then, {self.rows.measured:,} measurements "
+                f"of {len(self.rows.good)} rows."
+            )
+        if self.pattern:
+            words += f" Only rows that match `{self.pattern}`, and what bounds them."
+        return words + (" Quick: fewer sizes and rounds." if self.quick else "")
+
+    def summary(self):
+        noisy = sum(f.noisy for f in self.rows.good.values())
+        skipped = sum(bool(f.skipped) for f in self.rows.all.values()) - len(self.rows.crashes)
+        numbers = {"rows": len(self.rows.good), "measurements": self.rows.measured, "noisy": noisy}
+        numbers |= {"skipped": skipped, "crashed": len(self.rows.crashes)}
+        return numbers | behind.summary(self.rows)
+
+    def items(self):
+        return [figures.item() for figures in self.rows.all.values()]
+
+    def sections(self):
+        parts = [self.answers(), behind.section(self.rows), subjects.section(self.rows)]
+        parts += MemoryParts(self.rows).sections()
+        parts += [*MailboxParts(self.rows).sections(), self.memcpy(), self.tuned()]
+        parts += [self.left_out(), self.method(), self.environment(), self.every_row()]
+        return [part for part in parts if part]
+
+    def answers(self):
+        said = Answers(self.rows).sentences()
+        text = "\n".join(f"- {one}" for one in said) or "No row ran that answers a question."
+        return report.Section("Answers", text)
+
+    # ---- the rest
+
+    def memcpy(self):
+        found = [f for f in self.rows.good.values() if f.operation == "bound/memcpy"]
+        if not found:
+            return None
+        found.sort(key=lambda f: int(f.parameters["offset"]))
+        aligned = found[0].ns
+        rows = [[int(f.parameters["offset"]), duration(f), times(f.ns / aligned)] for f in found]
+        text = (
+            "256 KiB, both sides warm, by (destination - source) modulo 4,096. Memory from "
+            "malloc lies 16 bytes past a page, mapped memory at its start: a copy between the "
+            "two meets offset 16 by chance. All copies above are between places of equal "
+            "alignment."
+        )
+        table = report.Table(["offset, bytes", "time", "to the first"], rows, "rrr")
+        return report.Section("A trap: memcpy and alignment", text, table)
+
+    def tuned(self):
+        """What was changed in ref/ because of such figures, before and after in this very run."""
+        rows = []
+        for entry in self.rows.facts.get("tuned") or []:
+            sides = [figures_of({"bounds": {}}, side, {}) for side in entry["rows"]]
+            sides = [{n: f for n, f in side.items() if f.ns is not None} for side in sides]
+            items = compare.compare(*sides, paired=True)
+            words = [f"{entry['words']} (since {entry['revision']})"]
+            if not items:
+                rows.append([*words, entry.get("missing", "no row of that name"), *[None] * 5])
+            for item in items:
+                rows.append([*words, *compare.item_row(item)])
+        if not rows:
+            return None
+        text = (
+            "`ref/` as it was and as it is, both with today's benchmarks, in turn. After to before: "
+            "below 1 it became faster."
+        )
+        columns = ["what was tuned", "row", "before", "after", "after to before", "interval", "verdict"]
+        return report.Section("Tuned because of such figures", text, report.Table(columns, rows, "llrrrll"))
+
+    def left_out(self):
+        rows = [[f.name, f.skipped] for f in self.rows.all.values() if f.skipped]
+        if not rows:
+            return None
+        return report.Section(
+            "Left out", "Rows without a figure, and why.", report.Table(["row", "why"], rows, "ll")
+        )
+
+    def method(self):
+        facts = self.rows.facts
+        calls = "System calls are counted by a tracer in a pass of its own: exact, one thread only."
+        if facts.get("calls_missing"):
+            calls = f"System calls are not counted in this run: {facts['calls_missing']}."
+        pilot = (
+            "A pilot round warmed files and caches up and told what each row costs; from that each "
+            "row got its share of the time. "
+        )
+        extra = facts.get("extra_rounds")
+        if extra:
+            pilot += f"Rows whose interval was still wide ran up to {extra} times more. "
+        text = (
+            f"Each row ran in {facts.get('rounds')} rounds, each time in a fresh process. {pilot}The "
+            f"order was shuffled anew for each round (seed {facts.get('seed')}), rows to be compared "
+            "close together, so that what the machine does meanwhile meets all alike. A figure "
+            "is the median of its rounds, its interval lies between two of them such that it holds "
+            "the true median in 95 of 100 runs (with less than six rounds: least and greatest, in "
+            "fewer); no round is left out. Ratios are medians of the rounds' own ratios. Threads that "
+            "meet are kept on cores of their own, as the rows say. A measured part in which the kernel "
+            "ran something else counts with its processor time, in rows of one thread. Page faults "
+            f"are the kernel's count over the measured parts: exact. {calls}"
+        )
+        where = (
+            "What a row measures, and how to read it, is in `bench/README.md`; the raw rows are "
+            "in `raw/rows.jsonl`, and `scripts/bench.py --from=FOLDER` derives this page from "
+            "them again."
+        )
+        return report.Section("How it was measured", f"{text}\n\n{where}")
+
+    def environment(self):
+        context = self.rows.facts.get("context") or {}
+        caches = [
+            f"L{c['level']} {c['type']} {c['size'] // 1024} KiB" for c in context.get("caches", [])
+        ]
+        rows = [
+            ["compiler", context.get("compiler")],
+            ["flags", context.get("flags")],
+            [
+                "allocators",
+                f"glibc {context.get('glibc')}, jemalloc "
+                f"{context.get('jemalloc', '').split('-')[0]}",
+            ],
+            ["caches", ", ".join(caches)],
+            ["load at the start", ", ".join(f"{x:.2f}" for x in context.get("load_avg", []))],
+            ["Google Benchmark", f"calls itself a {context.get('library_build_type')} build"],
+        ]
+        text = (
+            "Debian's Google Benchmark says `debug` whatever it is: a known quirk of its "
+            "package. The measured loops are ours."
+        )
+        return report.Section(
+            "Environment of the program", text, report.Table(["", ""], rows, "ll")
+        )
+
+    def every_row(self):
+        rows = []
+        for f in self.rows.good.values():
+            low, high, _ = f.interval
+            rows.append(
+                [
+                    f.name,
+                    duration(f),
+                    duration(ns=low),
+                    duration(ns=high),
+                    duration(ns=f.high),
+                    f.outliers,
+                    times(f.ratios.get(f.bound())),
+                    times(f.best_peer()[1]),
+                    f.shown_faults(),
+                    f.calls_text(),
+                ]
+            )
+        columns = ["row", "median", "from", "to", "greatest", "outliers", f"{TIMES} limit"]
+        columns += [f"{TIMES} best peer", "faults", "system calls"]
+        text = (
+            "`from` and `to`: the interval of the median. An outlier is further from the middle half "
+            "of its rounds than 1.5 times its width; it stays in all figures."
+        )
+        return report.Section("Every row", text, report.Table(columns, rows, "lrrrrrrrrl"))

@@ -1,0 +1,185 @@
+"""stats.py: the gate's statistics: exact signed-rank test, Holm, Hodges-Lehmann, power.
+
+Pure functions of numbers, without a clock or a file: scripts/tests/gate_stats_test.py checks them
+against scipy and by simulation. Differences are paired log-ratios, ln(head / base): 0.05 is +5 %.
+"""
+import functools
+import math
+
+TAIL = 0.05  # of a family of tests, after Holm
+POWER = 0.95  # of a stage: a suspect has to show twice, and both happen nine times out of ten
+MEDIAN_TO_SIGMA = 1.4826  # of a normal distribution
+HL_TO_MEAN = 1.05  # standard error of Hodges-Lehmann against the mean's, rounded up
+
+
+def midranks(values):
+    """Ranks from 1, doubled so that ties' halves stay whole numbers."""
+    order = sorted(range(len(values)), key=lambda i: values[i])
+    ranks = [0] * len(values)
+    start = 0
+    while start < len(order):
+        end = start
+        while end < len(order) and values[order[end]] == values[order[start]]:
+            end += 1
+        for i in order[start:end]:
+            ranks[i] = start + 1 + end  # twice the mean of start + 1 .. end
+        start = end
+    return ranks
+
+
+def signed_rank(differences):
+    """Two-sided exact p of Wilcoxon's signed-rank test, ties by mid-ranks, zeros left out; and
+    p of the one-sided alternatives: (two_sided, greater, less). All 1 where nothing differs."""
+    values = [d for d in differences if d != 0]
+    if not values:
+        return 1.0, 1.0, 1.0
+    ranks = midranks([abs(v) for v in values])
+    total = sum(ranks)
+    ways = [1] + [0] * total  # ways[s]: sign patterns whose positive ranks add up to s
+    for rank in ranks:
+        for s in range(total, rank - 1, -1):
+            ways[s] += ways[s - rank]
+    positive = sum(r for r, v in zip(ranks, values) if v > 0)
+    everything = 2 ** len(values)
+    greater = sum(ways[positive:]) / everything
+    less = sum(ways[: positive + 1]) / everything
+    return min(1.0, 2 * min(greater, less)), greater, less
+
+
+def holm(ps):
+    """Adjusted p values, in the order given."""
+    order = sorted(range(len(ps)), key=lambda i: ps[i])
+    adjusted, worst = [0.0] * len(ps), 0.0
+    for place, i in enumerate(order):
+        worst = max(worst, min(1.0, ps[i] * (len(ps) - place)))
+        adjusted[i] = worst
+    return adjusted
+
+
+def median(values):
+    ordered = sorted(values)
+    middle = len(ordered) // 2
+    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+
+
+@functools.cache
+def interval_index(n, confidence):
+    """How many of the sorted Walsh averages to leave out at each end, by the exact distribution of
+    the rank sum; None where so few pairs cannot give that confidence."""
+    total = n * (n + 1) // 2
+    ways = [1] + [0] * total
+    for rank in range(1, n + 1):
+        for s in range(total, rank - 1, -1):
+            ways[s] += ways[s - rank]
+    tail, below = (1 - confidence) / 2 * 2**n, 0
+    for out in range(total + 1):
+        below += ways[out]
+        if below > tail:
+            return out - 1 if out else None
+    return None
+
+
+def hodges_lehmann(differences, confidence=0.95):
+    """(shift, low, high): the median of all pairwise means, and its exact interval; an end that so
+    few pairs cannot bound is infinite."""
+    n = len(differences)
+    if n == 0:
+        return 0.0, -math.inf, math.inf
+    walsh = sorted((differences[i] + differences[j]) / 2 for i in range(n) for j in range(i, n))
+    out = interval_index(n, confidence)
+    if out is None:
+        return median(walsh), -math.inf, math.inf
+    return median(walsh), walsh[out], walsh[-1 - out]
+
+
+def sigma(differences):
+    """Spread of one pair: from the median absolute deviation, so outliers do not count."""
+    if len(differences) < 2:
+        return math.inf
+    middle = median(differences)
+    return MEDIAN_TO_SIGMA * median([abs(d - middle) for d in differences])
+
+
+def spread(differences, low, high):
+    """Spread of one pair for what could be seen: that of most pairs, or the one that the interval of
+    the shift speaks of, where that is larger (figures that jump between two levels)."""
+    if not math.isfinite(high - low):
+        return sigma(differences)
+    by_interval = (
+        (high - low) / 2 / normal_quantile(0.975) * math.sqrt(len(differences)) / HL_TO_MEAN
+    )
+    return max(sigma(differences), by_interval)
+
+
+def normal_quantile(p):
+    from statistics import NormalDist
+
+    return NormalDist().inv_cdf(p)
+
+
+def detectable(spread, pairs, threshold, tests):
+    """The smallest shift (a log-ratio) that would be called a regression nine times out of ten: it
+    has to pass the threshold, and to be significant among so many tests."""
+    if pairs < 2 or not math.isfinite(spread):
+        return math.inf
+    error = HL_TO_MEAN * spread / math.sqrt(pairs)
+    power = normal_quantile(POWER) * error
+    significant = normal_quantile(1 - TAIL / 2 / max(1, tests)) * error
+    return max(threshold, significant) + power
+
+
+def pairs_needed(tests):
+    """So few pairs could not be significant whatever they showed."""
+    pairs = 1
+    while 2 * 2.0**-pairs * tests >= TAIL:
+        pairs += 1
+    return pairs
+
+
+def clopper_pearson(hits, trials, confidence=0.95):
+    """Exact interval of a probability."""
+    from scipy.stats import beta
+
+    tail = (1 - confidence) / 2
+    low = 0.0 if hits == 0 else float(beta.ppf(tail, hits, trials - hits + 1))
+    high = 1.0 if hits == trials else float(beta.ppf(1 - tail, hits + 1, trials - hits))
+    return low, high
+
+
+def verdict(shift, p, threshold, pairs, tests, seen, seen_limit):
+    """One row's verdict. p: two-sided, after Holm. seen: detectable(); past seen_limit not even a
+    large change would have been found, so its absence says nothing."""
+    if p < TAIL and shift > threshold:
+        return "regression"
+    if p < TAIL and shift < -threshold:
+        return "improvement"
+    if pairs < pairs_needed(tests) or seen > seen_limit:
+        return "inconclusive"
+    return "pass"
+
+
+def change_points(values, least=4, alpha=0.001):
+    """Where a series changes its level: binary segmentation on ranks. Each cut is where the
+    rank-sum statistic is largest, kept when it passes the quantile for the best of all cuts."""
+    found = []
+
+    def split(low, high):
+        n = high - low
+        if n < 2 * least:
+            return
+        ranks = [rank / 2 - (n + 1) / 2 for rank in midranks(values[low:high])]
+        square = sum(rank * rank for rank in ranks) / n / (n - 1)  # less where many are equal
+        best, best_cut, running = 0.0, None, 0.0
+        for cut in range(1, n):
+            running += ranks[cut - 1]
+            if square and least <= cut <= n - least:
+                scale = math.sqrt(cut * (n - cut) * square)
+                if abs(running) / scale > best:
+                    best, best_cut = abs(running) / scale, cut
+        if best_cut is not None and best > normal_quantile(1 - alpha / 2 / n):
+            found.append(low + best_cut)
+            split(low, low + best_cut)
+            split(low + best_cut, high)
+
+    split(0, len(values))
+    return sorted(found)

@@ -1,0 +1,263 @@
+"""patchfile.py: a known defect as a patch: its header, where it applies, whether it compiles."""
+import concurrent.futures
+import dataclasses
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import tempfile
+
+from pagebox.common import report
+
+REPO = report.REPO
+PATCHES = REPO / "fuzz" / "defects"
+KINDS = ("plain", "schedule", "order", "fault", "canary")
+FIELDS = ("Title", "Seen", "Rule", "Targets", "Kind", "Budget")
+RULES = 38
+
+
+class PatchError(report.Trouble):
+    """A patch that cannot be used; the text says why and what to do."""
+
+
+@dataclasses.dataclass
+class Patch:
+    path: pathlib.Path
+    head: dict
+    text: str  # all before the diff
+    diff: str
+
+    @property
+    def name(self):
+        return self.path.stem
+
+    @property
+    def canary(self):
+        return self.head.get("Kind") == "canary"
+
+    @property
+    def marked(self):
+        """It says itself when the wrong state exists."""
+        return re.search(r"^\+.*PB_DEFECT_TRIGGERED\(\)", self.diff, re.M) is not None
+
+    @property
+    def targets(self):
+        return self.head.get("Targets", "").split()
+
+    @property
+    def rules(self):
+        """The names in its header: what the mistake is about first, what else it breaks after."""
+        return [] if self.canary else self.head.get("Rule", "").split()
+
+    @property
+    def budget_s(self):
+        text = self.head.get("Budget", "60")
+        try:
+            value = float(text)
+        except ValueError:
+            value = 0
+        if not 1 <= value < 10**9:
+            raise PatchError(f"Budget: {text}: a number of seconds is wanted, from 1 on")
+        return value
+
+    @property
+    def kind(self):
+        kind = self.head.get("Kind", "plain")
+        if kind not in KINDS:
+            raise PatchError(f"Kind: {kind}: one of {' '.join(KINDS)} is wanted")
+        return kind
+
+    def files(self):
+        return re.findall(r"^\+\+\+ (?:b/)?(\S+)", self.diff, re.M)
+
+
+def read(path):
+    try:
+        whole = path.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise PatchError(f"{path}: {error.strerror}")
+    start = re.search(r"^(diff |--- |Index: )", whole, re.M)
+    if not start:
+        raise PatchError(f"{path}: no diff in it: a defect is a patch for `patch -p1`")
+    text = whole[: start.start()]
+    head = dict(re.findall(r"^([A-Z][a-z]+): *(.*?) *$", text.split("\n\n")[0], re.M))
+    return Patch(path, head, text, whole[start.start() :])
+
+
+def paths_of(place):
+    """The patches of a file or folder; the usual ones where none is given."""
+    place = pathlib.Path(place) if place else PATCHES
+    if not place.exists():
+        report.die(f"{place}: no such file or folder: DEFECTS= names a patch or a folder of them")
+    paths = sorted(place.glob("*.patch")) if place.is_dir() else [place]
+    if not paths:
+        report.die(f"{place}: holds no *.patch")
+    return paths
+
+
+def series_of(place):
+    """The paths of a folder with a file `series`, in its order; None for any other place."""
+    series = pathlib.Path(place or PATCHES) / "series"
+    if not series.is_file():
+        return None
+    names = [n for n in series.read_text(errors="replace").splitlines() if n.strip() and not n.startswith("#")]
+    return [series.parent / name.strip() for name in names]
+
+
+def own():
+    """Those of this repository: one a defect, and the sets."""
+    return [read(path) for path in paths_of(None) + sorted(PATCHES.glob("*/*.patch"))]
+
+
+def witness_seeds():
+    """Those of the corpus's seeds that are the witness of a patch, as `target/name`."""
+    return [patch.head["Seed"] for patch in own() if "Seed" in patch.head]
+
+
+def apply(patch, tree):
+    """What `patch` says; None when it does not apply."""
+    command = ["patch", "-p1", "--force", "--no-backup-if-mismatch", "-r", "-", "-d", str(tree)]
+    done = subprocess.run(command, input=patch.diff, capture_output=True, text=True)
+    return done.stdout + done.stderr if done.returncode == 0 else None
+
+
+# ---------------------------------------------------------------- rules
+
+
+def rule_number(rule):
+    """5 of R5-grow-limit; 0 of what is no rule's name."""
+    found = re.match(r"R(\d+)\b", rule or "")
+    return int(found.group(1)) if found else 0
+
+
+def rule_texts():
+    """number -> (name, the rule in one line)."""
+    lines = (PATCHES / "rules").read_text(encoding="utf-8").splitlines()
+    found = [re.match(r"R(\d+) ([\w-]+): (.*)", line) for line in lines]
+    return {int(m.group(1)): (m.group(2), m.group(3)) for m in found if m}
+
+
+def without_defect():
+    """Rules that the README explains to have none: number -> why."""
+    lines = re.findall(r"^- R(\d+): (.*)$", (PATCHES / "README.md").read_text(), re.M)
+    return {int(number): why for number, why in lines}
+
+
+def uncovered_rules(patches):
+    """Rules without a defect and without a line in the README that says why."""
+    covered = {rule_number(p.rules[0]) for p in patches if p.rules} | without_defect().keys()
+    return [f"R{n}" for n in range(1, RULES + 1) if n not in covered]
+
+
+# ---------------------------------------------------------------- check
+
+
+def fields_fault(patch, fields, kinds):
+    """What is wrong with the header of a patch of any set: its fields, its kind; None where nothing."""
+    missing = [field for field in fields if not patch.head.get(field)]
+    if missing:
+        return f"the header lacks {', '.join(missing)}"
+    if patch.head["Kind"] not in kinds:
+        return f"Kind is none of {' '.join(kinds)}"
+    return None
+
+
+def header_fault(patch):
+    fault = fields_fault(patch, FIELDS, KINDS)
+    if fault:
+        return fault
+    rule = r"R([1-9]|[12]\d|3[0-8])-[a-z-]+"
+    if not patch.canary and not re.fullmatch(rf"{rule}( {rule})*", patch.head["Rule"]):
+        return "Rule is not the name of a rule, such as R5-grow-limit"
+    if "Seed" in patch.head and not (REPO / "corpus" / patch.head["Seed"]).is_file():
+        return f"Seed: there is no corpus/{patch.head['Seed']}"
+    return None
+
+
+def units_of(patch, tree):
+    """The .c files to compile: those patched, and for a header those that include it."""
+    units = set()
+    for name in patch.files():
+        path = tree / name
+        if path.suffix == ".c":
+            units.add(path)
+        else:
+            wanted = f'#include "{path.name}"'
+            units |= {c for c in path.parent.glob("*.c") if wanted in c.read_text()}
+    return sorted(units)
+
+
+def compile_fault(patch, tree):
+    flags = "-std=c11 -D_GNU_SOURCE -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes"
+    command = [os.environ.get("CC", "gcc"), *flags.split(), "-Wmissing-prototypes", "-Werror"]
+    command += ["-fsyntax-only", "-Iref", *(str(u.relative_to(tree)) for u in units_of(patch, tree))]
+    done = subprocess.run(command, cwd=tree, capture_output=True, text=True)
+    return None if done.returncode == 0 else "does not compile:\n" + done.stderr[:2000]
+
+
+def check_one(patch):
+    fault = header_fault(patch)
+    if fault:
+        return fault
+    with tempfile.TemporaryDirectory() as folder:
+        tree = pathlib.Path(folder)
+        shutil.copytree(REPO / "ref", tree / "ref", ignore=shutil.ignore_patterns("tests"))
+        (tree / "fuzz" / "defects").mkdir(parents=True)
+        shutil.copy(PATCHES / "mark.h", tree / "fuzz" / "defects")
+        if apply(patch, tree) is None:
+            return (
+                "no longer applies to ref/. See where it belongs with\n"
+                f"     patch -p1 --dry-run < {patch.path.relative_to(REPO)}\n"
+                "     edit a copy of ref/ by hand, and put `diff -U2` of the two in its place"
+            )
+        return compile_fault(patch, tree)
+
+
+def check():
+    """`make test-defects`."""
+    passed = failed = 0
+
+    def say(fault, name):
+        nonlocal passed, failed
+        passed, failed = passed + (not fault), failed + bool(fault)
+        print(f"FAIL {name}: {fault}" if fault else f"PASS {name}", flush=True)
+
+    patches = own()
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        for patch, fault in zip(patches, pool.map(check_one, patches)):
+            say(fault, f"defect_applies_{patch.name}")
+    say(", ".join(uncovered_rules(patches)), "each_rule_has_a_defect_or_a_reason")
+    say("" if sum(p.canary for p in patches) >= 5 else "too few", "five_canaries_or_more")
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+# ---------------------------------------------------------------- refresh
+
+
+def difference(tree):
+    """ref/ of tree/a against that of tree/b, as the patches here have it."""
+    command = ["diff", "-U2", "-r", "-N", "a", "b"]
+    fresh = subprocess.run(command, cwd=tree, capture_output=True, text=True).stdout
+    fresh = re.sub(r"^diff .*\n", "", fresh, flags=re.M)
+    return re.sub(r"^((?:---|\+\+\+) \S+)\t.*$", r"\1", fresh, flags=re.M)
+
+
+def refresh():
+    """Patches that still apply are written anew with today's line numbers and context."""
+    lost = 0
+    for patch in own():
+        with tempfile.TemporaryDirectory() as folder:
+            tree = pathlib.Path(folder)
+            for side in ("a", "b"):
+                shutil.copytree(REPO / "ref", tree / side / "ref")
+            if apply(patch, tree / "b") is None:
+                print(f"{patch.path.relative_to(REPO)}: no longer applies: edit it by hand")
+                lost += 1
+                continue
+            fresh = difference(tree)
+            if fresh != patch.diff:
+                patch.path.write_text(patch.text + fresh, encoding="utf-8")
+                print(f"{patch.path.relative_to(REPO)}: refreshed")
+    return 1 if lost else 0

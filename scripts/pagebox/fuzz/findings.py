@@ -1,0 +1,339 @@
+"""findings.py: what a fuzz run found: on disk at once, told apart, shrunk, made into programs.
+
+An input that an engine kept is copied into findings/<name>/ of the run before anything else happens to
+it, so nothing that was found is lost, however the run ends. Then, beside the engines: it is shrunk,
+its trace written, a C program made of it, compiled and run. findings/<name>/finding.json says all.
+Two inputs are one finding when the broken rule and the place are the same (`shrink -k`).
+"""
+import contextlib
+import ctypes
+import hashlib
+import json
+import os
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import threading
+
+from pagebox.common import report
+
+BUILD = report.REPO / "build"
+REPLAY = BUILD / "asan" / "replay"
+SHRINK = BUILD / "asan" / "shrink"
+REPRODUCER = BUILD / "asan" / "reproducer"
+TRACED = BUILD / "plain" / "replay"  # its addresses are those in the file
+LIBRARY = BUILD / "plain" / "libpagebox.a"
+TOOLS = (REPLAY, SHRINK, REPRODUCER, TRACED, LIBRARY)  # what make must have built
+SHRINK_S = 30
+HANG_MS = 10_000  # an input that runs longer is a finding
+LATER_S = 180  # what the end of a run waits for shrinking and programs
+PRCTL = ctypes.CDLL(None).prctl  # looked up here: a child of a program with threads had better not
+ALIVE = set()  # what run() waits for
+
+
+def die_with_parent():
+    """In the child: it ends when the thread that started it ends, however that ends."""
+    PRCTL(1, signal.SIGKILL)
+
+
+def end_group(child):
+    """Ends a leader of a session, and what it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(child.pid, signal.SIGKILL)
+
+
+def end_all():
+    """Ends what run() waits for."""
+    for child in list(ALIVE):
+        end_group(child)
+
+
+def run(command, environment, seconds, **more):
+    """(status, output, errors); status None: it took too long. A control-C does not reach it: what
+    it says then would be taken for its answer."""
+    with subprocess.Popen([str(word) for word in command], env=environment, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
+                          preexec_fn=die_with_parent, **more) as child:
+        ALIVE.add(child)
+        try:
+            output, errors = child.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            end_group(child)
+            return None, "", ""
+        finally:
+            ALIVE.discard(child)
+    return child.returncode, output.decode(errors="replace"), errors.decode(errors="replace")
+
+
+def name_in(text):
+    found = re.search(r"^finding: (\S+)", text, re.MULTILINE)
+    return found.group(1) if found else None
+
+
+def replay(plan, target, path, *options, program=REPLAY, **environment):
+    made = plan.environment(ASAN_OPTIONS="symbolize=1:detect_leaks=0", **environment)
+    return run([program, "-t", target, *options, path], made, 60)
+
+
+class Finding:
+    """One broken rule at one place. Its folder holds everything; finding.json the facts."""
+
+    def __init__(self, folder, facts):
+        self.folder, self.facts = folder, facts
+
+    def __getattr__(self, name):
+        try:
+            return self.__dict__["facts"][name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def text(self, name):
+        try:
+            return (self.folder / name).read_text(errors="replace")
+        except OSError:
+            return ""
+
+    def write(self):
+        fresh = self.folder / ".finding.json.new"
+        fresh.write_text(json.dumps(self.facts, indent=1) + "\n")
+        os.replace(fresh, self.folder / "finding.json")
+
+    def item(self, run_dir):
+        at = lambda name: (str((self.folder / name).relative_to(run_dir))
+                           if (self.folder / name).exists() else None)
+        return {
+            "name": self.folder.name,
+            "oracle": self.oracle,
+            "place": self.place,
+            "input": at(self.input),
+            "ops": self.text("finding.ops") or self.text("input.ops"),
+            "trace": at("trace.txt"),
+            "trace_page": at("trace.html"),
+            "reproducer": at("finding.c"),
+            "reproducer_fails": self.facts.get("reproducer_fails"),
+            "operations": self.facts.get("operations"),
+            "seconds": self.seconds,
+            "executions": self.executions,
+            "seen": self.seen,
+        }
+
+
+class Store:
+    """All findings of a run. add() returns at once; a thread does what takes time."""
+
+    def __init__(self, plan, run_dir):
+        self.plan, self.dir = plan, run_dir / "findings"
+        self.findings = {}  # (target, oracle, place) -> Finding
+        self.known = set()  # hashes of inputs
+        self.lock = threading.RLock()  # a signal's handler asks, too, in the thread that it stopped
+        self.tasks = queue.SimpleQueue()  # inputs without a name yet; a handler may add to it
+        self.came = self.named = 0  # inputs that came, and those that were looked at
+        self.later = []  # findings to be shrunk and made into programs
+        self.thread = None
+        self.stopping = False
+
+    # ---- Called by the run
+
+    def add(self, target, engine, path, hint, seconds, executions):
+        """hint: the name where a replay gives none. The copy is on disk when this returns."""
+        data = path.read_bytes()
+        digest = hashlib.sha256(target.encode() + b"\0" + data).hexdigest()[:12]
+        if digest in self.known:
+            return
+        self.known.add(digest)
+        folder = self.dir / "new" / digest
+        folder.mkdir(parents=True, exist_ok=True)
+        name = "input.ops" if data.startswith(b"pagebox-ops") else "input"
+        shutil.copyfile(path, folder / name)
+        facts = {"target": target, "engine": engine, "input": name, "hint": hint, "seconds": round(seconds, 2),
+                 "executions": executions, "oracle": "", "place": "", "seen": 1}
+        found = Finding(folder, facts)
+        found.write()
+        self.came += 1
+        self.tasks.put(found)
+        if self.thread is None:
+            self.thread = threading.Thread(target=self.work, daemon=True)
+            self.thread.start()
+
+    def names(self, target=None, engine=None):
+        with self.lock:
+            return [f.folder.name for f in self.findings.values()
+                    if target in (None, f.target) and engine in (None, f.engine)]
+
+    def of(self, target, engine):
+        with self.lock:
+            return [f for f in self.findings.values() if (f.target, f.engine) == (target, engine)]
+
+    def all(self):
+        with self.lock:
+            return list(self.findings.values())
+
+    def waiting(self):
+        return self.came - self.named + len(self.later)
+
+    def end(self, seconds=LATER_S):
+        """Waits for the thread; what it does not get to keeps its input and its name."""
+        waited = 0.0
+        while self.waiting() and waited < seconds:
+            threading.Event().wait(0.2)
+            waited += 0.2
+        self.stopping = True
+        new = self.dir / "new"
+        if not self.waiting() and not any(found.folder.parent == new for found in self.all()):
+            shutil.rmtree(new, ignore_errors=True)
+
+    # ---- The thread
+
+    def work(self):
+        """Names come first: they are quick, and show what was found."""
+        while not self.stopping:
+            try:
+                found = self.tasks.get(timeout=None if not self.later else 0.01)
+            except queue.Empty:
+                self.guarded(self.work_out, self.later[0])
+                self.later.pop(0)
+                continue
+            self.guarded(self.name, found)
+            self.named += 1
+
+    def guarded(self, step, found):
+        """A full disk, no process to be had, a program that is just being linked: the input is there,
+        so it is a finding, if with the engine's name for it."""
+        try:
+            step(found)
+        except OSError as error:
+            found.facts["problem"] = str(error)
+            if not found.oracle:
+                found.facts |= {"oracle": found.hint, "place": ""}
+                with self.lock:
+                    self.findings[found.target, found.hint, found.folder.name] = found
+            with contextlib.suppress(OSError):
+                found.write()
+
+    def name(self, found):
+        """The first of its kind moves to a folder of that name."""
+        oracle, place = self.key(found)
+        if oracle is None:
+            shutil.rmtree(found.folder, ignore_errors=True)
+            return
+        found.facts |= {"oracle": oracle, "place": place}
+        with self.lock:
+            old = self.same_as(found)
+            if old is None:
+                self.findings[found.target, oracle, place] = found
+                self.later.append(found)
+                self.move(found)
+        if old is not None:
+            old.facts["seen"] += 1
+            old.write()
+            shutil.rmtree(found.folder, ignore_errors=True)
+
+    def same_as(self, found):
+        """The finding that is known already; where no replay tells the place, one of that name."""
+        for (target, oracle, place), old in self.findings.items():
+            known = place == old.place  # else it has the engine's name only
+            if known and (target, oracle) == (found.target, found.oracle) and found.place in ("", place):
+                return old
+        return None
+
+    def work_out(self, found):
+        """All that a reader wants of a finding."""
+        self.list_operations(found)
+        self.shrink(found)
+        self.trace(found)
+        self.reproduce(found)
+        found.write()
+
+    def key(self, found):
+        """(oracle, place). (None, None): a timeout of an engine on a busy machine, as a replay ends."""
+        source = found.folder / found.input
+        command = [SHRINK, "-k", "-w", str(HANG_MS), "-t", found.target, source]
+        environment = self.plan.environment(ASAN_OPTIONS="symbolize=1:detect_leaks=0")
+        status, printed, errors = run(command, environment, 90)
+        if status == 0:
+            oracle, _, place = printed.strip().partition("\t")
+            return oracle, place
+        if found.hint == "timeout" and "breaks nothing" in errors:
+            return None, None
+        (found.folder / "trace.txt").write_text(
+            f"not seen again by a replay: the engine saw {found.hint}\n{errors}")
+        return found.hint, ""
+
+    def move(self, found):
+        base = re.sub(r"[^\w.-]", "_", f"{found.oracle}-{found.target.removesuffix('_fuzzer')}")
+        number, folder = 1, self.dir / base
+        while folder.exists():
+            number += 1
+            folder = self.dir / f"{base}-{number}"
+        os.rename(found.folder, folder)
+        found.folder = folder
+        found.write()
+
+    def list_operations(self, found):
+        """The input as text, as it was found."""
+        if found.input == "input":
+            listing = replay(self.plan, found.target, found.folder / found.input, "-p")[1]
+            text = "".join(line for line in listing.splitlines(True) if not line.startswith("#"))
+            (found.folder / "input.ops").write_text(text)
+
+    def shrink(self, found):
+        shrunk = found.folder / "finding.ops"
+        hang = ["-w", "1000"] if found.oracle == "timeout" else []
+        command = [SHRINK, "-n", found.oracle, "-s", str(SHRINK_S), *hang, "-t", found.target, "-o", shrunk,
+                   found.folder / found.input]
+        run(command, self.plan.environment(), SHRINK_S * 3)
+        source = "finding.ops" if shrunk.exists() else "input.ops"
+        found.facts["operations"] = len(re.findall(r"^(?:T\d|fault) ", found.text(source), re.MULTILINE))
+
+    def best(self, found):
+        """The smallest input there is, text with the choices that were made."""
+        return next(found.folder / name for name in ("finding.ops", "input.ops", found.input)
+                    if (found.folder / name).exists())
+
+    def trace(self, found):
+        status, printed, errors = replay(self.plan, found.target, self.best(found), TRACE="1", SCHED="")
+        verdicts = "".join(line for line in printed.splitlines(True) if not line.startswith(("#", "T", "pagebox")))
+        name = name_in(errors) or ("timeout" if status is None else None)
+        if name:
+            (found.folder / "trace.txt").write_text(errors + verdicts)
+        if not self.plan.subject:
+            self.trace_page(found)
+
+    def trace_page(self, found):
+        """The engine's schedule as a page, where the engine ran."""
+        data = found.folder / "trace.json"
+        replay(self.plan, found.target, self.best(found), "-q", program=TRACED, SCHED="", TRACE_JSON=str(data))
+        if data.exists():
+            command = [report.REPO / "scripts" / "trace.py", TRACED, data, found.folder / "trace.html"]
+            run(command, self.plan.environment(), 60)
+
+    def reproduce(self, found):
+        """The C program, compiled with the library under test and run: its exit status is kept."""
+        folder = found.folder
+        command = [REPRODUCER, "-n", found.oracle, "-t", found.target, "-o", folder, self.best(found)]
+        status, _, errors = run(command, self.plan.environment(SCHED=""), 60)
+        if status != 0:
+            (folder / "reproducer.txt").write_text(f"no C program: {errors}")
+            return
+        make = [os.environ.get("MAKE", "make"), "-s", "-C", folder, "CFLAGS=-DSECONDS=2", f"PAGEBOX={report.REPO}"]
+        clean = {k: v for k, v in self.plan.environment().items() if k not in ("MAKEFLAGS", "MFLAGS", "TARGET")}
+        status, printed, errors = run(make, clean, 60)
+        if status == 0:
+            status, printed, errors = run([folder / "finding"], clean, 90)
+            found.facts["reproducer_fails"] = status == 1
+            (folder / "finding").unlink(missing_ok=True)
+        (folder / "reproducer.txt").write_text(printed + errors)
+
+
+# ---------------------------------------------------------------- after a run that was killed
+
+
+def read_all(folder):
+    """The findings in a folder, worked out or not."""
+    for path in sorted(folder.glob("**/finding.json")):
+        try:
+            yield Finding(path.parent, json.loads(path.read_text()))
+        except ValueError:
+            print(f"{path}: not readable, left where it is")

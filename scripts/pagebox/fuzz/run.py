@@ -1,0 +1,386 @@
+"""run.py: builds the fuzz targets, runs them with libFuzzer and AFL++, writes results/fuzz/<stamp>/.
+
+    scripts/fuzz.py                  # every target with both engines, 60 seconds each
+    scripts/fuzz.py TIME=30 TARGET=memory_fuzzer ENGINE=libfuzzer JOBS=1 SEED=7
+    scripts/fuzz.py recover          # the reports of runs that were killed
+
+TIME seconds a target and engine · TARGET one of them · ENGINE libfuzzer, afl or both · JOBS engines
+at once (default: the cores; more of them give each target several workers) · SEED of both engines ·
+SUBJECT a shared object to test in place of ref/ · EMPTY=1 without seeds and working corpus · SYNC a
+folder that AFL++ shares with other machines. The same names work as environment variables, as make
+passes them; PAGEBOX_CORPUS is the working corpus (default: ~/.local/state/pagebox/corpus), PAGEBOX_HOST this machine's name.
+
+First all seeds are replayed; then the engines run and feed each other. What they find is on disk at
+once, named by the rule and told apart by the place, shrunk while the run goes on, and kept under
+findings/<name>/ as input, operations, trace and C program. At the end the corpora are merged.
+Exit status: 0 clean, 1 a finding, 2 usage or set-up, 130 interrupted (the report is partial).
+"""
+import collections
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+from pagebox.fuzz import corpora
+from pagebox.fuzz import engines
+from pagebox.fuzz import findings
+from pagebox.fuzz import page
+from pagebox.fuzz import screen
+from pagebox.common import report
+
+BUILD = report.REPO / "build"
+REPLAY = findings.REPLAY
+TARGETS = sorted(path.stem for path in (report.REPO / "fuzz").glob("*_fuzzer.c"))
+ENGINES = ("libfuzzer", "afl")
+TOOLS = {"libfuzzer": ["clang"], "afl": ["afl-clang-fast", "afl-fuzz"]}
+
+# ---------------------------------------------------------------- what is asked for
+
+
+def settings(arguments):
+    """NAME=value from the command line, else from the environment."""
+    names = ("TIME", "TARGET", "ENGINE", "JOBS", "SEED", "SUBJECT", "EMPTY", "SYNC")
+    given = {name: os.environ.get(name, "") for name in names}
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not equals or name not in given:
+            report.die(f"{argument!r}: what can be set is {', '.join(names)}, as NAME=value")
+        given[name] = value
+    return given
+
+
+def number(given, name, default, low, high):
+    text = given[name] or str(default)
+    if not re.fullmatch(r"\d{1,10}", text) or not low <= int(text) <= high:
+        report.die(f"{name}={text}: wants a number from {low} to {high}")
+    return int(text)
+
+
+class Plan:
+    """The settings, checked."""
+
+    def __init__(self, arguments):
+        given = settings(arguments)
+        self.time_s = number(given, "TIME", 60, 1, 10**7)
+        self.jobs = number(given, "JOBS", os.cpu_count() or 1, 1, 1024)
+        self.seed = number(given, "SEED", 1, 1, 2**31 - 1)
+        self.empty = given["EMPTY"] not in ("", "0")
+        self.targets = [given["TARGET"]] if given["TARGET"] else TARGETS
+        self.engines = ENGINES if given["ENGINE"] in ("", "both") else (given["ENGINE"],)
+        self.subject = given["SUBJECT"]
+        self.sync = pathlib.Path(given["SYNC"]).resolve() if given["SYNC"] else None
+        if not set(self.targets) <= set(TARGETS):
+            report.die(f"TARGET={given['TARGET']}: there are {', '.join(TARGETS)}")
+        if not set(self.engines) <= set(ENGINES):
+            report.die(f"ENGINE={given['ENGINE']}: there are libfuzzer, afl, both")
+        if self.subject and not pathlib.Path(self.subject).is_file():
+            report.die(f"SUBJECT={self.subject}: there is no such file")
+        if self.sync and not (self.sync.is_dir() or self.sync.parent.is_dir()):
+            report.die(f"SYNC={self.sync}: there is no such folder, and none to make it in")
+        self.check_tools()
+
+    def check_tools(self):
+        for engine in self.engines:
+            for tool in ["make", "clang", *TOOLS[engine]]:
+                if shutil.which(tool) is None:
+                    other = ", or choose ENGINE=libfuzzer" if engine == "afl" and tool in TOOLS[engine] else ""
+                    report.die(f"{tool} is missing: run scripts/setup fuzz{other}")
+
+    def environment(self, **more):
+        made = dict(os.environ, **more)
+        made.pop("SUBJECT", None)
+        if self.subject:
+            made["SUBJECT"] = str(pathlib.Path(self.subject).resolve())
+        return made
+
+    def merges(self):
+        """Whether the working corpus grows: another subject's inputs say nothing of ours."""
+        return not self.empty and not self.subject
+
+    def build(self):
+        wanted = [f"fuzz-build-{engine}" for engine in self.engines]
+        wanted += [str(path.relative_to(report.REPO)) for path in findings.TOOLS]
+        if self.merges():  # libFuzzer does it
+            wanted += [f"build/libfuzzer/{target}" for target in self.targets]
+        command = [os.environ.get("MAKE", "make"), "--no-print-directory", f"-j{self.jobs}", *wanted]
+        environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS")}
+        done = subprocess.run(command, cwd=report.REPO, env=environment, text=True,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        if done.returncode != 0:
+            print(done.stdout, file=sys.stderr)
+            report.die("the fuzz targets do not build: see above")
+
+    def meet_subject(self):
+        """Says once what the subject offers and which rules are off; leaves out what it cannot run."""
+        done = subprocess.run([str(REPLAY), "-i"], env=self.environment(), capture_output=True, text=True)
+        if done.returncode != 0:
+            print(done.stderr, end="", file=sys.stderr)
+            report.die("that subject cannot be tested: see above")
+        if self.subject or "rules off" in done.stdout:
+            print(done.stdout, end="", flush=True)
+        for part in ("memory", "mailbox"):
+            if f"{part}: not offered" in done.stdout and f"{part}_fuzzer" in self.targets:
+                self.targets = [name for name in self.targets if name != f"{part}_fuzzer"]
+        if self.subject:  # the others run under the engine alone
+            self.targets = [name for name in self.targets if name in ("memory_fuzzer", "mailbox_fuzzer")]
+        if not self.targets:
+            report.die(f"{self.subject} offers nothing that the chosen targets could run")
+
+
+# ---------------------------------------------------------------- seeds
+
+
+def pack_seeds(plan, run, store, target):
+    """Seeds as bytes for the engines, without those that break something by themselves."""
+    folder = run.path(f"raw/{target}-seeds/x").parent
+    (folder / "empty").write_bytes(b"\0")  # engines want at least one
+    item = engines.Engine(plan, run, store, target, "seeds", 1)
+    item.began = time.monotonic()
+    paths = [] if plan.empty else corpora.seeds(target)
+    good = paths
+    if paths and findings.replay(plan, target, paths[0], "-q", *paths[1:])[0] != 0:
+        good = [path for path in paths if runs_clean(plan, store, item, path)]
+    if good:
+        findings.replay(plan, target, good[0], "-b", folder, *good[1:])
+    if not plan.empty:
+        for path in corpora.working(target).iterdir():
+            if path.is_file() and not path.name.startswith("."):  # rsync's, of what it just copies
+                with contextlib.suppress(FileNotFoundError):
+                    shutil.copyfile(path, folder / f"working-{path.name}")
+    item.executions = item.corpus_inputs = len(paths)
+    item.ended = time.monotonic()
+    return item
+
+
+def runs_clean(plan, store, item, path):
+    status, _, errors = findings.replay(plan, item.target, path, "-q")
+    if status == 2:
+        report.die(f"{path}: {errors.strip()}")
+    if status != 0:
+        store.add(item.target, item.engine, path, "crash", item.seconds(), None)
+    return status == 0
+
+
+# ---------------------------------------------------------------- a run
+
+
+class Session:
+    """All items of a run, as many at once as JOBS says."""
+
+    def __init__(self, plan, run):
+        self.plan, self.run = plan, run
+        self.store = findings.Store(plan, run.dir)
+        self.items, self.waiting, self.active = [], collections.deque(), []
+        self.promoted, self.view = {}, None
+        facts = {"pid": os.getpid(), "commit": run.commit, "dirty": run.dirty, "targets": plan.targets,
+                 "engines": list(plan.engines), "time_s": plan.time_s, "subject": plan.subject}
+        run.path("plan.json").write_text(json.dumps(facts) + "\n")
+
+    def prepare(self):
+        pairs = len(self.plan.targets) * len(self.plan.engines)
+        workers = max(1, self.plan.jobs // pairs)
+        for target in self.plan.targets:
+            seeds = pack_seeds(self.plan, self.run, self.store, target)
+            if not self.plan.empty:
+                self.items.append(seeds)
+            made = {engine: engines.KINDS[engine](self.plan, self.run, self.store, target, engine, workers)
+                    for engine in self.plan.engines}
+            for engine, item in made.items():
+                item.partner = next((other for name, other in made.items() if name != engine), None)
+                self.items.append(item)
+                self.waiting.append(item)
+
+    def slots_used(self):
+        return sum(item.workers for item in self.active)
+
+    def go(self):
+        total = sum(item.workers for item in self.waiting)
+        self.view = screen.View(self.plan.time_s * max(1, -(-total // self.plan.jobs)), self.what())
+        try:
+            self.watch()
+        finally:  # the terminal is given back also where that fails
+            self.view.done()
+        self.work_out()
+        self.merge()
+        for item in self.engine_items():
+            if item.corpus().is_dir():
+                item.measure()
+
+    def watch(self):
+        """Starts the engines and looks at them until the last has ended."""
+        while self.waiting or self.active:
+            while self.waiting and (not self.active or
+                                    self.slots_used() + self.waiting[0].workers <= self.plan.jobs):
+                self.active.append(self.waiting.popleft())
+                self.active[-1].start()
+            time.sleep(0.5)
+            for item in list(self.active):
+                item.feed()
+                item.sample()
+                if not item.running() or item.seconds() > self.plan.time_s + 30:
+                    item.stop()
+                    item.sample()
+                    self.active.remove(item)
+            self.view.update(self.items, self.store)
+
+    def what(self):
+        return (f"{' '.join(self.plan.targets)}, {' '.join(self.plan.engines)}, JOBS={self.plan.jobs} "
+                f"SEED={self.plan.seed}" + (f" SUBJECT={self.plan.subject}" if self.plan.subject else ""))
+
+    def engine_items(self):
+        return [item for item in self.items if item.engine != "seeds" and item.began]
+
+    def work_out(self, seconds=findings.LATER_S):
+        if self.store.waiting():
+            print(f"{self.store.waiting()} inputs are still to be looked at and shrunk", file=sys.stderr)
+        self.store.end(seconds)
+
+    def merge(self):
+        """What is new goes into the working corpus."""
+        for target in self.plan.targets if self.plan.merges() else []:
+            folders = [self.run.path(f"raw/{target}-seeds/x").parent]
+            folders += [folder for item in self.engine_items() if item.target == target
+                        for folder in item.corpora()]
+            self.promoted[target], problem = corpora.merge(target, folders, self.plan.environment())
+            for item in self.engine_items():
+                if problem and item.target == target:
+                    item.problem = item.problem or problem
+
+    def end_early(self, status):
+        """Ends all that runs, reports what was found until now. Gives the path."""
+        for item in self.active:
+            item.stop()
+            try:
+                item.sample()
+            except OSError as error:
+                item.problem = str(error)
+        self.work_out(20)
+        path = self.report(status)
+        findings.end_all()
+        return path
+
+    def interrupt(self):
+        if self.view:
+            self.view.done()
+        path = self.end_early("interrupted")
+        print(f"\ninterrupted: what was found until now is in {path}", file=sys.stderr)
+
+    def report(self, status=None):
+        """Once: a second call gives the same path."""
+        if self.run.final:
+            return self.run.final
+        found = self.store.all()
+        problems = [item for item in self.items if item.problem]
+        status = status or ("finding" if found else "error" if problems else "pass")
+        items = [item.item(self.run.dir) for item in self.items]
+        names = sorted({f.oracle for f in found})
+        stable = [item.stability for item in self.items if item.stability is not None]
+        summary = {
+            "targets": " ".join(self.plan.targets),
+            "engines": " ".join(self.plan.engines),
+            "time_s": self.plan.time_s,
+            "jobs": self.plan.jobs,
+            "seed": self.plan.seed,
+            "subject": self.plan.subject or "ref/",
+            "executions": sum(item["executions"] for item in items),
+            "findings": len(found),
+            "names": " ".join(names) or "none",
+            "stability_min": min(stable, default=None),
+            "working_corpus_new": sum(self.promoted.values()),
+        }
+        self.run.machine["compiler"] = report.output_of(["clang", "--version"]) or "unknown"
+        self.run.machine["flags"] = "-O2 -fsanitize=address,undefined"
+        lead = (f"{len(found)} findings: {', '.join(names)}." if names else
+                "No rule broken." if status == "pass" else f"Ended as {status}.")
+        made = page.sections(self.run, self.items, self.store, self)
+        return self.run.finish(status, summary, items, made, "Fuzzing", lead)
+
+
+# ---------------------------------------------------------------- runs that were killed
+
+
+def killed_runs():
+    """Folders of runs whose program is gone, with what their plan said."""
+    for folder in sorted((report.REPO / "results" / "fuzz").glob(".*.tmp")):
+        try:
+            facts = json.loads((folder / "plan.json").read_text())
+        except (OSError, ValueError):
+            continue
+        if "fuzz.py" not in report.file_text(f"/proc/{facts['pid']}/cmdline", ""):
+            yield folder, facts
+
+
+def recover(folder, facts):
+    """The report of a killed run, status interrupted: its findings, and inputs not yet looked at."""
+    plan = Plan([f"TARGET={facts['targets'][0]}" if len(facts["targets"]) == 1 else "TARGET=",
+                 "ENGINE=both" if len(facts["engines"]) > 1 else f"ENGINE={facts['engines'][0]}",
+                 f"TIME={facts['time_s']}", f"SUBJECT={facts['subject']}", "EMPTY=1"])
+    plan.targets = facts["targets"]
+    plan.build()
+    run = report.Run.reopen(folder, facts["commit"], facts["dirty"])
+    session = Session(plan, run)
+    before = run.dir / "found-before"
+    if session.store.dir.is_dir():  # before may hold what an interrupted recovery put there
+        before.mkdir(exist_ok=True)
+        os.rename(session.store.dir, before / str(time.time_ns()))
+    for found in findings.read_all(before):
+        try:
+            session.store.add(found.target, found.engine, found.folder / found.input, found.hint, found.seconds,
+                              found.executions)
+            shutil.rmtree(found.folder)
+        except OSError as error:
+            print(f"{found.folder}: left where it is: {error}", file=sys.stderr)
+    for target, engine, path, hint in engines.left_over(run.dir):
+        session.store.add(target, engine, path, hint, 0.0, None)
+    session.store.end()
+    if not any(before.rglob("finding.json")):
+        shutil.rmtree(before, ignore_errors=True)
+    for target, engine in sorted({(f.target, f.engine) for f in session.store.all()}):
+        session.items.append(engines.Engine(plan, run, session.store, target, engine, 1))
+    path = session.report("interrupted")
+    print(f"{len(session.store.all())} findings of a killed run: {path}/report.html")
+    for found in session.store.all():
+        print(f"finding: {found.oracle} ({found.target})", file=sys.stderr)
+    return len(session.store.all())
+
+
+def main():
+    report.help_if_asked(__doc__)
+    if sys.argv[1:] == ["recover"]:
+        runs = list(killed_runs())
+        if not runs:
+            print("no run was killed: nothing to recover")
+        return 1 if sum([recover(*run) for run in runs]) else 0
+    plan = Plan(sys.argv[1:])
+    for folder, _ in killed_runs():
+        print(f"{folder} is of a run that was killed: scripts/fuzz.py recover makes its report", file=sys.stderr)
+    plan.build()
+    plan.meet_subject()
+    run = report.Run("fuzz")
+    session = Session(plan, run)
+    report.on_interrupt(session.interrupt)
+    try:
+        session.prepare()
+        session.go()
+    except (OSError, subprocess.CalledProcessError) as error:  # a full disk: what was found until now
+        print(f"fuzz.py: the run ends here: {error}", file=sys.stderr)
+        path = session.end_early("error")
+        print(f"what was found until now is in {path}", file=sys.stderr)
+        return 2
+    path = session.report()
+    for found in session.store.all():
+        print(f"finding: {found.oracle} ({found.target}/{found.engine}, {found.seconds:.1f} s)", file=sys.stderr)
+    for item in session.items:
+        if item.problem:
+            print(f"{item.name}: {item.problem}", file=sys.stderr)
+    total = sum(item.executions for item in session.items)
+    count = len(session.store.all())
+    print(f"{total:,} executions, {count} findings: {path}/report.html")
+    if count:
+        return 1
+    return 2 if any(item.problem for item in session.items) else 0

@@ -1,0 +1,133 @@
+"""behaviour.py: the gate's question whether the work tree does what it must: tools that exist.
+
+Each step is one of the repository's own make targets or programs; any finding blocks, also that it
+does not end. A step that cannot run is an error, never a pass.
+"""
+import dataclasses
+import os
+import re
+import signal
+import subprocess
+import time
+
+from pagebox.common import processes
+from pagebox.common import report
+
+VERIFY_S = 10  # for each scenario: those that need longer are searched only so far
+LIMIT_LEAST_S = 600  # also from nothing built, on a busy machine
+CORPORA = sorted(p.name for p in (report.REPO / "corpus").iterdir() if p.is_dir())
+
+
+@dataclasses.dataclass
+class Step:
+    name: str
+    command: list
+    usual_s: int  # on a quiet machine with two cores, built before
+    environment: dict = dataclasses.field(default_factory=dict)
+    bounded: bool = False  # a search that ran out of its time is no finding
+
+
+def make(*goals):
+    return [os.environ.get("MAKE") or "make", "--no-print-directory", *goals]
+
+
+def steps():
+    replay = ["build/asan/replay", "-q", *(f"corpus/{name}" for name in CORPORA)]
+    return [
+        Step("build", make("-j2", "build/asan/replay", "build/sim/verify"), 5),
+        Step("replay under the sanitizers", replay, 1),
+        Step("replay under the engine at random", replay, 1, {"SCHED": "uniform"}),
+        Step("engine", make("test-engine"), 5),
+        Step("litmus", make("litmus"), 3),
+        Step("verify", make("verify", f"TIME={VERIFY_S}"), 30, bounded=True),
+        Step("scoreboard", ["scripts/defects.py", "run", "--quick"], 50),
+    ]
+
+
+# What a make or a person's shell may have told other programs: it means other things to the steps, or
+# would make them look at less.
+OTHERS = (
+    "MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES TIME FILTER BASE JOBS SUBJECT TARGET RULES_OFF SCHED SEED "
+    "SEEDS SWARM PARTS TEST_PARTS ONLY ENGINE EMPTY QUICK TRACE TRACE_JSON"
+).split()
+
+
+def environment():
+    """The person's, without what changes the steps' meaning."""
+    alien = lambda name: name in OTHERS or name.startswith("PAGEBOX_") or name.endswith("_TESTS")
+    kept = {name: value for name, value in os.environ.items() if not alien(name)}
+    return kept | {"PYTHONDONTWRITEBYTECODE": "1"}
+
+
+@dataclasses.dataclass
+class Outcome:
+    name: str
+    status: int
+    seconds: float
+    findings: list  # lines that say what was found, or why it could not run
+    ran: bool = True
+
+
+FINDING = re.compile(
+    r"^(?:finding: .*|FAIL .*|missed: .*|caught canaries: .*|pristine fails on: .*)", re.M
+)
+ERRORS = re.compile(r"^errors: .*", re.M)  # of the scoreboard, before its sums
+REPLAYED = re.compile(r"(\d+) inputs, (\d+) findings, (\d+) not readable")
+
+
+def limit_s(step):
+    """A step that takes longer hangs, also on a slow machine."""
+    return max(LIMIT_LEAST_S, 5 * step.usual_s)
+
+
+def run(step, folder, said=lambda seconds: None):
+    """One step, its output into a file of the folder. said: told every second how long it runs."""
+    began = time.monotonic()
+    log = folder / f"{step.name.replace(' ', '-')}.log"
+    with open(log, "w") as out:
+        child = processes.start(
+            step.command, cwd=report.REPO, stdin=subprocess.DEVNULL, stdout=out,
+            stderr=subprocess.STDOUT, env=environment() | step.environment,
+        )  # fmt: skip
+        while True:
+            seconds = time.monotonic() - began
+            said(seconds)
+            try:
+                status = child.wait(timeout=1)
+                break
+            except subprocess.TimeoutExpired:
+                if seconds > limit_s(step):
+                    processes.signal_group(child, signal.SIGKILL)
+                    child.wait()
+                    status = None
+                    break
+        processes.live.discard(child)
+    seconds = time.monotonic() - began
+    if status is None:
+        return Outcome(step.name, 1, seconds, [f"did not end within {limit_s(step)} s"])
+    return outcome(step, status, seconds, log.read_text(errors="replace"))
+
+
+def outcome(step, status, seconds, text):
+    findings = FINDING.findall(text)
+    if step.bounded and status and not findings and re.search(r"\b0 findings", text):
+        status = 0  # searched as far as the time went, and nothing was found
+    replayed = REPLAYED.search(text)
+    if step.name.startswith("replay") and status == 0 and not (replayed and int(replayed.group(1))):
+        return Outcome(step.name, 2, seconds, ["no input was replayed"], ran=False)
+    ran = status in (0, 1) or bool(findings)  # make's own status is 2 whatever it ran ended with
+    if status and not findings:
+        findings = ERRORS.findall(text) or text.strip().splitlines()[-3:]
+    return Outcome(step.name, status, seconds, findings[:20], ran)
+
+
+def item(done):
+    """A step as the gate's report has it."""
+    verdict = "regression" if done.status else "pass"
+    shown = {"name": done.name, "part": "behaviour", "metric": "findings", "verdict": verdict}
+    shown |= {"base": 0, "head": len(done.findings) if done.status else 0}
+    shown |= {"shift": None, "low": None, "high": None, "p": None, "threshold": 0, "detectable": 1}
+    return shown | {
+        "seconds": round(done.seconds, 1),
+        "findings": done.findings if done.status else [],
+    }

@@ -1,0 +1,248 @@
+"""building.py: the two sides that the gate compares, built: ref/ of a revision and of the work tree.
+
+The work tree's bench/gate/ is built against both. All paths have the same length on both sides
+(base, head), all flags are the same, and objects are compiled under relative names, so equal
+sources give equal machine code. Objects are kept by content in build/gate/objects/.
+"""
+import concurrent.futures
+import dataclasses
+import fcntl
+import hashlib
+import os
+import pathlib
+import random
+import re
+import shlex
+import shutil
+import subprocess
+import tarfile
+import tempfile
+
+from pagebox.common import processes
+from pagebox.common import report
+
+HOME = report.REPO / "build" / "gate"
+BENCH = report.REPO / "bench" / "gate"
+# Where a function begins within a cache line is luck, and worth 20 % to a short loop.
+LAYOUT = ["-falign-functions=64"]
+# What another interface looks like, as an error with every compiler.
+STRICT = ["implicit-function-declaration", "incompatible-pointer-types", "int-conversion"]
+WARNINGS = ["-Wall", "-Wextra", "-Wno-unused", *(f"-Werror={name}" for name in STRICT)]
+
+
+class Inconclusive(Exception):
+    """The question cannot be answered: the program does not build against BASE's ref/."""
+
+
+class Unbuildable(Exception):
+    """A side does not compile by itself."""
+
+
+@dataclasses.dataclass
+class Side:
+    name: str  # base or head, or of another pair of words of equal length
+    folder: pathlib.Path
+    objects: list
+    library: list  # those of the objects that are ref/'s
+
+    def program(self, order=0):
+        return self.folder / f"gate{order:04}"  # paths of equal length, whatever the order
+
+
+def lock():
+    """One gate at a time in a checkout: they would measure each other, and share folders."""
+    HOME.mkdir(parents=True, exist_ok=True)
+    held.append(open(HOME / "lock", "w"))
+    try:
+        fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        report.die("another gate is running in this checkout: wait for it, or use a copy")
+    shutil.rmtree(processes.SCRATCH, ignore_errors=True)  # of one that was interrupted
+    for path in (HOME / "objects").glob(".*.o"):
+        path.unlink()
+
+
+held = []  # open until the program ends
+
+
+def compiler():
+    return shlex.split(os.environ.get("CC") or "gcc")
+
+
+def flags():
+    given = os.environ.get("GATE_CFLAGS") or "-std=c11 -D_GNU_SOURCE -O2"
+    return [f for f in shlex.split(given) if f != "-g"]
+
+
+def machine():
+    """What the figures depend on."""
+    return report.machine(" ".join(compiler()), " ".join(flags()))
+
+
+# ---------------------------------------------------------------- sources
+
+
+def git(*arguments):
+    command = ["git", "-c", "safe.directory=*", "-C", str(report.REPO), *arguments]
+    return subprocess.run(command, capture_output=True)
+
+
+def revision(name):
+    """The commit that BASE names; a clear end where it is none."""
+    if not name:
+        report.die("say what to compare with: make gate BASE=<revision>, for example BASE=main")
+    if git("rev-parse", "--git-dir").returncode:
+        report.die("this is no git checkout: BASE cannot be looked up")
+    found = git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    if found.returncode:
+        shallow = git("rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
+        more = "; this clone is shallow: git fetch --unshallow" if shallow else ""
+        report.die(f"BASE={name} is no commit here: git log --oneline lists some{more}")
+    return found.stdout.decode().strip()
+
+
+def fresh(folder):
+    shutil.rmtree(folder, ignore_errors=True)
+    (folder / "ref").mkdir(parents=True)
+    return folder
+
+
+def copy_bench(folder):
+    (folder / "bench" / "gate").mkdir(parents=True)
+    shutil.copy2(BENCH.parent / "threads.h", folder / "bench")
+    for path in [*BENCH.glob("*.c"), *BENCH.glob("*.h")]:
+        shutil.copy2(path, folder / "bench" / "gate")
+
+
+def from_revision(folder, commit):
+    archive = git("archive", "--format=tar", commit, "ref")
+    if archive.returncode:
+        raise Inconclusive(f"{commit[:12]} has no ref/: there is nothing to compare with")
+    with tempfile.TemporaryFile() as file:
+        file.write(archive.stdout)
+        file.seek(0)
+        with tarfile.open(fileobj=file) as tar:
+            for member in tar.getmembers():
+                if re.fullmatch(r"ref/[\w.-]+\.[ch]", member.name) and member.isfile():
+                    (folder / member.name).write_bytes(tar.extractfile(member).read())
+
+
+def from_work_tree(folder):
+    for path in [*(report.REPO / "ref").glob("*.c"), *(report.REPO / "ref").glob("*.h")]:
+        shutil.copy2(path, folder / "ref")
+
+
+# ---------------------------------------------------------------- objects
+
+
+def digest(*parts):
+    state = hashlib.sha256()
+    for part in parts:
+        state.update(part if isinstance(part, bytes) else str(part).encode())
+        state.update(b"\0")
+    return state.hexdigest()[:32]
+
+
+def headers_of(folder):
+    paths = sorted([*folder.glob("ref/*.h"), *folder.glob("bench/**/*.h")])
+    return digest(*[p.name.encode() + p.read_bytes() for p in paths])
+
+
+def compile_one(folder, source, headers):
+    """The object of one source; (path, errors)."""
+    command = [*compiler(), *flags(), "-g0", *LAYOUT, *WARNINGS, "-Iref", "-c", str(source)]
+    key = digest(report.output_of([*compiler(), "--version"]), command, headers)
+    kept = HOME / "objects" / f"{digest(key, (folder / source).read_bytes())}.o"
+    if not kept.exists():
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        fresh_name = kept.with_name(f".{kept.stem}-{os.getpid()}-{folder.name}.o")
+        done = subprocess.run(
+            [*command, "-o", str(fresh_name)],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            errors="replace",
+        )
+        if done.returncode:
+            fresh_name.unlink(missing_ok=True)
+            return None, done.stderr
+        fresh_name.replace(kept)
+    object_ = folder / source.with_suffix(".o")
+    shutil.copy2(kept, object_)
+    return source.with_suffix(".o"), ""
+
+
+def compile_all(folder, sources, headers):
+    with concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0))) as pool:
+        done = list(pool.map(lambda s: compile_one(folder, s, headers), sources))
+    faults = [errors for _, errors in done if errors]
+    return [path for path, _ in done if path], "\n".join(faults)
+
+
+def sources_of(folder, pattern):
+    return sorted(p.relative_to(folder) for p in folder.glob(pattern))
+
+
+def build(name, folder):
+    """Compiles a side whose sources are in the folder, and links it. Unbuildable: its ref/ does not
+    compile. Inconclusive: its ref/ does, the benchmark program against it does not."""
+    headers = headers_of(folder)
+    library, faults = compile_all(folder, sources_of(folder, "ref/*.c"), headers)
+    if faults:
+        raise Unbuildable(f"ref/ of {name} does not compile:\n{shorten(faults)}")
+    bench, faults = compile_all(folder, sources_of(folder, "bench/gate/*.c"), headers)
+    if faults:
+        raise Inconclusive(
+            f"the work tree's bench/gate/ does not build against ref/ of {name}: its interface is "
+            f"another, so nothing can be compared\n{shorten(faults)}"
+        )
+    side = Side(name, folder, bench + library, library)
+    link(side, 0)
+    return side
+
+
+def shorten(text, lines=12):
+    found = [l for l in text.splitlines() if "error" in l or "undefined" in l] or text.splitlines()
+    return "\n".join(found[:lines])
+
+
+def link(side, order):
+    """The program, its objects in an order of chance that is the same for the same number on every
+    side. 0: as they come."""
+    objects = sorted(map(str, side.objects))
+    if order:
+        random.Random(order).shuffle(objects)
+    out = side.program(order)
+    command = [*compiler(), *flags(), "-no-pie", *objects, "-pthread", "-o", str(out)]
+    done = subprocess.run(
+        command, cwd=side.folder, capture_output=True, text=True, errors="replace"
+    )
+    if done.returncode:
+        error = shorten(done.stderr)
+        raise Inconclusive(f"the benchmark program of {side.name} does not link:\n{error}")
+    return out
+
+
+def prepare(name, fill, home=HOME):
+    """A side: sources by fill(folder), then built."""
+    folder = fresh(home / name)
+    fill(folder)
+    if not any(folder.glob("ref/*.c")):
+        raise Inconclusive(f"{name} has no ref/*.c: there is nothing to compare with")
+    copy_bench(folder)
+    return build(name, folder)
+
+
+def text_bytes(side):
+    """Size of the machine code of ref/ by section, as `size` counts it; None without that tool."""
+    command = ["size", *map(str, side.library)]
+    try:
+        done = subprocess.run(command, cwd=side.folder, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return sum(int(line.split()[0]) for line in done.stdout.splitlines()[1:])
+
+
+def same_code(one, other):
+    """Both programs are the same, byte for byte."""
+    return one.program().read_bytes() == other.program().read_bytes()

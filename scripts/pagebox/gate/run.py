@@ -1,0 +1,366 @@
+"""run.py: says whether the work tree is worse than BASE, in speed or in behaviour.
+
+    scripts/gate.py run --base REV        `make gate`: behaviour, counts and time; see --help
+    scripts/gate.py calibrate             `make gate-calibrate`: how often the gate is wrong
+    scripts/gate.py selftest [--fast]     `make gate-selftest`: planted regressions block, others do not
+    scripts/gate.py check                 the planted patches apply and compile
+    scripts/gate.py previous              counts against HEAD^, as one test
+    scripts/gate.py trend                 `make trend`: each row over the commits
+
+bench/gate/README.md tells what is measured and how verdicts are reached. Reports: results/gate/.
+Exit status: 0 pass, 1 regression, 2 usage or set-up, 3 inconclusive, 130 interrupted (the report
+then holds what was done).
+"""
+import argparse
+import json
+import os
+import signal
+import time
+
+from pagebox.gate import behaviour
+from pagebox.gate import building
+from pagebox.gate import calibrate
+from pagebox.gate import counting
+from pagebox.gate import history
+from pagebox.common import processes
+from pagebox.gate import page
+from pagebox.gate import selftest
+from pagebox.gate import pairing
+from pagebox.common import report
+
+TIME_S = 240  # at most for the pairs; usually much less
+BUILD_S, COUNTS_S, ROUND_S = 4, 28, 1.1  # usual, on a quiet machine with two cores
+
+
+class Gate:
+    """One comparison: what was found so far, so that it can end at any moment."""
+
+    def __init__(self, options):
+        self.options = options
+        self.found = {"behaviour": [], "counts": [], "time": []}
+        self.notes, self.parts = [], []
+        self.facts = {"base": None}
+        self.counted, self.failed, self.timing = None, None, None
+        if options.time is not None and options.time < 10:
+            report.die(f"TIME={options.time:g} seconds are too few: 10 at least")
+        self.commit = building.revision(options.base)
+        self.chosen = report.pattern(options.filter, "FILTER")
+        building.lock()
+        self.run = report.Run("gate")
+        self.run.machine = building.machine()
+        self.facts |= {"base": self.commit, "base_name": options.base}
+        self.began = time.monotonic()
+        self.expected = self.expected_s()
+        self.progress = report.Progress()
+
+    @property
+    def items(self):
+        return [item for part in self.found.values() for item in part]
+
+    def expected_s(self):
+        """Part -> seconds that it takes on a quiet machine."""
+        parts = {"build": BUILD_S, "counts": COUNTS_S}
+        if self.options.timed:
+            parts["time"] = min(self.options.time or TIME_S, ROUND_S * self.options.rounds)
+        if self.options.behaviour:
+            parts["behaviour"] = sum(step.usual_s for step in behaviour.steps())
+        return parts
+
+    def say(self, part, share, text):
+        """Progress: how much of a part is done. What is left takes as much longer than usual as what
+        is done took."""
+        order = list(self.expected)
+        done = sum(self.expected[name] for name in order[: order.index(part)])
+        done += share * self.expected[part]
+        spent, total = time.monotonic() - self.began, sum(self.expected.values())
+        slower = max(1, spent / done) if done > BUILD_S else 1
+        self.progress.update(f"{text}; about {(total - done) * slower:.0f} s left")
+
+    # ------------------------------------------------------------ parts
+
+    def build(self):
+        self.say("build", 0, "building both sides")
+        try:
+            self.head = building.prepare("head", building.from_work_tree)
+        except building.Unbuildable as error:
+            raise SetUp(f"the work tree cannot be built: {error}")
+        except building.Inconclusive as error:  # not of two interfaces: there is one side
+            raise SetUp(f"the work tree is at odds with itself: {error}")
+        try:
+            self.base = building.prepare(
+                "base", lambda folder: building.from_revision(folder, self.commit)
+            )
+        except building.Unbuildable as error:
+            raise SetUp(f"BASE={self.options.base} cannot be built: {error}")
+        sizes = building.text_bytes(self.base), building.text_bytes(self.head)
+        self.facts |= {"code_bytes_base": sizes[0], "code_bytes_head": sizes[1]}
+        if building.same_code(self.base, self.head):
+            self.notes.append("the machine code of both sides is the same, byte for byte")
+        elif None not in sizes and sizes[0] != sizes[1]:
+            self.notes.append(f"advice: code size {sizes[0]:,} -> {sizes[1]:,} bytes")
+        if self.commit == self.run.commit and self.run.dirty:
+            self.notes.append("BASE is the commit that the work tree has changes to")
+
+    def rows(self):
+        """row -> what the program says of it, of both sides and as the filter says."""
+        self.own = {side.name: counting.rows(side.program()) for side in (self.base, self.head)}
+        found = self.own["base"] | self.own["head"]
+        self.timed = {name: row["threads"] for name, row in found.items() if row["timed"]}
+        chosen = {name: row for name, row in found.items() if self.chosen.search(name)}
+        if not chosen:
+            raise SetUp(f"FILTER={self.options.filter} matches no row")
+        return chosen | {"control": found["control"]}
+
+    def count(self, rows):
+        self.waivers, faults = counting.read_waivers()
+        if faults:
+            raise SetUp("; ".join(faults))
+        if not counting.fixed_addresses():
+            self.notes.append(
+                "addresses cannot be fixed here (setarch -R): page faults and mappings may differ by chance"
+            )
+        programs = {side.name: side.program() for side in (self.base, self.head)}
+        kinds = {
+            name: {row: what["threads"] for row, what in rows.items() if row in own}
+            for name, own in self.own.items()
+        }
+        self.counted, self.failed = ({name: {} for name in programs} for _ in range(2))
+        tasks = sum(map(len, kinds.values()))
+        said = lambda row: self.say(
+            "counts", sum(map(len, self.counted.values())) / tasks, f"counting {row}"
+        )
+        counting.count_sides(programs, kinds, self.counted, self.failed, said)
+        self.compare_counts(*self.counted.values())
+        self.found["counts"] += [
+            counting.remark(row, "pass", counting.uncounted(what["threads"]))
+            for row, what in rows.items()
+            if counting.uncounted(what["threads"])
+        ]
+        if not self.options.filter:
+            self.notes += counting.waiver_notes(self.waivers)
+        for row, why in self.failed["base"].items():
+            raise counting.CountError(f"on the base: {why}")
+        self.parts.append("counts")
+
+    def compare_counts(self, base, head):
+        """A row that runs on the base, and not on the head, is worse."""
+        self.keep("counts.json", self.counted)
+        failed = self.failed["base"].keys() | self.failed["head"].keys()
+        self.found["counts"] = counting.compare(base, head, self.waivers, failed=failed) + [
+            counting.remark(row, "regression", f"the head alone fails: {why}")
+            for row, why in self.failed["head"].items()
+            if row not in self.failed["base"]
+        ]
+
+    def sample(self, rows):
+        both = self.own["base"].keys() & self.own["head"].keys() - self.failed["head"].keys()
+        kinds = {row: kind for row, kind in self.timed.items() if row in rows and row in both}
+        suite = calibrate.suite_of(self.timed, self.options.rounds)
+        calibrated, why = calibrate.thresholds(self.run.machine, suite)
+        if why:
+            self.notes.append(
+                f"{why}: thresholds are from this session's own noise (make gate-calibrate)"
+            )
+        lacking = sorted(kinds.keys() - calibrated.keys()) if calibrated else []
+        if lacking:
+            self.notes.append(f"without a calibrated threshold: {', '.join(lacking)}")
+        self.timing = pairing.Comparison(self.base, self.head, kinds, calibrated)
+        if self.timing.sampler.left_out:
+            names = ", ".join(sorted(self.timing.sampler.left_out))
+            self.notes.append(f"not timed, as they want two cores: {names}")
+        try:
+            self.timing.run(
+                self.options.rounds,
+                self.options.time or TIME_S,
+                lambda share, text: self.say("time", share, text),
+            )
+            self.parts.append("time")
+        finally:
+            self.end_time()
+
+    def end_time(self):
+        """Also of a part that was ended early."""
+        for name, pairs in self.timing.raw().items():
+            self.keep(name, pairs)
+        self.found["time"] = self.timing.items()
+
+    def behave(self):
+        """Why steps could not run, if any could not."""
+        folder = self.run.path("raw/behaviour/log").parent
+        usual_s, faults = 0, []
+        for step in behaviour.steps():
+            done = behaviour.run(step, folder, lambda seconds: self.say(
+                "behaviour",
+                (usual_s + min(seconds, step.usual_s)) / self.expected["behaviour"],
+                f"behaviour: {step.name}",
+            ))  # fmt: skip
+            usual_s += step.usual_s
+            if done.ran and (step.name != "build" or not done.status):
+                self.found["behaviour"].append(behaviour.item(done))
+                continue
+            faults.append(f"{step.name} could not run: {' '.join(done.findings)}")
+            if step.name == "build":
+                return f"the harness cannot be built: {' '.join(done.findings)}"
+        if not faults:
+            self.parts.append("behaviour")
+        return "; ".join(faults)
+
+    # ------------------------------------------------------------ the end
+
+    def keep(self, name, what):
+        self.run.path(f"raw/{name}").write_text(json.dumps(report.plain(what)) + "\n")
+
+    def finish(self, verdict=None, why=""):
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))
+        try:
+            self.progress.done()
+            items = self.items
+            verdict = verdict or page.overall(items, self.parts)
+            status = "finding" if verdict == "regression" else verdict
+            name = self.options.base
+            lead = (
+                f"the work tree{' (with uncommitted changes)' if self.run.dirty else ''} against "
+            )
+            lead += self.commit[:12] + (f" ({name})" if not self.commit.startswith(name) else "")
+            lead += f"; {time.monotonic() - self.began:.0f} s" + (f". {why}" if why else "")
+            self.facts["verdict"] = verdict
+            seconds = time.monotonic() - self.began
+            self.run.path("junit.xml").write_text(
+                page.junit(items, seconds, self.notes, verdict, why)
+            )
+            made = page.sections(items, self.notes)
+            summary = page.summary(items, self.facts)
+            title = f"Gate: {page.WORDS[verdict].lower()}"
+            path = self.run.finish(status, summary, items, made, title, lead)
+            shown = os.path.relpath(path / "report.html")
+            print(page.screen(verdict, lead, items, self.notes, shown), flush=True)
+            if verdict in ("pass", "regression", "inconclusive") and not self.options.filter:
+                history.append(self.options.history, self.run, items, self.commit, verdict)
+            return page.EXIT[verdict]
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+
+    def interrupt(self):
+        """The report first: what still runs may take its time to end."""
+        processes.interrupt()
+        if self.counted and "counts" not in self.parts:
+            base, head = map(dict, self.counted.values())
+            both = base.keys() & head.keys()
+            self.compare_counts(*({row: side[row] for row in both} for side in (base, head)))
+        if self.timing and "time" not in self.parts:
+            self.end_time()
+        done = ", ".join(self.parts) or "no part"
+        self.finish("interrupted", f"interrupted: {done} done to the end")
+        processes.end()
+
+
+class SetUp(Exception):
+    """Something the person has to mend first."""
+
+
+def previous(options):
+    """Counts of the work tree against the commit before, as a test. Without such a commit, or where
+    the interface has changed, it counts as neither passed nor failed."""
+    if building.git("rev-parse", "--verify", "--quiet", "HEAD^^{commit}").returncode:
+        print("SKIP gate_counts_against_the_previous_commit: there is none here (shallow or first)")
+        return 0
+    for name, value in vars(arguments(["run", "--base", "HEAD^"])).items():
+        setattr(options, name, value)
+    options.behaviour = options.timed = False
+    options.history = os.devnull
+    status = run(options)
+    name = "gate_counts_against_the_previous_commit"
+    said = {0: f"PASS {name}", 3: f"SKIP {name}: inconclusive, see above"}
+    print(said.get(status, f"FAIL {name}: status {status}, see above"))
+    if status != 3:
+        print(f"{int(status == 0)} passed, {int(status != 0)} failed")
+    return 0 if status == 3 else status
+
+
+def measure(gate, options):
+    """Counts and time, as far as they go; (verdict, why) where they do not go to their end."""
+    try:
+        gate.build()
+        rows = gate.rows()
+        gate.count(rows)
+        if options.timed:
+            gate.sample(rows)
+        return None, ""
+    except building.Inconclusive as error:
+        return "inconclusive", str(error)
+    except counting.CountError as error:
+        return "error", str(error)
+
+
+def run(options):
+    gate = Gate(options)
+    report.on_interrupt(gate.interrupt)
+    if not options.behaviour:
+        gate.notes.append("behaviour was not asked for (BEHAVIOUR=0): this says nothing about it")
+    if not options.timed:
+        gate.notes.append("time was not measured (TIMED=0): this says nothing about it")
+    try:
+        verdict, why = measure(gate, options)
+        fault = gate.behave() if options.behaviour else ""
+        if fault:
+            verdict, why = "error", "; ".join(filter(None, (why, fault)))
+        if page.overall(gate.items, gate.parts) == "regression":
+            verdict = "regression"  # whatever else could not be had
+        return gate.finish(verdict, why)
+    except SetUp as error:
+        return gate.finish("error", str(error))
+
+
+# ---------------------------------------------------------------- the command line
+
+
+def positive(kind, least=0):
+    def read(text):
+        value = kind(text)
+        if not least < value < 1e6:
+            raise argparse.ArgumentTypeError(f"{text}: a number above {least} is wanted")
+        return value
+
+    return read
+
+
+def yes_or_no(text):
+    if text not in ("0", "1", ""):
+        raise argparse.ArgumentTypeError(f"{text}: 0 or 1 is wanted")
+    return text != "0"
+
+
+def arguments(given=None):
+    parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
+    commands = parser.add_subparsers(dest="command", required=True)
+    gate = commands.add_parser("run", help="the comparison")
+    gate.add_argument("--base", default="", help="a git revision")
+    gate.add_argument("--behaviour", type=yes_or_no, default=True, help="0: leave it out")
+    gate.add_argument("--timed", type=yes_or_no, default=True, help="0: counts only, no time")
+    gate.add_argument(
+        "--time", type=positive(float), help=f"seconds for the pairs, at most ({TIME_S})"
+    )
+    gate.add_argument("--rounds", type=positive(int), default=pairing.ROUNDS, help="pairs a row")
+    gate.add_argument("--filter", help="regular expression on the rows' names")
+    gate.add_argument("--history", help="the store of figures; see history.py")
+    calibrate.options(
+        commands.add_parser("calibrate", help="how often the gate is wrong"), positive
+    )
+    selftest.options(commands.add_parser("selftest", help="planted regressions must block"))
+    commands.add_parser("check", help="the planted patches apply and compile")
+    commands.add_parser("previous", help="counts against HEAD^, as one test")
+    history.options(commands.add_parser("trend", help="each row over the commits"))
+    return parser.parse_args(given)
+
+
+def main():
+    options = arguments()
+    todo = {
+        "run": run,
+        "calibrate": calibrate.run,
+        "selftest": selftest.run,
+        "check": selftest.check,
+        "previous": previous,
+        "trend": history.trend,
+    }
+    return todo[options.command](options)

@@ -1,0 +1,205 @@
+"""verify.py: searches every schedule of the scenarios of fuzz/scenarios.c; results/verify/<stamp>/.
+
+    scripts/verify.py                        # all of them, both cores
+    scripts/verify.py FILTER=waiters JOBS=1 TIME=60
+
+JOBS processes share each search (default: the cores) · FILTER a regular expression on names · TIME
+seconds at most for each scenario · SEED is of no use here: there is nothing random.
+The same names work as environment variables, as make passes them. What TIME or an interrupt cut goes
+on where it was when the same build is asked again.
+Exit status: 0 all complete and clean, 1 a finding or an incomplete search, 2 usage or set-up,
+130 interrupted (the report is partial).
+"""
+import hashlib
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+from pagebox.common import report
+
+PROGRAM = report.REPO / "build" / "sim" / "verify"
+STATES = report.REPO / "build" / "verify"
+BOUNDS = ((1, "steps"), (2, "messages"), (4, "memory"), (8, "preemptions"), (16, "spinning"))
+
+
+def settings(arguments):
+    names = ("JOBS", "FILTER", "TIME")
+    given = {name: os.environ.get(name, "") for name in names}
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not equals or name not in given:
+            report.die(f"{argument!r}: what can be set is {', '.join(names)}, as NAME=value")
+        given[name] = value
+    return given
+
+
+def number(given, name, default, low, high):
+    text = given[name] or str(default)
+    if not re.fullmatch(r"\d{1,7}", text) or not low <= int(text) <= high:
+        report.die(f"{name}={text}: wants a number from {low} to {high}")
+    return int(text)
+
+
+def scenarios(pattern):
+    """Names in the program's order."""
+    if not PROGRAM.exists():
+        report.die(f"{PROGRAM}: not built: `make verify` builds it")
+    listed = subprocess.run([PROGRAM, "--list"], capture_output=True, text=True, check=True)
+    names = [line.split()[0] for line in listed.stdout.splitlines()]
+    try:
+        chosen = [name for name in names if re.search(pattern, name)]
+    except re.error as error:
+        report.die(f"FILTER={pattern}: {error}")
+    if not chosen:
+        report.die(f"FILTER={pattern}: fits none of {', '.join(names)}")
+    return chosen
+
+
+class Search:
+    """All scenarios of a run, one after the other."""
+
+    def __init__(self, given):
+        self.jobs = number(given, "JOBS", os.cpu_count() or 1, 1, 64)
+        self.time_s = number(given, "TIME", 0, 0, 10**6) if given["TIME"] else 0
+        self.names = scenarios(given["FILTER"])
+        digest = hashlib.sha256(PROGRAM.read_bytes()).hexdigest()[:16]
+        self.state = STATES / digest
+        self.state.mkdir(parents=True, exist_ok=True)
+        for other in STATES.iterdir():  # of builds that are gone
+            if other != self.state:
+                shutil.rmtree(other, ignore_errors=True)
+        self.rows, self.said = [], {}
+        self.stopping = False
+        self.child = None
+
+    def stop(self, *_):
+        self.stopping = True
+        if self.child and self.child.poll() is None:  # and all who share its search
+            os.killpg(self.child.pid, signal.SIGINT)
+
+    def command(self, name):
+        command = [str(PROGRAM), "--processes", str(self.jobs), "--checkpoint", str(self.state)]
+        command += ["--seconds", str(self.time_s)] if self.time_s else []
+        return command + ([] if sys.stderr.isatty() else ["--quiet"]) + [name]
+
+    def run_one(self, name):
+        """The row of one scenario, from an earlier run of this build or from a search now."""
+        kept = self.state / f"{name}.json"
+        if kept.exists():
+            return json.loads(kept.read_text())
+        log = self.state / f"{name}.log"
+        show = sys.stderr.isatty()
+        with open(log, "w") as errors:
+            self.child = subprocess.Popen(
+                self.command(name),
+                stdout=subprocess.PIPE,
+                stderr=None if show else errors,
+                text=True,
+                start_new_session=True,
+            )
+            if self.stopping:  # asked while the child was being started
+                self.stop()
+            out, _ = self.child.communicate()
+        status, self.child = self.child.returncode, None
+        self.said[name] = log.read_text()[-20000:]
+        if status == 2 or (not out.strip() and status != 130):
+            report.die(f"{name}: {self.said[name].strip() or 'the search ended with ' + str(status)}")
+        if not out.strip():
+            return None
+        row = json.loads(out.splitlines()[-1])
+        if row["complete"] and not row["finding"]:
+            kept.write_text(json.dumps(row))
+        return row
+
+    def run(self):
+        for at, name in enumerate(self.names):
+            if self.stopping:
+                break
+            began = time.monotonic()
+            row = self.run_one(name)
+            if row is None:
+                break
+            self.rows.append(row)
+            print(line(row, at + 1, len(self.names), time.monotonic() - began), flush=True)
+            if row["finding"]:
+                print(f"finding: {row['finding']}", file=sys.stderr)
+                sys.stderr.write(self.said.get(name, ""))
+
+    def status(self):
+        if any(row["finding"] for row in self.rows):
+            return "finding"
+        if len(self.rows) == len(self.names) and all(row["complete"] for row in self.rows):
+            return "pass"
+        return "interrupted" if self.stopping else "finding"
+
+
+def line(row, at, of, seconds):
+    verdict = row["finding"] or ("complete" if row["complete"] else "NOT complete")
+    earlier = f", {seconds:.1f} s of them now" if seconds < row["seconds"] / 2 and row["seconds"] > 1 else ""
+    return (
+        f"[{at}/{of}] {row['name']}: {verdict}: {row['graphs']:,} graphs, {row['executions']:,} "
+        f"executions, {row['seconds']:.1f} s, {row['peak_bytes'] / 2**20:.0f} MiB{earlier}"
+    )
+
+
+def reached(row):
+    return ", ".join(word for bit, word in BOUNDS if row["bounds_reached"] & bit) or None
+
+
+def table(rows):
+    columns = "scenario rules bounds graphs executions pruned seconds MiB complete reached finding"
+    lines = []
+    for row in rows:
+        lines.append(
+            [row["name"], row["rules"], row["bounds"], row["graphs"], row["executions"]]
+            + [row["pruned"], round(row["seconds"], 1), round(row["peak_bytes"] / 2**20, 1)]
+            + ["yes" if row["complete"] else "no", reached(row), row["finding"]]
+        )
+    caption = (
+        "Graphs: distinct complete executions, up to the order of independent steps. Pruned: runs "
+        "cut because all their continuations are covered elsewhere. Reached: bounds of the engine "
+        "that a run met; 'spinning' holds a thread that reads the same value again, which adds "
+        "nothing."
+    )
+    return report.Table(columns.split(), lines, caption=caption)
+
+
+def main():
+    arguments = sys.argv[1:]
+    report.help_if_asked(__doc__)
+    search = Search(settings(arguments))
+    signal.signal(signal.SIGINT, search.stop)
+    signal.signal(signal.SIGTERM, search.stop)
+    run = report.Run("verify")
+    search.run()
+    status = search.status()
+    total_s = sum(row["seconds"] for row in search.rows)
+    summary = {
+        "scenarios": len(search.names),
+        "complete": sum(row["complete"] for row in search.rows),
+        "findings": sum(bool(row["finding"]) for row in search.rows),
+        "graphs": sum(row["graphs"] for row in search.rows),
+        "search_seconds": round(total_s, 1),
+        "jobs": search.jobs,
+        "peak_bytes": max((row["peak_bytes"] for row in search.rows), default=0),
+    }
+    sections = [report.Section("Scenarios", table=table(search.rows))]
+    for row in search.rows:
+        if row["finding"]:
+            text = search.said.get(row["name"]) or row["detail"]
+            sections.append(report.Section(f"{row['name']}: {row['finding']}", pre=text))
+    lead = (
+        f"{summary['complete']} of {summary['scenarios']} scenarios searched to the end, "
+        f"{summary['graphs']:,} execution graphs in {total_s:.0f} s, {summary['findings']} findings."
+    )
+    items = [{**row, "bounds_reached": reached(row)} for row in search.rows]
+    path = run.finish(status, summary, items, sections, "Every schedule of small scenarios", lead)
+    print(f"{lead}\n{path.relative_to(report.REPO)}/report.html")
+    if status == "pass" and not settings(arguments)["FILTER"]:
+        shutil.rmtree(search.state, ignore_errors=True)
+    return {"pass": 0, "interrupted": 130}.get(status, 1)

@@ -1,0 +1,323 @@
+"""Tests of fuzz.py and its modules that need no engine; fuzz/tests/triage.sh has those with one."""
+import contextlib
+import io
+import json
+import os
+import pathlib
+import re
+import select
+import subprocess
+import sys
+import time
+import types
+import unittest.mock
+
+from pagebox.fuzz import run as fuzz_run
+from pagebox.fuzz import corpora
+from pagebox.fuzz import engines
+from pagebox.fuzz import findings
+from pagebox.fuzz import page
+from pagebox.fuzz import screen
+from pagebox.common import report
+
+FUZZ = report.REPO / "scripts" / "fuzz.py"
+SCRIPTS = str(FUZZ.parent)
+
+
+def ended(*arguments):
+    done = subprocess.run([str(FUZZ), *arguments], capture_output=True, text=True)
+    return done.returncode, done.stderr
+
+
+def test_settings_that_are_wrong_end_with_2_and_say_what_is_right(root):
+    for argument, told in (("TIME=x", "wants a number"), ("TIME=0", "from 1 to"), ("JOBS=0", "from 1 to"),
+                           ("TARGET=no_fuzzer", "memory_fuzzer"), ("ENGINE=none", "libfuzzer, afl, both"),
+                           ("SUBJECT=/no/such.so", "no such file"), ("SYNC=/no/such/folder", "no such folder"),
+                           ("COLOUR=red", "what can be set is"), ("quick", "what can be set is")):
+        status, errors = ended(argument)
+        assert status == 2 and told in errors, (argument, status, errors)
+
+
+def item(target, engine, **more):
+    return types.SimpleNamespace(**({
+        "target": target, "engine": engine, "name": f"{target}/{engine}", "executions": 1234567, "edges": 800,
+        "corpus_inputs": 99, "fed": 0, "stability": None, "problem": None, "state": lambda: "runs",
+        "rate": lambda: 5000.0, "seconds": lambda: 10.0, "series": []} | more))
+
+
+def store_of(*findings):
+    return types.SimpleNamespace(all=lambda: list(findings), of=lambda target, engine: list(findings),
+                                 waiting=lambda: 3)
+
+
+def found(root, name):
+    folder = pathlib.Path(root) / name
+    folder.mkdir()
+    return findings.Finding(folder, {"oracle": name, "place": "ref/linear.c:203", "seconds": 1.5, "seen": 2,
+                                          "target": "memory_fuzzer", "engine": "afl", "input": "input",
+                                          "executions": 7})
+
+
+def test_screen_fits_the_terminal(root):
+    view = screen.View(60, "memory_fuzzer")
+    store = store_of(*[found(root, f"R{n}-grow-limit") for n in range(1, 40)])
+    os.environ |= {"COLUMNS": "80", "LINES": "20"}
+    try:
+        lines = view.screen([item("memory_fuzzer", "afl", stability=99.5), item("mailbox_fuzzer", "libfuzzer")], store)
+    finally:
+        del os.environ["COLUMNS"], os.environ["LINES"]
+    assert len(lines) <= 19 and all(len(line) <= 80 for line in lines)
+    text = "\n".join(lines)
+    assert "99.50 %" in text and "1,234,567" in text and "left" in text and "R1-grow-limit" in text, text
+
+
+def test_a_finding_is_on_disk_when_add_returns(root):
+    root = pathlib.Path(root)
+    (root / "crash").write_bytes(b"\x10\x00")
+    store = findings.Store(None, root)
+    store.work = lambda: None  # nothing but the copy is asked for here
+    store.add("memory_fuzzer", "libfuzzer", root / "crash", "crash", 1.0, 10)
+    store.add("memory_fuzzer", "afl", root / "crash", "crash", 2.0, 20)
+    kept = list(findings.read_all(root))
+    assert len(kept) == 1 and (kept[0].folder / kept[0].input).read_bytes() == b"\x10\x00"
+    assert kept[0].engine == "libfuzzer" and kept[0].hint == "crash"
+
+
+def test_the_next_steps_name_the_finding_and_what_is_not_stable(root):
+    run = types.SimpleNamespace(name="x", dir=pathlib.Path(root))
+    session = types.SimpleNamespace(promoted={"memory_fuzzer": 3})
+    text = page.next_section(run, [item("memory_fuzzer", "afl", stability=85.0)],
+                                    [found(root, "R5-grow-limit")], session).text
+    assert "make replay INPUT=results/fuzz/x/R5-grow-limit" in text and "85.00 % stable" in text
+    assert "3 into memory_fuzzer" in text
+
+
+def test_coverage_that_still_grows_is_seen(root):
+    grows = item("memory_fuzzer", "afl", series=[(1, 1, 10, 1), (9, 1, 11, 1)])
+    rests = item("memory_fuzzer", "afl", series=[(1, 1, 10, 1), (9, 1, 10, 1)])
+    assert page.still_grows(grows) and not page.still_grows(rests)
+
+
+def test_workers_have_the_machines_name(root):
+    os.environ["PAGEBOX_HOST"] = "b.two"
+    try:
+        plan = types.SimpleNamespace(sync=pathlib.Path(root))
+        run = types.SimpleNamespace(path=report.Run.path.__get__(types.SimpleNamespace(dir=pathlib.Path(root))))
+        afl = engines.Afl(plan, run, store_of(), "memory_fuzzer", "afl", 3)
+        assert [folder.name for folder in afl.own()] == ["b_two-main", "b_two-s1", "b_two-s2"]
+        assert afl.sync_folder() == pathlib.Path(root) / "memory_fuzzer"
+    finally:
+        del os.environ["PAGEBOX_HOST"]
+
+
+def test_what_a_killed_run_left_is_seen(root):
+    root = pathlib.Path(root)
+    for name in ("raw/memory_fuzzer-libfuzzer/artifacts-1/crash-1", "raw/memory_fuzzer-libfuzzer/corpus/1",
+                 "raw/mailbox_fuzzer-afl/out/a-main/hangs/id:000000", "raw/mailbox_fuzzer-afl/out/a-s1/crashes/id:000001"):
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"x")
+    left = [(target, engine, hint) for target, engine, _, hint in engines.left_over(root)]
+    assert left == [("mailbox_fuzzer", "afl", "crash"), ("mailbox_fuzzer", "afl", "timeout"),
+                    ("memory_fuzzer", "libfuzzer", "crash")], left
+
+
+def test_rules_of_operations_are_those_of_op_def(root):
+    assert corpora.rules_of(["memory_grow", "memory_create", "interleave"]) == "R1 R6"
+
+
+def test_every_operation_has_a_part_in_a_reproducer(root):
+    text = (report.REPO / "fuzz" / "op.def").read_text()
+    made = re.findall(r"^OP\(\d+, (\w+), \"(\w+)\", ([A-Z |]+),", text, re.MULTILINE)
+    parts = {name: set(re.findall(r"^/\*= (\w+):", (report.REPO / "fuzz" / "reproducer" / name).read_text(), re.MULTILINE))
+             for name in ("sequential.c", "threads.c")}
+    elsewhere = {"end", "fault", "fault_at", "interleave", "memory_destroy"}
+    missing = [name for name, _, targets in made if name not in elsewhere
+               and ("MEMORY" in targets or "MAILBOX" in targets) and name not in parts["sequential.c"]]
+    missing += [f"t_{name}" for name, _, targets in made if name not in elsewhere | {
+        "memory_create", "memory_create_more", "mailbox_attach"}
+        and ("WAITERS" in targets or "SYSTEM" in targets) and f"t_{name}" not in parts["threads.c"]]
+    assert not missing, f"fuzz/reproducer/ has no part for {missing}"
+
+
+# ---------------------------------------------------------------- what was found, with a shrink of our own
+
+PLACE_IS_THE_INPUT = "for last; do :; done; printf 'R5-grow-limit\\t%s\\n' \"$(cat \"$last\")\""
+
+
+@contextlib.contextmanager
+def shrink_that(root, does):
+    """A shell program in shrink's place, or none; the other tools fail."""
+    path = pathlib.Path(root) / "shrink"
+    if does is not None:
+        path.write_text(f"#!/bin/sh\n{does}\n")
+        path.chmod(0o755)
+    false = pathlib.Path("/bin/false")
+    with unittest.mock.patch.multiple(findings, SHRINK=path, REPLAY=false, REPRODUCER=false, TRACED=false):
+        yield
+
+
+def plan_of(**more):
+    return types.SimpleNamespace(**({"environment": lambda **names: dict(os.environ, **names), "subject": "",
+                                     "targets": ["memory_fuzzer"], "engines": ("libfuzzer",), "time_s": 1000,
+                                     "jobs": 1, "seed": 1, "empty": True, "build": lambda: None} | more))
+
+
+def run_of(root):
+    return types.SimpleNamespace(path=report.Run.path.__get__(types.SimpleNamespace(dir=pathlib.Path(root))))
+
+
+def store_with(root, hint, *inputs):
+    """A store that has worked out these inputs."""
+    store = findings.Store(plan_of(), pathlib.Path(root))
+    for number, data in enumerate(inputs):
+        path = pathlib.Path(root) / f"kept-{number}"
+        path.write_bytes(data)
+        store.add("memory_fuzzer", "libfuzzer", path, hint, 1.0, 10)
+    store.end()
+    return store
+
+
+def test_what_cannot_be_named_stays_a_finding(root):
+    with shrink_that(root, None):
+        kept = store_with(root, "R5-grow-limit", b"\x10\x00").all()
+    assert [found.oracle for found in kept] == ["R5-grow-limit"], kept
+    assert (kept[0].folder / kept[0].input).read_bytes() == b"\x10\x00" and "shrink" in kept[0].problem
+    run = types.SimpleNamespace(dir=pathlib.Path(root))
+    assert "Not all was done" in page.finding_section(run, kept[0]).text
+
+
+def test_only_a_hang_that_a_replay_ends_is_dropped(root):
+    for says, hint, names in (("the input breaks nothing here", "timeout", []),
+                              ("cannot start a process", "timeout", ["timeout"]),
+                              ("the input breaks nothing here", "crash", ["crash"])):
+        folder = pathlib.Path(root) / f"{hint}-{len(says)}"
+        folder.mkdir()
+        with shrink_that(folder, f"echo 'shrink: {says}' >&2; exit 2"):
+            kept = store_with(folder, hint, b"1").all()
+        assert [found.oracle for found in kept] == names, (says, hint, kept)
+
+
+def test_one_without_a_place_counts_with_its_like(root):
+    with shrink_that(root, PLACE_IS_THE_INPUT):
+        kept = store_with(root, "crash", b"ref/a.c:1", b"", b"ref/b.c:2").all()
+    assert [(found.place, found.seen) for found in kept] == [("ref/a.c:1", 2), ("ref/b.c:2", 1)], kept
+
+
+def test_a_signals_handler_may_ask_while_the_run_does(root):
+    store = findings.Store(None, pathlib.Path(root))
+    with store.lock:
+        assert store.lock.acquire(blocking=False)
+
+
+def test_a_tool_has_a_session_of_its_own(root):
+    program = "import os; print(os.getsid(0) == os.getpid())"
+    assert findings.run([sys.executable, "-c", program], None, 60)[:2] == (0, "True\n")
+
+
+def gone(pipe):
+    """Whether the last that holds the other end has ended."""
+    os.close(pipe[1])
+    return bool(select.select([pipe[0]], [], [], 20)[0])
+
+
+def test_a_tool_that_takes_too_long_ends_with_what_it_started(root):
+    pipe = os.pipe()
+    status = findings.run(["sh", "-c", "sleep 1000 & wait"], None, 0.5, pass_fds=pipe[1:])[0]
+    assert status is None and gone(pipe)
+
+
+def test_a_tool_ends_with_the_run(root):
+    pipe = os.pipe()
+    program = ("import sys; sys.path.insert(0, sys.argv[1]); from pagebox.fuzz import findings; "
+               "findings.run(['sh', '-c', 'echo >/dev/fd/$0; exec sleep 1000', sys.argv[2]], None, 1000, "
+               "pass_fds=[int(sys.argv[2])])")
+    child = subprocess.Popen([sys.executable, "-c", program, SCRIPTS, str(pipe[1])], pass_fds=pipe[1:])
+    os.read(pipe[0], 1)
+    child.kill()
+    child.wait()
+    assert gone(pipe)
+
+
+def put(folder, data):
+    """A finding as a killed run leaves it; without its input where there is no data."""
+    folder.mkdir(parents=True)
+    facts = {"target": "memory_fuzzer", "engine": "afl", "input": "input", "hint": "crash", "seconds": 1.0,
+             "executions": 7, "oracle": "", "place": "", "seen": 1}
+    (folder / "finding.json").write_text(json.dumps(facts))
+    if data:
+        (folder / "input").write_bytes(data)
+
+
+def test_a_recovery_that_was_interrupted_is_done_again(root):
+    folder = pathlib.Path(root) / "results/fuzz/.20260101T000000Z-abcdef0.tmp"
+    put(folder / "found-before/1/new/a", b"ref/a.c:1")
+    put(folder / "found-before/1/new/b", None)
+    put(folder / "findings/new/c", b"ref/c.c:3")
+    facts = {"targets": ["memory_fuzzer"], "engines": ["afl"], "time_s": 5, "subject": "", "commit": "abcdef0",
+             "dirty": False}
+    said = io.StringIO()
+    with shrink_that(root, PLACE_IS_THE_INPUT), unittest.mock.patch.object(fuzz_run, "Plan", lambda given: plan_of()), \
+            contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        assert fuzz_run.recover(folder, facts) == 2
+    latest = folder.parent / "latest"
+    places = {found.place for found in findings.read_all(latest / "findings")}
+    assert places == {"ref/a.c:1", "ref/c.c:3"}, places
+    assert "left where it is" in said.getvalue() and list(latest.glob("found-before/1/new/b/finding.json"))
+
+
+def test_seeds_are_packed_while_the_working_corpus_is_copied_to(root):
+    corpus = pathlib.Path(root) / "corpus/memory_fuzzer"
+    (corpus / "folder").mkdir(parents=True)
+    (corpus / ".0123.Xy12").write_bytes(b"half")
+    (corpus / "4567").write_bytes(b"whole")
+    (corpus / "gone").symlink_to("nothing")
+    with unittest.mock.patch.dict(os.environ, PAGEBOX_CORPUS=str(corpus.parent)), \
+            unittest.mock.patch.object(corpora, "seeds", lambda target: []):
+        fuzz_run.pack_seeds(plan_of(empty=False), run_of(root), None, "memory_fuzzer")
+    packed = sorted(path.name for path in (pathlib.Path(root) / "raw/memory_fuzzer-seeds").iterdir())
+    assert packed == ["empty", "working-4567"], packed
+
+
+def test_an_engine_that_is_not_started_again_says_so(root):
+    store = types.SimpleNamespace(add=lambda *all: None)
+    engine = engines.LibFuzzer(plan_of(), run_of(root), store, "memory_fuzzer", "libfuzzer", 1)
+    engine.began, engine.starts = time.monotonic(), engines.RESTARTS_MAX + 1
+    (engine.folder / "log-21.txt").write_text("finding: R5-grow-limit\n")
+    (engine.folder / "artifacts-21").mkdir()
+    (engine.folder / "artifacts-21/crash-1").write_bytes(b"1")
+    engine.gather({"log": engine.folder / "log-21.txt", "artifacts": engine.folder / "artifacts-21"})
+    assert re.fullmatch(r"stopped after 21 findings, \d+ s unused; RULES_OFF=R5-grow-limit looks past it",
+                        engine.problem), engine.problem
+
+
+FULL = """
+import resource, signal, sys
+sys.path.insert(0, {scripts!r})
+from pagebox.common import report
+from pagebox.fuzz import engines, run
+class Full(engines.Engine):
+    def launch(self, seconds):
+        with open(self.folder / "log", "wb") as log:
+            print(self.spawn(["sleep", "1000"], log).pid)
+    def look(self):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+        (self.folder / "more").write_text("x" * 1000)
+    def corpus(self):
+        return self.folder / "corpus"
+engines.KINDS = {{"libfuzzer": Full}}
+run.Plan.check_tools = run.Plan.build = run.Plan.meet_subject = lambda self: None
+in_repo = report.Run
+report.Run = lambda kind: in_repo(kind, {root!r})
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+sys.argv = ["fuzz.py", "TIME=100", "TARGET=memory_fuzzer", "ENGINE=libfuzzer", "EMPTY=1"]
+sys.exit(run.main())
+"""
+
+
+def test_no_room_ends_the_run_and_keeps_what_it_has(root):
+    """A limit on file sizes stands for the full disk, as in report_test.py."""
+    program = FULL.format(scripts=SCRIPTS, root=root)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 2 and "Traceback" not in done.stderr, done
+    assert "the run ends here: [Errno 27]" in done.stderr and "the raw data is in" in done.stderr, done
+    assert not pathlib.Path(f"/proc/{int(done.stdout)}").exists(), "the engine runs on"

@@ -1,0 +1,72 @@
+"""Tests of the package's shape: who imports whom."""
+import ast
+import pathlib
+
+PACKAGE = pathlib.Path(__file__).resolve().parent.parent / "pagebox"
+# A folder may import from itself and from those named here.
+MAY_IMPORT = {
+    "common": set(),
+    "bench": {"common"},
+    "sim": {"common"},
+    "fuzz": {"common", "sim"},
+    "defects": {"common", "sim", "fuzz"},
+    "gate": {"common", "sim", "fuzz", "defects"},
+}
+
+
+def imports(package):
+    """Module -> modules of the package that it imports, wherever in it."""
+    made = {}
+    for path in package.rglob("*.py"):
+        module, found = path.relative_to(package).with_suffix("").parts, set()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("pagebox"):
+                folder = node.module.split(".")[1:]
+                found |= {(*folder, a.name) if len(folder) < 2 else tuple(folder) for a in node.names}
+            if isinstance(node, ast.Import):
+                found |= {tuple(a.name.split(".")[1:]) for a in node.names if a.name.startswith("pagebox")}
+        made[module] = found
+    return made
+
+
+def circle(graph):
+    """The modules of one circle, or None."""
+    done = set()
+
+    def visit(node, path):
+        if node in path:
+            return path[path.index(node) :] + [node]
+        if node in done:
+            return None
+        found = next(filter(None, (visit(n, path + [node]) for n in graph.get(node, ()))), None)
+        done.add(node)
+        return found
+
+    return next(filter(None, (visit(node, []) for node in graph)), None)
+
+
+def strangers(graph, allowed):
+    for module, others in graph.items():
+        if len(module) == 2 and module[1] != "__init__":
+            for other in others:
+                if other[0] != module[0] and other[0] not in allowed[module[0]]:
+                    yield f"{'/'.join(module)} imports {'/'.join(other)}"
+
+
+def test_no_module_imports_itself_by_way_of_others(root):
+    assert circle({("a",): {("b",)}, ("b",): {("c",)}, ("c",): {("b",)}}) == [("b",), ("c",), ("b",)]
+    assert circle(imports(PACKAGE)) is None
+
+
+def test_folders_import_only_what_lies_below_them(root):
+    folder = pathlib.Path(root) / "common"
+    folder.mkdir()
+    (folder / "a.py").write_text("def f():\n    from pagebox.gate import run\n    import pagebox.sim.trace\n")
+    found = sorted(strangers(imports(folder.parent), MAY_IMPORT))
+    assert found == ["common/a imports gate/run", "common/a imports sim/trace"], found
+    assert not list(strangers(imports(PACKAGE), MAY_IMPORT))
+
+
+def test_every_folder_has_a_place_among_the_layers(root):
+    folders = {path.name for path in PACKAGE.iterdir() if path.is_dir() and path.name != "__pycache__"}
+    assert folders == set(MAY_IMPORT), folders
