@@ -297,12 +297,37 @@ def test_findings_of_behaviour_block(root):
     assert not unsaid.ran and unsaid.findings == ["errors: S03"]
 
 
-def test_a_step_that_does_not_end_is_a_finding(root):
+def test_a_step_that_runs_out_of_time_is_inconclusive(root):
     step = behaviour.Step("replay", ["sh", "-c", "sleep 30 & wait"], 0)
     with mock.patch.object(behaviour, "LIMIT_LEAST_S", 0):
         done = behaviour.run(step, pathlib.Path(root))
     item = behaviour.item(done)
-    assert item["verdict"] == "regression" and "did not end within" in item["findings"][0]
+    assert item["verdict"] == "inconclusive" and "did not end within" in item["findings"][0]
+    assert page.EXIT[page.overall([item], ["behaviour"])] == 3
+    assert counting.head_alone("a", "row a did not end within 120 s")["verdict"] == "inconclusive"
+    assert counting.head_alone("a", "row a ended with status 3")["verdict"] == "regression"
+
+
+def test_a_rule_that_many_inputs_break_is_told_once_with_how_to_see_it(root):
+    step = behaviour.Step("replay", [], 1, {"SCHED": "uniform"})
+    text = "".join(f"finding: R33-capacity\ncorpus/a{i}.ops: a finding\n" for i in range(8))
+    text += "corpus/c.ops: a finding\n12 inputs, 9 findings, 0 not readable\n"
+    findings = behaviour.outcome(step, 1, 1, text).findings
+    assert findings == [
+        "R33-capacity: corpus/a0.ops and 7 more inputs; its operations: SCHED=uniform build/asan/replay corpus/a0.ops",
+        "crash: corpus/c.ops; its operations: SCHED=uniform build/asan/replay corpus/c.ops",
+    ], findings
+
+
+def test_equal_machine_code_is_a_pass_at_once(root):
+    """Also where behaviour and time were asked for: nothing is run."""
+    options = types.SimpleNamespace(behaviour=True, timed=True)
+    mine = mock.Mock(items=[], parts=[], notes=[])
+    mine.build.side_effect = gate_run.Same
+    with mock.patch.object(gate_run, "Gate", lambda _: mine), mock.patch.object(report, "on_interrupt"):
+        gate_run.run(options)
+    assert not mine.count.called and not mine.behave.called and not mine.sample.called
+    assert mine.finish.call_args[0] == ("pass", gate_run.SAME)
 
 
 def test_steps_look_at_everything_whatever_the_shell_says(root):

@@ -1,7 +1,8 @@
 """behaviour.py: the gate's question whether the work tree does what it must: tools that exist.
 
-Each step is one of the repository's own make targets or programs; any finding blocks, also that it
-does not end. A step that cannot run is an error, never a pass.
+Each step is one of the repository's own make targets or programs; any finding blocks. A step that does not
+end in its time is inconclusive: a busy machine looks the same as a hang. A step that cannot run is an
+error, never a pass.
 """
 import dataclasses
 import os
@@ -66,12 +67,14 @@ class Outcome:
     seconds: float
     findings: list  # lines that say what was found, or why it could not run
     ran: bool = True
+    late: bool = False  # ended by us, as its time was over
 
 
 FINDING = re.compile(
     r"^(?:finding: .*|FAIL .*|missed: .*|caught canaries: .*|pristine fails on: .*)", re.M
 )
 ERRORS = re.compile(r"^errors: .*", re.M)  # of the scoreboard, before its sums
+NAMED = re.compile(r"^(?:finding: (\S+)|(.+): a finding$)", re.M)  # of replay: a name, then the input
 REPLAYED = re.compile(r"(\d+) inputs, (\d+) findings, (\d+) not readable")
 
 
@@ -104,12 +107,29 @@ def run(step, folder, said=lambda seconds: None):
         processes.live.discard(child)
     seconds = time.monotonic() - began
     if status is None:
-        return Outcome(step.name, 1, seconds, [f"did not end within {limit_s(step)} s"])
+        return Outcome(step.name, 1, seconds, [f"did not end within {limit_s(step)} s"], late=True)
     return outcome(step, status, seconds, log.read_text(errors="replace"))
 
 
+def by_rule(text, environment):
+    """What replay found, a rule once: its name, the first input that breaks it, how to see it."""
+    inputs, name = {}, None
+    for told, path in NAMED.findall(text):
+        if told:
+            name = name or told  # the first of a run counts
+        else:
+            inputs.setdefault(name or "crash", []).append(path)
+            name = None
+    setting = "".join(f"{k}={v} " for k, v in environment.items())
+    for rule, paths in inputs.items():
+        more = f" and {len(paths) - 1} more inputs" if len(paths) > 1 else ""
+        yield f"{rule}: {paths[0]}{more}; its operations: {setting}build/asan/replay {paths[0]}"
+
+
 def outcome(step, status, seconds, text):
-    findings = FINDING.findall(text)
+    findings = list(dict.fromkeys(FINDING.findall(text)))
+    if step.name.startswith("replay"):
+        findings = list(by_rule(text, step.environment)) or findings
     if step.bounded and status and not findings and re.search(r"\b0 findings", text):
         status = 0  # searched as far as the time went, and nothing was found
     replayed = REPLAYED.search(text)
@@ -123,7 +143,7 @@ def outcome(step, status, seconds, text):
 
 def item(done):
     """A step as the gate's report has it."""
-    verdict = "regression" if done.status else "pass"
+    verdict = "inconclusive" if done.late else "regression" if done.status else "pass"
     shown = {"name": done.name, "part": "behaviour", "metric": "findings", "verdict": verdict}
     shown |= {"base": 0, "head": len(done.findings) if done.status else 0}
     shown |= {"shift": None, "low": None, "high": None, "p": None, "threshold": 0, "detectable": 1}

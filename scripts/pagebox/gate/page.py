@@ -143,6 +143,14 @@ def with_note(item):
     return text + (f" ({item['note']})" if "note" in item and item["metric"] != "row" else "")
 
 
+def rows_of(items):
+    """So many of them as fit a screen, a line each."""
+    lines = [f"  {i['name']:<28} {i['metric']:<18} {with_note(i)}" for i in items[:SCREEN_ROWS]]
+    if len(items) > SCREEN_ROWS:
+        lines.append(f"  ... and {len(items) - SCREEN_ROWS} more in the report")
+    return lines
+
+
 def screen(verdict, lead, items, notes, path):
     """The whole answer, on one screen: the verdict first."""
     lines = [f"gate: {WORDS[verdict]}: {lead}"]
@@ -152,10 +160,7 @@ def screen(verdict, lead, items, notes, path):
         found = [i for i in items if i["verdict"] == verdict_]
         if found:
             lines.append(f"{title}:")
-        for item in found[:SCREEN_ROWS]:
-            lines.append(f"  {item['name']:<28} {item['metric']:<18} {with_note(item)}")
-        if len(found) > SCREEN_ROWS:
-            lines.append(f"  ... and {len(found) - SCREEN_ROWS} more in the report")
+        lines += rows_of(found)
     lines += [f"note: {note}" for note in [*notes, *remarks(items)]]
     if path:
         lines.append(f"report: {path}")

@@ -96,7 +96,7 @@ def once(program, row, batches, core, inject):
     try:
         done = processes.run(command, PROCESS_LIMIT_S, env=counting.ENVIRONMENT, cwd="/")
     except subprocess.TimeoutExpired:
-        raise counting.RowFailed(f"row {row} took more than {PROCESS_LIMIT_S} s") from None
+        raise counting.RowFailed(f"row {row} {counting.LATE} {PROCESS_LIMIT_S} s") from None
     if done.returncode:
         said = done.stderr.decode(errors="replace").strip()[-200:]
         raise counting.RowFailed(f"row {row} ended with status {done.returncode}: {said}")
@@ -338,7 +338,7 @@ class Comparison:
         failed = self.sampler.failed
         found = [item for item in found if item["name"] not in failed]
         return found + [
-            counting.remark(row, "regression", f"the head alone fails: {why}", "time")
+            counting.head_alone(row, why, "time")
             for row, why in sorted(failed.items())
         ]
 

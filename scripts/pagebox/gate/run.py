@@ -29,6 +29,7 @@ from pagebox.gate import pairing
 from pagebox.common import report
 
 TIME_S = 240  # at most for the pairs; usually much less
+SAME = "Both sides are the same machine code, byte for byte: nothing was run, there is nothing to compare"
 BUILD_S, COUNTS_S, ROUND_S = 4, 28, 1.1  # usual, on a quiet machine with two cores
 
 
@@ -66,15 +67,24 @@ class Gate:
             parts["behaviour"] = sum(step.usual_s for step in behaviour.steps())
         return parts
 
-    def say(self, part, share, text):
+    def say(self, part, share, text, overdue=False):
         """Progress: how much of a part is done. What is left takes as much longer than usual as what
-        is done took."""
+        is done took. overdue: the present step takes longer than usual, nobody knows how long."""
         order = list(self.expected)
         done = sum(self.expected[name] for name in order[: order.index(part)])
         done += share * self.expected[part]
         spent, total = time.monotonic() - self.began, sum(self.expected.values())
         slower = max(1, spent / done) if done > BUILD_S else 1
-        self.progress.update(f"{text}; about {(total - done) * slower:.0f} s left")
+        left = "longer than usual" if overdue else f"about {(total - done) * slower:.0f} s left"
+        self.progress.update(f"{text}; {left}")
+
+    def announce(self, items):
+        """What blocks, as soon as it is known."""
+        found = page.blocked(items)
+        if found:
+            self.progress.done()
+            lines = page.rows_of(found)
+            print(f"blocked already, {page.counted(len(found), 'item')}:", *lines, sep="\n", flush=True)
 
     # ------------------------------------------------------------ parts
 
@@ -95,8 +105,8 @@ class Gate:
         sizes = building.text_bytes(self.base), building.text_bytes(self.head)
         self.facts |= {"code_bytes_base": sizes[0], "code_bytes_head": sizes[1]}
         if building.same_code(self.base, self.head):
-            self.notes.append("the machine code of both sides is the same, byte for byte")
-        elif None not in sizes and sizes[0] != sizes[1]:
+            raise Same()
+        if None not in sizes and sizes[0] != sizes[1]:
             self.notes.append(f"advice: code size {sizes[0]:,} -> {sizes[1]:,} bytes")
         if self.commit == self.run.commit and self.run.dirty:
             self.notes.append("BASE is the commit that the work tree has changes to")
@@ -138,6 +148,7 @@ class Gate:
         ]
         if not self.options.filter:
             self.notes += counting.waiver_notes(self.waivers)
+        self.announce(self.found["counts"])
         for row, why in self.failed["base"].items():
             raise counting.CountError(f"on the base: {why}")
         self.parts.append("counts")
@@ -147,7 +158,7 @@ class Gate:
         self.keep("counts.json", self.counted)
         failed = self.failed["base"].keys() | self.failed["head"].keys()
         self.found["counts"] = counting.compare(base, head, self.waivers, failed=failed) + [
-            counting.remark(row, "regression", f"the head alone fails: {why}")
+            counting.head_alone(row, why)
             for row, why in self.failed["head"].items()
             if row not in self.failed["base"]
         ]
@@ -193,10 +204,12 @@ class Gate:
                 "behaviour",
                 (usual_s + min(seconds, step.usual_s)) / self.expected["behaviour"],
                 f"behaviour: {step.name}",
+                overdue=seconds > 1.5 * step.usual_s + 5,
             ))  # fmt: skip
             usual_s += step.usual_s
             if done.ran and (step.name != "build" or not done.status):
                 self.found["behaviour"].append(behaviour.item(done))
+                self.announce(self.found["behaviour"][-1:])
                 continue
             faults.append(f"{step.name} could not run: {' '.join(done.findings)}")
             if step.name == "build":
@@ -258,6 +271,10 @@ class SetUp(Exception):
     """Something the person has to mend first."""
 
 
+class Same(Exception):
+    """Both sides are the same machine code: there is nothing to compare."""
+
+
 def previous(options):
     """Counts of the work tree against the commit before, as a test. Without such a commit, or where
     the interface has changed, it counts as neither passed nor failed."""
@@ -286,6 +303,8 @@ def measure(gate, options):
         if options.timed:
             gate.sample(rows)
         return None, ""
+    except Same:
+        return "pass", SAME
     except building.Inconclusive as error:
         return "inconclusive", str(error)
     except counting.CountError as error:
@@ -296,12 +315,12 @@ def run(options):
     gate = Gate(options)
     report.on_interrupt(gate.interrupt)
     if not options.behaviour:
-        gate.notes.append("behaviour was not asked for (BEHAVIOUR=0): this says nothing about it")
+        gate.notes.append("behaviour was not asked for (BEHAVIOUR=0): not checked")
     if not options.timed:
-        gate.notes.append("time was not measured (TIMED=0): this says nothing about it")
+        gate.notes.append("time was not measured (TIMED=0): not checked")
     try:
         verdict, why = measure(gate, options)
-        fault = gate.behave() if options.behaviour else ""
+        fault = gate.behave() if options.behaviour and why != SAME else ""
         if fault:
             verdict, why = "error", "; ".join(filter(None, (why, fault)))
         if page.overall(gate.items, gate.parts) == "regression":
