@@ -10,14 +10,22 @@ build/plain/libsim.a: $(SIM_OBJ)
 	$(Q)rm -f $@.new && $(AR) rcs $@.new $^ && mv $@.new $@
 endif
 
+# One object whose names are its own, but for what programs and compilers call: a program may have
+# any other name itself.
+build/plain/explore-engine.o: build/plain/fuzz/sim/explore_main.o build/plain/libsim.a
+	$(call say,LD,$@)
+	$(Q)ld -r -o $@.new $< --whole-archive build/plain/libsim.a
+	$(Q)objcopy -w --keep-global-symbol='sim_*' --keep-global-symbol='__tsan_*' \
+	    --keep-global-symbol=main $@.new $@ && rm -f $@.new
+
 ##@ Other people's code
-explore-lib: build/plain/libsim.a build/plain/fuzz/sim/explore_main.o ## what scripts/explore.py links
-explore: explore-lib ## SRC=file.c under the engine [SCHED= TIME= SEED= JOBS= REPLAY= CFLAGS_SRC= SET= CC_EXPLORE=clang]
+explore-lib: build/plain/explore-engine.o ## what scripts/explore.py links
+explore: explore-lib ## SRC=file.c under the engine [ARGS= SCHED= TIME= SEED= JOBS= REPLAY= CFLAGS_SRC= SET= VOLATILE=relaxed CC_EXPLORE=clang]
 	@[ -n '$(SRC)' ] || { echo "explore: which file? make explore SRC=file.c" >&2; exit 2; }
-	@scripts/explore.py $(SRC) --cc '$(or $(CC_EXPLORE),clang)' --cflags='$(CFLAGS_SRC)' \
+	@scripts/explore.py $(SRC) --cc '$(or $(CC_EXPLORE),clang)' --cflags='$(CFLAGS_SRC)' --args='$(ARGS)' \
 	    $(if $(SCHED),--sched '$(SCHED)') $(if $(TIME),--time '$(TIME)') \
 	    $(if $(SEED),--seed '$(SEED)') $(if $(JOBS),--jobs '$(JOBS)') \
-	    $(if $(REPLAY),--replay '$(REPLAY)') $(foreach s,$(SET),--set '$(s)')
+	    $(if $(VOLATILE),--volatile '$(VOLATILE)') $(if $(REPLAY),--replay '$(REPLAY)') $(foreach s,$(SET),--set '$(s)')
 build/test-posix-search: fuzz/sim/tests/posix/search.c fuzz/sim/tests/posix/search_programs.c build/plain/libsim.a
 	$(call say,LD,$@)
 	@mkdir -p $@.o

@@ -6,8 +6,8 @@
  *           [--replay=FILE] [--KEY=N for the keys of `settings` below]
  *
  * FOLDER gets result.json, and with a finding schedule.txt and trace.json. Exit status:
- * 0 nothing found, 1 a finding, 2 usage or set-up, 130 interrupted. --sched=bytes needs libFuzzer
- * (its library without a main) among the linked objects. */
+ * 0 nothing found, 1 a finding, 2 usage or set-up, 3 inconclusive, 130 interrupted. --sched=bytes
+ * needs libFuzzer (its library without a main) among the linked objects. */
 #include "posix.h"
 #include "trace_json.h"
 
@@ -37,7 +37,8 @@ static unsigned processes = 1, shrink_runs = 4000;
 static volatile int stop_asked;
 static bool spurious_given; /* else 1 at random, 0 in the exhaustive search */
 
-static char *program_argv[] = {(char *)(uintptr_t) "program", NULL};
+#define ARGUMENTS_MAX 64
+static char *program_argv[ARGUMENTS_MAX + 2] = {(char *)(uintptr_t) "program"};
 static struct sim_program program = {sim_subject_main, 1, program_argv};
 
 struct outcome {
@@ -101,6 +102,7 @@ static void run_program(void *arg) {
 
 #define TICK_US 100000
 static unsigned ticks_max = 20; /* of processor time without a step */
+
 static const struct {
     int signal;
     const char *finding;
@@ -148,17 +150,23 @@ static void on_crash(int number, siginfo_t *info, void *context) {
 
 /* A loop that makes no visible step cannot be scheduled away from: only time tells. */
 static void on_tick(int number, siginfo_t *info, void *context) {
-    static uint32_t run, step, same;
+    static uint32_t run, step, turns, same;
     uintptr_t pc = pc_of(context);
     (void)number;
     (void)info;
-    bool moved = !S.active || run != S.generation || step != S.steps;
+    /* A switch away from a loop of plain accesses is a step that leads nowhere. */
+    bool moved = !S.active || run != S.generation || step != S.steps - (S.quiet_turns - turns);
     run = S.generation;
     step = S.steps;
+    turns = S.quiet_turns;
     same = moved ? 0 : same + 1;
+    if (same < ticks_max) {
+        return;
+    }
     bool inside =
         pc - (uintptr_t)__start_sim_text < (uintptr_t)__stop_sim_text - (uintptr_t)__start_sim_text;
-    if (same < ticks_max || !inside) {
+    if (!S.watch || !inside) {
+        S.watch = true; /* its next access names the variable; without one the next tick tells */
         return;
     }
     same = 0;
@@ -185,6 +193,43 @@ static void start_ticks(void) {
     setitimer(ITIMER_PROF, &tick, NULL);
 }
 
+/* ---- The time is up, whatever the program is doing ---- */
+
+static enum { SEARCHING, CONCLUDING } phase;
+static pid_t first_process;
+
+static int conclude(void);
+static void write_late(void);
+
+static void alarm_in(double seconds) {
+    struct itimerval once = {.it_value = {(time_t)seconds, (suseconds_t)(seconds * 1e6) % 1000000}};
+    if (seconds > 0) {
+        setitimer(ITIMER_REAL, &once, NULL);
+    }
+}
+
+static void on_alarm(int number, siginfo_t *info, void *context) {
+    (void)number;
+    (void)info;
+    (void)context;
+    if (getpid() != first_process) {
+        _exit(3);
+    }
+    S.active = false; /* the run that is under way is given up */
+    if (phase == SEARCHING) {
+        outcome.cut += 1;
+        outcome.bounds |= SIM_BOUND_STEPS;
+        _exit(conclude());
+    }
+    write_late();
+    _exit(1);
+}
+
+static void in_child(void) {
+    start_ticks();
+    alarm_in(seconds_max - (now_s() - started) + 2);
+}
+
 static void handlers_setup(void) {
     static char stack[65536];
     stack_t alternative = {.ss_sp = stack, .ss_size = sizeof stack};
@@ -194,7 +239,9 @@ static void handlers_setup(void) {
     }
     catch_signal(SIGPROF, on_tick);
     start_ticks();
-    pthread_atfork(NULL, NULL, start_ticks); /* a child process inherits no timer */
+    catch_signal(SIGALRM, on_alarm);
+    first_process = getpid();
+    pthread_atfork(NULL, NULL, in_child); /* a child process inherits no timer */
     signal(SIGINT, on_stop);
     signal(SIGTERM, on_stop);
 }
@@ -317,6 +364,16 @@ static const char *read_schedule(void) {
 
 /* ---- What was found ---- */
 
+/* Is a place in this text a volatile access? */
+static bool names_volatile(const char *text) {
+    for (const char *p = text; (p = strchr(p, '@')); p++) {
+        if (is_volatile_access((uintptr_t)strtoull(p + 1, NULL, 16))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void write_result(void) {
     const struct outcome *o = &outcome;
     FILE *f = open_out("result.json");
@@ -330,6 +387,7 @@ static void write_result(void) {
     sim_json_string(f, o->detail);
     fputs(",\"error\":", f);
     sim_json_string(f, o->error);
+    fprintf(f, ",\"volatile\":%s", names_volatile(o->detail) ? "true" : "false");
     fprintf(f,
             ",\"executions\":%llu,\"graphs\":%llu,\"pruned\":%llu,\"steps\":%llu,\"cut\":%llu,"
             "\"seconds\":%.6f,\"bounds\":%u,\"complete\":%s,\"interrupted\":%s,"
@@ -349,7 +407,7 @@ static const char *run_traced(void) {
     o.source = SIM_REPLAY;
     o.choices = outcome.choices;
     o.choices_n = outcome.choices_n;
-    o.trace = true;
+    o.trace = o.trace_plain = true;
     const char *finding = sim_run(&o, run_program, &program, &r);
     sim_posix_settle();
     size_t used = (size_t)snprintf(outcome.detail, sizeof outcome.detail, "%s", r.detail);
@@ -370,18 +428,85 @@ static void write_trace(void) {
     close_out(f, "trace.json");
 }
 
+/* At most about two seconds of it. */
 static void shrink(void) {
-    bool slow = !strcmp(outcome.finding, "endless-loop");
     struct sim_options o = outcome.options;
-    o.choices = outcome.choices; /* a replay; the source is set by the shrinker */
+    o.source = SIM_REPLAY;
+    o.choices = outcome.choices;
     o.choices_n = outcome.choices_n;
     outcome.choices_found = outcome.choices_n;
+    if (!strcmp(outcome.finding, "endless-loop")) {
+        return; /* each run would take its time */
+    }
+    double before = now_s();
+    sim_run(&o, run_program, &program, NULL);
+    double each = now_s() - before;
+    unsigned runs = each * shrink_runs < 2 ? shrink_runs : (unsigned)(2 / each);
     outcome.shrink_runs = sim_shrink(&o, run_program, &program, outcome.finding, outcome.choices,
-                                     &outcome.choices_n, slow ? 10 : shrink_runs);
+                                     &outcome.choices_n, runs);
+}
+
+static void write_late(void) {
+    snprintf(outcome.error, sizeof outcome.error,
+             "the time was up before the schedule was shrunk and traced: give more (TIME=)");
+    write_schedule();
+    write_result();
+}
+
+/* ---- A thread that nobody joined: told when nothing else was found ---- */
+
+static struct leak {
+    bool found;
+    char text[600];
+    struct sim_options options;
+    size_t choices_n;
+    uint16_t choices[CHOICES_MAX];
+} * leak; /* shared with the processes of a search */
+
+static void keep_leak(const char *text) {
+    if (leak->found) {
+        return;
+    }
+    leak->found = true;
+    snprintf(leak->text, sizeof leak->text, "%s", text);
+    leak->options = S.o;
+    leak->choices_n = S.choices_n;
+    memcpy(leak->choices, S.choices, S.choices_n * sizeof *S.choices);
+}
+
+static void keep_leaks(void) {
+    leak = mmap(NULL, sizeof *leak, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (leak == MAP_FAILED) {
+        die("%s", "not enough memory");
+    }
+    S.leak = keep_leak;
+}
+
+static void report_leak(void) {
+    if (outcome.finding || !leak || !leak->found) {
+        return;
+    }
+    outcome.finding = "leaked-thread";
+    outcome.options = leak->options;
+    outcome.choices_n = leak->choices_n;
+    memcpy(outcome.choices, leak->choices, leak->choices_n * sizeof *leak->choices);
+}
+
+/* Nothing was found; does that say much? */
+static bool inconclusive(void) {
+    if (!strcmp(sched, "exhaustive")) {
+        return !outcome.complete;
+    }
+    bool limit = outcome.bounds & (SIM_BOUND_MEMORY | SIM_BOUND_THREADS);
+    return limit || outcome.cut * 2 >= outcome.executions;
 }
 
 static int conclude(void) {
+    phase = CONCLUDING;
     outcome.seconds = now_s() - started;
+    report_leak();
+    S.leak = NULL;
+    alarm_in(3);
     if (outcome.finding) {
         if (!replay_file) {
             shrink();
@@ -397,7 +522,11 @@ static int conclude(void) {
         write_trace();
     }
     write_result();
-    return outcome.finding ? 1 : outcome.error[0] ? 2 : outcome.interrupted ? 130 : 0;
+    alarm_in(0);
+    if (outcome.finding) {
+        return 1;
+    }
+    return outcome.error[0] ? 2 : outcome.interrupted ? 130 : inconclusive() ? 3 : 0;
 }
 
 static void keep_finding(const struct sim_result *r, const struct sim_options *o) {
@@ -411,7 +540,7 @@ static void count(const struct sim_result *r) {
     outcome.executions++;
     outcome.steps += r->steps;
     outcome.bounds |= r->bounds;
-    outcome.cut += (r->bounds & (SIM_BOUND_STEPS | SIM_BOUND_MEMORY)) != 0;
+    outcome.cut += (r->bounds & (SIM_BOUND_STEPS | SIM_BOUND_MEMORY | SIM_BOUND_THREADS)) != 0;
 }
 
 /* ---- The ways to search ---- */
@@ -586,6 +715,13 @@ static void read_argument(const char *argument) {
         out_folder = value;
     } else if (!strcmp(key, "sched")) {
         sched = value;
+    } else if (!strcmp(key, "argument")) {
+        if (program.argc > ARGUMENTS_MAX) {
+            die("%s: too many arguments for the program", value);
+        }
+        program_argv[program.argc++] = (char *)(uintptr_t)value;
+    } else if (!strcmp(key, "input")) {
+        sim_posix_input();
     } else if (!strcmp(key, "replay")) {
         replay_file = value;
     } else if (!strcmp(key, "seconds")) {
@@ -616,6 +752,9 @@ static void setup(char **argv) {
     fix_addresses(argv);
     options = sim_options_default();
     options.spurious_max = 1;
+    options.heap_bytes = (size_t)4 << 30;
+    options.pages_bytes = (size_t)1 << 30;
+    options.page_size = 4096;
     for (char **a = argv + 1; *a; a++) {
         read_argument(*a);
     }
@@ -630,6 +769,7 @@ static void setup(char **argv) {
     image_save(&images[1], __start_sim_bss, __stop_sim_bss);
     handlers_setup();
     started = now_s();
+    alarm_in(seconds_max + 1);
 }
 
 int main(int argc, char **argv) {
@@ -637,6 +777,9 @@ int main(int argc, char **argv) {
         die("%s", "usage: explore --out=FOLDER ...; `make explore SRC=file.c` calls it");
     }
     setup(argv);
+    if (!replay_file) {
+        keep_leaks();
+    }
     if (replay_file) {
         search_replay();
     } else if (!strcmp(sched, "exhaustive")) {

@@ -170,6 +170,7 @@ struct line {
     uint32_t skipped_by, skipped_step, from_step, step;
     uint8_t thread, kind, size, order, from;
     bool stale, failed, inserted;
+    uint32_t frame; /* set by trace_add */
     const char *text;
 };
 enum {
@@ -186,6 +187,8 @@ enum {
     LINE_LOCK,
     LINE_UNLOCK,
     LINE_EXIT,
+    LINE_READ, /* plain */
+    LINE_WRITE,
     LINE_FINDING
 };
 
@@ -193,13 +196,16 @@ struct engine {
     /* The hot part. */
     bool active; /* on a logical thread of a run */
     bool exploring, tracing, coverage, sc_used;
+    bool watch; /* the thread that runs makes no step: tell at its next access what it waits for */
     struct thread *now;
     thread_set ready; /* the T_READY threads */
     uint32_t threads_n, atoms_n, msgs_n, cells_n, recs_n, frames_n, locks_n;
-    uint32_t steps, progress; /* step of the last new thing seen by anybody */
-    thread_set waiting;       /* the T_WAIT threads */
-    uint32_t generation;      /* of cell slots */
-    uint32_t queue;           /* arrivals at waits so far */
+    uint32_t steps, progress;   /* step of the last new thing seen by anybody */
+    thread_set waiting;         /* the T_WAIT threads */
+    uint32_t generation;        /* of cell slots */
+    uint32_t quiet, quiet_step; /* plain accesses without a step, as tsan.c counts them */
+    uint32_t quiet_turns;       /* switches away from loops of plain accesses, in all runs */
+    uint32_t queue;             /* arrivals at waits so far */
     char *arena, *arena_at, *arena_end;
     struct msg *msgs;
     struct atom *atoms;
@@ -215,6 +221,8 @@ struct engine {
     size_t choices_n, bytes_at;
     uint64_t rng;
     unsigned preemptions;
+    struct thread *last; /* has ended the process and waits for the others to stop, or NULL */
+    void (*leak)(const char *text); /* keeps a leaked thread instead of a finding, or NULL */
     thread_set turned; /* threads switched away for seeing nothing new, since all had their turn */
     uint32_t pct_points[32];
     unsigned pct_points_n, pct_low;
@@ -252,6 +260,8 @@ _Noreturn void stop_run(void);  /* leave the logical threads for good */
 _Noreturn void stop_bound(unsigned bound);
 _Noreturn void found(const char *name, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+void leaked(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void go_last(struct thread *t); /* returns when no other thread can run */
 void describe_stack(char *out, size_t n, uintptr_t pc, uint32_t frame);
 void saw_new(struct thread *t);
 void *arena_alloc(size_t n);
@@ -265,7 +275,11 @@ void shadow_reset(void);
 struct cell *cell_at(uintptr_t at);
 void access_plain(uintptr_t at, size_t n, bool write, uintptr_t pc);
 struct cell *access_atomic(uintptr_t at, unsigned size, bool write, uintptr_t pc);
+void races_allowed(uintptr_t at, size_t n);
 void overwrite_atoms(struct cell *c, unsigned mask, struct thread *t, uintptr_t pc);
+
+/* tsan.c */
+bool is_volatile_access(uintptr_t pc);
 
 /* machine.c */
 uint64_t atomic_load(uintptr_t at, unsigned size, int order, uintptr_t pc);

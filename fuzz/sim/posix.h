@@ -24,7 +24,9 @@ enum object_kind {
     OBJECT_BARRIER,
     OBJECT_ONCE,
     OBJECT_SEMAPHORE,
-    OBJECT_SPINLOCK
+    OBJECT_SPINLOCK,
+    OBJECT_PIPE,
+    OBJECT_WIDE
 };
 
 /* The state of one pthread object, kept by its address and forgotten between runs. */
@@ -59,6 +61,7 @@ struct self {
     uintptr_t pc;            /* where the program made it */
     uint32_t mark;           /* trace lines before it */
     unsigned clock_reads;
+    bool tried; /* by pthread_tryjoin_np, before it had ended */
     void *(*start)(void *);
     int (*start_c11)(void *);
     void *arg, *result;
@@ -122,6 +125,10 @@ int thread_detach(const char *name, uintptr_t pc, unsigned long thread);
 _Noreturn void thread_end(void *result);
 int key_create(unsigned *key, void (*destructor)(void *));
 
+/* posix_exit.c */
+void show_output(const char *text, size_t n); /* as a line of the trace */
+_Noreturn void refuse(const char *name, const char *why, uintptr_t pc);
+
 /* posix_exit.c: run a program's main on thread 0 and end the run as the end of a process. */
 struct sim_program {
     int (*main)(int, char **, char **);
@@ -129,5 +136,8 @@ struct sim_program {
     char **argv;
 };
 void sim_posix_main(void *program);
+/* posix_files.c: descriptors, files, standard input and environment are as new in each run. */
+void sim_posix_input(void); /* the program reads standard input: keep it for every run */
+void files_begin(void);
 
 #endif

@@ -13,8 +13,9 @@ static struct object objects[OBJECTS_MAX]; /* open addressing by address */
 static struct self selves[THREADS];
 static uint32_t run_now, arrivals; /* of run_now */
 
-static const char *const kind_name[] = {"",        "mutex", "condition variable", "rwlock",
-                                        "barrier", "once",  "semaphore",          "spin lock"};
+static const char *const kind_name[] = {
+    "",     "mutex",     "condition variable", "rwlock", "barrier",
+    "once", "semaphore", "spin lock",          "pipe",   "128-bit atomic"};
 
 /* Forgets the run before; its writes to `ticket` were put back by the engine. */
 static void begin(struct self *me) {

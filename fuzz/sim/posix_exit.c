@@ -23,29 +23,53 @@ _Noreturn void sim___assert_perror_fail(int error, const char *file, unsigned li
                                         const char *function);
 _Noreturn void sim___stack_chk_fail(void);
 TWIN(atexit);
+int sim___cxa_atexit(void (*call)(void *), void *arg, void *module);
 
-#define AT_EXIT_MAX 32u
+/* What is called at the end, the last one first. */
+struct ending {
+    void (*call)(void *);
+    void *arg;
+    struct ending *before;
+};
 static struct {
     uint32_t run;
-    unsigned n;
-    void (*call[AT_EXIT_MAX])(void);
-} at_exit;
+    struct ending *last;
+} endings;
 
-int sim_atexit(void (*call)(void)) {
-    if (at_exit.run != S.generation) {
-        at_exit.run = S.generation;
-        at_exit.n = 0;
+/* Constructors and destructors of the program; the linker's names for its sections. */
+typedef void start_function(int, char **, char **);
+extern start_function *const __start_sim_init[] __attribute__((weak)), *const __stop_sim_init[]
+    __attribute__((weak));
+extern void (*const __start_sim_fini[])(void) __attribute__((weak)),
+    (*const __stop_sim_fini[])(void)__attribute__((weak));
+
+int sim___cxa_atexit(void (*call)(void *), void *arg, void *module) {
+    (void)module;
+    if (endings.run != S.generation) {
+        endings.run = S.generation;
+        endings.last = NULL;
     }
-    if (at_exit.n == AT_EXIT_MAX) {
-        return -1;
-    }
-    at_exit.call[at_exit.n++] = call;
+    struct ending *e = arena_alloc(sizeof *e);
+    *e = (struct ending){call, arg, endings.last};
+    endings.last = e;
     return 0;
 }
 
+int sim_atexit(void (*call)(void)) {
+    if (!S.active) {
+        return atexit(call);
+    }
+    return sim___cxa_atexit((void (*)(void *))(uintptr_t)call, NULL, NULL);
+}
+
 static void run_at_exit(void) {
-    while (at_exit.run == S.generation && at_exit.n) {
-        at_exit.call[--at_exit.n]();
+    while (endings.run == S.generation && endings.last) {
+        struct ending *e = endings.last;
+        endings.last = e->before;
+        e->call(e->arg);
+    }
+    for (size_t i = (size_t)(__stop_sim_fini - __start_sim_fini); i; i--) {
+        __start_sim_fini[i - 1]();
     }
 }
 
@@ -55,23 +79,27 @@ static void check_threads(const char *how, uintptr_t pc) {
     for (unsigned i = 0; i < S.threads_n && S.o.unjoined_is_leak; i++) {
         const struct thread *u = &S.threads[i];
         if (i && u != S.now && !u->joined && !u->detached) {
-            found("leaked-thread", "%s while T%u %s and nobody joined it\n  @%lx", how, i,
-                  u->state == T_DONE ? "has ended" : "still runs", (unsigned long)pc);
+            leaked("%s while T%u %s and nobody joined it\n  @%lx", how, i,
+                   u->state == T_DONE ? "has ended" : "still runs", (unsigned long)pc);
+            return;
         }
     }
 }
 
-/* Detached threads are cut off; a search that stops here has not seen all that they do. */
+/* The end of a process may come at any later time, so that what the other threads can still do is
+ * seen: at once, or when nobody else can go on (always so in a search, where it covers both). */
 static _Noreturn void end_of_process(int status, const char *how, uintptr_t pc) {
     if (status) {
         found("nonzero-exit", "T%u: %s with status %d\n  @%lx", S.now->id, how, status,
               (unsigned long)pc);
     }
-    check_threads(how, pc);
+    bool others = false;
     for (unsigned i = 0; i < S.threads_n; i++) {
-        if (&S.threads[i] != S.now && S.threads[i].state != T_DONE) {
-            S.bounds |= S.exploring ? SIM_BOUND_STEPS : 0u;
-        }
+        others |= &S.threads[i] != S.now && S.threads[i].state != T_DONE;
+    }
+    check_threads(how, pc);
+    if (others && (S.exploring || choose(2))) {
+        go_last(S.now);
     }
     stop_run();
 }
@@ -117,24 +145,20 @@ void sim___stack_chk_fail(void) {
           (unsigned long)CALLER);
 }
 
-/* All other threads ended and joined: the run ends as any other. Else main's return is the end. */
+/* main's return is the end of the process, whoever still runs. */
 void sim_posix_main(void *arg) {
     const struct sim_program *program = arg;
-    char *arguments[16] = {0};
-    for (int i = 0; i < program->argc && i < 15; i++) {
-        arguments[i] = program->argv[i];
-    }
+    char **arguments = arena_alloc(((size_t)program->argc + 1) * sizeof *arguments);
+    memcpy(arguments, program->argv, (size_t)program->argc * sizeof *arguments);
+    arguments[program->argc] = NULL;
+    files_begin();
     optind = 0; /* getopt begins anew */
-    int status = program->main(program->argc, arguments, &arguments[15]);
+    for (size_t i = 0; i < (size_t)(__stop_sim_init - __start_sim_init); i++) {
+        __start_sim_init[i](program->argc, arguments, environ);
+    }
+    int status = program->main(program->argc, arguments, environ);
     run_at_exit();
-    bool others = false;
-    for (unsigned i = 1; i < S.threads_n; i++) {
-        others |= S.threads[i].state != T_DONE;
-    }
-    if (status || others) {
-        end_of_process(status, "main returns", (uintptr_t)program->main);
-    }
-    check_threads("main returns", (uintptr_t)program->main);
+    end_of_process(status, "main returns", (uintptr_t)program->main);
 }
 
 /* ---- Output: shown as notes in a trace, else dropped (there may be millions of runs) ---- */
@@ -151,15 +175,13 @@ TWIN(putc);
 TWIN(fwrite);
 TWIN(fflush);
 TWIN(perror);
-TWIN(write);
-TWIN(read);
 
 static bool ours(FILE *file) {
     return S.active && (file == stdout || file == stderr);
 }
 
 /* A line of the trace. */
-static void show(const char *text, size_t n) {
+void show_output(const char *text, size_t n) {
     while (n && text[n - 1] == '\n') {
         n--;
     }
@@ -172,7 +194,7 @@ static int show_format(const char *format, va_list args) {
     char text[200];
     int n = vsnprintf(text, sizeof text, format, args);
     if (S.tracing && n > 0) {
-        show(text, strlen(text));
+        show_output(text, strlen(text));
     }
     return n;
 }
@@ -205,7 +227,7 @@ int sim_fputs(const char *text, FILE *file) {
     if (!ours(file)) {
         return fputs(text, file);
     }
-    show(text, strlen(text));
+    show_output(text, strlen(text));
     return 1;
 }
 
@@ -218,7 +240,7 @@ int sim_fputc(int c, FILE *file) {
     if (!ours(file)) {
         return fputc(c, file);
     }
-    show(&text, 1);
+    show_output(&text, 1);
     return c;
 }
 
@@ -234,7 +256,7 @@ size_t sim_fwrite(const void *data, size_t size, size_t count, FILE *file) {
     if (!ours(file)) {
         return fwrite(data, size, count, file);
     }
-    show(data, size * count);
+    show_output(data, size * count);
     return count;
 }
 
@@ -246,15 +268,7 @@ void sim_perror(const char *text) {
     say("prints: %s: %s", text ? text : "", strerror(errno));
 }
 
-ssize_t sim_write(int fd, const void *data, size_t n) {
-    if (!S.active || (fd != 1 && fd != 2)) {
-        return write(fd, data, n);
-    }
-    show(data, n);
-    return (ssize_t)n;
-}
-
-static _Noreturn void refuse(const char *name, const char *why, uintptr_t pc) {
+_Noreturn void refuse(const char *name, const char *why, uintptr_t pc) {
     if (!S.active) {
         fprintf(stderr, "sim: %s was called outside a run, by an object whose calls were renamed\n",
                 name);
@@ -262,18 +276,6 @@ static _Noreturn void refuse(const char *name, const char *why, uintptr_t pc) {
     }
     found("unsupported-call", "T%u calls %s(): %s\n  @%lx", S.now->id, name, why,
           (unsigned long)pc);
-}
-
-/* Regular files do not block. */
-ssize_t sim_read(int fd, void *data, size_t n) {
-    struct stat s;
-    if (S.active && (fstat(fd, &s) || !S_ISREG(s.st_mode))) {
-        refuse("read", "a simulated thread cannot wait for real input", CALLER);
-    }
-    if (S.active && n) {
-        access_plain((uintptr_t)data, n, true, CALLER);
-    }
-    return read(fd, data, n);
 }
 
 /* ---- Random numbers: the same in every run ---- */
@@ -317,7 +319,7 @@ long sim_random(void) {
 #define WAITS "a simulated thread cannot wait for real input or time"
 #define SIGNALS "signals are not simulated"
 #define CANCEL "thread cancellation and polling of other threads are not simulated"
-#define MEMORY "memory maps are not put back between runs; use malloc"
+#define MEMORY "it is not simulated; use mmap, munmap, mprotect or malloc"
 #define CHANCE "it would differ from run to run; use rand() or a constant"
 REFUSED(fork, PROCESS)
 REFUSED(vfork, PROCESS)
@@ -333,10 +335,6 @@ REFUSED(system, PROCESS)
 REFUSED(popen, PROCESS)
 REFUSED(wait, PROCESS)
 REFUSED(waitpid, PROCESS)
-REFUSED(select, WAITS)
-REFUSED(pselect, WAITS)
-REFUSED(poll, WAITS)
-REFUSED(ppoll, WAITS)
 REFUSED(epoll_wait, WAITS)
 REFUSED(accept, WAITS)
 REFUSED(accept4, WAITS)
@@ -344,14 +342,8 @@ REFUSED(connect, WAITS)
 REFUSED(recv, WAITS)
 REFUSED(recvfrom, WAITS)
 REFUSED(recvmsg, WAITS)
-REFUSED(scanf, WAITS)
-REFUSED(__isoc99_scanf, WAITS)
-REFUSED(__isoc23_scanf, WAITS)
-REFUSED(getchar, WAITS)
 REFUSED(pause, WAITS)
 REFUSED(sem_open, PROCESS)
-REFUSED(signal, SIGNALS)
-REFUSED(sigaction, SIGNALS)
 REFUSED(sigwait, SIGNALS)
 REFUSED(sigsuspend, SIGNALS)
 REFUSED(raise, SIGNALS)
@@ -361,10 +353,8 @@ REFUSED(setitimer, SIGNALS)
 REFUSED(timer_create, SIGNALS)
 REFUSED(pthread_kill, SIGNALS)
 REFUSED(pthread_cancel, CANCEL)
-REFUSED(pthread_tryjoin_np, CANCEL)
 REFUSED(pthread_timedjoin_np, CANCEL)
-REFUSED(mmap, MEMORY)
-REFUSED(mmap64, MEMORY)
+REFUSED(mremap, MEMORY)
 REFUSED(getline, "it allocates outside the simulated heap; use fgets")
 REFUSED(getdelim, "it allocates outside the simulated heap; use fgets")
 REFUSED(getrandom, CHANCE)

@@ -132,6 +132,73 @@ int sim_pthread_setname_np(pthread_t thread, const char *name) {
     return 0;
 }
 
+TWIN(pthread_getname_np);
+TWIN(pthread_getaffinity_np);
+TWIN(pthread_getattr_np);
+TWIN(pthread_setconcurrency);
+TWIN(pthread_getconcurrency);
+TWIN(pthread_setschedparam);
+TWIN(pthread_getschedparam);
+TWIN(pthread_tryjoin_np);
+
+int sim_pthread_getname_np(pthread_t thread, char *name, size_t n) {
+    return snprintf(name, n, "T%lu", thread - 1) < (int)n ? 0 : ERANGE;
+}
+
+int sim_pthread_getaffinity_np(pthread_t thread, size_t size, cpu_set_t *set) {
+    (void)thread;
+    memset(set, 0, size);
+    CPU_SET_S(0, size, set);
+    return 0;
+}
+
+int sim_pthread_getattr_np(pthread_t thread, pthread_attr_t *out) {
+    if (thread == 0 || thread > S.threads_n) {
+        return ESRCH;
+    }
+    const struct thread *u = &S.threads[thread - 1];
+    pthread_attr_init(out);
+    pthread_attr_setstack(out, u->stack, S.stack_size);
+    return pthread_attr_setdetachstate(out, u->detached ? PTHREAD_CREATE_DETACHED
+                                                        : PTHREAD_CREATE_JOINABLE);
+}
+
+int sim_pthread_setconcurrency(int level) {
+    return level < 0 ? EINVAL : 0;
+}
+
+int sim_pthread_getconcurrency(void) {
+    return 0;
+}
+
+int sim_pthread_setschedparam(pthread_t thread, int policy, const struct sched_param *p) {
+    (void)thread;
+    (void)policy;
+    (void)p;
+    return 0;
+}
+
+int sim_pthread_getschedparam(pthread_t thread, int *policy, struct sched_param *p) {
+    (void)thread;
+    *policy = SCHED_OTHER;
+    p->sched_priority = 0;
+    return 0;
+}
+
+/* A thread ends some time after the last thing that it does: "not yet" is a choice, at most once a
+ * thread in a search, so that a loop of it ends. */
+int sim_pthread_tryjoin_np(pthread_t thread, void **result) {
+    enter("pthread_tryjoin_np", CALLER);
+    struct thread *u = thread_of(thread);
+    struct self *child = self_of(u->id);
+    if (S.exploring ? !child->tried && choose(2) == 0 : u->state != T_DONE) {
+        child->tried = true;
+        sim_yield();
+        return leave(EBUSY);
+    }
+    return thread_join("pthread_tryjoin_np", CALLER, thread, result);
+}
+
 int sim_pthread_setaffinity_np(pthread_t thread, size_t size, const cpu_set_t *set) {
     (void)thread;
     (void)size;

@@ -36,7 +36,7 @@ struct sim_options sim_options_default(void) {
                                 .messages_max = 64,
                                 .stale_max = 50,
                                 .stack_bytes = 256 << 10,
-                                .heap_bytes = (size_t)32 << 20,
+                                .heap_bytes = (size_t)256 << 20,
                                 .pages_bytes = (size_t)64 << 20,
                                 .page_size = 65536};
 }
@@ -161,6 +161,19 @@ _Noreturn void found(const char *name, const char *format, ...) {
     stop_run();
 }
 
+/* A thread that nobody joined hides no other finding behind it, where somebody keeps it (S.leak).
+ */
+void leaked(const char *format, ...) {
+    char text[600];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (!S.leak)
+        found("leaked-thread", "%s", text);
+    S.leak(text);
+}
+
 _Noreturn void sim_finding(const char *name, const char *format, ...) {
     va_list args;
     va_start(args, format);
@@ -246,8 +259,11 @@ unsigned sim_choose(unsigned n) {
 }
 
 void sim_assume(bool holds) {
-    if (S.active && !holds)
-        stop_bound(SIM_BOUND_STEPS);
+    if (holds || !S.active)
+        return;
+    if (S.exploring)
+        explore_prune(false);
+    stop_run();
 }
 
 bool sim_fault(void) {
@@ -360,6 +376,8 @@ static void return_unwoken(struct thread *t, bool forced) {
 }
 
 static _Noreturn void stuck(void) {
+    if (S.last)
+        stop_run(); /* the process has ended */
     bool lost = false, main_done = S.threads[0].state == T_DONE;
     char text[800];
     size_t used = 0;
@@ -397,7 +415,7 @@ static _Noreturn void finish(void) {
     if (S.o.unjoined_is_leak)
         for (uint32_t i = 1; i < S.threads_n; i++)
             if (!S.threads[i].joined && !S.threads[i].detached)
-                found("leaked-thread", "T%u ended but nobody joined it", i);
+                leaked("T%u ended but nobody joined it", i);
     stop_run();
 }
 
@@ -426,6 +444,11 @@ static struct thread *pick(struct thread *t) {
                 struct thread *w = &S.threads[first_of(m)];
                 if (w->deadline != SIM_NEVER && (!first || w->deadline < first->deadline))
                     first = w;
+            }
+            if (!first && S.last && S.last->state == T_JOIN) {
+                S.last->state = T_READY;
+                S.ready |= ONE(S.last->id);
+                return S.last;
             }
             if (!first)
                 finish();
@@ -463,6 +486,8 @@ static struct thread *pick(struct thread *t) {
 }
 
 static _Noreturn void too_many_steps(void) {
+    if (S.last && !S.exploring)
+        stop_run(); /* the process has ended: others may run for ever */
     if (!S.exploring && S.steps - S.progress > S.o.steps_max / 2) {
         char text[600];
         size_t used = 0;
@@ -513,6 +538,14 @@ static void block(struct thread *t, uint8_t state) {
     struct thread *next = pick(t);
     if (next != t)
         switch_to(t, next);
+}
+
+/* t ends the process: it goes on when nobody else can. What then goes on for ever, or waits for
+ * ever, is no finding. */
+void go_last(struct thread *t) {
+    S.last = t;
+    t->wait_word = UINTPTR_MAX; /* the end of no thread */
+    block(t, T_JOIN);
 }
 
 /* ---- Threads ----------------------------------------------------------------------------------
@@ -877,6 +910,9 @@ void run_once(void (*program)(void *), void *arg) {
     S.ready = S.waiting = 0;
     S.steps = S.progress = S.queue = 0;
     S.turned = 0;
+    S.last = NULL;
+    S.quiet = S.quiet_step = 0;
+    S.watch = false;
     S.preemptions = 0;
     S.choices_n = S.bytes_at = 0;
     S.rng = S.o.seed * UINT64_C(0xD1342543DE82EF95) + 1;

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/uio.h>
+#include <unistd.h>
 
 #define SLOTS (CELLS_MAX * 2)
 #define HEAP_GRAIN 16
@@ -95,8 +97,22 @@ void shadow_setup(void) {
         S.heap_at[i] = 0;
 }
 
+/* Each thread has its part, the first one half of it all. */
 static uintptr_t heap_start(unsigned thread) {
-    return S.memory + (S.heap_end - S.memory) / THREADS / HEAP_GRAIN * HEAP_GRAIN * thread;
+    size_t half = (S.heap_end - S.memory) / 2 / HEAP_GRAIN * HEAP_GRAIN;
+    size_t part = half / (THREADS - 1) / HEAP_GRAIN * HEAP_GRAIN;
+    return thread ? S.memory + half + part * (thread - 1) : S.memory;
+}
+
+/* Zeroes [at, at + n), which was zero before the run. */
+static void wipe(uintptr_t at, size_t n) {
+    enum { LARGE = 1 << 20 };
+    uintptr_t end = at + n, first = (at + 4095) & ~(uintptr_t)4095;
+    if (n >= LARGE && madvise((void *)first, (end - first) & ~(size_t)4095, MADV_DONTNEED) == 0) {
+        memset((void *)at, 0, first - at);
+        at = first + ((end - first) & ~(size_t)4095);
+    }
+    memset((void *)at, 0, end - at);
 }
 
 /* A cell may hold bytes of others beside the subject's: only what was written is put back. */
@@ -133,8 +149,9 @@ void shadow_reset(void) {
         if (!S.heap_at[i])
             continue;
         uintptr_t s = heap_start(i);
-        memset(S.heap_state + (s - S.memory) / HEAP_GRAIN, 0, (S.heap_at[i] - s) / HEAP_GRAIN + 1);
-        memset((void *)s, 0, S.heap_at[i] - s);
+        wipe((uintptr_t)S.heap_state + (s - S.memory) / HEAP_GRAIN,
+             (S.heap_at[i] - s) / HEAP_GRAIN + 1);
+        wipe(s, S.heap_at[i] - s);
         S.heap_at[i] = 0;
     }
     for (uintptr_t p = S.heap_end; p < S.pages_at; p += S.o.page_size) {
@@ -190,8 +207,8 @@ static void check_pages(uintptr_t at, size_t n, bool write, bool atomic, uintptr
 static inline void check_memory(uintptr_t at, size_t n, bool write, bool atomic, uintptr_t pc) {
     if (likely(at - S.memory >= S.behind_end - S.memory)) {
         if (unlikely(at < 4096))
-            found("null-access", "%s of %zu bytes at %p\n  @%lx", write ? "write" : "read", n,
-                  (void *)at, (unsigned long)pc);
+            found("null-access", "%s of %zu bytes at address %#lx\n  @%lx",
+                  write ? "write" : "read", n, (unsigned long)at, (unsigned long)pc);
         return;
     }
     if (at + n > S.memory_end)
@@ -320,8 +337,36 @@ struct cell *cell_at(uintptr_t at) {
     return c;
 }
 
+/* Bytes on which the program says that races are meant. */
+enum { ALLOWED_MAX = 64 };
+static struct {
+    uint32_t run;
+    uintptr_t at;
+    size_t n;
+} allowed[ALLOWED_MAX];
+
+void races_allowed(uintptr_t at, size_t n) {
+    for (unsigned i = 0; i < ALLOWED_MAX; i++)
+        if (allowed[i].run != S.generation || (allowed[i].at == at && allowed[i].n == n)) {
+            allowed[i].run = S.generation;
+            allowed[i].at = at;
+            allowed[i].n = n;
+            return;
+        }
+    stop_bound(SIM_BOUND_MEMORY);
+}
+
+static bool race_allowed(uintptr_t at, size_t n) {
+    for (unsigned i = 0; i < ALLOWED_MAX && allowed[i].run == S.generation; i++)
+        if (at < allowed[i].at + allowed[i].n && allowed[i].at < at + n)
+            return true;
+    return false;
+}
+
 static void race(const char *what, uintptr_t at, size_t n, bool write, bool atomic, uintptr_t pc,
                  unsigned thread, uintptr_t other_pc, uint32_t other_frame) {
+    if (race_allowed(at, n))
+        return;
     if (at == (uintptr_t)&errno)
         return; /* one address for all threads here, though each has its own by rights */
     char mine[400], other[400];
@@ -417,9 +462,35 @@ static inline void plain_cell(struct cell *c, unsigned mask, bool write, uintptr
     }
 }
 
+/* Plain accesses in the trace leave room for the rest; of a loop of one read, one line says how
+ * often (wrote). A value is what is there before a write. */
+enum { PLAIN_LINES_MAX = 1 << 15 };
+static void trace_plain(uintptr_t at, size_t n, bool write, uintptr_t pc) {
+    uint64_t value = 0;
+    struct iovec to = {&value, n < 8 ? n : 8}, from = {(void *)at, n < 8 ? n : 8};
+    if (S.lines_n >= PLAIN_LINES_MAX)
+        return;
+    process_vm_readv(getpid(), &to, 1, &from, 1, 0); /* fails where nothing is */
+    struct line *last = S.lines_n ? &S.lines[S.lines_n - 1] : NULL;
+    if (last && last->kind == LINE_READ && !write && last->pc == pc && last->at == at &&
+        last->value == value && last->thread == S.now->id) {
+        last->wrote++;
+        return;
+    }
+    trace_add((struct line){.kind = write ? LINE_WRITE : LINE_READ,
+                            .at = at,
+                            .size = (uint8_t)(n < 255 ? n : 255),
+                            .pc = pc,
+                            .thread = S.now->id,
+                            .value = value,
+                            .wrote = 1});
+}
+
 void access_plain(uintptr_t at, size_t n, bool write, uintptr_t pc) {
     if (unlikely(n == 0))
         return;
+    if (unlikely(S.tracing && S.o.trace_plain))
+        trace_plain(at, n, write, pc);
     check_memory(at, n, write, false, pc);
     if (likely((at & 7) + n <= 8)) {
         plain_cell(cell_at(at), ((1u << n) - 1) << (at & 7), write, at, n, pc);
@@ -467,10 +538,10 @@ static void *heap_take(size_t size, size_t alignment, size_t initialised_bytes, 
     uintptr_t limit = heap_start(t->id + 1u);
     uintptr_t at =
         (S.heap_at[t->id] + HEAP_GRAIN + BLOCK_HEAD + alignment - 1) & ~(uintptr_t)(alignment - 1);
-    if (size > limit - S.memory || at + size + HEAP_GRAIN > limit) {
-        S.bounds |= SIM_BOUND_MEMORY;
-        return NULL;
-    }
+    if (size > (size_t)1 << 46)
+        return NULL; /* no machine has that */
+    if (at + size + HEAP_GRAIN > limit)
+        stop_bound(SIM_BOUND_MEMORY); /* our limit, not the program's */
     *block_of(at) = (struct block){
         .size = size,
         .initialised_bytes = initialised_bytes,

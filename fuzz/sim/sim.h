@@ -68,8 +68,9 @@ struct sim_options {
     size_t pages_bytes;    /* simulated page reservations, all together */
     unsigned page_size;    /* granularity of sim_pages_*, a power of two >= 4096 */
 
-    bool trace;    /* keep what sim_trace_print() shows */
-    bool coverage; /* count (write site, read site) pairs in sim_coverage[] */
+    bool trace;       /* keep what sim_trace_print() shows */
+    bool trace_plain; /* ... and the plain accesses, as far as there is room */
+    bool coverage;    /* count (write site, read site) pairs in sim_coverage[] */
 };
 
 /* Bits of sim_result.bounds and sim_explored.bounds. */

@@ -34,6 +34,7 @@ void trace_add(struct line line) {
     if (S.lines_n + 1 >= LINES_MAX && line.kind != LINE_FINDING)
         return;
     line.step = S.steps;
+    line.frame = line.thread == S.now->id ? S.now->frame : 0;
     S.lines[S.lines_n++] = line;
 }
 
@@ -247,6 +248,12 @@ static void describe(const struct line *l, char *out, size_t n) {
         break;
     case LINE_UNLOCK:
         snprintf(out, n, "unlock %s", x);
+        break;
+    case LINE_READ:
+        snprintf(out, n, "%llu = %s", v, x);
+        break;
+    case LINE_WRITE:
+        snprintf(out, n, "%s = ...", x);
         break;
     case LINE_EXIT:
         snprintf(out, n, "ends");

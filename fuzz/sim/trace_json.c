@@ -3,11 +3,12 @@
 #include "internal.h"
 
 static const char *const kinds[] = {
-    [LINE_LOAD] = "load", [LINE_STORE] = "store",    [LINE_RMW] = "rmw",
-    [LINE_CAS] = "cas",   [LINE_FENCE] = "fence",    [LINE_NOTE] = "note",
-    [LINE_WAIT] = "wait", [LINE_WAKE] = "wake",      [LINE_SPAWN] = "spawn",
-    [LINE_JOIN] = "join", [LINE_LOCK] = "lock",      [LINE_UNLOCK] = "unlock",
-    [LINE_EXIT] = "exit", [LINE_FINDING] = "finding"};
+    [LINE_LOAD] = "load",      [LINE_STORE] = "store", [LINE_RMW] = "rmw",
+    [LINE_CAS] = "cas",        [LINE_FENCE] = "fence", [LINE_NOTE] = "note",
+    [LINE_WAIT] = "wait",      [LINE_WAKE] = "wake",   [LINE_SPAWN] = "spawn",
+    [LINE_JOIN] = "join",      [LINE_LOCK] = "lock",   [LINE_UNLOCK] = "unlock",
+    [LINE_EXIT] = "exit",      [LINE_READ] = "read",   [LINE_WRITE] = "write",
+    [LINE_FINDING] = "finding"};
 
 static const char *order_name(unsigned order) {
     static const char *const names[] = {"relaxed", "consume", "acquire",
@@ -37,17 +38,27 @@ static bool is_access(unsigned kind) {
     return kind <= LINE_CAS;
 }
 
+/* Where the functions that the line lies in were called, innermost first. */
+static void write_callers(FILE *out, uint32_t frame) {
+    fputs(",\"callers\":[", out);
+    for (unsigned depth = 0; frame && depth < 12; depth++, frame = S.frames[frame].parent) {
+        fprintf(out, depth ? ",%llu" : "%llu", (unsigned long long)S.frames[frame].pc);
+    }
+    fputc(']', out);
+}
+
 static void write_line(FILE *out, const struct line *l) {
     const char *kind = l->kind < sizeof kinds / sizeof kinds[0] ? kinds[l->kind] : "?";
     fprintf(out, "{\"thread\":%u,\"kind\":\"%s\"", l->thread, kind);
     number(out, "pc", l->pc);
+    write_callers(out, l->frame);
     if (l->step) {
         number(out, "step", l->step);
     }
     if (is_access(l->kind) || l->kind == LINE_FENCE) {
         fprintf(out, ",\"order\":\"%s\"", order_name(l->order));
     }
-    if (l->at) {
+    if (l->at || l->size) {
         number(out, "at", l->at);
         number(out, "size", l->size);
     }

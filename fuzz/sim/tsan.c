@@ -1,9 +1,8 @@
 /* The entry points that gcc and clang emit under -fsanitize=thread, for C and for C++'s atomics.
  * Inside a run they go to the engine; outside they do the plain or sequentially consistent thing.
  */
-#include "internal.h"
+#include "posix.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #define PC ((uintptr_t)__builtin_return_address(0))
@@ -43,12 +42,61 @@ void __tsan_func_exit(void) {
 
 /* ---- Plain accesses ---- */
 
-#define PLAIN(name, n, write)                       \
-    void ENTRY(name)(void *p);                      \
-    void ENTRY(name)(void *p) {                     \
-        if (S.active)                               \
-            access_plain(ADDRESS(p), n, write, PC); \
+/* A loop of plain accesses never gives way by itself: after so many without a step it does, so that
+ * whom it waits for can go on, and the race be seen. Where none of that helps the driver's clock
+ * asks (S.watch) which variable it is. */
+enum { QUIET_MAX = 1 << 16 };
+
+static void give_way(uintptr_t at, size_t n, bool write, uintptr_t pc) {
+    if (S.watch && !write) {
+        char stack[500];
+        describe_stack(stack, sizeof stack, pc, S.now->frame);
+        found("endless-loop", "T%u reads %zu bytes at %p again and again, and nothing else%s",
+              S.now->id, n, (void *)at, stack);
     }
+    if (S.exploring)
+        return; /* the search decides itself who goes on */
+    S.now->dull = S.o.stale_max;
+    sim_yield();
+    S.quiet_turns++;
+}
+
+static inline void plain(uintptr_t at, size_t n, bool write, uintptr_t pc) {
+    access_plain(at, n, write, pc);
+    if (unlikely(++S.quiet >= QUIET_MAX || S.watch)) {
+        if (S.quiet_step == S.steps)
+            give_way(at, n, write, pc);
+        S.quiet = 0;
+        S.quiet_step = S.steps;
+    }
+}
+
+/* Volatile accesses, for a hint when one races: by place. */
+enum { VOLATILES_MAX = 1024 };
+static uintptr_t volatiles[VOLATILES_MAX];
+
+bool is_volatile_access(uintptr_t pc) {
+    return volatiles[pc % VOLATILES_MAX] == pc;
+}
+
+#define PLAIN(name, n, write)                \
+    void ENTRY(name)(void *p);               \
+    void ENTRY(name)(void *p) {              \
+        if (S.active)                        \
+            plain(ADDRESS(p), n, write, PC); \
+    }
+#define VOLATILE(name, n, write)            \
+    void ENTRY(name)(void *p);              \
+    void ENTRY(name)(void *p) {             \
+        if (!S.active)                      \
+            return;                         \
+        volatiles[PC % VOLATILES_MAX] = PC; \
+        plain(ADDRESS(p), n, write, PC);    \
+    }
+#define VOLATILE_SIZES(prefix, write) \
+    VOLATILE(prefix##1, 1, write)     \
+    VOLATILE(prefix##2, 2, write)     \
+    VOLATILE(prefix##4, 4, write) VOLATILE(prefix##8, 8, write) VOLATILE(prefix##16, 16, write)
 #define PLAIN_SIZES(prefix, write) \
     PLAIN(prefix##1, 1, write)     \
     PLAIN(prefix##2, 2, write)     \
@@ -57,10 +105,10 @@ PLAIN_SIZES(read, false)
 PLAIN_SIZES(write, true)
 PLAIN_SIZES(unaligned_read, false)
 PLAIN_SIZES(unaligned_write, true)
-PLAIN_SIZES(volatile_read, false)
-PLAIN_SIZES(volatile_write, true)
-PLAIN_SIZES(unaligned_volatile_read, false)
-PLAIN_SIZES(unaligned_volatile_write, true)
+VOLATILE_SIZES(volatile_read, false)
+VOLATILE_SIZES(volatile_write, true)
+VOLATILE_SIZES(unaligned_volatile_read, false)
+VOLATILE_SIZES(unaligned_volatile_write, true)
 
 #define READ_WRITE(name, n)                     \
     void ENTRY(name)(void *p);                  \
@@ -233,55 +281,109 @@ void __tsan_atomic_signal_fence(int order) {
     (void)order;
 } /* orders a thread with its own handlers: nothing here */
 
-/* ---- 128 bits: refused ---- */
+/* ---- 128 bits: the newest value, in one order, as if each were made under a lock ---- */
 
-static _Noreturn void refuse_128(void) {
-    static const char *const why = "128-bit atomics are not simulated: use 8 to 64 bits";
-    if (S.active)
-        found("unsupported-atomic", "%s", why);
-    fprintf(stderr, "sim: %s\n", why);
-    exit(2);
-}
 __extension__ typedef unsigned __int128 wide;
-#define WIDE(name)                                                       \
+
+static struct object *wide_begin(const volatile wide *p, bool write, uintptr_t pc) {
+    if (ADDRESS(p) & 15)
+        found("misaligned-atomic", "an atomic access of 16 bytes at %p\n  @%lx",
+              (const void *)ADDRESS(p), (unsigned long)pc);
+    struct object *o = object_at(p, OBJECT_WIDE);
+    step(p);
+    S.mixed++;
+    for (unsigned i = 0; i < 16; i += 8) {
+        struct cell *c = access_atomic(ADDRESS(p) + i, 8, write, pc);
+        if (write)
+            overwrite_atoms(c, 0xff, S.now, pc);
+    }
+    acquire(o->released);
+    return o;
+}
+
+static void wide_end(struct object *o, const volatile wide *p, unsigned kind, wide old, wide new,
+                     bool failed, uintptr_t pc) {
+    release(&o->released);
+    if (S.tracing)
+        trace_add((struct line){.kind = (uint8_t)kind,
+                                .at = ADDRESS(p),
+                                .size = 16,
+                                .order = __ATOMIC_SEQ_CST,
+                                .pc = pc,
+                                .thread = S.now->id,
+                                .value = (uint64_t)old,
+                                .wrote = (uint64_t) new,
+                                .failed = failed});
+}
+
+#define WIDE(name, result)                                               \
     wide ENTRY(atomic128_##name)(volatile wide * p, wide v, int order);  \
     wide ENTRY(atomic128_##name)(volatile wide * p, wide v, int order) { \
-        (void)p;                                                         \
-        (void)v;                                                         \
         (void)order;                                                     \
-        refuse_128();                                                    \
+        wide old = *p;                                                   \
+        if (!S.active) {                                                 \
+            *p = result;                                                 \
+            return old;                                                  \
+        }                                                                \
+        struct object *o = wide_begin(p, true, PC);                      \
+        old = *p;                                                        \
+        *p = result;                                                     \
+        wide_end(o, p, LINE_RMW, old, *p, false, PC);                    \
+        return old;                                                      \
     }
-WIDE(exchange)
-WIDE(fetch_add)
-WIDE(fetch_sub)
-WIDE(fetch_and)
-WIDE(fetch_or)
-WIDE(fetch_xor)
-WIDE(fetch_nand)
+WIDE(exchange, v)
+WIDE(fetch_add, old + v)
+WIDE(fetch_sub, old - v)
+WIDE(fetch_and, old &v)
+WIDE(fetch_or, old | v)
+WIDE(fetch_xor, old ^ v)
+WIDE(fetch_nand, ~(old &v))
 wide __tsan_atomic128_load(const volatile wide *p, int order);
 wide __tsan_atomic128_load(const volatile wide *p, int order) {
-    (void)p;
     (void)order;
-    refuse_128();
+    if (!S.active)
+        return *p;
+    struct object *o = wide_begin(p, false, PC);
+    wide value = *p;
+    wide_end(o, p, LINE_LOAD, value, 0, false, PC);
+    return value;
 }
 void __tsan_atomic128_store(volatile wide *p, wide v, int order);
 void __tsan_atomic128_store(volatile wide *p, wide v, int order) {
-    (void)p;
-    (void)v;
     (void)order;
-    refuse_128();
+    if (!S.active) {
+        *p = v;
+        return;
+    }
+    struct object *o = wide_begin(p, true, PC);
+    *p = v;
+    wide_end(o, p, LINE_STORE, 0, v, false, PC);
+}
+
+static wide wide_cas(volatile wide *p, wide expected, wide v, uintptr_t pc) {
+    if (!S.active) {
+        wide old = *p;
+        *p = old == expected ? v : old;
+        return old;
+    }
+    struct object *o = wide_begin(p, true, pc);
+    wide old = *p;
+    if (old == expected)
+        *p = v;
+    wide_end(o, p, LINE_CAS, old, v, old != expected, pc);
+    return old;
 }
 #define WIDE_CAS(name)                                                                           \
     int ENTRY(atomic128_compare_exchange_##name)(volatile wide * p, wide * e, wide v, int order, \
                                                  int failure);                                   \
     int ENTRY(atomic128_compare_exchange_##name)(volatile wide * p, wide * e, wide v, int order, \
                                                  int failure) {                                  \
-        (void)p;                                                                                 \
-        (void)e;                                                                                 \
-        (void)v;                                                                                 \
         (void)order;                                                                             \
         (void)failure;                                                                           \
-        refuse_128();                                                                            \
+        wide old = wide_cas(p, *e, v, PC);                                                       \
+        bool done = old == *e;                                                                   \
+        *e = old;                                                                                \
+        return done;                                                                             \
     }
 WIDE_CAS(strong)
 WIDE_CAS(weak)
@@ -289,12 +391,9 @@ wide __tsan_atomic128_compare_exchange_val(volatile wide *p, wide e, wide v, int
                                            int failure);
 wide __tsan_atomic128_compare_exchange_val(volatile wide *p, wide e, wide v, int order,
                                            int failure) {
-    (void)p;
-    (void)e;
-    (void)v;
     (void)order;
     (void)failure;
-    refuse_128();
+    return wide_cas(p, e, v, PC);
 }
 
 /* ---- The same by number, for interpreters and layers ---- */

@@ -1,10 +1,11 @@
-"""explore.py: runs an ordinary C program under the concurrency engine (`make explore SRC=file.c`).
+"""explore.py: an ordinary C or C++ program under the concurrency engine (`make explore SRC=file.c`).
 
 Compiles the files, renames their calls of pthreads, C11 threads, libc's allocator and time to the
 engine's, runs `main` again and again under schedules and weak-memory choices until a finding or the
 end of the time, shrinks the schedule, prints it as columns and writes results/explore/.
 fuzz/sim/EXPLORE.md shows how. Exit status: 0 nothing found, 1 a finding, 2 usage or set-up (also a
-program that does not compile), 130 interrupted.
+program that does not compile), 3 inconclusive (nothing found, but a limit of the engine kept it from
+looking: an incomplete exhaustive search, runs that were cut), 130 interrupted.
 """
 import argparse
 import json
@@ -19,32 +20,17 @@ import sys
 import tempfile
 
 from pagebox.common import report
-from pagebox.sim import trace
+from pagebox.sim import explore_build, trace
 
-REPO = report.REPO
-SIM = REPO / "fuzz" / "sim"
 SCHEDS = ("all", "bytes", "uniform", "pct", "pos", "exhaustive")
 BOUNDS = {  # enum sim_bound
-    1: "a run was cut at the bound on steps",
-    2: "an old message was out of reach",
-    4: "simulated memory ran out",
-    8: "a preemption was not offered",
+    1: "a run was cut at the engine's bound on steps (SET=steps=N)",
+    2: "an old message was out of reach (SET=messages=N)",
+    4: "a run was cut: the engine's memory for a run is used up",
+    8: "a preemption was not offered (SET=preemptions=N)",
     16: "a spinning thread was held until something changed",
-    32: "no more threads could be started",
+    32: "a run was cut: the engine runs no more threads (SET=threads=N, at most 128; 32 in a search)",
 }
-
-# One source line, one place in the program: without these clang merges atomics of different lines.
-KEEP_APART = ["sink-common-insts", "enable-tail-merge", "hoist-common-insts"]
-FLAGS = (
-    "-std=gnu11 -O1 -g -pthread -fno-pie -fno-common -fno-stack-protector -U_FORTIFY_SOURCE "
-    "-fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free"
-)
-# What the object files may use of these families; the rest is renamed or refused.
-FAMILIES = re.compile(r"(pthread|thrd|mtx|cnd|tss|sem)_|__tls_get_addr|__atomic_|io_uring")
-HARMLESS = re.compile(
-    r"pthread_(attr|mutexattr|condattr|rwlockattr|barrierattr)_|pthread_equal$|thrd_equal$"
-    r"|sem_close$|sem_unlink$"
-)
 
 
 def say(text):
@@ -57,7 +43,7 @@ def say(text):
 
 def read_arguments():
     p = argparse.ArgumentParser(prog="explore.py", description=__doc__.partition("\n\n")[0])
-    p.add_argument("src", nargs="+", help="C files; one of them has main")
+    p.add_argument("src", nargs="+", help="C or C++ files; one of them has main")
     p.add_argument("--sched", default="all", choices=SCHEDS)
     p.add_argument("--time", type=float, default=60, help="seconds (default 60)")
     p.add_argument("--seed", type=int, default=1)
@@ -66,6 +52,13 @@ def read_arguments():
     p.add_argument("--cflags", default="", help="for the program: -DX, -Ipath, -O2, -lm ...")
     p.add_argument("--cc", default="clang", help="clang, clang-19, gcc")
     p.add_argument("--set", action="append", default=[], metavar="KEY=N", help="a bound or switch")
+    p.add_argument("--args", default="", help="what the program's main is given")
+    p.add_argument(
+        "--volatile",
+        default="plain",
+        choices=("plain", "relaxed"),
+        help="relaxed: volatile accesses are relaxed atomics",
+    )
     p.add_argument("--root", help="where results/ is (default: the repository)")
     a = p.parse_args()
     if a.time <= 0:
@@ -73,87 +66,11 @@ def read_arguments():
     for file in a.src + ([a.replay] if a.replay else []):
         if not os.path.isfile(file):
             report.die(f"{file}: there is no such file; SRC= and REPLAY= name files")
-    wrong = [f for f in a.src if not f.endswith(".c")]
+    known = explore_build.C + explore_build.CXX
+    wrong = [f for f in a.src if not f.endswith(known)]
     if wrong:
-        report.die(f"{wrong[0]}: only C files (.c) can be explored")
+        report.die(f"{wrong[0]}: only C and C++ files ({' '.join(known)}) can be explored")
     return a
-
-
-# ---------------------------------------------------------------- from source to program
-
-
-def run_tool(command, what):
-    """Runs a build step; its own message is the clearest one."""
-    try:
-        done = subprocess.run(command, capture_output=True, text=True)
-    except OSError:
-        report.die(f"{command[0]} is missing: run scripts/setup")
-    sys.stderr.write(done.stderr)
-    if done.returncode:
-        report.die(f"{what} failed; the message is above")
-    return done.stdout
-
-
-def compiler_flags(cc):
-    version = run_tool([cc, "--version"], cc)
-    if "clang" in version:
-        return ["-femulated-tls"] + [x for k in KEEP_APART for x in ("-mllvm", f"-{k}=false")]
-    return ["-fno-builtin"]
-
-
-def check_symbols(object_file, source):
-    """What a simulated run could not answer is refused here, with the reason."""
-    symbols = run_tool(["readelf", "-sW", object_file], "readelf")
-    if re.search(r"\bTLS\b", symbols):
-        report.die(f"{source} has thread-local variables, which need clang: use CC_EXPLORE=clang")
-    undefined = re.findall(r"\bUND (\S+)$", symbols, re.MULTILINE)
-    for name in undefined:
-        if name.startswith("__atomic_"):
-            report.die(f"{source}: {name}: atomics wider than 8 bytes are not simulated")
-        if FAMILIES.match(name) and not HARMLESS.match(name):
-            report.die(f"{source} calls {name}, which the engine does not simulate; see EXPLORE.md")
-
-
-def compile_one(a, source, object_file):
-    extra = [f for f in shlex.split(a.cflags) if not f.startswith(("-l", "-L"))]
-    command = [a.cc, *FLAGS.split(), *extra, "-fsanitize=thread", *compiler_flags(a.cc)]
-    run_tool([*command, f"-I{SIM}", "-c", source, "-o", object_file], f"compiling {source}")
-    sections = ["--rename-section=.data=sim_data", "--rename-section=.bss=sim_bss"]
-    sections += [
-        f"--rename-section=.text{s}=sim_text" for s in ("", ".startup", ".unlikely", ".hot")
-    ]
-    renamed = [f"--redefine-syms={SIM / 'redefine.syms'}", "--redefine-sym=main=sim_subject_main"]
-    run_tool(["objcopy", *renamed, *sections, object_file], f"renaming the calls in {source}")
-    check_symbols(object_file, source)
-
-
-def fuzzer_library():
-    """libFuzzer without its main, and what it needs."""
-    machine = os.uname().machine
-    names = (f"libclang_rt.fuzzer_no_main-{machine}.a", "libclang_rt.fuzzer_no_main.a")
-    for name in names:
-        found = run_tool(["clang", f"-print-file-name={name}"], "clang").strip()
-        if os.path.isabs(found):
-            return ["-Wl,-u,LLVMFuzzerRunDriver", found, "-lstdc++", "-lm"]
-    report.die("libFuzzer is missing (libclang_rt.fuzzer_no_main): run scripts/setup")
-
-
-def build(a, folder):
-    engine = REPO / "build" / "plain"
-    parts = [engine / "fuzz" / "sim" / "explore_main.o", engine / "libsim.a"]
-    for part in parts:
-        if not part.exists():
-            report.die(f"{part} is not built: run `make explore-lib`")
-    objects = []
-    for i, source in enumerate(a.src):
-        objects.append(str(folder / f"{i}.o"))
-        compile_one(a, source, objects[-1])
-    program = folder / "program"
-    libraries = [f for f in shlex.split(a.cflags) if f.startswith(("-l", "-L"))]
-    libraries += fuzzer_library() if a.sched == "bytes" else []
-    command = ["gcc", "-no-pie", "-pthread", *objects, *map(str, parts), *libraries]
-    run_tool([*command, "-o", str(program)], f"linking {' '.join(a.src)}")
-    return program
 
 
 # ---------------------------------------------------------------- the run and its report
@@ -174,6 +91,8 @@ class Exploration:
         command = [str(program), f"--out={out}", f"--seconds={max(1, round(a.time))}"]
         command += [f"--seed={a.seed}", f"--sched={a.sched}", f"--processes={a.jobs}"]
         command += [f"--replay={os.path.abspath(a.replay)}"] if a.replay else []
+        command += [f"--argument={x}" for x in shlex.split(a.args)]
+        command += ["--input=1"] if a.reads_input else []
         return command + [f"--{pair}" for pair in a.set]
 
     def interrupt(self, number, frame):
@@ -217,6 +136,8 @@ def lead_of(a, result):
             else f"after {result['executions']:,} executions in {result['seconds']:.2f} s"
         )
         return f"{names}: **{result['finding']}** {how}."
+    if result["executions"] and result["cut"] >= result["executions"]:
+        return f"{names}: no finding, but every run was cut at a limit of the engine."
     if a.sched == "exhaustive":
         seen = "all executions within the bounds" if result["complete"] else "NOT all executions"
         return f"{names}: no finding; {seen} were explored ({result['graphs']:,} graphs)."
@@ -255,17 +176,39 @@ def sections_of(a, result, columns, lines):
     return sections
 
 
+def hints_of(a, result, data, reader):
+    """What may be behind the finding, where the engine knows."""
+    hints = []
+    if result["volatile"]:
+        at = re.search(r"0x([0-9a-f]+)", result["detail"])
+        name = trace.where(data, reader, int(at.group(1), 16)) if at else "the variable"
+        hints.append(
+            f"{name} is volatile, which C does not make atomic; VOLATILE=relaxed (--volatile"
+            " relaxed) takes volatile accesses as relaxed atomics"
+        )
+    if a.assembly:
+        places = ", ".join(f"{trace.short(file)}:{line}" for file, line in a.assembly)
+        hints.append(
+            f"this may come from the inline assembly at {places}, which the engine cannot see: use"
+            " C11 atomics there"
+        )
+    return hints
+
+
 def finish(a, run, program, status, result):
-    columns = lines = ""
-    if result["finding"]:
-        reader = trace.Program(program, sorted(program.parent.glob("*.o")))
+    columns = lines = screen = ""
+    hints = []
+    if result["finding"] and (run.dir / "trace.json").exists():
+        reader = trace.Program(program, sorted(program.parent.glob("[0-9]*.o")))
         data = json.loads((run.dir / "trace.json").read_text())
         data["detail"] = result["detail"]
         columns, lines = trace.text(data, reader), trace.named(data, reader, result["detail"])
+        screen = trace.text(data, reader, rows_max=trace.ROWS_MAX)
+        hints = hints_of(a, result, data, reader)
         title = f"{result['finding']} in {', '.join(map(os.path.basename, a.src))}"
         run.path("trace.txt").write_text(columns)
         run.path("trace.html").write_text(trace.page(data, reader, title), encoding="utf-8")
-    word = {0: "pass", 1: "finding", 130: "interrupted"}.get(status, "error")
+    word = {0: "pass", 1: "finding", 3: "inconclusive", 130: "interrupted"}.get(status, "error")
     item = {"name": os.path.basename(a.src[0]), "sources": a.src, "sched": a.sched, "seed": a.seed}
     item |= {
         k: result[k] for k in ("finding", "executions", "seconds", "graphs", "complete", "choices")
@@ -292,8 +235,8 @@ def finish(a, run, program, status, result):
         f"Exploring {os.path.basename(a.src[0])}",
         lead,
     )
-    say(columns if result["finding"] else re.sub(r"[`*]", "", lead))
-    for text in bounds_text(result["bounds"]):
+    say(screen if result["finding"] else re.sub(r"[`*]", "", lead))
+    for text in hints + bounds_text(result["bounds"]):
         say(f"note: {text}")
     if result["cut"]:
         say(f"note: {result['cut']:,} of the runs were cut at a bound, so their ends were not seen")
@@ -310,15 +253,32 @@ def finish(a, run, program, status, result):
         print(f"finding: {result['finding']}", file=sys.stderr)
 
 
+def warn(a):
+    """What is known before the run to be out of the engine's sight."""
+    for file, line in a.assembly:
+        print(
+            f"{trace.short(file)}:{line}: warning: inline assembly: the engine does not see what it"
+            " reads, writes or orders",
+            file=sys.stderr,
+        )
+    for source, name in a.refused:
+        print(
+            f"{source}: note: it calls {name}(), which is not simulated: a run that gets there"
+            " ends with unsupported-call",
+            file=sys.stderr,
+        )
+
+
 def main():
     a = read_arguments()
     e = Exploration(a)
     try:
-        program = build(a, e.folder)
+        program = explore_build.build(a, e.folder)
+        warn(a)
         run = report.Run("explore", a.root)
         run.machine |= {
             "compiler": report.output_of([a.cc, "--version"]),
-            "flags": f"{FLAGS} {a.cflags}".strip(),
+            "flags": f"{explore_build.FLAGS} {a.cflags}".strip(),
         }
         status, result = e.run(program, run.dir)
         finish(a, run, program, status, result)

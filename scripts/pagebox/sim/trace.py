@@ -18,7 +18,10 @@ import textwrap
 
 from pagebox.sim import dwarf
 
-ENGINE = re.compile(r"\bfuzz/sim/\w+\.c$")
+ENGINE = re.compile(r"\bfuzz/sim/\w+\.[ch]$")
+SYSTEM = re.compile(r"^/usr/|^$|^\.\./sysdeps|^\./")
+PLAIN = ("read", "write")
+ROWS_MAX = 60  # of a trace on a terminal
 HERE = pathlib.Path(__file__).resolve().parent
 
 
@@ -62,19 +65,28 @@ class Program:
         command = ["addr2line", "-a", "-f", "-i", "-e", self.path]
         answer = self.output(command, given).splitlines() if new else []
         heads = [i for i, line in enumerate(answer) if line.startswith("0x")]
-        for address, i in zip(new, heads):  # the innermost of inlined functions comes first
-            function, place = answer[i + 1 : i + 3]
-            file, _, line = place.partition(" ")[0].rpartition(":")
-            number = int(line) if line.isdigit() else 0
-            known = file not in ("", "??") and number
-            function = "main" if function == "sim_subject_main" else function
-            self.places[address] = (function, file if known else "", number if known else 0)
+        ends = heads[1:] + [len(answer)]
+        for address, i, end in zip(new, heads, ends):  # the innermost of inlined ones comes first
+            self.places[address] = [self.named(*answer[k : k + 2]) for k in range(i + 1, end - 1, 2)]
 
-    def place(self, address):
-        """(function, file, line); the file is "" where nothing is known."""
+    @staticmethod
+    def named(function, place):
+        file, _, line = place.partition(" ")[0].rpartition(":")
+        number = int(line) if line.isdigit() else 0
+        known = file not in ("", "??") and number
+        function = "main" if function == "sim_subject_main" else function
+        return function, file if known else "", number if known else 0
+
+    def frames(self, address):
+        """(function, file, line) of the inlined functions there, innermost first."""
         if address not in self.places:
             self.look_up([address])
-        return self.places.get(address, ("?", "", 0))
+        return self.places.get(address) or [("?", "", 0)]
+
+    def place(self, address, callers=()):
+        """(function, file, line) that the user wrote; the file is "" where nothing is known."""
+        frames = [f for a in (address, *callers) for f in self.frames(a)]
+        return next((f for f in frames if not SYSTEM.match(f[1])), frames[0])
 
     def variable(self, address):
         """The name of what lies there, or None."""
@@ -102,19 +114,37 @@ def named(trace, program, text):
     """Replaces data addresses (0x...) in a text by names and code addresses (@...) by places."""
 
     def code(match):
-        function, file, line = program.place(int(match.group(1), 16))
-        return f"{function} at {short(file)}:{line}" if file else function
+        return shown(program.place(int(match.group(1), 16)))
 
-    lines = [l for l in text.split("\n") if not is_engine(l, program)]
-    text = "\n".join(lines)
+    text = "\n".join(user_first(text.split("\n"), program))
     text = re.sub(r"0x([0-9a-f]+)", lambda m: where(trace, program, int(m.group(1), 16)), text)
     return re.sub(r"@([0-9a-f]+)", code, text)
 
 
-def is_engine(line, program):
-    """Is this line of a stack inside the engine? Nobody wants to read that."""
-    match = re.fullmatch(r"\s+@([0-9a-f]+)", line)
-    return bool(match) and bool(ENGINE.search(program.place(int(match.group(1), 16))[1]))
+def shown(frame):
+    function, file, line = frame
+    return f"{function} at {short(file)}:{line}" if file else function
+
+
+def user_first(lines, program):
+    """Stacks with the frames that the user wrote first and the library's inside them after; nobody
+    wants to read the engine's."""
+    out, inside = [], []
+    for line in [*lines, ""]:
+        match = re.fullmatch(r"\s+@([0-9a-f]+)", line)
+        if not match:
+            out += [f"  {shown(f)}" for f in inside] + [line]
+            inside = []
+            continue
+        for frame in program.frames(int(match.group(1), 16)):
+            if ENGINE.search(frame[1]):
+                continue
+            if SYSTEM.match(frame[1]):
+                inside.append(frame)
+                continue
+            out += [f"  {shown(frame)}"] + [f"    in {shown(f)}" for f in inside]
+            inside = []
+    return out[:-1]
 
 
 def short(file):
@@ -145,6 +175,8 @@ def operation(line, trace, program):
         "lock": f"locks {at}",
         "unlock": f"unlocks {at}",
         "exit": "ends",
+        "read": f"{at} is {read}" if line.get("size", 0) <= 8 else f"reads {line['size']} bytes at {at}",
+        "write": f"writes {at}",
     }.get(kind, named(trace, program, line.get("text", kind)))
     remarks = []
     if kind == "cas" and line.get("failed"):
@@ -167,10 +199,12 @@ def operation(line, trace, program):
 
 def rows_of(trace, program):
     """Every line of the trace with all that both forms show of it."""
-    program.look_up([line["pc"] for line in trace["lines"]])
+    program.look_up({a for l in trace["lines"] for a in (l["pc"], *l.get("callers", ()))})
     for i, line in enumerate(trace["lines"]):
         words, order, remarks = operation(line, trace, program)
-        function, file, number = program.place(line["pc"]) if line["pc"] else ("", "", 0)
+        function, file, number = ("", "", 0)
+        if line["pc"]:
+            function, file, number = program.place(line["pc"], line.get("callers", ()))
         if ENGINE.search(file):
             function, file, number = "", "", 0
         yield {
@@ -179,8 +213,9 @@ def rows_of(trace, program):
             "thread": line["thread"],
             "kind": line["kind"],
             "words": words,
-            "order": order,
+            "order": "plain" if line["kind"] in PLAIN else order,
             "remarks": remarks,
+            "times": line["wrote"] if line["kind"] in PLAIN else 1,
             "stale": "skipped" in line,
             "failed": line.get("failed", False),
             "function": function,
@@ -207,17 +242,55 @@ def cell(row, width, one_file):
     return lines
 
 
-def text(trace, program, total=120):
-    """Columns for a terminal of this width."""
+def concerned(trace):
+    """The lines that a text shows: of plain accesses those to what the finding names, and the last
+    one of the thread that it stopped."""
+    named_there = [int(n, 16) for n in re.findall(r"0x([0-9a-f]+)", trace["detail"])]
+    last = next((l for l in reversed(trace["lines"]) if l["kind"] != "finding"), None)
+
+    def wanted(line):
+        if line["kind"] not in PLAIN or line is last:
+            return True
+        return any(line["at"] - 8 < n < line["at"] + max(8, line["size"]) for n in named_there)
+
+    return trace | {"lines": [l for l in trace["lines"] if wanted(l)]}
+
+
+def folded(rows):
+    """Rows of which those that repeat are counted: [row, how often]."""
+    out = []
+    for row in rows:
+        key = (row["thread"], row["file"], row["line"], row["words"], row["order"], row["stale"])
+        if out and out[-1][2] == key:
+            out[-1][1] += row["times"]
+        else:
+            out.append([row, row["times"], key])
+    return [(row, n) for row, n, _ in out]
+
+
+def text(trace, program, total=120, rows_max=None):
+    """Columns for a terminal of this width; of more than rows_max rows the first and last."""
+    trace = concerned(trace)
     rows = [row for row in rows_of(trace, program) if row["kind"] != "finding"]
     files = sorted({os.path.basename(row["file"]) for row in rows if row["file"]})
     width = max(22, min(44, (total - 6) // max(1, trace["threads"])))
-    head = "".join(f"{f'T{i}':<{width}}" for i in range(trace["threads"]))
+    narrow = trace["threads"] * width > 2 * total  # too many for columns
+    names = [""] if narrow else [f"T{i}" for i in range(trace["threads"])]
+    head = "".join(f"{name:<{width}}" for name in names)
     out = [f"step  {head}".rstrip()]
-    for row in rows:
+    rows = folded(rows)
+    skipped = len(rows) - rows_max if rows_max else 0
+    for i, (row, times) in enumerate(rows):
+        if skipped > 0 and i == rows_max // 2:
+            out.append(f"      ... {skipped} rows more, in trace.txt ...")
+        if skipped > 0 and rows_max // 2 <= i < rows_max // 2 + skipped:
+            continue
+        if times > 1:
+            row = row | {"remarks": [*row["remarks"], f"{times} times in a row"]}
         step = f"{row['step']:<6}"
-        for line in cell(row, width - 2, len(files) == 1):
-            out.append(step + " " * (width * row["thread"]) + line)
+        place = f"T{row['thread']:<4}" if narrow else " " * (width * row["thread"])
+        for line in cell(row, 90 if narrow else width - 2, len(files) == 1):
+            out.append(step + place + line)
             step = " " * 6
     if len(files) == 1:
         out.insert(0, f"(:N is line N of {files[0]})")
@@ -236,6 +309,10 @@ def page(trace, program, title, lead=""):
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     rows = [r for r in rows_of(trace, program) if r["kind"] != "finding"]
+    rows = [
+        r | {"remarks": [*r["remarks"], f"{n} times in a row"]} if n > 1 else r
+        for r, n in folded(rows)
+    ]
     return env.get_template("trace.html.j2").render(
         title=title,
         lead=lead,

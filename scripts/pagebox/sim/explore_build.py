@@ -1,0 +1,261 @@
+"""explore_build.py: from the user's source files to a program under the engine, for explore.py.
+
+clang's front end writes the program as it stands; then only locals are put into registers (sroa) and
+accesses instrumented (tsan), so that every access, order and width of the source is there. The
+objects become one whose own names are local, so that none can meet one of the engine's.
+"""
+import functools
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+from pagebox.common import report
+
+REPO = report.REPO
+SIM = REPO / "fuzz" / "sim"
+C, CXX = (".c",), (".cc", ".cpp", ".cxx", ".C")
+
+FLAGS = (
+    "-g -pthread -fno-pie -fno-common -fno-stack-protector "
+    "-fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free"
+)
+PASSES = "always-inline,function(sroa),module(tsan-module),function(tsan)"
+TSAN = ["-tsan-instrument-read-before-write", "-tsan-distinguish-volatile"]
+# One source line, one place in the program: no merging of calls of different lines, no copies.
+KEEP_APART = {
+    "enable-tail-merge": 0,
+    "disable-early-taildup": 1,
+    "disable-tail-duplicate": 1,
+    "tail-dup-placement": 0,
+}
+# The same for a user's own -O2, where the optimiser runs.
+KEEP_APART_O = {"sink-common-insts": 0, "enable-tail-merge": 0, "hoist-common-insts": 0}
+GCC_AS_WRITTEN = "-Og -fno-tree-dce -fno-tree-fre -fno-tree-dse -fno-builtin"
+
+# What the object files may use of these families; the rest is renamed or refused.
+FAMILIES = re.compile(r"(pthread|thrd|mtx|cnd|tss|sem)_|__tls_get_addr|__atomic_|io_uring")
+HARMLESS = re.compile(
+    r"pthread_(attr|mutexattr|condattr|rwlockattr|barrierattr)_|pthread_equal$|thrd_equal$"
+    r"|sem_close$|sem_unlink$"
+)
+VOLATILE = re.compile(
+    r"^( *(?:%\S+ = )?(?:load|store)) volatile ((?:i8|i16|i32|i64|float|double|ptr|[^,]*\*)[ ,].*)"
+    r"(, align \d+.*)$",
+    re.MULTILINE,
+)
+ASM = re.compile(r"\basm (?:sideeffect |alignstack |inteldialect |unwind )*\"([^\"]*)\".*!dbg !(\d+)")
+ASM_HARMLESS = re.compile(r"(pause|nop|rep; ?nop|yield|isb|\\09|\\0A|;|\s)*")
+
+
+def run_tool(command, what, given=None):
+    """Runs a build step; its own message is the clearest one."""
+    try:
+        done = subprocess.run(command, input=given, capture_output=True, text=True)
+    except OSError:
+        report.die(f"{command[0]} is missing: run scripts/setup")
+    sys.stderr.write(done.stderr)
+    if done.returncode:
+        report.die(f"{what} failed; the message is above")
+    return done.stdout
+
+
+def llvm_options(options):
+    return [x for name, on in options.items() for x in ("-mllvm", f"-{name}={on}")]
+
+
+# ---------------------------------------------------------------- the compiler
+
+
+@functools.cache
+def is_clang(cc):
+    return "clang" in run_tool([cc, "--version"], cc)
+
+
+def optimiser_of(cc):
+    """opt of the same LLVM as this clang."""
+    folder = pathlib.Path(shutil.which(cc)).resolve().parent
+    version = re.search(r"version (\d+)", run_tool([cc, "--version"], cc)).group(1)
+    opt = folder / "opt"
+    if not opt.exists():
+        report.die(f"{opt} is missing: install llvm-{version} (scripts/setup does)")
+    return str(opt)
+
+
+def compiler_of(cc, source):
+    """The compiler of the same family for this language."""
+    if not source.endswith(CXX):
+        return [cc, "-std=gnu11"]
+    cxx = re.sub(r"clang(?!\+)", "clang++", cc) if is_clang(cc) else cc.replace("gcc", "g++")
+    return [cxx, "-std=gnu++20"]
+
+
+def place_of(text, number):
+    """File and line of a debug location in LLVM's text."""
+
+    def node(n):
+        found = re.search(rf"^!{n} = (.*)$", text, re.MULTILINE)
+        return found.group(1) if found else ""
+
+    here = node(number)
+    line = re.search(r"line: (\d+)", here)
+    scope = re.search(r"scope: !(\d+)", here)
+    while scope:
+        here = node(scope.group(1))
+        file = re.search(r"file: !(\d+)", here)
+        if file:
+            file = node(file.group(1))
+            name = re.search(r'filename: "([^"]*)", directory: "([^"]*)"', file)
+            path = os.path.join(name.group(2), name.group(1)) if name else "?"
+            return path, int(line.group(1)) if line else 0
+        scope = re.search(r"scope: !(\d+)", here)
+    return "?", int(line.group(1)) if line else 0
+
+
+def inline_assembly(text):
+    """Places of inline assembly that may touch memory or order it: the engine cannot see that."""
+    hits = (m for m in ASM.finditer(text) if not ASM_HARMLESS.fullmatch(m.group(1)))
+    return sorted({place_of(text, m.group(2)) for m in hits})
+
+
+def as_written(a, source, object_file, extra):
+    """clang without its optimiser: front end, locals into registers, instrumentation, code."""
+    compiler = compiler_of(a.cc, source)
+    common = [*FLAGS.split(), "-femulated-tls", "-fsanitize=thread"]
+    front = ["-U_FORTIFY_SOURCE", "-O1", "-fno-inline", "-Xclang", "-disable-llvm-passes"]
+    text = run_tool(
+        [*compiler, *common, *front, *extra, f"-I{SIM}", "-S", "-emit-llvm", source, "-o", "-"],
+        f"compiling {source}",
+    )
+    a.assembly += inline_assembly(text)
+    if a.volatile == "relaxed":
+        text = VOLATILE.sub(r"\1 atomic volatile \2 monotonic\3", text)
+    text = text.replace("define available_externally ", "define linkonce_odr ")
+    text = run_tool(
+        [optimiser_of(a.cc), "-S", f"-passes={PASSES}", *TSAN, "-o", "-"],
+        f"instrumenting {source}",
+        text,
+    )
+    written = pathlib.Path(object_file).with_suffix(".ll")
+    written.write_text(text)
+    back = ["-O2", "-Xclang", "-disable-llvm-passes", *llvm_options(KEEP_APART)]
+    run_tool([compiler[0], *common, *back, "-c", str(written), "-o", object_file], "code generation")
+
+
+def compile_one(a, source, object_file):
+    extra = [f for f in shlex.split(a.cflags) if not f.startswith(("-l", "-L"))]
+    optimised = any(re.fullmatch(r"-O.*", f) for f in extra)
+    if is_clang(a.cc) and not optimised:
+        as_written(a, source, object_file, extra)
+        return
+    flags = [*FLAGS.split(), "-U_FORTIFY_SOURCE", *GCC_AS_WRITTEN.split()]
+    if is_clang(a.cc):
+        flags = [*FLAGS.split(), "-U_FORTIFY_SOURCE", "-femulated-tls", *llvm_options(KEEP_APART_O)]
+        flags += ["-mllvm", "-tsan-distinguish-volatile"]
+    if a.volatile == "relaxed":
+        report.die("--volatile=relaxed (VOLATILE=relaxed) needs clang and no -O of your own")
+    command = [*compiler_of(a.cc, source), *flags, *extra, "-fsanitize=thread", f"-I{SIM}"]
+    run_tool([*command, "-c", source, "-o", object_file], f"compiling {source}")
+
+
+# ---------------------------------------------------------------- names
+
+
+def symbols_of(object_file):
+    """What an object needs, what it offers, what is its own."""
+    needs, offers, own = set(), set(), set()
+    table = run_tool(["readelf", "-sW", object_file], "readelf")
+    for line in table.splitlines():
+        words = line.split()
+        if len(words) < 8 or words[3] in ("SECTION", "FILE") or not words[0].endswith(":"):
+            continue
+        if words[3] == "TLS":
+            report.die("thread-local variables need clang: use CC_EXPLORE=clang")
+        group = needs if words[6] == "UND" else own if words[4] == "LOCAL" else offers
+        group.add(words[7])
+    return needs, offers, own
+
+
+def twins():
+    """Calls of the C library that the engine answers: name -> twin."""
+    lines = (SIM / "redefine.syms").read_text().splitlines()
+    return dict(line.split() for line in lines if line and not line.startswith("#"))
+
+
+def check_needs(needs, known, source):
+    """What a simulated run could not answer is refused here, with the reason."""
+    for name in sorted(needs):
+        if name.startswith("__atomic_"):
+            report.die(f"{source}: {name}: atomics wider than 16 bytes are not simulated")
+        if FAMILIES.match(name) and not HARMLESS.match(name) and name not in known:
+            report.die(f"{source} calls {name}, which the engine does not simulate; see EXPLORE.md")
+
+
+def rename_calls(objects, sources):
+    """Calls of the C library become the engine's, unless the program has such a name itself."""
+    tables = [symbols_of(o) for o in objects]
+    offered = set().union(*(offers for _, offers, _ in tables))
+    known, refused = twins(), []
+    for object_file, source, (needs, _, own) in zip(objects, sources, tables):
+        outside = needs - offered
+        check_needs(outside, known, source)
+        pairs = [(n, known[n]) for n in sorted(outside) if n in known and n not in own]
+        refused += [(source, n) for n, twin in pairs if twin.startswith("sim_no_")]
+        flags = [f"--redefine-sym={name}={twin}" for name, twin in pairs]
+        run_tool(
+            ["objcopy", *flags, "--redefine-sym=main=sim_subject_main", object_file],
+            f"renaming the calls in {source}",
+        )
+    if "main" not in offered:
+        report.die(f"{' '.join(sources)}: there is no main")
+    return refused, set().union(*(needs for needs, _, _ in tables))
+
+
+def join(objects, folder):
+    """One object: the program's sections under names that the driver knows, its names its own."""
+    subject = str(folder / "subject.o")
+    run_tool(
+        ["ld", "-r", "--force-group-allocation", "-T", str(SIM / "subject.ld"), *objects]
+        + ["-o", subject],
+        "linking the program",
+    )
+    run_tool(["objcopy", "--keep-global-symbol=sim_subject_main", subject], "hiding its names")
+    return subject
+
+
+# ---------------------------------------------------------------- linking
+
+
+def fuzzer_library():
+    """libFuzzer without its main, and what it needs."""
+    machine = os.uname().machine
+    names = (f"libclang_rt.fuzzer_no_main-{machine}.a", "libclang_rt.fuzzer_no_main.a")
+    for name in names:
+        found = run_tool(["clang", f"-print-file-name={name}"], "clang").strip()
+        if os.path.isabs(found):
+            return ["-Wl,-u,LLVMFuzzerRunDriver", found, "-lstdc++", "-lm"]
+    report.die("libFuzzer is missing (libclang_rt.fuzzer_no_main): run scripts/setup")
+
+
+def build(a, folder):
+    """The program's path. Sets a.assembly, a.refused and a.reads_input."""
+    engine = REPO / "build" / "plain" / "explore-engine.o"
+    if not engine.exists():
+        report.die(f"{engine} is not built: run `make explore-lib`")
+    a.assembly, objects = [], []
+    for i, source in enumerate(a.src):
+        objects.append(str(folder / f"{i}.o"))
+        compile_one(a, source, objects[-1])
+    a.refused, needs = rename_calls(objects, a.src)
+    a.reads_input = bool(needs & {"stdin", "scanf", "__isoc99_scanf", "__isoc23_scanf", "getchar",
+                                  "gets", "read", "getchar_unlocked", "_ZSt3cin"})
+    subject = join(objects, folder)
+    program = folder / "program"
+    libraries = [f for f in shlex.split(a.cflags) if f.startswith(("-l", "-L"))]
+    libraries += fuzzer_library() if a.sched == "bytes" else []
+    command = ["gcc", "-no-pie", "-pthread", subject, str(engine), *libraries]
+    run_tool([*command, "-o", str(program)], f"linking {' '.join(a.src)}")
+    return program
