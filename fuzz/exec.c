@@ -20,12 +20,6 @@ enum { BUDGET = 240 };
 static struct exec exec;
 static bool is_running;
 
-typedef const char *(*executor)(struct exec *e, const struct op *op);
-static const executor executors[256] = {
-#define OP(code, name, rule, targets, arguments) [code] = exec_##name,
-#include "op.def"
-};
-
 bool exec_afford(struct exec *e, uint64_t work) {
     if ((uint64_t)e->budget < work) {
         return false;
@@ -34,30 +28,23 @@ bool exec_afford(struct exec *e, uint64_t work) {
     return true;
 }
 
-const char *exec_end(struct exec *e, const struct op *op) {
-    (void)e;
-    (void)op;
-    return NULL;
-}
-
-/* Only where there is nobody else: see exec_run. */
-const char *exec_interleave(struct exec *e, const struct op *op) {
-    (void)e;
-    (void)op;
-    return NULL;
-}
-
-const char *exec_fault(struct exec *e, const struct op *op) {
-    (void)e;
-    fault_arm((enum word_call)op->arg.fault.call, op->arg.fault.nth);
-    return NULL;
-}
-
-const char *exec_fault_at(struct exec *e, const struct op *op) {
-    (void)e;
-    fault_arm_with((enum word_call)op->arg.fault_at.call, op->arg.fault_at.nth,
-                   (enum word_error)op->arg.fault_at.error);
-    return NULL;
+/* One operation: whose it is, its code says. */
+static const char *run_operation(const struct op *op) {
+    switch (op->code) {
+    case OP_fault:
+        fault_arm(FAULT_ANYBODY, (enum word_call)op->arg.fault.call, op->arg.fault.nth,
+                  WORD_error_any);
+        return NULL;
+    case OP_fault_at:
+        fault_arm(FAULT_ANYBODY, (enum word_call)op->arg.fault_at.call, op->arg.fault_at.nth,
+                  (enum word_error)op->arg.fault_at.error);
+        return NULL;
+    case OP_end:
+    case OP_interleave:
+        return NULL;
+    default:
+        return op->code < OP_mailbox_attach ? exec_memory(&exec, op) : exec_mailbox(&exec, op);
+    }
 }
 
 static void begin(const struct subject *subject, const struct program *program) {
@@ -74,12 +61,12 @@ static void begin(const struct subject *subject, const struct program *program) 
     exec.program = program;
     exec.op = NULL;
     exec.ending = false;
-    exec.broken = exec.crash_rule = NULL;
+    exec.broken = exec.judge.crash_rule = NULL;
     exec.box.used = false;
     exec.box.handle = NULL;
     exec.operations = 0;
     exec.budget = BUDGET;
-    exec.dirties = 0;
+    sequence_begin(&exec.judge, subject, fault_environment()->host_page_bytes);
     model_begin();
     fault_begin(program->choices, program->choices_bytes);
     if (subject->begin != NULL) {
@@ -92,7 +79,7 @@ static const char *run_operations(const struct program *program) {
     const char *broken = NULL;
     for (unsigned i = 0; i < program->operations && broken == NULL; i++) {
         exec.op = &program->operation[i];
-        broken = executors[exec.op->code](&exec, exec.op);
+        broken = run_operation(exec.op);
         exec.operations++;
     }
     return broken;
@@ -110,9 +97,9 @@ static const char *end(const struct subject *subject, const char *found) {
     const char *broken = over ? NULL : found;
     exec.broken = found;
     exec.ending = found == NULL;
-    exec.crash_rule = "R14";
+    exec.judge.crash_rule = "R14";
     broken = either(broken, exec_memory_end(&exec));
-    exec.crash_rule = "R36";
+    exec.judge.crash_rule = "R36";
     broken = either(broken, exec_mailbox_end(&exec));
     fault_begin(NULL, 0);
     if (subject->end != NULL) {
@@ -140,7 +127,7 @@ static const char *run_interleaved(const struct subject *subject, const struct p
     exec.program = program;
     exec.op = NULL;
     exec.ending = false;
-    exec.broken = exec.crash_rule = NULL;
+    exec.broken = exec.judge.crash_rule = NULL;
     is_running = true;
     const char *broken = interleave_run(other ? subject : NULL, program, operations);
     is_running = false;
@@ -187,14 +174,14 @@ static bool is_of_lifetime(void) {
 
 /* What a crash in an operation breaks, where it is not the operation's own rule. */
 static const char *rule_of_state(void) {
-    if (exec.crash_rule != NULL) {
-        return exec.crash_rule;
+    if (exec.judge.crash_rule != NULL) {
+        return exec.judge.crash_rule;
     }
     if (exec.op == NULL && !exec.ending) {
         return interleave_crash_rule();
     }
     if (exec.box.used) {
-        return exec.box.pages != exec.box.config.pages ? "R37" : NULL;
+        return exec.box.judged.pages != exec.box.judged.config.pages ? "R37" : NULL;
     }
     return is_of_lifetime() ? "R14" : NULL;
 }

@@ -7,8 +7,6 @@
 
 enum { BLOCK_BYTES_MAX = 4 << 20, TOTAL_BYTES_MAX = 32 << 20 };
 
-enum { EXACT_MAX = 64 };
-
 /* In front of each block, so that leaked ones can be found; keeps blocks aligned for any type. */
 struct block {
     struct block *next, *previous;
@@ -18,14 +16,13 @@ struct block {
 _Static_assert(sizeof(struct block) % _Alignof(max_align_t) == 0, "blocks stay aligned");
 
 static struct {
-    uint64_t armed[WORD_call_count]; /* bit n: call n + 1 from now fails */
-    struct exact {
+    struct armed {
+        int thread;
         enum word_call call;
         enum word_error error;
         uint64_t left; /* calls until it is due: 1 is the next */
-    } exact[EXACT_MAX];
-    unsigned exacts;
-    bool any;
+    } armed[FAULTS_MAX];
+    unsigned arms;
     enum word_error error;
     uint64_t fired;
     unsigned count;
@@ -36,60 +33,39 @@ static struct {
 } state;
 
 void fault_begin(const uint8_t *choices, size_t choices_bytes) {
-    if (state.any) {
-        memset(state.armed, 0, sizeof state.armed);
-        state.exacts = 0;
-        state.any = false;
-    }
+    state.arms = 0;
     state.count = 0;
     state.choice = choices;
     state.choices = choices_bytes;
 }
 
-void fault_arm(enum word_call call, uint64_t nth) {
-    if (nth >= 1 && nth <= FAULT_NTH_MAX) {
-        state.armed[call] |= UINT64_C(1) << (nth - 1);
-        state.any = true;
-    }
-}
-
-void fault_arm_with(enum word_call call, uint64_t nth, enum word_error error) {
-    if (nth >= 1 && nth <= FAULT_NTH_MAX && state.exacts < EXACT_MAX) {
-        state.exact[state.exacts++] = (struct exact){call, error, nth};
-        state.any = true;
+void fault_arm(int thread, enum word_call call, uint64_t nth, enum word_error error) {
+    if (nth >= 1 && nth <= FAULT_NTH_MAX && state.arms < FAULTS_MAX) {
+        state.armed[state.arms++] = (struct armed){thread, call, error, nth};
     }
 }
 
 bool fault_armed(void) {
-    uint64_t armed = state.exacts;
-    for (unsigned call = 0; call < WORD_call_count; call++) {
-        armed |= state.armed[call];
-    }
-    return armed != 0;
+    return state.arms > 0;
 }
 
-/* Counts the call for those armed with an error; the first one that is due says which. */
-static bool exact_due(enum word_call call) {
+/* Of several that are due at once, one that was armed with an error says which. */
+bool fault_due(int thread, enum word_call call) {
     bool due = false;
-    for (unsigned i = state.exacts; i-- > 0;) {
-        struct exact *x = &state.exact[i];
-        if (x->call == call && --x->left == 0) {
-            due = true;
-            state.error = x->error;
-            *x = state.exact[--state.exacts];
+    unsigned kept = 0;
+    for (unsigned i = 0; i < state.arms; i++) {
+        struct armed *x = &state.armed[i];
+        bool mine = x->call == call && (x->thread == FAULT_ANYBODY || x->thread == thread);
+        if (!mine || --x->left > 0) {
+            state.armed[kept++] = *x;
+            continue;
         }
+        if (!due || state.error == WORD_error_any) {
+            state.error = x->error;
+        }
+        due = true;
     }
-    return due;
-}
-
-bool fault_due(enum word_call call) {
-    if (!state.any) {
-        return false;
-    }
-    state.error = WORD_error_any;
-    bool due = state.armed[call] & 1;
-    state.armed[call] >>= 1;
-    due |= exact_due(call);
+    state.arms = kept;
     state.count += due;
     state.fired += due;
     return due;
@@ -127,7 +103,7 @@ static bool fails(enum word_call call, size_t bytes, size_t old_bytes) {
     bool too_much =
         bytes > BLOCK_BYTES_MAX || state.bytes_alive - old_bytes + bytes > TOTAL_BYTES_MAX;
     state.count += too_much;
-    return fault_due(call) || too_much;
+    return fault_due(FAULT_ANYBODY, call) || too_much;
 }
 
 static void link_in(struct block *block, size_t bytes) {

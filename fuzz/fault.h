@@ -1,8 +1,9 @@
-/* fault.h: calls that fail by choice, and what is alive: pages, files, blocks. One program at a
- * time.
+/* fault.h: the plan of calls that fail by choice, and an allocator that keeps to it. One program at
+ * a time.
  *
- * A program arms "the nth call of that kind from here on fails". The layers below ask before each
- * call: os_wrap.c for the functions of ref/os.h, fault_environment() for the allocator. */
+ * A program arms "the nth call of that kind from here on fails". Whatever stands below a subject
+ * asks the plan before each call: os_wrap.c for ref/os.h on the real system, interleave.c for
+ * os_sim.c under the engine, and both allocators. */
 #ifndef FAULT_H
 #define FAULT_H
 
@@ -14,17 +15,16 @@
 /* Forgets everything armed; choices are drawn by the failing calls. */
 void fault_begin(const uint8_t *choices, size_t choices_bytes);
 
-/* The nth call (1 to 64; others are ignored) of that kind from here on fails. */
-void fault_arm(enum word_call call, uint64_t nth);
-
-/* The same with the error that it shall answer. At most 64 of these are armed at a time. */
-void fault_arm_with(enum word_call call, uint64_t nth, enum word_error error);
+/* The nth call (1 to 64; others are ignored) of that kind by that thread from here on fails, with
+ * that error. At most FAULTS_MAX are armed at a time. */
+enum { FAULT_ANYBODY = -1, FAULTS_MAX = 256 };
+void fault_arm(int thread, enum word_call call, uint64_t nth, enum word_error error);
 
 /* True while any call from here on is to fail. */
 bool fault_armed(void);
 
-/* True when this call is to fail. */
-bool fault_due(enum word_call call);
+/* True when this call by that thread is to fail. */
+bool fault_due(int thread, enum word_call call);
 /* The error that the last call which was due shall answer. */
 enum word_error fault_error(void);
 /* How many calls have been due since the process began. */

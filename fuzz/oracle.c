@@ -1,7 +1,6 @@
 /* oracle.c: comparisons of a memory with its model. See oracle.h. */
 #include "oracle.h"
 
-#include "fault.h"
 #include "rule.h"
 
 #include <errno.h>
@@ -18,10 +17,9 @@
 /* ---- Statuses ---------------------------------------------------------------------------------
  */
 
-const char *oracle_status_in(const struct exec *e, enum subject_status got, unsigned expected,
+const char *oracle_status_in(const struct sequence *q, enum subject_status got, unsigned expected,
                              const char *rule) {
-    const struct subject_memory *m = e->subject->memory;
-    bool named = m == NULL || (m->promises & SUBJECT_NAMES_ERRORS);
+    bool named = q->memory == NULL || (q->memory->promises & SUBJECT_NAMES_ERRORS);
     if ((unsigned)got >= SUBJECT_STATUS_COUNT) {
         return rule;
     }
@@ -34,121 +32,97 @@ const char *oracle_status_in(const struct exec *e, enum subject_status got, unsi
     return error_for_error && (!named || !rule_is_on(rule)) ? NULL : rule;
 }
 
-const char *oracle_status(const struct exec *e, enum subject_status got,
+const char *oracle_status(const struct sequence *q, enum subject_status got,
                           enum subject_status expected, const char *rule) {
-    return oracle_status_in(e, got, 1u << expected, rule);
+    return oracle_status_in(q, got, 1u << expected, rule);
 }
 
 /* ---- State ------------------------------------------------------------------------------------
  */
 
 /* R10: who must stay where it is. */
-static bool must_stay(const struct exec *e, const struct slot *s, unsigned i) {
-    const struct model_memory *m = &s->body->model;
-    const struct subject_strategy *strategy =
-        &e->subject->memory->strategy[s->body->side[i].strategy];
-    return (m->style.is_static && !strategy->one_style) || m->type.shared || strategy->stable_base;
+static bool must_stay(const struct judged *m, unsigned i) {
+    const struct subject_strategy *strategy = m->side[i].strategy;
+    return (m->model.style.is_static && !strategy->one_style) || m->model.type.shared ||
+           strategy->stable_base;
 }
 
-static const char *state_of_type(struct exec *e, struct slot *s, unsigned i) {
-    const struct subject_memory *subject = e->subject->memory;
-    const struct model_memory *m = &s->body->model;
+static const char *state_of_type(const struct judged *judged, unsigned i) {
+    const struct memory_view *view = &judged->side[i].view;
+    const struct model_memory *m = &judged->model;
     const char *broken = NULL;
-    if (subject->type != NULL) {
-        struct subject_type type = subject->type(s->handle[i]);
-        if (type.min_pages != m->type.min_pages || type.max_pages != m->type.max_pages ||
-            type.shared != m->type.shared) {
-            broken = rule_broken("R12-type");
-        }
+    if (view->has_type &&
+        (view->type.min_pages != m->type.min_pages || view->type.max_pages != m->type.max_pages ||
+         view->type.shared != m->type.shared)) {
+        broken = rule_broken("R12-type");
     }
-    if (broken == NULL && subject->style != NULL) {
-        struct subject_style style = subject->style(s->handle[i]);
-        if (style.is_static != m->style.is_static ||
-            (style.is_static && style.bound_pages != m->style.bound_pages) ||
-            style.guard_bytes != m->style.guard_bytes) {
-            broken = rule_broken("R3-style");
-        }
+    if (broken == NULL && view->has_style &&
+        (view->style.is_static != m->style.is_static ||
+         (view->style.is_static && view->style.bound_pages != m->style.bound_pages) ||
+         view->style.guard_bytes != m->style.guard_bytes)) {
+        broken = rule_broken("R3-style");
     }
-    if (broken == NULL && subject->waiters != NULL && subject->waiters(s->handle[i]) != 0) {
+    if (broken == NULL && view->has_waiters && view->waiters != 0) {
         broken = rule_broken("R27-queue-life"); /* nobody waits between two operations */
     }
     return broken;
 }
 
-/* All handles of the memory tell one size. */
-static bool handles_agree(const struct exec *e, const struct slot *s, unsigned i) {
-    const struct subject_memory *subject = e->subject->memory;
-    bool agree = true;
-    for (unsigned j = 0; j < OP_MEMORIES; j++) {
-        const struct slot *other = &e->slot[j];
-        agree &= other->body != s->body ||
-                 subject->size_pages(other->handle[i]) == subject->size_pages(s->handle[i]);
-    }
-    return agree;
-}
-
-const char *oracle_state(struct exec *e, struct slot *s, unsigned i, const char *rule) {
-    const struct subject_memory *subject = e->subject->memory;
-    const struct model_memory *m = &s->body->model;
-    struct side *side = &s->body->side[i];
+const char *oracle_state(const struct sequence *q, struct judged *m, unsigned i, const char *rule) {
+    struct judged_side *side = &m->side[i];
+    const struct memory_view *view = &side->view;
+    const uint64_t bytes = model_bytes(&m->model);
     const char *broken = NULL;
-    if (subject->size_pages(s->handle[i]) != m->type.min_pages) {
-        broken = rule_broken(m->type.min_pages == SUBJECT_PAGES_MAX ? "R9-wide-lengths"
-                             : handles_agree(e, s, i)               ? rule
-                                                                    : "R14-clone");
+    (void)q;
+    if (view->size_pages != m->model.type.min_pages) {
+        broken = rule_broken(m->model.type.min_pages == SUBJECT_PAGES_MAX ? "R9-wide-lengths"
+                             : view->handles_agree                        ? rule
+                                                                          : "R14-clone");
     }
-    if (broken == NULL && subject->size_bytes(s->handle[i]) != model_bytes(m)) {
+    if (broken == NULL && view->size_bytes != bytes) {
         broken = rule_broken("R9-wide-lengths");
     }
-    if (oracle_is_opaque(e)) {
-        return broken != NULL ? broken : state_of_type(e, s, i);
+    if (view->peek != NULL) { /* no record, no base */
+        return broken != NULL ? broken : state_of_type(m, i);
     }
-    const struct subject_record *record = subject->record(s->handle[i]);
-    bool partial = subject->strategy[side->strategy].partial;
-    if (broken == NULL && s->body->caller_record && !partial && record != &side->caller) {
+    if (broken == NULL && m->caller_record && !side->strategy->partial &&
+        view->record != &side->caller) {
         broken = rule_broken("R11-record");
     }
-    if (broken == NULL &&
-        atomic_load_explicit(&record->length_bytes, memory_order_relaxed) != model_bytes(m)) {
+    if (broken == NULL && view->length_bytes != bytes) {
         broken = rule_broken("R11-record");
     }
-    const uint8_t *base = atomic_load_explicit(&record->base, memory_order_relaxed);
-    if (broken == NULL && side->base != NULL && base != side->base && must_stay(e, s, i)) {
+    if (broken == NULL && side->base != NULL && view->base != side->base && must_stay(m, i)) {
         broken = rule_broken("R10-base");
     }
-    side->base = base;
-    return broken != NULL ? broken : state_of_type(e, s, i);
+    side->base = view->base;
+    return broken != NULL ? broken : state_of_type(m, i);
 }
 
 /* ---- Bytes ------------------------------------------------------------------------------------
  */
 
-bool oracle_is_opaque(const struct exec *e) {
-    return (e->subject->memory->promises & SUBJECT_OPAQUE) != 0;
+/* Where [at, at + count) of a side is, up to a block, or a copy that the next call overwrites; NULL
+ * when the subject did not let it be read. */
+static const uint8_t *peek(const struct judged_side *side, uint64_t at, uint64_t count) {
+    return side->view.peek == NULL ? side->base + at
+                                   : side->view.peek(side->view.memory, at, count);
 }
 
-const uint8_t *oracle_peek(const struct exec *e, const struct slot *s, unsigned i, uint64_t at,
-                           uint64_t count) {
-    static uint8_t copy[MODEL_BLOCK_BYTES];
-    if (!oracle_is_opaque(e)) {
-        return s->body->side[i].base + at;
-    }
-    enum subject_status got = e->subject->memory->read(s->handle[i], at, copy, count);
-    return got == SUBJECT_OK ? copy : NULL;
-}
-
-static const char *block_differs(const struct exec *e, const struct slot *s, unsigned i,
-                                 const struct model_block *block, const char *rule) {
+static const char *block_differs(const struct judged_side *side, const struct model_block *block,
+                                 const char *rule) {
     const uint8_t *real =
-        oracle_peek(e, s, i, (uint64_t)block->number * MODEL_BLOCK_BYTES, MODEL_BLOCK_BYTES);
+        peek(side, (uint64_t)block->number * MODEL_BLOCK_BYTES, MODEL_BLOCK_BYTES);
     bool same = real != NULL && memcmp(real, block->bytes, MODEL_BLOCK_BYTES) == 0;
     return same ? NULL : rule_broken(rule);
 }
 
-const char *oracle_bytes(struct exec *e, struct slot *s, unsigned i, const char *rule) {
-    const struct model_memory *m = &s->body->model;
+const char *oracle_bytes(const struct sequence *q, struct judged *judged, unsigned i,
+                         const char *rule) {
+    const struct model_memory *m = &judged->model;
+    (void)q;
     for (unsigned b = 0; b < m->blocks; b++) {
-        const char *broken = block_differs(e, s, i, &m->block[b], rule);
+        const char *broken = block_differs(&judged->side[i], &m->block[b], rule);
         if (broken != NULL) {
             return broken;
         }
@@ -156,16 +130,17 @@ const char *oracle_bytes(struct exec *e, struct slot *s, unsigned i, const char 
     return NULL;
 }
 
-const char *oracle_range(struct exec *e, struct slot *s, unsigned i, uint64_t start, uint64_t count,
-                         const char *rule) {
-    const struct model_memory *m = &s->body->model;
+const char *oracle_range(const struct sequence *q, struct judged *judged, unsigned i,
+                         uint64_t start, uint64_t count, const char *rule) {
+    const struct model_memory *m = &judged->model;
+    (void)q;
     if (count == 0) {
         return NULL;
     }
     uint64_t first = start / MODEL_BLOCK_BYTES, last = (start + count - 1) / MODEL_BLOCK_BYTES;
     for (unsigned b = 0; b < m->blocks; b++) {
         if (m->block[b].number >= first && m->block[b].number <= last) {
-            const char *broken = block_differs(e, s, i, &m->block[b], rule);
+            const char *broken = block_differs(&judged->side[i], &m->block[b], rule);
             if (broken != NULL) {
                 return broken;
             }
@@ -189,24 +164,24 @@ static bool model_knows(const struct model_memory *m, uint64_t number) {
 }
 
 /* Eight bytes at an edge. */
-static bool edge_is_zero(const struct exec *e, const struct slot *s, unsigned i, uint64_t at) {
-    return model_knows(&s->body->model, at / MODEL_BLOCK_BYTES) ||
-           is_zero(oracle_peek(e, s, i, at, 8), 8);
+static bool edge_is_zero(const struct judged *judged, unsigned i, uint64_t at) {
+    return model_knows(&judged->model, at / MODEL_BLOCK_BYTES) ||
+           is_zero(peek(&judged->side[i], at, 8), 8);
 }
 
-const char *oracle_zero(struct exec *e, struct slot *s, unsigned i, uint32_t from, uint32_t to,
-                        const char *rule) {
+const char *oracle_zero(const struct sequence *q, struct judged *judged, unsigned i, uint32_t from,
+                        uint32_t to, const char *rule) {
     if (from >= to) {
         return NULL;
     }
     uint64_t start = from * SUBJECT_PAGE_BYTES, end = to * SUBJECT_PAGE_BYTES;
-    if (!edge_is_zero(e, s, i, start) || !edge_is_zero(e, s, i, end - 8)) {
+    if (!edge_is_zero(judged, i, start) || !edge_is_zero(judged, i, end - 8)) {
         return rule_broken(rule);
     }
-    for (unsigned d = 0; d < e->dirties; d++) {
-        uint64_t at = (uint64_t)e->dirty[d] * MODEL_BLOCK_BYTES;
-        if (at >= start && at < end && !model_knows(&s->body->model, e->dirty[d]) &&
-            !is_zero(oracle_peek(e, s, i, at, MODEL_BLOCK_BYTES), MODEL_BLOCK_BYTES)) {
+    for (unsigned d = 0; d < q->dirties; d++) {
+        uint64_t at = (uint64_t)q->dirty[d] * MODEL_BLOCK_BYTES;
+        if (at >= start && at < end && !model_knows(&judged->model, q->dirty[d]) &&
+            !is_zero(peek(&judged->side[i], at, MODEL_BLOCK_BYTES), MODEL_BLOCK_BYTES)) {
             return rule_broken(rule);
         }
     }
@@ -218,7 +193,10 @@ const char *oracle_zero(struct exec *e, struct slot *s, unsigned i, uint32_t fro
 
 /* Asks for a page to be mapped for reading, as a first read would: 0.4 us, closed or not. */
 static bool page_populates(const void *at) {
-    uintptr_t page = fault_environment()->host_page_bytes;
+    static uintptr_t page;
+    if (page == 0) {
+        page = (uintptr_t)sysconf(_SC_PAGESIZE);
+    }
     return syscall(SYS_madvise, (uintptr_t)at / page * page, page, MADV_POPULATE_READ) == 0;
 }
 
@@ -250,28 +228,26 @@ static uint64_t reservation_min(const struct model_memory *m,
     return pages * SUBJECT_PAGE_BYTES + m->style.guard_bytes;
 }
 
-const char *oracle_guard(struct exec *e, struct slot *s, unsigned i) {
-    const struct subject_memory *subject = e->subject->memory;
-    const struct side *side = &s->body->side[i];
-    const struct model_memory *m = &s->body->model;
-    uint64_t size = model_bytes(m), span, bytes;
-    const uint8_t *at;
-    if (subject->strategy[side->strategy].partial || oracle_is_opaque(e)) {
+const char *oracle_guard(const struct sequence *q, struct judged *judged, unsigned i) {
+    const struct judged_side *side = &judged->side[i];
+    const struct model_memory *m = &judged->model;
+    uint64_t size = model_bytes(m), span;
+    (void)q;
+    if (side->strategy->partial || side->view.peek != NULL) {
         return NULL;
     }
-    span = reservation_min(m, &subject->strategy[side->strategy]);
+    span = reservation_min(m, side->strategy);
     if (side->base == NULL) { /* nothing is mapped: right where nothing has to be */
-        return subject->strategy[side->strategy].traps && span > 0 ? rule_broken("R3-reservation")
-                                                                   : NULL;
+        return side->strategy->traps && span > 0 ? rule_broken("R3-reservation") : NULL;
     }
-    if (subject->reservation != NULL && subject->reservation(s->handle[i], &at, &bytes)) {
-        uint64_t behind = bytes - (uint64_t)(side->base - at);
+    if (side->view.has_reservation) {
+        uint64_t behind = side->view.reserved_bytes - (uint64_t)(side->base - side->view.reserved);
         if (behind < span && rule_is_on("R3-reservation")) {
             return "R3-reservation";
         }
         span = behind;
     }
-    if (!subject->strategy[side->strategy].traps || span <= size) {
+    if (!side->strategy->traps || span <= size) {
         return NULL;
     }
     uint64_t middle = size + (span - size) / 2 / MODEL_BLOCK_BYTES * MODEL_BLOCK_BYTES;

@@ -127,7 +127,7 @@ WRAPPED(void, pb_os_file_close, (int file));
 WRAPPED(enum pb_status, pb_os_file_written, (const void *at, uint64_t bytes, uint8_t *written));
 
 static bool due(enum word_call call) {
-    return !account.exempt && fault_due(call);
+    return !account.exempt && fault_due(FAULT_ANYBODY, call);
 }
 
 /* The error that the program asks for, else one of three, by choice. */

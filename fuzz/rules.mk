@@ -2,7 +2,8 @@
 
 ##@ Fuzzing
 # What every binary of the harness is made of; the engines' objects are built by the root's rule.
-FUZZ_CORE := $(addprefix fuzz/,op.c fault.c model.c oracle.c exec.c exec_memory.c exec_mailbox.c \
+FUZZ_CORE := $(addprefix fuzz/,op.c operations.c fault.c model.c oracle.c sequence_memory.c sequence_mailbox.c \
+    exec.c alone_memory.c alone_mailbox.c \
     mutate.c rule.c subject.c subject_ref.c os_wrap.c crash.c)
 FUZZ_TARGETS := $(patsubst fuzz/%.c,%,$(sort $(wildcard fuzz/*_fuzzer.c)))
 

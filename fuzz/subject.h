@@ -24,7 +24,7 @@
 
 /* Grows with every change of this file that an old object would not survive. Compiled with
  * -fsanitize=thread an object says so, too: the concurrency engine can run it. */
-#define SUBJECT_VERSION 6u
+#define SUBJECT_VERSION 7u
 #define SUBJECT_SEEN 0x80000000u
 #if defined(__SANITIZE_THREAD__)
 #define SUBJECT_ABI (SUBJECT_VERSION | SUBJECT_SEEN)
@@ -343,9 +343,9 @@ struct subject_mailbox {
     /* The host waits for the signal: OK, TIMED_OUT, CLOSED [R34]. */
     enum subject_status (*wait_for_signal)(void *mailbox, int64_t timeout_ns);
     /* Keeps producers out while the memory moves [R37]; move, between hold and unhold, grows it by
-     * pages: OK, LIMIT, NO_MEMORY, SYSTEM. */
+     * pages: OK and *old_pages, LIMIT, NO_MEMORY, SYSTEM. */
     void (*hold)(void *mailbox);
-    enum subject_status (*move)(void *mailbox, uint32_t pages);
+    enum subject_status (*move)(void *mailbox, uint32_t pages, uint32_t *old_pages);
     enum subject_status (*unhold)(void *mailbox);
     /* All three in one; *old_pages is set only on SUBJECT_OK. CLOSED after close, or as before. */
     enum subject_status (*grow)(void *mailbox, uint32_t pages, uint32_t *old_pages);

@@ -770,9 +770,8 @@ static void mailbox_hold(void *mailbox) {
     pb_mailbox_hold(mailbox_of(mailbox));
 }
 
-static enum subject_status mailbox_move(void *mailbox, uint32_t pages) {
-    uint32_t old_pages;
-    return status_of(pb_memory_grow(((struct ground_mailbox *)mailbox)->memory, pages, &old_pages));
+static enum subject_status mailbox_move(void *mailbox, uint32_t pages, uint32_t *old_pages) {
+    return status_of(pb_memory_grow(((struct ground_mailbox *)mailbox)->memory, pages, old_pages));
 }
 
 static enum subject_status mailbox_unhold(void *mailbox) {

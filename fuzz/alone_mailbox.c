@@ -1,0 +1,392 @@
+/* alone_mailbox.c: the operations of a mailbox, one after another, several producers and one
+ * consumer, under the judge's eyes. */
+#include "exec.h"
+
+#include "fault.h"
+
+#include <stdlib.h>
+
+enum {
+    PAGES_MAX = 2,
+    SPILL_MAX = 512,
+    WORK_ATTACH = 24,
+    WORK_GROW = 60,
+    WORK_PAGES = 60, /* not one page at first: memory that is not kept */
+    IDS_A_WORK = 4   /* enqueues that cost as much as touching a page */
+};
+
+static const struct subject_mailbox *table(const struct exec *e) {
+    return e->subject->mailbox;
+}
+
+/* A handle that may be used now: not released, not held. */
+static bool is_open(const struct exec *e) {
+    return e->box.handle != NULL && !e->box.judged.held;
+}
+
+static void look(struct exec *e) {
+    struct mailbox_view *view = &e->box.judged.view;
+    bool there = e->box.handle != NULL;
+    view->words = there && table(e)->words != NULL
+                      ? table(e)->words(e->box.handle, &view->memory, &view->memory_bytes)
+                      : NULL;
+}
+
+/* After each of the host's calls, which may wait for whoever holds the mailbox: not the guest's. */
+static const char *look_after(struct exec *e, const char *broken) {
+    struct mailbox_view *view = &e->box.judged.view;
+    look(e);
+    view->has_closed = e->box.handle != NULL && table(e)->is_closed != NULL;
+    view->is_closed = view->has_closed && table(e)->is_closed(e->box.handle);
+    broken = broken != NULL ? broken : sequence_region(&e->box.judged);
+    return broken != NULL ? broken : sequence_closed(&e->box.judged);
+}
+
+/* One call on a handle, judged. */
+static const char *make_call(struct exec *e, void *handle, struct call *c) {
+    unsigned faults = fault_count();
+    operation_make_mailbox(table(e), handle, c, NULL);
+    c->failed = fault_count() != faults;
+    return sequence_box_answered(&e->judge, &e->box.judged, c);
+}
+
+/* ---- Attach and its end -----------------------------------------------------------------------
+ */
+
+/* Gives all of the mailbox up. */
+static const char *box_empty(struct exec *e) {
+    struct box *box = &e->box;
+    const char *broken = NULL;
+    if (!box->used) {
+        return NULL;
+    }
+    if (box->judged.held && box->handle != NULL) {
+        (void)table(e)->unhold(box->handle);
+        box->judged.held = false;
+    }
+    if (e->broken == NULL) {
+        look(e);
+        broken = sequence_box_gone(&box->judged);
+    }
+    for (unsigned i = 0; i < OP_WAKERS; i++) {
+        if (box->waker[i] != NULL) {
+            table(e)->waker_drop(box->waker[i]);
+            box->waker[i] = NULL;
+        }
+    }
+    if (box->handle != NULL) {
+        table(e)->release(box->handle);
+        box->handle = NULL;
+    }
+    free(box->judged.closed);
+    box->judged.closed = NULL;
+    box->used = false;
+    e->judge.crash_rule = NULL;
+    return broken;
+}
+
+static const char *attach(struct exec *e, const struct op *op) {
+    struct box *box = &e->box;
+    struct subject_mailbox_config config = operation_attach(table(e), op);
+    if (config.pages > PAGES_MAX || config.spill_max > SPILL_MAX ||
+        (config.spill && !(table(e)->promises & SUBJECT_SPILLS)) ||
+        !exec_afford(e, WORK_ATTACH + (config.pages != 1 ? WORK_PAGES : 0))) {
+        return NULL;
+    }
+    const char *broken = box_empty(e);
+    if (broken != NULL) {
+        return broken;
+    }
+    void *handle = NULL;
+    unsigned faults = fault_count();
+    enum subject_status got = table(e)->attach(&config, &handle);
+    broken = sequence_attached(&e->judge, &config, got, fault_count() != faults);
+    if (got != SUBJECT_OK) {
+        return broken;
+    }
+    box->handle = handle;
+    box->used = true;
+    sequence_new_box(&e->judge, &box->judged, &config);
+    if (broken != NULL) {
+        return broken; /* accepted what is no place for a region: nothing to look at there */
+    }
+    look(e);
+    sequence_lay_apron(&box->judged);
+    return sequence_region(&box->judged);
+}
+
+/* ---- The host ---------------------------------------------------------------------------------
+ */
+
+/* Each thread's ids are its own and grow, so that a lost, doubled or old one shows. */
+static uint64_t next_id(struct exec *e, unsigned thread) {
+    return ((uint64_t)thread + 1) << 24 | ++e->thread[thread].ids;
+}
+
+static const char *enqueue(struct exec *e, struct call *c) {
+    c->id = next_id(e, c->thread);
+    return make_call(e, e->box.handle, c);
+}
+
+static const char *enqueue_many(struct exec *e, struct call *c) {
+    const char *broken = NULL;
+    if (!exec_afford(e, c->count / IDS_A_WORK)) {
+        return NULL;
+    }
+    for (uint64_t i = 0; i < c->count && broken == NULL; i++) {
+        broken = enqueue(e, c);
+    }
+    return look_after(e, broken);
+}
+
+static const char *close_box(struct exec *e, struct call *c) {
+    bool was_closed = e->box.judged.model.closed;
+    const char *broken = look_after(e, make_call(e, e->box.handle, c));
+    if (!was_closed) { /* closing once more writes nothing either */
+        sequence_keep_closed(&e->box.judged);
+    }
+    return broken;
+}
+
+static const char *grow(struct exec *e, struct call *c) {
+    return exec_afford(e, WORK_GROW) ? look_after(e, make_call(e, e->box.handle, c)) : NULL;
+}
+
+/* ---- The guest --------------------------------------------------------------------------------
+ */
+
+static void take(void *context, uint32_t id) {
+    struct exec *e = context;
+    sequence_took(&e->box.judged, id);
+}
+
+static const char *drain(struct exec *e, struct call *c) {
+    struct judged_box *b = &e->box.judged;
+    const struct call_guest guest = {take, {NULL, NULL, e}};
+    uint32_t in_ring = b->model.in_ring;
+    sequence_drain_begins(b);
+    operation_make_mailbox(table(e), e->box.handle, c, &guest);
+    look(e);
+    sequence_keep_closed(b);
+    const char *broken = sequence_drained(b, in_ring, (uint32_t)c->answer);
+    return broken != NULL ? broken : sequence_region(b);
+}
+
+/* What the host does while the guest is parked, once. */
+struct parking {
+    struct exec *e;
+    uint64_t meanwhile;
+    unsigned thread;
+    unsigned looks;
+};
+
+static const char *act_meanwhile(struct parking *p) {
+    struct exec *e = p->e;
+    uint64_t meanwhile = p->meanwhile;
+    struct call c = {.thread = (uint8_t)p->thread};
+    p->meanwhile = WORD_meanwhile_nothing;
+    if (e->box.judged.held) {
+        return NULL;
+    }
+    switch (meanwhile) {
+    case WORD_meanwhile_enqueue:
+        c.code = OP_mailbox_enqueue;
+        return enqueue(e, &c);
+    case WORD_meanwhile_close:
+        c.code = OP_mailbox_close;
+        return table(e)->close != NULL ? close_box(e, &c) : NULL;
+    case WORD_meanwhile_grow: /* of a memory that stays: a parked guest's flag must not move */
+        c.code = OP_mailbox_grow;
+        c.pages = 1;
+        return table(e)->grow != NULL && e->box.judged.config.ground == SUBJECT_SHARED ? grow(e, &c)
+                                                                                       : NULL;
+    default:
+        return NULL;
+    }
+}
+
+/* Stands for wait32 on the flag: looks, lets the host act, looks again, and is then woken or late.
+ */
+static int park_wait(void *context, _Atomic uint32_t *flag, uint32_t expected, int64_t timeout_ns) {
+    enum { LOOKS_MAX = 16 };
+    struct parking *p = context;
+    struct judged_box *b = &p->e->box.judged;
+    const char *broken = NULL;
+    if (atomic_load(flag) == expected) {
+        broken = sequence_sleeps(b, false);
+    }
+    bool acts = p->meanwhile != WORD_meanwhile_nothing;
+    broken = broken != NULL ? broken : act_meanwhile(p);
+    if (broken == NULL && acts && atomic_load(flag) == expected) {
+        broken = sequence_sleeps(b, true);
+    }
+    if (b->broken == NULL) {
+        b->broken = broken;
+    }
+    bool woken = atomic_load(flag) != expected;
+    return !woken || timeout_ns == 0 || ++p->looks > LOOKS_MAX ? 2 : 0;
+}
+
+static void park_flush(void *context) {
+    struct parking *p = context;
+    struct judged_box *b = &p->e->box.judged;
+    struct call c = {.code = OP_mailbox_flush, .thread = (uint8_t)p->thread};
+    if (b->held || table(p->e)->flush == NULL) {
+        return; /* the holder is in the middle of a move: a real guest's call would wait for it */
+    }
+    const char *broken = make_call(p->e, p->e->box.handle, &c);
+    b->broken = b->broken != NULL ? b->broken : broken;
+}
+
+static const char *park(struct exec *e, struct call *c, uint64_t meanwhile) {
+    struct judged_box *b = &e->box.judged;
+    struct parking p = {e, meanwhile, (c->thread + 1u) % OP_THREADS, 0};
+    const struct call_guest guest = {take, {park_wait, park_flush, &p}};
+    b->broken = NULL;
+    operation_make_mailbox(table(e), e->box.handle, c, &guest);
+    look(e);
+    sequence_keep_closed(b);
+    bool looked = p.looks != 0 || meanwhile != WORD_meanwhile_nothing;
+    const char *broken =
+        b->broken != NULL ? b->broken : sequence_parked(b, (enum subject_park)c->answer, looked);
+    return broken != NULL ? broken : sequence_region(b);
+}
+
+static const char *scribble(struct exec *e, const struct op *op) {
+    struct judged_box *b = &e->box.judged;
+    look(e);
+    struct subject_words *words = b->view.words;
+    if (words == NULL) {
+        return NULL;
+    }
+    _Atomic uint32_t *at[WORD_word_count] = {
+        [WORD_word_capacity] = &words->capacity,
+        [WORD_word_flag] = &words->flag,
+        [WORD_word_head] = &words->head,
+        [WORD_word_tail] = &words->tail,
+        [WORD_word_slot] = &words->ring[op->arg.guest_scribble.slot % b->capacity],
+    };
+    atomic_store(at[op->arg.guest_scribble.word], (uint32_t)op->arg.guest_scribble.value);
+    b->wild = true;
+    e->judge.crash_rule = "R38";
+    sequence_keep_closed(b);
+    return NULL;
+}
+
+/* ---- Which operation --------------------------------------------------------------------------
+ */
+
+static const char *with_waker(struct exec *e, const struct op *op, struct call *c) {
+    struct box *box = &e->box;
+    void **waker = &box->waker[op->arg.waker_wake.w];
+    if (!box->used || box->judged.held || *waker == NULL) {
+        return NULL;
+    }
+    c->id = box->waker_id[op->arg.waker_wake.w];
+    if (op->code == OP_waker_clone) {
+        void **to = &box->waker[op->arg.waker_clone.to];
+        if (*to == NULL) {
+            (void)make_call(e, *waker, c);
+            *to = c->made;
+            box->waker_id[op->arg.waker_clone.to] = c->id;
+        }
+        return NULL;
+    }
+    const char *broken = make_call(e, *waker, c);
+    *waker = op->code == OP_waker_drop ? NULL : *waker;
+    return look_after(e, broken);
+}
+
+static const char *create_waker(struct exec *e, const struct op *op, struct call *c) {
+    void **waker = &e->box.waker[op->arg.waker_create.w];
+    if (*waker != NULL) {
+        return NULL;
+    }
+    const char *broken = make_call(e, e->box.handle, c);
+    if (c->status == SUBJECT_OK) {
+        *waker = c->made;
+        e->box.waker_id[op->arg.waker_create.w] = c->id;
+    }
+    return look_after(e, broken);
+}
+
+/* Operations of an open mailbox. */
+static const char *on_open(struct exec *e, const struct op *op, struct call *c) {
+    struct box *box = &e->box;
+    switch (op->code) {
+    case OP_mailbox_release:
+        (void)make_call(e, box->handle, c);
+        box->handle = NULL;
+        return NULL;
+    case OP_mailbox_enqueue:
+        return enqueue_many(e, c);
+    case OP_mailbox_enqueue_id:
+        if (!(table(e)->promises & SUBJECT_WIDE_IDS) && (c->id == 0 || c->id > UINT32_MAX)) {
+            return NULL;
+        }
+        break;
+    case OP_mailbox_wait_for_signal:
+        c->timeout_ns = sequence_signal_timeout(&box->judged, c->timeout_ns);
+        break;
+    case OP_mailbox_hold:
+        box->judged.held = true;
+        return make_call(e, box->handle, c);
+    case OP_mailbox_grow:
+        return grow(e, c);
+    case OP_mailbox_close:
+        return close_box(e, c);
+    case OP_waker_create:
+        return create_waker(e, op, c);
+    default:
+        break;
+    }
+    return look_after(e, make_call(e, box->handle, c));
+}
+
+/* Operations of a held one. */
+static const char *on_held(struct exec *e, struct call *c) {
+    if (c->code == OP_mailbox_move) {
+        return exec_afford(e, WORK_GROW) ? make_call(e, e->box.handle, c) : NULL;
+    }
+    e->box.judged.held = false;
+    return look_after(e, make_call(e, e->box.handle, c));
+}
+
+/* A guest that broke its own words is not run any further. */
+static const char *on_guest(struct exec *e, const struct op *op, struct call *c) {
+    if (e->box.handle == NULL || e->box.judged.wild) {
+        return NULL;
+    }
+    return op->code == OP_guest_drain ? drain(e, c) : park(e, c, op->arg.guest_park.meanwhile);
+}
+
+const char *exec_mailbox(struct exec *e, const struct op *op) {
+    struct call c = {.room = NULL};
+    if (op->code == OP_mailbox_attach || op->code == OP_guest_scribble) {
+        return table(e) == NULL                ? NULL
+               : op->code == OP_mailbox_attach ? attach(e, op)
+                                               : scribble(e, op);
+    }
+    if (!operation_of_mailbox(table(e), op->code)) {
+        return NULL;
+    }
+    operation_arguments(&c, op, 0, e->segment);
+    switch (op->code) {
+    case OP_guest_drain:
+    case OP_guest_park:
+        return on_guest(e, op, &c);
+    case OP_waker_clone:
+    case OP_waker_wake:
+    case OP_waker_drop:
+        return with_waker(e, op, &c);
+    case OP_mailbox_move:
+    case OP_mailbox_unhold:
+        return e->box.judged.held ? on_held(e, &c) : NULL;
+    default:
+        return is_open(e) ? on_open(e, op, &c) : NULL;
+    }
+}
+
+const char *exec_mailbox_end(struct exec *e) {
+    return table(e) == NULL ? NULL : box_empty(e);
+}

@@ -1,0 +1,528 @@
+/* alone_memory.c: the operations of memories, one after another: each on both sides of a slot,
+ * under the judge's eyes. What would cost much is left out. */
+#include "exec.h"
+
+#include "fault.h"
+
+#include <string.h>
+
+enum {
+    WORK_LIFE = 12, /* making and destroying one memory */
+    WORK_PAGE = 16, /* touching a WebAssembly page */
+    WORK_SEGMENT = 12,
+    COPY_PAGES_MAX = 8, /* of memories whose bytes an operation may have to copy */
+    IMAGE_BYTES_MAX = 2 * MODEL_BLOCK_BYTES,
+    COSTLY_PAGES_MAX = 64 /* of capacity, where capacity itself costs time */
+};
+
+static const struct subject_memory *table(const struct exec *e) {
+    return e->subject->memory;
+}
+
+/* ---- Slots ------------------------------------------------------------------------------------
+ */
+
+static struct judged *body_unused(struct exec *e) {
+    struct judged *body = e->body;
+    while (body->handles != 0) {
+        body++; /* there is one more body than slots */
+    }
+    return body;
+}
+
+/* All handles of the memory tell one size. */
+static bool handles_agree(const struct exec *e, const struct slot *s, unsigned i) {
+    bool agree = true;
+    for (unsigned j = 0; s->body->handles > 1 && j < OP_MEMORIES; j++) {
+        const struct slot *other = &e->slot[j];
+        agree &= other->body != s->body ||
+                 table(e)->size_pages(other->handle[i]) == table(e)->size_pages(s->handle[i]);
+    }
+    return agree;
+}
+
+static bool is_opaque(const struct exec *e) {
+    return (table(e)->promises & SUBJECT_OPAQUE) != 0;
+}
+
+static const struct subject_memory *opaque; /* who is peeked into */
+
+static const uint8_t *peek(void *memory, uint64_t at, uint64_t count) {
+    static uint8_t copied[MODEL_BLOCK_BYTES];
+    return opaque->read(memory, at, copied, count) == SUBJECT_OK ? copied : NULL;
+}
+
+static void look(const struct exec *e, struct slot *s, unsigned i) {
+    const struct subject_memory *m = table(e);
+    struct memory_view *view = &s->body->side[i].view;
+    void *handle = s->handle[i];
+    view->size_pages = m->size_pages(handle);
+    view->size_bytes = m->size_bytes(handle);
+    view->memory = handle;
+    view->peek = is_opaque(e) ? peek : NULL;
+    if (view->peek != NULL) {
+        opaque = m;
+    } else {
+        view->record = m->record(handle);
+        view->base = atomic_load_explicit(&view->record->base, memory_order_relaxed);
+        view->length_bytes =
+            atomic_load_explicit(&view->record->length_bytes, memory_order_relaxed);
+    }
+    view->has_type = m->type != NULL;
+    view->has_style = m->style != NULL;
+    view->has_waiters = m->waiters != NULL;
+    if (view->has_type) {
+        view->type = m->type(handle);
+    }
+    if (view->has_style) {
+        view->style = m->style(handle);
+    }
+    if (view->has_waiters) {
+        view->waiters = m->waiters(handle);
+    }
+    view->has_reservation =
+        m->reservation != NULL && m->reservation(handle, &view->reserved, &view->reserved_bytes);
+    view->handles_agree = handles_agree(e, s, i);
+}
+
+/* Gives up a slot's handles, as they are. */
+static const char *slot_empty(struct exec *e, struct slot *s) {
+    const char *broken = NULL;
+    struct judged *body = s->body;
+    if (body == NULL) {
+        return NULL;
+    }
+    EACH_SIDE(body, i) {
+        if (body->handles == 1 && (table(e)->promises & SUBJECT_RETURNS_PAGES)) {
+            look(e, s, i);
+        }
+    }
+    s->body = NULL;
+    body->handles--;
+    EACH_SIDE(body, i) {
+        table(e)->destroy(s->handle[i]);
+        if (body->handles == 0 && broken == NULL) {
+            broken = sequence_gone(&e->judge, body, i);
+        }
+    }
+    return broken;
+}
+
+/* Gives up a slot's handles. A tenant that goes leaves bytes behind, first and last: the next one
+ * must not see them (R15). */
+static const char *slot_leave(struct exec *e, struct slot *s) {
+    if (s->body == NULL) {
+        return NULL;
+    }
+    uint64_t bytes = model_bytes(&s->body->model);
+    EACH_SIDE(s->body, i) {
+        if (s->body->handles == 1 && s->body->side[i].strategy->slot_pages != 0 && bytes > 0 &&
+            !is_opaque(e)) {
+            volatile uint8_t *base = atomic_load(&table(e)->record(s->handle[i])->base);
+            base[0] = base[bytes - 1] = 1;
+            sequence_wrote(&e->judge, 0, bytes);
+        }
+    }
+    return slot_empty(e, s);
+}
+
+/* Lets those sides go that the judge is done with, in all slots; the memory itself when it was the
+ * last. */
+static void sides_drop(struct exec *e, struct judged *body) {
+    for (unsigned i = 0; i < SIDES; i++) {
+        if (!body->side[i].alive || !body->side[i].drop) {
+            continue;
+        }
+        body->side[i].alive = body->side[i].drop = false;
+        bool any = body->side[0].alive || body->side[1].alive;
+        for (unsigned n = 0; n < OP_MEMORIES; n++) {
+            if (e->slot[n].body == body) {
+                table(e)->destroy(e->slot[n].handle[i]);
+                if (!any) {
+                    e->slot[n].body = NULL;
+                    body->handles--;
+                }
+            }
+        }
+    }
+}
+
+/* ---- Create -----------------------------------------------------------------------------------
+ */
+
+/* The subject's strategy of that name, else one drawn by number. */
+static const struct subject_strategy *strategy_pick(const struct exec *e, uint64_t word) {
+    const struct subject_memory *m = table(e);
+    const char *name = op_word(KIND_strategy, word);
+    for (unsigned i = 0; i < m->strategies; i++) {
+        const struct subject_strategy *strategy = &m->strategy[(word + i) % m->strategies];
+        if (strcmp(strategy->name, name) == 0) {
+            return strategy;
+        }
+    }
+    return &m->strategy[word % m->strategies];
+}
+
+/* So many pages would cost seconds. */
+static bool is_costly(const struct subject_strategy *strategy, uint64_t pages) {
+    return strategy->costly_pages != 0 && pages > strategy->costly_pages;
+}
+
+/* True when the strategy can be tried within the budget. */
+static bool worth_trying(struct exec *e, const struct creation *c,
+                         const struct subject_strategy *strategy) {
+    uint32_t capacity = sequence_capacity(c, strategy);
+    uint64_t work = WORK_LIFE;
+    if (strategy->missing != NULL || (strategy->costly_capacity && capacity > COSTLY_PAGES_MAX)) {
+        return false;
+    }
+    if (c->errors == 0 && is_costly(strategy, c->config.type.min_pages)) {
+        return false;
+    }
+    if (c->errors != 0 || c->style_errors != 0) {
+        return exec_afford(e, 1);
+    }
+    work += strategy->costly_capacity ? capacity / 4 : 0;
+    work += c->config.populate ? (uint64_t)c->config.type.min_pages * WORK_PAGE : 0;
+    return exec_afford(e, work);
+}
+
+static const char *create_side(struct exec *e, struct creation *c, struct judged *body,
+                               struct slot *s, unsigned i,
+                               const struct subject_strategy *strategy) {
+    struct judged_side *side = &body->side[i];
+    *side = (struct judged_side){.strategy = strategy};
+    if (!worth_trying(e, c, strategy)) {
+        return NULL;
+    }
+    void *handle = NULL;
+    unsigned faults = fault_count();
+    c->config.strategy = (unsigned)(strategy - table(e)->strategy);
+    c->config.record = body->caller_record ? &side->caller : NULL;
+    enum subject_status got = table(e)->create(&c->config, &handle);
+    const char *broken = sequence_created(&e->judge, c, strategy, got, fault_count() != faults);
+    if (got == SUBJECT_OK && broken != NULL) { /* it should not be there */
+        table(e)->destroy(handle);
+    } else if (got == SUBJECT_OK) {
+        side->alive = true;
+        s->handle[i] = handle;
+        s->body = body;
+    }
+    return broken;
+}
+
+/* Only where all sides take a first image. */
+static void set_image(struct creation *c, const struct subject_strategy *const strategy[SIDES],
+                      unsigned sides, uint64_t bytes) {
+    uint64_t room = c->config.type.min_pages * SUBJECT_PAGE_BYTES;
+    for (unsigned i = 0; i < sides; i++) {
+        bytes = strategy[i]->first_image ? bytes : 0;
+    }
+    bytes = bytes > IMAGE_BYTES_MAX ? IMAGE_BYTES_MAX : bytes;
+    bytes = bytes > room ? 0 : bytes;
+    c->config.image = bytes > 0 ? model_pattern() : NULL;
+    c->config.image_bytes = bytes;
+}
+
+static const char *create(struct exec *e, const struct op *op) {
+    uint64_t host = fault_environment()->host_page_bytes;
+    uint64_t advice = op->arg.memory_create_more.advice, twin = op->arg.memory_create_more.twin;
+    bool tuned = op->arg.memory_create_more.style == WORD_style_tuned;
+    struct creation c = {
+        .config =
+            {
+                .type = {.min_pages = (uint32_t)op->arg.memory_create_more.min,
+                         .max_pages = (uint32_t)op->arg.memory_create_more.max,
+                         .shared = op->arg.memory_create_more.shared == WORD_yesno_yes},
+                .style = (enum subject_style_choice)op->arg.memory_create_more.style,
+                .bound_pages = (uint32_t)op->arg.memory_create_more.bound,
+                .static_guard_bytes = op->arg.memory_create_more.guard,
+                .dynamic_guard_bytes = op->arg.memory_create_more.guard + (tuned ? host : 0),
+                .huge_pages = advice == WORD_advice_huge || advice == WORD_advice_both,
+                .populate = advice == WORD_advice_populate || advice == WORD_advice_both,
+                .waiters_max = (uint32_t)op->arg.memory_create_more.waiters,
+                .reserve_pages_max = (uint32_t)op->arg.memory_create_more.reserve,
+            },
+    };
+    struct slot *s = &e->slot[op->arg.memory_create_more.m];
+    const char *broken = slot_leave(e, s);
+    if (broken != NULL) {
+        return broken;
+    }
+    const unsigned sides = twin == WORD_twin_none ? 1 : SIDES;
+    const struct subject_strategy *const strategy[SIDES] = {
+        strategy_pick(e, op->arg.memory_create_more.strategy),
+        strategy_pick(e, sides > 1 ? twin - 1 : 0),
+    };
+    sequence_request(&e->judge, &c);
+    set_image(&c, strategy, sides, op->arg.memory_create_more.image);
+    if (c.config.image != NULL && !model_has_fresh_room(IMAGE_BYTES_MAX)) {
+        return NULL;
+    }
+    struct judged *body = body_unused(e);
+    body->caller_record = op->arg.memory_create_more.record == WORD_record_caller;
+    body->side[1].alive = false;
+    for (unsigned i = 0; i < sides && broken == NULL; i++) {
+        broken = create_side(e, &c, body, s, i, strategy[i]);
+    }
+    if (s->body == NULL) {
+        return broken;
+    }
+    body->handles = 1;
+    sequence_new(&e->judge, body, &c);
+    EACH_SIDE(body, i) {
+        if (broken == NULL) {
+            look(e, s, i);
+            broken = sequence_fresh(&e->judge, body, i);
+        }
+    }
+    return broken;
+}
+
+/* The same with the usual values of what memory_create does not say. */
+static const char *create_usual(struct exec *e, const struct op *op) {
+    struct op more = {.code = OP_memory_create_more, .thread = op->thread};
+    for (unsigned i = 0; i < op_info(TARGET_memory_fuzzer, OP_memory_create)->arguments; i++) {
+        more.arg.raw[i] = op->arg.raw[i]; /* the first arguments are the same */
+    }
+    return create(e, &more);
+}
+
+/* ---- What a call costs ------------------------------------------------------------------------
+ */
+
+enum { NEVER_WORTH = 1 << 30 };
+
+/* Growth that may copy or populate much is left out. */
+static uint64_t work_of_growth(const struct judged *body, uint32_t delta) {
+    const struct model_memory *m = &body->model;
+    uint64_t work = 2;
+    delta = model_grow_passes(m, delta) ? 0 : delta;
+    EACH_SIDE(body, i) {
+        if (delta > 0 && is_costly(body->side[i].strategy, (uint64_t)m->type.min_pages + delta)) {
+            return NEVER_WORTH;
+        }
+        if (!m->style.is_static && !body->side[i].strategy->stable_base) {
+            if (m->type.min_pages > COPY_PAGES_MAX) {
+                return NEVER_WORTH;
+            }
+            work += WORK_LIFE + (uint64_t)m->type.min_pages * WORK_PAGE / 2;
+        }
+        work += body->populate ? (uint64_t)delta * WORK_PAGE : 0;
+    }
+    return work;
+}
+
+static uint64_t work_of_copy(const struct judged *body) {
+    const struct model_memory *m = &body->model;
+    uint64_t work = m->type.min_pages <= COPY_PAGES_MAX ? 0 : NEVER_WORTH;
+    EACH_SIDE(body, i) {
+        work += WORK_LIFE + (uint64_t)m->type.min_pages * WORK_PAGE;
+        work += body->side[i].strategy->costly_capacity ? (uint64_t)(COSTLY_PAGES_MAX / 4) : 0;
+    }
+    return work;
+}
+
+static uint64_t work_of_reset(const struct judged *body) {
+    const struct model_memory *m = &body->model;
+    uint64_t work = 2;
+    EACH_SIDE(body, i) {
+        work += body->populate ? (uint64_t)m->first_pages * WORK_PAGE : 0;
+        work += body->side[i].strategy->costly_capacity ? m->type.min_pages / 4 : 0;
+        work += body->side[i].strategy->traps ? 0 : m->type.min_pages;
+    }
+    return work;
+}
+
+static uint64_t work_of(const struct judged *body, const struct call *c) {
+    const uint64_t range = 1 + c->count / MODEL_BLOCK_BYTES;
+    switch (c->code) {
+    case OP_memory_grow:
+        return work_of_growth(body, c->pages);
+    case OP_memory_copy:
+        return work_of_copy(body);
+    case OP_memory_reset:
+        return work_of_reset(body);
+    case OP_memory_bulk_copy:
+        return sequence_fits(body, c) ? 2 * range : 0;
+    case OP_memory_bulk_fill:
+    case OP_memory_bulk_init:
+    case OP_memory_initialise:
+        return sequence_fits(body, c) ? range : 0;
+    case OP_memory_segments:
+        return WORK_SEGMENT * (sequence_fits(body, c) ? CALL_SEGMENTS : 1);
+    case OP_memory_wait32:
+    case OP_memory_wait64: /* one that is over at once */
+        return c->timeout_ns == 0 ? 2 : 0;
+    default:
+        return 0;
+    }
+}
+
+/* ---- Calls on a slot --------------------------------------------------------------------------
+ */
+
+static uint8_t room[CALL_ROOM_BYTES];
+
+/* One call on each side. Handles that it made are kept in `made`, where there is one. */
+static const char *make_calls(struct exec *e, struct slot *s, struct call *c, struct slot *made) {
+    struct judged *body = s->body;
+    EACH_SIDE(body, i) {
+        unsigned faults = fault_count();
+        body->side[i].view.memory = s->handle[i];
+        operation_make(table(e), s->handle[i], c);
+        c->failed = fault_count() != faults;
+        if (made != NULL) {
+            made->handle[i] = c->status == SUBJECT_OK ? c->made : NULL;
+        }
+        if (sequence_looks(c->code)) {
+            look(e, s, i);
+        }
+        const char *broken = sequence_answered(&e->judge, body, i, c);
+        if (broken != NULL) {
+            return broken;
+        }
+    }
+    return NULL;
+}
+
+static const char *copy(struct exec *e, struct slot *s, struct call *c, struct slot *to) {
+    struct slot made = {NULL, {NULL, NULL}};
+    struct judged *body = body_unused(e);
+    if (!sequence_copy_begins(s->body, body)) {
+        return NULL;
+    }
+    const char *broken = make_calls(e, s, c, &made);
+    for (unsigned i = 0; i < SIDES; i++) {
+        if (made.handle[i] != NULL) {
+            made.body = body;
+            body->handles = 1;
+            body->side[i] =
+                (struct judged_side){.alive = true, .strategy = s->body->side[i].strategy};
+        }
+    }
+    if (made.body == NULL) {
+        return broken;
+    }
+    s->body->related = true;
+    EACH_SIDE(body, i) {
+        if (broken == NULL) {
+            look(e, &made, i);
+            broken = sequence_copied(&e->judge, s->body, body, i);
+        }
+    }
+    const char *emptied = slot_leave(e, to); /* the source itself, perhaps: the copy survives it */
+    *to = made;
+    return broken != NULL ? broken : emptied;
+}
+
+static const char *clone(struct exec *e, struct slot *s, struct call *c, struct slot *to) {
+    struct slot made = {NULL, {NULL, NULL}};
+    if (s == to) {
+        return NULL;
+    }
+    const char *broken = make_calls(e, s, c, &made);
+    if (broken != NULL || (made.handle[0] == NULL && made.handle[1] == NULL)) {
+        return broken;
+    }
+    broken = slot_leave(e, to);
+    if (broken != NULL || s->body == NULL) {
+        return broken;
+    }
+    EACH_SIDE(s->body, i) {
+        s->body->side[i].drop = made.handle[i] == NULL;
+    }
+    sides_drop(e, s->body);
+    made.body = s->body;
+    made.body->handles++;
+    *to = made;
+    EACH_SIDE(to->body, i) {
+        if (broken == NULL) {
+            look(e, to, i);
+            broken = sequence_cloned(&e->judge, to->body, i);
+        }
+    }
+    return broken;
+}
+
+static const char *segment_change(struct exec *e, const struct op *op) {
+    struct subject_segment *segment = &e->segment[op->arg.segment_drop.s];
+    if (op->code == OP_segment_set) {
+        uint64_t length = op->arg.segment_set.length;
+        if (length <= MODEL_PATTERN_BYTES / 2) {
+            *segment =
+                (struct subject_segment){model_pattern() + 1000 * op->arg.segment_set.s, length};
+        }
+        return NULL;
+    }
+    if (table(e)->segment_drop == NULL) {
+        return NULL;
+    }
+    table(e)->segment_drop(segment);
+    return sequence_dropped_segment(segment);
+}
+
+const char *exec_memory(struct exec *e, const struct op *op) {
+    struct slot *s = &e->slot[op->arg.memory_grow.m % OP_MEMORIES];
+    if (table(e) == NULL && op->code != OP_segment_set) {
+        return NULL;
+    }
+    switch (op->code) {
+    case OP_memory_create:
+        return create_usual(e, op);
+    case OP_memory_create_more:
+        return create(e, op);
+    case OP_memory_destroy:
+        return slot_leave(e, s);
+    case OP_segment_set:
+    case OP_segment_drop:
+        return segment_change(e, op);
+    default:
+        break;
+    }
+    struct call c = {.room = room};
+    const bool by_address =
+        op->code == OP_guest_load || op->code == OP_guest_store || op->code == OP_memory_probe;
+    if (s->body == NULL || !operation_of_memory(table(e), op->code) ||
+        (by_address && is_opaque(e))) {
+        return NULL;
+    }
+    operation_arguments(&c, op, model_bytes(&s->body->model), e->segment);
+    if (!sequence_may(&e->judge, s->body, &c) || !exec_afford(e, work_of(s->body, &c))) {
+        return NULL;
+    }
+    if (op->code == OP_memory_copy) {
+        return copy(e, s, &c, &e->slot[op->arg.memory_copy.to]);
+    }
+    if (op->code == OP_memory_clone) {
+        return clone(e, s, &c, &e->slot[op->arg.memory_clone.to]);
+    }
+    struct judged *body = s->body;
+    e->judge.crash_rule =
+        op->code == OP_memory_grow && model_grow_passes(&body->model, c.pages) ? "R5" : NULL;
+    const char *broken = make_calls(e, s, &c, NULL);
+    broken = broken != NULL ? broken : sequence_over(&e->judge, body, &c);
+    if (broken == NULL) {
+        sides_drop(e, body);
+    }
+    return broken;
+}
+
+/* ---- The end ----------------------------------------------------------------------------------
+ */
+
+const char *exec_memory_end(struct exec *e) {
+    const char *broken = NULL;
+    for (unsigned n = 0; n < OP_MEMORIES; n++) {
+        struct slot *s = &e->slot[n];
+        if (s->body != NULL && broken == NULL && e->broken == NULL) {
+            EACH_SIDE(s->body, i) {
+                look(e, s, i);
+            }
+            broken = sequence_last(&e->judge, s->body);
+        }
+        const char *emptied = slot_empty(e, s);
+        broken = broken != NULL ? broken : emptied;
+    }
+    return broken;
+}

@@ -1,0 +1,83 @@
+/* call.h: one call of a subject: its arguments as the subject gets them, and what it answered.
+ *
+ * Whatever runs a program, alone or on threads, makes its calls through operations.c; judges look
+ * at them. A call knows neither. */
+#ifndef CALL_H
+#define CALL_H
+
+#include "op.h"
+#include "subject.h"
+
+enum { CALL_SEGMENTS = 3, CALL_ROOM_BYTES = 8192, CALL_COUNTED_MAX = 256 };
+/* What an answer is before the call: what a subject does not set shows. */
+#define CALL_UNSET UINT64_C(0xDEADBEEF)
+
+struct call {
+    uint8_t code; /* enum op_code */
+    uint8_t thread;
+
+    /* Arguments: those that the operation has. Addresses are absolute. */
+    uint64_t size_bytes; /* the memory's when `end` was made a number */
+    uint64_t at, from, count;
+    uint32_t index, offset; /* at = index + offset */
+    unsigned width;
+    enum subject_rmw rmw;
+    uint64_t value, expected; /* what is written, or added; what is compared with */
+    int64_t timeout_ns;
+    uint32_t pages;
+    const void *data;
+    struct subject_segment *segment;
+    struct subject_active_segment active[CALL_SEGMENTS];
+    uint64_t id;
+
+    /* Answers. */
+    enum subject_status status;
+    uint64_t
+        answer; /* the value, the old value or pages, woken, the result, dropped, left, taken */
+    bool yes;   /* of a question */
+    size_t applied;
+    void *made; /* a new handle */
+    struct subject_owner owner;
+    uint64_t pages_before, pages_after; /* the memory's, around a growth */
+    enum subject_status last_byte;      /* after a growth: a load of the last new byte */
+    uint8_t *room;                      /* the caller's, of CALL_ROOM_BYTES, for bytes read */
+
+    bool failed;         /* calls below it were made to fail */
+    uint32_t start, end; /* moments, where threads run at the same time */
+    uint64_t took_ns;
+};
+
+/* What a status is called, for messages. */
+const char *call_status_name(enum subject_status status);
+
+/* ---- One executor an operation: operations.c --------------------------------------------------
+ */
+
+/* True when the subject's memory can do it. False for what is no operation of one memory's handle.
+ */
+bool operation_of_memory(const struct subject_memory *m, uint8_t code);
+
+/* Begins a call: its arguments, from the operation and the size of the memory now. `segment`: the
+ * data segments of the run, OP_SEGMENTS of them. */
+void operation_arguments(struct call *c, const struct op *op, uint64_t size_bytes,
+                         struct subject_segment *segment);
+
+/* Makes the call and keeps what it answers. */
+void operation_make(const struct subject_memory *m, void *memory, struct call *c);
+
+/* The same for a mailbox, but for attach; drained ids and what a parked guest does go to `host`,
+ * whose context is the first argument of both. */
+struct call_guest {
+    void (*take)(void *context, uint32_t id);
+    struct subject_guest_host host;
+};
+bool operation_of_mailbox(const struct subject_mailbox *b, uint8_t code);
+/* `handle`: the mailbox's, or the waker's of an operation on one. */
+void operation_make_mailbox(const struct subject_mailbox *b, void *handle, struct call *c,
+                            const struct call_guest *guest);
+/* attach's arguments. */
+struct subject_mailbox_config operation_attach(const struct subject_mailbox *b,
+                                               const struct op *op);
+uint64_t operation_region_bytes(uint32_t capacity);
+
+#endif

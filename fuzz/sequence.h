@@ -1,0 +1,183 @@
+/* sequence.h: the judge of calls that are made one after another: what each may answer, and what
+ * the memory or the mailbox must be afterwards.
+ *
+ * It sees calls (call.h), what a subject promises and what somebody has looked at (struct
+ * memory_view, struct mailbox_view), and calls nobody. Functions return NULL or the name of the
+ * broken rule, static. Where a run has twins, two sides of one memory, both must agree with the
+ * model. One judge a run, one thread. */
+#ifndef SEQUENCE_H
+#define SEQUENCE_H
+
+#include "call.h"
+#include "model.h"
+
+#define SIDES 2u /* a memory and its twin */
+
+/* What calls may answer whose like below them was made to fail, as a set of statuses. */
+#define STATUS_BIT(status) (1u << SUBJECT_##status)
+#define STATUS_WANT (STATUS_BIT(NO_MEMORY) | STATUS_BIT(SYSTEM))
+
+/* ---- Memory -----------------------------------------------------------------------------------
+ */
+
+/* A memory as it was looked at. */
+struct memory_view {
+    uint64_t size_pages, size_bytes;
+    const struct subject_record *record;
+    const uint8_t *base; /* as the record says */
+    uint64_t length_bytes;
+    bool has_type, has_style, has_waiters, has_reservation;
+    struct subject_type type;
+    struct subject_style style;
+    uint32_t waiters;
+    const uint8_t *reserved;
+    uint64_t reserved_bytes;
+    bool handles_agree; /* all of its handles tell one size */
+    /* NULL where the bytes are at `base`. Else there is no address of them, nor a record: they are
+     * read by this, which gives a copy that the next call overwrites, or NULL when refused. */
+    const uint8_t *(*peek)(void *memory, uint64_t at, uint64_t count);
+    void *memory;
+};
+
+struct judged_side {
+    bool alive;
+    const struct subject_strategy *strategy;
+    const uint8_t *base;          /* as last judged: R10, and where the bytes are */
+    struct subject_record caller; /* the caller's record, where it was asked for */
+    struct memory_view view;
+    bool did;  /* the last operation succeeded on it */
+    bool drop; /* it failed in a permitted way, its twin did not: to be let go */
+    bool refused;
+};
+
+/* A memory: what it must be, and its sides. */
+struct judged {
+    unsigned handles; /* 0: unused */
+    struct model_memory model;
+    bool caller_record, populate;
+    bool failed;  /* a growth has: one that is tried again can succeed (R6) */
+    bool related; /* copied from or to another: a wrong byte may be that one's */
+    uint32_t reserve_pages_max;
+    struct judged_side side[SIDES];
+};
+
+/* NOLINTBEGIN(bugprone-macro-parentheses): i is a name */
+#define EACH_SIDE(m, i)                  \
+    for (unsigned i = 0; i < SIDES; i++) \
+        if ((m)->side[i].alive)
+/* NOLINTEND(bugprone-macro-parentheses) */
+
+struct sequence {
+    const struct subject_memory *memory;   /* what they promise; NULL: none */
+    const struct subject_mailbox *mailbox; /* their functions are not called */
+    uint64_t host_page_bytes;
+    const char *crash_rule; /* what a crash now would break; NULL: the operation's own */
+    uint32_t dirty[64]; /* blocks that any memory ever wrote: where an old byte would show (R15) */
+    unsigned dirties;
+};
+
+void sequence_begin(struct sequence *q, const struct subject *subject, uint64_t host_page_bytes);
+
+/* A request for a memory, R1 and R3. */
+struct creation {
+    struct subject_memory_config config;
+    struct subject_style style; /* that it must get */
+    unsigned errors;            /* statuses of which one must come: the type is wrong, */
+    unsigned style_errors;      /* the style is wrong */
+    unsigned maybe;             /* statuses that may come as well */
+};
+void sequence_request(const struct sequence *q, struct creation *c);
+/* Pages that a memory of that strategy may ever have to hold. */
+uint32_t sequence_capacity(const struct creation *c, const struct subject_strategy *strategy);
+const char *sequence_created(const struct sequence *q, const struct creation *c,
+                             const struct subject_strategy *strategy, enum subject_status got,
+                             bool failed);
+/* The memory that was made, and each side of it. */
+void sequence_new(struct sequence *q, struct judged *m, const struct creation *c);
+const char *sequence_fresh(struct sequence *q, struct judged *m, unsigned i);
+
+/* Before a call: true when it would pass the checks of its range. */
+bool sequence_fits(const struct judged *m, const struct call *c);
+/* Before a call: false when it must be left out, because it would block or the model has no room
+ * to remember what it writes. */
+bool sequence_may(const struct sequence *q, const struct judged *m, const struct call *c);
+/* After a call on one side, whose view is fresh where sequence_looks says so. */
+bool sequence_looks(uint8_t code);
+const char *sequence_answered(struct sequence *q, struct judged *m, unsigned i,
+                              const struct call *c);
+/* After it was made on all sides. Those with `drop` set then are to be let go. */
+const char *sequence_over(struct sequence *q, struct judged *m, const struct call *c);
+
+/* A copy was made on those sides of `made` that are alive; false: the model has no room. */
+bool sequence_copy_begins(const struct judged *source, struct judged *made);
+const char *sequence_copied(struct sequence *q, const struct judged *source, struct judged *made,
+                            unsigned i);
+/* A second handle was made, which the side's view is of. */
+const char *sequence_cloned(struct sequence *q, struct judged *m, unsigned i);
+
+/* Bytes of the memory were written by other ways than calls. */
+void sequence_wrote(struct sequence *q, uint64_t start, uint64_t count);
+/* The last handle was destroyed. */
+const char *sequence_gone(const struct sequence *q, const struct judged *m, unsigned i);
+/* At the program's end, before that. */
+const char *sequence_last(struct sequence *q, struct judged *m);
+
+/* Pages that the side's reservation holds for sure. */
+uint64_t sequence_room(const struct judged *m, unsigned i);
+
+const char *sequence_dropped_segment(const struct subject_segment *segment);
+
+/* ---- Mailbox ----------------------------------------------------------------------------------
+ */
+
+/* A mailbox as it was looked at. */
+struct mailbox_view {
+    struct subject_words *words; /* NULL: it shows no region */
+    uint8_t *memory;             /* around the region */
+    uint64_t memory_bytes;
+    bool has_closed, is_closed;
+};
+
+struct judged_box {
+    struct model_mailbox model;
+    struct subject_mailbox_config config;
+    uint32_t capacity;
+    uint32_t pages; /* of memory now */
+    bool held;
+    bool wild;        /* a guest has scribbled: what it is owed is suspended (R38) */
+    uint32_t *closed; /* the region as close left it (R36) */
+    struct mailbox_view view;
+    const char *broken; /* what was found while the guest ran */
+};
+
+const char *sequence_attached(const struct sequence *q, const struct subject_mailbox_config *config,
+                              enum subject_status got, bool failed);
+/* After one that was accepted. */
+void sequence_new_box(const struct sequence *q, struct judged_box *b,
+                      const struct subject_mailbox_config *config);
+/* Puts known bytes around the region, which nobody may touch. */
+void sequence_lay_apron(struct judged_box *b);
+
+/* R30: the id is one. */
+bool sequence_sound_id(const struct sequence *q, uint64_t id);
+/* Before waiting for the signal: a timeout that does not block. */
+int64_t sequence_signal_timeout(struct judged_box *b, int64_t timeout_ns);
+/* After a call: an enqueue (also by a waker), flush, is_signalled, wait_for_signal, move, unhold,
+ * grow, close, waker_create; `drain` before and after. */
+const char *sequence_box_answered(const struct sequence *q, struct judged_box *b,
+                                  const struct call *c);
+void sequence_drain_begins(struct judged_box *b);
+void sequence_took(struct judged_box *b, uint32_t id);
+const char *sequence_drained(struct judged_box *b, uint32_t in_ring, uint32_t taken);
+/* True when a guest that goes to sleep now would never be told of what is there. */
+const char *sequence_sleeps(const struct judged_box *b, bool acted);
+const char *sequence_parked(const struct judged_box *b, enum subject_park got, bool looked);
+/* The region and what is around it, after each of the host's calls. */
+const char *sequence_region(const struct judged_box *b);
+const char *sequence_closed(const struct judged_box *b);
+/* The region as it is now is what close left. */
+void sequence_keep_closed(struct judged_box *b);
+/* Before the mailbox goes, where a guest was hostile: nothing else of its memory was written. */
+const char *sequence_box_gone(const struct judged_box *b);
+
+#endif

@@ -1,0 +1,289 @@
+/* sequence_mailbox.c: the judge of calls one after another, for mailboxes. See sequence.h.
+ *
+ * Ids are delivered exactly in the model's order, so R30, R32 and R33 are one comparison. Around
+ * the region lies an apron of known bytes that the host must not touch (R38). Once a guest has
+ * scribbled, what it is owed is suspended, and only the host's own safety is checked. */
+#include "oracle.h"
+#include "sequence.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define BIT STATUS_BIT
+#define WANT STATUS_WANT
+
+enum {
+    APRON_BYTES = 64,
+    APRON_BYTE = 0xA5,
+    PAGES_SPARE = 4, /* how far the guest memory of a mailbox grows */
+    CAPACITY_MAX = 32768
+};
+
+/* ---- Around the region ------------------------------------------------------------------------
+ */
+
+/* The apron's two ends, clipped to the memory as it was at first. */
+static void aprons(const struct judged_box *b, uint64_t from[2], uint64_t to[2]) {
+    uint64_t memory_bytes = b->config.pages * SUBJECT_PAGE_BYTES;
+    uint64_t start = b->config.offset, end = start + operation_region_bytes(b->capacity);
+    from[0] = start < APRON_BYTES ? 0 : start - APRON_BYTES;
+    to[0] = start;
+    from[1] = end;
+    to[1] = end + APRON_BYTES < memory_bytes ? end + APRON_BYTES : memory_bytes;
+}
+
+void sequence_lay_apron(struct judged_box *b) {
+    uint64_t from[2], to[2];
+    if (b->view.words != NULL) {
+        aprons(b, from, to);
+        memset(b->view.memory + from[0], APRON_BYTE, to[0] - from[0]);
+        memset(b->view.memory + from[1], APRON_BYTE, to[1] - from[1]);
+    }
+}
+
+static bool apron_is_whole(const struct judged_box *b) {
+    uint8_t apron[APRON_BYTES];
+    uint64_t from[2], to[2];
+    memset(apron, APRON_BYTE, sizeof apron);
+    aprons(b, from, to);
+    return memcmp(b->view.memory + from[0], apron, to[0] - from[0]) == 0 &&
+           memcmp(b->view.memory + from[1], apron, to[1] - from[1]) == 0;
+}
+
+const char *sequence_box_gone(const struct judged_box *b) {
+    static const uint8_t zeros[SUBJECT_PAGE_BYTES];
+    const uint8_t *memory = b->view.memory;
+    uint64_t from[2], to[2], page = b->view.memory_bytes;
+    if (!b->wild || b->view.words == NULL) {
+        return NULL;
+    }
+    page = page < SUBJECT_PAGE_BYTES ? page : SUBJECT_PAGE_BYTES;
+    aprons(b, from, to);
+    bool zero = memcmp(memory, zeros, from[0] < page ? from[0] : page) == 0 &&
+                (to[1] >= page || memcmp(memory + to[1], zeros, page - to[1]) == 0);
+    return zero ? NULL : "R38-outside";
+}
+
+void sequence_keep_closed(struct judged_box *b) {
+    if (b->view.words != NULL && b->model.closed) {
+        const size_t bytes = operation_region_bytes(b->capacity);
+        /* NOLINTNEXTLINE(clang-analyzer-optin.portability.UnixAPI): a region is never empty */
+        uint32_t *copy = realloc(b->closed, bytes);
+        if (copy != NULL) {
+            memcpy(copy, b->view.words, bytes);
+            b->closed = copy;
+        }
+    }
+}
+
+const char *sequence_region(const struct judged_box *b) {
+    const struct subject_words *words = b->view.words;
+    if (words == NULL) {
+        return NULL;
+    }
+    if (!apron_is_whole(b)) {
+        return "R38-outside";
+    }
+    if (b->model.closed && b->closed != NULL &&
+        memcmp(b->closed, words, operation_region_bytes(b->capacity)) != 0) {
+        return "R36-write-after-close";
+    }
+    if (b->wild) {
+        return NULL;
+    }
+    uint32_t tail = atomic_load_explicit(&words->tail, memory_order_relaxed);
+    uint32_t head = atomic_load_explicit(&words->head, memory_order_relaxed);
+    if (tail - head > b->capacity) {
+        return "R33-capacity";
+    }
+    return tail - head == b->model.in_ring ? NULL : "R33-count";
+}
+
+const char *sequence_closed(const struct judged_box *b) {
+    return b->view.has_closed && b->view.is_closed != b->model.closed ? "R36-closed" : NULL;
+}
+
+/* ---- Attach -----------------------------------------------------------------------------------
+ */
+
+/* A subject without a region has no place that could be wrong. */
+const char *sequence_attached(const struct sequence *q, const struct subject_mailbox_config *config,
+                              enum subject_status got, bool failed) {
+    uint32_t capacity = config->capacity == 0 ? q->mailbox->capacity : config->capacity;
+    bool power = capacity != 0 && (capacity & (capacity - 1)) == 0 && capacity <= CAPACITY_MAX;
+    uint64_t end = config->offset + operation_region_bytes(capacity);
+    unsigned errors = power ? 0 : BIT(INVALID);
+    if (q->mailbox->words != NULL) {
+        errors |= config->offset % sizeof(uint32_t) == 0 ? 0 : BIT(MISALIGNED);
+        errors |= end <= config->pages * SUBJECT_PAGE_BYTES ? 0 : BIT(OUT_OF_BOUNDS);
+    }
+    if (errors == 0) {
+        errors = BIT(OK) | BIT(UNSUPPORTED); /* a ground that the subject does not have */
+    }
+    return oracle_status_in(q, got, errors | (failed ? WANT : 0), "R38-attach");
+}
+
+void sequence_new_box(const struct sequence *q, struct judged_box *b,
+                      const struct subject_mailbox_config *config) {
+    uint32_t unusable = q->mailbox->slots_unusable;
+    b->config = *config;
+    b->capacity = config->capacity == 0 ? q->mailbox->capacity : config->capacity;
+    b->pages = config->pages;
+    b->held = b->wild = false;
+    b->broken = NULL;
+    model_mailbox_attach(&b->model, b->capacity > unusable ? b->capacity - unusable : 0,
+                         config->spill, config->spill_max);
+}
+
+/* ---- The host's calls -------------------------------------------------------------------------
+ */
+
+/* R30: what is no id is refused before anything is written. */
+bool sequence_sound_id(const struct sequence *q, uint64_t id) {
+    return id != 0 && (id <= UINT32_MAX || !(q->mailbox->promises & SUBJECT_WIDE_IDS));
+}
+
+/* An enqueue, by mailbox or waker; the model follows. */
+static const char *enqueue_answered(const struct sequence *q, struct judged_box *b,
+                                    const struct call *c) {
+    bool tells = q->mailbox->promises & SUBJECT_TELLS_FULL;
+    if (!sequence_sound_id(q, c->id)) {
+        return oracle_status_in(q, c->status, BIT(INVALID) | (b->model.closed ? BIT(CLOSED) : 0),
+                                "R30-id");
+    }
+    if (b->wild) {
+        return oracle_status_in(q, c->status, BIT(OK) | BIT(FULL) | BIT(CLOSED), "R38-status");
+    }
+    if (!b->model.closed && c->status != SUBJECT_OK &&
+        (c->failed || (!tells && c->status == SUBJECT_FULL))) {
+        return NULL;
+    }
+    enum subject_status expected = model_enqueue(&b->model, c->id);
+    return oracle_status(q, c->status, expected,
+                         expected == SUBJECT_CLOSED ? "R36-enqueue-closed" : "R33-full");
+}
+
+static const char *flush_answered(const struct sequence *q, struct judged_box *b,
+                                  const struct call *c) {
+    if (b->wild) {
+        return oracle_status_in(q, c->status, BIT(OK) | BIT(CLOSED), "R38-status");
+    }
+    const char *broken = oracle_status(q, c->status, b->model.closed ? SUBJECT_CLOSED : SUBJECT_OK,
+                                       "R36-flush-closed");
+    if (broken == NULL && c->status == SUBJECT_OK && c->answer != model_flush(&b->model)) {
+        broken = "R33-flush";
+    }
+    return broken;
+}
+
+/* What would block is asked with a timeout that is over; spilled ids are flushed all the same. */
+static enum subject_status signal_expected(struct judged_box *b) {
+    return b->model.closed ? SUBJECT_CLOSED : b->model.signalled ? SUBJECT_OK : SUBJECT_TIMED_OUT;
+}
+
+int64_t sequence_signal_timeout(struct judged_box *b, int64_t timeout_ns) {
+    if (b->wild) { /* nobody knows whether it would block */
+        return 0;
+    }
+    if (!b->model.closed) {
+        model_flush(&b->model);
+    }
+    return signal_expected(b) == SUBJECT_TIMED_OUT ? 0 : timeout_ns;
+}
+
+static const char *signal_answered(const struct sequence *q, struct judged_box *b,
+                                   const struct call *c) {
+    if (b->wild) {
+        return oracle_status_in(q, c->status, BIT(OK) | BIT(CLOSED) | BIT(TIMED_OUT), "R38-status");
+    }
+    return oracle_status(q, c->status, signal_expected(b), "R34-wait-for-signal");
+}
+
+/* What growth of the guest memory answers; the model's pages follow. */
+static const char *grow_answered(const struct sequence *q, struct judged_box *b,
+                                 const struct call *c) {
+    uint64_t spare = b->config.ground == SUBJECT_HEAP ? 0 : PAGES_SPARE;
+    uint64_t room = b->config.pages + spare - b->pages;
+    uint32_t before = b->pages;
+    unsigned expected = c->pages > room ? BIT(LIMIT) | BIT(NO_MEMORY) : BIT(OK);
+    expected |= b->model.closed ? BIT(CLOSED) : 0;
+    if (c->status == SUBJECT_OK && c->pages <= room) {
+        b->pages += c->pages;
+    }
+    const char *broken =
+        oracle_status_in(q, c->status, expected | (c->failed ? WANT : 0), "R37-grow");
+    return broken == NULL && c->status == SUBJECT_OK && c->answer != before ? "R5-grow-result"
+                                                                            : broken;
+}
+
+const char *sequence_box_answered(const struct sequence *q, struct judged_box *b,
+                                  const struct call *c) {
+    switch (c->code) {
+    case OP_mailbox_enqueue:
+    case OP_mailbox_enqueue_id:
+    case OP_waker_wake:
+        return enqueue_answered(q, b, c);
+    case OP_mailbox_flush:
+        return flush_answered(q, b, c);
+    case OP_mailbox_is_signalled:
+        return b->wild || c->yes == (b->model.signalled && !b->model.closed) ? NULL : "R34-signal";
+    case OP_mailbox_wait_for_signal:
+        return signal_answered(q, b, c);
+    case OP_mailbox_move:
+    case OP_mailbox_grow:
+        return grow_answered(q, b, c);
+    case OP_mailbox_unhold:
+        return oracle_status(q, c->status, SUBJECT_OK, "R37-unhold");
+    case OP_mailbox_close:
+        return c->answer != model_close(&b->model) && !b->wild ? "R36-dropped" : NULL;
+    case OP_waker_create:
+        return oracle_status_in(q, c->status,
+                                (sequence_sound_id(q, c->id) ? BIT(OK) : BIT(INVALID)) |
+                                    (c->failed ? WANT : 0),
+                                "R30-id");
+    default:
+        return NULL;
+    }
+}
+
+/* ---- The guest --------------------------------------------------------------------------------
+ */
+
+void sequence_drain_begins(struct judged_box *b) {
+    b->broken = NULL;
+    b->model.signalled = false;
+}
+
+void sequence_took(struct judged_box *b, uint32_t id) {
+    if (id != model_take(&b->model) && b->broken == NULL) {
+        b->broken = id == 0 ? "R31-publish" : "R30-exactly-once";
+    }
+}
+
+const char *sequence_drained(struct judged_box *b, uint32_t in_ring, uint32_t taken) {
+    if (b->broken == NULL && taken != in_ring) {
+        b->broken = taken < in_ring ? "R30-lost" : "R30-invented";
+    }
+    return b->broken;
+}
+
+/* There is news that a guest which goes to sleep now would never be told of. */
+static bool has_news(const struct model_mailbox *m) {
+    return m->in_ring > 0 || m->closed || (m->queued > m->in_ring && m->in_ring == 0);
+}
+
+const char *sequence_sleeps(const struct judged_box *b, bool acted) {
+    if (!has_news(&b->model)) {
+        return NULL;
+    }
+    bool closed = b->model.closed && (acted || b->model.in_ring == 0);
+    return closed ? "R36-close-unseen" : "R34-no-lost-wakeup";
+}
+
+const char *sequence_parked(const struct judged_box *b, enum subject_park got, bool looked) {
+    const struct model_mailbox *m = &b->model;
+    if (got == SUBJECT_PARK_CLOSED && (!m->closed || (m->in_ring > 0 && m->signalled))) {
+        return "R36-park";
+    }
+    return got == SUBJECT_PARK_TIMED_OUT && has_news(m) && !looked ? "R34-park" : NULL;
+}
