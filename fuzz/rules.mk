@@ -118,16 +118,16 @@ build/plain/pagebox_mutator.so: $(addprefix fuzz/,mutate_afl.c mutate.c op.c mut
 fuzz-build-afl: build/plain/pagebox_mutator.so
 fuzz-build-libfuzzer fuzz-build-afl: build/plain/opgen
 
-fuzz: $(SUBJECT_WANTED) ## every target under both engines, TIME=60 s each (TARGET= ENGINE= JOBS= SEED= SCHED= SUBJECT= PARTS= RULES_OFF= SWARM= EMPTY=1 SYNC=)
-	@MAKE='$(MAKE)' TIME='$(TIME)' TARGET='$(TARGET)' ENGINE='$(ENGINE)' JOBS='$(JOBS)' \
-	    SEED='$(SEED)' SUBJECT='$(SUBJECT)' EMPTY='$(EMPTY)' SYNC='$(SYNC)' scripts/fuzz.py
-replay: build/asan/replay $(SUBJECT_WANTED) ## runs INPUT=file or folder under the sanitizers, prints its operations (TARGET= SUBJECT= RULES_OFF=)
+fuzz: $(SUBJECT_WANTED) $(RUNTIME_WANTED) ## every target under both engines, TIME=60 s each (TARGET= ENGINE= JOBS= SEED= SCHED= SUBJECT= RUNTIME= PARTS= RULES_OFF= SWARM= EMPTY=1 SYNC=)
+	@MAKE='$(MAKE)' TIME='$(TIME)' TARGET='$(TARGET)' ENGINE='$(or $(ENGINE),$(if $(RUNTIME),libfuzzer))' JOBS='$(JOBS)' \
+	    SEED='$(SEED)' SUBJECT='$(SUBJECT)' EMPTY='$(EMPTY)' SYNC='$(SYNC)' REPEAT='$(REPEAT)' $(RUNTIME_WITH) scripts/fuzz.py
+replay: build/asan/replay $(SUBJECT_WANTED) $(RUNTIME_WANTED) ## runs INPUT=file or folder under the sanitizers, prints its operations (TARGET= SUBJECT= RUNTIME= RULES_OFF=)
 	@test -n '$(INPUT)' || { echo 'make replay: say INPUT=file-or-folder' >&2; exit 2; }
-	@SUBJECT='$(SUBJECT)' build/asan/replay $(if $(TARGET),-t $(TARGET)) '$(INPUT)'
-shrink: build/asan/shrink $(SUBJECT_WANTED) ## the smallest program that breaks what INPUT= breaks, into results/shrunk/ (TARGET= SUBJECT= RULES_OFF=)
+	@SUBJECT='$(SUBJECT)' REPEAT='$(REPEAT)' $(RUNTIME_WITH) build/asan/replay $(if $(TARGET),-t $(TARGET)) '$(INPUT)'
+shrink: build/asan/shrink $(SUBJECT_WANTED) $(RUNTIME_WANTED) ## the smallest program that breaks what INPUT= breaks, into results/shrunk/ (TARGET= SUBJECT= RUNTIME= RULES_OFF=)
 	@test -n '$(INPUT)' || { echo 'make shrink: say INPUT=file' >&2; exit 2; }
 	@mkdir -p results/shrunk
-	@SUBJECT='$(SUBJECT)' build/asan/shrink $(if $(TARGET),-t $(TARGET)) \
+	@SUBJECT='$(SUBJECT)' REPEAT='$(REPEAT)' $(RUNTIME_WITH) build/asan/shrink $(if $(TARGET),-t $(TARGET)) \
 	    -o 'results/shrunk/$(basename $(notdir $(INPUT))).ops' '$(INPUT)'
 	@cat 'results/shrunk/$(basename $(notdir $(INPUT))).ops'
 reproducer: build/asan/reproducer lib $(SUBJECT_WANTED) ## INPUT= as a C program of its own, into results/reproducers/, compiled and run (TARGET= SUBJECT= PARTS= RULES_OFF=)

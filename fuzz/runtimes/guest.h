@@ -1,0 +1,87 @@
+/* guest.h: WebAssembly modules for a program's operations, made as it runs.
+ *
+ * Each operation that a guest performs becomes an exported function of its own, with the
+ * operation's own immediates: offset, alignment hint, and, where asked for, a constant index. All
+ * are of one type, (i32 i32 i32 i32 i32) -> i64, and named by number, "0", "1", ...; the memory is
+ * exported as "m", or imported as "h" "m". 64-bit operands come as two halves, low first. */
+#ifndef GUEST_H
+#define GUEST_H
+
+#include "subject.h"
+
+enum guest_what {
+    GUEST_SIZE,  /* memory.size */
+    GUEST_GROW,  /* memory.grow: pages */
+    GUEST_COPY,  /* memory.copy: to, from, count */
+    GUEST_FILL,  /* memory.fill: at, value, count */
+    GUEST_INIT,  /* memory.init: at, from, count; `segment` */
+    GUEST_LOAD,  /* index; `form` of guest_load_forms */
+    GUEST_STORE, /* index, value; `form` of guest_store_forms */
+    GUEST_ATOMIC_LOAD,
+    GUEST_ATOMIC_STORE,   /* index, value */
+    GUEST_ATOMIC_RMW,     /* index, operand; `rmw` */
+    GUEST_ATOMIC_CMPXCHG, /* index, expected, replacement */
+    GUEST_WAIT32,         /* index, expected, timeout */
+    GUEST_WAIT64,
+    GUEST_NOTIFY, /* index, count */
+    GUEST_WHATS
+};
+
+/* How the memory comes to the module. */
+enum guest_how {
+    GUEST_DEFINED,
+    GUEST_IMPORTED,
+    GUEST_SECOND, /* defined, behind another memory of one page that nothing uses */
+    GUEST_HOWS
+};
+
+/* An instruction of a given width: its type, and whether it extends the sign. */
+struct guest_form {
+    const char *name;
+    uint8_t prefix, opcode, width;
+    char type; /* i: i32, l: i64, f: f32, d: f64, v: v128 by lanes, z: v128 zero-extended */
+    bool is_signed;
+};
+extern const struct guest_form guest_loads[], guest_stores[], guest_atomics[];
+enum { GUEST_LOADS = 24, GUEST_STORES = 13, GUEST_ATOMICS = 7 };
+
+struct guest_function {
+    enum guest_what what;
+    enum subject_rmw rmw;
+    uint8_t form, align; /* align: log2 of the hint */
+    bool index_is_constant;
+    uint32_t index, offset;
+    uint32_t segment; /* of GUEST_INIT, counted from 0 */
+    bool drop;        /* the segment is dropped first */
+};
+
+/* A passive segment, or an active one at `start`. */
+struct guest_segment {
+    const uint8_t *data;
+    uint32_t bytes, start;
+    bool active;
+};
+
+struct guest_module {
+    struct subject_type type; /* the memory's limits */
+    enum guest_how how;
+    const struct guest_function *function;
+    unsigned functions;
+    const struct guest_segment *segment;
+    unsigned segments;
+};
+
+/* Bytes that grow; zero-initialise, free `at`. */
+struct guest_bytes {
+    uint8_t *at;
+    size_t count, room;
+};
+void guest_bytes_add(struct guest_bytes *to, const void *data, size_t count);
+
+/* Appends the module. Whether it is valid is the limits' affair. */
+void guest_make(struct guest_bytes *to, const struct guest_module *module);
+
+/* The text of an instruction, "i64.load32_u offset=4 align=2"; in `text`. */
+void guest_print(char *text, size_t room, const struct guest_function *f);
+
+#endif

@@ -1,0 +1,557 @@
+/* pipe.c: the door to a runtime in a process of its own, over two pipes; a line of JSON to it, a
+ * line of answers back (README.md). Several processes are several tiers of one engine, which must
+ * agree.
+ *
+ * PAGEBOX_RUNTIME: a line for each process, "name<tab>command for sh", the first of which is
+ * judged. PAGEBOX_REPEAT: how often each program is played in one process. PAGEBOX_HANG_MS: how
+ * long a program may take. */
+#include "door.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { TIERS_MAX = 8, HANG_MS = 4000, START_MS = 20000, WORDS_MAX = 300 };
+
+static struct tier {
+    char name[48];
+    char *command;
+    pid_t process, owner; /* owner: whose child it is; a forked copy of this process has none */
+    int to, from, errors;
+    char *line; /* the answer */
+    size_t count, room;
+    struct answer *answer;
+    uint8_t *bytes; /* of answers that have some */
+    unsigned requests;
+} tier[TIERS_MAX];
+static unsigned tiers;
+static long hang_ms = HANG_MS, repeat = 1;
+
+/* ---- Processes --------------------------------------------------------------------------------
+ */
+
+static void close_tier(struct tier *t) {
+    if (t->process != 0 && t->owner == getpid()) {
+        kill(-t->process, SIGKILL);
+        while (waitpid(t->process, NULL, 0) < 0 && errno == EINTR) {
+        }
+    }
+    if (t->process != 0) {
+        close(t->to);
+        close(t->from);
+        close(t->errors);
+    }
+    t->process = 0;
+}
+
+static bool start(struct tier *t) {
+    int in[2], out[2];
+    if (pipe2(in, O_CLOEXEC) != 0) {
+        return false;
+    }
+    if (pipe2(out, O_CLOEXEC) != 0) {
+        close(in[0]);
+        close(in[1]);
+        return false;
+    }
+    t->errors = memfd_create("errors", MFD_CLOEXEC);
+    const pid_t parent = getpid();
+    t->process = fork();
+    if (t->process == 0) {
+        setpgid(0, 0);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (getppid() != parent) {
+            _exit(1);
+        }
+        for (int number = 1; number < 32; number++) { /* a fuzzing engine's handlers are its own */
+            signal(number, SIG_DFL);
+        }
+        dup2(in[0], 0);
+        dup2(out[1], 1);
+        dup2(t->errors, 2);
+        unsetenv("LD_PRELOAD");
+        unsetenv("SUBJECT");
+        execl("/bin/sh", "sh", "-c", t->command, (char *)NULL);
+        _exit(127);
+    }
+    close(in[0]);
+    close(out[1]);
+    t->to = in[1];
+    t->from = out[0];
+    t->owner = parent;
+    t->count = 0;
+    if (t->process < 0) {
+        t->process = 0;
+        close(t->to);
+        close(t->from);
+        close(t->errors);
+        return false;
+    }
+    setpgid(t->process, t->process);
+    return true;
+}
+
+static bool alive(struct tier *t) {
+    if (t->process != 0 && t->owner != getpid()) {
+        close_tier(t);
+    }
+    return t->process != 0 || start(t);
+}
+
+/* The last of what it wrote to its standard error, on one line. */
+static void last_words(struct tier *t, char *to, size_t room) {
+    off_t end = lseek(t->errors, 0, SEEK_END);
+    off_t from = end > WORDS_MAX ? end - WORDS_MAX : 0;
+    ssize_t count = pread(t->errors, to, room - 1 < WORDS_MAX ? room - 1 : WORDS_MAX, from);
+    count = count < 0 ? 0 : count;
+    for (ssize_t i = 0; i < count; i++) {
+        to[i] = to[i] >= 32 && to[i] < 127 ? to[i] : ' ';
+    }
+    to[count] = '\0';
+}
+
+/* How it ended, in words; it is gone afterwards. */
+static enum played ended(struct tier *t, bool hung, char *words, size_t room) {
+    char last[WORDS_MAX + 1];
+    int status = 0;
+    enum played how = PLAYED_HUNG;
+    pid_t gone = 0;
+    for (int i = 0; !hung && gone == 0 && i < 200;
+         i++) { /* its pipe is closed: it is about to end */
+        gone = waitpid(t->process, &status, WNOHANG);
+        if (gone == 0) {
+            usleep(5000);
+        }
+    }
+    last_words(t, last, sizeof last);
+    if (hung) {
+        snprintf(words, room, "%s: no answer for %ld ms; its last words: %s", t->name, hang_ms,
+                 last);
+    } else if (gone == t->process && WIFEXITED(status) && WEXITSTATUS(status) < 128) {
+        how = PLAYED_EXITED;
+        snprintf(words, room, "%s: ended with status %d; its last words: %s", t->name,
+                 WEXITSTATUS(status), last);
+    } else {
+        how = PLAYED_DIED;
+        int number = gone != t->process    ? 0
+                     : WIFSIGNALED(status) ? WTERMSIG(status)
+                                           : WEXITSTATUS(status) - 128;
+        snprintf(words, room, "%s: ended by signal %d (%s); its last words: %s", t->name, number,
+                 number > 0 ? strsignal(number) : "unknown", last);
+    }
+    if (gone == t->process) { /* nothing of it is left to wait for */
+        kill(-t->process, SIGKILL);
+        close(t->to);
+        close(t->from);
+        close(t->errors);
+        t->process = 0;
+    }
+    close_tier(t);
+    return how;
+}
+
+/* ---- Lines ------------------------------------------------------------------------------------
+ */
+
+static long now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* A program may be longer than a pipe, but no driver answers before it has read all of it. */
+static bool send_line(struct tier *t, const struct guest_bytes *line, long until) {
+    size_t sent = 0;
+    while (sent < line->count) {
+        struct pollfd ready = {.fd = t->to, .events = POLLOUT};
+        long left = until - now_ms();
+        if (left <= 0 || (poll(&ready, 1, (int)left) == 0)) {
+            return false;
+        }
+        ssize_t count = write(t->to, line->at + sent, line->count - sent);
+        if (count < 0 && errno != EINTR && errno != EAGAIN) {
+            return true; /* it has gone: reading tells */
+        }
+        sent += count > 0 ? (size_t)count : 0;
+    }
+    return true;
+}
+
+enum heard { HEARD, HEARD_END, HEARD_NOTHING };
+
+/* The next line, ended by 0, in t->line; more may follow it there: *next counts from its start. */
+static enum heard hear(struct tier *t, size_t from, size_t *next, long until) {
+    for (;;) {
+        char *end = t->count > from ? memchr(t->line + from, '\n', t->count - from) : NULL;
+        if (end != NULL) {
+            *end = '\0';
+            *next = (size_t)(end - t->line) + 1;
+            return HEARD;
+        }
+        if (t->room - t->count < 65536) {
+            t->room = 2 * t->room + 131072;
+            t->line = realloc(t->line, t->room);
+            if (t->line == NULL) {
+                abort();
+            }
+        }
+        struct pollfd ready = {.fd = t->from, .events = POLLIN};
+        long left = until - now_ms();
+        if (left <= 0 || poll(&ready, 1, (int)left) == 0) {
+            return HEARD_NOTHING;
+        }
+        ssize_t count = read(t->from, t->line + t->count, t->room - t->count);
+        if (count == 0 || (count < 0 && errno != EINTR)) {
+            return HEARD_END;
+        }
+        t->count += count > 0 ? (size_t)count : 0;
+    }
+}
+
+/* ---- Requests and answers as text -------------------------------------------------------------
+ */
+
+static void text(struct guest_bytes *to, const char *words) {
+    guest_bytes_add(to, words, strlen(words));
+}
+
+static void number(struct guest_bytes *to, uint32_t value) {
+    char digits[12];
+    int at = sizeof digits;
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value != 0);
+    guest_bytes_add(to, digits + at, sizeof digits - (size_t)at);
+}
+
+static void line_make(struct guest_bytes *to, const struct play *p) {
+    static const char hex[] = "0123456789abcdef";
+    to->count = 0;
+    text(to, "{\"repeat\":");
+    number(to, (uint32_t)(p->stepwise ? 1 : repeat));
+    text(to, p->stepwise ? ",\"step\":1,\"modules\":[" : ",\"modules\":[");
+    for (unsigned i = 0; i < p->modules; i++) {
+        text(to, i > 0 ? ",\"" : "\"");
+        for (size_t k = 0; k < p->module[i]->count; k++) {
+            const char two[2] = {hex[p->module[i]->at[k] >> 4], hex[p->module[i]->at[k] & 15]};
+            guest_bytes_add(to, two, 2);
+        }
+        text(to, "\"");
+    }
+    text(to, "],\"ops\":[");
+    for (unsigned i = 0; i < p->requests; i++) {
+        for (unsigned k = 0; k < REQUEST_WORDS; k++) {
+            text(to, i + k > 0 ? "," : "");
+            number(to, p->request[i].word[k]);
+        }
+    }
+    text(to, "]}\n");
+}
+
+static unsigned nibble(char c) {
+    return (unsigned)(c <= '9' ? c - '0' : (c | 32) - 'a' + 10) & 15;
+}
+
+/* "6", "0:17", "0:0:1", "0#00ff": a status, with a value's low and high half, or with bytes, which
+ * go to *store. Returns where it ended; NULL for no answer. */
+static const char *answer_parse(const char *at, struct answer *a, uint8_t **store) {
+    char *end;
+    *a = (struct answer){.status = (enum subject_status)strtoul(at, &end, 10)};
+    if (end == at) {
+        return NULL;
+    }
+    if (*end == ':') {
+        a->value = strtoul(end + 1, &end, 10);
+    }
+    if (*end == ':') {
+        a->value |= strtoull(end + 1, &end, 10) << 32;
+    }
+    if (*end == '#') {
+        a->bytes = *store;
+        for (end++; end[0] > ' ' && end[1] > ' '; end += 2) {
+            *(*store)++ = (uint8_t)(nibble(end[0]) << 4 | nibble(end[1]));
+        }
+    }
+    while (*end == ' ') {
+        end++;
+    }
+    return end;
+}
+
+/* The answers to all requests; what is left of the line, or NULL when it is no answer. */
+static const char *answers_parse(struct tier *t, unsigned requests) {
+    const char *at = t->line;
+    t->bytes = realloc(t->bytes, t->count + 1);
+    t->answer = realloc(t->answer, (requests + 1) * sizeof *t->answer);
+    if (t->bytes == NULL || t->answer == NULL) {
+        abort();
+    }
+    uint8_t *store = t->bytes;
+    for (unsigned i = 0; i < requests && at != NULL; i++) {
+        at = answer_parse(at, &t->answer[i], &store);
+    }
+    return at;
+}
+
+/* ---- Playing ----------------------------------------------------------------------------------
+ */
+
+static bool is_same(const struct answer *a, const struct answer *b, uint32_t count) {
+    bool bytes = (a->bytes == NULL) == (b->bytes == NULL) &&
+                 (a->bytes == NULL || memcmp(a->bytes, b->bytes, count) == 0);
+    return a->status == b->status && (a->status != SUBJECT_OK || (a->value == b->value && bytes));
+}
+
+/* Misaligned and out of bounds at once: engines may tell either. */
+static bool is_trap(const struct answer *a) {
+    return a->status == SUBJECT_OUT_OF_BOUNDS || a->status == SUBJECT_MISALIGNED;
+}
+
+/* Want of memory is anybody's right, at any time. */
+static bool is_want(const struct request *r, const struct answer *a) {
+    const bool grows = r->word[0] == REQUEST_GROW ||
+                       (r->word[0] == REQUEST_CALL && r->function.what == GUEST_GROW);
+    return r->word[0] == REQUEST_MAKE ? a->status == SUBJECT_NO_MEMORY
+                                      : grows && a->value == UINT32_MAX;
+}
+
+static void compare(struct play *p, const struct tier *one, const struct tier *other) {
+    for (unsigned i = 0; i < p->requests && p->differs < 0; i++) {
+        const struct answer *a = &one->answer[i], *b = &other->answer[i];
+        const bool either = p->request[i].either_trap && is_trap(a) && is_trap(b);
+        if (!either && !is_same(a, b, p->request[i].word[4])) {
+            if (is_want(&p->request[i], a) != is_want(&p->request[i], b)) {
+                return;
+            }
+            p->differs = (int)i;
+            p->other = *b;
+            p->other.bytes = NULL;
+            snprintf(p->words, sizeof p->words, "tiers %s and %s", one->name, other->name);
+        }
+    }
+}
+
+static void repetition(struct play *p, const struct tier *t, const char *rest) {
+    int differs = -1;
+    struct answer other = {0};
+    uint8_t *none = malloc(t->count + 1), *store = none;
+    char *end;
+    differs = (int)strtol(rest + 1, &end, 10);
+    const char *more = answer_parse(end + strspn(end, " "), &other, &store);
+    if (differs >= 0 && differs < (int)p->requests && more != NULL && p->differs < 0 &&
+        is_want(&p->request[differs], &t->answer[differs]) ==
+            is_want(&p->request[differs], &other)) {
+        p->differs = differs;
+        p->other = other;
+        p->other.bytes = NULL;
+        snprintf(p->words, sizeof p->words, "tier %s, its first run and %.60s", t->name, more);
+    }
+    free(none);
+}
+
+static enum played listen_whole(struct tier *t, struct play *p, long until) {
+    size_t next = 0;
+    enum heard heard = hear(t, 0, &next, until);
+    if (heard != HEARD) {
+        return ended(t, heard == HEARD_NOTHING, p->words, sizeof p->words);
+    }
+    const char *rest = answers_parse(t, p->requests);
+    if (rest == NULL) {
+        fprintf(stderr, "%s: its answer is not of the protocol: %.200s\n", t->name, t->line);
+        close_tier(t);
+        snprintf(p->words, sizeof p->words, "%s: its answer is not of the protocol", t->name);
+        return PLAYED_EXITED;
+    }
+    t->requests = p->requests;
+    if (*rest == '!') {
+        repetition(p, t, rest);
+    }
+    t->count = 0;
+    return PLAYED;
+}
+
+static enum played listen_steps(struct tier *t, struct play *p) {
+    size_t from = 0, next;
+    uint8_t *store = NULL, *free_me = NULL;
+    for (unsigned n = 0;; n++) {
+        enum heard heard = hear(t, from, &next, now_ms() + hang_ms);
+        if (heard != HEARD) {
+            p->answered = n;
+            return ended(t, heard == HEARD_NOTHING, p->words, sizeof p->words);
+        }
+        if (t->line[from] == '.' || n == p->requests) {
+            break;
+        }
+        free(free_me);
+        store = free_me = malloc(t->count + 1);
+        struct answer a;
+        if (store == NULL || answer_parse(t->line + from, &a, &store) == NULL) {
+            break;
+        }
+        a.bytes = NULL; /* only who died is asked this way */
+        p->answer[n] = a;
+        from = next;
+    }
+    free(free_me);
+    t->count = 0;
+    return PLAYED;
+}
+
+static enum played play_one(struct tier *t, struct play *p, const struct guest_bytes *line) {
+    if (!alive(t) || !send_line(t, line, now_ms() + hang_ms)) {
+        return ended(t, true, p->words, sizeof p->words);
+    }
+    return p->stepwise ? listen_steps(t, p) : PLAYED;
+}
+
+static enum played play(struct play *p) {
+    static struct guest_bytes line;
+    static unsigned who_died;
+    enum played how = PLAYED;
+    line_make(&line, p);
+    if (p->stepwise) { /* to find where one died */
+        return play_one(&tier[who_died], p, &line);
+    }
+    for (unsigned i = 0; i < tiers && how == PLAYED; i++) {
+        how = play_one(&tier[i], p, &line);
+        who_died = i;
+    }
+    const long until = now_ms() + hang_ms * (repeat > 100 ? repeat / 100 : 1);
+    for (unsigned i = 0; i < tiers; i++) {
+        if (how != PLAYED) { /* the others are in the middle of a line */
+            if (i != who_died) {
+                close_tier(&tier[i]);
+            }
+            continue;
+        }
+        how = listen_whole(&tier[i], p, until);
+        who_died = how != PLAYED ? i : who_died;
+        if (how != PLAYED) {
+            for (unsigned k = 0; k < i; k++) { /* they have answered */
+                tier[k].count = 0;
+            }
+            for (unsigned k = i + 1; k < tiers; k++) {
+                close_tier(&tier[k]);
+            }
+            return how;
+        }
+    }
+    if (how != PLAYED) {
+        return how;
+    }
+    for (unsigned i = 1; i < tiers; i++) {
+        compare(p, &tier[0], &tier[i]);
+    }
+    memcpy(p->answer, tier[0].answer, p->requests * sizeof *p->answer);
+    return PLAYED;
+}
+
+/* ---- Opening ----------------------------------------------------------------------------------
+ */
+
+static long setting(const char *name, long usual) {
+    const char *told = getenv(name);
+    return told != NULL && atol(told) > 0 ? atol(told) : usual;
+}
+
+static bool has_word(const char *line, const char *word) {
+    const size_t length = strlen(word);
+    for (const char *at = strstr(line, word); at != NULL; at = strstr(at + 1, word)) {
+        if (at[-1] == ' ' && (at[length] == ' ' || at[length] == '\0')) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool meet(struct tier *t, struct door_features *f) {
+    static const char hello[] = "{\"hello\":1}\n";
+    struct guest_bytes line = {NULL, 0, 0};
+    char words[WORDS_MAX + 200];
+    size_t next;
+    guest_bytes_add(&line, hello, sizeof hello - 1);
+    const long until = now_ms() + START_MS;
+    bool sent = alive(t) && send_line(t, &line, until);
+    free(line.at);
+    enum heard heard = sent ? hear(t, 0, &next, until) : HEARD_NOTHING;
+    if (heard != HEARD) {
+        ended(t, heard == HEARD_NOTHING, words, sizeof words);
+        fprintf(stderr, "runtime %s does not start: %s\n  its command: %s\n", t->name, words,
+                t->command);
+        return false;
+    }
+    char *about = strstr(t->line, " ; ");
+    if (strncmp(t->line, "pagebox 1 ", 10) != 0 || about == NULL) {
+        fprintf(stderr,
+                "runtime %s does not speak the protocol of fuzz/runtimes/README.md: %.200s\n",
+                t->name, t->line);
+        return false;
+    }
+    *about = '\0';
+    snprintf(f->name, sizeof f->name, "%.90s", about + 3);
+    f->threads = has_word(t->line, "threads");
+    f->again = has_word(t->line, "again");
+    f->imports = has_word(t->line, "imports");
+    f->second = has_word(t->line, "second");
+    f->simd = has_word(t->line, "simd");
+    f->host_grow = has_word(t->line, "hostgrow");
+    f->names = has_word(t->line, "names");
+    t->count = 0;
+    return true;
+}
+
+/* What all tiers can do. */
+static void meet_in(struct door_features *all, const struct door_features *one) {
+    all->threads &= one->threads;
+    all->again &= one->again;
+    all->imports &= one->imports;
+    all->second &= one->second;
+    all->simd &= one->simd;
+    all->host_grow &= one->host_grow;
+    all->names &= one->names;
+}
+
+static bool open_all(struct door_features *features) {
+    const char *told = getenv("PAGEBOX_RUNTIME");
+    char *lines = strdup(told != NULL ? told : ""), *rest = lines, *line;
+    (void)signal(SIGPIPE, SIG_IGN);
+    hang_ms = setting("PAGEBOX_HANG_MS", HANG_MS);
+    repeat = setting("PAGEBOX_REPEAT", 1);
+    while ((line = strsep(&rest, "\n")) != NULL && tiers < TIERS_MAX) {
+        char *tab = strchr(line, '\t');
+        if (tab != NULL) {
+            *tab = '\0';
+            snprintf(tier[tiers].name, sizeof tier[tiers].name, "%s", line);
+            tier[tiers++].command = strdup(tab + 1);
+        }
+    }
+    free(lines);
+    if (tiers == 0) {
+        fprintf(stderr, "PAGEBOX_RUNTIME is not set: make fuzz RUNTIME=node does it\n");
+        return false;
+    }
+    for (unsigned i = 0; i < tiers; i++) {
+        struct door_features f = {0};
+        if (!meet(&tier[i], &f)) {
+            return false;
+        }
+        if (i == 0) {
+            *features = f;
+        }
+        meet_in(features, &f);
+    }
+    features->costly_pages = (uint32_t)setting("PAGEBOX_COSTLY_PAGES", 0);
+    return true;
+}
+
+const struct door door = {.open = open_all, .play = play};

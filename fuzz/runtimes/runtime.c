@@ -1,0 +1,922 @@
+/* runtime.c: any WebAssembly runtime as a subject (subject.h): its memory is driven by a guest's
+ * own instructions, and the program travels whole.
+ *
+ * While the harness runs a program, each request is answered by the model and written down. At the
+ * end all of them are played by the runtime at once. If every answer is as foretold, the harness's
+ * verdict on them stands. Else the program runs once more, and is served what the runtime said, as
+ * long as it asks the same; what it asks beyond is foretold and played again. So findings have the
+ * names and places that the harness gives them, and a clean program costs one exchange. */
+#include "door.h"
+#include "model.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { REQUESTS_MAX = 16384, HANDLES_MAX = 512, SEGMENT_BYTES_MAX = 4096, PASSES_MAX = 16 };
+
+static struct door_features has;
+
+/* What a handle stands for: an instance on a body's memory. */
+struct handle {
+    unsigned slot;
+    struct body *body;
+};
+
+struct body {
+    struct model_memory model; /* foretells */
+    unsigned handles;
+};
+
+/* A slot's module, as far as it is known. */
+struct plan {
+    struct subject_type type;
+    enum guest_how how;
+    struct guest_function *function;
+    unsigned functions;
+    struct guest_segment *segment;
+    unsigned segments;
+};
+
+static struct {
+    struct request request[REQUESTS_MAX], before[REQUESTS_MAX];
+    struct answer known[REQUESTS_MAX];
+    unsigned requests, known_count;
+    bool serving;  /* all that was asked until now was asked before, and answered */
+    bool foretold; /* something in this pass was */
+    bool once_more, full;
+    unsigned passes;
+    struct handle handle[HANDLES_MAX];
+    struct body body[HANDLES_MAX];
+    struct plan plan[HANDLES_MAX];
+    unsigned slots;
+    struct guest_bytes module[2 * HANDLES_MAX];
+    const struct guest_bytes *played[2 * HANDLES_MAX];
+    unsigned extra; /* modules of SEGMENTS, behind those of slots */
+    int died_at;
+    char died_name[64], complaint[32];
+    char words[640];
+} run;
+
+/* ---- Asking -----------------------------------------------------------------------------------
+ */
+
+static bool same_request(const struct request *a, const struct request *b) {
+    return memcmp(a->word, b->word, sizeof a->word) == 0 &&
+           memcmp(&a->function, &b->function, sizeof a->function) == 0;
+}
+
+static bool same_answer(const struct request *r, const struct answer *a, const struct answer *b) {
+    if (a->status != b->status) {
+        bool traps = (a->status == SUBJECT_OUT_OF_BOUNDS || a->status == SUBJECT_MISALIGNED) &&
+                     (b->status == SUBJECT_OUT_OF_BOUNDS || b->status == SUBJECT_MISALIGNED);
+        return traps && r->either_trap;
+    }
+    return a->status != SUBJECT_OK ||
+           (a->value == b->value && a->bytes == NULL && b->bytes == NULL);
+}
+
+static struct answer ask(struct request r) {
+    if (run.requests == REQUESTS_MAX) {
+        run.full = true; /* nothing further is played: the program is judged as far as here */
+        return r.foretold;
+    }
+    const unsigned n = run.requests++;
+    if (run.died_at >= 0 && n >= (unsigned)run.died_at && run.serving) {
+        if (n == (unsigned)run.died_at) {
+            snprintf(run.died_name, sizeof run.died_name, "%s-%s", r.rule, run.complaint);
+        }
+        r.given = (struct answer){SUBJECT_SYSTEM, 0, NULL};
+    } else if (run.serving && n < run.known_count && same_request(&run.before[n], &r)) {
+        r.given = run.known[n];
+    } else {
+        if (r.word[0] != REQUEST_DROP) {
+            run.serving = false;
+            run.foretold = true;
+        }
+        r.given = r.foretold;
+    }
+    run.request[n] = r;
+    return r.given;
+}
+
+static struct request request_of(enum request_what what, const struct handle *h, const char *rule) {
+    struct request r;
+    memset(&r, 0, sizeof r); /* padding too: requests are compared as bytes */
+    r.word[0] = (uint32_t)what;
+    r.word[1] = h->slot;
+    r.rule = rule;
+    r.foretold.status = SUBJECT_OK;
+    return r;
+}
+
+static struct request call_of(enum guest_what what, const struct handle *h, const char *rule) {
+    struct request r = request_of(REQUEST_CALL, h, rule);
+    r.function.what = what;
+    return r;
+}
+
+/* ---- Making and dropping ----------------------------------------------------------------------
+ */
+
+static struct handle *handle_new(void) {
+    if (run.slots == HANDLES_MAX) {
+        return NULL;
+    }
+    struct handle *h = &run.handle[run.slots];
+    *h = (struct handle){.slot = run.slots++};
+    return h;
+}
+
+static enum guest_how how_of(unsigned strategy) {
+    return (enum guest_how)strategy;
+}
+
+static enum subject_status create(const struct subject_memory_config *config, void **memory) {
+    struct handle *h = handle_new();
+    if (h == NULL) {
+        return SUBJECT_NO_MEMORY;
+    }
+    const struct subject_type *type = &config->type;
+    struct request r = request_of(REQUEST_MAKE, h, "R1");
+    r.word[2] = type->min_pages;
+    r.word[3] = type->max_pages;
+    r.word[4] = type->shared;
+    r.word[5] = how_of(config->strategy);
+    run.plan[h->slot].type = *type;
+    run.plan[h->slot].how = how_of(config->strategy);
+    r.foretold.status = model_type_check(type) == SUBJECT_OK ? SUBJECT_OK : SUBJECT_INVALID;
+    enum subject_status status = ask(r).status;
+    if (status != SUBJECT_OK) {
+        return status;
+    }
+    h->body = &run.body[h->slot];
+    h->body->handles = 1;
+    model_create(&h->body->model, type, &(struct subject_style){0}, 0);
+    *memory = h;
+    return SUBJECT_OK;
+}
+
+static void destroy(void *memory) {
+    struct handle *h = memory;
+    (void)ask(request_of(REQUEST_DROP, h, "R14"));
+    h->body->handles--;
+}
+
+static enum subject_status clone(void *memory, void **made) {
+    struct handle *of = memory, *h;
+    if (!of->body->model.type.shared) {
+        return SUBJECT_NOT_SHARED;
+    }
+    h = handle_new();
+    if (h == NULL) {
+        return SUBJECT_NO_MEMORY;
+    }
+    struct request r = request_of(REQUEST_AGAIN, h, "R14");
+    r.word[2] = of->slot;
+    run.plan[h->slot].type = of->body->model.type;
+    /* What an import asks for is the least that it takes: the size at creation does. */
+    run.plan[h->slot].type.min_pages = of->body->model.first_pages;
+    run.plan[h->slot].how = GUEST_IMPORTED;
+    enum subject_status status = ask(r).status;
+    if (status == SUBJECT_OK) {
+        h->body = of->body;
+        h->body->handles++;
+        *made = h;
+    }
+    return status;
+}
+
+/* ---- Size and growth --------------------------------------------------------------------------
+ */
+
+static uint64_t size_pages(void *memory) {
+    struct handle *h = memory;
+    struct request r = call_of(GUEST_SIZE, h, "R12");
+    r.foretold.value = h->body->model.type.min_pages;
+    struct answer a = ask(r);
+    return a.status == SUBJECT_OK ? a.value : UINT64_MAX;
+}
+
+static uint64_t size_bytes(void *memory) {
+    struct handle *h = memory;
+    struct request r = request_of(REQUEST_BYTES, h, "R9");
+    r.foretold.value = model_bytes(&h->body->model);
+    struct answer a = ask(r);
+    return a.status == SUBJECT_OK ? a.value : UINT64_MAX;
+}
+
+static enum subject_status grow(void *memory, uint32_t delta, uint32_t *old) {
+    struct handle *h = memory;
+    struct model_memory *m = &h->body->model;
+    const bool passes = model_grow_passes(m, delta), by_host = has.host_grow && delta % 4 == 3;
+    struct request r = by_host ? request_of(REQUEST_GROW, h, "R6") : call_of(GUEST_GROW, h, "R6");
+    r.word[by_host ? 2 : 3] = delta;
+    r.foretold.value = passes ? UINT32_MAX : m->type.min_pages;
+    struct answer a = ask(r);
+    if (a.status != SUBJECT_OK || (a.value == UINT32_MAX)) {
+        return a.status != SUBJECT_OK ? a.status : passes ? SUBJECT_LIMIT : SUBJECT_NO_MEMORY;
+    }
+    *old = (uint32_t)a.value;
+    if (!passes) {
+        m->type.min_pages += delta;
+    }
+    return SUBJECT_OK;
+}
+
+/* ---- Accesses ---------------------------------------------------------------------------------
+ */
+
+/* Choices that hang on an operation's own arguments alone: they stay when others are taken out. */
+static uint32_t mix(uint64_t a, uint64_t b) {
+    uint64_t x = a * UINT64_C(0x9e3779b97f4a7c15) ^ (b + 1) * UINT64_C(0xc2b2ae3d27d4eb4f);
+    x ^= x >> 29;
+    x *= UINT64_C(0xbf58476d1ce4e5b9);
+    return (uint32_t)(x >> 32);
+}
+
+static unsigned log2_of(unsigned width) {
+    return width == 1 ? 0 : width == 2 ? 1 : width == 4 ? 2 : 3;
+}
+
+/* One of the forms of that width. */
+static uint8_t form_pick(const struct guest_form *form, unsigned forms, unsigned width,
+                         uint32_t choice) {
+    unsigned fit = 0;
+    for (unsigned i = 0; i < forms; i++) {
+        fit += form[i].width == width && (has.simd || form[i].prefix != 0xfd);
+    }
+    fit = choice % fit;
+    for (unsigned i = 0; i < forms; i++) {
+        if (form[i].width == width && (has.simd || form[i].prefix != 0xfd) && fit-- == 0) {
+            return (uint8_t)i;
+        }
+    }
+    return 0;
+}
+
+/* The address as index and immediate: as the operation has it, or with an immediate at which code
+ * that checks bounds is known to go wrong. */
+static void split(struct request *r, uint32_t index, uint32_t offset, unsigned width,
+                  uint32_t choice) {
+    const uint64_t address = (uint64_t)index + offset;
+    const uint32_t edge[] = {0,
+                             (uint32_t)(0u - width), /* offset + width is 2^32 */
+                             UINT32_MAX,
+                             UINT32_C(1) << 31,
+                             (UINT32_C(1) << 31) - width,
+                             65536 - width,
+                             65536,
+                             65535,
+                             4096};
+    enum { EDGES = sizeof edge / sizeof edge[0] };
+    const uint32_t wanted = edge[(choice >> 4) % EDGES];
+    if ((choice & 3) != 0 && address >= wanted && address - wanted <= UINT32_MAX) {
+        index = (uint32_t)(address - wanted);
+        offset = wanted;
+    }
+    r->function.offset = offset;
+    r->function.index_is_constant = (choice >> 9) % 4 == 0;
+    r->function.index = r->function.index_is_constant ? index : 0;
+    r->word[3] = r->function.index_is_constant ? 0 : index;
+}
+
+static void halves(struct request *r, unsigned word, uint64_t value) {
+    r->word[word] = (uint32_t)value;
+    r->word[word + 1] = (uint32_t)(value >> 32);
+}
+
+static struct request access_of(enum guest_what what, const struct handle *h, uint32_t index,
+                                uint32_t offset, unsigned width, uint64_t seed) {
+    struct request r = call_of(what, h, "R18");
+    const struct model_memory *m = &h->body->model;
+    const uint64_t address = (uint64_t)index + offset;
+    const bool is_atomic = what >= GUEST_ATOMIC_LOAD;
+    const uint32_t choice = mix(address << 8 | width, seed);
+    const bool within = model_within(m, address, width),
+               aligned = !is_atomic || address % width == 0;
+    split(&r, index, offset, width, choice);
+    r.function.align =
+        (uint8_t)(is_atomic ? log2_of(width) : (choice >> 11) % (log2_of(width) + 1));
+    r.function.form = is_atomic ? form_pick(guest_atomics, GUEST_ATOMICS, width, choice >> 14)
+                      : what == GUEST_LOAD
+                          ? form_pick(guest_loads, GUEST_LOADS, width, choice >> 14)
+                          : form_pick(guest_stores, GUEST_STORES, width, choice >> 14);
+    r.foretold.status = !aligned ? SUBJECT_MISALIGNED : within ? SUBJECT_OK : SUBJECT_OUT_OF_BOUNDS;
+    r.either_trap = !aligned && !within;
+    return r;
+}
+
+static bool is_width(unsigned width) {
+    return width == 1 || width == 2 || width == 4 || width == 8;
+}
+
+/* What the form makes of the value: signs are extended, then as the guest returns it. */
+static uint64_t extended(const struct guest_form *form, uint64_t value) {
+    const unsigned bits = 8u * form->width;
+    if (!form->is_signed || bits == 64 || !(value >> (bits - 1) & 1)) {
+        return value;
+    }
+    return value | ~UINT64_C(0) << bits;
+}
+
+static enum subject_status load(void *memory, uint32_t index, uint32_t offset, unsigned width,
+                                uint64_t *value) {
+    struct handle *h = memory;
+    if (!is_width(width)) {
+        return SUBJECT_INVALID;
+    }
+    struct request r = access_of(GUEST_LOAD, h, index, offset, width, 0);
+    const struct guest_form *form = &guest_loads[r.function.form];
+    const bool inside = r.foretold.status == SUBJECT_OK;
+    const uint64_t right =
+        inside ? model_load(&h->body->model, (uint64_t)index + offset, width) : 0;
+    r.foretold.value = extended(form, right);
+    struct answer a = ask(r);
+    /* The signs' extension is judged here, the value by the harness. */
+    const uint64_t low = width == 8 ? a.value : a.value & ((UINT64_C(1) << 8 * width) - 1);
+    *value = a.value == extended(form, low) ? low : a.value;
+    return a.status;
+}
+
+static enum subject_status store(void *memory, uint32_t index, uint32_t offset, unsigned width,
+                                 uint64_t value) {
+    struct handle *h = memory;
+    if (!is_width(width)) {
+        return SUBJECT_INVALID;
+    }
+    struct request r = access_of(GUEST_STORE, h, index, offset, width, value);
+    halves(&r, 4, value);
+    struct answer a = ask(r);
+    if (a.status == SUBJECT_OK && r.foretold.status == SUBJECT_OK) {
+        model_store(&h->body->model, (uint64_t)index + offset, width, value);
+    }
+    return a.status;
+}
+
+static enum subject_status guest_atomic_load(void *memory, uint32_t index, uint32_t offset,
+                                             unsigned width, uint64_t *value) {
+    struct handle *h = memory;
+    if (!is_width(width)) {
+        return SUBJECT_INVALID;
+    }
+    struct request r = access_of(GUEST_ATOMIC_LOAD, h, index, offset, width, 1);
+    if (r.foretold.status == SUBJECT_OK) {
+        r.foretold.value = model_load(&h->body->model, (uint64_t)index + offset, width);
+    }
+    struct answer a = ask(r);
+    *value = a.value;
+    return a.status;
+}
+
+static enum subject_status guest_atomic_store(void *memory, uint32_t index, uint32_t offset,
+                                              unsigned width, uint64_t value) {
+    struct handle *h = memory;
+    if (!is_width(width)) {
+        return SUBJECT_INVALID;
+    }
+    struct request r = access_of(GUEST_ATOMIC_STORE, h, index, offset, width, value);
+    halves(&r, 4, value);
+    struct answer a = ask(r);
+    if (a.status == SUBJECT_OK && r.foretold.status == SUBJECT_OK) {
+        model_store(&h->body->model, (uint64_t)index + offset, width, value);
+    }
+    return a.status;
+}
+
+static enum subject_status guest_atomic_rmw(void *memory, enum subject_rmw kind, uint32_t index,
+                                            uint32_t offset, unsigned width, uint64_t value,
+                                            uint64_t *old) {
+    struct handle *h = memory;
+    const uint64_t address = (uint64_t)index + offset;
+    if (!is_width(width)) {
+        return SUBJECT_INVALID;
+    }
+    struct request r = access_of(GUEST_ATOMIC_RMW, h, index, offset, width, value);
+    const bool inside = r.foretold.status == SUBJECT_OK;
+    r.function.rmw = kind;
+    halves(&r, 4, value);
+    r.foretold.value = inside ? model_load(&h->body->model, address, width) : 0;
+    struct answer a = ask(r);
+    *old = a.value;
+    if (a.status == SUBJECT_OK && inside) {
+        model_store(&h->body->model, address, width, model_rmw(kind, r.foretold.value, value));
+    }
+    return a.status;
+}
+
+static enum subject_status guest_atomic_cmpxchg(void *memory, uint32_t index, uint32_t offset,
+                                                unsigned width, uint64_t expected, uint64_t value,
+                                                uint64_t *old) {
+    struct handle *h = memory;
+    const uint64_t address = (uint64_t)index + offset;
+    if (!is_width(width)) {
+        return SUBJECT_INVALID;
+    }
+    struct request r = access_of(GUEST_ATOMIC_CMPXCHG, h, index, offset, width, value ^ expected);
+    const bool inside = r.foretold.status == SUBJECT_OK;
+    halves(&r, 4, expected);
+    halves(&r, 6, value);
+    r.foretold.value = inside ? model_load(&h->body->model, address, width) : 0;
+    struct answer a = ask(r);
+    *old = a.value;
+    if (a.status == SUBJECT_OK && inside && r.foretold.value == model_wrap(expected, width)) {
+        model_store(&h->body->model, address, width, value);
+    }
+    return a.status;
+}
+
+/* ---- Bulk -------------------------------------------------------------------------------------
+ */
+
+static enum subject_status bulk_copy(void *memory, uint32_t to, uint32_t from, uint32_t count) {
+    struct handle *h = memory;
+    struct model_memory *m = &h->body->model;
+    struct request r = call_of(GUEST_COPY, h, "R16");
+    const bool inside = model_within(m, to, count) && model_within(m, from, count);
+    r.word[3] = to;
+    r.word[4] = from;
+    r.word[5] = count;
+    r.foretold.status = inside ? SUBJECT_OK : SUBJECT_OUT_OF_BOUNDS;
+    struct answer a = ask(r);
+    if (a.status == SUBJECT_OK && inside) {
+        model_move(m, to, from, count);
+    }
+    return a.status;
+}
+
+static enum subject_status bulk_fill(void *memory, uint32_t at, uint8_t value, uint32_t count) {
+    struct handle *h = memory;
+    struct model_memory *m = &h->body->model;
+    struct request r = call_of(GUEST_FILL, h, "R16");
+    const bool inside = model_within(m, at, count);
+    r.word[3] = at;
+    r.word[4] = value | (at & 1 ? 0xabcdef00u : 0); /* the upper bits do not count */
+    r.word[5] = count;
+    r.foretold.status = inside ? SUBJECT_OK : SUBJECT_OUT_OF_BOUNDS;
+    struct answer a = ask(r);
+    if (a.status == SUBJECT_OK && inside) {
+        model_fill(m, at, value, count);
+    }
+    return a.status;
+}
+
+static unsigned segment_add(struct plan *p, const struct guest_segment *s) {
+    for (unsigned i = 0; i < p->segments; i++) {
+        if (p->segment[i].data == s->data && p->segment[i].bytes == s->bytes) {
+            return i;
+        }
+    }
+    p->segment = realloc(p->segment, (p->segments + 1) * sizeof *p->segment);
+    if (p->segment == NULL) {
+        abort();
+    }
+    p->segment[p->segments] = *s;
+    return p->segments++;
+}
+
+/* Of a long segment the end alone is in the module, and `from` counts from there. */
+static enum subject_status bulk_init(void *memory, const struct subject_segment *segment,
+                                     uint32_t at, uint32_t from, uint32_t count) {
+    struct handle *h = memory;
+    struct model_memory *m = &h->body->model;
+    struct request r = call_of(GUEST_INIT, h, "R16");
+    const uint64_t length = segment->length_bytes;
+    const bool has_bytes = from <= length && count <= length - from;
+    const bool inside = has_bytes && model_within(m, at, count);
+    const uint64_t shift = length <= SEGMENT_BYTES_MAX ? 0
+                           : has_bytes && from < length - SEGMENT_BYTES_MAX
+                               ? from
+                               : length - SEGMENT_BYTES_MAX;
+    struct guest_segment s = {.data = (const uint8_t *)segment->data + (length == 0 ? 0 : shift),
+                              .bytes = (uint32_t)(length - shift)};
+    if (s.bytes > SEGMENT_BYTES_MAX) {
+        s.bytes = count <= SEGMENT_BYTES_MAX ? SEGMENT_BYTES_MAX : count;
+    }
+    if (from < shift) {
+        return SUBJECT_OUT_OF_BOUNDS; /* only where it passes the segment's end */
+    }
+    r.function.segment = segment_add(&run.plan[h->slot], &s);
+    r.function.drop = length == 0;
+    r.word[3] = at;
+    r.word[4] = (uint32_t)(from - shift);
+    r.word[5] = count;
+    r.foretold.status = inside ? SUBJECT_OK : SUBJECT_OUT_OF_BOUNDS;
+    struct answer a = ask(r);
+    if (a.status == SUBJECT_OK && inside && count > 0) {
+        model_write(m, at, (const uint8_t *)segment->data + from, count);
+    }
+    return a.status;
+}
+
+static void segment_drop(struct subject_segment *segment) {
+    segment->length_bytes = 0; /* memory.init of it is told to drop its own first */
+}
+
+/* ---- The host's access ------------------------------------------------------------------------
+ */
+
+uint32_t door_digest(const uint8_t *bytes, uint32_t count) {
+    uint32_t h = count;
+    for (uint32_t i = 0; i < count; i += 4) {
+        uint32_t word = 0;
+        for (uint32_t k = 0; k < 4 && i + k < count; k++) {
+            word |= (uint32_t)bytes[i + k] << 8 * k;
+        }
+        h = (h ^ word) * UINT32_C(0x9e3779b1);
+    }
+    return h;
+}
+
+static enum subject_status read_bytes(void *memory, uint64_t start, void *data, uint64_t count) {
+    struct handle *h = memory;
+    const struct model_memory *m = &h->body->model;
+    struct request r = request_of(REQUEST_READ, h, "R17");
+    if (count > UINT32_MAX || start > UINT64_C(1) << 52) {
+        return SUBJECT_OUT_OF_BOUNDS; /* no host can ask that */
+    }
+    const bool inside = model_within(m, start, count);
+    if (inside) {
+        model_read(m, start, data, count);
+    }
+    halves(&r, 2, start);
+    r.word[4] = (uint32_t)count;
+    r.word[5] = inside ? door_digest(data, (uint32_t)count) : 0;
+    r.foretold.status = inside ? SUBJECT_OK : SUBJECT_OUT_OF_BOUNDS;
+    struct answer a = ask(r);
+    if (a.bytes != NULL && inside) {
+        memcpy(data, a.bytes, count);
+    }
+    return a.status;
+}
+
+static enum subject_status initialise(void *memory, uint64_t start, const void *data,
+                                      uint64_t count) {
+    struct handle *h = memory;
+    struct model_memory *m = &h->body->model;
+    struct request r = request_of(REQUEST_WRITE, h, "R17");
+    const bool inside = model_within(m, start, count);
+    if (count > MODEL_PATTERN_BYTES || start > UINT64_C(1) << 52) {
+        return SUBJECT_OUT_OF_BOUNDS;
+    }
+    halves(&r, 2, start);
+    r.word[4] = (uint32_t)count;
+    r.foretold.status = inside ? SUBJECT_OK : SUBJECT_OUT_OF_BOUNDS;
+    struct answer a = ask(r);
+    if (a.status == SUBJECT_OK && inside) {
+        model_write(m, start, data, count);
+    }
+    return a.status;
+}
+
+/* As a module with active segments, which is instantiated on the memory. One that cannot be said
+ * with 32 bits, or is long and passes the end, becomes one that passes the end as well. */
+static enum subject_status initialise_segments(void *memory,
+                                               const struct subject_active_segment *segment,
+                                               size_t count, size_t *applied) {
+    static const uint8_t some[64];
+    struct handle *h = memory;
+    struct model_memory *m = &h->body->model;
+    struct guest_segment made[8];
+    size_t fit = 0;
+    for (size_t i = 0; i < count && i < 8; i++) {
+        const uint64_t start = segment[i].start, length = segment[i].segment.length_bytes;
+        const bool inside = model_within(m, start, length);
+        fit += inside && fit == i;
+        const bool applies = fit > i;
+        made[i] = (struct guest_segment){segment[i].segment.data, (uint32_t)length, (uint32_t)start,
+                                         true};
+        if (!applies && (start > UINT32_MAX || start + length > UINT32_MAX)) {
+            made[i] = (struct guest_segment){some, 2, UINT32_MAX, true};
+        } else if (!applies && length > sizeof some) {
+            made[i] = (struct guest_segment){some, sizeof some,
+                                             (uint32_t)(start + length - sizeof some), true};
+        }
+    }
+    struct request r = request_of(REQUEST_SEGMENTS, h, "R17");
+    r.foretold.status = fit == count ? SUBJECT_OK : SUBJECT_OUT_OF_BOUNDS;
+    const struct guest_module module = {
+        .type = {m->first_pages, m->type.max_pages, m->type.shared},
+        .how = GUEST_IMPORTED,
+        .segment = made,
+        .segments = (unsigned)(count < 8 ? count : 8),
+    };
+    if (run.extra < HANDLES_MAX) { /* numbered by modules_make */
+        struct guest_bytes *bytes = &run.module[HANDLES_MAX + run.extra++];
+        bytes->count = 0;
+        guest_make(bytes, &module);
+        /* The request is compared with that of an earlier pass: so are the bytes. */
+        r.word[3] = door_digest(bytes->at, (uint32_t)bytes->count);
+    }
+    struct answer a = ask(r);
+    for (size_t i = 0; i < fit; i++) {
+        model_write(m, segment[i].start, segment[i].segment.data, segment[i].segment.length_bytes);
+    }
+    *applied = (a.status == SUBJECT_OK) == (fit == count) ? fit : count + 1;
+    return a.status;
+}
+
+/* ---- Wait and notify --------------------------------------------------------------------------
+ */
+
+/* Index and immediate of a byte address; false where no instruction can say it. */
+static bool place(struct request *r, uint64_t address, unsigned width, uint64_t seed) {
+    if (address > (uint64_t)UINT32_MAX * 2) {
+        return false;
+    }
+    const uint32_t index = address > UINT32_MAX ? UINT32_MAX : (uint32_t)address;
+    split(r, index, (uint32_t)(address - index), width, mix(address, seed));
+    r->function.align = (uint8_t)log2_of(width);
+    return true;
+}
+
+static void foretell_word(struct request *r, const struct model_memory *m, uint64_t address,
+                          unsigned width) {
+    const bool aligned = address % width == 0, within = model_within(m, address, width);
+    r->foretold.status = !aligned ? SUBJECT_MISALIGNED
+                         : within ? SUBJECT_OK
+                                  : SUBJECT_OUT_OF_BOUNDS;
+    r->either_trap = !aligned && !within;
+}
+
+static enum subject_status wait(struct handle *h, enum guest_what what, uint64_t address,
+                                uint64_t expected, int64_t timeout_ns, unsigned *result) {
+    const unsigned width = what == GUEST_WAIT32 ? 4 : 8;
+    const struct model_memory *m = &h->body->model;
+    struct request r = call_of(what, h, "R19");
+    foretell_word(&r, m, address, width);
+    if (!place(&r, address, width, expected)) {
+        return r.foretold.status;
+    }
+    if (r.foretold.status == SUBJECT_OK && !m->type.shared) {
+        r.foretold.status = SUBJECT_NOT_SHARED;
+    } else if (r.foretold.status == SUBJECT_OK) {
+        r.foretold.value = model_load(m, address, width) == expected ? 2 : 1;
+    }
+    halves(&r, 4, expected);
+    halves(&r, 6, (uint64_t)timeout_ns);
+    struct answer a = ask(r);
+    *result = (unsigned)a.value;
+    return a.status;
+}
+
+static enum subject_status wait32(void *memory, uint64_t address, uint32_t expected,
+                                  int64_t timeout_ns, unsigned *result) {
+    return wait(memory, GUEST_WAIT32, address, expected, timeout_ns, result);
+}
+
+static enum subject_status wait64(void *memory, uint64_t address, uint64_t expected,
+                                  int64_t timeout_ns, unsigned *result) {
+    return wait(memory, GUEST_WAIT64, address, expected, timeout_ns, result);
+}
+
+static enum subject_status notify(void *memory, uint64_t address, uint32_t count, uint32_t *woken) {
+    struct handle *h = memory;
+    struct request r = call_of(GUEST_NOTIFY, h, "R19");
+    foretell_word(&r, &h->body->model, address, 4);
+    if (!place(&r, address, 4, count)) {
+        return r.foretold.status;
+    }
+    r.word[4] = count;
+    struct answer a = ask(r);
+    *woken = (uint32_t)a.value;
+    return a.status;
+}
+
+/* ---- A program's beginning and end ------------------------------------------------------------
+ */
+
+static void begin(const struct subject_environment *environment) {
+    (void)environment;
+    if (!run.once_more) {
+        run.passes = 0;
+        run.known_count = 0;
+        run.died_at = -1;
+        run.complaint[0] = '\0';
+    }
+    for (unsigned i = 0; i < run.slots; i++) {
+        run.plan[i].functions = run.plan[i].segments = 0;
+        run.body[i].model.blocks = 0;
+    }
+    run.serving = run.once_more;
+    run.once_more = run.foretold = run.full = false;
+    run.requests = run.slots = run.extra = 0;
+    run.died_name[0] = '\0';
+    model_begin();
+}
+
+/* Numbers the functions that each module needs, and makes the modules. */
+static void modules_make(void) {
+    unsigned extra = 0;
+    for (unsigned i = 0; i < run.requests; i++) {
+        struct request *r = &run.request[i];
+        if (r->word[0] == REQUEST_SEGMENTS) {
+            r->word[2] = run.slots + extra++;
+        }
+        if (r->word[0] != REQUEST_CALL) {
+            continue;
+        }
+        struct plan *p = &run.plan[r->word[1]];
+        unsigned n = 0;
+        while (n < p->functions && memcmp(&p->function[n], &r->function, sizeof r->function) != 0) {
+            n++;
+        }
+        if (n == p->functions) {
+            p->function = realloc(p->function, (n + 1) * sizeof *p->function);
+            if (p->function == NULL) {
+                abort();
+            }
+            memcpy(&p->function[n], &r->function, sizeof r->function);
+            p->functions++;
+        }
+        r->word[2] = n;
+    }
+    for (unsigned i = 0; i < run.slots; i++) {
+        const struct plan *p = &run.plan[i];
+        const struct guest_module module = {p->type,      p->how,     p->function,
+                                            p->functions, p->segment, p->segments};
+        run.module[i].count = 0;
+        guest_make(&run.module[i], &module);
+        run.played[i] = &run.module[i];
+    }
+    for (unsigned i = 0; i < run.extra; i++) {
+        run.played[run.slots + i] = &run.module[HANDLES_MAX + i];
+    }
+}
+
+static struct play play_of(bool stepwise) {
+    return (struct play){.module = run.played,
+                         .modules = run.slots + run.extra,
+                         .request = run.request,
+                         .requests = run.requests,
+                         .answer = run.known,
+                         .stepwise = stepwise,
+                         .differs = -1};
+}
+
+/* Which request ended the runtime: it is asked once more, one at a time. */
+static void died_where(enum played how, struct play *p) {
+    static const char *const names[] = {[PLAYED] = "crash",
+                                        [PLAYED_DIED] = "crash",
+                                        [PLAYED_HUNG] = "hang",
+                                        [PLAYED_EXITED] = "exit"};
+    struct play again = play_of(true);
+    enum played now = door.play(&again);
+    snprintf(run.complaint, sizeof run.complaint, "%s", names[now != PLAYED ? now : how]);
+    run.died_at = now != PLAYED ? (int)again.answered : (int)run.requests - 1;
+    run.known_count = (unsigned)run.died_at;
+    snprintf(run.words, sizeof run.words, "%s%s", now != PLAYED ? again.words : p->words,
+             now != PLAYED ? ""
+                           : " (and did not when the program ran again, one operation at a time)");
+    run.once_more = true;
+}
+
+static void tell(const char *what) {
+    if (run.words[0] != '\0') {
+        fprintf(stderr, "%s: %s: %s\n", has.name, what, run.words);
+        run.words[0] = '\0';
+    }
+}
+
+static void function_text(char *text, size_t room, const struct request *r) {
+    static const char *const names[REQUESTS] = {
+        [REQUEST_MAKE] = "make",   [REQUEST_DROP] = "drop",   [REQUEST_AGAIN] = "another instance",
+        [REQUEST_CALL] = "call",   [REQUEST_READ] = "read",   [REQUEST_GROW] = "grow by the host",
+        [REQUEST_BYTES] = "bytes", [REQUEST_WRITE] = "write", [REQUEST_SEGMENTS] = "segments"};
+    if (r->word[0] == REQUEST_CALL) {
+        guest_print(text, room, &r->function);
+    } else {
+        snprintf(text, room, "%s", names[r->word[0]]);
+    }
+}
+
+static void tiers_differ(const struct play *p) {
+    const struct request *r = &run.request[p->differs];
+    char what[128];
+    function_text(what, sizeof what, r);
+    snprintf(run.complaint, sizeof run.complaint, "%s-tiers", r->rule);
+    snprintf(run.words, sizeof run.words,
+             "%s: status %d value %llu by one, status %d value %llu by the other: %.200s", what,
+             (int)run.known[p->differs].status, (unsigned long long)run.known[p->differs].value,
+             (int)p->other.status, (unsigned long long)p->other.value, p->words);
+}
+
+static void end(void) {
+    if (run.died_at >= 0 && run.serving) {
+        tell(run.complaint);
+        return; /* found, and told by died */
+    }
+    if (!run.foretold) {
+        if (run.complaint[0] != '\0') {
+            tell(run.complaint);
+        }
+        return; /* the verdict is on the runtime's own answers */
+    }
+    modules_make();
+    struct play p = play_of(false);
+    enum played how = door.play(&p);
+    memcpy(run.before, run.request, run.requests * sizeof run.request[0]);
+    for (unsigned i = 0; i < run.requests;
+         i++) { /* numbers of functions and modules are not asked for */
+        if (run.before[i].word[0] == REQUEST_CALL || run.before[i].word[0] == REQUEST_SEGMENTS) {
+            run.before[i].word[2] = 0;
+        }
+    }
+    run.known_count = run.requests;
+    run.died_at = -1;
+    run.passes++;
+    if (how != PLAYED) {
+        died_where(how, &p);
+        return;
+    }
+    if (p.differs >= 0) {
+        tiers_differ(&p);
+    }
+    for (unsigned i = 0; i < run.requests && !run.once_more; i++) {
+        run.once_more = run.passes < PASSES_MAX && !run.full &&
+                        !same_answer(&run.request[i], &run.known[i], &run.request[i].given);
+    }
+    if (!run.once_more && run.complaint[0] != '\0') {
+        tell(run.complaint);
+    }
+}
+
+static bool once_more(void) {
+    return run.once_more;
+}
+
+static const char *complaint(void) {
+    return run.died_at < 0 && !run.once_more && run.complaint[0] != '\0' ? run.complaint : NULL;
+}
+
+/* From a handler of SIGSEGV, too, while a library runs in this process. */
+static const char *died(void) {
+    static char name[32];
+    const char *rule = door.now != NULL ? door.now() : NULL;
+    if (rule != NULL) {
+        snprintf(name, sizeof name, "%s-crash", rule);
+        return name;
+    }
+    return run.died_name[0] != '\0' ? run.died_name : NULL;
+}
+
+/* ---- The table --------------------------------------------------------------------------------
+ */
+
+const struct subject *pagebox_subject(void) {
+    static struct subject_strategy strategy[GUEST_HOWS] = {
+        [GUEST_DEFINED] = {.name = "defined", .one_style = true},
+        [GUEST_IMPORTED] = {.name = "imported", .one_style = true},
+        [GUEST_SECOND] = {.name = "second", .one_style = true},
+    };
+    static struct subject_memory memory = {
+        .promises = SUBJECT_OPAQUE,
+        .strategy = strategy,
+        .create = create,
+        .destroy = destroy,
+        .size_pages = size_pages,
+        .size_bytes = size_bytes,
+        .grow = grow,
+        .load = load,
+        .store = store,
+        .bulk_copy = bulk_copy,
+        .bulk_fill = bulk_fill,
+        .bulk_init = bulk_init,
+        .segment_drop = segment_drop,
+        .initialise = initialise,
+        .read = read_bytes,
+    };
+    static struct subject subject = {.abi = SUBJECT_ABI,
+                                     .memory = &memory,
+                                     .begin = begin,
+                                     .end = end,
+                                     .complaint = complaint,
+                                     .once_more = once_more,
+                                     .died = died};
+    if (!door.open(&has)) {
+        return NULL;
+    }
+    subject.name = has.name;
+    memory.strategies = has.second ? 3 : has.imports ? 2 : 1;
+    memory.promises |= has.names ? SUBJECT_NAMES_ERRORS : 0;
+    for (unsigned i = 0; i < GUEST_HOWS; i++) {
+        strategy[i].shareable = has.threads;
+        strategy[i].costly_pages = has.costly_pages;
+    }
+    if (has.threads) {
+        memory.atomic_load = guest_atomic_load;
+        memory.atomic_store = guest_atomic_store;
+        memory.atomic_rmw = guest_atomic_rmw;
+        memory.atomic_cmpxchg = guest_atomic_cmpxchg;
+        memory.wait32 = wait32;
+        memory.wait64 = wait64;
+        memory.notify = notify;
+    }
+    if (has.threads && has.again) {
+        memory.clone = clone;
+    }
+    if (has.imports) {
+        memory.initialise_segments = initialise_segments;
+    }
+    return &subject;
+}

@@ -1,0 +1,151 @@
+#!/usr/bin/python3
+"""runtimes.py: real WebAssembly runtimes under test: which are there, and how they are started.
+
+    scripts/runtimes.py                                # the table of make runtimes
+    scripts/runtimes.py with node -- command...        # runs a command with that runtime as its subject
+    scripts/runtimes.py command jsc:bbq                # how it is started, a line a tier: name, tab, command
+
+A runtime is an engine of fuzz/runtimes/engines.json, perhaps with the tiers that are wanted (jsc:interpreter,bbq);
+"pipe:COMMAND", any command that speaks the protocol of fuzz/runtimes/README.md; or a library in this process,
+SHIM:LIBRARY, with a shim of fuzz/runtimes/shims/ (wasm-c-api:/usr/lib/libsome.so).
+Exit status: the command's; 2 usage or set-up.
+"""
+import json
+import os
+import pathlib
+import shlex
+import shutil
+import subprocess
+import sys
+
+sys.dont_write_bytecode = True
+REPO = pathlib.Path(__file__).resolve().parent.parent
+FOLDER = REPO / "fuzz" / "runtimes"
+BUILD = REPO / "build" / "runtimes"
+DRIVER = FOLDER / "driver.js"
+
+
+def die(text):
+    print(f"runtimes: {text}", file=sys.stderr)
+    sys.exit(2)
+
+
+def engines_folder():
+    """Where scripts/setup runtimes has npm put its engines."""
+    state = pathlib.Path(os.environ.get("XDG_STATE_HOME") or pathlib.Path.home() / ".local" / "state")
+    return pathlib.Path(os.environ.get("PAGEBOX_ENGINES") or state / "pagebox" / "engines")
+
+
+def engines():
+    return json.loads((FOLDER / "engines.json").read_text())["engines"]
+
+
+def program_of(engine):
+    """The engine's program, or None where it is not there."""
+    for name in engine["program"]:
+        path = shutil.which(name) if "/" not in name else engines_folder() / name
+        if path and os.access(path, os.X_OK):
+            return str(path)
+    return None
+
+
+def version_of(engine):
+    program = program_of(engine)
+    if isinstance(engine["version"], str):  # {apt PACKAGE}
+        command = ["dpkg-query", "-W", "-f", "${Version}", engine["version"].strip("{}").split()[1]]
+    else:
+        command = [program, *engine["version"]]
+    try:
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return "unknown"
+    return (done.stdout.splitlines() or ["unknown"])[0].strip()
+
+
+def words(engine, tier):
+    """The command of one tier: its environment, its words."""
+    made = []
+    for word in engine["run"]:
+        if word == "{driver}":
+            made.append(str(DRIVER))
+        elif word == "{v8}":
+            made += ["--v8-flags=" + ",".join(tier["v8"])] if tier.get("v8") else []
+        else:
+            made.append(word)
+    return tier.get("env", {}), [program_of(engine), *tier.get("flags", []), *made]
+
+
+def commands(runtime):
+    """[(tier, command for sh)] of a runtime in a process of its own, and how often a program is repeated."""
+    name, _, wanted = runtime.partition(":")
+    if name == "pipe":
+        return [("pipe", wanted)], 1
+    known = engines()
+    if name not in known:
+        die(f"RUNTIME={runtime}: there are {', '.join(known)}, pipe:COMMAND, and shims by SHIM:LIBRARY "
+            f"({', '.join(shims())}); `make runtimes` tells which are installed")
+    engine = known[name]
+    if program_of(engine) is None:
+        die(f"{name} is not installed: {engine['get']}, or scripts/setup runtimes")
+    tiers = wanted.split(",") if wanted else list(engine["tiers"])
+    if not set(tiers) <= set(engine["tiers"]):
+        die(f"RUNTIME={runtime}: {name}'s tiers are {', '.join(engine['tiers'])}")
+    made = []
+    for tier in tiers:
+        environment, command = words(engine, engine["tiers"][tier])
+        prefix = "".join(f"{key}={shlex.quote(value)} " for key, value in environment.items())
+        made.append((f"{name} {tier}", f"{prefix}exec {shlex.join(command)}"))
+    return made, engine["repeat"]
+
+
+def shims():
+    return sorted(path.stem.replace("_", "-") for path in (FOLDER / "shims").glob("*.c"))
+
+
+def environment_of(runtime):
+    """What the programs of fuzz/ need to be told."""
+    shim, _, library = runtime.partition(":")
+    if shim in shims():
+        return {"SUBJECT": str(BUILD / f"{shim.replace('-', '_')}.so"), "PAGEBOX_LIBRARY": library}
+    tiers, repeat = commands(runtime)
+    known = engines().get(shim, {})
+    made = {"SUBJECT": str(BUILD / "pipe.so"), "PAGEBOX_RUNTIME": "\n".join("\t".join(pair) for pair in tiers)}
+    made["PAGEBOX_REPEAT"] = os.environ.get("REPEAT") or os.environ.get("PAGEBOX_REPEAT") or str(repeat)
+    if known.get("costly_pages"):
+        made.setdefault("PAGEBOX_COSTLY_PAGES", str(known["costly_pages"]))
+    return made
+
+
+def table():
+    rows = []
+    for name, engine in engines().items():
+        there = program_of(engine)
+        rows.append((name, version_of(engine) if there else "not installed", ", ".join(engine["tiers"]),
+                     there or f"{engine['get']}, or scripts/setup runtimes"))
+    widths = [max(len(row[i]) for row in rows) for i in range(3)]
+    for row in rows:
+        print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[3]]))
+    for shim in shims():
+        print(f"{shim}: a library by path, RUNTIME={shim}:/path/to/lib.so (fuzz/runtimes/README.md)")
+
+
+def main(arguments):
+    if not arguments:
+        return table()
+    if arguments[0] in ("-h", "--help"):
+        return print(__doc__.strip())
+    if arguments[0] == "command" and len(arguments) == 2:
+        for tier, command in commands(arguments[1])[0]:
+            print(f"{tier}\t{command}")
+        return None
+    if arguments[0] == "with" and arguments[2:3] == ["--"] and len(arguments) > 3:
+        os.environ.update(environment_of(arguments[1]))
+        try:
+            os.execvp(arguments[3], arguments[3:])
+        except OSError as error:
+            die(f"{arguments[3]}: {error.strerror}")
+    return die("what is wanted? scripts/runtimes.py --help tells")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
