@@ -26,7 +26,9 @@ enum {
     LOCK = 1024,
     WAIT = 2048,
     ASSUME = 4096,
-    MANY = 8192 /* 5 to 7 threads of one or two statements */
+    MANY = 8192, /* 5 to 7 threads of one or two statements */
+    MONITOR =
+        16384 /* a flag that is set under a lock, and awaited; to_c.py: a condition variable */
 };
 
 static const struct class {
@@ -46,6 +48,7 @@ static const struct class {
     {"waits", "futex waits, timed waits, wakes", RELAXED | RMW | WAIT},
     {"many", "five to seven threads", RELAXED | SC | RMW | CAS | MANY},
     {"assume", "assume", RELAXED | RMW | VALUES | ASSUME},
+    {"monitors", "flags set under a lock, and awaited", RELAXED | LOCK | MONITOR},
     {"mixed", "some of all of it", 0},
 };
 enum { CLASSES_N = sizeof classes / sizeof classes[0] };
@@ -325,6 +328,20 @@ static void assume(void) {
     say("assume r%u = %u", below(now.registers), below(3));
 }
 
+static void monitor(void) {
+    unsigned m = below(now.locks);
+    begin();
+    if (chance(50)) {
+        say("r%u = await fm%u = 1 rlx ; lock m%u ; unlock m%u", new_register(), m, m, m);
+    } else {
+        say("lock m%u", m);
+        if (chance(50))
+            statements(1, 9);
+        say(" ; store fm%u 1 rlx ; unlock m%u", m, m);
+    }
+    now.budget -= 2;
+}
+
 /* One statement of those that may occur. depth 9: something plain, within a block. */
 static void statement(unsigned depth) {
     unsigned kind = 0;
@@ -407,7 +424,9 @@ static void statements(int budget, unsigned depth) {
 
 /* The kind that a class is named for comes first in some thread, so that it does occur. */
 static void characteristic(void) {
-    if (now.may & LOCK && chance(45))
+    if (now.may & MONITOR && chance(80))
+        monitor();
+    else if (now.may & LOCK && chance(45))
         block_of_lock(0);
     else if (now.may & AWAIT && chance(60))
         await();
