@@ -67,11 +67,17 @@ litmus: $(if $(strip $(SIM_LITMUS_MORE)),build/litmus-more,build/litmus) ## litm
 	@scripts/litmus.py $< $(LITMUS)
 litmus-relacy: build/litmus build/litmus-relacy ## what Relacy reaches on the litmus tests, we reach
 	@scripts/litmus.py --relacy build/litmus-relacy build/litmus fuzz/litmus/text
-test-sim: build/test-sim build/litmus ## tests of the engine [SIM_CC=clang-19 or gcc: what compiles them]
+# By seed and number, not by time. Whatever passes here: see test-sim-long for all classes.
+SIM_JUDGED ?= plain rmw values loops
+SIM_JUDGE := fuzz/sim/tests/judge
+test-sim: build/test-sim build/litmus build/judge build/litmus-generate ## tests of the engine [SIM_CC=clang-19 or gcc: what compiles them]
 	@build/litmus --quiet --runs 200000 fuzz/litmus fuzz/litmus/text; litmus=$$?; \
-	    fuzz/sim/tests/entry.sh build/plain/libsim.a; build/test-sim $$litmus $$?
+	    fuzz/sim/tests/entry.sh build/plain/libsim.a; entry=$$?; $(SIM_JUDGE)/test.sh build/judge; judge=$$?; \
+	    $(SIM_JUDGE)/compare.py --quiet 1 800 $(SIM_JUDGED); build/test-sim $$litmus $$entry $$judge $$?
 test-sim-long: build/judge build/litmus-generate build/litmus ## the search against the judge [SEED=1 COUNT=20000 CLASSES=all]
-	@fuzz/sim/tests/judge/compare.py $(or $(SEED),1) $(or $(COUNT),20000) $(or $(CLASSES),all)
+	@$(SIM_JUDGE)/compare.py $(or $(SEED),1) $(or $(COUNT),20000) $(or $(CLASSES),all)
+test-sim-c: build/judge build/litmus-generate explore-lib ## make explore against the judge on C programs, clang and clang-19 [SEED=1 COUNT=20 CLASSES=...]
+	@$(SIM_JUDGE)/compare_c.py $(or $(SEED),1) $(or $(COUNT),20) $(or $(CLASSES),loops awaits locks monitors waits)
 bench-sim: build/bench-sim build/bench-relacy ## the engine's executions a second, beside Relacy's
 	@build/bench-sim && build/bench-relacy
 # The engine's arm64 stack switch, on any machine: cross-compiled by gcc, run by qemu-user.
@@ -94,4 +100,4 @@ litmus-arm64: ## the litmus tests on a simulated arm64 (gcc-aarch64-linux-gnu, q
 	    "gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" >&2; exit 2; }
 	@$(MAKE) --no-print-directory build/arm64/litmus
 	@qemu-aarch64 build/arm64/litmus --quiet --runs 2000 fuzz/litmus
-.PHONY: litmus litmus-relacy litmus-arm64 test-sim test-sim-long bench-sim
+.PHONY: litmus litmus-relacy litmus-arm64 test-sim test-sim-long test-sim-c bench-sim
