@@ -60,7 +60,7 @@ $(foreach c,$(CONFIGS),$(eval $(call config_rules,$(c))))
 $(call ref_obj,cov): CFLAGS.cov += -fprofile-instr-generate -fcoverage-mapping -fprofile-update=atomic
 
 -include $(shell find build -name '*.d' 2>/dev/null)
-include $(wildcard ref/rules.mk fuzz/rules.mk fuzz/runtimes/rules.mk fuzz/sim/rules.mk fuzz/sim/explore.mk fuzz/engine.mk \
+include $(wildcard ref/rules.mk fuzz/rules.mk fuzz/runtimes/rules.mk fuzz/conform/rules.mk fuzz/sim/rules.mk fuzz/sim/explore.mk fuzz/engine.mk \
     fuzz/oss-fuzz.mk fuzz/defects/rules.mk bench/rules.mk scripts/gate.mk scripts/rules.mk)
 
 ##@ Housekeeping

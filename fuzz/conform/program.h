@@ -1,0 +1,118 @@
+/* program.h: a small concurrent program, its text form, and what an outcome of it is.
+ *
+ * Two to four threads run one to six operations each on one shared memory. Addresses lie in two
+ * windows of 64 bytes: at the front of the program's block, and at the first byte past the size that
+ * the memory begins with (`grown+N`). The text form is in README.md. */
+#ifndef CONFORM_PROGRAM_H
+#define CONFORM_PROGRAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#define CONFORM_THREADS 4u
+#define CONFORM_OPERATIONS 6u
+#define CONFORM_WINDOW_BYTES 64u
+#define CONFORM_WINDOWS 2u /* the block's front; past the first size */
+#define CONFORM_WORDS (CONFORM_WINDOWS * CONFORM_WINDOW_BYTES / 8u)
+#define CONFORM_PAGES_MAX 8u
+/* Each operation's result, the words of the windows, the size. */
+#define CONFORM_OUTCOME_MAX (CONFORM_THREADS * CONFORM_OPERATIONS + CONFORM_WORDS + 1u)
+
+enum conform_code {
+#define ARGUMENT(name)
+#define OPERATION(name, result, arguments) CONFORM_##name,
+#include "operation.def"
+#undef ARGUMENT
+    CONFORM_CODES
+};
+
+enum conform_rmw {
+    CONFORM_ADD,
+    CONFORM_SUB,
+    CONFORM_AND,
+    CONFORM_OR,
+    CONFORM_XOR,
+    CONFORM_XCHG,
+    CONFORM_RMW_COUNT
+};
+
+/* Results that are no numbers. No program that could compute one of them is accepted. */
+#define CONFORM_NONE UINT64_C(0xC0DEC0DE00000001)     /* the thread did not come that far */
+#define CONFORM_SKIPPED UINT64_C(0xC0DEC0DE00000002)  /* its condition did not hold */
+#define CONFORM_BLOCKED UINT64_C(0xC0DEC0DE00000003)  /* waits, and nobody will wake it */
+#define CONFORM_TRAP UINT64_C(0xC0DEC0DE00000004)     /* ended the thread */
+#define CONFORM_OK UINT64_C(0xC0DEC0DE00000005)       /* of what could trap and has no result */
+#define CONFORM_DISABLED UINT64_C(0xC0DEC0DE00000006) /* a wait after, or ended by, a disable */
+#define CONFORM_UNCLEAR UINT64_C(0xC0DEC0DE00000007)  /* whether it was blocked was not seen */
+#define CONFORM_WORD_HIGH UINT64_C(0xC0DEC0DE)
+
+/* An address: an offset in the first window, or CONFORM_GROWN + an offset in the second. */
+#define CONFORM_GROWN 0x80000000u
+
+enum conform_test { CONFORM_ALWAYS, CONFORM_EQUAL, CONFORM_UNEQUAL };
+
+struct conform_operation {
+    enum conform_code code;
+    uint32_t at, to, from; /* addresses */
+    uint32_t width;        /* bytes; of waits, too */
+    uint32_t kind;         /* enum conform_rmw */
+    uint32_t count, pages;
+    uint64_t value, expected;
+    int64_t timeout_ns;
+    /* Runs only where the result of an earlier operation of the same thread is (not) that value. */
+    enum conform_test test;
+    unsigned tested;
+    uint64_t tested_value;
+    int slot; /* in the outcome, or -1 */
+};
+
+struct conform_program {
+    char name[64];
+    char family[32];
+    char text[160]; /* the comment under the name: what it shows */
+    uint32_t min_pages, max_pages;
+    unsigned threads;
+    unsigned operations[CONFORM_THREADS];
+    struct conform_operation operation[CONFORM_THREADS][CONFORM_OPERATIONS];
+    uint8_t first[CONFORM_WINDOW_BYTES]; /* the first window's bytes at the start */
+
+    /* Worked out by conform_finish. */
+    bool grows;  /* has memory_grow: an instance needs a memory of its own */
+    bool traps;  /* touches the second window */
+    bool blocks; /* has a wait without a timeout */
+    bool waits;
+    bool host; /* has an operation that only hosts have: no WebAssembly */
+    unsigned slots;
+    unsigned words;               /* of the windows, that are compared at the end */
+    uint32_t word[CONFORM_WORDS]; /* their addresses, multiples of 8 */
+    unsigned outcome;             /* slots + words + (grows ? 1 : 0) */
+};
+
+/* The range that an operation touches; count 0 where none. Bulk copies have two. */
+struct conform_range {
+    uint32_t at, count;
+    bool is_write, is_atomic;
+};
+unsigned conform_ranges(const struct conform_operation *o, struct conform_range range[2]);
+
+/* Checks a program and works out what follows from it. NULL, or what is wrong with it (static). */
+const char *conform_finish(struct conform_program *program);
+
+/* Reads the next program of a text, from *at on, and moves *at past it. False at the end of the text,
+ * or where it is malformed: then *why is set (static), and *line counts from 1. */
+bool conform_parse(const char *text, size_t *at, unsigned *line, struct conform_program *program,
+                   const char **why);
+
+void conform_print(FILE *out, const struct conform_program *program);
+void conform_print_operation(FILE *out, const struct conform_operation *o);
+/* A result as words: "1", "blocked". */
+const char *conform_result(uint64_t value, char room[24]);
+/* An outcome as words: "0 1 | 0 [0]=1 size=2". */
+void conform_print_outcome(FILE *out, const struct conform_program *program,
+                           const uint64_t *outcome);
+
+const char *conform_operation_name(enum conform_code code);
+
+#endif

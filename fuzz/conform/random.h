@@ -1,0 +1,10 @@
+/* random.h: random programs, each the same for the same seed. */
+#ifndef CONFORM_RANDOM_H
+#define CONFORM_RANDOM_H
+
+#include "program.h"
+
+/* A well-formed program drawn by the seed. Its set is not looked at: it may race, or be too large. */
+void conform_random(uint64_t seed, struct conform_program *program);
+
+#endif

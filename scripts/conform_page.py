@@ -1,0 +1,160 @@
+"""conform_page.py: the page of `make conform`, and the files that show a finding again."""
+import html
+import json
+import re
+
+import conform_engines as engines
+import report
+
+NAMES = {
+    "c0dec0de00000001": "-", "c0dec0de00000002": "skipped", "c0dec0de00000003": "blocked", "c0dec0de00000004": "trap",
+    "c0dec0de00000005": "ok", "c0dec0de00000006": "disabled", "c0dec0de00000007": "unclear",
+}  # fmt: skip
+
+
+def value_text(word):
+    if word in NAMES:
+        return NAMES[word]
+    number = int(word, 16)
+    return "-1" if number == 0xFFFFFFFF else str(number) if number < 100000 else hex(number)
+
+
+def outcome_text(program, key):
+    """T0: 0 1 | T1: 1 ; [0]=1 size=2"""
+    words = key.split(",")
+    if len(words) != len(program["labels"]):
+        return key
+    threads, rest = {}, []
+    for label, word in zip(program["labels"], words):
+        if label[0] == "T":
+            threads.setdefault(label[:2], []).append(value_text(word))
+        else:
+            rest.append(f"{label}={value_text(word)}")
+    shown = " | ".join(f"{t}: {' '.join(v)}" for t, v in threads.items())
+    return f"{shown}{' ; ' if shown and rest else ''}{' '.join(rest)}"
+
+
+def nearest(program, key, most=3):
+    """The allowed outcomes that differ in the fewest words."""
+    words = key.split(",")
+    far = lambda other: sum(a != b for a, b in zip(words, other.split(",")))
+    return sorted(program["set"], key=far)[:most]
+
+
+# ---------------------------------------------------------------- files that show a finding
+
+
+HTML_HEAD = """<!doctype html>
+<!-- {name}: runs by itself, but a page has shared memory only where it is isolated. Serve the folder with
+       Cross-Origin-Opener-Policy: same-origin
+       Cross-Origin-Embedder-Policy: require-corp
+     or start chromium with -enable-features=SharedArrayBuffer and open the file (two dashes before it). -->
+<meta charset="utf-8"><title>{name}</title><body><script type="module">
+"""
+
+
+def embedded(program):
+    """The driver with the program in it: needs no other file."""
+    bundle = json.dumps({"programs": [program]}).replace("</", "<\\/")
+    text = engines.DRIVER.read_text().replace("const EMBEDDED = null;", f"const EMBEDDED = {bundle};", 1)
+    head, _, rest = text.partition("\nconst EMBEDDED")
+    comment = "\n".join(f"// {line}" for line in program["text"].splitlines())
+    return f"""// Shows what an engine does with this program of {program['threads']} threads on one shared memory:
+//
+{comment}
+//
+// node finding.mjs; deno run -A finding.mjs; bun finding.mjs. total_s=60 runs longer than 20 s. It prints each
+// outcome, how often it came, and whether the WebAssembly threads proposal allows it; status 1 where not.
+
+const EMBEDDED{rest}"""
+
+
+def write_reproducers(folder, program):
+    text = embedded(program)
+    (folder / "finding.mjs").write_text(text)
+    (folder / "finding.html").write_text(HTML_HEAD.format(name=html.escape(program["name"])) + text + "</script>\n")
+
+
+# ---------------------------------------------------------------- the page
+
+
+def finding_section(c, f):
+    lines = [f.program["text"].rstrip(), ""]
+    if f.outcome:
+        lines += [f"seen, {f.times:,} times:", f"    {outcome_text(f.program, f.outcome)}", "the nearest of what is allowed:"]
+        lines += [f"    {outcome_text(f.program, k)}" for k in nearest(f.program, f.outcome)]
+    else:
+        lines += f.words.splitlines()
+    where = f"findings/{f.folder.name}" if f.folder else ""
+    text = f"First after {f.after_s:.1f} s, {f.phase}. {f.confirmed}."
+    if where and c.name:
+        text += f" To see it again with its rate: [finding.mjs]({where}/finding.mjs), [finding.html]({where}/finding.html)."
+    elif where:
+        text += f" To see it again: `make conform ONLY={f.program['name']}`."
+    return report.Section(f.name, text, pre="\n".join(lines))
+
+
+def outcome_rows(seen):
+    rows = []
+    for key in sorted(seen.program["set"], key=lambda k: -seen.outcomes[k]):
+        rows.append([outcome_text(seen.program, key), seen.outcomes[key], "allowed" if seen.outcomes[key] else "not seen"])
+    for key, n in seen.wrong().items():
+        rows.append([outcome_text(seen.program, key), n, "NOT ALLOWED"])
+    for key, n in seen.beyond().items():
+        rows.append([outcome_text(seen.program, key), n, "not judged"])
+    return rows
+
+
+def program_row(s):
+    judged = "not judged: it races" if s.program["racy"] else "not offered" if s.not_offered else f"{sum(s.wrong().values()):,} wrong" if s.wrong() else "within"
+    rate = s.instances / s.seconds if s.seconds > 0.01 else None
+    return [s.program["name"], s.instances, rate, len(s.allowed), s.seen(), judged]
+
+
+def write(c, status):
+    seen = [s for s in c.seen.values() if s.instances or s.not_offered]
+    families = {}
+    for s in seen:
+        families.setdefault(s.program["family"], []).append(s)
+    instances, seconds = sum(s.instances for s in seen), sum(s.seconds for s in seen)
+    judged = [s for s in seen if not s.program["racy"] and s.instances]
+    racy = [s for s in seen if s.program["racy"] and s.instances]
+    allowed, met = sum(len(s.allowed) for s in judged), sum(s.seen() for s in judged)
+    fast = [s for s in judged if s.program["threads"] == 2 and not s.program["waits"] and not s.program["grows"] and not s.program["host"]]
+    fast_rate = sum(s.instances for s in fast) / max(1e-9, sum(s.seconds for s in fast))
+    sections = [finding_section(c, f) for f in c.findings.values()]
+    phases = report.Table(["phase", "programs", "instances", "instances a second"], [[n, p, i, i / s if s else None] for n, i, s, p in c.phases])
+    sections.append(report.Section("Runs", "One process for each; the time is that in which programs ran.", table=phases))
+    rows = [[name, len(f), sum(s.instances for s in f), sum(len(s.allowed) for s in f), sum(s.seen() for s in f),
+             sum(sum(s.wrong().values()) for s in f), sum(s.program["racy"] for s in f)] for name, f in families.items()]  # fmt: skip
+    sections.append(report.Section(
+        "Families", "Outcomes that are allowed and never came are no mistake: the machine may not show them, or not often. "
+        "Programs that race are run and counted, but an outcome outside of the interleavings is not judged there.",
+        table=report.Table(["family", "programs", "instances", "allowed", "seen", "wrong", "not judged"], rows)))  # fmt: skip
+    for name, of in families.items():
+        inner = [report.Section("Programs", table=report.Table(["program", "instances", "a second", "allowed", "seen", ""], [program_row(s) for s in of]))]
+        for s in of:
+            if s.instances and len(s.allowed) <= 40 and name != "random":
+                inner.append(report.Section(s.program["name"], s.program["about"] + ".", pre=s.program["text"], table=report.Table(["outcome", "times", ""], outcome_rows(s))))
+        sections.append(report.Section(f"Family {name}", sections=inner))
+    if c.errors:
+        sections.append(report.Section("What did not run", pre="\n".join(c.errors[:50])))
+    summary = {
+        "engine": c.engine or c.name, "programs": len(seen), "not_judged": len(racy), "instances": instances,
+        "instances_per_s": instances / seconds if seconds else None, "two_threads_no_waits_per_s": fast_rate if fast else None,
+        "allowed": allowed, "seen": met, "findings": len(c.findings),
+        "unclear": sum(s.unclear for s in seen), "outcomes_lost": sum(s.lost for s in seen), "seed": c.a.seed, "hang_s": c.a.hang,
+    }  # fmt: skip
+    items = [{
+        "name": s.program["name"], "family": s.program["family"], "racy": s.program["racy"], "instances": s.instances,
+        "seconds": s.seconds, "allowed": len(s.allowed), "seen": s.seen(), "wrong": s.wrong(), "states": s.program["states"],
+        "outcomes": dict(s.outcomes), "rescued": s.rescued, "unclear": s.unclear,
+    } for s in seen]  # fmt: skip
+    items += [{"name": f.name, "family": "finding", "outcome": f.outcome, "times": f.times, "phase": f.phase,
+               "after_s": round(f.after_s, 2), "confirmed": f.confirmed} for f in c.findings.values()]  # fmt: skip
+    fault = f" With the planted fault **{c.a.fault}**." if c.a.fault else ""
+    lead = (
+        f"{c.engine or c.name}: {len(seen)} programs, {instances:,} instances with real threads; {met} of {allowed} allowed outcomes "
+        f"were seen, {len(c.findings)} findings.{fault} A hang is {c.a.hang} s without progress."
+    )
+    return c.run.finish(status, summary, items, sections, f"Real threads: {re.split(',', c.engine or c.name)[0]}", lead)
