@@ -16,11 +16,15 @@ static const char usage[] =
     "usage: conform sets [-r SEED:COUNT] FILE...    how many outcomes each program may have\n"
     "       conform show [-r SEED:COUNT] [-p NAME] FILE...     ... and which\n"
     "       conform bundle [-s SEED] [-f FAULT] [-r SEED:COUNT] [-p NAME] FILE...\n"
-    "                                               programs, sets and modules as JSON, for engines\n"
-    "       conform run [-s SEED] [-t SLICE_MS] [-T SECONDS] [-n SECONDS] [-r SEED:COUNT] [-p NAME]\n"
+    "                                               programs, sets and modules as JSON, for "
+    "engines\n"
+    "       conform run [-s SEED] [-t SLICE_MS] [-T SECONDS] [-n SECONDS] [-r SEED:COUNT] [-p "
+    "NAME]\n"
     "                   FILE...                     runs them on the memory that SUBJECT= names\n"
-    "FILE: programs in text form (fuzz/conform/README.md). -r: so many random programs. -f: a planted\n"
-    "fault: drop-notify, plain-store, early-size, wake-more. -n: without progress for so long is a hang.\n";
+    "FILE: programs in text form (fuzz/conform/README.md). -r: so many random programs. -f: a "
+    "planted\n"
+    "fault: drop-notify, plain-store, early-size, wake-more. -n: without progress for so long is a "
+    "hang.\n";
 
 struct options {
     const char *command, *name;
@@ -78,15 +82,16 @@ static char *file_text(const char *path) {
     return text;
 }
 
-/* Works out its set and appends it; false for want of memory. Random ones that race are left out seven
- * times in eight, and those with one outcome, or with too many, always. */
+/* Works out its set and appends it; false for want of memory. Random ones that race are left out
+ * seven times in eight, and those with one outcome, or with too many, always. */
 static bool append(struct list *list, const struct conform_program *program, bool is_random) {
     struct conform_set set;
-    if (!conform_outcomes(program, is_random ? 200000 : STATES_MAX,
-                          is_random ? 256 : OUTCOMES_MAX, &set)) {
+    if (!conform_outcomes(program, is_random ? 200000 : STATES_MAX, is_random ? 256 : OUTCOMES_MAX,
+                          &set)) {
         return false;
     }
-    if (is_random && (!set.is_complete || set.count < 2 || (set.is_racy && list->left_out % 8 != 0))) {
+    if (is_random &&
+        (!set.is_complete || set.count < 2 || (set.is_racy && list->left_out % 8 != 0))) {
         list->left_out++;
         conform_set_free(&set);
         return true;
@@ -240,7 +245,8 @@ static void json_labels(const struct conform_program *p) {
     printf("%s]", p->grows ? (*comma == ',' ? ",\"size\"" : "\"size\"") : "");
 }
 
-/* By thread, the places of its results: of all, and of those of operations that may trap, in order. */
+/* By thread, the places of its results: of all, and of those of operations that may trap, in order.
+ */
 static void json_slots(const struct conform_program *p) {
     fputs(",\"slots\":[", stdout);
     for (unsigned t = 0; t < p->threads; t++) {
@@ -347,9 +353,9 @@ static void print_bundle(const struct options *o, const struct list *list) {
         json_labels(p);
         printf(",\"threads\":%u,\"min\":%u,\"max\":%u,\"grows\":%s,\"blocks\":%s,\"waits\":%s,"
                "\"host\":%s,\"prompt\":%s,\"racy\":%s,\"may_block\":%s,\"states\":%zu,\"words\":[",
-               p->threads, p->min_pages, p->max_pages, yes(p->grows), yes(p->blocks),
-               yes(p->waits), yes(p->host), yes(p->traps || p->blocks), yes(set->is_racy),
-               yes(set->may_block), set->states);
+               p->threads, p->min_pages, p->max_pages, yes(p->grows), yes(p->blocks), yes(p->waits),
+               yes(p->host), yes(p->traps || p->blocks), yes(set->is_racy), yes(set->may_block),
+               set->states);
         for (unsigned k = 0; k < p->words; k++) {
             printf("%s[%u,%u]", k == 0 ? "" : ",", p->word[k] & CONFORM_GROWN ? 1u : 0u,
                    p->word[k] & ~CONFORM_GROWN);
@@ -388,7 +394,8 @@ static int read_options(int argc, char **argv, struct options *o) {
     int i = 2;
     for (; i < argc && argv[i][0] == '-'; i++) {
         char letter = argv[i][1];
-        if (letter == '\0' || argv[i][2] != '\0' || strchr("rpsftTn", letter) == NULL || i + 1 == argc) {
+        if (letter == '\0' || argv[i][2] != '\0' || strchr("rpsftTn", letter) == NULL ||
+            i + 1 == argc) {
             return usage_error("an unknown option, or one without its value", argv[i]);
         }
         const char *value = argv[++i];
@@ -445,8 +452,8 @@ int main(int argc, char **argv) {
     } else if (status == 0 && strcmp(o.command, "bundle") == 0) {
         print_bundle(&o, &list);
     } else if (status == 0 && strcmp(o.command, "run") == 0) {
-        struct conform_run run = {.seed = o.seed, .slice_ms = o.slice_ms, .hang_s = o.hang_s,
-                                  .total_s = o.total_s};
+        struct conform_run run = {
+            .seed = o.seed, .slice_ms = o.slice_ms, .hang_s = o.hang_s, .total_s = o.total_s};
         status = conform_run_all(&run, list.program, list.set, list.count);
     } else if (status == 0) {
         status = usage_error("no such command", o.command);

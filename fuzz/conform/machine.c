@@ -6,7 +6,8 @@
 
 enum phase { READY, QUEUED, RELEASING, DONE };
 
-/* All of it is compared: no padding that is not zero (states are made by copying one that was zeroed). */
+/* All of it is compared: no padding that is not zero (states are made by copying one that was
+ * zeroed). */
 struct state {
     uint64_t result[CONFORM_THREADS * CONFORM_OPERATIONS];
     uint8_t bytes[CONFORM_WINDOWS][CONFORM_WINDOW_BYTES];
@@ -262,8 +263,8 @@ static void step_grow(struct walk *w, const struct state *from, unsigned t) {
 static void step_bulk(struct state *s, const struct conform_operation *o) {
     uint8_t copied[CONFORM_WINDOW_BYTES];
     for (uint32_t i = 0; i < o->count; i++) {
-        copied[i] = o->code == CONFORM_memory_bulk_fill ? (uint8_t)o->value
-                                                        : *byte_at(s, o->from + i);
+        copied[i] =
+            o->code == CONFORM_memory_bulk_fill ? (uint8_t)o->value : *byte_at(s, o->from + i);
     }
     for (uint32_t i = 0; i < o->count; i++) {
         *byte_at(s, (o->code == CONFORM_memory_bulk_fill ? o->at : o->to) + i) = copied[i];
@@ -354,9 +355,9 @@ static void step_timeout(struct walk *w, const struct state *from, unsigned posi
 /* ---- Races ------------------------------------------------------------------------------------
  */
 
-/* The specification's: overlapping, one of them writes, not both atomic on the same bytes. An access past
- * the first size reads the length as it checks its bounds, and no order comes from that: it races with the
- * growth that makes it valid, and with no later one. */
+/* The specification's: overlapping, one of them writes, not both atomic on the same bytes. An
+ * access past the first size reads the length as it checks its bounds, and no order comes from
+ * that: it races with the growth that makes it valid, and with no later one. */
 static bool conflict(const struct conform_operation *a, const struct conform_operation *b,
                      bool has_grown) {
     struct conform_range x[2], y[2];
@@ -367,8 +368,7 @@ static bool conflict(const struct conform_operation *a, const struct conform_ope
         for (unsigned j = 0; j < ys; j++) {
             bool same = x[i].at == y[j].at && x[i].count == y[j].count;
             if (x[i].at < y[j].at + y[j].count && y[j].at < x[i].at + x[i].count &&
-                (x[i].is_write || y[j].is_write) &&
-                !(same && x[i].is_atomic && y[j].is_atomic)) {
+                (x[i].is_write || y[j].is_write) && !(same && x[i].is_atomic && y[j].is_atomic)) {
                 return true;
             }
         }
@@ -386,13 +386,13 @@ static bool conflict(const struct conform_operation *a, const struct conform_ope
            (far[1] && a->code == CONFORM_memory_grow && a->pages > 0);
 }
 
-/* A program has a race exactly when somewhere two conflicting operations of two threads can both come
- * next: then nothing orders them. README.md says why that is so. */
+/* A program has a race exactly when somewhere two conflicting operations of two threads can both
+ * come next: then nothing orders them. README.md says why that is so. */
 static void look_for_race(struct walk *w, const struct state *s) {
     for (unsigned t = 0; t < w->program->threads && !w->set->is_racy; t++) {
         for (unsigned u = t + 1; u < w->program->threads && s->phase[t] == READY; u++) {
             if (s->phase[u] == READY && conflict(operation_of(w, s, t), operation_of(w, s, u),
-                                                   s->pages > w->program->min_pages)) {
+                                                 s->pages > w->program->min_pages)) {
                 w->set->is_racy = true;
                 w->set->racy[0][0] = t;
                 w->set->racy[0][1] = s->next[t];
@@ -491,8 +491,8 @@ static int compare(const void *a, const void *b) {
 
 bool conform_outcomes(const struct conform_program *program, size_t states_max, size_t outcomes_max,
                       struct conform_set *set) {
-    struct walk w = {.program = program, .set = set, .states_max = states_max,
-                     .outcomes_max = outcomes_max};
+    struct walk w = {
+        .program = program, .set = set, .states_max = states_max, .outcomes_max = outcomes_max};
     struct state first;
     memset(&first, 0, sizeof first);
     *set = (struct conform_set){.words = program->outcome, .is_complete = true};

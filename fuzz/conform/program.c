@@ -404,7 +404,8 @@ static bool line_of(struct reader *r, struct conform_program *p) {
         return first_value(r, p);
     }
     return *r->at == '\n' || *r->at == '\r' || *r->at == '\0' ||
-           (starts(r, "T") ? operation(r, p) : fail(r, "a line begins with T0, memory, first or #"));
+           (starts(r, "T") ? operation(r, p)
+                           : fail(r, "a line begins with T0, memory, first or #"));
 }
 
 #define HEADER "pagebox-conform 1 "
@@ -488,8 +489,8 @@ static void print_field(FILE *out, const struct conform_operation *o, enum field
 
 void conform_print_operation(FILE *out, const struct conform_operation *o) {
     /* In the order in which op.def has them. */
-    static const enum field order[] = {FIELD_kind,  FIELD_at,    FIELD_to,       FIELD_from,
-                                       FIELD_width, FIELD_pages, FIELD_expected, FIELD_value,
+    static const enum field order[] = {FIELD_kind,  FIELD_at,        FIELD_to,       FIELD_from,
+                                       FIELD_width, FIELD_pages,     FIELD_expected, FIELD_value,
                                        FIELD_count, FIELD_timeout_ns};
     fputs(table[o->code].name, out);
     for (unsigned i = 0; i < FIELDS; i++) {
@@ -498,8 +499,8 @@ void conform_print_operation(FILE *out, const struct conform_operation *o) {
         }
     }
     if (o->test != CONFORM_ALWAYS) {
-        fprintf(out, " when:%u%s%llu", o->tested, o->test == CONFORM_EQUAL ? "=" : "!=",
-                (unsigned long long)o->tested_value);
+        fprintf(out, " when:%u%s%llu", o->tested,
+                o->test == CONFORM_EQUAL ? "=" : "!=", (unsigned long long)o->tested_value);
     }
 }
 
@@ -526,7 +527,7 @@ void conform_print(FILE *out, const struct conform_program *p) {
 }
 
 const char *conform_result(uint64_t value, char room[24]) {
-    static const char *const names[] = {NULL, "-",  "skipped",  "blocked",
+    static const char *const names[] = {NULL,   "-",  "skipped",  "blocked",
                                         "trap", "ok", "disabled", "unclear"};
     if (value >> 32 == CONFORM_WORD_HIGH && (uint32_t)value < sizeof names / sizeof names[0] &&
         names[(uint32_t)value] != NULL) {

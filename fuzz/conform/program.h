@@ -1,8 +1,8 @@
 /* program.h: a small concurrent program, its text form, and what an outcome of it is.
  *
  * Two to four threads run one to six operations each on one shared memory. Addresses lie in two
- * windows of 64 bytes: at the front of the program's block, and at the first byte past the size that
- * the memory begins with (`grown+N`). The text form is in README.md. */
+ * windows of 64 bytes: at the front of the program's block, and at the first byte past the size
+ * that the memory begins with (`grown+N`). The text form is in README.md. */
 #ifndef CONFORM_PROGRAM_H
 #define CONFORM_PROGRAM_H
 
@@ -100,8 +100,8 @@ unsigned conform_ranges(const struct conform_operation *o, struct conform_range 
 /* Checks a program and works out what follows from it. NULL, or what is wrong with it (static). */
 const char *conform_finish(struct conform_program *program);
 
-/* Reads the next program of a text, from *at on, and moves *at past it. False at the end of the text,
- * or where it is malformed: then *why is set (static), and *line counts from 1. */
+/* Reads the next program of a text, from *at on, and moves *at past it. False at the end of the
+ * text, or where it is malformed: then *why is set (static), and *line counts from 1. */
 bool conform_parse(const char *text, size_t *at, unsigned *line, struct conform_program *program,
                    const char **why);
 

@@ -1,5 +1,6 @@
-/* random.c: draws programs. Few places, few values, so that threads meet; one width a place most of the
- * time, so that most programs are free of races; conditions, so that plain accesses come into them. */
+/* random.c: draws programs. Few places, few values, so that threads meet; one width a place most of
+ * the time, so that most programs are free of races; conditions, so that plain accesses come into
+ * them. */
 #include "random.h"
 
 #include <string.h>
@@ -25,13 +26,16 @@ struct theme {
 static void theme_draw(struct theme *theme) {
     static const uint32_t widths[] = {1, 2, 4, 4, 4, 8, 8};
     uint32_t what = below(10);
-    *theme = (struct theme){.waits = what >= 5 && what <= 7, .grows = what >= 8,
-                            .messages = what >= 3 && what <= 4, .mixes_widths = below(12) == 0};
+    *theme = (struct theme){.waits = what >= 5 && what <= 7,
+                            .grows = what >= 8,
+                            .messages = what >= 3 && what <= 4,
+                            .mixes_widths = below(12) == 0};
     theme->places = 1 + below(3);
     uint32_t step = below(2) ? 8 : 16;
     for (unsigned i = 0; i < 3; i++) {
         theme->width[i] = theme->waits ? 4 + 4 * (below(4) == 0) : widths[below(7)];
-        theme->at[i] = i * step + (step == 16 && theme->width[i] < 8 ? theme->width[i] * below(2) : 0);
+        theme->at[i] =
+            i * step + (step == 16 && theme->width[i] < 8 ? theme->width[i] * below(2) : 0);
     }
     theme->values = 2 + below(2);
 }
@@ -122,10 +126,13 @@ static void message_draw(struct conform_program *p, unsigned t) {
         o[1] = (struct conform_operation){
             .code = CONFORM_memory_atomic_store, .at = 60, .width = 4, .value = 1};
     } else {
-        o[0] = (struct conform_operation){
-            .code = CONFORM_memory_atomic_load, .at = 60, .width = 4};
-        o[1] = (struct conform_operation){.code = CONFORM_memory_load, .at = at, .width = width,
-                                          .test = CONFORM_EQUAL, .tested = 0, .tested_value = 1};
+        o[0] = (struct conform_operation){.code = CONFORM_memory_atomic_load, .at = 60, .width = 4};
+        o[1] = (struct conform_operation){.code = CONFORM_memory_load,
+                                          .at = at,
+                                          .width = width,
+                                          .test = CONFORM_EQUAL,
+                                          .tested = 0,
+                                          .tested_value = 1};
     }
     p->operations[t] = 2;
 }

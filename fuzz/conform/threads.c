@@ -1,8 +1,9 @@
 /* threads.c: runs conformance programs on a memory in C, one pthread a thread. See threads.h.
  *
- * As driver.mjs does it: many instances side by side in one memory, or, where a program grows its memory
- * or disables its atomics, each instance in one of its own; the threads leave together; a helper wakes who
- * stays blocked for ever, so that the run goes on and the outcome says `blocked`, and disturbs. */
+ * As driver.mjs does it: many instances side by side in one memory, or, where a program grows its
+ * memory or disables its atomics, each instance in one of its own; the threads leave together; a
+ * helper wakes who stays blocked for ever, so that the run goes on and the outcome says `blocked`,
+ * and disturbs. */
 #include "threads.h"
 
 #include "load.h"
@@ -31,7 +32,8 @@ enum {
     STATUS_STUCK = 4, /* threads block for good: the process ends, and a new one goes on */
 };
 
-#define UNEXPECTED UINT64_C(0xBAD0000000000000) /* | enum subject_status: none that it could answer */
+#define UNEXPECTED \
+    UINT64_C(0xBAD0000000000000) /* | enum subject_status: none that it could answer */
 
 struct line {
     _Alignas(128) _Atomic uint32_t value;
@@ -46,9 +48,9 @@ struct slice {
     const struct conform_program *program;
     const struct conform_set *set;
     const struct subject_memory *subject;
-    bool is_own;        /* each instance has its memory */
-    unsigned strategy;  /* of the subject's */
-    unsigned disturb;   /* 0: not, 1: grows, 2: makes and drops handles */
+    bool is_own;       /* each instance has its memory */
+    unsigned strategy; /* of the subject's */
+    unsigned disturb;  /* 0: not, 1: grows, 2: makes and drops handles */
     uint64_t hang_ns, until_ns;
     uint64_t seed;
     /* Drawn anew by thread 0 for each round. */
@@ -103,7 +105,8 @@ static void arrive(struct slice *s, unsigned thread, uint32_t value) {
     unsigned spins = s->program->threads > 2 ? SPINS / 8 : SPINS; /* of more threads one is late */
     atomic_store(&s->arrived[thread].value, value);
     for (unsigned t = 0; t < s->program->threads; t++) {
-        for (unsigned tries = 0; (int32_t)(atomic_load(&s->arrived[t].value) - value) < 0; tries++) {
+        for (unsigned tries = 0; (int32_t)(atomic_load(&s->arrived[t].value) - value) < 0;
+             tries++) {
             if (tries < spins) {
                 pause_cpu();
             } else if (tries < spins + YIELDS) {
@@ -212,7 +215,8 @@ static uint64_t wait_forever(struct slice *s, const struct instance *instance, u
 static void run_instance(struct slice *s, const struct instance *instance, unsigned t,
                          uint32_t number, uint64_t *result) {
     const struct conform_program *p = s->program;
-    uint64_t of[CONFORM_OPERATIONS]; /* results by operation: what the threads share is written last */
+    uint64_t
+        of[CONFORM_OPERATIONS]; /* results by operation: what the threads share is written last */
     unsigned n = 0;
     for (; n < p->operations[t]; n++) {
         const struct conform_operation *o = &p->operation[t][n];
@@ -241,9 +245,11 @@ static void run_instance(struct slice *s, const struct instance *instance, unsig
 
 static bool make_instance(struct slice *s, struct instance *instance, uint32_t min, uint32_t max) {
     const struct subject_memory *f = s->subject;
-    struct subject_memory_config config = {.type = {min, max, true}, .strategy = s->strategy,
+    struct subject_memory_config config = {.type = {min, max, true},
+                                           .strategy = s->strategy,
                                            .style = SUBJECT_STYLE_TUNED,
-                                           .bound_pages = PAGES, .static_guard_bytes = 65536,
+                                           .bound_pages = PAGES,
+                                           .static_guard_bytes = 65536,
                                            .dynamic_guard_bytes = 65536};
     *instance = (struct instance){.block = BLOCKS_AT};
     if (f->create(&config, &instance->handle[0]) != SUBJECT_OK) {
@@ -316,7 +322,8 @@ static void prepare_round(struct slice *s) {
         s->stride = strides[draw(&s->seed, 5)];
         s->stride = s->stride < least ? least : s->stride;
         s->block = BLOCKS_AT + 8 * draw(&s->seed, 8);
-        uint64_t room = (PAGES * SUBJECT_PAGE_BYTES - s->block - 64) / (s->stride < 64 ? 64 : s->stride);
+        uint64_t room =
+            (PAGES * SUBJECT_PAGE_BYTES - s->block - 64) / (s->stride < 64 ? 64 : s->stride);
         uint64_t most = p->waits ? WAITING_INSTANCES : s->sync ? TOGETHER_INSTANCES : INSTANCES;
         most = s->sync && p->threads > 2 ? most / 8 : most;
         s->count = (unsigned)(room < most ? room : most);
@@ -401,7 +408,8 @@ static void *run_thread(void *context) {
             if (s->sync) {
                 arrive(s, t, number);
             }
-            for (uint32_t spins = s->delay == 0 ? 0 : draw(&seed, s->delay + 1); spins > 0; spins--) {
+            for (uint32_t spins = s->delay == 0 ? 0 : draw(&seed, s->delay + 1); spins > 0;
+                 spins--) {
                 pause_cpu();
             }
             run_instance(s, &instance, t, number, s->result + (size_t)i * s->program->slots);
@@ -472,8 +480,9 @@ static bool has_moved(struct slice *s, const struct found *found) {
     return false;
 }
 
-/* Wakes them. Who was in a queue then had been forgotten by the program: `woken` counts these, and must
- * be as many as find out that it was we who woke them; else it is not clear who was blocked. */
+/* Wakes them. Who was in a queue then had been forgotten by the program: `woken` counts these, and
+ * must be as many as find out that it was we who woke them; else it is not clear who was blocked.
+ */
 static void rescue(struct slice *s, const struct found *found) {
     struct instance instance = instance_of(s, found->number - s->epoch - 1);
     uint64_t began_ns = now_ns();
@@ -630,10 +639,11 @@ static bool strategy_choose(const struct subject_memory *f, unsigned n, uint32_t
 
 static void print_slice(const struct slice *s, unsigned long turn, double seconds) {
     unsigned words = s->program->outcome;
-    printf("{\"program\":\"%s\",\"turn\":%lu,\"disturb\":%u,\"strategy\":\"%s\",\"instances\":%" PRIu64
-           ",\"seconds\":%.6f,\"rescued\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"outcomes\":[",
-           s->program->name, turn, s->disturb, s->subject->strategy[s->strategy].name, s->instances,
-           seconds, s->rescues, s->lost);
+    printf(
+        "{\"program\":\"%s\",\"turn\":%lu,\"disturb\":%u,\"strategy\":\"%s\",\"instances\":%" PRIu64
+        ",\"seconds\":%.6f,\"rescued\":%" PRIu64 ",\"lost\":%" PRIu64 ",\"outcomes\":[",
+        s->program->name, turn, s->disturb, s->subject->strategy[s->strategy].name, s->instances,
+        seconds, s->rescues, s->lost);
     const char *comma = "";
     for (unsigned i = 0; i < TABLE; i++) {
         const uint64_t *entry = s->table + (size_t)i * (words + 1u);
@@ -681,9 +691,9 @@ static bool run_slice(const struct conform_run *run, const struct subject *subje
         subject->begin(&environment);
     }
     ok = ok && strategy_choose(s->subject, (unsigned)(turn + index / 4), PAGES, &s->strategy) &&
-         (s->is_own || make_instance(s, &s->instance[0], PAGES,
-                                     s->subject->strategy[s->strategy].slot_pages != 0 ? PAGES
-                                                                                       : 4 * PAGES));
+         (s->is_own ||
+          make_instance(s, &s->instance[0], PAGES,
+                        s->subject->strategy[s->strategy].slot_pages != 0 ? PAGES : 4 * PAGES));
     uint64_t began_ns = now_ns();
     s->until_ns = began_ns + run->slice_ms * MILLISECOND_NS;
     for (unsigned t = 0; ok && t < program->threads; t++) {

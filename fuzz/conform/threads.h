@@ -12,8 +12,9 @@ struct conform_run {
     unsigned long hang_s;   /* without progress for so long is a hang */
 };
 
-/* Runs them on the memory that SUBJECT= names, and prints a line of JSON for each slice, as driver.js
- * does. The exit status: 0; 2 where there is no such memory. Outcomes are judged by who reads the lines. */
+/* Runs them on the memory that SUBJECT= names, and prints a line of JSON for each slice, as
+ * driver.js does. The exit status: 0; 2 where there is no such memory. Outcomes are judged by who
+ * reads the lines. */
 int conform_run_all(const struct conform_run *run, const struct conform_program *program,
                     const struct conform_set *set, size_t count);
 

@@ -73,26 +73,73 @@ static void put_section(struct code *c, unsigned id, struct code *part) {
  */
 
 enum {
-    LOOP = 0x03, BLOCK = 0x02, IF = 0x04, ELSE = 0x05, END = 0x0b, BR = 0x0c, BR_IF = 0x0d,
-    RETURN = 0x0f, CALL = 0x10, DROP = 0x1a, SELECT = 0x1b, GET = 0x20, SET = 0x21, TEE = 0x22,
-    VOID = 0x40, I32 = 0x7f, I64 = 0x7e,
-    I32_LOAD = 0x28, I64_LOAD = 0x29, I32_STORE = 0x36, I64_STORE = 0x37,
-    MEMORY_SIZE = 0x3f, MEMORY_GROW = 0x40, I32_CONST = 0x41, I64_CONST = 0x42,
-    I32_EQZ = 0x45, I32_EQ = 0x46, I32_NE = 0x47, I32_LT_S = 0x48, I32_LT_U = 0x49, I32_GE_U = 0x4f,
-    I64_EQZ = 0x50, I64_EQ = 0x51, I64_NE = 0x52,
-    I32_ADD = 0x6a, I32_SUB = 0x6b, I32_MUL = 0x6c, I32_REM_U = 0x70, I32_AND = 0x71, I32_OR = 0x72,
-    I32_XOR = 0x73, I32_SHL = 0x74, I32_SHR_U = 0x76, I64_ADD = 0x7c, I64_MUL = 0x7e,
-    I64_XOR = 0x85, I64_SHR_U = 0x88, I32_WRAP = 0xa7, I64_EXTEND_U = 0xad,
+    LOOP = 0x03,
+    BLOCK = 0x02,
+    IF = 0x04,
+    ELSE = 0x05,
+    END = 0x0b,
+    BR = 0x0c,
+    BR_IF = 0x0d,
+    RETURN = 0x0f,
+    CALL = 0x10,
+    DROP = 0x1a,
+    SELECT = 0x1b,
+    GET = 0x20,
+    SET = 0x21,
+    TEE = 0x22,
+    VOID = 0x40,
+    I32 = 0x7f,
+    I64 = 0x7e,
+    I32_LOAD = 0x28,
+    I64_LOAD = 0x29,
+    I32_STORE = 0x36,
+    I64_STORE = 0x37,
+    MEMORY_SIZE = 0x3f,
+    MEMORY_GROW = 0x40,
+    I32_CONST = 0x41,
+    I64_CONST = 0x42,
+    I32_EQZ = 0x45,
+    I32_EQ = 0x46,
+    I32_NE = 0x47,
+    I32_LT_S = 0x48,
+    I32_LT_U = 0x49,
+    I32_GE_U = 0x4f,
+    I64_EQZ = 0x50,
+    I64_EQ = 0x51,
+    I64_NE = 0x52,
+    I32_ADD = 0x6a,
+    I32_SUB = 0x6b,
+    I32_MUL = 0x6c,
+    I32_REM_U = 0x70,
+    I32_AND = 0x71,
+    I32_OR = 0x72,
+    I32_XOR = 0x73,
+    I32_SHL = 0x74,
+    I32_SHR_U = 0x76,
+    I64_ADD = 0x7c,
+    I64_MUL = 0x7e,
+    I64_XOR = 0x85,
+    I64_SHR_U = 0x88,
+    I32_WRAP = 0xa7,
+    I64_EXTEND_U = 0xad,
     /* behind 0xfe */
-    NOTIFY = 0x00, WAIT32 = 0x01, WAIT64 = 0x02, FENCE = 0x03, I32_ATOMIC_LOAD = 0x10,
-    I32_ATOMIC_STORE = 0x17, I32_ATOMIC_ADD = 0x1e, ATOMIC_CMPXCHG = 0x48,
+    NOTIFY = 0x00,
+    WAIT32 = 0x01,
+    WAIT64 = 0x02,
+    FENCE = 0x03,
+    I32_ATOMIC_LOAD = 0x10,
+    I32_ATOMIC_STORE = 0x17,
+    I32_ATOMIC_ADD = 0x1e,
+    ATOMIC_CMPXCHG = 0x48,
     /* behind 0xfc */
-    MEMORY_COPY = 10, MEMORY_FILL = 11,
+    MEMORY_COPY = 10,
+    MEMORY_FILL = 11,
 };
 
 /* enum conform_rmw's places among 0xfe's instructions. */
 static const unsigned atomic_rmw[CONFORM_RMW_COUNT] = {0x1e, 0x25, 0x2c, 0x33, 0x3a, 0x41};
-/* By variant: i32, i64, i32 of 8 and 16 bits, i64 of 8, 16, 32 bits, as the atomic ones are numbered. */
+/* By variant: i32, i64, i32 of 8 and 16 bits, i64 of 8, 16, 32 bits, as the atomic ones are
+ * numbered. */
 static const unsigned plain_load[7] = {0x28, 0x29, 0x2d, 0x2f, 0x31, 0x33, 0x35};
 static const unsigned plain_store[7] = {0x36, 0x37, 0x3a, 0x3b, 0x3c, 0x3d, 0x3e};
 
@@ -342,8 +389,9 @@ static void put_size(struct encoder *e, struct code *c) {
     put_byte(c, I64_EXTEND_U);
 }
 
-/* A wait without a timeout tells where it is; who is woken by the harness, and not by the program, was
- * blocked, and its instance ends there. Depth: how many blocks stand between here and that end. */
+/* A wait without a timeout tells where it is; who is woken by the harness, and not by the program,
+ * was blocked, and its instance ends there. Depth: how many blocks stand between here and that end.
+ */
 static void put_wait(struct encoder *e, struct code *c, const struct conform_operation *o,
                      unsigned number, unsigned depth) {
     bool forever = o->timeout_ns < 0, wide = o->code == CONFORM_memory_wait64;
@@ -451,7 +499,8 @@ static void put_operation(struct encoder *e, struct code *c, const struct confor
     }
     if (o->slot >= 0) {
         struct conform_range range[2];
-        bool is_stored = o->code == CONFORM_memory_store || o->code == CONFORM_memory_atomic_store ||
+        bool is_stored = o->code == CONFORM_memory_store ||
+                         o->code == CONFORM_memory_atomic_store ||
                          o->code == CONFORM_memory_bulk_fill || o->code == CONFORM_memory_bulk_copy;
         (void)range;
         if (is_stored) {
@@ -842,8 +891,8 @@ uint8_t *conform_wasm(const struct conform_program *p, uint64_t seed, enum confo
                       size_t *bytes) {
     static const uint8_t head[] = {0, 'a', 's', 'm', 1, 0, 0, 0};
     struct code module = {0}, part = {0}, body = {0};
-    struct encoder e = {.program = p, .seed = seed * 2 + 1, .fault = fault,
-                        .prompt = p->traps || p->blocks};
+    struct encoder e = {
+        .program = p, .seed = seed * 2 + 1, .fault = fault, .prompt = p->traps || p->blocks};
     /* arrive, the threads, reset, size, and tally where instances share a memory */
     unsigned functions = 1 + p->threads + 2 + !p->grows;
     if (p->host) {

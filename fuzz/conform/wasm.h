@@ -2,30 +2,28 @@
  *
  * The module imports a shared memory, "m" "m", and exports
  *   t0 to t3 (count, block, stride, results, control, epoch, sync, delay, seed)
- *       runs the thread's operations on `count` instances: the first one's block is at `block`, the next
- *       one's `stride` bytes on; results go to `results`, 8 bytes each. Instance i has the number
- *       epoch + i + 1. sync: the threads come together before each instance. delay: a mask; before each
- *       instance a thread spins that many times at most.
- *   arrive (control, thread, value)   a barrier: returns when all threads have arrived at value
- *   reset (count, block, stride)      puts the first values into the blocks
- *   tally (count, block, stride, results, span, table, at)
- *       counts the outcomes of `count` instances, the first of which has its block at `block` and is
- *       number `at` among the results; the threads' results are `span` bytes apart
- *   size () -> i32                    memory.size
- * Words of the harness from `control` on, and the table: enum conform_place. */
+ *       runs the thread's operations on `count` instances: the first one's block is at `block`, the
+ * next one's `stride` bytes on; results go to `results`, 8 bytes each. Instance i has the number
+ *       epoch + i + 1. sync: the threads come together before each instance. delay: a mask; before
+ * each instance a thread spins that many times at most. arrive (control, thread, value)   a
+ * barrier: returns when all threads have arrived at value reset (count, block, stride)      puts
+ * the first values into the blocks tally (count, block, stride, results, span, table, at) counts
+ * the outcomes of `count` instances, the first of which has its block at `block` and is number `at`
+ * among the results; the threads' results are `span` bytes apart size () -> i32 memory.size Words
+ * of the harness from `control` on, and the table: enum conform_place. */
 #ifndef CONFORM_WASM_H
 #define CONFORM_WASM_H
 
 #include "program.h"
 
 enum conform_place {
-    CONFORM_ARRIVED = 0,       /* + thread * 128: the number that it has come to */
-    CONFORM_PUBLISHED = 512,   /* + thread * 128: number * 8 + operation, while it waits for ever */
-    CONFORM_RESCUE = 1024,     /* the instance whose blocked threads are being woken by the harness */
-    CONFORM_RESCUED = 1152,    /* how many were, so far */
-    CONFORM_VERDICT = 1280,    /* number * 2 + 1 where it is not clear who was blocked */
-    CONFORM_YIELD = 1408,      /* nobody writes it: waits with a timeout let others run */
-    CONFORM_SPINS = 1472,      /* how often a thread looks at a barrier before it lets others run */
+    CONFORM_ARRIVED = 0,     /* + thread * 128: the number that it has come to */
+    CONFORM_PUBLISHED = 512, /* + thread * 128: number * 8 + operation, while it waits for ever */
+    CONFORM_RESCUE = 1024,   /* the instance whose blocked threads are being woken by the harness */
+    CONFORM_RESCUED = 1152,  /* how many were, so far */
+    CONFORM_VERDICT = 1280,  /* number * 2 + 1 where it is not clear who was blocked */
+    CONFORM_YIELD = 1408,    /* nobody writes it: waits with a timeout let others run */
+    CONFORM_SPINS = 1472,    /* how often a thread looks at a barrier before it lets others run */
     CONFORM_FAULT_WORD = 1536, /* of planted faults */
     CONFORM_CONTROL_BYTES = 2048,
     CONFORM_TABLE_ENTRIES = 1024, /* each {hash, count}, 16 bytes, after {used, lost}, 16 bytes */
@@ -43,9 +41,10 @@ enum conform_fault {
 };
 bool conform_fault_by_name(const char *name, enum conform_fault *fault);
 
-/* The module's bytes, to be freed; NULL for want of memory, or for a program of hosts. The seed draws
- * between instructions that do the same: of i32 and of i64, offsets as immediates or added. */
-uint8_t *conform_wasm(const struct conform_program *program, uint64_t seed, enum conform_fault fault,
-                      size_t *bytes);
+/* The module's bytes, to be freed; NULL for want of memory, or for a program of hosts. The seed
+ * draws between instructions that do the same: of i32 and of i64, offsets as immediates or added.
+ */
+uint8_t *conform_wasm(const struct conform_program *program, uint64_t seed,
+                      enum conform_fault fault, size_t *bytes);
 
 #endif
