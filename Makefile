@@ -18,9 +18,19 @@ CLANG ?= clang
 have = $(if $(have.$(firstword $(1))),,$(eval have.$(firstword $(1)) := $(or $(shell command -v $(firstword $(1))), \
     $(error $(firstword $(1)) is missing: run scripts/setup, which installs it))))$(1)
 
+# The same for a header: $(call header,NAME,COMPILER,PACKAGE) is one line of a recipe.
+header = @echo '\#include <$(1)>' | $(2) -E - >/dev/null 2>&1 || { \
+    echo 'make $@: the header $(1) is missing: apt-get install $(3), or scripts/setup' >&2; exit 2; }
+
+# make -n runs lines that name $(MAKE): those that start a program are shown instead.
+dry := $(findstring n,$(firstword -$(filter-out --%,$(MAKEFLAGS))))
+start = @$(if $(dry),echo )
+
 # V=1 shows whole command lines, else one short line a file.
 Q := $(if $(V),,@)
 comma := ,
+empty :=
+space := $(empty) $(empty)
 say = $(if $(V),@:,@printf '  %-7s %s\n' '$(1)' '$(2)')
 
 WARN := -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Werror
@@ -59,9 +69,16 @@ $(foreach c,$(CONFIGS),$(eval $(call config_rules,$(c))))
 # the count of one side of a branch is a difference of two counters, and a lost update makes it nothing.
 $(call ref_obj,cov): CFLAGS.cov += -fprofile-instr-generate -fcoverage-mapping -fprofile-update=atomic
 
+# A setting that no target of this command has is a slip of the finger (TIM=3). A make that another one
+# started is not asked.
+given := $(if $(filter 0,$(MAKELEVEL)),$(strip $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))))
 -include $(shell find build -name '*.d' 2>/dev/null)
 include $(wildcard ref/rules.mk fuzz/rules.mk fuzz/runtimes/rules.mk fuzz/conform/rules.mk fuzz/sim/rules.mk fuzz/sim/explore.mk fuzz/engine.mk \
     fuzz/oss-fuzz.mk fuzz/defects/rules.mk bench/rules.mk scripts/gate.mk scripts/rules.mk)
+
+slip := $(if $(given),$(shell awk -f scripts/settings.awk -v goals='$(or $(MAKECMDGOALS),$(.DEFAULT_GOAL))' \
+    -v given='$(given)' -v common='CC CLANG AR V PREFIX DESTDIR CFLAGS SIM_CC' $(MAKEFILE_LIST)))
+$(if $(slip),$(error $(slip)))
 
 ##@ Housekeeping
 clean: ## removes build/ (results stay)

@@ -62,5 +62,5 @@ verify: build/sim/verify ## every schedule of small scenarios of ref/ (JOBS= FIL
 bench-engine: build/sim/verify ## executions a second of scenarios under the engine, choices from bytes (SCENARIOS=names)
 	@build/sim/verify --speed 3 $(or $(SCENARIOS),mailbox-2x1 mailbox-2x2 waiters-notify growth-2)
 test-engine: build/sim/verify build/plain/replay ## ref/ under the engine: exact graph counts, seeds, planted defects
-	@MAKE='$(MAKE)' fuzz/tests/engine.sh
+	$(start)MAKE='$(MAKE)' fuzz/tests/engine.sh
 .PHONY: verify bench-engine test-engine

@@ -118,13 +118,13 @@ build/plain/pagebox_mutator.so: $(addprefix fuzz/,mutate_afl.c mutate.c op.c mut
 fuzz-build-afl: build/plain/pagebox_mutator.so
 fuzz-build-libfuzzer fuzz-build-afl: build/plain/opgen
 
-fuzz: $(SUBJECT_WANTED) $(RUNTIME_WANTED) ## every target under both engines, TIME=60 s each (TARGET= ENGINE= JOBS= SEED= SCHED= SUBJECT= RUNTIME= PARTS= RULES_OFF= SWARM= EMPTY=1 SYNC=)
-	@MAKE='$(MAKE)' TIME='$(TIME)' TARGET='$(TARGET)' ENGINE='$(or $(ENGINE),$(if $(RUNTIME),libfuzzer))' JOBS='$(JOBS)' \
+fuzz: $(SUBJECT_WANTED) $(RUNTIME_WANTED) ## every target under both engines, TIME=60 s each (TARGET= ENGINE= JOBS= SEED= SCHED= SUBJECT= RUNTIME= PARTS= RULES_OFF= SWARM= EMPTY=1 SYNC= REPEAT=)
+	$(start)MAKE='$(MAKE)' TIME='$(TIME)' TARGET='$(TARGET)' ENGINE='$(or $(ENGINE),$(if $(RUNTIME),libfuzzer))' JOBS='$(JOBS)' \
 	    SEED='$(SEED)' SUBJECT='$(SUBJECT)' EMPTY='$(EMPTY)' SYNC='$(SYNC)' REPEAT='$(REPEAT)' $(RUNTIME_WITH) scripts/fuzz.py
-replay: build/asan/replay $(SUBJECT_WANTED) $(RUNTIME_WANTED) ## runs INPUT=file or folder under the sanitizers, prints its operations (TARGET= SUBJECT= RUNTIME= RULES_OFF=)
+replay: build/asan/replay $(SUBJECT_WANTED) $(RUNTIME_WANTED) ## runs INPUT=file or folder under the sanitizers, prints its operations (TARGET= SUBJECT= RUNTIME= RULES_OFF= REPEAT= SCHED= SEED= TRACE=1)
 	@test -n '$(INPUT)' || { echo 'make replay: say INPUT=file-or-folder' >&2; exit 2; }
 	@SUBJECT='$(SUBJECT)' REPEAT='$(REPEAT)' $(RUNTIME_WITH) build/asan/replay $(if $(TARGET),-t $(TARGET)) '$(INPUT)'
-shrink: build/asan/shrink $(SUBJECT_WANTED) $(RUNTIME_WANTED) ## the smallest program that breaks what INPUT= breaks, into results/shrunk/ (TARGET= SUBJECT= RUNTIME= RULES_OFF=)
+shrink: build/asan/shrink $(SUBJECT_WANTED) $(RUNTIME_WANTED) ## the smallest program that breaks what INPUT= breaks, into results/shrunk/ (TARGET= SUBJECT= RUNTIME= RULES_OFF= REPEAT=)
 	@test -n '$(INPUT)' || { echo 'make shrink: say INPUT=file' >&2; exit 2; }
 	@mkdir -p results/shrunk
 	@SUBJECT='$(SUBJECT)' REPEAT='$(REPEAT)' $(RUNTIME_WITH) build/asan/shrink $(if $(TARGET),-t $(TARGET)) \
@@ -163,5 +163,5 @@ test-fuzz: build/subjects/template_mailbox.engine.so $(foreach c,plain asan,buil
 	@$(MAKE) -s --no-print-directory subjects
 	@CC='$(CC)' fuzz/tests/run.sh
 test-triage: $(addprefix build/plain/,replay shrink reproducer opgen) $(addprefix build/asan/,replay shrink reproducer) build/libfuzzer/memory_fuzzer lib ## planted defects become shrunk operations, traces and C programs
-	@CC='$(CC)' MAKE='$(MAKE)' fuzz/tests/triage.sh
+	$(start)CC='$(CC)' MAKE='$(MAKE)' fuzz/tests/triage.sh
 .PHONY: test-fuzz test-triage

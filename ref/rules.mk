@@ -25,7 +25,7 @@ $(foreach c,$(CONFIGS),$(eval $(call ref_test_rules,$(c))))
 REF_TEST_BUILT := $(foreach c,$(REF_TEST_CONFIGS),build/$(c)/ref-tests \
     $(REF_EXAMPLES:%=build/$(c)/ref-example-%))
 test-ref: $(REF_TEST_BUILT) ## tests of ref/: plain, ASan+UBSan, thread sanitizer (FILTER=part of a name)
-	@MAKE='$(MAKE)' FILTER='$(FILTER)' ref/tests/run.sh $(REF_TEST_CONFIGS)
+	$(start)MAKE='$(MAKE)' FILTER='$(FILTER)' ref/tests/run.sh $(REF_TEST_CONFIGS)
 test-valgrind: build/plain/ref-tests ## the tests without threads under valgrind's memcheck: minutes (FILTER=part of a name)
 	@FILTER='$(FILTER)' ref/tests/valgrind.sh
 run-examples: $(REF_EXAMPLES:%=build/plain/ref-example-%) ## builds and runs ref/examples/
@@ -38,15 +38,15 @@ install_include = $(DESTDIR)$(PREFIX)/include/pagebox
 install_lib = $(DESTDIR)$(PREFIX)/lib
 build/pagebox.pc: ref/pagebox.pc.in Makefile FORCE
 	@mkdir -p $(@D)
-	@sed 's|@PREFIX@|$(PREFIX)|; s|@VERSION@|$(VERSION)|' $< > $@
+	@sed 's|@PREFIX@|$(subst $(space),\\ ,$(PREFIX))|; s|@VERSION@|$(VERSION)|' $< > $@
 install: lib build/pagebox.pc ## PREFIX=/usr/local DESTDIR=: headers, libpagebox.a, pagebox.pc
-	install -d $(install_include) $(install_lib)/pkgconfig
-	install -m 644 $(REF_PUBLIC:%=ref/%) $(install_include)
-	install -m 644 build/plain/libpagebox.a $(install_lib)
-	install -m 644 build/pagebox.pc $(install_lib)/pkgconfig
+	install -d '$(install_include)' '$(install_lib)/pkgconfig'
+	install -m 644 $(REF_PUBLIC:%=ref/%) '$(install_include)'
+	install -m 644 build/plain/libpagebox.a '$(install_lib)'
+	install -m 644 build/pagebox.pc '$(install_lib)/pkgconfig'
 uninstall: ## removes what install put there (same PREFIX and DESTDIR)
-	rm -f $(REF_PUBLIC:%=$(install_include)/%) $(install_lib)/libpagebox.a \
-	    $(install_lib)/pkgconfig/pagebox.pc
-	-rmdir $(install_include) 2>/dev/null
+	-cd '$(install_include)' 2>/dev/null && rm -f $(REF_PUBLIC)
+	rm -f '$(install_lib)/libpagebox.a' '$(install_lib)/pkgconfig/pagebox.pc'
+	-rmdir '$(install_include)' 2>/dev/null
 FORCE:
 .PHONY: test-ref test-valgrind run-examples install uninstall FORCE

@@ -7,9 +7,9 @@ pytest = $(PYTHON) -c 'import pytest' 2>/dev/null || { echo 'make $@: pytest is 
 
 ##@ Everything at once
 test: ## all tests, ends with `N passed, N failed` (TEST_PARTS='test-ref test-bench': some of them)
-	@MAKE='$(MAKE)' scripts/test.sh
-demo: lib ## a short fuzz (TIME=60 seconds a target) and a quick benchmark, with their reports
-	@MAKE='$(MAKE)' TIME='$(or $(TIME),60)' scripts/demo.sh
+	$(start)MAKE='$(MAKE)' scripts/test.sh
+demo: lib ## a short fuzz (TIME=60 seconds a target, TARGET= ENGINE= JOBS=) and a quick benchmark, with their reports
+	$(start)MAKE='$(MAKE)' TIME='$(or $(TIME),60)' scripts/demo.sh
 coverage: build/cov/replay build/cov/ref-tests ## what seeds and tests reach in ref/; 1 when anything unreached is not explained
 	@scripts/coverage.py
 test-coverage: build/cov/replay build/cov/ref-tests ## the same as tests, without a report

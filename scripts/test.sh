@@ -2,7 +2,7 @@
 # test.sh: `make test`. Runs every part, shows its output, adds up its `N passed, N failed` lines,
 # and ends with their total alone on a line. A part that fails without counting a failure, or
 # that counts nothing, is itself one failure, named. Logs: build/test/<part>.log.
-# Exit status: 0, or 1 when anything failed.
+# Exit status: 0; 1 when anything failed; 2 when a tool is missing.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 
@@ -10,6 +10,37 @@ cd "$(dirname "$0")/.." || exit 2
 # TEST_PARTS="test-ref test-bench" runs some of them.
 TEST_PARTS=${TEST_PARTS:-test-ref test-sim test-explore test-fuzz test-triage test-engine test-defects
     test-scoreboard test-bench test-gate test-coverage test-scripts test-lint}
+
+# What a part cannot do without: looked for before minutes go into building.
+tools_of() {
+    echo gcc objcopy python3
+    case $1 in
+    test-bench) echo clang g++ strace pytest ;;
+    test-scripts) echo pytest ;;
+    test-gate) echo strace valgrind ;;
+    test-ref | test-sim | test-explore | test-fuzz | test-triage | test-engine | test-scoreboard | test-coverage)
+        echo clang ;;
+    esac
+}
+
+there() {
+    case $1 in
+    gcc) command -v "${CC:-gcc}" ;;
+    clang) command -v "${CLANG:-clang}" ;;
+    pytest) /usr/bin/python3 -c 'import pytest' 2>/dev/null && echo yes ;;
+    python3) command -v /usr/bin/python3 ;;
+    *) command -v "$1" ;;
+    esac
+}
+
+missing=
+for tool in $(for part in $TEST_PARTS; do tools_of "$part"; done | tr ' ' '\n' | sort -u); do
+    [ -n "$(there "$tool")" ] || missing="$missing $tool"
+done
+if [ -n "$missing" ]; then
+    echo "make test: missing:$missing. Run scripts/setup test, which installs it. Nothing was built." >&2
+    exit 2
+fi
 
 logs=build/test
 mkdir -p $logs || exit 2

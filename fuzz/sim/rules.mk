@@ -54,10 +54,12 @@ build/bench-sim: build/plain/fuzz/sim/bench/main.o $(SIM_SEEN)/fuzz/sim/bench/pr
 	$(call say,LD,$@)
 	$(Q)$(SIM_CC) -g -o $@ $^ -pthread
 build/bench-relacy: fuzz/sim/bench/relacy.cc
+	$(call header,relacy/relacy.hpp,g++ -x c++,relacy-dev)
 	$(call say,CXX,$<)
 	@mkdir -p $(@D)
 	$(Q)g++ -std=c++17 -O2 -w -MMD -MP -o $@ $<
 build/litmus-relacy: fuzz/litmus/relacy.cc build/plain/libsim.a
+	$(call header,relacy/relacy.hpp,g++ -x c++,relacy-dev)
 	$(call say,CXX,$<)
 	@mkdir -p $(@D)
 	$(Q)g++ -std=c++17 -O1 -w -MMD -MP -o $@ $< build/plain/libsim.a -pthread

@@ -16,15 +16,15 @@ if [ $# -lt 2 ]; then
 fi
 out=$1
 shift
-flags="-std=c11 -D_GNU_SOURCE -O2 -g -fPIC -I$here"
+fixed() { # runs $1 with the flags that every subject is built with; the path of this folder may have spaces
+    compiler=$1
+    shift
+    "$compiler" -std=c11 -D_GNU_SOURCE -O2 -g -fPIC "-I$here" "$@"
+}
 if [ -z "$seen" ]; then
-    # shellcheck disable=SC2086 # words on purpose
-    exec "${CC:-gcc}" $flags -shared "$@" -o "$out"
+    fixed "${CC:-gcc}" -shared "$@" -o "$out"
+    exit
 fi
-# One object, so that its calls can be renamed; clang keeps apart atomics that it would merge.
-for flag in -sink-common-insts=false -enable-tail-merge=false -hoist-common-insts=false; do
-    flags="$flags -mllvm $flag"
-done
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 for word in "$@"; do
@@ -32,8 +32,10 @@ for word in "$@"; do
     case $word in
     *.c)
         object=$work/$#-$(basename "$word" .c).o
-        # shellcheck disable=SC2086
-        "${CLANG:-clang}" $flags ${SUBJECT_CFLAGS-} -fsanitize=thread -c "$word" -o "$object"
+        # One object, so that its calls can be renamed; clang keeps apart atomics that it would merge.
+        # shellcheck disable=SC2086 # words on purpose
+        fixed "${CLANG:-clang}" -mllvm -sink-common-insts=false -mllvm -enable-tail-merge=false \
+            -mllvm -hoist-common-insts=false ${SUBJECT_CFLAGS-} -fsanitize=thread -c "$word" -o "$object"
         objcopy --redefine-syms="$here/sim/redefine.syms" "$object"
         word=$object
         ;;

@@ -181,6 +181,11 @@ def pattern(text, name):
         die(f"{name}={text}: no regular expression: {error}")
 
 
+def is_screen(stream):
+    """Whether lines on it can be overwritten: a terminal, and none that is dumb."""
+    return stream.isatty() and os.environ.get("TERM") not in (None, "", "dumb")
+
+
 class Progress:
     """One live line on a terminal; elsewhere a plain line every ten seconds."""
 
@@ -188,7 +193,7 @@ class Progress:
 
     def __init__(self, total_s=None, stream=None):
         self.total_s, self.stream = total_s, stream or sys.stderr
-        self.live = self.stream.isatty()
+        self.live = is_screen(self.stream)
         self.began = time.monotonic()
         self.printed = -math.inf
 

@@ -25,7 +25,7 @@ class View:
     def __init__(self, total_s, what):
         self.total_s, self.what = total_s, what
         self.began, self.drawn = time.monotonic(), 0.0
-        self.live = sys.stderr.isatty() and sys.stdout.isatty()
+        self.live = report.is_screen(sys.stderr) and report.is_screen(sys.stdout)
         self.progress = None if self.live else report.Progress(total_s)
         if self.live:
             sys.stderr.write(ALTERNATE)

@@ -85,7 +85,7 @@ class Search:
     def command(self, name):
         command = [str(PROGRAM), "--processes", str(self.jobs), "--checkpoint", str(self.state)]
         command += ["--seconds", str(self.time_s)] if self.time_s else []
-        return command + ([] if sys.stderr.isatty() else ["--quiet"]) + [name]
+        return command + ([] if report.is_screen(sys.stderr) else ["--quiet"]) + [name]
 
     def run_one(self, name):
         """The row of one scenario, from an earlier run of this build or from a search now."""
@@ -93,7 +93,7 @@ class Search:
         if kept.exists():
             return json.loads(kept.read_text())
         log = self.state / f"{name}.log"
-        show = sys.stderr.isatty()
+        show = report.is_screen(sys.stderr)
         with open(log, "w") as errors:
             self.child = subprocess.Popen(
                 self.command(name),
