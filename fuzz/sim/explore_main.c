@@ -281,6 +281,19 @@ static bool set_option(const char *key, unsigned long value) {
     return false;
 }
 
+static _Noreturn void die_of_option(const char *argument) {
+    fprintf(stderr, "explore: SET=%s: there is no such setting; there are",
+            argument + (strncmp(argument, "--", 2) ? 0 : 2));
+    for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
+        fprintf(stderr, " %s=N", settings[i].key);
+    }
+    for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
+        fprintf(stderr, " %s=0|1", switches[i].key);
+    }
+    fputc('\n', stderr);
+    exit(2);
+}
+
 /* ---- Schedules as files ---- */
 
 static FILE *open_out(const char *name) {
@@ -705,7 +718,7 @@ static void read_argument(const char *argument) {
     char key[32];
     const char *value = strchr(argument, '=');
     if (strncmp(argument, "--", 2) || !value || (size_t)(value - argument) - 2 >= sizeof key) {
-        die("unknown argument %s; see the head of fuzz/sim/explore_main.c", argument);
+        die_of_option(argument);
     }
     size_t n = (size_t)(value - argument) - 2;
     memcpy(key, argument + 2, n);
@@ -735,7 +748,7 @@ static void read_argument(const char *argument) {
     } else if (!strcmp(key, "shrink")) {
         shrink_runs = (unsigned)number_of(argument, value);
     } else if (!set_option(key, number_of(argument, value))) {
-        die("unknown argument %s; see the head of fuzz/sim/explore_main.c", argument);
+        die_of_option(argument);
     }
 }
 

@@ -163,7 +163,7 @@ def makefiles():
 def unlisted_variables(text):
     """`target: VARIABLE` for each that a recipe asks for, no makefile sets, and the help does not name."""
     settings = dict(re.findall(r"^(\w+) *(?:=|:=)(.*)", text, re.M))
-    own = {"MAKE", "CURDIR", "MAKEFILE_LIST"}
+    own = {"MAKE", "MAKEFLAGS", "CURDIR", "MAKEFILE_LIST"}
     for target, words, recipe in re.findall(r"^([\w.-]+):.*## (.*)\n((?:\t.*\n)*)", text, re.M):
         for _ in range(2):  # what is set may ask in its turn
             recipe = re.sub(r"\$\((\w+)\)", lambda m: settings.get(m[1], m[0]), recipe)
@@ -206,3 +206,63 @@ def test_missing_tool_is_one_line_that_names_setup(root):
     lines = [line for line in done.stderr.splitlines() if "missing" in line]
     assert done.returncode == 2 and len(lines) == 1, done
     assert "clang is missing: run scripts/setup" in lines[0] and len(done.stderr.splitlines()) == 1, done
+
+
+def refused(*words):
+    """What make says of such a command, without running anything."""
+    done = run(["make", "-C", str(REPO), "-n", *words], env=ENVIRONMENT)
+    return done.returncode, done.stderr
+
+
+def test_a_setting_that_a_target_does_not_have_is_refused(root):
+    for words, likely in ((("fuzz", "TIM=3"), "TIME="), (("gate", "BSE=x"), "BASE="), (("bench", "QUIC=1"), "QUICK=")):
+        status, errors = refused(*words)
+        assert status == 2 and f"is it {likely}?" in errors, (words, errors)
+    for words in (("fuzz", "FILTER=x"), ("help", "JOBS=1"), ("gate", "SEED=1", "BASE=x")):
+        assert refused(*words)[0] == 2, words
+    for words in (("fuzz", "TIME=3", "CC=cc"), ("lib", "V=1"), ("fuzz", "bench", "TIME=3", "QUICK=1"), ("ref/memory.h", "X=1")):
+        assert refused(*words)[0] == 0, (words, refused(*words))
+
+
+def documented_commands():
+    """Every `make target NAME=value...` of the documents."""
+    listed = run(["git", "-C", str(REPO), "ls-files", "*.md", "*.yml"], env=ENVIRONMENT).stdout.split()
+    for name in listed:
+        text = re.sub(r"'[^']*'", "x", (REPO / name).read_text(errors="replace"))
+        for found in re.finditer(r"\bmake ([a-z][a-z-]*)((?: +[A-Z_]+=[^\s`)|;,]*)+)", text):
+            yield name, found[1], re.findall(r"([A-Z_]+)=", found[2])
+
+
+def test_documented_commands_use_settings_that_exist(root):
+    commands = list(documented_commands())
+    assert len(commands) > 20
+    for name, goal, settings in commands:
+        status, errors = refused(goal, *(f"{setting}=" for setting in settings))
+        assert "there is no setting" not in errors, (name, goal, settings, errors)
+
+
+def test_make_n_starts_no_run(root):
+    for words in (["fuzz"], ["gate", "BASE=HEAD"], ["test"], ["demo"]):
+        done = run(["make", "-C", str(REPO), "-n", *words], env=ENVIRONMENT, timeout=60)
+        assert done.returncode == 0 and "scripts/" in done.stdout, (words, done)
+
+
+def test_a_missing_tool_is_told_before_anything_is_built(root):
+    done = run(["make", "-C", str(REPO), "-s", "test"], env={**ENVIRONMENT, "CLANG": "no-such-clang"}, timeout=60)
+    assert done.returncode == 2 and "missing: clang" in done.stderr and "==" not in done.stdout, done
+
+
+def test_a_path_with_spaces_builds_subjects_and_installs(root):
+    tree = pathlib.Path(root) / "a b"
+    tree.mkdir()
+    for name in ("Makefile", "ref", "fuzz", "scripts"):
+        if (REPO / name).is_dir():
+            shutil.copytree(REPO / name, tree / name, ignore=shutil.ignore_patterns("__pycache__", "defects"))
+        else:
+            shutil.copy(REPO / name, tree / name)
+    done = run([str(tree / "fuzz/subjects/build.sh"), str(tree / "x.so"), str(tree / "fuzz/subjects/template.c")])
+    assert done.returncode == 0 and (tree / "x.so").is_file(), done
+    place = pathlib.Path(root) / "c d"
+    done = run(["make", "-s", "-C", str(tree), "install", f"PREFIX={place}"], env=ENVIRONMENT)
+    assert done.returncode == 0 and (place / "include/pagebox/memory.h").is_file(), done
+    assert "c\\ d" in (place / "lib/pkgconfig/pagebox.pc").read_text()
