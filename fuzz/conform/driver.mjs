@@ -4,7 +4,7 @@
 // program: the outcomes as counted. Who reads them judges; a program that stands in this file (EMBEDDED)
 // is judged here and shown.
 //
-// slice_ms: how long each program runs at a time. total_s: slices go round until then; 0: once.
+// slice_ms: how long each program runs at a time. total_s: slices go round until then; 0: once, all of them.
 // hang_s: without progress for so long is a hang. seed. spins: looks at a barrier before a thread sleeps.
 
 const EMBEDDED = null;
@@ -274,7 +274,7 @@ function bytesOf(program) {
   return Uint8Array.from(atob(program.wasm), c => c.charCodeAt(0));
 }
 
-const late = (ms, value) => new Promise(f => setTimeout(() => f(value), ms));
+const late = ms => new Promise(f => setTimeout(f, ms));
 // What the workers answer, or 'stuck' when they do not in time.
 async function answers(promises, ms) {
   let timer;
@@ -289,7 +289,13 @@ function add(counts, outcomes) {
 }
 
 async function sliceShared(team, program, o) {
-  const memory = new WebAssembly.Memory({ initial: PAGES, maximum: PAGES_MAX, shared: true });
+  let memory;
+  try {
+    memory = new WebAssembly.Memory({ initial: PAGES, maximum: PAGES_MAX, shared: true });
+  } catch (error) {
+    await late(500);
+    return { shortage: String(error) };
+  }
   const control = new Int32Array(new SharedArrayBuffer(256));
   const bytes = bytesOf(program), counts = new Map();
   new Int32Array(memory.buffer)[(CONTROL + SPINS) >> 2] = o.spins;
@@ -314,12 +320,15 @@ async function sliceOwned(team, program, o) {
   let instances = 0, rescued = 0;
   for (let seed = o.seed; performance.now() - began < o.slice_ms; seed += 7919) {
     const control = new Int32Array(new SharedArrayBuffer(256)), memories = [];
-    try {
-      for (let i = 0; i < BATCH; i++) {
+    // An engine has room for so many memories, and gives that of dropped ones back when it pleases.
+    for (let tries = 0; memories.length < BATCH; tries++) {
+      try {
         memories.push(new WebAssembly.Memory({ initial: program.min, maximum: program.max, shared: true }));
+      } catch (error) {
+        if (memories.length > 0) break;
+        if (tries === 40) return { shortage: String(error), instances, seconds: (performance.now() - began) / 1000, counts, rescued, lost: 0 };
+        await late(50);
       }
-    } catch (error) {
-      if (memories.length === 0) return { error: String(error) };
     }
     prepare(memories, program, seed, o);
     const job = { program: o.light, bytes, memories, control, seed, hang_s: o.hang_s };
@@ -389,8 +398,9 @@ async function runAll(bundle, o) {
   let team = crew(most);
   const began = performance.now();
   for (let turn = 0; ; turn++) {
-    for (let i = 0; i < programs.length; i++) {
-      if (turn > 0 && performance.now() - began > o.total_s * 1000) { team.end(); return; }
+    for (let k = 0; k < programs.length; k++) {
+      const i = (k + o.seed * 37) % programs.length; // a run that is too short for all begins elsewhere
+      if ((turn > 0 || o.total_s > 0) && performance.now() - began > o.total_s * 1000) { team.end(); return; }
       const program = programs[i];
       // What the workers need of it: not the set.
       const light = { ...program, set: undefined, text: undefined, wasm: undefined };
@@ -406,6 +416,7 @@ async function runAll(bundle, o) {
         rescued: r.rescued ?? 0, lost: r.lost ?? 0, outcomes: r.counts ? [...r.counts] : [] };
       if (r.stuck) line.stuck = true;
       if (r.error) line.error = r.error;
+      if (r.shortage) line.shortage = r.shortage;
       await emit(line);
       if (r.stuck || r.error) { // these workers may never answer again
         team.end();

@@ -236,9 +236,7 @@ static void step_wait(struct walk *w, const struct state *from, unsigned t) {
         finish(w, &s, t, CONFORM_DISABLED);
     } else if (get(&s, o->at, o->width) != wrap(o->expected, o->width)) {
         finish(w, &s, t, 1);
-    } else if (o->timeout_ns == 0) {
-        finish(w, &s, t, 2);
-    } else {
+    } else { /* also where it does not wait at all: until its time is up a notify may count it */
         s.phase[t] = QUEUED;
         s.queue[s.queued++] = (uint8_t)t;
     }
@@ -464,7 +462,7 @@ static void explore(struct walk *w, const struct state *from) {
         }
     }
     for (unsigned i = 0; i < from->queued; i++) {
-        if (operation_of(w, from, from->queue[i])->timeout_ns > 0) {
+        if (operation_of(w, from, from->queue[i])->timeout_ns >= 0) {
             at_rest = false;
             step_timeout(w, from, i);
         }

@@ -9,6 +9,7 @@ MAY_IMPORT = {
     "bench": {"common"},
     "sim": {"common"},
     "fuzz": {"common", "sim"},
+    "conform": {"common"},
     "defects": {"common", "sim", "fuzz"},
     "gate": {"common", "sim", "fuzz", "defects"},
 }

@@ -1,10 +1,10 @@
-"""conform_page.py: the page of `make conform`, and the files that show a finding again."""
+"""page.py: the page of `make conform`, and the files that show a finding again."""
 import html
 import json
 import re
 
-import conform_engines as engines
-import report
+from pagebox.common import report
+from pagebox.conform import engines
 
 NAMES = {
     "c0dec0de00000001": "-", "c0dec0de00000002": "skipped", "c0dec0de00000003": "blocked", "c0dec0de00000004": "trap",
@@ -137,6 +137,9 @@ def write(c, status):
             if s.instances and len(s.allowed) <= 40 and name != "random":
                 inner.append(report.Section(s.program["name"], s.program["about"] + ".", pre=s.program["text"], table=report.Table(["outcome", "times", ""], outcome_rows(s))))
         sections.append(report.Section(f"Family {name}", sections=inner))
+    if c.shortages:
+        sections.append(report.Section("Want of memory", "Slices that were cut short: an engine has room for so many shared memories at a time.",
+                                       table=report.Table(["message", "times"], [list(x) for x in c.shortages.items()])))  # fmt: skip
     if c.errors:
         sections.append(report.Section("What did not run", pre="\n".join(c.errors[:50])))
     summary = {

@@ -1,10 +1,9 @@
-"""conform_engines.py: how an engine of JavaScript is started for `make conform`: in a process of its own,
+"""engines.py: how an engine of JavaScript is started for `make conform`: in a process of its own,
 or as a browser without a screen that loads a page from here.
 
-An engine is a name of ENGINES, found on PATH or where npm puts it under build/, or a path whose last part
-begins with such a name.
+Engines and their tiers are those of fuzz/runtimes/engines.json whose workers are known here, and the
+browsers below; or a path whose last part begins with such a name.
 """
-import dataclasses
 import functools
 import http.server
 import json
@@ -17,59 +16,51 @@ import subprocess
 import tempfile
 import threading
 
-import report
+import runtimes  # scripts/runtimes.py
+from pagebox.common import report
 
 DRIVER = report.REPO / "fuzz/conform/driver.mjs"
-PLACES = [report.REPO / p for p in ("build/engines/node_modules/.bin", "build/npm/node_modules/.bin", "node_modules/.bin")]
+WORKERS = ("worker_threads", "Worker")  # what driver.mjs can start
+BROWSERS = {
+    "firefox": (("firefox-esr", "firefox"), "apt-get install firefox-esr"),
+    "chromium": (("chromium", "chromium-browser", "google-chrome"), "apt-get install chromium"),
+}
 
 
-@dataclasses.dataclass
-class Engine:
-    """arguments: before the program. tiers: a name and the flags or environment that keep an engine to
-    one of its compilers; the first is what it does by itself. get: where to get it."""
-
-    commands: tuple
-    get: str
-    arguments: tuple = ()
-    tiers: tuple = (("default", (), {}),)
-    is_browser: bool = False
-
-
-ENGINES = {
-    "node": Engine(
-        ("node", "nodejs"), "apt-get install nodejs",
-        tiers=(("default", (), {}), ("liftoff", ("--liftoff", "--no-wasm-tier-up"), {}), ("turbofan", ("--no-liftoff",), {})),
-    ),
-    "deno": Engine(
-        ("deno",), "npm install --prefix build/engines deno", ("run", "-A"),
-        tiers=(("default", (), {}), ("liftoff", ("--v8-flags=--liftoff,--no-wasm-tier-up",), {}), ("turbofan", ("--v8-flags=--no-liftoff",), {})),
-    ),
-    "bun": Engine(
-        ("bun",), "npm install --prefix build/engines bun",
-        tiers=(("default", (), {}), ("interpreter", (), {"BUN_JSC_useBBQJIT": "0", "BUN_JSC_useOMGJIT": "0"}), ("bbq", (), {"BUN_JSC_useOMGJIT": "0"})),
-    ),
-    "firefox": Engine(("firefox-esr", "firefox"), "apt-get install firefox-esr", is_browser=True),
-    "chromium": Engine(("chromium", "chromium-browser", "google-chrome"), "apt-get install chromium", is_browser=True),
-}  # fmt: skip
+def known():
+    return {name: e for name, e in runtimes.engines().items() if e.get("workers") in WORKERS}
 
 
 def find(wanted):
     """Name and path of an engine, or an end with what to do."""
-    path = pathlib.Path(wanted)
+    names = [*known(), *BROWSERS]
     if "/" in wanted:
-        for name, engine in ENGINES.items():
-            if path.name.startswith(name):
-                if not os.access(path, os.X_OK):
-                    report.die(f"{wanted} is no program that can be started")
-                return name, str(path)
-    elif wanted in ENGINES:
-        for command in ENGINES[wanted].commands:
-            for place in [None, *PLACES]:
-                found = shutil.which(command, path=str(place) if place else None)
-                if found:
-                    return wanted, found
-        report.die(f"{wanted} is not there: {ENGINES[wanted].get}; or give its path, RUNTIME=/path/to/{wanted}")
-    report.die(f"RUNTIME={wanted}: known are {', '.join(ENGINES)}, or a path to one of them")
+        name = next((n for n in names if pathlib.Path(wanted).name.startswith(n)), None)
+        if name and os.access(wanted, os.X_OK):
+            return name, wanted
+        report.die(f"RUNTIME={wanted}: " + ("it cannot be started" if name else f"its name begins with none of {', '.join(names)}"))
+    if wanted in BROWSERS:
+        commands, get = BROWSERS[wanted]
+        path = next(filter(None, map(shutil.which, commands)), None)
+    elif wanted in known():
+        path, get = runtimes.program_of(known()[wanted]), known()[wanted]["get"]
+    else:
+        report.die(f"RUNTIME={wanted}: there are {', '.join(names)}, or a path to one of them")
+    if not path:
+        report.die(f"{wanted} is not there: {get}, or scripts/setup conform; or give its path, RUNTIME=/path/to/{wanted}")
+    return wanted, path
+
+
+def tiers(name):
+    """What an engine does by itself, then with one compiler alone: name, tier as engines.json has it."""
+    return [("default", {}), *known()[name]["tiers"].items()] if name in known() else [("default", {})]
+
+
+def command(name, path, tier, bundle, options):
+    """Environment and words that run the driver."""
+    environment, words = runtimes.words(known()[name], tier)
+    words = [str(DRIVER) if word == str(runtimes.DRIVER) else word for word in [path, *words[1:]]]
+    return environment, [*words, str(bundle), *(f"{k}={v}" for k, v in options.items())]
 
 
 class Ended(Exception):
