@@ -8,7 +8,7 @@ DEFECTS_OPTIONS = $(if $(DEFECTS),--defects '$(DEFECTS)') $(if $(ONLY),--only '$
     $(if $(QUICK),--quick) $(if $(filter 0 no,$(WITNESS)),--no-witness)
 # What the scoreboard of your own code would ignore.
 DEFECTS_UNUSED = $(strip $(foreach v,SUBJECT TARGET SEEDS JOBS ENGINE EMPTY SCHED WITNESS,$(if $($(v)),$(v)=)))
-defects: ## plants each known defect and fuzzes: DEFECTS= ONLY=regex TARGET= TIME= SEED= SEEDS= JOBS= ENGINE= SCHED=bytes,pct|all EMPTY=1 QUICK=1 WITNESS=no; yours into your code: SUBJECT_SRC= RULES_OFF=
+defects: ## plants each known defect and fuzzes: DEFECTS= ONLY=regex TARGET= TIME= SEED= SEEDS= JOBS= ENGINE= SCHED=bytes,pct|all EMPTY=1 QUICK=1 WITNESS=no; yours into your code: SUBJECT_SRC= (not SUBJECT=) RULES_OFF=
 	@test -z '$(SUBJECT_SRC)' -o -z '$(DEFECTS_UNUSED)' || { echo 'make defects: SUBJECT_SRC= takes DEFECTS=' \
 	    'TIME= SEED= ONLY= QUICK=1 RULES_OFF=, not $(DEFECTS_UNUSED)' >&2; exit 2; }
 	@$(if $(SUBJECT_SRC),scripts/defects_subject.py --sources '$(SUBJECT_SRC)' \

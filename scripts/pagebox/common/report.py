@@ -197,6 +197,11 @@ class Progress:
         self.began = time.monotonic()
         self.printed = -math.inf
 
+    def now(self, text):
+        """A line at once, also where there was one just before."""
+        self.printed = -math.inf
+        self.update(text)
+
     def update(self, text):
         now = time.monotonic()
         if now - self.printed < (0.1 if self.live else self.QUIET_S):

@@ -18,6 +18,7 @@ from pagebox.defects import verdicts as rows
 from pagebox.defects import patchset
 from pagebox.defects import planting
 from pagebox.defects import witnesses
+from pagebox.common import builder
 from pagebox.common import report
 
 TIME_S = 60  # of a target, where neither TIME nor the patch says
@@ -62,7 +63,7 @@ class Board:
         planting.mirror_sources(self.base)
         tools = [planting.REPLAY] + [planting.SHRINK] * (not self.without_witness)
         tools += [planting.MUTATOR] * ("afl" in self.engines)
-        fault = planting.make(self.processes.run, self.base, tools + self.goals(self.targets))
+        fault = builder.build(tools + self.goals(self.targets), folder=self.base, children=self.processes)
         if fault and not self.stopping:
             report.die(f"the pristine tree does not build:\n{fault}")
         for target in self.targets:

@@ -27,6 +27,7 @@ from pagebox.defects import patchfile
 from pagebox.defects import page
 from pagebox.defects import verdicts
 from pagebox.fuzz import findings
+from pagebox.common import builder
 from pagebox.common import report
 
 WORK = report.REPO / "build" / "defects-subject"
@@ -64,11 +65,9 @@ class Field:
     def tools(self):
         goals = ["build/asan/replay", "build/asan/shrink"]
         goals += [f"build/libfuzzer/{target}" for target in TARGETS]
-        command = [os.environ.get("MAKE", "make"), "-s", "--no-print-directory", *goals]
-        made = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
-        done = subprocess.run(command, cwd=report.REPO, env=made, capture_output=True, text=True)
-        if done.returncode != 0:
-            report.die(f"the harness does not build:\n{(done.stdout + done.stderr)[-3000:]}")
+        fault = builder.build(goals)
+        if fault:
+            report.die(f"the harness does not build:\n{fault[-3000:]}")
         for target in TARGETS:
             self.seeds(target).mkdir(parents=True, exist_ok=True)
             subprocess.run(

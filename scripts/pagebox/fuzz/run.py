@@ -31,6 +31,7 @@ from pagebox.fuzz import engines
 from pagebox.fuzz import findings
 from pagebox.fuzz import page
 from pagebox.fuzz import screen
+from pagebox.common import builder
 from pagebox.common import report
 
 BUILD = report.REPO / "build"
@@ -107,12 +108,9 @@ class Plan:
         wanted += [str(path.relative_to(report.REPO)) for path in findings.TOOLS]
         if self.merges():  # libFuzzer does it
             wanted += [f"build/libfuzzer/{target}" for target in self.targets]
-        command = [os.environ.get("MAKE", "make"), "--no-print-directory", f"-j{self.jobs}", *wanted]
-        environment = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS")}
-        done = subprocess.run(command, cwd=report.REPO, env=environment, text=True,
-                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        if done.returncode != 0:
-            print(done.stdout, file=sys.stderr)
+        fault = builder.build(wanted, self.jobs)
+        if fault:
+            print(fault, file=sys.stderr)
             report.die("the fuzz targets do not build: see above")
 
     def meet_subject(self):
