@@ -75,14 +75,14 @@ static bool run_notify(struct rig *rig) {
 
 static bool run_differs(struct rig *rig) {
     enum pb_wait result = PB_WAIT_NOTIFIED;
-    return pb_waiters_wait(rig->waiters, 0, &rig->word, 4, 1, -1, &result) == PB_OK &&
+    return pb_waiters_wait(rig->waiters, 0, &rig->word, 4, 1, -1, NULL, &result) == PB_OK &&
            result == PB_WAIT_NOT_EQUAL;
 }
 
 /* Joins the queue, asks the kernel to sleep until a time that is past, leaves. */
 static bool run_timeout(struct rig *rig) {
     enum pb_wait result = PB_WAIT_NOTIFIED;
-    return pb_waiters_wait(rig->waiters, 0, &rig->word, 4, 0, 1, &result) == PB_OK &&
+    return pb_waiters_wait(rig->waiters, 0, &rig->word, 4, 0, 1, NULL, &result) == PB_OK &&
            result == PB_WAIT_TIMED_OUT;
 }
 

@@ -412,7 +412,7 @@ static void waiter(void *arg) {
     uint32_t self = (uint32_t)(uintptr_t)arg;
     enum pb_wait result = PB_WAIT_NOTIFIED;
     enum pb_status status = pb_waiters_wait(queue.table, ADDRESS, (const void *)&queue.word, 4, 0,
-                                            queue.timeout_ns[self], &result);
+                                            queue.timeout_ns[self], NULL, &result);
     queue.result[self] = status == PB_OK ? (uint32_t)result : DISABLED_RESULT;
 }
 
@@ -512,8 +512,8 @@ static void waiter_twice(void *arg) {
         volatile void *word =
             i == 0 ? (volatile void *)&queue.word : (volatile void *)&queue.second;
         enum pb_wait result = PB_WAIT_NOT_EQUAL;
-        enum pb_status status =
-            pb_waiters_wait(queue.table, ADDRESS + 4 * i, (const void *)word, 4, 0, -1, &result);
+        enum pb_status status = pb_waiters_wait(queue.table, ADDRESS + 4 * i, (const void *)word, 4,
+                                                0, -1, NULL, &result);
         queue.result[i] = status == PB_OK ? (uint32_t)result : DISABLED_RESULT;
         if (queue.result[i] == PB_WAIT_NOTIFIED &&
             sim_atomic_load(word, 4, __ATOMIC_RELAXED) != 1) {

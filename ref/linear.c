@@ -14,14 +14,17 @@ struct linear {
     struct pb_memory_type type; /* min_pages as created: what reset goes back to */
     struct pb_memory_style style;
     uint32_t waiters_max;
+    enum pb_rung rung;
+    const struct pb_limiter *limiter; /* NULL: nobody is asked */
     struct pb_region region;
     struct pb_memory_definition *definition; /* own_definition or the caller's */
     struct pb_memory_definition own_definition;
     struct pb_owner_entry *owner;
+    _Atomic uint32_t pins;  /* parts that the host holds: the base must stay (R42) */
+    _Atomic uint32_t holds; /* all handles together, each pin, and each blocked wait */
     /* Of a shared memory: */
     struct pb_lock growth;      /* growers and copiers, one at a time (R11, R13) */
     _Atomic uint32_t handles;   /* clones; the last one disables atomics */
-    _Atomic uint32_t holds;     /* all handles together, and each blocked wait */
     struct pb_waiters *waiters; /* NULL: owned */
 };
 
@@ -36,12 +39,38 @@ static void publish(struct linear *linear) {
                           memory_order_release);
 }
 
+/* ---- Limits (R40) --------------------------------------------------------------------------- */
+
+static bool may_become(const struct linear *linear, uint64_t from_bytes, uint64_t to_bytes) {
+    const struct pb_limiter *limiter = linear->limiter;
+    uint32_t max = linear->type.max_pages < PB_PAGES_MAX ? linear->type.max_pages : PB_PAGES_MAX;
+    return limiter == NULL || to_bytes == from_bytes ||
+           limiter->growing(limiter->context, from_bytes, to_bytes, pb_pages_to_bytes(max));
+}
+
+/* Told of what was granted only. */
+static void has_failed(const struct linear *linear, uint64_t from_bytes, uint64_t to_bytes,
+                       enum pb_status why) {
+    const struct pb_limiter *limiter = linear->limiter;
+    bool granted = why != PB_LIMIT && why != PB_PINNED && why != PB_REFUSED;
+    if (limiter != NULL && limiter->failed != NULL && granted && to_bytes != from_bytes) {
+        limiter->failed(limiter->context, from_bytes, to_bytes, why);
+    }
+}
+
+static void has_shrunk(const struct linear *linear, uint64_t from_bytes, uint64_t to_bytes) {
+    const struct pb_limiter *limiter = linear->limiter;
+    if (limiter != NULL && limiter->shrunk != NULL && to_bytes != from_bytes) {
+        limiter->shrunk(limiter->context, from_bytes, to_bytes);
+    }
+}
+
 /* ---- Create and destroy --------------------------------------------------------------------- */
 
 /* How far the memory grows in place. Static: its bound. Dynamic: where it may not move, its
- * maximum; where it may, what it has now. */
+ * maximum, but no more than most_pages; where it may, what it has now. */
 static uint64_t capacity_bytes(const struct pb_memory_config *config,
-                               const struct pb_memory_style *style) {
+                               const struct pb_memory_style *style, uint32_t most_pages) {
     const struct pb_memory_type *type = &config->type;
     const struct pb_strategy_info *info = pb_strategy_info(config->strategy);
     uint32_t max = type->max_pages == PB_NO_MAXIMUM ? PB_PAGES_MAX : type->max_pages;
@@ -55,6 +84,9 @@ static uint64_t capacity_bytes(const struct pb_memory_config *config,
         if (config->reserve_pages_max != 0 && config->reserve_pages_max < pages) {
             pages = config->reserve_pages_max;
         }
+    }
+    if (style->kind == PB_STYLE_DYNAMIC && most_pages < pages) {
+        pages = most_pages;
     }
     uint64_t bytes = pb_pages_to_bytes(pages);
     if (config->strategy == PB_STRATEGY_POOL && style->kind == PB_STYLE_DYNAMIC && !type->shared &&
@@ -77,6 +109,8 @@ static enum pb_status wrap(const struct linear *model, struct pb_region *region,
     made->type = model->type;
     made->style = model->style;
     made->waiters_max = model->waiters_max;
+    made->rung = model->rung;
+    made->limiter = model->limiter;
     made->region = *region;
     made->definition = definition != NULL ? definition : &made->own_definition;
     atomic_init(&made->handles, 1);
@@ -88,46 +122,100 @@ static enum pb_status wrap(const struct linear *model, struct pb_region *region,
         return status;
     }
     publish(made);
+    pb_owner_resize(made->owner, region->accessible_bytes);
     *linear = made;
     return PB_OK;
 }
 
-enum pb_status pb_linear_create(const struct pb_memory_config *config,
-                                const struct pb_memory_style *style, struct linear **linear) {
-    struct linear model = {
-        .allocator = config->allocator != NULL ? config->allocator : &pb_allocator_libc,
-        .type = config->type,
-        .style = *style,
-        .waiters_max = config->waiters_max,
-    };
-    model.type.shared = false;
+/* A region as the config asks for it in that style. */
+static enum pb_status region_create(const struct pb_memory_config *config,
+                                    const struct pb_memory_style *style, uint32_t most_pages,
+                                    struct pb_region *region) {
     struct pb_region_config region_config = {
         .strategy = config->strategy,
         .accessible_bytes = pb_pages_to_bytes(config->type.min_pages),
-        .capacity_bytes = capacity_bytes(config, style),
+        .capacity_bytes = capacity_bytes(config, style, most_pages),
         .guard_bytes = style->guard_bytes,
         .advice = config->advice,
         .pool = config->pool,
         .image = config->image,
-        .allocator = model.allocator,
+        .allocator = config->allocator,
     };
+    return pb_region_create(&region_config, region);
+}
+
+/* The same with less and less address space, as far as the config lets it (R43). *style and *rung
+ * become what it was made with. */
+static enum pb_status region_create_or_less(const struct pb_memory_config *config,
+                                            uint64_t short_guard_bytes,
+                                            struct pb_memory_style *style, enum pb_rung *rung,
+                                            struct pb_region *region) {
+    uint32_t most_pages = PB_PAGES_MAX;
+    enum pb_status status = region_create(config, style, most_pages, region);
+    while (status == PB_NO_MEMORY && *rung < config->fall_back) {
+        (*rung)++;
+        if (style->guard_bytes > short_guard_bytes) {
+            style->guard_bytes = short_guard_bytes;
+        }
+        if (*rung >= PB_RUNG_DYNAMIC) {
+            style->kind = PB_STYLE_DYNAMIC;
+            style->bound_pages = 0;
+        }
+        status = region_create(config, style, most_pages, region);
+        while (status == PB_NO_MEMORY && *rung == PB_RUNG_SHORT &&
+               most_pages > config->type.min_pages) {
+            most_pages /= 2;
+            status = region_create(config, style, most_pages, region);
+        }
+    }
+    return status;
+}
+
+static enum pb_status create_granted(const struct pb_memory_config *config,
+                                     uint64_t short_guard_bytes, struct linear *model,
+                                     struct linear **linear) {
     struct pb_region region;
-    enum pb_status status = pb_region_create(&region_config, &region);
+    enum pb_status status =
+        region_create_or_less(config, short_guard_bytes, &model->style, &model->rung, &region);
     if (status != PB_OK) {
         return status;
     }
-    status = wrap(&model, &region, config->definition, linear);
+    status = wrap(model, &region, config->definition, linear);
     if (status != PB_OK) {
         pb_region_destroy(&region);
     }
     return status;
 }
 
+enum pb_status pb_linear_create(const struct pb_memory_config *config,
+                                const struct pb_memory_style *style, uint64_t short_guard_bytes,
+                                struct linear **linear) {
+    uint64_t bytes = pb_pages_to_bytes(config->type.min_pages);
+    struct linear model = {
+        .allocator = config->allocator != NULL ? config->allocator : &pb_allocator_libc,
+        .type = config->type,
+        .style = *style,
+        .waiters_max = config->waiters_max,
+        .limiter = config->limiter,
+    };
+    model.type.shared = false;
+    if (!may_become(&model, 0, bytes)) {
+        return PB_REFUSED;
+    }
+    enum pb_status status = create_granted(config, short_guard_bytes, &model, linear);
+    if (status != PB_OK) {
+        has_failed(&model, 0, bytes, status);
+    }
+    return status;
+}
+
 static void finish(struct linear *linear) {
+    uint64_t bytes = linear->region.accessible_bytes;
     pb_owner_unregister(linear->owner);
     pb_region_destroy(&linear->region);
     pb_waiters_destroy(linear->waiters);
     publish(linear);
+    has_shrunk(linear, bytes, 0);
     linear->allocator->release(linear->allocator->context, linear);
 }
 
@@ -150,7 +238,22 @@ static void shared_destroy(void *self) {
 }
 
 static void owned_destroy(void *self) {
-    finish(self);
+    let_go(self);
+}
+
+void pb_linear_pin(struct linear *linear) {
+    atomic_fetch_add_explicit(&linear->pins, 1, PB_ORDER_REFERENCE_TAKE);
+    hold(linear);
+}
+
+void pb_linear_unpin(struct linear *linear) {
+    atomic_fetch_sub_explicit(&linear->pins, 1, PB_ORDER_REFERENCE_DROP);
+    let_go(linear);
+}
+
+/* Only the memory's own thread pins it, so that a 0 stays one; what the host wrote is seen then. */
+static bool is_pinned(struct linear *linear) {
+    return atomic_load_explicit(&linear->pins, memory_order_acquire) > 0;
 }
 
 enum pb_status pb_linear_share(struct linear *linear) {
@@ -161,7 +264,7 @@ enum pb_status pb_linear_share(struct linear *linear) {
     if (!pb_strategy_info(linear->region.strategy)->shareable) {
         return PB_UNSUPPORTED;
     }
-    if (linear->style.kind == PB_STYLE_DYNAMIC &&
+    if (linear->style.kind == PB_STYLE_DYNAMIC && linear->rung != PB_RUNG_SHORT &&
         linear->region.capacity_bytes < pb_pages_to_bytes(max)) {
         return PB_NO_MEMORY;
     }
@@ -190,29 +293,53 @@ static struct pb_memory_definition *linear_definition(void *self) {
     return ((struct linear *)self)->definition;
 }
 
-/* What growth by delta comes to. PB_LIMIT past min(max, 65,536) (R5). */
+/* True where the host holds a part and growth to so many bytes would be by a move. */
+static bool would_move_a_pin(struct linear *linear, uint64_t bytes) {
+    return linear->style.kind == PB_STYLE_DYNAMIC && !linear->type.shared &&
+           bytes > linear->region.capacity_bytes && is_pinned(linear);
+}
+
+/* What growth by delta comes to. PB_LIMIT past min(max, 65,536) (R5); PB_PINNED, PB_REFUSED: not
+ * now. On PB_OK it has been granted. */
 static enum pb_status new_size(struct linear *linear, uint32_t delta_pages, uint32_t *old_pages,
                                uint64_t *bytes) {
     uint32_t limit = linear->type.max_pages < PB_PAGES_MAX ? linear->type.max_pages : PB_PAGES_MAX;
     uint32_t pages;
     *old_pages = (uint32_t)(length_of(linear) / PB_PAGE_BYTES);
+    *bytes = 0;
     if (!pb_pages_add(*old_pages, delta_pages, limit, &pages)) {
         return PB_LIMIT;
     }
     *bytes = pb_pages_to_bytes(pages);
-    return PB_OK;
+    if (would_move_a_pin(linear, *bytes)) {
+        return PB_PINNED;
+    }
+    return may_become(linear, pb_pages_to_bytes(*old_pages), *bytes) ? PB_OK : PB_REFUSED;
 }
 
-static enum pb_status copy_as(struct linear *source, bool shared, void **copy) {
+static enum pb_status copy_granted(struct linear *source, bool racing, struct linear **copy) {
     struct pb_region region;
-    struct linear *made;
-    enum pb_status status = pb_region_copy(&source->region, shared, &region);
+    enum pb_status status = pb_region_copy(&source->region, racing, &region);
     if (status != PB_OK) {
         return status;
     }
-    status = wrap(source, &region, NULL, &made);
+    status = wrap(source, &region, NULL, copy);
     if (status != PB_OK) {
         pb_region_destroy(&region);
+    }
+    return status;
+}
+
+/* Where the host holds a part its writes race, as those of guests do in a shared memory. */
+static enum pb_status copy_as(struct linear *source, bool shared, void **copy) {
+    uint64_t bytes = source->region.accessible_bytes;
+    struct linear *made;
+    if (!may_become(source, 0, bytes)) {
+        return PB_REFUSED;
+    }
+    enum pb_status status = copy_granted(source, shared || is_pinned(source), &made);
+    if (status != PB_OK) {
+        has_failed(source, 0, bytes, status);
         return status;
     }
     status = shared ? pb_linear_share(made) : PB_OK;
@@ -245,9 +372,11 @@ static enum pb_status owned_grow(void *self, uint32_t delta_pages, uint32_t *old
         pb_owner_update(linear->owner, region->base, region->total_bytes);
     }
     if (status != PB_OK) {
+        has_failed(linear, pb_pages_to_bytes(old), bytes, status);
         return status;
     }
     publish(linear);
+    pb_owner_resize(linear->owner, bytes);
     *old_pages = old;
     return PB_OK;
 }
@@ -257,10 +386,16 @@ static enum pb_status owned_copy(void *self, void **copy) {
 }
 
 enum pb_status pb_linear_reset(struct linear *linear) {
+    uint64_t before = linear->region.accessible_bytes;
+    if (is_pinned(linear)) {
+        return PB_PINNED;
+    }
     enum pb_status status =
         pb_region_reset(&linear->region, pb_pages_to_bytes(linear->type.min_pages));
     if (status == PB_OK) {
         publish(linear);
+        pb_owner_resize(linear->owner, linear->region.accessible_bytes);
+        has_shrunk(linear, before, linear->region.accessible_bytes);
     }
     return status;
 }
@@ -291,6 +426,9 @@ static enum pb_status shared_grow(void *self, uint32_t delta_pages, uint32_t *ol
             atomic_fetch_add_explicit(&linear->definition->length_bytes,
                                       pb_pages_to_bytes(delta_pages), memory_order_seq_cst);
         *old_pages = (uint32_t)(before / PB_PAGE_BYTES);
+        pb_owner_resize(linear->owner, bytes);
+    } else {
+        has_failed(linear, pb_pages_to_bytes(old), bytes, status);
     }
     pb_lock_release(&linear->growth);
     return status;
@@ -311,15 +449,20 @@ static enum pb_status shared_copy(void *self, void **copy) {
     return status;
 }
 
-static enum pb_status shared_wait(void *self, uint64_t address, unsigned width, uint64_t expected,
-                                  int64_t timeout_ns, enum pb_wait *result) {
-    struct linear *linear = self;
+enum pb_status pb_linear_wait(struct linear *linear, uint64_t address, unsigned width,
+                              uint64_t expected, int64_t timeout_ns, struct pb_canceller *canceller,
+                              enum pb_wait *result) {
     const uint8_t *base = atomic_load_explicit(&linear->definition->base, memory_order_relaxed);
     hold(linear); /* the last handle may go while this thread is blocked */
     enum pb_status status = pb_waiters_wait(linear->waiters, address, base + address, width,
-                                            expected, timeout_ns, result);
+                                            expected, timeout_ns, canceller, result);
     let_go(linear);
     return status;
+}
+
+static enum pb_status shared_wait(void *self, uint64_t address, unsigned width, uint64_t expected,
+                                  int64_t timeout_ns, enum pb_wait *result) {
+    return pb_linear_wait(self, address, width, expected, timeout_ns, NULL, result);
 }
 
 static uint32_t shared_notify(void *self, uint64_t address, uint32_t count) {
@@ -345,6 +488,10 @@ const struct pb_memory_operations pb_linear_shared = {
 
 enum pb_strategy pb_linear_strategy(const struct linear *linear) {
     return linear->region.strategy;
+}
+
+enum pb_rung pb_linear_rung(const struct linear *linear) {
+    return linear->rung;
 }
 
 const struct pb_allocator *pb_linear_allocator(const struct linear *linear) {

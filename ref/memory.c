@@ -91,7 +91,8 @@ enum pb_status pb_memory_create(const struct pb_memory_config *config, struct pb
     }
     struct pb_memory_style style =
         config->style != NULL ? *config->style : pb_style_choose(&config->type, tunables);
-    if (info == NULL || !style_is_sound(&style, &config->type)) {
+    if (info == NULL || !style_is_sound(&style, &config->type) ||
+        (unsigned)config->fall_back >= PB_RUNG_COUNT) {
         return PB_INVALID;
     }
     if (config->type.shared && !info->shareable) {
@@ -99,7 +100,7 @@ enum pb_status pb_memory_create(const struct pb_memory_config *config, struct pb
     }
     struct linear *linear;
     struct pb_memory *made;
-    status = pb_linear_create(config, &style, &linear);
+    status = pb_linear_create(config, &style, tunables->dynamic_guard_bytes, &linear);
     if (status != PB_OK) {
         return status;
     }
@@ -186,6 +187,26 @@ enum pb_status pb_memory_copy(struct pb_memory *memory, struct pb_memory **copy)
     return status;
 }
 
+enum pb_status pb_memory_pin(struct pb_memory *memory, uint64_t start, uint64_t count,
+                             struct pb_pin *pin) {
+    if (!pb_range_within(start, count, pb_handle_length(memory))) {
+        return PB_OUT_OF_BOUNDS;
+    }
+    if (memory->custom) {
+        return PB_UNSUPPORTED;
+    }
+    pb_linear_pin(memory->self);
+    *pin = (struct pb_pin){pb_handle_at(memory, start), count, memory->self};
+    return PB_OK;
+}
+
+void pb_pin_release(struct pb_pin *pin) {
+    if (pin->held != NULL) {
+        pb_linear_unpin(pin->held);
+        *pin = (struct pb_pin){NULL, 0, NULL};
+    }
+}
+
 enum pb_status pb_memory_reset(struct pb_memory *memory) {
     return memory->custom || memory->shared ? PB_UNSUPPORTED : pb_linear_reset(memory->self);
 }
@@ -212,6 +233,21 @@ enum pb_strategy pb_memory_strategy(struct pb_memory *memory) {
     return memory->custom ? PB_STRATEGY_COUNT : pb_linear_strategy(memory->self);
 }
 
+enum pb_rung pb_memory_rung(struct pb_memory *memory) {
+    return memory->custom ? PB_RUNG_AS_ASKED : pb_linear_rung(memory->self);
+}
+
+const char *pb_rung_note(enum pb_rung rung) {
+    static const char *const notes[PB_RUNG_COUNT] = {
+        [PB_RUNG_AS_ASKED] = "what was asked for",
+        [PB_RUNG_SHORT_GUARD] =
+            "offsets beyond the shorter guard need a bounds check in generated code",
+        [PB_RUNG_DYNAMIC] = "every access needs a bounds check, and the base may move at growth",
+        [PB_RUNG_SHORT] = "growth ends before the maximum where the base may not move",
+    };
+    return (unsigned)rung < PB_RUNG_COUNT ? notes[rung] : NULL;
+}
+
 enum pb_status pb_memory_grow(struct pb_memory *memory, uint32_t delta_pages, uint32_t *old_pages) {
     return memory->operations->grow(memory->self, delta_pages, old_pages);
 }
@@ -231,13 +267,19 @@ static enum pb_status check_word(struct pb_memory *memory, uint64_t address, uns
 }
 
 static enum pb_status wait(struct pb_memory *memory, uint64_t address, unsigned width,
-                           uint64_t expected, int64_t timeout_ns, enum pb_wait *result) {
+                           uint64_t expected, int64_t timeout_ns, struct pb_canceller *canceller,
+                           enum pb_wait *result) {
     enum pb_status status = check_word(memory, address, width);
     if (status != PB_OK) {
         return status;
     }
     if (!memory->shared) {
         return PB_NOT_SHARED;
+    }
+    if (canceller != NULL) {
+        return memory->custom ? PB_UNSUPPORTED
+                              : pb_linear_wait(memory->self, address, width, expected, timeout_ns,
+                                               canceller, result);
     }
     if (memory->operations->wait == NULL) {
         return PB_UNSUPPORTED;
@@ -248,12 +290,24 @@ static enum pb_status wait(struct pb_memory *memory, uint64_t address, unsigned 
 
 enum pb_status pb_memory_wait32(struct pb_memory *memory, uint64_t address, uint32_t expected,
                                 int64_t timeout_ns, enum pb_wait *result) {
-    return wait(memory, address, 4, expected, timeout_ns, result);
+    return wait(memory, address, 4, expected, timeout_ns, NULL, result);
 }
 
 enum pb_status pb_memory_wait64(struct pb_memory *memory, uint64_t address, uint64_t expected,
                                 int64_t timeout_ns, enum pb_wait *result) {
-    return wait(memory, address, 8, expected, timeout_ns, result);
+    return wait(memory, address, 8, expected, timeout_ns, NULL, result);
+}
+
+enum pb_status pb_memory_cancellable_wait32(struct pb_memory *memory, uint64_t address,
+                                            uint32_t expected, int64_t timeout_ns,
+                                            struct pb_canceller *canceller, enum pb_wait *result) {
+    return wait(memory, address, 4, expected, timeout_ns, canceller, result);
+}
+
+enum pb_status pb_memory_cancellable_wait64(struct pb_memory *memory, uint64_t address,
+                                            uint64_t expected, int64_t timeout_ns,
+                                            struct pb_canceller *canceller, enum pb_wait *result) {
+    return wait(memory, address, 8, expected, timeout_ns, canceller, result);
 }
 
 enum pb_status pb_memory_notify(struct pb_memory *memory, uint64_t address, uint32_t count,

@@ -8,12 +8,13 @@
  * allocator must stay until every such wait has returned, not just that call. A custom memory does
  * what the user's table of functions does.
  *
- * The rules that hold are named as in ref/README.md, R1 to R29. Functions that correspond to
- * WebAssembly instructions return PB_OUT_OF_BOUNDS or PB_MISALIGNED where the instruction traps;
- * nothing that a guest passes ever aborts the host. */
+ * The rules that hold are named as in ref/README.md, R1 to R29 and R39 to R43. Functions that
+ * correspond to WebAssembly instructions return PB_OUT_OF_BOUNDS or PB_MISALIGNED where the
+ * instruction traps; nothing that a guest passes ever aborts the host. */
 #ifndef PB_MEMORY_H
 #define PB_MEMORY_H
 
+#include "limiter.h"
 #include "pages.h"
 #include "region.h"
 #include "status.h"
@@ -72,6 +73,18 @@ struct pb_memory_definition {
 
 /* ---- Create and destroy --------------------------------------------------------------------- */
 
+/* What is reserved where address space is short (R43): from what was asked for, step by step, to
+ * what still works. Each step costs what its note says. */
+enum pb_rung {
+    PB_RUNG_AS_ASKED,
+    PB_RUNG_SHORT_GUARD, /* the tunables' dynamic guard in place of the style's */
+    PB_RUNG_DYNAMIC,     /* and Dynamic in place of Static */
+    PB_RUNG_SHORT,       /* and less than the maximum, halved until it fits, never below the size */
+    PB_RUNG_COUNT
+};
+/* What a step costs, one line; NULL for a value that is none. Static. */
+const char *pb_rung_note(enum pb_rung rung);
+
 struct pb_memory_config {
     struct pb_memory_type type;
     const struct pb_memory_style *style; /* NULL: chosen from the type by tunables */
@@ -86,7 +99,11 @@ struct pb_memory_config {
     uint32_t reserve_pages_max; /* bound on what a Dynamic memory of a strategy that never moves
                                    reserves; growth past it is PB_NO_MEMORY. 0: its maximum */
     const struct pb_allocator *allocator; /* NULL: pb_allocator_libc. Must outlive the memory, its
-                                             copies, and every wait in them */
+                                             copies, and every wait and pin in them */
+    const struct pb_limiter *limiter;     /* asked before each growth (R40), or NULL. Must outlive
+                                             the memory, its copies, and every wait and pin in them */
+    enum pb_rung fall_back; /* how far to step down where address space is short (R43); 0: not at
+                               all. pb_memory_style and pb_memory_rung say what came of it */
 };
 
 /* Makes a memory of min_pages zero pages (R2), shared when the type says so. *memory is set only
@@ -95,7 +112,7 @@ struct pb_memory_config {
  * min or above 65,536, or a guard that is not whole host pages (R1, R3), an image longer than min,
  * PB_STRATEGY_POOL without a pool or with a guard above the pool's.
  * PB_UNSUPPORTED: the strategy is not to be had here, or cannot back a shared memory.
- * PB_NO_MEMORY: also when no slot of the pool is free, or they are too short.
+ * PB_NO_MEMORY: also when no slot of the pool is free, or they are too short. PB_REFUSED: R40.
  * PB_NO_DESCRIPTORS, PB_UNSUPPORTED, PB_INTERRUPTED, PB_SYSTEM: the system refused. */
 enum pb_status pb_memory_create(const struct pb_memory_config *config, struct pb_memory **memory);
 
@@ -121,14 +138,31 @@ enum pb_status pb_memory_clone(struct pb_memory *memory, struct pb_memory **clon
  * it is atomic for each byte only: for a snapshot bring them to rest first. *copy is set only on
  * PB_OK; on failure the source is as it was.
  * PB_NO_MEMORY, PB_NO_DESCRIPTORS, PB_UNSUPPORTED, PB_INTERRUPTED (another try may succeed),
- * PB_SYSTEM. With a mailbox in an unshared memory: only between pb_mailbox_hold and
- * pb_mailbox_unhold. */
+ * PB_SYSTEM, PB_REFUSED (R40). With a mailbox in an unshared memory: only between pb_mailbox_hold
+ * and pb_mailbox_unhold. */
 enum pb_status pb_memory_copy(struct pb_memory *memory, struct pb_memory **copy);
 
+/* A part of a memory that the host holds while it reads or writes there on its own, say by a system
+ * call: bytes stays good, and the memory's, until pb_pin_release, whatever else is called (R42). */
+struct pb_pin {
+    uint8_t *bytes;
+    uint64_t count;
+    void *held; /* the library's own */
+};
+/* Holds [start, start + count). Meanwhile growth that would move the memory, and a reset, are
+ * PB_PINNED and change nothing; growth in place goes on; a copy takes each byte as for a shared
+ * memory; after destroy the pages stay until the last pin goes. *pin is set only on PB_OK.
+ * PB_OUT_OF_BOUNDS. PB_UNSUPPORTED for a custom memory. Guests see the host's bytes as they come.
+ */
+enum pb_status pb_memory_pin(struct pb_memory *memory, uint64_t start, uint64_t count,
+                             struct pb_pin *pin);
+/* Gives it up, from any thread; twice is harmless. */
+void pb_pin_release(struct pb_pin *pin);
+
 /* Back to the first state: min_pages of the type it was created with, zero or the image's bytes,
- * as for the next tenant of a slot (R15). Owned memories only: PB_UNSUPPORTED for others. On any
- * other failure the memory may only be destroyed. With a mailbox in it: only between
- * pb_mailbox_hold and pb_mailbox_unhold; what the mailbox held is gone. */
+ * as for the next tenant of a slot (R15). Owned memories only: PB_UNSUPPORTED for others. PB_PINNED
+ * (R42): nothing has changed. On any other failure the memory may only be destroyed. With a mailbox
+ * in it: only between pb_mailbox_hold and pb_mailbox_unhold; what the mailbox held is gone. */
 enum pb_status pb_memory_reset(struct pb_memory *memory);
 
 /* ---- Size and growth ------------------------------------------------------------------------ */
@@ -142,13 +176,15 @@ uint64_t pb_memory_size_bytes(struct pb_memory *memory);
 struct pb_memory_type pb_memory_type(struct pb_memory *memory);
 struct pb_memory_style pb_memory_style(struct pb_memory *memory);
 enum pb_strategy
-pb_memory_strategy(struct pb_memory *memory); /* PB_STRATEGY_COUNT for a custom one */
+pb_memory_strategy(struct pb_memory *memory);          /* PB_STRATEGY_COUNT for a custom one */
+enum pb_rung pb_memory_rung(struct pb_memory *memory); /* PB_RUNG_AS_ASKED for a custom one */
 
 /* Grows by delta pages. *old_pages is set only on PB_OK. PB_LIMIT: old + delta passes
  * min(max, 65,536) (R5). PB_NO_MEMORY: no memory, or the reservation is used up. PB_UNSUPPORTED,
- * PB_INTERRUPTED, PB_SYSTEM: the system refused. On failure nothing has changed and a retry can
- * succeed (R6). A delta of 0 always succeeds (R7). For a shared memory
- * it is one sequentially consistent read-modify-write of the length (R11). */
+ * PB_INTERRUPTED, PB_SYSTEM: the system refused. PB_REFUSED: the limiter did (R40). PB_PINNED: it
+ * would move what the host holds (R42). On failure nothing has changed and a retry can succeed
+ * (R6). A delta of 0 always succeeds (R7). For a shared memory it is one sequentially consistent
+ * read-modify-write of the length (R11). */
 enum pb_status pb_memory_grow(struct pb_memory *memory, uint32_t delta_pages, uint32_t *old_pages);
 
 /* Base and length as generated code reads them. Valid while the handle lives. */
@@ -245,6 +281,29 @@ enum pb_status pb_memory_wait32(struct pb_memory *memory, uint64_t address, uint
 enum pb_status pb_memory_wait64(struct pb_memory *memory, uint64_t address, uint64_t expected,
                                 int64_t timeout_ns, enum pb_wait *result);
 
+/* By which one blocked wait can be ended (R41). One wait at a time may use it. */
+struct pb_canceller;
+/* PB_NO_MEMORY. The caller owns *canceller; NULL: pb_allocator_libc. */
+enum pb_status pb_canceller_create(const struct pb_allocator *allocator,
+                                   struct pb_canceller **canceller);
+/* No wait may use it any more. NULL is fine. */
+void pb_canceller_destroy(struct pb_canceller *canceller);
+/* The wait that uses it, or the next one that does, returns PB_CANCELLED in place of blocking. One
+ * that a notify has counted already returns notified, one that disabling has reached PB_DISABLED:
+ * no wake is lost, and nobody else is woken. Thread-safe; twice is harmless. */
+void pb_canceller_cancel(struct pb_canceller *canceller);
+/* As it was when it was created, for the next wait. Not while a wait uses it. */
+void pb_canceller_reset(struct pb_canceller *canceller);
+
+/* As pb_memory_wait32 and pb_memory_wait64; PB_CANCELLED besides, where they would block or do.
+ * PB_INVALID where another wait uses the canceller. PB_UNSUPPORTED for a custom memory. */
+enum pb_status pb_memory_cancellable_wait32(struct pb_memory *memory, uint64_t address,
+                                            uint32_t expected, int64_t timeout_ns,
+                                            struct pb_canceller *canceller, enum pb_wait *result);
+enum pb_status pb_memory_cancellable_wait64(struct pb_memory *memory, uint64_t address,
+                                            uint64_t expected, int64_t timeout_ns,
+                                            struct pb_canceller *canceller, enum pb_wait *result);
+
 /* memory.atomic.notify: wakes up to count waiters (R24); *woken is how many. PB_MISALIGNED,
  * PB_OUT_OF_BOUNDS also for a count of 0; an unshared memory has none to wake (R19). */
 enum pb_status pb_memory_notify(struct pb_memory *memory, uint64_t address, uint32_t count,
@@ -266,9 +325,23 @@ struct pb_address_owner {
     struct pb_memory_definition *definition;
 };
 /* For a trap handler: true when the address lies in the reservation (guard included) of a living
- * memory made by pb_memory_create or pb_memory_copy. Async-signal-safe, lock-free. The answer holds
- * as long as the memory lives and does not move: ask from the thread whose access faulted. */
+ * memory made by pb_memory_create or pb_memory_copy. Async-signal-safe, lock-free, and never made
+ * of two memories, whatever other threads create, grow and destroy meanwhile (R39). *owner is set
+ * only on true. The answer holds as long as the memory lives and does not move: ask from the thread
+ * whose access faulted. The record is not read: the memory of a stray pointer may be going. */
 bool pb_memory_owner_of(const void *address, struct pb_address_owner *owner);
+
+/* What a fault at an address was. */
+enum pb_fault {
+    PB_FAULT_ELSEWHERE, /* in no memory of ours: *owner is as it was */
+    PB_FAULT_TRAP,      /* past the size: the guest's trap */
+    PB_FAULT_INSIDE     /* within the size by now: another thread grew the memory between the access
+                           and this question. Return, so that the access runs again; where the very
+                           same one faults a second time, it was the host's own mistake */
+};
+/* pb_memory_owner_of, and what to do about it. A guest's access past the size that races with a
+ * growth may come out as either of the last two; both are right (R39). Async-signal-safe. */
+enum pb_fault pb_memory_fault_at(const void *address, struct pb_address_owner *owner);
 
 /* ---- Custom memories ------------------------------------------------------------------------ */
 

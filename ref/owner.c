@@ -2,7 +2,8 @@
  *
  * Entries stand in chunks that are linked once and never freed, so that a signal handler can walk
  * them without a lock. There are as many chunks as the largest number of memories alive at once
- * ever needed. A look-up costs a few nanoseconds for each memory: it is meant for traps. */
+ * ever needed. A look-up costs a few nanoseconds for each memory: it is meant for traps. It reads
+ * nothing but entries: a record may be freed by another thread at any time (R39). */
 #include "owner.h"
 
 #include "lock.h"
@@ -19,6 +20,7 @@ struct pb_owner_entry {
     _Atomic uint32_t version;
     _Atomic uintptr_t base;
     _Atomic uint64_t total_bytes;
+    _Atomic uint64_t length_bytes; /* changes without a new version while the memory stays */
     _Atomic(struct pb_memory_definition *) definition;
     struct pb_owner_entry *next_free; /* guarded by the lock */
 };
@@ -56,8 +58,8 @@ static struct pb_owner_entry *entry_take(void) {
     return &newest_chunk->entries[used];
 }
 
-/* The lock is held. Who acquires one of the three fields sees the odd version before it, and who
- * acquires the even version sees all three. */
+/* The lock is held. Who acquires one of the fields sees the odd version before it, and who acquires
+ * the even version sees all of them. */
 static void entry_set(struct pb_owner_entry *entry, const uint8_t *base, uint64_t total_bytes,
                       struct pb_memory_definition *definition) {
     uint32_t version = atomic_load_explicit(&entry->version, memory_order_relaxed);
@@ -65,6 +67,9 @@ static void entry_set(struct pb_owner_entry *entry, const uint8_t *base, uint64_
     atomic_store_explicit(&entry->base, (uintptr_t)base, memory_order_release);
     atomic_store_explicit(&entry->total_bytes, total_bytes, memory_order_release);
     atomic_store_explicit(&entry->definition, definition, memory_order_release);
+    if (definition == NULL) {
+        atomic_store_explicit(&entry->length_bytes, 0, memory_order_release);
+    }
     atomic_store_explicit(&entry->version, version + 2, memory_order_release);
 }
 
@@ -91,6 +96,10 @@ void pb_owner_update(struct pb_owner_entry *entry, const uint8_t *base, uint64_t
     pb_lock_release(&owner_lock);
 }
 
+void pb_owner_resize(struct pb_owner_entry *entry, uint64_t length_bytes) {
+    atomic_store_explicit(&entry->length_bytes, length_bytes, memory_order_release);
+}
+
 void pb_owner_unregister(struct pb_owner_entry *entry) {
     pb_lock_acquire(&owner_lock);
     entry_set(entry, NULL, 0, NULL);
@@ -99,19 +108,27 @@ void pb_owner_unregister(struct pb_owner_entry *entry) {
     pb_lock_release(&owner_lock);
 }
 
-/* True when the entry holds the address; *base and *definition are then its own. Most do not, by
- * whatever they hold; only where one does it matters whether its fields belong together. */
-static bool entry_holds(struct pb_owner_entry *entry, uintptr_t address, uintptr_t *base,
-                        struct pb_memory_definition **definition) {
+/* True when the entry holds the address; *owner is then its own. Most do not, by whatever they
+ * hold; only where one does it matters whether its fields belong together. */
+static bool entry_holds(struct pb_owner_entry *entry, uintptr_t address,
+                        struct pb_address_owner *owner) {
     uint32_t version = atomic_load_explicit(&entry->version, memory_order_acquire);
-    *base = atomic_load_explicit(&entry->base, memory_order_acquire);
+    uintptr_t base = atomic_load_explicit(&entry->base, memory_order_acquire);
     uint64_t total = atomic_load_explicit(&entry->total_bytes, memory_order_acquire);
-    if (address < *base || address - *base >= total) {
+    if (address < base || address - base >= total) {
         return false;
     }
-    *definition = atomic_load_explicit(&entry->definition, memory_order_acquire);
-    return version % 2 == 0 &&
-           atomic_load_explicit(&entry->version, memory_order_relaxed) == version;
+    struct pb_address_owner found = {
+        .offset_bytes = address - base,
+        .length_bytes = atomic_load_explicit(&entry->length_bytes, memory_order_acquire),
+        .definition = atomic_load_explicit(&entry->definition, memory_order_acquire),
+    };
+    if (version % 2 != 0 ||
+        atomic_load_explicit(&entry->version, memory_order_relaxed) != version) {
+        return false;
+    }
+    *owner = found;
+    return true;
 }
 
 bool pb_memory_owner_of(const void *address, struct pb_address_owner *owner) {
@@ -119,15 +136,17 @@ bool pb_memory_owner_of(const void *address, struct pb_address_owner *owner) {
          chunk = atomic_load_explicit(&chunk->next, memory_order_acquire)) {
         uint32_t used = atomic_load_explicit(&chunk->used, memory_order_acquire);
         for (uint32_t i = 0; i < used; i++) {
-            uintptr_t base;
-            struct pb_memory_definition *definition;
-            if (entry_holds(&chunk->entries[i], (uintptr_t)address, &base, &definition)) {
-                owner->offset_bytes = (uintptr_t)address - base;
-                owner->length_bytes = atomic_load(&definition->length_bytes);
-                owner->definition = definition;
+            if (entry_holds(&chunk->entries[i], (uintptr_t)address, owner)) {
                 return true;
             }
         }
     }
     return false;
+}
+
+enum pb_fault pb_memory_fault_at(const void *address, struct pb_address_owner *owner) {
+    if (!pb_memory_owner_of(address, owner)) {
+        return PB_FAULT_ELSEWHERE;
+    }
+    return owner->offset_bytes < owner->length_bytes ? PB_FAULT_INSIDE : PB_FAULT_TRAP;
 }

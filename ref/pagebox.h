@@ -9,6 +9,7 @@
 
 #include "allocator.h"
 #include "guest.h"
+#include "limiter.h"
 #include "mailbox.h"
 #include "memory.h"
 #include "pages.h"

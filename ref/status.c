@@ -20,6 +20,9 @@ static const struct {
     [PB_TIMED_OUT] = {"PB_TIMED_OUT", "the time was up"},
     [PB_INTERRUPTED] = {"PB_INTERRUPTED", "a signal or a busy system came in between, try again"},
     [PB_SYSTEM] = {"PB_SYSTEM", "the operating system refused"},
+    [PB_REFUSED] = {"PB_REFUSED", "the limiter of this memory refused"},
+    [PB_CANCELLED] = {"PB_CANCELLED", "the wait was cancelled"},
+    [PB_PINNED] = {"PB_PINNED", "the host holds bytes of this memory"},
 };
 
 static int is_status(enum pb_status status) {

@@ -21,6 +21,9 @@ enum pb_status {
     PB_TIMED_OUT = 13,       /* the deadline passed first */
     PB_INTERRUPTED = 14,     /* the system call met something that passes; try again */
     PB_SYSTEM = 15,          /* any other refusal of the operating system */
+    PB_REFUSED = 16,         /* the limiter said no (R40) */
+    PB_CANCELLED = 17,       /* the wait was cancelled (R41) */
+    PB_PINNED = 18,          /* it would move or wipe bytes that the host holds (R42) */
     PB_STATUS_COUNT
 };
 

@@ -1,4 +1,4 @@
-/* waiters.c: who waits on which word, and who is woken (R20 to R29). */
+/* waiters.c: who waits on which word, and who is woken (R20 to R29, R41). */
 #include "waiters.h"
 
 #include "lock.h"
@@ -11,7 +11,7 @@ enum { BUCKETS = 64, CACHE_LINE_BYTES = 64 };
 
 /* A waiter's state. Only the holder of the bucket's lock takes it off QUEUED; whoever did owes it a
  * verdict, and does not touch the record after giving it. */
-enum { QUEUED, DETACHED, NOTIFIED, DISABLED };
+enum { QUEUED, DETACHED, NOTIFIED, DISABLED, CANCELLED };
 
 /* One blocked wait, on the stack of its thread. The waiters of one address form a queue, oldest
  * first; its first waiter also links the bucket's queues. Guarded by the bucket's lock, but for
@@ -39,6 +39,18 @@ struct pb_waiters {
     _Atomic uint32_t disabled;
     struct bucket *buckets; /* on a cache line of their own each, inside of space */
     char space[(BUCKETS + 1) * sizeof(struct bucket)];
+};
+
+/* The lock is taken before a bucket's. While a wait is here its record stays: the wait takes the
+ * lock once more before it returns. */
+struct pb_canceller {
+    const struct pb_allocator *allocator;
+    struct pb_lock lock; /* guards what follows */
+    bool cancelled;
+    bool used;             /* by a wait that has begun and not returned */
+    struct waiter *waiter; /* it is, or was, in a queue of */
+    struct bucket *bucket;
+    struct pb_waiters *waiters;
 };
 
 enum pb_status pb_waiters_create(uint32_t limit, const struct pb_allocator *allocator,
@@ -223,13 +235,15 @@ static bool compare_and_join(struct pb_waiters *waiters, struct bucket *bucket,
     return joined;
 }
 
-/* Leaves the queue after a timeout. False when somebody has taken the waiter off already: then
- * that one's verdict counts, so that no wake is lost (R22). */
+/* Takes the waiter off its queue, because its time is up or it is cancelled. False when somebody
+ * has taken the waiter off already: then that one's verdict counts, so that no wake is lost (R22).
+ */
 static bool leave_in_time(struct pb_waiters *waiters, struct bucket *bucket,
                           struct waiter *waiter) {
     pb_lock_acquire(&bucket->lock);
     bool queued = atomic_load_explicit(&waiter->state, PB_ORDER_WAITERS_DETACH) == QUEUED;
     if (queued) {
+        atomic_store_explicit(&waiter->state, DETACHED, PB_ORDER_WAITERS_DETACH);
         queue_leave(bucket, waiter);
         count_down(waiters, bucket, 1);
     }
@@ -237,20 +251,83 @@ static bool leave_in_time(struct pb_waiters *waiters, struct bucket *bucket,
     return queued;
 }
 
-enum pb_status pb_waiters_wait(struct pb_waiters *waiters, uint64_t address, const void *word,
-                               unsigned width, uint64_t expected, int64_t timeout_ns,
-                               enum pb_wait *result) {
-    assert(width == 4 || width == 8);
-    struct bucket *bucket = bucket_of(waiters, address);
-    struct waiter self = {.address = address};
-    enum pb_status status;
-    uint64_t deadline_ns = timeout_ns == 0 ? 0 : deadline_of(timeout_ns);
-    if (!compare_and_join(waiters, bucket, &self, word, width, expected, timeout_ns != 0, &status,
-                          result)) {
-        return status;
+/* ---- Cancelling ----------------------------------------------------------------------------- */
+
+enum pb_status pb_canceller_create(const struct pb_allocator *allocator,
+                                   struct pb_canceller **canceller) {
+    allocator = allocator != NULL ? allocator : &pb_allocator_libc;
+    struct pb_canceller *made = allocator->allocate_zeroed(allocator->context, sizeof *made);
+    if (made == NULL) {
+        return PB_NO_MEMORY;
     }
+    made->allocator = allocator;
+    *canceller = made;
+    return PB_OK;
+}
+
+void pb_canceller_destroy(struct pb_canceller *canceller) {
+    if (canceller != NULL) {
+        assert(!canceller->used);
+        canceller->allocator->release(canceller->allocator->context, canceller);
+    }
+}
+
+void pb_canceller_cancel(struct pb_canceller *canceller) {
+    pb_lock_acquire(&canceller->lock);
+    struct waiter *waiter = canceller->waiter;
+    canceller->cancelled = true;
+    /* One that is off its queue already has its verdict, or is about to get it. */
+    if (waiter != NULL && leave_in_time(canceller->waiters, canceller->bucket, waiter)) {
+        atomic_store_explicit(&waiter->state, CANCELLED, PB_ORDER_WAITERS_VERDICT);
+        pb_os_wake(&waiter->state, 1);
+    }
+    canceller->waiter = NULL;
+    pb_lock_release(&canceller->lock);
+}
+
+void pb_canceller_reset(struct pb_canceller *canceller) {
+    pb_lock_acquire(&canceller->lock);
+    canceller->cancelled = false;
+    pb_lock_release(&canceller->lock);
+}
+
+/* One wait at a time; false where there is another. */
+static bool canceller_take(struct pb_canceller *canceller) {
+    pb_lock_acquire(&canceller->lock);
+    bool free = !canceller->used;
+    canceller->used = true;
+    pb_lock_release(&canceller->lock);
+    return free;
+}
+
+static void canceller_give(struct pb_canceller *canceller) {
+    pb_lock_acquire(&canceller->lock);
+    canceller->waiter = NULL;
+    canceller->used = false;
+    pb_lock_release(&canceller->lock);
+}
+
+/* From now on the waiter, who is queued, can be cancelled; at once where that was asked before. */
+static void canceller_watch(struct pb_canceller *canceller, struct pb_waiters *waiters,
+                            struct bucket *bucket, struct waiter *waiter) {
+    pb_lock_acquire(&canceller->lock);
+    if (!canceller->cancelled) {
+        canceller->waiters = waiters;
+        canceller->bucket = bucket;
+        canceller->waiter = waiter;
+    } else if (leave_in_time(waiters, bucket, waiter)) {
+        atomic_store_explicit(&waiter->state, CANCELLED, PB_ORDER_WAITERS_VERDICT);
+    }
+    pb_lock_release(&canceller->lock);
+}
+
+/* ---- The wait ------------------------------------------------------------------------------- */
+
+/* Blocks until somebody has given a verdict, or the time is up. */
+static enum pb_status block(struct pb_waiters *waiters, struct bucket *bucket, struct waiter *self,
+                            uint64_t deadline_ns, enum pb_wait *result) {
     for (;;) {
-        uint32_t state = atomic_load_explicit(&self.state, PB_ORDER_WAITERS_SEE);
+        uint32_t state = atomic_load_explicit(&self->state, PB_ORDER_WAITERS_SEE);
         if (state == NOTIFIED) {
             *result = PB_WAIT_NOTIFIED;
             return PB_OK;
@@ -258,14 +335,41 @@ enum pb_status pb_waiters_wait(struct pb_waiters *waiters, uint64_t address, con
         if (state == DISABLED) {
             return PB_DISABLED;
         }
+        if (state == CANCELLED) {
+            return PB_CANCELLED;
+        }
         /* A detached waiter has no deadline any more: its verdict is on the way. */
         uint64_t until_ns = state == QUEUED ? deadline_ns : PB_DEADLINE_NEVER;
-        if (pb_os_wait(&self.state, state, until_ns) == PB_TIMED_OUT &&
-            leave_in_time(waiters, bucket, &self)) {
+        if (pb_os_wait(&self->state, state, until_ns) == PB_TIMED_OUT &&
+            leave_in_time(waiters, bucket, self)) {
             *result = PB_WAIT_TIMED_OUT;
             return PB_OK;
         }
     }
+}
+
+enum pb_status pb_waiters_wait(struct pb_waiters *waiters, uint64_t address, const void *word,
+                               unsigned width, uint64_t expected, int64_t timeout_ns,
+                               struct pb_canceller *canceller, enum pb_wait *result) {
+    assert(width == 4 || width == 8);
+    struct bucket *bucket = bucket_of(waiters, address);
+    struct waiter self = {.address = address};
+    enum pb_status status;
+    uint64_t deadline_ns = timeout_ns == 0 ? 0 : deadline_of(timeout_ns);
+    if (canceller != NULL && !canceller_take(canceller)) {
+        return PB_INVALID;
+    }
+    if (compare_and_join(waiters, bucket, &self, word, width, expected, timeout_ns != 0, &status,
+                         result)) {
+        if (canceller != NULL) {
+            canceller_watch(canceller, waiters, bucket, &self);
+        }
+        status = block(waiters, bucket, &self, deadline_ns, result);
+    }
+    if (canceller != NULL) {
+        canceller_give(canceller);
+    }
+    return status;
 }
 
 /* ---- Notifying ------------------------------------------------------------------------------ */

@@ -23,10 +23,11 @@ enum pb_status pb_waiters_create(uint32_t limit, const struct pb_allocator *allo
 void pb_waiters_destroy(struct pb_waiters *waiters);
 
 /* Compares *word (width bytes: 4 or 8, aligned, guest memory) with expected and joins the queue of
- * address in one step against pb_waiters_notify (R20, R21), then blocks. See pb_memory_wait32. */
+ * address in one step against pb_waiters_notify (R20, R21), then blocks. canceller: by which it
+ * can be ended (R41), or NULL. See pb_memory_wait32, pb_memory_cancellable_wait32. */
 enum pb_status pb_waiters_wait(struct pb_waiters *waiters, uint64_t address, const void *word,
                                unsigned width, uint64_t expected, int64_t timeout_ns,
-                               enum pb_wait *result);
+                               struct pb_canceller *canceller, enum pb_wait *result);
 
 /* Wakes up to count waiters of address, the oldest first; returns how many (R22, R24, R25). */
 uint32_t pb_waiters_notify(struct pb_waiters *waiters, uint64_t address, uint32_t count);

@@ -762,14 +762,14 @@ TEST(R20_table_alone_compares_and_counts) {
     _Alignas(8) uint64_t word = UINT64_C(0x100000002);
     enum pb_wait result;
     CHECK_STATUS(pb_waiters_create(0, &seam_allocator, &waiters), PB_OK);
-    CHECK_STATUS(pb_waiters_wait(waiters, 8, &word, 8, 2, -1, &result), PB_OK);
+    CHECK_STATUS(pb_waiters_wait(waiters, 8, &word, 8, 2, -1, NULL, &result), PB_OK);
     CHECK_EQ(result, PB_WAIT_NOT_EQUAL);
-    CHECK_STATUS(pb_waiters_wait(waiters, 8, &word, 4, 2, 0, &result), PB_OK);
+    CHECK_STATUS(pb_waiters_wait(waiters, 8, &word, 4, 2, 0, NULL, &result), PB_OK);
     CHECK_EQ(result, PB_WAIT_TIMED_OUT);
     CHECK_EQ(pb_waiters_notify(waiters, 8, 1), 0);
     CHECK_EQ(pb_waiters_blocked(waiters), 0);
     pb_waiters_disable(waiters);
-    CHECK_STATUS(pb_waiters_wait(waiters, 8, &word, 4, 2, -1, &result), PB_DISABLED);
+    CHECK_STATUS(pb_waiters_wait(waiters, 8, &word, 4, 2, -1, NULL, &result), PB_DISABLED);
     pb_waiters_destroy(waiters);
     pb_waiters_destroy(NULL);
     CHECK_EQ(seam_allocator_alive(), 0);
