@@ -12,8 +12,8 @@ ENGINE_REF := $(filter-out ref/os_linux.c,$(REF_SRC)) fuzz/os_sim.c
 ENGINE_REF_OBJ := $(ENGINE_REF:%.c=build/sim/seen/%.o)
 ENGINE_REF_OBJ_COV := $(ENGINE_REF:%.c=build/sim-cov/seen/%.o)
 # What runs the operations is not seen by the engine: it looks on.
-ENGINE_FUZZ := $(addprefix fuzz/,interleave.c interleave_memory.c interleave_mailbox.c interleave_subject.c \
-    history.c)
+ENGINE_FUZZ := $(addprefix fuzz/,interleave.c interleave_memory.c interleave_mailbox.c operations.c subject_ref.c \
+    concurrent_memory.c concurrent_mailbox.c history.c)
 
 # build/sim-cov/ is the same with counters for `make coverage`, which the engine does not see: clang
 # leaves them out of what it instruments, unless they are atomic. os_sim.c has none: its functions have os_linux.c's names.

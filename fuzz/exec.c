@@ -116,30 +116,39 @@ static const char *end(const struct subject *subject, const char *found) {
     return over && died == NULL ? NULL : broken;
 }
 
-/* The reference, or a mailbox whose accesses the engine sees: that needs a build of its own. */
 static const char *run_interleaved(const struct subject *subject, const struct program *program,
                                    uint64_t *operations) {
-    const bool other = subject != subject_ref();
-    if (other && (!(subject->abi & SUBJECT_SEEN) || subject->mailbox == NULL ||
-                  program->target != TARGET_mailbox_fuzzer)) {
-        return NULL;
-    }
+    exec.subject = subject;
     exec.program = program;
     exec.op = NULL;
     exec.ending = false;
     exec.broken = exec.judge.crash_rule = NULL;
     is_running = true;
-    const char *broken = interleave_run(other ? subject : NULL, program, operations);
+    const char *broken =
+        interleave_run(subject != subject_ref() ? subject : NULL, program, operations);
     is_running = false;
     return broken != NULL ? rule_broken(broken) : NULL;
 }
 
+const char *exec_lacks(const struct subject *subject, const struct program *program) {
+    if (interleave_wants(program)) {
+        return interleave_lacks(subject != subject_ref() ? subject : NULL, program);
+    }
+    if (program->target == TARGET_mailbox_fuzzer) {
+        return subject->mailbox == NULL ? "it needs a mailbox" : NULL;
+    }
+    return subject->memory == NULL ? "it needs a memory" : NULL;
+}
+
 const char *exec_run(const struct subject *subject, const struct program *program,
                      uint64_t *operations) {
+    const char *broken;
+    if (exec_lacks(subject, program) != NULL) {
+        return NULL;
+    }
     if (interleave_wants(program)) {
         return run_interleaved(subject, program, operations);
     }
-    const char *broken;
     do {
         begin(subject, program);
         broken = end(subject, run_operations(program));

@@ -63,6 +63,10 @@ bool exec_afford(struct exec *e, uint64_t work);
 const char *exec_run(const struct subject *subject, const struct program *program,
                      uint64_t *operations);
 
+/* What the subject lacks to have the program run on it, in words; NULL: nothing. exec_run does not
+ * run it then. */
+const char *exec_lacks(const struct subject *subject, const struct program *program);
+
 /* What is running now, for crash reports; NULL outside of a run. */
 const struct exec *exec_now(void);
 /* "R17-crash": the rule that a crash now breaks. */

@@ -1,50 +1,36 @@
 /* interleave.c: runs a program's threads under the engine, and names what goes wrong by its rule.
  */
+#include "fault.h"
+#include "load.h"
+#include "model.h"
 #include "os_sim.h"
+#include "os_wrap.h"
+#include "rule.h"
 #include "sim.h"
 #include "trace_json.h"
 #include "world.h"
 
 #include <ctype.h>
-#include <stdarg.h>
+#include <link.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct world world;
-static const struct subject *stranger; /* in place of ref/ */
-
 /* Runs of one input under a random source: each has a seed of its own. */
 enum { RANDOM_RUNS = 16 };
 
-uint32_t moment(void) {
-    return ++world.now;
+void world_check(const char *rule) {
+    if (rule != NULL) {
+        sim_finding(rule, "%s", concurrent_why());
+    }
 }
 
-_Noreturn void broken(const char *rule, const char *format, ...) {
-    char text[512];
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(text, sizeof text, format, arguments);
-    va_end(arguments);
-    sim_finding(rule, "%s", text);
-}
-
-/* ---- Calls that fail, as fault_at says ---------------------------------------------------------
+/* ---- The plan of faults under the engine -------------------------------------------------------
  */
 
-static uint64_t fired;
-
-uint64_t interleave_faults_fired(void) {
-    return fired;
-}
-
-static void op_fault_at(struct actor *a, const struct op *op) {
-    (void)a;
-    if (world.arms < ARMED_MAX) {
-        world.armed[world.arms++] =
-            (struct armed){sim_self(), (enum word_call)op->arg.fault_at.call,
-                           (enum word_error)op->arg.fault_at.error, op->arg.fault_at.nth};
-    }
+static void arm(const struct op *op) {
+    fault_arm(sim_self(), (enum word_call)op->arg.fault_at.call, op->arg.fault_at.nth,
+              (enum word_error)op->arg.fault_at.error);
 }
 
 /* Also for the allocator's calls, which only ever answer NULL. */
@@ -55,54 +41,145 @@ enum pb_status os_sim_refusal(const char *name, enum pb_status usual) {
         [WORD_error_interrupted] = PB_INTERRUPTED,
         [WORD_error_system] = PB_SYSTEM,
     };
-    enum pb_status answer = PB_OK;
-    for (unsigned i = 0; i < world.arms; i++) {
-        struct armed *x = &world.armed[i];
-        bool mine = x->left > 0 && x->engine_thread == sim_self() &&
-                    strcmp(op_word(KIND_call, x->call), name) == 0;
-        if (mine && --x->left == 0) {
-            fired++;
-            answer = x->error == WORD_error_any ? usual : errors[x->error];
-        }
+    unsigned call = fault_armed() ? 0 : WORD_call_count;
+    while (call < WORD_call_count && strcmp(op_word(KIND_call, call), name) != 0) {
+        call++;
     }
-    return answer;
+    if (call == WORD_call_count || !fault_due(sim_self(), (enum word_call)call)) {
+        return PB_OK;
+    }
+    return fault_error() == WORD_error_any ? usual : errors[fault_error()];
 }
 
 static bool refuses(const char *name) {
     return os_sim_refusal(name, PB_NO_MEMORY) != PB_OK || sim_fault();
 }
 
+/* What subject_ref.c asks of what stands below it: nothing is kept, nothing accounted for. */
+void os_wrap_exempt(bool on) {
+    (void)on;
+}
+
+bool os_wrap_keeps(void) {
+    return false;
+}
+
+bool os_wrap_reservation(const void *address, const uint8_t **at, uint64_t *bytes) {
+    (void)address;
+    (void)at;
+    (void)bytes;
+    return false;
+}
+
+const char *os_wrap_account(void) {
+    return NULL;
+}
+
 /* ---- An allocator on the engine's heap, which sees what is freed too early or twice -----------
  */
 
-static void *allocate_zeroed(void *context, size_t bytes) {
-    (void)context;
+static void *allocate_zeroed(size_t bytes) {
     void *at = refuses("allocate") ? NULL : sim_calloc(1, bytes);
     world.blocks += at != NULL;
     return at;
 }
 
-static void *resize(void *context, void *at, size_t bytes) {
-    (void)context;
+static void *resize(void *at, size_t bytes) {
     void *resized = refuses("resize") ? NULL : sim_realloc(at, bytes);
     world.blocks += at == NULL && resized != NULL;
     return resized;
 }
 
-static void release(void *context, void *at) {
-    (void)context;
+static void release(void *at) {
     world.blocks -= at != NULL;
     sim_free(at);
 }
 
-const struct pb_allocator world_allocator = {allocate_zeroed, resize, release, NULL};
+static const struct subject_environment environment = {allocate_zeroed, resize, release, 65536};
 
-/* ---- A run ------------------------------------------------------------------------------------
+/* ---- Whom the engine can run ------------------------------------------------------------------
  */
 
 static bool is_set_up(uint8_t code) {
     return code == OP_memory_create || code == OP_memory_create_more || code == OP_mailbox_attach;
 }
+
+static bool is_ref(const struct subject *subject) {
+    return subject == subject_ref();
+}
+
+static bool has_mailbox(const struct program *program) {
+    if (program->target == TARGET_waiters_fuzzer) {
+        return false;
+    }
+    for (unsigned i = 0; i < program->operations; i++) {
+        uint8_t code = program->operation[i].code;
+        if (is_of_mailbox(code) || code == OP_mailbox_attach) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A memory that threads can share, each with a handle of its own. */
+static bool can_share(const struct subject_memory *m) {
+    bool shareable = false;
+    for (unsigned i = 0; m != NULL && i < m->strategies; i++) {
+        shareable |= m->strategy[i].shareable && m->strategy[i].missing == NULL;
+    }
+    return shareable && m->clone != NULL;
+}
+
+static bool wants_memory(const struct program *program) {
+    return program->target != TARGET_mailbox_fuzzer;
+}
+
+const char *interleave_lacks(const struct subject *subject, const struct program *program) {
+    const bool mailbox = has_mailbox(program) || !wants_memory(program);
+    if (subject == NULL) {
+        return NULL;
+    }
+    if (!(subject->abi & SUBJECT_SEEN)) {
+        return "its threads need a subject that the engine sees: build it with build.sh -e";
+    }
+    if (wants_memory(program) && !can_share(subject->memory)) {
+        return "its threads need a memory with a strategy that is shareable, and clone";
+    }
+    return mailbox && subject->mailbox == NULL ? "it needs a mailbox" : NULL;
+}
+
+/* The object that the address is in: what a run writes to its data is put back. */
+static int restore_data(struct dl_phdr_info *object, size_t size, void *address) {
+    bool inside = false;
+    (void)size;
+    for (unsigned i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+        const ElfW(Addr) start = object->dlpi_addr + part->p_vaddr;
+        inside |= part->p_type == PT_LOAD && (uintptr_t)address - start < part->p_memsz;
+    }
+    for (unsigned i = 0; inside && i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+        if (part->p_type == PT_LOAD && (part->p_flags & PF_W)) {
+            char *start = (char *)(object->dlpi_addr + part->p_vaddr);
+            (void)sim_restore_range(start, start + part->p_memsz);
+        }
+    }
+    return inside;
+}
+
+static const struct subject *chosen; /* whose program runs */
+
+static void choose(const struct subject *subject) {
+    static const struct subject *met;
+    chosen = subject != NULL ? subject : subject_ref();
+    if (!is_ref(chosen) && met != chosen) {
+        met = chosen;
+        dl_iterate_phdr(restore_data, (void *)(uintptr_t)chosen);
+    }
+}
+
+/* ---- A run ------------------------------------------------------------------------------------
+ */
 
 unsigned interleave_prefix(const struct program *program) {
     unsigned leading = 0;
@@ -127,18 +204,21 @@ static struct {
     uint16_t number[OPS_MAX];
 } order;
 
+static bool operation(struct actor *a, const struct op *op) {
+    if (op->code == OP_fault_at) {
+        arm(op);
+        return true;
+    }
+    return memory_operation(a, op) || mailbox_operation(a, op);
+}
+
 static void run_operation(struct actor *a, const struct op *op) {
-    actor_operation *run = memory_operation(op->code);
-    run = run != NULL ? run : mailbox_operation(op->code);
-    run = world.subject != NULL ? subject_operation(op->code) : run;
-    run = op->code == OP_fault_at ? op_fault_at : run;
-    if (run != NULL) {
-        a->op = op;
+    a->op = op;
+    if (operation(a, op)) {
         world.operations++;
-        run(a, op);
-        a->op = NULL;
         sim_progress();
     }
+    a->op = NULL;
 }
 
 /* One logical thread: its operations, in order. */
@@ -165,28 +245,16 @@ static bool is_guests(uint8_t code) {
 static void survey(const struct program *program, unsigned *threads) {
     for (unsigned i = 0; i < program->operations; i++) {
         const struct op *op = &program->operation[i];
-        if (is_guests(op->code) && world.guest < 0) {
-            world.guest = op->thread;
+        if (is_guests(op->code) && world.judge.guest < 0) {
+            world.judge.guest = op->thread;
         }
-        world.faulty |= op->code == OP_fault || op->code == OP_fault_at;
+        world.judge.faulty |= op->code == OP_fault || op->code == OP_fault_at;
         world.destroys |= op->code == OP_memory_destroy;
-        world.released |= op->code == OP_mailbox_release;
+        world.releases |= op->code == OP_mailbox_release;
         if (i >= world.prefix) {
             *threads |= 1u << op->thread;
         }
     }
-}
-
-static bool has_mailbox(const struct program *program) {
-    if (program->target == TARGET_waiters_fuzzer) {
-        return false;
-    }
-    for (unsigned i = 0; i < program->operations; i++) {
-        if (mailbox_operation(program->operation[i].code) != NULL) {
-            return true;
-        }
-    }
-    return false;
 }
 
 /* The prefix's first operation of these codes, or NULL. */
@@ -204,7 +272,7 @@ static void arm_before(const struct program *program, const struct op *end) {
     for (; end != NULL && &program->operation[world.armed_until] < end; world.armed_until++) {
         const struct op *op = &program->operation[world.armed_until];
         if (op->code == OP_fault_at) {
-            op_fault_at(NULL, op);
+            arm(op);
         }
     }
 }
@@ -213,11 +281,7 @@ static void arm_before(const struct program *program, const struct op *end) {
 static void set_up(const struct program *program) {
     const struct op *memory = first_of(program, OP_memory_create, OP_memory_create_more);
     const struct op *mailbox = first_of(program, OP_mailbox_attach, OP_mailbox_attach);
-    if (world.subject != NULL) {
-        subject_set_up(mailbox);
-        return;
-    }
-    if (program->target != TARGET_mailbox_fuzzer) {
+    if (wants_memory(program)) {
         arm_before(program, memory);
         memory_create_first(memory);
     }
@@ -228,7 +292,7 @@ static void set_up(const struct program *program) {
 }
 
 static void run_prefix(const struct program *program) {
-    struct actor *first = &world.actor[world.guest < 0 ? 0 : world.guest];
+    struct actor *first = &world.actor[world.judge.guest < 0 ? 0 : world.judge.guest];
     memory_share(first);
     for (unsigned i = 0; i < world.prefix; i++) {
         const struct op *op = &program->operation[i];
@@ -250,19 +314,26 @@ static void program_main(void *arg) {
     memset(&world, 0, sizeof world);
     order.count = 0;
     world.program = program;
-    world.subject = stranger;
-    world.guest = -1;
+    world.subject = chosen;
+    world.m = chosen->memory;
+    world.b = chosen->mailbox;
+    world.judge.guest = -1;
+    fault_begin(NULL, 0);
     world.prefix = interleave_prefix(program);
     for (unsigned i = 0; i < OP_THREADS; i++) {
         world.actor[i].number = (uint8_t)i;
         running[i] = -1;
     }
     survey(program, &threads);
+    if (chosen->begin != NULL) {
+        chosen->begin(&environment);
+    }
     set_up(program);
-    bool released = world.released;
-    world.released = false;
+    const bool releases = world.releases && world.box != NULL && world.b->waker_create != NULL &&
+                          (world.b->promises & SUBJECT_KEPT_BY_WAKERS);
+    world.releases = false;
     run_prefix(program);
-    world.released = released;
+    world.releases = world.judge.released = releases;
     for (unsigned i = 0; i < OP_THREADS; i++) {
         if (threads >> i & 1) {
             memory_share(&world.actor[i]);
@@ -275,23 +346,26 @@ static void program_main(void *arg) {
             running[i] = sim_spawn(act, &world.actor[i]);
         }
     }
-    if (world.released && world.mailbox != NULL) {
-        pb_mailbox_release(world.mailbox);
+    if (world.releases) {
+        world.b->release(world.box);
     }
     for (unsigned i = 0; i < OP_THREADS; i++) {
         if (running[i] >= 0) {
             sim_join(running[i]);
         }
     }
-    if (world.subject != NULL) {
-        subject_end();
-    }
     mailbox_end();
     memory_end();
-    if (world.blocks != 0) {
-        broken("R14-leak", "%u blocks are left", world.blocks);
+    if (chosen->end != NULL) {
+        chosen->end();
     }
-    world.finished = true;
+    const char *complaint = chosen->complaint != NULL ? chosen->complaint() : NULL;
+    if (complaint != NULL) {
+        sim_finding(complaint, "the subject itself says so");
+    }
+    if (world.blocks != 0) {
+        sim_finding("R14-leak", "%u blocks are left", world.blocks);
+    }
 }
 
 /* ---- What the engine found, by its rule -------------------------------------------------------
@@ -303,19 +377,15 @@ static bool is_rule(const char *name) {
 
 /* Everybody is blocked. That is no mistake where each waits for what nobody promised. */
 static const char *at_rest(const char *finding) {
-    if (world.subject != NULL) {
-        return subject_at_rest();
-    }
     for (unsigned i = 0; i < OP_THREADS; i++) {
         const struct actor *a = &world.actor[i];
         if (a->op != NULL && !a->in_wait && !a->in_signal) {
-            bool mailbox = mailbox_operation(a->op->code) != NULL;
-            return world.actor[i].holds || !mailbox ? "R21-deadlock" : "R34-deadlock";
+            return a->holds || !is_of_mailbox(a->op->code) ? "R21-deadlock" : "R34-deadlock";
         }
     }
     const char *rule = mailbox_at_rest();
-    rule = rule != NULL ? rule : memory_at_rest();
-    if (rule == NULL && strcmp(finding, "lost-wakeup") == 0 && !world.wild) {
+    rule = rule != NULL ? rule : concurrent_memory_at_rest(&world.judge);
+    if (rule == NULL && strcmp(finding, "lost-wakeup") == 0 && !world.judge.wild) {
         rule = "R34-no-lost-wakeup";
         for (unsigned i = 0; i < OP_THREADS; i++) {
             rule = world.actor[i].in_wait ? "R22-lost-wakeup" : rule;
@@ -327,10 +397,10 @@ static const char *at_rest(const char *finding) {
 /* The address that a bad access's detail names lies inside of what the memory says is its size. */
 static bool within_size(const char *detail) {
     const char *at = strstr(detail, " at 0x");
-    if (at == NULL || world.root == NULL || !world.shared) {
+    if (at == NULL || world.root == NULL || world.m->record == NULL) {
         return false;
     }
-    uint64_t length = atomic_load(&pb_memory_definition(world.root)->length_bytes);
+    uint64_t length = atomic_load(&world.m->record(world.root)->length_bytes);
     uint64_t offset = strtoull(at + strlen(" at "), NULL, 16) - (uint64_t)(uintptr_t)world.base;
     return offset < length;
 }
@@ -345,7 +415,7 @@ static const char *access_rule(const char *finding, char *detail, size_t bytes) 
                  {"linear.c", "R14"},  {"region", "R6"},    {"memory.c", "R14"},
                  {"bulk.c", "R16"},    {"access.c", "R11"}, {"owner.c", "R14"}};
     static char name[96];
-    const char *rule = world.mailbox != NULL ? "R31" : "R27", *first = NULL;
+    const char *rule = world.judge.has_mailbox ? "R31" : "R27", *first = NULL;
     sim_symbolise(detail, bytes);
     for (size_t i = 0; i < sizeof rules / sizeof rules[0]; i++) {
         const char *place = strstr(detail, rules[i].file);
@@ -355,6 +425,7 @@ static const char *access_rule(const char *finding, char *detail, size_t bytes) 
         }
     }
     bool mailbox = strcmp(rule, "R31") == 0, race = strcmp(finding, "data-race") == 0;
+    bool shared = world.judge.has_memory || world.ground == SUBJECT_SHARED;
     if (strstr(detail, "pb_memory_copy") != NULL) {
         snprintf(name, sizeof name, "R13-%s", finding);
         return name;
@@ -362,17 +433,17 @@ static const char *access_rule(const char *finding, char *detail, size_t bytes) 
     if (strstr(detail, "mailbox_free") != NULL) {
         return race ? "R36-data-race" : "R36-freed"; /* the end of a mailbox against its use */
     }
-    if (race && strcmp(rule, "R6") == 0 && (world.shared || world.mailbox != NULL)) {
+    if (race && strcmp(rule, "R6") == 0 && (shared || world.judge.has_mailbox)) {
         /* two growths at once; bytes that move beside an enqueue */
-        return world.shared ? "R11-data-race" : "R37-base-pin";
+        return shared ? "R11-data-race" : "R37-base-pin";
     }
     if (strcmp(finding, "page-fault") == 0 && within_size(detail)) {
         return "R11-shared-grow"; /* the length was published before the pages were usable */
     }
-    if (mailbox && (world.moved || !race)) {
-        return world.moved                  ? "R37-base-pin"
-               : world.close_start != NEVER ? "R36-write-after-close"
-                                            : "R38-outside";
+    if (mailbox && (world.judge.moved || !race)) {
+        return world.judge.moved                  ? "R37-base-pin"
+               : world.judge.close_start != NEVER ? "R36-write-after-close"
+                                                  : "R38-outside";
     }
     if (world.gone) {
         return "R29-destroy";
@@ -384,6 +455,16 @@ static const char *access_rule(const char *finding, char *detail, size_t bytes) 
     return name;
 }
 
+/* Of another's code only the operation is known: a mailbox's, a growth, or a wait. */
+static const char *others_rule(void) {
+    const char *rule = world.judge.has_mailbox ? "R31" : "R27";
+    for (unsigned i = 0; i < OP_THREADS; i++) {
+        const struct op *op = world.actor[i].op;
+        rule = op != NULL && op->code == OP_memory_grow ? "R11" : rule;
+    }
+    return rule;
+}
+
 static const char *rule_of(struct sim_result *result) {
     const char *finding = result->finding;
     if (is_rule(finding)) {
@@ -393,11 +474,11 @@ static const char *rule_of(struct sim_result *result) {
         return at_rest(finding);
     }
     if (strcmp(finding, "livelock") == 0) {
-        return world.mailbox != NULL || stranger != NULL ? "R34-livelock" : "R21-livelock";
+        return world.judge.has_mailbox ? "R34-livelock" : "R21-livelock";
     }
-    if (stranger != NULL) {
+    if (!is_ref(chosen)) {
         static char name[96];
-        snprintf(name, sizeof name, "R31-%s", finding);
+        snprintf(name, sizeof name, "%s-%s", others_rule(), finding);
         return name;
     }
     return access_rule(finding, result->detail, sizeof result->detail);
@@ -516,21 +597,6 @@ static void show(const struct program *program, struct sim_options options, cons
     }
 }
 
-/* Every operation of these targets does something: a missing one is our own mistake. */
-static void check_operations(void) {
-    for (unsigned code = 0; code < 256; code++) {
-        bool known = code == OP_end || code == OP_fault || code == OP_fault_at ||
-                     code == OP_interleave || is_set_up((uint8_t)code) ||
-                     memory_operation((uint8_t)code) != NULL ||
-                     mailbox_operation((uint8_t)code) != NULL;
-        if (op_info(TARGET_system_fuzzer, code) != NULL && !known) {
-            fprintf(stderr, "interleave: operation %s has no executor\n",
-                    op_info(TARGET_system_fuzzer, code)->name);
-            abort();
-        }
-    }
-}
-
 /* AFL++ knows nothing of the engine's coverage: it is laid over the map of its own. */
 extern uint8_t *__afl_area_ptr __attribute__((weak));
 extern uint32_t __afl_map_size __attribute__((weak));
@@ -595,15 +661,8 @@ const char *interleave_detail(void) {
 
 const char *interleave_run(const struct subject *subject, const struct program *program,
                            uint64_t *operations) {
-    static bool checked;
-    stranger = subject;
-    if (stranger != NULL) {
-        subject_meet(stranger);
-    }
-    if (!checked) {
-        check_operations();
-        checked = true;
-    }
+    choose(subject);
+    (void)model_pattern(); /* is made once, and not in a run */
     struct sim_options options = options_of(program);
     (void)source_chosen(&options.source);
     bool random = options.source != SIM_BYTES;
@@ -618,6 +677,9 @@ const char *interleave_run(const struct subject *subject, const struct program *
         }
     }
     coverage_to_afl();
+    if (rule != NULL && !rule_is_on(rule)) {
+        return NULL;
+    }
     if (rule != NULL && random) {
         print_choices(&result);
     }
@@ -631,7 +693,7 @@ const char *interleave_crash_rule(void) {
     for (unsigned i = 0; i < OP_THREADS; i++) {
         const struct actor *a = &world.actor[i];
         if (a->op != NULL && sim_running() && a->engine_thread == sim_self()) {
-            bool guest = world.wild && mailbox_operation(a->op->code) != NULL;
+            bool guest = world.judge.wild && is_of_mailbox(a->op->code);
             return guest ? "R38" : op_info(world.program->target, a->op->code)->rule;
         }
     }

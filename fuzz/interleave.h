@@ -1,11 +1,11 @@
 /* interleave.h: programs whose threads run at the same time, under the concurrency engine.
  *
- * The operations of T0 to T7 run on a logical thread each, against a copy of ref/ that is compiled
- * so that the engine sees every access; the program's choices decide which thread runs, which
- * message a load reads, whether a timeout fires or a call fails. What stands before the operation
- * `interleave` runs first, on one thread; where there is none, that is the leading memory_create
- * and mailbox_attach, and fault_at before them. Oracles look on from outside: they see the order in
- * which things really happened.
+ * The operations of T0 to T7 run on a logical thread each, against a subject that is compiled so
+ * that the engine sees every access, as ref/ is a second time for this; the program's choices
+ * decide which thread runs, which message a load reads, whether a timeout fires or a call fails.
+ * What stands before the operation `interleave` runs first, on one thread; where there is none,
+ * that is the leading memory_create and mailbox_attach, and fault_at before them. Oracles look on
+ * from outside: they see the order in which things really happened.
  *
  * SCHED=uniform, pct or pos in the environment takes the choices from a random source, seeded by
  * the input and SEED, in place of the program's choices; TRACE=1 prints the schedule of a finding,
@@ -27,14 +27,13 @@ bool interleave_wants(const struct program *program);
 /* How many of its operations come before the threads begin. */
 unsigned interleave_prefix(const struct program *program);
 
-/* Runs it on ref/, where subject is NULL, else on that one's mailbox, which must be one that the
- * engine sees (SUBJECT_SEEN). NULL, or the name of the broken rule; static. *operations grows by
- * how many were run; may be NULL. */
+/* Runs it on ref/, where subject is NULL, else on that one, which lacks nothing. NULL, or the name
+ * of the broken rule; static. *operations grows by how many were run; may be NULL. */
 const char *interleave_run(const struct subject *subject, const struct program *program,
                            uint64_t *operations);
 
-/* How many calls have failed because of `fault_at` since the process began. */
-uint64_t interleave_faults_fired(void);
+/* What the subject lacks to have the program run on it; NULL: nothing. */
+const char *interleave_lacks(const struct subject *subject, const struct program *program);
 
 /* What the engine tells of the last run: what was chosen, one byte a choice as an input carries it,
  * how often a thread that could run on was switched away from, and what it said of a finding. Good

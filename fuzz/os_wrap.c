@@ -35,6 +35,10 @@ void os_wrap_exempt(bool on) {
     account.exempt = on;
 }
 
+bool os_wrap_keeps(void) {
+    return true;
+}
+
 static void complain(const char *rule) {
     if (account.complaint == NULL) {
         account.complaint = rule;

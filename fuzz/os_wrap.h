@@ -13,6 +13,10 @@
  */
 void os_wrap_exempt(bool on);
 
+/* True where what is made may be kept from program to program; under the engine each run begins
+ * with a new machine. */
+bool os_wrap_keeps(void);
+
 /* The live reservation that holds the address; false when there is none. */
 bool os_wrap_reservation(const void *address, const uint8_t **at, uint64_t *bytes);
 

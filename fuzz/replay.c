@@ -31,7 +31,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { CLEAN = 0, FINDING = 1, USAGE = 2 };
+enum { CLEAN = 0, FINDING = 1, USAGE = 2, INCONCLUSIVE = 3 };
 
 static struct {
     bool print_only, quiet, as_c, about;
@@ -44,7 +44,7 @@ static struct {
 
 static const struct subject *subject;
 static struct program program;
-static unsigned inputs, findings, unreadable;
+static unsigned inputs, findings, unreadable, not_run;
 
 static void complain(const char *path, const char *why) {
     fprintf(stderr, "replay: %s: %s\n", path, why);
@@ -82,6 +82,12 @@ static const char *verdict_of(int status, char *name, size_t room) {
 static void input_run(const char *path) {
     char name[128];
     int status = 0;
+    const char *lack = exec_lacks(subject, &program);
+    if (lack != NULL) {
+        not_run++;
+        printf("%s: not run: %s\n", path, lack);
+        return;
+    }
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
@@ -135,6 +141,10 @@ static void no_room(const char *path) {
 }
 
 static void keep_program(const char *path) {
+    if (exec_lacks(subject, &program) != NULL) {
+        not_run++;
+        return;
+    }
     if (kept.count == kept.room) {
         kept.room = kept.room == 0 ? 64 : 2 * kept.room;
         struct input *more = realloc(kept.all, kept.room * sizeof *more);
@@ -263,14 +273,26 @@ static void path_handle(const char *path) {
     }
 }
 
+/* What the subject is, and which targets run on it. */
+static void print_about(void) {
+    subject_print(stdout, subject);
+    for (unsigned target = 0; target < TARGET_COUNT; target++) {
+        program = (struct program){.target = (enum op_target)target};
+        const char *lack = exec_lacks(subject, &program);
+        if (lack != NULL) {
+            printf("target %s: not run: %s\n", op_target_name((enum op_target)target), lack);
+        }
+    }
+}
+
 static int usage(void) {
     fputs("usage: replay [-i] [-p] [-q] [-c] [-b FOLDER] [-t TARGET] [-s SECONDS] [-w SECONDS] "
           "PATH...\n"
           "  runs inputs (.ops text or bytes; folders: all files below) and prints their\n"
           "  operations. -p print only, -c as C, -q findings only, -b write bytes to FOLDER,\n"
           "  -t target of inputs in bytes, -s measure, -w limit, -i what the subject is. Status: 0 "
-          "clean, 1 a finding, 2 "
-          "usage.\n",
+          "clean,\n"
+          "  1 a finding, 2 usage, 3 nothing was run: the subject lacks what the inputs need.\n",
           stderr);
     return USAGE;
 }
@@ -330,7 +352,7 @@ int main(int argc, char **argv) {
         return USAGE;
     }
     if (option.about || (subject != subject_ref() && !option.quiet && !option.print_only)) {
-        subject_print(stdout, subject);
+        print_about();
     }
     if (option.about) {
         return CLEAN;
@@ -341,11 +363,18 @@ int main(int argc, char **argv) {
     if (option.seconds > 0) {
         measure_all();
     } else if (option.bytes_folder == NULL && !option.print_only) {
-        printf("%u inputs, %u findings, %u not readable\n", inputs, findings, unreadable);
+        printf("%u inputs, %u findings, %u not readable", inputs, findings, unreadable);
+        if (not_run > 0) {
+            printf(", %u not run", not_run);
+        }
+        putchar('\n');
     }
     while (kept.count > 0) {
         free(kept.all[--kept.count].data);
     }
     free(kept.all);
-    return unreadable > 0 || inputs == 0 ? USAGE : findings > 0 ? FINDING : CLEAN;
+    return unreadable > 0 || inputs == 0 ? USAGE
+           : findings > 0                ? FINDING
+           : not_run == inputs           ? INCONCLUSIVE
+                                         : CLEAN;
 }

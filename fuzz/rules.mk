@@ -159,7 +159,7 @@ build/$(1)/fuzz-tests: $(FUZZ_TEST_SRC:%.c=build/$(1)/%.o) build/$(1)/fuzz/mutat
 endef
 $(foreach c,plain asan cov,$(eval $(call fuzz_test_rules,$(c))))
 
-test-fuzz: build/subjects/template_mailbox.engine.so $(foreach c,plain asan,build/$(c)/fuzz-tests build/$(c)/replay) build/plain/opgen build/plain/reproducer fuzz-build-libfuzzer ## tests of the harness; all seeds, plain and under the sanitizers
+test-fuzz: build/subjects/template_mailbox.engine.so build/subjects/template_shared.engine.so $(foreach c,plain asan,build/$(c)/fuzz-tests build/$(c)/replay) build/plain/opgen build/plain/reproducer fuzz-build-libfuzzer ## tests of the harness; all seeds, plain and under the sanitizers
 	@$(MAKE) -s --no-print-directory subjects
 	@CC='$(CC)' fuzz/tests/run.sh
 test-triage: $(addprefix build/plain/,replay shrink reproducer opgen) $(addprefix build/asan/,replay shrink reproducer) build/libfuzzer/memory_fuzzer lib ## planted defects become shrunk operations, traces and C programs

@@ -41,7 +41,7 @@ static const struct entry memory_entries[] = {
 };
 static const struct entry mailbox_entries[] = {
     MAILBOX(REQUIRED, attach) MAILBOX(REQUIRED, release) MAILBOX(REQUIRED, enqueue)
-    MAILBOX(REQUIRED, drain) MAILBOX(OPTIONAL, park) MAILBOX(OPTIONAL, flush)
+    MAILBOX(REQUIRED, drain) MAILBOX(OPTIONAL, park) MAILBOX(OPTIONAL, guest_wait) MAILBOX(OPTIONAL, flush)
     MAILBOX(OPTIONAL, is_signalled) MAILBOX(OPTIONAL, wait_for_signal) MAILBOX(OPTIONAL, hold)
     MAILBOX(OPTIONAL, move) MAILBOX(OPTIONAL, unhold) MAILBOX(OPTIONAL, grow)
     MAILBOX(OPTIONAL, close) MAILBOX(OPTIONAL, is_closed) MAILBOX(OPTIONAL, words)
@@ -161,7 +161,7 @@ void subject_print(FILE *to, const struct subject *s) {
     }
     part_print(to, "mailbox", s->mailbox, mailbox_entries, MAILBOX_ENTRIES);
     if (s->abi & SUBJECT_SEEN) {
-        fputs("interleaved programs run on its mailbox: the engine sees its accesses\n", to);
+        fputs("programs with threads run on it: the engine sees its accesses\n", to);
     }
     rules_print(to);
 }

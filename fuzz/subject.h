@@ -267,9 +267,11 @@ struct subject_memory {
 
 /* What a mailbox promises; or-ed. */
 enum subject_mailbox_promise {
-    SUBJECT_TELLS_FULL = 1, /* accepts exactly as many ids as there is room for */
-    SUBJECT_SPILLS = 2,     /* can keep ids on the host's side while the ring is full */
-    SUBJECT_WIDE_IDS = 4    /* takes 64-bit ids to refuse them (R30); else 32 bits are passed */
+    SUBJECT_TELLS_FULL = 1,     /* accepts exactly as many ids as there is room for */
+    SUBJECT_SPILLS = 2,         /* can keep ids on the host's side while the ring is full */
+    SUBJECT_WIDE_IDS = 4,       /* takes 64-bit ids to refuse them (R30); else 32 bits are passed */
+    SUBJECT_KEPT_BY_WAKERS = 8, /* a released handle stays good as long as there are wakers */
+    SUBJECT_LIES_IN_MEMORY = 16 /* takes subject_mailbox_config.memory */
 };
 
 /* The guest memory that a mailbox lies in. It can grow by four pages, one on the heap not at all.
@@ -290,6 +292,8 @@ struct subject_mailbox_config {
     uint32_t first_cursor;
     bool spill; /* else an enqueue into a full ring is refused */
     uint32_t spill_max;
+    void *memory; /* one of the subject's own, shared, which outlives the mailbox and in which the
+                   * region shall lie; NULL: the subject makes one of its own */
 };
 
 /* A region's words in guest memory, for oracles that look at them and guests that scribble. */
@@ -337,6 +341,10 @@ struct subject_mailbox {
      * called before the flag was looked at once more [R34, R36]. timeout_ns below 0: never. */
     enum subject_park (*park)(void *mailbox, const struct subject_guest_host *host,
                               int64_t timeout_ns);
+    /* Where threads run at the same time: blocks the guest as its own code would block, on its flag
+     * while that has the expected value. Answers as subject_guest_host.wait. NULL: the harness
+     * waits on the flag. */
+    int (*guest_wait)(void *mailbox, uint32_t expected, int64_t timeout_ns);
     /* Moves spilled ids into the ring; *left: how many are still spilled. CLOSED [R33, R36]. */
     enum subject_status (*flush)(void *mailbox, uint32_t *left);
     bool (*is_signalled)(void *mailbox); /* the guest has been told of something to take [R34] */

@@ -72,7 +72,9 @@ static void strategies_fill(void) {
     for (unsigned i = 0; i < PB_STRATEGY_COUNT; i++) {
         const struct pb_strategy_info *info = pb_strategy_info((enum pb_strategy)i);
         const char *reason = NULL;
-        (void)pb_strategy_available((enum pb_strategy)i, &reason);
+        if (os_wrap_keeps()) { /* the engine's machine has them all */
+            (void)pb_strategy_available((enum pb_strategy)i, &reason);
+        }
         strategies[i] = (struct subject_strategy){
             .name = info->name,
             .missing = reason,
@@ -566,9 +568,13 @@ _Static_assert(offsetof(struct subject_words, ring) == PB_MAILBOX_RING_OFFSET &&
 
 enum { GROUND_PAGES_SPARE = 4, APRON_BYTES = 64 };
 
+static const char *complaint;
+
 /* A mailbox and the guest memory under it. References: the mailbox's handle and each waker, since
  * the memory must outlive them all. */
 struct ground_mailbox {
+    struct ground_mailbox *next_gone;
+    bool is_lent; /* the memory is the caller's */
     struct pb_mailbox *mailbox;
     struct pb_memory *memory;
     enum subject_ground ground;
@@ -586,8 +592,74 @@ struct ground_waker {
 /* One clean memory of one page for each ground, from program to program. */
 static struct pb_memory *kept[SUBJECT_GROUNDS];
 
+/* ---- A custom memory under the engine: one shared page, wait and notify are os.h's own ---------
+ */
+
+static struct pb_memory_definition paged_record;
+static bool paged_closed; /* its mailbox is: it cannot be cloned, so it might be gone */
+
+static struct pb_memory_type paged_type(void *self) {
+    (void)self;
+    return (struct pb_memory_type){.min_pages = 1, .max_pages = 1, .shared = true};
+}
+
+static struct pb_memory_style paged_style(void *self) {
+    (void)self;
+    return (struct pb_memory_style){.kind = PB_STYLE_STATIC, .bound_pages = 1};
+}
+
+static enum pb_status paged_grow(void *self, uint32_t delta_pages, uint32_t *old_pages) {
+    (void)self;
+    *old_pages = 1;
+    return delta_pages == 0 ? PB_OK : PB_LIMIT;
+}
+
+static struct pb_memory_definition *paged_definition(void *self) {
+    (void)self;
+    return &paged_record;
+}
+
+static void paged_destroy(void *self) {
+    (void)self;
+}
+
+static uint32_t paged_notify(void *self, uint64_t address, uint32_t count) {
+    (void)self;
+    if (paged_closed) {
+        complaint = "R36-notify-after-close";
+    }
+    pb_os_wake((_Atomic uint32_t *)(void *)(paged_record.base + address), count);
+    return 0;
+}
+
+static enum pb_status paged_create(struct pb_memory **memory) {
+    static const struct pb_memory_operations operations = {
+        .type = paged_type,
+        .style = paged_style,
+        .grow = paged_grow,
+        .definition = paged_definition,
+        .destroy = paged_destroy,
+        .notify = paged_notify,
+    };
+    void *page;
+    enum pb_status status = pb_os_reserve_accessible(PB_PAGE_BYTES, &page);
+    if (status != PB_OK) {
+        return status;
+    }
+    paged_closed = false;
+    atomic_init(&paged_record.base, page);
+    atomic_init(&paged_record.length_bytes, PB_PAGE_BYTES);
+    return pb_memory_from_custom(&operations, NULL, &allocator, memory);
+}
+
+/* ---- Grounds ----------------------------------------------------------------------------------
+ */
+
 /* What a ground can be kept for. A custom memory's size is a number of ours, to be put back. */
 static bool is_keepable(enum subject_ground ground, uint32_t pages) {
+    if (!os_wrap_keeps()) {
+        return false;
+    }
     return pages == 1 || (ground == SUBJECT_CUSTOM && pages <= CUSTOM_PAGES_MAX);
 }
 
@@ -600,9 +672,10 @@ static void custom_resize(struct pb_memory *memory, uint32_t pages) {
 
 static enum pb_status ground_create(enum subject_ground ground, uint32_t pages, bool keep,
                                     struct pb_memory **memory) {
-    static const enum pb_strategy strategy[SUBJECT_GROUNDS] = {
-        [SUBJECT_SHARED] = PB_STRATEGY_RESERVE_RW, /* growth costs no system call */
-        [SUBJECT_OWNED] = PB_STRATEGY_REMAP,       /* growth moves the base, cheaply */
+    const enum pb_strategy strategy[SUBJECT_GROUNDS] = {
+        /* where growth costs no system call, or where the engine sees one */
+        [SUBJECT_SHARED] = os_wrap_keeps() ? PB_STRATEGY_RESERVE_RW : PB_STRATEGY_RESERVE,
+        [SUBJECT_OWNED] = PB_STRATEGY_REMAP, /* growth moves the base, cheaply */
         [SUBJECT_HEAP] = PB_STRATEGY_HEAP,
     };
     const struct pb_memory_type type = {
@@ -611,13 +684,17 @@ static enum pb_status ground_create(enum subject_ground ground, uint32_t pages, 
         .shared = ground == SUBJECT_SHARED,
     };
     const struct pb_memory_style style = {.kind = PB_STYLE_DYNAMIC,
-                                          .guard_bytes = environment->host_page_bytes};
+                                          .guard_bytes =
+                                              os_wrap_keeps() ? environment->host_page_bytes : 0};
     const struct pb_memory_config config = {
         .type = type,
         .style = &style,
         .strategy = strategy[ground],
         .allocator = keep ? NULL : &allocator, /* what is kept is not counted */
     };
+    if (ground == SUBJECT_CUSTOM && !os_wrap_keeps()) {
+        return paged_create(memory);
+    }
     if (ground == SUBJECT_CUSTOM) {
         return custom_create(&type, &style, false, keep, memory);
     }
@@ -653,6 +730,16 @@ static enum pb_status ground_take(enum subject_ground ground, uint32_t pages,
 
 static void ground_give(struct ground_mailbox *box) {
     struct pb_memory *memory = box->memory;
+    if (box->is_lent) {
+        return;
+    }
+    if (!os_wrap_keeps()) {
+        if (pb_memory_waiters(memory) != 0) {
+            complaint = "R27-queue-life";
+        }
+        pb_memory_destroy(memory);
+        return;
+    }
     uint64_t size = pb_memory_size_bytes(memory);
     bool grew = size != pb_pages_to_bytes(box->pages) && box->ground != SUBJECT_CUSTOM;
     if (grew || !is_keepable(box->ground, box->pages) || kept[box->ground] != NULL) {
@@ -668,16 +755,42 @@ static void ground_give(struct ground_mailbox *box) {
     kept[box->ground] = memory;
 }
 
+/* Under the engine they stay to the end of the run: which thread counted last orders nothing. */
+static struct ground_mailbox *boxes_gone;
+
+static void box_free(struct ground_mailbox *box) {
+    ground_give(box);
+    environment->release(box);
+}
+
 static void box_unreference(struct ground_mailbox *box) {
-    if (--box->references == 0) {
-        ground_give(box);
-        environment->release(box);
+    if (--box->references > 0) {
+        return;
+    }
+    if (os_wrap_keeps()) {
+        box_free(box);
+    } else {
+        box->next_gone = boxes_gone;
+        boxes_gone = box;
+    }
+}
+
+static void boxes_end(void) {
+    while (boxes_gone != NULL) {
+        struct ground_mailbox *box = boxes_gone;
+        boxes_gone = box->next_gone;
+        box_free(box);
     }
 }
 
 static enum pb_status box_fill(struct ground_mailbox *box,
                                const struct subject_mailbox_config *config) {
-    enum pb_status status = ground_take(config->ground, config->pages, &box->memory);
+    enum pb_status status = PB_OK;
+    box->memory = config->memory;
+    box->is_lent = config->memory != NULL;
+    if (!box->is_lent) {
+        status = ground_take(config->ground, config->pages, &box->memory);
+    }
     if (status != PB_OK) {
         return status;
     }
@@ -754,6 +867,23 @@ static enum subject_park mailbox_park(void *mailbox, const struct subject_guest_
     }
 }
 
+/* By the instruction, by a call into the host, or on the word itself, as its memory lets it. */
+static int mailbox_guest_wait(void *mailbox, uint32_t expected, int64_t timeout_ns) {
+    struct ground_mailbox *box = mailbox;
+    enum pb_wait result = PB_WAIT_NOTIFIED;
+    enum pb_status status = PB_OK;
+    if (box->is_lent || box->ground == SUBJECT_SHARED) {
+        status = pb_memory_wait32(box->memory, box->offset + PB_MAILBOX_FLAG_OFFSET, expected,
+                                  timeout_ns, &result);
+    } else if (box->ground == SUBJECT_CUSTOM) {
+        (void)pb_os_wait(&words_of(box)->flag, expected, UINT64_MAX);
+    } else {
+        status = pb_mailbox_wait_for_signal(box->mailbox, timeout_ns);
+    }
+    bool late = status == PB_TIMED_OUT || (status == PB_OK && result == PB_WAIT_TIMED_OUT);
+    return late ? 2 : 0;
+}
+
 static enum subject_status mailbox_flush(void *mailbox, uint32_t *left) {
     return status_of(pb_mailbox_flush(mailbox_of(mailbox), left));
 }
@@ -784,10 +914,13 @@ static enum subject_status mailbox_grow(void *mailbox, uint32_t pages, uint32_t 
 
 static void mailbox_close(void *mailbox, uint32_t *dropped) {
     pb_mailbox_close(mailbox_of(mailbox), dropped);
+    paged_closed = true;
 }
 
 static bool mailbox_is_closed(void *mailbox) {
-    return pb_mailbox_is_closed(mailbox_of(mailbox));
+    const bool closed = pb_mailbox_is_closed(mailbox_of(mailbox));
+    paged_closed |= closed;
+    return closed;
 }
 
 static struct subject_words *mailbox_words(void *mailbox, uint8_t **memory,
@@ -837,13 +970,15 @@ static void waker_drop(void *waker) {
 }
 
 static const struct subject_mailbox mailbox_table = {
-    .promises = SUBJECT_TELLS_FULL | SUBJECT_SPILLS | SUBJECT_WIDE_IDS,
+    .promises = SUBJECT_TELLS_FULL | SUBJECT_SPILLS | SUBJECT_WIDE_IDS | SUBJECT_KEPT_BY_WAKERS |
+                SUBJECT_LIES_IN_MEMORY,
     .capacity = PB_MAILBOX_CAPACITY,
     .attach = mailbox_attach,
     .release = mailbox_release,
     .enqueue = mailbox_enqueue,
     .drain = mailbox_drain,
     .park = mailbox_park,
+    .guest_wait = mailbox_guest_wait,
     .flush = mailbox_flush,
     .is_signalled = mailbox_is_signalled,
     .wait_for_signal = mailbox_wait_for_signal,
@@ -880,19 +1015,27 @@ static void register_fill(void) {
     }
 }
 
+static bool register_filled;
+
 static void begin(const struct subject_environment *given) {
     environment = given;
     interleave_unseen(true);
+    complaint = NULL;
     if (strategies[0].name == NULL) {
         strategies_fill();
+    }
+    if (!register_filled && os_wrap_keeps()) {
+        register_filled = true;
         os_wrap_exempt(true);
         register_fill();
         os_wrap_exempt(false);
     }
+    if (!os_wrap_keeps()) { /* a run that broke off left them */
+        memset(pools, 0, sizeof pools);
+        boxes_gone = NULL;
+    }
     interleave_unseen(false);
 }
-
-static const char *complaint;
 
 /* All memories are gone: a slot still in use was lost by a call that failed half-way (R6). */
 static void pools_end(void) {
@@ -906,7 +1049,7 @@ static void pools_end(void) {
 }
 
 static void end(void) {
-    complaint = NULL;
+    boxes_end();
     pools_end();
     const char *account = os_wrap_account();
     complaint = complaint != NULL ? complaint : account;

@@ -52,6 +52,12 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     if (subject != subject_ref()) {
         subject_print(stderr, subject);
     }
+    program.target = fuzz_target;
+    const char *lack = exec_lacks(subject, &program);
+    if (lack != NULL) {
+        fprintf(stderr, "%s runs nothing on this subject: %s\n", op_target_name(fuzz_target), lack);
+        exit(2);
+    }
     if (getenv("__AFL_SHM_ID") != NULL) {
         (void)pthread_atfork(NULL, NULL, end_with_parent);
     }

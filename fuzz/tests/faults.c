@@ -98,7 +98,7 @@ enum { TEXT_MAX = 4096, NTH_MAX = 40 };
 static struct { uint64_t runs, of_call[WORD_call_count]; } swept;
 
 static uint64_t fired(void) {
-    return fault_fired() + interleave_faults_fired();
+    return fault_fired();
 }
 
 /* The program with a fault in front of operation `at`, on thread `thread`. */

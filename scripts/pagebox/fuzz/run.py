@@ -121,11 +121,7 @@ class Plan:
             report.die("that subject cannot be tested: see above")
         if self.subject or "rules off" in done.stdout:
             print(done.stdout, end="", flush=True)
-        for part in ("memory", "mailbox"):
-            if f"{part}: not offered" in done.stdout and f"{part}_fuzzer" in self.targets:
-                self.targets = [name for name in self.targets if name != f"{part}_fuzzer"]
-        if self.subject:  # the others run under the engine alone
-            self.targets = [name for name in self.targets if name in ("memory_fuzzer", "mailbox_fuzzer")]
+        self.targets = [name for name in self.targets if f"target {name}: not run" not in done.stdout]
         if not self.targets:
             report.die(f"{self.subject} offers nothing that the chosen targets could run")
 

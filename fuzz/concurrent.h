@@ -1,0 +1,127 @@
+/* concurrent.h: the judge of calls that threads make at the same time.
+ *
+ * It sees each call twice, when it begins and when it has ended, in the order in which that really
+ * happened, and calls nobody. A function that returns a rule's name has found it broken; why, in
+ * words, is concurrent_why(). One judge a run. Moments (`now`) count the starts and ends. */
+#ifndef CONCURRENT_H
+#define CONCURRENT_H
+
+#include "call.h"
+#include "history.h"
+
+enum { GROWS_MAX = 64, SENT_MAX = 128, RING_MAX = 16, NEVER = 0 };
+
+/* A successful growth. */
+struct grown {
+    uint32_t old_pages, delta;
+};
+
+/* An enqueue. */
+struct sent {
+    uint32_t id;
+    uint8_t thread;
+    bool accepted, taken;
+    bool twin;           /* the id was sent more than once: nobody knows which came first */
+    uint32_t start, end; /* end: HISTORY_PENDING while it runs */
+};
+
+struct concurrent {
+    uint32_t now;
+    bool faulty; /* calls may fail */
+
+    /* The memory that all share. */
+    bool has_memory;
+    uint32_t min_pages, max_pages;
+    uint32_t waiters_max; /* 0: no limit */
+    struct event event[HISTORY_EVENTS_MAX];
+    unsigned events;
+    bool events_lost; /* more than there is room for */
+    bool values_lost; /* somebody wrote what is no event */
+    struct grown grown[GROWS_MAX];
+    unsigned growths;
+    uint32_t disable_start, disable_end; /* of the first one that began, that ended; NEVER */
+    uint32_t notifies[OP_THREADS];       /* that each began */
+
+    /* The mailbox. */
+    bool has_mailbox, has_region;
+    bool tells_full, released;
+    uint32_t offset, slots; /* the region, where guest memory shows one */
+    uint32_t capacity, spill_max;
+    int guest; /* the thread that is the guest; -1: none */
+    bool wild; /* somebody scribbled into the region: deliveries are not checked (R38) */
+    bool moved, guest_trapped;
+    unsigned onlookers; /* waits for close by the guest's other threads, so far */
+    struct sent sent[SENT_MAX];
+    unsigned sends;
+    uint32_t dropped;
+    uint32_t close_start, close_end; /* of the first one that began, that ended; NEVER */
+    bool kept_closed;
+    uint32_t closed_words[RING_MAX + 4];
+};
+
+/* What the last finding was, in words. */
+const char *concurrent_why(void);
+/* For those who find something themselves: keeps the words, returns the rule. */
+const char *concurrent_found(const char *rule, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
+/* The next moment. */
+uint32_t concurrent_moment(struct concurrent *o);
+
+/* Guest memory [at, at + bytes) is about to be touched by somebody who is not the mailbox: false
+ * when it must not be. */
+bool concurrent_scribbles(struct concurrent *o, int thread, uint64_t at, uint64_t bytes);
+
+/* ---- Memory: concurrent_memory.c --------------------------------------------------------------
+ */
+
+/* A call on the memory begins; false: it is left out. *event is what it becomes in the history. */
+bool concurrent_begins(struct concurrent *o, const struct call *c, struct event **event);
+/* `size_after`: the memory's when it had ended. */
+const char *concurrent_ended(struct concurrent *o, const struct call *c, struct event *event,
+                             uint64_t size_after);
+/* The one notify that can have woken this wait, or NULL: what its thread did before must be seen.
+ */
+const struct event *concurrent_notifier(const struct concurrent *o, const struct event *wait);
+/* A growth succeeded (R5, R11). */
+const char *concurrent_grew(struct concurrent *o, uint32_t old_pages, uint32_t delta);
+/* A copy: what it is, beside the memory's pages before and after. */
+const char *concurrent_copied(const struct concurrent *o, const struct call *c,
+                              const struct subject_type *type, uint32_t pages,
+                              enum subject_status last_byte);
+/* Waits are disabled, also by the last handle's end. */
+struct event *concurrent_disable_begins(struct concurrent *o);
+void concurrent_disable_ended(struct concurrent *o, struct event *event);
+/* The base after a growth is the one that was (R10). */
+const char *concurrent_stays(const uint8_t *base, const uint8_t *now);
+/* Waiters that are left when all threads have ended (R27). */
+const char *concurrent_waiters_left(uint32_t waiters);
+/* All growths form a chain that ends at this size. */
+const char *concurrent_chain(const struct concurrent *o, uint64_t bytes);
+/* At the end; with waits that never return. */
+const char *concurrent_history(const struct concurrent *o);
+const char *concurrent_memory_at_rest(const struct concurrent *o);
+
+/* ---- Mailbox: concurrent_mailbox.c ------------------------------------------------------------
+ */
+
+/* An enqueue begins and ends; NULL: no room to keep it. */
+struct sent *concurrent_sends(struct concurrent *o, int thread, uint64_t id);
+const char *concurrent_sent(struct concurrent *o, struct sent *s, const struct call *c);
+/* The guest takes an id: one that was sent, once, after all that were in the ring before it. */
+const char *concurrent_took(struct concurrent *o, uint32_t id);
+void concurrent_close_begins(struct concurrent *o);
+/* Close has returned, or is said to have happened: from now on the host writes nothing (R36). */
+void concurrent_close_ended(struct concurrent *o, const struct subject_words *words);
+/* Any other call, begun at c->start. */
+const char *concurrent_box_ended(struct concurrent *o, const struct call *c);
+/* The region as it is at the end, after close (R36). */
+const char *concurrent_silence(const struct concurrent *o, const struct subject_words *words);
+/* After the last drain: accepted ids that nobody took (R30). */
+const char *concurrent_lost(const struct concurrent *o);
+/* Everybody is blocked. sleeps, parked: somebody, the guest sleeps on the signal; disabled: in a
+ * wait that was to be disabled. */
+const char *concurrent_mailbox_at_rest(const struct concurrent *o, bool sleeps, bool parked,
+                                       bool by_wait, const struct subject_words *words);
+
+#endif

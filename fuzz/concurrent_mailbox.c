@@ -1,0 +1,303 @@
+/* concurrent_mailbox.c: the judge of concurrent calls, for a mailbox: producers, a guest, moves and
+ * close. See concurrent.h. */
+#include "concurrent.h"
+
+#include <string.h>
+
+enum { SIGNALLED = 1 }; /* of the flag */
+
+static const char *name_of(const struct call *c) {
+    return call_status_name(c->status);
+}
+
+/* ---- Ids --------------------------------------------------------------------------------------
+ */
+
+static bool is_sound(uint64_t id) {
+    return id != 0 && id <= UINT32_MAX;
+}
+
+struct sent *concurrent_sends(struct concurrent *o, int thread, uint64_t id) {
+    if (o->sends == SENT_MAX) {
+        return NULL;
+    }
+    struct sent *s = &o->sent[o->sends++];
+    *s = (struct sent){.id = (uint32_t)id,
+                       .thread = (uint8_t)thread,
+                       .start = concurrent_moment(o),
+                       .end = HISTORY_PENDING};
+    for (struct sent *other = o->sent; other < s; other++) {
+        s->twin |= other->id == s->id;
+        other->twin |= other->id == s->id;
+    }
+    return s;
+}
+
+static const char *closed_check(const struct concurrent *o, uint32_t start, const struct call *c,
+                                const char *what) {
+    if (o->close_end != NEVER && start > o->close_end && c->status != SUBJECT_CLOSED) {
+        return concurrent_found("R36-enqueue-closed", "%s after close says %s", what, name_of(c));
+    }
+    if (o->close_start == NEVER && c->status == SUBJECT_CLOSED) {
+        return concurrent_found("R36-closed", "%s says closed, and nobody closed", what);
+    }
+    return NULL;
+}
+
+/* Of two that send one id at the same time nobody knows whose the guest took: the other's, then. */
+static bool delivered_other(struct concurrent *o, struct sent *self) {
+    for (unsigned i = 0; i < o->sends; i++) {
+        struct sent *s = &o->sent[i];
+        if (s != self && s->id == self->id && !s->taken &&
+            (s->accepted || s->end == HISTORY_PENDING)) {
+            s->taken = true;
+            self->taken = false;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* R33: how many there are, of how many fit. */
+static const char *room_check(const struct concurrent *o, const struct sent *s,
+                              enum subject_status status) {
+    uint32_t waiting = 0, taken = 0, accepted = 0, room = o->capacity + o->spill_max;
+    for (unsigned i = 0; i < o->sends; i++) {
+        const struct sent *other = &o->sent[i];
+        waiting += other->accepted;
+        taken += other->taken;
+        accepted += other != s && (other->accepted || other->end == HISTORY_PENDING);
+    }
+    if (status == SUBJECT_FULL && accepted < room && o->tells_full && !o->wild) {
+        return concurrent_found("R33-full", "full, and only %u ids were ever accepted", accepted);
+    }
+    if (status == SUBJECT_OK && waiting > taken + room && !o->wild) {
+        return concurrent_found("R33-capacity", "%u ids are waiting, %u fit", waiting - taken,
+                                room);
+    }
+    return NULL;
+}
+
+const char *concurrent_sent(struct concurrent *o, struct sent *s, const struct call *c) {
+    s->end = concurrent_moment(o);
+    if (!is_sound(c->id)) {
+        return c->status == SUBJECT_INVALID
+                   ? NULL
+                   : concurrent_found("R30-id", "enqueue of id %llu says %s",
+                                      (unsigned long long)c->id, name_of(c));
+    }
+    s->accepted = c->status == SUBJECT_OK || s->taken;
+    const char *rule = closed_check(o, s->start, c, "enqueue");
+    rule = rule != NULL ? rule : room_check(o, s, c->status);
+    if (rule == NULL && s->taken && c->status != SUBJECT_OK && !o->wild && !delivered_other(o, s)) {
+        rule = concurrent_found("R30-exactly-once", "id %u was delivered, and its enqueue says %s",
+                                s->id, name_of(c));
+    }
+    s->accepted = c->status == SUBJECT_OK;
+    if (rule == NULL && c->status != SUBJECT_OK && c->status != SUBJECT_FULL &&
+        c->status != SUBJECT_CLOSED && !o->faulty) {
+        rule = concurrent_found("R30-enqueue", "enqueue says %s", name_of(c));
+    }
+    return rule;
+}
+
+/* The first accepted one of that id that nobody took, else one that is still being sent. */
+static struct sent *find(struct concurrent *o, uint32_t id, bool *known) {
+    struct sent *found = NULL;
+    for (unsigned i = 0; i < o->sends && (found == NULL || !found->accepted); i++) {
+        struct sent *s = &o->sent[i];
+        bool present = s->accepted || s->end == HISTORY_PENDING;
+        *known |= s->id == id;
+        if (s->id == id && !s->taken && present && (found == NULL || s->accepted)) {
+            found = s;
+        }
+    }
+    return found;
+}
+
+const char *concurrent_took(struct concurrent *o, uint32_t id) {
+    bool known = false;
+    if (o->wild) {
+        return NULL;
+    }
+    struct sent *found = find(o, id, &known);
+    if (found == NULL) {
+        return concurrent_found(known || id == 0 ? "R31-publish" : "R30-invented",
+                                "the guest took id %u, which %s", id,
+                                known     ? "it had before"
+                                : id == 0 ? "is a slot that nobody wrote"
+                                          : "nobody sent");
+    }
+    for (unsigned i = 0; i < o->sends; i++) {
+        const struct sent *s = &o->sent[i];
+        if (s->accepted && !s->taken && s->end < found->start && !s->twin && !found->twin) {
+            return concurrent_found(s->thread == found->thread ? "R32-producer-order" : "R30-order",
+                                    "id %u came before id %u, which was enqueued before it began",
+                                    id, s->id);
+        }
+    }
+    found->taken = true;
+    return NULL;
+}
+
+static uint32_t undelivered(const struct concurrent *o) {
+    uint32_t count = 0;
+    for (unsigned i = 0; i < o->sends; i++) {
+        count += o->sent[i].accepted && !o->sent[i].taken;
+    }
+    return count;
+}
+
+const char *concurrent_lost(const struct concurrent *o) {
+    uint32_t lost = undelivered(o);
+    return lost <= (o->released ? o->spill_max : o->dropped)
+               ? NULL
+               : concurrent_found("R30-lost", "%u ids that were accepted are gone", lost);
+}
+
+/* ---- Close ------------------------------------------------------------------------------------
+ */
+
+void concurrent_close_begins(struct concurrent *o) {
+    o->close_start = o->close_start == NEVER ? concurrent_moment(o) : o->close_start;
+}
+
+void concurrent_close_ended(struct concurrent *o, const struct subject_words *words) {
+    if (o->close_end == NEVER) {
+        o->close_end = concurrent_moment(o);
+        if (words != NULL) {
+            memcpy(o->closed_words, words, sizeof(uint32_t) * (4 + o->slots));
+            o->kept_closed = true;
+        }
+    }
+}
+
+/* All words but the guest's head are as they were, and of the flag only the signal may have gone.
+ */
+const char *concurrent_silence(const struct concurrent *o, const struct subject_words *words) {
+    uint32_t now[RING_MAX + 4];
+    if (!o->kept_closed || o->wild || words == NULL) {
+        return NULL;
+    }
+    memcpy(now, words, sizeof(uint32_t) * (4 + o->slots));
+    bool same = (now[1] & ~o->closed_words[1]) == 0;
+    for (uint32_t i = 0; i < 4 + o->slots; i++) {
+        same &= i == 1 || i == 2 || now[i] == o->closed_words[i];
+    }
+    return same ? NULL
+                : concurrent_found("R36-write-after-close",
+                                   "the region changed after close had returned");
+}
+
+/* ---- Other calls ------------------------------------------------------------------------------
+ */
+
+static const char *flush_ended(const struct concurrent *o, const struct call *c) {
+    const char *rule = closed_check(o, c->start, c, "flush");
+    if (rule == NULL && c->status == SUBJECT_OK && c->answer > o->spill_max) {
+        rule = concurrent_found("R33-flush", "%llu ids are left on the host's side, %u can be",
+                                (unsigned long long)c->answer, o->spill_max);
+    }
+    return rule;
+}
+
+static const char *signal_ended(const struct concurrent *o, const struct call *c) {
+    const char *rule = closed_check(o, c->start, c, "wait_for_signal");
+    if (rule == NULL && c->status == SUBJECT_OK && o->sends == 0 && !o->wild) {
+        rule = concurrent_found("R34-wait-for-signal", "woken, and nobody ever enqueued");
+    }
+    if (rule == NULL && c->status == SUBJECT_TIMED_OUT &&
+        (c->timeout_ns < 0 || c->took_ns < (uint64_t)c->timeout_ns)) {
+        rule = concurrent_found("R34-wait-for-signal", "timed out after %llu ns of %lld",
+                                (unsigned long long)c->took_ns, (long long)c->timeout_ns);
+    }
+    return rule;
+}
+
+static const char *moved(struct concurrent *o, const struct call *c) {
+    const char *rule = c->code == OP_mailbox_grow ? closed_check(o, c->start, c, "grow") : NULL;
+    if (rule == NULL && c->status == SUBJECT_OK) {
+        return concurrent_grew(o, (uint32_t)c->answer, c->pages);
+    }
+    if (rule == NULL && c->status != SUBJECT_LIMIT && c->status != SUBJECT_CLOSED && !o->faulty) {
+        rule = concurrent_found("R37-grow", "a growth behind the mailbox says %s", name_of(c));
+    }
+    return rule;
+}
+
+static const char *waker_made(const struct concurrent *o, const struct call *c) {
+    bool ok = c->status == SUBJECT_OK;
+    return ok == is_sound(c->id) || (!ok && o->faulty)
+               ? NULL
+               : concurrent_found("R36-waker", "a waker of id %llu: %s", (unsigned long long)c->id,
+                                  name_of(c));
+}
+
+static const char *parked(const struct concurrent *o, const struct call *c) {
+    if (c->answer == SUBJECT_PARK_CLOSED && o->close_start == NEVER && !o->wild) {
+        return concurrent_found("R36-park", "the guest saw closed, and nobody closed");
+    }
+    return c->answer == SUBJECT_PARK_TIMED_OUT && c->timeout_ns < 0
+               ? concurrent_found("R34-park", "a park without a timeout timed out")
+               : NULL;
+}
+
+const char *concurrent_box_ended(struct concurrent *o, const struct call *c) {
+    switch (c->code) {
+    case OP_mailbox_flush:
+        return flush_ended(o, c);
+    case OP_mailbox_is_signalled:
+        return c->yes && o->close_end != NEVER && c->start > o->close_end
+                   ? concurrent_found("R36-closed", "signalled after close")
+                   : NULL;
+    case OP_mailbox_wait_for_signal:
+        return signal_ended(o, c);
+    case OP_mailbox_move:
+    case OP_mailbox_grow:
+        return moved(o, c);
+    case OP_mailbox_unhold:
+        return c->status == SUBJECT_OK
+                   ? NULL
+                   : concurrent_found("R37-unhold",
+                                      "the region was lost in a memory that only grew");
+    case OP_mailbox_close:
+        o->dropped += (uint32_t)c->answer;
+        return NULL;
+    case OP_waker_create:
+        return waker_made(o, c);
+    case OP_guest_drain:
+        return o->has_region && c->answer > o->slots && !o->wild
+                   ? concurrent_found("R33-count", "a drain of %llu from %u slots",
+                                      (unsigned long long)c->answer, o->slots)
+                   : NULL;
+    case OP_guest_park:
+        return parked(o, c);
+    default:
+        return NULL;
+    }
+}
+
+/* Nobody may sleep on a signal while there is one, or after close (R34, R36). */
+const char *concurrent_mailbox_at_rest(const struct concurrent *o, bool sleeps, bool guest_parks,
+                                       bool by_wait, const struct subject_words *words) {
+    if (by_wait && o->disable_end != NEVER) {
+        return "R29-disable";
+    }
+    if (o->wild || !sleeps) {
+        return NULL;
+    }
+    if (o->close_end != NEVER) {
+        return "R36-close-unseen";
+    }
+    if (o->onlookers > 0) {
+        return NULL;
+    }
+    uint32_t flag = 0;
+    if (words != NULL) {
+        memcpy(&flag, &words->flag, sizeof flag);
+    }
+    if (flag & SIGNALLED) {
+        return "R34-no-lost-wakeup";
+    }
+    return guest_parks && undelivered(o) > 0 ? "R34-no-lost-wakeup" : NULL;
+}

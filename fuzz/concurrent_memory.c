@@ -1,0 +1,518 @@
+/* concurrent_memory.c: the judge of concurrent calls, for a memory: growth, copies, ranges, wait
+ * and notify. See concurrent.h. */
+#include "concurrent.h"
+
+#include <stdarg.h>
+
+enum { CELL_BYTES = 8 };
+
+/* ---- Findings ---------------------------------------------------------------------------------
+ */
+
+static char why[512];
+
+const char *concurrent_why(void) {
+    return why;
+}
+
+const char *concurrent_found(const char *rule, const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(why, sizeof why, format, arguments);
+    va_end(arguments);
+    return rule;
+}
+
+uint32_t concurrent_moment(struct concurrent *o) {
+    return ++o->now;
+}
+
+static const char *name_of(const struct call *c) {
+    return call_status_name(c->status);
+}
+
+/* ---- The end ----------------------------------------------------------------------------------
+ */
+
+const char *concurrent_chain(const struct concurrent *o, uint64_t bytes) {
+    uint32_t pages = o->min_pages;
+    bool used[GROWS_MAX] = {false};
+    for (unsigned i = 0; i < o->growths; i++) {
+        unsigned next = 0;
+        while (next < o->growths && (used[next] || o->grown[next].old_pages != pages)) {
+            next++;
+        }
+        if (next == o->growths) {
+            return concurrent_found("R11-shared-grow",
+                                    "no growth began at %u pages, of %u that succeeded", pages,
+                                    o->growths);
+        }
+        used[next] = true;
+        pages += o->grown[next].delta;
+    }
+    return bytes == pages * SUBJECT_PAGE_BYTES
+               ? NULL
+               : concurrent_found("R11-shared-grow",
+                                  "%llu bytes where the growths add up to %u pages",
+                                  (unsigned long long)bytes, pages);
+}
+
+/* At quiescence the sum of notify results is the number of waits that returned 0 (R22). */
+static const char *check_sums(const struct event *event, unsigned events) {
+    for (unsigned i = 0; i < events; i++) {
+        uint64_t address = event[i].address, counted = 0, notified = 0;
+        if (event[i].kind != EVENT_WAIT && event[i].kind != EVENT_NOTIFY) {
+            continue;
+        }
+        for (unsigned j = 0; j < events; j++) {
+            const struct event *e = &event[j];
+            if (e->address == address && e->kind == EVENT_NOTIFY) {
+                counted += e->woken;
+            }
+            notified +=
+                e->address == address && e->kind == EVENT_WAIT && e->outcome == WAIT_NOTIFIED;
+        }
+        if (counted != notified) {
+            return "R22-no-spurious";
+        }
+    }
+    return NULL;
+}
+
+/* Some of guest memory [at, at + bytes) is the mailbox's. */
+static bool is_mailbox(const struct concurrent *o, uint64_t at, uint64_t bytes) {
+    enum { REGION_BYTES = 16 + 4 * RING_MAX };
+    return o->has_region && at < (uint64_t)o->offset + REGION_BYTES && at + bytes > o->offset;
+}
+
+/* The mailbox writes its words and notifies its flag itself, which the history does not show. */
+const char *concurrent_history(const struct concurrent *o) {
+    struct event known[HISTORY_EVENTS_MAX];
+    unsigned count = 0;
+    if (o->events_lost) {
+        return NULL;
+    }
+    for (unsigned i = 0; i < o->events; i++) {
+        const struct event *e = &o->event[i];
+        uint64_t cell = e->address / CELL_BYTES * CELL_BYTES;
+        if (e->kind == EVENT_DISABLE || !is_mailbox(o, cell, CELL_BYTES)) {
+            known[count++] = *e;
+        }
+    }
+    const char *rule = check_sums(known, count);
+    rule = rule != NULL ? rule : history_check(known, count, !o->values_lost);
+    return rule == NULL ? NULL
+                        : concurrent_found(
+                              rule, "no order of these waits and notifies explains their results");
+}
+
+/* Waits that never returned: they must be in their queues, and nobody may have disabled them. */
+const char *concurrent_memory_at_rest(const struct concurrent *o) {
+    unsigned blocked = 0;
+    for (unsigned i = 0; i < o->events; i++) {
+        const struct event *e = &o->event[i];
+        if (e->kind == EVENT_WAIT && e->outcome == WAIT_PENDING) {
+            blocked++;
+            if (o->disable_end != NEVER) {
+                return "R29-disable";
+            }
+        }
+    }
+    if (o->waiters_max != 0 && blocked > o->waiters_max) {
+        return "R28-waiter-limit";
+    }
+    return concurrent_history(o);
+}
+
+const char *concurrent_waiters_left(uint32_t waiters) {
+    return waiters == 0 ? NULL : concurrent_found("R27-queue-life", "%u waiters are left", waiters);
+}
+
+const char *concurrent_stays(const uint8_t *base, const uint8_t *now) {
+    return base == now ? NULL : concurrent_found("R10-base", "the base of a shared memory moved");
+}
+
+/* ---- Growth and copies ------------------------------------------------------------------------
+ */
+
+const char *concurrent_grew(struct concurrent *o, uint32_t old_pages, uint32_t delta) {
+    if ((uint64_t)old_pages + delta > o->max_pages) {
+        return concurrent_found("R5-grow-limit", "grow by %u from %u pages, of at most %u", delta,
+                                old_pages, o->max_pages);
+    }
+    if (delta != 0 && o->growths < GROWS_MAX) {
+        o->grown[o->growths++] = (struct grown){old_pages, delta};
+    }
+    return NULL;
+}
+
+static const char *grow_ended(struct concurrent *o, const struct call *c) {
+    const uint32_t old_pages = (uint32_t)c->answer;
+    if (c->status != SUBJECT_OK) {
+        bool limit = c->status == SUBJECT_LIMIT;
+        if (limit ? c->pages_after + c->pages > o->max_pages : o->faulty) {
+            return NULL;
+        }
+        return concurrent_found(limit ? "R5-grow-limit" : "R6-grow-atomic",
+                                "grow by %u at %u pages says %s", c->pages,
+                                (unsigned)c->pages_after, name_of(c));
+    }
+    const char *rule = concurrent_grew(o, old_pages, c->pages);
+    if (rule == NULL && old_pages < c->pages_before) {
+        rule = concurrent_found("R5-grow-limit", "grow by %u from %u pages, where there were %u",
+                                c->pages, old_pages, (unsigned)c->pages_before);
+    }
+    if (rule == NULL &&
+        (c->pages_after < (uint64_t)old_pages + c->pages || c->last_byte != SUBJECT_OK)) {
+        rule = concurrent_found("R11-shared-grow",
+                                "the last byte of a growth to %u pages is out of bounds",
+                                old_pages + c->pages);
+    }
+    return rule;
+}
+
+const char *concurrent_copied(const struct concurrent *o, const struct call *c,
+                              const struct subject_type *type, uint32_t pages,
+                              enum subject_status last_byte) {
+    if (c->status != SUBJECT_OK) {
+        return o->faulty ? NULL
+                         : concurrent_found("R13-copy", "a copy was refused: %s", name_of(c));
+    }
+    if (pages < c->pages_before || pages > c->pages_after ||
+        (type != NULL && (!type->shared || type->max_pages != o->max_pages))) {
+        return concurrent_found("R13-copy", "a copy of %u to %u pages has %u",
+                                (unsigned)c->pages_before, (unsigned)c->pages_after, pages);
+    }
+    return last_byte == SUBJECT_OK
+               ? NULL
+               : concurrent_found("R13-copy", "the last byte of a copy is out of bounds");
+}
+
+/* ---- Events -----------------------------------------------------------------------------------
+ */
+
+static struct event *event_new(struct concurrent *o, enum event_kind kind, uint64_t address) {
+    if (o->events == HISTORY_EVENTS_MAX) {
+        o->events_lost = true;
+        return NULL;
+    }
+    struct event *e = &o->event[o->events++];
+    *e = (struct event){
+        .kind = kind, .start = concurrent_moment(o), .end = HISTORY_PENDING, .address = address};
+    return e;
+}
+
+/* Others may have come meanwhile: it stays as one that did nothing. */
+static void event_cancel(struct concurrent *o, struct event *e) {
+    if (e != NULL) {
+        e->kind = EVENT_NOTIFY;
+        e->count = e->woken = 0;
+        e->end = concurrent_moment(o);
+    }
+}
+
+struct event *concurrent_disable_begins(struct concurrent *o) {
+    struct event *e = event_new(o, EVENT_DISABLE, 0);
+    o->disable_start = o->disable_start == NEVER ? concurrent_moment(o) : o->disable_start;
+    return e;
+}
+
+void concurrent_disable_ended(struct concurrent *o, struct event *e) {
+    o->disable_end = o->disable_end == NEVER ? concurrent_moment(o) : o->disable_end;
+    if (e != NULL) {
+        e->end = concurrent_moment(o);
+    }
+}
+
+/* ---- Before a call ----------------------------------------------------------------------------
+ */
+
+/* A guest whose capacity is broken reads anywhere, which its sandbox would stop and nothing does
+ * here: it goes no further. Nobody may break the word while the guest is at it. */
+bool concurrent_scribbles(struct concurrent *o, int thread, uint64_t at, uint64_t bytes) {
+    if (!is_mailbox(o, at, bytes)) {
+        return true;
+    }
+    bool capacity = at < (uint64_t)o->offset + offsetof(struct subject_words, flag);
+    if (capacity && thread != o->guest && o->guest >= 0) {
+        return false;
+    }
+    o->wild = true;
+    o->guest_trapped |= capacity;
+    return true;
+}
+
+/* Writes that the history does not know: what waits compare with is not checked any more. */
+static bool may_write(struct concurrent *o, const struct call *c, uint64_t count) {
+    o->values_lost = true;
+    return concurrent_scribbles(o, c->thread, c->at, count);
+}
+
+static enum event_write write_kind(const struct call *c) {
+    static const enum event_write kinds[] = {
+        [SUBJECT_ADD] = WRITE_ADD, [SUBJECT_SUB] = WRITE_SUB, [SUBJECT_AND] = WRITE_AND,
+        [SUBJECT_OR] = WRITE_OR,   [SUBJECT_XOR] = WRITE_XOR, [SUBJECT_XCHG] = WRITE_XCHG};
+    return c->code == OP_memory_atomic_store ? WRITE_STORE : kinds[c->rmw];
+}
+
+static bool write_begins(struct concurrent *o, const struct call *c, struct event **event) {
+    if (!concurrent_scribbles(o, c->thread, c->at, c->width)) {
+        return false;
+    }
+    struct event *e = event_new(o, EVENT_WRITE, c->at);
+    if (e != NULL) {
+        e->width = c->width;
+        e->write = write_kind(c);
+        e->value =
+            c->width < CELL_BYTES ? c->value & ((UINT64_C(1) << 8 * c->width) - 1) : c->value;
+    }
+    *event = e;
+    return true;
+}
+
+static bool wait_begins(struct concurrent *o, const struct call *c, struct event **event) {
+    *event = concurrent_scribbles(o, c->thread, c->at, c->width) ? event_new(o, EVENT_WAIT, c->at)
+                                                                 : NULL;
+    if (*event != NULL) {
+        (*event)->width = c->width;
+        (*event)->value = c->expected;
+        (*event)->outcome = WAIT_PENDING;
+    }
+    return *event != NULL;
+}
+
+static bool notify_begins(struct concurrent *o, const struct call *c, struct event **event) {
+    *event = concurrent_scribbles(o, c->thread, c->at, c->width) ? event_new(o, EVENT_NOTIFY, c->at)
+                                                                 : NULL;
+    if (*event != NULL) {
+        (*event)->count = (uint32_t)c->count;
+        (*event)->thread = c->thread;
+        (*event)->number = ++o->notifies[c->thread];
+    }
+    return *event != NULL;
+}
+
+bool concurrent_begins(struct concurrent *o, const struct call *c, struct event **event) {
+    *event = NULL;
+    switch (c->code) {
+    case OP_memory_grow:
+        return o->growths < GROWS_MAX;
+    case OP_memory_store:
+        return may_write(o, c, c->width);
+    case OP_memory_bulk_copy:
+    case OP_memory_bulk_fill:
+    case OP_memory_initialise:
+        return may_write(o, c, c->count);
+    case OP_memory_atomic_store:
+    case OP_memory_atomic_rmw:
+        return write_begins(o, c, event);
+    case OP_memory_wait32:
+    case OP_memory_wait64:
+        return wait_begins(o, c, event);
+    case OP_memory_notify:
+        return notify_begins(o, c, event);
+    case OP_memory_disable_atomics:
+        *event = concurrent_disable_begins(o);
+        return true;
+    default:
+        return true;
+    }
+}
+
+/* ---- After a call -----------------------------------------------------------------------------
+ */
+
+/* A range that ends within the size is fine, one that does not is a trap (R16 to R18); what the
+ * memory grew by meanwhile may be either. */
+static const char *range_ended(const struct call *c, uint64_t at, uint64_t count, const char *rule,
+                               uint64_t after) {
+    const uint64_t before = c->size_bytes;
+    bool within = at <= before && count <= before - at;
+    bool beyond = at > after || count > after - at;
+    if ((within && c->status != SUBJECT_OK) || (beyond && c->status == SUBJECT_OK)) {
+        return concurrent_found(rule, "%llu bytes at %llu of %llu: %s", (unsigned long long)count,
+                                (unsigned long long)at, (unsigned long long)after, name_of(c));
+    }
+    return NULL;
+}
+
+static const char *write_ended(struct concurrent *o, const struct call *c, struct event *e) {
+    bool aligned = c->width != 3 && c->at % c->width == 0;
+    if (c->status == SUBJECT_OK ? !aligned : aligned && c->at + c->width <= c->size_bytes) {
+        return concurrent_found("R18-access", "an access of %u bytes at %llu of %llu says %s",
+                                c->width, (unsigned long long)c->at,
+                                (unsigned long long)c->size_bytes, name_of(c));
+    }
+    if (c->status != SUBJECT_OK) {
+        event_cancel(o, e);
+    } else if (e != NULL) {
+        e->old = c->code == OP_memory_atomic_rmw ? c->answer : 0;
+        e->end = concurrent_moment(o);
+    }
+    return NULL;
+}
+
+/* Checks before anything else (R19): *settled when the status is settled by them. */
+static const char *word_checked(const struct call *c, uint64_t after, bool *settled) {
+    const uint64_t before = c->size_bytes;
+    enum subject_status expected = SUBJECT_OK;
+    *settled = c->status == SUBJECT_MISALIGNED || c->status == SUBJECT_OUT_OF_BOUNDS;
+    if (c->at % c->width != 0) {
+        expected = SUBJECT_MISALIGNED;
+    } else if (c->at > after || after - c->at < c->width) {
+        expected = SUBJECT_OUT_OF_BOUNDS;
+    } else if (c->at > before || before - c->at < c->width) {
+        *settled = c->status == SUBJECT_OUT_OF_BOUNDS; /* it grew meanwhile: either is right */
+        return NULL;
+    }
+    if (expected != SUBJECT_OK ? c->status != expected : *settled) {
+        return concurrent_found("R19-checks", "%s at %llu of %llu bytes says %s",
+                                c->code == OP_memory_notify ? "notify" : "wait",
+                                (unsigned long long)c->at, (unsigned long long)after, name_of(c));
+    }
+    return NULL;
+}
+
+/* Others that may be blocked at some moment from start until now. */
+static unsigned others_blocked(const struct concurrent *o, const struct event *self) {
+    unsigned count = 0;
+    for (unsigned i = 0; i < o->events; i++) {
+        const struct event *e = &o->event[i];
+        count += e != self && e->kind == EVENT_WAIT && e->end > self->start &&
+                 (e->outcome != WAIT_NOT_EQUAL && e->outcome != WAIT_AT_ONCE);
+    }
+    return count + (o->guest >= 0) + o->onlookers; /* who parks waits, too */
+}
+
+static const char *timed_out(const struct concurrent *o, const struct call *c) {
+    bool early = c->timeout_ns < 0 || c->took_ns < (uint64_t)c->timeout_ns;
+    if (early && o->disable_start != NEVER) {
+        return concurrent_found("R29-disable", "timed out too early where atomics were disabled");
+    }
+    return early ? concurrent_found("R23-timeout", "timed out after %llu ns of %lld",
+                                    (unsigned long long)c->took_ns, (long long)c->timeout_ns)
+                 : NULL;
+}
+
+static const char *wait_outcome(const struct concurrent *o, const struct call *c, struct event *e) {
+    if (c->status == SUBJECT_DISABLED) {
+        e->outcome = WAIT_DISABLED;
+        return o->disable_start != NEVER
+                   ? NULL
+                   : concurrent_found("R29-disable", "a wait says disabled, and nobody did");
+    }
+    if (c->status == SUBJECT_TOO_MANY_WAITERS) {
+        e->outcome = WAIT_AT_ONCE;
+        unsigned others = others_blocked(o, e);
+        return o->waiters_max != 0 && others >= o->waiters_max
+                   ? NULL
+                   : concurrent_found("R28-waiter-limit",
+                                      "too many waiters: %u others, the limit is %u", others,
+                                      o->waiters_max);
+    }
+    if (c->status != SUBJECT_OK || c->answer > 2) {
+        return concurrent_found("R19-checks", "a wait says %s, %llu", name_of(c),
+                                (unsigned long long)c->answer);
+    }
+    if (c->answer == 2) {
+        e->outcome = c->timeout_ns == 0 ? WAIT_AT_ONCE : WAIT_TIMED_OUT;
+        return timed_out(o, c);
+    }
+    e->outcome = c->answer == 0 ? WAIT_NOTIFIED : WAIT_NOT_EQUAL;
+    return NULL;
+}
+
+static const char *wait_ended(struct concurrent *o, const struct call *c, struct event *e,
+                              uint64_t after) {
+    bool settled;
+    const char *rule = word_checked(c, after, &settled);
+    if (rule != NULL || settled) {
+        event_cancel(o, e);
+        return rule;
+    }
+    rule = wait_outcome(o, c, e);
+    if (rule == NULL && o->disable_end != NEVER && e->start > o->disable_end &&
+        c->status != SUBJECT_DISABLED) {
+        rule = concurrent_found("R29-disable", "a wait after disable says %s", name_of(c));
+    }
+    e->end = concurrent_moment(o);
+    return rule;
+}
+
+static const char *notify_ended(struct concurrent *o, const struct call *c, struct event *e,
+                                uint64_t after) {
+    bool settled;
+    const char *rule = word_checked(c, after, &settled);
+    if (rule != NULL || settled) {
+        event_cancel(o, e);
+        return rule;
+    }
+    if (c->status != SUBJECT_OK || c->answer > c->count) {
+        return concurrent_found("R24-count", "notify says %s and woke %llu of at most %llu",
+                                name_of(c), (unsigned long long)c->answer,
+                                (unsigned long long)c->count);
+    }
+    e->woken = (uint32_t)c->answer;
+    e->end = concurrent_moment(o);
+    return NULL;
+}
+
+/* The mailbox's flag: its notifies are no events. */
+static bool is_flag(const struct concurrent *o, uint64_t address) {
+    return o->has_region && address == o->offset + offsetof(struct subject_words, flag);
+}
+
+const struct event *concurrent_notifier(const struct concurrent *o, const struct event *wait) {
+    const struct event *notify = NULL;
+    if (wait == NULL || wait->kind != EVENT_WAIT || wait->outcome != WAIT_NOTIFIED ||
+        is_flag(o, wait->address)) {
+        return NULL;
+    }
+    for (unsigned i = 0; i < o->events; i++) {
+        const struct event *e = &o->event[i];
+        if (e->kind == EVENT_NOTIFY && e->address == wait->address && e->end > wait->start &&
+            (e->woken > 0 || e->end == HISTORY_PENDING)) {
+            if (notify != NULL) {
+                return NULL;
+            }
+            notify = e;
+        }
+    }
+    return notify;
+}
+
+const char *concurrent_ended(struct concurrent *o, const struct call *c, struct event *event,
+                             uint64_t size_after) {
+    switch (c->code) {
+    case OP_memory_grow:
+        return grow_ended(o, c);
+    case OP_memory_clone:
+        return c->status == SUBJECT_OK || o->faulty
+                   ? NULL
+                   : concurrent_found("R14-clone", "a shared memory refused to be cloned");
+    case OP_memory_load:
+    case OP_memory_store:
+        return c->width == 3 ? NULL : range_ended(c, c->at, c->width, "R18-access", size_after);
+    case OP_memory_bulk_copy:
+        return range_ended(c, c->at > c->from ? c->at : c->from, c->count, "R16-bulk", size_after);
+    case OP_memory_bulk_fill:
+        return range_ended(c, c->at, c->count, "R16-bulk", size_after);
+    case OP_memory_initialise:
+        return range_ended(c, c->at, c->count, "R17-init", size_after);
+    case OP_memory_read:
+        return range_ended(c, c->at, c->count, "R17-read", size_after);
+    case OP_memory_atomic_store:
+    case OP_memory_atomic_rmw:
+        return write_ended(o, c, event);
+    case OP_memory_wait32:
+    case OP_memory_wait64:
+        return wait_ended(o, c, event, size_after);
+    case OP_memory_notify:
+        return notify_ended(o, c, event, size_after);
+    case OP_memory_disable_atomics:
+        concurrent_disable_ended(o, event);
+        return NULL;
+    default:
+        return NULL;
+    }
+}
