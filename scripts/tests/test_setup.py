@@ -25,7 +25,7 @@ def setup_packages():
     return [line.split() for line in text.split("<<'TABLE'\n")[1].split("\nTABLE")[0].splitlines()]
 
 
-def run_setup(root, arguments, installed=(), commands=()):
+def run_setup(root, arguments, installed=(), commands=(), system="debian-12"):
     """Runs scripts/setup without sudo and without rights, on a system where only `installed` is."""
     base = pathlib.Path(root)
     base.chmod(0o755)
@@ -36,7 +36,11 @@ def run_setup(root, arguments, installed=(), commands=()):
     for name in NEEDED + list(commands):
         (base / "bin" / name).symlink_to(shutil.which(name))
     (base / "scripts").mkdir()
-    shutil.copy(SCRIPTS / "setup", base / "scripts/setup")
+    name, _, version = system.partition("-")
+    (base / "os-release").write_text(f"ID={name}\nVERSION_ID={version}\n")
+    text = (SCRIPTS / "setup").read_text().replace("/etc/os-release", str(base / "os-release"))
+    (base / "scripts/setup").write_text(text)
+    (base / "scripts/setup").chmod(0o755)
     (base / "Makefile").write_text("fine:\n\t@echo made $(WITH)\nbad:\n\t@exit 1\n")
     env = {"PATH": str(base / "bin"), "DPKG_ADMINDIR": str(base / "dpkg")}
     less = {"user": NOBODY, "group": NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
@@ -266,3 +270,25 @@ def test_a_path_with_spaces_builds_subjects_and_installs(root):
     done = run(["make", "-s", "-C", str(tree), "install", f"PREFIX={place}"], env=ENVIRONMENT)
     assert done.returncode == 0 and (place / "include/pagebox/memory.h").is_file(), done
     assert "c\\ d" in (place / "lib/pkgconfig/pagebox.pc").read_text()
+
+
+def names_on(root, system, groups="test"):
+    """What setup would install on another system, by that system's own names."""
+    base = pathlib.Path(root) / system
+    base.mkdir()
+    pathlib.Path(root).chmod(0o755)
+    done = run_setup(base, [groups], commands=APT, system=system)
+    assert done.returncode == 2, done
+    return re.search(r"--no-install-recommends (.*)", done.stderr).group(1).split()
+
+
+def test_other_systems_have_their_own_names(root):
+    here, trixie, noble = (set(names_on(root, s)) for s in ("debian-12", "debian-13", "ubuntu-24.04"))
+    assert {"clang-14", "libclang-rt-14-dev"} <= here
+    assert {"clang-19", "libclang-rt-19-dev"} <= trixie and not any("-14" in name for name in trixie)
+    assert {"clang-18", "libclang-rt-18-dev"} <= noble and not any("-14" in name for name in noble)
+
+
+def test_explore_needs_little(root):
+    names = names_on(root, "debian-12", "explore")
+    assert "clang" in names and len(names) < 12 and "nodejs" not in names, names
