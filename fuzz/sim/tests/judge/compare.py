@@ -10,7 +10,7 @@ the judge does not finish are skipped and counted.
     --judge, --generate, --runner FILE    the programs (build/judge, build/litmus-generate, build/litmus)
     --keep DIR          where differences go (build/judge-differences)
     --shrink N          differences shrunk and kept, of each class (3)
-    --judge-graphs N    the judge's limit of graphs, incomplete ones included (200000)
+    --judge-graphs N    the judge's limit of graphs, incomplete ones included (400000)
     --seconds S         the search's limit for one program (10)
     --files FILE...     in place of SEED COUNT CLASS: the programs of these files
     --quiet             no progress
@@ -227,7 +227,7 @@ def main():
     p.add_argument("--runner", default="build/litmus")
     p.add_argument("--keep", default="build/judge-differences")
     p.add_argument("--shrink", type=int, default=3)
-    p.add_argument("--judge-graphs", type=int, default=200000)
+    p.add_argument("--judge-graphs", type=int, default=400000)
     p.add_argument("--seconds", type=int, default=10)
     p.add_argument("--files", nargs="*")
     p.add_argument("--quiet", action="store_true")

@@ -629,7 +629,17 @@ static void add_state(const struct graph *g, const struct state *states) {
     found.exists |= program->conditions_n && (any || all);
 }
 
-static void grow(struct graph *g);
+static void grow(const struct graph *g);
+
+/* False: it was there before, consistent or not. */
+static bool is_new(const struct graph *g) {
+    uint8_t key[KEY_MAX];
+    if (!insert(&found.visited, key, key_of(g, key)))
+        return false;
+    found.gave_up |= found.visited.n >= options.graphs_max ||
+                     (found.visited.n % 1024 == 0 && now() > found.deadline);
+    return !found.gave_up;
+}
 
 /* An event of thread t; place_at: where in modification order (a write), chained: at the chain's
  * end. Goes on from the new graph if it is consistent. */
@@ -658,7 +668,7 @@ static void extend(const struct graph *g, unsigned t, struct event e, unsigned p
         struct list *chain = &h->chain[e.place];
         chain->at[chain->n++] = (uint8_t)number;
     }
-    if (consistent(h))
+    if (is_new(h) && consistent(h))
         grow(h);
     free(h);
 }
@@ -773,17 +783,9 @@ static void each_way(const struct graph *g, unsigned t, const struct state *s) {
     }
 }
 
-/* g is consistent. */
-static void grow(struct graph *g) {
-    uint8_t key[KEY_MAX];
+/* g is consistent, and new. */
+static void grow(const struct graph *g) {
     struct state states[THREADS_MAX];
-    if (!insert(&found.visited, key, key_of(g, key)))
-        return;
-    if (found.visited.n >= options.graphs_max ||
-        (found.visited.n % 1024 == 0 && now() > found.deadline)) {
-        found.gave_up = true;
-        return;
-    }
     bool all_done = true, all_still = true;
     int fence = -1;
     for (unsigned t = 0; t < program->threads_n; t++) {
@@ -919,7 +921,8 @@ static void usage(FILE *out) {
           "Every execution graph of each litmus program that the axioms allow.\n"
           "  --json          a line of JSON for each program\n"
           "  --check         compare with what each program states (graphs, blocked, expect)\n"
-          "  --graphs N      give up after so many graphs, incomplete ones included (1000000)\n"
+          "  --graphs N      give up after so many graphs, also incomplete or inconsistent "
+          "(1000000)\n"
           "  --seconds S     give up after so long (2)\n"
           "  --c11           release sequences as in C11\n"
           "Exit status: 0; 1: --check, and one is not as stated; 2: usage or a bad program.\n",
