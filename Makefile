@@ -73,7 +73,7 @@ $(call ref_obj,cov): CFLAGS.cov += -fprofile-instr-generate -fcoverage-mapping -
 # started is not asked.
 given := $(if $(filter 0,$(MAKELEVEL)),$(strip $(foreach v,$(.VARIABLES),$(if $(filter command,$(origin $v)),$v))))
 -include $(shell find build -name '*.d' 2>/dev/null)
-include $(wildcard ref/rules.mk fuzz/rules.mk fuzz/runtimes/rules.mk fuzz/conform/rules.mk fuzz/sim/rules.mk fuzz/sim/explore.mk fuzz/engine.mk \
+include $(wildcard ref/rules.mk fuzz/runtimes/rules.mk fuzz/rules.mk fuzz/conform/rules.mk fuzz/sim/rules.mk fuzz/sim/explore.mk fuzz/engine.mk \
     fuzz/oss-fuzz.mk fuzz/defects/rules.mk bench/rules.mk scripts/gate.mk scripts/rules.mk)
 
 slip := $(if $(given),$(shell awk -f scripts/settings.awk -v goals='$(or $(MAKECMDGOALS),$(.DEFAULT_GOAL))' \

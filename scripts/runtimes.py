@@ -111,8 +111,9 @@ def environment_of(runtime):
     known = engines().get(shim, {})
     made = {"SUBJECT": str(BUILD / "pipe.so"), "PAGEBOX_RUNTIME": "\n".join("\t".join(pair) for pair in tiers)}
     made["PAGEBOX_REPEAT"] = os.environ.get("REPEAT") or os.environ.get("PAGEBOX_REPEAT") or str(repeat)
-    if known.get("costly_pages"):
-        made.setdefault("PAGEBOX_COSTLY_PAGES", str(known["costly_pages"]))
+    for limit in ("costly_pages", "costly_shared_pages"):
+        if known.get(limit):
+            made[f"PAGEBOX_{limit.upper()}"] = os.environ.get(f"PAGEBOX_{limit.upper()}") or str(known[limit])
     return made
 
 

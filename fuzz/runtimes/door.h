@@ -44,10 +44,11 @@ struct door_features {
     bool imports; /* memories made by the host */
     bool second;  /* several memories in a module */
     bool simd;
-    bool host_grow;        /* grows by the host, too */
-    bool names;            /* tells one kind of trap from another */
-    uint32_t costly_pages; /* above so many, making or growing costs seconds; 0: never */
-    char name[96];         /* and version */
+    bool host_grow;               /* grows by the host, too */
+    bool names;                   /* tells one kind of trap from another */
+    uint32_t costly_pages;        /* above so many, making or growing costs seconds; 0: never */
+    uint32_t costly_shared_pages; /* the same of shared memories */
+    char name[96];                /* and version */
 };
 
 enum played { PLAYED, PLAYED_DIED, PLAYED_HUNG, PLAYED_EXITED };

@@ -4,7 +4,8 @@
  *
  * PAGEBOX_RUNTIME: a line for each process, "name<tab>command for sh", the first of which is
  * judged. PAGEBOX_REPEAT: how often each program is played in one process. PAGEBOX_HANG_MS: how
- * long a program may take. */
+ * long a program may take. PAGEBOX_COSTLY_PAGES, PAGEBOX_COSTLY_SHARED_PAGES: memories above so
+ * many pages cost seconds, and are left out. */
 #include "door.h"
 
 #include <errno.h>
@@ -551,6 +552,7 @@ static bool open_all(struct door_features *features) {
         meet_in(features, &f);
     }
     features->costly_pages = (uint32_t)setting("PAGEBOX_COSTLY_PAGES", 0);
+    features->costly_shared_pages = (uint32_t)setting("PAGEBOX_COSTLY_SHARED_PAGES", 0);
     return true;
 }
 

@@ -128,16 +128,24 @@ static struct handle *handle_new(void) {
     return h;
 }
 
+/* Growing a shared memory costs some engines seconds where others are done at once: the program is
+ * told that there is no memory, which may be. */
+static bool is_costly(bool shared, uint64_t pages) {
+    return shared && has.costly_shared_pages != 0 && pages > has.costly_shared_pages;
+}
+
 static enum guest_how how_of(unsigned strategy) {
     return (enum guest_how)strategy;
 }
 
 static enum subject_status create(const struct subject_memory_config *config, void **memory) {
-    struct handle *h = handle_new();
+    const struct subject_type *type = &config->type;
+    const bool left_out =
+        model_type_check(type) == SUBJECT_OK && is_costly(type->shared, type->min_pages);
+    struct handle *h = left_out ? NULL : handle_new();
     if (h == NULL) {
         return SUBJECT_NO_MEMORY;
     }
-    const struct subject_type *type = &config->type;
     struct request r = request_of(REQUEST_MAKE, h, "R1");
     r.word[2] = type->min_pages;
     r.word[3] = type->max_pages;
@@ -211,6 +219,9 @@ static enum subject_status grow(void *memory, uint32_t delta, uint32_t *old) {
     struct model_memory *m = &h->body->model;
     const bool passes = model_grow_passes(m, delta), by_host = has.host_grow && delta % 4 == 3;
     struct request r = by_host ? request_of(REQUEST_GROW, h, "R6") : call_of(GUEST_GROW, h, "R6");
+    if (!passes && delta > 0 && is_costly(m->type.shared, (uint64_t)m->type.min_pages + delta)) {
+        return SUBJECT_NO_MEMORY;
+    }
     r.word[by_host ? 2 : 3] = delta;
     r.foretold.value = passes ? UINT32_MAX : m->type.min_pages;
     struct answer a = ask(r);
