@@ -2,10 +2,11 @@
  * line of answers back (README.md). Several processes are several tiers of one engine, which must
  * agree.
  *
- * PAGEBOX_RUNTIME: a line for each process, "name<tab>command for sh", the first of which is
- * judged. PAGEBOX_REPEAT: how often each program is played in one process. PAGEBOX_HANG_MS: how
- * long a program may take. PAGEBOX_COSTLY_PAGES, PAGEBOX_COSTLY_SHARED_PAGES: memories above so
- * many pages cost seconds, and are left out. */
+ * PAGEBOX_RUNTIME: a line for each process, "name<tab>repeat<tab>command for sh"; the first is
+ * judged. PAGEBOX_REPEAT: how often each program is played in one process, in place of `repeat`.
+ * PAGEBOX_ROTATE=1: each program is played by the first and one of the others, by turns.
+ * PAGEBOX_HANG_MS: how long a program may take. PAGEBOX_COSTLY_PAGES, PAGEBOX_COSTLY_SHARED_PAGES:
+ * memories above so many pages cost seconds, and are left out. */
 #include "door.h"
 
 #include <errno.h>
@@ -26,6 +27,7 @@ enum { TIERS_MAX = 8, HANG_MS = 4000, START_MS = 20000, WORDS_MAX = 300 };
 static struct tier {
     char name[48];
     char *command;
+    uint32_t repeat;
     pid_t process, owner; /* owner: whose child it is; a forked copy of this process has none */
     int to, from, errors;
     char *line; /* the answer */
@@ -35,7 +37,8 @@ static struct tier {
     unsigned requests;
 } tier[TIERS_MAX];
 static unsigned tiers;
-static long hang_ms = HANG_MS, repeat = 1;
+static long hang_ms = HANG_MS, repeat; /* repeat: 0: as each tier's line says */
+static bool rotates;
 
 /* ---- Processes --------------------------------------------------------------------------------
  */
@@ -235,11 +238,10 @@ static void number(struct guest_bytes *to, uint32_t value) {
     guest_bytes_add(to, digits + at, sizeof digits - (size_t)at);
 }
 
+/* All but what differs from tier to tier. */
 static void line_make(struct guest_bytes *to, const struct play *p) {
     static const char hex[] = "0123456789abcdef";
     to->count = 0;
-    text(to, "{\"repeat\":");
-    number(to, (uint32_t)(p->stepwise ? 1 : repeat));
     text(to, p->stepwise ? ",\"step\":1,\"modules\":[" : ",\"modules\":[");
     for (unsigned i = 0; i < p->modules; i++) {
         text(to, i > 0 ? ",\"" : "\"");
@@ -355,7 +357,7 @@ static void repetition(struct play *p, const struct tier *t, const char *rest) {
         p->differs = differs;
         p->other = other;
         p->other.bytes = NULL;
-        snprintf(p->words, sizeof p->words, "tier %s, its first run and %.60s", t->name, more);
+        snprintf(p->words, sizeof p->words, "tier %.47s, its first run and %.60s", t->name, more);
     }
     free(none);
 }
@@ -370,7 +372,7 @@ static enum played listen_whole(struct tier *t, struct play *p, long until) {
     if (rest == NULL) {
         fprintf(stderr, "%s: its answer is not of the protocol: %.200s\n", t->name, t->line);
         close_tier(t);
-        snprintf(p->words, sizeof p->words, "%s: its answer is not of the protocol", t->name);
+        snprintf(p->words, sizeof p->words, "%.47s: its answer is not of the protocol", t->name);
         return PLAYED_EXITED;
     }
     t->requests = p->requests;
@@ -409,49 +411,58 @@ static enum played listen_steps(struct tier *t, struct play *p) {
 }
 
 static enum played play_one(struct tier *t, struct play *p, const struct guest_bytes *line) {
-    if (!alive(t) || !send_line(t, line, now_ms() + hang_ms)) {
+    struct guest_bytes head = {NULL, 0, 0};
+    text(&head, "{\"repeat\":");
+    number(&head, p->stepwise ? 1 : t->repeat);
+    const bool sent = alive(t) && send_line(t, &head, now_ms() + hang_ms) &&
+                      send_line(t, line, now_ms() + hang_ms);
+    free(head.at);
+    if (!sent) {
         return ended(t, true, p->words, sizeof p->words);
     }
     return p->stepwise ? listen_steps(t, p) : PLAYED;
 }
 
+/* Whether the tier takes part in this program. */
+static bool takes_part(unsigned number, unsigned turn) {
+    return number == 0 || !rotates || tiers < 2 || number == 1 + turn % (tiers - 1);
+}
+
 static enum played play(struct play *p) {
     static struct guest_bytes line;
-    static unsigned who_died;
+    static unsigned who_died, turn;
     enum played how = PLAYED;
     line_make(&line, p);
     if (p->stepwise) { /* to find where one died */
         return play_one(&tier[who_died], p, &line);
     }
-    for (unsigned i = 0; i < tiers && how == PLAYED; i++) {
-        how = play_one(&tier[i], p, &line);
-        who_died = i;
+    turn++;
+    unsigned asked = 0;
+    for (; asked < tiers && how == PLAYED; asked++) {
+        who_died = asked;
+        how = takes_part(asked, turn) ? play_one(&tier[asked], p, &line) : PLAYED;
     }
-    const long until = now_ms() + hang_ms * (repeat > 100 ? repeat / 100 : 1);
-    for (unsigned i = 0; i < tiers; i++) {
-        if (how != PLAYED) { /* the others are in the middle of a line */
+    const long until = now_ms() + hang_ms;
+    for (unsigned i = 0; i < asked; i++) {
+        if (!takes_part(i, turn)) {
+            continue;
+        }
+        if (how != PLAYED) { /* one has died: the others are in the middle of a line */
             if (i != who_died) {
                 close_tier(&tier[i]);
             }
             continue;
         }
+        who_died = i;
         how = listen_whole(&tier[i], p, until);
-        who_died = how != PLAYED ? i : who_died;
-        if (how != PLAYED) {
-            for (unsigned k = 0; k < i; k++) { /* they have answered */
-                tier[k].count = 0;
-            }
-            for (unsigned k = i + 1; k < tiers; k++) {
-                close_tier(&tier[k]);
-            }
-            return how;
-        }
     }
     if (how != PLAYED) {
         return how;
     }
     for (unsigned i = 1; i < tiers; i++) {
-        compare(p, &tier[0], &tier[i]);
+        if (takes_part(i, turn)) {
+            compare(p, &tier[0], &tier[i]);
+        }
     }
     memcpy(p->answer, tier[0].answer, p->requests * sizeof *p->answer);
     return PLAYED;
@@ -527,13 +538,15 @@ static bool open_all(struct door_features *features) {
     char *lines = strdup(told != NULL ? told : ""), *rest = lines, *line;
     (void)signal(SIGPIPE, SIG_IGN);
     hang_ms = setting("PAGEBOX_HANG_MS", HANG_MS);
-    repeat = setting("PAGEBOX_REPEAT", 1);
+    repeat = setting("PAGEBOX_REPEAT", 0);
+    rotates = setting("PAGEBOX_ROTATE", 0) == 1;
     while ((line = strsep(&rest, "\n")) != NULL && tiers < TIERS_MAX) {
-        char *tab = strchr(line, '\t');
-        if (tab != NULL) {
-            *tab = '\0';
-            snprintf(tier[tiers].name, sizeof tier[tiers].name, "%s", line);
-            tier[tiers++].command = strdup(tab + 1);
+        const char *name = strsep(&line, "\t"), *times = strsep(&line, "\t");
+        if (line != NULL) {
+            struct tier *t = &tier[tiers++];
+            snprintf(t->name, sizeof t->name, "%s", name);
+            t->repeat = (uint32_t)(repeat > 0 ? repeat : atol(times) > 0 ? atol(times) : 1);
+            t->command = strdup(line);
         }
     }
     free(lines);

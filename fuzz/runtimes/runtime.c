@@ -271,17 +271,16 @@ static uint8_t form_pick(const struct guest_form *form, unsigned forms, unsigned
 static void split(struct request *r, uint32_t index, uint32_t offset, unsigned width,
                   uint32_t choice) {
     const uint64_t address = (uint64_t)index + offset;
-    const uint32_t edge[] = {0,
-                             (uint32_t)(0u - width), /* offset + width is 2^32 */
-                             UINT32_MAX,
-                             UINT32_C(1) << 31,
-                             (UINT32_C(1) << 31) - width,
-                             65536 - width,
-                             65536,
-                             65535,
-                             4096};
+    const uint32_t last = (uint32_t)(0u - width); /* offset + width is 2^32 */
+    const uint32_t half = UINT32_C(1) << 31;
+    const uint32_t edge[] = {last,          last,  UINT32_MAX, half, half - width,
+                             65536 - width, 65536, 65535,      4096, 0};
     enum { EDGES = sizeof edge / sizeof edge[0] };
-    const uint32_t wanted = edge[(choice >> 4) % EDGES];
+    unsigned first = 0; /* that the address can have */
+    while (first + 1 < EDGES && (edge[first] > address || address - edge[first] > UINT32_MAX)) {
+        first++;
+    }
+    const uint32_t wanted = edge[first + (choice >> 4) % (EDGES - first)];
     if ((choice & 3) != 0 && address >= wanted && address - wanted <= UINT32_MAX) {
         index = (uint32_t)(address - wanted);
         offset = wanted;

@@ -173,7 +173,7 @@ class LibFuzzer(Engine):
                    "-rss_limit_mb=2560", "-detect_leaks=0", "-reload=1", "-print_final_stats=1",
                    f"-dict={self.words}", f"-artifact_prefix={artifacts}/", str(self.corpus()), str(self.seeds)]
         with log.open("wb") as out:
-            child = self.spawn(command, out)
+            child = self.spawn(command, out, PAGEBOX_ROTATE="1")  # a runtime's tiers take turns
         self.logs.append({"log": log, "artifacts": artifacts, "child": child, "read": 0,
                           "executions": 0, "tail": "", "done": False})
 
