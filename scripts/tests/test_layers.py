@@ -9,7 +9,8 @@ MAY_IMPORT = {
     "bench": {"common"},
     "sim": {"common"},
     "fuzz": {"common", "sim"},
-    "conform": {"common"},
+    "runtimes": {"common"},
+    "conform": {"common", "runtimes"},
     "defects": {"common", "sim", "fuzz"},
     "gate": {"common", "sim", "fuzz", "defects"},
 }

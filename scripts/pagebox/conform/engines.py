@@ -16,8 +16,8 @@ import subprocess
 import tempfile
 import threading
 
-import runtimes  # scripts/runtimes.py
 from pagebox.common import report
+from pagebox.runtimes import known as runtimes
 
 DRIVER = report.REPO / "fuzz/conform/driver.mjs"
 WORKERS = ("worker_threads", "Worker")  # what driver.mjs can start
