@@ -326,7 +326,8 @@ async function sliceOwned(team, program, o) {
         memories.push(new WebAssembly.Memory({ initial: program.min, maximum: program.max, shared: true }));
       } catch (error) {
         if (memories.length > 0) break;
-        if (tries === 40) return { shortage: String(error), instances, seconds: (performance.now() - began) / 1000, counts, rescued, lost: 0 };
+        globalThis.gc?.();
+        if (tries === 8) return { shortage: String(error), instances, seconds: (performance.now() - began) / 1000, counts, rescued, lost: 0 };
         await late(50);
       }
     }
@@ -418,7 +419,8 @@ async function runAll(bundle, o) {
       if (r.error) line.error = r.error;
       if (r.shortage) line.shortage = r.shortage;
       await emit(line);
-      if (r.stuck || r.error) { // these workers may never answer again
+      if (r.stuck || r.error || r.shortage) { // these may never answer again, or keep memories
+        globalThis.gc?.();
         team.end();
         team = crew(most);
       }

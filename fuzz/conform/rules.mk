@@ -12,3 +12,6 @@ conform: build/plain/conform $(SUBJECT_WANTED) ## real threads against all outco
 	    $(if $(ONLY),--only '$(ONLY)') $(if $(RANDOM),--random '$(RANDOM)') $(if $(SEED),--seed '$(SEED)') \
 	    $(if $(HANG),--hang '$(HANG)') $(if $(FAULT),--fault '$(FAULT)')
 .PHONY: conform
+conform-power: build/plain/conform ## does make conform find anything? plants mistakes in the driver of RUNTIME= and in ref/ (TIME=60 each, ONLY=regex)
+	@scripts/conform-power.py $(if $(RUNTIME),--runtime '$(RUNTIME)') $(if $(TIME),--time '$(TIME)') $(if $(ONLY),--only '$(ONLY)')
+.PHONY: conform-power

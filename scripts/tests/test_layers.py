@@ -10,7 +10,7 @@ MAY_IMPORT = {
     "sim": {"common"},
     "fuzz": {"common", "sim"},
     "runtimes": {"common"},
-    "conform": {"common", "runtimes"},
+    "conform": {"common", "runtimes", "defects"},
     "defects": {"common", "sim", "fuzz"},
     "gate": {"common", "sim", "fuzz", "defects"},
 }

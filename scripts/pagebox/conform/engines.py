@@ -163,7 +163,7 @@ class Browser:
         if name == "firefox":
             command = [path, "--headless", "--no-remote", "--profile", self.home.name, url]
         else:
-            command = [path, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", f"--user-data-dir={self.home.name}", url]
+            command = [path, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--js-flags=--expose-gc", f"--user-data-dir={self.home.name}", url]
         self.child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             start_new_session=True, env=os.environ | {"HOME": self.home.name},

@@ -3,11 +3,13 @@
     scripts/conform.py [--runtime node|deno|bun|firefox|chromium|/path/to/one] [--time SECONDS]
                        [--only PROGRAM-OR-FAMILY] [--random N] [--seed N] [--hang SECONDS]
                        [--fault drop-notify|plain-store|early-size|wake-more] [--conform PROGRAM] [--quick]
+                       [--until-finding] [--known PROGRAM,...]
     make conform RUNTIME=node TIME=60       the same; without RUNTIME the memory that SUBJECT= names
 
 The programs of fuzz/conform/families and N random ones run with real threads; what came out is compared
 with the complete set of outcomes of each. results/conform/latest/ has the page. --fault plants a mistake.
---quick prints a line and writes no report. Exit status: 0 clean; 1 a finding; 2 usage or set-up;
+--quick prints a line and writes no report; --until-finding ends at the first one, but for those of the programs
+that --known names, which are not looked at. Exit status: 0 clean; 1 a finding; 2 usage or set-up;
 130 interrupted, after the report of what was seen.
 """
 import argparse
@@ -43,6 +45,8 @@ def read_arguments():
     a.add_argument("--conform", default=str(report.REPO / "build/plain/conform"))
     a.add_argument("--root")
     a.add_argument("--quick", action="store_true")
+    a.add_argument("--until-finding", action="store_true")
+    a.add_argument("--known", default="")
     a.error = lambda message: report.die(f"{message}; scripts/conform.py --help tells what there is")
     got = a.parse_args()
     if not 1 <= got.time <= 1e6 or not 1 <= got.hang <= 600 or (got.random or 0) < 0:
@@ -182,6 +186,8 @@ class Conformance:
     def found(self, what, seen, outcome, times, phase, words=""):
         name = seen.program["name"]
         key = (name, outcome, what)
+        if name in self.a.known.split(","):
+            return
         if key in self.findings:
             self.findings[key].times += times
             return
@@ -212,7 +218,7 @@ class Conformance:
                     quiet = time.monotonic()
                     current = line.get("begins", current)
                     self.take(line, name, tally)
-                    if line.get("ended"):
+                    if line.get("ended") or self.is_enough():
                         break
                     wrong = len(self.findings)
                     progress.update(f"{name}: {tally[0]:,} instances, {wrong} findings, {current or ''}")
@@ -227,7 +233,7 @@ class Conformance:
                     break
             finally:
                 self.process.stop()
-            if line and line.get("ended") and not crashes:
+            if self.is_enough() or (line and line.get("ended") and not crashes):
                 break
         progress.done()
         self.phases.append([name, tally[0], tally[1], len(programs)])
@@ -242,6 +248,9 @@ class Conformance:
         (first, tier), *others = engines.tiers(self.name)
         share = 0.4 / max(1, len(others))
         return [(first, 0.5, tier, None), *((n, share, t, None) for n, t in others), ("one core", 0.1, tier, one)]
+
+    def is_enough(self):
+        return self.a.until_finding and bool(self.findings)
 
     def go(self):
         for i, (name, share, tier, cores) in enumerate(self.plan()):
