@@ -31,6 +31,7 @@ FAULTS = ("drop-notify", "plain-store", "early-size", "wake-more")
 UNCLEAR = "c0dec0de00000007"
 BLOCKED = "c0dec0de00000003"
 STUCK = 4  # threads.c's status
+CONFIRMED_MOST, CONFIRM_S = 12, 6  # findings that get a run of their own, one a program; its seconds
 
 
 def read_arguments():
@@ -259,7 +260,7 @@ class Conformance:
     # ---- Findings
 
     def confirm(self, finding):
-        """Runs the program alone until it is seen again, at most 10 s; keeps what shows it."""
+        """Runs the program alone until it is seen again; keeps what shows it."""
         program = finding.program
         label = f"{program['name']}-{'hang' if finding.outcome is None else format(zlib.crc32(finding.outcome.encode()) & 0xFFFF, '04x')}"
         finding.folder = self.run.path(f"findings/{label}/x").parent
@@ -274,8 +275,8 @@ class Conformance:
         before, tally = self.seen[program["name"]].outcomes[finding.outcome], [0, 0.0]
         known = dict(self.findings)
         bundle, programs = self.bundle(self.a.seed, program["name"])
-        until = time.monotonic() + (10 if finding.outcome else 4 * self.a.hang + 20)
-        self.process = self.start(bundle, programs, 10, self.a.seed, tier, cores, program["name"])
+        until = time.monotonic() + (CONFIRM_S if finding.outcome else 4 * self.a.hang + 20)
+        self.process = self.start(bundle, programs, CONFIRM_S, self.a.seed, tier, cores, program["name"])
         again = False
         try:
             while time.monotonic() < until and not again:
@@ -318,7 +319,7 @@ class Conformance:
         print(line)
         for f in self.findings.values():
             print(f"finding: {f.name} after {f.after_s:.1f} s: {page.outcome_text(f.program, f.outcome) if f.outcome else f.words.splitlines()[0]}")
-            print(f"  {f.confirmed}; {os.path.relpath(final / 'findings')}")
+            print(f"  {f.confirmed}{'; ' + os.path.relpath(final / 'findings' / f.folder.name) if f.folder else ''}")
         print(f"report: {os.path.relpath(final / 'report.html')}")
         return final
 
@@ -332,8 +333,13 @@ def main():
     report.on_interrupt(lambda: c.finish("interrupted"))
     c.go()
     if not a.quick:
-        for finding in list(c.findings.values())[:20]:
-            c.confirm(finding)
+        looked = set()
+        for finding in list(c.findings.values()):
+            if finding.program["name"] not in looked and len(looked) < CONFIRMED_MOST:
+                looked.add(finding.program["name"])
+                c.confirm(finding)
+            else:
+                finding.confirmed = f"seen {finding.times:,} times" if finding.times > 1 else "seen once"
     ran = any(s.instances for s in c.seen.values())
     status = "finding" if c.findings else "pass" if ran and not c.errors else "error"
     c.finish(status)
