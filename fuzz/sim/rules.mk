@@ -74,7 +74,7 @@ SIM_JUDGED ?= plain rmw values loops
 SIM_JUDGE := fuzz/sim/tests/judge
 test-sim: build/test-sim build/litmus build/judge build/litmus-generate ## tests of the engine [SIM_CC=clang-19 or gcc: what compiles them]
 	@build/litmus --quiet --runs 200000 fuzz/litmus fuzz/litmus/text; litmus=$$?; \
-	    fuzz/sim/tests/entry.sh build/plain/libsim.a; entry=$$?; $(SIM_JUDGE)/test.sh build/judge; judge=$$?; \
+	    fuzz/sim/tests/entry.sh build/plain/libsim.a; entry=$$?; $(SIM_JUDGE)/test.sh build/judge build/litmus-generate; judge=$$?; \
 	    $(SIM_JUDGE)/compare.py --quiet 1 800 $(SIM_JUDGED); build/test-sim $$litmus $$entry $$judge $$?
 test-sim-long: build/judge build/litmus-generate build/litmus ## the search against the judge [SEED=1 COUNT=20000 CLASSES=all]
 	@$(SIM_JUDGE)/compare.py $(or $(SEED),1) $(or $(COUNT),20000) $(or $(CLASSES),all)

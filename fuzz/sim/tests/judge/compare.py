@@ -129,6 +129,12 @@ def difference(judged, engine):
     return "; ".join(out) or None
 
 
+def kind(judged, engine):
+    """What sort of difference: a shrunk program must show the same."""
+    return (engine.all, (engine.why or " ").split()[:1], engine.graphs < judged.graphs, engine.graphs > judged.graphs,
+            engine.blocked < judged.blocked, engine.blocked > judged.blocked)
+
+
 class Comparer:
     def __init__(self, args):
         self.args = args
@@ -146,23 +152,26 @@ class Comparer:
         skipped = sum(n in judged and judged[n].all == "gave-up" for n in texts)
         return judged, engine, skipped, differ
 
-    def shrink(self, text):
+    def shrink(self, text, wanted):
+        """As small as it gets while the difference is of the wanted kind."""
         program, seconds = litmus_text.parse(text), min(2, self.args.seconds)
         for _ in range(60):
             candidates = {f"c{i}": p for i, p in enumerate(litmus_text.smaller(program))}
             for at in range(0, len(candidates), 40):
                 names = list(candidates)[at:at + 40]
-                differ = self.compare({n: litmus_text.print_program(candidates[n], n) for n in names}, seconds)[3]
-                if differ:
-                    program = candidates[next(n for n in names if n in differ)]
+                judged, engine, _, differ = self.compare(
+                    {n: litmus_text.print_program(candidates[n], n) for n in names}, seconds)
+                same = [n for n in names if n in differ and kind(judged[n], engine[n]) == wanted]
+                if same:
+                    program = candidates[same[0]]
                     break
             else:
                 break
         return litmus_text.print_program(program)
 
-    def keep(self, name, text):
-        """Shrink it and write it down. The path."""
-        small = self.shrink(text)
+    def keep(self, name, text, wanted):
+        """Shrink it, write it down and print it."""
+        small = self.shrink(text, wanted)
         judged, engine, _, differ = self.compare({name: small}, self.args.seconds)
         if name not in differ:  # only with the shorter limit of time
             small = text
@@ -257,7 +266,7 @@ def main():
             for n, d in differ.items():
                 if row["kept"] < args.shrink:
                     row["kept"] += 1
-                    comparer.keep(n, texts[n])
+                    comparer.keep(n, texts[n], kind(judged[n], engine[n]))
                 else:
                     print(f"differs: {n}: {d}", flush=True)
     except KeyboardInterrupt:

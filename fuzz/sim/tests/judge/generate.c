@@ -26,9 +26,10 @@ enum {
     LOCK = 1024,
     WAIT = 2048,
     ASSUME = 4096,
-    MANY = 8192, /* 5 to 7 threads of one or two statements */
-    MONITOR =
-        16384 /* a flag that is set under a lock, and awaited; to_c.py: a condition variable */
+    MANY = 8192,     /* 5 to 7 threads of one or two statements */
+    MONITOR = 16384, /* flags set under a lock, and awaited; to_c.py: condition variables */
+    IDIOM = 32768,   /* every thread does the same: takes a lock, meets a barrier, ... */
+    CHANGING = 65536 /* exchanges that wait and change what they see */
 };
 
 static const struct class {
@@ -49,6 +50,9 @@ static const struct class {
     {"many", "five to seven threads", RELAXED | SC | RMW | CAS | MANY},
     {"assume", "assume", RELAXED | RMW | VALUES | ASSUME},
     {"monitors", "flags set under a lock, and awaited", RELAXED | LOCK | MONITOR},
+    {"idioms", "ticket, test-and-set and adaptive locks, barriers, counted and awaited events",
+     RELAXED | IDIOM},
+    {"exchanges", "exchanges that wait, at locations of other values", RELAXED | RMW | CHANGING},
     {"mixed", "some of all of it", 0},
 };
 enum { CLASSES_N = sizeof classes / sizeof classes[0] };
@@ -342,6 +346,82 @@ static void monitor(void) {
     now.budget -= 2;
 }
 
+static void changing(void) {
+    begin();
+    switch (below(4)) {
+    case 0:
+    case 1:
+        say("r%u = await_xchg f0 1 ", new_register());
+        say("%s = 0", rmw_order());
+        now.budget--;
+        break;
+    case 2:
+        say("store f0 %u %s", 2 * below(2), store_order());
+        break;
+    default:
+        say("r%u = add f0 %u %s", new_register(), 1 + below(2), rmw_order());
+    }
+    now.budget--;
+}
+
+/* What every thread does, with the orders that each thread draws for itself, mostly the right ones.
+ */
+static const char *mostly(const char *right) {
+    static const char *const stores[] = {"rlx", "rel", "sc"}, *const loads[] = {"rlx", "acq", "sc"};
+    if (chance(75))
+        return right;
+    return strcmp(right, "acq") == 0 ? loads[below(3)] : stores[below(3)];
+}
+
+static void inside(void) {
+    if (chance(50))
+        say(" ; r5 = load x rlx ; r6 = r5 + 1 ; store x r6 rlx");
+    else if (chance(50))
+        say(" ; store x %u rlx", ++now.next);
+}
+
+static void idiom(unsigned which, unsigned of) {
+    begin();
+    switch (which) {
+    case 0:
+        say("r0 = add next 1 rlx ; r1 = await owner = r0 %s", mostly("acq"));
+        inside();
+        say(" ; r2 = r0 + 1 ; store owner r2 %s", mostly("rel"));
+        break;
+    case 1:
+        say("r0 = await_xchg l 1 %s = 0", mostly("acq"));
+        inside();
+        say(" ; store l 0 %s", mostly("rel"));
+        break;
+    case 2: /* looks, then takes */
+        say("r0 = await l = 0 rlx ; await_cas l 0 1 %s rlx", mostly("acq"));
+        inside();
+        say(" ; store l 0 %s", mostly("rel"));
+        break;
+    case 3: /* spins, then sleeps once, then spins for good */
+        say("r0 = spin %u l = 0 rlx ; r1 = xchg l 1 acq ; if r1 != 0 { r2 = wait l 1 ; r3 = "
+            "await_xchg l 1 acq = 0 }",
+            1 + below(2));
+        inside();
+        say(" ; store l 0 rel ; r4 = wake l 1");
+        break;
+    case 4: /* a barrier, with something on both sides */
+        if (chance(50))
+            say("store y %u rlx ; ", ++now.next);
+        say("r0 = add b 1 %s ; r1 = await b = %u %s", chance(75) ? "ar" : "rlx", of, mostly("acq"));
+        if (chance(50))
+            say(" ; r2 = load y rlx");
+        break;
+    default: /* sleepers and one that counts them */
+        if (now.thread == 0)
+            say("r0 = await n = %u acq ; store e 1 %s ; r1 = wake e %u", of - 1, mostly("rel"),
+                1 + below(of));
+        else
+            say("r0 = add n 1 rel ; r1 = %s e 0 ; r2 = load e %s",
+                chance(60) ? "wait" : "wait_timed", mostly("acq"));
+    }
+}
+
 /* One statement of those that may occur. depth 9: something plain, within a block. */
 static void statement(unsigned depth) {
     unsigned kind = 0;
@@ -424,7 +504,9 @@ static void statements(int budget, unsigned depth) {
 
 /* The kind that a class is named for comes first in some thread, so that it does occur. */
 static void characteristic(void) {
-    if (now.may & MONITOR && chance(80))
+    if (now.may & CHANGING && chance(80))
+        changing();
+    else if (now.may & MONITOR && chance(80))
         monitor();
     else if (now.may & LOCK && chance(45))
         block_of_lock(0);
@@ -452,11 +534,16 @@ static void program(const struct class *c, uint64_t seed) {
     }
     static const unsigned per[] = {0, 0, 5, 4, 2, 2, 1, 1};
     unsigned n = now.may & MANY ? 5 + below(3) : 2 + below(10) / 4;
+    if (now.may & IDIOM && n == 4 && chance(70))
+        n = 3;
     now.locations = 1 + below(n > 4 ? 2 : 3);
     now.flags = 1 + below(2);
     now.locks = 1 + below(2);
     now.words = 1 + below(4) / 3;
     now.threads = n;
+    unsigned which = below(6);
+    if (which == 3 && n == 4)
+        which = 0; /* 4 that spin, sleep and spin are too many for the judge */
     say("name %s-%llu\n", c->name, (unsigned long long)seed);
     if (chance(20))
         say("init x=%u\n", 1 + below(2));
@@ -468,6 +555,11 @@ static void program(const struct class *c, uint64_t seed) {
         unsigned budget = per[n] > 2 ? 1 + below(per[n]) : per[n] == 2 ? 1 + below(3) : 1;
         if (n >= 5)
             budget = t < 2 ? 1 + below(2) : 1;
+        if (now.may & IDIOM) {
+            idiom(which, n);
+            say("\n");
+            continue;
+        }
         now.budget = (int)budget;
         characteristic();
         if (now.budget > 0 || now.separated)
