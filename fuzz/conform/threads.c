@@ -13,6 +13,7 @@
 #include <inttypes.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -50,7 +51,7 @@ struct slice {
     const struct subject_memory *subject;
     bool is_own;       /* each instance has its memory */
     unsigned strategy; /* of the subject's */
-    unsigned disturb;  /* 0: not, 1: grows, 2: makes and drops handles */
+    unsigned disturb;  /* 0: not, 1: grows, 2: makes and drops handles, and signals come */
     uint64_t hang_ns, until_ns;
     uint64_t seed;
     /* Drawn anew by thread 0 for each round. */
@@ -65,6 +66,7 @@ struct slice {
     /* What the threads tell each other. */
     struct line arrived[CONFORM_THREADS], published[CONFORM_THREADS];
     struct line rescue, rescued, verdict;
+    pthread_t id[CONFORM_THREADS];
     _Atomic bool help_ends;
     _Atomic bool is_ready;
     uint64_t *result; /* INSTANCES * slots */
@@ -428,6 +430,9 @@ static void *run_thread(void *context) {
             break;
         }
     }
+    if (t == 0) {
+        atomic_store(&s->help_ends, true);
+    }
     return NULL;
 }
 
@@ -513,7 +518,19 @@ static void rescue(struct slice *s, const struct found *found) {
     atomic_store(&s->verdict.value, found->number << 1 | !clear);
 }
 
+/* A signal ends a futex's wait early, as any program may see it: the memory's wait must not end by
+ * it. */
+static void on_signal(int number) {
+    (void)number;
+}
+
 static void disturb(struct slice *s) {
+    for (unsigned t = 0; s->disturb == 2 && t < s->program->threads; t++) {
+        (void)pthread_kill(s->id[t], SIGURG);
+    }
+    if (s->is_own) {
+        return;
+    }
     void *handle = s->instance[0].handle[CONFORM_THREADS], *clone = NULL;
     uint32_t old;
     if (s->disturb == 1) {
@@ -671,7 +688,7 @@ static bool run_slice(const struct conform_run *run, const struct subject *subje
                                               (uint64_t)sysconf(_SC_PAGESIZE)};
     struct slice *s = aligned_alloc(128, (sizeof *s + 127) / 128 * 128);
     struct thread threads[CONFORM_THREADS];
-    pthread_t id[CONFORM_THREADS], helper;
+    pthread_t helper;
     if (s == NULL) {
         return false;
     }
@@ -681,7 +698,7 @@ static bool run_slice(const struct conform_run *run, const struct subject *subje
     s->subject = subject->memory;
     s->is_own = program->grows || program->host;
     s->disturb = (unsigned)((turn + index) % 4);
-    s->disturb = s->is_own || s->disturb % 2 == 0 ? 0 : 1 + s->disturb / 2;
+    s->disturb = s->disturb % 2 == 0 || (s->is_own && s->disturb == 1) ? 0 : 1 + s->disturb / 2;
     s->hang_ns = run->hang_s * 1000000000u;
     s->seed = run->seed * 7919 + turn * 104729 + index * 31;
     s->result = calloc((size_t)INSTANCES * CONFORM_THREADS * CONFORM_OPERATIONS, sizeof *s->result);
@@ -698,7 +715,7 @@ static bool run_slice(const struct conform_run *run, const struct subject *subje
     s->until_ns = began_ns + run->slice_ms * MILLISECOND_NS;
     for (unsigned t = 0; ok && t < program->threads; t++) {
         threads[t] = (struct thread){s, t};
-        ok = pthread_create(&id[t], NULL, run_thread, &threads[t]) == 0;
+        ok = pthread_create(&s->id[t], NULL, run_thread, &threads[t]) == 0;
         if (!ok && t > 0) {
             fputs("conform: the system refuses a thread\n", stderr);
             exit(2); /* the others wait for it */
@@ -707,12 +724,12 @@ static bool run_slice(const struct conform_run *run, const struct subject *subje
     if (ok) {
         bool helps = program->waits || s->disturb != 0;
         helps = helps && pthread_create(&helper, NULL, run_helper, s) == 0;
-        for (unsigned t = 0; t < program->threads; t++) {
-            pthread_join(id[t], NULL);
-        }
-        atomic_store(&s->help_ends, true);
-        if (helps) {
+        if (helps) { /* it ends with the last round, and sends signals to threads that are not
+                        joined */
             pthread_join(helper, NULL);
+        }
+        for (unsigned t = 0; t < program->threads; t++) {
+            pthread_join(s->id[t], NULL);
         }
         print_slice(s, turn, (double)(now_ns() - began_ns) / 1e9);
         if (!s->is_own) {
@@ -741,6 +758,8 @@ int conform_run_all(const struct conform_run *run, const struct conform_program 
         fprintf(stderr, "conform: %s has no memory\n", subject->name);
         return 2;
     }
+    struct sigaction action = {.sa_handler = on_signal}; /* without SA_RESTART */
+    sigaction(SIGURG, &action, NULL);
     printf("{\"engine\":\"%s\"}\n", subject->name);
     uint64_t until_ns = now_ns() + run->total_s * 1000000000u;
     bool any = false;
