@@ -76,8 +76,8 @@ test-sim: build/test-sim build/litmus build/judge build/litmus-generate ## tests
 	@build/litmus --quiet --runs 200000 fuzz/litmus fuzz/litmus/text; litmus=$$?; \
 	    fuzz/sim/tests/entry.sh build/plain/libsim.a; entry=$$?; $(SIM_JUDGE)/test.sh build/judge build/litmus-generate; judge=$$?; \
 	    $(SIM_JUDGE)/compare.py --quiet 1 800 $(SIM_JUDGED); build/test-sim $$litmus $$entry $$judge $$?
-test-sim-long: build/judge build/litmus-generate build/litmus ## the search against the judge [SEED=1 COUNT=20000 CLASSES=all]
-	@$(SIM_JUDGE)/compare.py $(or $(SEED),1) $(or $(COUNT),20000) $(or $(CLASSES),all)
+test-sim-long: build/judge build/litmus-generate build/litmus ## the search against the judge [SEED=1 COUNT=20000 CLASSES=all JOBS=2]
+	@$(SIM_JUDGE)/compare.py --jobs $(or $(JOBS),2) $(or $(SEED),1) $(or $(COUNT),20000) $(or $(CLASSES),all)
 test-sim-c: build/judge build/litmus-generate explore-lib ## make explore against the judge on C programs, clang and clang-19 [SEED=1 COUNT=20 CLASSES=...]
 	@$(SIM_JUDGE)/compare_c.py $(or $(SEED),1) $(or $(COUNT),20) $(or $(CLASSES),loops awaits locks monitors waits)
 bench-sim: build/bench-sim build/bench-relacy ## the engine's executions a second, beside Relacy's

@@ -13,11 +13,13 @@ the judge does not finish are skipped and counted.
     --judge-graphs N    the judge's limit of graphs, incomplete ones included (400000)
     --seconds S         the search's limit for one program (10)
     --files FILE...     in place of SEED COUNT CLASS: the programs of these files
+    --jobs N            so many programs at a time (1)
     --quiet             no progress
 
 Exit status: 0 all the same, 1 a difference, 2 usage or set-up, 130 interrupted.
 """
 import argparse
+import concurrent.futures
 import os
 import re
 import subprocess
@@ -239,16 +241,19 @@ def main():
     p.add_argument("--judge-graphs", type=int, default=400000)
     p.add_argument("--seconds", type=int, default=10)
     p.add_argument("--files", nargs="*")
+    p.add_argument("--jobs", type=int, default=1)
     p.add_argument("--quiet", action="store_true")
     args = p.parse_args()
     if not args.files and (args.seed is None or not args.count or not args.classes):
         p.error("SEED COUNT CLASS, or --files FILE...")
     comparer, rows = Comparer(args), {}
+    pool = concurrent.futures.ThreadPoolExecutor(max(1, args.jobs))
     try:
-        for name, texts in batches(args):
+        work = [(name, texts, pool.submit(comparer.compare, texts, args.seconds)) for name, texts in batches(args)]
+        for name, texts, result in work:
             row = rows.setdefault(name, {"programs": 0, "skipped": 0, "differ": 0, "graphs": 0, "blocked": 0,
                                          "executions": 0, "kept": 0})
-            judged, engine, skipped, differ = comparer.compare(texts, args.seconds)
+            judged, engine, skipped, differ = result.result()
             row["programs"] += len(texts)
             row["skipped"] += skipped
             row["differ"] += len(differ)
@@ -273,6 +278,7 @@ def main():
         print("compare: interrupted", file=sys.stderr)
         return 130
     finally:
+        pool.shutdown(cancel_futures=True)
         print(f"{'class':10} {'programs':>8} {'skipped':>7} {'differ':>6} {'graphs':>9} {'blocked':>8} executions a graph")
         for name, r in rows.items():
             all_graphs = r["graphs"] + r["blocked"]

@@ -431,6 +431,10 @@ static void statement(unsigned depth) {
         case 0:
         case 1:
             load();
+            if (now.may & ASSUME && chance(30))
+                assume();
+            if (now.may & VALUES && depth == 0 && now.budget > 0 && chance(25))
+                conditional(depth);
             return;
         case 2:
         case 3:
