@@ -54,11 +54,14 @@ ref_obj = $(REF_SRC:%.c=build/$(1)/%.o)
 ##@ The library
 lib: build/plain/libpagebox.a ## the static library, build/plain/libpagebox.a
 
+# Folders of headers, by where the source lies: what may include what is checked by make lint.
+includes = -Iref $(if $(filter fuzz/%,$(filter-out fuzz/sim/%,$(1))),-Ifuzz $(FUZZ_FOLDERS:%=-Ifuzz/%) -Ifuzz/sim)
+
 define config_rules
 build/$(1)/%.o: %.c
 	$$(call say,CC,$$<)
 	@mkdir -p $$(@D)
-	$$(Q)$$(CC.$(1)) $$(CSTD) $$(WARN) $$(CFLAGS.$(1)) -Iref -MMD -MP -c $$< -o $$@
+	$$(Q)$$(CC.$(1)) $$(CSTD) $$(WARN) $$(CFLAGS.$(1)) $$(call includes,$$<) -MMD -MP -c $$< -o $$@
 build/$(1)/libpagebox.a: $$(call ref_obj,$(1))
 	$$(call say,AR,$$@)
 	$$(Q)rm -f $$@.new && $$(AR) rcs $$@.new $$^ && mv $$@.new $$@

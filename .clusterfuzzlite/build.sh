@@ -29,7 +29,7 @@ make -j"$(nproc)" CC="$plain" CLANG="$plain" WARN=-Wall ENGINE_APART="$apart" \
 
 # Seeds as bytes; those of fixed bugs have names of their own.
 rm -rf "$work"
-for target in fuzz/*_fuzzer.c; do
+for target in fuzz/targets/*_fuzzer.c; do
     target=$(basename "$target" .c)
     mkdir -p "$work/$target"
     build/plain/replay -q -b "$work/$target" "corpus/$target"

@@ -32,14 +32,14 @@ BENCH_DEFINES := -DBENCH_FLAGS='"$(CFLAGS.plain)"' -DBENCH_V8='"$(CURDIR)/bench/
     -DBENCH_CORPUS='"$(CURDIR)/corpus/memory_fuzzer"' \
     $(if $(BENCH_WABT),-DBENCH_WABT)
 # What subject.c needs of fuzz/: the loader, and the reference behind the same tables.
-BENCH_SUBJECT_OBJ := $(if $(BENCH_LIBRARY_ONLY),,$(addprefix build/plain/fuzz/,subject.o rule.o subject_ref.o))
+BENCH_SUBJECT_OBJ := $(if $(BENCH_LIBRARY_ONLY),,$(addprefix build/plain/fuzz/,runners/subject.o judges/rule.o reference/subject_ref.o))
 # What today's bench/ may ask of ref/ and an older one has not.
 $(BENCH_OUT)/memories.o: BENCH_FLAGS += $(shell grep -q keep_resident_bytes ref/region.h && echo -DREF_KEEPS_POOL_BYTES)
 # All of fuzz/ and a copy of ref/ in one object of its own names, whose calls for pages and files go
 # through fuzz_cost.c (fuzz/core.h).
 BENCH_FUZZ_CALLS := mmap munmap mprotect madvise mremap memfd_create ftruncate pwrite fcntl open pread close
-$(BENCH_OUT)/fuzz/core.o: BENCH_FLAGS += -Ifuzz
-$(BENCH_OUT)/fuzz_core.o: $(BENCH_OUT)/fuzz/core.o $(filter-out build/plain/fuzz/crash.o,$(FUZZ_CORE:%.c=build/plain/%.o)) \
+$(BENCH_OUT)/fuzz/core.o $(BENCH_OUT)/subject.o: BENCH_FLAGS += -Ifuzz $(FUZZ_FOLDERS:%=-Ifuzz/%)
+$(BENCH_OUT)/fuzz_core.o: $(BENCH_OUT)/fuzz/core.o $(filter-out build/plain/fuzz/runners/crash.o,$(FUZZ_CORE:%.c=build/plain/%.o)) \
     $(call ref_obj,plain) build/sim/interleave.o
 	$(call say,LD,$@)
 	$(Q)ld -r $(FUZZ_WRAPPED:%=--wrap=%) $(BENCH_FUZZ_CALLS:%=--wrap=%) $^ -o $@ && \

@@ -8,12 +8,12 @@
 ENGINE_APART := $(addprefix -mllvm ,-sink-common-insts=false -enable-tail-merge=false \
     -hoist-common-insts=false)
 ENGINE_SEEN := -O2 -g -fsanitize=thread $(ENGINE_APART)
-ENGINE_REF := $(filter-out ref/os_linux.c,$(REF_SRC)) fuzz/os_sim.c
+ENGINE_REF := $(filter-out ref/os_linux.c,$(REF_SRC)) fuzz/reference/os_sim.c
 ENGINE_REF_OBJ := $(ENGINE_REF:%.c=build/sim/seen/%.o)
 ENGINE_REF_OBJ_COV := $(ENGINE_REF:%.c=build/sim-cov/seen/%.o)
 # What runs the operations is not seen by the engine: it looks on.
-ENGINE_FUZZ := $(addprefix fuzz/,interleave.c interleave_memory.c interleave_mailbox.c operations.c subject_ref.c \
-    concurrent_memory.c concurrent_mailbox.c history.c)
+ENGINE_FUZZ := fuzz/reference/subject_ref.c fuzz/judges/history.c $(wildcard fuzz/judges/concurrent_*.c) \
+    fuzz/runners/operations.c $(wildcard fuzz/runners/interleave*.c)
 
 # build/sim-cov/ is the same with counters for `make coverage`, which the engine does not see: clang
 # leaves them out of what it instruments, unless they are atomic. os_sim.c has none: its functions have os_linux.c's names.
@@ -41,7 +41,7 @@ define engine_config_rules
 build/$(1)/%.o: %.c
 	$$(call say,CC,$$<)
 	@mkdir -p $$(@D)
-	$$(Q)$$(CC.$(1)) $$(CSTD) $$(WARN) $$(CFLAGS.$(1)) -Iref -Ifuzz/sim -MMD -MP -c $$< -o $$@
+	$$(Q)$$(CC.$(1)) $$(CSTD) $$(WARN) $$(CFLAGS.$(1)) $$(call includes,$$<) -MMD -MP -c $$< -o $$@
 # One object, whose copy of the reference nobody else can see: the harness has a second one, for
 # the programs of a single thread.
 build/$(1)/interleave.o: $(if $(filter sim-cov,$(1)),$(ENGINE_REF_OBJ_COV),$(ENGINE_REF_OBJ)) \
@@ -51,7 +51,7 @@ build/$(1)/interleave.o: $(if $(filter sim-cov,$(1)),$(ENGINE_REF_OBJ_COV),$(ENG
 endef
 $(foreach c,sim sim-libfuzzer sim-cov,$(eval $(call engine_config_rules,$(c))))
 
-build/sim/verify: $(ENGINE_REF_OBJ) build/sim/fuzz/scenarios.o build/sim/fuzz/verify.o \
+build/sim/verify: $(ENGINE_REF_OBJ) build/sim/fuzz/targets/scenarios.o build/sim/fuzz/targets/verify.o \
     build/plain/libsim.a
 	$(call say,LD,$@)
 	$(Q)$(call have,$(CLANG)) $^ -lcjson -pthread -o $@

@@ -9,7 +9,7 @@ $(eval $(call config_rules,oss-fuzz))
 # two. In the builds that tell what is covered they count, too.
 OSS_INTERLEAVE = build/sim$(if $(filter coverage,$(OSS_SANITIZER)),-cov)/interleave.o build/plain/libsim.a
 
-$(FUZZ_TARGETS:%=$(OUT)/%): $(OUT)/%: build/oss-fuzz/fuzz/%.o build/oss-fuzz/fuzz/target.o \
+$(FUZZ_TARGETS:%=$(OUT)/%): $(OUT)/%: build/oss-fuzz/fuzz/targets/%.o build/oss-fuzz/fuzz/targets/target.o \
     $(FUZZ_CORE:%.c=build/oss-fuzz/%.o) $(OSS_INTERLEAVE) build/oss-fuzz/libpagebox.a
 	$(call say,LD,$@)
 	$(Q)$(OSS_CXX) $(OSS_CXXFLAGS) $(FUZZ_WRAP) $^ $(OSS_ENGINE) $(FUZZ_LIBS) -o $@

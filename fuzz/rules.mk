@@ -2,13 +2,16 @@
 
 ##@ Fuzzing
 # What every binary of the harness is made of; the engines' objects are built by the root's rule.
-FUZZ_CORE := $(addprefix fuzz/,op.c operations.c fault.c model.c oracle.c sequence_memory.c sequence_mailbox.c \
-    exec.c alone_memory.c alone_mailbox.c \
-    mutate.c rule.c subject.c subject_ref.c os_wrap.c crash.c)
-FUZZ_TARGETS := $(patsubst fuzz/%.c,%,$(sort $(wildcard fuzz/*_fuzzer.c)))
+FUZZ_CORE := $(addprefix fuzz/programs/,op.c mutate.c) \
+    $(addprefix fuzz/reference/,subject_ref.c os_wrap.c fault.c) \
+    $(addprefix fuzz/judges/,model.c oracle.c sequence_memory.c sequence_mailbox.c rule.c) \
+    $(addprefix fuzz/runners/,subject.c operations.c exec.c alone_memory.c alone_mailbox.c crash.c)
+# Where headers of fuzz/ are found; the engine, fuzz/sim/, knows none of them.
+FUZZ_FOLDERS := programs reference judges runners targets
+FUZZ_TARGETS := $(patsubst fuzz/targets/%.c,%,$(sort $(wildcard fuzz/targets/*_fuzzer.c)))
 
 # Calls that can be made to fail, and are kept account of: see os_wrap.h.
-FUZZ_WRAPPED := $(shell grep -oE '__wrap_pb_os_[a-z_]+' fuzz/os_wrap.c | sed s/__wrap_// | sort -u)
+FUZZ_WRAPPED := $(shell grep -oE '__wrap_pb_os_[a-z_]+' fuzz/reference/os_wrap.c | sed s/__wrap_// | sort -u)
 FUZZ_WRAP := $(FUZZ_WRAPPED:%=-Wl,--wrap=%)
 FUZZ_LIBS := -ldl -pthread
 # The programs whose threads interleave: the reference as the concurrency engine sees it, and the
@@ -27,11 +30,11 @@ CFLAGS.libfuzzer := -O2 -g $(FUZZ_SANITIZE) -fsanitize=fuzzer-no-link
 CFLAGS.afl := -O2 -g $(FUZZ_SANITIZE)
 $(foreach c,libfuzzer afl,$(eval $(call config_rules,$(c))))
 # The mutator and the byte form are no part of what is tested: what they do is not coverage.
-build/libfuzzer/fuzz/mutate.o: CFLAGS.libfuzzer := -O2 -g
-build/libfuzzer/fuzz/op.o: CFLAGS.libfuzzer := -O2 -g $(FUZZ_SANITIZE)
+build/libfuzzer/fuzz/programs/mutate.o: CFLAGS.libfuzzer := -O2 -g
+build/libfuzzer/fuzz/programs/op.o: CFLAGS.libfuzzer := -O2 -g $(FUZZ_SANITIZE)
 
 define fuzz_engine_rules
-$(FUZZ_TARGETS:%=build/$(1)/%): build/$(1)/%: build/$(1)/fuzz/%.o build/$(1)/fuzz/target.o \
+$(FUZZ_TARGETS:%=build/$(1)/%): build/$(1)/%: build/$(1)/fuzz/targets/%.o build/$(1)/fuzz/targets/target.o \
     $(FUZZ_CORE:%.c=build/$(1)/%.o) $$(call interleave_of,$(1)) build/$(1)/libpagebox.a
 	$$(call say,LD,$$@)
 	$$(Q)$$(CC.$(1)) $(FUZZ_SANITIZE) -fsanitize=fuzzer $(FUZZ_WRAP) $(FUZZ_SHOWN) $$^ $(FUZZ_LIBS) -o $$@
@@ -43,12 +46,12 @@ $(foreach c,libfuzzer afl,$(eval $(call fuzz_engine_rules,$(c))))
 # The programs that take inputs as files.
 FUZZ_TOOLS := replay shrink reproducer
 define fuzz_config_rules
-build/$(1)/replay: build/$(1)/fuzz/replay.o
-build/$(1)/shrink: build/$(1)/fuzz/shrink.o build/$(1)/fuzz/trial.o
-build/$(1)/reproducer: build/$(1)/fuzz/reproducer.o build/$(1)/fuzz/trial.o
-build/$(1)/fuzz/reproducer.o: $(wildcard fuzz/reproducer/*.c)
-$(FUZZ_TOOLS:%=build/$(1)/%): build/$(1)/fuzz/input.o $(FUZZ_CORE:%.c=build/$(1)/%.o) \
-    $(if $(filter cov,$(1)),build/cov/fuzz/coverage_exit.o) \
+build/$(1)/replay: build/$(1)/fuzz/targets/replay.o
+build/$(1)/shrink: build/$(1)/fuzz/targets/shrink.o build/$(1)/fuzz/targets/trial.o
+build/$(1)/reproducer: build/$(1)/fuzz/targets/reproducer.o build/$(1)/fuzz/targets/trial.o
+build/$(1)/fuzz/targets/reproducer.o: $(wildcard fuzz/targets/reproducer/*.c)
+$(FUZZ_TOOLS:%=build/$(1)/%): build/$(1)/fuzz/targets/input.o $(FUZZ_CORE:%.c=build/$(1)/%.o) \
+    $(if $(filter cov,$(1)),build/cov/fuzz/targets/coverage_exit.o) \
     $$(call interleave_of,$(1)) build/$(1)/libpagebox.a
 	$$(call say,LD,$$@)
 	$$(Q)$$(CC.$(1)) $$(CFLAGS.$(1)) $$(LDFLAGS.$(1)) $(FUZZ_WRAP) $(if $(filter cov,$(1)),-Wl$(comma)--wrap=_exit) $(FUZZ_SHOWN) $$^ $(FUZZ_LIBS) -o $$@
@@ -107,10 +110,10 @@ RULES_OFF ?= $(PAGEBOX_RULES_OFF)
 export PAGEBOX_RULES_OFF := $(RULES_OFF)
 
 # Beside the targets: what op.def says for engines, and the mutator for AFL++.
-build/plain/opgen: $(addprefix build/plain/fuzz/,opgen.o mutate.o op.o)
+build/plain/opgen: $(addprefix build/plain/fuzz/programs/,opgen.o mutate.o op.o)
 	$(call say,LD,$@)
 	$(Q)$(CC) $^ -o $@
-build/plain/pagebox_mutator.so: $(addprefix fuzz/,mutate_afl.c mutate.c op.c mutate.h op.h op.def)
+build/plain/pagebox_mutator.so: $(addprefix fuzz/programs/,mutate_afl.c mutate.c op.c mutate.h op.h op.def)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CSTD) $(WARN) $(CFLAGS.plain) -shared -fPIC -fvisibility=default \
@@ -151,8 +154,8 @@ fuzz-speed: build/asan/replay ## executions a second of one core under the sanit
 ##@ The harness's tests
 FUZZ_TEST_SRC := $(filter-out fuzz/tests/subject_%.c,$(sort $(wildcard fuzz/tests/*.c)))
 define fuzz_test_rules
-build/$(1)/fuzz-tests: $(FUZZ_TEST_SRC:%.c=build/$(1)/%.o) build/$(1)/fuzz/mutate_afl.o \
-    $(filter-out build/$(1)/fuzz/crash.o,$(FUZZ_CORE:%.c=build/$(1)/%.o)) \
+build/$(1)/fuzz-tests: $(FUZZ_TEST_SRC:%.c=build/$(1)/%.o) build/$(1)/fuzz/programs/mutate_afl.o \
+    $(filter-out build/$(1)/fuzz/runners/crash.o,$(FUZZ_CORE:%.c=build/$(1)/%.o)) \
     $$(call interleave_of,$(1)) build/$(1)/libpagebox.a
 	$$(call say,LD,$$@)
 	$$(Q)$$(CC.$(1)) $$(CFLAGS.$(1)) $$(LDFLAGS.$(1)) $(FUZZ_WRAP) $$^ $(FUZZ_LIBS) -o $$@

@@ -22,13 +22,13 @@ test-scripts: ## tests of scripts/ (ONLY=expression for pytest -k)
 # Every compiler that must build the C code without a warning. Objects are made and dropped only
 # to be warned about, so they have folders of their own.
 LINT_CC := gcc-12 clang-14 clang-19
-LINT_SRC := $(sort $(wildcard ref/*.c ref/examples/*.c fuzz/*.c fuzz/sim/*.c))
+LINT_SRC := $(sort $(wildcard ref/*.c ref/examples/*.c $(FUZZ_FOLDERS:%=fuzz/%/*.c) fuzz/sim/*.c))
 
 define lint_rules
 build/lint-$(1)/%.o: %.c
 	$$(call say,$(1),$$<)
 	@mkdir -p $$(@D)
-	$$(Q)$(1) $$(CSTD) $$(WARN) -O2 -Iref -Ifuzz -Ifuzz/sim -MMD -MP -c $$< -o $$@
+	$$(Q)$(1) $$(CSTD) $$(WARN) -O2 $$(call includes,$$<) -MMD -MP -c $$< -o $$@
 lint-$(1): $$(LINT_SRC:%.c=build/lint-$(1)/%.o)
 .PHONY: lint-$(1)
 endef

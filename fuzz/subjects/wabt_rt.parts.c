@@ -1,5 +1,5 @@
 /* wabt_rt.parts.c: what C programs that show a finding of wabt_rt.so are put together from: calls
- * of wasm-rt.h alone, to be attached to a report to wabt. See fuzz/reproducer/sequential.c, whose
+ * of wasm-rt.h alone, to be attached to a report to wabt. See fuzz/targets/reproducer/sequential.c, whose
  * place it takes. */
 
 /*= build: =*/

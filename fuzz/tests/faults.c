@@ -3,10 +3,10 @@
  * hold and nothing is leaked: neither pages, files nor blocks (exec.c, os_wrap.c and the engine
  * tell).
  */
-#include "../exec.h"
-#include "../fault.h"
-#include "../interleave.h"
-#include "../load.h"
+#include "exec.h"
+#include "fault.h"
+#include "interleave.h"
+#include "load.h"
 #include "tests.h"
 
 #include <stdio.h>

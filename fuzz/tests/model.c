@@ -1,5 +1,5 @@
 /* model.c: tests of the naive model against examples worked out by hand from the rules. */
-#include "../model.h"
+#include "model.h"
 #include "tests.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
 /* mutate.c: tests of the mutator: what comes out is a program in canonical bytes, depends on the
  * seed alone, fits, does not grow while shrinking; a splice holds operations of both. And what
  * AFL++ is given by it. */
-#include "../mutate.h"
+#include "mutate.h"
 #include "tests.h"
 
 #include <stdio.h>

@@ -1,5 +1,5 @@
 /* ops.c: tests of the operation language: bytes, text and back. */
-#include "../op.h"
+#include "op.h"
 #include "tests.h"
 
 #include <dirent.h>

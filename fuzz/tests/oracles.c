@@ -1,9 +1,9 @@
 /* oracles.c: tests that each oracle bites: the reference with one function broken, a short program,
  * and the name that must come of it; and that the reference passes all those programs. */
-#include "../exec.h"
-#include "../fault.h"
-#include "../load.h"
-#include "../rule.h"
+#include "exec.h"
+#include "fault.h"
+#include "load.h"
+#include "rule.h"
 #include "tests.h"
 
 #include <stdio.h>

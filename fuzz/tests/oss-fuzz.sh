@@ -236,7 +236,7 @@ covers() {
 
 # ---- The builds ----------------------------------------------------------------------------------
 
-TARGETS=$(for source in fuzz/*_fuzzer.c; do basename "$source" .c; done | tr '\n' ' ')
+TARGETS=$(for source in fuzz/targets/*_fuzzer.c; do basename "$source" .c; done | tr '\n' ' ')
 mkdir -p "$scratch/src/pagebox"
 git ls-files -co --exclude-standard -z | tar -c --null -T - 2>>"$log" | tar -x -C "$scratch/src/pagebox"
 cp .clusterfuzzlite/build.sh "$scratch/src/build.sh"

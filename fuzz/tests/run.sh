@@ -89,7 +89,7 @@ C
     else
         fail replay_bytes_are_the_text "$(cat "$work/text2")"
     fi
-    if "${CC:-cc}" -std=c11 -Wall -Wextra -Werror -Ifuzz -I"$work" "$work/print.c" fuzz/op.c \
+    if "${CC:-cc}" -std=c11 -Wall -Wextra -Werror -Ifuzz -I"$work" "$work/print.c" fuzz/programs/op.c \
         -o "$work/print" 2>"$work/errors" && "$work/print" | cmp -s - "$work/text"; then
         pass ops_emitted_c_is_the_text
     else

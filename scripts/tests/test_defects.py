@@ -343,10 +343,10 @@ def test_a_patch_that_does_not_apply_or_compile_is_a_row_of_its_own(root):
 
 def test_a_patch_of_other_files_than_the_reference_is_refused(root):
     board, tree = board_in(root, None), pathlib.Path(root) / "tree"
-    (board.base / "fuzz").mkdir()
-    (board.base / "fuzz/rule.c").write_text("a\n")
+    (board.base / "fuzz" / "judges").mkdir(parents=True)
+    (board.base / "fuzz/judges/rule.c").write_text("a\n")
     plant = lambda text: planting.plant(board.processes.run, board.base, patch_of(text), tree, [])
-    assert "changes fuzz/rule.c" in plant(diff("a\n", "b\n", root, "fuzz/rule.c"))
+    assert "changes fuzz/judges/rule.c" in plant(diff("a\n", "b\n", root, "fuzz/judges/rule.c"))
     assert "changes tmp/x" in plant("--- /tmp/x\n+++ /tmp/x\n@@ -0,0 +1 @@\n+a\n")
     assert plant("--- a/../x\n+++ b/../x\n@@ -0,0 +1 @@\n+a\n").startswith("does not apply")
 
@@ -587,7 +587,7 @@ def test_the_subset_for_ci_is_what_every_run_caught_in_the_fewest_executions(roo
 def test_the_subset_for_ci_names_patches_and_targets_that_exist(root):
     picked = runner.picked()
     names = {path.stem for path in patchfile.paths_of(None)}
-    targets = {path.stem for path in (patchfile.REPO / "fuzz").glob("*_fuzzer.c")}
+    targets = {path.stem for path in (patchfile.REPO / "fuzz" / "targets").glob("*_fuzzer.c")}
     assert picked and picked.keys() <= names and set(picked.values()) <= targets
 
 

@@ -81,7 +81,7 @@ def as_bytes(path, target, scratch):
 
 
 def rules_of(names):
-    text = (report.REPO / "fuzz" / "op.def").read_text()
+    text = (report.REPO / "fuzz" / "programs" / "op.def").read_text()
     rules = dict(re.findall(r'^OP\(\d+, (\w+), "(R\d+)"', text, re.MULTILINE))
     found = {rules[name] for name in names if rules.get(name, "R0") != "R0"}
     return " ".join(sorted(found, key=lambda rule: int(rule[1:])))

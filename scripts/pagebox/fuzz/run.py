@@ -36,7 +36,7 @@ from pagebox.common import report
 
 BUILD = report.REPO / "build"
 REPLAY = findings.REPLAY
-TARGETS = sorted(path.stem for path in (report.REPO / "fuzz").glob("*_fuzzer.c"))
+TARGETS = sorted(path.stem for path in (report.REPO / "fuzz" / "targets").glob("*_fuzzer.c"))
 ENGINES = ("libfuzzer", "afl")
 TOOLS = {"libfuzzer": ["clang"], "afl": ["afl-clang-fast", "afl-fuzz"]}
 

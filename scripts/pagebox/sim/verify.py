@@ -1,4 +1,4 @@
-"""verify.py: searches every schedule of the scenarios of fuzz/scenarios.c; results/verify/<stamp>/.
+"""verify.py: searches every schedule of the scenarios of fuzz/targets/scenarios.c; results/verify/<stamp>/.
 
     scripts/verify.py                        # all of them, both cores
     scripts/verify.py FILTER=waiters JOBS=1 TIME=60

@@ -34,8 +34,8 @@ enum { USAGE = 2, PARTS_MAX = 160 };
     __asm__(".section .rodata\n.global " #name "\n" #name ":\n.incbin \"" path "\"\n" \
             ".byte 0\n.text\n");                                                      \
     extern const char name[]
-EMBED(reproducer_sequential, "fuzz/reproducer/sequential.c");
-EMBED(reproducer_threads, "fuzz/reproducer/threads.c");
+EMBED(reproducer_sequential, "fuzz/targets/reproducer/sequential.c");
+EMBED(reproducer_threads, "fuzz/targets/reproducer/threads.c");
 
 static struct part {
     char name[64], needs[256];
@@ -189,7 +189,7 @@ static bool want_operation(const struct op *op, enum op_target target) {
     snprintf(name, sizeof name, "%s%s", is_threaded ? "t_" : "", called);
     bool lives_in_memory = strcmp(name, "memory_destroy") == 0;
     if (!want(lives_in_memory ? "memory" : name)) {
-        fprintf(stderr, "reproducer: %s has no part in fuzz/reproducer/: it is left out\n", name);
+        fprintf(stderr, "reproducer: %s has no part in fuzz/targets/reproducer/: it is left out\n", name);
         return false;
     }
     return true;
