@@ -501,3 +501,7 @@ const struct pb_allocator *pb_linear_allocator(const struct linear *linear) {
 uint32_t pb_linear_waiters(struct linear *linear) {
     return linear->waiters == NULL ? 0 : pb_waiters_blocked(linear->waiters);
 }
+
+struct pb_waiters *pb_linear_wait_table(const struct linear *linear) {
+    return linear->waiters;
+}

@@ -5,6 +5,7 @@
 #include "memory.h"
 
 struct linear;
+struct pb_waiters;
 
 /* The tables that a handle of an owned and of a shared memory uses; self is a struct linear. */
 extern const struct pb_memory_operations pb_linear_owned, pb_linear_shared;
@@ -31,5 +32,6 @@ enum pb_status pb_linear_reset(struct linear *linear);
 enum pb_strategy pb_linear_strategy(const struct linear *linear);
 const struct pb_allocator *pb_linear_allocator(const struct linear *linear);
 uint32_t pb_linear_waiters(struct linear *linear);
+struct pb_waiters *pb_linear_wait_table(const struct linear *linear); /* NULL: not shared */
 
 #endif

@@ -1,11 +1,51 @@
 /* mailbox.c: the host's side of a guest mailbox (R30 to R38). */
 #include "mailbox.h"
 
+#include "handle.h"
 #include "lock.h"
 #include "orders.h"
 #include "os.h"
 
 #include <stddef.h>
+
+/* How it works, without a lock between producers:
+ *
+ * One word, state, counts the places of the ring that were ever reserved; its low 32 bits are the
+ * guest's cursor. A producer takes the next place by compare-exchange, and the role of the
+ * publisher with it where it is free. The publisher alone touches the guest's words. Who finds
+ * the role taken leaves its id in the place's slot, on the host's side, and goes. Before the
+ * publisher gives the role up it shows the guest every id up to the first slot that is empty
+ * still, which it marks late; whose exchange returns that mark tells the publisher to look again,
+ * or becomes one. So whatever was accepted is shown by somebody, in the order of the places.
+ *
+ * What holds:
+ *  1. shown <= taken <= reserved <= head_seen + capacity, and head_seen <= shown: a place is
+ * reserved only when its slot and the guest's slot have been emptied (R33).
+ *  2. A slot is EMPTY or LATE until its owner's exchange, which happens once; the owner then has
+ *     PB_OK, or PB_CLOSED where the slot was DEAD.
+ *  3. While nobody has the role, the slot of the first place that was not taken is LATE, or
+ *     nothing is reserved beyond it.
+ *  4. CLOSED and SPILLING are set by the holder of lock and role together. SPILLING holds exactly
+ *     while ids are spilled: then nobody else reserves, and what is spilled stays behind what was
+ *     reserved before (R32).
+ *  5. Close, moves, flush, spilling, and waits for the signal take the lock, then the role, which
+ *     the publisher hands over. Nothing that only enqueues into a ring with room takes the lock. */
+enum {
+    CLOSED = 1,     /* no place is reserved any more; with PUBLISHING: close still writes */
+    PUBLISHING = 2, /* somebody has the role */
+    AGAIN = 4,      /* a late slot was filled: look again before you give the role up */
+    SPILLING = 8,   /* enqueue behind what is spilled */
+    WAITED = 16,    /* the holder of the lock waits for the role: hand it over */
+    PLACE_SHIFT = 8
+};
+#define PLACE (UINT64_C(1) << PLACE_SHIFT)
+
+/* A slot holds an id, or one of these. */
+#define SLOT_EMPTY UINT64_C(0)
+#define SLOT_LATE (UINT64_C(1) << 32) /* the publisher passed by: tell it */
+#define SLOT_DEAD (UINT64_C(2) << 32) /* closed first */
+
+enum { CACHE_LINE_BYTES = 64 };
 
 /* Ids that did not fit the ring, oldest first, in a ring of their own. */
 struct spill {
@@ -22,20 +62,35 @@ struct pb_mailbox {
     uint32_t offset;
     uint32_t capacity;
     enum pb_mailbox_full full;
+    struct pb_doorbell doorbell; /* in the memory's wait table, where memory_is_own */
     _Atomic uint32_t references; /* the owner's, and one for each waker */
-
-    struct pb_lock lock; /* producers, close and moves take turns: guards what follows */
-    bool closed;
-    bool memory_is_lent; /* shared, so that a guest may be parked on the flag, and not our own */
-    struct pb_mailbox_words *words; /* in guest memory: never trusted, see R38 */
-    uint32_t tail;                  /* the host's own cursor; the guest sees a copy of it */
-    uint32_t head_seen; /* a head that was true once: there is at least that much room */
-    struct spill spill;
-
+    /* A head that was true once, as a place: there is at least that much room. */
+    _Atomic uint64_t head_seen;
     /* For host threads in pb_mailbox_wait_for_signal: */
-    _Atomic uint32_t bell; /* changes whenever there is news */
     _Atomic uint32_t sleepers;
+    _Atomic uint32_t bell; /* changes whenever there is news */
+
+    char padding_before[CACHE_LINE_BYTES];
+    _Atomic uint64_t state; /* places reserved << PLACE_SHIFT, and the bits above */
+    char padding_behind[CACHE_LINE_BYTES];
+
+    /* The publisher's: */
+    uint64_t taken;                 /* the next place to take an id from */
+    uint64_t shown;                 /* the guest's tail, as a place */
+    struct pb_mailbox_words *words; /* in guest memory: never trusted, see R38 */
+    bool memory_is_lent; /* shared, so that a guest may be parked on the flag, and not our own */
+
+    struct pb_lock lock;   /* guards what follows */
+    _Atomic uint32_t turn; /* changes when the role is handed over */
+    struct spill spill;
+    uint32_t dropped; /* by the end, and not told yet */
+
+    _Atomic uint64_t slots[]; /* capacity of them: slot of a place is place modulo capacity */
 };
+
+static _Atomic uint64_t *slot_of(struct pb_mailbox *mailbox, uint64_t place) {
+    return &mailbox->slots[place & (mailbox->capacity - 1)];
+}
 
 /* ---- Attach and release --------------------------------------------------------------------- */
 
@@ -59,10 +114,11 @@ static bool locate(struct pb_mailbox *mailbox) {
 /* Data segments, or a guest, may have left anything in the region. */
 static void initialise_words(struct pb_mailbox *mailbox) {
     struct pb_mailbox_words *words = mailbox->words;
+    uint32_t cursor = (uint32_t)mailbox->shown;
     atomic_store_explicit(&words->capacity, mailbox->capacity, PB_ORDER_MAILBOX_ATTACH);
     atomic_store_explicit(&words->flag, 0, PB_ORDER_MAILBOX_ATTACH);
-    atomic_store_explicit(&words->head, mailbox->tail, PB_ORDER_MAILBOX_ATTACH);
-    atomic_store_explicit(&words->tail, mailbox->tail, PB_ORDER_MAILBOX_ATTACH);
+    atomic_store_explicit(&words->head, cursor, PB_ORDER_MAILBOX_ATTACH);
+    atomic_store_explicit(&words->tail, cursor, PB_ORDER_MAILBOX_ATTACH);
     for (uint32_t i = 0; i < mailbox->capacity; i++) {
         atomic_store_explicit(&words->ring[i], 0, PB_ORDER_MAILBOX_ATTACH);
     }
@@ -71,6 +127,7 @@ static void initialise_words(struct pb_mailbox *mailbox) {
 static void mailbox_free(struct pb_mailbox *mailbox) {
     const struct pb_allocator *allocator = mailbox->allocator;
     if (mailbox->memory_is_own) {
+        pb_memory_unhang(mailbox->memory, &mailbox->doorbell);
         pb_memory_destroy(mailbox->memory);
     }
     allocator->release(allocator->context, mailbox->spill.ids);
@@ -101,6 +158,10 @@ static enum pb_status mailbox_fill_in(struct pb_mailbox *mailbox,
     if (status == PB_OK && !locate(mailbox)) {
         status = PB_OUT_OF_BOUNDS;
     }
+    if (mailbox->memory_is_own) {
+        mailbox->doorbell.address = (uint64_t)mailbox->offset + PB_MAILBOX_FLAG_OFFSET;
+        pb_memory_hang(mailbox->memory, &mailbox->doorbell);
+    }
     return status;
 }
 
@@ -115,7 +176,8 @@ enum pb_status pb_mailbox_attach(const struct pb_mailbox_config *config,
     if (config->offset % sizeof(uint32_t) != 0) {
         return PB_MISALIGNED;
     }
-    struct pb_mailbox *made = allocator->allocate_zeroed(allocator->context, sizeof *made);
+    struct pb_mailbox *made = allocator->allocate_zeroed(
+        allocator->context, sizeof *made + capacity * sizeof made->slots[0]);
     if (made == NULL) {
         return PB_NO_MEMORY;
     }
@@ -123,7 +185,9 @@ enum pb_status pb_mailbox_attach(const struct pb_mailbox_config *config,
     made->offset = config->offset;
     made->capacity = capacity;
     made->full = config->full;
-    made->tail = made->head_seen = config->first_cursor;
+    made->taken = made->shown = config->first_cursor;
+    atomic_init(&made->head_seen, made->shown);
+    atomic_init(&made->state, made->shown << PLACE_SHIFT);
     atomic_init(&made->references, 1);
     enum pb_status status = mailbox_fill_in(made, config);
     if (status != PB_OK) {
@@ -148,29 +212,7 @@ void pb_mailbox_release(struct pb_mailbox *mailbox) {
     }
 }
 
-/* ---- The ring and the spill; the lock is held ----------------------------------------------- */
-
-/* The guest's head is read only when the ring looks full, once, and believed only when it lies
- * between the last one and the tail. */
-static bool ring_has_room(struct pb_mailbox *mailbox) {
-    if (mailbox->tail - mailbox->head_seen < mailbox->capacity) {
-        return true;
-    }
-    uint32_t head = atomic_load_explicit(&mailbox->words->head, PB_ORDER_MAILBOX_HEAD_SEE);
-    if (mailbox->tail - head > mailbox->capacity) {
-        return false;
-    }
-    mailbox->head_seen = head;
-    return mailbox->tail - head < mailbox->capacity;
-}
-
-/* Fills the next slot, then shows it (R31). */
-static void ring_put(struct pb_mailbox *mailbox, uint32_t id) {
-    uint32_t slot = mailbox->tail & (mailbox->capacity - 1);
-    atomic_store_explicit(&mailbox->words->ring[slot], id, PB_ORDER_MAILBOX_SLOT_WRITE);
-    mailbox->tail++;
-    atomic_store_explicit(&mailbox->words->tail, mailbox->tail, PB_ORDER_MAILBOX_TAIL_PUBLISH);
-}
+/* ---- The guest's words; by the publisher alone ---------------------------------------------- */
 
 /* Sets bits of the flag; true when the guest was not signalled before, so that it may be parked
  * and the caller owes it a wake (R34). */
@@ -183,6 +225,173 @@ static bool flag_raise(struct pb_mailbox *mailbox, uint32_t bits) {
 static void flag_lower(struct pb_mailbox *mailbox, uint32_t bits) {
     atomic_fetch_and_explicit(&mailbox->words->flag, ~bits, PB_ORDER_MAILBOX_FLAG_SIGNAL);
 }
+
+/* Fills the guest's slot of the next place; the tail is for show(). */
+static inline void ring_put(struct pb_mailbox *mailbox, uint32_t id) {
+    uint64_t slot = mailbox->taken & (mailbox->capacity - 1);
+    atomic_store_explicit(&mailbox->words->ring[slot], id, PB_ORDER_MAILBOX_SLOT_WRITE);
+    mailbox->taken++;
+}
+
+/* An id whose place is reserved by the publisher itself. */
+static inline void put(struct pb_mailbox *mailbox, uint64_t place, uint32_t id) {
+    if (place == mailbox->taken) {
+        ring_put(mailbox, id);
+    } else { /* behind one that is not there yet */
+        atomic_store_explicit(slot_of(mailbox, place), id, PB_ORDER_MAILBOX_SLOT_OWN);
+    }
+}
+
+/* Takes the id of the next place into the guest's ring; false where it is not there yet, and its
+ * owner will tell. */
+static bool take_next(struct pb_mailbox *mailbox) {
+    _Atomic uint64_t *slot = slot_of(mailbox, mailbox->taken);
+    uint64_t id = atomic_load_explicit(slot, PB_ORDER_MAILBOX_SLOT_TAKE);
+    if (id == SLOT_EMPTY &&
+        !atomic_compare_exchange_strong_explicit(slot, &id, SLOT_LATE, PB_ORDER_MAILBOX_SLOT_MARK,
+                                                 memory_order_relaxed)) {
+        id = atomic_load_explicit(slot, PB_ORDER_MAILBOX_SLOT_TAKE);
+    }
+    if (id == SLOT_EMPTY || id == SLOT_LATE) {
+        return false;
+    }
+    atomic_store_explicit(slot, SLOT_EMPTY, PB_ORDER_MAILBOX_SLOT_OWN);
+    ring_put(mailbox, (uint32_t)id);
+    return true;
+}
+
+/* Shows the guest what was taken: one tail, then one signal for all (R31, R34). True when the guest
+ * is owed a wake. */
+static inline bool tell_tail(struct pb_mailbox *mailbox) {
+    mailbox->shown = mailbox->taken;
+    atomic_store_explicit(&mailbox->words->tail, (uint32_t)mailbox->shown,
+                          PB_ORDER_MAILBOX_TAIL_PUBLISH);
+    return flag_raise(mailbox, PB_MAILBOX_SIGNALLED);
+}
+
+/* Shows the guest all ids of the reserved places up to the first that is not there yet. True when
+ * the guest is owed a wake. */
+static bool show(struct pb_mailbox *mailbox, uint64_t state) {
+    uint64_t reserved = state >> PLACE_SHIFT;
+    while (mailbox->taken < reserved && take_next(mailbox)) {
+    }
+    return mailbox->shown != mailbox->taken && tell_tail(mailbox);
+}
+
+/* Reads the guest's head, once, and believes it only when it lies between the last one and the
+ * tail. */
+static void see_head(struct pb_mailbox *mailbox) {
+    uint32_t head = atomic_load_explicit(&mailbox->words->head, PB_ORDER_MAILBOX_HEAD_SEE);
+    uint64_t seen = atomic_load_explicit(&mailbox->head_seen, PB_ORDER_MAILBOX_ROOM_OWN);
+    uint32_t left = (uint32_t)mailbox->shown - head;
+    if (left < mailbox->shown - seen) {
+        atomic_store_explicit(&mailbox->head_seen, mailbox->shown - left,
+                              PB_ORDER_MAILBOX_ROOM_TELL);
+    }
+}
+
+/* ---- Waking --------------------------------------------------------------------------------- */
+
+static void notify(struct pb_mailbox *mailbox, uint32_t guests) {
+    uint32_t woken;
+    if (mailbox->memory_is_own && guests == 1) {
+        pb_memory_ring(mailbox->memory, &mailbox->doorbell);
+    } else {
+        (void)pb_memory_notify(mailbox->memory, (uint64_t)mailbox->offset + PB_MAILBOX_FLAG_OFFSET,
+                               guests, &woken);
+    }
+}
+
+/* Wakes guests parked on the flag and host threads that wait for the signal. A memory that is not
+ * our own is not touched: after close it may be gone. */
+static void wake(struct pb_mailbox *mailbox, uint32_t guests) {
+    if (mailbox->memory_is_own) {
+        notify(mailbox, guests);
+    }
+    if (atomic_load_explicit(&mailbox->sleepers, PB_ORDER_MAILBOX_SLEEPER_LOOK) > 0) {
+        atomic_fetch_add_explicit(&mailbox->bell, 1, PB_ORDER_MAILBOX_BELL_RING);
+        pb_os_wake(&mailbox->bell, UINT32_MAX);
+    }
+}
+
+/* ---- The role of the publisher -------------------------------------------------------------- */
+
+/* Shows what is there, then gives the role up, or hands it to the holder of the lock who waits for
+ * it; state is as last seen, owed: a wake is owed already. Those in a memory that is lent get it
+ * before the role goes: once another has had it the memory may be gone. */
+static void leave(struct pb_mailbox *mailbox, uint64_t state, bool owed) {
+    bool done = false, news = owed;
+    while (!done) {
+        news |= show(mailbox, state);
+        owed |= news;
+        if (news && mailbox->memory_is_lent) {
+            notify(mailbox, 1);
+        }
+        news = false;
+        uint64_t bits = PUBLISHING;
+        if (state & WAITED) {
+            bits = WAITED | AGAIN; /* whoever has it next looks again anyway */
+        } else if (state & AGAIN) {
+            bits = AGAIN;
+        }
+        /* Fails when more was reserved, or somebody told something. */
+        if (atomic_compare_exchange_strong_explicit(&mailbox->state, &state, state & ~bits,
+                                                    PB_ORDER_MAILBOX_ROLE_GIVE,
+                                                    memory_order_relaxed)) {
+            done = bits != AGAIN;
+            state &= ~bits;
+            if (bits & WAITED) {
+                atomic_fetch_add_explicit(&mailbox->turn, 1, PB_ORDER_MAILBOX_TURN_GIVE);
+                pb_os_wake(&mailbox->turn, 1);
+            }
+        }
+    }
+    if (owed) {
+        wake(mailbox, 1);
+    }
+}
+
+/* Waits until the role is the caller's, who holds the lock; false when closed. *state is as last
+ * seen. */
+static bool role_take(struct pb_mailbox *mailbox, uint64_t *state) {
+    uint32_t turn = atomic_load_explicit(&mailbox->turn, PB_ORDER_MAILBOX_TURN_OWN);
+    uint64_t seen = atomic_load_explicit(&mailbox->state, PB_ORDER_MAILBOX_STATE_LOOK), next;
+    do {
+        if (seen & CLOSED) {
+            return false;
+        }
+        next = seen | (seen & PUBLISHING ? WAITED : PUBLISHING);
+    } while (!atomic_compare_exchange_weak_explicit(
+        &mailbox->state, &seen, next, PB_ORDER_MAILBOX_ROLE_WAIT, memory_order_relaxed));
+    if (seen & PUBLISHING) {
+        while (atomic_load_explicit(&mailbox->turn, PB_ORDER_MAILBOX_TURN_TAKE) == turn) {
+            (void)pb_os_wait(&mailbox->turn, turn, PB_DEADLINE_NEVER);
+        }
+        next = atomic_load_explicit(&mailbox->state, PB_ORDER_MAILBOX_STATE_LOOK);
+    }
+    *state = next;
+    return true;
+}
+
+/* Reserves a place for the publisher where there is room; *state is as last seen. */
+static bool reserve(struct pb_mailbox *mailbox, uint64_t *state, uint64_t *place) {
+    do {
+        *place = *state >> PLACE_SHIFT;
+        uint64_t seen = atomic_load_explicit(&mailbox->head_seen, PB_ORDER_MAILBOX_ROOM_OWN);
+        if (*place - seen >= mailbox->capacity) {
+            see_head(mailbox);
+            seen = atomic_load_explicit(&mailbox->head_seen, PB_ORDER_MAILBOX_ROOM_OWN);
+        }
+        if (*place - seen >= mailbox->capacity) {
+            return false;
+        }
+    } while (!atomic_compare_exchange_weak_explicit(
+        &mailbox->state, state, *state + PLACE, PB_ORDER_MAILBOX_STATE_OWN, memory_order_relaxed));
+    *state += PLACE;
+    return true;
+}
+
+/* ---- Spilling; lock and role are the caller's ----------------------------------------------- */
 
 static bool spill_put(struct spill *spill, uint32_t id) {
     if (spill->count == spill->size) {
@@ -201,110 +410,197 @@ static uint32_t spill_take(struct spill *spill) {
 }
 
 /* Moves spilled ids into the ring as far as they fit; true when the guest is owed a wake. */
-static bool spill_flush(struct pb_mailbox *mailbox) {
-    uint32_t before = mailbox->spill.count;
-    while (mailbox->spill.count > 0 && ring_has_room(mailbox)) {
-        ring_put(mailbox, spill_take(&mailbox->spill));
-    }
-    if (mailbox->spill.count == before) {
+static bool spill_flush(struct pb_mailbox *mailbox, uint64_t *state) {
+    uint64_t place;
+    if (mailbox->spill.count == 0) {
         return false;
     }
-    bool wake = flag_raise(mailbox, PB_MAILBOX_SIGNALLED);
+    while (mailbox->spill.count > 0 && reserve(mailbox, state, &place)) {
+        put(mailbox, place, spill_take(&mailbox->spill));
+    }
+    bool owed = show(mailbox, *state);
     if (mailbox->spill.count == 0) {
+        *state = atomic_fetch_and_explicit(&mailbox->state, ~(uint64_t)SPILLING,
+                                           PB_ORDER_MAILBOX_STATE_OWN) &
+                 ~(uint64_t)SPILLING;
         flag_lower(mailbox, PB_MAILBOX_SPILLED);
     }
-    return wake;
+    return owed;
 }
 
 /* One id, to the ring or behind those that were spilled before it (R32). */
-static enum pb_status put(struct pb_mailbox *mailbox, uint32_t id, bool *wake) {
-    *wake = spill_flush(mailbox);
-    if (mailbox->spill.count == 0 && ring_has_room(mailbox)) {
-        ring_put(mailbox, id);
-        *wake |= flag_raise(mailbox, PB_MAILBOX_SIGNALLED);
-        return PB_OK;
-    }
-    if (mailbox->full == PB_MAILBOX_REJECT || !spill_put(&mailbox->spill, id)) {
-        return PB_FULL;
-    }
-    *wake |= flag_raise(mailbox, PB_MAILBOX_SIGNALLED | PB_MAILBOX_SPILLED);
-    return PB_OK;
-}
-
-/* ---- Waking --------------------------------------------------------------------------------- */
-
-static void notify(struct pb_mailbox *mailbox, uint32_t guests) {
-    uint32_t woken;
-    (void)pb_memory_notify(mailbox->memory, (uint64_t)mailbox->offset + PB_MAILBOX_FLAG_OFFSET,
-                           guests, &woken);
-}
-
-/* Wakes guests parked on the flag and host threads that wait for the signal. A memory that is not
- * our own is not touched: after close it may be gone. */
-static void wake(struct pb_mailbox *mailbox, uint32_t guests) {
-    if (mailbox->memory_is_own) {
-        notify(mailbox, guests);
-    }
-    if (atomic_load_explicit(&mailbox->sleepers, PB_ORDER_MAILBOX_SLEEPER_LOOK) > 0) {
-        atomic_fetch_add_explicit(&mailbox->bell, 1, PB_ORDER_MAILBOX_BELL_RING);
-        pb_os_wake(&mailbox->bell, UINT32_MAX);
-    }
-}
-
-/* Gives the lock up; guests: how many are owed a wake, or 0. Those in a memory that is lent get it
- * before: once another has had a turn the memory may be gone. */
-static inline void release(struct pb_mailbox *mailbox, uint32_t guests) {
-    if (guests > 0 && mailbox->memory_is_lent) {
-        notify(mailbox, guests);
+static enum pb_status enqueue_or_spill(struct pb_mailbox *mailbox, uint32_t id) {
+    enum pb_status status = PB_CLOSED;
+    uint64_t state, place;
+    pb_lock_acquire(&mailbox->lock);
+    if (role_take(mailbox, &state)) {
+        bool owed = spill_flush(mailbox, &state);
+        status = PB_OK;
+        if (mailbox->spill.count == 0 && reserve(mailbox, &state, &place)) {
+            put(mailbox, place, id);
+        } else if (spill_put(&mailbox->spill, id)) {
+            state =
+                atomic_fetch_or_explicit(&mailbox->state, SPILLING, PB_ORDER_MAILBOX_STATE_OWN) |
+                SPILLING;
+            owed |= flag_raise(mailbox, PB_MAILBOX_SIGNALLED | PB_MAILBOX_SPILLED);
+        } else {
+            status = PB_FULL;
+        }
+        leave(mailbox, state, owed);
     }
     pb_lock_release(&mailbox->lock);
-    if (guests > 0) {
-        wake(mailbox, guests);
-    }
-}
-
-enum pb_status pb_mailbox_enqueue(struct pb_mailbox *mailbox, uint64_t id) {
-    if (id == 0 || id > UINT32_MAX) {
-        return PB_INVALID;
-    }
-    bool owed = false;
-    enum pb_status status = PB_CLOSED;
-    pb_lock_acquire(&mailbox->lock);
-    if (!mailbox->closed) {
-        status = put(mailbox, (uint32_t)id, &owed);
-    }
-    release(mailbox, owed ? 1 : 0);
     return status;
 }
 
 enum pb_status pb_mailbox_flush(struct pb_mailbox *mailbox, uint32_t *left) {
-    bool owed = false;
+    uint64_t state;
     pb_lock_acquire(&mailbox->lock);
-    bool closed = mailbox->closed;
-    if (!closed) {
-        owed = spill_flush(mailbox);
+    bool open = role_take(mailbox, &state);
+    if (open) {
+        bool owed = spill_flush(mailbox, &state);
+        leave(mailbox, state, owed);
     }
     if (left != NULL) {
         *left = mailbox->spill.count;
     }
-    release(mailbox, owed ? 1 : 0);
-    return closed ? PB_CLOSED : PB_OK;
+    pb_lock_release(&mailbox->lock);
+    return open ? PB_OK : PB_CLOSED;
+}
+
+/* ---- Enqueue -------------------------------------------------------------------------------- */
+
+/* The place is reserved, and somebody else was the publisher. */
+static enum pb_status leave_id(struct pb_mailbox *mailbox, uint64_t place, uint32_t id) {
+    uint64_t before =
+        atomic_exchange_explicit(slot_of(mailbox, place), id, PB_ORDER_MAILBOX_SLOT_LEAVE);
+    if (before != SLOT_LATE) {
+        return before == SLOT_DEAD ? PB_CLOSED : PB_OK;
+    }
+    uint64_t seen = atomic_load_explicit(&mailbox->state, PB_ORDER_MAILBOX_STATE_LOOK), next;
+    do {
+        if (seen & CLOSED) {
+            return PB_OK; /* close finds the id in its slot */
+        }
+        next = seen | (seen & PUBLISHING ? AGAIN : PUBLISHING);
+    } while (!atomic_compare_exchange_weak_explicit(&mailbox->state, &seen, next,
+                                                    PB_ORDER_MAILBOX_TELL, memory_order_relaxed));
+    if (!(seen & PUBLISHING)) {
+        leave(mailbox, next, false);
+    }
+    return PB_OK;
+}
+
+/* The ring looked full, and the caller became the publisher to look at the head. */
+static enum pb_status enqueue_after_look(struct pb_mailbox *mailbox, uint64_t state, uint32_t id) {
+    uint64_t place;
+    bool room = reserve(mailbox, &state, &place);
+    if (room) {
+        put(mailbox, place, id);
+    }
+    leave(mailbox, state, false);
+    return room ? PB_OK : PB_FULL;
+}
+
+/* Reserves a place, and takes the role with it where it is free; without a room known of, the role
+ * alone, to look. *state is as last seen. */
+static enum pb_status enqueue(struct pb_mailbox *mailbox, uint64_t state, uint32_t id) {
+    for (;;) {
+        uint64_t place = state >> PLACE_SHIFT;
+        uint64_t head = atomic_load_explicit(&mailbox->head_seen, PB_ORDER_MAILBOX_ROOM_SEE);
+        bool room = place - head < mailbox->capacity;
+        if (state & CLOSED) {
+            return PB_CLOSED;
+        }
+        if (state & SPILLING || (!room && mailbox->full == PB_MAILBOX_SPILL)) {
+            return enqueue_or_spill(mailbox, id);
+        }
+        if (!room && state & PUBLISHING) {
+            uint64_t latest = atomic_load_explicit(&mailbox->state, PB_ORDER_MAILBOX_STATE_LOOK);
+            if (latest == state) {
+                return PB_FULL;
+            }
+            state = latest;
+            continue;
+        }
+        uint64_t next = (room ? state + PLACE : state) | PUBLISHING;
+        if (!atomic_compare_exchange_weak_explicit(
+                &mailbox->state, &state, next, PB_ORDER_MAILBOX_RESERVE, memory_order_relaxed)) {
+            continue;
+        }
+        if (!room) {
+            return enqueue_after_look(mailbox, next, id);
+        }
+        if (state & PUBLISHING) {
+            return leave_id(mailbox, place, id);
+        }
+        put(mailbox, place, id);
+        leave(mailbox, next, false);
+        return PB_OK;
+    }
+}
+
+/* The usual case first: room, nobody else about. It differs from the general one in nothing. */
+enum pb_status pb_mailbox_enqueue(struct pb_mailbox *mailbox, uint64_t id) {
+    if (id - 1 >= UINT32_MAX) { /* 0, or wider than 32 bits */
+        return PB_INVALID;
+    }
+    uint64_t state = atomic_load_explicit(&mailbox->state, PB_ORDER_MAILBOX_STATE_LOOK);
+    uint64_t place = state >> PLACE_SHIFT;
+    uint64_t head = atomic_load_explicit(&mailbox->head_seen, PB_ORDER_MAILBOX_ROOM_SEE);
+    uint64_t next = (state + PLACE) | PUBLISHING;
+    if (place - head >= mailbox->capacity || state & (PLACE - 1) ||
+        !atomic_compare_exchange_strong_explicit(&mailbox->state, &state, next,
+                                                 PB_ORDER_MAILBOX_RESERVE, memory_order_relaxed)) {
+        return enqueue(mailbox, state, (uint32_t)id);
+    }
+    put(mailbox, place, (uint32_t)id);
+    bool owed = mailbox->taken == place + 1 && tell_tail(mailbox);
+    if (owed || mailbox->taken != place + 1 ||
+        !atomic_compare_exchange_strong_explicit(
+            &mailbox->state, &next, next & ~(uint64_t)PUBLISHING,
+            PB_ORDER_MAILBOX_ROLE_GIVE_AT_ONCE, memory_order_relaxed)) {
+        leave(mailbox, next, owed);
+    }
+    return PB_OK;
+}
+
+/* ---- Signals -------------------------------------------------------------------------------- */
+
+static bool is_signalled(struct pb_mailbox *mailbox) {
+    return (atomic_load_explicit(&mailbox->words->flag, PB_ORDER_MAILBOX_FLAG_LOOK) &
+            PB_MAILBOX_SIGNALLED) != 0;
 }
 
 bool pb_mailbox_is_signalled(struct pb_mailbox *mailbox) {
-    pb_lock_acquire(&mailbox->lock);
-    bool signalled = !mailbox->closed &&
-                     (atomic_load_explicit(&mailbox->words->flag, PB_ORDER_MAILBOX_FLAG_LOOK) &
-                      PB_MAILBOX_SIGNALLED) != 0;
-    pb_lock_release(&mailbox->lock);
+    uint64_t state = atomic_load_explicit(&mailbox->state, PB_ORDER_MAILBOX_STATE_LOOK);
+    do {
+        if (state & (CLOSED | PUBLISHING)) {
+            return !(state & CLOSED);
+        }
+    } while (!atomic_compare_exchange_weak_explicit(&mailbox->state, &state, state | PUBLISHING,
+                                                    PB_ORDER_MAILBOX_ROLE_TAKE,
+                                                    memory_order_relaxed));
+    bool signalled = is_signalled(mailbox);
+    leave(mailbox, state | PUBLISHING, false);
     return signalled;
 }
 
-/* What ends a wait for the signal, as seen under the lock; *status is what the wait returns then.
- */
+/* What ends a wait for the signal; *status is what the wait returns then. What comes after the look
+ * rings the bell. */
 static bool has_news(struct pb_mailbox *mailbox, enum pb_status *status) {
-    *status = pb_mailbox_flush(mailbox, NULL);
-    return *status == PB_CLOSED || pb_mailbox_is_signalled(mailbox);
+    uint64_t state;
+    bool signalled = false;
+    pb_lock_acquire(&mailbox->lock);
+    bool open = role_take(mailbox, &state);
+    if (open) {
+        bool owed = spill_flush(mailbox, &state);
+        owed |= show(mailbox, state);
+        signalled = is_signalled(mailbox);
+        leave(mailbox, state, owed);
+    }
+    pb_lock_release(&mailbox->lock);
+    *status = open ? PB_OK : PB_CLOSED;
+    return signalled || !open;
 }
 
 enum pb_status pb_mailbox_wait_for_signal(struct pb_mailbox *mailbox, int64_t timeout_ns) {
@@ -319,7 +615,7 @@ enum pb_status pb_mailbox_wait_for_signal(struct pb_mailbox *mailbox, int64_t ti
     for (;;) {
         enum pb_status status;
         uint32_t bell = atomic_load_explicit(&mailbox->bell, PB_ORDER_MAILBOX_BELL_READ);
-        /* Counted before the look under the lock: whoever brings news later sees the sleeper. */
+        /* Counted before the look in the role: whoever brings news later sees the sleeper. */
         atomic_fetch_add_explicit(&mailbox->sleepers, 1, PB_ORDER_MAILBOX_SLEEPER_COUNT);
         bool news = has_news(mailbox, &status);
         bool last = news || late;
@@ -335,24 +631,71 @@ enum pb_status pb_mailbox_wait_for_signal(struct pb_mailbox *mailbox, int64_t ti
 
 /* ---- Moves and close ------------------------------------------------------------------------ */
 
+/* From here on nobody reserves a place; returns the state. Lock and role are the caller's. */
+static uint64_t refuse_more(struct pb_mailbox *mailbox) {
+    return atomic_fetch_or_explicit(&mailbox->state, CLOSED, PB_ORDER_MAILBOX_STATE_OWN) | CLOSED;
+}
+
+/* Takes what was left in the slots, whatever is missing in between: whoever comes to fill those
+ * finds them dead. Returns how many ids there were; deliver: they go into the ring. */
+static uint32_t take_the_rest(struct pb_mailbox *mailbox, uint64_t state, bool deliver) {
+    uint32_t count = 0;
+    for (uint64_t place = mailbox->taken; place < state >> PLACE_SHIFT; place++) {
+        uint64_t id = atomic_exchange_explicit(slot_of(mailbox, place), SLOT_DEAD,
+                                               PB_ORDER_MAILBOX_SLOT_KILL);
+        if (id != SLOT_EMPTY && id != SLOT_LATE) {
+            count++;
+            if (deliver) {
+                ring_put(mailbox, (uint32_t)id);
+            }
+        }
+    }
+    return count;
+}
+
+static void give_up_for_good(struct pb_mailbox *mailbox) {
+    atomic_fetch_and_explicit(&mailbox->state, ~(uint64_t)PUBLISHING, PB_ORDER_MAILBOX_CLOSED_TELL);
+}
+
 void pb_mailbox_hold(struct pb_mailbox *mailbox) {
+    uint64_t state;
     pb_lock_acquire(&mailbox->lock);
+    (void)role_take(mailbox, &state); /* or it is closed, and nobody writes any more */
+}
+
+/* Between hold and unhold. */
+static bool held_open(struct pb_mailbox *mailbox, uint64_t *state) {
+    *state = atomic_load_explicit(&mailbox->state, PB_ORDER_MAILBOX_STATE_LOOK);
+    return !(*state & CLOSED);
 }
 
 enum pb_status pb_mailbox_unhold(struct pb_mailbox *mailbox) {
-    bool lost = !mailbox->closed && !locate(mailbox);
+    uint64_t state;
+    bool open = held_open(mailbox, &state);
+    bool lost = open && !locate(mailbox);
     if (lost) {
-        mailbox->closed = true;
+        mailbox->dropped =
+            mailbox->spill.count + take_the_rest(mailbox, refuse_more(mailbox), false);
+        if (mailbox->memory_is_lent) {
+            notify(mailbox, UINT32_MAX);
+        }
+        give_up_for_good(mailbox);
+    } else if (open) {
+        leave(mailbox, state, false);
     }
-    release(mailbox, lost ? UINT32_MAX : 0);
+    pb_lock_release(&mailbox->lock);
+    if (lost) {
+        wake(mailbox, UINT32_MAX);
+    }
     return lost ? PB_OUT_OF_BOUNDS : PB_OK;
 }
 
 enum pb_status pb_mailbox_grow(struct pb_mailbox *mailbox, uint32_t delta_pages,
                                uint32_t *old_pages) {
+    uint64_t state;
     pb_mailbox_hold(mailbox);
     enum pb_status status = PB_CLOSED; /* and the memory may be gone */
-    if (!mailbox->closed) {
+    if (held_open(mailbox, &state)) {
         status = pb_memory_grow(mailbox->memory, delta_pages, old_pages);
     }
     enum pb_status located = pb_mailbox_unhold(mailbox);
@@ -360,26 +703,34 @@ enum pb_status pb_mailbox_grow(struct pb_mailbox *mailbox, uint32_t delta_pages,
 }
 
 void pb_mailbox_close(struct pb_mailbox *mailbox, uint32_t *dropped) {
+    uint64_t state;
     pb_lock_acquire(&mailbox->lock);
-    bool first = !mailbox->closed;
-    uint32_t spilled = mailbox->spill.count; /* also where the region was lost before */
-    mailbox->closed = true;
-    mailbox->spill.count = 0;
+    bool first = role_take(mailbox, &state);
     if (first) {
+        (void)take_the_rest(mailbox, refuse_more(mailbox), true);
+        (void)show(mailbox, 0);
+        mailbox->dropped = mailbox->spill.count;
         flag_lower(mailbox, PB_MAILBOX_SPILLED);
         (void)flag_raise(mailbox, PB_MAILBOX_CLOSED);
+        if (mailbox->memory_is_lent) {
+            notify(mailbox, UINT32_MAX);
+        }
+        give_up_for_good(mailbox);
     }
-    release(mailbox, first ? UINT32_MAX : 0);
+    uint32_t told = mailbox->dropped; /* also where the region was lost before */
+    mailbox->dropped = 0;
+    pb_lock_release(&mailbox->lock);
+    if (first) {
+        wake(mailbox, UINT32_MAX);
+    }
     if (dropped != NULL) {
-        *dropped = spilled;
+        *dropped = told;
     }
 }
 
 bool pb_mailbox_is_closed(struct pb_mailbox *mailbox) {
-    pb_lock_acquire(&mailbox->lock);
-    bool closed = mailbox->closed; /* and whoever closed has written all that it writes */
-    pb_lock_release(&mailbox->lock);
-    return closed;
+    uint64_t state = atomic_load_explicit(&mailbox->state, PB_ORDER_MAILBOX_CLOSED_SEE);
+    return (state & (CLOSED | PUBLISHING)) == CLOSED;
 }
 
 /* ---- Wakers --------------------------------------------------------------------------------- */

@@ -1,11 +1,15 @@
 /* mailbox.h: the host's side of a guest mailbox: enqueue task ids, wake the guest, grow, close.
  *
- * Any number of host threads enqueue; they take turns among themselves, and meet the one consumer,
- * the guest, without a lock. The guest's words are not trusted: each is read once, every index is
- * masked, the host's own cursor lives on the host's side, and nothing outside the region is ever
- * written, whatever the guest scribbles there (R38). Rules R30 to R38.
+ * Any number of host threads enqueue, without a lock between them or with the one consumer, the
+ * guest: one of them at a time publishes for all, the others leave their ids to it. The guest's
+ * words are not trusted: each is read once, every index is masked, the host's own cursor lives on
+ * the host's side, and nothing outside the region is ever written, whatever the guest scribbles
+ * there (R38). Rules R30 to R38.
  *
- * Thread-safe, unless a function says otherwise. */
+ * Thread-safe, unless a function says otherwise. pb_mailbox_enqueue, pb_waker_wake,
+ * pb_mailbox_is_signalled and pb_mailbox_is_closed are lock-free, and may be called from a signal
+ * handler (they may change errno), but for two cases in which they may block: an enqueue that
+ * spills, and a custom memory whose notify does. */
 #ifndef PB_MAILBOX_H
 #define PB_MAILBOX_H
 
@@ -40,8 +44,8 @@ struct pb_mailbox_config {
 /* Checks the region against the memory's size and initialises its words, whatever they held.
  * *mailbox is set only on PB_OK; the caller owns one reference.
  * PB_MISALIGNED, PB_OUT_OF_BOUNDS: the region. PB_INVALID: capacity. PB_NO_MEMORY.
- * A custom memory that cannot be cloned is notified under the mailbox's lock: its notify must not
- * call the mailbox. */
+ * A custom memory that cannot be cloned is notified while others are kept from publishing: its
+ * notify must not call what may block. */
 enum pb_status pb_mailbox_attach(const struct pb_mailbox_config *config,
                                  struct pb_mailbox **mailbox);
 
@@ -51,29 +55,36 @@ enum pb_status pb_mailbox_attach(const struct pb_mailbox_config *config,
 void pb_mailbox_release(struct pb_mailbox *mailbox);
 
 /* Hands one task id to the guest and wakes it when it is parked. An id that was accepted (PB_OK) is
- * delivered exactly once, those of one thread in order (R30, R32).
+ * delivered exactly once, those of one thread in order (R30, R32). It may be published a little
+ * later, by another thread: the one that publishes at the moment, or one that reserved a place
+ * before and has not filled it yet.
  * PB_INVALID: id is 0, or wider than 32 bits; checked before anything is written.
- * PB_FULL: the ring, and the spill where there is one, is full. PB_CLOSED. */
+ * PB_FULL: the ring, and the spill where there is one, is full. The ring may look full although the
+ * guest has just drained it, while another thread publishes or holds the mailbox; where ids spill
+ * one may then spill early. PB_CLOSED. */
 enum pb_status pb_mailbox_enqueue(struct pb_mailbox *mailbox, uint64_t id);
 
 /* Moves spilled ids into the ring as far as they fit; *left is how many are still on the host's
  * side (may be NULL). PB_CLOSED. */
 enum pb_status pb_mailbox_flush(struct pb_mailbox *mailbox, uint32_t *left);
 
-/* True when the guest has been signalled and has not drained yet; false once closed. */
+/* True when the guest has been signalled and has not drained yet; false once closed. True also where
+ * it cannot be told: another thread publishes at this moment, looks likewise, or holds the mailbox.
+ */
 bool pb_mailbox_is_signalled(struct pb_mailbox *mailbox);
 
 /* For a guest that parks by returning to the host: flushes, then blocks until it is signalled.
  * PB_OK: run the guest. PB_CLOSED. PB_TIMED_OUT: timeout_ns passed (negative: never). */
 enum pb_status pb_mailbox_wait_for_signal(struct pb_mailbox *mailbox, int64_t timeout_ns);
 
-/* Excludes enqueues (R37): hold, do to the memory what must not meet one, unhold, which looks at
- * the memory anew. That is everything that moves, copies (pb_memory_copy), resets or converts
- * (pb_memory_to_shared) an unshared memory: beside an enqueue even a copy could lose its id.
- * (A reset wipes the region: attach a new mailbox then.) Enqueues of other threads block meanwhile;
- * the holder must not call anything else of this mailbox. unhold: PB_OUT_OF_BOUNDS when the region
- * is no longer inside of the memory: the mailbox is closed then, without a write; pb_mailbox_close
- * still tells how many ids were spilled. */
+/* Keeps the host from the guest's words (R37): hold, do to the memory what must not meet a write,
+ * unhold, which looks at the memory anew. That is everything that moves, copies (pb_memory_copy),
+ * resets or converts (pb_memory_to_shared) an unshared memory: beside a write even a copy could lose
+ * an id. (A reset wipes the region: attach a new mailbox then.) Enqueues of other threads are
+ * accepted meanwhile as long as the ring is known to have room, and published by unhold; those that
+ * spill, and the other functions, block; the holder must not call those. unhold: PB_OUT_OF_BOUNDS
+ * when the region is no longer inside of the memory: the mailbox is closed then, without a write;
+ * pb_mailbox_close still tells how many ids were spilled or waited to be published. */
 void pb_mailbox_hold(struct pb_mailbox *mailbox);
 enum pb_status pb_mailbox_unhold(struct pb_mailbox *mailbox);
 
@@ -85,7 +96,7 @@ enum pb_status pb_mailbox_grow(struct pb_mailbox *mailbox, uint32_t delta_pages,
  * closed; later enqueues are PB_CLOSED. Ids in the ring may still be drained by the guest; spilled
  * ones are dropped: *dropped is how many (may be NULL). Twice is harmless (R36). */
 void pb_mailbox_close(struct pb_mailbox *mailbox, uint32_t *dropped);
-/* True once all that close writes has been written, so that the memory may go. Takes the lock. */
+/* True once all that close writes has been written, so that the memory may go. */
 bool pb_mailbox_is_closed(struct pb_mailbox *mailbox);
 
 /* A waker: a task id and a reference to its mailbox, to be handed to whatever completes later.

@@ -329,3 +329,24 @@ void pb_memory_disable_atomics(struct pb_memory *memory) {
 uint32_t pb_memory_waiters(struct pb_memory *memory) {
     return memory->custom ? 0 : pb_linear_waiters(memory->self);
 }
+
+void pb_memory_hang(struct pb_memory *memory, struct pb_doorbell *doorbell) {
+    if (!memory->custom) {
+        pb_waiters_hang(pb_linear_wait_table(memory->self), doorbell);
+    }
+}
+
+void pb_memory_unhang(struct pb_memory *memory, struct pb_doorbell *doorbell) {
+    if (!memory->custom) {
+        pb_waiters_unhang(pb_linear_wait_table(memory->self), doorbell);
+    }
+}
+
+void pb_memory_ring(struct pb_memory *memory, struct pb_doorbell *doorbell) {
+    uint32_t woken;
+    if (memory->custom) {
+        (void)pb_memory_notify(memory, doorbell->address, 1, &woken);
+    } else {
+        pb_waiters_ring(pb_linear_wait_table(memory->self), doorbell);
+    }
+}

@@ -17,6 +17,9 @@
 #define PB_ORDER_LOCK_TAKE memory_order_acquire
 /* pairs with LOCK_TAKE */
 #define PB_ORDER_LOCK_GIVE memory_order_release
+/* who finds the lock taken leaves a request; its holder sees it, and what came before it */
+#define PB_ORDER_LOCK_ASK memory_order_acq_rel
+#define PB_ORDER_LOCK_SERVE memory_order_acquire
 
 /* ---- waiters.c ---- */
 /* A waiter counts itself, then reads the value; a notifier has written the value, then reads the
@@ -35,6 +38,8 @@
 #define PB_ORDER_WAITERS_VERDICT memory_order_release
 /* pairs with VERDICT */
 #define PB_ORDER_WAITERS_SEE memory_order_acquire
+/* a doorbell's wakes: asked before LOCK_ASK, served after LOCK_SERVE */
+#define PB_ORDER_WAITERS_RING memory_order_relaxed
 /* the number of waiters, a limit only: carries nothing (R28) */
 #define PB_ORDER_WAITERS_COUNT memory_order_relaxed
 /* the same count asked anew before a refusal. Compilers make a load, which may be behind the times,
@@ -69,9 +74,46 @@
 #define PB_ORDER_MAILBOX_ATTACH memory_order_relaxed
 /* the region's capacity, constant after attach */
 #define PB_ORDER_MAILBOX_CAPACITY memory_order_relaxed
-/* A sleeper of the host reads the bell, counts itself, then looks for news under the lock; a ringer
- * has brought news under the lock, then reads the count. Whose turn under the lock comes later sees
- * what the other did before its own: the lock carries it, these need no order. */
+/* Host side, the mailbox's state. A first look that a compare-exchange, or another look, checks. */
+#define PB_ORDER_MAILBOX_STATE_LOOK memory_order_relaxed
+/* a place, and the role where it is free: pairs with ROLE_GIVE */
+#define PB_ORDER_MAILBOX_RESERVE memory_order_acquire
+/* the role, to look at the flag: pairs with ROLE_GIVE */
+#define PB_ORDER_MAILBOX_ROLE_TAKE memory_order_acquire
+/* the role, or the mark of who waits for it: pairs with ROLE_GIVE, both ways */
+#define PB_ORDER_MAILBOX_ROLE_WAIT memory_order_acq_rel
+/* a late slot was filled; the role where it is free: pairs with ROLE_GIVE, both ways */
+#define PB_ORDER_MAILBOX_TELL memory_order_acq_rel
+/* by the publisher, who sees what TELL and ROLE_WAIT brought, and shows the next one all it did */
+#define PB_ORDER_MAILBOX_ROLE_GIVE memory_order_acq_rel
+/* by the publisher to whom nobody has brought anything: the next one sees all it did */
+#define PB_ORDER_MAILBOX_ROLE_GIVE_AT_ONCE memory_order_release
+/* the publisher's own changes while it has the role */
+#define PB_ORDER_MAILBOX_STATE_OWN memory_order_relaxed
+/* the role handed over: TURN_TAKE acquires what the one before did. Read by the lock's holder, who
+ * alone is handed it. */
+#define PB_ORDER_MAILBOX_TURN_GIVE memory_order_release
+#define PB_ORDER_MAILBOX_TURN_TAKE memory_order_acquire
+#define PB_ORDER_MAILBOX_TURN_OWN memory_order_relaxed
+/* close has written all that it writes: CLOSED_SEE acquires it */
+#define PB_ORDER_MAILBOX_CLOSED_TELL memory_order_release
+#define PB_ORDER_MAILBOX_CLOSED_SEE memory_order_acquire
+/* the host's slots: an id is left for the publisher, which takes it with what was done before */
+#define PB_ORDER_MAILBOX_SLOT_LEAVE memory_order_release
+#define PB_ORDER_MAILBOX_SLOT_TAKE memory_order_acquire
+/* the same by close, from all slots */
+#define PB_ORDER_MAILBOX_SLOT_KILL memory_order_acquire
+/* late: carries nothing, the owner's TELL does */
+#define PB_ORDER_MAILBOX_SLOT_MARK memory_order_relaxed
+/* by the publisher: emptied, before ROOM_TELL; or its own id, before ROLE_GIVE */
+#define PB_ORDER_MAILBOX_SLOT_OWN memory_order_relaxed
+/* room: the slots below are empty again */
+#define PB_ORDER_MAILBOX_ROOM_TELL memory_order_release
+#define PB_ORDER_MAILBOX_ROOM_SEE memory_order_acquire
+#define PB_ORDER_MAILBOX_ROOM_OWN memory_order_relaxed
+/* A sleeper of the host reads the bell, counts itself, then looks for news in the role; a ringer
+ * has brought news in the role, then reads the count. Who has the role later sees what the other
+ * did before its own: the role carries it, these need no order. */
 #define PB_ORDER_MAILBOX_SLEEPER_COUNT memory_order_relaxed
 #define PB_ORDER_MAILBOX_SLEEPER_LOOK memory_order_relaxed
 /* only ever beside a sleeper: changed before the wake, compared by the wait */

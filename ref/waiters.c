@@ -29,7 +29,8 @@ struct bucket {
     struct pb_lock lock;
     _Atomic uint32_t blocked; /* waits that are comparing or queued here */
     struct waiter *queues;
-    char padding[CACHE_LINE_BYTES - sizeof(struct pb_lock) - sizeof(uint32_t) - sizeof(void *)];
+    struct pb_doorbell *doorbells;
+    char padding[CACHE_LINE_BYTES - sizeof(struct pb_lock) - sizeof(uint32_t) - 2 * sizeof(void *)];
 };
 
 struct pb_waiters {
@@ -168,6 +169,55 @@ static void wake_chain(struct waiter *waiter, uint32_t verdict) {
     }
 }
 
+/* ---- Doorbells ------------------------------------------------------------------------------ */
+
+/* Takes off the waiters whose doorbells were rung while the lock was held, before those of chain.
+ */
+static struct waiter *answer_doorbells(struct pb_waiters *waiters, struct bucket *bucket,
+                                       struct waiter *chain) {
+    for (struct pb_doorbell *bell = bucket->doorbells; bell != NULL; bell = bell->next) {
+        uint32_t taken, rung = atomic_exchange_explicit(&bell->rung, 0, PB_ORDER_WAITERS_RING);
+        struct waiter **link = queue_of(bucket, bell->address);
+        if (rung > 0 && *link != NULL) {
+            struct waiter *more = queue_take(waiters, bucket, link, rung, &taken), *last = more;
+            while (last->next != NULL) {
+                last = last->next;
+            }
+            last->next = chain;
+            chain = more;
+        }
+    }
+    return chain;
+}
+
+/* Gives the bucket's lock up; whoever asked for a wake meanwhile gets it. */
+static void bucket_release(struct pb_waiters *waiters, struct bucket *bucket) {
+    struct waiter *chain = NULL;
+    while (!pb_lock_release_unless_asked(&bucket->lock)) {
+        chain = answer_doorbells(waiters, bucket, chain);
+    }
+    wake_chain(chain, NOTIFIED);
+}
+
+void pb_waiters_hang(struct pb_waiters *waiters, struct pb_doorbell *doorbell) {
+    struct bucket *bucket = bucket_of(waiters, doorbell->address);
+    pb_lock_acquire(&bucket->lock);
+    doorbell->next = bucket->doorbells;
+    bucket->doorbells = doorbell;
+    bucket_release(waiters, bucket);
+}
+
+void pb_waiters_unhang(struct pb_waiters *waiters, struct pb_doorbell *doorbell) {
+    struct bucket *bucket = bucket_of(waiters, doorbell->address);
+    pb_lock_acquire(&bucket->lock);
+    struct pb_doorbell **link = &bucket->doorbells;
+    while (*link != doorbell) {
+        link = &(*link)->next;
+    }
+    *link = doorbell->next;
+    bucket_release(waiters, bucket);
+}
+
 /* ---- Waiting -------------------------------------------------------------------------------- */
 
 /* now + timeout, never for a negative timeout or one past the end of time (R23). */
@@ -231,7 +281,7 @@ static bool compare_and_join(struct pb_waiters *waiters, struct bucket *bucket,
     if (!joined) {
         atomic_fetch_sub_explicit(&bucket->blocked, 1, PB_ORDER_WAITERS_LEAVE);
     }
-    pb_lock_release(&bucket->lock);
+    bucket_release(waiters, bucket);
     return joined;
 }
 
@@ -247,7 +297,7 @@ static bool leave_in_time(struct pb_waiters *waiters, struct bucket *bucket,
         queue_leave(bucket, waiter);
         count_down(waiters, bucket, 1);
     }
-    pb_lock_release(&bucket->lock);
+    bucket_release(waiters, bucket);
     return queued;
 }
 
@@ -374,9 +424,14 @@ enum pb_status pb_waiters_wait(struct pb_waiters *waiters, uint64_t address, con
 
 /* ---- Notifying ------------------------------------------------------------------------------ */
 
+/* True when somebody waits, or is about to, who does not see the value that is there now. */
+static bool anybody_waits(struct bucket *bucket) {
+    return atomic_fetch_add_explicit(&bucket->blocked, 0, PB_ORDER_WAITERS_LOOK) != 0;
+}
+
 uint32_t pb_waiters_notify(struct pb_waiters *waiters, uint64_t address, uint32_t count) {
     struct bucket *bucket = bucket_of(waiters, address);
-    if (atomic_fetch_add_explicit(&bucket->blocked, 0, PB_ORDER_WAITERS_LOOK) == 0) {
+    if (!anybody_waits(bucket)) {
         return 0;
     }
     uint32_t taken = 0;
@@ -386,9 +441,22 @@ uint32_t pb_waiters_notify(struct pb_waiters *waiters, uint64_t address, uint32_
     if (*link != NULL) {
         chain = queue_take(waiters, bucket, link, count, &taken);
     }
-    pb_lock_release(&bucket->lock);
+    bucket_release(waiters, bucket);
     wake_chain(chain, NOTIFIED);
     return taken;
+}
+
+void pb_waiters_ring(struct pb_waiters *waiters, struct pb_doorbell *doorbell) {
+    struct bucket *bucket = bucket_of(waiters, doorbell->address);
+    if (!anybody_waits(bucket)) {
+        return;
+    }
+    atomic_fetch_add_explicit(&doorbell->rung, 1, PB_ORDER_WAITERS_RING);
+    if (pb_lock_acquire_or_ask(&bucket->lock)) {
+        struct waiter *chain = answer_doorbells(waiters, bucket, NULL);
+        bucket_release(waiters, bucket);
+        wake_chain(chain, NOTIFIED);
+    }
 }
 
 void pb_waiters_disable(struct pb_waiters *waiters) {
@@ -403,7 +471,7 @@ void pb_waiters_disable(struct pb_waiters *waiters) {
             if (!empty) {
                 chain = queue_take(waiters, bucket, &bucket->queues, UINT32_MAX, &taken);
             }
-            pb_lock_release(&bucket->lock);
+            bucket_release(waiters, bucket);
             wake_chain(chain, DISABLED);
         }
     }

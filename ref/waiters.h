@@ -11,6 +11,7 @@
 #include "memory.h"
 #include "status.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 struct pb_waiters;
@@ -31,6 +32,20 @@ enum pb_status pb_waiters_wait(struct pb_waiters *waiters, uint64_t address, con
 
 /* Wakes up to count waiters of address, the oldest first; returns how many (R22, R24, R25). */
 uint32_t pb_waiters_notify(struct pb_waiters *waiters, uint64_t address, uint32_t count);
+
+/* An address that is notified without ever blocking: pb_waiters_ring. In its owner's hands, who
+ * sets the address, and changes nothing between hang and unhang. */
+struct pb_doorbell {
+    uint64_t address;
+    _Atomic uint32_t rung; /* wakes that are still to be given */
+    struct pb_doorbell *next;
+};
+void pb_waiters_hang(struct pb_waiters *waiters, struct pb_doorbell *doorbell);
+void pb_waiters_unhang(struct pb_waiters *waiters, struct pb_doorbell *doorbell);
+
+/* Wakes one waiter of the doorbell's address, the oldest. Lock-free and async-signal-safe: where
+ * another thread has the bucket's lock, that one does it before it gives the lock up. */
+void pb_waiters_ring(struct pb_waiters *waiters, struct pb_doorbell *doorbell);
 
 /* See pb_memory_disable_atomics. */
 void pb_waiters_disable(struct pb_waiters *waiters);

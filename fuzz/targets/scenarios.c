@@ -91,7 +91,8 @@ static const struct pb_memory_operations ground_lent = {
 struct mailbox_case {
     uint32_t producers, ids_each, capacity, first_cursor;
     bool close, spill;
-    bool lent; /* the memory cannot be cloned */
+    bool lent;        /* the memory cannot be cloned */
+    bool may_be_full; /* the ring is short, and nothing spills */
 };
 
 static struct {
@@ -135,7 +136,7 @@ static void producer(void *arg) {
         enum pb_status status = pb_mailbox_enqueue(box.mailbox, 16 * (self + 1) + i);
         if (status == PB_OK) {
             box.accepted[self]++;
-        } else if (status != PB_CLOSED) {
+        } else if (status != PB_CLOSED && !(status == PB_FULL && box.what->may_be_full)) {
             sim_finding("R33-capacity", "enqueue said %s", pb_status_name(status));
         }
     }
@@ -221,25 +222,43 @@ static void mailbox_2x1(void *arg) {
 }
 
 /* The guest parks a few times, then waits for the producers' end and drains the rest. */
-enum { PARKS = 3 };
-static void mailbox_2x2(void *arg) {
-    static const struct mailbox_case what = {.producers = 2, .ids_each = 2, .capacity = 4};
+static void mailbox_run_parking(const struct mailbox_case *what, uint32_t parks_max) {
     int threads[THREADS];
-    (void)arg;
-    mailbox_set_up(&what);
-    for (uint32_t i = 0; i < what.producers; i++) {
+    mailbox_set_up(what);
+    for (uint32_t i = 0; i < what->producers; i++) {
         start(&threads[i], producer, (void *)(uintptr_t)i);
     }
-    for (int parks = 0; parks < PARKS && box.got_count < 4; parks++) {
+    for (uint32_t parks = 0; parks < parks_max && box.got_count < what->producers * what->ids_each;
+         parks++) {
         (void)pb_guest_park(box.words, &guest_host, -1);
         (void)pb_guest_drain(box.words, take, NULL);
     }
-    for (uint32_t i = 0; i < what.producers; i++) {
+    for (uint32_t i = 0; i < what->producers; i++) {
         sim_join(threads[i]);
     }
     (void)pb_guest_drain(box.words, take, NULL);
     check_delivery();
     mailbox_tear_down();
+}
+
+static void mailbox_2x2(void *arg) {
+    static const struct mailbox_case what = {.producers = 2, .ids_each = 2, .capacity = 4};
+    (void)arg;
+    mailbox_run_parking(&what, 1);
+}
+
+static void mailbox_3x1(void *arg) {
+    static const struct mailbox_case what = {.producers = 3, .ids_each = 1, .capacity = 4};
+    (void)arg;
+    mailbox_run_parking(&what, 1);
+}
+
+/* One slot for two ids: the one that is refused was refused before it was accepted. */
+static void mailbox_full(void *arg) {
+    static const struct mailbox_case what = {
+        .producers = 2, .ids_each = 1, .capacity = 1, .may_be_full = true};
+    (void)arg;
+    mailbox_run_parking(&what, 1);
 }
 
 static void mailbox_wrap(void *arg) {
@@ -252,6 +271,13 @@ static void mailbox_wrap(void *arg) {
 static void mailbox_spill(void *arg) {
     static const struct mailbox_case what = {
         .producers = 1, .ids_each = 3, .capacity = 1, .spill = true};
+    (void)arg;
+    mailbox_run(&what);
+}
+
+static void mailbox_spill_2(void *arg) {
+    static const struct mailbox_case what = {
+        .producers = 2, .ids_each = 1, .capacity = 1, .spill = true};
     (void)arg;
     mailbox_run(&what);
 }
@@ -534,6 +560,32 @@ static void waiters_twice(void *arg) {
     waiters_check(2, false, false);
 }
 
+/* A doorbell's ring does not wait for the bucket's lock: its holder, the waiter that joins or the
+ * other ringer, wakes for it. A waiter that is not woken sleeps for ever. */
+static struct pb_doorbell doorbell;
+
+static void ringer(void *arg) {
+    (void)arg;
+    sim_atomic_store((volatile void *)&queue.word, 4, 1, __ATOMIC_RELAXED);
+    pb_waiters_ring(queue.table, &doorbell);
+}
+
+static void waiters_doorbell(void *arg) {
+    int waiting, ringing;
+    (void)arg;
+    waiters_set_up();
+    doorbell = (struct pb_doorbell){.address = ADDRESS};
+    pb_waiters_hang(queue.table, &doorbell);
+    start(&waiting, waiter, (void *)(uintptr_t)0);
+    start(&ringing, ringer, NULL);
+    ringer(NULL);
+    sim_join(waiting);
+    sim_join(ringing);
+    pb_waiters_unhang(queue.table, &doorbell);
+    queue.woken = queue.result[0] == PB_WAIT_NOTIFIED;
+    waiters_check(1, false, false);
+}
+
 /* ---- Shared growth ----------------------------------------------------------------------------
  */
 
@@ -619,9 +671,16 @@ const struct scenario scenarios[] = {
      waiters_notify_disable, "R29-disable", 0, 0, UINT_MAX},
     {"growth-2", "R5, R10, R11", "2 threads grow by a page, one reads at the end", growth_2,
      "R11-deadlock", 0, 0, UINT_MAX},
-    {"mailbox-2x2", MAILBOX_RULES,
-     "2 producers, 2 ids each; the guest parks at most 3 times, then joins them", mailbox_2x2,
+    {"waiters-doorbell", "R21, R22, R34", "1 waiter, 2 that ring one doorbell", waiters_doorbell,
      "R34-no-lost-wakeup", 0, 0, UINT_MAX},
+    {"mailbox-full", "R33", "2 producers, 1 id each, 1 slot; the guest parks once, then joins them",
+     mailbox_full, "R34-no-lost-wakeup", 0, 0, UINT_MAX},
+    {"mailbox-spill-2", MAILBOX_RULES, "2 producers, 1 id each, 1 slot, the rest spilled",
+     mailbox_spill_2, "R34-no-lost-wakeup", 0, 0, UINT_MAX},
+    {"mailbox-2x2", MAILBOX_RULES, "2 producers, 2 ids each; the guest parks once, then joins them",
+     mailbox_2x2, "R34-no-lost-wakeup", 0, 0, UINT_MAX},
+    {"mailbox-3x1", MAILBOX_RULES, "3 producers, 1 id each; the guest parks once, then joins them",
+     mailbox_3x1, "R34-no-lost-wakeup", 0, 0, UINT_MAX},
 };
 
 const size_t scenarios_count = sizeof scenarios / sizeof scenarios[0];

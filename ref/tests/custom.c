@@ -316,6 +316,7 @@ static uint32_t notify_meets_close(void *self, uint64_t address, uint32_t count)
         }
         CHECK(!closed);
     }
+    CHECK(!pb_mailbox_is_closed(to_close)); /* closed is told only when nobody writes any more */
     return array_notify(self, address, count);
 }
 
@@ -330,6 +331,7 @@ TEST(R36_close_waits_for_a_notify_of_a_memory_that_cannot_be_cloned) {
     CHECK_STATUS(pb_mailbox_enqueue(to_close, 1), PB_OK);
     test_join(closing);
     CHECK_EQ(array->notifies, 2); /* the enqueue's and the close's */
+    CHECK(pb_mailbox_is_closed(to_close));
     pb_memory_destroy(memory);
     CHECK_STATUS(pb_mailbox_enqueue(to_close, 2), PB_CLOSED);
     pb_mailbox_release(to_close);
