@@ -262,6 +262,7 @@ static const struct {
                 {"c11_release_sequence", &options.c11_release_sequence},
                 {"refuse_mixed", &options.refuse_mixed},
                 {"check_uninitialised", &options.check_uninitialised},
+                {"refuse_allocations", &options.refuse_allocations},
                 {"unjoined_is_leak", &options.unjoined_is_leak}};
 
 static bool set_option(const char *key, unsigned long value) {
@@ -495,6 +496,11 @@ static void keep_leaks(void) {
     S.leak = keep_leak;
 }
 
+/* In a replay: it must not come before what is looked for. */
+static void leaks_matter_for(const char *finding) {
+    S.leak = strcmp(finding, "leaked-thread") ? keep_leak : NULL;
+}
+
 static void report_leak(void) {
     if (outcome.finding || !leak || !leak->found) {
         return;
@@ -518,7 +524,9 @@ static int conclude(void) {
     phase = CONCLUDING;
     outcome.seconds = now_s() - started;
     report_leak();
-    S.leak = NULL;
+    if (outcome.finding) {
+        leaks_matter_for(outcome.finding);
+    }
     alarm_in(3);
     if (outcome.finding) {
         if (!replay_file) {
@@ -692,6 +700,7 @@ static _Noreturn void search_bytes(char **argv) {
 
 static void search_replay(void) {
     const char *wanted = read_schedule();
+    leaks_matter_for(wanted);
     outcome.options = options;
     const char *finding = run_traced();
     outcome.executions = 1;
@@ -768,6 +777,7 @@ static void setup(char **argv) {
     options.heap_bytes = (size_t)4 << 30;
     options.pages_bytes = (size_t)1 << 30;
     options.page_size = 4096;
+    options.refuse_allocations = true;
     for (char **a = argv + 1; *a; a++) {
         read_argument(*a);
     }
@@ -790,9 +800,7 @@ int main(int argc, char **argv) {
         die("%s", "usage: explore --out=FOLDER ...; `make explore SRC=file.c` calls it");
     }
     setup(argv);
-    if (!replay_file) {
-        keep_leaks();
-    }
+    keep_leaks();
     if (replay_file) {
         search_replay();
     } else if (!strcmp(sched, "exhaustive")) {

@@ -87,6 +87,7 @@ struct cell {
     uint32_t atoms;         /* list, 0 ends */
     uint32_t lock;          /* list of sim_lock objects here, 0 ends */
     uint8_t initialised;    /* bytes written (on the heap: since malloc) */
+    uint8_t fresh;          /* bytes of locals, to be written before they are read */
     bool written;
 };
 
@@ -236,7 +237,8 @@ struct engine {
     /* Stacks and simulated memory. */
     void *host_sp;
     char *stacks;
-    size_t stack_size;
+    size_t stack_size, stacks_bytes; /* of one without its guard; of all with theirs */
+    thread_set foreign;              /* threads on whose stacks others were */
     unsigned stacks_n;
     uintptr_t memory, memory_end,
         heap_end;         /* heap is [memory, heap_end), pages [heap_end, memory_end) */
@@ -264,6 +266,7 @@ void leaked(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void go_last(struct thread *t); /* returns when no other thread can run */
 void describe_stack(char *out, size_t n, uintptr_t pc, uint32_t frame);
 void saw_new(struct thread *t);
+unsigned wait_elsewhere(uintptr_t word, uintptr_t to, uint32_t count); /* how many sleepers moved */
 void *arena_alloc(size_t n);
 void run_once(void (*program)(void *), void *arg);
 void run_configure(const struct sim_options *options);
@@ -275,6 +278,7 @@ void shadow_reset(void);
 struct cell *cell_at(uintptr_t at);
 void access_plain(uintptr_t at, size_t n, bool write, uintptr_t pc);
 struct cell *access_atomic(uintptr_t at, unsigned size, bool write, uintptr_t pc);
+void shadow_thread_ends(const struct thread *t); /* a write to its whole stack */
 void races_allowed(uintptr_t at, size_t n);
 void overwrite_atoms(struct cell *c, unsigned mask, struct thread *t, uintptr_t pc);
 
@@ -293,6 +297,7 @@ void atomic_fence(int order, uintptr_t pc);
 bool can_read(const struct thread *t, const struct op *op, uint32_t serial);
 uint64_t read_newest(uintptr_t at, unsigned size, uintptr_t pc,
                      int32_t *from); /* relaxed, for sim_wait */
+void fence_everywhere(void);         /* an SC fence of every thread at once */
 const struct snap *snapshot(struct thread *t);
 void snap_join(const struct snap *s, uint32_t *view, epoch *clock);
 void machine_reset(void);

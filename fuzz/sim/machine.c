@@ -744,6 +744,17 @@ void atomic_fence(int order, uintptr_t pc) {
     t->H[t->id]++;
 }
 
+void fence_everywhere(void) {
+    for (uint32_t x = 1; x < S.atoms_n; x++) {
+        uint32_t newest = S.gf[x];
+        for (uint32_t i = 0; i < S.threads_n; i++)
+            raise(&newest, S.threads[i].cur[x]);
+        S.gf[x] = newest;
+        for (uint32_t i = 0; i < S.threads_n; i++)
+            S.threads[i].cur[x] = newest;
+    }
+}
+
 bool can_read(const struct thread *t, const struct op *op, uint32_t serial) {
     uint32_t x = cell_at(op->at)->atoms;
     for (; x && (S.atoms[x].at != op->at || S.atoms[x].size != op->size); x = S.atoms[x].next)

@@ -233,8 +233,13 @@ struct object *object_new(const volatile void *object, enum object_kind kind, si
     memset((void *)at, 0, size);
     struct object *o = entry_of(at);
     if (o->run == S.generation && !o->destroyed && o->kind == kind &&
-        (o->owner >= 0 || o->waiters)) {
+        (o->owner >= 0 || o->waiters || (kind == OBJECT_BARRIER && o->count) ||
+         (kind == OBJECT_RWLOCK && o->limit))) {
         misuse("init-while-held", "the %s %p is in use", kind_name[kind], (void *)at);
+    }
+    if (o->run == S.generation && !o->destroyed && o->kind == kind && kind == OBJECT_BARRIER) {
+        misuse("initialised-twice", "the %s %p was not destroyed before", kind_name[kind],
+               (void *)at);
     }
     forget(o, at, kind);
     return o;

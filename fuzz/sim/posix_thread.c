@@ -427,8 +427,27 @@ static long futex_wait(const uint32_t *word, uint32_t expected, const struct tim
     }
 }
 
+static long futex_requeue(const uint32_t *word, uint32_t wake, uint32_t move, const uint32_t *other,
+                          bool compare, uint32_t expected) {
+    unsigned moved;
+    int32_t from;
+    if ((uintptr_t)other & 3) {
+        return fail(EINVAL);
+    }
+    unsigned woken = sim_wake(word, wake);
+    if (compare && (uint32_t)read_newest((uintptr_t)word, 4, CALLER, &from) != expected && !woken) {
+        return fail(EAGAIN);
+    }
+    if (S.exploring) { /* to the search, those that are moved return for no reason */
+        return leave((int)(woken + sim_wake(word, move)));
+    }
+    moved = wait_elsewhere((uintptr_t)word, (uintptr_t)other, move);
+    say("moves %u of those that wait on %p to %p", moved, (const void *)word, (const void *)other);
+    return leave((int)(woken + (compare ? moved : 0)));
+}
+
 static long futex(const uint32_t *word, int op, uint32_t value, const struct timespec *time,
-                  uint32_t bits) {
+                  const uint32_t *other, uint32_t bits) {
     bool realtime = op & FUTEX_CLOCK_REALTIME;
     int what = op & FUTEX_CMD_MASK;
     if ((uintptr_t)word & 3) {
@@ -438,6 +457,11 @@ static long futex(const uint32_t *word, int op, uint32_t value, const struct tim
         misuse("unsupported-call", "futex bit sets other than all ones are not simulated");
     }
     switch (what) {
+    case FUTEX_REQUEUE:
+    case FUTEX_CMP_REQUEUE:
+        /* time is a number here, bits the value that is compared */
+        return futex_requeue(word, value, (uint32_t)(uintptr_t)time, other,
+                             what == FUTEX_CMP_REQUEUE, bits);
     case FUTEX_WAIT:
         return futex_wait(word, value, time, false, false);
     case FUTEX_WAIT_BITSET:
@@ -447,10 +471,30 @@ static long futex(const uint32_t *word, int op, uint32_t value, const struct tim
         return leave((int)sim_wake(word, value));
     default:
         misuse("unsupported-call",
-               "futex operation %d is not simulated (WAIT, WAKE and their "
-               "BITSET forms are)",
+               "futex operation %d is not simulated (WAIT, WAKE, their "
+               "BITSET forms and REQUEUE are)",
                what);
     }
+}
+
+/* As if each thread made a sequentially consistent fence here. */
+static long membarrier(int command) {
+    enum { QUERY = 0, GLOBAL = 1, EXPEDITED = 8, REGISTER = 16 };
+    if (command == QUERY) {
+        return leave(GLOBAL | EXPEDITED | REGISTER);
+    }
+    if (command == REGISTER) {
+        return leave(0);
+    }
+    if (command != GLOBAL && command != EXPEDITED) {
+        return fail(EINVAL);
+    }
+    if (S.exploring) {
+        misuse("unsupported-call", "membarrier is simulated by the random sources only");
+    }
+    atomic_fence(__ATOMIC_SEQ_CST, self()->pc);
+    fence_everywhere();
+    return leave(0);
 }
 
 long sim_syscall(long number, ...) {
@@ -465,7 +509,9 @@ long sim_syscall(long number, ...) {
     switch (number) {
     case SYS_futex:
         return futex((const uint32_t *)a[0], (int)a[1], (uint32_t)a[2],
-                     (const struct timespec *)a[3], (uint32_t)a[5]);
+                     (const struct timespec *)a[3], (const uint32_t *)a[4], (uint32_t)a[5]);
+    case SYS_membarrier:
+        return membarrier((int)a[0]);
     case SYS_sched_yield:
         sim_yield();
         return leave(0);
@@ -473,8 +519,8 @@ long sim_syscall(long number, ...) {
         return leave(1000 + (int)S.now->id);
     default:
         misuse("unsupported-call",
-               "system call %ld is not simulated (futex, gettid and "
-               "sched_yield are)",
+               "system call %ld is not simulated (futex, membarrier, gettid "
+               "and sched_yield are)",
                number);
     }
 }

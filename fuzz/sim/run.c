@@ -66,6 +66,7 @@ static void stacks_setup(void) {
         }
     S.stacks = p;
     S.stack_size = size;
+    S.stacks_bytes = (size + page) * THREADS;
     size_t views = ATOMS_MAX * sizeof(uint32_t);
     static uint32_t *all_views;
     if (!all_views) {
@@ -375,8 +376,16 @@ static void return_unwoken(struct thread *t, bool forced) {
         explore_event(t, op, -1, 2 + c);
 }
 
+/* Does anybody wait for a lock that will never be given back? */
+static bool locked_out(void) {
+    for (uint32_t i = 0; i < S.threads_n; i++)
+        if (S.threads[i].state == T_LOCK)
+            return true;
+    return false;
+}
+
 static _Noreturn void stuck(void) {
-    if (S.last)
+    if (S.last && !locked_out())
         stop_run(); /* the process has ended */
     bool lost = false, main_done = S.threads[0].state == T_DONE;
     char text[800];
@@ -445,7 +454,7 @@ static struct thread *pick(struct thread *t) {
                 if (w->deadline != SIM_NEVER && (!first || w->deadline < first->deadline))
                     first = w;
             }
-            if (!first && S.last && S.last->state == T_JOIN) {
+            if (!first && S.last && S.last->state == T_JOIN && !locked_out()) {
                 S.last->state = T_READY;
                 S.ready |= ONE(S.last->id);
                 return S.last;
@@ -553,6 +562,7 @@ void go_last(struct thread *t) {
 
 _Noreturn void sim_exit_thread(void) {
     struct thread *t = S.now;
+    shadow_thread_ends(t);
     t->ended = snapshot(t);
     t->state = T_DONE;
     S.ready &= ~ONE(t->id);
@@ -752,6 +762,24 @@ unsigned sim_wake(const volatile void *word, unsigned count) {
     return n;
 }
 
+unsigned wait_elsewhere(uintptr_t word, uintptr_t to, uint32_t count) {
+    unsigned n = 0;
+    for (struct thread *first; n < count; n++) {
+        first = NULL;
+        for (thread_set m = S.waiting; m; m &= m - 1) {
+            struct thread *w = &S.threads[first_of(m)];
+            if (w->wait_word == word && (!first || w->queue < first->queue))
+                first = w;
+        }
+        if (!first)
+            break;
+        first->wait_word = to;
+        first->expected = *(const volatile uint32_t *)to;
+        first->queue = S.queue++;
+    }
+    return n;
+}
+
 uint64_t sim_clock_ns(void) {
     if (!S.active)
         return 0;
@@ -911,6 +939,7 @@ void run_once(void (*program)(void *), void *arg) {
     S.steps = S.progress = S.queue = 0;
     S.turned = 0;
     S.last = NULL;
+    S.foreign = 0;
     S.quiet = S.quiet_step = 0;
     S.watch = false;
     S.preemptions = 0;

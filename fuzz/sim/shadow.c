@@ -204,11 +204,25 @@ static void check_pages(uintptr_t at, size_t n, bool write, bool atomic, uintptr
     }
 }
 
+/* Stacks of other threads, alive or ended. */
+static void check_stack(uintptr_t at, size_t n, bool write, uintptr_t pc) {
+    unsigned i = (unsigned)((at - (uintptr_t)S.stacks) / (S.stack_size + 4096));
+    if (i == S.now->id || i >= S.threads_n)
+        return;
+    S.foreign |= ONE(i);
+    if (S.threads[i].state == T_DONE)
+        found("use-after-return",
+              "%s of %zu bytes at %p, on the stack of T%u, which has ended\n  @%lx",
+              write ? "write" : "read", n, (void *)at, i, (unsigned long)pc);
+}
+
 static inline void check_memory(uintptr_t at, size_t n, bool write, bool atomic, uintptr_t pc) {
     if (likely(at - S.memory >= S.behind_end - S.memory)) {
         if (unlikely(at < 4096))
             found("null-access", "%s of %zu bytes at address %#lx\n  @%lx",
                   write ? "write" : "read", n, (unsigned long)at, (unsigned long)pc);
+        if (unlikely(at - (uintptr_t)S.stacks < S.stacks_bytes))
+            check_stack(at, n, write, pc);
         return;
     }
     if (at + n > S.memory_end)
@@ -330,7 +344,7 @@ struct cell *cell_at(uintptr_t at) {
     c->at = at;
     c->saved = read_cell(at);
     c->plain = c->atomic = c->atoms = c->lock = 0;
-    c->initialised = 0;
+    c->initialised = c->fresh = 0;
     c->written = false;
     if (in_heap(at))
         remember_birth(c);
@@ -392,6 +406,29 @@ static inline void check_list(uint32_t r, unsigned mask, bool write, bool atomic
     }
 }
 
+static void check_end(uint32_t r, const struct thread *t, uintptr_t at) {
+    for (; r; r = S.recs[r].next) {
+        const struct rec *p = &S.recs[r];
+        if (p->thread == t->id || p->when <= t->H[p->thread])
+            continue;
+        char other[400];
+        describe_stack(other, sizeof other, p->pc, p->frame);
+        found("data-race",
+              "T%u ends, and its stack with it\nagainst T%u: %s of %p, on that stack%s", t->id,
+              p->thread, p->write ? "write" : "read", (void *)at, other);
+    }
+}
+
+void shadow_thread_ends(const struct thread *t) {
+    if (likely(!(S.foreign & ONE(t->id))))
+        return;
+    for (uint32_t i = 0; i < S.cells_n; i++)
+        if (S.cells[i].at - (uintptr_t)t->stack < S.stack_size) {
+            check_end(S.cells[i].plain, t, S.cells[i].at);
+            check_end(S.cells[i].atomic, t, S.cells[i].at);
+        }
+}
+
 /* Remember the access; a record that it makes superfluous is reused or dropped. */
 static inline void note(uint32_t *head, unsigned mask, bool write, bool supersedes_all,
                         uintptr_t pc) {
@@ -441,9 +478,28 @@ void overwrite_atoms(struct cell *c, unsigned mask, struct thread *t, uintptr_t 
 static void uninitialised(struct cell *c, unsigned mask, uintptr_t pc) {
     if (!(mask & ~(unsigned)c->initialised))
         return;
-    found("uninitialised-read", "read at %p of malloc'd bytes that nobody wrote\n  @%lx",
+    found("uninitialised-read", "read at %p of bytes that nobody wrote\n  @%lx",
           (void *)(c->at + (unsigned)__builtin_ctz(mask & ~(unsigned)c->initialised)),
           (unsigned long)pc);
+}
+
+/* The locals of a function that begins, those whose addresses escape: what was there is nobody's.
+ */
+void sim_stack_fresh(void *start, size_t n);
+void sim_stack_fresh(void *start, size_t n) {
+    if (!S.active || !S.o.check_uninitialised)
+        return;
+    for (uintptr_t p = (uintptr_t)start, end = p + n; p < end; p = (p & ~(uintptr_t)7) + 8) {
+        struct cell *c = cell_at(p);
+        uintptr_t last = (p & ~(uintptr_t)7) + 8 < end ? (p & ~(uintptr_t)7) + 8 : end;
+        unsigned mask = ((1u << (last - p)) - 1) << (p & 7);
+        c->fresh |= (uint8_t)mask;
+        c->initialised &= (uint8_t)~mask;
+    }
+}
+
+static inline bool must_be_written(const struct cell *c, unsigned mask) {
+    return in_heap(c->at) || c->fresh & mask;
 }
 
 static inline void plain_cell(struct cell *c, unsigned mask, bool write, uintptr_t at, size_t n,
@@ -457,8 +513,8 @@ static inline void plain_cell(struct cell *c, unsigned mask, bool write, uintptr
         c->initialised |= (uint8_t)mask;
         if (c->atoms)
             overwrite_atoms(c, mask, S.now, pc);
-    } else if (unlikely(S.o.check_uninitialised) && in_heap(c->at)) {
-        uninitialised(c, mask, pc);
+    } else if (unlikely(S.o.check_uninitialised) && must_be_written(c, mask)) {
+        uninitialised(c, in_heap(c->at) ? mask : mask & c->fresh, pc);
     }
 }
 
@@ -518,8 +574,8 @@ struct cell *access_atomic(uintptr_t at, unsigned size, bool write, uintptr_t pc
     if (write) {
         c->written = true;
         c->initialised |= (uint8_t)mask;
-    } else if (unlikely(S.o.check_uninitialised) && in_heap(at))
-        uninitialised(c, mask, pc);
+    } else if (unlikely(S.o.check_uninitialised) && must_be_written(c, mask))
+        uninitialised(c, in_heap(at) ? mask : mask & c->fresh, pc);
     return c;
 }
 
@@ -531,6 +587,9 @@ static void *heap_take(size_t size, size_t alignment, size_t initialised_bytes, 
     struct thread *t = S.now;
     if (sim_fault())
         return NULL;
+    if (size > PTRDIFF_MAX && S.o.refuse_allocations)
+        found("invalid-allocation", "T%u asks for %zu bytes\n  @%lx", t->id, size,
+              (unsigned long)pc);
     if (alignment < HEAP_GRAIN)
         alignment = HEAP_GRAIN;
     if (!S.heap_at[t->id])
@@ -615,6 +674,10 @@ void *sim_calloc(size_t count, size_t size) {
 void *sim_aligned_alloc(size_t alignment, size_t size) {
     if (!S.active)
         return aligned_alloc(alignment, size);
+    if ((alignment == 0 || (alignment & (alignment - 1))) && S.o.refuse_allocations)
+        found("invalid-allocation",
+              "T%u asks for the alignment %zu, which is no power of two\n  @%lx", S.now->id,
+              alignment, (unsigned long)PC);
     if (alignment == 0 || (alignment & (alignment - 1)))
         return NULL;
     return heap_take(size ? size : 1, alignment, 0, PC);

@@ -52,6 +52,7 @@ struct sim_options {
                                * out,    so that a lost wake-up cannot hide; else, past the bound, only
                                * when    nothing else can run */
     bool check_uninitialised; /* reading malloc'd bytes that nobody wrote is a finding */
+    bool refuse_allocations; /* of more than PTRDIFF_MAX bytes or of an invalid alignment: a finding */
     bool unjoined_is_leak; /* a thread that ended but was never joined or detached is a finding */
     unsigned spurious_max; /* spurious returns of waits and failures of weak CAS, a thread */
     unsigned faults_max;   /* calls of sim_fault() that may answer true, a thread */

@@ -34,6 +34,7 @@ KEEP_APART = {
 }
 # The same for a user's own -O2, where the optimiser runs.
 KEEP_APART_O = {"sink-common-insts": 0, "enable-tail-merge": 0, "hoist-common-insts": 0}
+INCLUDES = [f"-I{SIM}", "-idirafter", str(SIM / "verifiers")]
 GCC_AS_WRITTEN = "-Og -fno-tree-dce -fno-tree-fre -fno-tree-dse -fno-builtin"
 
 # What the object files may use of these families; the rest is renamed or refused.
@@ -121,13 +122,37 @@ def inline_assembly(text):
     return sorted({place_of(text, m.group(2)) for m in hits})
 
 
+def mark_locals(text):
+    """Tells the engine of the locals that are in memory when their function begins."""
+    pointer = "ptr" if re.search(r"\bptr\b", text) else "i8*"
+    count = 0
+
+    def mark(match):
+        nonlocal count
+        whole, name, kind = match.group(0), match.group(1), match.group(2)
+        if ", " in re.sub(r"\{.*\}|\[.*\]|<.*>", "", kind):
+            return whole  # of a size that is known at run time only
+        count += 1
+        typed = "ptr" if pointer == "ptr" else f"{kind}*"
+        at, cast = name, ""
+        if pointer != "ptr":
+            at = f"%sim.local{count}"
+            cast = f"  {at} = bitcast {kind}* {name} to i8*\n"
+        size = f"ptrtoint ({typed} getelementptr ({kind}, {typed} null, i32 1) to i64)"
+        return f"{whole}{cast}  call void @sim_stack_fresh({pointer} {at}, i64 {size})\n"
+
+    line = re.compile(r"^  (%\S+) = alloca (.+?), align \d+(?:, !dbg !\d+)?\n", re.MULTILINE)
+    text = line.sub(mark, text)
+    return text + f"\ndeclare void @sim_stack_fresh({pointer}, i64)\n" if count else text
+
+
 def as_written(a, source, object_file, extra):
     """clang without its optimiser: front end, locals into registers, instrumentation, code."""
     compiler = compiler_of(a.cc, source)
     common = [*FLAGS.split(), "-femulated-tls", "-fsanitize=thread"]
     front = ["-U_FORTIFY_SOURCE", "-O1", "-fno-inline", "-Xclang", "-disable-llvm-passes"]
     text = run_tool(
-        [*compiler, *common, *front, *extra, f"-I{SIM}", "-S", "-emit-llvm", source, "-o", "-"],
+        [*compiler, *common, *front, *extra, *INCLUDES, "-S", "-emit-llvm", source, "-o", "-"],
         f"compiling {source}",
     )
     a.assembly += inline_assembly(text)
@@ -139,6 +164,8 @@ def as_written(a, source, object_file, extra):
         f"instrumenting {source}",
         text,
     )
+    if "check_uninitialised=1" in a.set:
+        text = mark_locals(text)
     written = pathlib.Path(object_file).with_suffix(".ll")
     written.write_text(text)
     back = ["-O2", "-Xclang", "-disable-llvm-passes", *llvm_options(KEEP_APART)]
@@ -157,7 +184,7 @@ def compile_one(a, source, object_file):
         flags += ["-mllvm", "-tsan-distinguish-volatile"]
     if a.volatile == "relaxed":
         report.die("--volatile=relaxed (VOLATILE=relaxed) needs clang and no -O of your own")
-    command = [*compiler_of(a.cc, source), *flags, *extra, "-fsanitize=thread", f"-I{SIM}"]
+    command = [*compiler_of(a.cc, source), *flags, *extra, "-fsanitize=thread", *INCLUDES]
     run_tool([*command, "-c", source, "-o", object_file], f"compiling {source}")
 
 

@@ -80,10 +80,10 @@ def cases_of(folder):
 class Arguments:
     """What explore_build asks of the command line."""
 
-    def __init__(self, case, cc, cflags):
+    def __init__(self, case, cc, cflags, settings):
         self.src, self.cc = [str(s) for s in case.sources], cc
         self.cflags = f"{case.cflags} {cflags} -w"
-        self.sched, self.volatile = "all", "plain"
+        self.sched, self.volatile, self.set = "all", "plain", settings
 
 
 def run_case(case, options):
@@ -92,7 +92,7 @@ def run_case(case, options):
     folder = pathlib.Path(tempfile.mkdtemp(prefix="suite-"))
     try:
         done = subprocess.run(
-            [sys.executable, "-B", "-c", BUILD, json.dumps(vars(Arguments(case, options.cc, options.cflags))),
+            [sys.executable, "-B", "-c", BUILD, json.dumps(vars(Arguments(case, options.cc, options.cflags, options.set))),
              str(folder)],
             capture_output=True, text=True, cwd=report.REPO / "scripts",
         )
