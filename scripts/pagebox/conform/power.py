@@ -9,6 +9,7 @@ fault does not count. Into copies of ref/: the defects of fuzz/defects that thre
 those that change nothing. Exit status: 0 all found and no harmless one; 1 a miss; 2 usage or set-up; 130 interrupted.
 """
 import argparse
+import fcntl
 import pathlib
 import re
 import subprocess
@@ -72,6 +73,11 @@ def in_reference(a, rows):
     patches = {p.name.split("-")[0]: p for p in patchfile.own()}
     work = report.REPO / "build/conform/power"
     work.mkdir(parents=True, exist_ok=True)
+    lock = open(work / "lock", "w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        report.die(f"another make conform-power is at work in {work}: wait for it")
     base, goals = work / "pristine", ["build/plain/conform"]
     wanted = [n for n in [*SHOWN, *ORDERS, *CANARIES] if re.search(a.only or ".", n)]
     if not wanted:
