@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.." || exit 2
 
 # Each part is a make target of the folder that it tests.
 # TEST_PARTS="test-ref test-bench" runs some of them.
-TEST_PARTS=${TEST_PARTS:-test-ref test-sim test-explore test-fuzz test-triage test-engine test-defects
+TEST_PARTS=${TEST_PARTS:-test-ref test-sim test-explore test-fuzz test-triage test-engine test-conform test-defects
     test-scoreboard test-bench test-gate test-coverage test-scripts test-lint}
 
 # What a part cannot do without: looked for before minutes go into building.
@@ -16,7 +16,7 @@ tools_of() {
     echo gcc objcopy python3
     case $1 in
     test-bench) echo clang g++ strace pytest ;;
-    test-scripts) echo pytest ;;
+    test-scripts | test-conform) echo pytest ;;
     test-gate) echo strace valgrind ;;
     test-ref | test-sim | test-explore | test-fuzz | test-triage | test-engine | test-scoreboard | test-coverage)
         echo clang ;;

@@ -274,8 +274,26 @@ static void drop_instance(const struct slice *s, struct instance *instance) {
     s->subject->destroy(instance->handle[0]);
 }
 
-static uint8_t *bytes_of(const struct slice *s, const struct instance *instance) {
-    return atomic_load(&s->subject->record(instance->handle[0])->base);
+/* A word of the memory, read and written while no thread runs. */
+static uint64_t word_get(const struct slice *s, const struct instance *instance, uint64_t at) {
+    uint64_t word = CONFORM_UNCLEAR;
+    if (s->subject->promises & SUBJECT_OPAQUE) {
+        (void)s->subject->read(instance->handle[0], at, &word, sizeof word);
+    } else {
+        memcpy(&word, atomic_load(&s->subject->record(instance->handle[0])->base) + at,
+               sizeof word);
+    }
+    return word;
+}
+
+static void word_put(const struct slice *s, const struct instance *instance, uint64_t at,
+                     uint64_t word) {
+    if (s->subject->promises & SUBJECT_OPAQUE) {
+        (void)s->subject->store(instance->handle[0], (uint32_t)at, 0, sizeof word, word);
+    } else {
+        memcpy(atomic_load(&s->subject->record(instance->handle[0])->base) + at, &word,
+               sizeof word);
+    }
 }
 
 /* Instance i of this round. */
@@ -291,11 +309,11 @@ static struct instance instance_of(const struct slice *s, unsigned i) {
 static void reset_blocks(struct slice *s) {
     for (unsigned i = 0; i < s->count; i++) {
         struct instance instance = instance_of(s, i);
-        uint8_t *bytes = bytes_of(s, &instance);
         for (unsigned k = 0; k < s->program->words; k++) {
             if (!(s->program->word[k] & CONFORM_GROWN)) {
-                memcpy(bytes + instance.block + s->program->word[k],
-                       s->program->first + s->program->word[k], 8);
+                uint64_t first;
+                memcpy(&first, s->program->first + s->program->word[k], sizeof first);
+                word_put(s, &instance, instance.block + s->program->word[k], first);
             }
         }
     }
@@ -359,14 +377,13 @@ static void count_round(struct slice *s) {
     for (unsigned i = 0; i < s->count; i++) {
         struct instance instance = instance_of(s, i);
         uint64_t outcome[CONFORM_OUTCOME_MAX];
-        uint8_t *bytes = bytes_of(s, &instance);
         uint64_t pages = s->is_own ? s->subject->size_pages(instance.handle[0]) : p->min_pages;
         memcpy(outcome, s->result + (size_t)i * p->slots, p->slots * sizeof outcome[0]);
         for (unsigned k = 0; k < p->words; k++) {
             uint64_t *word = &outcome[p->slots + k];
             *word = CONFORM_NONE;
             if (!(p->word[k] & CONFORM_GROWN) || pages > p->min_pages) {
-                memcpy(word, bytes + address_of(s, &instance, p->word[k]), sizeof *word);
+                *word = word_get(s, &instance, address_of(s, &instance, p->word[k]));
             }
         }
         if (p->grows) {
@@ -589,6 +606,9 @@ static void *run_helper(void *context) {
  */
 
 static bool offers(const struct subject_memory *f, const struct conform_program *p) {
+    if ((f->promises & SUBJECT_OPAQUE) && (f->read == NULL || f->store == NULL)) {
+        return false;
+    }
     for (unsigned t = 0; t < p->threads; t++) {
         for (unsigned n = 0; n < p->operations[t]; n++) {
             bool there;
@@ -736,8 +756,8 @@ static bool run_slice(const struct conform_run *run, const struct subject *subje
             drop_instance(s, &s->instance[0]);
         }
     } else {
-        printf("{\"program\":\"%s\",\"error\":\"no shared memory of 8 pages could be made\"}\n",
-               program->name);
+        printf("{\"program\":\"%s\",\"error\":\"it makes no shared memory of %d pages\"}\n",
+               program->name, PAGES);
     }
     if (subject->end != NULL) {
         subject->end();

@@ -35,11 +35,12 @@ def make(*goals):
 def steps():
     replay = ["build/asan/replay", "-q", *(f"corpus/{name}" for name in CORPORA)]
     return [
-        Step("build", make("-j2", "build/asan/replay", "build/sim/verify"), 5),
+        Step("build", make("-j2", "build/asan/replay", "build/sim/verify", "build/plain/conform"), 5),
         Step("replay under the sanitizers", replay, 1),
         Step("replay under the engine at random", replay, 1, {"SCHED": "uniform"}),
         Step("engine", make("test-engine"), 5),
         Step("litmus", make("litmus"), 3),
+        Step("real threads", ["scripts/conform.py", "--quick", "--time", "10"], 12),
         Step("verify", make("verify", f"TIME={VERIFY_S}"), 30, bounded=True),
         Step("scoreboard", ["scripts/defects.py", "run", "--quick"], 50),
     ]
@@ -49,7 +50,7 @@ def steps():
 # would make them look at less.
 OTHERS = (
     "MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES TIME FILTER BASE JOBS SUBJECT TARGET RULES_OFF SCHED SEED "
-    "SEEDS SWARM PARTS TEST_PARTS ONLY ENGINE EMPTY QUICK TRACE TRACE_JSON"
+    "SEEDS SWARM PARTS TEST_PARTS ONLY ENGINE EMPTY QUICK TRACE TRACE_JSON RUNTIME RANDOM HANG FAULT"
 ).split()
 
 
