@@ -455,10 +455,14 @@ static unsigned word_errors(const struct judged *m, const struct call *c) {
            (model_within(&m->model, c->at, c->width) ? 0 : BIT(OUT_OF_BOUNDS));
 }
 
-/* A wait that would block has nobody to wake it here. */
+/* So long a thread may really block. */
+enum { SHORT_WAIT_NS = 20000 };
+
+/* A wait that would block has nobody to wake it here: only its time ends it. */
 static bool wait_may(const struct judged *m, const struct call *c) {
     return word_errors(m, c) != 0 || !m->model.type.shared || m->model.disabled ||
-           c->timeout_ns == 0 || model_load(&m->model, c->at, c->width) != c->expected;
+           (c->timeout_ns >= 0 && c->timeout_ns <= SHORT_WAIT_NS) ||
+           model_load(&m->model, c->at, c->width) != c->expected;
 }
 
 bool sequence_may(const struct sequence *q, const struct judged *judged, const struct call *c) {
@@ -630,6 +634,10 @@ static const char *wait_answered(const struct sequence *q, const struct judged *
         oracle_status_in(q, c->status, (errors != 0 ? errors : BIT(OK)) | left_out(m, i), rule);
     if (broken == NULL && c->status == SUBJECT_OK && c->answer != result) {
         broken = c->answer == 0 ? "R22-no-spurious" : rule; /* nobody notified since */
+    }
+    if (broken == NULL && errors == 0 && c->status == SUBJECT_OK && c->answer == 2 &&
+        c->timeout_ns > 0 && c->took_ns < (uint64_t)c->timeout_ns) {
+        broken = "R23-timeout"; /* too early */
     }
     if (broken == NULL && m->side[i].view.has_waiters && m->side[i].view.waiters != 0) {
         broken = "R28-waiters-left"; /* it has returned: nobody waits */

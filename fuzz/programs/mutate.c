@@ -32,6 +32,7 @@ static const uint8_t weights[256] = {
     [OP_memory_wait32] = 8,
     [OP_memory_notify] = 8,
     [OP_memory_disable_atomics] = 2,
+    [OP_memory_crowd] = 1,
     [OP_mailbox_attach] = SETS_UP,
     [OP_mailbox_release] = 2,
     [OP_mailbox_enqueue] = 12,
@@ -59,29 +60,44 @@ struct values {
         }                                               \
     }
 static const struct values usual_values[] = {
-    VALUES(min, 1, 1, 1, 1, 1, 1, 2, 2, 0, 3, 5, 16, 65535, 65536, 65537),
+    VALUES(min, 1, 1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 0, 3, 5, 16, 17, 33, 34, 65535, 65536, 65537),
     VALUES(max, 2, 2, 3, 4, 8, 10, 1, 16, U32, U32, U32, 65536, 65536, 65535, 0, 65537),
     VALUES(pages, 1, 1, 1, 1, 2, 2, 3, 4, 8, 0, 65535, 65536, 65537, U32, U32 - 65535),
     VALUES(bound, 0, 1, 2, 4, 4, 8, 10, 65536, 65535, 65537, 16384),
     VALUES(guard, 0, 4096, 4096, 8192, 65536, 65536, UINT64_C(1) << 31, 1),
-    VALUES(offset, 0, 0, 0, 0, 0, 0, 1, 4, 8, 65535, 65536, U32, U32 - 3),
+    VALUES(offset, 0, 0, 0, 0, 0, 0, 1, 2, 4, 8, 65535, 65536, U32, U32 - 3),
     VALUES(count, 1, 1, 1, 1, 2, 3, 4, 8, 16, 0, 64, 256, 4096, 65536, U32),
-    VALUES(value, 0, 1, 1, 2, 3, 255, U32, UINT64_C(1) << 31, UINT64_C(0x0102030405060708)),
+    VALUES(value, 0, 1, 1, 2, 3, 255, 256, 65536, U32, UINT64_C(1) << 31, UINT64_C(1) << 32,
+           UINT64_MAX, UINT64_C(0x0102030405060708)),
     VALUES(expected, 0, 0, 0, 0, 1, 2, UINT64_C(1) << 32, U32),
-    VALUES(timeout_ns, UINT64_MAX, UINT64_MAX, UINT64_MAX, 0, 0, 0, 1, 10, 10, 1000, INT64_MAX,
-           INT64_MAX - 1, UINT64_C(1) << 63),
-    VALUES(capacity, 4, 4, 4, 2, 2, 1, 8, 16, 256, 256, 0, 3, 512, 65536, UINT64_C(1) << 31),
+    VALUES(timeout_ns, UINT64_MAX, UINT64_MAX, UINT64_MAX, 0, 0, 0, 1, 10, 10, 999, 1000, 1001,
+           1999, 999999999, 1000000000, INT64_MAX, INT64_MAX - 1, UINT64_C(1) << 63),
+    VALUES(capacity, 4, 4, 4, 2, 2, 1, 1, 8, 16, 256, 256, 0, 3, 512, 16384, 32768, 32768, 32769,
+           65536, UINT64_C(1) << 31),
     VALUES(cursor, 0, 0, 0, U32, U32, U32 - 1, U32 - 3, 1, 3, UINT64_C(1) << 31, INT32_MAX),
     VALUES(spill, 0, 1, 1, 2, 4, 7),
     VALUES(slot, 0, 0, 1, 2, 3, 15, 255),
     VALUES(id, 1, 2, 3, 77, 65537, U32, 0, UINT64_C(1) << 32, (UINT64_C(1) << 32) + 1, UINT64_MAX),
     VALUES(nth, 1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 6),
     VALUES(length, 0, 1, 4, 8, 16, 64, 64, 256),
-    VALUES(from, 0, 0, 0, 1, 4, 8, 60, 64, 65),
+    VALUES(from, 0, 0, 0, 1, 4, 8, 60, 63, 64, 65, 255, 256, UINT64_C(1) << 31, U32, U32 - 3,
+           U32 - 63),
     VALUES(image, 0, 0, 1, 100, 4096, 4097, 8192, 65536),
     VALUES(waiters, 0, 0, 1, 1, 2, 3),
     VALUES(reserve, 0, 0, 0, 1, 2, 4, 65536),
 };
+/* The same for one operation's argument, where the name alone says too little. */
+struct values_of {
+    uint8_t code;
+    struct values values;
+};
+static const struct values_of values_of[] = {
+    {OP_memory_notify,
+     VALUES(count, 1, 1, 1, 1, 2, 2, 3, 0, 8, INT32_MAX, UINT64_C(1) << 31, U32 - 1, U32, U32)},
+    {OP_memory_crowd, VALUES(count, 1, 2, 3, 127, 128, 129, 130)},
+    {OP_mailbox_enqueue, VALUES(count, 1, 1, 1, 1, 2, 3, 4, 8, 16, 0, 64, 256, 257, 300)},
+};
+
 /* A hostile guest's words. */
 static const uint64_t scribbles[] = {
     0, 1, 2, 3, 4, 5, 8, 16, 255, 257, U32, U32 - 1, U32 - 3, INT32_MAX, UINT64_C(1) << 31, 65536};
@@ -202,7 +218,7 @@ enum { SEEN_MAX = 8 };
 struct sight {
     unsigned memories, wakers; /* bit n: slot n holds one */
     struct {
-        uint64_t pages, max, bound;
+        uint64_t pages, max, bound, guard;
     } memory[OP_MEMORIES];
     uint64_t capacity;
     uint64_t address[SEEN_MAX], value[SEEN_MAX]; /* the last ones that were used */
@@ -222,6 +238,7 @@ static void see_create(struct sight *s, const struct op *op) {
     s->memory[m].pages = op->arg.memory_create.min;
     s->memory[m].max = op->arg.memory_create.max;
     s->memory[m].bound = op->arg.memory_create.bound;
+    s->memory[m].guard = op->arg.memory_create.guard;
 }
 
 static void see_handles(struct sight *s, const struct op *op) {
@@ -345,6 +362,79 @@ static uint64_t draw_address(struct maker *k) {
                          : addresses[below(c, COUNT_OF(addresses))];
 }
 
+/* ---- Arguments that count together --------------------------------------------------------------
+ */
+
+static int64_t a_little(struct chance *c) {
+    static const int64_t steps[] = {0, 0, 0, -1, 1, -2, -4, -8, 4, 8};
+    return steps[below(c, COUNT_OF(steps))];
+}
+
+static uint64_t size_of(const struct maker *k, uint64_t m) {
+    return k->sight.memory[m % OP_MEMORIES].pages * 65536;
+}
+
+/* Where a reservation ends, of whatever strategy: after its bound, its maximum, its size and the
+ * guard; or with the guard of a pool's slot. */
+static uint64_t draw_reservation_end(struct maker *k, uint64_t m) {
+    enum { SLOT_PAGES = 8, SLOT_GUARD_BYTES = 128 << 10 };
+    uint64_t guard = k->sight.memory[m % OP_MEMORIES].guard;
+    uint64_t ends[] = {k->sight.memory[m % OP_MEMORIES].bound * 65536 + guard,
+                       k->sight.memory[m % OP_MEMORIES].max * 65536 + guard,
+                       k->sight.memory[m % OP_MEMORIES].pages * 65536 + guard,
+                       SLOT_PAGES * 65536 + SLOT_GUARD_BYTES};
+    return in_domain(KIND_address,
+                     ends[below(&k->chance, COUNT_OF(ends))] + (uint64_t)a_little(&k->chance));
+}
+
+/* index + offset at the memory's end, and at 2^32. False: nothing to say. */
+static bool draw_offset(struct maker *k, uint64_t m, uint64_t at, uint64_t *offset) {
+    uint64_t size = size_of(k, m), index = op_address(at, size);
+    uint64_t targets[] = {size, size, UINT64_C(1) << 32};
+    uint64_t target =
+        targets[below(&k->chance, COUNT_OF(targets))] + (uint64_t)a_little(&k->chance);
+    *offset = (target - index) & U32;
+    return index <= U32;
+}
+
+/* What is there, at another width, with bits above it, with its halves changed. */
+static uint64_t draw_expected(struct maker *k) {
+    static const uint8_t bits[] = {8, 16, 31, 32, 33, 48, 63};
+    struct chance *c = &k->chance;
+    uint64_t value = k->sight.value[below(c, kept(k->sight.values))];
+    uint64_t bit = UINT64_C(1) << bits[below(c, COUNT_OF(bits))];
+    uint64_t forms[] = {value,       value,       value ^ bit, value | value << 32,
+                        value << 32, value >> 32, value & U32};
+    return forms[below(c, COUNT_OF(forms))];
+}
+
+/* A count that ends at the memory's end, at 2^32, at a segment's. */
+static bool draw_count(struct maker *k, const struct op *op, uint64_t *count) {
+    struct chance *c = &k->chance;
+    uint64_t size = 0, start = 0;
+    switch (op->code) {
+    case OP_memory_bulk_fill:
+    case OP_memory_initialise:
+    case OP_memory_read: /* memory and address come first in all of them */
+        size = size_of(k, op->arg.raw[0]);
+        start = op_address(op->arg.raw[1], size);
+        break;
+    case OP_memory_bulk_copy:
+        size = size_of(k, op->arg.memory_bulk_copy.m);
+        start = op_address(
+            one_in(c, 2) ? op->arg.memory_bulk_copy.to : op->arg.memory_bulk_copy.from, size);
+        break;
+    case OP_memory_bulk_init:
+        start = op->arg.memory_bulk_init.from;
+        size = one_in(c, 2) ? UINT64_C(1) << 32 : 64;
+        break;
+    default:
+        return false;
+    }
+    *count = (one_in(c, 3) ? UINT64_C(1) << 32 : size) - start + (uint64_t)a_little(c);
+    return true;
+}
+
 /* The calls that an operation may make; what is not named: any. */
 #define CALL(name) (1u << WORD_call_##name)
 enum {
@@ -403,6 +493,20 @@ static uint64_t draw_word(struct maker *k, enum op_kind kind) {
     }
 }
 
+static const struct values *row_of(uint8_t code, const char *name) {
+    for (size_t i = 0; i < COUNT_OF(values_of); i++) {
+        if (values_of[i].code == code && strcmp(values_of[i].values.name, name) == 0) {
+            return &values_of[i].values;
+        }
+    }
+    for (size_t i = 0; i < COUNT_OF(usual_values); i++) {
+        if (strcmp(usual_values[i].name, name) == 0) {
+            return &usual_values[i];
+        }
+    }
+    return NULL;
+}
+
 static uint64_t draw_number(struct maker *k, const struct op *op, const char *name) {
     struct chance *c = &k->chance;
     bool grows = op->code == OP_memory_grow;
@@ -416,7 +520,17 @@ static uint64_t draw_number(struct maker *k, const struct op *op, const char *na
         return k->sight.capacity + below(c, 3);
     }
     if (k->sight.values > 0 && (strcmp(name, "expected") == 0) && one_in(c, 2)) {
-        return k->sight.value[below(c, kept(k->sight.values))];
+        return draw_expected(k);
+    }
+    uint64_t drawn;
+    if (strcmp(name, "count") == 0 && one_in(c, 4) && draw_count(k, op, &drawn)) {
+        return drawn;
+    }
+    if (strcmp(name, "offset") == 0 && one_in(c, 4)) { /* memory, perhaps a kind, address before */
+        bool rmw = op->code == OP_memory_atomic_rmw;
+        if (draw_offset(k, op->arg.raw[0], op->arg.raw[rmw ? 2 : 1], &drawn)) {
+            return drawn;
+        }
     }
     if (k->swarm.wide && strcmp(name, "max") == 0 && one_in(c, 2)) {
         return one_in(c, 2) ? 65536 : U32;
@@ -424,12 +538,8 @@ static uint64_t draw_number(struct maker *k, const struct op *op, const char *na
     if (k->swarm.wide && strcmp(name, "min") == 0 && one_in(c, 6)) {
         return 65536 - below(c, 3);
     }
-    for (size_t i = 0; i < COUNT_OF(usual_values) && !one_in(c, 24); i++) {
-        if (strcmp(usual_values[i].name, name) == 0) {
-            return usual_values[i].value[below(c, usual_values[i].count)];
-        }
-    }
-    return any_number(c);
+    const struct values *row = one_in(c, 24) ? NULL : row_of(op->code, name);
+    return row != NULL ? row->value[below(c, row->count)] : any_number(c);
 }
 
 static uint64_t draw_argument(struct maker *k, const struct op *op,
@@ -446,7 +556,10 @@ static uint64_t draw_argument(struct maker *k, const struct op *op,
     case KIND_segment:
         return below(&k->chance, OP_SEGMENTS);
     case KIND_address:
-        return draw_address(k);
+        return (op->code == OP_memory_owner_of || op->code == OP_memory_probe) &&
+                       one_in(&k->chance, 2)
+                   ? draw_reservation_end(k, op->arg.raw[0])
+                   : draw_address(k);
     case KIND_number:
     case KIND_number32:
     case KIND_limit:

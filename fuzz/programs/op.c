@@ -87,6 +87,10 @@ static const uint64_t edges[] = {
     UINT64_MAX - 7,
     UINT64_MAX - 1,
     UINT64_MAX,
+    32767,
+    32769,
+    999999999,
+    1000000000,
 };
 /* The bytes from NUMBER_OFTEN on are these in turn, so that random bytes meet them more often. They
  * are never written: each has its place in edges[]. */

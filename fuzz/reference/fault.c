@@ -1,9 +1,14 @@
 /* fault.c: calls that fail by choice, and the counting allocator. */
 #include "fault.h"
 
+#include "crash.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#if CRASH_HAS_ASAN
+#include <sanitizer/asan_interface.h>
+#endif
 
 enum { BLOCK_BYTES_MAX = 4 << 20, TOTAL_BYTES_MAX = 32 << 20 };
 
@@ -11,7 +16,7 @@ enum { BLOCK_BYTES_MAX = 4 << 20, TOTAL_BYTES_MAX = 32 << 20 };
 struct block {
     struct block *next, *previous;
     size_t bytes;
-    size_t unused;
+    size_t room; /* may grow in place up to here, as an allocator's may */
 };
 _Static_assert(sizeof(struct block) % _Alignof(max_align_t) == 0, "blocks stay aligned");
 
@@ -106,6 +111,19 @@ static bool fails(enum word_call call, size_t bytes, size_t old_bytes) {
     return fault_due(FAULT_ANYBODY, call) || too_much;
 }
 
+/* What is behind a block's bytes is not its own. */
+static void close_spare(struct block *block) {
+#if CRASH_HAS_ASAN
+    uint8_t *at = (uint8_t *)(block + 1);
+    __asan_unpoison_memory_region(at, block->room);
+    if (block->room > block->bytes) {
+        __asan_poison_memory_region(at + block->bytes, block->room - block->bytes);
+    }
+#else
+    (void)block;
+#endif
+}
+
 static void link_in(struct block *block, size_t bytes) {
     block->bytes = bytes;
     block->previous = NULL;
@@ -127,37 +145,60 @@ static void unlink_from(struct block *block) {
     state.bytes_alive -= block->bytes;
 }
 
+enum { STALE_BYTE = 0xA5, LARGE_BYTES = 65536 };
+
+/* Large blocks get a page of WebAssembly more than asked for, so that some growths are in place and
+ * some are not. */
+static size_t room_for(size_t bytes) {
+    return bytes >= LARGE_BYTES && bytes <= BLOCK_BYTES_MAX / 4 ? bytes + LARGE_BYTES : bytes;
+}
+
 static void *allocate_zeroed(size_t bytes) {
+    const size_t room = room_for(bytes);
     struct block *block =
-        fails(WORD_call_allocate, bytes, 0) ? NULL : calloc(1, sizeof *block + bytes);
+        fails(WORD_call_allocate, bytes, 0) ? NULL : calloc(1, sizeof *block + room);
     if (block == NULL) {
         fault_note();
         return NULL;
     }
+    if (room > bytes) {
+        memset((uint8_t *)(block + 1) + bytes, STALE_BYTE, room - bytes);
+    }
+    block->room = room;
     link_in(block, bytes);
+    close_spare(block);
     return block + 1;
 }
 
 /* New bytes hold what bytes of realloc may hold: anything, and certainly not zero. */
 static void *resize(void *at, size_t bytes) {
-    enum { STALE_BYTE = 0xA5 };
     struct block *old = at == NULL ? NULL : (struct block *)at - 1;
     const size_t old_bytes = old == NULL ? 0 : old->bytes;
     if (fails(WORD_call_resize, bytes, old_bytes)) {
         return NULL;
     }
+    struct block *block = old;
     if (old != NULL) {
         unlink_from(old);
     }
-    struct block *block = realloc(old, sizeof *block + bytes);
-    if (block == NULL) {
-        if (old != NULL) {
-            link_in(old, old_bytes);
+    if (old == NULL || bytes > old->room) {
+        const size_t room = room_for(bytes);
+        block = malloc(sizeof *block + room);
+        if (block == NULL) {
+            if (old != NULL) {
+                link_in(old, old_bytes);
+            }
+            fault_note();
+            return NULL;
         }
-        fault_note();
-        return NULL;
+        block->room = room;
+        if (old_bytes > 0) {
+            memcpy(block + 1, old + 1, old_bytes < bytes ? old_bytes : bytes);
+        }
+        free(old);
     }
     link_in(block, bytes);
+    close_spare(block);
     if (bytes > old_bytes) {
         memset((uint8_t *)(block + 1) + old_bytes, STALE_BYTE, bytes - old_bytes);
     }
@@ -168,6 +209,8 @@ static void release(void *at) {
     if (at != NULL) {
         struct block *block = (struct block *)at - 1;
         unlink_from(block);
+        block->bytes = block->room;
+        close_spare(block);
         free(block);
     }
 }
@@ -187,6 +230,8 @@ size_t fault_blocks(void) {
 void fault_sweep(void) {
     for (struct block *block = state.blocks, *next; block != NULL; block = next) {
         next = block->next;
+        block->bytes = block->room;
+        close_spare(block);
         free(block);
     }
     state.blocks = NULL;

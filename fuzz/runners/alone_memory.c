@@ -5,12 +5,14 @@
 #include "fault.h"
 
 #include <string.h>
+#include <sys/mman.h>
+#include <time.h>
 
 enum {
     WORK_LIFE = 12, /* making and destroying one memory */
     WORK_PAGE = 16, /* touching a WebAssembly page */
     WORK_SEGMENT = 12,
-    COPY_PAGES_MAX = 8, /* of memories whose bytes an operation may have to copy */
+    COPY_PAGES_MAX = 72, /* of memories whose bytes an operation may have to copy */
     IMAGE_BYTES_MAX = 2 * MODEL_BLOCK_BYTES,
     COSTLY_PAGES_MAX = 64 /* of capacity, where capacity itself costs time */
 };
@@ -85,6 +87,18 @@ static void look(const struct exec *e, struct slot *s, unsigned i) {
     view->handles_agree = handles_agree(e, s, i);
 }
 
+/* R39: a memory that is gone owns nothing any more. */
+static const char *owns_still(const struct exec *e, const uint8_t *at,
+                              const struct subject_record *record) {
+    struct subject_owner owner = {0};
+    unsigned char resident;
+    const uintptr_t host = (uintptr_t)fault_environment()->host_page_bytes;
+    bool asked = table(e)->owner_of != NULL && !is_opaque(e) && at != NULL;
+    bool stale = asked && mincore((void *)((uintptr_t)at / host * host), 1, &resident) != 0 &&
+                 table(e)->owner_of(at, &owner) && owner.record == record;
+    return stale ? "R39-owner" : NULL;
+}
+
 /* Gives up a slot's handles, as they are. */
 static const char *slot_empty(struct exec *e, struct slot *s) {
     const char *broken = NULL;
@@ -100,9 +114,12 @@ static const char *slot_empty(struct exec *e, struct slot *s) {
     s->body = NULL;
     body->handles--;
     EACH_SIDE(body, i) {
+        const struct subject_record *record = is_opaque(e) ? NULL : table(e)->record(s->handle[i]);
         table(e)->destroy(s->handle[i]);
+        body->side[i].alive = body->handles > 0;
         if (body->handles == 0 && broken == NULL) {
             broken = sequence_gone(&e->judge, body, i);
+            broken = broken != NULL ? broken : owns_still(e, body->side[i].base, record);
         }
     }
     return broken;
@@ -353,7 +370,7 @@ static uint64_t work_of(const struct judged *body, const struct call *c) {
         return WORK_SEGMENT * (sequence_fits(body, c) ? CALL_SEGMENTS : 1);
     case OP_memory_wait32:
     case OP_memory_wait64: /* one that is over at once */
-        return c->timeout_ns == 0 ? 2 : 0;
+        return c->timeout_ns == 0 ? 2 : c->timeout_ns > 0 ? WORK_LIFE : 0;
     default:
         return 0;
     }
@@ -364,13 +381,21 @@ static uint64_t work_of(const struct judged *body, const struct call *c) {
 
 static uint8_t room[CALL_ROOM_BYTES];
 
+static uint64_t now_ns(void) {
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
 /* One call on each side. Handles that it made are kept in `made`, where there is one. */
 static const char *make_calls(struct exec *e, struct slot *s, struct call *c, struct slot *made) {
     struct judged *body = s->body;
     EACH_SIDE(body, i) {
         unsigned faults = fault_count();
         body->side[i].view.memory = s->handle[i];
+        uint64_t began_ns = now_ns();
         operation_make(table(e), s->handle[i], c);
+        c->took_ns = now_ns() - began_ns;
         c->failed = fault_count() != faults;
         if (made != NULL) {
             made->handle[i] = c->status == SUBJECT_OK ? c->made : NULL;
@@ -462,6 +487,57 @@ static const char *segment_change(struct exec *e, const struct op *op) {
     return sequence_dropped_segment(segment);
 }
 
+/* ---- A crowd -----------------------------------------------------------------------------------
+ */
+
+enum { CROWD_MAX = 160, WORK_CROWD = 6 };
+
+static const char *crowd_asked(const struct exec *e, void *const *memory, unsigned count) {
+    for (unsigned i = 0; i < count; i++) {
+        struct subject_owner owner = {0};
+        const struct subject_record *record = table(e)->record(memory[i]);
+        const uint8_t *base = atomic_load_explicit(&record->base, memory_order_relaxed);
+        if (!table(e)->owner_of(base + 5, &owner) || owner.record != record ||
+            owner.offset_bytes != 5 || owner.length_bytes != SUBJECT_PAGE_BYTES) {
+            return "R39-owner";
+        }
+    }
+    return NULL;
+}
+
+static const char *crowd(struct exec *e, uint64_t wanted) {
+    static void *memory[CROWD_MAX];
+    const struct subject_strategy *strategy = &table(e)->strategy[0];
+    struct subject_memory_config config = {
+        .type = {.min_pages = 1, .max_pages = 1},
+        .style = SUBJECT_STYLE_DYNAMIC,
+    };
+    const unsigned count = (unsigned)(wanted % (CROWD_MAX + 1));
+    unsigned made = 0, faults = fault_count();
+    const char *broken = NULL;
+    if (table(e)->owner_of == NULL || is_opaque(e) || strategy->partial ||
+        strategy->slot_pages != 0 || strategy->missing != NULL ||
+        !exec_afford(e, (uint64_t)count * WORK_CROWD)) {
+        return NULL;
+    }
+    while (made < count && table(e)->create(&config, &memory[made]) == SUBJECT_OK) {
+        made++;
+    }
+    if (made < count && fault_count() == faults) {
+        broken = "R1-create";
+    }
+    broken = broken != NULL ? broken : crowd_asked(e, memory, made);
+    while (made > 0) {
+        made--;
+        const struct subject_record *record = table(e)->record(memory[made]);
+        const uint8_t *last = atomic_load(&record->base);
+        table(e)->destroy(memory[made]);
+        const char *owned = owns_still(e, last, record);
+        broken = broken != NULL ? broken : owned;
+    }
+    return broken;
+}
+
 const char *exec_memory(struct exec *e, const struct op *op) {
     struct slot *s = &e->slot[op->arg.memory_grow.m % OP_MEMORIES];
     if (table(e) == NULL && op->code != OP_segment_set) {
@@ -477,6 +553,8 @@ const char *exec_memory(struct exec *e, const struct op *op) {
     case OP_segment_set:
     case OP_segment_drop:
         return segment_change(e, op);
+    case OP_memory_crowd:
+        return crowd(e, op->arg.memory_crowd.count);
     default:
         break;
     }
@@ -488,7 +566,12 @@ const char *exec_memory(struct exec *e, const struct op *op) {
         return NULL;
     }
     operation_arguments(&c, op, model_bytes(&s->body->model), e->segment);
-    if (!sequence_may(&e->judge, s->body, &c) || !exec_afford(e, work_of(s->body, &c))) {
+    if (!sequence_may(&e->judge, s->body, &c)) {
+        bool wait = op->code == OP_memory_wait32 || op->code == OP_memory_wait64;
+        e->left_out[wait ? LEFT_OUT_BLOCKS : LEFT_OUT_ROOM]++;
+        return NULL;
+    }
+    if (!exec_afford(e, work_of(s->body, &c))) {
         return NULL;
     }
     if (op->code == OP_memory_copy) {

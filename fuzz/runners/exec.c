@@ -15,17 +15,54 @@
 
 /* One unit of work is about one host page touched, half a microsecond. What is left out when it is
  * used up depends on the program alone. */
-enum { BUDGET = 240 };
+enum {
+    BUDGET = 240,
+    LARGE_WORK = 2600 /* of one operation a program: a copy of 72 pages with its twin */
+};
 
 static struct exec exec;
 static bool is_running;
 
 bool exec_afford(struct exec *e, uint64_t work) {
-    if ((uint64_t)e->budget < work) {
-        return false;
+    if ((uint64_t)e->budget >= work) {
+        e->budget -= (int)work;
+        return true;
     }
-    e->budget -= (int)work;
-    return true;
+    if (e->large && work <= LARGE_WORK) {
+        e->large = false;
+        return true;
+    }
+    e->left_out[LEFT_OUT_COST]++;
+    return false;
+}
+
+const unsigned *exec_left_out(void) {
+    return exec.left_out;
+}
+
+const char *exec_left_out_text(void) {
+    static const char *const why[LEFT_OUT_COUNT] = {
+        [LEFT_OUT_COST] = "for what they cost",
+        [LEFT_OUT_BLOCKS] = "that would block",
+        [LEFT_OUT_ROOM] = "for what the model cannot remember",
+    };
+    static char text[160];
+    unsigned sum = 0;
+    size_t used = 0;
+    text[0] = '\0';
+    for (unsigned i = 0; i < LEFT_OUT_COUNT; i++) {
+        sum += exec.left_out[i];
+    }
+    for (unsigned i = 0; sum > 0 && i < LEFT_OUT_COUNT; i++) {
+        if (exec.left_out[i] > 0) {
+            used +=
+                (size_t)(used == 0 ? snprintf(text, sizeof text, "%u operation%s left out: %u %s",
+                                              sum, sum == 1 ? "" : "s", exec.left_out[i], why[i])
+                                   : snprintf(text + used, sizeof text - used, ", %u %s",
+                                              exec.left_out[i], why[i]));
+        }
+    }
+    return text;
 }
 
 /* One operation: whose it is, its code says. */
@@ -66,6 +103,8 @@ static void begin(const struct subject *subject, const struct program *program) 
     exec.box.handle = NULL;
     exec.operations = 0;
     exec.budget = BUDGET;
+    exec.large = true;
+    memset(exec.left_out, 0, sizeof exec.left_out);
     sequence_begin(&exec.judge, subject, fault_environment()->host_page_bytes);
     model_begin();
     fault_begin(program->choices, program->choices_bytes);

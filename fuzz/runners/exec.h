@@ -31,6 +31,10 @@ struct exec_thread {
     uint32_t ids; /* that it has enqueued, R32 */
 };
 
+/* Why an operation was left out: it would cost too much, block for ever, or write more than the
+ * model remembers. */
+enum exec_left_out { LEFT_OUT_COST, LEFT_OUT_BLOCKS, LEFT_OUT_ROOM, LEFT_OUT_COUNT };
+
 struct exec {
     const struct subject *subject;
     const struct program *program;
@@ -39,6 +43,8 @@ struct exec {
     bool ending;         /* all operations have run, and none found anything */
     uint64_t operations; /* that had an effect */
     int budget;          /* work that the program may still cause, see exec.c */
+    bool large;          /* one operation may cost much more */
+    unsigned left_out[LEFT_OUT_COUNT];
     struct exec_thread thread[OP_THREADS];
     struct slot slot[OP_MEMORIES];
     struct judged body[OP_MEMORIES + 2];
@@ -54,6 +60,11 @@ const char *exec_mailbox(struct exec *e, const struct op *op);
 /* Empties all slots. Called at a program's end, and after a finding. */
 const char *exec_memory_end(struct exec *e);
 const char *exec_mailbox_end(struct exec *e);
+
+/* How many operations of the last run were left out, of those that would have done something. */
+const unsigned *exec_left_out(void);
+/* "2 operations left out: 1 for its cost, 1 that would block"; "" when none was. Static. */
+const char *exec_left_out_text(void);
 
 /* Takes work out of the budget; false when there is not enough left: the operation is left out. */
 bool exec_afford(struct exec *e, uint64_t work);

@@ -348,7 +348,7 @@ static void owner_of(const struct subject_memory *m, void *memory, struct call *
     const struct subject_record *record = m->record == NULL ? NULL : m->record(memory);
     const uint8_t *base =
         record == NULL ? NULL : atomic_load_explicit(&record->base, memory_order_relaxed);
-    c->yes = base != NULL && m->owner_of(base + c->at, &c->owner);
+    c->yes = base != NULL && m->owner_of((const void *)((uintptr_t)base + c->at), &c->owner);
 }
 
 static void nothing(const struct subject_memory *m, void *memory, struct call *c) {

@@ -12,7 +12,8 @@
  *
  * Inputs are text (.ops) or bytes. Each runs in a process of its own, so that one that crashes or
  * hangs does not hide the others. SUBJECT=./mine.so runs them on another subject.
- * Exit status: 0 clean, 1 a finding, 2 usage, or an input that cannot be read. */
+ * Exit status: 0 clean, 1 a finding, 2 usage, or an input that cannot be read, 3 nothing found and
+ * operations left out, of a single input; or nothing could be run. */
 #include "crash.h"
 #include "exec.h"
 #include "input.h"
@@ -44,7 +45,7 @@ static struct {
 
 static const struct subject *subject;
 static struct program program;
-static unsigned inputs, findings, unreadable, not_run;
+static unsigned inputs, findings, unreadable, not_run, left_out;
 
 static void complain(const char *path, const char *why) {
     fprintf(stderr, "replay: %s: %s\n", path, why);
@@ -54,14 +55,21 @@ static void complain(const char *path, const char *why) {
 /* ---- Running ----------------------------------------------------------------------------------
  */
 
-static void run_in_child(void) {
+static void run_in_child(const char *path) {
     crash_watch();
     alarm(option.seconds_max);
     const char *rule = exec_run(subject, &program, NULL);
     if (rule != NULL) {
         crash_report(rule, option.quiet ? NULL : &program);
+        _exit(FINDING);
     }
-    _exit(rule != NULL ? FINDING : CLEAN);
+    const char *text = exec_left_out_text();
+    if (*text != '\0') {
+        printf("%s: nothing found; %s\n", path, text);
+        fflush(stdout);
+        _exit(INCONCLUSIVE);
+    }
+    _exit(CLEAN);
 }
 
 /* How a child that did not end by itself is named. */
@@ -91,13 +99,17 @@ static void input_run(const char *path) {
     fflush(stdout);
     pid_t child = fork();
     if (child == 0) {
-        run_in_child();
+        run_in_child(path);
     }
     if (child < 0 || waitpid(child, &status, 0) != child) {
         complain(path, "cannot start a process to run it in");
         return;
     }
     const char *verdict = verdict_of(status, name, sizeof name);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == INCONCLUSIVE) {
+        left_out++;
+        return; /* it has said so */
+    }
     findings += status != 0;
     if (status != 0 || !option.quiet) {
         printf("%s: %s\n", path, verdict);
@@ -367,14 +379,18 @@ int main(int argc, char **argv) {
         if (not_run > 0) {
             printf(", %u not run", not_run);
         }
+        if (left_out > 0) {
+            printf(", %u with operations left out", left_out);
+        }
         putchar('\n');
     }
     while (kept.count > 0) {
         free(kept.all[--kept.count].data);
     }
     free(kept.all);
+    const bool nothing_known = not_run == inputs || (left_out == 1 && inputs == 1);
     return unreadable > 0 || inputs == 0 ? USAGE
            : findings > 0                ? FINDING
-           : not_run == inputs           ? INCONCLUSIVE
+           : nothing_known               ? INCONCLUSIVE
                                          : CLEAN;
 }

@@ -34,7 +34,7 @@ int main(int argc, char **argv) {
     test_ops(argv[1]);
     test_model();
     test_oracles();
-    test_mutate();
+    test_mutate(argv[1]);
     test_faults();
     printf("%u passed, %u failed\n", passed, failed);
     return failed > 0;

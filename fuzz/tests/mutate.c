@@ -133,6 +133,146 @@ static void splices(void) {
     test_result("mutate_splice_mixes_both_parents", why);
 }
 
+/* ---- Edges ------------------------------------------------------------------------------------
+ */
+
+static bool draws(const char *operation, const char *argument, uint64_t value) {
+    for (unsigned target = 0; target < TARGET_COUNT; target++) {
+        for (unsigned code = 2; code < 256; code++) {
+            const struct op_info *info = op_info((enum op_target)target, code);
+            if (info == NULL || strcmp(info->name, operation) != 0) {
+                continue;
+            }
+            unsigned a = 0;
+            while (a < info->arguments && strcmp(info->argument[a].name, argument) != 0) {
+                a++;
+            }
+            for (unsigned i = 0; a < info->arguments && i < 2 * ROUNDS; i++) {
+                struct mutate how = {.target = (enum op_target)target, .seed = i, .swarm = i / 32};
+                mutate_new(&how, code, &one);
+                if (one.operation[one.operations - 1].arg.raw[a] == value) {
+                    return true;
+                }
+            }
+            return false;
+        }
+    }
+    return false;
+}
+
+/* One row of edges.txt: what stands between its bars. */
+static const char *row_is_drawn(char *row) {
+    char *rest = NULL;
+    for (char *part = strtok_r(row, ";", &rest); part != NULL; part = strtok_r(NULL, ";", &rest)) {
+        char operation[64], argument[64];
+        int used = 0;
+        if (sscanf(part, " %63s %63s%n", operation, argument, &used) < 2) {
+            continue; /* a dash: no input can */
+        }
+        char *at = part + used;
+        for (char *end; *at != '\0'; at = end) {
+            uint64_t value = strtoull(at, &end, 10);
+            if (end == at) {
+                break;
+            }
+            if (!draws(operation, argument, value)) {
+                return because("%s %s %llu is never drawn", operation, argument,
+                               (unsigned long long)value);
+            }
+        }
+    }
+    return NULL;
+}
+
+static void edges_are_drawn(const char *corpus) {
+    char path[512], line[512];
+    unsigned rows = 0;
+    const char *why = NULL;
+    snprintf(path, sizeof path, "%s/../fuzz/tests/edges.txt", corpus);
+    FILE *file = fopen(path, "r");
+    while (file != NULL && why == NULL && fgets(line, sizeof line, file) != NULL) {
+        char *bar = strchr(line, '|'), *end = bar == NULL ? NULL : strchr(bar + 1, '|');
+        if (line[0] != '#' && end != NULL) {
+            *end = '\0';
+            why = row_is_drawn(bar + 1);
+            rows++;
+        }
+    }
+    if (file != NULL) {
+        fclose(file);
+    }
+    test_result("mutate_draws_every_edge", why != NULL || rows > 0 ? why : "edges.txt has no rows");
+}
+
+/* Arguments that only together come to where a rule turns. */
+static bool init_wraps(const struct op *op) {
+    uint64_t from = op->arg.memory_bulk_init.from, end = from + op->arg.memory_bulk_init.count;
+    return end > UINT32_MAX && (end & UINT32_MAX) <= 64;
+}
+
+static bool init_ends_with_its_segment(const struct op *op) {
+    return op->arg.memory_bulk_init.from > 0 &&
+           op->arg.memory_bulk_init.from + op->arg.memory_bulk_init.count == 64;
+}
+
+static bool effective_address_wraps(const struct op *op) {
+    uint64_t at = op->arg.memory_store.at;
+    return at <= UINT32_MAX && at + op->arg.memory_store.offset > UINT32_MAX;
+}
+
+static bool offset_reaches_the_end(const struct op *op) {
+    uint64_t at = op->arg.memory_load.at, end = at + op->arg.memory_load.offset;
+    return at <= UINT32_MAX && op->arg.memory_load.offset > 16 && (end + 8) % 65536 == 0;
+}
+
+static bool expects_more_than_its_width(const struct op *op) {
+    return op->arg.memory_atomic_cmpxchg.width <= WORD_width_4 &&
+           op->arg.memory_atomic_cmpxchg.expected > UINT32_MAX;
+}
+
+static bool wide_subtraction(const struct op *op) {
+    return op->arg.memory_atomic_rmw.kind == WORD_rmw_sub &&
+           op->arg.memory_atomic_rmw.width == WORD_width_8 &&
+           op->arg.memory_atomic_rmw.value > UINT32_MAX;
+}
+
+static bool expects_two_halves(const struct op *op) {
+    uint64_t expected = op->arg.memory_wait64.expected;
+    return expected > UINT32_MAX && (expected & UINT32_MAX) != 0 &&
+           expected >> 32 != (expected & UINT32_MAX);
+}
+
+static bool fill_ends_at_the_end(const struct op *op) {
+    uint64_t at = op->arg.memory_bulk_fill.at;
+    return at < 65536 && at > 0 && (at + op->arg.memory_bulk_fill.count) % 65536 == 0;
+}
+
+static void pairs_are_drawn(void) {
+    static const struct {
+        const char *name;
+        uint8_t code;
+        bool (*holds)(const struct op *op);
+    } pairs[] = {
+        {"mutate_pairs_init_wraps", OP_memory_bulk_init, init_wraps},
+        {"mutate_pairs_init_to_the_segments_end", OP_memory_bulk_init, init_ends_with_its_segment},
+        {"mutate_pairs_address_wraps", OP_memory_store, effective_address_wraps},
+        {"mutate_pairs_offset_to_the_end", OP_memory_load, offset_reaches_the_end},
+        {"mutate_pairs_narrow_cmpxchg", OP_memory_atomic_cmpxchg, expects_more_than_its_width},
+        {"mutate_pairs_wide_subtraction", OP_memory_atomic_rmw, wide_subtraction},
+        {"mutate_pairs_halves_of_wait64", OP_memory_wait64, expects_two_halves},
+        {"mutate_pairs_fill_to_the_end", OP_memory_bulk_fill, fill_ends_at_the_end},
+    };
+    for (size_t p = 0; p < sizeof pairs / sizeof pairs[0]; p++) {
+        bool drawn = false;
+        for (unsigned i = 0; i < 2 * ROUNDS && !drawn; i++) {
+            struct mutate how = {.target = TARGET_memory_fuzzer, .seed = i, .swarm = i / 32};
+            mutate_new(&how, pairs[p].code, &one);
+            drawn = pairs[p].holds(&one.operation[one.operations - 1]);
+        }
+        test_result(pairs[p].name, drawn ? NULL : "never drawn");
+    }
+}
+
 static void each_operation_can_be_made(enum op_target target) {
     char name[96];
     const char *why = NULL;
@@ -228,7 +368,7 @@ static void afl_is_given_what_fits(void) {
                 why == NULL && longest < CUT_AT / 2 ? "nothing long was made" : why);
 }
 
-void test_mutate(void) {
+void test_mutate(const char *corpus) {
     for (unsigned target = 0; target < TARGET_COUNT; target++) {
         char name[96];
         const char *why = NULL;
@@ -251,4 +391,6 @@ void test_mutate(void) {
     splices();
     swarms_differ();
     afl_is_given_what_fits();
+    edges_are_drawn(corpus);
+    pairs_are_drawn();
 }

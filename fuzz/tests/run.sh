@@ -258,8 +258,16 @@ for config in plain asan; do
     unit_tests $config
     replays $config
 done
+left_out() {
+    printf 'pagebox-ops 1 memory_fuzzer\nT0 memory_create m0 strategy:reserve twin:none min:1 max:4 shared:yes style:tuned bound:0 guard:4096 record:own\nT0 memory_wait32 m0 at:0 expected:0 timeout_ns:-1\n' >"$work/blocks.ops"
+    expect replay_tells_what_was_left_out 3 'nothing found; 1 operation left out: 1 that would block' \
+        build/plain/replay "$work/blocks.ops"
+    expect edges_of_ref_have_rows 0 '^PASS' fuzz/tests/edges.py
+}
+
 hostile_inputs
 hostile_to_targets
+left_out
 forms
 generated
 subjects

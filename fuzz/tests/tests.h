@@ -14,7 +14,7 @@ const char *because(const char *format, ...) __attribute__((format(printf, 1, 2)
 void test_ops(const char *seeds);
 void test_model(void);
 void test_oracles(void);
-void test_mutate(void);
+void test_mutate(const char *corpus);
 void test_faults(void);
 
 #endif
