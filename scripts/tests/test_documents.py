@@ -14,6 +14,8 @@ from pagebox.fuzz import engines
 from pagebox.fuzz import findings
 from pagebox.gate import calibrate
 from pagebox.gate import history
+from pagebox.conform import page as conform_page
+from pagebox.conform import power
 from pagebox.sim import litmus
 from pagebox.sim import verify
 
@@ -27,6 +29,8 @@ WRITERS = {
     "coverage": (coverage.summary_of, coverage.items_of),
     "gate-calibration": (calibrate.score, calibrate.publish),
     "trend": (history.trend,),
+    "conform": (conform_page.write,),
+    "conform-power": (power.show, power.main),
 }
 
 REPO = pathlib.Path(__file__).resolve().parent.parent.parent

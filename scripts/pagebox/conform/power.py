@@ -24,10 +24,10 @@ FAULTS = {"plain-store": "SB", "drop-notify": "lost", "wake-more": "count", "ear
 # Defects of the reference by what real threads of x86 make of them.
 SHOWN = {
     "S15": "lost", "S16": "timeout", "S17": "timeout", "S18": "disable", "S18b": "disable", "W05": "count", "W06": "fifo",
-    "W08": "", "W09": "count", "W11": "disable", "W14": "count", "G14": "bytes", "G16": "grow", "O03": "lost",
+    "W08": "timeout", "W09": "count", "W11": "disable", "W14": "storm", "G14": "bytes", "G16": "grow",
 }  # fmt: skip
 # Orders that x86 keeps whatever the source says, or that the compiler's code does not change there.
-ORDERS = ("O01", "O02", "O04", "O05", "O06", "O07", "O08", "O09", "O10")
+ORDERS = ("O01", "O02", "O03", "O04", "O05", "O06", "O07", "O08", "O09", "O10")
 CANARIES = ("C01", "C02", "C03", "C06", "C07")
 
 
