@@ -4,6 +4,10 @@
 
 #include <stddef.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* A table of functions in the caller's hands. All must be callable from any thread, and stay so
  * until the last object made with the table is gone.
  * allocate_zeroed: bytes (never 0) of zeroed memory aligned for any type, or NULL.
@@ -18,5 +22,9 @@ struct pb_allocator {
 
 /* calloc, realloc and free of the C library; what is used where a configuration says NULL. */
 extern const struct pb_allocator pb_allocator_libc;
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

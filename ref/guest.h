@@ -11,12 +11,16 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* How a guest blocks and how it reaches its host. */
 struct pb_guest_host {
     /* Blocks while *flag is expected: memory.atomic.wait32 where the memory is shared, a call into
      * the host (which waits for the signal) where it is not. timeout_ns < 0: for ever. Returns 2
      * when the time was up, anything else when it is time to look again. */
-    int (*wait)(void *context, _Atomic uint32_t *flag, uint32_t expected, int64_t timeout_ns);
+    int (*wait)(void *context, PB_ATOMIC(uint32_t) * flag, uint32_t expected, int64_t timeout_ns);
     /* Asks the host for pb_mailbox_flush. May be NULL where the host never spills. */
     void (*flush)(void *context);
     void *context;
@@ -45,6 +49,10 @@ enum pb_park pb_guest_park(struct pb_mailbox_words *mailbox, const struct pb_gue
 extern const struct pb_guest_host pb_guest_host_imports;
 /* wait is the wait32 instruction, for a shared memory; flush as above. */
 extern const struct pb_guest_host pb_guest_host_shared;
+#endif
+
+#ifdef __cplusplus
+}
 #endif
 
 #endif

@@ -4,11 +4,15 @@
 #ifndef PB_LIMITER_H
 #define PB_LIMITER_H
 
+#include "atomic.h"
 #include "status.h"
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 /* What a memory tells of its size; all in bytes that the guest can access, not of address space.
  * Called while the memory's growth is excluded: the functions must not call that memory. They may
@@ -28,11 +32,15 @@ struct pb_limiter {
 
 /* A number of bytes that any number of memories share. Thread-safe. */
 struct pb_budget {
-    _Atomic uint64_t used_bytes;
+    PB_ATOMIC(uint64_t) used_bytes;
     uint64_t max_bytes;
 };
 
 /* A limiter that keeps the sizes together within the budget, which must outlive its memories. */
 struct pb_limiter pb_budget_limiter(struct pb_budget *budget);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

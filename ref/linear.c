@@ -5,6 +5,7 @@
 #include "orders.h"
 #include "os.h"
 #include "owner.h"
+#include "region.h"
 #include "waiters.h"
 
 #include <assert.h>

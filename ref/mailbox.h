@@ -20,6 +20,10 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct pb_mailbox;
 struct pb_waker;
 
@@ -68,8 +72,9 @@ enum pb_status pb_mailbox_enqueue(struct pb_mailbox *mailbox, uint64_t id);
  * side (may be NULL). PB_CLOSED. */
 enum pb_status pb_mailbox_flush(struct pb_mailbox *mailbox, uint32_t *left);
 
-/* True when the guest has been signalled and has not drained yet; false once closed. True also where
- * it cannot be told: another thread publishes at this moment, looks likewise, or holds the mailbox.
+/* True when the guest has been signalled and has not drained yet; false once closed. True also
+ * where it cannot be told: another thread publishes at this moment, looks likewise, or holds the
+ * mailbox.
  */
 bool pb_mailbox_is_signalled(struct pb_mailbox *mailbox);
 
@@ -79,8 +84,8 @@ enum pb_status pb_mailbox_wait_for_signal(struct pb_mailbox *mailbox, int64_t ti
 
 /* Keeps the host from the guest's words (R37): hold, do to the memory what must not meet a write,
  * unhold, which looks at the memory anew. That is everything that moves, copies (pb_memory_copy),
- * resets or converts (pb_memory_to_shared) an unshared memory: beside a write even a copy could lose
- * an id. (A reset wipes the region: attach a new mailbox then.) Enqueues of other threads are
+ * resets or converts (pb_memory_to_shared) an unshared memory: beside a write even a copy could
+ * lose an id. (A reset wipes the region: attach a new mailbox then.) Enqueues of other threads are
  * accepted meanwhile as long as the ring is known to have room, and published by unhold; those that
  * spill, and the other functions, block; the holder must not call those. unhold: PB_OUT_OF_BOUNDS
  * when the region is no longer inside of the memory: the mailbox is closed then, without a write;
@@ -110,5 +115,9 @@ struct pb_waker *pb_waker_clone(struct pb_waker *waker);
 enum pb_status pb_waker_wake(struct pb_waker *waker);
 /* One reference less; NULL is fine. */
 void pb_waker_drop(struct pb_waker *waker);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

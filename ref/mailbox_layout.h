@@ -6,8 +6,13 @@
 #ifndef PB_MAILBOX_LAYOUT_H
 #define PB_MAILBOX_LAYOUT_H
 
-#include <stdatomic.h>
+#include "atomic.h"
+
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 #define PB_MAILBOX_CAPACITY 256u /* slots of the published layout */
 #define PB_MAILBOX_CAPACITY_MAX 32768u
@@ -27,12 +32,23 @@
 #define PB_MAILBOX_CLOSED 2u    /* the host writes no more; what is in the ring may be drained */
 #define PB_MAILBOX_SPILLED 4u   /* the host holds more ids: ask it to flush before you park */
 
+#ifdef __cplusplus
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wpedantic" /* the array of unknown length, which C has */
+#endif
 struct pb_mailbox_words {
-    _Atomic uint32_t capacity; /* a power of two */
-    _Atomic uint32_t flag;
-    _Atomic uint32_t head; /* next slot to drain */
-    _Atomic uint32_t tail; /* next slot to fill */
-    _Atomic uint32_t ring[];
+    PB_ATOMIC(uint32_t) capacity; /* a power of two */
+    PB_ATOMIC(uint32_t) flag;
+    PB_ATOMIC(uint32_t) head; /* next slot to drain */
+    PB_ATOMIC(uint32_t) tail; /* next slot to fill */
+    PB_ATOMIC(uint32_t) ring[]; /* capacity of them */
 };
+#ifdef __cplusplus
+#pragma GCC diagnostic pop
+#endif
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -14,15 +14,19 @@
 #ifndef PB_MEMORY_H
 #define PB_MEMORY_H
 
+#include "atomic.h"
+#include "backing.h"
 #include "limiter.h"
 #include "pages.h"
-#include "region.h"
 #include "status.h"
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
 
 struct pb_memory;
 
@@ -36,8 +40,9 @@ struct pb_memory_type {
 
 /* Static: the reservation is made once, for bound_pages, and the base never moves.
  * Dynamic: the reservation holds at least size + guard; an unshared one may move at growth. */
+enum pb_style { PB_STYLE_STATIC, PB_STYLE_DYNAMIC };
 struct pb_memory_style {
-    enum { PB_STYLE_STATIC, PB_STYLE_DYNAMIC } kind;
+    enum pb_style kind;
     uint32_t bound_pages; /* Static only */
     uint64_t guard_bytes; /* whole host pages, may be 0 */
 };
@@ -67,8 +72,8 @@ enum pb_status pb_memory_type_check(const struct pb_memory_type *type);
  * for a shared one the base never changes and the length only grows, published after the pages are
  * usable, so a length once read stays good (R10, R11). */
 struct pb_memory_definition {
-    _Atomic(uint8_t *) base;
-    _Atomic uint64_t length_bytes;
+    PB_ATOMIC(uint8_t *) base;
+    PB_ATOMIC(uint64_t) length_bytes;
 };
 
 /* ---- Create and destroy --------------------------------------------------------------------- */
@@ -374,5 +379,9 @@ struct pb_memory_operations {
 enum pb_status pb_memory_from_custom(const struct pb_memory_operations *operations, void *self,
                                      const struct pb_allocator *allocator,
                                      struct pb_memory **memory);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

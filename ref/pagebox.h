@@ -8,12 +8,13 @@
 #define PB_VERSION_PATCH 0
 
 #include "allocator.h"
+#include "atomic.h"
+#include "backing.h"
 #include "guest.h"
 #include "limiter.h"
 #include "mailbox.h"
 #include "memory.h"
 #include "pages.h"
-#include "region.h"
 #include "status.h"
 
 #endif

@@ -34,19 +34,57 @@ run-examples: $(REF_EXAMPLES:%=build/plain/ref-example-%) ## builds and runs ref
 ##@ Installation
 # Headers that belong to a user: what pagebox.h includes, and those that they include.
 REF_PUBLIC := pagebox.h $(shell sed -n 's/^.include "\(.*\)"/\1/p' ref/pagebox.h) mailbox_layout.h
+# As users see them, <pagebox/memory.h>: for what is built in this tree as it would be outside.
+build/include/pagebox/%.h: ref/%.h
+	@mkdir -p $(@D)
+	@cp $< $@
+REF_STAGED := $(REF_PUBLIC:%=build/include/pagebox/%)
+$(foreach c,$(CONFIGS),$(eval build/$(c)/ref/examples/%.o: CFLAGS.$(c) += -Ibuild/include))
+$(foreach c,$(CONFIGS),$(REF_EXAMPLES:%=build/$(c)/ref/examples/%.o)): $(REF_STAGED)
+
+# What is installed shows the symbols of ref/pagebox.map and no others: the shared library by its
+# version script, the archive as one object whose other symbols are local.
+CC.shared = $(CC)
+CFLAGS.shared := -O2 -g -fPIC
+OBJCOPY ?= objcopy
+$(eval $(call config_rules,shared))
+REF_SONAME := libpagebox.so.$(firstword $(subst ., ,$(VERSION)))
+build/shared/$(REF_SONAME): $(call ref_obj,shared) ref/pagebox.map
+	$(call say,LD,$@)
+	$(Q)$(CC.shared) -shared -Wl,-soname,$(REF_SONAME) -Wl,--version-script=ref/pagebox.map \
+	    -Wl,--no-undefined $(filter %.o,$^) -pthread -o $@
+build/installed/libpagebox.a: $(call ref_obj,plain) ref/pagebox.map
+	$(call say,AR,$@)
+	@mkdir -p $(@D)
+	@sed -n 's/^ *\(pb_[a-z0-9_]*\);$$/\1/p' ref/pagebox.map > $(@D)/symbols
+	$(Q)$(CC.plain) -nostdlib -r $(filter %.o,$^) -o $(@D)/pagebox.o && \
+	    $(OBJCOPY) --keep-global-symbols=$(@D)/symbols $(@D)/pagebox.o && \
+	    rm -f $@ && $(AR) rcs $@ $(@D)/pagebox.o
+shared: build/shared/$(REF_SONAME) ## the shared library, build/shared/libpagebox.so.0
+
 install_include = $(DESTDIR)$(PREFIX)/include/pagebox
 install_lib = $(DESTDIR)$(PREFIX)/lib
+install_cmake = $(install_lib)/cmake/Pagebox
 build/pagebox.pc: ref/pagebox.pc.in Makefile FORCE
 	@mkdir -p $(@D)
 	@sed 's|@PREFIX@|$(subst $(space),\\ ,$(PREFIX))|; s|@VERSION@|$(VERSION)|' $< > $@
-install: lib build/pagebox.pc ## PREFIX=/usr/local DESTDIR=: headers, libpagebox.a, pagebox.pc
-	install -d '$(install_include)' '$(install_lib)/pkgconfig'
+build/cmake/%.cmake: ref/cmake/%.cmake.in Makefile FORCE
+	@mkdir -p $(@D)
+	@sed 's|@VERSION@|$(VERSION)|; s|@SONAME@|$(REF_SONAME)|' $< > $@
+REF_CMAKE := PageboxConfig.cmake PageboxConfigVersion.cmake
+install: build/installed/libpagebox.a build/shared/$(REF_SONAME) build/pagebox.pc $(REF_CMAKE:%=build/cmake/%) ## PREFIX=/usr/local DESTDIR=: headers, libpagebox.a and .so, pagebox.pc, CMake package
+	install -d '$(install_include)' '$(install_lib)/pkgconfig' '$(install_cmake)'
 	install -m 644 $(REF_PUBLIC:%=ref/%) '$(install_include)'
-	install -m 644 build/plain/libpagebox.a '$(install_lib)'
+	install -m 644 build/installed/libpagebox.a '$(install_lib)'
+	install -m 755 build/shared/$(REF_SONAME) '$(install_lib)'
+	ln -sf $(REF_SONAME) '$(install_lib)/libpagebox.so'
 	install -m 644 build/pagebox.pc '$(install_lib)/pkgconfig'
+	install -m 644 $(REF_CMAKE:%=build/cmake/%) '$(install_cmake)'
 uninstall: ## removes what install put there (same PREFIX and DESTDIR)
 	-cd '$(install_include)' 2>/dev/null && rm -f $(REF_PUBLIC)
-	rm -f '$(install_lib)/libpagebox.a' '$(install_lib)/pkgconfig/pagebox.pc'
-	-rmdir '$(install_include)' 2>/dev/null
+	rm -f '$(install_lib)/libpagebox.a' '$(install_lib)/$(REF_SONAME)' '$(install_lib)/libpagebox.so' \
+	    '$(install_lib)/pkgconfig/pagebox.pc'
+	-cd '$(install_cmake)' 2>/dev/null && rm -f $(REF_CMAKE)
+	-rmdir '$(install_cmake)' '$(install_include)' 2>/dev/null
 FORCE:
-.PHONY: test-ref test-valgrind run-examples install uninstall FORCE
+.PHONY: test-ref test-valgrind run-examples install uninstall shared FORCE

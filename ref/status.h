@@ -2,6 +2,10 @@
 #ifndef PB_STATUS_H
 #define PB_STATUS_H
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Errors are values: a function that can fail returns one of these and, unless its comment says
  * otherwise, has changed nothing when it is not PB_OK. The numbers are stable. */
 enum pb_status {
@@ -32,5 +36,9 @@ const char *pb_status_name(enum pb_status status);
 
 /* One line that tells a person what went wrong, without a full stop. Static. */
 const char *pb_status_message(enum pb_status status);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -2,7 +2,7 @@
  *
  * Creates a memory, runs a pretend guest that grows it and then traps, tells whose fault it was,
  * and lets a host thread wake a guest task through the mailbox. */
-#include "pagebox.h"
+#include <pagebox/pagebox.h>
 
 #include <pthread.h>
 #include <setjmp.h>

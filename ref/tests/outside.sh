@@ -44,37 +44,118 @@ install_here() {
     expect 0 "$make" --no-print-directory install PREFIX=/opt/pb DESTDIR="$work/root"
 }
 
-test_R1_install_a_program_builds_with_pkg_config() {
-    need pkg-config
-    install_here
-    PKG_CONFIG_PATH=$work/root/opt/pb/lib/pkgconfig
-    export PKG_CONFIG_PATH
-    flags=$(pkg-config --define-variable=prefix="$work/root/opt/pb" --cflags --libs pagebox) ||
-        fail "pkg-config does not know pagebox"
-    # shellcheck disable=SC2086
-    expect 0 gcc $warn -D_GNU_SOURCE ref/examples/runtime.c $flags -o "$work/runtime"
-    expect 0 "$work/runtime"
-    says 'task 7 is awake'
-    [ "$(pkg-config --modversion pagebox)" = "$(sed -n 's/.*PB_VERSION "\(.*\)"/\1/p' \
-        ref/pagebox.h)" ] || fail "pagebox.pc and pagebox.h differ in their version"
+# pkg-config as it would answer had the staged files been installed in earnest.
+pkg() {
+    PKG_CONFIG_PATH=$work/root/opt/pb/lib/pkgconfig pkg-config \
+        --define-variable=prefix="$work/root/opt/pb" "$@" pagebox
 }
 
-test_R1_install_a_strict_c11_program_builds() {
+test_R1_install_each_header_alone_in_c_and_cpp() {
     install_here
-    cat >"$work/user.c" <<'C'
-#include <pagebox.h>
+    for header in "$work"/root/opt/pb/include/pagebox/*.h; do
+        name=$(basename "$header")
+        printf '#include <pagebox/%s>\n#include <pagebox/%s>\nint main(void) { return 0; }\n' \
+            "$name" "$name" >"$work/alone.c"
+        cp "$work/alone.c" "$work/alone.cpp"
+        for compiler in gcc clang; do
+            need $compiler
+            # shellcheck disable=SC2086
+            expect 0 $compiler $warn -Wpedantic -I"$work/root/opt/pb/include" -fsyntax-only "$work/alone.c"
+        done
+        for compiler in g++ clang++; do
+            need $compiler
+            expect 0 $compiler -std=c++17 -Wall -Wextra -Wpedantic -Werror \
+                -I"$work/root/opt/pb/include" -fsyntax-only "$work/alone.cpp"
+        done
+    done
+}
+
+# What a C and a C++ compiler make of the structures is the same.
+test_R1_install_c_and_cpp_agree_on_layouts() {
+    install_here
+    need g++
+    cat >"$work/layout.c" <<'C'
+#include <pagebox/pagebox.h>
+#include <stddef.h>
+#include <stdio.h>
+#define SIZE(type) printf(#type " %zu\n", sizeof(struct type))
 int main(void) {
-    const struct pb_memory_config config = {.type = {1, 2, true}};
-    struct pb_memory *memory;
-    return pb_memory_create(&config, &memory) != PB_OK || (pb_memory_destroy(memory), 0);
+    SIZE(pb_memory_config); SIZE(pb_memory_definition); SIZE(pb_memory_operations);
+    SIZE(pb_mailbox_config); SIZE(pb_mailbox_words); SIZE(pb_guest_host); SIZE(pb_pool_config);
+    SIZE(pb_address_owner); SIZE(pb_memory_type); SIZE(pb_memory_style); SIZE(pb_tunables);
+    printf("%zu %zu\n", offsetof(struct pb_memory_definition, length_bytes),
+           offsetof(struct pb_mailbox_words, ring));
+    return 0;
 }
 C
-    for compiler in gcc clang; do
-        need $compiler
+    cp "$work/layout.c" "$work/layout.cpp"
+    expect 0 gcc -std=c11 -I"$work/root/opt/pb/include" "$work/layout.c" -o "$work/layout_c"
+    expect 0 g++ -std=c++17 -I"$work/root/opt/pb/include" "$work/layout.cpp" -o "$work/layout_cpp"
+    "$work/layout_c" >"$work/c" && "$work/layout_cpp" >"$work/cpp" && cmp "$work/c" "$work/cpp" ||
+        fail "$(diff "$work/c" "$work/cpp")"
+}
+
+# The map, the headers, the two libraries and the reference pages have the same names.
+test_R1_install_shows_what_is_documented() {
+    need nm
+    install_here
+    sed -n 's/^ *\(pb_[a-z0-9_]*\);$/\1/p' ref/pagebox.map | sort >"$work/map"
+    ref/reference.py --names | sort >"$work/headers"
+    cmp -s "$work/map" "$work/headers" || fail "map and headers: $(diff "$work/map" "$work/headers" | tail -n 3)"
+    nm -D --defined-only "$work"/root/opt/pb/lib/libpagebox.so | awk '$2 ~ /[TRDB]/ { sub(/@.*/, "", $3); print $3 }' |
+        sort >"$work/shared"
+    cmp -s "$work/map" "$work/shared" || fail "map and .so: $(diff "$work/map" "$work/shared" | tail -n 3)"
+    nm -g --defined-only "$work"/root/opt/pb/lib/libpagebox.a | awk 'NF == 3 { print $3 }' | sort >"$work/archive"
+    cmp -s "$work/map" "$work/archive" || fail "map and .a: $(diff "$work/map" "$work/archive" | tail -n 3)"
+    expect 0 ref/reference.py --check
+}
+
+test_R1_install_sample_in_c_with_pkg_config() {
+    need pkg-config
+    install_here
+    cp -r ref/installed/c "$work/c-project"
+    expect 0 "$make" -C "$work/c-project" PKG_CONFIG="env PKG_CONFIG_PATH=$work/root/opt/pb/lib/pkgconfig \
+        pkg-config --define-variable=prefix=$work/root/opt/pb"
+    expect 0 env LD_LIBRARY_PATH="$work/root/opt/pb/lib" "$work/c-project/main"
+    says 'PB_OUT_OF_BOUNDS, task 42'
+    expect 0 "$make" -B -C "$work/c-project" LINK=-static PKG_CONFIG="env \
+        PKG_CONFIG_PATH=$work/root/opt/pb/lib/pkgconfig pkg-config --define-variable=prefix=$work/root/opt/pb"
+    expect 0 "$work/c-project/main"
+    [ "$(pkg --modversion)" = "$(sed -n 's/.*PB_VERSION "\(.*\)"/\1/p' ref/pagebox.h)" ] ||
+        fail "pagebox.pc and pagebox.h differ in their version"
+    pkg --cflags | grep -q 'include/pagebox' && fail "our memory.h stands before the C library's"
+    true
+}
+
+test_R1_install_sample_in_cpp_with_cmake() {
+    need cmake
+    need g++
+    install_here
+    expect 0 cmake -S ref/installed/cpp -B "$work/cpp-build" -DCMAKE_PREFIX_PATH="$work/root/opt/pb"
+    expect 0 cmake --build "$work/cpp-build"
+    for kind in pagebox static; do
+        expect 0 "$work/cpp-build/sample_$kind"
+        says 'from C++: 3 tasks'
+    done
+}
+
+test_R1_install_examples_build_outside() {
+    need pkg-config
+    install_here
+    # shellcheck disable=SC2046,SC2086
+    expect 0 gcc $warn -D_GNU_SOURCE ref/examples/runtime.c $(pkg --cflags --libs) -o "$work/runtime"
+    expect 0 env LD_LIBRARY_PATH="$work/root/opt/pb/lib" "$work/runtime"
+    says 'task 7 is awake'
+}
+
+# Each page's example is a program: it builds against what is installed, and ends with 0.
+test_R1_install_examples_of_the_reference_run() {
+    install_here
+    for example in ref/reference/examples/*.c; do
         # shellcheck disable=SC2086
-        expect 0 $compiler $warn -I"$work/root/opt/pb/include/pagebox" "$work/user.c" \
-            -L"$work/root/opt/pb/lib" -lpagebox -pthread -o "$work/user"
-        expect 0 "$work/user"
+        expect 0 gcc $warn -I"$work/root/opt/pb/include" "$example" \
+            "$work/root/opt/pb/lib/libpagebox.a" -pthread -o "$work/example"
+        expect 0 "$work/example"
     done
 }
 
