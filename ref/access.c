@@ -1,4 +1,5 @@
 /* access.c: checked loads and stores of 1 to 8 bytes, plain and atomic (R18). */
+/* SPDX-License-Identifier: MIT */
 #include "guest_bytes.h"
 #include "handle.h"
 

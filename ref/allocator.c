@@ -1,4 +1,5 @@
 /* allocator.c: the default allocator, the C library's. */
+/* SPDX-License-Identifier: MIT */
 #include "allocator.h"
 
 #include <stdlib.h>

@@ -1,4 +1,5 @@
 /* allocator.h: where the library's own small objects and the heap strategy get their memory. */
+/* SPDX-License-Identifier: MIT */
 #ifndef PB_ALLOCATOR_H
 #define PB_ALLOCATOR_H
 

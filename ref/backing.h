@@ -3,6 +3,7 @@
  *
  * What happens at growth, copy and reset is the strategy's business; all of them stand in one
  * table, so that a user can try each without changing a line. */
+/* SPDX-License-Identifier: MIT */
 #ifndef PB_BACKING_H
 #define PB_BACKING_H
 

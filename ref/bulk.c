@@ -1,4 +1,5 @@
 /* bulk.c: memory.copy, memory.fill, memory.init, data at start, reading out (R16, R17). */
+/* SPDX-License-Identifier: MIT */
 #include "guest_bytes.h"
 #include "handle.h"
 

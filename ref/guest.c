@@ -1,4 +1,5 @@
 /* guest.c: the guest's side of a mailbox: drain and park (R30, R31, R34 to R36). */
+/* SPDX-License-Identifier: MIT */
 #include "guest.h"
 
 #include "orders.h"

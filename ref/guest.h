@@ -4,6 +4,7 @@
  *
  * One consumer: these functions are called by one guest thread at a time. Free-standing: needs
  * nothing but mailbox_layout.h. Rules R30, R31, R34 to R36. */
+/* SPDX-License-Identifier: MIT */
 #ifndef PB_GUEST_H
 #define PB_GUEST_H
 

@@ -1,4 +1,5 @@
 /* guest_bytes.c: copies and fills of bytes that other threads may write at the same time. */
+/* SPDX-License-Identifier: MIT */
 #include "guest_bytes.h"
 
 /* The loops below run in three parts: bytes up to a word of the racing side, words, bytes. The

@@ -2,6 +2,7 @@
  *
  * WebAssembly lets guests race on plain bytes; C does not. Every access to memory that a guest may
  * be writing goes through here: whole words where both sides are aligned alike, else bytes. */
+/* SPDX-License-Identifier: MIT */
 #ifndef PB_GUEST_BYTES_H
 #define PB_GUEST_BYTES_H
 

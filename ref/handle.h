@@ -1,5 +1,6 @@
 /* handle.h: what a memory's handle is made of; internal to memory.c, access.c, bulk.c and
  * mailbox.c. */
+/* SPDX-License-Identifier: MIT */
 #ifndef PB_HANDLE_H
 #define PB_HANDLE_H
 

@@ -1,4 +1,5 @@
 /* limiter.c: one budget of bytes over many memories (R40). */
+/* SPDX-License-Identifier: MIT */
 #include "limiter.h"
 
 /* A number only: it orders nothing. */

@@ -1,6 +1,7 @@
 /* limiter.h: who is asked before a memory is made or grows, and one budget over many memories
  * (R40).
  */
+/* SPDX-License-Identifier: MIT */
 #ifndef PB_LIMITER_H
 #define PB_LIMITER_H
 

@@ -1,4 +1,5 @@
 /* linear.c: owned and shared memories on a region: growth, copies, references (R2 to R15). */
+/* SPDX-License-Identifier: MIT */
 #include "linear.h"
 
 #include "lock.h"

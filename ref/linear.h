@@ -1,4 +1,5 @@
 /* linear.h: the library's own memories, owned and shared, behind memory.h (internal). */
+/* SPDX-License-Identifier: MIT */
 #ifndef PB_LINEAR_H
 #define PB_LINEAR_H
 

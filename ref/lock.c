@@ -1,4 +1,5 @@
 /* lock.c: a lock of one word: free, held, held with sleepers, held and asked for something. */
+/* SPDX-License-Identifier: MIT */
 #include "lock.h"
 
 #include "orders.h"

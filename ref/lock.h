@@ -1,4 +1,5 @@
 /* lock.h: a mutual-exclusion lock of one word, on top of os.h's wait and wake. */
+/* SPDX-License-Identifier: MIT */
 #ifndef PB_LOCK_H
 #define PB_LOCK_H
 

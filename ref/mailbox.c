@@ -1,4 +1,5 @@
 /* mailbox.c: the host's side of a guest mailbox (R30 to R38). */
+/* SPDX-License-Identifier: MIT */
 #include "mailbox.h"
 
 #include "handle.h"

@@ -10,6 +10,7 @@
  * pb_mailbox_is_signalled and pb_mailbox_is_closed are lock-free, and may be called from a signal
  * handler (they may change errno), but for two cases in which they may block: an enqueue that
  * spills, and a custom memory whose notify does. */
+/* SPDX-License-Identifier: MIT */
 #ifndef PB_MAILBOX_H
 #define PB_MAILBOX_H
 

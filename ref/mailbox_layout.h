@@ -3,6 +3,7 @@
  * Little-endian 32-bit words. The offsets are an ABI: flag at 4, head at 8, tail at 12, the ring at
  * 16. The host alone writes capacity, tail and the slots, the guest alone writes head; the flag
  * belongs to both and is changed by or and and only. Cursors count modulo 2^32 (R35). */
+/* SPDX-License-Identifier: MIT */
 #ifndef PB_MAILBOX_LAYOUT_H
 #define PB_MAILBOX_LAYOUT_H
 

@@ -1,5 +1,6 @@
 /* memory.c: handles of memories: types and styles, the checks, and the way to each
  * implementation.*/
+/* SPDX-License-Identifier: MIT */
 #include "memory.h"
 
 #include "handle.h"

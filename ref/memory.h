@@ -11,6 +11,7 @@
  * The rules that hold are named as in ref/README.md, R1 to R29 and R39 to R43. Functions that
  * correspond to WebAssembly instructions return PB_OUT_OF_BOUNDS or PB_MISALIGNED where the
  * instruction traps; nothing that a guest passes ever aborts the host. */
+/* SPDX-License-Identifier: MIT */
 #ifndef PB_MEMORY_H
 #define PB_MEMORY_H
 

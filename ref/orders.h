@@ -3,6 +3,7 @@
  * Each name is one site (or a few that do the same thing), used nowhere else; the comment names its
  * partner and what the pair carries over. A port or an experiment supplies another table by
  * defining PB_ORDERS_TABLE as a header's name. Failure orders of compare-exchange are relaxed. */
+/* SPDX-License-Identifier: MIT */
 #ifndef PB_ORDERS_H
 #define PB_ORDERS_H
 

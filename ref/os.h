@@ -4,6 +4,7 @@
  * host pages. Unless said otherwise a function that does not return PB_OK has changed nothing;
  * errors are PB_NO_MEMORY, PB_NO_DESCRIPTORS, PB_INTERRUPTED, PB_UNSUPPORTED or PB_SYSTEM.
  * Every function may be called from any thread. */
+/* SPDX-License-Identifier: MIT */
 #ifndef PB_OS_H
 #define PB_OS_H
 

@@ -1,4 +1,5 @@
 /* os_linux.c: os.h on Linux: mmap and its family, memfd, pagemap, futex, the monotonic clock. */
+/* SPDX-License-Identifier: MIT */
 #include "os.h"
 
 #include <assert.h>

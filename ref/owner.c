@@ -4,6 +4,7 @@
  * them without a lock. There are as many chunks as the largest number of memories alive at once
  * ever needed. A look-up costs a few nanoseconds for each memory: it is meant for traps. It reads
  * nothing but entries: a record may be freed by another thread at any time (R39). */
+/* SPDX-License-Identifier: MIT */
 #include "owner.h"
 
 #include "lock.h"

@@ -1,4 +1,5 @@
 /* owner.h: which memory owns this address: a register that a trap handler may read (internal). */
+/* SPDX-License-Identifier: MIT */
 #ifndef PB_OWNER_H
 #define PB_OWNER_H
 

@@ -1,4 +1,5 @@
 /* pagebox.h: everything at once. Link with -lpagebox; see the single headers for each part. */
+/* SPDX-License-Identifier: MIT */
 #ifndef PB_PAGEBOX_H
 #define PB_PAGEBOX_H
 

@@ -1,4 +1,5 @@
 /* pages.h: WebAssembly pages and bytes, and the checked arithmetic between them (R5, R9). */
+/* SPDX-License-Identifier: MIT */
 #ifndef PB_PAGES_H
 #define PB_PAGES_H
 

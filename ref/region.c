@@ -1,4 +1,5 @@
 /* region.c: the table of strategies, and the checks and bookkeeping that all of them share. */
+/* SPDX-License-Identifier: MIT */
 #include "region.h"
 
 #include "guest_bytes.h"

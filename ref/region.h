@@ -5,6 +5,7 @@
  *
  * Rules: R4 guard, R6 grow-atomic, R8 grow-bytes, R9 wide-lengths, R10 base, R13 copy, R15 reuse.
  * A region is not thread-safe: its owner (memory.c) excludes concurrent calls. */
+/* SPDX-License-Identifier: MIT */
 #ifndef PB_REGION_H
 #define PB_REGION_H
 

@@ -1,4 +1,5 @@
 /* region_heap.c: the strategy heap: a block of the allocator, grown by its resize. */
+/* SPDX-License-Identifier: MIT */
 #include "strategy.h"
 
 #include <string.h>

@@ -3,6 +3,7 @@
  * A view of a file that is still written to is no copy: it sees later writes. So the first copy
  * freezes a full image; the source, where no guest races, becomes a view of it as well. The next
  * copy is a view of the same image plus the pages that were written since, as the kernel tells. */
+/* SPDX-License-Identifier: MIT */
 #include "guest_bytes.h"
 #include "orders.h"
 #include "os.h"

@@ -1,5 +1,6 @@
 /* region_mapped.c: the strategies reserve, reserve_rw, remap, move and guard: address space that is
  * reserved first and opened as it is needed. */
+/* SPDX-License-Identifier: MIT */
 #include "os.h"
 #include "pages.h"
 #include "strategy.h"

@@ -1,4 +1,5 @@
 /* region_pool.c: pools of recycled slots, and the strategy pool. */
+/* SPDX-License-Identifier: MIT */
 #include "lock.h"
 #include "orders.h"
 #include "os.h"

@@ -1,4 +1,5 @@
 /* status.c: names and messages of the status values, one table. */
+/* SPDX-License-Identifier: MIT */
 #include "status.h"
 
 static const struct {

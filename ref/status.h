@@ -1,4 +1,5 @@
 /* status.h: the one set of error values that every function of the library returns. */
+/* SPDX-License-Identifier: MIT */
 #ifndef PB_STATUS_H
 #define PB_STATUS_H
 

@@ -1,4 +1,5 @@
 /* strategy.h: what a region's strategy is made of; internal to region*.c. */
+/* SPDX-License-Identifier: MIT */
 #ifndef PB_STRATEGY_H
 #define PB_STRATEGY_H
 

@@ -1,4 +1,5 @@
 /* waiters.c: who waits on which word, and who is woken (R20 to R29, R41). */
+/* SPDX-License-Identifier: MIT */
 #include "waiters.h"
 
 #include "lock.h"

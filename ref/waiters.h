@@ -4,6 +4,7 @@
  * memory and leaving it frees none (R27). Addresses are spread over buckets, each with a lock of
  * its own that is held for a few instructions; threads are woken outside of it, so a crowd on one
  * address does not slow another. Rules R20 to R29. All functions are thread-safe. */
+/* SPDX-License-Identifier: MIT */
 #ifndef PB_WAITERS_H
 #define PB_WAITERS_H
 
