@@ -74,6 +74,8 @@ struct door {
     enum played (*play)(struct play *play);
     /* Sets *rule to what a crash now would break while play runs; may be NULL. */
     const char *(*now)(void);
+    /* Lines that run `file` in the runtime, one a tier; and how often it has to be repeated. */
+    const char *(*commands)(const char *file, unsigned *repeat);
 };
 extern const struct door door;
 

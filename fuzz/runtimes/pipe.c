@@ -22,13 +22,20 @@
 #include <time.h>
 #include <unistd.h>
 
+/* What the copies of this process that shrinking forks know together of one engine: they use it one
+ * after the other. One that ended in the middle of a line leaves it unusable. */
+struct shared {
+    _Atomic bool busy, gone;
+};
+
 enum { TIERS_MAX = 8, HANG_MS = 4000, START_MS = 20000, WORDS_MAX = 300 };
 
 static struct tier {
     char name[48];
     char *command;
     uint32_t repeat;
-    pid_t process, owner; /* owner: whose child it is; a forked copy of this process has none */
+    pid_t process, owner; /* owner: whose child it is */
+    struct shared *shared;
     int to, from, errors;
     char *line; /* the answer */
     size_t count, room;
@@ -43,18 +50,26 @@ static bool rotates;
 /* ---- Processes --------------------------------------------------------------------------------
  */
 
+/* Of a copy that does not use it any more: others may. */
+static void forget(struct tier *t) {
+    close(t->to);
+    close(t->from);
+    close(t->errors);
+    munmap(t->shared, sizeof *t->shared);
+    t->process = 0;
+}
+
 static void close_tier(struct tier *t) {
-    if (t->process != 0 && t->owner == getpid()) {
-        kill(-t->process, SIGKILL);
+    if (t->process == 0) {
+        return;
+    }
+    t->shared->gone = true;
+    kill(-t->process, SIGKILL);
+    if (t->owner == getpid()) {
         while (waitpid(t->process, NULL, 0) < 0 && errno == EINTR) {
         }
     }
-    if (t->process != 0) {
-        close(t->to);
-        close(t->from);
-        close(t->errors);
-    }
-    t->process = 0;
+    forget(t);
 }
 
 static bool start(struct tier *t) {
@@ -68,6 +83,11 @@ static bool start(struct tier *t) {
         return false;
     }
     t->errors = memfd_create("errors", MFD_CLOEXEC);
+    t->shared =
+        mmap(NULL, sizeof *t->shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (t->shared == MAP_FAILED) {
+        abort();
+    }
     const pid_t parent = getpid();
     t->process = fork();
     if (t->process == 0) {
@@ -94,10 +114,7 @@ static bool start(struct tier *t) {
     t->owner = parent;
     t->count = 0;
     if (t->process < 0) {
-        t->process = 0;
-        close(t->to);
-        close(t->from);
-        close(t->errors);
+        forget(t);
         return false;
     }
     setpgid(t->process, t->process);
@@ -105,8 +122,8 @@ static bool start(struct tier *t) {
 }
 
 static bool alive(struct tier *t) {
-    if (t->process != 0 && t->owner != getpid()) {
-        close_tier(t);
+    if (t->process != 0 && t->owner != getpid() && (t->shared->busy || t->shared->gone)) {
+        forget(t);
     }
     return t->process != 0 || start(t);
 }
@@ -129,8 +146,11 @@ static enum played ended(struct tier *t, bool hung, char *words, size_t room) {
     int status = 0;
     enum played how = PLAYED_HUNG;
     pid_t gone = 0;
-    for (int i = 0; !hung && gone == 0 && i < 200;
-         i++) { /* its pipe is closed: it is about to end */
+    if (t->process == 0) {
+        snprintf(words, room, "%s: it could not be started", t->name);
+        return PLAYED_EXITED;
+    }
+    for (int i = 0; !hung && gone == 0 && i < 200; i++) { /* its pipe is closed: it ends */
         gone = waitpid(t->process, &status, WNOHANG);
         if (gone == 0) {
             usleep(5000);
@@ -154,10 +174,8 @@ static enum played ended(struct tier *t, bool hung, char *words, size_t room) {
     }
     if (gone == t->process) { /* nothing of it is left to wait for */
         kill(-t->process, SIGKILL);
-        close(t->to);
-        close(t->from);
-        close(t->errors);
-        t->process = 0;
+        t->shared->gone = true;
+        forget(t);
     }
     close_tier(t);
     return how;
@@ -376,6 +394,7 @@ static enum played listen_whole(struct tier *t, struct play *p, long until) {
         return PLAYED_EXITED;
     }
     t->requests = p->requests;
+    t->shared->busy = false;
     if (*rest == '!') {
         repetition(p, t, rest);
     }
@@ -407,6 +426,7 @@ static enum played listen_steps(struct tier *t, struct play *p) {
     }
     free(free_me);
     t->count = 0;
+    t->shared->busy = false;
     return PLAYED;
 }
 
@@ -414,8 +434,11 @@ static enum played play_one(struct tier *t, struct play *p, const struct guest_b
     struct guest_bytes head = {NULL, 0, 0};
     text(&head, "{\"repeat\":");
     number(&head, p->stepwise ? 1 : t->repeat);
-    const bool sent = alive(t) && send_line(t, &head, now_ms() + hang_ms) &&
-                      send_line(t, line, now_ms() + hang_ms);
+    bool sent = alive(t);
+    if (sent) {
+        t->shared->busy = true;
+        sent = send_line(t, &head, now_ms() + hang_ms) && send_line(t, line, now_ms() + hang_ms);
+    }
     free(head.at);
     if (!sent) {
         return ended(t, true, p->words, sizeof p->words);
@@ -569,4 +592,28 @@ static bool open_all(struct door_features *features) {
     return true;
 }
 
-const struct door door = {.open = open_all, .play = play};
+/* Each tier's command with the file in the place of our driver. */
+static const char *commands(const char *file, unsigned *times) {
+    static char all[4096];
+    static const char driver[] = "/driver.js";
+    size_t used = 0;
+    *times = 1;
+    for (unsigned i = 0; i < tiers; i++) {
+        const char *command = tier[i].command, *at = strstr(command, driver), *from = at;
+        const char *exec = strstr(command, "exec ");
+        while (from != NULL && from > command && from[-1] != ' ') {
+            from--;
+        }
+        *times = tier[i].repeat > *times ? tier[i].repeat : *times;
+        int head = exec != NULL && from != NULL ? (int)(exec - command) : 0;
+        const char *rest = head > 0 || exec == command ? exec + 5 : command;
+        int length = from != NULL ? (int)(from - rest) : (int)strlen(rest);
+        used += (size_t)snprintf(all + used, sizeof all - used, "%.*s%.*s%s%s\n", head, command,
+                                 length, rest, from != NULL ? file : "",
+                                 from != NULL ? at + sizeof driver - 1 : "");
+        used = used < sizeof all ? used : sizeof all - 1;
+    }
+    return all;
+}
+
+const struct door door = {.open = open_all, .play = play, .commands = commands};

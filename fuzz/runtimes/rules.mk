@@ -6,9 +6,9 @@ RUNTIME_WITH = $(if $(RUNTIME),scripts/runtimes.py with '$(RUNTIME)' --)
 RUNTIME_WANTED = $(if $(RUNTIME),build/runtimes/pipe.so)
 
 # The model foretells, on both sides of a memory and its twin: it wants room for both.
-RUNTIME_SRC := fuzz/runtimes/runtime.c fuzz/runtimes/guest.c fuzz/judges/model.c
-RUNTIME_FLAGS := -O2 -g -fPIC -shared -Wl,-Bsymbolic -DMODEL_ARENA_BLOCKS=2048 -Ifuzz -Ifuzz/judges -Ifuzz/runtimes
-build/runtimes/pipe.so: $(RUNTIME_SRC) fuzz/runtimes/pipe.c fuzz/subject.h fuzz/judges/model.h $(wildcard fuzz/runtimes/*.h)
+RUNTIME_SRC := fuzz/runtimes/runtime.c fuzz/runtimes/guest.c fuzz/runtimes/script.c fuzz/model.c
+RUNTIME_FLAGS := -O2 -g -fPIC -shared -Wl,-Bsymbolic -DMODEL_ARENA_BLOCKS=2048 -Ifuzz -Ifuzz/runtimes
+build/runtimes/pipe.so: $(RUNTIME_SRC) fuzz/runtimes/pipe.c fuzz/subject.h fuzz/model.h $(wildcard fuzz/runtimes/*.h)
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CSTD) $(WARN) $(RUNTIME_FLAGS) $(filter %.c,$^) -o $@

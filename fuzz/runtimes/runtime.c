@@ -8,6 +8,7 @@
  * names and places that the harness gives them, and a clean program costs one exchange. */
 #include "door.h"
 #include "model.h"
+#include "script.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,7 +54,7 @@ static struct {
     struct guest_bytes module[2 * HANDLES_MAX];
     const struct guest_bytes *played[2 * HANDLES_MAX];
     unsigned extra; /* modules of SEGMENTS, behind those of slots */
-    int died_at;
+    int died_at, differs;
     char died_name[64], complaint[32];
     char words[640];
 } run;
@@ -701,7 +702,7 @@ static void begin(const struct subject_environment *environment) {
     if (!run.once_more) {
         run.passes = 0;
         run.known_count = 0;
-        run.died_at = -1;
+        run.died_at = run.differs = -1;
         run.complaint[0] = '\0';
     }
     for (unsigned i = 0; i < run.slots; i++) {
@@ -802,6 +803,7 @@ static void function_text(char *text, size_t room, const struct request *r) {
 
 static void tiers_differ(const struct play *p) {
     const struct request *r = &run.request[p->differs];
+    run.differs = p->differs;
     char what[128];
     function_text(what, sizeof what, r);
     snprintf(run.complaint, sizeof run.complaint, "%s-tiers", r->rule);
@@ -811,12 +813,47 @@ static void tiers_differ(const struct play *p) {
              (int)p->other.status, (unsigned long long)p->other.value, p->words);
 }
 
+/* PAGEBOX_RUNTIME_SCRIPT=finding.js: what went wrong as a file of its own. */
+static void script(void) {
+    const char *path = getenv("PAGEBOX_RUNTIME_SCRIPT");
+    unsigned culprit = 0, repeat = 1;
+    if (path == NULL || run.requests == 0) {
+        return;
+    }
+    if (run.died_at >= 0) {
+        culprit = (unsigned)run.died_at;
+    } else if (run.differs >= 0) {
+        culprit = (unsigned)run.differs;
+    } else { /* the last that was answered otherwise is where the harness stopped */
+        for (unsigned i = 0; i < run.requests; i++) {
+            const struct request *r = &run.request[i];
+            culprit = same_answer(r, &r->given, &r->foretold) ? culprit : i;
+        }
+    }
+    modules_make();
+    const char *file = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
+    const char *commands = door.commands != NULL ? door.commands(file, &repeat) : "";
+    const struct script made = {.request = run.request,
+                                .requests = run.requests,
+                                .culprit = culprit < run.requests ? culprit : run.requests - 1,
+                                .module = run.played,
+                                .runtime = has.name,
+                                .told = run.words,
+                                .commands = commands,
+                                .repeat = repeat};
+    if (!script_write(path, &made)) {
+        fprintf(stderr, "%s: cannot be written\n", path);
+    }
+}
+
 static void end(void) {
     if (run.died_at >= 0 && run.serving) {
+        script();
         tell(run.complaint);
         return; /* found, and told by died */
     }
     if (!run.foretold) {
+        script();
         if (run.complaint[0] != '\0') {
             tell(run.complaint);
         }
@@ -847,6 +884,7 @@ static void end(void) {
                         !same_answer(&run.request[i], &run.known[i], &run.request[i].given);
     }
     if (!run.once_more && run.complaint[0] != '\0') {
+        script();
         tell(run.complaint);
     }
 }
