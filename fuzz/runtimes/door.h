@@ -34,7 +34,7 @@ struct request {
     struct guest_function function; /* of a CALL */
     const char *rule;               /* that a crash inside of it breaks, "R18" */
     struct answer foretold, given;
-    bool either_trap; /* out of bounds and misaligned at once: either may be told */
+    unsigned traps; /* 1 << status of all that is wrong with it at once: any of them may be told */
 };
 
 /* What a runtime can do. */

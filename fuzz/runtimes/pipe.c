@@ -287,7 +287,9 @@ static unsigned nibble(char c) {
  * go to *store. Returns where it ended; NULL for no answer. */
 static const char *answer_parse(const char *at, struct answer *a, uint8_t **store) {
     char *end;
-    *a = (struct answer){.status = (enum subject_status)strtoul(at, &end, 10)};
+    const unsigned long status = strtoul(at, &end, 10);
+    const bool known = status < SUBJECT_STATUS_COUNT;
+    *a = (struct answer){.status = known ? (enum subject_status)status : SUBJECT_SYSTEM};
     if (end == at) {
         return NULL;
     }
@@ -333,11 +335,6 @@ static bool is_same(const struct answer *a, const struct answer *b, uint32_t cou
     return a->status == b->status && (a->status != SUBJECT_OK || (a->value == b->value && bytes));
 }
 
-/* Misaligned and out of bounds at once: engines may tell either. */
-static bool is_trap(const struct answer *a) {
-    return a->status == SUBJECT_OUT_OF_BOUNDS || a->status == SUBJECT_MISALIGNED;
-}
-
 /* Want of memory is anybody's right, at any time. */
 static bool is_want(const struct request *r, const struct answer *a) {
     const bool grows = r->word[0] == REQUEST_GROW ||
@@ -349,7 +346,8 @@ static bool is_want(const struct request *r, const struct answer *a) {
 static void compare(struct play *p, const struct tier *one, const struct tier *other) {
     for (unsigned i = 0; i < p->requests && p->differs < 0; i++) {
         const struct answer *a = &one->answer[i], *b = &other->answer[i];
-        const bool either = p->request[i].either_trap && is_trap(a) && is_trap(b);
+        const unsigned traps = p->request[i].traps;
+        const bool either = (traps >> a->status & traps >> b->status & 1) != 0;
         if (!either && !is_same(a, b, p->request[i].word[4])) {
             if (is_want(&p->request[i], a) != is_want(&p->request[i], b)) {
                 return;

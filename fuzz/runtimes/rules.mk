@@ -3,15 +3,25 @@
 ##@ Real runtimes
 # The runtime that make fuzz, replay and shrink run on: RUNTIME=node, jsc:bbq, pipe:COMMAND, SHIM:LIBRARY.
 RUNTIME_WITH = $(if $(RUNTIME),scripts/runtimes.py with '$(RUNTIME)' --)
-RUNTIME_WANTED = $(if $(RUNTIME),build/runtimes/pipe.so)
+# Which object that needs: pipe.so, or a shim's.
+RUNTIME_SHIM = $(subst -,_,$(firstword $(subst :, ,$(RUNTIME))))
+RUNTIME_WANTED = $(if $(RUNTIME),build/runtimes/$(if $(wildcard fuzz/runtimes/shims/$(RUNTIME_SHIM).c),$(RUNTIME_SHIM),pipe).so)
 
 # The model foretells, on both sides of a memory and its twin: it wants room for both.
 RUNTIME_SRC := fuzz/runtimes/runtime.c fuzz/runtimes/guest.c fuzz/runtimes/script.c fuzz/model.c
 RUNTIME_FLAGS := -O2 -g -fPIC -shared -Wl,-Bsymbolic -DMODEL_ARENA_BLOCKS=2048 -Ifuzz -Ifuzz/runtimes
-build/runtimes/pipe.so: $(RUNTIME_SRC) fuzz/runtimes/pipe.c fuzz/subject.h fuzz/model.h $(wildcard fuzz/runtimes/*.h)
+RUNTIME_NEEDS := $(RUNTIME_SRC) fuzz/subject.h fuzz/model.h $(wildcard fuzz/runtimes/*.h)
+# A new file takes the old one's place: somebody may be running that.
+build/runtimes/pipe.so: fuzz/runtimes/pipe.c $(RUNTIME_NEEDS)
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CSTD) $(WARN) $(RUNTIME_FLAGS) $(filter %.c,$^) -o $@
+	$(Q)$(CC) $(CSTD) $(WARN) $(RUNTIME_FLAGS) $(filter %.c,$^) -o $@.new && mv $@.new $@
+# SHIM_FLAGS: where the runtime's headers and its library are, "-I/x/include -L/x/lib -lx".
+build/runtimes/%.so: fuzz/runtimes/shims/%.c fuzz/runtimes/inside.c $(RUNTIME_NEEDS)
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CSTD) $(RUNTIME_FLAGS) -Wall $(filter %.c,$^) $(SHIM_FLAGS) -o $@.new && mv $@.new $@ || { \
+	    echo 'make $@: say where its headers and its library are, SHIM_FLAGS="-I... -L... -l...": see fuzz/runtimes/README.md' >&2; exit 2; }
 
 runtimes: ## real engines for RUNTIME=: which are installed, in which version, and how to get the others
 	@scripts/runtimes.py

@@ -312,6 +312,9 @@ class Store:
     def reproduce(self, found):
         """The C program, compiled with the library under test and run: its exit status is kept."""
         folder = found.folder
+        if os.environ.get("PAGEBOX_RUNTIME") or os.environ.get("PAGEBOX_LIBRARY"):
+            self.reproduce_in_runtime(found)
+            return
         command = [REPRODUCER, "-n", found.oracle, "-t", found.target, "-o", folder, self.best(found)]
         status, _, errors = run(command, self.plan.environment(SCHED=""), 60)
         if status != 0:
@@ -325,6 +328,22 @@ class Store:
             found.facts["reproducer_fails"] = status == 1
             (folder / "finding").unlink(missing_ok=True)
         (folder / "reproducer.txt").write_text(printed + errors)
+
+
+    def reproduce_in_runtime(self, found):
+        """finding.js or .wast, run as its head says, a command a tier: one that ends with a status shows it."""
+        shown = found.folder / ("finding.js" if os.environ.get("PAGEBOX_RUNTIME") else "finding.wast")
+        replay(self.plan, found.target, self.best(found), "-q", PAGEBOX_RUNTIME_SCRIPT=str(shown))
+        if not shown.exists():
+            (found.folder / "reproducer.txt").write_text("no script: the finding did not come again\n")
+            return
+        printed, fails = "", []
+        for command in re.findall(r"^//     (.*)$", shown.read_text(errors="replace"), re.MULTILINE):
+            status, output, errors = run(["sh", "-c", command], self.plan.environment(), 60, cwd=found.folder)
+            fails.append(status != 0)
+            printed += f"$ {command}\n{output}{errors}status {status}\n"
+        found.facts["reproducer_fails"] = any(fails) if fails else None
+        (found.folder / "reproducer.txt").write_text(printed)
 
 
 # ---------------------------------------------------------------- after a run that was killed

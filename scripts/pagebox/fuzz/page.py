@@ -85,9 +85,15 @@ def finding_section(run, found):
     link = lambda name, text: f"[{text}]({at(name)})" if (found.folder / name).exists() else ""
     links = [link(*pair) for pair in (
         ("finding.ops", "operations"), (found.input, "the input as found"), ("trace.txt", "trace"),
-        ("trace.html", "trace as a page"), ("finding.c", "C program"), ("Makefile", "its Makefile"))]
+        ("trace.html", "trace as a page"), ("finding.c", "C program"), ("Makefile", "its Makefile"),
+        ("finding.js", "JavaScript"), ("finding.wast", "script of the specification"))]
     fails = found.facts.get("reproducer_fails")
-    program = {True: "The C program below fails with the library under test.",
+    if (found.folder / "finding.js").exists() or (found.folder / "finding.wast").exists():
+        fails = {True: "shows", False: "hides", None: "alone"}[fails]
+    program = {"shows": "The script below shows it in the runtime alone, by the commands in its head.",
+               "hides": "The script below does **not** show it in the runtime alone.",
+               "alone": "The script below needs a program of the runtime's that runs it.",
+               True: "The C program below fails with the library under test.",
                False: "The C program below does **not** fail with the library under test: it compares less than "
                       "the harness does, or needs a schedule that it did not meet.",
                None: "No C program was run."}[fails]
@@ -97,10 +103,10 @@ def finding_section(run, found):
             f"{program}{told}\n\n{', '.join(filter(None, links))}")
     ops = clipped(found.text("finding.ops") or found.text("input.ops"), OPERATIONS_MAX)
     inner = [report.Section("Operations", pre=ops)]
-    for title, name in (("What the C program printed", "reproducer.txt"), ("Trace", "trace.txt"),
-                        ("C program", "finding.c")):
+    for title, name in (("What the C program or script printed", "reproducer.txt"), ("Trace", "trace.txt"),
+                        ("C program", "finding.c"), ("JavaScript", "finding.js"), ("Script", "finding.wast")):
         if found.text(name):
-            limit = 2000 if name == "finding.c" else TRACE_LINES_MAX
+            limit = 2000 if name.startswith("finding.") else TRACE_LINES_MAX
             inner.append(report.Section(title, pre=clipped(found.text(name), limit)))
     return report.Section(f"Finding {found.oracle} ({found.target})", text, sections=inner)
 

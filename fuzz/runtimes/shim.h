@@ -1,0 +1,37 @@
+/* shim.h: what the door to libraries (inside.c) needs of a runtime: a table of eight functions.
+ *
+ * A shim is one file of shims/, compiled against the runtime's own headers. All is called from one
+ * thread. The guest's functions are of one type, (i32 x 5) -> i64, and exported by number; its
+ * memory is exported as "m". */
+#ifndef SHIM_H
+#define SHIM_H
+
+#include "guest.h"
+
+struct shim {
+    const char *name;
+    bool threads, simd, second, names; /* as in struct door_features */
+    uint32_t costly_pages;
+
+    /* Once. `library`: what stands behind the colon of RUNTIME=shim:library, "" for nothing. False
+     * after saying what is wrong on standard error. *about: name and version, if it is told. */
+    bool (*open)(const char *library, const char **about);
+    /* An instance of the module; NULL with *status: SUBJECT_INVALID for a module that is not valid,
+     * SUBJECT_NO_MEMORY for one that could not be instantiated. The bytes live until drop. */
+    void *(*make)(const uint8_t *wasm, size_t bytes, enum subject_status *status);
+    void (*drop)(void *instance);
+    /* Function `number` with its operands. A trap is SUBJECT_OUT_OF_BOUNDS, _MISALIGNED,
+     * _NOT_SHARED, or SUBJECT_SYSTEM for any other. */
+    enum subject_status (*call)(void *instance, unsigned number, const uint32_t operand[5],
+                                uint64_t *result);
+    /* Where the memory's bytes are, and how many. False: nothing to say. */
+    bool (*view)(void *instance, uint8_t **base, uint64_t *bytes);
+    /* Another instance on the memory of `of`; NULL: the field or the answer. */
+    void *(*again)(const uint8_t *wasm, size_t bytes, void *of);
+};
+extern const struct shim shim;
+
+/* Many runtimes have texts for traps and nothing else. */
+enum subject_status shim_trap(const char *text);
+
+#endif
