@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.." || exit 2
 
 # Each part is a make target of the folder that it tests.
 # TEST_PARTS="test-ref test-bench" runs some of them.
-TEST_PARTS=${TEST_PARTS:-test-ref test-sim test-explore test-fuzz test-triage test-engine test-conform test-defects
+TEST_PARTS=${TEST_PARTS:-test-ref test-sim test-explore test-fuzz test-planted-runtimes test-triage test-engine test-conform test-defects
     test-scoreboard test-bench test-gate test-coverage test-scripts test-lint}
 
 # What a part cannot do without: looked for before minutes go into building.

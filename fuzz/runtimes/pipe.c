@@ -37,6 +37,7 @@ static struct tier {
     pid_t process, owner; /* owner: whose child it is */
     struct shared *shared;
     int to, from, errors;
+    bool fresh; /* it has not answered yet: it may still be starting */
     char *line; /* the answer */
     size_t count, room;
     struct answer *answer;
@@ -112,6 +113,7 @@ static bool start(struct tier *t) {
     t->to = in[1];
     t->from = out[0];
     t->owner = parent;
+    t->fresh = true;
     t->count = 0;
     if (t->process < 0) {
         forget(t);
@@ -215,6 +217,7 @@ static enum heard hear(struct tier *t, size_t from, size_t *next, long until) {
     for (;;) {
         char *end = t->count > from ? memchr(t->line + from, '\n', t->count - from) : NULL;
         if (end != NULL) {
+            t->fresh = false;
             *end = '\0';
             *next = (size_t)(end - t->line) + 1;
             return HEARD;
@@ -227,7 +230,7 @@ static enum heard hear(struct tier *t, size_t from, size_t *next, long until) {
             }
         }
         struct pollfd ready = {.fd = t->from, .events = POLLIN};
-        long left = until - now_ms();
+        long left = until - now_ms() + (t->fresh ? START_MS : 0);
         if (left <= 0 || poll(&ready, 1, (int)left) == 0) {
             return HEARD_NOTHING;
         }

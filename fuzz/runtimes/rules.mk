@@ -8,9 +8,9 @@ RUNTIME_SHIM = $(subst -,_,$(firstword $(subst :, ,$(RUNTIME))))
 RUNTIME_WANTED = $(if $(RUNTIME),build/runtimes/$(if $(wildcard fuzz/runtimes/shims/$(RUNTIME_SHIM).c),$(RUNTIME_SHIM),pipe).so)
 
 # The model foretells, on both sides of a memory and its twin: it wants room for both.
-RUNTIME_SRC := fuzz/runtimes/runtime.c fuzz/runtimes/guest.c fuzz/runtimes/script.c fuzz/model.c
-RUNTIME_FLAGS := -O2 -g -fPIC -shared -Wl,-Bsymbolic -DMODEL_ARENA_BLOCKS=2048 -Ifuzz -Ifuzz/runtimes
-RUNTIME_NEEDS := $(RUNTIME_SRC) fuzz/subject.h fuzz/model.h $(wildcard fuzz/runtimes/*.h)
+RUNTIME_SRC := fuzz/runtimes/runtime.c fuzz/runtimes/guest.c fuzz/runtimes/script.c fuzz/judges/model.c
+RUNTIME_FLAGS := -O2 -g -fPIC -shared -Wl,-Bsymbolic -DMODEL_ARENA_BLOCKS=2048 -Ifuzz -Ifuzz/judges -Ifuzz/runtimes
+RUNTIME_NEEDS := $(RUNTIME_SRC) fuzz/subject.h fuzz/judges/model.h $(wildcard fuzz/runtimes/*.h)
 # A new file takes the old one's place: somebody may be running that.
 build/runtimes/pipe.so: fuzz/runtimes/pipe.c $(RUNTIME_NEEDS)
 	$(call say,CC,$@)
@@ -26,3 +26,10 @@ build/runtimes/%.so: fuzz/runtimes/shims/%.c fuzz/runtimes/inside.c $(RUNTIME_NE
 runtimes: ## real engines for RUNTIME=: which are installed, in which version, and how to get the others
 	@scripts/runtimes.py
 .PHONY: runtimes
+
+# Two halves: what is planted is found whatever is installed; the engines are those that are there.
+test-planted-runtimes: build/runtimes/pipe.so build/plain/replay ## bugs planted into a runtime's answers are named, each by its program
+	@scripts/runtimes_test.py quick
+test-runtimes: build/runtimes/pipe.so build/plain/replay build/libfuzzer/memory_fuzzer ## that; then each found by the fuzzer from nothing; then every engine that is installed, TIME=60 s each
+	@scripts/runtimes_test.py quick && scripts/runtimes_test.py planted $(TIME) && scripts/runtimes_test.py engines $(TIME)
+.PHONY: test-planted-runtimes test-runtimes

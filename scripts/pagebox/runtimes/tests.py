@@ -1,0 +1,118 @@
+"""tests.py: `make test-runtimes`: bugs planted into what a runtime answers are found and named; the real engines
+that are installed run for a minute each.
+
+    scripts/runtimes_test.py quick            # each planted bug by its program: seconds, a part of make test
+    scripts/runtimes_test.py planted [TIME]   # each found by the fuzzer from nothing, TIME=60 s at most
+    scripts/runtimes_test.py engines [TIME]   # each engine that is there, TIME=60 s
+"""
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import time
+
+from pagebox.common import report
+from pagebox.runtimes import known
+
+REPLAY = report.REPO / "build" / "plain" / "replay"
+FUZZER = report.REPO / "build" / "libfuzzer" / "memory_fuzzer"
+TESTS = known.FOLDER / "tests"
+# planted bug (tests/planted.js): the names that a finding may have
+PLANTED = {
+    "grow-at-maximum": r"R5-grow-limit",
+    "store-past-the-end": r"R18-access",
+    "notify-one-too-many": r"R22-no-spurious",
+    "sum-wraps": r"R18-access",
+    "other-tier": r"R18-tiers",
+    "hangs": r"R16-hang",
+    "crashes": r"R18-crash",
+    "exits": r"R16-exit",
+}
+
+
+def planted_environment(plant):
+    """node with a planted bug; beside a sound one where tiers differ."""
+    sound = f"sound\t1\texec node {known.DRIVER}"
+    bad = f"planted\t1\texec node {TESTS / 'planted.js'} {plant}"
+    made = {"SUBJECT": str(known.BUILD / "pipe.so"), "PAGEBOX_HANG_MS": "3000"}
+    made["PAGEBOX_RUNTIME"] = f"{sound}\n{bad}" if plant == "other-tier" else bad
+    return dict(os.environ, **made)
+
+
+def found_in(text):
+    return re.findall(r"^finding: (\S+)", text, re.MULTILINE)
+
+
+def fuzz(environment, seconds):
+    """(names found, seconds to the first, executions) of libFuzzer from nothing."""
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        command = [FUZZER, f"-max_total_time={seconds}", "-max_len=256", "-timeout=25", "-detect_leaks=0",
+                   "-rss_limit_mb=2560", "-print_final_stats=1", "-seed=1", f"-artifact_prefix={folder}/"]
+        done = subprocess.run([str(word) for word in command], env=dict(environment, PAGEBOX_ROTATE="1"), cwd=folder,
+                              stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds + 120)
+    text = done.stderr.decode(errors="replace")
+    runs = re.search(r"number_of_executed_units: (\d+)", text)
+    return found_in(text), time.monotonic() - began, int(runs.group(1)) if runs else 0, text
+
+
+class Count:
+    def __init__(self):
+        self.passed = self.failed = 0
+
+    def say(self, good, name, text=""):
+        self.passed += good
+        self.failed += not good
+        print(f"{'ok  ' if good else 'FAIL'} {name}{': ' if text else ''}{text}", flush=True)
+
+    def end(self):
+        print(f"{self.passed} passed, {self.failed} failed")
+        return 1 if self.failed else 0
+
+
+def quick(count):
+    for plant, names in PLANTED.items():
+        command = [REPLAY, "-q", TESTS / f"{plant}.ops"]
+        sound = dict(planted_environment(plant), PAGEBOX_RUNTIME=f"sound\t1\texec node {known.DRIVER}")
+        for environment, wanted in ((planted_environment(plant), [names]), (sound, [])):
+            done = subprocess.run([str(word) for word in command], env=environment, stdin=subprocess.DEVNULL,
+                                  capture_output=True, text=True, timeout=120)
+            got = found_in(done.stderr)
+            good = len(got) == len(wanted) and all(re.fullmatch(w, g) for w, g in zip(wanted, got)) and \
+                done.returncode == (1 if wanted else 0)
+            kind = "planted" if wanted else "sound"
+            count.say(good, f"runtimes_{kind}_{plant}", "" if good else f"found {got}, {done.stderr.strip()[-300:]}")
+
+
+def planted(count, seconds):
+    for plant, names in PLANTED.items():
+        got, after, runs, _ = fuzz(planted_environment(plant), seconds)
+        good = bool(got) and re.fullmatch(names, got[0]) is not None
+        count.say(good, f"runtimes_fuzz_{plant}", f"{', '.join(got) or 'nothing'} after {after:.1f} s, {runs} executions")
+
+
+def engines(count, seconds):
+    for name, engine in known.engines().items():
+        if known.program_of(engine) is None:
+            print(f"     {name} is left out: {engine['get']}, or scripts/setup runtimes")
+            continue
+        got, after, runs, text = fuzz(dict(os.environ, **known.environment_of(name)), seconds)
+        expected = engine.get("known", [])
+        new = [one for one in got if one not in expected]
+        why = "" if runs else f" {text[-200:]}"
+        count.say(runs > 0 and not new, f"runtimes_engine_{name}",
+                  f"{known.version_of(engine)}, {runs} executions in {after:.0f} s, "
+                  f"found {', '.join(got) or 'nothing'}{' (known)' if got and not new else ''}{why}")
+
+
+def main():
+    arguments = sys.argv[1:]
+    report.help_if_asked(__doc__)
+    kinds = {"quick": quick, "planted": planted, "engines": engines}
+    if not arguments or arguments[0] not in kinds:
+        report.die(f"which tests? {', '.join(kinds)}")
+    count = Count()
+    seconds = [int(arguments[1]) if arguments[1:] and arguments[1].isdigit() else 60] if arguments[0] != "quick" else []
+    kinds[arguments[0]](count, *seconds)
+    return count.end()
