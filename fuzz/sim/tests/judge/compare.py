@@ -31,7 +31,7 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import litmus_text
 
-BATCH = 250
+BATCH = 100
 
 
 class Answer:
@@ -252,7 +252,7 @@ def main():
         work = [(name, texts, pool.submit(comparer.compare, texts, args.seconds)) for name, texts in batches(args)]
         for name, texts, result in work:
             row = rows.setdefault(name, {"programs": 0, "skipped": 0, "differ": 0, "graphs": 0, "blocked": 0,
-                                         "executions": 0, "kept": 0})
+                                         "executions": 0, "kept": 0, "worst": (0, "-")})
             judged, engine, skipped, differ = result.result()
             row["programs"] += len(texts)
             row["skipped"] += skipped
@@ -265,6 +265,8 @@ def main():
                     row["graphs"] += e.graphs
                     row["blocked"] += e.blocked
                     row["executions"] += e.executions
+                    if e.graphs + e.blocked:
+                        row["worst"] = max(row["worst"], (e.executions / (e.graphs + e.blocked), n))
             if not args.quiet:
                 print(f"{name}: {row['programs']} programs, {row['differ']} differ, {row['skipped']} skipped",
                       file=sys.stderr, flush=True)
@@ -279,11 +281,12 @@ def main():
         return 130
     finally:
         pool.shutdown(cancel_futures=True)
-        print(f"{'class':10} {'programs':>8} {'skipped':>7} {'differ':>6} {'graphs':>9} {'blocked':>8} executions a graph")
+        print(f"{'class':10} {'programs':>8} {'skipped':>7} {'differ':>6} {'graphs':>9} {'blocked':>8} executions a graph, at most")
         for name, r in rows.items():
             all_graphs = r["graphs"] + r["blocked"]
             ratio = f"{r['executions'] / all_graphs:.3f}" if all_graphs else "-"
-            print(f"{name:10} {r['programs']:8} {r['skipped']:7} {r['differ']:6} {r['graphs']:9} {r['blocked']:8} {ratio}")
+            print(f"{name:10} {r['programs']:8} {r['skipped']:7} {r['differ']:6} {r['graphs']:9} {r['blocked']:8} {ratio} "
+                  f"{r['worst'][0]:.3f} {r['worst'][1]}")
     differ = sum(r["differ"] for r in rows.values())
     total = sum(r["programs"] for r in rows.values())
     print(f"{total} programs, {sum(r['skipped'] for r in rows.values())} skipped, {differ} differ")
