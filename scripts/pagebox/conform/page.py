@@ -11,6 +11,8 @@ NAMES = {
     "c0dec0de00000005": "ok", "c0dec0de00000006": "disabled", "c0dec0de00000007": "unclear",
 }  # fmt: skip
 
+SHOWN_MOST, UNSHOWN = 40, ("random",)  # programs of which each outcome is on the page
+
 
 def value_text(word):
     if word in NAMES:
@@ -134,7 +136,7 @@ def write(c, status):
     for name, of in families.items():
         inner = [report.Section("Programs", table=report.Table(["program", "instances", "a second", "allowed", "seen", ""], [program_row(s) for s in of]))]
         for s in of:
-            if s.instances and len(s.allowed) <= 40 and name != "random":
+            if s.instances and len(s.allowed) <= SHOWN_MOST and name not in UNSHOWN:
                 inner.append(report.Section(s.program["name"], s.program["about"] + ".", pre=s.program["text"], table=report.Table(["outcome", "times", ""], outcome_rows(s))))
         sections.append(report.Section(f"Family {name}", sections=inner))
     if c.shortages:
