@@ -79,7 +79,7 @@ struct conform_program {
     uint8_t first[CONFORM_WINDOW_BYTES]; /* the first window's bytes at the start */
 
     /* Worked out by conform_finish. */
-    bool grows;  /* has memory_grow: an instance needs a memory of its own */
+    bool grows;  /* has memory_grow, or looks past the size: an instance needs its own memory */
     bool traps;  /* touches the second window */
     bool blocks; /* has a wait without a timeout */
     bool waits;

@@ -80,20 +80,25 @@ def write_reproducers(folder, program):
 # ---------------------------------------------------------------- the page
 
 
-def finding_section(c, f):
-    lines = [f.program["text"].rstrip(), ""]
-    if f.outcome:
-        lines += [f"seen, {f.times:,} times:", f"    {outcome_text(f.program, f.outcome)}", "the nearest of what is allowed:"]
-        lines += [f"    {outcome_text(f.program, k)}" for k in nearest(f.program, f.outcome)]
-    else:
-        lines += f.words.splitlines()
-    where = f"findings/{f.folder.name}" if f.folder else ""
-    text = f"First after {f.after_s:.1f} s, {f.phase}. {f.confirmed}."
+def finding_section(c, findings):
+    """The findings of one kind in one program."""
+    first = findings[0]
+    lines = [first.program["text"].rstrip(), ""]
+    for f in findings:
+        if f.outcome:
+            lines += [f"seen, {f.times:,} times, first after {f.after_s:.1f} s ({f.phase}):", f"    {outcome_text(f.program, f.outcome)}"]
+        else:
+            lines += [f"{f.times:,} times, first after {f.after_s:.1f} s ({f.phase}):", *(f"    {line}" for line in f.words.splitlines())]
+    if first.outcome:
+        lines += ["", "the nearest of what is allowed:"]
+        lines += [f"    {outcome_text(first.program, k)}" for k in nearest(first.program, first.outcome)]
+    text = first.confirmed[:1].upper() + first.confirmed[1:] + "."
+    where = f"findings/{first.folder.name}" if first.folder else ""
     if where and c.name:
         text += f" To see it again with its rate: [finding.mjs]({where}/finding.mjs), [finding.html]({where}/finding.html)."
     elif where:
-        text += f" To see it again: `make conform ONLY={f.program['name']}`."
-    return report.Section(f.name, text, pre="\n".join(lines))
+        text += f" To see it again: `make conform ONLY={first.program['name']}`."
+    return report.Section(first.name, text, pre="\n".join(lines))
 
 
 def outcome_rows(seen):
@@ -124,7 +129,10 @@ def write(c, status):
     allowed, met = sum(len(s.allowed) for s in judged), sum(s.seen() for s in judged)
     fast = [s for s in judged if s.program["threads"] == 2 and not s.program["waits"] and not s.program["grows"] and not s.program["host"]]
     fast_rate = sum(s.instances for s in fast) / max(1e-9, sum(s.seconds for s in fast))
-    sections = [finding_section(c, f) for f in c.findings.values()]
+    alike = {}
+    for f in c.findings.values():
+        alike.setdefault(f.name, []).append(f)
+    sections = [finding_section(c, f) for f in alike.values()]
     phases = report.Table(["phase", "programs", "instances", "instances a second"], [[n, p, i, i / s if s else None] for n, i, s, p in c.phases])
     sections.append(report.Section("Runs", "One process for each; the time is that in which programs ran.", table=phases))
     rows = [[name, len(f), sum(s.instances for s in f), sum(len(s.allowed) for s in f), sum(s.seen() for s in f),
