@@ -103,6 +103,8 @@ comma := ,
 # What C programs for other libraries are put together from, beside the subject's source.
 PARTS := $(or $(PARTS),$(PAGEBOX_PARTS),$(wildcard $(patsubst build/subjects/%.so,fuzz/subjects/%.parts.c,$(SUBJECT:./%=%))))
 export PAGEBOX_PARTS := $(abspath $(PARTS))
+# Where the rules stand, for what replay says of a finding.
+export PAGEBOX_RULES := $(CURDIR)/$(firstword $(wildcard ref/RULES.md) ref/README.md)
 SUBJECT_WANTED = $(filter $(SUBJECTS) $(SUBJECTS:.so=.engine.so),$(patsubst ./%,%,$(subst $(comma), ,$(SUBJECT))))
 
 # Rules that are not asked of the subject: RULES_OFF=R7,R16-bulk (rule.h).

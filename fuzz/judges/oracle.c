@@ -4,6 +4,7 @@
 #include "rule.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -17,11 +18,23 @@
 /* ---- Statuses ---------------------------------------------------------------------------------
  */
 
+static const char *status_differs(const char *rule, enum subject_status got, unsigned expected) {
+    char names[160] = "";
+    for (unsigned status = 0; status < SUBJECT_STATUS_COUNT; status++) {
+        if (expected >> status & 1) {
+            size_t used = strlen(names);
+            snprintf(names + used, sizeof names - used, "%s%s", used == 0 ? "" : " or ",
+                     call_status_name((enum subject_status)status));
+        }
+    }
+    return rule_differs(rule, "expected %s, got %s", names, call_status_name(got));
+}
+
 const char *oracle_status_in(const struct sequence *q, enum subject_status got, unsigned expected,
                              const char *rule) {
     bool named = q->memory == NULL || (q->memory->promises & SUBJECT_NAMES_ERRORS);
     if ((unsigned)got >= SUBJECT_STATUS_COUNT) {
-        return rule;
+        return rule_differs(rule, "got %d, which is no status", (int)got);
     }
     if (expected >> got & 1) {
         return NULL;
@@ -29,7 +42,8 @@ const char *oracle_status_in(const struct sequence *q, enum subject_status got, 
     bool error_for_error = got != SUBJECT_OK && (expected & ~(1u << SUBJECT_OK)) != 0;
     /* Success for an error, or an error for success, cannot be looked past: the model is not there.
      */
-    return error_for_error && (!named || !rule_is_on(rule)) ? NULL : rule;
+    return error_for_error && (!named || !rule_is_on(rule)) ? NULL
+                                                            : status_differs(rule, got, expected);
 }
 
 const char *oracle_status(const struct sequence *q, enum subject_status got,
@@ -54,7 +68,10 @@ static const char *state_of_type(const struct judged *judged, unsigned i) {
     if (view->has_type &&
         (view->type.min_pages != m->type.min_pages || view->type.max_pages != m->type.max_pages ||
          view->type.shared != m->type.shared)) {
-        broken = rule_broken("R12-type");
+        broken = rule_broken(rule_differs(
+            "R12-type", "expected the type {%u, %u}%s, got {%u, %u}%s", m->type.min_pages,
+            m->type.max_pages, m->type.shared ? " shared" : "", view->type.min_pages,
+            view->type.max_pages, view->type.shared ? " shared" : ""));
     }
     if (broken == NULL && view->has_style &&
         (view->style.is_static != m->style.is_static ||
@@ -63,7 +80,9 @@ static const char *state_of_type(const struct judged *judged, unsigned i) {
         broken = rule_broken("R3-style");
     }
     if (broken == NULL && view->has_waiters && view->waiters != 0) {
-        broken = rule_broken("R27-queue-life"); /* nobody waits between two operations */
+        broken = rule_broken(rule_differs(
+            "R27-queue-life", "expected nobody to wait between two operations, got %llu waiters",
+            (unsigned long long)view->waiters));
     }
     return broken;
 }
@@ -78,9 +97,13 @@ const char *oracle_state(const struct sequence *q, struct judged *m, unsigned i,
         broken = rule_broken(m->model.type.min_pages == SUBJECT_PAGES_MAX ? "R9-wide-lengths"
                              : view->handles_agree                        ? rule
                                                                           : "R14-clone");
+        rule_differs("", "expected a size of %u pages, got %llu", m->model.type.min_pages,
+                     (unsigned long long)view->size_pages);
     }
     if (broken == NULL && view->size_bytes != bytes) {
-        broken = rule_broken("R9-wide-lengths");
+        broken = rule_broken(rule_differs("R9-wide-lengths", "expected %llu bytes, got %llu",
+                                          (unsigned long long)bytes,
+                                          (unsigned long long)view->size_bytes));
     }
     if (view->peek != NULL) { /* no record, no base */
         return broken != NULL ? broken : state_of_type(m, i);
@@ -90,10 +113,12 @@ const char *oracle_state(const struct sequence *q, struct judged *m, unsigned i,
         broken = rule_broken("R11-record");
     }
     if (broken == NULL && view->length_bytes != bytes) {
-        broken = rule_broken("R11-record");
+        broken = rule_broken(rule_differs("R11-record", "expected a length of %llu bytes, got %llu",
+                                          (unsigned long long)bytes,
+                                          (unsigned long long)view->length_bytes));
     }
     if (broken == NULL && side->base != NULL && view->base != side->base && must_stay(m, i)) {
-        broken = rule_broken("R10-base");
+        broken = rule_broken(rule_differs("R10-base", "expected the base to stay, it moved"));
     }
     side->base = view->base;
     return broken != NULL ? broken : state_of_type(m, i);
@@ -109,12 +134,31 @@ static const uint8_t *peek(const struct judged_side *side, uint64_t at, uint64_t
                                    : side->view.peek(side->view.memory, at, count);
 }
 
+/* The first byte of a block that is not as it must be; expected NULL: zeros. */
+static const char *byte_differs(const char *rule, const uint8_t *got, const uint8_t *expected,
+                                uint64_t start) {
+    if (got == NULL) {
+        return rule_differs(rule, "expected byte %llu to be readable, it is not",
+                            (unsigned long long)start);
+    }
+    for (unsigned n = 0; n < MODEL_BLOCK_BYTES; n++) {
+        unsigned wanted = expected == NULL ? 0 : expected[n];
+        if (got[n] != wanted) {
+            return rule_differs(rule, "expected %u, got %u at byte %llu", wanted, got[n],
+                                (unsigned long long)(start + n));
+        }
+    }
+    return rule;
+}
+
 static const char *block_differs(const struct judged_side *side, const struct model_block *block,
                                  const char *rule) {
     const uint8_t *real =
         peek(side, (uint64_t)block->number * MODEL_BLOCK_BYTES, MODEL_BLOCK_BYTES);
     bool same = real != NULL && memcmp(real, block->bytes, MODEL_BLOCK_BYTES) == 0;
-    return same ? NULL : rule_broken(rule);
+    return same ? NULL
+                : rule_broken(byte_differs(rule, real, block->bytes,
+                                           (uint64_t)block->number * MODEL_BLOCK_BYTES));
 }
 
 const char *oracle_bytes(const struct sequence *q, struct judged *judged, unsigned i,
@@ -176,13 +220,16 @@ const char *oracle_zero(const struct sequence *q, struct judged *judged, unsigne
     }
     uint64_t start = from * SUBJECT_PAGE_BYTES, end = to * SUBJECT_PAGE_BYTES;
     if (!edge_is_zero(judged, i, start) || !edge_is_zero(judged, i, end - 8)) {
-        return rule_broken(rule);
+        return rule_broken(rule_differs(
+            rule, "expected zeros in bytes %llu to %llu, got others at its first or last eight",
+            (unsigned long long)start, (unsigned long long)end));
     }
     for (unsigned d = 0; d < q->dirties; d++) {
         uint64_t at = (uint64_t)q->dirty[d] * MODEL_BLOCK_BYTES;
         if (at >= start && at < end && !model_knows(&judged->model, q->dirty[d]) &&
             !is_zero(peek(&judged->side[i], at, MODEL_BLOCK_BYTES), MODEL_BLOCK_BYTES)) {
-            return rule_broken(rule);
+            return rule_broken(
+                byte_differs(rule, peek(&judged->side[i], at, MODEL_BLOCK_BYTES), NULL, at));
         }
     }
     return NULL;
@@ -253,7 +300,9 @@ const char *oracle_guard(const struct sequence *q, struct judged *judged, unsign
     uint64_t middle = size + (span - size) / 2 / MODEL_BLOCK_BYTES * MODEL_BLOCK_BYTES;
     if (oracle_readable(side->base + size) || oracle_readable(side->base + span - 8) ||
         oracle_readable(side->base + middle)) {
-        return rule_broken("R4-guard");
+        return rule_broken(rule_differs(
+            "R4-guard", "expected bytes %llu to %llu to be closed, got one that can be read",
+            (unsigned long long)size, (unsigned long long)span));
     }
     return NULL;
 }

@@ -2,6 +2,7 @@
 #include "rule.h"
 
 #include <ctype.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -70,8 +71,57 @@ bool rule_is_on(const char *name) {
     return true;
 }
 
+static char difference[256];
+
+void rule_forget(void) {
+    difference[0] = '\0';
+}
+
 const char *rule_broken(const char *name) {
-    return rule_is_on(name) ? name : NULL;
+    if (rule_is_on(name)) {
+        return name;
+    }
+    rule_forget();
+    return NULL;
+}
+
+/* ---- In words ---------------------------------------------------------------------------------
+ */
+
+const char *rule_differs(const char *name, const char *format, ...) {
+    if (difference[0] == '\0') {
+        va_list list;
+        va_start(list, format);
+        vsnprintf(difference, sizeof difference, format, list);
+        va_end(list);
+    }
+    return name;
+}
+
+const char *rule_difference(void) {
+    return difference;
+}
+
+/* A row of a table, "| R33 capacity | text | ..."; the number ends at a character that is no digit.
+ */
+void rule_print(FILE *to, const char *name) {
+    const char *path = getenv("PAGEBOX_RULES");
+    FILE *text = path == NULL || name[0] != 'R' ? NULL : fopen(path, "r");
+    size_t digits = strspn(name + 1, "0123456789") + 1;
+    char line[1024];
+    while (text != NULL && fgets(line, sizeof line, text) != NULL) {
+        if (strncmp(line, "| ", 2) == 0 && strncmp(line + 2, name, digits) == 0 &&
+            !isdigit((unsigned char)line[2 + digits])) {
+            char *title = strtok(line + 2, "|"), *says = strtok(NULL, "|");
+            if (title != NULL && says != NULL) {
+                fprintf(to, "  rule %s:%s(%s)\n", title, says, path);
+            }
+            break;
+        }
+    }
+    if (text != NULL) {
+        fclose(text);
+    }
 }
 
 void rules_print(FILE *to) {

@@ -20,6 +20,17 @@ bool rule_is_on(const char *name);
 /* The name, or NULL when it is switched off. */
 const char *rule_broken(const char *name);
 
+/* What was expected and what came instead, in words, for the rule that is broken now. The first of
+ * a run stays; rule_forget() begins a run. Gives `name`, so that it can stand in a return. */
+const char *rule_differs(const char *name, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+const char *rule_difference(void); /* "" where nobody said */
+void rule_forget(void);
+
+/* "  R33 capacity: what the rule says", from the text whose path is in PAGEBOX_RULES, or nothing.
+ */
+void rule_print(FILE *to, const char *name);
+
 /* "rules off: R7 (why), R12 (PAGEBOX_RULES_OFF)", or nothing. */
 void rules_print(FILE *to);
 

@@ -4,6 +4,7 @@
  * the region lies an apron of known bytes that the host must not touch (R38). Once a guest has
  * scribbled, what it is owed is suspended, and only the host's own safety is checked. */
 #include "oracle.h"
+#include "rule.h"
 #include "sequence.h"
 
 #include <stdlib.h>
@@ -94,9 +95,14 @@ const char *sequence_region(const struct judged_box *b) {
     uint32_t tail = atomic_load_explicit(&words->tail, memory_order_relaxed);
     uint32_t head = atomic_load_explicit(&words->head, memory_order_relaxed);
     if (tail - head > b->capacity) {
-        return "R33-capacity";
+        return rule_differs("R33-capacity",
+                            "expected at most %u ids in the ring, got tail - head = %u",
+                            b->capacity, tail - head);
     }
-    return tail - head == b->model.in_ring ? NULL : "R33-count";
+    return tail - head == b->model.in_ring
+               ? NULL
+               : rule_differs("R33-count", "expected %u ids in the ring, got %u", b->model.in_ring,
+                              tail - head);
 }
 
 const char *sequence_closed(const struct judged_box *b) {
@@ -256,13 +262,15 @@ void sequence_drain_begins(struct judged_box *b) {
 
 void sequence_took(struct judged_box *b, uint32_t id) {
     if (id != model_take(&b->model) && b->broken == NULL) {
-        b->broken = id == 0 ? "R31-publish" : "R30-exactly-once";
+        b->broken = rule_differs(id == 0 ? "R31-publish" : "R30-exactly-once",
+                                 "the drain took id %u, which was not next", id);
     }
 }
 
 const char *sequence_drained(struct judged_box *b, uint32_t in_ring, uint32_t taken) {
     if (b->broken == NULL && taken != in_ring) {
-        b->broken = taken < in_ring ? "R30-lost" : "R30-invented";
+        b->broken = rule_differs(taken < in_ring ? "R30-lost" : "R30-invented",
+                                 "expected %u ids to be drained, got %u", in_ring, taken);
     }
     return b->broken;
 }
@@ -277,7 +285,9 @@ const char *sequence_sleeps(const struct judged_box *b, bool acted) {
         return NULL;
     }
     bool closed = b->model.closed && (acted || b->model.in_ring == 0);
-    return closed ? "R36-close-unseen" : "R34-no-lost-wakeup";
+    return rule_differs(closed ? "R36-close-unseen" : "R34-no-lost-wakeup",
+                        "expected the guest to be told before it sleeps: %u ids are in the ring%s",
+                        b->model.in_ring, b->model.closed ? ", the mailbox is closed" : "");
 }
 
 const char *sequence_parked(const struct judged_box *b, enum subject_park got, bool looked) {

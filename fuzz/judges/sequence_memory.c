@@ -199,10 +199,12 @@ static const char *grow_answered(struct sequence *q, struct judged *m, unsigned 
     const char *broken = grow_status(q, m, i, c);
     m->side[i].did = c->status == SUBJECT_OK;
     if (broken == NULL && m->side[i].did && c->answer != m->model.type.min_pages) {
-        broken = "R5-grow-result";
+        broken = rule_differs("R5-grow-result", "expected the old size %u, got %llu",
+                              m->model.type.min_pages, (unsigned long long)c->answer);
     }
     if (broken == NULL && m->side[i].did && c->last_byte != SUBJECT_OK) {
-        broken = "R8-inaccessible";
+        broken = rule_differs("R8-inaccessible", "expected the last new byte to be readable: %s",
+                              call_status_name(c->last_byte));
     }
     if (broken == NULL && !m->side[i].did) {
         m->failed = true;
@@ -554,7 +556,10 @@ static const char *segments_answered(const struct sequence *q, const struct judg
     size_t fit = segments_fit(&m->model, c);
     const char *broken = oracle_status(
         q, c->status, fit == CALL_SEGMENTS ? SUBJECT_OK : SUBJECT_OUT_OF_BOUNDS, "R17-segments");
-    return broken == NULL && c->applied != fit ? "R17-segments" : broken;
+    return broken == NULL && c->applied != fit
+               ? rule_differs("R17-segments", "expected %zu segments to be applied, got %zu", fit,
+                              (size_t)c->applied)
+               : broken;
 }
 
 static const char *segments_over(struct sequence *q, struct judged *judged, const struct call *c) {
@@ -591,6 +596,9 @@ static const char *access_answered(const struct sequence *q, const struct judged
         return broken;
     }
     bool update = c->code == OP_memory_atomic_rmw || c->code == OP_memory_atomic_cmpxchg;
+    rule_differs("", "expected %llu, got %llu",
+                 (unsigned long long)model_load(&m->model, c->at, c->width),
+                 (unsigned long long)c->answer);
     return update ? "R18-atomic" : "R18-load";
 }
 
@@ -616,6 +624,11 @@ static const char *access_over(struct sequence *q, struct judged *judged, const 
 /* ---- Wait and notify --------------------------------------------------------------------------
  */
 
+static const char *wait_name(uint64_t result) {
+    static const char *const names[] = {"0 (notified)", "1 (not equal)", "2 (timed out)"};
+    return result < sizeof names / sizeof names[0] ? names[result] : "no result of a wait";
+}
+
 static const char *wait_answered(const struct sequence *q, const struct judged *m, unsigned i,
                                  const struct call *c) {
     unsigned errors = word_errors(m, c);
@@ -633,14 +646,16 @@ static const char *wait_answered(const struct sequence *q, const struct judged *
     const char *broken =
         oracle_status_in(q, c->status, (errors != 0 ? errors : BIT(OK)) | left_out(m, i), rule);
     if (broken == NULL && c->status == SUBJECT_OK && c->answer != result) {
-        broken = c->answer == 0 ? "R22-no-spurious" : rule; /* nobody notified since */
+        broken = rule_differs(c->answer == 0 ? "R22-no-spurious" : rule, /* nobody notified since */
+                              "expected %s, got %s", wait_name(result), wait_name(c->answer));
     }
     if (broken == NULL && errors == 0 && c->status == SUBJECT_OK && c->answer == 2 &&
         c->timeout_ns > 0 && c->took_ns < (uint64_t)c->timeout_ns) {
         broken = "R23-timeout"; /* too early */
     }
     if (broken == NULL && m->side[i].view.has_waiters && m->side[i].view.waiters != 0) {
-        broken = "R28-waiters-left"; /* it has returned: nobody waits */
+        broken = rule_differs("R28-waiters-left", "expected nobody to wait, got %llu waiters",
+                              (unsigned long long)m->side[i].view.waiters);
     }
     return broken;
 }
@@ -651,7 +666,8 @@ static const char *notify_answered(const struct sequence *q, const struct judged
     const char *broken =
         oracle_status_in(q, c->status, errors != 0 ? errors : BIT(OK), "R19-checks");
     if (broken == NULL && errors == 0 && c->answer != 0) {
-        broken = "R22-no-spurious"; /* nobody waits: none can have been woken */
+        broken = rule_differs("R22-no-spurious", "expected 0 woken as nobody waits, got %llu",
+                              (unsigned long long)c->answer);
     }
     return broken;
 }
@@ -732,7 +748,11 @@ const char *sequence_answered(struct sequence *q, struct judged *m, unsigned i,
     case OP_memory_atomic_cmpxchg:
         return access_answered(q, m, c);
     case OP_guest_load:
-        return c->answer == model_load(&m->model, c->at, c->width) ? NULL : "R11-record";
+        return c->answer == model_load(&m->model, c->at, c->width)
+                   ? NULL
+                   : rule_differs("R11-record", "expected %llu, got %llu",
+                                  (unsigned long long)model_load(&m->model, c->at, c->width),
+                                  (unsigned long long)c->answer);
     case OP_memory_bulk_copy:
     case OP_memory_bulk_fill:
     case OP_memory_bulk_init:

@@ -2,6 +2,7 @@
 #include "crash.h"
 
 #include "exec.h"
+#include "rule.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -19,6 +20,11 @@ void crash_report(const char *rule, const struct program *program) {
     }
     has_reported = true;
     fprintf(stderr, "finding: %s\n", rule);
+    exec_print_place(stderr);
+    if (rule_difference()[0] != '\0') {
+        fprintf(stderr, "  %s\n", rule_difference());
+    }
+    rule_print(stderr, rule);
     if (program != NULL) {
         op_print(stderr, program);
     }

@@ -105,6 +105,7 @@ static void begin(const struct subject *subject, const struct program *program) 
     exec.budget = BUDGET;
     exec.large = true;
     memset(exec.left_out, 0, sizeof exec.left_out);
+    rule_forget();
     sequence_begin(&exec.judge, subject, fault_environment()->host_page_bytes);
     model_begin();
     fault_begin(program->choices, program->choices_bytes);
@@ -162,6 +163,7 @@ static const char *run_interleaved(const struct subject *subject, const struct p
     exec.op = NULL;
     exec.ending = false;
     exec.broken = exec.judge.crash_rule = NULL;
+    rule_forget();
     is_running = true;
     const char *broken =
         interleave_run(subject != subject_ref() ? subject : NULL, program, operations);
@@ -232,6 +234,23 @@ static const char *rule_of_state(void) {
         return exec.box.judged.pages != exec.box.judged.config.pages ? "R37" : NULL;
     }
     return is_of_lifetime() ? "R14" : NULL;
+}
+
+void exec_print_place(FILE *to) {
+    const struct program *program = exec.program;
+    if (exec.op == NULL || program == NULL || exec.op < program->operation ||
+        exec.op >= program->operation + program->operations) {
+        return;
+    }
+    fprintf(to,
+            exec.ending ? "  after all %u operations, where all is given back\n"
+                        : "  at operation %u of %u: ",
+            exec.ending ? program->operations : (unsigned)(exec.op - program->operation) + 1,
+            program->operations);
+    if (!exec.ending) {
+        op_print_one(to, exec.op, program->target);
+        fputc('\n', to);
+    }
 }
 
 const char *exec_crash_name(void) {

@@ -10,6 +10,8 @@
 #include "sequence.h"
 #include "subject.h"
 
+#include <stdio.h>
+
 /* A slot holds handles to one memory, one for each of its sides. */
 struct slot {
     struct judged *body; /* NULL: empty */
@@ -81,6 +83,9 @@ const char *exec_lacks(const struct subject *subject, const struct program *prog
 /* What is running now, for crash reports; NULL outside of a run. */
 const struct exec *exec_now(void);
 /* "R17-crash": the rule that a crash now breaks. */
+/* "  at operation 3 of 4: T1 memory_grow ...": what ran last; nothing where threads ran. */
+void exec_print_place(FILE *to);
+
 const char *exec_crash_name(void);
 /* Where the last run was when it ended, for telling findings apart: an operation's name, "the end"
  * where all had run; "" for threads under the engine. */
