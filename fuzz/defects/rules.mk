@@ -14,8 +14,8 @@ defects: ## plants each known defect and fuzzes: DEFECTS= ONLY=regex TARGET= TIM
 	@$(if $(SUBJECT_SRC),scripts/defects_subject.py --sources '$(SUBJECT_SRC)' \
 	    --defects '$(or $(DEFECTS),$(SUBJECT_SRC)/defects)' $(if $(TIME),--time '$(TIME)') \
 	    $(if $(SEED),--seed '$(SEED)') $(if $(ONLY),--only '$(ONLY)') $(if $(QUICK),--quick),scripts/defects.py run $(DEFECTS_OPTIONS))
-test-defects: ## each defect patch applies to today's ref/ and compiles
-	@scripts/defects.py check
+test-defects: ## each defect patch applies to today's ref/ and compiles (DEFECTS=a patch or folder of yours)
+	@scripts/defects.py check $(if $(DEFECTS),--defects '$(DEFECTS)')
 test-scoreboard: ## one defect of each rule is caught, the canaries are not: minutes (JOBS=)
 	@scripts/defects.py run --quick --root build/test-scoreboard $(if $(JOBS),--jobs '$(JOBS)')
 .PHONY: defects test-defects test-scoreboard

@@ -602,3 +602,27 @@ def test_every_patch_of_the_repository_gets_a_mark_that_compiles(root):
         fault = patchfile.compile_fault(patch, tree)
         assert fault is None, f"{patch.name}: {fault}"
         shutil.rmtree(tree)
+
+
+def test_long_names_fit_their_column():
+    long = "U42-a-name-that-is-longer-than-thirty-four-letters"
+    width = page.name_width([long, "S01"])
+    item = blank(long)
+    assert page.heading(width).index("rule") == page.line(item, width).index("R5-grow-limit")
+
+
+def test_a_miss_says_what_each_target_had():
+    item = blank("S01") | {"executions": 3, "executions_by_target": {"memory_fuzzer": 1, "system_fuzzer": 2}}
+    assert "memory_fuzzer 1, system_fuzzer 2" in page.line(item)
+
+
+def test_how_many_were_named_right_is_said():
+    items = [blank("S01") | {"oracle": "R5-grow-limit", "as_named": True},
+             blank("S02") | {"oracle": "R6-grow-atomic", "as_named": True, "rules": ["R5-grow-limit", "R6-grow-atomic"]},
+             blank("S03") | {"oracle": "R1-create", "as_named": False}]
+    assert page.by_names(items) == "named by a rule of the header: 2 of 3, by the first one: 1"
+
+
+def blank(name):
+    head = {"Rule": "R5-grow-limit", "Kind": "plain"}
+    return verdicts.item_of(patchfile.Patch(pathlib.Path(name + ".patch"), head, "", ""), "libfuzzer", "bytes", 1)

@@ -6,10 +6,18 @@ from pagebox.defects import patchfile
 from pagebox.defects import censored
 from pagebox.common import report
 
-COLUMNS = "{:<34} {:<22} {:>9} {:>9} {:>11}  {}"
-HEADING = COLUMNS.format("defect", "rule", "reached s", "caught s", "executions", "oracle")
+COLUMNS = "{:<{width}} {:<22} {:>9} {:>9} {:>11}  {}"
+NAME_WIDTH = 34  # of the names' column, where none is longer
 SLOW_S = 10
 BY = {"seed": "a seed as it is", "mutation": "a mutation", None: ""}
+
+
+def name_width(names):
+    return max([NAME_WIDTH, *map(len, names)])
+
+
+def heading(width):
+    return COLUMNS.format("defect", "rule", "reached s", "caught s", "executions", "oracle", width=width)
 
 
 def seconds(value):
@@ -43,14 +51,32 @@ def by_words(items):
     return f"caught by a seed as it is: {hits.count('seed')}, by a mutation: {hits.count('mutation')}"
 
 
-def line(item):
+def by_names(items):
+    """How many catches bore the name of a rule in the header, and how many that of the mistake itself, which
+    stands first there."""
+    hits = [item for item in items if item["must"] and item["oracle"] and item["rules"]]
+    named = [item for item in hits if item["as_named"]]
+    first = [item for item in hits if patchfile.rule_number(item["oracle"]) == patchfile.rule_number(item["rule"])]
+    return f"named by a rule of the header: {len(named)} of {len(hits)}, by the first one: {len(first)}"
+
+
+def executions(item):
+    """A run that missed: what each of its targets had."""
+    each = item.get("executions_by_target") or {}
+    if item["oracle"] or len(each) < 2:
+        return ""
+    return " (" + ", ".join(f"{target} {count:,}" for target, count in each.items()) + ")"
+
+
+def line(item, width=NAME_WIDTH):
     """One row of the table on screen."""
     marks = [seconds(item[k]) for k in ("reached_s", "caught_s")]
     details = [f"#{item['seed']}"] if item["seed"] != 1 else []
     details += [item["engine"]] if item["engine"] != "libfuzzer" else []
     details += [item["sched"]] if item["sched"] != "bytes" else []
     name = " ".join([item["name"], *details])
-    return COLUMNS.format(name, item["rule"] or "-", *marks, item["executions"], verdict(item))
+    return COLUMNS.format(name, item["rule"] or "-", *marks, item["executions"], verdict(item) + executions(item),
+                          width=width)
 
 
 # ---------------------------------------------------------------- tables
@@ -138,7 +164,7 @@ def rules_table(items):
         if patch.rules and patch.path.parent == patchfile.PATCHES:
             all_of.setdefault(patchfile.rule_number(patch.rules[0]), []).append(patch.name)
     rows = []
-    for number in range(1, patchfile.RULES + 1):
+    for number in sorted(patchfile.rule_texts()):
         name = f"R{number} {texts.get(number, ('?', ''))[0]}"
         if number in here:
             rows.append([name, *rule_row(number, here[number])])
@@ -242,7 +268,7 @@ def series_page(items, faults, options, series):
     summary = {"rules_broken": len(rules), "findings": len(hits), "not_found": len(silent),
                "pristine_fails": len(faults[2]), "time_s": options.time or 60}
     lead = (f"{len(series)} patches turn the reference into the systems as they were published. They break "
-            f"{len(rules)} of {patchfile.RULES} rules; the reference itself passes every input below.")
+            f"{len(rules)} of {len(patchfile.rule_texts())} rules; the reference itself passes every input below.")
     texts = patchfile.rule_texts()
     what = "\n\n".join(f"**{p.head.get('Title', p.name)}.** Seen in {p.head.get('Seen')}." for p in series)
     rows = [[report.Link(i["oracle"], "#" + report.slug(i["oracle"])), i["target"], i["caught_s"],
@@ -301,7 +327,7 @@ def page(items, faults, options, count, series=None):
             f"{summary['canaries'] - summary['canaries_caught']} of {summary['canaries']} canaries "
             "missed, as they must be.")
     if not options.empty:
-        lead += f" {by_words(items).capitalize()}."
+        lead += f" {by_words(items).capitalize()}. {by_names(items).capitalize()}."
     if summary["errors"]:
         lead += f" {summary['errors']} could not be planted or run."
     if summary["not_run"]:

@@ -34,12 +34,12 @@ class Board:
 
     def __init__(self, options):
         self.options, self.run = options, None
-        self.work = pathlib.Path(options.work or planting.WORK).resolve()
-        self.base = self.work / "base"
+        self.use(pathlib.Path(options.work or planting.WORK))
+        self.name_width = page.NAME_WIDTH
         self.lock = threading.Lock()
         self.processes = trials.Processes()
         self.items = []
-        names = [path.stem for path in sorted((planting.REPO / "fuzz").glob("*_fuzzer.c"))]
+        names = [path.stem for path in sorted((planting.REPO / "fuzz/targets").glob("*_fuzzer.c"))]
         self.targets = [n for n in names if not options.target or n == options.target]
         if not self.targets:
             report.die(f"there is no target {options.target}: there are {', '.join(names)}")
@@ -47,6 +47,11 @@ class Board:
         self.configurations = configurations(options)
         self.picked = picked() if options.quick else {}
         self.without_witness = options.quick or options.no_witness
+
+    def use(self, work):
+        """The folder of the copies."""
+        self.work = work.resolve()
+        self.base = self.work / "base"
 
     @property
     def stopping(self):
@@ -81,7 +86,7 @@ class Board:
         """A row that is done: on screen, and on disk should this program be killed."""
         with self.lock:
             self.items.append(item)
-            print(page.line(item), flush=True)
+            print(page.line(item, self.name_width), flush=True)
             if not self.run.final:
                 note(self.run, item)
 
@@ -246,6 +251,7 @@ def finish(board, count, series=None, status=None):
             print(f"{title}: {' '.join(names)}")
     if not board.options.empty:
         print(page.by_words(items))
+    print(page.by_names(items))
     print(f"canaries missed, as they must be: {len(silent)}")
     print(f"report: {os.path.relpath(path / 'report.html')}")
     if board.options.quick:
@@ -304,7 +310,26 @@ def run_patches(board, paths):
             raise
 
 
-def one_at_a_time(work):
+WORKS = 8  # scoreboards that may run in one checkout at a time
+
+
+def take_work(board, options):
+    """The folder of this run's copies: the usual one, or where another scoreboard of this checkout has it,
+    the next."""
+    if options.work:
+        return one_at_a_time(pathlib.Path(options.work))
+    for number in range(1, WORKS + 1):
+        work = planting.WORK if number == 1 else planting.WORK.with_name(f"{planting.WORK.name}-{number}")
+        try:
+            guard = one_at_a_time(work, wait=True)
+        except BlockingIOError:
+            continue
+        board.use(work)
+        return guard
+    report.die(f"{WORKS} scoreboards are running in this checkout: wait for one, or use a copy")
+
+
+def one_at_a_time(work, wait=False):
     """Copies are kept from run to run, so two scoreboards of one checkout would disturb each other."""
     try:
         work.mkdir(parents=True, exist_ok=True)
@@ -313,7 +338,9 @@ def one_at_a_time(work):
         report.die(f"cannot write in {work}: {error.strerror}: free space, or check rights")
     try:
         fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except OSError as error:
+        if wait:
+            raise BlockingIOError from error
         report.die("another scoreboard is running in this checkout: wait for it, or use a copy")
     return guard
 
@@ -398,7 +425,8 @@ def run(options):
         refuse_with_set(options)
     board = Board(options)
     paths = [p.path for p in series] if series else chosen(options, patchfile.paths_of(options.defects))
-    guard = one_at_a_time(pathlib.Path(options.work or planting.WORK))
+    board.name_width = page.name_width(path.stem for path in paths)
+    guard = take_work(board, options)
     for folder, _, _ in killed(options.root):
         print(f"{os.path.relpath(folder)} is of a run that was killed: scripts/defects.py recover makes its report")
     board.run = report.Run("defects", options.root)
@@ -413,7 +441,7 @@ def run(options):
     try:
         note(board.run, asked)
         board.prepare()
-        print(page.HEADING, flush=True)
+        print(page.heading(board.name_width), flush=True)
         if series:
             patchset.run(board, series)
         else:

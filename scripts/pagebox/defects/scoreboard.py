@@ -94,7 +94,8 @@ def schedules(text):
 def options_of(arguments):
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("check", help="each patch applies and compiles")
+    checks = commands.add_parser("check", help="each patch applies and compiles")
+    checks.add_argument("--defects", help="a patch or a folder of patches, also of your own")
     commands.add_parser("refresh", help="today's line numbers for the patches")
     picks = commands.add_parser("pick", help="the subset for CI, from reports")
     picks.add_argument("reports", nargs="*", help="folders or report.json files")
@@ -133,6 +134,6 @@ def main():
     try:
         if options.command == "recover":
             return runner.recover(options)
-        return patchfile.check() if options.command == "check" else patchfile.refresh()
+        return patchfile.check(options.defects) if options.command == "check" else patchfile.refresh()
     except patchfile.PatchError as error:
         report.die(str(error))

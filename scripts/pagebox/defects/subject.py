@@ -242,7 +242,7 @@ def main():
         finish(given, run, items, len(patches), "interrupted")
 
     report.on_interrupt(stop)
-    print(page.HEADING, flush=True)
+    print(page.heading(page.NAME_WIDTH), flush=True)
     for patch in patches:
         items.append(try_patch(field, run, patch, pristine))
         print(page.line(items[-1]), flush=True)

@@ -23,6 +23,7 @@ def item_of(patch, engine, sched, seed):
         "reached_executions": None,
         "triggered_executions": None,
         "executions": 0,
+        "executions_by_target": {},
         "oracle": None,
         "as_named": None,
         "by": None,  # what was caught: a "seed" as it is, or a "mutation"
@@ -75,6 +76,8 @@ def enter(item, outcome, spent):
             count = getattr(outcome, mark + "_executions")
             item[mark + "_executions"] = None if count is None else item["executions"] + count
     item["executions"] += outcome.executions
+    each = item["executions_by_target"]
+    each[item["target"]] = each.get(item["target"], 0) + outcome.executions
     if outcome.fault:
         item["note"] = "ended by itself: " + outcome.fault.strip()
         if not item["must"]:  # a canary is missed only by a run that came to its end
