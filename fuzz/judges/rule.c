@@ -114,6 +114,7 @@ void rule_print(FILE *to, const char *name) {
             !isdigit((unsigned char)line[2 + digits])) {
             char *title = strtok(line + 2, "|"), *says = strtok(NULL, "|");
             if (title != NULL && says != NULL) {
+                title[strlen(title) - (title[strlen(title) - 1] == ' ')] = '\0';
                 fprintf(to, "  rule %s:%s(%s)\n", title, says, path);
             }
             break;

@@ -19,6 +19,7 @@ from pagebox.fuzz import findings
 from pagebox.fuzz import page
 from pagebox.fuzz import screen
 from pagebox.common import report
+from pagebox.common import rules
 
 FUZZ = report.REPO / "scripts" / "fuzz.py"
 SCRIPTS = str(FUZZ.parent)
@@ -85,10 +86,11 @@ def test_a_finding_is_on_disk_when_add_returns(root):
 
 def test_the_next_steps_name_the_finding_and_what_is_not_stable(root):
     run = types.SimpleNamespace(name="x", dir=pathlib.Path(root))
-    session = types.SimpleNamespace(promoted={"memory_fuzzer": 3})
+    session = types.SimpleNamespace(promoted={"memory_fuzzer": 3}, plan=plan_of(subject="./mine.so"))
     text = page.next_section(run, [item("memory_fuzzer", "afl", stability=85.0)],
                                     [found(root, "R5-grow-limit")], session).text
     assert "make replay INPUT=results/fuzz/x/R5-grow-limit" in text and "85.00 % stable" in text
+    assert "SUBJECT=./mine.so" in text
     assert "3 into memory_fuzzer" in text
 
 
@@ -159,7 +161,7 @@ def shrink_that(root, does):
 def plan_of(**more):
     return types.SimpleNamespace(**({"environment": lambda **names: dict(os.environ, **names), "subject": "",
                                      "targets": ["memory_fuzzer"], "engines": ("libfuzzer",), "time_s": 1000,
-                                     "jobs": 1, "seed": 1, "empty": True, "build": lambda: None} | more))
+                                     "jobs": 1, "seed": 1, "empty": True, "build": lambda: None, "strategies": []} | more))
 
 
 def run_of(root):
@@ -182,8 +184,45 @@ def test_what_cannot_be_named_stays_a_finding(root):
         kept = store_with(root, "R5-grow-limit", b"\x10\x00").all()
     assert [found.oracle for found in kept] == ["R5-grow-limit"], kept
     assert (kept[0].folder / kept[0].input).read_bytes() == b"\x10\x00" and "shrink" in kept[0].problem
-    run = types.SimpleNamespace(dir=pathlib.Path(root))
-    assert "Not all was done" in page.finding_section(run, kept[0]).text
+    run = types.SimpleNamespace(dir=pathlib.Path(root), name="x")
+    shown = page.finding_section(run, kept[0], types.SimpleNamespace(plan=plan_of()))
+    assert "Not all was done" in "".join(inner.text for inner in shown.sections)
+
+
+REPLAYED = """finding: R5-grow-result
+  at operation 2 of 2: T0 memory_grow m1 pages:1
+  expected the old size 0, got 1
+  rule R5 grow-limit: growth succeeds up to min(max, 65,536) (ref/README.md)
+pagebox-ops 1 memory_fuzzer
+T0 memory_create m1 strategy:reserve min:0 max:1
+  this is no line of it
+"""
+
+
+def test_a_finding_says_what_was_expected_and_how_to_see_it_again(root):
+    facts = findings.told(REPLAYED)
+    assert facts == {"at": "at operation 2 of 2: T0 memory_grow m1 pages:1",
+                     "difference": "expected the old size 0, got 1"}, facts
+    assert findings.told("finding: timeout\n") == {"at": None, "difference": None}
+    folder = pathlib.Path(root) / "f"
+    folder.mkdir()
+    (folder / "finding.ops").write_text("pagebox-ops 1 memory_fuzzer\n# why\nT0 memory_create m1 strategy:reserve\n"
+                                        "T0 memory_grow m1 pages:1\n")
+    facts |= {"oracle": "R5-grow-result", "target": "memory_fuzzer", "engine": "afl", "seconds": 1.0}
+    one = findings.Finding(folder, facts)
+    plan = plan_of(subject="/a b/mine.so", strategies=["mine"])
+    told = "\n".join(page.told(plan, one, pathlib.Path("results/x")))
+    assert "strategy:mine\n" in told and "pages:1      <-- broken here" in told, told
+    assert "Expected the old size 0, got 1." in told and "R5 grow-limit: growth succeeds" in told, told
+    assert "INPUT=results/x/finding.ops TARGET=memory_fuzzer SUBJECT='/a b/mine.so'" in told, told
+
+
+def test_every_rule_that_an_oracle_names_has_a_sentence(root):
+    named = set()
+    for path in (report.REPO / "fuzz").glob("*.c"):
+        named |= set(re.findall(r'"R(\d+)-[a-z]', path.read_text()))
+    assert len(named) > 30 and named <= set(map(str, rules.rules())), named - set(map(str, rules.rules()))
+    assert rules.sentence("R33-capacity").startswith("R33 capacity: full is") and rules.sentence("crash") is None
 
 
 def test_only_a_hang_that_a_replay_ends_is_dropped(root):

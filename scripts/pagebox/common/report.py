@@ -149,6 +149,12 @@ def machine(compiler=None, flags=None):
     }
 
 
+def shown(path):
+    """A path as a person types it: from the folder where make runs, where it is below."""
+    path = pathlib.Path(path).resolve()
+    return path.relative_to(REPO) if path.is_relative_to(REPO) else path
+
+
 def git(*arguments):
     return output_of(["git", "-c", "safe.directory=*", "-C", str(REPO), *arguments])
 

@@ -7,11 +7,13 @@ Two inputs are one finding when the broken rule and the place are the same (`shr
 """
 import contextlib
 import ctypes
+import functools
 import hashlib
 import json
 import os
 import queue
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -67,6 +69,18 @@ def run(command, environment, seconds, **more):
     return child.returncode, output.decode(errors="replace"), errors.decode(errors="replace")
 
 
+# A line of the operations as replay prints them, which stand elsewhere on the page.
+OPERATION = re.compile(r"(?:T\d+ |fault |choices |pagebox-ops )")
+
+
+def told(errors):
+    """What replay says below a finding's name: where it broke, what was expected and what came."""
+    lines = re.findall(r"^  (.*)", errors.partition("finding: ")[2].partition("\npagebox-ops")[0], re.M)
+    at = next((line for line in lines if line.startswith(("at operation", "after all"))), None)
+    differs = next((line for line in lines if line != at and not line.startswith("rule ")), None)
+    return {"at": at, "difference": differs}
+
+
 def name_in(text):
     found = re.search(r"^finding: (\S+)", text, re.MULTILINE)
     return found.group(1) if found else None
@@ -75,6 +89,17 @@ def name_in(text):
 def replay(plan, target, path, *options, program=REPLAY, **environment):
     made = plan.environment(ASAN_OPTIONS="symbolize=1:detect_leaks=0", **environment)
     return run([program, "-t", target, *options, path], made, 60)
+
+
+@functools.cache
+def words_of_strategies():
+    return re.findall(r"W\(strategy, (\w+)\)", report.file_text(report.REPO / "fuzz/op.def", ""))
+
+
+def own_strategy(word, strategies):
+    """What an operation's word means to a subject with strategies of its own (alone_memory.c)."""
+    words = words_of_strategies()
+    return strategies[words.index(word) % len(strategies)] if word in words else word
 
 
 class Finding:
@@ -88,6 +113,25 @@ class Finding:
             return self.__dict__["facts"][name]
         except KeyError:
             raise AttributeError(name) from None
+
+    def again(self, plan, folder):
+        """The command that shows it once more, from the repository; folder: of the finding, in the end."""
+        name = "finding.ops" if self.text("finding.ops") else "input.ops" if self.text("input.ops") else self.input
+        words = {"INPUT": folder / name, "TARGET": self.target}
+        words |= {"RUNTIME": os.environ["RUNTIME"]} if os.environ.get("RUNTIME") else {"SUBJECT": plan.subject}
+        words |= {"RULES_OFF": os.environ.get("PAGEBOX_RULES_OFF")}
+        return "make replay " + " ".join(f"{k}={shlex.quote(str(v))}" for k, v in words.items() if v)
+
+    def done(self, strategies):
+        """What was done: the operations, with the subject's own strategies, the last one reached marked."""
+        lines = (self.text("finding.ops") or self.text("input.ops")).splitlines()
+        lines = [line for line in lines if not line.startswith(("#", "pagebox-ops", "choices "))]
+        at = re.match(r"at operation (\d+) of", self.facts.get("at") or "")
+        for number, line in enumerate(lines):
+            if strategies:
+                line = re.sub(r"strategy:(\w+)", lambda m: f"strategy:{own_strategy(m[1], strategies)}", line)
+            lines[number] = line + ("      <-- broken here" if at and number + 1 == int(at[1]) else "")
+        return "\n".join(lines)
 
     def text(self, name):
         try:
@@ -114,6 +158,8 @@ class Finding:
             "reproducer": at("finding.c"),
             "reproducer_fails": self.facts.get("reproducer_fails"),
             "operations": self.facts.get("operations"),
+            "at": self.facts.get("at"),
+            "difference": self.facts.get("difference"),
             "seconds": self.seconds,
             "executions": self.executions,
             "seen": self.seen,
@@ -293,11 +339,13 @@ class Store:
                     if (found.folder / name).exists())
 
     def trace(self, found):
-        status, printed, errors = replay(self.plan, found.target, self.best(found), TRACE="1", SCHED="")
-        verdicts = "".join(line for line in printed.splitlines(True) if not line.startswith(("#", "T", "pagebox")))
+        """What replay says of it; its schedule as columns, where threads ran."""
+        status, _, errors = replay(self.plan, found.target, self.best(found), TRACE="1", SCHED="")
         name = name_in(errors) or ("timeout" if status is None else None)
         if name:
-            (found.folder / "trace.txt").write_text(errors + verdicts)
+            found.facts |= told(errors)
+            lines = [line for line in errors.splitlines(True) if not OPERATION.match(line)]
+            (found.folder / "trace.txt").write_text("".join(lines))
         if not self.plan.subject:
             self.trace_page(found)
 
@@ -316,7 +364,8 @@ class Store:
             self.reproduce_in_runtime(found)
             return
         command = [REPRODUCER, "-n", found.oracle, "-t", found.target, "-o", folder, self.best(found)]
-        status, _, errors = run(command, self.plan.environment(SCHED=""), 60)
+        environment = self.plan.environment(SCHED="", ASAN_OPTIONS="detect_leaks=0")
+        status, _, errors = run(command, environment, 60)
         if status != 0:
             (folder / "reproducer.txt").write_text(f"no C program: {errors}")
             return

@@ -1,5 +1,8 @@
 """page.py: the sections of a fuzz run's report."""
+import pathlib
+
 from pagebox.common import report
+from pagebox.common import rules
 
 OPERATIONS_MAX = 40  # of a finding that was not shrunk
 TRACE_LINES_MAX = 120
@@ -19,11 +22,15 @@ def sections(run, items, store, session):
     troubles = [f"**{item.name}**: {item.problem}" for item in items if item.problem]
     if troubles:
         made.append(report.Section("What did not run", "\n\n".join(troubles)))
-    made += [finding_section(run, f) for f in found]
+    made += [finding_section(run, f, session) for f in found]
     made.append(speed_section(items, store))
     made += [plot_section(items, column, title) for column, title in
              ((2, "Coverage over time"), (1, "Executions over time"), (3, "Corpus over time"))]
     return [section for section in made if section]
+
+
+def number_of(count, word):
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def next_section(run, items, found, session):
@@ -31,10 +38,9 @@ def next_section(run, items, found, session):
     steps = []
     for f in found:
         at = f"results/fuzz/{run.name}/{f.folder.relative_to(run.dir)}"
-        command = f"make replay INPUT={at}/{'finding.ops' if f.text('finding.ops') else f.input} TARGET={f.target}"
-        steps.append(f"**{f.oracle}**{' at `' + f.place + '`' if f.place else ''}: see it with `{command}`; attach "
-                     f"`{at}/finding.c` to the bug report; when it is fixed keep `finding.ops` under "
-                     f"`corpus/regress/{f.target}/`.")
+        program = "".join(f"Attach `{at}/{name}` to the bug report. " for name in programs_of(f))
+        steps.append(f"[{f.oracle}](#{report.slug(title_of(f))}): see it with `{f.again(session.plan, pathlib.Path(at))}`. "
+                     f"{program}When it is fixed, keep `finding.ops` under `corpus/regress/{f.target}/`.")
     for item in items:
         if item.stability is not None and item.stability < STABILITY_MIN:
             steps.append(f"**{item.name}** is {item.stability:.2f} % stable: runs of one input differ, so something "
@@ -49,7 +55,7 @@ def next_section(run, items, found, session):
         names = ", ".join(f"{count} into {target}" for target, count in session.promoted.items() if count)
         if names:
             steps.append(f"The working corpus grew: {names}. `make corpus-promote INPUT=file` makes a seed of what "
-                         "is worth to be kept.")
+                         "is worth keeping.")
     return report.Section("What to do next", "\n\n".join(steps)) if steps else None
 
 
@@ -79,36 +85,77 @@ def speed_section(items, store):
                           table=report.Table(columns, rows))
 
 
-def finding_section(run, found):
-    """Operations, trace and C program, one after the other."""
+def title_of(found):
+    return f"Finding {found.oracle} ({found.target})"
+
+
+def explained(found):
+    """Lines on what was expected, what came, and the rule."""
+    if found.facts.get("at"):
+        yield f"Broken {found.at}."
+    if found.facts.get("difference"):
+        yield f"{found.difference[:1].upper()}{found.difference[1:]}."
+    says = rules.sentence(found.oracle)
+    if says:
+        yield f"The rule: {says} ({report.shown(rules.TEXT)})."
+
+
+def told(plan, found, folder):
+    """A finding on the terminal, as on its page. folder: where it is in the end."""
+    yield f"finding: {found.oracle} ({found.target}/{found.engine}, {found.seconds:.1f} s)"
+    yield from ("  " + line for line in clipped(found.done(plan.strategies), 12).splitlines())
+    yield from ("  " + line for line in explained(found))
+    yield f"  See it again: {found.again(plan, folder)}"
+    yield from (f"  {PROGRAMS[name]}: {folder}/{name}" for name in programs_of(found))
+
+
+PROGRAMS = {"finding.c": "As a C program", "finding.js": "As JavaScript", "finding.wast": "As a script of the specification"}
+
+
+def programs_of(found):
+    """The names of what shows it without this harness; a C program only where it compiles and was run."""
+    ran = found.facts.get("reproducer_fails") is not None
+    return [name for name in PROGRAMS if found.text(name) and (ran or name != "finding.c")]
+
+
+def program_text(found, name):
+    if name != "finding.c":
+        return {
+            True: "It shows it in the runtime alone, by the commands in its head.",
+            False: "It does **not** show it in the runtime alone.",
+            None: "It needs a program of the runtime's that runs it.",
+        }[found.facts.get("reproducer_fails")]
+    return {
+        True: "It fails in the library under test.",
+        False: "It does **not** fail in the library under test: it compares less than the harness does, or needs a "
+               "schedule that it did not meet.",
+    }[found.facts["reproducer_fails"]]
+
+
+def finding_section(run, found, session):
+    """On one screen: what was done, what was expected and why, what came, how to see it again."""
+    plan = session.plan
     at = lambda name: str((found.folder / name).relative_to(run.dir))
     link = lambda name, text: f"[{text}]({at(name)})" if (found.folder / name).exists() else ""
     links = [link(*pair) for pair in (
         ("finding.ops", "operations"), (found.input, "the input as found"), ("trace.txt", "trace"),
         ("trace.html", "trace as a page"), ("finding.c", "C program"), ("Makefile", "its Makefile"),
         ("finding.js", "JavaScript"), ("finding.wast", "script of the specification"))]
-    fails = found.facts.get("reproducer_fails")
-    if (found.folder / "finding.js").exists() or (found.folder / "finding.wast").exists():
-        fails = {True: "shows", False: "hides", None: "alone"}[fails]
-    program = {"shows": "The script below shows it in the runtime alone, by the commands in its head.",
-               "hides": "The script below does **not** show it in the runtime alone.",
-               "alone": "The script below needs a program of the runtime's that runs it.",
-               True: "The C program below fails with the library under test.",
-               False: "The C program below does **not** fail with the library under test: it compares less than "
-                      "the harness does, or needs a schedule that it did not meet.",
-               None: "No C program was run."}[fails]
-    told = f" Not all was done for it: {found.problem}." if "problem" in found.facts else ""
-    text = (f"{'At `' + found.place + '`. ' if found.place else ''}Found by {found.engine} on {found.target} after "
-            f"{found.seconds:.1f} s, seen {found.seen} times; {found.facts.get('operations', '?')} operations. "
-            f"{program}{told}\n\n{', '.join(filter(None, links))}")
-    ops = clipped(found.text("finding.ops") or found.text("input.ops"), OPERATIONS_MAX)
-    inner = [report.Section("Operations", pre=ops)]
-    for title, name in (("What the C program or script printed", "reproducer.txt"), ("Trace", "trace.txt"),
-                        ("C program", "finding.c"), ("JavaScript", "finding.js"), ("Script", "finding.wast")):
-        if found.text(name):
-            limit = 2000 if name.startswith("finding.") else TRACE_LINES_MAX
-            inner.append(report.Section(title, pre=clipped(found.text(name), limit)))
-    return report.Section(f"Finding {found.oracle} ({found.target})", text, sections=inner)
+    problem = f" Not all was done for it: {found.problem}." if "problem" in found.facts else ""
+    text = "\n\n".join(explained(found))
+    where = f"Found by {found.engine} after {found.seconds:.1f} s, seen {number_of(found.seen, 'time')}.{problem} "
+    where += f"Files: {', '.join(filter(None, links))}."
+    folder = pathlib.Path("results/fuzz") / run.name / found.folder.relative_to(run.dir)
+    inner = [report.Section("What was done", pre=clipped(found.done(plan.strategies), OPERATIONS_MAX)),
+             report.Section("See it again", where, pre=found.again(plan, folder))]
+    for name in programs_of(found):
+        inner.append(report.Section(PROGRAMS[name], program_text(found, name), pre=clipped(found.text(name), 400)))
+    if not programs_of(found):
+        inner.append(report.Section("No program", clipped(found.text("reproducer.txt"), 3)))
+    for title, name in (("What the program printed", "reproducer.txt"), ("Trace", "trace.txt")):
+        if found.text(name) and (name == "trace.txt" or programs_of(found)):
+            inner.append(report.Section(title, pre=clipped(found.text(name), TRACE_LINES_MAX)))
+    return report.Section(title_of(found), text, sections=inner)
 
 
 def plot_section(items, column, title):

@@ -83,6 +83,7 @@ class Plan:
             report.die(f"SUBJECT={self.subject}: there is no such file")
         if self.sync and not (self.sync.is_dir() or self.sync.parent.is_dir()):
             report.die(f"SYNC={self.sync}: there is no such folder, and none to make it in")
+        self.strategies = []  # of the subject, where it is not ref/
         self.check_tools()
 
     def check_tools(self):
@@ -119,6 +120,7 @@ class Plan:
         if done.returncode != 0:
             print(done.stderr, end="", file=sys.stderr)
             report.die("that subject cannot be tested: see above")
+        self.strategies = re.findall(r"^  strategy (\S+)", done.stdout, re.M) if self.subject else []
         if self.subject or "rules off" in done.stdout:
             print(done.stdout, end="", flush=True)
         self.targets = [name for name in self.targets if f"target {name}: not run" not in done.stdout]
@@ -289,7 +291,7 @@ class Session:
         }
         self.run.machine["compiler"] = report.output_of(["clang", "--version"]) or "unknown"
         self.run.machine["flags"] = "-O2 -fsanitize=address,undefined"
-        lead = (f"{len(found)} findings: {', '.join(names)}." if names else
+        lead = (f"{page.number_of(len(found), 'finding')}: {', '.join(names)}." if names else
                 "No rule broken." if status == "pass" else f"Ended as {status}.")
         made = page.sections(self.run, self.items, self.store, self)
         return self.run.finish(status, summary, items, made, "Fuzzing", lead)
@@ -337,10 +339,23 @@ def recover(folder, facts):
     for target, engine in sorted({(f.target, f.engine) for f in session.store.all()}):
         session.items.append(engines.Engine(plan, run, session.store, target, engine, 1))
     path = session.report("interrupted")
-    print(f"{len(session.store.all())} findings of a killed run: {path}/report.html")
+    print(f"{page.number_of(len(session.store.all()), 'finding')} of a killed run: {path}/report.html")
     for found in session.store.all():
         print(f"finding: {found.oracle} ({found.target})", file=sys.stderr)
     return len(session.store.all())
+
+
+TOLD_MAX = 3  # findings that the terminal shows whole
+
+
+def tell(session, path):
+    """The findings, on the terminal: what was done, what was expected and came, how to see it again."""
+    found = session.store.all()
+    for one in found[:TOLD_MAX]:
+        one.folder = path / "findings" / one.folder.relative_to(session.store.dir)  # renamed at the end
+        print("\n".join(page.told(session.plan, one, report.shown(one.folder))), file=sys.stderr)
+    for one in found[TOLD_MAX:]:
+        print(f"finding: {one.oracle} ({one.target}/{one.engine}, {one.seconds:.1f} s)", file=sys.stderr)
 
 
 def main():
@@ -367,14 +382,13 @@ def main():
         print(f"what was found until now is in {path}", file=sys.stderr)
         return 2
     path = session.report()
-    for found in session.store.all():
-        print(f"finding: {found.oracle} ({found.target}/{found.engine}, {found.seconds:.1f} s)", file=sys.stderr)
+    tell(session, path)
     for item in session.items:
         if item.problem:
             print(f"{item.name}: {item.problem}", file=sys.stderr)
     total = sum(item.executions for item in session.items)
     count = len(session.store.all())
-    print(f"{total:,} executions, {count} findings: {path}/report.html")
+    print(f"{total:,} executions, {page.number_of(count, 'finding')}: {path}/report.html")
     if count:
         return 1
     return 2 if any(item.problem for item in session.items) else 0
