@@ -219,7 +219,7 @@ def test_a_finding_says_what_was_expected_and_how_to_see_it_again(root):
 
 def test_every_rule_that_an_oracle_names_has_a_sentence(root):
     named = set()
-    for path in (report.REPO / "fuzz").glob("*.c"):
+    for path in (report.REPO / "fuzz").rglob("*.c"):
         named |= set(re.findall(r'"R(\d+)-[a-z]', path.read_text()))
     assert len(named) > 30 and named <= set(map(str, rules.rules())), named - set(map(str, rules.rules()))
     assert rules.sentence("R33-capacity").startswith("R33 capacity: full is") and rules.sentence("crash") is None

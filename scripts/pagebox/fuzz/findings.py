@@ -93,7 +93,7 @@ def replay(plan, target, path, *options, program=REPLAY, **environment):
 
 @functools.cache
 def words_of_strategies():
-    return re.findall(r"W\(strategy, (\w+)\)", report.file_text(report.REPO / "fuzz/op.def", ""))
+    return re.findall(r"W\(strategy, (\w+)\)", report.file_text(report.REPO / "fuzz/programs/op.def", ""))
 
 
 def own_strategy(word, strategies):
