@@ -15,6 +15,6 @@ conform: build/plain/conform $(SUBJECT_WANTED) ## real threads against all outco
 conform-power: build/plain/conform ## does make conform find anything? plants mistakes in the driver of RUNTIME= and in ref/ (TIME=60 each, ONLY=regex)
 	@scripts/conform-power.py $(if $(RUNTIME),--runtime '$(RUNTIME)') $(if $(TIME),--time '$(TIME)') $(if $(ONLY),--only '$(ONLY)')
 .PHONY: conform-power
-test-conform: build/plain/conform ## the specification machine, and a few seconds of real threads on the reference and node
+test-conform: build/plain/conform ## the specification machine, and a few seconds of real threads on the reference and node (ONLY=expression for pytest -k)
 	@$(call pytest,fuzz/conform/tests)
 .PHONY: test-conform
