@@ -135,8 +135,10 @@ struct thread {
     void (*fn)(void *);
     void *arg;
     uint64_t deadline, priority;
+    uintptr_t call;      /* where the program called the layer above, or 0 */
     uintptr_t wait_word; /* T_WAIT, T_LOCK: address; T_JOIN: thread number */
     uint32_t expected, frame, ops, dull;
+    uint32_t turns; /* switched away for seeing nothing new */
     uint32_t queue;                      /* order of arrival among sleepers */
     unsigned spurious, faults, timeouts; /* used up so far: by thread, so that steps commute */
     enum sim_wait_result woken;
@@ -257,6 +259,7 @@ extern struct engine S __attribute__((visibility("hidden")));
 /* run.c */
 void point(struct thread *t, struct op op); /* announce op; returns when t is to do it */
 unsigned choose(unsigned n);
+uint64_t random64(void);
 void record_choice(unsigned c); /* made elsewhere, to be replayed */
 _Noreturn void stop_run(void);  /* leave the logical threads for good */
 _Noreturn void stop_bound(unsigned bound);
@@ -312,6 +315,11 @@ void explore_spawned(struct thread *parent, struct thread *child);
 void explore_joined(struct thread *t, struct thread *ended);
 _Noreturn void explore_prune(bool spin);
 int32_t explore_next_event(void); /* number of the event being executed */
+
+/* feedback.c: SIM_FEEDBACK */
+void feedback_begin(void);
+struct thread *feedback_pick(thread_set set);
+void feedback_step(const struct thread *t); /* t does what is pending */
 
 /* trace.c */
 void trace_add(struct line line);

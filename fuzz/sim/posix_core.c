@@ -50,6 +50,7 @@ void enter(const char *name, uintptr_t pc) {
     struct self *me = self();
     me->in = name;
     me->pc = pc;
+    S.now->call = pc;
     me->mark = S.lines_n;
 }
 

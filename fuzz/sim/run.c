@@ -200,7 +200,7 @@ void *arena_alloc(size_t n) {
 /* ---- Choices ----------------------------------------------------------------------------------
  */
 
-static inline uint64_t random64(void) {
+uint64_t random64(void) {
     uint64_t x = S.rng += UINT64_C(0x9E3779B97F4A7C15); /* splitmix64 */
     x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
     x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
@@ -329,6 +329,11 @@ static unsigned place_among(const struct thread *t, thread_set set, const struct
 
 /* Which of set (more than one) runs, t among them or not. */
 static struct thread *pick_among(struct thread *t, thread_set set) {
+    if (S.o.source == SIM_FEEDBACK) {
+        struct thread *next = feedback_pick(set);
+        record(place_among(t, set, next));
+        return next;
+    }
     if (S.o.source == SIM_PCT || S.o.source == SIM_POS) {
         struct thread *best = highest(set);
         record(place_among(t, set, best));
@@ -441,6 +446,11 @@ static thread_set others_in_turn(const struct thread *t, thread_set set) {
     return set & ~S.turned;
 }
 
+/* Turns are of different lengths, so that two loops do not meet at the same places for ever. */
+static uint32_t uneven(const struct thread *t) {
+    return (t->turns * 2654435761u + t->id * 40503u) >> 16 & 15;
+}
+
 static struct thread *pick(struct thread *t) {
     for (;;) {
         thread_set set = S.ready;
@@ -474,7 +484,8 @@ static struct thread *pick(struct thread *t) {
             if (set & (set - 1))
                 record(place_among(t, set, next));
         } else {
-            if (runnable && unlikely(t->dull >= S.o.stale_max) && !S.from_search) {
+            if (runnable && unlikely(t->dull >= S.o.stale_max + uneven(t)) && !S.from_search) {
+                t->turns++;
                 t->eager = true;
                 t->dull = 0;
                 t->priority = S.pct_low ? S.pct_low-- : 0;
@@ -525,7 +536,7 @@ void point(struct thread *t, struct op op) {
     if (unlikely(++S.steps >= S.o.steps_max))
         too_many_steps();
     t->dull++;
-    if (S.o.source == SIM_POS)
+    if (S.o.source == SIM_POS || S.o.source == SIM_FEEDBACK)
         t->priority = random64();
     else if (S.o.source == SIM_PCT)
         for (unsigned i = 0; i < S.pct_points_n; i++)
@@ -534,8 +545,10 @@ void point(struct thread *t, struct op op) {
     struct thread *next = pick(t);
     if (next != t)
         switch_to(t, next);
-    if (S.o.source == SIM_POS)
+    if (S.o.source == SIM_POS || S.o.source == SIM_FEEDBACK)
         pos_conflict(t, &t->pending);
+    if (S.o.source == SIM_FEEDBACK)
+        feedback_step(t);
 }
 
 /* t can go no further for now. */
@@ -597,11 +610,13 @@ static struct thread *thread_new(void (*fn)(void *), void *arg) {
     t->state = T_READY;
     t->pending = (struct op){.kind = OP_START};
     t->rel = t->ended = NULL;
+    t->call = 0;
+    t->turns = 0;
     t->frame = t->ops = t->dull = t->spurious = t->faults = t->timeouts = 0;
     t->eager = t->joined = t->detached = false;
     t->fake_stack = NULL;
     t->priority =
-        S.o.source >= SIM_PCT && S.o.source <= SIM_POS ? random64() | UINT64_C(1) << 32 : 0;
+        S.o.source >= SIM_PCT && S.o.source <= SIM_FEEDBACK ? random64() | UINT64_C(1) << 32 : 0;
 #ifdef WITH_ASAN
     __asan_unpoison_memory_region(t->stack, S.stack_size); /* what an abandoned run left */
 #endif
@@ -959,6 +974,8 @@ void run_once(void (*program)(void *), void *arg) {
         record(FROM_SEARCH);
     if (S.o.source == SIM_PCT)
         pct_begin();
+    if (S.o.source == SIM_FEEDBACK)
+        feedback_begin();
     struct thread *t = thread_new(program, arg);
     S.now = t;
     S.active = true;

@@ -30,6 +30,7 @@ enum sim_source {
     SIM_UNIFORM, /* every choice uniform, from seed */
     SIM_PCT,   /* random thread priorities, pct_depth - 1 change points (Burckhardt et al. 2010) */
     SIM_POS,   /* random priority for each pending operation (Yuan et al. 2018) */
+    SIM_FEEDBACK, /* POS, and towards reads that took a write seldom in the runs before */
     SIM_REPLAY /* the recorded choices of an earlier run; 0 after their end */
 };
 

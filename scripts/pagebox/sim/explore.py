@@ -22,7 +22,7 @@ import tempfile
 from pagebox.common import report
 from pagebox.sim import explore_build, trace
 
-SCHEDS = ("all", "bytes", "uniform", "pct", "pos", "exhaustive")
+SCHEDS = ("all", "bytes", "uniform", "pct", "pos", "feedback", "exhaustive")
 BOUNDS = {  # enum sim_bound
     1: "a run was cut at the engine's bound on steps (SET=steps=N)",
     2: "an old message was out of reach (SET=messages=N)",
