@@ -2,7 +2,8 @@
  * under the engine until a finding or the end of the time, shrinks the schedule, writes what was
  * found.
  *
- *   explore --out=FOLDER [--sched=all|bytes|uniform|pct|pos|feedback|exhaustive] [--seconds=N] [--seed=N]
+ *   explore --out=FOLDER [--sched=all|bytes|uniform|pct|pos|feedback|exhaustive] [--seconds=N]
+ * [--seed=N]
  *           [--replay=FILE] [--KEY=N for the keys of `settings` below]
  *
  * FOLDER gets result.json, and with a finding schedule.txt and trace.json. Exit status:
@@ -570,18 +571,20 @@ static void count(const struct sim_result *r) {
  * Every other run has no spurious returns: they can hide a lost wake-up. A few runs let a thread
  * that sees nothing new go on for long, so that loops with a bound can run out. */
 static void schedule_of(uint64_t i, struct sim_options *o) {
-    static const enum sim_source turns[] = {SIM_FEEDBACK, SIM_POS, SIM_FEEDBACK, SIM_PCT,
-                                            SIM_FEEDBACK, SIM_UNIFORM};
+    static const enum sim_source turns[] = {SIM_FEEDBACK, SIM_POS,      SIM_FEEDBACK,
+                                            SIM_PCT,      SIM_FEEDBACK, SIM_UNIFORM};
     enum { TURNS = sizeof turns / sizeof turns[0] };
-    o->source = !strcmp(sched, "uniform") ? SIM_UNIFORM
-                : !strcmp(sched, "pct")   ? SIM_PCT
-                : !strcmp(sched, "pos")   ? SIM_POS
+    o->source = !strcmp(sched, "uniform")    ? SIM_UNIFORM
+                : !strcmp(sched, "pct")      ? SIM_PCT
+                : !strcmp(sched, "pos")      ? SIM_POS
                 : !strcmp(sched, "feedback") ? SIM_FEEDBACK
-                                          : turns[i % TURNS];
+                                             : turns[i % TURNS];
     o->spurious_max = i / TURNS % 2 ? options.spurious_max : 0;
     o->pct_depth = 2 + (unsigned)(i / TURNS / 2 % 4);
     uint64_t turn = i / TURNS % 16;
-    o->stale_max = turn == 15 ? 80 * options.stale_max : turn % 4 == 3 ? 8 * options.stale_max : options.stale_max;
+    o->stale_max = turn == 15      ? 80 * options.stale_max
+                   : turn % 4 == 3 ? 8 * options.stale_max
+                                   : options.stale_max;
     o->seed = seed_first * UINT64_C(0x9E3779B97F4A7C15) + i;
 }
 

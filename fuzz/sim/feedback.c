@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { PLACES_MAX = 1024, WRITERS_MAX = 8, GOALS_MAX = 6, START = 1 };
+enum { PLACES_MAX = 1024, WRITERS_MAX = 8, GOALS_MAX = 3, START = 1 };
 
 /* A location, by address: who writes there. */
 struct location {

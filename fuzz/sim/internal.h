@@ -138,7 +138,7 @@ struct thread {
     uintptr_t call;      /* where the program called the layer above, or 0 */
     uintptr_t wait_word; /* T_WAIT, T_LOCK: address; T_JOIN: thread number */
     uint32_t expected, frame, ops, dull;
-    uint32_t turns; /* switched away for seeing nothing new */
+    uint32_t turns;                      /* switched away for seeing nothing new */
     uint32_t queue;                      /* order of arrival among sleepers */
     unsigned spurious, faults, timeouts; /* used up so far: by thread, so that steps commute */
     enum sim_wait_result woken;
