@@ -42,6 +42,8 @@
     return SYSTEM;
   };
 
+  const isTrap = answer => [NOT_SHARED, OUT_OF_BOUNDS, MISALIGNED].includes(Number(answer));
+
   // ---- Requests ----------------------------------------------------------------------------------------
   const digest = (buffer, at, count) => {
     let h = count | 0;
@@ -194,7 +196,9 @@
     for (let round = 1; round < (request.repeat || 1); round++) {
       let n = 0, other = -1, what;
       player.run(answer => {
-        if (answer !== first[n] && other < 0) { other = n; what = answer; }
+        // Of two traps at once either may be told; that kinds differ is left to whoever compares tiers.
+        const both = isTrap(answer) && isTrap(first[n]);
+        if (answer !== first[n] && !both && other < 0) { other = n; what = answer; }
         n++;
       });
       if (other >= 0) return text + ' ! ' + other + ' ' + what + ' repetition ' + round;

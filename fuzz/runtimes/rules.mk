@@ -25,7 +25,9 @@ build/runtimes/%.so: fuzz/runtimes/shims/%.c fuzz/runtimes/inside.c $(RUNTIME_NE
 
 runtimes: ## real engines for RUNTIME=: which are installed, in which version, and how to get the others
 	@scripts/runtimes.py
-.PHONY: runtimes
+runtimes-sweep: ## fuzzes every engine that is installed, TIME=600 s each, and writes results/runtimes/: engines x rules, findings (TIME= RUNTIME=a,b EMPTY=1 JOBS= SEED= RULES_OFF= OF=)
+	@TIME='$(TIME)' RUNTIME='$(RUNTIME)' EMPTY='$(EMPTY)' JOBS='$(JOBS)' SEED='$(SEED)' RULES_OFF='$(RULES_OFF)' OF='$(OF)' scripts/runtimes_sweep.py
+.PHONY: runtimes runtimes-sweep
 
 # Two halves: what is planted is found whatever is installed; the engines are those that are there.
 test-planted-runtimes: build/runtimes/pipe.so build/plain/replay ## bugs planted into a runtime's answers are named, each by its program
@@ -33,3 +35,8 @@ test-planted-runtimes: build/runtimes/pipe.so build/plain/replay ## bugs planted
 test-runtimes: build/runtimes/pipe.so build/plain/replay build/libfuzzer/memory_fuzzer ## that; then each found by the fuzzer from nothing; then every engine that is installed, TIME=60 s each
 	@scripts/runtimes_test.py quick && scripts/runtimes_test.py planted $(TIME) && scripts/runtimes_test.py engines $(TIME)
 .PHONY: test-planted-runtimes test-runtimes
+
+spec: ## the specification's own tests of memory on every engine that is there: TESTS=folder, your checkout of its test suite (TESTS= RUNTIME=)
+	@test -n '$(TESTS)' || { echo 'make spec: say TESTS=folder, a checkout of the specification'"'"'s test suite' >&2; exit 2; }
+	@scripts/spec.py '$(TESTS)' $(RUNTIME)
+.PHONY: spec

@@ -283,6 +283,7 @@ class Session:
             "jobs": self.plan.jobs,
             "seed": self.plan.seed,
             "subject": self.plan.subject or "ref/",
+            "runtime": os.environ.get("PAGEBOX_RUNTIME_NAME"),
             "executions": sum(item["executions"] for item in items),
             "findings": len(found),
             "names": " ".join(names) or "none",

@@ -101,9 +101,10 @@ def environment_of(runtime):
     """What the programs of fuzz/ need to be told."""
     shim, _, library = runtime.partition(":")
     if shim in shims():
-        return {"SUBJECT": str(BUILD / f"{shim.replace('-', '_')}.so"), "PAGEBOX_LIBRARY": library}
+        return {"SUBJECT": str(BUILD / f"{shim.replace('-', '_')}.so"), "PAGEBOX_LIBRARY": library or shim,
+                "PAGEBOX_RUNTIME_NAME": runtime}
     known = engines().get(shim, {})
-    made = {"SUBJECT": str(BUILD / "pipe.so"),
+    made = {"SUBJECT": str(BUILD / "pipe.so"), "PAGEBOX_RUNTIME_NAME": runtime,
             "PAGEBOX_RUNTIME": "\n".join("\t".join(tier) for tier in commands(runtime))}
     if os.environ.get("REPEAT"):
         made["PAGEBOX_REPEAT"] = os.environ["REPEAT"]

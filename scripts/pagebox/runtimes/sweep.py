@@ -1,0 +1,153 @@
+"""sweep.py: `make runtimes-sweep`: fuzzes one runtime after the other and writes results/runtimes/<stamp>/: a table of
+engines and rules, rates, versions, every finding with its operations and its script.
+
+    scripts/runtimes_sweep.py                            # every engine that is installed, TIME=600 s each
+    scripts/runtimes_sweep.py RUNTIME=node,jsc TIME=60 EMPTY=1
+    scripts/runtimes_sweep.py OF=results/fuzz/A,results/fuzz/B      # the page alone, of runs that were made
+
+RUNTIME also takes shims, wasm3:, and tiers, jsc:bbq+omg (a plus, since the comma parts runtimes). JOBS, SEED, RULES_OFF as for make fuzz.
+Exit status: 0 clean, 1 a finding, 2 usage or set-up, 130 interrupted (the page has what was done).
+"""
+import json
+import os
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+from pagebox.common import report
+from pagebox.runtimes import known
+
+SETTINGS = ("TIME", "RUNTIME", "EMPTY", "JOBS", "SEED", "RULES_OFF", "OF")
+# What a runtime is asked; all other rules need what an engine's outside does not show: an address, a copy.
+ASKED = ("R1", "R2", "R5", "R6", "R7", "R8", "R9", "R12", "R16", "R17", "R18")
+ASKED_THREADS = ("R14", "R19", "R20", "R22", "R23")
+WITHOUT_THREADS = ("wasm3", "wasm-c-api")
+
+
+def settings(arguments):
+    given = {name: os.environ.get(name, "") for name in SETTINGS}
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if not equals or name not in SETTINGS:
+            report.die(f"{argument!r}: what can be set is {', '.join(SETTINGS)}, as NAME=value")
+        given[name] = value
+    if given["TIME"] and not re.fullmatch(r"[1-9]\d{0,6}", given["TIME"]):
+        report.die(f"TIME={given['TIME']}: wants a number of seconds")
+    return given
+
+
+def fuzz(runtime, given):
+    """The folder of its report; None when it could not be run."""
+    words = [f"{name}={given[name]}" for name in ("EMPTY", "SEED", "RULES_OFF") if given[name]]
+    command = ["make", "--no-print-directory", "fuzz", f"RUNTIME={runtime}", f"TIME={given['TIME'] or 600}",
+               f"JOBS={given['JOBS'] or 1}", *words]
+    environment = {k: v for k, v in os.environ.items() if k not in (*SETTINGS, "MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
+    print(f"== {runtime}", flush=True)
+    with subprocess.Popen(command, cwd=report.REPO, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, text=True) as child:
+        folder = None
+        for line in child.stdout:
+            print(line, end="", flush=True)
+            found = re.search(r"(\S+)/report\.html$", line.strip())
+            folder = pathlib.Path(found.group(1)) if found else folder
+    return folder
+
+
+def version(runtime):
+    name = runtime.partition(":")[0]
+    engine = known.engines().get(name)
+    return known.version_of(engine) if engine and known.program_of(engine) else ""
+
+
+def cell(runtime, rule, found):
+    names = sorted({f["oracle"] for f in found if f["oracle"].split("-")[0] == rule})
+    if names:
+        return ", ".join(name.partition("-")[2] for name in names)
+    threads = runtime.partition(":")[0] not in WITHOUT_THREADS
+    return "clean" if rule in ASKED or (threads and rule in ASKED_THREADS) else "not promised"
+
+
+def page(runs):
+    """runs: [(runtime, folder, facts)]. (items, sections, findings)."""
+    items, rates, rules, findings = [], [], [], []
+    for runtime, folder, facts in runs:
+        fuzzed = [i for i in facts["items"] if i["engine"] != "seeds"]
+        executions, seconds = sum(i["executions"] for i in fuzzed), sum(i["seconds"] for i in fuzzed)
+        found = [f for i in facts["items"] for f in i["findings"]]
+        rate = round(executions / seconds, 1) if seconds else 0
+        items.append({"name": runtime, "version": version(runtime), "executions": executions, "seconds": round(seconds, 1),
+                      "executions_per_s": rate, "findings": found, "run": str(folder), "commit": facts["commit"]})
+        rates.append([runtime, version(runtime), executions, round(seconds), rate,
+                      ", ".join(sorted({f["oracle"] for f in found})) or "none"])
+        rules.append([runtime, *(cell(runtime, rule, found) for rule in (*ASKED, *ASKED_THREADS))])
+        findings += [(runtime, folder, f) for f in found]
+    sections = [
+        report.Section("Runtimes", "One after the other on this machine; executions a second hold the engine's own share.",
+                       table=report.Table(["runtime", "version", "executions", "seconds", "a second", "findings"], rates)),
+        report.Section("Rules", "Rules that are not here need what an engine's outside does not show.",
+                       table=report.Table(["runtime", *ASKED, *ASKED_THREADS], rules)),
+    ]
+    for runtime, folder, found in findings:
+        inner = [report.Section("Operations", pre=found["ops"])]
+        for title, name in (("Script", "finding.js"), ("Script", "finding.wast"), ("What it printed", "reproducer.txt")):
+            path = folder / "findings" / found["name"] / name
+            if path.exists():
+                inner.append(report.Section(title, pre=path.read_text(errors="replace")[:6000]))
+        shown = {True: "The script shows it in the engine alone.", False: "The script does not show it.",
+                 None: "No script was run."}[found["reproducer_fails"]]
+        sections.append(report.Section(f"{found['oracle']} in {runtime}",
+                                       f"After {found['seconds']:.1f} s, seen {found['seen']} times; "
+                                       f"{found['operations'] or '?'} operations. {shown}", sections=inner))
+    return items, sections, findings
+
+
+def main():
+    report.help_if_asked(__doc__)
+    given = settings(sys.argv[1:])
+    if given["OF"]:
+        folders = [pathlib.Path(name) for name in given["OF"].split(",")]
+        wanted = []
+    else:
+        there = [name for name, engine in known.engines().items() if known.program_of(engine)]
+        wanted = [name.replace("+", ",") for name in given["RUNTIME"].split(",")] if given["RUNTIME"] else there
+        folders = []
+    run = report.Run("runtimes")
+    runs = []
+
+    def finish(status=None):
+        items, sections, findings = page(runs)
+        names = sorted({f["oracle"] for _, _, f in findings})
+        executions = sum(item["executions"] for item in items)
+        summary = {"runtimes": " ".join(item["name"] for item in items), "executions": executions,
+                   "findings": len(findings), "names": " ".join(names) or "none"}
+        lead = f"{len(items)} runtimes, {executions:,} executions, {len(findings)} findings" + (
+            f": {', '.join(names)}." if names else ".")
+        for item in items:
+            for found in item["findings"]:
+                kept = run.path(f"findings/{item['name'].replace(':', '-')}-{found['name']}/x").parent
+                source = pathlib.Path(item["run"]) / "findings" / found["name"]
+                for path in source.iterdir() if source.is_dir() else []:
+                    if path.is_file():
+                        shutil.copyfile(path, kept / path.name)
+        return run.finish(status or ("finding" if findings else "pass"), summary, items, sections, "Real runtimes", lead)
+
+    report.on_interrupt(lambda: finish("interrupted"))
+    for folder in folders:
+        try:
+            facts = json.loads((folder / "report.json").read_text())
+        except (OSError, ValueError) as error:
+            report.die(f"{folder}: not the folder of a run of make fuzz: {error}")
+        runs.append((facts["summary"].get("runtime") or folder.name, folder, facts))
+    for runtime in wanted:
+        folder = fuzz(runtime, given)
+        if folder is None:
+            print(f"{runtime}: could not be run, see above", file=sys.stderr)
+            continue
+        runs.append((runtime, folder, json.loads((folder / "report.json").read_text())))
+    if not runs:
+        report.die("nothing was run: make runtimes tells which engines are there")
+    path = finish()
+    print(f"{path}")
+    return 1 if any(item["findings"] for item in page(runs)[0]) else 0
