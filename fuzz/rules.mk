@@ -3,7 +3,7 @@
 ##@ Fuzzing
 # What every binary of the harness is made of; the engines' objects are built by the root's rule.
 FUZZ_CORE := $(addprefix fuzz/programs/,op.c mutate.c) \
-    $(addprefix fuzz/reference/,subject_ref.c os_wrap.c fault.c) \
+    $(addprefix fuzz/reference/,subject_ref.c os_wrap.c libc_wrap.c fault.c) \
     $(addprefix fuzz/judges/,model.c oracle.c sequence_memory.c sequence_mailbox.c rule.c) \
     $(addprefix fuzz/runners/,subject.c operations.c exec.c alone_memory.c alone_mailbox.c crash.c)
 # Where headers of fuzz/ are found; the engine, fuzz/sim/, knows none of them.
@@ -12,7 +12,9 @@ FUZZ_TARGETS := $(patsubst fuzz/targets/%.c,%,$(sort $(wildcard fuzz/targets/*_f
 
 # Calls that can be made to fail, and are kept account of: see os_wrap.h.
 FUZZ_WRAPPED := $(shell grep -oE '__wrap_pb_os_[a-z_]+' fuzz/reference/os_wrap.c | sed s/__wrap_// | sort -u)
-FUZZ_WRAP := $(FUZZ_WRAPPED:%=-Wl,--wrap=%)
+# And the C library's, below os_linux.c.
+FUZZ_WRAPPED_C := $(shell grep -oE '__wrap_[a-z_]+' fuzz/reference/libc_wrap.c | sed s/__wrap_// | sort -u)
+FUZZ_WRAP := $(FUZZ_WRAPPED:%=-Wl,--wrap=%) $(FUZZ_WRAPPED_C:%=-Wl,--wrap=%)
 FUZZ_LIBS := -ldl -pthread
 # The programs whose threads interleave: the reference as the concurrency engine sees it, and the
 # engine (engine.mk).

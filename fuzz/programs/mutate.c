@@ -441,21 +441,24 @@ enum {
     PAGE_CALLS = CALL(os_reserve) | CALL(os_commit) | CALL(os_move) | CALL(os_advise) |
                  CALL(os_release) | CALL(resize),
     FILE_CALLS = CALL(os_file_create) | CALL(os_file_write) | CALL(os_file_freeze) |
-                 CALL(os_file_map) | CALL(os_file_written)
+                 CALL(os_file_map) | CALL(os_file_written) | CALL(c_pread) | CALL(c_pwrite) |
+                 CALL(c_ftruncate)
 };
 static const uint32_t calls_of[256] = {
     [OP_memory_create] = PAGE_CALLS | CALL(os_reserve_accessible) | CALL(allocate),
     [OP_memory_create_more] = PAGE_CALLS | FILE_CALLS | CALL(allocate),
-    [OP_memory_grow] = PAGE_CALLS,
+    [OP_memory_grow] = PAGE_CALLS | CALL(allocate) | CALL(c_madvise),
     [OP_memory_copy] = PAGE_CALLS | FILE_CALLS | CALL(allocate),
     [OP_memory_clone] = CALL(allocate),
-    [OP_memory_reset] =
-        CALL(os_discard) | CALL(os_decommit) | CALL(os_renew) | CALL(os_file_map) | CALL(os_advise),
+    [OP_memory_reset] = CALL(os_discard) | CALL(os_decommit) | CALL(os_renew) | CALL(os_file_map) |
+                        CALL(os_advise) | CALL(c_madvise),
+    [OP_memory_wait32] = CALL(c_futex),
+    [OP_memory_wait64] = CALL(c_futex),
     [OP_memory_destroy] =
         CALL(os_discard) | CALL(os_decommit) | CALL(os_renew) | CALL(os_release) | CALL(os_advise),
     [OP_mailbox_attach] = CALL(allocate) | CALL(resize),
-    [OP_mailbox_grow] = PAGE_CALLS,
-    [OP_mailbox_move] = PAGE_CALLS,
+    [OP_mailbox_grow] = PAGE_CALLS | CALL(allocate),
+    [OP_mailbox_move] = PAGE_CALLS | CALL(allocate),
     [OP_waker_create] = CALL(allocate),
 };
 

@@ -361,6 +361,9 @@ const char *os_wrap_account(void) {
         complain("R14-file-leak");
         __real_pb_os_file_close(account.file[--account.files]);
     }
+    if (libc_wrap_left_open()) {
+        complain("R14-file-leak");
+    }
     const char *complaint = account.complaint;
     account.complaint = NULL;
     return complaint;

@@ -20,6 +20,9 @@ bool os_wrap_keeps(void);
 /* The live reservation that holds the address; false when there is none. */
 bool os_wrap_reservation(const void *address, const uint8_t **at, uint64_t *bytes);
 
+/* libc_wrap.c: true when a file that the reference made is still open; it is closed then. */
+bool libc_wrap_left_open(void);
+
 /* After all is destroyed: NULL, or the name of the rule that was broken, "R14-leak" for instance.
  * Gives back what was leaked and starts anew. */
 const char *os_wrap_account(void);

@@ -32,6 +32,7 @@ static const char life[] =
     "T0 memory_reset m2\n"
     "T0 memory_reset m2\n"
     "T0 memory_to_shared m2\n"
+    "T0 memory_wait32 m2 at:20000 expected:0 timeout_ns:1000\n"
     "T0 memory_grow m2 pages:1\n"
     "T0 memory_destroy m1\n"
     "T0 memory_create m1 strategy:%s record:caller\n"

@@ -1,0 +1,126 @@
+/* libc_wrap.c: calls of the C library below ref/os_linux.c that do less than they were asked for,
+ * by choice: short reads and writes, a signal that comes in between, a file that cannot grow. What
+ * os_linux.c makes of them must come to the same as if all had gone well, or to an error. */
+#include "fault.h"
+#include "os_wrap.h"
+
+#include <errno.h>
+#include <linux/futex.h>
+#include <stdarg.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Each wrapped function, as the linker names the two. */
+#define WRAPPED(type, name, parameters) \
+    type __real_##name parameters;      \
+    type __wrap_##name parameters
+
+WRAPPED(ssize_t, pread, (int file, void *data, size_t count, off_t offset));
+WRAPPED(ssize_t, pwrite, (int file, const void *data, size_t count, off_t offset));
+WRAPPED(int, ftruncate, (int file, off_t bytes));
+WRAPPED(int, memfd_create, (const char *name, unsigned flags));
+WRAPPED(int, madvise, (void *at, size_t bytes, int advice));
+WRAPPED(long, syscall, (long number, ...));
+
+static bool due(enum word_call call) {
+    return fault_armed() && fault_due(FAULT_ANYBODY, call);
+}
+
+/* What a short call does of its count: half, nothing, or it was interrupted before it began. */
+static ssize_t shortened(size_t count, size_t unit) {
+    switch (fault_choose(3)) {
+    case 0:
+        return (ssize_t)(count / 2 / unit * unit);
+    case 1:
+        return 0;
+    default:
+        errno = EINTR;
+        return -1;
+    }
+}
+
+ssize_t __wrap_pread(int file, void *data, size_t count, off_t offset) {
+    if (!due(WORD_call_c_pread)) {
+        return __real_pread(file, data, count, offset);
+    }
+    ssize_t some = shortened(count, sizeof(uint64_t));
+    return some > 0 ? __real_pread(file, data, (size_t)some, offset) : some;
+}
+
+ssize_t __wrap_pwrite(int file, const void *data, size_t count, off_t offset) {
+    if (!due(WORD_call_c_pwrite)) {
+        return __real_pwrite(file, data, count, offset);
+    }
+    ssize_t some = shortened(count, 1);
+    return some > 0 ? __real_pwrite(file, data, (size_t)some, offset) : some;
+}
+
+int __wrap_ftruncate(int file, off_t bytes) {
+    static const int errors[] = {ENOSPC, EINTR, EIO};
+    if (!due(WORD_call_c_ftruncate)) {
+        return __real_ftruncate(file, bytes);
+    }
+    errno = errors[fault_choose(3)];
+    return -1;
+}
+
+int __wrap_madvise(void *at, size_t bytes, int advice) {
+    if (!due(WORD_call_c_madvise)) {
+        return __real_madvise(at, bytes, advice);
+    }
+    errno = fault_choose(2) == 0 ? EAGAIN : EINTR; /* both pass */
+    return -1;
+}
+
+/* A futex wait that a signal interrupts, or that returns for no reason. */
+long __wrap_syscall(long number, ...) {
+    enum { ARGUMENTS = 6 };
+    long argument[ARGUMENTS];
+    va_list arguments;
+    va_start(arguments, number);
+    for (unsigned i = 0; i < ARGUMENTS; i++) {
+        argument[i] = va_arg(arguments, long);
+    }
+    va_end(arguments);
+    if (number == SYS_futex && argument[1] == FUTEX_WAIT_BITSET_PRIVATE && due(WORD_call_c_futex)) {
+        errno = EINTR;
+        return fault_choose(2) == 0 ? -1 : 0;
+    }
+    return __real_syscall(number, argument[0], argument[1], argument[2], argument[3], argument[4],
+                          argument[5]);
+}
+
+/* ---- Files that nobody closed, also where their making has failed ------------------------------
+ */
+
+enum { FILES_MAX = 64 };
+static struct {
+    int file[FILES_MAX];
+    ino_t node[FILES_MAX];
+    unsigned files;
+} made;
+
+int __wrap_memfd_create(const char *name, unsigned flags) {
+    struct stat state;
+    int file = __real_memfd_create(name, flags);
+    if (file >= 0 && made.files < FILES_MAX && fstat(file, &state) == 0) {
+        made.file[made.files] = file;
+        made.node[made.files++] = state.st_ino;
+    }
+    return file;
+}
+
+bool libc_wrap_left_open(void) {
+    bool any = false;
+    while (made.files > 0) {
+        struct stat state;
+        made.files--;
+        if (fstat(made.file[made.files], &state) == 0 && state.st_ino == made.node[made.files]) {
+            any = true;
+            close(made.file[made.files]);
+        }
+    }
+    return any;
+}
