@@ -50,8 +50,8 @@ FUZZ_TOOLS := replay shrink reproducer
 define fuzz_config_rules
 build/$(1)/replay: build/$(1)/fuzz/targets/replay.o
 build/$(1)/shrink: build/$(1)/fuzz/targets/shrink.o build/$(1)/fuzz/targets/trial.o
-build/$(1)/reproducer: build/$(1)/fuzz/targets/reproducer.o build/$(1)/fuzz/targets/trial.o
-build/$(1)/fuzz/targets/reproducer.o: $(wildcard fuzz/targets/reproducer/*.c)
+build/$(1)/reproducer: $(addprefix build/$(1)/fuzz/targets/,reproducer.o tape.o trial.o)
+build/$(1)/fuzz/targets/reproducer.o: $(wildcard fuzz/targets/reproducer/*.c fuzz/targets/program/*.h) fuzz/subject.h
 $(FUZZ_TOOLS:%=build/$(1)/%): build/$(1)/fuzz/targets/input.o $(FUZZ_CORE:%.c=build/$(1)/%.o) \
     $(if $(filter cov,$(1)),build/cov/fuzz/targets/coverage_exit.o) \
     $$(call interleave_of,$(1)) build/$(1)/libpagebox.a
@@ -61,7 +61,7 @@ endef
 $(foreach c,plain asan cov,$(eval $(call fuzz_config_rules,$(c))))
 
 # ---- Other people's memories and mailboxes, subjects/README.md ------------------------------------
-SUBJECTS := $(patsubst fuzz/subjects/%.c,build/subjects/%.so,$(filter-out %.parts.c,$(sort $(wildcard fuzz/subjects/*.c))))
+SUBJECTS := $(patsubst fuzz/subjects/%.c,build/subjects/%.so,$(sort $(wildcard fuzz/subjects/*.c)))
 # The header each of them needs, the package that has it, what it is linked with.
 SUBJECT_HEADER.wabt_rt := wasm-rt.h
 SUBJECT_PACKAGE.wabt_rt := wabt
@@ -103,7 +103,7 @@ subjects: ## builds the subjects of fuzz/subjects/ whose packages are there, bui
 # A subject of ours that is asked for is built; anybody else's builds it himself.
 comma := ,
 # What C programs for other libraries are put together from, beside the subject's source.
-PARTS := $(or $(PARTS),$(PAGEBOX_PARTS),$(wildcard $(patsubst build/subjects/%.so,fuzz/subjects/%.parts.c,$(SUBJECT:./%=%))))
+PARTS := $(or $(PARTS),$(PAGEBOX_PARTS),$(wildcard $(patsubst build/subjects/%.so,fuzz/subjects/%.map.h,$(SUBJECT:./%=%))))
 export PAGEBOX_PARTS := $(abspath $(PARTS))
 # Where the rules stand, for what replay says of a finding.
 export PAGEBOX_RULES := $(CURDIR)/$(firstword $(wildcard ref/RULES.md) ref/README.md)

@@ -29,6 +29,7 @@ struct call {
     struct subject_segment *segment;
     struct subject_active_segment active[CALL_SEGMENTS];
     uint64_t id;
+    bool tries_last_byte; /* of a growth, by a load */
 
     /* Answers. */
     enum subject_status status;

@@ -1,6 +1,7 @@
 /* oracle.c: comparisons of a memory with its model. See oracle.h. */
 #include "oracle.h"
 
+#include "note.h"
 #include "rule.h"
 
 #include <errno.h>
@@ -14,6 +15,59 @@
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
 #endif
+
+void (*note_to)(const struct note *note);
+
+enum { ALL_ERRORS = ((1u << SUBJECT_STATUS_COUNT) - 1) & ~(1u << SUBJECT_OK) };
+
+/* What a look found, in words. */
+static void tell(const struct note *n, uint64_t got) {
+    const unsigned long long must = n->must, at = n->at, is = got;
+    switch (n->kind) {
+    case NOTE_SIZE_PAGES:
+        rule_differs("", "expected a size of %llu pages, got %llu", must, is);
+        break;
+    case NOTE_SIZE_BYTES:
+        rule_differs("", "expected %llu bytes, got %llu", must, is);
+        break;
+    case NOTE_RECORD:
+        rule_differs("", "expected a length of %llu bytes, got %llu", must, is);
+        break;
+    case NOTE_TYPE:
+        rule_differs("", "expected the type {%llu, %llu}%s, got %llu pages, or another maximum",
+                     must, at, n->count ? " shared" : "", is);
+        break;
+    case NOTE_WAITERS:
+        rule_differs("", "expected nobody to wait between two operations, got %llu waiters", is);
+        break;
+    case NOTE_BASE:
+        rule_differs("", "expected the base to stay, it moved");
+        break;
+    case NOTE_BYTES:
+        rule_differs("", "expected %u, got %llu at byte %llu", *(const uint8_t *)n->bytes, is, at);
+        break;
+    case NOTE_ZERO:
+        rule_differs("", "expected zeros in bytes %llu to %llu, got others", at,
+                     at + (unsigned long long)n->count);
+        break;
+    case NOTE_CLOSED_PAGE:
+        rule_differs("", "expected byte %llu to be closed, it can be read", at);
+        break;
+    default:
+        break;
+    }
+}
+
+/* A look that found something else than it must. */
+static const char *looked(const struct judged *m, unsigned i, struct note told, uint64_t got) {
+    const char *broken = rule_broken(told.rule);
+    told.memory = m->side[i].view.memory;
+    if (broken != NULL) {
+        tell(&told, got);
+        note(told);
+    }
+    return broken;
+}
 
 /* ---- Statuses ---------------------------------------------------------------------------------
  */
@@ -33,17 +87,25 @@ static const char *status_differs(const char *rule, enum subject_status got, uns
 const char *oracle_status_in(const struct sequence *q, enum subject_status got, unsigned expected,
                              const char *rule) {
     bool named = q->memory == NULL || (q->memory->promises & SUBJECT_NAMES_ERRORS);
+    const bool lenient = (expected & ~(1u << SUBJECT_OK)) != 0 && (!named || !rule_is_on(rule));
+    note((struct note){
+        .kind = NOTE_STATUS, .rule = rule, .must = lenient ? expected | ALL_ERRORS : expected});
     if ((unsigned)got >= SUBJECT_STATUS_COUNT) {
         return rule_differs(rule, "got %d, which is no status", (int)got);
     }
     if (expected >> got & 1) {
         return NULL;
     }
-    bool error_for_error = got != SUBJECT_OK && (expected & ~(1u << SUBJECT_OK)) != 0;
     /* Success for an error, or an error for success, cannot be looked past: the model is not there.
      */
-    return error_for_error && (!named || !rule_is_on(rule)) ? NULL
-                                                            : status_differs(rule, got, expected);
+    return got != SUBJECT_OK && lenient ? NULL : status_differs(rule, got, expected);
+}
+
+const char *oracle_answer(uint64_t got, uint64_t must, const char *rule) {
+    note((struct note){.kind = NOTE_ANSWER, .rule = rule, .must = must});
+    return got == must ? NULL
+                       : rule_differs(rule, "expected %llu, got %llu", (unsigned long long)must,
+                                      (unsigned long long)got);
 }
 
 const char *oracle_status(const struct sequence *q, enum subject_status got,
@@ -68,21 +130,23 @@ static const char *state_of_type(const struct judged *judged, unsigned i) {
     if (view->has_type &&
         (view->type.min_pages != m->type.min_pages || view->type.max_pages != m->type.max_pages ||
          view->type.shared != m->type.shared)) {
-        broken = rule_broken(rule_differs(
-            "R12-type", "expected the type {%u, %u}%s, got {%u, %u}%s", m->type.min_pages,
-            m->type.max_pages, m->type.shared ? " shared" : "", view->type.min_pages,
-            view->type.max_pages, view->type.shared ? " shared" : ""));
+        broken = looked(judged, i,
+                        (struct note){.kind = NOTE_TYPE,
+                                      .rule = "R12-type",
+                                      .must = m->type.min_pages,
+                                      .at = m->type.max_pages,
+                                      .count = m->type.shared},
+                        view->type.min_pages);
     }
     if (broken == NULL && view->has_style &&
         (view->style.is_static != m->style.is_static ||
          (view->style.is_static && view->style.bound_pages != m->style.bound_pages) ||
          view->style.guard_bytes != m->style.guard_bytes)) {
-        broken = rule_broken("R3-style");
+        broken = looked(judged, i, (struct note){.kind = NOTE_OTHER, .rule = "R3-style"}, 0);
     }
     if (broken == NULL && view->has_waiters && view->waiters != 0) {
-        broken = rule_broken(rule_differs(
-            "R27-queue-life", "expected nobody to wait between two operations, got %llu waiters",
-            (unsigned long long)view->waiters));
+        broken = looked(judged, i, (struct note){.kind = NOTE_WAITERS, .rule = "R27-queue-life"},
+                        0); /* nobody waits between two operations */
     }
     return broken;
 }
@@ -94,31 +158,34 @@ const char *oracle_state(const struct sequence *q, struct judged *m, unsigned i,
     const char *broken = NULL;
     (void)q;
     if (view->size_pages != m->model.type.min_pages) {
-        broken = rule_broken(m->model.type.min_pages == SUBJECT_PAGES_MAX ? "R9-wide-lengths"
-                             : view->handles_agree                        ? rule
-                                                                          : "R14-clone");
-        rule_differs("", "expected a size of %u pages, got %llu", m->model.type.min_pages,
-                     (unsigned long long)view->size_pages);
+        const char *size_rule = m->model.type.min_pages == SUBJECT_PAGES_MAX ? "R9-wide-lengths"
+                                : view->handles_agree                        ? rule
+                                                                             : "R14-clone";
+        broken =
+            looked(m, i,
+                   (struct note){
+                       .kind = NOTE_SIZE_PAGES, .rule = size_rule, .must = m->model.type.min_pages},
+                   view->size_pages);
     }
     if (broken == NULL && view->size_bytes != bytes) {
-        broken = rule_broken(rule_differs("R9-wide-lengths", "expected %llu bytes, got %llu",
-                                          (unsigned long long)bytes,
-                                          (unsigned long long)view->size_bytes));
+        broken = looked(
+            m, i, (struct note){.kind = NOTE_SIZE_BYTES, .rule = "R9-wide-lengths", .must = bytes},
+            view->size_bytes);
     }
     if (view->peek != NULL) { /* no record, no base */
         return broken != NULL ? broken : state_of_type(m, i);
     }
     if (broken == NULL && m->caller_record && !side->strategy->partial &&
         view->record != &side->caller) {
-        broken = rule_broken("R11-record");
+        broken = looked(m, i, (struct note){.kind = NOTE_OTHER, .rule = "R11-record"}, 0);
     }
     if (broken == NULL && view->length_bytes != bytes) {
-        broken = rule_broken(rule_differs("R11-record", "expected a length of %llu bytes, got %llu",
-                                          (unsigned long long)bytes,
-                                          (unsigned long long)view->length_bytes));
+        broken =
+            looked(m, i, (struct note){.kind = NOTE_RECORD, .rule = "R11-record", .must = bytes},
+                   view->length_bytes);
     }
     if (broken == NULL && side->base != NULL && view->base != side->base && must_stay(m, i)) {
-        broken = rule_broken(rule_differs("R10-base", "expected the base to stay, it moved"));
+        broken = looked(m, i, (struct note){.kind = NOTE_BASE, .rule = "R10-base"}, 0);
     }
     side->base = view->base;
     return broken != NULL ? broken : state_of_type(m, i);
@@ -134,31 +201,26 @@ static const uint8_t *peek(const struct judged_side *side, uint64_t at, uint64_t
                                    : side->view.peek(side->view.memory, at, count);
 }
 
-/* The first byte of a block that is not as it must be; expected NULL: zeros. */
-static const char *byte_differs(const char *rule, const uint8_t *got, const uint8_t *expected,
-                                uint64_t start) {
-    if (got == NULL) {
-        return rule_differs(rule, "expected byte %llu to be readable, it is not",
-                            (unsigned long long)start);
-    }
-    for (unsigned n = 0; n < MODEL_BLOCK_BYTES; n++) {
-        unsigned wanted = expected == NULL ? 0 : expected[n];
-        if (got[n] != wanted) {
-            return rule_differs(rule, "expected %u, got %u at byte %llu", wanted, got[n],
-                                (unsigned long long)(start + n));
-        }
-    }
-    return rule;
-}
-
-static const char *block_differs(const struct judged_side *side, const struct model_block *block,
-                                 const char *rule) {
+static const char *block_differs(const struct judged *judged, unsigned i,
+                                 const struct model_block *block, const char *rule) {
+    const struct judged_side *side = &judged->side[i];
     const uint8_t *real =
         peek(side, (uint64_t)block->number * MODEL_BLOCK_BYTES, MODEL_BLOCK_BYTES);
-    bool same = real != NULL && memcmp(real, block->bytes, MODEL_BLOCK_BYTES) == 0;
-    return same ? NULL
-                : rule_broken(byte_differs(rule, real, block->bytes,
-                                           (uint64_t)block->number * MODEL_BLOCK_BYTES));
+    if (real != NULL && memcmp(real, block->bytes, MODEL_BLOCK_BYTES) == 0) {
+        return NULL;
+    }
+    size_t first = 0; /* that differs: the program compares from there */
+    while (real != NULL && real[first] == block->bytes[first]) {
+        first++;
+    }
+    const size_t count = MODEL_BLOCK_BYTES - first < 16 ? MODEL_BLOCK_BYTES - first : 16;
+    return looked(judged, i,
+                  (struct note){.kind = NOTE_BYTES,
+                                .rule = rule,
+                                .at = (uint64_t)block->number * MODEL_BLOCK_BYTES + first,
+                                .bytes = block->bytes + first,
+                                .count = count},
+                  real != NULL ? real[first] : 0);
 }
 
 const char *oracle_bytes(const struct sequence *q, struct judged *judged, unsigned i,
@@ -166,7 +228,7 @@ const char *oracle_bytes(const struct sequence *q, struct judged *judged, unsign
     const struct model_memory *m = &judged->model;
     (void)q;
     for (unsigned b = 0; b < m->blocks; b++) {
-        const char *broken = block_differs(&judged->side[i], &m->block[b], rule);
+        const char *broken = block_differs(judged, i, &m->block[b], rule);
         if (broken != NULL) {
             return broken;
         }
@@ -184,7 +246,7 @@ const char *oracle_range(const struct sequence *q, struct judged *judged, unsign
     uint64_t first = start / MODEL_BLOCK_BYTES, last = (start + count - 1) / MODEL_BLOCK_BYTES;
     for (unsigned b = 0; b < m->blocks; b++) {
         if (m->block[b].number >= first && m->block[b].number <= last) {
-            const char *broken = block_differs(&judged->side[i], &m->block[b], rule);
+            const char *broken = block_differs(judged, i, &m->block[b], rule);
             if (broken != NULL) {
                 return broken;
             }
@@ -219,17 +281,23 @@ const char *oracle_zero(const struct sequence *q, struct judged *judged, unsigne
         return NULL;
     }
     uint64_t start = from * SUBJECT_PAGE_BYTES, end = to * SUBJECT_PAGE_BYTES;
-    if (!edge_is_zero(judged, i, start) || !edge_is_zero(judged, i, end - 8)) {
-        return rule_broken(rule_differs(
-            rule, "expected zeros in bytes %llu to %llu, got others at its first or last eight",
-            (unsigned long long)start, (unsigned long long)end));
+    for (unsigned n = 0; n < 2; n++) {
+        const uint64_t edge = n == 0 ? start : end - 8;
+        if (!edge_is_zero(judged, i, edge)) {
+            return looked(judged, i,
+                          (struct note){.kind = NOTE_ZERO, .rule = rule, .at = edge, .count = 8},
+                          0);
+        }
     }
     for (unsigned d = 0; d < q->dirties; d++) {
         uint64_t at = (uint64_t)q->dirty[d] * MODEL_BLOCK_BYTES;
         if (at >= start && at < end && !model_knows(&judged->model, q->dirty[d]) &&
             !is_zero(peek(&judged->side[i], at, MODEL_BLOCK_BYTES), MODEL_BLOCK_BYTES)) {
-            return rule_broken(
-                byte_differs(rule, peek(&judged->side[i], at, MODEL_BLOCK_BYTES), NULL, at));
+            return looked(
+                judged, i,
+                (struct note){
+                    .kind = NOTE_ZERO, .rule = rule, .at = at, .count = MODEL_BLOCK_BYTES},
+                0);
         }
     }
     return NULL;
@@ -285,12 +353,16 @@ const char *oracle_guard(const struct sequence *q, struct judged *judged, unsign
     }
     span = reservation_min(m, side->strategy);
     if (side->base == NULL) { /* nothing is mapped: right where nothing has to be */
-        return side->strategy->traps && span > 0 ? rule_broken("R3-reservation") : NULL;
+        return side->strategy->traps && span > 0
+                   ? looked(judged, i, (struct note){.kind = NOTE_OTHER, .rule = "R3-reservation"},
+                            0)
+                   : NULL;
     }
     if (side->view.has_reservation) {
         uint64_t behind = side->view.reserved_bytes - (uint64_t)(side->base - side->view.reserved);
         if (behind < span && rule_is_on("R3-reservation")) {
-            return "R3-reservation";
+            return looked(judged, i, (struct note){.kind = NOTE_OTHER, .rule = "R3-reservation"},
+                          0);
         }
         span = behind;
     }
@@ -298,11 +370,13 @@ const char *oracle_guard(const struct sequence *q, struct judged *judged, unsign
         return NULL;
     }
     uint64_t middle = size + (span - size) / 2 / MODEL_BLOCK_BYTES * MODEL_BLOCK_BYTES;
-    if (oracle_readable(side->base + size) || oracle_readable(side->base + span - 8) ||
-        oracle_readable(side->base + middle)) {
-        return rule_broken(rule_differs(
-            "R4-guard", "expected bytes %llu to %llu to be closed, got one that can be read",
-            (unsigned long long)size, (unsigned long long)span));
+    const uint64_t at[] = {size, span - 8, middle};
+    for (unsigned n = 0; n < sizeof at / sizeof at[0]; n++) {
+        if (oracle_readable(side->base + at[n])) {
+            return looked(judged, i,
+                          (struct note){.kind = NOTE_CLOSED_PAGE, .rule = "R4-guard", .at = at[n]},
+                          0);
+        }
     }
     return NULL;
 }

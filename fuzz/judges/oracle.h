@@ -34,4 +34,7 @@ const char *oracle_status(const struct sequence *q, enum subject_status got,
 const char *oracle_status_in(const struct sequence *q, enum subject_status got, unsigned expected,
                              const char *rule);
 
+/* NULL when the call answered what it must. */
+const char *oracle_answer(uint64_t got, uint64_t must, const char *rule);
+
 #endif

@@ -3,6 +3,7 @@
  * Ids are delivered exactly in the model's order, so R30, R32 and R33 are one comparison. Around
  * the region lies an apron of known bytes that the host must not touch (R38). Once a guest has
  * scribbled, what it is owed is suspended, and only the host's own safety is checked. */
+#include "note.h"
 #include "oracle.h"
 #include "rule.h"
 #include "sequence.h"
@@ -37,8 +38,11 @@ void sequence_lay_apron(struct judged_box *b) {
     uint64_t from[2], to[2];
     if (b->view.words != NULL) {
         aprons(b, from, to);
-        memset(b->view.memory + from[0], APRON_BYTE, to[0] - from[0]);
-        memset(b->view.memory + from[1], APRON_BYTE, to[1] - from[1]);
+        for (unsigned n = 0; n < 2; n++) {
+            memset(b->view.memory + from[n], APRON_BYTE, to[n] - from[n]);
+            note((struct note){
+                .kind = NOTE_FILL, .at = from[n], .count = to[n] - from[n], .must = APRON_BYTE});
+        }
     }
 }
 
@@ -47,8 +51,17 @@ static bool apron_is_whole(const struct judged_box *b) {
     uint64_t from[2], to[2];
     memset(apron, APRON_BYTE, sizeof apron);
     aprons(b, from, to);
-    return memcmp(b->view.memory + from[0], apron, to[0] - from[0]) == 0 &&
-           memcmp(b->view.memory + from[1], apron, to[1] - from[1]) == 0;
+    for (unsigned n = 0; n < 2; n++) {
+        if (memcmp(b->view.memory + from[n], apron, to[n] - from[n]) != 0) {
+            note((struct note){.kind = NOTE_FILLED,
+                               .rule = "R38-outside",
+                               .at = from[n],
+                               .count = to[n] - from[n],
+                               .must = APRON_BYTE});
+            return false;
+        }
+    }
+    return true;
 }
 
 const char *sequence_box_gone(const struct judged_box *b) {
@@ -62,6 +75,9 @@ const char *sequence_box_gone(const struct judged_box *b) {
     aprons(b, from, to);
     bool zero = memcmp(memory, zeros, from[0] < page ? from[0] : page) == 0 &&
                 (to[1] >= page || memcmp(memory + to[1], zeros, page - to[1]) == 0);
+    if (!zero) {
+        note((struct note){.kind = NOTE_OTHER, .rule = "R38-outside"});
+    }
     return zero ? NULL : "R38-outside";
 }
 
@@ -73,6 +89,7 @@ void sequence_keep_closed(struct judged_box *b) {
         if (copy != NULL) {
             memcpy(copy, b->view.words, bytes);
             b->closed = copy;
+            note((struct note){.kind = NOTE_KEEP});
         }
     }
 }
@@ -87,6 +104,7 @@ const char *sequence_region(const struct judged_box *b) {
     }
     if (b->model.closed && b->closed != NULL &&
         memcmp(b->closed, words, operation_region_bytes(b->capacity)) != 0) {
+        note((struct note){.kind = NOTE_KEPT, .rule = "R36-write-after-close"});
         return "R36-write-after-close";
     }
     if (b->wild) {
@@ -94,19 +112,21 @@ const char *sequence_region(const struct judged_box *b) {
     }
     uint32_t tail = atomic_load_explicit(&words->tail, memory_order_relaxed);
     uint32_t head = atomic_load_explicit(&words->head, memory_order_relaxed);
-    if (tail - head > b->capacity) {
-        return rule_differs("R33-capacity",
-                            "expected at most %u ids in the ring, got tail - head = %u",
-                            b->capacity, tail - head);
+    if (tail - head == b->model.in_ring) {
+        return NULL;
     }
-    return tail - head == b->model.in_ring
-               ? NULL
-               : rule_differs("R33-count", "expected %u ids in the ring, got %u", b->model.in_ring,
-                              tail - head);
+    const char *rule = tail - head > b->capacity ? "R33-capacity" : "R33-count";
+    note((struct note){.kind = NOTE_RING, .rule = rule, .must = b->model.in_ring});
+    return rule_differs(rule, "expected %u ids in the ring of %u, got tail - head = %u",
+                        b->model.in_ring, b->capacity, tail - head);
 }
 
 const char *sequence_closed(const struct judged_box *b) {
-    return b->view.has_closed && b->view.is_closed != b->model.closed ? "R36-closed" : NULL;
+    if (!b->view.has_closed || b->view.is_closed == b->model.closed) {
+        return NULL;
+    }
+    note((struct note){.kind = NOTE_IS_CLOSED, .rule = "R36-closed", .must = b->model.closed});
+    return "R36-closed";
 }
 
 /* ---- Attach -----------------------------------------------------------------------------------
@@ -176,10 +196,9 @@ static const char *flush_answered(const struct sequence *q, struct judged_box *b
     }
     const char *broken = oracle_status(q, c->status, b->model.closed ? SUBJECT_CLOSED : SUBJECT_OK,
                                        "R36-flush-closed");
-    if (broken == NULL && c->status == SUBJECT_OK && c->answer != model_flush(&b->model)) {
-        broken = "R33-flush";
-    }
-    return broken;
+    return broken == NULL && c->status == SUBJECT_OK
+               ? oracle_answer(c->answer, model_flush(&b->model), "R33-flush")
+               : broken;
 }
 
 /* What would block is asked with a timeout that is over; spilled ids are flushed all the same. */
@@ -218,8 +237,14 @@ static const char *grow_answered(const struct sequence *q, struct judged_box *b,
     }
     const char *broken =
         oracle_status_in(q, c->status, expected | (c->failed ? WANT : 0), "R37-grow");
-    return broken == NULL && c->status == SUBJECT_OK && c->answer != before ? "R5-grow-result"
-                                                                            : broken;
+    return broken == NULL && c->status == SUBJECT_OK
+               ? oracle_answer(c->answer, before, "R5-grow-result")
+               : broken;
+}
+
+static const char *close_answered(struct judged_box *b, const struct call *c) {
+    uint32_t dropped = model_close(&b->model);
+    return b->wild ? NULL : oracle_answer(c->answer, dropped, "R36-dropped");
 }
 
 const char *sequence_box_answered(const struct sequence *q, struct judged_box *b,
@@ -232,7 +257,9 @@ const char *sequence_box_answered(const struct sequence *q, struct judged_box *b
     case OP_mailbox_flush:
         return flush_answered(q, b, c);
     case OP_mailbox_is_signalled:
-        return b->wild || c->yes == (b->model.signalled && !b->model.closed) ? NULL : "R34-signal";
+        return b->wild
+                   ? NULL
+                   : oracle_answer(c->yes, b->model.signalled && !b->model.closed, "R34-signal");
     case OP_mailbox_wait_for_signal:
         return signal_answered(q, b, c);
     case OP_mailbox_move:
@@ -241,7 +268,7 @@ const char *sequence_box_answered(const struct sequence *q, struct judged_box *b
     case OP_mailbox_unhold:
         return oracle_status(q, c->status, SUBJECT_OK, "R37-unhold");
     case OP_mailbox_close:
-        return c->answer != model_close(&b->model) && !b->wild ? "R36-dropped" : NULL;
+        return close_answered(b, c);
     case OP_waker_create:
         return oracle_status_in(q, c->status,
                                 (sequence_sound_id(q, c->id) ? BIT(OK) : BIT(INVALID)) |
@@ -261,18 +288,18 @@ void sequence_drain_begins(struct judged_box *b) {
 }
 
 void sequence_took(struct judged_box *b, uint32_t id) {
-    if (id != model_take(&b->model) && b->broken == NULL) {
-        b->broken = rule_differs(id == 0 ? "R31-publish" : "R30-exactly-once",
-                                 "the drain took id %u, which was not next", id);
+    const char *rule = id == 0 ? "R31-publish" : "R30-exactly-once";
+    uint64_t must = model_take(&b->model);
+    note((struct note){.kind = NOTE_TAKEN, .rule = rule, .must = must});
+    if (id != must && b->broken == NULL) {
+        b->broken = rule_differs(rule, "expected the drain to take id %llu, got %u",
+                                 (unsigned long long)must, id);
     }
 }
 
 const char *sequence_drained(struct judged_box *b, uint32_t in_ring, uint32_t taken) {
-    if (b->broken == NULL && taken != in_ring) {
-        b->broken = rule_differs(taken < in_ring ? "R30-lost" : "R30-invented",
-                                 "expected %u ids to be drained, got %u", in_ring, taken);
-    }
-    return b->broken;
+    const char *rule = taken < in_ring ? "R30-lost" : "R30-invented";
+    return b->broken != NULL ? b->broken : oracle_answer(taken, in_ring, rule);
 }
 
 /* There is news that a guest which goes to sleep now would never be told of. */
@@ -285,7 +312,9 @@ const char *sequence_sleeps(const struct judged_box *b, bool acted) {
         return NULL;
     }
     bool closed = b->model.closed && (acted || b->model.in_ring == 0);
-    return rule_differs(closed ? "R36-close-unseen" : "R34-no-lost-wakeup",
+    const char *rule = closed ? "R36-close-unseen" : "R34-no-lost-wakeup";
+    note((struct note){.kind = NOTE_AWAKE, .rule = rule});
+    return rule_differs(rule,
                         "expected the guest to be told before it sleeps: %u ids are in the ring%s",
                         b->model.in_ring, b->model.closed ? ", the mailbox is closed" : "");
 }
@@ -293,7 +322,12 @@ const char *sequence_sleeps(const struct judged_box *b, bool acted) {
 const char *sequence_parked(const struct judged_box *b, enum subject_park got, bool looked) {
     const struct model_mailbox *m = &b->model;
     if (got == SUBJECT_PARK_CLOSED && (!m->closed || (m->in_ring > 0 && m->signalled))) {
+        note((struct note){.kind = NOTE_PARKED, .rule = "R36-park", .must = got});
         return "R36-park";
     }
-    return got == SUBJECT_PARK_TIMED_OUT && has_news(m) && !looked ? "R34-park" : NULL;
+    if (got == SUBJECT_PARK_TIMED_OUT && has_news(m) && !looked) {
+        note((struct note){.kind = NOTE_PARKED, .rule = "R34-park", .must = got});
+        return "R34-park";
+    }
+    return NULL;
 }

@@ -2,6 +2,7 @@
  *
  * A side that fails in a permitted way (no memory, because a call was made to fail) while its twin
  * succeeds is checked to be unchanged and then let go; the twin and the model go on. */
+#include "note.h"
 #include "oracle.h"
 #include "rule.h"
 #include "sequence.h"
@@ -191,20 +192,15 @@ static const char *grow_status(const struct sequence *q, const struct judged *m,
     bool sure = !c->failed && (q->memory->promises & SUBJECT_GROWS_WITHIN) &&
                 pages <= sequence_room(m, i) && pages <= SURE_GROWTH_PAGES;
     const char *refused = m->failed ? "R6-retry-refused" : "R5-grow-refused";
-    return broken == NULL && c->status != SUBJECT_OK && sure ? refused : broken;
+    return broken == NULL && sure ? oracle_status(q, c->status, SUBJECT_OK, refused) : broken;
 }
 
 static const char *grow_answered(struct sequence *q, struct judged *m, unsigned i,
                                  const struct call *c) {
     const char *broken = grow_status(q, m, i, c);
     m->side[i].did = c->status == SUBJECT_OK;
-    if (broken == NULL && m->side[i].did && c->answer != m->model.type.min_pages) {
-        broken = rule_differs("R5-grow-result", "expected the old size %u, got %llu",
-                              m->model.type.min_pages, (unsigned long long)c->answer);
-    }
-    if (broken == NULL && m->side[i].did && c->last_byte != SUBJECT_OK) {
-        broken = rule_differs("R8-inaccessible", "expected the last new byte to be readable: %s",
-                              call_status_name(c->last_byte));
+    if (broken == NULL && m->side[i].did) {
+        broken = oracle_answer(c->answer, m->model.type.min_pages, "R5-grow-result");
     }
     if (broken == NULL && !m->side[i].did) {
         m->failed = true;
@@ -285,6 +281,7 @@ const char *sequence_copied(struct sequence *q, const struct judged *source, str
     if (broken == NULL && made->side[i].view.peek == NULL &&
         made->side[i].base == source->side[i].base && made->model.type.min_pages > 0) {
         broken = "R13-copy-aliases";
+        note((struct note){.kind = NOTE_OTHER, .rule = broken});
     }
     if (broken == NULL) {
         broken = oracle_bytes(q, made, i, "R13-copy");
@@ -556,10 +553,7 @@ static const char *segments_answered(const struct sequence *q, const struct judg
     size_t fit = segments_fit(&m->model, c);
     const char *broken = oracle_status(
         q, c->status, fit == CALL_SEGMENTS ? SUBJECT_OK : SUBJECT_OUT_OF_BOUNDS, "R17-segments");
-    return broken == NULL && c->applied != fit
-               ? rule_differs("R17-segments", "expected %zu segments to be applied, got %zu", fit,
-                              (size_t)c->applied)
-               : broken;
+    return broken == NULL ? oracle_answer(c->applied, fit, "R17-segments") : broken;
 }
 
 static const char *segments_over(struct sequence *q, struct judged *judged, const struct call *c) {
@@ -583,6 +577,8 @@ static const char *read_answered(const struct sequence *q, const struct judged *
         return broken;
     }
     model_read(&m->model, c->at, expected, c->count);
+    note(
+        (struct note){.kind = NOTE_READ, .rule = "R17-read", .bytes = expected, .count = c->count});
     return memcmp(c->room, expected, c->count) != 0 ? "R17-read" : NULL;
 }
 
@@ -591,15 +587,12 @@ static const char *access_answered(const struct sequence *q, const struct judged
     const unsigned expected = access_statuses(m, c);
     const char *broken = oracle_status_in(q, c->status, expected, "R18-access");
     bool tells = c->code != OP_memory_store && c->code != OP_memory_atomic_store;
-    if (broken != NULL || expected != BIT(OK) || !tells ||
-        c->answer == model_load(&m->model, c->at, c->width)) {
+    if (broken != NULL || expected != BIT(OK) || !tells) {
         return broken;
     }
     bool update = c->code == OP_memory_atomic_rmw || c->code == OP_memory_atomic_cmpxchg;
-    rule_differs("", "expected %llu, got %llu",
-                 (unsigned long long)model_load(&m->model, c->at, c->width),
-                 (unsigned long long)c->answer);
-    return update ? "R18-atomic" : "R18-load";
+    return oracle_answer(c->answer, model_load(&m->model, c->at, c->width),
+                         update ? "R18-atomic" : "R18-load");
 }
 
 static const char *access_over(struct sequence *q, struct judged *judged, const struct call *c) {
@@ -624,11 +617,6 @@ static const char *access_over(struct sequence *q, struct judged *judged, const 
 /* ---- Wait and notify --------------------------------------------------------------------------
  */
 
-static const char *wait_name(uint64_t result) {
-    static const char *const names[] = {"0 (notified)", "1 (not equal)", "2 (timed out)"};
-    return result < sizeof names / sizeof names[0] ? names[result] : "no result of a wait";
-}
-
 static const char *wait_answered(const struct sequence *q, const struct judged *m, unsigned i,
                                  const struct call *c) {
     unsigned errors = word_errors(m, c);
@@ -645,17 +633,17 @@ static const char *wait_answered(const struct sequence *q, const struct judged *
     }
     const char *broken =
         oracle_status_in(q, c->status, (errors != 0 ? errors : BIT(OK)) | left_out(m, i), rule);
-    if (broken == NULL && c->status == SUBJECT_OK && c->answer != result) {
-        broken = rule_differs(c->answer == 0 ? "R22-no-spurious" : rule, /* nobody notified since */
-                              "expected %s, got %s", wait_name(result), wait_name(c->answer));
+    if (broken == NULL && c->status == SUBJECT_OK) { /* nobody notified since */
+        broken = oracle_answer(c->answer, result, c->answer == 0 ? "R22-no-spurious" : rule);
     }
     if (broken == NULL && errors == 0 && c->status == SUBJECT_OK && c->answer == 2 &&
         c->timeout_ns > 0 && c->took_ns < (uint64_t)c->timeout_ns) {
         broken = "R23-timeout"; /* too early */
     }
     if (broken == NULL && m->side[i].view.has_waiters && m->side[i].view.waiters != 0) {
-        broken = rule_differs("R28-waiters-left", "expected nobody to wait, got %llu waiters",
-                              (unsigned long long)m->side[i].view.waiters);
+        broken = rule_differs("R28-waiters-left", "expected nobody to wait, got %u waiters",
+                              m->side[i].view.waiters);
+        note((struct note){.kind = NOTE_WAITERS, .rule = broken, .memory = m->side[i].view.memory});
     }
     return broken;
 }
@@ -665,9 +653,8 @@ static const char *notify_answered(const struct sequence *q, const struct judged
     unsigned errors = word_errors(m, c);
     const char *broken =
         oracle_status_in(q, c->status, errors != 0 ? errors : BIT(OK), "R19-checks");
-    if (broken == NULL && errors == 0 && c->answer != 0) {
-        broken = rule_differs("R22-no-spurious", "expected 0 woken as nobody waits, got %llu",
-                              (unsigned long long)c->answer);
+    if (broken == NULL && errors == 0) { /* nobody waits: none can have been woken */
+        broken = oracle_answer(c->answer, 0, "R22-no-spurious");
     }
     return broken;
 }
@@ -698,12 +685,19 @@ static const char *probe(const struct judged *m, unsigned i, const struct call *
     const bool asked = !side->strategy->one_style; /* else its guard is its own */
     uint64_t size = model_bytes(&m->model);
     uint64_t bytes = bytes_behind(side, size + (asked ? m->model.style.guard_bytes : 0));
+    struct note told = {.memory = side->view.memory, .at = c->at};
     if (c->at < size && !oracle_readable(side->base + c->at)) {
-        return "R8-inaccessible";
+        told.kind = NOTE_OPEN_PAGE;
+        told.rule = "R8-inaccessible";
+        note(told);
+        return told.rule;
     }
     if (c->at >= size && c->at < bytes && side->strategy->traps && side->base != NULL &&
         oracle_readable(side->base + c->at)) {
-        return "R4-guard";
+        told.kind = NOTE_CLOSED_PAGE;
+        told.rule = "R4-guard";
+        note(told);
+        return told.rule;
     }
     return NULL;
 }
@@ -748,11 +742,7 @@ const char *sequence_answered(struct sequence *q, struct judged *m, unsigned i,
     case OP_memory_atomic_cmpxchg:
         return access_answered(q, m, c);
     case OP_guest_load:
-        return c->answer == model_load(&m->model, c->at, c->width)
-                   ? NULL
-                   : rule_differs("R11-record", "expected %llu, got %llu",
-                                  (unsigned long long)model_load(&m->model, c->at, c->width),
-                                  (unsigned long long)c->answer);
+        return oracle_answer(c->answer, model_load(&m->model, c->at, c->width), "R11-record");
     case OP_memory_bulk_copy:
     case OP_memory_bulk_fill:
     case OP_memory_bulk_init:
@@ -825,13 +815,20 @@ const char *sequence_gone(const struct sequence *q, const struct judged *m, unsi
         atomic_load(&side->caller.base) == NULL && atomic_load(&side->caller.length_bytes) == 0;
     if (m->caller_record && view->peek == NULL && (q->memory->promises & SUBJECT_ZEROES_RECORD) &&
         !side->strategy->partial && !is_zero) {
+        note((struct note){.kind = NOTE_OTHER, .rule = "R14-record"});
         return "R14-record";
     }
     bool returns = (q->memory->promises & SUBJECT_RETURNS_PAGES) && view->has_reservation &&
                    view->reserved_bytes > 0;
-    return returns && is_mapped(view->reserved + view->reserved_bytes - q->host_page_bytes)
-               ? rule_broken("R14-pages-kept")
-               : NULL;
+    const uint8_t *last = view->reserved + view->reserved_bytes - q->host_page_bytes;
+    if (!returns || !is_mapped(last)) {
+        return NULL;
+    }
+    note((struct note){.kind = NOTE_UNMAPPED,
+                       .rule = "R14-pages-kept",
+                       .memory = view->memory,
+                       .at = (uint64_t)(last - view->base)});
+    return rule_broken("R14-pages-kept");
 }
 
 const char *sequence_last(struct sequence *q, struct judged *m) {

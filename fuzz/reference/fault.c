@@ -44,8 +44,13 @@ void fault_begin(const uint8_t *choices, size_t choices_bytes) {
     state.choices = choices_bytes;
 }
 
+void (*fault_to)(const char *call, uint64_t nth, const char *error);
+
 void fault_arm(int thread, enum word_call call, uint64_t nth, enum word_error error) {
     if (nth >= 1 && nth <= FAULT_NTH_MAX && state.arms < FAULTS_MAX) {
+        if (fault_to != NULL) {
+            fault_to(op_word(KIND_call, call), nth, op_word(KIND_error, error));
+        }
         state.armed[state.arms++] = (struct armed){thread, call, error, nth};
     }
 }

@@ -20,6 +20,9 @@ void fault_begin(const uint8_t *choices, size_t choices_bytes);
 enum { FAULT_ANYBODY = -1, FAULTS_MAX = 256 };
 void fault_arm(int thread, enum word_call call, uint64_t nth, enum word_error error);
 
+/* Told of each, where somebody wants to write it down; else NULL. */
+extern void (*fault_to)(const char *call, uint64_t nth, const char *error);
+
 /* True while any call from here on is to fail. */
 bool fault_armed(void);
 

@@ -3,6 +3,7 @@
 #include "exec.h"
 
 #include "fault.h"
+#include "note.h"
 
 #include <stdlib.h>
 
@@ -266,7 +267,12 @@ static const char *scribble(struct exec *e, const struct op *op) {
         [WORD_word_tail] = &words->tail,
         [WORD_word_slot] = &words->ring[op->arg.guest_scribble.slot % b->capacity],
     };
-    atomic_store(at[op->arg.guest_scribble.word], (uint32_t)op->arg.guest_scribble.value);
+    _Atomic uint32_t *word = at[op->arg.guest_scribble.word];
+    note((struct note){.kind = NOTE_POKE,
+                       .at = (uint64_t)((const char *)word - (const char *)words),
+                       .count = sizeof *word,
+                       .must = op->arg.guest_scribble.value});
+    atomic_store(word, (uint32_t)op->arg.guest_scribble.value);
     b->wild = true;
     e->judge.crash_rule = "R38";
     sequence_keep_closed(b);

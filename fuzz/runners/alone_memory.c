@@ -3,6 +3,7 @@
 #include "exec.h"
 
 #include "fault.h"
+#include "note.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -136,7 +137,12 @@ static const char *slot_leave(struct exec *e, struct slot *s) {
         if (s->body->handles == 1 && s->body->side[i].strategy->slot_pages != 0 && bytes > 0 &&
             !is_opaque(e)) {
             volatile uint8_t *base = atomic_load(&table(e)->record(s->handle[i])->base);
-            base[0] = base[bytes - 1] = 1;
+            for (unsigned n = 0; n < 2; n++) {
+                const uint64_t at = n == 0 ? 0 : bytes - 1;
+                base[at] = 1;
+                note((struct note){
+                    .kind = NOTE_POKE, .memory = s->handle[i], .at = at, .count = 1, .must = 1});
+            }
             sequence_wrote(&e->judge, 0, bytes);
         }
     }

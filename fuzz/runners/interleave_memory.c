@@ -277,6 +277,7 @@ static void check_seen(const struct event *wait) {
 static void make_call(struct actor *a, void *memory, const struct op *op, struct call *c) {
     struct event *event;
     operation_arguments(c, op, has_address(op->code) ? size_now(memory) : 0, NULL);
+    c->tries_last_byte = true;
     c->count = op->code == OP_memory_notify ? c->count : c->count % BULK_MAX;
     if (!concurrent_begins(&world.judge, c, &event)) {
         return;

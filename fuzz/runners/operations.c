@@ -4,6 +4,7 @@
 #include "call.h"
 
 #include "model.h"
+#include "note.h"
 
 #include <string.h>
 
@@ -228,7 +229,8 @@ static void grow(const struct subject_memory *m, void *memory, struct call *c) {
     c->answer = old;
     uint64_t pages = (uint64_t)old + c->pages, last = pages * SUBJECT_PAGE_BYTES - 1, value;
     c->last_byte = SUBJECT_OK;
-    if (c->status == SUBJECT_OK && pages > 0 && pages <= SUBJECT_PAGES_MAX && m->load != NULL) {
+    if (c->tries_last_byte && c->status == SUBJECT_OK && pages > 0 && pages <= SUBJECT_PAGES_MAX &&
+        m->load != NULL) {
         c->last_byte = m->load(memory, (uint32_t)last, 0, 1, &value);
     }
 }
@@ -282,6 +284,7 @@ static uint8_t *guest_at(const struct subject_memory *m, void *memory, const str
 static void guest_load(const struct subject_memory *m, void *memory, struct call *c) {
     const uint8_t *at = guest_at(m, memory, c);
     c->answer = 0;
+    note((struct note){.kind = NOTE_PEEK, .memory = memory, .at = c->at, .count = c->width});
     for (unsigned i = 0; i < c->width; i++) {
         c->answer |= (uint64_t)at[i] << 8 * i;
     }
@@ -289,6 +292,8 @@ static void guest_load(const struct subject_memory *m, void *memory, struct call
 
 static void guest_store(const struct subject_memory *m, void *memory, struct call *c) {
     uint8_t *at = guest_at(m, memory, c);
+    note((struct note){
+        .kind = NOTE_POKE, .memory = memory, .at = c->at, .count = c->width, .must = c->value});
     for (unsigned i = 0; i < c->width; i++) {
         at[i] = (uint8_t)(c->value >> 8 * i);
     }

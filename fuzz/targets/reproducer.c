@@ -10,18 +10,22 @@
  * library than ours, with its line to compile: for a SUBJECT (subjects/README.md). So does
  * PAGEBOX_PARTS in the environment. Exit status: 0 written, 2 usage, or an input that cannot be
  * read or breaks nothing. */
+#include "exec.h"
 #include "input.h"
 #include "interleave.h"
 #include "load.h"
+#include "tape.h"
 #include "trial.h"
 
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum { USAGE = 2, PARTS_MAX = 160 };
@@ -34,7 +38,11 @@ enum { USAGE = 2, PARTS_MAX = 160 };
     __asm__(".section .rodata\n.global " #name "\n" #name ":\n.incbin \"" path "\"\n" \
             ".byte 0\n.text\n");                                                      \
     extern const char name[]
-EMBED(reproducer_sequential, "fuzz/targets/reproducer/sequential.c");
+EMBED(program_check, "fuzz/targets/program/check.h");
+EMBED(program_ref, "fuzz/targets/program/ref.h");
+EMBED(program_faults, "fuzz/targets/program/faults.h");
+EMBED(program_table, "fuzz/targets/program/table.h");
+EMBED(program_subject, "fuzz/subject.h");
 EMBED(reproducer_threads, "fuzz/targets/reproducer/threads.c");
 
 static struct part {
@@ -189,7 +197,8 @@ static bool want_operation(const struct op *op, enum op_target target) {
     snprintf(name, sizeof name, "%s%s", is_threaded ? "t_" : "", called);
     bool lives_in_memory = strcmp(name, "memory_destroy") == 0;
     if (!want(lives_in_memory ? "memory" : name)) {
-        fprintf(stderr, "reproducer: %s has no part in fuzz/targets/reproducer/: it is left out\n", name);
+        fprintf(stderr, "reproducer: %s has no part in fuzz/targets/reproducer/: it is left out\n",
+                name);
         return false;
     }
     return true;
@@ -201,10 +210,20 @@ static bool want_operation(const struct op *op, enum op_target target) {
 static struct trial trial;
 static char place[TRIAL_PLACE_BYTES];
 
+static bool has_faults(const struct program *program) {
+    bool any = false;
+    for (unsigned i = 0; i < program->operations; i++) {
+        any |= program->operation[i].code == OP_fault || program->operation[i].code == OP_fault_at;
+    }
+    return any;
+}
+
+/* What the linker is told of calls that fail. */
 static const char *flags(void) {
     static char text[1024];
     text[0] = '\0';
-    for (unsigned i = 0; wanted("faults") && op_word(KIND_call, i) != NULL; i++) {
+    for (unsigned i = 0;
+         !is_threaded && has_faults(&trial.program) && op_word(KIND_call, i) != NULL; i++) {
         const char *call = op_word(KIND_call, i);
         if (strncmp(call, "os_", 3) == 0) { /* the others are the allocator's */
             size_t used = strlen(text);
@@ -212,6 +231,33 @@ static const char *flags(void) {
         }
     }
     return text;
+}
+
+/* The mapping to the library: ours, the subject's author's, or none: by the table. */
+static struct {
+    const char *text;
+    enum { TO_REF, TO_ANOTHER, TO_TABLE } kind;
+} mapping;
+
+/* The line that compiles it. Static. */
+static const char *build_line(const char *pagebox) {
+    static char line[2048];
+    const char *subject = getenv("SUBJECT");
+    char *real = subject == NULL ? NULL : realpath(subject, NULL);
+    if (mapping.kind == TO_REF) {
+        snprintf(line, sizeof line,
+                 "cc -O2 -g $(CFLAGS) -I%s/ref finding.c %s/build/plain/libpagebox.a -pthread%s -o "
+                 "finding",
+                 pagebox, pagebox, flags());
+    } else if (mapping.kind == TO_TABLE) {
+        snprintf(line, sizeof line,
+                 "cc -O2 -g $(CFLAGS) -DSUBJECT_PATH='\"%s\"' -I. finding.c -ldl -o finding",
+                 real != NULL ? real : "subject.so");
+    } else if (sscanf(mapping.text, "/* %2000[^*]", line) == 1) {
+        line[strlen(line) - 1] = '\0'; /* the space before the comment's end */
+    }
+    free(real);
+    return line;
 }
 
 static void print_program_comment(FILE *out, const struct program *program) {
@@ -233,34 +279,17 @@ static bool takes_turns(const struct program *program) {
     return is_threaded && trial.preemptions == 0 && program->choices_bytes == 0;
 }
 
-/* The line that compiles it, where the parts have one of their own, in a comment; NULL: ours.
- * Static.
- */
-static const char *own_build(void) {
-    static char line[256];
-    const struct part *part = part_find("build");
-    if (part == NULL || sscanf(part->text, "/* %250[^*]", line) != 1) {
-        return NULL;
-    }
-    line[strlen(line) - 1] = '\0'; /* the space before the comment's end */
-    return line;
-}
-
 static void print_head(FILE *out, const struct program *program) {
     fprintf(out, "/* finding.c: %s%s%s.\n *\n", trial.name, place[0] != '\0' ? " at " : "", place);
-    if (own_build() != NULL) {
-        fprintf(out, " *     %s\n", own_build());
-    } else {
-        fprintf(out,
-                " *     cc -O2 -g -I<pagebox>/ref finding.c <pagebox>/build/plain/libpagebox.a"
-                " -pthread%s -o finding\n",
-                flags());
-    }
+    fprintf(out, " *     %s\n", build_line("$(PAGEBOX)"));
     fputs(" *     ./finding        exits 1 and names the rule when it is broken, 0 when all is"
           " good\n *\n",
           out);
     if (!is_threaded) {
-        fputs(" * One thread; the same in each run. The operations:\n *\n", out);
+        fputs(" * One thread; the same in each run: the calls that were made, and behind each what "
+              "the rules\n"
+              " * let it answer. The operations:\n *\n",
+              out);
     } else if (takes_turns(program)) {
         fputs(
             " * Threads take turns, an operation each, in the order that broke the rule under the\n"
@@ -288,43 +317,109 @@ static void print_head(FILE *out, const struct program *program) {
 /* ---- One thread -------------------------------------------------------------------------------
  */
 
-static void print_choices(FILE *out, const struct program *program) {
-    if (wanted("faults") && program->choices_bytes > 0) {
-        fputs("    static const unsigned char drawn[] = {", out);
-        for (size_t i = 0; i < program->choices_bytes; i++) {
-            fprintf(out, "%s%u", i > 0 ? ", " : "", program->choices[i]);
+/* The lines that the run wrote down, and the functions for parked guests. */
+static FILE *lines, *functions;
+static bool looks_are_whole = true;
+
+/* Runs it once more, in a process of its own, since it may crash. */
+static bool write_lines(const struct subject *subject, const struct program *program) {
+    int status = 0;
+    lines = tmpfile();
+    functions = tmpfile();
+    if (lines == NULL || functions == NULL) {
+        return false;
+    }
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        static const int fatal[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE};
+        for (size_t i = 0; i < sizeof fatal / sizeof fatal[0]; i++) {
+            signal(fatal[i], SIG_DFL);
         }
-        fprintf(out, "};\n    choices = drawn;\n    choices_left = sizeof drawn;\n");
+        alarm(10);
+        (void)exec_run(tape_begin(subject, lines, functions), program, NULL);
+        _exit(tape_end() ? 0 : 1);
+    }
+    if (child < 0 || waitpid(child, &status, 0) != child) {
+        return false;
+    }
+    looks_are_whole = !WIFEXITED(status) || WEXITSTATUS(status) == 0;
+    return true;
+}
+
+/* A stream's text, from its start; NULL: no memory. */
+static char *text_of(FILE *file) {
+    char *text = NULL;
+    size_t bytes = 0;
+    FILE *memory = open_memstream(&text, &bytes);
+    rewind(file);
+    for (int c; memory != NULL && (c = fgetc(file)) != EOF;) {
+        fputc(c, memory);
+    }
+    if (memory != NULL) {
+        fclose(memory);
+    }
+    return text;
+}
+
+/* How many names of a kind there are: m0, m1, ... */
+static unsigned names_in(const char *text, char kind) {
+    unsigned count = 0, n;
+    for (const char *at = text; (at = strchr(at, kind)) != NULL; at++) {
+        bool begins = at == text || !isalnum((unsigned char)at[-1]);
+        if (begins && at[-1] != '_' && isdigit((unsigned char)at[1]) &&
+            sscanf(at + 1, "%u", &n) == 1 && n >= count) {
+            count = n + 1;
+        }
+    }
+    return count;
+}
+
+static void print_declarations(FILE *out, const char *text, const char *nested) {
+    const unsigned memories = names_in(text, 'm'), wakers = names_in(text, 'w');
+    for (unsigned i = 0; i < memories; i++) {
+        fprintf(out, "static memory m%u;\nstatic const void *m%u_base;\nstatic record r%u;\n", i, i,
+                i);
+    }
+    for (unsigned i = 0; i < wakers; i++) {
+        fprintf(out, "static waker w%u;\n", i);
+    }
+    fputs(strstr(text, "mailbox_") != NULL ? "static mailbox b;\n" : "", out);
+    fprintf(out, "\n%s", nested);
+    for (unsigned i = 0; i < 256; i++) { /* a crash came before it was known what the host did */
+        char name[32], whole[48];
+        snprintf(name, sizeof name, "meanwhile%u,", i);
+        snprintf(whole, sizeof whole, "meanwhile%u(void)", i);
+        if (strstr(text, name) != NULL && strstr(nested, whole) == NULL) {
+            fprintf(out, "static void %s {}\n", whole);
+        }
     }
 }
 
 static void print_sequential(FILE *out, const struct program *program) {
-    bool keep[OPS_MAX];
-    bool leaks = strncmp(trial.name, "R14-", 4) == 0 || strncmp(trial.name, "R6-", 3) == 0;
-    want("base");
-    for (unsigned i = 0; i < program->operations; i++) {
-        keep[i] = want_operation(&program->operation[i], program->target);
-    }
-    if (leaks) {
-        want("leaks");
-    }
-    if (!wanted("faults")) {
-        want("nofaults");
-    }
+    static const char *const includes[] = {"ref.h", "map.h", "table.h"};
+    const bool leaks = strncmp(trial.name, "R14-", 4) == 0 || strncmp(trial.name, "R6-", 3) == 0;
+    char *text = text_of(lines), *nested = text_of(functions);
     print_head(out, program);
-    parts_print(out);
-    fputs("\nint main(void) {\n", out);
-    print_choices(out, program);
-    fputs(leaks ? "    watch();\n    leaks_begin();\n" : "    watch();\n", out);
-    for (unsigned i = 0; i < program->operations; i++) {
-        if (keep[i]) {
-            print_call(out, &program->operation[i], program->target);
+    fprintf(out, "#include \"check.h\"\n#include \"%s\"\n", includes[mapping.kind]);
+    fputs(mapping.kind == TO_REF && has_faults(program) ? "#include \"faults.h\"\n\n" : "\n", out);
+    print_declarations(out, text, nested);
+    fputs("\nint main(void) {\n    watch();\n", out);
+    if (has_faults(program) && program->choices_bytes > 0) {
+        fputs("    static const uint8_t drawn[] = {", out);
+        for (size_t i = 0; i < program->choices_bytes; i++) {
+            fprintf(out, "%s%u", i > 0 ? ", " : "", program->choices[i]);
         }
+        fputs("};\n    choices = drawn;\n    choices_n = sizeof drawn;\n", out);
     }
-    fputs(wanted("memory") ? "    memories_end();\n" : "", out);
-    fputs(wanted("mailbox") ? "    box_end();\n" : "", out);
+    fputs("    library_begin();\n", out);
+    fputs(leaks ? "    leaks_begin();\n" : "", out);
+    fputs(text, out);
+    fputs("    now(\"R14-crash\", \"the end\");\n    library_end();\n", out);
     fputs(leaks ? "    leaks_end();\n" : "", out);
-    fputs("    printf(\"good: no rule was broken\\n\");\n    return 0;\n}\n", out);
+    fputs("    return good();\n}\n", out);
+    free(text);
+    free(nested);
 }
 
 /* ---- Threads ----------------------------------------------------------------------------------
@@ -487,11 +582,14 @@ static char *file_text(const char *path) {
     return text;
 }
 
-static bool write_file(const char *name, void (*print)(FILE *, const struct program *)) {
+static bool write_file(const char *name, void (*print)(FILE *, const struct program *),
+                       const char *text) {
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/%s", option.folder, name);
     FILE *out = fopen(path, "w");
-    if (out != NULL) {
+    if (out != NULL && text != NULL) {
+        fputs(text, out);
+    } else if (out != NULL) {
         print(out, &trial.program);
     }
     if (out == NULL || ferror(out) || fclose(out) != 0) {
@@ -503,15 +601,11 @@ static bool write_file(const char *name, void (*print)(FILE *, const struct prog
 
 static void print_makefile(FILE *out, const struct program *program) {
     (void)program;
-    if (own_build() != NULL) {
-        fprintf(out, "# Makefile: make && ./finding\nfinding: finding.c; %s\n", own_build());
-        return;
-    }
-    fputs("# Makefile: make PAGEBOX=<the library's checkout, built> && ./finding\n", out);
-    fprintf(out,
-            "finding: finding.c; $(CC) -O2 -g $(CFLAGS) -I$(PAGEBOX)/ref finding.c "
-            "$(PAGEBOX)/build/plain/libpagebox.a -pthread%s -o $@\n",
-            flags());
+    fputs(mapping.kind == TO_REF
+              ? "# Makefile: make PAGEBOX=<the library's checkout, built> && ./finding\n"
+              : "# Makefile: make && ./finding\n",
+          out);
+    fprintf(out, "finding: finding.c; %s\n", build_line("$(PAGEBOX)"));
 }
 
 static void print_program(FILE *out, const struct program *program) {
@@ -520,6 +614,69 @@ static void print_program(FILE *out, const struct program *program) {
     } else {
         print_sequential(out, program);
     }
+}
+
+/* Every call of the lines is in the author's mapping. */
+static bool maps_all(const char *map) {
+    char *text = text_of(lines);
+    bool all = true;
+    for (char *at = text; (at = strstr(at, "CALL(\"")) != NULL; at++) {
+        char *name = strstr(at, "\", ") + 3;
+        name += strncmp(name, "DONE(", 5) == 0 ? 5 : 0;
+        name += strncmp(name, "answer = ", 9) == 0 ? 9 : 0;
+        const size_t bytes = strcspn(name, "(");
+        const char kept = name[bytes];
+        name[bytes] = '\0';
+        if (all && strstr(map, name) == NULL) {
+            fprintf(stderr,
+                    "reproducer: the mapping has no %s: the program calls the subject's "
+                    "table\n",
+                    name);
+            all = false;
+        }
+        name[bytes] = kept;
+    }
+    free(text);
+    return all;
+}
+
+/* Chooses the mapping; false after saying what is wrong. */
+static bool mapping_choose(const struct subject *subject) {
+    const char *path = option.parts != NULL ? option.parts : getenv("PAGEBOX_PARTS");
+    if (subject == subject_ref()) {
+        mapping.text = program_ref;
+        return true;
+    }
+    mapping.kind = TO_TABLE;
+    mapping.text = program_table;
+    if (path == NULL || *path == '\0') {
+        return true;
+    }
+    char *text = file_text(path);
+    if (text == NULL || strncmp(text, "/* ", 3) != 0) {
+        fprintf(stderr, "reproducer: %s: %s\n", path,
+                text == NULL ? strerror(errno)
+                             : "its first line is to be how to compile, in a comment");
+        return false;
+    }
+    if (maps_all(text)) {
+        mapping.kind = TO_ANOTHER;
+        mapping.text = text;
+    }
+    return true;
+}
+
+static bool write_all(void) {
+    static const char *const names[] = {"ref.h", "map.h", "table.h"};
+    bool written = write_file("finding.c", print_program, NULL) &&
+                   write_file("Makefile", print_makefile, NULL);
+    if (written && !is_threaded) {
+        written = write_file("check.h", NULL, program_check) &&
+                  write_file(names[mapping.kind], NULL, mapping.text) &&
+                  write_file("faults.h", NULL, program_faults) &&
+                  (mapping.kind != TO_TABLE || write_file("subject.h", NULL, program_subject));
+    }
+    return written;
 }
 
 static int run(const char *path) {
@@ -544,34 +701,32 @@ static int run(const char *path) {
     } else if (strcmp(trial.name, "timeout") != 0) {
         trial_place(&settings, &trial.program, place);
     }
-    if (option.parts == NULL) {
-        option.parts = getenv("PAGEBOX_PARTS");
-    }
-    if (settings.subject == subject_ref()) {
-        option.parts = NULL;
-    } else if (option.parts == NULL || *option.parts == '\0') {
-        fprintf(stderr, "reproducer: a C program for another subject than the reference is put "
-                        "together from parts of its own: say -p PARTS (fuzz/subjects/README.md)\n");
+    const bool threads = interleave_wants(&trial.program);
+    if (threads && settings.subject != subject_ref()) {
+        fprintf(stderr,
+                "reproducer: a program whose threads interleave can be made for the reference"
+                " alone: TRACE=1 replay shows the schedule\n");
         return USAGE;
     }
-    if (option.parts != NULL) {
-        char *text = file_text(option.parts);
-        if (text == NULL || interleave_wants(&trial.program)) {
-            fprintf(stderr, "reproducer: %s: %s\n", option.parts,
-                    text == NULL ? strerror(errno)
-                                 : "parts of another library have none for threads");
-            return USAGE;
-        }
-        parts_read(text);
-    } else {
-        parts_read(reproducer_sequential);
+    if (threads) {
         parts_read(reproducer_threads);
+    } else if (!write_lines(settings.subject, &trial.program)) {
+        fprintf(stderr, "reproducer: cannot run the input to write its calls down\n");
+        return USAGE;
+    } else if (!mapping_choose(settings.subject)) {
+        return USAGE;
     }
     if (mkdir(option.folder, 0777) != 0 && errno != EEXIST) {
         fprintf(stderr, "reproducer: %s: %s\n", option.folder, strerror(errno));
         return USAGE;
     }
-    bool good = write_file("finding.c", print_program) && write_file("Makefile", print_makefile);
+    bool good = write_all();
+    if (good && !looks_are_whole) {
+        fprintf(stderr,
+                "reproducer: what shows %s cannot be asked of the library: the program makes "
+                "the calls and cannot fail by itself\n",
+                trial.name);
+    }
     if (good) {
         printf("%s\n", trial.name);
     }

@@ -168,7 +168,7 @@ subjects() {
 strangers() {
     # As C, from the subject's own parts: fails by the same name, with the other library alone.
     reproduced() {
-        parts=fuzz/subjects/$1.parts.c
+        parts=fuzz/subjects/$1.map.h
         [ -e "$parts" ] || return 0
         if SUBJECT=build/subjects/$1.so build/plain/reproducer -p "$parts" -o "$work/as_c" "$3" \
             >"$work/errors" 2>&1 && make -s -B -C "$work/as_c" >>"$work/errors" 2>&1; then
@@ -239,9 +239,6 @@ planted_defects() {
         env SUBJECT=build/subjects/template.so build/plain/replay -q corpus/waiters_fuzzer
     expect target_without_its_subject 2 'runs nothing on this subject: its threads need a subject' \
         env SUBJECT=build/subjects/template.so build/libfuzzer/waiters_fuzzer -runs=1
-    expect reproducer_for_a_subject_wants_parts 2 'say -p PARTS' \
-        env -u PAGEBOX_PARTS SUBJECT=build/subjects/template.so build/plain/reproducer -n R5-grow-limit \
-        -o "$work/as_c" corpus/subjects/wabt_rt/R5-grow-limit.ops
     expect subject_seen_by_the_engine_says_so 0 'the engine sees its accesses' \
         env SUBJECT=build/subjects/template_mailbox.engine.so build/plain/replay -i
     mkdir -p "$work/one" && cp fuzz/subjects/defects/template/build "$work/one" &&
