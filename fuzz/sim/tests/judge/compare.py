@@ -13,6 +13,7 @@ the judge does not finish are skipped and counted.
     --judge-graphs N    the judge's limit of graphs, incomplete ones included (400000)
     --seconds S         the search's limit for one program (10)
     --files FILE...     in place of SEED COUNT CLASS: the programs of these files
+    --c11               release sequences as in C11, on both sides
     --jobs N            so many programs at a time (1)
     --quiet             no progress
 
@@ -140,10 +141,10 @@ def kind(judged, engine):
 class Comparer:
     def __init__(self, args):
         self.args = args
-        self.judge = [args.judge, "--graphs", str(args.judge_graphs), "--seconds", "60"]
+        self.judge = [args.judge, *args.c11, "--graphs", str(args.judge_graphs), "--seconds", "60"]
 
     def runner(self, seconds):
-        return [self.args.runner, "--states", "--seconds", str(seconds)]
+        return [self.args.runner, *self.args.c11, "--states", "--seconds", str(seconds)]
 
     def compare(self, texts, seconds):
         """(judged, engine's answers, skipped, {name: difference}) of texts by name."""
@@ -242,6 +243,7 @@ def main():
     p.add_argument("--seconds", type=int, default=10)
     p.add_argument("--files", nargs="*")
     p.add_argument("--jobs", type=int, default=1)
+    p.add_argument("--c11", action="store_const", const=["--c11"], default=[])
     p.add_argument("--quiet", action="store_true")
     args = p.parse_args()
     if not args.files and (args.seed is None or not args.count or not args.classes):

@@ -52,6 +52,8 @@ static const struct class {
     {"monitors", "flags set under a lock, and awaited", RELAXED | LOCK | MONITOR},
     {"idioms", "ticket, test-and-set and adaptive locks, barriers, counted and awaited events",
      RELAXED | IDIOM},
+    {"sync", "locks, awaits, futexes, fences and SC accesses together, also in loops",
+     RELAXED | SC | FENCES | SC_FENCES | LOCK | AWAIT | WAIT | REPEAT},
     {"exchanges", "exchanges that wait, at locations of other values", RELAXED | RMW | CHANGING},
     {"mixed", "some of all of it", 0},
 };
@@ -474,12 +476,12 @@ static void statement(unsigned depth) {
             spin();
             return;
         case 10:
-            if (!(now.may & AWAIT) || depth)
+            if (!(now.may & AWAIT) || depth > 1)
                 break;
             await();
             return;
         case 11:
-            if (!(now.may & LOCK) || depth)
+            if (!(now.may & LOCK) || depth > 1)
                 break;
             if (chance(70))
                 block_of_lock(depth);
@@ -487,7 +489,7 @@ static void statement(unsigned depth) {
                 trylock();
             return;
         case 12:
-            if (!(now.may & WAIT) || depth)
+            if (!(now.may & WAIT) || depth > 1)
                 break;
             wait_or_wake();
             return;
@@ -557,6 +559,8 @@ static void program(const struct class *c, uint64_t seed) {
         now.separated = true;
         say("T%u: ", t);
         unsigned budget = per[n] > 2 ? 1 + below(per[n]) : per[n] == 2 ? 1 + below(3) : 1;
+        if (now.may & (AWAIT | LOCK | WAIT | CHANGING) && chance(50))
+            budget += 2; /* of these the judge finishes more */
         if (n >= 5)
             budget = t < 2 ? 1 + below(2) : 1;
         if (now.may & IDIOM) {
