@@ -715,10 +715,217 @@ static bool insert_aimed_fault(struct maker *k, struct program *p) {
     return (one_in(&k->chance, 2) || insert(p, at, &op)) && insert(p, at, &fault);
 }
 
+/* ---- Shapes: operations that only together come to where a rule turns
+ * ----------------------------
+ */
+
+enum { HERE = 0xFE, STEPS_MAX = 8 }; /* no thread: where nothing interleaves */
+enum step_how {
+    DRAWN = 0,
+    SHORT = 1,   /* a wait that times out */
+    LONG = 2,    /* one that does not */
+    ONE = 4,     /* a notify of one */
+    ALL = 8,     /* of all */
+    BESIDE = 16, /* at another word of the same bucket */
+    LIMIT = 32   /* a memory with a limit of waiters */
+};
+struct step {
+    uint8_t code, thread, m, to;
+    unsigned how;
+};
+struct shape {
+    bool threads;
+    struct step step[STEPS_MAX]; /* code 0 ends it */
+};
+#define WAIT OP_memory_wait32
+#define NOTIFY OP_memory_notify
+static const struct shape shapes[] = {
+    /* two waiters: one times out, the other must be woken; and the other way round */
+    {true, {{WAIT, 0, 0, 0, SHORT}, {WAIT, 1, 0, 0, LONG}, {NOTIFY, 2, 0, 0, ONE}}},
+    {true, {{WAIT, 0, 0, 0, LONG}, {WAIT, 1, 0, 0, SHORT}, {NOTIFY, 2, 0, 0, ONE}}},
+    {true,
+     {{WAIT, 0, 0, 0, LONG},
+      {WAIT, 1, 0, 0, SHORT},
+      {WAIT, 2, 0, 0, LONG},
+      {NOTIFY, 3, 0, 0, ONE},
+      {NOTIFY, 3, 0, 0, ONE}}},
+    {true,
+     {{WAIT, 0, 0, 0, LONG},
+      {WAIT, 1, 0, 0, SHORT},
+      {WAIT, 2, 0, 0, SHORT},
+      {WAIT, 3, 0, 0, LONG},
+      {NOTIFY, 1, 0, 0, ALL}}},
+    /* one that waits twice */
+    {true,
+     {{WAIT, 0, 0, 0, SHORT},
+      {WAIT, 0, 0, 0, LONG},
+      {NOTIFY, 1, 0, 0, ONE},
+      {NOTIFY, 1, 0, 0, ONE}}},
+    /* three waiters and counts between */
+    {true,
+     {{WAIT, 0, 0, 0, LONG},
+      {WAIT, 1, 0, 0, LONG},
+      {WAIT, 2, 0, 0, LONG},
+      {NOTIFY, 3, 0, 0, DRAWN},
+      {NOTIFY, 3, 0, 0, DRAWN}}},
+    /* two queues in one bucket, and what comes later */
+    {true,
+     {{WAIT, 0, 0, 0, LONG},
+      {WAIT, 1, 0, 0, LONG | BESIDE},
+      {NOTIFY, 2, 0, 0, ONE},
+      {NOTIFY, 2, 0, 0, ONE | BESIDE}}},
+    {true,
+     {{WAIT, 0, 0, 0, LONG},
+      {WAIT, 1, 0, 0, SHORT | BESIDE},
+      {WAIT, 2, 0, 0, LONG},
+      {OP_memory_disable_atomics, 3, 0, 0, DRAWN}}},
+    /* a store, then a notify, against a wait for the old value */
+    {true, {{OP_memory_store, 0, 0, 0, DRAWN}, {NOTIFY, 0, 0, 0, ONE}, {WAIT, 1, 0, 0, LONG}}},
+    {true,
+     {{OP_memory_atomic_store, 0, 0, 0, DRAWN},
+      {NOTIFY, 0, 0, 0, ALL},
+      {WAIT, 1, 0, 0, LONG},
+      {WAIT, 2, 0, 0, SHORT}}},
+    /* a limit, and waiters that leave in time */
+    {true,
+     {{OP_memory_create_more, 0, 0, 0, LIMIT},
+      {WAIT, 0, 0, 0, SHORT},
+      {WAIT, 0, 0, 0, SHORT},
+      {WAIT, 1, 0, 0, SHORT},
+      {WAIT, 2, 0, 0, LONG}}},
+    {true,
+     {{OP_memory_create_more, 0, 0, 0, LIMIT},
+      {WAIT, 0, 0, 0, LONG},
+      {WAIT, 1, 0, 0, LONG},
+      {WAIT, 2, 0, 0, DRAWN},
+      {NOTIFY, 3, 0, 0, ALL}}},
+    /* the last handle goes while a wait may time out */
+    {true, {{WAIT, 0, 0, 0, SHORT}, {OP_memory_destroy, 1, 0, 0, DRAWN}}},
+    {true,
+     {{WAIT, 0, 0, 0, SHORT},
+      {WAIT, 1, 0, 0, LONG},
+      {OP_memory_clone, 2, 0, 1, DRAWN},
+      {OP_memory_destroy, 2, 0, 0, DRAWN},
+      {OP_memory_destroy, 2, 1, 0, DRAWN}}},
+    /* growths, and who sees them */
+    {true,
+     {{OP_memory_grow, 0, 0, 0, DRAWN},
+      {OP_memory_grow, 1, 0, 0, DRAWN},
+      {OP_memory_load, 2, 0, 0, DRAWN},
+      {OP_memory_copy, 2, 0, 1, DRAWN}}},
+    /* what a reset leaves, and the next tenant finds */
+    {false,
+     {{OP_memory_grow, HERE, 0, 0, DRAWN},
+      {OP_memory_store, HERE, 0, 0, DRAWN},
+      {OP_memory_reset, HERE, 0, 0, DRAWN},
+      {OP_memory_grow, HERE, 0, 0, DRAWN}}},
+    {false,
+     {{OP_memory_store, HERE, 0, 0, DRAWN},
+      {OP_memory_destroy, HERE, 0, 0, DRAWN},
+      {OP_memory_create, HERE, 0, 0, DRAWN},
+      {OP_memory_grow, HERE, 0, 0, DRAWN}}},
+    /* copies of copies, that live on */
+    {false,
+     {{OP_memory_store, HERE, 0, 0, DRAWN},
+      {OP_memory_copy, HERE, 0, 1, DRAWN},
+      {OP_memory_store, HERE, 0, 0, DRAWN},
+      {OP_memory_copy, HERE, 0, 2, DRAWN},
+      {OP_memory_store, HERE, 2, 0, DRAWN},
+      {OP_memory_grow, HERE, 1, 0, DRAWN},
+      {OP_memory_reset, HERE, 2, 0, DRAWN}}},
+    /* clones of clones, and what is left when the first goes */
+    {false,
+     {{OP_memory_clone, HERE, 0, 1, DRAWN},
+      {OP_memory_clone, HERE, 1, 2, DRAWN},
+      {OP_memory_destroy, HERE, 0, 0, DRAWN},
+      {OP_memory_grow, HERE, 2, 0, DRAWN},
+      {WAIT, HERE, 1, 0, DRAWN},
+      {OP_memory_destroy, HERE, 1, 0, DRAWN},
+      {OP_memory_owner_of, HERE, 2, 0, DRAWN}}},
+    /* conversion of a memory that has grown, and growth to the maximum */
+    {false,
+     {{OP_memory_grow, HERE, 0, 0, DRAWN},
+      {OP_memory_to_shared, HERE, 0, 0, DRAWN},
+      {OP_memory_grow, HERE, 0, 0, DRAWN},
+      {OP_memory_clone, HERE, 0, 1, DRAWN}}},
+};
+
+/* Words of one bucket: their numbers times the golden ratio agree in the upper six bits. */
+static const uint64_t one_bucket[] = {0, 136, 356, 712};
+
+static void follow(struct maker *k, const struct step *s, struct op *op, uint64_t at) {
+    static const uint64_t counts[] = {1, 2, 2, 3};
+    struct chance *c = &k->chance;
+    uint64_t where = s->how & BESIDE ? one_bucket[1 + below(c, COUNT_OF(one_bucket) - 1)] : at;
+    switch (op->code) {
+    case OP_memory_wait32:
+        op->arg.memory_wait32.at = where;
+        op->arg.memory_wait32.expected = 0;
+        if (s->how & (SHORT | LONG)) {
+            op->arg.memory_wait32.timeout_ns = s->how & LONG ? UINT64_MAX : 10;
+        }
+        break;
+    case OP_memory_notify:
+        op->arg.memory_notify.at = where;
+        op->arg.memory_notify.count =
+            s->how & ONE   ? 1
+            : s->how & ALL ? row_of(OP_memory_notify, "count")
+                                 ->value[below(c, row_of(OP_memory_notify, "count")->count)]
+                           : counts[below(c, COUNT_OF(counts))];
+        break;
+    case OP_memory_store:
+    case OP_memory_atomic_store:
+        if (op->thread != 0 || k->sight.interleaved) {
+            op->arg.memory_store.at = at;
+            op->arg.memory_store.offset = 0;
+            op->arg.memory_store.width = WORD_width_4;
+            op->arg.memory_store.value = 1;
+        }
+        break;
+    case OP_memory_create_more:
+        op->arg.memory_create_more.waiters = 1 + below(c, 2);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Adds one behind what is there. */
+static bool insert_shape(struct maker *k, struct program *p) {
+    const struct shape *shape = &shapes[below(&k->chance, COUNT_OF(shapes))];
+    look(p, p->operations, &k->sight);
+    if (shape->threads != k->sight.interleaved || p->target == TARGET_mailbox_fuzzer) {
+        return false;
+    }
+    uint64_t at = one_in(&k->chance, 2) ? 0 : k->swarm.hot[below(&k->chance, k->swarm.hots)];
+    bool any = false;
+    for (unsigned i = 0; i < STEPS_MAX && shape->step[i].code != 0; i++) {
+        const struct step *s = &shape->step[i];
+        struct op op;
+        if (op_info(p->target, s->code) == NULL) {
+            continue;
+        }
+        look(p, p->operations, &k->sight);
+        make_operation(k, p->target, s->code, &op);
+        op.thread = s->thread == HERE ? 0 : s->thread;
+        op.arg.raw[0] = s->m; /* the memory comes first */
+        if (s->code == OP_memory_copy || s->code == OP_memory_clone) {
+            op.arg.raw[1] = s->to;
+        }
+        follow(k, s, &op, at);
+        /* what makes a memory stands before all threads */
+        any |= insert(p, k->sight.interleaved && sets_up(s->code) ? 0 : p->operations, &op);
+    }
+    return any;
+}
+
 static void fill(struct maker *k, unsigned code, struct program *p) {
     p->operations = 0;
     p->choices_bytes = 0;
     set_up(k, p);
+    if (one_in(&k->chance, 3)) {
+        (void)insert_shape(k, p);
+    }
     unsigned more = 1 + below(&k->chance, 2 * (size_t)k->swarm.operations);
     for (unsigned i = 0; i < more; i++) {
         append_new(k, p, draw_code(k));
@@ -989,11 +1196,12 @@ struct weighted {
     unsigned weight;
 };
 static const struct weighted mutations[] = {
-    {insert_new, 24},        {erase_one, 6},         {erase_some, 1},       {duplicate_one, 5},
-    {move_one, 5},           {swap_two, 4},          {change_argument, 20}, {nudge_argument, 5},
-    {renew_one, 6},          {change_thread, 4},     {exchange_threads, 1}, {insert_fault, 3},
-    {insert_aimed_fault, 8}, {insert_interleave, 1}, {renew_all, 12},       {change_choice, 6},
-    {renew_choices, 6},      {extend_choices, 3},    {shift_choices, 5},    {cut_choices, 1},
+    {insert_new, 24},        {erase_one, 6},     {erase_some, 1},        {duplicate_one, 5},
+    {move_one, 5},           {swap_two, 4},      {change_argument, 20},  {nudge_argument, 5},
+    {renew_one, 6},          {change_thread, 4}, {exchange_threads, 1},  {insert_fault, 3},
+    {insert_aimed_fault, 8}, {insert_shape, 8},  {insert_interleave, 1}, {renew_all, 12},
+    {change_choice, 6},      {renew_choices, 6}, {extend_choices, 3},    {shift_choices, 5},
+    {cut_choices, 1},
 };
 static const struct weighted shrinkings[] = {
     {erase_one, 8}, {erase_some, 4},  {plain_argument, 4},
