@@ -9,6 +9,7 @@ import signal
 import subprocess
 import tempfile
 import time
+import types
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BENCH = ROOT / "build" / "bench" / "bench"
@@ -923,3 +924,39 @@ def test_barriers_of_every_table_here_and_none_lost_when_all_is_sc():
     lines = [l for s in barriers.sections(found) for l in report.markdown_section(s, 2, {})]
     text = "\n".join(lines)
     assert "pb_mailbox_enqueue" in text and "same code" in text
+
+
+class Spread:
+    """Rows of which one is noisy."""
+
+    def __init__(self, noisy):
+        figure = lambda name, width, noisy: types.SimpleNamespace(name=name, ns=1.0, width=width, noisy=noisy)
+        self.good = {"a": figure("a", 0.05, False), "b": figure("b", 0.9, noisy)}
+        self.facts, self.all = {}, self.good
+
+    def get(self, name):
+        return self.good.get(name)
+
+
+def test_figures_that_noise_swallows_are_not_quoted():
+    from pagebox.bench import answers, page
+
+    class Two(answers.Answers):
+        def makers(self):
+            a, b = self.rows.get("a"), self.rows.get("b")
+            return [lambda: f"**Steady** takes {a.ns}.", lambda: f"**Shaky** takes {a.ns + b.ns}."]
+
+    for noisy in (False, True):
+        made = page.Report.__new__(page.Report)
+        made.rows, was = Spread(noisy), page.Answers
+        page.Answers = Two
+        try:
+            first, second = made.answers()[:2]
+        finally:
+            page.Answers = was
+        assert "**Steady** takes 1.0. (Rests on 1 row, intervals within 5 %" in first.text, first.text
+        assert ("**Shaky** takes" in first.text) != noisy
+        assert ("Shaky (1 of 2 rows)" in second.text) == noisy
+        assert made.judged("pass") == "pass"  # half of the rows are no more than half
+    made.rows.good["a"].noisy = True
+    assert made.judged("pass") == "inconclusive" and made.judged("interrupted") == "interrupted"

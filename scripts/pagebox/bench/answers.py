@@ -12,14 +12,69 @@ from pagebox.bench.measures import ORDERS, TIMES, bare, ratio_text, time_text
 USUAL_PAGES = 16  # the size that sentences speak of
 
 
+class Watched:
+    """A figure that notes when its time, or a ratio of it, is asked for: a sentence rests on it."""
+
+    NOTED = {"ns", "limit", "ratios", "range", "low", "high", "samples", "best_peer"}
+
+    def __init__(self, figures, noted):
+        self._figures, self._noted = figures, noted
+
+    def __getattr__(self, name):
+        if name in self.NOTED:
+            self._noted[self._figures.name] = self._figures
+        return getattr(self._figures, name)
+
+
+class WatchedRows:
+    """Rows whose figures are watched."""
+
+    def __init__(self, rows, noted):
+        self._rows, self._noted = rows, noted
+
+    def __getattr__(self, name):
+        return getattr(self._rows, name)
+
+    def watch(self, figures):
+        return figures and Watched(figures, self._noted)
+
+    @property
+    def good(self):
+        return {k: self.watch(f) for k, f in self._rows.good.items()}
+
+    def get(self, name):
+        return self.watch(self._rows.get(name))
+
+    def of(self, operation, **wanted):
+        return {k: self.watch(f) for k, f in self._rows.of(operation, **wanted).items()}
+
+    def ranked(self, operation, **wanted):
+        return [(k, self.watch(f)) for k, f in self._rows.ranked(operation, **wanted)]
+
+    def orders(self, operation, threads):
+        return {k: self.watch(f) for k, f in self._rows.orders(operation, threads).items()}
+
+
 class Answers:
     """Sentences about the Rows of a run."""
 
     def __init__(self, rows):
-        self.rows = rows
+        self.noted = {}
+        self.rows = WatchedRows(rows, self.noted)
+
+    def rested(self):
+        """(sentence, the figures that it rests on) for each sentence."""
+        for make in self.makers():
+            self.noted.clear()
+            text = make()
+            if text:
+                yield text, list(self.noted.values())
 
     def sentences(self):
         """Those that the rows of this run can answer."""
+        return [text for text, _ in self.rested()]
+
+    def makers(self):
         makers = (self.say_create, self.say_grow, self.say_touch, self.say_copy, self.say_life)
         makers += (self.say_growth, self.say_reuse, self.say_access, self.say_many)
         makers += (self.say_programs,)
@@ -39,7 +94,7 @@ class Answers:
             self.say_subjects,
             self.say_behind,
         )
-        return [text for make in makers if (text := make())]
+        return makers
 
     def beside_bound(self, figures):
         """'700 ns (1.4x the bare call)'"""

@@ -3,6 +3,8 @@
 Used by bench.py. The figures are measures.py's, the sentences answers.py's, the plots
 plots.py's; here is what stands where.
 """
+import re
+
 from pagebox.bench import behind
 from pagebox.bench import compare
 from pagebox.bench import subjects
@@ -15,6 +17,19 @@ from pagebox.bench.memory import MemoryParts
 
 
 # ---------------------------------------------------------------- the report
+
+
+FIRST = 5  # answers of the first screen
+
+
+def title_of(text):
+    """What a sentence is about: its words in bold."""
+    found = re.search(r"\*\*(.+?)\*\*", text)
+    return found.group(1) if found else text.partition(":")[0]
+
+
+def counted(number, word):
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
 
 
 class Report:
@@ -50,16 +65,53 @@ class Report:
         return [figures.item() for figures in self.rows.all.values()]
 
     def sections(self):
-        parts = [self.answers(), behind.section(self.rows), subjects.section(self.rows)]
+        parts = [*self.answers(), behind.section(self.rows), subjects.section(self.rows)]
         parts += MemoryParts(self.rows).sections()
         parts += [*MailboxParts(self.rows).sections(), self.memcpy(), self.tuned()]
         parts += [self.left_out(), self.method(), self.environment(), self.every_row()]
         return [part for part in parts if part]
 
     def answers(self):
-        said = Answers(self.rows).sentences()
-        text = "\n".join(f"- {one}" for one in said) or "No row ran that answers a question."
-        return report.Section("Answers", text)
+        """The first screen: five sentences with what they rest on, then how noisy the machine was."""
+        told, swallowed = [], []
+        for text, rests_on in Answers(self.rows).rested():
+            noisy = [f for f in rests_on if f.noisy]
+            if noisy:
+                swallowed.append(f"{title_of(text)} ({len(noisy)} of {len(rests_on)} rows)")
+                continue
+            widest = max((f.width for f in rests_on if f.width), default=None)
+            within = f", intervals within {100 * widest:.0f} % of their medians" if widest else ""
+            rows = f" (Rests on {counted(len(rests_on), 'row')}{within}.)" if rests_on else ""
+            told.append(f"- {text}{rows}")
+        nothing = "Noise swallowed every answer." if swallowed else "No row ran that answers a question."
+        made = [report.Section("Answers", "\n".join(told[:FIRST]) or nothing), self.noise(swallowed)]
+        if told[FIRST:]:
+            made.append(report.Section("More answers", "\n".join(told[FIRST:])))
+        return made
+
+    def noise(self, swallowed):
+        """How far the rows' figures can be believed."""
+        good = list(self.rows.good.values())
+        if not good:
+            return None
+        noisy = [f for f in good if f.noisy]
+        text = (
+            f"{len(noisy)} of {counted(len(good), 'row')} are noisy: the interval of their median is wider than a "
+            "fifth of it. They are marked `~`."
+        )
+        if self.is_swallowed():
+            text += " That is more than half: the machine was too busy for a verdict on times. Counts (page faults, system calls) are exact all the same."
+        if swallowed:
+            text += f"\n\nNot quoted, because they rest on such rows: {'; '.join(swallowed)}."
+        return report.Section("How noisy the machine was", text)
+
+    def is_swallowed(self):
+        good = self.rows.good.values()
+        return sum(f.noisy for f in good) > len(good) / 2
+
+    def judged(self, status):
+        """A run that noise has swallowed passes nothing."""
+        return "inconclusive" if status == "pass" and self.is_swallowed() else status
 
     # ---- the rest
 

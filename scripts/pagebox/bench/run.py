@@ -308,7 +308,7 @@ def publish(run, facts, rows, crashes, status, given):
     made = page.Report(facts, rows, crashes, quick=given.quick, pattern=given.filter)
     lead = made.lead(status)
     title = "Benchmarks of linear memories, waits and mailboxes"
-    return run.finish(status, made.summary(), made.items(), made.sections(), title, lead)
+    return run.finish(made.judged(status), made.summary(), made.items(), made.sections(), title, lead)
 
 
 def again(given):
