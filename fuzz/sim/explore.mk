@@ -20,12 +20,15 @@ build/plain/explore-engine.o: build/plain/fuzz/sim/explore_main.o build/plain/li
 
 ##@ Other people's code
 explore-lib: build/plain/explore-engine.o ## what scripts/explore.py links
-explore: explore-lib ## SRC=file.c under the engine [ARGS= SCHED= TIME= SEED= JOBS= REPLAY= CFLAGS_SRC= SET= VOLATILE=relaxed CC_EXPLORE=clang]
+explore: explore-lib ## SRC=file.c under the engine [ARGS= SCHED= TIME= SEED= JOBS= REPLAY= CFLAGS_SRC= SET= VOLATILE=relaxed ADVISE=1 CC_EXPLORE=clang]
 	@[ -n '$(SRC)' ] || { echo "explore: which file? make explore SRC=file.c" >&2; exit 2; }
 	@scripts/explore.py $(SRC) --cc '$(or $(CC_EXPLORE),clang)' --cflags='$(CFLAGS_SRC)' --args='$(ARGS)' \
 	    $(if $(SCHED),--sched '$(SCHED)') $(if $(TIME),--time '$(TIME)') \
 	    $(if $(SEED),--seed '$(SEED)') $(if $(JOBS),--jobs '$(JOBS)') \
-	    $(if $(VOLATILE),--volatile '$(VOLATILE)') $(if $(REPLAY),--replay '$(REPLAY)') $(foreach s,$(SET),--set '$(s)')
+	    $(if $(VOLATILE),--volatile '$(VOLATILE)') $(if $(ADVISE),--advise --advise-in '$(ADVISE_IN)' $(if $(ADVISE_TIME),--advise-time '$(ADVISE_TIME)')) $(if $(REPLAY),--replay '$(REPLAY)') $(foreach s,$(SET),--set '$(s)')
+explore-suite: explore-lib ## SUITES="folder..." public suites of concurrent programs: what is found [SUITE_ARGS=]
+	@[ -n '$(SUITES)' ] || { echo "explore-suite: which folders? make explore-suite SUITES=checkout" >&2; exit 2; }
+	@scripts/explore-suite.py $(SUITE_ARGS) $(SUITES)
 build/test-posix-search: fuzz/sim/tests/posix/search.c fuzz/sim/tests/posix/search_programs.c build/plain/libsim.a
 	$(call say,LD,$@)
 	@mkdir -p $@.o
@@ -34,4 +37,4 @@ build/test-posix-search: fuzz/sim/tests/posix/search.c fuzz/sim/tests/posix/sear
 	$(Q)$(CC) $(CSTD) $(WARN) -O2 -g -Ifuzz/sim $< $@.o/programs.o build/plain/libsim.a -pthread -o $@
 test-explore: explore-lib build/test-posix-search ## the examples of fuzz/sim/examples, each with its expected outcome
 	@build/test-posix-search; searched=$$?; fuzz/sim/tests/explore.py && exit $$searched
-.PHONY: explore-lib explore test-explore
+.PHONY: explore-lib explore explore-suite test-explore

@@ -10,6 +10,7 @@
  * 0 nothing found, 1 a finding, 2 usage or set-up, 3 inconclusive, 130 interrupted. --sched=bytes
  * needs libFuzzer (its library without a main) among the linked objects. */
 #include "posix.h"
+#include "sites.h"
 #include "trace_json.h"
 
 #include <ctype.h>
@@ -36,6 +37,7 @@ static double seconds_max = 60;
 static uint64_t seed_first = 1, executions_max;
 static unsigned processes = 1, shrink_runs = 4000;
 static volatile int stop_asked;
+static bool sites_wanted;
 static bool spurious_given; /* else 1 at random, 0 in the exhaustive search */
 
 #define ARGUMENTS_MAX 64
@@ -544,6 +546,11 @@ static int conclude(void) {
         write_trace();
     }
     write_result();
+    if (sites_wanted) {
+        FILE *f = open_out("sites.json");
+        sim_sites_json(f);
+        close_out(f, "sites.json");
+    }
     alarm_in(0);
     if (outcome.finding) {
         return 1;
@@ -732,6 +739,16 @@ static unsigned long number_of(const char *argument, const char *text) {
     return n;
 }
 
+/* PC:KIND:ORDER, numbers of enum site_kind and __ATOMIC_*. */
+static void read_order(const char *text) {
+    unsigned long pc;
+    unsigned kind, order;
+    if (sscanf(text, "%lu:%u:%u", &pc, &kind, &order) != 3 || kind > SITE_FENCE || order > 5) {
+        die("--order=%s: it is PC:KIND:ORDER", text);
+    }
+    sim_site_set(pc, kind, (int)order);
+}
+
 static void read_argument(const char *argument) {
     char key[32];
     const char *value = strchr(argument, '=');
@@ -751,6 +768,10 @@ static void read_argument(const char *argument) {
             die("%s: too many arguments for the program", value);
         }
         program_argv[program.argc++] = (char *)(uintptr_t)value;
+    } else if (!strcmp(key, "sites")) {
+        S.sites = sites_wanted = true;
+    } else if (!strcmp(key, "order")) {
+        read_order(value);
     } else if (!strcmp(key, "input")) {
         sim_posix_input();
     } else if (!strcmp(key, "replay")) {

@@ -1,9 +1,9 @@
-/* A random source with feedback on which write each read takes, after RFF (Wolff, Shi, Duck, Mathur,
- * Roychoudhury, ASPLOS 2024). Over the runs of one process it keeps which places in the program
- * write what each place reads, and how often a read took which write. A run picks a few reads and
- * for each a write that it took seldom, and schedules towards that: the read waits for its write,
- * other writes wait for the read. All else goes by random priorities (POS). Locks count: taking one
- * reads the place that gave it back last. */
+/* A random source with feedback on which write each read takes, after RFF (Wolff, Shi, Duck,
+ * Mathur, Roychoudhury, ASPLOS 2024). Over the runs of one process it keeps which places in the
+ * program write what each place reads, and how often a read took which write. A run picks a few
+ * reads and for each a write that it took seldom, and schedules towards that: the read waits for
+ * its write, other writes wait for the read. All else goes by random priorities (POS). Locks count:
+ * taking one reads the place that gave it back last. */
 #include "internal.h"
 
 #include <string.h>

@@ -199,6 +199,7 @@ struct engine {
     /* The hot part. */
     bool active; /* on a logical thread of a run */
     bool exploring, tracing, coverage, sc_used;
+    bool sites; /* orders may be other than written (sites.h) */
     bool watch; /* the thread that runs makes no step: tell at its next access what it waits for */
     struct thread *now;
     thread_set ready; /* the T_READY threads */

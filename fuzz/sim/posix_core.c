@@ -1,6 +1,7 @@
 /* The pthread layer's common part: objects by address, threads' state, queues, what a call leaves
  * in the trace. */
 #include "posix.h"
+#include "sites.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -49,6 +50,9 @@ void enter(const char *name, uintptr_t pc) {
     }
     struct self *me = self();
     me->in = name;
+    if (unlikely(S.sites)) {
+        site_barrier();
+    }
     me->pc = pc;
     S.now->call = pc;
     me->mark = S.lines_n;

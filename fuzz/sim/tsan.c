@@ -2,6 +2,7 @@
  * Inside a run they go to the engine; outside they do the plain or sequentially consistent thing.
  */
 #include "posix.h"
+#include "sites.h"
 
 #include <string.h>
 
@@ -40,6 +41,11 @@ void __tsan_func_exit(void) {
         S.now->frame = S.frames[S.now->frame].parent;
 }
 
+/* The order of an access, as written or as the advisor tries it. */
+#define ORDER(kind, p) (unlikely(S.sites) ? site_order(kind, order, PC, ADDRESS(p)) : order)
+#define FAILURE(p) \
+    (unlikely(S.sites) ? site_order(SITE_CAS_FAILS, failure, PC, ADDRESS(p)) : failure)
+
 /* ---- Plain accesses ---- */
 
 /* A loop of plain accesses never gives way by itself: after so many without a step it does, so that
@@ -63,6 +69,8 @@ static void give_way(uintptr_t at, size_t n, bool write, uintptr_t pc) {
 
 static inline void plain(uintptr_t at, size_t n, bool write, uintptr_t pc) {
     access_plain(at, n, write, pc);
+    if (unlikely(S.sites))
+        site_plain(write, at);
     if (unlikely(++S.quiet >= QUIET_MAX || S.watch)) {
         if (S.quiet_step == S.steps)
             give_way(at, n, write, pc);
@@ -205,64 +213,64 @@ static uint64_t another_value(uintptr_t at, unsigned size, uint64_t value) {
     return ~value;
 }
 
-#define RMW(bits, T, name, op, real)                                   \
-    T ENTRY(atomic##bits##_##name)(volatile T * p, T v, int order);    \
-    T ENTRY(atomic##bits##_##name)(volatile T * p, T v, int order) {   \
-        if (unlikely(!S.active))                                       \
-            return real(p, v, __ATOMIC_SEQ_CST);                       \
-        return (T)atomic_rmw(ADDRESS(p), sizeof(T), op, v, order, PC); \
+#define RMW(bits, T, name, op, real)                                                \
+    T ENTRY(atomic##bits##_##name)(volatile T * p, T v, int order);                 \
+    T ENTRY(atomic##bits##_##name)(volatile T * p, T v, int order) {                \
+        if (unlikely(!S.active))                                                    \
+            return real(p, v, __ATOMIC_SEQ_CST);                                    \
+        return (T)atomic_rmw(ADDRESS(p), sizeof(T), op, v, ORDER(SITE_RMW, p), PC); \
     }
-#define CAS(bits, T, name, weak)                                                                   \
-    int ENTRY(atomic##bits##_compare_exchange_##name)(volatile T * p, T * expected, T v,           \
-                                                      int order, int failure);                     \
-    int ENTRY(atomic##bits##_compare_exchange_##name)(volatile T * p, T * expected, T v,           \
-                                                      int order, int failure) {                    \
-        if (unlikely(!S.active))                                                                   \
-            return __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST,            \
-                                               __ATOMIC_SEQ_CST);                                  \
-        bool failed;                                                                               \
-        T old =                                                                                    \
-            (T)atomic_cas(ADDRESS(p), sizeof(T), *expected, v, weak, order, failure, &failed, PC); \
-        if (failed)                                                                                \
-            *expected = old;                                                                       \
-        return !failed;                                                                            \
+#define CAS(bits, T, name, weak)                                                             \
+    int ENTRY(atomic##bits##_compare_exchange_##name)(volatile T * p, T * expected, T v,     \
+                                                      int order, int failure);               \
+    int ENTRY(atomic##bits##_compare_exchange_##name)(volatile T * p, T * expected, T v,     \
+                                                      int order, int failure) {              \
+        if (unlikely(!S.active))                                                             \
+            return __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST,      \
+                                               __ATOMIC_SEQ_CST);                            \
+        bool failed;                                                                         \
+        T old = (T)atomic_cas(ADDRESS(p), sizeof(T), *expected, v, weak, ORDER(SITE_CAS, p), \
+                              FAILURE(p), &failed, PC);                                      \
+        if (failed)                                                                          \
+            *expected = old;                                                                 \
+        return !failed;                                                                      \
     }
-#define ATOMICS(bits, T)                                                                           \
-    T ENTRY(atomic##bits##_load)(const volatile T *p, int order);                                  \
-    T ENTRY(atomic##bits##_load)(const volatile T *p, int order) {                                 \
-        if (unlikely(!S.active))                                                                   \
-            return __atomic_load_n(p, __ATOMIC_SEQ_CST);                                           \
-        return (T)atomic_load(ADDRESS(p), sizeof(T), order, PC);                                   \
-    }                                                                                              \
-    void ENTRY(atomic##bits##_store)(volatile T * p, T v, int order);                              \
-    void ENTRY(atomic##bits##_store)(volatile T * p, T v, int order) {                             \
-        if (unlikely(!S.active))                                                                   \
-            __atomic_store_n(p, v, __ATOMIC_SEQ_CST);                                              \
-        else                                                                                       \
-            atomic_store(ADDRESS(p), sizeof(T), v, order, PC);                                     \
-    }                                                                                              \
-    RMW(bits, T, exchange, SIM_XCHG, __atomic_exchange_n)                                          \
-    RMW(bits, T, fetch_add, SIM_ADD, __atomic_fetch_add)                                           \
-    RMW(bits, T, fetch_sub, SIM_SUB, __atomic_fetch_sub)                                           \
-    RMW(bits, T, fetch_and, SIM_AND, __atomic_fetch_and)                                           \
-    RMW(bits, T, fetch_or, SIM_OR, __atomic_fetch_or)                                              \
-    RMW(bits, T, fetch_xor, SIM_XOR, __atomic_fetch_xor)                                           \
-    RMW(bits, T, fetch_nand, SIM_NAND, __atomic_fetch_nand)                                        \
-    CAS(bits, T, strong, false)                                                                    \
-    CAS(bits, T, weak, true)                                                                       \
-    T ENTRY(atomic##bits##_compare_exchange_val)(volatile T * p, T expected, T v, int order,       \
-                                                 int failure);                                     \
-    T ENTRY(atomic##bits##_compare_exchange_val)(volatile T * p, T expected, T v, int order,       \
-                                                 int failure) {                                    \
-        if (unlikely(!S.active)) {                                                                 \
-            __atomic_compare_exchange_n(p, &expected, v, false, __ATOMIC_SEQ_CST,                  \
-                                        __ATOMIC_SEQ_CST);                                         \
-            return expected;                                                                       \
-        }                                                                                          \
-        bool failed;                                                                               \
-        T old =                                                                                    \
-            (T)atomic_cas(ADDRESS(p), sizeof(T), expected, v, false, order, failure, &failed, PC); \
-        return failed && old == expected ? (T)another_value(ADDRESS(p), sizeof(T), old) : old;     \
+#define ATOMICS(bits, T)                                                                       \
+    T ENTRY(atomic##bits##_load)(const volatile T *p, int order);                              \
+    T ENTRY(atomic##bits##_load)(const volatile T *p, int order) {                             \
+        if (unlikely(!S.active))                                                               \
+            return __atomic_load_n(p, __ATOMIC_SEQ_CST);                                       \
+        return (T)atomic_load(ADDRESS(p), sizeof(T), ORDER(SITE_LOAD, p), PC);                 \
+    }                                                                                          \
+    void ENTRY(atomic##bits##_store)(volatile T * p, T v, int order);                          \
+    void ENTRY(atomic##bits##_store)(volatile T * p, T v, int order) {                         \
+        if (unlikely(!S.active))                                                               \
+            __atomic_store_n(p, v, __ATOMIC_SEQ_CST);                                          \
+        else                                                                                   \
+            atomic_store(ADDRESS(p), sizeof(T), v, ORDER(SITE_STORE, p), PC);                  \
+    }                                                                                          \
+    RMW(bits, T, exchange, SIM_XCHG, __atomic_exchange_n)                                      \
+    RMW(bits, T, fetch_add, SIM_ADD, __atomic_fetch_add)                                       \
+    RMW(bits, T, fetch_sub, SIM_SUB, __atomic_fetch_sub)                                       \
+    RMW(bits, T, fetch_and, SIM_AND, __atomic_fetch_and)                                       \
+    RMW(bits, T, fetch_or, SIM_OR, __atomic_fetch_or)                                          \
+    RMW(bits, T, fetch_xor, SIM_XOR, __atomic_fetch_xor)                                       \
+    RMW(bits, T, fetch_nand, SIM_NAND, __atomic_fetch_nand)                                    \
+    CAS(bits, T, strong, false)                                                                \
+    CAS(bits, T, weak, true)                                                                   \
+    T ENTRY(atomic##bits##_compare_exchange_val)(volatile T * p, T expected, T v, int order,   \
+                                                 int failure);                                 \
+    T ENTRY(atomic##bits##_compare_exchange_val)(volatile T * p, T expected, T v, int order,   \
+                                                 int failure) {                                \
+        if (unlikely(!S.active)) {                                                             \
+            __atomic_compare_exchange_n(p, &expected, v, false, __ATOMIC_SEQ_CST,              \
+                                        __ATOMIC_SEQ_CST);                                     \
+            return expected;                                                                   \
+        }                                                                                      \
+        bool failed;                                                                           \
+        T old = (T)atomic_cas(ADDRESS(p), sizeof(T), expected, v, false, ORDER(SITE_CAS, p),   \
+                              FAILURE(p), &failed, PC);                                        \
+        return failed && old == expected ? (T)another_value(ADDRESS(p), sizeof(T), old) : old; \
     }
 ATOMICS(8, uint8_t)
 ATOMICS(16, uint16_t)
@@ -272,7 +280,7 @@ ATOMICS(64, uint64_t)
 void __tsan_atomic_thread_fence(int order);
 void __tsan_atomic_thread_fence(int order) {
     if (S.active)
-        atomic_fence(order, PC);
+        atomic_fence(ORDER(SITE_FENCE, NULL), PC);
     else
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
 }

@@ -20,7 +20,7 @@ import sys
 import tempfile
 
 from pagebox.common import report
-from pagebox.sim import explore_build, trace
+from pagebox.sim import advise, explore_build, trace
 
 SCHEDS = ("all", "bytes", "uniform", "pct", "pos", "feedback", "exhaustive")
 BOUNDS = {  # enum sim_bound
@@ -59,6 +59,9 @@ def read_arguments():
         choices=("plain", "relaxed"),
         help="relaxed: volatile accesses are relaxed atomics",
     )
+    p.add_argument("--advise", action="store_true", help="the weakest order of each atomic access")
+    p.add_argument("--advise-in", help="... in these files only")
+    p.add_argument("--advise-time", type=float, default=10, help="seconds for each proof")
     p.add_argument("--root", help="where results/ is (default: the repository)")
     a = p.parse_args()
     if a.time <= 0:
@@ -275,6 +278,8 @@ def main():
     try:
         program = explore_build.build(a, e.folder)
         warn(a)
+        if a.advise:
+            return advise.run(a, program, say)
         run = report.Run("explore", a.root)
         run.machine |= {
             "compiler": report.output_of([a.cc, "--version"]),
