@@ -36,7 +36,7 @@ test-runtimes: build/runtimes/pipe.so build/plain/replay build/libfuzzer/memory_
 	@scripts/runtimes_test.py quick && scripts/runtimes_test.py planted $(TIME) && scripts/runtimes_test.py engines $(TIME)
 .PHONY: test-planted-runtimes test-runtimes
 
-spec: ## the specification's own tests of memory on every engine that is there: TESTS=folder, your checkout of its test suite (TESTS= RUNTIME=)
+spec: lib ## the specification's own tests of memory, on our memories and every engine that is there: TESTS=folder, your checkout of its test suite (TESTS= RUNTIME=)
 	@test -n '$(TESTS)' || { echo 'make spec: say TESTS=folder, a checkout of the specification'"'"'s test suite' >&2; exit 2; }
 	@scripts/spec.py '$(TESTS)' $(RUNTIME)
 .PHONY: spec

@@ -1,4 +1,4 @@
-// spec.js: plays one of the specification's scripts, as wast2json takes it apart, in a JavaScript engine. The file that
+// engine.js: plays one of the specification's scripts, as wast2json takes it apart, in a JavaScript engine. The file that
 // scripts/pagebox/runtimes/spec.py makes has it behind a line `const script = {...}`; it prints what failed and a count.
 'use strict';
 const say = typeof print === 'function' ? print : console.log;
