@@ -158,7 +158,7 @@ function worker(post, places) {
   }
 
   function rescue(job, control, { memory, at, own }, found) {
-    let view = new Int32Array(memory.buffer);
+    const view = new Int32Array(memory.buffer);
     const { program } = job, load = place => Atomics.load(view, (at + place) >> 2);
     const block = own ? generator(job.seed) : null;
     let base = 0;
@@ -177,7 +177,12 @@ function worker(post, places) {
         for (const { t, operation } of found.waits) {
           const [window, offset] = program.wait_at[t][operation];
           const address = window ? program.min * 65536 + offset : base + offset;
-          woken += Atomics.notify(view, address >> 2, 1000);
+          let all = view;
+          if (address >> 2 >= all.length) { // this worker may not know of the growth yet
+            memory.grow(0);
+            all = new Int32Array(memory.buffer);
+          }
+          if (address >> 2 < all.length) woken += Atomics.notify(all, address >> 2, 1000);
         }
       }
       const flagged = load(RESCUED);
@@ -284,6 +289,12 @@ async function answers(promises, ms) {
   return done;
 }
 
+// Threads do not come back: a hang, or the helper that should have woken them has failed itself.
+async function stuck(helps) {
+  const helped = helps ? await Promise.race([helps, late(1000)]) : null;
+  return helped?.error ? { error: `the helper: ${helped.error}` } : { stuck: true };
+}
+
 function add(counts, outcomes) {
   for (const [key, n] of outcomes) counts.set(key, (counts.get(key) ?? 0) + n);
 }
@@ -304,7 +315,7 @@ async function sliceShared(team, program, o) {
   const sent = team.threads.slice(0, program.threads).map((w, thread) => w.send({ ...job, kind: 'shared', thread }));
   const done = await answers(sent, o.slice_ms + o.hang_s * 4000 + 20000);
   Atomics.store(control, QUIT_HELP, 1);
-  if (done === 'stuck') return { stuck: true };
+  if (done === 'stuck') return await stuck(helps);
   const helped = helps ? await helps : { rescued: 0 };
   const error = [...done, helped].find(d => d.error);
   if (error) return { error: error.error };
@@ -337,7 +348,7 @@ async function sliceOwned(team, program, o) {
     const sent = team.threads.slice(0, program.threads).map((w, thread) => w.send({ ...job, kind: 'owned', thread }));
     const done = await answers(sent, o.hang_s * 4000 + 20000);
     Atomics.store(control, QUIT_HELP, 1);
-    if (done === 'stuck') return { stuck: true };
+    if (done === 'stuck') return await stuck(helps);
     const helped = helps ? await helps : { rescued: 0 };
     const error = [...done, helped].find(d => d.error || d.unexpected);
     if (error) return { error: error.error ?? error.unexpected };
@@ -375,7 +386,8 @@ function prepare(memories, program, seed, o) {
 function tallyOwned(memories, program, seed, counts) {
   const blocks = blocksOf(memories, seed);
   memories.forEach((memory, i) => {
-    const pages = memory.buffer.byteLength / 65536, view = new DataView(memory.buffer), key = [];
+    const pages = memory.grow(0); // this also lets this thread know of the others' growth
+    const view = new DataView(memory.buffer), key = [];
     for (let t = 0; t < program.threads; t++) {
       const results = [];
       for (let k = 0; k < program.slots[t]; k++) results.push(view.getBigUint64(OWN_RESULTS + t * OWN_SPAN + k * 8, true));
