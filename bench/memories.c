@@ -20,7 +20,7 @@
             tuned, 0                                                                               \
     }
 
-/* What the pool `keep` zeroes by hand in each slot: sixteen WebAssembly pages. */
+/* What the pools `keep` and `scan` zero by hand in each slot: sixteen WebAssembly pages. */
 #define KEEP_RESIDENT_BYTES (UINT64_C(1) << 20)
 
 const struct subject subjects[] = {
@@ -34,6 +34,9 @@ const struct subject subjects[] = {
     POOL("discard", PB_POOL_DISCARD, "discard", 0),
     POOL("renew", PB_POOL_RENEW, "renew", 0),
     POOL("keep", PB_POOL_DISCARD, "discard", KEEP_RESIDENT_BYTES),
+#ifdef REF_SCANS_POOLS
+    POOL("scan", PB_POOL_SCAN, "discard", KEEP_RESIDENT_BYTES),
+#endif
     MAPPED(PB_STRATEGY_GUARD, "guard_install", "guard_remove"),
     HEAP(2, "jemalloc_decay_0", true),
     HEAP(3, "jemalloc_no_retain", true),

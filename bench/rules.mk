@@ -34,7 +34,8 @@ BENCH_DEFINES := -DBENCH_FLAGS='"$(CFLAGS.plain)"' -DBENCH_V8='"$(CURDIR)/bench/
 # What subject.c needs of fuzz/: the loader, and the reference behind the same tables.
 BENCH_SUBJECT_OBJ := $(if $(BENCH_LIBRARY_ONLY),,$(addprefix build/plain/fuzz/,runners/subject.o judges/rule.o reference/subject_ref.o))
 # What today's bench/ may ask of ref/ and an older one has not.
-$(BENCH_OUT)/memories.o: BENCH_FLAGS += $(shell grep -q keep_resident_bytes ref/region.h && echo -DREF_KEEPS_POOL_BYTES)
+$(BENCH_OUT)/memories.o: BENCH_FLAGS += $(shell grep -q keep_resident_bytes ref/*.h && echo -DREF_KEEPS_POOL_BYTES) \
+    $(shell grep -q PB_POOL_SCAN ref/*.h && echo -DREF_SCANS_POOLS)
 # All of fuzz/ and a copy of ref/ in one object of its own names, whose calls for pages and files go
 # through fuzz_cost.c (fuzz/core.h).
 BENCH_FUZZ_CALLS := mmap munmap mprotect madvise mremap memfd_create ftruncate pwrite fcntl open pread close

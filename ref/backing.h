@@ -64,8 +64,14 @@ struct pb_pool;
 
 enum pb_pool_reset {
     PB_POOL_DISCARD, /* give the pages back, keep the mapping: at most two system calls */
-    PB_POOL_RENEW    /* map the slot anew */
+    PB_POOL_RENEW,   /* map the slot anew */
+    PB_POOL_SCAN     /* as DISCARD, but the kernel is asked which pages hold something: those are
+                        zeroed and stay, wherever they lie, up to keep_resident_bytes */
 };
+
+/* PB_OK when this kernel, or sandbox, can reset so, else PB_UNSUPPORTED with *reason set to one
+ * line (static). reason may be NULL. */
+enum pb_status pb_pool_reset_available(enum pb_pool_reset reset, const char **reason);
 
 struct pb_pool_config {
     uint32_t slots;       /* >= 1 */
@@ -73,12 +79,14 @@ struct pb_pool_config {
     uint64_t guard_bytes; /* inaccessible behind each slot; whole host pages */
     enum pb_pool_reset reset;
     /* Up to so many bytes of a slot are zeroed and stay resident, so that the next tenant touches
-     * them without a page fault. Whole host pages; 0: all are given back. 0 with PB_POOL_RENEW. */
+     * them without a page fault: the first ones, or with PB_POOL_SCAN those that were written.
+     * Whole host pages; 0: all are given back. 0 with PB_POOL_RENEW. */
     uint64_t keep_resident_bytes;
     const struct pb_allocator *allocator; /* NULL: pb_allocator_libc */
 };
 
-/* Reserves all slots at once. PB_INVALID, PB_NO_MEMORY. The caller owns *pool. */
+/* Reserves all slots at once. PB_INVALID, PB_NO_MEMORY; with PB_POOL_SCAN, which keeps a descriptor
+ * open, PB_UNSUPPORTED (see pb_pool_reset_available), PB_NO_DESCRIPTORS. The caller owns *pool. */
 enum pb_status pb_pool_create(const struct pb_pool_config *config, struct pb_pool **pool);
 
 /* Drops the caller's hold; the slots go when the last region in them is gone. NULL is fine. */

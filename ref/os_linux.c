@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
@@ -356,6 +357,76 @@ enum pb_status pb_os_file_written(const void *at, uint64_t bytes, uint8_t *writt
     }
     close(pagemap);
     return status;
+}
+
+/* PAGEMAP_SCAN of linux/fs.h, which is newer than the headers of some systems that run it. */
+struct scan {
+    uint64_t size, flags, start, end, walk_end, runs, runs_count, pages_max;
+    uint64_t category_inverted, category_mask, category_any_of, category_returned;
+};
+struct scanned {
+    uint64_t start, end, categories;
+};
+#define SCAN _IOWR('f', 16, struct scan)
+enum { IS_PRESENT = 1 << 3, IS_SWAPPED = 1 << 4, IS_ZERO_PAGE = 1 << 5 };
+
+enum pb_status pb_os_account_ask(const struct pb_os_account *account, const void *at,
+                                 uint64_t bytes, struct pb_os_run *runs, size_t runs_max,
+                                 size_t *count, uint64_t *looked_bytes) {
+    enum { RUNS = 64 };
+    struct scanned found[RUNS];
+    uint64_t start = (uint64_t)(uintptr_t)at;
+    struct scan scan = {
+        .size = sizeof scan,
+        .start = start,
+        .end = start + bytes,
+        .runs = (uint64_t)(uintptr_t)found,
+        .runs_count = runs_max < RUNS ? runs_max : RUNS,
+        .category_inverted = IS_ZERO_PAGE,
+        .category_mask = IS_ZERO_PAGE,
+        .category_any_of = IS_PRESENT | IS_SWAPPED,
+        .category_returned = IS_PRESENT | IS_SWAPPED,
+    };
+    if (account->process != (long)getpid()) {
+        return PB_UNSUPPORTED; /* the descriptor tells of the parent's pages */
+    }
+    int got, tries = 0;
+    do {
+        got = ioctl(account->file, SCAN, &scan);
+    } while (got < 0 && passes(got, &tries));
+    if (got < 0) {
+        return errno == ENOTTY ? PB_UNSUPPORTED : status_of_errno(errno);
+    }
+    for (int i = 0; i < got; i++) {
+        runs[i] = (struct pb_os_run){.offset_bytes = found[i].start - start,
+                                     .length_bytes = found[i].end - found[i].start,
+                                     .swapped = (found[i].categories & IS_SWAPPED) != 0};
+    }
+    *count = (size_t)got;
+    *looked_bytes = scan.walk_end - start;
+    return *looked_bytes > 0 ? PB_OK : PB_UNSUPPORTED;
+}
+
+enum pb_status pb_os_account_open(struct pb_os_account *account) {
+    struct pb_os_run run;
+    size_t count;
+    uint64_t looked_bytes;
+    int file = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    if (file < 0) {
+        return errno == EMFILE || errno == ENFILE ? PB_NO_DESCRIPTORS : PB_UNSUPPORTED;
+    }
+    *account = (struct pb_os_account){.file = file, .process = (long)getpid()};
+    const uint8_t *page = (const uint8_t *)&run - (uintptr_t)&run % pb_os_page_bytes();
+    enum pb_status status =
+        pb_os_account_ask(account, page, pb_os_page_bytes(), &run, 1, &count, &looked_bytes);
+    if (status != PB_OK) {
+        close(file);
+    }
+    return status;
+}
+
+void pb_os_account_close(const struct pb_os_account *account) {
+    close(account->file);
 }
 
 enum pb_status pb_os_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns) {

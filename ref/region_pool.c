@@ -16,7 +16,8 @@ struct pb_pool {
     const struct pb_allocator *allocator;
     uint8_t *base;
     uint64_t stride_bytes;
-    struct pb_lock lock; /* guards what follows */
+    struct pb_os_account account; /* PB_POOL_SCAN: which pages were written */
+    struct pb_lock lock;          /* guards what follows */
     uint32_t free;
     uint32_t retired;
     uint32_t stack[]; /* the free slots' numbers; the last one is taken next */
@@ -26,10 +27,31 @@ static bool config_is_sound(const struct pb_pool_config *config) {
     uint64_t host = pb_os_page_bytes();
     uint64_t bytes = config->slot_bytes;
     return config->slots > 0 && bytes > 0 && bytes % host == 0 && config->guard_bytes % host == 0 &&
-           config->keep_resident_bytes % host == 0 &&
-           (config->reset == PB_POOL_DISCARD || config->keep_resident_bytes == 0) &&
+           config->keep_resident_bytes % host == 0 && (unsigned)config->reset <= PB_POOL_SCAN &&
+           (config->reset != PB_POOL_RENEW || config->keep_resident_bytes == 0) &&
            config->guard_bytes <= UINT64_MAX - bytes &&
            bytes + config->guard_bytes <= UINT64_MAX / config->slots;
+}
+
+enum pb_status pb_pool_reset_available(enum pb_pool_reset reset, const char **reason) {
+    struct pb_os_account account;
+    const char *refusal = NULL;
+    if ((unsigned)reset > PB_POOL_SCAN) {
+        refusal = "there is no such reset";
+    } else if (reset == PB_POOL_SCAN) {
+        enum pb_status status = pb_os_account_open(&account);
+        if (status == PB_OK) {
+            pb_os_account_close(&account);
+        } else {
+            refusal = status == PB_NO_DESCRIPTORS
+                          ? "no descriptor to find out whether the kernel has PAGEMAP_SCAN"
+                          : "the kernel, or the sandbox, has no PAGEMAP_SCAN (Linux 6.7 has)";
+        }
+    }
+    if (refusal != NULL && reason != NULL) {
+        *reason = refusal;
+    }
+    return refusal == NULL ? PB_OK : PB_UNSUPPORTED;
 }
 
 enum pb_status pb_pool_create(const struct pb_pool_config *config, struct pb_pool **pool) {
@@ -47,8 +69,15 @@ enum pb_status pb_pool_create(const struct pb_pool_config *config, struct pb_poo
     made->config = *config;
     made->allocator = allocator;
     made->stride_bytes = config->slot_bytes + config->guard_bytes;
+    bool scans = config->reset == PB_POOL_SCAN;
     void *base;
-    enum pb_status status = pb_os_reserve(made->stride_bytes * config->slots, &base);
+    enum pb_status status = scans ? pb_os_account_open(&made->account) : PB_OK;
+    if (status == PB_OK) {
+        status = pb_os_reserve(made->stride_bytes * config->slots, &base);
+        if (status != PB_OK && scans) {
+            pb_os_account_close(&made->account);
+        }
+    }
     if (status != PB_OK) {
         allocator->release(allocator->context, made);
         return status;
@@ -67,6 +96,9 @@ void pb_pool_destroy(struct pb_pool *pool) {
     if (pool != NULL &&
         atomic_fetch_sub_explicit(&pool->references, 1, PB_ORDER_REFERENCE_DROP) == 1) {
         pb_region_release(pool->base, pool->stride_bytes * pool->config.slots);
+        if (pool->config.reset == PB_POOL_SCAN) {
+            pb_os_account_close(&pool->account);
+        }
         pool->allocator->release(pool->allocator->context, pool);
     }
 }
@@ -106,9 +138,48 @@ static void slot_give(struct pb_pool *pool, uint32_t slot, bool clean) {
     pb_lock_release(&pool->lock);
 }
 
+/* Zeroes a run that holds something: as much as is left of the budget by hand, unless it would have
+ * to be brought in for that; the rest is given back. */
+static enum pb_status run_zero(uint8_t *at, const struct pb_os_run *run, uint64_t *budget_bytes) {
+    uint64_t kept = run->length_bytes < *budget_bytes ? run->length_bytes : *budget_bytes;
+    if (run->swapped) {
+        kept = 0;
+    }
+    memset(at, 0, (size_t)kept);
+    *budget_bytes -= kept;
+    return kept == run->length_bytes ? PB_OK : pb_os_discard(at + kept, run->length_bytes - kept);
+}
+
+/* The same for all runs of a slot's first bytes. Once the budget is used up the rest goes in one
+ * call. */
+static enum pb_status slot_zero_written(const struct pb_pool *pool, uint8_t *base, uint64_t bytes) {
+    enum { RUNS = 64 };
+    struct pb_os_run runs[RUNS];
+    uint64_t budget_bytes = pool->config.keep_resident_bytes, done = 0, looked_bytes;
+    size_t count;
+    while (done < bytes && budget_bytes > 0) {
+        enum pb_status status = pb_os_account_ask(&pool->account, base + done, bytes - done, runs,
+                                                  RUNS, &count, &looked_bytes);
+        if (status != PB_OK) {
+            break; /* after a fork, say: what was not looked at is given back */
+        }
+        for (size_t i = 0; i < count; i++) {
+            status = run_zero(base + done + runs[i].offset_bytes, &runs[i], &budget_bytes);
+            if (status != PB_OK) {
+                return status;
+            }
+        }
+        done += looked_bytes;
+    }
+    return done == bytes ? PB_OK : pb_os_discard(base + done, bytes - done);
+}
+
 /* Zeroes the first bytes of a slot, all accessible: some by hand, the others by giving them back.
  */
 static enum pb_status slot_zero(const struct pb_pool *pool, uint8_t *base, uint64_t bytes) {
+    if (pool->config.reset == PB_POOL_SCAN) {
+        return slot_zero_written(pool, base, bytes);
+    }
     uint64_t keep = pool->config.keep_resident_bytes;
     uint64_t kept = keep < bytes ? keep : bytes;
     memset(base, 0, (size_t)kept);
@@ -121,7 +192,7 @@ static enum pb_status slot_clean(struct pb_pool *pool, uint8_t *base, uint64_t b
     if (bytes == 0) {
         return PB_OK;
     }
-    if (pool->config.reset == PB_POOL_DISCARD) {
+    if (pool->config.reset != PB_POOL_RENEW) {
         enum pb_status zeroed = open ? slot_zero(pool, base, bytes) : pb_os_discard(base, bytes);
         if (zeroed == PB_OK && pb_os_decommit(base, bytes) == PB_OK) {
             return PB_OK;

@@ -31,6 +31,31 @@ test-valgrind: build/plain/ref-tests ## the tests without threads under valgrind
 run-examples: $(REF_EXAMPLES:%=build/plain/ref-example-%) ## builds and runs ref/examples/
 	@for e in $^; do $$e || exit 1; done
 
+# ---- Other machines and another C library -------------------------------------------------------
+# The same tests, static, under qemu-user or on musl; what the emulator cannot do is left out by name in
+# ref/tests/elsewhere.sh. QEMU_FLAGS: -p 65536 where qemu takes a page size.
+CC.ref-arm64 = $(call have,aarch64-linux-gnu-gcc)
+CC.ref-riscv64 = $(call have,riscv64-linux-gnu-gcc)
+CC.ref-musl = $(call have,musl-gcc)
+REF_ELSEWHERE := arm64 riscv64 musl
+define ref_elsewhere_rules
+CFLAGS.ref-$(1) := -O2 -g
+LDFLAGS.ref-$(1) := -static
+test-ref-$(1): build/ref-$(1)/ref-tests
+	@FILTER='$$(FILTER)' QEMU_FLAGS='$$(QEMU_FLAGS)' ref/tests/elsewhere.sh $(1)
+.PHONY: test-ref-$(1)
+endef
+$(foreach c,$(REF_ELSEWHERE),$(eval $(call config_rules,ref-$(c)))$(eval $(call ref_test_rules,ref-$(c))) \
+    $(eval $(call ref_elsewhere_rules,$(c))))
+# Debian's musl-gcc has no headers of Linux beside musl's own.
+build/ref-musl/linux-headers:
+	@mkdir -p $@
+	@ln -sfn /usr/include/linux $@/linux
+	@ln -sfn /usr/include/$(shell uname -m)-linux-gnu/asm $@/asm
+	@ln -sfn /usr/include/asm-generic $@/asm-generic
+$(REF_SRC:%.c=build/ref-musl/%.o) $(REF_TEST_SRC:%.c=build/ref-musl/%.o): | build/ref-musl/linux-headers
+CFLAGS.ref-musl += -idirafter build/ref-musl/linux-headers
+
 ##@ Installation
 # Headers that belong to a user: what pagebox.h includes, and those that they include.
 REF_PUBLIC := pagebox.h $(shell sed -n 's/^.include "\(.*\)"/\1/p' ref/pagebox.h) mailbox_layout.h

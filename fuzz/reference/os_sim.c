@@ -183,6 +183,23 @@ enum pb_status pb_os_file_written(const void *at, uint64_t bytes, uint8_t *writt
     return PB_UNSUPPORTED;
 }
 
+enum pb_status pb_os_account_open(struct pb_os_account *account) {
+    (void)account;
+    return PB_UNSUPPORTED;
+}
+
+void pb_os_account_close(const struct pb_os_account *account) {
+    (void)account;
+}
+
+enum pb_status pb_os_account_ask(const struct pb_os_account *account, const void *at,
+                                 uint64_t bytes, struct pb_os_run *runs, size_t runs_max,
+                                 size_t *count, uint64_t *looked_bytes) {
+    (void)account, (void)at, (void)bytes, (void)runs, (void)runs_max, (void)count,
+        (void)looked_bytes;
+    return PB_UNSUPPORTED;
+}
+
 /* Who runs programs may want to know that the calling thread is about to sleep. */
 extern void os_sim_sleeps(void) __attribute__((weak));
 

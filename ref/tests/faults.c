@@ -305,11 +305,17 @@ TEST(R17_initialise_and_bulk_ask_the_system_for_nothing) {
 
 #if !TEST_SANITIZED /* the sanitizers themselves need the address space */
 
+#ifdef __GLIBC__
+#define RESOURCE(number) (__rlimit_resource_t)(number) /* an enumeration there */
+#else
+#define RESOURCE(number) (number)
+#endif
+
 static void limit(int resource, uint64_t value) {
     struct rlimit old, now;
-    CHECK(getrlimit((__rlimit_resource_t)resource, &old) == 0);
+    CHECK(getrlimit(RESOURCE(resource), &old) == 0);
     now = (struct rlimit){value, old.rlim_max};
-    CHECK(setrlimit((__rlimit_resource_t)resource, &now) == 0);
+    CHECK(setrlimit(RESOURCE(resource), &now) == 0);
 }
 
 /* Bytes of address space that this process has. */

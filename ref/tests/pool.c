@@ -1,17 +1,20 @@
 /* pool.c: tests of R15, R4 and R6 on pools: slots, their reset, retirement and accounting. */
 #include "fixture.h"
 #include "memory.h"
+#include "os.h"
 #include "seam.h"
 #include "test.h"
 
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 enum { SLOT_PAGES = 4 };
 
 /* The ways to clean a slot; KEEP zeroes a page and a half, more than one tenant has, less than the
  * other. */
-enum way { DISCARD, RENEW, KEEP, WAYS };
+enum way { DISCARD, RENEW, KEEP, SCAN, WAYS };
 
 static const struct {
     const char *name;
@@ -21,6 +24,7 @@ static const struct {
     [DISCARD] = {"discard", PB_POOL_DISCARD, 0},
     [RENEW] = {"renew", PB_POOL_RENEW, 0},
     [KEEP] = {"keep", PB_POOL_DISCARD, 3 * PB_PAGE_BYTES / 2},
+    [SCAN] = {"scan", PB_POOL_SCAN, 3 * PB_PAGE_BYTES / 2},
 };
 
 static struct pb_pool *pool_of(uint32_t slots, enum way way) {
@@ -31,6 +35,9 @@ static struct pb_pool *pool_of(uint32_t slots, enum way way) {
                                     .keep_resident_bytes = ways[way].keep_resident_bytes,
                                     .allocator = &seam_allocator};
     struct pb_pool *pool = NULL;
+    if (pb_pool_reset_available(config.reset, NULL) != PB_OK) {
+        config.reset = PB_POOL_DISCARD; /* an older kernel, an emulator */
+    }
     CHECK_STATUS(pb_pool_create(&config, &pool), PB_OK);
     test_note("reset %s", ways[way].name);
     return pool;
@@ -339,6 +346,54 @@ TEST(R1_pool_refuses_a_bad_configuration) {
     enum pb_status status = pb_pool_create(&huge, &pool);
     CHECK(status == PB_INVALID || status == PB_NO_MEMORY);
     CHECK(pool == NULL);
+}
+
+/* ---- Which pages were written, as the kernel tells --------------------------------------------
+ */
+
+/* Every second page of a slot: many more runs than one answer of the kernel holds. All are zeroed,
+ * those within the budget stay, and the next tenant writes others. */
+TEST(R15_scan_finds_every_run) {
+    const uint64_t page = pb_os_page_bytes();
+    struct pb_pool *pool = pool_of(1, SCAN);
+    for (unsigned round = 0; round < 4; round++) {
+        struct pb_memory *memory = tenant(pool, SLOT_PAGES);
+        check_zero(memory, 0, SLOT_PAGES * PB_PAGE_BYTES);
+        for (uint64_t at = round % 2 * page; at < SLOT_PAGES * PB_PAGE_BYTES; at += 2 * page) {
+            fill_pattern(memory, (uint32_t)at, (uint32_t)page, round + 1);
+        }
+        pb_memory_destroy(memory);
+    }
+    check_stats(pool, 1, 0, 0);
+    pb_pool_destroy(pool);
+}
+
+/* A child's pages are not those that the pool's descriptor tells of. */
+TEST(R15_scan_in_a_child_gives_all_back) {
+    struct pb_pool *pool = pool_of(1, SCAN);
+    struct pb_memory *memory = tenant(pool, 1);
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        fill_pattern(memory, 0, PB_PAGE_BYTES, 7);
+        pb_memory_destroy(memory);
+        memory = tenant(pool, 1);
+        check_zero(memory, 0, PB_PAGE_BYTES);
+        _exit(0);
+    }
+    int status = -1;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    pb_memory_destroy(memory);
+    pb_pool_destroy(pool);
+}
+
+TEST(R15_scan_is_refused_with_a_reason) {
+    const char *reason = NULL;
+    enum pb_status status = pb_pool_reset_available(PB_POOL_SCAN, &reason);
+    CHECK(status == PB_OK ? reason == NULL : status == PB_UNSUPPORTED && reason != NULL);
+    CHECK_STATUS(pb_pool_reset_available(PB_POOL_DISCARD, NULL), PB_OK);
+    CHECK_STATUS(pb_pool_reset_available((enum pb_pool_reset)99, &reason), PB_UNSUPPORTED);
+    CHECK(reason != NULL);
 }
 
 /* ---- Threads -------------------------------------------------------------------------------- */

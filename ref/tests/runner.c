@@ -23,6 +23,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#ifndef sigev_notify_thread_id /* glibc 2.36 has no name for it */
+#define sigev_notify_thread_id _sigev_un._tid
+#endif
+
 enum { EXIT_PASSED = 0, EXIT_FAILED = 71, EXIT_SKIPPED = 72, TEXT_BYTES = 1000 };
 
 /* What a child tells its parent; in memory that both share. */
@@ -142,7 +146,7 @@ struct test_disturbance test_disturb(void) {
     struct sigaction action = {.sa_handler = hold_up, .sa_flags = SA_RESTART};
     struct sigevent event = {.sigev_notify = SIGEV_THREAD_ID, .sigev_signo = SIGUSR1};
     const struct itimerspec often = {{0, EVERY_NS}, {0, EVERY_NS}};
-    event._sigev_un._tid = gettid();
+    event.sigev_notify_thread_id = gettid();
     CHECK(sigaction(SIGUSR1, &action, NULL) == 0);
     if (timer_create(CLOCK_MONOTONIC, &event, &disturbance.timer) != 0) {
         test_skip("no timer: %s", strerror(errno));
