@@ -25,6 +25,14 @@ struct sent {
     uint32_t start, end; /* end: HISTORY_PENDING while it runs */
 };
 
+/* An atomic load that the guest made. */
+struct seen {
+    uint8_t thread;
+    uint64_t address, value;
+    unsigned width;
+    uint32_t start, end;
+};
+
 struct concurrent {
     uint32_t now;
     bool faulty; /* calls may fail */
@@ -37,6 +45,8 @@ struct concurrent {
     unsigned events;
     bool events_lost; /* more than there is room for */
     bool values_lost; /* somebody wrote what is no event */
+    struct seen seen[HISTORY_EVENTS_MAX];
+    unsigned sights;
     struct grown grown[GROWS_MAX];
     unsigned growths;
     uint32_t disable_start, disable_end; /* of the first one that began, that ended; NEVER */
@@ -98,6 +108,9 @@ const char *concurrent_stays(const uint8_t *base, const uint8_t *now);
 const char *concurrent_waiters_left(uint32_t waiters);
 /* All growths form a chain that ends at this size. */
 const char *concurrent_chain(const struct concurrent *o, uint64_t bytes);
+/* Atomic stores and loads of two words by two threads, of which each missed the other's store, have
+ * no order that all could agree on (R18). */
+const char *concurrent_stores_seen(const struct concurrent *o);
 /* At the end; with waits that never return. */
 const char *concurrent_history(const struct concurrent *o);
 const char *concurrent_memory_at_rest(const struct concurrent *o);

@@ -100,6 +100,10 @@ const char *concurrent_history(const struct concurrent *o) {
         }
     }
     const char *rule = check_sums(known, count);
+    const char *order = rule == NULL ? concurrent_stores_seen(o) : NULL;
+    if (order != NULL) {
+        return order;
+    }
     rule = rule != NULL ? rule : history_check(known, count, !o->values_lost);
     return rule == NULL ? NULL
                         : concurrent_found(
@@ -122,6 +126,53 @@ const char *concurrent_memory_at_rest(const struct concurrent *o) {
         return "R28-waiter-limit";
     }
     return concurrent_history(o);
+}
+
+/* The only write to these bytes in the whole run; NULL where there is none or more than one. */
+static const struct event *only_write(const struct concurrent *o, uint64_t address,
+                                      unsigned width) {
+    const struct event *found = NULL;
+    for (unsigned i = 0; i < o->events; i++) {
+        const struct event *e = &o->event[i];
+        if (e->kind != EVENT_WRITE || e->address >= address + width ||
+            address >= e->address + e->width) {
+            continue;
+        }
+        if (found != NULL || e->address != address || e->width != width || e->value == 0 ||
+            e->write != WRITE_STORE) {
+            return NULL;
+        }
+        found = e;
+    }
+    return found;
+}
+
+/* The load came before the one store to its word: it saw the 0 that was there at first. */
+static bool missed_it(const struct seen *load, const struct event *store) {
+    return store != NULL && load->value == 0 && store->thread != load->thread;
+}
+
+const char *concurrent_stores_seen(const struct concurrent *o) {
+    if (o->events_lost || o->values_lost || o->wild) {
+        return NULL;
+    }
+    for (unsigned i = 0; i < o->sights; i++) {
+        const struct seen *first = &o->seen[i];
+        const struct event *theirs = only_write(o, first->address, first->width);
+        for (unsigned j = 0; missed_it(first, theirs) && j < o->sights; j++) {
+            const struct seen *second = &o->seen[j];
+            const struct event *ours = only_write(o, second->address, second->width);
+            if (second->thread == theirs->thread && missed_it(second, ours) &&
+                ours->thread == first->thread && ours->end < first->start &&
+                theirs->end < second->start) {
+                return concurrent_found("R18-order",
+                                        "T%u stored and did not see T%u's store, and the other way "
+                                        "round",
+                                        first->thread, second->thread);
+            }
+        }
+    }
+    return NULL;
 }
 
 const char *concurrent_waiters_left(uint32_t waiters) {
@@ -262,6 +313,7 @@ static bool write_begins(struct concurrent *o, const struct call *c, struct even
     struct event *e = event_new(o, EVENT_WRITE, c->at);
     if (e != NULL) {
         e->width = c->width;
+        e->thread = c->thread;
         e->write = write_kind(c);
         e->value =
             c->width < CELL_BYTES ? c->value & ((UINT64_C(1) << 8 * c->width) - 1) : c->value;
@@ -295,6 +347,8 @@ static bool notify_begins(struct concurrent *o, const struct call *c, struct eve
 bool concurrent_begins(struct concurrent *o, const struct call *c, struct event **event) {
     *event = NULL;
     switch (c->code) {
+    case OP_memory_atomic_load:
+        return concurrent_scribbles(o, c->thread, c->at, c->width);
     case OP_memory_grow:
         return o->growths < GROWS_MAX;
     case OP_memory_store:
@@ -411,8 +465,8 @@ static const char *wait_outcome(const struct concurrent *o, const struct call *c
                                       o->waiters_max);
     }
     if (c->status != SUBJECT_OK || c->answer > 2) {
-        return concurrent_found("R19-checks", "a wait says %s, %llu", name_of(c),
-                                (unsigned long long)c->answer);
+        return concurrent_found(c->status == SUBJECT_OK ? "R20-value" : "R19-checks",
+                                "a wait says %s, %llu", name_of(c), (unsigned long long)c->answer);
     }
     if (c->answer == 2) {
         e->outcome = c->timeout_ns == 0 ? WAIT_AT_ONCE : WAIT_TIMED_OUT;
@@ -481,9 +535,44 @@ const struct event *concurrent_notifier(const struct concurrent *o, const struct
     return notify;
 }
 
+static const char *load_ended(struct concurrent *o, const struct call *c, uint64_t size_after) {
+    bool aligned = c->width != 3 && c->at % c->width == 0;
+    if (c->width == 3 || !aligned) {
+        return c->status != SUBJECT_OK
+                   ? NULL
+                   : concurrent_found("R18-access", "a misaligned atomic load says %s", name_of(c));
+    }
+    if (c->status == SUBJECT_OK && o->sights < HISTORY_EVENTS_MAX) {
+        o->seen[o->sights++] = (struct seen){.thread = c->thread,
+                                             .address = c->at,
+                                             .value = c->answer,
+                                             .width = c->width,
+                                             .start = c->start,
+                                             .end = concurrent_moment(o)};
+    }
+    return range_ended(c, c->at, c->width, "R18-access", size_after);
+}
+
+/* The memory that all share lives, and does not move. */
+static const char *owner_ended(const struct call *c, uint64_t size_after) {
+    if (c->at >= c->size_bytes) {
+        return NULL; /* its guard's, or somebody else's */
+    }
+    bool right = c->yes && c->owner.offset_bytes == c->at &&
+                 c->owner.length_bytes >= c->size_bytes && c->owner.length_bytes <= size_after;
+    return right ? NULL
+                 : concurrent_found("R39-owner", "byte %llu of a living memory of %llu is %s",
+                                    (unsigned long long)c->at, (unsigned long long)c->size_bytes,
+                                    c->yes ? "said to be another's" : "nobody's");
+}
+
 const char *concurrent_ended(struct concurrent *o, const struct call *c, struct event *event,
                              uint64_t size_after) {
     switch (c->code) {
+    case OP_memory_atomic_load:
+        return load_ended(o, c, size_after);
+    case OP_memory_owner_of:
+        return owner_ended(c, size_after);
     case OP_memory_grow:
         return grow_ended(o, c);
     case OP_memory_clone:

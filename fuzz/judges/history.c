@@ -9,7 +9,7 @@ enum { EVENTS = 20, NODES_MAX = 4000, FORGETFUL = 64, SEEN = 1024, BYTES = 8 };
 
 /* Which promises a search keeps. */
 struct promises {
-    bool fifo, value, disable;
+    bool fifo, value, disable, count;
 };
 
 /* A place in the search. Phases: 0 not begun, 1 joined or disabling, 2 over. */
@@ -101,7 +101,8 @@ static bool step_notify(const struct search *s, struct state *at, unsigned i) {
     const struct event *e = s->event[i];
     uint32_t taken = 0, left = 0;
     unsigned place = 0;
-    while (place < at->queued && taken < e->count) {
+    const uint32_t most = s->promises.count ? e->count : e->woken;
+    while (place < at->queued && taken < most) {
         unsigned w = at->queue[place];
         bool mine = s->event[w]->address == e->address;
         bool notified = s->event[w]->outcome == WAIT_NOTIFIED;
@@ -116,7 +117,7 @@ static bool step_notify(const struct search *s, struct state *at, unsigned i) {
         }
     }
     at->phase[i] = 2;
-    return taken == e->woken && (left == 0 || taken == e->count);
+    return taken == e->woken && (left == 0 || taken == most);
 }
 
 static bool step_write(const struct search *s, struct state *at, unsigned i) {
@@ -228,6 +229,16 @@ static bool explained(struct search *s, struct promises promises) {
     return explain(s, &start);
 }
 
+/* A notify that woke some, and fewer than it may. */
+static bool some_of_many(const struct search *s) {
+    bool any = false;
+    for (unsigned i = 0; i < s->events; i++) {
+        const struct event *e = s->event[i];
+        any |= e->kind == EVENT_NOTIFY && e->woken > 0 && e->woken < e->count;
+    }
+    return any;
+}
+
 /* Events of one aligned 8 bytes, and every disable; the bytes are 0 at first. */
 static const char *cell_check(const struct event *events, unsigned count, uint64_t cell,
                               bool values) {
@@ -244,13 +255,16 @@ static const char *cell_check(const struct event *events, unsigned count, uint64
             s.event[s.events++] = e;
         }
     }
-    if (!waits || explained(&s, (struct promises){true, values, true})) {
+    if (!waits || explained(&s, (struct promises){true, values, true, true})) {
         return NULL;
     }
-    return explained(&s, (struct promises){true, values, false})   ? "R29-disable"
-           : explained(&s, (struct promises){false, values, true}) ? "R25-fifo"
-           : explained(&s, (struct promises){true, false, true})   ? "R21-atomic-enqueue"
-                                                                   : "R22-no-spurious";
+    bool counted = explained(&s, (struct promises){true, values, true, false});
+    return explained(&s, (struct promises){true, values, false, true})   ? "R29-disable"
+           : explained(&s, (struct promises){false, values, true, true}) ? "R25-fifo"
+           : counted && some_of_many(&s)                                 ? "R24-count"
+           : explained(&s, (struct promises){true, false, true, true})   ? "R21-atomic-enqueue"
+           : counted                                                     ? "R24-count"
+                                                                         : "R22-no-spurious";
 }
 
 const char *history_check(const struct event *events, unsigned count, bool values) {

@@ -617,6 +617,22 @@ static const char *access_over(struct sequence *q, struct judged *judged, const 
 /* ---- Wait and notify --------------------------------------------------------------------------
  */
 
+/* A status that should not be there belongs to the rule that it is of. */
+static const char *wrong_status_rule(enum subject_status status, const char *rule) {
+    switch (status) {
+    case SUBJECT_TOO_MANY_WAITERS:
+        return "R28-waiter-limit";
+    case SUBJECT_DISABLED:
+        return "R29-disable";
+    case SUBJECT_MISALIGNED:
+    case SUBJECT_OUT_OF_BOUNDS:
+    case SUBJECT_NOT_SHARED:
+        return "R19-checks";
+    default:
+        return rule;
+    }
+}
+
 static const char *wait_answered(const struct sequence *q, const struct judged *m, unsigned i,
                                  const struct call *c) {
     unsigned errors = word_errors(m, c);
@@ -631,8 +647,9 @@ static const char *wait_answered(const struct sequence *q, const struct judged *
         result = model_load(&m->model, c->at, c->width) == c->expected ? 2 : 1;
         rule = result == 1 ? "R20-value" : "R23-timeout";
     }
+    const unsigned expected = (errors != 0 ? errors : BIT(OK)) | left_out(m, i);
     const char *broken =
-        oracle_status_in(q, c->status, (errors != 0 ? errors : BIT(OK)) | left_out(m, i), rule);
+        oracle_status_in(q, c->status, expected, wrong_status_rule(c->status, rule));
     if (broken == NULL && c->status == SUBJECT_OK) { /* nobody notified since */
         broken = oracle_answer(c->answer, result, c->answer == 0 ? "R22-no-spurious" : rule);
     }

@@ -28,8 +28,7 @@ static uint32_t limited(uint64_t value, uint32_t low, uint32_t high) {
 
 /* The strategy of that name where it can be shared, else the first that can. */
 static unsigned strategy_pick(uint64_t word) {
-    const bool usual = word != WORD_strategy_reserve_rw && word != WORD_strategy_guard;
-    const char *name = op_word(KIND_strategy, usual ? WORD_strategy_reserve : word);
+    const char *name = op_word(KIND_strategy, word);
     unsigned first = world.m->strategies;
     for (unsigned i = world.m->strategies; i-- > 0;) {
         const struct subject_strategy *strategy = &world.m->strategy[i];
@@ -279,6 +278,7 @@ static void make_call(struct actor *a, void *memory, const struct op *op, struct
     operation_arguments(c, op, has_address(op->code) ? size_now(memory) : 0, NULL);
     c->tries_last_byte = true;
     c->count = op->code == OP_memory_notify ? c->count : c->count % BULK_MAX;
+    c->start = concurrent_moment(&world.judge);
     if (!concurrent_begins(&world.judge, c, &event)) {
         return;
     }
