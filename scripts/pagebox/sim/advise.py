@@ -128,9 +128,10 @@ class Advisor:
         self.traces = 0
 
     def run(self, sched, seconds, changes=(), more=()):
-        command = [str(self.program), f"--out={self.folder}", f"--seconds={seconds}"]
+        command = [str(self.program), f"--out={self.folder}", f"--seconds={max(1, round(seconds))}"]
         command += [f"--seed={self.a.seed}", f"--sched={sched}", f"--processes={self.a.jobs}"]
         command += ["--shrink=200", *[f"--{pair}" for pair in self.a.set], *changes, *more]
+        (self.folder / "result.json").unlink(missing_ok=True)
         done = subprocess.run(command, capture_output=True, text=True)
         try:
             return json.loads((self.folder / "result.json").read_text())
