@@ -1,7 +1,11 @@
-/* random.c: draws programs. Few places, few values, so that threads meet; one width a place most of
- * the time, so that most programs are free of races; conditions, so that plain accesses come into
- * them. */
+/* random.c: draws programs, in two ways. By themes of its own: few places, few values, so that
+ * threads meet; one width a place most of the time, so that most are free of races; conditions, so
+ * that plain accesses come into them. And by the fuzzers' generator, whose operations are folded
+ * into the first window. */
 #include "random.h"
+
+#include "mutate.h"
+#include "op.h"
 
 #include <string.h>
 
@@ -137,12 +141,114 @@ static void message_draw(struct conform_program *p, unsigned t) {
     p->operations[t] = 2;
 }
 
+/* ---- By the fuzzers' generator ----------------------------------------------------------------
+ */
+
+/* One of three places that are apart; the address within eight bytes is kept. */
+static uint32_t fold(uint64_t at, uint32_t width) {
+    return (uint32_t)(at / 8 % 3 * 8 + (at % 8 & ~(uint64_t)(width - 1)));
+}
+
+/* False for an operation that has no counterpart. */
+static bool translate(const struct op *op, struct conform_operation *o) {
+    static const uint32_t widths[] = {1, 2, 4, 8};
+    *o = (struct conform_operation){0};
+    switch (op->code) {
+    case OP_memory_atomic_load:
+        o->code = CONFORM_memory_atomic_load;
+        o->width = widths[op->arg.memory_atomic_load.width % 4];
+        o->at = fold(op->arg.memory_atomic_load.at, o->width);
+        return true;
+    case OP_memory_atomic_store:
+        o->code = CONFORM_memory_atomic_store;
+        o->width = widths[op->arg.memory_atomic_store.width % 4];
+        o->at = fold(op->arg.memory_atomic_store.at, o->width);
+        o->value = op->arg.memory_atomic_store.value & 0xff;
+        return true;
+    case OP_memory_atomic_rmw:
+        o->code = CONFORM_memory_atomic_rmw;
+        o->kind = (uint32_t)op->arg.memory_atomic_rmw.kind % CONFORM_RMW_COUNT;
+        o->width = widths[op->arg.memory_atomic_rmw.width % 4];
+        o->at = fold(op->arg.memory_atomic_rmw.at, o->width);
+        o->value = op->arg.memory_atomic_rmw.value & 0xff;
+        return true;
+    case OP_memory_atomic_cmpxchg:
+        o->code = CONFORM_memory_atomic_cmpxchg;
+        o->width = widths[op->arg.memory_atomic_cmpxchg.width % 4];
+        o->at = fold(op->arg.memory_atomic_cmpxchg.at, o->width);
+        o->expected = op->arg.memory_atomic_cmpxchg.expected & 3;
+        o->value = op->arg.memory_atomic_cmpxchg.value & 0xff;
+        return true;
+    case OP_memory_wait32:
+    case OP_memory_wait64:
+        o->code = op->code == OP_memory_wait32 ? CONFORM_memory_wait32 : CONFORM_memory_wait64;
+        o->at = fold(op->arg.memory_wait32.at, 8);
+        o->expected = op->arg.memory_wait32.expected & 1;
+        o->timeout_ns = (int64_t)op->arg.memory_wait32.timeout_ns;
+        o->timeout_ns = o->timeout_ns < 0 ? -1 : o->timeout_ns % 200000;
+        return true;
+    case OP_memory_notify:
+        o->code = CONFORM_memory_notify;
+        o->at = fold(op->arg.memory_notify.at, 8);
+        o->count = (uint32_t)op->arg.memory_notify.count;
+        return true;
+    case OP_memory_grow:
+        o->code = CONFORM_memory_grow;
+        o->pages = (uint32_t)op->arg.memory_grow.pages % 3;
+        return true;
+    case OP_memory_bulk_fill:
+        o->code = CONFORM_memory_bulk_fill;
+        o->at = fold(op->arg.memory_bulk_fill.at, 8);
+        o->value = op->arg.memory_bulk_fill.value & 0xff;
+        o->count = (uint32_t)op->arg.memory_bulk_fill.count % 9;
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Its operations, dealt out to two to four threads in turn. */
+static void by_the_fuzzers(uint64_t seed, struct conform_program *p) {
+    static const enum op_target targets[] = {TARGET_memory_fuzzer, TARGET_waiters_fuzzer,
+                                             TARGET_system_fuzzer};
+    static struct program program; /* large */
+    uint8_t bytes[512];
+    struct mutate how = {.target = targets[below(3)], .seed = seed, .swarm = seed / 8 + 1};
+    mutate_new(&how, 0, &program);
+    size_t length = mutate_fit(&program, sizeof bytes);
+    (void)op_encode(&program, bytes, sizeof bytes);
+    for (unsigned i = 0; i < 24; i++) {
+        how.seed = seed * 64 + i;
+        length = mutate_bytes(&how, bytes, length, sizeof bytes);
+    }
+    (void)op_decode(how.target, bytes, length, &program);
+    unsigned threads = below(3) > 0 ? 2 : 3 + below(2);
+    unsigned most = threads == 2 ? 5 : 3, taken = 0;
+    for (unsigned i = 0; i < program.operations && taken < threads * most; i++) {
+        struct conform_operation o;
+        if (translate(&program.operation[i], &o)) {
+            p->operation[taken % threads][taken / threads] = o;
+            p->operations[taken % threads]++;
+            p->max_pages = o.code == CONFORM_memory_grow ? 3 : p->max_pages;
+            taken++;
+        }
+    }
+    p->threads = taken < threads ? 0 : threads; /* too few: no program */
+}
+
+/* ---- Both -------------------------------------------------------------------------------------
+ */
+
 void conform_random(uint64_t seed, struct conform_program *p) {
     struct theme theme;
     state = seed * 0xD6E8FEB86659FD93u + 1;
     theme_draw(&theme);
     *p = (struct conform_program){.family = "random", .min_pages = 1, .max_pages = 1};
     snprintf(p->name, sizeof p->name, "random-%llu", (unsigned long long)seed);
+    if (seed % 2 == 1) {
+        by_the_fuzzers(seed, p);
+        return;
+    }
     p->threads = below(3) > 0 ? 2 : 3 + below(2);
     p->max_pages = theme.grows ? 2 + below(3) : 1;
     for (unsigned t = 0; t < p->threads; t++) {
