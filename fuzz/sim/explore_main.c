@@ -35,6 +35,7 @@ static struct sim_options options;
 static const char *out_folder, *sched = "all", *replay_file;
 static double seconds_max = 60;
 static uint64_t seed_first = 1, executions_max;
+static unsigned loop_max, repeats_max; /* of a search */
 static unsigned processes = 1, shrink_runs = 4000;
 static volatile int stop_asked;
 static bool sites_wanted;
@@ -49,7 +50,8 @@ struct outcome {
     char detail[3000];
     uint16_t *choices;
     size_t choices_n, choices_found;
-    uint64_t executions, graphs, pruned, steps, cut;
+    uint64_t executions, graphs, blocked, pruned, steps, cut;
+    char cuts[1024]; /* of a search: what was cut, where */
     unsigned bounds, shrink_runs;
     bool complete, interrupted;
     double seconds;
@@ -254,10 +256,16 @@ static void handlers_setup(void) {
 static const struct {
     const char *key;
     unsigned *value;
-} settings[] = {{"spurious", &options.spurious_max}, {"timeouts", &options.timeouts_max},
-                {"faults", &options.faults_max},     {"preemptions", &options.preemptions_max},
-                {"threads", &options.threads_max},   {"steps", &options.steps_max},
-                {"messages", &options.messages_max}, {"stale", &options.stale_max}};
+} settings[] = {{"spurious", &options.spurious_max},
+                {"timeouts", &options.timeouts_max},
+                {"faults", &options.faults_max},
+                {"preemptions", &options.preemptions_max},
+                {"threads", &options.threads_max},
+                {"steps", &options.steps_max},
+                {"messages", &options.messages_max},
+                {"stale", &options.stale_max},
+                {"loop", &loop_max},
+                {"repeats", &repeats_max}};
 static const struct {
     const char *key;
     bool *value;
@@ -404,6 +412,9 @@ static void write_result(void) {
     sim_json_string(f, o->detail);
     fputs(",\"error\":", f);
     sim_json_string(f, o->error);
+    fputs(",\"cuts\":", f);
+    sim_json_string(f, o->cuts);
+    fprintf(f, ",\"blocked\":%llu", (unsigned long long)o->blocked);
     fprintf(f, ",\"volatile\":%s", names_volatile(o->detail) ? "true" : "false");
     fprintf(f,
             ",\"executions\":%llu,\"graphs\":%llu,\"pruned\":%llu,\"steps\":%llu,\"cut\":%llu,"
@@ -640,10 +651,16 @@ static void search_exhaustive(void) {
     e.seconds_max = seconds_max;
     e.executions_max = executions_max;
     e.progress = isatty(2);
+    e.loop_max = loop_max;
+    e.repeats_max = repeats_max;
     sim_explore(&e, run_program, &program, &d);
     outcome.executions = d.executions;
     outcome.graphs = d.graphs;
-    outcome.pruned = d.pruned;
+    outcome.blocked = d.blocked;
+    outcome.pruned = d.dead_ends;
+    outcome.cut = d.cut;
+    sim_explored_cuts(&d, outcome.cuts, sizeof outcome.cuts);
+    sim_symbolise(outcome.cuts, sizeof outcome.cuts);
     outcome.steps = d.steps;
     outcome.bounds = d.bounds;
     outcome.complete = d.complete;

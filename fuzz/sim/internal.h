@@ -49,7 +49,6 @@ struct msg {
     uint32_t prev;   /* modification order, towards older; 0 ends */
     uint32_t pos;    /* grows along modification order */
     uint32_t serial; /* order of creation within its atom, from 0 */
-    int32_t event;   /* of the search; -1: initial */
     epoch when;      /* writer's epoch; 0: initial */
     uint32_t step;
     uint8_t thread;
@@ -68,6 +67,10 @@ struct atom {
     uint8_t by;       /* ... of this thread */
     epoch when;
     uintptr_t pc;
+    /* In the search. */
+    uint32_t location; /* of the graph, + 1; 0: not known yet */
+    uint32_t owner;    /* event whose value is in memory */
+    uint64_t initial;
 };
 
 /* Who touched which bytes of a cell, for race checks. */
@@ -123,7 +126,7 @@ struct op {
     bool sc_success, sc_failure; /* OP_CAS */
 };
 
-enum thread_state { T_READY, T_WAIT, T_LOCK, T_JOIN, T_DONE };
+enum thread_state { T_READY, T_WAIT, T_LOCK, T_JOIN, T_DONE, T_SPIN };
 
 struct thread {
     void *sp;            /* saved stack pointer while not running */
@@ -140,6 +143,7 @@ struct thread {
     uint32_t expected, frame, ops, dull;
     uint32_t turns;                      /* switched away for seeing nothing new */
     uint32_t queue;                      /* order of arrival among sleepers */
+    bool time_is_up;                     /* search: nothing else could happen before its deadline */
     unsigned spurious, faults, timeouts; /* used up so far: by thread, so that steps commute */
     enum sim_wait_result woken;
     uint8_t id, state;
@@ -153,13 +157,13 @@ struct lock {
     uintptr_t at;
     int owner;
     const struct snap *released;
-    int32_t event;
     uint32_t next;
 }; /* next: of the same cell */
 
 struct page {
     uint8_t state;
     uint8_t dirty, thread;
+    uint32_t first; /* page of the reservation that it is part of */
     epoch when;
     uint32_t frame;
     uintptr_t pc;
@@ -234,8 +238,7 @@ struct engine {
     const char *finding;
     unsigned bounds, mixed;
     uint64_t clock;
-    bool cut;         /* stopped without a finding */
-    bool from_search; /* the choices replayed are the search's: no thread is ever hurried */
+    bool cut; /* stopped without a finding */
     char detail[1024];
     /* Stacks and simulated memory. */
     void *host_sp;
@@ -297,25 +300,78 @@ uint64_t atomic_rmw(uintptr_t at, unsigned size, enum sim_rmw op, uint64_t opera
 uint64_t atomic_cas(uintptr_t at, unsigned size, uint64_t expected, uint64_t desired, bool weak,
                     int order, int failure_order, bool *failed, uintptr_t pc);
 void atomic_fence(int order, uintptr_t pc);
-/* Could t, about to do op, read a message of at least this serial? */
-bool can_read(const struct thread *t, const struct op *op, uint32_t serial);
-uint64_t read_newest(uintptr_t at, unsigned size, uintptr_t pc,
-                     int32_t *from); /* relaxed, for sim_wait */
-void fence_everywhere(void);         /* an SC fence of every thread at once */
+uint64_t read_newest(uintptr_t at, unsigned size, uintptr_t pc); /* relaxed, for sim_wait */
+void fence_everywhere(void); /* an SC fence of every thread at once */
 const struct snap *snapshot(struct thread *t);
 void snap_join(const struct snap *s, uint32_t *view, epoch *clock);
 void machine_reset(void);
 
+uint64_t memory_read(uintptr_t at, unsigned size);
+void memory_write(uintptr_t at, unsigned size, uint64_t v);
+#define SIM_MAX ((enum sim_rmw)(SIM_NAND + 1)) /* the larger one */
+uint64_t rmw_result(enum sim_rmw op, uint64_t old, uint64_t operand, unsigned size);
+/* For the search: the atom of these bytes, looked at by the race checks; one that is no memory. */
+uint32_t atom_of_memory(uintptr_t at, unsigned size, bool write, uintptr_t pc);
+uint32_t atom_of_object(void);
+
+/* run.c, for the search */
+#define FROM_SEARCH UINT16_MAX /* first of the choices of the search */
+void run_switch(struct thread *from, struct thread *to);
+unsigned next_choice(void); /* of those to be replayed; 0 after their end */
+void run_leaks(void);
+/* As sim_try_lock(), but failing is a call in the lock's order as well: for those who queue then.
+ */
+bool try_lock_to_queue(const volatile void *object);
+_Noreturn void run_stuck(void);
+
 /* explore.c: called only when S.exploring */
-struct thread *explore_pick(struct thread *t, uint32_t candidates);
+uint64_t explore_load(struct thread *t, uintptr_t at, unsigned size, int order, uintptr_t pc);
+void explore_store(struct thread *t, uintptr_t at, unsigned size, uint64_t value, int order,
+                   uintptr_t pc);
+uint64_t explore_rmw(struct thread *t, uintptr_t at, unsigned size, enum sim_rmw op,
+                     uint64_t operand, int order, uintptr_t pc);
+uint64_t explore_cas(struct thread *t, uintptr_t at, unsigned size, uint64_t expected,
+                     uint64_t desired, bool weak, int order, int failure_order, bool *failed,
+                     uintptr_t pc);
+void explore_fence(struct thread *t, int order, uintptr_t pc);
 unsigned explore_choose(unsigned n);
-void explore_event(struct thread *t, struct op op, int32_t from, uint32_t extra);
-uint32_t explore_filter(struct thread *t); /* messages with a lower serial are covered elsewhere */
-void explore_woken(struct thread *t);      /* by the event just recorded */
-void explore_spawned(struct thread *parent, struct thread *child);
-void explore_joined(struct thread *t, struct thread *ended);
-_Noreturn void explore_prune(bool spin);
-int32_t explore_next_event(void); /* number of the event being executed */
+void explore_effect(struct thread *t);
+void explore_plain_write(struct thread *t, uintptr_t at, size_t n);
+void explore_stack_shared(uintptr_t at, size_t n, const struct thread *writer);
+_Noreturn void explore_mixed(uintptr_t at);
+void explore_step(uintptr_t object, uintptr_t pc);
+void explore_pages(uintptr_t base, uintptr_t pc);
+void explore_lock(struct thread *t, uintptr_t object, uintptr_t pc);
+bool explore_try_lock(struct thread *t, uintptr_t object, bool ordered, uintptr_t pc);
+void explore_unlock(struct thread *t, uintptr_t object, uintptr_t pc);
+enum sim_wait_result explore_wait(struct thread *t, uintptr_t at, uint32_t expected,
+                                  uint64_t deadline, uintptr_t pc);
+enum sim_wait_result explore_park(struct thread *t, uintptr_t object, thread_set *queue,
+                                  uint64_t deadline, uintptr_t pc);
+void explore_queue_turn(struct thread *t, uintptr_t at, uintptr_t pc);
+void explore_wake_thread(struct thread *sleeper);
+uint64_t explore_clock(struct thread *t, uintptr_t pc);
+void explore_sleep(struct thread *t, uint64_t until, uintptr_t pc);
+void explore_assume(struct thread *t, bool holds);
+uint32_t explore_spawn(struct thread *parent); /* the child's number */
+void explore_started(struct thread *t, const struct thread *parent);
+void explore_join(struct thread *t, struct thread *child);
+_Noreturn void explore_exit(struct thread *t);
+_Noreturn void explore_last(struct thread *t);
+void explore_replay(void (*program)(void *), void *arg);
+void explore_record_header(void);
+
+/* tsan.c: what a thread was when it called: the stack pointer (0: not known) and the registers that
+ * a call preserves. */
+#if defined(__aarch64__)
+#define SIM_ENTRY_REGISTERS 20
+#else
+#define SIM_ENTRY_REGISTERS 6
+#endif
+extern struct sim_entry {
+    uintptr_t sp, registers[SIM_ENTRY_REGISTERS];
+} sim_entry __attribute__((visibility("hidden")));
+extern uint8_t sim_watch __attribute__((visibility("hidden"))); /* fill it in */
 
 /* feedback.c: SIM_FEEDBACK */
 void feedback_begin(void);

@@ -39,7 +39,6 @@ static void usage(FILE *out) {
         "  --seed N        of the random runs (default 1)\n"
         "  --c11           release sequences as in C11 (later relaxed stores of the thread "
         "continue them)\n"
-        "  --brute         explore without reduction\n"
         "  --states        print graphs, blocked graphs and final states of each program, no more\n"
         "  --seconds S     bound for one exploration (default none)\n"
         "  --quiet         only failures and the summary\n",
@@ -84,7 +83,7 @@ struct settings {
     long runs;
     enum sim_source source;
     uint64_t seed;
-    bool c11, brute, quiet, states;
+    bool c11, quiet, states;
     double seconds;
 };
 
@@ -229,9 +228,7 @@ static void explore_test(struct test *t, const struct settings *s, struct outcom
     program_of(t, &fn, &arg);
     e.run.c11_release_sequence = t->c11;
     e.run.timeouts_max = 64;
-    e.brute_force = s->brute;
     e.count_blocked = true;
-    e.spin_max = 1000; /* litmus programs do not spin */
     e.seconds_max = s->seconds;
     e.stop = &interrupted;
     e.each = each;
@@ -312,11 +309,11 @@ static int run_test(struct test *t, const struct settings *s, FILE *json, bool f
             status = 1;
     }
     if (status || !s->quiet)
-        printf(
-            "%s %s%s %s, %llu graphs, %u states, %llu executions (%llu pruned), %ld random runs\n",
-            status ? "FAIL" : "PASS", t->name, status ? ":" : "", status ? why : verdict,
-            (unsigned long long)x.graphs, states, (unsigned long long)x.executions,
-            (unsigned long long)x.pruned, runs);
+        printf("%s %s%s %s, %llu graphs, %u states, %llu executions (%llu dead ends), %ld random "
+               "runs\n",
+               status ? "FAIL" : "PASS", t->name, status ? ":" : "", status ? why : verdict,
+               (unsigned long long)x.graphs, states, (unsigned long long)x.executions,
+               (unsigned long long)x.dead_ends, runs);
     if (json) {
         qsort(o.text, states, sizeof o.text[0], compare_text);
         fprintf(json, "%s\n  {\"name\": ", first ? "" : ",");
@@ -343,7 +340,7 @@ static int run_test(struct test *t, const struct settings *s, FILE *json, bool f
                 "\"seconds\": %.6f, \"release_sequences\": \"%s\", \"finding\": ",
                 (unsigned long long)x.blocked, x.complete ? "true" : "false",
                 status ? "false" : "true", (unsigned long long)x.executions,
-                (unsigned long long)x.pruned, x.bounds, runs, seconds_now() - started,
+                (unsigned long long)x.dead_ends, x.bounds, runs, seconds_now() - started,
                 t->c11 ? "c11" : "c++20");
         if (x.finding)
             json_text(json, x.finding);
@@ -535,8 +532,6 @@ static void parse_options(int argc, char **argv, struct settings *s) {
             s->seconds = (double)number_of(a, value_of(argv, argc, &i));
         else if (strcmp(a, "--c11") == 0)
             s->c11 = true;
-        else if (strcmp(a, "--brute") == 0)
-            s->brute = true;
         else if (strcmp(a, "--quiet") == 0)
             s->quiet = true;
         else if (strcmp(a, "--states") == 0)

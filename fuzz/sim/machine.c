@@ -39,7 +39,7 @@ void snap_join(const struct snap *s, uint32_t *view, epoch *clock) {
 }
 
 static struct snap *snap_make(const uint32_t *view, const epoch *clock) {
-    uint32_t cn = S.threads_n, vn = S.atoms_n;
+    uint32_t cn = S.threads_n, vn = S.exploring ? 0 : S.atoms_n;
     struct snap *s = arena_alloc(sizeof *s + (cn + vn) * sizeof(uint32_t));
     s->clock_n = cn;
     s->view_n = vn;
@@ -87,7 +87,6 @@ static uint32_t new_msg(struct atom *a, uint64_t value, uintptr_t pc) {
     p->sync = p->own = NULL;
     p->pc = pc;
     p->serial = a->created++;
-    p->event = -1;
     p->when = 0;
     p->step = 0;
     p->thread = 0;
@@ -95,7 +94,7 @@ static uint32_t new_msg(struct atom *a, uint64_t value, uintptr_t pc) {
     return m;
 }
 
-static uint64_t memory_read(uintptr_t at, unsigned size) {
+uint64_t memory_read(uintptr_t at, unsigned size) {
     uint64_t v = 0;
     switch (size) {
     case 1:
@@ -112,7 +111,7 @@ static uint64_t memory_read(uintptr_t at, unsigned size) {
     }
 }
 
-static void memory_write(uintptr_t at, unsigned size, uint64_t v) {
+void memory_write(uintptr_t at, unsigned size, uint64_t v) {
     switch (size) {
     case 1:
         *(volatile uint8_t *)at = (uint8_t)v;
@@ -228,12 +227,10 @@ static void mixed_begin(struct cell *c, uintptr_t at, unsigned size, uintptr_t p
 
 static void learn(struct thread *t, uint32_t x, uint32_t m, int order);
 
-static uint64_t mixed_load(struct thread *t, struct cell *c, uintptr_t at, unsigned size, int order,
-                           int32_t *from) {
+static uint64_t mixed_load(struct thread *t, struct cell *c, uintptr_t at, unsigned size,
+                           int order) {
     for_overlapping(x, c, at, size) {
         learn(t, x, S.atoms[x].last, order);
-        if (S.msgs[S.atoms[x].last].event > *from)
-            *from = S.msgs[S.atoms[x].last].event;
     }
     return memory_read(at, size);
 }
@@ -306,8 +303,6 @@ static uint32_t place(struct thread *t, uint32_t x, uint32_t after, uint64_t val
     p->is_rmw = rmw;
     p->prev = after;
     p->pos = S.msgs[after].pos + 1;
-    if (S.exploring)
-        p->event = explore_next_event();
     if (after == a->last) {
         a->last = m;
         memory_write(a->at, a->size, value);
@@ -358,26 +353,9 @@ static inline bool room(uint32_t n) {
     return false;
 }
 
-/* One of the first n of list. In the search messages below the filter are covered elsewhere; what
- * is recorded is the place in the whole list, so that a replay needs no filter. */
-static uint32_t choose_message(struct thread *t, uint32_t n) {
-    if (likely(!S.exploring))
-        return list[n > 1 && !t->eager ? choose(n) : 0];
-    uint32_t filter = explore_filter(t), allowed = 0, i = 0;
-    for (uint32_t k = 0; k < n; k++)
-        allowed += S.msgs[list[k] & MESSAGE].serial >= filter;
-    if (!allowed)
-        explore_prune(false);
-    uint32_t c = allowed > 1 && !t->eager ? explore_choose(allowed) : 0;
-    for (;; i++) {
-        if (S.msgs[list[i] & MESSAGE].serial < filter)
-            continue;
-        if (c-- == 0)
-            break;
-    }
-    if (n > 1)
-        record_choice(i);
-    return list[i];
+/* One of the first n of list. */
+static uint32_t choose_message(const struct thread *t, uint32_t n) {
+    return list[n > 1 && !t->eager ? choose(n) : 0];
 }
 
 static inline void trace_read(const struct thread *t, uint32_t x, uint32_t m, struct line *l) {
@@ -403,6 +381,8 @@ uint64_t atomic_load(uintptr_t at, unsigned size, int order, uintptr_t pc) {
     struct thread *t = S.now;
     order &= 0xff;
     check_order(order, "a load", 1u << __ATOMIC_RELEASE | 1u << __ATOMIC_ACQ_REL);
+    if (unlikely(S.exploring))
+        return explore_load(t, at, size, order, pc);
     struct op op = {.at = at,
                     .pc = pc,
                     .kind = OP_LOAD,
@@ -413,17 +393,16 @@ uint64_t atomic_load(uintptr_t at, unsigned size, int order, uintptr_t pc) {
     struct cell *c = access_atomic(at, size, false, pc);
     uint32_t x = atom_at(c, at, size), m;
     uint64_t value;
-    int32_t from = -1;
     if (unlikely(!x)) {
         mixed_begin(c, at, size, pc);
-        value = mixed_load(t, c, at, size, order, &from);
+        value = mixed_load(t, c, at, size, order);
         op.mixed = true;
         m = 0;
     } else {
         struct atom *a = &S.atoms[x];
         uint32_t before = t->cur[x];
         m = a->last;
-        if (likely(before != m) || S.exploring) {
+        if (likely(before != m)) {
             uint32_t b = bound_pos(t, x, op.sc), n = 0;
             for (uint32_t i = m; i && S.msgs[i].pos >= b; i = S.msgs[i].prev) {
                 if (!room(n) || n == LIST_MAX)
@@ -433,7 +412,6 @@ uint64_t atomic_load(uintptr_t at, unsigned size, int order, uintptr_t pc) {
             m = choose_message(t, n);
         }
         value = S.msgs[m].value;
-        from = S.msgs[m].event;
         noticed(t, before, m, pc);
         learn(t, x, m, order);
     }
@@ -449,8 +427,6 @@ uint64_t atomic_load(uintptr_t at, unsigned size, int order, uintptr_t pc) {
             trace_read(t, x, m, &l);
         trace_add(l);
     }
-    if (S.exploring)
-        explore_event(t, op, from, 0);
     t->H[t->id]++;
     return value;
 }
@@ -461,6 +437,10 @@ void atomic_store(uintptr_t at, unsigned size, uint64_t value, int order, uintpt
     check_order(order, "a store",
                 1u << __ATOMIC_ACQUIRE | 1u << __ATOMIC_ACQ_REL | 1u << __ATOMIC_CONSUME);
     value = truncate_to(value, size);
+    if (unlikely(S.exploring)) {
+        explore_store(t, at, size, value, order, pc);
+        return;
+    }
     struct op op = {.at = at,
                     .pc = pc,
                     .kind = OP_STORE,
@@ -478,7 +458,7 @@ void atomic_store(uintptr_t at, unsigned size, uint64_t value, int order, uintpt
     } else {
         struct atom *a = &S.atoms[x];
         uint32_t after = a->last;
-        if (t->cur[x] != after && (!t->eager || S.exploring)) {
+        if (t->cur[x] != after && !t->eager) {
             uint32_t b = bound_pos(t, x, op.sc), n = 0;
             for (uint32_t i = after; i && S.msgs[i].pos >= b; i = S.msgs[i].prev) {
                 if (!room(n) || n == LIST_MAX)
@@ -502,12 +482,12 @@ void atomic_store(uintptr_t at, unsigned size, uint64_t value, int order, uintpt
                                 .thread = t->id,
                                 .wrote = value,
                                 .inserted = inserted});
-    if (S.exploring)
-        explore_event(t, op, -1, 0);
     t->H[t->id]++;
 }
 
 static uint64_t apply(enum sim_rmw op, uint64_t old, uint64_t operand) {
+    if (op == SIM_MAX)
+        return old > operand ? old : operand;
     switch (op) {
     case SIM_XCHG:
         return operand;
@@ -527,6 +507,11 @@ static uint64_t apply(enum sim_rmw op, uint64_t old, uint64_t operand) {
     return operand;
 }
 
+uint64_t rmw_result(enum sim_rmw op, uint64_t old, uint64_t operand, unsigned size) {
+    uint64_t new = apply(op, old, operand);
+    return size ? truncate_to(new, size) : new;
+}
+
 /* t reads m as the first half of an RMW and puts value right after it. */
 static void exchange(struct thread *t, uint32_t x, uint32_t m, uint64_t value, int order,
                      uintptr_t pc) {
@@ -541,6 +526,8 @@ uint64_t atomic_rmw(uintptr_t at, unsigned size, enum sim_rmw rmw, uint64_t oper
     struct thread *t = S.now;
     order &= 0xff;
     check_order(order, "a read-modify-write", 0);
+    if (unlikely(S.exploring))
+        return explore_rmw(t, at, size, rmw, operand, order, pc);
     struct op op = {.at = at,
                     .pc = pc,
                     .kind = OP_RMW,
@@ -552,7 +539,6 @@ uint64_t atomic_rmw(uintptr_t at, unsigned size, enum sim_rmw rmw, uint64_t oper
     struct cell *c = access_atomic(at, size, true, pc);
     uint32_t x = atom_at(c, at, size), m = 0;
     uint64_t old, new;
-    int32_t from = -1;
     struct line l = {.kind = LINE_RMW,
                      .at = at,
                      .size = (uint8_t)size,
@@ -561,7 +547,7 @@ uint64_t atomic_rmw(uintptr_t at, unsigned size, enum sim_rmw rmw, uint64_t oper
                      .thread = t->id};
     if (unlikely(!x)) {
         mixed_begin(c, at, size, pc);
-        l.value = old = mixed_load(t, c, at, size, order, &from);
+        l.value = old = mixed_load(t, c, at, size, order);
         new = truncate_to(apply(rmw, old, operand), size);
         mixed_store(t, c, at, size, new, order, true, pc);
         op.mixed = true;
@@ -569,7 +555,7 @@ uint64_t atomic_rmw(uintptr_t at, unsigned size, enum sim_rmw rmw, uint64_t oper
         struct atom *a = &S.atoms[x];
         uint32_t before = t->cur[x];
         m = a->last;
-        if (before != m || S.exploring) {
+        if (before != m) {
             uint32_t b = bound_pos(t, x, op.sc), n = 0;
             for (uint32_t i = m; i && S.msgs[i].pos >= b; i = S.msgs[i].prev) {
                 if (!room(n) || n == LIST_MAX)
@@ -580,7 +566,6 @@ uint64_t atomic_rmw(uintptr_t at, unsigned size, enum sim_rmw rmw, uint64_t oper
             m = choose_message(t, n);
         }
         old = S.msgs[m].value;
-        from = S.msgs[m].event;
         new = truncate_to(apply(rmw, old, operand), size);
         if (unlikely(S.tracing))
             trace_read(t, x, m, &l);
@@ -591,8 +576,6 @@ uint64_t atomic_rmw(uintptr_t at, unsigned size, enum sim_rmw rmw, uint64_t oper
         l.wrote = new;
         trace_add(l);
     }
-    if (S.exploring)
-        explore_event(t, op, from, 0);
     t->H[t->id]++;
     return old;
 }
@@ -632,6 +615,11 @@ uint64_t atomic_cas(uintptr_t at, unsigned size, uint64_t expected, uint64_t des
                 1u << __ATOMIC_RELEASE | 1u << __ATOMIC_ACQ_REL);
     expected = truncate_to(expected, size);
     desired = truncate_to(desired, size);
+    if (unlikely(S.exploring)) {
+        bool no;
+        return explore_cas(t, at, size, expected, desired, weak || S.o.cas_weak, order,
+                           failure_order, failed ? failed : &no, pc);
+    }
     struct op op = {.at = at,
                     .pc = pc,
                     .kind = OP_CAS,
@@ -646,8 +634,6 @@ uint64_t atomic_cas(uintptr_t at, unsigned size, uint64_t expected, uint64_t des
     struct cell *c = access_atomic(at, size, true, pc);
     uint32_t x = atom_at(c, at, size), m = 0;
     uint64_t old;
-    int32_t from = -1;
-    uint32_t extra = 0;
     bool ok;
     struct line l = {.kind = LINE_CAS,
                      .at = at,
@@ -658,7 +644,7 @@ uint64_t atomic_cas(uintptr_t at, unsigned size, uint64_t expected, uint64_t des
     if (unlikely(!x)) {
         mixed_begin(c, at, size, pc);
         ok = memory_read(at, size) == expected;
-        l.value = old = mixed_load(t, c, at, size, ok ? order : failure_order, &from);
+        l.value = old = mixed_load(t, c, at, size, ok ? order : failure_order);
         if (ok)
             mixed_store(t, c, at, size, desired, order, true, pc);
         op.mixed = true;
@@ -672,9 +658,7 @@ uint64_t atomic_cas(uintptr_t at, unsigned size, uint64_t expected, uint64_t des
         ok = old == expected && !spurious;
         if (spurious) {
             t->spurious++;
-            extra = 1;
         }
-        from = S.msgs[m].event;
         if (unlikely(S.tracing))
             trace_read(t, x, m, &l);
         noticed(t, before, m, pc);
@@ -691,8 +675,6 @@ uint64_t atomic_cas(uintptr_t at, unsigned size, uint64_t expected, uint64_t des
         l.wrote = desired;
         trace_add(l);
     }
-    if (S.exploring)
-        explore_event(t, op, from, extra);
     t->H[t->id]++;
     return old;
 }
@@ -715,6 +697,10 @@ void atomic_fence(int order, uintptr_t pc) {
     if (order == __ATOMIC_RELAXED)
         return;
     struct op op = {.kind = OP_FENCE, .sc = is_sc(order)};
+    if (S.exploring) {
+        explore_fence(t, order, pc);
+        return;
+    }
     if (op.sc)
         point(t, op); /* other fences concern nobody else */
     if (is_acquire(order)) {
@@ -739,8 +725,6 @@ void atomic_fence(int order, uintptr_t pc) {
     if (unlikely(S.tracing))
         trace_add(
             (struct line){.kind = LINE_FENCE, .order = (uint8_t)order, .pc = pc, .thread = t->id});
-    if (S.exploring && op.sc)
-        explore_event(t, op, -1, 0);
     t->H[t->id]++;
 }
 
@@ -755,42 +739,55 @@ void fence_everywhere(void) {
     }
 }
 
-bool can_read(const struct thread *t, const struct op *op, uint32_t serial) {
-    uint32_t x = cell_at(op->at)->atoms;
-    for (; x && (S.atoms[x].at != op->at || S.atoms[x].size != op->size); x = S.atoms[x].next)
-        if (S.atoms[x].at < op->at + op->size && op->at < S.atoms[x].at + S.atoms[x].size)
-            return true;
-    if (!x)
-        return serial == 0; /* not touched yet: the initial message only */
-    uint32_t b_ok = bound_pos(t, x, op->kind == OP_CAS ? op->sc_success : op->sc);
-    uint32_t b_no = op->kind == OP_CAS ? bound_pos(t, x, op->sc_failure) : UINT32_MAX;
-    bool weak = t->spurious < S.o.spurious_max;
-    for (uint32_t i = S.atoms[x].last; i; i = S.msgs[i].prev) {
-        const struct msg *p = &S.msgs[i];
-        if (p->serial < serial)
-            continue;
-        bool exchanges = op->kind == OP_RMW || (op->kind == OP_CAS && p->value == op->expected);
-        bool fails = op->kind == OP_CAS && (p->value != op->expected || weak);
-        if (fails && p->pos >= b_no)
-            return true;
-        if (exchanges ? p->pos >= b_ok && !p->taken : op->kind == OP_LOAD && p->pos >= b_ok)
-            return true;
-    }
-    return false;
-}
-
-uint64_t read_newest(uintptr_t at, unsigned size, uintptr_t pc, int32_t *from) {
+uint64_t read_newest(uintptr_t at, unsigned size, uintptr_t pc) {
     struct thread *t = S.now;
     struct cell *c = access_atomic(at, size, false, pc);
     uint32_t x = atom_at(c, at, size);
-    *from = -1;
     if (!x) {
         mixed_begin(c, at, size, pc);
-        return mixed_load(t, c, at, size, __ATOMIC_RELAXED, from);
+        return mixed_load(t, c, at, size, __ATOMIC_RELAXED);
     }
     uint32_t m = S.atoms[x].last;
     noticed(t, t->cur[x], m, pc);
     learn(t, x, m, __ATOMIC_RELAXED);
-    *from = S.msgs[m].event;
     return S.msgs[m].value;
+}
+
+/* ---- Atoms of the search: no messages, only what binds them to a location of the graph ---- */
+
+static uint32_t atom_plain(void) {
+    if (unlikely(S.atoms_n >= ATOMS_MAX))
+        stop_bound(SIM_BOUND_MEMORY);
+    S.atoms[S.atoms_n] = (struct atom){.at = 0};
+    return S.atoms_n++;
+}
+
+uint32_t atom_of_object(void) {
+    return atom_plain();
+}
+
+uint32_t atom_of_memory(uintptr_t at, unsigned size, bool write, uintptr_t pc) {
+    struct cell *c = access_atomic(at, size, write, pc);
+    for (uint32_t x = c->atoms; x; x = S.atoms[x].next) {
+        struct atom *a = &S.atoms[x];
+        if (a->at == at && a->size == size) {
+            if (a->overwritten) { /* by a plain write: a location of its own from now on */
+                a->overwritten = false;
+                a->location = 0;
+                a->owner = 0;
+                a->initial = memory_read(at, size);
+            }
+            return x;
+        }
+        if (a->at < at + size && at < a->at + a->size)
+            explore_mixed(at);
+    }
+    uint32_t x = atom_plain();
+    struct atom *a = &S.atoms[x];
+    a->at = at;
+    a->size = (uint8_t)size;
+    a->initial = memory_read(at, size);
+    a->next = c->atoms;
+    c->atoms = x;
+    return x;
 }

@@ -268,9 +268,10 @@ void object_destroy(struct object *o, size_t size) {
 
 void step(const volatile void *object) {
     struct op op = {.kind = OP_OBJECT, .at = (uintptr_t)object, .size = 1};
-    point(S.now, op);
     if (S.exploring) {
-        explore_event(S.now, op, -1, 0);
+        explore_step(op.at, self()->pc);
+    } else {
+        point(S.now, op);
     }
 }
 
@@ -302,6 +303,11 @@ void queue(struct object *o) {
  * for another reason the thread is still queued, and a step on the object comes first. */
 enum sim_wait_result park(struct object *o, uint64_t deadline) {
     struct self *me = self();
+    if (S.exploring) { /* the queue is the object's: its calls are in one order */
+        S.now->wait_word = (uintptr_t)&me->ticket;
+        S.now->expected = me->ticket;
+        return explore_park(S.now, o->at, &o->waiters, deadline, me->pc);
+    }
     enum sim_wait_result r = sim_wait(&me->ticket, me->seen, deadline);
     if (me->ticket != me->seen) {
         r = SIM_WOKEN;
@@ -318,6 +324,10 @@ enum sim_wait_result park(struct object *o, uint64_t deadline) {
 
 void unpark(unsigned thread) {
     struct self *s = self_of(thread);
+    if (S.exploring) {
+        explore_wake_thread(&S.threads[thread]);
+        return;
+    }
     sim_atomic_rmw(&s->ticket, 4, SIM_ADD, 1, __ATOMIC_RELAXED);
     sim_wake(&s->ticket, 1);
 }

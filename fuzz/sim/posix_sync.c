@@ -94,7 +94,7 @@ int mutex_timedlock(pthread_mutex_t *m, const struct timespec *at, bool monotoni
         return leave(again);
     }
     bool valid = deadline_of(at, monotonic, &deadline);
-    while (!sim_try_lock(m)) {
+    while (!try_lock_to_queue(m)) {
         if (!valid) {
             return leave(EINVAL);
         }

@@ -430,14 +430,17 @@ static long futex_wait(const uint32_t *word, uint32_t expected, const struct tim
 static long futex_requeue(const uint32_t *word, uint32_t wake, uint32_t move, const uint32_t *other,
                           bool compare, uint32_t expected) {
     unsigned moved;
-    int32_t from;
     if ((uintptr_t)other & 3) {
         return fail(EINVAL);
     }
-    unsigned woken = sim_wake(word, wake);
-    if (compare && (uint32_t)read_newest((uintptr_t)word, 4, CALLER, &from) != expected && !woken) {
-        return fail(EAGAIN);
+    if (compare) {
+        uint64_t now = S.exploring ? sim_atomic_load(word, 4, __ATOMIC_RELAXED)
+                                   : read_newest((uintptr_t)word, 4, CALLER);
+        if ((uint32_t)now != expected) {
+            return fail(EAGAIN);
+        }
     }
+    unsigned woken = sim_wake(word, wake);
     if (S.exploring) { /* to the search, those that are moved return for no reason */
         return leave((int)(woken + sim_wake(word, move)));
     }

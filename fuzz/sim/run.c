@@ -114,6 +114,10 @@ static inline void switch_to(struct thread *from, struct thread *to) {
     arrived(from);
 }
 
+void run_switch(struct thread *from, struct thread *to) {
+    switch_to(from, to);
+}
+
 _Noreturn void stop_run(void) {
     struct thread *t = S.now;
     S.active = false;
@@ -207,9 +211,6 @@ uint64_t random64(void) {
     return x ^ (x >> 31);
 }
 
-/* First of the choices of the search: it knows no stale_max, so a replay must not either. */
-#define FROM_SEARCH UINT16_MAX
-
 static inline void record(unsigned c) {
     if (unlikely(S.choices_n >= CHOICES_MAX))
         stop_bound(SIM_BOUND_STEPS);
@@ -218,6 +219,10 @@ static inline void record(unsigned c) {
 
 void record_choice(unsigned c) {
     record(c);
+}
+
+unsigned next_choice(void) {
+    return S.choices_n < S.o.choices_n ? S.o.choices[S.choices_n] : 0;
 }
 
 static unsigned next_byte(void) {
@@ -230,11 +235,8 @@ static unsigned next_byte(void) {
 unsigned choose(unsigned n) {
     if (n <= 1)
         return 0;
-    if (unlikely(S.exploring)) {
-        unsigned e = explore_choose(n);
-        record(e);
-        return e;
-    }
+    if (unlikely(S.exploring))
+        return explore_choose(n);
     unsigned c;
     switch (S.o.source) {
     case SIM_BYTES:
@@ -260,10 +262,11 @@ unsigned sim_choose(unsigned n) {
 }
 
 void sim_assume(bool holds) {
-    if (holds || !S.active)
+    if (!S.active || holds)
         return;
     if (S.exploring)
-        explore_prune(false);
+        explore_assume(S.now, holds);
+    S.cut = true;
     stop_run();
 }
 
@@ -366,7 +369,6 @@ static void unqueue(struct thread *t) {
 static void return_unwoken(struct thread *t, bool forced) {
     bool time = t->deadline != SIM_NEVER && (forced || t->timeouts < S.o.timeouts_max);
     bool nothing = !forced && t->spurious < S.o.spurious_max;
-    struct op op = {.kind = OP_TIMEOUT, .at = t->wait_word, .size = 4};
     unsigned c = time && nothing ? choose(2) : nothing;
     if (c == 0) {
         t->timeouts++;
@@ -377,8 +379,6 @@ static void return_unwoken(struct thread *t, bool forced) {
     }
     t->woken = c ? SIM_SPURIOUS : SIM_TIMED_OUT;
     unqueue(t);
-    if (S.exploring)
-        explore_event(t, op, -1, 2 + c);
 }
 
 /* Does anybody wait for a lock that will never be given back? */
@@ -389,18 +389,20 @@ static bool locked_out(void) {
     return false;
 }
 
-static _Noreturn void stuck(void) {
+_Noreturn void run_stuck(void) {
     if (S.last && !locked_out())
         stop_run(); /* the process has ended */
-    bool lost = false, main_done = S.threads[0].state == T_DONE;
+    bool lost = false, spins = false, main_done = S.threads[0].state == T_DONE;
     char text[800];
     size_t used = 0;
-    static const char *const how[] = {"ready", "waits on a word", "waits for a lock",
-                                      "waits for the end of", "done"};
+    static const char *const how[] = {
+        "ready", "waits on a word",      "waits for a lock", "waits for the end of",
+        "done",  "reads again and again"};
     for (uint32_t i = 0; i < S.threads_n; i++) {
         struct thread *t = &S.threads[i];
         if (t->state == T_DONE || used >= sizeof text)
             continue;
+        spins |= t->state == T_SPIN;
         if (t->state == T_WAIT) {
             uint32_t now = *(const volatile uint32_t *)t->wait_word;
             bool changed = now != t->expected;
@@ -413,23 +415,37 @@ static _Noreturn void stuck(void) {
             used +=
                 (size_t)snprintf(text + used, sizeof text - used, "T%u waits for the end of T%lu\n",
                                  i, (unsigned long)t->wait_word);
+        } else if (t->state == T_SPIN) {
+            used += (size_t)snprintf(text + used, sizeof text - used,
+                                     "T%u reads %p again and again, and nobody will change it\n  "
+                                     "@%lx\n",
+                                     i, (void *)t->wait_word, (unsigned long)t->pending.pc);
         } else {
             used += (size_t)snprintf(text + used, sizeof text - used, "T%u %s %p\n", i,
                                      how[t->state], (void *)t->wait_word);
         }
     }
-    found(lost ? "lost-wakeup" : main_done ? "leaked-thread" : "deadlock", "%s", text);
+    found(lost        ? "lost-wakeup"
+          : spins     ? "livelock"
+          : main_done ? "leaked-thread"
+                      : "deadlock",
+          "%s", text);
+}
+
+void run_leaks(void) {
+    if (!S.o.unjoined_is_leak)
+        return;
+    for (uint32_t i = 1; i < S.threads_n; i++)
+        if (!S.threads[i].joined && !S.threads[i].detached)
+            leaked("T%u ended but nobody joined it", i);
 }
 
 /* Everything has ended, or nothing can go on. */
 static _Noreturn void finish(void) {
     for (uint32_t i = 0; i < S.threads_n; i++)
         if (S.threads[i].state != T_DONE)
-            stuck();
-    if (S.o.unjoined_is_leak)
-        for (uint32_t i = 1; i < S.threads_n; i++)
-            if (!S.threads[i].joined && !S.threads[i].detached)
-                leaked("T%u ended but nobody joined it", i);
+            run_stuck();
+    run_leaks();
     stop_run();
 }
 
@@ -474,29 +490,18 @@ static struct thread *pick(struct thread *t) {
             return_unwoken(first, true);
             continue;
         }
-        struct thread *next;
-        if (S.exploring) {
-            if (runnable && S.preemptions >= S.o.preemptions_max && set != ONE(t->id)) {
+        if (runnable && unlikely(t->dull >= S.o.stale_max + uneven(t))) {
+            t->turns++;
+            t->eager = true;
+            t->dull = 0;
+            t->priority = S.pct_low ? S.pct_low-- : 0;
+            set = others_in_turn(t, set);
+        } else if (runnable && S.preemptions >= S.o.preemptions_max) {
+            if (set != ONE(t->id))
                 S.bounds |= SIM_BOUND_PREEMPTIONS;
-                set = ONE(t->id);
-            }
-            next = explore_pick(t, (uint32_t)set);
-            if (set & (set - 1))
-                record(place_among(t, set, next));
-        } else {
-            if (runnable && unlikely(t->dull >= S.o.stale_max + uneven(t)) && !S.from_search) {
-                t->turns++;
-                t->eager = true;
-                t->dull = 0;
-                t->priority = S.pct_low ? S.pct_low-- : 0;
-                set = others_in_turn(t, set);
-            } else if (runnable && S.preemptions >= S.o.preemptions_max) {
-                if (set != ONE(t->id))
-                    S.bounds |= SIM_BOUND_PREEMPTIONS;
-                return t;
-            }
-            next = set & (set - 1) ? pick_among(t, set) : &S.threads[first_of(set)];
+            return t;
         }
+        struct thread *next = set & (set - 1) ? pick_among(t, set) : &S.threads[first_of(set)];
         if (runnable && next != t)
             S.preemptions++;
         if (unlikely(next->state == T_WAIT))
@@ -506,9 +511,9 @@ static struct thread *pick(struct thread *t) {
 }
 
 static _Noreturn void too_many_steps(void) {
-    if (S.last && !S.exploring)
+    if (S.last)
         stop_run(); /* the process has ended: others may run for ever */
-    if (!S.exploring && S.steps - S.progress > S.o.steps_max / 2) {
+    if (S.steps - S.progress > S.o.steps_max / 2) {
         char text[600];
         size_t used = 0;
         for (thread_set m = S.ready; m && used < sizeof text; m &= m - 1) {
@@ -567,6 +572,8 @@ static void block(struct thread *t, uint8_t state) {
 void go_last(struct thread *t) {
     S.last = t;
     t->wait_word = UINTPTR_MAX; /* the end of no thread */
+    if (S.exploring)
+        explore_last(t);
     block(t, T_JOIN);
 }
 
@@ -582,6 +589,8 @@ _Noreturn void sim_exit_thread(void) {
     S.progress = S.steps;
     if (S.tracing)
         trace_add((struct line){.kind = LINE_EXIT, .thread = t->id});
+    if (S.exploring)
+        explore_exit(t);
     for (uint32_t i = 0; i < S.threads_n; i++) {
         struct thread *u = &S.threads[i];
         if (u->state == T_JOIN && u->wait_word == t->id) {
@@ -601,8 +610,21 @@ static void thread_entry(void) {
     sim_exit_thread();
 }
 
-static struct thread *thread_new(void (*fn)(void *), void *arg) {
-    uint32_t id = S.threads_n++;
+/* Numbers that the search has given to threads which this run does not start. */
+static void numbers_below(uint32_t id) {
+    for (; S.threads_n < id; S.threads_n++) {
+        struct thread *t = &S.threads[S.threads_n];
+        t->id = (uint8_t)S.threads_n;
+        t->state = T_DONE;
+        t->joined = true;
+        memset(t->H, 0, sizeof t->H);
+    }
+}
+
+static struct thread *thread_new(uint32_t id, void (*fn)(void *), void *arg) {
+    numbers_below(id);
+    if (id == S.threads_n)
+        S.threads_n++;
     struct thread *t = &S.threads[id];
     t->id = (uint8_t)id;
     t->fn = fn;
@@ -621,9 +643,15 @@ static struct thread *thread_new(void (*fn)(void *), void *arg) {
     __asan_unpoison_memory_region(t->stack, S.stack_size); /* what an abandoned run left */
 #endif
     t->sp = stack_prepare(t->stack + S.stack_size, thread_entry);
-    for (uint32_t i = 0; i <= id; i++) { /* clocks have room for one thread more */
-        t->H[i] = t->aH[i] = 0;
-        S.threads[i].H[id] = S.threads[i].aH[id] = 0;
+    if (S.exploring) {
+        memset(t->H, 0, sizeof t->H);
+        memset(t->aH, 0, sizeof t->aH);
+        t->time_is_up = false;
+    } else {
+        for (uint32_t i = 0; i <= id; i++) { /* clocks have room for one thread more */
+            t->H[i] = t->aH[i] = 0;
+            S.threads[i].H[id] = S.threads[i].aH[id] = 0;
+        }
     }
     t->H[id] = 1;
     S.ready |= ONE(id);
@@ -634,17 +662,21 @@ int sim_spawn(void (*fn)(void *), void *arg) {
     struct thread *t = S.now;
     if (!S.active || S.threads_n >= S.o.threads_max || S.threads_n >= THREADS)
         return -1;
-    struct thread *u = thread_new(fn, arg);
-    for (uint32_t i = 0; i < u->id; i++)
-        u->H[i] = t->H[i];
-    for (uint32_t x = 1; x < S.atoms_n; x++) {
-        u->cur[x] = t->cur[x];
-        u->acq[x] = 0;
+    struct thread *u = thread_new(S.exploring ? explore_spawn(t) : S.threads_n, fn, arg);
+    if (S.exploring) {
+        memcpy(u->H, t->H, sizeof u->H);
+        u->H[u->id] = 1;
+        explore_started(u, t);
+    } else {
+        for (uint32_t i = 0; i < u->id; i++)
+            u->H[i] = t->H[i];
+        for (uint32_t x = 1; x < S.atoms_n; x++) {
+            u->cur[x] = t->cur[x];
+            u->acq[x] = 0;
+        }
     }
     t->H[t->id]++;
     S.progress = S.steps;
-    if (S.exploring)
-        explore_spawned(t, u);
     if (S.tracing)
         trace_add((struct line){.kind = LINE_SPAWN,
                                 .thread = t->id,
@@ -662,12 +694,12 @@ void sim_join(int thread) {
     if (u->joined)
         found("invalid-join", "T%d joins T%d, which was joined before", t->id, thread);
     t->wait_word = (uintptr_t)thread;
-    if (u->state != T_DONE)
+    if (S.exploring)
+        explore_join(t, u);
+    else if (u->state != T_DONE)
         block(t, T_JOIN);
     u->joined = true;
     snap_join(u->ended, t->cur, t->H);
-    if (S.exploring)
-        explore_joined(t, u);
     if (S.tracing)
         trace_add((struct line){.kind = LINE_JOIN,
                                 .thread = t->id,
@@ -685,7 +717,7 @@ int sim_self(void) {
 }
 
 void sim_yield(void) {
-    if (!S.active)
+    if (!S.active || S.exploring)
         return;
     S.now->dull += S.o.stale_max / 4;
     point(S.now, (struct op){.kind = OP_LOCAL});
@@ -698,15 +730,26 @@ void sim_progress(void) {
 /* ---- Waits, time, locks -----------------------------------------------------------------------
  */
 
+static void trace_return(const struct thread *t, enum sim_wait_result r, uintptr_t pc) {
+    static const char *const how[] = {"woken", "not equal", "timed out", "spurious return"};
+    if (S.tracing)
+        trace_add((struct line){.kind = LINE_NOTE, .thread = t->id, .pc = pc, .text = how[r]});
+}
+
 enum sim_wait_result sim_wait(const volatile void *word, uint32_t expected, uint64_t deadline_ns) {
     uintptr_t at = (uintptr_t)word, pc = (uintptr_t)__builtin_return_address(0);
     if (!S.active)
         return *(const volatile uint32_t *)word == expected ? SIM_SPURIOUS : SIM_NOT_EQUAL;
     struct thread *t = S.now;
+    if (S.exploring) {
+        enum sim_wait_result r = explore_wait(t, at, expected, deadline_ns, pc);
+        if (r != SIM_NOT_EQUAL)
+            trace_return(t, r, pc);
+        return r;
+    }
     struct op op = {.kind = OP_WAIT, .at = at, .size = 4, .reads = true, .pc = pc};
     point(t, op);
-    int32_t from;
-    uint32_t value = (uint32_t)read_newest(at, 4, pc, &from);
+    uint32_t value = (uint32_t)read_newest(at, 4, pc);
     bool sleeps = value == expected;
     if (S.tracing)
         trace_add((struct line){.kind = LINE_WAIT,
@@ -726,17 +769,11 @@ enum sim_wait_result sim_wait(const volatile void *word, uint32_t expected, uint
         S.waiting |= ONE(t->id);
     }
     t->pending = (struct op){.kind = OP_TIMEOUT, .at = at, .size = 4};
-    if (S.exploring)
-        explore_event(t, op, from, 0);
     t->H[t->id]++;
     if (!sleeps)
         return SIM_NOT_EQUAL;
     block(t, T_WAIT);
-    if (S.tracing) {
-        static const char *const how[] = {"woken", "not equal", "timed out", "spurious return"};
-        trace_add(
-            (struct line){.kind = LINE_NOTE, .thread = t->id, .pc = pc, .text = how[t->woken]});
-    }
+    trace_return(t, t->woken, pc);
     return t->woken;
 }
 
@@ -746,9 +783,10 @@ unsigned sim_wake(const volatile void *word, unsigned count) {
     struct thread *t = S.now;
     uintptr_t at = (uintptr_t)word, pc = (uintptr_t)__builtin_return_address(0);
     struct op op = {.kind = OP_WAKE, .at = at, .size = 4};
-    point(t, op);
     if (S.exploring)
-        explore_event(t, op, -1, 0);
+        explore_queue_turn(t, at, pc);
+    else
+        point(t, op);
     unsigned n = 0;
     while (n < count) {
         struct thread *first = NULL;
@@ -760,10 +798,12 @@ unsigned sim_wake(const volatile void *word, unsigned count) {
         if (!first)
             break;
         first->woken = SIM_WOKEN;
-        unqueue(first);
-        saw_new(first);
-        if (S.exploring)
-            explore_woken(first);
+        if (S.exploring) {
+            explore_wake_thread(first);
+        } else {
+            unqueue(first);
+            saw_new(first);
+        }
         n++;
     }
     if (S.tracing)
@@ -798,22 +838,20 @@ unsigned wait_elsewhere(uintptr_t word, uintptr_t to, uint32_t count) {
 uint64_t sim_clock_ns(void) {
     if (!S.active)
         return 0;
-    if (S.exploring) {
-        struct op op = {.kind = OP_OBJECT, .at = 2};
-        point(S.now, op);
-        explore_event(S.now, op, -1, (uint32_t)S.clock ^ (uint32_t)(S.clock >> 32));
-    }
-    return S.clock;
+    return S.exploring ? explore_clock(S.now, (uintptr_t)__builtin_return_address(0)) : S.clock;
 }
 
 void sim_sleep_until(uint64_t deadline_ns) {
     if (!S.active)
         return;
+    if (S.exploring) {
+        if (deadline_ns != SIM_NEVER)
+            explore_sleep(S.now, deadline_ns, (uintptr_t)__builtin_return_address(0));
+        return;
+    }
     S.now->dull += S.o.stale_max / 4;
     struct op op = {.kind = OP_OBJECT, .at = 2};
     point(S.now, op);
-    if (S.exploring)
-        explore_event(S.now, op, -1, 0);
     if (deadline_ns != SIM_NEVER && deadline_ns > S.clock)
         S.clock = deadline_ns;
 }
@@ -826,7 +864,7 @@ static struct lock *lock_at(uintptr_t at) {
     if (S.locks_n >= LOCKS_MAX)
         stop_bound(SIM_BOUND_MEMORY);
     struct lock *l = &S.locks[S.locks_n];
-    *l = (struct lock){.at = at, .owner = -1, .event = -1, .next = c->lock};
+    *l = (struct lock){.at = at, .owner = -1, .next = c->lock};
     c->lock = S.locks_n++;
     return l;
 }
@@ -847,16 +885,15 @@ static void lockers_ready(const struct lock *l, bool ready) {
     }
 }
 
-static void lock_take(struct lock *l, struct thread *t, struct op op, uintptr_t pc) {
+static void lock_take(struct lock *l, struct thread *t, uintptr_t pc) {
     l->owner = t->id;
-    lockers_ready(l, false);
+    if (!S.exploring)
+        lockers_ready(l, false);
     snap_join(l->released, t->cur, t->H);
     if (l->released)
         saw_new(t);
     if (S.tracing)
         trace_add((struct line){.kind = LINE_LOCK, .at = l->at, .pc = pc, .thread = t->id});
-    if (S.exploring)
-        explore_event(t, op, l->event, 0);
     t->pending.kind = OP_LOCAL;
 }
 
@@ -871,27 +908,37 @@ void sim_lock(const volatile void *object) {
               (const void *)(uintptr_t)object);
     t->wait_word = op.at;
     t->pending = op;
-    if (l->owner >= 0)
+    if (S.exploring)
+        explore_lock(t, op.at, (uintptr_t)__builtin_return_address(0));
+    else if (l->owner >= 0)
         block(t, T_LOCK);
     else
         point(t, op);
-    lock_take(l, t, op, (uintptr_t)__builtin_return_address(0));
+    lock_take(l, t, (uintptr_t)__builtin_return_address(0));
+}
+
+static bool try_lock(const volatile void *object, bool ordered, uintptr_t pc) {
+    struct thread *t = S.now;
+    struct op op = {.kind = OP_OBJECT, .at = (uintptr_t)object, .size = 1};
+    bool mine;
+    struct lock *l = lock_at(op.at);
+    if (S.exploring) {
+        mine = explore_try_lock(t, op.at, ordered, pc);
+    } else {
+        point(t, op);
+        mine = l->owner < 0;
+    }
+    if (mine)
+        lock_take(l, t, pc);
+    return mine;
 }
 
 bool sim_try_lock(const volatile void *object) {
-    if (!S.active)
-        return true;
-    struct thread *t = S.now;
-    struct op op = {.kind = OP_OBJECT, .at = (uintptr_t)object, .size = 1};
-    point(t, op);
-    struct lock *l = lock_at(op.at);
-    if (l->owner < 0) {
-        lock_take(l, t, op, (uintptr_t)__builtin_return_address(0));
-        return true;
-    }
-    if (S.exploring)
-        explore_event(t, op, -1, 1);
-    return false;
+    return !S.active || try_lock(object, false, (uintptr_t)__builtin_return_address(0));
+}
+
+bool try_lock_to_queue(const volatile void *object) {
+    return try_lock(object, true, (uintptr_t)__builtin_return_address(0));
 }
 
 void sim_unlock(const volatile void *object) {
@@ -903,15 +950,15 @@ void sim_unlock(const volatile void *object) {
     if (l->owner != t->id)
         found("invalid-unlock", "T%u unlocks %p, which it does not hold", t->id,
               (const void *)(uintptr_t)object);
-    point(t, op);
+    if (S.exploring)
+        explore_unlock(t, op.at, (uintptr_t)__builtin_return_address(0));
+    else
+        point(t, op);
     l->owner = -1;
     l->released = snapshot(t);
     t->H[t->id]++;
-    if (S.exploring) {
-        l->event = explore_next_event();
-        explore_event(t, op, -1, 0);
-    }
-    lockers_ready(l, true);
+    if (!S.exploring)
+        lockers_ready(l, true);
     if (S.tracing)
         trace_add((struct line){.kind = LINE_UNLOCK,
                                 .at = op.at,
@@ -968,15 +1015,16 @@ void run_once(void (*program)(void *), void *arg) {
     S.coverage = S.o.coverage;
     S.lines_n = 0;
     S.detail[0] = 0;
-    S.from_search =
-        S.exploring || (S.o.source == SIM_REPLAY && S.o.choices_n && S.o.choices[0] == FROM_SEARCH);
-    if (S.from_search)
-        record(FROM_SEARCH);
+    sim_watch = S.exploring;
+    if (S.exploring)
+        explore_record_header();
     if (S.o.source == SIM_PCT)
         pct_begin();
     if (S.o.source == SIM_FEEDBACK)
         feedback_begin();
-    struct thread *t = thread_new(program, arg);
+    struct thread *t = thread_new(0, program, arg);
+    if (S.exploring)
+        explore_started(t, NULL);
     S.now = t;
     S.active = true;
 #ifdef WITH_ASAN
@@ -988,6 +1036,7 @@ void run_once(void (*program)(void *), void *arg) {
     __sanitizer_finish_switch_fiber(host_fake, NULL, NULL);
 #endif
     S.active = false;
+    sim_watch = 0;
 }
 
 void fill_result(struct sim_result *r) {
@@ -1010,7 +1059,10 @@ const char *sim_run(const struct sim_options *options, void (*program)(void *), 
     }
     S.exploring = false;
     run_configure(options);
-    run_once(program, arg);
+    if (S.o.source == SIM_REPLAY && S.o.choices_n && S.o.choices[0] == FROM_SEARCH)
+        explore_replay(program, arg);
+    else
+        run_once(program, arg);
     if (result)
         fill_result(result);
     return S.finding;

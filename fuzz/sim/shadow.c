@@ -548,6 +548,8 @@ void access_plain(uintptr_t at, size_t n, bool write, uintptr_t pc) {
     if (unlikely(S.tracing && S.o.trace_plain))
         trace_plain(at, n, write, pc);
     check_memory(at, n, write, false, pc);
+    if (unlikely(S.exploring) && write)
+        explore_plain_write(S.now, at, n);
     if (likely((at & 7) + n <= 8)) {
         plain_cell(cell_at(at), ((1u << n) - 1) << (at & 7), write, at, n, pc);
         return;
@@ -585,6 +587,8 @@ struct cell *access_atomic(uintptr_t at, unsigned size, bool write, uintptr_t pc
 /* A block of the calling thread's own arena, so that addresses do not depend on the schedule. */
 static void *heap_take(size_t size, size_t alignment, size_t initialised_bytes, uintptr_t pc) {
     struct thread *t = S.now;
+    if (unlikely(S.exploring))
+        explore_effect(t);
     if (sim_fault())
         return NULL;
     if (size > PTRDIFF_MAX && S.o.refuse_allocations)
@@ -644,6 +648,8 @@ static void write_whole_block(uintptr_t at, uintptr_t pc) {
 
 static void heap_give(void *block, uintptr_t pc) {
     uintptr_t at = (uintptr_t)block;
+    if (unlikely(S.exploring))
+        explore_effect(S.now);
     if (!heap_owns(at))
         found("invalid-free", "free of %p, which malloc did not return\n  @%lx", block,
               (unsigned long)pc);
@@ -783,9 +789,11 @@ static struct page *pages_begin(void *start, size_t size) {
     if (!S.active || !pages_in((uintptr_t)start, size))
         return NULL;
     struct op op = {.kind = OP_PAGES, .at = (uintptr_t)start, .size = size, .writes = true};
-    point(S.now, op);
     if (S.exploring)
-        explore_event(S.now, op, -1, 0);
+        explore_pages(S.pages[((uintptr_t)start - S.heap_end) >> S.page_shift].first,
+                      (uintptr_t)__builtin_return_address(0));
+    else
+        point(S.now, op);
     return pages_in((uintptr_t)start, size);
 }
 
@@ -821,9 +829,10 @@ void *sim_pages_reserve(size_t size) {
     if (!S.active || size % page || size == 0)
         return NULL;
     struct op op = {.kind = OP_OBJECT, .at = 1}; /* addresses depend on the order of reservations */
-    point(S.now, op);
     if (S.exploring)
-        explore_event(S.now, op, -1, 0);
+        explore_pages(UINTPTR_MAX, PC);
+    else
+        point(S.now, op);
     if (size > S.memory_end - S.pages_at) {
         S.bounds |= SIM_BOUND_MEMORY;
         return NULL;
@@ -832,7 +841,7 @@ void *sim_pages_reserve(size_t size) {
     S.pages_at += size;
     struct page *g = &S.pages[(at - S.heap_end) / page];
     for (size_t i = 0; i < size / page; i++)
-        g[i].state = PAGE_NONE;
+        g[i] = (struct page){.state = PAGE_NONE, .first = (uint32_t)((at - S.heap_end) / page)};
     pages_write(at, size, PC);
     return (void *)at;
 }

@@ -81,8 +81,9 @@ enum sim_bound {
     SIM_BOUND_MESSAGES = 2,    /* an older message was out of reach */
     SIM_BOUND_MEMORY = 4,      /* malloc or reserve failed for want of simulated memory */
     SIM_BOUND_PREEMPTIONS = 8, /* a switch was not offered */
-    SIM_BOUND_SPIN = 16,       /* exhaustive: a spinning thread was held until something changes */
-    SIM_BOUND_THREADS = 32     /* the run was cut: no more threads could be started */
+    SIM_BOUND_LOOP = 16,       /* search: a loop was cut that goes on and on */
+    SIM_BOUND_THREADS = 32,    /* the run was cut: no more threads could be started */
+    SIM_BOUND_MIXED = 64 /* search: atomics of different sizes overlap, they read the newest */
 };
 
 struct sim_result {
@@ -128,9 +129,6 @@ void sim_yield(void); /* a good place to switch */
 /* The calling thread gets on although it sees nothing new: a long way is no livelock. */
 void sim_progress(void);
 
-/* Cut this run unless holds. */
-void sim_assume(bool holds);
-
 /* 0 <= result < n; 0 is the plain answer. The source decides; the search tries all. */
 unsigned sim_choose(unsigned n);
 
@@ -142,6 +140,10 @@ _Noreturn void sim_finding(const char *name, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 #define sim_assert(condition) \
     ((condition) ? (void)0 : sim_finding("assertion", "%s:%d: %s", __FILE__, __LINE__, #condition))
+
+/* Nothing is asked of a run in which this does not hold: the thread goes no further, and that it is
+ * stuck is no finding. */
+void sim_assume(bool holds);
 
 /* A free-text line in the trace. */
 void sim_note(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -210,45 +212,56 @@ void sim_atomic_fence(int order);
 /* ---- Exhaustive search -------------------------------------------------------------------- */
 
 struct sim_explore_options {
-    struct sim_options run; /* source is ignored */
+    struct sim_options run; /* source, stale_max, messages_max and preemptions_max are ignored */
     unsigned processes;     /* share the work; 0 and 1: this one only */
-    unsigned split_depth;   /* scheduling decisions that are dealt out as tasks; 0: by size */
-    unsigned spin_max;      /* times a thread may read the same message at the same place before it
-                             * is held until that location changes; more iterations add nothing */
-    bool brute_force;       /* no reduction: every interleaving (to check the reduction) */
+    unsigned loop_max;      /* rounds of any loop before it is cut; 0: no bound */
+    unsigned repeats_max;   /* rounds of a loop that starts each in the same state, although it does
+                             * something that lasts (it may go on for ever); 0: 50 */
+    bool count_blocked;     /* that somebody is stuck for good is counted, no finding */
     const char *checkpoint; /* file to save to when interrupted and to resume from, or NULL */
     const volatile int *stop; /* becomes non-zero: stop soon, saving the checkpoint; or NULL */
     double seconds_max;       /* stop after this long; 0: no bound */
     uint64_t executions_max;  /* stop after so many; 0: no bound */
-    size_t memory_max; /* bytes for the set of graphs; reaching it ends the search incomplete */
-    bool progress;     /* a line on standard error every second */
-    bool
-        count_blocked; /* an execution in which somebody is stuck for good is counted, no finding */
+    bool progress;            /* a line on standard error every second */
     /* Called after each complete run that found nothing, before its writes are put back; with
      * processes > 1 in the process that made the run. May be NULL. */
     void (*each)(void *context);
     void *context;
 };
 
+/* Something that was cut: then not everything was explored. */
+struct sim_cut {
+    unsigned bound; /* one of enum sim_bound */
+    uintptr_t pc;   /* where; 0: not known */
+    uint64_t times;
+};
+#define SIM_CUTS_MAX 8
+
 struct sim_explored {
-    uint64_t graphs;        /* distinct complete execution graphs */
-    uint64_t blocked;       /* graphs in which somebody is stuck for good (count_blocked) */
-    uint64_t executions;    /* runs started, pruned ones included */
-    uint64_t complete_runs; /* runs that reached the end */
-    uint64_t pruned;        /* runs cut because every continuation is covered elsewhere */
-    uint64_t steps;         /* visible operations over all runs */
-    double seconds;         /* of this and the resumed sessions */
-    size_t peak_bytes;      /* resident, the largest process plus the shared table */
-    unsigned bounds;        /* enum sim_bound bits of all runs */
-    uint64_t mixed;         /* accesses that fell back to the newest value */
-    bool complete;          /* everything within the bounds was explored */
+    uint64_t graphs;     /* complete execution graphs: every thread ended */
+    uint64_t blocked;    /* graphs in which somebody is stuck for good */
+    uint64_t dead_ends;  /* runs in which somebody waits as no fair execution does, or an assumption
+                          * does not hold */
+    uint64_t cut;        /* runs that were cut at a bound */
+    uint64_t executions; /* runs: the sum of all these */
+    uint64_t steps;      /* visible operations over all runs */
+    double seconds;      /* of this and the resumed sessions */
+    size_t peak_bytes;   /* resident, of the largest process */
+    unsigned bounds;     /* enum sim_bound bits of all runs */
+    uint64_t mixed;      /* accesses that fell back to the newest value */
+    bool complete;       /* every graph was explored: nothing whatever was cut */
     bool resumed;
+    struct sim_cut cuts[SIM_CUTS_MAX]; /* what was cut, as far as there is room */
+    unsigned cuts_n;
     const char *finding; /* the first finding, or NULL; the search stops there */
     char detail[1024];
-    uint16_t choices[4096]; /* replays the finding */
+    uint16_t choices[32768]; /* replays the finding */
     size_t choices_n;
     char error[256]; /* "" or why it could not be done (checkpoint of another program, ...) */
 };
+
+/* What was cut, a line each, with the setting that would look further: "" when nothing was. */
+void sim_explored_cuts(const struct sim_explored *explored, char *text, size_t n);
 
 struct sim_explore_options sim_explore_options_default(void);
 void sim_explore(const struct sim_explore_options *options, void (*program)(void *), void *arg,

@@ -34,7 +34,7 @@ static void number(FILE *out, const char *name, uint64_t value) {
     fprintf(out, ",\"%s\":%llu", name, (unsigned long long)value);
 }
 
-static bool is_access(unsigned kind) {
+static bool is_access_line(unsigned kind) {
     return kind <= LINE_CAS;
 }
 
@@ -55,7 +55,7 @@ static void write_line(FILE *out, const struct line *l) {
     if (l->step) {
         number(out, "step", l->step);
     }
-    if (is_access(l->kind) || l->kind == LINE_FENCE) {
+    if (is_access_line(l->kind) || l->kind == LINE_FENCE) {
         fprintf(out, ",\"order\":\"%s\"", order_name(l->order));
     }
     if (l->at || l->size) {

@@ -205,7 +205,7 @@ void *__tsan_memset(void *to, int byte, size_t n) {
  * another one: the latest different value that the location held, else the complement. (Only with
  * sim_options.cas_weak: what a program does with that value beyond retrying proves nothing.) */
 static uint64_t another_value(uintptr_t at, unsigned size, uint64_t value) {
-    for (uint32_t x = cell_at(at)->atoms; x; x = S.atoms[x].next)
+    for (uint32_t x = S.exploring ? 0 : cell_at(at)->atoms; x; x = S.atoms[x].next)
         if (S.atoms[x].at == at && S.atoms[x].size == size)
             for (uint32_t m = S.atoms[x].last; m; m = S.msgs[m].prev)
                 if (S.msgs[m].value != value)
@@ -213,18 +213,48 @@ static uint64_t another_value(uintptr_t at, unsigned size, uint64_t value) {
     return ~value;
 }
 
+/* ---- What a thread was when it called ----
+ *
+ * The search wants to know whether a loop has come round in the same state: reads and
+ * read-modify-writes are entered through a few instructions that write down the stack pointer and
+ * the registers that a call preserves, and go on to the C function, `seen_...`. */
+struct sim_entry sim_entry;
+uint8_t sim_watch;
+
+#if defined(__x86_64__)
+#define ENTRY_THROUGH(name, seen)                                                \
+    __asm__(".text\n.globl " name "\n.type " name ",@function\n" name ":\n"      \
+            "  cmpb $0, sim_watch(%rip)\n  je " seen "\n"                        \
+            "  movq %rsp, sim_entry(%rip)\n  movq %rbx, sim_entry+8(%rip)\n"     \
+            "  movq %rbp, sim_entry+16(%rip)\n  movq %r12, sim_entry+24(%rip)\n" \
+            "  movq %r13, sim_entry+32(%rip)\n  movq %r14, sim_entry+40(%rip)\n" \
+            "  movq %r15, sim_entry+48(%rip)\n  jmp " seen "\n.size " name ",.-" name "\n")
+#elif defined(__aarch64__)
+#define ENTRY_THROUGH(name, seen)                                                        \
+    __asm__(".text\n.globl " name "\n.type " name ",%function\n" name ":\n"              \
+            "  adrp x16, sim_watch\n  ldrb w16, [x16, :lo12:sim_watch]\n  cbz w16, 1f\n" \
+            "  adrp x16, sim_entry\n  add x16, x16, :lo12:sim_entry\n  mov x17, sp\n"    \
+            "  str x17, [x16]\n  stp x19, x20, [x16, #8]\n  stp x21, x22, [x16, #24]\n"  \
+            "  stp x23, x24, [x16, #40]\n  stp x25, x26, [x16, #56]\n"                   \
+            "  stp x27, x28, [x16, #72]\n  stp x29, x30, [x16, #88]\n"                   \
+            "  stp d8, d9, [x16, #104]\n  stp d10, d11, [x16, #120]\n"                   \
+            "  stp d12, d13, [x16, #136]\n  stp d14, d15, [x16, #152]\n"                 \
+            "1: b " seen "\n.size " name ",.-" name "\n")
+#endif
+#define HIDDEN __attribute__((visibility("hidden"), used))
+
 #define RMW(bits, T, name, op, real)                                                \
-    T ENTRY(atomic##bits##_##name)(volatile T * p, T v, int order);                 \
-    T ENTRY(atomic##bits##_##name)(volatile T * p, T v, int order) {                \
+    HIDDEN T seen_##bits##_##name(volatile T *p, T v, int order);            \
+    ENTRY_THROUGH("__tsan_atomic" #bits "_" #name, "seen_" #bits "_" #name); \
+    T seen_##bits##_##name(volatile T *p, T v, int order) {                  \
         if (unlikely(!S.active))                                                    \
             return real(p, v, __ATOMIC_SEQ_CST);                                    \
         return (T)atomic_rmw(ADDRESS(p), sizeof(T), op, v, ORDER(SITE_RMW, p), PC); \
     }
 #define CAS(bits, T, name, weak)                                                             \
-    int ENTRY(atomic##bits##_compare_exchange_##name)(volatile T * p, T * expected, T v,     \
-                                                      int order, int failure);               \
-    int ENTRY(atomic##bits##_compare_exchange_##name)(volatile T * p, T * expected, T v,     \
-                                                      int order, int failure) {              \
+    HIDDEN int seen_##bits##_cas_##name(volatile T *p, T *expected, T v, int order, int failure);  \
+    ENTRY_THROUGH("__tsan_atomic" #bits "_compare_exchange_" #name, "seen_" #bits "_cas_" #name);  \
+    int seen_##bits##_cas_##name(volatile T *p, T *expected, T v, int order, int failure) {        \
         if (unlikely(!S.active))                                                             \
             return __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST,      \
                                                __ATOMIC_SEQ_CST);                            \
@@ -236,8 +266,9 @@ static uint64_t another_value(uintptr_t at, unsigned size, uint64_t value) {
         return !failed;                                                                      \
     }
 #define ATOMICS(bits, T)                                                                       \
-    T ENTRY(atomic##bits##_load)(const volatile T *p, int order);                              \
-    T ENTRY(atomic##bits##_load)(const volatile T *p, int order) {                             \
+    HIDDEN T seen_##bits##_load(const volatile T *p, int order);         \
+    ENTRY_THROUGH("__tsan_atomic" #bits "_load", "seen_" #bits "_load"); \
+    T seen_##bits##_load(const volatile T *p, int order) {               \
         if (unlikely(!S.active))                                                               \
             return __atomic_load_n(p, __ATOMIC_SEQ_CST);                                       \
         return (T)atomic_load(ADDRESS(p), sizeof(T), ORDER(SITE_LOAD, p), PC);                 \
@@ -258,10 +289,9 @@ static uint64_t another_value(uintptr_t at, unsigned size, uint64_t value) {
     RMW(bits, T, fetch_nand, SIM_NAND, __atomic_fetch_nand)                                    \
     CAS(bits, T, strong, false)                                                                \
     CAS(bits, T, weak, true)                                                                   \
-    T ENTRY(atomic##bits##_compare_exchange_val)(volatile T * p, T expected, T v, int order,   \
-                                                 int failure);                                 \
-    T ENTRY(atomic##bits##_compare_exchange_val)(volatile T * p, T expected, T v, int order,   \
-                                                 int failure) {                                \
+    HIDDEN T seen_##bits##_cas_val(volatile T *p, T expected, T v, int order, int failure);        \
+    ENTRY_THROUGH("__tsan_atomic" #bits "_compare_exchange_val", "seen_" #bits "_cas_val");        \
+    T seen_##bits##_cas_val(volatile T *p, T expected, T v, int order, int failure) {              \
         if (unlikely(!S.active)) {                                                             \
             __atomic_compare_exchange_n(p, &expected, v, false, __ATOMIC_SEQ_CST,              \
                                         __ATOMIC_SEQ_CST);                                     \
@@ -406,18 +436,27 @@ wide __tsan_atomic128_compare_exchange_val(volatile wide *p, wide e, wide v, int
 
 /* ---- The same by number, for interpreters and layers ---- */
 
-uint64_t sim_atomic_load(const volatile void *at, unsigned size, int order) {
+HIDDEN uint64_t seen_atomic_load(const volatile void *at, unsigned size, int order);
+ENTRY_THROUGH("sim_atomic_load", "seen_atomic_load");
+uint64_t seen_atomic_load(const volatile void *at, unsigned size, int order) {
     return atomic_load(ADDRESS(at), size, order, PC);
 }
 void sim_atomic_store(volatile void *at, unsigned size, uint64_t value, int order) {
     atomic_store(ADDRESS(at), size, value, order, PC);
 }
-uint64_t sim_atomic_rmw(volatile void *at, unsigned size, enum sim_rmw op, uint64_t operand,
-                        int order) {
+HIDDEN uint64_t seen_atomic_rmw(volatile void *at, unsigned size, enum sim_rmw op,
+                                uint64_t operand, int order);
+ENTRY_THROUGH("sim_atomic_rmw", "seen_atomic_rmw");
+uint64_t seen_atomic_rmw(volatile void *at, unsigned size, enum sim_rmw op, uint64_t operand,
+                         int order) {
     return atomic_rmw(ADDRESS(at), size, op, operand, order, PC);
 }
-uint64_t sim_atomic_cas(volatile void *at, unsigned size, uint64_t expected, uint64_t desired,
-                        bool weak, int order, int failure_order, bool *failed) {
+HIDDEN uint64_t seen_atomic_cas(volatile void *at, unsigned size, uint64_t expected,
+                                uint64_t desired, bool weak, int order, int failure_order,
+                                bool *failed);
+ENTRY_THROUGH("sim_atomic_cas", "seen_atomic_cas");
+uint64_t seen_atomic_cas(volatile void *at, unsigned size, uint64_t expected, uint64_t desired,
+                         bool weak, int order, int failure_order, bool *failed) {
     return atomic_cas(ADDRESS(at), size, expected, desired, weak, order, failure_order, failed, PC);
 }
 void sim_atomic_fence(int order) {

@@ -106,7 +106,7 @@ static void print_row(const struct scenario *scenario, const struct sim_explored
     cJSON_AddStringToObject(row, "bounds", scenario->bounds);
     cJSON_AddNumberToObject(row, "graphs", (double)explored->graphs);
     cJSON_AddNumberToObject(row, "executions", (double)explored->executions);
-    cJSON_AddNumberToObject(row, "pruned", (double)explored->pruned);
+    cJSON_AddNumberToObject(row, "pruned", (double)explored->dead_ends);
     cJSON_AddNumberToObject(row, "seconds", explored->seconds);
     cJSON_AddNumberToObject(row, "peak_bytes", (double)explored->peak_bytes);
     cJSON_AddNumberToObject(row, "bounds_reached", explored->bounds);

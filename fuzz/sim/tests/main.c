@@ -2,7 +2,6 @@
  *
  *     make test-sim       builds and runs it, after the litmus tests: build/test-sim [their status]
  */
-#include "../litmus_text.h"
 #include "sim.h"
 
 #include <stdatomic.h>
@@ -695,81 +694,6 @@ static void spurious_failure_is_an_option(void) {
 /* ---- The search
  * ------------------------------------------------------------------------------------------ */
 
-static struct lt_program text_program;
-static uint64_t random_state;
-static unsigned any(unsigned n) {
-    random_state = random_state * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
-    return (unsigned)(random_state >> 33) % n;
-}
-static const char *one_of(const char *const *list, unsigned n) {
-    return list[any(n)];
-}
-static void random_program(char *out, size_t n) {
-    static const char *const so[] = {"rlx", "rel", "sc"}, *const lo[] = {"rlx", "acq", "sc"},
-                             *const ro[] = {"rlx", "acq", "rel", "ar", "sc"},
-                             *const fo[] = {"acq", "rel", "ar", "sc", "sc"},
-                             *const locations[] = {"x", "y"};
-    size_t used = (size_t)snprintf(out, n, "init x=0 y=0\n");
-    unsigned threads = 2 + any(2), left = 6 - threads;
-    for (unsigned t = 0; t < threads; t++) {
-        unsigned k = 1 + any(left + 1);
-        left -= k - 1;
-        used += (size_t)snprintf(out + used, n - used, "T%u:", t);
-        for (unsigned i = 0; i < k; i++) {
-            const char *x = one_of(locations, 2), *sep = i ? " ;" : "";
-            switch (any(7)) {
-            case 0:
-            case 1:
-                used += (size_t)snprintf(out + used, n - used, "%s store %s %u %s", sep, x,
-                                         1 + any(3), one_of(so, 3));
-                break;
-            case 2:
-            case 3:
-                used += (size_t)snprintf(out + used, n - used, "%s r%u = load %s %s", sep, i, x,
-                                         one_of(lo, 3));
-                break;
-            case 4:
-                used += (size_t)snprintf(out + used, n - used, "%s r%u = add %s 1 %s", sep, i, x,
-                                         one_of(ro, 5));
-                break;
-            case 5:
-                used += (size_t)snprintf(out + used, n - used, "%s r%u = cas %s %u %u %s %s", sep,
-                                         i, x, any(2), 1 + any(3), one_of(ro, 5), one_of(lo, 3));
-                break;
-            default:
-                used += (size_t)snprintf(out + used, n - used, "%s fence %s", sep, one_of(fo, 5));
-                break;
-            }
-        }
-        used += (size_t)snprintf(out + used, n - used, "\n");
-    }
-}
-static void search_equals_brute_force(void) {
-    enum { PROGRAMS = 600 };
-    random_state = 42;
-    uint64_t graphs = 0, runs = 0, brute = 0;
-    for (unsigned i = 0; i < PROGRAMS; i++) {
-        char text[1024], error[256];
-        random_program(text, sizeof text);
-        check(lt_parse(&text_program, text, "random", error, sizeof error), "%s\n%s", error, text);
-        struct sim_explore_options e = sim_explore_options_default();
-        e.spin_max = 1000;
-        e.run.c11_release_sequence = i % 5 == 4;
-        sim_explore(&e, lt_run, &text_program, &explored);
-        check(explored.complete, "not complete: %s", explored.error);
-        uint64_t reduced = explored.graphs;
-        graphs += reduced;
-        runs += explored.executions;
-        e.brute_force = true;
-        sim_explore(&e, lt_run, &text_program, &explored);
-        brute += explored.executions;
-        check(explored.graphs == reduced, "%llu graphs, by brute force %llu:\n%s",
-              (unsigned long long)reduced, (unsigned long long)explored.graphs, text);
-    }
-    printf("  %d programs, %llu graphs in %llu executions (%llu by brute force)\n", PROGRAMS,
-           (unsigned long long)graphs, (unsigned long long)runs, (unsigned long long)brute);
-}
-
 static atomic_int ring[4];
 static void adds(void *a) {
     (void)a;
@@ -846,7 +770,6 @@ static void search_resumes_in_the_middle_of_a_task(void) {
         unsigned sessions = 0;
         e.checkpoint = name;
         e.processes = processes;
-        e.split_depth = 1; /* few tasks, each longer than a session */
         do {
             /* of the whole, or of a child */
             e.executions_max = runs / 30 + (processes == 1 ? made : 0);
@@ -914,7 +837,6 @@ int main(int argc, char **argv) {
     T(trace_shows_the_skipped_message);
     T(mixed_sizes_fall_back_and_are_counted);
     T(spurious_failure_is_an_option);
-    T(search_equals_brute_force);
     T(search_shared_by_processes);
     T(search_resumes);
     T(search_resumes_in_the_middle_of_a_task);

@@ -28,7 +28,6 @@ BOUNDS = {  # enum sim_bound
     2: "an old message was out of reach (SET=messages=N)",
     4: "a run was cut: the engine's memory for a run is used up",
     8: "a preemption was not offered (SET=preemptions=N)",
-    16: "a spinning thread was held until something changed",
     32: "a run was cut: the engine runs no more threads (SET=threads=N, at most 128; 32 in a search)",
 }
 
@@ -125,6 +124,22 @@ def bounds_text(bits):
     return [text for bit, text in BOUNDS.items() if bits & bit]
 
 
+def cuts_of(result):
+    """What was not looked at, one text each: a search says where."""
+    return cuts_text(result["cuts"]) or bounds_text(result["bounds"])
+
+
+def cuts_text(text):
+    """Each cut with its place behind it: `what (setting)` and indented lines of the stack."""
+    cuts = []
+    for line in text.splitlines():
+        if line.startswith(" ") and cuts:
+            cuts[-1] += f", at {line.strip()}"
+        elif line.strip():
+            cuts.append(line.strip())
+    return cuts
+
+
 def per_second(result):
     """None where a few executions say nothing."""
     return result["executions"] / result["seconds"] if result["seconds"] > 0.1 else None
@@ -142,8 +157,9 @@ def lead_of(a, result):
     if result["executions"] and result["cut"] >= result["executions"]:
         return f"{names}: no finding, but every run was cut at a limit of the engine."
     if a.sched == "exhaustive":
-        seen = "all executions within the bounds" if result["complete"] else "NOT all executions"
-        return f"{names}: no finding; {seen} were explored ({result['graphs']:,} graphs)."
+        seen = "all executions" if result["complete"] else "NOT all executions"
+        graphs = f"{result['graphs']:,} graph{'s' if result['graphs'] != 1 else ''}"
+        return f"{names}: no finding; {seen} were explored ({graphs})."
     return f"{names}: no finding in {result['executions']:,} executions, {result['seconds']:.1f} s."
 
 
@@ -158,10 +174,10 @@ def sections_of(a, result, columns, lines):
     if a.sched == "exhaustive":
         rows += [
             ["graphs", result["graphs"]],
-            ["pruned", result["pruned"]],
+            ["dead ends", result["pruned"]],
             ["complete", result["complete"]],
         ]
-    rows += [["bound reached", text] for text in bounds_text(result["bounds"])]
+    rows += [["cut" if result["cuts"] else "bound reached", text] for text in cuts_of(result)]
     sections = []
     if result["finding"]:
         sections.append(report.Section("Finding", pre=lines))
@@ -218,7 +234,7 @@ def finish(a, run, program, status, result):
     }
     item |= {
         "detail": lines,
-        "bounds": bounds_text(result["bounds"]),
+        "bounds": cuts_of(result),
         "cflags": a.cflags,
         "error": result["error"],
     }
@@ -239,9 +255,9 @@ def finish(a, run, program, status, result):
         lead,
     )
     say(screen if result["finding"] else re.sub(r"[`*]", "", lead))
-    for text in hints + bounds_text(result["bounds"]):
+    for text in hints + cuts_of(result):
         say(f"note: {text}")
-    if result["cut"]:
+    if result["cut"] and not result["cuts"]:
         say(f"note: {result['cut']:,} of the runs were cut at a bound, so their ends were not seen")
     if result["error"]:
         print(f"explore: {result['error']}", file=sys.stderr)

@@ -235,8 +235,18 @@ static bool sc_consistent(const struct graph *g, const struct relations *r) {
     return !cyclic(psc, g->n);
 }
 
+/* Is the write w known where e stands: does it, or a read of it, happen before? */
+static bool known_at(const struct relations *r, unsigned w, unsigned e) {
+    if (has(&r->hb, w, e))
+        return true;
+    for (unsigned i = 0; member(r->rf.of[w], &i); i++)
+        if (i == e || has(&r->hb, i, e))
+            return true;
+    return false;
+}
+
 /* Whoever woke (slept, timed out) on the word before a sleeper is seen by it: no write of the word
- * that happens before such an event is newer than the one that the sleeper has read. */
+ * that such an event knows of is newer than the one that the sleeper has read. */
 static bool sleepers_saw(const struct graph *g, const struct relations *r) {
     for (unsigned x = 0; x < program->places_n; x++) {
         const struct list *chain = &g->chain[x];
@@ -246,7 +256,7 @@ static bool sleepers_saw(const struct graph *g, const struct relations *r) {
                 continue;
             for (unsigned k = 0; k < i; k++)
                 for (unsigned w = 0; member(r->mo.of[sleep->from], &w); w++)
-                    if (has(&r->hb, w, chain->at[k]))
+                    if (known_at(r, w, chain->at[k]))
                         return false;
         }
     }
