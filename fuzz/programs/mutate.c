@@ -33,6 +33,7 @@ static const uint8_t weights[256] = {
     [OP_memory_notify] = 8,
     [OP_memory_disable_atomics] = 2,
     [OP_memory_crowd] = 1,
+    [OP_memory_touch] = 2,
     [OP_mailbox_attach] = SETS_UP,
     [OP_mailbox_release] = 2,
     [OP_mailbox_enqueue] = 12,
@@ -75,6 +76,7 @@ static const struct values usual_values[] = {
     VALUES(capacity, 4, 4, 4, 2, 2, 1, 1, 8, 16, 256, 256, 0, 3, 512, 16384, 32768, 32768, 32769,
            65536, UINT64_C(1) << 31),
     VALUES(cursor, 0, 0, 0, U32, U32, U32 - 1, U32 - 3, 1, 3, UINT64_C(1) << 31, INT32_MAX),
+    VALUES(stride, 4096, 4096, 8192, 8192, 65536, 1, 12288),
     VALUES(spill, 0, 1, 1, 2, 4, 7),
     VALUES(slot, 0, 0, 1, 2, 3, 15, 255),
     VALUES(id, 1, 2, 3, 77, 65537, U32, 0, UINT64_C(1) << 32, (UINT64_C(1) << 32) + 1, UINT64_MAX),
@@ -94,6 +96,7 @@ struct values_of {
 static const struct values_of values_of[] = {
     {OP_memory_notify,
      VALUES(count, 1, 1, 1, 1, 2, 2, 3, 0, 8, INT32_MAX, UINT64_C(1) << 31, U32 - 1, U32, U32)},
+    {OP_memory_touch, VALUES(count, 1, 2, 31, 32, 33, 34, 48)},
     {OP_memory_crowd, VALUES(count, 1, 2, 3, 127, 128, 129, 130)},
     {OP_mailbox_enqueue, VALUES(count, 1, 1, 1, 1, 2, 3, 4, 8, 16, 0, 64, 256, 257, 300)},
 };
@@ -727,7 +730,10 @@ enum step_how {
     ONE = 4,     /* a notify of one */
     ALL = 8,     /* of all */
     BESIDE = 16, /* at another word of the same bucket */
-    LIMIT = 32   /* a memory with a limit of waiters */
+    LIMIT = 32,  /* a memory with a limit of waiters */
+    HALF = 64,   /* a store of the upper half of 8 bytes */
+    LARGE = 128, /* many pages, far apart */
+    VIEW = 256   /* a memory whose copies are views */
 };
 struct step {
     uint8_t code, thread, m, to;
@@ -824,6 +830,35 @@ static const struct shape shapes[] = {
       {OP_memory_destroy, HERE, 0, 0, DRAWN},
       {OP_memory_create, HERE, 0, 0, DRAWN},
       {OP_memory_grow, HERE, 0, 0, DRAWN}}},
+    /* a wait for 8 bytes that are written by halves, and never are what it waits for */
+    {true,
+     {{OP_memory_wait64, 0, 0, 0, LONG},
+      {OP_memory_atomic_store, 1, 0, 0, DRAWN},
+      {OP_memory_atomic_store, 1, 0, 0, HALF}}},
+    {true,
+     {{OP_memory_wait64, 0, 0, 0, LONG},
+      {OP_memory_atomic_store, 1, 0, 0, HALF},
+      {OP_memory_atomic_store, 2, 0, 0, DRAWN},
+      {NOTIFY, 1, 0, 0, ONE}}},
+    /* stores and loads of two words */
+    {true,
+     {{OP_memory_atomic_store, 0, 0, 0, DRAWN},
+      {OP_memory_atomic_load, 0, 0, 0, HALF},
+      {OP_memory_atomic_store, 1, 0, 0, HALF},
+      {OP_memory_atomic_load, 1, 0, 0, DRAWN}}},
+    /* copies of what was written here and there in much */
+    {false,
+     {{OP_memory_create, HERE, 0, 0, LARGE | VIEW},
+      {OP_memory_copy, HERE, 0, 1, DRAWN},
+      {OP_memory_touch, HERE, 0, 0, LARGE},
+      {OP_memory_copy, HERE, 0, 2, DRAWN}}},
+    {false,
+     {{OP_memory_create, HERE, 0, 0, VIEW},
+      {OP_memory_copy, HERE, 0, 1, DRAWN},
+      {OP_memory_store, HERE, 0, 0, DRAWN},
+      {OP_memory_copy, HERE, 0, 2, DRAWN}}},
+    /* growth from nothing */
+    {false, {{OP_memory_create, HERE, 0, 0, LIMIT}, {OP_memory_grow, HERE, 0, 0, DRAWN}}},
     /* copies of copies, that live on */
     {false,
      {{OP_memory_store, HERE, 0, 0, DRAWN},
@@ -876,10 +911,36 @@ static void follow(struct maker *k, const struct step *s, struct op *op, uint64_
     case OP_memory_store:
     case OP_memory_atomic_store:
         if (op->thread != 0 || k->sight.interleaved) {
-            op->arg.memory_store.at = at;
+            op->arg.memory_store.at = s->how & HALF ? (at & ~UINT64_C(7)) + 4 : at & ~UINT64_C(7);
             op->arg.memory_store.offset = 0;
             op->arg.memory_store.width = WORD_width_4;
             op->arg.memory_store.value = 1;
+        }
+        break;
+    case OP_memory_wait64:
+        op->arg.memory_wait64.at = at & ~UINT64_C(7);
+        op->arg.memory_wait64.expected = one_in(c, 2) ? UINT64_C(1) << 32 : 1;
+        op->arg.memory_wait64.timeout_ns = UINT64_MAX;
+        break;
+    case OP_memory_atomic_load:
+        op->arg.memory_atomic_load.at = (at & ~UINT64_C(7)) + (s->how & HALF ? 4 : 0);
+        op->arg.memory_atomic_load.offset = 0;
+        op->arg.memory_atomic_load.width = WORD_width_4;
+        break;
+    case OP_memory_touch:
+        op->arg.memory_touch.at = below(c, 2) * 4096;
+        op->arg.memory_touch.stride = 4096u << (1 + below(c, 4));
+        op->arg.memory_touch.count = 33 + below(c, 12);
+        break;
+    case OP_memory_create:
+        if (s->how & VIEW) {
+            op->arg.memory_create.strategy = WORD_strategy_image;
+            op->arg.memory_create.twin = WORD_twin_none;
+        }
+        if (s->how & (LARGE | LIMIT)) {
+            op->arg.memory_create.min = s->how & LIMIT ? 0 : 33 + below(c, 3);
+            op->arg.memory_create.max = s->how & LIMIT ? 4 : U32;
+            op->arg.memory_create.style = WORD_style_dynamic;
         }
         break;
     case OP_memory_create_more:

@@ -41,9 +41,24 @@ static ssize_t shortened(size_t count, size_t unit) {
     }
 }
 
+/* Pages of the process itself that pagemap says are there become pages that are swapped out. */
+static ssize_t swapped_out(ssize_t got, uint64_t *entry) {
+    const uint64_t present = UINT64_C(1) << 63, swapped = UINT64_C(1) << 62,
+                   of_file = UINT64_C(1) << 61;
+    for (ssize_t i = 0; i < got / (ssize_t)sizeof entry[0]; i++) {
+        if ((entry[i] & present) && !(entry[i] & of_file)) {
+            entry[i] = (entry[i] & ~present) | swapped;
+        }
+    }
+    return got;
+}
+
 ssize_t __wrap_pread(int file, void *data, size_t count, off_t offset) {
     if (!due(WORD_call_c_pread)) {
         return __real_pread(file, data, count, offset);
+    }
+    if (fault_choose(2) == 0) {
+        return swapped_out(__real_pread(file, data, count, offset), data);
     }
     ssize_t some = shortened(count, sizeof(uint64_t));
     return some > 0 ? __real_pread(file, data, (size_t)some, offset) : some;

@@ -544,6 +544,22 @@ static const char *crowd(struct exec *e, uint64_t wanted) {
     return broken;
 }
 
+enum { TOUCHES_MAX = 48 };
+
+static const char *touch(struct exec *e, const struct op *op) {
+    const char *broken = NULL;
+    const uint64_t count = op->arg.memory_touch.count % (TOUCHES_MAX + 1);
+    for (uint64_t i = 0; i < count && broken == NULL; i++) {
+        struct op one = {.code = OP_memory_store, .thread = op->thread};
+        one.arg.memory_store.m = op->arg.memory_touch.m;
+        one.arg.memory_store.at = op->arg.memory_touch.at + i * op->arg.memory_touch.stride;
+        one.arg.memory_store.width = WORD_width_1;
+        one.arg.memory_store.value = i + 1;
+        broken = exec_memory(e, &one);
+    }
+    return broken;
+}
+
 const char *exec_memory(struct exec *e, const struct op *op) {
     struct slot *s = &e->slot[op->arg.memory_grow.m % OP_MEMORIES];
     if (table(e) == NULL && op->code != OP_segment_set) {
@@ -559,6 +575,8 @@ const char *exec_memory(struct exec *e, const struct op *op) {
     case OP_segment_set:
     case OP_segment_drop:
         return segment_change(e, op);
+    case OP_memory_touch:
+        return touch(e, op);
     case OP_memory_crowd:
         return crowd(e, op->arg.memory_crowd.count);
     default:

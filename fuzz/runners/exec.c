@@ -17,7 +17,8 @@
  * used up depends on the program alone. */
 enum {
     BUDGET = 240,
-    LARGE_WORK = 2600 /* of one operation a program: a copy of 72 pages with its twin */
+    LARGE_WORK = 2600, /* of a copy of 72 pages with its twin */
+    LARGE_MOST = 2     /* operations of a program */
 };
 
 static struct exec exec;
@@ -28,8 +29,8 @@ bool exec_afford(struct exec *e, uint64_t work) {
         e->budget -= (int)work;
         return true;
     }
-    if (e->large && work <= LARGE_WORK) {
-        e->large = false;
+    if (e->large > 0 && work <= LARGE_WORK) {
+        e->large--;
         return true;
     }
     e->left_out[LEFT_OUT_COST]++;
@@ -103,7 +104,7 @@ static void begin(const struct subject *subject, const struct program *program) 
     exec.box.handle = NULL;
     exec.operations = 0;
     exec.budget = BUDGET;
-    exec.large = true;
+    exec.large = LARGE_MOST;
     memset(exec.left_out, 0, sizeof exec.left_out);
     rule_forget();
     sequence_begin(&exec.judge, subject, fault_environment()->host_page_bytes);

@@ -45,7 +45,7 @@ struct exec {
     bool ending;         /* all operations have run, and none found anything */
     uint64_t operations; /* that had an effect */
     int budget;          /* work that the program may still cause, see exec.c */
-    bool large;          /* one operation may cost much more */
+    unsigned large;      /* so many operations may cost much more */
     unsigned left_out[LEFT_OUT_COUNT];
     struct exec_thread thread[OP_THREADS];
     struct slot slot[OP_MEMORIES];
