@@ -66,7 +66,8 @@ enum pb_pool_reset {
     PB_POOL_DISCARD, /* give the pages back, keep the mapping: at most two system calls */
     PB_POOL_RENEW,   /* map the slot anew */
     PB_POOL_SCAN     /* as DISCARD, but the kernel is asked which pages hold something: those are
-                        zeroed and stay, wherever they lie, up to keep_resident_bytes */
+                        zeroed and stay, wherever they lie, up to keep_resident_bytes, as long as
+                        the slot's next tenants write them again */
 };
 
 /* PB_OK when this kernel, or sandbox, can reset so, else PB_UNSUPPORTED with *reason set to one

@@ -8,6 +8,15 @@
 #include <stddef.h>
 #include <string.h>
 
+/* Whether a slot's tenants write the same pages: only then does it pay to keep them. What was kept
+ * is still there when the next tenant goes, so what is there then tells how much of it was written
+ * again. */
+struct habit {
+    uint64_t kept_bytes, written_bytes; /* by the last reset that looked */
+    uint32_t misses;                    /* in a row: so many times it did not pay, or 6 */
+    uint32_t skips;                     /* resets to come that do not look */
+};
+
 /* One reservation, cut into slots of slot + guard bytes. A free slot is inaccessible and reads 0
  * once opened, like fresh address space: a slot that cannot be brought back to that is retired. */
 struct pb_pool {
@@ -17,6 +26,7 @@ struct pb_pool {
     uint8_t *base;
     uint64_t stride_bytes;
     struct pb_os_account account; /* PB_POOL_SCAN: which pages were written */
+    struct habit *habits;         /* PB_POOL_SCAN: one a slot, its tenant's */
     struct pb_lock lock;          /* guards what follows */
     uint32_t free;
     uint32_t retired;
@@ -54,6 +64,27 @@ enum pb_status pb_pool_reset_available(enum pb_pool_reset reset, const char **re
     return refusal == NULL ? PB_OK : PB_UNSUPPORTED;
 }
 
+/* What PB_POOL_SCAN needs beside. */
+static enum pb_status scan_begin(struct pb_pool *pool) {
+    const struct pb_allocator *allocator = pool->allocator;
+    pool->habits =
+        allocator->allocate_zeroed(allocator->context, pool->config.slots * sizeof pool->habits[0]);
+    enum pb_status status =
+        pool->habits == NULL ? PB_NO_MEMORY : pb_os_account_open(&pool->account);
+    if (status != PB_OK) {
+        allocator->release(allocator->context, pool->habits);
+        pool->habits = NULL;
+    }
+    return status;
+}
+
+static void scan_end(struct pb_pool *pool) {
+    if (pool->habits != NULL) {
+        pb_os_account_close(&pool->account);
+        pool->allocator->release(pool->allocator->context, pool->habits);
+    }
+}
+
 enum pb_status pb_pool_create(const struct pb_pool_config *config, struct pb_pool **pool) {
     const struct pb_allocator *allocator =
         config->allocator != NULL ? config->allocator : &pb_allocator_libc;
@@ -71,11 +102,11 @@ enum pb_status pb_pool_create(const struct pb_pool_config *config, struct pb_poo
     made->stride_bytes = config->slot_bytes + config->guard_bytes;
     bool scans = config->reset == PB_POOL_SCAN;
     void *base;
-    enum pb_status status = scans ? pb_os_account_open(&made->account) : PB_OK;
+    enum pb_status status = scans ? scan_begin(made) : PB_OK;
     if (status == PB_OK) {
         status = pb_os_reserve(made->stride_bytes * config->slots, &base);
-        if (status != PB_OK && scans) {
-            pb_os_account_close(&made->account);
+        if (status != PB_OK) {
+            scan_end(made);
         }
     }
     if (status != PB_OK) {
@@ -96,9 +127,7 @@ void pb_pool_destroy(struct pb_pool *pool) {
     if (pool != NULL &&
         atomic_fetch_sub_explicit(&pool->references, 1, PB_ORDER_REFERENCE_DROP) == 1) {
         pb_region_release(pool->base, pool->stride_bytes * pool->config.slots);
-        if (pool->config.reset == PB_POOL_SCAN) {
-            pb_os_account_close(&pool->account);
-        }
+        scan_end(pool);
         pool->allocator->release(pool->allocator->context, pool);
     }
 }
@@ -138,40 +167,72 @@ static void slot_give(struct pb_pool *pool, uint32_t slot, bool clean) {
     pb_lock_release(&pool->lock);
 }
 
-/* Zeroes a run that holds something: as much as is left of the budget by hand, unless it would have
- * to be brought in for that; the rest is given back. */
-static enum pb_status run_zero(uint8_t *at, const struct pb_os_run *run, uint64_t *budget_bytes) {
-    uint64_t kept = run->length_bytes < *budget_bytes ? run->length_bytes : *budget_bytes;
-    if (run->swapped) {
-        kept = 0;
-    }
-    memset(at, 0, (size_t)kept);
-    *budget_bytes -= kept;
-    return kept == run->length_bytes ? PB_OK : pb_os_discard(at + kept, run->length_bytes - kept);
-}
-
-/* The same for all runs of a slot's first bytes. Once the budget is used up the rest goes in one
- * call. */
-static enum pb_status slot_zero_written(const struct pb_pool *pool, uint8_t *base, uint64_t bytes) {
+/* Zeroes the runs of a slot's first bytes that hold something by hand, but for those that would
+ * have to be brought in for that, until the budget is used up; the rest is given back. *found_bytes
+ * is how much they held, as far as could be looked. */
+static enum pb_status runs_zero(const struct pb_pool *pool, uint8_t *base, uint64_t bytes,
+                                uint64_t *budget_bytes, uint64_t *found_bytes) {
     enum { RUNS = 64 };
     struct pb_os_run runs[RUNS];
-    uint64_t budget_bytes = pool->config.keep_resident_bytes, done = 0, looked_bytes;
+    uint64_t done = 0, kept_to = bytes, looked_bytes;
     size_t count;
-    while (done < bytes && budget_bytes > 0) {
+    *found_bytes = 0;
+    while (done < bytes) {
         enum pb_status status = pb_os_account_ask(&pool->account, base + done, bytes - done, runs,
                                                   RUNS, &count, &looked_bytes);
-        if (status != PB_OK) {
-            break; /* after a fork, say: what was not looked at is given back */
+        if (status != PB_OK) { /* after a fork, say */
+            kept_to = kept_to < done ? kept_to : done;
+            break;
         }
-        for (size_t i = 0; i < count; i++) {
-            status = run_zero(base + done + runs[i].offset_bytes, &runs[i], &budget_bytes);
-            if (status != PB_OK) {
-                return status;
+        for (size_t i = 0; i < count && status == PB_OK; i++) {
+            uint64_t at = done + runs[i].offset_bytes, length = runs[i].length_bytes;
+            uint64_t kept = length < *budget_bytes ? length : *budget_bytes;
+            *found_bytes += length;
+            if (runs[i].swapped) {
+                status = pb_os_discard(base + at, length);
+                continue;
             }
+            memset(base + at, 0, (size_t)kept);
+            *budget_bytes -= kept;
+            if (kept < length && kept_to == bytes) {
+                kept_to = at + kept;
+            }
+        }
+        if (status != PB_OK) {
+            return status;
         }
         done += looked_bytes;
     }
-    return done == bytes ? PB_OK : pb_os_discard(base + done, bytes - done);
+    return kept_to == bytes ? PB_OK : pb_os_discard(base + kept_to, bytes - kept_to);
+}
+
+/* Keeps what was written as long as the next tenants write it again; where they do not, all is
+ * given back, and it is tried again after 1, 3, 7 and at most 63 resets. */
+static enum pb_status slot_zero_written(const struct pb_pool *pool, uint8_t *base, uint64_t bytes) {
+    enum { MISSES_MAX = 6 };
+    struct habit *habit = &pool->habits[(uint64_t)(base - pool->base) / pool->stride_bytes];
+    uint64_t budget_bytes = pool->config.keep_resident_bytes, found_bytes = 0;
+    uint64_t kept_bytes = habit->kept_bytes;
+    habit->kept_bytes = 0;
+    if (habit->skips > 0 || budget_bytes == 0) {
+        habit->skips -= habit->skips > 0;
+        return pb_os_discard(base, bytes);
+    }
+    enum pb_status status = runs_zero(pool, base, bytes, &budget_bytes, &found_bytes);
+    if (status != PB_OK) {
+        return status;
+    }
+    /* Written before + kept = found, where nothing kept was written again. */
+    bool missed = kept_bytes > 0 && habit->written_bytes + kept_bytes / 2 < found_bytes;
+    habit->written_bytes = found_bytes;
+    if (missed) {
+        habit->misses += habit->misses < MISSES_MAX;
+        habit->skips = (1u << habit->misses) - 1;
+        return pb_os_discard(base, bytes);
+    }
+    habit->misses = kept_bytes > 0 ? 0 : habit->misses;
+    habit->kept_bytes = pool->config.keep_resident_bytes - budget_bytes;
+    return PB_OK;
 }
 
 /* Zeroes the first bytes of a slot, all accessible: some by hand, the others by giving them back.
