@@ -15,7 +15,7 @@ endif
 build/plain/explore-engine.o: build/plain/fuzz/sim/explore_main.o build/plain/libsim.a
 	$(call say,LD,$@)
 	$(Q)ld -r -o $@.new $< --whole-archive build/plain/libsim.a
-	$(Q)objcopy -w --keep-global-symbol='sim_*' --keep-global-symbol='__tsan_*' \
+	$(Q)objcopy -w --keep-global-symbol='sim_*' --keep-global-symbol='__tsan_*' --keep-global-symbol='__emutls_v.*' \
 	    --keep-global-symbol=main $@.new $@ && rm -f $@.new
 
 ##@ Other people's code

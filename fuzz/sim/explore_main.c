@@ -21,6 +21,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/personality.h>
+#include <sys/single_threaded.h>
 #include <sys/time.h>
 #include <unistd.h>
 
@@ -819,6 +820,7 @@ static void fix_addresses(char **argv) {
 
 static void setup(char **argv) {
     fix_addresses(argv);
+    __libc_single_threaded = 0; /* what libstdc++ would spare atomics for */
     options = sim_options_default();
     options.spurious_max = 1;
     options.heap_bytes = (size_t)4 << 30;

@@ -286,6 +286,8 @@ struct cell *cell_at(uintptr_t at);
 void access_plain(uintptr_t at, size_t n, bool write, uintptr_t pc);
 struct cell *access_atomic(uintptr_t at, unsigned size, bool write, uintptr_t pc);
 void shadow_thread_ends(const struct thread *t); /* a write to its whole stack */
+void *heap_obtain(size_t size, size_t alignment, uintptr_t pc);
+void heap_return(void *block, uintptr_t pc); /* also one that was obtained outside a run */
 void races_allowed(uintptr_t at, size_t n);
 void overwrite_atoms(struct cell *c, unsigned mask, struct thread *t, uintptr_t pc);
 

@@ -66,7 +66,8 @@ struct self {
     int (*start_c11)(void *);
     void *arg, *result;
     const void *keys[KEYS_MAX];
-    void *cleanup; /* innermost pthread_cleanup_push() */
+    struct local_end *locals; /* destructors of thread-locals, the last one first */
+    void *cleanup;            /* innermost pthread_cleanup_push() */
 };
 
 /* posix_core.c */
@@ -124,6 +125,9 @@ int thread_join(const char *name, uintptr_t pc, unsigned long thread, void **res
 int thread_detach(const char *name, uintptr_t pc, unsigned long thread);
 _Noreturn void thread_end(void *result);
 int key_create(unsigned *key, void (*destructor)(void *));
+
+/* posix_cxx.c */
+void locals_end(void);
 
 /* posix_exit.c */
 void show_output(const char *text, size_t n); /* as a line of the trace */

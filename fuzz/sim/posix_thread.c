@@ -352,6 +352,7 @@ static bool run_destructors(void) {
 
 void thread_end(void *result) {
     self()->result = result;
+    locals_end();
     for (int round = 0; round < PTHREAD_DESTRUCTOR_ITERATIONS && run_destructors(); round++) {
     }
     sim_exit_thread();

@@ -664,6 +664,17 @@ static void heap_give(void *block, uintptr_t pc) {
 #include <malloc.h>
 #define PC ((uintptr_t)__builtin_return_address(0))
 
+void *heap_obtain(size_t size, size_t alignment, uintptr_t pc) {
+    return S.active ? heap_take(size, alignment, 0, pc) : malloc(size);
+}
+
+void heap_return(void *block, uintptr_t pc) {
+    if (S.active && in_heap((uintptr_t)block))
+        heap_give(block, pc);
+    else if (!in_heap((uintptr_t)block))
+        free(block);
+}
+
 void *sim_malloc(size_t size) {
     return S.active ? heap_take(size ? size : 1, 16, 0, PC) : malloc(size);
 }

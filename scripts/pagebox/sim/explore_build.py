@@ -267,6 +267,32 @@ def fuzzer_library():
     report.die("libFuzzer is missing (libclang_rt.fuzzer_no_main): run scripts/setup")
 
 
+# What libstdc++ itself calls of the engine; its own memory and files stay the real ones.
+LIBSTDCXX = re.compile(
+    r"(pthread|sched|sem)_|_Z[nd]|__cxa_(guard|thread_atexit)|(clock_gettime|nanosleep|usleep|syscall|abort"
+    r"|gettimeofday|time|fwrite|putc|fputc|fflush|write) "
+)
+
+
+def library_cxx():
+    """libstdc++ with its calls renamed, made once."""
+    original = run_tool(["g++", "-print-file-name=libstdc++.a"], "g++").strip()
+    if not os.path.isabs(original):
+        report.die("libstdc++.a is missing: install g++ (scripts/setup does)")
+    made = REPO / "build" / "plain" / "libstdcxx-sim.a"
+    table = SIM / "redefine.syms"
+    if made.exists() and made.stat().st_mtime > max(os.stat(original).st_mtime, table.stat().st_mtime):
+        return str(made)
+    pairs = [f"{n} {t}\n" for n, t in twins().items() if LIBSTDCXX.match(n + " ")]
+    names = made.with_suffix(f".{os.getpid()}.syms")
+    names.write_text("".join(pairs))
+    new = made.with_suffix(f".{os.getpid()}.a")
+    run_tool(["objcopy", f"--redefine-syms={names}", original, str(new)], "renaming libstdc++'s calls")
+    names.unlink()
+    new.replace(made)
+    return str(made)
+
+
 def build(a, folder):
     """The program's path. Sets a.assembly, a.refused and a.reads_input."""
     engine = REPO / "build" / "plain" / "explore-engine.o"
@@ -283,6 +309,8 @@ def build(a, folder):
     program = folder / "program"
     libraries = [f for f in shlex.split(a.cflags) if f.startswith(("-l", "-L"))]
     libraries += fuzzer_library() if a.sched == "bytes" else []
+    if any(s.endswith(CXX) for s in a.src):
+        libraries = [library_cxx(), *libraries, "-lgcc_eh", "-lm"]
     command = ["gcc", "-no-pie", "-pthread", subject, str(engine), *libraries]
     run_tool([*command, "-o", str(program)], f"linking {' '.join(a.src)}")
     return program

@@ -42,11 +42,11 @@ class Program:
         self.starts = [v[0] for v in self.variables]
 
     def read_variables(self):
-        lines = self.output(["nm", "-S", "--defined-only", self.path]).splitlines()
+        lines = self.output(["nm", "-S", "-C", "--defined-only", self.path]).splitlines()
         for line in lines:
             words = line.split()
-            if len(words) == 4 and words[2] in "bBdDrRvV":
-                yield int(words[0], 16), int(words[1], 16), words[3]
+            if len(words) >= 4 and words[2] in "bBdDrRvV":
+                yield int(words[0], 16), int(words[1], 16), " ".join(words[3:])
 
     @staticmethod
     def output(command, given=None):
@@ -62,7 +62,7 @@ class Program:
         """Finds the places of return addresses: the call itself is just before."""
         new = sorted({a for a in addresses if a} - self.places.keys())
         given = "".join(f"{a - 1:#x}\n" for a in new)
-        command = ["addr2line", "-a", "-f", "-i", "-e", self.path]
+        command = ["addr2line", "-a", "-f", "-i", "-C", "-e", self.path]
         answer = self.output(command, given).splitlines() if new else []
         heads = [i for i, line in enumerate(answer) if line.startswith("0x")]
         ends = heads[1:] + [len(answer)]
@@ -75,6 +75,7 @@ class Program:
         number = int(line) if line.isdigit() else 0
         known = file not in ("", "??") and number
         function = "main" if function == "sim_subject_main" else function
+        function = re.sub(r"\(.*", "", function) if "(" in function[1:] else function
         return function, file if known else "", number if known else 0
 
     def frames(self, address):
@@ -133,7 +134,9 @@ def user_first(lines, program):
     for line in [*lines, ""]:
         match = re.fullmatch(r"\s+@([0-9a-f]+)", line)
         if not match:
-            out += [f"  {shown(f)}" for f in inside] + [line]
+            if not out or not out[-1].startswith("  "):  # no frame of the user's
+                out += [f"  {shown(f)}" for f in inside]
+            out.append(line)
             inside = []
             continue
         for frame in program.frames(int(match.group(1), 16)):
