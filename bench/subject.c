@@ -5,7 +5,6 @@
  * SUBJECT names one shared object or several, with commas between; "reference" alone gives the
  * reference's rows alone. Without SUBJECT there are no rows, so that a plain `make bench` stays
  * short. The grammar: subject/OPERATION/of:NAME[/strategy:S]/... */
-#include "interleave.h"
 #include "load.h"
 #include "os_wrap.h"
 #include "shim.h"

@@ -7,8 +7,8 @@
  *
  * Optional functions are NULL where they are missing: the operations that need them are skipped,
  * and the list is on the screen once. So is a whole table. What a subject does not promise (enum
- * subject_promise, struct subject_strategy, not_promised) is not asked of it. The rules (R1 to R38)
- * are those of ref/README.md. subjects/README.md shows how to begin, subjects/template.c what it
+ * subject_promise, struct subject_strategy, not_promised) is not asked of it. The rules (R1 to R43)
+ * are those of ref/RULES.md. subjects/README.md shows how to begin, subjects/template.c what it
  * looks like.
  *
  * Programs run one after the other in one process; begin and end stand around each. The sequential

@@ -1,7 +1,7 @@
 /* fault.c: calls that fail by choice, and the counting allocator. */
 #include "fault.h"
 
-#include "crash.h"
+#include "asan.h"
 
 #include <stdlib.h>
 #include <string.h>

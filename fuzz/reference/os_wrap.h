@@ -17,6 +17,12 @@ void os_wrap_exempt(bool on);
  * with a new machine. */
 bool os_wrap_keeps(void);
 
+/* While on, AFL++ counts no coverage: for what the programs before decide, not this one, as whether
+ * something that is kept from program to program is there already. Else one input would not always
+ * give the same coverage. In interleave.c, because AFL++'s map cannot be named in code that it
+ * instruments. */
+void interleave_unseen(bool on);
+
 /* The live reservation that holds the address; false when there is none. */
 bool os_wrap_reservation(const void *address, const uint8_t **at, uint64_t *bytes);
 

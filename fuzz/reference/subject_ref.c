@@ -3,9 +3,8 @@
  * Mostly a change of names. What is more than that: pools and images are made on demand, a custom
  * memory exercises pb_memory_from_custom, and guest memory for mailboxes is kept between programs
  * (cleaned, and only where it did not grow), because making it costs more than a whole program. */
-#include "interleave.h"
-#include "load.h"
 #include "os_wrap.h"
+#include "reference.h"
 
 #include "guest.h"
 #include "mailbox.h"
@@ -926,8 +925,9 @@ static bool mailbox_is_closed(void *mailbox) {
 static struct subject_words *mailbox_words(void *mailbox, uint8_t **memory,
                                            uint64_t *memory_bytes) {
     struct ground_mailbox *box = mailbox;
-    *memory = atomic_load(&pb_memory_definition(box->memory)->base);
-    *memory_bytes = pb_memory_size_bytes(box->memory);
+    struct pb_memory_definition *record = pb_memory_definition(box->memory);
+    *memory = atomic_load(&record->base);
+    *memory_bytes = atomic_load(&record->length_bytes); /* as it is: the harness looks on */
     return (struct subject_words *)(void *)words_of(box);
 }
 

@@ -2,20 +2,9 @@
 #ifndef CRASH_H
 #define CRASH_H
 
-#include "op.h"
+#include "asan.h"
 
-/* 1 where the address sanitizer is compiled in. Its functions are named nowhere else, so that who
- * looks for calls of a sanitizer finds none where there is none. */
-#if defined(__SANITIZE_ADDRESS__)
-#define CRASH_HAS_ASAN 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define CRASH_HAS_ASAN 1
-#endif
-#endif
-#ifndef CRASH_HAS_ASAN
-#define CRASH_HAS_ASAN 0
-#endif
+#include "op.h"
 
 /* Prints "finding: R5-grow-limit", then the program as text, on standard error. Once: later
  * findings of the same process print nothing. */

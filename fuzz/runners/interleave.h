@@ -54,9 +54,4 @@ const char *interleave_detail(void);
  * guest has scribbled, R38. NULL outside of an operation. */
 const char *interleave_crash_rule(void);
 
-/* While on, AFL++ counts no coverage: for what the programs before decide, not this one, as whether
- * something that is kept from program to program is there already. Else one input would not always
- * give the same coverage. Here, because AFL++'s map cannot be named in code that it instruments. */
-void interleave_unseen(bool on);
-
 #endif

@@ -2,12 +2,10 @@
 #ifndef LOAD_H
 #define LOAD_H
 
+#include "reference.h"
 #include "subject.h"
 
 #include <stdio.h>
-
-/* The reference, linked in (subject_ref.c). */
-const struct subject *subject_ref(void);
 
 /* A shared object's subject, or NULL after saying on standard error what is wrong with it: it
  * cannot be read, exports no pagebox_subject, crashes or hangs when it is loaded, was built with

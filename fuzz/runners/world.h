@@ -35,7 +35,6 @@ struct world {
     unsigned prefix;      /* operations before the threads begin */
     uint64_t operations;  /* that were run */
     unsigned armed_until; /* the prefix's faults before that operation are armed */
-    uint32_t blocks;      /* of the allocator, alive */
 
     /* The memory. NULL root: none. */
     void *root; /* the first thread's handle, outlives all others */

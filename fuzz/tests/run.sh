@@ -165,7 +165,7 @@ subjects() {
 
 # Other people's memories and mailboxes: what each is known to break is still found, by its name, and
 # the reference passes it. A subject whose package is not there is left out.
-strangers() {
+other_subjects() {
     # As C, from the subject's own parts: fails by the same name, with the other library alone.
     reproduced() {
         parts=fuzz/subjects/$1.map.h
@@ -208,6 +208,24 @@ planted() {
         PAGEBOX=$root OUT=$work/planted.so "$root/$1/build")
 }
 
+# as_c NAME RULE TARGET: the planted object's finding as a program that calls its table: it compiles, and
+# fails for the same rule; with the sources as they are it says good.
+as_c() {
+    for seed in corpus/"$3"/*.ops; do
+        name_found=$(SUBJECT="$work/planted.so" build/plain/reproducer -o "$work/as_c" "$seed" 2>/dev/null) || continue
+        [ "$name_found" = "$2" ] || continue
+        if make -s -B -C "$work/as_c" >"$work/errors" 2>&1; then
+            expect "subject_defect_$1_as_c" 1 "^$2 is broken" "$work/as_c/finding"
+            expect "subject_defect_$1_as_c_is_good_without_it" 0 '^good' \
+                env SUBJECT="build/subjects/$4.so" "$work/as_c/finding"
+        else
+            fail "subject_defect_$1_as_c" "$(head -c 300 "$work/errors")"
+        fi
+        return
+    done
+    fail "subject_defect_$1_as_c" 'no seed shows it'
+}
+
 # The set of planted defects that shows how one is made: each is caught by what its header says, the
 # weak order by the engine; canaries are not.
 planted_defects() {
@@ -226,6 +244,7 @@ planted_defects() {
         else
             expect "subject_defect_$name" 1 "^finding: $rule\$" env SUBJECT="$work/planted.so" sh -c \
                 'for SEED in 1 2 3 4 5 6 7 8; do export SEED; build/asan/replay -q "$1" || exit; done' - "corpus/$target"
+            [ "$target" != memory_fuzzer ] || as_c "$name" "$rule" "$target" "$(basename "$folder")"
         fi
     done
     expect template_mailbox_is_clean_under_the_engine 0 ' 0 findings' \
@@ -268,7 +287,7 @@ left_out
 forms
 generated
 subjects
-strangers
+other_subjects
 planted_defects
 echo "$passed passed, $failed failed"
 [ $failed = 0 ]
