@@ -838,8 +838,11 @@ const char *sequence_gone(const struct sequence *q, const struct judged *m, unsi
     }
     bool returns = (q->memory->promises & SUBJECT_RETURNS_PAGES) && view->has_reservation &&
                    view->reserved_bytes > 0;
+    if (!returns) {
+        return NULL;
+    }
     const uint8_t *last = view->reserved + view->reserved_bytes - q->host_page_bytes;
-    if (!returns || !is_mapped(last)) {
+    if (!is_mapped(last)) {
         return NULL;
     }
     note((struct note){.kind = NOTE_UNMAPPED,

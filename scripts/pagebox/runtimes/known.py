@@ -59,6 +59,9 @@ def version_of(engine):
 def words(engine, tier):
     """The command of one tier: its environment, its words."""
     made = []
+    if engine["run"][0].startswith("{browser "):
+        kind = engine["run"][0].strip("{}").split()[1]
+        return {}, [str(report.REPO / "scripts" / "runtimes_browser.py"), kind, program_of(engine), *tier.get("flags", [])]
     for word in engine["run"]:
         if word == "{driver}":
             made.append(str(DRIVER))

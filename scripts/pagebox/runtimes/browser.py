@@ -1,0 +1,127 @@
+"""browser.py: a browser without a screen as a command that speaks the protocol of fuzz/runtimes/README.md.
+
+    scripts/runtimes_browser.py chromium /usr/bin/chromium [--js-flags=--liftoff-only]
+    scripts/runtimes_browser.py firefox /usr/bin/firefox-esr [javascript.options.wasm_optimizingjit=false]
+
+It loads a page from here whose worker fetches lines, has driver.js answer them, and posts the answers.
+"""
+import http.server
+import json
+import os
+import pathlib
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+
+from pagebox.common import report
+from pagebox.runtimes import known
+
+PAGE = b"<!doctype html><meta charset=utf-8><title>pagebox</title><script>new Worker('/worker.js')</script>"
+WORKER = b"""
+const post = (where, text) => { const r = new XMLHttpRequest(); r.open('POST', where, false); r.send(text); return r.responseText; };
+importScripts('/driver.js');
+let line = post('/next', '');
+for (;;) line = post('/next', pageboxAnswer(line, text => post('/say', text)));
+"""
+START_S = 60
+PREFERENCES = {  # nothing of a browser's own talks to anybody, and memories can be shared
+    "browser.shell.checkDefaultBrowser": False, "datareporting.policy.dataSubmissionEnabled": False,
+    "toolkit.telemetry.enabled": False, "app.update.enabled": False, "network.captive-portal-service.enabled": False,
+    "network.connectivity-service.enabled": False, "browser.startup.homepage_override.mstone": "ignore",
+}
+
+
+def handler(lines, answers):
+    files = {"/": (PAGE, "text/html"), "/worker.js": (WORKER, "text/javascript"),
+             "/driver.js": (known.DRIVER.read_bytes(), "text/javascript")}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+        wbufsize = -1
+
+        def reply(self, body, kind, status=200):
+            self.send_response(status)
+            # Shared memory is to be had by a page that is isolated alone.
+            self.send_header("Cross-Origin-Opener-Policy", "same-origin")
+            self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
+            self.send_header("Cross-Origin-Resource-Policy", "same-origin")
+            self.send_header("Content-Type", kind)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+            self.wfile.flush()
+
+        def do_GET(self):
+            self.reply(*files.get(self.path, (b"", "text/plain", 404)))
+
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            if body:
+                answers.put(body)
+            self.reply(lines.get() if self.path == "/next" else b"", "text/plain")
+
+        def log_message(self, *arguments):
+            pass
+
+    return Handler
+
+
+def command(name, path, options, home, url):
+    if name != "firefox":
+        return [path, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking",
+                f"--user-data-dir={home}", *options, url]
+    preferences = dict(PREFERENCES, **{key: json.loads(value) for key, value in (o.split("=", 1) for o in options)})
+    text = "".join(f"user_pref({json.dumps(key)}, {json.dumps(value)});\n" for key, value in preferences.items())
+    (pathlib.Path(home) / "user.js").write_text(text)
+    return [path, "--headless", "--no-remote", "--profile", home, url]
+
+
+def play(child, lines, answers):
+    """Lines from standard input to the page and back, until either ends."""
+    first = True
+    for line in sys.stdin.buffer:
+        lines.put(line)
+        stepwise = b'"step":1' in line
+        while True:
+            try:
+                answer = answers.get(timeout=START_S if first else 1)
+            except queue.Empty:
+                if child.poll() is not None or first:
+                    print(f"{child.args[0]} ended with status {child.poll()}, or loads no page", file=sys.stderr)
+                    return 1
+                continue
+            first = False
+            sys.stdout.buffer.write(answer + b"\n")
+            sys.stdout.buffer.flush()
+            if not stepwise or answer == b".":
+                break
+    return 0
+
+
+def main():
+    report.help_if_asked(__doc__)
+    if len(sys.argv) < 3:
+        report.die("which browser? its kind and its path: see --help")
+    lines, answers = queue.Queue(), queue.Queue()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler(lines, answers))
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    with tempfile.TemporaryDirectory(prefix="pagebox-", ignore_cleanup_errors=True) as home:
+        words = command(sys.argv[1], sys.argv[2], sys.argv[3:], home, f"http://127.0.0.1:{server.server_port}/")
+        child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=sys.stderr,
+                                 start_new_session=True, env=dict(os.environ, HOME=home))
+        try:
+            return play(child, lines, answers)
+        finally:
+            for number in (signal.SIGTERM, signal.SIGKILL):
+                try:
+                    os.killpg(child.pid, number)
+                    child.wait(timeout=2)
+                except (OSError, subprocess.TimeoutExpired):
+                    pass
+            sys.stdout.flush()
+            os._exit(0)  # a request may still be waiting for a line
