@@ -7,6 +7,10 @@
 #include <semaphore.h>
 #include <string.h>
 
+/* Outside a run there is one thread of the program, as in a subject's attach or while the harness
+ * plays a program of one thread: such calls are the C library's own. An object that was made there
+ * is known to the runs as a static one is. */
+
 /* ---- Mutexes: the engine's locks do the blocking ---- */
 
 TWIN(pthread_mutex_init);
@@ -139,6 +143,9 @@ int mutex_destroy(pthread_mutex_t *m, const char *name, uintptr_t pc) {
 }
 
 int sim_pthread_mutex_init(pthread_mutex_t *m, const pthread_mutexattr_t *attributes) {
+    if (!S.active) {
+        return pthread_mutex_init(m, attributes);
+    }
     enter("pthread_mutex_init", CALLER);
     int type = PTHREAD_MUTEX_DEFAULT;
     if (attributes) {
@@ -148,14 +155,23 @@ int sim_pthread_mutex_init(pthread_mutex_t *m, const pthread_mutexattr_t *attrib
 }
 
 int sim_pthread_mutex_destroy(pthread_mutex_t *m) {
+    if (!S.active) {
+        return pthread_mutex_destroy(m);
+    }
     return mutex_destroy(m, "pthread_mutex_destroy", CALLER);
 }
 
 int sim_pthread_mutex_lock(pthread_mutex_t *m) {
+    if (!S.active) {
+        return pthread_mutex_lock(m);
+    }
     return mutex_lock(m, "pthread_mutex_lock", CALLER);
 }
 
 int sim_pthread_mutex_trylock(pthread_mutex_t *m) {
+    if (!S.active) {
+        return pthread_mutex_trylock(m);
+    }
     return mutex_trylock(m, "pthread_mutex_trylock", CALLER);
 }
 
@@ -168,6 +184,9 @@ int sim_pthread_mutex_clocklock(pthread_mutex_t *m, clockid_t clock, const struc
 }
 
 int sim_pthread_mutex_unlock(pthread_mutex_t *m) {
+    if (!S.active) {
+        return pthread_mutex_unlock(m);
+    }
     return mutex_unlock(m, "pthread_mutex_unlock", CALLER);
 }
 
@@ -265,6 +284,9 @@ int condition_wake(pthread_cond_t *condition, bool all, const char *name, uintpt
 }
 
 int sim_pthread_cond_init(pthread_cond_t *c, const pthread_condattr_t *attributes) {
+    if (!S.active) {
+        return pthread_cond_init(c, attributes);
+    }
     clockid_t clock = CLOCK_REALTIME;
     if (attributes) {
         pthread_condattr_getclock(attributes, &clock);
@@ -273,6 +295,9 @@ int sim_pthread_cond_init(pthread_cond_t *c, const pthread_condattr_t *attribute
 }
 
 int sim_pthread_cond_destroy(pthread_cond_t *c) {
+    if (!S.active) {
+        return pthread_cond_destroy(c);
+    }
     return condition_destroy(c, "pthread_cond_destroy", CALLER);
 }
 
@@ -290,10 +315,16 @@ int sim_pthread_cond_clockwait(pthread_cond_t *c, pthread_mutex_t *m, clockid_t 
 }
 
 int sim_pthread_cond_signal(pthread_cond_t *c) {
+    if (!S.active) {
+        return pthread_cond_signal(c);
+    }
     return condition_wake(c, false, "pthread_cond_signal", CALLER);
 }
 
 int sim_pthread_cond_broadcast(pthread_cond_t *c) {
+    if (!S.active) {
+        return pthread_cond_broadcast(c);
+    }
     return condition_wake(c, true, "pthread_cond_broadcast", CALLER);
 }
 
@@ -354,6 +385,9 @@ static int rwlock_take(pthread_rwlock_t *lock, bool write, const struct timespec
 }
 
 int sim_pthread_rwlock_init(pthread_rwlock_t *lock, const pthread_rwlockattr_t *attributes) {
+    if (!S.active) {
+        return pthread_rwlock_init(lock, attributes);
+    }
     (void)attributes;
     enter("pthread_rwlock_init", CALLER);
     object_new(lock, OBJECT_RWLOCK, sizeof *lock);
@@ -361,24 +395,39 @@ int sim_pthread_rwlock_init(pthread_rwlock_t *lock, const pthread_rwlockattr_t *
 }
 
 int sim_pthread_rwlock_destroy(pthread_rwlock_t *lock) {
+    if (!S.active) {
+        return pthread_rwlock_destroy(lock);
+    }
     enter("pthread_rwlock_destroy", CALLER);
     object_destroy(object_at(lock, OBJECT_RWLOCK), sizeof *lock);
     return leave(0);
 }
 
 int sim_pthread_rwlock_rdlock(pthread_rwlock_t *lock) {
+    if (!S.active) {
+        return pthread_rwlock_rdlock(lock);
+    }
     return rwlock_take(lock, false, NULL, true, "pthread_rwlock_rdlock", CALLER);
 }
 
 int sim_pthread_rwlock_wrlock(pthread_rwlock_t *lock) {
+    if (!S.active) {
+        return pthread_rwlock_wrlock(lock);
+    }
     return rwlock_take(lock, true, NULL, true, "pthread_rwlock_wrlock", CALLER);
 }
 
 int sim_pthread_rwlock_tryrdlock(pthread_rwlock_t *lock) {
+    if (!S.active) {
+        return pthread_rwlock_tryrdlock(lock);
+    }
     return rwlock_take(lock, false, NULL, false, "pthread_rwlock_tryrdlock", CALLER);
 }
 
 int sim_pthread_rwlock_trywrlock(pthread_rwlock_t *lock) {
+    if (!S.active) {
+        return pthread_rwlock_trywrlock(lock);
+    }
     return rwlock_take(lock, true, NULL, false, "pthread_rwlock_trywrlock", CALLER);
 }
 
@@ -391,6 +440,9 @@ int sim_pthread_rwlock_timedwrlock(pthread_rwlock_t *lock, const struct timespec
 }
 
 int sim_pthread_rwlock_unlock(pthread_rwlock_t *lock) {
+    if (!S.active) {
+        return pthread_rwlock_unlock(lock);
+    }
     enter("pthread_rwlock_unlock", CALLER);
     struct object *o = object_at(lock, OBJECT_RWLOCK);
     unsigned me = S.now->id;
@@ -419,6 +471,9 @@ TWIN(pthread_barrier_wait);
 
 int sim_pthread_barrier_init(pthread_barrier_t *b, const pthread_barrierattr_t *attributes,
                              unsigned count) {
+    if (!S.active) {
+        return pthread_barrier_init(b, attributes, count);
+    }
     (void)attributes;
     enter("pthread_barrier_init", CALLER);
     if (!count) {
@@ -429,6 +484,9 @@ int sim_pthread_barrier_init(pthread_barrier_t *b, const pthread_barrierattr_t *
 }
 
 int sim_pthread_barrier_destroy(pthread_barrier_t *b) {
+    if (!S.active) {
+        return pthread_barrier_destroy(b);
+    }
     enter("pthread_barrier_destroy", CALLER);
     object_destroy(object_at(b, OBJECT_BARRIER), sizeof *b);
     return leave(0);
@@ -518,6 +576,9 @@ TWIN(sem_timedwait);
 TWIN(sem_getvalue);
 
 int sim_sem_init(sem_t *s, int shared, unsigned value) {
+    if (!S.active) {
+        return sem_init(s, shared, value);
+    }
     (void)shared;
     enter("sem_init", CALLER);
     if (value > INT_MAX) {
@@ -528,12 +589,18 @@ int sim_sem_init(sem_t *s, int shared, unsigned value) {
 }
 
 int sim_sem_destroy(sem_t *s) {
+    if (!S.active) {
+        return sem_destroy(s);
+    }
     enter("sem_destroy", CALLER);
     object_destroy(object_at(s, OBJECT_SEMAPHORE), sizeof *s);
     return leave(0);
 }
 
 int sim_sem_post(sem_t *s) {
+    if (!S.active) {
+        return sem_post(s);
+    }
     enter("sem_post", CALLER);
     struct object *o = object_at(s, OBJECT_SEMAPHORE);
     step(s);
@@ -579,6 +646,9 @@ int sim_sem_wait(sem_t *s) {
 }
 
 int sim_sem_trywait(sem_t *s) {
+    if (!S.active) {
+        return sem_trywait(s);
+    }
     return sem_take(s, false, NULL, "sem_trywait", CALLER);
 }
 
@@ -587,6 +657,9 @@ int sim_sem_timedwait(sem_t *s, const struct timespec *at) {
 }
 
 int sim_sem_getvalue(sem_t *s, int *value) {
+    if (!S.active) {
+        return sem_getvalue(s, value);
+    }
     enter("sem_getvalue", CALLER);
     struct object *o = object_at(s, OBJECT_SEMAPHORE);
     step(s);
@@ -603,6 +676,9 @@ TWIN(pthread_spin_trylock);
 TWIN(pthread_spin_unlock);
 
 int sim_pthread_spin_init(pthread_spinlock_t *l, int shared) {
+    if (!S.active) {
+        return pthread_spin_init(l, shared);
+    }
     (void)shared;
     enter("pthread_spin_init", CALLER);
     object_new(l, OBJECT_SPINLOCK, sizeof *l);
@@ -610,12 +686,18 @@ int sim_pthread_spin_init(pthread_spinlock_t *l, int shared) {
 }
 
 int sim_pthread_spin_destroy(pthread_spinlock_t *l) {
+    if (!S.active) {
+        return pthread_spin_destroy(l);
+    }
     enter("pthread_spin_destroy", CALLER);
     object_destroy(object_at(l, OBJECT_SPINLOCK), sizeof *l);
     return leave(0);
 }
 
 int sim_pthread_spin_lock(pthread_spinlock_t *l) {
+    if (!S.active) {
+        return pthread_spin_lock(l);
+    }
     enter("pthread_spin_lock", CALLER);
     struct object *o = object_at(l, OBJECT_SPINLOCK);
     if (mine(o)) {
@@ -626,6 +708,9 @@ int sim_pthread_spin_lock(pthread_spinlock_t *l) {
 }
 
 int sim_pthread_spin_trylock(pthread_spinlock_t *l) {
+    if (!S.active) {
+        return pthread_spin_trylock(l);
+    }
     enter("pthread_spin_trylock", CALLER);
     struct object *o = object_at(l, OBJECT_SPINLOCK);
     if (!sim_try_lock(l)) {
@@ -636,6 +721,9 @@ int sim_pthread_spin_trylock(pthread_spinlock_t *l) {
 }
 
 int sim_pthread_spin_unlock(pthread_spinlock_t *l) {
+    if (!S.active) {
+        return pthread_spin_unlock(l);
+    }
     enter("pthread_spin_unlock", CALLER);
     struct object *o = object_at(l, OBJECT_SPINLOCK);
     if (!mine(o)) {
