@@ -275,7 +275,7 @@ class Conformance:
         before, tally = self.seen[program["name"]].outcomes[finding.outcome], [0, 0.0]
         known = dict(self.findings)
         bundle, programs = self.bundle(self.a.seed, program["name"])
-        until = time.monotonic() + (CONFIRM_S if finding.outcome else 4 * self.a.hang + 20)
+        until = time.monotonic() + CONFIRM_S + (30 if finding.outcome else 4 * self.a.hang + 20)  # a browser starts slowly
         self.process = self.start(bundle, programs, CONFIRM_S, self.a.seed, tier, cores, program["name"])
         again = False
         try:
@@ -297,7 +297,7 @@ class Conformance:
         elif finding.outcome is None:
             finding.confirmed = "seen again in a run of its own" if again else "not seen again in a run of its own"
         else:
-            finding.confirmed = f"not seen again in {tally[0]:,} instances" + ("; seen once" if finding.times == 1 else "")
+            finding.confirmed = f"not seen again in {tally[0]:,} instances of a run of its own" + ("; seen once" if finding.times == 1 else "")
 
     def finish(self, status):
         if self.process:
