@@ -70,12 +70,12 @@ litmus: $(if $(strip $(SIM_LITMUS_MORE)),build/litmus-more,build/litmus) ## litm
 litmus-relacy: build/litmus build/litmus-relacy ## what Relacy reaches on the litmus tests, we reach
 	@scripts/litmus.py --relacy build/litmus-relacy build/litmus fuzz/litmus/text
 # By seed and number, not by time. Whatever passes here: see test-sim-long for all classes.
-SIM_JUDGED ?= plain rmw values loops
+SIM_JUDGED ?= plain rmw cas sc fences psc values loops awaits locks waits many assume monitors idioms sync mixed
 SIM_JUDGE := fuzz/sim/tests/judge
 test-sim: build/test-sim build/litmus build/judge build/litmus-generate ## tests of the engine [SIM_CC=clang-19 or gcc: what compiles them]
 	@build/litmus --quiet --runs 200000 fuzz/litmus fuzz/litmus/text; litmus=$$?; \
 	    fuzz/sim/tests/entry.sh build/plain/libsim.a; entry=$$?; $(SIM_JUDGE)/test.sh build/judge build/litmus-generate; judge=$$?; \
-	    $(SIM_JUDGE)/compare.py --quiet 1 800 $(SIM_JUDGED); build/test-sim $$litmus $$entry $$judge $$?
+	    $(SIM_JUDGE)/compare.py --quiet 1 1000 $(SIM_JUDGED); build/test-sim $$litmus $$entry $$judge $$?
 test-sim-long: build/judge build/litmus-generate build/litmus ## the search against the judge [SEED=1 COUNT=20000 CLASSES=all JOBS=2]
 	@$(SIM_JUDGE)/compare.py --jobs $(or $(JOBS),2) $(or $(SEED),1) $(or $(COUNT),20000) $(or $(CLASSES),all)
 test-sim-c: build/judge build/litmus-generate explore-lib ## make explore against the judge on C programs, clang and clang-19 [SEED=1 COUNT=20 CLASSES=...]
