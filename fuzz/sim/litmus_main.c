@@ -40,6 +40,7 @@ static void usage(FILE *out) {
         "  --c11           release sequences as in C11 (later relaxed stores of the thread "
         "continue them)\n"
         "  --states        print graphs, blocked graphs and final states of each program, no more\n"
+        "  --processes N   share each search; final states are then not collected (with --states)\n"
         "  --seconds S     bound for one exploration (default none)\n"
         "  --quiet         only failures and the summary\n",
         out);
@@ -85,6 +86,7 @@ struct settings {
     uint64_t seed;
     bool c11, quiet, states;
     double seconds;
+    unsigned processes;
 };
 
 struct test {
@@ -229,6 +231,7 @@ static void explore_test(struct test *t, const struct settings *s, struct outcom
     e.run.c11_release_sequence = t->c11;
     e.run.timeouts_max = 64;
     e.count_blocked = true;
+    e.processes = s->states ? s->processes : 0; /* else the states would be in other processes */
     e.seconds_max = s->seconds;
     e.stop = &interrupted;
     e.each = each;
@@ -530,6 +533,8 @@ static void parse_options(int argc, char **argv, struct settings *s) {
             s->seed = (uint64_t)number_of(a, value_of(argv, argc, &i));
         else if (strcmp(a, "--seconds") == 0)
             s->seconds = (double)number_of(a, value_of(argv, argc, &i));
+        else if (strcmp(a, "--processes") == 0)
+            s->processes = (unsigned)number_of(a, value_of(argv, argc, &i));
         else if (strcmp(a, "--c11") == 0)
             s->c11 = true;
         else if (strcmp(a, "--quiet") == 0)
