@@ -66,6 +66,7 @@ struct concurrent {
     uint32_t dropped;
     uint32_t close_start, close_end; /* of the first one that began, that ended; NEVER */
     bool kept_closed;
+    uint32_t closers; /* threads that have closed it: bit n, thread n */
     uint32_t closed_words[RING_MAX + 4];
 };
 
