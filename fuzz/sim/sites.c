@@ -99,8 +99,8 @@ void sim_sites_json(FILE *out) {
     static const char *const kinds[] = {"load", "store", "rmw", "cas", "cas-fails", "fence"};
     fputs("{\"sites\":[", out);
     for (unsigned i = 2; i < sites_n; i++)
-        fprintf(out, "%s\n{\"id\":%u,\"pc\":%llu,\"kind\":\"%s\",\"order\":%u}", i > 2 ? "," : "", i,
-                (unsigned long long)sites[i].pc, kinds[sites[i].kind], sites[i].order);
+        fprintf(out, "%s\n{\"id\":%u,\"pc\":%llu,\"kind\":\"%s\",\"order\":%u}", i > 2 ? "," : "",
+                i, (unsigned long long)sites[i].pc, kinds[sites[i].kind], sites[i].order);
     fputs("],\n\"pairs\":[", out);
     bool first = true;
     for (unsigned i = 0; i < sites_n; i++)

@@ -1,5 +1,5 @@
-/* sites.h: the places in a program that make atomic accesses, and their orders, which can be changed
- * while it runs: what the ordering advisor asks for. */
+/* sites.h: the places in a program that make atomic accesses, and their orders, which can be
+ * changed while it runs: what the ordering advisor asks for. */
 #ifndef SIM_SITES_H
 #define SIM_SITES_H
 

@@ -244,31 +244,31 @@ uint8_t sim_watch;
 #define HIDDEN __attribute__((visibility("hidden"), used))
 
 #define RMW(bits, T, name, op, real)                                                \
-    HIDDEN T seen_##bits##_##name(volatile T *p, T v, int order);            \
-    ENTRY_THROUGH("__tsan_atomic" #bits "_" #name, "seen_" #bits "_" #name); \
-    T seen_##bits##_##name(volatile T *p, T v, int order) {                  \
+    HIDDEN T seen_##bits##_##name(volatile T *p, T v, int order);                   \
+    ENTRY_THROUGH("__tsan_atomic" #bits "_" #name, "seen_" #bits "_" #name);        \
+    T seen_##bits##_##name(volatile T *p, T v, int order) {                         \
         if (unlikely(!S.active))                                                    \
             return real(p, v, __ATOMIC_SEQ_CST);                                    \
         return (T)atomic_rmw(ADDRESS(p), sizeof(T), op, v, ORDER(SITE_RMW, p), PC); \
     }
-#define CAS(bits, T, name, weak)                                                             \
-    HIDDEN int seen_##bits##_cas_##name(volatile T *p, T *expected, T v, int order, int failure);  \
-    ENTRY_THROUGH("__tsan_atomic" #bits "_compare_exchange_" #name, "seen_" #bits "_cas_" #name);  \
-    int seen_##bits##_cas_##name(volatile T *p, T *expected, T v, int order, int failure) {        \
-        if (unlikely(!S.active))                                                             \
-            return __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST,      \
-                                               __ATOMIC_SEQ_CST);                            \
-        bool failed;                                                                         \
-        T old = (T)atomic_cas(ADDRESS(p), sizeof(T), *expected, v, weak, ORDER(SITE_CAS, p), \
-                              FAILURE(p), &failed, PC);                                      \
-        if (failed)                                                                          \
-            *expected = old;                                                                 \
-        return !failed;                                                                      \
+#define CAS(bits, T, name, weak)                                                                  \
+    HIDDEN int seen_##bits##_cas_##name(volatile T *p, T *expected, T v, int order, int failure); \
+    ENTRY_THROUGH("__tsan_atomic" #bits "_compare_exchange_" #name, "seen_" #bits "_cas_" #name); \
+    int seen_##bits##_cas_##name(volatile T *p, T *expected, T v, int order, int failure) {       \
+        if (unlikely(!S.active))                                                                  \
+            return __atomic_compare_exchange_n(p, expected, v, false, __ATOMIC_SEQ_CST,           \
+                                               __ATOMIC_SEQ_CST);                                 \
+        bool failed;                                                                              \
+        T old = (T)atomic_cas(ADDRESS(p), sizeof(T), *expected, v, weak, ORDER(SITE_CAS, p),      \
+                              FAILURE(p), &failed, PC);                                           \
+        if (failed)                                                                               \
+            *expected = old;                                                                      \
+        return !failed;                                                                           \
     }
 #define ATOMICS(bits, T)                                                                       \
-    HIDDEN T seen_##bits##_load(const volatile T *p, int order);         \
-    ENTRY_THROUGH("__tsan_atomic" #bits "_load", "seen_" #bits "_load"); \
-    T seen_##bits##_load(const volatile T *p, int order) {               \
+    HIDDEN T seen_##bits##_load(const volatile T *p, int order);                               \
+    ENTRY_THROUGH("__tsan_atomic" #bits "_load", "seen_" #bits "_load");                       \
+    T seen_##bits##_load(const volatile T *p, int order) {                                     \
         if (unlikely(!S.active))                                                               \
             return __atomic_load_n(p, __ATOMIC_SEQ_CST);                                       \
         return (T)atomic_load(ADDRESS(p), sizeof(T), ORDER(SITE_LOAD, p), PC);                 \
@@ -289,9 +289,9 @@ uint8_t sim_watch;
     RMW(bits, T, fetch_nand, SIM_NAND, __atomic_fetch_nand)                                    \
     CAS(bits, T, strong, false)                                                                \
     CAS(bits, T, weak, true)                                                                   \
-    HIDDEN T seen_##bits##_cas_val(volatile T *p, T expected, T v, int order, int failure);        \
-    ENTRY_THROUGH("__tsan_atomic" #bits "_compare_exchange_val", "seen_" #bits "_cas_val");        \
-    T seen_##bits##_cas_val(volatile T *p, T expected, T v, int order, int failure) {              \
+    HIDDEN T seen_##bits##_cas_val(volatile T *p, T expected, T v, int order, int failure);    \
+    ENTRY_THROUGH("__tsan_atomic" #bits "_compare_exchange_val", "seen_" #bits "_cas_val");    \
+    T seen_##bits##_cas_val(volatile T *p, T expected, T v, int order, int failure) {          \
         if (unlikely(!S.active)) {                                                             \
             __atomic_compare_exchange_n(p, &expected, v, false, __ATOMIC_SEQ_CST,              \
                                         __ATOMIC_SEQ_CST);                                     \
@@ -444,8 +444,8 @@ uint64_t seen_atomic_load(const volatile void *at, unsigned size, int order) {
 void sim_atomic_store(volatile void *at, unsigned size, uint64_t value, int order) {
     atomic_store(ADDRESS(at), size, value, order, PC);
 }
-HIDDEN uint64_t seen_atomic_rmw(volatile void *at, unsigned size, enum sim_rmw op,
-                                uint64_t operand, int order);
+HIDDEN uint64_t seen_atomic_rmw(volatile void *at, unsigned size, enum sim_rmw op, uint64_t operand,
+                                int order);
 ENTRY_THROUGH("sim_atomic_rmw", "seen_atomic_rmw");
 uint64_t seen_atomic_rmw(volatile void *at, unsigned size, enum sim_rmw op, uint64_t operand,
                          int order) {

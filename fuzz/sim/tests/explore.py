@@ -36,7 +36,7 @@ def latest(folder):
 
 
 def cases():
-    for source in sorted([*(SIM / "examples").glob("*.c"), *(HERE / "posix").glob("*.c")]):
+    for source in sorted([*(SIM / "examples").glob("*.c"), *(HERE / "posix").glob("*.c*")]):
         for line in re.findall(r"^ \* expect: (.*)$", source.read_text(), re.MULTILINE):
             outcome, *options = line.split()
             yield source, outcome, dict(o.split("=", 1) for o in options)
@@ -80,6 +80,7 @@ def run_case(case):
     arguments = [source, "--time", options.get("time", "20"), "--jobs", "1", f"--cflags={cflags}"]
     arguments += ["--sched", options["sched"]] if "sched" in options else []
     arguments += ["--set", options["set"]] if "set" in options else []
+    arguments += [f"--args={options['args']}"] if "args" in options else []
     with tempfile.TemporaryDirectory(prefix="test-explore-") as folder:
         done = explore(folder, *arguments)
         try:

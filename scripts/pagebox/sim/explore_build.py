@@ -35,6 +35,7 @@ KEEP_APART = {
 # The same for a user's own -O2, where the optimiser runs.
 KEEP_APART_O = {"sink-common-insts": 0, "enable-tail-merge": 0, "hoist-common-insts": 0}
 INCLUDES = [f"-I{SIM}", "-idirafter", str(SIM / "verifiers")]
+FLAGS += " -mcx16" if os.uname().machine == "x86_64" else ""
 GCC_AS_WRITTEN = "-Og -fno-tree-dce -fno-tree-fre -fno-tree-dse -fno-builtin"
 
 # What the object files may use of these families; the rest is renamed or refused.

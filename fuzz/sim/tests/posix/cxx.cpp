@@ -1,0 +1,70 @@
+/* C++: threads, condition variables, waiting on atomics, call_once and futures, local statics, new.
+ *
+ * expect: pass time=4
+ * expect: data-race cflags=-DRACE time=10
+ * expect: use-after-free cflags=-DAFTER_DELETE time=10
+ */
+#include <atomic>
+#include <cassert>
+#include <condition_variable>
+#include <future>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+static std::vector<int> global(3, 7);
+static std::mutex m;
+static std::condition_variable changed;
+static bool ready;
+static std::atomic<int> flag{0};
+static int data;
+
+struct Counted {
+    int n = 3;
+};
+static Counted &single() {
+    static Counted one;
+    return one;
+}
+
+int main(int argc, char **) {
+    std::promise<int> promise;
+    auto future = promise.get_future();
+    auto shared = std::make_shared<std::string>("a string that is longer than a small one");
+    std::thread first([&, shared] {
+        assert(single().n == 3 && shared->size() > 30);
+        std::lock_guard<std::mutex> lock(m);
+        ready = true;
+        changed.notify_one();
+    });
+    std::thread second([&, shared] {
+        assert(single().n == 3);
+        data = 5;
+#ifdef RACE
+        flag.store(1, std::memory_order_relaxed);
+#else
+        flag.store(1, std::memory_order_release);
+#endif
+        flag.notify_all();
+        promise.set_value(9);
+    });
+    {
+        std::unique_lock<std::mutex> lock(m);
+        changed.wait(lock, [] { return ready; });
+    }
+    flag.wait(0);
+    assert(data == 5 && future.get() == 9);
+    global.push_back(argc);
+    assert(global.size() == 4);
+#ifdef AFTER_DELETE
+    int *p = new int(1);
+    std::thread third([p] { data = *p; });
+    delete p;
+    third.join();
+#endif
+    first.join();
+    second.join();
+    return 0;
+}
