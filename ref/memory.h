@@ -117,7 +117,7 @@ struct pb_memory_config {
  * PB_LIMIT, PB_INVALID: see pb_memory_type_check; PB_INVALID also for a style whose bound is below
  * min or above 65,536, or a guard that is not whole host pages (R1, R3), an image longer than min,
  * PB_STRATEGY_POOL without a pool or with a guard above the pool's.
- * PB_UNSUPPORTED: the strategy is not to be had here, or cannot back a shared memory.
+ * PB_UNSUPPORTED: the strategy is not available here, or cannot back a shared memory.
  * PB_NO_MEMORY: also when no slot of the pool is free, or they are too short. PB_REFUSED: R40.
  * PB_NO_DESCRIPTORS, PB_UNSUPPORTED, PB_INTERRUPTED, PB_SYSTEM: the system refused. */
 enum pb_status pb_memory_create(const struct pb_memory_config *config, struct pb_memory **memory);

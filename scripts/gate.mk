@@ -3,7 +3,7 @@
 GATE := CC='$(CC)' MAKE='$(MAKE)' GATE_CFLAGS='$(CSTD) $(CFLAGS.plain)' scripts/gate.py
 
 ##@ The gate
-gate: ## is the work tree worse than BASE=revision? (BEHAVIOUR=0 TIMED=0 TIME=seconds ROUNDS=20 FILTER= HISTORY=file)
+gate: ## is ref/ of the work tree worse than that of BASE=revision? (BEHAVIOUR=0 TIMED=0 TIME=seconds ROUNDS=20 FILTER= HISTORY=file)
 	$(start)$(GATE) run --base '$(BASE)' $(if $(BEHAVIOUR),--behaviour '$(BEHAVIOUR)') \
 	    $(if $(TIMED),--timed '$(TIMED)') $(if $(TIME),--time '$(TIME)') \
 	    $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(FILTER),--filter '$(FILTER)') \

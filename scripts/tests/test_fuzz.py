@@ -211,7 +211,7 @@ def test_a_finding_says_what_was_expected_and_how_to_see_it_again(root):
     plan = plan_of(subject="/a b/mine.so", strategies=["mine"])
     told = "\n".join(page.told(plan, one, pathlib.Path("results/x")))
     assert "strategy:mine\n" in told and "pages:1      <-- broken here" in told, told
-    assert "Expected the old size 0, got 1." in told and "R5 grow-limit: growth succeeds" in told, told
+    assert "Expected the old size 0, got 1." in told and "The rule: R5 grow-limit: " in told, told
     assert "INPUT=results/x/finding.ops TARGET=memory_fuzzer SUBJECT='/a b/mine.so'" in told, told
 
 
@@ -220,7 +220,7 @@ def test_every_rule_that_an_oracle_names_has_a_sentence(root):
     for path in (report.REPO / "fuzz").rglob("*.c"):
         named |= set(re.findall(r'"R(\d+)-[a-z]', path.read_text()))
     assert len(named) > 30 and named <= set(map(str, rules.rules())), named - set(map(str, rules.rules()))
-    assert rules.sentence("R33-capacity").startswith("R33 capacity: full is") and rules.sentence("crash") is None
+    assert rules.sentence("R33-capacity").startswith("R33 capacity: ") and rules.sentence("crash") is None
 
 
 def test_only_a_hang_that_a_replay_ends_is_dropped(root):

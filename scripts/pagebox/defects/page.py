@@ -48,7 +48,7 @@ def triggered(item):
 def by_words(items):
     """How many catches a seed made, and how many the fuzzer."""
     hits = [item["by"] for item in items if item["must"] and item["oracle"]]
-    return f"caught by a seed as it is: {hits.count('seed')}, by a mutation: {hits.count('mutation')}"
+    return f"caught by an unmodified seed input: {hits.count('seed')}, by a mutation: {hits.count('mutation')}"
 
 
 def by_names(items):

@@ -109,7 +109,7 @@ class Gate:
         if None not in sizes and sizes[0] != sizes[1]:
             self.notes.append(f"advice: code size {sizes[0]:,} -> {sizes[1]:,} bytes")
         if self.commit == self.run.commit and self.run.dirty:
-            self.notes.append("BASE is the commit that the work tree has changes to")
+            self.notes.append("compares uncommitted changes with HEAD")
 
     def rows(self):
         """row -> what the program says of it, of both sides and as the filter says."""
