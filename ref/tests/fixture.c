@@ -3,6 +3,7 @@
 
 #include "test.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -158,7 +159,11 @@ bool write_faults(void *at) {
 static bool kernel_reads(const uint8_t *at) {
     uint8_t byte;
     struct iovec here = {&byte, 1}, there = {(void *)(uintptr_t)at, 1};
-    return process_vm_readv(getpid(), &here, 1, &there, 1, 0) == 1;
+    ssize_t count = process_vm_readv(getpid(), &here, 1, &there, 1, 0);
+    if (count < 0 && errno == ENOSYS) { /* an emulator */
+        return !read_faults(at);
+    }
+    return count == 1;
 }
 
 uint64_t reservation_end(struct pb_memory *memory) {
