@@ -10,6 +10,16 @@ REF_SEAM := $(shell grep -oE 'SEAM.pb_os_[a-z_]+|__wrap_pb_os_[a-z_]+' ref/tests
 # And of the C library's, which os_linux.c makes.
 REF_LIBC := $(shell grep -oE '__wrap_[a-z_]+' ref/tests/libc.c | sed s/__wrap_// | sort -u)
 
+# Headers that belong to a user: what pagebox.h includes, and those that they include.
+REF_PUBLIC := pagebox.h $(shell sed -n 's/^.include "\(.*\)"/\1/p' ref/pagebox.h) mailbox_layout.h
+# As users see them, <pagebox/memory.h>: for what is built in this tree as it would be outside.
+build/include/pagebox/%.h: ref/%.h
+	@mkdir -p $(@D)
+	@cp $< $@
+REF_STAGED := $(REF_PUBLIC:%=build/include/pagebox/%)
+$(foreach c,$(CONFIGS),$(eval build/$(c)/ref/examples/%.o: CFLAGS.$(c) += -Ibuild/include))
+$(foreach c,$(CONFIGS),$(REF_EXAMPLES:%=build/$(c)/ref/examples/%.o)): $(REF_STAGED)
+
 define ref_test_rules
 build/$(1)/ref-tests: $(REF_TEST_SRC:%.c=build/$(1)/%.o) build/$(1)/libpagebox.a
 	$$(call say,LD,$$@)
@@ -28,7 +38,18 @@ test-ref: $(REF_TEST_BUILT) ## tests of ref/: plain, ASan+UBSan, thread sanitize
 	$(start)MAKE='$(MAKE)' FILTER='$(FILTER)' ref/tests/run.sh $(REF_TEST_CONFIGS)
 test-valgrind: build/plain/ref-tests ## the tests without threads under valgrind's memcheck: minutes (FILTER=part of a name)
 	@FILTER='$(FILTER)' ref/tests/valgrind.sh
-run-examples: $(REF_EXAMPLES:%=build/plain/ref-example-%) ## builds and runs ref/examples/
+# The program of wasm2c, as the Debian package wabt makes it, without bounds checks: build/examples/.
+build/examples/guest.c: ref/examples/wasm2c/guest.wat
+	$(call say,WASM2C,$<)
+	@mkdir -p $(@D)
+	$(Q)$(call have,wat2wasm) $< -o $(@:.c=.wasm) && $(call have,wasm2c) -n guest $(@:.c=.wasm) -o $@
+build/plain/ref-example-wasm2c: ref/examples/wasm2c/host.c build/examples/guest.c build/plain/libpagebox.a $(REF_STAGED)
+	$(call say,LD,$@)
+	$(Q)$(CC) -O2 -g -w -DWASM_RT_MEMCHECK_SIGNAL_HANDLER=1 -DWASM_RT_MEMCHECK_SIGNAL_HANDLER_POSIX=1 \
+	    -c build/examples/guest.c -o build/examples/guest.o
+	$(Q)$(CC) $(CSTD) $(WARN) -Wno-missing-prototypes $(CFLAGS.plain) -Ibuild/examples -Ibuild/include $< \
+	    build/examples/guest.o build/plain/libpagebox.a -pthread -o $@
+run-examples: $(REF_EXAMPLES:%=build/plain/ref-example-%) $(if $(shell command -v wasm2c),build/plain/ref-example-wasm2c) ## builds and runs ref/examples/; the one of wasm2c where wabt is there
 	@for e in $^; do $$e || exit 1; done
 
 # ---- Other machines and another C library -------------------------------------------------------
@@ -57,16 +78,6 @@ $(REF_SRC:%.c=build/ref-musl/%.o) $(REF_TEST_SRC:%.c=build/ref-musl/%.o): | buil
 CFLAGS.ref-musl += -idirafter build/ref-musl/linux-headers
 
 ##@ Installation
-# Headers that belong to a user: what pagebox.h includes, and those that they include.
-REF_PUBLIC := pagebox.h $(shell sed -n 's/^.include "\(.*\)"/\1/p' ref/pagebox.h) mailbox_layout.h
-# As users see them, <pagebox/memory.h>: for what is built in this tree as it would be outside.
-build/include/pagebox/%.h: ref/%.h
-	@mkdir -p $(@D)
-	@cp $< $@
-REF_STAGED := $(REF_PUBLIC:%=build/include/pagebox/%)
-$(foreach c,$(CONFIGS),$(eval build/$(c)/ref/examples/%.o: CFLAGS.$(c) += -Ibuild/include))
-$(foreach c,$(CONFIGS),$(REF_EXAMPLES:%=build/$(c)/ref/examples/%.o)): $(REF_STAGED)
-
 # What is installed shows the symbols of ref/pagebox.map and no others: the shared library by its
 # version script, the archive as one object whose other symbols are local.
 CC.shared = $(CC)

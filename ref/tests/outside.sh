@@ -143,8 +143,8 @@ test_R1_install_examples_build_outside() {
     need pkg-config
     install_here
     # shellcheck disable=SC2046,SC2086
-    expect 0 gcc $warn -D_GNU_SOURCE ref/examples/runtime.c $(pkg --cflags --libs) -o "$work/runtime"
-    expect 0 env LD_LIBRARY_PATH="$work/root/opt/pb/lib" "$work/runtime"
+    expect 0 gcc $warn -D_GNU_SOURCE ref/examples/start.c $(pkg --cflags --libs) -o "$work/start"
+    expect 0 env LD_LIBRARY_PATH="$work/root/opt/pb/lib" "$work/start"
     says 'task 7 is awake'
 }
 
@@ -170,13 +170,22 @@ test_R1_uninstall_leaves_nothing() {
 # ---- Examples and allocators ----
 
 test_R4_examples_run() {
-    for example in build/*/ref-example-runtime; do
+    for example in build/*/ref-example-start; do
         [ -x "$example" ] || fail "not built: $example"
         expect 0 "$example"
-        says 'grew from 1 pages to 2'
-        says 'trapped: out of bounds'
+        says 'past the end: out of bounds'
         says 'task 7 is awake'
     done
+}
+
+# A program of wasm2c: its fault is its task's trap, four threads wake the others.
+test_R39_example_of_wasm2c_runs() {
+    need wasm2c
+    need wat2wasm
+    expect 0 "$make" --no-print-directory build/plain/ref-example-wasm2c
+    expect 0 build/plain/ref-example-wasm2c
+    says 'task 13 trapped'
+    says '11 tasks ran, 1 trapped'
 }
 
 test_R8_heap_strategy_with_jemalloc() {
