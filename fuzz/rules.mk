@@ -137,14 +137,19 @@ shrink: build/asan/shrink $(SUBJECT_WANTED) $(RUNTIME_WANTED) ## the smallest pr
 	@SUBJECT='$(SUBJECT)' REPEAT='$(REPEAT)' $(RUNTIME_WITH) build/asan/shrink $(if $(TARGET),-t $(TARGET)) \
 	    -o 'results/shrunk/$(basename $(notdir $(INPUT))).ops' '$(INPUT)'
 	@cat 'results/shrunk/$(basename $(notdir $(INPUT))).ops'
-reproducer: build/asan/reproducer lib $(SUBJECT_WANTED) ## INPUT= as a C program of its own, into results/reproducers/, compiled and run (TARGET= SUBJECT= PARTS= RULES_OFF=)
+reproducer: build/asan/reproducer lib $(SUBJECT_WANTED) $(if $(RUNTIME),build/asan/replay $(RUNTIME_WANTED)) ## INPUT= as a C program of its own, into results/reproducers/, compiled and run; with RUNTIME= as one .js or .wast (TARGET= SUBJECT= RUNTIME= REPEAT= PARTS= RULES_OFF=)
 	@test -n '$(INPUT)' || { echo 'make reproducer: say INPUT=file' >&2; exit 2; }
 	@mkdir -p results/reproducers
+ifneq ($(RUNTIME),)
+	@REPEAT='$(REPEAT)' PAGEBOX_RUNTIME_SCRIPT='results/reproducers/$(RUNTIME_SCRIPT)' $(RUNTIME_WITH) \
+	    build/asan/replay -q $(if $(TARGET),-t $(TARGET)) '$(INPUT)' || echo 'results/reproducers/$(RUNTIME_SCRIPT)'
+else
 	@SUBJECT='$(SUBJECT)' build/asan/reproducer $(if $(TARGET),-t $(TARGET)) \
 	    -o 'results/reproducers/$(basename $(notdir $(INPUT)))' '$(INPUT)'
 	@cd 'results/reproducers/$(basename $(notdir $(INPUT)))' && \
 	    $(MAKE) --no-print-directory -s -B PAGEBOX='$(CURDIR)' && \
 	    echo "$$PWD/finding.c, with this tree's library:" && { ./finding || true; }
+endif
 corpus-promote: build/asan/replay ## makes seeds of the inputs INPUT= in corpus/, as text, where they run clean (TARGET= NAME=)
 	@test -n '$(INPUT)' || { echo 'make corpus-promote: say INPUT="file..."' >&2; exit 2; }
 	@scripts/fuzz_corpus.py promote $(if $(TARGET),-t $(TARGET)) $(if $(NAME),-n '$(NAME)') $(INPUT)

@@ -7,6 +7,9 @@ RUNTIME_WITH = $(if $(RUNTIME),scripts/runtimes.py with '$(RUNTIME)' --)
 RUNTIME_SHIM = $(subst -,_,$(firstword $(subst :, ,$(RUNTIME))))
 RUNTIME_WANTED = $(if $(RUNTIME),build/runtimes/$(if $(wildcard fuzz/runtimes/shims/$(RUNTIME_SHIM).c),$(RUNTIME_SHIM),pipe).so)
 
+# What a finding becomes: .js for an engine of JavaScript, .wast for a library.
+RUNTIME_SCRIPT = $(basename $(notdir $(INPUT))).$(if $(filter %/pipe.so,$(RUNTIME_WANTED)),js,wast)
+
 # The model foretells, on both sides of a memory and its twin: it wants room for both.
 RUNTIME_SRC := fuzz/runtimes/runtime.c fuzz/runtimes/guest.c fuzz/runtimes/script.c fuzz/judges/model.c
 RUNTIME_FLAGS := -O2 -g -fPIC -shared -Wl,-Bsymbolic -DMODEL_ARENA_BLOCKS=2048 -Ifuzz -Ifuzz/judges -Ifuzz/runtimes

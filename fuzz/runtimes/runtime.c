@@ -147,6 +147,9 @@ static enum guest_how how_of(unsigned strategy) {
 }
 
 static enum subject_status create(const struct subject_memory_config *config, void **memory) {
+    if (config->type.shared && !has.threads) {
+        return SUBJECT_UNSUPPORTED; /* atomics could not be played on it */
+    }
     const struct subject_type *type = &config->type;
     const bool left_out =
         model_type_check(type) == SUBJECT_OK && is_costly(type->shared, type->min_pages);

@@ -5,7 +5,12 @@
  * The API has no shared memories: threads are not offered. */
 #include "shim.h"
 
+#ifdef PAGEBOX_WASM_H_OF_WAMR /* which calls it otherwise, and whose vectors count their elements \
+                                 twice */
+#include "wasm_c_api.h"
+#else
 #include "wasm.h"
+#endif
 
 #include <dlfcn.h>
 #include <stdio.h>
@@ -37,6 +42,11 @@
 API(POINTER)
 
 static wasm_engine_t *engine;
+#ifdef PAGEBOX_WASM_H_OF_WAMR /* the usual call gives the memory a heap of the application's, too \
+                               */
+enum { STACK_BYTES = 32768 };
+static __typeof__(wasm_instance_new_with_args) *p_wasm_instance_new_with_args;
+#endif
 
 struct instance {
     wasm_store_t *store;
@@ -60,6 +70,9 @@ static bool open_library(const char *library, const char **about) {
         return false;                                                                    \
     }
     API(FIND)
+#ifdef PAGEBOX_WASM_H_OF_WAMR
+    FIND(wasm_instance_new_with_args)
+#endif
     const char *file = strrchr(library, '/');
     snprintf(name, sizeof name, "%.90s", file != NULL ? file + 1 : library);
     *about = name;
@@ -95,7 +108,11 @@ static void *make(const uint8_t *wasm, size_t bytes, enum subject_status *status
         drop(i);
         return NULL;
     }
+#ifdef PAGEBOX_WASM_H_OF_WAMR
+    i->instance = p_wasm_instance_new_with_args(i->store, i->module, &none, &trap, STACK_BYTES, 0);
+#else
     i->instance = p_wasm_instance_new(i->store, i->module, &none, &trap);
+#endif
     if (i->instance == NULL) {
         if (trap != NULL) {
             p_wasm_trap_delete(trap);
@@ -126,7 +143,7 @@ static enum subject_status call(void *self, unsigned number, const uint32_t oper
     arguments.data = in;
     results.size = 1;
     results.data = out;
-#ifdef PAGEBOX_WASM_H_OF_WAMR /* whose vectors count their elements a second time */
+#ifdef PAGEBOX_WASM_H_OF_WAMR
     arguments.num_elems = 5;
     results.num_elems = 1;
     arguments.size_of_elem = results.size_of_elem = sizeof(wasm_val_t);
