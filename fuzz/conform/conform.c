@@ -263,13 +263,7 @@ static void json_slots(const struct conform_program *p) {
         fputs(t == 0 ? "[" : ",[", stdout);
         for (unsigned n = 0; n < p->operations[t]; n++) {
             const struct conform_operation *o = &p->operation[t][n];
-            struct conform_range range[2];
-            unsigned ranges = conform_ranges(o, range);
-            bool far = o->code == CONFORM_memory_notify && (o->at & CONFORM_GROWN);
-            for (unsigned i = 0; i < ranges; i++) {
-                far = far || (range[i].at & CONFORM_GROWN);
-            }
-            if (far) {
+            if (conform_is_far(o)) {
                 printf("%s%u", comma, slot);
                 comma = ",";
             }

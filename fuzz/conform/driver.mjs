@@ -23,6 +23,16 @@ const OWN_CONTROL = 8192, OWN_RESULTS = 16384, OWN_SPAN = 512;
 // Words that the workers share beside the memory.
 const STOP = 0, EPOCH = 1, BLOCK = 2, STRIDE = 3, ROUNDS = 4, SLEEP = 5, QUIT_HELP = 6, AT = 16;
 
+function generator(seed) { // mulberry32: the same numbers in each worker
+  let a = seed >>> 0;
+  return limit => {
+    a = (a + 0x6D2B79F5) >>> 0;
+    let t = Math.imul(a ^ (a >>> 15), 1 | a);
+    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
+    return ((t ^ (t >>> 14)) >>> 0) % limit;
+  };
+}
+
 // ---------------------------------------------------------------- in a worker
 
 function worker(post, places) {
@@ -30,16 +40,6 @@ function worker(post, places) {
     TABLES, TABLE_BYTES, BLOCKS, PAGES, OWN_CONTROL, OWN_RESULTS, OWN_SPAN, STOP, EPOCH, BLOCK, STRIDE,
     ROUNDS, SLEEP, QUIT_HELP, AT } = places;
   const now = () => performance.now();
-
-  function generator(seed) { // mulberry32: the same numbers in each worker
-    let a = seed >>> 0;
-    return limit => {
-      a = (a + 0x6D2B79F5) >>> 0;
-      let t = Math.imul(a ^ (a >>> 15), 1 | a);
-      t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-      return ((t ^ (t >>> 14)) >>> 0) % limit;
-    };
-  }
 
   // How the next round's instances lie, and how the threads start.
   function draw(next, program) {
@@ -243,7 +243,7 @@ const places = { ARRIVED, PUBLISHED, RESCUE, RESCUED, VERDICT, SPINS, TABLE_ENTR
   STRIDE, ROUNDS, SLEEP, QUIT_HELP, AT };
 const isBrowser = typeof window !== 'undefined' && typeof document !== 'undefined';
 const isNode = !isBrowser && typeof Deno === 'undefined' && typeof Bun === 'undefined';
-const body = `const handle = (${worker})(POST, ${JSON.stringify(places)});`;
+const body = `${generator}\nconst handle = (${worker})(POST, ${JSON.stringify(places)});`;
 let emit, start;
 
 if (isNode) {
@@ -361,13 +361,7 @@ async function sliceOwned(team, program, o) {
 
 // The same draws as the workers': where each memory's block is.
 function blocksOf(memories, seed) {
-  let a = seed >>> 0;
-  const next = limit => {
-    a = (a + 0x6D2B79F5) >>> 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) % limit;
-  };
+  const next = generator(seed);
   return memories.map(() => { const block = 8 * next(64); next(4); return block; });
 }
 

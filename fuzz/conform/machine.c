@@ -360,8 +360,6 @@ static bool conflict(const struct conform_operation *a, const struct conform_ope
                      bool has_grown) {
     struct conform_range x[2], y[2];
     unsigned xs = conform_ranges(a, x), ys = conform_ranges(b, y);
-    bool far[2] = {a->code == CONFORM_memory_notify && (a->at & CONFORM_GROWN),
-                   b->code == CONFORM_memory_notify && (b->at & CONFORM_GROWN)};
     for (unsigned i = 0; i < xs; i++) {
         for (unsigned j = 0; j < ys; j++) {
             bool same = x[i].at == y[j].at && x[i].count == y[j].count;
@@ -371,17 +369,8 @@ static bool conflict(const struct conform_operation *a, const struct conform_ope
             }
         }
     }
-    for (unsigned i = 0; i < xs; i++) {
-        far[0] = far[0] || (x[i].at & CONFORM_GROWN);
-    }
-    for (unsigned i = 0; i < ys; i++) {
-        far[1] = far[1] || (y[i].at & CONFORM_GROWN);
-    }
-    if (has_grown) {
-        return false;
-    }
-    return (far[0] && b->code == CONFORM_memory_grow && b->pages > 0) ||
-           (far[1] && a->code == CONFORM_memory_grow && a->pages > 0);
+    return !has_grown && ((conform_is_far(a) && b->code == CONFORM_memory_grow && b->pages > 0) ||
+                          (conform_is_far(b) && a->code == CONFORM_memory_grow && a->pages > 0));
 }
 
 /* A program has a race exactly when somewhere two conflicting operations of two threads can both

@@ -75,6 +75,16 @@ unsigned conform_ranges(const struct conform_operation *o, struct conform_range 
     }
 }
 
+bool conform_is_far(const struct conform_operation *o) {
+    struct conform_range range[2];
+    unsigned ranges = conform_ranges(o, range);
+    bool is_far = o->code == CONFORM_memory_notify && (o->at & CONFORM_GROWN);
+    for (unsigned i = 0; i < ranges; i++) {
+        is_far = is_far || (range[i].at & CONFORM_GROWN);
+    }
+    return is_far;
+}
+
 static bool is_wait(const struct conform_operation *o) {
     return o->code == CONFORM_memory_wait32 || o->code == CONFORM_memory_wait64;
 }
@@ -159,9 +169,8 @@ const char *conform_finish(struct conform_program *p) {
             struct conform_operation *o = &p->operation[t][n];
             struct conform_range range[2];
             unsigned ranges = conform_ranges(o, range);
-            bool far = o->code == CONFORM_memory_notify && (o->at & CONFORM_GROWN);
+            bool far = conform_is_far(o);
             for (unsigned i = 0; i < ranges; i++) {
-                far = far || (range[i].at & CONFORM_GROWN);
                 add_words(p, range[i].at, range[i].count);
             }
             p->traps = p->traps || far;

@@ -96,6 +96,8 @@ struct conform_range {
     bool is_write, is_atomic;
 };
 unsigned conform_ranges(const struct conform_operation *o, struct conform_range range[2]);
+/* It looks past the first size: at bytes there, or at a queue. */
+bool conform_is_far(const struct conform_operation *o);
 
 /* Checks a program and works out what follows from it. NULL, or what is wrong with it (static). */
 const char *conform_finish(struct conform_program *program);

@@ -498,11 +498,9 @@ static void put_operation(struct encoder *e, struct code *c, const struct confor
         put_bulk(e, c, o);
     }
     if (o->slot >= 0) {
-        struct conform_range range[2];
         bool is_stored = o->code == CONFORM_memory_store ||
                          o->code == CONFORM_memory_atomic_store ||
                          o->code == CONFORM_memory_bulk_fill || o->code == CONFORM_memory_bulk_copy;
-        (void)range;
         if (is_stored) {
             i64_const(c, CONFORM_OK);
         }
