@@ -290,7 +290,7 @@ void sim_trace_print(FILE *out) {
             columns = S.lines[i].thread + 1u;
     fprintf(out, "%6s ", "step");
     for (uint32_t c = 0; c < columns; c++) {
-        char head[8];
+        char head[12];
         snprintf(head, sizeof head, "T%u", c);
         fprintf(out, "| %-*s", WIDTH, head);
     }
