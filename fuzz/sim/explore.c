@@ -62,6 +62,7 @@ struct side {
     const struct want *want; /* it stands before this; NULL: it runs, or has yet to */
     event_id next;           /* its next event in the graph; 0: it has done all of them */
     uint32_t done, spawned;
+    uint64_t time; /* the latest that it knows */
     enum halt halt;
     uint32_t halt_index;  /* SPINS: its first event that repeats */
     uint32_t round_index; /* CUT: the first event of its last round */
@@ -849,7 +850,7 @@ static void leave_timeouts(const struct thread *t, event_id id, event_id waker) 
 }
 
 /* In a replay of choices: the c-th newest that it may read. */
-static event_id read_forward(event_id id) {
+static event_id read_forward(const struct want *w, event_id id, bool *left_out) {
     const struct event *e = &G->events[id];
     event_id known = graph_known(G, e->location, clock_of(G, id, BEFORE));
     event_id newest = G->locations[e->location].newest, p = newest;
@@ -868,7 +869,13 @@ static event_id read_forward(event_id id) {
         G->events[id].ex = false;
     }
     record_choice(fine ? i : 0);
-    return fine ? p : newest;
+    p = fine ? p : newest;
+    if (w->read == READ_RMW) { /* a round of a waiting loop may be left out: take_back_exchange() */
+        uint64_t v = value_of(p, G->events[id].location);
+        *left_out = next_choice() == 1 && written_by(w, v) == v;
+        record_choice(*left_out);
+    }
+    return p;
 }
 
 static event_id add_read(struct thread *t, const struct want *w) {
@@ -887,13 +894,14 @@ static event_id add_read(struct thread *t, const struct want *w) {
         G->accesses_sc++;
     }
     event_id newest = G->locations[e->location].newest, rf = newest;
+    bool left_out = false;
     if (e->read == READ_WOKEN) {
         rf = side_of(t)->woken_by;
         if (!X.forward && (may_time_out(t, false) || t->spurious < S.o.spurious_max)) {
             leave_timeouts(t, id, rf);
         }
     } else if (X.forward) {
-        rf = read_forward(id);
+        rf = read_forward(w, id, &left_out);
     } else if (take_forced(ENTRY_READ, id)) {
         rf = X.forced.ref;
         X.forced.kind = ENTRY_NONE;
@@ -906,6 +914,7 @@ static event_id add_read(struct thread *t, const struct want *w) {
         }
     }
     settle(id, rf);
+    G->events[id].ex = G->events[id].ex && !left_out;
     return id;
 }
 
@@ -1296,15 +1305,17 @@ static void drop_same(event_id read) {
     }
 }
 
-/* The write by which an exchange put back what it had read is taken away: in a loop that waits,
- * earlier rounds may be left out. True: it was the last event and is gone. */
-static bool take_back_exchange(struct thread *t, uint32_t from) {
-    event_id w = G->n - 1, r = w ? G->events[w].po_before : 0;
+/* In a loop that waits, rounds may be left out in which an exchange put back what it had read: the
+ * write is taken away, and the read stands for the round. */
+static void take_back_exchange(struct thread *t, uint32_t from) {
+    event_id w = G->last[t->id], r = w ? G->events[w].po_before : 0;
     struct side *s = side_of(t);
-    if (s->next || G->events[w].kind != EVENT_WRITE || !G->events[w].ex ||
-        G->events[w].thread != t->id || G->events[r].index != from ||
-        G->events[w].value != G->events[r].value || X.forward) {
-        return false;
+    if (X.forward || !w || G->events[w].kind != EVENT_WRITE || !G->events[w].ex ||
+        G->events[r].index != from || G->events[w].value != G->events[r].value) {
+        return;
+    }
+    if (w <= X.replay_n || w != G->n - 1) { /* a revisit wants it; without it that is another's */
+        end_run(DEAD_END);
     }
     while (X.stack_n > X.floor && X.stack[X.stack_n - 1].frame == X.frames_n - 1 &&
            X.stack[X.stack_n - 1].k == w) {
@@ -1319,7 +1330,6 @@ static bool take_back_exchange(struct thread *t, uint32_t from) {
     s->done--;
     s->causes[t->id]--;
     X.log_n--;
-    return true;
 }
 
 static _Noreturn void spin(struct thread *t, uint32_t from, uintptr_t at, uintptr_t pc) {
@@ -1663,30 +1673,46 @@ void explore_unlock(struct thread *t, uintptr_t object, uintptr_t pc) {
 }
 
 /* The clock is a location that holds the time; who never looks at it need not order its moves. */
-uint64_t explore_clock(struct thread *t, uintptr_t pc) {
+static uint64_t turn_clock(struct thread *t, enum sim_rmw how, uint64_t by, uintptr_t pc) {
+    struct want w = {.kind = EVENT_READ,
+                     .read = READ_RMW,
+                     .rmw = how,
+                     .operand = by,
+                     .order = __ATOMIC_RELAXED,
+                     .atom = object_atom(1, TAG_CLOCK),
+                     .pc = pc};
+    uint64_t was = G->events[do_read(t, &w)].value;
+    side_of(t)->time = rmw_result(how, was, by, 8);
+    do_exchange(t, &w, side_of(t)->time);
+    return was;
+}
+
+/* The time, which the look moves on by so much. */
+uint64_t explore_clock(struct thread *t, uint64_t by, uintptr_t pc) {
+    explore_effect(t);
     if (!X.clock_used) {
         X.clock_used = X.begin_anew = true;
         end_run(DEAD_END);
     }
+    if (by) {
+        return turn_clock(t, SIM_ADD, by, pc);
+    }
     struct want w = {
         .kind = EVENT_READ, .read = READ_PLAIN, .atom = object_atom(1, TAG_CLOCK), .pc = pc};
-    return G->events[do_read(t, &w)].value;
+    return side_of(t)->time = G->events[do_read(t, &w)].value;
+}
+
+/* The latest time that t knows: to count a deadline from. */
+uint64_t explore_time(const struct thread *t) {
+    return side_of(t)->time;
 }
 
 void explore_sleep(struct thread *t, uint64_t until, uintptr_t pc) {
-    if (!X.clock_used) {
-        return;
+    if (X.clock_used) {
+        turn_clock(t, SIM_MAX, until, pc);
+    } else if (side_of(t)->time < until) {
+        side_of(t)->time = until;
     }
-    struct want w = {.kind = EVENT_READ,
-                     .read = READ_RMW,
-                     .rmw = SIM_MAX,
-                     .operand = until,
-                     .order = __ATOMIC_RELAXED,
-                     .atom = object_atom(1, TAG_CLOCK),
-                     .pc = pc};
-    event_id id = do_read(t, &w);
-    uint64_t was = G->events[id].value;
-    do_exchange(t, &w, was > until ? was : until);
 }
 
 static void unqueue(struct thread *t) {
@@ -2070,6 +2096,9 @@ static size_t choices_of_run(uint16_t *out, size_t room) {
                 newer += there[k];
             }
             PUT(newer);
+            if (e->kind == EVENT_READ && e->read == READ_RMW) {
+                PUT(!e->ex);
+            }
         }
     }
     free(there);

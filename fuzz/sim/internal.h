@@ -352,7 +352,8 @@ enum sim_wait_result explore_park(struct thread *t, uintptr_t object, thread_set
                                   uint64_t deadline, uintptr_t pc);
 void explore_queue_turn(struct thread *t, uintptr_t at, uintptr_t pc);
 void explore_wake_thread(struct thread *sleeper);
-uint64_t explore_clock(struct thread *t, uintptr_t pc);
+uint64_t explore_clock(struct thread *t, uint64_t by, uintptr_t pc);
+uint64_t explore_time(const struct thread *t);
 void explore_sleep(struct thread *t, uint64_t until, uintptr_t pc);
 void explore_assume(struct thread *t, bool holds);
 uint32_t explore_spawn(struct thread *parent); /* the child's number */

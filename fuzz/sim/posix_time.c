@@ -48,16 +48,20 @@ bool deadline_of(const struct timespec *at, bool monotonic, uint64_t *deadline_n
 }
 
 uint64_t now_plus(uint64_t ns) {
-    return ns > SIM_NEVER / 2 ? SIM_NEVER : sim_clock_ns() + ns;
+    uint64_t now = S.exploring ? explore_time(S.now) : sim_clock_ns();
+    return ns > SIM_NEVER / 2 ? SIM_NEVER : now + ns;
 }
 
 /* Each reading moves the clock on, by more and more. */
 static uint64_t read_clock(void) {
     struct self *me = self();
     unsigned doublings = me->clock_reads++ / 8;
-    uint64_t now = sim_clock_ns();
-    S.clock += UINT64_C(1000) << (doublings < 30 ? doublings : 30);
-    return now;
+    uint64_t step_ns = UINT64_C(1000) << (doublings < 30 ? doublings : 30);
+    if (S.exploring) {
+        return explore_clock(S.now, step_ns, me->pc);
+    }
+    S.clock += step_ns;
+    return S.clock - step_ns;
 }
 
 static struct timespec clock_value(bool monotonic) {

@@ -838,7 +838,7 @@ unsigned wait_elsewhere(uintptr_t word, uintptr_t to, uint32_t count) {
 uint64_t sim_clock_ns(void) {
     if (!S.active)
         return 0;
-    return S.exploring ? explore_clock(S.now, (uintptr_t)__builtin_return_address(0)) : S.clock;
+    return S.exploring ? explore_clock(S.now, 0, (uintptr_t)__builtin_return_address(0)) : S.clock;
 }
 
 void sim_sleep_until(uint64_t deadline_ns) {

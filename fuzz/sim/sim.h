@@ -28,10 +28,10 @@ extern "C" {
 enum sim_source {
     SIM_BYTES,   /* fuzzer bytes: one byte a choice; when they run out every choice is 0 */
     SIM_UNIFORM, /* every choice uniform, from seed */
-    SIM_PCT,   /* random thread priorities, pct_depth - 1 change points (Burckhardt et al. 2010) */
-    SIM_POS,   /* random priority for each pending operation (Yuan et al. 2018) */
+    SIM_PCT, /* random thread priorities, pct_depth - 1 change points (Burckhardt et al. 2010) */
+    SIM_POS, /* random priority for each pending operation (Yuan et al. 2018) */
     SIM_FEEDBACK, /* POS, and towards reads that took a write seldom in the runs before */
-    SIM_REPLAY /* the recorded choices of an earlier run; 0 after their end */
+    SIM_REPLAY    /* the recorded choices of an earlier run; 0 after their end */
 };
 
 struct sim_options {
@@ -53,10 +53,11 @@ struct sim_options {
                                * out,    so that a lost wake-up cannot hide; else, past the bound, only
                                * when    nothing else can run */
     bool check_uninitialised; /* reading malloc'd bytes that nobody wrote is a finding */
-    bool refuse_allocations; /* of more than PTRDIFF_MAX bytes or of an invalid alignment: a finding */
-    bool unjoined_is_leak; /* a thread that ended but was never joined or detached is a finding */
-    unsigned spurious_max; /* spurious returns of waits and failures of weak CAS, a thread */
-    unsigned faults_max;   /* calls of sim_fault() that may answer true, a thread */
+    bool refuse_allocations; /* of more than PTRDIFF_MAX bytes or of an invalid alignment: a finding
+                              */
+    bool unjoined_is_leak;   /* a thread that ended but was never joined or detached is a finding */
+    unsigned spurious_max;   /* spurious returns of waits and failures of weak CAS, a thread */
+    unsigned faults_max;     /* calls of sim_fault() that may answer true, a thread */
     unsigned
         preemptions_max; /* switches away from a thread that could run on; UINT_MAX = no bound */
 
