@@ -59,8 +59,10 @@ build/sim/verify: $(ENGINE_REF_OBJ) build/sim/fuzz/targets/scenarios.o build/sim
 ##@ The concurrency engine on the reference
 verify: build/sim/verify ## every schedule of small scenarios of ref/ (JOBS= FILTER= TIME= seconds each)
 	@JOBS='$(JOBS)' FILTER='$(FILTER)' TIME='$(TIME)' scripts/verify.py
+advise: build/sim/verify ## the weakest order for each name of ref/orders.h, by the scenarios [FILTER= TIME=5 ORDERS=regex JOBS=]
+	@JOBS='$(JOBS)' FILTER='$(FILTER)' TIME='$(TIME)' ORDERS='$(ORDERS)' scripts/advise.py
 bench-engine: build/sim/verify ## executions a second of scenarios under the engine, choices from bytes (SCENARIOS=names)
 	@build/sim/verify --speed 3 $(or $(SCENARIOS),mailbox-2x1 mailbox-2x2 waiters-notify growth-2)
 test-engine: build/sim/verify build/plain/replay ## ref/ under the engine: exact graph counts, seeds, planted defects
 	$(start)MAKE='$(MAKE)' fuzz/tests/engine.sh
-.PHONY: verify bench-engine test-engine
+.PHONY: advise verify bench-engine test-engine

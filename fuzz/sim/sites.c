@@ -95,9 +95,15 @@ int site_order(enum site_kind kind, int order, uintptr_t pc, uintptr_t at) {
     return now;
 }
 
+void sim_sites_begin(void) {
+    S.sites = true;
+}
+
+extern char __executable_start[] __attribute__((weak)); /* where the program is mapped */
+
 void sim_sites_json(FILE *out) {
     static const char *const kinds[] = {"load", "store", "rmw", "cas", "cas-fails", "fence"};
-    fputs("{\"sites\":[", out);
+    fprintf(out, "{\"base\":%llu,\"sites\":[", (unsigned long long)(uintptr_t)__executable_start);
     for (unsigned i = 2; i < sites_n; i++)
         fprintf(out, "%s\n{\"id\":%u,\"pc\":%llu,\"kind\":\"%s\",\"order\":%u}", i > 2 ? "," : "",
                 i, (unsigned long long)sites[i].pc, kinds[sites[i].kind], sites[i].order);

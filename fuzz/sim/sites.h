@@ -16,6 +16,8 @@ void site_barrier(void);
 
 /* From now on that access has this order (__ATOMIC_*; of a fence, relaxed: none). */
 void sim_site_set(uintptr_t pc, enum site_kind kind, int order);
+/* From now on sites are written down. */
+void sim_sites_begin(void);
 /* All sites seen, and which loads came before which stores with nothing between that orders them:
  * as JSON. */
 void sim_sites_json(FILE *out);

@@ -7,6 +7,7 @@
 #include "scenarios.h"
 
 #include "sim.h"
+#include "sites.h"
 
 #include <cjson/cJSON.h>
 #include <getopt.h>
@@ -28,17 +29,21 @@ static void on_interrupt(int number) {
 
 static const char usage[] =
     "usage: verify [--list] [--processes N] [--seconds N] [--preemptions N] [--checkpoint FOLDER]\n"
-    "              [--quiet] [--speed SECONDS] [name...]\n"
+    "              [--quiet] [--speed SECONDS] [--sites FILE] [--order PC:KIND:ORDER]... "
+    "[name...]\n"
     "Searches the named scenarios (default: all) exhaustively. --seconds bounds each of them,\n"
     "--preemptions bounds the switches away from a running thread in each run. --speed: "
     "executions\n"
-    "a second of one core, choices from bytes as a fuzzer would give them, no trace, no search.\n";
+    "a second of one core, choices from bytes as a fuzzer would give them, no trace, no search.\n"
+    "--sites writes the places of atomic accesses that were seen, --order changes the order of "
+    "one.\n";
 
 struct arguments {
     unsigned processes;
     double seconds;
     long preemptions; /* -1: the scenario's own bound */
     const char *checkpoint;
+    const char *sites; /* where --sites writes */
     bool quiet;
     long speed_s; /* 0: search */
 };
@@ -198,6 +203,31 @@ static bool verify(const struct scenario *scenario, const struct arguments *argu
     return arguments->speed_s > 0 ? measure(scenario, arguments) : search(scenario, arguments);
 }
 
+/* PC:KIND:ORDER, for the advisor: an access's order while the program runs. */
+static void set_order(const char *text) {
+    unsigned long pc;
+    unsigned kind, order;
+    if (sscanf(text, "%lu:%u:%u", &pc, &kind, &order) != 3 || kind > SITE_FENCE || order > 5) {
+        fprintf(stderr, "verify: --order %s: it is PC:KIND:ORDER\n", text);
+        exit(2);
+    }
+    sim_site_set(pc, kind, (int)order);
+}
+
+/* The places of atomic accesses that were seen, for the advisor. */
+static void write_sites(const struct arguments *arguments) {
+    if (arguments->sites == NULL) {
+        return;
+    }
+    FILE *file = fopen(arguments->sites, "w");
+    if (file == NULL) {
+        perror(arguments->sites);
+        exit(2);
+    }
+    sim_sites_json(file);
+    fclose(file);
+}
+
 int main(int argc, char **argv) {
     static const struct option options[] = {
         {"list", no_argument, NULL, 'l'},
@@ -206,6 +236,8 @@ int main(int argc, char **argv) {
         {"preemptions", required_argument, NULL, 'p'},
         {"quiet", no_argument, NULL, 'q'},
         {"checkpoint", required_argument, NULL, 'c'},
+        {"sites", required_argument, NULL, 'w'},
+        {"order", required_argument, NULL, 'o'},
         {"help", no_argument, NULL, 'h'},
         {"speed", required_argument, NULL, 'b'},
         {0},
@@ -237,6 +269,13 @@ int main(int argc, char **argv) {
         case 'c':
             arguments.checkpoint = optarg;
             break;
+        case 'w':
+            arguments.sites = optarg;
+            sim_sites_begin();
+            break;
+        case 'o':
+            set_order(optarg);
+            break;
         default:
             fputs(usage, option == 'h' ? stdout : stderr);
             return option == 'h' ? 0 : 2;
@@ -256,5 +295,6 @@ int main(int argc, char **argv) {
     for (int i = optind; i < argc && !interrupted; i++) {
         clean = verify(scenario_by_name(argv[i]), &arguments) && clean;
     }
+    write_sites(&arguments);
     return interrupted ? 130 : clean ? 0 : 1;
 }

@@ -69,6 +69,10 @@ class Program:
         for address, i, end in zip(new, heads, ends):  # the innermost of inlined ones comes first
             self.places[address] = [self.named(*answer[k : k + 2]) for k in range(i + 1, end - 1, 2)]
 
+    def dynamic(self):
+        """Is it mapped at an address of the system's choice (position-independent)?"""
+        return "DYN" in self.output(["readelf", "-h", self.path])
+
     @staticmethod
     def named(function, place):
         file, _, line = place.partition(" ")[0].rpartition(":")
