@@ -147,6 +147,54 @@ def other_compiler(name):
         return f"compiler_{name}", None if found else done.stdout + done.stderr
 
 
+def advice(example, line, kind, words):
+    """A row of ADVISE=1 on an example."""
+    name = f"advise_{example}_{line}"
+    with tempfile.TemporaryDirectory(prefix="test-explore-") as folder:
+        done = explore(folder, SIM / "examples" / f"{example}.c", "--advise", "--advise-time", "5")
+        row = re.search(rf"^\S*{example}\.c:{line} {kind} +\w+ +(.*)$", done.stdout, re.MULTILINE)
+        if done.returncode == 0 and row and row.group(1).startswith(words):
+            return name, None
+        return name, f"status {done.returncode}: {done.stdout[-2000:]}{done.stderr[-500:]}"
+
+
+def warns_of_assembly():
+    """Inline assembly is named before the run, a finding says that it may come from there."""
+    name = "warns_of_assembly"
+    source = (
+        "#include <pthread.h>\nstatic int x;\nstatic void *run(void *a) {\n"
+        '__asm__ volatile("incl %0" : "+m"(x) :: "memory");\nx++; return a; }\n'
+        "int main(void) { pthread_t t; pthread_create(&t, 0, run, 0); x++;"
+        " return pthread_join(t, 0); }\n"
+    )
+    with tempfile.TemporaryDirectory(prefix="test-explore-") as folder:
+        file = pathlib.Path(folder) / "program.c"
+        file.write_text(source)
+        done = explore(folder, file, "--time", "5")
+        if "program.c:4: warning: inline assembly" in done.stderr and "may come from" in done.stdout:
+            return name, None
+        return name, f"status {done.returncode}: {done.stdout}{done.stderr}"
+
+
+def volatile_hint():
+    """A race on a volatile variable names it and the option; with the option it is none."""
+    name = "volatile_hint"
+    source = (
+        "#include <pthread.h>\nstatic volatile int flag;\n"
+        "static void *run(void *a) { flag = 1; return a; }\n"
+        "int main(void) { pthread_t t; pthread_create(&t, 0, run, 0); while (!flag) { }"
+        " return pthread_join(t, 0); }\n"
+    )
+    with tempfile.TemporaryDirectory(prefix="test-explore-") as folder:
+        file = pathlib.Path(folder) / "program.c"
+        file.write_text(source)
+        done = explore(folder, file, "--time", "5")
+        again = explore(folder, file, "--time", "1", "--volatile", "relaxed")
+        if "flag is volatile" in done.stdout and "VOLATILE=relaxed" in done.stdout and not again.returncode:
+            return name, None
+        return name, f"{done.stdout}{done.stderr}{again.stdout}{again.stderr}"
+
+
 def interrupted():
     """An interrupt ends the search with status 130 and a whole report."""
     name = "interrupt_keeps_report"
@@ -181,6 +229,12 @@ def main():
     jobs = (
         [(run_case, (c,)) for c in cases()] + [(refused, r) for r in REFUSED] + [(interrupted, ())]
     )
+    jobs += [(warns_of_assembly, ()), (volatile_hint, ())]
+    jobs += [
+        (advice, ("ring", 31, "load", "needed")),
+        (advice, ("ring", 35, "store", "needed")),
+        (advice, ("dekker", 39, "load", "relaxed")),
+    ]
     jobs += [(other_compiler, (c,)) for c in ("gcc", "clang-19")]
     jobs = [j for j in jobs if pattern.search(f"{j[0].__name__} {j[1]}")]
     passed = failed = 0
