@@ -168,6 +168,12 @@ def test_the_reference_stays_inside():
     assert programs > 1 and instances > 0 and seen >= programs and findings == 0
 
 
+def test_a_program_of_somebodys_own(root):
+    mine = write(root, SB.format(name="mine", a="memory_atomic_store", y=8, w=4))
+    programs, instances, _, allowed, findings = figures(conform("--time", "1", "--input", mine))
+    assert (programs, allowed, findings) == (1, 3, 0) and instances > 0
+
+
 node = pytest.mark.skipif(not shutil.which("node"), reason="node is missing: scripts/setup installs it")
 
 

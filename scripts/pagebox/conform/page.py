@@ -96,8 +96,8 @@ def finding_section(c, findings):
     where = f"findings/{first.folder.name}" if first.folder else ""
     if where and c.name:
         text += f" To see it again with its rate: [finding.mjs]({where}/finding.mjs), [finding.html]({where}/finding.html)."
-    elif where:
-        text += f" To see it again: `make conform ONLY={first.program['name']}`."
+    if where:
+        text += f" Among others: `make conform INPUT=results/conform/{c.run.name}/{where}/program.conform`."
     return report.Section(first.name, text, pre="\n".join(lines))
 
 

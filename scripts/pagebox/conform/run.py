@@ -1,12 +1,12 @@
 """run.py: real threads, judged: every outcome that a memory shows must be one that the rules allow.
 
     scripts/conform.py [--runtime node|deno|bun|firefox|chromium|/path/to/one] [--time SECONDS]
-                       [--only PROGRAM-OR-FAMILY] [--random N] [--seed N] [--hang SECONDS]
+                       [--only PROGRAM-OR-FAMILY] [--input FILE] [--random N] [--seed N] [--hang SECONDS]
                        [--fault drop-notify|plain-store|early-size|wake-more] [--conform PROGRAM] [--quick]
                        [--until-finding] [--known PROGRAM,...]
     make conform RUNTIME=node TIME=60       the same; without RUNTIME the memory that SUBJECT= names
 
-The programs of fuzz/conform/families and N random ones run with real threads; what came out is compared
+The programs of fuzz/conform/families, or of FILE alone, and N random ones run with real threads; what came out is compared
 with the complete set of outcomes of each. results/conform/latest/ has the page. --fault plants a mistake.
 --quick prints a line and writes no report; --until-finding ends at the first one, but for those of the programs
 that --known names, which are not looked at. Exit status: 0 clean; 1 a finding; 2 usage or set-up;
@@ -39,6 +39,7 @@ def read_arguments():
     a.add_argument("--runtime", default="")
     a.add_argument("--time", type=float, default=60)
     a.add_argument("--only", default="")
+    a.add_argument("--input", default="")
     a.add_argument("--random", type=int)
     a.add_argument("--seed", type=int, default=int(time.time()) % 1000000)
     a.add_argument("--hang", type=int, default=5)
@@ -53,7 +54,7 @@ def read_arguments():
     if not 1 <= got.time <= 1e6 or not 1 <= got.hang <= 600 or (got.random or 0) < 0:
         report.die("TIME= is 1 or more seconds, HANG= 1 to 600, RANDOM= not below 0")
     if got.random is None:
-        got.random = 0 if got.only else 24
+        got.random = 0 if got.only or got.input else 24
     if got.fault and not got.runtime:
         report.die("FAULT= plants a mistake in the driver of an engine: say RUNTIME= as well")
     return got
@@ -105,6 +106,7 @@ class Finding:
 class Conformance:
     def __init__(self, a):
         self.a = a
+        self.files = [a.input] if a.input else [str(path) for path in FAMILIES]
         self.seen = {}
         self.findings = {}
         self.phases = []  # name, instances, seconds, programs
@@ -128,7 +130,7 @@ class Conformance:
         command += ["-r", f"{seed * 1000}:{self.a.random}"] if self.a.random and not only else []
         command += ["-p", only or self.a.only] if only or self.a.only else []
         with open(path, "w") as out:
-            done = subprocess.run([*command, *map(str, FAMILIES)], stdout=out, stderr=subprocess.PIPE, text=True)
+            done = subprocess.run([*command, *self.files], stdout=out, stderr=subprocess.PIPE, text=True)
         if done.returncode:
             report.die(done.stderr.strip() or f"{self.a.conform} failed with status {done.returncode}")
         data = json.loads(path.read_text())
@@ -145,7 +147,7 @@ class Conformance:
             command = [self.a.conform, "run", "-s", str(seed), "-t", str(slice_ms), "-T", str(int(seconds)), "-n", str(self.a.hang)]
             command += ["-r", f"{seed * 1000}:{self.a.random}"] if self.a.random and not only else []
             command += ["-p", only or self.a.only] if only or self.a.only else []
-            return engines.Process([*command, *map(str, FAMILIES)], cores)
+            return engines.Process([*command, *self.files], cores)
         options = {"slice_ms": slice_ms, "total_s": seconds, "hang_s": self.a.hang, "seed": seed}
         options |= {"spins": 64} if cores else {}
         if self.name in engines.BROWSERS:
