@@ -26,6 +26,7 @@ from pagebox.defects import subject
 from pagebox.defects import planting
 from pagebox.defects import witnesses
 from pagebox.common import report
+from pagebox.common import stats
 
 SCOREBOARD = report.REPO / "scripts/defects.py"
 CODE = """/* thing.c: a thing. */
@@ -245,7 +246,7 @@ def test_the_effect_size_counts_pairs_of_the_same_defect(root):
     fast, slow = [(1, True), (2, True)], [(3, True), (9, False)]
     assert censored.faster([(fast, slow)]) == 1 and censored.faster([(slow, fast)]) == 0
     assert censored.faster([([(9, False)], [(9, False)])]) == 0.5
-    assert censored.holm([0.01, None, 0.04]) == [0.02, None, 0.04]
+    assert stats.holm([0.01, None, 0.04]) == [0.02, None, 0.04]
 
 
 def test_configurations_are_compared_on_the_defects_that_both_ran(root):

@@ -1,10 +1,13 @@
-"""stats.py: the gate's statistics: exact signed-rank test, Holm, Hodges-Lehmann, power.
+"""stats.py: statistics: exact signed-rank test, Holm, Hodges-Lehmann, power.
 
-Pure functions of numbers, without a clock or a file: scripts/tests/gate_stats_test.py checks them
+Pure functions of numbers, without a clock or a file: scripts/tests/test_gate_stats.py checks them
 against scipy and by simulation. Differences are paired log-ratios, ln(head / base): 0.05 is +5 %.
 """
 import functools
 import math
+import statistics
+
+import scipy.stats
 
 TAIL = 0.05  # of a family of tests, after Holm
 POWER = 0.95  # of a stage: a suspect has to show twice, and both happen nine times out of ten
@@ -14,17 +17,7 @@ HL_TO_MEAN = 1.05  # standard error of Hodges-Lehmann against the mean's, rounde
 
 def midranks(values):
     """Ranks from 1, doubled so that ties' halves stay whole numbers."""
-    order = sorted(range(len(values)), key=lambda i: values[i])
-    ranks = [0] * len(values)
-    start = 0
-    while start < len(order):
-        end = start
-        while end < len(order) and values[order[end]] == values[order[start]]:
-            end += 1
-        for i in order[start:end]:
-            ranks[i] = start + 1 + end  # twice the mean of start + 1 .. end
-        start = end
-    return ranks
+    return [round(2 * rank) for rank in scipy.stats.rankdata(values)]
 
 
 def signed_rank(differences):
@@ -47,19 +40,16 @@ def signed_rank(differences):
 
 
 def holm(ps):
-    """Adjusted p values, in the order given."""
-    order = sorted(range(len(ps)), key=lambda i: ps[i])
-    adjusted, worst = [0.0] * len(ps), 0.0
-    for place, i in enumerate(order):
-        worst = max(worst, min(1.0, ps[i] * (len(ps) - place)))
+    """p values corrected for how many there are, in the order given; None (could not be told) stays."""
+    known = sorted((p, i) for i, p in enumerate(ps) if p is not None)
+    adjusted, worst = list(ps), 0.0
+    for place, (p, i) in enumerate(known):
+        worst = max(worst, min(1.0, p * (len(known) - place)))
         adjusted[i] = worst
     return adjusted
 
 
-def median(values):
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    return ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
+median = statistics.median
 
 
 @functools.cache
@@ -112,9 +102,7 @@ def spread(differences, low, high):
 
 
 def normal_quantile(p):
-    from statistics import NormalDist
-
-    return NormalDist().inv_cdf(p)
+    return statistics.NormalDist().inv_cdf(p)
 
 
 def detectable(spread, pairs, threshold, tests):
@@ -138,11 +126,9 @@ def pairs_needed(tests):
 
 def clopper_pearson(hits, trials, confidence=0.95):
     """Exact interval of a probability."""
-    from scipy.stats import beta
-
     tail = (1 - confidence) / 2
-    low = 0.0 if hits == 0 else float(beta.ppf(tail, hits, trials - hits + 1))
-    high = 1.0 if hits == trials else float(beta.ppf(1 - tail, hits + 1, trials - hits))
+    low = 0.0 if hits == 0 else float(scipy.stats.beta.ppf(tail, hits, trials - hits + 1))
+    high = 1.0 if hits == trials else float(scipy.stats.beta.ppf(1 - tail, hits + 1, trials - hits))
     return low, high
 
 

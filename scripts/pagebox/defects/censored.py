@@ -81,13 +81,3 @@ def mann_whitney(first, second):
     if min(map(len, ranks)) < 2 or len(set(map(float, numpy.concatenate(ranks)))) < 2:
         return None
     return float(scipy.stats.mannwhitneyu(*ranks, alternative="two-sided").pvalue)
-
-
-def holm(values):
-    """p-values corrected for how many there are; None stays."""
-    known = sorted((p, i) for i, p in enumerate(values) if p is not None)
-    made, highest = list(values), 0.0
-    for place, (p, i) in enumerate(known):
-        highest = max(highest, min(1.0, p * (len(known) - place)))
-        made[i] = highest
-    return made

@@ -4,6 +4,7 @@ import statistics
 
 from pagebox.defects import censored
 from pagebox.common import report
+from pagebox.common import stats
 
 CURVES_MAX = 8
 
@@ -119,7 +120,7 @@ def strata(first, second):
 def pair_table(groups):
     pairs = list(itertools.combinations(groups, 2))
     layers = [strata(groups[a], groups[b]) for a, b in pairs]
-    values = censored.holm([censored.log_rank(layer) for layer in layers])
+    values = stats.holm([censored.log_rank(layer) for layer in layers])
     rows = []
     for (first, second), layer, p in zip(pairs, layers, values):
         share = censored.faster(layer)
