@@ -24,7 +24,7 @@ PLANTED = {
     "store-past-the-end": r"R18-access",
     "notify-one-too-many": r"R22-no-spurious",
     "sum-wraps": r"R18-access",
-    "other-tier": r"R18-tiers",
+    "other-tier": r"R\d+-tiers",
     "hangs": r"R16-hang",
     "crashes": r"R18-crash",
     "exits": r"R16-exit",
@@ -32,9 +32,9 @@ PLANTED = {
 
 
 def planted_environment(plant):
-    """node with a planted bug; beside a sound one where tiers differ."""
-    sound = f"sound\t1\texec node {known.DRIVER}"
-    bad = f"planted\t1\texec node {TESTS / 'planted.js'} {plant}"
+    """node with a planted bug, by the compiler that has none of its own; beside a sound one where tiers differ."""
+    sound = f"sound\t1\texec node --no-liftoff {known.DRIVER}"
+    bad = f"planted\t1\texec node --no-liftoff {TESTS / 'planted.js'} {plant}"
     made = {"SUBJECT": str(known.BUILD / "pipe.so"), "PAGEBOX_HANG_MS": "3000"}
     made["PAGEBOX_RUNTIME"] = f"{sound}\n{bad}" if plant == "other-tier" else bad
     return dict(os.environ, **made)
@@ -74,7 +74,7 @@ class Count:
 def quick(count):
     for plant, names in PLANTED.items():
         command = [REPLAY, "-q", TESTS / f"{plant}.ops"]
-        sound = dict(planted_environment(plant), PAGEBOX_RUNTIME=f"sound\t1\texec node {known.DRIVER}")
+        sound = dict(planted_environment(plant), PAGEBOX_RUNTIME=f"sound\t1\texec node --no-liftoff {known.DRIVER}")
         for environment, wanted in ((planted_environment(plant), [names]), (sound, [])):
             done = subprocess.run([str(word) for word in command], env=environment, stdin=subprocess.DEVNULL,
                                   capture_output=True, text=True, timeout=120)
