@@ -385,9 +385,11 @@ static const struct {
     bool many_producers, can_be_full;
 } queue_peers[] = {{"seed", true, false},
                    {"ck", true, true},
+                   {"ck_signal", true, true},
                    {"ck_spsc", false, true},
                    {"urcu_wfcq", true, false},
-                   {"dpdk", true, true}};
+                   {"dpdk", true, true},
+                   {"dpdk_signal", true, true}};
 
 /* "bare[,peer/operation/of:NAME/rest]...", which lives as long as the program. many: peers for a
  * single producer are none, as anybody may enqueue here; full: those whose ring can be full. */

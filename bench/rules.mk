@@ -64,7 +64,7 @@ barriers: ## what the memory orders become on x86-64, arm64, riscv64: instructio
 # DPDK's ring, where libdpdk-dev is installed: its headers want another C and another processor.
 BENCH_DPDK := $(shell pkg-config --exists libdpdk 2>/dev/null && echo yes)
 ifdef BENCH_DPDK
-$(BENCH_OUT)/peers/dpdk.o: BENCH_FLAGS += -std=gnu11 -march=corei7 -DPEER_DPDK -DALLOW_INTERNAL_API \
+$(BENCH_OUT)/peers/dpdk.o $(BENCH_OUT)/peers/dpdk_signal.o: BENCH_FLAGS += -std=gnu11 -march=corei7 -DPEER_DPDK -DALLOW_INTERNAL_API \
     $(filter -I%,$(shell pkg-config --cflags libdpdk))
 BENCH_LIBS := -lrte_ring -lrte_eal
 endif

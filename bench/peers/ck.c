@@ -1,6 +1,8 @@
-/* ck.c: Concurrency Kit's ring for many producers and one consumer, and the one for a single
- * producer (PEER_CK_SINGLE, ck_spsc.c). No signal, no parking, no lock to exclude moves.
- * Run: build/bench/bench --filter='of:ck'. */
+/* ck.c: Concurrency Kit's ring for many producers and one consumer, the one for a single producer
+ * (PEER_CK_SINGLE, ck_spsc.c), and the first with a signal: the mailbox's read-modify-write of a
+ * flag after each enqueue and before each drain (PEER_SIGNAL, ck_signal.c). No parking, nothing to
+ * exclude moves. Run: build/bench/bench --filter='of:ck'. */
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -8,6 +10,8 @@
 
 #ifdef PEER_CK_SINGLE
 #define PEER_NAME "ck_spsc"
+#elif defined PEER_SIGNAL
+#define PEER_NAME "ck_signal"
 #else
 #define PEER_NAME "ck"
 #endif
@@ -33,6 +37,7 @@ typedef struct {
 struct queue {
     _Alignas(64) ck_ring_t ring;
     ck_ring_buffer_t *slots;
+    _Alignas(64) _Atomic uint32_t flag;
 };
 
 #if __has_include(<ck_ring.h>)
@@ -58,7 +63,13 @@ static inline bool queue_enqueue(struct queue *queue, uint32_t id) {
 #ifdef PEER_CK_SINGLE
     return ck_ring_enqueue_spsc(&queue->ring, queue->slots, value);
 #else
-    return ck_ring_enqueue_mpsc(&queue->ring, queue->slots, value);
+    bool accepted = ck_ring_enqueue_mpsc(&queue->ring, queue->slots, value);
+#ifdef PEER_SIGNAL
+    if (accepted) {
+        atomic_fetch_or_explicit(&queue->flag, 1, memory_order_release);
+    }
+#endif
+    return accepted;
 #endif
 }
 
@@ -66,6 +77,9 @@ static inline uint32_t queue_drain(struct queue *queue, void (*take)(void *, uin
                                    void *context) {
     uint32_t count = 0;
     void *value = NULL;
+#ifdef PEER_SIGNAL
+    atomic_fetch_and_explicit(&queue->flag, ~UINT32_C(1), memory_order_acquire);
+#endif
 #ifdef PEER_CK_SINGLE
     while (ck_ring_dequeue_spsc(&queue->ring, queue->slots, &value)) {
 #else

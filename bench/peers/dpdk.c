@@ -1,7 +1,9 @@
 /* dpdk.c: DPDK's ring for many producers and one consumer, without its environment layer.
  * Compiled with -std=gnu11 -march=corei7, which its headers want, and only where libdpdk-dev is
- * installed: that is 223 packages, so nothing here installs it. No signal, no parking.
- * Run: build/bench/bench --filter='of:dpdk'. */
+ * installed: that is 223 packages, so nothing here installs it. No parking; with PEER_SIGNAL
+ * (dpdk_signal.c) the mailbox's read-modify-write of a flag after each enqueue and before each
+ * drain. Run: build/bench/bench --filter='of:dpdk'. */
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -19,6 +21,7 @@
 
 struct queue {
     struct rte_ring *ring;
+    _Alignas(64) _Atomic uint32_t flag;
 };
 
 static bool queue_open(struct queue *queue, uint32_t capacity, const char **why) {
@@ -39,7 +42,13 @@ static void queue_close(struct queue *queue) {
 }
 
 static inline bool queue_enqueue(struct queue *queue, uint32_t id) {
-    return rte_ring_mp_enqueue(queue->ring, (void *)(uintptr_t)id) == 0;
+    bool accepted = rte_ring_mp_enqueue(queue->ring, (void *)(uintptr_t)id) == 0;
+#ifdef PEER_SIGNAL
+    if (accepted) {
+        atomic_fetch_or_explicit(&queue->flag, 1, memory_order_release);
+    }
+#endif
+    return accepted;
 }
 
 static inline uint32_t queue_drain(struct queue *queue, void (*take)(void *, uint32_t),
@@ -47,6 +56,9 @@ static inline uint32_t queue_drain(struct queue *queue, void (*take)(void *, uin
     enum { BURST = 64 };
     void *values[BURST];
     uint32_t count = 0, now;
+#ifdef PEER_SIGNAL
+    atomic_fetch_and_explicit(&queue->flag, ~UINT32_C(1), memory_order_acquire);
+#endif
     while ((now = rte_ring_sc_dequeue_burst(queue->ring, values, BURST, NULL)) > 0) {
         for (uint32_t i = 0; i < now; i++) {
             take(context, (uint32_t)(uintptr_t)values[i]);
@@ -68,7 +80,11 @@ struct queue {
 
 static const struct queue_kind kind = {.family = "peer",
                                        .key = "of",
+#ifdef PEER_SIGNAL
+                                       .value = "dpdk_signal",
+#else
                                        .value = "dpdk",
+#endif
                                        .many_producers = true,
                                        .can_be_full = true,
                                        .skip = PEER_MISSING};

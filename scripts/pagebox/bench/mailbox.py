@@ -20,9 +20,11 @@ MAILBOX = {
 PEERS = {
     "seed": "the seed's",
     "ck": "CK ring, many producers",
+    "ck_signal": "CK ring and a flag",
     "ck_spsc": "CK ring, one producer",
     "urcu_wfcq": "liburcu wfcqueue",
     "dpdk": "DPDK rte_ring",
+    "dpdk_signal": "DPDK rte_ring and a flag",
     "v8": "V8, from JavaScript",
 }
 OURS = "this mailbox"
