@@ -273,6 +273,7 @@ static const struct {
 } switches[] = {{"cas_weak", &options.cas_weak},
                 {"c11_release_sequence", &options.c11_release_sequence},
                 {"refuse_mixed", &options.refuse_mixed},
+                {"ignore_races", &options.ignore_races},
                 {"check_uninitialised", &options.check_uninitialised},
                 {"refuse_allocations", &options.refuse_allocations},
                 {"unjoined_is_leak", &options.unjoined_is_leak}};

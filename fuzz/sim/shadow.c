@@ -379,7 +379,7 @@ static bool race_allowed(uintptr_t at, size_t n) {
 
 static void race(const char *what, uintptr_t at, size_t n, bool write, bool atomic, uintptr_t pc,
                  unsigned thread, uintptr_t other_pc, uint32_t other_frame) {
-    if (race_allowed(at, n))
+    if (S.o.ignore_races || race_allowed(at, n))
         return;
     if (at == (uintptr_t)&errno)
         return; /* one address for all threads here, though each has its own by rights */

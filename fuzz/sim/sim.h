@@ -48,6 +48,7 @@ struct sim_options {
     bool c11_release_sequence; /* a later relaxed store of the same thread continues its release
                                   sequence */
     bool cas_weak;     /* every compare-exchange may fail spuriously (clang hides which are weak) */
+    bool ignore_races; /* data races are not looked for */
     bool refuse_mixed; /* overlapping atomics of different sizes are a finding, not a fallback */
     unsigned timeouts_max;    /* waits that may time out by choice, a thread. 0: no wait ever times
                                * out,    so that a lost wake-up cannot hide; else, past the bound, only
