@@ -1,15 +1,14 @@
 /* reproducer.c: a finding as a C program of its own, to be attached to a bug report.
  *
- *   reproducer [-n NAME] [-t TARGET] [-p PARTS] -o FOLDER INPUT
+ *   reproducer [-n NAME] [-t TARGET] [-p MAPPING] -o FOLDER INPUT
  *                                               writes FOLDER/finding.c and its Makefile
  *
- * The program needs the library's headers and libpagebox.a, nothing of the harness. It performs the
- * input's operations, checks what must be, exits 1 naming the broken rule, 0 when all is good. What
- * it is made of are the parts in reproducer/sequential.c and reproducer/threads.c, a part for each
- * operation; the operations become calls, by op.def's table. -p PARTS takes parts for another
- * library than ours, with its line to compile: for a SUBJECT (subjects/README.md). So does
- * PAGEBOX_PARTS in the environment. Exit status: 0 written, 2 usage, or an input that cannot be
- * read or breaks nothing. */
+ * With one thread the program is the calls that the input made, each with what the rules let it
+ * answer (tape.h), over a mapping to the library: program/ref.h for ours, that of -p MAPPING or
+ * PAGEBOX_PARTS for a SUBJECT (subjects/README.md), else the subject's own table. With threads it
+ * is put together from the parts in reproducer/threads.c. It exits 1 naming the broken rule, 0 when
+ * all is good. Exit status: 0 written, 2 usage, or an input that cannot be read or breaks nothing.
+ */
 #include "exec.h"
 #include "input.h"
 #include "interleave.h"
@@ -734,7 +733,7 @@ static int run(const char *path) {
 }
 
 static int usage(void) {
-    fputs("usage: reproducer [-n NAME] [-t TARGET] [-p PARTS] -o FOLDER INPUT\n"
+    fputs("usage: reproducer [-n NAME] [-t TARGET] [-p MAPPING] -o FOLDER INPUT\n"
           "  writes FOLDER/finding.c, a program that needs the library alone, and its Makefile.\n"
           "  Status: 0 written, 2 usage, or an input that breaks nothing.\n",
           stderr);

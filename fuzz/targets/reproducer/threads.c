@@ -1,10 +1,115 @@
-/* threads.c: what reproducers of several threads are put together from; see sequential.c.
+/* threads.c: what reproducers of several threads are put together from.
+ *
+ * reproducer.c takes the parts that a program needs (a line `= NAME: needs =` begins each), and
+ * writes the program's operations as calls behind them.
  *
  * Real threads run the program round after round. First a sweep: one thread is stopped after its
  * first, second, third, ... machine instruction (by the processor's trap flag, x86-64), the others
  * run to their end, it goes on; so for each thread. Every schedule with one preemption is met that
  * way. Then by chance, with short random pauses, until the time is up. Where the engine's schedule
  * changed threads between operations only, turn() makes them take turns in place of all that. */
+
+/*= base: =*/
+#include "pagebox.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+static const char *now_in = "the start", *now_rule = "R0"; /* the call that runs */
+
+/* A rule is broken: says which, and how. */
+__attribute__((format(printf, 2, 3))) _Noreturn static void fail(const char *rule,
+                                                                 const char *format, ...) {
+    va_list arguments;
+    va_start(arguments, format);
+    printf("%s is broken in %s: ", rule, now_in);
+    vprintf(format, arguments);
+    va_end(arguments);
+    printf("\n");
+    fflush(stdout);
+    _exit(1);
+}
+
+static void on_crash(int number) {
+    printf("%s is broken: the library crashed in %s (%s)\n", now_rule, now_in, strsignal(number));
+    fflush(stdout);
+    _exit(1);
+}
+
+static void watch(void) {
+    static const int fatal[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE, SIGALRM};
+    for (size_t i = 0; i < sizeof fatal / sizeof fatal[0]; i++) {
+        signal(fatal[i], on_crash);
+    }
+    alarm(60); /* what takes longer hangs */
+}
+
+/* The bytes that are written: never 0, neighbours differ. */
+static const unsigned char *pattern(void) {
+    static unsigned char bytes[160 * 1024];
+    for (size_t i = 0; bytes[0] == 0 && i < sizeof bytes; i++) {
+        bytes[sizeof bytes - 1 - i] = (unsigned char)(1 + (i * 7 + i / 251) % 255);
+    }
+    return bytes;
+}
+
+#define BIT(status) (1u << (status))
+
+/* The call's answer is one of a set, BIT(PB_OK) | ... */
+static void expect(const char *rule, enum pb_status got, unsigned set) {
+    printf("%s: %s\n", now_in, pb_status_name(got));
+    if ((unsigned)got >= PB_STATUS_COUNT || !(set & BIT(got))) {
+        char wanted[256] = "";
+        for (unsigned i = 0; i < PB_STATUS_COUNT; i++) {
+            if (set & BIT(i)) {
+                strcat(strcat(wanted, " "), pb_status_name((enum pb_status)i));
+            }
+        }
+        fail(rule, "%s, where it must be:%s", pb_status_name(got), wanted);
+    }
+}
+
+/*= nofaults: base =*/
+static const unsigned faults_seen = 0;
+
+static int due(unsigned call) {
+    (void)call;
+    return 0;
+}
+
+/*= allocator: base =*/
+static long blocks; /* of the library's, alive */
+
+static void *allocate_zeroed(void *context, size_t bytes) {
+    (void)context;
+    void *at = due(14) ? NULL : calloc(1, bytes);
+    blocks += at != NULL;
+    return at;
+}
+
+static void *resize(void *context, void *old, size_t bytes) {
+    (void)context;
+    void *at = due(15) ? NULL : realloc(old, bytes);
+    blocks += old == NULL && at != NULL;
+    return at;
+}
+
+static void release(void *context, void *at) {
+    (void)context;
+    blocks -= at != NULL;
+    free(at);
+}
+
+static const struct pb_allocator allocator = {allocate_zeroed, resize, release, NULL};
+
+/* What a call may answer when the system refused it memory. */
+#define WANT (BIT(PB_NO_MEMORY) | BIT(PB_NO_DESCRIPTORS) | BIT(PB_INTERRUPTED) | BIT(PB_SYSTEM))
 
 /*= threads: base nofaults allocator =*/
 #include <pthread.h>
