@@ -53,6 +53,10 @@ build/plain/fuzz/sim/bench/main.o: WARN += -Ifuzz/sim
 build/bench-sim: build/plain/fuzz/sim/bench/main.o $(SIM_SEEN)/fuzz/sim/bench/programs.o build/plain/libsim.a
 	$(call say,LD,$@)
 	$(Q)$(SIM_CC) -g -o $@ $^ -pthread
+build/plain/fuzz/sim/bench/search.o: WARN += -Ifuzz/sim
+build/bench-search: build/plain/fuzz/sim/bench/search.o $(SIM_SEEN)/fuzz/sim/bench/searched.o build/plain/libsim.a
+	$(call say,LD,$@)
+	$(Q)$(SIM_CC) -g -o $@ $^ -pthread
 build/bench-relacy: fuzz/sim/bench/relacy.cc
 	$(call header,relacy/relacy.hpp,g++ -x c++,relacy-dev)
 	$(call say,CXX,$<)
@@ -80,8 +84,8 @@ test-sim-long: build/judge build/litmus-generate build/litmus ## the search agai
 	@$(SIM_JUDGE)/compare.py --jobs $(or $(JOBS),2) $(or $(SEED),1) $(or $(COUNT),20000) $(or $(CLASSES),all)
 test-sim-c: build/judge build/litmus-generate explore-lib ## make explore against the judge on C programs, clang and clang-19 [SEED=1 COUNT=20 CLASSES=...]
 	@$(SIM_JUDGE)/compare_c.py $(or $(SEED),1) $(or $(COUNT),20) $(or $(CLASSES),loops awaits locks monitors waits)
-bench-sim: build/bench-sim build/bench-relacy ## the engine's executions a second, beside Relacy's
-	@build/bench-sim && build/bench-relacy
+bench-sim: build/bench-sim build/bench-relacy build/bench-search ## the engine's executions a second, beside Relacy's; what a search costs [TIME=60 seconds a program]
+	@build/bench-sim && build/bench-relacy && build/bench-search $(or $(TIME),60)
 # The engine's arm64 stack switch, on any machine: cross-compiled by gcc, run by qemu-user.
 ARM64 := aarch64-linux-gnu-
 build/arm64/seen/%.o: %.c fuzz/sim/redefine.syms

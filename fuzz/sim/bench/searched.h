@@ -1,0 +1,15 @@
+/* A program of the table: `graphs` where the number is known from elsewhere (GenMC, RC11) or by
+ * counting, else 0. */
+#ifndef SEARCHED_H
+#define SEARCHED_H
+
+#include <stdint.h>
+
+struct searched {
+    const char *name;
+    void (*run)(void *);
+    uint64_t graphs;
+};
+extern const struct searched searched[]; /* ends with a NULL name */
+
+#endif
