@@ -463,6 +463,27 @@ static void memory_load(unsigned t, unsigned slot, uint64_t at, uint32_t offset,
     }
 }
 
+/*= t_memory_atomic_load: t_memory =*/
+static void memory_atomic_load(unsigned t, unsigned slot, uint64_t at, uint32_t offset,
+                               unsigned width) {
+    uint64_t value;
+    if (handle[t][slot] != NULL) {
+        (void)pb_memory_atomic_load(handle[t][slot], (uint32_t)at, offset, width, &value);
+    }
+}
+
+/*= t_memory_owner_of: t_memory =*/
+static void memory_owner_of(unsigned t, unsigned slot, uint64_t at) {
+    if (handle[t][slot] != NULL) {
+        struct pb_address_owner owner;
+        const uint8_t *base = atomic_load(&pb_memory_definition(handle[t][slot])->base);
+        if (pb_memory_owner_of(base + at, &owner) && owner.offset_bytes != at) {
+            fail("R4-owner", "byte %llu is told as %llu", (unsigned long long)at,
+                 (unsigned long long)owner.offset_bytes);
+        }
+    }
+}
+
 /*= t_memory_store: t_memory =*/
 static void memory_store(unsigned t, unsigned slot, uint64_t at, uint32_t offset, unsigned width,
                          uint64_t value) {
