@@ -107,7 +107,7 @@ static void run_program(void *arg) {
 /* ---- Crashes and endless loops inside the program become findings ---- */
 
 #define TICK_US 100000
-static unsigned ticks_max = 20; /* of processor time without a step */
+static unsigned ticks_max = 20, still_ticks; /* of processor time without a step */
 
 static const struct {
     int signal;
@@ -156,7 +156,7 @@ static void on_crash(int number, siginfo_t *info, void *context) {
 
 /* A loop that makes no visible step cannot be scheduled away from: only time tells. */
 static void on_tick(int number, siginfo_t *info, void *context) {
-    static uint32_t run, step, turns, same;
+    static uint32_t run, step, turns;
     uintptr_t pc = pc_of(context);
     (void)number;
     (void)info;
@@ -165,8 +165,8 @@ static void on_tick(int number, siginfo_t *info, void *context) {
     run = S.generation;
     step = S.steps;
     turns = S.quiet_turns;
-    same = moved ? 0 : same + 1;
-    if (same < ticks_max) {
+    still_ticks = moved ? 0 : still_ticks + 1;
+    if (still_ticks < ticks_max) {
         return;
     }
     bool inside =
@@ -175,7 +175,7 @@ static void on_tick(int number, siginfo_t *info, void *context) {
         S.watch = true; /* its next access names the variable; without one the next tick tells */
         return;
     }
-    same = 0;
+    still_ticks = 0;
     ticks_max = 3; /* it is the same loop when the schedule is shrunk */
     char stack[500];
     stack_text(stack, sizeof stack, pc);
@@ -220,6 +220,11 @@ static void on_alarm(int number, siginfo_t *info, void *context) {
     (void)context;
     if (getpid() != first_process) {
         _exit(3);
+    }
+    if (phase == SEARCHING && S.active && still_ticks >= 3 && ticks_max > 3) {
+        ticks_max = 3; /* it does not get on: the next tick tells where */
+        alarm_in(1);
+        return;
     }
     S.active = false; /* the run that is under way is given up */
     if (phase == SEARCHING) {

@@ -263,6 +263,18 @@ def concerned(trace):
     return trace | {"lines": [l for l in trace["lines"] if wanted(l)]}
 
 
+def shortened(trace, lines_max):
+    """The first and the last lines of a long trace, with a note of how many are left out."""
+    lines = trace["lines"]
+    if len(lines) <= lines_max:
+        return trace
+    half = lines_max // 2
+    text = f"... {len(lines) - 2 * half} lines are left out here: they are in trace.txt ..."
+    note = lines[half] | {"kind": "note", "text": text, "pc": 0, "callers": []}
+    note.pop("at", None)
+    return trace | {"lines": [*lines[:half], note, *lines[-half:]]}
+
+
 def folded(rows):
     """Rows of which those that repeat are counted: [row, how often]."""
     out = []
@@ -278,6 +290,8 @@ def folded(rows):
 def text(trace, program, total=120, rows_max=None):
     """Columns for a terminal of this width; of more than rows_max rows the first and last."""
     trace = concerned(trace)
+    if rows_max:
+        trace = shortened(trace, 10 * rows_max)
     rows = [row for row in rows_of(trace, program) if row["kind"] != "finding"]
     files = sorted({os.path.basename(row["file"]) for row in rows if row["file"]})
     width = max(22, min(44, (total - 6) // max(1, trace["threads"])))
@@ -315,6 +329,7 @@ def page(trace, program, title, lead=""):
     env = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
+    trace = shortened(trace, 2000)
     rows = [r for r in rows_of(trace, program) if r["kind"] != "finding"]
     rows = [
         r | {"remarks": [*r["remarks"], f"{n} times in a row"]} if n > 1 else r
