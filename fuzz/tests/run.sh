@@ -282,9 +282,36 @@ left_out() {
     expect edges_of_ref_have_rows 0 '^PASS' fuzz/tests/edges.py
 }
 
+# What build.sh makes of a mailbox with a pthread mutex, made in attach or statically, under the engine; and
+# of a memory with coverage and the address sanitizer. A finding says what was expected and what came.
+built_subjects() {
+    mutex='s/#include <stdlib.h>/#include <pthread.h>\n&/; s/ *while (atomic_flag_test_and_set_explicit.*/pthread_mutex_lock(\&m->busy); {/
+        s/atomic_flag_clear_explicit(&m->busy, memory_order_release)/pthread_mutex_unlock(\&m->busy)/'
+    sed "$mutex; s/atomic_flag busy;/pthread_mutex_t busy;/; s/ *atomic_init(&mailbox->head/pthread_mutex_init(\&mailbox->busy, NULL); &/" \
+        fuzz/subjects/template_mailbox.c >"$work/made.c"
+    sed "$mutex; /atomic_flag busy;/d; s/&m->busy/\&busy/; s/^enum { SLOTS.*/& static pthread_mutex_t busy = PTHREAD_MUTEX_INITIALIZER;/" \
+        fuzz/subjects/template_mailbox.c >"$work/static.c"
+    for kind in made static; do
+        fuzz/subjects/build.sh -e "$work/$kind.so" "$work/$kind.c" || return
+        expect "mailbox_with_a_mutex_$kind" 0 ' 0 findings' \
+            env SUBJECT="$work/$kind.so" build/asan/replay -q corpus/mailbox_fuzzer
+    done
+    fuzz/subjects/build.sh -f "$work/followed.so" fuzz/subjects/template.c || return
+    expect subject_with_coverage 0 ' 0 findings' env SUBJECT="$work/followed.so" build/asan/replay -q corpus/memory_fuzzer
+    sed 's/\*old_pages = .*/*old_pages = 7;/' fuzz/subjects/template.c >"$work/wrong.c"
+    fuzz/subjects/build.sh "$work/wrong.so" "$work/wrong.c" || return
+    expect finding_says_what_was_expected_and_came 1 '^  expected the old size [0-9]*, got 7$' \
+        env SUBJECT="$work/wrong.so" build/asan/replay corpus/memory_fuzzer/grow-limit.ops
+    expect finding_says_where 1 '^  at operation [0-9]* of [0-9]*: T0 memory_grow' \
+        env SUBJECT="$work/wrong.so" build/asan/replay corpus/memory_fuzzer/grow-limit.ops
+    expect finding_says_the_rule 1 '^  rule R5 grow-limit: ' \
+        env PAGEBOX_RULES=ref/RULES.md SUBJECT="$work/wrong.so" build/asan/replay corpus/memory_fuzzer/grow-limit.ops
+}
+
 hostile_inputs
 hostile_to_targets
 left_out
+built_subjects
 forms
 generated
 subjects
