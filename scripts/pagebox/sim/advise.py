@@ -212,7 +212,7 @@ class Advisor:
         reasons = []
         for order in WEAKER[row.kind].get(row.order, []):
             holds, how = self.judge({row: order})
-            if holds and self.swaps({row: order}):
+            if (holds or how.startswith("not refuted")) and self.swaps({row: order}):
                 holds, how = False, ARM
             if holds:
                 row.weakest, row.shown, row.holds = order, how, True

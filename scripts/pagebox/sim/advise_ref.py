@@ -141,7 +141,7 @@ class Orders:
         for weaker in WEAKER[kind].get(order, []):
             changes = [f"{pc}:{KINDS.index(kind)}:{weaker}" for pc in sorted(row["pcs"])]
             holds, how = self.judge(chosen, changes)
-            if holds and self.swaps(row, order, weaker):
+            if holds is not False and self.swaps(row, order, weaker):
                 holds, how = False, ARM
             if holds:
                 return weaker, how
