@@ -82,19 +82,19 @@ same_twice() {
     grep -q waiters.c $work/trace1 && cmp $work/trace1 $work/trace2
 }
 
-check R30_mailbox_2x1_all_graphs graphs mailbox-2x1 794
-check R35_mailbox_wrap_all_graphs graphs mailbox-wrap 794
+check R30_mailbox_2x1_all_graphs graphs mailbox-2x1 1872
+check R35_mailbox_wrap_all_graphs graphs mailbox-wrap 1872
 check R23_waiters_twice_all_graphs graphs waiters-twice 514
-check R34_mailbox_signal_all_graphs graphs mailbox-signal 197
-check R36_mailbox_close_all_graphs graphs mailbox-close 3520
-check R36_mailbox_close_parked_all_graphs graphs mailbox-close-parked 446
-check R36_mailbox_close_lent_all_graphs graphs mailbox-close-lent 245
-check R36_mailbox_close_silent_all_graphs graphs mailbox-close-silent 3520
-check R33_mailbox_full_all_graphs graphs mailbox-full 60
-check R32_mailbox_spill_all_graphs graphs mailbox-spill-2 7336
-check R34_waiters_doorbell_all_graphs graphs waiters-doorbell 6520
+check R34_mailbox_signal_all_graphs graphs mailbox-signal 116
+check R36_mailbox_close_all_graphs graphs mailbox-close 17376
+check R36_mailbox_close_parked_all_graphs graphs mailbox-close-parked 1006
+check R36_mailbox_close_lent_all_graphs graphs mailbox-close-lent 536
+check R36_mailbox_close_silent_all_graphs graphs mailbox-close-silent 17376
+check R33_mailbox_full_all_graphs graphs mailbox-full 76
+check R32_mailbox_spill_all_graphs graphs mailbox-spill-2 12624
+check R34_waiters_doorbell_all_graphs graphs waiters-doorbell 902
 check R11_growth_all_graphs graphs growth-2 150
-check R21_waiters_notify_all_graphs graphs waiters-notify 6846
+check R21_waiters_notify_all_graphs graphs waiters-notify 12734
 
 corpora="corpus/waiters_fuzzer corpus/system_fuzzer corpus/mailbox_fuzzer"
 check seeds_are_clean build/plain/replay -q $corpora
