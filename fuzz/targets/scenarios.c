@@ -56,11 +56,13 @@ static enum pb_status ground_clone(void *self, void **clone) {
     return PB_OK;
 }
 
-static bool lent_ended; /* the owner of a memory without clones may destroy it now */
+/* The owner of a memory without clones may destroy it now. By the engine's accesses, so that the
+ * search sees that a notify before it is not one after it. */
+static uint32_t lent_ended;
 
 static uint32_t ground_notify(void *self, uint64_t address, uint32_t count) {
     (void)self;
-    if (lent_ended) {
+    if (sim_atomic_load((volatile void *)&lent_ended, 4, __ATOMIC_RELAXED) != 0) {
         sim_finding("R36-notify-after-close", "a memory that may be gone was notified");
     }
     return sim_wake(atomic_load_explicit(&record.base, memory_order_relaxed) + address, count);
@@ -181,7 +183,7 @@ static void mailbox_set_up(const struct mailbox_case *what) {
     atomic_init(&record.base, guest);
     atomic_init(&record.length_bytes, GUEST_BYTES);
     box.what = what;
-    lent_ended = false;
+    lent_ended = 0;
     sim_assert(pb_memory_from_custom(what->lent ? &ground_lent : &ground, &record, NULL,
                                      &box.memory) == PB_OK);
     struct pb_mailbox_config config = {
@@ -290,7 +292,9 @@ static void mailbox_spill_2(void *arg) {
 static void closer(void *arg) {
     (void)arg;
     pb_mailbox_close(box.mailbox, NULL);
-    lent_ended = box.what->lent;
+    if (box.what->lent) {
+        sim_atomic_store((volatile void *)&lent_ended, 4, 1, __ATOMIC_RELAXED);
+    }
     if (box.protect) {
         (void)sim_pages_protect((void *)box.words, GUEST_BYTES, SIM_READ);
     }
