@@ -76,7 +76,7 @@ litmus-relacy: build/litmus build/litmus-relacy ## what Relacy reaches on the li
 # By seed and number, not by time; test-sim-long has more.
 SIM_JUDGED ?= all
 SIM_JUDGE := fuzz/sim/tests/judge
-test-sim: build/test-sim build/litmus build/judge build/litmus-generate ## tests of the engine [SIM_CC=clang-19 or gcc: what compiles them]
+test-sim: build/test-sim build/litmus build/judge build/litmus-generate ## tests of the engine [SIM_JUDGED= SIM_CC=clang-19 or gcc: what compiles them]
 	@build/litmus --quiet --runs 200000 fuzz/litmus fuzz/litmus/text; litmus=$$?; \
 	    fuzz/sim/tests/entry.sh build/plain/libsim.a; entry=$$?; $(SIM_JUDGE)/test.sh build/judge build/litmus-generate; judge=$$?; \
 	    $(SIM_JUDGE)/compare.py --quiet 1 1000 $(SIM_JUDGED); build/test-sim $$litmus $$entry $$judge $$?
