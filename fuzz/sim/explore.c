@@ -907,11 +907,11 @@ static event_id add_read(struct thread *t, const struct want *w) {
         X.forced.kind = ENTRY_NONE;
     } else {
         leave_reads(t, w, id);
-        bool dead =
-            (w->read == READ_ENQUEUE && !graph_may_enqueue(G, G->events[id].po_before, newest));
-        if (dead) { /* the event stays: what was left for later starts from it */
-            end_run(DEAD_END);
-        }
+    }
+    if (w->read == READ_ENQUEUE && !graph_may_enqueue(G, G->events[id].po_before, rf)) {
+        /* Who compared an old value cannot join behind those who know of a newer one: the read
+         * stands alone, and its thread goes no further. */
+        left_out = true;
     }
     settle(id, rf);
     G->events[id].ex = G->events[id].ex && !left_out;
@@ -1793,6 +1793,9 @@ enum sim_wait_result explore_wait(struct thread *t, uintptr_t at, uint32_t expec
                      .atom = object_atom(at, TAG_QUEUE),
                      .pc = pc};
     id = do_read(t, &w);
+    if (!G->events[id].ex) {
+        halt(t, ASSUMED);
+    }
     do_exchange(t, &w, G->events[id].value);
     t->wait_word = at;
     t->expected = expected;
