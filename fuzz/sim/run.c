@@ -467,6 +467,23 @@ static uint32_t uneven(const struct thread *t) {
     return (t->turns * 2654435761u + t->id * 40503u) >> 16 & 15;
 }
 
+/* Nobody has seen anything new for a quarter of the steps that a run has: from now on all take
+ * turns and read the newest, so that what is called a livelock has no fair way out. */
+static bool is_fair(void) {
+    return unlikely(S.steps - S.progress > S.o.steps_max / 4);
+}
+
+static struct thread *in_turn(const struct thread *t, thread_set set) {
+    enum { TURN_STEPS = 16 };
+    thread_set ready = set & S.ready ? set & S.ready : set;
+    thread_set later = ready & ~((ONE(t->id) << 1) - 1);
+    bool stays = ready >> t->id & 1 && S.steps % TURN_STEPS;
+    struct thread *next = &S.threads[stays ? t->id : first_of(later ? later : ready)];
+    next->eager = true;
+    record(place_among(t, set, next));
+    return next;
+}
+
 static struct thread *pick(struct thread *t) {
     for (;;) {
         thread_set set = S.ready;
@@ -490,7 +507,10 @@ static struct thread *pick(struct thread *t) {
             return_unwoken(first, true);
             continue;
         }
-        if (runnable && unlikely(t->dull >= S.o.stale_max + uneven(t))) {
+        bool fair = is_fair();
+        if (fair) {
+            t->eager = true;
+        } else if (runnable && unlikely(t->dull >= S.o.stale_max + uneven(t))) {
             t->turns++;
             t->eager = true;
             t->dull = 0;
@@ -501,7 +521,9 @@ static struct thread *pick(struct thread *t) {
                 S.bounds |= SIM_BOUND_PREEMPTIONS;
             return t;
         }
-        struct thread *next = set & (set - 1) ? pick_among(t, set) : &S.threads[first_of(set)];
+        struct thread *next = !(set & (set - 1)) ? &S.threads[first_of(set)]
+                              : fair             ? in_turn(t, set)
+                                                 : pick_among(t, set);
         if (runnable && next != t)
             S.preemptions++;
         if (unlikely(next->state == T_WAIT))

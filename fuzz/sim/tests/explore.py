@@ -129,7 +129,7 @@ REFUSED = [
         "--cc",
         "gcc",
     ),
-    ("refuses_unknown_setting", MAIN, "unknown argument --nonsense", "--set", "nonsense=1"),
+    ("refuses_unknown_setting", MAIN, "SET=nonsense=1: there is no such setting", "--set", "nonsense=1"),
     ("refuses_missing_replay", MAIN, "no such file", "--replay", "{folder}/none"),
     ("refuses_hostile_replay", MAIN, "is not a schedule", "--replay", "{folder}/program.c"),
     ("refuses_sched", MAIN, "invalid choice", "--sched", "none"),
