@@ -343,7 +343,8 @@ static uint64_t reservation_min(const struct model_memory *m,
     return pages * SUBJECT_PAGE_BYTES + m->style.guard_bytes;
 }
 
-const char *oracle_guard(const struct sequence *q, struct judged *judged, unsigned i) {
+const char *oracle_guard(const struct sequence *q, struct judged *judged, unsigned i,
+                         const char *rule) {
     const struct judged_side *side = &judged->side[i];
     const struct model_memory *m = &judged->model;
     uint64_t size = model_bytes(m), span;
@@ -372,10 +373,9 @@ const char *oracle_guard(const struct sequence *q, struct judged *judged, unsign
     uint64_t middle = size + (span - size) / 2 / MODEL_BLOCK_BYTES * MODEL_BLOCK_BYTES;
     const uint64_t at[] = {size, span - 8, middle};
     for (unsigned n = 0; n < sizeof at / sizeof at[0]; n++) {
-        if (oracle_readable(side->base + at[n])) {
+        if (rule_is_on("R4-guard") && oracle_readable(side->base + at[n])) {
             return looked(judged, i,
-                          (struct note){.kind = NOTE_CLOSED_PAGE, .rule = "R4-guard", .at = at[n]},
-                          0);
+                          (struct note){.kind = NOTE_CLOSED_PAGE, .rule = rule, .at = at[n]}, 0);
         }
     }
     return NULL;

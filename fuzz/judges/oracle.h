@@ -21,8 +21,9 @@ const char *oracle_range(const struct sequence *q, struct judged *m, unsigned i,
 const char *oracle_zero(const struct sequence *q, struct judged *m, unsigned i, uint32_t from,
                         uint32_t to, const char *rule);
 
-/* Every byte past the size faults, probed at the edges; the reservation is wide enough (R3, R4). */
-const char *oracle_guard(const struct sequence *q, struct judged *m, unsigned i);
+/* Every byte past the size faults, probed at the edges, else `rule` is broken; the reservation is
+ * wide enough (R3, R4). */
+const char *oracle_guard(const struct sequence *q, struct judged *m, unsigned i, const char *rule);
 
 /* True when eight bytes at the address can be read, by the kernel's own answer. */
 bool oracle_readable(const void *at);

@@ -63,9 +63,7 @@ static const char *side_check(struct sequence *q, struct judged *m, unsigned i, 
 static const char *failed_check(struct sequence *q, struct judged *m, unsigned i,
                                 const char *rule) {
     const char *broken = side_check(q, m, i, rule);
-    broken = broken != NULL ? broken : oracle_guard(q, m, i);
-    bool guard = broken != NULL && strcmp(broken, "R4-guard") == 0;
-    return guard ? rule : broken; /* it was whole before the failure */
+    return broken != NULL ? broken : oracle_guard(q, m, i, rule); /* whole before the failure */
 }
 
 /* ---- Create -----------------------------------------------------------------------------------
@@ -154,10 +152,10 @@ const char *sequence_fresh(struct sequence *q, struct judged *m, unsigned i) {
     if (broken == NULL) {
         broken = oracle_bytes(q, m, i, "R2-fresh-image");
     }
-    broken = broken != NULL ? broken : oracle_guard(q, m, i);
+    broken =
+        broken != NULL ? broken : oracle_guard(q, m, i, reused ? "R15-protections" : "R4-guard");
     q->crash_rule = NULL;
-    bool guard = broken != NULL && strcmp(broken, "R4-guard") == 0;
-    return guard && reused ? "R15-protections" : broken;
+    return broken;
 }
 
 /* ---- Grow -------------------------------------------------------------------------------------
@@ -219,7 +217,7 @@ static const char *grown_check(struct sequence *q, struct judged *m, unsigned i,
         broken = oracle_zero(q, m, i, old_pages, m->model.type.min_pages,
                              m->side[i].strategy->slot_pages != 0 ? "R15-reuse" : "R8-grow-zero");
     }
-    return broken != NULL ? broken : oracle_guard(q, m, i);
+    return broken != NULL ? broken : oracle_guard(q, m, i, "R4-guard");
 }
 
 /* Any side did it. */
@@ -289,7 +287,7 @@ const char *sequence_copied(struct sequence *q, const struct judged *source, str
     if (broken == NULL) {
         broken = oracle_zero(q, made, i, 0, made->model.type.min_pages, "R13-copy");
     }
-    return broken != NULL ? broken : oracle_guard(q, made, i);
+    return broken != NULL ? broken : oracle_guard(q, made, i, "R4-guard");
 }
 
 static const char *clone_answered(const struct sequence *q, const struct judged *m, unsigned i,
@@ -365,7 +363,7 @@ static const char *reset_check(struct sequence *q, struct judged *m, unsigned i)
     if (broken == NULL) {
         broken = oracle_zero(q, m, i, 0, m->model.type.min_pages, "R15-reset");
     }
-    return broken != NULL ? broken : oracle_guard(q, m, i);
+    return broken != NULL ? broken : oracle_guard(q, m, i, "R4-guard");
 }
 
 /* A failed reset leaves what can only be destroyed. */
