@@ -157,13 +157,13 @@ $(BENCH_OUT)/orders_site_%.h: ref/orders.h
 	      $* $*; } > $@
 $(BENCH_OUT)/site_%.o: $(BENCH_OUT)/orders_site_%.h $(BENCH_SITE_SRC) bench/shim.h $(wildcard ref/*.h)
 	$(call say,CC,bench/sites.c ($*))
-	@mkdir -p $(@D)/sites
+	@mkdir -p $(@D)/sites/$*
 	$(Q)for c in $(BENCH_SITE_SRC); do \
 	    $(CC) $(CSTD) $(WARN) $(BENCH_FLAGS) -DBENCH_SITE='"$*"' \
 	        -DPB_ORDERS_TABLE='"orders_site_$*.h"' -Iref -Ibench -I$(BENCH_OUT) \
-	        -c $$c -o $(@D)/sites/$*_$$(basename $$c .c).o || exit 1; \
+	        -c $$c -o $(@D)/sites/$*/$$(basename $$c .c).o || exit 1; \
 	done
-	$(Q)ld -r -o $@ $(@D)/sites/$*_*.o && objcopy --keep-global-symbol=none $@
+	$(Q)ld -r -o $@ $(@D)/sites/$*/*.o && objcopy --keep-global-symbol=none $@
 .PRECIOUS: $(BENCH_OUT)/orders_site_%.h
 
 # jemalloc under other names (jemalloc_malloc ...), without its C++ part: glibc's allocator stays.

@@ -174,7 +174,8 @@ const char *conform_finish(struct conform_program *p) {
                 add_words(p, range[i].at, range[i].count);
             }
             p->traps = p->traps || far;
-            p->grows = p->grows || far || o->code == CONFORM_memory_grow;
+            p->grows =
+                p->grows || far || o->code == CONFORM_memory_grow || o->code == CONFORM_memory_size;
             p->waits = p->waits || is_wait(o);
             p->blocks = p->blocks || (is_wait(o) && o->timeout_ns < 0);
             p->host = p->host || o->code == CONFORM_memory_disable_atomics;

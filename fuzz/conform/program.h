@@ -79,8 +79,9 @@ struct conform_program {
     uint8_t first[CONFORM_WINDOW_BYTES]; /* the first window's bytes at the start */
 
     /* Worked out by conform_finish. */
-    bool grows;  /* has memory_grow, or looks past the size: an instance needs its own memory */
-    bool traps;  /* touches the second window */
+    bool grows; /* has memory_grow or memory_size, or looks past the size: an instance needs its own
+                   memory */
+    bool traps; /* touches the second window */
     bool blocks; /* has a wait without a timeout */
     bool waits;
     bool host; /* has an operation that only hosts have: no WebAssembly */
