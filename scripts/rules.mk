@@ -25,10 +25,10 @@ LINT_CC := gcc-12 clang-14 clang-19
 LINT_SRC := $(sort $(wildcard ref/*.c ref/examples/*.c $(FUZZ_FOLDERS:%=fuzz/%/*.c) fuzz/sim/*.c fuzz/runtimes/*.c))
 
 define lint_rules
-build/lint-$(1)/%.o: %.c
+build/lint-$(1)/%.o: %.c | $(REF_STAGED)
 	$$(call say,$(1),$$<)
 	@mkdir -p $$(@D)
-	$$(Q)$(1) $$(CSTD) $$(WARN) -O2 $$(call includes,$$<) -MMD -MP -c $$< -o $$@
+	$$(Q)$(1) $$(CSTD) $$(WARN) -O2 $$(call includes,$$<) -Ibuild/include -MMD -MP -c $$< -o $$@
 lint-$(1): $$(LINT_SRC:%.c=build/lint-$(1)/%.o)
 .PHONY: lint-$(1)
 endef

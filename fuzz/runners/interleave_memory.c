@@ -303,7 +303,7 @@ static void make_call(struct actor *a, void *memory, const struct op *op, struct
 }
 
 bool memory_operation(struct actor *a, const struct op *op) {
-    uint8_t room[CALL_ROOM_BYTES > BULK_MAX ? BULK_MAX : CALL_ROOM_BYTES];
+    uint8_t room[(int)CALL_ROOM_BYTES > (int)BULK_MAX ? (int)BULK_MAX : (int)CALL_ROOM_BYTES];
     struct call c = {.code = op->code, .thread = op->thread, .room = room};
     const bool destroys = op->code == OP_memory_destroy;
     if (op->code >= OP_mailbox_attach || world.m == NULL ||
