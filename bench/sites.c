@@ -106,7 +106,8 @@ static const struct path {
      "MAILBOX_TAIL_SEE "
      "MAILBOX_HEAD_OWN MAILBOX_HEAD_PUBLISH MAILBOX_FLAG_SIGNAL MAILBOX_FLAG_CLEAR "
      "MAILBOX_CAPACITY "
-     "MAILBOX_CLOSED MAILBOX_SLEEPER_LOOK ",
+     "MAILBOX_CLOSED MAILBOX_SLEEPER_LOOK MAILBOX_RESERVE MAILBOX_ROLE_GIVE_AT_ONCE "
+     "MAILBOX_STATE_LOOK ",
      NULL},
     {"enqueue_full", fill, run_refuse, " MAILBOX_HEAD_SEE ", NULL},
     {"attach", NULL, run_attach, " MAILBOX_ATTACH ", NULL},
@@ -120,6 +121,13 @@ static const struct path {
      "wakes a waiter in another thread, some thousand times what the access costs: wait/wake"},
     {"refused_wait", NULL, NULL, " WAITERS_RECOUNT ",
      "only before a wait beyond the limit, when another thread's waits have reached it"},
+    {"meeting", NULL, NULL,
+     " LOCK_ASK LOCK_SERVE WAITERS_RING MAILBOX_ROLE_TAKE MAILBOX_ROLE_WAIT MAILBOX_TELL "
+     "MAILBOX_ROLE_GIVE MAILBOX_STATE_OWN MAILBOX_TURN_GIVE MAILBOX_TURN_TAKE MAILBOX_TURN_OWN "
+     "MAILBOX_CLOSED_TELL MAILBOX_CLOSED_SEE MAILBOX_SLOT_LEAVE MAILBOX_SLOT_TAKE "
+     "MAILBOX_SLOT_KILL MAILBOX_SLOT_MARK MAILBOX_SLOT_OWN MAILBOX_ROOM_TELL MAILBOX_ROOM_SEE "
+     "MAILBOX_ROOM_OWN ",
+     "no path of one thread is written for it yet: threads that meet in the mailbox pass it"},
     {"signal", NULL, NULL, " MAILBOX_BELL_RING ",
      "wakes a host thread, some thousand times what the access costs: mailbox/signal"},
 };
