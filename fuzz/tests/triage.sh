@@ -166,12 +166,12 @@ choices 01
 OPS
     check program_has_the_memory_behind_a_fault "another memory" \
         grep 'memory_begin("reserve", 3, 3' "$work/good/program_sets_up_behind_a_fault/finding.c"
-    good_program program_loads_behind_4_GiB 'memory_load[(].* OUT_OF_BOUNDS' <<'OPS'
+    good_program program_loads_behind_4_GiB '^ +OUT_OF_BOUNDS' <<'OPS'
 pagebox-ops 1 memory_fuzzer
 T0 memory_create m0 strategy:reserve twin:none min:65536 max:65536 shared:no style:static bound:65536 guard:65536 record:own
 T0 memory_load m0 at:end offset:0 width:1
 OPS
-    good_program program_stores_behind_4_GiB 'memory_atomic_store[(].* OUT_OF_BOUNDS' <<'OPS'
+    good_program program_stores_behind_4_GiB '^ +OUT_OF_BOUNDS' <<'OPS'
 pagebox-ops 1 memory_fuzzer
 T0 memory_create m0 strategy:reserve twin:none min:65536 max:65536 shared:no style:static bound:65536 guard:65536 record:own
 T0 memory_atomic_store m0 at:end+8 offset:0 width:8 value:1
