@@ -54,7 +54,7 @@ class Program:
                 while len(self.threads) <= thread:
                     self.threads.append([])
                 self.threads[thread].append(Operation(words[1:]))
-        self.grows = any(o.name == "grow" or o.is_far() for t in self.threads for o in t)
+        self.grows = any(o.name in ("grow", "size") or o.is_far() for t in self.threads for o in t)
         touched = {(g, a // 8 * 8 + i * 8) for t in self.threads for o in t for g, at, n in o.touched() if n
                    for a in [at] for i in range((at + n - 1) // 8 - at // 8 + 1)}
         touched |= {(False, a // 8 * 8) for (_, a), v in self.first.items() if v}
