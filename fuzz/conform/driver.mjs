@@ -33,6 +33,12 @@ function generator(seed) { // mulberry32: the same numbers in each worker
   };
 }
 
+// Where an instance's first window lies in a memory of its own: low, or just before the first size's end.
+function ownBlock(next, pages) {
+  const low = 8 * next(64);
+  return next(4) === 0 ? pages * 65536 - 64 : low;
+}
+
 // ---------------------------------------------------------------- in a worker
 
 function worker(post, places) {
@@ -117,7 +123,7 @@ function worker(post, places) {
     const threads = memories.map(m => new WebAssembly.Instance(module, { m: { m } }).exports['t' + thread]);
     let unexpected;
     memories.forEach((memory, i) => {
-      const block = 8 * next(64), delay = [0, 63, 1023, 8191][next(4)];
+      const block = ownBlock(next, program.min), delay = [0, 63, 1023, 8191][next(4)];
       Atomics.store(control, AT + thread, i);
       try {
         threads[i](1, block, 64, OWN_RESULTS + thread * OWN_SPAN, OWN_CONTROL, 0, 1, delay, own(0x7fffffff) + 1);
@@ -164,7 +170,7 @@ function worker(post, places) {
     let base = 0;
     if (own) { // the draws of `owned`, up to this one
       const index = job.memories.indexOf(memory);
-      for (let i = 0; i <= index; i++) { base = 8 * block(64); block(4); }
+      for (let i = 0; i <= index; i++) { base = ownBlock(block, program.min); block(4); }
     } else {
       base = Atomics.load(control, BLOCK) + (found.number - Atomics.load(control, EPOCH) - 1) * Atomics.load(control, STRIDE);
     }
@@ -243,7 +249,7 @@ const places = { ARRIVED, PUBLISHED, RESCUE, RESCUED, VERDICT, SPINS, TABLE_ENTR
   STRIDE, ROUNDS, SLEEP, QUIT_HELP, AT };
 const isBrowser = typeof window !== 'undefined' && typeof document !== 'undefined';
 const isNode = !isBrowser && typeof Deno === 'undefined' && typeof Bun === 'undefined';
-const body = `${generator}\nconst handle = (${worker})(POST, ${JSON.stringify(places)});`;
+const body = `${generator}\n${ownBlock}\nconst handle = (${worker})(POST, ${JSON.stringify(places)});`;
 let emit, start;
 
 if (isNode) {
@@ -360,13 +366,13 @@ async function sliceOwned(team, program, o) {
 }
 
 // The same draws as the workers': where each memory's block is.
-function blocksOf(memories, seed) {
+function blocksOf(memories, program, seed) {
   const next = generator(seed);
-  return memories.map(() => { const block = 8 * next(64); next(4); return block; });
+  return memories.map(() => { const block = ownBlock(next, program.min); next(4); return block; });
 }
 
 function prepare(memories, program, seed, o) {
-  const blocks = blocksOf(memories, seed);
+  const blocks = blocksOf(memories, program, seed);
   memories.forEach((memory, i) => {
     const view = new DataView(memory.buffer);
     view.setInt32(OWN_CONTROL + SPINS, o.spins, true);
@@ -378,7 +384,7 @@ function prepare(memories, program, seed, o) {
 }
 
 function tallyOwned(memories, program, seed, counts) {
-  const blocks = blocksOf(memories, seed);
+  const blocks = blocksOf(memories, program, seed);
   memories.forEach((memory, i) => {
     const pages = memory.grow(0); // this also lets this thread know of the others' growth
     const view = new DataView(memory.buffer), key = [];

@@ -451,7 +451,7 @@ static void explore(struct walk *w, const struct state *from) {
         }
     }
     for (unsigned i = 0; i < from->queued; i++) {
-        if (operation_of(w, from, from->queue[i])->timeout_ns >= 0) {
+        if (!conform_waits_forever(operation_of(w, from, from->queue[i]))) {
             at_rest = false;
             step_timeout(w, from, i);
         }

@@ -89,6 +89,11 @@ static bool is_wait(const struct conform_operation *o) {
     return o->code == CONFORM_memory_wait32 || o->code == CONFORM_memory_wait64;
 }
 
+bool conform_waits_forever(const struct conform_operation *o) {
+    const int64_t ten_days_ns = INT64_C(864000000000000);
+    return is_wait(o) && (o->timeout_ns < 0 || o->timeout_ns >= ten_days_ns);
+}
+
 /* Where an operation touches or names bytes: in one window, aligned where it must be. */
 static const char *check_place(const struct conform_program *p, struct conform_operation *o) {
     struct conform_range range[2];
@@ -177,7 +182,7 @@ const char *conform_finish(struct conform_program *p) {
             p->grows =
                 p->grows || far || o->code == CONFORM_memory_grow || o->code == CONFORM_memory_size;
             p->waits = p->waits || is_wait(o);
-            p->blocks = p->blocks || (is_wait(o) && o->timeout_ns < 0);
+            p->blocks = p->blocks || conform_waits_forever(o);
             p->host = p->host || o->code == CONFORM_memory_disable_atomics;
             o->slot = table[o->code].has_result || far ? (int)p->slots++ : -1;
         }

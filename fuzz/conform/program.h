@@ -82,7 +82,7 @@ struct conform_program {
     bool grows; /* has memory_grow or memory_size, or looks past the size: an instance needs its own
                    memory */
     bool traps; /* touches the second window */
-    bool blocks; /* has a wait without a timeout */
+    bool blocks; /* has a wait that lasts for ever */
     bool waits;
     bool host; /* has an operation that only hosts have: no WebAssembly */
     unsigned slots;
@@ -99,6 +99,8 @@ struct conform_range {
 unsigned conform_ranges(const struct conform_operation *o, struct conform_range range[2]);
 /* It looks past the first size: at bytes there, or at a queue. */
 bool conform_is_far(const struct conform_operation *o);
+/* A wait that no run sees timing out: its timeout is negative, or ten days or more. */
+bool conform_waits_forever(const struct conform_operation *o);
 
 /* Checks a program and works out what follows from it. NULL, or what is wrong with it (static). */
 const char *conform_finish(struct conform_program *program);

@@ -82,7 +82,7 @@ static void access_draw(const struct theme *theme, struct conform_operation *o) 
 }
 
 static void queue_draw(const struct theme *theme, struct conform_operation *o) {
-    static const int64_t timeouts_ns[] = {-1, -1, -1, 0, 3000, 30000, 300000};
+    static const int64_t timeouts_ns[] = {-1, -1, INT64_MIN, INT64_MAX, 0, 3000, 30000, 300000};
     static const uint32_t counts[] = {0, 1, 1, 1, 2, UINT32_MAX};
     place_draw(theme, o);
     if (below(2) == 0) {
@@ -92,7 +92,7 @@ static void queue_draw(const struct theme *theme, struct conform_operation *o) {
     }
     o->code = o->width == 8 ? CONFORM_memory_wait64 : CONFORM_memory_wait32;
     o->expected = below(4) == 0 ? 1 : 0;
-    o->timeout_ns = timeouts_ns[below(7)];
+    o->timeout_ns = timeouts_ns[below(8)];
 }
 
 /* A growth or a look at the size; behind one that saw a growth, an access to the new bytes. */

@@ -227,7 +227,7 @@ static void run_instance(struct slice *s, const struct instance *instance, unsig
             of[n] = CONFORM_SKIPPED;
             continue;
         }
-        bool forever = o->timeout_ns < 0;
+        bool forever = conform_waits_forever(o);
         of[n] = forever ? wait_forever(s, instance, t, n, number)
                         : perform(s, instance, instance->handle[t], o);
         if (of[n] == CONFORM_BLOCKED || of[n] == CONFORM_UNCLEAR || of[n] == CONFORM_TRAP) {
@@ -331,7 +331,12 @@ static void prepare_round(struct slice *s) {
             if (!make_instance(s, &s->instance[s->count], p->min_pages, p->max_pages)) {
                 break;
             }
-            s->instance[s->count].block += 8 * draw(&s->seed, 64);
+            if (draw(&s->seed, 4) == 0) { /* just before the first size's end */
+                s->instance[s->count].block =
+                    (uint64_t)p->min_pages * SUBJECT_PAGE_BYTES - CONFORM_WINDOW_BYTES;
+            } else {
+                s->instance[s->count].block += 8 * draw(&s->seed, 64);
+            }
         }
         s->failed = s->count == 0;
     } else {

@@ -394,7 +394,7 @@ static void put_size(struct encoder *e, struct code *c) {
  */
 static void put_wait(struct encoder *e, struct code *c, const struct conform_operation *o,
                      unsigned number, unsigned depth) {
-    bool forever = o->timeout_ns < 0, wide = o->code == CONFORM_memory_wait64;
+    bool forever = conform_waits_forever(o), wide = o->code == CONFORM_memory_wait64;
     uint32_t published = CONFORM_PUBLISHED + e->thread * 128;
     if (forever) {
         local(c, GET, CONTROL);

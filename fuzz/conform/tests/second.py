@@ -6,6 +6,7 @@ function that yields the states it can lead to.
 import re
 
 NONE, SKIPPED, BLOCKED, TRAP, OK, DISABLED = (0xC0DEC0DE00000000 + i for i in range(1, 7))
+TEN_DAYS_NS = 864_000 * 10**9
 WITH_RESULT = "load atomic_load atomic_rmw atomic_cmpxchg wait32 wait64 notify grow size".split()
 ACCESSES = "load store atomic_load atomic_store atomic_rmw atomic_cmpxchg wait32 wait64".split()
 
@@ -106,7 +107,7 @@ def successors(program, state):
                 yield memory, pages, disabled, queue, done(threads, t, OK)
     for waiter, _ in queue:
         operation = program.threads[waiter][threads[waiter][0]]
-        if operation.number["timeout_ns"] >= 0:
+        if 0 <= operation.number["timeout_ns"] < TEN_DAYS_NS:
             yield memory, pages, disabled, tuple(q for q in queue if q[0] != waiter), done(threads, waiter, 2)
 
 
