@@ -1,6 +1,6 @@
 // driver.mjs: runs conformance programs on a JavaScript engine, each thread a worker, all on one
-// WebAssembly.Memory. `node driver.mjs BUNDLE.json KEY=VALUE...`, deno (run -A), bun; in a browser by
-// the page that scripts/conform.py serves. A line of JSON on standard output for each slice of a
+// WebAssembly.Memory. `node driver.mjs BUNDLE.json KEY=VALUE...`, deno (run -A), bun; the shells jsc and
+// js102 (scripts/conform.py knows how to start them); in a browser by the page that scripts/conform.py serves. A line of JSON on standard output for each slice of a
 // program: the outcomes as counted. Who reads them judges; a program that stands in this file (EMBEDDED)
 // is judged here and shown.
 //
@@ -248,9 +248,124 @@ const places = { ARRIVED, PUBLISHED, RESCUE, RESCUED, VERDICT, SPINS, TABLE_ENTR
   RESULTS, TABLES, TABLE_BYTES, BLOCKS, PAGES, OWN_CONTROL, OWN_RESULTS, OWN_SPAN, STOP, EPOCH, BLOCK,
   STRIDE, ROUNDS, SLEEP, QUIT_HELP, AT };
 const isBrowser = typeof window !== 'undefined' && typeof document !== 'undefined';
-const isNode = !isBrowser && typeof Deno === 'undefined' && typeof Bun === 'undefined';
+const isJsc = typeof $ !== 'undefined' && typeof $?.agent?.start === 'function', isJs102 = typeof evalInWorker === 'function';
+const isShell = isJsc || isJs102;
+const isNode = !isBrowser && !isShell && typeof Deno === 'undefined' && typeof Bun === 'undefined';
 const body = `${generator}\n${ownBlock}\nconst handle = (${worker})(POST, ${JSON.stringify(places)});`;
 let emit, start;
+
+// ---- Shells: a thread of theirs has a door for a memory or a buffer, and none for messages. So a worker has a
+// buffer of its own for these (JSON: its state, its length, its text), and is handed what is shared beforehand.
+const IDLE = 0, GIVEN = 1, ANSWERED = 2, TAKE = 3, TAKEN = 4; // states
+const MAIL_WORDS = 4, MAIL_TEXT = 1 << 20;
+const shellWorkers = [];
+
+function shellThread(mail, receive, handle, constants) {
+  const { IDLE, GIVEN, ANSWERED, TAKE, TAKEN, MAIL_WORDS } = constants;
+  const words = new Int32Array(mail, 0, MAIL_WORDS), text = new Uint16Array(mail, MAIL_WORDS * 4);
+  let shared = [];
+  Atomics.store(words, 0, IDLE);
+  const post = message => {
+    const line = JSON.stringify(message);
+    for (let i = 0; i < line.length; i++) text[i] = line.charCodeAt(i);
+    words[1] = line.length;
+    Atomics.store(words, 0, ANSWERED);
+  };
+  const job = () => {
+    let line = '';
+    for (let i = 0; i < words[1]; i++) line += String.fromCharCode(text[i]);
+    return JSON.parse(line, (key, value) => value === null || typeof value !== 'object' ? value
+      : '$shared' in value ? shared[value.$shared] : '$words' in value ? new Int32Array(shared[value.$words])
+      : '$bytes' in value ? Uint8Array.from(value.$bytes) : value);
+  };
+  for (;;) {
+    Atomics.wait(words, 0, IDLE, 1000);
+    const state = Atomics.load(words, 0);
+    if (state === TAKE) {
+      if (words[2] === 0) shared = [];
+      shared[words[2]] = receive(words[3]);
+      Atomics.store(words, 0, TAKEN);
+    } else if (state === GIVEN) {
+      const given = job();
+      if (given.quit) return;
+      handle(given, post);
+    } else if (state !== IDLE) {
+      Atomics.wait(words, 0, state, 1);
+    }
+  }
+}
+
+let broadcasts = 0;
+function shellWorker() {
+  const constants = JSON.stringify({ IDLE, GIVEN, ANSWERED, TAKE, TAKEN, MAIL_WORDS });
+  const mail = new SharedArrayBuffer(MAIL_WORDS * 4 + MAIL_TEXT * 2), words = new Int32Array(mail, 0, MAIL_WORDS);
+  const self = { words, text: new Uint16Array(mail, MAIL_WORDS * 4), answer: null };
+  // What a broadcast brings besides is not for this worker: another one may have come later.
+  const receive = isJs102 ? '() => getSharedObject()' : `number => { for (;;) { let got, which;
+    $.agent.receiveBroadcast((object, at) => { got = object; which = at; }); if (which === number) return got; } }`;
+  const code = `let post; ${body.replace('POST', 'm => post(m)')} const receive = ${receive};
+    (${shellThread})(receive(${++broadcasts}), receive, (job, p) => { post = p; handle(job); }, ${constants});`;
+  Atomics.store(words, 0, TAKEN);
+  if (isJs102) {
+    setSharedObject(mail);
+    evalInWorker(code);
+  } else {
+    $.agent.start(code);
+    $.agent.broadcast(mail, broadcasts);
+  }
+  while (Atomics.load(words, 0) !== IDLE) Atomics.wait(words, 0, TAKEN, 1); // until it has its buffer
+  shellWorkers.push(self);
+  return {
+    send: message => {
+      const line = JSON.stringify(message, (key, value) => value instanceof WebAssembly.Memory ? { $shared: handed.indexOf(value) }
+        : value instanceof Int32Array ? { $words: handed.indexOf(value.buffer) } : value instanceof Uint8Array ? { $bytes: [...value] } : value);
+      for (let i = 0; i < line.length; i++) self.text[i] = line.charCodeAt(i);
+      words[1] = line.length;
+      Atomics.store(words, 0, GIVEN);
+      Atomics.notify(words, 0);
+    },
+    on: f => { self.answer = f; },
+    end: () => {
+      shellWorkers.splice(shellWorkers.indexOf(self), 1);
+      self.text.set([...'{"quit":true}'].map(c => c.charCodeAt(0)));
+      words[1] = 13;
+      Atomics.store(words, 0, GIVEN);
+      Atomics.notify(words, 0);
+    },
+  };
+}
+
+// Gives all workers, who are idle, what is shared.
+let handed = [];
+function hand(objects) {
+  handed = objects;
+  if (!isShell) return;
+  objects.forEach((object, i) => {
+    if (isJs102) setSharedObject(object);
+    else $.agent.broadcast(object, ++broadcasts);
+    for (const { words } of shellWorkers) {
+      words[2] = i;
+      words[3] = broadcasts;
+      Atomics.store(words, 0, TAKE);
+      Atomics.notify(words, 0);
+    }
+    for (const { words } of shellWorkers) {
+      while (Atomics.load(words, 0) !== TAKEN) Atomics.wait(words, 0, TAKE, 0.1);
+    }
+    for (const { words } of shellWorkers) Atomics.store(words, 0, IDLE);
+  });
+}
+
+// What workers of shells have answered by now.
+function shellAnswers() {
+  for (const { words, text, answer } of [...shellWorkers]) {
+    if (Atomics.load(words, 0) !== ANSWERED) continue;
+    let line = '';
+    for (let i = 0; i < words[1]; i++) line += String.fromCharCode(text[i]);
+    Atomics.store(words, 0, IDLE);
+    answer(JSON.parse(line));
+  }
+}
 
 if (isNode) {
   const { Worker } = await import('node:worker_threads');
@@ -260,6 +375,8 @@ if (isNode) {
     const w = new Worker(text, { eval: true });
     return { send: m => w.postMessage(m), end: () => w.terminate(), on: f => { w.on('message', f); w.on('error', e => f({ error: String(e) })); } };
   };
+} else if (isShell) {
+  start = shellWorker;
 } else {
   const text = body.replace('POST', 'm => postMessage(m)') + 'onmessage = e => handle(e.data);';
   const url = URL.createObjectURL(new Blob([text], { type: 'text/javascript' }));
@@ -282,17 +399,43 @@ function crew(threads) {
 }
 
 function bytesOf(program) {
-  return Uint8Array.from(atob(program.wasm), c => c.charCodeAt(0));
+  const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/', text = program.wasm.replace(/=+$/, '');
+  const bytes = new Uint8Array(text.length * 3 >> 2); // of base64: not each shell has atob
+  for (let i = 0, held = 0, at = 0; i < text.length; i++) {
+    held = (held << 6 | digits.indexOf(text[i])) & 0xffffff;
+    if (i % 4 !== 0) bytes[at++] = held >> 6 - 2 * (i % 4);
+  }
+  return bytes;
 }
 
-const late = ms => new Promise(f => setTimeout(f, ms));
+const sleeper = isShell ? new Int32Array(new SharedArrayBuffer(4)) : null;
+async function late(ms) {
+  if (!isShell) return new Promise(f => setTimeout(f, ms));
+  for (const began = performance.now(); performance.now() - began < ms; await null) {
+    Atomics.wait(sleeper, 0, 0, 0.2);
+    shellAnswers();
+  }
+}
+
 // What the workers answer, or 'stuck' when they do not in time.
 async function answers(promises, ms) {
+  if (isShell) {
+    let all = null;
+    Promise.all(promises).then(got => { all = got; });
+    for (const began = performance.now(); all === null && performance.now() - began < ms;) await late(0.1);
+    return all ?? 'stuck';
+  }
   let timer;
   const limit = new Promise(f => { timer = setTimeout(() => f('stuck'), ms); });
   const done = await Promise.race([Promise.all(promises), limit]);
   clearTimeout(timer);
   return done;
+}
+
+// What the helper answers: it ends soon after it is told to.
+async function helpedBy(helps) {
+  const done = helps ? await answers([helps], 20000) : [{ rescued: 0 }];
+  return done === 'stuck' ? { error: 'the helper does not end' } : done[0];
 }
 
 // Threads do not come back: a hang, or the helper that should have woken them has failed itself.
@@ -316,13 +459,14 @@ async function sliceShared(team, program, o) {
   const control = new Int32Array(new SharedArrayBuffer(256));
   const bytes = bytesOf(program), counts = new Map();
   new Int32Array(memory.buffer)[(CONTROL + SPINS) >> 2] = o.spins;
+  hand([memory, control.buffer]);
   const job = { program: o.light, bytes, memory, control, seed: o.seed, slice_ms: o.slice_ms, hang_s: o.hang_s };
   const helps = program.blocks || o.disturb ? team.helper.send({ ...job, kind: 'help', disturb: o.disturb }) : null;
   const sent = team.threads.slice(0, program.threads).map((w, thread) => w.send({ ...job, kind: 'shared', thread }));
   const done = await answers(sent, o.slice_ms + o.hang_s * 4000 + 20000);
   Atomics.store(control, QUIT_HELP, 1);
   if (done === 'stuck') return await stuck(helps);
-  const helped = helps ? await helps : { rescued: 0 };
+  const helped = await helpedBy(helps);
   const error = [...done, helped].find(d => d.error);
   if (error) return { error: error.error };
   done.forEach(d => add(counts, d.outcomes));
@@ -349,13 +493,14 @@ async function sliceOwned(team, program, o) {
       }
     }
     prepare(memories, program, seed, o);
+    hand([...memories, control.buffer]);
     const job = { program: o.light, bytes, memories, control, seed, hang_s: o.hang_s };
     const helps = program.blocks || o.disturb === 2 ? team.helper.send({ ...job, kind: 'help', disturb: o.disturb }) : null;
     const sent = team.threads.slice(0, program.threads).map((w, thread) => w.send({ ...job, kind: 'owned', thread }));
     const done = await answers(sent, o.hang_s * 4000 + 20000);
     Atomics.store(control, QUIT_HELP, 1);
     if (done === 'stuck') return await stuck(helps);
-    const helped = helps ? await helps : { rescued: 0 };
+    const helped = await helpedBy(helps);
     const error = [...done, helped].find(d => d.error || d.unexpected);
     if (error) return { error: error.error ?? error.unexpected };
     rescued += helped.rescued;
@@ -487,9 +632,17 @@ if (EMBEDDED) {
     if (!globalThis.crossOriginIsolated) print('This page is not isolated, so it has no shared memory: see the comment at its beginning.');
     else await showEmbedded(EMBEDDED, options, print);
   } else {
-    for (const word of process.argv.slice(2)) { const [k, v] = word.split('='); options[k] = Number(v); }
-    process.exit(await showEmbedded(EMBEDDED, options, console.log));
+    for (const word of isShell ? globalThis.arguments ?? [] : process.argv.slice(2)) { const [k, v] = word.split('='); options[k] = Number(v); }
+    (isShell ? quit : process.exit)(await showEmbedded(EMBEDDED, options, isShell ? print : console.log));
   }
+} else if (isShell) {
+  const [path, ...words] = globalThis.conformArguments ?? globalThis.arguments;
+  for (const word of words) { const [k, v] = word.split('='); options[k] = Number(v); }
+  emit = async line => { print(JSON.stringify(line)); };
+  await emit({ engine: isJsc ? 'jsc, JavaScriptCore' : 'js102, SpiderMonkey' });
+  await runAll(JSON.parse(isJsc ? readFile(path) : read(path)), options);
+  await emit({ ended: true });
+  quit(0);
 } else if (isBrowser) {
   emit = line => fetch('/line', { method: 'POST', body: JSON.stringify(line) });
   const job = await (await fetch('/job.json')).json();

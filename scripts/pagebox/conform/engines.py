@@ -1,8 +1,8 @@
 """engines.py: how an engine of JavaScript is started for `make conform`: in a process of its own,
 or as a browser without a screen that loads a page from here.
 
-Engines and their tiers are those of fuzz/runtimes/engines.json whose workers are known here, and the
-browsers below; or a path whose last part begins with such a name.
+Engines and their tiers are those of fuzz/runtimes/engines.json whose workers driver.mjs can start; or a path whose
+last part begins with such a name.
 """
 import functools
 import http.server
@@ -10,57 +10,58 @@ import json
 import os
 import pathlib
 import queue
-import shutil
 import signal
 import subprocess
 import tempfile
 import threading
 
 from pagebox.common import report
-from pagebox.runtimes import known as runtimes
+from pagebox.runtimes import browser, known as runtimes
 
 DRIVER = report.REPO / "fuzz/conform/driver.mjs"
-WORKERS = ("worker_threads", "Worker")  # what driver.mjs can start
-BROWSERS = {
-    "firefox": (("firefox-esr", "firefox"), "apt-get install firefox-esr"),
-    "chromium": (("chromium", "chromium-browser", "google-chrome"), "apt-get install chromium"),
-}
+WORKERS = ("worker_threads", "Worker", "$.agent", "evalInWorker")  # what driver.mjs can start
+
+
+def is_browser(engine):
+    return engine["run"][0].startswith("{browser ")
 
 
 def known():
-    return {name: e for name, e in runtimes.engines().items() if e.get("workers") in WORKERS}
+    return {name: e for name, e in runtimes.engines().items() if e.get("workers") in WORKERS or is_browser(e)}
 
 
 def find(wanted):
     """Name and path of an engine, or an end with what to do."""
-    names = [*known(), *BROWSERS]
+    names = list(known())
     if "/" in wanted:
         name = next((n for n in names if pathlib.Path(wanted).name.startswith(n)), None)
         if name and os.access(wanted, os.X_OK):
             return name, wanted
         report.die(f"RUNTIME={wanted}: " + ("it cannot be started" if name else f"its name begins with none of {', '.join(names)}"))
-    if wanted in BROWSERS:
-        commands, get = BROWSERS[wanted]
-        path = next(filter(None, map(shutil.which, commands)), None)
-    elif wanted in known():
-        path, get = runtimes.program_of(known()[wanted]), known()[wanted]["get"]
-    else:
+    if wanted not in known():
         report.die(f"RUNTIME={wanted}: there are {', '.join(names)}, or a path to one of them")
+    path = runtimes.program_of(known()[wanted])
     if not path:
-        report.die(f"{wanted} is not there: {get}, or scripts/setup conform; or give its path, RUNTIME=/path/to/{wanted}")
+        report.die(f"{wanted} is not there: {known()[wanted]['get']}, or scripts/setup conform; or give its path, RUNTIME=/path/to/{wanted}")
     return wanted, path
 
 
 def tiers(name):
     """What an engine does by itself, then with one compiler alone: name, tier as engines.json has it."""
-    return [("default", {}), *known()[name]["tiers"].items()] if name in known() else [("default", {})]
+    return [("default", {}), *known()[name]["tiers"].items()]
 
 
 def command(name, path, tier, bundle, options):
     """Environment and words that run the driver."""
-    environment, words = runtimes.words(known()[name], tier)
+    engine = known()[name]
+    environment, words = runtimes.words(engine, tier)
     words = [str(DRIVER) if word == str(runtimes.DRIVER) else word for word in [path, *words[1:]]]
-    return environment, [*words, str(bundle), *(f"{k}={v}" for k, v in options.items())]
+    arguments = [str(bundle), *(f"{k}={v}" for k, v in options.items())]
+    if engine["workers"] == "$.agent":
+        return environment, [*words, "--", *arguments]
+    if engine["workers"] == "evalInWorker":  # its arguments would be scripts; and modules have a flag
+        return environment, [*words[:-1], "-e", f"var conformArguments = {json.dumps(arguments)}", "-m", words[-1]]
+    return environment, [*words, *arguments]
 
 
 class Ended(Exception):
@@ -70,15 +71,19 @@ class Ended(Exception):
         self.status, self.words = status, words
 
 
+def pinned(cores):
+    """For a process that shall run on these alone."""
+    return functools.partial(os.sched_setaffinity, 0, cores) if cores else None
+
+
 class Process:
     """An engine's process that writes a line of JSON for each slice."""
 
     def __init__(self, command, cores=None, environment=None):
-        pin = functools.partial(os.sched_setaffinity, 0, cores) if cores else None
         self.errors = tempfile.TemporaryFile()
         self.child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=self.errors, cwd=report.REPO,
-            env=os.environ | (environment or {}), preexec_fn=pin, start_new_session=True, text=True, errors="replace",
+            env=os.environ | (environment or {}), preexec_fn=pinned(cores), start_new_session=True, text=True, errors="replace",
         )  # fmt: skip
 
         self.lines = queue.Queue()
@@ -120,7 +125,7 @@ PAGE = b"""<!doctype html><meta charset="utf-8"><title>conform</title><script ty
 class Browser:
     """The same of a browser: it loads a page from here, and posts its lines."""
 
-    def __init__(self, name, path, bundle, options):
+    def __init__(self, name, path, tier, bundle, options, cores=None):
         self.lines = queue.Queue()
         files = {
             "/": (PAGE, "text/html"),
@@ -160,13 +165,13 @@ class Browser:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.home = tempfile.TemporaryDirectory(prefix="conform-", ignore_cleanup_errors=True)
         url = f"http://127.0.0.1:{self.server.server_port}/"
-        if name == "firefox":
-            command = [path, "--headless", "--no-remote", "--profile", self.home.name, url]
-        else:
-            command = [path, "--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--js-flags=--expose-gc", f"--user-data-dir={self.home.name}", url]
+        flags = tier.get("flags", [])
+        if name == "chromium":  # it hears the last --js-flags alone
+            flags = ["--js-flags=" + " ".join(["--expose-gc", *(f.partition("=")[2] for f in flags)])]
+        command = browser.command(name, path, flags, self.home.name, url)
         self.child = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True, env=os.environ | {"HOME": self.home.name},
+            start_new_session=True, env=os.environ | {"HOME": self.home.name}, preexec_fn=pinned(cores),
         )  # fmt: skip
 
     def line(self, timeout_s):

@@ -150,8 +150,8 @@ class Conformance:
             return engines.Process([*command, *self.files], cores)
         options = {"slice_ms": slice_ms, "total_s": seconds, "hang_s": self.a.hang, "seed": seed}
         options |= {"spins": 64} if cores else {}
-        if self.name in engines.BROWSERS:
-            return engines.Browser(self.name, self.path, bundle, options)
+        if engines.is_browser(engines.known()[self.name]):
+            return engines.Browser(self.name, self.path, tier, bundle, options, cores)
         environment, command = engines.command(self.name, self.path, tier, bundle, options)
         return engines.Process(command, cores, environment)
 
@@ -244,7 +244,7 @@ class Conformance:
     def plan(self):
         """Name, share of the time, tier, cores."""
         one = {min(os.sched_getaffinity(0))}
-        if self.a.quick or self.name in engines.BROWSERS:
+        if self.a.quick:
             return [("default", 1.0, {}, None)]
         if not self.name:
             return [("all cores", 0.85, {}, None), ("one core", 0.15, {}, one)]
