@@ -263,7 +263,7 @@ const shellWorkers = [];
 function shellThread(mail, receive, handle, constants) {
   const { IDLE, GIVEN, ANSWERED, TAKE, TAKEN, MAIL_WORDS } = constants;
   const words = new Int32Array(mail, 0, MAIL_WORDS), text = new Uint16Array(mail, MAIL_WORDS * 4);
-  let shared = [];
+  let shared = [], turns = 0;
   Atomics.store(words, 0, IDLE);
   const post = message => {
     const line = JSON.stringify(message);
@@ -282,7 +282,10 @@ function shellThread(mail, receive, handle, constants) {
     Atomics.wait(words, 0, IDLE, 1000);
     const state = Atomics.load(words, 0);
     if (state === TAKE) {
-      if (words[2] === 0) shared = [];
+      if (words[2] === 0) { // the last job's are given back
+        shared = [];
+        if (++turns % 8 === 0) gc();
+      }
       shared[words[2]] = receive(words[3]);
       Atomics.store(words, 0, TAKEN);
     } else if (state === GIVEN) {
@@ -336,10 +339,11 @@ function shellWorker() {
 }
 
 // Gives all workers, who are idle, what is shared.
-let handed = [];
+let handed = [], turnsHanded = 0;
 function hand(objects) {
   handed = objects;
   if (!isShell) return;
+  if (++turnsHanded % 8 === 0) gc();
   objects.forEach((object, i) => {
     if (isJs102) setSharedObject(object);
     else $.agent.broadcast(object, ++broadcasts);
