@@ -277,9 +277,9 @@ LIBSTDCXX = re.compile(
 
 def library_cxx():
     """libstdc++ with its calls renamed, made once."""
-    original = run_tool(["g++", "-print-file-name=libstdc++.a"], "g++").strip()
+    original = run_tool(["gcc", "-print-file-name=libstdc++.a"], "gcc").strip()
     if not os.path.isabs(original):
-        report.die("libstdc++.a is missing: install g++ (scripts/setup does)")
+        report.die("libstdc++.a is missing: install libstdc++-12-dev, or g++")
     made = REPO / "build" / "plain" / "libstdcxx-sim.a"
     table = SIM / "redefine.syms"
     if made.exists() and made.stat().st_mtime > max(os.stat(original).st_mtime, table.stat().st_mtime):
