@@ -35,8 +35,16 @@ struct gate_row {
     void (*close)(void);
 };
 
-/* The tables: each ends with a row without a name. */
-extern const struct gate_row gate_rows_control[];
+/* Its counts are known. */
+extern const struct gate_row gate_row_control;
+
+/* What main.c measures besides: rows.c adds the library's rows, subject/rows_subject.c those of
+ * anybody's memory or mailbox. */
+void gate_add_rows(void);
+/* A row under its name, or under name/variant where variant is not NULL. Copies both. */
+void gate_add(const struct gate_row *row, const char *variant);
+
+/* The library's tables: each ends with a row without a name. */
 extern const struct gate_row gate_rows_memory[];
 extern const struct gate_row gate_rows_bytes[];
 extern const struct gate_row gate_rows_mailbox[];

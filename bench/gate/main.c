@@ -39,37 +39,13 @@ void gate_need(bool good, const char *what) {
     }
 }
 
-void gate_need_ok(enum pb_status status, const char *what) {
-    if (status != PB_OK) {
-        fprintf(stderr, "gate: cannot go on: %s: %s\n", what, pb_status_name(status));
-        exit(2);
-    }
-}
-
 /* ---- The rows -------------------------------------------------------------------------------- */
 
-static void add(const struct gate_row *row, const char *variant) {
+void gate_add(const struct gate_row *row, const char *variant) {
     gate_need(row_count < ROWS_MAX, "more rows than ROWS_MAX");
     struct named *named = &rows[row_count++];
     named->row = *row;
     snprintf(named->name, sizeof named->name, variant == NULL ? "%s" : "%s/%s", row->name, variant);
-}
-
-static void add_table(const struct gate_row *table) {
-    for (; table->name != NULL; table++) {
-        struct gate_row row = *table;
-        for (unsigned s = 0; s < PB_STRATEGY_COUNT; s++) {
-            row.strategy = (enum pb_strategy)s;
-            row.timed = table->timed >> s & 1;
-            if (table->strategies >> s & 1 && pb_strategy_available(row.strategy, NULL) == PB_OK) {
-                add(&row, pb_strategy_info(row.strategy)->name);
-            }
-        }
-        row = *table;
-        if (row.strategies == 0) {
-            add(&row, NULL);
-        }
-    }
 }
 
 static const struct gate_row *find(const char *name) {
@@ -364,11 +340,8 @@ static int usage(void) {
 
 int main(int argc, char **argv) {
     prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* whether a huge page is free is luck */
-    add_table(gate_rows_control);
-    add_table(gate_rows_memory);
-    add_table(gate_rows_bytes);
-    add_table(gate_rows_mailbox);
-    add_table(gate_rows_threads);
+    gate_add(&gate_row_control, NULL);
+    gate_add_rows();
     if (argc > 3 && strcmp(argv[argc - 2], "--inject") == 0) {
         parse_injection(argv[argc - 1]);
         argc -= 2;

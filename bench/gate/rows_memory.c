@@ -1,12 +1,5 @@
-/* rows_memory.c: the gate's rows on whole memories: life, growth, copy, reset, sharing; and the
- * control row, whose counts are known. */
+/* rows_memory.c: the gate's rows on whole memories: life, growth, copy, reset, sharing. */
 #include "gate.h"
-
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
 
 enum {
     LIVES = 16,
@@ -17,48 +10,6 @@ enum {
     COPIED_PAGES = 8,
     POOL_SLOTS = 16,
     TOUCHED_BYTES = 4 * GATE_HOST_PAGE /* by an instance with a short life */
-};
-
-/* ---- The control: what is counted here is known, so a count that differs is a broken counter --
- */
-
-static volatile uint8_t *control_pages;
-static _Atomic uint32_t control_word;
-
-static void control_open(const struct gate_row *row) {
-    void *pages = mmap(NULL, 512 * GATE_HOST_PAGE, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    (void)row;
-    gate_need(pages != MAP_FAILED, "no memory for the control row");
-    control_pages = pages;
-}
-
-/* 3 getppid, 2 mmap that make a mapping each, 512 page faults and so many resident pages, 7 locked
- * instructions, 1 sleep: long enough that the core is given up for it. */
-static void control(void) {
-    const struct timespec nap = {.tv_nsec = 1000000};
-    for (int i = 0; i < 3; i++) {
-        syscall(SYS_getppid);
-    }
-    for (int i = 0; i < 2; i++) {
-        (void)!mmap(NULL, GATE_HOST_PAGE, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    }
-    for (int i = 0; i < 512; i++) {
-        control_pages[i * GATE_HOST_PAGE] = 1;
-    }
-    for (int i = 0; i < 7; i++) {
-        atomic_fetch_add(&control_word, 1);
-    }
-    clock_nanosleep(CLOCK_MONOTONIC, 0, &nap, NULL);
-}
-
-static void control_close(void) {
-    munmap((void *)control_pages, 512 * GATE_HOST_PAGE); /* the two pages go with the process */
-}
-
-const struct gate_row gate_rows_control[] = {
-    {"control", 1, 0, 0, GATE_ALONE, 0, control_open, control, control_close},
-    {0},
 };
 
 /* ---- Memories -------------------------------------------------------------------------------- */

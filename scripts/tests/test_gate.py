@@ -618,7 +618,8 @@ def test_a_tree_that_does_not_fit_itself_is_a_set_up_error(root):
     def prepare(name, _fill):
         raise building.Inconclusive(f"does not build against ref/ of {name}")
 
-    mine = types.SimpleNamespace(say=lambda *_: None)
+    library = building.Library.__new__(building.Library)  # without a revision
+    mine = types.SimpleNamespace(say=lambda *_: None, under=library)
     with mock.patch.object(building, "prepare", prepare):
         try:
             gate_run.Gate.build(mine)

@@ -29,11 +29,12 @@ from pagebox.defects import verdicts
 from pagebox.fuzz import findings
 from pagebox.common import builder
 from pagebox.common import report
+from pagebox.common import subjects
 
 WORK = report.REPO / "build" / "defects-subject"
 BUILT = report.REPO / "build"
 TARGETS = ("memory_fuzzer", "mailbox_fuzzer")
-HANG_S, SHRINK_S, BUILD_S = 10, 20, 300
+HANG_S, SHRINK_S = 10, 20
 
 
 def arguments():
@@ -90,18 +91,8 @@ class Field:
         if patch and patchfile.apply(patch, tree) is None:
             return None, "does not apply to these sources"
         out = tree / "subject.so"
-        made = {"PAGEBOX": str(report.REPO), "OUT": str(out)}
-        try:
-            done = subprocess.run(
-                [self.given.build.resolve()], cwd=tree, env=os.environ | made, timeout=BUILD_S,
-                capture_output=True, text=True, errors="replace",
-            )
-        except (OSError, subprocess.TimeoutExpired) as error:
-            return None, f"does not build: {error}"
-        if done.returncode != 0 or not out.is_file():
-            said = (done.stdout + done.stderr)[-800:] or "it made no $OUT"
-            return None, f"does not build: {said}"
-        return out, None
+        fault = subjects.build([self.given.build.resolve()], tree, out)
+        return (None, fault) if fault else (out, None)
 
     def replay(self, subject, target, path):
         """What the replay program says; "" where it is clean."""

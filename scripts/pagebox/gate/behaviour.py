@@ -26,6 +26,8 @@ class Step:
     usual_s: int  # on a quiet machine with two cores, built before
     environment: dict = dataclasses.field(default_factory=dict)
     bounded: bool = False  # a search that ran out of its time is no finding
+    base: dict = None  # the environment of the same step on the base, where only what is new blocks
+    partial: bool = False  # nothing may be offered that runs here
 
 
 def make(*goals):
@@ -133,6 +135,9 @@ def outcome(step, status, seconds, text):
         findings = list(by_rule(text, step.environment)) or findings
     if step.bounded and status and not findings and re.search(r"\b0 findings", text):
         status = 0  # searched as far as the time went, and nothing was found
+    if step.partial and status == 3 and not findings:
+        status = 0  # it offers nothing that runs here
+        return Outcome(step.name, status, seconds, [])
     replayed = REPLAYED.search(text)
     if step.name.startswith("replay") and status == 0 and not (replayed and int(replayed.group(1))):
         return Outcome(step.name, 2, seconds, ["no input was replayed"], ran=False)
@@ -140,6 +145,15 @@ def outcome(step, status, seconds, text):
     if status and not findings:
         findings = ERRORS.findall(text) or text.strip().splitlines()[-3:]
     return Outcome(step.name, status, seconds, findings[:20], ran)
+
+
+def less(done, base):
+    """What the head breaks and the base does not; and the rules that both break."""
+    name = lambda finding: finding.partition(":")[0]
+    known = {name(f) for f in base.findings} if base.ran else set()
+    new = [f for f in done.findings if name(f) not in known]
+    old = sorted({name(f) for f in done.findings} & known)
+    return dataclasses.replace(done, findings=new, status=done.status if new else 0), old
 
 
 def item(done):

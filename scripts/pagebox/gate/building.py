@@ -43,7 +43,7 @@ class Side:
     name: str  # base or head, or of another pair of words of equal length
     folder: pathlib.Path
     objects: list
-    library: list  # those of the objects that are ref/'s
+    library: list  # the objects that are measured: ref/'s, or a subject
 
     def program(self, order=0):
         return self.folder / f"gate{order:04}"  # paths of equal length, whatever the order
@@ -82,20 +82,20 @@ def machine():
 # ---------------------------------------------------------------- sources
 
 
-def git(*arguments):
-    command = ["git", "-c", "safe.directory=*", "-C", str(report.REPO), *arguments]
+def git(*arguments, repo=report.REPO):
+    command = ["git", "-c", "safe.directory=*", "-C", str(repo), *arguments]
     return subprocess.run(command, capture_output=True)
 
 
-def revision(name):
-    """The commit that BASE names; a clear end where it is none."""
+def revision(name, repo=report.REPO):
+    """The commit that BASE names in the repository; a clear end where it is none."""
     if not name:
         report.die("say what to compare with: make gate BASE=<revision>, for example BASE=main")
-    if git("rev-parse", "--git-dir").returncode:
-        report.die("this is no git checkout: BASE cannot be looked up")
-    found = git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
+    if git("rev-parse", "--git-dir", repo=repo).returncode:
+        report.die(f"{'this' if repo == report.REPO else repo} is no git checkout: BASE cannot be looked up")
+    found = git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}", repo=repo)
     if found.returncode:
-        shallow = git("rev-parse", "--is-shallow-repository").stdout.strip() == b"true"
+        shallow = git("rev-parse", "--is-shallow-repository", repo=repo).stdout.strip() == b"true"
         more = "; this clone is shallow: git fetch --unshallow" if shallow else ""
         report.die(f"BASE={name} is no commit here: git log --oneline lists some{more}")
     return found.stdout.decode().strip()
@@ -183,9 +183,10 @@ def sources_of(folder, pattern):
     return sorted(p.relative_to(folder) for p in folder.glob(pattern))
 
 
-def build(name, folder):
-    """Compiles a side whose sources are in the folder, and links it. Unbuildable: its ref/ does not
-    compile. Inconclusive: its ref/ does, the benchmark program against it does not."""
+def build(name, folder, measured=()):
+    """Compiles a side whose sources are in the folder, and links it. measured: the object that is measured, where
+    it is not ref/. Unbuildable: its ref/ does not compile. Inconclusive: its ref/ does, the benchmark program
+    against it does not."""
     headers = headers_of(folder)
     library, faults = compile_all(folder, sources_of(folder, "ref/*.c"), headers)
     if faults:
@@ -196,7 +197,7 @@ def build(name, folder):
             f"the work tree's bench/gate/ does not build against ref/ of {name}: its interface is "
             f"another, so nothing can be compared\n{shorten(faults)}"
         )
-    side = Side(name, folder, bench + library, library)
+    side = Side(name, folder, bench + library, list(measured) or library)
     link(side, 0)
     return side
 
@@ -246,3 +247,24 @@ def text_bytes(side):
 def same_code(one, other):
     """Both programs are the same, byte for byte."""
     return one.program().read_bytes() == other.program().read_bytes()
+
+
+class Library:
+    """What the gate compares: ref/ of the work tree and of BASE."""
+
+    calibrated = waivers = kept = True  # thresholds and waivers are this one's, and the history
+    exact = True  # equal programs give equal counts
+    counts_s = 28  # usual, on a quiet machine with two cores
+    name = "the work tree"
+
+    def __init__(self, base):
+        self.commit = revision(base)
+        self.head_commit = report.git("rev-parse", "HEAD")
+        self.dirty = bool(report.git("status", "--porcelain", "--untracked-files=no"))
+
+    def prepare(self, side):
+        fill = from_work_tree if side == "head" else lambda folder: from_revision(folder, self.commit)
+        return prepare(side, fill)
+
+    def same_code(self, base, head):
+        return same_code(base, head)

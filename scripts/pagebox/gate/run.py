@@ -12,8 +12,10 @@ Exit status: 0 pass, 1 regression, 2 usage or set-up, 3 inconclusive, 130 interr
 then holds what was done).
 """
 import argparse
+import dataclasses
 import json
 import os
+import pathlib
 import signal
 import time
 
@@ -25,12 +27,13 @@ from pagebox.gate import history
 from pagebox.common import processes
 from pagebox.gate import page
 from pagebox.gate import selftest
+from pagebox.gate import subject
 from pagebox.gate import pairing
 from pagebox.common import report
 
 TIME_S = 240  # at most for the pairs; usually much less
 SAME = "Both sides are the same machine code, byte for byte: nothing was run, there is nothing to compare"
-BUILD_S, COUNTS_S, ROUND_S = 4, 28, 1.1  # usual, on a quiet machine with two cores
+BUILD_S, ROUND_S = 4, 1.1  # usual, on a quiet machine with two cores
 
 
 class Gate:
@@ -44,7 +47,11 @@ class Gate:
         self.counted, self.failed, self.timing = None, None, None
         if options.time is not None and options.time < 10:
             report.die(f"TIME={options.time:g} seconds are too few: 10 at least")
-        self.commit = building.revision(options.base)
+        if options.subject_src:
+            self.under = subject.Subject(options.subject_src, options.base)
+        else:
+            self.under = building.Library(options.base)
+        self.commit = self.under.commit
         self.chosen = report.pattern(options.filter, "FILTER")
         building.lock()
         self.run = report.Run("gate")
@@ -60,11 +67,11 @@ class Gate:
 
     def expected_s(self):
         """Part -> seconds that it takes on a quiet machine."""
-        parts = {"build": BUILD_S, "counts": COUNTS_S}
+        parts = {"build": BUILD_S, "counts": self.under.counts_s}
         if self.options.timed:
             parts["time"] = min(self.options.time or TIME_S, ROUND_S * self.options.rounds)
         if self.options.behaviour:
-            parts["behaviour"] = sum(step.usual_s for step in behaviour.steps())
+            parts["behaviour"] = sum(step.usual_s for step in self.steps())
         return parts
 
     def say(self, part, share, text, overdue=False):
@@ -91,24 +98,22 @@ class Gate:
     def build(self):
         self.say("build", 0, "building both sides")
         try:
-            self.head = building.prepare("head", building.from_work_tree)
+            self.head = self.under.prepare("head")
         except building.Unbuildable as error:
             raise SetUp(f"the work tree cannot be built: {error}")
         except building.Inconclusive as error:  # not of two interfaces: there is one side
             raise SetUp(f"the work tree is at odds with itself: {error}")
         try:
-            self.base = building.prepare(
-                "base", lambda folder: building.from_revision(folder, self.commit)
-            )
+            self.base = self.under.prepare("base")
         except building.Unbuildable as error:
             raise SetUp(f"BASE={self.options.base} cannot be built: {error}")
         sizes = building.text_bytes(self.base), building.text_bytes(self.head)
         self.facts |= {"code_bytes_base": sizes[0], "code_bytes_head": sizes[1]}
-        if building.same_code(self.base, self.head):
+        if self.under.same_code(self.base, self.head):
             raise Same()
         if None not in sizes and sizes[0] != sizes[1]:
             self.notes.append(f"advice: code size {sizes[0]:,} -> {sizes[1]:,} bytes")
-        if self.commit == self.run.commit and self.run.dirty:
+        if self.commit == self.under.head_commit and self.under.dirty:
             self.notes.append("compares uncommitted changes with HEAD")
 
     def rows(self):
@@ -122,7 +127,7 @@ class Gate:
         return chosen | {"control": found["control"]}
 
     def count(self, rows):
-        self.waivers, faults = counting.read_waivers()
+        self.waivers, faults = counting.read_waivers() if self.under.waivers else ([], [])
         if faults:
             raise SetUp("; ".join(faults))
         if not counting.fixed_addresses():
@@ -141,6 +146,8 @@ class Gate:
         )
         counting.count_sides(programs, kinds, self.counted, self.failed, said)
         self.compare_counts(*self.counted.values())
+        if not self.under.exact:
+            self.count_again(programs, kinds)
         self.found["counts"] += [
             counting.remark(row, "pass", counting.uncounted(what["threads"]))
             for row, what in rows.items()
@@ -163,15 +170,27 @@ class Gate:
             if row not in self.failed["base"]
         ]
 
+    def count_again(self, programs, kinds):
+        """Somebody's code may count differently from run to run: what blocks must be above all that was
+        counted on the base."""
+        rows = {i["name"] for i in page.blocked(self.found["counts"]) if i["metric"] != "row"}
+        wanted = {side: {row: kind for row, kind in of.items() if row in rows} for side, of in kinds.items()}
+        again, failed = ({name: {} for name in programs} for _ in range(2))
+        said = lambda row: self.say("counts", 1, f"counting {row} again")
+        if rows:
+            counting.count_sides(programs, wanted, again, failed, said)
+            counting.settle(self.found["counts"], *again.values())
+
     def sample(self, rows):
         both = self.own["base"].keys() & self.own["head"].keys() - self.failed["head"].keys()
         kinds = {row: kind for row, kind in self.timed.items() if row in rows and row in both}
-        suite = calibrate.suite_of(self.timed, self.options.rounds)
-        calibrated, why = calibrate.thresholds(self.run.machine, suite)
+        calibrated, why = {}, "rows of a subject have no calibration"
+        if self.under.calibrated:
+            suite = calibrate.suite_of(self.timed, self.options.rounds)
+            calibrated, why = calibrate.thresholds(self.run.machine, suite)
+            why = why and f"{why} (make gate-calibrate)"
         if why:
-            self.notes.append(
-                f"{why}: thresholds are from this session's own noise (make gate-calibrate)"
-            )
+            self.notes.append(f"{why}: thresholds are from this session's own noise")
         lacking = sorted(kinds.keys() - calibrated.keys()) if calibrated else []
         if lacking:
             self.notes.append(f"without a calibrated threshold: {', '.join(lacking)}")
@@ -195,17 +214,31 @@ class Gate:
             self.keep(name, pairs)
         self.found["time"] = self.timing.items()
 
+    def steps(self):
+        return self.under.steps() if self.options.subject_src else behaviour.steps()
+
+    def new(self, step, done, folder, said):
+        """Of a step's findings, those that the base has not."""
+        if not (step.base and done.status and done.ran and not done.late):
+            return done
+        other = dataclasses.replace(step, name=f"{step.name} on the base", environment=step.base)
+        done, old = behaviour.less(done, behaviour.run(other, folder, said))
+        if old:
+            self.notes.append(f"{step.name}: on the base, too, so it does not block: {', '.join(old)}")
+        return done
+
     def behave(self):
         """Why steps could not run, if any could not."""
         folder = self.run.path("raw/behaviour/log").parent
         usual_s, faults = 0, []
-        for step in behaviour.steps():
-            done = behaviour.run(step, folder, lambda seconds: self.say(
+        for step in self.steps():
+            said = lambda seconds: self.say(
                 "behaviour",
                 (usual_s + min(seconds, step.usual_s)) / self.expected["behaviour"],
                 f"behaviour: {step.name}",
                 overdue=seconds > 1.5 * step.usual_s + 5,
-            ))  # fmt: skip
+            )  # fmt: skip
+            done = self.new(step, behaviour.run(step, folder, said), folder, said)
             usual_s += step.usual_s
             if done.ran and (step.name != "build" or not done.status):
                 self.found["behaviour"].append(behaviour.item(done))
@@ -232,7 +265,7 @@ class Gate:
             status = "finding" if verdict == "regression" else verdict
             name = self.options.base
             lead = (
-                f"the work tree{' (with uncommitted changes)' if self.run.dirty else ''} against "
+                f"{self.under.name}{' (with uncommitted changes)' if self.under.dirty else ''} against "
             )
             lead += self.commit[:12] + (f" ({name})" if not self.commit.startswith(name) else "")
             lead += f"; {time.monotonic() - self.began:.0f} s" + (f". {why}" if why else "")
@@ -247,7 +280,7 @@ class Gate:
             path = self.run.finish(status, summary, items, made, title, lead)
             shown = os.path.relpath(path / "report.html")
             print(page.screen(verdict, lead, items, self.notes, shown), flush=True)
-            if verdict in ("pass", "regression", "inconclusive") and not self.options.filter:
+            if verdict in ("pass", "regression", "inconclusive") and self.under.kept and not self.options.filter:
                 history.append(self.options.history, self.run, items, self.commit, verdict)
             return page.EXIT[verdict]
         finally:
@@ -354,6 +387,9 @@ def arguments(given=None):
     commands = parser.add_subparsers(dest="command", required=True)
     gate = commands.add_parser("run", help="the comparison")
     gate.add_argument("--base", default="", help="a git revision")
+    gate.add_argument(
+        "--subject-src", type=pathlib.Path, help="a folder of your sources, in place of ref/"
+    )
     gate.add_argument("--behaviour", type=yes_or_no, default=True, help="0: leave it out")
     gate.add_argument("--timed", type=yes_or_no, default=True, help="0: counts only, no time")
     gate.add_argument(
