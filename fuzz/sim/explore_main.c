@@ -154,25 +154,13 @@ static void on_crash(int number, siginfo_t *info, void *context) {
     found(name, "T%u: signal %d, address %p%s", S.now->id, number, (void *)at, stack);
 }
 
-/* A loop that makes no visible step cannot be scheduled away from: only time tells. */
-static void on_tick(int number, siginfo_t *info, void *context) {
-    static uint32_t run, step, turns;
-    uintptr_t pc = pc_of(context);
-    (void)number;
-    (void)info;
-    /* A switch away from a loop of plain accesses is a step that leads nowhere. */
-    bool moved = !S.active || run != S.generation || step != S.steps - (S.quiet_turns - turns);
-    run = S.generation;
-    step = S.steps;
-    turns = S.quiet_turns;
-    still_ticks = moved ? 0 : still_ticks + 1;
-    if (still_ticks < ticks_max) {
-        return;
-    }
+/* The thread that runs makes no step: its next access names the variable; where there is none until
+ * the next call of this, its place has to do. */
+static void tell_endless(uintptr_t pc) {
     bool inside =
         pc - (uintptr_t)__start_sim_text < (uintptr_t)__stop_sim_text - (uintptr_t)__start_sim_text;
     if (!S.watch || !inside) {
-        S.watch = true; /* its next access names the variable; without one the next tick tells */
+        S.watch = 1;
         return;
     }
     still_ticks = 0;
@@ -181,6 +169,22 @@ static void on_tick(int number, siginfo_t *info, void *context) {
     stack_text(stack, sizeof stack, pc);
     found("endless-loop", "T%u runs on without any atomic access, call or other visible step%s",
           S.now->id, stack);
+}
+
+/* A loop that makes no visible step cannot be scheduled away from: only time tells. */
+static void on_tick(int number, siginfo_t *info, void *context) {
+    static uint32_t run, step, turns;
+    (void)number;
+    (void)info;
+    /* A switch away from a loop of plain accesses is a step that leads nowhere. */
+    bool moved = !S.active || run != S.generation || step != S.steps - (S.quiet_turns - turns);
+    run = S.generation;
+    step = S.steps;
+    turns = S.quiet_turns;
+    still_ticks = moved ? 0 : still_ticks + 1;
+    if (still_ticks >= ticks_max) {
+        tell_endless(pc_of(context));
+    }
 }
 
 static void on_stop(int number) {
@@ -215,15 +219,16 @@ static void alarm_in(double seconds) {
 }
 
 static void on_alarm(int number, siginfo_t *info, void *context) {
+    static unsigned overtime;
     (void)number;
     (void)info;
-    (void)context;
     if (getpid() != first_process) {
         _exit(3);
     }
-    if (phase == SEARCHING && S.active && still_ticks >= 3 && ticks_max > 3) {
-        ticks_max = 3; /* it does not get on: the next tick tells where */
-        alarm_in(1);
+    if (phase == SEARCHING && S.active && still_ticks >= 3 && overtime < 2) {
+        overtime++; /* it does not get on: where? */
+        alarm_in(0.5);
+        tell_endless(pc_of(context));
         return;
     }
     S.active = false; /* the run that is under way is given up */
@@ -488,25 +493,32 @@ static void write_late(void) {
     write_result();
 }
 
-/* ---- A thread that nobody joined: told when nothing else was found ---- */
+/* ---- A thread that nobody joined: told when nothing else was found, and best where it spins for
+ * ever ---- */
 
 static struct leak {
-    bool found;
+    char name[24];
     char text[600];
     struct sim_options options;
     size_t choices_n;
     uint16_t choices[CHOICES_MAX];
 } * leak; /* shared with the processes of a search */
 
-static void keep_leak(const char *text) {
-    if (leak->found) {
-        return;
+static const char *leak_wanted; /* by a replay */
+
+static bool keep_leak(const char *name, const char *text) {
+    if (leak_wanted && !strcmp(leak_wanted, name)) {
+        return false;
     }
-    leak->found = true;
+    if (!strcmp(leak->name, name) || !strcmp(leak->name, "livelock")) {
+        return true;
+    }
+    snprintf(leak->name, sizeof leak->name, "%s", name);
     snprintf(leak->text, sizeof leak->text, "%s", text);
     leak->options = S.o;
     leak->choices_n = S.choices_n;
     memcpy(leak->choices, S.choices, S.choices_n * sizeof *S.choices);
+    return true;
 }
 
 static void keep_leaks(void) {
@@ -517,16 +529,12 @@ static void keep_leaks(void) {
     S.leak = keep_leak;
 }
 
-/* In a replay: it must not come before what is looked for. */
-static void leaks_matter_for(const char *finding) {
-    S.leak = strcmp(finding, "leaked-thread") ? keep_leak : NULL;
-}
-
 static void report_leak(void) {
-    if (outcome.finding || !leak || !leak->found) {
+    if (outcome.finding || !leak || !leak->name[0]) {
         return;
     }
-    outcome.finding = "leaked-thread";
+    outcome.finding = leak->name;
+    snprintf(outcome.detail, sizeof outcome.detail, "%s", leak->text);
     outcome.options = leak->options;
     outcome.choices_n = leak->choices_n;
     memcpy(outcome.choices, leak->choices, leak->choices_n * sizeof *leak->choices);
@@ -546,9 +554,9 @@ static int conclude(void) {
     outcome.seconds = now_s() - started;
     report_leak();
     if (outcome.finding) {
-        leaks_matter_for(outcome.finding);
+        leak_wanted = outcome.finding;
     }
-    alarm_in(3);
+    alarm_in(2.5);
     if (outcome.finding) {
         if (!replay_file) {
             shrink();
@@ -578,6 +586,7 @@ static int conclude(void) {
 
 static void keep_finding(const struct sim_result *r, const struct sim_options *o) {
     outcome.finding = r->finding;
+    snprintf(outcome.detail, sizeof outcome.detail, "%s", r->detail);
     outcome.options = *o;
     outcome.choices_n = r->choices_n;
     memcpy(outcome.choices, r->choices, r->choices_n * sizeof *r->choices);
@@ -615,23 +624,28 @@ static void schedule_of(uint64_t i, struct sim_options *o) {
 
 static void progress(double *last) {
     double now = now_s();
-    if (!isatty(2) || now - *last < 0.5) {
+    if (now - *last < 0.5) {
         return;
     }
     *last = now;
+    if (!isatty(2)) {
+        return;
+    }
     fprintf(stderr, "\r  %.0f/%.0f s  %llu executions, %.0f a second ", now - started, seconds_max,
             (unsigned long long)outcome.executions, (double)outcome.executions / (now - started));
 }
 
-static void search_random(void) {
+/* Until so many seconds have gone since the start, or a finding; goes on where it was. */
+static void search_random(double seconds) {
+    static uint64_t runs;
     struct sim_options o = options;
     struct sim_result r;
     double last = started;
-    for (uint64_t i = 0; !stop_asked && now_s() - started < seconds_max; i++) {
-        if (executions_max && i >= executions_max) {
+    while (!stop_asked && now_s() - started < seconds) {
+        if (executions_max && runs >= executions_max) {
             break;
         }
-        schedule_of(i, &o);
+        schedule_of(runs++, &o);
         sim_run(&o, run_program, &program, &r);
         count(&r);
         if (r.finding) {
@@ -646,7 +660,7 @@ static void search_random(void) {
     outcome.interrupted = stop_asked;
 }
 
-static void search_exhaustive(void) {
+static struct sim_explored *explored(double seconds, struct sim_explore_options *used) {
     struct sim_explore_options e = sim_explore_options_default();
     static struct sim_explored d;
     e.run = options;
@@ -655,29 +669,65 @@ static void search_exhaustive(void) {
     }
     e.processes = processes;
     e.stop = &stop_asked;
-    e.seconds_max = seconds_max;
+    e.seconds_max = seconds;
     e.executions_max = executions_max;
     e.progress = isatty(2);
     e.loop_max = loop_max;
     e.repeats_max = repeats_max;
     sim_explore(&e, run_program, &program, &d);
-    outcome.executions = d.executions;
+    outcome.executions += d.executions;
+    outcome.steps += d.steps;
     outcome.graphs = d.graphs;
     outcome.blocked = d.blocked;
     outcome.pruned = d.dead_ends;
-    outcome.cut = d.cut;
-    sim_explored_cuts(&d, outcome.cuts, sizeof outcome.cuts);
-    sim_symbolise(outcome.cuts, sizeof outcome.cuts);
-    outcome.steps = d.steps;
-    outcome.bounds = d.bounds;
     outcome.complete = d.complete;
     outcome.interrupted = stop_asked && !d.complete;
-    snprintf(outcome.error, sizeof outcome.error, "%s", d.error);
-    if (d.finding) {
-        outcome.finding = d.finding;
-        outcome.options = e.run;
-        outcome.choices_n = d.choices_n;
-        memcpy(outcome.choices, d.choices, d.choices_n * sizeof d.choices[0]);
+    *used = e;
+    return &d;
+}
+
+static void keep_explored(const struct sim_explored *d, const struct sim_explore_options *e) {
+    outcome.finding = d->finding;
+    snprintf(outcome.detail, sizeof outcome.detail, "%s", d->detail);
+    outcome.options = e->run;
+    outcome.choices_n = d->choices_n;
+    memcpy(outcome.choices, d->choices, d->choices_n * sizeof d->choices[0]);
+}
+
+static void search_exhaustive(void) {
+    struct sim_explore_options e;
+    const struct sim_explored *d = explored(seconds_max, &e);
+    outcome.cut = d->cut;
+    sim_explored_cuts(d, outcome.cuts, sizeof outcome.cuts);
+    sim_symbolise(outcome.cuts, sizeof outcome.cuts);
+    outcome.bounds = d->bounds;
+    snprintf(outcome.error, sizeof outcome.error, "%s", d->error);
+    if (d->finding) {
+        keep_explored(d, &e);
+    }
+}
+
+static bool ignore_leak(const char *name, const char *text) {
+    (void)name, (void)text;
+    return true;
+}
+
+/* At random for a third of the time; then every execution, which ends a small program's search and
+ * finds what has one schedule in a million; where that takes too long, at random again. What the
+ * exhaustive search cannot do is no matter here. */
+static void search_all(void) {
+    search_random(seconds_max / 3);
+    if (outcome.finding || stop_asked || executions_max) {
+        return;
+    }
+    struct sim_explore_options e;
+    S.leak = ignore_leak;
+    const struct sim_explored *d = explored(seconds_max / 3, &e);
+    S.leak = keep_leak;
+    if (d->finding && strcmp(d->finding, "unsupported-call")) {
+        keep_explored(d, &e);
+    } else if (!d->complete) {
+        search_random(seconds_max);
     }
 }
 
@@ -740,7 +790,7 @@ static _Noreturn void search_bytes(char **argv) {
 
 static void search_replay(void) {
     const char *wanted = read_schedule();
-    leaks_matter_for(wanted);
+    leak_wanted = wanted;
     outcome.options = options;
     const char *finding = run_traced();
     outcome.executions = 1;
@@ -847,7 +897,7 @@ static void setup(char **argv) {
     image_save(&images[1], __start_sim_bss, __stop_sim_bss);
     handlers_setup();
     started = now_s();
-    alarm_in(seconds_max + 1);
+    alarm_in(seconds_max + 0.5);
 }
 
 int main(int argc, char **argv) {
@@ -862,9 +912,11 @@ int main(int argc, char **argv) {
         search_exhaustive();
     } else if (!strcmp(sched, "bytes")) {
         search_bytes(argv);
-    } else if (!strcmp(sched, "all") || !strcmp(sched, "uniform") || !strcmp(sched, "pct") ||
-               !strcmp(sched, "pos") || !strcmp(sched, "feedback")) {
-        search_random();
+    } else if (!strcmp(sched, "all")) {
+        search_all();
+    } else if (!strcmp(sched, "uniform") || !strcmp(sched, "pct") || !strcmp(sched, "pos") ||
+               !strcmp(sched, "feedback")) {
+        search_random(seconds_max);
     } else {
         die("--sched=%s: it is one of all, bytes, uniform, pct, pos, feedback, exhaustive", sched);
     }

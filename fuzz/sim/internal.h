@@ -204,10 +204,12 @@ struct engine {
     bool active; /* on a logical thread of a run */
     bool exploring, tracing, coverage, sc_used;
     bool sites; /* orders may be other than written (sites.h) */
-    bool watch; /* the thread that runs makes no step: tell at its next access what it waits for */
+    uint16_t
+        watch; /* the thread that runs makes no step: tell at its next access what it waits for */
     struct thread *now;
     thread_set ready; /* the T_READY threads */
     uint32_t threads_n, atoms_n, msgs_n, cells_n, recs_n, frames_n, locks_n;
+    uint32_t recs_free;         /* records that later accesses made superfluous, a list by next */
     uint32_t steps, progress;   /* step of the last new thing seen by anybody */
     thread_set waiting;         /* the T_WAIT threads */
     uint32_t generation;        /* of cell slots */
@@ -230,7 +232,8 @@ struct engine {
     uint64_t rng;
     unsigned preemptions;
     struct thread *last; /* has ended the process and waits for the others to stop, or NULL */
-    void (*leak)(const char *text); /* keeps a leaked thread instead of a finding, or NULL */
+    /* Keeps what is told only when nothing else was found, or NULL; false: this is looked for. */
+    bool (*leak)(const char *name, const char *text);
     thread_set turned; /* threads switched away for seeing nothing new, since all had their turn */
     uint32_t pct_points[32];
     unsigned pct_points_n, pct_low;
@@ -269,7 +272,7 @@ _Noreturn void stop_run(void);  /* leave the logical threads for good */
 _Noreturn void stop_bound(unsigned bound);
 _Noreturn void found(const char *name, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
-void leaked(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void leaked(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void go_last(struct thread *t); /* returns when no other thread can run */
 void describe_stack(char *out, size_t n, uintptr_t pc, uint32_t frame);
 void saw_new(struct thread *t);
@@ -284,6 +287,8 @@ void shadow_setup(void); /* memory behind the engine; exits with 2 if none */
 void shadow_reset(void);
 struct cell *cell_at(uintptr_t at);
 void access_plain(uintptr_t at, size_t n, bool write, uintptr_t pc);
+/* By the program itself, which may do nothing else for ever (tsan.c). */
+void access_of_user(uintptr_t at, size_t n, bool write, uintptr_t pc);
 struct cell *access_atomic(uintptr_t at, unsigned size, bool write, uintptr_t pc);
 void shadow_thread_ends(const struct thread *t); /* a write to its whole stack */
 void *heap_obtain(size_t size, size_t alignment, uintptr_t pc);

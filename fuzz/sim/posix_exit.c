@@ -79,7 +79,7 @@ static void check_threads(const char *how, uintptr_t pc) {
     for (unsigned i = 0; i < S.threads_n && S.o.unjoined_is_leak; i++) {
         const struct thread *u = &S.threads[i];
         if (i && u != S.now && !u->joined && !u->detached) {
-            leaked("%s while T%u %s and nobody joined it\n  @%lx", how, i,
+            leaked("leaked-thread", "%s while T%u %s and nobody joined it\n  @%lx", how, i,
                    u->state == T_DONE ? "has ended" : "still runs", (unsigned long)pc);
             return;
         }
@@ -158,7 +158,7 @@ void sim_posix_main(void *arg) {
     }
     int status = program->main(program->argc, arguments, environ);
     run_at_exit();
-    end_of_process(status, "main returns", (uintptr_t)program->main);
+    end_of_process(status, "main returns", (uintptr_t)program->main + 1);
 }
 
 /* ---- Output: shown as notes in a trace, else dropped (there may be millions of runs) ---- */
@@ -190,6 +190,16 @@ void show_output(const char *text, size_t n) {
     }
 }
 
+/* A loop that does nothing but print makes no step. */
+static void prints(uintptr_t pc) {
+    if (S.watch) {
+        char stack[500];
+        describe_stack(stack, sizeof stack, pc, S.now->frame);
+        found("endless-loop", "T%u prints again and again, and does nothing else%s", S.now->id,
+              stack);
+    }
+}
+
 static int show_format(const char *format, va_list args) {
     char text[200];
     int n = vsnprintf(text, sizeof text, format, args);
@@ -208,6 +218,7 @@ int sim_vprintf(const char *format, va_list args) {
 }
 
 int sim_fprintf(FILE *file, const char *format, ...) {
+    prints(CALLER);
     va_list args;
     va_start(args, format);
     int n = sim_vfprintf(file, format, args);
@@ -216,6 +227,7 @@ int sim_fprintf(FILE *file, const char *format, ...) {
 }
 
 int sim_printf(const char *format, ...) {
+    prints(CALLER);
     va_list args;
     va_start(args, format);
     int n = sim_vfprintf(stdout, format, args);
@@ -224,6 +236,7 @@ int sim_printf(const char *format, ...) {
 }
 
 int sim_fputs(const char *text, FILE *file) {
+    prints(CALLER);
     if (!ours(file)) {
         return fputs(text, file);
     }
@@ -232,10 +245,12 @@ int sim_fputs(const char *text, FILE *file) {
 }
 
 int sim_puts(const char *text) {
+    prints(CALLER);
     return sim_fputs(text, stdout);
 }
 
 int sim_fputc(int c, FILE *file) {
+    prints(CALLER);
     char text = (char)c;
     if (!ours(file)) {
         return fputc(c, file);
@@ -249,10 +264,12 @@ int sim_putc(int c, FILE *file) {
 }
 
 int sim_putchar(int c) {
+    prints(CALLER);
     return sim_fputc(c, stdout);
 }
 
 size_t sim_fwrite(const void *data, size_t size, size_t count, FILE *file) {
+    prints(CALLER);
     if (!ours(file)) {
         return fwrite(data, size, count, file);
     }

@@ -24,13 +24,13 @@ void *sim_reallocarray(void *old, size_t count, size_t size);
 
 static void reads(const void *at, size_t n, uintptr_t pc) {
     if (S.active) {
-        access_plain((uintptr_t)at, n, false, pc);
+        access_of_user((uintptr_t)at, n, false, pc);
     }
 }
 
 static void writes(void *at, size_t n, uintptr_t pc) {
     if (S.active) {
-        access_plain((uintptr_t)at, n, true, pc);
+        access_of_user((uintptr_t)at, n, true, pc);
     }
 }
 

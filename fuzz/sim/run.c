@@ -168,15 +168,14 @@ _Noreturn void found(const char *name, const char *format, ...) {
 
 /* A thread that nobody joined hides no other finding behind it, where somebody keeps it (S.leak).
  */
-void leaked(const char *format, ...) {
+void leaked(const char *name, const char *format, ...) {
     char text[600];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    if (!S.leak)
-        found("leaked-thread", "%s", text);
-    S.leak(text);
+    if (!S.leak || !S.leak(name, text))
+        found(name, "%s", text);
 }
 
 _Noreturn void sim_finding(const char *name, const char *format, ...) {
@@ -437,7 +436,7 @@ void run_leaks(void) {
         return;
     for (uint32_t i = 1; i < S.threads_n; i++)
         if (!S.threads[i].joined && !S.threads[i].detached)
-            leaked("T%u ended but nobody joined it", i);
+            leaked("leaked-thread", "T%u ended but nobody joined it", i);
 }
 
 /* Everything has ended, or nothing can go on. */
@@ -532,21 +531,35 @@ static struct thread *pick(struct thread *t) {
     }
 }
 
+/* The process has ended, and others go on for ever. They may, but for threads that somebody should
+ * have joined and that see nothing new any more: who joins them will wait for ever. */
+static _Noreturn void runs_after_end(const char *text) {
+    bool awaited = false;
+    for (thread_set m = S.ready; m; m &= m - 1) {
+        const struct thread *t = &S.threads[first_of(m)];
+        awaited |= !t->joined && !t->detached;
+    }
+    if (text && awaited && S.o.unjoined_is_leak)
+        leaked("livelock", "the process ends while threads that nobody joined spin for ever\n%s",
+               text);
+    stop_run();
+}
+
 static _Noreturn void too_many_steps(void) {
+    bool stalls = S.steps - S.progress > S.o.steps_max / 2;
+    char text[500];
+    size_t used = 0;
+    for (thread_set m = S.ready; m && used < sizeof text; m &= m - 1) {
+        const struct thread *t = &S.threads[first_of(m)];
+        used += (size_t)snprintf(text + used, sizeof text - used,
+                                 "T%u runs on without seeing anything new, at %p\n", t->id,
+                                 (void *)t->pending.at);
+    }
     if (S.last)
-        stop_run(); /* the process has ended: others may run for ever */
-    if (S.steps - S.progress > S.o.steps_max / 2) {
-        char text[600];
-        size_t used = 0;
-        for (thread_set m = S.ready; m && used < sizeof text; m &= m - 1) {
-            const struct thread *t = &S.threads[first_of(m)];
-            used += (size_t)snprintf(text + used, sizeof text - used,
-                                     "T%u runs on without seeing anything new, at %p\n", t->id,
-                                     (void *)t->pending.at);
-        }
+        runs_after_end(stalls ? text : NULL);
+    if (stalls)
         found("livelock", "no progress in the last %u of %u steps\n%s", S.steps - S.progress,
               S.steps, text);
-    }
     stop_bound(SIM_BOUND_STEPS);
 }
 
@@ -1025,7 +1038,7 @@ void run_once(void (*program)(void *), void *arg) {
     S.last = NULL;
     S.foreign = 0;
     S.quiet = S.quiet_step = 0;
-    S.watch = false;
+    S.watch = 0;
     S.preemptions = 0;
     S.choices_n = S.bytes_at = 0;
     S.rng = S.o.seed * UINT64_C(0xD1342543DE82EF95) + 1;

@@ -144,6 +144,7 @@ void shadow_reset(void) {
         S.generation = 1;
     }
     S.recs_n = S.frames_n = S.locks_n = 1;
+    S.recs_free = 0;
     S.frames[0].last_child = 0;
     for (unsigned i = 0; i < THREADS; i++) {
         if (!S.heap_at[i])
@@ -298,6 +299,11 @@ static uintptr_t block_around(uintptr_t at) {
 }
 
 static inline uint32_t rec_new(void) {
+    uint32_t r = S.recs_free;
+    if (r) {
+        S.recs_free = S.recs[r].next;
+        return r;
+    }
     if (unlikely(S.recs_n >= RECS_MAX))
         stop_bound(SIM_BOUND_MEMORY);
     return S.recs_n++;
@@ -442,9 +448,12 @@ static inline void note(uint32_t *head, unsigned mask, bool write, bool supersed
             link = &p->next;
             continue;
         }
-        if (mine)
+        if (mine) {
+            uint32_t dropped = *link;
             *link = p->next;
-        else {
+            p->next = S.recs_free;
+            S.recs_free = dropped;
+        } else {
             mine = p;
             link = &p->next;
         }
@@ -739,7 +748,7 @@ void *sim_realloc(void *old, size_t size) {
 char *sim_strdup(const char *text) {
     size_t n = strlen(text) + 1;
     if (S.active)
-        access_plain((uintptr_t)text, n, false, PC);
+        access_of_user((uintptr_t)text, n, false, PC);
     char *copy = S.active ? heap_take(n, 16, n, PC) : malloc(n);
     if (copy)
         memcpy(copy, text, n);
@@ -748,8 +757,8 @@ char *sim_strdup(const char *text) {
 
 void *sim_memmove(void *to, const void *from, size_t n) {
     if (S.active) {
-        access_plain((uintptr_t)from, n, false, PC);
-        access_plain((uintptr_t)to, n, true, PC);
+        access_of_user((uintptr_t)from, n, false, PC);
+        access_of_user((uintptr_t)to, n, true, PC);
     }
     return memmove(to, from, n);
 }
@@ -760,22 +769,22 @@ void *sim_memcpy(void *to, const void *from, size_t n) {
         if (n && a != b && a < b + n && b < a + n)
             found("memcpy-overlap", "memcpy of %zu bytes from %p to %p\n  @%lx", n,
                   (const void *)from, to, (unsigned long)PC);
-        access_plain(b, n, false, PC);
-        access_plain(a, n, true, PC);
+        access_of_user(b, n, false, PC);
+        access_of_user(a, n, true, PC);
     }
     return memmove(to, from, n);
 }
 
 void *sim_memset(void *to, int byte, size_t n) {
     if (S.active)
-        access_plain((uintptr_t)to, n, true, PC);
+        access_of_user((uintptr_t)to, n, true, PC);
     return memset(to, byte, n);
 }
 
 int sim_memcmp(const void *a, const void *b, size_t n) {
     if (S.active) {
-        access_plain((uintptr_t)a, n, false, PC);
-        access_plain((uintptr_t)b, n, false, PC);
+        access_of_user((uintptr_t)a, n, false, PC);
+        access_of_user((uintptr_t)b, n, false, PC);
     }
     return memcmp(a, b, n);
 }

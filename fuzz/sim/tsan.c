@@ -54,11 +54,12 @@ void __tsan_func_exit(void) {
 enum { QUIET_MAX = 1 << 16 };
 
 static void give_way(uintptr_t at, size_t n, bool write, uintptr_t pc) {
-    if (S.watch && !write) {
+    enum { WRITES_MAX = 1000 }; /* what a loop reads says more than what it writes */
+    if (S.watch && (!write || S.watch++ > WRITES_MAX)) {
         char stack[500];
         describe_stack(stack, sizeof stack, pc, S.now->frame);
-        found("endless-loop", "T%u reads %zu bytes at %p again and again, and nothing else%s",
-              S.now->id, n, (void *)at, stack);
+        found("endless-loop", "T%u %s %zu bytes at %p again and again, and nothing else%s",
+              S.now->id, write ? "writes" : "reads", n, (void *)at, stack);
     }
     if (S.exploring)
         return; /* the search decides itself who goes on */
@@ -77,6 +78,10 @@ static inline void plain(uintptr_t at, size_t n, bool write, uintptr_t pc) {
         S.quiet = 0;
         S.quiet_step = S.steps;
     }
+}
+
+void access_of_user(uintptr_t at, size_t n, bool write, uintptr_t pc) {
+    plain(at, n, write, pc);
 }
 
 /* Volatile accesses, for a hint when one races: by place. */
@@ -118,13 +123,13 @@ VOLATILE_SIZES(volatile_write, true)
 VOLATILE_SIZES(unaligned_volatile_read, false)
 VOLATILE_SIZES(unaligned_volatile_write, true)
 
-#define READ_WRITE(name, n)                     \
-    void ENTRY(name)(void *p);                  \
-    void ENTRY(name)(void *p) {                 \
-        if (!S.active)                          \
-            return;                             \
-        access_plain(ADDRESS(p), n, false, PC); \
-        access_plain(ADDRESS(p), n, true, PC);  \
+#define READ_WRITE(name, n)              \
+    void ENTRY(name)(void *p);           \
+    void ENTRY(name)(void *p) {          \
+        if (!S.active)                   \
+            return;                      \
+        plain(ADDRESS(p), n, false, PC); \
+        plain(ADDRESS(p), n, true, PC);  \
     }
 READ_WRITE(read_write1, 1)
 READ_WRITE(read_write2, 2)
@@ -137,11 +142,11 @@ READ_WRITE(unaligned_read_write4, 4)
 READ_WRITE(unaligned_read_write8, 8)
 READ_WRITE(unaligned_read_write16, 16)
 
-#define PLAIN_PC(name, n, write)                             \
-    void ENTRY(name)(void *p, void *pc);                     \
-    void ENTRY(name)(void *p, void *pc) {                    \
-        if (S.active)                                        \
-            access_plain(ADDRESS(p), n, write, ADDRESS(pc)); \
+#define PLAIN_PC(name, n, write)                      \
+    void ENTRY(name)(void *p, void *pc);              \
+    void ENTRY(name)(void *p, void *pc) {             \
+        if (S.active)                                 \
+            plain(ADDRESS(p), n, write, ADDRESS(pc)); \
     }
 PLAIN_PC(read1_pc, 1, false)
 PLAIN_PC(read2_pc, 2, false)
@@ -157,45 +162,45 @@ PLAIN_PC(write16_pc, 16, true)
 void __tsan_read_range(void *p, size_t n);
 void __tsan_read_range(void *p, size_t n) {
     if (S.active)
-        access_plain(ADDRESS(p), n, false, PC);
+        plain(ADDRESS(p), n, false, PC);
 }
 void __tsan_write_range(void *p, size_t n);
 void __tsan_write_range(void *p, size_t n) {
     if (S.active)
-        access_plain(ADDRESS(p), n, true, PC);
+        plain(ADDRESS(p), n, true, PC);
 }
 
 void __tsan_vptr_read(void **p);
 void __tsan_vptr_read(void **p) {
     if (S.active)
-        access_plain(ADDRESS(p), sizeof *p, false, PC);
+        plain(ADDRESS(p), sizeof *p, false, PC);
 }
 void __tsan_vptr_update(void **p, void *value);
 void __tsan_vptr_update(void **p, void *value) {
     if (S.active)
-        access_plain(ADDRESS(p), sizeof *p, *p != value, PC);
+        plain(ADDRESS(p), sizeof *p, *p != value, PC);
 }
 
 void *__tsan_memcpy(void *to, const void *from, size_t n);
 void *__tsan_memcpy(void *to, const void *from, size_t n) {
     if (S.active) {
-        access_plain(ADDRESS(from), n, false, PC);
-        access_plain(ADDRESS(to), n, true, PC);
+        plain(ADDRESS(from), n, false, PC);
+        plain(ADDRESS(to), n, true, PC);
     }
     return memmove(to, from, n);
 }
 void *__tsan_memmove(void *to, const void *from, size_t n);
 void *__tsan_memmove(void *to, const void *from, size_t n) {
     if (S.active) {
-        access_plain(ADDRESS(from), n, false, PC);
-        access_plain(ADDRESS(to), n, true, PC);
+        plain(ADDRESS(from), n, false, PC);
+        plain(ADDRESS(to), n, true, PC);
     }
     return memmove(to, from, n);
 }
 void *__tsan_memset(void *to, int byte, size_t n);
 void *__tsan_memset(void *to, int byte, size_t n) {
     if (S.active)
-        access_plain(ADDRESS(to), n, true, PC);
+        plain(ADDRESS(to), n, true, PC);
     return memset(to, byte, n);
 }
 

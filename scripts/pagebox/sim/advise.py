@@ -10,6 +10,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import tempfile
 
@@ -33,7 +34,7 @@ WEAKER = {
 WEAKER["cas"] = WEAKER["fence"] = WEAKER["rmw"]
 WEAKER["cas-fails"] = WEAKER["load"]
 ARM = "RC11 has no load buffering: needed on Arm"
-PLAIN_READ, PLAIN_WRITE = 0, 1
+PLAIN_ORDERS = {0: RELAXED, 1: RELAXED}  # plain reads and writes, by the numbers of sites.c
 RANDOM_S = 2
 
 
@@ -43,6 +44,30 @@ def acquires(order):
 
 def releases(order):
     return order in (RELEASE, ACQ_REL, SEQ_CST)
+
+
+def lets_swap(pairs, orders):
+    """Could a load and a later store swap that could not before? pairs: (load, store), each a row or
+    the order of an access that is in none. orders: row -> new order."""
+    if any(row.kind == "fence" for row in orders):
+        return True  # a fence orders loads with later stores, whichever it is
+
+    def before(place):
+        return getattr(place, "order", place)
+
+    def after(place):
+        return orders.get(place, before(place))
+
+    return any(
+        (acquires(before(load)) or releases(before(store)))
+        and not (acquires(after(load)) or releases(after(store)))
+        for load, store in pairs
+    )
+
+
+def interruptible():
+    """From now on a termination is like an interrupt: what is known so far gets its report."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 # ---------------------------------------------------------------- what an order costs
@@ -63,6 +88,9 @@ TARGETS = {  # name -> clang's, the instructions that order
     ),
     "riscv64": (["--target=riscv64-linux-gnu", "-march=rv64ima"], r"\t(fence|amo\w+\.\w\.(?:aqrl|aq|rl)|lr\.w\.aqrl|lr\.w\.aq|sc\.w\.rl)"),
 }
+
+
+COLUMNS = ["site", "order", "weakest that holds", "shown by", *TARGETS]
 
 
 def constant(order):
@@ -106,18 +134,75 @@ class Costs:
 
 
 class Row:
-    """One place in the source: accesses of one kind, order and line, wherever they are compiled to."""
+    """Accesses of one kind and order that the source names once, wherever they are compiled to."""
 
-    def __init__(self, key, kind, order):
-        self.file, self.line, self.function = key
-        self.kind, self.order, self.ids, self.pcs = kind, order, set(), []
-        self.weakest, self.shown, self.holds = order, "", False
+    def __init__(self, name, kind, order):
+        self.name, self.kind, self.order, self.pcs = name, kind, order, set()
+        self.weakest, self.shown, self.known = None, "relaxed already", True
 
     def changes(self, order):
-        return [f"--order={pc}:{KINDS.index(self.kind)}:{order}" for pc in self.pcs]
+        return [f"{pc}:{KINDS.index(self.kind)}:{order}" for pc in sorted(self.pcs)]
 
-    def name(self):
-        return f"{trace.short(self.file)}:{self.line} {self.kind}"
+    def verdict(self):
+        if self.weakest is not None:
+            return NAMES[self.weakest]
+        if not WEAKER[self.kind].get(self.order):
+            return "-"
+        return "needed" if self.known else "not known"
+
+    def costs(self, costs):
+        """A cell for each processor: what the weakest order saves, or what the order costs."""
+        if self.weakest is not None:
+            return [costs.change(t, self.kind, self.order, self.weakest) for t in TARGETS]
+        return [costs.cost(t, self.kind, self.order) for t in TARGETS]
+
+    def item(self, chosen):
+        return {
+            "name": self.name,
+            "kind": self.kind,
+            "order": NAMES[self.order],
+            "weakest": self.verdict(),
+            "shown_by": self.shown,
+            "in_the_set": self in chosen,
+        }
+
+
+def changes_of(orders):
+    return [c for row, order in orders.items() for c in row.changes(order)]
+
+
+def find_weakest(row, pairs, judge):
+    """Fills in a row. judge(orders): (True holds, False refuted, None not known; words)."""
+    for order in WEAKER[row.kind].get(row.order, []):
+        holds, words = judge({row: order})
+        if holds is not False and lets_swap(pairs, {row: order}):
+            holds, row.shown = False, ARM
+        elif row.known:
+            row.shown = words if holds else f"{NAMES[order]}: {words}"
+        if holds:
+            row.weakest, row.shown = order, words
+            return
+        row.known = row.known and holds is not None
+
+
+def together(rows, pairs, judge):
+    """The rows that can be weaker at once, one after the other, and how that is known."""
+    chosen, how = {}, ""
+    for row in rows:
+        attempt = chosen | {row: row.weakest}
+        if row.weakest is None or lets_swap(pairs, attempt):
+            continue
+        holds, words = judge(attempt) if chosen else (True, row.shown)
+        if holds:
+            chosen, how = attempt, words
+    return chosen, how
+
+
+def set_text(chosen, how, interrupted):
+    if chosen:
+        names = ", ".join(f"{r.name} {NAMES[o]}" for r, o in chosen.items())
+        return f"Together, one after the other in the order of the rows: {names} ({how})."
+    return "Interrupted before the orders were put together." if interrupted else "No order can be weaker."
 
 
 class Advisor:
@@ -149,114 +234,41 @@ class Advisor:
         reader = trace.Program(self.program)
         reader.look_up([s["pc"] for s in data["sites"]])
         wanted = [os.path.basename(f) for f in (self.a.advise_in or "").split()]
-        rows = {}
+        rows, where = {}, PLAIN_ORDERS | {s["id"]: s["order"] for s in data["sites"]}
         for site in data["sites"]:
             function, file, line = reader.place(site["pc"])
             if not file or (wanted and os.path.basename(file) not in wanted):
                 continue
-            key = (file, line, function)
-            row = rows.setdefault((key, site["kind"], site["order"]), Row(key, site["kind"], site["order"]))
-            row.ids.add(site["id"])
-            row.pcs.append(site["pc"])
-        self.rows_by_id = {i: row for row in rows.values() for i in row.ids}
-        self.pairs = [tuple(p) for p in data["pairs"]]
-        return sorted(rows.values(), key=lambda r: (r.file, r.line, KINDS.index(r.kind)))
-
-    def swaps(self, orders):
-        """Could a load and a later store swap that could not before? orders: row -> new order."""
-
-        def order(i, changed):
-            row = self.rows_by_id.get(i)
-            if row is None:
-                return RELAXED
-            return orders.get(row, row.order) if changed else row.order
-
-        fences = [r for r in orders if r.kind == "fence"]
-        if fences:
-            return True  # a fence orders loads with later stores, whichever it is
-        for load, store in self.pairs:
-            before = acquires(order(load, False)) or releases(order(store, False))
-            after = acquires(order(load, True)) or releases(order(store, True))
-            if before and not after:
-                return True
-        return False
+            key = (file, line, function or "")
+            key += (site["kind"], site["order"])
+            name = f"{trace.short(file)}:{line} {site['kind']}"
+            where[site["id"]] = row = rows.setdefault(key, Row(name, site["kind"], site["order"]))
+            row.pcs.add(site["pc"])
+        self.pairs = {(where[load], where[store]) for load, store in data["pairs"]}
+        order = lambda key: (key[0], key[1], KINDS.index(key[3]), key[2], key[4])
+        return [rows[key] for key in sorted(rows, key=order)]
 
     def judge(self, orders):
-        """(holds, how it is known) of the program with these orders."""
-        changes = [c for row, order in orders.items() for c in row.changes(order)]
+        """Of the program with these orders: True holds, False refuted, None not known; and words."""
+        changes = [f"--order={change}" for change in changes_of(orders)]
         result = self.run("all", RANDOM_S, changes)
         if not result["finding"]:
             result = self.run("exhaustive", self.a.advise_time, changes)
         if result["finding"]:
             self.traces += 1
-            return False, f"{self.words(orders)}: {result['finding']}, {self.keep(orders)}"
+            return False, f"{result['finding']}, {self.keep(orders)}"
         if not result["complete"]:
-            return False, f"not refuted in {RANDOM_S + self.a.advise_time:g} s"
+            return None, f"not refuted in {RANDOM_S + self.a.advise_time:g} s"
         return True, f"complete, {result['graphs']:,} graphs"
-
-    @staticmethod
-    def words(orders):
-        return ", ".join(NAMES[o] for o in orders.values())
 
     def keep(self, orders):
         """The trace of a refutation, as a file of the report."""
         data = json.loads((self.folder / "trace.json").read_text())
         reader = trace.Program(self.program)
         name = f"trace-{self.traces}.txt"
-        text = "".join(f"{row.name()} made {NAMES[o]}\n" for row, o in orders.items())
+        text = "".join(f"{row.name} made {NAMES[o]}\n" for row, o in orders.items())
         self.report.path(name).write_text(text + "\n" + trace.text(data, reader))
         return f"trace {self.traces}"
-
-    def advise(self, row):
-        """Fills in a row: the weakest order that holds alone."""
-        reasons = []
-        for order in WEAKER[row.kind].get(row.order, []):
-            holds, how = self.judge({row: order})
-            if (holds or how.startswith("not refuted")) and self.swaps({row: order}):
-                holds, how = False, ARM
-            if holds:
-                row.weakest, row.shown, row.holds = order, how, True
-                return
-            reasons.append(how)
-            if how.startswith("not refuted"):
-                row.unsure = True
-        row.shown = reasons[-1] if reasons else "relaxed already"
-
-    def together(self, rows):
-        """The rows that can be weakened at once, greedily; how it is known."""
-        chosen, how = {}, ""
-        for row in rows:
-            if not row.holds:
-                continue
-            attempt = chosen | {row: row.weakest}
-            if self.swaps(attempt):
-                continue
-            if len(attempt) > 1:
-                holds, words = self.judge(attempt)
-                if not holds:
-                    continue
-                how = words
-            else:
-                how = row.shown
-            chosen = attempt
-        return chosen, how
-
-
-def table_of(advisor, rows):
-    lines = []
-    for row in rows:
-        order = row.weakest if row.holds else row.order
-        words = NAMES[order] if row.holds else "needed" if WEAKER[row.kind].get(row.order) else "-"
-        if getattr(row, "unsure", False) and not row.holds:
-            words = "not known"
-        costs = [
-            advisor.costs.change(t, row.kind, row.order, order)
-            if row.holds
-            else advisor.costs.cost(t, row.kind, row.order)
-            for t in TARGETS
-        ]
-        lines.append([row.name(), NAMES[row.order], words, row.shown, *costs])
-    return lines
 
 
 def text_of(columns, lines):
@@ -269,47 +281,45 @@ def text_of(columns, lines):
 def run(a, program, say):
     """The whole of ADVISE=1; the exit status."""
     advisor = Advisor(a, program)
-    advisor.report = final = report.Run("advise", a.root)
-    rows = advisor.rows()
-    if not rows:
-        report.die("no atomic access with an order was seen: nothing to advise on")
-    base = advisor.run("exhaustive", a.advise_time)
+    advisor.report = report.Run("advise", a.root)
+    rows, done, chosen, how, interrupted = [], [], {}, "", False
+    interruptible()
+    try:
+        rows = advisor.rows()
+        if not rows:
+            report.die("no atomic access with an order was seen: nothing to advise on")
+        look_at_program(advisor, say)
+        for row in rows:
+            find_weakest(row, advisor.pairs, advisor.judge)
+            done.append(row)
+            say(f"{row.name}: {NAMES[row.order]} -> {row.verdict()} ({row.shown})")
+        chosen, how = together(rows, advisor.pairs, advisor.judge)
+    except KeyboardInterrupt:
+        interrupted = True
+    text = set_text(chosen, how, interrupted)
+    lines = [[r.name, NAMES[r.order], r.verdict(), r.shown, *r.costs(advisor.costs)] for r in done]
+    section = report.Section("Orders", text, table=report.Table(COLUMNS, lines, align="lllllll"))
+    path = advisor.report.finish(
+        "interrupted" if interrupted else "pass",
+        {"sites": len(rows), "weaker": len(chosen)},
+        [row.item(chosen) for row in done],
+        [section],
+        f"Memory orders of {', '.join(os.path.basename(s) for s in a.src)}",
+        f"{len(done)} of {len(rows)} places, {len(chosen)} can be weaker at once.",
+    )
+    say("\n" + text_of(COLUMNS, lines) + "\n\n" + text)
+    say(f"report: {os.path.relpath(path / 'report.html')}")
+    return 130 if interrupted else 0
+
+
+def look_at_program(advisor, say):
+    """As written, it must have no finding; and can it be explored to its end?"""
+    seconds = advisor.a.advise_time
+    base = advisor.run("exhaustive", seconds)
     if base["finding"]:
         report.die(f"the program as written has a finding ({base['finding']}): mend that first")
     if not base["complete"]:
         say(
-            f"note: the program as written was not explored to its end in {a.advise_time:g} s: rows"
+            f"note: the program as written was not explored to its end in {seconds:g} s: rows"
             " say `not refuted` where a smaller program would say `complete` (ADVISE_TIME=N)"
         )
-    for row in rows:
-        advisor.advise(row)
-        say(f"{row.name()}: {NAMES[row.order]} -> {NAMES[row.weakest] if row.holds else row.shown}")
-    chosen, how = advisor.together(rows)
-    columns = ["site", "order", "weakest that holds", "shown by", *TARGETS]
-    lines = table_of(advisor, rows)
-    together = (
-        "Together (one after the other in the order of the rows): "
-        + "; ".join(f"{r.name()} {NAMES[o]}" for r, o in chosen.items())
-        + f" ({how})."
-        if chosen
-        else "No order can be weaker."
-    )
-    items = [
-        {
-            "name": row.name(),
-            "order": NAMES[row.order],
-            "weakest": NAMES[row.weakest] if row.holds else None,
-            "shown_by": row.shown,
-            "in_the_set": row in chosen,
-        }
-        for row in rows
-    ]
-    names = ", ".join(os.path.basename(s) for s in a.src)
-    section = report.Section("Orders", together, table=report.Table(columns, lines, align="lllllll"))
-    path = final.finish(
-        "pass", {"sites": len(rows), "weaker": len(chosen)}, items, [section],
-        f"Memory orders of {names}", f"{len(rows)} places, {len(chosen)} can be weaker at once.",
-    )
-    say("\n" + text_of(columns, lines) + "\n\n" + together)
-    say(f"report: {os.path.relpath(path / 'report.html')}")
-    return 0

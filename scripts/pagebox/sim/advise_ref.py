@@ -2,9 +2,11 @@
 
     scripts/advise.py [FILTER=regex] [TIME=seconds a search] [ORDERS=regex] [JOBS=n]
 
-Scenarios of FILTER that complete within TIME (default 5) seconds judge. Each name's order is weakened
-at all its places while the scenarios run, nothing is rebuilt. Report: results/advise/<stamp>/. Exit
-status: 0 whatever it advises, 2 usage or set-up, 130 interrupted.
+Each name's order is weakened at all its places while the scenarios of FILTER run; nothing is rebuilt. A
+weaker order holds only where every scenario that comes by the name was searched to its end. A search
+has TIME (default 10) seconds; four times as many where the orders as they are took at most twice TIME.
+At last the weakest orders are put together one by one. Report: results/advise/<stamp>/, which an
+interrupted run writes too. Exit status: 0 whatever it advises, 2 usage or set-up, 130 interrupted.
 """
 import json
 import os
@@ -14,12 +16,13 @@ import sys
 import tempfile
 
 from pagebox.common import report
-from pagebox.sim import trace
-from pagebox.sim.advise import ARM, KINDS, NAMES, TARGETS, WEAKER, Costs, text_of
+from pagebox.sim import advise, trace
+from pagebox.sim.advise import NAMES, TARGETS
 
 PROGRAM = report.REPO / "build" / "sim" / "verify"
 NAME = re.compile(r"\bPB_ORDER_(\w+)")
 FIXED = ["setarch", "-R"]  # the same addresses in every process
+COLUMNS = ["name", "kind", "order", "weakest that holds", "shown by", *TARGETS]
 
 
 def settings(arguments):
@@ -34,20 +37,29 @@ def settings(arguments):
     return given
 
 
+class Scenario:
+    def __init__(self, name, row, pcs):
+        self.name, self.graphs, self.complete, self.pcs = name, row["graphs"], row["complete"], pcs
+
+
 class Orders:
     def __init__(self, given):
-        self.time_s = int(given["TIME"] or 5)
+        self.time_s = int(given["TIME"] or 10)
         self.jobs = int(given["JOBS"] or os.cpu_count() or 1)
         if not PROGRAM.exists():
             report.die(f"{PROGRAM} is not built: `make advise` builds it")
         listed = subprocess.run([PROGRAM, "--list"], capture_output=True, text=True, check=True)
         names = [l.split()[0] for l in listed.stdout.splitlines()]
-        self.names = [n for n in names if re.search(given["FILTER"], n)]
-        self.costs = Costs("clang")
+        wanted = report.pattern(given["FILTER"], "FILTER")
+        self.names = [n for n in names if wanted.search(n)]
+        if not self.names:
+            report.die(f"FILTER={given['FILTER']}: no scenario has such a name; `make verify ARGS=--list`")
+        self.costs = advise.Costs("clang")
+        self.reader = trace.Program(PROGRAM)
+        self.scenarios, self.rows, self.pairs = [], {}, set()
 
-    def search(self, name, changes=(), more=()):
-        command = [*FIXED, str(PROGRAM), "--quiet", "--seconds", str(self.time_s)]
-        command += ["--processes", str(self.jobs), *more]
+    def search(self, name, seconds, jobs, changes=(), more=()):
+        command = [*FIXED, str(PROGRAM), "--quiet", "--seconds", str(seconds), "--processes", str(jobs), *more]
         for change in changes:
             command += ["--order", change]
         done = subprocess.run([*command, name], capture_output=True, text=True)
@@ -56,43 +68,33 @@ class Orders:
             report.die(f"{name}: {done.stderr.strip()[-300:]}")
         return json.loads(lines[-1])
 
-    def complete_ones(self):
-        """Scenarios that judge, and the rows: name of orders.h -> [(pc, kind)] with its order."""
-        chosen, rows, ids = [], {}, {}
-        reader = trace.Program(PROGRAM)
-        with tempfile.NamedTemporaryFile(suffix=".json") as file:
-            for name in self.names:
-                row = self.search(name, more=["--sites", file.name])
-                if row["finding"]:
-                    report.die(f"{name} has a finding ({row['finding']}): mend that first")
-                if not row["complete"]:
-                    print(f"{name}: not complete in {self.time_s} s: it does not judge", flush=True)
-                    continue
-                chosen.append(name)
-                # processes of a search keep their sites to themselves: one more, alone and short
-                jobs, self.jobs = self.jobs, 1
-                self.search(name, more=["--sites", file.name])
-                self.jobs = jobs
-                self.collect(json.load(open(file.name)), reader, rows, ids)
-        return chosen, rows
+    def look(self):
+        """Runs each scenario as it is, for its graphs and its places."""
+        for name in self.names:
+            with tempfile.NamedTemporaryFile(suffix=".json") as file:
+                # processes of a search keep their places to themselves: one alone
+                found = self.search(name, 2 * self.time_s, 1, more=["--sites", file.name])
+                data = json.load(open(file.name))
+            if found["finding"]:
+                report.die(f"{name} has a finding ({found['finding']}): mend that first")
+            if not found["complete"]:
+                print(f"{name}: not complete in {2 * self.time_s} s: it refutes, it proves nothing", flush=True)
+            self.scenarios.append(Scenario(name, found, {s["pc"] for s in data["sites"]}))
+            self.collect(data)
+        self.scenarios.sort(key=lambda s: (not s.complete, s.graphs))
 
-    def collect(self, data, reader, rows, ids):
-        base = data["base"] if reader.dynamic() else 0
-        reader.look_up([s["pc"] - base for s in data["sites"]])
-        named = {}
+    def collect(self, data):
+        base = data["base"] if self.reader.dynamic() else 0
+        self.reader.look_up([s["pc"] - base for s in data["sites"]])
+        where = dict(advise.PLAIN_ORDERS)
         for site in data["sites"]:
-            name = self.macro(reader.frames(site["pc"] - base))
-            if not name or site["kind"] == "cas-fails":
-                continue
-            named[site["id"]] = name
-            row = rows.setdefault((name, site["kind"], site["order"]), {"pcs": set(), "pairs": set()})
-            row["pcs"].add(site["pc"])
-        orders = {s["id"]: s["order"] for s in data["sites"]}
-        for load, store in data["pairs"]:
-            for site, other in ((load, store), (store, load)):
-                if site in named:
-                    key = (named[site], next(s["kind"] for s in data["sites"] if s["id"] == site), orders[site])
-                    rows[key]["pairs"].add(("load" if site == load else "store", orders.get(other, 0)))
+            where[site["id"]] = site["order"]
+            name = self.macro(self.reader.frames(site["pc"] - base))
+            if name and site["kind"] != "cas-fails":
+                key = (name, site["kind"], site["order"])
+                row = where[site["id"]] = self.rows.setdefault(key, advise.Row(*key))
+                row.pcs.add(site["pc"])
+        self.pairs |= {(where[load], where[store]) for load, store in data["pairs"]}
 
     @staticmethod
     def macro(frames):
@@ -112,75 +114,67 @@ class Orders:
                     break
         return None
 
-    def swaps(self, row, before, after):
-        """Does the weakening let a load and a later store swap that it kept apart alone?"""
-        for role, other in row["pairs"]:
-            keeps = (1, 2, 4, 5) if role == "load" else (3, 4, 5)
-            others = (3, 4, 5) if role == "load" else (1, 2, 4, 5)
-            if before in keeps and after not in keeps and other not in others:
-                return True
-        return False
-
-    def judge(self, chosen, changes):
-        graphs, unsure = 0, None
-        for name in chosen:
-            row = self.search(name, changes)
-            if row["finding"]:
-                return False, f"{row['finding']} in {name}"
-            graphs += row["graphs"]
-            if not row["complete"]:
-                unsure = name
+    def judge(self, orders):
+        """(holds, refuted or not known: True, False, None; words) of the scenarios with these orders."""
+        changes = advise.changes_of(orders)
+        pcs = set().union(*(row.pcs for row in orders))
+        judges = [s for s in self.scenarios if s.pcs & pcs]
+        graphs, unsure = 0, []
+        for scenario in judges:
+            seconds = 4 * self.time_s if scenario.complete else self.time_s
+            found = self.search(scenario.name, seconds, self.jobs, changes)
+            if found["finding"]:
+                return False, f"{found['finding']} in {scenario.name}"
+            graphs += found["graphs"]
+            if not found["complete"]:
+                unsure.append(f"{scenario.name} {seconds} s")
         if unsure:
-            return None, f"not refuted in {self.time_s} s ({unsure})"
-        return True, f"complete, {len(chosen)} scenarios, {graphs:,} graphs"
+            return None, f"not refuted ({', '.join(unsure)})"
+        plural = "s" if len(judges) > 1 else ""
+        return True, f"complete, {len(judges)} scenario{plural}, {graphs:,} graphs"
 
-    def advise(self, chosen, key, row):
-        """(order that holds or None, words)."""
-        name, kind, order = key
-        words = "relaxed already"
-        for weaker in WEAKER[kind].get(order, []):
-            changes = [f"{pc}:{KINDS.index(kind)}:{weaker}" for pc in sorted(row["pcs"])]
-            holds, how = self.judge(chosen, changes)
-            if holds is not False and self.swaps(row, order, weaker):
-                holds, how = False, ARM
-            if holds:
-                return weaker, how
-            words = f"{NAMES[weaker]}: {how}" if how != ARM else how
-        return None, words
+
+def write(run, orders, done, chosen, how, interrupted):
+    lines = [[r.name, r.kind, NAMES[r.order], r.verdict(), r.shown, *r.costs(orders.costs)] for r in done]
+    weaker_n = sum(row.weakest is not None for row in done)
+    proved = [s.name for s in orders.scenarios if s.complete]
+    others = [s.name for s in orders.scenarios if not s.complete]
+    lead = f"{len(lines)} of {len(orders.rows)} rows of ref/orders.h, {weaker_n} could be weaker."
+    text = f"Searched to their end: {', '.join(proved) or 'none'}. For a time only: {', '.join(others) or 'none'}."
+    text += "\n\n" + advise.set_text(chosen, how, interrupted)
+    table = report.Table(COLUMNS, lines, align="l" * len(COLUMNS))
+    path = run.finish(
+        "interrupted" if interrupted else "pass",
+        {"names": len(lines), "weaker": weaker_n},
+        [row.item(chosen) for row in done],
+        [report.Section("Orders", text, table=table)],
+        "Orders of ref/",
+        lead,
+    )
+    print(f"\n{advise.text_of(COLUMNS, lines)}\n\n{text}\n{lead}")
+    print(f"report: {os.path.relpath(path / 'report.html')}")
 
 
 def main():
+    report.help_if_asked(__doc__)
     given = settings(sys.argv[1:])
+    wanted = report.pattern(given["ORDERS"], "ORDERS")
     orders = Orders(given)
     run = report.Run("advise")
-    chosen, rows = orders.complete_ones()
-    if not chosen:
-        report.die(f"no scenario completes in {orders.time_s} s: give more (TIME=N)")
-    lines, items, weaker_n = [], [], 0
-    columns = ["name", "kind", "order", "weakest that holds", "shown by", *TARGETS]
-    for key in sorted(rows):
-        name, kind, order = key
-        if not re.search(given["ORDERS"], name):
-            continue
-        weakest, words = orders.advise(chosen, key, rows[key])
-        can = WEAKER[kind].get(order)
-        verdict = NAMES[weakest] if weakest is not None else "-" if not can else (
-            "not known" if "not refuted" in words else "needed"
-        )
-        weaker_n += weakest is not None
-        costs = [
-            orders.costs.change(t, kind, order, weakest) if weakest is not None else orders.costs.cost(t, kind, order)
-            for t in TARGETS
-        ]
-        lines.append([name, kind, NAMES[order], verdict, words, *costs])
-        items.append({"name": name, "kind": kind, "order": NAMES[order], "weakest": verdict, "shown_by": words})
-        print(f"{name} {kind}: {NAMES[order]} -> {verdict} ({words})", flush=True)
-    lead = f"{len(lines)} places of ref/orders.h, {weaker_n} could be weaker, judged by {len(chosen)} scenarios."
-    table = report.Table(columns, lines, align="l" * len(columns))
-    section = report.Section("Orders, one at a time", f"Scenarios: {', '.join(chosen)}.", table=table)
-    path = run.finish("pass", {"names": len(lines), "weaker": weaker_n}, items, [section], "Orders of ref/", lead)
-    print("\n" + text_of(columns, lines) + f"\n\n{lead}\nreport: {os.path.relpath(path / 'report.html')}")
-    return 0
+    done, chosen, how, interrupted = [], {}, "", False
+    advise.interruptible()
+    try:
+        orders.look()
+        for key in sorted(k for k in orders.rows if wanted.search(k[0])):
+            row = orders.rows[key]
+            advise.find_weakest(row, orders.pairs, orders.judge)
+            done.append(row)
+            print(f"{row.name} {row.kind}: {NAMES[row.order]} -> {row.verdict()} ({row.shown})", flush=True)
+        chosen, how = advise.together(done, orders.pairs, orders.judge)
+    except KeyboardInterrupt:
+        interrupted = True
+    write(run, orders, done, chosen, how, interrupted)
+    return 130 if interrupted else 0
 
 
 if __name__ == "__main__":

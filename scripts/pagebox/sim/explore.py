@@ -18,10 +18,13 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 
 from pagebox.common import report
 from pagebox.sim import advise, explore_build, trace
 
+SHORT_S, BUILD_S = 10, 60  # a TIME= that is short is for the search; building has so long then
+LATE_S = 5  # the program ends itself before: an alarm at its time, another for shrinking
 SCHEDS = ("all", "bytes", "uniform", "pct", "pos", "feedback", "exhaustive")
 BOUNDS = {  # enum sim_bound
     1: "a run was cut at the engine's bound on steps (SET=steps=N)",
@@ -84,13 +87,20 @@ class Exploration:
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="explore-"))
         self.child = None
         self.stopping = False
+        self.began = time.monotonic()
+        explore_build.Deadline.at = self.began + (a.time if a.time > SHORT_S else BUILD_S)
+
+    def left_s(self):
+        """Of TIME=, for the search. Building is part of it, unless it is short."""
+        used = time.monotonic() - self.began if self.a.time > SHORT_S else 0
+        return max(1.0, self.a.time - used)
 
     def clean(self):
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def command(self, program, out):
         a = self.a
-        command = [str(program), f"--out={out}", f"--seconds={max(1, round(a.time))}"]
+        command = [str(program), f"--out={out}", f"--seconds={round(self.left_s())}"]
         command += [f"--seed={a.seed}", f"--sched={a.sched}", f"--processes={a.jobs}"]
         command += [f"--replay={os.path.abspath(a.replay)}"] if a.replay else []
         command += [f"--argument={x}" for x in shlex.split(a.args)]
@@ -111,7 +121,11 @@ class Exploration:
             start_new_session=True,
             stdout=subprocess.DEVNULL if self.a.sched == "bytes" else None,
         )
-        status = self.child.wait()
+        try:
+            status = self.child.wait(self.left_s() + LATE_S)
+        except subprocess.TimeoutExpired:  # it is past its own alarms
+            os.killpg(self.child.pid, signal.SIGKILL)
+            status = self.child.wait()
         try:
             return status, json.loads((out / "result.json").read_text())
         except (OSError, ValueError):
@@ -145,6 +159,10 @@ def per_second(result):
     return result["executions"] / result["seconds"] if result["seconds"] > 0.1 else None
 
 
+def graphs_text(result):
+    return f"{result['graphs']:,} graph{'s' if result['graphs'] != 1 else ''}"
+
+
 def lead_of(a, result):
     names = ", ".join(f"`{os.path.basename(s)}`" for s in a.src)
     if result["finding"]:
@@ -156,10 +174,14 @@ def lead_of(a, result):
         return f"{names}: **{result['finding']}** {how}."
     if result["executions"] and result["cut"] >= result["executions"]:
         return f"{names}: no finding, but every run was cut at a limit of the engine."
+    if a.sched == "all" and result["complete"]:
+        return (
+            f"{names}: no finding; all executions were explored ({graphs_text(result)}), after a"
+            f" random search; {result['executions']:,} executions in {result['seconds']:.1f} s."
+        )
     if a.sched == "exhaustive":
         seen = "all executions" if result["complete"] else "NOT all executions"
-        graphs = f"{result['graphs']:,} graph{'s' if result['graphs'] != 1 else ''}"
-        return f"{names}: no finding; {seen} were explored ({graphs})."
+        return f"{names}: no finding; {seen} were explored ({graphs_text(result)})."
     return f"{names}: no finding in {result['executions']:,} executions, {result['seconds']:.1f} s."
 
 
@@ -171,7 +193,7 @@ def sections_of(a, result, columns, lines):
         ["choices found", result["choices_found"]],
         ["choices after shrinking", result["choices"]],
     ]
-    if a.sched == "exhaustive":
+    if result["graphs"]:
         rows += [
             ["graphs", result["graphs"]],
             ["dead ends", result["pruned"]],
@@ -181,6 +203,7 @@ def sections_of(a, result, columns, lines):
     sections = []
     if result["finding"]:
         sections.append(report.Section("Finding", pre=lines))
+    if columns:
         sections.append(
             report.Section(
                 "Schedule",
@@ -227,6 +250,9 @@ def finish(a, run, program, status, result):
         title = f"{result['finding']} in {', '.join(map(os.path.basename, a.src))}"
         run.path("trace.txt").write_text(columns)
         run.path("trace.html").write_text(trace.page(data, reader, title), encoding="utf-8")
+    elif result["finding"]:  # the time was up before there was a trace
+        lines = trace.named({"ranges": []}, trace.Program(program), result["detail"])
+        screen = f"finding: {result['finding']}\n{lines}"
     word = {0: "pass", 1: "finding", 3: "inconclusive", 130: "interrupted"}.get(status, "error")
     item = {"name": os.path.basename(a.src[0]), "sources": a.src, "sched": a.sched, "seed": a.seed}
     item |= {
@@ -239,7 +265,9 @@ def finish(a, run, program, status, result):
         "error": result["error"],
     }
     if result["finding"]:
-        item |= {"trace": "trace.txt", "page": "trace.html", "reproducer": "schedule.txt"}
+        item |= {"reproducer": "schedule.txt"}
+    if columns:
+        item |= {"trace": "trace.txt", "page": "trace.html"}
     summary = {
         "executions": result["executions"],
         "executions_per_s": per_second(result),
@@ -262,8 +290,9 @@ def finish(a, run, program, status, result):
     if result["error"]:
         print(f"explore: {result['error']}", file=sys.stderr)
     say(f"report: {os.path.relpath(final / 'report.html')}")
-    if result["finding"]:
+    if columns:
         say(f"page:   {os.path.relpath(final / 'trace.html')}")
+    if result["finding"]:
         flags = f'CFLAGS_SRC="{a.cflags}" ' if a.cflags else ""
         say(
             f"replay: make explore SRC=\"{' '.join(a.src)}\" {flags}"

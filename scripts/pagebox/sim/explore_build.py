@@ -12,6 +12,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 
 from pagebox.common import report
 
@@ -53,12 +54,24 @@ ASM = re.compile(r"\basm (?:sideeffect |alignstack |inteldialect |unwind )*\"([^
 ASM_HARMLESS = re.compile(r"(pause|nop|rep; ?nop|yield|isb|\\09|\\0A|;|\s)*")
 
 
+class Deadline:
+    """When a build must have ended: it is part of the time that a person gave."""
+
+    at = None
+
+    @classmethod
+    def left_s(cls):
+        return None if cls.at is None else max(0.1, cls.at - time.monotonic())
+
+
 def run_tool(command, what, given=None):
     """Runs a build step; its own message is the clearest one."""
     try:
-        done = subprocess.run(command, input=given, capture_output=True, text=True)
+        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=Deadline.left_s())
     except OSError:
         report.die(f"{command[0]} is missing: run scripts/setup")
+    except subprocess.TimeoutExpired:
+        report.die(f"the time was up before the program was built ({what}): give more (TIME=N)")
     sys.stderr.write(done.stderr)
     if done.returncode:
         report.die(f"{what} failed; the message is above")
