@@ -20,14 +20,15 @@ static const char usage[] =
     "engines\n"
     "       conform run [-s SEED] [-t SLICE_MS] [-T SECONDS] [-n SECONDS] [-r SEED:COUNT] [-p "
     "NAME]\n"
-    "                   FILE...                     runs them on the memory that SUBJECT= names\n"
+    "                   [-L SHIM.so] FILE...        runs them on the memory that SUBJECT= names, or on a "
+    "runtime\n"
     "FILE: programs in text form (fuzz/conform/README.md). -r: so many random programs. -f: a "
     "planted\n"
     "fault: drop-notify, plain-store, early-size, wake-more. -n: without progress for so long is a "
     "hang.\n";
 
 struct options {
-    const char *command, *name;
+    const char *command, *name, *library;
     uint64_t seed, random_seed;
     unsigned long random_count, slice_ms, hang_s, total_s;
     enum conform_fault fault;
@@ -306,7 +307,7 @@ static void json_set(const struct conform_set *set) {
 static bool json_wasm(const struct options *o, const struct conform_program *p, uint64_t seed) {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     size_t bytes = 0;
-    uint8_t *wasm = conform_wasm(p, seed, o->fault, &bytes);
+    uint8_t *wasm = conform_wasm(p, seed, o->fault, NULL, &bytes);
     if (wasm == NULL) {
         return false;
     }
@@ -388,7 +389,7 @@ static int read_options(int argc, char **argv, struct options *o) {
     int i = 2;
     for (; i < argc && argv[i][0] == '-'; i++) {
         char letter = argv[i][1];
-        if (letter == '\0' || argv[i][2] != '\0' || strchr("rpsftTn", letter) == NULL ||
+        if (letter == '\0' || argv[i][2] != '\0' || strchr("rpsftTnL", letter) == NULL ||
             i + 1 == argc) {
             return usage_error("an unknown option, or one without its value", argv[i]);
         }
@@ -403,6 +404,9 @@ static int read_options(int argc, char **argv, struct options *o) {
             continue;
         case 'p':
             o->name = value;
+            continue;
+        case 'L':
+            o->library = value;
             continue;
         case 'f':
             if (!conform_fault_by_name(value, &o->fault)) {
@@ -447,7 +451,8 @@ int main(int argc, char **argv) {
         print_bundle(&o, &list);
     } else if (status == 0 && strcmp(o.command, "run") == 0) {
         struct conform_run run = {
-            .seed = o.seed, .slice_ms = o.slice_ms, .hang_s = o.hang_s, .total_s = o.total_s};
+            .seed = o.seed, .slice_ms = o.slice_ms, .hang_s = o.hang_s, .total_s = o.total_s,
+            .library = o.library};
         status = conform_run_all(&run, list.program, list.set, list.count);
     } else if (status == 0) {
         status = usage_error("no such command", o.command);

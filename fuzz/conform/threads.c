@@ -1,4 +1,5 @@
-/* threads.c: runs conformance programs on a memory in C, one pthread a thread. See threads.h.
+/* threads.c: runs conformance programs on a memory in C, or on a WebAssembly runtime in this process
+ * (library.h), one pthread a thread. See threads.h.
  *
  * As driver.mjs does it: many instances side by side in one memory, or, where a program grows its
  * memory or disables its atomics, each instance in one of its own; the threads leave together; a
@@ -6,6 +7,7 @@
  * and disturbs. */
 #include "threads.h"
 
+#include "library.h"
 #include "load.h"
 #include "subject.h"
 #include "wasm.h"
@@ -25,6 +27,7 @@ enum {
     BATCH = 16,              /* memories of programs that need one an instance */
     PAGES = 8,
     BLOCKS_AT = 1024,
+    LIBRARY_BLOCKS_AT = 65536, /* behind the page in which it has its own words */
     SPINS = 4096,
     YIELDS = 16,
     TOGETHER_INSTANCES = 1024, /* of rounds whose threads come together before each */
@@ -49,6 +52,7 @@ struct slice {
     const struct conform_program *program;
     const struct conform_set *set;
     const struct subject_memory *subject;
+    bool is_library;   /* a runtime's: a thread's operations are one call */
     bool is_own;       /* each instance has its memory */
     unsigned strategy; /* of the subject's */
     unsigned disturb;  /* 0: not, 1: grows, 2: makes and drops handles, and signals come */
@@ -217,6 +221,10 @@ static uint64_t wait_forever(struct slice *s, const struct instance *instance, u
 static void run_instance(struct slice *s, const struct instance *instance, unsigned t,
                          uint32_t number, uint64_t *result) {
     const struct conform_program *p = s->program;
+    if (s->is_library) {
+        library_run(instance->handle[t], p, t, (uint32_t)instance->block, number, result);
+        return;
+    }
     uint64_t
         of[CONFORM_OPERATIONS]; /* results by operation: what the threads share is written last */
     unsigned n = 0;
@@ -245,6 +253,15 @@ static void run_instance(struct slice *s, const struct instance *instance, unsig
 /* ---- Memories ---------------------------------------------------------------------------------
  */
 
+static void drop_instance(const struct slice *s, struct instance *instance) {
+    for (unsigned t = CONFORM_THREADS; t > 0; t--) {
+        if (instance->handle[t] != instance->handle[0]) {
+            s->subject->destroy(instance->handle[t]);
+        }
+    }
+    s->subject->destroy(instance->handle[0]);
+}
+
 static bool make_instance(struct slice *s, struct instance *instance, uint32_t min, uint32_t max) {
     const struct subject_memory *f = s->subject;
     struct subject_memory_config config = {.type = {min, max, true},
@@ -257,21 +274,17 @@ static bool make_instance(struct slice *s, struct instance *instance, uint32_t m
     if (f->create(&config, &instance->handle[0]) != SUBJECT_OK) {
         return false;
     }
+    bool ok = true;
     for (unsigned t = 1; t <= CONFORM_THREADS; t++) {
         if (f->clone == NULL || f->clone(instance->handle[0], &instance->handle[t]) != SUBJECT_OK) {
             instance->handle[t] = instance->handle[0];
+            ok = !s->is_library; /* no two threads call one instance of a runtime */
         }
     }
-    return true;
-}
-
-static void drop_instance(const struct slice *s, struct instance *instance) {
-    for (unsigned t = CONFORM_THREADS; t > 0; t--) {
-        if (instance->handle[t] != instance->handle[0]) {
-            s->subject->destroy(instance->handle[t]);
-        }
+    if (!ok) {
+        drop_instance(s, instance);
     }
-    s->subject->destroy(instance->handle[0]);
+    return ok;
 }
 
 /* A word of the memory, read and written while no thread runs. */
@@ -346,7 +359,7 @@ static void prepare_round(struct slice *s) {
         }
         s->stride = strides[draw(&s->seed, 5)];
         s->stride = s->stride < least ? least : s->stride;
-        s->block = BLOCKS_AT + 8 * draw(&s->seed, 8);
+        s->block = (s->is_library ? LIBRARY_BLOCKS_AT : BLOCKS_AT) + 8 * draw(&s->seed, 8);
         uint64_t room =
             (PAGES * SUBJECT_PAGE_BYTES - s->block - 64) / (s->stride < 64 ? 64 : s->stride);
         uint64_t most = p->waits ? WAITING_INSTANCES : s->sync ? TOGETHER_INSTANCES : INSTANCES;
@@ -415,6 +428,10 @@ static void *run_thread(void *context) {
     unsigned t = self->thread;
     uint64_t seed = s->seed * 31 + t;
     uint32_t number = 0;
+    if (!library_thread_begin()) {
+        fputs("conform: the runtime refuses a thread\n", stderr);
+        exit(2); /* the others wait for it */
+    }
     for (;;) {
         if (t == 0) {
             prepare_round(s);
@@ -452,6 +469,7 @@ static void *run_thread(void *context) {
             break;
         }
     }
+    library_thread_end();
     if (t == 0) {
         atomic_store(&s->help_ends, true);
     }
@@ -468,6 +486,34 @@ struct found {
     uint32_t published[CONFORM_THREADS];
 };
 
+/* Instance `number`, by whatever thread has come to it; false where there is none. */
+static bool instance_by_number(const struct slice *s, uint32_t number, struct instance *instance) {
+    uint32_t index = number - s->epoch - 1;
+    if (index >= s->count) {
+        return false;
+    }
+    *instance = instance_of(s, index);
+    return true;
+}
+
+/* What a thread and the helper tell each other: here, or in a runtime's memory. */
+static _Atomic uint32_t *word_of(struct slice *s, const struct instance *instance,
+                                 enum conform_place place, unsigned t) {
+    if (s->is_library) {
+        return library_word(instance->handle[CONFORM_THREADS], (uint32_t)place + t * 128);
+    }
+    switch (place) {
+    case CONFORM_PUBLISHED:
+        return &s->published[t].value;
+    case CONFORM_RESCUE:
+        return &s->rescue.value;
+    case CONFORM_RESCUED:
+        return &s->rescued.value;
+    default:
+        return &s->verdict.value;
+    }
+}
+
 /* The threads that wait for ever, when all that have not ended the instance do. */
 static bool find_blocked(struct slice *s, struct found *found) {
     uint32_t arrived[CONFORM_THREADS];
@@ -478,9 +524,13 @@ static bool find_blocked(struct slice *s, struct found *found) {
             found->number = arrived[t];
         }
     }
+    struct instance instance;
+    if (!instance_by_number(s, found->number, &instance)) {
+        return false;
+    }
     for (unsigned t = 0; t < s->program->threads; t++) {
         if (arrived[t] == found->number) {
-            uint32_t published = atomic_load(&s->published[t].value);
+            uint32_t published = atomic_load(word_of(s, &instance, CONFORM_PUBLISHED, t));
             if (published == 0 || published >> 3 != (found->number & 0x1fffffff)) {
                 return false;
             }
@@ -495,10 +545,10 @@ static bool same(const struct found *a, const struct found *b) {
     return memcmp(a, b, sizeof *a) == 0;
 }
 
-static bool has_moved(struct slice *s, const struct found *found) {
+static bool has_moved(struct slice *s, const struct instance *instance, const struct found *found) {
     for (unsigned i = 0; i < found->waits; i++) {
         unsigned t = found->thread[i];
-        uint32_t published = atomic_load(&s->published[t].value);
+        uint32_t published = atomic_load(word_of(s, instance, CONFORM_PUBLISHED, t));
         if (atomic_load(&s->arrived[t].value) != found->number ||
             (published != found->published[i] && published != 0)) {
             return true;
@@ -512,11 +562,12 @@ static bool has_moved(struct slice *s, const struct found *found) {
  */
 static void rescue(struct slice *s, const struct found *found) {
     struct instance instance = instance_of(s, found->number - s->epoch - 1);
+    _Atomic uint32_t *rescued = word_of(s, &instance, CONFORM_RESCUED, 0);
     uint64_t began_ns = now_ns();
     unsigned woken = 0;
     bool clear = false;
-    atomic_store(&s->rescued.value, 0);
-    atomic_store(&s->rescue.value, found->number);
+    atomic_store(rescued, 0);
+    atomic_store(word_of(s, &instance, CONFORM_RESCUE, 0), found->number);
     s->rescues++;
     for (unsigned tries = 0;; tries++) {
         for (unsigned i = 0; tries % 16 == 0 && i < found->waits; i++) {
@@ -527,17 +578,17 @@ static void rescue(struct slice *s, const struct found *found) {
                                      address_of(s, &instance, o->at), UINT32_MAX, &count);
             woken += count;
         }
-        uint32_t flagged = atomic_load(&s->rescued.value);
+        uint32_t flagged = atomic_load(rescued);
         if (flagged == found->waits) {
             clear = woken == flagged;
             break;
         }
-        if (has_moved(s, found) || now_ns() - began_ns > 2000u * MILLISECOND_NS) {
+        if (has_moved(s, &instance, found) || now_ns() - began_ns > 2000u * MILLISECOND_NS) {
             break;
         }
         sleep_us(50);
     }
-    atomic_store(&s->verdict.value, found->number << 1 | !clear);
+    atomic_store(word_of(s, &instance, CONFORM_VERDICT, 0), found->number << 1 | !clear);
 }
 
 /* A signal ends a futex's wait early, as any program may see it: the memory's wait must not end by
@@ -575,6 +626,7 @@ static void stuck(const struct slice *s, const struct found *found) {
 
 static void *run_helper(void *context) {
     struct slice *s = context;
+    (void)library_thread_begin();
     struct found last = {0}, found;
     uint64_t since_ns = now_ns(), moved_ns = since_ns;
     uint32_t before = 0;
@@ -604,6 +656,7 @@ static void *run_helper(void *context) {
             disturb(s);
         }
     }
+    library_thread_end();
     return NULL;
 }
 
@@ -611,6 +664,9 @@ static void *run_helper(void *context) {
  */
 
 static bool offers(const struct subject_memory *f, const struct conform_program *p) {
+    if (library_name() != NULL) {
+        return !p->host;
+    }
     if ((f->promises & SUBJECT_OPAQUE) && (f->read == NULL || f->store == NULL)) {
         return false;
     }
@@ -722,6 +778,8 @@ static bool run_slice(const struct conform_run *run, const struct subject *subje
     s->set = set;
     s->subject = subject->memory;
     s->is_own = program->grows || program->host;
+    s->is_library = library_name() != NULL;
+    library_load(program, run->seed + turn);
     s->disturb = (unsigned)((turn + index) % 4);
     s->disturb = s->disturb % 2 == 0 || (s->is_own && s->disturb == 1) ? 0 : 1 + s->disturb / 2;
     s->hang_ns = run->hang_s * 1000000000u;
@@ -775,7 +833,15 @@ static bool run_slice(const struct conform_run *run, const struct subject *subje
 
 int conform_run_all(const struct conform_run *run, const struct conform_program *program,
                     const struct conform_set *set, size_t count) {
-    const struct subject *subject = subject_chosen();
+    struct subject runtime = {.memory = library_memory()};
+    const struct subject *subject = &runtime;
+    if (run->library == NULL) {
+        subject = subject_chosen();
+    } else if (library_open(run->library)) {
+        runtime.name = library_name();
+    } else {
+        return 2;
+    }
     if (subject == NULL) {
         return 2;
     }

@@ -10,9 +10,10 @@ struct conform_run {
     unsigned long slice_ms; /* each program, in turn */
     unsigned long total_s;  /* all together: rounds of slices until then; 0: one round */
     unsigned long hang_s;   /* without progress for so long is a hang */
+    const char *library;    /* the shim of a runtime in this process; NULL: what SUBJECT= names */
 };
 
-/* Runs them on the memory that SUBJECT= names, and prints a line of JSON for each slice, as
+/* Runs them on the memory or the runtime, and prints a line of JSON for each slice, as
  * driver.js does. The exit status: 0; 2 where there is no such memory. Outcomes are judged by who
  * reads the lines. */
 int conform_run_all(const struct conform_run *run, const struct conform_program *program,

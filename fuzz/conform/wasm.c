@@ -555,7 +555,7 @@ static void put_delay(struct code *c) {
     put_byte(c, END);
 }
 
-static unsigned slots_of(const struct conform_program *p, unsigned thread) {
+unsigned conform_slots(const struct conform_program *p, unsigned thread) {
     unsigned slots = 0;
     for (unsigned n = 0; n < p->operations[thread]; n++) {
         slots += p->operation[thread][n].slot >= 0;
@@ -573,7 +573,7 @@ static void put_locals(struct code *c, unsigned i32s, unsigned i64s) {
 
 static void put_thread(struct encoder *e, struct code *c) {
     const struct conform_program *p = e->program;
-    unsigned slots = slots_of(p, e->thread);
+    unsigned slots = conform_slots(p, e->thread);
     put_locals(c, SLOTS - PARAMETERS, slots);
     local(c, GET, EPOCH);
     local(c, SET, NUMBER);
@@ -701,7 +701,7 @@ static void put_outcome_word(const struct conform_program *p, struct code *c, un
         return;
     }
     for (unsigned t = 0; t < p->threads; t++) {
-        unsigned slots = slots_of(p, t);
+        unsigned slots = conform_slots(p, t);
         if (word < before + slots) {
             local(c, GET, T_FIRST + t);
             access_plain(c, I64_LOAD, 8, (word - before) * 8);
@@ -760,7 +760,7 @@ static void put_tally(const struct conform_program *p, struct code *c) {
         put_byte(c, I32_MUL);
         put_byte(c, I32_ADD);
         local(c, GET, T_AT);
-        i32_const(c, slots_of(p, t) * 8);
+        i32_const(c, conform_slots(p, t) * 8);
         put_byte(c, I32_MUL);
         put_byte(c, I32_ADD);
         local(c, SET, T_FIRST + t);
@@ -830,7 +830,7 @@ static void put_tally(const struct conform_program *p, struct code *c) {
     put_byte(c, END);
     put_byte(c, END);
     for (unsigned t = 0; t < p->threads; t++) {
-        add_const(c, T_FIRST + t, slots_of(p, t) * 8);
+        add_const(c, T_FIRST + t, conform_slots(p, t) * 8);
     }
     local(c, GET, T_BLOCK);
     local(c, GET, T_STRIDE);
@@ -852,25 +852,69 @@ static void put_size_function(struct code *c) {
     put_byte(c, END);
 }
 
+/* One of enum conform_call, for hosts in C. Function n of the module is thread n - 1's. */
+static void put_call(const struct conform_program *p, struct code *c, unsigned number) {
+    put_locals(c, 0, 0);
+    switch (number) {
+    case CONFORM_CALL_NOTIFY:
+        local(c, GET, 0);
+        local(c, GET, 1);
+        access_atomic(c, NOTIFY, 4, 0);
+        break;
+    case CONFORM_CALL_SIZE:
+        put_byte(c, MEMORY_SIZE);
+        put_byte(c, 0);
+        break;
+    case CONFORM_CALL_GROW:
+        local(c, GET, 0);
+        put_byte(c, MEMORY_GROW);
+        put_byte(c, 0);
+        break;
+    default:
+        for (unsigned i = 0; number < p->threads && i < PARAMETERS; i++) {
+            static const int parameter[PARAMETERS] = {-1, 0, -1, 1, 2, 3, -1, -1, -1};
+            if (parameter[i] >= 0) {
+                local(c, GET, (unsigned)parameter[i]);
+            } else {
+                i32_const(c, i == COUNT || i == SEED);
+            }
+        }
+        if (number < p->threads) {
+            branch(c, CALL, 1 + number);
+        }
+        i32_const(c, 0);
+    }
+    put_byte(c, I64_EXTEND_U);
+    put_byte(c, END);
+}
+
 /* ---- The module -------------------------------------------------------------------------------
  */
 
-static void put_type(struct code *c, unsigned parameters, bool has_result) {
+static void put_type(struct code *c, unsigned parameters, unsigned result) {
     put_byte(c, 0x60);
     put_unsigned(c, parameters);
     for (unsigned i = 0; i < parameters; i++) {
         put_byte(c, I32);
     }
-    put_unsigned(c, has_result);
-    if (has_result) {
-        put_byte(c, I32);
+    put_unsigned(c, result != VOID);
+    if (result != VOID) {
+        put_byte(c, result);
     }
 }
 
-static void put_export(struct code *c, const char *name, unsigned function) {
+static void put_memory_type(struct code *c, uint32_t min_pages, uint32_t max_pages) {
+    put_byte(c, 3); /* shared, with a maximum */
+    put_unsigned(c, min_pages);
+    put_unsigned(c, max_pages);
+}
+
+enum external { FUNCTION = 0, MEMORY = 2, GLOBAL = 3 };
+
+static void put_export(struct code *c, const char *name, enum external kind, unsigned index) {
     put_text(c, name);
-    put_byte(c, 0);
-    put_unsigned(c, function);
+    put_byte(c, kind);
+    put_unsigned(c, index);
 }
 
 bool conform_fault_by_name(const char *name, enum conform_fault *fault) {
@@ -885,78 +929,133 @@ bool conform_fault_by_name(const char *name, enum conform_fault *fault) {
     return false;
 }
 
+enum type { TYPE_THREE, TYPE_THREAD, TYPE_TALLY, TYPE_SIZE, TYPE_CALL, TYPES };
+
+/* The functions: arrive, the threads, reset, size, tally where instances share a memory; behind
+ * them those for hosts in C. */
+static void put_function_types(const struct conform_program *p, bool has_calls, struct code *c) {
+    put_unsigned(c, TYPE_THREE);
+    for (unsigned t = 0; t < p->threads; t++) {
+        put_unsigned(c, TYPE_THREAD);
+    }
+    put_unsigned(c, TYPE_THREE);
+    put_unsigned(c, TYPE_SIZE);
+    if (!p->grows) {
+        put_unsigned(c, TYPE_TALLY);
+    }
+    for (unsigned i = 0; has_calls && i < CONFORM_CALLS; i++) {
+        put_unsigned(c, TYPE_CALL);
+    }
+}
+
+static void put_exports(const struct conform_program *p, unsigned first_call, bool has_calls,
+                        struct code *c) {
+    put_export(c, "arrive", FUNCTION, 0);
+    for (unsigned t = 0; t < p->threads; t++) {
+        const char name[] = {'t', (char)('0' + t), '\0'};
+        put_export(c, name, FUNCTION, 1 + t);
+    }
+    put_export(c, "reset", FUNCTION, 1 + p->threads);
+    put_export(c, "size", FUNCTION, 2 + p->threads);
+    if (!p->grows) {
+        put_export(c, "tally", FUNCTION, 3 + p->threads);
+    }
+    for (unsigned i = 0; has_calls && i < CONFORM_CALLS; i++) {
+        const char name[] = {(char)('0' + i), '\0'};
+        put_export(c, name, FUNCTION, first_call + i);
+    }
+    if (has_calls) {
+        put_export(c, "m", MEMORY, 0);
+        put_export(c, "__data_end", GLOBAL, 1);
+        put_export(c, "__heap_base", GLOBAL, 2);
+    }
+}
+
+/* A stack pointer, and between what it lies, as a compiler of C would say it: there are runtimes
+ * that make no threads without. Nothing uses it. */
+static void put_stack(struct code *c) {
+    static const uint32_t value[] = {65536, 61440, 65536};
+    put_unsigned(c, 3);
+    for (unsigned i = 0; i < 3; i++) {
+        put_byte(c, I32);
+        put_byte(c, i == 0); /* mutable */
+        i32_const(c, value[i]);
+        put_byte(c, END);
+    }
+}
+
+static void put_bodies(struct encoder *e, bool has_calls, struct code *c) {
+    const struct conform_program *p = e->program;
+    struct code body = {0};
+    put_arrive(p, &body);
+    put_sized(c, &body);
+    for (unsigned t = 0; t < p->threads; t++) {
+        e->thread = t;
+        put_thread(e, &body);
+        put_sized(c, &body);
+        e->first_slot += conform_slots(p, t);
+    }
+    put_reset(p, &body);
+    put_sized(c, &body);
+    put_size_function(&body);
+    put_sized(c, &body);
+    if (!p->grows) {
+        put_tally(p, &body);
+        put_sized(c, &body);
+    }
+    for (unsigned i = 0; has_calls && i < CONFORM_CALLS; i++) {
+        put_call(p, &body, i);
+        put_sized(c, &body);
+    }
+}
+
 uint8_t *conform_wasm(const struct conform_program *p, uint64_t seed, enum conform_fault fault,
-                      size_t *bytes) {
+                      const struct conform_limits *limits, size_t *bytes) {
     static const uint8_t head[] = {0, 'a', 's', 'm', 1, 0, 0, 0};
-    struct code module = {0}, part = {0}, body = {0};
+    struct code module = {0}, part = {0};
     struct encoder e = {
         .program = p, .seed = seed * 2 + 1, .fault = fault, .prompt = p->traps || p->blocks};
-    /* arrive, the threads, reset, size, and tally where instances share a memory */
-    unsigned functions = 1 + p->threads + 2 + !p->grows;
+    const bool defines = limits != NULL;
+    const unsigned first_call = 1 + p->threads + 2 + !p->grows;
+    const unsigned functions = first_call + (defines ? CONFORM_CALLS : 0);
     if (p->host) {
         return NULL;
     }
     for (unsigned i = 0; i < sizeof head; i++) {
         put_byte(&module, head[i]);
     }
-    put_unsigned(&part, 4);
-    put_type(&part, 3, false); /* arrive, reset */
-    put_type(&part, PARAMETERS, false);
-    put_type(&part, 7, false); /* tally */
-    put_type(&part, 0, true);
+    put_unsigned(&part, TYPES);
+    put_type(&part, 3, VOID);
+    put_type(&part, PARAMETERS, VOID);
+    put_type(&part, 7, VOID);
+    put_type(&part, 0, I32);
+    put_type(&part, 5, I64);
     put_section(&module, 1, &part);
 
-    put_unsigned(&part, 1);
-    put_text(&part, "m");
-    put_text(&part, "m");
-    put_byte(&part, 2);
-    put_byte(&part, 3); /* shared, with a maximum */
-    put_unsigned(&part, 1);
-    put_unsigned(&part, 65536);
-    put_section(&module, 2, &part);
-
-    put_unsigned(&part, functions);
-    put_unsigned(&part, 0);
-    for (unsigned t = 0; t < p->threads; t++) {
+    if (!defines) {
         put_unsigned(&part, 1);
+        put_text(&part, "m");
+        put_text(&part, "m");
+        put_byte(&part, MEMORY);
+        put_memory_type(&part, 1, 65536);
+        put_section(&module, 2, &part);
     }
-    put_unsigned(&part, 0);
-    put_unsigned(&part, 3);
-    if (!p->grows) {
-        put_unsigned(&part, 2);
-    }
-    put_section(&module, 3, &part);
-
     put_unsigned(&part, functions);
-    put_export(&part, "arrive", 0);
-    for (unsigned t = 0; t < p->threads; t++) {
-        const char name[] = {'t', (char)('0' + t), '\0'};
-        put_export(&part, name, 1 + t);
+    put_function_types(p, defines, &part);
+    put_section(&module, 3, &part);
+    if (defines) {
+        put_unsigned(&part, 1);
+        put_memory_type(&part, limits->min_pages, limits->max_pages);
+        put_section(&module, 5, &part);
+        put_stack(&part);
+        put_section(&module, 6, &part);
     }
-    put_export(&part, "reset", 1 + p->threads);
-    put_export(&part, "size", 2 + p->threads);
-    if (!p->grows) {
-        put_export(&part, "tally", 3 + p->threads);
-    }
+    put_unsigned(&part, functions + (defines ? 3 : 0));
+    put_exports(p, first_call, defines, &part);
     put_section(&module, 7, &part);
 
     put_unsigned(&part, functions);
-    put_arrive(p, &body);
-    put_sized(&part, &body);
-    for (unsigned t = 0; t < p->threads; t++) {
-        e.thread = t;
-        put_thread(&e, &body);
-        put_sized(&part, &body);
-        e.first_slot += slots_of(p, t);
-    }
-    put_reset(p, &body);
-    put_sized(&part, &body);
-    put_size_function(&body);
-    put_sized(&part, &body);
-    if (!p->grows) {
-        put_tally(p, &body);
-        put_sized(&part, &body);
-    }
+    put_bodies(&e, defines, &part);
     put_section(&module, 10, &part);
     if (module.failed) {
         free(module.bytes);

@@ -1,6 +1,6 @@
 /* wasm.h: a program as a WebAssembly module: one function a thread, with the real instructions.
  *
- * The module imports a shared memory, "m" "m", and exports
+ * The module imports a shared memory, "m" "m", or defines and exports it, "m", and exports
  *   t0 to t3 (count, block, stride, results, control, epoch, sync, delay, seed)
  *       runs the thread's operations on `count` instances: the first one's block is at `block`, the
  * next one's `stride` bytes on; results go to `results`, 8 bytes each. Instance i has the number
@@ -41,10 +41,27 @@ enum conform_fault {
 };
 bool conform_fault_by_name(const char *name, enum conform_fault *fault);
 
+/* The functions "0" to "6" of a module that defines its memory (i32 x 5 -> i64), for hosts in C. */
+enum conform_call {
+    CONFORM_CALL_THREAD = 0, /* + thread: block, results, control, number - 1; one instance */
+    CONFORM_CALL_NOTIFY = 4, /* address, count: how many */
+    CONFORM_CALL_SIZE = 5,
+    CONFORM_CALL_GROW = 6, /* pages: the size before, or 4294967295 */
+    CONFORM_CALLS = 7
+};
+
+/* The pages of such a memory; without them a module imports it. */
+struct conform_limits {
+    uint32_t min_pages, max_pages;
+};
+
+/* Results of one thread. */
+unsigned conform_slots(const struct conform_program *program, unsigned thread);
+
 /* The module's bytes, to be freed; NULL for want of memory, or for a program of hosts. The seed
  * draws between instructions that do the same: of i32 and of i64, offsets as immediates or added.
  */
 uint8_t *conform_wasm(const struct conform_program *program, uint64_t seed,
-                      enum conform_fault fault, size_t *bytes);
+                      enum conform_fault fault, const struct conform_limits *limits, size_t *bytes);
 
 #endif

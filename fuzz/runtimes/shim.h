@@ -1,7 +1,7 @@
 /* shim.h: what the door to libraries (inside.c) needs of a runtime: a table of eight functions.
  *
  * A shim is one file of shims/, compiled against the runtime's own headers. All is called from one
- * thread. The guest's functions are of one type, (i32 x 5) -> i64, and exported by number; its
+ * thread, but for what stands at the end of the table and the calls of its instances. The guest's functions are of one type, (i32 x 5) -> i64, and exported by number; its
  * memory is exported as "m". */
 #ifndef SHIM_H
 #define SHIM_H
@@ -28,6 +28,15 @@ struct shim {
     bool (*view)(void *instance, uint8_t **base, uint64_t *bytes);
     /* Another instance on the memory of `of`; NULL: the field or the answer. */
     void *(*again)(const uint8_t *wasm, size_t bytes, void *of);
+
+    /* For ../conform/, which runs real threads; all NULL where the runtime has no shared memories.
+     * Another instance of the module of `of`, on its memory, for another thread to call; dropped
+     * before `of`. NULL: none could be made. */
+    void *(*thread)(void *of);
+    /* On a thread that the runtime did not make, before its first call and after its last one.
+     * NULL: there is nothing to do. */
+    bool (*thread_begin)(void);
+    void (*thread_end)(void);
 };
 extern const struct shim shim;
 

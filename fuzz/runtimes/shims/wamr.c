@@ -16,6 +16,7 @@ struct instance {
     wasm_module_inst_t instance;
     wasm_exec_env_t environment;
     wasm_function_inst_t function[FUNCTIONS_MAX];
+    bool is_spawned; /* on the memory of another one */
 };
 
 static bool open_wamr(const char *library, const char **about) {
@@ -36,8 +37,17 @@ static bool open_wamr(const char *library, const char **about) {
     return true;
 }
 
+/* Where the library has no manager of threads, these are not there. */
+#pragma weak wasm_runtime_spawn_exec_env
+#pragma weak wasm_runtime_destroy_spawned_exec_env
+
 static void drop(void *self) {
     struct instance *i = self;
+    if (i->is_spawned) {
+        wasm_runtime_destroy_spawned_exec_env(i->environment);
+        free(i);
+        return;
+    }
     if (i->environment != NULL) {
         wasm_runtime_destroy_exec_env(i->environment);
     }
@@ -104,6 +114,20 @@ static bool view(void *self, uint8_t **base, uint64_t *bytes) {
     return true;
 }
 
+static void *thread(void *of) {
+    struct instance *i = calloc(1, sizeof *i);
+    i->is_spawned = true;
+    i->environment = wasm_runtime_spawn_exec_env != NULL
+                         ? wasm_runtime_spawn_exec_env(((struct instance *)of)->environment)
+                         : NULL;
+    if (i->environment == NULL) {
+        free(i);
+        return NULL;
+    }
+    i->instance = wasm_runtime_get_module_inst(i->environment);
+    return i;
+}
+
 const struct shim shim = {.name = "wamr",
                           .threads = true,
                           .names = true,
@@ -111,4 +135,7 @@ const struct shim shim = {.name = "wamr",
                           .make = make,
                           .drop = drop,
                           .call = call,
-                          .view = view};
+                          .view = view,
+                          .thread = thread,
+                          .thread_begin = wasm_runtime_init_thread_env,
+                          .thread_end = wasm_runtime_destroy_thread_env};

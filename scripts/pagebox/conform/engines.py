@@ -30,6 +30,20 @@ def known():
     return {name: e for name, e in runtimes.engines().items() if e.get("workers") in WORKERS or is_browser(e)}
 
 
+def library(wanted):
+    """The shim's shared object where RUNTIME= names a library in this process, "wamr" or "wamr:/its/place"; else None."""
+    name = wanted.partition(":")[0]
+    if name not in runtimes.shims():
+        return None
+    source = (runtimes.FOLDER / "shims" / f"{name.replace('-', '_')}.c").read_text()
+    if ".thread = " not in source:
+        report.die(f"{name}: its shim has no shared memories, so no threads: nothing to judge")
+    built = runtimes.BUILD / f"{name.replace('-', '_')}.so"
+    if not built.exists():
+        report.die(f"{built.relative_to(report.REPO)} is missing: make {built.relative_to(report.REPO)} SHIM_FLAGS=..., see fuzz/runtimes/README.md")
+    return built
+
+
 def find(wanted):
     """Name and path of an engine, or an end with what to do."""
     names = list(known())
@@ -39,7 +53,7 @@ def find(wanted):
             return name, wanted
         report.die(f"RUNTIME={wanted}: " + ("it cannot be started" if name else f"its name begins with none of {', '.join(names)}"))
     if wanted not in known():
-        report.die(f"RUNTIME={wanted}: there are {', '.join(names)}, or a path to one of them")
+        report.die(f"RUNTIME={wanted}: there are {', '.join(names)}, a path to one of them, or a shim ({', '.join(runtimes.shims())})")
     path = runtimes.program_of(known()[wanted])
     if not path:
         report.die(f"{wanted} is not there: {known()[wanted]['get']}, or scripts/setup conform; or give its path, RUNTIME=/path/to/{wanted}")

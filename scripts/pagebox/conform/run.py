@@ -1,10 +1,11 @@
 """run.py: real threads, judged: every outcome that a memory shows must be one that the rules allow.
 
-    scripts/conform.py [--runtime node|deno|bun|firefox|chromium|/path/to/one] [--time SECONDS]
+    scripts/conform.py [--runtime node|deno|bun|jsc|js102|firefox|chromium|/path/to/one|SHIM] [--time SECONDS]
                        [--only PROGRAM-OR-FAMILY] [--input FILE] [--random N] [--seed N] [--hang SECONDS]
                        [--fault drop-notify|plain-store|early-size|wake-more] [--conform PROGRAM] [--quick]
                        [--until-finding] [--known PROGRAM,...]
-    make conform RUNTIME=node TIME=60       the same; without RUNTIME the memory that SUBJECT= names
+    make conform RUNTIME=node TIME=60       the same; without RUNTIME the memory that SUBJECT= names.
+SHIM: a runtime in C by its shim (fuzz/runtimes/shims), as wamr.
 
 The programs of fuzz/conform/families, or of FILE alone, and N random ones run with real threads; what came out is compared
 with the complete set of outcomes of each. results/conform/latest/ has the page. --fault plants a mistake.
@@ -55,7 +56,7 @@ def read_arguments():
         report.die("TIME= is 1 or more seconds, HANG= 1 to 600, RANDOM= not below 0")
     if got.random is None:
         got.random = 0 if got.only or got.input else 24
-    if got.fault and not got.runtime:
+    if got.fault and (not got.runtime or engines.library(got.runtime)):
         report.die("FAULT= plants a mistake in the driver of an engine: say RUNTIME= as well")
     return got
 
@@ -114,7 +115,8 @@ class Conformance:
         self.errors = []
         self.shortages = collections.Counter()  # want of memory is anybody's right
         self.process = None
-        self.name, self.path = engines.find(a.runtime) if a.runtime else ("", "")
+        self.library = engines.library(a.runtime)
+        self.name, self.path = engines.find(a.runtime) if a.runtime and not self.library else ("", "")
         self.run = None if a.quick else report.Run("conform", a.root)
         self.folder = self.run.path("raw/x").parent if self.run else pathlib.Path("build/conform")
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -144,7 +146,7 @@ class Conformance:
         usable = max(1, len([p for p in programs if p.get("wasm") or not self.name]))
         slice_ms = int(max(20, min(400, seconds * 1000 / usable / 2)))
         if not self.name:
-            command = [self.a.conform, "run", "-s", str(seed), "-t", str(slice_ms), "-T", str(int(seconds)), "-n", str(self.a.hang)]
+            command = [self.a.conform, "run", *(["-L", str(self.library)] if self.library else []), "-s", str(seed), "-t", str(slice_ms), "-T", str(int(seconds)), "-n", str(self.a.hang)]
             command += ["-r", f"{seed * 1000}:{self.a.random}"] if self.a.random and not only else []
             command += ["-p", only or self.a.only] if only or self.a.only else []
             return engines.Process([*command, *self.files], cores)
