@@ -20,7 +20,8 @@ static const char usage[] =
     "engines\n"
     "       conform run [-s SEED] [-t SLICE_MS] [-T SECONDS] [-n SECONDS] [-r SEED:COUNT] [-p "
     "NAME]\n"
-    "                   [-L SHIM.so] FILE...        runs them on the memory that SUBJECT= names, or on a "
+    "                   [-L SHIM.so] FILE...        runs them on the memory that SUBJECT= names, "
+    "or on a "
     "runtime\n"
     "FILE: programs in text form (fuzz/conform/README.md). -r: so many random programs. -f: a "
     "planted\n"
@@ -450,9 +451,11 @@ int main(int argc, char **argv) {
     } else if (status == 0 && strcmp(o.command, "bundle") == 0) {
         print_bundle(&o, &list);
     } else if (status == 0 && strcmp(o.command, "run") == 0) {
-        struct conform_run run = {
-            .seed = o.seed, .slice_ms = o.slice_ms, .hang_s = o.hang_s, .total_s = o.total_s,
-            .library = o.library};
+        struct conform_run run = {.seed = o.seed,
+                                  .slice_ms = o.slice_ms,
+                                  .hang_s = o.hang_s,
+                                  .total_s = o.total_s,
+                                  .library = o.library};
         status = conform_run_all(&run, list.program, list.set, list.count);
     } else if (status == 0) {
         status = usage_error("no such command", o.command);

@@ -1,5 +1,5 @@
-/* threads.c: runs conformance programs on a memory in C, or on a WebAssembly runtime in this process
- * (library.h), one pthread a thread. See threads.h.
+/* threads.c: runs conformance programs on a memory in C, or on a WebAssembly runtime in this
+ * process (library.h), one pthread a thread. See threads.h.
  *
  * As driver.mjs does it: many instances side by side in one memory, or, where a program grows its
  * memory or disables its atomics, each instance in one of its own; the threads leave together; a

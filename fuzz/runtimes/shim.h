@@ -1,8 +1,9 @@
 /* shim.h: what the door to libraries (inside.c) needs of a runtime: a table of eight functions.
  *
  * A shim is one file of shims/, compiled against the runtime's own headers. All is called from one
- * thread, but for what stands at the end of the table and the calls of its instances. The guest's functions are of one type, (i32 x 5) -> i64, and exported by number; its
- * memory is exported as "m". */
+ * thread, but for what stands at the end of the table and the calls of its instances. The guest's
+ * functions are of one type, (i32 x 5) -> i64, and exported by number; its memory is exported as
+ * "m". */
 #ifndef SHIM_H
 #define SHIM_H
 
