@@ -24,26 +24,32 @@ interleave_of = build/sim$(filter -libfuzzer -cov,-$(1))/interleave.o build/plai
 FUZZ_SHOWN := -Wl,--whole-archive build/plain/libsim.a -Wl,--no-whole-archive \
     '-Wl,--export-dynamic-symbol=__tsan_*' '-Wl,--export-dynamic-symbol=sim_*'
 
-# One configuration an engine: build/libfuzzer/, build/afl/.
+# One configuration an engine: build/libfuzzer/, build/afl/; and build/bare/: libFuzzer without sanitizers, for what is
+# tested in a process of its own.
 FUZZ_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 CC.libfuzzer = $(call have,$(CLANG))
+CC.bare = $(CC.libfuzzer)
 CC.afl = $(call have,afl-clang-fast)
 CFLAGS.libfuzzer := -O2 -g $(FUZZ_SANITIZE) -fsanitize=fuzzer-no-link
+CFLAGS.bare := -O2 -g -fsanitize=fuzzer-no-link
 CFLAGS.afl := -O2 -g $(FUZZ_SANITIZE)
-$(foreach c,libfuzzer afl,$(eval $(call config_rules,$(c))))
+SANITIZE.libfuzzer := $(FUZZ_SANITIZE)
+SANITIZE.afl := $(FUZZ_SANITIZE)
+$(foreach c,libfuzzer bare afl,$(eval $(call config_rules,$(c))))
 # The mutator and the byte form are no part of what is tested: what they do is not coverage.
 build/libfuzzer/fuzz/programs/mutate.o: CFLAGS.libfuzzer := -O2 -g
 build/libfuzzer/fuzz/programs/op.o: CFLAGS.libfuzzer := -O2 -g $(FUZZ_SANITIZE)
+build/bare/fuzz/programs/mutate.o build/bare/fuzz/programs/op.o: CFLAGS.bare := -O2 -g
 
 define fuzz_engine_rules
 $(FUZZ_TARGETS:%=build/$(1)/%): build/$(1)/%: build/$(1)/fuzz/targets/%.o build/$(1)/fuzz/targets/target.o \
     $(FUZZ_CORE:%.c=build/$(1)/%.o) $$(call interleave_of,$(1)) build/$(1)/libpagebox.a
 	$$(call say,LD,$$@)
-	$$(Q)$$(CC.$(1)) $(FUZZ_SANITIZE) -fsanitize=fuzzer $(FUZZ_WRAP) $(FUZZ_SHOWN) $$^ $(FUZZ_LIBS) -o $$@
+	$$(Q)$$(CC.$(1)) $$(SANITIZE.$(1)) -fsanitize=fuzzer $(FUZZ_WRAP) $(FUZZ_SHOWN) $$^ $(FUZZ_LIBS) -o $$@
 fuzz-build-$(1): $(FUZZ_TARGETS:%=build/$(1)/%)
 .PHONY: fuzz-build-$(1)
 endef
-$(foreach c,libfuzzer afl,$(eval $(call fuzz_engine_rules,$(c))))
+$(foreach c,libfuzzer bare afl,$(eval $(call fuzz_engine_rules,$(c))))
 
 # The programs that take inputs as files.
 FUZZ_TOOLS := replay shrink reproducer
@@ -123,7 +129,7 @@ build/plain/pagebox_mutator.so: $(addprefix fuzz/programs/,mutate_afl.c mutate.c
 	$(Q)$(CC) $(CSTD) $(WARN) $(CFLAGS.plain) -shared -fPIC -fvisibility=default \
 	    $(filter %.c,$^) -o $@
 fuzz-build-afl: build/plain/pagebox_mutator.so
-fuzz-build-libfuzzer fuzz-build-afl: build/plain/opgen
+fuzz-build-libfuzzer fuzz-build-bare fuzz-build-afl: build/plain/opgen
 
 fuzz: $(SUBJECT_WANTED) $(RUNTIME_WANTED) ## every target under both engines, TIME=60 s each (TARGET= ENGINE= JOBS= SEED= SCHED= SUBJECT= RUNTIME= PARTS= RULES_OFF= SWARM= EMPTY=1 SYNC= REPEAT=)
 	$(start)MAKE='$(MAKE)' TIME='$(TIME)' TARGET='$(TARGET)' ENGINE='$(or $(ENGINE),$(if $(RUNTIME),libfuzzer))' JOBS='$(JOBS)' \

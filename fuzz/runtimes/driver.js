@@ -11,8 +11,10 @@
   const pattern = new Uint8Array(PATTERN);
   for (let i = 0; i < PATTERN; i++) pattern[i] = 1 + (i * 31 + Math.floor(i / 251)) % 255;
 
-  const bytesOf = hex => {
-    const bytes = new Uint8Array(hex.length / 2);
+  let scratch = new Uint8Array(1 << 14);
+  const bytesOf = hex => { // until the next call
+    if (scratch.length < hex.length / 2) scratch = new Uint8Array(hex.length);
+    const bytes = scratch.subarray(0, hex.length / 2);
     for (let i = 0; i < bytes.length; i++) {
       const a = hex.charCodeAt(2 * i), b = hex.charCodeAt(2 * i + 1);
       bytes[i] = ((a & 15) + (a >> 6) * 9) << 4 | ((b & 15) + (b >> 6) * 9);
@@ -24,6 +26,8 @@
     for (const byte of bytes) text += (byte < 16 ? '0' : '') + byte.toString(16);
     return text;
   };
+
+  Error.stackTraceLimit = 0; // a trap is an everyday answer here, and nobody reads its stack
 
   // ---- What errors mean --------------------------------------------------------------------------------
   const wantsMemory = text => /alloc|out of memory|could not|failed to (grow|create)/i.test(text);
@@ -72,14 +76,25 @@
   };
   const number = value => value === 0 ? '0' : value < 4294967296 ? '0:' + value : '0:' + value % 4294967296 + ':' + Math.floor(value / 4294967296);
 
+  // A fuzzer's programs resemble each other: most of their modules were compiled for an earlier one.
+  const KEPT = 512, kept = new Map();
+  const moduleOf = hex => {
+    let module = kept.get(hex);
+    if (module === undefined) {
+      module = new WebAssembly.Module(bytesOf(hex));
+      if (kept.size === KEPT) kept.delete(kept.keys().next().value); // the oldest
+      kept.set(hex, module);
+    }
+    return module;
+  };
+
   class Player {
     constructor(request) {
       this.hex = request.modules;
-      this.module = [];
       this.ops = request.ops;
     }
     compiled(number) {
-      return this.module[number] || (this.module[number] = new WebAssembly.Module(bytesOf(this.hex[number])));
+      return moduleOf(this.hex[number]);
     }
     make(slots, o) {
       const ops = this.ops, slot = ops[o + 1], shared = ops[o + 4] === 1;
@@ -209,9 +224,12 @@
   // ---- Lines in and out --------------------------------------------------------------------------------
   const chunks = (read, write) => { // read(bytes): how many, 0 at the end; write(bytes)
     const decoder = new TextDecoder(), encoder = new TextEncoder(), bytes = new Uint8Array(1 << 16);
-    const say = text => {
-      let rest = encoder.encode(text + '\n');
-      while (rest.length > 0) rest = rest.subarray(write(rest));
+    let out = new Uint8Array(1 << 16);
+    const say = text => { // text is ASCII
+      if (out.length <= text.length) out = new Uint8Array(2 * text.length);
+      encoder.encodeInto(text, out);
+      out[text.length] = 10;
+      for (let from = 0; from <= text.length;) from += write(out.subarray(from, text.length + 1));
     };
     let text = '', count;
     while ((count = read(bytes)) > 0) {

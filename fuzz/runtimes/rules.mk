@@ -32,10 +32,18 @@ runtimes-sweep: ## fuzzes every engine that is installed, TIME=600 s each, and w
 	@TIME='$(TIME)' RUNTIME='$(RUNTIME)' EMPTY='$(EMPTY)' JOBS='$(JOBS)' SEED='$(SEED)' RULES_OFF='$(RULES_OFF)' OF='$(OF)' scripts/runtimes_sweep.py
 .PHONY: runtimes runtimes-sweep
 
+build/runtimes/echo: fuzz/runtimes/echo.c
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CSTD) $(WARN) -O2 $< -o $@
+bench-runtimes: build/bare/memory_fuzzer build/runtimes/pipe.so build/runtimes/echo ## programs a second of a core: harness and pipe with an echo, and the engine's own (RUNTIME=node:liftoff,... RUNS=20000)
+	@RUNTIME='$(RUNTIME)' RUNS='$(RUNS)' scripts/runtimes_rates.py
+.PHONY: bench-runtimes
+
 # Two halves: what is planted is found whatever is installed; the engines are those that are there.
 test-planted-runtimes: build/runtimes/pipe.so build/plain/replay ## bugs planted into a runtime's answers are named, each by its program
 	@scripts/runtimes_test.py quick
-test-runtimes: build/runtimes/pipe.so build/plain/replay build/libfuzzer/memory_fuzzer ## that; then each found by the fuzzer from nothing; then every engine that is installed, TIME=60 s each
+test-runtimes: build/runtimes/pipe.so build/plain/replay build/bare/memory_fuzzer ## that; then each found by the fuzzer from nothing; then every engine that is installed, TIME=60 s each
 	@scripts/runtimes_test.py quick && scripts/runtimes_test.py planted $(TIME) && scripts/runtimes_test.py engines $(TIME)
 .PHONY: test-planted-runtimes test-runtimes
 

@@ -168,7 +168,9 @@ class LibFuzzer(Engine):
         artifacts = self.folder / f"artifacts-{self.starts}"
         artifacts.mkdir(exist_ok=True)
         seed = self.plan.seed + self.starts - 1
-        command = [str(BUILD / "libfuzzer" / self.target), f"-max_total_time={max(1, round(seconds))}",
+        # What is tested in a process of its own needs no sanitizers in this one.
+        build = "bare" if os.environ.get("PAGEBOX_RUNTIME") else "libfuzzer"
+        command = [str(BUILD / build / self.target), f"-max_total_time={max(1, round(seconds))}",
                    f"-seed={seed}", f"-max_len={INPUT_BYTES_MAX}", f"-timeout={HANG_S}",
                    "-rss_limit_mb=2560", "-detect_leaks=0", "-reload=1", "-print_final_stats=1",
                    f"-dict={self.words}", f"-artifact_prefix={artifacts}/", str(self.corpus()), str(self.seeds)]

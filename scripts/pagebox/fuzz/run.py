@@ -107,6 +107,8 @@ class Plan:
     def build(self):
         wanted = [f"fuzz-build-{engine}" for engine in self.engines]
         wanted += [str(path.relative_to(report.REPO)) for path in findings.TOOLS]
+        if os.environ.get("PAGEBOX_RUNTIME"):
+            wanted += [f"build/bare/{target}" for target in self.targets]
         if self.merges():  # libFuzzer does it
             wanted += [f"build/libfuzzer/{target}" for target in self.targets]
         fault = builder.build(wanted, self.jobs)

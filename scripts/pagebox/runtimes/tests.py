@@ -16,7 +16,7 @@ from pagebox.common import report
 from pagebox.runtimes import known
 
 REPLAY = report.REPO / "build" / "plain" / "replay"
-FUZZER = report.REPO / "build" / "libfuzzer" / "memory_fuzzer"
+FUZZER = report.REPO / "build" / "bare" / "memory_fuzzer"
 TESTS = known.FOLDER / "tests"
 # planted bug (tests/planted.js): the names that a finding may have
 PLANTED = {

@@ -1,0 +1,106 @@
+"""rates.py: `make bench-runtimes`: programs a second of a core, of the harness with its pipe and of an engine, apart.
+
+    scripts/runtimes_rates.py                               # RUNTIME=node:liftoff RUNS=20000
+    scripts/runtimes_rates.py RUNTIME=node:liftoff,jsc:interpreter RUNS=50000
+
+A fuzzer's run from nothing is recorded once. Then the engine plays the recorded programs alone, without a harness, and the
+harness runs them again with fuzz/runtimes/echo.c, which answers what the engine said. Both in processor time,
+so a busy machine disturbs little. Each with and without growth: growing costs V8 most.
+Exit status: 0, 2 usage or set-up, 130 interrupted.
+"""
+import ctypes
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+
+from pagebox.common import report
+from pagebox.runtimes import known
+
+FUZZER = report.REPO / "build" / "bare" / "memory_fuzzer"
+ECHO = known.BUILD / "echo"
+SET_CHILD_SUBREAPER = 36  # prctl: what the harness leaves behind becomes ours to wait for
+
+
+def settings(arguments):
+    given = {name: os.environ.get(name) or usual for name, usual in (("RUNTIME", "node:liftoff"), ("RUNS", "20000"))}
+    for argument in arguments:
+        name, _, value = argument.partition("=")
+        if name not in given:
+            report.die(f"{argument!r}: what can be set is RUNTIME= and RUNS=")
+        given[name] = value
+    if not given["RUNS"].isdigit() or not 0 < int(given["RUNS"]) < 10**8:
+        report.die(f"RUNS={given['RUNS']}: wants a number of programs")
+    return given["RUNTIME"].split(","), int(given["RUNS"])
+
+
+def processor_s(words, **options):
+    """Runs a command; processor seconds of it and of all that it left behind."""
+    child = subprocess.Popen(words, **options)
+    seconds = 0.0
+    while True:
+        try:
+            _, status, usage = os.wait4(-1, 0)
+        except ChildProcessError:
+            child.returncode = 0
+            return seconds
+        del status
+        seconds += usage.ru_utime + usage.ru_stime
+
+
+def fuzz(pipe, runs, growth, rules_off, folder):
+    """The harness with `pipe`, a command for sh, as its runtime: processor seconds."""
+    environment = dict(os.environ, SUBJECT=str(known.BUILD / "pipe.so"), PAGEBOX_RUNTIME=f"pipe\t1\t{pipe}",
+                       PAGEBOX_RULES_OFF=",".join(rules_off), PAGEBOX_HANG_MS="20000")
+    if not growth:
+        environment["PAGEBOX_WITHOUT_GROWTH"] = "1"
+    words = [str(FUZZER), f"-runs={runs}", "-seed=1", "-max_len=256", "-timeout=60", "-detect_leaks=0", f"-artifact_prefix={folder}/"]
+    with (folder / "log").open("wb") as log:
+        return processor_s(words, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+
+def measure(runtime, runs, growth):
+    """(programs, those of the harness with an echo a second, those of the engine a second)."""
+    tier = known.commands(runtime)[0]
+    found = known.engines().get(runtime.partition(":")[0], {}).get("known", [])
+    rules_off = sorted({name.partition("-")[0] for name in found})  # a finding would end the run
+    with tempfile.TemporaryDirectory(prefix="pagebox-") as name:
+        folder = pathlib.Path(name)
+        asked, answers = folder / "asked", folder / "answers"
+        fuzz(f"tee -a {asked} | ({tier[2]}) | tee -a {answers}", runs, growth, rules_off, folder)
+        programs = asked.read_bytes().count(b"\n") - 1
+        if programs < runs / 2:
+            found = re.search(r"^finding: .*\n.*\n.*", (folder / "log").read_text(errors="replace"), re.M)
+            report.die(f"{runtime}: its run ended after {programs} programs: {found.group(0) if found else 'nothing found'}")
+        echo_s = fuzz(f"exec {shlex.quote(str(ECHO))} {answers}", runs, growth, rules_off, folder)
+        with asked.open("rb") as lines:
+            engine_s = processor_s(["/bin/sh", "-c", tier[2]], stdin=lines, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.DEVNULL)
+    return programs, programs / echo_s, programs / engine_s
+
+
+def main():
+    report.help_if_asked(__doc__)
+    runtimes, runs = settings(sys.argv[1:])
+    ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    rows, items = [], []
+    print(f"{'runtime':22}{'programs':22}{'harness and echo':>18}{'engine':>10}{'both':>10}{'engine has':>12}   (programs a second of a core)")
+    for runtime in runtimes:
+        for growth in (False, True):
+            programs, harness, engine = measure(runtime, runs, growth)
+            both = 1 / (1 / harness + 1 / engine)
+            kind = f"{programs} {'as usual' if growth else 'without growth'}"
+            row = [runtime, kind, round(harness), round(engine), round(both), f"{100 * both / engine:.0f} %"]
+            print(f"{row[0]:22}{row[1]:22}{row[2]:18,}{row[3]:10,}{row[4]:10,}{row[5]:>12}", flush=True)
+            rows.append(row)
+            items.append({"name": f"{runtime} {'usual' if growth else 'without growth'}", "programs": programs,
+                          "harness_per_s": round(harness, 1), "engine_per_s": round(engine, 1)})
+    run = report.Run("runtimes-rates")
+    table = report.Table(["runtime", "programs", "harness and echo", "engine", "both", "engine has"], rows,
+                         caption="Programs a second of a core, in processor time.")
+    print(run.finish("pass", {"runtimes": " ".join(runtimes), "runs": runs}, items, [report.Section("Rates", table=table)],
+                     "Real runtimes: rates", f"{len(runtimes)} runtimes, {runs:,} programs each, with and without growth."))
+    return 0
