@@ -375,7 +375,8 @@ int main(int argc, char **argv) {
     if (option.seconds > 0) {
         measure_all();
     } else if (option.bytes_folder == NULL && !option.print_only) {
-        printf("%u inputs, %u findings, %u not readable", inputs, findings, unreadable);
+        printf("%u input%s, %u finding%s, %u not readable", inputs, inputs == 1 ? "" : "s", findings,
+               findings == 1 ? "" : "s", unreadable);
         if (not_run > 0) {
             printf(", %u not run", not_run);
         }

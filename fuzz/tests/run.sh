@@ -39,10 +39,10 @@ hostile_inputs() {
     printf 'pagebox-ops 9 memory_fuzzer\n' >"$work/version.ops"
     { echo 'pagebox-ops 1 memory_fuzzer' && yes 'T0 memory_reset m0' | head -c 10000000; } >"$work/long.ops"
     head -c 20000000 /dev/zero >"$work/huge"
-    expect replay_of_empty_input 0 '1 inputs, 0 findings' $replay -q -t memory_fuzzer "$work/empty"
+    expect replay_of_empty_input 0 '1 input, 0 findings' $replay -q -t memory_fuzzer "$work/empty"
     for target in memory mailbox waiters system; do
         # 3: some of its operations were left out for what they cost
-        expect replay_of_10_MiB_$target 0 '1 inputs, 0 findings' \
+        expect replay_of_10_MiB_$target 0 '1 input, 0 findings' \
             sh -c '"$@"; status=$?; [ $status != 3 ] || exit 0; exit $status' - $replay -q -t ${target}_fuzzer "$work/large"
     done
     expect replay_of_truncated_text 2 'line 2: an argument is missing' $replay "$work/cut.ops"
@@ -55,7 +55,7 @@ hostile_inputs() {
     expect replay_of_unknown_option 2 'usage' $replay -z "$work/empty"
     expect replay_of_unknown_target 2 'no target' $replay -t nothing_fuzzer "$work/empty"
     mkdir "$work/memory_fuzzer" && cp "$work/empty" "$work/memory_fuzzer/x"
-    expect replay_takes_target_from_folder 0 '1 inputs, 0 findings' $replay -q "$work/memory_fuzzer"
+    expect replay_takes_target_from_folder 0 '1 input, 0 findings' $replay -q "$work/memory_fuzzer"
 }
 
 # The same to the targets, whose engines hand them anything.

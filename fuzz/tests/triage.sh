@@ -257,7 +257,7 @@ promotion() {
     # shellcheck disable=SC2086 # the words of a command
     {
         expect promote_makes_a_seed 0 '^corpus/memory_fuzzer/mine.ops$' $promote -n mine "$work/new.ops"
-        expect promoted_seed_replays_clean 0 '1 inputs, 0 findings' build/plain/replay "$work/tree/corpus/memory_fuzzer/mine.ops"
+        expect promoted_seed_replays_clean 0 '1 input, 0 findings' build/plain/replay "$work/tree/corpus/memory_fuzzer/mine.ops"
         expect promote_knows_a_seed_again 0 'is corpus/memory_fuzzer/mine.ops already' $promote "$work/new.ops"
         expect promote_refuses_what_breaks 2 'breaks R5-grow-limit' env SUBJECT="$work/broken.so" $promote fuzz/tests/R5-broken.ops
         expect promote_refuses_a_missing_file 2 'No such file' $promote "$work/nothing"

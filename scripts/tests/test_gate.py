@@ -284,7 +284,7 @@ def test_findings_of_behaviour_block(root):
     step = behaviour.Step("replay", ["true"], 1)
     clean = behaviour.outcome(step, 0, 1, "12 inputs, 0 findings, 0 not readable\n")
     assert behaviour.item(clean)["verdict"] == "pass"
-    found = behaviour.outcome(step, 1, 1, "finding: R5-grow-limit\n12 inputs, 1 findings\n")
+    found = behaviour.outcome(step, 1, 1, "finding: R5-grow-limit\n12 inputs, 1 finding\n")
     item = behaviour.item(found)
     assert item["verdict"] == "regression" and item["findings"] == ["finding: R5-grow-limit"]
     assert clean.ran and found.ran
@@ -366,7 +366,7 @@ def test_a_search_without_an_end_is_no_finding(root):
     )
     assert behaviour.item(ended)["verdict"] == "pass"
     ended = behaviour.outcome(
-        step, 1, 1, "10 of 15 scenarios searched to the end, 1 findings."
+        step, 1, 1, "10 of 15 scenarios searched to the end, 1 finding."
     )
     assert behaviour.item(ended)["verdict"] == "regression"
 

@@ -28,10 +28,6 @@ def title_of(text):
     return found.group(1) if found else text.partition(":")[0]
 
 
-def counted(number, word):
-    return f"{number:,} {word}{'' if number == 1 else 's'}"
-
-
 class Report:
     """Everything that a run's report says. Parts for which there are no rows are left out."""
 
@@ -81,7 +77,7 @@ class Report:
                 continue
             widest = max((f.width for f in rests_on if f.width), default=None)
             within = f", intervals within {100 * widest:.0f} % of their medians" if widest else ""
-            rows = f" (Rests on {counted(len(rests_on), 'row')}{within}.)" if rests_on else ""
+            rows = f" (Rests on {report.counted(len(rests_on), 'row')}{within}.)" if rests_on else ""
             told.append(f"- {text}{rows}")
         nothing = "Noise swallowed every answer." if swallowed else "No row ran that answers a question."
         made = [report.Section("Answers", "\n".join(told[:FIRST]) or nothing), self.noise(swallowed)]
@@ -96,7 +92,7 @@ class Report:
             return None
         noisy = [f for f in good if f.noisy]
         text = (
-            f"{len(noisy)} of {counted(len(good), 'row')} are noisy: the interval of their median is wider than a "
+            f"{len(noisy)} of {report.counted(len(good), 'row')} are noisy: the interval of their median is wider than a "
             "fifth of it. They are marked `~`."
         )
         if self.is_swallowed():

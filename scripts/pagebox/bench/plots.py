@@ -70,36 +70,70 @@ def time_tics(*digits):
     return ", ".join(f"'{time_text(us * 1000)}' {us:g}" for us in places)
 
 
-def plot_sizes(lines, bounds, title):
-    """Cost against size, both on log axes: one line a strategy, the bare calls grey."""
-    data, parts = {}, []
-    for number, (name, points) in enumerate(bounds.items()):
-        data[f"bound{number}"] = [[p, ns / 1e3] for p, ns in points]
-        heading = "title 'bare system calls'" if number == 0 else "notitle"
-        parts.append(f"$bound{number} using 1:2 with lines lc rgb '#b8c0cc' lw 5 {heading}")
+PANEL_LINES = 4  # more in one plot cannot be told apart
+
+
+def families(lines):
+    """Lines for one panel each: strategies by the first word of their name, all of them where they are few."""
+    if len(lines) <= PANEL_LINES:
+        return [lines]
+    found = {}
     for name, points in lines.items():
+        found.setdefault(re.split(r"[ _,]", name)[0], {})[name] = points
+    alone = {name: points for group in found.values() if len(group) == 1 for name, points in group.items()}
+    several = [group for group in found.values() if len(group) > 1]
+    names = list(alone)
+    return several + [
+        {name: alone[name] for name in names[at : at + PANEL_LINES]} for at in range(0, len(names), PANEL_LINES)
+    ]
+
+
+def sized_panel(shown, lines, bounds):
+    """A plot command: these lines in colour, the others and the bare calls grey behind them."""
+    parts = []
+    for number, _ in enumerate(bounds):
+        heading = "title 'bare system calls'" if number == 0 and len(shown) == len(lines) else "notitle"
+        parts.append(f"$bound{number} using 1:2 with lines lc rgb '#dfe3e8' lw 5 {heading}")
+    for name in lines.keys() - shown.keys():
+        parts.append(f"${block(name)} using 1:2 with lines lc rgb '#b8c0cc' lw 1 notitle")
+    for name in shown:
         colour, dash, mark = COLOURS.get(name, ("#718096", 1, 1))
+        look, words = f"lc rgb '{colour}' dt {dash}", name.replace("'", "\u2019")
+        parts.append(f"${block(name)} using 1:2 with linespoints {look} lw 2 pt {mark} ps 0.8 title '{words}'")
+        parts.append(f"${block(name)} using 1:3:(0):($4-$3) with vectors nohead {look} lw 1 notitle")
+    return "plot " + ", ".join(parts)
+
+
+def plot_sizes(lines, bounds, title):
+    """Cost against size, both on log axes: one line a strategy, a panel a family of them where there are many;
+    all panels have the same axes."""
+    data = {f"bound{n}": [[p, ns / 1e3] for p, ns in points] for n, points in enumerate(bounds.values())}
+    for name, points in lines.items():
         data[block(name)] = [[p, f.ns / 1e3, f.low / 1e3, f.high / 1e3] for p, f in points]
-        look = f"lc rgb '{colour}' dt {dash}"
-        shown = name.replace("'", "\u2019")
-        parts.append(
-            f"${block(name)} using 1:2 with linespoints {look} lw 2 pt {mark} ps 0.8 title '{shown}'"
-        )
-        parts.append(
-            f"${block(name)} using 1:3:(0):($4-$3) with vectors nohead {look} lw 1 notitle"
-        )
     sizes = sorted({p for points in lines.values() for p, _ in points})
-    tics = ", ".join(f"'{p}' {p}" for p in sizes)
-    script = f"""set title '{title}'
-set logscale xy
+    times = [row[k] for rows in data.values() for row in rows for k in range(1, len(row))]
+    panels = families(lines)
+    across = min(len(panels), 2)
+    down = -(-len(panels) // across)
+    # Every second size is named where panels are narrow, so that the numbers do not touch.
+    step = 1 if across == 1 or len(sizes) <= 5 else 2
+    tics = ", ".join(f"'{p if i % step == 0 else ''}' {p}" for i, p in enumerate(sizes))
+    script = f"""set logscale xy
 set xlabel 'size of the memory, pages of 64 KiB'
 set ylabel 'median time'
 set xtics ({tics})
 set xrange [{sizes[0] * 0.8}:{sizes[-1] * 1.25}]
+set yrange [{min(times) * 0.7}:{max(times) * 1.5}]
 set ytics ({time_tics(1)})
-set key rmargin top vertical Left reverse samplen 3 spacing 1.15
-plot {", ".join(parts)}"""
-    return report.plot(script, data, (860, 400))
+set key Left reverse samplen 3 spacing 1.15
+"""
+    if len(panels) == 1:
+        script += f"set title '{title}'\nset key rmargin top vertical\n" + sized_panel(lines, lines, bounds)
+        return report.plot(script, data, (860, 400))
+    title += ". Grey: the other strategies; wide grey: bare system calls"
+    script += f"set key above horizontal\nset tmargin 3.5\nset multiplot layout {down},{across} title '{title}'\n"
+    script += "\n".join(sized_panel(shown, lines, bounds) for shown in panels)
+    return report.plot(script + "\nunset multiplot", data, (860, 40 + 300 * down))
 
 
 def plot_ratios(groups, looks, marks, title, words, least=0):

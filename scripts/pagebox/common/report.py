@@ -79,6 +79,11 @@ def is_number(value):
     return hasattr(value, "__float__") and not isinstance(value, (bool, str))
 
 
+def counted(number, word):
+    """1 finding, 2 findings."""
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
 def cell_text(value):
     """One table cell as words: digits grouped, floats to four significant digits."""
     if value is None:

@@ -168,6 +168,6 @@ def write(c, status):
     fault = f" With the planted fault **{c.a.fault}**." if c.a.fault else ""
     lead = (
         f"{c.engine or c.name}: {len(seen)} programs, {instances:,} instances with real threads; {met} of {allowed} allowed outcomes "
-        f"were seen, {len(c.findings)} findings.{fault} A hang is {c.a.hang} s without progress."
+        f"were seen, {report.counted(len(c.findings), 'finding')}.{fault} A hang is {c.a.hang} s without progress."
     )
     return c.run.finish(status, summary, items, sections, f"Real threads: {re.split(',', c.engine or c.name)[0]}", lead)

@@ -226,7 +226,7 @@ class Conformance:
                     if line.get("ended") or self.is_enough():
                         break
                     wrong = len(self.findings)
-                    progress.update(f"{name}: {tally[0]:,} instances, {wrong} findings, {current or ''}")
+                    progress.update(f"{name}: {tally[0]:,} instances, {report.counted(wrong, 'finding')}, {current or ''}")
             except engines.Ended as end:
                 if current is None:
                     report.die(f"{self.name or 'the subject'} did not start (status {end.status}): {end.words}")
@@ -310,7 +310,7 @@ class Conformance:
         judged = [s for s in self.seen.values() if s.instances]
         line = (
             f"conform: {self.engine or self.name or 'reference'}: {len(judged)} programs, {instances:,} instances, "
-            f"{sum(s.seen() for s in judged)} of {sum(len(s.allowed) for s in judged)} allowed outcomes seen, {len(self.findings)} findings"
+            f"{sum(s.seen() for s in judged)} of {sum(len(s.allowed) for s in judged)} allowed outcomes seen, {report.counted(len(self.findings), 'finding')}"
         )
         if self.a.quick:
             print(line)

@@ -29,10 +29,6 @@ def sections(run, items, store, session):
     return [section for section in made if section]
 
 
-def number_of(count, word):
-    return f"{count:,} {word}{'' if count == 1 else 's'}"
-
-
 def next_section(run, items, found, session):
     """What a reader should do now, the most urgent first."""
     steps = []
@@ -143,7 +139,7 @@ def finding_section(run, found, session):
         ("finding.js", "JavaScript"), ("finding.wast", "script of the specification"))]
     problem = f" Not all was done for it: {found.problem}." if "problem" in found.facts else ""
     text = "\n\n".join(explained(found))
-    where = f"Found by {found.engine} after {found.seconds:.1f} s, seen {number_of(found.seen, 'time')}.{problem} "
+    where = f"Found by {found.engine} after {found.seconds:.1f} s, seen {report.counted(found.seen, 'time')}.{problem} "
     where += f"Files: {', '.join(filter(None, links))}."
     folder = pathlib.Path("results/fuzz") / run.name / found.folder.relative_to(run.dir)
     inner = [report.Section("What was done", pre=clipped(found.done(plan.strategies), OPERATIONS_MAX)),

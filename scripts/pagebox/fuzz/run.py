@@ -294,7 +294,7 @@ class Session:
         }
         self.run.machine["compiler"] = report.output_of(["clang", "--version"]) or "unknown"
         self.run.machine["flags"] = "-O2 -fsanitize=address,undefined"
-        lead = (f"{page.number_of(len(found), 'finding')}: {', '.join(names)}." if names else
+        lead = (f"{report.counted(len(found), 'finding')}: {', '.join(names)}." if names else
                 "No rule broken." if status == "pass" else f"Ended as {status}.")
         made = page.sections(self.run, self.items, self.store, self)
         return self.run.finish(status, summary, items, made, "Fuzzing", lead)
@@ -342,7 +342,7 @@ def recover(folder, facts):
     for target, engine in sorted({(f.target, f.engine) for f in session.store.all()}):
         session.items.append(engines.Engine(plan, run, session.store, target, engine, 1))
     path = session.report("interrupted")
-    print(f"{page.number_of(len(session.store.all()), 'finding')} of a killed run: {path}/report.html")
+    print(f"{report.counted(len(session.store.all()), 'finding')} of a killed run: {path}/report.html")
     for found in session.store.all():
         print(f"finding: {found.oracle} ({found.target})", file=sys.stderr)
     return len(session.store.all())
@@ -391,7 +391,7 @@ def main():
             print(f"{item.name}: {item.problem}", file=sys.stderr)
     total = sum(item.executions for item in session.items)
     count = len(session.store.all())
-    print(f"{total:,} executions, {page.number_of(count, 'finding')}: {path}/report.html")
+    print(f"{total:,} executions, {report.counted(count, 'finding')}: {path}/report.html")
     if count:
         return 1
     return 2 if any(item.problem for item in session.items) else 0

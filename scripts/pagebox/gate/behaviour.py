@@ -78,7 +78,7 @@ FINDING = re.compile(
 )
 ERRORS = re.compile(r"^errors: .*", re.M)  # of the scoreboard, before its sums
 NAMED = re.compile(r"^(?:finding: (\S+)|(.+): a finding$)", re.M)  # of replay: a name, then the input
-REPLAYED = re.compile(r"(\d+) inputs, (\d+) findings, (\d+) not readable")
+REPLAYED = re.compile(r"(\d+) inputs?, (\d+) findings?, (\d+) not readable")
 
 
 def limit_s(step):

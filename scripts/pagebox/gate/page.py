@@ -79,10 +79,6 @@ def blocked(items):
     return [item for item in items if item["verdict"] == "regression"]
 
 
-def counted(number, word):
-    return f"{number} {word}{'' if number == 1 else 's'}"
-
-
 def part_line(items, part):
     """One part's verdict in a line."""
     mine = of(items, part)
@@ -92,21 +88,21 @@ def part_line(items, part):
     verdict = "pass" if verdict == "improvement" else verdict
     worse, better = len(of(items, part, "regression")), len(of(items, part, "improvement"))
     failed = sum(i["metric"] == "row" and i["verdict"] == "regression" for i in mine)
-    fails = f", {counted(failed, 'row')} that cannot run" if failed else ""
+    fails = f", {report.counted(failed, 'row')} that cannot run" if failed else ""
     if part == "behaviour":
-        return f"{verdict}: {counted(len(mine), 'step')}, {worse} with findings"
+        return f"{verdict}: {report.counted(len(mine), 'step')}, {worse} with findings"
     text = f"{verdict}: "
     mine = [i for i in mine if i["metric"] != "row"]
     if part == "counts":
         rows = len({i["name"] for i in mine})
         waived = sum("waiver" in i for i in mine)
         text += (
-            f"{len(mine)} counts of {counted(rows, 'row')}, {worse - failed} higher, {better} lower"
+            f"{len(mine)} counts of {report.counted(rows, 'row')}, {worse - failed} higher, {better} lower"
         )
         return text + (f", {waived} waived" if waived else "") + fails
     kept, lost = sum(i["pairs"] for i in mine), sum(i["dropped"] for i in mine)
     unsure = len(of(items, part, "inconclusive"))
-    text += f"{counted(len(mine), 'row')}, {worse - failed} slower, {better} faster, {unsure} inconclusive"
+    text += f"{report.counted(len(mine), 'row')}, {worse - failed} slower, {better} faster, {unsure} inconclusive"
     text += f"{fails}; "
     return text + f"{lost} of {kept + lost} pairs dropped as disturbed; {could_see(mine)}"
 

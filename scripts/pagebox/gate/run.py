@@ -91,7 +91,7 @@ class Gate:
         if found:
             self.progress.done()
             lines = page.rows_of(found)
-            print(f"blocked already, {page.counted(len(found), 'item')}:", *lines, sep="\n", flush=True)
+            print(f"blocked already, {report.counted(len(found), 'item')}:", *lines, sep="\n", flush=True)
 
     # ------------------------------------------------------------ parts
 

@@ -122,7 +122,7 @@ def main():
         executions = sum(item["executions"] for item in items)
         summary = {"runtimes": " ".join(item["name"] for item in items), "executions": executions,
                    "findings": len(findings), "names": " ".join(names) or "none"}
-        lead = f"{len(items)} runtimes, {executions:,} executions, {len(findings)} findings" + (
+        lead = f"{report.counted(len(items), 'runtime')}, {executions:,} executions, {report.counted(len(findings), 'finding')}" + (
             f": {', '.join(names)}." if names else ".")
         for item in items:
             for found in item["findings"]:

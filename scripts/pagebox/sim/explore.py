@@ -185,7 +185,16 @@ def lead_of(a, result):
     return f"{names}: no finding in {result['executions']:,} executions, {result['seconds']:.1f} s."
 
 
-def sections_of(a, result, columns, lines):
+def replay_command(a, folder):
+    """What shows the finding again, to be pasted."""
+    settings = [("SRC", " ".join(a.src)), ("CFLAGS_SRC", a.cflags), ("ARGS", a.args), ("SET", " ".join(a.set))]
+    settings += [("VOLATILE", "" if a.volatile == "plain" else a.volatile)]
+    settings += [("CC_EXPLORE", "" if a.cc == "clang" else a.cc)]
+    settings += [("REPLAY", os.path.relpath(folder / "schedule.txt"))]
+    return " ".join(["make explore", *(f"{name}={shlex.quote(value)}" for name, value in settings if value)])
+
+
+def sections_of(a, result, columns, lines, replay):
     rows = [
         ["executions", result["executions"]],
         ["a second", per_second(result)],
@@ -207,8 +216,7 @@ def sections_of(a, result, columns, lines):
         sections.append(
             report.Section(
                 "Schedule",
-                "One column a thread; [as a page](trace.html). "
-                "`make explore SRC=... REPLAY=schedule.txt` runs it again.",
+                f"One column a thread; [as a page](trace.html). To see it again:\n\n`{replay}`",
                 pre=columns.partition("\nfinding: ")[0],
             )
         )
@@ -278,7 +286,7 @@ def finish(a, run, program, status, result):
         word,
         summary,
         [item],
-        sections_of(a, result, columns, lines),
+        sections_of(a, result, columns, lines, replay_command(a, run.home / run.name)),
         f"Exploring {os.path.basename(a.src[0])}",
         lead,
     )
@@ -293,11 +301,7 @@ def finish(a, run, program, status, result):
     if columns:
         say(f"page:   {os.path.relpath(final / 'trace.html')}")
     if result["finding"]:
-        flags = f'CFLAGS_SRC="{a.cflags}" ' if a.cflags else ""
-        say(
-            f"replay: make explore SRC=\"{' '.join(a.src)}\" {flags}"
-            f"REPLAY={os.path.relpath(final / 'schedule.txt')}"
-        )
+        say(f"replay: {replay_command(a, final)}")
         print(f"finding: {result['finding']}", file=sys.stderr)
 
 

@@ -195,7 +195,7 @@ def main():
             sections.append(report.Section(f"{row['name']}: {row['finding']}", pre=text))
     lead = (
         f"{summary['complete']} of {summary['scenarios']} scenarios searched to the end, "
-        f"{summary['graphs']:,} execution graphs in {total_s:.0f} s, {summary['findings']} findings."
+        f"{summary['graphs']:,} execution graphs in {total_s:.0f} s, {report.counted(summary['findings'], 'finding')}."
     )
     items = [{**row, "bounds_reached": reached(row)} for row in search.rows]
     path = run.finish(status, summary, items, sections, "Every schedule of small scenarios", lead)
