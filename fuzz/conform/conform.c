@@ -163,7 +163,11 @@ static int read_all(const struct options *o, struct list *list) {
         }
     }
     if (list->count == 0) {
-        fputs("conform: no program of that name\n", stderr);
+        if (o->name != NULL) {
+            fprintf(stderr, "conform: no program and no family is called %s\n", o->name);
+        } else {
+            fputs("conform: the files have no program\n", stderr);
+        }
         return 2;
     }
     return 0;

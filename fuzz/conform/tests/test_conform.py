@@ -144,7 +144,7 @@ def test_usage(words):
         (["--fault", "wake-more"], "say RUNTIME="),
         (["--time", "0"], "TIME="),
         (["--conform", "/nowhere"], "make conform builds it"),
-        (["--only", "no-such"], "no program of that name"),
+        (["--only", "no-such"], "no program and no family is called no-such"),
     ],
 )
 def test_usage_of_the_command(words, message):

@@ -133,8 +133,11 @@ def write(c, status):
     for f in c.findings.values():
         alike.setdefault(f.name, []).append(f)
     sections = [finding_section(c, f) for f in alike.values()]
-    phases = report.Table(["phase", "programs", "instances", "instances a second"], [[n, p, i, i / s if s else None] for n, i, s, p in c.phases])
-    sections.append(report.Section("Runs", "One process for each; the time is that in which programs ran.", table=phases))
+    phases = report.Table(["phase", "programs", "instances", "instances a second", "... of processor time"],
+                          [[n, p, i, i / s if s else None, i / used if used > 0.1 else None] for n, i, s, p, used in c.phases])
+    sections.append(report.Section(
+        "Runs", "One process for each. The seconds are those in which programs ran; those of processor time are of all of its threads, "
+        "start and compilation included, and say what an idle machine would do. A browser's processes do not all tell theirs.", table=phases))
     rows = [[name, len(f), sum(s.instances for s in f), sum(len(s.allowed) for s in f), sum(s.seen() for s in f),
              sum(sum(s.wrong().values()) for s in f), sum(s.program["racy"] for s in f)] for name, f in families.items()]  # fmt: skip
     sections.append(report.Section(
@@ -155,6 +158,7 @@ def write(c, status):
     summary = {
         "engine": c.engine or c.name, "programs": len(seen), "not_judged": len(racy), "instances": instances,
         "instances_per_s": instances / seconds if seconds else None, "two_threads_no_waits_per_s": fast_rate if fast else None,
+        "instances_per_processor_s": instances / used_s if (used_s := sum(used for *_, used in c.phases)) > 0.1 else None,
         "allowed": allowed, "seen": met, "findings": len(c.findings),
         "unclear": sum(s.unclear for s in seen), "outcomes_lost": sum(s.lost for s in seen), "seed": c.a.seed, "hang_s": c.a.hang,
     }  # fmt: skip

@@ -19,6 +19,8 @@ import dataclasses
 import json
 import os
 import pathlib
+import resource
+import signal
 import subprocess
 import sys
 import time
@@ -32,7 +34,8 @@ FAULTS = ("drop-notify", "plain-store", "early-size", "wake-more")
 UNCLEAR = "c0dec0de00000007"
 BLOCKED = "c0dec0de00000003"
 STUCK = 4  # threads.c's status
-CONFIRMED_MOST, CONFIRM_S = 12, 6  # findings that get a run of their own, one a program; its seconds
+CONFIRMED_MOST, CONFIRM_S = 12, 6  # findings that get a run of their own, one a program; its seconds ...
+CONFIRM_ALL_S = 120  # ... and those of all of them
 
 
 def read_arguments():
@@ -59,6 +62,17 @@ def read_arguments():
     if got.fault and (not got.runtime or engines.library(got.runtime)):
         report.die("FAULT= plants a mistake in the driver of an engine: say RUNTIME= as well")
     return got
+
+
+def ended_by(status):
+    """A process's status in words: "signal SIGSEGV", "status 3"."""
+    return f"signal {signal.Signals(-status).name}" if status < 0 else f"status {status}"
+
+
+def processor_s():
+    """Seconds of processor time of all processes that were started here and have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 @dataclasses.dataclass
@@ -110,7 +124,7 @@ class Conformance:
         self.files = [a.input] if a.input else [str(path) for path in FAMILIES]
         self.seen = {}
         self.findings = {}
-        self.phases = []  # name, instances, seconds, programs
+        self.phases = []  # name, instances, seconds, programs, processor time
         self.engine = ""
         self.errors = []
         self.shortages = collections.Counter()  # want of memory is anybody's right
@@ -172,7 +186,8 @@ class Conformance:
         if line.get("shortage"):
             self.shortages[line["shortage"]] += 1
         if line.get("stuck"):
-            self.found("hang", seen, None, 1, phase, "threads wait, and neither the program nor a notify by the harness wakes them: " + json.dumps(line.get("threads", "")))
+            where = ", ".join(f"T{t} in its operation {n}" for t, n in line.get("threads", []))
+            self.found("hang", seen, None, 1, phase, f"neither the program nor a notify by the harness wakes {where}" if where else "threads do not come back from their operations")
         seen.instances += line.get("instances", 0)
         seen.seconds += line.get("seconds", 0)
         seen.rescued += line.get("rescued", 0)
@@ -206,8 +221,8 @@ class Conformance:
         bundle, programs = self.bundle(seed, only)
         tally, until = [0, 0.0], time.monotonic() + seconds
         progress = report.Progress(self.a.time)
-        crashes = 0
-        while (left := until - time.monotonic()) > 0.5 or tally == [0, 0.0]:
+        crashes, spent = 0, processor_s()
+        while (left := until - time.monotonic()) > 0.5 or (tally == [0, 0.0] and not crashes):
             current, quiet = None, time.monotonic()
             self.process = self.start(bundle, programs, max(0.5, left), seed + crashes, tier, cores, only)
             try:
@@ -231,7 +246,7 @@ class Conformance:
                 if current is None:
                     report.die(f"{self.name or 'the subject'} did not start (status {end.status}): {end.words}")
                 if end.status != STUCK or self.name:
-                    self.found("crash", self.seen[current], None, 1, name, f"status {end.status}\n{end.words}")
+                    self.found("crash", self.seen[current], None, 1, name, f"{ended_by(end.status)}\n{end.words}".strip())
                 crashes += 1
                 if crashes > 20:
                     self.errors.append(f"{name}: the process ended {crashes} times; no more tries")
@@ -241,7 +256,7 @@ class Conformance:
             if self.is_enough() or (line and line.get("ended") and not crashes):
                 break
         progress.done()
-        self.phases.append([name, tally[0], tally[1], len(programs)])
+        self.phases.append([name, tally[0], tally[1], len(programs), processor_s() - spent])
 
     def plan(self):
         """Name, share of the time, tier, cores."""
@@ -266,7 +281,7 @@ class Conformance:
     def confirm(self, finding):
         """Runs the program alone until it is seen again; keeps what shows it."""
         program = finding.program
-        label = f"{program['name']}-{'hang' if finding.outcome is None else format(zlib.crc32(finding.outcome.encode()) & 0xFFFF, '04x')}"
+        label = f"{program['name']}-{finding.name.partition(':')[0] if finding.outcome is None else format(zlib.crc32(finding.outcome.encode()) & 0xFFFF, '04x')}"
         finding.folder = self.run.path(f"findings/{label}/x").parent
         (finding.folder / "program.conform").write_text(program["text"])
         if self.name:
@@ -337,9 +352,9 @@ def main():
     report.on_interrupt(lambda: c.finish("interrupted"))
     c.go()
     if not a.quick:
-        looked = set()
+        looked, until = set(), time.monotonic() + CONFIRM_ALL_S
         for finding in list(c.findings.values()):
-            if finding.program["name"] not in looked and len(looked) < CONFIRMED_MOST:
+            if finding.program["name"] not in looked and len(looked) < CONFIRMED_MOST and time.monotonic() < until:
                 looked.add(finding.program["name"])
                 c.confirm(finding)
             else:
@@ -347,7 +362,7 @@ def main():
     ran = any(s.instances for s in c.seen.values())
     status = "finding" if c.findings else "pass" if ran and not c.errors else "error"
     c.finish(status)
-    if not ran:
+    if not ran and not c.findings:
         report.die("nothing ran: " + (c.errors[0] if c.errors else "the memory offers none of what the programs need"))
     return {"finding": 1, "pass": 0}.get(status, 2)
 
