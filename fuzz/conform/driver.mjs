@@ -633,7 +633,7 @@ if (EMBEDDED) {
   if (isBrowser) {
     const out = document.body.appendChild(document.createElement('pre'));
     const print = line => { out.textContent += line + '\n'; };
-    if (!globalThis.crossOriginIsolated) print('This page is not isolated, so it has no shared memory: see the comment at its beginning.');
+    if (typeof SharedArrayBuffer === 'undefined') print('This page is not isolated, so it has no shared memory: see the comment at its beginning.');
     else await showEmbedded(EMBEDDED, options, print);
   } else {
     for (const word of isShell ? globalThis.arguments ?? [] : process.argv.slice(2)) { const [k, v] = word.split('='); options[k] = Number(v); }

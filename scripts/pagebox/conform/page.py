@@ -1,6 +1,7 @@
 """page.py: the page of `make conform`, and the files that show a finding again."""
 import html
 import json
+import os
 import re
 
 from pagebox.common import report
@@ -80,15 +81,19 @@ def write_reproducers(folder, program):
 # ---------------------------------------------------------------- the page
 
 
+def times_text(times):
+    return "once" if times == 1 else f"{times:,} times"
+
+
 def finding_section(c, findings):
     """The findings of one kind in one program."""
     first = findings[0]
     lines = [first.program["text"].rstrip(), ""]
     for f in findings:
         if f.outcome:
-            lines += [f"seen, {f.times:,} times, first after {f.after_s:.1f} s ({f.phase}):", f"    {outcome_text(f.program, f.outcome)}"]
+            lines += [f"seen {times_text(f.times)}, first after {f.after_s:.1f} s ({f.phase}):", f"    {outcome_text(f.program, f.outcome)}"]
         else:
-            lines += [f"{f.times:,} times, first after {f.after_s:.1f} s ({f.phase}):", *(f"    {line}" for line in f.words.splitlines())]
+            lines += [f"{times_text(f.times)}, first after {f.after_s:.1f} s ({f.phase}):", *(f"    {line}" for line in f.words.splitlines())]
     if first.outcome:
         lines += ["", "the nearest of what is allowed:"]
         lines += [f"    {outcome_text(first.program, k)}" for k in nearest(first.program, first.outcome)]
@@ -97,7 +102,8 @@ def finding_section(c, findings):
     if where and c.name:
         text += f" To see it again with its rate: [finding.mjs]({where}/finding.mjs), [finding.html]({where}/finding.html)."
     if where:
-        text += f" Among others: `make conform INPUT=results/conform/{c.run.name}/{where}/program.conform`."
+        of = f"RUNTIME={c.a.runtime} " if c.a.runtime else f"SUBJECT={os.environ['SUBJECT']} " if os.environ.get("SUBJECT") else ""
+        text += f" Again: `make conform {of}INPUT=results/conform/{c.run.name}/{where}/program.conform`."
     return report.Section(first.name, text, pre="\n".join(lines))
 
 
