@@ -168,6 +168,37 @@ def test_the_reference_stays_inside():
     assert programs > 1 and instances > 0 and seen >= programs and findings == 0
 
 
+@pytest.fixture(scope="module")
+def runtime(tmp_path_factory):
+    """A shim that plays SB+4, honest or not: runtime.c."""
+    made = tmp_path_factory.mktemp("runtime") / "runtime.so"
+    run("cc", "-std=c11", "-O1", "-fPIC", "-shared", "-Ifuzz", "-Ifuzz/runtimes", str(HERE / "runtime.c"), "-o", str(made))
+    return str(made)
+
+
+@pytest.mark.parametrize("library, may_differ", [("honest", False), ("lies", True)])
+def test_a_runtime_in_c_is_run_by_its_shim(runtime, library, may_differ):
+    (program,) = bundle("-p", "SB+4", *FAMILIES)
+    command = [CONFORM, "run", "-L", runtime, "-p", "SB+4", "-t", "50", *FAMILIES]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env={"PAGEBOX_LIBRARY": library})
+    (line,) = [json.loads(x) for x in done.stdout.splitlines() if '"instances"' in x]
+    assert line["instances"] == sum(n for _, n in line["outcomes"]) > 0
+    assert ({key for key, _ in line["outcomes"]} <= set(program["set"])) != may_differ
+
+
+def test_a_shim_without_threads_is_told():
+    assert "no shared memories" in conform("--runtime", "wasm3", status=2)
+
+
+@pytest.mark.parametrize("shell", ["jsc", "js102"])
+def test_a_shell_stays_inside(shell):
+    if not shutil.which(shell):
+        pytest.skip(f"{shell} is missing: scripts/setup installs it")
+    for family in ("SB", "grow"):
+        _, instances, seen, _, findings = figures(conform("--runtime", shell, "--time", "1", "--only", family))
+        assert instances > 0 and seen > 0 and findings == 0
+
+
 def test_a_program_of_somebodys_own(root):
     mine = write(root, SB.format(name="mine", a="memory_atomic_store", y=8, w=4))
     programs, instances, _, allowed, findings = figures(conform("--time", "1", "--input", mine))
