@@ -194,20 +194,20 @@ static struct step *step_about(enum call call, void *at, size_t bytes) {
 
 /* ---- The calls of core.o: made, and noted while recording ------------------------------------ */
 
-void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, off_t offset);
-int __wrap_munmap(void *at, size_t bytes);
-int __wrap_mprotect(void *at, size_t bytes, int protection);
-int __wrap_madvise(void *at, size_t bytes, int advice);
-void *__wrap_mremap(void *at, size_t old_bytes, size_t bytes, int flags, ...);
-int __wrap_memfd_create(const char *name, unsigned flags);
-int __wrap_ftruncate(int file, off_t bytes);
-ssize_t __wrap_pwrite(int file, const void *data, size_t count, off_t offset);
-int __wrap_fcntl(int file, int command, ...);
-int __wrap_open(const char *path, int flags, ...);
-ssize_t __wrap_pread(int file, void *data, size_t count, off_t offset);
-int __wrap_close(int file);
+void *fuzz_cost_mmap(void *at, size_t bytes, int protection, int flags, int file, off_t offset);
+int fuzz_cost_munmap(void *at, size_t bytes);
+int fuzz_cost_mprotect(void *at, size_t bytes, int protection);
+int fuzz_cost_madvise(void *at, size_t bytes, int advice);
+void *fuzz_cost_mremap(void *at, size_t old_bytes, size_t bytes, int flags, ...);
+int fuzz_cost_memfd_create(const char *name, unsigned flags);
+int fuzz_cost_ftruncate(int file, off_t bytes);
+ssize_t fuzz_cost_pwrite(int file, const void *data, size_t count, off_t offset);
+int fuzz_cost_fcntl(int file, int command, ...);
+int fuzz_cost_open(const char *path, int flags, ...);
+ssize_t fuzz_cost_pread(int file, void *data, size_t count, off_t offset);
+int fuzz_cost_close(int file);
 
-void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, off_t offset) {
+void *fuzz_cost_mmap(void *at, size_t bytes, int protection, int flags, int file, off_t offset) {
     struct step *step = NULL;
     if (record.on) {
         step = at != NULL ? step_about(MMAP, at, bytes) : step_add(MMAP);
@@ -225,7 +225,7 @@ void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, o
     return made;
 }
 
-int __wrap_munmap(void *at, size_t bytes) {
+int fuzz_cost_munmap(void *at, size_t bytes) {
     if (record.on) {
         struct step *step = step_about(MUNMAP, at, bytes);
         touches_drop(at, bytes);
@@ -234,14 +234,14 @@ int __wrap_munmap(void *at, size_t bytes) {
     return munmap(at, bytes);
 }
 
-int __wrap_mprotect(void *at, size_t bytes, int protection) {
+int fuzz_cost_mprotect(void *at, size_t bytes, int protection) {
     if (record.on) {
         step_about(MPROTECT, at, bytes)->arguments[0] = protection;
     }
     return mprotect(at, bytes, protection);
 }
 
-int __wrap_madvise(void *at, size_t bytes, int advice) {
+int fuzz_cost_madvise(void *at, size_t bytes, int advice) {
     if (record.on) {
         step_about(MADVISE, at, bytes)->arguments[0] = advice;
         if (advice == MADV_DONTNEED || advice == MADV_GUARD_INSTALL) {
@@ -253,7 +253,7 @@ int __wrap_madvise(void *at, size_t bytes, int advice) {
     return madvise(at, bytes, advice);
 }
 
-void *__wrap_mremap(void *at, size_t old_bytes, size_t bytes, int flags, ...) {
+void *fuzz_cost_mremap(void *at, size_t old_bytes, size_t bytes, int flags, ...) {
     va_list arguments;
     va_start(arguments, flags);
     void *to = va_arg(arguments, void *);
@@ -269,7 +269,7 @@ void *__wrap_mremap(void *at, size_t old_bytes, size_t bytes, int flags, ...) {
     return mremap(at, old_bytes, bytes, flags, to);
 }
 
-int __wrap_memfd_create(const char *name, unsigned flags) {
+int fuzz_cost_memfd_create(const char *name, unsigned flags) {
     int made = memfd_create(name, flags);
     if (record.on && made >= 0) {
         step_add(MEMFD_CREATE)->file = file_add(made);
@@ -277,7 +277,7 @@ int __wrap_memfd_create(const char *name, unsigned flags) {
     return made;
 }
 
-int __wrap_ftruncate(int file, off_t bytes) {
+int fuzz_cost_ftruncate(int file, off_t bytes) {
     if (record.on) {
         struct step *step = step_add(FTRUNCATE);
         step->file = file_of(file);
@@ -286,7 +286,7 @@ int __wrap_ftruncate(int file, off_t bytes) {
     return ftruncate(file, bytes);
 }
 
-ssize_t __wrap_pwrite(int file, const void *data, size_t count, off_t offset) {
+ssize_t fuzz_cost_pwrite(int file, const void *data, size_t count, off_t offset) {
     if (record.on) {
         struct step *step = step_add(PWRITE);
         step->file = file_of(file);
@@ -296,7 +296,7 @@ ssize_t __wrap_pwrite(int file, const void *data, size_t count, off_t offset) {
     return pwrite(file, data, count, offset);
 }
 
-int __wrap_fcntl(int file, int command, ...) {
+int fuzz_cost_fcntl(int file, int command, ...) {
     va_list arguments;
     va_start(arguments, command);
     int value = va_arg(arguments, int);
@@ -311,7 +311,7 @@ int __wrap_fcntl(int file, int command, ...) {
 }
 
 /* The only file that the library opens by name is pagemap. */
-int __wrap_open(const char *path, int flags, ...) {
+int fuzz_cost_open(const char *path, int flags, ...) {
     int made = open(path, flags);
     if (record.on && made >= 0) {
         struct step *step = step_add(OPEN);
@@ -321,7 +321,7 @@ int __wrap_open(const char *path, int flags, ...) {
     return made;
 }
 
-ssize_t __wrap_pread(int file, void *data, size_t count, off_t offset) {
+ssize_t fuzz_cost_pread(int file, void *data, size_t count, off_t offset) {
     if (record.on) {
         struct step *step = step_add(PREAD);
         step->file = file_of(file);
@@ -331,7 +331,7 @@ ssize_t __wrap_pread(int file, void *data, size_t count, off_t offset) {
     return pread(file, data, count, offset);
 }
 
-int __wrap_close(int file) {
+int fuzz_cost_close(int file) {
     if (record.on) {
         step_add(CLOSE)->file = file_of(file);
     }
@@ -381,7 +381,10 @@ static const char *prepare(void) {
         }
     }
     record.on = false;
-    return wrong != NULL ? wrong : record.full ? "the record of its system calls is full" : NULL;
+    if (wrong == NULL && record.full) {
+        wrong = "the record of its system calls is full";
+    }
+    return wrong;
 }
 
 /* ---- The bare loop --------------------------------------------------------------------------- */

@@ -43,8 +43,8 @@ $(BENCH_OUT)/fuzz/core.o $(BENCH_OUT)/subject.o: BENCH_FLAGS += -Ifuzz $(FUZZ_FO
 $(BENCH_OUT)/fuzz_core.o: $(BENCH_OUT)/fuzz/core.o $(filter-out build/plain/fuzz/runners/crash.o,$(FUZZ_CORE:%.c=build/plain/%.o)) \
     $(call ref_obj,plain) build/sim/interleave.o
 	$(call say,LD,$@)
-	$(Q)ld -r $(FUZZ_WRAPPED:%=--wrap=%) $(FUZZ_WRAPPED_C:%=--wrap=%) $(BENCH_FUZZ_CALLS:%=--wrap=%) $^ -o $@ && \
-	    objcopy --wildcard --keep-global-symbol='fuzz_core_*' $@
+	$(Q)ld -r $(FUZZ_WRAPPED:%=--wrap=%) $(FUZZ_WRAPPED_C:%=--wrap=%) $^ -o $@ && \
+	    objcopy --wildcard --keep-global-symbol='fuzz_core_*' $(foreach f,$(BENCH_FUZZ_CALLS),--redefine-sym $(f)=fuzz_cost_$(f)) $@
 BENCH_OBJ += $(if $(BENCH_LIBRARY_ONLY),,$(BENCH_OUT)/fuzz_core.o)
 BENCH_JEMALLOC = $(shell $(CC) -print-file-name=libjemalloc_pic.a)
 
