@@ -26,6 +26,9 @@ header = @echo '\#include <$(1)>' | $(2) -E - >/dev/null 2>&1 || { \
 dry := $(findstring n,$(firstword -$(filter-out --%,$(MAKEFLAGS))))
 start = @$(if $(dry),echo )
 
+# A value as one word of the shell, whatever is in it: $(call quote,$(INPUT)).
+quote = '$(subst ','\'',$(1))'
+
 # V=1 shows whole command lines, else one short line a file.
 Q := $(if $(V),,@)
 comma := ,

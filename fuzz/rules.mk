@@ -133,31 +133,31 @@ fuzz-build-libfuzzer fuzz-build-bare fuzz-build-afl: build/plain/opgen
 
 fuzz: $(SUBJECT_WANTED) $(RUNTIME_WANTED) ## every target under both engines, TIME=60 s each (TARGET= ENGINE= JOBS= SEED= SCHED= SUBJECT= RUNTIME= PARTS= RULES_OFF= SWARM= EMPTY=1 SYNC= REPEAT=)
 	$(start)MAKE='$(MAKE)' TIME='$(TIME)' TARGET='$(TARGET)' ENGINE='$(or $(ENGINE),$(if $(RUNTIME),libfuzzer))' JOBS='$(JOBS)' \
-	    SEED='$(SEED)' SUBJECT='$(SUBJECT)' EMPTY='$(EMPTY)' SYNC='$(SYNC)' REPEAT='$(REPEAT)' $(RUNTIME_WITH) scripts/fuzz.py
+	    SEED='$(SEED)' SUBJECT=$(call quote,$(SUBJECT)) EMPTY='$(EMPTY)' SYNC='$(SYNC)' REPEAT='$(REPEAT)' $(RUNTIME_WITH) scripts/fuzz.py
 replay: build/asan/replay $(SUBJECT_WANTED) $(RUNTIME_WANTED) ## runs INPUT=file or folder under the sanitizers, prints its operations (TARGET= SUBJECT= RUNTIME= RULES_OFF= REPEAT= SCHED= SEED= TRACE=1)
-	@test -n '$(INPUT)' || { echo 'make replay: say INPUT=file-or-folder' >&2; exit 2; }
-	@SUBJECT='$(SUBJECT)' REPEAT='$(REPEAT)' $(RUNTIME_WITH) build/asan/replay $(if $(TARGET),-t $(TARGET)) '$(INPUT)'
+	@test -n $(call quote,$(INPUT)) || { echo 'make replay: say INPUT=file-or-folder' >&2; exit 2; }
+	@SUBJECT=$(call quote,$(SUBJECT)) REPEAT='$(REPEAT)' $(RUNTIME_WITH) build/asan/replay $(if $(TARGET),-t $(TARGET)) $(call quote,$(INPUT))
 shrink: build/asan/shrink $(SUBJECT_WANTED) $(RUNTIME_WANTED) ## the smallest program that breaks what INPUT= breaks, into results/shrunk/ (TARGET= SUBJECT= RUNTIME= RULES_OFF= REPEAT=)
-	@test -n '$(INPUT)' || { echo 'make shrink: say INPUT=file' >&2; exit 2; }
+	@test -n $(call quote,$(INPUT)) || { echo 'make shrink: say INPUT=file' >&2; exit 2; }
 	@mkdir -p results/shrunk
-	@SUBJECT='$(SUBJECT)' REPEAT='$(REPEAT)' $(RUNTIME_WITH) build/asan/shrink $(if $(TARGET),-t $(TARGET)) \
-	    -o 'results/shrunk/$(basename $(notdir $(INPUT))).ops' '$(INPUT)'
-	@cat 'results/shrunk/$(basename $(notdir $(INPUT))).ops'
+	@SUBJECT=$(call quote,$(SUBJECT)) REPEAT='$(REPEAT)' $(RUNTIME_WITH) build/asan/shrink $(if $(TARGET),-t $(TARGET)) \
+	    -o $(call quote,results/shrunk/$(basename $(notdir $(INPUT))).ops) $(call quote,$(INPUT))
+	@cat $(call quote,results/shrunk/$(basename $(notdir $(INPUT))).ops)
 reproducer: build/asan/reproducer lib $(SUBJECT_WANTED) $(if $(RUNTIME),build/asan/replay $(RUNTIME_WANTED)) ## INPUT= as a C program of its own, into results/reproducers/, compiled and run; with RUNTIME= as one .js or .wast (TARGET= SUBJECT= RUNTIME= REPEAT= PARTS= RULES_OFF=)
-	@test -n '$(INPUT)' || { echo 'make reproducer: say INPUT=file' >&2; exit 2; }
+	@test -n $(call quote,$(INPUT)) || { echo 'make reproducer: say INPUT=file' >&2; exit 2; }
 	@mkdir -p results/reproducers
 ifneq ($(RUNTIME),)
 	@REPEAT='$(REPEAT)' PAGEBOX_RUNTIME_SCRIPT='results/reproducers/$(RUNTIME_SCRIPT)' $(RUNTIME_WITH) \
-	    build/asan/replay -q $(if $(TARGET),-t $(TARGET)) '$(INPUT)' || echo 'results/reproducers/$(RUNTIME_SCRIPT)'
+	    build/asan/replay -q $(if $(TARGET),-t $(TARGET)) $(call quote,$(INPUT)) || echo 'results/reproducers/$(RUNTIME_SCRIPT)'
 else
-	@SUBJECT='$(SUBJECT)' build/asan/reproducer $(if $(TARGET),-t $(TARGET)) \
-	    -o 'results/reproducers/$(basename $(notdir $(INPUT)))' '$(INPUT)'
-	@cd 'results/reproducers/$(basename $(notdir $(INPUT)))' && \
+	@SUBJECT=$(call quote,$(SUBJECT)) build/asan/reproducer $(if $(TARGET),-t $(TARGET)) \
+	    -o $(call quote,results/reproducers/$(basename $(notdir $(INPUT)))) $(call quote,$(INPUT))
+	@cd $(call quote,results/reproducers/$(basename $(notdir $(INPUT)))) && \
 	    $(MAKE) --no-print-directory -s -B PAGEBOX='$(CURDIR)' && \
 	    echo "$$PWD/finding.c, with this tree's library:" && { ./finding || true; }
 endif
 corpus-promote: build/asan/replay ## makes seeds of the inputs INPUT= in corpus/, as text, where they run clean (TARGET= NAME=)
-	@test -n '$(INPUT)' || { echo 'make corpus-promote: say INPUT="file..."' >&2; exit 2; }
+	@test -n $(call quote,$(INPUT)) || { echo 'make corpus-promote: say INPUT="file..."' >&2; exit 2; }
 	@scripts/fuzz_corpus.py promote $(if $(TARGET),-t $(TARGET)) $(if $(NAME),-n '$(NAME)') $(INPUT)
 fuzz-speed: build/asan/replay ## executions a second of one core under the sanitizers, over the last run's corpora
 	@for c in results/fuzz/latest/raw/*-libfuzzer/corpus; do \

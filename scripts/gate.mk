@@ -4,7 +4,7 @@ GATE := CC='$(CC)' MAKE='$(MAKE)' GATE_CFLAGS='$(CSTD) $(CFLAGS.plain)' scripts/
 
 ##@ The gate
 gate: ## is ref/, or SUBJECT_SRC=folder of yours, worse than at BASE=revision? (BEHAVIOUR=0 TIMED=0 TIME=seconds ROUNDS=20 FILTER= HISTORY=file)
-	$(start)$(GATE) run --base '$(BASE)' $(if $(SUBJECT_SRC),--subject-src '$(SUBJECT_SRC)') $(if $(BEHAVIOUR),--behaviour '$(BEHAVIOUR)') \
+	$(start)$(GATE) run --base '$(BASE)' $(if $(SUBJECT_SRC),--subject-src $(call quote,$(SUBJECT_SRC))) $(if $(BEHAVIOUR),--behaviour '$(BEHAVIOUR)') \
 	    $(if $(TIMED),--timed '$(TIMED)') $(if $(TIME),--time '$(TIME)') \
 	    $(if $(ROUNDS),--rounds '$(ROUNDS)') $(if $(FILTER),--filter '$(FILTER)') \
 	    $(if $(HISTORY),--history '$(HISTORY)')

@@ -10,8 +10,8 @@ build/plain/conform: $(CONFORM_SRC:%.c=build/plain/%.o) $(FUZZ_CORE:%.c=build/pl
 # A runtime in C whose shim knows of threads.
 CONFORM_SHIM = $(if $(shell grep -l '[.]thread = ' fuzz/runtimes/shims/$(RUNTIME_SHIM).c 2>/dev/null),$(RUNTIME_WANTED))
 conform: build/plain/conform $(SUBJECT_WANTED) $(CONFORM_SHIM) ## real threads against all outcomes that are allowed: RUNTIME=node|deno|bun|jsc|js102|firefox|chromium|/path|wamr, or SUBJECT=, or the reference (TIME=60 ONLY=program INPUT=file RANDOM=24 SEED= HANG=5 FAULT=)
-	@SUBJECT='$(SUBJECT)' scripts/conform.py $(if $(RUNTIME),--runtime '$(RUNTIME)') $(if $(TIME),--time '$(TIME)') \
-	    $(if $(ONLY),--only '$(ONLY)') $(if $(INPUT),--input '$(INPUT)') $(if $(RANDOM),--random '$(RANDOM)') $(if $(SEED),--seed '$(SEED)') \
+	@SUBJECT=$(call quote,$(SUBJECT)) scripts/conform.py $(if $(RUNTIME),--runtime '$(RUNTIME)') $(if $(TIME),--time '$(TIME)') \
+	    $(if $(ONLY),--only '$(ONLY)') $(if $(INPUT),--input $(call quote,$(INPUT))) $(if $(RANDOM),--random '$(RANDOM)') $(if $(SEED),--seed '$(SEED)') \
 	    $(if $(HANG),--hang '$(HANG)') $(if $(FAULT),--fault '$(FAULT)')
 .PHONY: conform
 conform-power: build/plain/conform ## does make conform find anything? plants mistakes in the driver of RUNTIME= and in ref/ (TIME=60 each, ONLY=regex)

@@ -2,6 +2,7 @@
 
 A command is a module with main(), which reads sys.argv and returns the exit status.
 """
+import argparse
 import importlib
 import os
 import sys
@@ -27,10 +28,16 @@ def missing(error):
     )
 
 
+def usage(parser, message):
+    """A wrong option is one line."""
+    parser.exit(2, f"{parser.prog}: {message}; --help tells more\n")
+
+
 def run(name):
     """Runs main() of the module so named and ends with its status."""
     from pagebox.common import report
 
+    argparse.ArgumentParser.error = usage
     try:
         sys.exit(importlib.import_module(name).main())
     except ModuleNotFoundError as error:

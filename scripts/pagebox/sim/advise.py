@@ -110,7 +110,7 @@ class Costs:
             body = EXPRESSION[kind].format(o=constant(order))
             source = f"int f(int *p, int v) {{ {body} }}\n"
             command = [self.cc, *flags, "-O2", "-ffreestanding", "-S", "-xc", "-", "-o", "-"]
-            done = subprocess.run(command, input=source, capture_output=True, text=True)
+            done = subprocess.run(command, input=source, capture_output=True, text=True, errors="surrogateescape")
             found = re.findall(pattern, done.stdout) if done.returncode == 0 else None
             self.known[key] = found
         return self.known[key]
@@ -217,7 +217,7 @@ class Advisor:
         command += [f"--seed={self.a.seed}", f"--sched={sched}", f"--processes={self.a.jobs}"]
         command += ["--shrink=200", *[f"--{pair}" for pair in self.a.set], *changes, *more]
         (self.folder / "result.json").unlink(missing_ok=True)
-        done = subprocess.run(command, capture_output=True, text=True)
+        done = subprocess.run(command, capture_output=True, text=True, errors="replace")
         try:
             return json.loads((self.folder / "result.json").read_text())
         except (OSError, ValueError):

@@ -30,7 +30,7 @@ class Types:
 
     def read(self, file):
         command = ["readelf", "--debug-dump=info", str(file)]
-        dump = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        dump = subprocess.run(command, capture_output=True, text=True, errors="replace", check=True).stdout
         entries, parents, entry = {}, {}, None
         for line in dump.splitlines():
             if match := ENTRY.match(line):

@@ -43,6 +43,16 @@ def say(text):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
+def files_of(word):
+    """What SRC= names: one file, whose name may have spaces, or several with spaces between, quoted as in a shell."""
+    if os.path.isfile(word):
+        return [word]
+    try:
+        return shlex.split(word)
+    except ValueError as error:
+        report.die(f"SRC={word}: {error}")
+
+
 def read_arguments():
     p = argparse.ArgumentParser(prog="explore.py", description=__doc__.partition("\n\n")[0])
     p.add_argument("src", nargs="+", help="C or C++ files; one of them has main")
@@ -66,11 +76,15 @@ def read_arguments():
     p.add_argument("--advise-time", type=float, default=10, help="seconds for each proof")
     p.add_argument("--root", help="where results/ is (default: the repository)")
     a = p.parse_args()
+    a.src = [file for word in a.src for file in files_of(word)]
     if a.time <= 0:
         report.die("--time (TIME=) needs a number of seconds above 0")
     for file in a.src + ([a.replay] if a.replay else []):
         if not os.path.isfile(file):
-            report.die(f"{file}: there is no such file; SRC= and REPLAY= name files")
+            why = "that is a folder" if os.path.isdir(file) else "there is no such file"
+            report.die(f"{file}: {why}; SRC= and REPLAY= name files")
+        if not os.access(file, os.R_OK):
+            report.die(f"{file} may not be read")
     known = explore_build.C + explore_build.CXX
     wrong = [f for f in a.src if not f.endswith(known)]
     if wrong:
@@ -187,7 +201,7 @@ def lead_of(a, result):
 
 def replay_command(a, folder):
     """What shows the finding again, to be pasted."""
-    settings = [("SRC", " ".join(a.src)), ("CFLAGS_SRC", a.cflags), ("ARGS", a.args), ("SET", " ".join(a.set))]
+    settings = [("SRC", a.src[0] if len(a.src) == 1 else shlex.join(a.src)), ("CFLAGS_SRC", a.cflags), ("ARGS", a.args), ("SET", " ".join(a.set))]
     settings += [("VOLATILE", "" if a.volatile == "plain" else a.volatile)]
     settings += [("CC_EXPLORE", "" if a.cc == "clang" else a.cc)]
     settings += [("REPLAY", os.path.relpath(folder / "schedule.txt"))]

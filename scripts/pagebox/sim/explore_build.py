@@ -67,7 +67,8 @@ class Deadline:
 def run_tool(command, what, given=None):
     """Runs a build step; its own message is the clearest one."""
     try:
-        done = subprocess.run(command, input=given, capture_output=True, text=True, timeout=Deadline.left_s())
+        done = subprocess.run(command, input=given, capture_output=True, text=True, errors="surrogateescape",
+                              timeout=Deadline.left_s())  # fmt: skip
     except OSError:
         report.die(f"{command[0]} is missing: run scripts/setup")
     except subprocess.TimeoutExpired:

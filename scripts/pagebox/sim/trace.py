@@ -51,7 +51,7 @@ class Program:
     @staticmethod
     def output(command, given=None):
         try:
-            done = subprocess.run(command, input=given, capture_output=True, text=True, check=True)
+            done = subprocess.run(command, input=given, capture_output=True, text=True, errors="replace", check=True)
         except OSError:
             die(f"{command[0]} is missing: run scripts/setup")
         except subprocess.CalledProcessError as error:
