@@ -6,6 +6,7 @@
 
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 void (*crash_told)(const char *rule);
@@ -92,12 +93,22 @@ static void on_signal(int number, siginfo_t *info, void *context) {
     raise(number);
 }
 
+/* A subject that calls exit() in the middle of a program ends as one that aborts does: else the run
+ * would look as if it had come to its end. */
+static void on_exit_called(void) {
+    if (exec_now() != NULL) {
+        fputs("the subject called exit()\n", stderr);
+        abort();
+    }
+}
+
 void crash_watch(void) {
     static bool watching;
     if (watching) {
         return;
     }
     watching = true;
+    atexit(on_exit_called);
     struct sigaction action;
     memset(&action, 0, sizeof action);
     action.sa_sigaction = on_signal;

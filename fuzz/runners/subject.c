@@ -201,7 +201,11 @@ static const struct subject *load(const char *path) {
 /* Loads it in a process of its own first: one that crashes or hangs even then is told apart from
  * one that breaks a rule. */
 static bool loads(const char *path) {
-    enum { LOAD_S = 20 };
+    enum {
+        LOAD_S = 20,
+        LOADED = 90,
+        REFUSED = 91
+    }; /* no status that the object itself ends with */
     static const int faults[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE};
     char why[128];
     int status = 0;
@@ -212,7 +216,7 @@ static bool loads(const char *path) {
             signal(faults[i], SIG_DFL); /* a sanitizer would take its time */
         }
         alarm(LOAD_S);
-        _exit(load(path) == NULL);
+        _exit(load(path) == NULL ? REFUSED : LOADED);
     }
     while (child > 0 && waitpid(child, &status, 0) != child && errno == EINTR) {
     }
@@ -223,8 +227,12 @@ static bool loads(const char *path) {
                  WTERMSIG(status) == SIGALRM ? "hangs" : "crashes", WTERMSIG(status),
                  strsignal(WTERMSIG(status)));
         refuse(path, why);
+    } else if (WEXITSTATUS(status) != LOADED && WEXITSTATUS(status) != REFUSED) {
+        snprintf(why, sizeof why, "it ends the process while it is loaded (status %d)",
+                 WEXITSTATUS(status));
+        refuse(path, why);
     }
-    return child > 0 && status == 0;
+    return child > 0 && WIFEXITED(status) && WEXITSTATUS(status) == LOADED;
 }
 
 const struct subject *subject_load(const char *path) {

@@ -55,6 +55,10 @@ static void complain(const char *path, const char *why) {
 /* ---- Running ----------------------------------------------------------------------------------
  */
 
+/* How a child ends that has come to the end of its program: no status that a subject ends it with.
+ */
+enum { CHILD_CLEAN = 90, CHILD_LEFT_OUT = 91 };
+
 static void run_in_child(const char *path) {
     crash_watch();
     alarm(option.seconds_max);
@@ -67,15 +71,23 @@ static void run_in_child(const char *path) {
     if (*text != '\0') {
         printf("%s: nothing found; %s\n", path, text);
         fflush(stdout);
-        _exit(INCONCLUSIVE);
+        _exit(CHILD_LEFT_OUT);
     }
-    _exit(CLEAN);
+    _exit(CHILD_CLEAN);
 }
 
 /* How a child that did not end by itself is named. */
 static const char *verdict_of(int status, char *name, size_t room) {
+    if (WIFEXITED(status) && WEXITSTATUS(status) == CHILD_CLEAN) {
+        return "clean";
+    }
+    if (WIFEXITED(status) && WEXITSTATUS(status) == FINDING) {
+        return "a finding"; /* its name has been printed */
+    }
     if (WIFEXITED(status)) {
-        return WEXITSTATUS(status) == 0 ? "clean" : "a finding";
+        fprintf(stderr, "finding: exit\n");
+        snprintf(name, room, "a finding: it ended the process with status %d", WEXITSTATUS(status));
+        return name;
     }
     if (WTERMSIG(status) == SIGALRM) {
         fprintf(stderr, "finding: timeout\n");
@@ -106,12 +118,13 @@ static void input_run(const char *path) {
         return;
     }
     const char *verdict = verdict_of(status, name, sizeof name);
-    if (WIFEXITED(status) && WEXITSTATUS(status) == INCONCLUSIVE) {
+    if (WIFEXITED(status) && WEXITSTATUS(status) == CHILD_LEFT_OUT) {
         left_out++;
         return; /* it has said so */
     }
-    findings += status != 0;
-    if (status != 0 || !option.quiet) {
+    const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == CHILD_CLEAN;
+    findings += !clean;
+    if (!clean || !option.quiet) {
         printf("%s: %s\n", path, verdict);
     }
 }
@@ -375,8 +388,8 @@ int main(int argc, char **argv) {
     if (option.seconds > 0) {
         measure_all();
     } else if (option.bytes_folder == NULL && !option.print_only) {
-        printf("%u input%s, %u finding%s, %u not readable", inputs, inputs == 1 ? "" : "s", findings,
-               findings == 1 ? "" : "s", unreadable);
+        printf("%u input%s, %u finding%s, %u not readable", inputs, inputs == 1 ? "" : "s",
+               findings, findings == 1 ? "" : "s", unreadable);
         if (not_run > 0) {
             printf(", %u not run", not_run);
         }

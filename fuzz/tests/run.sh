@@ -144,6 +144,12 @@ subjects() {
         env BROKEN_CRASH=1 SUBJECT="$work/broken.so" $replay fuzz/tests/R5-broken.ops
     expect subject_that_crashes_at_load 2 'crashes while it is loaded' \
         env BROKEN_LOAD=1 SUBJECT="$work/broken.so" $replay $seed
+    expect subject_that_calls_exit 1 '^finding: R6-crash' \
+        env BROKEN_EXIT=1 SUBJECT="$work/broken.so" $replay fuzz/tests/R5-broken.ops
+    expect subject_that_ends_the_process 1 'ended the process with status 0' \
+        env BROKEN_QUIT=1 SUBJECT="$work/broken.so" $replay fuzz/tests/R5-broken.ops
+    expect subject_that_exits_at_load 2 'ends the process while it is loaded' \
+        env BROKEN_LOAD_EXIT=1 SUBJECT="$work/broken.so" $replay $seed
     expect subject_that_corrupts_the_heap 1 '^finding: R6-crash' \
         env BROKEN_HEAP=1 SUBJECT="$work/broken.so" $replay fuzz/tests/R5-broken.ops
     echo 'no object' >"$work/text.so"

@@ -1,10 +1,12 @@
 /* subject_broken.c: a small subject of malloc and realloc that refuses exactly 65,536 pages (R5),
  * for the tests of the loader. BROKEN_ABI, BROKEN_TABLE, BROKEN_LOAD, BROKEN_CRASH, BROKEN_HANG,
- * BROKEN_HEAP break it further; SPARED=R5-grow-limit takes a rule off by its own table. */
+ * BROKEN_HEAP, BROKEN_EXIT, BROKEN_QUIT, BROKEN_LOAD_EXIT break it further; SPARED=R5-grow-limit
+ * takes a rule off by its own table. */
 #include "subject.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Sizes only: nothing is stored, since no operation that it has would look. */
 struct memory {
@@ -49,6 +51,12 @@ static enum subject_status grow(void *self, uint32_t delta, uint32_t *old) {
     }
     while (getenv("BROKEN_HANG") != NULL) {
     }
+    if (getenv("BROKEN_EXIT") != NULL) {
+        exit(0);
+    }
+    if (getenv("BROKEN_QUIT") != NULL) {
+        _exit(0);
+    }
     if (getenv("BROKEN_HEAP") != NULL) {
         memset((uint8_t *)memory - 16, 0xFF, 16);
         free(memory);
@@ -83,6 +91,9 @@ const struct subject *pagebox_subject(void) {
     }
     if (getenv("BROKEN_LOAD") != NULL) {
         abort();
+    }
+    if (getenv("BROKEN_LOAD_EXIT") != NULL) {
+        exit(0);
     }
     static struct subject_exemption spared[2] = {{.reason = "as the test asks"}};
     spared[0].rule = getenv("SPARED");
