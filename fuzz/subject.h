@@ -117,7 +117,7 @@ struct subject_style {
 
 /* Base and length as generated code reads them. */
 struct subject_record {
-    _Atomic(uint8_t *) base;
+    uint8_t *_Atomic base;
     _Atomic uint64_t length_bytes;
 };
 

@@ -40,6 +40,7 @@ struct request {
 /* What a runtime can do. */
 struct door_features {
     bool threads; /* shared memories, atomics, wait and notify */
+    bool no_wait; /* but for wait and notify */
     bool again;   /* several instances on one memory */
     bool imports; /* memories made by the host */
     bool second;  /* several memories in a module */

@@ -65,21 +65,34 @@ static struct answer access_bytes(const struct request *r) {
     return (struct answer){.status = SUBJECT_OK, .bytes = same ? NULL : keep(base + at, count)};
 }
 
+static void *make(const struct play *p, const struct request *r, enum subject_status *status) {
+    const struct guest_bytes *module = p->module[r->word[1]];
+    const struct subject_type type = {r->word[2], r->word[3], r->word[4] == 1};
+    return shim.make(module->at, module->count, r->word[5] == GUEST_IMPORTED ? &type : NULL,
+                     status);
+}
+
+/* Module `number` on the memory of slot `of`. */
+static void *again(const struct play *p, uint32_t number, uint32_t of,
+                   enum subject_status *status) {
+    const struct guest_bytes *module = p->module[number];
+    return slot[of] != NULL ? shim.again(module->at, module->count, slot[of], status) : NULL;
+}
+
 static struct answer play_one(const struct play *p, const struct request *r) {
     struct answer a = {.status = SUBJECT_OK};
     const uint32_t number = r->word[1];
+    enum subject_status why = SUBJECT_SYSTEM;
     uint8_t *base;
+    void *made;
     switch (r->word[0]) {
     case REQUEST_MAKE:
-        slot[number] = shim.make(p->module[number]->at, p->module[number]->count, &a.status);
-        a.status = slot[number] != NULL ? SUBJECT_OK : a.status;
+        slot[number] = make(p, r, &why);
+        a.status = slot[number] != NULL ? SUBJECT_OK : why;
         return a;
     case REQUEST_AGAIN:
-        slot[number] =
-            slot[r->word[2]] != NULL
-                ? shim.again(p->module[number]->at, p->module[number]->count, slot[r->word[2]])
-                : NULL;
-        a.status = slot[number] != NULL ? SUBJECT_OK : SUBJECT_SYSTEM;
+        slot[number] = again(p, number, r->word[2], &why);
+        a.status = slot[number] != NULL ? SUBJECT_OK : why;
         return a;
     default:
         break;
@@ -95,6 +108,16 @@ static struct answer play_one(const struct play *p, const struct request *r) {
         break;
     case REQUEST_CALL:
         a.status = shim.call(slot[number], r->word[2], &r->word[3], &a.value);
+        break;
+    case REQUEST_GROW:
+        a.value = shim.grow(slot[number], r->word[2]);
+        break;
+    case REQUEST_SEGMENTS: /* for what its active segments do */
+        made = again(p, r->word[2], number, &why);
+        a.status = made != NULL ? SUBJECT_OK : why;
+        if (made != NULL) {
+            shim.drop(made);
+        }
         break;
     case REQUEST_BYTES:
         if (!shim.view(slot[number], &base, &a.value)) {
@@ -145,7 +168,10 @@ static bool open_library(struct door_features *features) {
         sigaction(faults[i], NULL, &theirs[i]);
     }
     *features = (struct door_features){.threads = shim.threads,
+                                       .no_wait = shim.no_wait,
                                        .again = shim.again != NULL,
+                                       .imports = shim.imports,
+                                       .host_grow = shim.grow != NULL,
                                        .second = shim.second,
                                        .simd = shim.simd,
                                        .names = shim.names,

@@ -5,7 +5,7 @@
 RUNTIME_WITH = $(if $(RUNTIME),scripts/runtimes.py with '$(RUNTIME)' --)
 # Which object that needs: pipe.so, or a shim's.
 RUNTIME_SHIM = $(subst -,_,$(firstword $(subst :, ,$(RUNTIME))))
-RUNTIME_WANTED = $(if $(RUNTIME),build/runtimes/$(if $(wildcard fuzz/runtimes/shims/$(RUNTIME_SHIM).c),$(RUNTIME_SHIM),pipe).so)
+RUNTIME_WANTED = $(if $(RUNTIME),build/runtimes/$(if $(wildcard fuzz/runtimes/shims/$(RUNTIME_SHIM).c*),$(RUNTIME_SHIM),pipe).so)
 
 # What a finding becomes: .js for an engine of JavaScript, .wast for a library.
 RUNTIME_SCRIPT = $(basename $(notdir $(INPUT))).$(if $(filter %/pipe.so,$(RUNTIME_WANTED)),js,wast)
@@ -26,6 +26,19 @@ build/runtimes/%.so: fuzz/runtimes/shims/%.c fuzz/runtimes/inside.c $(RUNTIME_NE
 	$(Q)$(CC) $(CSTD) $(RUNTIME_FLAGS) -Wall $(filter %.c,$^) $(SHIM_FLAGS) -o $@.new && mv $@.new $@ || { \
 	    echo 'make $@: say where its headers and its library are, SHIM_FLAGS="-I... -L... -l...": see fuzz/runtimes/README.md' >&2; exit 2; }
 
+# wabt's interpreter, as Debian's package has it. It is C++, and compiled for programs: in a shared object its symbols are
+# nobody else's, and its stdin, stdout and stderr are the shim's.
+build/runtimes/wabt.so: fuzz/runtimes/shims/wabt.cc fuzz/runtimes/inside.c $(RUNTIME_NEEDS)
+	@test -f /usr/include/wabt/interp/interp.h || { echo 'make $@: needs the Debian package wabt: apt-get install wabt, or scripts/setup runtimes' >&2; exit 2; }
+	$(call say,CXX,$@)
+	@mkdir -p $(@D)
+	$(Q)g++ -std=c++17 -O2 -g -fPIC -Wall -Wextra -Ifuzz -Ifuzz/runtimes \
+	    -DPAGEBOX_WABT_VERSION='"$(shell dpkg-query -W -f '$${Version}' wabt 2>/dev/null)"' -c $< -o $(@:.so=.o)
+	$(Q)echo '{ global: pagebox_subject; local: *; };' >$(@:.so=.map)
+	$(Q)objcopy --redefine-sym stdin=wabt_stdin --redefine-sym stdout=wabt_stdout --redefine-sym stderr=wabt_stderr "$$(g++ -print-file-name=libwabt.a)" $(@:.so=.a)
+	$(Q)$(CC) $(CSTD) $(WARN) $(RUNTIME_FLAGS) $(filter %.c,$^) $(@:.so=.o) $(@:.so=.a) -lstdc++ -lm \
+	    -Wl,--version-script=$(@:.so=.map) -o $@.new && mv $@.new $@
+
 runtimes: ## real engines for RUNTIME=: which are installed, in which version, and how to get the others
 	@scripts/runtimes.py
 runtimes-sweep: ## fuzzes every engine that is installed, TIME=600 s each, and writes results/runtimes/: engines x rules, findings (TIME= RUNTIME=a,b EMPTY=1 JOBS= SEED= RULES_OFF= OF=)
@@ -36,7 +49,7 @@ build/runtimes/echo: fuzz/runtimes/echo.c
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CSTD) $(WARN) -O2 $< -o $@
-bench-runtimes: build/bare/memory_fuzzer build/runtimes/pipe.so build/runtimes/echo ## programs a second of a core: harness and pipe with an echo, and the engine's own (RUNTIME=node:liftoff,... RUNS=20000)
+bench-runtimes: build/bare/memory_fuzzer build/runtimes/pipe.so build/runtimes/echo ## programs a second of a core: harness and pipe with an echo, and the engine's own (RUNTIME=node-npm:liftoff RUNS=20000)
 	@RUNTIME='$(RUNTIME)' RUNS='$(RUNS)' scripts/runtimes_rates.py
 .PHONY: bench-runtimes
 

@@ -992,9 +992,9 @@ const struct subject *pagebox_subject(void) {
         memory.atomic_store = guest_atomic_store;
         memory.atomic_rmw = guest_atomic_rmw;
         memory.atomic_cmpxchg = guest_atomic_cmpxchg;
-        memory.wait32 = wait32;
-        memory.wait64 = wait64;
-        memory.notify = notify;
+        memory.wait32 = has.no_wait ? NULL : wait32;
+        memory.wait64 = has.no_wait ? NULL : wait64;
+        memory.notify = has.no_wait ? NULL : notify;
     }
     if (has.threads && has.again) {
         memory.clone = clone;

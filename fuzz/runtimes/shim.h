@@ -1,4 +1,4 @@
-/* shim.h: what the door to libraries (inside.c) needs of a runtime: a table of eight functions.
+/* shim.h: what the door to libraries (inside.c) needs of a runtime: a table of a few functions.
  *
  * A shim is one file of shims/, compiled against the runtime's own headers. All is called from one
  * thread, but for what stands at the end of the table and the calls of its instances. The guest's
@@ -9,17 +9,23 @@
 
 #include "guest.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 struct shim {
     const char *name;
-    bool threads, simd, second, names; /* as in struct door_features */
+    bool threads, no_wait, simd, second, names, imports; /* as in struct door_features */
     uint32_t costly_pages;
 
     /* Once. `library`: what stands behind the colon of RUNTIME=shim:library, "" for nothing. False
      * after saying what is wrong on standard error. *about: name and version, if it is told. */
     bool (*open)(const char *library, const char **about);
     /* An instance of the module; NULL with *status: SUBJECT_INVALID for a module that is not valid,
-     * SUBJECT_NO_MEMORY for one that could not be instantiated. The bytes live until drop. */
-    void *(*make)(const uint8_t *wasm, size_t bytes, enum subject_status *status);
+     * SUBJECT_NO_MEMORY for one that could not be instantiated. `imported`: NULL, or the type of a
+     * memory that the host makes and the module imports as "h" "m". The bytes live until drop. */
+    void *(*make)(const uint8_t *wasm, size_t bytes, const struct subject_type *imported,
+                  enum subject_status *status);
     void (*drop)(void *instance);
     /* Function `number` with its operands. A trap is SUBJECT_OUT_OF_BOUNDS, _MISALIGNED,
      * _NOT_SHARED, or SUBJECT_SYSTEM for any other. */
@@ -27,8 +33,12 @@ struct shim {
                                 uint64_t *result);
     /* Where the memory's bytes are, and how many. False: nothing to say. */
     bool (*view)(void *instance, uint8_t **base, uint64_t *bytes);
-    /* Another instance on the memory of `of`; NULL: the field or the answer. */
-    void *(*again)(const uint8_t *wasm, size_t bytes, void *of);
+    /* Another instance, on the memory of `of`; NULL as by make, where SUBJECT_OUT_OF_BOUNDS says
+     * that an active segment does not fit. May be NULL: then memories are neither shared nor
+     * imported. */
+    void *(*again)(const uint8_t *wasm, size_t bytes, void *of, enum subject_status *status);
+    /* Grows by the host: pages before, or 4294967295. May be NULL. */
+    uint32_t (*grow)(void *instance, uint32_t pages);
 
     /* For ../conform/, which runs real threads; all NULL where the runtime has no shared memories.
      * Another instance of the module of `of`, on its memory, for another thread to call; dropped
@@ -43,5 +53,9 @@ extern const struct shim shim;
 
 /* Many runtimes have texts for traps and nothing else. */
 enum subject_status shim_trap(const char *text);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

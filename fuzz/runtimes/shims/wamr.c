@@ -61,7 +61,9 @@ static void drop(void *self) {
     free(i);
 }
 
-static void *make(const uint8_t *wasm, size_t bytes, enum subject_status *status) {
+static void *make(const uint8_t *wasm, size_t bytes, const struct subject_type *imported,
+                  enum subject_status *status) {
+    (void)imported;
     char why[200] = "";
     struct instance *i = calloc(1, sizeof *i);
     i->wasm = malloc(bytes);

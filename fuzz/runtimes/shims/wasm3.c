@@ -31,7 +31,9 @@ static void drop(void *self) {
     free(i);
 }
 
-static void *make(const uint8_t *wasm, size_t bytes, enum subject_status *status) {
+static void *make(const uint8_t *wasm, size_t bytes, const struct subject_type *imported,
+                  enum subject_status *status) {
+    (void)imported;
     struct instance *i = calloc(1, sizeof *i);
     IM3Module module = NULL;
     i->environment = m3_NewEnvironment();

@@ -97,7 +97,7 @@ def commands(runtime):
 
 
 def shims():
-    return sorted(path.stem.replace("_", "-") for path in (FOLDER / "shims").glob("*.c"))
+    return sorted(path.stem.replace("_", "-") for path in (FOLDER / "shims").glob("*.c*"))
 
 
 def environment_of(runtime):

@@ -1,7 +1,7 @@
 """rates.py: `make bench-runtimes`: programs a second of a core, of the harness with its pipe and of an engine, apart.
 
-    scripts/runtimes_rates.py                               # RUNTIME=node:liftoff RUNS=20000
-    scripts/runtimes_rates.py RUNTIME=node:liftoff,jsc:interpreter RUNS=50000
+    scripts/runtimes_rates.py                               # RUNTIME=node-npm:liftoff RUNS=20000
+    scripts/runtimes_rates.py RUNTIME=node:turbofan,jsc:interpreter RUNS=50000
 
 A fuzzer's run from nothing is recorded once. Then the engine plays the recorded programs alone, without a harness, and the
 harness runs them again with fuzz/runtimes/echo.c, which answers what the engine said. Both in processor time,
@@ -26,7 +26,7 @@ SET_CHILD_SUBREAPER = 36  # prctl: what the harness leaves behind becomes ours t
 
 
 def settings(arguments):
-    given = {name: os.environ.get(name) or usual for name, usual in (("RUNTIME", "node:liftoff"), ("RUNS", "20000"))}
+    given = {name: os.environ.get(name) or usual for name, usual in (("RUNTIME", "node-npm:liftoff"), ("RUNS", "20000"))}
     for argument in arguments:
         name, _, value = argument.partition("=")
         if name not in given:
