@@ -27,8 +27,6 @@
     return text;
   };
 
-  Error.stackTraceLimit = 0; // a trap is an everyday answer here, and nobody reads its stack
-
   // ---- What errors mean --------------------------------------------------------------------------------
   const wantsMemory = text => /alloc|out of memory|could not|failed to (grow|create)/i.test(text);
 
@@ -188,6 +186,7 @@
 
   const host = globalThis;
   const engine = 'line' in new Error() ? 'JavaScriptCore' : 'lineNumber' in new Error() ? 'SpiderMonkey' : 'V8';
+  if (engine === 'V8') Error.stackTraceLimit = 0; // a trap is an everyday answer, and nobody reads its stack
   const version = () => {
     if (host.Deno && host.Deno.version) return 'deno ' + host.Deno.version.deno + ', V8 ' + host.Deno.version.v8;
     if (host.Bun) return 'bun ' + host.Bun.version + ', JavaScriptCore ' + host.process.versions.webkit.slice(0, 10);

@@ -10,7 +10,6 @@
 #include "model.h"
 #include "script.h"
 
-#include <endian.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -551,13 +550,14 @@ static void segment_drop(struct subject_segment *segment) {
  */
 
 uint32_t door_digest(const uint8_t *bytes, uint32_t count) {
-    uint32_t h = count, word, i = 0;
-    for (; i + 4 <= count; i += 4) {
-        memcpy(&word, bytes + i, 4);
-        h = (h ^ le32toh(word)) * UINT32_C(0x9e3779b1);
+    uint32_t h = count, i = 0;
+    for (; i + 4 <= count; i += 4) { /* one load to a compiler */
+        const uint32_t word = (uint32_t)bytes[i] | (uint32_t)bytes[i + 1] << 8 |
+                              (uint32_t)bytes[i + 2] << 16 | (uint32_t)bytes[i + 3] << 24;
+        h = (h ^ word) * UINT32_C(0x9e3779b1);
     }
     if (i < count) {
-        word = 0;
+        uint32_t word = 0;
         for (uint32_t k = 0; i + k < count; k++) {
             word |= (uint32_t)bytes[i + k] << 8 * k;
         }
