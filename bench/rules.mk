@@ -33,9 +33,13 @@ BENCH_DEFINES := -DBENCH_FLAGS='"$(CFLAGS.plain)"' -DBENCH_V8='"$(CURDIR)/bench/
     $(if $(BENCH_WABT),-DBENCH_WABT)
 # What subject.c needs of fuzz/: the loader, and the reference behind the same tables.
 BENCH_SUBJECT_OBJ := $(if $(BENCH_LIBRARY_ONLY),,$(addprefix build/plain/fuzz/,runners/subject.o judges/rule.o reference/subject_ref.o))
+# Names that an older ref/ knows its functions by: renamed.txt.
+BENCH_FLAGS += $(shell grep '^pb_' bench/renamed.txt | while read -r new old; do \
+    grep -qw "$$new" ref/*.h || echo "-D$$new=$$old"; done)
 # What today's bench/ may ask of ref/ and an older one has not.
 $(BENCH_OUT)/memories.o: BENCH_FLAGS += $(shell grep -q keep_resident_bytes ref/*.h && echo -DREF_KEEPS_POOL_BYTES) \
     $(shell grep -q PB_POOL_SCAN ref/*.h && echo -DREF_SCANS_POOLS)
+$(BENCH_SITES:%=$(BENCH_OUT)/site_%.o): BENCH_FLAGS += $(shell grep -q pb_canceller ref/waiters.h && echo -DREF_CANCELS_WAITS)
 # All of fuzz/ and a copy of ref/ in one object of its own names, whose calls for pages and files go
 # through fuzz_cost.c (fuzz/core.h).
 BENCH_FUZZ_CALLS := mmap munmap mprotect madvise mremap memfd_create ftruncate pwrite fcntl open pread close

@@ -64,8 +64,8 @@ static bool run_look(struct rig *rig) {
 }
 
 static bool run_wake(struct rig *rig) {
-    struct pb_waker *waker = pb_waker_clone(rig->waker);
-    pb_waker_drop(waker);
+    struct pb_waker *waker = pb_waker_retain(rig->waker);
+    pb_waker_release(waker);
     return true;
 }
 
@@ -73,16 +73,25 @@ static bool run_notify(struct rig *rig) {
     return pb_waiters_notify(rig->waiters, 0, 1) == 0;
 }
 
+static enum pb_status wait_for(struct rig *rig, uint64_t expected, int64_t timeout_ns,
+                               enum pb_wait *result) {
+#ifdef REF_CANCELS_WAITS
+    return pb_waiters_wait(rig->waiters, 0, &rig->word, 4, expected, timeout_ns, NULL, result);
+#else
+    return pb_waiters_wait(rig->waiters, 0, &rig->word, 4, expected, timeout_ns, result);
+#endif
+}
+
 static bool run_differs(struct rig *rig) {
     enum pb_wait result = PB_WAIT_NOTIFIED;
-    return pb_waiters_wait(rig->waiters, 0, &rig->word, 4, 1, -1, NULL, &result) == PB_OK &&
+    return wait_for(rig, 1, -1, &result) == PB_OK &&
            result == PB_WAIT_NOT_EQUAL;
 }
 
 /* Joins the queue, asks the kernel to sleep until a time that is past, leaves. */
 static bool run_timeout(struct rig *rig) {
     enum pb_wait result = PB_WAIT_NOTIFIED;
-    return pb_waiters_wait(rig->waiters, 0, &rig->word, 4, 0, 1, NULL, &result) == PB_OK &&
+    return wait_for(rig, 0, 1, &result) == PB_OK &&
            result == PB_WAIT_TIMED_OUT;
 }
 
@@ -107,7 +116,7 @@ static const struct path {
      "MAILBOX_HEAD_OWN MAILBOX_HEAD_PUBLISH MAILBOX_FLAG_SIGNAL MAILBOX_FLAG_CLEAR "
      "MAILBOX_CAPACITY "
      "MAILBOX_CLOSED MAILBOX_SLEEPER_LOOK MAILBOX_RESERVE MAILBOX_ROLE_GIVE_AT_ONCE "
-     "MAILBOX_STATE_LOOK ",
+     "MAILBOX_GUESS ",
      NULL},
     {"enqueue_full", fill, run_refuse, " MAILBOX_HEAD_SEE ", NULL},
     {"attach", NULL, run_attach, " MAILBOX_ATTACH ", NULL},
@@ -123,7 +132,7 @@ static const struct path {
      "only before a wait beyond the limit, when another thread's waits have reached it"},
     {"meeting", NULL, NULL,
      " LOCK_ASK LOCK_SERVE WAITERS_RING MAILBOX_ROLE_TAKE MAILBOX_ROLE_WAIT MAILBOX_TELL "
-     "MAILBOX_ROLE_GIVE MAILBOX_STATE_OWN MAILBOX_TURN_GIVE MAILBOX_TURN_TAKE MAILBOX_TURN_OWN "
+     "MAILBOX_ROLE_GIVE MAILBOX_STATE_LOOK MAILBOX_STATE_OWN MAILBOX_TURN_GIVE MAILBOX_TURN_TAKE MAILBOX_TURN_OWN "
      "MAILBOX_CLOSED_TELL MAILBOX_CLOSED_SEE MAILBOX_SLOT_LEAVE MAILBOX_SLOT_TAKE "
      "MAILBOX_SLOT_KILL MAILBOX_SLOT_MARK MAILBOX_SLOT_OWN MAILBOX_ROOM_TELL MAILBOX_ROOM_SEE "
      "MAILBOX_ROOM_OWN ",
@@ -147,7 +156,7 @@ static bool rig_open(struct rig *rig) {
 }
 
 static void rig_close(struct rig *rig) {
-    pb_waker_drop(rig->waker);
+    pb_waker_release(rig->waker);
     pb_mailbox_release(rig->mailbox);
     pb_memory_destroy(rig->memory);
     pb_waiters_destroy(rig->waiters);

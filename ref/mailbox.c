@@ -79,6 +79,7 @@ struct pb_mailbox {
     uint64_t taken;                 /* the next place to take an id from */
     uint64_t shown;                 /* the guest's tail, as a place */
     struct pb_mailbox_words *words; /* in guest memory: never trusted, see R38 */
+    _Atomic uint64_t guess; /* shown, for a producer to try: the state where nobody is about */
     bool memory_is_lent; /* shared, so that a guest may be parked on the flag, and not our own */
 
     struct pb_lock lock;   /* guards what follows */
@@ -188,6 +189,7 @@ enum pb_status pb_mailbox_attach(const struct pb_mailbox_config *config,
     made->full = config->full;
     made->taken = made->shown = config->first_cursor;
     atomic_init(&made->head_seen, made->shown);
+    atomic_init(&made->guess, made->shown);
     atomic_init(&made->state, made->shown << PLACE_SHIFT);
     atomic_init(&made->references, 1);
     enum pb_status status = mailbox_fill_in(made, config);
@@ -265,6 +267,7 @@ static bool take_next(struct pb_mailbox *mailbox) {
  * is owed a wake. */
 static inline bool tell_tail(struct pb_mailbox *mailbox) {
     mailbox->shown = mailbox->taken;
+    atomic_store_explicit(&mailbox->guess, mailbox->shown, PB_ORDER_MAILBOX_GUESS);
     atomic_store_explicit(&mailbox->words->tail, (uint32_t)mailbox->shown,
                           PB_ORDER_MAILBOX_TAIL_PUBLISH);
     return flag_raise(mailbox, PB_MAILBOX_SIGNALLED);
@@ -288,6 +291,15 @@ static void see_head(struct pb_mailbox *mailbox) {
     if (left < mailbox->shown - seen) {
         atomic_store_explicit(&mailbox->head_seen, mailbox->shown - left,
                               PB_ORDER_MAILBOX_ROOM_TELL);
+    }
+}
+
+/* Looks for room before the ring seems full: a producer that finds it so while another is about is
+ * refused. reserved: the places, as last seen. */
+static inline void look_ahead(struct pb_mailbox *mailbox, uint64_t reserved) {
+    uint64_t seen = atomic_load_explicit(&mailbox->head_seen, PB_ORDER_MAILBOX_ROOM_OWN);
+    if (mailbox->capacity - (reserved - seen) < mailbox->capacity / 4) {
+        see_head(mailbox);
     }
 }
 
@@ -345,6 +357,8 @@ static void leave(struct pb_mailbox *mailbox, uint64_t state, bool owed) {
                 atomic_fetch_add_explicit(&mailbox->turn, 1, PB_ORDER_MAILBOX_TURN_GIVE);
                 pb_os_wake(&mailbox->turn, 1);
             }
+        } else {
+            look_ahead(mailbox, state >> PLACE_SHIFT);
         }
     }
     if (owed) {
@@ -540,17 +554,21 @@ static enum pb_status enqueue(struct pb_mailbox *mailbox, uint64_t state, uint32
     }
 }
 
-/* The usual case first: room, nobody else about. It differs from the general one in nothing. */
+/* The usual case first: room, nobody else about. It differs from the general one in this: the state
+ * is not read, which takes long just after somebody has changed it, but guessed. */
 enum pb_status pb_mailbox_enqueue(struct pb_mailbox *mailbox, uint64_t id) {
     if (id - 1 >= UINT32_MAX) { /* 0, or wider than 32 bits */
         return PB_INVALID;
     }
-    uint64_t state = atomic_load_explicit(&mailbox->state, PB_ORDER_MAILBOX_STATE_LOOK);
-    uint64_t place = state >> PLACE_SHIFT;
+    uint64_t place = atomic_load_explicit(&mailbox->guess, PB_ORDER_MAILBOX_GUESS);
+    uint64_t state = place << PLACE_SHIFT;
     uint64_t head = atomic_load_explicit(&mailbox->head_seen, PB_ORDER_MAILBOX_ROOM_SEE);
-    uint64_t next = (state + PLACE) | PUBLISHING;
-    if (place - head >= mailbox->capacity || state & (PLACE - 1) ||
-        !atomic_compare_exchange_strong_explicit(&mailbox->state, &state, next,
+    uint64_t next = state + (PLACE | PUBLISHING);
+    if (place - head >= mailbox->capacity) {
+        state = atomic_load_explicit(&mailbox->state, PB_ORDER_MAILBOX_STATE_LOOK);
+        return enqueue(mailbox, state, (uint32_t)id);
+    }
+    if (!atomic_compare_exchange_strong_explicit(&mailbox->state, &state, next,
                                                  PB_ORDER_MAILBOX_RESERVE, memory_order_relaxed)) {
         return enqueue(mailbox, state, (uint32_t)id);
     }
@@ -758,7 +776,7 @@ enum pb_status pb_waker_create(struct pb_mailbox *mailbox, uint64_t id, struct p
     return PB_OK;
 }
 
-struct pb_waker *pb_waker_clone(struct pb_waker *waker) {
+struct pb_waker *pb_waker_retain(struct pb_waker *waker) {
     atomic_fetch_add_explicit(&waker->references, 1, PB_ORDER_REFERENCE_TAKE);
     return waker;
 }
@@ -767,7 +785,7 @@ enum pb_status pb_waker_wake(struct pb_waker *waker) {
     return pb_mailbox_enqueue(waker->mailbox, waker->id);
 }
 
-void pb_waker_drop(struct pb_waker *waker) {
+void pb_waker_release(struct pb_waker *waker) {
     if (waker != NULL &&
         atomic_fetch_sub_explicit(&waker->references, 1, PB_ORDER_REFERENCE_DROP) == 1) {
         struct pb_mailbox *mailbox = waker->mailbox;

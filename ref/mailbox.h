@@ -65,7 +65,7 @@ void pb_mailbox_release(struct pb_mailbox *mailbox);
  * before and has not filled it yet.
  * PB_INVALID: id is 0, or wider than 32 bits; checked before anything is written.
  * PB_FULL: the ring, and the spill where there is one, is full. The ring may look full although the
- * guest has just drained it, while another thread publishes or holds the mailbox; where ids spill
+ * guest has just drained it, while another thread publishes or holds the mailbox: try again; where ids spill
  * one may then spill early. PB_CLOSED. */
 enum pb_status pb_mailbox_enqueue(struct pb_mailbox *mailbox, uint64_t id);
 
@@ -106,16 +106,16 @@ void pb_mailbox_close(struct pb_mailbox *mailbox, uint32_t *dropped);
 bool pb_mailbox_is_closed(struct pb_mailbox *mailbox);
 
 /* A waker: a task id and a reference to its mailbox, to be handed to whatever completes later.
- * *waker is set only on PB_OK; the caller owns one reference, and gives it up by pb_waker_drop.
+ * *waker is set only on PB_OK; the caller owns one reference, and gives it up by pb_waker_release.
  * PB_INVALID: id is 0, or wider than 32 bits. PB_NO_MEMORY. A closed mailbox is no error: the wake
  * is. */
 enum pb_status pb_waker_create(struct pb_mailbox *mailbox, uint64_t id, struct pb_waker **waker);
 /* One more reference; returns its argument. */
-struct pb_waker *pb_waker_clone(struct pb_waker *waker);
+struct pb_waker *pb_waker_retain(struct pb_waker *waker);
 /* pb_mailbox_enqueue of its id; the waker stays good. */
 enum pb_status pb_waker_wake(struct pb_waker *waker);
 /* One reference less; NULL is fine. */
-void pb_waker_drop(struct pb_waker *waker);
+void pb_waker_release(struct pb_waker *waker);
 
 #ifdef __cplusplus
 }

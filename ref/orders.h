@@ -77,6 +77,8 @@
 #define PB_ORDER_MAILBOX_CAPACITY memory_order_relaxed
 /* Host side, the mailbox's state. A first look that a compare-exchange, or another look, checks. */
 #define PB_ORDER_MAILBOX_STATE_LOOK memory_order_relaxed
+/* the state as a publisher may have left it: a compare-exchange checks it */
+#define PB_ORDER_MAILBOX_GUESS memory_order_relaxed
 /* a place, and the role where it is free: pairs with ROLE_GIVE */
 #define PB_ORDER_MAILBOX_RESERVE memory_order_acquire
 /* the role, to look at the flag: pairs with ROLE_GIVE */
@@ -99,11 +101,12 @@
 /* close has written all that it writes: CLOSED_SEE acquires it */
 #define PB_ORDER_MAILBOX_CLOSED_TELL memory_order_release
 #define PB_ORDER_MAILBOX_CLOSED_SEE memory_order_acquire
-/* the host's slots: an id is left for the publisher, which takes it with what was done before */
-#define PB_ORDER_MAILBOX_SLOT_LEAVE memory_order_release
+/* the host's slots: an id is left for the publisher, which takes it with what was done before. Who
+ * finds its slot dead sees the close: its next call says closed. */
+#define PB_ORDER_MAILBOX_SLOT_LEAVE memory_order_acq_rel
 #define PB_ORDER_MAILBOX_SLOT_TAKE memory_order_acquire
-/* the same by close, from all slots */
-#define PB_ORDER_MAILBOX_SLOT_KILL memory_order_acquire
+/* the same by close, from all slots; pairs with SLOT_LEAVE, both ways */
+#define PB_ORDER_MAILBOX_SLOT_KILL memory_order_acq_rel
 /* late: carries nothing, the owner's TELL does */
 #define PB_ORDER_MAILBOX_SLOT_MARK memory_order_relaxed
 /* by the publisher: emptied, before ROOM_TELL; or its own id, before ROLE_GIVE */

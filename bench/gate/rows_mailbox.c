@@ -122,10 +122,10 @@ static void wakers(void) {
     for (uint32_t id = 1; id <= ONES; id++) {
         struct pb_waker *waker = NULL;
         gate_need(pb_waker_create(mailbox, id, &waker) == PB_OK, "a waker was refused");
-        struct pb_waker *clone = pb_waker_clone(waker);
+        struct pb_waker *clone = pb_waker_retain(waker);
         gate_need(pb_waker_wake(waker) == PB_OK, "a wake was refused");
-        pb_waker_drop(waker);
-        pb_waker_drop(clone);
+        pb_waker_release(waker);
+        pb_waker_release(clone);
         drain_all(1);
     }
 }

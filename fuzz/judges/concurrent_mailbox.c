@@ -74,9 +74,7 @@ static const char *room_check(const struct concurrent *o, const struct sent *s,
         taken += other->taken;
         accepted += other != s && (other->accepted || other->end == HISTORY_PENDING);
     }
-    /* Nothing may have told the caller of a close that has begun: it may say full for closed. */
-    if (status == SUBJECT_FULL && accepted < room && o->tells_full && !o->wild &&
-        o->close_start == NEVER) {
+    if (status == SUBJECT_FULL && accepted < room && o->tells_full && !o->wild) {
         return concurrent_found("R33-full", "full, and only %u ids were ever accepted", accepted);
     }
     if (status == SUBJECT_OK && waiting > taken + room && !o->wild) {

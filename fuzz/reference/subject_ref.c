@@ -951,7 +951,7 @@ static enum subject_status waker_create(void *mailbox, uint64_t id, void **waker
 
 static void *waker_clone(void *waker) {
     struct ground_waker *w = waker;
-    w->waker = pb_waker_clone(w->waker);
+    w->waker = pb_waker_retain(w->waker);
     w->references++;
     return w;
 }
@@ -962,7 +962,7 @@ static enum subject_status waker_wake(void *waker) {
 
 static void waker_drop(void *waker) {
     struct ground_waker *w = waker;
-    pb_waker_drop(w->waker);
+    pb_waker_release(w->waker);
     if (--w->references == 0) {
         box_unreference(w->box);
         environment->release(w);

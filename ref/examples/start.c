@@ -15,7 +15,7 @@ static void must(enum pb_status status, const char *what) {
 
 static void *io_is_done(void *waker) {
     must(pb_waker_wake(waker), "wake");
-    pb_waker_drop(waker);
+    pb_waker_release(waker);
     return NULL;
 }
 

@@ -330,7 +330,7 @@ TEST(R33_spill_without_memory_is_an_error_value) {
             CHECK_STATUS(pb_mailbox_flush(mailbox, NULL), PB_OK);
         }
         CHECK_EQ(seen, sent);
-        pb_waker_drop(waker);
+        pb_waker_release(waker);
         pb_mailbox_release(mailbox);
         CHECK_EQ(seam_allocator_alive(), alive);
     }
@@ -574,7 +574,7 @@ TEST(R36_after_close_nothing_is_written_and_enqueues_are_rejected) {
         snapshot_check(memory, &before);
         check_drained(memory, 1, CAPACITY); /* what was in the ring may still be drained */
         before = snapshot_take(memory);
-        pb_waker_drop(waker);
+        pb_waker_release(waker);
         pb_mailbox_release(mailbox);
         snapshot_check(memory, &before);
         pb_memory_destroy(memory);
@@ -684,7 +684,7 @@ TEST(R36_S23_a_waker_outlives_the_store) {
     struct pb_mailbox *mailbox = attach(memory, CAPACITY, 0, 0);
     struct pb_waker *waker = NULL, *clone;
     CHECK_STATUS(pb_waker_create(mailbox, 5, &waker), PB_OK);
-    clone = pb_waker_clone(waker);
+    clone = pb_waker_retain(waker);
     CHECK(clone == waker);
     seam_watch(base_of(memory));
     struct pb_mailbox_words *words = words_of(memory);
@@ -696,12 +696,12 @@ TEST(R36_S23_a_waker_outlives_the_store) {
     pb_mailbox_close(mailbox, NULL);
     pb_mailbox_release(mailbox);
     CHECK_STATUS(pb_waker_wake(clone), PB_CLOSED);
-    pb_waker_drop(waker);
+    pb_waker_release(waker);
     CHECK_EQ(seam_releases(), 0);
     CHECK_STATUS(pb_waker_wake(clone), PB_CLOSED);
-    pb_waker_drop(clone);
+    pb_waker_release(clone);
     CHECK_EQ(seam_releases(), 1); /* exactly once */
-    pb_waker_drop(NULL);
+    pb_waker_release(NULL);
     pb_mailbox_release(NULL);
 }
 
@@ -715,7 +715,7 @@ TEST(R36_S23_after_close_an_owned_memory_may_go_first) {
     CHECK_STATUS(pb_waker_wake(waker), PB_CLOSED);
     CHECK_STATUS(pb_mailbox_flush(mailbox, NULL), PB_CLOSED);
     CHECK(!pb_mailbox_is_signalled(mailbox));
-    pb_waker_drop(waker);
+    pb_waker_release(waker);
     pb_mailbox_release(mailbox);
     pb_memory_destroy(memory);
 }
@@ -729,17 +729,17 @@ TEST(R36_wakers_count_their_references) {
     CHECK_STATUS(pb_mailbox_attach(&config, &mailbox), PB_OK);
     for (uint32_t i = 0; i < 8; i += 2) {
         CHECK_STATUS(pb_waker_create(mailbox, 1 + i / 2, &wakers[i]), PB_OK);
-        wakers[i + 1] = pb_waker_clone(wakers[i]);
+        wakers[i + 1] = pb_waker_retain(wakers[i]);
     }
     pb_mailbox_release(mailbox); /* the wakers keep it */
     for (uint32_t i = 0; i < 8; i += 2) {
-        pb_waker_drop(wakers[i]);
+        pb_waker_release(wakers[i]);
         CHECK_STATUS(pb_waker_wake(wakers[i + 1]), PB_OK);
     }
     check_drained(memory, 1, 4);
     for (uint32_t i = 0; i < 8; i += 2) {
         CHECK_STATUS(pb_waker_wake(wakers[i + 1]), PB_OK); /* a waker stays good */
-        pb_waker_drop(wakers[i + 1]);
+        pb_waker_release(wakers[i + 1]);
     }
     CHECK(word(memory, 4) & PB_MAILBOX_CLOSED); /* the last reference closes */
     CHECK_EQ(seam_allocator_alive(), 0);

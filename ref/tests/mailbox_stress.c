@@ -298,12 +298,12 @@ TEST(R36_close_against_producers_and_a_parked_guest) {
 static void *wake_and_drop(void *argument) {
     struct pb_waker *waker = argument;
     for (unsigned i = 0; i < 20; i++) {
-        struct pb_waker *clone = pb_waker_clone(waker);
+        struct pb_waker *clone = pb_waker_retain(waker);
         enum pb_status status = pb_waker_wake(clone);
         CHECK(status == PB_OK || status == PB_FULL || status == PB_CLOSED);
-        pb_waker_drop(clone);
+        pb_waker_release(clone);
     }
-    pb_waker_drop(waker);
+    pb_waker_release(waker);
     return NULL;
 }
 

@@ -420,13 +420,13 @@ __attribute__((unused)) static unsigned waker_create(mailbox b, uint64_t id, wak
 }
 
 __attribute__((unused)) static waker waker_clone(waker w) {
-    w->waker = pb_waker_clone(w->waker);
+    w->waker = pb_waker_retain(w->waker);
     w->references++;
     return w;
 }
 
 __attribute__((unused)) static void waker_drop(waker w) {
-    pb_waker_drop(w->waker);
+    pb_waker_release(w->waker);
     if (--w->references == 0) {
         box_leave(w->box);
         release(w);

@@ -761,7 +761,7 @@ static void mailbox_end(void) {
     }
     for (unsigned t = 0; t < 8; t++) {
         for (unsigned i = 0; i < 4; i++) {
-            pb_waker_drop(wakers[t][i]);
+            pb_waker_release(wakers[t][i]);
             wakers[t][i] = NULL;
         }
     }
@@ -892,7 +892,7 @@ static void waker_create(unsigned t, unsigned slot, uint64_t id) {
 /*= t_waker_clone: t_mailbox =*/
 static void waker_clone(unsigned t, unsigned slot, unsigned to) {
     if (wakers[t][slot] != NULL && wakers[t][to] == NULL) {
-        wakers[t][to] = pb_waker_clone(wakers[t][slot]);
+        wakers[t][to] = pb_waker_retain(wakers[t][slot]);
     }
 }
 
@@ -906,7 +906,7 @@ static void waker_wake(unsigned t, unsigned slot) {
 
 /*= t_waker_drop: t_mailbox =*/
 static void waker_drop(unsigned t, unsigned slot) {
-    pb_waker_drop(wakers[t][slot]);
+    pb_waker_release(wakers[t][slot]);
     wakers[t][slot] = NULL;
 }
 

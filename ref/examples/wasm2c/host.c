@@ -97,7 +97,7 @@ static void *host(void *argument) {
     struct pb_waker **wakers = argument;
     for (int i = 0; i < TASKS_EACH; i++) {
         must(pb_waker_wake(wakers[i]), "wake");
-        pb_waker_drop(wakers[i]);
+        pb_waker_release(wakers[i]);
     }
     return NULL;
 }

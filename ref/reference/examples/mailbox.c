@@ -14,7 +14,7 @@ int main(void) {
         return 1;
     }
     int failed = pb_waker_wake(waker) != PB_OK || !pb_mailbox_is_signalled(mailbox);
-    pb_waker_drop(waker);
+    pb_waker_release(waker);
     pb_mailbox_close(mailbox, NULL);
     pb_mailbox_release(mailbox);
     pb_memory_destroy(memory);

@@ -148,9 +148,17 @@ def headers_of(folder):
     return digest(*[p.name.encode() + p.read_bytes() for p in paths])
 
 
+def old_names(folder):
+    """Options that give functions the names which ref/ in the folder knows them by."""
+    text = "".join(path.read_text(errors="replace") for path in sorted(folder.glob("ref/*.h")))
+    pairs = [l.split() for l in (report.REPO / "bench/renamed.txt").read_text().splitlines()]
+    return [f"-D{p[0]}={p[1]}" for p in pairs if len(p) == 2 and f"{p[0]}(" not in text]
+
+
 def compile_one(folder, source, headers):
     """The object of one source; (path, errors)."""
-    command = [*compiler(), *flags(), "-g0", *LAYOUT, *WARNINGS, "-Iref", "-c", str(source)]
+    options = [*LAYOUT, *WARNINGS, *old_names(folder), "-Iref"]
+    command = [*compiler(), *flags(), "-g0", *options, "-c", str(source)]
     key = digest(report.output_of([*compiler(), "--version"]), command, headers)
     kept = HOME / "objects" / f"{digest(key, (folder / source).read_bytes())}.o"
     if not kept.exists():
