@@ -63,8 +63,8 @@ static uint32_t queue_enqueue_many(struct queue *queue, uint32_t first, uint32_t
     return refused;
 }
 
-/* Until each is in: a queue may refuse one early, while another thread is at work in it. Returns how
- * often one was refused. */
+/* Until each is in: a queue may refuse one early, while another thread is at work in it. Returns
+ * how often one was refused. */
 static uint32_t queue_insist_many(struct queue *queue, uint32_t first, uint32_t count) {
     uint32_t refused = 0;
     unsigned spins = 0;
@@ -395,12 +395,9 @@ static void queue_run_contend(struct bench_state *state) {
 static const struct {
     const char *name;
     bool many_producers, can_be_full;
-} queue_peers[] = {{"seed", true, false},
-                   {"ck", true, true},
-                   {"ck_signal", true, true},
-                   {"ck_spsc", false, true},
-                   {"urcu_wfcq", true, false},
-                   {"dpdk", true, true},
+} queue_peers[] = {{"seed", true, false},      {"ck", true, true},
+                   {"ck_signal", true, true},  {"ck_spsc", false, true},
+                   {"urcu_wfcq", true, false}, {"dpdk", true, true},
                    {"dpdk_signal", true, true}};
 
 /* "bare[,peer/operation/of:NAME/rest]...", which lives as long as the program. many: peers for a

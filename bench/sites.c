@@ -84,15 +84,13 @@ static enum pb_status wait_for(struct rig *rig, uint64_t expected, int64_t timeo
 
 static bool run_differs(struct rig *rig) {
     enum pb_wait result = PB_WAIT_NOTIFIED;
-    return wait_for(rig, 1, -1, &result) == PB_OK &&
-           result == PB_WAIT_NOT_EQUAL;
+    return wait_for(rig, 1, -1, &result) == PB_OK && result == PB_WAIT_NOT_EQUAL;
 }
 
 /* Joins the queue, asks the kernel to sleep until a time that is past, leaves. */
 static bool run_timeout(struct rig *rig) {
     enum pb_wait result = PB_WAIT_NOTIFIED;
-    return wait_for(rig, 0, 1, &result) == PB_OK &&
-           result == PB_WAIT_TIMED_OUT;
+    return wait_for(rig, 0, 1, &result) == PB_OK && result == PB_WAIT_TIMED_OUT;
 }
 
 static bool fill(struct rig *rig) {
@@ -132,7 +130,8 @@ static const struct path {
      "only before a wait beyond the limit, when another thread's waits have reached it"},
     {"meeting", NULL, NULL,
      " LOCK_ASK LOCK_SERVE WAITERS_RING MAILBOX_ROLE_TAKE MAILBOX_ROLE_WAIT MAILBOX_TELL "
-     "MAILBOX_ROLE_GIVE MAILBOX_STATE_LOOK MAILBOX_STATE_OWN MAILBOX_TURN_GIVE MAILBOX_TURN_TAKE MAILBOX_TURN_OWN "
+     "MAILBOX_ROLE_GIVE MAILBOX_STATE_LOOK MAILBOX_STATE_OWN MAILBOX_TURN_GIVE MAILBOX_TURN_TAKE "
+     "MAILBOX_TURN_OWN "
      "MAILBOX_CLOSED_TELL MAILBOX_CLOSED_SEE MAILBOX_SLOT_LEAVE MAILBOX_SLOT_TAKE "
      "MAILBOX_SLOT_KILL MAILBOX_SLOT_MARK MAILBOX_SLOT_OWN MAILBOX_ROOM_TELL MAILBOX_ROOM_SEE "
      "MAILBOX_ROOM_OWN ",

@@ -80,7 +80,7 @@ struct pb_mailbox {
     uint64_t shown;                 /* the guest's tail, as a place */
     struct pb_mailbox_words *words; /* in guest memory: never trusted, see R38 */
     _Atomic uint64_t guess; /* shown, for a producer to try: the state where nobody is about */
-    bool memory_is_lent; /* shared, so that a guest may be parked on the flag, and not our own */
+    bool memory_is_lent;    /* shared, so that a guest may be parked on the flag, and not our own */
 
     struct pb_lock lock;   /* guards what follows */
     _Atomic uint32_t turn; /* changes when the role is handed over */

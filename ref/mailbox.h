@@ -65,8 +65,8 @@ void pb_mailbox_release(struct pb_mailbox *mailbox);
  * before and has not filled it yet.
  * PB_INVALID: id is 0, or wider than 32 bits; checked before anything is written.
  * PB_FULL: the ring, and the spill where there is one, is full. The ring may look full although the
- * guest has just drained it, while another thread publishes or holds the mailbox: try again; where ids spill
- * one may then spill early. PB_CLOSED. */
+ * guest has just drained it, while another thread publishes or holds the mailbox: try again; where
+ * ids spill one may then spill early. PB_CLOSED. */
 enum pb_status pb_mailbox_enqueue(struct pb_mailbox *mailbox, uint64_t id);
 
 /* Moves spilled ids into the ring as far as they fit; *left is how many are still on the host's
