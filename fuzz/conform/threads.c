@@ -72,9 +72,10 @@ struct slice {
     struct line rescue, rescued, verdict;
     pthread_t id[CONFORM_THREADS];
     _Atomic bool help_ends;
-    _Atomic bool is_ready;
-    uint64_t *result; /* INSTANCES * slots */
-    uint64_t *table;  /* TABLE * (1 + outcome): a count, an outcome */
+    pthread_mutex_t looking; /* held by the helper while it looks at instances */
+    bool is_ready;           /* there are instances to look at */
+    uint64_t *result;        /* INSTANCES * slots */
+    uint64_t *table;         /* TABLE * (1 + outcome): a count, an outcome */
     uint64_t instances, lost, rescues;
 };
 
@@ -348,7 +349,7 @@ static void prepare_round(struct slice *s) {
                 s->instance[s->count].block =
                     (uint64_t)p->min_pages * SUBJECT_PAGE_BYTES - CONFORM_WINDOW_BYTES;
             } else {
-                s->instance[s->count].block += 8 * draw(&s->seed, 64);
+                s->instance[s->count].block += UINT64_C(8) * draw(&s->seed, 64);
             }
         }
         s->failed = s->count == 0;
@@ -417,6 +418,12 @@ static void count_round(struct slice *s) {
     }
 }
 
+static void set_ready(struct slice *s, bool is_ready) {
+    pthread_mutex_lock(&s->looking);
+    s->is_ready = is_ready;
+    pthread_mutex_unlock(&s->looking);
+}
+
 struct thread {
     struct slice *slice;
     unsigned thread;
@@ -436,7 +443,7 @@ static void *run_thread(void *context) {
         if (t == 0) {
             prepare_round(s);
             s->epoch = number + 2;
-            atomic_store(&s->is_ready, true);
+            set_ready(s, true);
         }
         arrive(s, t, ++number); /* all are awake ... */
         if (s->failed) {
@@ -457,8 +464,8 @@ static void *run_thread(void *context) {
         }
         arrive(s, t, ++number);
         if (t == 0) {
-            atomic_store(&s->is_ready, false);
-            arrive(s, t, ++number); /* the helper looks at nothing any more: see helper_place */
+            set_ready(s, false);
+            arrive(s, t, ++number);
             count_round(s);
             s->ends = now_ns() > s->until_ns;
         } else {
@@ -516,7 +523,7 @@ static _Atomic uint32_t *word_of(struct slice *s, const struct instance *instanc
 
 /* The threads that wait for ever, when all that have not ended the instance do. */
 static bool find_blocked(struct slice *s, struct found *found) {
-    uint32_t arrived[CONFORM_THREADS];
+    uint32_t arrived[CONFORM_THREADS] = {0};
     *found = (struct found){0};
     for (unsigned t = 0; t < s->program->threads; t++) {
         arrived[t] = atomic_load(&s->arrived[t].value);
@@ -583,7 +590,8 @@ static void rescue(struct slice *s, const struct found *found) {
             clear = woken == flagged;
             break;
         }
-        if (has_moved(s, &instance, found) || now_ns() - began_ns > 2000u * MILLISECOND_NS) {
+        if (has_moved(s, &instance, found) ||
+            now_ns() - began_ns > UINT64_C(2000) * MILLISECOND_NS) {
             break;
         }
         sleep_us(50);
@@ -641,7 +649,8 @@ static void *run_helper(void *context) {
             before = sum;
             moved_ns = at_ns;
         }
-        bool is_found = s->program->blocks && atomic_load(&s->is_ready) && find_blocked(s, &found);
+        pthread_mutex_lock(&s->looking);
+        bool is_found = s->program->blocks && s->is_ready && find_blocked(s, &found);
         if (!is_found || !same(&found, &last)) {
             last = is_found ? found : (struct found){0};
             since_ns = at_ns;
@@ -649,6 +658,7 @@ static void *run_helper(void *context) {
             rescue(s, &found);
             last = (struct found){0};
         }
+        pthread_mutex_unlock(&s->looking);
         if (at_ns - moved_ns > 2 * s->hang_ns + 10000u * (uint64_t)MILLISECOND_NS) {
             stuck(s, is_found ? &found : &last);
         }
@@ -774,6 +784,7 @@ static bool run_slice(const struct conform_run *run, const struct subject *subje
         return false;
     }
     memset(s, 0, sizeof *s);
+    pthread_mutex_init(&s->looking, NULL);
     s->program = program;
     s->set = set;
     s->subject = subject->memory;
@@ -825,6 +836,7 @@ static bool run_slice(const struct conform_run *run, const struct subject *subje
     if (subject->end != NULL) {
         subject->end();
     }
+    pthread_mutex_destroy(&s->looking);
     free(s->result);
     free(s->table);
     free(s);
