@@ -31,7 +31,7 @@ static enum subject_status create(const struct subject_memory_config *config, vo
     size_t bytes = 0;
     uint8_t *wasm = conform_wasm(loaded, module_seed, CONFORM_FAULT_NONE, &limits, &bytes);
     if (wasm != NULL) {
-        *memory = runtime->make(wasm, bytes, &status);
+        *memory = runtime->make(wasm, bytes, NULL, &status);
         status = *memory != NULL ? SUBJECT_OK : status;
         free(wasm);
     }

@@ -21,7 +21,9 @@ static bool open_runtime(const char *library, const char **about) {
     return true;
 }
 
-static void *make(const uint8_t *wasm, size_t bytes, enum subject_status *status) {
+static void *make(const uint8_t *wasm, size_t bytes, const struct subject_type *imported,
+                  enum subject_status *status) {
+    (void)imported;
     struct memory *m = calloc(1, sizeof *m);
     *status = bytes > 8 && memcmp(wasm, "\0asm", 4) == 0 ? SUBJECT_OK : SUBJECT_INVALID;
     m->handles = 1;
