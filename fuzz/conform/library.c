@@ -15,6 +15,7 @@ static const struct shim *runtime;
 static const char *about;
 static const struct conform_program *loaded;
 static uint64_t module_seed;
+static struct conform_limits limits; /* of the last memory that was made */
 
 /* ---- Memories ---------------------------------------------------------------------------------
  */
@@ -25,13 +26,20 @@ static enum subject_status call(void *memory, unsigned function, uint32_t a, uin
     return runtime->call(memory, function, operand, result);
 }
 
+/* A runtime that makes another instance for a thread by itself has the module's own memory; in
+ * another one the host makes it. */
+static bool makes_threads(void) {
+    return runtime->thread != NULL;
+}
+
 static enum subject_status create(const struct subject_memory_config *config, void **memory) {
-    const struct conform_limits limits = {config->type.min_pages, config->type.max_pages};
+    limits = (struct conform_limits){config->type.min_pages, config->type.max_pages,
+                                     .is_imported = !makes_threads()};
     enum subject_status status = SUBJECT_NO_MEMORY;
     size_t bytes = 0;
     uint8_t *wasm = conform_wasm(loaded, module_seed, CONFORM_FAULT_NONE, &limits, &bytes);
     if (wasm != NULL) {
-        *memory = runtime->make(wasm, bytes, NULL, &status);
+        *memory = runtime->make(wasm, bytes, makes_threads() ? NULL : &config->type, &status);
         status = *memory != NULL ? SUBJECT_OK : status;
         free(wasm);
     }
@@ -43,8 +51,16 @@ static void destroy(void *memory) {
 }
 
 static enum subject_status clone(void *memory, void **other) {
-    *other = runtime->thread(memory);
-    return *other != NULL ? SUBJECT_OK : SUBJECT_NO_MEMORY;
+    enum subject_status status = SUBJECT_NO_MEMORY;
+    size_t bytes = 0;
+    if (makes_threads()) {
+        *other = runtime->thread(memory);
+        return *other != NULL ? SUBJECT_OK : status;
+    }
+    uint8_t *wasm = conform_wasm(loaded, module_seed, CONFORM_FAULT_NONE, &limits, &bytes);
+    *other = wasm != NULL ? runtime->again(wasm, bytes, memory, &status) : NULL;
+    free(wasm);
+    return *other != NULL ? SUBJECT_OK : status;
 }
 
 static uint64_t size_pages(void *memory) {
@@ -183,7 +199,7 @@ bool library_open(const char *path) {
         fprintf(stderr, "conform: %s: %s\n", path, dlerror());
         return false;
     }
-    if (found->thread == NULL) {
+    if (!found->is_threaded) {
         fprintf(stderr, "conform: %s has no shared memories, so no threads: nothing to judge\n",
                 found->name);
         return false;

@@ -8,7 +8,7 @@ build/plain/conform: $(CONFORM_SRC:%.c=build/plain/%.o) $(FUZZ_CORE:%.c=build/pl
 	$(call say,LD,$@)
 	$(Q)$(CC.plain) $(CFLAGS.plain) $(FUZZ_WRAP) $(FUZZ_SHOWN) $^ $(FUZZ_LIBS) -o $@
 # A runtime in C whose shim knows of threads.
-CONFORM_SHIM = $(if $(shell grep -l '[.]thread = ' fuzz/runtimes/shims/$(RUNTIME_SHIM).c 2>/dev/null),$(RUNTIME_WANTED))
+CONFORM_SHIM = $(if $(shell grep -l '[.]is_threaded = true' fuzz/runtimes/shims/$(RUNTIME_SHIM).c 2>/dev/null),$(RUNTIME_WANTED))
 conform: build/plain/conform $(SUBJECT_WANTED) $(CONFORM_SHIM) ## real threads against all outcomes that are allowed: RUNTIME=node|deno|bun|jsc|js102|firefox|chromium|/path|wamr, or SUBJECT=, or the reference (TIME=60 ONLY=program INPUT=file RANDOM=24 SEED= HANG=5 FAULT=)
 	@SUBJECT=$(call quote,$(SUBJECT)) scripts/conform.py $(if $(RUNTIME),--runtime '$(RUNTIME)') $(if $(TIME),--time '$(TIME)') \
 	    $(if $(ONLY),--only '$(ONLY)') $(if $(INPUT),--input $(call quote,$(INPUT))) $(if $(RANDOM),--random '$(RANDOM)') $(if $(SEED),--seed '$(SEED)') \

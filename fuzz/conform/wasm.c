@@ -214,7 +214,8 @@ struct encoder {
     enum conform_fault fault;
     unsigned thread;
     unsigned first_slot;
-    bool prompt; /* results are stored at once: the thread may trap, or stay blocked */
+    unsigned first_function; /* behind those for hosts in C */
+    bool prompt;             /* results are stored at once: the thread may trap, or stay blocked */
 };
 
 static uint64_t draw(struct encoder *e) {
@@ -587,7 +588,7 @@ static void put_thread(struct encoder *e, struct code *c) {
     local(c, GET, CONTROL);
     i32_const(c, e->thread);
     local(c, GET, NUMBER);
-    branch(c, CALL, 0);
+    branch(c, CALL, e->first_function);
     put_byte(c, END);
     put_delay(c);
     if (e->prompt) {
@@ -852,8 +853,9 @@ static void put_size_function(struct code *c) {
     put_byte(c, END);
 }
 
-/* One of enum conform_call, for hosts in C. Function n of the module is thread n - 1's. */
-static void put_call(const struct conform_program *p, struct code *c, unsigned number) {
+/* One of enum conform_call, for hosts in C. */
+static void put_call(const struct encoder *e, struct code *c, unsigned number) {
+    const struct conform_program *p = e->program;
     put_locals(c, 0, 0);
     switch (number) {
     case CONFORM_CALL_NOTIFY:
@@ -880,7 +882,7 @@ static void put_call(const struct conform_program *p, struct code *c, unsigned n
             }
         }
         if (number < p->threads) {
-            branch(c, CALL, 1 + number);
+            branch(c, CALL, e->first_function + 1 + number);
         }
         i32_const(c, 0);
     }
@@ -931,9 +933,12 @@ bool conform_fault_by_name(const char *name, enum conform_fault *fault) {
 
 enum type { TYPE_THREE, TYPE_THREAD, TYPE_TALLY, TYPE_SIZE, TYPE_CALL, TYPES };
 
-/* The functions: arrive, the threads, reset, size, tally where instances share a memory; behind
- * them those for hosts in C. */
+/* The functions: those for hosts in C; arrive, the threads, reset, size, and tally where instances
+ * share a memory. */
 static void put_function_types(const struct conform_program *p, bool has_calls, struct code *c) {
+    for (unsigned i = 0; has_calls && i < CONFORM_CALLS; i++) {
+        put_unsigned(c, TYPE_CALL);
+    }
     put_unsigned(c, TYPE_THREE);
     for (unsigned t = 0; t < p->threads; t++) {
         put_unsigned(c, TYPE_THREAD);
@@ -943,32 +948,42 @@ static void put_function_types(const struct conform_program *p, bool has_calls, 
     if (!p->grows) {
         put_unsigned(c, TYPE_TALLY);
     }
-    for (unsigned i = 0; has_calls && i < CONFORM_CALLS; i++) {
-        put_unsigned(c, TYPE_CALL);
-    }
 }
 
-static void put_exports(const struct conform_program *p, unsigned first_call, bool has_calls,
+static void put_exports(const struct encoder *e, const struct conform_limits *limits,
                         struct code *c) {
-    put_export(c, "arrive", FUNCTION, 0);
+    const struct conform_program *p = e->program;
+    const unsigned first = e->first_function;
+    put_export(c, "arrive", FUNCTION, first);
     for (unsigned t = 0; t < p->threads; t++) {
         const char name[] = {'t', (char)('0' + t), '\0'};
-        put_export(c, name, FUNCTION, 1 + t);
+        put_export(c, name, FUNCTION, first + 1 + t);
     }
-    put_export(c, "reset", FUNCTION, 1 + p->threads);
-    put_export(c, "size", FUNCTION, 2 + p->threads);
+    put_export(c, "reset", FUNCTION, first + 1 + p->threads);
+    put_export(c, "size", FUNCTION, first + 2 + p->threads);
     if (!p->grows) {
-        put_export(c, "tally", FUNCTION, 3 + p->threads);
+        put_export(c, "tally", FUNCTION, first + 3 + p->threads);
     }
-    for (unsigned i = 0; has_calls && i < CONFORM_CALLS; i++) {
+    for (unsigned i = 0; i < first; i++) {
         const char name[] = {(char)('0' + i), '\0'};
-        put_export(c, name, FUNCTION, first_call + i);
+        put_export(c, name, FUNCTION, i);
     }
-    if (has_calls) {
+    if (limits != NULL) {
         put_export(c, "m", MEMORY, 0);
+    }
+    if (limits != NULL && !limits->is_imported) {
         put_export(c, "__data_end", GLOBAL, 1);
         put_export(c, "__heap_base", GLOBAL, 2);
     }
+}
+
+static void put_import(struct code *c, const struct conform_limits *limits) {
+    put_unsigned(c, 1);
+    put_text(c, limits != NULL ? "h" : "m");
+    put_text(c, "m");
+    put_byte(c, MEMORY);
+    put_memory_type(c, limits != NULL ? limits->min_pages : 1,
+                    limits != NULL ? limits->max_pages : 65536);
 }
 
 /* A stack pointer, and between what it lies, as a compiler of C would say it: there are runtimes
@@ -984,9 +999,13 @@ static void put_stack(struct code *c) {
     }
 }
 
-static void put_bodies(struct encoder *e, bool has_calls, struct code *c) {
+static void put_bodies(struct encoder *e, struct code *c) {
     const struct conform_program *p = e->program;
     struct code body = {0};
+    for (unsigned i = 0; i < e->first_function; i++) {
+        put_call(e, &body, i);
+        put_sized(c, &body);
+    }
     put_arrive(p, &body);
     put_sized(c, &body);
     for (unsigned t = 0; t < p->threads; t++) {
@@ -1003,21 +1022,19 @@ static void put_bodies(struct encoder *e, bool has_calls, struct code *c) {
         put_tally(p, &body);
         put_sized(c, &body);
     }
-    for (unsigned i = 0; has_calls && i < CONFORM_CALLS; i++) {
-        put_call(p, &body, i);
-        put_sized(c, &body);
-    }
 }
 
 uint8_t *conform_wasm(const struct conform_program *p, uint64_t seed, enum conform_fault fault,
                       const struct conform_limits *limits, size_t *bytes) {
     static const uint8_t head[] = {0, 'a', 's', 'm', 1, 0, 0, 0};
     struct code module = {0}, part = {0};
-    struct encoder e = {
-        .program = p, .seed = seed * 2 + 1, .fault = fault, .prompt = p->traps || p->blocks};
-    const bool defines = limits != NULL;
-    const unsigned first_call = 1 + p->threads + 2 + !p->grows;
-    const unsigned functions = first_call + (defines ? CONFORM_CALLS : 0);
+    const bool for_c = limits != NULL, defines = for_c && !limits->is_imported;
+    struct encoder e = {.program = p,
+                        .seed = seed * 2 + 1,
+                        .fault = fault,
+                        .first_function = for_c ? CONFORM_CALLS : 0,
+                        .prompt = p->traps || p->blocks};
+    const unsigned functions = e.first_function + 1 + p->threads + 2 + !p->grows;
     if (p->host) {
         return NULL;
     }
@@ -1033,15 +1050,11 @@ uint8_t *conform_wasm(const struct conform_program *p, uint64_t seed, enum confo
     put_section(&module, 1, &part);
 
     if (!defines) {
-        put_unsigned(&part, 1);
-        put_text(&part, "m");
-        put_text(&part, "m");
-        put_byte(&part, MEMORY);
-        put_memory_type(&part, 1, 65536);
+        put_import(&part, limits);
         put_section(&module, 2, &part);
     }
     put_unsigned(&part, functions);
-    put_function_types(p, defines, &part);
+    put_function_types(p, for_c, &part);
     put_section(&module, 3, &part);
     if (defines) {
         put_unsigned(&part, 1);
@@ -1050,12 +1063,12 @@ uint8_t *conform_wasm(const struct conform_program *p, uint64_t seed, enum confo
         put_stack(&part);
         put_section(&module, 6, &part);
     }
-    put_unsigned(&part, functions + (defines ? 3 : 0));
-    put_exports(p, first_call, defines, &part);
+    put_unsigned(&part, functions + for_c + (defines ? 2 : 0));
+    put_exports(&e, limits, &part);
     put_section(&module, 7, &part);
 
     put_unsigned(&part, functions);
-    put_bodies(&e, defines, &part);
+    put_bodies(&e, &part);
     put_section(&module, 10, &part);
     if (module.failed) {
         free(module.bytes);

@@ -41,7 +41,7 @@ enum conform_fault {
 };
 bool conform_fault_by_name(const char *name, enum conform_fault *fault);
 
-/* The functions "0" to "6" of a module that defines its memory (i32 x 5 -> i64), for hosts in C. */
+/* The functions "0" to "6", numbers 0 to 6, of a module for hosts in C (i32 x 5 -> i64). */
 enum conform_call {
     CONFORM_CALL_THREAD = 0, /* + thread: block, results, control, number - 1; one instance */
     CONFORM_CALL_NOTIFY = 4, /* address, count: how many */
@@ -50,9 +50,10 @@ enum conform_call {
     CONFORM_CALLS = 7
 };
 
-/* The pages of such a memory; without them a module imports it. */
+/* The memory of such a module: it defines it, or imports it as "h" "m". */
 struct conform_limits {
     uint32_t min_pages, max_pages;
+    bool is_imported;
 };
 
 /* Results of one thread. */

@@ -40,9 +40,11 @@ struct shim {
     /* Grows by the host: pages before, or 4294967295. May be NULL. */
     uint32_t (*grow)(void *instance, uint32_t pages);
 
-    /* For ../conform/, which runs real threads; all NULL where the runtime has no shared memories.
-     * Another instance of the module of `of`, on its memory, for another thread to call; dropped
-     * before `of`. NULL: none could be made. */
+    /* For ../conform/, which runs real threads. is_threaded: instances on one memory may be called
+     * at once, each by a thread of its own. They are made by `thread`, of the module of `of` and on
+     * its memory, dropped before it, NULL: none could be made; or, where that is NULL, by `again`.
+     */
+    bool is_threaded;
     void *(*thread)(void *of);
     /* On a thread that the runtime did not make, before its first call and after its last one.
      * NULL: there is nothing to do. */

@@ -67,4 +67,5 @@ const struct shim shim = {.name = "test",
                           .drop = drop,
                           .call = call,
                           .view = view,
+                          .is_threaded = true,
                           .thread = thread};

@@ -234,4 +234,5 @@ const struct shim shim = {.name = "toywasm",
                           .call = call,
                           .view = view,
                           .again = again,
-                          .grow = grow};
+                          .grow = grow,
+                          .is_threaded = true};

@@ -138,6 +138,7 @@ const struct shim shim = {.name = "wamr",
                           .drop = drop,
                           .call = call,
                           .view = view,
+                          .is_threaded = true,
                           .thread = thread,
                           .thread_begin = wasm_runtime_init_thread_env,
                           .thread_end = wasm_runtime_destroy_thread_env};

@@ -36,7 +36,7 @@ def library(wanted):
     if name not in runtimes.shims():
         return None
     source = (runtimes.FOLDER / "shims" / f"{name.replace('-', '_')}.c").read_text()
-    if ".thread = " not in source:
+    if ".is_threaded = true" not in source:
         report.die(f"{name}: its shim has no shared memories, so no threads: nothing to judge")
     built = runtimes.BUILD / f"{name.replace('-', '_')}.so"
     if not built.exists():
