@@ -377,8 +377,8 @@ static enum pb_status owned_grow(void *self, uint32_t delta_pages, uint32_t *old
         has_failed(linear, pb_pages_to_bytes(old), bytes, status);
         return status;
     }
+    pb_owner_resize(linear->owner, bytes); /* first: whoever has seen the size finds it there */
     publish(linear);
-    pb_owner_resize(linear->owner, bytes);
     *old_pages = old;
     return PB_OK;
 }
@@ -423,12 +423,13 @@ static enum pb_status shared_grow(void *self, uint32_t delta_pages, uint32_t *ol
         status = pb_region_grow_in_place(&linear->region, bytes);
     }
     if (status == PB_OK) {
-        /* The pages are open: publish them (R11). Sequentially consistent by definition. */
+        /* The pages are open: publish them (R11). Sequentially consistent by definition. The owner
+         * first: whoever has seen the size finds it there (R39). */
+        pb_owner_resize(linear->owner, bytes);
         uint64_t before =
             atomic_fetch_add_explicit(&linear->definition->length_bytes,
                                       pb_pages_to_bytes(delta_pages), memory_order_seq_cst);
         *old_pages = (uint32_t)(before / PB_PAGE_BYTES);
-        pb_owner_resize(linear->owner, bytes);
     } else {
         has_failed(linear, pb_pages_to_bytes(old), bytes, status);
     }

@@ -553,17 +553,20 @@ static const char *load_ended(struct concurrent *o, const struct call *c, uint64
     return range_ended(c, c->at, c->width, "R18-access", size_after);
 }
 
-/* The memory that all share lives, and does not move. */
-static const char *owner_ended(const struct call *c, uint64_t size_after) {
+/* The memory that all share lives, and does not move. Its length is at least what the caller had
+ * seen; a growth that is under way may show there first. */
+static const char *owner_ended(const struct concurrent *o, const struct call *c) {
     if (c->at >= c->size_bytes) {
         return NULL; /* its guard's, or somebody else's */
     }
-    bool right = c->yes && c->owner.offset_bytes == c->at &&
-                 c->owner.length_bytes >= c->size_bytes && c->owner.length_bytes <= size_after;
+    const uint64_t length = c->owner.length_bytes;
+    bool right = c->yes && c->owner.offset_bytes == c->at && length >= c->size_bytes &&
+                 length <= o->max_pages * (uint64_t)SUBJECT_PAGE_BYTES &&
+                 length % SUBJECT_PAGE_BYTES == 0;
     return right ? NULL
                  : concurrent_found("R39-owner", "byte %llu of a living memory of %llu is %s",
                                     (unsigned long long)c->at, (unsigned long long)c->size_bytes,
-                                    c->yes ? "said to be another's" : "nobody's");
+                                    c->yes ? "said to be of another length or memory" : "nobody's");
 }
 
 const char *concurrent_ended(struct concurrent *o, const struct call *c, struct event *event,
@@ -572,7 +575,7 @@ const char *concurrent_ended(struct concurrent *o, const struct call *c, struct 
     case OP_memory_atomic_load:
         return load_ended(o, c, size_after);
     case OP_memory_owner_of:
-        return owner_ended(c, size_after);
+        return owner_ended(o, c);
     case OP_memory_grow:
         return grow_ended(o, c);
     case OP_memory_clone:
