@@ -1,5 +1,6 @@
 /* custom.c: memories that do what a user's table of functions says. */
 #include "fixture.h"
+#include "guest.h"
 #include "mailbox.h"
 #include "memory.h"
 #include "seam.h"
@@ -343,4 +344,48 @@ TEST(R36_close_waits_for_a_notify_of_a_memory_that_cannot_be_cloned) {
     CHECK_STATUS(pb_mailbox_enqueue(to_close, 2), PB_CLOSED);
     pb_mailbox_release(to_close);
     CHECK_EQ(destroyed, 1);
+}
+
+/* ---- A producer that is held ---------------------------------------------------------------- */
+
+static struct pb_mailbox *busy;
+
+static void *enqueue_until_full(void *unused) {
+    (void)unused;
+    for (uint64_t id = 2; id <= 4; id++) {
+        CHECK_STATUS(pb_mailbox_enqueue(busy, id), PB_OK);
+    }
+    CHECK_STATUS(pb_mailbox_enqueue(busy, 5), PB_FULL);
+    return NULL;
+}
+
+/* The publisher is in here, with its role, until another thread has filled the ring. */
+static uint32_t notify_holds_the_publisher(void *self, uint64_t address, uint32_t count) {
+    if (((struct array *)self)->notifies == 0) {
+        test_join(test_thread(enqueue_until_full, NULL));
+        CHECK(pb_mailbox_is_signalled(busy));
+        CHECK(!pb_mailbox_is_closed(busy));
+    }
+    return array_notify(self, address, count);
+}
+
+static void take_next(void *context, uint32_t id) {
+    CHECK_EQ(id, ++*(uint32_t *)context);
+}
+
+TEST(R32_a_producer_that_is_held_stops_no_other_and_keeps_the_order) {
+    struct pb_memory_operations operations = minimal;
+    unsigned destroyed = 0;
+    operations.notify = notify_holds_the_publisher;
+    struct pb_memory *memory = custom(&operations, array_create(1, 1, true, &destroyed));
+    struct pb_mailbox_config config = {.memory = memory, .offset = 64, .capacity = 4};
+    CHECK_STATUS(pb_mailbox_attach(&config, &busy), PB_OK);
+    CHECK_STATUS(pb_mailbox_enqueue(busy, 1), PB_OK);
+    uint32_t last = 0;
+    struct pb_memory_definition *definition = pb_memory_definition(memory);
+    uint8_t *base = atomic_load(&definition->base);
+    CHECK_EQ(pb_guest_drain((struct pb_mailbox_words *)(void *)(base + 64), take_next, &last), 4);
+    CHECK_EQ(last, 4);
+    pb_mailbox_release(busy);
+    pb_memory_destroy(memory);
 }
