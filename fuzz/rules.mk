@@ -109,7 +109,7 @@ subjects: ## builds the subjects of fuzz/subjects/ whose packages are there, bui
 # A subject of ours that is asked for is built; anybody else's builds it himself.
 comma := ,
 # What C programs for other libraries are put together from, beside the subject's source.
-PARTS := $(or $(PARTS),$(PAGEBOX_PARTS),$(wildcard $(patsubst build/subjects/%.so,fuzz/subjects/%.map.h,$(SUBJECT:./%=%))))
+PARTS := $(or $(PARTS),$(PAGEBOX_PARTS),$(wildcard $(patsubst build/subjects/%.so,fuzz/subjects/%.map.h,$(filter build/subjects/%.so,$(SUBJECT:./%=%)))))
 export PAGEBOX_PARTS := $(abspath $(PARTS))
 # Where the rules stand, for what replay says of a finding.
 export PAGEBOX_RULES := $(CURDIR)/$(firstword $(wildcard ref/RULES.md) ref/README.md)

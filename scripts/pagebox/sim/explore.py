@@ -260,7 +260,7 @@ def hints_of(a, result, data, reader):
 
 
 def finish(a, run, program, status, result):
-    columns = lines = screen = ""
+    columns = lines = ""
     hints = []
     if result["finding"] and (run.dir / "trace.json").exists():
         reader = trace.Program(program, sorted(program.parent.glob("[0-9]*.o")))
@@ -269,12 +269,13 @@ def finish(a, run, program, status, result):
         columns, lines = trace.text(data, reader), trace.named(data, reader, result["detail"])
         screen = trace.text(data, reader, rows_max=trace.ROWS_MAX)
         hints = hints_of(a, result, data, reader)
+        say(screen)  # before anything is written: a full disk must not hide it
         title = f"{result['finding']} in {', '.join(map(os.path.basename, a.src))}"
         run.path("trace.txt").write_text(columns)
         run.path("trace.html").write_text(trace.page(data, reader, title), encoding="utf-8")
     elif result["finding"]:  # the time was up before there was a trace
         lines = trace.named({"ranges": []}, trace.Program(program), result["detail"])
-        screen = f"finding: {result['finding']}\n{lines}"
+        say(f"finding: {result['finding']}\n{lines}")
     word = {0: "pass", 1: "finding", 3: "inconclusive", 130: "interrupted"}.get(status, "error")
     item = {"name": os.path.basename(a.src[0]), "sources": a.src, "sched": a.sched, "seed": a.seed}
     item |= {
@@ -304,7 +305,8 @@ def finish(a, run, program, status, result):
         f"Exploring {os.path.basename(a.src[0])}",
         lead,
     )
-    say(screen if result["finding"] else re.sub(r"[`*]", "", lead))
+    if not result["finding"]:
+        say(re.sub(r"[`*]", "", lead))
     for text in hints + cuts_of(result):
         say(f"note: {text}")
     if result["cut"] and not result["cuts"]:
