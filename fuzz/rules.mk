@@ -154,7 +154,7 @@ else
 	    -o $(call quote,results/reproducers/$(basename $(notdir $(INPUT)))) $(call quote,$(INPUT))
 	@cd $(call quote,results/reproducers/$(basename $(notdir $(INPUT)))) && \
 	    $(MAKE) --no-print-directory -s -B PAGEBOX='$(CURDIR)' && \
-	    echo "$$PWD/finding.c, with this tree's library:" && { ./finding || true; }
+	    echo "$$PWD/finding.c, with this tree's library:" && { env -u SUBJECT ./finding || true; }
 endif
 corpus-promote: build/asan/replay ## makes seeds of the inputs INPUT= in corpus/, as text, where they run clean (TARGET= NAME=)
 	@test -n $(call quote,$(INPUT)) || { echo 'make corpus-promote: say INPUT="file..."' >&2; exit 2; }

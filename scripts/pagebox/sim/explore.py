@@ -25,6 +25,7 @@ from pagebox.sim import advise, explore_build, trace
 
 SHORT_S, BUILD_S = 10, 60  # a TIME= that is short is for the search; building has so long then
 LATE_S = 5  # the program ends itself before: an alarm at its time, another for shrinking
+NO_TRACE = {"ranges": []}
 SCHEDS = ("all", "bytes", "uniform", "pct", "pos", "feedback", "exhaustive")
 BOUNDS = {  # enum sim_bound
     1: "a run was cut at the engine's bound on steps (SET=steps=N)",
@@ -274,7 +275,7 @@ def finish(a, run, program, status, result):
         run.path("trace.txt").write_text(columns)
         run.path("trace.html").write_text(trace.page(data, reader, title), encoding="utf-8")
     elif result["finding"]:  # the time was up before there was a trace
-        lines = trace.named({"ranges": []}, trace.Program(program), result["detail"])
+        lines = trace.named(NO_TRACE, trace.Program(program), result["detail"])
         say(f"finding: {result['finding']}\n{lines}")
     word = {0: "pass", 1: "finding", 3: "inconclusive", 130: "interrupted"}.get(status, "error")
     item = {"name": os.path.basename(a.src[0]), "sources": a.src, "sched": a.sched, "seed": a.seed}
