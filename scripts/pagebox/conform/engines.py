@@ -37,7 +37,7 @@ def library(wanted):
         return None
     source = (runtimes.FOLDER / "shims" / f"{name.replace('-', '_')}.c").read_text()
     if ".is_threaded = true" not in source:
-        report.die(f"{name}: its shim has no shared memories, so no threads: nothing to judge")
+        report.die(f"{name}: its instances share no memory, or may not run at once: no threads to judge")
     built = runtimes.BUILD / f"{name.replace('-', '_')}.so"
     if not built.exists():
         report.die(f"{built.relative_to(report.REPO)} is missing: make {built.relative_to(report.REPO)} SHIM_FLAGS=..., see fuzz/runtimes/README.md")
