@@ -154,6 +154,8 @@ static void on_crash(int number, siginfo_t *info, void *context) {
     found(name, "T%u: signal %d, address %p%s", S.now->id, number, (void *)at, stack);
 }
 
+static void start_ticks(void);
+
 /* The thread that runs makes no step: its next access names the variable; where there is none until
  * the next call of this, its place has to do. */
 static void tell_endless(uintptr_t pc) {
@@ -164,7 +166,8 @@ static void tell_endless(uintptr_t pc) {
         return;
     }
     still_ticks = 0;
-    ticks_max = 3; /* it is the same loop when the schedule is shrunk */
+    ticks_max = 3; /* it is the same loop when it is traced: it need not take as long to be one */
+    start_ticks();
     char stack[500];
     stack_text(stack, sizeof stack, pc);
     found("endless-loop", "T%u runs on without any atomic access, call or other visible step%s",
@@ -199,7 +202,8 @@ static void catch_signal(int number, void (*handler)(int, siginfo_t *, void *)) 
 }
 
 static void start_ticks(void) {
-    struct itimerval tick = {{0, TICK_US}, {0, TICK_US}};
+    suseconds_t us = ticks_max > 3 ? TICK_US : TICK_US / 5;
+    struct itimerval tick = {{0, us}, {0, us}};
     setitimer(ITIMER_PROF, &tick, NULL);
 }
 
@@ -556,7 +560,8 @@ static int conclude(void) {
     if (outcome.finding) {
         leak_wanted = outcome.finding;
     }
-    alarm_in(2.5);
+    double left = seconds_max - outcome.seconds;
+    alarm_in(2.5 + (left > 0 ? left : 0));
     if (outcome.finding) {
         if (!replay_file) {
             shrink();
@@ -605,8 +610,8 @@ static void count(const struct sim_result *r) {
  * Every other run has no spurious returns: they can hide a lost wake-up. A few runs let a thread
  * that sees nothing new go on for long, so that loops with a bound can run out. */
 static void schedule_of(uint64_t i, struct sim_options *o) {
-    static const enum sim_source turns[] = {SIM_FEEDBACK, SIM_POS,      SIM_FEEDBACK,
-                                            SIM_PCT,      SIM_FEEDBACK, SIM_UNIFORM};
+    static const enum sim_source turns[] = {SIM_UNIFORM,  SIM_FEEDBACK, SIM_POS,
+                                            SIM_FEEDBACK, SIM_PCT,      SIM_FEEDBACK};
     enum { TURNS = sizeof turns / sizeof turns[0] };
     o->source = !strcmp(sched, "uniform")    ? SIM_UNIFORM
                 : !strcmp(sched, "pct")      ? SIM_PCT

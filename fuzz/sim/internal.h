@@ -211,6 +211,7 @@ struct engine {
     uint32_t threads_n, atoms_n, msgs_n, cells_n, recs_n, frames_n, locks_n;
     uint32_t recs_free;         /* records that later accesses made superfluous, a list by next */
     uint32_t steps, progress;   /* step of the last new thing seen by anybody */
+    uint32_t wrote;             /* ... of the last atomic write */
     thread_set waiting;         /* the T_WAIT threads */
     uint32_t generation;        /* of cell slots */
     uint32_t quiet, quiet_step; /* plain accesses without a step, as tsan.c counts them */

@@ -295,6 +295,7 @@ static inline void noticed(struct thread *t, uint32_t before, uint32_t m, uintpt
 static uint32_t place(struct thread *t, uint32_t x, uint32_t after, uint64_t value, int order,
                       const struct snap *chain, bool rmw, uintptr_t pc) {
     struct atom *a = &S.atoms[x];
+    S.wrote = S.steps;
     uint32_t m = new_msg(a, value, pc);
     struct msg *p = &S.msgs[m];
     p->thread = t->id;

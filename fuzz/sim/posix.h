@@ -61,7 +61,8 @@ struct self {
     uintptr_t pc;            /* where the program made it */
     uint32_t mark;           /* trace lines before it */
     unsigned clock_reads;
-    bool tried; /* by pthread_tryjoin_np, before it had ended */
+    bool tried;   /* by pthread_tryjoin_np, before it had ended */
+    uint8_t over; /* in a search: it has ended, for pthread_tryjoin_np */
     void *(*start)(void *);
     int (*start_c11)(void *);
     void *arg, *result;

@@ -191,7 +191,11 @@ int sim_pthread_tryjoin_np(pthread_t thread, void **result) {
     enter("pthread_tryjoin_np", CALLER);
     struct thread *u = thread_of(thread);
     struct self *child = self_of(u->id);
-    if (S.exploring ? !child->tried && choose(2) == 0 : u->state != T_DONE) {
+    bool over =
+        S.exploring ? sim_atomic_load(&child->over, 1, __ATOMIC_RELAXED) : u->state == T_DONE;
+    if (!over) {
+        /* a search does not follow those who try again and again: in time it will have ended */
+        sim_assume(!S.exploring || !child->tried);
         child->tried = true;
         sim_yield();
         return leave(EBUSY);
@@ -355,6 +359,9 @@ void thread_end(void *result) {
     locals_end();
     for (int round = 0; round < PTHREAD_DESTRUCTOR_ITERATIONS && run_destructors(); round++) {
     }
+    if (S.exploring) {
+        sim_atomic_store(&self()->over, 1, 1, __ATOMIC_RELAXED);
+    }
     sim_exit_thread();
 }
 
@@ -450,8 +457,10 @@ static long futex_requeue(const uint32_t *word, uint32_t wake, uint32_t move, co
     return leave((int)(woken + (compare ? moved : 0)));
 }
 
+/* A full fence, as Linux has it: libstdc++ and others count their sleepers before the call. */
 static long futex(const uint32_t *word, int op, uint32_t value, const struct timespec *time,
                   const uint32_t *other, uint32_t bits) {
+    sim_atomic_fence(__ATOMIC_SEQ_CST);
     bool realtime = op & FUTEX_CLOCK_REALTIME;
     int what = op & FUTEX_CMD_MASK;
     if ((uintptr_t)word & 3) {

@@ -555,8 +555,8 @@ static _Noreturn void too_many_steps(void) {
                                  "T%u runs on without seeing anything new, at %p\n", t->id,
                                  (void *)t->pending.at);
     }
-    if (S.last)
-        runs_after_end(stalls ? text : NULL);
+    if (S.last) /* who goes on writing may be meant to */
+        runs_after_end(stalls && S.steps - S.wrote > S.o.steps_max / 2 ? text : NULL);
     if (stalls)
         found("livelock", "no progress in the last %u of %u steps\n%s", S.steps - S.progress,
               S.steps, text);
@@ -1033,7 +1033,7 @@ void run_once(void (*program)(void *), void *arg) {
     machine_reset();
     S.threads_n = 0;
     S.ready = S.waiting = 0;
-    S.steps = S.progress = S.queue = 0;
+    S.steps = S.progress = S.wrote = S.queue = 0;
     S.turned = 0;
     S.last = NULL;
     S.foreign = 0;

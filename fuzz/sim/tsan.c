@@ -307,6 +307,32 @@ uint8_t sim_watch;
                               FAILURE(p), &failed, PC);                                        \
         return failed && old == expected ? (T)another_value(ADDRESS(p), sizeof(T), old) : old; \
     }
+/* A weak compare-exchange, where explore_build.py has kept it apart: LLVM's { iN, i1 }, as it comes
+ * back in two registers. */
+struct weak_cas {
+    uint64_t old, done;
+};
+#define WEAK_CAS(bits, T)                                                                       \
+    HIDDEN struct weak_cas seen_##bits##_weak_cas(volatile T *p, T expected, T v, int order,    \
+                                                  int failure);                                 \
+    ENTRY_THROUGH("sim_weak_cas" #bits, "seen_" #bits "_weak_cas");                             \
+    struct weak_cas seen_##bits##_weak_cas(volatile T *p, T expected, T v, int order,           \
+                                           int failure) {                                       \
+        if (unlikely(!S.active)) {                                                              \
+            bool done = __atomic_compare_exchange_n(p, &expected, v, false, __ATOMIC_SEQ_CST,   \
+                                                    __ATOMIC_SEQ_CST);                          \
+            return (struct weak_cas){expected, done};                                           \
+        }                                                                                       \
+        bool failed;                                                                            \
+        uint64_t old = atomic_cas(ADDRESS(p), sizeof(T), expected, v, true, ORDER(SITE_CAS, p), \
+                                  FAILURE(p), &failed, PC);                                     \
+        return (struct weak_cas){old, !failed};                                                 \
+    }
+WEAK_CAS(8, uint8_t)
+WEAK_CAS(16, uint16_t)
+WEAK_CAS(32, uint32_t)
+WEAK_CAS(64, uint64_t)
+
 ATOMICS(8, uint8_t)
 ATOMICS(16, uint16_t)
 ATOMICS(32, uint32_t)

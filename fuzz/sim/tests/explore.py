@@ -195,6 +195,16 @@ def volatile_hint():
         return name, f"{done.stdout}{done.stderr}{again.stdout}{again.stderr}"
 
 
+def is_searching(parent):
+    """Has the program itself, which this process started, computed for a while?"""
+    try:
+        programs = pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        fields = [pathlib.Path(f"/proc/{p}/stat").read_text().rpartition(")") for p in programs]
+    except OSError:
+        return False
+    return any("(exe" in name or "(program" in name for name, _, rest in fields if int(rest.split()[11]) > 10)
+
+
 def interrupted():
     """An interrupt ends the search with status 130 and a whole report."""
     name = "interrupt_keeps_report"
@@ -208,11 +218,8 @@ def interrupted():
             str(SIM / "examples" / "queue.c"),
         ]
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        while child.poll() is None and not list(
-            pathlib.Path(folder).glob("results/explore/.*.tmp")
-        ):
+        while child.poll() is None and not is_searching(child.pid):
             time.sleep(0.05)
-        time.sleep(0.5)
         child.send_signal(signal.SIGINT)
         _, errors = child.communicate(timeout=60)
         try:

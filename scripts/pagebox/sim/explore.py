@@ -129,8 +129,6 @@ class Exploration:
             self.child.send_signal(signal.SIGTERM)
 
     def run(self, program, out):
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self.interrupt)
         self.child = subprocess.Popen(
             self.command(program, out),
             start_new_session=True,
@@ -145,6 +143,8 @@ class Exploration:
             return status, json.loads((out / "result.json").read_text())
         except (OSError, ValueError):
             shutil.rmtree(out, ignore_errors=True)
+            if self.stopping:  # before it had begun
+                sys.exit(130)
             where = f"signal {-status}" if status < 0 else f"status {status}"
             report.die(f"the program ended with {where} and left no result; its message is above")
 
@@ -346,6 +346,8 @@ def main():
         warn(a)
         if a.advise:
             return advise.run(a, program, say)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, e.interrupt)
         run = report.Run("explore", a.root)
         run.machine |= {
             "compiler": report.output_of([a.cc, "--version"]),

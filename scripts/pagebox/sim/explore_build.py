@@ -50,6 +50,11 @@ VOLATILE = re.compile(
     r"(, align \d+.*)$",
     re.MULTILINE,
 )
+WEAK_CAS = re.compile(
+    r"^( *%\S+ = )cmpxchg weak (?:volatile )?(ptr|i\d+\*) (.+?), (i8|i16|i32|i64) (\S+), \4 (\S+) (\w+) (\w+)(.*)\n",
+    re.MULTILINE,
+)
+ORDERS = {"monotonic": 0, "acquire": 2, "release": 3, "acq_rel": 4, "seq_cst": 5}
 ASM = re.compile(r"\basm (?:sideeffect |alignstack |inteldialect |unwind )*\"([^\"]*)\".*!dbg !(\d+)")
 ASM_HARMLESS = re.compile(r"(pause|nop|rep; ?nop|yield|isb|\\09|\\0A|;|\s)*")
 
@@ -137,6 +142,23 @@ def inline_assembly(text):
     return sorted({place_of(text, m.group(2)) for m in hits})
 
 
+def keep_weak(text):
+    """Instrumentation makes weak and strong compare-exchange one; the weak ones call the engine here."""
+    declared = {}
+
+    def call(match):
+        start, pointer, where, kind, expected, desired, order, failure, rest = match.groups()
+        small = " zeroext" if kind in ("i8", "i16") else ""
+        name = f"sim_weak_cas{kind[1:]}"
+        declared[name] = f"declare {{ {kind}, i1 }} @{name}({pointer}, {kind}{small}, {kind}{small}, i32, i32)\n"
+        arguments = f"{pointer} {where}, {kind}{small} {expected}, {kind}{small} {desired}"
+        orders = f"i32 {ORDERS[order]}, i32 {ORDERS[failure]}"
+        debug = re.search(r", !dbg !\d+", rest)
+        return f"{start}call {{ {kind}, i1 }} @{name}({arguments}, {orders}){debug.group(0) if debug else ''}\n"
+
+    return WEAK_CAS.sub(call, text) + "".join(declared.values())
+
+
 def mark_locals(text):
     """Tells the engine of the locals that are in memory when their function begins."""
     pointer = "ptr" if re.search(r"\bptr\b", text) else "i8*"
@@ -173,7 +195,7 @@ def as_written(a, source, object_file, extra):
     a.assembly += inline_assembly(text)
     if a.volatile == "relaxed":
         text = VOLATILE.sub(r"\1 atomic volatile \2 monotonic\3", text)
-    text = text.replace("define available_externally ", "define linkonce_odr ")
+    text = keep_weak(text.replace("define available_externally ", "define linkonce_odr "))
     text = run_tool(
         [optimiser_of(a.cc), "-S", f"-passes={PASSES}", *TSAN, "-o", "-"],
         f"instrumenting {source}",

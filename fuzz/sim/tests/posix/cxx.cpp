@@ -1,18 +1,44 @@
 /* C++: threads, condition variables, waiting on atomics, call_once and futures, local statics, new.
  *
  * expect: pass time=4
+ * expect: pass cflags=-DBARRIERS time=4
  * expect: data-race cflags=-DRACE time=10
  * expect: use-after-free cflags=-DAFTER_DELETE time=10
  */
 #include <atomic>
+#include <barrier>
 #include <cassert>
 #include <condition_variable>
 #include <future>
+#include <latch>
 #include <memory>
 #include <mutex>
+#include <semaphore>
 #include <string>
 #include <thread>
 #include <vector>
+
+#ifdef BARRIERS
+/* They count who sleeps, and look at the count before they wake: the futex call has to be a fence.
+ */
+static std::latch both(2);
+static std::counting_semaphore<2> tokens(0);
+static std::barrier meeting(2);
+static int data;
+int main() {
+    std::jthread other([] {
+        data = 1;
+        both.count_down();
+        tokens.release();
+        meeting.arrive_and_wait();
+    });
+    both.arrive_and_wait();
+    assert(data == 1);
+    tokens.acquire();
+    meeting.arrive_and_wait();
+    return 0;
+}
+#else
 
 static std::vector<int> global(3, 7);
 static std::mutex m;
@@ -68,3 +94,4 @@ int main(int argc, char **) {
     second.join();
     return 0;
 }
+#endif

@@ -26,6 +26,11 @@
  * expect: null-access cflags=-DNULL_POINTER
  * expect: stack-overflow cflags=-DRECURSION
  * expect: endless-loop cflags=-DNO_STEP
+ * expect: endless-loop cflags=-DPRINTS
+ * expect: endless-loop cflags=-DSTRINGS
+ * expect: endless-loop cflags=-DWRITES
+ * expect: endless-loop cflags=-DCOUNTS sched=exhaustive
+ * expect: livelock cflags=-DSPINS_ON time=5
  * expect: data-race cflags=-DRACE
  * expect: data-race cflags=-DRACE_IN_LIBC
  * expect: double-free cflags=-DFREE_TWICE
@@ -68,6 +73,9 @@ static void *other(void *arg) {
 #elif defined TWO_MUTEXES
     pthread_mutex_lock(&second);
     pthread_cond_wait(&condition, &second);
+#elif defined SPINS_ON
+    while (!atomic_load(&word)) {
+    }
 #elif defined RACE
     plain++;
 #elif defined RACE_IN_LIBC
@@ -154,6 +162,21 @@ static void first(void) {
     for (;;) {
         __asm__ volatile("");
     }
+#elif defined PRINTS
+    for (;;) {
+        puts("again");
+    }
+#elif defined STRINGS
+    while (strcmp(text, "never")) {
+    }
+#elif defined WRITES
+    for (;;) {
+        plain = 1;
+    }
+#elif defined COUNTS
+    for (;;) {
+        plain++;
+    }
 #elif defined RACE
     plain++;
 #elif defined RACE_IN_LIBC
@@ -173,6 +196,9 @@ static void first(void) {
 int main(void) {
     pthread_t thread;
     pthread_create(&thread, NULL, other, NULL);
+#ifdef SPINS_ON
+    return 0; /* while it spins, and nobody joins it */
+#endif
 #ifdef JOIN_DETACHED
     pthread_detach(thread);
 #endif

@@ -15,6 +15,10 @@
  * expect: pass cflags=-DWIDE time=1
  * expect: pass cflags=-DREQUEUE time=1
  * expect: pass cflags=-DTRYJOIN time=1
+ * expect: pass cflags=-DTRYJOIN_FIRST sched=exhaustive time=10
+ * expect: assertion cflags=-DWEAK time=5
+ * expect: pass cflags=-DWEAK_AGAIN time=3
+ * expect: pass cflags=-DSTRONG time=3
  * expect: pass cflags=-DSIGNALS time=1
  * expect: pass cflags=-DASSUME time=1
  * expect: assertion cflags=-DLEAK_BEFORE time=5
@@ -34,8 +38,10 @@
 #include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -240,6 +246,44 @@ int main(void) {
     assert(x == 1);
     return 0;
 }
+#elif defined(TRYJOIN_FIRST)
+static void *waits_for_main(void *arg) {
+    while (!x)
+        ;
+    return arg;
+}
+int main(void) {
+    start(7, waits_for_main);
+    int busy = pthread_tryjoin_np(t[7], NULL);
+    assert(busy == EBUSY);
+    x = 1;
+    while (pthread_tryjoin_np(t[7], NULL) == EBUSY)
+        sched_yield();
+    return 0;
+}
+
+#elif defined(WEAK) || defined(WEAK_AGAIN) || defined(STRONG)
+/* A weak compare-exchange may fail although nobody else writes, a strong one may not. */
+static _Atomic short small;
+int main(void) {
+    int none = 0;
+    short minus = -1;
+    small = -1;
+#if defined(STRONG)
+    bool done = atomic_compare_exchange_strong(&x, &none, 1);
+#elif defined(WEAK)
+    bool done = atomic_compare_exchange_weak(&x, &none, 1);
+#else
+    bool done = true;
+    while (!atomic_compare_exchange_weak(&x, &none, 1))
+        assert(none == 0);
+#endif
+    while (!atomic_compare_exchange_weak(&small, &minus, -2))
+        assert(minus == -1);
+    assert(done && small == -2);
+    return 0;
+}
+
 #elif defined(SIGNALS)
 int main(void) {
     struct sigaction a = {.sa_handler = SIG_IGN};
