@@ -258,14 +258,26 @@ static void step_grow(struct walk *w, const struct state *from, unsigned t) {
     go(w, &s);
 }
 
+/* The i-th byte that a bulk operation writes. */
+static uint8_t bulk_byte(struct state *s, const struct conform_operation *o, uint32_t i) {
+    switch (o->code) {
+    case CONFORM_memory_bulk_fill:
+        return (uint8_t)o->value;
+    case CONFORM_memory_bulk_init:
+        return (uint8_t)(o->value + i + 1);
+    default:
+        return *byte_at(s, o->from + i);
+    }
+}
+
 static void step_bulk(struct state *s, const struct conform_operation *o) {
-    uint8_t copied[CONFORM_WINDOW_BYTES];
+    const uint32_t to = o->code == CONFORM_memory_bulk_copy ? o->to : o->at;
+    uint8_t written[CONFORM_WINDOW_BYTES];
     for (uint32_t i = 0; i < o->count; i++) {
-        copied[i] =
-            o->code == CONFORM_memory_bulk_fill ? (uint8_t)o->value : *byte_at(s, o->from + i);
+        written[i] = bulk_byte(s, o, i);
     }
     for (uint32_t i = 0; i < o->count; i++) {
-        *byte_at(s, (o->code == CONFORM_memory_bulk_fill ? o->at : o->to) + i) = copied[i];
+        *byte_at(s, to + i) = written[i];
     }
 }
 
@@ -314,6 +326,7 @@ static void step(struct walk *w, const struct state *from, unsigned t) {
         break;
     case CONFORM_memory_bulk_fill:
     case CONFORM_memory_bulk_copy:
+    case CONFORM_memory_bulk_init:
         step_bulk(&s, o);
         break;
     case CONFORM_memory_disable_atomics:

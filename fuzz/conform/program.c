@@ -66,6 +66,7 @@ unsigned conform_ranges(const struct conform_operation *o, struct conform_range 
         range[0] = (struct conform_range){o->at, o->width, true, true};
         return 1;
     case CONFORM_memory_bulk_fill:
+    case CONFORM_memory_bulk_init:
         range[0] = (struct conform_range){o->at, o->count, true, false};
         return 1;
     case CONFORM_memory_bulk_copy:
@@ -131,6 +132,10 @@ static const char *check_operation(struct conform_program *p, unsigned t, unsign
     if (o->value >> 32 == CONFORM_WORD_HIGH) {
         return "that value stands for something else";
     }
+    if (o->code == CONFORM_memory_bulk_init &&
+        (o->value > CONFORM_SEGMENT_BYTES || o->count > CONFORM_SEGMENT_BYTES - o->value)) {
+        return "the segment has 64 bytes";
+    }
     if ((fields & 1u << FIELD_pages) && o->pages > CONFORM_PAGES_MAX) {
         return "a growth has at most 8 pages";
     }
@@ -156,7 +161,7 @@ static void add_words(struct conform_program *p, uint32_t at, uint32_t count) {
 }
 
 const char *conform_finish(struct conform_program *p) {
-    p->grows = p->traps = p->blocks = p->waits = p->host = false;
+    p->grows = p->traps = p->blocks = p->waits = p->inits = p->host = false;
     p->slots = p->words = 0;
     if (p->threads < 1 || p->name[0] == '\0') {
         return p->threads < 1 ? "a program without operations" : "a program without a name";
@@ -185,6 +190,7 @@ const char *conform_finish(struct conform_program *p) {
                 p->grows || far || o->code == CONFORM_memory_grow || o->code == CONFORM_memory_size;
             p->waits = p->waits || is_wait(o);
             p->blocks = p->blocks || conform_waits_forever(o);
+            p->inits = p->inits || o->code == CONFORM_memory_bulk_init;
             p->host = p->host || o->code == CONFORM_memory_disable_atomics;
             o->slot = table[o->code].has_result || far ? (int)p->slots++ : -1;
         }

@@ -17,6 +17,7 @@
 #define CONFORM_WINDOWS 2u /* the block's front; past the first size */
 #define CONFORM_WORDS (CONFORM_WINDOWS * CONFORM_WINDOW_BYTES / 8u)
 #define CONFORM_PAGES_MAX 8u
+#define CONFORM_SEGMENT_BYTES 64u /* byte i is i + 1 */
 /* Each operation's result, the words of the windows, the size. */
 #define CONFORM_OUTCOME_MAX (CONFORM_THREADS * CONFORM_OPERATIONS + CONFORM_WORDS + 1u)
 
@@ -84,7 +85,8 @@ struct conform_program {
     bool traps; /* touches the second window */
     bool blocks; /* has a wait that lasts for ever */
     bool waits;
-    bool host; /* has an operation that only hosts have: no WebAssembly */
+    bool inits; /* has memory_bulk_init: its module has a segment */
+    bool host;  /* has an operation that only hosts have: no WebAssembly */
     unsigned slots;
     unsigned words;               /* of the windows, that are compared at the end */
     uint32_t word[CONFORM_WORDS]; /* their addresses, multiples of 8 */

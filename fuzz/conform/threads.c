@@ -146,6 +146,13 @@ static uint64_t answered(enum subject_status status, uint64_t value) {
     }
 }
 
+/* What memory_bulk_init copies from. */
+static const uint8_t segment_bytes[CONFORM_SEGMENT_BYTES] = {
+    1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22,
+    23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44,
+    45, 46, 47, 48, 49, 50, 51, 52, 53, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63, 64};
+static const struct subject_segment segment = {segment_bytes, sizeof segment_bytes};
+
 static uint64_t perform(const struct slice *s, const struct instance *instance, void *m,
                         const struct conform_operation *o) {
     static const enum subject_rmw kinds[] = {
@@ -188,6 +195,8 @@ static uint64_t perform(const struct slice *s, const struct instance *instance, 
         return f->size_pages(m);
     case CONFORM_memory_bulk_fill:
         return answered(f->bulk_fill(m, at, (uint8_t)o->value, o->count), CONFORM_OK);
+    case CONFORM_memory_bulk_init:
+        return answered(f->bulk_init(m, &segment, at, (uint32_t)o->value, o->count), CONFORM_OK);
     case CONFORM_memory_bulk_copy:
         return answered(f->bulk_copy(m, (uint32_t)address_of(s, instance, o->to),
                                      (uint32_t)address_of(s, instance, o->from), o->count),
@@ -713,6 +722,9 @@ static bool offers(const struct subject_memory *f, const struct conform_program 
                 break;
             case CONFORM_memory_bulk_fill:
                 there = f->bulk_fill != NULL;
+                break;
+            case CONFORM_memory_bulk_init:
+                there = f->bulk_init != NULL;
                 break;
             case CONFORM_memory_bulk_copy:
                 there = f->bulk_copy != NULL;

@@ -132,6 +132,7 @@ enum {
     I32_ATOMIC_ADD = 0x1e,
     ATOMIC_CMPXCHG = 0x48,
     /* behind 0xfc */
+    MEMORY_INIT = 8,
     MEMORY_COPY = 10,
     MEMORY_FILL = 11,
 };
@@ -299,23 +300,26 @@ static void put_store(struct encoder *e, struct code *c, const struct conform_op
     }
 }
 
-static void put_bulk(struct encoder *e, struct code *c, const struct conform_operation *o) {
-    bool fill = o->code == CONFORM_memory_bulk_fill;
-    uint32_t offset = put_base(e, c, fill ? o->at : o->to);
-    i32_const(c, offset);
+static void put_address(struct encoder *e, struct code *c, uint32_t at) {
+    i32_const(c, put_base(e, c, at));
     put_byte(c, I32_ADD);
-    if (fill) {
-        i32_const(c, (uint32_t)o->value);
+}
+
+static void put_bulk(struct encoder *e, struct code *c, const struct conform_operation *o) {
+    const bool copies = o->code == CONFORM_memory_bulk_copy;
+    put_address(e, c, copies ? o->to : o->at);
+    if (copies) {
+        put_address(e, c, o->from);
     } else {
-        offset = put_base(e, c, o->from);
-        i32_const(c, offset);
-        put_byte(c, I32_ADD);
+        i32_const(c, (uint32_t)o->value);
     }
     i32_const(c, o->count);
     put_byte(c, 0xfc);
-    put_unsigned(c, fill ? MEMORY_FILL : MEMORY_COPY);
+    put_unsigned(c, copies                                ? MEMORY_COPY
+                    : o->code == CONFORM_memory_bulk_fill ? MEMORY_FILL
+                                                          : MEMORY_INIT);
     put_byte(c, 0);
-    if (!fill) {
+    if (o->code != CONFORM_memory_bulk_fill) { /* the other memory, or the memory of the segment */
         put_byte(c, 0);
     }
 }
@@ -501,7 +505,8 @@ static void put_operation(struct encoder *e, struct code *c, const struct confor
     if (o->slot >= 0) {
         bool is_stored = o->code == CONFORM_memory_store ||
                          o->code == CONFORM_memory_atomic_store ||
-                         o->code == CONFORM_memory_bulk_fill || o->code == CONFORM_memory_bulk_copy;
+                         o->code == CONFORM_memory_bulk_fill ||
+                         o->code == CONFORM_memory_bulk_copy || o->code == CONFORM_memory_bulk_init;
         if (is_stored) {
             i64_const(c, CONFORM_OK);
         }
@@ -1024,6 +1029,15 @@ static void put_bodies(struct encoder *e, struct code *c) {
     }
 }
 
+static void put_segment(struct code *c) {
+    put_unsigned(c, 1);
+    put_unsigned(c, 1); /* passive */
+    put_unsigned(c, CONFORM_SEGMENT_BYTES);
+    for (unsigned i = 0; i < CONFORM_SEGMENT_BYTES; i++) {
+        put_byte(c, i + 1);
+    }
+}
+
 uint8_t *conform_wasm(const struct conform_program *p, uint64_t seed, enum conform_fault fault,
                       const struct conform_limits *limits, size_t *bytes) {
     static const uint8_t head[] = {0, 'a', 's', 'm', 1, 0, 0, 0};
@@ -1067,9 +1081,17 @@ uint8_t *conform_wasm(const struct conform_program *p, uint64_t seed, enum confo
     put_exports(&e, limits, &part);
     put_section(&module, 7, &part);
 
+    if (p->inits) {
+        put_unsigned(&part, 1);
+        put_section(&module, 12, &part); /* how many segments */
+    }
     put_unsigned(&part, functions);
     put_bodies(&e, &part);
     put_section(&module, 10, &part);
+    if (p->inits) {
+        put_segment(&part);
+        put_section(&module, 11, &part);
+    }
     if (module.failed) {
         free(module.bytes);
         return NULL;

@@ -31,7 +31,7 @@ class Operation:
         count = self.number.get("width", self.number.get("count", 0))
         if self.name == "bulk_copy":
             return [(*self.place["to"], count), (*self.place["from"], count)]
-        return [(*self.place["at"], count)] if self.name in ACCESSES or self.name == "bulk_fill" else []
+        return [(*self.place["at"], count)] if self.name in ACCESSES or self.name in ("bulk_fill", "bulk_init") else []
 
     def is_far(self):
         return any(grown for grown, _, _ in self.touched()) or (self.name == "notify" and self.place["at"][0])
@@ -174,6 +174,10 @@ def step(program, state, t, o):
     elif o.name == "bulk_fill":
         for i in range(o.number["count"]):
             write((at[0], at[1] + i), 1, o.number["value"])
+        yield next_(OK)
+    elif o.name == "bulk_init":
+        for i in range(o.number["count"]):
+            held[at[0], at[1] + i] = o.number["value"] + i + 1
         yield next_(OK)
     elif o.name == "bulk_copy":
         copied = [read((o.place["from"][0], o.place["from"][1] + i), 1) for i in range(o.number["count"])]
