@@ -31,8 +31,9 @@ static void *map(size_t n) {
         mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p != MAP_FAILED)
         return p;
-    fprintf(stderr, "sim: cannot map %zu bytes: %s; make sim_options' sizes smaller\n", n,
-            strerror(errno));
+    fprintf(stderr,
+            "sim: cannot map %zu bytes: %s; raise ulimit -v, or lower the sizes in sim_options\n",
+            n, strerror(errno));
     exit(2);
 }
 
