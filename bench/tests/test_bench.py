@@ -770,8 +770,8 @@ def test_answers_say_what_an_execution_costs_beside_the_bare_loop():
     from pagebox.bench import answers
 
     ours, bare = "fuzz/execution/target:memory_fuzzer", "bound/fuzz/target:memory_fuzzer"
-    for ns, words in ((125_000, "80% of the bare loop's rate: at least half is the goal"),
-                      (250_000, "40% of the bare loop's rate: its goal, half, is missed")):
+    for ns, words in ((125_000, "80% of the bare loop's rate; the aim is half"),
+                      (250_000, "40% of the bare loop's rate; the aim is half")):
         rows = made_rows({ours: [ns] * 6, bare: [100_000] * 6}, {ours: [bare]})
         (said,) = answers.Answers(rows).sentences()
         assert words in said and f"{1e9 / ns:,.0f} a second" in said, said

@@ -411,8 +411,8 @@ def finish(run, result, failed):
     summary = summary_of(result)
     shares = [f"{summary[f'lines_percent_{g}']:.1f} and {summary[f'branches_percent_{g}']:.1f} %" for g in GROUPS]
     lead = (f"Of the lines and branches of ref/ seeds reach {shares[0]}, tests {shares[1]}, both together "
-            f"{shares[2]} (the goal: {GOAL['lines']} and {GOAL['branches']} % by both); of the rest, and of "
-            f"what tests alone reach, {summary['unexplained']} are not explained.")
+            f"{shares[2]} (the aim: {GOAL['lines']} and {GOAL['branches']} %). The verdict rests on the rest: each line and "
+            f"branch that nothing, or tests alone, reach must be explained, and {summary['unexplained']} are not.")
     path = run.finish("finding" if bad else "pass", summary, items_of(result),
                       sections_of(result, failed), "Coverage of ref/", lead)
     for complaint in sum(complaints(result).values(), []):
