@@ -60,8 +60,8 @@ typedef struct {
 #define __VERIFIER_confirming_read(c) (c)
 #define __VERIFIER_confirming_CAS(c) (c)
 #define __VERIFIER_final_CAS(c) (c)
-#define __VERIFIER_helped_CAS(c) (c)
-#define __VERIFIER_helping_CAS(c) (c)
+#define __VERIFIER_helped_CAS(c) c
+#define __VERIFIER_helping_CAS(c) c
 #define __VERIFIER_optional(x) \
     do {                       \
         x;                     \

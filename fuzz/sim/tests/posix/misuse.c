@@ -55,6 +55,8 @@ char text[16];
 
 static void *other(void *arg) {
 #if defined UNLOCK_OF_ANOTHER
+    while (!atomic_load(&word)) {
+    }
     pthread_mutex_unlock(&mutex);
 #elif defined LOCK_ORDER
     pthread_mutex_lock(&second);
@@ -93,6 +95,9 @@ static int deeper(int n) {
 static void first(void) {
 #if defined UNLOCK_OF_ANOTHER || defined DESTROY_HELD || defined INIT_HELD || defined LOCK_TWICE
     pthread_mutex_lock(&mutex);
+#endif
+#if defined UNLOCK_OF_ANOTHER
+    atomic_store(&word, 1);
 #endif
 #if defined UNLOCK_OF_NOBODY
     pthread_mutex_unlock(&mutex);
