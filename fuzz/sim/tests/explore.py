@@ -26,8 +26,8 @@ EXPLORE = SIM.parent.parent / "scripts" / "explore.py"
 
 
 def explore(folder, *arguments):
-    command = [str(EXPLORE), "--root", str(folder), *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    command = [str(EXPLORE), "--root", str(folder), "--build-time", "200", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=400)
 
 
 def latest(folder):

@@ -59,6 +59,7 @@ def read_arguments():
     p.add_argument("src", nargs="+", help="C or C++ files; one of them has main")
     p.add_argument("--sched", default="all", choices=SCHEDS)
     p.add_argument("--time", type=float, default=60, help="seconds (default 60)")
+    p.add_argument("--build-time", type=float, help="seconds for building (default: part of --time)")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes of SCHED=exhaustive")
     p.add_argument("--replay", metavar="FILE", help="a schedule.txt of an earlier finding")
@@ -103,11 +104,12 @@ class Exploration:
         self.child = None
         self.stopping = False
         self.began = time.monotonic()
-        explore_build.Deadline.at = self.began + (a.time if a.time > SHORT_S else BUILD_S)
+        self.is_whole = a.time > SHORT_S and not a.build_time
+        explore_build.Deadline.at = self.began + (a.time if self.is_whole else a.build_time or BUILD_S)
 
     def left_s(self):
         """Of TIME=, for the search. Building is part of it, unless it is short."""
-        used = time.monotonic() - self.began if self.a.time > SHORT_S else 0
+        used = time.monotonic() - self.began if self.is_whole else 0
         return max(1.0, self.a.time - used)
 
     def clean(self):
