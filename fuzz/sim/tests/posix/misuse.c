@@ -25,11 +25,11 @@
  * expect: segmentation-fault cflags=-DWILD
  * expect: null-access cflags=-DNULL_POINTER
  * expect: stack-overflow cflags=-DRECURSION
- * expect: endless-loop cflags=-DNO_STEP
- * expect: endless-loop cflags=-DPRINTS
- * expect: endless-loop cflags=-DSTRINGS
- * expect: endless-loop cflags=-DWRITES
- * expect: endless-loop cflags=-DCOUNTS sched=exhaustive
+ * expect: endless-loop cflags=-DNO_STEP time=90
+ * expect: endless-loop cflags=-DPRINTS time=90
+ * expect: endless-loop cflags=-DSTRINGS time=90
+ * expect: endless-loop cflags=-DWRITES time=90
+ * expect: endless-loop cflags=-DCOUNTS sched=exhaustive time=90
  * expect: livelock cflags=-DSPINS_ON time=5
  * expect: data-race cflags=-DRACE
  * expect: data-race cflags=-DRACE_IN_LIBC
