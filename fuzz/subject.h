@@ -96,7 +96,7 @@ enum subject_promise {
     SUBJECT_NAMES_ERRORS = 2,  /* error statuses are as commented here; else any error is as good */
     SUBJECT_GROWS_WITHIN = 4,  /* grows whenever the reservation holds it and nothing failed */
     SUBJECT_ZEROES_RECORD = 8, /* zeroes the caller's record when the pages go */
-    SUBJECT_RETURNS_PAGES = 16, /* the last destroy unmaps all that reservation told of (R14) */
+    SUBJECT_RETURNS_PAGES = 16, /* the last destroy unmaps the whole reservation (R14) */
     SUBJECT_OPAQUE =
         32 /* no address of the bytes: they are compared by `read`, record is not called
             * and may be NULL, what needs the address is left out (R4, R10, R11) */
@@ -317,7 +317,7 @@ struct subject_guest_host {
 struct subject_mailbox {
     unsigned promises; /* enum subject_mailbox_promise */
     uint32_t capacity; /* the usual number of slots, at least 1 */
-    /* Of each ring's slots, those that stay empty: 1 where full is told from empty that way. */
+    /* Of each ring's slots, those that stay empty: 1 where that tells full from empty. */
     uint32_t slots_unusable;
 
     /* ---- Required ---- */
@@ -347,7 +347,7 @@ struct subject_mailbox {
     int (*guest_wait)(void *mailbox, uint32_t expected, int64_t timeout_ns);
     /* Moves spilled ids into the ring; *left: how many are still spilled. CLOSED [R33, R36]. */
     enum subject_status (*flush)(void *mailbox, uint32_t *left);
-    bool (*is_signalled)(void *mailbox); /* the guest has been told of something to take [R34] */
+    bool (*is_signalled)(void *mailbox); /* the guest has been told that there are ids [R34] */
     /* The host waits for the signal: OK, TIMED_OUT, CLOSED [R34]. */
     enum subject_status (*wait_for_signal)(void *mailbox, int64_t timeout_ns);
     /* Keeps producers out while the memory moves [R37]; move, between hold and unhold, grows it by

@@ -64,7 +64,7 @@ struct pb_pool;
 
 enum pb_pool_reset {
     PB_POOL_DISCARD, /* give the pages back, keep the mapping: at most two system calls */
-    PB_POOL_RENEW,   /* map the slot anew */
+    PB_POOL_RENEW,   /* map the slot again */
     PB_POOL_SCAN     /* as DISCARD, but the kernel is asked which pages hold something: those are
                         zeroed and stay, wherever they lie, up to keep_resident_bytes, as long as
                         the slot's next tenants write them again */

@@ -19,7 +19,7 @@ extern "C" {
 /* How a guest blocks and how it reaches its host. */
 struct pb_guest_host {
     /* Blocks while *flag is expected: memory.atomic.wait32 where the memory is shared, a call into
-     * the host (which waits for the signal) where it is not. timeout_ns < 0: for ever. Returns 2
+     * the host (which waits for the signal) where it is not. timeout_ns < 0: forever. Returns 2
      * when the time was up, anything else when it is time to look again. */
     int (*wait)(void *context, PB_ATOMIC(uint32_t) * flag, uint32_t expected, int64_t timeout_ns);
     /* Asks the host for pb_mailbox_flush. May be NULL where the host never spills. */

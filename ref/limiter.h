@@ -20,7 +20,7 @@ extern "C" {
  * be called from any thread that creates, copies, grows, resets or destroys one. */
 struct pb_limiter {
     /* Asked before the size goes from one to the other: from 0 at creation and for a copy. Growth
-     * by 0, and what passes the type's own maximum, is not asked about. false: PB_REFUSED, and
+     * by 0, and growth past the type's own maximum, is not asked about. false: PB_REFUSED, and
      * nothing has changed. max_bytes: the type's maximum, 4 GiB where it has none. */
     bool (*growing)(void *context, uint64_t from_bytes, uint64_t to_bytes, uint64_t max_bytes);
     /* Told when what was granted has failed: the size is still from_bytes. May be NULL. */

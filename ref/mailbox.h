@@ -84,7 +84,7 @@ bool pb_mailbox_is_signalled(struct pb_mailbox *mailbox);
 enum pb_status pb_mailbox_wait_for_signal(struct pb_mailbox *mailbox, int64_t timeout_ns);
 
 /* Keeps the host from the guest's words (R37): hold, do to the memory what must not meet a write,
- * unhold, which looks at the memory anew. That is everything that moves, copies (pb_memory_copy),
+ * unhold, which reads the memory again. That is everything that moves, copies (pb_memory_copy),
  * resets or converts (pb_memory_to_shared) an unshared memory: beside a write even a copy could
  * lose an id. (A reset wipes the region: attach a new mailbox then.) Enqueues of other threads are
  * accepted meanwhile as long as the ring is known to have room, and published by unhold; those that

@@ -218,7 +218,7 @@ struct sim_explore_options {
     unsigned processes;     /* share the work; 0 and 1: this one only */
     unsigned loop_max;      /* rounds of any loop before it is cut; 0: no bound */
     unsigned repeats_max;   /* rounds of a loop that starts each in the same state, although it does
-                             * something that lasts (it may go on for ever); 0: 50 */
+                             * something that lasts (it may never end); 0: 50 */
     bool count_blocked;     /* that somebody is stuck for good is counted, no finding */
     const char *checkpoint; /* file to save to when interrupted and to resume from, or NULL */
     const volatile int *stop; /* becomes non-zero: stop soon, saving the checkpoint; or NULL */
