@@ -28,8 +28,14 @@ static inline unsigned first_of(thread_set s) {
     return (unsigned)(low ? __builtin_ctzll(low) : 64 + __builtin_ctzll((uint64_t)(s >> 64)));
 }
 static inline unsigned count_of(thread_set s) {
-    return (unsigned)(__builtin_popcountll((uint64_t)s) +
-                      __builtin_popcountll((uint64_t)(s >> 64)));
+    unsigned n = 0;
+    for (uint64_t low = (uint64_t)s; low; low &= low - 1) {
+        n++;
+    }
+    for (uint64_t high = (uint64_t)(s >> 64); high; high &= high - 1) {
+        n++;
+    }
+    return n;
 }
 
 typedef uint32_t epoch; /* a thread's own time; H[t] = how much of t's past is known */
@@ -116,14 +122,11 @@ enum op_kind {
     OP_PAGES
 };
 
-/* What a thread is about to do (or, in events of the search, did). */
+/* What a thread is about to do. */
 struct op {
     uintptr_t at, pc;
-    size_t size;
-    uint64_t expected; /* OP_CAS */
-    uint8_t kind;
-    bool reads, writes, sc, mixed;
-    bool sc_success, sc_failure; /* OP_CAS */
+    enum op_kind kind;
+    bool reads, writes;
 };
 
 enum thread_state { T_READY, T_WAIT, T_LOCK, T_JOIN, T_DONE, T_SPIN };
@@ -134,6 +137,7 @@ struct thread {
     epoch H[THREADS], aH[THREADS];
     const struct snap *rel;   /* relf and fH, NULL before the first release fence */
     const struct snap *ended; /* for join */
+    struct thread *joiner;    /* waits for the end of this one */
     struct op pending;
     void (*fn)(void *);
     void *arg;
@@ -203,6 +207,7 @@ struct engine {
     /* The hot part. */
     bool active; /* on a logical thread of a run */
     bool exploring, tracing, coverage, sc_used;
+    bool by_chance; /* choices alone say who runs */
     bool sites; /* orders may be other than written (sites.h) */
     uint16_t
         watch; /* the thread that runs makes no step: tell at its next access what it waits for */
@@ -253,7 +258,8 @@ struct engine {
     uintptr_t memory, memory_end,
         heap_end;         /* heap is [memory, heap_end), pages [heap_end, memory_end) */
     uintptr_t behind_end; /* from memory_end to here lies nothing */
-    uintptr_t heap_at[THREADS];
+    uintptr_t heap_at[THREADS]; /* 0: nothing yet */
+    thread_set heap_users;      /* those with something */
     uint8_t *heap_state; /* one byte for 16: 0 redzone, 1..16 addressable bytes, 0xFD freed */
     struct page *pages;
     uintptr_t pages_at;
@@ -265,7 +271,7 @@ struct engine {
 extern struct engine S __attribute__((visibility("hidden")));
 
 /* run.c */
-void point(struct thread *t, struct op op); /* announce op; returns when t is to do it */
+void point(struct thread *t); /* t has said what it wants (pending); returns when it is to do it */
 unsigned choose(unsigned n);
 uint64_t random64(void);
 void record_choice(unsigned c); /* made elsewhere, to be replayed */

@@ -384,27 +384,21 @@ uint64_t atomic_load(uintptr_t at, unsigned size, int order, uintptr_t pc) {
     check_order(order, "a load", 1u << __ATOMIC_RELEASE | 1u << __ATOMIC_ACQ_REL);
     if (unlikely(S.exploring))
         return explore_load(t, at, size, order, pc);
-    struct op op = {.at = at,
-                    .pc = pc,
-                    .kind = OP_LOAD,
-                    .size = (uint8_t)size,
-                    .reads = true,
-                    .sc = is_sc(order)};
-    point(t, op);
+    t->pending = (struct op){.at = at, .pc = pc, .kind = OP_LOAD, .reads = true};
+    point(t);
     struct cell *c = access_atomic(at, size, false, pc);
     uint32_t x = atom_at(c, at, size), m;
     uint64_t value;
     if (unlikely(!x)) {
         mixed_begin(c, at, size, pc);
         value = mixed_load(t, c, at, size, order);
-        op.mixed = true;
         m = 0;
     } else {
         struct atom *a = &S.atoms[x];
         uint32_t before = t->cur[x];
         m = a->last;
         if (likely(before != m)) {
-            uint32_t b = bound_pos(t, x, op.sc), n = 0;
+            uint32_t b = bound_pos(t, x, is_sc(order)), n = 0;
             for (uint32_t i = m; i && S.msgs[i].pos >= b; i = S.msgs[i].prev) {
                 if (!room(n) || n == LIST_MAX)
                     break;
@@ -442,25 +436,19 @@ void atomic_store(uintptr_t at, unsigned size, uint64_t value, int order, uintpt
         explore_store(t, at, size, value, order, pc);
         return;
     }
-    struct op op = {.at = at,
-                    .pc = pc,
-                    .kind = OP_STORE,
-                    .size = (uint8_t)size,
-                    .writes = true,
-                    .sc = is_sc(order)};
-    point(t, op);
+    t->pending = (struct op){.at = at, .pc = pc, .kind = OP_STORE, .writes = true};
+    point(t);
     struct cell *c = access_atomic(at, size, true, pc);
     uint32_t x = atom_at(c, at, size);
     bool inserted = false;
     if (unlikely(!x)) {
         mixed_begin(c, at, size, pc);
         mixed_store(t, c, at, size, value, order, false, pc);
-        op.mixed = true;
     } else {
         struct atom *a = &S.atoms[x];
         uint32_t after = a->last;
         if (t->cur[x] != after && !t->eager) {
-            uint32_t b = bound_pos(t, x, op.sc), n = 0;
+            uint32_t b = bound_pos(t, x, is_sc(order)), n = 0;
             for (uint32_t i = after; i && S.msgs[i].pos >= b; i = S.msgs[i].prev) {
                 if (!room(n) || n == LIST_MAX)
                     break;
@@ -529,14 +517,8 @@ uint64_t atomic_rmw(uintptr_t at, unsigned size, enum sim_rmw rmw, uint64_t oper
     check_order(order, "a read-modify-write", 0);
     if (unlikely(S.exploring))
         return explore_rmw(t, at, size, rmw, operand, order, pc);
-    struct op op = {.at = at,
-                    .pc = pc,
-                    .kind = OP_RMW,
-                    .size = (uint8_t)size,
-                    .reads = true,
-                    .writes = true,
-                    .sc = is_sc(order)};
-    point(t, op);
+    t->pending = (struct op){.at = at, .pc = pc, .kind = OP_RMW, .reads = true, .writes = true};
+    point(t);
     struct cell *c = access_atomic(at, size, true, pc);
     uint32_t x = atom_at(c, at, size), m = 0;
     uint64_t old, new;
@@ -551,13 +533,12 @@ uint64_t atomic_rmw(uintptr_t at, unsigned size, enum sim_rmw rmw, uint64_t oper
         l.value = old = mixed_load(t, c, at, size, order);
         new = truncate_to(apply(rmw, old, operand), size);
         mixed_store(t, c, at, size, new, order, true, pc);
-        op.mixed = true;
     } else {
         struct atom *a = &S.atoms[x];
         uint32_t before = t->cur[x];
         m = a->last;
         if (before != m) {
-            uint32_t b = bound_pos(t, x, op.sc), n = 0;
+            uint32_t b = bound_pos(t, x, is_sc(order)), n = 0;
             for (uint32_t i = m; i && S.msgs[i].pos >= b; i = S.msgs[i].prev) {
                 if (!room(n) || n == LIST_MAX)
                     break;
@@ -621,17 +602,8 @@ uint64_t atomic_cas(uintptr_t at, unsigned size, uint64_t expected, uint64_t des
         return explore_cas(t, at, size, expected, desired, weak || S.o.cas_weak, order,
                            failure_order, failed ? failed : &no, pc);
     }
-    struct op op = {.at = at,
-                    .pc = pc,
-                    .kind = OP_CAS,
-                    .size = (uint8_t)size,
-                    .reads = true,
-                    .writes = true,
-                    .expected = expected,
-                    .sc_success = is_sc(order),
-                    .sc_failure = is_sc(failure_order)};
-    op.sc = op.sc_success || op.sc_failure;
-    point(t, op);
+    t->pending = (struct op){.at = at, .pc = pc, .kind = OP_CAS, .reads = true, .writes = true};
+    point(t);
     struct cell *c = access_atomic(at, size, true, pc);
     uint32_t x = atom_at(c, at, size), m = 0;
     uint64_t old;
@@ -648,7 +620,6 @@ uint64_t atomic_cas(uintptr_t at, unsigned size, uint64_t expected, uint64_t des
         l.value = old = mixed_load(t, c, at, size, ok ? order : failure_order);
         if (ok)
             mixed_store(t, c, at, size, desired, order, true, pc);
-        op.mixed = true;
     } else {
         uint32_t before = t->cur[x];
         uint32_t pick = choose_message(
@@ -668,7 +639,6 @@ uint64_t atomic_cas(uintptr_t at, unsigned size, uint64_t expected, uint64_t des
         else
             learn(t, x, m, failure_order);
     }
-    op.writes = ok; /* sc stays: the bound of the other outcome decided too */
     if (failed)
         *failed = !ok;
     if (unlikely(S.tracing)) {
@@ -697,13 +667,14 @@ void atomic_fence(int order, uintptr_t pc) {
     check_order(order, "a fence", 0);
     if (order == __ATOMIC_RELAXED)
         return;
-    struct op op = {.kind = OP_FENCE, .sc = is_sc(order)};
     if (S.exploring) {
         explore_fence(t, order, pc);
         return;
     }
-    if (op.sc)
-        point(t, op); /* other fences concern nobody else */
+    if (is_sc(order)) { /* other fences concern nobody else */
+        t->pending = (struct op){.kind = OP_FENCE};
+        point(t);
+    }
     if (is_acquire(order)) {
         for (uint32_t x = 1; x < S.atoms_n; x++)
             raise(&t->cur[x], t->acq[x]);
@@ -711,7 +682,7 @@ void atomic_fence(int order, uintptr_t pc) {
             if (t->aH[i] > t->H[i])
                 t->H[i] = t->aH[i];
     }
-    if (op.sc) {
+    if (is_sc(order)) {
         S.sc_used = true;
         for (uint32_t x = 1; x < S.atoms_n; x++) {
             raise(&t->cur[x], S.atoms[x].gw);

@@ -267,11 +267,11 @@ void object_destroy(struct object *o, size_t size) {
 /* ---- Steps, order, sleep ---- */
 
 void step(const volatile void *object) {
-    struct op op = {.kind = OP_OBJECT, .at = (uintptr_t)object, .size = 1};
     if (S.exploring) {
-        explore_step(op.at, self()->pc);
+        explore_step((uintptr_t)object, self()->pc);
     } else {
-        point(S.now, op);
+        S.now->pending = (struct op){.kind = OP_OBJECT, .at = (uintptr_t)object};
+        point(S.now);
     }
 }
 

@@ -67,10 +67,10 @@ static void stacks_setup(void) {
     S.stacks = p;
     S.stack_size = size;
     S.stacks_bytes = (size + page) * THREADS;
-    size_t views = ATOMS_MAX * sizeof(uint32_t);
+    size_t views = ATOMS_MAX + 5 * 16; /* not all at the same place of a page: see map_table() */
     static uint32_t *all_views;
     if (!all_views) {
-        all_views = mmap(NULL, 2 * views * THREADS, PROT_READ | PROT_WRITE,
+        all_views = mmap(NULL, 2 * views * THREADS * sizeof *all_views, PROT_READ | PROT_WRITE,
                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (all_views == MAP_FAILED) {
             perror("sim: views");
@@ -79,8 +79,8 @@ static void stacks_setup(void) {
     }
     for (unsigned i = 0; i < THREADS; i++) {
         S.threads[i].stack = p + i * (size + page) + page;
-        S.threads[i].cur = all_views + 2 * i * ATOMS_MAX;
-        S.threads[i].acq = all_views + (2 * i + 1) * ATOMS_MAX;
+        S.threads[i].cur = all_views + 2 * i * views;
+        S.threads[i].acq = all_views + (2 * i + 1) * views;
     }
 }
 
@@ -231,9 +231,20 @@ static unsigned next_byte(void) {
     return S.o.bytes[S.o.bytes_from_back ? S.o.bytes_n - 1 - i : i];
 }
 
+static unsigned choose_anyhow(unsigned n);
+
 unsigned choose(unsigned n) {
     if (n <= 1)
         return 0;
+    if (likely(S.o.source == SIM_UNIFORM && !S.exploring)) {
+        unsigned c = (unsigned)(((random64() >> 32) * n) >> 32);
+        record(c);
+        return c;
+    }
+    return choose_anyhow(n);
+}
+
+static unsigned choose_anyhow(unsigned n) {
     if (unlikely(S.exploring))
         return explore_choose(n);
     unsigned c;
@@ -311,18 +322,24 @@ static struct thread *highest(thread_set set) {
 
 /* What choice c of set means: 0 is t when it can run on, then the others that can by number, then
  * sleepers that may return unwoken, so that choice 0 is the plain thing. */
-static struct thread *chosen(const struct thread *t, thread_set set, unsigned c) {
-    thread_set mine = ONE(t->id) & set & S.ready;
-    thread_set groups[] = {mine, set & S.ready & ~mine, set & ~S.ready};
-    for (unsigned g = 0; g < 3; g++)
-        for (thread_set m = groups[g]; m; m &= m - 1)
-            if (c-- == 0)
-                return &S.threads[first_of(m)];
+static struct thread *chosen(struct thread *t, thread_set set, unsigned c) {
+    thread_set able = set & S.ready;
+    if (able >> t->id & 1) {
+        if (c-- == 0)
+            return t;
+        able &= ~ONE(t->id);
+    }
+    for (; able; able &= able - 1)
+        if (c-- == 0)
+            return &S.threads[first_of(able)];
+    for (thread_set m = set & ~S.ready; m; m &= m - 1)
+        if (c-- == 0)
+            return &S.threads[first_of(m)];
     return &S.threads[first_of(set)];
 }
 
 /* The choice that means next. */
-static unsigned place_among(const struct thread *t, thread_set set, const struct thread *next) {
+static unsigned place_among(struct thread *t, thread_set set, const struct thread *next) {
     unsigned c = 0;
     while (chosen(t, set, c) != next)
         c++;
@@ -472,7 +489,7 @@ static bool is_fair(void) {
     return unlikely(S.steps - S.progress > S.o.steps_max / 4);
 }
 
-static struct thread *in_turn(const struct thread *t, thread_set set) {
+static struct thread *in_turn(struct thread *t, thread_set set) {
     enum { TURN_STEPS = 16 };
     thread_set ready = set & S.ready ? set & S.ready : set;
     thread_set later = ready & ~((ONE(t->id) << 1) - 1);
@@ -483,7 +500,31 @@ static struct thread *in_turn(const struct thread *t, thread_set set) {
     return next;
 }
 
-static struct thread *pick(struct thread *t) {
+/* The plain case of pick(): nobody sleeps, and nothing but chance decides. NULL: it is not. */
+static inline struct thread *pick_plainly(struct thread *t) {
+    uint64_t set = (uint64_t)S.ready;
+    if (S.waiting || S.threads_n > 64 || !set || !S.by_chance || t->dull >= S.o.stale_max ||
+        is_fair())
+        return NULL;
+    if (!(set & (set - 1)))
+        return &S.threads[__builtin_ctzll(set)];
+    unsigned n = 0, c;
+    for (uint64_t m = set; m; m &= m - 1)
+        n++;
+    c = choose(n);
+    if (set >> t->id & 1) {
+        if (c == 0)
+            return t;
+        set &= ~(UINT64_C(1) << t->id);
+        S.preemptions++;
+        c--;
+    }
+    for (; c; c--)
+        set &= set - 1;
+    return &S.threads[__builtin_ctzll(set)];
+}
+
+static struct thread *pick_anyhow(struct thread *t) {
     for (;;) {
         thread_set set = S.ready;
         bool runnable = set >> t->id & 1;
@@ -509,7 +550,7 @@ static struct thread *pick(struct thread *t) {
         bool fair = is_fair();
         if (fair) {
             t->eager = true;
-        } else if (runnable && unlikely(t->dull >= S.o.stale_max + uneven(t))) {
+        } else if (runnable && unlikely(t->dull >= S.o.stale_max && t->dull >= S.o.stale_max + uneven(t))) {
             t->turns++;
             t->eager = true;
             t->dull = 0;
@@ -545,6 +586,11 @@ static _Noreturn void runs_after_end(const char *text) {
     stop_run();
 }
 
+static inline struct thread *pick(struct thread *t) {
+    struct thread *next = pick_plainly(t);
+    return likely(next != NULL) ? next : pick_anyhow(t);
+}
+
 static _Noreturn void too_many_steps(void) {
     bool stalls = S.steps - S.progress > S.o.steps_max / 2;
     char text[500];
@@ -563,7 +609,8 @@ static _Noreturn void too_many_steps(void) {
     stop_bound(SIM_BOUND_STEPS);
 }
 
-static inline void pos_conflict(const struct thread *t, const struct op *op) {
+static void pos_conflict(const struct thread *t) {
+    const struct op *op = &t->pending;
     for (thread_set m = S.ready & ~ONE(t->id); m; m &= m - 1) {
         struct thread *u = &S.threads[first_of(m)];
         if (u->pending.at == op->at && (u->pending.writes || op->writes))
@@ -571,22 +618,28 @@ static inline void pos_conflict(const struct thread *t, const struct op *op) {
     }
 }
 
-void point(struct thread *t, struct op op) {
-    t->pending = op;
+static void prioritise(struct thread *t) {
+    if (S.o.source != SIM_PCT) {
+        t->priority = random64();
+        return;
+    }
+    for (unsigned i = 0; i < S.pct_points_n; i++)
+        if (S.pct_points[i] == S.steps)
+            t->priority = S.pct_low ? S.pct_low-- : 0;
+}
+
+void point(struct thread *t) {
     if (unlikely(++S.steps >= S.o.steps_max))
         too_many_steps();
     t->dull++;
-    if (S.o.source == SIM_POS || S.o.source == SIM_FEEDBACK)
-        t->priority = random64();
-    else if (S.o.source == SIM_PCT)
-        for (unsigned i = 0; i < S.pct_points_n; i++)
-            if (S.pct_points[i] == S.steps)
-                t->priority = S.pct_low ? S.pct_low-- : 0;
+    bool by_priority = S.o.source >= SIM_PCT && S.o.source <= SIM_FEEDBACK;
+    if (by_priority)
+        prioritise(t);
     struct thread *next = pick(t);
     if (next != t)
         switch_to(t, next);
-    if (S.o.source == SIM_POS || S.o.source == SIM_FEEDBACK)
-        pos_conflict(t, &t->pending);
+    if (by_priority && S.o.source != SIM_PCT)
+        pos_conflict(t);
     if (S.o.source == SIM_FEEDBACK)
         feedback_step(t);
 }
@@ -626,13 +679,11 @@ _Noreturn void sim_exit_thread(void) {
         trace_add((struct line){.kind = LINE_EXIT, .thread = t->id});
     if (S.exploring)
         explore_exit(t);
-    for (uint32_t i = 0; i < S.threads_n; i++) {
-        struct thread *u = &S.threads[i];
-        if (u->state == T_JOIN && u->wait_word == t->id) {
-            u->state = T_READY;
-            u->pending = (struct op){.kind = OP_LOCAL};
-            S.ready |= ONE(i);
-        }
+    struct thread *joiner = t->joiner;
+    if (joiner) {
+        joiner->state = T_READY;
+        joiner->pending = (struct op){.kind = OP_LOCAL};
+        S.ready |= ONE(joiner->id);
     }
     switch_to(t, pick(t));
     __builtin_unreachable();
@@ -667,6 +718,7 @@ static struct thread *thread_new(uint32_t id, void (*fn)(void *), void *arg) {
     t->state = T_READY;
     t->pending = (struct op){.kind = OP_START};
     t->rel = t->ended = NULL;
+    t->joiner = NULL;
     t->call = 0;
     t->turns = 0;
     t->frame = t->ops = t->dull = t->spurious = t->faults = t->timeouts = 0;
@@ -731,8 +783,10 @@ void sim_join(int thread) {
     t->wait_word = (uintptr_t)thread;
     if (S.exploring)
         explore_join(t, u);
-    else if (u->state != T_DONE)
+    else if (u->state != T_DONE) {
+        u->joiner = t;
         block(t, T_JOIN);
+    }
     u->joined = true;
     snap_join(u->ended, t->cur, t->H);
     if (S.tracing)
@@ -755,7 +809,8 @@ void sim_yield(void) {
     if (!S.active || S.exploring)
         return;
     S.now->dull += S.o.stale_max / 4;
-    point(S.now, (struct op){.kind = OP_LOCAL});
+    S.now->pending = (struct op){.kind = OP_LOCAL};
+    point(S.now);
 }
 
 void sim_progress(void) {
@@ -782,8 +837,8 @@ enum sim_wait_result sim_wait(const volatile void *word, uint32_t expected, uint
             trace_return(t, r, pc);
         return r;
     }
-    struct op op = {.kind = OP_WAIT, .at = at, .size = 4, .reads = true, .pc = pc};
-    point(t, op);
+    t->pending = (struct op){.kind = OP_WAIT, .at = at, .reads = true, .pc = pc};
+    point(t);
     uint32_t value = (uint32_t)read_newest(at, 4, pc);
     bool sleeps = value == expected;
     if (S.tracing)
@@ -803,7 +858,7 @@ enum sim_wait_result sim_wait(const volatile void *word, uint32_t expected, uint
         t->state = T_WAIT;
         S.waiting |= ONE(t->id);
     }
-    t->pending = (struct op){.kind = OP_TIMEOUT, .at = at, .size = 4};
+    t->pending = (struct op){.kind = OP_TIMEOUT, .at = at};
     t->H[t->id]++;
     if (!sleeps)
         return SIM_NOT_EQUAL;
@@ -817,11 +872,12 @@ unsigned sim_wake(const volatile void *word, unsigned count) {
         return 0;
     struct thread *t = S.now;
     uintptr_t at = (uintptr_t)word, pc = (uintptr_t)__builtin_return_address(0);
-    struct op op = {.kind = OP_WAKE, .at = at, .size = 4};
-    if (S.exploring)
+    if (S.exploring) {
         explore_queue_turn(t, at, pc);
-    else
-        point(t, op);
+    } else {
+        t->pending = (struct op){.kind = OP_WAKE, .at = at};
+        point(t);
+    }
     unsigned n = 0;
     while (n < count) {
         struct thread *first = NULL;
@@ -885,8 +941,8 @@ void sim_sleep_until(uint64_t deadline_ns) {
         return;
     }
     S.now->dull += S.o.stale_max / 4;
-    struct op op = {.kind = OP_OBJECT, .at = 2};
-    point(S.now, op);
+    S.now->pending = (struct op){.kind = OP_OBJECT, .at = 2};
+    point(S.now);
     if (deadline_ns != SIM_NEVER && deadline_ns > S.clock)
         S.clock = deadline_ns;
 }
@@ -936,31 +992,32 @@ void sim_lock(const volatile void *object) {
     if (!S.active)
         return;
     struct thread *t = S.now;
-    struct op op = {.kind = OP_LOCK, .at = (uintptr_t)object, .size = 1};
-    struct lock *l = lock_at(op.at);
+    uintptr_t at = (uintptr_t)object;
+    struct lock *l = lock_at(at);
     if (l->owner == t->id)
         found("deadlock", "T%u locks %p, which it holds already", t->id,
               (const void *)(uintptr_t)object);
-    t->wait_word = op.at;
-    t->pending = op;
+    t->wait_word = at;
+    t->pending = (struct op){.kind = OP_LOCK, .at = at};
     if (S.exploring)
-        explore_lock(t, op.at, (uintptr_t)__builtin_return_address(0));
+        explore_lock(t, at, (uintptr_t)__builtin_return_address(0));
     else if (l->owner >= 0)
         block(t, T_LOCK);
     else
-        point(t, op);
+        point(t);
     lock_take(l, t, (uintptr_t)__builtin_return_address(0));
 }
 
 static bool try_lock(const volatile void *object, bool ordered, uintptr_t pc) {
     struct thread *t = S.now;
-    struct op op = {.kind = OP_OBJECT, .at = (uintptr_t)object, .size = 1};
+    uintptr_t at = (uintptr_t)object;
     bool mine;
-    struct lock *l = lock_at(op.at);
+    struct lock *l = lock_at(at);
     if (S.exploring) {
-        mine = explore_try_lock(t, op.at, ordered, pc);
+        mine = explore_try_lock(t, at, ordered, pc);
     } else {
-        point(t, op);
+        t->pending = (struct op){.kind = OP_OBJECT, .at = at};
+        point(t);
         mine = l->owner < 0;
     }
     if (mine)
@@ -980,15 +1037,17 @@ void sim_unlock(const volatile void *object) {
     if (!S.active)
         return;
     struct thread *t = S.now;
-    struct op op = {.kind = OP_UNLOCK, .at = (uintptr_t)object, .size = 1};
-    struct lock *l = lock_at(op.at);
+    uintptr_t at = (uintptr_t)object;
+    struct lock *l = lock_at(at);
     if (l->owner != t->id)
         found("invalid-unlock", "T%u unlocks %p, which it does not hold", t->id,
               (const void *)(uintptr_t)object);
-    if (S.exploring)
-        explore_unlock(t, op.at, (uintptr_t)__builtin_return_address(0));
-    else
-        point(t, op);
+    if (S.exploring) {
+        explore_unlock(t, at, (uintptr_t)__builtin_return_address(0));
+    } else {
+        t->pending = (struct op){.kind = OP_UNLOCK, .at = at};
+        point(t);
+    }
     l->owner = -1;
     l->released = snapshot(t);
     t->H[t->id]++;
@@ -996,7 +1055,7 @@ void sim_unlock(const volatile void *object) {
         lockers_ready(l, true);
     if (S.tracing)
         trace_add((struct line){.kind = LINE_UNLOCK,
-                                .at = op.at,
+                                .at = at,
                                 .pc = (uintptr_t)__builtin_return_address(0),
                                 .thread = t->id});
 }
@@ -1040,6 +1099,7 @@ void run_once(void (*program)(void *), void *arg) {
     S.quiet = S.quiet_step = 0;
     S.watch = 0;
     S.preemptions = 0;
+    S.by_chance = S.o.source <= SIM_UNIFORM && S.o.preemptions_max == UINT_MAX;
     S.choices_n = S.bytes_at = 0;
     S.rng = S.o.seed * UINT64_C(0xD1342543DE82EF95) + 1;
     S.finding = NULL;

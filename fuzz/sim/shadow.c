@@ -37,6 +37,15 @@ static void *map(size_t n) {
     exit(2);
 }
 
+/* A table that stays. Each begins at another place of its page, so that their first entries, which
+ * every run uses, do not fight for the same lines of the cache. */
+static void *map_table(size_t n) {
+    enum { LINE_BYTES = 64, LINES = 64 };
+    static unsigned tables;
+    size_t offset = tables++ * 9 % LINES * LINE_BYTES;
+    return (char *)map(n + offset) + offset;
+}
+
 /* Behind the pages lies address space that nobody else gets, so that a wild access lands there and
  * is told of: as far as a 32-bit index of words reaches; less where that is not to be had. */
 static uintptr_t map_memory(size_t bytes, size_t *mapped) {
@@ -57,17 +66,17 @@ static uintptr_t map_memory(size_t bytes, size_t *mapped) {
 /* Tables once; the simulated memory anew whenever its sizes change. */
 void shadow_setup(void) {
     if (!S.cells) {
-        S.cells = map(CELLS_MAX * sizeof *S.cells);
-        S.recs = map(RECS_MAX * sizeof *S.recs);
-        S.slots = map(SLOTS * sizeof *S.slots);
-        S.frames = map(FRAMES_MAX * sizeof *S.frames);
-        S.msgs = map(MSGS_MAX * sizeof *S.msgs);
-        S.atoms = map(ATOMS_MAX * sizeof *S.atoms);
-        S.locks = map(LOCKS_MAX * sizeof *S.locks);
-        S.arena = map(ARENA_BYTES);
+        S.cells = map_table(CELLS_MAX * sizeof *S.cells);
+        S.recs = map_table(RECS_MAX * sizeof *S.recs);
+        S.slots = map_table(SLOTS * sizeof *S.slots);
+        S.frames = map_table(FRAMES_MAX * sizeof *S.frames);
+        S.msgs = map_table(MSGS_MAX * sizeof *S.msgs);
+        S.atoms = map_table(ATOMS_MAX * sizeof *S.atoms);
+        S.locks = map_table(LOCKS_MAX * sizeof *S.locks);
+        S.arena = map_table(ARENA_BYTES);
         S.arena_end = S.arena + ARENA_BYTES;
-        S.gf = map(ATOMS_MAX * sizeof *S.gf);
-        S.choices = map(CHOICES_MAX * sizeof *S.choices);
+        S.gf = map_table(ATOMS_MAX * sizeof *S.gf);
+        S.choices = map_table(CHOICES_MAX * sizeof *S.choices);
         sim_restore_range(__data_start, _end);
     }
     static uintptr_t base;
@@ -96,6 +105,7 @@ void shadow_setup(void) {
     page_size_now = (unsigned)page;
     for (unsigned i = 0; i < THREADS; i++)
         S.heap_at[i] = 0;
+    S.heap_users = 0;
 }
 
 /* Each thread has its part, the first one half of it all. */
@@ -147,9 +157,8 @@ void shadow_reset(void) {
     S.recs_n = S.frames_n = S.locks_n = 1;
     S.recs_free = 0;
     S.frames[0].last_child = 0;
-    for (unsigned i = 0; i < THREADS; i++) {
-        if (!S.heap_at[i])
-            continue;
+    for (; S.heap_users; S.heap_users &= S.heap_users - 1) {
+        unsigned i = first_of(S.heap_users);
         uintptr_t s = heap_start(i);
         wipe((uintptr_t)S.heap_state + (s - S.memory) / HEAP_GRAIN,
              (S.heap_at[i] - s) / HEAP_GRAIN + 1);
@@ -606,8 +615,10 @@ static void *heap_take(size_t size, size_t alignment, size_t initialised_bytes, 
               (unsigned long)pc);
     if (alignment < HEAP_GRAIN)
         alignment = HEAP_GRAIN;
-    if (!S.heap_at[t->id])
+    if (!S.heap_at[t->id]) {
         S.heap_at[t->id] = heap_start(t->id);
+        S.heap_users |= ONE(t->id);
+    }
     uintptr_t limit = heap_start(t->id + 1u);
     uintptr_t at =
         (S.heap_at[t->id] + HEAP_GRAIN + BLOCK_HEAD + alignment - 1) & ~(uintptr_t)(alignment - 1);
@@ -809,12 +820,13 @@ static struct page *pages_in(uintptr_t at, size_t size) {
 static struct page *pages_begin(void *start, size_t size) {
     if (!S.active || !pages_in((uintptr_t)start, size))
         return NULL;
-    struct op op = {.kind = OP_PAGES, .at = (uintptr_t)start, .size = size, .writes = true};
-    if (S.exploring)
+    if (S.exploring) {
         explore_pages(S.pages[((uintptr_t)start - S.heap_end) >> S.page_shift].first,
                       (uintptr_t)__builtin_return_address(0));
-    else
-        point(S.now, op);
+    } else {
+        S.now->pending = (struct op){.kind = OP_PAGES, .at = (uintptr_t)start, .writes = true};
+        point(S.now);
+    }
     return pages_in((uintptr_t)start, size);
 }
 
@@ -849,11 +861,12 @@ void *sim_pages_reserve(size_t size) {
     size_t page = S.o.page_size;
     if (!S.active || size % page || size == 0)
         return NULL;
-    struct op op = {.kind = OP_OBJECT, .at = 1}; /* addresses depend on the order of reservations */
-    if (S.exploring)
+    if (S.exploring) { /* addresses depend on the order of reservations */
         explore_pages(UINTPTR_MAX, PC);
-    else
-        point(S.now, op);
+    } else {
+        S.now->pending = (struct op){.kind = OP_OBJECT, .at = 1};
+        point(S.now);
+    }
     if (size > S.memory_end - S.pages_at) {
         S.bounds |= SIM_BOUND_MEMORY;
         return NULL;
