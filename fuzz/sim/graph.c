@@ -234,7 +234,7 @@ event_id graph_known(const struct graph *g, uint32_t location, const epoch *befo
     uint32_t place = 0;
     for (event_id i = g->locations[location].last; i; i = g->events[i].same_before) {
         const struct event *e = &g->events[i];
-        if (before[e->thread] < e->when) {
+        if (before[e->thread] < e->when || e->kind == EVENT_GHOST) {
             continue;
         }
         event_id w = e->kind == EVENT_WRITE ? i : e->rf;
@@ -254,6 +254,47 @@ event_id graph_exchange_of(const struct graph *g, uint32_t location, event_id w)
         }
     }
     return 0;
+}
+
+void graph_give_up_read(struct graph *g, event_id r) {
+    struct event *e = &g->events[r];
+    if (is_sc_event(e)) {
+        g->accesses_sc--;
+    }
+    e->kind = EVENT_GHOST;
+    e->order = __ATOMIC_RELAXED;
+    e->ex = false;
+}
+
+/* The newest write of the location of r, but x, that was there before r or is a cause of x. */
+static event_id newest_before(const struct graph *g, event_id r, event_id x) {
+    const epoch *causes = clock_of(g, x, CAUSES);
+    event_id best = 0;
+    for (event_id i = g->locations[g->events[r].location].last; i; i = g->events[i].same_before) {
+        if (g->events[i].kind == EVENT_WRITE && i != x && (i < r || is_cause(g, causes, i)) &&
+            place_of(g, i) > place_of(g, best)) {
+            best = i;
+        }
+    }
+    return best;
+}
+
+/* A read can be made to read x if what it reads is the newest before x: so back from x, does it come
+ * past the write that the ghost reads? */
+static bool ghost_allows(const struct graph *g, event_id ghost, event_id x) {
+    while (x > ghost && x != g->events[ghost].rf) {
+        x = newest_before(g, ghost, x);
+    }
+    return x == g->events[ghost].rf;
+}
+
+bool graph_ghosts_allow(const struct graph *g, event_id before, event_id w) {
+    for (event_id i = before; i && g->events[i].kind == EVENT_GHOST; i = g->events[i].po_before) {
+        if (!ghost_allows(g, i, w)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 /* Whoever has gone to sleep after comparing must have seen what happens before a wake that came
@@ -280,6 +321,10 @@ static inline bool happens_before(const struct graph *g, event_id a, event_id b)
     return a != b && clock_of(g, b, AFTER)[g->events[a].thread] >= g->events[a].when;
 }
 
+static inline bool is_ghost(const struct graph *g, event_id e) {
+    return g->events[e].kind == EVENT_GHOST;
+}
+
 static inline bool same_location(const struct event *a, const struct event *b) {
     return is_access(a) && is_access(b) && a->location == b->location;
 }
@@ -287,14 +332,14 @@ static inline bool same_location(const struct event *a, const struct event *b) {
 /* The nearest event after (before) e in its thread that is not of its location. */
 static event_id next_other(const struct graph *g, event_id e) {
     event_id i = g->events[e].po_after;
-    while (i && same_location(&g->events[i], &g->events[e])) {
+    while (i && (is_ghost(g, i) || same_location(&g->events[i], &g->events[e]))) {
         i = g->events[i].po_after;
     }
     return i;
 }
 static event_id previous_other(const struct graph *g, event_id e) {
     event_id i = g->events[e].po_before;
-    while (i && same_location(&g->events[i], &g->events[e])) {
+    while (i && (is_ghost(g, i) || same_location(&g->events[i], &g->events[e]))) {
         i = g->events[i].po_before;
     }
     return i;
@@ -344,10 +389,13 @@ static void psc_from(const struct graph *g, event_id a, uint8_t *reached, uint8_
     bool fence = g->events[a].kind == EVENT_FENCE;
     memset(middle, 0, g->n);
     for (event_id x = 1; x < g->n; x++) {
-        if (x != a && (!fence || !happens_before(g, a, x))) {
+        if ((x != a && (!fence || !happens_before(g, a, x))) || is_ghost(g, x)) {
             continue;
         }
         for (event_id y = 1; y < g->n; y++) {
+            if (is_ghost(g, y)) {
+                continue;
+            }
             if (!(middle[y] & 1) && scb(g, x, y)) {
                 middle[y] |= 1;
             }
@@ -442,6 +490,9 @@ bool graph_is_maximal(const struct graph *g, event_id id, event_id w) {
     if (e->kind == EVENT_CHOICE) {
         return e->value == 0;
     }
+    if (e->kind == EVENT_GHOST) {
+        return ghost_allows(g, id, newest_before(g, id, w));
+    }
     event_id stands = e->kind == EVENT_READ ? e->rf : id;
     if (e->kind == EVENT_READ && stands && stands > id && !is_cause(g, causes, stands)) {
         return false;
@@ -458,7 +509,7 @@ bool graph_is_maximal(const struct graph *g, event_id id, event_id w) {
     if (e->kind == EVENT_WRITE) {
         for (event_id i = g->locations[e->location].last; i; i = g->events[i].same_before) {
             const struct event *r = &g->events[i];
-            if (r->kind == EVENT_READ && r->rf == id && (i < id || is_cause(g, causes, i))) {
+            if (is_read(r) && r->rf == id && (i < id || is_cause(g, causes, i))) {
                 return false;
             }
         }
@@ -515,7 +566,7 @@ void graph_revisit(struct graph *to, const struct graph *from, event_id r, event
     }
     graph_place(to, number[w], number[after]);
     for (event_id i = 1; i < to->n; i++) {
-        if (to->events[i].kind == EVENT_READ) {
+        if (is_read(&to->events[i])) {
             to->events[i].rf = number[to->events[i].rf];
         }
     }

@@ -14,7 +14,14 @@
 typedef uint32_t event_id;
 typedef uint32_t epoch; /* a thread's own time; a clock has one a thread */
 
-enum event_kind { EVENT_READ = 1, EVENT_WRITE, EVENT_FENCE, EVENT_CHOICE };
+enum event_kind {
+    EVENT_READ = 1,
+    EVENT_WRITE,
+    EVENT_FENCE,
+    EVENT_CHOICE,
+    EVENT_GHOST /* a read that a waiting thread has given up: it orders nothing, but the read that
+                   takes its place may only read what revisits could have brought to it */
+};
 
 /* What a read does with the value. */
 enum read_kind {
@@ -93,7 +100,10 @@ void graph_reserve(struct graph *g, uint32_t events, uint32_t locations);
 bool graph_is_sound(const struct graph *g);
 
 static inline bool is_access(const struct event *e) {
-    return e->kind == EVENT_READ || e->kind == EVENT_WRITE;
+    return e->kind == EVENT_READ || e->kind == EVENT_WRITE || e->kind == EVENT_GHOST;
+}
+static inline bool is_read(const struct event *e) { /* rf says something */
+    return e->kind == EVENT_READ || e->kind == EVENT_GHOST;
 }
 static inline bool is_sc_event(const struct event *e) {
     return e->order == __ATOMIC_SEQ_CST && e->kind != EVENT_CHOICE;
@@ -113,6 +123,10 @@ event_id graph_known(const struct graph *g, uint32_t location, const epoch *befo
 event_id graph_exchange_of(const struct graph *g, uint32_t location, event_id w);
 /* May the one who compared at the read `compared` join its queue behind `last`? */
 bool graph_may_enqueue(const struct graph *g, event_id compared, event_id last);
+/* Makes a ghost of the read. */
+void graph_give_up_read(struct graph *g, event_id r);
+/* May a read behind the event `before` take the write w, for all ghosts there? */
+bool graph_ghosts_allow(const struct graph *g, event_id before, event_id w);
 /* Is the axiom of sequential consistency kept? Asked after an event was added that is not simply
  * the newest: reading or writing the newest keeps it. */
 bool graph_is_consistent(const struct graph *g);

@@ -1,0 +1,252 @@
+/* search.h: what the files of the exhaustive search share; explore.c says how a search goes. */
+#ifndef SIM_SEARCH_H
+#define SIM_SEARCH_H
+
+#include "graph.h"
+#include "internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PROCESSES_MAX 64
+#define CLAIMS_MAX (1u << 16)
+#define HISTORY 64
+#define VISITS 512
+#define UNDONE 16
+#define EVENTS_MAX (1u << 20)
+
+/* What a thread is about to do. */
+struct want {
+    uint8_t kind; /* enum event_kind; 0: no event, it only waits until it is ready */
+    uint8_t read;
+    uint8_t order, failure;
+    bool exchange; /* a write that belongs to the read before it */
+    uint16_t choices;
+    uint32_t atom; /* of memory it is looked up when the event runs */
+    uintptr_t at;
+    uint8_t size; /* of memory; 0: no memory */
+    enum sim_rmw rmw;
+    uint64_t expected, operand; /* the value written, or the operand of a read-modify-write */
+    uintptr_t pc;
+    bool (*ready)(const struct thread *); /* NULL: always */
+};
+
+enum halt { GOING, SPINS, LOCKED, ASSUMED, CUT };
+
+/* The search's side of a thread, in one run. */
+struct side {
+    const struct want *want; /* it stands before this; NULL: it runs, or has yet to */
+    event_id next;           /* its next event in the graph; 0: it has done all of them */
+    uint32_t done, spawned;
+    uint64_t time; /* the latest that it knows */
+    enum halt halt;
+    uint32_t halt_index;  /* SPINS: its first event that repeats */
+    uint32_t round_index; /* CUT: the first event of its last round */
+    event_id locked;      /* LOCKED: the read */
+    event_id woken_by;
+    /* It waits: its next read is put off until another value than this one is the newest. */
+    bool waits, forced, in_vain; /* forced: it reads all the same, nobody can go on; in_vain: it
+                                    was, and ghosts forbid the newest */
+    uint64_t seen;
+    uint32_t wait_atom;
+    event_id latest;                /* the event that it executed last */
+    event_id redone, put_off_never; /* the read that a revisit changed; one that was forced */
+    struct thread_clock {           /* as it was before its latest read */
+        epoch aH[SEARCH_THREADS];
+        const struct snap *rel;
+    } before;
+    event_id last_write; /* the write by which it last changed something, for wakes */
+    uint32_t history_n, undone_n;
+    bool overflow;
+    struct {
+        uint64_t state;
+        uint32_t index;
+    } history[HISTORY];
+    struct {
+        uintptr_t at;
+        uint64_t was, now;
+        bool written;
+    } undone[UNDONE];
+    struct {
+        uint64_t state;
+        uint32_t times, index;
+    } visits[VISITS];
+    epoch causes[SEARCH_THREADS];
+};
+
+enum entry_kind {
+    ENTRY_NONE,
+    ENTRY_READ,
+    ENTRY_PLACE,
+    ENTRY_CHOICE,
+    ENTRY_REVISIT,
+    ENTRY_EXCHANGE,
+    ENTRY_IN_VAIN
+};
+
+/* A run left for later: event k of the frame's graph, but otherwise. */
+struct entry {
+    uint64_t value; /* of the choice, of the exchange's write */
+    uint64_t old;   /* what the exchange reads */
+    event_id k, r;  /* r: the read that is revisited */
+    event_id ref;   /* the write to be read, or to stand behind */
+    uint32_t frame;
+    uint8_t kind, thread; /* thread: of k */
+};
+
+/* Where a search stands: the entries and the graphs of their frames. */
+struct place {
+    struct graph *frames;
+    struct entry *entries;
+    uint32_t frames_n, entries_n, first; /* entries below `first` are done */
+};
+
+struct shared { /* between the processes of one search */
+    unsigned char claim[CLAIMS_MAX];
+    int stop;
+    uint32_t learnt_n; /* cells of stacks that a process found to be shared */
+    uintptr_t learnt[256];
+};
+
+enum outcome { ENDED, STUCK, DEAD_END, CUT_SHORT };
+
+struct search {
+    struct graph *frames; /* the one in work is the last */
+    uint32_t frames_n, frames_room, width;
+    struct entry *stack;
+    uint32_t stack_n, stack_room, floor;
+    struct entry forced; /* what the run is to do first beyond the graph */
+    struct graph scratch;
+    struct side *sides; /* by thread */
+    uint32_t replay_n, replayed;
+    event_id *log; /* events in the order of execution */
+    uint32_t log_n, log_room;
+    uint32_t *atom_of; /* by location */
+    uint32_t atoms_room;
+    enum outcome outcome;
+    bool forward; /* a replay of recorded choices: no graph is given, nothing is left for later */
+    bool too_wide, begin_anew; /* the search learnt something and starts again */
+    bool clock_used;
+    size_t header_n;
+    struct {
+        uintptr_t *cells; /* ascending */
+        uint32_t n;
+    } shared_stack[SEARCH_THREADS]; /* cells of a thread's stack that do not only it writes, or
+                                       atomics */
+    uintptr_t *mixed;               /* cells whose atomics overlap */
+    uint32_t mixed_n;
+    const char *error;
+    struct shared *shared;
+    struct place *places;
+    uint32_t places_n, place_now;
+    const struct sim_explore_options *o;
+    struct sim_explored *out;
+};
+extern struct search X __attribute__((visibility("hidden")));
+
+struct job { /* one call of sim_explore */
+    const struct sim_explore_options *o;
+    void (*program)(void *);
+    void *arg;
+    struct sim_explored *out;
+    double started, next_look;
+};
+
+enum search_end { DONE_ALL, SPLIT, STOPPED };
+
+#define G (&X.frames[X.frames_n - 1]) /* the graph in work */
+
+static inline uint64_t value_of(event_id w, uint32_t location) {
+    return w ? G->events[w].value : S.atoms[X.atom_of[location]].initial;
+}
+static inline uint64_t read_plain(uintptr_t cell) {
+    uint64_t v;
+    memcpy(&v, (const void *)cell, sizeof v);
+    return v;
+}
+/* ---- Events that run ----------------------------------------------------------------------------
+ */
+
+static inline void join_clock(epoch *to, const epoch *from) {
+    for (uint32_t i = 0; i < X.width; i++) {
+        if (from[i] > to[i]) {
+            to[i] = from[i];
+        }
+    }
+}
+static inline bool is_acquire(unsigned o) {
+    return o == __ATOMIC_ACQUIRE || o == __ATOMIC_CONSUME || o >= __ATOMIC_ACQ_REL;
+}
+static inline bool is_release(unsigned o) {
+    return o >= __ATOMIC_RELEASE;
+}
+/* ---- Loops
+ * ---------------------------------------------------------------------------------------
+ */
+
+static inline uint64_t mix(uint64_t h, uint64_t x) {
+    h = (h ^ x) * UINT64_C(0x9E3779B97F4A7C15);
+    return h ^ h >> 29;
+}
+static inline struct side *side_of(const struct thread *t) {
+    return &X.sides[t->id];
+}
+
+/* search_schedule.c */
+uint32_t search_object_atom(uintptr_t at, unsigned tag);
+void search_bind(uint32_t atom, uint32_t location);
+uint32_t search_location_of(uint32_t atom);
+bool search_may_time_out(const struct thread *t, bool forced);
+bool search_may_return(const struct thread *t);
+bool search_wait_is_over(const struct thread *t);
+struct thread *search_pick_next(struct thread *t);
+void search_see_written(struct side *s);
+void search_arrive(struct thread *t, const struct want *w);
+_Noreturn void search_halt(struct thread *t, enum halt how);
+
+/* search_events.c */
+void search_clock_start(const struct thread *t, struct graph *g, event_id id);
+void search_clock_read(struct graph *g, event_id id);
+void search_clock_write(struct graph *g, event_id id, const struct snap *fence);
+void search_executed(struct thread *t, event_id id);
+void search_run_read(struct thread *t, event_id id);
+void search_run_write(struct thread *t, event_id id);
+void search_push(struct entry e);
+void search_drop_left(event_id id);
+void search_take_back(event_id id);
+bool search_take_forced(enum entry_kind kind, event_id id);
+event_id search_add_exchange(const struct thread *t, struct graph *g, event_id read,
+                             uint64_t value);
+event_id search_add_read(struct thread *t, const struct want *w);
+event_id search_add_write(struct thread *t, const struct want *w, uint64_t value);
+
+/* search_loops.c */
+bool search_learn_cell(uintptr_t cell);
+bool search_read_newest_then(event_id id);
+bool search_waits(const struct thread *t, uint32_t from, bool then, event_id *only);
+void search_wait_for(struct thread *t, uint32_t atom, uint64_t seen);
+bool search_wait_on(struct thread *t, event_id read, uint32_t atom);
+void search_take_back_exchange(struct thread *t, uint32_t from);
+void search_look_for_loop(struct thread *t, uintptr_t at, uintptr_t pc);
+
+/* search_share.c */
+void search_place_free(struct place *p);
+void search_places_drop(void);
+void search_place_keep(void);
+void search_place_take(const struct place *p, uint32_t i);
+void search_forget_stacks(void);
+void search_checkpoint_save(const struct job *j);
+bool search_checkpoint_load(const struct job *j);
+uint32_t search_entries_in_all(void);
+bool search_shared(struct job *j);
+
+/* explore.c */
+void *search_more(void *p, size_t n, size_t size);
+_Noreturn void search_end_run(enum outcome outcome);
+_Noreturn void search_fickle(void);
+void search_note_cut(unsigned bound, uintptr_t pc);
+_Noreturn void search_finish(void);
+struct graph *search_frame_push(void);
+enum search_end search_runs(struct job *j, bool first_run, uint32_t split);
+
+#endif
