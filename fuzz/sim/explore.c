@@ -121,7 +121,6 @@ _Noreturn void search_finish(void) {
             frozen = frozen && is_frozen(t);
             break;
         default:
-            dead = dead || s->in_vain;
             break;
         }
     }
@@ -177,6 +176,7 @@ static void frames_drop(void) {
 static void root(void) {
     frames_drop();
     graph_init(&X.scratch, X.width);
+    X.forced.kind = ENTRY_NONE;
     struct graph *g = search_frame_push();
     g->n = 1;
     g->threads_n = 1;
@@ -197,7 +197,6 @@ static bool advance(void) {
         case ENTRY_READ:
         case ENTRY_PLACE:
         case ENTRY_CHOICE:
-        case ENTRY_IN_VAIN:
             graph_truncate(g, e.k);
             X.forced = e;
             return true;
@@ -256,10 +255,13 @@ static size_t choices_of_run(uint16_t *out, size_t room) {
         n++;                        \
     } while (0)
     PUT(FROM_SEARCH);
-    PUT(G->threads_n);
+    PUT(G->threads_n | (X.reduce ? REDUCED : 0));
     for (uint32_t i = 1; i < G->threads_n; i++) {
         PUT(G->parent[i]);
         PUT(G->nth[i]);
+    }
+    if (X.reduce) {
+        n += search_reductions_put(out + n, n < room ? room - n : 0);
     }
     uint8_t *there = search_more(NULL, G->n, 1);
     memset(there, 0, G->n);
@@ -467,6 +469,7 @@ void sim_explore(const struct sim_explore_options *o, void (*program)(void *), v
     X.error = NULL;
     X.mixed_n = 0;
     X.clock_used = X.begin_anew = false;
+    search_reduce(o->reduce);
     X.width = 8;
     search_forget_stacks();
     search_places_drop();
@@ -483,6 +486,7 @@ void sim_explore(const struct sim_explore_options *o, void (*program)(void *), v
                     search_learn_cell(X.shared->learnt[i]);
                 }
                 X.shared->learnt_n = 0;
+                search_reduce_less();
                 X.width = X.too_wide ? X.width * 2 : X.width;
                 X.too_wide = false;
                 search_places_drop();
@@ -492,6 +496,7 @@ void sim_explore(const struct sim_explore_options *o, void (*program)(void *), v
     }
     out->seconds += now_s() - started;
     out->peak_bytes = peak_bytes();
+    out->reduced = X.reduce;
     out->complete = through && !out->finding && !out->error[0] && !out->cut && !out->mixed &&
                     !(out->bounds & ~(unsigned)SIM_BOUND_PREEMPTIONS);
     if (o->checkpoint && !out->error[0]) {
@@ -529,7 +534,7 @@ void explore_replay(void (*program)(void *), void *arg) {
         root();
         X.forced.kind = ENTRY_NONE;
         G->threads_n = 0;
-        unsigned threads = S.o.choices_n > 1 ? S.o.choices[1] : 1;
+        unsigned second = S.o.choices_n > 1 ? S.o.choices[1] : 1, threads = second & ~REDUCED;
         while (threads > X.width && X.width < SEARCH_THREADS) {
             X.width *= 2;
         }
@@ -543,7 +548,11 @@ void explore_replay(void (*program)(void *), void *arg) {
             G->first[i] = G->last[i] = 0;
         }
         G->threads_n = threads ? threads : 1;
-        X.header_n = 2 + 2 * (size_t)(G->threads_n - 1);
+        size_t header_n = 2 * (size_t)G->threads_n;
+        X.reduce = 0;
+        if ((second & REDUCED) && header_n < S.o.choices_n) {
+            search_reductions_get(S.o.choices + header_n, S.o.choices_n - header_n);
+        }
         begin_run();
         run_once(program, arg);
         if (X.begin_anew && X.too_wide) {
@@ -560,10 +569,17 @@ void explore_record_header(void) {
         return;
     }
     record_choice(FROM_SEARCH);
-    record_choice(G->threads_n);
+    record_choice(G->threads_n | (X.reduce ? REDUCED : 0));
     for (unsigned i = 1; i < G->threads_n; i++) {
         record_choice(G->parent[i]);
         record_choice(G->nth[i]);
+    }
+    if (X.reduce) {
+        static uint16_t more[2 + 4 * ORDERED_MAX];
+        size_t n = search_reductions_put(more, sizeof more / sizeof more[0]);
+        for (size_t i = 0; i < n; i++) {
+            record_choice(more[i]);
+        }
     }
 }
 

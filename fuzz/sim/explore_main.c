@@ -36,7 +36,7 @@ static struct sim_options options;
 static const char *out_folder, *sched = "all", *replay_file;
 static double seconds_max = 60;
 static uint64_t seed_first = 1, executions_max;
-static unsigned loop_max, repeats_max; /* of a search */
+static unsigned loop_max, repeats_max, reduce; /* of a search */
 static unsigned processes = 1, shrink_runs = 4000;
 static volatile int stop_asked;
 static bool sites_wanted;
@@ -55,6 +55,7 @@ struct outcome {
     char cuts[1024]; /* of a search: what was cut, where */
     unsigned bounds, shrink_runs;
     bool complete, interrupted;
+    unsigned reduced; /* enum sim_reduction bits */
     double seconds;
     struct sim_options options; /* that lead to the finding */
     char error[256];
@@ -300,6 +301,11 @@ static bool set_option(const char *key, unsigned long value) {
             return true;
         }
     }
+    unsigned bit = sim_reduction(key);
+    if (bit) {
+        reduce = value ? reduce | bit : reduce & ~bit;
+        return true;
+    }
     for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
         if (!strcmp(switches[i].key, key)) {
             *switches[i].value = value != 0;
@@ -318,6 +324,7 @@ static _Noreturn void die_of_option(const char *argument) {
     for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
         fprintf(stderr, " %s=0|1", switches[i].key);
     }
+    fputs(" locks=0|1 barriers=0|1", stderr);
     fputc('\n', stderr);
     exit(2);
 }
@@ -431,6 +438,7 @@ static void write_result(void) {
     fputs(",\"cuts\":", f);
     sim_json_string(f, o->cuts);
     fprintf(f, ",\"blocked\":%llu", (unsigned long long)o->blocked);
+    fprintf(f, ",\"reduced\":\"%s\"", sim_reductions_text(o->reduced));
     fprintf(f, ",\"volatile\":%s", names_volatile(o->detail) ? "true" : "false");
     fprintf(f,
             ",\"executions\":%llu,\"graphs\":%llu,\"pruned\":%llu,\"steps\":%llu,\"cut\":%llu,"
@@ -679,12 +687,14 @@ static struct sim_explored *explored(double seconds, struct sim_explore_options 
     e.progress = isatty(2);
     e.loop_max = loop_max;
     e.repeats_max = repeats_max;
+    e.reduce = reduce;
     sim_explore(&e, run_program, &program, &d);
     outcome.executions += d.executions;
     outcome.steps += d.steps;
     outcome.graphs = d.graphs;
     outcome.blocked = d.blocked;
     outcome.pruned = d.dead_ends;
+    outcome.reduced = d.reduced;
     outcome.complete = d.complete;
     outcome.interrupted = stop_asked && !d.complete;
     *used = e;

@@ -279,8 +279,8 @@ static event_id newest_before(const struct graph *g, event_id r, event_id x) {
     return best;
 }
 
-/* A read can be made to read x if what it reads is the newest before x: so back from x, does it come
- * past the write that the ghost reads? */
+/* A read can be made to read x if what it reads is the newest before x: so back from x, does it
+ * come past the write that the ghost reads? */
 static bool ghost_allows(const struct graph *g, event_id ghost, event_id x) {
     while (x > ghost && x != g->events[ghost].rf) {
         x = newest_before(g, ghost, x);

@@ -256,8 +256,8 @@ struct engine {
     thread_set foreign;              /* threads on whose stacks others were */
     unsigned stacks_n;
     uintptr_t memory, memory_end,
-        heap_end;         /* heap is [memory, heap_end), pages [heap_end, memory_end) */
-    uintptr_t behind_end; /* from memory_end to here lies nothing */
+        heap_end;               /* heap is [memory, heap_end), pages [heap_end, memory_end) */
+    uintptr_t behind_end;       /* from memory_end to here lies nothing */
     uintptr_t heap_at[THREADS]; /* 0: nothing yet */
     thread_set heap_users;      /* those with something */
     uint8_t *heap_state; /* one byte for 16: 0 redzone, 1..16 addressable bytes, 0xFD freed */
@@ -329,6 +329,7 @@ uint32_t atom_of_memory(uintptr_t at, unsigned size, bool write, uintptr_t pc);
 uint32_t atom_of_object(void);
 
 /* run.c, for the search */
+#define REDUCED 0x8000u        /* with the second: reductions follow */
 #define FROM_SEARCH UINT16_MAX /* first of the choices of the search */
 void run_switch(struct thread *from, struct thread *to);
 unsigned next_choice(void); /* of those to be replayed; 0 after their end */
@@ -357,7 +358,13 @@ void explore_step(uintptr_t object, uintptr_t pc);
 void explore_pages(uintptr_t base, uintptr_t pc);
 void explore_lock(struct thread *t, uintptr_t object, uintptr_t pc);
 bool explore_try_lock(struct thread *t, uintptr_t object, bool ordered, uintptr_t pc);
-void explore_unlock(struct thread *t, uintptr_t object, uintptr_t pc);
+bool explore_unlock(struct thread *t, uintptr_t object, uintptr_t pc); /* false: it has no order */
+void explore_section_access(const struct thread *t, uintptr_t at, size_t n, bool write);
+/* Barriers without an order of arrivals: does that hold for this one? */
+bool explore_meets(uintptr_t object);
+_Noreturn void explore_meets_too_many(uintptr_t object);
+void explore_arrives(struct thread *t, epoch *causes);
+void explore_meet(struct thread *t, bool (*ready)(const struct thread *), const epoch *causes);
 enum sim_wait_result explore_wait(struct thread *t, uintptr_t at, uint32_t expected,
                                   uint64_t deadline, uintptr_t pc);
 enum sim_wait_result explore_park(struct thread *t, uintptr_t object, thread_set *queue,

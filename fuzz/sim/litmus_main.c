@@ -42,6 +42,7 @@ static void usage(FILE *out) {
         "  --states        print graphs, blocked graphs and final states of each program, no more\n"
         "  --processes N   share each search; final states are then not collected (with --states)\n"
         "  --seconds S     bound for one exploration (default none)\n"
+        "  --set KEY=1     a reduction of the search: locks or barriers (fewer graphs)\n"
         "  --quiet         only failures and the summary\n",
         out);
 }
@@ -87,6 +88,7 @@ struct settings {
     bool c11, quiet, states;
     double seconds;
     unsigned processes;
+    unsigned reduce; /* enum sim_reduction bits */
 };
 
 struct test {
@@ -231,6 +233,7 @@ static void explore_test(struct test *t, const struct settings *s, struct outcom
     e.run.c11_release_sequence = t->c11;
     e.run.timeouts_max = 64;
     e.count_blocked = true;
+    e.reduce = s->reduce;
     e.processes = s->states ? s->processes : 0; /* else the states would be in other processes */
     e.seconds_max = s->seconds;
     e.stop = &interrupted;
@@ -522,6 +525,18 @@ static long number_of(const char *option, const char *text) {
     return v;
 }
 
+/* KEY=1 or KEY=0 */
+static void set_reduction(struct settings *s, const char *text) {
+    char key[32] = "";
+    unsigned value;
+    unsigned bit = sscanf(text, "%31[a-z]=%u", key, &value) == 2 ? sim_reduction(key) : 0;
+    if (!bit || value > 1) {
+        fprintf(stderr, "litmus: --set locks=0|1 or barriers=0|1, not '%s'\n", text);
+        exit(2);
+    }
+    s->reduce = value ? s->reduce | bit : s->reduce & ~bit;
+}
+
 static void parse_options(int argc, char **argv, struct settings *s) {
     for (int i = 1; i < argc; i++) {
         const char *a = argv[i];
@@ -535,6 +550,8 @@ static void parse_options(int argc, char **argv, struct settings *s) {
             s->seconds = (double)number_of(a, value_of(argv, argc, &i));
         else if (strcmp(a, "--processes") == 0)
             s->processes = (unsigned)number_of(a, value_of(argv, argc, &i));
+        else if (strcmp(a, "--set") == 0)
+            set_reduction(s, value_of(argv, argc, &i));
         else if (strcmp(a, "--c11") == 0)
             s->c11 = true;
         else if (strcmp(a, "--quiet") == 0)

@@ -35,14 +35,16 @@ struct object {
     uint32_t run; /* the run that it belongs to; another one: a free entry */
     uint8_t kind, type;
     bool destroyed;
-    bool monotonic;      /* condition: which clock its deadlines mean */
-    int owner;           /* mutex, spin lock, rwlock's writer, once's runner; -1 none */
-    unsigned count;      /* recursion, semaphore's value, barrier's arrivals, once's state */
-    unsigned limit;      /* barrier: how many; rwlock: how many readers hold it */
-    unsigned round;      /* barrier */
-    thread_set waiters;  /* threads queued here */
-    uintptr_t mutex;     /* condition: the mutex its waiters gave */
-    unsigned idle_calls; /* condition: signals that found nobody waiting */
+    bool monotonic;     /* condition: which clock its deadlines mean */
+    int owner;          /* mutex, spin lock, rwlock's writer, once's runner; -1 none */
+    unsigned count;     /* recursion, semaphore's value, barrier's arrivals, once's state */
+    unsigned limit;     /* barrier: how many; rwlock: how many readers hold it */
+    unsigned round;     /* barrier */
+    thread_set waiters; /* threads queued here */
+    thread_set members; /* barrier in a search: who has ever come */
+    uint32_t causes[SEARCH_THREADS]; /* ... and what those of the last round had behind them */
+    uintptr_t mutex;                 /* condition: the mutex its waiters gave */
+    unsigned idle_calls;             /* condition: signals that found nobody waiting */
     int idle_by;
     uint8_t held[THREADS];          /* rwlock: read locks by thread */
     const struct snap *released;    /* what the next holder learns */

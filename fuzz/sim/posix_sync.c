@@ -502,11 +502,42 @@ static void barrier_open(struct object *o) {
     wake_all(o);
 }
 
+static bool round_is_over(const struct thread *t) {
+    const struct self *me = self_of(t->id);
+    return me->at->round != me->seen;
+}
+
+/* In a search that leaves the order of arrivals open. */
+static int meet(struct object *o) {
+    struct thread *t = S.now;
+    struct self *me = self();
+    o->members |= ONE(t->id);
+    if (count_of(o->members) > o->limit) {
+        explore_meets_too_many(o->at);
+    }
+    me->at = o;
+    me->seen = o->round;
+    t->wait_word = o->at;
+    explore_arrives(t, o->causes);
+    release(&o->by[t->id]);
+    if (++o->count == o->limit) {
+        barrier_open(o);
+    }
+    explore_meet(t, round_is_over, o->causes);
+    acquire(o->released);
+    me->at = NULL;
+    return leave(t->id == first_of(o->members) ? PTHREAD_BARRIER_SERIAL_THREAD : 0);
+}
+
 int sim_pthread_barrier_wait(pthread_barrier_t *b) {
     enter("pthread_barrier_wait", CALLER);
     struct object *o = object_at(b, OBJECT_BARRIER);
     if (!o->limit) {
         misuse("not-initialised", "the barrier %p was not initialised", (void *)b);
+    }
+    if (explore_meets(o->at)) {
+        say("pthread_barrier_wait %p: %u of %u", (void *)b, o->count + 1, o->limit);
+        return meet(o);
     }
     step(b);
     unsigned round = o->round;

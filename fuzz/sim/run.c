@@ -550,7 +550,8 @@ static struct thread *pick_anyhow(struct thread *t) {
         bool fair = is_fair();
         if (fair) {
             t->eager = true;
-        } else if (runnable && unlikely(t->dull >= S.o.stale_max && t->dull >= S.o.stale_max + uneven(t))) {
+        } else if (runnable &&
+                   unlikely(t->dull >= S.o.stale_max && t->dull >= S.o.stale_max + uneven(t))) {
             t->turns++;
             t->eager = true;
             t->dull = 0;
@@ -1042,14 +1043,16 @@ void sim_unlock(const volatile void *object) {
     if (l->owner != t->id)
         found("invalid-unlock", "T%u unlocks %p, which it does not hold", t->id,
               (const void *)(uintptr_t)object);
+    bool ordered = true;
     if (S.exploring) {
-        explore_unlock(t, at, (uintptr_t)__builtin_return_address(0));
+        ordered = explore_unlock(t, at, (uintptr_t)__builtin_return_address(0));
     } else {
         t->pending = (struct op){.kind = OP_UNLOCK, .at = at};
         point(t);
     }
     l->owner = -1;
-    l->released = snapshot(t);
+    if (ordered)
+        l->released = snapshot(t);
     t->H[t->id]++;
     if (!S.exploring)
         lockers_ready(l, true);

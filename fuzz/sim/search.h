@@ -14,6 +14,7 @@
 #define VISITS 512
 #define UNDONE 16
 #define EVENTS_MAX (1u << 20)
+#define ORDERED_MAX 64u
 
 /* What a thread is about to do. */
 struct want {
@@ -45,8 +46,7 @@ struct side {
     event_id locked;      /* LOCKED: the read */
     event_id woken_by;
     /* It waits: its next read is put off until another value than this one is the newest. */
-    bool waits, forced, in_vain; /* forced: it reads all the same, nobody can go on; in_vain: it
-                                    was, and ghosts forbid the newest */
+    bool waits, forced; /* forced: it reads all the same, as nobody can go on */
     uint64_t seen;
     uint32_t wait_atom;
     event_id latest;                /* the event that it executed last */
@@ -55,6 +55,7 @@ struct side {
         epoch aH[SEARCH_THREADS];
         const struct snap *rel;
     } before;
+    uintptr_t section;   /* the lock whose section, of plain accesses, it is in; 0: none */
     event_id last_write; /* the write by which it last changed something, for wakes */
     uint32_t history_n, undone_n;
     bool overflow;
@@ -80,8 +81,7 @@ enum entry_kind {
     ENTRY_PLACE,
     ENTRY_CHOICE,
     ENTRY_REVISIT,
-    ENTRY_EXCHANGE,
-    ENTRY_IN_VAIN
+    ENTRY_EXCHANGE
 };
 
 /* A run left for later: event k of the frame's graph, but otherwise. */
@@ -106,6 +106,9 @@ struct shared { /* between the processes of one search */
     int stop;
     uint32_t learnt_n; /* cells of stacks that a process found to be shared */
     uintptr_t learnt[256];
+    uint32_t ordered_n; /* objects whose calls need their order */
+    uintptr_t ordered[ORDERED_MAX];
+    unsigned no_reduction; /* reductions that do not hold for this program */
 };
 
 enum outcome { ENDED, STUCK, DEAD_END, CUT_SHORT };
@@ -127,7 +130,6 @@ struct search {
     bool forward; /* a replay of recorded choices: no graph is given, nothing is left for later */
     bool too_wide, begin_anew; /* the search learnt something and starts again */
     bool clock_used;
-    size_t header_n;
     struct {
         uintptr_t *cells; /* ascending */
         uint32_t n;
@@ -136,6 +138,9 @@ struct search {
     uintptr_t *mixed;               /* cells whose atomics overlap */
     uint32_t mixed_n;
     const char *error;
+    unsigned reduce; /* enum sim_reduction bits, those that hold */
+    uint32_t ordered_n;
+    uintptr_t ordered[ORDERED_MAX]; /* objects for which they do not */
     struct shared *shared;
     struct place *places;
     uint32_t places_n, place_now;
@@ -228,6 +233,17 @@ void search_wait_for(struct thread *t, uint32_t atom, uint64_t seen);
 bool search_wait_on(struct thread *t, event_id read, uint32_t atom);
 void search_take_back_exchange(struct thread *t, uint32_t from);
 void search_look_for_loop(struct thread *t, uintptr_t at, uintptr_t pc);
+
+/* search_reduce.c */
+void search_reduce(unsigned bits);
+void search_reduce_less(void);
+void search_reduce_look(const struct thread *t, const struct want *w);
+bool search_section_begins(struct thread *t, uintptr_t object);
+bool search_section_left(struct thread *t, uintptr_t object);
+void search_section_asked(uintptr_t object);
+void search_section_ends(const struct thread *t);
+size_t search_reductions_put(uint16_t *out, size_t room);
+size_t search_reductions_get(const uint16_t *from, size_t n);
 
 /* search_share.c */
 void search_place_free(struct place *p);

@@ -16,7 +16,6 @@ static void expect(const struct event *e, const struct want *w) {
 
 static event_id do_read(struct thread *t, struct want *w) {
     struct side *s = side_of(t);
-again:
     if (s->waits) {
         w->ready = search_wait_is_over;
     }
@@ -45,15 +44,16 @@ again:
         }
     } else {
         id = search_add_read(t, w);
-        if (!id) {
-            goto again;
-        }
         if (s->forced) {
             s->put_off_never = id;
         }
     }
-    s->waits = s->forced = s->in_vain = false;
+    s->waits = s->forced = false;
     search_run_read(t, id);
+    const struct event *e = &G->events[id];
+    if (e->kind == EVENT_READ && !graph_ghosts_allow(G, e->po_before, e->rf)) {
+        search_halt(t, ASSUMED); /* until a revisit gives it what its ghosts allow */
+    }
     return id;
 }
 
@@ -381,6 +381,9 @@ void explore_pages(uintptr_t base, uintptr_t pc) {
 
 void explore_lock(struct thread *t, uintptr_t object, uintptr_t pc) {
     explore_effect(t);
+    if (search_section_begins(t, object)) {
+        return;
+    }
     struct want w = {.kind = EVENT_READ,
                      .read = READ_LOCK,
                      .order = __ATOMIC_ACQUIRE,
@@ -413,6 +416,7 @@ void explore_lock(struct thread *t, uintptr_t object, uintptr_t pc) {
 
 /* ordered: failing is a call like the others, as for those who queue then. */
 bool explore_try_lock(struct thread *t, uintptr_t object, bool ordered, uintptr_t pc) {
+    search_section_asked(object);
     struct want w = {.kind = EVENT_READ,
                      .read = ordered ? READ_RMW : READ_CAS,
                      .order = __ATOMIC_ACQUIRE,
@@ -435,8 +439,11 @@ bool explore_try_lock(struct thread *t, uintptr_t object, bool ordered, uintptr_
     return free_before;
 }
 
-void explore_unlock(struct thread *t, uintptr_t object, uintptr_t pc) {
+bool explore_unlock(struct thread *t, uintptr_t object, uintptr_t pc) {
     explore_effect(t);
+    if (search_section_left(t, object)) {
+        return false;
+    }
     struct want w = {.kind = EVENT_READ,
                      .read = READ_RMW,
                      .rmw = SIM_AND,
@@ -445,6 +452,7 @@ void explore_unlock(struct thread *t, uintptr_t object, uintptr_t pc) {
                      .pc = pc};
     do_read(t, &w);
     do_exchange(t, &w, 0);
+    return true;
 }
 
 /* The clock is a location that holds the time; who never looks at it need not order its moves. */
@@ -596,6 +604,7 @@ static bool joinable(const struct thread *t) {
 
 void explore_join(struct thread *t, struct thread *child) {
     const struct want w = {.kind = 0, .ready = joinable};
+    search_section_ends(t);
     if (child->state != T_DONE) {
         t->state = T_JOIN;
         search_arrive(t, &w);
@@ -607,6 +616,7 @@ void explore_join(struct thread *t, struct thread *child) {
 
 /* The number of the thread that `parent` starts now: the same whenever it starts its n-th. */
 uint32_t explore_spawn(struct thread *parent) {
+    search_section_ends(parent);
     uint32_t nth = side_of(parent)->spawned++;
     explore_effect(parent);
     for (uint32_t i = 1; i < G->threads_n; i++) {
@@ -648,12 +658,14 @@ static bool never(const struct thread *t) {
 /* t has ended the process; what the others could have done before that is still seen. */
 _Noreturn void explore_last(struct thread *t) {
     const struct want w = {.kind = 0, .ready = never};
+    search_section_ends(t);
     t->state = T_JOIN;
     search_arrive(t, &w);
     abort();
 }
 
 _Noreturn void explore_exit(struct thread *t) {
+    search_section_ends(t);
     if (side_of(t)->next) {
         search_fickle();
     }

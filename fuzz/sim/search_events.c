@@ -471,33 +471,6 @@ static event_id read_forward(const struct want *w, event_id id, bool *left_out) 
     return p;
 }
 
-/* Ghosts forbid t to read the newest write. It reads another, if there is one, and goes on waiting
- * in a run that is left for when all those that read another are done. */
-#define NOTHING UINT32_MAX
-static event_id wait_in_vain(struct thread *t, event_id id) {
-    uint32_t left = 0;
-    while (left < X.stack_n - X.floor && X.stack[X.stack_n - 1 - left].frame == X.frames_n - 1 &&
-           X.stack[X.stack_n - 1 - left].k == id) {
-        left++;
-    }
-    if (!left) {
-        search_take_back(id);
-        side_of(t)->forced = false;
-        side_of(t)->in_vain = true;
-        return NOTHING;
-    }
-    search_push((struct entry){.kind = ENTRY_IN_VAIN, .k = id});
-    struct entry *first = &X.stack[X.stack_n - 1 - left], vain = X.stack[X.stack_n - 1];
-    memmove(first + 1, first, left * sizeof *first);
-    *first = vain;
-    struct entry *last = &X.stack[X.stack_n - 1];
-    if (last->kind != ENTRY_READ) {
-        search_end_run(DEAD_END);
-    }
-    X.stack_n--;
-    return last->ref;
-}
-
 event_id search_add_read(struct thread *t, const struct want *w) {
     if (G->n >= EVENTS_MAX) {
         search_note_cut(SIM_BOUND_STEPS, w->pc);
@@ -529,10 +502,7 @@ event_id search_add_read(struct thread *t, const struct want *w) {
         leave_reads(t, w, id);
     }
     if (!graph_ghosts_allow(G, G->events[id].po_before, rf)) {
-        rf = wait_in_vain(t, id);
-        if (rf == NOTHING) {
-            return 0;
-        }
+        left_out = true; /* as there: do_read() halts it */
     }
     if (w->read == READ_ENQUEUE && !graph_may_enqueue(G, G->events[id].po_before, rf)) {
         /* Who compared an old value cannot join behind those who know of a newer one: the read

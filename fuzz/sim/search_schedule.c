@@ -152,16 +152,10 @@ static struct thread *force_waiting(void) {
     for (uint32_t i = 0; i < S.threads_n; i++) {
         struct thread *t = &S.threads[i];
         struct side *s = side_of(t);
-        if (is_out(t) || !s->waits || s->in_vain || s->next) {
-            continue;
+        if (!is_out(t) && s->waits && !s->next) {
+            s->forced = true;
+            return t;
         }
-        if (X.forced.kind == ENTRY_IN_VAIN && X.forced.thread == i) {
-            X.forced.kind = ENTRY_NONE;
-            s->in_vain = true;
-            continue;
-        }
-        s->forced = true;
-        return t;
     }
     return NULL;
 }
@@ -170,7 +164,7 @@ static struct thread *pick_new(void) {
     if (X.forward) {
         return pick_forward();
     }
-    if (X.forced.kind != ENTRY_NONE && X.forced.kind != ENTRY_IN_VAIN) {
+    if (X.forced.kind != ENTRY_NONE) {
         struct thread *t = &S.threads[X.forced.thread];
         return is_out(t) ? NULL : t;
     }
@@ -255,6 +249,9 @@ void search_see_written(struct side *s) {
 /* Returns when t is to do what it wants: the next event of the graph, or a new one. */
 void search_arrive(struct thread *t, const struct want *w) {
     search_see_written(side_of(t));
+    if (w->kind && (X.reduce & SIM_REDUCE_LOCKS)) {
+        search_reduce_look(t, w);
+    }
     side_of(t)->want = w;
     count_step(t, w->pc);
     struct thread *next = search_pick_next(t);

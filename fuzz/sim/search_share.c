@@ -72,9 +72,19 @@ static const char magic[8] = "simckp4";
 /* The options, as far as they change what is explored. */
 static uint64_t identity(const struct job *j) {
     const struct sim_options *r = &j->o->run;
-    uint64_t parts[] = {r->c11_release_sequence, r->cas_weak,  r->timeouts_max, r->spurious_max,
-                        r->faults_max,           r->steps_max, r->threads_max,  j->o->loop_max,
-                        j->o->repeats_max,       r->page_size, r->pages_bytes,  r->heap_bytes,
+    uint64_t parts[] = {r->c11_release_sequence,
+                        r->cas_weak,
+                        r->timeouts_max,
+                        r->spurious_max,
+                        r->faults_max,
+                        r->steps_max,
+                        r->threads_max,
+                        j->o->loop_max,
+                        j->o->repeats_max,
+                        r->page_size,
+                        r->pages_bytes,
+                        r->heap_bytes,
+                        j->o->reduce,
                         sizeof(struct event)};
     uint64_t h = 1;
     for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
@@ -159,7 +169,7 @@ static bool place_read(FILE *f) {
         const struct entry *e = &p->entries[i];
         ok = e->frame < p->frames_n && e->k <= p->frames[e->frame].n && e->k &&
              e->r < p->frames[e->frame].n && e->ref < p->frames[e->frame].n &&
-             e->kind <= ENTRY_IN_VAIN;
+             e->kind <= ENTRY_EXCHANGE;
     }
     return ok;
 }

@@ -567,8 +567,11 @@ void access_plain(uintptr_t at, size_t n, bool write, uintptr_t pc) {
     if (unlikely(S.tracing && S.o.trace_plain))
         trace_plain(at, n, write, pc);
     check_memory(at, n, write, false, pc);
-    if (unlikely(S.exploring) && write)
-        explore_plain_write(S.now, at, n);
+    if (unlikely(S.exploring)) {
+        explore_section_access(S.now, at, n, write);
+        if (write)
+            explore_plain_write(S.now, at, n);
+    }
     if (likely((at & 7) + n <= 8)) {
         plain_cell(cell_at(at), ((1u << n) - 1) << (at & 7), write, at, n, pc);
         return;
@@ -669,8 +672,11 @@ static void write_whole_block(uintptr_t at, uintptr_t pc) {
 
 static void heap_give(void *block, uintptr_t pc) {
     uintptr_t at = (uintptr_t)block;
-    if (unlikely(S.exploring))
+    if (unlikely(S.exploring)) {
         explore_effect(S.now);
+        if (heap_owns(at))
+            explore_section_access(S.now, at, block_of(at)->size, true);
+    }
     if (!heap_owns(at))
         found("invalid-free", "free of %p, which malloc did not return\n  @%lx", block,
               (unsigned long)pc);

@@ -213,12 +213,24 @@ void sim_atomic_fence(int order);
 
 /* ---- Exhaustive search -------------------------------------------------------------------- */
 
+/* What makes fewer graphs of a search, without another verdict; off where graphs are to be counted
+ * exactly. Where one does not hold for the program, the search goes without it. */
+enum sim_reduction {
+    SIM_REDUCE_LOCKS = 1,    /* critical sections that touch different bytes have no order */
+    SIM_REDUCE_BARRIERS = 2, /* nor have the arrivals at a pthread barrier; the serial thread is the
+                                one of the lowest number */
+};
+unsigned sim_reduction(const char *key); /* "locks", "barriers"; 0: no such */
+/* "locks=1, barriers=1": in static memory; "" for none. */
+const char *sim_reductions_text(unsigned bits);
+
 struct sim_explore_options {
     struct sim_options run; /* source, stale_max, messages_max and preemptions_max are ignored */
     unsigned processes;     /* share the work; 0 and 1: this one only */
     unsigned loop_max;      /* rounds of any loop before it is cut; 0: no bound */
     unsigned repeats_max;   /* rounds of a loop that starts each in the same state, although it does
                              * something that lasts (it may never end); 0: 50 */
+    unsigned reduce;        /* enum sim_reduction bits */
     bool count_blocked;     /* that somebody is stuck for good is counted, no finding */
     const char *checkpoint; /* file to save to when interrupted and to resume from, or NULL */
     const volatile int *stop; /* becomes non-zero: stop soon, saving the checkpoint; or NULL */
@@ -253,6 +265,7 @@ struct sim_explored {
     uint64_t mixed;      /* accesses that fell back to the newest value */
     bool complete;       /* every graph was explored: nothing whatever was cut */
     bool resumed;
+    unsigned reduced; /* enum sim_reduction bits: those that were asked for and hold */
     struct sim_cut cuts[SIM_CUTS_MAX]; /* what was cut, as far as there is room */
     unsigned cuts_n;
     const char *finding; /* the first finding, or NULL; the search stops there */

@@ -7,8 +7,8 @@
 
 #if defined(__x86_64__)
 /* Save the current stack pointer in *from and continue at `to` (saved the same way, or made by
- * stack_prepare). Not a call: the processor foretells returns by the calls that it saw, and is right
- * more often when two threads stand at the same depth. */
+ * stack_prepare). Not a call: the processor foretells returns by the calls that it saw, and is
+ * right more often when two threads stand at the same depth. */
 static inline void sim_switch(void **from, void *to) {
     __asm__ volatile("lea -128(%%rsp), %%rsp\n" /* the red zone */
                      "  push %%rbp\n  lea 1f(%%rip), %%rax\n  push %%rax\n"

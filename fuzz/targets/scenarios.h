@@ -12,7 +12,6 @@ struct scenario {
     const char *stuck;        /* the rule that a deadlock breaks */
     unsigned timeouts_max;    /* waits that may time out */
     unsigned spurious_max;    /* waits that may return for no reason */
-    unsigned preemptions_max; /* UINT_MAX: no bound */
 };
 
 extern const struct scenario scenarios[];

@@ -28,11 +28,11 @@ static void on_interrupt(int number) {
 }
 
 static const char usage[] =
-    "usage: verify [--list] [--processes N] [--seconds N] [--preemptions N] [--checkpoint FOLDER]\n"
+    "usage: verify [--list] [--processes N] [--seconds N] [--set KEY=1] [--checkpoint FOLDER]\n"
     "              [--quiet] [--speed SECONDS] [--sites FILE] [--order PC:KIND:ORDER]... "
     "[name...]\n"
     "Searches the named scenarios (default: all) exhaustively. --seconds bounds each of them,\n"
-    "--preemptions bounds the switches away from a running thread in each run. --speed: "
+    "--set locks=1 and --set barriers=1 make fewer graphs of the same program. --speed: "
     "executions\n"
     "a second of one core, choices from bytes as a fuzzer would give them, no trace, no search.\n"
     "--sites writes the places of atomic accesses that were seen, --order changes the order of "
@@ -41,7 +41,7 @@ static const char usage[] =
 struct arguments {
     unsigned processes;
     double seconds;
-    long preemptions; /* -1: the scenario's own bound */
+    unsigned reduce; /* enum sim_reduction bits */
     const char *checkpoint;
     const char *sites; /* where --sites writes */
     bool quiet;
@@ -60,22 +60,30 @@ static long number(const char *text, const char *option) {
     return value;
 }
 
-static struct sim_options run_options(const struct scenario *scenario,
-                                      const struct arguments *arguments) {
+/* KEY=1 or KEY=0 */
+static void set_reduction(struct arguments *arguments, const char *text) {
+    char key[32] = "";
+    unsigned value = 2;
+    unsigned bit = sscanf(text, "%31[a-z]=%u", key, &value) == 2 ? sim_reduction(key) : 0;
+    if (bit == 0 || value > 1) {
+        fprintf(stderr, "verify: --set takes locks=0|1 or barriers=0|1, not '%s'\n", text);
+        exit(2);
+    }
+    arguments->reduce = value == 1 ? arguments->reduce | bit : arguments->reduce & ~bit;
+}
+
+static struct sim_options run_options(const struct scenario *scenario) {
     struct sim_options options = sim_options_default();
     options.timeouts_max = scenario->timeouts_max;
     options.spurious_max = scenario->spurious_max;
     options.faults_max = 0;
-    options.preemptions_max =
-        arguments->preemptions >= 0 ? (unsigned)arguments->preemptions : scenario->preemptions_max;
     options.coverage = false;
     return options;
 }
 
 /* The schedule of a finding, run once more with a trace. */
-static void show_finding(const struct scenario *scenario, const struct arguments *arguments,
-                         struct sim_explored *explored) {
-    struct sim_options options = run_options(scenario, arguments);
+static void show_finding(const struct scenario *scenario, struct sim_explored *explored) {
+    struct sim_options options = run_options(scenario);
     options.source = SIM_REPLAY;
     options.choices = explored->choices;
     options.choices_n = explored->choices_n;
@@ -115,6 +123,7 @@ static void print_row(const struct scenario *scenario, const struct sim_explored
     cJSON_AddNumberToObject(row, "seconds", explored->seconds);
     cJSON_AddNumberToObject(row, "peak_bytes", (double)explored->peak_bytes);
     cJSON_AddNumberToObject(row, "bounds_reached", explored->bounds);
+    cJSON_AddStringToObject(row, "reduced", sim_reductions_text(explored->reduced));
     cJSON_AddNumberToObject(row, "mixed", (double)explored->mixed);
     cJSON_AddBoolToObject(row, "complete", explored->complete);
     cJSON_AddItemToObject(row, "finding",
@@ -133,7 +142,8 @@ static bool search(const struct scenario *scenario, const struct arguments *argu
     static struct sim_explored explored;
     char checkpoint[4096];
     struct sim_explore_options options = sim_explore_options_default();
-    options.run = run_options(scenario, arguments);
+    options.run = run_options(scenario);
+    options.reduce = arguments->reduce;
     options.processes = arguments->processes;
     options.seconds_max = arguments->seconds;
     options.stop = &stop;
@@ -153,7 +163,7 @@ static bool search(const struct scenario *scenario, const struct arguments *argu
     }
     if (explored.finding != NULL) {
         name_by_rule(scenario, &explored);
-        show_finding(scenario, arguments, &explored);
+        show_finding(scenario, &explored);
     }
     print_row(scenario, &explored);
     return explored.complete && explored.finding == NULL;
@@ -163,7 +173,7 @@ static bool search(const struct scenario *scenario, const struct arguments *argu
 static bool measure(const struct scenario *scenario, const struct arguments *arguments) {
     enum { POOL = 1 << 20, INPUT = 256, BATCH = 1000 };
     static uint8_t pool[POOL + INPUT];
-    struct sim_options options = run_options(scenario, arguments);
+    struct sim_options options = run_options(scenario);
     struct sim_result result = {.finding = NULL};
     uint64_t random = 1, runs = 0, steps = 0;
     for (size_t i = 0; i < sizeof pool; i++) {
@@ -233,7 +243,7 @@ int main(int argc, char **argv) {
         {"list", no_argument, NULL, 'l'},
         {"processes", required_argument, NULL, 'j'},
         {"seconds", required_argument, NULL, 's'},
-        {"preemptions", required_argument, NULL, 'p'},
+        {"set", required_argument, NULL, 'r'},
         {"quiet", no_argument, NULL, 'q'},
         {"checkpoint", required_argument, NULL, 'c'},
         {"sites", required_argument, NULL, 'w'},
@@ -242,7 +252,7 @@ int main(int argc, char **argv) {
         {"speed", required_argument, NULL, 'b'},
         {0},
     };
-    struct arguments arguments = {.processes = 1, .preemptions = -1};
+    struct arguments arguments = {.processes = 1};
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (option) {
         case 'l':
@@ -257,8 +267,8 @@ int main(int argc, char **argv) {
         case 's':
             arguments.seconds = (double)number(optarg, "--seconds");
             break;
-        case 'p':
-            arguments.preemptions = number(optarg, "--preemptions");
+        case 'r':
+            set_reduction(&arguments, optarg);
             break;
         case 'q':
             arguments.quiet = true;

@@ -177,7 +177,8 @@ def per_second(result):
 
 
 def graphs_text(result):
-    return f"{result['graphs']:,} graph{'s' if result['graphs'] != 1 else ''}"
+    text = f"{result['graphs']:,} graph{'s' if result['graphs'] != 1 else ''}"
+    return text + (f", reduced by {result['reduced']}" if result.get("reduced") else "")
 
 
 def lead_of(a, result):

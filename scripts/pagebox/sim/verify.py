@@ -2,9 +2,10 @@
 
     scripts/verify.py                        # all of them, both cores
     scripts/verify.py FILTER=waiters JOBS=1 TIME=60
+    scripts/verify.py SET=locks=1
 
 JOBS processes share each search (default: the cores) · FILTER a regular expression on names · TIME
-seconds at most for each scenario · SEED is of no use here: there is nothing random.
+seconds at most for each scenario · SET a reduction of the search, named in the result · SEED is of no use here: there is nothing random.
 The same names work as environment variables, as make passes them. What TIME or an interrupt cut goes
 on where it was when the same build is asked again.
 Exit status: 0 all complete and clean, 1 a finding or an incomplete search, 2 usage or set-up,
@@ -24,11 +25,11 @@ from pagebox.common import report
 
 PROGRAM = report.REPO / "build" / "sim" / "verify"
 STATES = report.REPO / "build" / "verify"
-BOUNDS = ((1, "steps"), (2, "messages"), (4, "memory"), (8, "preemptions"), (16, "spinning"))
+BOUNDS = ((1, "steps"), (4, "memory"), (16, "loop"), (32, "threads"), (64, "mixed sizes"))  # enum sim_bound
 
 
 def settings(arguments):
-    names = ("JOBS", "FILTER", "TIME")
+    names = ("JOBS", "FILTER", "TIME", "SET")
     given = {name: os.environ.get(name, "") for name in names}
     for argument in arguments:
         name, equals, value = argument.partition("=")
@@ -67,7 +68,11 @@ class Search:
         self.jobs = number(given, "JOBS", os.cpu_count() or 1, 1, 64)
         self.time_s = number(given, "TIME", 0, 0, 10**6) if given["TIME"] else 0
         self.names = scenarios(given["FILTER"])
-        digest = hashlib.sha256(PROGRAM.read_bytes()).hexdigest()[:16]
+        self.set = given["SET"].split()
+        for setting in self.set:
+            if not re.fullmatch(r"(locks|barriers)=[01]", setting):
+                report.die(f"SET={setting}: wants locks=0|1 or barriers=0|1")
+        digest = hashlib.sha256(PROGRAM.read_bytes() + " ".join(self.set).encode()).hexdigest()[:16]
         self.state = STATES / digest
         self.state.mkdir(parents=True, exist_ok=True)
         for other in STATES.iterdir():  # of builds that are gone
@@ -85,6 +90,8 @@ class Search:
     def command(self, name):
         command = [str(PROGRAM), "--processes", str(self.jobs), "--checkpoint", str(self.state)]
         command += ["--seconds", str(self.time_s)] if self.time_s else []
+        for setting in self.set:
+            command += ["--set", setting]
         return command + ([] if report.is_screen(sys.stderr) else ["--quiet"]) + [name]
 
     def run_one(self, name):
@@ -141,8 +148,9 @@ class Search:
 def line(row, at, of, seconds):
     verdict = row["finding"] or ("complete" if row["complete"] else "NOT complete")
     earlier = f", {seconds:.1f} s of them now" if seconds < row["seconds"] / 2 and row["seconds"] > 1 else ""
+    reduced = f" (reduced by {row['reduced']})" if row["reduced"] else ""
     return (
-        f"[{at}/{of}] {row['name']}: {verdict}: {row['graphs']:,} graphs, {row['executions']:,} "
+        f"[{at}/{of}] {row['name']}: {verdict}: {row['graphs']:,} graphs{reduced}, {row['executions']:,} "
         f"executions, {row['seconds']:.1f} s, {row['peak_bytes'] / 2**20:.0f} MiB{earlier}"
     )
 
@@ -152,7 +160,7 @@ def reached(row):
 
 
 def table(rows):
-    columns = "scenario rules bounds graphs executions pruned seconds MiB complete reached finding"
+    columns = "scenario rules bounds graphs executions dead_ends seconds MiB complete reached finding"
     lines = []
     for row in rows:
         lines.append(
@@ -161,10 +169,9 @@ def table(rows):
             + ["yes" if row["complete"] else "no", reached(row), row["finding"]]
         )
     caption = (
-        "Graphs: distinct complete executions, up to the order of independent steps. Pruned: runs "
-        "cut because all their continuations are covered elsewhere. Reached: bounds of the engine "
-        "that a run met; 'spinning' holds a thread that reads the same value again, which adds "
-        "nothing."
+        "Graphs: executions that differ in what a read reads or in the order of writes to one place. "
+        "Dead ends: runs in which somebody waits as no fair execution does. Reached: bounds of the "
+        "engine that a run met; then the search is not complete."
     )
     return report.Table(columns.split(), lines, caption=caption)
 
