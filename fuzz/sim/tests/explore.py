@@ -47,7 +47,10 @@ def check_pass(report, done, options):
     if done.returncode != 0 or report["status"] != "pass" or item["finding"]:
         return f"status {done.returncode}, finding {item['finding']}: {item['detail']}"
     if options.get("sched") == "exhaustive":
-        return None if item["complete"] else f"the search was not complete: {item['bounds']}"
+        if not item["complete"]:
+            return f"the search was not complete: {item['bounds']}"
+        graphs = int(options.get("graphs", item["graphs"]))
+        return None if item["graphs"] == graphs else f"{item['graphs']} graphs, not {graphs}"
     return None if item["executions"] > 1 else "only one execution"
 
 
