@@ -226,6 +226,43 @@ static void michael_scott(void *arg) {
     together(queue, 3);
 }
 
+/* One cell each: two writers of different values, and all read what they can. */
+static void big(void *arg) {
+    unsigned me = number(arg);
+    if (me < 2) {
+        STORE(x, (int)me + 1);
+        STORE(y, (int)me + 1);
+        return;
+    }
+    LOAD(x);
+    LOAD(y);
+}
+static void message_graphs(void *arg) {
+    (void)arg;
+    together(big, 4);
+}
+
+/* All exchange one word for one more, as often as it takes. */
+static void cas_write(void *arg) {
+    int none = 0;
+    atomic_compare_exchange_strong(&x, &none, (int)number(arg) + 1);
+    STORE(x, 10 + (int)number(arg));
+}
+static void casw(void *arg) {
+    (void)arg;
+    together(cas_write, 4);
+}
+
+/* Writers and readers of one word: coherence alone. */
+static void coherence(void *arg) {
+    STORE(x, (int)number(arg));
+    LOAD(x);
+}
+static void coa(void *arg) {
+    (void)arg;
+    together(coherence, 4);
+}
+
 const struct searched searched[] = {
     {"fib_bench 5", fib_bench, 525630},
     {"lastzero 15", lastzero, 147456},
@@ -243,5 +280,8 @@ const struct searched searched[] = {
     {"barrier, 4 threads", barrier_4, 0},
     {"reader-writer lock", rwlock, 0},
     {"Michael-Scott queue", michael_scott, 0},
+    {"two writers, two readers", message_graphs, 0},
+    {"writes after a CAS, 4 threads", casw, 0},
+    {"coherence, 4 threads", coa, 0},
     {NULL, NULL, 0},
 };
