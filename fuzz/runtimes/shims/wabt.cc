@@ -1,5 +1,5 @@
-// wabt.cc: a shim for wabt's interpreter, against its C++ headers, linked with libwabt.a; Debian's package has both.
-// It fills a memory with zeros when it makes it, so large ones are left out.
+// wabt.cc: a shim for wabt's interpreter, against its C++ headers, linked with libwabt.a; Debian's
+// package has both. It fills a memory with zeros when it makes it, so large ones are left out.
 #define _Atomic // C's, in parts of subject.h that nothing here uses
 #include "shim.h"
 #undef _Atomic
@@ -47,7 +47,8 @@ Features features() {
 // An atomic access out of bounds and one that is not aligned have the same words.
 enum subject_status status_of(const Trap::Ptr &trap) {
     const std::string words = trap ? trap->message() : "";
-    return words.find("invalid atomic access") == 0 ? SUBJECT_OUT_OF_BOUNDS : shim_trap(words.c_str());
+    return words.find("invalid atomic access") == 0 ? SUBJECT_OUT_OF_BOUNDS
+                                                    : shim_trap(words.c_str());
 }
 
 bool open(const char *, const char **about) {
@@ -71,14 +72,16 @@ Guest *instantiate(std::shared_ptr<Home> home, const ModuleDesc &description, co
     auto module = Module::New(home->store, description);
     auto instance = Instance::Instantiate(home->store, module.ref(), imports, &trap);
     if (!instance) {
-        *status = status_of(trap) == SUBJECT_OUT_OF_BOUNDS ? SUBJECT_OUT_OF_BOUNDS : SUBJECT_NO_MEMORY;
+        *status =
+            status_of(trap) == SUBJECT_OUT_OF_BOUNDS ? SUBJECT_OUT_OF_BOUNDS : SUBJECT_NO_MEMORY;
         return nullptr;
     }
     auto memory = home->store.UnsafeGet<Memory>(instance->exports()[0]);
     return new Guest{home, instance, memory};
 }
 
-void *make(const uint8_t *wasm, size_t bytes, const struct subject_type *imported, enum subject_status *status) {
+void *make(const uint8_t *wasm, size_t bytes, const struct subject_type *imported,
+           enum subject_status *status) {
     try {
         auto home = std::make_shared<Home>(features());
         ModuleDesc description;

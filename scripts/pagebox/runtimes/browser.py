@@ -3,6 +3,8 @@
     scripts/runtimes_browser.py chromium /usr/bin/chromium [--js-flags=--liftoff-only]
     scripts/runtimes_browser.py firefox /usr/bin/firefox-esr [javascript.options.wasm_optimizingjit=false]
 
+    scripts/runtimes_browser.py chromium /usr/bin/chromium --script=FILE   # runs FILE instead, and prints what it prints
+
 It loads a page from here whose worker fetches lines, has driver.js answer them, and posts the answers.
 """
 import http.server
@@ -26,6 +28,12 @@ importScripts('/driver.js');
 let line = post('/next', '');
 for (;;) line = post('/next', pageboxAnswer(line, text => post('/say', text)));
 """
+SCRIPT_WORKER = b"""
+const post = text => { const r = new XMLHttpRequest(); r.open('POST', '/say', false); r.send(text); };
+self.print = post;
+try { importScripts('/script.js'); } catch (error) { post(String(error)); }
+post('.');
+"""
 START_S = 60
 PREFERENCES = {  # nothing of a browser's own talks to anybody, and memories can be shared
     "browser.shell.checkDefaultBrowser": False, "datareporting.policy.dataSubmissionEnabled": False,
@@ -34,9 +42,9 @@ PREFERENCES = {  # nothing of a browser's own talks to anybody, and memories can
 }
 
 
-def handler(lines, answers):
-    files = {"/": (PAGE, "text/html"), "/worker.js": (WORKER, "text/javascript"),
-             "/driver.js": (known.DRIVER.read_bytes(), "text/javascript")}
+def handler(lines, answers, script):
+    files = {"/": (PAGE, "text/html"), "/worker.js": (SCRIPT_WORKER if script else WORKER, "text/javascript"),
+             "/driver.js": (known.DRIVER.read_bytes(), "text/javascript"), "/script.js": (script, "text/javascript")}
 
     class Handler(http.server.BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -80,10 +88,10 @@ def command(name, path, options, home, url):
     return [path, "--headless", "--no-remote", "--profile", home, url]
 
 
-def play(child, lines, answers):
-    """Lines from standard input to the page and back, until either ends."""
+def play(child, lines, answers, asked):
+    """Lines to the page and back, until either ends. One with "step" has several answers, up to a dot."""
     first = True
-    for line in sys.stdin.buffer:
+    for line in asked:
         lines.put(line)
         stepwise = b'"step":1' in line
         while True:
@@ -106,16 +114,20 @@ def main():
     report.help_if_asked(__doc__)
     if len(sys.argv) < 3:
         report.die("which browser? its kind and its path: see --help")
+    options = sys.argv[3:]
+    path = options.pop().partition("=")[2] if options and options[-1].startswith("--script=") else ""
+    script = pathlib.Path(path).read_bytes() if path else b""
+    asked = [b'"step":1'] if script else sys.stdin.buffer  # a script begins by itself
     lines, answers = queue.Queue(), queue.Queue()
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler(lines, answers))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler(lines, answers, script))
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with tempfile.TemporaryDirectory(prefix="pagebox-", ignore_cleanup_errors=True) as home:
-        words = command(sys.argv[1], sys.argv[2], sys.argv[3:], home, f"http://127.0.0.1:{server.server_port}/")
+        words = command(sys.argv[1], sys.argv[2], options, home, f"http://127.0.0.1:{server.server_port}/")
         child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=sys.stderr,
                                  start_new_session=True, env=dict(os.environ, HOME=home))
         try:
-            return play(child, lines, answers)
+            return play(child, lines, answers, asked)
         finally:
             for number in (signal.SIGTERM, signal.SIGKILL):
                 try:

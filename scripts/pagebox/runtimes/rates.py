@@ -52,14 +52,19 @@ def processor_s(words, **options):
 
 
 def fuzz(pipe, runs, growth, rules_off, folder):
-    """The harness with `pipe`, a command for sh, as its runtime: processor seconds."""
+    """The harness with `pipe`, a command for sh, as its runtime: processor seconds. Ends where it does not play all."""
     environment = dict(os.environ, SUBJECT=str(known.BUILD / "pipe.so"), PAGEBOX_RUNTIME=f"pipe\t1\t{pipe}",
                        PAGEBOX_RULES_OFF=",".join(rules_off), PAGEBOX_HANG_MS="20000")
     if not growth:
         environment["PAGEBOX_WITHOUT_GROWTH"] = "1"
     words = [str(FUZZER), f"-runs={runs}", "-seed=1", "-max_len=256", "-timeout=60", "-detect_leaks=0", f"-artifact_prefix={folder}/"]
     with (folder / "log").open("wb") as log:
-        return processor_s(words, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        seconds = processor_s(words, env=environment, cwd=folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    text = (folder / "log").read_text(errors="replace")
+    if re.search(r"^#\d+\s+DONE", text, re.M) is None:
+        found = re.search(r"^finding: .*\n.*\n.*", text, re.M)
+        report.die(f"{pipe}\nended before {runs} programs: {found.group(0) if found else text[-500:]}")
+    return seconds
 
 
 def measure(runtime, runs, growth):
@@ -70,11 +75,8 @@ def measure(runtime, runs, growth):
     with tempfile.TemporaryDirectory(prefix="pagebox-") as name:
         folder = pathlib.Path(name)
         asked, answers = folder / "asked", folder / "answers"
-        fuzz(f"tee -a {asked} | ({tier[2]}) | tee -a {answers}", runs, growth, rules_off, folder)
+        fuzz(f"tee {asked} | ({tier[2]}) | tee {answers}", runs, growth, rules_off, folder)
         programs = asked.read_bytes().count(b"\n") - 1
-        if programs < runs / 2:
-            found = re.search(r"^finding: .*\n.*\n.*", (folder / "log").read_text(errors="replace"), re.M)
-            report.die(f"{runtime}: its run ended after {programs} programs: {found.group(0) if found else 'nothing found'}")
         echo_s = fuzz(f"exec {shlex.quote(str(ECHO))} {answers}", runs, growth, rules_off, folder)
         with asked.open("rb") as lines:
             engine_s = processor_s(["/bin/sh", "-c", tier[2]], stdin=lines, stdout=subprocess.DEVNULL,

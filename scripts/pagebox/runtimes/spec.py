@@ -49,6 +49,8 @@ def run(words, environment, script):
     """(passed, failed, left out, lines of failures)."""
     prefix = [f"{key}={value}" for key, value in environment.items()]
     command = ["env", *prefix, *(str(script) if word == str(known.DRIVER) else word for word in words)]
+    if str(known.DRIVER) not in words:  # a browser has no driver among its words
+        command.append(f"--script={script}")
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS)
     except subprocess.TimeoutExpired:
@@ -57,7 +59,7 @@ def run(words, environment, script):
     count = next((line for line in lines if line.startswith("COUNT ")), None)
     if count is None:
         return 0, 1, 0, [f"ended with status {done.returncode}: {(done.stderr or done.stdout).strip()[-300:]}"]
-    return (*map(int, count.split()[1:]), [line for line in lines if line != count])
+    return (*map(int, count.split()[1:]), [line for line in lines if line not in (count, ".")])
 
 
 # ---------------------------------------------------------------- our own memories

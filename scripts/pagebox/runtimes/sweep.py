@@ -22,8 +22,11 @@ from pagebox.runtimes import known
 SETTINGS = ("TIME", "RUNTIME", "EMPTY", "JOBS", "SEED", "RULES_OFF", "OF")
 # What a runtime is asked; all other rules need what an engine's outside does not show: an address, a copy.
 ASKED = ("R1", "R2", "R5", "R6", "R7", "R8", "R9", "R12", "R16", "R17", "R18")
-ASKED_THREADS = ("R14", "R19", "R20", "R22", "R23")
-WITHOUT_THREADS = ("wasm3", "wasm-c-api")
+ASKED_SHARED = ("R14",)
+ASKED_WAITS = ("R19", "R20", "R22", "R23")
+ASKED_THREADS = (*ASKED_SHARED, *ASKED_WAITS)
+WITHOUT_SHARED = ("wasm3", "wasm-c-api")
+WITHOUT_WAITS = (*WITHOUT_SHARED, "wabt")
 
 
 def settings(arguments):
@@ -65,8 +68,10 @@ def cell(runtime, rule, found):
     names = sorted({f["oracle"] for f in found if f["oracle"].split("-")[0] == rule})
     if names:
         return ", ".join(name.partition("-")[2] for name in names)
-    threads = runtime.partition(":")[0] not in WITHOUT_THREADS
-    return "clean" if rule in ASKED or (threads and rule in ASKED_THREADS) else "not promised"
+    name = runtime.partition(":")[0]
+    asked = rule in ASKED or (rule in ASKED_SHARED and name not in WITHOUT_SHARED) or \
+        (rule in ASKED_WAITS and name not in WITHOUT_WAITS)
+    return "clean" if asked else "not promised"
 
 
 def page(runs):
