@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MEMORIES_MAX = 8, POOL_PAGES = 64 };
+enum { MEMORIES_MAX = 8, POOL_PAGES = 1024 };
 
 static const char *const names[PB_STRATEGY_COUNT] = {"reserve", "reserve_rw", "remap", "move",
                                                      "heap",    "image",      "pool",  "guard"};

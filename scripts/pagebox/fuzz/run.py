@@ -105,10 +105,11 @@ class Plan:
         return not self.empty and not self.subject
 
     def build(self):
-        wanted = [f"fuzz-build-{engine}" for engine in self.engines]
+        if os.environ.get("PAGEBOX_RUNTIME"):  # in a process of its own: see engines.py
+            wanted = ["build/plain/opgen", *(f"build/bare/{target}" for target in self.targets)]
+        else:
+            wanted = [f"fuzz-build-{engine}" for engine in self.engines]
         wanted += [str(path.relative_to(report.REPO)) for path in findings.TOOLS]
-        if os.environ.get("PAGEBOX_RUNTIME"):
-            wanted += [f"build/bare/{target}" for target in self.targets]
         if self.merges():  # libFuzzer does it
             wanted += [f"build/libfuzzer/{target}" for target in self.targets]
         fault = builder.build(wanted, self.jobs)
