@@ -202,7 +202,7 @@ static const struct subject *load(const char *path) {
  * one that breaks a rule. */
 static bool loads(const char *path) {
     enum {
-        LOAD_S = 20,
+        LOAD_S = 60,
         LOADED = 90,
         REFUSED = 91
     }; /* no status that the object itself ends with */

@@ -28,7 +28,7 @@ struct shared {
     _Atomic bool busy, gone;
 };
 
-enum { TIERS_MAX = 8, HANG_MS = 4000, START_MS = 20000, WORDS_MAX = 300 };
+enum { TIERS_MAX = 8, HANG_MS = 4000, START_MS = 55000, WORDS_MAX = 300 };
 
 static struct tier {
     char name[48];

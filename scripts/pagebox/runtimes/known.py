@@ -43,12 +43,21 @@ def program_of(engine):
     return None
 
 
+WABT_HEADER = pathlib.Path("/usr/include/wabt/interp/interp.h")
+
+
+def wabt_version():
+    """Of the one library that a package has; None where it is not there."""
+    return output_of(["dpkg-query", "-W", "-f", "${Version}", "wabt"]) if WABT_HEADER.exists() else None
+
+
 def version_of(engine):
-    program = program_of(engine)
     if isinstance(engine["version"], str):  # {apt PACKAGE}
-        command = ["dpkg-query", "-W", "-f", "${Version}", engine["version"].strip("{}").split()[1]]
-    else:
-        command = [program, *engine["version"]]
+        return output_of(["dpkg-query", "-W", "-f", "${Version}", engine["version"].strip("{}").split()[1]])
+    return output_of([program_of(engine), *engine["version"]])
+
+
+def output_of(command):
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
@@ -123,10 +132,14 @@ def table():
         there = program_of(engine)
         rows.append((name, version_of(engine) if there else "not installed", ", ".join(engine["tiers"]),
                      there or f"{engine['get']}, or scripts/setup runtimes"))
+    rows.append(("wabt:", wabt_version() or "not installed", "interpreter",
+                 "in the fuzzer's process" if wabt_version() else "apt-get install wabt, or scripts/setup runtimes"))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]
     for row in rows:
         print("  ".join([*(cell.ljust(width) for cell, width in zip(row, widths)), row[3]]))
     for shim in shims():
+        if shim == "wabt":
+            continue
         print(f"{shim}: a library by path, RUNTIME={shim}:/path/to/lib.so (fuzz/runtimes/README.md)")
 
 

@@ -61,6 +61,8 @@ def fuzz(runtime, given):
 def version(runtime):
     name = runtime.partition(":")[0]
     engine = known.engines().get(name)
+    if name == "wabt":
+        return known.wabt_version() or ""
     return known.version_of(engine) if engine and known.program_of(engine) else ""
 
 
@@ -116,6 +118,7 @@ def main():
         wanted = []
     else:
         there = [name for name, engine in known.engines().items() if known.program_of(engine)]
+        there += ["wabt:"] if known.wabt_version() else []
         wanted = [name.replace("+", ",") for name in given["RUNTIME"].split(",")] if given["RUNTIME"] else there
         folders = []
     run = report.Run("runtimes")

@@ -93,16 +93,22 @@ def planted(count, seconds):
 
 
 def engines(count, seconds):
+    there = {}  # runtime: its version, what is known of it
     for name, engine in known.engines().items():
         if known.program_of(engine) is None:
             print(f"     {name} is left out: {engine['get']}, or scripts/setup runtimes")
-            continue
+        else:
+            there[name] = known.version_of(engine), engine.get("known", [])
+    if (known.BUILD / "wabt.so").exists():
+        there["wabt:"] = known.wabt_version(), []
+    else:
+        print("     wabt: is left out: apt-get install wabt, or scripts/setup runtimes")
+    for name, (version, expected) in there.items():
         got, after, runs, text = fuzz(dict(os.environ, **known.environment_of(name)), seconds)
-        expected = engine.get("known", [])
         new = [one for one in got if one not in expected]
         why = "" if runs else f" {text[-200:]}"
-        count.say(runs > 0 and not new, f"runtimes_engine_{name}",
-                  f"{known.version_of(engine)}, {runs} executions in {after:.0f} s, "
+        count.say(runs > 0 and not new, f"runtimes_engine_{name.strip(':')}",
+                  f"{version}, {runs} executions in {after:.0f} s, "
                   f"found {', '.join(got) or 'nothing'}{' (known)' if got and not new else ''}{why}")
 
 
