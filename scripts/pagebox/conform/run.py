@@ -160,7 +160,7 @@ class Conformance:
         usable = max(1, len([p for p in programs if p.get("wasm") or not self.name]))
         slice_ms = int(max(20, min(400, seconds * 1000 / usable / 2)))
         if not self.name:
-            command = [self.a.conform, "run", *(["-L", str(self.library)] if self.library else []), "-s", str(seed), "-t", str(slice_ms), "-T", str(int(seconds)), "-n", str(self.a.hang)]
+            command = [self.a.conform, "run", *(["-L", str(self.library)] if self.library else []), "-s", str(seed), "-t", str(slice_ms), "-T", str(max(1, int(seconds))), "-n", str(self.a.hang)]
             command += ["-r", f"{seed * 1000}:{self.a.random}"] if self.a.random and not only else []
             command += ["-p", only or self.a.only] if only or self.a.only else []
             return engines.Process([*command, *self.files], cores)
