@@ -117,11 +117,11 @@ static void input_run(const char *path) {
         complain(path, "cannot start a process to run it in");
         return;
     }
-    const char *verdict = verdict_of(status, name, sizeof name);
     if (WIFEXITED(status) && WEXITSTATUS(status) == CHILD_LEFT_OUT) {
         left_out++;
         return; /* it has said so */
     }
+    const char *verdict = verdict_of(status, name, sizeof name);
     const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == CHILD_CLEAN;
     findings += !clean;
     if (!clean || !option.quiet) {
