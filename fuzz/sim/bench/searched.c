@@ -226,41 +226,55 @@ static void michael_scott(void *arg) {
     together(queue, 3);
 }
 
-/* One cell each: two writers of different values, and all read what they can. */
+/* Two writers with two words each, in turn; two who read along. */
+static void big_part(void *arg) {
+    unsigned me = number(arg);
+    if (me < 2) {
+        for (int v = 1; v <= 3; v++) {
+            STORE(table[2 * me], v);
+            STORE(table[2 * me + 1], v);
+        }
+        return;
+    }
+    for (unsigned i = 0; i < (me == 2 ? 7u : 3u); i++) {
+        LOAD(table[i % 4]);
+    }
+}
 static void big(void *arg) {
+    (void)arg;
+    together(big_part, 4);
+}
+
+/* Two write one word and read it back after looking elsewhere, where four others write. */
+static void coherence(void *arg) {
     unsigned me = number(arg);
     if (me < 2) {
         STORE(x, (int)me + 1);
-        STORE(y, (int)me + 1);
+        if (me) {
+            LOAD(z);
+        } else {
+            LOAD(y);
+        }
+        LOAD(x);
         return;
     }
-    LOAD(x);
-    LOAD(y);
+    STORE(y, (int)me);
+    STORE(z, (int)me);
 }
-static void message_graphs(void *arg) {
+static void coherence_and_others(void *arg) {
     (void)arg;
-    together(big, 4);
+    together(coherence, 6);
 }
 
-/* All exchange one word for one more, as often as it takes. */
+/* A compare-exchange that one of five wins, then a store of each. */
 static void cas_write(void *arg) {
     int none = 0;
-    atomic_compare_exchange_strong(&x, &none, (int)number(arg) + 1);
-    STORE(x, 10 + (int)number(arg));
+    atomic_compare_exchange_strong_explicit(&x, &none, 1, RELAXED, RELAXED);
+    STORE(x, (int)number(arg) + 3);
 }
 static void casw(void *arg) {
     (void)arg;
-    together(cas_write, 4);
-}
-
-/* Writers and readers of one word: coherence alone. */
-static void coherence(void *arg) {
-    STORE(x, (int)number(arg));
-    LOAD(x);
-}
-static void coa(void *arg) {
-    (void)arg;
-    together(coherence, 4);
+    together(cas_write, 5);
 }
 
 const struct searched searched[] = {
@@ -280,8 +294,8 @@ const struct searched searched[] = {
     {"barrier, 4 threads", barrier_4, 0},
     {"reader-writer lock", rwlock, 0},
     {"Michael-Scott queue", michael_scott, 0},
-    {"two writers, two readers", message_graphs, 0},
-    {"writes after a CAS, 4 threads", casw, 0},
-    {"coherence, 4 threads", coa, 0},
+    {"big0", big, 82472},
+    {"CoA 5", coherence_and_others, 57600},
+    {"casw 5", casw, 32880},
     {NULL, NULL, 0},
 };
