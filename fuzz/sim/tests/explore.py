@@ -37,7 +37,7 @@ def latest(folder):
 
 def cases():
     for source in sorted([*(SIM / "examples").glob("*.c"), *(HERE / "posix").glob("*.c*")]):
-        for line in re.findall(r"^ \* expect: (.*)$", source.read_text(), re.MULTILINE):
+        for line in re.findall(r"^ \* expect: (.*?)(?: \*/)?$", source.read_text(), re.MULTILINE):
             outcome, *options = line.split()
             yield source, outcome, dict(o.split("=", 1) for o in options)
 
