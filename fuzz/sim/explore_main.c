@@ -863,6 +863,8 @@ static void read_argument(const char *argument) {
         read_order(value);
     } else if (!strcmp(key, "input")) {
         sim_posix_input();
+    } else if (!strcmp(key, "tryjoin")) {
+        sim_posix_tell_ends();
     } else if (!strcmp(key, "replay")) {
         replay_file = value;
     } else if (!strcmp(key, "seconds")) {

@@ -27,6 +27,14 @@ TWIN(pthread_setcanceltype);
 void sim_pthread_testcancel(void);
 TWIN(pthread_atfork);
 
+/* Each thread writes down in a search that it ends, for pthread_tryjoin_np: where that is called,
+ * since a write more is more for the search. */
+static bool ends_are_told;
+
+void sim_posix_tell_ends(void) {
+    ends_are_told = true;
+}
+
 static pthread_t handle_of(unsigned thread) {
     return thread + 1u; /* 0 is what programs take for "no thread" */
 }
@@ -191,8 +199,9 @@ int sim_pthread_tryjoin_np(pthread_t thread, void **result) {
     enter("pthread_tryjoin_np", CALLER);
     struct thread *u = thread_of(thread);
     struct self *child = self_of(u->id);
-    bool over =
-        S.exploring ? sim_atomic_load(&child->over, 1, __ATOMIC_RELAXED) : u->state == T_DONE;
+    bool over = !S.exploring    ? u->state == T_DONE
+                : ends_are_told ? sim_atomic_load(&child->over, 1, __ATOMIC_RELAXED)
+                                : child->tried || choose(2);
     if (!over) {
         /* a search does not follow those who try again and again: in time it will have ended */
         sim_assume(!S.exploring || !child->tried);
@@ -359,7 +368,7 @@ void thread_end(void *result) {
     locals_end();
     for (int round = 0; round < PTHREAD_DESTRUCTOR_ITERATIONS && run_destructors(); round++) {
     }
-    if (S.exploring) {
+    if (S.exploring && ends_are_told) {
         sim_atomic_store(&self()->over, 1, 1, __ATOMIC_RELAXED);
     }
     sim_exit_thread();

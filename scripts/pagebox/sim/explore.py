@@ -122,6 +122,7 @@ class Exploration:
         command += [f"--replay={os.path.abspath(a.replay)}"] if a.replay else []
         command += [f"--argument={x}" for x in shlex.split(a.args)]
         command += ["--input=1"] if a.reads_input else []
+        command += ["--tryjoin=1"] if a.tries_join else []
         return command + [f"--{pair}" for pair in a.set]
 
     def interrupt(self, number, frame):

@@ -331,7 +331,7 @@ def library_cxx():
 
 
 def build(a, folder):
-    """The program's path. Sets a.assembly, a.refused and a.reads_input."""
+    """The program's path. Sets a.assembly, a.refused, a.tries_join and a.reads_input."""
     engine = REPO / "build" / "plain" / "explore-engine.o"
     if not engine.exists():
         report.die(f"{engine} is not built: run `make explore-lib`")
@@ -340,6 +340,7 @@ def build(a, folder):
         objects.append(str(folder / f"{i}.o"))
         compile_one(a, source, objects[-1])
     a.refused, needs = rename_calls(objects, a.src)
+    a.tries_join = "pthread_tryjoin_np" in needs
     a.reads_input = bool(needs & {"stdin", "scanf", "__isoc99_scanf", "__isoc23_scanf", "getchar",
                                   "gets", "read", "getchar_unlocked", "_ZSt3cin"})
     subject = join(objects, folder)
