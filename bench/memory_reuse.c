@@ -1,6 +1,6 @@
-/* memory_reuse.c: what the next tenant costs: resetting a memory, using it again, and starting one
- * with bytes, from a frozen image or by copying them in. Run: build/bench/bench
- * --filter='^memory/(reset|reuse|init)'. */
+/* memory_reuse.c: what the next tenant costs: resetting a memory, using it again in whole or in
+ * part, and starting one with bytes, from a frozen image or by copying them in. Run:
+ * build/bench/bench --filter='^memory/(reset|reuse|tenant|init)'. */
 #include "memories.h"
 
 #include <stdlib.h>
@@ -40,6 +40,42 @@ static void run_reset(struct bench_state *state) {
 
 static void run_reuse(struct bench_state *state) {
     run_resets(state, true);
+}
+
+/* ---- Tenants -------------------------------------------------------------------------------- */
+
+/* Writes one byte to written percent of the host pages, all over the memory. Each tenant has other
+ * pages: the number moves them on. */
+static void write_part(struct pb_memory *memory, int64_t written, uint64_t tenant) {
+    volatile uint8_t *base = memory_base(memory);
+    uint64_t pages = memory_length(memory) / BENCH_HOST_PAGE;
+    uint64_t count = pages * (uint64_t)written / 100, step = pages / count;
+    for (uint64_t i = 0; i < count; i++) {
+        base[(i * step + tenant * 7) % pages * BENCH_HOST_PAGE] = 1;
+    }
+}
+
+/* From the end of one tenant to the end of the next one's run: the reset, and the writes. Each
+ * thread has a memory, and a pool, of its own. */
+static void run_tenants(struct bench_state *state) {
+    struct memories memories;
+    const int64_t written = bench_number(state, "written");
+    uint64_t tenant = 0;
+    bool good = memories_begin(&memories, state, bench_argument(state), BENCH_CAPACITY_PAGES) &&
+                memories_check(state, "create", memories_create(&memories, 1));
+    if (good) {
+        write_part(memories.at[0], written, tenant);
+    }
+    while (good && bench_next(state, 1)) {
+        bench_begin(state);
+        enum pb_status status = pb_memory_reset(memories.at[0]);
+        if (status == PB_OK) {
+            write_part(memories.at[0], written, ++tenant);
+        }
+        bench_end(state);
+        good = memories_check(state, "reset", status);
+    }
+    memories_end(&memories);
 }
 
 /* ---- Memories with first contents ------------------------------------------------------------ */
@@ -126,6 +162,18 @@ static void add_resets(const struct subject *subject, uint32_t pages,
     memory_row_add(&made);
 }
 
+static void add_tenants(const struct subject *subject, uint32_t pages) {
+    static const int written[] = {1, 10, 100};
+    for (int i = 0; i < 3; i++) {
+        struct memory_row made = row("memory/tenant", run_tenants, subject, pages, NULL);
+        made.options[0] = (struct bench_parameter){"written", NULL, written[i]};
+        made.full_only = true;
+        memory_row_add(&made);
+        made.threads = 2;
+        memory_row_add(&made);
+    }
+}
+
 static void add_inits(const struct subject *subject, uint32_t pages, const char *from) {
     bool image = strcmp(from, "image") == 0;
     struct memory_row made =
@@ -149,6 +197,10 @@ BENCH_SUBJECT {
             bool usual = &subjects[i] == SUBJECT_RESERVE ||
                          subjects[i].strategy == PB_STRATEGY_POOL ||
                          subjects[i].strategy == PB_STRATEGY_HEAP;
+            if (sizes[size] != 1 &&
+                (subjects[i].strategy == PB_STRATEGY_POOL || &subjects[i] == SUBJECT_RESERVE)) {
+                add_tenants(&subjects[i], sizes[size] == 16 ? 64 : 1024);
+            }
             if (image || usual) {
                 add_inits(&subjects[i], sizes[size], image ? "image" : "bytes");
             }

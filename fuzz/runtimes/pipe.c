@@ -60,15 +60,30 @@ static void forget(struct tier *t) {
     t->process = 0;
 }
 
+/* Asks it to end, so that it can end what it has started itself, a browser say; then insists. */
+static void end_process(pid_t process) {
+    enum { PATIENCE_MS = 2000 };
+    kill(-process, SIGTERM);
+    for (int ms = 0; ms < PATIENCE_MS; ms++) {
+        if (waitpid(process, NULL, WNOHANG) != 0) {
+            break;
+        }
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    kill(-process, SIGKILL);
+    while (waitpid(process, NULL, 0) < 0 && errno == EINTR) {
+    }
+}
+
 static void close_tier(struct tier *t) {
     if (t->process == 0) {
         return;
     }
     t->shared->gone = true;
-    kill(-t->process, SIGKILL);
     if (t->owner == getpid()) {
-        while (waitpid(t->process, NULL, 0) < 0 && errno == EINTR) {
-        }
+        end_process(t->process);
+    } else {
+        kill(-t->process, SIGKILL);
     }
     forget(t);
 }

@@ -1,5 +1,6 @@
 """processes.py: the programs that the gate starts, each in a session of its own, so that an interrupt
 ends them with all that they have started; and the folder for what they write."""
+import ctypes
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import time
 from pagebox.common import report
 
 SCRATCH = report.REPO / "build" / "gate" / "tmp"  # emptied by gate_build.lock()
+PR_SET_PDEATHSIG = 1  # sys/prctl.h
 live = set()
 ending = False  # an interrupt ends the whole: what ends now has not failed
 
@@ -26,6 +28,11 @@ def running(child):
         return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
     except ChildProcessError:
         return False
+
+
+def end_with_parent():
+    """For preexec_fn: the kernel ends the child when its parent is gone, however that came."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def start(command, **options):

@@ -4,7 +4,6 @@ or as a browser without a screen that loads a page from here.
 Engines and their tiers are those of fuzz/runtimes/engines.json whose workers driver.mjs can start; or a path whose
 last part begins with such a name.
 """
-import functools
 import http.server
 import json
 import os
@@ -15,7 +14,7 @@ import subprocess
 import tempfile
 import threading
 
-from pagebox.common import report
+from pagebox.common import processes, report
 from pagebox.runtimes import browser, known as runtimes
 
 DRIVER = report.REPO / "fuzz/conform/driver.mjs"
@@ -86,8 +85,14 @@ class Ended(Exception):
 
 
 def pinned(cores):
-    """For a process that shall run on these alone."""
-    return functools.partial(os.sched_setaffinity, 0, cores) if cores else None
+    """For a process that shall run on these alone, and end when this one is gone."""
+
+    def prepare():
+        processes.end_with_parent()
+        if cores:
+            os.sched_setaffinity(0, cores)
+
+    return prepare
 
 
 class Process:

@@ -12,13 +12,14 @@ import json
 import os
 import pathlib
 import queue
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 
-from pagebox.common import report
+from pagebox.common import processes, report
 from pagebox.runtimes import known
 
 PAGE = b"<!doctype html><meta charset=utf-8><title>pagebox</title><script>new Worker('/worker.js')</script>"
@@ -122,10 +123,11 @@ def main():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler(lines, answers, script))
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # by way of `finally`
     with tempfile.TemporaryDirectory(prefix="pagebox-", ignore_cleanup_errors=True) as home:
         words = command(sys.argv[1], sys.argv[2], options, home, f"http://127.0.0.1:{server.server_port}/")
         child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=sys.stderr,
-                                 start_new_session=True, env=dict(os.environ, HOME=home))
+                                 start_new_session=True, preexec_fn=processes.end_with_parent, env=dict(os.environ, HOME=home))
         try:
             return play(child, lines, answers, asked)
         finally:
@@ -136,4 +138,5 @@ def main():
                 except (OSError, subprocess.TimeoutExpired):
                     pass
             sys.stdout.flush()
+            shutil.rmtree(home, ignore_errors=True)
             os._exit(0)  # a request may still be waiting for a line
