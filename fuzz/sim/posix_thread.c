@@ -57,11 +57,12 @@ int thread_start(const char *name, uintptr_t pc, void *(*start)(void *), int (*s
         say("%s: no more threads", name);
         return leave(-1);
     }
-    struct self *child = self_of(next);
+    int thread =
+        sim_spawn(thread_main, NULL); /* a search may give it another number than the next */
+    struct self *child = self_of((unsigned)thread);
     child->start = start;
     child->start_c11 = start_c11;
     child->arg = arg;
-    int thread = sim_spawn(thread_main, NULL);
     if (detached) {
         sim_detach(thread);
     }
