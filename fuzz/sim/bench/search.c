@@ -12,6 +12,7 @@ static int row(const struct searched *p, double seconds_max) {
     static struct sim_explored e;
     struct sim_explore_options o = sim_explore_options_default();
     o.seconds_max = seconds_max;
+    o.loop_max = p->loop_max;
     sim_explore(&o, p->run, NULL, &e);
     bool wrong = e.finding || (e.complete && p->graphs && e.graphs != p->graphs);
     uint64_t all = e.graphs + e.blocked;

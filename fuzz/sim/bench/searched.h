@@ -9,6 +9,7 @@ struct searched {
     const char *name;
     void (*run)(void *);
     uint64_t graphs;
+    unsigned loop_max; /* as in struct sim_explore_options: then it is never complete */
 };
 extern const struct searched searched[]; /* ends with a NULL name */
 
