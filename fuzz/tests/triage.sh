@@ -263,7 +263,7 @@ promotion() {
         expect promote_refuses_a_missing_file 2 'No such file' $promote "$work/nothing"
         expect promote_refuses_a_folder 2 'is a folder' $promote corpus
         expect promote_refuses_an_empty_input 2 'holds no operation' $promote -t memory_fuzzer "$work/empty"
-        expect promote_without_input 2 'usage' $promote
+        expect promote_without_input 2 'arguments are required: files' $promote
     }
 }
 
