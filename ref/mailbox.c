@@ -572,12 +572,11 @@ enum pb_status pb_mailbox_enqueue(struct pb_mailbox *mailbox, uint64_t id) {
                                                  PB_ORDER_MAILBOX_RESERVE, memory_order_relaxed)) {
         return enqueue(mailbox, state, (uint32_t)id);
     }
-    put(mailbox, place, (uint32_t)id);
-    bool owed = mailbox->taken == place + 1 && tell_tail(mailbox);
-    if (owed || mailbox->taken != place + 1 ||
-        !atomic_compare_exchange_strong_explicit(
-            &mailbox->state, &next, next & ~(uint64_t)PUBLISHING,
-            PB_ORDER_MAILBOX_ROLE_GIVE_AT_ONCE, memory_order_relaxed)) {
+    ring_put(mailbox, (uint32_t)id); /* whatever was reserved has been shown: the guess was right */
+    bool owed = tell_tail(mailbox);
+    if (owed || !atomic_compare_exchange_strong_explicit(
+                    &mailbox->state, &next, next & ~(uint64_t)PUBLISHING,
+                    PB_ORDER_MAILBOX_ROLE_GIVE_AT_ONCE, memory_order_relaxed)) {
         leave(mailbox, next, owed);
     }
     return PB_OK;
