@@ -369,7 +369,7 @@ static bool scb(const struct graph *g, event_id x, event_id y) {
             return true;
         }
     }
-    if (b->kind != EVENT_WRITE || !same_location(a, b)) {
+    if (b->kind != EVENT_WRITE || !same_location(a, b) || a->queued) {
         return false;
     }
     return a->kind == EVENT_WRITE ? a->co_place < b->co_place : place_of(g, a->rf) < b->co_place;
@@ -377,7 +377,7 @@ static bool scb(const struct graph *g, event_id x, event_id y) {
 
 static bool eco(const struct graph *g, event_id x, event_id y) {
     const struct event *a = &g->events[x], *b = &g->events[y];
-    if (x == y || !same_location(a, b)) {
+    if (x == y || !same_location(a, b) || a->queued) {
         return false;
     }
     uint32_t p = place_seen(g, x), q = place_seen(g, y);

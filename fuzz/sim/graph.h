@@ -51,8 +51,9 @@ struct event {
     uint8_t kind, read, thread;
     uint8_t order; /* __ATOMIC_*, of a compare-exchange as it came out */
     uint8_t order_success, order_failure;
-    bool ex;   /* half of a read-modify-write that exchanges */
-    bool redo; /* a read whose write was changed: to be executed anew */
+    bool ex;     /* half of a read-modify-write that exchanges */
+    bool queued; /* in a queue of sleepers: it orders nothing beside it */
+    bool redo;   /* a read whose write was changed: to be executed anew */
 };
 
 struct location {

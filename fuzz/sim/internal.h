@@ -77,6 +77,7 @@ struct atom {
     uint32_t location; /* of the graph, + 1; 0: not known yet */
     uint32_t owner;    /* event whose value is in memory */
     uint64_t initial;
+    bool queue; /* of sleepers */
 };
 
 /* Who touched which bytes of a cell, for race checks. */
@@ -208,7 +209,7 @@ struct engine {
     bool active; /* on a logical thread of a run */
     bool exploring, tracing, coverage, sc_used;
     bool by_chance; /* choices alone say who runs */
-    bool sites; /* orders may be other than written (sites.h) */
+    bool sites;     /* orders may be other than written (sites.h) */
     uint16_t
         watch; /* the thread that runs makes no step: tell at its next access what it waits for */
     struct thread *now;

@@ -187,6 +187,12 @@ _Noreturn void explore_mixed(uintptr_t at) {
 
 enum tag { TAG_OBJECT, TAG_QUEUE, TAG_CLOCK, TAG_PAGES, TAG_MIXED };
 
+static uint32_t queue_atom(uintptr_t at) {
+    uint32_t atom = search_object_atom(at, TAG_QUEUE);
+    S.atoms[atom].queue = true;
+    return atom;
+}
+
 /* Atomics of different sizes that overlap: one after the other, each reads the newest. */
 static bool mixed_turn(struct thread *t, uintptr_t at, unsigned size, bool write, int order,
                        uintptr_t pc) {
@@ -573,7 +579,7 @@ enum sim_wait_result explore_wait(struct thread *t, uintptr_t at, uint32_t expec
     struct want w = {.kind = EVENT_READ,
                      .read = READ_ENQUEUE,
                      .order = __ATOMIC_RELAXED,
-                     .atom = search_object_atom(at, TAG_QUEUE),
+                     .atom = queue_atom(at),
                      .pc = pc};
     id = do_read(t, &w);
     if (!G->events[id].ex) {
@@ -589,7 +595,7 @@ enum sim_wait_result explore_wait(struct thread *t, uintptr_t at, uint32_t expec
 
 void explore_queue_turn(struct thread *t, uintptr_t at, uintptr_t pc) {
     explore_effect(t);
-    do_call(t, search_object_atom(at, TAG_QUEUE), __ATOMIC_RELAXED, pc);
+    do_call(t, queue_atom(at), __ATOMIC_RELAXED, pc);
 }
 
 void explore_assume(struct thread *t, bool holds) {

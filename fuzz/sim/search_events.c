@@ -33,6 +33,9 @@ static void clock_message(struct graph *g, event_id id, const struct snap *fence
     const struct event *e = &g->events[id];
     epoch *message = clock_of(g, id, MESSAGE);
     memset(message, 0, X.width * sizeof *message);
+    if (e->queued) {
+        return;
+    }
     if (is_release(e->order)) {
         memcpy(message, clock_of(g, id, AFTER), X.width * sizeof *message);
     } else if (fence) {
@@ -201,6 +204,7 @@ event_id search_add_exchange(const struct thread *t, struct graph *g, event_id r
     w->value = value;
     w->order = r->order_success;
     w->ex = true;
+    w->queued = r->queued;
     w->when = r->when + 1;
     memcpy(clock_of(g, id, BEFORE), clock_of(g, read, AFTER), X.width * sizeof(epoch));
     memcpy(clock_of(g, id, CAUSES_BEFORE), clock_of(g, read, CAUSES), X.width * sizeof(epoch));
@@ -479,6 +483,7 @@ event_id search_add_read(struct thread *t, const struct want *w) {
     event_id id = graph_add(G, t->id, EVENT_READ, search_location_of(w->atom));
     struct event *e = &G->events[id];
     e->read = w->read;
+    e->queued = S.atoms[w->atom].queue;
     e->expected = w->expected;
     e->order = e->order_success = w->order;
     e->order_failure = w->failure;
@@ -538,6 +543,7 @@ event_id search_add_write(struct thread *t, const struct want *w, uint64_t value
     e->value = value;
     e->order = w->order;
     e->ex = w->exchange;
+    e->queued = S.atoms[w->atom].queue;
     search_clock_start(t, G, id);
     search_clock_write(G, id, t->rel);
     if (is_sc_event(e)) {
