@@ -23,6 +23,7 @@ build/plain/explore-engine.o: build/plain/fuzz/sim/explore_main.o build/plain/li
 explore-lib: build/plain/explore-engine.o ## what scripts/explore.py links
 explore: explore-lib ## SRC=file.c under the engine [ARGS= SCHED= TIME= SEED= JOBS= REPLAY= CFLAGS_SRC= SET= VOLATILE=relaxed ADVISE=1 ADVISE_IN= ADVISE_TIME=10 CC_EXPLORE=clang]
 	@[ -n "$$SRC" ] || { echo "explore: which file? make explore SRC=file.c" >&2; exit 2; }
+	$(if $(findstring command,$(origin CFLAGS)),@echo "explore: CFLAGS= would not reach your file: CFLAGS_SRC= does" >&2; exit 2)
 	@scripts/explore.py "$$SRC" --cc '$(or $(CC_EXPLORE),clang)' --cflags="$$CFLAGS_SRC" --args="$$ARGS" \
 	    $(if $(SCHED),--sched '$(SCHED)') $(if $(TIME),--time '$(TIME)') \
 	    $(if $(SEED),--seed '$(SEED)') $(if $(JOBS),--jobs '$(JOBS)') \
