@@ -22,7 +22,8 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 SIM = HERE.parent
-EXPLORE = SIM.parent.parent / "scripts" / "explore.py"
+REPO = SIM.parent.parent
+EXPLORE = REPO / "scripts" / "explore.py"
 
 
 def explore(folder, *arguments):
@@ -139,15 +140,21 @@ REFUSED = [
 ]
 
 
-def other_compiler(name):
-    """The same program built by another compiler gives the same finding."""
+def other_compiler(name, behind_a_script=False):
+    """The same program built by another compiler, or through a compiler cache, gives the same finding."""
+    test = f"compiler_{name}" + "_behind_a_script" * behind_a_script
     if not shutil.which(name):
-        return f"compiler_{name}", f"{name} is missing: run scripts/setup"
+        return test, f"{name} is missing: run scripts/setup"
     with tempfile.TemporaryDirectory(prefix="test-explore-") as folder:
         source = SIM / "examples" / "dekker.c"
+        if behind_a_script:
+            script = pathlib.Path(folder) / name
+            script.write_text(f'#!/bin/sh\nexec "{shutil.which(name)}" "$@"\n')
+            script.chmod(0o755)
+            name = str(script)
         done = explore(folder, source, "--time", "20", "--cflags=-DBROKEN -O2", "--cc", name)
         found = "finding: assertion" in done.stderr and "raised[1] is 0" in done.stdout
-        return f"compiler_{name}", None if found else done.stdout + done.stderr
+        return test, None if found else done.stdout + done.stderr
 
 
 def advice(example, line, kind, words):
@@ -198,6 +205,15 @@ def volatile_hint():
         return name, f"{done.stdout}{done.stderr}{again.stdout}{again.stderr}"
 
 
+def refuses_cflags():
+    """Make's own CFLAGS would not reach the user's file: the message names the setting that does."""
+    name = "refuses_make_cflags"
+    command = ["make", "-C", str(REPO), "explore", f"SRC={SIM / 'examples' / 'dekker.c'}", "CFLAGS=-DBROKEN"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    right = done.returncode == 2 and "CFLAGS_SRC= does" in done.stderr
+    return name, None if right else f"status {done.returncode}: {done.stdout}{done.stderr}"
+
+
 def is_searching(parent):
     """Has the program itself, which this process started, computed for a while?"""
     try:
@@ -239,13 +255,13 @@ def main():
     jobs = (
         [(run_case, (c,)) for c in cases()] + [(refused, r) for r in REFUSED] + [(interrupted, ())]
     )
-    jobs += [(warns_of_assembly, ()), (volatile_hint, ())]
+    jobs += [(warns_of_assembly, ()), (volatile_hint, ()), (refuses_cflags, ())]
     jobs += [
         (advice, ("ring", 31, "load", "needed")),
         (advice, ("ring", 35, "store", "needed")),
         (advice, ("dekker", 39, "load", "relaxed")),
     ]
-    jobs += [(other_compiler, (c,)) for c in ("gcc", "clang-19")]
+    jobs += [(other_compiler, c) for c in (("gcc",), ("clang-19",), ("clang-19", True))]
     jobs = [j for j in jobs if pattern.search(f"{j[0].__name__} {j[1]}")]
     passed = failed = 0
     with concurrent.futures.ThreadPoolExecutor(2) as pool:

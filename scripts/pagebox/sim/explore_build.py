@@ -9,7 +9,6 @@ import os
 import pathlib
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 import time
@@ -97,10 +96,10 @@ def is_clang(cc):
 
 
 def optimiser_of(cc):
-    """opt of the same LLVM as this clang."""
-    folder = pathlib.Path(shutil.which(cc)).resolve().parent
+    """opt of the same LLVM as this clang, which may be a link to a compiler cache: its own files tell."""
+    resources = pathlib.Path(run_tool([cc, "-print-resource-dir"], cc).strip())  # .../lib/clang/19
     version = re.search(r"version (\d+)", run_tool([cc, "--version"], cc)).group(1)
-    opt = folder / "opt"
+    opt = resources.resolve().parents[2] / "bin" / "opt"
     if not opt.exists():
         report.die(f"{opt} is missing: install llvm-{version} (scripts/setup does)")
     return str(opt)
