@@ -1,9 +1,9 @@
 /* The litmus runner: every test exhaustively (verdict and number of graphs, exactly), then at
  * random until every outcome was seen. Tests are .litmus texts, or C files linked in
- * (fuzz/litmus/litmus.h).
+ * (fuzz/sim/litmus/litmus.h).
  *
  *     build/sim/litmus [options] file-or-folder...        see usage() */
-#include "../litmus/litmus.h"
+#include "litmus/litmus.h"
 #include "litmus_text.h"
 #include "sim.h"
 

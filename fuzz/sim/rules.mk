@@ -14,16 +14,16 @@ build/plain/libsim.a: $(SIM_OBJ)
 endif
 
 SIM_SEEN := build/sim-seen-$(SIM_CC)
-SIM_LITMUS_SRC := $(sort $(wildcard fuzz/litmus/*.c))
+SIM_LITMUS_SRC := $(sort $(wildcard fuzz/sim/litmus/*.c))
 SIM_TESTS_SRC := $(sort $(wildcard fuzz/sim/tests/*.c))
-LITMUS ?= fuzz/litmus fuzz/litmus/text
+LITMUS ?= fuzz/sim/litmus fuzz/sim/litmus/text
 # C tests from elsewhere are linked in as well.
 SIM_LITMUS_MORE := $(filter-out $(SIM_LITMUS_SRC),$(sort $(wildcard $(filter %.c,$(LITMUS)) \
     $(addsuffix /*.c,$(filter-out %.c %.litmus,$(LITMUS))))))
 
 define sim_see
 	@mkdir -p $(@D)
-	$(Q)$(call have,$(SIM_CC)) $(CSTD) $(WARN) -O2 -g -fsanitize=thread -Ifuzz/sim -Ifuzz/litmus -MMD -MP -c $< -o $@
+	$(Q)$(call have,$(SIM_CC)) $(CSTD) $(WARN) -O2 -g -fsanitize=thread -Ifuzz/sim -Ifuzz/sim/litmus -MMD -MP -c $< -o $@
 	$(Q)objcopy --redefine-syms=fuzz/sim/redefine.syms $@
 endef
 $(SIM_SEEN)/%.o: %.c fuzz/sim/redefine.syms
@@ -62,7 +62,7 @@ build/bench-relacy: fuzz/sim/bench/relacy.cc
 	$(call say,CXX,$<)
 	@mkdir -p $(@D)
 	$(Q)g++ -std=c++17 -O2 -w -MMD -MP -o $@ $<
-build/litmus-relacy: fuzz/litmus/relacy.cc build/plain/libsim.a
+build/litmus-relacy: fuzz/sim/litmus/relacy.cc build/plain/libsim.a
 	$(call header,relacy/relacy.hpp,g++ -x c++,relacy-dev)
 	$(call say,CXX,$<)
 	@mkdir -p $(@D)
@@ -72,12 +72,12 @@ build/litmus-relacy: fuzz/litmus/relacy.cc build/plain/libsim.a
 litmus: $(if $(strip $(SIM_LITMUS_MORE)),build/litmus-more,build/litmus) ## litmus tests: every graph, then at random [LITMUS=file-or-folder SIM_CC=clang-19]
 	@scripts/litmus.py $< $(LITMUS)
 litmus-relacy: build/litmus build/litmus-relacy ## what Relacy reaches on the litmus tests, we reach
-	@scripts/litmus.py --relacy build/litmus-relacy build/litmus fuzz/litmus/text
+	@scripts/litmus.py --relacy build/litmus-relacy build/litmus fuzz/sim/litmus/text
 # By seed and number, not by time; test-sim-long has more.
 SIM_JUDGED ?= all
 SIM_JUDGE := fuzz/sim/tests/judge
 test-sim: build/test-sim build/litmus build/judge build/litmus-generate ## tests of the engine [SIM_JUDGED= SIM_CC=clang-19 or gcc: what compiles them]
-	@build/litmus --quiet --runs 200000 fuzz/litmus fuzz/litmus/text; litmus=$$?; \
+	@build/litmus --quiet --runs 200000 fuzz/sim/litmus fuzz/sim/litmus/text; litmus=$$?; \
 	    fuzz/sim/tests/entry.sh build/plain/libsim.a; entry=$$?; $(SIM_JUDGE)/test.sh build/judge build/litmus-generate; judge=$$?; \
 	    $(SIM_JUDGE)/compare.py --quiet 1 1000 $(SIM_JUDGED); build/test-sim $$litmus $$entry $$judge $$?
 test-sim-long: build/judge build/litmus-generate build/litmus ## the search against the judge [SEED=1 COUNT=20000 CLASSES=all JOBS=2]
@@ -91,7 +91,7 @@ ARM64 := aarch64-linux-gnu-
 build/arm64/seen/%.o: %.c fuzz/sim/redefine.syms
 	$(call say,CC,$< (arm64, seen by the engine))
 	@mkdir -p $(@D)
-	$(Q)$(ARM64)gcc $(CSTD) $(WARN) -O2 -g -fsanitize=thread -Ifuzz/sim -Ifuzz/litmus -MMD -MP -c $< -o $@
+	$(Q)$(ARM64)gcc $(CSTD) $(WARN) -O2 -g -fsanitize=thread -Ifuzz/sim -Ifuzz/sim/litmus -MMD -MP -c $< -o $@
 	$(Q)$(ARM64)objcopy --redefine-syms=fuzz/sim/redefine.syms $@
 build/arm64/%.o: %.c
 	$(call say,CC,$< (arm64))
@@ -105,5 +105,5 @@ litmus-arm64: ## the litmus tests on a simulated arm64 (gcc-aarch64-linux-gnu, q
 	@command -v $(ARM64)gcc qemu-aarch64 >/dev/null || { echo "make litmus-arm64: install" \
 	    "gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" >&2; exit 2; }
 	@$(MAKE) --no-print-directory build/arm64/litmus
-	@qemu-aarch64 build/arm64/litmus --quiet --runs 2000 fuzz/litmus
+	@qemu-aarch64 build/arm64/litmus --quiet --runs 2000 fuzz/sim/litmus
 .PHONY: litmus litmus-relacy litmus-arm64 test-sim test-sim-long test-sim-c bench-sim

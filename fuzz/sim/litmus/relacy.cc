@@ -3,7 +3,7 @@
 // --relacy compares: what Relacy reaches, the engine must reach.
 //     build/litmus-relacy [--runs N] file.litmus...
 extern "C" {
-#include "../sim/litmus_text.h"
+#include "../litmus_text.h"
 }
 
 #include <cstdio>
