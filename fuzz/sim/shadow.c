@@ -248,8 +248,15 @@ static inline void check_memory(uintptr_t at, size_t n, bool write, bool atomic,
 /* ---- Cells and races --------------------------------------------------------------------------
  */
 
+/* Rows of 64 words, each at a place by hash: were a whole memory one row, the search for another
+ * address that falls into it would go to its end. */
+static inline uint32_t first_slot(uintptr_t at) {
+    uint32_t row = (uint32_t)(at >> 9) * UINT32_C(0x9E3779B1) >> 16;
+    return (row << 6 | (at >> 3 & 63)) & (SLOTS - 1);
+}
+
 static inline struct cell *cell_find(uintptr_t at, uint32_t *slot) {
-    uint32_t i = (uint32_t)(at >> 3) & (SLOTS - 1);
+    uint32_t i = first_slot(at);
     for (;; i = (i + 1) & (SLOTS - 1)) {
         uint64_t s = S.slots[i];
         if (s >> 32 != S.generation) {
