@@ -47,20 +47,28 @@
   const isTrap = answer => [NOT_SHARED, OUT_OF_BOUNDS, MISALIGNED].includes(Number(answer));
 
   // ---- Requests ----------------------------------------------------------------------------------------
+  const step = (h, word) => Math.imul(h ^ word, 0x9e3779b1);
   const digest = (buffer, at, count) => {
-    let h = count | 0;
-    if (at % 4 === 0 && count % 4 === 0) {
-      const words = new Int32Array(buffer, at, count / 4);
-      for (let i = 0; i < words.length; i++) h = Math.imul(h ^ words[i], 0x9e3779b1);
-    } else {
-      const bytes = new Uint8Array(buffer, at, count);
-      for (let i = 0; i < count; i += 4) {
-        let word = 0;
-        for (let k = 0; k < 4 && i + k < count; k++) word |= bytes[i + k] << 8 * k;
-        h = Math.imul(h ^ word, 0x9e3779b1);
+    let a = count | 0, b = a, c = a, d = a, i = 0;
+    if (at % 4 === 0) {
+      const words = new Int32Array(buffer, at, Math.floor(count / 16) * 4);
+      for (; i < words.length; i += 4) {
+        a = step(a, words[i]);
+        b = step(b, words[i + 1]);
+        c = step(c, words[i + 2]);
+        d = step(d, words[i + 3]);
       }
     }
-    return h >>> 0;
+    if (4 * i < count) {
+      const bytes = new Uint8Array(buffer, at, count), lane = [a, b, c, d];
+      for (let n = 4 * i; n < count; n += 4) {
+        let word = 0;
+        for (let k = 0; k < 4 && n + k < count; k++) word |= bytes[n + k] << 8 * k;
+        lane[n / 4 % 4] = step(lane[n / 4 % 4], word);
+      }
+      [a, b, c, d] = lane;
+    }
+    return step(step(step(step(count, a), b), c), d) >>> 0;
   };
 
   const exportsOf = instance => {

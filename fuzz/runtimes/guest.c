@@ -72,7 +72,7 @@ enum {
 /* ---- Bytes ------------------------------------------------------------------------------------
  */
 
-void guest_bytes_add(struct guest_bytes *to, const void *data, size_t count) {
+uint8_t *guest_bytes_room(struct guest_bytes *to, size_t count) {
     if (to->count + count > to->room) {
         to->room = 2 * (to->count + count) + 256;
         to->at = realloc(to->at, to->room);
@@ -80,15 +80,18 @@ void guest_bytes_add(struct guest_bytes *to, const void *data, size_t count) {
             abort();
         }
     }
+    to->count += count;
+    return to->at + to->count - count;
+}
+
+void guest_bytes_add(struct guest_bytes *to, const void *data, size_t count) {
     if (count > 0) {
-        memcpy(to->at + to->count, data, count);
-        to->count += count;
+        memcpy(guest_bytes_room(to, count), data, count);
     }
 }
 
 static void byte(struct guest_bytes *to, unsigned value) {
-    const uint8_t one = (uint8_t)value;
-    guest_bytes_add(to, &one, 1);
+    *guest_bytes_room(to, 1) = (uint8_t)value;
 }
 
 static void leb(struct guest_bytes *to, uint32_t value) {

@@ -76,6 +76,8 @@ struct guest_bytes {
     uint8_t *at;
     size_t count, room;
 };
+/* Room for `count` more, to be filled. */
+uint8_t *guest_bytes_room(struct guest_bytes *to, size_t count);
 void guest_bytes_add(struct guest_bytes *to, const void *data, size_t count);
 
 /* Appends the module. Whether it is valid is the limits' affair. */

@@ -127,6 +127,7 @@ static bool start(struct tier *t) {
     close(out[1]);
     t->to = in[1];
     t->from = out[0];
+    fcntl(t->to, F_SETFL, O_NONBLOCK);
     t->owner = parent;
     t->fresh = true;
     t->count = 0;
@@ -211,16 +212,18 @@ static long now_ms(void) {
 static bool send_line(struct tier *t, const struct guest_bytes *line, long until) {
     size_t sent = 0;
     while (sent < line->count) {
-        struct pollfd ready = {.fd = t->to, .events = POLLOUT};
-        long left = until - now_ms();
-        if (left <= 0 || (poll(&ready, 1, (int)left) == 0)) {
-            return false;
-        }
         ssize_t count = write(t->to, line->at + sent, line->count - sent);
-        if (count < 0 && errno != EINTR && errno != EAGAIN) {
+        if (count >= 0) {
+            sent += (size_t)count;
+        } else if (errno == EAGAIN) {
+            struct pollfd ready = {.fd = t->to, .events = POLLOUT};
+            const long left = until - now_ms();
+            if (left <= 0 || poll(&ready, 1, (int)left) == 0) {
+                return false;
+            }
+        } else if (errno != EINTR) {
             return true; /* it has gone: reading tells */
         }
-        sent += count > 0 ? (size_t)count : 0;
     }
     return true;
 }
@@ -264,36 +267,54 @@ static void text(struct guest_bytes *to, const char *words) {
     guest_bytes_add(to, words, strlen(words));
 }
 
-static void number(struct guest_bytes *to, uint32_t value) {
-    char digits[12];
-    int at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value != 0);
-    guest_bytes_add(to, digits + at, sizeof digits - (size_t)at);
+/* A comma behind each. */
+static void numbers(struct guest_bytes *to, const uint32_t *value, unsigned count) {
+    char digits[REQUEST_WORDS * 11];
+    size_t at = sizeof digits;
+    for (unsigned k = count; k > 0; k--) {
+        uint32_t rest = value[k - 1];
+        digits[--at] = ',';
+        do {
+            digits[--at] = (char)('0' + rest % 10);
+            rest /= 10;
+        } while (rest != 0);
+    }
+    guest_bytes_add(to, digits + at, sizeof digits - at);
 }
 
-/* All but what differs from tier to tier. */
-static void line_make(struct guest_bytes *to, const struct play *p) {
+static void hexadecimal(struct guest_bytes *to, const struct guest_bytes *from) {
     static const char hex[] = "0123456789abcdef";
+    uint8_t *at = guest_bytes_room(to, 2 * from->count);
+    for (size_t k = 0; k < from->count; k++) {
+        *at++ = (uint8_t)hex[from->at[k] >> 4];
+        *at++ = (uint8_t)hex[from->at[k] & 15];
+    }
+}
+
+/* How often a tier plays the program stands first, in a fixed width: the rest is everybody's. */
+#define LINE_HEAD "{\"repeat\":%10u"
+enum { LINE_HEAD_BYTES = 20 };
+
+static void line_head(struct guest_bytes *line, unsigned times) {
+    char head[LINE_HEAD_BYTES + 1];
+    snprintf(head, sizeof head, LINE_HEAD, times);
+    memcpy(line->at, head, LINE_HEAD_BYTES);
+}
+
+static void line_make(struct guest_bytes *to, const struct play *p) {
     to->count = 0;
+    (void)guest_bytes_room(to, LINE_HEAD_BYTES);
     text(to, p->stepwise ? ",\"step\":1,\"modules\":[" : ",\"modules\":[");
     for (unsigned i = 0; i < p->modules; i++) {
         text(to, i > 0 ? ",\"" : "\"");
-        for (size_t k = 0; k < p->module[i]->count; k++) {
-            const char two[2] = {hex[p->module[i]->at[k] >> 4], hex[p->module[i]->at[k] & 15]};
-            guest_bytes_add(to, two, 2);
-        }
+        hexadecimal(to, p->module[i]);
         text(to, "\"");
     }
     text(to, "],\"ops\":[");
     for (unsigned i = 0; i < p->requests; i++) {
-        for (unsigned k = 0; k < REQUEST_WORDS; k++) {
-            text(to, i + k > 0 ? "," : "");
-            number(to, p->request[i].word[k]);
-        }
+        numbers(to, p->request[i].word, REQUEST_WORDS);
     }
+    to->count -= p->requests > 0; /* the last comma */
     text(to, "]}\n");
 }
 
@@ -446,16 +467,13 @@ static enum played listen_steps(struct tier *t, struct play *p) {
     return PLAYED;
 }
 
-static enum played play_one(struct tier *t, struct play *p, const struct guest_bytes *line) {
-    struct guest_bytes head = {NULL, 0, 0};
-    text(&head, "{\"repeat\":");
-    number(&head, p->stepwise ? 1 : t->repeat);
+static enum played play_one(struct tier *t, struct play *p, struct guest_bytes *line) {
     bool sent = alive(t);
+    line_head(line, p->stepwise ? 1 : t->repeat);
     if (sent) {
         t->shared->busy = true;
-        sent = send_line(t, &head, now_ms() + hang_ms) && send_line(t, line, now_ms() + hang_ms);
+        sent = send_line(t, line, now_ms() + hang_ms);
     }
-    free(head.at);
     if (!sent) {
         return ended(t, true, p->words, sizeof p->words);
     }

@@ -549,19 +549,30 @@ static void segment_drop(struct subject_segment *segment) {
 /* ---- The host's access ------------------------------------------------------------------------
  */
 
+static uint32_t digest_step(uint32_t h, uint32_t word) {
+    return (h ^ word) * UINT32_C(0x9e3779b1);
+}
+
+static uint32_t word_of(const uint8_t *bytes) { /* one load to a compiler */
+    return (uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 |
+           (uint32_t)bytes[3] << 24;
+}
+
 uint32_t door_digest(const uint8_t *bytes, uint32_t count) {
-    uint32_t h = count, i = 0;
-    for (; i + 4 <= count; i += 4) { /* one load to a compiler */
-        const uint32_t word = (uint32_t)bytes[i] | (uint32_t)bytes[i + 1] << 8 |
-                              (uint32_t)bytes[i + 2] << 16 | (uint32_t)bytes[i + 3] << 24;
-        h = (h ^ word) * UINT32_C(0x9e3779b1);
-    }
-    if (i < count) {
-        uint32_t word = 0;
-        for (uint32_t k = 0; i + k < count; k++) {
-            word |= (uint32_t)bytes[i + k] << 8 * k;
+    uint32_t lane[DIGEST_LANES] = {count, count, count, count}, i = 0;
+    for (; i + 4 * DIGEST_LANES <= count; i += 4 * DIGEST_LANES) {
+        for (uint32_t k = 0; k < DIGEST_LANES; k++) {
+            lane[k] = digest_step(lane[k], word_of(bytes + i + 4 * k));
         }
-        h = (h ^ word) * UINT32_C(0x9e3779b1);
+    }
+    for (uint32_t k = 0; i < count; i += 4, k++) {
+        uint8_t last[4] = {0};
+        memcpy(last, bytes + i, count - i < 4 ? count - i : 4);
+        lane[k] = digest_step(lane[k], word_of(last));
+    }
+    uint32_t h = count;
+    for (uint32_t k = 0; k < DIGEST_LANES; k++) {
+        h = digest_step(h, lane[k]);
     }
     return h;
 }

@@ -89,15 +89,15 @@ static void js_expected(FILE *to, const struct request *r) {
 
 static void js_read(FILE *to, const struct request *r) {
     const uint32_t *w = r->word;
-    fprintf(
-        to,
-        "  check('bytes', () => { let h = %u; const b = new Uint8Array(memory[%u].buffer, %" PRIu64
-        ", %u);\n"
-        "    for (let i = 0; i < b.length; i += 4) h = Math.imul(h ^ (b[i] | b[i + 1] << 8 | b[i + "
-        "2] << 16 | b[i + 3] << 24), "
-        "0x9e3779b1);\n"
-        "    return h >>> 0; }, %un); // a digest of what must be there\n",
-        w[4], w[1], w[2] | (uint64_t)w[3] << 32, w[4], w[5]);
+    fprintf(to,
+            "  check('bytes', () => { const b = new Uint8Array(memory[%u].buffer, %" PRIu64
+            ", %u), lane = [%u, %u, %u, %u];\n"
+            "    const step = (h, word) => Math.imul(h ^ word, 0x9e3779b1);\n"
+            "    for (let i = 0; i < b.length; i += 4)\n"
+            "      lane[i / 4 %% 4] = step(lane[i / 4 %% 4], b[i] | b[i + 1] << 8 | b[i + 2] << 16 "
+            "| b[i + 3] << 24);\n"
+            "    return lane.reduce(step, %u) >>> 0; }, %un); // a digest of what must be there\n",
+            w[1], w[2] | (uint64_t)w[3] << 32, w[4], w[4], w[4], w[4], w[4], w[4], w[5]);
 }
 
 static void js_step(FILE *to, const struct script *s, unsigned n) {
