@@ -147,7 +147,10 @@ static const char *end(const struct subject *subject, const char *found) {
         subject->end();
     }
     const char *died = subject->died != NULL ? subject->died() : NULL;
-    broken = died != NULL ? died : broken;
+    if (died != NULL) {
+        broken = died;
+        rule_differs("", "expected an answer, got none: the line above tells why");
+    }
     broken = either(broken, subject->complaint != NULL ? subject->complaint() : NULL);
     if (fault_blocks() > 0) {
         broken = either(broken, "R14-leak");

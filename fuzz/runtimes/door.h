@@ -52,7 +52,7 @@ struct door_features {
     char name[96];                /* and version */
 };
 
-enum played { PLAYED, PLAYED_DIED, PLAYED_HUNG, PLAYED_EXITED };
+enum played { PLAYED, PLAYED_DIED, PLAYED_HUNG, PLAYED_EXITED, PLAYED_NONSENSE };
 
 struct play {
     const struct guest_bytes *const *module; /* by number */

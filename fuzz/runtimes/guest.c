@@ -69,6 +69,12 @@ enum {
     FIRST_CMPXCHG = 0x48
 };
 
+bool guest_same(const struct guest_function *a, const struct guest_function *b) {
+    return a->what == b->what && a->rmw == b->rmw && a->form == b->form && a->align == b->align &&
+           a->index_is_constant == b->index_is_constant && a->index == b->index &&
+           a->offset == b->offset && a->segment == b->segment && a->drop == b->drop;
+}
+
 /* ---- Bytes ------------------------------------------------------------------------------------
  */
 

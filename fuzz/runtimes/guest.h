@@ -55,6 +55,8 @@ struct guest_function {
     bool drop;        /* the segment is dropped first */
 };
 
+bool guest_same(const struct guest_function *a, const struct guest_function *b);
+
 /* A passive segment, or an active one at `start`. */
 struct guest_segment {
     const uint8_t *data;

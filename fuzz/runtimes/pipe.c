@@ -7,7 +7,7 @@
  * PAGEBOX_ROTATE=1: each program is played by the first and one of the others, by turns.
  * PAGEBOX_HANG_MS: how long a program may take. PAGEBOX_COSTLY_PAGES, PAGEBOX_COSTLY_SHARED_PAGES:
  * memories above so many pages cost seconds, and are left out. */
-#include "door.h"
+#include "protocol.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -146,54 +146,121 @@ static bool alive(struct tier *t) {
     return t->process != 0 || start(t);
 }
 
+/* As one line of ASCII, with a 0 behind it. */
+static void printable(char *text, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        text[i] = text[i] >= 32 && text[i] < 127 ? text[i] : ' ';
+    }
+    while (count > 0 && text[count - 1] == ' ') {
+        count--;
+    }
+    text[count] = '\0';
+}
+
 /* The last of what it wrote to its standard error, on one line. */
 static void last_words(struct tier *t, char *to, size_t room) {
     off_t end = lseek(t->errors, 0, SEEK_END);
     off_t from = end > WORDS_MAX ? end - WORDS_MAX : 0;
     ssize_t count = pread(t->errors, to, room - 1 < WORDS_MAX ? room - 1 : WORDS_MAX, from);
-    count = count < 0 ? 0 : count;
-    for (ssize_t i = 0; i < count; i++) {
-        to[i] = to[i] >= 32 && to[i] < 127 ? to[i] : ' ';
-    }
-    to[count] = '\0';
+    printable(to, count < 0 ? 0 : (size_t)count);
 }
 
-/* How it ended, in words; it is gone afterwards. */
-static enum played ended(struct tier *t, bool hung, char *words, size_t room) {
+/* Of an engine that says much, only the last is kept. */
+static void forget_old_words(struct tier *t) {
+    const off_t many = (off_t)16 << 20;
+    if (t->process != 0 && lseek(t->errors, 0, SEEK_END) > many) {
+        (void)ftruncate(t->errors, 0);
+        (void)lseek(t->errors, 0, SEEK_SET);
+    }
+}
+
+/* What came in place of an answer: the end of its output, nothing in time, or more than any answer
+ * is long. */
+enum heard { HEARD, HEARD_END, HEARD_NOTHING, HEARD_TOO_MUCH };
+
+/* As waitpid with WNOHANG; of another's child, too, which /proc tells of until it is waited for. */
+static bool has_ended(pid_t process, int *status) {
+    char path[40], about[512];
+    const pid_t gone = waitpid(process, status, WNOHANG);
+    if (gone >= 0) {
+        return gone == process;
+    }
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)process);
+    const int file = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t count = 0;
+    if (file >= 0) {
+        count = read(file, about, sizeof about - 1);
+        close(file);
+    }
+    about[count < 0 ? 0 : count] = '\0';
+    const char *state = strrchr(about, ')'), *code = strrchr(about, ' ');
+    *status = code != NULL ? atoi(code) : 0;
+    return state == NULL || state[2] == 'Z' || state[2] == 'X';
+}
+
+/* Of a process whose output has ended. */
+static bool wait_for_end(pid_t process, int *status) {
+    enum { PATIENCE_MS = 1000, STEP_MS = 5 };
+    for (int ms = 0; ms < PATIENCE_MS; ms += STEP_MS) {
+        if (has_ended(process, status)) {
+            return true;
+        }
+        usleep(STEP_MS * 1000);
+    }
+    return false;
+}
+
+/* Its output has ended: how it did itself, in words. */
+static enum played end_words(struct tier *t, char *words, size_t room) {
     char last[WORDS_MAX + 1];
     int status = 0;
-    enum played how = PLAYED_HUNG;
-    pid_t gone = 0;
+    const bool has_gone = wait_for_end(t->process, &status);
+    last_words(t, last, sizeof last);
+    if (!has_gone) {
+        snprintf(words, room, "%s: closed its output and goes on running; its last words: %s",
+                 t->name, last);
+        return PLAYED_EXITED;
+    }
+    kill(-t->process, SIGKILL); /* nothing of it is left to wait for */
+    t->shared->gone = true;
+    forget(t);
+    const int code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+    if (code < 128) {
+        snprintf(words, room, "%s: ended with status %d; its last words: %s", t->name, code, last);
+        return PLAYED_EXITED;
+    }
+    snprintf(words, room, "%s: ended by signal %d (%s); its last words: %s", t->name, code - 128,
+             strsignal(code - 128), last);
+    return PLAYED_DIED;
+}
+
+/* What it said is no answer to what it was asked. Such a process is not asked again. */
+static enum played nonsense(struct tier *t, const char *why, char *words, size_t room) {
+    char said[WORDS_MAX + 1];
+    const size_t count = t->count < WORDS_MAX / 2 ? t->count : WORDS_MAX / 2;
+    memcpy(said, t->line, count);
+    printable(said, count);
+    snprintf(words, room, "%s: its answer is not of the protocol, %s: %s", t->name, why, said);
+    close_tier(t);
+    return PLAYED_NONSENSE;
+}
+
+/* Why no answer came, in words; the process is gone afterwards. */
+static enum played ended(struct tier *t, enum heard why, char *words, size_t room) {
+    char last[WORDS_MAX + 1];
     if (t->process == 0) {
         snprintf(words, room, "%s: it could not be started", t->name);
         return PLAYED_EXITED;
     }
-    for (int i = 0; !hung && gone == 0 && i < 200; i++) { /* its pipe is closed: it ends */
-        gone = waitpid(t->process, &status, WNOHANG);
-        if (gone == 0) {
-            usleep(5000);
-        }
-    }
-    last_words(t, last, sizeof last);
-    if (hung) {
+    enum played how = PLAYED_HUNG;
+    if (why == HEARD_END) {
+        how = end_words(t, words, room);
+    } else if (why == HEARD_TOO_MUCH) {
+        how = nonsense(t, "a line longer than any answer", words, room);
+    } else {
+        last_words(t, last, sizeof last);
         snprintf(words, room, "%s: no answer for %ld ms; its last words: %s", t->name, hang_ms,
                  last);
-    } else if (gone == t->process && WIFEXITED(status) && WEXITSTATUS(status) < 128) {
-        how = PLAYED_EXITED;
-        snprintf(words, room, "%s: ended with status %d; its last words: %s", t->name,
-                 WEXITSTATUS(status), last);
-    } else {
-        how = PLAYED_DIED;
-        int number = gone != t->process    ? 0
-                     : WIFSIGNALED(status) ? WTERMSIG(status)
-                                           : WEXITSTATUS(status) - 128;
-        snprintf(words, room, "%s: ended by signal %d (%s); its last words: %s", t->name, number,
-                 number > 0 ? strsignal(number) : "unknown", last);
-    }
-    if (gone == t->process) { /* nothing of it is left to wait for */
-        kill(-t->process, SIGKILL);
-        t->shared->gone = true;
-        forget(t);
     }
     close_tier(t);
     return how;
@@ -228,25 +295,35 @@ static bool send_line(struct tier *t, const struct guest_bytes *line, long until
     return true;
 }
 
-enum heard { HEARD, HEARD_END, HEARD_NOTHING };
+static void make_room(struct tier *t) {
+    if (t->room - t->count < 65536) {
+        t->room = 2 * t->room + 131072;
+        t->line = realloc(t->line, t->room);
+        if (t->line == NULL) {
+            abort();
+        }
+    }
+}
 
-/* The next line, ended by 0, in t->line; more may follow it there: *next counts from its start. */
-static enum heard hear(struct tier *t, size_t from, size_t *next, long until) {
+/* The next line, ended by 0, in t->line; more may follow it there: *next counts from its start. No
+ * line is longer than longest_bytes. */
+static enum heard hear(struct tier *t, size_t from, size_t *next, size_t longest_bytes,
+                       long until) {
+    size_t searched = from;
     for (;;) {
-        char *end = t->count > from ? memchr(t->line + from, '\n', t->count - from) : NULL;
+        char *end =
+            t->count > searched ? memchr(t->line + searched, '\n', t->count - searched) : NULL;
         if (end != NULL) {
             t->fresh = false;
             *end = '\0';
             *next = (size_t)(end - t->line) + 1;
             return HEARD;
         }
-        if (t->room - t->count < 65536) {
-            t->room = 2 * t->room + 131072;
-            t->line = realloc(t->line, t->room);
-            if (t->line == NULL) {
-                abort();
-            }
+        searched = t->count > from ? t->count : from;
+        if (searched - from > longest_bytes) {
+            return HEARD_TOO_MUCH;
         }
+        make_room(t);
         struct pollfd ready = {.fd = t->from, .events = POLLIN};
         long left = until - now_ms() + (t->fresh ? START_MS : 0);
         if (left <= 0 || poll(&ready, 1, (int)left) == 0) {
@@ -260,107 +337,23 @@ static enum heard hear(struct tier *t, size_t from, size_t *next, long until) {
     }
 }
 
-/* ---- Requests and answers as text -------------------------------------------------------------
- */
-
-static void text(struct guest_bytes *to, const char *words) {
-    guest_bytes_add(to, words, strlen(words));
-}
-
-/* A comma behind each. */
-static void numbers(struct guest_bytes *to, const uint32_t *value, unsigned count) {
-    char digits[REQUEST_WORDS * 11];
-    size_t at = sizeof digits;
-    for (unsigned k = count; k > 0; k--) {
-        uint32_t rest = value[k - 1];
-        digits[--at] = ',';
-        do {
-            digits[--at] = (char)('0' + rest % 10);
-            rest /= 10;
-        } while (rest != 0);
-    }
-    guest_bytes_add(to, digits + at, sizeof digits - at);
-}
-
-static void hexadecimal(struct guest_bytes *to, const struct guest_bytes *from) {
-    static const char hex[] = "0123456789abcdef";
-    uint8_t *at = guest_bytes_room(to, 2 * from->count);
-    for (size_t k = 0; k < from->count; k++) {
-        *at++ = (uint8_t)hex[from->at[k] >> 4];
-        *at++ = (uint8_t)hex[from->at[k] & 15];
-    }
-}
-
-/* How often a tier plays the program stands first, in a fixed width: the rest is everybody's. */
-#define LINE_HEAD "{\"repeat\":%10u"
-enum { LINE_HEAD_BYTES = 20 };
-
-static void line_head(struct guest_bytes *line, unsigned times) {
-    char head[LINE_HEAD_BYTES + 1];
-    snprintf(head, sizeof head, LINE_HEAD, times);
-    memcpy(line->at, head, LINE_HEAD_BYTES);
-}
-
-static void line_make(struct guest_bytes *to, const struct play *p) {
-    to->count = 0;
-    (void)guest_bytes_room(to, LINE_HEAD_BYTES);
-    text(to, p->stepwise ? ",\"step\":1,\"modules\":[" : ",\"modules\":[");
-    for (unsigned i = 0; i < p->modules; i++) {
-        text(to, i > 0 ? ",\"" : "\"");
-        hexadecimal(to, p->module[i]);
-        text(to, "\"");
-    }
-    text(to, "],\"ops\":[");
-    for (unsigned i = 0; i < p->requests; i++) {
-        numbers(to, p->request[i].word, REQUEST_WORDS);
-    }
-    to->count -= p->requests > 0; /* the last comma */
-    text(to, "]}\n");
-}
-
-static unsigned nibble(char c) {
-    return (unsigned)(c <= '9' ? c - '0' : (c | 32) - 'a' + 10) & 15;
-}
-
-/* "6", "0:17", "0:0:1", "0#00ff": a status, with a value's low and high half, or with bytes, which
- * go to *store. Returns where it ended; NULL for no answer. */
-static const char *answer_parse(const char *at, struct answer *a, uint8_t **store) {
-    char *end;
-    const unsigned long status = strtoul(at, &end, 10);
-    const bool known = status < SUBJECT_STATUS_COUNT;
-    *a = (struct answer){.status = known ? (enum subject_status)status : SUBJECT_SYSTEM};
-    if (end == at) {
-        return NULL;
-    }
-    if (*end == ':') {
-        a->value = strtoul(end + 1, &end, 10);
-    }
-    if (*end == ':') {
-        a->value |= strtoull(end + 1, &end, 10) << 32;
-    }
-    if (*end == '#') {
-        a->bytes = *store;
-        for (end++; end[0] > ' ' && end[1] > ' '; end += 2) {
-            *(*store)++ = (uint8_t)(nibble(end[0]) << 4 | nibble(end[1]));
-        }
-    }
-    while (*end == ' ') {
-        end++;
-    }
-    return end;
+/* Whether it says something before it is asked. */
+static bool has_spoken(const struct tier *t) {
+    struct pollfd ready = {.fd = t->from, .events = POLLIN};
+    return t->process != 0 && poll(&ready, 1, 0) == 1 && (ready.revents & POLLIN) != 0;
 }
 
 /* The answers to all requests; what is left of the line, or NULL when it is no answer. */
-static const char *answers_parse(struct tier *t, unsigned requests) {
+static const char *answers_parse(struct tier *t, const struct play *p) {
     const char *at = t->line;
     t->bytes = realloc(t->bytes, t->count + 1);
-    t->answer = realloc(t->answer, (requests + 1) * sizeof *t->answer);
+    t->answer = realloc(t->answer, (p->requests + 1) * sizeof *t->answer);
     if (t->bytes == NULL || t->answer == NULL) {
         abort();
     }
     uint8_t *store = t->bytes;
-    for (unsigned i = 0; i < requests && at != NULL; i++) {
-        at = answer_parse(at, &t->answer[i], &store);
+    for (unsigned i = 0; i < p->requests && at != NULL; i++) {
+        at = protocol_answer(at, &p->request[i], &t->answer[i], &store);
     }
     return at;
 }
@@ -399,69 +392,79 @@ static void compare(struct play *p, const struct tier *one, const struct tier *o
     }
 }
 
-static void repetition(struct play *p, const struct tier *t, const char *rest) {
-    int differs = -1;
+/* "! 12 0:5 repetition 3": request 12 was answered so when the program was played once more. */
+static bool repetition(struct play *p, struct tier *t, const char *rest) {
     struct answer other = {0};
     uint8_t *none = malloc(t->count + 1), *store = none;
     char *end;
-    differs = (int)strtol(rest + 1, &end, 10);
-    const char *more = answer_parse(end + strspn(end, " "), &other, &store);
-    if (differs >= 0 && differs < (int)p->requests && more != NULL && p->differs < 0 &&
+    const long differs = strtol(rest + 1, &end, 10);
+    const bool is_one = differs >= 0 && differs < (long)p->requests && none != NULL && *end == ' ';
+    const char *more =
+        is_one ? protocol_answer(end + 1, &p->request[differs], &other, &store) : NULL;
+    if (more != NULL && p->differs < 0 &&
         is_want(&p->request[differs], &t->answer[differs]) ==
             is_want(&p->request[differs], &other)) {
-        p->differs = differs;
+        p->differs = (int)differs;
         p->other = other;
         p->other.bytes = NULL;
         snprintf(p->words, sizeof p->words, "tier %.47s, its first run and %.60s", t->name, more);
     }
     free(none);
+    return more != NULL;
 }
 
 static enum played listen_whole(struct tier *t, struct play *p, long until) {
     size_t next = 0;
-    enum heard heard = hear(t, 0, &next, until);
+    enum heard heard =
+        hear(t, 0, &next, protocol_answers_bytes_max(p->request, p->requests), until);
     if (heard != HEARD) {
-        return ended(t, heard == HEARD_NOTHING, p->words, sizeof p->words);
+        return ended(t, heard, p->words, sizeof p->words);
     }
-    const char *rest = answers_parse(t, p->requests);
-    if (rest == NULL) {
-        fprintf(stderr, "%s: its answer is not of the protocol: %.200s\n", t->name, t->line);
-        close_tier(t);
-        snprintf(p->words, sizeof p->words, "%.47s: its answer is not of the protocol", t->name);
-        return PLAYED_EXITED;
+    const char *rest = answers_parse(t, p);
+    const char *why = rest == NULL                              ? "no answer to each request"
+                      : *rest == '!' && !repetition(p, t, rest) ? "a repetition that is none"
+                      : *rest != '!' && *rest != '\0'           ? "more answers than requests"
+                      : t->count > next                         ? "more than one line"
+                                                                : NULL;
+    if (why != NULL) {
+        return nonsense(t, why, p->words, sizeof p->words);
     }
     t->requests = p->requests;
     t->shared->busy = false;
-    if (*rest == '!') {
-        repetition(p, t, rest);
-    }
     t->count = 0;
     return PLAYED;
 }
 
+/* The answer to request n in the line at `from`; `.` when all have been answered. */
+static bool step_parse(struct tier *t, struct play *p, size_t from, unsigned n) {
+    if (n == p->requests) {
+        return strcmp(t->line + from, ".") == 0;
+    }
+    uint8_t *bytes = malloc(t->count - from + 1), *store = bytes;
+    const char *end = bytes == NULL
+                          ? NULL
+                          : protocol_answer(t->line + from, &p->request[n], &p->answer[n], &store);
+    p->answer[n].bytes = NULL; /* only who died is asked this way */
+    free(bytes);
+    return end != NULL && *end == '\0';
+}
+
 static enum played listen_steps(struct tier *t, struct play *p) {
     size_t from = 0, next;
-    uint8_t *store = NULL, *free_me = NULL;
-    for (unsigned n = 0;; n++) {
-        enum heard heard = hear(t, from, &next, now_ms() + hang_ms);
+    for (unsigned n = 0; n <= p->requests; n++) {
+        const size_t longest_bytes =
+            protocol_answers_bytes_max(&p->request[n], n < p->requests ? 1 : 0);
+        enum heard heard = hear(t, from, &next, longest_bytes, now_ms() + hang_ms);
+        p->answered = n;
         if (heard != HEARD) {
-            p->answered = n;
-            return ended(t, heard == HEARD_NOTHING, p->words, sizeof p->words);
+            return ended(t, heard, p->words, sizeof p->words);
         }
-        if (t->line[from] == '.' || n == p->requests) {
-            break;
+        if (!step_parse(t, p, from, n)) {
+            memmove(t->line, t->line + from, t->count -= from);
+            return nonsense(t, "no answer to a single request", p->words, sizeof p->words);
         }
-        free(free_me);
-        store = free_me = malloc(t->count + 1);
-        struct answer a;
-        if (store == NULL || answer_parse(t->line + from, &a, &store) == NULL) {
-            break;
-        }
-        a.bytes = NULL; /* only who died is asked this way */
-        p->answer[n] = a;
         from = next;
     }
-    free(free_me);
     t->count = 0;
     t->shared->busy = false;
     return PLAYED;
@@ -469,13 +472,20 @@ static enum played listen_steps(struct tier *t, struct play *p) {
 
 static enum played play_one(struct tier *t, struct play *p, struct guest_bytes *line) {
     bool sent = alive(t);
-    line_head(line, p->stepwise ? 1 : t->repeat);
+    forget_old_words(t);
+    if (has_spoken(t)) {
+        make_room(t);
+        const ssize_t count = read(t->from, t->line, t->room);
+        t->count = count > 0 ? (size_t)count : 0;
+        return nonsense(t, "nothing was asked", p->words, sizeof p->words);
+    }
+    protocol_repeat(line, p->stepwise ? 1 : t->repeat);
     if (sent) {
         t->shared->busy = true;
         sent = send_line(t, line, now_ms() + hang_ms);
     }
     if (!sent) {
-        return ended(t, true, p->words, sizeof p->words);
+        return ended(t, HEARD_NOTHING, p->words, sizeof p->words);
     }
     return p->stepwise ? listen_steps(t, p) : PLAYED;
 }
@@ -489,7 +499,7 @@ static enum played play(struct play *p) {
     static struct guest_bytes line;
     static unsigned who_died, turn;
     enum played how = PLAYED;
-    line_make(&line, p);
+    protocol_program(&line, p);
     if (p->stepwise) { /* to find where one died */
         return play_one(&tier[who_died], p, &line);
     }
@@ -552,15 +562,16 @@ static bool meet(struct tier *t, struct door_features *f) {
     const long until = now_ms() + START_MS;
     bool sent = alive(t) && send_line(t, &line, until);
     free(line.at);
-    enum heard heard = sent ? hear(t, 0, &next, until) : HEARD_NOTHING;
+    enum heard heard = sent ? hear(t, 0, &next, sizeof words, until) : HEARD_NOTHING;
     if (heard != HEARD) {
-        ended(t, heard == HEARD_NOTHING, words, sizeof words);
+        ended(t, heard, words, sizeof words);
         fprintf(stderr, "runtime %s does not start: %s\n  its command: %s\n", t->name, words,
                 t->command);
         return false;
     }
     char *about = strstr(t->line, " ; ");
     if (strncmp(t->line, "pagebox 1 ", 10) != 0 || about == NULL) {
+        printable(t->line, strlen(t->line));
         fprintf(stderr,
                 "runtime %s does not speak the protocol of fuzz/runtimes/README.md: %.200s\n",
                 t->name, t->line);

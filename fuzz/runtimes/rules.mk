@@ -16,7 +16,7 @@ RUNTIME_SRC := fuzz/runtimes/runtime.c fuzz/runtimes/guest.c fuzz/runtimes/scrip
 RUNTIME_FLAGS := -O2 -g -fno-tree-vectorize -fPIC -shared -Wl,-Bsymbolic -DMODEL_ARENA_BLOCKS=2048 -Ifuzz -Ifuzz/judges -Ifuzz/runtimes
 RUNTIME_NEEDS := $(RUNTIME_SRC) fuzz/subject.h fuzz/judges/model.h $(wildcard fuzz/runtimes/*.h)
 # A new file takes the old one's place: somebody may be running that.
-build/runtimes/pipe.so: fuzz/runtimes/pipe.c $(RUNTIME_NEEDS)
+build/runtimes/pipe.so: fuzz/runtimes/pipe.c fuzz/runtimes/protocol.c $(RUNTIME_NEEDS)
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CSTD) $(WARN) $(RUNTIME_FLAGS) $(filter %.c,$^) -o $@.new && mv $@.new $@

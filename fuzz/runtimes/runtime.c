@@ -69,8 +69,7 @@ static struct {
  */
 
 static bool same_request(const struct request *a, const struct request *b) {
-    return memcmp(a->word, b->word, sizeof a->word) == 0 &&
-           memcmp(&a->function, &b->function, sizeof a->function) == 0;
+    return memcmp(a->word, b->word, sizeof a->word) == 0 && guest_same(&a->function, &b->function);
 }
 
 static bool same_answer(const struct request *r, const struct answer *a, const struct answer *b) {
@@ -109,13 +108,8 @@ static struct answer ask(struct request r) {
 }
 
 static struct request request_of(enum request_what what, const struct handle *h, const char *rule) {
-    struct request r;
-    memset(&r, 0, sizeof r); /* padding too: requests are compared as bytes */
-    r.word[0] = (uint32_t)what;
-    r.word[1] = h->slot;
-    r.rule = rule;
-    r.foretold.status = SUBJECT_OK;
-    return r;
+    return (struct request){
+        .word = {(uint32_t)what, h->slot}, .rule = rule, .foretold = {SUBJECT_OK, 0, NULL}};
 }
 
 static struct request call_of(enum guest_what what, const struct handle *h, const char *rule) {
@@ -767,7 +761,7 @@ static void modules_make(void) {
         }
         struct plan *p = &run.plan[r->word[1]];
         unsigned n = 0;
-        while (n < p->functions && memcmp(&p->function[n], &r->function, sizeof r->function) != 0) {
+        while (n < p->functions && !guest_same(&p->function[n], &r->function)) {
             n++;
         }
         if (n == p->functions) {
@@ -809,7 +803,8 @@ static void died_where(enum played how, struct play *p) {
     static const char *const names[] = {[PLAYED] = "crash",
                                         [PLAYED_DIED] = "crash",
                                         [PLAYED_HUNG] = "hang",
-                                        [PLAYED_EXITED] = "exit"};
+                                        [PLAYED_EXITED] = "exit",
+                                        [PLAYED_NONSENSE] = "nonsense"};
     struct play again = play_of(true);
     enum played now = door.play(&again);
     run.once_more = true;

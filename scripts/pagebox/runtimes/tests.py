@@ -1,7 +1,7 @@
 """tests.py: `make test-runtimes`: bugs planted into what a runtime answers are found and named; the real engines
 that are installed run for a minute each.
 
-    scripts/runtimes_test.py quick            # each planted bug by its program: seconds, a part of make test
+    scripts/runtimes_test.py quick            # each planted bug by its program, each kind of nonsense: seconds, a part of make test
     scripts/runtimes_test.py planted [TIME]   # each found by the fuzzer from nothing, TIME=60 s at most
     scripts/runtimes_test.py engines [TIME]   # each engine that is there, TIME=60 s
 """
@@ -28,6 +28,20 @@ PLANTED = {
     "hangs": r"R16-hang",
     "crashes": r"R18-crash",
     "exits": r"R16-exit",
+}
+# what a runtime says in place of an answer, once (tests/nonsense.py): the finding, and the words that tell of it
+NOT_AN_ANSWER = r"its answer is not of the protocol, "
+NONSENSE = {
+    **dict.fromkeys(("words", "zeros", "empty", "too-few", "unknown-status", "negative", "too-wide", "few-bytes"),
+                    (r"R\d+-nonsense", NOT_AN_ANSWER + "no answer to each request")),
+    "too-many": (r"R\d+-nonsense", NOT_AN_ANSWER + "more answers than requests"),
+    "bad-repetition": (r"R\d+-nonsense", NOT_AN_ANSWER + "a repetition that is none"),
+    "endless": (r"R\d+-nonsense", NOT_AN_ANSWER + "a line longer than any answer"),
+    "twice": (r"R\d+-nonsense", NOT_AN_ANSWER + "more than one line"),
+    "unasked": (r"R\d+-nonsense", NOT_AN_ANSWER),
+    "half-and-gone": (r"R\d+-exit", "ended with status 0"),
+    "closed": (r"R\d+-exit", "closed its output and goes on running"),
+    "half-and-silent": (None, ""),  # a hang that does not come again is a busy machine's
 }
 
 
@@ -85,6 +99,23 @@ def quick(count):
             count.say(good, f"runtimes_{kind}_{plant}", "" if good else f"found {got}, {done.stderr.strip()[-300:]}")
 
 
+def nonsense(count):
+    """Each kind in the second of three programs: it is told in one line, and the third is played by a new process."""
+    inputs = [TESTS / f"{name}.ops" for name in ("hangs", "exits", "sum-wraps")]
+    for kind, (name, words) in NONSENSE.items():
+        with tempfile.TemporaryDirectory() as folder:
+            driver = f"/usr/bin/python3 -B {TESTS / 'nonsense.py'} {kind} {folder}/mark node --no-liftoff {known.DRIVER}"
+            environment = {"SUBJECT": str(known.BUILD / "pipe.so"), "PAGEBOX_RUNTIME": f"{kind}\t1\texec {driver}",
+                           "PAGEBOX_HANG_MS": "3000"}
+            done = subprocess.run([str(REPLAY), "-q", *map(str, inputs)], env=dict(os.environ, **environment),
+                                  stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+            broken = os.path.exists(f"{folder}/mark")
+        got, lines = found_in(done.stderr), re.findall(rf": {kind}: .*", done.stderr)
+        good = broken and done.returncode == (1 if name else 0) and len(got) == len(lines) == (1 if name else 0) and \
+            all(re.fullmatch(name, g) for g in got) and all(words in line for line in lines)
+        count.say(good, f"runtimes_nonsense_{kind}", "" if good else f"found {got}, {done.stderr.strip()[-400:]}")
+
+
 def planted(count, seconds):
     for plant, names in PLANTED.items():
         got, after, runs, _ = fuzz(planted_environment(plant), seconds)
@@ -121,4 +152,6 @@ def main():
     count = Count()
     seconds = [int(arguments[1]) if arguments[1:] and arguments[1].isdigit() else 60] if arguments[0] != "quick" else []
     kinds[arguments[0]](count, *seconds)
+    if arguments[0] == "quick":
+        nonsense(count)
     return count.end()
