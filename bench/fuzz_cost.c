@@ -504,3 +504,17 @@ BENCH_SUBJECT {
                                         .run = run,
                                         .bounds = "bound/fuzz/target:memory_fuzzer"});
 }
+
+BENCH_SUBJECT {
+    bench_words("bound/fuzz", "loop of the same calls and pages");
+    bench_section_add(&(struct bench_section){.title = "One execution of a fuzz target",
+                                              .text =
+                                                  "All seeds, without sanitizers. The aim is below "
+                                                  "twice the bare loop.",
+                                              .rows = "^fuzz/execution/",
+                                              .lines = "target"});
+    bench_answer("**One execution of memory_fuzzer**, without sanitizers: {limit "
+                 "fuzz/execution/target:memory_fuzzer}, {rate "
+                 "fuzz/execution/target:memory_fuzzer} a second; the aim is below twice the "
+                 "bare loop.");
+}

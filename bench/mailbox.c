@@ -196,14 +196,131 @@ static void add_wake(const char *name, void (*run)(struct bench_state *)) {
         .run = run,
         .clock = BENCH_CLOCK_SAMPLES,
         .parameters = {{"orders", BENCH_ORDERS, 0}, {"cores", NULL, 2}},
+        .parties = true,
         .bounds = "bound/wake/via:futex/cores:2,bound/wake/via:condvar/cores:2"});
 }
 
 BENCH_SUBJECT {
     kind.has_peers = strcmp(BENCH_ORDERS, "chosen") == 0;
+    kind.variant = !kind.has_peers;
     queue_register(&kind);
     if (kind.has_peers) {
         add_wake("mailbox/wake", run_wake);
         add_wake("mailbox/signal", run_signal);
     }
+}
+
+/* ---- What the report says ----------------------------------------------------------------------
+ */
+
+#define PEERS_SECTION "Mailbox beside its peers"
+#define ORDERS_SECTION "Mailbox, by order table"
+#define ORDERS "(enqueue|drain|enqueue_drain|stream)"
+#define CROWD                                                                                     \
+    " Producers have the cores in turn and share the first with the consumer; with more threads " \
+    "than cores whoever finds nothing to do gives its core away. Half of the batches took at "    \
+    "most so long an id. A queue whose producers wait for each other's turn in a loop can then "  \
+    "stand still until the kernel runs the right one: such a row gives up and is under `Left "    \
+    "out`."
+#define CONTENDED(fill) \
+    "^(mailbox/contend/orders:[a-z]+|peer/contend/of:[a-z_]+)/producers:[0-9]+/fill:" fill "$"
+
+BENCH_SUBJECT {
+    static const char *const words[][2] = {{"mailbox/", "this mailbox"},
+                                           {"peer/", ""},
+                                           {"orders:chosen", ""},
+                                           {"orders:sc", ", all SC"},
+                                           {"orders:acqrel", ", acquire/release"},
+                                           {"orders:seed", ", upstream's orders"},
+                                           {"producers", "%s producers"},
+                                           {"producers:1", "1 producer"},
+                                           {"/enqueue_drain", "enqueue, drain, in turn"},
+                                           {"/stream", "stream to another thread"},
+                                           {"mailbox/wake", "mailbox, parked guest"},
+                                           {"mailbox/signal", "mailbox, waiting host"},
+                                           {NULL, NULL}};
+    static const struct bench_section sections[] = {
+        {.inside = PEERS_SECTION,
+         .title = "One id, by who hands it over",
+         .rows = "^(mailbox/" ORDERS "/orders:chosen|peer/" ORDERS "/of:[a-z_]+)/threads:[12]$",
+         .lines = "family of",
+         .columns = "operation threads",
+         .unit = "an id",
+         .plot = BENCH_PLOT_BARS},
+        {.inside = PEERS_SECTION,
+         .title = "This mailbox beside limit and best peer",
+         .rows = "^mailbox/" ORDERS "/orders:chosen/threads:[12]$",
+         .lines = "operation threads",
+         .unit = "an id"},
+        {.inside = PEERS_SECTION,
+         .title = "Several producers, ring nearly empty",
+         .text = "Room for all ids of a batch, drained all the time." CROWD,
+         .rows = CONTENDED("low"),
+         .lines = "family of orders",
+         .columns = "producers",
+         .axis = "producers at once",
+         .unit = "an id"},
+        {.inside = PEERS_SECTION,
+         .title = "Several producers, ring nearly full",
+         .text = "256 slots, drained only after a producer was refused." CROWD,
+         .rows = CONTENDED("high"),
+         .lines = "family of orders",
+         .columns = "producers",
+         .axis = "producers at once",
+         .unit = "an id"},
+        {.inside = ORDERS_SECTION,
+         .title = "One thread",
+         .rows = "^mailbox/" ORDERS "/orders:[a-z]+/threads:1$",
+         .lines = "family orders",
+         .columns = "operation",
+         .unit = "an id",
+         .plot = BENCH_PLOT_BARS},
+        {.inside = ORDERS_SECTION,
+         .title = "Two threads, each on its own core",
+         .text =
+             "Two producers at once, or one producer and the guest. By batches of some thousand "
+             "ids: half of the batches took at most so long an id. Such times spread widely on "
+             "shared machines; where the ranges overlap there is no difference to see.",
+         .rows = "^mailbox/" ORDERS "/orders:[a-z]+/threads:2$",
+         .lines = "family orders",
+         .columns = "operation",
+         .unit = "an id",
+         .plot = BENCH_PLOT_BARS},
+        {.title = NULL}};
+    bench_words_add(words);
+    bench_sections_add(sections);
+    bench_answer("**Orders**: an enqueue takes {time mailbox/enqueue/orders:chosen/threads:1} "
+                 "as chosen; all SC {time mailbox/enqueue/orders:sc/threads:1} ({more "
+                 "mailbox/enqueue/orders:sc/threads:1 "
+                 "mailbox/enqueue/orders:chosen/threads:1})[; acquire/release {time "
+                 "mailbox/enqueue/orders:acqrel/threads:1} ({more "
+                 "mailbox/enqueue/orders:acqrel/threads:1 "
+                 "mailbox/enqueue/orders:chosen/threads:1})][; upstream's {time "
+                 "mailbox/enqueue/orders:seed/threads:1} ({more "
+                 "mailbox/enqueue/orders:seed/threads:1 "
+                 "mailbox/enqueue/orders:chosen/threads:1})].");
+    bench_answer("**The mailbox**: enqueue {time mailbox/enqueue/orders:chosen/threads:1} "
+                 "beside a bare fetch_add of {time bound/fetch_add/threads:1} and a bare "
+                 "uncontended lock of {time bound/lock/threads:1}. A drain takes {time "
+                 "mailbox/drain/orders:chosen/threads:1} an id.[ Two producers at once: "
+                 "{spread mailbox/enqueue/orders:chosen/threads:2} an id at the 5th / 50th / "
+                 "95th percentile (fetch_add {spread bound/fetch_add/threads:2}, lock {spread "
+                 "bound/lock/threads:2}).]");
+    bench_answer("**Mailbox or plain ring**, one thread:[ enqueue {time "
+                 "mailbox/enqueue/orders:chosen/threads:1} beside {peer "
+                 "mailbox/enqueue/orders:chosen/threads:1};][ drain {time "
+                 "mailbox/drain/orders:chosen/threads:1} beside {peer "
+                 "mailbox/drain/orders:chosen/threads:1};][ enqueue and drain in turn {time "
+                 "mailbox/enqueue_drain/orders:chosen/threads:1} beside {peer "
+                 "mailbox/enqueue_drain/orders:chosen/threads:1}]. The rings neither signal a "
+                 "parked consumer nor exclude moves of the memory: use one where threads of "
+                 "one process hand pointers over and never park, the mailbox where the "
+                 "consumer is a guest.[ Upstream's enqueue takes {time "
+                 "peer/enqueue/of:seed/threads:1}, {ratio peer/enqueue/of:seed/threads:1 "
+                 "mailbox/enqueue/orders:chosen/threads:1} ours, as it asks the kernel each "
+                 "time.]");
+    bench_answer("**Eight producers** on the cores there are, half of the batches, an id:[ "
+                 "ring nearly empty: {peers "
+                 "mailbox/contend/orders:chosen/producers:8/fill:low};][ ring nearly full: "
+                 "{peers mailbox/contend/orders:chosen/producers:8/fill:high}].");
 }

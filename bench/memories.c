@@ -242,3 +242,36 @@ void memory_row_add(const struct memory_row *row) {
     }
     bench_register(&bench);
 }
+
+BENCH_SUBJECT {
+    static const char *const words[][2] = {
+        {"pages", ", %s pages"},
+        {"pages:1", ", 1 page"},
+        {"by", ", by %s"},
+        {"by:0", ", doubling"},
+        {"to", ", to %s pages"},
+        {"written", ", %s % written"},
+        {"written:100", ""},
+        {"written:0", ", nothing written"},
+        {"touched", ", %s % touched"},
+        {"from", ""},
+        {"read", ", read"},
+        {"guard:0", ", no guard"},
+        {"advice:none", ""},
+        {"advice:populate", ", populated"},
+        {"advice:huge", ", huge pages"},
+        {"threads", ", %s threads"},
+        {"threads:1", ", 1 thread"},
+        {"of:seed_static", "upstream, static"},
+        {"of:seed_dynamic", "upstream, dynamic"},
+        {"of:v8", "V8, from JavaScript"},
+        {"/life", "a life"},
+        {"/grow_steps", "grow"},
+        {"/create_touch", "create, write"},
+        {"/copy_touch", "copy, write"},
+        {"/reuse", "reset, write"},
+        {"/many", "several at once"},
+        {NULL, NULL},
+    };
+    bench_words_add(words);
+}

@@ -85,4 +85,12 @@ struct memory_row {
 };
 void memory_row_add(const struct memory_row *row);
 
+/* For the sections of the report: rows of every strategy (an allocator under other settings left
+ * out), and what names their lines. */
+#define EVERY_STRATEGY "strategy:[a-z_]+(/(allocator|reset):[a-z]+)?"
+#define MAPPED_STRATEGY "strategy:(reserve|reserve_rw|remap|move|image|guard|pool/reset:[a-z]+)"
+#define STRATEGY_KEYS "strategy allocator reset"
+#define MEMORY_SECTION "Linear memories, by strategy and size"
+#define PAGES_AXIS "size of the memory, pages of 64 KiB"
+
 #endif

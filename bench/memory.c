@@ -7,6 +7,7 @@
 #include "memories.h"
 
 #include <stddef.h>
+#include <string.h>
 
 enum { BIG_PAGES = 256 }; /* 16 MiB: where huge pages can show */
 
@@ -388,4 +389,149 @@ BENCH_SUBJECT {
             add_variants(subject);
         }
     }
+}
+
+/* ---- What the report says ----------------------------------------------------------------------
+ */
+
+/* A section with a column for each size, and a plot over them. */
+#define SIZES_COLUMNS .columns = "pages", .usual = "16 pages", .axis = PAGES_AXIS
+
+BENCH_SUBJECT {
+    static const struct bench_section sections[] = {
+        {.inside = MEMORY_SECTION,
+         .title = "Beside limits and peers",
+         .text = "Strategy `reserve`, in the rows that it shares with others.",
+         .rows = "^memory/((create|grow|destroy)/strategy:reserve/pages:16(/by:[0-9]+)?"
+                 "|copy/strategy:reserve/pages:16/written:100|life/strategy:reserve/pages:1"
+                 "|grow_steps/strategy:reserve/.*)$",
+         .lines = "operation pages to by"},
+        {.inside = MEMORY_SECTION,
+         .title = "Create",
+         .text = "A memory of so many pages, untouched.",
+         .rows = "^memory/create/" EVERY_STRATEGY "/pages:[0-9]+$",
+         .lines = STRATEGY_KEYS,
+         SIZES_COLUMNS},
+        {.inside = MEMORY_SECTION,
+         .title = "Grow",
+         .text =
+             "One page more, of a memory whose bytes have all been written. `remap`, `move` and "
+             "`heap` grow past what they reserved; the others grow in place.",
+         .rows = "^memory/grow/" EVERY_STRATEGY "/pages:[0-9]+$",
+         .lines = STRATEGY_KEYS,
+         SIZES_COLUMNS},
+        {.inside = MEMORY_SECTION,
+         .title = "First touch",
+         .text = "One byte written to each host page of a new memory.",
+         .rows = "^memory/touch/" EVERY_STRATEGY "/pages:[0-9]+$",
+         .lines = STRATEGY_KEYS,
+         SIZES_COLUMNS},
+        {.inside = MEMORY_SECTION,
+         .title = "Copy",
+         .text =
+             "A copy of a memory whose bytes have all been written since the copy before; `image`, "
+             "nothing or 1 % written: its image is still good, but for the host pages written.",
+         .rows = "^memory/copy/" EVERY_STRATEGY "/pages:[0-9]+/written:[0-9]+$",
+         .lines = STRATEGY_KEYS " written",
+         SIZES_COLUMNS},
+        {.inside = MEMORY_SECTION,
+         .title = "Copy, then write",
+         .text = "The same, and one byte written to each host page of the copy, or to 1 % of them: "
+                 "where copy-on-write pays later.",
+         .rows = "^memory/copy_touch/" EVERY_STRATEGY "/pages:[0-9]+/written:[0-9]+(/touched:1)?$",
+         .lines = STRATEGY_KEYS " written touched",
+         SIZES_COLUMNS},
+        {.inside = MEMORY_SECTION,
+         .title = "Destroy",
+         .text = "A memory whose bytes have all been written. A pool resets the slot here.",
+         .rows = "^memory/destroy/" EVERY_STRATEGY "/pages:[0-9]+$",
+         .lines = STRATEGY_KEYS,
+         SIZES_COLUMNS},
+        {.inside = MEMORY_SECTION,
+         .title = "Create and touch, with advice",
+         .text =
+             "Strategy `reserve`, create and one byte written to each host page: as it is, with "
+             "the pages populated by one call, and with huge pages advised.",
+         .rows = "^memory/create_touch/strategy:reserve/",
+         .lines = "advice",
+         SIZES_COLUMNS},
+        {.inside = MEMORY_SECTION,
+         .title = "A short life",
+         .text = "Create one page, write to four host pages, destroy: what an instance of a moment "
+                 "costs.",
+         .rows = "^memory/life/" EVERY_STRATEGY "/pages:1$",
+         .lines = STRATEGY_KEYS},
+        {.inside = MEMORY_SECTION,
+         .title = "Growth by more, and on demand",
+         .text =
+             "By more than a page, and on demand: from one page in equal steps, and doubling up to "
+             "1 GiB. The first three are single growths of a memory that was written whole; "
+             "nothing is written in the last two. `heap` zeroes by hand what it adds, or takes a "
+             "zeroed block where it adds more than it has.",
+         .rows = "^(memory|peer)/(grow/(" EVERY_STRATEGY "|of:[a-z_0-9]+)/pages:16(/by:[0-9]+)?"
+                 "|grow_steps/(" EVERY_STRATEGY "|of:[a-z_0-9]+)/.*)$",
+         .lines = STRATEGY_KEYS " of",
+         .columns = "operation pages to by"},
+        {.inside = MEMORY_SECTION,
+         .title = "No guard",
+         .text = "With a guard of 64 KiB behind the memory, as everywhere else, and with none.",
+         .rows = "^memory/((create|grow|destroy)/" MAPPED_STRATEGY "/pages:16"
+                 "|life/" MAPPED_STRATEGY "/pages:1|copy/" MAPPED_STRATEGY "/pages:16/written:100"
+                 "|many/" MAPPED_STRATEGY "/pages:1/memories:4)(/guard:0)?(/threads:[12])?$",
+         .lines = STRATEGY_KEYS " guard",
+         .columns = "operation threads"},
+        {.inside = MEMORY_SECTION,
+         .title = "Populated, huge pages",
+         .text = "256 pages (16 MiB): as they come, all populated by one call, and with huge pages "
+                 "advised.",
+         .rows = "^memory/(create_touch|grow|copy|destroy|reset|reuse)/" MAPPED_STRATEGY
+                 "/pages:256(/written:100)?(/advice:[a-z]+)?$",
+         .lines = STRATEGY_KEYS " advice",
+         .columns = "operation"},
+        {.inside = "Allocators",
+         .title = "Memories by allocator",
+         .rows = "^memory/(create|grow|touch|destroy)/strategy:heap/allocator:[a-z_0-9]+"
+                 "/pages:(16|256)$",
+         .lines = "allocator",
+         .columns = "operation pages"},
+        {.title = NULL},
+    };
+    bench_sections_add(sections);
+}
+
+BENCH_SUBJECT {
+    bench_headline("**Creating** a memory of 16 pages: least with {least "
+                   "^memory/create/" EVERY_STRATEGY "/pages:16$}[; "
+                   "`reserve` {limit memory/create/strategy:reserve/pages:16}]; most with "
+                   "{most "
+                   "^memory/create/" EVERY_STRATEGY "/pages:16$}.");
+    bench_headline("**Growing** a written memory of 16 pages by one: least with {least "
+                   "^memory/grow/" EVERY_STRATEGY "/pages:16$}[; "
+                   "`reserve` {limit memory/grow/strategy:reserve/pages:16}]; most with {most "
+                   "^memory/grow/" EVERY_STRATEGY "/pages:16$}.");
+    bench_headline("**First touch** is what a new memory really costs: 256 pages (16 MiB), "
+                   "created and written once, take {time "
+                   "memory/create_touch/strategy:reserve/pages:256/advice:none} and {faults "
+                   "memory/create_touch/strategy:reserve/pages:256/advice:none} page faults; "
+                   "populated by one call {time "
+                   "memory/create_touch/strategy:reserve/pages:256/advice:populate}; with "
+                   "huge pages advised {time "
+                   "memory/create_touch/strategy:reserve/pages:256/advice:huge} and {faults "
+                   "memory/create_touch/strategy:reserve/pages:256/advice:huge} faults.");
+    bench_headline("**Copying** 16 written pages takes {time "
+                   "memory/copy/strategy:reserve/pages:16/written:100} with `reserve`. "
+                   "`image` takes {time memory/copy/strategy:image/pages:16/written:0} when "
+                   "nothing was written since its last copy ({ratio "
+                   "memory/copy/strategy:image/pages:16/written:0 "
+                   "memory/copy/strategy:reserve/pages:16/written:100}) and {time "
+                   "memory/copy/strategy:image/pages:16/written:100} when all was.");
+    bench_headline("**A short life** (create one page, write to four host pages, destroy): "
+                   "{rank "
+                   "^memory/life/" EVERY_STRATEGY "/pages:1$}. The "
+                   "bare calls (map, protect, four faults, unmap): {time bound/life/pages:1}.");
+    bench_answer("**Growing on demand** from one page to 1 GiB, doubling: `reserve` {time "
+                 "memory/grow_steps/strategy:reserve/pages:1/to:16384/by:0}, `reserve_rw` "
+                 "{time memory/grow_steps/strategy:reserve_rw/pages:1/to:16384/by:0}; `move`, "
+                 "which copies, {time memory/grow_steps/strategy:move/pages:1/to:16384/by:0}: "
+                 "reserve address space wherever there is some.");
 }

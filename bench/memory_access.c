@@ -217,3 +217,52 @@ BENCH_SUBJECT {
         }
     }
 }
+
+/* ---- What the report says ----------------------------------------------------------------------
+ */
+
+#define READ(pattern)                                                                      \
+    "^(memory/access/strategy:reserve|bound/access(_huge)?)/pages:[0-9]+/pattern:" pattern \
+    "(/check:.*)?$"
+#define ACCESS "Access, and what bounds checks cost"
+#define READ_COLUMNS .lines = "row check advice", .columns = "pages", .axis = PAGES_AXIS
+
+BENCH_SUBJECT {
+    static const char *const words[][2] = {{"memory/access", ""},
+                                           {"check:guard", ", guard page"},
+                                           {"check:compare", ", comparison"},
+                                           {"check:call", ", the library's call"},
+                                           {"bound/access", "the loop on a bare mapping"},
+                                           {"bound/access_huge", "the loop on huge pages"},
+                                           {NULL, NULL}};
+    static const struct bench_section sections[] = {
+        {.inside = MEMORY_SECTION,
+         .title = ACCESS,
+         .text =
+             "One load of 4 bytes, base (and length, where it is compared) read anew each time, as "
+             "generated code does. The same loop runs over a bare mapping: the limit."},
+        {.inside = ACCESS, .title = "In sequence", .rows = READ("sequential"), READ_COLUMNS},
+        {.inside = ACCESS, .title = "Strided", .rows = READ("strided"), READ_COLUMNS},
+        {.inside = ACCESS, .title = "At random", .rows = READ("random"), READ_COLUMNS},
+        {.inside = ACCESS,
+         .title = "Every strategy",
+         .text = "16 MiB, at random.",
+         .rows =
+             "^memory/access/" EVERY_STRATEGY "/pages:256/pattern:random/check:(guard|compare)$",
+         .lines = STRATEGY_KEYS " check"},
+        {.title = NULL}};
+    bench_words_add(words);
+    bench_sections_add(sections);
+    bench_answer("**A load at random**, bounds by a guard page and by comparison:[ 64 KiB "
+                 "{time memory/access/strategy:reserve/pages:1/pattern:random/check:guard} "
+                 "and {time "
+                 "memory/access/strategy:reserve/pages:1/pattern:random/check:compare};][ 16 "
+                 "MiB {time "
+                 "memory/access/strategy:reserve/pages:256/pattern:random/check:guard} and "
+                 "{time "
+                 "memory/access/strategy:reserve/pages:256/pattern:random/check:compare};][ 1 "
+                 "GiB {time "
+                 "memory/access/strategy:reserve/pages:16384/pattern:random/check:guard} and "
+                 "{time "
+                 "memory/access/strategy:reserve/pages:16384/pattern:random/check:compare}].");
+}

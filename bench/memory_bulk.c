@@ -108,3 +108,24 @@ BENCH_SUBJECT {
         }
     }
 }
+
+BENCH_SUBJECT {
+    static const char *const words[][2] = {{"/bulk_copy", "memory.copy,"},
+                                           {"/bulk_fill", "memory.fill,"},
+                                           {"/bulk_init", "memory.init,"},
+                                           {"bytes", "%s bytes"},
+                                           {"bound/bulk_memset", "memset"},
+                                           {"bound/bulk_memcpy", "memcpy"},
+                                           {NULL, NULL}};
+    bench_words_add(words);
+    bench_section_add(&(struct bench_section){
+        .inside = "Linear memories, by strategy and size",
+        .title = "Bulk instructions",
+        .text = "Beside the C library's memmove, memset and memcpy of as many bytes. In a shared "
+                "memory each byte goes by a relaxed atomic access, as guests may race.",
+        .rows = "^memory/bulk_",
+        .lines = "operation type",
+        .columns = "bytes",
+        .usual = "4096 bytes",
+        .axis = "bytes"});
+}

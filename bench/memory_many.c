@@ -141,3 +141,45 @@ BENCH_SUBJECT {
         }
     }
 }
+
+#define MANY(strategy, threads) "memory/many/" strategy "/pages:1/memories:4/threads:" threads
+
+BENCH_SUBJECT {
+    bench_words("memories", "%s at once");
+    bench_words("bound/many", "bare calls");
+    bench_section_add(&(struct bench_section){
+        .inside = MEMORY_SECTION,
+        .title = "Several memories at once",
+        .text =
+            "A life (create, grow by one page four times, write to each, destroy), with 1 to 16 "
+            "memories alive at once in each thread; time over the lives of all threads. Two "
+            "threads that do not meet would need half of the time of one. The kernel has one lock "
+            "for a process's whole map, taken by each map, protect and unmap: strategies that ask "
+            "it for less scale.",
+        .rows =
+            "^(memory/many/" EVERY_STRATEGY "|bound/many)/pages:1/memories:[0-9]+/threads:[12]$",
+        .lines = STRATEGY_KEYS " row",
+        .columns = "memories threads",
+        .usual = "4 at once, 2 threads",
+        .plot = BENCH_PLOT_BARS});
+    bench_answer("**Two threads** in which memories come, grow and go, time a life in one "
+                 "thread and in two (0.5 would be perfect; the kernel's map lock stands "
+                 "between):[ `reserve` {time "
+                 "memory/many/strategy:reserve/pages:1/memories:4/threads:1} and {time "
+                 "memory/many/strategy:reserve/pages:1/memories:4/threads:2} ({ratio "
+                 "memory/many/strategy:reserve/pages:1/memories:4/threads:2 "
+                 "memory/many/strategy:reserve/pages:1/memories:4/threads:1});][ `pool "
+                 "discard` {time "
+                 "memory/many/strategy:pool/reset:discard/pages:1/memories:4/threads:1} and "
+                 "{time memory/many/strategy:pool/reset:discard/pages:1/memories:4/threads:2} "
+                 "({ratio "
+                 "memory/many/strategy:pool/reset:discard/pages:1/memories:4/threads:2 "
+                 "memory/many/strategy:pool/reset:discard/pages:1/memories:4/threads:1});][ "
+                 "`heap glibc` {time "
+                 "memory/many/strategy:heap/allocator:glibc/pages:1/memories:4/threads:1} and "
+                 "{time "
+                 "memory/many/strategy:heap/allocator:glibc/pages:1/memories:4/threads:2} "
+                 "({ratio "
+                 "memory/many/strategy:heap/allocator:glibc/pages:1/memories:4/threads:2 "
+                 "memory/many/strategy:heap/allocator:glibc/pages:1/memories:4/threads:1});]");
+}

@@ -379,6 +379,7 @@ static void add(const struct operation *operation, const struct peer *peer, uint
                       : moves && operation->run == run_grow_steps ? 1
                                                                   : 0,
         .full_only = pages != 16,
+        .parties = peer == NULL,
     };
     bench_register(&bench);
 }

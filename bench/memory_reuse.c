@@ -207,3 +207,50 @@ BENCH_SUBJECT {
         }
     }
 }
+
+BENCH_SUBJECT {
+    static const struct bench_section sections[] = {
+        {.inside = MEMORY_SECTION,
+         .title = "Reset",
+         .text = "Back to the first state, of a memory that was written whole.",
+         .rows = "^memory/reset/" EVERY_STRATEGY "/pages:[0-9]+$",
+         .lines = STRATEGY_KEYS,
+         .columns = "pages",
+         .usual = "16 pages",
+         .axis = PAGES_AXIS},
+        {.inside = MEMORY_SECTION,
+         .title = "Reset, then write",
+         .text =
+             "The same, and one byte written to each host page: what the next tenant pays. Zeroing "
+             "by hand (`heap`, `pool keep`) beats giving pages back wherever they are wanted again "
+             "at once.",
+         .rows = "^memory/reuse/" EVERY_STRATEGY "/pages:[0-9]+$",
+         .lines = STRATEGY_KEYS,
+         .columns = "pages",
+         .usual = "16 pages",
+         .axis = PAGES_AXIS},
+        {.inside = MEMORY_SECTION,
+         .title = "Tenants that write a part",
+         .text = "Reset, then a part of the host pages written, by one thread and by two.",
+         .rows = "^memory/tenant/",
+         .lines = STRATEGY_KEYS " written threads",
+         .columns = "pages"},
+        {.inside = MEMORY_SECTION,
+         .title = "First contents",
+         .text = "A memory with all of its bytes given: copied in, or a view of a frozen image; "
+                 "`read`: "
+                 "each host page is read after.",
+         .rows = "^memory/init/",
+         .lines = STRATEGY_KEYS " read",
+         .columns = "pages",
+         .usual = "16 pages",
+         .axis = PAGES_AXIS},
+        {.title = NULL}};
+    bench_sections_add(sections);
+    bench_answer("**The next tenant** of 16 written pages, who writes to all of them, pays "
+                 "{time memory/reuse/strategy:pool/reset:discard/pages:16} where a pool's "
+                 "slot gives them back and {time "
+                 "memory/reuse/strategy:pool/reset:keep/pages:16} where it keeps and zeroes "
+                 "them ({ratio memory/reuse/strategy:pool/reset:keep/pages:16 "
+                 "memory/reuse/strategy:pool/reset:discard/pages:16}).");
+}

@@ -144,6 +144,11 @@ void program_add(const struct program *program) {
     static const struct bench_parameter huge = {"advice", "huge", PB_ADVICE_HUGE_PAGES};
     static const struct bench_parameter populate = {"advice", "populate", PB_ADVICE_POPULATE};
     bool guard = strcmp(program->check, "guard") == 0;
+    bench_section_add(
+        &(struct bench_section){.inside = "Real programs",
+                                .title = text("%s, every strategy", program->name, ""),
+                                .rows = text("^program/%s/", program->name, ""),
+                                .lines = STRATEGY_KEYS " check advice"});
     if (guard) {
         bench_register(&(struct bench_case){.name = "bound/native",
                                             .run = run_native,
@@ -158,4 +163,20 @@ void program_add(const struct program *program) {
             add(program, &subjects[i], none, &subjects[i] != SUBJECT_RESERVE);
         }
     }
+}
+
+BENCH_SUBJECT {
+    bench_words("/native", "");
+    bench_words("bound/native", "native program");
+    bench_section_add(&(struct bench_section){
+        .inside = "Real programs",
+        .title = "By memory and check",
+        .rows = "^(bound/native/program:[a-z]+|program/[a-z]+/strategy:reserve/check:[a-z]+"
+                "|peer/[a-z]+/of:wabt/check:[a-z]+)$",
+        .lines = "operation program",
+        .columns = "row of strategy check",
+        .usual = "reserve, guard page",
+        .plot = BENCH_PLOT_TO_LIMIT});
+    bench_answer("**Real programs** through WebAssembly, times native, bounds by guard pages "
+                 "and by comparison: {ratios ^program/[a-z]+/strategy:reserve/check:[a-z]+$}.");
 }

@@ -42,6 +42,7 @@ struct queue_kind {
     bool may_lose;       /* writes over ids when it is full: what arrives is not checked */
     bool has_peers;      /* its rows stand beside those of the peers */
     const char *skip;    /* not NULL: why there is nothing to measure */
+    bool variant;        /* as in shim.h */
 };
 
 static bool queue_start(struct bench_state *state, struct queue *queue, uint32_t capacity) {
@@ -400,12 +401,15 @@ static void queue_run_contend(struct bench_state *state) {
 
 /* Other people's queues, as their rows are called: peer/OPERATION/of:NAME/... */
 static const struct {
-    const char *name;
+    const char *name, *words;
     bool many_producers, can_be_full;
-} queue_peers[] = {{"seed", true, false},      {"ck", true, true},
-                   {"ck_signal", true, true},  {"ck_spsc", false, true},
-                   {"urcu_wfcq", true, false}, {"dpdk", true, true},
-                   {"dpdk_signal", true, true}};
+} queue_peers[] = {{"seed", "upstream's", true, false},
+                   {"ck", "CK ring, many producers", true, true},
+                   {"ck_signal", "CK ring and a flag", true, true},
+                   {"ck_spsc", "CK ring, one producer", false, true},
+                   {"urcu_wfcq", "liburcu wfcqueue", true, false},
+                   {"dpdk", "DPDK rte_ring", true, true},
+                   {"dpdk_signal", "DPDK rte_ring and a flag", true, true}};
 
 /* "bare[,peer/operation/of:NAME/rest]...", which lives as long as the program. many: peers for a
  * single producer are none, as anybody may enqueue here; full: those whose ring can be full. */
@@ -439,6 +443,8 @@ static void queue_add(const struct queue_kind *kind, const char *operation,
                              .clock = clock,
                              .parameters = {{kind->key, kind->value, 0},
                                             {threads != 0 ? "threads" : NULL, NULL, threads}},
+                             .parties = threads > 1,
+                             .variant = kind->variant,
                              .bounds = bounds,
                              .skip = kind->skip});
 }
@@ -458,13 +464,23 @@ static void queue_add_contest(const struct queue_kind *kind, int64_t producers, 
                                             {"producers", NULL, producers},
                                             {"fill", fill, 0}},
                              .meets = true,
+                             .variant = kind->variant,
                              .bounds = queue_beside(kind, bare, "contend", rest, producers > 1,
                                                     strcmp(fill, "high") == 0),
                              .skip = kind->skip});
 }
 
+static void queue_say(void) {
+    for (size_t i = 0; i < sizeof queue_peers / sizeof queue_peers[0]; i++) {
+        char of[32];
+        snprintf(of, sizeof of, "of:%s", queue_peers[i].name);
+        bench_words(strdup(of), queue_peers[i].words);
+    }
+}
+
 /* The kind must live as long as the program. */
 static void queue_register(const struct queue_kind *kind) {
+    queue_say();
     const char *one = "bound/fetch_add/threads:1,bound/lock/threads:1";
     const char *two = "bound/fetch_add/threads:2,bound/lock/threads:2";
     queue_add(kind, "enqueue", queue_run_enqueue, BENCH_CLOCK_SECTIONS, 1,
@@ -490,6 +506,7 @@ static void queue_register(const struct queue_kind *kind) {
             .clock = BENCH_CLOCK_SECTIONS,
             .threads = QUEUE_THREADS,
             .parameters = {{kind->key, kind->value, 0}},
+            .variant = kind->variant,
             .bounds = queue_beside(kind, two, "enqueue", "/threads:2", true, false),
             .skip = kind->skip});
     }

@@ -12,9 +12,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <deque>
 #include <map>
 #include <random>
+#include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -24,7 +27,7 @@ constexpr double default_time_s = 0.05;
 constexpr double budget_times = 10;
 
 struct Options {
-    bool list = false, json = false, marks = false, quick = false;
+    bool list = false, describe = false, json = false, marks = false, quick = false;
     const char *filter = nullptr, *only = nullptr;
     double time_s = default_time_s;
     long iterations = 0;
@@ -332,9 +335,209 @@ template <class Reporter> struct KeyReporter : Reporter {
     }
 };
 
+// ---- What a report says of rows
+
+struct Section {
+    struct bench_section said;
+    regex_t pattern;
+    explicit Section(const struct bench_section &from) : said(from) {
+        if (said.rows && regcomp(&pattern, said.rows, REG_EXTENDED | REG_NOSUB) != 0) {
+            fprintf(stderr, "section %s: not a regular expression: %s\n", said.title, said.rows);
+            abort();
+        }
+    }
+    bool has(const std::string &name) const {
+        return said.rows && regexec(&pattern, name.c_str(), 0, nullptr, 0) == 0;
+    }
+};
+
+std::deque<Section> &sections() {
+    static std::deque<Section> list;
+    return list;
+}
+
+struct Answer {
+    const char *text;
+    bool first; // on the first screen
+};
+
+std::vector<Answer> &answers() {
+    static std::vector<Answer> list;
+    return list;
+}
+
+std::map<std::string, std::string> &words_said() {
+    static std::map<std::string, std::string> list;
+    return list;
+}
+
+std::string said_of(const std::string &what, const std::string &otherwise) {
+    auto found = words_said().find(what);
+    return found == words_said().end() ? otherwise : found->second;
+}
+
+// "written:0" by itself, else by its name, with the value in place of %s.
+std::string words_of(const std::string &name, const std::string &value) {
+    auto found = words_said().find(name + ":" + value);
+    if (found != words_said().end())
+        return found->second;
+    std::string pattern = said_of(name, "%s");
+    size_t at = pattern.find("%s");
+    return at == std::string::npos ? pattern : pattern.replace(at, 2, value);
+}
+
+// A row's name in its parts: family, operation, parameters.
+struct Named {
+    std::string family, operation;
+    std::vector<std::pair<std::string, std::string>> parameters;
+    explicit Named(const std::string &key) {
+        for (size_t at = 0; at <= key.size();) {
+            size_t end = std::min(key.find('/', at), key.size());
+            std::string part = key.substr(at, end - at);
+            size_t colon = part.find(':');
+            if (colon != std::string::npos)
+                parameters.emplace_back(part.substr(0, colon), part.substr(colon + 1));
+            else
+                (at == 0 ? family : operation) = part;
+            at = end + 1;
+        }
+    }
+    const std::string *value(const std::string &name) const {
+        for (auto &parameter : parameters)
+            if (parameter.first == name)
+                return &parameter.second;
+        return nullptr;
+    }
+    std::string row() const {
+        return said_of(family + "/" + operation, "");
+    }
+    std::string word(const std::string &name) const {
+        if (name == "family")
+            return said_of(family + "/", family);
+        if (name == "operation")
+            return said_of("/" + operation, operation);
+        if (name == "row")
+            return row();
+        return value(name) ? words_of(name, *value(name)) : "";
+    }
+    std::string words(const char *keys) const {
+        std::istringstream names(keys ? keys : "");
+        std::string name, made;
+        while (names >> name) {
+            std::string word = this->word(name);
+            made += (made.empty() || word.empty() || word[0] == ',' ? "" : " ") + word;
+        }
+        made = made.compare(0, 2, ", ") == 0 ? made.substr(2) : made;
+        return made.empty() ? "as it is" : made;
+    }
+};
+
+std::string quoted(const std::string &text) {
+    std::string made = "\"";
+    for (char c : text) {
+        if (c == '\n')
+            made += "\\n";
+        else
+            made += (c == '"' || c == '\\' ? std::string("\\") : "") + c;
+    }
+    return made + "\"";
+}
+
+std::string quoted(const char *text) {
+    return text ? quoted(std::string(text)) : "null";
+}
+
+const char *kind_of(const Case &one, const Named &named) {
+    static const char *const ours[] = {"memory", "mailbox", "wait", "program"};
+    if (named.family == "bound")
+        return "limit";
+    if (named.family == "peer")
+        return "peer";
+    for (const char *family : ours)
+        if (named.family == family)
+            return one.bench.variant ? "other" : "ours";
+    return "other";
+}
+
+// What a row is called where it stands beside another one, as its limit or its peer.
+std::string called(const Named &named) {
+    static const char *const keys[] = {"via", "of", "stronger"};
+    for (const char *key : keys)
+        if (named.value(key))
+            return named.words(key);
+    std::string row = named.row();
+    return !row.empty() ? row : named.word(named.family == "bound" ? "operation" : "family");
+}
+
+void describe_section(const struct bench_section &said) {
+    static const char *const plots[] = {"none", "bars", "to limit"};
+    printf("{\"title\": %s, \"text\": %s, \"inside\": %s, ", quoted(said.title).c_str(),
+           quoted(said.text ? said.text : "").c_str(), quoted(said.inside).c_str());
+    printf("\"usual\": %s, \"axis\": %s, \"unit\": %s, \"plot\": \"%s\", \"spread\": %s}",
+           quoted(said.usual).c_str(), quoted(said.axis).c_str(), quoted(said.unit).c_str(),
+           plots[said.plot], said.spread ? "true" : "false");
+}
+
+void describe_places(const Case &one, const Named &named) {
+    const char *comma = "";
+    for (const Section &section : sections()) {
+        if (!section.has(one.key))
+            continue;
+        const char *columns = section.said.columns;
+        const std::string *value = columns ? named.value(columns) : nullptr;
+        bool number = value && value->find_first_not_of("0123456789") == std::string::npos;
+        printf("%s{\"section\": %s, \"line\": %s, \"column\": %s, \"number\": %s}", comma,
+               quoted(section.said.title).c_str(), quoted(named.words(section.said.lines)).c_str(),
+               columns ? quoted(named.words(columns)).c_str() : "null",
+               number ? value->c_str() : "null");
+        comma = ", ";
+    }
+}
+
+void describe_row(const Case &one) {
+    const bench_case &bench = one.bench;
+    Named named(one.key);
+    printf("{\"name\": %s, \"kind\": \"%s\", \"words\": %s, \"parties\": %s, \"beside\": [",
+           quoted(one.key).c_str(), kind_of(one, named), quoted(called(named)).c_str(),
+           bench.threads > 1 || bench.meets || bench.parties ? "true" : "false");
+    std::istringstream bounds(bench.bounds ? bench.bounds : "");
+    std::string bound;
+    for (const char *comma = ""; std::getline(bounds, bound, ','); comma = ", ")
+        printf("%s%s", comma, quoted(bound).c_str());
+    printf("], \"places\": [");
+    describe_places(one, named);
+    printf("]}");
+}
+
+// One JSON object, a line each of its parts.
+void describe(const std::vector<const Case *> &chosen) {
+    const char *comma = "{\"sections\": [\n";
+    for (const Section &section : sections()) {
+        printf("%s", comma);
+        describe_section(section.said);
+        comma = ",\n";
+    }
+    printf("%s], \"answers\": [", sections().empty() ? comma : "");
+    comma = "\n";
+    for (const Answer &answer : answers()) {
+        printf("%s{\"text\": %s, \"first\": %s}", comma, quoted(answer.text).c_str(),
+               answer.first ? "true" : "false");
+        comma = ",\n";
+    }
+    printf("], \"rows\": [");
+    comma = "\n";
+    for (const Case *one : chosen) {
+        printf("%s", comma);
+        describe_row(*one);
+        comma = ",\n";
+    }
+    printf("]}\n");
+}
+
 const char help[] =
     "usage: bench [options]\n"
     "  --list            names of the rows, each with the rows that bound it, and stop\n"
+    "  --describe        JSON of these rows, their words and the sections of a report, and stop\n"
     "  --filter=REGEX    rows whose name matches (extended regular expression)\n"
     "  --only=NAME       the one row of that name\n"
     "  --time=SECONDS    measure each row at least so long (default 0.05)\n"
@@ -365,6 +568,8 @@ int parse(int *argc, char **argv) {
             argv[kept++] = argument;
         } else if (strcmp(argument, "--list") == 0) {
             options.list = true;
+        } else if (strcmp(argument, "--describe") == 0) {
+            options.describe = true;
         } else if (strcmp(argument, "--quick") == 0) {
             options.quick = true;
         } else if (strcmp(argument, "--json") == 0) {
@@ -417,6 +622,42 @@ int select(std::vector<const Case *> *chosen) {
 }
 
 } // namespace
+
+void bench_words(const char *of, const char *words) {
+    words_said().emplace(of, words);
+}
+
+void bench_words_add(const char *const words[][2]) {
+    for (; words[0][0]; words++)
+        bench_words(words[0][0], words[0][1]);
+}
+
+void bench_section_add(const struct bench_section *section) {
+    for (const Section &other : sections())
+        if (strcmp(other.said.title, section->title) == 0)
+            return;
+    sections().emplace_back(*section);
+}
+
+void bench_sections_add(const struct bench_section *listed) {
+    for (; listed->title; listed++)
+        bench_section_add(listed);
+}
+
+static void add_answer(const char *text, bool first) {
+    for (const Answer &other : answers())
+        if (strcmp(other.text, text) == 0)
+            return;
+    answers().push_back({text, first});
+}
+
+void bench_answer(const char *text) {
+    add_answer(text, false);
+}
+
+void bench_headline(const char *text) {
+    add_answer(text, true);
+}
 
 void bench_register(const bench_case *bench) {
     cases().push_back({key_of(*bench), *bench});
@@ -507,6 +748,10 @@ int bench_main(int argc, char **argv) {
     if (options.list) {
         for (const Case *one : chosen)
             printf("%s\t%s\n", one->key.c_str(), one->bench.bounds ? one->bench.bounds : "");
+        return fflush(stdout) == 0 ? 0 : 2;
+    }
+    if (options.describe) {
+        describe(chosen);
         return fflush(stdout) == 0 ? 0 : 2;
     }
     benchmark::Initialize(&argc, argv);

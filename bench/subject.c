@@ -362,19 +362,32 @@ static bool has_room(const struct subject_memory *m, const struct made *made, ui
     return slot == 0 || pages < slot;
 }
 
+/* The reference's row that a subject's stands beside; NULL for the reference itself. */
+static const char *reference_row(const char *name, const char *row, const char *rest) {
+    char text[128];
+    if (strcmp(name, "reference") == 0) {
+        return NULL;
+    }
+    snprintf(text, sizeof text, "%s/of:reference%s", row, rest);
+    return strdup(text);
+}
+
 static void add_memory(const struct made *made, const char *name, const char *strategy) {
     const struct subject_memory *m = made->subject->memory;
     static const uint32_t sizes[] = {1, 16, 256};
     for (unsigned i = 0; i < 3; i++) {
         const bool offered = on_memories[i].run != run_copy || m->copy != NULL;
         for (unsigned n = 0; n < 3 && offered && has_room(m, made, sizes[n]); n++) {
-            bench_register(&(struct bench_case){.name = on_memories[i].name,
-                                                .run = on_memories[i].run,
-                                                .argument = made,
-                                                .clock = BENCH_CLOCK_SECTIONS,
-                                                .parameters = {{"of", name, 0},
-                                                               {"strategy", strategy, 0},
-                                                               {"pages", NULL, sizes[n]}}});
+            char rest[64];
+            snprintf(rest, sizeof rest, "/strategy:reserve/pages:%u", sizes[n]);
+            bench_register(&(struct bench_case){
+                .name = on_memories[i].name,
+                .bounds = reference_row(name, on_memories[i].name, rest),
+                .run = on_memories[i].run,
+                .argument = made,
+                .clock = BENCH_CLOCK_SECTIONS,
+                .parameters = {
+                    {"of", name, 0}, {"strategy", strategy, 0}, {"pages", NULL, sizes[n]}}});
         }
     }
     if (m->strategy[made->strategy].shareable && m->wait32 != NULL && m->notify != NULL &&
@@ -384,6 +397,8 @@ static void add_memory(const struct made *made, const char *name, const char *st
             .run = run_round_trip,
             .argument = made,
             .clock = BENCH_CLOCK_SAMPLES,
+            .parties = true,
+            .bounds = reference_row(name, "subject/round_trip", "/strategy:reserve/cores:2"),
             .parameters = {{"of", name, 0}, {"strategy", strategy, 0}, {"cores", NULL, 2}}});
     }
 }
@@ -408,6 +423,7 @@ static void add_subject(const struct subject *s, const char *name) {
     const struct made *made = s->mailbox != NULL ? remember(s, 0) : NULL;
     for (unsigned i = 0; made != NULL && i < 2; i++) {
         bench_register(&(struct bench_case){.name = on_mailboxes[i].name,
+                                            .bounds = reference_row(name, on_mailboxes[i].name, ""),
                                             .run = on_mailboxes[i].run,
                                             .argument = made,
                                             .clock = BENCH_CLOCK_SECTIONS,
@@ -445,4 +461,34 @@ BENCH_SUBJECT {
         add_subject(s, name_of(path));
     }
     free(paths);
+}
+
+#define SUBJECTS_SECTION(words, operation)                                       \
+    {                                                                            \
+        .inside = "Subjects", .title = words, .rows = "^subject/" operation "/", \
+        .lines = "of strategy", .columns = "pages"                               \
+    }
+
+BENCH_SUBJECT {
+    static const struct bench_section sections[] = {
+        SUBJECTS_SECTION("Create and destroy", "create_destroy"),
+        SUBJECTS_SECTION("Grow by one page, of a written memory", "grow"),
+        SUBJECTS_SECTION("Copy a written memory", "copy"),
+        {.inside = "Subjects",
+         .title = "Wait and notify, there and back between two cores",
+         .rows = "^subject/round_trip/",
+         .lines = "of strategy"},
+        {.inside = "Subjects",
+         .title = "Mailboxes",
+         .rows = "^subject/(enqueue|drain)/",
+         .lines = "of",
+         .columns = "operation",
+         .unit = "an id"},
+        {.title = NULL}};
+    bench_words("of:reference", "reference");
+    bench_sections_add(sections);
+    bench_answer("**Subjects**, times the reference:[ create and destroy {ratios "
+                 "^subject/create_destroy/.*/pages:16$};][ grow {ratios "
+                 "^subject/grow/.*/pages:16$};][ copy {ratios ^subject/copy/.*/pages:16$};][ "
+                 "enqueue {ratios ^subject/enqueue/};][ drain {ratios ^subject/drain/};].");
 }

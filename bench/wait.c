@@ -457,6 +457,7 @@ static void add_pair(const char *name, void (*run)(struct bench_state *), const 
                              .argument = via,
                              .clock = BENCH_CLOCK_SAMPLES,
                              .parameters = {{"via", via->name, 0}, {"cores", NULL, cores}},
+                             .parties = true,
                              .bounds = bounds});
 }
 
@@ -471,6 +472,7 @@ static void add_crowd(const char *ours, const char *bound, void (*run)(struct be
                                  .argument = all[i],
                                  .clock = BENCH_CLOCK_SAMPLES,
                                  .parameters = {{"via", all[i]->name, 0}, {key, NULL, value}},
+                                 .parties = strcmp(key, "waiters") == 0,
                                  .bounds = i == 0 ? bounds : NULL});
     }
 }
@@ -515,4 +517,110 @@ BENCH_SUBJECT {
                                                   "peer/not_equal/of:v8"});
     bench_register(&(struct bench_case){.name = "bound/futex_wake", .run = run_futex_wake});
     bench_register(&(struct bench_case){.name = "bound/futex_differs", .run = run_futex_differs});
+}
+
+/* ---- What the report says ----------------------------------------------------------------------
+ */
+
+#define WAITS "Wait and notify"
+
+BENCH_SUBJECT {
+    static const char *const words[][2] = {{"via:pagebox", "wait and notify"},
+                                           {"via:pagebox_spin", "spin, then wait and notify"},
+                                           {"via:futex", "bare futex"},
+                                           {"via:futex_spin", "spin, then bare futex"},
+                                           {"via:condvar", "condition variable"},
+                                           {"via:spin", "spinning"},
+                                           {"/notify", "the call"},
+                                           {"/storm", "until the last one runs"},
+                                           {"waiters", ", %s waiting"},
+                                           {"timeout_us", "timeout of %s µs"},
+                                           {"/notify_none", "notify, nobody waits"},
+                                           {"/not_equal", "wait, the value differs"},
+                                           {"bound/fetch_add", "bare fetch_add"},
+                                           {"bound/lock", "bare lock"},
+                                           {"bound/futex_wake", "bare futex wake"},
+                                           {"bound/futex_differs", "bare futex, the value differs"},
+                                           {"bound/ring_walk", "walk over the slots"},
+                                           {NULL, NULL}};
+    static const struct bench_section sections[] = {
+        {.inside = WAITS,
+         .title = "Round trip on two cores",
+         .text =
+             "There and back between two threads; each sleeps while it is the other's turn. `spin, "
+             "then` tries for some 10 µs before it sleeps. V8's threads are placed by the "
+             "scheduler, which may put both on one core: another kind of caller, for orientation.",
+         .rows = "^((wait|bound)/round_trip/via:[a-z_]+/cores:2|peer/round_trip/of:v8)$",
+         .lines = "via of"},
+        {.inside = WAITS,
+         .title = "Round trip on one core",
+         .text = "There and back between two threads; each sleeps while it is the other's turn.",
+         .rows = "^(wait|bound)/round_trip/via:[a-z_]+/cores:1$",
+         .lines = "via"},
+        {.inside = WAITS,
+         .title = "One wake-up of a sleeping thread",
+         .text =
+             "From before the send to the first instruction of the thread that slept, on another "
+             "core.",
+         .rows = "^((wait|bound)/wake/via:[a-z]+|mailbox/(wake|signal)/orders:chosen)/cores:2$",
+         .lines = "via row"},
+        {.inside = WAITS,
+         .title = "Waking a crowd",
+         .text =
+             "One notify of all who wait on a word, from none to a crowd on all cores: the time of "
+             "the call itself, and until the last one runs; 5 % / half / 95 %. The rule that "
+             "waiters wake in the order in which they came costs a system call for each of them; a "
+             "bare "
+             "futex wakes all by one.",
+         .rows = "^(wait|bound)/(notify|storm)/via:[a-z]+/waiters:[0-9]+$",
+         .lines = "operation waiters",
+         .columns = "via",
+         .spread = true},
+        {.inside = WAITS,
+         .title = "Timeouts",
+         .text =
+             "How much later than asked a wait ends that nobody wakes: 5 % / half / 95 %. The "
+             "kernel adds some 50 µs of slack to any sleep, also to one whose time has come "
+             "already; a "
+             "timeout of 0 does not sleep here. A wait that ends early would be left out with that "
+             "reason.",
+         .rows = "^(wait|bound)/timeout/via:[a-z]+/timeout_us:[0-9]+$",
+         .lines = "timeout_us",
+         .columns = "via",
+         .spread = true},
+        {.inside = WAITS,
+         .title = "Without a wake-up",
+         .rows = "^wait/(notify_none|not_equal)$",
+         .lines = "operation"},
+        {.title = NULL}};
+    bench_words_add(words);
+    bench_sections_add(sections);
+    bench_answer("**Wait and notify**, there and back between two threads, at the 5th / 50th "
+                 "/ 95th percentile:[ on two cores {spread "
+                 "wait/round_trip/via:pagebox/cores:2}, a bare futex {spread "
+                 "bound/round_trip/via:futex/cores:2}, a condition variable {spread "
+                 "bound/round_trip/via:condvar/cores:2};][ on one core {spread "
+                 "wait/round_trip/via:pagebox/cores:1}, a bare futex {spread "
+                 "bound/round_trip/via:futex/cores:1}, a condition variable {spread "
+                 "bound/round_trip/via:condvar/cores:1}].");
+    bench_answer("**Spin before parking?** Half of the round trips take {q50 "
+                 "wait/round_trip/via:pagebox_spin/cores:2} in place of {q50 "
+                 "wait/round_trip/via:pagebox/cores:2}, 95 % of them {q95 "
+                 "wait/round_trip/via:pagebox_spin/cores:2} in place of {q95 "
+                 "wait/round_trip/via:pagebox/cores:2}: {faster "
+                 "wait/round_trip/via:pagebox_spin/cores:2 "
+                 "wait/round_trip/via:pagebox/cores:2 | spin before you park where the answer "
+                 "comes within some 10 µs from another core | it does not pay here: park at "
+                 "once}.");
+    bench_answer("**Notify with nobody there** takes {time wait/notify_none}; the bare futex "
+                 "wake that it stands for takes {time bound/futex_wake}.");
+    bench_answer("**Waking eight at once**, until the last one runs, 5 / 50 / 95 %: {spread "
+                 "wait/storm/via:pagebox/waiters:8}; one futex call {spread "
+                 "bound/storm/via:futex/waiters:8}; a condition variable {spread "
+                 "bound/storm/via:condvar/waiters:8}. Ours wakes them one by one, in the "
+                 "order in which they came.");
+    bench_answer("**A timeout of 0** takes {time wait/timeout/via:pagebox/timeout_us:0}; the "
+                 "futex call with a timeout of 0 takes {time "
+                 "bound/timeout/via:futex/timeout_us:0}, as the kernel sleeps for its timer "
+                 "slack.");
 }

@@ -34,6 +34,7 @@ static void add(const char *name, const char *operation, const char *bounds) {
                                         .argument = operation,
                                         .clock = BENCH_CLOCK_SAMPLES,
                                         .parameters = {{"of", "v8", 0}},
+                                        .parties = true,
                                         .bounds = bounds});
 }
 

@@ -367,6 +367,20 @@ def check_text(found):
     return "; ".join(said) + "."
 
 
+def sentence(found):
+    """None where nothing was counted."""
+    made = found.get("targets") or {}
+    counts = {target: [ordering(figures["tables"][t]["counts"]) for t in ("chosen", "sc")] for target, figures in made.items()}
+    if not counts:
+        return None
+    words = ", ".join(f"{target} {chosen} \u2192 {sc}" for target, (chosen, sc) in counts.items())
+    return (
+        f"**Instructions with an order** in the code of mailbox and waiters, as chosen \u2192 all SC: {words}. On x86-64 "
+        "only a sequentially consistent store costs more than its weaker forms; the others show what a weaker "
+        "processor would pay."
+    )
+
+
 def sections(found):
     """The report's sections; none where nothing could be compiled."""
     if not found["targets"]:

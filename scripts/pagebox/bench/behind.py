@@ -1,6 +1,6 @@
 """behind.py: where the reference is behind a peer, or above 1.2 times its limit, by how much, why.
 
-Used by page.py and answers.py. A row counts where the whole interval of its ratio (of
+Used by page.py. A row counts where the whole interval of its ratio (of
 the rounds' own ratios) lies above: 1 to the best peer, 1.2 to the limit; rows of one or two rounds
 say nothing. The reasons are reviewed ones, from bench/behind.txt: the first pattern found in
 "ROW,OTHER" explains it.
@@ -16,9 +16,7 @@ from pagebox.bench.measures import TIMES, interval, ratio_text, round_ratios
 REASONS = report.REPO / "bench" / "behind.txt"
 PEER_MOST, LIMIT_MOST = 1.0, 1.2
 ROUNDS_LEAST = 3
-FAMILIES = ("memory", "mailbox", "wait", "program")  # the reference's; mailbox/ with its own orders
 NOT_EXPLAINED = "not explained"
-STRATEGY = re.compile(r"/(strategy|allocator|reset):[^/]*")
 
 
 @dataclasses.dataclass
@@ -60,8 +58,7 @@ def compared(rows):
     """Each row of the reference beside its best peer and beside its limit, where it has them."""
     found = []
     for figures in rows.good.values():
-        ours = figures.name.split("/")[0] in FAMILIES
-        if not ours or figures.parameters.get("orders", "chosen") != "chosen":
+        if figures.said.kind != "ours":
             continue
         for (other, ratio), most in ((figures.best_peer(), PEER_MOST), (figures.limit(), LIMIT_MOST)):
             ratios = round_ratios(figures, rows.get(other))
@@ -84,11 +81,11 @@ def summary(rows):
     return {"behind": len(found), "behind_not_explained": unknown}
 
 
-def best_strategies(shared):
+def best_strategies(shared, rows):
     """The fastest row of each operation and size, of those shared with a peer."""
     best = {}
     for one in shared:
-        key = STRATEGY.sub("", one.figures.name)
+        key = rows.words.kin(one.figures.name)
         if key not in best or one.figures.range()[0] < best[key].figures.range()[0]:
             best[key] = one
     return list(best.values())
@@ -101,7 +98,7 @@ def sentence(rows):
     said = []
     if shared:
         ahead, late = sum(o.is_ahead() for o in shared), sum(o.is_behind() for o in shared)
-        best = best_strategies(shared)
+        best = best_strategies(shared, rows)
         said.append(
             f"{ahead} of {len(shared)} rows shared with a peer are ahead of every peer, "
             f"{len(shared) - ahead - late} level with the best within the spread, {late} behind; of the "

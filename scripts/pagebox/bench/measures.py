@@ -6,8 +6,10 @@ where there are few rounds: `confidence` says how many). A ratio to a bound is t
 rounds' own ratios, so that drift cancels. The pilot round counts only where there is no other.
 """
 import math
+import re
 import statistics
 
+from pagebox.bench import words
 from pagebox.common import report
 
 NOISY = 0.20  # the interval is wider than this part of the median
@@ -16,52 +18,6 @@ PILOT = -1  # number of the round that only warms up and finds out what a row co
 QUANTILES = ("q01", "q05", "q10", "q25", "q50", "q75", "q90", "q95", "q99")
 NANOSECONDS = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
 TIMES = "\u00d7"
-# Keys of names that make a row one of a kind: see bench/README.md.
-OPTIONS = {"by", "to", "guard", "touched", "memories", "check", "pattern", "read", "from"}
-
-# Order tables, as plots and tables call them, in the order in which they are shown.
-ORDERS = {
-    "chosen": "as chosen",
-    "acqrel": "acquire/release",
-    "seed": "as in the seed",
-    "sc": "all SC",
-}
-
-# What the bounds are, in words; others are called as they are.
-BARE = {
-    "reserve": "mmap + mprotect",
-    "mmap": "mmap",
-    "commit": "mprotect",
-    "guard_install": "mmap + madvise (install guards)",
-    "guard_remove": "madvise (remove guards)",
-    "mprotect": "mprotect",
-    "mremap": "mremap",
-    "move": "mmap + memcpy + munmap",
-    "munmap": "munmap",
-    "discard": "madvise (discard) + mprotect",
-    "renew": "mmap in its place",
-    "touch": "page faults",
-    "populate": "mmap + madvise (populate)",
-    "touch_huge": "mmap, aligned + huge-page faults",
-    "copy": "mmap + memcpy",
-    "map_file": "mmap of a file",
-    "map_file_touch": "mmap of a file + page faults",
-    "map_file_read": "mmap of a file + read faults",
-    "discard_only": "madvise (discard)",
-    "discard_touch": "madvise (discard) + page faults",
-    "steps": "one mprotect a growth",
-    "many": "mmap, mprotect, munmap",
-    "access": "the loop on a bare mapping",
-    "access_huge": "the loop on huge pages",
-    "bulk_memset": "memset",
-    "bulk_memcpy": "memcpy",
-    "calloc": "calloc",
-    "realloc": "realloc",
-    "free": "free",
-    "life": "mmap + mprotect + 4 faults + munmap",
-}
-
-
 def time_text(ns):
     """A duration for people: three figures and a unit."""
     if ns is None:
@@ -70,12 +26,6 @@ def time_text(ns):
         if ns >= size * 0.9995:
             return f"{ns / size:.3g} {unit}"
     return f"{ns:.3g} ns"
-
-
-def bare(bound):
-    """What a bound is, in words."""
-    name = bound.removeprefix("bound/").split("/")[0]
-    return BARE.get(name, name)
 
 
 def ratio_text(ratio):
@@ -114,13 +64,10 @@ def outliers(values):
 
 
 class Figures:
-    """One row over its rounds."""
+    """One row over its rounds. said: its words."""
 
-    def __init__(self, name, rows):
-        self.name = name
-        parts = name.split("/")
-        self.parameters = dict(p.split(":", 1) for p in parts if ":" in p)
-        self.operation = "/".join(p for p in parts if ":" not in p)
+    def __init__(self, name, rows, said=None):
+        self.name, self.said = name, said or words.Row(name, words=name)
         good = [r for r in rows if not r.get("error_occurred")]
         good = [r for r in good if r["round"] != PILOT] or good
         refused = [r.get("error_message", "refused") for r in rows if r.get("error_occurred")]
@@ -138,7 +85,7 @@ class Figures:
         self.virtual = self.middle(good, "peak_virtual_bytes")
         self.growths = self.middle(good, "growths")
         self.iterations = sum(r["iterations"] for r in good)
-        self.ratios = {}
+        self.ratios, self.peer_names = {}, set()
         self.calls = None
         values = list(self.rounds.values())
         self.ns = statistics.median(values) if values else None
@@ -157,22 +104,6 @@ class Figures:
     def middle(rows, key):
         values = [r[key] for r in rows if key in r]
         return statistics.median(values) if values else None
-
-    def pages(self):
-        return int(self.parameters.get("pages", 0))
-
-    def subject(self):
-        """Strategy with its variant, as a line of a plot is called."""
-        extra = {
-            k: v for k, v in self.parameters.items() if k not in ("strategy", "pages", "written")
-        }
-        name = self.parameters.get("strategy", "")
-        if "advice" in extra:
-            return {"none": "no advice", "populate": "populate", "huge": "huge pages"}[
-                extra["advice"]
-            ]
-        name += "".join(f" {v}" if k in ("allocator", "reset") else f" {k}:{v}" for k, v in extra.items())
-        return name + (", nothing written" if self.parameters.get("written") == "0" else "")
 
     def shown(self):
         """The median, with a mark where it is noisy."""
@@ -211,18 +142,13 @@ class Figures:
         words = [f"{n:.3g} {call}" if n != 1 else call for call, n in self.calls.items()]
         return " + ".join(words) or "none"
 
-    def bound(self):
-        """Name of the row that limits this one; None where none is known."""
-        return next((name for name in self.ratios if not name.startswith("peer/")), None)
-
     def limit(self):
-        """(name, ratio) of the physical limit; (None, None) where none is known."""
-        found = ((n, r) for n, r in self.ratios.items() if n.startswith("bound/"))
-        return next(found, (None, None))
+        """(name, ratio) of what limits this row; (None, None) where nothing known does."""
+        return next(((n, r) for n, r in self.ratios.items() if n not in self.peer_names), (None, None))
 
     def peers(self):
         """Names of the peers' rows beside this one, the fastest first, with our ratio to each."""
-        found = {n: r for n, r in self.ratios.items() if n.startswith("peer/") and r is not None}
+        found = {n: r for n, r in self.ratios.items() if n in self.peer_names and r is not None}
         return sorted(found.items(), key=lambda pair: pair[1], reverse=True)
 
     def best_peer(self):
@@ -239,21 +165,25 @@ class Figures:
         numbers |= {"interrupted": self.interrupted, "vmas": self.vmas}
         numbers |= {"peak_resident_bytes": self.resident, "peak_virtual_bytes": self.virtual}
         numbers |= {"system_calls": self.calls, "bounds": self.ratios, "skipped": self.skipped}
-        return {"name": self.name, **numbers, **self.samples}
+        place = self.said.places[0] if self.said.places else words.Place(None, None, None, None)
+        told = {"kind": self.said.kind, "words": self.said.words, "section": place.section}
+        return {"name": self.name, **told, "line": place.line, "column": place.column, **numbers, **self.samples}
 
 
 def figures_of(facts, rows, crashes):
-    """Name -> Figures, of all rows that ran or crashed, each with its ratios."""
-    grouped = {}
+    """Name -> Figures, of all rows that ran or crashed, each with its words and its ratios."""
+    known, grouped = words.Words(facts.get("words") or {}), {}
     for row in rows:
         grouped.setdefault(row["name"], []).append(row)
-    made = {name: Figures(name, grouped.get(name, [])) for name in sorted({*grouped, *crashes})}
+    made = {name: Figures(name, grouped.get(name, []), known.row(name)) for name in sorted({*grouped, *crashes})}
     for name, figures in made.items():
         if name in crashes:
             figures.skipped = f"crashed: {crashes[name]}"
         figures.calls = (facts.get("system_calls") or {}).get(name)
-        for bound in facts["bounds"].get(name, []):
-            figures.ratios[bound] = ratio(figures, made.get(bound))
+        for other in facts["bounds"].get(name, []):
+            figures.ratios[other] = ratio(figures, made.get(other))
+            if known.row(other).kind == "peer":
+                figures.peer_names.add(other)
     return made
 
 
@@ -272,10 +202,11 @@ def ratio(figures, bound):
 
 
 class Rows:
-    """All rows of a run, with their figures: what sentences, plots and tables ask."""
+    """All rows of a run, with their figures and words."""
 
     def __init__(self, facts, rows, crashes):
         self.facts, self.crashes = facts, crashes
+        self.words = words.Words(facts.get("words") or {})
         self.all = figures_of(facts, rows, crashes)
         self.good = {name: f for name, f in self.all.items() if f.ns is not None}
         self.measured = len(rows)
@@ -283,23 +214,11 @@ class Rows:
     def get(self, name):
         return self.good.get(name)
 
-    def of(self, operation, **wanted):
-        """Rows of an operation whose parameters are as wanted, by subject. Rows with an option that
-        is not asked for (a guard, advice, a step) and allocators under other settings stay out."""
-        found = [f for f in self.good.values() if f.operation == operation]
-        match = lambda f: all(f.parameters.get(k) == str(v) for k, v in wanted.items())
-        plain = lambda f: (
-            not OPTIONS & f.parameters.keys() - wanted.keys()
-            and not f.parameters.get("allocator", "").startswith("jemalloc_")
-            and (f.parameters.get("written") != "1" or "written" in wanted)
-            and ("advice" not in f.parameters or operation == "memory/create_touch")
-        )
-        return {f.subject(): f for f in found if match(f) and plain(f)}
+    def called(self, name):
+        """What a row is called where it stands beside another one."""
+        return self.words.row(name).words
 
-    def ranked(self, operation, **wanted):
-        found = self.of(operation, **wanted)
-        return sorted(found.items(), key=lambda pair: pair[1].ns)
-
-    def orders(self, operation, threads):
-        found = {t: self.get(f"{operation}/orders:{t}/threads:{threads}") for t in ORDERS}
-        return {t: f for t, f in found.items() if f}
+    def matching(self, pattern):
+        """Figures of the rows whose names match, in the program's order."""
+        wanted = re.compile(pattern)
+        return [f for name in self.words.rows if wanted.search(name) and (f := self.get(name))]

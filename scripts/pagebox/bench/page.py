@@ -7,19 +7,15 @@ import re
 
 from pagebox.bench import behind
 from pagebox.bench import compare
-from pagebox.bench import subjects
+from pagebox.bench import answers
+from pagebox.bench import barriers
+from pagebox.bench import sections
 from pagebox.common import report
-from pagebox.bench.answers import Answers
 from pagebox.bench.cells import duration, times
 from pagebox.bench.measures import TIMES, Rows, figures_of
-from pagebox.bench.mailbox import MailboxParts
-from pagebox.bench.memory import MemoryParts
 
 
 # ---------------------------------------------------------------- the report
-
-
-FIRST = 5  # answers of the first screen
 
 
 def title_of(text):
@@ -61,16 +57,15 @@ class Report:
         return [figures.item() for figures in self.rows.all.values()]
 
     def sections(self):
-        parts = [*self.answers(), behind.section(self.rows), subjects.section(self.rows)]
-        parts += MemoryParts(self.rows).sections()
-        parts += [*MailboxParts(self.rows).sections(), self.memcpy(), self.tuned()]
+        parts = [*self.answers(), behind.section(self.rows), *sections.sections(self.rows)]
+        parts += [self.machine_code(), self.tuned()]
         parts += [self.left_out(), self.method(), self.environment(), self.every_row()]
         return [part for part in parts if part]
 
     def answers(self):
         """The first screen: five sentences with what they rest on, then how noisy the machine was."""
-        told, swallowed = [], []
-        for text, rests_on in Answers(self.rows).rested():
+        told, swallowed = {True: [], False: []}, []
+        for text, rests_on, first in self.rested():
             noisy = [f for f in rests_on if f.noisy]
             if noisy:
                 swallowed.append(f"{title_of(text)} ({len(noisy)} of {len(rests_on)} rows)")
@@ -78,12 +73,18 @@ class Report:
             widest = max((f.width for f in rests_on if f.width), default=None)
             within = f", intervals within {100 * widest:.0f} % of their medians" if widest else ""
             rows = f" (Rests on {report.counted(len(rests_on), 'row')}{within}.)" if rests_on else ""
-            told.append(f"- {text}{rows}")
+            told[first].append(f"- {text}{rows}")
         nothing = "Noise swallowed every answer." if swallowed else "No row ran that answers a question."
-        made = [report.Section("Answers", "\n".join(told[:FIRST]) or nothing), self.noise(swallowed)]
-        if told[FIRST:]:
-            made.append(report.Section("More answers", "\n".join(told[FIRST:])))
+        made = [report.Section("Answers", "\n".join(told[True]) or nothing), self.noise(swallowed)]
+        if told[False]:
+            made.append(report.Section("More answers", "\n".join(told[False])))
         return made
+
+    def rested(self):
+        """The program's sentences, and those about all rows: (sentence, figures, whether it comes first)."""
+        yield from answers.rested(self.rows)
+        whole = (barriers.sentence(self.rows.facts.get("barriers") or {}), behind.sentence(self.rows))
+        yield from ((text, [], False) for text in whole if text)
 
     def noise(self, swallowed):
         """How far the rows' figures can be believed."""
@@ -111,21 +112,10 @@ class Report:
 
     # ---- the rest
 
-    def memcpy(self):
-        found = [f for f in self.rows.good.values() if f.operation == "bound/memcpy"]
-        if not found:
-            return None
-        found.sort(key=lambda f: int(f.parameters["offset"]))
-        aligned = found[0].ns
-        rows = [[int(f.parameters["offset"]), duration(f), times(f.ns / aligned)] for f in found]
-        text = (
-            "256 KiB, both sides warm, by (destination - source) modulo 4,096. Memory from "
-            "malloc lies 16 bytes past a page, mapped memory at its start: a copy between the "
-            "two meets offset 16 by chance. All copies above are between places of equal "
-            "alignment."
-        )
-        table = report.Table(["offset, bytes", "time", "to the first"], rows, "rrr")
-        return report.Section("A trap: memcpy and alignment", text, table)
+    def machine_code(self):
+        found = self.rows.facts.get("barriers") or {}
+        inner = barriers.sections(found) if found.get("targets") else []
+        return report.Section("What orders become in machine code", sections=inner) if inner else None
 
     def tuned(self):
         """What was changed in ref/ because of such figures, before and after in this very run."""
@@ -223,7 +213,7 @@ class Report:
                     duration(ns=high),
                     duration(ns=f.high),
                     f.outliers,
-                    times(f.ratios.get(f.bound())),
+                    times(f.limit()[1]),
                     times(f.best_peer()[1]),
                     f.shown_faults(),
                     f.calls_text(),

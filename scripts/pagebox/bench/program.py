@@ -44,6 +44,13 @@ class Program:
         if self.child:
             self.child.kill()
 
+    def describe(self):
+        """What the program says of its rows and of the report (words.py)."""
+        status, output, errors = self.run(["--describe"])
+        if status != 0:
+            report.die(f"{self.path} cannot describe its rows: {errors.strip()}")
+        return json.loads(output)
+
     def list(self, pattern=None, quick=False):
         """Names -> names of the rows that bound them; quick: of those that quick runs have."""
         options = ["--list"] + ([f"--filter={pattern}"] if pattern is not None else [])

@@ -27,25 +27,21 @@ from pagebox.bench import barriers
 from pagebox.bench import compare
 from pagebox.bench import measures
 from pagebox.bench import plan
+from pagebox.bench import words
 from pagebox.bench.program import PROGRAM, Program, crash, stored
 from pagebox.bench import page
 from pagebox.common import report
 
 # What a run may take, in seconds, tracing and counting included; rounds at most and at least;
-# seconds of measuring a row in the pilot round; sizes left out.
-FULL = (1020, 9, 3, 0.004, None)
-QUICK = (95, 5, 2, 0.002, re.compile(r"/pages:(4|64)(/|$)(?!offset)"))
+# seconds of measuring a row in the pilot round.
+FULL = (1020, 9, 3, 0.004)
+QUICK = (95, 5, 2, 0.002)
 EXTRA_PART = 0.15  # of the measuring: for rows whose interval is wide after all rounds
 TRACED_ROW_S = 0.05  # what counting the system calls of a row takes, about
 TUNED_ROUNDS, TUNED_TIME_S = 9, 0.01  # before and after, each row
 TUNED_S = 60
 MARKED_ITERATIONS = 16
-# Rows with two threads: they get more time, as they spread, and their system calls are not counted,
-# as they do not make the same ones each time.
-CROSS_THREAD = re.compile(r"/(threads:[2-9]|cores:\d|of:v8)$|/(producers|waiters):\d|of:v8/")
-CROSS_THREAD_TIMES = 4
-# Whose calls cannot be counted: those of several threads, and of another process.
-UNCOUNTED = re.compile(CROSS_THREAD.pattern + r"|/of:v8(/|$)")
+PARTIES_TIMES = 4  # rows in which several threads meet get more time, as they spread
 SLOW_NS = 20e6  # an iteration of a row that is traced but once
 
 
@@ -67,16 +63,11 @@ def arguments():
     return given
 
 
-def selected(program, pattern, left_out):
-    """The rows to run, each with its bounds: those asked for, and what bounds them."""
-    every = program.list()
-    chosen = program.list(pattern, quick=bool(left_out))
-    if left_out:
-        chosen = {name: bounds for name, bounds in chosen.items() if not left_out.search(name)}
-    if not chosen:
-        report.die(f"--filter={pattern} matches only sizes that --quick leaves out")
-    for bounds in list(chosen.values()):
-        chosen |= {name: every[name] for name in bounds}
+def selected(program, known, pattern, quick):
+    """The rows to run, each with what it stands beside: those asked for, and these others."""
+    chosen = program.list(pattern, quick=quick)
+    for beside in list(chosen.values()):
+        chosen |= {name: list(known.row(name).beside) for name in beside}
     return chosen
 
 
@@ -86,10 +77,11 @@ def selected(program, pattern, left_out):
 class Measurement:
     """The rows as they come; everything is on disk before it is in a report."""
 
-    def __init__(self, program, names, seed, run):
+    def __init__(self, program, described, names, seed, run):
         self.program, self.names, self.run = program, names, run
+        self.words = words.Words(described)
         self.random = random.Random(seed)
-        self.facts = {"seed": seed, "rounds": 0, "bounds": names}
+        self.facts = {"seed": seed, "rounds": 0, "bounds": names, "words": described}
         self.facts["system_calls"] = self.facts["calls_missing"] = None
         self.rows, self.crashes = [], {}
         self.times, self.costs = {}, {}  # seconds of measuring, and in all, a row and round
@@ -123,7 +115,7 @@ class Measurement:
     def one_round(self, number, names, what, progress, after_s):
         """All of names once. after_s: what is planned for after this round."""
         left_s = sum(self.costs.get(n, 0) for n in names)
-        for position, name in enumerate(shuffled({n: self.names[n] for n in names}, self.random)):
+        for position, name in enumerate(shuffled({n: self.names[n] for n in names}, self.words, self.random)):
             left = f"about {left_s + after_s:.0f} s left" if left_s else f"row {position + 1}"
             progress.update(f"{what}, {left}: {name}")
             left_s -= self.costs.get(name, 0)
@@ -133,7 +125,7 @@ class Measurement:
                 self.keep_facts()
 
     def weight(self, name):
-        return CROSS_THREAD_TIMES if CROSS_THREAD.search(name) else 1
+        return PARTIES_TIMES if self.words.row(name).parties else 1
 
     def fixed(self, rounds, time_s, progress):
         """As many rounds of as long as asked for; no pilot."""
@@ -222,7 +214,7 @@ class Measurement:
         with tempfile.TemporaryDirectory() as folder:
             trace = pathlib.Path(folder) / "trace"
             for number, name in enumerate(sorted(self.names)):
-                if UNCOUNTED.search(name) or name in self.crashes:
+                if self.words.row(name).parties or name in self.crashes:
                     continue
                 if until and time.monotonic() > until:
                     self.facts["calls_missing"] = "the time was over: for the last rows they are missing"
@@ -248,10 +240,7 @@ class Measurement:
                     self.facts["system_calls"][name] = {c: n / iterations for c, n in calls.items()}
 
 
-VARIANT = re.compile(r"/(strategy|allocator|reset|of|check|guard|type|orders|order|via|written|advice|offset):[^/]*")
-
-
-def shuffled(names, generator):
+def shuffled(names, known, generator):
     """The rows in an order of chance, but those to be compared with each other close together: an
     operation at one size, by all strategies, and what bounds it. So a machine that is busy for a
     while is busy for all of them."""
@@ -261,7 +250,7 @@ def shuffled(names, generator):
             owners.setdefault(bound, name)
     groups = {}
     for name in sorted(names):
-        groups.setdefault(VARIANT.sub("", owners.get(name, name)), []).append(name)
+        groups.setdefault(known.kin(owners.get(name, name)), []).append(name)
     order = list(groups.values())
     generator.shuffle(order)
     for group in order:
@@ -314,6 +303,8 @@ def publish(run, facts, rows, crashes, status, given):
 def again(given):
     """The report from stored raw rows, as a run of its own."""
     facts, rows = stored(given.stored)
+    if not facts.get("words"):  # of a run before rows carried their words
+        facts["words"] = Program(given.program).describe()
     run = report.Run("bench", given.root)
     run.path("raw/run.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
     lines = "".join(json.dumps(row) + "\n" for row in rows)
@@ -327,13 +318,14 @@ def again(given):
 
 
 def measure(given):
-    budget_s, rounds, rounds_min, pilot_s, left_out = QUICK if given.quick else FULL
+    budget_s, rounds, rounds_min, pilot_s = QUICK if given.quick else FULL
     seed = given.seed if given.seed is not None else int(time.time())
     program = Program(given.program)
-    names = selected(program, given.filter, left_out)
+    described = program.describe()
+    names = selected(program, words.Words(described), given.filter, given.quick)
     run = report.Run("bench", given.root)
     progress = report.Progress()
-    work = Measurement(program, names, seed, run)
+    work = Measurement(program, described, names, seed, run)
     work.facts |= {"quick": given.quick, "filter": given.filter}
 
     def finish(status):
@@ -365,12 +357,10 @@ def measure(given):
     if planned and not given.quick and not given.filter:
         work.before_and_after(progress)
     work.count_calls(progress, began + budget_s if planned else None)
-    if any(name.startswith("mailbox/") for name in names):
-        # Exact, so an earlier count of the same code is as good; `make bench` has it counted before.
-        only = None if barriers.stored() else "x86-64"
-        work.facts["barriers"] = barriers.stored() or barriers.measure(
-            None, False, progress.update, only
-        )
+    # Exact, so an earlier count of the same code is as good; `make bench` has it counted before.
+    work.facts["barriers"] = barriers.stored()
+    if not given.filter and not work.facts["barriers"]:
+        work.facts["barriers"] = barriers.measure(None, False, progress.update, "x86-64")
     progress.done()
     for name, what in work.crashes.items():
         print(f"finding: bench-crash {name}: {what}", file=sys.stderr)
