@@ -20,8 +20,10 @@
             tuned, 0                                                                               \
     }
 
-/* What the pools `keep` and `scan` zero by hand in each slot: sixteen WebAssembly pages. */
+/* What the pool `keep` zeroes by hand in each slot, whether it was written or not: sixteen
+ * WebAssembly pages. `scan` looks first, so it may keep a whole slot. */
 #define KEEP_RESIDENT_BYTES (UINT64_C(1) << 20)
+#define SCAN_RESIDENT_BYTES (BENCH_CAPACITY_PAGES * UINT64_C(65536))
 
 const struct subject subjects[] = {
     MAPPED(PB_STRATEGY_RESERVE, "reserve", "mprotect"),
@@ -35,7 +37,7 @@ const struct subject subjects[] = {
     POOL("renew", PB_POOL_RENEW, "renew", 0),
     POOL("keep", PB_POOL_DISCARD, "discard", KEEP_RESIDENT_BYTES),
 #ifdef REF_SCANS_POOLS
-    POOL("scan", PB_POOL_SCAN, "discard", KEEP_RESIDENT_BYTES),
+    POOL("scan", PB_POOL_SCAN, "discard", SCAN_RESIDENT_BYTES),
 #endif
     MAPPED(PB_STRATEGY_GUARD, "guard_install", "guard_remove"),
     HEAP(2, "jemalloc_decay_0", true),

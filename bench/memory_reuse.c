@@ -163,8 +163,8 @@ static void add_resets(const struct subject *subject, uint32_t pages,
 }
 
 static void add_tenants(const struct subject *subject, uint32_t pages) {
-    static const int written[] = {1, 10, 100};
-    for (int i = 0; i < 3; i++) {
+    static const int written[] = {1, 5, 10, 20, 50, 100};
+    for (size_t i = 0; i < sizeof written / sizeof written[0]; i++) {
         struct memory_row made = row("memory/tenant", run_tenants, subject, pages, NULL);
         made.options[0] = (struct bench_parameter){"written", NULL, written[i]};
         made.full_only = true;

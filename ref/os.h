@@ -83,29 +83,31 @@ enum pb_status pb_os_file_map(int file, void *at, uint64_t bytes, bool *lost);
 /* Closes the file; views of it stay. */
 void pb_os_file_close(int file);
 
+/* The kernel's account of this process's pages, kept open from the first question on, closed on
+ * exec; a child after fork opens its own. All zero at first; its owner closes it, whether it was
+ * asked or not. */
+struct pb_os_account {
+    _Atomic uint64_t opened;
+};
+void pb_os_account_close(struct pb_os_account *account);
+
 /* Which host pages of [at, at + bytes) have been written since they were mapped from a file: byte i
  * of written becomes 1 or 0 for page i. PB_UNSUPPORTED where the kernel does not tell. */
-enum pb_status pb_os_file_written(const void *at, uint64_t bytes, uint8_t *written);
+enum pb_status pb_os_file_written(struct pb_os_account *account, const void *at, uint64_t bytes,
+                                  uint8_t *written);
 
-/* The kernel's account of which pages of this process hold something. Opened once, asked often; of
- * no use in a child after fork, where asking is PB_UNSUPPORTED. Open: PB_UNSUPPORTED where there is
- * none (Linux 6.7 has it), PB_NO_DESCRIPTORS. */
-struct pb_os_account {
-    int file;
-    long process;
-};
 struct pb_os_run {
     uint64_t offset_bytes, length_bytes; /* whole host pages */
     bool swapped;                        /* not in memory: touching it brings it in */
 };
-enum pb_status pb_os_account_open(struct pb_os_account *account);
-void pb_os_account_close(const struct pb_os_account *account);
 /* Finds the first runs, at most runs_max, of pages of [at, at + bytes) that hold something: not
  * those never written, nor the kernel's one zero page. In order; *looked_bytes is how far it came,
- * > 0. */
-enum pb_status pb_os_account_ask(const struct pb_os_account *account, const void *at,
-                                 uint64_t bytes, struct pb_os_run *runs, size_t runs_max,
-                                 size_t *count, uint64_t *looked_bytes);
+ * > 0. PB_UNSUPPORTED where the kernel does not tell (Linux 6.7 does), PB_NO_DESCRIPTORS. */
+enum pb_status pb_os_account_ask(struct pb_os_account *account, const void *at, uint64_t bytes,
+                                 struct pb_os_run *runs, size_t runs_max, size_t *count,
+                                 uint64_t *looked_bytes);
+/* What asking would say: PB_OK where the kernel tells. */
+enum pb_status pb_os_account_try(struct pb_os_account *account);
 
 /* Blocks while *word is expected, until woken or until the monotonic clock reaches deadline_ns
  * (PB_DEADLINE_NEVER: without limit). The comparison and the start of the wait are one step

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
@@ -320,43 +321,42 @@ void pb_os_file_close(int file) {
     close(file);
 }
 
-/* A page of a private file mapping that was written is anonymous: present or swapped, and not a
- * page of the file (bit 61 of its entry in pagemap). */
-static uint8_t entry_is_written(uint64_t entry) {
-    uint64_t present = entry >> 63 & 1;
-    uint64_t swapped = entry >> 62 & 1;
-    uint64_t of_file = entry >> 61 & 1;
-    return (present | swapped) && !of_file;
+/* ---- The account of pages -------------------------------------------------------------------- */
+
+/* What `opened` holds: the descriptor, from 1, and the process that it tells of. */
+static bool account_is_open(struct pb_os_account *account, uint64_t *opened, int *file) {
+    *opened = atomic_load_explicit(&account->opened, memory_order_relaxed);
+    *file = (int)(uint32_t)*opened - 1;
+    return *file >= 0 && *opened >> 32 == (uint32_t)getpid();
 }
 
-enum pb_status pb_os_file_written(const void *at, uint64_t bytes, uint8_t *written) {
-    enum { ENTRIES = 512 };
-    uint64_t entries[ENTRIES];
-    uint64_t page = (uint64_t)(uintptr_t)at / pb_os_page_bytes();
-    uint64_t pages = bytes / pb_os_page_bytes();
-    int pagemap = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    if (pagemap < 0) {
+static enum pb_status account_file(struct pb_os_account *account, int *file) {
+    uint64_t opened;
+    if (account_is_open(account, &opened, file)) {
+        return PB_OK;
+    }
+    int made = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    if (made < 0) {
         return errno == EMFILE || errno == ENFILE ? PB_NO_DESCRIPTORS : PB_UNSUPPORTED;
     }
-    enum pb_status status = PB_OK;
-    for (uint64_t done = 0; done < pages;) {
-        uint64_t count = pages - done < ENTRIES ? pages - done : ENTRIES;
-        size_t wanted = (size_t)(count * sizeof entries[0]);
-        ssize_t got = pread(pagemap, entries, wanted, (off_t)((page + done) * sizeof entries[0]));
-        if (got < 0 && errno == EINTR) {
-            continue;
-        }
-        if (got != (ssize_t)wanted) {
-            status = PB_UNSUPPORTED;
-            break;
-        }
-        for (uint64_t i = 0; i < count; i++) {
-            written[done + i] = entry_is_written(entries[i]);
-        }
-        done += count;
+    uint64_t mine = (uint64_t)(uint32_t)getpid() << 32 | ((uint32_t)made + 1);
+    *file = made;
+    if (!atomic_compare_exchange_strong_explicit(&account->opened, &opened, mine,
+                                                 memory_order_relaxed, memory_order_relaxed)) {
+        close(made); /* another thread was first */
+        *file = (int)(uint32_t)opened - 1;
     }
-    close(pagemap);
-    return status;
+    return PB_OK;
+}
+
+/* A child leaves its parent's descriptor alone: it may have closed it, and the number may be
+ * another file's by now. */
+void pb_os_account_close(struct pb_os_account *account) {
+    uint64_t opened;
+    int file;
+    if (account_is_open(account, &opened, &file)) {
+        close(file);
+    }
 }
 
 /* PAGEMAP_SCAN of linux/fs.h, which is newer than the headers of some systems that run it. */
@@ -368,66 +368,135 @@ struct scanned {
     uint64_t start, end, categories;
 };
 #define SCAN _IOWR('f', 16, struct scan)
-enum { IS_PRESENT = 1 << 3, IS_SWAPPED = 1 << 4, IS_ZERO_PAGE = 1 << 5 };
+enum { IS_OF_FILE = 1 << 2, IS_PRESENT = 1 << 3, IS_SWAPPED = 1 << 4, IS_ZERO_PAGE = 1 << 5 };
 
-enum pb_status pb_os_account_ask(const struct pb_os_account *account, const void *at,
-                                 uint64_t bytes, struct pb_os_run *runs, size_t runs_max,
-                                 size_t *count, uint64_t *looked_bytes) {
-    enum { RUNS = 64 };
-    struct scanned found[RUNS];
+/* The first runs of pages of [at, at + bytes) that are present or swapped, and not of the category
+ * `not`; *walk_end is how far it came. */
+static enum pb_status scan_runs(int file, const void *at, uint64_t bytes, uint64_t not,
+                                struct scanned *runs, size_t runs_max, size_t *count,
+                                uint64_t *walk_end) {
     uint64_t start = (uint64_t)(uintptr_t)at;
     struct scan scan = {
         .size = sizeof scan,
         .start = start,
         .end = start + bytes,
-        .runs = (uint64_t)(uintptr_t)found,
-        .runs_count = runs_max < RUNS ? runs_max : RUNS,
-        .category_inverted = IS_ZERO_PAGE,
-        .category_mask = IS_ZERO_PAGE,
+        .runs = (uint64_t)(uintptr_t)runs,
+        .runs_count = runs_max,
+        .category_inverted = not,
+        .category_mask = not,
         .category_any_of = IS_PRESENT | IS_SWAPPED,
         .category_returned = IS_PRESENT | IS_SWAPPED,
     };
-    if (account->process != (long)getpid()) {
-        return PB_UNSUPPORTED; /* the descriptor tells of the parent's pages */
-    }
     int got, tries = 0;
     do {
-        got = ioctl(account->file, SCAN, &scan);
+        got = ioctl(file, SCAN, &scan);
     } while (got < 0 && passes(got, &tries));
-    if (got < 0) {
-        return errno == ENOTTY ? PB_UNSUPPORTED : status_of_errno(errno);
+    if (got < 0) { /* ENOTTY: an older kernel; EBADF: the host has closed all files */
+        return errno == ENOTTY || errno == EBADF ? PB_UNSUPPORTED : status_of_errno(errno);
     }
-    for (int i = 0; i < got; i++) {
+    *count = (size_t)got;
+    *walk_end = scan.walk_end;
+    return scan.walk_end > start ? PB_OK : PB_UNSUPPORTED;
+}
+
+enum pb_status pb_os_account_ask(struct pb_os_account *account, const void *at, uint64_t bytes,
+                                 struct pb_os_run *runs, size_t runs_max, size_t *count,
+                                 uint64_t *looked_bytes) {
+    enum { RUNS = 64 };
+    struct scanned found[RUNS];
+    uint64_t start = (uint64_t)(uintptr_t)at, walk_end;
+    int file;
+    enum pb_status status = account_file(account, &file);
+    if (status == PB_OK) {
+        status = scan_runs(file, at, bytes, IS_ZERO_PAGE, found, runs_max < RUNS ? runs_max : RUNS,
+                           count, &walk_end);
+    }
+    if (status != PB_OK) {
+        return status;
+    }
+    for (size_t i = 0; i < *count; i++) {
         runs[i] = (struct pb_os_run){.offset_bytes = found[i].start - start,
                                      .length_bytes = found[i].end - found[i].start,
                                      .swapped = (found[i].categories & IS_SWAPPED) != 0};
     }
-    *count = (size_t)got;
-    *looked_bytes = scan.walk_end - start;
-    return *looked_bytes > 0 ? PB_OK : PB_UNSUPPORTED;
+    *looked_bytes = walk_end - start;
+    return PB_OK;
 }
 
-enum pb_status pb_os_account_open(struct pb_os_account *account) {
+enum pb_status pb_os_account_try(struct pb_os_account *account) {
     struct pb_os_run run;
     size_t count;
     uint64_t looked_bytes;
-    int file = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
-    if (file < 0) {
-        return errno == EMFILE || errno == ENFILE ? PB_NO_DESCRIPTORS : PB_UNSUPPORTED;
-    }
-    *account = (struct pb_os_account){.file = file, .process = (long)getpid()};
     const uint8_t *page = (const uint8_t *)&run - (uintptr_t)&run % pb_os_page_bytes();
-    enum pb_status status =
-        pb_os_account_ask(account, page, pb_os_page_bytes(), &run, 1, &count, &looked_bytes);
-    if (status != PB_OK) {
-        close(file);
+    return pb_os_account_ask(account, page, pb_os_page_bytes(), &run, 1, &count, &looked_bytes);
+}
+
+/* A page of a private file mapping that was written is anonymous: present or swapped, and not a
+ * page of the file. */
+static enum pb_status scan_written(int file, const uint8_t *at, uint64_t bytes, uint8_t *written) {
+    enum { RUNS = 64 };
+    struct scanned runs[RUNS];
+    const uint64_t host = pb_os_page_bytes(), start = (uint64_t)(uintptr_t)at;
+    size_t count;
+    memset(written, 0, (size_t)(bytes / host));
+    for (uint64_t done = 0, walk_end; done < bytes; done = walk_end - start) {
+        enum pb_status status =
+            scan_runs(file, at + done, bytes - done, IS_OF_FILE, runs, RUNS, &count, &walk_end);
+        if (status != PB_OK) {
+            return status;
+        }
+        for (size_t i = 0; i < count; i++) {
+            memset(written + (runs[i].start - start) / host, 1,
+                   (size_t)((runs[i].end - runs[i].start) / host));
+        }
+    }
+    return PB_OK;
+}
+
+/* The same of an entry in pagemap: the bits 63, 62 and 61. */
+static uint8_t entry_is_written(uint64_t entry) {
+    uint64_t present = entry >> 63 & 1;
+    uint64_t swapped = entry >> 62 & 1;
+    uint64_t of_file = entry >> 61 & 1;
+    return (present | swapped) && !of_file;
+}
+
+/* Before Linux 6.7: page by page. */
+static enum pb_status read_written(int file, const void *at, uint64_t bytes, uint8_t *written) {
+    enum { ENTRIES = 512 };
+    uint64_t entries[ENTRIES];
+    uint64_t page = (uint64_t)(uintptr_t)at / pb_os_page_bytes();
+    uint64_t pages = bytes / pb_os_page_bytes();
+    for (uint64_t done = 0; done < pages;) {
+        uint64_t count = pages - done < ENTRIES ? pages - done : ENTRIES;
+        size_t wanted = (size_t)(count * sizeof entries[0]);
+        ssize_t got = pread(file, entries, wanted, (off_t)((page + done) * sizeof entries[0]));
+        if (got < 0 && errno == EINTR) {
+            continue;
+        }
+        if (got != (ssize_t)wanted) {
+            return PB_UNSUPPORTED;
+        }
+        for (uint64_t i = 0; i < count; i++) {
+            written[done + i] = entry_is_written(entries[i]);
+        }
+        done += count;
+    }
+    return PB_OK;
+}
+
+enum pb_status pb_os_file_written(struct pb_os_account *account, const void *at, uint64_t bytes,
+                                  uint8_t *written) {
+    int file;
+    enum pb_status status = account_file(account, &file);
+    if (status == PB_OK) {
+        status = scan_written(file, at, bytes, written);
+        status = status == PB_UNSUPPORTED ? read_written(file, at, bytes, written) : status;
     }
     return status;
 }
 
-void pb_os_account_close(const struct pb_os_account *account) {
-    close(account->file);
-}
+/* ---- Waiting, and the clock ------------------------------------------------------------------ */
 
 enum pb_status pb_os_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns) {
     /* As the system call takes it, whatever time_t is. What a long does not hold is never. */

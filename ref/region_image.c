@@ -14,6 +14,7 @@ struct pb_image {
     _Atomic uint32_t references;
     int file;
     uint64_t bytes;
+    struct pb_os_account account; /* of what its views have written */
     const struct pb_allocator *allocator;
 };
 
@@ -75,6 +76,7 @@ struct pb_image *pb_image_retain(struct pb_image *image) {
 void pb_image_release(struct pb_image *image) {
     if (image != NULL &&
         atomic_fetch_sub_explicit(&image->references, 1, PB_ORDER_REFERENCE_DROP) == 1) {
+        pb_os_account_close(&image->account);
         pb_os_file_close(image->file);
         image->allocator->release(image->allocator->context, image);
     }
@@ -194,7 +196,8 @@ static enum pb_status copy_on_image(struct pb_region *source, bool racing, struc
     if (written == NULL) {
         return PB_NO_MEMORY;
     }
-    enum pb_status status = pb_os_file_written(source->base, image->bytes, written);
+    enum pb_status status =
+        pb_os_file_written(&image->account, source->base, image->bytes, written);
     if (status == PB_OK && !view_pays(source, written)) {
         status = PB_UNSUPPORTED;
     }

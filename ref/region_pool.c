@@ -8,13 +8,11 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Whether a slot's tenants write the same pages: only then does it pay to keep them. What was kept
- * is still there when the next tenant goes, so what is there then tells how much of it was written
- * again. */
+/* Whether it pays to keep a slot's pages: only where the tenants write enough of them. */
 struct habit {
-    uint64_t kept_bytes, written_bytes; /* by the last reset that looked */
-    uint32_t misses;                    /* in a row: so many times it did not pay, or 6 */
-    uint32_t skips;                     /* resets to come that do not look */
+    uint64_t kept_bytes; /* by the last reset; 0: it gave all back */
+    uint32_t misses;     /* in a row: so many times it did not pay, or MISSES_MAX */
+    uint32_t skips;      /* resets to come that give all back */
 };
 
 /* One reservation, cut into slots of slot + guard bytes. A free slot is inaccessible and reads 0
@@ -44,15 +42,14 @@ static bool config_is_sound(const struct pb_pool_config *config) {
 }
 
 enum pb_status pb_pool_reset_available(enum pb_pool_reset reset, const char **reason) {
-    struct pb_os_account account;
+    struct pb_os_account account = {0};
     const char *refusal = NULL;
     if ((unsigned)reset > PB_POOL_SCAN) {
         refusal = "there is no such reset";
     } else if (reset == PB_POOL_SCAN) {
-        enum pb_status status = pb_os_account_open(&account);
-        if (status == PB_OK) {
-            pb_os_account_close(&account);
-        } else {
+        enum pb_status status = pb_os_account_try(&account);
+        pb_os_account_close(&account);
+        if (status != PB_OK) {
             refusal = status == PB_NO_DESCRIPTORS
                           ? "no descriptor to find out whether the kernel has PAGEMAP_SCAN"
                           : "the kernel, or the sandbox, has no PAGEMAP_SCAN (Linux 6.7 has)";
@@ -69,9 +66,9 @@ static enum pb_status scan_begin(struct pb_pool *pool) {
     const struct pb_allocator *allocator = pool->allocator;
     pool->habits =
         allocator->allocate_zeroed(allocator->context, pool->config.slots * sizeof pool->habits[0]);
-    enum pb_status status =
-        pool->habits == NULL ? PB_NO_MEMORY : pb_os_account_open(&pool->account);
+    enum pb_status status = pool->habits == NULL ? PB_NO_MEMORY : pb_os_account_try(&pool->account);
     if (status != PB_OK) {
+        pb_os_account_close(&pool->account);
         allocator->release(allocator->context, pool->habits);
         pool->habits = NULL;
     }
@@ -167,79 +164,113 @@ static void slot_give(struct pb_pool *pool, uint32_t slot, bool clean) {
     pb_lock_release(&pool->lock);
 }
 
-/* Zeroes the runs of a slot's first bytes that hold something by hand, but for those that would
- * have to be brought in for that, until the budget is used up; the rest is given back. *found_bytes
- * is how much they held, as far as could be looked. */
-static enum pb_status runs_zero(const struct pb_pool *pool, uint8_t *base, uint64_t bytes,
-                                uint64_t *budget_bytes, uint64_t *found_bytes) {
+/* A reset by hand that is under way. */
+struct sweep {
+    uint64_t budget_bytes;  /* may still be kept */
+    uint64_t kept_bytes;    /* pages that held something and stay, */
+    uint64_t written_bytes; /* and those of them with a byte that was not zero */
+    uint64_t kept_to_bytes; /* what lies behind is given back */
+};
+
+static bool is_zero(const uint8_t *bytes, size_t count) {
+    static const uint8_t first[16];
+    return memcmp(bytes, first, sizeof first) == 0 &&
+           memcmp(bytes, bytes + sizeof first, count - sizeof first) == 0;
+}
+
+/* Zeroes the pages of a run at offset until the budget is used up. */
+static void run_zero(struct sweep *sweep, uint8_t *base, uint64_t offset, uint64_t length_bytes) {
+    const size_t host = (size_t)pb_os_page_bytes();
+    for (uint64_t at = offset; at < offset + length_bytes; at += host) {
+        if (sweep->budget_bytes == 0) {
+            sweep->kept_to_bytes = at;
+            return;
+        }
+        sweep->budget_bytes -= host;
+        sweep->kept_bytes += host;
+        if (!is_zero(base + at, host)) {
+            memset(base + at, 0, host);
+            sweep->written_bytes += host;
+        }
+    }
+}
+
+/* Zeroes what a slot's first bytes hold by hand, but for pages that would have to be brought in for
+ * that, until the budget is used up; the rest is given back. */
+static enum pb_status runs_zero(struct pb_pool *pool, struct sweep *sweep, uint8_t *base,
+                                uint64_t bytes) {
     enum { RUNS = 64 };
     struct pb_os_run runs[RUNS];
-    uint64_t done = 0, kept_to = bytes, looked_bytes;
+    uint64_t looked_bytes;
     size_t count;
-    *found_bytes = 0;
-    while (done < bytes) {
-        enum pb_status status = pb_os_account_ask(&pool->account, base + done, bytes - done, runs,
-                                                  RUNS, &count, &looked_bytes);
-        if (status != PB_OK) { /* after a fork, say */
-            kept_to = kept_to < done ? kept_to : done;
+    sweep->kept_to_bytes = bytes;
+    for (uint64_t done = 0; done < sweep->kept_to_bytes; done += looked_bytes) {
+        if (pb_os_account_ask(&pool->account, base + done, bytes - done, runs, RUNS, &count,
+                              &looked_bytes) != PB_OK) { /* no descriptor, say */
+            sweep->kept_to_bytes = done;
             break;
         }
-        for (size_t i = 0; i < count && status == PB_OK; i++) {
-            uint64_t at = done + runs[i].offset_bytes, length = runs[i].length_bytes;
-            uint64_t kept = length < *budget_bytes ? length : *budget_bytes;
-            *found_bytes += length;
-            if (runs[i].swapped) {
-                status = pb_os_discard(base + at, length);
+        for (size_t i = 0; i < count && sweep->kept_to_bytes == bytes; i++) {
+            uint64_t at = done + runs[i].offset_bytes;
+            if (!runs[i].swapped) {
+                run_zero(sweep, base, at, runs[i].length_bytes);
                 continue;
             }
-            memset(base + at, 0, (size_t)kept);
-            *budget_bytes -= kept;
-            if (kept < length && kept_to == bytes) {
-                kept_to = at + kept;
+            enum pb_status status = pb_os_discard(base + at, runs[i].length_bytes);
+            if (status != PB_OK) {
+                return status;
             }
         }
-        if (status != PB_OK) {
-            return status;
-        }
-        done += looked_bytes;
     }
+    uint64_t kept_to = sweep->kept_to_bytes;
     return kept_to == bytes ? PB_OK : pb_os_discard(base + kept_to, bytes - kept_to);
 }
 
-/* Keeps what was written as long as the next tenants write it again; where they do not, all is
- * given back, and it is tried again after 1, 3, 7 and at most 63 resets. */
-static enum pb_status slot_zero_written(const struct pb_pool *pool, uint8_t *base, uint64_t bytes) {
+/* True where it pays to keep pages: to look at one costs a seventh of what it costs to give it back
+ * and to fault it in again. So the tenant must have written a seventh of what was kept for it (what
+ * was there beside is its own), or of all, whose pages are then all kept before long. */
+static bool pays(const struct sweep *sweep, uint64_t kept_before_bytes) {
+    enum { LOOKS_A_FAULT = 7 };
+    uint64_t own_bytes =
+        sweep->kept_bytes > kept_before_bytes ? sweep->kept_bytes - kept_before_bytes : 0;
+    return sweep->written_bytes >= own_bytes + kept_before_bytes / LOOKS_A_FAULT ||
+           sweep->written_bytes >= sweep->kept_to_bytes / LOOKS_A_FAULT;
+}
+
+/* Keeps pages as long as that pays; then all is given back, and it is tried again after 1, 3, 7 and
+ * at most 63 resets. together: pages come in many at a time, so it always pays. */
+static enum pb_status slot_zero_present(struct pb_pool *pool, uint8_t *base, uint64_t bytes,
+                                        bool together) {
     enum { MISSES_MAX = 6 };
     struct habit *habit = &pool->habits[(uint64_t)(base - pool->base) / pool->stride_bytes];
-    uint64_t budget_bytes = pool->config.keep_resident_bytes, found_bytes = 0;
-    uint64_t kept_bytes = habit->kept_bytes;
+    struct sweep sweep = {.budget_bytes = pool->config.keep_resident_bytes};
+    uint64_t kept_before_bytes = habit->kept_bytes;
     habit->kept_bytes = 0;
-    if (habit->skips > 0 || budget_bytes == 0) {
+    if (habit->skips > 0 || sweep.budget_bytes == 0) {
         habit->skips -= habit->skips > 0;
         return pb_os_discard(base, bytes);
     }
-    enum pb_status status = runs_zero(pool, base, bytes, &budget_bytes, &found_bytes);
+    enum pb_status status = runs_zero(pool, &sweep, base, bytes);
     if (status != PB_OK) {
         return status;
     }
-    /* Written before + kept = found, where nothing kept was written again. */
-    bool missed = kept_bytes > 0 && habit->written_bytes + kept_bytes / 2 < found_bytes;
-    habit->written_bytes = found_bytes;
-    if (missed) {
+    bool tried = kept_before_bytes > 0;
+    if (tried && !together && !pays(&sweep, kept_before_bytes)) {
         habit->misses += habit->misses < MISSES_MAX;
-        habit->skips = (1u << habit->misses) - 1;
+        habit->skips = (UINT32_C(1) << habit->misses) - 1;
         return pb_os_discard(base, bytes);
     }
-    habit->misses = kept_bytes > 0 ? 0 : habit->misses;
-    habit->kept_bytes = pool->config.keep_resident_bytes - budget_bytes;
+    habit->kept_bytes = sweep.kept_bytes;
+    habit->misses = tried ? 0 : habit->misses;
     return PB_OK;
 }
 
 /* Zeroes the first bytes of a slot, all accessible: some by hand, the others by giving them back.
  */
-static enum pb_status slot_zero(const struct pb_pool *pool, uint8_t *base, uint64_t bytes) {
+static enum pb_status slot_zero(struct pb_pool *pool, uint8_t *base, uint64_t bytes,
+                                unsigned advice) {
     if (pool->config.reset == PB_POOL_SCAN) {
-        return slot_zero_written(pool, base, bytes);
+        return slot_zero_present(pool, base, bytes, advice != PB_ADVICE_NONE);
     }
     uint64_t keep = pool->config.keep_resident_bytes;
     uint64_t kept = keep < bytes ? keep : bytes;
@@ -249,12 +280,14 @@ static enum pb_status slot_zero(const struct pb_pool *pool, uint8_t *base, uint6
 
 /* Makes the first bytes of a slot inaccessible and zero again, in the pool's way; where that fails,
  * by mapping it anew. open: all of them are accessible. */
-static enum pb_status slot_clean(struct pb_pool *pool, uint8_t *base, uint64_t bytes, bool open) {
+static enum pb_status slot_clean(struct pb_pool *pool, uint8_t *base, uint64_t bytes, bool open,
+                                 unsigned advice) {
     if (bytes == 0) {
         return PB_OK;
     }
     if (pool->config.reset != PB_POOL_RENEW) {
-        enum pb_status zeroed = open ? slot_zero(pool, base, bytes) : pb_os_discard(base, bytes);
+        enum pb_status zeroed =
+            open ? slot_zero(pool, base, bytes, advice) : pb_os_discard(base, bytes);
         if (zeroed == PB_OK && pb_os_decommit(base, bytes) == PB_OK) {
             return PB_OK;
         }
@@ -276,7 +309,7 @@ static enum pb_status slot_open(struct pb_region *region, uint64_t bytes, bool *
         status = pb_region_follow_advice(region, 0, bytes);
     }
     if (status != PB_OK) {
-        *dirty = slot_clean(region->pool, region->base, bytes, false) != PB_OK;
+        *dirty = slot_clean(region->pool, region->base, bytes, false, region->advice) != PB_OK;
     }
     return status;
 }
@@ -305,7 +338,7 @@ static enum pb_status pool_create(const struct pb_region_config *config, struct 
 static enum pb_status pool_reset(struct pb_region *region, uint64_t bytes) {
     uint64_t old = region->accessible_bytes;
     bool renewed = false;
-    enum pb_status status = slot_zero(region->pool, region->base, old);
+    enum pb_status status = slot_zero(region->pool, region->base, old, region->advice);
     if (status == PB_UNSUPPORTED) {
         status = pb_region_empty(region, bytes, &renewed);
     }
@@ -317,8 +350,8 @@ static enum pb_status pool_reset(struct pb_region *region, uint64_t bytes) {
 
 static void pool_give_back(struct pb_region *region) {
     struct pb_pool *pool = region->pool;
-    enum pb_status status =
-        slot_clean(pool, region->base, region->accessible_bytes, !region->reset_failed);
+    enum pb_status status = slot_clean(pool, region->base, region->accessible_bytes,
+                                       !region->reset_failed, region->advice);
     slot_give(pool, region->slot, status == PB_OK);
     pb_pool_destroy(pool);
 }

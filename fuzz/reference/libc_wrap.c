@@ -18,6 +18,7 @@
     type __wrap_##name parameters
 
 WRAPPED(ssize_t, pread, (int file, void *data, size_t count, off_t offset));
+WRAPPED(int, ioctl, (int file, unsigned long request, ...));
 WRAPPED(ssize_t, pwrite, (int file, const void *data, size_t count, off_t offset));
 WRAPPED(int, ftruncate, (int file, off_t bytes));
 WRAPPED(int, memfd_create, (const char *name, unsigned flags));
@@ -62,6 +63,19 @@ ssize_t __wrap_pread(int file, void *data, size_t count, off_t offset) {
     }
     ssize_t some = shortened(count, sizeof(uint64_t));
     return some > 0 ? __real_pread(file, data, (size_t)some, offset) : some;
+}
+
+/* Where calls may fail pagemap is read, as on a kernel that cannot scan it. */
+int __wrap_ioctl(int file, unsigned long request, ...) {
+    va_list arguments;
+    va_start(arguments, request);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    if (fault_armed()) {
+        errno = ENOTTY;
+        return -1;
+    }
+    return __real_ioctl(file, request, argument);
 }
 
 ssize_t __wrap_pwrite(int file, const void *data, size_t count, off_t offset) {

@@ -176,25 +176,24 @@ void pb_os_file_close(int file) {
     files[file].bytes = NULL;
 }
 
-enum pb_status pb_os_file_written(const void *at, uint64_t bytes, uint8_t *written) {
-    (void)at;
-    (void)bytes;
-    (void)written;
+void pb_os_account_close(struct pb_os_account *account) {
+    (void)account;
+}
+
+enum pb_status pb_os_file_written(struct pb_os_account *account, const void *at, uint64_t bytes,
+                                  uint8_t *written) {
+    (void)account, (void)at, (void)bytes, (void)written;
     return PB_UNSUPPORTED;
 }
 
-enum pb_status pb_os_account_open(struct pb_os_account *account) {
+enum pb_status pb_os_account_try(struct pb_os_account *account) {
     (void)account;
     return PB_UNSUPPORTED;
 }
 
-void pb_os_account_close(const struct pb_os_account *account) {
-    (void)account;
-}
-
-enum pb_status pb_os_account_ask(const struct pb_os_account *account, const void *at,
-                                 uint64_t bytes, struct pb_os_run *runs, size_t runs_max,
-                                 size_t *count, uint64_t *looked_bytes) {
+enum pb_status pb_os_account_ask(struct pb_os_account *account, const void *at, uint64_t bytes,
+                                 struct pb_os_run *runs, size_t runs_max, size_t *count,
+                                 uint64_t *looked_bytes) {
     (void)account, (void)at, (void)bytes, (void)runs, (void)runs_max, (void)count,
         (void)looked_bytes;
     return PB_UNSUPPORTED;

@@ -128,7 +128,8 @@ WRAPPED(enum pb_status, pb_os_file_write,
 WRAPPED(enum pb_status, pb_os_file_freeze, (int file));
 WRAPPED(enum pb_status, pb_os_file_map, (int file, void *at, uint64_t bytes, bool *lost));
 WRAPPED(void, pb_os_file_close, (int file));
-WRAPPED(enum pb_status, pb_os_file_written, (const void *at, uint64_t bytes, uint8_t *written));
+WRAPPED(enum pb_status, pb_os_file_written,
+        (struct pb_os_account * asked, const void *at, uint64_t bytes, uint8_t *written));
 
 static bool due(enum word_call call) {
     return !account.exempt && fault_due(FAULT_ANYBODY, call);
@@ -331,11 +332,12 @@ void __wrap_pb_os_file_close(int file) {
     __real_pb_os_file_close(file);
 }
 
-enum pb_status __wrap_pb_os_file_written(const void *at, uint64_t bytes, uint8_t *written) {
+enum pb_status __wrap_pb_os_file_written(struct pb_os_account *asked, const void *at,
+                                         uint64_t bytes, uint8_t *written) {
     if (due(WORD_call_os_file_written)) {
         return fault_choose(2) == 0 ? PB_UNSUPPORTED : PB_SYSTEM;
     }
-    return __real_pb_os_file_written(at, bytes, written);
+    return __real_pb_os_file_written(asked, at, bytes, written);
 }
 
 /* ---- Closing the account ----------------------------------------------------------------------

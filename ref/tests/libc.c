@@ -19,6 +19,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 enum libc_call {
@@ -34,6 +35,7 @@ enum libc_call {
     FCNTL,
     OPEN,
     PREAD,
+    IOCTL,
     SYSCALL,
     CALLOC
 };
@@ -53,6 +55,9 @@ static struct {
     long wake_count; /* of the last futex wake */
     long seconds;    /* the last futex wait's deadline; -1: never */
 } libc;
+
+/* Whether the kernel can scan pagemap, and says of all that is there that it is swapped. */
+static bool scan_is_refused, scan_says_swapped;
 
 static void libc_fails(enum libc_call call, unsigned times, int error) {
     memset(&libc, 0, sizeof libc);
@@ -95,6 +100,7 @@ WRAPPED(ssize_t, pwrite, (int file, const void *data, size_t count, off_t offset
 WRAPPED(int, fcntl, (int file, int command, ...));
 WRAPPED(int, open, (const char *path, int flags, ...));
 WRAPPED(ssize_t, pread, (int file, void *data, size_t count, off_t offset));
+WRAPPED(int, ioctl, (int file, unsigned long request, ...));
 WRAPPED(long, syscall, (long number, ...));
 WRAPPED(void *, calloc, (size_t count, size_t bytes));
 
@@ -183,6 +189,32 @@ int __wrap_open(const char *path, int flags, ...) {
 
 ssize_t __wrap_pread(int file, void *data, size_t count, off_t offset) {
     return fails(PREAD) ? shortened() : __real_pread(file, data, count, offset);
+}
+
+/* The head of what PAGEMAP_SCAN takes, and one run of its answer. */
+struct scan_head {
+    uint64_t size, flags, start, end, walk_end, runs;
+};
+struct scan_run {
+    uint64_t start, end, categories;
+};
+
+int __wrap_ioctl(int file, unsigned long request, ...) {
+    enum { IS_SWAPPED = 1 << 4 };
+    va_list arguments;
+    va_start(arguments, request);
+    struct scan_head *scan = va_arg(arguments, void *);
+    va_end(arguments);
+    if (scan_is_refused) {
+        errno = ENOTTY;
+        return -1;
+    }
+    int count = fails(IOCTL) ? -1 : __real_ioctl(file, request, scan);
+    struct scan_run *runs = (void *)(uintptr_t)scan->runs;
+    for (int i = 0; scan_says_swapped && i < count; i++) {
+        runs[i].categories = IS_SWAPPED;
+    }
+    return count;
 }
 
 long __wrap_syscall(long number, ...) {
@@ -323,7 +355,10 @@ static enum pb_status file_map(void) {
 
 static enum pb_status file_written(void) {
     uint8_t written[PAGES];
-    return pb_os_file_written(world.at, bytes(), written);
+    struct pb_os_account account = {0};
+    enum pb_status status = pb_os_file_written(&account, world.at, bytes(), written);
+    pb_os_account_close(&account);
+    return status;
 }
 
 /* Which of the library's calls each function stands on. Those that ask the kernel again when a
@@ -576,6 +611,7 @@ TEST(R13_libc_a_write_that_writes_nothing_is_no_endless_loop) {
 
 TEST(R13_libc_written_pages_are_not_known_without_pagemap) {
     world_make();
+    scan_is_refused = true;
     CHECK_STATUS(file_map(), PB_OK);
     if (file_written() != PB_OK) {
         test_skip("this kernel has no pagemap");
@@ -598,6 +634,7 @@ TEST(R13_libc_written_pages_are_not_known_without_pagemap) {
     libc.result = 4;
     CHECK_STATUS(file_written(), PB_UNSUPPORTED);
     (void)libc_calls();
+    scan_is_refused = false;
     world_drop(true);
 }
 
@@ -730,18 +767,135 @@ TEST(R13_libc_written_pages_are_told_for_long_ranges_too) {
     uint8_t *at = base;
     at[0] = at[600 * page] = at[(MANY - 1) * page] = 1;
     (void)*(volatile uint8_t *)(at + 700 * page);
-    libc_fails(PREAD, 1, EINTR);
-    enum pb_status status = pb_os_file_written(base, MANY * page, written);
-    (void)libc_calls();
-    if (status == PB_UNSUPPORTED) {
-        test_skip("this kernel has no pagemap");
-    }
-    CHECK_STATUS(status, PB_OK);
-    for (unsigned i = 0; i < MANY; i++) {
-        CHECK_EQ(written[i], i == 0 || i == 600 || i == MANY - 1);
+    for (unsigned way = 0; way < 3; way++) {
+        struct pb_os_account account = {0};
+        test_note("way %u", way);
+        scan_is_refused = way == 1;
+        scan_says_swapped = way == 2;
+        libc_fails(way == 1 ? PREAD : IOCTL, 1, EINTR);
+        enum pb_status status = pb_os_file_written(&account, base, MANY * page, written);
+        (void)libc_calls();
+        scan_is_refused = scan_says_swapped = false;
+        pb_os_account_close(&account);
+        if (status == PB_UNSUPPORTED) {
+            test_skip("this kernel has no pagemap");
+        }
+        CHECK_STATUS(status, PB_OK);
+        for (unsigned i = 0; i < MANY; i++) {
+            CHECK_EQ(written[i], i == 0 || i == 600 || i == MANY - 1);
+        }
     }
     pb_os_file_close(file);
     CHECK_STATUS(pb_os_release(base, MANY * page), PB_OK);
+}
+
+/* ---- Resets by the kernel's account ---------------------------------------------------------- */
+
+static const struct pb_pool_config scanning = {.slots = 1,
+                                               .slot_bytes = 4 * PB_PAGE_BYTES,
+                                               .reset = PB_POOL_SCAN,
+                                               .keep_resident_bytes = 4 * PB_PAGE_BYTES,
+                                               .allocator = &seam_allocator};
+
+static struct pb_memory *pool_memory(struct pb_pool *pool) {
+    const struct pb_memory_style style = {PB_STYLE_STATIC, 4, 0};
+    const struct pb_memory_config config = {
+        .type = {4, 4, false}, .style = &style, .strategy = PB_STRATEGY_POOL, .pool = pool};
+    struct pb_memory *memory = NULL;
+    CHECK_STATUS(pb_memory_create(&config, &memory), PB_OK);
+    return memory;
+}
+
+/* A kernel without the account, or a sandbox that refuses it: with a reason, and nothing is left.
+ */
+TEST(R15_libc_scan_is_refused_where_the_kernel_does_not_tell) {
+    static const struct {
+        enum libc_call call;
+        int error;
+        enum pb_status status;
+    } rows[] = {
+        {IOCTL, ENOTTY, PB_UNSUPPORTED}, {IOCTL, EPERM, PB_UNSUPPORTED},
+        {IOCTL, ENOMEM, PB_NO_MEMORY},   {OPEN, ENOENT, PB_UNSUPPORTED},
+        {OPEN, EACCES, PB_UNSUPPORTED},  {OPEN, EMFILE, PB_NO_DESCRIPTORS},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct pb_pool *pool = NULL;
+        const char *reason = NULL;
+        unsigned files = open_files();
+        test_note("row %zu", i);
+        libc_fails(rows[i].call, 1, rows[i].error);
+        CHECK_STATUS(pb_pool_create(&scanning, &pool), rows[i].status);
+        CHECK(pool == NULL);
+        libc_fails(rows[i].call, 1, rows[i].error);
+        CHECK_STATUS(pb_pool_reset_available(PB_POOL_SCAN, &reason), PB_UNSUPPORTED);
+        CHECK(reason != NULL);
+        (void)libc_calls();
+        CHECK_EQ(open_files(), files);
+        CHECK_EQ(seam_allocator_alive(), 0);
+    }
+    for (unsigned nth = 1; nth <= 2; nth++) {
+        struct pb_pool *pool = NULL;
+        seam_allocator_fail(nth);
+        CHECK_STATUS(pb_pool_create(&scanning, &pool), PB_NO_MEMORY);
+        seam_allocator_fail(0);
+        CHECK(pool == NULL);
+        CHECK_EQ(seam_allocator_alive(), 0);
+    }
+}
+
+/* Swapped pages count as written, and are given back rather than brought in. The kernel may also
+ * stop to tell at any time, or be interrupted. */
+TEST(R15_libc_scan_leaves_no_byte_in_swapped_or_untold_pages) {
+    struct pb_pool *pool = NULL;
+    if (pb_pool_reset_available(PB_POOL_SCAN, NULL) != PB_OK) {
+        test_skip("this kernel has no PAGEMAP_SCAN");
+    }
+    CHECK_STATUS(pb_pool_create(&scanning, &pool), PB_OK);
+    for (unsigned way = 0; way < 4; way++) {
+        struct pb_memory *memory = pool_memory(pool);
+        test_note("way %u", way);
+        fill_pattern(memory, 0, 4 * PB_PAGE_BYTES, way + 1);
+        scan_says_swapped = way == 0;
+        libc_fails(way == 0 ? NO_CALL : IOCTL, 1, way == 1 ? EINTR : way == 2 ? ENOTTY : EIO);
+        pb_memory_destroy(memory);
+        (void)libc_calls();
+        scan_says_swapped = false;
+        memory = pool_memory(pool);
+        check_zero(memory, 0, 4 * PB_PAGE_BYTES);
+        pb_memory_destroy(memory);
+    }
+    pb_pool_destroy(pool);
+}
+
+/* One descriptor for all copies of an image; a child opens its own. */
+TEST(R13_libc_copies_of_an_image_keep_the_descriptor) {
+    struct pb_memory *memory = image_memory(), *copy = NULL;
+    unsigned files = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        libc_fails(OPEN, 0, 0);
+        CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
+        CHECK_EQ(libc_calls(), i == 1 ? 1 : 0); /* the first one made the image */
+        CHECK(i < 2 || open_files() == files);
+        files = open_files();
+        check_pattern(copy, 0, 2 * PB_PAGE_BYTES, 1);
+        pb_memory_destroy(copy);
+    }
+    pid_t child = fork();
+    CHECK(child >= 0);
+    if (child == 0) {
+        fill_pattern(memory, 4096, 4096, 9);
+        libc_fails(OPEN, 0, 0);
+        CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
+        CHECK_EQ(libc_calls(), 1);
+        check_pattern(copy, 4096, 4096, 9);
+        pb_memory_destroy(copy);
+        pb_memory_destroy(memory);
+        _exit(0);
+    }
+    int status = -1;
+    CHECK(waitpid(child, &status, 0) == child && status == 0);
+    pb_memory_destroy(memory);
+    CHECK(open_files() < files);
 }
 
 /* ---- Waiting --------------------------------------------------------------------------------- */

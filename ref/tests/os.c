@@ -135,16 +135,18 @@ TEST(R13_os_frozen_file_is_seen_by_private_views_only) {
     a[page() - 2] = 'X';
     CHECK_EQ(b[page() - 2], 'a');
     uint8_t written[2] = {9, 9};
-    enum pb_status status = pb_os_file_written(a, 2 * page(), written);
+    struct pb_os_account account = {0};
+    enum pb_status status = pb_os_file_written(&account, a, 2 * page(), written);
     if (status == PB_OK) {
         CHECK_EQ(written[0], 1);
         CHECK_EQ(written[1], 0);
         (void)*(volatile uint8_t *)(b + page());
-        CHECK_STATUS(pb_os_file_written(b, 2 * page(), written), PB_OK);
+        CHECK_STATUS(pb_os_file_written(&account, b, 2 * page(), written), PB_OK);
         CHECK_EQ(written[0] + written[1], 0); /* reading is not writing */
     } else {
         CHECK_STATUS(status, PB_UNSUPPORTED);
     }
+    pb_os_account_close(&account);
     CHECK_STATUS(pb_os_discard(a, 2 * page()), PB_OK);
     CHECK_EQ(a[page() - 2], 'a'); /* as in the file */
     CHECK_STATUS(pb_os_release(a, PAGES * page()), PB_OK);

@@ -368,8 +368,72 @@ TEST(R15_scan_finds_every_run) {
     pb_pool_destroy(pool);
 }
 
+/* How many host pages of a free slot are in memory. */
+static size_t resident_pages(const uint8_t *base) {
+    unsigned char resident[SLOT_PAGES * PB_PAGE_BYTES / 4096] = {0};
+    size_t count = 0;
+    CHECK_EQ(mincore((void *)(uintptr_t)base, SLOT_PAGES * PB_PAGE_BYTES, resident), 0);
+    for (size_t i = 0; i < sizeof resident; i++) {
+        count += resident[i] & 1;
+    }
+    return count;
+}
+
+/* A tenant that writes one byte, the last, to each of count host pages from the first on. */
+static const uint8_t *scanned_tenant(struct pb_pool *pool, uint64_t first, uint64_t count,
+                                     uint64_t step) {
+    struct pb_memory *memory = tenant(pool, SLOT_PAGES);
+    uint8_t *base = base_of(memory);
+    for (uint64_t i = 0; i < count; i++) {
+        uint8_t *last = base + (first + i * step + 1) * pb_os_page_bytes() - 1;
+        CHECK_EQ(*last, 0);
+        *last = 1;
+    }
+    pb_memory_destroy(memory);
+    return base;
+}
+
+static void skip_unless_scans(void) {
+    if (pb_pool_reset_available(PB_POOL_SCAN, NULL) != PB_OK) {
+        test_skip("this kernel has no PAGEMAP_SCAN");
+    }
+}
+
+/* Tenants that write much find their pages there, also where each writes what the last has not;
+ * what is kept stays within the budget. */
+TEST(R15_scan_keeps_pages_of_tenants_that_write_much) {
+    skip_unless_scans();
+    const uint64_t pages = SLOT_PAGES * PB_PAGE_BYTES / pb_os_page_bytes();
+    const size_t budget = ways[SCAN].keep_resident_bytes / pb_os_page_bytes();
+    struct pb_pool *pool = pool_of(1, SCAN);
+    for (unsigned round = 0; round < 8; round++) {
+        const uint8_t *base = scanned_tenant(pool, round % 2, pages / 2, 2);
+        test_note("round %u", round);
+        CHECK_EQ(resident_pages(base), budget);
+    }
+    pb_pool_destroy(pool);
+}
+
+/* The same few pages each time are kept; others each time are not, once that is known. */
+TEST(R15_scan_keeps_few_pages_only_where_they_are_written_again) {
+    skip_unless_scans();
+    const uint64_t pages = SLOT_PAGES * PB_PAGE_BYTES / pb_os_page_bytes();
+    if (pages < 64) {
+        test_skip("pages of the host are too large for a share of a few");
+    }
+    struct pb_pool *pool = pool_of(1, SCAN);
+    for (unsigned round = 0; round < 8; round++) {
+        CHECK_EQ(resident_pages(scanned_tenant(pool, 3, 2, 40)), 2);
+    }
+    CHECK_EQ(resident_pages(scanned_tenant(pool, 5, 2, 40)), 0);
+    CHECK_EQ(resident_pages(scanned_tenant(pool, 7, 2, 40)), 0); /* not tried again at once */
+    CHECK_EQ(resident_pages(scanned_tenant(pool, 9, 2, 40)), 2);
+    CHECK_EQ(resident_pages(scanned_tenant(pool, 9, 2, 40)), 2);
+    pb_pool_destroy(pool);
+}
+
 /* A child's pages are not those that the pool's descriptor tells of. */
-TEST(R15_scan_in_a_child_gives_all_back) {
+TEST(R15_scan_in_a_child_asks_of_its_own_pages) {
     struct pb_pool *pool = pool_of(1, SCAN);
     struct pb_memory *memory = tenant(pool, 1);
     pid_t child = fork();

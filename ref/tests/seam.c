@@ -102,8 +102,14 @@ SEAM(pb_os_file_write, SEAM_FILE_WRITE,
 SEAM(pb_os_file_freeze, SEAM_FILE_FREEZE, (int file), (file))
 SEAM(pb_os_file_map, SEAM_FILE_MAP, (int file, void *at, uint64_t bytes, bool *lost),
      (file, at, bytes, lost))
-SEAM(pb_os_file_written, SEAM_FILE_WRITTEN, (const void *at, uint64_t bytes, uint8_t *written),
-     (at, bytes, written))
+SEAM(pb_os_file_written, SEAM_FILE_WRITTEN,
+     (struct pb_os_account * account, const void *at, uint64_t bytes, uint8_t *written),
+     (account, at, bytes, written))
+SEAM(pb_os_account_try, SEAM_ACCOUNT_TRY, (struct pb_os_account * account), (account))
+SEAM(pb_os_account_ask, SEAM_ACCOUNT_ASK,
+     (struct pb_os_account * account, const void *at, uint64_t bytes, struct pb_os_run *runs,
+      size_t runs_max, size_t *count, uint64_t *looked_bytes),
+     (account, at, bytes, runs, runs_max, count, looked_bytes))
 
 /* As the real one may: a call that fails has opened the first half. */
 enum pb_status __real_pb_os_commit(void *at, uint64_t bytes);

@@ -22,7 +22,9 @@ enum seam_call {
     SEAM_FILE_FREEZE = 1 << 11,
     SEAM_FILE_MAP = 1 << 12,
     SEAM_FILE_WRITTEN = 1 << 13,
-    SEAM_ALL = (1 << 14) - 1
+    SEAM_ACCOUNT_TRY = 1 << 14,
+    SEAM_ACCOUNT_ASK = 1 << 15,
+    SEAM_ALL = (1 << 16) - 1
 };
 
 /* The nth call (from 1) of those in the mask fails with PB_NO_MEMORY; with ever, all after it too.
