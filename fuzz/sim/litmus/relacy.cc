@@ -1,6 +1,7 @@
 // Litmus texts under Relacy, an independent implementation of the C++11 memory model: prints the
 // final states that its random scheduler reaches, `name<TAB>state` a line. scripts/litmus.py
-// --relacy compares: what Relacy reaches, the engine must reach.
+// --relacy compares: what Relacy reaches, the engine must reach. Texts with statements or more threads
+// than it can run are left out, told by a line `name<TAB>`.
 //     build/litmus-relacy [--runs N] file.litmus...
 extern "C" {
 #include "../litmus_text.h"
@@ -35,6 +36,19 @@ static rl::memory_order order_of(int order) {
     }
 }
 
+enum { THREADS_MAX = 4 };
+
+// Awaits, locks and queues of sleepers are not Relacy's, nor are assumptions.
+static bool is_known() {
+    for (unsigned k = 0; k < program.threads_n; k++) {
+        const lt_thread &t = program.threads[k];
+        for (unsigned i = 0; i < t.statements_n; i++)
+            if (t.statements[i].kind >= LT_AWAIT && t.statements[i].kind != LT_SPIN)
+                return false;
+    }
+    return program.threads_n <= THREADS_MAX;
+}
+
 template <int threads> struct test : rl::test_suite<test<threads>, threads> {
     rl::atomic<unsigned> memory[LT_LOCATIONS];
 
@@ -44,6 +58,8 @@ template <int threads> struct test : rl::test_suite<test<threads>, threads> {
     }
     void thread(unsigned index) {
         lt_thread &t = program.threads[index];
+        unsigned counters[LT_NESTING] = {};
+        std::memset(t.r, 0, sizeof t.r);
         for (unsigned i = 0; i < t.statements_n; i++) {
             const lt_statement &s = t.statements[i];
             rl::memory_order mo = order_of(s.order);
@@ -70,9 +86,29 @@ template <int threads> struct test : rl::test_suite<test<threads>, threads> {
             case LT_FENCE:
                 rl::atomic_thread_fence(mo, $);
                 break;
+            case LT_SET:
+                t.r[s.target] = v + e;
+                break;
+            case LT_IF_EQUAL:
+            case LT_IF_DIFFER:
+                i = (v == e) == (s.kind == LT_IF_EQUAL) ? i : s.jump - 1u;
+                break;
+            case LT_JUMP:
+                i = s.jump - 1u;
+                break;
+            case LT_REPEAT:
+                counters[s.counter] = s.count;
+                break;
+            case LT_REPEAT_END:
+                i = --counters[s.counter] ? s.jump - 1u : i;
+                break;
+            case LT_SPIN:
+                t.r[s.target] = 0;
+                for (unsigned n = 0; n < s.count && !t.r[s.target]; n++)
+                    t.r[s.target] = memory[s.location].load(mo, $) == v;
+                break;
             default:
-                fprintf(stderr, "%s: a statement that Relacy does not know\n", program.name);
-                exit(2);
+                break; // is_known()
             }
         }
     }
@@ -132,11 +168,14 @@ int main(int argc, char **argv) {
             continue;
         }
         states_n = 0;
+        if (!is_known()) {
+            std::printf("%s\t\n", program.name);
+            continue;
+        }
         bool ok = program.threads_n == 1   ? run<1>(runs)
                   : program.threads_n == 2 ? run<2>(runs)
                   : program.threads_n == 3 ? run<3>(runs)
-                  : program.threads_n == 4 ? run<4>(runs)
-                                           : true;
+                                           : run<THREADS_MAX>(runs);
         if (!ok)
             return 1;
         for (unsigned k = 0; k < states_n; k++)
