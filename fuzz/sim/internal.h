@@ -136,8 +136,7 @@ struct thread {
     void *sp;            /* saved stack pointer while not running */
     uint32_t *cur, *acq; /* views by atom */
     epoch H[THREADS], aH[THREADS];
-    const struct snap *rel;   /* relf and fH, NULL before the first release fence */
-    const struct snap *ended; /* for join */
+    const struct snap *rel; /* relf and fH, NULL before the first release fence */
     struct thread *joiner;    /* waits for the end of this one */
     struct op pending;
     void (*fn)(void *);
@@ -319,6 +318,7 @@ uint64_t read_newest(uintptr_t at, unsigned size, uintptr_t pc); /* relaxed, for
 void fence_everywhere(void); /* an SC fence of every thread at once */
 const struct snap *snapshot(struct thread *t);
 void snap_join(const struct snap *s, uint32_t *view, epoch *clock);
+void learn_of(struct thread *t, const struct thread *ended);
 void machine_reset(void);
 
 uint64_t memory_read(uintptr_t at, unsigned size);

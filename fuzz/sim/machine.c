@@ -38,6 +38,16 @@ void snap_join(const struct snap *s, uint32_t *view, epoch *clock) {
         raise(&view[i], v[i]);
 }
 
+/* What a thread that has ended knew, t knows from now on. */
+void learn_of(struct thread *t, const struct thread *ended) {
+    for (uint32_t i = 0; i < S.threads_n; i++) {
+        if (ended->H[i] > t->H[i])
+            t->H[i] = ended->H[i];
+    }
+    for (uint32_t x = 1; x < S.atoms_n && !S.exploring; x++)
+        raise(&t->cur[x], ended->cur[x]);
+}
+
 static struct snap *snap_make(const uint32_t *view, const epoch *clock) {
     uint32_t cn = S.threads_n, vn = S.exploring ? 0 : S.atoms_n;
     struct snap *s = arena_alloc(sizeof *s + (cn + vn) * sizeof(uint32_t));

@@ -672,7 +672,6 @@ void go_last(struct thread *t) {
 _Noreturn void sim_exit_thread(void) {
     struct thread *t = S.now;
     shadow_thread_ends(t);
-    t->ended = snapshot(t);
     t->state = T_DONE;
     S.ready &= ~ONE(t->id);
     S.progress = S.steps;
@@ -718,7 +717,7 @@ static struct thread *thread_new(uint32_t id, void (*fn)(void *), void *arg) {
     t->arg = arg;
     t->state = T_READY;
     t->pending = (struct op){.kind = OP_START};
-    t->rel = t->ended = NULL;
+    t->rel = NULL;
     t->joiner = NULL;
     t->call = 0;
     t->turns = 0;
@@ -789,7 +788,7 @@ void sim_join(int thread) {
         block(t, T_JOIN);
     }
     u->joined = true;
-    snap_join(u->ended, t->cur, t->H);
+    learn_of(t, u);
     if (S.tracing)
         trace_add((struct line){.kind = LINE_JOIN,
                                 .thread = t->id,

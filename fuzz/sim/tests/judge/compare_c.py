@@ -5,8 +5,10 @@
 
 Each program is translated by to_c.py and run as users would, with each compiler. Where nobody can
 get stuck, the search has to find nothing, say "all", and count the judge's graphs (not for `monitors`,
-whose condition variables the text does not have); every third program asserts that it does not end in
-one of the judge's states, and that has to be found. Where somebody can, that has to be found.
+whose condition variables the text does not have). More graphs are told apart: a compiler that leaves
+dead values in registers makes two states of one, and an await is seen once more. Every third program
+asserts that it does not end in one of the judge's states, and that has to be found. Where somebody can
+get stuck, that has to be found.
 
     --cc NAME...        compilers (clang clang-19)
     --keep DIR          where programs that differ go (build/judge-differences)
@@ -69,7 +71,7 @@ def wrong(item, finding, judged, count_graphs):
         return None
     if not item["complete"]:
         return f"not complete after {item['executions']} executions, {item['graphs']} graphs: {item['bounds']}"
-    if count_graphs and item["graphs"] != judged.graphs:
+    if count_graphs and item["graphs"] < judged.graphs:
         return f"{item['graphs']} graphs, {judged.graphs} are right"
     return None
 
@@ -91,7 +93,7 @@ def main():
             texts = compare.by_name(compare.generated(args, name, args.seed, args.count))
             fenced = {program: as_linux(text) for program, text in texts.items()}
             judged = compare.ask([args.judge, "--graphs", "200000", "--seconds", "60"], fenced, 120)
-            differ = ran = executions = graphs = 0
+            differ = ran = more = executions = graphs = 0
             for index, (program, text) in enumerate(texts.items()):
                 j = judged[program]
                 if j.all != "yes" or not j.states and not j.blocked:
@@ -108,6 +110,7 @@ def main():
                     if not why and not finding:
                         executions += item["executions"]
                         graphs += j.graphs
+                        more += name != "monitors" and item["graphs"] > j.graphs
                     if why:
                         differ += 1
                         os.makedirs(args.keep, exist_ok=True)
@@ -120,7 +123,7 @@ def main():
                 os.unlink(source)
             total, bad = total + ran, bad + differ
             ratio = f", {executions / graphs:.3f} executions a graph" if graphs and name != "monitors" else ""
-            print(f"{name}: {ran} runs, {differ} differ{ratio}", flush=True)
+            print(f"{name}: {ran} runs, {differ} differ, {more} have graphs twice{ratio}", flush=True)
     except KeyboardInterrupt:
         return 130
     print(f"{total} runs of C programs, {skipped} programs skipped, {bad} differ")
