@@ -324,7 +324,7 @@ static _Noreturn void die_of_option(const char *argument) {
     for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
         fprintf(stderr, " %s=0|1", switches[i].key);
     }
-    fputs(" locks=0|1 barriers=0|1", stderr);
+    fputs(" locks=0|1 barriers=0|1 symmetric=0|1", stderr);
     fputc('\n', stderr);
     exit(2);
 }

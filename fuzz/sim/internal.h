@@ -360,7 +360,14 @@ void explore_pages(uintptr_t base, uintptr_t pc);
 void explore_lock(struct thread *t, uintptr_t object, uintptr_t pc);
 bool explore_try_lock(struct thread *t, uintptr_t object, bool ordered, uintptr_t pc);
 bool explore_unlock(struct thread *t, uintptr_t object, uintptr_t pc); /* false: it has no order */
-void explore_section_access(const struct thread *t, uintptr_t at, size_t n, bool write);
+void explore_section_access(struct thread *t, uintptr_t at, size_t n, bool write);
+/* Threads alike: the parent has started u; somebody asks which thread he is; a join stores a
+ * result at an address, and u's is this. These may be called outside a search, too. */
+void explore_alike(struct thread *parent, const struct thread *u, uintptr_t start, uintptr_t arg,
+                   bool detached, uintptr_t handle);
+void explore_identity(void);
+void explore_result_to(uintptr_t at);
+void explore_result(const struct thread *u, uintptr_t result);
 /* Barriers without an order of arrivals: does that hold for this one? */
 bool explore_meets(uintptr_t object);
 _Noreturn void explore_meets_too_many(uintptr_t object);

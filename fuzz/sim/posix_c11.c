@@ -76,6 +76,7 @@ void sim_thrd_exit(int result) {
 }
 
 thrd_t sim_thrd_current(void) {
+    explore_identity();
     return (thrd_t)sim_self() + 1;
 }
 

@@ -80,6 +80,8 @@ int sim_pthread_create(pthread_t *out, const pthread_attr_t *attributes, void *(
     if (thread < 0) {
         return EAGAIN;
     }
+    explore_alike(S.now, &S.threads[thread], (uintptr_t)start, (uintptr_t)arg,
+                  state == PTHREAD_CREATE_DETACHED, (uintptr_t)out);
     access_plain((uintptr_t)out, sizeof *out, true, CALLER);
     *out = handle_of((unsigned)thread);
     return 0;
@@ -110,12 +112,14 @@ int thread_join(const char *name, uintptr_t pc, unsigned long handle, void **res
     sim_join(u->id);
     if (result) {
         *result = self_of(u->id)->result;
+        explore_result(u, (uintptr_t)*result);
     }
     return leave(0);
 }
 
 int sim_pthread_join(pthread_t thread, void **result) {
     if (result) {
+        explore_result_to((uintptr_t)result);
         access_plain((uintptr_t)result, sizeof *result, true, CALLER);
     }
     return thread_join("pthread_join", CALLER, thread, result);
@@ -132,6 +136,7 @@ int sim_pthread_detach(pthread_t thread) {
 }
 
 pthread_t sim_pthread_self(void) {
+    explore_identity();
     return handle_of((unsigned)sim_self());
 }
 
@@ -151,6 +156,7 @@ TWIN(pthread_getschedparam);
 TWIN(pthread_tryjoin_np);
 
 int sim_pthread_getname_np(pthread_t thread, char *name, size_t n) {
+    explore_identity();
     return snprintf(name, n, "T%lu", thread - 1) < (int)n ? 0 : ERANGE;
 }
 
@@ -198,6 +204,7 @@ int sim_pthread_getschedparam(pthread_t thread, int *policy, struct sched_param 
  * thread in a search, so that a loop of it ends. */
 int sim_pthread_tryjoin_np(pthread_t thread, void **result) {
     enter("pthread_tryjoin_np", CALLER);
+    explore_identity();
     struct thread *u = thread_of(thread);
     struct self *child = self_of(u->id);
     bool over = !S.exploring    ? u->state == T_DONE
@@ -228,6 +235,7 @@ int sim_sched_setaffinity(pid_t thread, size_t size, const cpu_set_t *set) {
 }
 
 int sim_sched_getcpu(void) {
+    explore_identity();
     return sim_self();
 }
 
@@ -539,6 +547,7 @@ long sim_syscall(long number, ...) {
         sim_yield();
         return leave(0);
     case SYS_gettid:
+        explore_identity();
         return leave(1000 + (int)S.now->id);
     default:
         misuse("unsupported-call",

@@ -84,6 +84,8 @@ test-sim-long: build/judge build/litmus-generate build/litmus ## the search agai
 	@$(SIM_JUDGE)/compare.py --jobs $(or $(JOBS),2) $(or $(SEED),1) $(or $(COUNT),20000) $(or $(CLASSES),all)
 test-sim-c: build/judge build/litmus-generate explore-lib ## make explore against the judge on C programs, clang and clang-19 [SEED=1 COUNT=20 CLASSES=...]
 	@$(SIM_JUDGE)/compare_c.py $(or $(SEED),1) $(or $(COUNT),20) $(or $(CLASSES),loops awaits locks monitors waits)
+test-sim-alike: explore-lib ## make explore SET=symmetric=1 against the search without it, on C programs [SEED=1 COUNT=100]
+	@$(SIM_JUDGE)/compare_alike.py $(or $(SEED),1) $(or $(COUNT),100)
 bench-sim: build/bench-sim build/bench-relacy build/bench-search ## the engine's executions a second, beside Relacy's; what a search costs [TIME=60 seconds a program]
 	@build/bench-sim && build/bench-relacy && build/bench-search $(or $(TIME),60)
 # The engine's arm64 stack switch, on any machine: cross-compiled by gcc, run by qemu-user.
@@ -106,4 +108,4 @@ litmus-arm64: ## the litmus tests on a simulated arm64 (gcc-aarch64-linux-gnu, q
 	    "gcc-aarch64-linux-gnu libc6-dev-arm64-cross qemu-user" >&2; exit 2; }
 	@$(MAKE) --no-print-directory build/arm64/litmus
 	@qemu-aarch64 build/arm64/litmus --quiet --runs 2000 fuzz/sim/litmus
-.PHONY: litmus litmus-relacy litmus-arm64 test-sim test-sim-long test-sim-c bench-sim
+.PHONY: litmus litmus-relacy litmus-arm64 test-sim test-sim-long test-sim-c test-sim-alike bench-sim

@@ -56,6 +56,21 @@ struct side {
         const struct snap *rel;
     } before;
     uintptr_t section;   /* the lock whose section, of plain accesses, it is in; 0: none */
+    struct alike {       /* search_symmetric.c */
+        uint8_t first, before, members, joined; /* of threads alike; `before` is 0 for the first */
+        bool tied;               /* so far it did what the one before it did */
+        event_id mine, its;      /* up to these events */
+        uintptr_t handle, result; /* where its handle was stored; what it returned to a join */
+        bool has_result;
+    } alike;
+    struct { /* the thread that it has started last */
+        uintptr_t start, arg;
+        uint32_t done;
+        uint8_t thread, first;
+        bool detached, wrote;
+    } made;
+    uint8_t joining;     /* first of the threads alike of which it has joined some; 0: none */
+    uintptr_t result_to; /* where its join stores the result */
     event_id last_write; /* the write by which it last changed something, for wakes */
     uint32_t history_n, undone_n;
     bool overflow;
@@ -197,6 +212,13 @@ static inline struct side *side_of(const struct thread *t) {
     return &X.sides[t->id];
 }
 
+static inline bool is_executed(event_id e) {
+    return e == 0 || X.sides[G->events[e].thread].done > G->events[e].index;
+}
+static inline bool is_out(const struct thread *t) {
+    return t->state == T_DONE || side_of(t)->halt;
+}
+
 /* search_schedule.c */
 uint32_t search_object_atom(uintptr_t at, unsigned tag);
 void search_bind(uint32_t atom, uint32_t location);
@@ -242,8 +264,19 @@ bool search_section_begins(struct thread *t, uintptr_t object);
 bool search_section_left(struct thread *t, uintptr_t object);
 void search_section_asked(uintptr_t object);
 void search_section_ends(const struct thread *t);
+_Noreturn void search_reduce_not(unsigned bit, uintptr_t object);
 size_t search_reductions_put(uint16_t *out, size_t room);
 size_t search_reductions_get(const uint16_t *from, size_t n);
+
+/* search_symmetric.c */
+void search_alike_look(const struct thread *t, const struct want *w);
+void search_alike_access(struct thread *t, uintptr_t at, size_t n, bool write);
+void search_alike_join(struct thread *t, const struct thread *child);
+void search_alike_ends(const struct thread *t);
+bool search_alike_waits(const struct thread *t);
+void search_alike_learn(struct thread *t);
+void search_alike_forget(event_id id);
+bool search_alike_allows(event_id e, event_id after);
 
 /* search_share.c */
 void search_place_free(struct place *p);

@@ -611,6 +611,7 @@ static bool joinable(const struct thread *t) {
 void explore_join(struct thread *t, struct thread *child) {
     const struct want w = {.kind = 0, .ready = joinable};
     search_section_ends(t);
+    search_alike_join(t, child);
     if (child->state != T_DONE) {
         t->state = T_JOIN;
         search_arrive(t, &w);
@@ -665,6 +666,7 @@ static bool never(const struct thread *t) {
 _Noreturn void explore_last(struct thread *t) {
     const struct want w = {.kind = 0, .ready = never};
     search_section_ends(t);
+    search_alike_ends(t);
     t->state = T_JOIN;
     search_arrive(t, &w);
     abort();
@@ -672,6 +674,7 @@ _Noreturn void explore_last(struct thread *t) {
 
 _Noreturn void explore_exit(struct thread *t) {
     search_section_ends(t);
+    search_alike_ends(t);
     if (side_of(t)->next) {
         search_fickle();
     }

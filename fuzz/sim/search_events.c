@@ -162,6 +162,7 @@ void search_take_back(event_id id) {
         }
     }
     graph_truncate(G, id);
+    search_alike_forget(id);
     for (uint32_t l = G->locations_n; l < locations; l++) {
         S.atoms[X.atom_of[l]].location = 0;
         X.atom_of[l] = 0;
@@ -237,7 +238,8 @@ static bool revisit_allowed(event_id r, event_id w, event_id after, bool newest)
 /* Can r be made to read a write w that will stand right behind `after`? */
 static bool can_be_revisited(event_id r, event_id w, event_id after) {
     const struct event *e = &G->events[r];
-    if (!graph_ghosts_allow(G, e->po_before, w)) {
+    if (!graph_ghosts_allow(G, e->po_before, w) || !search_alike_allows(r, after) ||
+        !search_alike_allows(w, after)) {
         return false;
     }
     if (e->read == READ_SPURIOUS && G->events[w].value != e->expected) {
@@ -395,7 +397,7 @@ static void leave_reads(const struct thread *t, const struct want *w, event_id i
             event_id other = graph_exchange_of(G, l, p);
             uint64_t v = value_of(p, l);
             bool can = reads_this(e, v) && !(s->waits && v == s->seen) &&
-                       graph_ghosts_allow(G, e->po_before, p) &&
+                       graph_ghosts_allow(G, e->po_before, p) && search_alike_allows(id, p) &&
                        (e->read != READ_ENQUEUE || graph_may_enqueue(G, e->po_before, p));
             settle(id, p);
             bool ex = G->events[id].ex;
@@ -563,7 +565,7 @@ event_id search_add_write(struct thread *t, const struct want *w, uint64_t value
         event_id known = graph_known(G, l, clock_of(G, id, BEFORE));
         for (event_id p = newest; p != known;) {
             p = G->events[p].co_before;
-            if (graph_exchange_of(G, l, p)) {
+            if (graph_exchange_of(G, l, p) || !search_alike_allows(id, p)) {
                 continue;
             }
             bool fine = true;

@@ -11,13 +11,17 @@
  *
  * Barriers. All who wait at a barrier go on together, and their arrivals have no order (BAM:
  * Kokologiannakis and Vafeiadis, NETYS 2021). Holds where no more threads use the barrier than it
- * lets through. Who is told that it is the serial thread is always the one of the lowest number. */
+ * lets through. Who is told that it is the serial thread is always the one of the lowest number.
+ *
+ * Threads alike: search_symmetric.c. */
 #include "search.h"
 
 static const struct {
     const char *key;
     unsigned bit;
-} reductions[] = {{"locks", SIM_REDUCE_LOCKS}, {"barriers", SIM_REDUCE_BARRIERS}};
+} reductions[] = {{"locks", SIM_REDUCE_LOCKS},
+                  {"barriers", SIM_REDUCE_BARRIERS},
+                  {"symmetric", SIM_REDUCE_SYMMETRIC}};
 enum { REDUCTIONS = sizeof reductions / sizeof reductions[0] };
 
 unsigned sim_reduction(const char *key) {
@@ -55,7 +59,7 @@ static bool keep_order(uintptr_t object) {
 }
 
 /* The calls on this object need their order; 0: the reduction holds for nothing. */
-static _Noreturn void does_not_hold(unsigned bit, uintptr_t object) {
+_Noreturn void search_reduce_not(unsigned bit, uintptr_t object) {
     uint32_t i = object ? __atomic_fetch_add(&X.shared->ordered_n, 1, __ATOMIC_RELAXED) : 0;
     if (object && i < ORDERED_MAX) {
         X.shared->ordered[i] = object;
@@ -111,13 +115,16 @@ static void touch(uintptr_t lock, uint8_t thread, uintptr_t cell, uint8_t mask, 
         if (p->thread == thread) {
             mine = p;
         } else if ((p->writes & mask) || (write && (p->reads & mask))) {
-            does_not_hold(SIM_REDUCE_LOCKS, lock);
+            search_reduce_not(SIM_REDUCE_LOCKS, lock);
         }
     }
-    does_not_hold(SIM_REDUCE_LOCKS, 0);
+    search_reduce_not(SIM_REDUCE_LOCKS, 0);
 }
 
-void explore_section_access(const struct thread *t, uintptr_t at, size_t n, bool write) {
+void explore_section_access(struct thread *t, uintptr_t at, size_t n, bool write) {
+    if (X.reduce & SIM_REDUCE_SYMMETRIC) {
+        search_alike_access(t, at, n, write);
+    }
     uintptr_t lock = side_of(t)->section;
     if (!lock) {
         return;
@@ -134,7 +141,7 @@ void explore_section_access(const struct thread *t, uintptr_t at, size_t n, bool
 /* t does something else than plain accesses. */
 void search_section_ends(const struct thread *t) {
     if (side_of(t)->section) {
-        does_not_hold(SIM_REDUCE_LOCKS, side_of(t)->section);
+        search_reduce_not(SIM_REDUCE_LOCKS, side_of(t)->section);
     }
 }
 
@@ -145,7 +152,7 @@ void search_reduce_look(const struct thread *t, const struct want *w) {
                 (w->kind == EVENT_READ && !w->size &&
                  (w->read == READ_RMW || w->read == READ_LOCK || w->read == READ_RETURN));
     if (!call) {
-        does_not_hold(SIM_REDUCE_LOCKS, 0);
+        search_reduce_not(SIM_REDUCE_LOCKS, 0);
     }
 }
 
@@ -170,7 +177,7 @@ bool search_section_left(struct thread *t, uintptr_t object) {
 /* Somebody asks whether the lock is free. */
 void search_section_asked(uintptr_t object) {
     if ((X.reduce & SIM_REDUCE_LOCKS) && !keep_order(object)) {
-        does_not_hold(SIM_REDUCE_LOCKS, object);
+        search_reduce_not(SIM_REDUCE_LOCKS, object);
     }
 }
 
@@ -182,12 +189,13 @@ bool explore_meets(uintptr_t object) {
 }
 
 _Noreturn void explore_meets_too_many(uintptr_t object) {
-    does_not_hold(SIM_REDUCE_BARRIERS, object);
+    search_reduce_not(SIM_REDUCE_BARRIERS, object);
 }
 
 void explore_arrives(struct thread *t, epoch *causes) {
     explore_effect(t);
     search_section_ends(t);
+    explore_identity(); /* one of them is told that it is the serial thread */
     join_clock(causes, side_of(t)->causes);
 }
 

@@ -57,10 +57,6 @@ uint32_t search_location_of(uint32_t atom) {
 /* ---- Who goes on --------------------------------------------------------------------------------
  */
 
-static bool is_executed(event_id e) {
-    return e == 0 || X.sides[G->events[e].thread].done > G->events[e].index;
-}
-
 /* Can its next event of the graph be done, is what it reads there? */
 static bool can_replay(const struct thread *t) {
     const struct side *s = side_of(t);
@@ -68,16 +64,12 @@ static bool can_replay(const struct thread *t) {
         return false;
     }
     const struct event *e = &G->events[s->next];
-    return !is_read(e) || is_executed(e->rf);
-}
-
-static bool is_out(const struct thread *t) {
-    return t->state == T_DONE || side_of(t)->halt;
+    return (!is_read(e) || is_executed(e->rf)) && !search_alike_waits(t);
 }
 
 static bool is_ready(const struct thread *t) {
     const struct want *w = side_of(t)->want;
-    return !w->ready || w->ready(t);
+    return (!w->ready || w->ready(t)) && (!w->kind || !search_alike_waits(t));
 }
 
 bool search_may_time_out(const struct thread *t, bool forced) {
@@ -252,6 +244,9 @@ void search_arrive(struct thread *t, const struct want *w) {
     if (w->kind && (X.reduce & SIM_REDUCE_LOCKS)) {
         search_reduce_look(t, w);
     }
+    if (w->kind && (X.reduce & SIM_REDUCE_SYMMETRIC)) {
+        search_alike_look(t, w);
+    }
     side_of(t)->want = w;
     count_step(t, w->pc);
     struct thread *next = search_pick_next(t);
@@ -259,6 +254,9 @@ void search_arrive(struct thread *t, const struct want *w) {
         run_switch(t, next);
     }
     side_of(t)->want = NULL;
+    if (w->kind && (X.reduce & SIM_REDUCE_SYMMETRIC)) {
+        search_alike_learn(t);
+    }
 }
 
 _Noreturn void search_halt(struct thread *t, enum halt how) {

@@ -219,8 +219,9 @@ enum sim_reduction {
     SIM_REDUCE_LOCKS = 1,    /* critical sections that touch different bytes have no order */
     SIM_REDUCE_BARRIERS = 2, /* nor have the arrivals at a pthread barrier; the serial thread is the
                                 one of the lowest number */
+    SIM_REDUCE_SYMMETRIC = 4, /* threads alike are explored in one order of their names */
 };
-unsigned sim_reduction(const char *key); /* "locks", "barriers"; 0: no such */
+unsigned sim_reduction(const char *key); /* "locks", "barriers", "symmetric"; 0: no such */
 /* "locks=1, barriers=1": in static memory; "" for none. */
 const char *sim_reductions_text(unsigned bits);
 

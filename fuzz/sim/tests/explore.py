@@ -38,7 +38,10 @@ def latest(folder):
 
 def cases():
     for source in sorted([*(SIM / "examples").glob("*.c"), *(HERE / "posix").glob("*.c*")]):
-        for line in re.findall(r"^ \* expect: (.*?)(?: \*/)?$", source.read_text(), re.MULTILINE):
+        text = source.read_text()
+        lines = re.findall(r"^ \* expect: (.*?)(?: \*/)?$", text, re.MULTILINE)
+        assert len(lines) == text.count("expect: "), f"{source}: each `expect:` begins a line"
+        for line in lines:
             outcome, *options = line.split()
             yield source, outcome, dict(o.split("=", 1) for o in options)
 

@@ -1,6 +1,8 @@
-/* Reductions of the search: fewer graphs where they hold, as many where they do not, the same
- * finding. expect: pass sched=exhaustive cflags=-DDISJOINT graphs=90 expect: pass sched=exhaustive
- * cflags=-DDISJOINT set=locks=1 graphs=1 expect: pass sched=exhaustive cflags=-DSHARED graphs=36
+/* Reductions of the search: fewer graphs where they hold, as many where they do not.
+ *
+ * expect: pass sched=exhaustive cflags=-DDISJOINT graphs=90
+ * expect: pass sched=exhaustive cflags=-DDISJOINT set=locks=1 graphs=1
+ * expect: pass sched=exhaustive cflags=-DSHARED graphs=36
  * expect: pass sched=exhaustive cflags=-DSHARED set=locks=1 graphs=6
  * expect: assertion sched=exhaustive cflags=-DBUG set=locks=1
  * expect: data-race sched=exhaustive cflags=-DUNORDERED set=locks=1

@@ -1,0 +1,249 @@
+/* search_symmetric.c: threads alike. Of executions that differ only in which thread of several alike
+ * did what, one is explored (after Spore: Kokologiannakis, Marmanis, Vafeiadis, PLDI 2024).
+ *
+ * Threads are alike when one thread starts them in a row, with the same function and argument, and
+ * does nothing else in between; when they are joined, it is in a row as well, with the same results.
+ * Then names of them can be exchanged in any execution. Of two neighbours, look at the first events
+ * in which they differ: the one of the lower number reads the older write, or writes first. The
+ * other executions are their images, and are left out: a thread does an event after the thread
+ * before it has done its own there (which is a cause of it from then on, so that a revisit which
+ * keeps the one keeps the other), reads no older write and writes behind its write.
+ *
+ * Left out is what comes before its own cause in that order. With sequentially consistent accesses
+ * that cannot be: the reads and writes of an execution have one order in which what was said of two
+ * neighbours agrees with the causes. With weaker ones it can, and some executions would have no
+ * image that is explored. So it holds for programs whose accesses are all sequentially consistent
+ * and whose calls lock, unlock, start and join; a lock's calls have one order, which is part of what
+ * happens before. What has another address or number for each thread (its stack, what it
+ * allocates) may be stored and compared, but an order of such addresses must decide nothing. */
+#include "search.h"
+
+static bool is_on(void) {
+    return S.exploring && (X.reduce & SIM_REDUCE_SYMMETRIC);
+}
+
+static _Noreturn void not_alike(void) {
+    search_reduce_not(SIM_REDUCE_SYMMETRIC, 0);
+}
+
+/* ---- Who is alike -------------------------------------------------------------------------------
+ */
+
+void explore_alike(struct thread *parent, const struct thread *u, uintptr_t start, uintptr_t arg,
+                   bool detached, uintptr_t handle) {
+    if (!is_on()) {
+        return;
+    }
+    struct side *p = side_of(parent), *c = side_of(u);
+    c->alike.handle = handle;
+    bool same = p->made.thread && p->made.start == start && p->made.arg == arg &&
+                p->made.detached == detached && p->made.done == p->done && !p->made.wrote;
+    c->alike.first = same ? p->made.first : u->id;
+    c->alike.before = same ? p->made.thread : 0;
+    c->alike.tied = same;
+    X.sides[c->alike.first].alike.members++;
+    p->made.start = start;
+    p->made.arg = arg;
+    p->made.done = p->done;
+    p->made.thread = u->id;
+    p->made.first = c->alike.first;
+    p->made.detached = detached;
+    p->made.wrote = false;
+}
+
+void explore_identity(void) {
+    if (is_on()) {
+        not_alike();
+    }
+}
+
+void explore_result_to(uintptr_t at) {
+    if (is_on()) {
+        side_of(S.now)->result_to = at;
+    }
+}
+
+void explore_result(const struct thread *u, uintptr_t result) {
+    if (!is_on()) {
+        return;
+    }
+    struct alike *first = &X.sides[side_of(u)->alike.first].alike;
+    if (first->has_result && first->result != result) {
+        not_alike();
+    }
+    first->has_result = true;
+    first->result = result;
+}
+
+void search_alike_join(struct thread *t, const struct thread *child) {
+    if (!is_on()) {
+        return;
+    }
+    struct side *s = side_of(t);
+    uint8_t id = side_of(child)->alike.first;
+    if (s->joining && s->joining != id) {
+        not_alike();
+    }
+    s->made.thread = 0;
+    struct alike *first = &X.sides[id].alike;
+    s->joining = id && ++first->joined < first->members ? id : 0;
+}
+
+/* t has nothing to do any more, but some of those alike are not joined. */
+void search_alike_ends(const struct thread *t) {
+    if (is_on() && side_of(t)->joining) {
+        not_alike();
+    }
+}
+
+static bool is_a_handle(uint8_t first, uintptr_t at) {
+    for (uint32_t i = 1; i < S.threads_n; i++) {
+        if (X.sides[i].alike.first == first && X.sides[i].alike.handle == at) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* A plain access between two starts or two joins. */
+void search_alike_access(struct thread *t, uintptr_t at, size_t n, bool write) {
+    struct side *s = side_of(t);
+    bool of_join = n == sizeof at && (at == s->result_to || (!write && is_a_handle(s->joining, at)));
+    if (s->joining && !of_join) {
+        not_alike();
+    }
+    if (write && s->made.thread && X.sides[s->made.thread].alike.handle != at) {
+        s->made.wrote = true;
+    }
+}
+
+/* Is it an event of a program for which all of this holds? */
+static bool is_ordered(const struct want *w) {
+    switch (w->kind) {
+    case EVENT_WRITE:
+        return w->exchange || (w->size && w->order == __ATOMIC_SEQ_CST);
+    case EVENT_READ:
+        if (w->size) {
+            return w->order == __ATOMIC_SEQ_CST && w->read != READ_ENQUEUE &&
+                   (w->read == READ_PLAIN || w->failure == __ATOMIC_SEQ_CST);
+        }
+        return w->read == READ_LOCK ||
+               (w->read == READ_RMW && w->rmw == SIM_AND && w->order == __ATOMIC_RELEASE);
+    default:
+        return true;
+    }
+}
+
+void search_alike_look(const struct thread *t, const struct want *w) {
+    if (side_of(t)->joining || !is_ordered(w)) {
+        not_alike();
+    }
+}
+
+/* ---- In which order -----------------------------------------------------------------------------
+ */
+
+static event_id solid(event_id e) {
+    while (e && G->events[e].kind == EVENT_GHOST) {
+        e = G->events[e].po_after;
+    }
+    return e;
+}
+
+/* Do the threads of these two go on alike? */
+static bool is_same(event_id mine, event_id its) {
+    const struct event *a = &G->events[mine], *b = &G->events[its];
+    if (a->kind != b->kind) {
+        return false;
+    }
+    switch (a->kind) {
+    case EVENT_READ:
+        return a->rf == b->rf && !a->ex && !b->ex;
+    case EVENT_CHOICE:
+        return a->value == b->value;
+    default:
+        return a->kind == EVENT_FENCE;
+    }
+}
+
+static event_id after(event_id e, uint8_t thread) {
+    return solid(e ? G->events[e].po_after : G->first[thread]);
+}
+
+/* What the thread before t has done where t stands now; 0: nothing yet, or they differ already. */
+static event_id counterpart_now(const struct thread *t) {
+    struct alike *a = &side_of(t)->alike;
+    while (a->tied) {
+        event_id mine = after(a->mine, t->id), its = after(a->its, a->before);
+        if (!mine || !is_executed(mine)) {
+            return its;
+        }
+        a->tied = its && is_same(mine, its);
+        a->mine = mine;
+        a->its = its;
+    }
+    return 0;
+}
+
+/* An exchange is done when it has written. */
+static event_id end_of(event_id e) {
+    return G->events[e].ex && G->events[e].kind == EVENT_READ ? G->events[e].po_after : e;
+}
+
+/* The thread before it has its turn. */
+bool search_alike_waits(const struct thread *t) {
+    if (X.forward || !is_on() || !side_of(t)->alike.tied) {
+        return false;
+    }
+    event_id its = counterpart_now(t);
+    if (!side_of(t)->alike.tied) {
+        return false;
+    }
+    return its ? !end_of(its) || !is_executed(end_of(its))
+               : !side_of(t)->next && !is_out(&S.threads[side_of(t)->alike.before]);
+}
+
+/* t does its next event. */
+void search_alike_learn(struct thread *t) {
+    event_id its = X.forward || !side_of(t)->alike.tied ? 0 : counterpart_now(t);
+    if (its) {
+        join_clock(side_of(t)->causes, clock_of(G, end_of(its), CAUSES));
+    }
+}
+
+/* Events from `id` on are gone. */
+void search_alike_forget(event_id id) {
+    for (uint32_t i = 1; i < S.threads_n && is_on(); i++) {
+        struct alike *a = &X.sides[i].alike;
+        if (a->before && (a->mine >= id || a->its >= id)) {
+            a->mine = a->its = 0;
+            a->tied = true;
+        }
+    }
+}
+
+static event_id counterpart_of(event_id e) {
+    uint8_t thread = G->events[e].thread, before = X.sides[thread].alike.before;
+    if (!before || G->events[e].kind == EVENT_GHOST) {
+        return 0;
+    }
+    event_id mine = after(0, thread), its = after(0, before);
+    while (mine && its && mine != e && is_same(mine, its)) {
+        mine = after(mine, thread);
+        its = after(its, before);
+    }
+    return mine == e ? its : 0;
+}
+
+/* May e read the write w, or one right behind w; or be a write right behind w? */
+bool search_alike_allows(event_id e, event_id w) {
+    if (X.forward || !is_on()) {
+        return true;
+    }
+    event_id its = counterpart_of(e);
+    if (!its || G->events[its].kind != G->events[e].kind || !is_access(&G->events[e]) ||
+        G->events[its].location != G->events[e].location) {
+        return true;
+    }
+    return place_of(G, w) >= place_of(G, is_read(&G->events[its]) ? G->events[its].rf : its);
+}
