@@ -55,11 +55,11 @@ struct side {
         epoch aH[SEARCH_THREADS];
         const struct snap *rel;
     } before;
-    uintptr_t section;   /* the lock whose section, of plain accesses, it is in; 0: none */
-    struct alike {       /* search_symmetric.c */
+    uintptr_t section; /* the lock whose section, of plain accesses, it is in; 0: none */
+    struct alike {     /* search_symmetric.c */
         uint8_t first, before, members, joined; /* of threads alike; `before` is 0 for the first */
-        bool tied;               /* so far it did what the one before it did */
-        event_id mine, its;      /* up to these events */
+        bool tied;                              /* so far it did what the one before it did */
+        event_id mine, its;                     /* up to these events */
         uintptr_t handle, result; /* where its handle was stored; what it returned to a join */
         bool has_result;
     } alike;

@@ -1,20 +1,20 @@
-/* search_symmetric.c: threads alike. Of executions that differ only in which thread of several alike
- * did what, one is explored (after Spore: Kokologiannakis, Marmanis, Vafeiadis, PLDI 2024).
+/* search_symmetric.c: threads alike. Of executions that differ only in which thread of several
+ * alike did what, one is explored (after Spore: Kokologiannakis, Marmanis, Vafeiadis, PLDI 2024).
  *
  * Threads are alike when one thread starts them in a row, with the same function and argument, and
- * does nothing else in between; when they are joined, it is in a row as well, with the same results.
- * Then names of them can be exchanged in any execution. Of two neighbours, look at the first events
- * in which they differ: the one of the lower number reads the older write, or writes first. The
- * other executions are their images, and are left out: a thread does an event after the thread
- * before it has done its own there (which is a cause of it from then on, so that a revisit which
- * keeps the one keeps the other), reads no older write and writes behind its write.
+ * does nothing else in between; when they are joined, it is in a row as well, with the same
+ * results. Then names of them can be exchanged in any execution. Of two neighbours, look at the
+ * first events in which they differ: the one of the lower number reads the older write, or writes
+ * first. The other executions are their images, and are left out: a thread does an event after the
+ * thread before it has done its own there (which is a cause of it from then on, so that a revisit
+ * which keeps the one keeps the other), reads no older write and writes behind its write.
  *
  * Left out is what comes before its own cause in that order. With sequentially consistent accesses
  * that cannot be: the reads and writes of an execution have one order in which what was said of two
  * neighbours agrees with the causes. With weaker ones it can, and some executions would have no
  * image that is explored. So it holds for programs whose accesses are all sequentially consistent
- * and whose calls lock, unlock, start and join; a lock's calls have one order, which is part of what
- * happens before. What has another address or number for each thread (its stack, what it
+ * and whose calls lock, unlock, start and join; a lock's calls have one order, which is part of
+ * what happens before. What has another address or number for each thread (its stack, what it
  * allocates) may be stored and compared, but an order of such addresses must decide nothing. */
 #include "search.h"
 
@@ -108,7 +108,8 @@ static bool is_a_handle(uint8_t first, uintptr_t at) {
 /* A plain access between two starts or two joins. */
 void search_alike_access(struct thread *t, uintptr_t at, size_t n, bool write) {
     struct side *s = side_of(t);
-    bool of_join = n == sizeof at && (at == s->result_to || (!write && is_a_handle(s->joining, at)));
+    bool of_join =
+        n == sizeof at && (at == s->result_to || (!write && is_a_handle(s->joining, at)));
     if (s->joining && !of_join) {
         not_alike();
     }
