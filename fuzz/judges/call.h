@@ -57,6 +57,8 @@ const char *call_status_name(enum subject_status status);
 /* True when the subject's memory can do it. False for what is no operation of one memory's handle.
  */
 bool operation_of_memory(const struct subject_memory *m, uint8_t code);
+/* Whether that operation never does anything on such memories. */
+bool operation_is_idle(const struct subject_memory *m, uint8_t code);
 
 /* Begins a call: its arguments, from the operation and the size of the memory now. `segment`: the
  * data segments of the run, OP_SEGMENTS of them. */

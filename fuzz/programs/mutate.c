@@ -175,13 +175,19 @@ static bool is_fault(unsigned code) {
     return code == OP_fault || code == OP_fault_at;
 }
 
+static bool left_out[256];
+
+void mutate_leave_out(uint8_t code) {
+    left_out[code] = true;
+}
+
 static void draw_operations(struct swarm *s, struct chance *c, enum op_target target, bool all) {
     bool faults = one_in(c, 2);
     for (unsigned code = 1; code < 256; code++) {
         bool named = weights[code] != 0 || code == OP_end || code == OP_interleave;
         unsigned weight = op_info(target, code) == NULL ? 0 : named ? weights[code] : USUAL;
         bool off = (!all && one_in(c, 2)) || (is_fault(code) && !faults);
-        if (weight > 0 && !off) {
+        if (weight > 0 && !off && !left_out[code]) {
             s->weight[code] = (uint16_t)(all ? weight : weight << below(c, 3));
             s->weights += s->weight[code];
         }

@@ -406,6 +406,14 @@ bool operation_of_memory(const struct subject_memory *m, uint8_t code) {
            is_there(m, memory_operations[code].needs);
 }
 
+bool operation_is_idle(const struct subject_memory *m, uint8_t code) {
+    const bool is_fault = code == OP_fault || code == OP_fault_at;
+    if (is_fault) { /* they do not reach another process, nor a library's own calls */
+        return (m->promises & SUBJECT_OPAQUE) != 0;
+    }
+    return memory_operations[code].make != NULL && !operation_of_memory(m, code);
+}
+
 void operation_make(const struct subject_memory *m, void *memory, struct call *c) {
     c->answer = CALL_UNSET;
     c->made = NULL;

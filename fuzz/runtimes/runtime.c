@@ -62,7 +62,7 @@ static struct {
     unsigned extra; /* modules of SEGMENTS, behind those of slots */
     int died_at, differs;
     char died_name[64], kind[16], complaint[32];
-    char words[640];
+    char words[640], extension[96];
 } run;
 
 /* ---- Asking -----------------------------------------------------------------------------------
@@ -347,6 +347,8 @@ static uint64_t extended(const struct guest_form *form, uint64_t value) {
     return value | ~UINT64_C(0) << bits;
 }
 
+/* The harness judges the value, of `width` bytes. What stands above is judged here: it is right,
+ * and 0 for the harness, or else its wrong bits are. */
 static enum subject_status load(void *memory, uint32_t index, uint32_t offset, unsigned width,
                                 uint64_t *value) {
     struct handle *h = memory;
@@ -360,10 +362,37 @@ static enum subject_status load(void *memory, uint32_t index, uint32_t offset, u
         inside ? model_load(&h->body->model, (uint64_t)index + offset, width) : 0;
     r.foretold.value = extended(form, right);
     struct answer a = ask(r);
-    /* The signs' extension is judged here, the value by the harness. */
-    const uint64_t low = width == 8 ? a.value : a.value & ((UINT64_C(1) << 8 * width) - 1);
-    *value = a.value == extended(form, low) ? low : a.value;
+    const uint64_t wrong = a.value ^ extended(form, model_wrap(a.value, width));
+    *value = model_wrap(a.value, width) | wrong;
+    if (wrong != 0 && a.status == SUBJECT_OK) {
+        snprintf(run.extension, sizeof run.extension, "%s returned %#llx, whose extension is wrong",
+                 form->name, (unsigned long long)a.value);
+    }
     return a.status;
+}
+
+/* After one write in four: something of what was written is loaded in another width or form than
+ * the harness would, whose own loads are few. A wrong value is the program's complaint. */
+static void look_again(struct handle *h, uint64_t address, uint64_t count, uint64_t seed) {
+    const struct model_memory *m = &h->body->model;
+    const uint32_t choice = mix(address, seed ^ count);
+    const unsigned width = 1u << (choice >> 2) % 4;
+    uint64_t at = address + (choice >> 4) % count;
+    if ((choice & 3) != 0 || model_bytes(m) < width) {
+        return;
+    }
+    at = model_within(m, at, width) ? at : model_bytes(m) - width;
+    struct request r = call_of(GUEST_LOAD, h, "R18");
+    r.word[3] = (uint32_t)at;
+    r.function.form = form_pick(guest_loads, GUEST_LOADS, width, choice >> 20);
+    r.foretold.value = extended(&guest_loads[r.function.form], model_load(m, at, width));
+    const struct answer a = ask(r);
+    if (!same_answer(&r, &a, &r.foretold) && run.complaint[0] == '\0') {
+        snprintf(run.complaint, sizeof run.complaint, "R18-load");
+        snprintf(run.words, sizeof run.words, "%s at %llu: expected %#llx, got status %d, %#llx",
+                 guest_loads[r.function.form].name, (unsigned long long)at,
+                 (unsigned long long)r.foretold.value, (int)a.status, (unsigned long long)a.value);
+    }
 }
 
 static enum subject_status store(void *memory, uint32_t index, uint32_t offset, unsigned width,
@@ -377,6 +406,7 @@ static enum subject_status store(void *memory, uint32_t index, uint32_t offset, 
     struct answer a = ask(r);
     if (a.status == SUBJECT_OK && r.foretold.status == SUBJECT_OK) {
         model_store(&h->body->model, (uint64_t)index + offset, width, value);
+        look_again(h, (uint64_t)index + offset, width, value);
     }
     return a.status;
 }
@@ -407,6 +437,7 @@ static enum subject_status guest_atomic_store(void *memory, uint32_t index, uint
     struct answer a = ask(r);
     if (a.status == SUBJECT_OK && r.foretold.status == SUBJECT_OK) {
         model_store(&h->body->model, (uint64_t)index + offset, width, value);
+        look_again(h, (uint64_t)index + offset, width, value);
     }
     return a.status;
 }
@@ -428,6 +459,7 @@ static enum subject_status guest_atomic_rmw(void *memory, enum subject_rmw kind,
     *old = a.value;
     if (a.status == SUBJECT_OK && inside) {
         model_store(&h->body->model, address, width, model_rmw(kind, r.foretold.value, value));
+        look_again(h, address, width, value);
     }
     return a.status;
 }
@@ -468,6 +500,7 @@ static enum subject_status bulk_copy(void *memory, uint32_t to, uint32_t from, u
     struct answer a = ask(r);
     if (a.status == SUBJECT_OK && inside) {
         model_move(m, to, from, count);
+        look_again(h, to, count > 0 ? count : 1, from);
     }
     return a.status;
 }
@@ -484,6 +517,7 @@ static enum subject_status bulk_fill(void *memory, uint32_t at, uint8_t value, u
     struct answer a = ask(r);
     if (a.status == SUBJECT_OK && inside) {
         model_fill(m, at, value, count);
+        look_again(h, at, count > 0 ? count : 1, value);
     }
     return a.status;
 }
@@ -532,6 +566,7 @@ static enum subject_status bulk_init(void *memory, const struct subject_segment 
     struct answer a = ask(r);
     if (a.status == SUBJECT_OK && inside && count > 0) {
         model_write(m, at, (const uint8_t *)segment->data + from, count);
+        look_again(h, at, count, from);
     }
     return a.status;
 }
@@ -744,7 +779,7 @@ static void begin(const struct subject_environment *environment) {
     run.serving = run.once_more;
     run.once_more = run.foretold = run.full = false;
     run.requests = run.slots = run.extra = 0;
-    run.died_name[0] = '\0';
+    run.died_name[0] = run.extension[0] = '\0';
     model_begin();
 }
 
@@ -892,6 +927,9 @@ static void end(void) {
     }
     if (!run.foretold) {
         script();
+        if (run.extension[0] != '\0') {
+            fprintf(stderr, "%s: %s\n", has.name, run.extension);
+        }
         if (run.complaint[0] != '\0') {
             tell(run.complaint);
         }

@@ -5,6 +5,7 @@
  * mutate.h. PAGEBOX_SHRINK=1, or libFuzzer's -minimize_crash=1: mutations only take away. */
 #include "target.h"
 
+#include "call.h"
 #include "crash.h"
 #include "exec.h"
 #include "interleave.h"
@@ -43,6 +44,15 @@ static void end_with_parent(void) {
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
+/* What the subject has no function for would only take the place of what it has. */
+static void leave_out_idle(void) {
+    for (unsigned code = 0; code < OP_mailbox_attach; code++) {
+        if (subject->memory != NULL && operation_is_idle(subject->memory, (uint8_t)code)) {
+            mutate_leave_out((uint8_t)code);
+        }
+    }
+}
+
 int LLVMFuzzerInitialize(int *argc, char ***argv) {
     mutator.shrinking = is_shrinking(argc == NULL ? 0 : *argc, argv == NULL ? NULL : *argv);
     subject = subject_chosen();
@@ -58,6 +68,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
         fprintf(stderr, "%s runs nothing on this subject: %s\n", op_target_name(fuzz_target), lack);
         exit(2);
     }
+    leave_out_idle();
     if (getenv("__AFL_SHM_ID") != NULL) {
         (void)pthread_atfork(NULL, NULL, end_with_parent);
     }

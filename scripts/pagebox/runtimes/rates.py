@@ -71,7 +71,8 @@ def measure(runtime, runs, growth):
     """(programs, those of the harness with an echo a second, those of the engine a second)."""
     tier = known.commands(runtime)[0]
     found = known.engines().get(runtime.partition(":")[0], {}).get("known", [])
-    rules_off = sorted({name.partition("-")[0] for name in found})  # a finding would end the run
+    broken = [one["finding"].partition("-")[0] for one in found]
+    rules_off = [f"R{n}" for n in range(100) if any(re.fullmatch(one, f"R{n}") for one in broken)]  # a finding would end the run
     with tempfile.TemporaryDirectory(prefix="pagebox-") as name:
         folder = pathlib.Path(name)
         asked, answers = folder / "asked", folder / "answers"
