@@ -9,7 +9,7 @@
 #include "call.h"
 #include "history.h"
 
-enum { GROWS_MAX = 64, SENT_MAX = 128, RING_MAX = 16, NEVER = 0 };
+enum { GROWS_MAX = 64, SENT_MAX = 320, RING_MAX = 16, NEVER = 0 };
 
 /* A successful growth. */
 struct grown {

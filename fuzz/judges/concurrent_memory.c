@@ -79,6 +79,52 @@ static const char *check_sums(const struct event *event, unsigned events) {
     return NULL;
 }
 
+/* Threads that wait at the notify's address while it runs. */
+static uint32_t waiting_threads(const struct event *event, unsigned events,
+                                const struct event *notify) {
+    uint64_t threads = 0;
+    for (unsigned i = 0; i < events; i++) {
+        const struct event *e = &event[i];
+        if (e->kind == EVENT_WAIT && e->address == notify->address && e->start < notify->end &&
+            e->end > notify->start) {
+            threads |= UINT64_C(1) << e->thread % 64;
+        }
+    }
+    return (uint32_t)__builtin_popcountll(threads);
+}
+
+/* One that was in its queue before the notify began, and is there still. */
+static const struct event *passed_over(const struct event *event, unsigned events,
+                                       const struct event *notify) {
+    for (unsigned i = 0; i < events; i++) {
+        const struct event *e = &event[i];
+        if (e->kind == EVENT_WAIT && e->address == notify->address && e->outcome == WAIT_PENDING &&
+            e->joined != 0 && e->joined < notify->start) {
+            return e;
+        }
+    }
+    return NULL;
+}
+
+/* Of any number of waits: a notify is one step, so it counts no thread twice, and it takes as many
+ * as there are and it may. */
+static const char *check_counts(const struct event *event, unsigned events) {
+    for (unsigned i = 0; i < events; i++) {
+        const struct event *e = &event[i];
+        if (e->kind != EVENT_NOTIFY) {
+            continue;
+        }
+        if (e->woken > waiting_threads(event, events, e)) {
+            return "R24-count";
+        }
+        if (e->end != HISTORY_PENDING && e->woken < e->count &&
+            passed_over(event, events, e) != NULL) {
+            return e->woken == 0 ? "R21-atomic-enqueue" : "R24-count";
+        }
+    }
+    return NULL;
+}
+
 /* Some of guest memory [at, at + bytes) is the mailbox's. */
 static bool is_mailbox(const struct concurrent *o, uint64_t at, uint64_t bytes) {
     enum { REGION_BYTES = 16 + 4 * RING_MAX };
@@ -87,7 +133,7 @@ static bool is_mailbox(const struct concurrent *o, uint64_t at, uint64_t bytes) 
 
 /* The mailbox writes its words and notifies its flag itself, which the history does not show. */
 const char *concurrent_history(const struct concurrent *o) {
-    struct event known[HISTORY_EVENTS_MAX];
+    static struct event known[HISTORY_EVENTS_MAX];
     unsigned count = 0;
     if (o->events_lost) {
         return NULL;
@@ -99,7 +145,8 @@ const char *concurrent_history(const struct concurrent *o) {
             known[count++] = *e;
         }
     }
-    const char *rule = check_sums(known, count);
+    const char *rule = check_counts(known, count);
+    rule = rule != NULL ? rule : check_sums(known, count);
     const char *order = rule == NULL ? concurrent_stores_seen(o) : NULL;
     if (order != NULL) {
         return order;
@@ -328,6 +375,7 @@ static bool wait_begins(struct concurrent *o, const struct call *c, struct event
     if (*event != NULL) {
         (*event)->width = c->width;
         (*event)->value = c->expected;
+        (*event)->thread = c->thread;
         (*event)->outcome = WAIT_PENDING;
     }
     return *event != NULL;

@@ -49,6 +49,11 @@ static bool over(const struct event *e, uint8_t phase) {
     return phase == 2 || (e->kind == EVENT_WAIT && e->outcome == WAIT_PENDING && phase == 1);
 }
 
+/* The moment by which its next step has been taken. */
+static uint32_t due(const struct event *e, uint8_t phase) {
+    return e->kind == EVENT_WAIT && phase == 0 && e->joined != 0 ? e->joined : e->end;
+}
+
 /* ---- One step of one event; false when it cannot happen here ----------------------------------
  */
 
@@ -198,7 +203,8 @@ static bool explain(struct search *s, const struct state *at) {
     for (unsigned i = 0; i < s->events; i++) {
         if (!over(s->event[i], at->phase[i])) {
             done = false;
-            first_end = s->event[i]->end < first_end ? s->event[i]->end : first_end;
+            const uint32_t end = due(s->event[i], at->phase[i]);
+            first_end = end < first_end ? end : first_end;
         }
     }
     if (done || ++s->nodes > NODES_MAX) {

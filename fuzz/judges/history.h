@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define HISTORY_PENDING UINT32_MAX /* end of what never returned */
-#define HISTORY_EVENTS_MAX 64u
+#define HISTORY_EVENTS_MAX 160u
 
 enum event_kind { EVENT_WAIT, EVENT_NOTIFY, EVENT_WRITE, EVENT_DISABLE };
 
@@ -35,10 +35,11 @@ struct event {
     unsigned width;      /* of WAIT and WRITE: bytes, the address is a multiple of it */
     uint64_t value;      /* WAIT: expected; WRITE: operand */
     enum event_outcome outcome;
+    uint32_t joined; /* of WAIT: it was in its queue by then; 0: nobody knows */
     enum event_write write;
     uint64_t old; /* what a WRITE other than STORE said was there before */
     uint32_t count, woken;
-    uint32_t thread, number; /* of a NOTIFY: whose, and which of its own; not looked at here */
+    uint32_t thread, number; /* whose; of a NOTIFY: which of its own; not looked at here */
 };
 
 /* NULL when there is such an order, or when none was found within the bound on work; else the name

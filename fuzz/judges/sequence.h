@@ -144,7 +144,10 @@ struct judged_box {
     uint32_t capacity;
     uint32_t pages; /* of memory now */
     bool held;
-    bool wild;        /* a guest has scribbled: what it is owed is suspended (R38) */
+    bool wild; /* a guest has scribbled: what it is owed is suspended (R38) */
+    /* What the host may believe of room once a guest has scribbled: cursors modulo 2^32 of what was
+     * accepted, and of the furthest head that ever lay between the last one and that. */
+    uint32_t accepted, believed;
     uint32_t *closed; /* the region as close left it (R36) */
     struct mailbox_view view;
     const char *broken; /* what was found while the guest ran */
@@ -166,6 +169,9 @@ int64_t sequence_signal_timeout(struct judged_box *b, int64_t timeout_ns);
  * grow, close, waker_create; `drain` before and after. */
 const char *sequence_box_answered(const struct sequence *q, struct judged_box *b,
                                   const struct call *c);
+/* Around a guest's scribble. */
+void sequence_scribbles(struct judged_box *b);
+void sequence_scribbled(struct judged_box *b);
 void sequence_drain_begins(struct judged_box *b);
 void sequence_took(struct judged_box *b, uint32_t id);
 const char *sequence_drained(struct judged_box *b, uint32_t in_ring, uint32_t taken);

@@ -169,6 +169,48 @@ bool sequence_sound_id(const struct sequence *q, uint64_t id) {
     return id != 0 && (id <= UINT32_MAX || !(q->mailbox->promises & SUBJECT_WIDE_IDS));
 }
 
+/* ---- A hostile guest's head ---------------------------------------------------------------------
+ */
+
+/* A head is good where it lies between the last good one and the tail; others make no room. */
+static void believe(struct judged_box *b) {
+    const uint32_t head = atomic_load_explicit(&b->view.words->head, memory_order_relaxed);
+    if (b->accepted - head < b->accepted - b->believed) {
+        b->believed = head;
+    }
+}
+
+void sequence_scribbles(struct judged_box *b) {
+    if (!b->wild) {
+        b->believed = atomic_load_explicit(&b->view.words->head, memory_order_relaxed);
+        b->accepted = b->believed + b->model.queued;
+    }
+}
+
+void sequence_scribbled(struct judged_box *b) {
+    b->wild = true;
+    believe(b);
+}
+
+/* R38: whatever the guest writes as its head, no more is accepted than fits. */
+static const char *accepted_wild(const struct sequence *q, struct judged_box *b,
+                                 const struct call *c) {
+    const char *broken =
+        oracle_status_in(q, c->status, BIT(OK) | BIT(FULL) | BIT(CLOSED), "R38-status");
+    const uint32_t room = b->model.capacity + (b->model.spill ? b->model.spill_max : 0);
+    if (broken != NULL || c->status != SUBJECT_OK || b->view.words == NULL) {
+        return broken;
+    }
+    believe(b);
+    if (b->accepted - b->believed >= room) {
+        note((struct note){.kind = NOTE_OTHER, .rule = "R38-lying-head"});
+        return rule_differs("R38-lying-head", "expected no room behind a head that lies, got one "
+                                              "more id accepted");
+    }
+    b->accepted++;
+    return NULL;
+}
+
 /* An enqueue, by mailbox or waker; the model follows. */
 static const char *enqueue_answered(const struct sequence *q, struct judged_box *b,
                                     const struct call *c) {
@@ -178,7 +220,7 @@ static const char *enqueue_answered(const struct sequence *q, struct judged_box 
                                 "R30-id");
     }
     if (b->wild) {
-        return oracle_status_in(q, c->status, BIT(OK) | BIT(FULL) | BIT(CLOSED), "R38-status");
+        return accepted_wild(q, b, c);
     }
     if (!b->model.closed && c->status != SUBJECT_OK &&
         (c->failed || (!tells && c->status == SUBJECT_FULL))) {

@@ -34,6 +34,10 @@ static const uint8_t weights[256] = {
     [OP_memory_disable_atomics] = 2,
     [OP_memory_crowd] = 1,
     [OP_memory_touch] = 2,
+    [OP_memory_wait_crowd] = 1,
+    [OP_memory_tenant] = 1,
+    [OP_memory_owner_of_tenant] = 1,
+    [OP_mailbox_rounds] = 1,
     [OP_mailbox_attach] = SETS_UP,
     [OP_mailbox_release] = 2,
     [OP_mailbox_enqueue] = 12,
@@ -98,6 +102,10 @@ static const struct values_of values_of[] = {
      VALUES(count, 1, 1, 1, 1, 2, 2, 3, 0, 8, INT32_MAX, UINT64_C(1) << 31, U32 - 1, U32, U32)},
     {OP_memory_touch, VALUES(count, 1, 2, 31, 32, 33, 34, 48)},
     {OP_memory_crowd, VALUES(count, 1, 2, 3, 127, 128, 129, 130)},
+    {OP_memory_wait_crowd, VALUES(count, 1, 2, 3, 8, 16, 17, 31, 32, 33, 34)},
+    {OP_memory_tenant, VALUES(pages, 0, 1)},
+    {OP_memory_tenant, VALUES(count, 0, 0, 1, 2)},
+    {OP_mailbox_rounds, VALUES(count, 1, 2, 4, 5, 255, 256, 256, 257)},
     {OP_mailbox_enqueue, VALUES(count, 1, 1, 1, 1, 2, 3, 4, 8, 16, 0, 64, 256, 257, 300)},
 };
 
@@ -286,7 +294,7 @@ static void see_handles(struct sight *s, const struct op *op) {
 }
 
 static bool is_guests(unsigned code) {
-    return code == OP_guest_drain || code == OP_guest_park;
+    return code == OP_guest_drain || code == OP_guest_park || code == OP_mailbox_rounds;
 }
 
 /* What stands before operation `end`; who is the guest, and whether threads interleave, everywhere.
@@ -624,7 +632,8 @@ static void make_sense(struct maker *k, struct op *op) {
             op->arg.memory_create.bound = op->arg.memory_create.min + below(&k->chance, 4);
         }
     } else if (op->code == OP_mailbox_attach && !one_in(&k->chance, 4)) {
-        op->arg.mailbox_attach.pages = 1 + below(&k->chance, 2);
+        const bool large = op->arg.mailbox_attach.capacity > 16384;
+        op->arg.mailbox_attach.pages = large ? 3 : 1 + below(&k->chance, 2);
     }
 }
 
@@ -739,7 +748,9 @@ enum step_how {
     LIMIT = 32,  /* a memory with a limit of waiters */
     HALF = 64,   /* a store of the upper half of 8 bytes */
     LARGE = 128, /* many pages, far apart */
-    VIEW = 256   /* a memory whose copies are views */
+    VIEW = 256,  /* a memory whose copies are views */
+    HEAD = 512,  /* a guest's lie about its head */
+    FULL = 1024  /* so many ids as the ring has slots, or one more */
 };
 struct step {
     uint8_t code, thread, m, to;
@@ -819,6 +830,65 @@ static const struct shape shapes[] = {
       {OP_memory_clone, 2, 0, 1, DRAWN},
       {OP_memory_destroy, 2, 0, 0, DRAWN},
       {OP_memory_destroy, 2, 1, 0, DRAWN}}},
+    /* many waiters, and a notify of all */
+    {true,
+     {{OP_memory_wait_crowd, 0, 0, 0, DRAWN},
+      {NOTIFY, 0, 0, 0, ALL},
+      {NOTIFY, 1, 0, 0, DRAWN},
+      {NOTIFY, 0, 0, 0, ALL}}},
+    /* a copy with waiters of its own, and as few of them */
+    {true,
+     {{OP_memory_create_more, 0, 0, 0, LIMIT},
+      {OP_memory_copy, 0, 0, 1, DRAWN},
+      {WAIT, 0, 1, 0, LONG},
+      {WAIT, 1, 1, 0, LONG},
+      {WAIT, 2, 1, 0, LONG}}},
+    {true,
+     {{OP_memory_copy, 0, 0, 1, DRAWN},
+      {OP_memory_grow, 0, 1, 0, DRAWN},
+      {OP_memory_grow, 1, 1, 0, DRAWN},
+      {WAIT, 1, 0, 0, LONG},
+      {NOTIFY, 2, 1, 0, ALL},
+      {OP_memory_disable_atomics, 2, 1, 0, DRAWN}}},
+    /* memories that come and go, and who asks whose their bytes are */
+    {true,
+     {{OP_memory_tenant, 0, 0, 0, DRAWN},
+      {OP_memory_tenant, 1, 0, 0, DRAWN},
+      {OP_memory_owner_of_tenant, 0, 0, 0, DRAWN},
+      {OP_memory_owner_of_tenant, 1, 0, 0, DRAWN}}},
+    {true,
+     {{OP_memory_tenant, 0, 0, 0, DRAWN},
+      {OP_memory_owner_of_tenant, 1, 0, 0, DRAWN},
+      {OP_memory_owner_of, 1, 0, 0, DRAWN},
+      {OP_memory_grow, 2, 0, 0, DRAWN}}},
+    /* a sleeper, and many signals before it sleeps */
+    {true, {{OP_mailbox_wait_for_signal, 0, 0, 0, LONG}, {OP_mailbox_rounds, 1, 0, 0, DRAWN}}},
+    /* three producers into a ring with little room, and a guest that parks */
+    {true,
+     {{OP_mailbox_enqueue, 0, 0, 0, ONE},
+      {OP_mailbox_enqueue, 1, 0, 0, ONE},
+      {OP_mailbox_enqueue, 2, 0, 0, ONE},
+      {OP_guest_park, 3, 0, 0, LONG},
+      {OP_guest_drain, 3, 0, 0, DRAWN}}},
+    /* close against those who enqueue and wait */
+    {true,
+     {{OP_mailbox_enqueue, 0, 0, 0, FULL},
+      {OP_mailbox_close, 1, 0, 0, DRAWN},
+      {OP_mailbox_wait_for_signal, 2, 0, 0, LONG},
+      {OP_guest_park, 3, 0, 0, LONG}}},
+    /* a full ring behind a head that lies */
+    {false,
+     {{OP_mailbox_enqueue, HERE, 0, 0, FULL},
+      {OP_guest_scribble, HERE, 0, 0, HEAD},
+      {OP_mailbox_enqueue, HERE, 0, 0, FULL},
+      {OP_mailbox_enqueue, HERE, 0, 0, FULL}}},
+    {false,
+     {{OP_mailbox_enqueue, HERE, 0, 0, FULL},
+      {OP_guest_drain, HERE, 0, 0, DRAWN},
+      {OP_mailbox_enqueue, HERE, 0, 0, FULL},
+      {OP_guest_scribble, HERE, 0, 0, HEAD},
+      {OP_mailbox_flush, HERE, 0, 0, DRAWN},
+      {OP_mailbox_enqueue, HERE, 0, 0, FULL}}},
     /* growths, and who sees them */
     {true,
      {{OP_memory_grow, 0, 0, 0, DRAWN},
@@ -933,6 +1003,22 @@ static void follow(struct maker *k, const struct step *s, struct op *op, uint64_
         op->arg.memory_atomic_load.offset = 0;
         op->arg.memory_atomic_load.width = WORD_width_4;
         break;
+    case OP_memory_wait_crowd:
+        op->arg.memory_wait_crowd.at = at;
+        break;
+    case OP_mailbox_wait_for_signal:
+    case OP_guest_park: /* the timeout comes first in both */
+        op->arg.raw[0] = UINT64_MAX;
+        break;
+    case OP_mailbox_enqueue:
+        op->arg.mailbox_enqueue.count =
+            s->how & ONE ? 1 + below(c, 3) : k->sight.capacity + below(c, 2);
+        break;
+    case OP_guest_scribble:
+        op->arg.guest_scribble.word = WORD_word_head;
+        op->arg.guest_scribble.value = k->sight.capacity + below(c, 8) + (uint64_t)a_little(c);
+        op->arg.guest_scribble.value &= U32;
+        break;
     case OP_memory_touch:
         op->arg.memory_touch.at = below(c, 2) * 4096;
         op->arg.memory_touch.stride = 4096u << (1 + below(c, 4));
@@ -961,7 +1047,7 @@ static void follow(struct maker *k, const struct step *s, struct op *op, uint64_
 static bool insert_shape(struct maker *k, struct program *p) {
     const struct shape *shape = &shapes[below(&k->chance, COUNT_OF(shapes))];
     look(p, p->operations, &k->sight);
-    if (shape->threads != k->sight.interleaved || p->target == TARGET_mailbox_fuzzer) {
+    if (shape->threads != k->sight.interleaved) {
         return false;
     }
     uint64_t at = one_in(&k->chance, 2) ? 0 : k->swarm.hot[below(&k->chance, k->swarm.hots)];
@@ -975,7 +1061,9 @@ static bool insert_shape(struct maker *k, struct program *p) {
         look(p, p->operations, &k->sight);
         make_operation(k, p->target, s->code, &op);
         op.thread = s->thread == HERE ? 0 : s->thread;
-        op.arg.raw[0] = s->m; /* the memory comes first */
+        if (op_info(p->target, s->code)->argument[0].kind == KIND_memory) {
+            op.arg.raw[0] = s->m; /* it comes first */
+        }
         if (s->code == OP_memory_copy || s->code == OP_memory_clone) {
             op.arg.raw[1] = s->to;
         }

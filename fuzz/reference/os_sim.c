@@ -199,12 +199,12 @@ enum pb_status pb_os_account_ask(struct pb_os_account *account, const void *at, 
     return PB_UNSUPPORTED;
 }
 
-/* Who runs programs may want to know that the calling thread is about to sleep. */
-extern void os_sim_sleeps(void) __attribute__((weak));
+/* Who runs programs may want to know that the calling thread is about to sleep, and on what. */
+extern void os_sim_sleeps(const void *word) __attribute__((weak));
 
 enum pb_status pb_os_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns) {
     if (os_sim_sleeps != NULL) {
-        os_sim_sleeps();
+        os_sim_sleeps(word);
     }
     return sim_wait((const volatile void *)word, expected, deadline_ns) == SIM_TIMED_OUT
                ? PB_TIMED_OUT

@@ -8,12 +8,14 @@
 #include <stdlib.h>
 
 enum {
-    PAGES_MAX = 2,
+    PAGES_MAX = 3, /* the largest ring needs 131,088 bytes */
+    ROUNDS_MAX = 300,
     SPILL_MAX = 512,
     WORK_ATTACH = 24,
     WORK_GROW = 60,
     WORK_PAGES = 60, /* not one page at first: memory that is not kept */
-    IDS_A_WORK = 4   /* enqueues that cost as much as touching a page */
+    SLOTS_A_WORK = 512,
+    IDS_A_WORK = 4 /* enqueues that cost as much as touching a page */
 };
 
 static const struct subject_mailbox *table(const struct exec *e) {
@@ -91,7 +93,8 @@ static const char *attach(struct exec *e, const struct op *op) {
     struct subject_mailbox_config config = operation_attach(table(e), op);
     if (config.pages > PAGES_MAX || config.spill_max > SPILL_MAX ||
         (config.spill && !(table(e)->promises & SUBJECT_SPILLS)) ||
-        !exec_afford(e, WORK_ATTACH + (config.pages != 1 ? WORK_PAGES : 0))) {
+        !exec_afford(e, WORK_ATTACH + (config.pages != 1 ? (uint64_t)WORK_PAGES : 0) +
+                            config.capacity / SLOTS_A_WORK)) {
         return NULL;
     }
     const char *broken = box_empty(e);
@@ -131,6 +134,10 @@ static const char *enqueue(struct exec *e, struct call *c) {
 
 static const char *enqueue_many(struct exec *e, struct call *c) {
     const char *broken = NULL;
+    if (e->box.judged.model.queued + c->count > MODEL_QUEUE_MAX) {
+        e->left_out[LEFT_OUT_ROOM]++;
+        return NULL;
+    }
     if (!exec_afford(e, c->count / IDS_A_WORK)) {
         return NULL;
     }
@@ -272,8 +279,9 @@ static const char *scribble(struct exec *e, const struct op *op) {
                        .at = (uint64_t)((const char *)word - (const char *)words),
                        .count = sizeof *word,
                        .must = op->arg.guest_scribble.value});
+    sequence_scribbles(b);
     atomic_store(word, (uint32_t)op->arg.guest_scribble.value);
-    b->wild = true;
+    sequence_scribbled(b);
     e->judge.crash_rule = "R38";
     sequence_keep_closed(b);
     return NULL;
@@ -358,6 +366,19 @@ static const char *on_held(struct exec *e, struct call *c) {
     return look_after(e, make_call(e, e->box.handle, c));
 }
 
+static const char *rounds(struct exec *e, uint64_t count) {
+    const char *broken = NULL;
+    if (!exec_afford(e, count / IDS_A_WORK)) {
+        return NULL;
+    }
+    for (uint64_t i = 0; i < count && broken == NULL; i++) {
+        struct call drains = {.code = OP_guest_drain}, enqueues = {.code = OP_mailbox_enqueue};
+        broken = drain(e, &drains);
+        broken = broken != NULL ? broken : enqueue(e, &enqueues);
+    }
+    return look_after(e, broken);
+}
+
 /* A guest that broke its own words is not run any further. */
 static const char *on_guest(struct exec *e, const struct op *op, struct call *c) {
     if (e->box.handle == NULL || e->box.judged.wild) {
@@ -372,6 +393,11 @@ const char *exec_mailbox(struct exec *e, const struct op *op) {
         return table(e) == NULL                ? NULL
                : op->code == OP_mailbox_attach ? attach(e, op)
                                                : scribble(e, op);
+    }
+    if (op->code == OP_mailbox_rounds) {
+        return table(e) == NULL || !is_open(e) || e->box.judged.wild
+                   ? NULL
+                   : rounds(e, op->arg.mailbox_rounds.count % (ROUNDS_MAX + 1));
     }
     if (!operation_of_mailbox(table(e), op->code)) {
         return NULL;

@@ -171,7 +171,7 @@ static void act(void *arg) {
 }
 
 static bool is_guests(uint8_t code) {
-    return code == OP_guest_drain || code == OP_guest_park;
+    return code == OP_guest_drain || code == OP_guest_park || code == OP_mailbox_rounds;
 }
 
 /* What the program says as a whole. */
@@ -183,6 +183,9 @@ static void survey(const struct program *program, unsigned *threads) {
         }
         world.judge.faulty |= op->code == OP_fault || op->code == OP_fault_at;
         world.destroys |= op->code == OP_memory_destroy;
+        if (op->code == OP_memory_copy && i >= world.prefix) {
+            world.copies_to[op->thread] |= 1u << op->arg.memory_copy.to;
+        }
         world.releases |= op->code == OP_mailbox_release;
         if (i >= world.prefix) {
             *threads |= 1u << op->thread;
@@ -287,6 +290,7 @@ static void program_main(void *arg) {
             sim_join(running[i]);
         }
     }
+    memory_join_crowd();
     mailbox_end();
     memory_end();
     if (chosen->end != NULL) {
@@ -318,10 +322,11 @@ static const char *at_rest(const char *finding) {
     }
     const char *rule = mailbox_at_rest();
     rule = rule != NULL ? rule : concurrent_memory_at_rest(&world.judge);
+    rule = rule != NULL || world.copy == NULL ? rule : concurrent_memory_at_rest(&world.copy_judge);
     if (rule == NULL && strcmp(finding, "lost-wakeup") == 0 && !world.judge.wild) {
         rule = "R34-no-lost-wakeup";
         for (unsigned i = 0; i < OP_THREADS; i++) {
-            rule = world.actor[i].in_wait ? "R22-lost-wakeup" : rule;
+            rule = world.actor[i].in_wait || world.crowded > 0 ? "R22-lost-wakeup" : rule;
         }
     }
     return rule;

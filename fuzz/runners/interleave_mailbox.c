@@ -5,7 +5,14 @@
 
 #include <string.h>
 
-enum { ENQUEUES_MAX = 6, FRONT = 1024, SPILL_LIMIT = 8, PAGES_SPARE = 4, CLOSED = 2 };
+enum {
+    ENQUEUES_MAX = 6,
+    ROUNDS_MAX = 300,
+    FRONT = 1024,
+    SPILL_LIMIT = 8,
+    PAGES_SPARE = 4,
+    CLOSED = 2
+};
 
 /* ---- Set-up -----------------------------------------------------------------------------------
  */
@@ -298,6 +305,20 @@ static void look_on(struct actor *a) {
     }
 }
 
+static bool is_guest(const struct actor *a);
+static void drain(struct actor *a, struct call *c);
+
+/* The guest's thread drains, then puts one in, so often: each id raises the signal anew. */
+static void rounds(struct actor *a, uint64_t count) {
+    for (uint64_t i = 0; i < count && is_guest(a) && usable(a); i++) {
+        struct call drains = {.code = OP_guest_drain, .thread = a->number};
+        struct call enqueues = {.code = OP_mailbox_enqueue, .thread = a->number, .count = 1};
+        drain(a, &drains);
+        enqueue_many(a, &enqueues);
+        sim_progress(); /* else the engine would take it for a loop that needs others to run */
+    }
+}
+
 static bool is_guest(const struct actor *a) {
     return world.box != NULL && a->number == world.judge.guest && !a->holds &&
            !world.judge.guest_trapped;
@@ -399,7 +420,7 @@ const char *mailbox_at_rest(void) {
  */
 
 bool is_of_mailbox(uint8_t code) {
-    return code > OP_mailbox_attach && code <= OP_guest_scribble;
+    return code > OP_mailbox_attach && code <= OP_mailbox_rounds;
 }
 
 static void on_usable(struct actor *a, const struct op *op, struct call *c) {
@@ -448,6 +469,10 @@ bool mailbox_operation(struct actor *a, const struct op *op) {
     }
     if (op->code == OP_mailbox_release) {
         drop_reference(a);
+        return true;
+    }
+    if (op->code == OP_mailbox_rounds) {
+        rounds(a, op->arg.mailbox_rounds.count % (ROUNDS_MAX + 1));
         return true;
     }
     if (!operation_of_mailbox(world.b, op->code)) {

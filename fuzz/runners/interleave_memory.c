@@ -19,6 +19,11 @@ static const uint8_t *base_now(void *memory) {
                : atomic_load_explicit(&world.m->record(memory)->base, memory_order_relaxed);
 }
 
+/* The judge of the memory that the actor's operation is on. */
+static struct concurrent *judge_of(const struct actor *a) {
+    return a->on_copy ? &world.copy_judge : &world.judge;
+}
+
 /* ---- Set-up and end ---------------------------------------------------------------------------
  */
 
@@ -103,14 +108,29 @@ void memory_end_thread(struct actor *a) {
 }
 
 /* As it is, not as this thread may see it: nothing need have told it of the others' growths. */
+static uint64_t size_exact(void *memory) {
+    return world.m->record == NULL ? size_now(memory)
+                                   : atomic_load(&world.m->record(memory)->length_bytes);
+}
+
 static void check_chain(void) {
-    uint64_t bytes = world.m->record == NULL
-                         ? size_now(world.root)
-                         : atomic_load(&world.m->record(world.root)->length_bytes);
-    world_check(concurrent_chain(&world.judge, bytes));
+    world_check(concurrent_chain(&world.judge, size_exact(world.root)));
+}
+
+/* Nothing that happened to the one shows in the other (R13). */
+static void copy_end(void) {
+    if (world.copy != NULL) {
+        world_check(concurrent_history(&world.copy_judge));
+        world_check(concurrent_chain(&world.copy_judge, size_exact(world.copy)));
+        world_check(
+            concurrent_waiters_left(world.m->waiters == NULL ? 0 : world.m->waiters(world.copy)));
+        world.m->destroy(world.copy);
+        world.copy = NULL;
+    }
 }
 
 void memory_end(void) {
+    copy_end();
     world_check(concurrent_history(&world.judge));
     if (world.root == NULL) {
         return;
@@ -125,12 +145,33 @@ void memory_end(void) {
 /* ---- Copies and handles -----------------------------------------------------------------------
  */
 
-/* Each word is a step: one small copy a run. */
-static void copy(void *memory, struct call *c) {
-    if (world.m->size_pages(memory) > 1 || world.copied) {
+/* From now on others may use it: each takes a handle of its own, and it has a judge of its own. */
+static void keep_copy(struct actor *a, void *made, unsigned slot, uint32_t pages) {
+    struct call c = {.code = OP_memory_clone};
+    struct concurrent *o = &world.copy_judge;
+    if (a->handle[slot] != NULL || world.destroys) {
+        world.m->destroy(made);
         return;
     }
-    world.copied = true;
+    operation_make(world.m, made, &c);
+    if (c.status != SUBJECT_OK) {
+        world.m->destroy(made);
+        return;
+    }
+    a->handle[slot] = c.made;
+    a->is_copy[slot] = true;
+    o->has_memory = o->values_lost = true;
+    o->faulty = world.judge.faulty;
+    o->guest = -1;
+    o->min_pages = pages;
+    o->max_pages = world.judge.max_pages;
+    o->waiters_max = world.judge.waiters_max;
+    world.copy_base = base_now(made);
+    world.copy_slot = slot;
+    world.copy = made;
+}
+
+static void copy_judged(struct actor *a, void *memory, struct call *c, unsigned to) {
     c->pages_before = world.m->size_pages(memory);
     operation_make(world.m, memory, c);
     if (c->status != SUBJECT_OK) {
@@ -151,27 +192,99 @@ static void copy(void *memory, struct call *c) {
             ? SUBJECT_OK
             : world.m->load(c->made, pages * (uint32_t)SUBJECT_PAGE_BYTES - 1, 0, 1, &value);
     world_check(concurrent_copied(&world.judge, c, told, pages, last));
-    world.m->destroy(c->made);
+    keep_copy(a, c->made, to, pages);
 }
 
-static void clone(void *memory, struct call *c, void **to) {
-    if (*to == NULL) {
+/* Until the copy that is made was made, or refused. */
+static void await_copy(struct actor *a) {
+    a->in_wait = true;
+    while (sim_atomic_load(&world.copy_mark, 4, __ATOMIC_ACQUIRE) == 0) {
+        (void)sim_wait(&world.copy_mark, 0, SIM_NEVER);
+    }
+    a->in_wait = false;
+}
+
+/* A handle of the copy that there is. */
+static void adopt_copy(struct actor *a, unsigned slot) {
+    if (world.copy != NULL && slot == world.copy_slot && a->handle[slot] == NULL) {
+        struct call c = {.code = OP_memory_clone};
+        operation_make(world.m, world.copy, &c);
+        a->handle[slot] = c.status == SUBJECT_OK ? c.made : NULL;
+        a->is_copy[slot] = true;
+    }
+}
+
+/* Each word is a step: one small copy a run, a second one is the same. Whoever waits for it is
+ * told. */
+static void copy(struct actor *a, void *memory, struct call *c, unsigned to) {
+    if (world.m->size_pages(memory) <= 1 && !world.copied) {
+        world.copied = true;
+        copy_judged(a, memory, c, to);
+    } else if (world.copied) {
+        await_copy(a);
+        adopt_copy(a, to);
+    }
+    (void)sim_atomic_rmw(&world.copy_mark, 4, SIM_ADD, 1, __ATOMIC_RELEASE);
+    (void)sim_wake(&world.copy_mark, UINT32_MAX);
+}
+
+static void clone(struct actor *a, void *memory, struct call *c, unsigned to) {
+    if (a->handle[to] == NULL) {
         operation_make(world.m, memory, c);
-        *to = c->status == SUBJECT_OK ? c->made : NULL;
+        a->handle[to] = c->status == SUBJECT_OK ? c->made : NULL;
+        a->is_copy[to] = a->on_copy;
         world_check(concurrent_ended(&world.judge, c, NULL, 0));
+    }
+}
+
+/* The thread that runs, of the program or of a crowd. */
+static struct actor *actor_now(void) {
+    const int self = sim_self();
+    for (unsigned i = 0; i < OP_THREADS; i++) {
+        if (world.actor[i].in_wait && world.actor[i].engine_thread == self) {
+            return &world.actor[i];
+        }
+    }
+    for (unsigned i = 0; i < world.crowded; i++) {
+        if (world.crowd[i].engine_thread == self) {
+            return &world.crowd[i];
+        }
+    }
+    return NULL;
+}
+
+/* On the stack of the thread that runs: a waiter's record, and not a lock. Who sleeps on its record
+ * is in its queue. */
+static bool is_own(const void *word) {
+    enum { NEAR_BYTES = 4096 };
+    const uintptr_t here = (uintptr_t)__builtin_frame_address(0);
+    return (uintptr_t)word - here < NEAR_BYTES;
+}
+
+/* One of a crowd sleeps for the first time, or will not. */
+static void tell_crowd(struct actor *a) {
+    if (a->number >= OP_THREADS && !a->asleep) {
+        a->asleep = true;
+        (void)sim_atomic_rmw(&world.crowd_mark, 4, SIM_ADD, 1, __ATOMIC_RELEASE);
+        (void)sim_wake(&world.crowd_mark, UINT32_MAX);
     }
 }
 
 /* Called by every thread that is about to sleep: past this point a wait does not touch its handle,
  * and whoever destroys that handle knows it. Only where somebody may: it is one more step. */
-void os_sim_sleeps(void);
-void os_sim_sleeps(void) {
-    for (unsigned i = 0; world.destroys && i < OP_THREADS; i++) {
-        struct actor *a = &world.actor[i];
-        if (a->in_wait && a->engine_thread == sim_self()) {
-            (void)sim_atomic_rmw(&world.asleep_mark[i], 4, SIM_ADD, 1, __ATOMIC_RELEASE);
-            a->asleep = true;
-        }
+void os_sim_sleeps(const void *word);
+void os_sim_sleeps(const void *word) {
+    struct actor *a = actor_now();
+    if (a == NULL || !a->in_wait) {
+        return;
+    }
+    if (world.destroys && a->number < OP_THREADS) {
+        (void)sim_atomic_rmw(&world.asleep_mark[a->number], 4, SIM_ADD, 1, __ATOMIC_RELEASE);
+        a->asleep = true;
+    }
+    if (a->wait != NULL && a->wait->joined == 0 && is_own(word)) {
+        a->wait->joined = concurrent_moment(judge_of(a));
+        tell_crowd(a);
     }
 }
 
@@ -274,52 +387,217 @@ static void check_seen(const struct event *wait) {
 }
 
 static void make_call(struct actor *a, void *memory, const struct op *op, struct call *c) {
+    struct concurrent *o = judge_of(a);
     struct event *event;
     operation_arguments(c, op, has_address(op->code) ? size_now(memory) : 0, NULL);
+    c->thread = a->number;
     c->tries_last_byte = true;
     c->count = op->code == OP_memory_notify ? c->count : c->count % BULK_MAX;
-    c->start = concurrent_moment(&world.judge);
-    if (!concurrent_begins(&world.judge, c, &event)) {
+    c->start = concurrent_moment(o);
+    if (!concurrent_begins(o, c, &event)) {
         return;
     }
-    if (op->code == OP_memory_notify) {
+    if (op->code == OP_memory_notify && !a->on_copy) {
         sim_atomic_store(&world.notify_mark[a->number], 4, event->number, __ATOMIC_RELAXED);
     }
     const uint64_t began_ns = sim_clock_ns();
-    a->asleep = false;
+    a->asleep &= a->number >= OP_THREADS;
     a->in_wait = is_wait(op->code);
+    a->wait = a->in_wait ? event : NULL;
     operation_make(world.m, memory, c);
     a->in_wait = false;
+    a->wait = NULL;
     c->took_ns = sim_clock_ns() - began_ns;
     uint64_t after = 0;
     if (looks_after(op->code)) {
         after = world.gone ? world.judge.max_pages * SUBJECT_PAGE_BYTES : size_now(memory);
     }
-    world_check(concurrent_ended(&world.judge, c, event, after));
-    check_seen(event);
-    if (op->code == OP_memory_grow) {
-        world_check(concurrent_stays(world.base, base_now(memory)));
+    world_check(concurrent_ended(o, c, event, after));
+    if (!a->on_copy) {
+        check_seen(event);
     }
+    if (op->code == OP_memory_grow) {
+        world_check(concurrent_stays(a->on_copy ? world.copy_base : world.base, base_now(memory)));
+    }
+}
+
+/* ---- A crowd ----------------------------------------------------------------------------------
+ */
+
+static void wait_in_crowd(void *arg) {
+    enum { WAITS = 2 };
+    struct actor *a = arg;
+    a->engine_thread = sim_self();
+    for (unsigned i = 0; i < WAITS; i++) {
+        struct op op = {.code = OP_memory_wait32};
+        struct call c = {.code = op.code};
+        op.arg.memory_wait32.at = a->op->arg.memory_wait_crowd.at;
+        op.arg.memory_wait32.timeout_ns = UINT64_MAX;
+        make_call(a, a->handle[0], &op, &c);
+    }
+    tell_crowd(a);
+    world.m->destroy(a->handle[0]);
+}
+
+/* Until all of them sleep, or have ended: what comes next finds them there. */
+static void await_crowd(struct actor *a) {
+    uint64_t seen;
+    a->in_wait = true;
+    while ((seen = sim_atomic_load(&world.crowd_mark, 4, __ATOMIC_ACQUIRE)) < world.crowded) {
+        (void)sim_wait(&world.crowd_mark, (uint32_t)seen, SIM_NEVER);
+    }
+    a->in_wait = false;
+}
+
+/* Each waiter has a handle of its own. A program that destroys handles has none: who is blocked is
+ * counted there. */
+static void crowd(struct actor *spawner, void *memory, const struct op *op) {
+    const uint64_t count = op->arg.memory_wait_crowd.count % (CROWD_MAX + 1);
+    for (uint64_t i = 0; i < count && world.crowded < CROWD_MAX && !world.destroys; i++) {
+        struct actor *a = &world.crowd[world.crowded];
+        struct call c = {.code = OP_memory_clone};
+        operation_make(world.m, memory, &c);
+        if (c.status != SUBJECT_OK) {
+            return;
+        }
+        *a = (struct actor){.number = (uint8_t)(OP_THREADS + world.crowded), .op = op};
+        a->handle[0] = c.made;
+        world.crowded++;
+        world.crowd_running[world.crowded - 1] = sim_spawn(wait_in_crowd, a);
+    }
+    await_crowd(spawner);
+}
+
+void memory_join_crowd(void) {
+    for (unsigned i = 0; i < world.crowded; i++) {
+        sim_join(world.crowd_running[i]);
+    }
+}
+
+/* ---- Tenants: memories that come and go ---------------------------------------------------------
+ */
+
+static bool could_be(const struct tenant *t, const struct subject_owner *owner,
+                     const uint8_t *address, uint32_t start) {
+    return owner->record == t->record && t->base + owner->offset_bytes == address &&
+           owner->offset_bytes < t->bytes && (t->to == NEVER || t->to > start) &&
+           (owner->length_bytes == 0 || owner->length_bytes == t->bytes);
+}
+
+/* Who owns the address: a memory that was there at some time of the question, as a whole (R39). */
+static void ask_owner(const uint8_t *address, const struct tenant *sure) {
+    struct subject_owner owner = {0};
+    const uint32_t start = concurrent_moment(&world.judge);
+    if (!world.m->owner_of(address, &owner)) {
+        if (sure != NULL) {
+            world_check(concurrent_found("R39-owner", "a byte of a living memory is nobody's"));
+        }
+        return;
+    }
+    bool known = world.root != NULL && owner.record == world.m->record(world.root) &&
+                 world.base + owner.offset_bytes == address;
+    for (unsigned i = 0; i < world.tenants && i < TENANTS_MAX; i++) {
+        known |= could_be(&world.tenant[i], &owner, address, start);
+    }
+    /* one that another thread is just making is not in the table yet */
+    if (sure != NULL ? !could_be(sure, &owner, address, start) : !known && world.making == 0) {
+        world_check(concurrent_found("R39-owner", "offset and record are not of one memory"));
+    }
+}
+
+static void tenant(const struct op *op) {
+    const uint32_t pages = 1 + (uint32_t)op->arg.memory_tenant.pages % 2;
+    const struct subject_memory_config config = {
+        .type = {.min_pages = pages, .max_pages = pages},
+        .style = SUBJECT_STYLE_DYNAMIC,
+        .strategy = strategy_pick(WORD_strategy_reserve),
+    };
+    for (unsigned i = 0; i <= op->arg.memory_tenant.count % 3; i++) {
+        void *memory = NULL;
+        world.making++;
+        enum subject_status status = world.m->create(&config, &memory);
+        if (status != SUBJECT_OK || world.tenants == TENANTS_MAX) {
+            world.making--;
+            if (status == SUBJECT_OK) {
+                world.m->destroy(memory);
+            }
+            return;
+        }
+        struct tenant *t = &world.tenant[world.tenants++];
+        *t = (struct tenant){.base = base_now(memory),
+                             .bytes = pages * SUBJECT_PAGE_BYTES,
+                             .record = world.m->record(memory),
+                             .from = concurrent_moment(&world.judge)};
+        world.making--;
+        ask_owner(t->base + 1, t);
+        world.m->destroy(memory);
+        t->to = concurrent_moment(&world.judge);
+    }
+}
+
+static bool can_ask(void) {
+    return world.m->owner_of != NULL && world.m->record != NULL;
+}
+
+static bool about_tenants(const struct op *op) {
+    if (!can_ask()) {
+        return false;
+    }
+    if (op->code == OP_memory_tenant) {
+        tenant(op);
+    } else if (world.tenants > 0) {
+        const struct tenant *t = &world.tenant[world.tenants - 1];
+        ask_owner(t->base + op->arg.memory_owner_of_tenant.offset % t->bytes, NULL);
+    }
+    return true;
+}
+
+/* Some other thread's operations make a copy in that slot. */
+static bool others_copy(const struct actor *a, unsigned slot) {
+    bool any = false;
+    for (unsigned i = 0; i < OP_THREADS; i++) {
+        any |= i != a->number && world.copies_to[i] >> slot & 1;
+    }
+    return any && !(world.copies_to[a->number] >> slot & 1);
+}
+
+/* A thread's own handle of the copy that another one makes; it waits for that. */
+static void take_copy(struct actor *a, unsigned slot) {
+    if (a->handle[slot] != NULL || !world.threaded || !others_copy(a, slot)) {
+        return;
+    }
+    await_copy(a);
+    adopt_copy(a, slot);
 }
 
 bool memory_operation(struct actor *a, const struct op *op) {
     uint8_t room[(int)CALL_ROOM_BYTES > (int)BULK_MAX ? (int)BULK_MAX : (int)CALL_ROOM_BYTES];
     struct call c = {.code = op->code, .thread = op->thread, .room = room};
-    const bool destroys = op->code == OP_memory_destroy;
-    if (op->code >= OP_mailbox_attach || world.m == NULL ||
-        (!destroys && !operation_of_memory(world.m, op->code))) {
+    const bool destroys = op->code == OP_memory_destroy, crowds = op->code == OP_memory_wait_crowd;
+    if (op->code >= OP_mailbox_attach || world.m == NULL) {
         return false;
     }
-    void **handle = &a->handle[op->arg.memory_destroy.m];
+    if (op->code == OP_memory_tenant || op->code == OP_memory_owner_of_tenant) {
+        return about_tenants(op);
+    }
+    if (!destroys && !crowds && !operation_of_memory(world.m, op->code)) {
+        return false;
+    }
+    const unsigned slot = (unsigned)op->arg.memory_destroy.m;
+    void **handle = &a->handle[slot];
+    take_copy(a, slot);
+    a->on_copy = *handle != NULL && a->is_copy[slot];
     if (*handle == NULL || (is_wait(op->code) && a->holds)) { /* who holds must not block */
         return true;
     }
     if (destroys) {
         destroy(a, handle);
     } else if (op->code == OP_memory_copy) {
-        copy(*handle, &c);
+        copy(a, *handle, &c, (unsigned)op->arg.memory_copy.to);
     } else if (op->code == OP_memory_clone) {
-        clone(*handle, &c, &a->handle[op->arg.memory_clone.to]);
+        clone(a, *handle, &c, (unsigned)op->arg.memory_clone.to);
+    } else if (crowds) {
+        crowd(a, *handle, op);
     } else {
         make_call(a, *handle, op, &c);
     }

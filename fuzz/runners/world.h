@@ -9,7 +9,9 @@
 #include "concurrent.h"
 #include "interleave.h"
 
-/* A logical thread of the program. */
+enum { CROWD_MAX = 40, TENANTS_MAX = 16 };
+
+/* A logical thread of the program, or one of a crowd. */
 struct actor {
     uint8_t number;
     int engine_thread;   /* its number there */
@@ -19,10 +21,21 @@ struct actor {
     bool in_signal; /* ... that one is mailbox_wait_for_signal, or the guest's park */
     bool holds;     /* between mailbox_hold and mailbox_unhold */
     void *handle[OP_MEMORIES];
+    bool is_copy[OP_MEMORIES]; /* that handle is one of the copy's */
+    bool on_copy;              /* its operation is on the copy */
+    struct event *wait;        /* the one that it is in */
     void *waker[OP_WAKERS];
     uint32_t waker_id[OP_WAKERS];
     void *reference; /* its share of the mailbox, where a program releases it */
     uint32_t ids;
+};
+
+/* A memory that comes and goes, for the register of owners. */
+struct tenant {
+    const uint8_t *base;
+    uint64_t bytes;
+    const struct subject_record *record;
+    uint32_t from, to; /* moments: it may be there; NEVER: it is there still */
 };
 
 struct world {
@@ -39,10 +52,23 @@ struct world {
     /* The memory. NULL root: none. */
     void *root; /* the first thread's handle, outlives all others */
     const uint8_t *base;
+    void *copy; /* of it, made by a thread, in the slot copy_slot of whoever wants it; NULL: none */
+    unsigned copy_slot;
+    uint32_t copy_mark; /* in the engine's eyes: that it was made */
+    const uint8_t *copy_base;
+    struct concurrent copy_judge;
     bool copied;
-    bool destroys; /* the program destroys handles: who sleeps says so (asleep_mark) */
-    bool threaded; /* the threads have begun */
-    bool gone;     /* the last handle was destroyed while others were blocked */
+    unsigned copies_to[OP_THREADS]; /* slots that each makes copies in: bit n, slot n */
+    struct actor crowd[CROWD_MAX];  /* waiters of memory_wait_crowd */
+    unsigned crowded;
+    uint32_t crowd_mark; /* in the engine's eyes: so many of them sleep, or have ended */
+    int crowd_running[CROWD_MAX];
+    struct tenant tenant[TENANTS_MAX];
+    unsigned tenants; /* so many were made */
+    unsigned making;  /* so many are being made just now */
+    bool destroys;    /* the program destroys handles: who sleeps says so (asleep_mark) */
+    bool threaded;    /* the threads have begun */
+    bool gone;        /* the last handle was destroyed while others were blocked */
     uint32_t notify_mark[OP_THREADS]; /* in the engine's eyes: how many notifies each began */
     uint32_t asleep_mark[OP_THREADS]; /* in the engine's eyes: that it sleeps */
 
@@ -74,6 +100,8 @@ void mailbox_end(void);
 bool memory_operation(struct actor *a, const struct op *op);
 bool mailbox_operation(struct actor *a, const struct op *op);
 bool is_of_mailbox(uint8_t code);
+/* Waits for the threads of crowds to end. */
+void memory_join_crowd(void);
 /* Everybody is blocked: the rule that this breaks, or NULL. */
 const char *mailbox_at_rest(void);
 

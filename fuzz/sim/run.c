@@ -814,6 +814,7 @@ void sim_yield(void) {
 }
 
 void sim_progress(void) {
+    S.now->dull = 0;
     S.progress = S.steps;
 }
 
