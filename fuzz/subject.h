@@ -271,7 +271,8 @@ enum subject_mailbox_promise {
     SUBJECT_SPILLS = 2,         /* can keep ids on the host's side while the ring is full */
     SUBJECT_WIDE_IDS = 4,       /* takes 64-bit ids to refuse them (R30); else 32 bits are passed */
     SUBJECT_KEPT_BY_WAKERS = 8, /* a released handle stays good as long as there are wakers */
-    SUBJECT_LIES_IN_MEMORY = 16 /* takes subject_mailbox_config.memory */
+    SUBJECT_LIES_IN_MEMORY = 16, /* takes subject_mailbox_config.memory */
+    SUBJECT_EVERY_GROUND = 32    /* has all of enum subject_ground */
 };
 
 /* The guest memory that a mailbox lies in. It can grow by four pages, one on the heap not at all.

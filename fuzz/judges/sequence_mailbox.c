@@ -144,7 +144,8 @@ const char *sequence_attached(const struct sequence *q, const struct subject_mai
         errors |= end <= config->pages * SUBJECT_PAGE_BYTES ? 0 : BIT(OUT_OF_BOUNDS);
     }
     if (errors == 0) {
-        errors = BIT(OK) | BIT(UNSUPPORTED); /* a ground that the subject does not have */
+        const bool every = q->mailbox->promises & SUBJECT_EVERY_GROUND;
+        errors = BIT(OK) | (every ? 0 : BIT(UNSUPPORTED));
     }
     return oracle_status_in(q, got, errors | (failed ? WANT : 0), "R38-attach");
 }

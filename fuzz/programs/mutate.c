@@ -456,7 +456,7 @@ static bool draw_count(struct maker *k, const struct op *op, uint64_t *count) {
 #define CALL(name) (1u << WORD_call_##name)
 enum {
     PAGE_CALLS = CALL(os_reserve) | CALL(os_commit) | CALL(os_move) | CALL(os_advise) |
-                 CALL(os_release) | CALL(resize),
+                 CALL(os_release) | CALL(resize) | CALL(c_mremap),
     FILE_CALLS = CALL(os_file_create) | CALL(os_file_write) | CALL(os_file_freeze) |
                  CALL(os_file_map) | CALL(os_file_written) | CALL(c_pread) | CALL(c_pwrite) |
                  CALL(c_ftruncate)
@@ -471,8 +471,8 @@ static const uint32_t calls_of[256] = {
                         CALL(os_advise) | CALL(c_madvise),
     [OP_memory_wait32] = CALL(c_futex),
     [OP_memory_wait64] = CALL(c_futex),
-    [OP_memory_destroy] =
-        CALL(os_discard) | CALL(os_decommit) | CALL(os_renew) | CALL(os_release) | CALL(os_advise),
+    [OP_memory_destroy] = CALL(os_discard) | CALL(os_decommit) | CALL(os_renew) | CALL(os_release) |
+                          CALL(os_advise) | CALL(c_madvise),
     [OP_mailbox_attach] = CALL(allocate) | CALL(resize),
     [OP_mailbox_grow] = PAGE_CALLS | CALL(allocate),
     [OP_mailbox_move] = PAGE_CALLS | CALL(allocate),
@@ -740,17 +740,19 @@ static bool insert_aimed_fault(struct maker *k, struct program *p) {
 enum { HERE = 0xFE, STEPS_MAX = 8 }; /* no thread: where nothing interleaves */
 enum step_how {
     DRAWN = 0,
-    SHORT = 1,   /* a wait that times out */
-    LONG = 2,    /* one that does not */
-    ONE = 4,     /* a notify of one */
-    ALL = 8,     /* of all */
-    BESIDE = 16, /* at another word of the same bucket */
-    LIMIT = 32,  /* a memory with a limit of waiters */
-    HALF = 64,   /* a store of the upper half of 8 bytes */
-    LARGE = 128, /* many pages, far apart */
-    VIEW = 256,  /* a memory whose copies are views */
-    HEAD = 512,  /* a guest's lie about its head */
-    FULL = 1024  /* so many ids as the ring has slots, or one more */
+    SHORT = 1,    /* a wait that times out */
+    LONG = 2,     /* one that does not */
+    ONE = 4,      /* a notify of one */
+    ALL = 8,      /* of all */
+    BESIDE = 16,  /* at another word of the same bucket */
+    LIMIT = 32,   /* a memory with a limit of waiters */
+    HALF = 64,    /* a store of the upper half of 8 bytes */
+    LARGE = 128,  /* many pages, far apart */
+    VIEW = 256,   /* a memory whose copies are views */
+    HEAD = 512,   /* a guest's lie about its head */
+    SLOT = 2048,  /* a memory of a pool */
+    MOVES = 4096, /* one that moves as it grows, or its move that fails */
+    FULL = 1024   /* so many ids as the ring has slots, or one more */
 };
 struct step {
     uint8_t code, thread, m, to;
@@ -906,6 +908,22 @@ static const struct shape shapes[] = {
       {OP_memory_destroy, HERE, 0, 0, DRAWN},
       {OP_memory_create, HERE, 0, 0, DRAWN},
       {OP_memory_grow, HERE, 0, 0, DRAWN}}},
+    /* a slot that grew, and a call that fails while it is cleaned */
+    {false,
+     {{OP_memory_create, HERE, 0, 0, SLOT},
+      {OP_memory_grow, HERE, 0, 0, ONE},
+      {OP_memory_store, HERE, 0, 0, DRAWN},
+      {OP_fault, HERE, 0, 0, DRAWN},
+      {OP_memory_destroy, HERE, 0, 0, DRAWN},
+      {OP_memory_create, HERE, 0, 0, SLOT},
+      {OP_memory_grow, HERE, 0, 0, ONE}}},
+    /* growth that moves, and a move that fails */
+    {false,
+     {{OP_memory_create, HERE, 0, 0, MOVES},
+      {OP_memory_store, HERE, 0, 0, DRAWN},
+      {OP_fault, HERE, 0, 0, MOVES},
+      {OP_memory_grow, HERE, 0, 0, ONE},
+      {OP_memory_grow, HERE, 0, 0, ONE}}},
     /* a wait for 8 bytes that are written by halves, and never are what it waits for */
     {true,
      {{OP_memory_wait64, 0, 0, 0, LONG},
@@ -1003,6 +1021,19 @@ static void follow(struct maker *k, const struct step *s, struct op *op, uint64_
         op->arg.memory_atomic_load.offset = 0;
         op->arg.memory_atomic_load.width = WORD_width_4;
         break;
+    case OP_fault: {
+        static const uint64_t cleaning[] = {WORD_call_os_discard, WORD_call_os_decommit,
+                                            WORD_call_os_renew, WORD_call_c_madvise};
+        static const uint64_t moving[] = {WORD_call_os_move, WORD_call_c_mremap};
+        op->arg.fault.call = s->how & MOVES ? moving[below(c, 2)] : cleaning[below(c, 4)];
+        op->arg.fault.nth = 1 + below(c, 2);
+        break;
+    }
+    case OP_memory_grow:
+        if (s->how & ONE) {
+            op->arg.memory_grow.pages = 1 + below(c, 2);
+        }
+        break;
     case OP_memory_wait_crowd:
         op->arg.memory_wait_crowd.at = at;
         break;
@@ -1012,7 +1043,7 @@ static void follow(struct maker *k, const struct step *s, struct op *op, uint64_
         break;
     case OP_mailbox_enqueue:
         op->arg.mailbox_enqueue.count =
-            s->how & ONE ? 1 + below(c, 3) : k->sight.capacity + below(c, 2);
+            s->how & ONE ? 1 + below(c, 3) : (k->sight.capacity + below(c, 2)) & U32;
         break;
     case OP_guest_scribble:
         op->arg.guest_scribble.word = WORD_word_head;
@@ -1025,6 +1056,15 @@ static void follow(struct maker *k, const struct step *s, struct op *op, uint64_
         op->arg.memory_touch.count = 33 + below(c, 12);
         break;
     case OP_memory_create:
+        if (s->how & (SLOT | MOVES)) {
+            static const uint64_t pools[] = {WORD_strategy_pool, WORD_strategy_pool_renew};
+            op->arg.memory_create.strategy =
+                s->how & SLOT ? pools[below(c, 2)] : WORD_strategy_remap;
+            op->arg.memory_create.min = 1;
+            op->arg.memory_create.max = 4;
+            op->arg.memory_create.shared = WORD_yesno_no;
+            op->arg.memory_create.style = WORD_style_dynamic;
+        }
         if (s->how & VIEW) {
             op->arg.memory_create.strategy = WORD_strategy_image;
             op->arg.memory_create.twin = WORD_twin_none;

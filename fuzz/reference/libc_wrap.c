@@ -24,6 +24,8 @@ WRAPPED(int, ftruncate, (int file, off_t bytes));
 WRAPPED(int, memfd_create, (const char *name, unsigned flags));
 WRAPPED(int, madvise, (void *at, size_t bytes, int advice));
 WRAPPED(long, syscall, (long number, ...));
+WRAPPED(void *, mremap, (void *at, size_t bytes, size_t new_bytes, int flags, void *to));
+WRAPPED(void *, mmap, (void *at, size_t bytes, int protection, int flags, int file, off_t offset));
 
 static bool due(enum word_call call) {
     return fault_armed() && fault_due(FAULT_ANYBODY, call);
@@ -99,8 +101,38 @@ int __wrap_madvise(void *at, size_t bytes, int advice) {
     if (!due(WORD_call_c_madvise)) {
         return __real_madvise(at, bytes, advice);
     }
-    errno = fault_choose(2) == 0 ? EAGAIN : EINTR; /* both pass */
+    static const int errors[] = {EAGAIN, EINTR, EINVAL}; /* the first two pass */
+    unsigned which = fault_choose(3);
+    if (which == 2 && advice != MADV_DONTNEED) { /* as for locked pages, which another name gets */
+        which = 0;
+    }
+    errno = errors[which];
     return -1;
+}
+
+static bool taken; /* what a failed move left empty is another thread's by now */
+
+void *__wrap_mremap(void *at, size_t bytes, size_t new_bytes, int flags, void *to) {
+    enum { GUEST_PAGE_BYTES = 65536 }; /* less is a question about the kernel */
+    if (bytes < GUEST_PAGE_BYTES || !due(WORD_call_c_mremap)) {
+        return __real_mremap(at, bytes, new_bytes, flags, to);
+    }
+    unsigned which = fault_choose(4);
+    if (which >= 2 && (flags & MREMAP_FIXED)) { /* the target went before the move failed */
+        (void)munmap(to, new_bytes);
+        taken = which == 3;
+    }
+    errno = which == 1 ? EFAULT : ENOMEM;
+    return MAP_FAILED;
+}
+
+void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, off_t offset) {
+    if (taken && (flags & MAP_FIXED_NOREPLACE)) {
+        taken = false;
+        errno = EEXIST;
+        return MAP_FAILED;
+    }
+    return __real_mmap(at, bytes, protection, flags, file, offset);
 }
 
 /* A futex wait that a signal interrupts, or that returns for no reason. */

@@ -29,8 +29,8 @@ static void find_words(void) {
 static enum subject_status try_attach(struct subject_mailbox_config *config) {
     const enum subject_ground asked = config->ground;
     enum subject_status status = world.b->attach(config, &world.box);
-    for (unsigned ground = 0;
-         ground < SUBJECT_GROUNDS && status == SUBJECT_UNSUPPORTED && config->memory == NULL;
+    for (unsigned ground = 0; ground < SUBJECT_GROUNDS && status == SUBJECT_UNSUPPORTED &&
+                              config->memory == NULL && !(world.b->promises & SUBJECT_EVERY_GROUND);
          ground++) {
         config->ground = (enum subject_ground)ground;
         status = ground == asked ? status : world.b->attach(config, &world.box);
