@@ -24,7 +24,7 @@
 
 /* Grows with every change of this file that an old object would not survive. Compiled with
  * -fsanitize=thread an object says so, too: the concurrency engine can run it. */
-#define SUBJECT_VERSION 7u
+#define SUBJECT_VERSION 8u
 #define SUBJECT_SEEN 0x80000000u
 #if defined(__SANITIZE_THREAD__)
 #define SUBJECT_ABI (SUBJECT_VERSION | SUBJECT_SEEN)
@@ -55,7 +55,10 @@ enum subject_status {
     SUBJECT_FULL,
     SUBJECT_CLOSED,
     SUBJECT_TIMED_OUT,
-    SUBJECT_SYSTEM, /* any other refusal of the operating system */
+    SUBJECT_SYSTEM,    /* any other refusal of the operating system */
+    SUBJECT_REFUSED,   /* a budget or limit of the host's says no */
+    SUBJECT_CANCELLED, /* a wait that was cancelled */
+    SUBJECT_PINNED,    /* it would move or wipe what the host holds */
     SUBJECT_STATUS_COUNT
 };
 
@@ -140,6 +143,8 @@ struct subject_memory_config {
     bool huge_pages, populate;     /* advice, may be ignored */
     uint32_t waiters_max;          /* 0: no limit */
     uint32_t reserve_pages_max;    /* what a dynamic memory that cannot move reserves; 0: its max */
+    bool budgeted;                 /* it, and its copies, count in the budget; needs `budget` */
+    unsigned fall_back; /* rungs that may be gone down where address space is short; needs `rung` */
 };
 
 /* A data segment; a dropped one has length 0. */
@@ -260,6 +265,29 @@ struct subject_memory {
     /* Every wait, now and later, answers DISABLED; twice is harmless [R29]. */
     void (*disable_atomics)(void *memory);
     uint32_t (*waiters)(void *memory); /* blocked now [R27] */
+
+    /* One budget over all memories that were made with `budgeted`: bytes that they may have
+     * together from now on, and have. What would pass it is REFUSED, and nothing has changed
+     * [R40]. Both or none. */
+    void (*budget)(uint64_t max_bytes);
+    uint64_t (*budget_used)(void);
+    /* The host holds [start, start + count), which stays at *bytes until unpin, whatever is called
+     * meanwhile, destroy included. OUT_OF_BOUNDS, UNSUPPORTED. Growth that would move it, and a
+     * reset, are PINNED [R42]. Both or none. */
+    enum subject_status (*pin)(void *memory, uint64_t start, uint64_t count, void **pin,
+                               const uint8_t **bytes);
+    void (*unpin)(void *pin);
+    /* How many rungs down the memory was made: 0 as asked, 1 with a shorter guard, 2 dynamic, 3
+     * with less room to grow [R43]. */
+    unsigned (*rung)(void *memory);
+    /* A canceller ends one wait at a time, that which uses it or the next one: CANCELLED in place
+     * of blocking; what a notify had counted stays notified [R41]. All four or none. */
+    enum subject_status (*canceller_create)(void **canceller);
+    void (*canceller_cancel)(void *canceller);
+    void (*canceller_destroy)(void *canceller);
+    enum subject_status (*cancellable_wait32)(void *memory, uint64_t address, uint32_t expected,
+                                              int64_t timeout_ns, void *canceller,
+                                              unsigned *result);
 };
 
 /* ---- Mailbox ----------------------------------------------------------------------------------

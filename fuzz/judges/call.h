@@ -27,6 +27,7 @@ struct call {
     uint32_t pages;
     const void *data;
     struct subject_segment *segment;
+    void *canceller;
     struct subject_active_segment active[CALL_SEGMENTS];
     uint64_t id;
     bool tries_last_byte; /* of a growth, by a load */

@@ -51,6 +51,7 @@ struct concurrent {
     unsigned growths;
     uint32_t disable_start, disable_end; /* of the first one that began, that ended; NEVER */
     uint32_t notifies[OP_THREADS];       /* that each began */
+    uint32_t cancel_start[OP_THREADS], cancel_end[OP_THREADS]; /* of each one's canceller; NEVER */
 
     /* The mailbox. */
     bool has_mailbox, has_region;
@@ -103,6 +104,9 @@ const char *concurrent_copied(const struct concurrent *o, const struct call *c,
 /* Waits are disabled, also by the last handle's end. */
 struct event *concurrent_disable_begins(struct concurrent *o);
 void concurrent_disable_ended(struct concurrent *o, struct event *event);
+/* The thread's canceller is cancelled, once and for all (R41). */
+void concurrent_cancels(struct concurrent *o, unsigned thread);
+void concurrent_cancelled(struct concurrent *o, unsigned thread);
 /* The base after a growth is the one that was (R10). */
 const char *concurrent_stays(const uint8_t *base, const uint8_t *now);
 /* Waiters that are left when all threads have ended (R27). */

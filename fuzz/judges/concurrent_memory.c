@@ -164,6 +164,9 @@ const char *concurrent_memory_at_rest(const struct concurrent *o) {
         const struct event *e = &o->event[i];
         if (e->kind == EVENT_WAIT && e->outcome == WAIT_PENDING) {
             blocked++;
+            if (e->cancellable && o->cancel_end[e->thread % OP_THREADS] != NEVER) {
+                return "R41-cancel";
+            }
             if (o->disable_end != NEVER) {
                 return "R29-disable";
             }
@@ -322,6 +325,16 @@ void concurrent_disable_ended(struct concurrent *o, struct event *e) {
     }
 }
 
+void concurrent_cancels(struct concurrent *o, unsigned thread) {
+    o->cancel_start[thread] =
+        o->cancel_start[thread] == NEVER ? concurrent_moment(o) : o->cancel_start[thread];
+}
+
+void concurrent_cancelled(struct concurrent *o, unsigned thread) {
+    o->cancel_end[thread] =
+        o->cancel_end[thread] == NEVER ? concurrent_moment(o) : o->cancel_end[thread];
+}
+
 /* ---- Before a call ----------------------------------------------------------------------------
  */
 
@@ -376,6 +389,7 @@ static bool wait_begins(struct concurrent *o, const struct call *c, struct event
         (*event)->width = c->width;
         (*event)->value = c->expected;
         (*event)->thread = c->thread;
+        (*event)->cancellable = c->code == OP_memory_wait_cancellable;
         (*event)->outcome = WAIT_PENDING;
     }
     return *event != NULL;
@@ -410,6 +424,7 @@ bool concurrent_begins(struct concurrent *o, const struct call *c, struct event 
         return write_begins(o, c, event);
     case OP_memory_wait32:
     case OP_memory_wait64:
+    case OP_memory_wait_cancellable:
         return wait_begins(o, c, event);
     case OP_memory_notify:
         return notify_begins(o, c, event);
@@ -503,6 +518,12 @@ static const char *wait_outcome(const struct concurrent *o, const struct call *c
                    ? NULL
                    : concurrent_found("R29-disable", "a wait says disabled, and nobody did");
     }
+    if (c->status == SUBJECT_CANCELLED) {
+        e->outcome = WAIT_CANCELLED;
+        return e->cancellable && o->cancel_start[c->thread] != NEVER
+                   ? NULL
+                   : concurrent_found("R41-cancel", "a wait says cancelled, and nobody did");
+    }
     if (c->status == SUBJECT_TOO_MANY_WAITERS) {
         e->outcome = WAIT_AT_ONCE;
         unsigned others = others_blocked(o, e);
@@ -518,6 +539,10 @@ static const char *wait_outcome(const struct concurrent *o, const struct call *c
     }
     if (c->answer == 2) {
         e->outcome = c->timeout_ns == 0 ? WAIT_AT_ONCE : WAIT_TIMED_OUT;
+        if (e->cancellable && c->timeout_ns != 0 && o->cancel_end[c->thread] != NEVER &&
+            o->cancel_end[c->thread] < e->start) {
+            return concurrent_found("R41-cancel", "a wait that was cancelled before timed out");
+        }
         return timed_out(o, c);
     }
     e->outcome = c->answer == 0 ? WAIT_NOTIFIED : WAIT_NOT_EQUAL;
@@ -646,6 +671,7 @@ const char *concurrent_ended(struct concurrent *o, const struct call *c, struct 
         return write_ended(o, c, event);
     case OP_memory_wait32:
     case OP_memory_wait64:
+    case OP_memory_wait_cancellable:
         return wait_ended(o, c, event, size_after);
     case OP_memory_notify:
         return notify_ended(o, c, event, size_after);

@@ -76,7 +76,8 @@ static bool step_wait(const struct search *s, struct state *at, unsigned i) {
     const struct event *e = s->event[i];
     if (at->phase[i] == 1) {
         bool may_end = at->disabled || !s->promises.disable;
-        if (e->outcome == WAIT_TIMED_OUT || (e->outcome == WAIT_DISABLED && may_end)) {
+        if (e->outcome == WAIT_TIMED_OUT || e->outcome == WAIT_CANCELLED ||
+            (e->outcome == WAIT_DISABLED && may_end)) {
             leave(at, i);
             return true;
         }

@@ -22,6 +22,7 @@ enum event_outcome {
     WAIT_TIMED_OUT, /* after it had joined */
     WAIT_AT_ONCE,   /* compared, did not join: a timeout of 0, or the limit */
     WAIT_DISABLED,
+    WAIT_CANCELLED,
     WAIT_PENDING
 };
 
@@ -35,7 +36,8 @@ struct event {
     unsigned width;      /* of WAIT and WRITE: bytes, the address is a multiple of it */
     uint64_t value;      /* WAIT: expected; WRITE: operand */
     enum event_outcome outcome;
-    uint32_t joined; /* of WAIT: it was in its queue by then; 0: nobody knows */
+    bool cancellable; /* of WAIT: by its thread's canceller; not looked at here */
+    uint32_t joined;  /* of WAIT: it was in its queue by then; 0: nobody knows */
     enum event_write write;
     uint64_t old; /* what a WRITE other than STORE said was there before */
     uint32_t count, woken;

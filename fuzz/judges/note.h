@@ -24,6 +24,7 @@ enum note_kind {
     NOTE_BASE,        /* the base is where it was when the memory was made */
     NOTE_CLOSED_PAGE, /* at: cannot be read */
     NOTE_OPEN_PAGE,   /* at: can be read */
+    NOTE_BUDGET,      /* must: bytes of the budget that are used */
     /* Looks at a mailbox. */
     NOTE_RING,      /* must: how many ids lie in the ring */
     NOTE_IS_CLOSED, /* must */

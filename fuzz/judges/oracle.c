@@ -120,7 +120,7 @@ const char *oracle_status(const struct sequence *q, enum subject_status got,
 static bool must_stay(const struct judged *m, unsigned i) {
     const struct subject_strategy *strategy = m->side[i].strategy;
     return (m->model.style.is_static && !strategy->one_style) || m->model.type.shared ||
-           strategy->stable_base;
+           strategy->stable_base || m->side[i].pins > 0;
 }
 
 static const char *state_of_type(const struct judged *judged, unsigned i) {
@@ -185,7 +185,9 @@ const char *oracle_state(const struct sequence *q, struct judged *m, unsigned i,
                    view->length_bytes);
     }
     if (broken == NULL && side->base != NULL && view->base != side->base && must_stay(m, i)) {
-        broken = looked(m, i, (struct note){.kind = NOTE_BASE, .rule = "R10-base"}, 0);
+        broken = looked(
+            m, i,
+            (struct note){.kind = NOTE_BASE, .rule = side->pins > 0 ? "R42-moved" : "R10-base"}, 0);
     }
     side->base = view->base;
     return broken != NULL ? broken : state_of_type(m, i);
@@ -352,7 +354,7 @@ const char *oracle_guard(const struct sequence *q, struct judged *judged, unsign
     if (side->strategy->partial || side->view.peek != NULL) {
         return NULL;
     }
-    span = reservation_min(m, side->strategy);
+    span = judged->is_short ? 0 : reservation_min(m, side->strategy);
     if (side->base == NULL) { /* nothing is mapped: right where nothing has to be */
         return side->strategy->traps && span > 0
                    ? looked(judged, i, (struct note){.kind = NOTE_OTHER, .rule = "R3-reservation"},

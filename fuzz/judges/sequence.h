@@ -48,6 +48,7 @@ struct judged_side {
     bool did;  /* the last operation succeeded on it */
     bool drop; /* it failed in a permitted way, its twin did not: to be let go */
     bool refused;
+    unsigned pins; /* parts that the host holds (R42) */
 };
 
 /* A memory: what it must be, and its sides. */
@@ -58,6 +59,8 @@ struct judged {
     bool failed;  /* a growth has: one that is tried again can succeed (R6) */
     bool related; /* copied from or to another: a wrong byte may be that one's */
     uint32_t reserve_pages_max;
+    bool budgeted; /* R40 */
+    bool is_short; /* made with less address space than was asked for (R43) */
     struct judged_side side[SIDES];
 };
 
@@ -71,7 +74,8 @@ struct sequence {
     const struct subject_memory *memory;   /* what they promise; NULL: none */
     const struct subject_mailbox *mailbox; /* their functions are not called */
     uint64_t host_page_bytes;
-    const char *crash_rule; /* what a crash now would break; NULL: the operation's own */
+    uint64_t budget_max, budget_used; /* bytes of all budgeted memories (R40) */
+    const char *crash_rule;           /* what a crash now would break; NULL: the operation's own */
     uint32_t dirty[64]; /* blocks that any memory ever wrote: where an old byte would show (R15) */
     unsigned dirties;
 };
@@ -85,13 +89,26 @@ struct creation {
     unsigned errors;            /* statuses of which one must come: the type is wrong, */
     unsigned style_errors;      /* the style is wrong */
     unsigned maybe;             /* statuses that may come as well */
+    bool sure;                  /* small enough that it must be had where no call fails */
 };
 void sequence_request(const struct sequence *q, struct creation *c);
 /* Pages that a memory of that strategy may ever have to hold. */
 uint32_t sequence_capacity(const struct creation *c, const struct subject_strategy *strategy);
-const char *sequence_created(const struct sequence *q, const struct creation *c,
+const char *sequence_created(struct sequence *q, struct creation *c,
                              const struct subject_strategy *strategy, enum subject_status got,
                              bool failed);
+/* The side that was made is so many rungs down, of fall_back: the request's style becomes what it
+ * has, where that is one of its rung (R43). */
+const char *sequence_rung(struct sequence *q, struct creation *c, struct judged *m, unsigned rung,
+                          const struct subject_style *told, bool failed);
+/* The one call that failed was for address space, and nobody went down a rung. */
+const char *sequence_gave_up(const struct creation *c, const struct subject_strategy *strategy,
+                             enum subject_status got);
+/* A part is held: it lies at `bytes`. */
+const char *sequence_pinned(const struct sequence *q, struct judged *m, unsigned i,
+                            const struct call *c, enum subject_status got, const uint8_t *bytes);
+/* The budget is used as the memories add up to. */
+const char *sequence_budget(const struct sequence *q, uint64_t used);
 /* The memory that was made, and each side of it. */
 void sequence_new(struct sequence *q, struct judged *m, const struct creation *c);
 const char *sequence_fresh(struct sequence *q, struct judged *m, unsigned i);
@@ -118,7 +135,7 @@ const char *sequence_cloned(struct sequence *q, struct judged *m, unsigned i);
 /* Bytes of the memory were written by other ways than calls. */
 void sequence_wrote(struct sequence *q, uint64_t start, uint64_t count);
 /* The last handle was destroyed. */
-const char *sequence_gone(const struct sequence *q, const struct judged *m, unsigned i);
+const char *sequence_gone(struct sequence *q, const struct judged *m, unsigned i);
 /* At the program's end, before that. */
 const char *sequence_last(struct sequence *q, struct judged *m);
 

@@ -28,6 +28,7 @@ void sequence_begin(struct sequence *q, const struct subject *subject, uint64_t 
     q->host_page_bytes = host_page_bytes;
     q->crash_rule = NULL;
     q->dirties = 0;
+    q->budget_max = q->budget_used = 0;
 }
 
 /* Remembers where bytes were written: an older tenant's show there if they show at all. */
@@ -64,6 +65,78 @@ static const char *failed_check(struct sequence *q, struct judged *m, unsigned i
                                 const char *rule) {
     const char *broken = side_check(q, m, i, rule);
     return broken != NULL ? broken : oracle_guard(q, m, i, rule); /* whole before the failure */
+}
+
+/* ---- Budget, rungs, pins (R40, R42, R43) --------------------------------------------------------
+ */
+
+/* So many bytes more would pass the budget. */
+static bool passes_budget(const struct sequence *q, bool budgeted, uint64_t bytes) {
+    return budgeted && bytes > 0 &&
+           (q->budget_used > q->budget_max || bytes > q->budget_max - q->budget_used);
+}
+
+const char *sequence_budget(const struct sequence *q, uint64_t used) {
+    if (used == q->budget_used) {
+        return NULL;
+    }
+    note((struct note){.kind = NOTE_BUDGET, .rule = "R40-budget", .must = q->budget_used});
+    return rule_differs("R40-budget", "expected %llu bytes of the budget in use, got %llu",
+                        (unsigned long long)q->budget_used, (unsigned long long)used);
+}
+
+const char *sequence_rung(struct sequence *q, struct creation *c, struct judged *m, unsigned rung,
+                          const struct subject_style *told, bool failed) {
+    enum { SHORT_GUARD = 1, DYNAMIC = 2, SHORT = 3 };
+    const struct subject_style *asked = &c->style;
+    const uint64_t usual_bytes = c->config.style == SUBJECT_STYLE_USUAL ? 65536 : 0;
+    const uint64_t guard_bytes = usual_bytes != 0 ? usual_bytes : c->config.dynamic_guard_bytes;
+    m->is_short = rung > 0;
+    (void)q;
+    if (rung > c->config.fall_back || (rung > 0 && !failed && c->sure)) {
+        return rule_differs("R43-rung", "expected at most rung %u, got %u", c->config.fall_back,
+                            rung);
+    }
+    if (rung == 0) {
+        return NULL;
+    }
+    bool right = told->guard_bytes <= asked->guard_bytes &&
+                 (told->guard_bytes == asked->guard_bytes || told->guard_bytes <= guard_bytes) &&
+                 told->is_static == (asked->is_static && rung < DYNAMIC) &&
+                 told->bound_pages == (told->is_static ? asked->bound_pages : 0);
+    c->style = *told;
+    if (rung == SHORT) {
+        c->config.reserve_pages_max = c->config.type.min_pages; /* more is luck */
+    }
+    return right ? NULL
+                 : rule_differs("R43-style", "the style of rung %u is not the one told", rung);
+}
+
+const char *sequence_gave_up(const struct creation *c, const struct subject_strategy *strategy,
+                             enum subject_status got) {
+    return got == SUBJECT_NO_MEMORY && c->config.fall_back > 0 && strategy->slot_pages == 0 &&
+                   c->sure
+               ? rule_differs("R43-gave-up", "expected a memory with less address space")
+               : NULL;
+}
+
+const char *sequence_pinned(const struct sequence *q, struct judged *m, unsigned i,
+                            const struct call *c, enum subject_status got, const uint8_t *bytes) {
+    const struct judged_side *side = &m->side[i];
+    unsigned expected = model_within(&m->model, c->at, c->count) ? BIT(OK) : BIT(OUT_OF_BOUNDS);
+    expected |= left_out(m, i) | (c->failed ? WANT : 0);
+    const char *broken = oracle_status_in(q, got, expected, "R42-pin");
+    if (broken == NULL && got == SUBJECT_OK && bytes != side->base + c->at) {
+        broken = rule_differs("R42-pin", "what is held is not where the memory is");
+    }
+    return broken;
+}
+
+/* What a growth may answer besides, since a part is held: it would move. */
+static unsigned pinned_growth(const struct judged *m, unsigned i, uint64_t pages) {
+    const bool stays = m->model.style.is_static || m->model.type.shared ||
+                       (m->side[i].strategy->stable_base && pages <= sequence_room(m, i));
+    return m->side[i].pins > 0 && !stays ? BIT(PINNED) : 0;
 }
 
 /* ---- Create -----------------------------------------------------------------------------------
@@ -115,12 +188,14 @@ void sequence_request(const struct sequence *q, struct creation *c) {
     }
 }
 
-const char *sequence_created(const struct sequence *q, const struct creation *c,
+const char *sequence_created(struct sequence *q, struct creation *c,
                              const struct subject_strategy *strategy, enum subject_status got,
                              bool failed) {
     uint64_t capacity = sequence_capacity(c, strategy);
-    bool sure = !failed && strategy->slot_pages == 0 && c->config.type.min_pages <= SURE_PAGES &&
-                capacity <= SURE_CAPACITY_PAGES && c->style.guard_bytes <= SURE_GUARD_BYTES;
+    c->sure = strategy->slot_pages == 0 && c->config.type.min_pages <= SURE_PAGES &&
+              capacity <= SURE_CAPACITY_PAGES && c->style.guard_bytes <= SURE_GUARD_BYTES;
+    const bool sure = c->sure && !failed, budgeted = c->config.budgeted && !strategy->partial;
+    const uint64_t bytes = c->config.type.min_pages * SUBJECT_PAGE_BYTES;
     const bool style_counts = !strategy->partial && !strategy->one_style;
     unsigned errors = c->errors | (style_counts ? c->style_errors : 0);
     if (c->config.type.shared && !strategy->shareable) {
@@ -130,13 +205,19 @@ const char *sequence_created(const struct sequence *q, const struct creation *c,
     if (strategy->guard_bytes_max != 0 && c->style.guard_bytes > strategy->guard_bytes_max) {
         maybe |= BIT(INVALID);
     }
-    return oracle_status_in(q, got, (errors != 0 ? errors : BIT(OK)) | maybe, "R1-create");
+    if (passes_budget(q, budgeted, bytes)) {
+        return oracle_status_in(q, got, errors | maybe | BIT(REFUSED), "R40-create");
+    }
+    q->budget_used += budgeted && got == SUBJECT_OK ? bytes : 0;
+    return oracle_status_in(q, got, (errors != 0 ? errors : BIT(OK)) | maybe,
+                            got == SUBJECT_REFUSED ? "R40-create" : "R1-create");
 }
 
 void sequence_new(struct sequence *q, struct judged *m, const struct creation *c) {
     m->populate = c->config.populate;
     m->related = m->failed = false;
     m->reserve_pages_max = c->config.reserve_pages_max;
+    m->budgeted = c->config.budgeted;
     model_create(&m->model, &c->config.type, &c->style, c->config.image_bytes);
     sequence_wrote(q, 0, c->config.image_bytes);
 }
@@ -171,6 +252,10 @@ uint64_t sequence_room(const struct judged *m, unsigned i) {
     } else if (!strategy->stable_base && m->model.style.guard_bytes > SURE_GUARD_BYTES) {
         room = m->model.type.min_pages;
     }
+    if (m->is_short && m->reserve_pages_max != 0 && m->reserve_pages_max < room &&
+        (m->model.type.shared || strategy->stable_base)) {
+        room = m->reserve_pages_max;
+    }
     return strategy->slot_pages != 0 && strategy->slot_pages < room ? strategy->slot_pages : room;
 }
 
@@ -185,9 +270,17 @@ static const char *grow_status(const struct sequence *q, const struct judged *m,
     if (c->pages == 0) {
         return oracle_status(q, c->status, SUBJECT_OK, "R7-grow-zero");
     }
+    const unsigned pinned = pinned_growth(m, i, pages);
+    if (passes_budget(q, m->budgeted && !m->side[i].strategy->partial,
+                      c->pages * SUBJECT_PAGE_BYTES)) {
+        return oracle_status_in(q, c->status, BIT(REFUSED) | pinned, "R40-grow");
+    }
     const char *broken =
-        oracle_status_in(q, c->status, BIT(OK) | WANT | (tells ? 0 : BIT(LIMIT)), "R5-grow-limit");
-    bool sure = !c->failed && (q->memory->promises & SUBJECT_GROWS_WITHIN) &&
+        oracle_status_in(q, c->status, BIT(OK) | WANT | pinned | (tells ? 0 : BIT(LIMIT)),
+                         c->status == SUBJECT_REFUSED  ? "R40-grow"
+                         : c->status == SUBJECT_PINNED ? "R42-grow"
+                                                       : "R5-grow-limit");
+    bool sure = pinned == 0 && !c->failed && (q->memory->promises & SUBJECT_GROWS_WITHIN) &&
                 pages <= sequence_room(m, i) && pages <= SURE_GROWTH_PAGES;
     const char *refused = m->failed ? "R6-retry-refused" : "R5-grow-refused";
     return broken == NULL && sure ? oracle_status(q, c->status, SUBJECT_OK, refused) : broken;
@@ -197,6 +290,9 @@ static const char *grow_answered(struct sequence *q, struct judged *m, unsigned 
                                  const struct call *c) {
     const char *broken = grow_status(q, m, i, c);
     m->side[i].did = c->status == SUBJECT_OK;
+    if (m->budgeted && m->side[i].did && !m->side[i].strategy->partial) {
+        q->budget_used += c->pages * SUBJECT_PAGE_BYTES;
+    }
     if (broken == NULL && m->side[i].did) {
         broken = oracle_answer(c->answer, m->model.type.min_pages, "R5-grow-result");
     }
@@ -254,7 +350,15 @@ static const char *copy_answered(struct sequence *q, struct judged *m, unsigned 
     bool sure = !c->failed && m->side[i].strategy->slot_pages == 0 &&
                 m->model.style.guard_bytes <= SURE_GUARD_BYTES;
     unsigned expected = BIT(OK) | (sure ? 0 : WANT) | left_out(m, i);
-    const char *broken = oracle_status_in(q, c->status, expected, "R13-copy-refused");
+    const bool budgeted = m->budgeted && !m->side[i].strategy->partial;
+    const uint64_t bytes = model_bytes(&m->model);
+    if (passes_budget(q, budgeted, bytes)) {
+        expected = BIT(REFUSED);
+    }
+    q->budget_used += budgeted && c->status == SUBJECT_OK ? bytes : 0;
+    const char *broken = oracle_status_in(
+        q, c->status, expected,
+        expected == BIT(REFUSED) || c->status == SUBJECT_REFUSED ? "R40-copy" : "R13-copy-refused");
     if (broken == NULL && c->status == SUBJECT_OK && c->made == NULL) {
         broken = "R13-copy";
     }
@@ -268,6 +372,8 @@ bool sequence_copy_begins(const struct judged *source, struct judged *made) {
     made->side[0].alive = made->side[1].alive = false;
     made->caller_record = made->failed = false;
     made->related = true;
+    made->budgeted = source->budgeted;
+    made->is_short = source->is_short;
     made->populate = source->populate;
     made->reserve_pages_max = source->reserve_pages_max;
     return true;
@@ -351,10 +457,15 @@ static const char *reset_answered(struct sequence *q, struct judged *m, unsigned
     struct judged_side *side = &m->side[i];
     unsigned expected =
         m->model.type.shared ? BIT(UNSUPPORTED) : BIT(OK) | left_out(m, i) | (c->failed ? WANT : 0);
+    const bool pinned = side->pins > 0 && !m->model.type.shared;
     side->did = c->status == SUBJECT_OK;
-    side->refused =
-        m->model.type.shared || (c->status == SUBJECT_UNSUPPORTED && side->strategy->partial);
-    const char *broken = oracle_status_in(q, c->status, expected, "R15-reset-refused");
+    side->refused = m->model.type.shared || c->status == SUBJECT_PINNED ||
+                    (c->status == SUBJECT_UNSUPPORTED && side->strategy->partial);
+    if (m->budgeted && side->did && !side->strategy->partial) {
+        q->budget_used -= (m->model.type.min_pages - m->model.first_pages) * SUBJECT_PAGE_BYTES;
+    }
+    const char *broken = oracle_status_in(q, c->status, pinned ? BIT(PINNED) : expected,
+                                          pinned ? "R42-reset" : "R15-reset-refused");
     return broken == NULL && side->refused ? side_check(q, m, i, "R15-reset-refused") : broken;
 }
 
@@ -824,8 +935,14 @@ static bool is_mapped(const uint8_t *page) {
     return mincore((void *)(uintptr_t)page, 1, &resident) == 0;
 }
 
-const char *sequence_gone(const struct sequence *q, const struct judged *m, unsigned i) {
+const char *sequence_gone(struct sequence *q, const struct judged *m, unsigned i) {
     const struct judged_side *side = &m->side[i];
+    if (m->budgeted && !side->strategy->partial) {
+        q->budget_used -= model_bytes(&m->model);
+    }
+    if (side->pins > 0) {
+        return NULL; /* not yet */
+    }
     const struct memory_view *view = &side->view;
     bool is_zero =
         atomic_load(&side->caller.base) == NULL && atomic_load(&side->caller.length_bytes) == 0;

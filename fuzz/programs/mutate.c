@@ -35,6 +35,12 @@ static const uint8_t weights[256] = {
     [OP_memory_crowd] = 1,
     [OP_memory_touch] = 2,
     [OP_memory_wait_crowd] = 1,
+    [OP_memory_budget] = 1,
+    [OP_memory_fall_back] = 1,
+    [OP_memory_pin] = 2,
+    [OP_memory_unpin] = 1,
+    [OP_memory_wait_cancellable] = 4,
+    [OP_memory_cancel] = 2,
     [OP_memory_tenant] = 1,
     [OP_memory_owner_of_tenant] = 1,
     [OP_mailbox_rounds] = 1,
@@ -90,6 +96,8 @@ static const struct values usual_values[] = {
            U32 - 63),
     VALUES(image, 0, 0, 1, 100, 4096, 4097, 8192, 65536),
     VALUES(waiters, 0, 0, 1, 1, 2, 3),
+    VALUES(thread, 0, 0, 1, 1, 2, 3),
+    VALUES(rungs, 0, 1, 2, 3, 3),
     VALUES(reserve, 0, 0, 0, 1, 2, 4, 65536),
 };
 /* The same for one operation's argument, where the name alone says too little. */
@@ -104,6 +112,7 @@ static const struct values_of values_of[] = {
     {OP_memory_crowd, VALUES(count, 1, 2, 3, 127, 128, 129, 130)},
     {OP_memory_wait_crowd, VALUES(count, 1, 2, 3, 8, 16, 17, 31, 32, 33, 34)},
     {OP_memory_tenant, VALUES(pages, 0, 1)},
+    {OP_memory_budget, VALUES(pages, 0, 1, 2, 2, 3, 3, 4, 8, 65536)},
     {OP_memory_tenant, VALUES(count, 0, 0, 1, 2)},
     {OP_mailbox_rounds, VALUES(count, 1, 2, 4, 5, 255, 256, 256, 257)},
     {OP_mailbox_enqueue, VALUES(count, 1, 1, 1, 1, 2, 3, 4, 8, 16, 0, 64, 256, 257, 300)},
@@ -750,6 +759,7 @@ enum step_how {
     LARGE = 128,  /* many pages, far apart */
     VIEW = 256,   /* a memory whose copies are views */
     HEAD = 512,   /* a guest's lie about its head */
+    SPACE = 8192, /* a reservation that fails */
     SLOT = 2048,  /* a memory of a pool */
     MOVES = 4096, /* one that moves as it grows, or its move that fails */
     FULL = 1024   /* so many ids as the ring has slots, or one more */
@@ -917,6 +927,52 @@ static const struct shape shapes[] = {
       {OP_memory_destroy, HERE, 0, 0, DRAWN},
       {OP_memory_create, HERE, 0, 0, SLOT},
       {OP_memory_grow, HERE, 0, 0, ONE}}},
+    /* a budget, and what it is used for */
+    {false,
+     {{OP_memory_budget, HERE, 0, 0, DRAWN},
+      {OP_memory_create, HERE, 0, 0, DRAWN},
+      {OP_memory_grow, HERE, 0, 0, ONE},
+      {OP_memory_copy, HERE, 0, 1, DRAWN},
+      {OP_memory_grow, HERE, 1, 0, ONE},
+      {OP_memory_reset, HERE, 0, 0, DRAWN},
+      {OP_memory_destroy, HERE, 1, 0, DRAWN},
+      {OP_memory_grow, HERE, 0, 0, ONE}}},
+    {false,
+     {{OP_memory_budget, HERE, 0, 0, DRAWN},
+      {OP_memory_create, HERE, 0, 0, MOVES},
+      {OP_fault, HERE, 0, 0, DRAWN},
+      {OP_memory_reset, HERE, 0, 0, DRAWN},
+      {OP_memory_destroy, HERE, 0, 0, DRAWN}}},
+    /* what the host holds */
+    {false,
+     {{OP_memory_create, HERE, 0, 0, MOVES},
+      {OP_memory_pin, HERE, 0, 0, ONE},
+      {OP_memory_grow, HERE, 0, 0, ONE},
+      {OP_memory_reset, HERE, 0, 0, DRAWN},
+      {OP_memory_copy, HERE, 0, 1, DRAWN},
+      {OP_memory_destroy, HERE, 0, 0, DRAWN},
+      {OP_memory_unpin, HERE, 0, 0, DRAWN},
+      {OP_memory_create, HERE, 0, 0, MOVES}}},
+    /* less address space than was asked for */
+    {false,
+     {{OP_memory_fall_back, HERE, 0, 0, DRAWN},
+      {OP_fault, HERE, 0, 0, SPACE},
+      {OP_fault, HERE, 0, 0, SPACE},
+      {OP_memory_create, HERE, 0, 0, DRAWN},
+      {OP_memory_grow, HERE, 0, 0, DRAWN},
+      {OP_memory_copy, HERE, 0, 1, DRAWN}}},
+    /* waits that are cancelled, beside others that are not */
+    {true,
+     {{OP_memory_wait_cancellable, 0, 0, 0, LONG},
+      {WAIT, 1, 0, 0, LONG},
+      {OP_memory_cancel, 2, 0, 0, ONE},
+      {NOTIFY, 2, 0, 0, ONE}}},
+    {true,
+     {{OP_memory_wait_cancellable, 0, 0, 0, LONG},
+      {OP_memory_wait_cancellable, 1, 0, 0, LONG},
+      {NOTIFY, 2, 0, 0, ONE},
+      {OP_memory_cancel, 3, 0, 0, ONE},
+      {OP_memory_disable_atomics, 2, 0, 0, DRAWN}}},
     /* growth that moves, and a move that fails */
     {false,
      {{OP_memory_create, HERE, 0, 0, MOVES},
@@ -1025,10 +1081,24 @@ static void follow(struct maker *k, const struct step *s, struct op *op, uint64_
         static const uint64_t cleaning[] = {WORD_call_os_discard, WORD_call_os_decommit,
                                             WORD_call_os_renew, WORD_call_c_madvise};
         static const uint64_t moving[] = {WORD_call_os_move, WORD_call_c_mremap};
-        op->arg.fault.call = s->how & MOVES ? moving[below(c, 2)] : cleaning[below(c, 4)];
+        op->arg.fault.call = s->how & SPACE   ? (uint64_t)WORD_call_os_reserve
+                             : s->how & MOVES ? moving[below(c, 2)]
+                                              : cleaning[below(c, 4)];
         op->arg.fault.nth = 1 + below(c, 2);
         break;
     }
+    case OP_memory_wait_cancellable:
+        op->arg.memory_wait_cancellable.at = where;
+        op->arg.memory_wait_cancellable.expected = 0;
+        op->arg.memory_wait_cancellable.timeout_ns = UINT64_MAX;
+        break;
+    case OP_memory_cancel:
+        op->arg.memory_cancel.thread = below(c, 2);
+        break;
+    case OP_memory_pin:
+        op->arg.memory_pin.at = below(c, 2) * 4096;
+        op->arg.memory_pin.count = below(c, 3);
+        break;
     case OP_memory_grow:
         if (s->how & ONE) {
             op->arg.memory_grow.pages = 1 + below(c, 2);

@@ -30,6 +30,7 @@ static struct {
     unsigned arms;
     enum word_error error;
     uint64_t fired;
+    enum word_call last;
     unsigned count;
     const uint8_t *choice;
     size_t choices;
@@ -70,6 +71,7 @@ bool fault_due(int thread, enum word_call call) {
             state.armed[kept++] = *x;
             continue;
         }
+        state.last = call;
         if (!due || state.error == WORD_error_any) {
             state.error = x->error;
         }
@@ -91,6 +93,10 @@ uint64_t fault_fired(void) {
 
 void fault_note(void) {
     state.count++;
+}
+
+enum word_call fault_last(void) {
+    return state.last;
 }
 
 unsigned fault_count(void) {

@@ -37,6 +37,9 @@ uint64_t fault_fired(void);
  * fault. */
 void fault_note(void);
 
+/* The call that failed last. */
+enum word_call fault_last(void);
+
 /* How many have failed since fault_begin, also for want of room in the environment's allocator. */
 unsigned fault_count(void);
 

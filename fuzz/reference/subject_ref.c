@@ -37,6 +37,9 @@ static enum subject_status status_of(enum pb_status status) {
         [PB_TIMED_OUT] = SUBJECT_TIMED_OUT,
         [PB_INTERRUPTED] = SUBJECT_SYSTEM,
         [PB_SYSTEM] = SUBJECT_SYSTEM,
+        [PB_REFUSED] = SUBJECT_REFUSED,
+        [PB_CANCELLED] = SUBJECT_CANCELLED,
+        [PB_PINNED] = SUBJECT_PINNED,
     };
     return (unsigned)status < PB_STATUS_COUNT ? table[status] : SUBJECT_STATUS_COUNT;
 }
@@ -251,6 +254,9 @@ _Static_assert(sizeof(struct subject_record) == sizeof(struct pb_memory_definiti
                        offsetof(struct pb_memory_definition, length_bytes),
                "a record is a definition");
 
+static struct pb_budget shared_budget;
+static struct pb_limiter budget_limiter;
+
 static enum pb_status create_linear(const struct subject_memory_config *config,
                                     struct pb_memory_config *made, struct pb_memory **memory) {
     enum pb_status status = PB_OK;
@@ -295,6 +301,8 @@ static enum subject_status memory_create(const struct subject_memory_config *con
         .definition = (struct pb_memory_definition *)(void *)config->record,
         .waiters_max = config->waiters_max,
         .reserve_pages_max = config->reserve_pages_max,
+        .limiter = config->budgeted ? &budget_limiter : NULL,
+        .fall_back = (enum pb_rung)config->fall_back,
         .allocator = &allocator,
     };
     struct pb_memory *result;
@@ -517,6 +525,70 @@ static uint32_t memory_waiters(void *memory) {
     return pb_memory_waiters(memory);
 }
 
+static void memory_budget(uint64_t max_bytes) {
+    shared_budget.max_bytes = max_bytes;
+    budget_limiter = pb_budget_limiter(&shared_budget);
+}
+
+static uint64_t memory_budget_used(void) {
+    return atomic_load(&shared_budget.used_bytes);
+}
+
+static enum subject_status memory_pin(void *memory, uint64_t start, uint64_t count, void **pin,
+                                      const uint8_t **bytes) {
+    struct pb_pin *made = environment->allocate_zeroed(sizeof *made);
+    if (made == NULL) {
+        return SUBJECT_NO_MEMORY;
+    }
+    enum pb_status status = pb_memory_pin(memory, start, count, made);
+    if (status != PB_OK) {
+        environment->release(made);
+        return status_of(status);
+    }
+    *bytes = made->bytes;
+    *pin = made;
+    return SUBJECT_OK;
+}
+
+static void memory_unpin(void *pin) {
+    pb_pin_release(pin);
+    pb_pin_release(pin); /* twice is harmless */
+    environment->release(pin);
+}
+
+static unsigned memory_rung(void *memory) {
+    return (unsigned)pb_memory_rung(memory);
+}
+
+static enum subject_status canceller_create(void **canceller) {
+    struct pb_canceller *made;
+    enum pb_status status = pb_canceller_create(&allocator, &made);
+    if (status == PB_OK) {
+        *canceller = made;
+    }
+    return status_of(status);
+}
+
+static void canceller_cancel(void *canceller) {
+    pb_canceller_cancel(canceller);
+}
+
+static void canceller_destroy(void *canceller) {
+    pb_canceller_destroy(canceller);
+}
+
+static enum subject_status memory_cancellable_wait32(void *memory, uint64_t address,
+                                                     uint32_t expected, int64_t timeout_ns,
+                                                     void *canceller, unsigned *result) {
+    enum pb_wait waited;
+    enum pb_status status =
+        pb_memory_cancellable_wait32(memory, address, expected, timeout_ns, canceller, &waited);
+    if (status == PB_OK) {
+        *result = (unsigned)waited;
+    }
+    return status_of(status);
+}
+
 static const struct subject_memory memory_table = {
     .promises =
         SUBJECT_TELLS_LIMIT | SUBJECT_NAMES_ERRORS | SUBJECT_GROWS_WITHIN | SUBJECT_ZEROES_RECORD,
@@ -554,6 +626,15 @@ static const struct subject_memory memory_table = {
     .notify = memory_notify,
     .disable_atomics = memory_disable_atomics,
     .waiters = memory_waiters,
+    .budget = memory_budget,
+    .budget_used = memory_budget_used,
+    .pin = memory_pin,
+    .unpin = memory_unpin,
+    .rung = memory_rung,
+    .canceller_create = canceller_create,
+    .canceller_cancel = canceller_cancel,
+    .canceller_destroy = canceller_destroy,
+    .cancellable_wait32 = memory_cancellable_wait32,
 };
 
 /* ---- Mailbox ----------------------------------------------------------------------------------
@@ -1021,6 +1102,7 @@ static void begin(const struct subject_environment *given) {
     environment = given;
     interleave_unseen(true);
     complaint = NULL;
+    shared_budget = (struct pb_budget){0};
     if (strategies[0].name == NULL) {
         strategies_fill();
     }

@@ -88,6 +88,14 @@ static void look(const struct exec *e, struct slot *s, unsigned i) {
     view->handles_agree = handles_agree(e, s, i);
 }
 
+/* Pins stay when the side is gone. */
+static void pins_orphan(struct exec *e, struct judged_side *side) {
+    for (unsigned n = 0; n < OP_MEMORIES; n++) {
+        e->pinned[n].side = e->pinned[n].side == side ? NULL : e->pinned[n].side;
+    }
+    side->pins = 0;
+}
+
 /* R39: a memory that is gone owns nothing any more. */
 static const char *owns_still(const struct exec *e, const uint8_t *at,
                               const struct subject_record *record) {
@@ -121,6 +129,9 @@ static const char *slot_empty(struct exec *e, struct slot *s) {
         if (body->handles == 0 && broken == NULL) {
             broken = sequence_gone(&e->judge, body, i);
             broken = broken != NULL ? broken : owns_still(e, body->side[i].base, record);
+        }
+        if (body->handles == 0) {
+            pins_orphan(e, &body->side[i]);
         }
     }
     return broken;
@@ -158,6 +169,8 @@ static void sides_drop(struct exec *e, struct judged *body) {
         }
         body->side[i].alive = body->side[i].drop = false;
         bool any = body->side[0].alive || body->side[1].alive;
+        pins_orphan(e, &body->side[i]);
+        e->judge.budget_used -= body->budgeted && !any ? model_bytes(&body->model) : 0;
         for (unsigned n = 0; n < OP_MEMORIES; n++) {
             if (e->slot[n].body == body) {
                 table(e)->destroy(e->slot[n].handle[i]);
@@ -223,7 +236,15 @@ static const char *create_side(struct exec *e, struct creation *c, struct judged
     c->config.strategy = (unsigned)(strategy - table(e)->strategy);
     c->config.record = body->caller_record ? &side->caller : NULL;
     enum subject_status got = table(e)->create(&c->config, &handle);
-    const char *broken = sequence_created(&e->judge, c, strategy, got, fault_count() != faults);
+    faults = fault_count() - faults;
+    const char *broken = sequence_created(&e->judge, c, strategy, got, faults != 0);
+    if (broken == NULL && faults == 1 && fault_last() == WORD_call_os_reserve) {
+        broken = sequence_gave_up(c, strategy, got);
+    }
+    if (got == SUBJECT_OK && broken == NULL && e->fall_back > 0) {
+        const struct subject_style told = table(e)->style(handle);
+        broken = sequence_rung(&e->judge, c, body, table(e)->rung(handle), &told, faults != 0);
+    }
     if (got == SUBJECT_OK && broken != NULL) { /* it should not be there */
         table(e)->destroy(handle);
     } else if (got == SUBJECT_OK) {
@@ -265,6 +286,8 @@ static const char *create(struct exec *e, const struct op *op) {
                 .populate = advice == WORD_advice_populate || advice == WORD_advice_both,
                 .waiters_max = (uint32_t)op->arg.memory_create_more.waiters,
                 .reserve_pages_max = (uint32_t)op->arg.memory_create_more.reserve,
+                .budgeted = e->budgeted,
+                .fall_back = e->fall_back,
             },
     };
     struct slot *s = &e->slot[op->arg.memory_create_more.m];
@@ -272,7 +295,9 @@ static const char *create(struct exec *e, const struct op *op) {
     if (broken != NULL) {
         return broken;
     }
-    const unsigned sides = twin == WORD_twin_none ? 1 : SIDES;
+    /* what a twin would have of a budget, or of less address space, is its own */
+    const bool single = e->budgeted || e->fall_back > 0;
+    const unsigned sides = twin == WORD_twin_none || single ? 1 : SIDES;
     const struct subject_strategy *const strategy[SIDES] = {
         strategy_pick(e, op->arg.memory_create_more.strategy),
         strategy_pick(e, sides > 1 ? twin - 1 : 0),
@@ -284,7 +309,7 @@ static const char *create(struct exec *e, const struct op *op) {
     }
     struct judged *body = body_unused(e);
     body->caller_record = op->arg.memory_create_more.record == WORD_record_caller;
-    body->side[1].alive = false;
+    body->side[1].alive = body->is_short = false;
     for (unsigned i = 0; i < sides && broken == NULL; i++) {
         broken = create_side(e, &c, body, s, i, strategy[i]);
     }
@@ -560,7 +585,76 @@ static const char *touch(struct exec *e, const struct op *op) {
     return broken;
 }
 
-const char *exec_memory(struct exec *e, const struct op *op) {
+/* ---- The host's own: budgets, rungs, pins ------------------------------------------------------
+ */
+
+/* Both of a twin, or none: a memory without budget, whose record is its own. */
+static const char *pin(struct exec *e, struct slot *s, const struct op *op) {
+    struct pinned *p = &e->pinned[op->arg.memory_pin.m];
+    struct judged *body = s->body;
+    struct call c = {.code = op->code, .count = op->arg.memory_pin.count};
+    if (table(e)->pin == NULL || body == NULL || p->pin != NULL || body->budgeted ||
+        body->caller_record || !body->side[0].alive || is_opaque(e)) {
+        return NULL;
+    }
+    look(e, s, 0);
+    c.at = op_address(op->arg.memory_pin.at, model_bytes(&body->model));
+    const unsigned faults = fault_count();
+    enum subject_status got = table(e)->pin(s->handle[0], c.at, c.count, &p->pin, &p->bytes);
+    c.failed = fault_count() != faults;
+    const char *broken = sequence_pinned(&e->judge, body, 0, &c, got, p->bytes);
+    if (got == SUBJECT_OK) {
+        p->count = c.count;
+        p->side = &body->side[0];
+        p->side->pins++;
+    } else {
+        p->pin = NULL;
+    }
+    return broken;
+}
+
+/* What was held is there to the end. */
+static void unpin(struct exec *e, struct pinned *p) {
+    if (p->pin == NULL) {
+        return;
+    }
+    if (p->count > 0) {
+        e->judge.crash_rule = "R42";
+        (void)*(const volatile uint8_t *)p->bytes;
+        (void)*(const volatile uint8_t *)(p->bytes + p->count - 1);
+        e->judge.crash_rule = NULL;
+    }
+    if (p->side != NULL) {
+        p->side->pins--;
+    }
+    table(e)->unpin(p->pin);
+    p->pin = NULL;
+}
+
+static const char *of_the_host(struct exec *e, const struct op *op) {
+    enum { BUDGET_PAGES_MAX = 1 << 20, RUNGS = 4 };
+    switch (op->code) {
+    case OP_memory_budget:
+        if (table(e)->budget != NULL && op->arg.memory_budget.pages <= BUDGET_PAGES_MAX) {
+            e->budgeted = op->arg.memory_budget.pages != 0;
+            e->judge.budget_max = op->arg.memory_budget.pages * SUBJECT_PAGE_BYTES;
+            table(e)->budget(e->judge.budget_max);
+        }
+        return NULL;
+    case OP_memory_fall_back:
+        if (table(e)->rung != NULL && table(e)->style != NULL) {
+            e->fall_back = (unsigned)(op->arg.memory_fall_back.rungs % RUNGS);
+        }
+        return NULL;
+    case OP_memory_pin:
+        return pin(e, &e->slot[op->arg.memory_pin.m], op);
+    default:
+        unpin(e, &e->pinned[op->arg.memory_unpin.m]);
+        return NULL;
+    }
+}
+
+static const char *run_memory(struct exec *e, const struct op *op) {
     struct slot *s = &e->slot[op->arg.memory_grow.m % OP_MEMORIES];
     if (table(e) == NULL && op->code != OP_segment_set) {
         return NULL;
@@ -579,6 +673,11 @@ const char *exec_memory(struct exec *e, const struct op *op) {
         return touch(e, op);
     case OP_memory_crowd:
         return crowd(e, op->arg.memory_crowd.count);
+    case OP_memory_budget:
+    case OP_memory_fall_back:
+    case OP_memory_pin:
+    case OP_memory_unpin:
+        return of_the_host(e, op);
     default:
         break;
     }
@@ -615,6 +714,15 @@ const char *exec_memory(struct exec *e, const struct op *op) {
     return broken;
 }
 
+/* And the budget is what is in use. */
+const char *exec_memory(struct exec *e, const struct op *op) {
+    const char *broken = run_memory(e, op);
+    if (broken == NULL && table(e) != NULL && table(e)->budget_used != NULL) {
+        broken = sequence_budget(&e->judge, table(e)->budget_used());
+    }
+    return broken;
+}
+
 /* ---- The end ----------------------------------------------------------------------------------
  */
 
@@ -630,6 +738,12 @@ const char *exec_memory_end(struct exec *e) {
         }
         const char *emptied = slot_empty(e, s);
         broken = broken != NULL ? broken : emptied;
+    }
+    for (unsigned n = 0; n < OP_MEMORIES; n++) {
+        unpin(e, &e->pinned[n]);
+    }
+    if (broken == NULL && e->broken == NULL && table(e) != NULL && table(e)->budget_used != NULL) {
+        broken = sequence_budget(&e->judge, table(e)->budget_used());
     }
     return broken;
 }

@@ -88,6 +88,9 @@ static const char *run_operation(const struct op *op) {
 static void begin(const struct subject *subject, const struct program *program) {
     memset(exec.slot, 0, sizeof exec.slot);
     memset(exec.thread, 0, sizeof exec.thread);
+    memset(exec.pinned, 0, sizeof exec.pinned);
+    exec.budgeted = false;
+    exec.fall_back = 0;
     for (unsigned i = 0; i < sizeof exec.body / sizeof exec.body[0]; i++) {
         exec.body[i].handles = 0;
         exec.body[i].model.blocks = 0; /* nobody looks at those of the last program */

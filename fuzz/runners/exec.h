@@ -26,6 +26,14 @@ struct box {
     uint64_t waker_id[OP_WAKERS];
 };
 
+/* A part of a memory that the host holds. */
+struct pinned {
+    void *pin;
+    const uint8_t *bytes;
+    uint64_t count;
+    struct judged_side *side; /* NULL: the memory is gone */
+};
+
 /* ---- A run ------------------------------------------------------------------------------------
  */
 
@@ -49,6 +57,9 @@ struct exec {
     unsigned left_out[LEFT_OUT_COUNT];
     struct exec_thread thread[OP_THREADS];
     struct slot slot[OP_MEMORIES];
+    struct pinned pinned[OP_MEMORIES];
+    bool budgeted;      /* memories that are made now are (R40) */
+    unsigned fall_back; /* rungs that they may go down (R43) */
     struct judged body[OP_MEMORIES + 2];
     struct subject_segment segment[OP_SEGMENTS];
     struct sequence judge;

@@ -187,6 +187,7 @@ static void survey(const struct program *program, unsigned *threads) {
             world.copies_to[op->thread] |= 1u << op->arg.memory_copy.to;
         }
         world.releases |= op->code == OP_mailbox_release;
+        world.cancels |= op->code == OP_memory_wait_cancellable;
         if (i >= world.prefix) {
             *threads |= 1u << op->thread;
         }
@@ -265,6 +266,9 @@ static void program_main(void *arg) {
         chosen->begin(os_sim_environment());
     }
     set_up(program);
+    if (world.cancels) {
+        memory_make_cancellers();
+    }
     const bool releases = world.releases && world.box != NULL && world.b->waker_create != NULL &&
                           (world.b->promises & SUBJECT_KEPT_BY_WAKERS);
     world.releases = false;

@@ -117,6 +117,37 @@ static void check_chain(void) {
     world_check(concurrent_chain(&world.judge, size_exact(world.root)));
 }
 
+void memory_make_cancellers(void) {
+    for (unsigned i = 0; i < OP_THREADS && world.m != NULL; i++) {
+        void *made = NULL;
+        if (world.m->canceller_create != NULL && world.m->canceller_create(&made) == SUBJECT_OK) {
+            world.actor[i].canceller = made;
+        }
+    }
+}
+
+static void cancellers_end(void) {
+    for (unsigned i = 0; i < OP_THREADS; i++) {
+        if (world.actor[i].canceller != NULL) {
+            world.m->canceller_destroy(world.actor[i].canceller);
+            world.actor[i].canceller = NULL;
+        }
+    }
+}
+
+/* Twice is harmless. */
+static void cancel(unsigned thread) {
+    void *canceller = world.actor[thread].canceller;
+    if (canceller != NULL) {
+        concurrent_cancels(&world.judge, thread);
+        concurrent_cancels(&world.copy_judge, thread);
+        world.m->canceller_cancel(canceller);
+        world.m->canceller_cancel(canceller);
+        concurrent_cancelled(&world.judge, thread);
+        concurrent_cancelled(&world.copy_judge, thread);
+    }
+}
+
 /* Nothing that happened to the one shows in the other (R13). */
 static void copy_end(void) {
     if (world.copy != NULL) {
@@ -131,6 +162,7 @@ static void copy_end(void) {
 
 void memory_end(void) {
     copy_end();
+    cancellers_end();
     world_check(concurrent_history(&world.judge));
     if (world.root == NULL) {
         return;
@@ -361,7 +393,8 @@ static void destroy(struct actor *a, void **handle) {
  */
 
 static bool is_wait(uint8_t code) {
-    return code == OP_memory_wait32 || code == OP_memory_wait64;
+    return code == OP_memory_wait32 || code == OP_memory_wait64 ||
+           code == OP_memory_wait_cancellable;
 }
 
 /* Operations whose addresses count from the memory's end. */
@@ -572,10 +605,15 @@ static void take_copy(struct actor *a, unsigned slot) {
 
 bool memory_operation(struct actor *a, const struct op *op) {
     uint8_t room[(int)CALL_ROOM_BYTES > (int)BULK_MAX ? (int)BULK_MAX : (int)CALL_ROOM_BYTES];
-    struct call c = {.code = op->code, .thread = op->thread, .room = room};
+    struct call c = {
+        .code = op->code, .thread = op->thread, .room = room, .canceller = a->canceller};
     const bool destroys = op->code == OP_memory_destroy, crowds = op->code == OP_memory_wait_crowd;
     if (op->code >= OP_mailbox_attach || world.m == NULL) {
         return false;
+    }
+    if (op->code == OP_memory_cancel) {
+        cancel(op->arg.memory_cancel.thread % OP_THREADS);
+        return true;
     }
     if (op->code == OP_memory_tenant || op->code == OP_memory_owner_of_tenant) {
         return about_tenants(op);
@@ -587,6 +625,9 @@ bool memory_operation(struct actor *a, const struct op *op) {
     void **handle = &a->handle[slot];
     take_copy(a, slot);
     a->on_copy = *handle != NULL && a->is_copy[slot];
+    if (op->code == OP_memory_wait_cancellable && a->canceller == NULL) {
+        return true;
+    }
     if (*handle == NULL || (is_wait(op->code) && a->holds)) { /* who holds must not block */
         return true;
     }

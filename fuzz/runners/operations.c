@@ -12,7 +12,8 @@ const char *call_status_name(enum subject_status status) {
     static const char *const names[SUBJECT_STATUS_COUNT] = {
         "ok",         "invalid",       "limit",      "no memory",        "unsupported",
         "not shared", "out of bounds", "misaligned", "too many waiters", "disabled",
-        "full",       "closed",        "timed out",  "system error"};
+        "full",       "closed",        "timed out",  "system error",     "refused",
+        "cancelled",  "pinned"};
     return (unsigned)status < SUBJECT_STATUS_COUNT ? names[status] : "no status at all";
 }
 
@@ -67,8 +68,10 @@ static void bulk_arguments(struct call *c, uint64_t at, uint64_t from, uint64_t 
 void operation_arguments(struct call *c, const struct op *op, uint64_t size_bytes,
                          struct subject_segment *segment) {
     uint8_t *room = c->room;
+    void *canceller = c->canceller;
     *c = (struct call){.code = op->code, .thread = op->thread, .size_bytes = size_bytes};
     c->room = room;
+    c->canceller = canceller;
     switch (op->code) {
     case OP_memory_grow:
         c->pages = (uint32_t)op->arg.memory_grow.pages;
@@ -142,6 +145,11 @@ void operation_arguments(struct call *c, const struct op *op, uint64_t size_byte
     case OP_memory_wait64:
         wait_arguments(c, op->arg.memory_wait64.at, 8, op->arg.memory_wait64.expected,
                        op->arg.memory_wait64.timeout_ns);
+        break;
+    case OP_memory_wait_cancellable:
+        wait_arguments(c, op->arg.memory_wait_cancellable.at, 4,
+                       (uint32_t)op->arg.memory_wait_cancellable.expected,
+                       op->arg.memory_wait_cancellable.timeout_ns);
         break;
     case OP_memory_notify:
         wait_arguments(c, op->arg.memory_notify.at, 4, 0, 0);
@@ -338,6 +346,13 @@ static void wait64(const struct subject_memory *m, void *memory, struct call *c)
     c->answer = result;
 }
 
+static void wait_cancellable(const struct subject_memory *m, void *memory, struct call *c) {
+    unsigned result = (unsigned)CALL_UNSET;
+    c->status = m->cancellable_wait32(memory, c->at, (uint32_t)c->expected, c->timeout_ns,
+                                      c->canceller, &result);
+    c->answer = result;
+}
+
 static void notify(const struct subject_memory *m, void *memory, struct call *c) {
     uint32_t woken = (uint32_t)CALL_UNSET;
     c->status = m->notify(memory, c->at, (uint32_t)c->count, &woken);
@@ -390,6 +405,7 @@ static const struct {
     [OP_memory_wait32] = {wait32, NEEDS(wait32)},
     [OP_memory_wait64] = {wait64, NEEDS(wait64)},
     [OP_memory_notify] = {notify, NEEDS(notify)},
+    [OP_memory_wait_cancellable] = {wait_cancellable, NEEDS(cancellable_wait32)},
     [OP_memory_disable_atomics] = {disable, NEEDS(disable_atomics)},
     [OP_memory_owner_of] = {owner_of, NEEDS(owner_of)},
     [OP_memory_probe] = {nothing, NEEDS(record)},

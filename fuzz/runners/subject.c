@@ -37,7 +37,10 @@ static const struct entry memory_entries[] = {
     MEMORY(OPTIONAL, bulk_fill) MEMORY(OPTIONAL, bulk_init) MEMORY(OPTIONAL, segment_drop)
     MEMORY(OPTIONAL, initialise) MEMORY(OPTIONAL, initialise_segments) MEMORY(OPTIONAL, read)
     MEMORY(OPTIONAL, wait32) MEMORY(OPTIONAL, wait64) MEMORY(OPTIONAL, notify)
-    MEMORY(OPTIONAL, disable_atomics) MEMORY(OPTIONAL, waiters)
+    MEMORY(OPTIONAL, disable_atomics) MEMORY(OPTIONAL, waiters) MEMORY(OPTIONAL, budget)
+    MEMORY(OPTIONAL, budget_used) MEMORY(OPTIONAL, pin) MEMORY(OPTIONAL, unpin)
+    MEMORY(OPTIONAL, rung) MEMORY(OPTIONAL, canceller_create) MEMORY(OPTIONAL, canceller_cancel)
+    MEMORY(OPTIONAL, canceller_destroy) MEMORY(OPTIONAL, cancellable_wait32)
 };
 static const struct entry mailbox_entries[] = {
     MAILBOX(REQUIRED, attach) MAILBOX(REQUIRED, release) MAILBOX(REQUIRED, enqueue)

@@ -24,6 +24,7 @@ struct actor {
     bool is_copy[OP_MEMORIES]; /* that handle is one of the copy's */
     bool on_copy;              /* its operation is on the copy */
     struct event *wait;        /* the one that it is in */
+    void *canceller;           /* of its cancellable waits; NULL: the program has none */
     void *waker[OP_WAKERS];
     uint32_t waker_id[OP_WAKERS];
     void *reference; /* its share of the mailbox, where a program releases it */
@@ -57,6 +58,7 @@ struct world {
     uint32_t copy_mark; /* in the engine's eyes: that it was made */
     const uint8_t *copy_base;
     struct concurrent copy_judge;
+    bool cancels; /* the program has waits that can be cancelled */
     bool copied;
     unsigned copies_to[OP_THREADS]; /* slots that each makes copies in: bit n, slot n */
     struct actor crowd[CROWD_MAX];  /* waiters of memory_wait_crowd */
@@ -100,6 +102,8 @@ void mailbox_end(void);
 bool memory_operation(struct actor *a, const struct op *op);
 bool mailbox_operation(struct actor *a, const struct op *op);
 bool is_of_mailbox(uint8_t code);
+/* For each thread a canceller, where the program has waits that use one. */
+void memory_make_cancellers(void);
 /* Waits for the threads of crowds to end. */
 void memory_join_crowd(void);
 /* Everybody is blocked: the rule that this breaks, or NULL. */

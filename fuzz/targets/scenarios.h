@@ -9,9 +9,9 @@ struct scenario {
     const char *rules;  /* what it checks beside races, page faults and deadlocks */
     const char *bounds; /* what is bounded, in words, for the report */
     void (*run)(void *arg);
-    const char *stuck;        /* the rule that a deadlock breaks */
-    unsigned timeouts_max;    /* waits that may time out */
-    unsigned spurious_max;    /* waits that may return for no reason */
+    const char *stuck;     /* the rule that a deadlock breaks */
+    unsigned timeouts_max; /* waits that may time out */
+    unsigned spurious_max; /* waits that may return for no reason */
 };
 
 extern const struct scenario scenarios[];

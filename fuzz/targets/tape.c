@@ -129,20 +129,11 @@ static const char *data(const void *at, uint64_t count) {
 }
 
 static const char *set(uint64_t statuses) {
-    static const char *const names[SUBJECT_STATUS_COUNT] = {"OK",
-                                                            "INVALID",
-                                                            "LIMIT",
-                                                            "NO_MEMORY",
-                                                            "UNSUPPORTED",
-                                                            "NOT_SHARED",
-                                                            "OUT_OF_BOUNDS",
-                                                            "MISALIGNED",
-                                                            "TOO_MANY_WAITERS",
-                                                            "DISABLED",
-                                                            "FULL",
-                                                            "CLOSED",
-                                                            "TIMED_OUT",
-                                                            "SYSTEM"};
+    static const char *const names[SUBJECT_STATUS_COUNT] = {
+        "OK",         "INVALID",       "LIMIT",      "NO_MEMORY",        "UNSUPPORTED",
+        "NOT_SHARED", "OUT_OF_BOUNDS", "MISALIGNED", "TOO_MANY_WAITERS", "DISABLED",
+        "FULL",       "CLOSED",        "TIMED_OUT",  "SYSTEM",           "REFUSED",
+        "CANCELLED",  "PINNED"};
     static char text[256];
     size_t used = 0;
     text[0] = '\0';
@@ -220,6 +211,9 @@ static void write_note(const struct note *n) {
     case NOTE_OPEN_PAGE:
         line("same(readable(memory_at(%s, %s, 0)), 1, \"%s\")", memory, number(n->at), n->rule);
         break;
+    case NOTE_BUDGET:
+        line("same(memory_budget_used(), %s, \"%s\")", number(n->must), n->rule);
+        break;
     case NOTE_RING:
         line("same(mailbox_in_ring(b), %s, \"%s\")", number(n->must), n->rule);
         break;
@@ -275,14 +269,15 @@ static enum subject_status create(const struct subject_memory_config *c, void **
     const unsigned n = next_of('m'), wish = wishes++;
     char record[24];
     snprintf(record, sizeof record, "&r%u", n);
-    line("struct wish wish%u = {\"%s\", %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s}",
+    line("struct wish wish%u = {\"%s\", %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, "
+         "%s, %u}",
          wish, inner->memory->strategy[c->strategy].name, number(c->type.min_pages),
          number(c->type.max_pages), c->type.shared ? "true" : "false", styles[c->style],
          number(c->bound_pages), number(c->static_guard_bytes), number(c->dynamic_guard_bytes),
          text_or_null(c->record != NULL ? record : NULL),
          c->image != NULL ? data(c->image, c->image_bytes) : "NULL", number(c->image_bytes),
          c->huge_pages ? "true" : "false", c->populate ? "true" : "false", number(c->waiters_max),
-         number(c->reserve_pages_max));
+         number(c->reserve_pages_max), c->budgeted ? "true" : "false", c->fall_back);
     call("memory_create(&m%u, &wish%u)", n, wish);
     enum subject_status got = inner->memory->create(c, memory);
     if (got == SUBJECT_OK) {
@@ -434,6 +429,28 @@ static enum subject_status wait64(void *m, uint64_t address, uint64_t expected, 
 static enum subject_status notify(void *m, uint64_t address, uint32_t count, uint32_t *woken) {
     call("memory_notify(%s, %s, %s, &answer)", m_(m), number(address), number(count));
     return inner->memory->notify(m, address, count, woken);
+}
+
+static void budget(uint64_t max_bytes) {
+    call("DONE(memory_budget(%s))", number(max_bytes));
+    inner->memory->budget(max_bytes);
+}
+
+static enum subject_status pin(void *m, uint64_t start, uint64_t count, void **to,
+                               const uint8_t **bytes) {
+    const unsigned n = next_of('p');
+    line("static void *p%u", n);
+    call("memory_pin(&p%u, %s, %s, %s)", n, m_(m), number(start), number(count));
+    enum subject_status got = inner->memory->pin(m, start, count, to, bytes);
+    if (got == SUBJECT_OK) {
+        name(*to, 'p');
+    }
+    return got;
+}
+
+static void unpin(void *pinned) {
+    call("DONE(memory_unpin(%s))", name_of(pinned, 'p'));
+    inner->memory->unpin(pinned);
 }
 
 static void disable_atomics(void *m) {
@@ -616,6 +633,9 @@ static void memory_front(void) {
     FRONT(memory_table, memory, wait64, wait64)
     FRONT(memory_table, memory, notify, notify)
     FRONT(memory_table, memory, disable_atomics, disable_atomics)
+    FRONT(memory_table, memory, budget, budget)
+    FRONT(memory_table, memory, pin, pin)
+    FRONT(memory_table, memory, unpin, unpin)
 }
 
 static void mailbox_front(void) {

@@ -32,7 +32,10 @@ enum {
     CLOSED = 2048,
     TIMED_OUT = 4096,
     SYSTEM = 8192,
-    ERRORS = 16383 - OK
+    REFUSED = 16384,
+    CANCELLED = 32768,
+    PINNED = 65536,
+    ERRORS = 131071 - OK
 };
 
 enum { TUNED, STATIC, DYNAMIC, USUAL };
@@ -52,6 +55,8 @@ struct wish {
     uint64_t image_bytes;
     bool huge_pages, populate;
     uint32_t waiters_max, reserve_pages_max;
+    bool budgeted;
+    unsigned fall_back;
 };
 
 /* An active segment: so many bytes of the pattern. */
@@ -65,25 +70,16 @@ static uint64_t answer;
 static uint8_t room[8192];
 
 static const char *status_text(unsigned set) {
-    static const char *const names[] = {"OK",
-                                        "INVALID",
-                                        "LIMIT",
-                                        "NO_MEMORY",
-                                        "UNSUPPORTED",
-                                        "NOT_SHARED",
-                                        "OUT_OF_BOUNDS",
-                                        "MISALIGNED",
-                                        "TOO_MANY_WAITERS",
-                                        "DISABLED",
-                                        "FULL",
-                                        "CLOSED",
-                                        "TIMED_OUT",
-                                        "SYSTEM"};
+    static const char *const names[] = {
+        "OK",         "INVALID",       "LIMIT",      "NO_MEMORY",        "UNSUPPORTED",
+        "NOT_SHARED", "OUT_OF_BOUNDS", "MISALIGNED", "TOO_MANY_WAITERS", "DISABLED",
+        "FULL",       "CLOSED",        "TIMED_OUT",  "SYSTEM",           "REFUSED",
+        "CANCELLED",  "PINNED"};
     static char text[2][256];
     static unsigned next;
     char *to = text[next++ % 2];
     to[0] = '\0';
-    for (unsigned i = 0; i < 14; i++) {
+    for (unsigned i = 0; i < sizeof names / sizeof names[0]; i++) {
         if (set >> i & 1) {
             strcat(strcat(to, to[0] != '\0' ? " or " : ""), names[i]);
         }

@@ -67,6 +67,9 @@ static unsigned of(enum pb_status status) {
         [PB_TIMED_OUT] = TIMED_OUT,
         [PB_INTERRUPTED] = SYSTEM,
         [PB_SYSTEM] = SYSTEM,
+        [PB_REFUSED] = REFUSED,
+        [PB_CANCELLED] = CANCELLED,
+        [PB_PINNED] = PINNED,
     };
     return (unsigned)status < PB_STATUS_COUNT ? sets[status] : 0;
 }
@@ -200,6 +203,31 @@ static enum pb_status hand_create(struct pb_memory_type type, const struct pb_me
     return status;
 }
 
+static struct pb_budget budget;
+static struct pb_limiter limiter;
+
+__attribute__((unused)) static void memory_budget(uint64_t max_bytes) {
+    budget.max_bytes = max_bytes;
+    limiter = pb_budget_limiter(&budget);
+}
+
+__attribute__((unused)) static uint64_t memory_budget_used(void) {
+    return atomic_load(&budget.used_bytes);
+}
+
+__attribute__((unused)) static unsigned memory_pin(void **pin, memory m, uint64_t start,
+                                                   uint64_t count) {
+    struct pb_pin *made = calloc(1, sizeof *made);
+    *pin = made;
+    return made == NULL ? NO_MEMORY : of(pb_memory_pin(m, start, count, made));
+}
+
+__attribute__((unused)) static void memory_unpin(void *pin) {
+    pb_pin_release(pin);
+    pb_pin_release(pin);
+    free(pin);
+}
+
 __attribute__((unused)) static unsigned memory_create(memory *m, const struct wish *w) {
     const struct pb_tunables tunables = {.static_bound_pages = w->bound_pages,
                                          .static_guard_bytes = w->static_guard_bytes,
@@ -217,6 +245,8 @@ __attribute__((unused)) static unsigned memory_create(memory *m, const struct wi
         .definition = w->record,
         .waiters_max = w->waiters_max,
         .reserve_pages_max = w->reserve_pages_max,
+        .limiter = w->budgeted ? &limiter : NULL,
+        .fall_back = (enum pb_rung)w->fall_back,
         .allocator = &allocator,
     };
     enum pb_status status = PB_OK;

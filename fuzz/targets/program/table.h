@@ -50,12 +50,31 @@ static inline unsigned memory_create(memory *m, const struct wish *w) {
         .populate = w->populate,
         .waiters_max = w->waiters_max,
         .reserve_pages_max = w->reserve_pages_max,
+        .budgeted = w->budgeted,
+        .fall_back = w->fall_back,
     };
     while (config.strategy + 1 < the->memory->strategies &&
            strcmp(the->memory->strategy[config.strategy].name, w->strategy) != 0) {
         config.strategy++;
     }
     return 1u << the->memory->create(&config, m);
+}
+
+static inline unsigned memory_pin(void **pin, memory m, uint64_t start, uint64_t count) {
+    const uint8_t *bytes;
+    return 1u << the->memory->pin(m, start, count, pin, &bytes);
+}
+
+static inline void memory_unpin(void *pin) {
+    the->memory->unpin(pin);
+}
+
+static inline void memory_budget(uint64_t max_bytes) {
+    the->memory->budget(max_bytes);
+}
+
+static inline uint64_t memory_budget_used(void) {
+    return the->memory->budget_used();
 }
 
 static inline unsigned memory_segments(memory m, const struct active *a, size_t n,
