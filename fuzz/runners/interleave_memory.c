@@ -476,7 +476,7 @@ static void wait_in_crowd(void *arg) {
 static void await_crowd(struct actor *a) {
     uint64_t seen;
     a->in_wait = true;
-    while ((seen = sim_atomic_load(&world.crowd_mark, 4, __ATOMIC_ACQUIRE)) < world.crowded) {
+    while ((seen = sim_atomic_load(&world.crowd_mark, 4, __ATOMIC_ACQUIRE)) < world.crowd_spawned) {
         (void)sim_wait(&world.crowd_mark, (uint32_t)seen, SIM_NEVER);
     }
     a->in_wait = false;
@@ -487,23 +487,29 @@ static void await_crowd(struct actor *a) {
 static void crowd(struct actor *spawner, void *memory, const struct op *op) {
     const uint64_t count = op->arg.memory_wait_crowd.count % (CROWD_MAX + 1);
     for (uint64_t i = 0; i < count && world.crowded < CROWD_MAX && !world.destroys; i++) {
-        struct actor *a = &world.crowd[world.crowded];
+        const unsigned n = world.crowded++; /* others may come before the clone is made */
+        struct actor *a = &world.crowd[n];
         struct call c = {.code = OP_memory_clone};
+        *a = (struct actor){.number = (uint8_t)(OP_THREADS + n),
+                            .engine_thread = -1,
+                            .op = op,
+                            .on_copy = spawner->on_copy};
+        world.crowd_running[n] = -1;
         operation_make(world.m, memory, &c);
-        if (c.status != SUBJECT_OK) {
-            return;
+        if (c.status == SUBJECT_OK) {
+            a->handle[0] = c.made;
+            world.crowd_spawned++;
+            world.crowd_running[n] = sim_spawn(wait_in_crowd, a);
         }
-        *a = (struct actor){.number = (uint8_t)(OP_THREADS + world.crowded), .op = op};
-        a->handle[0] = c.made;
-        world.crowded++;
-        world.crowd_running[world.crowded - 1] = sim_spawn(wait_in_crowd, a);
     }
     await_crowd(spawner);
 }
 
 void memory_join_crowd(void) {
     for (unsigned i = 0; i < world.crowded; i++) {
-        sim_join(world.crowd_running[i]);
+        if (world.crowd_running[i] >= 0) {
+            sim_join(world.crowd_running[i]);
+        }
     }
 }
 

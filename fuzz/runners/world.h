@@ -63,6 +63,7 @@ struct world {
     unsigned copies_to[OP_THREADS]; /* slots that each makes copies in: bit n, slot n */
     struct actor crowd[CROWD_MAX];  /* waiters of memory_wait_crowd */
     unsigned crowded;
+    unsigned crowd_spawned;
     uint32_t crowd_mark; /* in the engine's eyes: so many of them sleep, or have ended */
     int crowd_running[CROWD_MAX];
     struct tenant tenant[TENANTS_MAX];
