@@ -73,6 +73,7 @@ static void create(uint64_t strategy, uint64_t min, uint64_t max, uint64_t style
     world.judge.max_pages = max_pages;
     world.judge.waiters_max = config.waiters_max;
     world.base = base_now(world.root);
+    world.record = world.m->record == NULL ? NULL : world.m->record(world.root);
 }
 
 void memory_create_first(const struct op *op) {
@@ -229,6 +230,7 @@ static void copy_judged(struct actor *a, void *memory, struct call *c, unsigned 
 
 /* Until the copy that is made was made, or refused. */
 static void await_copy(struct actor *a) {
+    a->asleep = false;
     a->in_wait = true;
     while (sim_atomic_load(&world.copy_mark, 4, __ATOMIC_ACQUIRE) == 0) {
         (void)sim_wait(&world.copy_mark, 0, SIM_NEVER);
@@ -246,18 +248,23 @@ static void adopt_copy(struct actor *a, unsigned slot) {
     }
 }
 
+/* Whoever waits for a copy need not any more. */
+static void tell_copy(void) {
+    (void)sim_atomic_rmw(&world.copy_mark, 4, SIM_ADD, 1, __ATOMIC_RELEASE);
+    (void)sim_wake(&world.copy_mark, UINT32_MAX);
+}
+
 /* Each word is a step: one small copy a run, a second one is the same. Whoever waits for it is
  * told. */
 static void copy(struct actor *a, void *memory, struct call *c, unsigned to) {
     if (world.m->size_pages(memory) <= 1 && !world.copied) {
         world.copied = true;
         copy_judged(a, memory, c, to);
-    } else if (world.copied) {
+    } else if (world.copied && !a->holds) {
         await_copy(a);
         adopt_copy(a, to);
     }
-    (void)sim_atomic_rmw(&world.copy_mark, 4, SIM_ADD, 1, __ATOMIC_RELEASE);
-    (void)sim_wake(&world.copy_mark, UINT32_MAX);
+    tell_copy();
 }
 
 static void clone(struct actor *a, void *memory, struct call *c, unsigned to) {
@@ -475,6 +482,7 @@ static void wait_in_crowd(void *arg) {
 /* Until all of them sleep, or have ended: what comes next finds them there. */
 static void await_crowd(struct actor *a) {
     uint64_t seen;
+    a->asleep = false;
     a->in_wait = true;
     while ((seen = sim_atomic_load(&world.crowd_mark, 4, __ATOMIC_ACQUIRE)) < world.crowd_spawned) {
         (void)sim_wait(&world.crowd_mark, (uint32_t)seen, SIM_NEVER);
@@ -533,8 +541,7 @@ static void ask_owner(const uint8_t *address, const struct tenant *sure) {
         }
         return;
     }
-    bool known = world.root != NULL && owner.record == world.m->record(world.root) &&
-                 world.base + owner.offset_bytes == address;
+    bool known = owner.record == world.record && world.base + owner.offset_bytes == address;
     for (unsigned i = 0; i < world.tenants && i < TENANTS_MAX; i++) {
         known |= could_be(&world.tenant[i], &owner, address, start);
     }
@@ -602,8 +609,8 @@ static bool others_copy(const struct actor *a, unsigned slot) {
 
 /* A thread's own handle of the copy that another one makes; it waits for that. */
 static void take_copy(struct actor *a, unsigned slot) {
-    if (a->handle[slot] != NULL || !world.threaded || !others_copy(a, slot)) {
-        return;
+    if (a->handle[slot] != NULL || !world.threaded || a->holds || !others_copy(a, slot)) {
+        return; /* who holds the mailbox keeps others from coming so far */
     }
     await_copy(a);
     adopt_copy(a, slot);
@@ -633,6 +640,9 @@ bool memory_operation(struct actor *a, const struct op *op) {
     a->on_copy = *handle != NULL && a->is_copy[slot];
     if (op->code == OP_memory_wait_cancellable && a->canceller == NULL) {
         return true;
+    }
+    if (*handle == NULL && op->code == OP_memory_copy && world.threaded) {
+        tell_copy();
     }
     if (*handle == NULL || (is_wait(op->code) && a->holds)) { /* who holds must not block */
         return true;

@@ -53,6 +53,7 @@ struct world {
     /* The memory. NULL root: none. */
     void *root; /* the first thread's handle, outlives all others */
     const uint8_t *base;
+    const struct subject_record *record;
     void *copy; /* of it, made by a thread, in the slot copy_slot of whoever wants it; NULL: none */
     unsigned copy_slot;
     uint32_t copy_mark; /* in the engine's eyes: that it was made */
