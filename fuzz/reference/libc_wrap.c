@@ -153,6 +153,10 @@ long __wrap_syscall(long number, ...) {
                           argument[5]);
 }
 
+void libc_wrap_moved(void) {
+    taken = false;
+}
+
 /* ---- Files that nobody closed, also where their making has failed ------------------------------
  */
 

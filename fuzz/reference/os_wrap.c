@@ -267,6 +267,7 @@ enum pb_status __wrap_pb_os_move(void *from, uint64_t bytes, void *to, uint64_t 
         return page_error();
     }
     enum pb_status status = told(__real_pb_os_move(from, bytes, to, to_bytes, kept));
+    libc_wrap_moved();
     if (status == PB_OK) {
         range_remove(from, bytes, "R6-foreign-pages");
     } else if (!*kept && (status == PB_NO_MEMORY || !is_mapped(to))) {

@@ -26,6 +26,8 @@ void interleave_unseen(bool on);
 /* The live reservation that holds the address; false when there is none. */
 bool os_wrap_reservation(const void *address, const uint8_t **at, uint64_t *bytes);
 
+/* A move is over, whatever became of it. */
+void libc_wrap_moved(void);
 /* libc_wrap.c: true when a file that the reference made is still open; it is closed then. */
 bool libc_wrap_left_open(void);
 
