@@ -1155,9 +1155,16 @@ static void follow(struct maker *k, const struct step *s, struct op *op, uint64_
 
 /* Adds one behind what is there. */
 static bool insert_shape(struct maker *k, struct program *p) {
-    const struct shape *shape = &shapes[below(&k->chance, COUNT_OF(shapes))];
+    const struct shape *shape = NULL;
     look(p, p->operations, &k->sight);
-    if (shape->threads != k->sight.interleaved) {
+    for (unsigned tries = 0; tries < 16 && shape == NULL; tries++) {
+        shape = &shapes[below(&k->chance, COUNT_OF(shapes))];
+        if (shape->threads != k->sight.interleaved ||
+            op_info(p->target, shape->step[0].code) == NULL) {
+            shape = NULL;
+        }
+    }
+    if (shape == NULL) {
         return false;
     }
     uint64_t at = one_in(&k->chance, 2) ? 0 : k->swarm.hot[below(&k->chance, k->swarm.hots)];
@@ -1464,7 +1471,7 @@ static const struct weighted mutations[] = {
     {insert_new, 24},        {erase_one, 6},     {erase_some, 1},        {duplicate_one, 5},
     {move_one, 5},           {swap_two, 4},      {change_argument, 20},  {nudge_argument, 5},
     {renew_one, 6},          {change_thread, 4}, {exchange_threads, 1},  {insert_fault, 3},
-    {insert_aimed_fault, 8}, {insert_shape, 8},  {insert_interleave, 1}, {renew_all, 12},
+    {insert_aimed_fault, 8}, {insert_shape, 12}, {insert_interleave, 1}, {renew_all, 12},
     {change_choice, 6},      {renew_choices, 6}, {extend_choices, 3},    {shift_choices, 5},
     {cut_choices, 1},
 };
