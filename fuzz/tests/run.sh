@@ -155,7 +155,7 @@ subjects() {
     echo 'no object' >"$work/text.so"
     expect subject_that_is_no_object 2 'see fuzz/subjects/README.md' \
         env SUBJECT="$work/text.so" $replay $seed
-    expect subject_says_what_it_lacks 0 '^memory: 6 of 32 functions; not offered: type, style, .*waiters' \
+    expect subject_says_what_it_lacks 0 '^memory: 6 of 41 functions; not offered: type, style, .*cancellable_wait32' \
         env SUBJECT="$work/broken.so" $replay -i
     expect rule_off_for_a_run 0 ' 0 findings' \
         env PAGEBOX_RULES_OFF=R12,R5 SUBJECT="$work/broken.so" $replay fuzz/tests/R5-broken.ops
