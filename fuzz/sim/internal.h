@@ -137,7 +137,7 @@ struct thread {
     uint32_t *cur, *acq; /* views by atom */
     epoch H[THREADS], aH[THREADS];
     const struct snap *rel; /* relf and fH, NULL before the first release fence */
-    struct thread *joiner;    /* waits for the end of this one */
+    struct thread *joiner;  /* waits for the end of this one */
     struct op pending;
     void (*fn)(void *);
     void *arg;
@@ -202,6 +202,16 @@ enum {
     LINE_WRITE,
     LINE_FINDING
 };
+/* The line of an access, of which the value and where it came from are still to be filled in. */
+static inline struct line access_line(uint8_t kind, const struct thread *t, uintptr_t at,
+                                      unsigned size, int order, uintptr_t pc) {
+    return (struct line){.kind = kind,
+                         .at = at,
+                         .size = (uint8_t)size,
+                         .order = (uint8_t)order,
+                         .pc = pc,
+                         .thread = t->id};
+}
 
 struct engine {
     /* The hot part. */

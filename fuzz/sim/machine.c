@@ -421,13 +421,8 @@ uint64_t atomic_load(uintptr_t at, unsigned size, int order, uintptr_t pc) {
         learn(t, x, m, order);
     }
     if (unlikely(S.tracing)) {
-        struct line l = {.kind = LINE_LOAD,
-                         .at = at,
-                         .size = (uint8_t)size,
-                         .order = (uint8_t)order,
-                         .pc = pc,
-                         .thread = t->id,
-                         .value = value};
+        struct line l = access_line(LINE_LOAD, t, at, size, order, pc);
+        l.value = value;
         if (x)
             trace_read(t, x, m, &l);
         trace_add(l);
@@ -472,15 +467,12 @@ void atomic_store(uintptr_t at, unsigned size, uint64_t value, int order, uintpt
         place(t, x, after, value, order, S.o.c11_release_sequence ? c11_sequence(t, after) : NULL,
               false, pc);
     }
-    if (unlikely(S.tracing))
-        trace_add((struct line){.kind = LINE_STORE,
-                                .at = at,
-                                .size = (uint8_t)size,
-                                .order = (uint8_t)order,
-                                .pc = pc,
-                                .thread = t->id,
-                                .wrote = value,
-                                .inserted = inserted});
+    if (unlikely(S.tracing)) {
+        struct line l = access_line(LINE_STORE, t, at, size, order, pc);
+        l.wrote = value;
+        l.inserted = inserted;
+        trace_add(l);
+    }
     t->H[t->id]++;
 }
 
@@ -532,12 +524,7 @@ uint64_t atomic_rmw(uintptr_t at, unsigned size, enum sim_rmw rmw, uint64_t oper
     struct cell *c = access_atomic(at, size, true, pc);
     uint32_t x = atom_at(c, at, size), m = 0;
     uint64_t old, new;
-    struct line l = {.kind = LINE_RMW,
-                     .at = at,
-                     .size = (uint8_t)size,
-                     .order = (uint8_t)order,
-                     .pc = pc,
-                     .thread = t->id};
+    struct line l = access_line(LINE_RMW, t, at, size, order, pc);
     if (unlikely(!x)) {
         mixed_begin(c, at, size, pc);
         l.value = old = mixed_load(t, c, at, size, order);
@@ -618,12 +605,7 @@ uint64_t atomic_cas(uintptr_t at, unsigned size, uint64_t expected, uint64_t des
     uint32_t x = atom_at(c, at, size), m = 0;
     uint64_t old;
     bool ok;
-    struct line l = {.kind = LINE_CAS,
-                     .at = at,
-                     .size = (uint8_t)size,
-                     .order = (uint8_t)order,
-                     .pc = pc,
-                     .thread = t->id};
+    struct line l = access_line(LINE_CAS, t, at, size, order, pc);
     if (unlikely(!x)) {
         mixed_begin(c, at, size, pc);
         ok = memory_read(at, size) == expected;

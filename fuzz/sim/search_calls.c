@@ -243,12 +243,7 @@ uint64_t explore_load(struct thread *t, uintptr_t at, unsigned size, int order, 
                      .pc = pc};
     event_id id = do_read(t, &w);
     if (S.tracing) {
-        struct line l = {.kind = LINE_LOAD,
-                         .at = at,
-                         .size = (uint8_t)size,
-                         .order = (uint8_t)order,
-                         .pc = pc,
-                         .thread = t->id};
+        struct line l = access_line(LINE_LOAD, t, at, size, order, pc);
         trace_read(id, &l);
         trace_add(l);
     }
@@ -267,14 +262,10 @@ void explore_store(struct thread *t, uintptr_t at, unsigned size, uint64_t value
     event_id id = do_write(t, &w, value);
     explore_effect(t);
     if (S.tracing) {
-        trace_add((struct line){.kind = LINE_STORE,
-                                .at = at,
-                                .size = (uint8_t)size,
-                                .order = (uint8_t)order,
-                                .pc = pc,
-                                .thread = t->id,
-                                .wrote = value,
-                                .inserted = G->events[id].co_after != 0});
+        struct line l = access_line(LINE_STORE, t, at, size, order, pc);
+        l.wrote = value;
+        l.inserted = G->events[id].co_after != 0;
+        trace_add(l);
     }
 }
 
@@ -282,12 +273,7 @@ uint64_t explore_rmw(struct thread *t, uintptr_t at, unsigned size, enum sim_rmw
                      uint64_t operand, int order, uintptr_t pc) {
     search_look_for_loop(t, at, pc);
     uint64_t old;
-    struct line l = {.kind = LINE_RMW,
-                     .at = at,
-                     .size = (uint8_t)size,
-                     .order = (uint8_t)order,
-                     .pc = pc,
-                     .thread = t->id};
+    struct line l = access_line(LINE_RMW, t, at, size, order, pc);
     if (mixed_turn(t, at, size, true, order, pc)) {
         old = memory_read(at, size);
         memory_write(at, size, rmw_result(rmw, old, operand, size));
@@ -352,14 +338,9 @@ uint64_t explore_cas(struct thread *t, uintptr_t at, unsigned size, uint64_t exp
     bool ex = G->events[id].ex;
     *failed = !ex;
     if (S.tracing) {
-        struct line l = {.kind = LINE_CAS,
-                         .at = at,
-                         .size = (uint8_t)size,
-                         .order = (uint8_t)order,
-                         .pc = pc,
-                         .thread = t->id,
-                         .failed = !ex,
-                         .wrote = desired};
+        struct line l = access_line(LINE_CAS, t, at, size, order, pc);
+        l.failed = !ex;
+        l.wrote = desired;
         trace_read(id, &l);
         trace_add(l);
     }
