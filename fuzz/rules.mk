@@ -57,7 +57,7 @@ define fuzz_config_rules
 build/$(1)/replay: build/$(1)/fuzz/targets/replay.o
 build/$(1)/shrink: build/$(1)/fuzz/targets/shrink.o build/$(1)/fuzz/targets/trial.o
 build/$(1)/reproducer: $(addprefix build/$(1)/fuzz/targets/,reproducer.o tape.o trial.o)
-build/$(1)/fuzz/targets/reproducer.o: $(wildcard fuzz/targets/reproducer/*.c fuzz/targets/program/*.h) fuzz/subject.h
+build/$(1)/fuzz/targets/reproducer.o: $(wildcard fuzz/targets/program/*.h) fuzz/subject.h
 $(FUZZ_TOOLS:%=build/$(1)/%): build/$(1)/fuzz/targets/input.o $(FUZZ_CORE:%.c=build/$(1)/%.o) \
     $(if $(filter cov,$(1)),build/cov/fuzz/targets/coverage_exit.o) \
     $$(call interleave_of,$(1)) build/$(1)/libpagebox.a
@@ -154,7 +154,11 @@ else
 	    -o $(call quote,results/reproducers/$(basename $(notdir $(INPUT)))) $(call quote,$(INPUT))
 	@cd $(call quote,results/reproducers/$(basename $(notdir $(INPUT)))) && \
 	    $(MAKE) --no-print-directory -s -B PAGEBOX='$(CURDIR)' && \
-	    echo "$$PWD/finding.c, with this tree's library:" && { env -u SUBJECT ./finding || true; }
+	    echo "$$PWD/finding.c, with this tree's library:" && \
+	    if grep -q 'needs a weak memory order' finding.c; then \
+	        $(MAKE) --no-print-directory explore PAGEBOX='$(CURDIR)' SOURCES='$(SOURCES)' TIME=60; \
+	        cp '$(CURDIR)/results/explore/latest/schedule.txt' . 2>/dev/null || true; \
+	    else env -u SUBJECT ./finding || true; fi
 endif
 corpus-promote: build/asan/replay ## makes seeds of the inputs INPUT= in corpus/, as text, where they run clean (TARGET= NAME=)
 	@test -n $(call quote,$(INPUT)) || { echo 'make corpus-promote: say INPUT="file..."' >&2; exit 2; }

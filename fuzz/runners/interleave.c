@@ -154,6 +154,19 @@ static void run_operation(struct actor *a, const struct op *op) {
     a->op = NULL;
 }
 
+const struct subject *(*interleave_front)(const struct subject *subject);
+bool interleave_newest;
+
+int interleave_thread(void) {
+    for (unsigned i = 0; i < OP_THREADS; i++) {
+        if (world.threaded && world.actor[i].engine_thread == sim_self() &&
+            world.actor[i].engine_thread != 0) {
+            return (int)i;
+        }
+    }
+    return -1;
+}
+
 /* One logical thread: its operations, in order. */
 static void act(void *arg) {
     struct actor *a = arg;
@@ -251,9 +264,9 @@ static void program_main(void *arg) {
     memset(&world, 0, sizeof world);
     order.count = 0;
     world.program = program;
-    world.subject = chosen;
-    world.m = chosen->memory;
-    world.b = chosen->mailbox;
+    world.subject = interleave_front != NULL ? interleave_front(chosen) : chosen;
+    world.m = world.subject->memory;
+    world.b = world.subject->mailbox;
     world.judge.guest = -1;
     fault_begin(NULL, 0);
     world.prefix = interleave_prefix(program);
@@ -453,7 +466,7 @@ static struct sim_options options_of(const struct program *program) {
     options.timeouts_max = 4;
     options.spurious_max = 1;
     options.faults_max = faults;
-    options.messages_max = 8;
+    options.messages_max = interleave_newest ? 1 : 8;
     options.steps_max = 40000;
     options.unjoined_is_leak = false;
     options.pages_bytes = 4 << 20;
@@ -591,6 +604,7 @@ const struct interleave_told *interleave_told(void) {
     }
     told.preemptions = result.preemptions;
     told.detail = result.detail;
+    told.finding = result.finding;
     told.started = order.count;
     memcpy(told.order, order.number, sizeof told.order);
     return &told;

@@ -5,9 +5,10 @@
  *
  * With one thread the program is the calls that the input made, each with what the rules let it
  * answer (tape.h), over a mapping to the library: program/ref.h for ours, that of -p MAPPING or
- * PAGEBOX_PARTS for a SUBJECT (subjects/README.md), else the subject's own table. With threads it
- * is put together from the parts in reproducer/threads.c. It exits 1 naming the broken rule, 0 when
- * all is good. Exit status: 0 written, 2 usage, or an input that cannot be read or breaks nothing.
+ * PAGEBOX_PARTS for a SUBJECT (subjects/README.md), else the subject's own table. With threads each
+ * has its calls, and program/threads.h runs them until they answer what was found, which no order
+ * of them permits. It exits 1 naming the broken rule, 0 when all is good. Exit status: 0 written, 2
+ * usage, or an input that cannot be read or breaks nothing.
  */
 #include "exec.h"
 #include "input.h"
@@ -27,12 +28,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { USAGE = 2, PARTS_MAX = 160 };
+enum { USAGE = 2, CALLS_MAX = 512 };
 
 /* ---- Parts ------------------------------------------------------------------------------------
  */
 
-/* The two files' text, put into this program by the assembler. */
+/* These files' text, put into this program by the assembler. */
 #define EMBED(name, path)                                                             \
     __asm__(".section .rodata\n.global " #name "\n" #name ":\n.incbin \"" path "\"\n" \
             ".byte 0\n.text\n");                                                      \
@@ -42,166 +43,10 @@ EMBED(program_ref, "fuzz/targets/program/ref.h");
 EMBED(program_faults, "fuzz/targets/program/faults.h");
 EMBED(program_table, "fuzz/targets/program/table.h");
 EMBED(program_subject, "fuzz/subject.h");
-EMBED(reproducer_threads, "fuzz/targets/reproducer/threads.c");
-
-static struct part {
-    char name[64], needs[256];
-    const char *text;
-    size_t bytes;
-    bool wanted;
-} parts[PARTS_MAX];
-static unsigned parts_n;
-
-static void parts_read(const char *text) {
-    for (const char *at = strstr(text, "/*= "); at != NULL; at = strstr(at + 1, "\n/*= ")) {
-        struct part *part = &parts[parts_n];
-        at += *at == '\n';
-        const char *line_end = strchr(at, '\n');
-        if (parts_n == PARTS_MAX || line_end == NULL ||
-            sscanf(at, "/*= %63[^:]: %255[^=]", part->name, part->needs) < 1) {
-            fprintf(stderr, "reproducer: a part that cannot be read: %.40s\n", at);
-            exit(USAGE);
-        }
-        part->text = line_end + 1;
-        const char *end = strstr(line_end, "\n/*= "); /* at once where the part is empty */
-        part->bytes = end != NULL ? (size_t)(end + 1 - part->text) : strlen(part->text);
-        parts_n++;
-    }
-}
-
-static struct part *part_find(const char *name) {
-    for (unsigned i = 0; i < parts_n; i++) {
-        if (strcmp(parts[i].name, name) == 0) {
-            return &parts[i];
-        }
-    }
-    return NULL;
-}
-
-/* Marks the part and all that it needs; false when there is none of that name. */
-static bool want(const char *name) {
-    struct part *part = part_find(name);
-    if (part == NULL || part->wanted) {
-        return part != NULL;
-    }
-    part->wanted = true;
-    char needs[sizeof part->needs], *rest = needs;
-    snprintf(needs, sizeof needs, "%s", part->needs);
-    for (char *one; (one = strtok_r(rest, " ", &rest)) != NULL;) {
-        if (!want(one)) {
-            fprintf(stderr, "reproducer: %s needs %s, which is no part\n", name, one);
-            exit(USAGE);
-        }
-    }
-    return true;
-}
-
-static bool wanted(const char *name) {
-    const struct part *part = part_find(name);
-    return part != NULL && part->wanted;
-}
-
-static void parts_print(FILE *out) {
-    for (unsigned i = 0; i < parts_n; i++) {
-        if (parts[i].wanted) {
-            fwrite(parts[i].text, 1, parts[i].bytes, out);
-        }
-    }
-}
-
-/* ---- Operations as calls ----------------------------------------------------------------------
- */
+EMBED(program_threads, "fuzz/targets/program/threads.h");
 
 static bool is_threaded;
-
-static void print_number(FILE *out, uint64_t value) {
-    if (value <= INT32_MAX) {
-        fprintf(out, "%" PRIu64, value);
-    } else {
-        fprintf(out, "UINT64_C(%" PRIu64 ")", value);
-    }
-}
-
-/* What counts from the end counts from that of the operation's first memory. */
-static void print_address(FILE *out, const struct op *op, uint64_t value) {
-    int64_t distance = (int64_t)(value - OP_ADDRESS_END);
-    if (value < OP_ADDRESS_END / 2) {
-        print_number(out, value);
-    } else if (distance == 0) {
-        fprintf(out, "end_of(%u)", (unsigned)op->arg.raw[0]);
-    } else {
-        fprintf(out, "end_of(%u) %c %" PRIu64, (unsigned)op->arg.raw[0], distance < 0 ? '-' : '+',
-                (uint64_t)(distance < 0 ? -distance : distance));
-    }
-}
-
-static void print_argument(FILE *out, const struct op *op, enum op_kind kind, uint64_t value) {
-    switch (kind) {
-    case KIND_address:
-        print_address(out, op, value);
-        break;
-    case KIND_signed:
-        if ((int64_t)value > INT32_MIN && (int64_t)value < 0) {
-            fprintf(out, "%" PRId64, (int64_t)value);
-        } else {
-            fputs((int64_t)value < 0 ? "(int64_t)" : "", out);
-            print_number(out, value);
-        }
-        break;
-    case KIND_yesno:
-        fputs(value == WORD_yesno_yes ? "true" : "false", out);
-        break;
-    case KIND_width:
-        fputs(op_word(kind, value), out);
-        break;
-    default:
-        if (kind == KIND_limit && value == UINT32_MAX) {
-            fputs("PB_NO_MAXIMUM", out);
-        } else if (op_word(kind, value) != NULL) {
-            fprintf(out, "\"%s\"", op_word(kind, value));
-        } else {
-            print_number(out, value);
-        }
-    }
-}
-
-/* These look at who calls also where there is one thread. */
-static bool wants_thread(uint8_t code) {
-    return is_threaded || code == OP_mailbox_enqueue || code == OP_guest_park;
-}
-
-static void print_call(FILE *out, const struct op *op, enum op_target target) {
-    const struct op_info *info = op_info(target, op->code);
-    const char *comma = "";
-    fprintf(out, "    %s(", op->code == OP_fault ? "fail_next" : info->name);
-    if (wants_thread(op->code)) {
-        fprintf(out, "%u", op->thread);
-        comma = ", ";
-    }
-    for (unsigned i = 0; i < info->arguments; i++) {
-        fputs(comma, out);
-        comma = ", ";
-        print_argument(out, op, info->argument[i].kind, op->arg.raw[i]);
-    }
-    fputs(");\n", out);
-}
-
-/* Its part; false, with a message, when there is none. */
-static bool want_operation(const struct op *op, enum op_target target) {
-    char name[80];
-    if (op->code == OP_fault || op->code == OP_fault_at) {
-        return want("faults");
-    }
-    const char *called = op_info(target, op->code)->name;
-    snprintf(name, sizeof name, "%s%s", is_threaded ? "t_" : "", called);
-    bool lives_in_memory = strcmp(name, "memory_destroy") == 0;
-    if (!want(lives_in_memory ? "memory" : name)) {
-        fprintf(stderr, "reproducer: %s has no part in fuzz/targets/reproducer/: it is left out\n",
-                name);
-        return false;
-    }
-    return true;
-}
+static bool is_weak; /* needs a weak memory order */
 
 /* ---- The head ---------------------------------------------------------------------------------
  */
@@ -242,16 +87,21 @@ static struct {
 static const char *build_line(const char *pagebox) {
     static char line[2048];
     const char *subject = getenv("SUBJECT");
-    char *real = subject == NULL ? NULL : realpath(subject, NULL);
+    char *real = subject == NULL ? NULL : realpath(subject, NULL), *seen;
+    /* build.sh -e makes what only the engine can load; the program wants what it was made from. */
+    if (real != NULL && (seen = strstr(real, ".engine.so")) != NULL) {
+        memcpy(seen, ".so", sizeof ".so");
+    }
     if (mapping.kind == TO_REF) {
         snprintf(line, sizeof line,
                  "cc -O2 -g $(CFLAGS) -I%s/ref finding.c %s/build/plain/libpagebox.a -pthread%s -o "
                  "finding",
                  pagebox, pagebox, flags());
     } else if (mapping.kind == TO_TABLE) {
-        snprintf(line, sizeof line,
-                 "cc -O2 -g $(CFLAGS) -DSUBJECT_PATH='\"%s\"' -I. finding.c -ldl -o finding",
-                 real != NULL ? real : "subject.so");
+        snprintf(
+            line, sizeof line,
+            "cc -O2 -g $(CFLAGS) -DSUBJECT_PATH='\"%s\"' -I. finding.c -pthread -ldl -o finding",
+            real != NULL ? real : "subject.so");
     } else if (sscanf(mapping.text, "/* %2000[^*]", line) == 1) {
         line[strlen(line) - 1] = '\0'; /* the space before the comment's end */
     }
@@ -289,28 +139,40 @@ static void print_head(FILE *out, const struct program *program) {
               "the rules\n"
               " * let it answer. The operations:\n *\n",
               out);
-    } else if (takes_turns(program)) {
+    } else if (is_weak) {
         fputs(
-            " * Threads take turns, an operation each, in the order that broke the rule under the\n"
-            " * concurrency engine: the same in each run. The operations:\n *\n",
+            " * It needs a weak memory order: in 1,600 runs in which every read took the newest "
+            "value the\n"
+            " * rule held, so x86-64 will hardly ever show it. The program is for the engine, and\n"
+            " * schedule.txt, where it lies beside this file, is its schedule:\n *\n"
+            " *     make explore PAGEBOX=<the checkout> [REPLAY=schedule.txt]\n *\n"
+            " * The schedule that was found is the last line, for make replay INPUT=<these "
+            "lines>.\n"
+            " * The operations:\n *\n",
             out);
+    } else if (takes_turns(program)) {
+        fputs(" * Threads take turns, a call each, in the order that broke the rule under the "
+              "concurrency\n"
+              " * engine: the same in each run. The operations:\n *\n",
+              out);
     } else {
-        fputs(" * The schedule that breaks the rule lies inside of operations. So each thread in "
-              "turn is\n"
-              " * stopped after every machine instruction while the others run (x86-64), and then "
-              "real\n"
-              " * threads run freely for SECONDS more (-DSECONDS=60). What needs two such stops, "
-              "or a read\n"
-              " * of an old value, which x86-64 may never do, is met by chance or not at all: a "
-              "run that\n"
-              " * says good proves less than one that fails. The exact schedule is the last line, "
-              "for the\n"
-              " * engine: make replay INPUT=<these lines>. The operations:\n *\n",
+        fputs(" * The schedule that breaks the rule lies inside of calls. So each thread in turn "
+              "is stopped\n"
+              " * after every machine instruction while the others run (x86-64), for at most "
+              "SECONDS\n"
+              " * (-DSECONDS=60): threads.h. What needs more than two such stops, or a weak memory "
+              "order, is\n"
+              " * met by chance or not at all; the engine finds that in the same program:\n *\n",
+              out);
+        fputs(" *     make explore PAGEBOX=<the checkout>\n *\n", out);
+        fputs(" * The schedule that was found is the last line, for make replay INPUT=<these "
+              "lines>.\n"
+              " * The operations:\n *\n",
               out);
     }
     print_program_comment(out, program);
     fputs(" */\n", out);
-    fputs("#define _GNU_SOURCE\n", out);
+    fputs("#ifndef _GNU_SOURCE\n#define _GNU_SOURCE\n#endif\n", out);
 }
 
 /* ---- One thread -------------------------------------------------------------------------------
@@ -377,8 +239,12 @@ static unsigned names_in(const char *text, char kind) {
 static void print_declarations(FILE *out, const char *text, const char *nested) {
     const unsigned memories = names_in(text, 'm'), wakers = names_in(text, 'w');
     for (unsigned i = 0; i < memories; i++) {
-        fprintf(out, "static memory m%u;\nstatic const void *m%u_base;\nstatic record r%u;\n", i, i,
-                i);
+        char own[16]; /* where its base and length are to stand */
+        fprintf(out, "static memory m%u;\nstatic const void *m%u_base;\n", i, i);
+        snprintf(own, sizeof own, "&r%u,", i);
+        if (strstr(text, own) != NULL) {
+            fprintf(out, "static record r%u;\n", i);
+        }
     }
     for (unsigned i = 0; i < wakers; i++) {
         fprintf(out, "static waker w%u;\n", i);
@@ -424,134 +290,233 @@ static void print_sequential(FILE *out, const struct program *program) {
 /* ---- Threads ----------------------------------------------------------------------------------
  */
 
-static bool is_set_up(uint8_t code) {
-    return code == OP_memory_create || code == OP_memory_create_more || code == OP_mailbox_attach;
+/* The calls of the run, by number, and lines of C that stand before them (call.text, no end). */
+static struct made {
+    int thread;
+    unsigned phase; /* 0 before the threads, 1 in one, 2 behind them */
+    bool is_line, has_ended;
+    char rule[48], *text;
+    unsigned status, began, ended;
+    uint64_t answer;
+} made[CALLS_MAX];
+static unsigned made_n, calls_n, call_at[CALLS_MAX], threads_used;
+static uint32_t drained[CALLS_MAX];
+static unsigned drained_n;
+static bool is_judged;  /* a judge found it by answers and order, or by who sleeps */
+static bool is_at_rest; /* ... by who sleeps */
+
+/* One line of tape_threads' log. */
+static void read_event(char *line, unsigned number) {
+    struct made *m = &made[made_n];
+    unsigned k = 0, status;
+    int at = 0;
+    uint64_t value;
+    if (sscanf(line, "took %" SCNu64, &value) == 1 && drained_n < CALLS_MAX) {
+        drained[drained_n++] = (uint32_t)value;
+    } else if (sscanf(line, "end %u %u %" SCNu64, &k, &status, &value) == 3 && k < calls_n) {
+        m = &made[call_at[k]];
+        m->has_ended = true;
+        m->ended = number;
+        m->status = status;
+        m->answer = value;
+    } else if (made_n < CALLS_MAX &&
+               (sscanf(line, "line %d %n", &m->thread, &at) == 1 ||
+                sscanf(line, "begin %u %d %47s %n", &k, &m->thread, m->rule, &at) == 3) &&
+               at > 0) {
+        m->is_line = m->rule[0] == '\0';
+        m->text = strdup(line + at + strspn(line + at, " "));
+        m->text[strcspn(m->text, "\n")] = '\0';
+        m->began = number;
+        m->phase = m->thread >= 0 ? 1 : threads_used != 0 ? 2 : 0;
+        threads_used |= m->thread >= 0 ? 1u << m->thread : 0;
+        if (!m->is_line) {
+            call_at[calls_n++] = made_n;
+        }
+        made_n++;
+    }
 }
 
-static bool is_mailbox_operation(enum op_target target, uint8_t code) {
-    const char *name = op_info(target, code)->name;
-    return strncmp(name, "mailbox_", 8) == 0 || strncmp(name, "waker_", 6) == 0 ||
-           strncmp(name, "guest_", 6) == 0;
+/* Runs it once more, in a process of its own, which writes its calls down as they come. */
+static bool write_log(const struct subject *subject, const struct program *program) {
+    static char line[16384];
+    int answer[2], status = 0;
+    lines = tmpfile();
+    fflush(NULL);
+    if (lines == NULL || pipe(answer) != 0) {
+        return false;
+    }
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(10);
+        unsetenv("SCHED");
+        tape_threads(lines);
+        (void)interleave_run(subject != subject_ref() ? subject : NULL, program, NULL);
+        const char *finding = interleave_told()->finding;
+        const char kind = finding == NULL                            ? '-'
+                          : strcmp(finding, "deadlock") == 0         ? 's'
+                          : strcmp(finding, "lost-wakeup") == 0      ? 's'
+                          : finding[0] == 'R' && isdigit(finding[1]) ? 'j'
+                                                                     : '-';
+        _exit(write(answer[1], &kind, 1) == 1 ? 0 : 1);
+    }
+    close(answer[1]);
+    char kind = '-';
+    if (child < 0 || waitpid(child, &status, 0) != child || read(answer[0], &kind, 1) < 0) {
+        return false;
+    }
+    close(answer[0]);
+    is_at_rest = kind == 's';
+    /* What the engine alone sees is not in the answers. */
+    is_judged = kind != '-' && strcmp(trial.name, "R22-notifier-unseen") != 0;
+    looks_are_whole = is_judged;
+    rewind(lines);
+    for (unsigned number = 1; fgets(line, sizeof line, lines) != NULL; number++) {
+        read_event(line, number);
+    }
+    return made_n > 0;
 }
 
-static uint64_t limited(uint64_t value, uint64_t low, uint64_t high) {
-    return value < low ? low : value > high ? high : value;
+enum { NEWEST_SEEDS = 100 }; /* of 16 runs each */
+
+/* Whether the rule breaks only where a thread reads an old value: it does not in so many runs
+ * without. */
+static bool wants_old_values(const struct subject *subject, const struct program *program) {
+    int status = 0;
+    fflush(NULL);
+    pid_t child = fork();
+    if (child == 0) {
+        alarm(20);
+        interleave_newest = true;
+        for (int seed = 0; seed < NEWEST_SEEDS; seed++) {
+            char number[16];
+            snprintf(number, sizeof number, "%d", seed);
+            setenv("SEED", number, 1);
+            setenv("SCHED", seed % 2 == 0 ? "uniform" : "pct", 1);
+            fclose(stderr);
+            const char *rule =
+                interleave_run(subject != subject_ref() ? subject : NULL, program, NULL);
+            if (rule != NULL && strcmp(rule, trial.name) == 0) {
+                _exit(1);
+            }
+        }
+        _exit(0);
+    }
+    return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) &&
+           WEXITSTATUS(status) == 0;
 }
 
-/* The memory and the mailbox that the engine's run had: small ones. */
-static void print_set_up(FILE *out, const struct program *program, unsigned prefix,
-                         bool has_mailbox) {
-    const struct op *memory = NULL, *mailbox = NULL;
-    for (unsigned i = prefix; i-- > 0;) {
-        const struct op *op = &program->operation[i];
-        if (op->code == OP_mailbox_attach) {
-            mailbox = op;
-        } else if (is_set_up(op->code)) {
-            memory = op;
+static void print_calls(FILE *out, int thread, unsigned phase) {
+    unsigned k = 0;
+    for (unsigned i = 0; i < made_n; i++) {
+        const struct made *m = &made[i];
+        if (m->thread == thread && m->phase == phase) {
+            if (m->is_line) {
+                fprintf(out, "    %s\n", m->text);
+            } else {
+                fprintf(out, "    IN(%u, \"%s\", %s);\n", k, m->rule, m->text);
+            }
+        }
+        k += !m->is_line;
+    }
+}
+
+/* The one had ended before the other began, which the rules of memories look at. What a mailbox
+ * owes a guest that sleeps does not depend on it. */
+static bool is_ordered(unsigned first, unsigned second) {
+    const struct made *one = &made[call_at[first]], *two = &made[call_at[second]];
+    const bool of_memory =
+        strncmp(one->text, "memory_", 7) == 0 && strncmp(two->text, "memory_", 7) == 0;
+    return one->phase == 1 && two->phase == 1 && one->thread != two->thread && one->has_ended &&
+           one->ended < two->began && (of_memory || !is_at_rest);
+}
+
+/* A wait that sleeps is a mistake where the value is another by now, or waits were disabled. */
+static void print_sleeper(FILE *out, unsigned number, const char *text) {
+    char memory[16], address[40], expected[40];
+    unsigned bits;
+    bool disables = false;
+    fprintf(out, " &&\n           sleeps(%u)", number);
+    for (unsigned i = 0; i < made_n; i++) {
+        disables |= strstr(made[i].text, "memory_disable_atomics(") != NULL;
+    }
+    if (!disables && sscanf(text, "memory_wait%u(%15[^,], %39[^,], %39[^,],", &bits, memory,
+                            address, expected) == 4) {
+        fprintf(out, " && CHANGED(%s, %s, %u, %s)", memory, address, bits / 8, expected);
+    }
+}
+
+static void print_as_found(FILE *out) {
+    fputs("/* What the calls answered when it was found, and which had ended before which began: "
+          "no order of "
+          "them\n * permits that. */\nstatic bool as_found(void) {\n    return ",
+          out);
+    fputs(is_judged ? "made[0].ended != 0" : "false /* a crash, or what only the engine sees */",
+          out);
+    for (unsigned k = 0; is_judged && k < calls_n; k++) {
+        const struct made *m = &made[call_at[k]];
+        if (m->has_ended) {
+            fprintf(out, " &&\n           answered(%u, %s, %" PRIu64 ")", k,
+                    tape_statuses(UINT64_C(1) << m->status), m->answer);
+        } else if (is_at_rest) {
+            print_sleeper(out, k, m->text);
+        }
+        for (unsigned other = 0; other < k; other++) {
+            if (is_ordered(other, k)) {
+                fprintf(out, " &&\n           in_order(%u, %u)", other, k);
+            }
         }
     }
-    if (program->target != TARGET_mailbox_fuzzer) {
-        uint64_t min = memory == NULL ? 1 : limited(memory->arg.memory_create.min, 1, 3);
-        uint64_t max = memory == NULL ? 2 : limited(memory->arg.memory_create.max, min, 4);
-        uint64_t style = memory == NULL ? WORD_style_static : memory->arg.memory_create.style;
-        bool more = memory != NULL && memory->code == OP_memory_create_more;
-        fprintf(out, "    memory_begin(\"%s\", %" PRIu64 ", %" PRIu64 ", %d, %u);\n",
-                memory == NULL ? "reserve"
-                               : op_word(KIND_strategy, memory->arg.memory_create.strategy),
-                min, max, style == WORD_style_static || style == WORD_style_usual,
-                more ? (unsigned)memory->arg.memory_create_more.waiters : 0);
+    for (unsigned i = 0; is_judged && i < drained_n; i++) {
+        fprintf(out, " &&\n           drained(%u, %" PRIu32 ")", i, drained[i]);
     }
-    if (has_mailbox) {
-        uint64_t slots = mailbox == NULL ? 4 : mailbox->arg.mailbox_attach.capacity;
-        bool sane = slots != 0 && (slots & (slots - 1)) == 0 && slots <= 16;
-        bool spills = mailbox != NULL && mailbox->arg.mailbox_attach.full == WORD_full_spill;
-        fprintf(
-            out, "    mailbox_begin(\"%s\", %u, \"%s\", %u, %uu, %u);\n",
-            mailbox == NULL ? "shared" : op_word(KIND_ground, mailbox->arg.mailbox_attach.ground),
-            mailbox == NULL ? 1 : (unsigned)mailbox->arg.mailbox_attach.pages,
-            mailbox == NULL ? "front" : op_word(KIND_region, mailbox->arg.mailbox_attach.region),
-            sane ? (unsigned)slots : 4,
-            mailbox == NULL ? 0 : (unsigned)mailbox->arg.mailbox_attach.cursor,
-            spills ? (unsigned)(mailbox->arg.mailbox_attach.spill % 8) : 0);
-    }
-    fputs("    memory_clones();\n", out);
-}
-
-/* The place of an operation in the order of the engine's run, among those that are called. */
-static unsigned turn_of(unsigned number, const bool *keep) {
-    unsigned turn = 0;
-    for (unsigned i = 0; i < trial.started && trial.order[i] != number; i++) {
-        turn += keep[trial.order[i]];
-    }
-    return turn;
-}
-
-static void print_thread(FILE *out, const struct program *program, unsigned prefix,
-                         const bool *keep, unsigned thread) {
-    for (unsigned i = prefix; i < program->operations; i++) {
-        const struct op *op = &program->operation[i];
-        if (op->thread != thread || !keep[i]) {
-            continue;
-        }
-        if (takes_turns(program)) {
-            fprintf(out, "    turn(%u);\n", turn_of(i, keep));
-        } else {
-            fprintf(out, "    jitter(%u);\n", thread);
-        }
-        print_call(out, op, program->target);
-        fputs(takes_turns(program) ? "    turn_ended();\n" : "", out);
-    }
+    fputs(";\n}\n\n", out);
 }
 
 static void print_threads(FILE *out, const struct program *program) {
-    bool keep[OPS_MAX];
-    unsigned prefix = interleave_prefix(program), used = 0, count = 0;
-    bool has_mailbox = false;
+    static const char *const includes[] = {"ref.h", "map.h", "table.h"};
+    unsigned count = 0, first = 0;
+    char *text = text_of(lines);
     is_threaded = true;
-    want("t_main");
-    for (unsigned i = 0; i < program->operations; i++) {
-        const struct op *op = &program->operation[i];
-        bool silent = is_set_up(op->code) || op->code == OP_interleave || op->code == OP_fault ||
-                      op->code == OP_fault_at;
-        silent |= i < prefix && (op->code == OP_mailbox_hold || op->code == OP_mailbox_release);
-        keep[i] = !silent && want_operation(op, program->target);
-        has_mailbox |= program->target != TARGET_waiters_fuzzer &&
-                       is_mailbox_operation(program->target, op->code);
-        used |= keep[i] && i >= prefix ? 1u << op->thread : 0;
-    }
-    want(has_mailbox ? "t_mailbox" : "nomailbox");
-    want("t_memory"); /* the mailbox lies in one, too */
-    if (wanted("t_mailbox_hold")) {
-        want("t_mailbox_unhold"); /* a thread gives it back at its end, if not before */
-    }
     print_head(out, program);
-    parts_print(out);
-    fputs("\nstatic void round_begin(void) {\n", out);
-    print_set_up(out, program, prefix, has_mailbox);
-    for (unsigned i = 0; i < prefix; i++) {
-        if (keep[i]) {
-            print_call(out, &program->operation[i], program->target);
-        }
-    }
-    fputs("}\n\n", out);
     for (unsigned t = 0; t < OP_THREADS; t++) {
-        if (used >> t & 1) {
-            fprintf(out, "static void thread_%u(void) {\n", t);
-            print_thread(out, program, prefix, keep, t);
-            if (wanted("t_mailbox_unhold")) {
-                fprintf(out, "    mailbox_unhold(%u);\n", t);
-            }
+        count += threads_used >> t & 1;
+    }
+    fprintf(out, "enum { CALLS = %u, THREADS = %u, TURNS = %d };\n\n", calls_n, count,
+            takes_turns(program));
+    fprintf(out, "#include \"check.h\"\n#include \"%s\"\n#include \"threads.h\"\n\n",
+            includes[mapping.kind]);
+    print_declarations(out, text, "");
+    fputs("static void before(void) {\n", out);
+    print_calls(out, -1, 0);
+    fputs("}\n\n", out);
+    for (int t = 0; t < (int)OP_THREADS; t++) {
+        if (threads_used >> t & 1) {
+            fprintf(out, "static void thread_%d(void) {\n", t);
+            print_calls(out, t, 1);
             fputs("}\n\n", out);
         }
     }
-    fputs("static void run_thread(unsigned n) {\n    static void (*const all[])(void) = {", out);
-    for (unsigned t = 0; t < OP_THREADS; t++) {
-        if (used >> t & 1) {
-            fprintf(out, "%sthread_%u", count++ > 0 ? ", " : "", t);
+    fputs("static void (*const threads[THREADS])(void) = {", out);
+    for (int t = 0; t < (int)OP_THREADS; t++) {
+        if (threads_used >> t & 1) {
+            fprintf(out, "%sthread_%d", first++ > 0 ? ", " : "", t);
         }
     }
-    fprintf(out, "};\n    all[n]();\n}\n\nint main(void) {\n    return run(%u, %d);\n}\n", count,
-            takes_turns(program));
+    fputs("};\nstatic const int call_thread[CALLS + 1] = {", out);
+    for (unsigned k = 0; k < calls_n; k++) {
+        const struct made *m = &made[call_at[k]];
+        int number = m->phase == 1 ? 0 : -1;
+        for (int t = 0; t < m->thread && number >= 0; t++) {
+            number += (int)(threads_used >> t & 1);
+        }
+        fprintf(out, "%s%d", k > 0 ? ", " : "", number);
+    }
+    fputs("};\n\nstatic void behind(void) {\n", out);
+    print_calls(out, -1, 2);
+    fputs("}\n\n", out);
+    print_as_found(out);
+    fprintf(out, "int main(void) {\n    return in_threads(\"%s\");\n}\n", trial.name);
+    free(text);
 }
 
 /* ---- Start and end ----------------------------------------------------------------------------
@@ -605,6 +570,15 @@ static void print_makefile(FILE *out, const struct program *program) {
               : "# Makefile: make && ./finding\n",
           out);
     fprintf(out, "finding: finding.c; %s\n", build_line("$(PAGEBOX)"));
+    if (is_threaded) {
+        fprintf(out,
+                "SOURCES = %s\n"
+                "explore:; $(MAKE) -C $(PAGEBOX) explore SRC='$(CURDIR)/finding.c $(SOURCES)' "
+                "CFLAGS_SRC='-DEXPLORE -D_GNU_SOURCE -I$(CURDIR) %s $(CFLAGS)' "
+                "$(if $(REPLAY),REPLAY='$(abspath $(REPLAY))')\n",
+                mapping.kind == TO_REF ? "$(wildcard $(abspath $(PAGEBOX))/ref/*.c)" : "",
+                mapping.kind == TO_REF ? "-I$(abspath $(PAGEBOX))/ref" : "");
+    }
 }
 
 static void print_program(FILE *out, const struct program *program) {
@@ -669,8 +643,9 @@ static bool write_all(void) {
     static const char *const names[] = {"ref.h", "map.h", "table.h"};
     bool written = write_file("finding.c", print_program, NULL) &&
                    write_file("Makefile", print_makefile, NULL);
-    if (written && !is_threaded) {
+    if (written) {
         written = write_file("check.h", NULL, program_check) &&
+                  (!is_threaded || write_file("threads.h", NULL, program_threads)) &&
                   write_file(names[mapping.kind], NULL, mapping.text) &&
                   write_file("faults.h", NULL, program_faults) &&
                   (mapping.kind != TO_TABLE || write_file("subject.h", NULL, program_subject));
@@ -691,6 +666,7 @@ static int run(const char *path) {
         fprintf(stderr, "reproducer: cannot start a process to run the input in\n");
         return USAGE;
     }
+    const bool finds = trial.name[0] != '\0';
     if (option.name != NULL) {
         snprintf(trial.name, sizeof trial.name, "%s", option.name);
     } else if (trial.name[0] == '\0') {
@@ -701,20 +677,15 @@ static int run(const char *path) {
         trial_place(&settings, &trial.program, place);
     }
     const bool threads = interleave_wants(&trial.program);
-    if (threads && settings.subject != subject_ref()) {
-        fprintf(stderr,
-                "reproducer: a program whose threads interleave can be made for the reference"
-                " alone: TRACE=1 replay shows the schedule\n");
-        return USAGE;
-    }
-    if (threads) {
-        parts_read(reproducer_threads);
-    } else if (!write_lines(settings.subject, &trial.program)) {
+    if (threads ? !write_log(settings.subject, &trial.program)
+                : !write_lines(settings.subject, &trial.program)) {
         fprintf(stderr, "reproducer: cannot run the input to write its calls down\n");
         return USAGE;
-    } else if (!mapping_choose(settings.subject)) {
+    }
+    if (!mapping_choose(settings.subject)) {
         return USAGE;
     }
+    is_weak = threads && finds && wants_old_values(settings.subject, &trial.program);
     if (mkdir(option.folder, 0777) != 0 && errno != EEXIST) {
         fprintf(stderr, "reproducer: %s: %s\n", option.folder, strerror(errno));
         return USAGE;

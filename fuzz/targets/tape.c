@@ -3,6 +3,7 @@
 
 #include "exec.h"
 #include "fault.h"
+#include "interleave.h"
 #include "note.h"
 
 #include <inttypes.h>
@@ -17,6 +18,10 @@ static struct subject_memory memory_table;
 static struct subject_mailbox mailbox_table;
 static FILE *out, *functions;
 static bool unwritten;
+/* Threads: who calls now, -1 before and after them. Then what is written is a log: a call's begin,
+ * its end. */
+static int (*who)(void);
+static unsigned depth[OP_THREADS + 1], current[OP_THREADS + 1], calls_n;
 static bool silent; /* a parked guest has the host flush, as the program's does by itself */
 static unsigned parks, taken;
 
@@ -25,10 +30,13 @@ static unsigned parks, taken;
 
 __attribute__((format(printf, 1, 2))) static void line(const char *format, ...) {
     va_list arguments;
-    if (silent) {
+    if (silent || (who != NULL && depth[who() + 1] > 0)) {
         return;
     }
     va_start(arguments, format);
+    if (who != NULL) {
+        fprintf(out, "line %d ", who());
+    }
     fputs("    ", out);
     vfprintf(out, format, arguments);
     fputs(";\n", out);
@@ -43,8 +51,31 @@ __attribute__((format(printf, 1, 2))) static void call(const char *format, ...) 
     va_start(arguments, format);
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
-    line("CALL(\"%s\", %s)", exec_crash_name(), text);
+    if (who == NULL) {
+        line("CALL(\"%s\", %s)", exec_crash_name(), text);
+    } else if (depth[who() + 1]++ == 0) {
+        const char *rule = interleave_crash_rule();
+        current[who() + 1] = calls_n;
+        fprintf(out, "begin %u %d %s-crash %s\n", calls_n++, who(), rule != NULL ? rule : "R1",
+                text);
+        fflush(out);
+    }
 }
+
+/* The end of the thread's call, and what it answered. */
+static void ended(unsigned status, uint64_t value) {
+    if (who != NULL && --depth[who() + 1] == 0) {
+        fprintf(out, "end %u %u %" PRIu64 "\n", current[who() + 1], status, value);
+        fflush(out);
+    }
+}
+
+#define ENDED(call, value)                                           \
+    do {                                                             \
+        const enum subject_status status = call;                     \
+        ended(status, status == SUBJECT_OK ? (uint64_t)(value) : 0); \
+        return status;                                               \
+    } while (0)
 
 static const char *number(uint64_t value) {
     static char text[8][32];
@@ -128,7 +159,7 @@ static const char *data(const void *at, uint64_t count) {
     return quoted;
 }
 
-static const char *set(uint64_t statuses) {
+const char *tape_statuses(uint64_t statuses) {
     static const char *const names[SUBJECT_STATUS_COUNT] = {
         "OK",         "INVALID",       "LIMIT",      "NO_MEMORY",        "UNSUPPORTED",
         "NOT_SHARED", "OUT_OF_BOUNDS", "MISALIGNED", "TOO_MANY_WAITERS", "DISABLED",
@@ -156,7 +187,7 @@ static void write_note(const struct note *n) {
     const char *memory = m_(n->memory);
     switch (n->kind) {
     case NOTE_STATUS:
-        line("expect(%s, \"%s\")", set(n->must), n->rule);
+        line("expect(%s, \"%s\")", tape_statuses(n->must), n->rule);
         break;
     case NOTE_ANSWER:
         line("answers(%s, \"%s\")", number(n->must), n->rule);
@@ -280,6 +311,7 @@ static enum subject_status create(const struct subject_memory_config *c, void **
          number(c->reserve_pages_max), c->budgeted ? "true" : "false", c->fall_back);
     call("memory_create(&m%u, &wish%u)", n, wish);
     enum subject_status got = inner->memory->create(c, memory);
+    ended(got, 0);
     if (got == SUBJECT_OK) {
         name(*memory, 'm');
         line("m%u_base = memory_at(m%u, 0, 0)", n, n);
@@ -290,16 +322,17 @@ static enum subject_status create(const struct subject_memory_config *c, void **
 static void destroy(void *memory) {
     call("DONE(memory_destroy(%s))", m_(memory));
     inner->memory->destroy(memory);
+    ended(SUBJECT_OK, 0);
 }
 
 static enum subject_status grow(void *m, uint32_t delta, uint32_t *old) {
     call("memory_grow(%s, %s, &answer)", m_(m), number(delta));
-    return inner->memory->grow(m, delta, old);
+    ENDED(inner->memory->grow(m, delta, old), *old);
 }
 
 static enum subject_status to_shared(void *m) {
     call("memory_to_shared(%s)", m_(m));
-    return inner->memory->to_shared(m);
+    ENDED(inner->memory->to_shared(m), 0);
 }
 
 /* A handle that a call makes. */
@@ -308,6 +341,7 @@ static enum subject_status makes(void *m, const char *what, void **to,
     const unsigned n = next_of('m');
     call("%s(%s, &m%u)", what, m_(m), n);
     enum subject_status got = function(m, to);
+    ended(got, 0);
     if (got == SUBJECT_OK && *to != NULL) {
         name(*to, 'm');
         line("m%u_base = memory_at(m%u, 0, 0)", n, n);
@@ -325,34 +359,34 @@ static enum subject_status copy(void *m, void **to) {
 
 static enum subject_status reset(void *m) {
     call("memory_reset(%s)", m_(m));
-    return inner->memory->reset(m);
+    ENDED(inner->memory->reset(m), 0);
 }
 
 static enum subject_status load(void *m, uint32_t index, uint32_t offset, unsigned width,
                                 uint64_t *value) {
     call("memory_load(%s, %s, %s, %u, &answer)", m_(m), number(index), number(offset), width);
-    return inner->memory->load(m, index, offset, width, value);
+    ENDED(inner->memory->load(m, index, offset, width, value), *value);
 }
 
 static enum subject_status store(void *m, uint32_t index, uint32_t offset, unsigned width,
                                  uint64_t value) {
     call("memory_store(%s, %s, %s, %u, %s)", m_(m), number(index), number(offset), width,
          number(value));
-    return inner->memory->store(m, index, offset, width, value);
+    ENDED(inner->memory->store(m, index, offset, width, value), 0);
 }
 
 static enum subject_status load_word(void *m, uint32_t index, uint32_t offset, unsigned width,
                                      uint64_t *value) {
     call("memory_atomic_load(%s, %s, %s, %u, &answer)", m_(m), number(index), number(offset),
          width);
-    return (inner->memory->atomic_load)(m, index, offset, width, value);
+    ENDED((inner->memory->atomic_load)(m, index, offset, width, value), *value);
 }
 
 static enum subject_status store_word(void *m, uint32_t index, uint32_t offset, unsigned width,
                                       uint64_t value) {
     call("memory_atomic_store(%s, %s, %s, %u, %s)", m_(m), number(index), number(offset), width,
          number(value));
-    return (inner->memory->atomic_store)(m, index, offset, width, value);
+    ENDED((inner->memory->atomic_store)(m, index, offset, width, value), 0);
 }
 
 static enum subject_status rmw(void *m, enum subject_rmw kind, uint32_t index, uint32_t offset,
@@ -360,24 +394,24 @@ static enum subject_status rmw(void *m, enum subject_rmw kind, uint32_t index, u
     static const char *const kinds[] = {"ADD", "SUB", "AND", "OR", "XOR", "XCHG"};
     call("memory_atomic_rmw(%s, %s, %s, %s, %u, %s, &answer)", m_(m), kinds[kind], number(index),
          number(offset), width, number(operand));
-    return inner->memory->atomic_rmw(m, kind, index, offset, width, operand, old);
+    ENDED(inner->memory->atomic_rmw(m, kind, index, offset, width, operand, old), *old);
 }
 
 static enum subject_status cmpxchg(void *m, uint32_t index, uint32_t offset, unsigned width,
                                    uint64_t expected, uint64_t replacement, uint64_t *old) {
     call("memory_atomic_cmpxchg(%s, %s, %s, %u, %s, %s, &answer)", m_(m), number(index),
          number(offset), width, number(expected), number(replacement));
-    return inner->memory->atomic_cmpxchg(m, index, offset, width, expected, replacement, old);
+    ENDED(inner->memory->atomic_cmpxchg(m, index, offset, width, expected, replacement, old), *old);
 }
 
 static enum subject_status bulk_copy(void *m, uint32_t to, uint32_t from, uint32_t count) {
     call("memory_bulk_copy(%s, %s, %s, %s)", m_(m), number(to), number(from), number(count));
-    return inner->memory->bulk_copy(m, to, from, count);
+    ENDED(inner->memory->bulk_copy(m, to, from, count), 0);
 }
 
 static enum subject_status bulk_fill(void *m, uint32_t at, uint8_t value, uint32_t count) {
     call("memory_bulk_fill(%s, %s, %u, %s)", m_(m), number(at), value, number(count));
-    return inner->memory->bulk_fill(m, at, value, count);
+    ENDED(inner->memory->bulk_fill(m, at, value, count), 0);
 }
 
 static enum subject_status bulk_init(void *m, const struct subject_segment *segment, uint32_t at,
@@ -385,13 +419,13 @@ static enum subject_status bulk_init(void *m, const struct subject_segment *segm
     call("memory_bulk_init(%s, %s, %s, %s, %s, %s)", m_(m),
          segment->data == NULL ? "NULL" : data(segment->data, segment->length_bytes),
          number(segment->length_bytes), number(at), number(from), number(count));
-    return inner->memory->bulk_init(m, segment, at, from, count);
+    ENDED(inner->memory->bulk_init(m, segment, at, from, count), 0);
 }
 
 static enum subject_status initialise(void *m, uint64_t start, const void *bytes, uint64_t count) {
     call("memory_initialise(%s, %s, %s, %s)", m_(m), number(start), data(bytes, count),
          number(count));
-    return inner->memory->initialise(m, start, bytes, count);
+    ENDED(inner->memory->initialise(m, start, bytes, count), 0);
 }
 
 static enum subject_status segments(void *m, const struct subject_active_segment *segment,
@@ -404,36 +438,37 @@ static enum subject_status segments(void *m, const struct subject_active_segment
     }
     fputs("};\n", out);
     call("memory_segments(%s, active%u, %zu, &answer)", m_(m), parks++, count);
-    return inner->memory->initialise_segments(m, segment, count, applied);
+    ENDED(inner->memory->initialise_segments(m, segment, count, applied), *applied);
 }
 
 static enum subject_status read_bytes(void *m, uint64_t start, void *to, uint64_t count) {
     call("memory_read(%s, %s, room, %s)", m_(m), number(start), number(count));
-    return inner->memory->read(m, start, to, count);
+    ENDED(inner->memory->read(m, start, to, count), 0);
 }
 
 static enum subject_status wait32(void *m, uint64_t address, uint32_t expected, int64_t timeout_ns,
                                   unsigned *result) {
     call("memory_wait32(%s, %s, %s, %s, &answer)", m_(m), number(address), number(expected),
          signed_number(timeout_ns));
-    return inner->memory->wait32(m, address, expected, timeout_ns, result);
+    ENDED(inner->memory->wait32(m, address, expected, timeout_ns, result), *result);
 }
 
 static enum subject_status wait64(void *m, uint64_t address, uint64_t expected, int64_t timeout_ns,
                                   unsigned *result) {
     call("memory_wait64(%s, %s, %s, %s, &answer)", m_(m), number(address), number(expected),
          signed_number(timeout_ns));
-    return inner->memory->wait64(m, address, expected, timeout_ns, result);
+    ENDED(inner->memory->wait64(m, address, expected, timeout_ns, result), *result);
 }
 
 static enum subject_status notify(void *m, uint64_t address, uint32_t count, uint32_t *woken) {
     call("memory_notify(%s, %s, %s, &answer)", m_(m), number(address), number(count));
-    return inner->memory->notify(m, address, count, woken);
+    ENDED(inner->memory->notify(m, address, count, woken), *woken);
 }
 
 static void budget(uint64_t max_bytes) {
     call("DONE(memory_budget(%s))", number(max_bytes));
     inner->memory->budget(max_bytes);
+    ended(SUBJECT_OK, 0);
 }
 
 static enum subject_status pin(void *m, uint64_t start, uint64_t count, void **to,
@@ -442,6 +477,7 @@ static enum subject_status pin(void *m, uint64_t start, uint64_t count, void **t
     line("static void *p%u", n);
     call("memory_pin(&p%u, %s, %s, %s)", n, m_(m), number(start), number(count));
     enum subject_status got = inner->memory->pin(m, start, count, to, bytes);
+    ended(got, 0);
     if (got == SUBJECT_OK) {
         name(*to, 'p');
     }
@@ -451,11 +487,13 @@ static enum subject_status pin(void *m, uint64_t start, uint64_t count, void **t
 static void unpin(void *pinned) {
     call("DONE(memory_unpin(%s))", name_of(pinned, 'p'));
     inner->memory->unpin(pinned);
+    ended(SUBJECT_OK, 0);
 }
 
 static void disable_atomics(void *m) {
     call("DONE(memory_disable_atomics(%s))", m_(m));
     inner->memory->disable_atomics(m);
+    ended(SUBJECT_OK, 0);
 }
 
 /* ---- Mailboxes: one at a time, b ---------------------------------------------------------------
@@ -467,6 +505,7 @@ static enum subject_status attach(const struct subject_mailbox_config *c, void *
          number(c->offset), number(c->capacity), number(c->first_cursor),
          c->spill ? "true" : "false", number(c->spill_max));
     enum subject_status got = inner->mailbox->attach(c, mailbox);
+    ended(got, 0);
     if (got == SUBJECT_OK) {
         name(*mailbox, 'b');
     }
@@ -476,17 +515,31 @@ static enum subject_status attach(const struct subject_mailbox_config *c, void *
 static void release(void *mailbox) {
     call("DONE(mailbox_release(b))");
     inner->mailbox->release(mailbox);
+    ended(SUBJECT_OK, 0);
 }
 
 static enum subject_status enqueue(void *mailbox, uint64_t id) {
     call("mailbox_enqueue(b, %s)", number(id));
-    return inner->mailbox->enqueue(mailbox, id);
+    ENDED(inner->mailbox->enqueue(mailbox, id), 0);
+}
+
+/* The guest has one thread, so one drain at a time. */
+static void (*the_take)(void *, uint32_t);
+
+static void take_and_tell(void *context, uint32_t id) {
+    fprintf(out, "took %" PRIu32 "\n", id);
+    fflush(out); /* the judge may end the run here */
+    the_take(context, id);
 }
 
 static uint32_t drain(void *mailbox, void (*take)(void *, uint32_t), void *context) {
     taken = 0;
     call("DONE(answer = mailbox_drain(b, take))");
-    return inner->mailbox->drain(mailbox, take, context);
+    the_take = take;
+    const uint32_t count =
+        inner->mailbox->drain(mailbox, who != NULL ? take_and_tell : take, context);
+    ended(SUBJECT_OK, count);
+    return count;
 }
 
 static const struct subject_guest_host *parked_host;
@@ -504,6 +557,12 @@ static void flush_silently(void *context) {
 static enum subject_park park(void *mailbox, const struct subject_guest_host *host,
                               int64_t timeout_ns) {
     const unsigned n = parks++;
+    if (who != NULL) {
+        call("DONE(answer = mailbox_park(b, NULL, %s))", signed_number(timeout_ns));
+        enum subject_park parked = inner->mailbox->park(mailbox, host, timeout_ns);
+        ended(SUBJECT_OK, parked);
+        return parked;
+    }
     FILE *before = out;
     char *text = NULL;
     size_t bytes = 0;
@@ -524,48 +583,53 @@ static enum subject_park park(void *mailbox, const struct subject_guest_host *ho
 
 static enum subject_status flush(void *mailbox, uint32_t *left) {
     call("mailbox_flush(b, &answer)");
-    return inner->mailbox->flush(mailbox, left);
+    ENDED(inner->mailbox->flush(mailbox, left), left != NULL ? *left : 0);
 }
 
 static bool is_signalled(void *mailbox) {
     call("DONE(answer = mailbox_is_signalled(b))");
-    return inner->mailbox->is_signalled(mailbox);
+    const bool is = inner->mailbox->is_signalled(mailbox);
+    ended(SUBJECT_OK, is);
+    return is;
 }
 
 static enum subject_status wait_for_signal(void *mailbox, int64_t timeout_ns) {
     call("mailbox_wait_for_signal(b, %s)", signed_number(timeout_ns));
-    return inner->mailbox->wait_for_signal(mailbox, timeout_ns);
+    ENDED(inner->mailbox->wait_for_signal(mailbox, timeout_ns), 0);
 }
 
 static void hold(void *mailbox) {
     call("DONE(mailbox_hold(b))");
     inner->mailbox->hold(mailbox);
+    ended(SUBJECT_OK, 0);
 }
 
 static enum subject_status move(void *mailbox, uint32_t pages, uint32_t *old) {
     call("mailbox_move(b, %s, &answer)", number(pages));
-    return inner->mailbox->move(mailbox, pages, old);
+    ENDED(inner->mailbox->move(mailbox, pages, old), *old);
 }
 
 static enum subject_status unhold(void *mailbox) {
     call("mailbox_unhold(b)");
-    return inner->mailbox->unhold(mailbox);
+    ENDED(inner->mailbox->unhold(mailbox), 0);
 }
 
 static enum subject_status grow_under(void *mailbox, uint32_t pages, uint32_t *old) {
     call("mailbox_grow(b, %s, &answer)", number(pages));
-    return inner->mailbox->grow(mailbox, pages, old);
+    ENDED(inner->mailbox->grow(mailbox, pages, old), *old);
 }
 
 static void close_box(void *mailbox, uint32_t *dropped) {
     call("DONE(answer = mailbox_close(b))");
     inner->mailbox->close(mailbox, dropped);
+    ended(SUBJECT_OK, dropped != NULL ? *dropped : 0);
 }
 
 static enum subject_status waker_create(void *mailbox, uint64_t id, void **waker) {
     const unsigned n = next_of('w');
     call("waker_create(b, %s, &w%u)", number(id), n);
     enum subject_status got = inner->mailbox->waker_create(mailbox, id, waker);
+    ended(got, 0);
     if (got == SUBJECT_OK) {
         name(*waker, 'w');
     }
@@ -578,21 +642,24 @@ static void *waker_clone(void *waker) {
     void *cloned = inner->mailbox->waker_clone(waker);
     if (cloned == waker) {
         call("DONE(%s = waker_clone(%s))", from, from);
+        ended(SUBJECT_OK, 0);
         return cloned;
     }
     call("DONE(w%u = waker_clone(%s))", next_of('w'), from);
+    ended(SUBJECT_OK, 0);
     name(cloned, 'w');
     return cloned;
 }
 
 static enum subject_status waker_wake(void *waker) {
     call("waker_wake(%s)", name_of(waker, 'w'));
-    return inner->mailbox->waker_wake(waker);
+    ENDED(inner->mailbox->waker_wake(waker), 0);
 }
 
 static void waker_drop(void *waker) {
     call("DONE(waker_drop(%s))", name_of(waker, 'w'));
     inner->mailbox->waker_drop(waker);
+    ended(SUBJECT_OK, 0);
 }
 
 /* ---- Begin and end ----------------------------------------------------------------------------
@@ -666,11 +733,9 @@ static void begin(const struct subject_environment *environment) {
     }
 }
 
-const struct subject *tape_begin(const struct subject *subject, FILE *to, FILE *meanwhile) {
+static const struct subject *in_front(const struct subject *subject) {
     static struct subject front;
     inner = subject;
-    out = to;
-    functions = meanwhile;
     front = *subject;
     front.begin = begin;
     if (subject->memory != NULL) {
@@ -681,9 +746,52 @@ const struct subject *tape_begin(const struct subject *subject, FILE *to, FILE *
         mailbox_front();
         front.mailbox = &mailbox_table;
     }
+    return &front;
+}
+
+const struct subject *tape_begin(const struct subject *subject, FILE *to, FILE *meanwhile) {
+    out = to;
+    functions = meanwhile;
     note_to = write_note;
     fault_to = tape_fault;
-    return &front;
+    return in_front(subject);
+}
+
+/* Looks at a memory's size are part of what was found, where no thread runs. */
+static void looked(void *m, uint64_t bytes) {
+    if (who() < 0) {
+        call("DONE(answer = memory_size_bytes(%s))", m_(m));
+        ended(SUBJECT_OK, bytes);
+    }
+}
+
+static uint64_t size_bytes(void *m) {
+    const uint64_t bytes = inner->memory->size_bytes(m);
+    looked(m, bytes);
+    return bytes;
+}
+
+static const struct subject_record *record(void *m) {
+    const struct subject_record *found = inner->memory->record(m);
+    looked(m, atomic_load(&found->length_bytes));
+    return found;
+}
+
+static const struct subject *front_of_threads(const struct subject *subject) {
+    const struct subject *front = in_front(subject);
+    if (subject->memory != NULL && subject->memory->size_bytes != NULL) {
+        memory_table.size_bytes = size_bytes;
+    }
+    if (subject->memory != NULL && subject->memory->record != NULL) {
+        memory_table.record = record;
+    }
+    return front;
+}
+
+void tape_threads(FILE *to) {
+    out = to;
+    who = interleave_thread;
+    interleave_front = front_of_threads;
 }
 
 bool tape_end(void) {

@@ -16,6 +16,15 @@
 /* Begins: what stands in front of `inner`. Its lines go to `out`, each at once, so that they
  * outlive a crash; what a parked guest's host does to `meanwhile`, as functions. Once a process. */
 const struct subject *tape_begin(const struct subject *inner, FILE *out, FILE *meanwhile);
+/* Threads, under the engine: the next run's calls are written as a log, in the order in which they
+ * happened:
+ *     line THREAD TEXT              a line of C that belongs before the next call of that thread
+ *     begin NUMBER THREAD RULE TEXT     a call begins; THREAD is -1 before the threads and behind
+ * them took ID                       a drain handed an id over end NUMBER STATUS ANSWER      it
+ * ended, with what it answered */
+void tape_threads(FILE *out);
+/* "OK | LIMIT", of a set of statuses, as the lines name them. Static. */
+const char *tape_statuses(uint64_t statuses);
 /* Ends. False when a look could not be written: the program makes the calls and does not look. */
 bool tape_end(void);
 

@@ -80,6 +80,44 @@ defect() {
     if [ -n "${KEEP:-}" ]; then mkdir -p "$KEEP" && cp -r "$folder" "$KEEP/"; fi
 }
 
+# A defect that only a weak memory order shows: the program is for the engine, whose schedule replays it.
+weak_order() {
+    plant M03 || fail M03_planted "$(tail -n 3 "$work/build" | tr '\n' ' ')"
+    folder=$work/found/M03 tools=$work/M03/build/plain
+    mkdir -p "$folder"
+    "$tools/shrink" -o "$folder/shrunk.ops" fuzz/tests/engine/M03.ops >"$work/out" 2>&1
+    check M03_has_a_program "reproducer says" "$tools/reproducer" -o "$folder" "$folder/shrunk.ops"
+    check M03_program_says_what_it_needs "its head" grep -q 'needs a weak memory order' "$folder/finding.c"
+    cp -rp scripts "$work/M03/"
+    check M03_program_fails_under_the_engine "it says" sh -c "! ${MAKE:-make} -s -C '$folder' explore PAGEBOX='$work/M03' TIME=60"
+    check M03_program_names_the_rule "another" grep -q 'R31-publish is broken' "$work/M03/results/explore/latest/trace.txt"
+    cp "$work/M03/results/explore/latest/schedule.txt" "$folder/"
+    check M03_schedule_replays "it says" sh -c "! ${MAKE:-make} -s -C '$folder' explore PAGEBOX='$work/M03' REPLAY='$folder/schedule.txt'"
+}
+
+# A subject's own threads: made from template_shared.c, with a defect in it.
+subject_threads() {
+    mkdir -p "$work/w"
+    for copy in w good_w; do
+        mkdir -p "$work/$copy" && cp fuzz/subjects/template_shared.c "$work/$copy/mine.c"
+    done
+    cp fuzz/subjects/template_shared.c "$work/w/template_shared.c"
+    patch -s -p1 -d "$work/w" <fuzz/subjects/defects/template_shared/W1-compared-before-the-lock.patch &&
+        mv "$work/w/template_shared.c" "$work/w/mine.c"
+    for copy in w good_w; do fuzz/subjects/build.sh "$work/$copy/mine.so" "$work/$copy/mine.c"; done
+    fuzz/subjects/build.sh -e "$work/w/mine.engine.so" "$work/w/mine.c"
+    folder=$work/found/W1
+    mkdir -p "$folder"
+    export SUBJECT="$work/w/mine.engine.so"
+    check W1_is_shrunk "shrink says" build/plain/shrink -o "$folder/shrunk.ops" fuzz/tests/engine/W1-template_shared.ops
+    check W1_has_a_program "reproducer says" build/plain/reproducer -o "$folder" "$folder/shrunk.ops"
+    unset SUBJECT
+    check W1_program_is_compiled "make says" "${MAKE:-make}" -s -C "$folder" CFLAGS="-DSECONDS=20 -Wall -Werror"
+    expect W1_program_fails_for_the_rule 1 '^R21-atomic-enqueue is broken' "$folder/finding"
+    "${MAKE:-make}" -s -B -C "$folder" CFLAGS=-DSECONDS=2 2>/dev/null
+    expect W1_program_passes_with_the_good_subject 0 '^good' env SUBJECT="$work/good_w/mine.so" "$folder/finding"
+}
+
 # Crashes, hangs and another subject are shrunk, too.
 kinds() {
     "${CC:-cc}" -std=c11 -Wall -Wextra -Werror -shared -fPIC -Ifuzz fuzz/tests/subject_broken.c -o "$work/broken.so"
@@ -165,7 +203,7 @@ T1 memory_wait32 m0 at:131072 expected:0 timeout_ns:0
 choices 01
 OPS
     check program_has_the_memory_behind_a_fault "another memory" \
-        grep 'memory_begin("reserve", 3, 3' "$work/good/program_sets_up_behind_a_fault/finding.c"
+        grep 'wish0 = {"reserve", 3, 3, true' "$work/good/program_sets_up_behind_a_fault/finding.c"
     good_program program_loads_behind_4_GiB '^ +OUT_OF_BOUNDS' <<'OPS'
 pagebox-ops 1 memory_fuzzer
 T0 memory_create m0 strategy:reserve twin:none min:65536 max:65536 shared:no style:static bound:65536 guard:65536 record:own
@@ -277,6 +315,8 @@ if [ $# = 0 ]; then
     promotion
     interrupted
     good_programs
+    weak_order
+    subject_threads
     runs
 fi
 for one in "$@"; do

@@ -405,13 +405,28 @@ __attribute__((unused)) static void mailbox_release(mailbox b) {
 }
 
 __attribute__((unused)) static uint32_t mailbox_drain(mailbox b, void (*to)(void *, uint32_t)) {
-    ids_n = 0;
+    ids_begin();
     return pb_guest_drain(mailbox_region(b), to, NULL);
 }
 
 __attribute__((unused)) static void guest_flush(void *context) {
     uint32_t left;
     (void)pb_mailbox_flush(((mailbox)context)->mailbox, &left);
+}
+
+#define LIBRARY_SLEEPS
+__attribute__((unused)) static int library_guest_sleep(void *context, _Atomic uint32_t *flag,
+                                                       uint32_t expected, int64_t timeout_ns) {
+    const mailbox b = context;
+    enum pb_wait result = PB_WAIT_TIMED_OUT;
+    (void)flag;
+    if (pb_memory_type(b->ground).shared) {
+        (void)pb_memory_wait32(b->ground, b->offset + PB_MAILBOX_FLAG_OFFSET, expected, timeout_ns,
+                               &result);
+    } else if (pb_mailbox_wait_for_signal(b->mailbox, timeout_ns) != PB_TIMED_OUT) {
+        result = PB_WAIT_NOTIFIED;
+    }
+    return (int)result;
 }
 
 __attribute__((unused)) static uint64_t mailbox_park(mailbox b, void (*meanwhile)(void),

@@ -12,6 +12,10 @@ static const struct subject *the;
 static struct subject_environment surroundings = {allocate_zeroed, resize, release, 4096};
 
 __attribute__((unused)) static void library_begin(void) {
+#ifdef EXPLORE /* its sources are compiled in */
+    const struct subject *pagebox_subject(void);
+    the = pagebox_subject();
+#else
     const struct subject *(*entry)(void);
     const char *path = getenv("SUBJECT");
     void *object = dlopen(path != NULL ? path : SUBJECT_PATH, RTLD_NOW);
@@ -21,6 +25,7 @@ __attribute__((unused)) static void library_begin(void) {
         exit(2);
     }
     the = entry();
+#endif
     if (the->begin != NULL) {
         the->begin(&surroundings);
     }
@@ -162,6 +167,14 @@ static inline void guest_flush(void *box) {
     }
 }
 
+#define LIBRARY_SLEEPS
+static inline int library_guest_sleep(void *box, _Atomic uint32_t *flag, uint32_t expected,
+                                      int64_t timeout_ns) {
+    (void)flag;
+    return the->mailbox->guest_wait != NULL ? the->mailbox->guest_wait(box, expected, timeout_ns)
+                                            : 0;
+}
+
 static inline uint64_t mailbox_park(mailbox b, void (*meanwhile)(void), int64_t timeout_ns) {
     const struct subject_guest_host host = {guest_wait, guest_flush, b};
     meanwhile_now = meanwhile;
@@ -194,7 +207,7 @@ static inline struct subject_words *mailbox_region(mailbox b) {
 
 #define mailbox_release(b) the->mailbox->release(b)
 #define mailbox_enqueue(b, id) (1u << the->mailbox->enqueue(b, id))
-#define mailbox_drain(b, take) (ids_n = 0, the->mailbox->drain(b, take, NULL))
+#define mailbox_drain(b, take) (ids_begin(), the->mailbox->drain(b, take, NULL))
 #define mailbox_flush(b, left) WITH(uint32_t, the->mailbox->flush(b, &value))
 #define mailbox_is_signalled(b) the->mailbox->is_signalled(b)
 #define mailbox_wait_for_signal(b, t) (1u << the->mailbox->wait_for_signal(b, t))
