@@ -33,6 +33,7 @@ from pagebox.fuzz import page
 from pagebox.fuzz import screen
 from pagebox.common import builder
 from pagebox.common import report
+from pagebox.common import settings
 
 BUILD = report.REPO / "build"
 REPLAY = findings.REPLAY
@@ -43,42 +44,31 @@ TOOLS = {"libfuzzer": ["clang"], "afl": ["afl-clang-fast", "afl-fuzz"]}
 # ---------------------------------------------------------------- what is asked for
 
 
-def settings(arguments):
-    """NAME=value from the command line, else from the environment."""
-    names = ("TIME", "TARGET", "ENGINE", "JOBS", "SEED", "SUBJECT", "EMPTY", "SYNC")
-    given = {name: os.environ.get(name, "") for name in names}
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if not equals or name not in given:
-            report.die(f"{argument!r}: what can be set is {', '.join(names)}, as NAME=value")
-        given[name] = value
-    return given
-
-
-def number(given, name, default, low, high):
-    text = given[name] or str(default)
-    if not re.fullmatch(r"\d{1,10}", text) or not low <= int(text) <= high:
-        report.die(f"{name}={text}: wants a number from {low} to {high}")
-    return int(text)
+def asked(arguments):
+    words = dict.fromkeys(("TARGET", "ENGINE", "SUBJECT", "EMPTY", "SYNC"), settings.word())
+    numbers = {
+        "TIME": settings.number(60, 1, 10**7),
+        "JOBS": settings.number(os.cpu_count() or 1, 1, 1024),
+        "SEED": settings.number(1, 1, 2**31 - 1),
+    }
+    return settings.read(arguments, numbers | words)
 
 
 class Plan:
     """The settings, checked."""
 
     def __init__(self, arguments):
-        given = settings(arguments)
-        self.time_s = number(given, "TIME", 60, 1, 10**7)
-        self.jobs = number(given, "JOBS", os.cpu_count() or 1, 1, 1024)
-        self.seed = number(given, "SEED", 1, 1, 2**31 - 1)
-        self.empty = given["EMPTY"] not in ("", "0")
-        self.targets = [given["TARGET"]] if given["TARGET"] else TARGETS
-        self.engines = ENGINES if given["ENGINE"] in ("", "both") else (given["ENGINE"],)
-        self.subject = given["SUBJECT"]
-        self.sync = pathlib.Path(given["SYNC"]).resolve() if given["SYNC"] else None
+        given = asked(arguments)
+        self.time_s, self.jobs, self.seed = given.TIME, given.JOBS, given.SEED
+        self.empty = given.EMPTY not in ("", "0")
+        self.targets = [given.TARGET] if given.TARGET else TARGETS
+        self.engines = ENGINES if given.ENGINE in ("", "both") else (given.ENGINE,)
+        self.subject = given.SUBJECT
+        self.sync = pathlib.Path(given.SYNC).resolve() if given.SYNC else None
         if not set(self.targets) <= set(TARGETS):
-            report.die(f"TARGET={given['TARGET']}: there are {', '.join(TARGETS)}")
+            report.die(f"TARGET={given.TARGET}: there are {', '.join(TARGETS)}")
         if not set(self.engines) <= set(ENGINES):
-            report.die(f"ENGINE={given['ENGINE']}: there are libfuzzer, afl, both")
+            report.die(f"ENGINE={given.ENGINE}: there are libfuzzer, afl, both")
         if self.subject and not pathlib.Path(self.subject).is_file():
             report.die(f"SUBJECT={self.subject}: there is no such file")
         if self.sync and not (self.sync.is_dir() or self.sync.parent.is_dir()):

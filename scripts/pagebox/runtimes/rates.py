@@ -18,6 +18,7 @@ import sys
 import tempfile
 
 from pagebox.common import report
+from pagebox.common import settings
 from pagebox.runtimes import known
 
 FUZZER = report.REPO / "build" / "bare" / "memory_fuzzer"
@@ -25,16 +26,13 @@ ECHO = known.BUILD / "echo"
 SET_CHILD_SUBREAPER = 36  # prctl: what the harness leaves behind becomes ours to wait for
 
 
-def settings(arguments):
-    given = {name: os.environ.get(name) or usual for name, usual in (("RUNTIME", "node-npm:liftoff"), ("RUNS", "20000"))}
-    for argument in arguments:
-        name, _, value = argument.partition("=")
-        if name not in given:
-            report.die(f"{argument!r}: what can be set is RUNTIME= and RUNS=")
-        given[name] = value
-    if not given["RUNS"].isdigit() or not 0 < int(given["RUNS"]) < 10**8:
-        report.die(f"RUNS={given['RUNS']}: wants a number of programs")
-    return given["RUNTIME"].split(","), int(given["RUNS"])
+def asked(arguments):
+    """Names of runtimes, and how many programs."""
+    given = settings.read(arguments, {
+        "RUNTIME": settings.word("node-npm:liftoff"),
+        "RUNS": settings.number(20000, 1, 10**8 - 1),
+    })
+    return given.RUNTIME.split(","), given.RUNS
 
 
 def processor_s(words, **options):
@@ -87,7 +85,7 @@ def measure(runtime, runs, growth):
 
 def main():
     report.help_if_asked(__doc__)
-    runtimes, runs = settings(sys.argv[1:])
+    runtimes, runs = asked(sys.argv[1:])
     ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     rows, items = [], []
     print(f"{'runtime':22}{'programs':22}{'harness and echo':>18}{'engine':>10}{'both':>10}{'engine has':>12}   (programs a second of a core)")

@@ -17,6 +17,7 @@ import subprocess
 import sys
 
 from pagebox.common import report
+from pagebox.common import settings
 from pagebox.runtimes import known
 
 SETTINGS = ("TIME", "RUNTIME", "EMPTY", "JOBS", "SEED", "RULES_OFF", "OF")
@@ -29,23 +30,16 @@ WITHOUT_SHARED = ("wasm3", "wasm-c-api")
 WITHOUT_WAITS = (*WITHOUT_SHARED, "wabt")
 
 
-def settings(arguments):
-    given = {name: os.environ.get(name, "") for name in SETTINGS}
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if not equals or name not in SETTINGS:
-            report.die(f"{argument!r}: what can be set is {', '.join(SETTINGS)}, as NAME=value")
-        given[name] = value
-    if given["TIME"] and not re.fullmatch(r"[1-9]\d{0,6}", given["TIME"]):
-        report.die(f"TIME={given['TIME']}: wants a number of seconds")
-    return given
+def asked(arguments):
+    words = dict.fromkeys(("RUNTIME", "EMPTY", "JOBS", "SEED", "RULES_OFF", "OF"), settings.word())
+    return settings.read(arguments, {"TIME": settings.number(600, 1, 9999999)} | words)
 
 
 def fuzz(runtime, given):
     """The folder of its report; None when it could not be run."""
-    words = [f"{name}={given[name]}" for name in ("EMPTY", "SEED", "RULES_OFF") if given[name]]
-    command = ["make", "--no-print-directory", "fuzz", f"RUNTIME={runtime}", f"TIME={given['TIME'] or 600}",
-               f"JOBS={given['JOBS'] or 1}", *words]
+    words = [f"{name}={value}" for name in ("EMPTY", "SEED", "RULES_OFF") if (value := getattr(given, name))]
+    command = ["make", "--no-print-directory", "fuzz", f"RUNTIME={runtime}", f"TIME={given.TIME}",
+               f"JOBS={given.JOBS or 1}", *words]
     environment = {k: v for k, v in os.environ.items() if k not in (*SETTINGS, "MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
     print(f"== {runtime}", flush=True)
     with subprocess.Popen(command, cwd=report.REPO, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -112,14 +106,14 @@ def page(runs):
 
 def main():
     report.help_if_asked(__doc__)
-    given = settings(sys.argv[1:])
-    if given["OF"]:
-        folders = [pathlib.Path(name) for name in given["OF"].split(",")]
+    given = asked(sys.argv[1:])
+    if given.OF:
+        folders = [pathlib.Path(name) for name in given.OF.split(",")]
         wanted = []
     else:
         there = [name for name, engine in known.engines().items() if known.program_of(engine)]
         there += ["wabt:"] if known.wabt_version() else []
-        wanted = [name.replace("+", ",") for name in given["RUNTIME"].split(",")] if given["RUNTIME"] else there
+        wanted = [name.replace("+", ",") for name in given.RUNTIME.split(",")] if given.RUNTIME else there
         folders = []
     run = report.Run("runtimes")
     runs = []

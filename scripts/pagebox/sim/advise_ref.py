@@ -16,6 +16,7 @@ import sys
 import tempfile
 
 from pagebox.common import report
+from pagebox.common import settings
 from pagebox.sim import advise, trace
 from pagebox.sim.advise import NAMES, TARGETS
 
@@ -25,16 +26,13 @@ FIXED = ["setarch", "-R"]  # the same addresses in every process
 COLUMNS = ["name", "kind", "order", "weakest that holds", "shown by", *TARGETS]
 
 
-def settings(arguments):
-    given = {n: os.environ.get(n, "") for n in ("FILTER", "TIME", "ORDERS", "JOBS")}
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if not equals or name not in given:
-            report.die(f"{argument!r}: what can be set is {', '.join(given)}, as NAME=value")
-        given[name] = value
-    if not re.fullmatch(r"\d{0,5}", given["TIME"]) or not re.fullmatch(r"\d{0,2}", given["JOBS"]):
-        report.die("TIME= and JOBS= want whole numbers")
-    return given
+def asked(arguments):
+    return settings.read(arguments, {
+        "TIME": settings.number(10, 1, 99999),
+        "JOBS": settings.number(os.cpu_count() or 1, 1, 99),
+        "FILTER": settings.word(),
+        "ORDERS": settings.word(),
+    })
 
 
 class Scenario:
@@ -44,16 +42,15 @@ class Scenario:
 
 class Orders:
     def __init__(self, given):
-        self.time_s = int(given["TIME"] or 10)
-        self.jobs = int(given["JOBS"] or os.cpu_count() or 1)
+        self.time_s, self.jobs = given.TIME, given.JOBS
         if not PROGRAM.exists():
             report.die(f"{PROGRAM} is not built: `make advise` builds it")
         listed = subprocess.run([PROGRAM, "--list"], capture_output=True, text=True, check=True)
         names = [l.split()[0] for l in listed.stdout.splitlines()]
-        wanted = report.pattern(given["FILTER"], "FILTER")
+        wanted = report.pattern(given.FILTER, "FILTER")
         self.names = [n for n in names if wanted.search(n)]
         if not self.names:
-            report.die(f"FILTER={given['FILTER']}: no scenario has such a name; `make verify ARGS=--list`")
+            report.die(f"FILTER={given.FILTER}: no scenario has such a name; `make verify ARGS=--list`")
         self.costs = advise.Costs("clang")
         self.reader = trace.Program(PROGRAM)
         self.scenarios, self.rows, self.pairs = [], {}, set()
@@ -157,8 +154,8 @@ def write(run, orders, done, chosen, how, interrupted):
 
 def main():
     report.help_if_asked(__doc__)
-    given = settings(sys.argv[1:])
-    wanted = report.pattern(given["ORDERS"], "ORDERS")
+    given = asked(sys.argv[1:])
+    wanted = report.pattern(given.ORDERS, "ORDERS")
     orders = Orders(given)
     run = report.Run("advise")
     done, chosen, how, interrupted = [], {}, "", False

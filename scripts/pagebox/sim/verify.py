@@ -22,28 +22,20 @@ import sys
 import time
 
 from pagebox.common import report
+from pagebox.common import settings
 
 PROGRAM = report.REPO / "build" / "sim" / "verify"
 STATES = report.REPO / "build" / "verify"
 BOUNDS = ((1, "steps"), (4, "memory"), (16, "loop"), (32, "threads"), (64, "mixed sizes"))  # enum sim_bound
 
 
-def settings(arguments):
-    names = ("JOBS", "FILTER", "TIME", "SET")
-    given = {name: os.environ.get(name, "") for name in names}
-    for argument in arguments:
-        name, equals, value = argument.partition("=")
-        if not equals or name not in given:
-            report.die(f"{argument!r}: what can be set is {', '.join(names)}, as NAME=value")
-        given[name] = value
-    return given
-
-
-def number(given, name, default, low, high):
-    text = given[name] or str(default)
-    if not re.fullmatch(r"\d{1,7}", text) or not low <= int(text) <= high:
-        report.die(f"{name}={text}: wants a number from {low} to {high}")
-    return int(text)
+def asked(arguments):
+    return settings.read(arguments, {
+        "JOBS": settings.number(os.cpu_count() or 1, 1, 64),
+        "TIME": settings.number(0, 0, 10**6),
+        "FILTER": settings.word(),
+        "SET": settings.word(),
+    })
 
 
 def scenarios(pattern):
@@ -65,10 +57,9 @@ class Search:
     """All scenarios of a run, one after the other."""
 
     def __init__(self, given):
-        self.jobs = number(given, "JOBS", os.cpu_count() or 1, 1, 64)
-        self.time_s = number(given, "TIME", 0, 0, 10**6) if given["TIME"] else 0
-        self.names = scenarios(given["FILTER"])
-        self.set = given["SET"].split()
+        self.jobs, self.time_s = given.JOBS, given.TIME
+        self.names = scenarios(given.FILTER)
+        self.set = given.SET.split()
         for setting in self.set:
             if not re.fullmatch(r"(locks|barriers)=[01]", setting):
                 report.die(f"SET={setting}: wants locks=0|1 or barriers=0|1")
@@ -179,7 +170,7 @@ def table(rows):
 def main():
     arguments = sys.argv[1:]
     report.help_if_asked(__doc__)
-    search = Search(settings(arguments))
+    search = Search(asked(arguments))
     signal.signal(signal.SIGINT, search.stop)
     signal.signal(signal.SIGTERM, search.stop)
     run = report.Run("verify")
@@ -207,6 +198,6 @@ def main():
     items = [{**row, "bounds_reached": reached(row)} for row in search.rows]
     path = run.finish(status, summary, items, sections, "Every schedule of small scenarios", lead)
     print(f"{lead}\n{path.relative_to(report.REPO)}/report.html")
-    if status == "pass" and not settings(arguments)["FILTER"]:
+    if status == "pass" and not asked(arguments).FILTER:
         shutil.rmtree(search.state, ignore_errors=True)
     return {"pass": 0, "interrupted": 130}.get(status, 1)
