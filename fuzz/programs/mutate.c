@@ -9,6 +9,9 @@
 /* Shorthand for the tables: the memory's end, and one bit of a set of words. */
 #define END OP_ADDRESS_END
 #define U32 UINT32_MAX
+/* Signalling NaNs: a load or store of a float leaves their bits as they are. */
+#define NAN32 UINT64_C(0x7fa00001)
+#define NAN64 UINT64_C(0x7ff4000000000001)
 
 /* ---- Tables: which operations, which values ---------------------------------------------------
  */
@@ -79,7 +82,7 @@ static const struct values usual_values[] = {
     VALUES(offset, 0, 0, 0, 0, 0, 0, 1, 2, 4, 8, 65535, 65536, U32, U32 - 3),
     VALUES(count, 1, 1, 1, 1, 2, 3, 4, 8, 16, 0, 64, 256, 4096, 65536, U32),
     VALUES(value, 0, 1, 1, 2, 3, 255, 256, 65536, U32, UINT64_C(1) << 31, UINT64_C(1) << 32,
-           UINT64_MAX, UINT64_C(0x0102030405060708)),
+           UINT64_MAX, UINT64_C(0x0102030405060708), NAN32, NAN64),
     VALUES(expected, 0, 0, 0, 0, 1, 2, UINT64_C(1) << 32, U32),
     VALUES(timeout_ns, UINT64_MAX, UINT64_MAX, UINT64_MAX, 0, 0, 0, 1, 10, 10, 999, 1000, 1001,
            1999, 999999999, 1000000000, INT64_MAX, INT64_MAX - 1, UINT64_C(1) << 63),
@@ -91,9 +94,9 @@ static const struct values usual_values[] = {
     VALUES(slot, 0, 0, 1, 2, 3, 15, 255),
     VALUES(id, 1, 2, 3, 77, 65537, U32, 0, UINT64_C(1) << 32, (UINT64_C(1) << 32) + 1, UINT64_MAX),
     VALUES(nth, 1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 6),
-    VALUES(length, 0, 1, 4, 8, 16, 64, 64, 256),
-    VALUES(from, 0, 0, 0, 1, 4, 8, 60, 63, 64, 65, 255, 256, UINT64_C(1) << 31, U32, U32 - 3,
-           U32 - 63),
+    VALUES(length, 0, 1, 4, 8, 16, 64, 64, 256, 256, 4096),
+    VALUES(from, 0, 0, 0, 0, 0, 0, 1, 4, 8, 60, 63, 64, 65, 255, 256, UINT64_C(1) << 31, U32,
+           U32 - 3, U32 - 63),
     VALUES(image, 0, 0, 1, 100, 4096, 4097, 8192, 65536),
     VALUES(waiters, 0, 0, 1, 1, 2, 3),
     VALUES(thread, 0, 0, 1, 1, 2, 3),
@@ -108,6 +111,7 @@ struct values_of {
 static const struct values_of values_of[] = {
     {OP_memory_notify,
      VALUES(count, 1, 1, 1, 1, 2, 2, 3, 0, 8, INT32_MAX, UINT64_C(1) << 31, U32 - 1, U32, U32)},
+    {OP_memory_bulk_init, VALUES(count, 1, 1, 2, 3, 8, 16, 63, 64, 64, 65, 255, 256, 0, U32)},
     {OP_memory_touch, VALUES(count, 1, 2, 31, 32, 33, 34, 48)},
     {OP_memory_crowd, VALUES(count, 1, 2, 3, 127, 128, 129, 130)},
     {OP_memory_wait_crowd, VALUES(count, 1, 2, 3, 8, 16, 17, 31, 32, 33, 34)},

@@ -261,6 +261,10 @@ static unsigned log2_of(unsigned width) {
     return width == 1 ? 0 : width == 2 ? 1 : width == 4 ? 2 : 3;
 }
 
+static bool is_width(unsigned width) {
+    return width == 1 || width == 2 || width == 4 || width == 8;
+}
+
 /* What is wrong with an access, as a set. */
 static unsigned traps_of(bool aligned, bool within, bool shared) {
     return (aligned ? 0 : 1u << SUBJECT_MISALIGNED) | (within ? 0 : 1u << SUBJECT_OUT_OF_BOUNDS) |
@@ -281,6 +285,24 @@ static uint8_t form_pick(const struct guest_form *form, unsigned forms, unsigned
         }
     }
     return 0;
+}
+
+static bool is_nan(uint64_t value, unsigned width) {
+    return width == 4   ? (value & 0x7f800000) == 0x7f800000 && (value & 0x7fffff) != 0
+           : width == 8 ? value << 1 > UINT64_C(0x7ff) << 53
+                        : false;
+}
+
+/* One of the forms of that width; of a float often, where the value is a NaN, whose bits must stay.
+ */
+static uint8_t form_for(const struct guest_form *form, unsigned forms, unsigned width,
+                        uint64_t value, uint32_t choice) {
+    for (unsigned i = 0; is_nan(value, width) && choice % 4 != 0 && i < forms; i++) {
+        if (form[i].width == width && (form[i].type == 'f' || form[i].type == 'd')) {
+            return (uint8_t)i;
+        }
+    }
+    return form_pick(form, forms, width, choice);
 }
 
 /* The address as index and immediate: as the operation has it, or with an immediate at which code
@@ -313,6 +335,7 @@ static void halves(struct request *r, unsigned word, uint64_t value) {
     r->word[word + 1] = (uint32_t)(value >> 32);
 }
 
+/* seed: the value that is stored, or any number. */
 static struct request access_of(enum guest_what what, const struct handle *h, uint32_t index,
                                 uint32_t offset, unsigned width, uint64_t seed) {
     struct request r = call_of(what, h, "R18");
@@ -328,14 +351,10 @@ static struct request access_of(enum guest_what what, const struct handle *h, ui
     r.function.form = is_atomic ? form_pick(guest_atomics, GUEST_ATOMICS, width, choice >> 14)
                       : what == GUEST_LOAD
                           ? form_pick(guest_loads, GUEST_LOADS, width, choice >> 14)
-                          : form_pick(guest_stores, GUEST_STORES, width, choice >> 14);
+                          : form_for(guest_stores, GUEST_STORES, width, seed, choice >> 14);
     r.foretold.status = !aligned ? SUBJECT_MISALIGNED : within ? SUBJECT_OK : SUBJECT_OUT_OF_BOUNDS;
     r.traps = traps_of(aligned, within, true);
     return r;
-}
-
-static bool is_width(unsigned width) {
-    return width == 1 || width == 2 || width == 4 || width == 8;
 }
 
 /* What the form makes of the value: signs are extended, then as the guest returns it. */
@@ -371,21 +390,23 @@ static enum subject_status load(void *memory, uint32_t index, uint32_t offset, u
     return a.status;
 }
 
-/* After one write in four: something of what was written is loaded in another width or form than
- * the harness would, whose own loads are few. A wrong value is the program's complaint. */
+/* After one write in two: something of what was written is loaded in another width or form than the
+ * harness would, whose own loads are few. A wrong value is the program's complaint. */
 static void look_again(struct handle *h, uint64_t address, uint64_t count, uint64_t seed) {
     const struct model_memory *m = &h->body->model;
     const uint32_t choice = mix(address, seed ^ count);
-    const unsigned width = 1u << (choice >> 2) % 4;
-    uint64_t at = address + (choice >> 4) % count;
-    if ((choice & 3) != 0 || model_bytes(m) < width) {
+    const bool all_of_it = is_width((unsigned)count) && (choice & 2) != 0;
+    const unsigned width = all_of_it ? (unsigned)count : 1u << (choice >> 2) % 4;
+    uint64_t at = address + (all_of_it ? 0 : (choice >> 4) % count);
+    if ((choice & 1) != 0 || model_bytes(m) < width) {
         return;
     }
     at = model_within(m, at, width) ? at : model_bytes(m) - width;
     struct request r = call_of(GUEST_LOAD, h, "R18");
     r.word[3] = (uint32_t)at;
-    r.function.form = form_pick(guest_loads, GUEST_LOADS, width, choice >> 20);
-    r.foretold.value = extended(&guest_loads[r.function.form], model_load(m, at, width));
+    const uint64_t value = model_load(m, at, width);
+    r.function.form = form_for(guest_loads, GUEST_LOADS, width, value, choice >> 20);
+    r.foretold.value = extended(&guest_loads[r.function.form], value);
     const struct answer a = ask(r);
     if (!same_answer(&r, &a, &r.foretold) && run.complaint[0] == '\0') {
         snprintf(run.complaint, sizeof run.complaint, "R18-load");

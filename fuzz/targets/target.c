@@ -44,12 +44,16 @@ static void end_with_parent(void) {
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
-/* What the subject has no function for would only take the place of what it has. */
-static void leave_out_idle(void) {
+/* What the subject has no function for would only take the place of what it has. So would many
+ * stores a page apart, where nobody sees the pages. */
+static void leave_out_idle(const struct subject_memory *m) {
     for (unsigned code = 0; code < OP_mailbox_attach; code++) {
-        if (subject->memory != NULL && operation_is_idle(subject->memory, (uint8_t)code)) {
+        if (operation_is_idle(m, (uint8_t)code)) {
             mutate_leave_out((uint8_t)code);
         }
+    }
+    if ((m->promises & SUBJECT_OPAQUE) != 0) {
+        mutate_leave_out(OP_memory_touch);
     }
 }
 
@@ -68,7 +72,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
         fprintf(stderr, "%s runs nothing on this subject: %s\n", op_target_name(fuzz_target), lack);
         exit(2);
     }
-    leave_out_idle();
+    if (subject->memory != NULL) {
+        leave_out_idle(subject->memory);
+    }
     if (getenv("__AFL_SHM_ID") != NULL) {
         (void)pthread_atfork(NULL, NULL, end_with_parent);
     }
