@@ -72,7 +72,7 @@ def cell(runtime, rule, found):
 
 def page(runs):
     """runs: [(runtime, folder, facts)]. (items, sections, findings)."""
-    items, rates, rules, findings = [], [], [], []
+    items, rates, findings = [], [], []
     for runtime, folder, facts in runs:
         fuzzed = [i for i in facts["items"] if i["engine"] != "seeds"]
         executions, seconds = sum(i["executions"] for i in fuzzed), sum(i["seconds"] for i in fuzzed)
@@ -80,15 +80,18 @@ def page(runs):
         rate = round(executions / seconds, 1) if seconds else 0
         items.append({"name": runtime, "version": version(runtime), "executions": executions, "seconds": round(seconds, 1),
                       "executions_per_s": rate, "findings": found, "run": str(folder), "commit": facts["commit"]})
-        rates.append([runtime, version(runtime), executions, round(seconds), rate,
-                      ", ".join(sorted({f["oracle"] for f in found})) or "none"])
-        rules.append([runtime, *(cell(runtime, rule, found) for rule in (*ASKED, *ASKED_THREADS))])
+        short = re.split(r" built | \(", version(runtime))[0]
+        rates.append([runtime, short, ", ".join(sorted({f["oracle"] for f in found})) or "none", executions, round(seconds), rate])
         findings += [(runtime, folder, f) for f in found]
+    broken = {f["oracle"].split("-")[0] for _, _, f in findings}
+    columns = sorted((*ASKED, *ASKED_THREADS), key=lambda rule: rule not in broken)  # what was found is seen on a narrow screen
+    rules = [[runtime, *(cell(runtime, rule, [f for one, _, f in findings if one == runtime]) for rule in columns)]
+             for runtime, _, _ in runs]
     sections = [
         report.Section("Runtimes", "One after the other on this machine; executions a second hold the engine's own share.",
-                       table=report.Table(["runtime", "version", "executions", "seconds", "a second", "findings"], rates)),
+                       table=report.Table(["runtime", "version", "findings", "executions", "seconds", "a second"], rates)),
         report.Section("Rules", "Rules that are not here need what an engine's outside does not show.",
-                       table=report.Table(["runtime", *ASKED, *ASKED_THREADS], rules)),
+                       table=report.Table(["runtime", *columns], rules)),
     ]
     for runtime, folder, found in findings:
         inner = [report.Section("Operations", pre=found["ops"])]
@@ -99,7 +102,7 @@ def page(runs):
         shown = {True: "The script shows it in the engine alone.", False: "The script does not show it.",
                  None: "No script was run."}[found["reproducer_fails"]]
         sections.append(report.Section(f"{found['oracle']} in {runtime}",
-                                       f"After {found['seconds']:.1f} s, seen {found['seen']} times; "
+                                       f"After {found['seconds']:.1f} s, seen {report.counted(found['seen'], 'time')}; "
                                        f"{found['operations'] or '?'} operations. {shown}", sections=inner))
     return items, sections, findings
 
