@@ -1,8 +1,8 @@
-/* memory_peers.c: other people's linear memories in the rows that they share with ours: the seed's
- * algorithm (peers/seed_memory.c), wabt's wasm2c runtime, and V8 from JavaScript (v8.js).
+/* memory_peers.c: other people's linear memories in the rows that they share with ours: upstream's
+ * algorithm (peers/upstream_memory.c), wabt's wasm2c runtime, and V8 from JavaScript (v8.js).
  * Run: build/bench/bench --filter='^peer/(create|grow|destroy|copy|life)'. */
 #include "memories.h"
-#include "peers/seed_memory.h"
+#include "peers/upstream_memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +15,7 @@
 
 /* One memory of a peer. */
 union handle {
-    struct seed_memory seed;
+    struct upstream_memory upstream;
 #ifdef BENCH_WABT
     wasm_rt_memory_t wabt;
 #endif
@@ -34,33 +34,33 @@ struct peer {
     const char *missing; /* not NULL: why there is none */
 };
 
-/* ---- The seed -------------------------------------------------------------------------------- */
+/* ---- Upstream -------------------------------------------------------------------------------- */
 
-static bool seed_static_create(union handle *memory, uint32_t pages, uint32_t max_pages) {
-    return seed_create(&memory->seed, pb_pages_to_bytes(pages), pb_pages_to_bytes(max_pages),
-                       BENCH_GUARD_BYTES);
+static bool upstream_static_create(union handle *memory, uint32_t pages, uint32_t max_pages) {
+    return upstream_create(&memory->upstream, pb_pages_to_bytes(pages),
+                           pb_pages_to_bytes(max_pages), BENCH_GUARD_BYTES);
 }
 
-static bool seed_dynamic_create(union handle *memory, uint32_t pages, uint32_t max_pages) {
+static bool upstream_dynamic_create(union handle *memory, uint32_t pages, uint32_t max_pages) {
     (void)max_pages;
-    return seed_create(&memory->seed, pb_pages_to_bytes(pages), pb_pages_to_bytes(pages),
-                       BENCH_GUARD_BYTES);
+    return upstream_create(&memory->upstream, pb_pages_to_bytes(pages), pb_pages_to_bytes(pages),
+                           BENCH_GUARD_BYTES);
 }
 
-static bool seed_pages_grow(union handle *memory, uint32_t pages) {
-    return seed_grow(&memory->seed, pb_pages_to_bytes(pages));
+static bool upstream_pages_grow(union handle *memory, uint32_t pages) {
+    return upstream_grow(&memory->upstream, pb_pages_to_bytes(pages));
 }
 
-static bool seed_pages_copy(union handle *memory, union handle *copy) {
-    return seed_copy(&memory->seed, &copy->seed);
+static bool upstream_pages_copy(union handle *memory, union handle *copy) {
+    return upstream_copy(&memory->upstream, &copy->upstream);
 }
 
-static void seed_pages_destroy(union handle *memory) {
-    seed_destroy(&memory->seed);
+static void upstream_pages_destroy(union handle *memory) {
+    upstream_destroy(&memory->upstream);
 }
 
-static uint8_t *seed_base(union handle *memory) {
-    return memory->seed.base;
+static uint8_t *upstream_base(union handle *memory) {
+    return memory->upstream.base;
 }
 
 /* ---- wabt ------------------------------------------------------------------------------------ */
@@ -98,10 +98,10 @@ static void wabt_bury(const union handle *memory) {
 #endif
 
 static const struct peer peers[] = {
-    {"seed_static", seed_static_create, seed_pages_grow, seed_pages_copy, seed_pages_destroy,
-     seed_base, NULL, NULL},
-    {"seed_dynamic", seed_dynamic_create, seed_pages_grow, seed_pages_copy, seed_pages_destroy,
-     seed_base, NULL, NULL},
+    {"seed_static", upstream_static_create, upstream_pages_grow, upstream_pages_copy,
+     upstream_pages_destroy, upstream_base, NULL, NULL},
+    {"seed_dynamic", upstream_dynamic_create, upstream_pages_grow, upstream_pages_copy,
+     upstream_pages_destroy, upstream_base, NULL, NULL},
     {.name = "wabt", WABT},
 };
 enum { PEERS = sizeof peers / sizeof peers[0], V8_BATCHES = 32 };

@@ -40,8 +40,8 @@ extern "C" {
 struct pb_mailbox_words {
     PB_ATOMIC(uint32_t) capacity; /* a power of two */
     PB_ATOMIC(uint32_t) flag;
-    PB_ATOMIC(uint32_t) head; /* next slot to drain */
-    PB_ATOMIC(uint32_t) tail; /* next slot to fill */
+    PB_ATOMIC(uint32_t) head;   /* next slot to drain */
+    PB_ATOMIC(uint32_t) tail;   /* next slot to fill */
     PB_ATOMIC(uint32_t) ring[]; /* capacity of them */
 };
 #ifdef __cplusplus

@@ -42,7 +42,7 @@ static enum pb_status status_of_errno(int error) {
     case ENFILE:
         return PB_NO_DESCRIPTORS;
     case EINTR:
-    case EBUSY: /* see passes */
+    case EBUSY: /* see is_transient */
         return PB_INTERRUPTED;
     case EINVAL:
     case ENOSYS:
@@ -109,11 +109,11 @@ enum pb_status pb_os_decommit(void *at, uint64_t bytes) {
     return status_of(mprotect(at, (size_t)bytes, PROT_NONE));
 }
 
-/* True when a call has failed by what passes, and is to be made again: a signal came in between
- * (EINTR), or a race with another mapping call (EAGAIN, of madvise), or the kernel itself had a
- * page of the file in its hands, to move it or to put it on a list (EBUSY, of a seal against
- * writing). It has waited for that page by then, 150 ms at most, and sealed nothing. */
-static bool passes(int result, int *tries) {
+/* True when a call has failed for a reason that goes away, and is to be made again: a signal came
+ * in between (EINTR), or a race with another mapping call (EAGAIN, of madvise), or the kernel
+ * itself had a page of the file in its hands, to move it or to put it on a list (EBUSY, of a seal
+ * against writing). It has waited for that page by then, 150 ms at most, and sealed nothing. */
+static bool is_transient(int result, int *tries) {
     return result != 0 && (errno == EINTR || errno == EAGAIN || errno == EBUSY) &&
            ++*tries < TRIES_MAX;
 }
@@ -122,7 +122,7 @@ static enum pb_status advise(void *at, uint64_t bytes, int advice) {
     int result, tries = 0;
     do {
         result = madvise(at, (size_t)bytes, advice);
-    } while (passes(result, &tries));
+    } while (is_transient(result, &tries));
     return status_of(result);
 }
 
@@ -190,7 +190,8 @@ static bool fill_hole(void *at, uint64_t bytes) {
 
 /* True where a move that is refused because its source is of two mappings (EFAULT) leaves the
  * target as it is: Linux from 6.17 on. Before, the target is unmapped by then, and may be a
- * stranger's: so a futex is asked whether the same word is still there, which does not fault. */
+ * somebody else's: so a futex is asked whether the same word is still there, which does not fault.
+ */
 static bool try_refused_move(void) {
     size_t page = (size_t)pb_os_page_bytes();
     uint8_t *source =
@@ -300,7 +301,7 @@ enum pb_status pb_os_file_freeze(int file) {
     int result, tries = 0;
     do {
         result = fcntl(file, F_ADD_SEALS, seals);
-    } while (passes(result, &tries));
+    } while (is_transient(result, &tries));
     return status_of(result);
 }
 
@@ -390,7 +391,7 @@ static enum pb_status scan_runs(int file, const void *at, uint64_t bytes, uint64
     int got, tries = 0;
     do {
         got = ioctl(file, SCAN, &scan);
-    } while (got < 0 && passes(got, &tries));
+    } while (got < 0 && is_transient(got, &tries));
     if (got < 0) { /* ENOTTY: an older kernel; EBADF: the host has closed all files */
         return errno == ENOTTY || errno == EBADF ? PB_UNSUPPORTED : status_of_errno(errno);
     }

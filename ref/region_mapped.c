@@ -158,8 +158,8 @@ void pb_mapped_destroy(struct pb_region *region) {
 /* A region like this one with room for twice the bytes, so that a memory that grows step by step
  * moves seldom; where so much address space is not to be had, for just bytes. The first open_bytes
  * are accessible and zero. */
-static enum pb_status roomier(const struct pb_region *region, uint64_t bytes, uint64_t open_bytes,
-                              struct pb_region *made) {
+static enum pb_status make_larger(const struct pb_region *region, uint64_t bytes,
+                                  uint64_t open_bytes, struct pb_region *made) {
     struct pb_region_config config = pb_region_config_of(region);
     config.accessible_bytes = open_bytes;
     config.capacity_bytes = 2 * bytes; /* bytes <= 4 GiB */
@@ -172,7 +172,7 @@ static enum pb_status roomier(const struct pb_region *region, uint64_t bytes, ui
 
 static enum pb_status move_by_copy(struct pb_region *region, uint64_t bytes) {
     struct pb_region made;
-    enum pb_status status = roomier(region, bytes, bytes, &made);
+    enum pb_status status = make_larger(region, bytes, bytes, &made);
     if (status != PB_OK) {
         return status;
     }
@@ -191,7 +191,7 @@ static enum pb_status move_by_remap(struct pb_region *region, uint64_t bytes) {
     if (old == 0) {
         return move_by_copy(region, bytes);
     }
-    enum pb_status status = roomier(region, bytes, 0, &made);
+    enum pb_status status = make_larger(region, bytes, 0, &made);
     if (status != PB_OK) {
         return status;
     }

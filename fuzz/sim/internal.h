@@ -317,8 +317,8 @@ void overwrite_atoms(struct cell *c, unsigned mask, struct thread *t, uintptr_t 
 bool is_volatile_access(uintptr_t pc);
 
 /* machine.c */
-uint64_t atomic_load(uintptr_t at, unsigned size, int order, uintptr_t pc);
-void atomic_store(uintptr_t at, unsigned size, uint64_t value, int order, uintptr_t pc);
+uint64_t load_atomic(uintptr_t at, unsigned size, int order, uintptr_t pc);
+void store_atomic(uintptr_t at, unsigned size, uint64_t value, int order, uintptr_t pc);
 uint64_t atomic_rmw(uintptr_t at, unsigned size, enum sim_rmw op, uint64_t operand, int order,
                     uintptr_t pc);
 uint64_t atomic_cas(uintptr_t at, unsigned size, uint64_t expected, uint64_t desired, bool weak,

@@ -388,7 +388,7 @@ static void check_order(int order, const char *what, unsigned bad_bits) {
         found("invalid-order", "memory order %d is not allowed for %s", order, what);
 }
 
-uint64_t atomic_load(uintptr_t at, unsigned size, int order, uintptr_t pc) {
+uint64_t load_atomic(uintptr_t at, unsigned size, int order, uintptr_t pc) {
     struct thread *t = S.now;
     order &= 0xff;
     check_order(order, "a load", 1u << __ATOMIC_RELEASE | 1u << __ATOMIC_ACQ_REL);
@@ -431,7 +431,7 @@ uint64_t atomic_load(uintptr_t at, unsigned size, int order, uintptr_t pc) {
     return value;
 }
 
-void atomic_store(uintptr_t at, unsigned size, uint64_t value, int order, uintptr_t pc) {
+void store_atomic(uintptr_t at, unsigned size, uint64_t value, int order, uintptr_t pc) {
     struct thread *t = S.now;
     order &= 0xff;
     check_order(order, "a store",

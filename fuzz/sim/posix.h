@@ -144,7 +144,7 @@ struct sim_program {
 };
 void sim_posix_main(void *program);
 /* posix_files.c: descriptors, files, standard input and environment are as new in each run. */
-void sim_posix_input(void); /* the program reads standard input: keep it for every run */
+void sim_posix_input(void);     /* the program reads standard input: keep it for every run */
 void sim_posix_tell_ends(void); /* the program calls pthread_tryjoin_np */
 void files_begin(void);
 

@@ -276,14 +276,14 @@ uint8_t sim_watch;
     T seen_##bits##_load(const volatile T *p, int order) {                                     \
         if (unlikely(!S.active))                                                               \
             return __atomic_load_n(p, __ATOMIC_SEQ_CST);                                       \
-        return (T)atomic_load(ADDRESS(p), sizeof(T), ORDER(SITE_LOAD, p), PC);                 \
+        return (T)load_atomic(ADDRESS(p), sizeof(T), ORDER(SITE_LOAD, p), PC);                 \
     }                                                                                          \
     void ENTRY(atomic##bits##_store)(volatile T * p, T v, int order);                          \
     void ENTRY(atomic##bits##_store)(volatile T * p, T v, int order) {                         \
         if (unlikely(!S.active))                                                               \
             __atomic_store_n(p, v, __ATOMIC_SEQ_CST);                                          \
         else                                                                                   \
-            atomic_store(ADDRESS(p), sizeof(T), v, ORDER(SITE_STORE, p), PC);                  \
+            store_atomic(ADDRESS(p), sizeof(T), v, ORDER(SITE_STORE, p), PC);                  \
     }                                                                                          \
     RMW(bits, T, exchange, SIM_XCHG, __atomic_exchange_n)                                      \
     RMW(bits, T, fetch_add, SIM_ADD, __atomic_fetch_add)                                       \
@@ -470,10 +470,10 @@ wide __tsan_atomic128_compare_exchange_val(volatile wide *p, wide e, wide v, int
 HIDDEN uint64_t seen_atomic_load(const volatile void *at, unsigned size, int order);
 ENTRY_THROUGH("sim_atomic_load", "seen_atomic_load");
 uint64_t seen_atomic_load(const volatile void *at, unsigned size, int order) {
-    return atomic_load(ADDRESS(at), size, order, PC);
+    return load_atomic(ADDRESS(at), size, order, PC);
 }
 void sim_atomic_store(volatile void *at, unsigned size, uint64_t value, int order) {
-    atomic_store(ADDRESS(at), size, value, order, PC);
+    store_atomic(ADDRESS(at), size, value, order, PC);
 }
 HIDDEN uint64_t seen_atomic_rmw(volatile void *at, unsigned size, enum sim_rmw op, uint64_t operand,
                                 int order);

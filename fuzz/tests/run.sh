@@ -30,7 +30,7 @@ replays() {
     done
 }
 
-# What a stranger may hand to the replay program.
+# What somebody may hand to the replay program.
 hostile_inputs() {
     replay=build/asan/replay
     : >"$work/empty"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # triage.sh: `make test-triage`. Plants defects in copies; from an input that shows each, makes the
 # shrunk operations (6 at most), the trace and the C program, which must fail with the planted library
-# and pass with the good one. C programs of inputs that break nothing. What a stranger may hand to
+# and pass with the good one. C programs of inputs that break nothing. What somebody may hand to
 # shrink, reproducer and corpus-promote; a run that is killed or interrupted.
 #
 #   fuzz/tests/triage.sh [NAME=INPUT...]     S01=corpus/memory_fuzzer/grow-limit.ops ...
@@ -216,7 +216,7 @@ T0 memory_atomic_store m0 at:end+8 offset:0 width:8 value:1
 OPS
 }
 
-# What a stranger may hand over.
+# What somebody may hand over.
 hostile_inputs() {
     : >"$work/empty"
     head -c 10485760 /dev/urandom >"$work/large"

@@ -49,8 +49,8 @@ static struct {
     unsigned calls;  /* made of that kind since */
     unsigned passes; /* so many of them work before */
     bool unmaps;     /* MREMAP and MMAP, as the kernel may: the target is gone all the same, */
-    bool is_taken;   /* and a stranger's page lies at its start by now */
-    uint8_t *stranger;
+    bool is_taken;   /* and a somebody else's page lies at its start by now */
+    uint8_t *other_page;
     void *refused;   /* the target of the first move that the kernel itself refused */
     long wake_count; /* of the last futex wake */
     long seconds;    /* the last futex wait's deadline; -1: never */
@@ -141,9 +141,9 @@ void *__wrap_mremap(void *at, size_t old_bytes, size_t bytes, int flags, ...) {
     if (libc.unmaps) {
         (void)__real_munmap(to, bytes);
         if (libc.is_taken) {
-            libc.stranger = __real_mmap(to, pb_os_page_bytes(), PROT_READ | PROT_WRITE,
-                                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
-            libc.stranger[0] = 77;
+            libc.other_page = __real_mmap(to, pb_os_page_bytes(), PROT_READ | PROT_WRITE,
+                                          MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+            libc.other_page[0] = 77;
         }
         errno = libc.error;
     }
@@ -434,7 +434,7 @@ TEST(R6_libc_every_errno_is_a_status_and_nothing_has_changed) {
     }
 }
 
-/* The kernel unmaps the target of a move before it may still refuse: no stranger may get the hole.
+/* The kernel unmaps the target of a move before it may still refuse: nobody else may get the hole.
  */
 TEST(R6_libc_failed_move_leaves_no_hole_at_its_target) {
     world_make();
@@ -449,7 +449,7 @@ TEST(R6_libc_failed_move_leaves_no_hole_at_its_target) {
     world_drop(true);
 }
 
-/* Where a stranger got it before, it stays the stranger's: the memory moves elsewhere. */
+/* Where somebody else got it before, it stays the somebody else's: the memory moves elsewhere. */
 TEST(R6_libc_failed_move_touches_nothing_that_came_to_its_target) {
     static const unsigned advices[] = {PB_ADVICE_NONE, PB_ADVICE_POPULATE};
     const struct pb_memory_style style = {.kind = PB_STYLE_DYNAMIC, .guard_bytes = PB_PAGE_BYTES};
@@ -466,16 +466,16 @@ TEST(R6_libc_failed_move_touches_nothing_that_came_to_its_target) {
         libc_fails(MREMAP, 1, ENOMEM);
         libc.unmaps = libc.is_taken = true;
         CHECK_STATUS(pb_memory_grow(memory, 3, &old), PB_OK);
-        uint8_t *stranger = libc.stranger;
+        uint8_t *other_page = libc.other_page;
         CHECK(libc_calls() > 0);
         check_pattern(memory, 0, 2 * PB_PAGE_BYTES, 1);
         check_zero(memory, 2 * PB_PAGE_BYTES, 3 * PB_PAGE_BYTES);
         check_guarded(memory);
-        CHECK(base_of(memory) != stranger);
+        CHECK(base_of(memory) != other_page);
         pb_memory_destroy(memory);
         CHECK_EQ(seam_address_space(), space);
-        CHECK(!write_faults(stranger) && stranger[0] == 77);
-        CHECK(munmap(stranger, pb_os_page_bytes()) == 0);
+        CHECK(!write_faults(other_page) && other_page[0] == 77);
+        CHECK(munmap(other_page, pb_os_page_bytes()) == 0);
     }
 }
 
@@ -681,7 +681,8 @@ TEST(R13_libc_a_source_that_the_kernel_unmapped_comes_back) {
     pb_memory_destroy(memory);
 }
 
-/* And where not even that can be had, the source is closed, and no stranger's; the copy is good. */
+/* And where not even that can be had, the source is closed, and no somebody else's; the copy is
+ * good. */
 TEST(R13_libc_a_source_that_cannot_come_back_traps) {
     struct pb_memory *memory = image_memory(), *copy = NULL;
     libc_fails(MMAP, 1, ENOMEM);

@@ -49,7 +49,7 @@ def circle(graph):
     return next(filter(None, (visit(node, []) for node in graph)), None)
 
 
-def strangers(graph, allowed):
+def trespassers(graph, allowed):
     for module, others in graph.items():
         if len(module) == 2 and module[1] != "__init__":
             for other in others:
@@ -66,9 +66,9 @@ def test_folders_import_only_what_lies_below_them(root):
     folder = pathlib.Path(root) / "common"
     folder.mkdir()
     (folder / "a.py").write_text("def f():\n    from pagebox.gate import run\n    import pagebox.sim.trace\n")
-    found = sorted(strangers(imports(folder.parent), MAY_IMPORT))
+    found = sorted(trespassers(imports(folder.parent), MAY_IMPORT))
     assert found == ["common/a imports gate/run", "common/a imports sim/trace"], found
-    assert not list(strangers(imports(PACKAGE), MAY_IMPORT))
+    assert not list(trespassers(imports(PACKAGE), MAY_IMPORT))
 
 
 def test_every_folder_has_a_place_among_the_layers(root):

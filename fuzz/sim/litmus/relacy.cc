@@ -1,7 +1,7 @@
 // Litmus texts under Relacy, an independent implementation of the C++11 memory model: prints the
 // final states that its random scheduler reaches, `name<TAB>state` a line. scripts/litmus.py
-// --relacy compares: what Relacy reaches, the engine must reach. Texts with statements or more threads
-// than it can run are left out, told by a line `name<TAB>`.
+// --relacy compares: what Relacy reaches, the engine must reach. Texts with statements or more
+// threads than it can run are left out, told by a line `name<TAB>`.
 //     build/litmus-relacy [--runs N] file.litmus...
 extern "C" {
 #include "../litmus_text.h"

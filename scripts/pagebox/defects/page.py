@@ -231,7 +231,7 @@ def slow_section(items):
 
 
 def mistakes_of(number):
-    """The known mistakes of the seed systems that break a rule, from the headers of S*.patch."""
+    """The known mistakes of the upstream systems that break a rule, from the headers of S*.patch."""
     found = []
     for patch in patchfile.own():
         numbers = {patchfile.rule_number(rule) for rule in patch.rules}
@@ -283,7 +283,7 @@ def series_page(items, faults, options, series):
         text = "Stated in the patches' headers, and not found in this time: " + ", ".join(silent) + "."
         text += " Planted one at a time they are caught; here shallower bugs come first."
         sections.append(report.Section("Hidden behind others", text))
-    return summary, items, sections, "The seed systems as they were published", lead
+    return summary, items, sections, "The upstream systems as they were published", lead
 
 
 # ---------------------------------------------------------------- the page

@@ -60,7 +60,8 @@ static bool check(const struct search_program *p) {
         beyond += seen[RANDOM][k] && !seen[SEARCH][k];
         lost += seen[REDUCED][k] != seen[SEARCH][k];
     }
-    bool ok = reduced_complete && !lost && search.complete && !search.finding && !beyond && count(SEARCH) == p->outcomes;
+    bool ok = reduced_complete && !lost && search.complete && !search.finding && !beyond &&
+              count(SEARCH) == p->outcomes;
     printf("%s search_%s: outcomes %u (of %u), random %u; executions %llu, graphs %llu, dead ends "
            "%llu%s%s%s\n",
            ok ? "ok  " : "FAIL", p->name, count(SEARCH), p->outcomes, count(RANDOM),

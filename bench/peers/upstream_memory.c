@@ -1,5 +1,5 @@
-/* seed_memory.c: see seed_memory.h. */
-#include "seed_memory.h"
+/* upstream_memory.c: see upstream_memory.h. */
+#include "upstream_memory.h"
 
 #include <string.h>
 #include <sys/mman.h>
@@ -19,8 +19,8 @@ static uint8_t *accessible_reserved(size_t accessible, size_t total) {
     return made;
 }
 
-bool seed_create(struct seed_memory *memory, size_t length_bytes, size_t reserved_bytes,
-                 size_t guard_bytes) {
+bool upstream_create(struct upstream_memory *memory, size_t length_bytes, size_t reserved_bytes,
+                     size_t guard_bytes) {
     memory->total_bytes = reserved_bytes + guard_bytes;
     memory->length_bytes = length_bytes;
     memory->guard_bytes = guard_bytes;
@@ -28,7 +28,7 @@ bool seed_create(struct seed_memory *memory, size_t length_bytes, size_t reserve
     return memory->base != NULL;
 }
 
-bool seed_grow(struct seed_memory *memory, size_t delta_bytes) {
+bool upstream_grow(struct upstream_memory *memory, size_t delta_bytes) {
     size_t length = memory->length_bytes + delta_bytes;
     size_t reserved = memory->total_bytes - memory->guard_bytes;
     if (length <= reserved) {
@@ -38,26 +38,26 @@ bool seed_grow(struct seed_memory *memory, size_t delta_bytes) {
         memory->length_bytes = length;
         return true;
     }
-    struct seed_memory made;
-    if (!seed_create(&made, length, length, memory->guard_bytes)) {
+    struct upstream_memory made;
+    if (!upstream_create(&made, length, length, memory->guard_bytes)) {
         return false;
     }
     memcpy(made.base, memory->base, reserved);
-    seed_destroy(memory);
+    upstream_destroy(memory);
     *memory = made;
     return true;
 }
 
-bool seed_copy(const struct seed_memory *memory, struct seed_memory *copy) {
+bool upstream_copy(const struct upstream_memory *memory, struct upstream_memory *copy) {
     size_t reserved = memory->total_bytes - memory->guard_bytes;
-    if (!seed_create(copy, memory->length_bytes, reserved, memory->guard_bytes)) {
+    if (!upstream_create(copy, memory->length_bytes, reserved, memory->guard_bytes)) {
         return false;
     }
     memcpy(copy->base, memory->base, memory->length_bytes);
     return true;
 }
 
-void seed_destroy(struct seed_memory *memory) {
+void upstream_destroy(struct upstream_memory *memory) {
     munmap(memory->base, memory->total_bytes);
     memory->base = NULL;
 }

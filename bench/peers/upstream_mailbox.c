@@ -1,4 +1,4 @@
-/* seed_mailbox.c: the mailbox as its seed published it, in C: fetch_add of the tail, a relaxed
+/* upstream_mailbox.c: the mailbox as upstream published it, in C: fetch_add of the tail, a relaxed
  * store to the slot, a release store of the flag, a futex wake each time; drained as the guest does
  * it. The task queue's own notification is left out. It has 256 slots and never looks whether there
  * is room, and shows a slot before it is written: measured for what it costs, not a mailbox to use.
