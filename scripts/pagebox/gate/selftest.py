@@ -1,7 +1,7 @@
 """selftest.py: the gate against patches whose outcome is known: it must be able to say no, and yes.
 
-bench/gate/regressions/S*.patch make ref/ slower and must block, by the count or the time that the
-header names; H*.patch are harmless and must pass. Each is applied to a copy of the work tree's
+bench/gate/regressions/GS*.patch make ref/ slower and must block, by the count or the time that the
+header names; GH*.patch are harmless and must pass. Each is applied to a copy of the work tree's
 ref/, and judged as the gate judges, but without waivers, which are for the merge under way.
 --fast: only those that show in counts, only the rows that the header names.
 """
