@@ -2,6 +2,7 @@
  *
  * expect: pass time=4
  * expect: pass cflags=-DBARRIERS time=4
+ * expect: pass sched=exhaustive cflags=-DLATCH
  * expect: data-race cflags=-DRACE time=10
  * expect: use-after-free cflags=-DAFTER_DELETE time=10
  */
@@ -36,6 +37,17 @@ int main() {
     assert(data == 1);
     tokens.acquire();
     meeting.arrive_and_wait();
+    return 0;
+}
+#elif defined LATCH
+/* Its exchange and the look for waiters behind it have the order that processors give them. */
+static std::latch done(2);
+static int data[2];
+int main() {
+    std::jthread first([] { data[0] = 1, done.count_down(); });
+    std::jthread second([] { data[1] = 1, done.count_down(); });
+    done.wait();
+    assert(data[0] + data[1] == 2);
     return 0;
 }
 #else
