@@ -44,6 +44,7 @@ struct door_features {
     bool again;   /* several instances on one memory */
     bool imports; /* memories made by the host */
     bool second;  /* several memories in a module */
+    bool wide;    /* memories with 64-bit addresses */
     bool simd;
     bool host_grow;               /* grows by the host, too */
     bool names;                   /* tells one kind of trap from another */

@@ -71,6 +71,14 @@
     return step(step(step(step(count, a), b), c), d) >>> 0;
   };
 
+  const grow = (memory, pages) => {
+    try {
+      return memory.grow(pages);
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error;
+      return Number(memory.grow(BigInt(pages))); // a memory of 64-bit addresses counts in those
+    }
+  };
   const exportsOf = instance => {
     const functions = [];
     for (let n = 0, f; (f = instance.exports[n]) !== undefined; n++) functions.push(f);
@@ -126,7 +134,7 @@
         }
         case GROW:
           try {
-            return number(memory.grow(ops[o + 2]));
+            return number(grow(memory, ops[o + 2]));
           } catch (error) {
             return error instanceof RangeError || error instanceof TypeError ? number(NO_MAXIMUM) : String(SYSTEM);
           }
@@ -188,6 +196,7 @@
     if (engine !== 'JavaScriptCore') words.push('names'); // there all traps of memory have one message
     if (valid(5, 4, 1, 3, 1, 1)) words.push('threads');
     if (valid(5, 5, 2, 0, 1, 0, 1)) words.push('second');
+    if (valid(5, 4, 1, 7, 1, 1) && valid(5, 3, 1, 4, 1)) words.push('memory64');
     if (valid(1, 5, 1, 0x60, 0, 1, 0x7b, 3, 2, 1, 0, 10, 10, 1, 8, 0, 0x41, 0, 0xfd, 0x0f, 0xfd, 0x62, 0x0b)) words.push('simd');
     return words.join(' ');
   };

@@ -139,11 +139,6 @@ static void get(struct guest_bytes *c, unsigned local) {
     byte(c, local);
 }
 
-static void i32_const(struct guest_bytes *c, uint32_t value) {
-    byte(c, I32_CONST);
-    leb_signed(c, (int32_t)value);
-}
-
 /* An operand of 64 bits from two locals. */
 static void wide(struct guest_bytes *c, unsigned local) {
     get(c, local);
@@ -209,17 +204,23 @@ static void result(struct guest_bytes *c, const struct guest_form *f) {
     }
 }
 
+/* Which of a module's memories, and whether its addresses have 64 bits. */
+struct place {
+    unsigned number;
+    bool wide;
+};
+
 /* Flags, memory and offset of an access. */
-static void memarg(struct guest_bytes *c, const struct guest_function *f, unsigned memory) {
-    leb(c, f->align | (memory > 0 ? 64u : 0));
-    if (memory > 0) {
-        leb(c, memory);
+static void memarg(struct guest_bytes *c, const struct guest_function *f, struct place memory) {
+    leb(c, f->align | (memory.number > 0 ? 64u : 0));
+    if (memory.number > 0) {
+        leb(c, memory.number);
     }
     leb(c, f->offset);
 }
 
 static void atomic(struct guest_bytes *c, const struct guest_function *f, unsigned opcode,
-                   unsigned memory) {
+                   struct place memory) {
     byte(c, THREADS);
     byte(c, opcode);
     memarg(c, f, memory);
@@ -236,12 +237,33 @@ static const struct guest_form *form_of(const struct guest_function *f) {
                                     : &guest_atomics[f->form];
 }
 
-static void index_of(struct guest_bytes *c, const struct guest_function *f) {
-    if (f->index_is_constant) {
-        i32_const(c, f->index);
-    } else {
-        get(c, 0);
+static void address_const(struct guest_bytes *c, uint32_t value, struct place memory) {
+    byte(c, memory.wide ? I64_CONST : I32_CONST);
+    leb_signed(c, memory.wide ? (int64_t)value : (int32_t)value);
+}
+
+/* An address or a length from a local. */
+static void address(struct guest_bytes *c, unsigned local, struct place memory) {
+    get(c, local);
+    if (memory.wide) {
+        byte(c, EXTEND_U);
     }
+}
+
+static void index_of(struct guest_bytes *c, const struct guest_function *f, struct place memory) {
+    if (f->index_is_constant) {
+        address_const(c, f->index, memory);
+    } else {
+        address(c, 0, memory);
+    }
+}
+
+/* A number of pages as the guest returns it: none is UINT32_MAX. */
+static void pages(struct guest_bytes *c, struct place memory) {
+    if (memory.wide) {
+        byte(c, 0xa7); /* i32.wrap_i64 */
+    }
+    byte(c, EXTEND_U);
 }
 
 static void zero(struct guest_bytes *c) {
@@ -249,36 +271,39 @@ static void zero(struct guest_bytes *c) {
     byte(c, 0);
 }
 
-static void body_of_bulk(struct guest_bytes *c, const struct guest_function *f, unsigned memory) {
+static void body_of_bulk(struct guest_bytes *c, const struct guest_function *f,
+                         struct place memory) {
     if (f->what == GUEST_INIT && f->drop) {
         bulk(c, 9); /* data.drop */
         leb(c, f->segment);
     }
-    get(c, 0);
-    get(c, 1);
-    get(c, 2);
+    const struct place narrow = {0, false};
+    address(c, 0, memory);
+    address(c, 1, f->what == GUEST_COPY ? memory : narrow);
+    address(c, 2, f->what == GUEST_INIT ? narrow : memory);
     switch (f->what) {
     case GUEST_COPY:
         bulk(c, 10);
-        leb(c, memory);
-        leb(c, memory);
+        leb(c, memory.number);
+        leb(c, memory.number);
         break;
     case GUEST_FILL:
         bulk(c, 11);
-        leb(c, memory);
+        leb(c, memory.number);
         break;
     default:
         bulk(c, 8); /* memory.init */
         leb(c, f->segment);
-        leb(c, memory);
+        leb(c, memory.number);
         break;
     }
     zero(c);
 }
 
-static void body_of_access(struct guest_bytes *c, const struct guest_function *f, unsigned memory) {
+static void body_of_access(struct guest_bytes *c, const struct guest_function *f,
+                           struct place memory) {
     const struct guest_form *form = form_of(f);
-    index_of(c, f);
+    index_of(c, f, memory);
     if (f->what == GUEST_LOAD) {
         if (form->type == 'n') { /* into the last lane of zeros */
             zero(c);
@@ -305,9 +330,10 @@ static void body_of_access(struct guest_bytes *c, const struct guest_function *f
     }
 }
 
-static void body_of_atomic(struct guest_bytes *c, const struct guest_function *f, unsigned memory) {
+static void body_of_atomic(struct guest_bytes *c, const struct guest_function *f,
+                           struct place memory) {
     const struct guest_form *form = form_of(f);
-    index_of(c, f);
+    index_of(c, f, memory);
     switch (f->what) {
     case GUEST_ATOMIC_LOAD:
         atomic(c, f, FIRST_ATOMIC_LOAD + form->opcode, memory);
@@ -332,19 +358,19 @@ static void body_of_atomic(struct guest_bytes *c, const struct guest_function *f
     }
 }
 
-static void body_of(struct guest_bytes *c, const struct guest_function *f, unsigned memory) {
+static void body_of(struct guest_bytes *c, const struct guest_function *f, struct place memory) {
     byte(c, 0); /* no locals */
     switch (f->what) {
     case GUEST_SIZE:
         byte(c, 0x3f);
-        leb(c, memory);
-        byte(c, EXTEND_U);
+        leb(c, memory.number);
+        pages(c, memory);
         break;
     case GUEST_GROW:
-        get(c, 0);
+        address(c, 0, memory);
         byte(c, 0x40);
-        leb(c, memory);
-        byte(c, EXTEND_U);
+        leb(c, memory.number);
+        pages(c, memory);
         break;
     case GUEST_COPY:
     case GUEST_FILL:
@@ -357,7 +383,7 @@ static void body_of(struct guest_bytes *c, const struct guest_function *f, unsig
         break;
     case GUEST_WAIT32:
     case GUEST_WAIT64:
-        index_of(c, f);
+        index_of(c, f, memory);
         if (f->what == GUEST_WAIT32) {
             get(c, 1);
         } else {
@@ -368,7 +394,7 @@ static void body_of(struct guest_bytes *c, const struct guest_function *f, unsig
         byte(c, EXTEND_U);
         break;
     case GUEST_NOTIFY:
-        index_of(c, f);
+        index_of(c, f, memory);
         get(c, 1);
         atomic(c, f, 0, memory);
         byte(c, EXTEND_U);
@@ -388,9 +414,9 @@ static void section(struct guest_bytes *to, unsigned number, struct guest_bytes 
     sized(to, part);
 }
 
-static void limits(struct guest_bytes *to, const struct subject_type *type) {
+static void limits(struct guest_bytes *to, const struct subject_type *type, bool wide) {
     const bool has_max = type->max_pages != SUBJECT_NO_MAXIMUM;
-    byte(to, (has_max ? 1u : 0) | (type->shared ? 2u : 0));
+    byte(to, (has_max ? 1u : 0) | (type->shared ? 2u : 0) | (wide ? 4u : 0));
     leb(to, type->min_pages);
     if (has_max) {
         leb(to, type->max_pages);
@@ -404,7 +430,7 @@ static void memory_sections(struct guest_bytes *to, struct guest_bytes *part,
         name(part, "h");
         name(part, "m");
         byte(part, 2);
-        limits(part, &m->type);
+        limits(part, &m->type, m->wide);
         section(to, 2, part);
     }
     if (m->functions > 0) {
@@ -417,24 +443,24 @@ static void memory_sections(struct guest_bytes *to, struct guest_bytes *part,
     if (m->how != GUEST_IMPORTED) {
         leb(part, m->how == GUEST_SECOND ? 2 : 1);
         if (m->how == GUEST_SECOND) {
-            limits(part, &(struct subject_type){1, 1, false});
+            limits(part, &(struct subject_type){1, 1, false}, false);
         }
-        limits(part, &m->type);
+        limits(part, &m->type, m->wide);
         section(to, 5, part);
     }
 }
 
 static void data_section(struct guest_bytes *to, struct guest_bytes *part,
-                         const struct guest_module *m, unsigned memory) {
+                         const struct guest_module *m, struct place memory) {
     leb(part, m->segments);
     for (unsigned i = 0; i < m->segments; i++) {
         const struct guest_segment *s = &m->segment[i];
-        leb(part, !s->active ? 1 : memory > 0 ? 2 : 0);
+        leb(part, !s->active ? 1 : memory.number > 0 ? 2 : 0);
         if (s->active) {
-            if (memory > 0) {
-                leb(part, memory);
+            if (memory.number > 0) {
+                leb(part, memory.number);
             }
-            i32_const(part, s->start);
+            address_const(part, s->start, memory);
             byte(part, END);
         }
         leb(part, s->bytes);
@@ -447,7 +473,7 @@ void guest_make(struct guest_bytes *to, const struct guest_module *m) {
     static const uint8_t head[] = {0, 'a', 's', 'm', 1, 0, 0, 0};
     static const uint8_t type[] = {1, 10, 1, 0x60, 5, 0x7f, 0x7f, 0x7f, 0x7f, 0x7f, 1, 0x7e};
     struct guest_bytes part = {NULL, 0, 0}, one = {NULL, 0, 0};
-    const unsigned memory = m->how == GUEST_SECOND ? 1 : 0;
+    const struct place memory = {m->how == GUEST_SECOND ? 1 : 0, m->wide};
     char number[12];
     guest_bytes_add(to, head, sizeof head);
     guest_bytes_add(to, type, sizeof type);
@@ -455,7 +481,7 @@ void guest_make(struct guest_bytes *to, const struct guest_module *m) {
     leb(&part, m->functions + 1);
     name(&part, "m");
     byte(&part, 2);
-    leb(&part, memory);
+    leb(&part, memory.number);
     for (unsigned i = 0; i < m->functions; i++) {
         snprintf(number, sizeof number, "%u", i);
         name(&part, number);

@@ -67,6 +67,7 @@ struct guest_segment {
 struct guest_module {
     struct subject_type type; /* the memory's limits */
     enum guest_how how;
+    bool wide; /* 64-bit addresses (memory64); not of GUEST_SECOND */
     const struct guest_function *function;
     unsigned functions;
     const struct guest_segment *segment;

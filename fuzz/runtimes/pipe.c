@@ -583,6 +583,7 @@ static bool meet(struct tier *t, struct door_features *f) {
     f->again = has_word(t->line, "again");
     f->imports = has_word(t->line, "imports");
     f->second = has_word(t->line, "second");
+    f->wide = has_word(t->line, "memory64");
     f->simd = has_word(t->line, "simd");
     f->host_grow = has_word(t->line, "hostgrow");
     f->names = has_word(t->line, "names");
@@ -596,6 +597,7 @@ static void meet_in(struct door_features *all, const struct door_features *one) 
     all->again &= one->again;
     all->imports &= one->imports;
     all->second &= one->second;
+    all->wide &= one->wide;
     all->simd &= one->simd;
     all->host_grow &= one->host_grow;
     all->names &= one->names;

@@ -39,6 +39,7 @@ struct body {
 struct plan {
     struct subject_type type;
     enum guest_how how;
+    bool wide;
     struct guest_function *function;
     unsigned functions;
     struct guest_segment *segment;
@@ -136,8 +137,32 @@ static bool is_costly(bool shared, uint64_t pages) {
     return shared && has.costly_shared_pages != 0 && pages > has.costly_shared_pages;
 }
 
-static enum guest_how how_of(unsigned strategy) {
-    return (enum guest_how)strategy;
+/* What the strategies are that the runtime has. */
+enum { WAYS_MAX = 4 };
+static struct way {
+    const char *name;
+    enum guest_how how;
+    bool wide;
+} way[WAYS_MAX];
+
+static unsigned ways_make(void) {
+    unsigned ways = 0;
+    way[ways++] = (struct way){"defined", GUEST_DEFINED, false};
+    if (has.imports) {
+        way[ways++] = (struct way){"imported", GUEST_IMPORTED, false};
+    }
+    if (has.second) {
+        way[ways++] = (struct way){"second", GUEST_SECOND, false};
+    }
+    if (has.wide) {
+        way[ways++] = (struct way){"memory64", GUEST_DEFINED, true};
+    }
+    return ways;
+}
+
+/* A memory with 64-bit addresses could be larger, but its twin could not. */
+static bool is_wide(const struct way *w, const struct subject_type *type) {
+    return w->wide && model_type_check(type) == SUBJECT_OK;
 }
 
 static enum subject_status create(const struct subject_memory_config *config, void **memory) {
@@ -145,6 +170,7 @@ static enum subject_status create(const struct subject_memory_config *config, vo
         return SUBJECT_UNSUPPORTED; /* atomics could not be played on it */
     }
     const struct subject_type *type = &config->type;
+    const struct way *w = &way[config->strategy];
     const bool left_out =
         model_type_check(type) == SUBJECT_OK && is_costly(type->shared, type->min_pages);
     struct handle *h = left_out ? NULL : handle_new();
@@ -155,9 +181,13 @@ static enum subject_status create(const struct subject_memory_config *config, vo
     r.word[2] = type->min_pages;
     r.word[3] = type->max_pages;
     r.word[4] = type->shared;
-    r.word[5] = how_of(config->strategy);
+    r.word[5] = w->how;
     run.plan[h->slot].type = *type;
-    run.plan[h->slot].how = how_of(config->strategy);
+    run.plan[h->slot].how = w->how;
+    run.plan[h->slot].wide = is_wide(w, type);
+    if (run.plan[h->slot].wide && type->max_pages == SUBJECT_NO_MAXIMUM) {
+        run.plan[h->slot].type.max_pages = 65536;
+    }
     r.foretold.status = model_type_check(type) == SUBJECT_OK ? SUBJECT_OK : SUBJECT_INVALID;
     enum subject_status status = ask(r).status;
     if (status != SUBJECT_OK) {
@@ -187,7 +217,8 @@ static enum subject_status clone(void *memory, void **made) {
     }
     struct request r = request_of(REQUEST_AGAIN, h, "R14");
     r.word[2] = of->slot;
-    run.plan[h->slot].type = of->body->model.type;
+    run.plan[h->slot].type = run.plan[of->slot].type;
+    run.plan[h->slot].wide = run.plan[of->slot].wide;
     /* What an import asks for is the least that it takes: the size at creation does. */
     run.plan[h->slot].type.min_pages = of->body->model.first_pages;
     run.plan[h->slot].how = GUEST_IMPORTED;
@@ -695,8 +726,9 @@ static enum subject_status initialise_segments(void *memory,
     struct request r = request_of(REQUEST_SEGMENTS, h, "R17");
     r.foretold.status = fit == count ? SUBJECT_OK : SUBJECT_OUT_OF_BOUNDS;
     const struct guest_module module = {
-        .type = {m->first_pages, m->type.max_pages, m->type.shared},
+        .type = {m->first_pages, run.plan[h->slot].type.max_pages, m->type.shared},
         .how = GUEST_IMPORTED,
+        .wide = run.plan[h->slot].wide,
         .segment = made,
         .segments = (unsigned)(count < 8 ? count : 8),
     };
@@ -832,8 +864,13 @@ static void modules_make(void) {
     }
     for (unsigned i = 0; i < run.slots; i++) {
         const struct plan *p = &run.plan[i];
-        const struct guest_module module = {p->type,      p->how,     p->function,
-                                            p->functions, p->segment, p->segments};
+        const struct guest_module module = {.type = p->type,
+                                            .how = p->how,
+                                            .wide = p->wide,
+                                            .function = p->function,
+                                            .functions = p->functions,
+                                            .segment = p->segment,
+                                            .segments = p->segments};
         run.module[i].count = 0;
         guest_make(&run.module[i], &module);
         run.played[i] = &run.module[i];
@@ -1009,11 +1046,7 @@ static const char *died(void) {
  */
 
 const struct subject *pagebox_subject(void) {
-    static struct subject_strategy strategy[GUEST_HOWS] = {
-        [GUEST_DEFINED] = {.name = "defined", .one_style = true},
-        [GUEST_IMPORTED] = {.name = "imported", .one_style = true},
-        [GUEST_SECOND] = {.name = "second", .one_style = true},
-    };
+    static struct subject_strategy strategy[WAYS_MAX];
     static struct subject_memory memory = {
         .promises = SUBJECT_OPAQUE,
         .strategy = strategy,
@@ -1046,11 +1079,13 @@ const struct subject *pagebox_subject(void) {
         NULL) { /* for measuring: growth is what costs V8 most */
         memory.grow = grow_never;
     }
-    memory.strategies = has.second ? 3 : has.imports ? 2 : 1;
+    memory.strategies = ways_make();
     memory.promises |= has.names ? SUBJECT_NAMES_ERRORS : 0;
-    for (unsigned i = 0; i < GUEST_HOWS; i++) {
-        strategy[i].shareable = has.threads;
-        strategy[i].costly_pages = has.costly_pages;
+    for (unsigned i = 0; i < memory.strategies; i++) {
+        strategy[i] = (struct subject_strategy){.name = way[i].name,
+                                                .one_style = true,
+                                                .shareable = has.threads,
+                                                .costly_pages = has.costly_pages};
     }
     if (has.threads) {
         memory.atomic_load = guest_atomic_load;

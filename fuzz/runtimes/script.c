@@ -46,6 +46,8 @@ static const char js_head[] =
     "const say = typeof print === 'function' ? print : console.log;\n"
     "const bytes = hex => Uint8Array.from(hex.match(/../g), byte => parseInt(byte, 16));\n"
     "const module = hex => new WebAssembly.Module(bytes(hex));\n"
+    "const grow = (memory, n) => { try { return memory.grow(n); } catch (e) {\n"
+    "  return Number(memory.grow(BigInt(n))); } }; // of 64-bit addresses\n"
     "let wrong = 0;\n"
     "// expected: a number, or null where it must fail.\n"
     "const check = (what, call, expected) => {\n"
@@ -120,10 +122,11 @@ static void js_step(FILE *to, const struct script *s, unsigned n) {
         js_read(to, r);
         break;
     case REQUEST_GROW:
-        fprintf(to,
-                "  check('grow by the host', () => { try { return memory[%u].grow(%u); } catch (e) "
-                "{ return 4294967295; } }, ",
-                w[1], w[2]);
+        fprintf(
+            to,
+            "  check('grow by the host', () => { try { return grow(memory[%u], %u); } catch (e) "
+            "{ return 4294967295; } }, ",
+            w[1], w[2]);
         js_expected(to, r);
         break;
     case REQUEST_BYTES:

@@ -43,6 +43,11 @@ def program_of(engine):
     return None
 
 
+def how_to_get(engine):
+    """Browsers are large: they are not part of scripts/setup runtimes."""
+    return f"{engine['get']}, or scripts/setup {'conform' if engine['run'][0].startswith('{browser ') else 'runtimes'}"
+
+
 WABT_HEADER = pathlib.Path("/usr/include/wabt/interp/interp.h")
 
 
@@ -92,7 +97,7 @@ def commands(runtime):
             f"({', '.join(shims())}); `make runtimes` tells which are installed")
     engine = known[name]
     if program_of(engine) is None:
-        report.die(f"{name} is not installed: {engine['get']}, or scripts/setup runtimes")
+        report.die(f"{name} is not installed: {how_to_get(engine)}")
     tiers = wanted.split(",") if wanted else list(engine["tiers"])
     if not set(tiers) <= set(engine["tiers"]):
         report.die(f"RUNTIME={runtime}: {name}'s tiers are {', '.join(engine['tiers'])}")
@@ -131,7 +136,7 @@ def table():
     for name, engine in engines().items():
         there = program_of(engine)
         rows.append((name, version_of(engine) if there else "not installed", ", ".join(engine["tiers"]),
-                     there or f"{engine['get']}, or scripts/setup runtimes"))
+                     there or how_to_get(engine)))
     rows.append(("wabt:", wabt_version() or "not installed", "interpreter",
                  "in the fuzzer's process" if wabt_version() else "apt-get install wabt, or scripts/setup runtimes"))
     widths = [max(len(row[i]) for row in rows) for i in range(3)]

@@ -146,7 +146,7 @@ def engines(count, seconds):
     there = {}  # runtime: its version, what is known of it
     for name, engine in known.engines().items():
         if known.program_of(engine) is None:
-            print(f"     {name} is left out: {engine['get']}, or scripts/setup runtimes")
+            print(f"     {name} is left out: {known.how_to_get(engine)}")
         else:
             there[name] = known.version_of(engine), engine.get("known", [])
     if (known.BUILD / "wabt.so").exists():
