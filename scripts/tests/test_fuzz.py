@@ -18,6 +18,7 @@ from pagebox.fuzz import engines
 from pagebox.fuzz import findings
 from pagebox.fuzz import page
 from pagebox.fuzz import screen
+from pagebox.common import processes
 from pagebox.common import report
 from pagebox.common import rules
 
@@ -247,7 +248,7 @@ def test_a_signals_handler_may_ask_while_the_run_does(root):
 
 def test_a_tool_has_a_session_of_its_own(root):
     program = "import os; print(os.getsid(0) == os.getpid())"
-    assert findings.run([sys.executable, "-c", program], None, 60)[:2] == (0, "True\n")
+    assert processes.answer([sys.executable, "-c", program], None, 60)[:2] == (0, "True\n")
 
 
 def gone(pipe):
@@ -258,14 +259,14 @@ def gone(pipe):
 
 def test_a_tool_that_takes_too_long_ends_with_what_it_started(root):
     pipe = os.pipe()
-    status = findings.run(["sh", "-c", "sleep 1000 & wait"], None, 0.5, pass_fds=pipe[1:])[0]
+    status = processes.answer(["sh", "-c", "sleep 1000 & wait"], None, 0.5, pass_fds=pipe[1:])[0]
     assert status is None and gone(pipe)
 
 
 def test_a_tool_ends_with_the_run(root):
     pipe = os.pipe()
-    program = ("import sys; sys.path.insert(0, sys.argv[1]); from pagebox.fuzz import findings; "
-               "findings.run(['sh', '-c', 'echo >/dev/fd/$0; exec sleep 1000', sys.argv[2]], None, 1000, "
+    program = ("import sys; sys.path.insert(0, sys.argv[1]); from pagebox.common import processes; "
+               "processes.answer(['sh', '-c', 'echo >/dev/fd/$0; exec sleep 1000', sys.argv[2]], None, 1000, "
                "pass_fds=[int(sys.argv[2])])")
     child = subprocess.Popen([sys.executable, "-c", program, SCRIPTS, str(pipe[1])], pass_fds=pipe[1:])
     os.read(pipe[0], 1)

@@ -66,18 +66,6 @@ class Program:
         return {name: [b for b in bounds.split(",") if b] for name, _, bounds in lines}
 
 
-def crash(status, errors):
-    reason = (
-        "hung"
-        if status is None
-        else f"ended by signal {-status}"
-        if status < 0
-        else f"ended with {status}"
-    )
-    last = errors.strip().splitlines()
-    return f"{reason}: {last[-1]}" if last else reason
-
-
 def stored(folder):
     """(facts, rows) of an earlier run. A line cut short by an interrupt is left out."""
     rows = []

@@ -28,8 +28,9 @@ from pagebox.bench import compare
 from pagebox.bench import measures
 from pagebox.bench import plan
 from pagebox.bench import words
-from pagebox.bench.program import PROGRAM, Program, crash, stored
+from pagebox.bench.program import PROGRAM, Program, stored
 from pagebox.bench import page
+from pagebox.common import processes
 from pagebox.common import report
 
 # What a run may take, in seconds, tracing and counting included; rounds at most and at least;
@@ -103,7 +104,7 @@ class Measurement:
             result = {}
         rows = result.get("benchmarks", [])
         if status != 0 or not rows:
-            self.crashes.setdefault(name, crash(status, errors))
+            self.crashes.setdefault(name, processes.last_words(status, errors))
             return
         self.facts.setdefault("context", result["context"])
         for row in rows:

@@ -1,5 +1,5 @@
-"""processes.py: the programs that the gate starts, each in a session of its own, so that an interrupt
-ends them with all that they have started; and the folder for what they write."""
+"""processes.py: programs that we start: each leads a session of its own, so that an interrupt, or the end of
+its time, ends it with all that it has started; its last words; and the gate's folder for what they write."""
 import ctypes
 import os
 import signal
@@ -11,15 +11,28 @@ from pagebox.common import report
 
 SCRATCH = report.REPO / "build" / "gate" / "tmp"  # emptied by gate_build.lock()
 PR_SET_PDEATHSIG = 1  # sys/prctl.h
+PRCTL = ctypes.CDLL(None).prctl  # looked up here: a child of a program with threads had better not
 live = set()
 ending = False  # an interrupt ends the whole: what ends now has not failed
 
 
-def signal_group(child, number):
+def signal_group(child, number=signal.SIGKILL):
+    """To a leader of a session, and to what it started."""
     try:
         os.killpg(child.pid, number)
     except (ProcessLookupError, PermissionError):
         pass
+
+
+def stop(child, seconds=2, first=signal.SIGTERM):
+    """Asks it to end, and after so long ends it, with all that it started, also where it has gone itself."""
+    signal_group(child, first)
+    try:
+        child.wait(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        pass
+    signal_group(child)
+    child.wait()
 
 
 def running(child):
@@ -31,8 +44,8 @@ def running(child):
 
 
 def end_with_parent():
-    """For preexec_fn: the kernel ends the child when its parent is gone, however that came."""
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    """For preexec_fn: the kernel ends the child when the thread that started it is gone, however that came."""
+    PRCTL(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def start(command, **options):
@@ -56,6 +69,31 @@ def run(command, limit_s, **options):
     finally:
         live.discard(child)
     return subprocess.CompletedProcess(command, child.returncode, out, errors)
+
+
+def answer(command, environment, seconds, **options):
+    """(status, output, errors) as text; status None: it took too long. A control-C does not reach it: what it
+    says then would be taken for its answer. It ends when we do."""
+    words = [str(word) for word in command]
+    more = {"env": environment, "stdin": subprocess.DEVNULL, "preexec_fn": end_with_parent} | options
+    try:
+        done = run(words, seconds, **more)
+    except subprocess.TimeoutExpired:
+        return None, "", ""
+    return done.returncode, done.stdout.decode(errors="replace"), done.stderr.decode(errors="replace")
+
+
+def kill_all():
+    """Ends what run() and answer() wait for."""
+    for child in list(live):
+        signal_group(child)
+
+
+def last_words(status, errors):
+    """How it ended, and its last line; status None: it took too long."""
+    how = "hung" if status is None else f"ended by signal {-status}" if status < 0 else f"ended with {status}"
+    lines = errors.strip().splitlines()
+    return f"{how}: {lines[-1]}" if lines else how
 
 
 def interrupt():

@@ -9,7 +9,6 @@ import json
 import os
 import pathlib
 import queue
-import signal
 import subprocess
 import tempfile
 import threading
@@ -130,12 +129,7 @@ class Process:
         return line
 
     def stop(self):
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(self.child.pid, number)
-                self.child.wait(timeout=2)
-            except (OSError, subprocess.TimeoutExpired):
-                pass
+        processes.stop(self.child)
 
 
 PAGE = b"""<!doctype html><meta charset="utf-8"><title>conform</title><script type="module" src="/driver.mjs"></script>"""

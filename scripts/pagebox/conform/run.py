@@ -22,7 +22,6 @@ import pathlib
 import resource
 import signal
 import subprocess
-import sys
 import time
 import zlib
 

@@ -26,8 +26,8 @@ from pagebox.defects import trials
 from pagebox.defects import patchfile
 from pagebox.defects import page
 from pagebox.defects import verdicts
-from pagebox.fuzz import findings
 from pagebox.common import builder
+from pagebox.common import processes
 from pagebox.common import report
 from pagebox.common import subjects
 
@@ -114,13 +114,12 @@ class Field:
         with open(folder / "log", "w+", errors="replace") as log:
             self.child = subprocess.Popen(
                 list(map(str, command)), stdout=log, stderr=log, start_new_session=True,
-                preexec_fn=findings.die_with_parent, env=self.environment(subject), cwd=folder,
+                preexec_fn=processes.end_with_parent, env=self.environment(subject), cwd=folder,
             )
             try:
                 self.child.wait(seconds + 60)
             except subprocess.TimeoutExpired:
-                self.child.kill()
-                self.child.wait()
+                processes.stop(self.child)
             log.seek(0)
             text = log.read()
         shutil.rmtree(corpus, ignore_errors=True)

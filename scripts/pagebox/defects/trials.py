@@ -11,7 +11,7 @@ import time
 
 from pagebox.defects import planting
 from pagebox.fuzz import engines
-from pagebox.fuzz import findings
+from pagebox.common import processes
 
 HANG_S = 10  # an input that takes longer is a finding of its own
 GRACE_S = 60  # an engine that does not end by itself is ended after so much more
@@ -61,23 +61,16 @@ class Processes:
     def spawn(self, command, **more):
         more.setdefault("env", environment())
         process = subprocess.Popen(
-            command, start_new_session=True, preexec_fn=findings.die_with_parent, **more
+            command, start_new_session=True, preexec_fn=processes.end_with_parent, **more
         )
         with self.lock:
             self.alive.add(process)
         if self.stopping:  # asked to stop while it was being started
-            self.kill(process)
+            processes.signal_group(process)
         return process
 
-    @staticmethod
-    def kill(process):
-        try:
-            os.killpg(process.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-
     def reap(self, process):
-        self.kill(process)
+        processes.signal_group(process)
         process.wait()
         with self.lock:
             self.alive.discard(process)
@@ -92,7 +85,7 @@ class Processes:
         while time.monotonic() < until and any(process.poll() is None for process in alive):
             time.sleep(0.05)
         for process in alive:
-            self.kill(process)
+            processes.signal_group(process)
 
     def run(self, command, timeout, **more):
         """Status and whole output; status None when it took longer."""
@@ -104,7 +97,7 @@ class Processes:
         except subprocess.TimeoutExpired:
             process.send_signal(signal.SIGINT)  # it may have something to write
             ended(process, PEACE_S)
-            self.kill(process)
+            processes.signal_group(process)
             return None, process.communicate()[0] or ""
         finally:
             self.reap(process)

@@ -16,7 +16,7 @@ import re
 import subprocess
 import tempfile
 
-from pagebox.fuzz import findings
+from pagebox.common import processes
 from pagebox.common import report
 
 BUILD = report.REPO / "build"
@@ -55,7 +55,7 @@ def merge(target, folders, environment, seconds=MERGE_S):
         command = [str(BUILD / "libfuzzer" / target), "-merge=1", f"-merge_control_file={scratch}/control",
                    "-timeout=10", "-rss_limit_mb=2560", "-detect_leaks=0", f"-artifact_prefix={scratch}/",
                    str(into), *given]
-        status, _, errors = findings.run(command, environment, seconds, cwd=scratch)
+        status, _, errors = processes.answer(command, environment, seconds, cwd=scratch)
     if status is None:
         return 0, f"merging took more than {seconds} s: the working corpus is as it was"
     came = len(set(os.listdir(into)) - before)

@@ -12,6 +12,7 @@ import subprocess
 import time
 
 from pagebox.fuzz import findings
+from pagebox.common import processes
 from pagebox.common import report
 
 BUILD = report.REPO / "build"
@@ -52,7 +53,7 @@ class Engine:
     def spawn(self, command, log, **environment):
         child = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, cwd=self.folder,
                                  stdin=subprocess.DEVNULL, start_new_session=True,
-                                 preexec_fn=findings.die_with_parent,
+                                 preexec_fn=processes.end_with_parent,
                                  env=self.plan.environment(**environment))
         self.children.append(child)
         return child
@@ -117,7 +118,7 @@ class Engine:
     def measure(self):
         """Executions and operations a second of one core, over the corpus that the run made."""
         command = [findings.REPLAY, "-t", self.target, "-s", MEASURE_S, self.corpus()]
-        _, printed, _ = findings.run(command, self.plan.environment(), 120)
+        _, printed, _ = processes.answer(command, self.plan.environment(), 120)
         found = re.search(r"a second of the core: (\d+) executions, (\d+) operations", printed)
         if found:
             self.speed = int(found.group(1)), int(found.group(2))

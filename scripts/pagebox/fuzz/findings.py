@@ -6,7 +6,6 @@ its trace written, a C program made of it, compiled and run. findings/<name>/fin
 Two inputs are one finding when the broken rule and the place are the same (`shrink -k`).
 """
 import contextlib
-import ctypes
 import functools
 import hashlib
 import json
@@ -15,10 +14,9 @@ import queue
 import re
 import shlex
 import shutil
-import signal
-import subprocess
 import threading
 
+from pagebox.common import processes
 from pagebox.common import report
 
 BUILD = report.REPO / "build"
@@ -32,44 +30,6 @@ TOOLS = (REPLAY, SHRINK, REPRODUCER, TRACED, LIBRARY)  # what make must have bui
 SHRINK_S = 30
 HANG_MS = 10_000  # an input that runs longer is a finding
 LATER_S = 180  # what the end of a run waits for shrinking and programs
-PRCTL = ctypes.CDLL(None).prctl  # looked up here: a child of a program with threads had better not
-ALIVE = set()  # what run() waits for
-
-
-def die_with_parent():
-    """In the child: it ends when the thread that started it ends, however that ends."""
-    PRCTL(1, signal.SIGKILL)
-
-
-def end_group(child):
-    """Ends a leader of a session, and what it started."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
-
-
-def end_all():
-    """Ends what run() waits for."""
-    for child in list(ALIVE):
-        end_group(child)
-
-
-def run(command, environment, seconds, **more):
-    """(status, output, errors); status None: it took too long. A control-C does not reach it: what
-    it says then would be taken for its answer."""
-    with subprocess.Popen([str(word) for word in command], env=environment, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
-                          preexec_fn=die_with_parent, **more) as child:
-        ALIVE.add(child)
-        try:
-            output, errors = child.communicate(timeout=seconds)
-        except subprocess.TimeoutExpired:
-            end_group(child)
-            return None, "", ""
-        finally:
-            ALIVE.discard(child)
-    return child.returncode, output.decode(errors="replace"), errors.decode(errors="replace")
-
-
 # A line of the operations as replay prints them, which stand elsewhere on the page.
 OPERATION = re.compile(r"(?:T\d+ |fault |choices |pagebox-ops )")
 
@@ -89,7 +49,7 @@ def name_in(text):
 
 def replay(plan, target, path, *options, program=REPLAY, **environment):
     made = plan.environment(ASAN_OPTIONS="symbolize=1:detect_leaks=0", **environment)
-    return run([program, "-t", target, *options, path], made, 60)
+    return processes.answer([program, "-t", target, *options, path], made, 60)
 
 
 @functools.cache
@@ -298,7 +258,7 @@ class Store:
         source = found.folder / found.input
         command = [SHRINK, "-k", "-w", str(HANG_MS), "-t", found.target, source]
         environment = self.plan.environment(ASAN_OPTIONS="symbolize=1:detect_leaks=0")
-        status, printed, errors = run(command, environment, 90)
+        status, printed, errors = processes.answer(command, environment, 90)
         if status == 0:
             oracle, _, place = printed.strip().partition("\t")
             return oracle, place
@@ -330,7 +290,7 @@ class Store:
         hang = ["-w", "1000"] if found.oracle == "timeout" else []
         command = [SHRINK, "-n", found.oracle, "-s", str(SHRINK_S), *hang, "-t", found.target, "-o", shrunk,
                    found.folder / found.input]
-        run(command, self.plan.environment(), SHRINK_S * 3)
+        processes.answer(command, self.plan.environment(), SHRINK_S * 3)
         source = "finding.ops" if shrunk.exists() else "input.ops"
         found.facts["operations"] = len(re.findall(r"^(?:T\d|fault) ", found.text(source), re.MULTILINE))
 
@@ -356,7 +316,7 @@ class Store:
         replay(self.plan, found.target, self.best(found), "-q", program=TRACED, SCHED="", TRACE_JSON=str(data))
         if data.exists():
             command = [report.REPO / "scripts" / "trace.py", TRACED, data, found.folder / "trace.html"]
-            run(command, self.plan.environment(), 60)
+            processes.answer(command, self.plan.environment(), 60)
 
     def reproduce(self, found):
         """The C program, compiled with the library under test and run: its exit status is kept."""
@@ -366,7 +326,7 @@ class Store:
             return
         command = [REPRODUCER, "-n", found.oracle, "-t", found.target, "-o", folder, self.best(found)]
         environment = self.plan.environment(SCHED="", ASAN_OPTIONS="detect_leaks=0")
-        status, _, errors = run(command, environment, 60)
+        status, _, errors = processes.answer(command, environment, 60)
         if status != 0:
             (folder / "reproducer.txt").write_text(f"no C program: {errors}")
             return
@@ -374,16 +334,16 @@ class Store:
         clean = {k: v for k, v in self.plan.environment().items() if k not in ("MAKEFLAGS", "MFLAGS", "TARGET")}
         if WEAK in (folder / "finding.c").read_text(errors="replace") and not self.plan.subject:
             # For the engine, whose schedule stands beside it.
-            status, printed, errors = run([*make, "explore", "TIME=20", "CFLAGS="], clean, 90)
+            status, printed, errors = processes.answer([*make, "explore", "TIME=20", "CFLAGS="], clean, 90)
             found.facts["reproducer_fails"] = "finding: " in printed
             schedule = report.REPO / "results" / "explore" / "latest" / "schedule.txt"
             if found.facts["reproducer_fails"] and schedule.exists():
                 (folder / "schedule.txt").write_bytes(schedule.read_bytes())
             (folder / "reproducer.txt").write_text(printed + errors)
             return
-        status, printed, errors = run(make, clean, 60)
+        status, printed, errors = processes.answer(make, clean, 60)
         if status == 0:
-            status, printed, errors = run([folder / "finding"], clean, 90)
+            status, printed, errors = processes.answer([folder / "finding"], clean, 90)
             found.facts["reproducer_fails"] = status == 1
             (folder / "finding").unlink(missing_ok=True)
         (folder / "reproducer.txt").write_text(printed + errors)
@@ -398,7 +358,7 @@ class Store:
             return
         printed, fails = "", []
         for command in re.findall(r"^//     (.*)$", shown.read_text(errors="replace"), re.MULTILINE):
-            status, output, errors = run(["sh", "-c", command], self.plan.environment(), 60, cwd=found.folder)
+            status, output, errors = processes.answer(["sh", "-c", command], self.plan.environment(), 60, cwd=found.folder)
             fails.append(status != 0)
             printed += f"$ {command}\n{output}{errors}status {status}\n"
         found.facts["reproducer_fails"] = any(fails) if fails else None

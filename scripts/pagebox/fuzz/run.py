@@ -32,6 +32,7 @@ from pagebox.fuzz import findings
 from pagebox.fuzz import page
 from pagebox.fuzz import screen
 from pagebox.common import builder
+from pagebox.common import processes
 from pagebox.common import report
 from pagebox.common import settings
 
@@ -250,7 +251,7 @@ class Session:
                 item.problem = str(error)
         self.work_out(20)
         path = self.report(status)
-        findings.end_all()
+        processes.kill_all()
         return path
 
     def interrupt(self):

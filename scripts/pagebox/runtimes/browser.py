@@ -131,12 +131,7 @@ def main():
         try:
             return play(child, lines, answers, asked)
         finally:
-            for number in (signal.SIGTERM, signal.SIGKILL):
-                try:
-                    os.killpg(child.pid, number)
-                    child.wait(timeout=2)
-                except (OSError, subprocess.TimeoutExpired):
-                    pass
+            processes.stop(child)
             sys.stdout.flush()
             shutil.rmtree(home, ignore_errors=True)
             os._exit(0)  # a request may still be waiting for a line

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 
+from pagebox.common import processes
 from pagebox.common import report
 from pagebox.sim import advise, explore_build, trace
 
@@ -140,7 +141,7 @@ class Exploration:
         try:
             status = self.child.wait(self.left_s() + LATE_S)
         except subprocess.TimeoutExpired:  # it is past its own alarms
-            os.killpg(self.child.pid, signal.SIGKILL)
+            processes.signal_group(self.child)
             status = self.child.wait()
         try:
             return status, json.loads((out / "result.json").read_text())

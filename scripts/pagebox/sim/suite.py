@@ -22,7 +22,6 @@ import sys
 import tempfile
 
 from pagebox.common import report
-from pagebox.sim import explore_build
 
 # Rules of C11 and of good manners that such suites often break without meaning it as their bug.
 POLICY = ("data-race", "leaked-thread", "nonzero-exit", "destroy-while-held", "invalid-join")
@@ -122,7 +121,6 @@ def run_case(case, options):
 
 BUILD = """
 import json, pathlib, sys
-from pagebox.sim import explore_build
 class A: pass
 a = A(); a.__dict__ = json.loads(sys.argv[1])
 explore_build.build(a, pathlib.Path(sys.argv[2]))

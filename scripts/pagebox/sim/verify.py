@@ -21,6 +21,7 @@ import subprocess
 import sys
 import time
 
+from pagebox.common import processes
 from pagebox.common import report
 from pagebox.common import settings
 
@@ -76,7 +77,7 @@ class Search:
     def stop(self, *_):
         self.stopping = True
         if self.child and self.child.poll() is None:  # and all who share its search
-            os.killpg(self.child.pid, signal.SIGINT)
+            processes.signal_group(self.child, signal.SIGINT)
 
     def command(self, name):
         command = [str(PROGRAM), "--processes", str(self.jobs), "--checkpoint", str(self.state)]
