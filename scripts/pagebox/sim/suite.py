@@ -121,6 +121,7 @@ def run_case(case, options):
 
 BUILD = """
 import json, pathlib, sys
+from pagebox.sim import explore_build
 class A: pass
 a = A(); a.__dict__ = json.loads(sys.argv[1])
 explore_build.build(a, pathlib.Path(sys.argv[2]))
