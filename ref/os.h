@@ -66,7 +66,8 @@ enum pb_os_advice {
     PB_OS_GUARD_INSTALL, /* accesses fault from now on, without splitting the mapping */
     PB_OS_GUARD_REMOVE   /* undo GUARD_INSTALL: the bytes read 0 */
 };
-/* GUARD_INSTALL and GUARD_REMOVE may stop half-way: on failure repeat or replace the range. */
+/* GUARD_INSTALL and GUARD_REMOVE may stop half-way: on failure repeat or replace the range.
+ * GUARD_INSTALL is PB_UNSUPPORTED also where the system reports success and the pages stay open. */
 enum pb_status pb_os_advise(void *at, uint64_t bytes, enum pb_os_advice advice);
 
 /* An anonymous file of bytes zero bytes, closed on exec; *file is set only on PB_OK. */

@@ -84,9 +84,9 @@ static enum pb_status map(struct pb_region *region, uint64_t total_bytes, uint64
     return PB_OK;
 }
 
-static enum pb_status map_and_advise(struct pb_region *region, uint64_t open_bytes,
-                                     uint64_t accessible_bytes) {
-    enum pb_status status = map(region, region->capacity_bytes + region->guard_bytes, open_bytes);
+static enum pb_status map_and_advise(struct pb_region *region, uint64_t guard_bytes,
+                                     uint64_t open_bytes, uint64_t accessible_bytes) {
+    enum pb_status status = map(region, region->capacity_bytes + guard_bytes, open_bytes);
     if (status != PB_OK) {
         return status;
     }
@@ -98,7 +98,8 @@ static enum pb_status map_and_advise(struct pb_region *region, uint64_t open_byt
 }
 
 enum pb_status pb_mapped_create(const struct pb_region_config *config, struct pb_region *region) {
-    return map_and_advise(region, config->accessible_bytes, config->accessible_bytes);
+    return map_and_advise(region, config->guard_bytes, config->accessible_bytes,
+                          config->accessible_bytes);
 }
 
 enum pb_status pb_mapped_grow(struct pb_region *region, uint64_t bytes) {
@@ -226,8 +227,9 @@ static enum pb_status move_by_remap(struct pb_region *region, uint64_t bytes) {
 
 /* ---- reserve_rw: the length alone grows ----------------------------------------------------- */
 
+/* Without a guard: who must check bounds anyway has no use for one, and it would take a call. */
 static enum pb_status open_create(const struct pb_region_config *config, struct pb_region *region) {
-    return map_and_advise(region, config->capacity_bytes, config->accessible_bytes);
+    return map_and_advise(region, 0, config->capacity_bytes, config->accessible_bytes);
 }
 
 static enum pb_status open_grow(struct pb_region *region, uint64_t bytes) {
@@ -278,7 +280,9 @@ static const char *guard_refusal(void) {
         answer = status == PB_OK ? 1 : 2;
         atomic_store_explicit(&known, answer, memory_order_relaxed);
     }
-    return answer == 1 ? NULL : "the kernel has no MADV_GUARD_INSTALL (Linux 6.13 has)";
+    return answer == 1 ? NULL
+                       : "the kernel, or the emulator, has no MADV_GUARD_INSTALL that closes pages "
+                         "(Linux 6.13 has)";
 }
 
 /* Closes [from, to) again; where markers cannot be had, by protection, which growth then undoes. */
@@ -301,8 +305,8 @@ static enum pb_status guard_open(struct pb_region *region, uint64_t from, uint64
 
 static enum pb_status guard_create(const struct pb_region_config *config,
                                    struct pb_region *region) {
-    enum pb_status status =
-        map_and_advise(region, config->capacity_bytes, config->accessible_bytes);
+    enum pb_status status = map_and_advise(region, config->guard_bytes, config->capacity_bytes,
+                                           config->accessible_bytes);
     uint64_t closed = config->capacity_bytes - config->accessible_bytes;
     if (status != PB_OK || closed == 0) {
         return status;
@@ -364,7 +368,7 @@ const struct strategy pb_strategy_reserve_rw = {
              .stable_base = true,
              .shareable = true,
              ALL_BYTES,
-             .note = "growth without a system call; generated code must check bounds"},
+             .note = "growth without a system call, no guard; generated code must check bounds"},
     .create = open_create,
     .grow = open_grow,
     .copy = pb_mapped_copy,
