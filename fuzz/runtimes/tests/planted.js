@@ -21,7 +21,7 @@ const bodyOf = (hex, wanted) => {
   return bodies.get(hex)[wanted];
 };
 const is = { grow: /^00200040/, notify: /2001fe00/, store: /(3[6-9a-e])[0-9a-f]+42000b$/, load: /^00(2000|41[0-9a-f]+)(2[89ab]|2[cdef]|3[0-5])[0-9a-f]+0b$/,
-             atomic: /fe[1-4]/, fill: /fc0b/, init: /fc08/ };
+             atomic: /fe[1-4]/, load32s: /^002000(ad)?34/, fill: /fc0b/, init: /fc08/ };
 
 const plants = {
   'grow-at-maximum': (body, answer) => is.grow.test(body) && answer === REFUSED ? OK : answer,
@@ -29,6 +29,7 @@ const plants = {
   'notify-one-too-many': (body, answer) => is.notify.test(body) && answer === OK ? '0:1' : answer,
   'sum-wraps': (body, answer, index) => is.load.test(body) && !is.store.test(body) && /(ffff0f|f0?[89a-f]ffffff0f|ffffffff0f)/.test(body) && index > 16 && answer === OUT_OF_BOUNDS ? OK : answer,
   'other-tier': (body, answer) => !/^00(3f00|200040)/.test(body) && answer.startsWith('0:') ? answer + '1' : answer,
+  'sign-not-extended': (body, answer) => is.load32s.test(body) ? answer.split(':').slice(0, 2).join(':') : answer,
   'hangs': (body, answer) => { if (is.fill.test(body)) for (;;); return answer; },
   'crashes': (body, answer) => { if (is.atomic.test(body)) process.abort(); return answer; },
   'exits': (body, answer) => { if (is.init.test(body)) { console.error('goodbye'); process.exit(3); } return answer; },

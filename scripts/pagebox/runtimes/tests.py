@@ -27,6 +27,7 @@ PLANTED = {
     "store-past-the-end": r"R18-access",
     "notify-one-too-many": r"R22-no-spurious",
     "sum-wraps": r"R18-access",
+    "sign-not-extended": r"R18-load",
     "other-tier": r"R\d+-tiers",
     "hangs": r"R16-hang",
     "crashes": r"R18-crash",
