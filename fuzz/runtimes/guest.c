@@ -71,8 +71,9 @@ enum {
 
 bool guest_same(const struct guest_function *a, const struct guest_function *b) {
     return a->what == b->what && a->rmw == b->rmw && a->form == b->form && a->align == b->align &&
-           a->index_is_constant == b->index_is_constant && a->index == b->index &&
-           a->offset == b->offset && a->segment == b->segment && a->drop == b->drop;
+           a->index_is_constant == b->index_is_constant && a->is_far == b->is_far &&
+           a->index == b->index && a->offset == b->offset && a->segment == b->segment &&
+           a->drop == b->drop;
 }
 
 /* ---- Bytes ------------------------------------------------------------------------------------
@@ -255,6 +256,11 @@ static void index_of(struct guest_bytes *c, const struct guest_function *f, stru
         address_const(c, f->index, memory);
     } else {
         address(c, 0, memory);
+    }
+    if (f->is_far) {
+        byte(c, I64_CONST);
+        leb_signed(c, INT64_C(1) << 32);
+        byte(c, 0x7c); /* i64.add */
     }
 }
 
@@ -547,6 +553,6 @@ void guest_print(char *text, size_t room, const struct guest_function *f) {
                      width, sign);
         }
     }
-    snprintf(text, room, "%s offset=%u align=%u%s", instruction, f->offset, 1u << f->align,
-             f->index_is_constant ? ", constant index" : "");
+    snprintf(text, room, "%s offset=%u align=%u%s%s", instruction, f->offset, 1u << f->align,
+             f->index_is_constant ? ", constant index" : "", f->is_far ? ", index + 2^32" : "");
 }

@@ -50,6 +50,7 @@ struct guest_function {
     enum subject_rmw rmw;
     uint8_t form, align; /* align: log2 of the hint */
     bool index_is_constant;
+    bool is_far; /* 2^32 is added to the index; only where addresses have 64 bits */
     uint32_t index, offset;
     uint32_t segment; /* of GUEST_INIT, counted from 0 */
     bool drop;        /* the segment is dropped first */

@@ -361,6 +361,16 @@ static void split(struct request *r, uint32_t index, uint32_t offset, unsigned w
     r->word[3] = r->function.index_is_constant ? 0 : index;
 }
 
+/* Where addresses have 64 bits, every other access that is only out of bounds is 2^32 past the
+ * memory's start: code that forgets the upper half would find it in bounds. */
+static void go_far(struct request *r, const struct handle *h, uint32_t choice) {
+    if (run.plan[h->slot].wide && r->traps == 1u << SUBJECT_OUT_OF_BOUNDS && choice % 2 == 0) {
+        r->function.is_far = true;
+        r->function.index_is_constant = false;
+        r->function.index = r->function.offset = r->word[3] = 0;
+    }
+}
+
 static void halves(struct request *r, unsigned word, uint64_t value) {
     r->word[word] = (uint32_t)value;
     r->word[word + 1] = (uint32_t)(value >> 32);
@@ -385,6 +395,7 @@ static struct request access_of(enum guest_what what, const struct handle *h, ui
                           : form_for(guest_stores, GUEST_STORES, width, seed, choice >> 14);
     r.foretold.status = !aligned ? SUBJECT_MISALIGNED : within ? SUBJECT_OK : SUBJECT_OUT_OF_BOUNDS;
     r.traps = traps_of(aligned, within, true);
+    go_far(&r, h, choice >> 26);
     return r;
 }
 
