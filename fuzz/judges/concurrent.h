@@ -41,13 +41,10 @@ struct concurrent {
     bool has_memory;
     uint32_t min_pages, max_pages;
     uint32_t waiters_max; /* 0: no limit */
-    struct event event[HISTORY_EVENTS_MAX];
     unsigned events;
     bool events_lost; /* more than there is room for */
     bool values_lost; /* somebody wrote what is no event */
-    struct seen seen[HISTORY_EVENTS_MAX];
     unsigned sights;
-    struct grown grown[GROWS_MAX];
     unsigned growths;
     uint32_t disable_start, disable_end; /* of the first one that began, that ended; NEVER */
     uint32_t notifies[OP_THREADS];       /* that each began */
@@ -62,14 +59,22 @@ struct concurrent {
     bool wild; /* somebody scribbled into the region: deliveries are not checked (R38) */
     bool moved, guest_trapped;
     unsigned onlookers; /* waits for close by the guest's other threads, so far */
-    struct sent sent[SENT_MAX];
     unsigned sends;
     uint32_t dropped;
     uint32_t close_start, close_end; /* of the first one that began, that ended; NEVER */
     bool kept_closed;
     uint32_t closers; /* threads that have closed it: bit n, thread n */
     uint32_t closed_words[RING_MAX + 4];
+
+    /* As far as they are counted above; what lies behind is never looked at, nor cleared. */
+    struct event event[HISTORY_EVENTS_MAX];
+    struct seen seen[HISTORY_EVENTS_MAX];
+    struct grown grown[GROWS_MAX];
+    struct sent sent[SENT_MAX];
 };
+
+/* Begins with nothing. */
+void concurrent_clear(struct concurrent *o);
 
 /* What the last finding was, in words. */
 const char *concurrent_why(void);

@@ -3,6 +3,8 @@
 #include "concurrent.h"
 
 #include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
 
 enum { CELL_BYTES = 8 };
 
@@ -10,6 +12,10 @@ enum { CELL_BYTES = 8 };
  */
 
 static char why[512];
+
+void concurrent_clear(struct concurrent *o) {
+    memset(o, 0, offsetof(struct concurrent, event));
+}
 
 const char *concurrent_why(void) {
     return why;

@@ -12,6 +12,7 @@
 
 #include <ctype.h>
 #include <link.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -256,12 +257,19 @@ static void run_prefix(const struct program *program) {
     mailbox_end_thread(first);
 }
 
+static void world_clear(void) {
+    memset(world.crowd, 0, world.crowded * sizeof world.crowd[0]);
+    concurrent_clear(&world.judge);
+    concurrent_clear(&world.copy_judge);
+    memset(&world, 0, offsetof(struct world, judge));
+}
+
 /* The first thread: sets up, starts the others, waits for them, looks at what is left. */
 static void program_main(void *arg) {
     const struct program *program = arg;
     int running[OP_THREADS];
     unsigned threads = 0;
-    memset(&world, 0, sizeof world);
+    world_clear();
     order.count = 0;
     world.program = program;
     world.subject = interleave_front != NULL ? interleave_front(chosen) : chosen;

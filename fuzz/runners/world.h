@@ -44,7 +44,6 @@ struct world {
     const struct subject *subject;
     const struct subject_memory *m;
     const struct subject_mailbox *b;
-    struct concurrent judge;
     struct actor actor[OP_THREADS];
     unsigned prefix;      /* operations before the threads begin */
     uint64_t operations;  /* that were run */
@@ -58,11 +57,9 @@ struct world {
     unsigned copy_slot;
     uint32_t copy_mark; /* in the engine's eyes: that it was made */
     const uint8_t *copy_base;
-    struct concurrent copy_judge;
     bool cancels; /* the program has waits that can be cancelled */
     bool copied;
     unsigned copies_to[OP_THREADS]; /* slots that each makes copies in: bit n, slot n */
-    struct actor crowd[CROWD_MAX];  /* waiters of memory_wait_crowd */
     unsigned crowded;
     unsigned crowd_spawned;
     uint32_t crowd_mark; /* in the engine's eyes: so many of them sleep, or have ended */
@@ -83,6 +80,10 @@ struct world {
     enum subject_ground ground;
     bool in_root;  /* the region lies in the memory above */
     bool releases; /* the program gives the mailbox's handle up */
+
+    /* Large, and cleared only where they were used. */
+    struct concurrent judge, copy_judge;
+    struct actor crowd[CROWD_MAX]; /* waiters of memory_wait_crowd */
 };
 
 extern struct world world;
