@@ -10,9 +10,12 @@ enum { EVENTS = 20, NODES_MAX = 4000, FORGETFUL = 64, SEEN = 1024, BYTES = 8 };
 /* Which promises a search keeps. */
 struct promises {
     bool fifo, value, disable, count;
+    bool apart; /* a wait may compare first and join later (R21) */
 };
 
-/* A place in the search. Phases: 0 not begun, 1 joined or disabling, 2 over. */
+/* A place in the search. Phases: 0 not begun, 1 joined or disabling, 2 over, COMPARED: a wait that
+ * has, and has not joined yet. */
+enum { COMPARED = 3 };
 struct state {
     uint8_t phase[EVENTS];
     uint8_t queue[EVENTS]; /* waits that have joined, the oldest first */
@@ -51,7 +54,7 @@ static bool over(const struct event *e, uint8_t phase) {
 
 /* The moment by which its next step has been taken. */
 static uint32_t due(const struct event *e, uint8_t phase) {
-    return e->kind == EVENT_WAIT && phase == 0 && e->joined != 0 ? e->joined : e->end;
+    return e->kind == EVENT_WAIT && phase != 1 && e->joined != 0 ? e->joined : e->end;
 }
 
 /* ---- One step of one event; false when it cannot happen here ----------------------------------
@@ -83,6 +86,10 @@ static bool step_wait(const struct search *s, struct state *at, unsigned i) {
         }
         return false; /* only a notify ends it */
     }
+    if (at->phase[i] == COMPARED) {
+        join(at, i);
+        return true;
+    }
     if (at->disabled || (e->outcome == WAIT_DISABLED && !s->promises.disable)) {
         at->phase[i] = 2;
         return e->outcome == WAIT_DISABLED;
@@ -96,6 +103,8 @@ static bool step_wait(const struct search *s, struct state *at, unsigned i) {
     }
     if (e->outcome == WAIT_AT_ONCE) {
         at->phase[i] = 2;
+    } else if (s->promises.apart) {
+        at->phase[i] = COMPARED;
     } else {
         join(at, i);
     }
@@ -262,16 +271,33 @@ static const char *cell_check(const struct event *events, unsigned count, uint64
             s.event[s.events++] = e;
         }
     }
-    if (!waits || explained(&s, (struct promises){true, values, true, true})) {
+    const struct promises all = {.fifo = true, .value = values, .disable = true, .count = true};
+    struct promises but = all;
+    if (!waits || explained(&s, all)) {
         return NULL;
     }
-    bool counted = explained(&s, (struct promises){true, values, true, false});
-    return explained(&s, (struct promises){true, values, false, true})   ? "R29-disable"
-           : explained(&s, (struct promises){false, values, true, true}) ? "R25-fifo"
-           : counted && some_of_many(&s)                                 ? "R24-count"
-           : explained(&s, (struct promises){true, false, true, true})   ? "R21-atomic-enqueue"
-           : counted                                                     ? "R24-count"
-                                                                         : "R22-no-spurious";
+    but.disable = false;
+    if (explained(&s, but)) {
+        return "R29-disable";
+    }
+    but = all;
+    but.fifo = false;
+    if (explained(&s, but)) {
+        return "R25-fifo";
+    }
+    but = all;
+    but.count = false;
+    const bool counted = explained(&s, but);
+    if (counted && some_of_many(&s)) {
+        return "R24-count";
+    }
+    but = all;
+    but.apart = true;
+    if (values && explained(&s, but)) {
+        return "R21-atomic-enqueue";
+    }
+    but.value = false;
+    return explained(&s, but) ? "R20-value" : counted ? "R24-count" : "R22-no-spurious";
 }
 
 const char *history_check(const struct event *events, unsigned count, bool values) {

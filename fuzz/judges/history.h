@@ -45,8 +45,9 @@ struct event {
 };
 
 /* NULL when there is such an order, or when none was found within the bound on work; else the name
- * of the rule whose absence would explain it: R29-disable, R21-atomic-enqueue, R25-fifo; else
- * R22-no-spurious. values: all writes are among the events, so that values count. */
+ * of the rule whose absence would explain it: R29-disable, R25-fifo, R24-count, R21-atomic-enqueue,
+ * R20-value; else R22-no-spurious. values: all writes are among the events, so that values count.
+ */
 const char *history_check(const struct event *events, unsigned count, bool values);
 
 #endif

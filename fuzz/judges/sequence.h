@@ -194,6 +194,8 @@ void sequence_took(struct judged_box *b, uint32_t id);
 const char *sequence_drained(struct judged_box *b, uint32_t in_ring, uint32_t taken);
 /* True when a guest that goes to sleep now would never be told of what is there. */
 const char *sequence_sleeps(const struct judged_box *b, bool acted);
+/* It has not slept, nothing was there, and nobody was asked for what is spilled. */
+const char *sequence_ready_for_nothing(const struct judged_box *b);
 const char *sequence_parked(const struct judged_box *b, enum subject_park got, bool looked);
 /* The region and what is around it, after each of the host's calls. */
 const char *sequence_region(const struct judged_box *b);

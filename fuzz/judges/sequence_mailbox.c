@@ -362,6 +362,14 @@ const char *sequence_sleeps(const struct judged_box *b, bool acted) {
                         b->model.in_ring, b->model.closed ? ", the mailbox is closed" : "");
 }
 
+const char *sequence_ready_for_nothing(const struct judged_box *b) {
+    note((struct note){.kind = NOTE_PARKED, .rule = "R34-park", .must = SUBJECT_PARK_READY});
+    return rule_differs("R34-park",
+                        "expected the guest to sleep, or the host to be asked for %u "
+                        "spilled ids",
+                        b->model.queued);
+}
+
 const char *sequence_parked(const struct judged_box *b, enum subject_park got, bool looked) {
     const struct model_mailbox *m = &b->model;
     if (got == SUBJECT_PARK_CLOSED && (!m->closed || (m->in_ring > 0 && m->signalled))) {

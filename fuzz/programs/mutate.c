@@ -1131,9 +1131,10 @@ static void follow(struct maker *k, const struct step *s, struct op *op, uint64_
         break;
     case OP_memory_create:
         if (s->how & (SLOT | MOVES)) {
-            static const uint64_t pools[] = {WORD_strategy_pool, WORD_strategy_pool_renew};
+            static const uint64_t pools[] = {WORD_strategy_pool, WORD_strategy_pool_renew,
+                                             WORD_strategy_pool_scan};
             op->arg.memory_create.strategy =
-                s->how & SLOT ? pools[below(c, 2)] : WORD_strategy_remap;
+                s->how & SLOT ? pools[below(c, 3)] : WORD_strategy_remap;
             op->arg.memory_create.min = 1;
             op->arg.memory_create.max = 4;
             op->arg.memory_create.shared = WORD_yesno_no;

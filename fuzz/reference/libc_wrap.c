@@ -67,13 +67,19 @@ ssize_t __wrap_pread(int file, void *data, size_t count, off_t offset) {
     return some > 0 ? __real_pread(file, data, (size_t)some, offset) : some;
 }
 
-/* Where calls may fail pagemap is read, as on a kernel that cannot scan it. */
+/* Where calls may fail pagemap is read for what was written to an image, as on a kernel that cannot
+ * scan it. A pool that needs the scan has it. */
+static bool scans_image(const uint64_t *scan) {
+    enum { CATEGORY_MASK = 9, IS_OF_FILE = 1 << 2 }; /* of struct pm_scan_arg */
+    return (scan[CATEGORY_MASK] & IS_OF_FILE) != 0;
+}
+
 int __wrap_ioctl(int file, unsigned long request, ...) {
     va_list arguments;
     va_start(arguments, request);
     void *argument = va_arg(arguments, void *);
     va_end(arguments);
-    if (fault_armed()) {
+    if (fault_armed() && scans_image(argument)) {
         errno = ENOTTY;
         return -1;
     }

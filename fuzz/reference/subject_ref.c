@@ -65,10 +65,10 @@ static const struct pb_allocator allocator = {allocate, resize, release, NULL};
  */
 
 enum { POOL_SLOTS = 4, POOL_SLOT_PAGES = 8, POOL_GUARD_BYTES = 128 << 10, CUSTOM_PAGES_MAX = 8 };
-enum { POOL_RENEW = PB_STRATEGY_COUNT, CUSTOM, CUSTOM_SPARE, STRATEGIES };
+enum { POOL_RENEW = PB_STRATEGY_COUNT, CUSTOM, CUSTOM_SPARE, POOL_SCAN, STRATEGIES };
 
 static struct subject_strategy strategies[STRATEGIES];
-static struct pb_pool *pools[2]; /* by enum pb_pool_reset */
+static struct pb_pool *pools[PB_POOL_SCAN + 1]; /* by enum pb_pool_reset */
 
 static void strategies_fill(void) {
     for (unsigned i = 0; i < PB_STRATEGY_COUNT; i++) {
@@ -91,6 +91,13 @@ static void strategies_fill(void) {
     strategies[PB_STRATEGY_POOL].guard_bytes_max = POOL_GUARD_BYTES;
     strategies[POOL_RENEW] = strategies[PB_STRATEGY_POOL];
     strategies[POOL_RENEW].name = "pool_renew";
+    strategies[POOL_SCAN] = strategies[PB_STRATEGY_POOL];
+    strategies[POOL_SCAN].name = "pool_scan";
+    if (!os_wrap_keeps()) {
+        strategies[POOL_SCAN].missing = "the engine's machine keeps no account of pages";
+    } else if (strategies[POOL_SCAN].missing == NULL) {
+        (void)pb_pool_reset_available(PB_POOL_SCAN, &strategies[POOL_SCAN].missing);
+    }
     strategies[CUSTOM] = (struct subject_strategy){
         .name = "custom", .partial = true, .slot_pages = CUSTOM_PAGES_MAX};
     strategies[CUSTOM_SPARE] = strategies[CUSTOM];
@@ -105,7 +112,9 @@ static enum pb_status pool_get(enum pb_pool_reset reset, struct pb_pool **pool) 
             .guard_bytes = POOL_GUARD_BYTES,
             .reset = reset,
             /* less than a tenant has, so that both ways to zero are walked */
-            .keep_resident_bytes = reset == PB_POOL_DISCARD ? pb_os_page_bytes() : 0,
+            .keep_resident_bytes = reset == PB_POOL_DISCARD ? pb_os_page_bytes()
+                                   : reset == PB_POOL_SCAN  ? SUBJECT_PAGE_BYTES
+                                                            : 0,
             .allocator = &allocator,
         };
         enum pb_status status = pb_pool_create(&config, &pools[reset]);
@@ -260,10 +269,13 @@ static struct pb_limiter budget_limiter;
 static enum pb_status create_linear(const struct subject_memory_config *config,
                                     struct pb_memory_config *made, struct pb_memory **memory) {
     enum pb_status status = PB_OK;
-    if (config->strategy == PB_STRATEGY_POOL || config->strategy == POOL_RENEW) {
+    if (config->strategy == PB_STRATEGY_POOL || config->strategy == POOL_RENEW ||
+        config->strategy == POOL_SCAN) {
         made->strategy = PB_STRATEGY_POOL;
-        status =
-            pool_get(config->strategy == POOL_RENEW ? PB_POOL_RENEW : PB_POOL_DISCARD, &made->pool);
+        status = pool_get(config->strategy == POOL_RENEW  ? PB_POOL_RENEW
+                          : config->strategy == POOL_SCAN ? PB_POOL_SCAN
+                                                          : PB_POOL_DISCARD,
+                          &made->pool);
     }
     if (status == PB_OK && config->image != NULL && config->strategy == PB_STRATEGY_IMAGE) {
         status = pb_image_create(config->image, config->image_bytes, &allocator, &made->image);

@@ -186,6 +186,7 @@ struct parking {
     uint64_t meanwhile;
     unsigned thread;
     unsigned looks;
+    bool flushed;
 };
 
 static const char *act_meanwhile(struct parking *p) {
@@ -239,6 +240,7 @@ static void park_flush(void *context) {
     struct parking *p = context;
     struct judged_box *b = &p->e->box.judged;
     struct call c = {.code = OP_mailbox_flush, .thread = (uint8_t)p->thread};
+    p->flushed = true;
     if (b->held || table(p->e)->flush == NULL) {
         return; /* the holder is in the middle of a move: a real guest's call would wait for it */
     }
@@ -248,13 +250,18 @@ static void park_flush(void *context) {
 
 static const char *park(struct exec *e, struct call *c, uint64_t meanwhile) {
     struct judged_box *b = &e->box.judged;
-    struct parking p = {e, meanwhile, (c->thread + 1u) % OP_THREADS, 0};
+    struct parking p = {e, meanwhile, (c->thread + 1u) % OP_THREADS, 0, false};
+    const bool idle = b->model.in_ring == 0 && !b->model.signalled && !b->model.closed;
     const struct call_guest guest = {take, {park_wait, park_flush, &p}};
     b->broken = NULL;
     operation_make_mailbox(table(e), e->box.handle, c, &guest);
     look(e);
     sequence_keep_closed(b);
     bool looked = p.looks != 0 || meanwhile != WORD_meanwhile_nothing;
+    if (b->broken == NULL && c->answer == SUBJECT_PARK_READY && idle && p.looks == 0 &&
+        !p.flushed && p.meanwhile == meanwhile) {
+        b->broken = sequence_ready_for_nothing(b);
+    }
     const char *broken =
         b->broken != NULL ? b->broken : sequence_parked(b, (enum subject_park)c->answer, looked);
     return broken != NULL ? broken : sequence_region(b);

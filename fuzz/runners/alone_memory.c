@@ -238,7 +238,8 @@ static const char *create_side(struct exec *e, struct creation *c, struct judged
     enum subject_status got = table(e)->create(&c->config, &handle);
     faults = fault_count() - faults;
     const char *broken = sequence_created(&e->judge, c, strategy, got, faults != 0);
-    if (broken == NULL && faults == 1 && fault_last() == WORD_call_os_reserve) {
+    if (broken == NULL && faults == 1 && fault_last() == WORD_call_os_reserve &&
+        fault_error() != WORD_error_no_descriptors) {
         broken = sequence_gave_up(c, strategy, got);
     }
     if (got == SUBJECT_OK && broken == NULL && e->fall_back > 0) {

@@ -93,6 +93,7 @@ static void begin(const struct subject *subject, const struct program *program) 
     exec.fall_back = 0;
     for (unsigned i = 0; i < sizeof exec.body / sizeof exec.body[0]; i++) {
         exec.body[i].handles = 0;
+        exec.body[i].failed = false;
         exec.body[i].model.blocks = 0; /* nobody looks at those of the last program */
     }
     for (unsigned i = 0; i < OP_SEGMENTS; i++) {
@@ -226,6 +227,15 @@ static bool is_of_lifetime(void) {
     return false;
 }
 
+/* Of a memory that is there: what it left may be what is given back twice. */
+static bool a_growth_failed(void) {
+    bool any = false;
+    for (unsigned i = 0; i < sizeof exec.body / sizeof exec.body[0]; i++) {
+        any |= exec.body[i].failed;
+    }
+    return any;
+}
+
 /* What a crash in an operation breaks, where it is not the operation's own rule. */
 static const char *rule_of_state(void) {
     if (exec.judge.crash_rule != NULL) {
@@ -237,7 +247,7 @@ static const char *rule_of_state(void) {
     if (exec.box.used) {
         return exec.box.judged.pages != exec.box.judged.config.pages ? "R37" : NULL;
     }
-    return is_of_lifetime() ? "R14" : NULL;
+    return is_of_lifetime() ? (a_growth_failed() ? "R6" : "R14") : NULL;
 }
 
 void exec_print_place(FILE *to) {

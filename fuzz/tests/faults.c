@@ -50,6 +50,7 @@ static const char *const kinds[] = {
     "image twin:none min:1 max:8 shared:no style:dynamic bound:0 guard:65536",
     "pool twin:none min:1 max:8 shared:no style:static bound:8 guard:65536",
     "pool_renew twin:none min:1 max:8 shared:no style:static bound:8 guard:65536",
+    "pool_scan twin:none min:1 max:8 shared:no style:static bound:8 guard:65536",
     "guard twin:none min:1 max:8 shared:yes style:static bound:8 guard:65536",
     "reserve twin:move min:1 max:8 shared:no style:static bound:4 guard:65536",
     "custom twin:none min:1 max:8 shared:no style:static bound:8 guard:0",

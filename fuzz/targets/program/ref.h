@@ -34,7 +34,7 @@ static void release_for(void *context, void *at) {
 }
 
 static const struct pb_allocator allocator = {allocate_for, resize_for, release_for, NULL};
-static struct pb_pool *pools[2];
+static struct pb_pool *pools[PB_POOL_SCAN + 1];
 
 __attribute__((unused)) static void library_begin(void) {
     (void)pb_strategy_available(PB_STRATEGY_GUARD, NULL); /* is tried at its first use */
@@ -74,23 +74,31 @@ static unsigned of(enum pb_status status) {
     return (unsigned)status < PB_STATUS_COUNT ? sets[status] : 0;
 }
 
-static enum pb_status pool_get(bool renews, struct pb_pool **pool) {
+static enum pb_pool_reset pool_reset(const char *name) {
+    return strcmp(name, "pool_renew") == 0  ? PB_POOL_RENEW
+           : strcmp(name, "pool_scan") == 0 ? PB_POOL_SCAN
+                                            : PB_POOL_DISCARD;
+}
+
+static enum pb_status pool_get(enum pb_pool_reset reset, struct pb_pool **pool) {
     const struct pb_pool_config config = {
         .slots = 4,
         .slot_bytes = 8 * 65536,
         .guard_bytes = 128 << 10,
-        .reset = renews ? PB_POOL_RENEW : PB_POOL_DISCARD,
-        .keep_resident_bytes = renews ? 0 : pb_os_page_bytes(),
+        .reset = reset,
+        .keep_resident_bytes = reset == PB_POOL_DISCARD ? pb_os_page_bytes()
+                               : reset == PB_POOL_SCAN  ? 65536
+                                                        : 0,
         .allocator = &allocator,
     };
-    enum pb_status status = pools[renews] == NULL ? pb_pool_create(&config, &pools[renews]) : PB_OK;
-    *pool = pools[renews];
+    enum pb_status status = pools[reset] == NULL ? pb_pool_create(&config, &pools[reset]) : PB_OK;
+    *pool = pools[reset];
     return status;
 }
 
 /* The strategy of that name; false for a memory that is made by hand. */
 static bool strategy_find(const char *name, enum pb_strategy *strategy) {
-    name = strcmp(name, "pool_renew") == 0 ? "pool" : name;
+    name = strncmp(name, "pool", 4) == 0 ? "pool" : name;
     for (unsigned i = 0; i < PB_STRATEGY_COUNT; i++) {
         if (strcmp(pb_strategy_info((enum pb_strategy)i)->name, name) == 0) {
             *strategy = (enum pb_strategy)i;
@@ -259,7 +267,7 @@ __attribute__((unused)) static unsigned memory_create(memory *m, const struct wi
         return of(hand_create(config.type, &chosen, strcmp(w->strategy, "custom_spare") == 0, m));
     }
     if (config.strategy == PB_STRATEGY_POOL) {
-        status = pool_get(strcmp(w->strategy, "pool_renew") == 0, &config.pool);
+        status = pool_get(pool_reset(w->strategy), &config.pool);
     }
     if (status == PB_OK && w->image != NULL) {
         status = pb_image_create(w->image, w->image_bytes, &allocator, &config.image);
