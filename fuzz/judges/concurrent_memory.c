@@ -125,7 +125,7 @@ static const char *check_counts(const struct event *event, unsigned events) {
         }
         if (e->end != HISTORY_PENDING && e->woken < e->count &&
             passed_over(event, events, e) != NULL) {
-            return e->woken == 0 ? "R21-atomic-enqueue" : "R24-count";
+            return e->woken == 0 && e->count <= INT32_MAX ? "R21-atomic-enqueue" : "R24-count";
         }
     }
     return NULL;
@@ -232,7 +232,8 @@ const char *concurrent_stores_seen(const struct concurrent *o) {
 }
 
 const char *concurrent_waiters_left(uint32_t waiters) {
-    return waiters == 0 ? NULL : concurrent_found("R27-queue-life", "%u waiters are left", waiters);
+    return waiters == 0 ? NULL
+                        : concurrent_found("R28-waiters-left", "%u waiters are left", waiters);
 }
 
 const char *concurrent_stays(const uint8_t *base, const uint8_t *now) {
@@ -533,7 +534,7 @@ static const char *wait_outcome(const struct concurrent *o, const struct call *c
     if (c->status == SUBJECT_TOO_MANY_WAITERS) {
         e->outcome = WAIT_AT_ONCE;
         unsigned others = others_blocked(o, e);
-        return o->waiters_max != 0 && others >= o->waiters_max
+        return o->waiters_max != 0 && others >= o->waiters_max && c->timeout_ns != 0
                    ? NULL
                    : concurrent_found("R28-waiter-limit",
                                       "too many waiters: %u others, the limit is %u", others,

@@ -364,7 +364,11 @@ const char *oracle_guard(const struct sequence *q, struct judged *judged, unsign
     if (side->view.has_reservation) {
         uint64_t behind = side->view.reserved_bytes - (uint64_t)(side->base - side->view.reserved);
         if (behind < span && rule_is_on("R3-reservation")) {
-            return looked(judged, i, (struct note){.kind = NOTE_OTHER, .rule = "R3-reservation"},
+            /* what is missing is the guard, or more than that */
+            const bool guard = behind >= span - m->style.guard_bytes;
+            return looked(judged, i,
+                          (struct note){.kind = NOTE_OTHER,
+                                        .rule = guard ? "R4-reservation" : "R3-reservation"},
                           0);
         }
         span = behind;

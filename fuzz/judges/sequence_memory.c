@@ -294,7 +294,8 @@ static const char *grow_answered(struct sequence *q, struct judged *m, unsigned 
         q->budget_used += c->pages * SUBJECT_PAGE_BYTES;
     }
     if (broken == NULL && m->side[i].did) {
-        broken = oracle_answer(c->answer, m->model.type.min_pages, "R5-grow-result");
+        broken = oracle_answer(c->answer, m->model.type.min_pages,
+                               c->pages == 0 ? "R7-grow-zero" : "R5-grow-result");
     }
     if (broken == NULL && !m->side[i].did) {
         m->failed = true;

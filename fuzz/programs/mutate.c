@@ -44,8 +44,8 @@ static const uint8_t weights[256] = {
     [OP_memory_unpin] = 1,
     [OP_memory_wait_cancellable] = 4,
     [OP_memory_cancel] = 2,
-    [OP_memory_tenant] = 1,
-    [OP_memory_owner_of_tenant] = 1,
+    [OP_memory_tenant] = 2,
+    [OP_memory_owner_of_tenant] = 3,
     [OP_mailbox_rounds] = 1,
     [OP_mailbox_attach] = SETS_UP,
     [OP_mailbox_release] = 2,
@@ -85,7 +85,7 @@ static const struct values usual_values[] = {
            UINT64_MAX, UINT64_C(0x0102030405060708), NAN32, NAN64),
     VALUES(expected, 0, 0, 0, 0, 1, 2, UINT64_C(1) << 32, U32),
     VALUES(timeout_ns, UINT64_MAX, UINT64_MAX, UINT64_MAX, 0, 0, 0, 1, 10, 10, 999, 1000, 1001,
-           1999, 999999999, 1000000000, INT64_MAX, INT64_MAX - 1, UINT64_C(1) << 63),
+           1999, 20000, 999999999, 1000000000, INT64_MAX, INT64_MAX - 1, UINT64_C(1) << 63),
     VALUES(capacity, 4, 4, 4, 2, 2, 1, 1, 8, 16, 256, 256, 0, 3, 512, 16384, 32768, 32768, 32769,
            65536, UINT64_C(1) << 31),
     VALUES(cursor, 0, 0, 0, U32, U32, U32 - 1, U32 - 3, 1, 3, UINT64_C(1) << 31, INT32_MAX),
@@ -115,10 +115,10 @@ static const struct values_of values_of[] = {
     {OP_memory_touch, VALUES(count, 1, 2, 31, 32, 33, 34, 48)},
     {OP_memory_crowd, VALUES(count, 1, 2, 3, 127, 128, 129, 130)},
     {OP_memory_wait_crowd, VALUES(count, 1, 2, 3, 8, 16, 17, 31, 32, 33, 34)},
-    {OP_memory_tenant, VALUES(pages, 0, 1)},
+    {OP_memory_tenant, VALUES(pages, 0, 1, 2, 3)},
     {OP_memory_budget, VALUES(pages, 0, 1, 2, 2, 3, 3, 4, 8, 65536)},
     {OP_memory_tenant, VALUES(count, 0, 0, 1, 2)},
-    {OP_mailbox_rounds, VALUES(count, 1, 2, 4, 5, 255, 256, 256, 257)},
+    {OP_mailbox_rounds, VALUES(count, 1, 1, 2, 2, 3, 4, 5, 8, 255, 256, 256, 257)},
     {OP_mailbox_enqueue, VALUES(count, 1, 1, 1, 1, 2, 3, 4, 8, 16, 0, 64, 256, 257, 300)},
 };
 
@@ -1164,7 +1164,8 @@ static bool insert_shape(struct maker *k, struct program *p) {
     look(p, p->operations, &k->sight);
     for (unsigned tries = 0; tries < 16 && shape == NULL; tries++) {
         shape = &shapes[below(&k->chance, COUNT_OF(shapes))];
-        if (shape->threads != k->sight.interleaved ||
+        const bool costly = shape->step[0].how & LARGE; /* as much as a hundred others */
+        if (shape->threads != k->sight.interleaved || (costly && !one_in(&k->chance, 4)) ||
             op_info(p->target, shape->step[0].code) == NULL) {
             shape = NULL;
         }

@@ -15,7 +15,8 @@ enum {
     WORK_GROW = 60,
     WORK_PAGES = 60, /* not one page at first: memory that is not kept */
     SLOTS_A_WORK = 512,
-    IDS_A_WORK = 4 /* enqueues that cost as much as touching a page */
+    SLOTS_MOST = 32768, /* more are refused, which costs nothing */
+    IDS_A_WORK = 4      /* enqueues that cost as much as touching a page */
 };
 
 static const struct subject_mailbox *table(const struct exec *e) {
@@ -94,7 +95,7 @@ static const char *attach(struct exec *e, const struct op *op) {
     if (config.pages > PAGES_MAX || config.spill_max > SPILL_MAX ||
         (config.spill && !(table(e)->promises & SUBJECT_SPILLS)) ||
         !exec_afford(e, WORK_ATTACH + (config.pages != 1 ? (uint64_t)WORK_PAGES : 0) +
-                            config.capacity / SLOTS_A_WORK)) {
+                            (config.capacity <= SLOTS_MOST ? config.capacity / SLOTS_A_WORK : 0))) {
         return NULL;
     }
     const char *broken = box_empty(e);

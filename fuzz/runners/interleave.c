@@ -201,6 +201,7 @@ static void survey(const struct program *program, unsigned *threads) {
             world.copies_to[op->thread] |= 1u << op->arg.memory_copy.to;
         }
         world.releases |= op->code == OP_mailbox_release;
+        world.awaits_signal |= op->code == OP_mailbox_wait_for_signal;
         world.cancels |= op->code == OP_memory_wait_cancellable;
         if (i >= world.prefix) {
             *threads |= 1u << op->thread;

@@ -308,8 +308,11 @@ static void look_on(struct actor *a) {
 static bool is_guest(const struct actor *a);
 static void drain(struct actor *a, struct call *c);
 
-/* The guest's thread drains, then puts one in, so often: each id raises the signal anew. */
+/* The guest's thread drains, then puts one in, so often: each id raises the signal anew. Where
+ * nobody waits for it, a few show as much as many. */
 static void rounds(struct actor *a, uint64_t count) {
+    enum { FEW = 8 };
+    count = world.awaits_signal || count < FEW ? count : FEW;
     for (uint64_t i = 0; i < count && is_guest(a) && usable(a); i++) {
         struct call drains = {.code = OP_guest_drain, .thread = a->number};
         struct call enqueues = {.code = OP_mailbox_enqueue, .thread = a->number, .count = 1};

@@ -47,6 +47,17 @@ static unsigned strategy_pick(uint64_t word) {
     return first;
 }
 
+/* The strategy of that name, which need not be shareable, else the one that is taken for it. */
+static unsigned strategy_named(uint64_t word) {
+    for (unsigned i = 0; i < world.m->strategies; i++) {
+        if (strcmp(world.m->strategy[i].name, op_word(KIND_strategy, word)) == 0 &&
+            world.m->strategy[i].missing == NULL) {
+            return i;
+        }
+    }
+    return strategy_pick(word);
+}
+
 /* A shared memory of 1 to 4 pages, whatever the arguments ask for. */
 static void create(uint64_t strategy, uint64_t min, uint64_t max, uint64_t style, uint64_t limit) {
     uint32_t min_pages = limited(min, 1, PAGES_MAX - 1);
@@ -528,7 +539,7 @@ static bool could_be(const struct tenant *t, const struct subject_owner *owner,
                      const uint8_t *address, uint32_t start) {
     return owner->record == t->record && t->base + owner->offset_bytes == address &&
            owner->offset_bytes < t->bytes && (t->to == NEVER || t->to > start) &&
-           (owner->length_bytes == 0 || owner->length_bytes == t->bytes);
+           owner->length_bytes <= t->bytes && owner->length_bytes % SUBJECT_PAGE_BYTES == 0;
 }
 
 /* Who owns the address: a memory that was there at some time of the question, as a whole (R39). */
@@ -542,7 +553,7 @@ static void ask_owner(const uint8_t *address, const struct tenant *sure) {
         return;
     }
     bool known = owner.record == world.record && world.base + owner.offset_bytes == address;
-    for (unsigned i = 0; i < world.tenants && i < TENANTS_MAX; i++) {
+    for (unsigned i = 0; i < world.tenants; i++) {
         known |= could_be(&world.tenant[i], &owner, address, start);
     }
     /* one that another thread is just making is not in the table yet */
@@ -551,18 +562,41 @@ static void ask_owner(const uint8_t *address, const struct tenant *sure) {
     }
 }
 
+/* An unshared one that grows by one page, and moves: it is the owner of its new place, and of the
+ * old one only as long as that is its own. */
+static struct tenant *tenant_moves(void *memory, struct tenant *t) {
+    uint32_t old;
+    world.making++;
+    if (world.m->grow(memory, 1, &old) == SUBJECT_OK) {
+        if (world.tenants < TENANTS_MAX) {
+            struct tenant *next = &world.tenant[world.tenants++];
+            *next = (struct tenant){.base = base_now(memory),
+                                    .bytes = t->bytes + SUBJECT_PAGE_BYTES,
+                                    .record = t->record,
+                                    .from = t->from};
+            t->to = concurrent_moment(&world.judge);
+            t = next;
+        } else {
+            world.making++; /* nobody knows it: all answers are right from now on */
+        }
+    }
+    world.making--;
+    return t;
+}
+
 static void tenant(const struct op *op) {
     const uint32_t pages = 1 + (uint32_t)op->arg.memory_tenant.pages % 2;
+    const bool moves = op->arg.memory_tenant.pages / 2 % 2 != 0;
     const struct subject_memory_config config = {
-        .type = {.min_pages = pages, .max_pages = pages},
+        .type = {.min_pages = pages, .max_pages = pages + moves},
         .style = SUBJECT_STYLE_DYNAMIC,
-        .strategy = strategy_pick(WORD_strategy_reserve),
+        .strategy = strategy_named(moves ? WORD_strategy_move : WORD_strategy_reserve),
     };
     for (unsigned i = 0; i <= op->arg.memory_tenant.count % 3; i++) {
         void *memory = NULL;
         world.making++;
         enum subject_status status = world.m->create(&config, &memory);
-        if (status != SUBJECT_OK || world.tenants == TENANTS_MAX) {
+        if (status != SUBJECT_OK || world.tenants >= TENANTS_MAX) {
             world.making--;
             if (status == SUBJECT_OK) {
                 world.m->destroy(memory);
@@ -576,6 +610,10 @@ static void tenant(const struct op *op) {
                              .from = concurrent_moment(&world.judge)};
         world.making--;
         ask_owner(t->base + 1, t);
+        if (moves) {
+            t = tenant_moves(memory, t);
+            ask_owner(t->base + 1, world.tenants < TENANTS_MAX ? t : NULL);
+        }
         world.m->destroy(memory);
         t->to = concurrent_moment(&world.judge);
     }
@@ -593,7 +631,7 @@ static bool about_tenants(const struct op *op) {
         tenant(op);
     } else if (world.tenants > 0) {
         const struct tenant *t = &world.tenant[world.tenants - 1];
-        ask_owner(t->base + op->arg.memory_owner_of_tenant.offset % t->bytes, NULL);
+        ask_owner(t->base + op->arg.memory_owner_of_tenant.byte % t->bytes, NULL);
     }
     return true;
 }

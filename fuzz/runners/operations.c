@@ -214,6 +214,9 @@ struct subject_mailbox_config operation_attach(const struct subject_mailbox *b,
     case WORD_region_past:
         config.offset = back + WORD_BYTES;
         break;
+    case WORD_region_top: /* its end is past 4 GiB */
+        config.offset = UINT32_MAX - WORD_BYTES + 1;
+        break;
     default:
         break;
     }

@@ -78,8 +78,9 @@ struct world {
     struct subject_words *words; /* its region now; NULL: it shows none */
     uint64_t memory_bytes;       /* of the memory around them */
     enum subject_ground ground;
-    bool in_root;  /* the region lies in the memory above */
-    bool releases; /* the program gives the mailbox's handle up */
+    bool in_root;       /* the region lies in the memory above */
+    bool awaits_signal; /* the program has a host thread that sleeps */
+    bool releases;      /* the program gives the mailbox's handle up */
 
     /* Large, and cleared only where they were used. */
     struct concurrent judge, copy_judge;
