@@ -335,14 +335,16 @@ bool oracle_readable(const void *at) {
 /* What must be behind the base (R3); nothing where a subject has a style of its own. */
 static uint64_t reservation_min(const struct model_memory *m,
                                 const struct subject_strategy *strategy) {
+    /* where nothing traps nobody needs a guard */
+    const uint64_t guard_bytes = strategy->traps ? m->style.guard_bytes : 0;
     if (strategy->one_style) {
         return 0;
     }
     if (m->style.is_static) {
-        return m->style.bound_pages * SUBJECT_PAGE_BYTES + m->style.guard_bytes;
+        return m->style.bound_pages * SUBJECT_PAGE_BYTES + guard_bytes;
     }
     uint64_t pages = m->type.shared ? m->type.max_pages : m->type.min_pages;
-    return pages * SUBJECT_PAGE_BYTES + m->style.guard_bytes;
+    return pages * SUBJECT_PAGE_BYTES + guard_bytes;
 }
 
 const char *oracle_guard(const struct sequence *q, struct judged *judged, unsigned i,
@@ -365,7 +367,7 @@ const char *oracle_guard(const struct sequence *q, struct judged *judged, unsign
         uint64_t behind = side->view.reserved_bytes - (uint64_t)(side->base - side->view.reserved);
         if (behind < span && rule_is_on("R3-reservation")) {
             /* what is missing is the guard, or more than that */
-            const bool guard = behind >= span - m->style.guard_bytes;
+            const bool guard = side->strategy->traps && behind >= span - m->style.guard_bytes;
             return looked(judged, i,
                           (struct note){.kind = NOTE_OTHER,
                                         .rule = guard ? "R4-reservation" : "R3-reservation"},

@@ -238,7 +238,14 @@ size_t fault_blocks(void) {
     return state.blocks_alive;
 }
 
+static bool swept;
+
+bool fault_swept(void) {
+    return swept;
+}
+
 void fault_sweep(void) {
+    swept = true;
     for (struct block *block = state.blocks, *next; block != NULL; block = next) {
         next = block->next;
         block->bytes = block->room;

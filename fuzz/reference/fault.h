@@ -55,5 +55,7 @@ size_t fault_blocks(void);
 
 /* Gives back what a broken subject leaked, so that the next program starts clean. */
 void fault_sweep(void);
+/* True once something was: whoever keeps a register may know of it still. */
+bool fault_swept(void);
 
 #endif

@@ -102,7 +102,7 @@ static const char *owns_still(const struct exec *e, const uint8_t *at,
     struct subject_owner owner = {0};
     unsigned char resident;
     const uintptr_t host = (uintptr_t)fault_environment()->host_page_bytes;
-    bool asked = table(e)->owner_of != NULL && !is_opaque(e) && at != NULL;
+    bool asked = table(e)->owner_of != NULL && !is_opaque(e) && at != NULL && !fault_swept();
     bool stale = asked && mincore((void *)((uintptr_t)at / host * host), 1, &resident) != 0 &&
                  table(e)->owner_of(at, &owner) && owner.record == record;
     return stale ? "R39-owner" : NULL;
