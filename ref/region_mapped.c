@@ -227,9 +227,11 @@ static enum pb_status move_by_remap(struct pb_region *region, uint64_t bytes) {
 
 /* ---- reserve_rw: the length alone grows ----------------------------------------------------- */
 
-/* Without a guard: who must check bounds anyway has no use for one, and it would take a call. */
+/* Without a guard: who must check bounds anyway has no use for one, and it would take a call. Only
+ * what has no capacity gets its address from it. */
 static enum pb_status open_create(const struct pb_region_config *config, struct pb_region *region) {
-    return map_and_advise(region, 0, config->capacity_bytes, config->accessible_bytes);
+    uint64_t guard_bytes = config->capacity_bytes == 0 ? config->guard_bytes : 0;
+    return map_and_advise(region, guard_bytes, config->capacity_bytes, config->accessible_bytes);
 }
 
 static enum pb_status open_grow(struct pb_region *region, uint64_t bytes) {

@@ -68,6 +68,10 @@ test-ref-$(1): build/ref-$(1)/ref-tests
 endef
 $(foreach c,$(REF_ELSEWHERE),$(eval $(call config_rules,ref-$(c)))$(eval $(call ref_test_rules,ref-$(c))) \
     $(eval $(call ref_elsewhere_rules,$(c))))
+# Larger host pages, on this machine.
+test-ref-16k test-ref-64k: test-ref-%: build/plain/ref-tests
+	@FILTER='$(FILTER)' ref/tests/elsewhere.sh $*
+.PHONY: test-ref-16k test-ref-64k
 # Debian's musl-gcc has no headers of Linux beside musl's own.
 build/ref-musl/linux-headers:
 	@mkdir -p $@

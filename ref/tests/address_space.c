@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 /* From now on the process may have so much address space more than it has. */
 static void limit_address_space(uint64_t bytes) {
@@ -97,7 +98,7 @@ static enum pb_rung rung_within(uint64_t bytes, enum pb_rung fall_back) {
     FILE *statm = fopen("/proc/self/statm", "r");
     CHECK(statm != NULL && fscanf(statm, "%lu", &pages) == 1 && fclose(statm) == 0);
     CHECK(getrlimit(RLIMIT_AS, &limit) == 0);
-    limit.rlim_cur = pages * pb_os_page_bytes() + bytes;
+    limit.rlim_cur = pages * (unsigned long)getpagesize() + bytes;
     CHECK(setrlimit(RLIMIT_AS, &limit) == 0);
     enum pb_status status = pb_memory_create(&config, &memory);
     enum pb_rung rung = status == PB_OK ? pb_memory_rung(memory) : PB_RUNG_COUNT;

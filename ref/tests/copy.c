@@ -431,7 +431,8 @@ TEST(R2_fresh_from_an_image_has_its_bytes_and_zeros_behind) {
     static const uint64_t counts[] = {1, 5000, 65536, 65537, 100000};
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         struct pb_image *image = some_image(counts[i]);
-        CHECK_EQ(pb_image_bytes(image), (counts[i] + 4095) / 4096 * 4096);
+        CHECK_EQ(pb_image_bytes(image),
+                 (counts[i] + pb_os_page_bytes() - 1) / pb_os_page_bytes() * pb_os_page_bytes());
         struct pb_memory *memory = from_image(image, 2, 4);
         pb_image_release(image);
         check_image(memory, counts[i]);

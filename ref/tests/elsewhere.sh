@@ -1,6 +1,7 @@
 #!/bin/sh
-# elsewhere.sh arm64|riscv64|musl: `make test-ref-arm64` and its kin: the tests of ref/ as built for another machine
-# or C library. FILTER: only tests with this in their names. QEMU_FLAGS: more for the emulator.
+# elsewhere.sh arm64|riscv64|musl|16k|64k: `make test-ref-arm64` and its kin: the tests of ref/ as built for another
+# machine or C library, or with the host's pages said to be of 16 or 64 KiB (libc.c pretends that). FILTER: only tests
+# with this in their names. QEMU_FLAGS: more for the emulator.
 # Ends with `N passed, N failed`. Exit status: 0; 1 when a test failed; 2 set-up.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
@@ -8,20 +9,25 @@ case ${1:-} in
 arm64) run="qemu-aarch64 ${QEMU_FLAGS:-}" ;;
 riscv64) run="qemu-riscv64 ${QEMU_FLAGS:-}" ;;
 musl) run= ;;
-*) sed -n '2,5s/^# //p' "$0" >&2; exit 2 ;;
+16k) run="env PB_TEST_PAGE_BYTES=16384" ;;
+64k) run="env PB_TEST_PAGE_BYTES=65536" ;;
+*) sed -n '2,6s/^# //p' "$0" >&2; exit 2 ;;
 esac
 for tool in $run; do
     command -v "$tool" >/dev/null || { echo "elsewhere.sh: $tool is missing: scripts/setup" >&2; exit 2; }
     break
 done
-# qemu-user answers some calls by itself, and not as Linux does: mincore and mlockall tell of nothing, address space is the emulator's. What tests just that is
-# told and not counted.
+# qemu-user answers some calls by itself, and not as Linux does: mincore and mlockall tell of nothing, address space is
+# the emulator's. What tests just that is told and not counted.
 left_out=
-[ -z "$run" ] || left_out='address_space_limit|failed_move_leaves_no_hole|stay_resident|locked|growth_that_cannot_be_undone|capacity_moves_or_is_refused'
+case $run in qemu*) left_out='address_space_limit|failed_move_leaves_no_hole|stay_resident|locked|growth_that_cannot_be_undone|capacity_moves_or_is_refused' ;;
+esac
+tests=build/ref-$1/ref-tests
+[ -e "$tests" ] || tests=build/plain/ref-tests
 mkdir -p build/test
 log=build/test/ref-$1.log
 # shellcheck disable=SC2086
-PB_TEST_SECONDS=${PB_TEST_SECONDS:-300} $run build/ref-"$1"/ref-tests ${FILTER:+"$FILTER"} >"$log" 2>&1
+PB_TEST_SECONDS=${PB_TEST_SECONDS:-300} $run "$tests" ${FILTER:+"$FILTER"} >"$log" 2>&1
 grep -E '^(FAIL|SKIP)' "$log" | grep -vE "${left_out:-^$}"
 grep -E "^FAIL" "$log" | grep -E "${left_out:-^$}" | sed 's/^FAIL/LEFT OUT (emulator)/'
 awk -v left_out="${left_out:-^$}" '

@@ -324,7 +324,7 @@ static uint64_t address_space_bytes(void) {
     int file = open("/proc/self/statm", O_RDONLY);
     CHECK(file >= 0 && read(file, text, sizeof text - 1) > 0);
     close(file);
-    return strtoull(text, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
+    return strtoull(text, NULL, 10) * (unsigned long long)getpagesize();
 }
 
 /* A real RLIMIT_AS: small reservations still work, a big one is an error value, and a memory that

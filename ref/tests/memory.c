@@ -266,7 +266,8 @@ TEST(R4_guard_after_a_grow_past_the_limit) {
 }
 
 TEST(R4_guard_of_many_pages_and_of_none) {
-    static const uint64_t guards[] = {0, 4096, 3 * 4096, 16 * PB_PAGE_BYTES};
+    const uint64_t host = pb_os_page_bytes();
+    const uint64_t guards[] = {0, host, 3 * host, 16 * PB_PAGE_BYTES};
     for (size_t i = 0; i < sizeof guards / sizeof *guards; i++) {
         struct each e = each_kind(1, 3, EACH_KIND | EACH_TRAPPING);
         e.guard_bytes = guards[i];

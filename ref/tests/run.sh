@@ -1,7 +1,7 @@
 #!/bin/sh
-# run.sh CONFIG...: `make test-ref`. Runs build/CONFIG/ref-tests for each configuration and the tests
-# of outside.sh, and ends with the total `N passed, N failed`. FILTER: only tests with this in their
-# names. Logs: build/test/ref-*.log. Status 0, 1 when a test failed, 130 when interrupted.
+# run.sh CONFIG...: `make test-ref`. Runs build/CONFIG/ref-tests for each configuration, the plain ones once more with
+# host pages of 64 KiB, and the tests of outside.sh; ends with the total `N passed, N failed`. FILTER: only tests with
+# this in their names. Logs: build/test/ref-*.log. Status 0, 1 when a test failed, 130 when interrupted.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
 logs=build/test
@@ -21,6 +21,8 @@ part() {
 for config in "$@"; do
     part "ref-$config" build/"$config"/ref-tests ${FILTER:+"$FILTER"}
 done
+# With larger host pages, as libc.c pretends them.
+part ref-64k env PB_TEST_PAGE_BYTES=65536 build/plain/ref-tests ${FILTER:+"$FILTER"}
 part ref-outside ref/tests/outside.sh ${FILTER:+"$FILTER"}
 
 # A part that ended without a count, or with another status than its failures explain, has failed;
@@ -38,4 +40,4 @@ awk -v filter="${FILTER:-}" '
         if (skipped) print skipped " skipped: see the SKIP lines"
         print passed + 0 " passed, " failed + 0 " failed"
         exit failed > 0 || passed == 0
-    }' parts=$(($# + 1)) $logs/ref-*.log
+    }' parts=$(($# + 2)) $logs/ref-*.log
