@@ -46,11 +46,11 @@ test-lint: ## ref/ and fuzz/ build without a warning: gcc 12, clang 14, clang 19
 FORMAT_SRC = $(sort $(shell find ref fuzz bench -name "*.[ch]" -o -name "*.cc"))
 format: ## formats all C and C++ sources in place
 	clang-format -i $(FORMAT_SRC)
-lint: test-lint ## that, who includes whom in fuzz/, the form of all sources, and clang-tidy over ref/ and fuzz/conform/
+lint: test-lint ## that, who includes whom in fuzz/, the form of all sources, and clang-tidy over ref/, fuzz/conform/, judges and programs
 	@fuzz/tests/includes.py build/lint-clang-14
 	clang-format --dry-run -Werror $(FORMAT_SRC)
 	clang-tidy --quiet $(wildcard ref/*.c) -- $(CSTD) -Iref
-	clang-tidy --quiet $(wildcard fuzz/conform/*.c) -- $(CSTD) $(call includes,fuzz/conform/conform.c)
+	clang-tidy --quiet $(wildcard fuzz/conform/*.c fuzz/judges/*.c fuzz/programs/*.c) -- $(CSTD) $(call includes,fuzz/conform/conform.c)
 .PHONY: test-lint format lint
 
 .DEFAULT:

@@ -184,7 +184,8 @@ struct swarm {
 };
 
 static uint32_t some_of(struct chance *c, unsigned count) {
-    uint32_t set = (uint32_t)next(c) & (uint32_t)next(c) & (uint32_t)((UINT64_C(1) << count) - 1);
+    const uint64_t one = next(c), other = next(c);
+    uint32_t set = (uint32_t)(one & other & ((UINT64_C(1) << count) - 1));
     return set | UINT32_C(1) << below(c, count);
 }
 
@@ -1100,7 +1101,7 @@ static void follow(struct maker *k, const struct step *s, struct op *op, uint64_
         op->arg.memory_cancel.thread = below(c, 2);
         break;
     case OP_memory_pin:
-        op->arg.memory_pin.at = below(c, 2) * 4096;
+        op->arg.memory_pin.at = (uint64_t)below(c, 2) * 4096;
         op->arg.memory_pin.count = below(c, 3);
         break;
     case OP_memory_grow:
@@ -1125,7 +1126,7 @@ static void follow(struct maker *k, const struct step *s, struct op *op, uint64_
         op->arg.guest_scribble.value &= U32;
         break;
     case OP_memory_touch:
-        op->arg.memory_touch.at = below(c, 2) * 4096;
+        op->arg.memory_touch.at = (uint64_t)below(c, 2) * 4096;
         op->arg.memory_touch.stride = 4096u << (1 + below(c, 4));
         op->arg.memory_touch.count = 33 + below(c, 12);
         break;
