@@ -273,6 +273,7 @@ static void program_main(void *arg) {
     world_clear();
     order.count = 0;
     world.program = program;
+    world.untold = chosen->memory;
     world.subject = interleave_front != NULL ? interleave_front(chosen) : chosen;
     world.m = world.subject->memory;
     world.b = world.subject->mailbox;

@@ -2,6 +2,7 @@
  *
  * The calls are operations.c's, what they may answer is concurrent.h's. Which other calls stand
  * around them is part of what a schedule is made of. */
+#include "note.h"
 #include "sim.h"
 #include "world.h"
 
@@ -130,6 +131,7 @@ static void check_chain(void) {
 }
 
 void memory_make_cancellers(void) {
+    note((struct note){.kind = NOTE_OTHER, .rule = "R41-cancel"});
     for (unsigned i = 0; i < OP_THREADS && world.m != NULL; i++) {
         void *made = NULL;
         if (world.m->canceller_create != NULL && world.m->canceller_create(&made) == SUBJECT_OK) {
@@ -438,9 +440,10 @@ static void check_seen(const struct event *wait) {
 }
 
 static void make_call(struct actor *a, void *memory, const struct op *op, struct call *c) {
+    const struct subject_memory *m = a->number < OP_THREADS ? world.m : world.untold;
     struct concurrent *o = judge_of(a);
     struct event *event;
-    operation_arguments(c, op, has_address(op->code) ? size_now(memory) : 0, NULL);
+    operation_arguments(c, op, has_address(op->code) ? m->size_bytes(memory) : 0, NULL);
     c->thread = a->number;
     c->tries_last_byte = true;
     c->count = op->code == OP_memory_notify ? c->count : c->count % BULK_MAX;
@@ -455,13 +458,13 @@ static void make_call(struct actor *a, void *memory, const struct op *op, struct
     a->asleep &= a->number >= OP_THREADS;
     a->in_wait = is_wait(op->code);
     a->wait = a->in_wait ? event : NULL;
-    operation_make(world.m, memory, c);
+    operation_make(m, memory, c);
     a->in_wait = false;
     a->wait = NULL;
     c->took_ns = sim_clock_ns() - began_ns;
     uint64_t after = 0;
     if (looks_after(op->code)) {
-        after = world.gone ? world.judge.max_pages * SUBJECT_PAGE_BYTES : size_now(memory);
+        after = world.gone ? world.judge.max_pages * SUBJECT_PAGE_BYTES : m->size_bytes(memory);
     }
     world_check(concurrent_ended(o, c, event, after));
     if (!a->on_copy) {
@@ -487,7 +490,7 @@ static void wait_in_crowd(void *arg) {
         make_call(a, a->handle[0], &op, &c);
     }
     tell_crowd(a);
-    world.m->destroy(a->handle[0]);
+    world.untold->destroy(a->handle[0]);
 }
 
 /* Until all of them sleep, or have ended: what comes next finds them there. */
@@ -505,6 +508,8 @@ static void await_crowd(struct actor *a) {
  * counted there. */
 static void crowd(struct actor *spawner, void *memory, const struct op *op) {
     const uint64_t count = op->arg.memory_wait_crowd.count % (CROWD_MAX + 1);
+    note((struct note){.kind = NOTE_OTHER,
+                       .rule = "R24-count"}); /* more threads than a program has */
     for (uint64_t i = 0; i < count && world.crowded < CROWD_MAX && !world.destroys; i++) {
         const unsigned n = world.crowded++; /* others may come before the clone is made */
         struct actor *a = &world.crowd[n];
@@ -514,7 +519,7 @@ static void crowd(struct actor *spawner, void *memory, const struct op *op) {
                             .op = op,
                             .on_copy = spawner->on_copy};
         world.crowd_running[n] = -1;
-        operation_make(world.m, memory, &c);
+        operation_make(world.untold, memory, &c);
         if (c.status == SUBJECT_OK) {
             a->handle[0] = c.made;
             world.crowd_spawned++;

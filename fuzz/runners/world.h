@@ -43,6 +43,7 @@ struct world {
     const struct program *program;
     const struct subject *subject;
     const struct subject_memory *m;
+    const struct subject_memory *untold; /* the same, for calls that nobody writes down */
     const struct subject_mailbox *b;
     struct actor actor[OP_THREADS];
     unsigned prefix;      /* operations before the threads begin */
