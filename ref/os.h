@@ -67,8 +67,13 @@ enum pb_os_advice {
     PB_OS_GUARD_REMOVE   /* undo GUARD_INSTALL: the bytes read 0 */
 };
 /* GUARD_INSTALL and GUARD_REMOVE may stop half-way: on failure repeat or replace the range.
- * GUARD_INSTALL is PB_UNSUPPORTED also where the system reports success and the pages stay open. */
+ * Emulators of user programs take GUARD_INSTALL, report success and do nothing: see
+ * pb_os_is_closed. */
 enum pb_status pb_os_advise(void *at, uint64_t bytes, enum pb_os_advice advice);
+
+/* True where the kernel itself cannot write to the page at `at`. Where it can, the page's first
+ * bytes, at most 512, hold anything afterwards. */
+bool pb_os_is_closed(void *at);
 
 /* An anonymous file of bytes zero bytes, closed on exec; *file is set only on PB_OK. */
 enum pb_status pb_os_file_create(uint64_t bytes, int *file);

@@ -261,6 +261,9 @@ static enum pb_status guard_try(bool *locked) {
         status = pb_os_advise(page, bytes, PB_OS_GUARD_INSTALL);
         *locked = status == PB_UNSUPPORTED && pb_os_unlock(page, bytes) == PB_OK &&
                   pb_os_advise(page, bytes, PB_OS_GUARD_INSTALL) == PB_OK;
+        if (status == PB_OK && !pb_os_is_closed(page)) {
+            status = PB_UNSUPPORTED;
+        }
         pb_region_release(page, bytes);
     }
     return status;

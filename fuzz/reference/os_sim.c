@@ -116,6 +116,11 @@ enum pb_status pb_os_advise(void *at, uint64_t bytes, enum pb_os_advice advice) 
     }
 }
 
+bool pb_os_is_closed(void *at) {
+    (void)at;
+    return true; /* what the engine closes is closed */
+}
+
 enum pb_status pb_os_file_create(uint64_t bytes, int *file) {
     int number = 0;
     while (number < FILES_MAX && files[number].bytes != NULL) {

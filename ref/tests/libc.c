@@ -1079,21 +1079,6 @@ TEST(R4_guard_strategy_is_refused_where_markers_are_set_and_nothing_is_closed) {
     CHECK_EQ(seam_address_space(), 0);
 }
 
-/* A signal while the first marker is looked at says nothing about it. */
-TEST(R4_guard_markers_are_believed_after_a_signal) {
-    void *base = NULL;
-    CHECK_STATUS(pb_os_reserve_accessible(pb_os_page_bytes(), &base), PB_OK);
-    libc_fails(SYSCALL, 1, EINTR);
-    enum pb_status status = pb_os_advise(base, pb_os_page_bytes(), PB_OS_GUARD_INSTALL);
-    if (status == PB_UNSUPPORTED) {
-        test_skip("this kernel has no MADV_GUARD_INSTALL");
-    }
-    CHECK_STATUS(status, PB_OK);
-    CHECK_EQ(libc_calls(), 2);
-    CHECK(read_faults(base));
-    CHECK_STATUS(pb_os_release(base, pb_os_page_bytes()), PB_OK);
-}
-
 TEST(R4_guard_strategy_is_refused_where_the_kernel_has_no_markers) {
     struct pb_memory_config config = {.type = {1, 4, false}, .strategy = PB_STRATEGY_GUARD};
     struct pb_memory *memory = NULL;
