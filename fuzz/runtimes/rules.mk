@@ -57,8 +57,8 @@ bench-runtimes: build/bare/memory_fuzzer build/runtimes/pipe.so build/runtimes/e
 # Two halves: what is planted is found whatever is installed; the engines are those that are there.
 test-planted-runtimes: build/runtimes/pipe.so build/plain/replay ## bugs planted into a runtime's answers are named, each by its program
 	@scripts/runtimes_test.py quick
-test-runtimes: build/runtimes/pipe.so build/plain/replay build/plain/shrink build/bare/memory_fuzzer $(if $(wildcard /usr/include/wabt/interp/interp.h),build/runtimes/wabt.so) ## that; then each found by the fuzzer from nothing; then every engine that is installed, TIME=60 s each
-	@scripts/runtimes_test.py quick && scripts/runtimes_test.py planted $(TIME) && scripts/runtimes_test.py engines $(TIME)
+test-runtimes: build/runtimes/pipe.so build/plain/replay build/plain/shrink build/bare/memory_fuzzer $(if $(wildcard /usr/include/wabt/interp/interp.h),build/runtimes/wabt.so) ## that; then each found by the fuzzer from nothing; then every engine that is installed, TIME=60 s each (TIME= RUNTIME=jsc,bun)
+	@scripts/runtimes_test.py quick && scripts/runtimes_test.py planted $(TIME) && RUNTIME='$(RUNTIME)' scripts/runtimes_test.py engines $(TIME)
 .PHONY: test-planted-runtimes test-runtimes
 
 spec: lib ## the specification's own tests of memory, on our memories and every engine that is there: TESTS=folder, your checkout of its test suite (TESTS= RUNTIME=)

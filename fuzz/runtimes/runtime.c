@@ -324,13 +324,18 @@ static bool is_nan(uint64_t value, unsigned width) {
                         : false;
 }
 
-/* One of the forms of that width; of a float often, where the value is a NaN, whose bits must stay.
- */
+/* One of the forms of that width; often one that this value is hard on: a float where it is a NaN,
+ * whose bits must stay, or one that extends its sign. */
 static uint8_t form_for(const struct guest_form *form, unsigned forms, unsigned width,
                         uint64_t value, uint32_t choice) {
-    for (unsigned i = 0; is_nan(value, width) && choice % 4 != 0 && i < forms; i++) {
-        if (form[i].width == width && (form[i].type == 'f' || form[i].type == 'd')) {
-            return (uint8_t)i;
+    const bool is_negative = width < 8 && (value >> (8 * width - 1) & 1) != 0;
+    const bool as_float = is_nan(value, width) && (choice & 1) != 0;
+    const bool as_signed = is_negative && !as_float && (choice & 2) != 0;
+    for (unsigned i = 0; (as_float || as_signed) && i < forms; i++) {
+        const unsigned n = (i + (choice >> 2)) % forms;
+        const bool is_float = form[n].type == 'f' || form[n].type == 'd';
+        if (form[n].width == width && (as_float ? is_float : form[n].is_signed)) {
+            return (uint8_t)n;
         }
     }
     return form_pick(form, forms, width, choice);

@@ -3,7 +3,7 @@ that are installed run for a minute each.
 
     scripts/runtimes_test.py quick            # each planted bug by its program, each kind of nonsense: seconds, a part of make test
     scripts/runtimes_test.py planted [TIME]   # each found by the fuzzer from nothing, TIME=60 s at most
-    scripts/runtimes_test.py engines [TIME]   # each engine that is there, TIME=60 s
+    scripts/runtimes_test.py engines [TIME]   # each engine that is there, or RUNTIME=jsc,bun, TIME=60 s
 """
 import os
 import pathlib
@@ -154,7 +154,11 @@ def engines(count, seconds):
         there["wabt:"] = known.wabt_version(), []
     else:
         print("     wabt: is left out: apt-get install wabt, or scripts/setup runtimes")
-    for name, (version, expected) in there.items():
+    wanted = [name for name in os.environ.get("RUNTIME", "").split(",") if name] or list(there)
+    if not set(wanted) <= set(there):
+        report.die(f"RUNTIME={','.join(wanted)}: installed are {', '.join(there)}")
+    for name in wanted:
+        version, expected = there[name]
         play_engine(count, name, version, expected, seconds)
 
 
