@@ -573,9 +573,10 @@ static void print_makefile(FILE *out, const struct program *program) {
     if (is_threaded) {
         fprintf(out,
                 "SOURCES = %s\n"
-                "explore:; $(MAKE) -C $(PAGEBOX) explore SRC='$(CURDIR)/finding.c $(SOURCES)' "
+                "explore:; env -u MAKEFLAGS -u MFLAGS $(MAKE) -C $(PAGEBOX) explore "
+                "SRC='$(CURDIR)/finding.c $(SOURCES)' "
                 "CFLAGS_SRC='-DEXPLORE -D_GNU_SOURCE -I$(CURDIR) %s $(CFLAGS)' "
-                "$(if $(REPLAY),REPLAY='$(abspath $(REPLAY))')\n",
+                "$(if $(TIME),TIME='$(TIME)') $(if $(REPLAY),REPLAY='$(abspath $(REPLAY))')\n",
                 mapping.kind == TO_REF ? "$(wildcard $(abspath $(PAGEBOX))/ref/*.c)" : "",
                 mapping.kind == TO_REF ? "-I$(abspath $(PAGEBOX))/ref" : "");
     }

@@ -330,18 +330,18 @@ class Store:
         if status != 0:
             (folder / "reproducer.txt").write_text(f"no C program: {errors}")
             return
-        make = [os.environ.get("MAKE", "make"), "-s", "-C", folder, "CFLAGS=-DSECONDS=10", f"PAGEBOX={report.REPO}"]
+        make = [os.environ.get("MAKE", "make"), "-s", "-C", folder, f"PAGEBOX={report.REPO}"]
         clean = {k: v for k, v in self.plan.environment().items() if k not in ("MAKEFLAGS", "MFLAGS", "TARGET")}
         if WEAK in (folder / "finding.c").read_text(errors="replace") and not self.plan.subject:
             # For the engine, whose schedule stands beside it.
-            status, printed, errors = processes.answer([*make, "explore", "TIME=20", "CFLAGS="], clean, 90)
+            status, printed, errors = processes.answer([*make, "explore", "TIME=20"], clean, 90)
             found.facts["reproducer_fails"] = "finding: " in printed
             schedule = report.REPO / "results" / "explore" / "latest" / "schedule.txt"
             if found.facts["reproducer_fails"] and schedule.exists():
                 (folder / "schedule.txt").write_bytes(schedule.read_bytes())
             (folder / "reproducer.txt").write_text(printed + errors)
             return
-        status, printed, errors = processes.answer(make, clean, 60)
+        status, printed, errors = processes.answer([*make, "CFLAGS=-DSECONDS=10"], clean, 60)
         if status == 0:
             status, printed, errors = processes.answer([folder / "finding"], clean, 90)
             found.facts["reproducer_fails"] = status == 1
