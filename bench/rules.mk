@@ -57,6 +57,8 @@ BENCH_JEMALLOC = $(shell $(CC) -print-file-name=libjemalloc_pic.a)
 bench: $(BENCH_OUT)/bench $(SUBJECT_WANTED) ## benchmarks and their report in results/bench/: FILTER=regex QUICK=1 SUBJECT=
 	@$(if $(QUICK)$(FILTER),,scripts/barriers.py --if-changed && scripts/bench_compare.py --build-tuned)
 	@scripts/bench.py $(if $(QUICK),--quick) $(if $(FILTER),--filter='$(FILTER)')
+bench-contended: $(BENCH_OUT)/bench ## the mailbox alone and with 1 to 8 producers, beside rings with its promise, a lock, and any other queue
+	@scripts/bench.py --filter='^(mailbox/(enqueue|contend)/orders:chosen|peer/(enqueue|contend)|bound/(lock|fetch_add))/.*(threads:[1248]|fill:low)$$'
 test-bench: $(BENCH_OUT)/bench $(BENCH_OUT)/tests/shim_test build/subjects/template.so build/subjects/template_mailbox.so ## tests of the benchmark program and its report
 	@$(call pytest,bench/tests)
 bench-compare: ## A=run B=run (of results/bench): two reports; BEFORE=revision [AFTER=revision] FILTER=: of ref/
@@ -64,7 +66,7 @@ bench-compare: ## A=run B=run (of results/bench): two reports; BEFORE=revision [
 	    $(if $(FILTER),--filter='$(FILTER)'),'$(A)' '$(B)')
 barriers: ## what the memory orders become on x86-64, arm64, riscv64: instructions and bytes, counted (JOBS=)
 	@scripts/barriers.py $(if $(JOBS),--jobs=$(JOBS))
-.PHONY: bench bench-compare test-bench barriers
+.PHONY: bench bench-contended bench-compare test-bench barriers
 
 # DPDK's ring, where libdpdk-dev is installed: its headers want another C and another processor.
 BENCH_DPDK := $(shell pkg-config --exists libdpdk 2>/dev/null && echo yes)

@@ -1,8 +1,8 @@
 /* dpdk.c: DPDK's ring for many producers and one consumer, without its environment layer.
  * Compiled with -std=gnu11 -march=corei7, which its headers want, and only where libdpdk-dev is
- * installed: that is 223 packages, so nothing here installs it. No parking; with PEER_SIGNAL
- * (dpdk_signal.c) the mailbox's read-modify-write of a flag after each enqueue and before each
- * drain. Run: build/bench/bench --filter='of:dpdk'. */
+ * installed: that is 223 packages, so only `scripts/setup bench-contended` installs it. No parking;
+ * with PEER_SIGNAL (dpdk_signal.c) the mailbox's read-modify-write of a flag after each enqueue and
+ * before each drain. Run: build/bench/bench --filter='of:dpdk'. */
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -69,7 +69,7 @@ static inline uint32_t queue_drain(struct queue *queue, void (*take)(void *, uin
 }
 
 #else
-#define PEER_MISSING "libdpdk-dev is not installed (optional: 223 packages)"
+#define PEER_MISSING "libdpdk-dev is not installed (223 packages): scripts/setup bench-contended"
 struct queue {
     int none;
 };
