@@ -347,6 +347,20 @@ static uint64_t reservation_min(const struct model_memory *m,
     return pages * SUBJECT_PAGE_BYTES + guard_bytes;
 }
 
+/* What may be behind it where less than the maximum was asked for: that, and room to align it. */
+static uint64_t reservation_max(const struct judged *judged, unsigned i) {
+    enum { ALIGNMENT_BYTES = 4 << 20 };
+    const struct model_memory *m = &judged->model;
+    const struct subject_strategy *strategy = judged->side[i].strategy;
+    uint32_t pages = judged->reserve_pages_max;
+    if (pages == 0 || m->style.is_static || m->type.shared || !strategy->stable_base ||
+        strategy->one_style || strategy->slot_pages != 0) {
+        return UINT64_MAX;
+    }
+    pages = pages < m->type.min_pages ? m->type.min_pages : pages;
+    return pages * SUBJECT_PAGE_BYTES + m->style.guard_bytes + ALIGNMENT_BYTES;
+}
+
 const char *oracle_guard(const struct sequence *q, struct judged *judged, unsigned i,
                          const char *rule) {
     const struct judged_side *side = &judged->side[i];
@@ -371,6 +385,10 @@ const char *oracle_guard(const struct sequence *q, struct judged *judged, unsign
             return looked(judged, i,
                           (struct note){.kind = NOTE_OTHER,
                                         .rule = guard ? "R4-reservation" : "R3-reservation"},
+                          0);
+        }
+        if (behind > reservation_max(judged, i)) {
+            return looked(judged, i, (struct note){.kind = NOTE_OTHER, .rule = "R3-reservation"},
                           0);
         }
         span = behind;
