@@ -353,8 +353,8 @@ static uint64_t reservation_max(const struct judged *judged, unsigned i) {
     const struct model_memory *m = &judged->model;
     const struct subject_strategy *strategy = judged->side[i].strategy;
     uint32_t pages = judged->reserve_pages_max;
-    if (pages == 0 || m->style.is_static || m->type.shared || !strategy->stable_base ||
-        strategy->one_style || strategy->slot_pages != 0) {
+    if (pages == 0 || judged->is_short || m->style.is_static || m->type.shared ||
+        !strategy->stable_base || strategy->one_style || strategy->slot_pages != 0) {
         return UINT64_MAX;
     }
     pages = pages < m->type.min_pages ? m->type.min_pages : pages;
