@@ -227,6 +227,8 @@ struct engine {
     uint32_t recs_free;         /* records that later accesses made superfluous, a list by next */
     uint32_t steps, progress;   /* step of the last new thing seen by anybody */
     uint32_t wrote;             /* ... of the last atomic write */
+    uint32_t novel;             /* ... of the last thing that was not there before, while it stalls */
+    bool stalls;                /* nobody sees anything new: stall.c watches */
     thread_set waiting;         /* the T_WAIT threads */
     uint32_t generation;        /* of cell slots */
     uint32_t quiet, quiet_step; /* plain accesses without a step, as tsan.c counts them */
@@ -412,6 +414,14 @@ extern struct sim_entry {
     uintptr_t sp, registers[SIM_ENTRY_REGISTERS];
 } sim_entry __attribute__((visibility("hidden")));
 extern uint8_t sim_watch __attribute__((visibility("hidden"))); /* fill it in */
+
+/* stall.c */
+void stall_begin(void);
+void stall_end(void);
+void stall_step(const struct thread *t);
+void stall_call(uintptr_t pc); /* the program calls another layer, which returns to pc */
+void stall_atomic(uintptr_t at, uint64_t value);
+void stall_plain_write(const struct thread *t, uintptr_t at, size_t n);
 
 /* feedback.c: SIM_FEEDBACK */
 void feedback_begin(void);

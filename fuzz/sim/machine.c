@@ -306,6 +306,8 @@ static uint32_t place(struct thread *t, uint32_t x, uint32_t after, uint64_t val
                       const struct snap *chain, bool rmw, uintptr_t pc) {
     struct atom *a = &S.atoms[x];
     S.wrote = S.steps;
+    if (unlikely(S.stalls))
+        stall_atomic(a->at, value);
     uint32_t m = new_msg(a, value, pc);
     struct msg *p = &S.msgs[m];
     p->thread = t->id;

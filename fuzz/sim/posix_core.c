@@ -56,6 +56,9 @@ void enter(const char *name, uintptr_t pc) {
     me->pc = pc;
     S.now->call = pc;
     me->mark = S.lines_n;
+    if (unlikely(S.stalls)) {
+        stall_call(pc);
+    }
 }
 
 static bool inside_layer(uintptr_t at) {

@@ -483,17 +483,25 @@ static uint32_t uneven(const struct thread *t) {
     return (t->turns * 2654435761u + t->id * 40503u) >> 16 & 15;
 }
 
-/* Nobody has seen anything new for a quarter of the steps that a run has: from now on all take
- * turns and read the newest, so that what is called a livelock has no fair way out. */
-static bool is_fair(void) {
-    return unlikely(S.steps - S.progress > S.o.steps_max / 4);
+/* Nobody has seen anything new for a quarter of the steps that a run has, or it is its last quarter:
+ * from now on all take turns and read the newest, so that what is called a livelock has no fair way
+ * out. */
+static void look_for_stall(const struct thread *t) {
+    bool stalls = S.steps - S.progress > S.o.steps_max / 4 ||
+                  S.steps > S.o.steps_max - S.o.steps_max / 4;
+    if (stalls && !S.stalls)
+        stall_begin();
+    else if (!stalls && S.stalls)
+        stall_end();
+    if (stalls)
+        stall_step(t);
 }
 
 static struct thread *in_turn(struct thread *t, thread_set set) {
-    enum { TURN_STEPS = 16 };
+    enum { TURN_STEPS = 16 }; /* on average: turns of one length could go round with the loops */
     thread_set ready = set & S.ready ? set & S.ready : set;
     thread_set later = ready & ~((ONE(t->id) << 1) - 1);
-    bool stays = ready >> t->id & 1 && S.steps % TURN_STEPS;
+    bool stays = ready >> t->id & 1 && (S.steps * 2654435761u) >> 16 & (TURN_STEPS - 1);
     struct thread *next = &S.threads[stays ? t->id : first_of(later ? later : ready)];
     next->eager = true;
     record(place_among(t, set, next));
@@ -504,7 +512,7 @@ static struct thread *in_turn(struct thread *t, thread_set set) {
 static inline struct thread *pick_plainly(struct thread *t) {
     uint64_t set = (uint64_t)S.ready;
     if (S.waiting || S.threads_n > 64 || !set || !S.by_chance || t->dull >= S.o.stale_max ||
-        is_fair())
+        S.stalls)
         return NULL;
     if (!(set & (set - 1)))
         return &S.threads[__builtin_ctzll(set)];
@@ -547,7 +555,7 @@ static struct thread *pick_anyhow(struct thread *t) {
             return_unwoken(first, true);
             continue;
         }
-        bool fair = is_fair();
+        bool fair = unlikely(S.stalls);
         if (fair) {
             t->eager = true;
         } else if (runnable &&
@@ -593,7 +601,7 @@ static inline struct thread *pick(struct thread *t) {
 }
 
 static _Noreturn void too_many_steps(void) {
-    bool stalls = S.steps - S.progress > S.o.steps_max / 2;
+    bool stalls = S.stalls && S.steps - S.novel > S.o.steps_max / 8;
     char text[500];
     size_t used = 0;
     for (thread_set m = S.ready; m && used < sizeof text; m &= m - 1) {
@@ -605,8 +613,8 @@ static _Noreturn void too_many_steps(void) {
     if (S.last) /* who goes on writing may be meant to */
         runs_after_end(stalls && S.steps - S.wrote > S.o.steps_max / 2 ? text : NULL);
     if (stalls)
-        found("livelock", "no progress in the last %u of %u steps\n%s", S.steps - S.progress,
-              S.steps, text);
+        found("livelock", "no progress in the last %u of %u steps\n%s", S.steps - S.novel, S.steps,
+              text);
     stop_bound(SIM_BOUND_STEPS);
 }
 
@@ -633,6 +641,7 @@ void point(struct thread *t) {
     if (unlikely(++S.steps >= S.o.steps_max))
         too_many_steps();
     t->dull++;
+    look_for_stall(t);
     bool by_priority = S.o.source >= SIM_PCT && S.o.source <= SIM_FEEDBACK;
     if (by_priority)
         prioritise(t);
@@ -651,6 +660,7 @@ static void block(struct thread *t, uint8_t state) {
     S.ready &= ~ONE(t->id);
     if (unlikely(++S.steps >= S.o.steps_max))
         too_many_steps();
+    look_for_stall(t);
     struct thread *next = pick(t);
     if (next != t)
         switch_to(t, next);
@@ -815,7 +825,7 @@ void sim_yield(void) {
 
 void sim_progress(void) {
     S.now->dull = 0;
-    S.progress = S.steps;
+    S.progress = S.novel = S.steps;
 }
 
 /* ---- Waits, time, locks -----------------------------------------------------------------------
@@ -1095,7 +1105,8 @@ void run_once(void (*program)(void *), void *arg) {
     machine_reset();
     S.threads_n = 0;
     S.ready = S.waiting = 0;
-    S.steps = S.progress = S.wrote = S.queue = 0;
+    S.steps = S.progress = S.wrote = S.novel = S.queue = 0;
+    S.stalls = false;
     S.turned = 0;
     S.last = NULL;
     S.foreign = 0;
@@ -1113,7 +1124,7 @@ void run_once(void (*program)(void *), void *arg) {
     S.coverage = S.o.coverage;
     S.lines_n = 0;
     S.detail[0] = 0;
-    sim_watch = S.exploring;
+    sim_watch = S.exploring; /* and where it stalls */
     if (S.exploring)
         explore_record_header();
     if (S.o.source == SIM_PCT)

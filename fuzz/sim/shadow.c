@@ -579,6 +579,8 @@ void access_plain(uintptr_t at, size_t n, bool write, uintptr_t pc) {
         if (write)
             explore_plain_write(S.now, at, n);
     }
+    if (unlikely(S.stalls && write))
+        stall_plain_write(S.now, at, n);
     if (likely((at & 7) + n <= 8)) {
         plain_cell(cell_at(at), ((1u << n) - 1) << (at & 7), write, at, n, pc);
         return;

@@ -10,6 +10,14 @@
 #define ENTRY(name) __tsan_##name
 #define ADDRESS(p) ((uintptr_t)(p))
 
+/* A compiler may push a register only to align its stack: what we leave there would make two states
+ * of one (stall.c, search_loops.c). */
+#if defined(__has_attribute) && __has_attribute(zero_call_used_regs)
+#define LEAVES_NOTHING __attribute__((zero_call_used_regs("used-gpr")))
+#else
+#define LEAVES_NOTHING
+#endif
+
 void __tsan_init(void);
 void __tsan_init(void) {}
 void __tsan_ignore_thread_begin(void);
@@ -19,7 +27,7 @@ void __tsan_ignore_thread_end(void) {}
 
 /* ---- Calls, for the stacks in reports ---- */
 
-void __tsan_func_entry(void *caller);
+LEAVES_NOTHING void __tsan_func_entry(void *caller);
 void __tsan_func_entry(void *caller) {
     if (!S.active)
         return;
@@ -35,7 +43,7 @@ void __tsan_func_entry(void *caller) {
     t->frame = child;
 }
 
-void __tsan_func_exit(void);
+LEAVES_NOTHING void __tsan_func_exit(void);
 void __tsan_func_exit(void) {
     if (S.active)
         S.now->frame = S.frames[S.now->frame].parent;
@@ -92,19 +100,19 @@ bool is_volatile_access(uintptr_t pc) {
     return volatiles[pc % VOLATILES_MAX] == pc;
 }
 
-#define PLAIN(name, n, write)                \
-    void ENTRY(name)(void *p);               \
-    void ENTRY(name)(void *p) {              \
-        if (S.active)                        \
-            plain(ADDRESS(p), n, write, PC); \
+#define PLAIN(name, n, write)                 \
+    LEAVES_NOTHING void ENTRY(name)(void *p); \
+    void ENTRY(name)(void *p) {               \
+        if (S.active)                         \
+            plain(ADDRESS(p), n, write, PC);  \
     }
-#define VOLATILE(name, n, write)            \
-    void ENTRY(name)(void *p);              \
-    void ENTRY(name)(void *p) {             \
-        if (!S.active)                      \
-            return;                         \
-        volatiles[PC % VOLATILES_MAX] = PC; \
-        plain(ADDRESS(p), n, write, PC);    \
+#define VOLATILE(name, n, write)              \
+    LEAVES_NOTHING void ENTRY(name)(void *p); \
+    void ENTRY(name)(void *p) {               \
+        if (!S.active)                        \
+            return;                           \
+        volatiles[PC % VOLATILES_MAX] = PC;   \
+        plain(ADDRESS(p), n, write, PC);      \
     }
 #define VOLATILE_SIZES(prefix, write) \
     VOLATILE(prefix##1, 1, write)     \
@@ -123,13 +131,13 @@ VOLATILE_SIZES(volatile_write, true)
 VOLATILE_SIZES(unaligned_volatile_read, false)
 VOLATILE_SIZES(unaligned_volatile_write, true)
 
-#define READ_WRITE(name, n)              \
-    void ENTRY(name)(void *p);           \
-    void ENTRY(name)(void *p) {          \
-        if (!S.active)                   \
-            return;                      \
-        plain(ADDRESS(p), n, false, PC); \
-        plain(ADDRESS(p), n, true, PC);  \
+#define READ_WRITE(name, n)                   \
+    LEAVES_NOTHING void ENTRY(name)(void *p); \
+    void ENTRY(name)(void *p) {               \
+        if (!S.active)                        \
+            return;                           \
+        plain(ADDRESS(p), n, false, PC);      \
+        plain(ADDRESS(p), n, true, PC);       \
     }
 READ_WRITE(read_write1, 1)
 READ_WRITE(read_write2, 2)
@@ -142,11 +150,11 @@ READ_WRITE(unaligned_read_write4, 4)
 READ_WRITE(unaligned_read_write8, 8)
 READ_WRITE(unaligned_read_write16, 16)
 
-#define PLAIN_PC(name, n, write)                      \
-    void ENTRY(name)(void *p, void *pc);              \
-    void ENTRY(name)(void *p, void *pc) {             \
-        if (S.active)                                 \
-            plain(ADDRESS(p), n, write, ADDRESS(pc)); \
+#define PLAIN_PC(name, n, write)                        \
+    LEAVES_NOTHING void ENTRY(name)(void *p, void *pc); \
+    void ENTRY(name)(void *p, void *pc) {               \
+        if (S.active)                                   \
+            plain(ADDRESS(p), n, write, ADDRESS(pc));   \
     }
 PLAIN_PC(read1_pc, 1, false)
 PLAIN_PC(read2_pc, 2, false)
@@ -220,9 +228,9 @@ static uint64_t another_value(uintptr_t at, unsigned size, uint64_t value) {
 
 /* ---- What a thread was when it called ----
  *
- * The search wants to know whether a loop has come round in the same state: reads and
- * read-modify-writes are entered through a few instructions that write down the stack pointer and
- * the registers that a call preserves, and go on to the C function, `seen_...`. */
+ * The search wants to know whether a loop has come round in the same state, and so does a run that
+ * stalls: atomics are entered through a few instructions that write down the stack pointer and the
+ * registers that a call preserves, and go on to the C function, `seen_...`. */
 struct sim_entry sim_entry;
 uint8_t sim_watch;
 
@@ -278,8 +286,9 @@ uint8_t sim_watch;
             return __atomic_load_n(p, __ATOMIC_SEQ_CST);                                       \
         return (T)load_atomic(ADDRESS(p), sizeof(T), ORDER(SITE_LOAD, p), PC);                 \
     }                                                                                          \
-    void ENTRY(atomic##bits##_store)(volatile T * p, T v, int order);                          \
-    void ENTRY(atomic##bits##_store)(volatile T * p, T v, int order) {                         \
+    HIDDEN LEAVES_NOTHING void seen_##bits##_store(volatile T *p, T v, int order);             \
+    ENTRY_THROUGH("__tsan_atomic" #bits "_store", "seen_" #bits "_store");                     \
+    void seen_##bits##_store(volatile T *p, T v, int order) {                                  \
         if (unlikely(!S.active))                                                               \
             __atomic_store_n(p, v, __ATOMIC_SEQ_CST);                                          \
         else                                                                                   \

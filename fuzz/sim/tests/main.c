@@ -610,20 +610,52 @@ static void bound_on_steps_is_reported(void) {
     check((!f && last.bounds & SIM_BOUND_STEPS) || is(f, "livelock"), "finding %s, bounds %u", f,
           last.bounds);
 }
-static void long_way(void *a) {
-    for (int i = 0; i < 2000; i++) {
-        atomic_fetch_add(&flag, 1);
+static void goes_round(void *a) {
+    while (atomic_load(&flag) == 0)
         if (a)
             sim_progress();
-    }
 }
-static void a_long_way_is_no_livelock_when_it_says_so(void) {
+static void going_round_is_a_livelock_unless_it_says_no(void) {
     struct sim_options o = sim_options_default();
     o.steps_max = 1000;
-    const char *f = sim_run(&o, long_way, NULL, &last);
+    const char *f = sim_run(&o, goes_round, NULL, &last);
     check(is(f, "livelock"), "silent: %s", f ? f : "nothing");
-    f = sim_run(&o, long_way, &o, &last);
+    f = sim_run(&o, goes_round, &o, &last);
     check(!f && last.bounds & SIM_BOUND_STEPS, "%s, bounds %u", f ? f : "nothing", last.bounds);
+}
+/* Ways longer than a run, each with something new in every round. */
+atomic_int many_flags[2000]; /* static, it would be a constant */
+static int plain_count;
+static void counts_in_an_atomic(void *a) {
+    while (atomic_fetch_add(&flag, 1) < 2000)
+        (void)a;
+}
+static void counts_on_its_stack(void *a) {
+    (void)a;
+    for (int i = 0; i < 2000; i++)
+        atomic_store(&flag, i & 1);
+}
+static void counts_in_plain_memory(void *a) {
+    (void)a;
+    while (plain_count < 2000 && !atomic_load(&flag))
+        plain_count++;
+}
+static void reads_many(void *a) {
+    (void)a;
+    for (int i = 0; i < 2000; i++)
+        if (atomic_load(&many_flags[i]))
+            return;
+}
+static void a_long_way_is_no_livelock(void) {
+    void (*const ways[])(void *) = {counts_in_an_atomic, counts_on_its_stack,
+                                    counts_in_plain_memory, reads_many};
+    struct sim_options o = sim_options_default();
+    o.steps_max = 1000;
+    for (size_t i = 0; i < sizeof ways / sizeof ways[0]; i++) {
+        const char *f = sim_run(&o, ways[i], NULL, &last);
+        check(!f && last.bounds & SIM_BOUND_STEPS, "%zu: %s, bounds %u", i, f ? f : "nothing",
+              last.bounds);
+    }
 }
 static void big_malloc(void *a) {
     (void)a;
@@ -832,7 +864,8 @@ int main(int argc, char **argv) {
     T(bytes_drive_and_run_out);
     T(globals_are_put_back);
     T(bound_on_steps_is_reported);
-    T(a_long_way_is_no_livelock_when_it_says_so);
+    T(going_round_is_a_livelock_unless_it_says_no);
+    T(a_long_way_is_no_livelock);
     T(bound_on_memory_is_reported);
     T(trace_shows_the_skipped_message);
     T(mixed_sizes_fall_back_and_are_counted);
