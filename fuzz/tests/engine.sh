@@ -82,8 +82,8 @@ same_twice() {
     grep -q waiters.c $work/trace1 && cmp $work/trace1 $work/trace2
 }
 
-check R30_mailbox_2x1_all_graphs graphs mailbox-2x1 2808
-check R35_mailbox_wrap_all_graphs graphs mailbox-wrap 2808
+check R30_mailbox_2x1_all_graphs graphs mailbox-2x1 2688
+check R35_mailbox_wrap_all_graphs graphs mailbox-wrap 2688
 check R23_waiters_twice_all_graphs graphs waiters-twice 514
 check R34_mailbox_signal_all_graphs graphs mailbox-signal 70
 check R36_mailbox_close_all_graphs graphs mailbox-close 25472
@@ -91,7 +91,7 @@ check R36_mailbox_close_parked_all_graphs graphs mailbox-close-parked 953
 check R36_mailbox_close_lent_all_graphs graphs mailbox-close-lent 483
 check R36_mailbox_close_silent_all_graphs graphs mailbox-close-silent 25472
 check R33_mailbox_full_all_graphs graphs mailbox-full 114
-check R32_mailbox_spill_all_graphs graphs mailbox-spill-2 18936
+check R32_mailbox_spill_all_graphs graphs mailbox-spill-2 17856
 check R34_waiters_doorbell_all_graphs graphs waiters-doorbell 902
 check R11_growth_all_graphs graphs growth-2 150
 check R21_waiters_notify_all_graphs graphs waiters-notify 12734
