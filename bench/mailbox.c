@@ -216,12 +216,11 @@ BENCH_SUBJECT {
 #define PEERS_SECTION "Mailbox beside its peers"
 #define ORDERS_SECTION "Mailbox, by order table"
 #define ORDERS "(enqueue|drain|enqueue_drain|stream)"
-#define CROWD                                                                                     \
-    " Producers have the cores in turn and share the first with the consumer; with more threads " \
-    "than cores whoever finds nothing to do gives its core away. Half of the batches took at "    \
-    "most so long an id. A queue whose producers wait for each other's turn in a loop can then "  \
-    "stand still until the kernel runs the right one: such a row gives up and is under `Left "    \
-    "out`."
+#define CROWD                                                                                      \
+    " Producers take the cores in turn; the first core also runs the consumer. With more threads " \
+    "than cores, a thread that finds nothing to do yields its core. Medians over batches. A "      \
+    "queue whose producers spin until it is their turn can stall until the kernel runs the right " \
+    "one. Such a row is given up and listed under `Left out`."
 #define CONTENDED(fill) \
     "^(mailbox/contend/orders:[a-z]+|peer/contend/of:[a-z_]+)/producers:[0-9]+/fill:" fill "$"
 
@@ -278,9 +277,9 @@ BENCH_SUBJECT {
         {.inside = ORDERS_SECTION,
          .title = "Two threads, each on its own core",
          .text =
-             "Two producers at once, or one producer and the guest. By batches of some thousand "
-             "ids: half of the batches took at most so long an id. Such times spread widely on "
-             "shared machines; where the ranges overlap there is no difference to see.",
+             "Two producers at once, or one producer and the guest. Medians over batches of some "
+             "thousand ids. Such times spread widely on shared machines; overlapping ranges show "
+             "no difference.",
          .rows = "^mailbox/" ORDERS "/orders:[a-z]+/threads:2$",
          .lines = "family orders",
          .columns = "operation",
@@ -319,7 +318,7 @@ BENCH_SUBJECT {
                  "peer/enqueue/of:seed/threads:1}, {ratio peer/enqueue/of:seed/threads:1 "
                  "mailbox/enqueue/orders:chosen/threads:1} ours, as it asks the kernel each "
                  "time.]");
-    bench_answer("**Eight producers** on the cores there are, half of the batches, an id:[ "
+    bench_answer("**Eight producers** on all cores, median time an id:[ "
                  "ring nearly empty: {peers "
                  "mailbox/contend/orders:chosen/producers:8/fill:low};][ ring nearly full: "
                  "{peers mailbox/contend/orders:chosen/producers:8/fill:high}].");

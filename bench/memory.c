@@ -401,7 +401,7 @@ BENCH_SUBJECT {
     static const struct bench_section sections[] = {
         {.inside = MEMORY_SECTION,
          .title = "Beside limits and peers",
-         .text = "Strategy `reserve`, in the rows that it shares with others.",
+         .text = "Strategy `reserve`, in the rows that have limits or peers.",
          .rows = "^memory/((create|grow|destroy)/strategy:reserve/pages:16(/by:[0-9]+)?"
                  "|copy/strategy:reserve/pages:16/written:100|life/strategy:reserve/pages:1"
                  "|grow_steps/strategy:reserve/.*)$",
@@ -414,9 +414,9 @@ BENCH_SUBJECT {
          SIZES_COLUMNS},
         {.inside = MEMORY_SECTION,
          .title = "Grow",
-         .text =
-             "One page more, of a memory whose bytes have all been written. `remap`, `move` and "
-             "`heap` grow past what they reserved; the others grow in place.",
+         .text = "Growth by one page of a memory whose bytes have all been written. `remap`, "
+                 "`move` and "
+                 "`heap` grow past what they reserved; the others grow in place.",
          .rows = "^memory/grow/" EVERY_STRATEGY "/pages:[0-9]+$",
          .lines = STRATEGY_KEYS,
          SIZES_COLUMNS},
@@ -429,8 +429,8 @@ BENCH_SUBJECT {
         {.inside = MEMORY_SECTION,
          .title = "Copy",
          .text =
-             "A copy of a memory whose bytes have all been written since the copy before; `image`, "
-             "nothing or 1 % written: its image is still good, but for the host pages written.",
+             "A copy of a memory whose bytes have all been written since the last copy. `image` "
+             "also with nothing or 1 % written: then only the written host pages are copied.",
          .rows = "^memory/copy/" EVERY_STRATEGY "/pages:[0-9]+/written:[0-9]+$",
          .lines = STRATEGY_KEYS " written",
          SIZES_COLUMNS},
@@ -457,24 +457,23 @@ BENCH_SUBJECT {
          SIZES_COLUMNS},
         {.inside = MEMORY_SECTION,
          .title = "A short life",
-         .text = "Create one page, write to four host pages, destroy: what an instance of a moment "
-                 "costs.",
+         .text = "Create one page, write to four host pages, destroy: the cost of a short-lived "
+                 "instance.",
          .rows = "^memory/life/" EVERY_STRATEGY "/pages:1$",
          .lines = STRATEGY_KEYS},
         {.inside = MEMORY_SECTION,
          .title = "Growth by more, and on demand",
          .text =
-             "By more than a page, and on demand: from one page in equal steps, and doubling up to "
-             "1 GiB. The first three are single growths of a memory that was written whole; "
-             "nothing is written in the last two. `heap` zeroes by hand what it adds, or takes a "
-             "zeroed block where it adds more than it has.",
+             "The first three columns are single growths of a fully written memory. The last two "
+             "grow from one page, in equal steps or doubling up to 1 GiB, and write nothing. "
+             "`heap` zeroes what it adds, or takes a zeroed block where it adds more than it has.",
          .rows = "^(memory|peer)/(grow/(" EVERY_STRATEGY "|of:[a-z_0-9]+)/pages:16(/by:[0-9]+)?"
                  "|grow_steps/(" EVERY_STRATEGY "|of:[a-z_0-9]+)/.*)$",
          .lines = STRATEGY_KEYS " of",
          .columns = "operation pages to by"},
         {.inside = MEMORY_SECTION,
          .title = "No guard",
-         .text = "With a guard of 64 KiB behind the memory, as everywhere else, and with none.",
+         .text = "With a guard of 64 KiB behind the memory, as in all other rows, and with none.",
          .rows = "^memory/((create|grow|destroy)/" MAPPED_STRATEGY "/pages:16"
                  "|life/" MAPPED_STRATEGY "/pages:1|copy/" MAPPED_STRATEGY "/pages:16/written:100"
                  "|many/" MAPPED_STRATEGY "/pages:1/memories:4)(/guard:0)?(/threads:[12])?$",
@@ -482,8 +481,8 @@ BENCH_SUBJECT {
          .columns = "operation threads"},
         {.inside = MEMORY_SECTION,
          .title = "Populated, huge pages",
-         .text = "256 pages (16 MiB): as they come, all populated by one call, and with huge pages "
-                 "advised.",
+         .text = "256 pages (16 MiB): faulted in one by one, populated by one call, and with huge "
+                 "pages advised.",
          .rows = "^memory/(create_touch|grow|copy|destroy|reset|reuse)/" MAPPED_STRATEGY
                  "/pages:256(/written:100)?(/advice:[a-z]+)?$",
          .lines = STRATEGY_KEYS " advice",
@@ -533,5 +532,5 @@ BENCH_SUBJECT {
                  "memory/grow_steps/strategy:reserve/pages:1/to:16384/by:0}, `reserve_rw` "
                  "{time memory/grow_steps/strategy:reserve_rw/pages:1/to:16384/by:0}; `move`, "
                  "which copies, {time memory/grow_steps/strategy:move/pages:1/to:16384/by:0}: "
-                 "reserve address space wherever there is some.");
+                 "reserve address space where there is enough.");
 }

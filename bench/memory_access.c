@@ -239,8 +239,8 @@ BENCH_SUBJECT {
         {.inside = MEMORY_SECTION,
          .title = ACCESS,
          .text =
-             "One load of 4 bytes, base (and length, where it is compared) read anew each time, as "
-             "generated code does. The same loop runs over a bare mapping: the limit."},
+             "One load of 4 bytes. The base (and the length, where it is compared) is reloaded "
+             "each time, as in generated code. The limit is the same loop over a bare mapping."},
         {.inside = ACCESS, .title = "In sequence", .rows = READ("sequential"), READ_COLUMNS},
         {.inside = ACCESS, .title = "Strided", .rows = READ("strided"), READ_COLUMNS},
         {.inside = ACCESS, .title = "At random", .rows = READ("random"), READ_COLUMNS},

@@ -486,8 +486,8 @@ BENCH_SUBJECT {
         .title = "A trap: memcpy and alignment",
         .text =
             "256 KiB, both sides warm, by (destination - source) modulo 4,096. Memory from malloc "
-            "lies 16 bytes past a page, mapped memory at its start: a copy between the two meets "
-            "offset 16 by chance. All copies above are between places of equal alignment.",
+            "starts 16 bytes past a page, mapped memory at a page, so a copy between the two has "
+            "offset 16. All copies above are between places of equal alignment.",
         .rows = "^bound/memcpy/",
         .lines = "offset"});
     bench_answer("**memcpy** of 256 KiB takes {time bound/memcpy/pages:4/offset:0} between "

@@ -122,7 +122,7 @@ BENCH_SUBJECT {
         .inside = "Linear memories, by strategy and size",
         .title = "Bulk instructions",
         .text = "Beside the C library's memmove, memset and memcpy of as many bytes. In a shared "
-                "memory each byte goes by a relaxed atomic access, as guests may race.",
+                "memory the bytes are copied by relaxed atomic accesses, as guests may race.",
         .rows = "^memory/bulk_",
         .lines = "operation type",
         .columns = "bytes",

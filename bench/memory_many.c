@@ -152,19 +152,19 @@ BENCH_SUBJECT {
         .title = "Several memories at once",
         .text =
             "A life (create, grow by one page four times, write to each, destroy), with 1 to 16 "
-            "memories alive at once in each thread; time over the lives of all threads. Two "
-            "threads that do not meet would need half of the time of one. The kernel has one lock "
-            "for a process's whole map, taken by each map, protect and unmap: strategies that ask "
-            "it for less scale.",
+            "memories alive at once in each thread; time over the lives of all threads. With two "
+            "threads, half the time means perfect scaling. The kernel has one lock for a process's "
+            "address space, which each map, protect and unmap takes: strategies with fewer such "
+            "calls scale better.",
         .rows =
             "^(memory/many/" EVERY_STRATEGY "|bound/many)/pages:1/memories:[0-9]+/threads:[12]$",
         .lines = STRATEGY_KEYS " row",
         .columns = "memories threads",
         .usual = "4 at once, 2 threads",
         .plot = BENCH_PLOT_BARS});
-    bench_answer("**Two threads** in which memories come, grow and go, time a life in one "
-                 "thread and in two (0.5 would be perfect; the kernel's map lock stands "
-                 "between):[ `reserve` {time "
+    bench_answer("**Two threads** that create, grow and destroy memories, time a life in one "
+                 "thread and in two (0.5 is perfect scaling; both take the kernel's map "
+                 "lock):[ `reserve` {time "
                  "memory/many/strategy:reserve/pages:1/memories:4/threads:1} and {time "
                  "memory/many/strategy:reserve/pages:1/memories:4/threads:2} ({ratio "
                  "memory/many/strategy:reserve/pages:1/memories:4/threads:2 "

@@ -212,7 +212,7 @@ BENCH_SUBJECT {
     static const struct bench_section sections[] = {
         {.inside = MEMORY_SECTION,
          .title = "Reset",
-         .text = "Back to the first state, of a memory that was written whole.",
+         .text = "Reset of a fully written memory to its first state.",
          .rows = "^memory/reset/" EVERY_STRATEGY "/pages:[0-9]+$",
          .lines = STRATEGY_KEYS,
          .columns = "pages",
@@ -222,8 +222,8 @@ BENCH_SUBJECT {
          .title = "Reset, then write",
          .text =
              "The same, and one byte written to each host page: what the next tenant pays. Zeroing "
-             "by hand (`heap`, `pool keep`) beats giving pages back wherever they are wanted again "
-             "at once.",
+             "by hand (`heap`, `pool keep`) is faster than giving pages back if they are needed "
+             "again at once.",
          .rows = "^memory/reuse/" EVERY_STRATEGY "/pages:[0-9]+$",
          .lines = STRATEGY_KEYS,
          .columns = "pages",

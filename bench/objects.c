@@ -162,10 +162,10 @@ BENCH_SUBJECT {
     bench_section_add(&(struct bench_section){
         .inside = "Allocators",
         .title = "Small objects of waiters and wakers",
-        .text =
-            "Taken and given back; in two threads one takes what the other gives back. In "
-            "brackets: "
-            "times the fastest. A waiter itself needs none: its record is on its thread's stack.",
+        .text = "Allocated and freed; with two threads, one allocates what the other frees. In "
+                "brackets: the ratio to the fastest. A waiter itself needs no allocation: its "
+                "record is "
+                "on its thread's stack.",
         .rows = "^objects/",
         .lines = "allocator",
         .columns = "operation threads"});

@@ -70,35 +70,35 @@ struct bench_case {
     int64_t iterations; /* 0: as many as the time allows, after a try; else exactly so many, and no
                            try: for rows whose set-up is slow */
     bool full_only;     /* quick runs leave it out (bench --list --quick) */
-    /* Threads or processes of its own take part: it gets more time, and its system calls are not
-     * counted. (So do rows with `threads` or `meets`.) */
+    /* The row starts threads or processes: it gets more time, and its system calls are not
+     * counted. The same holds for rows with `threads` or `meets`. */
     bool parties;
-    bool variant; /* measured for what it costs alone: no peer is compared with it */
+    bool variant; /* measured for its own cost: no peer is compared with it */
 };
 
 /* Registers a copy of the case. The strings must live as long as the program. */
 void bench_register(const struct bench_case *bench);
 
-/* ---- What a report says of rows. It knows no name of a row: the words come with them, by
- * `bench --describe`, and it has one way to show a section: a table of lines and columns.
+/* ---- What a report says of rows. The scripts know no row by name: the words come from
+ * `bench --describe`. Every section is shown in one way, as a table of lines and columns.
  *
- * Words. bench_words(OF, WORDS), where OF says what they are of:
+ * Words. bench_words(OF, WORDS), where OF is what they name:
  *     "written:0"    a parameter with that value
  *     "written"      with any other value, which stands in place of %s
  *     "/wake"        an operation, the second part of a row's name
  *     "mailbox/"     a family, the first part
- *     "bound/mmap"   both, which is what a limit is called
- * The first words given for something stay; without words a thing is called what it is. */
+ *     "bound/mmap"   both: a limit
+ * The first words given for a thing stay; without words it keeps its own name. */
 void bench_words(const char *of, const char *words);
-/* A table of such pairs, which ends with a NULL. */
+/* A table of such pairs; the last one is NULL. */
 void bench_words_add(const char *const words[][2]);
 
-/* A section: rows of one kind. `lines` and `columns` are keys with blanks between, and their words,
- * one behind the other, name a line and a column: a parameter's name, or one of
+/* A section: rows of one kind. `lines` and `columns` are keys separated by blanks; their words,
+ * joined, name a line or a column. A key is a parameter's name, or one of
  *     family     the first part of the row's name
  *     operation  the second
  *     row        the words given for both together; nothing where there are none
- * A comma with which the first word begins is left out; a line without words is "as it is". */
+ * A leading comma is dropped; a line without words is called "as it is". */
 struct bench_section {
     const char *title, *text;
     const char *inside; /* title of the section around it, registered before; NULL: none */
@@ -106,26 +106,26 @@ struct bench_section {
     const char *lines;
     const char *columns; /* NULL: there is one column, the time */
     const char *usual;   /* the column that is shown beside limits and peers; NULL: the first */
-    const char *axis;    /* not NULL: a plot against the columns' number, which is called so */
+    const char *axis;    /* not NULL: a plot against the columns' number, with this label */
     const char *unit;    /* what an iteration is: "an id"; NULL: the operation itself */
     enum { BENCH_PLOT_NONE, BENCH_PLOT_BARS, BENCH_PLOT_TO_LIMIT } plot; /* without an axis */
     bool spread; /* cells are 5 % / half / 95 % of the samples */
 };
-/* A second one with the same title is ignored: a file may be compiled several times. */
+/* A second section with the same title is ignored: a file may be compiled several times. */
 void bench_section_add(const struct bench_section *section);
-/* A table of them, which ends with one without a title. */
+/* A table of sections; the last one has no title. */
 void bench_sections_add(const struct bench_section *sections);
 
-/* A sentence about rows. What stands in braces is a figure, of rows by their names:
+/* A sentence about rows. Braces hold a figure, of rows by their names:
  *     {time ROW} {spread ROW} {q50 ROW} {q95 ROW} {faults ROW} {rate ROW}
  *     {limit ROW}       its time, and in brackets how many times the limit
- *     {peer ROW}        the fastest peer's time, and in brackets who that is and the ratio
+ *     {peer ROW}        the fastest peer's time, and in brackets its name and the ratio
  *     {peers ROW}       the row and all of its peers, the fastest first
  *     {ratio ROW OTHER} {more ROW OTHER}      2.1 times; +12 %, and whether within the spread
  *     {faster ROW OTHER | words if it is | words if not}
  *     {least RE} {most RE} {rank RE} {ratios RE} {dearest RE}   of the rows that match RE
- * What stands in [brackets] is left out when one of its rows was not measured; the whole sentence
- * when another row was not, or when all brackets are empty. */
+ * A part in [brackets] is left out when one of its rows was not measured. The whole sentence is
+ * left out when a row outside brackets was not measured, or when all brackets are empty. */
 void bench_answer(const char *text);
 /* The same, for the first screen. */
 void bench_headline(const char *text);

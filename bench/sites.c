@@ -207,11 +207,11 @@ BENCH_SUBJECT {
         .inside = "Mailbox, by order table",
         .title = "One access stronger",
         .text =
-            "Each access of the chosen table made sequentially consistent alone, on a path through "
-            "it. Where the machine code is the same, a difference is noise: it shows how much "
-            "noise there is. Sites that no single thread passes are under `Left out`, each with "
-            "the "
-            "reason; what each becomes in machine code is below.",
+            "Each access of the chosen table, made sequentially consistent alone, on a path "
+            "through "
+            "it. Where the machine code is the same, the difference shows the noise. Sites that "
+            "one thread alone cannot reach are under `Left out`, with the reason. The machine code "
+            "of each is below.",
         .rows = "^site/[a-z_]+/stronger:[A-Z_]+$",
         .lines = "stronger operation"});
     bench_answer("**One access stronger**, made sequentially consistent alone, costs most at: "

@@ -548,8 +548,8 @@ BENCH_SUBJECT {
          .title = "Round trip on two cores",
          .text =
              "There and back between two threads; each sleeps while it is the other's turn. `spin, "
-             "then` tries for some 10 µs before it sleeps. V8's threads are placed by the "
-             "scheduler, which may put both on one core: another kind of caller, for orientation.",
+             "then` spins for some 10 µs before it sleeps. V8's threads are not pinned, so the "
+             "scheduler may put both on one core: compare V8 with care.",
          .rows = "^((wait|bound)/round_trip/via:[a-z_]+/cores:2|peer/round_trip/of:v8)$",
          .lines = "via of"},
         {.inside = WAITS,
@@ -560,18 +560,15 @@ BENCH_SUBJECT {
         {.inside = WAITS,
          .title = "One wake-up of a sleeping thread",
          .text =
-             "From before the send to the first instruction of the thread that slept, on another "
-             "core.",
+             "From before the send to the first instruction of the woken thread, on another core.",
          .rows = "^((wait|bound)/wake/via:[a-z]+|mailbox/(wake|signal)/orders:chosen)/cores:2$",
          .lines = "via row"},
         {.inside = WAITS,
          .title = "Waking a crowd",
          .text =
-             "One notify of all who wait on a word, from none to a crowd on all cores: the time of "
-             "the call itself, and until the last one runs; 5 % / half / 95 %. The rule that "
-             "waiters wake in the order in which they came costs a system call for each of them; a "
-             "bare "
-             "futex wakes all by one.",
+             "One notify of all waiters at a word, on all cores: the time of the call, and until "
+             "the last waiter runs; 5 % / half / 95 %. Waiters must wake in the order in which "
+             "they came, which costs a system call for each; a bare futex wakes all by one.",
          .rows = "^(wait|bound)/(notify|storm)/via:[a-z]+/waiters:[0-9]+$",
          .lines = "operation waiters",
          .columns = "via",
@@ -579,11 +576,9 @@ BENCH_SUBJECT {
         {.inside = WAITS,
          .title = "Timeouts",
          .text =
-             "How much later than asked a wait ends that nobody wakes: 5 % / half / 95 %. The "
-             "kernel adds some 50 µs of slack to any sleep, also to one whose time has come "
-             "already; a "
-             "timeout of 0 does not sleep here. A wait that ends early would be left out with that "
-             "reason.",
+             "How late a wait ends that nobody wakes: 5 % / half / 95 %. The kernel adds some "
+             "50 µs of slack to every sleep, even if its time has already passed; a timeout of 0 "
+             "does not sleep here. A row whose wait ends early is left out, with that reason.",
          .rows = "^(wait|bound)/timeout/via:[a-z]+/timeout_us:[0-9]+$",
          .lines = "timeout_us",
          .columns = "via",
@@ -613,7 +608,7 @@ BENCH_SUBJECT {
                  "comes within some 10 µs from another core | it does not pay here: park at "
                  "once}.");
     bench_answer("**Notify with nobody there** takes {time wait/notify_none}; the bare futex "
-                 "wake that it stands for takes {time bound/futex_wake}.");
+                 "wake that it replaces takes {time bound/futex_wake}.");
     bench_answer("**Waking eight at once**, until the last one runs, 5 / 50 / 95 %: {spread "
                  "wait/storm/via:pagebox/waiters:8}; one futex call {spread "
                  "bound/storm/via:futex/waiters:8}; a condition variable {spread "
