@@ -56,9 +56,9 @@ enum subject_status {
     SUBJECT_CLOSED,
     SUBJECT_TIMED_OUT,
     SUBJECT_SYSTEM,    /* any other refusal of the operating system */
-    SUBJECT_REFUSED,   /* a budget or limit of the host's says no */
+    SUBJECT_REFUSED,   /* by a budget or limit of the host */
     SUBJECT_CANCELLED, /* a wait that was cancelled */
-    SUBJECT_PINNED,    /* it would move or wipe what the host holds */
+    SUBJECT_PINNED,    /* it would move or wipe what the host has pinned */
     SUBJECT_STATUS_COUNT
 };
 
@@ -143,8 +143,8 @@ struct subject_memory_config {
     bool huge_pages, populate;     /* advice, may be ignored */
     uint32_t waiters_max;          /* 0: no limit */
     uint32_t reserve_pages_max;    /* what a dynamic memory that cannot move reserves; 0: its max */
-    bool budgeted;                 /* it, and its copies, count in the budget; needs `budget` */
-    unsigned fall_back; /* rungs that may be gone down where address space is short; needs `rung` */
+    bool budgeted;                 /* it and its copies count in the budget; needs `budget` */
+    unsigned fall_back; /* rungs it may go down if address space is short; needs `rung` */
 };
 
 /* A data segment; a dropped one has length 0. */
@@ -266,22 +266,22 @@ struct subject_memory {
     void (*disable_atomics)(void *memory);
     uint32_t (*waiters)(void *memory); /* blocked now [R27] */
 
-    /* One budget over all memories that were made with `budgeted`: bytes that they may have
-     * together from now on, and have. What would pass it is REFUSED, and nothing has changed
-     * [R40]. Both or none. */
+    /* One budget for all memories created with `budgeted`: the bytes that they may have together
+     * from now on, and the bytes that they have. A call that would exceed it is REFUSED and changes
+     * nothing [R40]. Both or none. */
     void (*budget)(uint64_t max_bytes);
     uint64_t (*budget_used)(void);
-    /* The host holds [start, start + count), which stays at *bytes until unpin, whatever is called
-     * meanwhile, destroy included. OUT_OF_BOUNDS, UNSUPPORTED. Growth that would move it, and a
-     * reset, are PINNED [R42]. Both or none. */
+    /* Pins [start, start + count): it stays at *bytes until unpin, whatever is called meanwhile,
+     * destroy included. OUT_OF_BOUNDS, UNSUPPORTED. Growth that would move it, and a reset, answer
+     * PINNED [R42]. Both or none. */
     enum subject_status (*pin)(void *memory, uint64_t start, uint64_t count, void **pin,
                                const uint8_t **bytes);
     void (*unpin)(void *pin);
-    /* How many rungs down the memory was made: 0 as asked, 1 with a shorter guard, 2 dynamic, 3
-     * with less room to grow [R43]. */
+    /* How many rungs down the memory was created: 0 as requested, 1 with a shorter guard, 2
+     * dynamic, 3 with less room to grow [R43]. */
     unsigned (*rung)(void *memory);
-    /* A canceller ends one wait at a time, that which uses it or the next one: CANCELLED in place
-     * of blocking; what a notify had counted stays notified [R41]. All four or none. */
+    /* A canceller ends the wait that uses it now, or the next one: it answers CANCELLED instead of
+     * blocking. A wait that a notify has counted stays notified [R41]. All four or none. */
     enum subject_status (*canceller_create)(void **canceller);
     void (*canceller_cancel)(void *canceller);
     void (*canceller_destroy)(void *canceller);

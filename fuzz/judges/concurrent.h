@@ -66,7 +66,7 @@ struct concurrent {
     uint32_t closers; /* threads that have closed it: bit n, thread n */
     uint32_t closed_words[RING_MAX + 4];
 
-    /* As far as they are counted above; what lies behind is never looked at, nor cleared. */
+    /* Valid up to the counts above; the rest is never read, nor cleared. */
     struct event event[HISTORY_EVENTS_MAX];
     struct seen seen[HISTORY_EVENTS_MAX];
     struct grown grown[GROWS_MAX];

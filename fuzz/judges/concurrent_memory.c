@@ -99,7 +99,7 @@ static uint32_t waiting_threads(const struct event *event, unsigned events,
     return (uint32_t)__builtin_popcountll(threads);
 }
 
-/* One that was in its queue before the notify began, and is there still. */
+/* A waiter that was in its queue before the notify began, and still is. */
 static const struct event *passed_over(const struct event *event, unsigned events,
                                        const struct event *notify) {
     for (unsigned i = 0; i < events; i++) {
@@ -112,8 +112,8 @@ static const struct event *passed_over(const struct event *event, unsigned event
     return NULL;
 }
 
-/* Of any number of waits: a notify is one step, so it counts no thread twice, and it takes as many
- * as there are and it may. */
+/* For any number of waits: a notify is one step, so it counts no thread twice, and it takes all
+ * waiters up to its count. */
 static const char *check_counts(const struct event *event, unsigned events) {
     for (unsigned i = 0; i < events; i++) {
         const struct event *e = &event[i];
@@ -529,7 +529,8 @@ static const char *wait_outcome(const struct concurrent *o, const struct call *c
         e->outcome = WAIT_CANCELLED;
         return e->cancellable && o->cancel_start[c->thread] != NEVER
                    ? NULL
-                   : concurrent_found("R41-cancel", "a wait says cancelled, and nobody did");
+                   : concurrent_found("R41-cancel",
+                                      "a wait answers cancelled, and nobody cancelled it");
     }
     if (c->status == SUBJECT_TOO_MANY_WAITERS) {
         e->outcome = WAIT_AT_ONCE;

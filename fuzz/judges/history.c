@@ -14,7 +14,7 @@ struct promises {
 };
 
 /* A place in the search. Phases: 0 not begun, 1 joined or disabling, 2 over, COMPARED: a wait that
- * has, and has not joined yet. */
+ * has compared and not yet joined. */
 enum { COMPARED = 3 };
 struct state {
     uint8_t phase[EVENTS];
@@ -52,7 +52,7 @@ static bool over(const struct event *e, uint8_t phase) {
     return phase == 2 || (e->kind == EVENT_WAIT && e->outcome == WAIT_PENDING && phase == 1);
 }
 
-/* The moment by which its next step has been taken. */
+/* The moment by which the event's next step must have happened. */
 static uint32_t due(const struct event *e, uint8_t phase) {
     return e->kind == EVENT_WAIT && phase != 1 && e->joined != 0 ? e->joined : e->end;
 }

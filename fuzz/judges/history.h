@@ -36,12 +36,12 @@ struct event {
     unsigned width;      /* of WAIT and WRITE: bytes, the address is a multiple of it */
     uint64_t value;      /* WAIT: expected; WRITE: operand */
     enum event_outcome outcome;
-    bool cancellable; /* of WAIT: by its thread's canceller; not looked at here */
-    uint32_t joined;  /* of WAIT: it was in its queue by then; 0: nobody knows */
+    bool cancellable; /* of WAIT: by its thread's canceller; not used here */
+    uint32_t joined;  /* of WAIT: it was in its queue by then; 0: unknown */
     enum event_write write;
     uint64_t old; /* what a WRITE other than STORE said was there before */
     uint32_t count, woken;
-    uint32_t thread, number; /* whose; of a NOTIFY: which of its own; not looked at here */
+    uint32_t thread, number; /* who did it; of a NOTIFY: its number in that thread; not used here */
 };
 
 /* NULL when there is such an order, or when none was found within the bound on work; else the name

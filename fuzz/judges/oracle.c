@@ -335,7 +335,7 @@ bool oracle_readable(const void *at) {
 /* What must be behind the base (R3); nothing where a subject has a style of its own. */
 static uint64_t reservation_min(const struct model_memory *m,
                                 const struct subject_strategy *strategy) {
-    /* where nothing traps nobody needs a guard */
+    /* a strategy that does not trap needs no guard */
     const uint64_t guard_bytes = strategy->traps ? m->style.guard_bytes : 0;
     if (strategy->one_style) {
         return 0;
@@ -347,7 +347,8 @@ static uint64_t reservation_min(const struct model_memory *m,
     return pages * SUBJECT_PAGE_BYTES + guard_bytes;
 }
 
-/* What may be behind it where less than the maximum was asked for: that, and room to align it. */
+/* At most so many bytes are reserved if less than the maximum was requested: that, and room to
+ * align it. */
 static uint64_t reservation_max(const struct judged *judged, unsigned i) {
     enum { ALIGNMENT_BYTES = 4 << 20 };
     const struct model_memory *m = &judged->model;

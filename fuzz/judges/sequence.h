@@ -48,7 +48,7 @@ struct judged_side {
     bool did;  /* the last operation succeeded on it */
     bool drop; /* it failed in a permitted way, its twin did not: to be let go */
     bool refused;
-    unsigned pins; /* parts that the host holds (R42) */
+    unsigned pins; /* parts that the host has pinned (R42) */
 };
 
 /* A memory: what it must be, and its sides. */
@@ -89,7 +89,7 @@ struct creation {
     unsigned errors;            /* statuses of which one must come: the type is wrong, */
     unsigned style_errors;      /* the style is wrong */
     unsigned maybe;             /* statuses that may come as well */
-    bool sure;                  /* small enough that it must be had where no call fails */
+    bool sure;                  /* small enough that it must succeed if no call fails */
 };
 void sequence_request(const struct sequence *q, struct creation *c);
 /* Pages that a memory of that strategy may ever have to hold. */
@@ -97,17 +97,17 @@ uint32_t sequence_capacity(const struct creation *c, const struct subject_strate
 const char *sequence_created(struct sequence *q, struct creation *c,
                              const struct subject_strategy *strategy, enum subject_status got,
                              bool failed);
-/* The side that was made is so many rungs down, of fall_back: the request's style becomes what it
- * has, where that is one of its rung (R43). */
+/* The side was created `rung` rungs down, at most fall_back. The request takes over its style, if
+ * that style belongs to the rung (R43). */
 const char *sequence_rung(struct sequence *q, struct creation *c, struct judged *m, unsigned rung,
                           const struct subject_style *told, bool failed);
 /* The one call that failed was for address space, and nobody went down a rung. */
 const char *sequence_gave_up(const struct creation *c, const struct subject_strategy *strategy,
                              enum subject_status got);
-/* A part is held: it lies at `bytes`. */
+/* A part was pinned, and is at `bytes`. */
 const char *sequence_pinned(const struct sequence *q, struct judged *m, unsigned i,
                             const struct call *c, enum subject_status got, const uint8_t *bytes);
-/* The budget is used as the memories add up to. */
+/* The budget in use must be the sum of the memories. */
 const char *sequence_budget(const struct sequence *q, uint64_t used);
 /* The memory that was made, and each side of it. */
 void sequence_new(struct sequence *q, struct judged *m, const struct creation *c);
@@ -162,8 +162,8 @@ struct judged_box {
     uint32_t pages; /* of memory now */
     bool held;
     bool wild; /* a guest has scribbled: what it is owed is suspended (R38) */
-    /* What the host may believe of room once a guest has scribbled: cursors modulo 2^32 of what was
-     * accepted, and of the furthest head that ever lay between the last one and that. */
+    /* Once a guest has scribbled, what the host may take for room: cursors modulo 2^32 of what was
+     * accepted, and of the furthest head seen between the last good head and that. */
     uint32_t accepted, believed;
     uint32_t *closed; /* the region as close left it (R36) */
     struct mailbox_view view;
@@ -194,7 +194,8 @@ void sequence_took(struct judged_box *b, uint32_t id);
 const char *sequence_drained(struct judged_box *b, uint32_t in_ring, uint32_t taken);
 /* True when a guest that goes to sleep now would never be told of what is there. */
 const char *sequence_sleeps(const struct judged_box *b, bool acted);
-/* It has not slept, nothing was there, and nobody was asked for what is spilled. */
+/* A park that did not sleep, although nothing was there and the host was not asked for spilled ids.
+ */
 const char *sequence_ready_for_nothing(const struct judged_box *b);
 const char *sequence_parked(const struct judged_box *b, enum subject_park got, bool looked);
 /* The region and what is around it, after each of the host's calls. */

@@ -173,7 +173,7 @@ bool sequence_sound_id(const struct sequence *q, uint64_t id) {
 /* ---- A hostile guest's head ---------------------------------------------------------------------
  */
 
-/* A head is good where it lies between the last good one and the tail; others make no room. */
+/* A head is good if it lies between the last good one and the tail; others make no room. */
 static void believe(struct judged_box *b) {
     const uint32_t head = atomic_load_explicit(&b->view.words->head, memory_order_relaxed);
     if (b->accepted - head < b->accepted - b->believed) {
@@ -205,7 +205,7 @@ static const char *accepted_wild(const struct sequence *q, struct judged_box *b,
     believe(b);
     if (b->accepted - b->believed >= room) {
         note((struct note){.kind = NOTE_OTHER, .rule = "R38-lying-head"});
-        return rule_differs("R38-lying-head", "expected no room behind a head that lies, got one "
+        return rule_differs("R38-lying-head", "expected no room behind a false head, got one "
                                               "more id accepted");
     }
     b->accepted++;

@@ -14,7 +14,7 @@
 #define WANT STATUS_WANT
 
 enum {
-    SURE_PAGES = 16, /* so many must be had while no call fails */
+    SURE_PAGES = 16, /* this many must succeed while no call fails */
     SURE_GROWTH_PAGES = 64,
     SURE_CAPACITY_PAGES = 1024,
     SURE_GUARD_BYTES = 64 << 20, /* of what may have to be reserved once more */
@@ -70,7 +70,7 @@ static const char *failed_check(struct sequence *q, struct judged *m, unsigned i
 /* ---- Budget, rungs, pins (R40, R42, R43) --------------------------------------------------------
  */
 
-/* So many bytes more would pass the budget. */
+/* Whether so many more bytes would exceed the budget. */
 static bool passes_budget(const struct sequence *q, bool budgeted, uint64_t bytes) {
     return budgeted && bytes > 0 &&
            (q->budget_used > q->budget_max || bytes > q->budget_max - q->budget_used);
@@ -108,8 +108,7 @@ const char *sequence_rung(struct sequence *q, struct creation *c, struct judged 
     if (rung == SHORT) {
         c->config.reserve_pages_max = c->config.type.min_pages; /* more is luck */
     }
-    return right ? NULL
-                 : rule_differs("R43-style", "the style of rung %u is not the one told", rung);
+    return right ? NULL : rule_differs("R43-style", "the style is not the one of rung %u", rung);
 }
 
 const char *sequence_gave_up(const struct creation *c, const struct subject_strategy *strategy,
@@ -127,12 +126,12 @@ const char *sequence_pinned(const struct sequence *q, struct judged *m, unsigned
     expected |= left_out(m, i) | (c->failed ? WANT : 0);
     const char *broken = oracle_status_in(q, got, expected, "R42-pin");
     if (broken == NULL && got == SUBJECT_OK && bytes != side->base + c->at) {
-        broken = rule_differs("R42-pin", "what is held is not where the memory is");
+        broken = rule_differs("R42-pin", "the pinned part is not where the memory is");
     }
     return broken;
 }
 
-/* What a growth may answer besides, since a part is held: it would move. */
+/* What else a growth may answer, since a part is pinned: it would move. */
 static unsigned pinned_growth(const struct judged *m, unsigned i, uint64_t pages) {
     const bool stays = m->model.style.is_static || m->model.type.shared ||
                        (m->side[i].strategy->stable_base && pages <= sequence_room(m, i));

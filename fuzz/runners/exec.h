@@ -26,7 +26,7 @@ struct box {
     uint64_t waker_id[OP_WAKERS];
 };
 
-/* A part of a memory that the host holds. */
+/* A part of a memory that the host has pinned. */
 struct pinned {
     void *pin;
     const uint8_t *bytes;
@@ -58,8 +58,8 @@ struct exec {
     struct exec_thread thread[OP_THREADS];
     struct slot slot[OP_MEMORIES];
     struct pinned pinned[OP_MEMORIES];
-    bool budgeted;      /* memories that are made now are (R40) */
-    unsigned fall_back; /* rungs that they may go down (R43) */
+    bool budgeted;      /* memories created now are (R40) */
+    unsigned fall_back; /* rungs they may go down (R43) */
     struct judged body[OP_MEMORIES + 2];
     struct subject_segment segment[OP_SEGMENTS];
     struct sequence judge;

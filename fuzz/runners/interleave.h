@@ -35,13 +35,13 @@ const char *interleave_run(const struct subject *subject, const struct program *
 /* What the subject lacks to have the program run on it; NULL: nothing. */
 const char *interleave_lacks(const struct subject *subject, const struct program *program);
 
-/* What stands in front of the subject that a run calls, for whoever writes the calls down; NULL:
- * nothing. It is asked at each run's begin, with the subject. */
+/* Called at the start of each run with the subject; returns what the run calls in its place, such
+ * as a recorder of the calls. NULL: the subject itself. */
 extern const struct subject *(*interleave_front)(const struct subject *subject);
 /* Every read takes the newest value, as if all orders were sequentially consistent. */
 extern bool interleave_newest;
-/* Under the engine: the number of the thread that runs, -1 for the first one, which sets up and
- * looks. */
+/* Under the engine: the number of the running thread; -1: the first one, which sets up and checks.
+ */
 int interleave_thread(void);
 
 /* What the engine tells of the last run: what was chosen, one byte a choice as an input carries it,
@@ -52,9 +52,8 @@ struct interleave_told {
     uint8_t choices[OP_CHOICES_MAX];
     unsigned preemptions;
     const char *detail;
-    const char
-        *finding;     /* in the engine's words: a rule's name where a judge said it; NULL: none */
-    unsigned started; /* operations of the threads, in the order in which they began: */
+    const char *finding; /* the engine's name, or the rule that a judge named; NULL: none */
+    unsigned started;    /* operations of the threads, in the order in which they began: */
     uint16_t order[OPS_MAX];
 };
 const struct interleave_told *interleave_told(void);

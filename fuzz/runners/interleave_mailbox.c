@@ -308,8 +308,8 @@ static void look_on(struct actor *a) {
 static bool is_guest(const struct actor *a);
 static void drain(struct actor *a, struct call *c);
 
-/* The guest's thread drains, then puts one in, so often: each id raises the signal anew. Where
- * nobody waits for it, a few show as much as many. */
+/* The guest's thread drains, then enqueues one id, repeatedly: each id raises the signal anew. If
+ * nobody waits for the signal, a few rounds are enough. */
 static void rounds(struct actor *a, uint64_t count) {
     enum { FEW = 8 };
     count = world.awaits_signal || count < FEW ? count : FEW;

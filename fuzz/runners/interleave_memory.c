@@ -191,7 +191,8 @@ void memory_end(void) {
 /* ---- Copies and handles -----------------------------------------------------------------------
  */
 
-/* From now on others may use it: each takes a handle of its own, and it has a judge of its own. */
+/* From now on others may use the copy: each takes its own handle, and the copy has its own judge.
+ */
 static void keep_copy(struct actor *a, void *made, unsigned slot, uint32_t pages) {
     struct call c = {.code = OP_memory_clone};
     struct concurrent *o = &world.copy_judge;
@@ -241,7 +242,7 @@ static void copy_judged(struct actor *a, void *memory, struct call *c, unsigned 
     keep_copy(a, c->made, to, pages);
 }
 
-/* Until the copy that is made was made, or refused. */
+/* Waits until the copy has been made, or refused. */
 static void await_copy(struct actor *a) {
     a->asleep = false;
     a->in_wait = true;
@@ -251,7 +252,7 @@ static void await_copy(struct actor *a) {
     a->in_wait = false;
 }
 
-/* A handle of the copy that there is. */
+/* Takes a handle of the copy, if there is one. */
 static void adopt_copy(struct actor *a, unsigned slot) {
     if (world.copy != NULL && slot == world.copy_slot && a->handle[slot] == NULL) {
         struct call c = {.code = OP_memory_clone};
@@ -261,14 +262,14 @@ static void adopt_copy(struct actor *a, unsigned slot) {
     }
 }
 
-/* Whoever waits for a copy need not any more. */
+/* Wakes those who wait for a copy. */
 static void tell_copy(void) {
     (void)sim_atomic_rmw(&world.copy_mark, 4, SIM_ADD, 1, __ATOMIC_RELEASE);
     (void)sim_wake(&world.copy_mark, UINT32_MAX);
 }
 
-/* Each word is a step: one small copy a run, a second one is the same. Whoever waits for it is
- * told. */
+/* Each word is a step, so a run makes one small copy; a second copy is the same one. Wakes those
+ * who wait for it. */
 static void copy(struct actor *a, void *memory, struct call *c, unsigned to) {
     if (world.m->size_pages(memory) <= 1 && !world.copied) {
         world.copied = true;
@@ -305,15 +306,15 @@ static struct actor *actor_now(void) {
     return NULL;
 }
 
-/* On the stack of the thread that runs: a waiter's record, and not a lock. Who sleeps on its record
- * is in its queue. */
+/* Whether the word is on the running thread's stack: then it is a waiter's record, not a lock. A
+ * thread that sleeps on its record is in its queue. */
 static bool is_own(const void *word) {
     enum { NEAR_BYTES = 4096 };
     const uintptr_t here = (uintptr_t)__builtin_frame_address(0);
     return (uintptr_t)word - here < NEAR_BYTES;
 }
 
-/* One of a crowd sleeps for the first time, or will not. */
+/* A thread of a crowd sleeps for the first time, or ends. */
 static void tell_crowd(struct actor *a) {
     if (a->number >= OP_THREADS && !a->asleep) {
         a->asleep = true;
@@ -493,7 +494,7 @@ static void wait_in_crowd(void *arg) {
     world.untold->destroy(a->handle[0]);
 }
 
-/* Until all of them sleep, or have ended: what comes next finds them there. */
+/* Waits until all of them sleep or have ended, so that the next operation finds them waiting. */
 static void await_crowd(struct actor *a) {
     uint64_t seen;
     a->asleep = false;
@@ -504,14 +505,14 @@ static void await_crowd(struct actor *a) {
     a->in_wait = false;
 }
 
-/* Each waiter has a handle of its own. A program that destroys handles has none: who is blocked is
- * counted there. */
+/* Each waiter has its own handle. A program that destroys handles gets no crowd, because it counts
+ * blocked threads. */
 static void crowd(struct actor *spawner, void *memory, const struct op *op) {
     const uint64_t count = op->arg.memory_wait_crowd.count % (CROWD_MAX + 1);
     note((struct note){.kind = NOTE_OTHER,
                        .rule = "R24-count"}); /* more threads than a program has */
     for (uint64_t i = 0; i < count && world.crowded < CROWD_MAX && !world.destroys; i++) {
-        const unsigned n = world.crowded++; /* others may come before the clone is made */
+        const unsigned n = world.crowded++; /* other threads may run before the clone is made */
         struct actor *a = &world.crowd[n];
         struct call c = {.code = OP_memory_clone};
         *a = (struct actor){.number = (uint8_t)(OP_THREADS + n),
@@ -537,7 +538,7 @@ void memory_join_crowd(void) {
     }
 }
 
-/* ---- Tenants: memories that come and go ---------------------------------------------------------
+/* ---- Tenants: memories that are created and destroyed -------------------------------------------
  */
 
 static bool could_be(const struct tenant *t, const struct subject_owner *owner,
@@ -547,7 +548,8 @@ static bool could_be(const struct tenant *t, const struct subject_owner *owner,
            owner->length_bytes <= t->bytes && owner->length_bytes % SUBJECT_PAGE_BYTES == 0;
 }
 
-/* Who owns the address: a memory that was there at some time of the question, as a whole (R39). */
+/* Asks who owns the address. The answer must be a memory that existed at some moment of the
+ * question and contained it (R39). */
 static void ask_owner(const uint8_t *address, const struct tenant *sure) {
     struct subject_owner owner = {0};
     const uint32_t start = concurrent_moment(&world.judge);
@@ -561,14 +563,14 @@ static void ask_owner(const uint8_t *address, const struct tenant *sure) {
     for (unsigned i = 0; i < world.tenants; i++) {
         known |= could_be(&world.tenant[i], &owner, address, start);
     }
-    /* one that another thread is just making is not in the table yet */
+    /* a memory that another thread is creating is not in the table yet */
     if (sure != NULL ? !could_be(sure, &owner, address, start) : !known && world.making == 0) {
         world_check(concurrent_found("R39-owner", "offset and record are not of one memory"));
     }
 }
 
-/* An unshared one that grows by one page, and moves: it is the owner of its new place, and of the
- * old one only as long as that is its own. */
+/* Grows an unshared tenant by one page, which moves it. It owns its new place, and the old one only
+ * while that is still its own. */
 static struct tenant *tenant_moves(void *memory, struct tenant *t) {
     uint32_t old;
     world.making++;
@@ -582,7 +584,7 @@ static struct tenant *tenant_moves(void *memory, struct tenant *t) {
             t->to = concurrent_moment(&world.judge);
             t = next;
         } else {
-            world.making++; /* nobody knows it: all answers are right from now on */
+            world.making++; /* it is not recorded, so every answer counts as right from now on */
         }
     }
     world.making--;
@@ -641,7 +643,7 @@ static bool about_tenants(const struct op *op) {
     return true;
 }
 
-/* Some other thread's operations make a copy in that slot. */
+/* Whether another thread's operations make a copy in that slot. */
 static bool others_copy(const struct actor *a, unsigned slot) {
     bool any = false;
     for (unsigned i = 0; i < OP_THREADS; i++) {
@@ -650,10 +652,10 @@ static bool others_copy(const struct actor *a, unsigned slot) {
     return any && !(world.copies_to[a->number] >> slot & 1);
 }
 
-/* A thread's own handle of the copy that another one makes; it waits for that. */
+/* Waits for the copy that another thread makes, and takes a handle of it. */
 static void take_copy(struct actor *a, unsigned slot) {
     if (a->handle[slot] != NULL || !world.threaded || a->holds || !others_copy(a, slot)) {
-        return; /* who holds the mailbox keeps others from coming so far */
+        return; /* a thread that holds the mailbox would block the one that makes the copy */
     }
     await_copy(a);
     adopt_copy(a, slot);

@@ -21,29 +21,29 @@ struct actor {
     bool in_signal; /* ... that one is mailbox_wait_for_signal, or the guest's park */
     bool holds;     /* between mailbox_hold and mailbox_unhold */
     void *handle[OP_MEMORIES];
-    bool is_copy[OP_MEMORIES]; /* that handle is one of the copy's */
+    bool is_copy[OP_MEMORIES]; /* that handle is of the copy */
     bool on_copy;              /* its operation is on the copy */
-    struct event *wait;        /* the one that it is in */
-    void *canceller;           /* of its cancellable waits; NULL: the program has none */
+    struct event *wait;        /* the wait that it is in */
+    void *canceller;           /* for its cancellable waits; NULL: the program has none */
     void *waker[OP_WAKERS];
     uint32_t waker_id[OP_WAKERS];
     void *reference; /* its share of the mailbox, where a program releases it */
     uint32_t ids;
 };
 
-/* A memory that comes and goes, for the register of owners. */
+/* A memory that is created and destroyed, to test the register of owners. */
 struct tenant {
     const uint8_t *base;
     uint64_t bytes;
     const struct subject_record *record;
-    uint32_t from, to; /* moments: it may be there; NEVER: it is there still */
+    uint32_t from, to; /* the moments between which it may exist; to NEVER: it still does */
 };
 
 struct world {
     const struct program *program;
     const struct subject *subject;
     const struct subject_memory *m;
-    const struct subject_memory *untold; /* the same, for calls that nobody writes down */
+    const struct subject_memory *untold; /* the same, for calls that are not recorded */
     const struct subject_mailbox *b;
     struct actor actor[OP_THREADS];
     unsigned prefix;      /* operations before the threads begin */
@@ -54,20 +54,20 @@ struct world {
     void *root; /* the first thread's handle, outlives all others */
     const uint8_t *base;
     const struct subject_record *record;
-    void *copy; /* of it, made by a thread, in the slot copy_slot of whoever wants it; NULL: none */
+    void *copy; /* made by a thread; others adopt it in their slot copy_slot; NULL: none */
     unsigned copy_slot;
-    uint32_t copy_mark; /* in the engine's eyes: that it was made */
+    uint32_t copy_mark; /* seen by the engine: the copy was made */
     const uint8_t *copy_base;
     bool cancels; /* the program has waits that can be cancelled */
     bool copied;
     unsigned copies_to[OP_THREADS]; /* slots that each makes copies in: bit n, slot n */
     unsigned crowded;
     unsigned crowd_spawned;
-    uint32_t crowd_mark; /* in the engine's eyes: so many of them sleep, or have ended */
+    uint32_t crowd_mark; /* seen by the engine: how many of the crowd sleep or have ended */
     int crowd_running[CROWD_MAX];
     struct tenant tenant[TENANTS_MAX];
-    unsigned tenants; /* so many were made */
-    unsigned making;  /* so many are being made just now */
+    unsigned tenants; /* created so far */
+    unsigned making;  /* being created now */
     bool destroys;    /* the program destroys handles: who sleeps says so (asleep_mark) */
     bool threaded;    /* the threads have begun */
     bool gone;        /* the last handle was destroyed while others were blocked */
@@ -107,7 +107,7 @@ void mailbox_end(void);
 bool memory_operation(struct actor *a, const struct op *op);
 bool mailbox_operation(struct actor *a, const struct op *op);
 bool is_of_mailbox(uint8_t code);
-/* For each thread a canceller, where the program has waits that use one. */
+/* Makes a canceller for each thread, if the program has waits that use one. */
 void memory_make_cancellers(void);
 /* Waits for the threads of crowds to end. */
 void memory_join_crowd(void);

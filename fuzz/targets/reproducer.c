@@ -135,16 +135,16 @@ static void print_head(FILE *out, const struct program *program) {
           " good\n *\n",
           out);
     if (!is_threaded) {
-        fputs(" * One thread; the same in each run: the calls that were made, and behind each what "
-              "the rules\n"
-              " * let it answer. The operations:\n *\n",
+        fputs(" * One thread, the same in each run: the calls, each with what the rules let it "
+              "answer.\n"
+              " * The operations:\n *\n",
               out);
     } else if (is_weak) {
         fputs(
-            " * It needs a weak memory order: in 1,600 runs in which every read took the newest "
-            "value the\n"
-            " * rule held, so x86-64 will hardly ever show it. The program is for the engine, and\n"
-            " * schedule.txt, where it lies beside this file, is its schedule:\n *\n"
+            " * It needs a weak memory order: the rule held in 1,600 runs in which every read took "
+            "the\n"
+            " * newest value, so x86-64 will hardly ever show it. Run it under the engine; if\n"
+            " * schedule.txt is beside this file, it is the schedule:\n *\n"
             " *     make explore PAGEBOX=<the checkout> [REPLAY=schedule.txt]\n *\n"
             " * The schedule that was found is the last line, for make replay INPUT=<these "
             "lines>.\n"
@@ -156,14 +156,15 @@ static void print_head(FILE *out, const struct program *program) {
               " * engine: the same in each run. The operations:\n *\n",
               out);
     } else {
-        fputs(" * The schedule that breaks the rule lies inside of calls. So each thread in turn "
-              "is stopped\n"
-              " * after every machine instruction while the others run (x86-64), for at most "
-              "SECONDS\n"
-              " * (-DSECONDS=60): threads.h. What needs more than two such stops, or a weak memory "
-              "order, is\n"
-              " * met by chance or not at all; the engine finds that in the same program:\n *\n",
-              out);
+        fputs(
+            " * The engine switched threads inside calls. So each thread in turn is stopped "
+            "after every\n"
+            " * machine instruction while the others run (x86-64, threads.h), for at most SECONDS "
+            "(-DSECONDS=60).\n"
+            " * A bug that needs more than two such stops, or a weak memory order, may be missed. "
+            "The engine\n"
+            " * finds it in the same program:\n *\n",
+            out);
         fputs(" *     make explore PAGEBOX=<the checkout>\n *\n", out);
         fputs(" * The schedule that was found is the last line, for make replay INPUT=<these "
               "lines>.\n"
@@ -446,9 +447,8 @@ static void print_sleeper(FILE *out, unsigned number, const char *text) {
 }
 
 static void print_as_found(FILE *out) {
-    fputs("/* What the calls answered when it was found, and which had ended before which began: "
-          "no order of "
-          "them\n * permits that. */\nstatic bool as_found(void) {\n    return ",
+    fputs("/* What the calls answered when it was found, and which had ended before which began. "
+          "No order\n * of the calls permits that. */\nstatic bool as_found(void) {\n    return ",
           out);
     fputs(is_judged ? "made[0].ended != 0" : "false /* a crash, or what only the engine sees */",
           out);

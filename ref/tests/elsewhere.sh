@@ -1,7 +1,7 @@
 #!/bin/sh
-# elsewhere.sh arm64|riscv64|musl|16k|64k: `make test-ref-arm64` and its kin: the tests of ref/ as built for another
-# machine or C library, or with the host's pages said to be of 16 or 64 KiB (libc.c pretends that). FILTER: only tests
-# with this in their names. QEMU_FLAGS: more for the emulator.
+# elsewhere.sh arm64|riscv64|musl|16k|64k: `make test-ref-arm64` and the like. Runs the tests of ref/ built for another
+# machine or C library, or as if host pages had 16 or 64 KiB (libc.c pretends that). FILTER: only tests
+# with this in their names. QEMU_FLAGS: more options for the emulator.
 # Ends with `N passed, N failed`. Exit status: 0; 1 when a test failed; 2 set-up.
 set -u
 cd "$(dirname "$0")/../.." || exit 2
@@ -17,8 +17,8 @@ for tool in $run; do
     command -v "$tool" >/dev/null || { echo "elsewhere.sh: $tool is missing: scripts/setup" >&2; exit 2; }
     break
 done
-# qemu-user answers some calls by itself, and not as Linux does: mincore and mlockall tell of nothing, address space is
-# the emulator's. What tests just that is told and not counted.
+# qemu-user answers some calls by itself, unlike Linux: mincore and mlockall report nothing, and the address space is
+# the emulator's. Tests of just that are named and not counted.
 left_out=
 case $run in qemu*) left_out='address_space_limit|failed_move_leaves_no_hole|stay_resident|locked|growth_that_cannot_be_undone|capacity_moves_or_is_refused' ;;
 esac

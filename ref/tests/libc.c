@@ -49,14 +49,14 @@ static struct {
     unsigned calls;  /* made of that kind since */
     unsigned passes; /* so many of them work before */
     bool unmaps;     /* MREMAP and MMAP, as the kernel may: the target is gone all the same, */
-    bool is_taken;   /* and a somebody else's page lies at its start by now */
+    bool is_taken;   /* ... and another mapping is at its start by now */
     uint8_t *other_page;
     void *refused;   /* the target of the first move that the kernel itself refused */
     long wake_count; /* of the last futex wake */
     long seconds;    /* the last futex wait's deadline; -1: never */
 } libc;
 
-/* Whether the kernel can scan pagemap, and says of all that is there that it is swapped. */
+/* Whether the kernel can scan pagemap; whether it reports all resident pages as swapped. */
 static bool scan_is_refused, scan_says_swapped;
 
 static void libc_fails(enum libc_call call, unsigned times, int error) {
@@ -106,8 +106,8 @@ WRAPPED(void *, calloc, (size_t count, size_t bytes));
 
 WRAPPED(long, sysconf, (int name));
 
-/* PB_TEST_PAGE_BYTES: the host's page as ref/ is to see it, where that is a larger one than it is;
- * 0: as it is. */
+/* PB_TEST_PAGE_BYTES: the size of a host page that ref/ sees, larger than the real one; 0: the real
+ * one. */
 static size_t pretended_page_bytes;
 
 __attribute__((constructor)) static void pretend(void) {
@@ -124,7 +124,7 @@ long __wrap_sysconf(int name) {
                                                             : __real_sysconf(name);
 }
 
-/* At the start of such a page, as a kernel with pages like that would. */
+/* Starts at a pretended page, as on a kernel with such pages. */
 static void *map_aligned(size_t bytes, int protection, int flags, int file, off_t offset) {
     size_t page = pretended_page_bytes;
     uint8_t *start = __real_mmap(NULL, bytes + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -234,7 +234,7 @@ struct scan_run {
     uint64_t start, end, categories;
 };
 
-/* The runs as of the pages that are pretended: one that holds something in part is there. */
+/* The runs in pretended pages: a page counts as present if any part of it is. */
 static int whole_pages(struct scan_head *scan, struct scan_run *runs, int count) {
     uint64_t page = pretended_page_bytes;
     int merged = 0;
@@ -494,13 +494,13 @@ TEST(R6_libc_failed_move_leaves_no_hole_at_its_target) {
     CHECK_STATUS(move(), PB_NO_MEMORY);
     CHECK(move_kept);
     CHECK(read_faults(world.other));
-    unsigned char resident[PAGES * PB_PAGE_BYTES / 4096]; /* of pages as large as there are */
+    unsigned char resident[PAGES * PB_PAGE_BYTES / 4096]; /* by real pages */
     CHECK(mincore(world.other, bytes(), resident) == 0);  /* mapped */
     CHECK_EQ(world.at[0], 5);
     world_drop(true);
 }
 
-/* Where somebody else got it before, it stays the somebody else's: the memory moves elsewhere. */
+/* A hole that another mapping has taken stays that mapping's: the memory moves elsewhere. */
 TEST(R6_libc_failed_move_touches_nothing_that_came_to_its_target) {
     static const unsigned advices[] = {PB_ADVICE_NONE, PB_ADVICE_POPULATE};
     const struct pb_memory_style style = {.kind = PB_STYLE_DYNAMIC, .guard_bytes = PB_PAGE_BYTES};
@@ -732,7 +732,7 @@ TEST(R13_libc_a_source_that_the_kernel_unmapped_comes_back) {
     pb_memory_destroy(memory);
 }
 
-/* And where not even that can be had, the source is closed, and no somebody else's; the copy is
+/* Where not even that succeeds, the source is closed, and no other mapping is touched; the copy is
  * good. */
 TEST(R13_libc_a_source_that_cannot_come_back_traps) {
     struct pb_memory *memory = image_memory(), *copy = NULL;
@@ -822,7 +822,7 @@ TEST(R13_libc_written_pages_are_told_for_long_ranges_too) {
     for (unsigned way = 0; way < 3; way++) {
         struct pb_os_account account = {0};
         if (way == 1 && pretended_page_bytes > 0) {
-            continue; /* the file has an entry for each page that is really there */
+            continue; /* the file has an entry for each real page */
         }
         test_note("way %u", way);
         scan_is_refused = way == 1;
@@ -861,7 +861,7 @@ static struct pb_memory *pool_memory(struct pb_pool *pool) {
     return memory;
 }
 
-/* A kernel without the account, or a sandbox that refuses it: with a reason, and nothing is left.
+/* A kernel without the account, or a sandbox that refuses it: the reason is given, nothing is left.
  */
 TEST(R15_libc_scan_is_refused_where_the_kernel_does_not_tell) {
     static const struct {
@@ -898,8 +898,8 @@ TEST(R15_libc_scan_is_refused_where_the_kernel_does_not_tell) {
     }
 }
 
-/* Swapped pages count as written, and are given back rather than brought in. The kernel may also
- * stop to tell at any time, or be interrupted. */
+/* Swapped pages count as written, and are given back rather than swapped in. The kernel may also
+ * refuse the account at any time, or a call be interrupted. */
 TEST(R15_libc_scan_leaves_no_byte_in_swapped_or_untold_pages) {
     struct pb_pool *pool = NULL;
     if (pb_pool_reset_available(PB_POOL_SCAN, NULL) != PB_OK) {
@@ -1065,7 +1065,7 @@ TEST(R2_libc_populating_is_a_hint_where_the_kernel_has_none) {
     pb_memory_destroy(memory);
 }
 
-/* Emulators of user programs take every advice, and do nothing. */
+/* Emulators of user programs accept every advice and do nothing. */
 TEST(R4_guard_strategy_is_refused_where_markers_are_set_and_nothing_is_closed) {
     struct pb_memory_config config = {.type = {1, 4, false}, .strategy = PB_STRATEGY_GUARD};
     struct pb_memory *memory = NULL;

@@ -240,7 +240,7 @@ static void on_racing_fault(int number, siginfo_t *information, void *context) {
         traps++;
         siglongjmp(out_of_the_fault, 1);
     default:
-        _exit(1); /* a somebody else's: no test that goes on could tell */
+        _exit(1); /* a fault outside all memories: the test cannot go on */
     }
 }
 

@@ -404,8 +404,8 @@ static void skip_unless_scans(void) {
     }
 }
 
-/* Tenants that write much find their pages there, also where each writes what the last has not;
- * what is kept stays within the budget. */
+/* Tenants that write much find their pages resident, also if each writes other pages than the last.
+ * What is kept stays within the budget. */
 TEST(R15_scan_keeps_pages_of_tenants_that_write_much) {
     skip_unless_scans();
     const uint64_t pages = SLOT_PAGES * PB_PAGE_BYTES / pb_os_page_bytes();
@@ -422,7 +422,8 @@ TEST(R15_scan_keeps_pages_of_tenants_that_write_much) {
     pb_pool_destroy(pool);
 }
 
-/* The same few pages each time are kept; others each time are not, once that is known. */
+/* The same few pages each time are kept. Other pages each time are not, once the pool has noticed.
+ */
 TEST(R15_scan_keeps_few_pages_only_where_they_are_written_again) {
     skip_unless_scans();
     const uint64_t pages = SLOT_PAGES * PB_PAGE_BYTES / pb_os_page_bytes();

@@ -249,7 +249,7 @@ static _Atomic uint32_t *sleep_flag;
 static uint32_t sleep_expected;
 static void (*meanwhile_now)(void);
 static unsigned looks;
-/* With threads it really sleeps: as the mapping does. */
+/* With threads the guest really sleeps, by the library's own wait. */
 static int (*guest_sleep)(void *context, _Atomic uint32_t *flag, uint32_t expected,
                           int64_t timeout_ns);
 

@@ -1,11 +1,12 @@
 /* threads.h: runs the threads of finding.c, and compares what their calls answered with what was
  * found.
  *
- * Natively each run is a process of its own. TURNS: the calls begin in the order in which they
- * began when it was found. Else one thread in turn is stopped after its first, second, third, ...
- * machine instruction inside of its calls (by the processor's trap flag, x86-64) while the others
- * run on: every schedule with one preemption. Then the same with another thread held before each of
- * its calls; then, until SECONDS are over, with two stops by chance.
+ * Natively each run has its own process. With TURNS, the calls begin in the order in which they
+ * began when the bug was found. Otherwise:
+ *   1. Each thread in turn is stopped after its first, second, third, ... machine instruction
+ * inside its calls (by the processor's trap flag, x86-64) while the others run on: every schedule
+ * with one preemption. The same also with another thread held before each of its calls.
+ *   2. Until SECONDS are over, two stops are drawn at random.
  * With -DEXPLORE there is one run, for `make explore`, which tries schedules and memory orders
  * itself.
  *
@@ -24,8 +25,8 @@
 #define SECONDS 30
 #endif
 
-/* Every call: when it began and ended, in one order of all, and what it answered. Relaxed, so that
- * keeping the order orders nothing else. */
+/* Every call: when it began and ended, in one order of all calls, and what it answered. Relaxed, so
+ * that recording adds no order to the calls. */
 static struct {
     const char *text;
     _Atomic unsigned began, ended; /* 0: not yet */
@@ -55,17 +56,17 @@ __attribute__((unused)) static void pause_ns(long nanoseconds) {
 /* ---- Stopping a thread -------------------------------------------------------------------------
  */
 
-static _Thread_local unsigned steps;          /* instructions inside of calls */
+static _Thread_local unsigned steps;          /* instructions inside calls */
 static _Thread_local unsigned stop;           /* after how many to stop; 0: nowhere */
-static _Thread_local unsigned hold;           /* the call before which to stop, and one; 0: none */
-static _Atomic unsigned stood, resumed, over; /* threads that stopped, may go on, have ended */
+static _Thread_local unsigned hold;           /* the call before which to stop, plus one; 0: none */
+static _Atomic unsigned stood, resumed, over; /* threads: stopped, resumed, ended */
 struct shared {
     _Atomic unsigned hit, most; /* the stop was reached; the most steps of a thread */
 };
-static struct shared *shared; /* with the processes */
+static struct shared *shared; /* with the runs' processes */
 
-/* Stands until one_run lets it go on: the others have ended, or sleep, or have had their time, as
- * they may want a lock that it has. Whoever stopped first goes on first. */
+/* Stops until attend() resumes it, once the others have ended, sleep or have had their time: they
+ * may need a lock that it holds. The first that stopped resumes first. */
 __attribute__((unused)) static void stand(void) {
     const unsigned place = next_of(&stood);
     while (now_of(&resumed) < place) {
@@ -110,7 +111,7 @@ __attribute__((unused)) static void stepping_begin(void) {}
 /* ---- A call ------------------------------------------------------------------------------------
  */
 
-/* With TURNS: all calls before it have begun, and have ended or sleep. */
+/* With TURNS: waits until all calls before it have begun, and have ended or sleep. */
 static void my_turn(unsigned place) {
     for (int polls = 0;
          TURNS && (now_of(&begun) < place || (now_of(&done) < place && polls < 50));) {
@@ -155,10 +156,10 @@ __attribute__((unused)) static bool sleeps(unsigned number) {
     return made[number].began != 0 && made[number].ended == 0;
 }
 
-/* The word is not what the wait expected any more. */
+/* The word no longer has the value that the wait expected. */
 #define CHANGED(m, at, width, expected) (peek(memory_at(m, at, width), width) != (expected))
 
-/* The one had ended before the other began. */
+/* The first call had ended before the second began. */
 __attribute__((unused)) static bool in_order(unsigned first, unsigned second) {
     return made[first].ended != 0 && made[first].ended < made[second].began;
 }
@@ -198,7 +199,7 @@ static void check(const char *rule) {
 /* Where threads are stopped: after so many instructions (0: nowhere), and before which call. */
 struct plan {
     unsigned stop[THREADS];
-    unsigned hold, holder; /* the call, and one; the thread that makes it */
+    unsigned hold, holder; /* the call, plus one; the thread that makes it */
 };
 static const struct plan *plan;
 
@@ -275,7 +276,7 @@ static int in_threads(const char *rule) {
 #else
 /* Sleeps in the kernel. */
 static bool is_asleep(unsigned thread) {
-    static int files[THREADS]; /* and one */
+    static int files[THREADS]; /* descriptors, plus one */
     char path[64], text[256] = "";
     if (files[thread] == 0) {
         snprintf(path, sizeof path, "/proc/self/task/%d/stat", tasks[thread].id);
@@ -294,8 +295,8 @@ static unsigned sleepers(void) {
     return count;
 }
 
-/* Until all have ended, or sleep for a millisecond; meanwhile lets go on who stands, after 5 ms at
- * the latest. */
+/* Waits until all threads have ended, or sleep for a millisecond. Resumes stopped threads, after 5
+ * ms at the latest. */
 static void attend(void) {
     unsigned last = 0, quiet = 0, polls = 0;
     while (now_of(&over) < THREADS && quiet < 10) {
@@ -322,7 +323,7 @@ static double now_s(void) {
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* One run in a process of its own: its status. */
+/* One run in its own process; returns its status. */
 static int run(const struct plan *chosen) {
     pthread_t thread[THREADS];
     int status = 0;
@@ -345,7 +346,8 @@ static int run(const struct plan *chosen) {
     return ended ? WEXITSTATUS(status) : 2;
 }
 
-/* Each thread stopped at every eighth instruction, with a call of another one held, or (0) none. */
+/* Stops each thread at every eighth instruction. held: another thread's call that waits, plus one;
+ * 0: none. */
 static int sweep(unsigned held, unsigned first) {
     struct plan chosen = {.hold = held};
     int status = 0;
@@ -362,8 +364,7 @@ static int sweep(unsigned held, unsigned first) {
     return status;
 }
 
-/* Every instruction, after eight rounds: what lies several instructions wide is met in the first.
- */
+/* Eight rounds reach every instruction; a window several instructions wide is met in the first. */
 static int sweeps(void) {
     static const unsigned firsts[] = {1, 5, 3, 7, 2, 6, 4, 8};
     int status = 0;
