@@ -65,10 +65,10 @@ struct pb_pool;
 enum pb_pool_reset {
     PB_POOL_DISCARD, /* give the pages back, keep the mapping: at most two system calls */
     PB_POOL_RENEW,   /* map the slot again */
-    PB_POOL_SCAN     /* as DISCARD where tenants write little; where they write a seventh of the
-                        slot or more, or the same pages again, the kernel is asked which pages are
-                        there, those are looked at, zeroed where they must be, and stay, up to
-                        keep_resident_bytes */
+    PB_POOL_SCAN     /* where tenants write little, as DISCARD; where they write a seventh of the
+                        slot or more, or the same pages again, resident pages are kept, up to
+                        keep_resident_bytes, and zeroed if they are not zero; the kernel says which
+                        pages are resident */
 };
 
 /* PB_OK when this kernel, or sandbox, can reset so, else PB_UNSUPPORTED with *reason set to one
@@ -81,9 +81,9 @@ struct pb_pool_config {
     uint64_t guard_bytes; /* inaccessible behind each slot; whole host pages */
     enum pb_pool_reset reset;
     /* Up to so many bytes of a slot are zeroed and stay resident, so that the next tenant touches
-     * them without a page fault: the first ones, or with PB_POOL_SCAN those that are there (the
-     * slot's whole length is a good choice then).
-     * Whole host pages; 0: all are given back. 0 with PB_POOL_RENEW. */
+     * them without a page fault: the first bytes, or with PB_POOL_SCAN the resident ones (the
+     * slot's whole length is a good choice then). Whole host pages; 0: all are given back. 0 with
+     * PB_POOL_RENEW. */
     uint64_t keep_resident_bytes;
     const struct pb_allocator *allocator; /* NULL: pb_allocator_libc */
 };

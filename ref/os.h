@@ -67,12 +67,12 @@ enum pb_os_advice {
     PB_OS_GUARD_REMOVE   /* undo GUARD_INSTALL: the bytes read 0 */
 };
 /* GUARD_INSTALL and GUARD_REMOVE may stop half-way: on failure repeat or replace the range.
- * Emulators of user programs take GUARD_INSTALL, report success and do nothing: see
+ * Emulators of user programs report success for GUARD_INSTALL and do nothing: see
  * pb_os_is_closed. */
 enum pb_status pb_os_advise(void *at, uint64_t bytes, enum pb_os_advice advice);
 
-/* True where the kernel itself cannot write to the page at `at`. Where it can, the page's first
- * bytes, at most 512, hold anything afterwards. */
+/* True if the kernel itself cannot write to the page at `at`. If it can, at most the first 512
+ * bytes of the page are overwritten. */
 bool pb_os_is_closed(void *at);
 
 /* An anonymous file of bytes zero bytes, closed on exec; *file is set only on PB_OK. */
@@ -89,9 +89,8 @@ enum pb_status pb_os_file_map(int file, void *at, uint64_t bytes, bool *lost);
 /* Closes the file; views of it stay. */
 void pb_os_file_close(int file);
 
-/* The kernel's account of this process's pages, kept open from the first question on, closed on
- * exec; a child after fork opens its own. All zero at first; its owner closes it, whether it was
- * asked or not. */
+/* The kernel's account of this process's pages. The first question opens it; exec closes it; a
+ * child after fork opens its own. All zero at first. Its owner always closes it. */
 struct pb_os_account {
     _Atomic uint64_t opened;
 };
@@ -112,7 +111,7 @@ struct pb_os_run {
 enum pb_status pb_os_account_ask(struct pb_os_account *account, const void *at, uint64_t bytes,
                                  struct pb_os_run *runs, size_t runs_max, size_t *count,
                                  uint64_t *looked_bytes);
-/* What asking would say: PB_OK where the kernel tells. */
+/* Asks about one page of its own: PB_OK, or the status that a question would return. */
 enum pb_status pb_os_account_try(struct pb_os_account *account);
 
 /* Blocks while *word is expected, until woken or until the monotonic clock reaches deadline_ns

@@ -763,11 +763,11 @@ enum step_how {
     HALF = 64,    /* a store of the upper half of 8 bytes */
     LARGE = 128,  /* many pages, far apart */
     VIEW = 256,   /* a memory whose copies are views */
-    HEAD = 512,   /* a guest's lie about its head */
+    HEAD = 512,   /* a false head from the guest */
     SPACE = 8192, /* a reservation that fails */
     SLOT = 2048,  /* a memory of a pool */
     MOVES = 4096, /* one that moves as it grows, or its move that fails */
-    FULL = 1024   /* so many ids as the ring has slots, or one more */
+    FULL = 1024   /* as many ids as the ring has slots, or one more */
 };
 struct step {
     uint8_t code, thread, m, to;
@@ -853,7 +853,7 @@ static const struct shape shapes[] = {
       {NOTIFY, 0, 0, 0, ALL},
       {NOTIFY, 1, 0, 0, DRAWN},
       {NOTIFY, 0, 0, 0, ALL}}},
-    /* a copy with waiters of its own, and as few of them */
+    /* a copy with its own waiters, and its own limit of them */
     {true,
      {{OP_memory_create_more, 0, 0, 0, LIMIT},
       {OP_memory_copy, 0, 0, 1, DRAWN},
@@ -867,7 +867,7 @@ static const struct shape shapes[] = {
       {WAIT, 1, 0, 0, LONG},
       {NOTIFY, 2, 1, 0, ALL},
       {OP_memory_disable_atomics, 2, 1, 0, DRAWN}}},
-    /* memories that come and go, and who asks whose their bytes are */
+    /* memories that are created and destroyed, and questions about the owner of their bytes */
     {true,
      {{OP_memory_tenant, 0, 0, 0, DRAWN},
       {OP_memory_tenant, 1, 0, 0, DRAWN},
@@ -887,13 +887,13 @@ static const struct shape shapes[] = {
       {OP_mailbox_enqueue, 2, 0, 0, ONE},
       {OP_guest_park, 3, 0, 0, LONG},
       {OP_guest_drain, 3, 0, 0, DRAWN}}},
-    /* close against those who enqueue and wait */
+    /* close beside threads that enqueue and wait */
     {true,
      {{OP_mailbox_enqueue, 0, 0, 0, FULL},
       {OP_mailbox_close, 1, 0, 0, DRAWN},
       {OP_mailbox_wait_for_signal, 2, 0, 0, LONG},
       {OP_guest_park, 3, 0, 0, LONG}}},
-    /* a full ring behind a head that lies */
+    /* a full ring behind a false head */
     {false,
      {{OP_mailbox_enqueue, HERE, 0, 0, FULL},
       {OP_guest_scribble, HERE, 0, 0, HEAD},
@@ -948,7 +948,7 @@ static const struct shape shapes[] = {
       {OP_fault, HERE, 0, 0, DRAWN},
       {OP_memory_reset, HERE, 0, 0, DRAWN},
       {OP_memory_destroy, HERE, 0, 0, DRAWN}}},
-    /* what the host holds */
+    /* what the host has pinned */
     {false,
      {{OP_memory_create, HERE, 0, 0, MOVES},
       {OP_memory_pin, HERE, 0, 0, ONE},
@@ -958,7 +958,7 @@ static const struct shape shapes[] = {
       {OP_memory_destroy, HERE, 0, 0, DRAWN},
       {OP_memory_unpin, HERE, 0, 0, DRAWN},
       {OP_memory_create, HERE, 0, 0, MOVES}}},
-    /* less address space than was asked for */
+    /* less address space than requested */
     {false,
      {{OP_memory_fall_back, HERE, 0, 0, DRAWN},
       {OP_fault, HERE, 0, 0, SPACE},
@@ -1165,7 +1165,8 @@ static bool insert_shape(struct maker *k, struct program *p) {
     look(p, p->operations, &k->sight);
     for (unsigned tries = 0; tries < 16 && shape == NULL; tries++) {
         shape = &shapes[below(&k->chance, COUNT_OF(shapes))];
-        const bool costly = shape->step[0].how & LARGE; /* as much as a hundred others */
+        const bool costly =
+            shape->step[0].how & LARGE; /* costs as much as a hundred other shapes */
         if (shape->threads != k->sight.interleaved || (costly && !one_in(&k->chance, 4)) ||
             op_info(p->target, shape->step[0].code) == NULL) {
             shape = NULL;

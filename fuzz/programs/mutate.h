@@ -36,7 +36,7 @@ void mutate_new(const struct mutate *how, unsigned code, struct program *program
  * Returns how many bytes it has. */
 size_t mutate_fit(struct program *program, size_t bytes_max);
 
-/* From now on no new operation has that code: the subject does not offer it. */
+/* From now on no new operation has that code, as the subject does not offer it. */
 void mutate_leave_out(uint8_t code);
 
 /* The swarm of a process's nth mutation: SWARM=off in the environment turns it off, SWARM=7 keeps

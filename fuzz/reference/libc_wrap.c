@@ -67,8 +67,8 @@ ssize_t __wrap_pread(int file, void *data, size_t count, off_t offset) {
     return some > 0 ? __real_pread(file, data, (size_t)some, offset) : some;
 }
 
-/* Where calls may fail pagemap is read for what was written to an image, as on a kernel that cannot
- * scan it. A pool that needs the scan has it. */
+/* Where calls may fail, pagemap is read to find what was written to an image, as on a kernel
+ * without the scan. A pool that needs the scan still has it. */
 static bool scans_image(const uint64_t *scan) {
     enum { CATEGORY_MASK = 9, IS_OF_FILE = 1 << 2 }; /* of struct pm_scan_arg */
     return (scan[CATEGORY_MASK] & IS_OF_FILE) != 0;
@@ -109,17 +109,17 @@ int __wrap_madvise(void *at, size_t bytes, int advice) {
     }
     static const int errors[] = {EAGAIN, EINTR, EINVAL}; /* the first two pass */
     unsigned which = fault_choose(3);
-    if (which == 2 && advice != MADV_DONTNEED) { /* as for locked pages, which another name gets */
+    if (which == 2 && advice != MADV_DONTNEED) { /* EINVAL is for locked pages: DONTNEED alone */
         which = 0;
     }
     errno = errors[which];
     return -1;
 }
 
-static bool taken; /* what a failed move left empty is another thread's by now */
+static bool taken; /* another mapping has taken the hole that a failed move left */
 
 void *__wrap_mremap(void *at, size_t bytes, size_t new_bytes, int flags, void *to) {
-    enum { GUEST_PAGE_BYTES = 65536 }; /* less is a question about the kernel */
+    enum { GUEST_PAGE_BYTES = 65536 }; /* a smaller one only probes what the kernel can do */
     if (bytes < GUEST_PAGE_BYTES || !due(WORD_call_c_mremap)) {
         return __real_mremap(at, bytes, new_bytes, flags, to);
     }

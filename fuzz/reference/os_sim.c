@@ -204,7 +204,7 @@ enum pb_status pb_os_account_ask(struct pb_os_account *account, const void *at, 
     return PB_UNSUPPORTED;
 }
 
-/* Who runs programs may want to know that the calling thread is about to sleep, and on what. */
+/* For the runner: the calling thread is about to sleep on this word. */
 extern void os_sim_sleeps(const void *word) __attribute__((weak));
 
 enum pb_status pb_os_wait(_Atomic uint32_t *word, uint32_t expected, uint64_t deadline_ns) {

@@ -296,7 +296,7 @@ static const char *create(struct exec *e, const struct op *op) {
     if (broken != NULL) {
         return broken;
     }
-    /* what a twin would have of a budget, or of less address space, is its own */
+    /* a twin would use up budget and address space of its own */
     const bool single = e->budgeted || e->fall_back > 0;
     const unsigned sides = twin == WORD_twin_none || single ? 1 : SIDES;
     const struct subject_strategy *const strategy[SIDES] = {
@@ -589,7 +589,7 @@ static const char *touch(struct exec *e, const struct op *op) {
 /* ---- The host's own: budgets, rungs, pins ------------------------------------------------------
  */
 
-/* Both of a twin, or none: a memory without budget, whose record is its own. */
+/* For a memory without budget and with its own record. Of a twin both sides are pinned, or none. */
 static const char *pin(struct exec *e, struct slot *s, const struct op *op) {
     struct pinned *p = &e->pinned[op->arg.memory_pin.m];
     struct judged *body = s->body;
@@ -614,7 +614,7 @@ static const char *pin(struct exec *e, struct slot *s, const struct op *op) {
     return broken;
 }
 
-/* What was held is there to the end. */
+/* Pinned bytes stay to the end. */
 static void unpin(struct exec *e, struct pinned *p) {
     if (p->pin == NULL) {
         return;
@@ -715,7 +715,7 @@ static const char *run_memory(struct exec *e, const struct op *op) {
     return broken;
 }
 
-/* And the budget is what is in use. */
+/* The budget counts what is in use. */
 const char *exec_memory(struct exec *e, const struct op *op) {
     const char *broken = run_memory(e, op);
     if (broken == NULL && table(e) != NULL && table(e)->budget_used != NULL) {

@@ -159,7 +159,7 @@ void subject_print(FILE *to, const struct subject *s) {
             continue;
         }
         fprintf(to, "  strategy %s%s%s\n", strategy->name,
-                strategy->missing == NULL ? "" : ": not to be had: ",
+                strategy->missing == NULL ? "" : ": not available: ",
                 strategy->missing == NULL ? "" : strategy->missing);
     }
     part_print(to, "mailbox", s->mailbox, mailbox_entries, MAILBOX_ENTRIES);

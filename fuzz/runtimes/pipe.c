@@ -165,7 +165,7 @@ static void last_words(struct tier *t, char *to, size_t room) {
     printable(to, count < 0 ? 0 : (size_t)count);
 }
 
-/* Of an engine that says much, only the last is kept. */
+/* Keeps only the last part of a long output. */
 static void forget_old_words(struct tier *t) {
     const off_t many = (off_t)16 << 20;
     if (t->process != 0 && lseek(t->errors, 0, SEEK_END) > many) {
@@ -174,11 +174,12 @@ static void forget_old_words(struct tier *t) {
     }
 }
 
-/* What came in place of an answer: the end of its output, nothing in time, or more than any answer
- * is long. */
+/* What came instead of an answer: the end of the output, nothing in time, or a line longer than any
+ * answer. */
 enum heard { HEARD, HEARD_END, HEARD_NOTHING, HEARD_TOO_MUCH };
 
-/* As waitpid with WNOHANG; of another's child, too, which /proc tells of until it is waited for. */
+/* Like waitpid with WNOHANG, but also for another process's child: /proc shows it until it is
+ * waited for. */
 static bool has_ended(pid_t process, int *status) {
     char path[40], about[512];
     const pid_t gone = waitpid(process, status, WNOHANG);
@@ -198,7 +199,7 @@ static bool has_ended(pid_t process, int *status) {
     return state == NULL || state[2] == 'Z' || state[2] == 'X';
 }
 
-/* Of a process whose output has ended. */
+/* Waits for the end of a process whose output has ended. */
 static bool wait_for_end(pid_t process, int *status) {
     enum { PATIENCE_MS = 1000, STEP_MS = 5 };
     for (int ms = 0; ms < PATIENCE_MS; ms += STEP_MS) {
@@ -210,7 +211,7 @@ static bool wait_for_end(pid_t process, int *status) {
     return false;
 }
 
-/* Its output has ended: how it did itself, in words. */
+/* Its output has ended: says how the process ended. */
 static enum played end_words(struct tier *t, char *words, size_t room) {
     char last[WORDS_MAX + 1];
     int status = 0;
@@ -234,7 +235,7 @@ static enum played end_words(struct tier *t, char *words, size_t room) {
     return PLAYED_DIED;
 }
 
-/* What it said is no answer to what it was asked. Such a process is not asked again. */
+/* Its output is no answer to the request. Such a process is not asked again. */
 static enum played nonsense(struct tier *t, const char *why, char *words, size_t room) {
     char said[WORDS_MAX + 1];
     const size_t count = t->count < WORDS_MAX / 2 ? t->count : WORDS_MAX / 2;
@@ -245,7 +246,7 @@ static enum played nonsense(struct tier *t, const char *why, char *words, size_t
     return PLAYED_NONSENSE;
 }
 
-/* Why no answer came, in words; the process is gone afterwards. */
+/* Says why no answer came, and ends the process. */
 static enum played ended(struct tier *t, enum heard why, char *words, size_t room) {
     char last[WORDS_MAX + 1];
     if (t->process == 0) {
@@ -444,7 +445,7 @@ static bool step_parse(struct tier *t, struct play *p, size_t from, unsigned n) 
     const char *end = bytes == NULL
                           ? NULL
                           : protocol_answer(t->line + from, &p->request[n], &p->answer[n], &store);
-    p->answer[n].bytes = NULL; /* only who died is asked this way */
+    p->answer[n].bytes = NULL; /* this only finds out which request ended it */
     free(bytes);
     return end != NULL && *end == '\0';
 }

@@ -35,8 +35,7 @@ static void hexadecimal(struct guest_bytes *to, const struct guest_bytes *from) 
     }
 }
 
-/* How often a program is played stands first, in a fixed width: the rest is the same for all tiers.
- */
+/* The repeat count stands first, in a fixed width; the rest is the same for all tiers. */
 #define REPEAT_FORMAT "{\"repeat\":%10u"
 enum { REPEAT_BYTES = 20 };
 
@@ -67,7 +66,7 @@ void protocol_program(struct guest_bytes *line, const struct play *p) {
 /* ---- Answers ----------------------------------------------------------------------------------
  */
 
-/* So many bytes may follow a READ: of one that is foretold to trap, few are ever asked for. */
+/* How many bytes may follow a READ. One that is expected to trap asks for few. */
 static uint32_t bytes_of(const struct request *r) {
     const uint32_t some = UINT32_C(1) << 20;
     if (r->word[0] != REQUEST_READ) {

@@ -5,16 +5,16 @@
 
 #include "door.h"
 
-/* Replaces *line by the program; how often a tier plays it is set afterwards, for each. */
+/* Replaces *line by the program. protocol_repeat then sets how often a tier plays it. */
 void protocol_program(struct guest_bytes *line, const struct play *p);
 void protocol_repeat(struct guest_bytes *line, unsigned times);
 
-/* No line of answers to these is longer. */
+/* The longest line of answers to these requests. */
 size_t protocol_answers_bytes_max(const struct request *request, unsigned requests);
 
-/* Reads the answer to r at `at`, in a line that ends with 0. Its bytes, where it has some, go to
- * *store, which is moved behind them: half the rest of the line is room enough. Returns where the
- * next one begins; NULL where this is no answer. */
+/* Reads the answer to r at `at`, in a line that ends with 0. Its bytes, if any, go to *store, which
+ * moves behind them; half the rest of the line is room enough. Returns the start of the next
+ * answer, or NULL if this is no answer. */
 const char *protocol_answer(const char *at, const struct request *r, struct answer *a,
                             uint8_t **store);
 

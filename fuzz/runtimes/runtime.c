@@ -137,7 +137,7 @@ static bool is_costly(bool shared, uint64_t pages) {
     return shared && has.costly_shared_pages != 0 && pages > has.costly_shared_pages;
 }
 
-/* What the strategies are that the runtime has. */
+/* The strategies that the runtime has. */
 enum { WAYS_MAX = 4 };
 static struct way {
     const char *name;
@@ -324,8 +324,8 @@ static bool is_nan(uint64_t value, unsigned width) {
                         : false;
 }
 
-/* One of the forms of that width; often one that this value is hard on: a float where it is a NaN,
- * whose bits must stay, or one that extends its sign. */
+/* A form of that width, often one that is hard for this value: a float for a NaN, whose bits must
+ * stay, or one that extends the sign. */
 static uint8_t form_for(const struct guest_form *form, unsigned forms, unsigned width,
                         uint64_t value, uint32_t choice) {
     const bool is_negative = width < 8 && (value >> (8 * width - 1) & 1) != 0;
@@ -366,8 +366,8 @@ static void split(struct request *r, uint32_t index, uint32_t offset, unsigned w
     r->word[3] = r->function.index_is_constant ? 0 : index;
 }
 
-/* Where addresses have 64 bits, every other access that is only out of bounds is 2^32 past the
- * memory's start: code that forgets the upper half would find it in bounds. */
+/* With 64-bit addresses, every other access that is only out of bounds goes 2^32 past the memory's
+ * start: code that drops the upper half would find it in bounds. */
 static void go_far(struct request *r, const struct handle *h, uint32_t choice) {
     if (run.plan[h->slot].wide && r->traps == 1u << SUBJECT_OUT_OF_BOUNDS && choice % 2 == 0) {
         r->function.is_far = true;
@@ -413,8 +413,8 @@ static uint64_t extended(const struct guest_form *form, uint64_t value) {
     return value | ~UINT64_C(0) << bits;
 }
 
-/* The harness judges the value, of `width` bytes. What stands above is judged here: it is right,
- * and 0 for the harness, or else its wrong bits are. */
+/* The harness judges the `width` low bytes. The extension above them is judged here: the harness
+ * gets 0 if it is right, else the wrong bits. */
 static enum subject_status load(void *memory, uint32_t index, uint32_t offset, unsigned width,
                                 uint64_t *value) {
     struct handle *h = memory;
@@ -437,8 +437,8 @@ static enum subject_status load(void *memory, uint32_t index, uint32_t offset, u
     return a.status;
 }
 
-/* After one write in two: something of what was written is loaded in another width or form than the
- * harness would, whose own loads are few. A wrong value is the program's complaint. */
+/* After every other write, loads a part of it in a width or form that the harness's own few loads
+ * rarely use. A wrong value becomes the program's complaint. */
 static void look_again(struct handle *h, uint64_t address, uint64_t count, uint64_t seed) {
     const struct model_memory *m = &h->body->model;
     const uint32_t choice = mix(address, seed ^ count);

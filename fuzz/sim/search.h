@@ -55,21 +55,22 @@ struct side {
         epoch aH[SEARCH_THREADS];
         const struct snap *rel;
     } before;
-    uintptr_t section; /* the lock whose section, of plain accesses, it is in; 0: none */
-    struct alike {     /* search_symmetric.c */
+    uintptr_t
+        section;   /* the lock whose section it is in, if that has only plain accesses; 0: none */
+    struct alike { /* search_symmetric.c */
         uint8_t first, before, members, joined; /* of threads alike; `before` is 0 for the first */
-        bool tied;                              /* so far it did what the one before it did */
+        bool tied;                              /* so far it did the same as the one before it */
         event_id mine, its;                     /* up to these events */
         uintptr_t handle, result; /* where its handle was stored; what it returned to a join */
         bool has_result;
     } alike;
-    struct { /* the thread that it has started last */
+    struct { /* the thread that it started last */
         uintptr_t start, arg;
         uint32_t done;
         uint8_t thread, first;
         bool detached, wrote;
     } made;
-    uint8_t joining;     /* first of the threads alike of which it has joined some; 0: none */
+    uint8_t joining;     /* first of the threads alike that it is joining; 0: none */
     uintptr_t result_to; /* where its join stores the result */
     event_id last_write; /* the write by which it last changed something, for wakes */
     uint32_t history_n, undone_n;

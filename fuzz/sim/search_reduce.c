@@ -11,7 +11,7 @@
  *
  * Barriers. All who wait at a barrier go on together, and their arrivals have no order (BAM:
  * Kokologiannakis and Vafeiadis, NETYS 2021). Holds where no more threads use the barrier than it
- * lets through. Who is told that it is the serial thread is always the one of the lowest number.
+ * lets through. The serial thread is always the one of the lowest number.
  *
  * Threads alike: search_symmetric.c. */
 #include "search.h"

@@ -1,21 +1,22 @@
 /* search_symmetric.c: threads alike. Of executions that differ only in which thread of several
  * alike did what, one is explored (after Spore: Kokologiannakis, Marmanis, Vafeiadis, PLDI 2024).
  *
- * Threads are alike when one thread starts them in a row, with the same function and argument, and
- * does nothing else in between; when they are joined, it is in a row as well, with the same
- * results. Then names of them can be exchanged in any execution. Of two neighbours, look at the
- * first events in which they differ: the one of the lower number reads the older write, or writes
- * first. The other executions are their images, and are left out: a thread does an event after the
- * thread before it has done its own there (which is a cause of it from then on, so that a revisit
- * which keeps the one keeps the other), reads no older write and writes behind its write.
+ * Threads are alike if one thread starts them in a row, with the same function and argument and
+ * nothing else in between. If they are joined, that is in a row too, with the same results. Then
+ * their names can be exchanged in any execution. One execution of each such set is explored: where
+ * two neighbours first differ, the thread of the lower number reads the older write, or writes
+ * first. The others are its images and are left out. To this end a thread does an event only after
+ * the thread before it has done the corresponding one, reads no older write, and writes behind its
+ * write. The earlier event counts as a cause of the later one, so a revisit that keeps one keeps
+ * the other.
  *
- * Left out is what comes before its own cause in that order. With sequentially consistent accesses
- * that cannot be: the reads and writes of an execution have one order in which what was said of two
- * neighbours agrees with the causes. With weaker ones it can, and some executions would have no
- * image that is explored. So it holds for programs whose accesses are all sequentially consistent
- * and whose calls lock, unlock, start and join; a lock's calls have one order, which is part of
- * what happens before. What has another address or number for each thread (its stack, what it
- * allocates) may be stored and compared, but an order of such addresses must decide nothing. */
+ * The rule is sound if that order never puts an event before its own cause. With sequentially
+ * consistent accesses it cannot: all reads and writes have one order, in which the rule agrees with
+ * the causes. With weaker orders it can, and some executions would have no image that is explored.
+ * So the reduction needs programs whose accesses are all sequentially consistent and whose only
+ * calls lock, unlock, start and join; a lock's calls have one order, which is part of
+ * happens-before. Addresses and numbers that differ by thread (its stack, what it allocates) may be
+ * stored and compared for equality, but nothing may depend on their order. */
 #include "search.h"
 
 static bool is_on(void) {
@@ -89,7 +90,7 @@ void search_alike_join(struct thread *t, const struct thread *child) {
     s->joining = id && ++first->joined < first->members ? id : 0;
 }
 
-/* t has nothing to do any more, but some of those alike are not joined. */
+/* t has nothing more to do, but some of the threads alike are not joined. */
 void search_alike_ends(const struct thread *t) {
     if (is_on() && side_of(t)->joining) {
         not_alike();
@@ -118,7 +119,7 @@ void search_alike_access(struct thread *t, uintptr_t at, size_t n, bool write) {
     }
 }
 
-/* Is it an event of a program for which all of this holds? */
+/* Whether the event may occur in a program for which the reduction holds. */
 static bool is_ordered(const struct want *w) {
     switch (w->kind) {
     case EVENT_WRITE:
@@ -151,7 +152,7 @@ static event_id solid(event_id e) {
     return e;
 }
 
-/* Do the threads of these two go on alike? */
+/* Whether the threads of these two events go on alike. */
 static bool is_same(event_id mine, event_id its) {
     const struct event *a = &G->events[mine], *b = &G->events[its];
     if (a->kind != b->kind) {
@@ -171,7 +172,8 @@ static event_id after(event_id e, uint8_t thread) {
     return solid(e ? G->events[e].po_after : G->first[thread]);
 }
 
-/* What the thread before t has done where t stands now; 0: nothing yet, or they differ already. */
+/* The event of the thread before t that corresponds to t's next one; 0: none yet, or they already
+ * differ. */
 static event_id counterpart_now(const struct thread *t) {
     struct alike *a = &side_of(t)->alike;
     while (a->tied) {
@@ -191,7 +193,7 @@ static event_id end_of(event_id e) {
     return G->events[e].ex && G->events[e].kind == EVENT_READ ? G->events[e].po_after : e;
 }
 
-/* The thread before it has its turn. */
+/* The thread before it goes first. */
 bool search_alike_waits(const struct thread *t) {
     if (X.forward || !is_on() || !side_of(t)->alike.tied) {
         return false;
@@ -236,7 +238,7 @@ static event_id counterpart_of(event_id e) {
     return mine == e ? its : 0;
 }
 
-/* May e read the write w, or one right behind w; or be a write right behind w? */
+/* Whether e may read the write w, or a write right behind w, or be a write right behind w. */
 bool search_alike_allows(event_id e, event_id w) {
     if (X.forward || !is_on()) {
         return true;

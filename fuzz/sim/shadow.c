@@ -47,7 +47,7 @@ static void *map_table(size_t n) {
 }
 
 /* Behind the pages lies address space that nobody else gets, so that a wild access lands there and
- * is told of: as far as a 32-bit index of words reaches; less where that is not to be had. */
+ * is told of: as far as a 32-bit index of words reaches; less where that is not available. */
 static uintptr_t map_memory(size_t bytes, size_t *mapped) {
     for (size_t behind = (size_t)17 << 30; behind >= (size_t)1 << 30; behind /= 4) {
         void *p = mmap(NULL, bytes + behind, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
@@ -248,8 +248,8 @@ static inline void check_memory(uintptr_t at, size_t n, bool write, bool atomic,
 /* ---- Cells and races --------------------------------------------------------------------------
  */
 
-/* Rows of 64 words, each at a place by hash: were a whole memory one row, the search for another
- * address that falls into it would go to its end. */
+/* Rows of 64 words, each placed by a hash. If a whole memory were one row, a colliding address
+ * would be searched to the row's end. */
 static inline uint32_t first_slot(uintptr_t at) {
     uint32_t row = (uint32_t)(at >> 9) * UINT32_C(0x9E3779B1) >> 16;
     return (row << 6 | (at >> 3 & 63)) & (SLOTS - 1);

@@ -18,8 +18,8 @@ static struct subject_memory memory_table;
 static struct subject_mailbox mailbox_table;
 static FILE *out, *functions;
 static bool unwritten;
-/* Threads: who calls now, -1 before and after them. Then what is written is a log: a call's begin,
- * its end. */
+/* Threads: the thread that calls now, -1 before and after them. The log has each call's begin and
+ * end. */
 static int (*who)(void);
 static unsigned depth[OP_THREADS + 1], current[OP_THREADS + 1], calls_n;
 static bool silent; /* a parked guest has the host flush, as the program's does by itself */
@@ -757,7 +757,7 @@ const struct subject *tape_begin(const struct subject *subject, FILE *to, FILE *
     return in_front(subject);
 }
 
-/* Looks at a memory's size are part of what was found, where no thread runs. */
+/* Reads of a memory's size are part of the finding where no thread runs. */
 static void looked(void *m, uint64_t bytes) {
     if (who() < 0) {
         call("DONE(answer = memory_size_bytes(%s))", m_(m));

@@ -44,8 +44,8 @@ static void end_with_parent(void) {
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
-/* What the subject has no function for would only take the place of what it has. So would many
- * stores a page apart, where nobody sees the pages. */
+/* Operations that the subject lacks would only take the place of others. So would many stores a
+ * page apart, if nothing sees the pages. */
 static void leave_out_idle(const struct subject_memory *m) {
     for (unsigned code = 0; code < OP_mailbox_attach; code++) {
         if (operation_is_idle(m, (uint8_t)code)) {

@@ -30,7 +30,7 @@ replays() {
     done
 }
 
-# What somebody may hand to the replay program.
+# Bad arguments of the replay program.
 hostile_inputs() {
     replay=build/asan/replay
     : >"$work/empty"

@@ -1,7 +1,7 @@
 #!/bin/sh
 # triage.sh: `make test-triage`. Plants defects in copies; from an input that shows each, makes the
 # shrunk operations (6 at most), the trace and the C program, which must fail with the planted library
-# and pass with the good one. C programs of inputs that break nothing. What somebody may hand to
+# and pass with the good one. Also: C programs of inputs that break nothing; bad arguments of
 # shrink, reproducer and corpus-promote; a run that is killed or interrupted.
 #
 #   fuzz/tests/triage.sh [NAME=INPUT...]     S01=corpus/memory_fuzzer/grow-limit.ops ...
@@ -80,7 +80,7 @@ defect() {
     if [ -n "${KEEP:-}" ]; then mkdir -p "$KEEP" && cp -r "$folder" "$KEEP/"; fi
 }
 
-# A defect that only a weak memory order shows: the program is for the engine, whose schedule replays it.
+# A defect that only a weak memory order shows: its program runs under the engine, which replays the schedule.
 weak_order() {
     plant M03 || fail M03_planted "$(tail -n 3 "$work/build" | tr '\n' ' ')"
     folder=$work/found/M03 tools=$work/M03/build/plain
@@ -216,7 +216,7 @@ T0 memory_atomic_store m0 at:end+8 offset:0 width:8 value:1
 OPS
 }
 
-# What somebody may hand over.
+# Bad arguments.
 hostile_inputs() {
     : >"$work/empty"
     head -c 10485760 /dev/urandom >"$work/large"

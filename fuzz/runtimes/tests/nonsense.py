@@ -1,5 +1,5 @@
 #!/usr/bin/python3 -B
-"""nonsense.py KIND MARK COMMAND...: a runtime that is sound for one program and breaks the protocol in the next, once:
+"""nonsense.py KIND MARK COMMAND...: a runtime that answers one program well and breaks the protocol in the next, once:
 MARK is a file that it makes when it does. The kinds are the functions of KINDS."""
 import os
 import subprocess

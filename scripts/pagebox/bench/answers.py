@@ -99,7 +99,7 @@ class Sentence:
         return f"{one.ns / two.ns - 1:+.0%}{'' if apart else ', within the spread'}"
 
     def faster(self, name, other, yes, no):
-        """yes where half of the one's samples, and all but the last 5 %, are below the other's."""
+        """yes if the one's median and 95th percentile are below the other's."""
         one, two = self.row(name), self.row(other)
         ends = [(f.range()[0], f.range()[2]) for f in (one, two)]
         return yes if all(a < b for a, b in zip(*ends)) else no
@@ -138,7 +138,7 @@ class Sentence:
             if plain and ratio and figures.interval[0] > plain.interval[1]:
                 found.append((figures.ns - plain.ns, f"`{self.line(figures)}` {time_text(figures.ns - plain.ns)} ({ratio - 1:+.0%})"))
         ranked = [words for _, words in sorted(found, reverse=True)[:DEAREST]]
-        return ", ".join(ranked) or "none: no row lies above what it stands beside by more than the spread"
+        return ", ".join(ranked) or "none: no row is above its limit by more than the spread"
 
     # ---- a sentence
 
@@ -150,7 +150,7 @@ class Sentence:
         return getattr(self, what)(*names, *either)
 
     def filled(self, text):
-        """The text with its figures. A part in brackets that lacks a row goes; where nothing is left, all goes."""
+        """The text with its figures. A bracketed part that lacks a row is dropped; if nothing is left, all is."""
         marks = []
         kept = MARK.sub(lambda m: marks.append(m) or f"\0{len(marks) - 1}\0", text)  # brackets in a mark are its own
         put = lambda part: re.sub(r"\0(\d+)\0", lambda m: self.figure(marks[int(m.group(1))]), part)

@@ -26,7 +26,7 @@ def percent(value):
 
 
 def beside(figures, peers=True):
-    """The time, and in brackets how many times the limit, and the best peer, where there are."""
+    """The time, and in brackets the ratio to the limit and to the best peer, where there is one."""
     if figures is None:
         return None
     limit, peer = figures.limit()[1], figures.best_peer()[1] if peers else None
@@ -34,6 +34,3 @@ def beside(figures, peers=True):
     words += f" / {ratio_text(peer)}" if peer is not None else ""
     text = figures.shown() + (f" ({words})" if words else "")
     return Cell(figures.range()[0], text)
-
-
-BESIDE = "In brackets: times the limit / times the best peer, where there is one."

@@ -143,7 +143,7 @@ class Figures:
         return " + ".join(words) or "none"
 
     def limit(self):
-        """(name, ratio) of what limits this row; (None, None) where nothing known does."""
+        """(name, ratio) of this row's limit; (None, None) if it has none."""
         return next(((n, r) for n, r in self.ratios.items() if n not in self.peer_names), (None, None))
 
     def peers(self):

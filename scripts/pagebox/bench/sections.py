@@ -9,7 +9,7 @@ from pagebox.bench.cells import Cell, beside, duration, times
 from pagebox.bench.measures import TIMES
 from pagebox.common import report
 
-NOTE = "In brackets: times the limit / times the best peer, where there are."
+NOTE = "In brackets: the ratio to the limit / to the best peer, where there is one."
 LIMIT_COLUMNS = ["limit", "takes", f"{TIMES} limit", "best peer", "takes", f"{TIMES} peer"]
 QUANTILES = ("q01", "q05", "q25", "q50", "q75", "q95", "q99")
 SYSTEM_COLUMNS = ["faults", "VMAs", "peak resident", "peak virtual", "growths", "system calls"]
@@ -69,7 +69,7 @@ class Grid:
         return any(f.ratios for f in self.figures())
 
     def cell(self, figures, column):
-        """The time, and in brackets how many times limit and peer; where no row has any, the least."""
+        """The time, and in brackets the ratios to limit and peer, or to the least if no row has either."""
         if figures is None:
             return None
         if self.said["spread"]:
@@ -185,7 +185,7 @@ class Grid:
 
 
 def sections(rows):
-    """The tree of the program's sections; those without a row that was measured are left out."""
+    """The tree of the program's sections; sections without a measured row are left out."""
     made, top = {}, []
     for said in rows.words.sections:
         grid = Grid(said, rows)
@@ -198,6 +198,6 @@ def sections(rows):
 
 
 def keep(section):
-    """Whether anything is in it; what is empty inside of it goes."""
+    """Whether anything is in it; empty parts inside it are dropped."""
     section.sections = [inner for inner in section.sections or [] if inner.table or keep(inner)]
     return bool(section.table or section.sections)

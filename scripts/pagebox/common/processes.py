@@ -1,5 +1,5 @@
-"""processes.py: programs that we start: each leads a session of its own, so that an interrupt, or the end of
-its time, ends it with all that it has started; its last words; and the gate's folder for what they write."""
+"""processes.py: child processes. Each leads a session of its own, so that an interrupt or a time limit ends it
+with all that it has started. Also: its last output line, and the gate's folder for what it writes."""
 import ctypes
 import os
 import signal
@@ -11,13 +11,13 @@ from pagebox.common import report
 
 SCRATCH = report.REPO / "build" / "gate" / "tmp"  # emptied by gate_build.lock()
 PR_SET_PDEATHSIG = 1  # sys/prctl.h
-PRCTL = ctypes.CDLL(None).prctl  # looked up here: a child of a program with threads had better not
+PRCTL = ctypes.CDLL(None).prctl  # looked up here: a forked child of a threaded program should not
 live = set()
 ending = False  # an interrupt ends the whole: what ends now has not failed
 
 
 def signal_group(child, number=signal.SIGKILL):
-    """To a leader of a session, and to what it started."""
+    """Sends a signal to a session's leader and to what it started."""
     try:
         os.killpg(child.pid, number)
     except (ProcessLookupError, PermissionError):
@@ -25,7 +25,7 @@ def signal_group(child, number=signal.SIGKILL):
 
 
 def stop(child, seconds=2, first=signal.SIGTERM):
-    """Asks it to end, and after so long ends it, with all that it started, also where it has gone itself."""
+    """Asks it to end, and after a while kills it, with all that it started, even if it has itself ended."""
     signal_group(child, first)
     try:
         child.wait(timeout=seconds)
@@ -44,7 +44,7 @@ def running(child):
 
 
 def end_with_parent():
-    """For preexec_fn: the kernel ends the child when the thread that started it is gone, however that came."""
+    """For preexec_fn: the kernel ends the child when the thread that started it ends, for whatever reason."""
     PRCTL(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
@@ -72,8 +72,8 @@ def run(command, limit_s, **options):
 
 
 def answer(command, environment, seconds, **options):
-    """(status, output, errors) as text; status None: it took too long. A control-C does not reach it: what it
-    says then would be taken for its answer. It ends when we do."""
+    """(status, output, errors) as text; status None: it took too long. Control-C does not reach it, since its
+    output then would be taken for its answer. It ends when we do."""
     words = [str(word) for word in command]
     more = {"env": environment, "stdin": subprocess.DEVNULL, "preexec_fn": end_with_parent} | options
     try:

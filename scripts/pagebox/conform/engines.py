@@ -151,7 +151,7 @@ class Browser:
         class Handler(http.server.BaseHTTPRequestHandler):
             def reply(self, body, kind, status=200):
                 self.send_response(status)
-                # Shared memory is to be had by a page that is isolated alone.
+                # Only an isolated page gets shared memory.
                 self.send_header("Cross-Origin-Opener-Policy", "same-origin")
                 self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
                 self.send_header("Content-Type", kind)

@@ -20,7 +20,7 @@ REPLAY = report.REPO / "build" / "plain" / "replay"
 SHRINK = report.REPO / "build" / "plain" / "shrink"
 FUZZER = report.REPO / "build" / "bare" / "memory_fuzzer"
 TESTS = known.FOLDER / "tests"
-SEEDS = 5  # an engine with a known bug is begun again so often at most
+SEEDS = 5  # restarts, at most, of an engine with a known bug
 # planted bug (tests/planted.js): the names that a finding may have
 PLANTED = {
     "grow-at-maximum": r"R5-grow-limit",
@@ -33,7 +33,7 @@ PLANTED = {
     "crashes": r"R18-crash",
     "exits": r"R16-exit",
 }
-# what a runtime says in place of an answer, once (tests/nonsense.py): the finding, and the words that tell of it
+# what a runtime answers instead, once (tests/nonsense.py): the finding's name, and the words of its message
 NOT_AN_ANSWER = r"its answer is not of the protocol, "
 NONSENSE = {
     **dict.fromkeys(("words", "zeros", "empty", "too-few", "unknown-status", "negative", "too-wide", "few-bytes"),
@@ -45,7 +45,7 @@ NONSENSE = {
     "unasked": (r"R\d+-nonsense", NOT_AN_ANSWER),
     "half-and-gone": (r"R\d+-exit", "ended with status 0"),
     "closed": (r"R\d+-exit", "closed its output and goes on running"),
-    "half-and-silent": (None, ""),  # a hang that does not come again is a busy machine's
+    "half-and-silent": (None, ""),  # a hang that does not repeat counts as a busy machine
 }
 
 
@@ -156,7 +156,7 @@ def engines(count, seconds):
         print("     wabt: is left out: apt-get install wabt, or scripts/setup runtimes")
     wanted = [name for name in os.environ.get("RUNTIME", "").split(",") if name] or list(there)
     if not set(wanted) <= set(there):
-        report.die(f"RUNTIME={','.join(wanted)}: installed are {', '.join(there)}")
+        report.die(f"RUNTIME={','.join(wanted)}: not installed; there are {', '.join(there)}")
     for name in wanted:
         version, expected = there[name]
         play_engine(count, name, version, expected, seconds)

@@ -50,7 +50,7 @@ class Orders:
         wanted = report.pattern(given.FILTER, "FILTER")
         self.names = [n for n in names if wanted.search(n)]
         if not self.names:
-            report.die(f"FILTER={given.FILTER}: no scenario has such a name; `make verify ARGS=--list`")
+            report.die(f"FILTER={given.FILTER}: no scenario has such a name; `build/sim/verify --list` names them")
         self.costs = advise.Costs("clang")
         self.reader = trace.Program(PROGRAM)
         self.scenarios, self.rows, self.pairs = [], {}, set()

@@ -113,8 +113,8 @@ def compiler_of(cc, source):
     return [cxx, "-std=gnu++20"]
 
 
-# std::latch of libstdc++ counts down by a release exchange and then looks whether anybody waits. C++
-# lets the look come first; no processor does, since its exchange is a full fence or orders the look.
+# libstdc++'s std::latch counts down by a release exchange and then looks for waiters. C++ allows the look to
+# come first; no processor does, since its exchange is a full fence or orders the look.
 LATCH = re.compile(r"(define [^\n]*@_ZNSt5latch10count_down(?:(?!^}).)*?)(  call void @\S*notify_all)", re.MULTILINE | re.DOTALL)
 
 

@@ -40,7 +40,7 @@ int main() {
     return 0;
 }
 #elif defined LATCH
-/* Its exchange and the look for waiters behind it have the order that processors give them. */
+/* Its exchange and its look for waiters happen in that order, as on every processor. */
 static std::latch done(2);
 static int data[2];
 int main() {
