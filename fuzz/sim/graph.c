@@ -329,20 +329,35 @@ static inline bool same_location(const struct event *a, const struct event *b) {
     return is_access(a) && is_access(b) && a->location == b->location;
 }
 
-/* The nearest event after (before) e in its thread that is not of its location. */
-static event_id next_other(const struct graph *g, event_id e) {
-    event_id i = g->events[e].po_after;
-    while (i && (is_ghost(g, i) || same_location(&g->events[i], &g->events[e]))) {
-        i = g->events[i].po_after;
+/* When the nearest comes after x in its thread that is not of its location, an event or a fence; 0:
+ * nothing does. Fences that are not seq_cst are no events. */
+static epoch next_other(const struct graph *g, event_id x) {
+    for (event_id i = g->events[x].po_after; i; i = g->events[i].po_after) {
+        const struct event *e = &g->events[i];
+        if (e->fenced) {
+            return e->fenced;
+        }
+        if (!is_ghost(g, i) && !same_location(e, &g->events[x])) {
+            return e->when;
+        }
     }
-    return i;
+    return 0;
 }
-static event_id previous_other(const struct graph *g, event_id e) {
-    event_id i = g->events[e].po_before;
-    while (i && (is_ghost(g, i) || same_location(&g->events[i], &g->events[e]))) {
+
+/* What happens before the nearest one before y of that kind, NULL: there is none. */
+static const epoch *known_to_other(const struct graph *g, event_id y) {
+    for (event_id i = y;;) {
+        if (g->events[i].fenced) {
+            return clock_of(g, i, BEFORE);
+        }
         i = g->events[i].po_before;
+        if (!i) {
+            return NULL;
+        }
+        if (!is_ghost(g, i) && !same_location(&g->events[i], &g->events[y])) {
+            return clock_of(g, i, AFTER);
+        }
     }
-    return i;
 }
 
 /* Where an access stands in the order of its location's writes. */
@@ -364,8 +379,9 @@ static bool scb(const struct graph *g, event_id x, event_id y) {
         if (same_location(a, b)) {
             return true;
         }
-        event_id from = next_other(g, x), to = previous_other(g, y);
-        if (from && to && happens_before(g, from, to)) {
+        epoch from = next_other(g, x);
+        const epoch *to = known_to_other(g, y);
+        if (from && to && to[a->thread] >= from) {
             return true;
         }
     }

@@ -46,6 +46,7 @@ struct event {
     event_id same_before;         /* the event of this location added before, 0: none */
     event_id po_before, po_after;
     epoch when;
+    epoch fenced; /* the first fence, not seq_cst, between it and the event before it; 0: none */
     uint32_t step;    /* of the run that executed it last */
     uint16_t choices; /* EVENT_CHOICE: out of how many */
     uint8_t kind, read, thread;

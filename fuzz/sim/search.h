@@ -50,6 +50,7 @@ struct side {
     uint64_t seen;
     uint32_t wait_atom;
     event_id latest;                /* the event that it executed last */
+    epoch fenced;                   /* its first fence since then that is no event; 0: none */
     event_id redone, put_off_never; /* the read that a revisit changed; one that was forced */
     struct thread_clock {           /* as it was before its latest read */
         epoch aH[SEARCH_THREADS];

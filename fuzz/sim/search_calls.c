@@ -161,6 +161,9 @@ void explore_fence(struct thread *t, int order, uintptr_t pc) {
     if (id) {
         search_executed(t, id);
     } else {
+        if (order != __ATOMIC_RELAXED && !side_of(t)->fenced) {
+            side_of(t)->fenced = t->H[t->id];
+        }
         t->H[t->id]++;
     }
 }

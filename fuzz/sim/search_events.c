@@ -6,6 +6,7 @@
 void search_clock_start(const struct thread *t, struct graph *g, event_id id) {
     struct event *e = &g->events[id];
     e->when = t->H[t->id];
+    e->fenced = side_of(t)->fenced;
     epoch *before = clock_of(g, id, BEFORE);
     memcpy(before, t->H, X.width * sizeof *before);
     before[t->id] = e->when - 1;
@@ -86,6 +87,7 @@ void search_executed(struct thread *t, event_id id) {
     }
     s->done++;
     s->latest = id;
+    s->fenced = 0;
     memcpy(s->causes, clock_of(G, id, CAUSES), X.width * sizeof(epoch));
     t->H[t->id]++;
 }

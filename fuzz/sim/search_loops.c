@@ -184,6 +184,7 @@ static void put_off(struct thread *t, event_id read) {
     t->H[t->id] = G->events[read].when;
     memcpy(s->causes, clock_of(G, read, CAUSES_BEFORE), X.width * sizeof(epoch));
     s->latest = G->events[read].po_before;
+    s->fenced = G->events[read].fenced;
     s->done--;
     X.log_n--;
     search_drop_left(read);

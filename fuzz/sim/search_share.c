@@ -67,7 +67,7 @@ struct header {
     double seconds;
     uint32_t bounds, width, places, mixed_n, clock_used, cells;
 };
-static const char magic[8] = "simckp4";
+static const char magic[8] = "simckp5";
 
 /* The options, as far as they change what is explored. */
 static uint64_t identity(const struct job *j) {
