@@ -143,7 +143,7 @@ shrink: build/asan/shrink $(SUBJECT_WANTED) $(RUNTIME_WANTED) ## the smallest pr
 	@SUBJECT=$(call quote,$(SUBJECT)) REPEAT='$(REPEAT)' $(RUNTIME_WITH) build/asan/shrink $(if $(TARGET),-t $(TARGET)) \
 	    -o $(call quote,results/shrunk/$(basename $(notdir $(INPUT))).ops) $(call quote,$(INPUT))
 	@cat $(call quote,results/shrunk/$(basename $(notdir $(INPUT))).ops)
-reproducer: build/asan/reproducer lib $(SUBJECT_WANTED) $(if $(RUNTIME),build/asan/replay $(RUNTIME_WANTED)) ## INPUT= as a C program of its own, into results/reproducers/, compiled and run; with RUNTIME= as one .js or .wast (TARGET= SUBJECT= RUNTIME= REPEAT= PARTS= RULES_OFF=)
+reproducer: build/asan/reproducer lib $(SUBJECT_WANTED) $(if $(RUNTIME),build/asan/replay $(RUNTIME_WANTED)) ## INPUT= as a C program of its own, into results/reproducers/, compiled and run; with RUNTIME= as one .js or .wast (TARGET= SUBJECT= SOURCES= RUNTIME= REPEAT= PARTS= RULES_OFF=)
 	@test -n $(call quote,$(INPUT)) || { echo 'make reproducer: say INPUT=file' >&2; exit 2; }
 	@mkdir -p results/reproducers
 ifneq ($(RUNTIME),)

@@ -34,7 +34,7 @@ $(foreach c,$(CONFIGS),$(eval $(call ref_test_rules,$(c))))
 
 REF_TEST_BUILT := $(foreach c,$(REF_TEST_CONFIGS),build/$(c)/ref-tests \
     $(REF_EXAMPLES:%=build/$(c)/ref-example-%))
-test-ref: $(REF_TEST_BUILT) ## tests of ref/: plain, ASan+UBSan, thread sanitizer (FILTER=part of a name)
+test-ref: $(REF_TEST_BUILT) ## tests of ref/: plain, as if host pages had 64 KiB, ASan+UBSan, thread sanitizer (FILTER=part of a name)
 	$(start)MAKE='$(MAKE)' FILTER='$(FILTER)' ref/tests/run.sh $(REF_TEST_CONFIGS)
 test-valgrind: build/plain/ref-tests ## the tests without threads under valgrind's memcheck: minutes (FILTER=part of a name)
 	@FILTER='$(FILTER)' ref/tests/valgrind.sh
@@ -68,9 +68,12 @@ test-ref-$(1): build/ref-$(1)/ref-tests
 endef
 $(foreach c,$(REF_ELSEWHERE),$(eval $(call config_rules,ref-$(c)))$(eval $(call ref_test_rules,ref-$(c))) \
     $(eval $(call ref_elsewhere_rules,$(c))))
+test-ref-arm64: ## tests of ref/ under qemu-user, arm64 (FILTER=part of a name QEMU_FLAGS=)
+test-ref-riscv64: ## the same, riscv64 (FILTER= QEMU_FLAGS=)
+test-ref-musl: ## tests of ref/ with musl in place of glibc (FILTER=)
 # Larger host pages, on this machine.
-test-ref-16k: ## tests of ref/ as if host pages had 16 KiB
-test-ref-64k: ## the same, 64 KiB
+test-ref-16k: ## tests of ref/ as if host pages had 16 KiB (FILTER=)
+test-ref-64k: ## the same, 64 KiB (FILTER=)
 test-ref-16k test-ref-64k: test-ref-%: build/plain/ref-tests
 	@FILTER='$(FILTER)' ref/tests/elsewhere.sh $*
 .PHONY: test-ref-16k test-ref-64k
