@@ -110,10 +110,10 @@ enum pb_status pb_os_decommit(void *at, uint64_t bytes) {
     return status_of(mprotect(at, (size_t)bytes, PROT_NONE));
 }
 
-/* True when a call has failed for a reason that goes away, and is to be made again: a signal came
- * in between (EINTR), or a race with another mapping call (EAGAIN, of madvise), or the kernel
- * itself had a page of the file in its hands, to move it or to put it on a list (EBUSY, of a seal
- * against writing). It has waited for that page by then, 150 ms at most, and sealed nothing. */
+/* True if a call has failed for a reason that passes and is to be made again: a signal (EINTR), a
+ * race with another mapping call (EAGAIN, of madvise), or a page of the file that the kernel itself
+ * was using, to move it or to put it on a list (EBUSY, of a seal against writing; the kernel has
+ * then waited for it, 150 ms at most, and sealed nothing). */
 static bool is_transient(int result, int *tries) {
     return result != 0 && (errno == EINTR || errno == EAGAIN || errno == EBUSY) &&
            ++*tries < TRIES_MAX;
@@ -255,7 +255,7 @@ enum pb_status pb_os_advise(void *at, uint64_t bytes, enum pb_os_advice advice) 
     return advise(at, bytes, advices[advice]);
 }
 
-/* Any call that writes would do; this one no sandbox refuses. */
+/* Any call that writes would do; no sandbox refuses this one. */
 bool pb_os_is_closed(void *at) {
     return uname(at) != 0 && errno == EFAULT;
 }
@@ -330,7 +330,7 @@ void pb_os_file_close(int file) {
 
 /* ---- The account of pages -------------------------------------------------------------------- */
 
-/* What `opened` holds: the descriptor, from 1, and the process that it tells of. */
+/* What `opened` holds: the descriptor, plus one, and the process that it belongs to. */
 static bool account_is_open(struct pb_os_account *account, uint64_t *opened, int *file) {
     *opened = atomic_load_explicit(&account->opened, memory_order_relaxed);
     *file = (int)(uint32_t)*opened - 1;

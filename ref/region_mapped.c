@@ -227,8 +227,8 @@ static enum pb_status move_by_remap(struct pb_region *region, uint64_t bytes) {
 
 /* ---- reserve_rw: the length alone grows ----------------------------------------------------- */
 
-/* Without a guard: who must check bounds anyway has no use for one, and it would take a call. Only
- * what has no capacity gets its address from it. */
+/* Without a guard: bounds must be checked anyway, and a guard would take a call. Only a memory
+ * without capacity has one, to have an address. */
 static enum pb_status open_create(const struct pb_region_config *config, struct pb_region *region) {
     uint64_t guard_bytes = config->capacity_bytes == 0 ? config->guard_bytes : 0;
     return map_and_advise(region, guard_bytes, config->capacity_bytes, config->accessible_bytes);

@@ -8,11 +8,11 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Whether it pays to keep a slot's pages: only where the tenants write enough of them. */
+/* Whether it pays to keep a slot's pages: only if the tenants write enough of them. */
 struct habit {
     uint64_t kept_bytes; /* by the last reset; 0: it gave all back */
-    uint32_t misses;     /* in a row: so many times it did not pay, or MISSES_MAX */
-    uint32_t skips;      /* resets to come that give all back */
+    uint32_t misses;     /* how many times in a row it did not pay, at most MISSES_MAX */
+    uint32_t skips;      /* how many coming resets give all back */
 };
 
 /* One reservation, cut into slots of slot + guard bytes. A free slot is inaccessible and reads 0
@@ -166,9 +166,9 @@ static void slot_give(struct pb_pool *pool, uint32_t slot, bool clean) {
 
 /* A reset by hand that is under way. */
 struct sweep {
-    uint64_t budget_bytes;  /* may still be kept */
-    uint64_t kept_bytes;    /* pages that held something and stay, */
-    uint64_t written_bytes; /* and those of them with a byte that was not zero */
+    uint64_t budget_bytes;  /* that may still be kept */
+    uint64_t kept_bytes;    /* of resident pages that stay, */
+    uint64_t written_bytes; /* and of those of them that were not zero */
     uint64_t kept_to_bytes; /* what lies behind is given back */
 };
 
@@ -195,8 +195,8 @@ static void run_zero(struct sweep *sweep, uint8_t *base, uint64_t offset, uint64
     }
 }
 
-/* Zeroes what a slot's first bytes hold by hand, but for pages that would have to be brought in for
- * that, until the budget is used up; the rest is given back. */
+/* Zeroes the resident pages of a slot's first bytes by hand until the budget is used up. The rest,
+ * and pages that are swapped out, are given back. */
 static enum pb_status runs_zero(struct pb_pool *pool, struct sweep *sweep, uint8_t *base,
                                 uint64_t bytes) {
     enum { RUNS = 64 };
@@ -226,9 +226,9 @@ static enum pb_status runs_zero(struct pb_pool *pool, struct sweep *sweep, uint8
     return kept_to == bytes ? PB_OK : pb_os_discard(base + kept_to, bytes - kept_to);
 }
 
-/* True where it pays to keep pages: to look at one costs a seventh of what it costs to give it back
- * and to fault it in again. So the tenant must have written a seventh of what was kept for it (what
- * was there beside is its own), or of all, whose pages are then all kept before long. */
+/* True if keeping pages pays: looking at one costs a seventh of giving it back and faulting it in
+ * again. So the tenant must have written a seventh of the pages that were kept for it (others it
+ * has faulted in itself), or a seventh of all, since then all pages are soon kept. */
 static bool pays(const struct sweep *sweep, uint64_t kept_before_bytes) {
     enum { LOOKS_A_FAULT = 7 };
     uint64_t own_bytes =
@@ -237,8 +237,8 @@ static bool pays(const struct sweep *sweep, uint64_t kept_before_bytes) {
            sweep->written_bytes >= sweep->kept_to_bytes / LOOKS_A_FAULT;
 }
 
-/* Keeps pages as long as that pays; then all is given back, and it is tried again after 1, 3, 7 and
- * at most 63 resets. together: pages come in many at a time, so it always pays. */
+/* Keeps pages as long as that pays. Then it gives all back, and tries again after 1, 3, 7 and at
+ * most 63 resets. together: pages come in many at a time, so it always pays. */
 static enum pb_status slot_zero_present(struct pb_pool *pool, uint8_t *base, uint64_t bytes,
                                         bool together) {
     enum { MISSES_MAX = 6 };
