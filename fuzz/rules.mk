@@ -115,7 +115,7 @@ export PAGEBOX_PARTS := $(abspath $(PARTS))
 export PAGEBOX_RULES := $(CURDIR)/$(firstword $(wildcard ref/RULES.md) ref/README.md)
 SUBJECT_WANTED = $(filter $(SUBJECTS) $(SUBJECTS:.so=.engine.so),$(patsubst ./%,%,$(subst $(comma), ,$(SUBJECT))))
 
-# Rules that are not asked of the subject: RULES_OFF=R7,R16-bulk (rule.h).
+# Rules that are not checked: RULES_OFF=R7,R16-bulk (rule.h).
 RULES_OFF ?= $(PAGEBOX_RULES_OFF)
 export PAGEBOX_RULES_OFF := $(RULES_OFF)
 

@@ -7,7 +7,7 @@
  *
  * Optional functions are NULL where they are missing: the operations that need them are skipped,
  * and the list is on the screen once. So is a whole table. What a subject does not promise (enum
- * subject_promise, struct subject_strategy, not_promised) is not asked of it. The rules (R1 to R43)
+ * subject_promise, struct subject_strategy, not_promised) is not tested. The rules (R1 to R43)
  * are those of ref/RULES.md. subjects/README.md shows how to begin, subjects/template.c what it
  * looks like.
  *
@@ -404,7 +404,7 @@ struct subject_mailbox {
 /* ---- Both -------------------------------------------------------------------------------------
  */
 
-/* A rule that is not asked of this subject, and why: "R7", or one name, "R7-grow-zero", or the
+/* A rule that is not checked for this subject, and why: "R7", or one name, "R7-grow-zero", or the
  * first words of several, "R16-bulk". PAGEBOX_RULES_OFF=R7,R16-bulk does the same for one run. */
 struct subject_exemption {
     const char *rule;

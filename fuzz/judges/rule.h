@@ -1,4 +1,4 @@
-/* rule.h: rules switched off by name: what a subject does not promise is not asked of it.
+/* rule.h: rules switched off by name: what a subject does not promise is not checked.
  *
  * A word switches off all names that begin with it and end there or at a dash: "R7" all of rule 7,
  * "R16-bulk" R16-bulk-copy. Where an oracle can, it looks past an off rule's difference; where it

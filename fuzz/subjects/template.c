@@ -99,7 +99,7 @@ const struct subject *pagebox_subject(void) {
         .record = record,
         .reservation = reservation, /* optional: with it R4 is checked, the guard */
     };
-    /* Rules that yours does not promise: {"R10", "why"} before the end. */
+    /* Rules that your code does not promise: {"R10", "why"} before the end. */
     static const struct subject_exemption not_promised[] = {{NULL, NULL}};
     static const struct subject mine = {
         .abi = SUBJECT_ABI, .name = "template", .memory = &memory, .not_promised = not_promised};
