@@ -157,7 +157,7 @@ void pb_mapped_destroy(struct pb_region *region) {
 /* ---- Past the capacity: a new reservation --------------------------------------------------- */
 
 /* A region like this one with room for twice the bytes, so that a memory that grows step by step
- * moves seldom; where so much address space is not to be had, for just bytes. The first open_bytes
+ * moves seldom; for just bytes where so much address space is not available. The first open_bytes
  * are accessible and zero. */
 static enum pb_status make_larger(const struct pb_region *region, uint64_t bytes,
                                   uint64_t open_bytes, struct pb_region *made) {

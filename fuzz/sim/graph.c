@@ -329,8 +329,8 @@ static inline bool same_location(const struct event *a, const struct event *b) {
     return is_access(a) && is_access(b) && a->location == b->location;
 }
 
-/* When the nearest comes after x in its thread that is not of its location, an event or a fence; 0:
- * nothing does. Fences that are not seq_cst are no events. */
+/* When the next fence, or the next event of another location, comes after x in its thread; 0: none
+ * does. Fences that are not seq_cst are not events. */
 static epoch next_other(const struct graph *g, event_id x) {
     for (event_id i = g->events[x].po_after; i; i = g->events[i].po_after) {
         const struct event *e = &g->events[i];
@@ -344,7 +344,8 @@ static epoch next_other(const struct graph *g, event_id x) {
     return 0;
 }
 
-/* What happens before the nearest one before y of that kind, NULL: there is none. */
+/* What happens before the last fence, or event of another location, before y in its thread; NULL:
+ * there is none. */
 static const epoch *known_to_other(const struct graph *g, event_id y) {
     for (event_id i = y;;) {
         if (g->events[i].fenced) {

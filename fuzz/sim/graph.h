@@ -46,8 +46,9 @@ struct event {
     event_id same_before;         /* the event of this location added before, 0: none */
     event_id po_before, po_after;
     epoch when;
-    epoch fenced; /* the first fence, not seq_cst, between it and the event before it; 0: none */
-    uint32_t step;    /* of the run that executed it last */
+    epoch fenced;  /* the first fence that is not seq_cst between this event and the one before; 0:
+                      none */
+    uint32_t step; /* of the run that executed it last */
     uint16_t choices; /* EVENT_CHOICE: out of how many */
     uint8_t kind, read, thread;
     uint8_t order; /* __ATOMIC_*, of a compare-exchange as it came out */

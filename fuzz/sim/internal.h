@@ -202,7 +202,7 @@ enum {
     LINE_WRITE,
     LINE_FINDING
 };
-/* The line of an access, of which the value and where it came from are still to be filled in. */
+/* The line of an access; the caller fills in the value and where it came from. */
 static inline struct line access_line(uint8_t kind, const struct thread *t, uintptr_t at,
                                       unsigned size, int order, uintptr_t pc) {
     return (struct line){.kind = kind,
@@ -224,13 +224,13 @@ struct engine {
     struct thread *now;
     thread_set ready; /* the T_READY threads */
     uint32_t threads_n, atoms_n, msgs_n, cells_n, recs_n, frames_n, locks_n;
-    uint32_t recs_free;         /* records that later accesses made superfluous, a list by next */
-    uint32_t steps, progress;   /* step of the last new thing seen by anybody */
-    uint32_t wrote;             /* ... of the last atomic write */
-    uint32_t novel;             /* ... of the last thing that was not there before, while it stalls */
-    bool stalls;                /* nobody sees anything new: stall.c watches */
-    thread_set waiting;         /* the T_WAIT threads */
-    uint32_t generation;        /* of cell slots */
+    uint32_t recs_free;       /* records that later accesses made superfluous, a list by next */
+    uint32_t steps, progress; /* step of the last new thing seen by anybody */
+    uint32_t wrote;           /* ... of the last atomic write */
+    uint32_t novel;           /* ... of the last thing that was not there before, while it stalls */
+    bool stalls;              /* nobody sees anything new: stall.c watches */
+    thread_set waiting;       /* the T_WAIT threads */
+    uint32_t generation;      /* of cell slots */
     uint32_t quiet, quiet_step; /* plain accesses without a step, as tsan.c counts them */
     uint32_t quiet_turns;       /* switches away from loops of plain accesses, in all runs */
     uint32_t queue;             /* arrivals at waits so far */
@@ -373,8 +373,8 @@ void explore_lock(struct thread *t, uintptr_t object, uintptr_t pc);
 bool explore_try_lock(struct thread *t, uintptr_t object, bool ordered, uintptr_t pc);
 bool explore_unlock(struct thread *t, uintptr_t object, uintptr_t pc); /* false: it has no order */
 void explore_section_access(struct thread *t, uintptr_t at, size_t n, bool write);
-/* Threads alike: the parent has started u; somebody asks which thread he is; a join stores a
- * result at an address, and u's is this. These may be called outside a search, too. */
+/* Threads alike: the parent has started u; a thread asks for its own identity; a join stores a
+ * result at an address; the result of u. These may be called outside a search, too. */
 void explore_alike(struct thread *parent, const struct thread *u, uintptr_t start, uintptr_t arg,
                    bool detached, uintptr_t handle);
 void explore_identity(void);

@@ -11,8 +11,8 @@ LEAST_S, MOST_S = 0.002, 0.2  # of measuring, a row and round
 def time_of(cost_s, pilot_s, share_s):
     """(measuring, in all) seconds for a row that took cost_s with pilot_s of measuring.
 
-    More than that buys more measuring in proportion; less than the pilot is not to be had, as what a
-    row costs then is its set-up."""
+    A larger share buys more measuring in proportion. It is never less than the pilot, as the cost is then
+    mostly set-up."""
     time_s = min(MOST_S, max(min(LEAST_S, pilot_s), pilot_s * share_s / cost_s))
     return (time_s, cost_s * time_s / pilot_s) if time_s > pilot_s else (pilot_s, cost_s)
 

@@ -63,7 +63,7 @@ def found_in(text):
 
 
 def fuzz(environment, seconds, folder, seed=1):
-    """(names found, seconds, executions, what it printed) of libFuzzer from nothing, until a finding, which is kept in folder."""
+    """Runs libFuzzer without seeds until a finding, which it keeps in folder: (names found, seconds, executions, output)."""
     began = time.monotonic()
     command = [FUZZER, f"-max_total_time={seconds}", "-max_len=256", "-timeout=25", "-detect_leaks=0",
                "-rss_limit_mb=2560", "-print_final_stats=1", f"-seed={seed}", f"-artifact_prefix={folder}/"]
@@ -75,7 +75,7 @@ def fuzz(environment, seconds, folder, seed=1):
 
 
 def shrunk(environment, folder):
-    """The smallest program that does the same as the one that fuzz kept: "R18-store at memory_store", its operations."""
+    """Shrinks the program that fuzz kept: its heading ("R18-store at memory_store") and its operations."""
     kept = next(path for path in pathlib.Path(folder).iterdir() if path.name.startswith(("crash-", "timeout-")))
     smallest = pathlib.Path(folder) / "shrunk.ops"
     subprocess.run([str(SHRINK), "-t", "memory_fuzzer", "-o", str(smallest), str(kept)], env=environment,
@@ -119,7 +119,7 @@ def quick(count):
 
 
 def nonsense(count):
-    """Each kind in the second of three programs: it is told in one line, and the third is played by a new process."""
+    """Each kind in the second of three programs: it is reported in one line, and a new process plays the third."""
     inputs = [TESTS / f"{name}.ops" for name in ("hangs", "exits", "sum-wraps")]
     for kind, (name, words) in NONSENSE.items():
         with tempfile.TemporaryDirectory() as folder:
@@ -163,7 +163,7 @@ def engines(count, seconds):
 
 
 def play_engine(count, name, version, expected, seconds):
-    """One engine for so long; what is known of it does not end the run."""
+    """One engine for so long; known findings do not end the run."""
     environment = dict(os.environ, **known.environment_of(name))
     left, executions, seen, new, why = seconds, 0, {}, {}, ""
     for seed in range(1, SEEDS + 1):
