@@ -5,7 +5,7 @@
  *         CHECK_STATUS(pb_memory_grow(memory, 0, &old), PB_OK);
  *     }
  *
- * Its name starts with the rule (R1 to R44) that it is about, and goes on with the known defect (S1
+ * Its name starts with the rule (R1 to R43) that it is about, and goes on with the known defect (S1
  * to S28) where it shows one: R5_S1_grow_to_exactly_65536_pages. Each runs in a process of its own,
  * so it may crash, block or change limits; nothing needs undoing. */
 #ifndef TEST_H
