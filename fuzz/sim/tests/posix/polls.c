@@ -1,5 +1,5 @@
-/* Threads that poll under a lock: somebody else gets the lock in time, so that is no livelock; where
- * nobody will ever write what they wait for, it is.
+/* Threads that poll under a lock. That is no livelock, since another thread gets the lock in time.
+ * It is one if no thread will ever write what they wait for.
  *
  * expect: pass time=3
  * expect: pass time=3 cflags=-DSPIN
