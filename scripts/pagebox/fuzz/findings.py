@@ -206,8 +206,8 @@ class Store:
             self.named += 1
 
     def guarded(self, step, found):
-        """A full disk, no process to be had, a program that is just being linked: the input is there,
-        so it is a finding, if with the engine's name for it."""
+        """After a full disk, a fork that fails, or a program that is being linked, the input is still kept:
+        it is a finding, under the engine's name if it has no other."""
         try:
             step(found)
         except OSError as error:
