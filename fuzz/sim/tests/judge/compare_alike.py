@@ -3,12 +3,13 @@
 
     compare_alike.py SEED COUNT
 
-C programs by seed, of two to four threads with one function: loads, stores and exchanges of two
-atomics, sections of a mutex, branches on what was read, now and then an assertion about what a thread
-has read or about the end. The verdict has to be the same. Where each thread certainly writes, no image
-of an execution is the execution itself, and the graphs have to be a factorial of the threads fewer;
-else they may be more than that, but no more than without. Some programs have what must turn the
-reduction off (a weaker order, another lock's call, a look at who one is): their graphs must not change.
+Generates C programs by seed: two to four threads that run one function, with loads, stores and exchanges
+of two atomics, sections of a mutex, branches on what was read, and sometimes an assertion about what a
+thread has read or about the end. The verdict must be the same. If each thread certainly writes, no
+execution is its own image, so the graphs must be fewer by exactly the factorial of the threads. Otherwise
+there may be more than that, but no more than without the reduction. Some programs have something that
+must turn the reduction off (a weaker order, another lock's call, pthread_self): their graphs must not
+change.
 
 Exit status: 0 all the same, 1 a difference, 2 usage or set-up, 130 interrupted.
 """
