@@ -483,12 +483,12 @@ static uint32_t uneven(const struct thread *t) {
     return (t->turns * 2654435761u + t->id * 40503u) >> 16 & 15;
 }
 
-/* Nobody has seen anything new for a quarter of the steps that a run has, or it is its last quarter:
- * from now on all take turns and read the newest, so that what is called a livelock has no fair way
- * out. */
+/* Nobody has seen anything new for a quarter of the steps that a run has, or it is its last
+ * quarter: from now on all take turns and read the newest, so that what is called a livelock has no
+ * fair way out. */
 static void look_for_stall(const struct thread *t) {
-    bool stalls = S.steps - S.progress > S.o.steps_max / 4 ||
-                  S.steps > S.o.steps_max - S.o.steps_max / 4;
+    bool stalls =
+        S.steps - S.progress > S.o.steps_max / 4 || S.steps > S.o.steps_max - S.o.steps_max / 4;
     if (stalls && !S.stalls)
         stall_begin();
     else if (!stalls && S.stalls)
