@@ -190,7 +190,7 @@ static bool fill_hole(void *at, uint64_t bytes) {
 }
 
 /* True where a move that is refused because its source is of two mappings (EFAULT) leaves the
- * target as it is: Linux from 6.17 on. Before, the target is unmapped by then, and may be a
+ * target as it is: Linux from 6.17 on. Before, the target is unmapped by then, and may be
  * somebody else's: so a futex is asked whether the same word is still there, which does not fault.
  */
 static bool try_refused_move(void) {
@@ -239,6 +239,7 @@ enum pb_status pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_byte
         if (moves(from, bytes, to, bytes)) {
             return PB_OK;
         }
+        status = status_of_errno(errno);
         spared = errno == EFAULT;
     }
     *kept = spared || fill_hole(to, to_bytes);
