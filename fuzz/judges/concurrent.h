@@ -36,6 +36,7 @@ struct seen {
 struct concurrent {
     uint32_t now;
     bool faulty; /* calls may fail */
+    bool scarce; /* other memories take address space: a copy may find none */
 
     /* The memory that all share. */
     bool has_memory;

@@ -72,7 +72,9 @@ static const char *room_check(const struct concurrent *o, const struct sent *s,
         const struct sent *other = &o->sent[i];
         waiting += other->accepted;
         taken += other->taken;
-        accepted += other != s && (other->accepted || other->end == HISTORY_PENDING);
+        /* Beside a close, one that is refused may have had its place for a while. */
+        accepted += other != s &&
+                    (other->accepted || other->end == HISTORY_PENDING || o->close_start != NEVER);
     }
     if (status == SUBJECT_FULL && accepted < room && o->tells_full && !o->wild) {
         return concurrent_found("R33-full", "full, and only %u ids were ever accepted", accepted);

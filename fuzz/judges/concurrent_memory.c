@@ -283,8 +283,9 @@ const char *concurrent_copied(const struct concurrent *o, const struct call *c,
                               const struct subject_type *type, uint32_t pages,
                               enum subject_status last_byte) {
     if (c->status != SUBJECT_OK) {
-        return o->faulty ? NULL
-                         : concurrent_found("R13-copy", "a copy was refused: %s", name_of(c));
+        return o->faulty || (o->scarce && c->status == SUBJECT_NO_MEMORY)
+                   ? NULL
+                   : concurrent_found("R13-copy", "a copy was refused: %s", name_of(c));
     }
     if (pages < c->pages_before || pages > c->pages_after ||
         (type != NULL && (!type->shared || type->max_pages != o->max_pages))) {

@@ -216,6 +216,7 @@ static void keep_copy(struct actor *a, void *made, unsigned slot, uint32_t pages
     world.copy_base = base_now(made);
     world.copy_slot = slot;
     world.copy = made;
+    world.copy_told = UINT32_MAX; /* until the mark says so */
 }
 
 static void copy_judged(struct actor *a, void *memory, struct call *c, unsigned to) {
@@ -246,15 +247,16 @@ static void copy_judged(struct actor *a, void *memory, struct call *c, unsigned 
 static void await_copy(struct actor *a) {
     a->asleep = false;
     a->in_wait = true;
-    while (sim_atomic_load(&world.copy_mark, 4, __ATOMIC_ACQUIRE) == 0) {
+    while ((a->copy_mark = (uint32_t)sim_atomic_load(&world.copy_mark, 4, __ATOMIC_ACQUIRE)) == 0) {
         (void)sim_wait(&world.copy_mark, 0, SIM_NEVER);
     }
     a->in_wait = false;
 }
 
-/* Takes a handle of the copy, if there is one. */
+/* Takes a handle of the copy, if there is one and the mark that was read came from its maker. */
 static void adopt_copy(struct actor *a, unsigned slot) {
-    if (world.copy != NULL && slot == world.copy_slot && a->handle[slot] == NULL) {
+    if (world.copy != NULL && a->copy_mark >= world.copy_told && slot == world.copy_slot &&
+        a->handle[slot] == NULL) {
         struct call c = {.code = OP_memory_clone};
         operation_make(world.m, world.copy, &c);
         a->handle[slot] = c.status == SUBJECT_OK ? c.made : NULL;
@@ -263,22 +265,26 @@ static void adopt_copy(struct actor *a, unsigned slot) {
 }
 
 /* Wakes those who wait for a copy. */
-static void tell_copy(void) {
-    (void)sim_atomic_rmw(&world.copy_mark, 4, SIM_ADD, 1, __ATOMIC_RELEASE);
+static void tell_copy(bool made) {
+    uint32_t before = (uint32_t)sim_atomic_rmw(&world.copy_mark, 4, SIM_ADD, 1, __ATOMIC_RELEASE);
+    if (made) {
+        world.copy_told = before + 1;
+    }
     (void)sim_wake(&world.copy_mark, UINT32_MAX);
 }
 
 /* Each word is a step, so a run makes one small copy; a second copy is the same one. Wakes those
  * who wait for it. */
 static void copy(struct actor *a, void *memory, struct call *c, unsigned to) {
-    if (world.m->size_pages(memory) <= 1 && !world.copied) {
+    const bool makes = world.m->size_pages(memory) <= 1 && !world.copied;
+    if (makes) {
         world.copied = true;
         copy_judged(a, memory, c, to);
     } else if (world.copied && !a->holds) {
         await_copy(a);
         adopt_copy(a, to);
     }
-    tell_copy();
+    tell_copy(makes);
 }
 
 static void clone(struct actor *a, void *memory, struct call *c, unsigned to) {
@@ -635,6 +641,7 @@ static bool about_tenants(const struct op *op) {
         return false;
     }
     if (op->code == OP_memory_tenant) {
+        world.judge.scarce = true;
         tenant(op);
     } else if (world.tenants > 0) {
         const struct tenant *t = &world.tenant[world.tenants - 1];
@@ -687,7 +694,7 @@ bool memory_operation(struct actor *a, const struct op *op) {
         return true;
     }
     if (*handle == NULL && op->code == OP_memory_copy && world.threaded) {
-        tell_copy();
+        tell_copy(false);
     }
     if (*handle == NULL || (is_wait(op->code) && a->holds)) { /* who holds must not block */
         return true;

@@ -23,6 +23,7 @@ struct actor {
     void *handle[OP_MEMORIES];
     bool is_copy[OP_MEMORIES]; /* that handle is of the copy */
     bool on_copy;              /* its operation is on the copy */
+    uint32_t copy_mark;        /* the mark that it has read */
     struct event *wait;        /* the wait that it is in */
     void *canceller;           /* for its cancellable waits; NULL: the program has none */
     void *waker[OP_WAKERS];
@@ -56,7 +57,9 @@ struct world {
     const struct subject_record *record;
     void *copy; /* made by a thread; others adopt it in their slot copy_slot; NULL: none */
     unsigned copy_slot;
-    uint32_t copy_mark; /* seen by the engine: the copy was made */
+    uint32_t
+        copy_mark; /* seen by the engine: how many said that there is a copy, or none by them */
+    uint32_t copy_told; /* the mark of the thread that made it, and of those after */
     const uint8_t *copy_base;
     bool cancels; /* the program has waits that can be cancelled */
     bool copied;
