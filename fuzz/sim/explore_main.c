@@ -302,12 +302,12 @@ static bool set_option(const char *key, unsigned long value) {
         }
     }
     unsigned bit = sim_reduction(key);
-    if (bit) {
+    if (bit && value <= 1) {
         reduce = value ? reduce | bit : reduce & ~bit;
         return true;
     }
     for (size_t i = 0; i < sizeof switches / sizeof switches[0]; i++) {
-        if (!strcmp(switches[i].key, key)) {
+        if (!strcmp(switches[i].key, key) && value <= 1) {
             *switches[i].value = value != 0;
             return true;
         }
@@ -316,7 +316,7 @@ static bool set_option(const char *key, unsigned long value) {
 }
 
 static _Noreturn void die_of_option(const char *argument) {
-    fprintf(stderr, "explore: SET=%s: there is no such setting; there are",
+    fprintf(stderr, "explore: SET=%s: there is no such setting or value; there are",
             argument + (strncmp(argument, "--", 2) ? 0 : 2));
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
         fprintf(stderr, " %s=N", settings[i].key);

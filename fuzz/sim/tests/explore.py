@@ -137,6 +137,7 @@ REFUSED = [
         "gcc",
     ),
     ("refuses_unknown_setting", MAIN, "SET=nonsense=1: there is no such setting", "--set", "nonsense=1"),
+    ("refuses_value_of_switch", MAIN, "SET=symmetric=2: there is no such setting or value", "--set", "symmetric=2"),
     ("refuses_missing_replay", MAIN, "no such file", "--replay", "{folder}/none"),
     ("refuses_hostile_replay", MAIN, "is not a schedule", "--replay", "{folder}/program.c"),
     ("refuses_sched", MAIN, "invalid choice", "--sched", "none"),
@@ -208,6 +209,18 @@ def volatile_hint():
         return name, f"{done.stdout}{done.stderr}{again.stdout}{again.stderr}"
 
 
+def path_with_a_space():
+    """Places are told whatever letters the path has."""
+    name = "path_with_a_space"
+    with tempfile.TemporaryDirectory(prefix="test explore ") as folder:
+        file = pathlib.Path(folder) / "my program.c"
+        file.write_text("#include <assert.h>\n#include <stdatomic.h>\nstatic atomic_int x;\n"
+                        "int main(void) {\n    x = 1;\n    assert(x == 2);\n    return 0;\n}\n")
+        done = explore(folder, file, "--time", "5")
+        right = ":5 x = 1" in done.stdout and "main at " in done.stdout and "my program.c:6\n" in done.stdout
+        return name, None if right else done.stdout + done.stderr
+
+
 def refuses_cflags():
     """Make's own CFLAGS would not reach the user's file: the message names the setting that does."""
     name = "refuses_make_cflags"
@@ -258,7 +271,8 @@ def main():
     jobs = (
         [(run_case, (c,)) for c in cases()] + [(refused, r) for r in REFUSED] + [(interrupted, ())]
     )
-    jobs += [(warns_of_assembly, ()), (volatile_hint, ()), (refuses_cflags, ())]
+    jobs += [(warns_of_assembly, ()), (volatile_hint, ()), (refuses_cflags, ()),
+             (path_with_a_space, ())]
     jobs += [
         (advice, ("ring", 31, "load", "needed")),
         (advice, ("ring", 35, "store", "needed")),

@@ -75,7 +75,7 @@ class Program:
 
     @staticmethod
     def named(function, place):
-        file, _, line = place.partition(" ")[0].rpartition(":")
+        file, _, line = re.sub(r" \(discriminator \d+\)$", "", place).rpartition(":")
         number = int(line) if line.isdigit() else 0
         known = file not in ("", "??") and number
         function = "main" if function == "sim_subject_main" else function
