@@ -16,7 +16,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <time.h>
+#include <unistd.h>
 
 static volatile sig_atomic_t interrupted;
 static volatile int stop;
@@ -238,7 +240,17 @@ static void write_sites(const struct arguments *arguments) {
     fclose(file);
 }
 
+/* Pointers are among the values of a search: one that is resumed needs the same addresses. */
+static void fix_addresses(char **argv) {
+    int old = personality(0xffffffff);
+    if (old != -1 && !(old & ADDR_NO_RANDOMIZE) &&
+        personality((unsigned long)old | ADDR_NO_RANDOMIZE) != -1) {
+        execv("/proc/self/exe", argv);
+    }
+}
+
 int main(int argc, char **argv) {
+    fix_addresses(argv);
     static const struct option options[] = {
         {"list", no_argument, NULL, 'l'},
         {"processes", required_argument, NULL, 'j'},
