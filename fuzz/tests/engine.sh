@@ -96,6 +96,19 @@ check R34_waiters_doorbell_all_graphs graphs waiters-doorbell 902
 check R11_growth_all_graphs graphs growth-2 150
 check R21_waiters_notify_all_graphs graphs waiters-notify 12734
 
+# A search that was stopped goes on in another process, from its checkpoint.
+resumes() {
+    mkdir -p "$work/resumed"
+    for turn in 1 2; do
+        build/sim/verify --processes 1 --seconds 1 --checkpoint "$work/resumed" mailbox-spill >"$work/resumed/$turn" 2>&1
+    done
+    cat "$work/resumed/2"
+    first=$(grep -o '"graphs":[0-9]*' "$work/resumed/1" | cut -d: -f2)
+    second=$(grep -o '"graphs":[0-9]*' "$work/resumed/2" | cut -d: -f2)
+    [ "${second:-0}" -gt "${first:-0}" ]
+}
+check a_search_goes_on_in_another_process resumes
+
 corpora="corpus/waiters_fuzzer corpus/system_fuzzer corpus/mailbox_fuzzer"
 check seeds_are_clean build/plain/replay -q $corpora
 check seeds_are_clean_at_random seeds uniform $corpora
