@@ -344,6 +344,25 @@ def test_a_patch_that_does_not_apply_or_compile_is_a_row_of_its_own(root):
     assert verdicts.verdict(rows)[3] == sorted(said)
 
 
+def test_a_patch_that_lands_in_a_comment_is_no_defect(root):
+    """`patch` leaves out the lines around a change that do not fit: then one place is as good as another."""
+    tree, old = pathlib.Path(root) / "tree", "int second(int a,\n           int b) {\n"
+    moved = diff(CODE, CODE.replace(old, old + "    a++;\n"), root)
+    board = board_in(root, None)
+    comment = "/* second:\n *\n * its head was written anew,\n * and all that stood there\n * is a comment now. */\n"
+    now = CODE.replace('#include "os.h"\n', "").replace(old, comment + "int second(int a, int b) {\n")
+    (board.base / "ref/thing.c").write_text(now)
+    patch = patch_of(moved)
+    planting.mirror(board.base, tree)
+    said = patchfile.apply(patch, tree)
+    assert said is not None and "fuzz" in said, said
+    landed = (tree / "ref/thing.c").read_text()
+    assert landed.index("/*", 20) < landed.index("a++") < landed.rindex("*/"), landed
+    assert planting.plant(board.processes.run, board.base, patch, tree, []) == patchfile.INERT
+    fits = patch_of(diff(now, now.replace("return first", "return -first"), root))
+    assert planting.plant(board.processes.run, board.base, fits, tree, ["all"]) is None
+
+
 def test_a_patch_of_other_files_than_the_reference_is_refused(root):
     board, tree = board_in(root, None), pathlib.Path(root) / "tree"
     (board.base / "fuzz" / "judges").mkdir(parents=True)

@@ -15,6 +15,7 @@ REPO = report.REPO
 PATCHES = REPO / "fuzz" / "defects"
 KINDS = ("plain", "schedule", "order", "fault", "canary")
 FIELDS = ("Title", "Seen", "Rule", "Targets", "Kind", "Budget")
+INERT = "changes no code: its lines have landed in a comment; put a diff against today's ref/ in its place"
 
 
 class PatchError(report.Trouble):
@@ -192,12 +193,48 @@ def units_of(patch, tree):
     return sorted(units)
 
 
+def code_of(patch, tree):
+    """What the compiler sees of the units of a patch, without comments; None where that cannot be told."""
+    if not all((tree / name).suffix in (".c", ".h") for name in patch.files()):
+        return None
+    command = [os.environ.get("CC", "gcc"), "-E", "-P", "-D_GNU_SOURCE", "-Iref"]
+    done = subprocess.run(
+        command + [str(unit.relative_to(tree)) for unit in units_of(patch, tree)],
+        cwd=tree, capture_output=True, text=True
+    )
+    return done.stdout if done.returncode == 0 else None
+
+
+def changes_code(patch, before, tree):
+    """Whether the patch changes what is compiled. `patch` may guess where to put lines whose
+    surroundings have changed, and a place inside of a comment is as good to it as any other."""
+    was, now = code_of(patch, before), code_of(patch, tree)
+    return was is None or now is None or was != now
+
+
 def compile_fault(patch, tree):
     flags = "-std=c11 -D_GNU_SOURCE -Wall -Wextra -Wconversion -Wshadow -Wstrict-prototypes"
     command = [os.environ.get("CC", "gcc"), *flags.split(), "-Wmissing-prototypes", "-Werror"]
     command += ["-fsyntax-only", "-Iref", *(str(u.relative_to(tree)) for u in units_of(patch, tree))]
     done = subprocess.run(command, cwd=tree, capture_output=True, text=True)
     return None if done.returncode == 0 else "does not compile:\n" + done.stderr[:2000]
+
+
+def applies_fault(patch, tree, own_one):
+    """tree: a copy of ref/ with mark.h. A patch of the repository must fit exactly."""
+    said = apply(patch, tree)
+    if said is None:
+        return (
+            "no longer applies to ref/. See where it belongs with\n"
+            f"     patch -p1 --dry-run < {os.path.relpath(patch.path)}\n"
+            "     edit a copy of ref/ by hand, and put `diff -U2` of the two in its place"
+        )
+    if own_one and " with fuzz " in said:
+        return (
+            "the lines around it have changed: `patch` guesses its place. Where it guesses right,\n"
+            "     `scripts/defects.py refresh` writes the patch anew"
+        )
+    return None if changes_code(patch, REPO, tree) else INERT
 
 
 def check_one(patch, fields=FIELDS):
@@ -209,13 +246,7 @@ def check_one(patch, fields=FIELDS):
         shutil.copytree(REPO / "ref", tree / "ref", ignore=shutil.ignore_patterns("tests"))
         (tree / "fuzz" / "defects").mkdir(parents=True)
         shutil.copy(PATCHES / "mark.h", tree / "fuzz" / "defects")
-        if apply(patch, tree) is None:
-            return (
-                "no longer applies to ref/. See where it belongs with\n"
-                f"     patch -p1 --dry-run < {os.path.relpath(patch.path)}\n"
-                "     edit a copy of ref/ by hand, and put `diff -U2` of the two in its place"
-            )
-        return compile_fault(patch, tree)
+        return applies_fault(patch, tree, bool(fields)) or compile_fault(patch, tree)
 
 
 def check(place=None):

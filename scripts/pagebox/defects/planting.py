@@ -90,6 +90,8 @@ def plant(run, base, patch, tree, goals):
             )
         if elsewhere(said):
             return f"changes {', '.join(elsewhere(said))}: a defect is planted in ref/ alone"
+        if not patch.canary and not patchfile.changes_code(patch, base, tree):
+            return patchfile.INERT
         if set(os.listdir(base / "ref")) != set(os.listdir(tree / "ref")):  # make does not see that a file is gone
             shutil.rmtree(tree / "build", ignore_errors=True)
         if marked and not marks.mark(patch, tree):
