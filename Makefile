@@ -85,6 +85,7 @@ include $(wildcard ref/rules.mk fuzz/runtimes/rules.mk fuzz/rules.mk fuzz/confor
 slip := $(if $(given),$(shell awk -f scripts/settings.awk -v goals='$(or $(MAKECMDGOALS),$(.DEFAULT_GOAL))' \
     -v given='$(given)' -v common='CC CLANG AR V PREFIX DESTDIR CFLAGS SIM_CC' $(MAKEFILE_LIST)))
 $(if $(slip),$(error $(slip)))
+$(MAKEFILE_LIST): ; # nothing makes these (else `make -B` would ask .DEFAULT for them)
 
 ##@ Housekeeping
 clean: ## removes build/ (results stay)

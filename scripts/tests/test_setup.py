@@ -198,6 +198,11 @@ def test_unknown_target_is_named(root):
     assert "make help" in done.stderr, done
 
 
+def test_everything_can_be_made_anew(root):
+    status, errors = refused("-B", "lib")
+    assert status == 0 and not errors, (status, errors)
+
+
 def test_missing_tool_is_one_line_that_names_setup(root):
     base = pathlib.Path(root)
     for folder in ("bin", "ref"):
