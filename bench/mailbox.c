@@ -34,7 +34,7 @@ static bool open_mailbox(struct queue *queue, uint32_t capacity, bool shared, co
     enum pb_status status = open_memory(queue, shared);
     if (status == PB_OK) {
         struct pb_mailbox_config mailbox = {.memory = queue->memory, .capacity = capacity};
-        status = pb_mailbox_attach(&mailbox, &queue->mailbox);
+        status = pb_mailbox_create(&mailbox, &queue->mailbox);
     }
     if (status != PB_OK) {
         *why = pb_status_message(status);
@@ -51,7 +51,7 @@ static bool queue_open(struct queue *queue, uint32_t capacity, const char **why)
 
 static void queue_close(struct queue *queue) {
     pb_mailbox_release(queue->mailbox);
-    pb_memory_destroy(queue->memory);
+    pb_memory_release(queue->memory);
     memset(queue, 0, sizeof *queue);
 }
 

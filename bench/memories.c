@@ -129,7 +129,7 @@ bool memories_begin_guarded(struct memories *memories, struct bench_state *state
 
 void memories_end(struct memories *memories) {
     memories_destroy(memories);
-    pb_pool_destroy(memories->config.pool);
+    pb_pool_release(memories->config.pool);
 }
 
 enum pb_status memories_create(struct memories *memories, int count) {
@@ -149,7 +149,7 @@ void memories_touch(struct memories *memories) {
 
 void memories_destroy(struct memories *memories) {
     for (int i = 0; i < memories->count; i++) {
-        pb_memory_destroy(memories->at[i]);
+        pb_memory_release(memories->at[i]);
     }
     memories->count = 0;
 }

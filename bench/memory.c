@@ -124,7 +124,7 @@ static void run_copies(struct bench_state *state, int64_t touched) {
     if (good) {
         memory_touch(source);
         good = memories_check(state, "copy", pb_memory_copy(source, &copy));
-        pb_memory_destroy(copy);
+        pb_memory_release(copy);
     }
     int64_t written = bench_number(state, "written");
     while (good && bench_next(state, 1)) {
@@ -137,7 +137,7 @@ static void run_copies(struct bench_state *state, int64_t touched) {
         }
         bench_end(state);
         good = memories_check(state, "copy", status);
-        pb_memory_destroy(copy);
+        pb_memory_release(copy);
     }
     memories_end(&memories);
 }

@@ -54,7 +54,7 @@ static void run_bulk(struct bench_state *state) {
             status = call(memory, *kind, bytes);
         }
     }
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 static void run_bare(struct bench_state *state) {

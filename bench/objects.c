@@ -56,11 +56,11 @@ static void run_clone(struct bench_state *state) {
     while (allocator != NULL && check(state, status) && bench_next(state, BATCH)) {
         for (int i = 0; i < BATCH && status == PB_OK; i++) {
             struct pb_memory *clone = NULL;
-            status = pb_memory_clone(memory, &clone);
-            pb_memory_destroy(clone);
+            status = pb_memory_retain(memory, &clone);
+            pb_memory_release(clone);
         }
     }
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* ---- Wakers: boxes that one side takes and the other gives back ------------------------------ */

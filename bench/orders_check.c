@@ -68,7 +68,7 @@ static int set_up(struct guest *guest) {
     enum pb_status status = pb_memory_create(&memory, &guest->memory);
     if (status == PB_OK) {
         struct pb_mailbox_config config = {.memory = guest->memory, .capacity = 8};
-        status = pb_mailbox_attach(&config, &mailbox);
+        status = pb_mailbox_create(&config, &mailbox);
     }
     if (status != PB_OK) {
         fprintf(stderr, "orders_check: %s\n", pb_status_message(status));
@@ -109,6 +109,6 @@ int main(void) {
         pthread_join(producers[i], NULL);
     }
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(guest.memory);
+    pb_memory_release(guest.memory);
     return 0;
 }

@@ -53,7 +53,7 @@ static bool run_attach(struct rig *rig) {
     struct pb_mailbox_config config = {
         .memory = rig->memory, .offset = SECOND_MAILBOX, .capacity = RING};
     struct pb_mailbox *mailbox = NULL;
-    enum pb_status status = pb_mailbox_attach(&config, &mailbox);
+    enum pb_status status = pb_mailbox_create(&config, &mailbox);
     pb_mailbox_release(mailbox);
     return status == PB_OK;
 }
@@ -117,7 +117,7 @@ static const struct path {
      "MAILBOX_GUESS ",
      NULL},
     {"enqueue_full", fill, run_refuse, " MAILBOX_HEAD_SEE ", NULL},
-    {"attach", NULL, run_attach, " MAILBOX_ATTACH ", NULL},
+    {"attach", NULL, run_attach, " MAILBOX_CREATE ", NULL},
     {"park_ready", fill, run_park, " MAILBOX_FLAG_LOOK ", NULL},
     {"signal_timeout", NULL, run_look, " MAILBOX_SLEEPER_COUNT MAILBOX_BELL_READ ", NULL},
     {"waker", NULL, run_wake, " REFERENCE_TAKE REFERENCE_DROP ", NULL},
@@ -149,14 +149,14 @@ static bool rig_open(struct rig *rig) {
     }
     struct pb_mailbox_config mailbox = {.memory = rig->memory, .capacity = RING};
     rig->words = (void *)atomic_load(&pb_memory_definition(rig->memory)->base);
-    return pb_mailbox_attach(&mailbox, &rig->mailbox) == PB_OK &&
+    return pb_mailbox_create(&mailbox, &rig->mailbox) == PB_OK &&
            pb_waker_create(rig->mailbox, 7, &rig->waker) == PB_OK;
 }
 
 static void rig_close(struct rig *rig) {
     pb_waker_release(rig->waker);
     pb_mailbox_release(rig->mailbox);
-    pb_memory_destroy(rig->memory);
+    pb_memory_release(rig->memory);
     pb_waiters_destroy(rig->waiters);
 }
 

@@ -209,7 +209,7 @@ static bool open_pair(struct bench_state *state, struct pair *pair) {
     int core = (int)bench_number(state, "cores") - 1;
     if (!bench_start(&pair->partner, core, partner_main, pair)) {
         bench_skip(state, "there is only one core");
-        pb_memory_destroy(pair->memory);
+        pb_memory_release(pair->memory);
         return false;
     }
     bench_pin(0, &pair->before);
@@ -221,7 +221,7 @@ static void close_pair(struct pair *pair, uint32_t last) {
     pair->via->send(&pair->there, last + 1, false);
     pthread_join(pair->partner, NULL);
     bench_unpin(&pair->before);
-    pb_memory_destroy(pair->memory);
+    pb_memory_release(pair->memory);
 }
 
 /* There and back, both threads asleep while it is the other's turn. */
@@ -325,7 +325,7 @@ static void close_crowd(struct crowd *crowd, uint32_t last) {
     for (uint32_t i = 0; i < crowd->size; i++) {
         pthread_join(crowd->threads[i], NULL);
     }
-    pb_memory_destroy(crowd->memory);
+    pb_memory_release(crowd->memory);
 }
 
 /* Wakes all of the crowd, again and again. A sample is the time of the call that wakes or, where
@@ -389,7 +389,7 @@ static void run_timeout(struct bench_state *state) {
     if (early) {
         bench_skip(state, "a wait timed out too early");
     }
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 static void run_notify_none(struct bench_state *state) {
@@ -408,7 +408,7 @@ static void run_notify_none(struct bench_state *state) {
     if (sum != 0) {
         bench_skip(state, "it woke somebody");
     }
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 static void run_not_equal(struct bench_state *state) {
@@ -426,7 +426,7 @@ static void run_not_equal(struct bench_state *state) {
     if (result != PB_WAIT_NOT_EQUAL) {
         bench_skip(state, "the value did not differ");
     }
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 static void run_futex_wake(struct bench_state *state) {

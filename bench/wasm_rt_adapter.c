@@ -106,7 +106,7 @@ void program_free_memory(wasm_rt_memory_t *memory) {
         return;
     }
     struct held *entry = held(memory);
-    pb_memory_destroy(entry->ours);
+    pb_memory_release(entry->ours);
     *entry = (struct held){NULL, NULL};
 }
 #else

@@ -92,8 +92,9 @@ struct pb_pool_config {
  * open, PB_UNSUPPORTED (see pb_pool_reset_available), PB_NO_DESCRIPTORS. The caller owns *pool. */
 enum pb_status pb_pool_create(const struct pb_pool_config *config, struct pb_pool **pool);
 
-/* Drops the caller's hold; the slots go when the last region in them is gone. NULL is fine. */
-void pb_pool_destroy(struct pb_pool *pool);
+/* Gives up the caller's reference; the slots go when the last memory in them has gone. NULL is
+ * fine. */
+void pb_pool_release(struct pb_pool *pool);
 
 /* What a slot of the pool can hold. */
 uint64_t pb_pool_slot_bytes(const struct pb_pool *pool);

@@ -26,7 +26,7 @@ struct linear {
     _Atomic uint32_t holds; /* all handles together, each pin, and each blocked wait */
     /* Of a shared memory: */
     struct pb_lock growth;      /* growers and copiers, one at a time (R11, R13) */
-    _Atomic uint32_t handles;   /* clones; the last one disables atomics */
+    _Atomic uint32_t handles;   /* the last one disables atomics */
     struct pb_waiters *waiters; /* NULL: owned */
 };
 
@@ -67,7 +67,7 @@ static void has_shrunk(const struct linear *linear, uint64_t from_bytes, uint64_
     }
 }
 
-/* ---- Create and destroy --------------------------------------------------------------------- */
+/* ---- Create, retain, release ---------------------------------------------------------------- */
 
 /* How far the memory grows in place. Static: its bound. Dynamic: where it may not move, its
  * maximum, but no more than most_pages; where it may, what it has now. */
@@ -231,7 +231,7 @@ static void let_go(struct linear *linear) {
     }
 }
 
-static void shared_destroy(void *self) {
+static void shared_release(void *self) {
     struct linear *linear = self;
     if (atomic_fetch_sub_explicit(&linear->handles, 1, PB_ORDER_REFERENCE_DROP) == 1) {
         pb_waiters_disable(linear->waiters);
@@ -239,7 +239,7 @@ static void shared_destroy(void *self) {
     }
 }
 
-static void owned_destroy(void *self) {
+static void owned_release(void *self) {
     let_go(self);
 }
 
@@ -407,7 +407,7 @@ const struct pb_memory_operations pb_linear_owned = {
     .style = linear_style,
     .grow = owned_grow,
     .definition = linear_definition,
-    .destroy = owned_destroy,
+    .release = owned_release,
     .copy = owned_copy,
 };
 
@@ -437,10 +437,10 @@ static enum pb_status shared_grow(void *self, uint32_t delta_pages, uint32_t *ol
     return status;
 }
 
-static enum pb_status shared_clone(void *self, void **clone) {
+static enum pb_status shared_retain(void *self, void **handle) {
     struct linear *linear = self;
     atomic_fetch_add_explicit(&linear->handles, 1, PB_ORDER_REFERENCE_TAKE);
-    *clone = linear;
+    *handle = linear;
     return PB_OK;
 }
 
@@ -481,8 +481,8 @@ const struct pb_memory_operations pb_linear_shared = {
     .style = linear_style,
     .grow = shared_grow,
     .definition = linear_definition,
-    .destroy = shared_destroy,
-    .clone = shared_clone,
+    .release = shared_release,
+    .retain = shared_retain,
     .copy = shared_copy,
     .wait = shared_wait,
     .notify = shared_notify,

@@ -59,7 +59,8 @@ struct spill {
 struct pb_mailbox {
     const struct pb_allocator *allocator;
     struct pb_memory *memory;
-    bool memory_is_own; /* a clone; else the user's, which may be gone once this is closed */
+    bool memory_is_own; /* a handle of our own; else the user's, which may be gone once this is
+                           closed */
     uint32_t offset;
     uint32_t capacity;
     enum pb_mailbox_full full;
@@ -94,7 +95,7 @@ static _Atomic uint64_t *slot_of(struct pb_mailbox *mailbox, uint64_t place) {
     return &mailbox->slots[place & (mailbox->capacity - 1)];
 }
 
-/* ---- Attach and release --------------------------------------------------------------------- */
+/* ---- Create and release --------------------------------------------------------------------- */
 
 static uint64_t region_bytes(const struct pb_mailbox *mailbox) {
     return PB_MAILBOX_BYTES((uint64_t)mailbox->capacity);
@@ -117,12 +118,12 @@ static bool locate(struct pb_mailbox *mailbox) {
 static void initialise_words(struct pb_mailbox *mailbox) {
     struct pb_mailbox_words *words = mailbox->words;
     uint32_t cursor = (uint32_t)mailbox->shown;
-    atomic_store_explicit(&words->capacity, mailbox->capacity, PB_ORDER_MAILBOX_ATTACH);
-    atomic_store_explicit(&words->flag, 0, PB_ORDER_MAILBOX_ATTACH);
-    atomic_store_explicit(&words->head, cursor, PB_ORDER_MAILBOX_ATTACH);
-    atomic_store_explicit(&words->tail, cursor, PB_ORDER_MAILBOX_ATTACH);
+    atomic_store_explicit(&words->capacity, mailbox->capacity, PB_ORDER_MAILBOX_CREATE);
+    atomic_store_explicit(&words->flag, 0, PB_ORDER_MAILBOX_CREATE);
+    atomic_store_explicit(&words->head, cursor, PB_ORDER_MAILBOX_CREATE);
+    atomic_store_explicit(&words->tail, cursor, PB_ORDER_MAILBOX_CREATE);
     for (uint32_t i = 0; i < mailbox->capacity; i++) {
-        atomic_store_explicit(&words->ring[i], 0, PB_ORDER_MAILBOX_ATTACH);
+        atomic_store_explicit(&words->ring[i], 0, PB_ORDER_MAILBOX_CREATE);
     }
 }
 
@@ -130,7 +131,7 @@ static void mailbox_free(struct pb_mailbox *mailbox) {
     const struct pb_allocator *allocator = mailbox->allocator;
     if (mailbox->memory_is_own) {
         pb_memory_unhang(mailbox->memory, &mailbox->doorbell);
-        pb_memory_destroy(mailbox->memory);
+        pb_memory_release(mailbox->memory);
     }
     allocator->release(allocator->context, mailbox->spill.ids);
     allocator->release(allocator->context, mailbox);
@@ -151,7 +152,7 @@ static enum pb_status mailbox_fill_in(struct pb_mailbox *mailbox,
         }
         mailbox->spill.size = config->spill_max;
     }
-    enum pb_status status = pb_memory_clone(config->memory, &mailbox->memory);
+    enum pb_status status = pb_memory_retain(config->memory, &mailbox->memory);
     mailbox->memory_is_own = status == PB_OK;
     if (status == PB_NOT_SHARED || status == PB_UNSUPPORTED) {
         mailbox->memory = config->memory;
@@ -167,7 +168,7 @@ static enum pb_status mailbox_fill_in(struct pb_mailbox *mailbox,
     return status;
 }
 
-enum pb_status pb_mailbox_attach(const struct pb_mailbox_config *config,
+enum pb_status pb_mailbox_create(const struct pb_mailbox_config *config,
                                  struct pb_mailbox **mailbox) {
     const struct pb_allocator *allocator =
         config->allocator != NULL ? config->allocator : &pb_allocator_libc;

@@ -35,7 +35,7 @@ enum pb_mailbox_full {
 };
 
 struct pb_mailbox_config {
-    /* A shared one is cloned; any other, also a custom one that cannot be cloned, must stay until
+    /* A shared one is retained; any other, also a custom one that cannot be, must stay until
      * the mailbox is closed. */
     struct pb_memory *memory;
     uint32_t offset;       /* of the region in the memory; a multiple of 4 */
@@ -49,9 +49,9 @@ struct pb_mailbox_config {
 /* Checks the region against the memory's size and initialises its words, whatever they held.
  * *mailbox is set only on PB_OK; the caller owns one reference.
  * PB_MISALIGNED, PB_OUT_OF_BOUNDS: the region. PB_INVALID: capacity. PB_NO_MEMORY.
- * A custom memory that cannot be cloned is notified while others are kept from publishing: its
+ * A custom memory that cannot be retained is notified while others are kept from publishing: its
  * notify must not call what may block. */
-enum pb_status pb_mailbox_attach(const struct pb_mailbox_config *config,
+enum pb_status pb_mailbox_create(const struct pb_mailbox_config *config,
                                  struct pb_mailbox **mailbox);
 
 /* Gives up the caller's reference; NULL is fine. The last one (wakers hold one each) closes the
@@ -86,7 +86,7 @@ enum pb_status pb_mailbox_wait_for_signal(struct pb_mailbox *mailbox, int64_t ti
 /* Keeps the host from the guest's words (R37): hold, do to the memory what must not meet a write,
  * unhold, which reads the memory again. That is everything that moves, copies (pb_memory_copy),
  * resets or converts (pb_memory_to_shared) an unshared memory: beside a write even a copy could
- * lose an id. (A reset wipes the region: attach a new mailbox then.) Enqueues of other threads are
+ * lose an id. (A reset wipes the region: create a new mailbox then.) Enqueues of other threads are
  * accepted meanwhile as long as the ring is known to have room, and published by unhold; those that
  * spill, and the other functions, block; the holder must not call those. unhold: PB_OUT_OF_BOUNDS
  * when the region is no longer inside of the memory: the mailbox is closed then, without a write;

@@ -60,7 +60,7 @@ static bool style_is_sound(const struct pb_memory_style *style, const struct pb_
     }
 }
 
-/* ---- Create and destroy --------------------------------------------------------------------- */
+/* ---- Create, retain, release ---------------------------------------------------------------- */
 
 /* A handle for self; takes it over only on PB_OK. */
 static enum pb_status handle_create(const struct pb_memory_operations *operations, void *self,
@@ -107,33 +107,33 @@ enum pb_status pb_memory_create(const struct pb_memory_config *config, struct pb
     }
     status = handle_create(&pb_linear_owned, linear, false, pb_linear_allocator(linear), &made);
     if (status != PB_OK) {
-        pb_linear_owned.destroy(linear);
+        pb_linear_owned.release(linear);
         return status;
     }
     status = config->type.shared ? pb_memory_to_shared(made) : PB_OK;
     if (status != PB_OK) {
-        pb_memory_destroy(made);
+        pb_memory_release(made);
         return status;
     }
     *memory = made;
     return PB_OK;
 }
 
-enum pb_status pb_memory_from_custom(const struct pb_memory_operations *operations, void *self,
-                                     const struct pb_allocator *allocator,
-                                     struct pb_memory **memory) {
+enum pb_status pb_memory_create_custom(const struct pb_memory_operations *operations, void *self,
+                                       const struct pb_allocator *allocator,
+                                       struct pb_memory **memory) {
     if (operations->type == NULL || operations->style == NULL || operations->grow == NULL ||
-        operations->definition == NULL || operations->destroy == NULL) {
+        operations->definition == NULL || operations->release == NULL) {
         return PB_INVALID;
     }
     return handle_create(operations, self, true, allocator != NULL ? allocator : &pb_allocator_libc,
                          memory);
 }
 
-void pb_memory_destroy(struct pb_memory *memory) {
+void pb_memory_release(struct pb_memory *memory) {
     if (memory != NULL) {
         const struct pb_allocator *allocator = memory->allocator;
-        memory->operations->destroy(memory->self);
+        memory->operations->release(memory->self);
         allocator->release(allocator->context, memory);
     }
 }
@@ -153,21 +153,21 @@ enum pb_status pb_memory_to_shared(struct pb_memory *memory) {
     return status;
 }
 
-enum pb_status pb_memory_clone(struct pb_memory *memory, struct pb_memory **clone) {
+enum pb_status pb_memory_retain(struct pb_memory *memory, struct pb_memory **handle) {
     if (!memory->shared) {
         return PB_NOT_SHARED;
     }
-    if (memory->operations->clone == NULL) {
+    if (memory->operations->retain == NULL) {
         return PB_UNSUPPORTED;
     }
     void *self;
-    enum pb_status status = memory->operations->clone(memory->self, &self);
+    enum pb_status status = memory->operations->retain(memory->self, &self);
     if (status != PB_OK) {
         return status;
     }
-    status = handle_create(memory->operations, self, memory->custom, memory->allocator, clone);
+    status = handle_create(memory->operations, self, memory->custom, memory->allocator, handle);
     if (status != PB_OK) {
-        memory->operations->destroy(self);
+        memory->operations->release(self);
     }
     return status;
 }
@@ -183,7 +183,7 @@ enum pb_status pb_memory_copy(struct pb_memory *memory, struct pb_memory **copy)
     }
     status = handle_create(memory->operations, self, memory->custom, memory->allocator, copy);
     if (status != PB_OK) {
-        memory->operations->destroy(self);
+        memory->operations->release(self);
     }
     return status;
 }

@@ -1,12 +1,12 @@
-/* memory.h: linear memories: owned, shared and custom; grow, copy, clone, access, wait, notify.
+/* memory.h: linear memories: owned, shared and custom; grow, copy, access, wait, notify.
  *
  * A memory is a handle. An owned memory has one handle and belongs to one thread at a time: its
  * calls must not run concurrently, nor beside an enqueue into a mailbox that lies in it
- * (mailbox.h). A shared memory has any number of handles (clones), usable from any threads at once;
- * a thread must not use a handle that another one destroys: give each its own clone. A thread that
- * is blocked in a wait no longer uses its handle, so another may destroy it; the record and the
- * allocator must stay until every such wait has returned, not just that call. A custom memory does
- * what the user's table of functions does.
+ * (mailbox.h). A shared memory has any number of handles (pb_memory_retain makes them), usable from
+ * any threads at once; a thread must not use a handle that another one releases: give each its own.
+ * A thread that is blocked in a wait no longer uses its handle, so another may release it; the
+ * record and the allocator must stay until every such wait has returned, not just that call. A
+ * custom memory does what the user's table of functions does.
  *
  * The rules that hold are named as in ref/RULES.md, R1 to R29 and R39 to R43. Functions that
  * correspond to WebAssembly instructions return PB_OUT_OF_BOUNDS or PB_MISALIGNED where the
@@ -77,7 +77,7 @@ struct pb_memory_definition {
     PB_ATOMIC(uint64_t) length_bytes;
 };
 
-/* ---- Create and destroy --------------------------------------------------------------------- */
+/* ---- Create, retain, release ---------------------------------------------------------------- */
 
 /* What is reserved where address space is short (R43): from what was asked for, step by step, to
  * what still works. Each step costs what its note says. */
@@ -126,7 +126,7 @@ enum pb_status pb_memory_create(const struct pb_memory_config *config, struct pb
  * PB_DISABLED, and the pages go when the last of them has left (R14, R29): this call does not wait
  * for them. Other handles stay good. A pb_memory_definition of the caller is zeroed when the pages
  * go. */
-void pb_memory_destroy(struct pb_memory *memory);
+void pb_memory_release(struct pb_memory *memory);
 
 /* Turns an owned memory into a shared one, in place: the type says so from now on (R12).
  * PB_INVALID: it has no maximum. PB_UNSUPPORTED: its strategy cannot, or it is custom.
@@ -135,9 +135,10 @@ void pb_memory_destroy(struct pb_memory *memory);
  * memory: only between pb_mailbox_hold and pb_mailbox_unhold. */
 enum pb_status pb_memory_to_shared(struct pb_memory *memory);
 
-/* Another handle to the same shared memory (R14). *clone is set only on PB_OK. PB_NOT_SHARED for an
- * owned one. PB_NO_MEMORY. PB_UNSUPPORTED, or what its table says, for a custom one. */
-enum pb_status pb_memory_clone(struct pb_memory *memory, struct pb_memory **clone);
+/* One more reference to the same shared memory, as a handle of its own (R14). *handle is set only
+ * on PB_OK. PB_NOT_SHARED for an owned one. PB_NO_MEMORY. PB_UNSUPPORTED, or what its table says,
+ * for a custom one. */
+enum pb_status pb_memory_retain(struct pb_memory *memory, struct pb_memory **handle);
 
 /* A new, independent memory with equal bytes, size, type, style and guard, its own record and its
  * own waiters (R13). For a shared source growth is excluded meanwhile; against guests that write
@@ -157,7 +158,7 @@ struct pb_pin {
 };
 /* Holds [start, start + count). Meanwhile growth that would move the memory, and a reset, are
  * PB_PINNED and change nothing; growth in place goes on; a copy takes each byte as for a shared
- * memory; after destroy the pages stay until the last pin goes. *pin is set only on PB_OK.
+ * memory; after the last release the pages stay until the last pin goes. *pin is set only on PB_OK.
  * PB_OUT_OF_BOUNDS. PB_UNSUPPORTED for a custom memory. Guests see the host's bytes as they come.
  */
 enum pb_status pb_memory_pin(struct pb_memory *memory, uint64_t start, uint64_t count,
@@ -167,7 +168,7 @@ void pb_pin_release(struct pb_pin *pin);
 
 /* Back to the first state: min_pages of the type it was created with, zero or the image's bytes,
  * as for the next tenant of a slot (R15). Owned memories only: PB_UNSUPPORTED for others. PB_PINNED
- * (R42): nothing has changed. On any other failure the memory may only be destroyed. With a mailbox
+ * (R42): nothing has changed. On any other failure the memory may only be released. With a mailbox
  * in it: only between pb_mailbox_hold and pb_mailbox_unhold; what the mailbox held is gone. */
 enum pb_status pb_memory_reset(struct pb_memory *memory);
 
@@ -234,11 +235,12 @@ enum pb_status pb_memory_atomic_cmpxchg(struct pb_memory *memory, uint32_t index
                                         unsigned width, uint64_t expected, uint64_t replacement,
                                         uint64_t *old);
 
-/* A data segment: bytes of the caller, not copied. A dropped one has length 0 (R16). */
+/* A data segment: bytes of the caller, not copied. */
 struct pb_segment {
     const void *data;
     uint64_t length_bytes;
 };
+/* data.drop: the segment has length 0 from now on (R16). */
 void pb_segment_drop(struct pb_segment *segment);
 
 /* memory.copy, memory.fill and memory.init: both ranges are checked before the first write
@@ -293,7 +295,7 @@ struct pb_canceller;
 enum pb_status pb_canceller_create(const struct pb_allocator *allocator,
                                    struct pb_canceller **canceller);
 /* No wait may use it any more. NULL is fine. */
-void pb_canceller_destroy(struct pb_canceller *canceller);
+void pb_canceller_release(struct pb_canceller *canceller);
 /* The wait that uses it, or the next one that does, returns PB_CANCELLED in place of blocking. One
  * that a notify has counted already returns notified, one that disabling has reached PB_DISABLED:
  * no wake is lost, and nobody else is woken. Thread-safe; twice is harmless. */
@@ -332,7 +334,7 @@ struct pb_address_owner {
 };
 /* For a trap handler: true when the address lies in the reservation (guard included) of a living
  * memory made by pb_memory_create or pb_memory_copy. Async-signal-safe, lock-free, and never made
- * of two memories, whatever other threads create, grow and destroy meanwhile (R39). *owner is set
+ * of two memories, whatever other threads create, grow and release meanwhile (R39). *owner is set
  * only on true. The answer holds as long as the memory lives and does not move: ask from the thread
  * whose access faulted. The record is not read: the memory of a stray pointer may be going. */
 bool pb_memory_owner_of(const void *address, struct pb_address_owner *owner);
@@ -351,21 +353,21 @@ enum pb_fault pb_memory_fault_at(const void *address, struct pb_address_owner *o
 
 /* ---- Custom memories ------------------------------------------------------------------------ */
 
-/* What a memory can do, as a table; self is what pb_memory_from_custom was given. The first five
+/* What a memory can do, as a table; self is what pb_memory_create_custom was given. The first five
  * are required; definition() gives the same record for the life of self, with a base that is
  * aligned to 8 bytes. The others may be NULL:
- * initialise then writes through the record; clone, copy, wait and disable answer PB_UNSUPPORTED or
- * do nothing, notify wakes none. Of a shared memory without clone that holds a mailbox, notify is
- * called under the mailbox's lock: it must not call that mailbox.
- * Functions get arguments already checked against definition()'s length and alignment where the
- * calls above say that they check. Thread-safety is the table's own business. */
+ * initialise then writes through the record; retain, copy, wait and disable answer PB_UNSUPPORTED
+ * or do nothing, notify wakes none. Of a shared memory without retain that holds a mailbox, notify
+ * is called under the mailbox's lock: it must not call that mailbox. Functions get arguments
+ * already checked against definition()'s length and alignment where the calls above say that they
+ * check. Thread-safety is the table's own business. */
 struct pb_memory_operations {
     struct pb_memory_type (*type)(void *self);
     struct pb_memory_style (*style)(void *self);
     enum pb_status (*grow)(void *self, uint32_t delta_pages, uint32_t *old_pages);
     struct pb_memory_definition *(*definition)(void *self);
-    void (*destroy)(void *self);
-    enum pb_status (*clone)(void *self, void **clone);
+    void (*release)(void *self);
+    enum pb_status (*retain)(void *self, void **handle);
     enum pb_status (*copy)(void *self, void **copy);
     enum pb_status (*initialise)(void *self, uint64_t start, const void *data, uint64_t count);
     enum pb_status (*wait)(void *self, uint64_t address, unsigned width, uint64_t expected,
@@ -375,11 +377,11 @@ struct pb_memory_operations {
 };
 
 /* A memory that does what the table says. On PB_OK self is owned by the memory and goes by
- * operations->destroy. The table must outlive it. PB_INVALID when a required function is missing,
+ * operations->release. The table must outlive it. PB_INVALID when a required function is missing,
  * PB_NO_MEMORY. */
-enum pb_status pb_memory_from_custom(const struct pb_memory_operations *operations, void *self,
-                                     const struct pb_allocator *allocator,
-                                     struct pb_memory **memory);
+enum pb_status pb_memory_create_custom(const struct pb_memory_operations *operations, void *self,
+                                       const struct pb_allocator *allocator,
+                                       struct pb_memory **memory);
 
 #ifdef __cplusplus
 }

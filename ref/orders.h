@@ -71,9 +71,9 @@
 #define PB_ORDER_MAILBOX_FLAG_CLEAR memory_order_acquire
 /* pairs with FLAG_SIGNAL */
 #define PB_ORDER_MAILBOX_FLAG_LOOK memory_order_acquire
-/* the region's words as attach leaves them: the guest is started, or told, afterwards */
-#define PB_ORDER_MAILBOX_ATTACH memory_order_relaxed
-/* the region's capacity, constant after attach */
+/* the region's words as pb_mailbox_create leaves them: the guest is started, or told, afterwards */
+#define PB_ORDER_MAILBOX_CREATE memory_order_relaxed
+/* the region's capacity, constant from then on */
 #define PB_ORDER_MAILBOX_CAPACITY memory_order_relaxed
 /* Host side, the mailbox's state. A first look that a compare-exchange, or another look, checks. */
 #define PB_ORDER_MAILBOX_STATE_LOOK memory_order_relaxed

@@ -120,7 +120,7 @@ enum pb_status pb_pool_create(const struct pb_pool_config *config, struct pb_poo
     return PB_OK;
 }
 
-void pb_pool_destroy(struct pb_pool *pool) {
+void pb_pool_release(struct pb_pool *pool) {
     if (pool != NULL &&
         atomic_fetch_sub_explicit(&pool->references, 1, PB_ORDER_REFERENCE_DROP) == 1) {
         pb_region_release(pool->base, pool->stride_bytes * pool->config.slots);
@@ -353,7 +353,7 @@ static void pool_give_back(struct pb_region *region) {
     enum pb_status status = slot_clean(pool, region->base, region->accessible_bytes,
                                        !region->reset_failed, region->advice);
     slot_give(pool, region->slot, status == PB_OK);
-    pb_pool_destroy(pool);
+    pb_pool_release(pool);
 }
 
 const struct strategy pb_strategy_pool = {

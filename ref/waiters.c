@@ -316,7 +316,7 @@ enum pb_status pb_canceller_create(const struct pb_allocator *allocator,
     return PB_OK;
 }
 
-void pb_canceller_destroy(struct pb_canceller *canceller) {
+void pb_canceller_release(struct pb_canceller *canceller) {
     if (canceller != NULL) {
         assert(!canceller->used);
         canceller->allocator->release(canceller->allocator->context, canceller);

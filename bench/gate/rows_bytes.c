@@ -21,7 +21,7 @@ static void open_shared(const struct gate_row *row) {
 }
 
 static void close_memory(void) {
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 static void access_plain(void) {

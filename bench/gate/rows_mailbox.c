@@ -13,7 +13,7 @@ static void attach(uint32_t capacity, uint32_t spill_max) {
                                        .capacity = capacity,
                                        .full = spill_max ? PB_MAILBOX_SPILL : PB_MAILBOX_REJECT,
                                        .spill_max = spill_max};
-    gate_need(pb_mailbox_attach(&config, &mailbox) == PB_OK, "a mailbox was refused");
+    gate_need(pb_mailbox_create(&config, &mailbox) == PB_OK, "a mailbox was refused");
 }
 
 static void open_mailbox(uint32_t capacity, uint32_t spill_max, bool shared) {
@@ -25,7 +25,7 @@ static void open_mailbox(uint32_t capacity, uint32_t spill_max, bool shared) {
 
 static void close_mailbox(void) {
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* A sum would be a chain through memory, whose time depends on where the stack happens to lie. */
@@ -115,7 +115,7 @@ static void attach_all(void) {
 }
 
 static void attach_close(void) {
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 static void wakers(void) {

@@ -53,7 +53,7 @@ static void open_pool(const struct gate_row *row) {
 }
 
 static void close_pool(void) {
-    pb_pool_destroy(pool);
+    pb_pool_release(pool);
 }
 
 /* A short life: create, write to a few host pages, destroy. */
@@ -61,7 +61,7 @@ static void life(void) {
     for (int i = 0; i < LIVES; i++) {
         struct pb_memory *memory = gate_memory(strategy, pool, 1, false);
         gate_touch(memory, TOUCHED_BYTES);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -75,7 +75,7 @@ static void create(void) {
 
 static void create_close(void) {
     for (int i = 0; i < LIVES; i++) {
-        pb_memory_destroy(memories[i]);
+        pb_memory_release(memories[i]);
     }
     close_pool();
 }
@@ -102,7 +102,7 @@ static void grow(void) {
 
 static void grow_close(void) {
     for (int i = 0; i < GROWN; i++) {
-        pb_memory_destroy(memories[i]);
+        pb_memory_release(memories[i]);
     }
     close_pool();
 }
@@ -131,7 +131,7 @@ static void copy_open(const struct gate_row *row) {
     gate_touch(source, COPIED_PAGES * PB_PAGE_BYTES);
     struct pb_memory *first = NULL;
     gate_need_ok(pb_memory_copy(source, &first), "a copy was refused");
-    pb_memory_destroy(first); /* where copies are views there is an image now */
+    pb_memory_release(first); /* where copies are views there is an image now */
 }
 
 static void copy(void) {
@@ -157,9 +157,9 @@ static void copy_written_open(const struct gate_row *row) {
 
 static void copy_close(void) {
     for (int i = 0; i < COPIES; i++) {
-        pb_memory_destroy(memories[i]);
+        pb_memory_release(memories[i]);
     }
-    pb_memory_destroy(source);
+    pb_memory_release(source);
     close_pool();
 }
 
@@ -183,9 +183,9 @@ static void reset(void) {
 static void share(void) {
     for (int i = 0; i < LIVES; i++) {
         struct pb_memory *memory = gate_memory(PB_STRATEGY_RESERVE, NULL, 1, true), *clone = NULL;
-        gate_need_ok(pb_memory_clone(memory, &clone), "a clone was refused");
-        pb_memory_destroy(memory);
-        pb_memory_destroy(clone);
+        gate_need_ok(pb_memory_retain(memory, &clone), "a clone was refused");
+        pb_memory_release(memory);
+        pb_memory_release(clone);
     }
 }
 

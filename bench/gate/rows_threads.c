@@ -81,7 +81,7 @@ static void notify_one(void) {
 
 static void sleeper_close(void) {
     finish();
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* ---- A parked guest gets an id --------------------------------------------------------------- */
@@ -108,7 +108,7 @@ static void guest_open(const struct gate_row *row) {
     memory = gate_memory(PB_STRATEGY_RESERVE, NULL, 1, true);
     words = (void *)atomic_load(&pb_memory_definition(memory)->base);
     struct pb_mailbox_config config = {.memory = memory};
-    gate_need(pb_mailbox_attach(&config, &mailbox) == PB_OK, "a mailbox was refused");
+    gate_need(pb_mailbox_create(&config, &mailbox) == PB_OK, "a mailbox was refused");
     start(guest_main);
     for (unsigned spins = 0; pb_memory_waiters(memory) == 0;) {
         bench_relax(&spins);
@@ -126,7 +126,7 @@ static void wake_guest(void) {
 static void guest_close(void) {
     finish();
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* ---- Two threads on words of their own ------------------------------------------------------- */
@@ -165,7 +165,7 @@ static void notify_apart(void) {
 static void *cleaner_main(void *argument) {
     (void)argument;
     bench_meet(&barrier, 2);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     return NULL;
 }
 
@@ -191,7 +191,7 @@ static void ask_pool(void) {
 
 static void cleaner_close(void) {
     finish();
-    pb_pool_destroy(pool);
+    pb_pool_release(pool);
 }
 
 const struct gate_row gate_rows_threads[] = {

@@ -1,7 +1,7 @@
 /* subject_ref.c: ref/ as a subject: its memories under each strategy, a custom memory, its mailbox.
  *
  * Mostly a change of names. What is more than that: pools and images are made on demand, a custom
- * memory exercises pb_memory_from_custom, and guest memory for mailboxes is kept between programs
+ * memory exercises pb_memory_create_custom, and guest memory for mailboxes is kept between programs
  * (cleaned, and only where it did not grow), because making it costs more than a whole program. */
 #include "os_wrap.h"
 #include "reference.h"
@@ -168,7 +168,7 @@ static struct pb_memory_definition *custom_definition(void *self) {
     return &((struct custom *)self)->definition;
 }
 
-static void custom_destroy(void *self) {
+static void custom_release(void *self) {
     if (((struct custom *)self)->is_kept) {
         free(self);
     } else {
@@ -221,7 +221,7 @@ static const struct pb_memory_operations custom_operations = {
     .style = custom_style,
     .grow = custom_grow,
     .definition = custom_definition,
-    .destroy = custom_destroy,
+    .release = custom_release,
     .copy = custom_copy,
     .initialise = custom_initialise,
 };
@@ -230,7 +230,7 @@ static const struct pb_memory_operations spare_operations = {
     .style = custom_style,
     .grow = custom_grow,
     .definition = custom_definition,
-    .destroy = custom_destroy,
+    .release = custom_release,
 };
 
 static enum pb_status custom_create(const struct pb_memory_type *type,
@@ -247,10 +247,10 @@ static enum pb_status custom_create(const struct pb_memory_type *type,
     if (status != PB_OK) {
         return status;
     }
-    status = pb_memory_from_custom(spare ? &spare_operations : &custom_operations, custom,
-                                   keep ? NULL : &allocator, memory);
+    status = pb_memory_create_custom(spare ? &spare_operations : &custom_operations, custom,
+                                     keep ? NULL : &allocator, memory);
     if (status != PB_OK) {
-        custom_destroy(custom);
+        custom_release(custom);
     }
     return status;
 }
@@ -336,7 +336,7 @@ static enum subject_status memory_create(const struct subject_memory_config *con
 }
 
 static void memory_destroy(void *memory) {
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 static uint64_t memory_size_pages(void *memory) {
@@ -387,7 +387,7 @@ static enum subject_status memory_to_shared(void *memory) {
 
 static enum subject_status memory_clone(void *memory, void **clone) {
     struct pb_memory *made;
-    enum pb_status status = pb_memory_clone(memory, &made);
+    enum pb_status status = pb_memory_retain(memory, &made);
     if (status == PB_OK) {
         *clone = made;
     }
@@ -586,7 +586,7 @@ static void canceller_cancel(void *canceller) {
 }
 
 static void canceller_destroy(void *canceller) {
-    pb_canceller_destroy(canceller);
+    pb_canceller_release(canceller);
 }
 
 static enum subject_status memory_cancellable_wait32(void *memory, uint64_t address,
@@ -711,7 +711,7 @@ static struct pb_memory_definition *paged_definition(void *self) {
     return &paged_record;
 }
 
-static void paged_destroy(void *self) {
+static void paged_release(void *self) {
     (void)self;
 }
 
@@ -730,7 +730,7 @@ static enum pb_status paged_create(struct pb_memory **memory) {
         .style = paged_style,
         .grow = paged_grow,
         .definition = paged_definition,
-        .destroy = paged_destroy,
+        .release = paged_release,
         .notify = paged_notify,
     };
     void *page;
@@ -741,7 +741,7 @@ static enum pb_status paged_create(struct pb_memory **memory) {
     paged_closed = false;
     atomic_init(&paged_record.base, page);
     atomic_init(&paged_record.length_bytes, PB_PAGE_BYTES);
-    return pb_memory_from_custom(&operations, NULL, &allocator, memory);
+    return pb_memory_create_custom(&operations, NULL, &allocator, memory);
 }
 
 /* ---- Grounds ----------------------------------------------------------------------------------
@@ -829,13 +829,13 @@ static void ground_give(struct ground_mailbox *box) {
         if (pb_memory_waiters(memory) != 0) {
             complaint = "R27-queue-life";
         }
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         return;
     }
     uint64_t size = pb_memory_size_bytes(memory);
     bool grew = size != pb_pages_to_bytes(box->pages) && box->ground != SUBJECT_CUSTOM;
     if (grew || !is_keepable(box->ground, box->pages) || kept[box->ground] != NULL) {
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         return;
     }
     uint64_t from = box->offset < APRON_BYTES ? 0 : box->offset - APRON_BYTES;
@@ -900,7 +900,7 @@ static enum pb_status box_fill(struct ground_mailbox *box,
         .spill_max = config->spill_max,
         .allocator = &allocator,
     };
-    status = pb_mailbox_attach(&made, &box->mailbox);
+    status = pb_mailbox_create(&made, &box->mailbox);
     if (status != PB_OK) {
         ground_give(box);
     }
@@ -1104,7 +1104,7 @@ static void register_fill(void) {
         }
     }
     for (unsigned i = 0; i < ALIVE_MAX; i++) {
-        pb_memory_destroy(made[i]);
+        pb_memory_release(made[i]);
     }
 }
 
@@ -1137,7 +1137,7 @@ static void pools_end(void) {
         if (pools[i] != NULL && pb_pool_stats(pools[i]).used != 0) {
             complaint = "R6-slot-lost";
         }
-        pb_pool_destroy(pools[i]);
+        pb_pool_release(pools[i]);
         pools[i] = NULL;
     }
 }

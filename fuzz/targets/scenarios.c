@@ -47,11 +47,11 @@ static struct pb_memory_definition *ground_definition(void *self) {
     return &record;
 }
 
-static void ground_destroy(void *self) {
+static void ground_release(void *self) {
     (void)self;
 }
 
-static enum pb_status ground_clone(void *self, void **clone) {
+static enum pb_status ground_retain(void *self, void **clone) {
     *clone = self;
     return PB_OK;
 }
@@ -73,8 +73,8 @@ static const struct pb_memory_operations ground = {
     .style = ground_style,
     .grow = ground_grow,
     .definition = ground_definition,
-    .destroy = ground_destroy,
-    .clone = ground_clone,
+    .release = ground_release,
+    .retain = ground_retain,
     .notify = ground_notify,
 };
 
@@ -83,7 +83,7 @@ static const struct pb_memory_operations ground_lent = {
     .style = ground_style,
     .grow = ground_grow,
     .definition = ground_definition,
-    .destroy = ground_destroy,
+    .release = ground_release,
     .notify = ground_notify,
 };
 
@@ -184,8 +184,8 @@ static void mailbox_set_up(const struct mailbox_case *what) {
     atomic_init(&record.length_bytes, GUEST_BYTES);
     box.what = what;
     lent_ended = 0;
-    sim_assert(pb_memory_from_custom(what->lent ? &ground_lent : &ground, &record, NULL,
-                                     &box.memory) == PB_OK);
+    sim_assert(pb_memory_create_custom(what->lent ? &ground_lent : &ground, &record, NULL,
+                                       &box.memory) == PB_OK);
     struct pb_mailbox_config config = {
         .memory = box.memory,
         .capacity = what->capacity,
@@ -193,13 +193,13 @@ static void mailbox_set_up(const struct mailbox_case *what) {
         .full = what->spill ? PB_MAILBOX_SPILL : PB_MAILBOX_REJECT,
         .spill_max = what->spill ? IDS_MAX : 0,
     };
-    sim_assert(pb_mailbox_attach(&config, &box.mailbox) == PB_OK);
+    sim_assert(pb_mailbox_create(&config, &box.mailbox) == PB_OK);
     box.words = (struct pb_mailbox_words *)(void *)guest;
 }
 
 static void mailbox_tear_down(void) {
     pb_mailbox_release(box.mailbox);
-    pb_memory_destroy(box.memory);
+    pb_memory_release(box.memory);
 }
 
 /* Producers and a guest that parks until it has everything. The guest is the first thread. */
@@ -391,7 +391,7 @@ static void mailbox_grow(void *arg) {
         .type = {.min_pages = 1, .max_pages = 2}, .style = &style, .strategy = PB_STRATEGY_REMAP};
     sim_assert(pb_memory_create(&config, &box.memory) == PB_OK);
     struct pb_mailbox_config mailbox = {.memory = box.memory, .capacity = 4};
-    sim_assert(pb_mailbox_attach(&mailbox, &box.mailbox) == PB_OK);
+    sim_assert(pb_mailbox_create(&mailbox, &box.mailbox) == PB_OK);
     for (uint32_t i = 0; i < what.producers; i++) {
         start(&threads[i], producer, (void *)(uintptr_t)i);
     }
@@ -635,7 +635,7 @@ static void growth_2(void *arg) {
         sim_finding("R11-shared-grow", "old sizes %u and %u, size %u", grown.old_pages[0],
                     grown.old_pages[1], pb_memory_size_pages(grown.memory));
     }
-    pb_memory_destroy(grown.memory);
+    pb_memory_release(grown.memory);
 }
 
 /* ---- The table --------------------------------------------------------------------------------

@@ -37,7 +37,7 @@ int main(void) {
     struct pb_mailbox *mailbox;
     struct pb_waker *waker;
     pthread_t io;
-    must(pb_mailbox_attach(&at, &mailbox), "attach");
+    must(pb_mailbox_create(&at, &mailbox), "mailbox");
     must(pb_waker_create(mailbox, 7, &waker), "waker");
     if (pthread_create(&io, NULL, io_is_done, waker) != 0) {
         return 1;
@@ -49,6 +49,6 @@ int main(void) {
 
     pb_mailbox_close(mailbox, NULL);
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     return 0;
 }

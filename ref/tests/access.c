@@ -39,7 +39,7 @@ TEST(R18_access_ends_exactly_at_size) {
             CHECK_STATUS(access->load(memory, 100, size - width - 100, width, &value), PB_OK);
             CHECK_EQ(value, 0);
         }
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -64,7 +64,7 @@ TEST(R18_access_one_byte_past_size_traps) {
         for (uint32_t at = size - 8; at < size; at++) {
             CHECK_EQ(base_of(memory)[at], 0x11); /* nothing half-written */
         }
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -87,7 +87,7 @@ TEST(R18_access_effective_address_does_not_wrap) {
                      PB_OUT_OF_BOUNDS);
     }
     check_zero(memory, 0, PB_PAGE_BYTES);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R18_access_to_an_empty_memory_traps) {
@@ -97,7 +97,7 @@ TEST(R18_access_to_an_empty_memory_traps) {
         CHECK_STATUS(pb_memory_load(memory, 0, 0, 1, &value), PB_OUT_OF_BOUNDS);
         CHECK_STATUS(pb_memory_store(memory, 0, 0, 1, 1), PB_OUT_OF_BOUNDS);
         CHECK_STATUS(pb_memory_atomic_load(memory, 0, 0, 8, &value), PB_OUT_OF_BOUNDS);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -117,7 +117,7 @@ TEST(R18_access_is_little_endian_and_zero_extended_at_any_alignment) {
             CHECK_EQ(value, low_bytes(value_of_all, widths[w]));
         }
     }
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R18_access_of_no_known_width_is_invalid) {
@@ -135,7 +135,7 @@ TEST(R18_access_of_no_known_width_is_invalid) {
     uint64_t value;
     CHECK_STATUS(pb_memory_atomic_rmw(memory, PB_RMW_COUNT, 0, 0, 4, 1, &value), PB_INVALID);
     check_zero(memory, 0, 64);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R18_access_atomic_misaligned_traps_before_bounds) {
@@ -158,7 +158,7 @@ TEST(R18_access_atomic_misaligned_traps_before_bounds) {
         }
     }
     check_zero(memory, 0, PB_PAGE_BYTES);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 static uint64_t rmw_model(enum pb_rmw operation, uint64_t a, uint64_t b) {
@@ -195,7 +195,7 @@ TEST(R18_access_rmw_wraps_at_its_width) {
             CHECK_EQ(now, low_bytes(rmw_model(operation, value_of_all, operand), width));
             CHECK_EQ(base_of(memory)[64 + width], (uint8_t)(value_of_all >> (8 * (width % 8))));
         }
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -221,7 +221,7 @@ TEST(R18_access_narrow_cmpxchg_wraps_what_it_expects) {
             CHECK_EQ(now, above | 5);
         }
     }
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R18_access_cmpxchg_stores_only_on_a_match) {
@@ -239,7 +239,7 @@ TEST(R18_access_cmpxchg_stores_only_on_a_match) {
         CHECK_STATUS(pb_memory_load(memory, 64, 0, widths[w], &now), PB_OK);
         CHECK_EQ(now, 5);
     }
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R9_access_to_the_last_bytes_of_4_gib) {
@@ -262,7 +262,7 @@ TEST(R9_access_to_the_last_bytes_of_4_gib) {
         }
         CHECK_STATUS(pb_memory_load(memory, 0, 0, 8, &value), PB_OK);
         CHECK_EQ(value, 0);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
     CHECK(made > 0);
 }

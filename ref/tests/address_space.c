@@ -54,17 +54,17 @@ TEST(R43_address_space_of_3_gib_is_enough_for_every_strategy) {
         struct pb_memory *copy = NULL;
         if (info->stable_base) { /* a copy asks for as much again, which there may not be */
             (void)pb_memory_copy(memory, &copy);
-            pb_memory_destroy(copy);
+            pb_memory_release(copy);
             CHECK_STATUS(pb_memory_reset(memory), PB_OK);
-            pb_memory_destroy(memory);
+            pb_memory_release(memory);
             continue;
         }
         CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
         CHECK_EQ(pb_memory_rung(copy), pb_memory_rung(memory));
         CHECK_EQ(base_of(copy)[101 * PB_PAGE_BYTES - 1], 1);
-        pb_memory_destroy(copy);
+        pb_memory_release(copy);
         CHECK_STATUS(pb_memory_reset(memory), PB_OK);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -83,7 +83,7 @@ TEST(R43_address_space_of_a_shared_memory_may_be_short_of_its_maximum) {
     CHECK(base_of(memory) == base);
     CHECK_STATUS(pb_memory_grow(memory, 60000, &old), PB_NO_MEMORY); /* not there, and no move */
     CHECK_EQ(pb_memory_size_pages(memory), 1001);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* How far down it goes where so much is left beside what the process has; the style asks for 4 GiB
@@ -109,7 +109,7 @@ static enum pb_rung rung_within(uint64_t bytes, enum pb_rung fall_back) {
         CHECK_EQ(pb_memory_style(memory).guard_bytes,
                  rung == PB_RUNG_AS_ASKED ? UINT64_C(8) << 30 : 65536);
         check_guarded(memory);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
     return rung;
 }

@@ -41,7 +41,7 @@ TEST(R16_copy_overlapping_behaves_as_memmove) {
             memmove(bulk.model + row[0], bulk.model + row[1], row[2]);
             bulk_check(&bulk);
         }
-        pb_memory_destroy(bulk.memory);
+        pb_memory_release(bulk.memory);
     }
 }
 
@@ -69,7 +69,7 @@ TEST(R16_copy_checks_both_ranges_before_the_first_write) {
             bulk_check(&bulk);
         }
         CHECK_STATUS(pb_memory_bulk_copy(bulk.memory, 65536, 65536, 0), PB_OK);
-        pb_memory_destroy(bulk.memory);
+        pb_memory_release(bulk.memory);
     }
 }
 
@@ -85,7 +85,7 @@ TEST(R16_fill_writes_exactly_its_range) {
             memset(bulk.model + rows[i][0], value, rows[i][1]);
             bulk_check(&bulk);
         }
-        pb_memory_destroy(bulk.memory);
+        pb_memory_release(bulk.memory);
     }
 }
 
@@ -101,7 +101,7 @@ TEST(R16_fill_out_of_bounds_writes_nothing) {
                          PB_OUT_OF_BOUNDS);
             bulk_check(&bulk);
         }
-        pb_memory_destroy(bulk.memory);
+        pb_memory_release(bulk.memory);
     }
 }
 
@@ -125,7 +125,7 @@ TEST(R16_S13_fill_the_last_byte_of_4_gib) {
     CHECK_EQ(base_of(memory)[UINT32_MAX], 'f');
     CHECK_STATUS(pb_memory_initialise(memory, UINT64_C(1) << 32, text, 0), PB_OK);
     CHECK_STATUS(pb_memory_initialise(memory, UINT64_C(1) << 32, text, 1), PB_OUT_OF_BOUNDS);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R16_init_checks_both_ranges_before_the_first_write) {
@@ -162,7 +162,7 @@ TEST(R16_init_checks_both_ranges_before_the_first_write) {
             }
             bulk_check(&bulk);
         }
-        pb_memory_destroy(bulk.memory);
+        pb_memory_release(bulk.memory);
     }
 }
 
@@ -179,7 +179,7 @@ TEST(R16_init_a_dropped_segment_has_length_0) {
     pb_segment_drop(&segment);
     CHECK_EQ(base_of(memory)[0], '0');
     check_zero(memory, 1, 100);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R16_bulk_of_nothing_in_an_empty_memory) {
@@ -197,7 +197,7 @@ TEST(R16_bulk_of_nothing_in_an_empty_memory) {
         CHECK_STATUS(pb_memory_initialise(memory, 0, text, 1), PB_OUT_OF_BOUNDS);
         CHECK_STATUS(pb_memory_read(memory, 0, &byte, 1), PB_OUT_OF_BOUNDS);
         CHECK_EQ(byte, 9);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -214,7 +214,7 @@ TEST(R16_copy_random_ranges_agree_with_memmove) {
         CHECK(memcmp(base_of(bulk.memory), bulk.model, 700) == 0);
     }
     bulk_check(&bulk);
-    pb_memory_destroy(bulk.memory);
+    pb_memory_release(bulk.memory);
 }
 
 TEST(R17_S6_initialise_out_of_bounds_is_an_error_value) {
@@ -242,7 +242,7 @@ TEST(R17_S6_initialise_out_of_bounds_is_an_error_value) {
         CHECK_STATUS(pb_memory_initialise(bulk.memory, 65520, text, 16), PB_OK);
         memcpy(bulk.model + 65520, text, 16);
         bulk_check(&bulk);
-        pb_memory_destroy(bulk.memory);
+        pb_memory_release(bulk.memory);
     }
 }
 
@@ -260,7 +260,7 @@ TEST(R17_read_gives_back_what_initialise_wrote) {
         CHECK_EQ(base_of(memory)[2 * PB_PAGE_BYTES - 70001], 0);
         free(in);
         free(out);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -281,6 +281,6 @@ TEST(R17_active_segments_apply_in_order_until_one_does_not_fit) {
         CHECK_STATUS(pb_memory_initialise_segments(memory, segments, 3, NULL), PB_OK);
         CHECK_STATUS(pb_memory_initialise_segments(memory, NULL, 0, &applied), PB_OK);
         CHECK_EQ(applied, 0);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }

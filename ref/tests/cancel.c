@@ -19,8 +19,8 @@ static void scene_make(void) {
 static void scene_drop(void) {
     seam_wait(NULL);
     CHECK_EQ(pb_memory_waiters(scene.memory), 0);
-    pb_canceller_destroy(scene.canceller);
-    pb_memory_destroy(scene.memory);
+    pb_canceller_release(scene.canceller);
+    pb_memory_release(scene.memory);
     CHECK_EQ(seam_allocator_alive(), 0);
 }
 
@@ -136,9 +136,9 @@ TEST(R41_cancel_wants_memory_and_a_shared_memory) {
     CHECK_STATUS(pb_canceller_create(NULL, &canceller), PB_OK);
     struct pb_memory *memory = owned_memory(1, 1);
     CHECK_STATUS(pb_memory_cancellable_wait32(memory, 0, 0, -1, canceller, &result), PB_NOT_SHARED);
-    pb_memory_destroy(memory);
-    pb_canceller_destroy(canceller);
-    pb_canceller_destroy(NULL);
+    pb_memory_release(memory);
+    pb_canceller_release(canceller);
+    pb_canceller_release(NULL);
 }
 
 /* ---- Threads -------------------------------------------------------------------------------- */
@@ -187,10 +187,10 @@ TEST(R41_cancel_leaves_the_others_in_their_queue) {
             }
         }
         for (unsigned i = 0; i < 3; i++) {
-            pb_canceller_destroy(sleepers[i].canceller);
+            pb_canceller_release(sleepers[i].canceller);
         }
     }
-    pb_memory_destroy(scene.memory);
+    pb_memory_release(scene.memory);
 }
 
 static void *cancel_it(void *argument) {
@@ -227,7 +227,7 @@ TEST(R41_cancel_or_notify_but_not_both) {
         } else {
             CHECK_STATUS(sleeper.status, PB_CANCELLED);
         }
-        pb_canceller_destroy(sleeper.canceller);
+        pb_canceller_release(sleeper.canceller);
     }
-    pb_memory_destroy(scene.memory);
+    pb_memory_release(scene.memory);
 }

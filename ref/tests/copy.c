@@ -42,8 +42,8 @@ TEST(R13_copy_has_equal_bytes_type_style_and_guard) {
         }
         check_pattern(copy, 0, 2 * PB_PAGE_BYTES, 3);
         check_pattern(memory, 0, 2 * PB_PAGE_BYTES, 3);
-        pb_memory_destroy(copy);
-        pb_memory_destroy(memory);
+        pb_memory_release(copy);
+        pb_memory_release(memory);
     }
 }
 
@@ -65,8 +65,8 @@ TEST(R13_copy_and_source_are_independent_both_ways) {
         CHECK_EQ(pb_memory_size_pages(memory), 4);
         check_pattern(memory, 0, 4 * PB_PAGE_BYTES, 2);
         check_pattern(copy, 0, 3 * PB_PAGE_BYTES, 4);
-        pb_memory_destroy(copy);
-        pb_memory_destroy(memory);
+        pb_memory_release(copy);
+        pb_memory_release(memory);
     }
 }
 
@@ -91,7 +91,7 @@ TEST(R13_copy_made_after_the_first_was_written_to) {
         grow(second, 2);
         struct pb_memory *last[] = {second, third, first, memory};
         for (unsigned i = 0; i < 4; i++) {
-            pb_memory_destroy(last[i]);
+            pb_memory_release(last[i]);
         }
     }
 }
@@ -110,9 +110,9 @@ TEST(R13_copy_after_growth_and_few_writes) {
         check_pattern(second, PB_PAGE_BYTES + 4000, 200, 3);
         check_pattern(second, PB_PAGE_BYTES + 4200, 7 * PB_PAGE_BYTES - 4200, 1);
         check_pattern(second, 8 * PB_PAGE_BYTES, 2 * PB_PAGE_BYTES, 2);
-        pb_memory_destroy(memory);
-        pb_memory_destroy(first);
-        pb_memory_destroy(second);
+        pb_memory_release(memory);
+        pb_memory_release(first);
+        pb_memory_release(second);
     }
 }
 
@@ -125,10 +125,10 @@ TEST(R13_copy_of_a_copy_keeps_zero_pages_that_hid_others) {
         struct pb_memory *second = copy_of(first);
         check_zero(second, 0, PB_PAGE_BYTES + 10);
         check_pattern(second, PB_PAGE_BYTES + 10, 1000, 1);
-        pb_memory_destroy(memory);
-        pb_memory_destroy(first);
+        pb_memory_release(memory);
+        pb_memory_release(first);
         check_zero(second, 0, PB_PAGE_BYTES + 10);
-        pb_memory_destroy(second);
+        pb_memory_release(second);
     }
 }
 
@@ -156,9 +156,9 @@ TEST(R13_S8_copy_loses_no_store_of_a_racing_guest) {
             CHECK_EQ(value, stores);
         }
         for (unsigned i = 0; i < 3; i++) {
-            pb_memory_destroy(copies[i]);
+            pb_memory_release(copies[i]);
         }
-        pb_memory_destroy(raced);
+        pb_memory_release(raced);
     }
     CHECK(stores > 0);
 }
@@ -168,14 +168,14 @@ TEST(R13_copy_survives_its_source) {
         struct pb_memory *memory = each_create(&e);
         fill_pattern(memory, 0, PB_PAGE_BYTES, 1);
         struct pb_memory *copy = copy_of(memory);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         check_pattern(copy, 0, PB_PAGE_BYTES, 1);
         grow(copy, 3);
         fill_pattern(copy, 0, 4 * PB_PAGE_BYTES, 2);
         struct pb_memory *second = copy_of(copy);
-        pb_memory_destroy(copy);
+        pb_memory_release(copy);
         check_pattern(second, 0, 4 * PB_PAGE_BYTES, 2);
-        pb_memory_destroy(second);
+        pb_memory_release(second);
     }
 }
 
@@ -191,10 +191,10 @@ TEST(R4_guard_of_a_copy) {
                 check_guarded(copy);
                 grow(memory, 1);
             }
-            pb_memory_destroy(copy);
+            pb_memory_release(copy);
         }
         check_guarded(memory);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -208,8 +208,8 @@ TEST(R8_S11_copy_can_be_written_up_to_its_maximum) {
             CHECK(!write_faults(base_of(copy) + at));
         }
         check_zero(copy, 0, 4 * PB_PAGE_BYTES);
-        pb_memory_destroy(copy);
-        pb_memory_destroy(memory);
+        pb_memory_release(copy);
+        pb_memory_release(memory);
     }
 }
 
@@ -228,7 +228,7 @@ TEST(R13_S10_copies_of_copies_stay_apart) {
             check_pattern(memories[i], 10, PB_PAGE_BYTES - 10, i);
         }
         for (unsigned i = 0; i <= COPIES; i++) {
-            pb_memory_destroy(memories[i]);
+            pb_memory_release(memories[i]);
         }
     }
 }
@@ -244,8 +244,8 @@ TEST(R13_copy_has_its_own_waiters) {
     CHECK_EQ(result, PB_WAIT_TIMED_OUT);
     CHECK_STATUS(pb_memory_notify(copy, 0, 1, &woken), PB_OK);
     CHECK_EQ(woken, 0);
-    pb_memory_destroy(memory);
-    pb_memory_destroy(copy);
+    pb_memory_release(memory);
+    pb_memory_release(copy);
 }
 
 /* ---- R14 clone ------------------------------------------------------------------------------ */
@@ -263,22 +263,22 @@ TEST(R14_clone_aliases_bytes_and_size) {
         grow(second, 2);
         CHECK_EQ(pb_memory_size_pages(memory), 3);
         CHECK_EQ(pb_memory_type(clone).min_pages, 3);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         CHECK_STATUS(pb_memory_load(clone, 77, 0, 4, &value), PB_OK);
         CHECK_EQ(value, 0x12345678);
-        pb_memory_destroy(second);
+        pb_memory_release(second);
         grow(clone, 1);
         fill_pattern(clone, 0, 4 * PB_PAGE_BYTES, 1);
-        pb_memory_destroy(clone);
+        pb_memory_release(clone);
     }
 }
 
 TEST(R14_clone_of_an_unshared_memory_is_refused) {
     for (struct each e = each_kind(1, 4, EACH_OWNED | EACH_STATIC | EACH_DYNAMIC); each_next(&e);) {
         struct pb_memory *memory = each_create(&e), *clone = NULL;
-        CHECK_STATUS(pb_memory_clone(memory, &clone), PB_NOT_SHARED);
+        CHECK_STATUS(pb_memory_retain(memory, &clone), PB_NOT_SHARED);
         CHECK(clone == NULL);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -293,10 +293,10 @@ TEST(R14_pages_are_released_exactly_once) {
             clones[i] = clone_of(memory);
         }
         for (unsigned i = 0; i < 3; i++) {
-            pb_memory_destroy(clones[i]);
+            pb_memory_release(clones[i]);
             CHECK_EQ(seam_releases(), 0);
         }
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         CHECK_EQ(seam_releases(), 1);
     }
 }
@@ -311,9 +311,9 @@ TEST(R14_address_space_is_given_back) {
             grow(memory, 3);
             grow(memory, 20);
             grow(copy, 9);
-            pb_memory_destroy(memory);
-            pb_memory_destroy(copy);
-            pb_memory_destroy(second);
+            pb_memory_release(memory);
+            pb_memory_release(copy);
+            pb_memory_release(second);
         }
         CHECK_EQ(seam_address_space(), before);
     }
@@ -329,9 +329,9 @@ TEST(R14_nothing_of_the_library_is_left) {
             struct pb_memory *clone = e.shared ? clone_of(memory) : NULL;
             grow(memory, 3);
             grow(copy, 1);
-            pb_memory_destroy(memory);
-            pb_memory_destroy(clone);
-            pb_memory_destroy(copy);
+            pb_memory_release(memory);
+            pb_memory_release(clone);
+            pb_memory_release(copy);
         }
         CHECK_EQ(seam_allocator_alive(), alive);
     }
@@ -355,7 +355,7 @@ TEST(R15_reset_leaves_no_byte_of_the_last_tenant) {
             fill_pattern(memory, 0, 4 * PB_PAGE_BYTES, tenant);
             CHECK_STATUS(pb_memory_reset(memory), PB_OK);
         }
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -378,8 +378,8 @@ TEST(R15_reset_of_a_copy) {
             check_guarded(memory);
             check_guarded(copy);
         }
-        pb_memory_destroy(copy);
-        pb_memory_destroy(memory);
+        pb_memory_release(copy);
+        pb_memory_release(memory);
     }
 }
 
@@ -389,7 +389,7 @@ TEST(R15_reset_is_refused_for_shared_memories) {
     fill_pattern(memory, 0, 2 * PB_PAGE_BYTES, 1);
     CHECK_STATUS(pb_memory_reset(memory), PB_UNSUPPORTED);
     check_pattern(memory, 0, 2 * PB_PAGE_BYTES, 1);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* ---- Images --------------------------------------------------------------------------------- */
@@ -440,7 +440,7 @@ TEST(R2_fresh_from_an_image_has_its_bytes_and_zeros_behind) {
         grow(memory, 2);
         check_image(memory, counts[i]);
         check_guarded(memory);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -460,10 +460,10 @@ TEST(R15_reset_brings_back_the_image) {
     CHECK_EQ(pb_memory_size_pages(copy), 2);
     check_image(copy, 70000);
     pb_image_release(image);
-    pb_memory_destroy(memory);
-    pb_memory_destroy(other);
+    pb_memory_release(memory);
+    pb_memory_release(other);
     check_image(copy, 70000);
-    pb_memory_destroy(copy);
+    pb_memory_release(copy);
 }
 
 TEST(R13_image_is_immutable_and_counted) {
@@ -477,8 +477,8 @@ TEST(R13_image_is_immutable_and_counted) {
     pb_image_release(image);
     pb_image_release(NULL);
     check_image(second, 4096);
-    pb_memory_destroy(memory);
-    pb_memory_destroy(second);
+    pb_memory_release(memory);
+    pb_memory_release(second);
 }
 
 /* 2801: an initial range without bounds. */
@@ -512,8 +512,8 @@ TEST(R13_copy_of_a_large_sparse_memory_keeps_the_ends) {
         CHECK_EQ(base_of(second)[5 * PB_PAGE_BYTES], 43);
         CHECK_EQ(base_of(second)[0], 0);
         CHECK_EQ(base_of(second)[last / 2], 0);
-        pb_memory_destroy(memory);
-        pb_memory_destroy(copy);
-        pb_memory_destroy(second);
+        pb_memory_release(memory);
+        pb_memory_release(copy);
+        pb_memory_release(second);
     }
 }

@@ -76,7 +76,7 @@ TEST(R1_pool_without_memory_leaves_nothing) {
     CHECK_EQ(seam_allocator_alive(), 0);
     CHECK_EQ(seam_address_space(), 0);
     CHECK_STATUS(pb_pool_create(&config, &pool), PB_OK);
-    pb_pool_destroy(pool);
+    pb_pool_release(pool);
     CHECK_EQ(seam_allocator_alive(), 0);
 }
 
@@ -102,13 +102,13 @@ TEST(R3_dynamic_memory_of_a_pool_is_bounded_by_its_slot) {
     CHECK_EQ(old, 99);
     CHECK_STATUS(pb_memory_grow(memory, 1, &old), PB_OK);
     check_zero(memory, 0, 2 * PB_PAGE_BYTES);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     memory = NULL;
     CHECK(pool_memory(pool, 3, 10, &memory) != PB_OK);
     CHECK_STATUS(pool_memory(NULL, 1, 10, &memory), PB_INVALID);
     CHECK(memory == NULL);
     CHECK_EQ(pb_pool_stats(pool).free, 1);
-    pb_pool_destroy(pool);
+    pb_pool_release(pool);
 }
 
 /* ---- Handles --------------------------------------------------------------------------------- */
@@ -121,14 +121,14 @@ TEST(R38_attach_without_memory_for_a_handle_leaves_nothing) {
     struct pb_mailbox_config box = {.memory = memory, .offset = 0};
     struct pb_mailbox *mailbox = NULL;
     seam_allocator_fail(1); /* the mailbox's own is another allocator */
-    CHECK_STATUS(pb_mailbox_attach(&box, &mailbox), PB_NO_MEMORY);
+    CHECK_STATUS(pb_mailbox_create(&box, &mailbox), PB_NO_MEMORY);
     CHECK_EQ(seam_allocator_failed(), 1);
     seam_allocator_fail(0);
     CHECK(mailbox == NULL);
     CHECK_EQ(seam_allocator_alive(), alive);
-    CHECK_STATUS(pb_mailbox_attach(&box, &mailbox), PB_OK);
+    CHECK_STATUS(pb_mailbox_create(&box, &mailbox), PB_OK);
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     CHECK_EQ(seam_allocator_alive(), 0);
 }
 
@@ -180,9 +180,9 @@ static bool reset_after_copy(struct pb_image *image, uint32_t min, unsigned nth)
     } else {
         CHECK(failed); /* told: it may only be destroyed */
     }
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     check_pattern(copy, 0, (min + 2) * PB_PAGE_BYTES, 1);
-    pb_memory_destroy(copy);
+    pb_memory_release(copy);
     CHECK_EQ(seam_allocator_alive(), 0);
     return failed;
 }
@@ -217,8 +217,8 @@ TEST(R13_image_copy_failing_at_each_allocation_changes_nothing) {
         CHECK_EQ(copy != NULL, status == PB_OK);
         CHECK(status == PB_OK || failed);
         snapshot_check(memory, &before);
-        pb_memory_destroy(copy);
-        pb_memory_destroy(memory);
+        pb_memory_release(copy);
+        pb_memory_release(memory);
         CHECK_EQ(seam_allocator_alive(), 0);
     } while (failed);
     CHECK(nth > 1);
@@ -262,7 +262,7 @@ static void check_growth(struct pb_memory *memory) {
     check_pattern(memory, 0, PB_PAGE_BYTES, 1);
     check_zero(memory, PB_PAGE_BYTES, 2 * PB_PAGE_BYTES);
     check_guarded(memory);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* The pages cannot be populated, and then not even closed again: they are mapped anew. */
@@ -317,7 +317,7 @@ TEST(R6_growth_whose_markers_are_gone_and_that_nothing_undoes_has_succeeded) {
     check_pattern(memory, 0, PB_PAGE_BYTES, 1);
     check_zero(memory, PB_PAGE_BYTES, 5 * PB_PAGE_BYTES);
     check_guarded(memory);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* A guest of a shared memory that stores to the new pages of a growth for as long as they are open,
@@ -347,7 +347,7 @@ static void check_stored_meanwhile(enum pb_strategy strategy, unsigned mask, uns
     check_guarded(stored_to);
     CHECK_STATUS(pb_memory_grow(stored_to, 2, &old), PB_OK);
     check_zero(stored_to, PB_PAGE_BYTES, 2 * PB_PAGE_BYTES);
-    pb_memory_destroy(stored_to);
+    pb_memory_release(stored_to);
 }
 
 TEST(R8_bytes_stored_during_a_growth_that_failed_do_not_show_later) {
@@ -372,7 +372,7 @@ TEST(R15_reset_of_what_is_empty_or_has_not_grown) {
             }
             CHECK_STATUS(pb_memory_grow(memory, 1, &old), PB_OK);
             check_zero(memory, 0, (min + 1) * PB_PAGE_BYTES);
-            pb_memory_destroy(memory);
+            pb_memory_release(memory);
         }
     }
 }

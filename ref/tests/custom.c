@@ -53,7 +53,7 @@ static struct pb_memory_definition *array_definition(void *self) {
     return &((struct array *)self)->definition;
 }
 
-static void array_destroy(void *self) {
+static void array_release(void *self) {
     struct array *array = self;
     ++*array->destroyed;
     free(atomic_load(&array->definition.base));
@@ -116,12 +116,12 @@ static const struct pb_memory_operations minimal = {.type = array_type,
                                                     .style = array_style,
                                                     .grow = array_grow,
                                                     .definition = array_definition,
-                                                    .destroy = array_destroy};
+                                                    .release = array_release};
 static const struct pb_memory_operations full = {.type = array_type,
                                                  .style = array_style,
                                                  .grow = array_grow,
                                                  .definition = array_definition,
-                                                 .destroy = array_destroy,
+                                                 .release = array_release,
                                                  .copy = array_copy,
                                                  .initialise = array_initialise,
                                                  .wait = array_wait,
@@ -131,7 +131,7 @@ static const struct pb_memory_operations full = {.type = array_type,
 static struct pb_memory *custom(const struct pb_memory_operations *operations,
                                 struct array *array) {
     struct pb_memory *memory = NULL;
-    CHECK_STATUS(pb_memory_from_custom(operations, array, NULL, &memory), PB_OK);
+    CHECK_STATUS(pb_memory_create_custom(operations, array, NULL, &memory), PB_OK);
     return memory;
 }
 
@@ -142,12 +142,12 @@ TEST(R1_custom_table_must_be_complete) {
         struct array *array = array_create(1, 1, false, &destroyed);
         struct pb_memory *memory = NULL;
         void *functions[] = {&table.type, &table.style, &table.grow, &table.definition,
-                             &table.destroy};
+                             &table.release};
         memset(functions[missing], 0, sizeof(void (*)(void)));
-        CHECK_STATUS(pb_memory_from_custom(&table, array, NULL, &memory), PB_INVALID);
+        CHECK_STATUS(pb_memory_create_custom(&table, array, NULL, &memory), PB_INVALID);
         CHECK(memory == NULL);
         CHECK_EQ(destroyed, 0); /* self stays the caller's */
-        array_destroy(array);
+        array_release(array);
     }
 }
 
@@ -156,12 +156,12 @@ TEST(R1_custom_memory_without_memory_is_an_error_value) {
     struct array *array = array_create(1, 1, false, &destroyed);
     struct pb_memory *memory = NULL;
     seam_allocator_fail(1);
-    CHECK_STATUS(pb_memory_from_custom(&full, array, &seam_allocator, &memory), PB_NO_MEMORY);
+    CHECK_STATUS(pb_memory_create_custom(&full, array, &seam_allocator, &memory), PB_NO_MEMORY);
     CHECK(memory == NULL);
     CHECK_EQ(destroyed, 0);
     seam_allocator_fail(0);
-    CHECK_STATUS(pb_memory_from_custom(&full, array, &seam_allocator, &memory), PB_OK);
-    pb_memory_destroy(memory);
+    CHECK_STATUS(pb_memory_create_custom(&full, array, &seam_allocator, &memory), PB_OK);
+    pb_memory_release(memory);
     CHECK_EQ(destroyed, 1);
     CHECK_EQ(seam_allocator_alive(), 0);
 }
@@ -183,7 +183,7 @@ TEST(R18_custom_accesses_are_checked_against_its_length) {
     CHECK_EQ(value, 77);
     CHECK_STATUS(pb_memory_store(memory, 131071, 0, 1, 1), PB_OK);
     CHECK_STATUS(pb_memory_grow(memory, 1, &old), PB_LIMIT);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     CHECK_EQ(destroyed, 1);
 }
 
@@ -199,7 +199,7 @@ TEST(R17_custom_without_initialise_is_written_through_its_definition) {
         CHECK_EQ(array->initialises, with);
         CHECK_STATUS(pb_memory_read(memory, 65533, text, 3), PB_OK);
         CHECK(memcmp(text, "abc", 3) == 0);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -221,7 +221,7 @@ TEST(R19_custom_wait_and_notify_come_checked) {
     CHECK_EQ(array->notifies, 1);
     pb_memory_disable_atomics(memory);
     CHECK_EQ(array->disables, 1);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     CHECK_EQ(destroyed, 1);
 }
 
@@ -231,7 +231,7 @@ TEST(R14_custom_without_optional_functions_is_unsupported) {
                      *other = NULL;
     enum pb_wait result;
     uint32_t woken = 99;
-    CHECK_STATUS(pb_memory_clone(memory, &other), PB_UNSUPPORTED);
+    CHECK_STATUS(pb_memory_retain(memory, &other), PB_UNSUPPORTED);
     CHECK_STATUS(pb_memory_copy(memory, &other), PB_UNSUPPORTED);
     CHECK(other == NULL);
     CHECK_STATUS(pb_memory_wait32(memory, 0, 0, 0, &result), PB_UNSUPPORTED);
@@ -243,18 +243,18 @@ TEST(R14_custom_without_optional_functions_is_unsupported) {
     struct pb_pin pin;
     CHECK_STATUS(pb_canceller_create(NULL, &canceller), PB_OK);
     CHECK_STATUS(pb_memory_cancellable_wait32(memory, 0, 0, 0, canceller, &result), PB_UNSUPPORTED);
-    pb_canceller_destroy(canceller);
+    pb_canceller_release(canceller);
     CHECK_STATUS(pb_memory_pin(memory, 0, 1, &pin), PB_UNSUPPORTED);
     CHECK_EQ(pb_memory_rung(memory), PB_RUNG_AS_ASKED);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     memory = custom(&minimal, array_create(1, 1, false, &destroyed));
     CHECK_STATUS(pb_memory_to_shared(memory), PB_UNSUPPORTED);
-    CHECK_STATUS(pb_memory_clone(memory, &other), PB_NOT_SHARED);
-    pb_memory_destroy(memory);
+    CHECK_STATUS(pb_memory_retain(memory, &other), PB_NOT_SHARED);
+    pb_memory_release(memory);
     CHECK_EQ(destroyed, 2);
 }
 
-static enum pb_status no_clone(void *self, void **clone) {
+static enum pb_status no_retain(void *self, void **clone) {
     (void)self, (void)clone;
     return PB_NO_MEMORY;
 }
@@ -262,12 +262,12 @@ static enum pb_status no_clone(void *self, void **clone) {
 TEST(R14_custom_clone_that_fails_is_told) {
     struct pb_memory_operations operations = minimal;
     unsigned destroyed = 0;
-    operations.clone = no_clone;
+    operations.retain = no_retain;
     struct pb_memory *memory = custom(&operations, array_create(1, 1, true, &destroyed)),
                      *other = NULL;
-    CHECK_STATUS(pb_memory_clone(memory, &other), PB_NO_MEMORY);
+    CHECK_STATUS(pb_memory_retain(memory, &other), PB_NO_MEMORY);
     CHECK(other == NULL);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     CHECK_EQ(destroyed, 1);
 }
 
@@ -278,9 +278,9 @@ TEST(R13_custom_copy_is_a_memory_of_its_own) {
     CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
     fill_pattern(memory, 0, PB_PAGE_BYTES, 2);
     check_pattern(copy, 0, PB_PAGE_BYTES, 1);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     check_pattern(copy, 0, PB_PAGE_BYTES, 1);
-    pb_memory_destroy(copy);
+    pb_memory_release(copy);
     CHECK_EQ(destroyed, 2);
 }
 
@@ -291,14 +291,14 @@ TEST(R37_custom_memory_that_moves_under_a_mailbox) {
     struct pb_mailbox *mailbox = NULL;
     uint64_t value = 0;
     uint32_t old;
-    CHECK_STATUS(pb_mailbox_attach(&config, &mailbox), PB_OK);
+    CHECK_STATUS(pb_mailbox_create(&config, &mailbox), PB_OK);
     CHECK_STATUS(pb_mailbox_enqueue(mailbox, 1), PB_OK);
     CHECK_STATUS(pb_mailbox_grow(mailbox, 2, &old), PB_OK);
     CHECK_STATUS(pb_mailbox_enqueue(mailbox, 2), PB_OK);
     CHECK_STATUS(pb_memory_load(memory, 64 + PB_MAILBOX_RING_OFFSET, 4, 4, &value), PB_OK);
     CHECK_EQ(value, 2);
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     CHECK_EQ(destroyed, 1);
 }
 
@@ -335,12 +335,12 @@ TEST(R36_close_waits_for_a_notify_of_a_memory_that_cannot_be_cloned) {
     struct array *array = array_create(1, 1, true, &destroyed);
     struct pb_memory *memory = custom(&operations, array);
     struct pb_mailbox_config config = {.memory = memory, .offset = 64, .capacity = 4};
-    CHECK_STATUS(pb_mailbox_attach(&config, &to_close), PB_OK);
+    CHECK_STATUS(pb_mailbox_create(&config, &to_close), PB_OK);
     CHECK_STATUS(pb_mailbox_enqueue(to_close, 1), PB_OK);
     test_join(closing);
     CHECK_EQ(array->notifies, 2); /* the enqueue's and the close's */
     CHECK(pb_mailbox_is_closed(to_close));
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     CHECK_STATUS(pb_mailbox_enqueue(to_close, 2), PB_CLOSED);
     pb_mailbox_release(to_close);
     CHECK_EQ(destroyed, 1);
@@ -379,7 +379,7 @@ TEST(R32_a_producer_that_is_held_stops_no_other_and_keeps_the_order) {
     operations.notify = notify_holds_the_publisher;
     struct pb_memory *memory = custom(&operations, array_create(1, 1, true, &destroyed));
     struct pb_mailbox_config config = {.memory = memory, .offset = 64, .capacity = 4};
-    CHECK_STATUS(pb_mailbox_attach(&config, &busy), PB_OK);
+    CHECK_STATUS(pb_mailbox_create(&config, &busy), PB_OK);
     CHECK_STATUS(pb_mailbox_enqueue(busy, 1), PB_OK);
     uint32_t last = 0;
     struct pb_memory_definition *definition = pb_memory_definition(memory);
@@ -387,5 +387,5 @@ TEST(R32_a_producer_that_is_held_stops_no_other_and_keeps_the_order) {
     CHECK_EQ(pb_guest_drain((struct pb_mailbox_words *)(void *)(base + 64), take_next, &last), 4);
     CHECK_EQ(last, 4);
     pb_mailbox_release(busy);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }

@@ -84,7 +84,7 @@ static bool create_attempt(struct each *e, const struct plan *plan, unsigned nth
         if (e->info->traps) {
             check_guarded(memory);
         }
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     } else {
         CHECK(failed);
     }
@@ -126,7 +126,7 @@ static bool grow_attempt(struct each *e, const struct plan *plan, unsigned nth) 
     if (e->info->traps) {
         check_guarded(memory);
     }
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     CHECK_EQ(seam_address_space(), space);
     return failed;
 }
@@ -152,9 +152,9 @@ TEST(R6_S7_every_call_still_works_after_a_failed_grow) {
             CHECK_STATUS(pb_memory_notify(memory, 0, 1, &woken), PB_OK);
         }
         CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
-        pb_memory_destroy(copy);
-        pb_memory_destroy(clone);
-        pb_memory_destroy(memory);
+        pb_memory_release(copy);
+        pb_memory_release(clone);
+        pb_memory_release(memory);
     }
 }
 
@@ -166,7 +166,7 @@ static bool copy_attempt(struct each *e, const struct plan *plan, unsigned nth) 
     uint32_t old;
     if (nth % 2 == 0) { /* a source that is itself a copy, written to since */
         CHECK_STATUS(pb_memory_copy(memory, &first), PB_OK);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         memory = first;
     }
     fill_pattern(memory, 0, PB_PAGE_BYTES, 1);
@@ -190,8 +190,8 @@ static bool copy_attempt(struct each *e, const struct plan *plan, unsigned nth) 
     if (e->info->traps) {
         check_guarded(copy);
     }
-    pb_memory_destroy(copy);
-    pb_memory_destroy(memory);
+    pb_memory_release(copy);
+    pb_memory_release(memory);
     return failed;
 }
 
@@ -205,7 +205,7 @@ static bool clone_attempt(struct each *e, const struct plan *plan, unsigned nth)
     struct pb_memory *memory = each_create(e), *clone = NULL;
     fill_pattern(memory, 0, PB_PAGE_BYTES, 1);
     plan_start(plan, nth);
-    enum pb_status status = pb_memory_clone(memory, &clone);
+    enum pb_status status = pb_memory_retain(memory, &clone);
     bool failed = plan_stop();
     CHECK_EQ(clone != NULL, status == PB_OK);
     if (status != PB_OK) {
@@ -214,14 +214,14 @@ static bool clone_attempt(struct each *e, const struct plan *plan, unsigned nth)
     }
     if (e->info->traps && e->strategy != PB_STRATEGY_POOL) {
         seam_watch(base_of(memory));
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         CHECK_EQ(seam_releases(), 0);
         check_pattern(clone, 0, PB_PAGE_BYTES, 1);
-        pb_memory_destroy(clone);
+        pb_memory_release(clone);
         CHECK_EQ(seam_releases(), 1);
     } else {
-        pb_memory_destroy(memory);
-        pb_memory_destroy(clone);
+        pb_memory_release(memory);
+        pb_memory_release(clone);
     }
     return failed;
 }
@@ -246,7 +246,7 @@ static bool to_shared_attempt(struct each *e, const struct plan *plan, unsigned 
     }
     CHECK_EQ(pb_memory_type(memory).shared, status == PB_OK);
     check_pattern(memory, 0, PB_PAGE_BYTES, 1);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     return failed;
 }
 
@@ -275,7 +275,7 @@ static bool reset_attempt(struct each *e, const struct plan *plan, unsigned nth)
     } else {
         CHECK(failed);
     }
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     return failed;
 }
 
@@ -297,7 +297,7 @@ TEST(R17_initialise_and_bulk_ask_the_system_for_nothing) {
         CHECK_EQ(seam_calls(), 0);
         seam_fail(0, 0, false);
         CHECK(memcmp(base_of(memory) + 209, "\1abc\0", 5) == 0);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -349,14 +349,14 @@ TEST(R6_address_space_limit_is_an_error_value) {
         e.config.type.min_pages = 1;
         CHECK_STATUS(pb_memory_grow(memory, 1, &old), PB_OK);
         struct pb_memory *small = each_create(&e);
-        pb_memory_destroy(small);
+        pb_memory_release(small);
         limit(RLIMIT_AS, RLIM_INFINITY);
         if (!e.info->stable_base) {
             CHECK_STATUS(pb_memory_grow(memory, 2048, &old), PB_OK);
             CHECK_EQ(old, 2);
         }
         check_pattern(memory, 0, PB_PAGE_BYTES, 1);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -371,7 +371,7 @@ TEST(R1_default_reservation_under_an_address_space_limit) {
     config.type.max_pages = 16;
     CHECK_STATUS(pb_memory_create(&config, &memory), PB_OK);
     check_guarded(memory);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 #endif
@@ -408,8 +408,8 @@ TEST(R13_no_descriptors_left_is_an_error_value) {
     snapshot_check(memory, &before);
     CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
     check_pattern(copy, 0, PB_PAGE_BYTES, 1);
-    pb_memory_destroy(copy);
-    pb_memory_destroy(memory);
+    pb_memory_release(copy);
+    pb_memory_release(memory);
 }
 
 TEST(R13_no_descriptor_leaks) {
@@ -421,9 +421,9 @@ TEST(R13_no_descriptor_leaks) {
             (void)pb_memory_copy(memory, &copy);
             (void)pb_memory_copy(copy ? copy : memory, &second);
             seam_fail(0, 0, false);
-            pb_memory_destroy(memory);
-            pb_memory_destroy(second);
-            pb_memory_destroy(copy);
+            pb_memory_release(memory);
+            pb_memory_release(second);
+            pb_memory_release(copy);
         }
     }
     CHECK_EQ(free_descriptor(), before);

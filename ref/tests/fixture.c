@@ -64,7 +64,7 @@ static void each_configure(struct each *each) {
 }
 
 bool each_next(struct each *each) {
-    pb_pool_destroy(each->pool);
+    pb_pool_release(each->pool);
     each->pool = NULL;
     for (;;) {
         unsigned number = each->next++;
@@ -110,7 +110,7 @@ struct pb_memory *shared_memory(uint32_t min_pages, uint32_t max_pages) {
 
 struct pb_memory *clone_of(struct pb_memory *memory) {
     struct pb_memory *clone = NULL;
-    CHECK_STATUS(pb_memory_clone(memory, &clone), PB_OK);
+    CHECK_STATUS(pb_memory_retain(memory, &clone), PB_OK);
     CHECK(clone != NULL);
     return clone;
 }

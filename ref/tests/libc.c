@@ -523,7 +523,7 @@ TEST(R6_libc_failed_move_touches_nothing_that_came_to_its_target) {
         check_zero(memory, 2 * PB_PAGE_BYTES, 3 * PB_PAGE_BYTES);
         check_guarded(memory);
         CHECK(base_of(memory) != other_page);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         CHECK_EQ(seam_address_space(), space);
         CHECK(!write_faults(other_page) && other_page[0] == 77);
         CHECK(munmap(other_page, pb_os_page_bytes()) == 0);
@@ -551,7 +551,7 @@ TEST(R14_libc_a_move_that_the_kernel_refuses_leaves_no_target_behind) {
             pages += deltas[i];
         }
         check_guarded(memory);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         void *target = libc.refused;
         CHECK(target == NULL || mincore(target, 1, &resident) != 0);
     }
@@ -604,7 +604,7 @@ TEST(R8_libc_what_has_moved_and_grown_moves_again_or_is_copied) {
         check_pattern(memory, 0, 4 * PB_PAGE_BYTES, 1);
         check_zero(memory, 4 * PB_PAGE_BYTES, 4 * PB_PAGE_BYTES);
         check_guarded(memory);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         if (rows[i].leaves) {
             CHECK(munmap(target, 8 * PB_PAGE_BYTES) == 0);
         } else {
@@ -725,11 +725,11 @@ TEST(R13_libc_a_source_that_the_kernel_unmapped_comes_back) {
     check_guarded(memory);
     fill_pattern(memory, 0, 2 * PB_PAGE_BYTES, 2);
     check_pattern(copy, 0, 2 * PB_PAGE_BYTES, 1);
-    pb_memory_destroy(copy);
+    pb_memory_release(copy);
     CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
     check_pattern(copy, 0, 2 * PB_PAGE_BYTES, 2);
-    pb_memory_destroy(copy);
-    pb_memory_destroy(memory);
+    pb_memory_release(copy);
+    pb_memory_release(memory);
 }
 
 /* Where not even that succeeds, the source is closed, and no other mapping is touched; the copy is
@@ -746,9 +746,9 @@ TEST(R13_libc_a_source_that_cannot_come_back_traps) {
     seam_fail(0, 0, false);
     CHECK(read_faults(base_of(memory) + PB_PAGE_BYTES));
     check_pattern(copy, 0, 2 * PB_PAGE_BYTES, 1);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     check_pattern(copy, 0, 2 * PB_PAGE_BYTES, 1);
-    pb_memory_destroy(copy);
+    pb_memory_release(copy);
 }
 
 /* Either way a reset brings back the first contents, open: what is left is no view of them. */
@@ -779,8 +779,8 @@ TEST(R15_libc_a_source_that_the_kernel_unmapped_is_reset_to_its_image) {
             check_zero(memory, filled, 2 * PB_PAGE_BYTES - filled);
             check_guarded(memory);
             check_pattern(copy, 0, 2 * PB_PAGE_BYTES, 1);
-            pb_memory_destroy(memory);
-            pb_memory_destroy(copy);
+            pb_memory_release(memory);
+            pb_memory_release(copy);
         }
     }
 }
@@ -802,8 +802,8 @@ TEST(R13_libc_a_copy_of_a_busy_file_is_tried_again_but_not_for_ever) {
     CHECK_EQ(libc_calls(), 2);
     snapshot_check(memory, &before);
     check_pattern(copy, 0, 2 * PB_PAGE_BYTES, 1);
-    pb_memory_destroy(copy);
-    pb_memory_destroy(memory);
+    pb_memory_release(copy);
+    pb_memory_release(memory);
 }
 
 /* More pages than are asked about at once. */
@@ -912,14 +912,14 @@ TEST(R15_libc_scan_leaves_no_byte_in_swapped_or_untold_pages) {
         fill_pattern(memory, 0, 4 * PB_PAGE_BYTES, way + 1);
         scan_says_swapped = way == 0;
         libc_fails(way == 0 ? NO_CALL : IOCTL, 1, way == 1 ? EINTR : way == 2 ? ENOTTY : EIO);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         (void)libc_calls();
         scan_says_swapped = false;
         memory = pool_memory(pool);
         check_zero(memory, 0, 4 * PB_PAGE_BYTES);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
-    pb_pool_destroy(pool);
+    pb_pool_release(pool);
 }
 
 /* One descriptor for all copies of an image; a child opens its own. */
@@ -933,7 +933,7 @@ TEST(R13_libc_copies_of_an_image_keep_the_descriptor) {
         CHECK(i < 2 || open_files() == files);
         files = open_files();
         check_pattern(copy, 0, 2 * PB_PAGE_BYTES, 1);
-        pb_memory_destroy(copy);
+        pb_memory_release(copy);
     }
     pid_t child = fork();
     CHECK(child >= 0);
@@ -943,13 +943,13 @@ TEST(R13_libc_copies_of_an_image_keep_the_descriptor) {
         CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
         CHECK_EQ(libc_calls(), 1);
         check_pattern(copy, 4096, 4096, 9);
-        pb_memory_destroy(copy);
-        pb_memory_destroy(memory);
+        pb_memory_release(copy);
+        pb_memory_release(memory);
         _exit(0);
     }
     int status = -1;
     CHECK(waitpid(child, &status, 0) == child && status == 0);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     CHECK(open_files() < files);
 }
 
@@ -1046,7 +1046,7 @@ TEST(R6_libc_no_memory_for_the_record_of_owners_is_a_failed_create) {
     }
     CHECK(failed > 0);
     for (unsigned i = 0; i < MEMORIES; i++) {
-        pb_memory_destroy(memories[i]);
+        pb_memory_release(memories[i]);
     }
 }
 
@@ -1062,7 +1062,7 @@ TEST(R2_libc_populating_is_a_hint_where_the_kernel_has_none) {
     CHECK_STATUS(pb_memory_grow(memory, 1, &old), PB_OK);
     CHECK(libc_calls() >= 2);
     check_zero(memory, 0, 2 * PB_PAGE_BYTES);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* Emulators of user programs accept every advice and do nothing. */
@@ -1112,11 +1112,11 @@ static void check_reset(struct each *e) {
     CHECK_EQ(old, 1);
     check_zero(memory, 0, pb_memory_size_bytes(memory));
     fill_pattern(memory, 0, pb_memory_size_bytes(memory), 2);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     memory = each_create(e); /* in a pool the next tenant of the same slot */
     CHECK_STATUS(pb_memory_grow(memory, 3, &old), PB_OK);
     check_zero(memory, 0, pb_memory_size_bytes(memory));
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 static void check_resets(unsigned kinds) {
@@ -1150,7 +1150,7 @@ TEST(R15_libc_discard_that_does_nothing_is_not_trusted_in_an_image) {
     CHECK_STATUS(pb_memory_reset(memory), PB_OK);
     CHECK_EQ(base_of(memory)[7], 3);
     CHECK_EQ(base_of(memory)[PB_PAGE_BYTES - 1], 3);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     pb_image_release(image);
     free(first);
     CHECK(libc_calls() > 0);
@@ -1196,7 +1196,7 @@ TEST(R15_libc_guard_is_reset_by_hand_where_nothing_is_given_back) {
     check_guarded(memory);
     CHECK_STATUS(pb_memory_grow(memory, 3, &old), PB_OK);
     check_zero(memory, 0, pb_memory_size_bytes(memory));
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R4_libc_guard_is_refused_while_pages_are_locked_and_not_for_ever) {

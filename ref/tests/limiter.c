@@ -62,13 +62,13 @@ TEST(R40_limits_are_asked_of_every_size) {
         CHECK_SEEN(1, 0, 0, 0u, 3u);
         CHECK_STATUS(pb_memory_grow(copy, 1, &old), PB_OK);
         CHECK_SEEN(1, 0, 0, 3u, 4u);
-        pb_memory_destroy(copy);
+        pb_memory_release(copy);
         CHECK_SEEN(0, 0, 1, 4u, 0u);
         if (!e.shared) {
             CHECK_STATUS(pb_memory_reset(memory), PB_OK);
             CHECK_SEEN(0, 0, 1, 3u, 1u);
         }
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         CHECK_SEEN(0, 0, 1, e.shared ? 3u : 1u, 0u);
     }
 }
@@ -95,7 +95,7 @@ TEST(R40_limits_refuse_and_nothing_has_changed) {
         seen.refuses = false;
         CHECK_STATUS(pb_memory_grow(memory, 1, &old), PB_OK);
         CHECK_EQ(old, 1);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -122,8 +122,8 @@ TEST(R40_limits_are_told_when_growth_has_failed) {
         status = pb_memory_copy(memory, &copy);
         seam_fail(0, 0, false);
         CHECK_SEEN(1, status != PB_OK, 0, 0u, pages);
-        pb_memory_destroy(copy);
-        pb_memory_destroy(memory);
+        pb_memory_release(copy);
+        pb_memory_release(memory);
         seen.asked = seen.failed = seen.shrunk = 0;
     }
 }
@@ -145,7 +145,7 @@ TEST(R40_limits_are_told_when_creation_has_failed) {
         CHECK_EQ(seen.asked, 1);
         CHECK_EQ(seen.failed + seen.shrunk, 1);
     }
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* ---- A budget ------------------------------------------------------------------------------- */
@@ -166,14 +166,14 @@ TEST(R40_limits_of_one_budget_over_many_memories) {
     CHECK_EQ(budget.used_bytes, 5 * PB_PAGE_BYTES);
     CHECK_STATUS(pb_memory_reset(first), PB_OK);
     CHECK_STATUS(pb_memory_grow(second, 1, &old), PB_OK);
-    pb_memory_destroy(first);
+    pb_memory_release(first);
     CHECK_STATUS(pb_memory_grow(second, 3, &old), PB_REFUSED);
     seam_fail(SEAM_ALL, 1, true);
     CHECK_STATUS(pb_memory_grow(second, 2, &old), PB_NO_MEMORY);
     seam_fail(0, 0, false);
     CHECK_EQ(budget.used_bytes, 3 * PB_PAGE_BYTES);
     CHECK_STATUS(pb_memory_grow(second, 2, &old), PB_OK);
-    pb_memory_destroy(second);
+    pb_memory_release(second);
     CHECK_EQ(budget.used_bytes, 0);
 }
 
@@ -189,7 +189,7 @@ static void *make_and_grow(void *argument) {
             while (pb_memory_grow(memory, 3, &old) == PB_OK) {
                 CHECK(shared_budget.used_bytes <= shared_budget.max_bytes);
             }
-            pb_memory_destroy(memory);
+            pb_memory_release(memory);
         }
     }
     return NULL;

@@ -34,7 +34,7 @@ static struct pb_mailbox *attach(struct pb_memory *memory, uint32_t capacity, ui
                                        .full = spill_max ? PB_MAILBOX_SPILL : PB_MAILBOX_REJECT,
                                        .spill_max = spill_max};
     struct pb_mailbox *mailbox = NULL;
-    CHECK_STATUS(pb_mailbox_attach(&config, &mailbox), PB_OK);
+    CHECK_STATUS(pb_mailbox_create(&config, &mailbox), PB_OK);
     return mailbox;
 }
 
@@ -104,7 +104,7 @@ static struct host host_start(struct pb_memory *memory, uint32_t spill_max) {
 
 static void host_end(struct host *host) {
     pb_mailbox_release(host->mailbox);
-    pb_memory_destroy(host->memory);
+    pb_memory_release(host->memory);
 }
 
 /* ---- Layout --------------------------------------------------------------------------------- */
@@ -125,7 +125,7 @@ TEST(R31_layout_is_the_published_one) {
     CHECK_EQ(word(memory, 12), 1);
     CHECK_EQ(word(memory, 16), 7);
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* ---- R30 to R33 ----------------------------------------------------------------------------- */
@@ -146,7 +146,7 @@ TEST(R30_exactly_once_in_order) {
             next += count;
         }
         pb_mailbox_release(mailbox);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -169,7 +169,7 @@ TEST(R30_S28_an_id_that_is_no_id_is_refused_before_any_write) {
     CHECK_EQ(got.ids[0], UINT32_MAX);
     CHECK_EQ(got.ids[1], 1);
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* What the slot and the tail must hold by the time the host wakes the guest. */
@@ -217,7 +217,7 @@ TEST(R31_publish_is_complete_before_the_wake) {
     for (uint32_t i = 0; i < 6; i++) {
         CHECK_EQ(got.ids[i], 101 + i);
     }
-    pb_memory_destroy(guest.memory);
+    pb_memory_release(guest.memory);
     host_end(&host);
 }
 
@@ -243,7 +243,7 @@ TEST(R32_order_is_kept_across_spill_and_ring) {
         CHECK(seen <= sent);
     }
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R33_S22_a_full_ring_rejects_and_overwrites_nothing) {
@@ -262,7 +262,7 @@ TEST(R33_S22_a_full_ring_rejects_and_overwrites_nothing) {
             check_drained(memory, 1, capacity);
         }
         pb_mailbox_release(mailbox);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -290,7 +290,7 @@ TEST(R33_spill_keeps_what_does_not_fit_up_to_its_bound) {
         CHECK(!pb_mailbox_is_signalled(mailbox));
     }
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R33_spill_without_memory_is_an_error_value) {
@@ -308,7 +308,7 @@ TEST(R33_spill_without_memory_is_an_error_value) {
         struct pb_mailbox *mailbox = NULL;
         struct pb_waker *waker = NULL;
         seam_allocator_fail(nth);
-        enum pb_status status = pb_mailbox_attach(&config, &mailbox);
+        enum pb_status status = pb_mailbox_create(&config, &mailbox);
         CHECK_EQ(mailbox != NULL, status == PB_OK);
         uint32_t sent = 0;
         for (uint32_t i = 0; i < 4 && mailbox; i++) {
@@ -334,7 +334,7 @@ TEST(R33_spill_without_memory_is_an_error_value) {
         pb_mailbox_release(mailbox);
         CHECK_EQ(seam_allocator_alive(), alive);
     }
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* ---- R34 no lost wake-up -------------------------------------------------------------------- */
@@ -451,7 +451,7 @@ TEST(R34_wait_for_signal_of_a_guest_that_returns_to_its_host) {
     pb_mailbox_close(mailbox, NULL);
     CHECK_STATUS(pb_mailbox_wait_for_signal(mailbox, -1), PB_CLOSED);
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R34_wait_for_signal_is_woken_by_an_enqueue_of_the_last_moment) {
@@ -463,7 +463,7 @@ TEST(R34_wait_for_signal_is_woken_by_an_enqueue_of_the_last_moment) {
         check_drained(memory, 5, 1);
     }
     pb_mailbox_release(refill);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 static enum pb_status time_is_up_later(_Atomic uint32_t *at, uint32_t expected,
@@ -492,7 +492,7 @@ TEST(R23_wait_for_signal_times_out_at_its_deadline_only) {
     seam_clock(UINT64_MAX - 10); /* the largest timeout must not wrap into the past */
     CHECK_STATUS(pb_mailbox_wait_for_signal(mailbox, INT64_MAX), PB_OK);
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* ---- R35 wrap ------------------------------------------------------------------------------- */
@@ -514,7 +514,7 @@ TEST(R35_everything_holds_across_the_wrap_of_the_cursors) {
             }
             CHECK_EQ(word(memory, 12), 6 * capacity - before);
             pb_mailbox_release(mailbox);
-            pb_memory_destroy(memory);
+            pb_memory_release(memory);
         }
     }
 }
@@ -539,11 +539,11 @@ TEST(R35_capacity_is_a_power_of_two) {
         struct pb_mailbox_config config = {.memory = memory, .capacity = rows[i].capacity};
         struct pb_mailbox *mailbox = NULL;
         test_note("capacity %u", rows[i].capacity);
-        CHECK_STATUS(pb_mailbox_attach(&config, &mailbox), rows[i].status);
+        CHECK_STATUS(pb_mailbox_create(&config, &mailbox), rows[i].status);
         CHECK_EQ(mailbox != NULL, rows[i].status == PB_OK);
         pb_mailbox_release(mailbox);
     }
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* ---- R36 close ------------------------------------------------------------------------------ */
@@ -577,7 +577,7 @@ TEST(R36_after_close_nothing_is_written_and_enqueues_are_rejected) {
         pb_waker_release(waker);
         pb_mailbox_release(mailbox);
         snapshot_check(memory, &before);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -591,7 +591,7 @@ TEST(R36_growth_by_a_closed_mailbox_is_refused) {
         CHECK_STATUS(pb_mailbox_grow(mailbox, 1, &old), PB_CLOSED);
         CHECK_EQ(old, 99);
         CHECK_EQ(pb_memory_size_pages(memory), 1);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         CHECK_STATUS(pb_mailbox_grow(mailbox, 0, &old), PB_CLOSED);
         pb_mailbox_release(mailbox);
     }
@@ -612,7 +612,7 @@ TEST(R36_closed_is_told_beside_a_hold) {
     CHECK_STATUS(pb_mailbox_enqueue(mailbox, 1), PB_CLOSED);
     CHECK_STATUS(pb_mailbox_unhold(mailbox), PB_OK);
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R36_S26_the_guest_sees_closed_after_what_is_left) {
@@ -669,9 +669,9 @@ TEST(R36_S26_close_wakes_everyone) {
         for (unsigned i = 0; i < count; i++) {
             test_join(threads[i]);
         }
-        pb_memory_destroy(guest.memory);
+        pb_memory_release(guest.memory);
         if (by_release) {
-            pb_memory_destroy(host.memory);
+            pb_memory_release(host.memory);
         } else {
             host_end(&host);
         }
@@ -688,7 +688,7 @@ TEST(R36_S23_a_waker_outlives_the_store) {
     CHECK(clone == waker);
     seam_watch(base_of(memory));
     struct pb_mailbox_words *words = words_of(memory);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     CHECK_STATUS(pb_waker_wake(waker), PB_OK);
     got.count = 0;
     CHECK_EQ(pb_guest_drain(words, take, &got), 1);
@@ -717,7 +717,7 @@ TEST(R36_S23_after_close_an_owned_memory_may_go_first) {
     CHECK(!pb_mailbox_is_signalled(mailbox));
     pb_waker_release(waker);
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R36_wakers_count_their_references) {
@@ -726,7 +726,7 @@ TEST(R36_wakers_count_their_references) {
         .memory = memory, .offset = OFFSET, .capacity = 64, .allocator = &seam_allocator};
     struct pb_mailbox *mailbox = NULL;
     struct pb_waker *wakers[8];
-    CHECK_STATUS(pb_mailbox_attach(&config, &mailbox), PB_OK);
+    CHECK_STATUS(pb_mailbox_create(&config, &mailbox), PB_OK);
     for (uint32_t i = 0; i < 8; i += 2) {
         CHECK_STATUS(pb_waker_create(mailbox, 1 + i / 2, &wakers[i]), PB_OK);
         wakers[i + 1] = pb_waker_retain(wakers[i]);
@@ -744,7 +744,7 @@ TEST(R36_wakers_count_their_references) {
     CHECK(word(memory, 4) & PB_MAILBOX_CLOSED); /* the last reference closes */
     CHECK_EQ(seam_allocator_alive(), 0);
     check_drained(memory, 1, 4);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* ---- R37 base pin --------------------------------------------------------------------------- */
@@ -777,7 +777,7 @@ TEST(R37_S24_growth_that_moves_is_followed) {
         check_drained(memory, next, 1);
         pb_mailbox_close(mailbox, NULL);
         pb_mailbox_release(mailbox);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
     CHECK(moved > 0);
 }
@@ -809,7 +809,7 @@ TEST(R37_hold_excludes_writes_and_accepts_ids) {
     enqueue_all(mailbox, 10, CAPACITY);
     check_drained(memory, 10, CAPACITY);
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* Ids accepted beside a hold that loses the region are counted with the spilled ones. */
@@ -824,7 +824,7 @@ TEST(R37_ids_of_a_region_that_is_lost_are_counted) {
     struct pb_mailbox_config at_the_end = {
         .memory = memory, .offset = 65536 + 256, .capacity = CAPACITY};
     struct pb_mailbox *mailbox = NULL;
-    CHECK_STATUS(pb_mailbox_attach(&at_the_end, &mailbox), PB_OK);
+    CHECK_STATUS(pb_mailbox_create(&at_the_end, &mailbox), PB_OK);
     enqueue_all(mailbox, 1, 1);
     pb_mailbox_hold(mailbox);
     enqueue_all(mailbox, 2, count);
@@ -834,7 +834,7 @@ TEST(R37_ids_of_a_region_that_is_lost_are_counted) {
     pb_mailbox_close(mailbox, &dropped);
     CHECK_EQ(dropped, count);
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* A custom memory that shrinks: the region is no longer inside, the mailbox closes unwritten. */
@@ -852,7 +852,7 @@ TEST(R37_a_region_that_is_lost_closes_the_mailbox) {
                                            .spill_max = 8};
     struct pb_mailbox *mailbox = NULL;
     uint32_t dropped = 99;
-    CHECK_STATUS(pb_mailbox_attach(&at_the_end, &mailbox), PB_OK);
+    CHECK_STATUS(pb_mailbox_create(&at_the_end, &mailbox), PB_OK);
     enqueue_all(mailbox, 1, CAPACITY + 3);
     pb_mailbox_hold(mailbox);
     CHECK_STATUS(pb_memory_reset(memory), PB_OK); /* one page again */
@@ -866,7 +866,7 @@ TEST(R37_a_region_that_is_lost_closes_the_mailbox) {
     CHECK_EQ(dropped, 0);
     CHECK_STATUS(pb_mailbox_unhold((pb_mailbox_hold(mailbox), mailbox)), PB_OK);
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* ---- R38 hostile guest ---------------------------------------------------------------------- */
@@ -903,7 +903,7 @@ TEST(R38_S25_the_region_is_checked_when_attached) {
         struct pb_mailbox *mailbox = NULL;
         struct snapshot before = snapshot_take(memory);
         test_note("row %zu", i);
-        CHECK_STATUS(pb_mailbox_attach(&config, &mailbox), rows[i].status);
+        CHECK_STATUS(pb_mailbox_create(&config, &mailbox), rows[i].status);
         if (rows[i].status == PB_OK) {
             CHECK_STATUS(pb_mailbox_enqueue(mailbox, 1), PB_OK);
             CHECK(pb_mailbox_is_signalled(mailbox));
@@ -914,7 +914,7 @@ TEST(R38_S25_the_region_is_checked_when_attached) {
         pb_mailbox_release(mailbox);
     }
     for (unsigned i = 0; i < 3; i++) {
-        pb_memory_destroy(memories[i]);
+        pb_memory_release(memories[i]);
     }
 }
 
@@ -931,7 +931,7 @@ TEST(R38_S27_attaching_initialises_whatever_the_words_held) {
     enqueue_all(mailbox, 1, CAPACITY);
     check_drained(memory, 1, CAPACITY);
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* Nothing outside of the region is written, whatever stands in it, and every call ends. */
@@ -961,7 +961,7 @@ TEST(R38_nothing_outside_the_region_is_written) {
         uint32_t end = OFFSET + PB_MAILBOX_BYTES(CAPACITY);
         CHECK(memcmp(base_of(memory) + end, model + end, sizeof model - end) == 0);
         pb_mailbox_release(mailbox);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -977,7 +977,7 @@ TEST(R38_the_hosts_cursor_lives_on_the_hosts_side) {
     enqueue_all(mailbox, 4, 1);
     CHECK_STATUS(pb_mailbox_enqueue(mailbox, 5), PB_FULL);
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* A head from beyond the tail, or far behind, is no room: no slot is given twice. */
@@ -994,7 +994,7 @@ TEST(R38_a_head_that_lies_gives_no_room) {
         enqueue_all(mailbox, 10, CAPACITY);
         check_drained(memory, 10, CAPACITY);
         pb_mailbox_release(mailbox);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -1011,7 +1011,7 @@ TEST(R38_closed_is_remembered_on_the_hosts_side) {
     CHECK_STATUS(pb_mailbox_enqueue(mailbox, 2), PB_CLOSED);
     CHECK_EQ(word(memory, PB_MAILBOX_FLAG_OFFSET), 0);
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* The guest's own functions do bounded work on words it broke itself. */
@@ -1024,7 +1024,7 @@ TEST(R38_the_guest_drain_is_bounded) {
     CHECK(pb_guest_drain(words_of(memory), take, &got) <= CAPACITY);
     CHECK(got.count <= CAPACITY);
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* ---- From a signal handler ------------------------------------------------------------------ */
@@ -1081,5 +1081,5 @@ TEST(R30_a_signal_handler_enqueues_in_the_middle) {
     CHECK(from_handler > 0);
     signal(SIGUSR1, SIG_DFL);
     pb_mailbox_release(interrupted);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }

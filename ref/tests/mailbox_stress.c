@@ -94,7 +94,7 @@ static struct pb_mailbox *attach(struct pb_memory *memory, uint32_t capacity, ui
                                        .full = spill_max ? PB_MAILBOX_SPILL : PB_MAILBOX_REJECT,
                                        .spill_max = spill_max};
     struct pb_mailbox *mailbox = NULL;
-    CHECK_STATUS(pb_mailbox_attach(&config, &mailbox), PB_OK);
+    CHECK_STATUS(pb_mailbox_create(&config, &mailbox), PB_OK);
     return mailbox;
 }
 
@@ -133,8 +133,8 @@ static void run_post(uint32_t capacity, uint32_t spill_max) {
     CHECK_EQ(post.received, PRODUCERS * post.each);
     CHECK(!(atomic_load(&words_of(memory)->flag) & PB_MAILBOX_SPILLED));
     pb_mailbox_release(post.mailbox);
-    pb_memory_destroy(post.memory);
-    pb_memory_destroy(memory);
+    pb_memory_release(post.memory);
+    pb_memory_release(memory);
 }
 
 TEST(R30_S20_many_producers_lose_and_repeat_nothing) {
@@ -177,8 +177,8 @@ TEST(R34_ping_pong_never_stands_still) {
     }
     test_join(consumer);
     pb_mailbox_release(post.mailbox);
-    pb_memory_destroy(post.memory);
-    pb_memory_destroy(memory);
+    pb_memory_release(post.memory);
+    pb_memory_release(memory);
 }
 
 /* ---- A guest that returns to its host, in an owned memory that moves ------------------------- */
@@ -214,7 +214,7 @@ TEST(R37_S24_producers_against_a_memory_that_moves) {
         check_all_received(&post);
         pb_mailbox_close(post.mailbox, NULL);
         pb_mailbox_release(post.mailbox);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -254,8 +254,8 @@ TEST(R37_growth_with_hold_against_producers_and_a_parked_guest) {
         check_all_received(&post);
         CHECK_EQ(pb_memory_size_pages(memory), 101);
         pb_mailbox_release(post.mailbox);
-        pb_memory_destroy(post.memory);
-        pb_memory_destroy(memory);
+        pb_memory_release(post.memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -289,8 +289,8 @@ TEST(R36_close_against_producers_and_a_parked_guest) {
         }
         CHECK_EQ(post.received + dropped, total); /* what became of each is known */
         pb_mailbox_release(post.mailbox);
-        pb_memory_destroy(post.memory);
-        pb_memory_destroy(memory);
+        pb_memory_release(post.memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -320,7 +320,7 @@ TEST(R36_S23_wakers_against_the_end_of_store_and_mailbox) {
         if (round % 3 == 0) {
             pb_mailbox_close(mailbox, NULL);
         }
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         pb_mailbox_release(mailbox);
         for (unsigned i = 0; i < PRODUCERS; i++) {
             test_join(threads[i]);

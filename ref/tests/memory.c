@@ -15,7 +15,7 @@ static enum pb_status create_status(struct pb_memory_type type) {
     struct pb_memory *memory = NULL;
     enum pb_status status = pb_memory_create(&config, &memory);
     CHECK_EQ(memory != NULL, status == PB_OK);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     return status;
 }
 
@@ -64,7 +64,7 @@ TEST(R1_create_min_of_65536_pages_is_legal) {
         CHECK_EQ(pb_memory_size_bytes(memory), UINT64_C(1) << 32);
         CHECK_STATUS(pb_memory_store(memory, UINT32_MAX, 0, 1, 77), PB_OK);
         CHECK_EQ(base_of(memory)[UINT32_MAX], 77);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
     CHECK(made > 0);
 }
@@ -105,7 +105,7 @@ TEST(R2_fresh_memory_has_min_pages_of_zeros) {
             CHECK_EQ(pb_memory_definition(memory)->length_bytes, sizes[i] * PB_PAGE_BYTES);
             CHECK_EQ(pb_memory_strategy(memory), e.strategy);
             check_zero(memory, 0, sizes[i] * PB_PAGE_BYTES);
-            pb_memory_destroy(memory);
+            pb_memory_release(memory);
         }
     }
 }
@@ -120,7 +120,7 @@ TEST(R2_fresh_after_a_dirty_life_is_zero) {
             CHECK_STATUS(pb_memory_grow(memory, 2, &old), PB_OK);
             check_zero(memory, 0, 4 * PB_PAGE_BYTES);
             memset(base_of(memory), 0xAA, 4 * PB_PAGE_BYTES);
-            pb_memory_destroy(memory);
+            pb_memory_release(memory);
         }
     }
 }
@@ -172,7 +172,7 @@ TEST(R3_style_static_reserves_bound_and_guard_once) {
         CHECK_STATUS(pb_memory_grow(memory, 3, &old), PB_OK);
         CHECK_EQ(seam_calls(), 0);
         CHECK_EQ(reservation_end(memory), end);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -185,7 +185,7 @@ TEST(R3_style_dynamic_holds_size_and_guard) {
             CHECK(reservation_end(memory) >= pages * PB_PAGE_BYTES + e.style.guard_bytes);
             CHECK_STATUS(pb_memory_grow(memory, pages < 4, &old), PB_OK);
         }
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -193,7 +193,7 @@ TEST(R3_style_shared_dynamic_reserves_its_maximum) {
     for (struct each e = each_kind(1, 6, EACH_SHARED | EACH_DYNAMIC); each_next(&e);) {
         struct pb_memory *memory = each_create(&e);
         CHECK(reservation_end(memory) >= 6 * PB_PAGE_BYTES + (e.info->traps ? e.guard_bytes : 0));
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -209,7 +209,7 @@ TEST(R3_style_default_creation_covers_every_32_bit_address) {
     CHECK(reservation_end(memory) >= UINT64_C(6) << 30);
     CHECK(read_faults(base_of(memory) + PB_PAGE_BYTES));
     CHECK(read_faults(base_of(memory) + (UINT64_C(6) << 30) - 1));
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R3_style_sizes_are_configurable_by_tunables) {
@@ -220,13 +220,13 @@ TEST(R3_style_sizes_are_configurable_by_tunables) {
     CHECK_EQ(pb_memory_style(memory).kind, PB_STYLE_STATIC);
     CHECK_EQ(pb_memory_style(memory).guard_bytes, 0);
     CHECK(reservation_end(memory) < 16 * PB_PAGE_BYTES);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     config.type.max_pages = 4;
     CHECK_STATUS(pb_memory_create(&config, &memory), PB_OK);
     CHECK_EQ(pb_memory_style(memory).kind, PB_STYLE_DYNAMIC);
     CHECK_EQ(pb_memory_style(memory).guard_bytes, 2 * PB_PAGE_BYTES);
     check_guarded(memory);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* ---- R4 guard ------------------------------------------------------------------------------- */
@@ -236,7 +236,7 @@ TEST(R4_guard_after_create) {
         for (struct each e = each_kind(pages, 4, EACH_KIND | EACH_TRAPPING); each_next(&e);) {
             struct pb_memory *memory = each_create(&e);
             check_guarded(memory);
-            pb_memory_destroy(memory);
+            pb_memory_release(memory);
         }
     }
 }
@@ -250,7 +250,7 @@ TEST(R4_guard_after_every_grow) {
             CHECK_STATUS(pb_memory_grow(memory, deltas[i], &old), PB_OK);
             check_guarded(memory);
         }
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -261,7 +261,7 @@ TEST(R4_guard_after_a_grow_past_the_limit) {
         CHECK_STATUS(pb_memory_grow(memory, 3, &old), PB_LIMIT);
         CHECK_EQ(old, 99);
         check_guarded(memory);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -281,7 +281,7 @@ TEST(R4_guard_of_many_pages_and_of_none) {
             CHECK_STATUS(pb_memory_grow(memory, 2, &old), PB_OK);
             CHECK(reservation_end(memory) >= 3 * PB_PAGE_BYTES + guards[i]);
             check_pattern(memory, 0, 0, 0);
-            pb_memory_destroy(memory);
+            pb_memory_release(memory);
         }
     }
 }
@@ -314,7 +314,7 @@ TEST(R5_grow_returns_the_old_size_up_to_the_maximum) {
         CHECK_STATUS(pb_memory_grow(memory, 1, &old), PB_LIMIT);
         CHECK_EQ(old, 99);
         CHECK_EQ(pb_memory_size_pages(memory), 5);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -329,7 +329,7 @@ TEST(R5_grow_limit_is_computed_without_wrap) {
             CHECK_EQ(old, 99);
             CHECK_EQ(pb_memory_size_pages(memory), 2);
         }
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -348,7 +348,7 @@ TEST(R5_grow_past_65536_pages_is_refused_without_a_maximum) {
     CHECK_EQ(pb_memory_size_pages(memory), 2);
     CHECK_STATUS(pb_memory_grow(memory, 6, &old), PB_OK);
     check_guarded(memory);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* Really grows to 4 GiB, sparsely; PB_NO_MEMORY is allowed, but not for all strategies, and
@@ -384,7 +384,7 @@ TEST(R5_S1_grow_to_exactly_65536_pages) {
             } else {
                 CHECK_STATUS(status, PB_NO_MEMORY);
             }
-            pb_memory_destroy(memory);
+            pb_memory_release(memory);
         }
     }
     CHECK(grown > 0);
@@ -403,7 +403,7 @@ TEST(R6_grow_past_the_maximum_changes_nothing) {
         CHECK_STATUS(pb_memory_grow(memory, 2, &old), PB_OK);
         CHECK_EQ(old, 2);
         check_pattern(memory, 0, 2 * PB_PAGE_BYTES, 1);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -422,7 +422,7 @@ TEST(R6_S3_static_bound_below_maximum_refuses_to_pass_it) {
         CHECK(base_of(memory) == before.base);
         check_pattern(memory, 0, PB_PAGE_BYTES, 3);
         CHECK_STATUS(pb_memory_grow(memory, 1, &old), PB_NO_MEMORY);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -436,7 +436,7 @@ TEST(R6_S9_grow_to_the_bound_without_a_guard) {
         CHECK_STATUS(pb_memory_grow(memory, 3, &old), PB_OK);
         CHECK_EQ(pb_memory_size_pages(memory), 4);
         CHECK(!write_faults(base_of(memory) + 4 * PB_PAGE_BYTES - 1));
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -451,7 +451,7 @@ TEST(R7_grow_zero_at_maximum) {
             CHECK_STATUS(pb_memory_grow(memory, 0, &old), PB_OK);
             CHECK_EQ(old, pages);
             snapshot_check(memory, &before);
-            pb_memory_destroy(memory);
+            pb_memory_release(memory);
         }
     }
 }
@@ -464,7 +464,7 @@ TEST(R7_grow_zero_asks_the_system_for_nothing_that_could_fail) {
         CHECK_STATUS(pb_memory_grow(memory, 0, &old), PB_OK);
         CHECK_EQ(old, 1);
         seam_fail(0, 0, false);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -484,7 +484,7 @@ TEST(R8_grow_keeps_old_bytes_and_zeroes_new_ones) {
             fill_pattern(memory, length, deltas[i] * PB_PAGE_BYTES, 5);
             length += deltas[i] * PB_PAGE_BYTES;
         }
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -534,7 +534,7 @@ TEST(R10_S2_base_stays_for_static_and_shared) {
                 CHECK(base_of(memory) == base);
             }
         }
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -555,7 +555,7 @@ TEST(R10_stable_strategy_refuses_growth_past_its_reservation) {
             CHECK_EQ(pb_memory_size_pages(memory), 9);
         }
         check_pattern(memory, 0, PB_PAGE_BYTES, 1);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -575,7 +575,7 @@ TEST(R10_definition_follows_a_move) {
             CHECK_STATUS(pb_memory_load(memory, (uint32_t)last, 0, 1, &value), PB_OK);
             CHECK_EQ(value, 0x5A);
         }
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         CHECK(atomic_load(&mine.base) == NULL);
         CHECK_EQ(atomic_load(&mine.length_bytes), 0);
     }
@@ -604,7 +604,7 @@ TEST(R11_length_is_published_after_the_pages_are_usable) {
             seam_before(0, NULL);
             CHECK_EQ(atomic_load(&published->length_bytes), (i + 2) * PB_PAGE_BYTES);
         }
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -620,8 +620,8 @@ TEST(R11_growth_is_seen_through_every_clone) {
         CHECK_EQ(old, 2);
         CHECK_EQ(pb_memory_size_pages(clone), 4);
         CHECK_STATUS(pb_memory_grow(clone, 1, &old), PB_LIMIT);
-        pb_memory_destroy(memory);
-        pb_memory_destroy(clone);
+        pb_memory_release(memory);
+        pb_memory_release(clone);
     }
 }
 
@@ -639,7 +639,7 @@ TEST(R12_type_min_is_the_size_and_the_rest_stays) {
             uint32_t old;
             CHECK_STATUS(pb_memory_grow(memory, pages < 4, &old), PB_OK);
         }
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -656,8 +656,8 @@ TEST(R12_type_without_maximum_keeps_none) {
     CHECK_EQ(pb_memory_type(copy).max_pages, PB_NO_MAXIMUM);
     CHECK_STATUS(pb_memory_to_shared(memory), PB_INVALID);
     CHECK(!pb_memory_type(memory).shared);
-    pb_memory_destroy(copy);
-    pb_memory_destroy(memory);
+    pb_memory_release(copy);
+    pb_memory_release(memory);
 }
 
 static void check_is_shared(struct pb_memory *memory, const uint8_t *base) {
@@ -675,7 +675,7 @@ static void check_is_shared(struct pb_memory *memory, const uint8_t *base) {
     CHECK(base_of(memory) == base);
     CHECK_EQ(pb_memory_size_pages(memory), 4);
     CHECK_STATUS(pb_memory_to_shared(memory), PB_OK);
-    pb_memory_destroy(clone);
+    pb_memory_release(clone);
 }
 
 TEST(R12_S5_converting_to_shared_reports_shared) {
@@ -696,7 +696,7 @@ TEST(R12_S5_converting_to_shared_reports_shared) {
             CHECK_STATUS(status, PB_NO_MEMORY);
             snapshot_check(memory, &before);
         }
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -710,7 +710,7 @@ TEST(R12_to_shared_needs_a_reservation_up_to_the_maximum) {
         struct snapshot before = snapshot_take(memory);
         CHECK_STATUS(pb_memory_to_shared(memory), PB_NO_MEMORY);
         snapshot_check(memory, &before);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 

@@ -40,10 +40,10 @@ TEST(R4_owner_of_knows_every_byte_of_the_reservation) {
         uint64_t end = reservation_end(memory);
         CHECK(!owns(memory, end, &owner));
         const uint8_t *base = base_of(memory);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         CHECK(!pb_memory_owner_of(base, &owner) || owner.definition == pb_memory_definition(copy));
         CHECK(owns(copy, 100, &owner));
-        pb_memory_destroy(copy);
+        pb_memory_release(copy);
     }
 }
 
@@ -61,7 +61,7 @@ TEST(R10_owner_of_follows_a_memory_that_moves) {
                 CHECK(owner.offset_bytes == (uint64_t)(before - base_of(memory)));
             }
         }
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -94,7 +94,7 @@ TEST(R10_owner_of_a_memory_that_is_moving_is_nobody) {
         seam_before(0, NULL);
         CHECK(base_of(memory) != moving_base);
         CHECK(owns(memory, 5, &owner));
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -109,7 +109,7 @@ TEST(R4_owner_of_knows_no_strangers) {
     CHECK(!pb_memory_owner_of(&local, &owner));
     CHECK(!pb_memory_owner_of(base_of(memory) - 1, &owner) ||
           owner.definition != pb_memory_definition(memory));
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R14_owner_of_a_shared_memory_lasts_as_long_as_its_last_handle) {
@@ -117,12 +117,12 @@ TEST(R14_owner_of_a_shared_memory_lasts_as_long_as_its_last_handle) {
     struct pb_memory *clone = clone_of(memory);
     struct pb_address_owner owner;
     const uint8_t *base = base_of(memory);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     CHECK(pb_memory_owner_of(base + 70000, &owner));
     CHECK(owner.definition == pb_memory_definition(clone));
     CHECK_EQ(owner.offset_bytes, 70000);
     CHECK_EQ(owner.length_bytes, 65536);
-    pb_memory_destroy(clone);
+    pb_memory_release(clone);
     CHECK(!pb_memory_owner_of(base + 70000, &owner));
 }
 
@@ -137,11 +137,11 @@ TEST(R4_owner_of_one_among_many) {
         CHECK(owns(memories[i], i * 40, &owner));
     }
     for (unsigned i = 0; i < MANY; i += 2) {
-        pb_memory_destroy(memories[i]);
+        pb_memory_release(memories[i]);
     }
     for (unsigned i = 1; i < MANY; i += 2) {
         CHECK(owns(memories[i], 65535, &owner));
-        pb_memory_destroy(memories[i]);
+        pb_memory_release(memories[i]);
     }
 }
 
@@ -181,7 +181,7 @@ TEST(R4_owner_of_in_a_real_trap_handler) {
             CHECK(trapped.definition == pb_memory_definition(memory));
         }
         signal(SIGSEGV, SIG_DFL);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -199,7 +199,7 @@ static void *come_and_go(void *argument) {
         CHECK(owns(memory, 5, &owner));
         CHECK_STATUS(pb_memory_grow(memory, 1, &old), PB_OK);
         CHECK(owns(memory, 131071, &owner));
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
     return NULL;
 }
@@ -222,7 +222,7 @@ TEST(R39_owner_of_while_others_come_and_go) {
     test_join(threads[1]);
     stop = true;
     test_join(asker);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* Faults in a memory that another thread grows: each is either a trap, past the size, or over by
@@ -274,7 +274,7 @@ TEST(R39_owner_of_a_fault_that_races_with_growth) {
         }
         test_join(grower);
         CHECK(traps > 0);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
     signal(SIGSEGV, SIG_DFL);
 }
@@ -296,7 +296,7 @@ TEST(R39_owner_of_tells_a_trap_from_an_access_inside) {
             CHECK_STATUS(pb_memory_reset(memory), PB_OK);
             CHECK_EQ(pb_memory_fault_at(base_of(memory) + 65536, &owner), PB_FAULT_TRAP);
         }
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -310,7 +310,7 @@ static void *come_and_go_with_records(void *argument) {
         struct pb_memory *memory;
         CHECK_STATUS(pb_memory_create(&config, &memory), PB_OK);
         stray = base_of(memory);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         free(record);
     }
     stop = true;

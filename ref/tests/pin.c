@@ -36,7 +36,7 @@ TEST(R42_pin_holds_the_base) {
         pin.bytes[1] = 8; /* still the memory's own, not the copy's */
         CHECK_EQ(base_of(memory)[101], 8);
         CHECK_EQ(base_of(copy)[101], 9);
-        pb_memory_destroy(copy);
+        pb_memory_release(copy);
         pb_pin_release(&pin);
         CHECK(pin.bytes == NULL);
         pb_pin_release(&pin);
@@ -47,7 +47,7 @@ TEST(R42_pin_holds_the_base) {
             CHECK_STATUS(pb_memory_grow(memory, 62, &old), PB_OK);
         }
         pb_pin_release(&other);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -59,7 +59,7 @@ TEST(R42_pin_keeps_the_pages_after_destroy) {
         fill_pattern(memory, 0, PB_PAGE_BYTES, 5);
         uint8_t first = base_of(memory)[0];
         CHECK_STATUS(pb_memory_pin(memory, 0, PB_PAGE_BYTES, &pin), PB_OK);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         CHECK_EQ(pin.bytes[0], first);
         pin.bytes[PB_PAGE_BYTES - 1] = 1;
         CHECK(pb_memory_owner_of(pin.bytes, &owner));
@@ -78,7 +78,7 @@ TEST(R42_pin_checks_its_range) {
     CHECK_EQ(pin.count, 7);
     CHECK_STATUS(pb_memory_pin(memory, PB_PAGE_BYTES, 0, &pin), PB_OK);
     pb_pin_release(&pin);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* The host writes while the memory is copied again and again: none of its bytes is lost, although
@@ -106,10 +106,10 @@ TEST(R42_pin_loses_no_write_to_a_copy) {
         pthread_t writer = test_thread(write_into, &pin);
         for (unsigned i = 0; i < TEST_ROUNDS(50); i++) {
             CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
-            pb_memory_destroy(copy);
+            pb_memory_release(copy);
         }
         stop = true;
         test_join(writer);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }

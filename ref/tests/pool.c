@@ -87,9 +87,9 @@ TEST(R15_reuse_next_tenant_sees_no_byte_of_the_last) {
                 check_guarded(memory);
             }
             fill_pattern(memory, 0, SLOT_PAGES * PB_PAGE_BYTES, (uint32_t)i);
-            pb_memory_destroy(memory);
+            pb_memory_release(memory);
         }
-        pb_pool_destroy(pool);
+        pb_pool_release(pool);
     }
 }
 
@@ -110,17 +110,17 @@ TEST(R15_reuse_slots_do_not_overlap) {
             check_pattern(memories[i], 0, SLOT_PAGES * PB_PAGE_BYTES, i);
             check_guarded(memories[i]);
         }
-        pb_memory_destroy(memories[1]);
+        pb_memory_release(memories[1]);
         check_stats(pool, 1, 2, 0);
         fourth = tenant(pool, 2);
         check_zero(fourth, 0, 2 * PB_PAGE_BYTES);
         check_pattern(memories[0], 0, SLOT_PAGES * PB_PAGE_BYTES, 0);
         check_pattern(memories[2], 0, SLOT_PAGES * PB_PAGE_BYTES, 2);
-        pb_memory_destroy(memories[0]);
-        pb_memory_destroy(memories[2]);
-        pb_memory_destroy(fourth);
+        pb_memory_release(memories[0]);
+        pb_memory_release(memories[2]);
+        pb_memory_release(fourth);
         check_stats(pool, 3, 0, 0);
-        pb_pool_destroy(pool);
+        pb_pool_release(pool);
     }
 }
 
@@ -133,7 +133,7 @@ static bool end_with_failure(enum way way, unsigned nth, bool ever) {
     CHECK_STATUS(pb_memory_grow(memory, 2, &old), PB_OK);
     fill_pattern(memory, 0, 3 * PB_PAGE_BYTES, 1);
     seam_fail(SEAM_ALL, nth, ever);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     bool failed = seam_failed() > 0;
     seam_fail(0, 0, false);
     enum pb_status status = try_tenant(pool, 1, &next);
@@ -149,8 +149,8 @@ static bool end_with_failure(enum way way, unsigned nth, bool ever) {
         CHECK_STATUS(status, PB_NO_MEMORY);
         CHECK_EQ(stats.retired, 1);
     }
-    pb_memory_destroy(next);
-    pb_pool_destroy(pool);
+    pb_memory_release(next);
+    pb_pool_release(pool);
     return failed;
 }
 
@@ -175,12 +175,12 @@ TEST(R15_a_tenant_whose_reset_failed_can_end) {
         seam_fail(SEAM_DISCARD | SEAM_DECOMMIT, nth, false);
         CHECK_STATUS(pb_memory_reset(memory), PB_NO_MEMORY);
         CHECK_EQ(seam_failed(), 1);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         seam_fail(0, 0, false);
         CHECK_STATUS(try_tenant(pool, 3, &next), PB_OK);
         check_zero(next, 0, 3 * PB_PAGE_BYTES);
-        pb_memory_destroy(next);
-        pb_pool_destroy(pool);
+        pb_memory_release(next);
+        pb_pool_release(pool);
     }
 }
 
@@ -190,16 +190,16 @@ TEST(R15_reuse_when_every_reset_call_fails_the_slot_is_gone) {
         struct pb_memory *memory = tenant(pool, 1), *other = tenant(pool, 1), *next;
         fill_pattern(memory, 0, PB_PAGE_BYTES, 1);
         seam_fail(SEAM_ALL, 1, true);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         seam_fail(0, 0, false);
         check_stats(pool, 0, 1, 1);
         CHECK_STATUS(try_tenant(pool, 1, &next), PB_NO_MEMORY);
-        pb_memory_destroy(other);
+        pb_memory_release(other);
         check_stats(pool, 1, 0, 1);
         next = tenant(pool, 4);
         check_zero(next, 0, 4 * PB_PAGE_BYTES);
-        pb_memory_destroy(next);
-        pb_pool_destroy(pool);
+        pb_memory_release(next);
+        pb_pool_release(pool);
     }
 }
 
@@ -216,11 +216,11 @@ TEST(R15_reuse_after_a_growth_that_opened_only_a_part) {
         seam_fail(0, 0, false);
         check_guarded(memory);
         CHECK(write_faults(base_of(memory) + PB_PAGE_BYTES));
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         memory = tenant(pool, SLOT_PAGES);
         check_zero(memory, 0, SLOT_PAGES * PB_PAGE_BYTES);
-        pb_memory_destroy(memory);
-        pb_pool_destroy(pool);
+        pb_memory_release(memory);
+        pb_pool_release(pool);
     }
 }
 
@@ -237,11 +237,11 @@ TEST(R6_pool_accounting_after_a_failed_create) {
             seam_fail(0, 0, false);
             CHECK_EQ(status == PB_OK, memory != NULL);
             CHECK(failed || status == PB_OK);
-            pb_memory_destroy(memory);
+            pb_memory_release(memory);
             check_stats(pool, 2, 0, 0);
             CHECK(nth < 100);
         }
-        pb_pool_destroy(pool);
+        pb_pool_release(pool);
     }
 }
 
@@ -263,14 +263,14 @@ TEST(R6_pool_memory_larger_than_a_slot_is_refused) {
     status = pb_memory_create(&config, &memory);
     if (status == PB_OK) {
         check_guarded(memory); /* then it is really there */
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
     check_stats(pool, 2, 0, 0);
     config.pool = NULL;
     memory = NULL;
     CHECK_STATUS(pb_memory_create(&config, &memory), PB_INVALID);
     CHECK(memory == NULL);
-    pb_pool_destroy(pool);
+    pb_pool_release(pool);
 }
 
 TEST(R15_pool_outlives_its_handle_while_tenants_live) {
@@ -280,19 +280,19 @@ TEST(R15_pool_outlives_its_handle_while_tenants_live) {
         uint32_t old;
         fill_pattern(memory, 0, PB_PAGE_BYTES, 1);
         seam_watch(base_of(memory));
-        pb_pool_destroy(pool);
+        pb_pool_release(pool);
         CHECK_EQ(seam_releases(), 0);
         CHECK_STATUS(pb_memory_grow(memory, 3, &old), PB_OK);
         check_pattern(memory, 0, PB_PAGE_BYTES, 1);
         CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         CHECK_EQ(seam_releases(), 0);
         check_pattern(copy, 0, PB_PAGE_BYTES, 1);
-        pb_memory_destroy(copy);
+        pb_memory_release(copy);
         CHECK_EQ(seam_releases(), 1);
         CHECK_EQ(seam_allocator_alive(), 0);
     }
-    pb_pool_destroy(NULL);
+    pb_pool_release(NULL);
 }
 
 /* The kept part costs the next tenant no page fault, the rest does. */
@@ -301,7 +301,7 @@ TEST(R15_kept_bytes_stay_resident) {
     struct pb_memory *memory = tenant(pool, SLOT_PAGES);
     uint8_t *base = atomic_load(&pb_memory_definition(memory)->base);
     memset(base, 7, SLOT_PAGES * PB_PAGE_BYTES);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     unsigned char resident[SLOT_PAGES * PB_PAGE_BYTES / 4096] = {0};
     CHECK_EQ(mincore(base, SLOT_PAGES * PB_PAGE_BYTES, resident), 0);
     const size_t host = (size_t)getpagesize(); /* as the kernel counts */
@@ -310,7 +310,7 @@ TEST(R15_kept_bytes_stay_resident) {
         test_note("host page %zu", i);
         CHECK_EQ(resident[i] & 1, i < kept);
     }
-    pb_pool_destroy(pool);
+    pb_pool_release(pool);
 }
 
 TEST(R13_pool_copy_takes_a_slot_of_the_same_pool) {
@@ -321,10 +321,10 @@ TEST(R13_pool_copy_takes_a_slot_of_the_same_pool) {
     CHECK_STATUS(pb_memory_copy(memory, &third), PB_NO_MEMORY);
     CHECK(third == NULL);
     check_stats(pool, 0, 2, 0);
-    pb_memory_destroy(copy);
+    pb_memory_release(copy);
     check_stats(pool, 1, 1, 0);
-    pb_memory_destroy(memory);
-    pb_pool_destroy(pool);
+    pb_memory_release(memory);
+    pb_pool_release(pool);
 }
 
 TEST(R1_pool_refuses_a_bad_configuration) {
@@ -367,10 +367,10 @@ TEST(R15_scan_finds_every_run) {
         for (uint64_t at = round % 2 * page; at < SLOT_PAGES * PB_PAGE_BYTES; at += 2 * page) {
             fill_pattern(memory, (uint32_t)at, (uint32_t)page, round + 1);
         }
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
     check_stats(pool, 1, 0, 0);
-    pb_pool_destroy(pool);
+    pb_pool_release(pool);
 }
 
 /* How many host pages of a free slot are in memory. */
@@ -394,7 +394,7 @@ static const uint8_t *scanned_tenant(struct pb_pool *pool, uint64_t first, uint6
         CHECK_EQ(*last, 0);
         *last = 1;
     }
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     return base;
 }
 
@@ -419,7 +419,7 @@ TEST(R15_scan_keeps_pages_of_tenants_that_write_much) {
         test_note("round %u", round);
         CHECK_EQ(resident_pages(base), budget);
     }
-    pb_pool_destroy(pool);
+    pb_pool_release(pool);
 }
 
 /* The same few pages each time are kept. Other pages each time are not, once the pool has noticed.
@@ -438,7 +438,7 @@ TEST(R15_scan_keeps_few_pages_only_where_they_are_written_again) {
     CHECK_EQ(resident_pages(scanned_tenant(pool, 7, 2, 40)), 0); /* not tried again at once */
     CHECK_EQ(resident_pages(scanned_tenant(pool, 9, 2, 40)), 2);
     CHECK_EQ(resident_pages(scanned_tenant(pool, 9, 2, 40)), 2);
-    pb_pool_destroy(pool);
+    pb_pool_release(pool);
 }
 
 /* A child's pages are not those that the pool's descriptor tells of. */
@@ -449,15 +449,15 @@ TEST(R15_scan_in_a_child_asks_of_its_own_pages) {
     CHECK(child >= 0);
     if (child == 0) {
         fill_pattern(memory, 0, PB_PAGE_BYTES, 7);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         memory = tenant(pool, 1);
         check_zero(memory, 0, PB_PAGE_BYTES);
         _exit(0);
     }
     int status = -1;
     CHECK(waitpid(child, &status, 0) == child && status == 0);
-    pb_memory_destroy(memory);
-    pb_pool_destroy(pool);
+    pb_memory_release(memory);
+    pb_pool_release(pool);
 }
 
 TEST(R15_scan_is_refused_with_a_reason) {
@@ -488,7 +488,7 @@ static void *rent(void *argument) {
         fill_pattern(memory, 0, 4096, seed);
         fill_pattern(memory, PB_PAGE_BYTES, 4096, seed);
         check_pattern(memory, 0, 4096, seed);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
     return NULL;
 }
@@ -504,6 +504,6 @@ TEST(R15_pool_shared_by_threads) {
             test_join(threads[i]);
         }
         check_stats(pool, 2, 0, 0);
-        pb_pool_destroy(pool);
+        pb_pool_release(pool);
     }
 }

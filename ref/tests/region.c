@@ -86,7 +86,7 @@ TEST(R10_region_grow_in_place_never_moves) {
         CHECK_EQ(base[PB_PAGE_BYTES], 0);
         CHECK_EQ(base[4 * PB_PAGE_BYTES - 1], 0);
         pb_region_destroy(&region);
-        pb_pool_destroy(pool);
+        pb_pool_release(pool);
     }
 }
 
@@ -112,7 +112,7 @@ TEST(R10_region_growth_past_the_capacity_moves_or_is_refused) {
             CHECK(write_faults(region.base + region.total_bytes - 1));
         }
         pb_region_destroy(&region);
-        pb_pool_destroy(pool);
+        pb_pool_release(pool);
     }
 }
 
@@ -237,12 +237,12 @@ TEST(R8_advice_changes_no_byte) {
                 check_guarded(memory);
                 check_guarded(copy);
             }
-            pb_memory_destroy(copy);
+            pb_memory_release(copy);
             if (!e.shared) {
                 CHECK_STATUS(pb_memory_reset(memory), PB_OK);
                 check_zero(memory, 0, PB_PAGE_BYTES);
             }
-            pb_memory_destroy(memory);
+            pb_memory_release(memory);
         }
     }
 }
@@ -269,7 +269,7 @@ TEST(R6_grow_that_cannot_be_populated_changes_nothing) {
             }
             check_pattern(memory, 0, PB_PAGE_BYTES, 1);
             check_zero(memory, PB_PAGE_BYTES, 5 * PB_PAGE_BYTES);
-            pb_memory_destroy(memory);
+            pb_memory_release(memory);
         }
     }
 }

@@ -80,7 +80,7 @@ static unsigned times(uint32_t offset) {
 static struct pb_mailbox *attach(struct pb_memory *memory) {
     struct pb_mailbox_config config = {.memory = memory, .offset = OFFSET, .capacity = CAPACITY};
     struct pb_mailbox *mailbox = NULL;
-    CHECK_STATUS(pb_mailbox_attach(&config, &mailbox), PB_OK);
+    CHECK_STATUS(pb_mailbox_create(&config, &mailbox), PB_OK);
     return mailbox;
 }
 
@@ -103,7 +103,7 @@ TEST(R31_S20_step_by_step_slot_then_tail_then_signal) {
         CHECK_EQ(times(RING + 4 * i), 1);
     }
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R34_S21_step_by_step_signal_is_cleared_before_the_tail_is_read_and_not_after) {
@@ -127,7 +127,7 @@ TEST(R34_S21_step_by_step_signal_is_cleared_before_the_tail_is_read_and_not_afte
         CHECK(count == 0 || steps[step_count - 1] == HEAD);
     }
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R38_step_by_step_the_host_reads_each_word_once) {
@@ -145,7 +145,7 @@ TEST(R38_step_by_step_the_host_reads_each_word_once) {
         CHECK_EQ(times(PB_MAILBOX_CAPACITY_OFFSET), 0); /* of no use to the host */
     }
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R20_step_by_step_the_value_is_loaded_once) {
@@ -163,7 +163,7 @@ TEST(R20_step_by_step_the_value_is_loaded_once) {
         CHECK_EQ(times(8), 1);
         CHECK_EQ(step_count, 2);
     }
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 #endif

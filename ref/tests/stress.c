@@ -54,7 +54,7 @@ static void crew_run(struct crew *crew, struct pb_memory *memory, void *(*const 
         test_join(crew->threads[i]);
     }
     for (unsigned i = 0; i < count; i++) {
-        pb_memory_destroy(crew->handles[i]);
+        pb_memory_release(crew->handles[i]);
     }
 }
 
@@ -118,7 +118,7 @@ TEST(R11_concurrent_growth_returns_distinct_chained_sizes) {
             CHECK_STATUS(pb_memory_load(memory, i * 65536, 65528, 8, &value), PB_OK);
             CHECK_EQ(value, i + 1);
         }
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -160,7 +160,7 @@ static void *copy_and_check(void *argument) {
         }
         CHECK_STATUS(pb_memory_grow(copy, COPY_PAGES - pages, &old), PB_OK);
         base_of(copy)[COPY_PAGES * 65536 - 1] = 1;
-        pb_memory_destroy(copy);
+        pb_memory_release(copy);
     }
     crew->stop = true;
     return NULL;
@@ -185,7 +185,7 @@ TEST(R13_S8_copy_while_others_grow_and_write) {
         struct pb_memory *memory = each_create(&e);
         struct crew crew = {.next = 0};
         crew_run(&crew, memory, roles, 3);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -198,7 +198,7 @@ static void *clone_and_destroy(void *argument) {
         struct pb_memory *clone = clone_of(mine);
         uint64_t old;
         CHECK_STATUS(pb_memory_atomic_rmw(clone, PB_RMW_ADD, 64, 0, 8, 1, &old), PB_OK);
-        pb_memory_destroy(clone);
+        pb_memory_release(clone);
     }
     return NULL;
 }
@@ -213,7 +213,7 @@ TEST(R14_clones_of_many_threads_release_once) {
     CHECK_STATUS(pb_memory_load(memory, 64, 0, 8, &value), PB_OK);
     CHECK_EQ(value, 3 * TEST_ROUNDS(2000));
     CHECK_EQ(seam_releases(), 0);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     CHECK_EQ(seam_releases(), 1);
 }
 
@@ -221,7 +221,7 @@ TEST(R14_clones_of_many_threads_release_once) {
 static void *destroy_last(void *argument) {
     struct crew *crew = argument;
     unsigned number = crew_join(crew);
-    pb_memory_destroy(crew->handles[number]);
+    pb_memory_release(crew->handles[number]);
     return NULL;
 }
 
@@ -233,7 +233,7 @@ TEST(R14_last_handles_going_at_once_release_once) {
             crew.handles[i] = clone_of(memory);
         }
         seam_watch(base_of(memory));
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         for (unsigned i = 0; i < THREADS; i++) {
             crew.threads[i] = test_thread(destroy_last, &crew);
         }
@@ -276,7 +276,7 @@ TEST(R18_atomic_updates_are_not_lost) {
     }
     CHECK_STATUS(pb_memory_load(memory, 512, 0, 8, &value), PB_OK);
     CHECK_EQ(value, 3 * 4 * TEST_ROUNDS(2000));
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* ---- R21: compare and enqueue are one step -------------------------------------------------- */
@@ -315,7 +315,7 @@ TEST(R21_S15_no_notify_is_lost_between_compare_and_enqueue) {
         struct crew crew = {.next = 0};
         crew_run(&crew, memory, roles, count);
         CHECK_EQ(pb_memory_waiters(memory), 0);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -365,7 +365,7 @@ TEST(R27_S17_sum_of_notifies_equals_the_waits_that_returned_0) {
     crew_run(&crew, memory, roles, 4);
     CHECK_EQ(crew.notified, crew.returned);
     CHECK_EQ(pb_memory_waiters(memory), 0);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* ---- R29: disable and destroy against waiters ----------------------------------------------- */
@@ -404,7 +404,7 @@ TEST(R29_disable_against_waiters_that_arrive) {
         crew_run(&crew, memory, roles, 3);
         CHECK_EQ(crew.returned, crew.notified);
         CHECK_EQ(pb_memory_waiters(memory), 0);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -427,7 +427,7 @@ TEST(R29_destroy_against_blocked_waiters) {
             test_pause();
         }
         seam_watch(base_of(memory));
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         for (unsigned i = 0; i < THREADS; i++) {
             test_join(crew.threads[i]);
         }
@@ -459,5 +459,5 @@ TEST(R26_neighbours_never_see_each_other) {
     struct pb_memory *memory = shared_memory(1, 1);
     struct crew crew = {.next = 0};
     crew_run(&crew, memory, roles, 3);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }

@@ -35,8 +35,8 @@ TEST(R19_S14_misaligned_addresses_are_errors) {
             }
         }
     }
-    pb_memory_destroy(memories[0]);
-    pb_memory_destroy(memories[1]);
+    pb_memory_release(memories[0]);
+    pb_memory_release(memories[1]);
 }
 
 TEST(R19_S12_addresses_past_the_end_are_errors) {
@@ -52,8 +52,8 @@ TEST(R19_S12_addresses_past_the_end_are_errors) {
         CHECK_STATUS(pb_memory_notify(memory, out[i / 2], 1, &woken), PB_OUT_OF_BOUNDS);
         CHECK_STATUS(pb_memory_notify(memory, out[i / 2], 0, &woken), PB_OUT_OF_BOUNDS);
     }
-    pb_memory_destroy(memories[0]);
-    pb_memory_destroy(memories[1]);
+    pb_memory_release(memories[0]);
+    pb_memory_release(memories[1]);
 }
 
 TEST(R19_last_aligned_word_is_valid) {
@@ -72,7 +72,7 @@ TEST(R19_last_aligned_word_is_valid) {
             CHECK_STATUS(pb_memory_wait32(memory, size, 0, 0, &result), PB_OUT_OF_BOUNDS);
             CHECK_STATUS(pb_memory_grow(memory, size == PB_PAGE_BYTES, &old), PB_OK);
         }
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -83,7 +83,7 @@ TEST(R19_empty_memory_has_no_word) {
     CHECK_STATUS(pb_memory_wait32(memory, 0, 0, 0, &result), PB_OUT_OF_BOUNDS);
     CHECK_STATUS(pb_memory_wait64(memory, 0, 0, 0, &result), PB_OUT_OF_BOUNDS);
     CHECK_STATUS(pb_memory_notify(memory, 0, 0, &woken), PB_OUT_OF_BOUNDS);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R19_wait_on_an_unshared_memory_is_an_error_even_on_a_mismatch) {
@@ -97,7 +97,7 @@ TEST(R19_wait_on_an_unshared_memory_is_an_error_even_on_a_mismatch) {
         CHECK_EQ(result, 77);
         CHECK_EQ(notify(memory, 0, 1), 0);
         CHECK_EQ(notify(memory, 65532, UINT32_MAX), 0);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -107,7 +107,7 @@ TEST(R19_notify_needs_an_alignment_of_4_only) {
     for (uint64_t at = 0; at < 64; at += 4) {
         CHECK_EQ(notify(memory, at, 1), 0);
     }
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* ---- R20 value ------------------------------------------------------------------------------ */
@@ -129,7 +129,7 @@ TEST(R20_value_is_compared_at_its_width) {
     }
     CHECK_STATUS(pb_memory_wait64(memory, 64, UINT64_C(0x0000000500000007), 0, &result), PB_OK);
     CHECK_EQ(result, PB_WAIT_TIMED_OUT);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* ---- One thread, through the seam ----------------------------------------------------------- */
@@ -153,7 +153,7 @@ static void scene_start(void) {
 static void scene_end(void) {
     seam_wait(NULL);
     CHECK_EQ(pb_memory_waiters(scene.memory), 0);
-    pb_memory_destroy(scene.memory);
+    pb_memory_release(scene.memory);
 }
 
 /* A wait of the scene's memory with this hook in place of blocking. */
@@ -346,8 +346,8 @@ static enum pb_status notify_elsewhere_then_here(_Atomic uint32_t *word, uint32_
     } else {
         struct pb_memory *clone = clone_of(scene.memory);
         CHECK_EQ(notify(clone, scene.address, 1), 1);
-        pb_memory_destroy(clone);
-        pb_memory_destroy(other);
+        pb_memory_release(clone);
+        pb_memory_release(other);
     }
     return PB_OK;
 }
@@ -413,7 +413,7 @@ static enum pb_status destroy_and_time_out(_Atomic uint32_t *word, uint32_t expe
     (void)word, (void)expected;
     scene.calls++;
     seam_wait(NULL);
-    pb_memory_destroy(scene.memory);
+    pb_memory_release(scene.memory);
     CHECK_EQ(seam_releases(), 0); /* the waiter has not left yet */
     seam_clock(deadline_ns);
     return PB_TIMED_OUT;
@@ -446,9 +446,9 @@ TEST(R29_disabled_waits_are_errors_in_the_documented_order) {
     pb_memory_disable_atomics(owned);
     CHECK_STATUS(pb_memory_to_shared(owned), PB_OK);
     CHECK_STATUS(pb_memory_wait32(owned, 0, 1, 0, &result), PB_OK);
-    pb_memory_destroy(owned);
-    pb_memory_destroy(memory);
-    pb_memory_destroy(clone);
+    pb_memory_release(owned);
+    pb_memory_release(memory);
+    pb_memory_release(clone);
 }
 
 /* ---- R27, R28 ------------------------------------------------------------------------------- */
@@ -468,7 +468,7 @@ TEST(R27_queues_leave_nothing_behind) {
     }
     CHECK_EQ(pb_memory_waiters(memory), 0);
     CHECK_EQ(seam_allocator_alive(), alive);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     CHECK_EQ(seam_allocator_alive(), 0);
 }
 
@@ -534,7 +534,7 @@ static void sleeper_end(struct sleeper *sleeper, enum pb_status status, enum pb_
     if (status == PB_OK) {
         CHECK_EQ(sleeper->result, result);
     }
-    pb_memory_destroy(sleeper->handle);
+    pb_memory_release(sleeper->handle);
 }
 
 static unsigned done_count(const struct sleeper *sleepers, unsigned count) {
@@ -567,7 +567,7 @@ TEST(R25_fifo_waiters_wake_in_the_order_of_registration) {
             sleeper_end(&sleepers[i], PB_OK, PB_WAIT_NOTIFIED);
         }
     }
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R25_fifo_a_leaver_in_the_middle_keeps_the_order) {
@@ -588,7 +588,7 @@ TEST(R25_fifo_a_leaver_in_the_middle_keeps_the_order) {
     CHECK(!sleepers[2].done);
     CHECK_EQ(notify(memory, 64, 5), 1);
     sleeper_end(&sleepers[2], PB_OK, PB_WAIT_NOTIFIED);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R24_count_is_exact_and_all_ones_wakes_all) {
@@ -605,7 +605,7 @@ TEST(R24_count_is_exact_and_all_ones_wakes_all) {
     for (unsigned i = 0; i < COUNT; i++) {
         sleeper_end(&sleepers[i], PB_OK, PB_WAIT_NOTIFIED);
     }
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R24_both_widths_on_one_address_share_a_queue) {
@@ -617,7 +617,7 @@ TEST(R24_both_widths_on_one_address_share_a_queue) {
     CHECK_EQ(notify(memory, 64, UINT32_MAX), 2);
     sleeper_end(&wide, PB_OK, PB_WAIT_NOTIFIED);
     sleeper_end(&narrow, PB_OK, PB_WAIT_NOTIFIED);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R26_queues_of_many_addresses_do_not_mix) {
@@ -635,7 +635,7 @@ TEST(R26_queues_of_many_addresses_do_not_mix) {
             CHECK_EQ(done_count(sleepers, COUNT), COUNT - i);
         }
     }
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 /* endive 106: a wake is for those who were there, and leaves no permit. */
@@ -649,7 +649,7 @@ TEST(R24_notify_before_the_wait_does_not_count) {
         CHECK_EQ(notify(memory, 64, 1), 1);
         sleeper_end(&sleeper, PB_OK, PB_WAIT_NOTIFIED);
     }
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 static struct pb_memory *memory_with_limit(uint32_t waiters_max) {
@@ -684,7 +684,7 @@ TEST(R28_S19_waiter_limit_counts_waiters_not_addresses) {
             sleeper_end(&sleepers[i], PB_OK, PB_WAIT_NOTIFIED);
         }
         CHECK_EQ(pb_memory_waiters(memory), 0);
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
     }
 }
 
@@ -697,7 +697,7 @@ TEST(R28_waiter_limit_gives_back_what_timed_out) {
         CHECK_STATUS(pb_memory_wait32(memory, 4 * i, 1, -1, &result), PB_OK);
         CHECK_EQ(result, PB_WAIT_NOT_EQUAL);
     }
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R29_disable_frees_every_blocked_waiter) {
@@ -713,18 +713,18 @@ TEST(R29_disable_frees_every_blocked_waiter) {
     }
     CHECK_EQ(pb_memory_waiters(memory), 0);
     CHECK_EQ(notify(memory, 0, UINT32_MAX), 0);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
 }
 
 TEST(R29_destroying_a_clone_leaves_others_blocked_until_notified) {
     struct pb_memory *memory = shared_memory(1, 1), *other = clone_of(memory);
     struct sleeper sleeper;
     sleeper_start(&sleeper, memory, 64, 4);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     CHECK_EQ(pb_memory_waiters(other), 1);
     CHECK(!sleeper.done);
     CHECK_EQ(notify(other, 64, 1), 1);
-    pb_memory_destroy(other);
+    pb_memory_release(other);
     sleeper_end(&sleeper, PB_OK, PB_WAIT_NOTIFIED);
 }
 
@@ -742,7 +742,7 @@ TEST(R29_destroying_the_last_handle_frees_its_blocked_waiters) {
         }
         await_waiters(memory, COUNT);
         seam_watch(base_of(memory));
-        pb_memory_destroy(memory);
+        pb_memory_release(memory);
         for (unsigned i = 0; i < COUNT; i++) {
             test_join(sleepers[i].thread);
             CHECK_STATUS(sleepers[i].status, PB_DISABLED);

@@ -90,7 +90,7 @@ uint32_t program_grow_memory(wasm_rt_memory_t *memory, uint32_t delta) {
 void program_free_memory(wasm_rt_memory_t *memory) {
     for (unsigned i = 0; i < MEMORIES_MAX; i++) {
         if (memory != NULL && held[i].theirs == memory) {
-            pb_memory_destroy(held[i].ours);
+            pb_memory_release(held[i].ours);
             held[i] = (struct held){NULL, NULL};
         }
     }
@@ -199,7 +199,7 @@ static void play(void) {
             if (drop != NULL) {
                 drop();
             }
-            pb_memory_destroy(shared);
+            pb_memory_release(shared);
             shared = NULL;
             drop = s->drop;
             refused = false;
@@ -229,7 +229,7 @@ static void play(void) {
     if (drop != NULL) {
         drop();
     }
-    pb_memory_destroy(shared);
+    pb_memory_release(shared);
     shared = NULL;
     printf("COUNT %s %u %u %u\n", names[strategy], passed, failed, left_out);
 }
@@ -248,6 +248,6 @@ int main(void) {
         play();
         fflush(stdout);
     }
-    pb_pool_destroy(pool);
+    pb_pool_release(pool);
     return 0;
 }

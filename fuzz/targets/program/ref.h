@@ -45,7 +45,7 @@ __attribute__((unused)) static void library_end(void) {
         if (pools[i] != NULL && pb_pool_stats(pools[i]).used != 0) {
             broken("R6-slot-lost", "a slot of the pool is still in use");
         }
-        pb_pool_destroy(pools[i]);
+        pb_pool_release(pools[i]);
     }
 }
 
@@ -150,7 +150,7 @@ static struct pb_memory_definition *hand_definition(void *self) {
     return &((struct hand *)self)->definition;
 }
 
-static void hand_destroy(void *self) {
+static void hand_release(void *self) {
     release(self);
 }
 
@@ -191,7 +191,7 @@ static enum pb_status hand_create(struct pb_memory_type type, const struct pb_me
                                                                  .style = hand_style,
                                                                  .grow = hand_grow,
                                                                  .definition = hand_definition,
-                                                                 .destroy = hand_destroy};
+                                                                 .release = hand_release};
     static struct pb_memory_operations whole;
     enum pb_status status = pb_memory_type_check(&type);
     if (status != PB_OK || type.shared) {
@@ -204,9 +204,9 @@ static enum pb_status hand_create(struct pb_memory_type type, const struct pb_me
     whole = spare_operations;
     whole.copy = hand_copy;
     whole.initialise = hand_initialise;
-    status = pb_memory_from_custom(spare ? &spare_operations : &whole, hand, &allocator, made);
+    status = pb_memory_create_custom(spare ? &spare_operations : &whole, hand, &allocator, made);
     if (status != PB_OK) {
-        hand_destroy(hand);
+        hand_release(hand);
     }
     return status;
 }
@@ -306,10 +306,10 @@ __attribute__((unused)) static unsigned memory_segments(memory m, const struct a
      : (k) == OR  ? PB_RMW_OR  \
      : (k) == XOR ? PB_RMW_XOR \
                   : PB_RMW_XCHG)
-#define memory_destroy(m) pb_memory_destroy(m)
+#define memory_destroy(m) pb_memory_release(m)
 #define memory_grow(m, pages, old) WITH(uint32_t, pb_memory_grow(m, pages, &value))
 #define memory_to_shared(m) of(pb_memory_to_shared(m))
-#define memory_clone(m, to) of(pb_memory_clone(m, to))
+#define memory_clone(m, to) of(pb_memory_retain(m, to))
 #define memory_copy(m, to) of(pb_memory_copy(m, to))
 #define memory_reset(m) of(pb_memory_reset(m))
 #define memory_load(m, i, o, w, v) of(pb_memory_load(m, i, o, w, v))
@@ -365,7 +365,7 @@ static enum pb_status ground_create(int ground, uint32_t pages, struct pb_memory
 
 static void box_leave(mailbox b) {
     if (--b->references == 0) {
-        pb_memory_destroy(b->ground);
+        pb_memory_release(b->ground);
         release(b);
     }
 }
@@ -389,7 +389,7 @@ __attribute__((unused)) static unsigned mailbox_attach(mailbox *made, int ground
                                                      spill ? PB_MAILBOX_SPILL : PB_MAILBOX_REJECT,
                                                  .spill_max = spill_max,
                                                  .allocator = &allocator};
-        status = pb_mailbox_attach(&config, &b->mailbox);
+        status = pb_mailbox_create(&config, &b->mailbox);
     }
     if (status == PB_OK) {
         *made = b;

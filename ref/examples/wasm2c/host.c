@@ -53,7 +53,7 @@ uint32_t wasm_rt_grow_memory(wasm_rt_memory_t *memory, uint32_t delta) {
 
 void wasm_rt_free_memory(wasm_rt_memory_t *memory) {
     (void)memory;
-    pb_memory_destroy(guest_memory);
+    pb_memory_release(guest_memory);
 }
 
 void wasm_rt_trap(wasm_rt_trap_t code) {
@@ -112,7 +112,7 @@ int main(void) {
 
     const struct pb_mailbox_config at = {.memory = guest_memory, .offset = MAILBOX_OFFSET};
     struct pb_mailbox *mailbox;
-    must(pb_mailbox_attach(&at, &mailbox), "attach");
+    must(pb_mailbox_create(&at, &mailbox), "attach");
     pthread_t threads[HOSTS];
     struct pb_waker *wakers[HOSTS][TASKS_EACH];
     for (uint32_t i = 0; i < HOSTS; i++) {

@@ -18,13 +18,13 @@ int main(void) {
     }
     const struct pb_mailbox_config at = {.memory = memory, .offset = 1024};
     enum pb_status store = pb_memory_store(memory, 65536, 0, 1, 7);
-    if (pb_mailbox_attach(&at, &mailbox) != PB_OK || pb_mailbox_enqueue(mailbox, 42) != PB_OK) {
+    if (pb_mailbox_create(&at, &mailbox) != PB_OK || pb_mailbox_enqueue(mailbox, 42) != PB_OK) {
         return 1;
     }
     uint8_t *base = atomic_load(&pb_memory_definition(memory)->base);
     pb_guest_drain((struct pb_mailbox_words *)(void *)(base + at.offset), run, &sum);
     printf("pagebox %s: %s, task %u\n", PB_VERSION, pb_status_name(store), sum);
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     return sum == 42 && store == PB_OUT_OF_BOUNDS ? 0 : 1;
 }

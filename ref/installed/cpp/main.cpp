@@ -7,8 +7,8 @@
 #include <vector>
 
 namespace {
-struct Destroy {
-    void operator()(pb_memory *memory) const { pb_memory_destroy(memory); }
+struct Release {
+    void operator()(pb_memory *memory) const { pb_memory_release(memory); }
     void operator()(pb_mailbox *mailbox) const { pb_mailbox_release(mailbox); }
 };
 
@@ -24,14 +24,14 @@ int main() {
     if (pb_memory_create(&config, &raw_memory) != PB_OK) {
         return 1;
     }
-    std::unique_ptr<pb_memory, Destroy> memory(raw_memory);
+    std::unique_ptr<pb_memory, Release> memory(raw_memory);
     pb_mailbox_config at{};
     at.memory = memory.get();
     pb_mailbox *raw_mailbox = nullptr;
-    if (pb_mailbox_attach(&at, &raw_mailbox) != PB_OK) {
+    if (pb_mailbox_create(&at, &raw_mailbox) != PB_OK) {
         return 1;
     }
-    std::unique_ptr<pb_mailbox, Destroy> mailbox(raw_mailbox);
+    std::unique_ptr<pb_mailbox, Release> mailbox(raw_mailbox);
     std::thread host([&] {
         for (std::uint32_t id = 1; id <= 3; id++) {
             (void)pb_mailbox_enqueue(mailbox.get(), id);

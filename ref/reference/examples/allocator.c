@@ -24,6 +24,6 @@ int main(void) {
     if (pb_memory_create(&config, &memory) != PB_OK) {
         return 1;
     }
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     return blocks; /* 0: nothing leaks */
 }

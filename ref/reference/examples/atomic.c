@@ -10,6 +10,6 @@ int main(void) {
     struct pb_memory_definition *definition = pb_memory_definition(memory);
     PB_ATOMIC(uint64_t) *length = &definition->length_bytes;
     int wrong = atomic_load(length) != 2 * PB_PAGE_BYTES;
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     return wrong;
 }

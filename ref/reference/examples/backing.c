@@ -18,7 +18,7 @@ int main(void) {
         pb_memory_load(memory, 0, 0, 1, &first) != PB_OK) {
         return 1;
     }
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     pb_image_release(image);
     return first != 'd';
 }

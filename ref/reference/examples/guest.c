@@ -14,7 +14,7 @@ int main(void) {
         return 1;
     }
     const struct pb_mailbox_config at = {.memory = memory, .offset = 0};
-    if (pb_mailbox_attach(&at, &mailbox) != PB_OK) {
+    if (pb_mailbox_create(&at, &mailbox) != PB_OK) {
         return 1;
     }
     struct pb_mailbox_words *words = (void *)atomic_load(&pb_memory_definition(memory)->base);
@@ -26,6 +26,6 @@ int main(void) {
         pb_guest_drain(words, run, &sum);
     }
     pb_mailbox_release(mailbox);
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     return sum != 3;
 }

@@ -12,8 +12,8 @@ int main(void) {
         return 1;
     }
     int refused = pb_memory_grow(second, 1, &old_pages) == PB_REFUSED;
-    pb_memory_destroy(first);
+    pb_memory_release(first);
     int granted = pb_memory_grow(second, 1, &old_pages) == PB_OK;
-    pb_memory_destroy(second);
+    pb_memory_release(second);
     return refused && granted ? 0 : 1;
 }

@@ -14,6 +14,6 @@ int main(void) {
                 pb_memory_load(memory, 65540, 0, 8, &value) == PB_OK && value == 42 &&
                 pb_memory_store(memory, 131071, 0, 2, 1) == PB_OUT_OF_BOUNDS &&
                 pb_memory_grow(memory, 2, &old_pages) == PB_LIMIT;
-    pb_memory_destroy(memory);
+    pb_memory_release(memory);
     return right ? 0 : 1;
 }
