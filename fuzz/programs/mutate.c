@@ -473,7 +473,8 @@ enum {
                  CALL(os_release) | CALL(resize) | CALL(c_mremap),
     FILE_CALLS = CALL(os_file_create) | CALL(os_file_write) | CALL(os_file_freeze) |
                  CALL(os_file_map) | CALL(os_file_written) | CALL(c_pread) | CALL(c_pwrite) |
-                 CALL(c_ftruncate)
+                 CALL(c_ftruncate),
+    UNDOING_CALLS = CALL(os_decommit) | CALL(os_discard) | CALL(os_renew) | CALL(os_advise)
 };
 static const uint32_t calls_of[256] = {
     [OP_memory_create] = PAGE_CALLS | CALL(os_reserve_accessible) | CALL(allocate),
@@ -728,6 +729,19 @@ static void set_up(struct maker *k, struct program *p) {
     }
 }
 
+/* What shall undo the failing operation fails, too. */
+static void insert_cascade(struct maker *k, struct program *p, unsigned at, const struct op *fault,
+                           uint32_t calls) {
+    for (unsigned call = 0; call < WORD_call_count; call++) {
+        if ((calls >> call & 1) && one_in(&k->chance, 2)) {
+            struct op another = *fault;
+            another.arg.raw[0] = call;
+            another.arg.raw[1] = 1 + (call == fault->arg.raw[0]);
+            (void)insert(p, at, &another);
+        }
+    }
+}
+
 /* A call that an operation makes fails; half of the time the operation is then tried again: is
  * everything as it was? */
 static bool insert_aimed_fault(struct maker *k, struct program *p) {
@@ -744,7 +758,11 @@ static bool insert_aimed_fault(struct maker *k, struct program *p) {
     fault.arg.raw[0] = bit_of(&k->chance, calls_of[op.code]);
     fault.arg.raw[1] = 1 + (one_in(&k->chance, 2) ? below(&k->chance, 3) : 0);
     fault.thread = code == OP_fault_at ? op.thread : 0;
-    return (one_in(&k->chance, 2) || insert(p, at, &op)) && insert(p, at, &fault);
+    bool done = (one_in(&k->chance, 2) || insert(p, at, &op)) && insert(p, at, &fault);
+    if (one_in(&k->chance, 4)) {
+        insert_cascade(k, p, at, &fault, UNDOING_CALLS);
+    }
+    return done;
 }
 
 /* ---- Shapes: operations that only together come to where a rule turns
@@ -886,6 +904,35 @@ static const struct shape shapes[] = {
       {OP_mailbox_enqueue, 1, 0, 0, ONE},
       {OP_mailbox_enqueue, 2, 0, 0, ONE},
       {OP_guest_park, 3, 0, 0, LONG},
+      {OP_guest_drain, 3, 0, 0, DRAWN}}},
+    /* producers who meet: one publishes, the others leave their ids, again and again */
+    {true,
+     {{OP_mailbox_enqueue, 0, 0, 0, ONE},
+      {OP_mailbox_enqueue, 1, 0, 0, ONE},
+      {OP_mailbox_enqueue, 2, 0, 0, ONE},
+      {OP_mailbox_enqueue, 1, 0, 0, ONE},
+      {OP_mailbox_enqueue, 0, 0, 0, ONE},
+      {OP_guest_drain, 3, 0, 0, DRAWN}}},
+    /* the same beside close, flush, and a move */
+    {true,
+     {{OP_mailbox_enqueue, 0, 0, 0, ONE},
+      {OP_mailbox_enqueue, 1, 0, 0, ONE},
+      {OP_mailbox_close, 2, 0, 0, DRAWN},
+      {OP_guest_drain, 3, 0, 0, DRAWN}}},
+    {true,
+     {{OP_mailbox_enqueue, 0, 0, 0, FULL},
+      {OP_mailbox_enqueue, 1, 0, 0, ONE},
+      {OP_mailbox_flush, 2, 0, 0, DRAWN},
+      {OP_mailbox_enqueue, 2, 0, 0, ONE},
+      {OP_guest_drain, 3, 0, 0, DRAWN},
+      {OP_guest_drain, 3, 0, 0, DRAWN}}},
+    {true,
+     {{OP_mailbox_enqueue, 0, 0, 0, ONE},
+      {OP_mailbox_enqueue, 1, 0, 0, ONE},
+      {OP_mailbox_hold, 2, 0, 0, DRAWN},
+      {OP_mailbox_move, 2, 0, 0, DRAWN},
+      {OP_mailbox_unhold, 2, 0, 0, DRAWN},
+      {OP_mailbox_close, 1, 0, 0, DRAWN},
       {OP_guest_drain, 3, 0, 0, DRAWN}}},
     /* close beside threads that enqueue and wait */
     {true,
@@ -1423,6 +1470,21 @@ static bool renew_choices(struct maker *k, struct program *p) {
     return p->choices_bytes > 0;
 }
 
+/* Each thread runs on until it ends or blocks, but for one to three switches. */
+static bool few_switches(struct maker *k, struct program *p) {
+    look(p, 0, &k->sight);
+    if (!k->sight.interleaved) {
+        return false;
+    }
+    size_t count = 8 + below(&k->chance, 120);
+    memset(p->choices, 0, count);
+    p->choices_bytes = count;
+    for (unsigned i = 1 + below(&k->chance, 3); i > 0; i--) {
+        p->choices[below(&k->chance, count)] = (uint8_t)(1 + below(&k->chance, 3));
+    }
+    return true;
+}
+
 static bool extend_choices(struct maker *k, struct program *p) {
     look(p, 0, &k->sight);
     add_choices(k, p, 1 + below(&k->chance, k->sight.interleaved ? 32 : 2));
@@ -1481,7 +1543,7 @@ static const struct weighted mutations[] = {
     {renew_one, 6},          {change_thread, 4}, {exchange_threads, 1},  {insert_fault, 3},
     {insert_aimed_fault, 8}, {insert_shape, 12}, {insert_interleave, 1}, {renew_all, 12},
     {change_choice, 6},      {renew_choices, 6}, {extend_choices, 3},    {shift_choices, 5},
-    {cut_choices, 1},
+    {cut_choices, 1},        {few_switches, 6},
 };
 static const struct weighted shrinkings[] = {
     {erase_one, 8}, {erase_some, 4},  {plain_argument, 4},

@@ -23,6 +23,7 @@ WRAPPED(ssize_t, pwrite, (int file, const void *data, size_t count, off_t offset
 WRAPPED(int, ftruncate, (int file, off_t bytes));
 WRAPPED(int, memfd_create, (const char *name, unsigned flags));
 WRAPPED(int, madvise, (void *at, size_t bytes, int advice));
+WRAPPED(int, munlock, (const void *at, size_t bytes));
 WRAPPED(long, syscall, (long number, ...));
 WRAPPED(void *, mremap, (void *at, size_t bytes, size_t new_bytes, int flags, void *to));
 WRAPPED(void *, mmap, (void *at, size_t bytes, int protection, int flags, int file, off_t offset));
@@ -103,17 +104,35 @@ int __wrap_ftruncate(int file, off_t bytes) {
     return -1;
 }
 
+static bool locked; /* all pages are, until some are mapped anew or unlocked */
+
+#ifndef MADV_DONTNEED_LOCKED
+#define MADV_DONTNEED_LOCKED 24 /* from Linux 5.18 on */
+#endif
+
+/* What a kernel before Linux 5.18 refuses for locked pages. Guard markers, too, but where there are
+ * locked pages nobody uses them. */
+static bool wants_unlocked(int advice) {
+    return advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED;
+}
+
 int __wrap_madvise(void *at, size_t bytes, int advice) {
-    if (!due(WORD_call_c_madvise)) {
-        return __real_madvise(at, bytes, advice);
-    }
     static const int errors[] = {EAGAIN, EINTR, EINVAL}; /* the first two pass */
-    unsigned which = fault_choose(3);
-    if (which == 2 && advice != MADV_DONTNEED) { /* EINVAL is for locked pages: DONTNEED alone */
-        which = 0;
+    unsigned which = 2;
+    if (!locked || !wants_unlocked(advice)) {
+        if (!due(WORD_call_c_madvise)) {
+            return __real_madvise(at, bytes, advice);
+        }
+        which = fault_choose(wants_unlocked(advice) ? 3 : 2);
+        locked |= which == 2;
     }
     errno = errors[which];
     return -1;
+}
+
+int __wrap_munlock(const void *at, size_t bytes) {
+    locked = false;
+    return __real_munlock(at, bytes);
 }
 
 static bool taken; /* another mapping has taken the hole that a failed move left */
@@ -133,6 +152,7 @@ void *__wrap_mremap(void *at, size_t bytes, size_t new_bytes, int flags, void *t
 }
 
 void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, off_t offset) {
+    locked = locked && !(flags & MAP_FIXED);
     if (taken && (flags & MAP_FIXED_NOREPLACE)) {
         taken = false;
         errno = EEXIST;
@@ -161,6 +181,10 @@ long __wrap_syscall(long number, ...) {
 
 void libc_wrap_moved(void) {
     taken = false;
+}
+
+void libc_wrap_unlocked(void) {
+    locked = false;
 }
 
 /* ---- Files that nobody closed, also where their making has failed ------------------------------

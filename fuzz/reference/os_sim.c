@@ -84,8 +84,19 @@ enum pb_status pb_os_renew(void *at, uint64_t bytes) {
                    sim_pages_protect(at, (size_t)bytes, SIM_NONE));
 }
 
+/* For the runner: this address space is nobody's from now on. */
+extern void os_sim_released(const void *base, uint64_t bytes) __attribute__((weak));
+
+static void released(const void *base, uint64_t bytes) {
+    if (os_sim_released != NULL) {
+        os_sim_released(base, bytes);
+    }
+}
+
 enum pb_status pb_os_release(void *base, uint64_t bytes) {
-    return outcome(sim_pages_release(base, (size_t)bytes));
+    enum pb_status status = outcome(sim_pages_release(base, (size_t)bytes));
+    released(base, bytes);
+    return status;
 }
 
 enum pb_status pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes, bool *kept) {
@@ -94,10 +105,13 @@ enum pb_status pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_byte
     if (answer != PB_OK) {
         return answer;
     }
-    return outcome(
-        sim_pages_move(from, to, (size_t)bytes) &&
-        (to_bytes == bytes ||
-         sim_pages_protect((uint8_t *)to + bytes, (size_t)(to_bytes - bytes), SIM_READ_WRITE)));
+    bool moved = sim_pages_move(from, to, (size_t)bytes);
+    if (moved) {
+        released(from, bytes);
+    }
+    return outcome(moved && (to_bytes == bytes ||
+                             sim_pages_protect((uint8_t *)to + bytes, (size_t)(to_bytes - bytes),
+                                               SIM_READ_WRITE)));
 }
 
 enum pb_status pb_os_advise(void *at, uint64_t bytes, enum pb_os_advice advice) {

@@ -367,6 +367,7 @@ const char *os_wrap_account(void) {
     if (libc_wrap_left_open()) {
         complain("R14-file-leak");
     }
+    libc_wrap_unlocked();
     const char *complaint = account.complaint;
     account.complaint = NULL;
     return complaint;

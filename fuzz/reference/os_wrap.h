@@ -28,6 +28,8 @@ bool os_wrap_reservation(const void *address, const uint8_t **at, uint64_t *byte
 
 /* A move is over, whatever became of it. */
 void libc_wrap_moved(void);
+/* No page is locked any more: a program ends. */
+void libc_wrap_unlocked(void);
 /* libc_wrap.c: true when a file that the reference made is still open; it is closed then. */
 bool libc_wrap_left_open(void);
 

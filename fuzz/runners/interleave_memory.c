@@ -547,11 +547,42 @@ void memory_join_crowd(void) {
 /* ---- Tenants: memories that are created and destroyed -------------------------------------------
  */
 
+/* It ends now, or has ended. */
+static void tenant_ends(struct tenant *t) {
+    if (t->to == NEVER) {
+        t->to = concurrent_moment(&world.judge);
+    }
+}
+
+/* Called when address space has been given back: no question that begins now may be answered with
+ * the memory that was there, since another may be there (R39). */
+void os_sim_released(const void *base, uint64_t bytes);
+void os_sim_released(const void *base, uint64_t bytes) {
+    for (unsigned i = 0; i < world.tenants; i++) {
+        struct tenant *t = &world.tenant[i];
+        if ((uintptr_t)t->base - (uintptr_t)base < bytes && t->to == NEVER) {
+            tenant_ends(t);
+            t->released = true;
+        }
+    }
+}
+
+static bool is_of(const struct tenant *t, const struct subject_owner *owner,
+                  const uint8_t *address) {
+    return owner->record == t->record && t->base + owner->offset_bytes == address &&
+           owner->offset_bytes < t->bytes;
+}
+
 static bool could_be(const struct tenant *t, const struct subject_owner *owner,
                      const uint8_t *address, uint32_t start) {
-    return owner->record == t->record && t->base + owner->offset_bytes == address &&
-           owner->offset_bytes < t->bytes && (t->to == NEVER || t->to > start) &&
+    return is_of(t, owner, address) && (t->to == NEVER || t->to > start) &&
            owner->length_bytes <= t->bytes && owner->length_bytes % SUBJECT_PAGE_BYTES == 0;
+}
+
+/* Whether the answer is a memory whose place had been given back before the question. */
+static bool is_stale(const struct tenant *t, const struct subject_owner *owner,
+                     const uint8_t *address, uint32_t start) {
+    return t->released && t->to <= start && is_of(t, owner, address);
 }
 
 /* Asks who owns the address. The answer must be a memory that existed at some moment of the
@@ -566,11 +597,14 @@ static void ask_owner(const uint8_t *address, const struct tenant *sure) {
         return;
     }
     bool known = owner.record == world.record && world.base + owner.offset_bytes == address;
+    bool stale = false;
     for (unsigned i = 0; i < world.tenants; i++) {
         known |= could_be(&world.tenant[i], &owner, address, start);
+        stale |= is_stale(&world.tenant[i], &owner, address, start);
     }
     /* a memory that another thread is creating is not in the table yet */
-    if (sure != NULL ? !could_be(sure, &owner, address, start) : !known && world.making == 0) {
+    bool unknown = !known && (stale || world.making == 0);
+    if (sure != NULL ? !could_be(sure, &owner, address, start) : unknown) {
         world_check(concurrent_found("R39-owner", "offset and record are not of one memory"));
     }
 }
@@ -587,7 +621,7 @@ static struct tenant *tenant_moves(void *memory, struct tenant *t) {
                                     .bytes = t->bytes + SUBJECT_PAGE_BYTES,
                                     .record = t->record,
                                     .from = t->from};
-            t->to = concurrent_moment(&world.judge);
+            tenant_ends(t);
             t = next;
         } else {
             world.making++; /* it is not recorded, so every answer counts as right from now on */
@@ -628,7 +662,7 @@ static void tenant(const struct op *op) {
             ask_owner(t->base + 1, world.tenants < TENANTS_MAX ? t : NULL);
         }
         world.m->destroy(memory);
-        t->to = concurrent_moment(&world.judge);
+        tenant_ends(t);
     }
 }
 

@@ -38,6 +38,7 @@ struct tenant {
     uint64_t bytes;
     const struct subject_record *record;
     uint32_t from, to; /* the moments between which it may exist; to NEVER: it still does */
+    bool released;     /* its place was given back at that moment, and is nobody's */
 };
 
 struct world {
