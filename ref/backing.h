@@ -14,6 +14,8 @@
 #include <stdint.h>
 
 #ifdef __cplusplus
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* a function with the name of the struct it returns */
 extern "C" {
 #endif
 
@@ -123,6 +125,7 @@ uint64_t pb_image_bytes(const struct pb_image *image);
 
 #ifdef __cplusplus
 }
+#pragma GCC diagnostic pop
 #endif
 
 #endif

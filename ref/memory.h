@@ -26,6 +26,8 @@
 #include <stdint.h>
 
 #ifdef __cplusplus
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wshadow" /* a function with the name of the struct it returns */
 extern "C" {
 #endif
 
@@ -385,6 +387,7 @@ enum pb_status pb_memory_create_custom(const struct pb_memory_operations *operat
 
 #ifdef __cplusplus
 }
+#pragma GCC diagnostic pop
 #endif
 
 #endif

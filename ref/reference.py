@@ -13,7 +13,7 @@ import sys
 
 HERE = pathlib.Path(__file__).resolve().parent
 PAGES = HERE / "reference"
-LINKAGE = re.compile(r'#ifdef __cplusplus\n(?:extern "C" \{|\})\n#endif\n')
+LINKAGE = re.compile(r'#ifdef __cplusplus\n(?:#pragma .*\n)*(?:extern "C" \{|\})\n(?:#pragma .*\n)*#endif\n')
 
 
 def headers():

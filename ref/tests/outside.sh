@@ -64,7 +64,7 @@ test_R1_install_each_header_alone_in_c_and_cpp() {
         done
         for compiler in g++ clang++; do
             need $compiler
-            expect 0 $compiler -std=c++17 -Wall -Wextra -Wpedantic -Werror \
+            expect 0 $compiler -std=c++17 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror \
                 -I"$work/root/opt/pb/include" -fsyntax-only "$work/alone.cpp"
         done
     done
