@@ -107,7 +107,7 @@ static void run_create_touch(struct bench_state *state) {
 /* Writes to a part of the host pages, spread evenly: per cent of them, 100, 1 or 0. */
 static void touch_part(struct pb_memory *memory, int64_t percent) {
     volatile uint8_t *base = memory_base(memory);
-    uint64_t step = percent > 0 ? BENCH_HOST_PAGE * 100 / (uint64_t)percent : 0;
+    uint64_t step = percent > 0 ? BENCH_HOST_PAGE * 100UL / (uint64_t)percent : 0;
     for (uint64_t at = 0; percent > 0 && at < memory_length(memory); at += step) {
         base[at] = 1;
     }
@@ -158,7 +158,8 @@ static void run_life(struct bench_state *state) {
         bench_begin(state);
         enum pb_status status = memories_create(&memories, 1);
         if (status == PB_OK) {
-            bench_touch(memory_base(memories.at[0]), BENCH_TOUCHED_HOST_PAGES * BENCH_HOST_PAGE);
+            bench_touch(memory_base(memories.at[0]),
+                        (uint64_t)BENCH_TOUCHED_HOST_PAGES * BENCH_HOST_PAGE);
         }
         memories_destroy(&memories);
         bench_end(state);

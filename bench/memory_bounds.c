@@ -219,7 +219,7 @@ static bool life(struct batch *batch, int i) {
     if (!reserve_commit(batch, i)) {
         return false;
     }
-    bench_touch(batch->ranges[i], BENCH_TOUCHED_HOST_PAGES * BENCH_HOST_PAGE);
+    bench_touch(batch->ranges[i], (uint64_t)BENCH_TOUCHED_HOST_PAGES * BENCH_HOST_PAGE);
     return release(batch, i);
 }
 

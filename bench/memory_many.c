@@ -23,7 +23,7 @@ static bool live(struct memories *memories, int count) {
             uint32_t old_pages;
             good = pb_memory_grow(memories->at[i], 1, &old_pages) == PB_OK;
             if (good) {
-                memory_base(memories->at[i])[growth * PAGE] = 1;
+                memory_base(memories->at[i])[(size_t)growth * PAGE] = 1;
             }
         }
     }
@@ -41,7 +41,7 @@ static bool live_bare(uint8_t *at[], int count) {
     }
     for (int growth = 1; growth <= GROWTHS && good; growth++) {
         for (int i = 0; i < count && good; i++) {
-            uint8_t *grown = at[i] + growth * PAGE;
+            uint8_t *grown = at[i] + (size_t)growth * PAGE;
             good = mprotect(grown, PAGE, open) == 0;
             if (good) {
                 *(volatile uint8_t *)grown = 1;

@@ -243,7 +243,8 @@ static void run_life(struct bench_state *state) {
         bench_begin(state);
         good = create(&batch, 1);
         if (good) {
-            bench_touch(batch.peer->base(&batch.at[0]), BENCH_TOUCHED_HOST_PAGES * BENCH_HOST_PAGE);
+            bench_touch(batch.peer->base(&batch.at[0]),
+                        (uint64_t)BENCH_TOUCHED_HOST_PAGES * BENCH_HOST_PAGE);
         }
         destroy(&batch);
         bench_end(state);

@@ -11,7 +11,7 @@ static volatile uint8_t *control_pages;
 static _Atomic uint32_t control_word;
 
 static void control_open(const struct gate_row *row) {
-    void *pages = mmap(NULL, 512 * GATE_HOST_PAGE, PROT_READ | PROT_WRITE,
+    void *pages = mmap(NULL, 512UL * GATE_HOST_PAGE, PROT_READ | PROT_WRITE,
                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     (void)row;
     gate_need(pages != MAP_FAILED, "no memory for the control row");
@@ -29,7 +29,7 @@ static void control(void) {
         (void)!mmap(NULL, GATE_HOST_PAGE, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     }
     for (int i = 0; i < 512; i++) {
-        control_pages[i * GATE_HOST_PAGE] = 1;
+        control_pages[(size_t)i * GATE_HOST_PAGE] = 1;
     }
     for (int i = 0; i < 7; i++) {
         atomic_fetch_add(&control_word, 1);
@@ -38,7 +38,7 @@ static void control(void) {
 }
 
 static void control_close(void) {
-    munmap((void *)control_pages, 512 * GATE_HOST_PAGE); /* the two pages go with the process */
+    munmap((void *)control_pages, 512UL * GATE_HOST_PAGE); /* the two pages go with the process */
 }
 
 const struct gate_row gate_row_control = {

@@ -48,7 +48,7 @@ static void bulk(void) {
         enum pb_status status = pb_memory_bulk_fill(memory, 0, (uint8_t)i, BULK_BYTES);
         status |= pb_memory_bulk_copy(memory, BULK_BYTES, 0, BULK_BYTES);
         status |= pb_memory_bulk_init(memory, &segment, 2 * BULK_BYTES, 0, BULK_BYTES);
-        status |= pb_memory_initialise(memory, 3 * BULK_BYTES, data, BULK_BYTES);
+        status |= pb_memory_initialise(memory, 3UL * BULK_BYTES, data, BULK_BYTES);
         status |= pb_memory_read(memory, 0, data, BULK_BYTES);
         gate_need(status == PB_OK, "a bulk operation was refused");
     }
@@ -57,7 +57,7 @@ static void bulk(void) {
 static void notify_none(void) {
     uint32_t woken, sum = 0;
     for (uint32_t i = 0; i < OPERATIONS; i++) {
-        (void)pb_memory_notify(memory, i % 64 * 4, 1, &woken);
+        (void)pb_memory_notify(memory, i % 64 * 4UL, 1, &woken);
         sum += woken;
     }
     gate_need(sum == 0, "a notify woke somebody");
@@ -67,7 +67,7 @@ static void notify_none(void) {
 static void wait_not(void) {
     enum pb_wait result = PB_WAIT_NOTIFIED;
     for (uint32_t i = 0; i < OPERATIONS; i++) {
-        (void)pb_memory_wait32(memory, i % 64 * 4, UINT32_MAX, -1, &result);
+        (void)pb_memory_wait32(memory, i % 64 * 4UL, UINT32_MAX, -1, &result);
         gate_need(result == PB_WAIT_NOT_EQUAL, "a wait did not see that the value differs");
         (void)pb_memory_wait64(memory, PB_PAGE_BYTES + 8, 0, 0, &result);
         gate_need(result == PB_WAIT_TIMED_OUT, "a wait without time did not time out");

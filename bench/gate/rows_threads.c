@@ -136,7 +136,7 @@ static void guest_close(void) {
 static void notify_many(uint64_t first) {
     uint32_t woken;
     for (uint32_t i = 0; i < NOTIFIES; i++) {
-        (void)pb_memory_notify(memory, first + i % 16 * 8, 1, &woken);
+        (void)pb_memory_notify(memory, first + i % 16 * 8UL, 1, &woken);
     }
 }
 

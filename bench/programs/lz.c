@@ -106,7 +106,7 @@ static uint32_t unpack(const uint8_t *from, uint32_t packed, uint8_t *to) {
 }
 
 uint32_t run(uint32_t rounds) {
-    uint8_t *text = malloc(TEXT_BYTES), *packed = malloc(2 * TEXT_BYTES);
+    uint8_t *text = malloc(TEXT_BYTES), *packed = malloc(2UL * TEXT_BYTES);
     uint8_t *again = malloc(TEXT_BYTES);
     uint32_t sum = 0;
     if (text == NULL || packed == NULL || again == NULL) {

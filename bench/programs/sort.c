@@ -78,8 +78,8 @@ static uint32_t round_of(uint32_t *numbers, uint32_t *others, uint32_t seed) {
     merge_sort(numbers, others, COUNT);
     bool same = program_mix(0, numbers, COUNT * sizeof *numbers) == sum;
     fill(numbers, 2 * SIDE * SIDE, seed);
-    multiply(numbers, numbers + SIDE * SIDE, others);
-    return same ? program_mix(sum, others, SIDE * SIDE * sizeof *others) : 0;
+    multiply(numbers, numbers + (size_t)SIDE * SIDE, others);
+    return same ? program_mix(sum, others, sizeof *others * SIDE * SIDE) : 0;
 }
 
 uint32_t run(uint32_t rounds) {

@@ -21,7 +21,7 @@ static void run_loop(struct bench_state *state) {
 
 /* Touches PAGES fresh host pages an iteration, inside of the measured part or outside of it. */
 static void run_faults(struct bench_state *state) {
-    const size_t bytes = PAGES * HOST_PAGE;
+    const size_t bytes = (size_t)PAGES * HOST_PAGE;
     bool inside = bench_number(state, "inside") != 0;
     while (bench_next(state, 1)) {
         char *at = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -29,11 +29,11 @@ static void run_faults(struct bench_state *state) {
             abort();
         }
         for (int i = 0; !inside && i < PAGES; i++) {
-            at[i * HOST_PAGE] = 1;
+            at[(size_t)i * HOST_PAGE] = 1;
         }
         bench_begin(state);
         for (int i = 0; inside && i < PAGES; i++) {
-            at[i * HOST_PAGE] = 1;
+            at[(size_t)i * HOST_PAGE] = 1;
         }
         bench_end(state);
         munmap(at, bytes);

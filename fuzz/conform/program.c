@@ -30,12 +30,10 @@ static const struct {
     bool has_result;
     unsigned fields; /* bit n: enum field n */
 } table[CONFORM_CODES] = {
-/* NOLINTBEGIN(bugprone-macro-parentheses): arguments of the macros are pieces of a table */
 #define ARGUMENT(name) | 1u << FIELD_##name
 #define OPERATION(name, result, arguments) {#name, result, 0u arguments},
 #include "operation.def"
 #undef ARGUMENT
-    /* NOLINTEND(bugprone-macro-parentheses) */
 };
 
 static const char *const rmw_name[CONFORM_RMW_COUNT] = {"add", "sub", "and", "or", "xor", "xchg"};

@@ -64,11 +64,9 @@ struct judged {
     struct judged_side side[SIDES];
 };
 
-/* NOLINTBEGIN(bugprone-macro-parentheses): i is a name */
 #define EACH_SIDE(m, i)                  \
     for (unsigned i = 0; i < SIDES; i++) \
         if ((m)->side[i].alive)
-/* NOLINTEND(bugprone-macro-parentheses) */
 
 struct sequence {
     const struct subject_memory *memory;   /* what they promise; NULL: none */

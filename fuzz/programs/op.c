@@ -13,7 +13,6 @@
 #define SYSTEM (1u << TARGET_system_fuzzer)
 
 /* One more than needed, so that an operation without arguments has a legal array. */
-/* NOLINTBEGIN(bugprone-macro-parentheses): arguments of op.def's macros are pieces of tables */
 #define ARG(kind, name) {KIND_##kind, #name},
 #define OP(code, name, rule, targets, arguments)                                        \
     static const struct op_argument arguments_##name[] = {arguments{KIND_COUNT, NULL}}; \
@@ -42,7 +41,6 @@ static const struct {
 #include "op.def"
 };
 
-/* NOLINTEND(bugprone-macro-parentheses) */
 static const char *const target_names[] = {
 #define TARGET(number, name) [number] = #name,
 #include "op.def"
@@ -359,6 +357,18 @@ size_t op_encode(const struct program *program, uint8_t *data, size_t room) {
         }
     }
     return w.used;
+}
+
+bool op_equal(const struct program *a, const struct program *b) {
+    bool same = a->target == b->target && a->operations == b->operations &&
+                a->choices_bytes == b->choices_bytes &&
+                memcmp(a->choices, b->choices, a->choices_bytes) == 0;
+    for (unsigned i = 0; same && i < a->operations; i++) {
+        const struct op *x = &a->operation[i], *y = &b->operation[i];
+        same = x->code == y->code && x->thread == y->thread &&
+               memcmp(x->arg.raw, y->arg.raw, sizeof x->arg.raw) == 0;
+    }
+    return same;
 }
 
 /* ---- To text ----------------------------------------------------------------------------------

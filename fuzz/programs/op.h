@@ -21,7 +21,6 @@
 #define OP_SEGMENTS 2u
 #define OP_WAKERS 4u
 
-/* NOLINTBEGIN(bugprone-macro-parentheses): arguments of op.def's macros are pieces of tables */
 enum op_target {
 #define TARGET(number, name) TARGET_##name = number,
 #include "op.def"
@@ -65,8 +64,6 @@ struct op {
     } arg;
 };
 
-/* NOLINTEND(bugprone-macro-parentheses) */
-
 struct op_argument {
     enum op_kind kind;
     const char *name;
@@ -102,6 +99,9 @@ bool op_decode(enum op_target target, const uint8_t *data, size_t bytes, struct 
 
 /* The canonical bytes; returns how many there are, of which at most `room` were written. */
 size_t op_encode(const struct program *program, uint8_t *data, size_t room);
+
+/* The same operations, arguments and choices. */
+bool op_equal(const struct program *a, const struct program *b);
 
 /* Reads text; false with *line (from 1) and *why (static) set when it is malformed. */
 bool op_parse(const char *text, size_t bytes, struct program *program, unsigned *line,

@@ -399,7 +399,7 @@ static uint64_t work_of(const struct judged *body, const struct call *c) {
     case OP_memory_initialise:
         return sequence_fits(body, c) ? range : 0;
     case OP_memory_segments:
-        return WORK_SEGMENT * (sequence_fits(body, c) ? CALL_SEGMENTS : 1);
+        return (uint64_t)WORK_SEGMENT * (sequence_fits(body, c) ? CALL_SEGMENTS : 1);
     case OP_memory_wait32:
     case OP_memory_wait64: /* one that is over at once */
         return c->timeout_ns == 0 ? 2 : c->timeout_ns > 0 ? WORK_LIFE : 0;

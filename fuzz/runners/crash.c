@@ -43,7 +43,6 @@ static void report_now(void) {
 /* ---- Sanitizers: both call these before they end the process -----------------------------------
  */
 
-/* NOLINTBEGIN(cert-dcl51-cpp): the sanitizers call these names */
 void __ubsan_on_report(void);
 void __ubsan_on_report(void) {
     report_now();
@@ -63,8 +62,6 @@ const char *__asan_default_options(void) {
            "detect_stack_use_after_return=0";
 }
 #endif
-
-/* NOLINTEND(cert-dcl51-cpp) */
 
 /* ---- Signals ----------------------------------------------------------------------------------
  */

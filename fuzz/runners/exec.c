@@ -97,7 +97,7 @@ static void begin(const struct subject *subject, const struct program *program) 
         exec.body[i].model.blocks = 0; /* nobody looks at those of the last program */
     }
     for (unsigned i = 0; i < OP_SEGMENTS; i++) {
-        exec.segment[i] = (struct subject_segment){model_pattern() + 1000 * i, 64};
+        exec.segment[i] = (struct subject_segment){model_pattern() + (size_t)1000 * i, 64};
     }
     exec.subject = subject;
     exec.program = program;

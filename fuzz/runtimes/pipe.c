@@ -149,7 +149,9 @@ static bool alive(struct tier *t) {
 /* As one line of ASCII, with a 0 behind it. */
 static void printable(char *text, size_t count) {
     for (size_t i = 0; i < count; i++) {
-        text[i] = text[i] >= 32 && text[i] < 127 ? text[i] : ' ';
+        if (text[i] < 32 || text[i] >= 127) {
+            text[i] = ' ';
+        }
     }
     while (count > 0 && text[count - 1] == ' ') {
         count--;

@@ -659,7 +659,7 @@ uint32_t door_digest(const uint8_t *bytes, uint32_t count) {
     uint32_t lane[DIGEST_LANES] = {count, count, count, count}, i = 0;
     for (; i + 4 * DIGEST_LANES <= count; i += 4 * DIGEST_LANES) {
         for (uint32_t k = 0; k < DIGEST_LANES; k++) {
-            lane[k] = digest_step(lane[k], word_of(bytes + i + 4 * k));
+            lane[k] = digest_step(lane[k], word_of(bytes + i + 4UL * k));
         }
     }
     for (uint32_t k = 0; i < count; i += 4, k++) {

@@ -241,7 +241,8 @@ static void progress_line(const struct job *j) {
     fprintf(stderr,
             "\rexplore: %llu executions, %llu graphs, %llu blocked, %u left for later, %.0f s   ",
             (unsigned long long)e->executions, (unsigned long long)e->graphs,
-            (unsigned long long)(e->blocked + e->dead_ends), X.stack_n, now_s() - j->started);
+            (unsigned long long)e->blocked + (unsigned long long)e->dead_ends, X.stack_n,
+            now_s() - j->started);
     fflush(stderr);
 }
 
@@ -543,7 +544,7 @@ void explore_replay(void (*program)(void *), void *arg) {
             threads = 1;
         }
         for (unsigned i = 1; i < threads; i++) {
-            G->parent[i] = S.o.choices[2 * i];
+            G->parent[i] = S.o.choices[(size_t)2 * i];
             G->nth[i] = S.o.choices[2 * i + 1];
             G->first[i] = G->last[i] = 0;
         }

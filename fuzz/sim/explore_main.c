@@ -402,7 +402,7 @@ static const char *read_schedule(void) {
             fclose(f);
             return wanted;
         }
-        if (strcmp(word, "set") || fscanf(f, "%31s %lu", key, &value) != 2 ||
+        if (strcmp(word, "set") != 0 || fscanf(f, "%31s %lu", key, &value) != 2 ||
             !set_option(key, value)) {
             die("%s: a line that is neither `set KEY NUMBER` nor `choices ...`", replay_file);
         }
@@ -575,7 +575,7 @@ static int conclude(void) {
             shrink();
         }
         const char *again = run_traced();
-        if (!again || strcmp(again, outcome.finding)) {
+        if (!again || strcmp(again, outcome.finding) != 0) {
             snprintf(outcome.error, sizeof outcome.error,
                      "the schedule led to %s when it was run again: the program depends on "
                      "something that the engine does not control",
@@ -739,7 +739,7 @@ static void search_all(void) {
     S.leak = ignore_leak;
     const struct sim_explored *d = explored(seconds_max / 3, &e);
     S.leak = keep_leak;
-    if (d->finding && strcmp(d->finding, "unsupported-call")) {
+    if (d->finding && strcmp(d->finding, "unsupported-call") != 0) {
         keep_explored(d, &e);
     } else if (!d->complete) {
         search_random(seconds_max);
@@ -810,7 +810,7 @@ static void search_replay(void) {
     const char *finding = run_traced();
     outcome.executions = 1;
     outcome.finding = finding;
-    if (!finding || strcmp(finding, wanted)) {
+    if (!finding || strcmp(finding, wanted) != 0) {
         fprintf(stderr, "explore: the schedule was made for %s; it now leads to %s\n", wanted,
                 finding ? finding : "no finding");
     }
@@ -841,7 +841,7 @@ static void read_order(const char *text) {
 static void read_argument(const char *argument) {
     char key[32];
     const char *value = strchr(argument, '=');
-    if (strncmp(argument, "--", 2) || !value || (size_t)(value - argument) - 2 >= sizeof key) {
+    if (strncmp(argument, "--", 2) != 0 || !value || (size_t)(value - argument) - 2 >= sizeof key) {
         die_of_option(argument);
     }
     size_t n = (size_t)(value - argument) - 2;

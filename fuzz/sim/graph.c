@@ -45,7 +45,7 @@ void graph_init(struct graph *g, uint32_t width) {
     g->nth = grown(NULL, width, sizeof *g->nth);
     grow_events(g, 64);
     memset(&g->events[0], 0, sizeof g->events[0]);
-    memset(g->clocks, 0, CLOCKS * width * sizeof *g->clocks);
+    memset(g->clocks, 0, sizeof *g->clocks * CLOCKS * width);
 }
 
 void graph_free(struct graph *g) {
@@ -569,7 +569,7 @@ void graph_revisit(struct graph *to, const struct graph *from, event_id r, event
         }
         event_id id = number[i] = to->n++;
         to->events[id] = e;
-        memcpy(clock_of(to, id, 0), clock_of(from, i, 0), CLOCKS * to->width * sizeof(epoch));
+        memcpy(clock_of(to, id, 0), clock_of(from, i, 0), sizeof(epoch) * CLOCKS * to->width);
         link_event(to, id);
     }
     for (uint32_t l = 0; l < from->locations_n; l++) {

@@ -297,7 +297,7 @@ static int run_test(struct test *t, const struct settings *s, FILE *json, bool f
     } else if (!x.complete) {
         snprintf(why, sizeof why, "%s", interrupted ? "interrupted" : "not complete");
         status = 1;
-    } else if (t->expected[0] && strcmp(verdict, t->expected)) {
+    } else if (t->expected[0] && strcmp(verdict, t->expected) != 0) {
         snprintf(why, sizeof why, "%s, expected %s", verdict, t->expected);
         status = 1;
     } else if (t->expected_graphs >= 0 && (uint64_t)t->expected_graphs != x.graphs) {
@@ -448,7 +448,7 @@ static const char *base_name(const char *path) {
 }
 
 static bool load_c(struct test *t, const char *text) {
-    for (t->c = registered; t->c && strcmp(base_name(t->c->file), base_name(t->file));
+    for (t->c = registered; t->c && strcmp(base_name(t->c->file), base_name(t->file)) != 0;
          t->c = t->c->next) {
     }
     if (!t->c) {
@@ -461,7 +461,7 @@ static bool load_c(struct test *t, const char *text) {
     const char *end = strstr(text, "*/"), *v = strstr(text, "verdict:"),
                *g = strstr(text, "graphs:"), *c = strstr(text, "option: c11");
     if (!end || !v || v > end || sscanf(v, "verdict: %15[a-z]", t->expected) != 1 ||
-        (strcmp(t->expected, "allowed") && strcmp(t->expected, "forbidden"))) {
+        (strcmp(t->expected, "allowed") != 0 && strcmp(t->expected, "forbidden") != 0)) {
         fprintf(stderr,
                 "litmus: %s: the first comment has no 'verdict: allowed' or 'verdict: forbidden'\n",
                 t->file);
@@ -566,7 +566,7 @@ static void parse_options(int argc, char **argv, struct settings *s) {
             s->source = strcmp(v, "pct") == 0   ? SIM_PCT
                         : strcmp(v, "pos") == 0 ? SIM_POS
                                                 : SIM_UNIFORM;
-            if (s->source == SIM_UNIFORM && strcmp(v, "uniform")) {
+            if (s->source == SIM_UNIFORM && strcmp(v, "uniform") != 0) {
                 fprintf(stderr, "litmus: --sched uniform, pct or pos, not '%s'\n", v);
                 exit(2);
             }

@@ -278,7 +278,7 @@ static bool parse_if(struct reader *r, struct lt_program *p, struct lt_thread *t
         r->line += *r->at == '\n';
         r->at += *r->at == '\n';
     }
-    if (strcmp(word(r), "else")) {
+    if (strcmp(word(r), "else") != 0) {
         *r = before;
         return true;
     }
@@ -426,14 +426,14 @@ static bool parse_term(struct reader *r, struct lt_program *p, struct lt_term *t
         t->thread = (int)n;
         const char *name = word(r);
         struct lt_thread *th = &p->threads[n];
-        for (t->index = 0; t->index < th->registers_n && strcmp(th->registers[t->index], name);
+        for (t->index = 0; t->index < th->registers_n && strcmp(th->registers[t->index], name) != 0;
              t->index++) {
         }
         if (t->index == th->registers_n)
             return fail(r, "T%u has no register '%s'", n, name);
     } else {
         t->thread = -1;
-        for (t->index = 0; t->index < p->locations_n && strcmp(p->locations[t->index], w);
+        for (t->index = 0; t->index < p->locations_n && strcmp(p->locations[t->index], w) != 0;
              t->index++) {
         }
         if (t->index == p->locations_n)
@@ -488,7 +488,7 @@ static bool parse_line(struct reader *r, struct lt_program *p) {
             return false;
     } else if (strcmp(w, "expect") == 0) {
         w = word(r);
-        if (strcmp(w, "allowed") && strcmp(w, "forbidden"))
+        if (strcmp(w, "allowed") != 0 && strcmp(w, "forbidden") != 0)
             return fail(r, "expect allowed or forbidden, not '%s'", w);
         strcpy(p->expected, w);
     } else if (strcmp(w, "graphs") == 0 || strcmp(w, "blocked") == 0) {

@@ -433,9 +433,9 @@ int sim_setenv(const char *name, const char *value, int overwrite) {
         return 0;
     }
     char *entry = arena_alloc(n + m + 2);
-    memcpy(entry, name, n);
-    entry[n] = '=';
-    memcpy(entry + n + 1, value, m + 1);
+    char *at = stpcpy(entry, name);
+    *at = '=';
+    memcpy(at + 1, value, m + 1);
     environment_change(name, n, entry);
     return 0;
 }

@@ -79,7 +79,7 @@ static void stacks_setup(void) {
     }
     for (unsigned i = 0; i < THREADS; i++) {
         S.threads[i].stack = p + i * (size + page) + page;
-        S.threads[i].cur = all_views + 2 * i * views;
+        S.threads[i].cur = all_views + (size_t)2 * i * views;
         S.threads[i].acq = all_views + (2 * i + 1) * views;
     }
 }

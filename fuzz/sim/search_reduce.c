@@ -96,7 +96,7 @@ static struct touched {
 
 static void touch(uintptr_t lock, uint8_t thread, uintptr_t cell, uint8_t mask, bool write) {
     enum { ROOM = sizeof touched / sizeof touched[0] };
-    uint32_t i = (uint32_t)((cell >> 3) * 2654435761u + (uint32_t)lock * 40503u) % ROOM;
+    uint32_t i = (uint32_t)((cell >> 3) * 2654435761u + (uint32_t)lock * 40503ul) % ROOM;
     struct touched *mine = NULL;
     for (uint32_t tries = 0; tries < ROOM; tries++, i = (i + 1) % ROOM) {
         struct touched *p = &touched[i];

@@ -11,7 +11,7 @@ static struct {
 } objects[4096];
 
 uint32_t search_object_atom(uintptr_t at, unsigned tag) {
-    uint32_t i = (uint32_t)((at >> 2) * 2654435761u + tag * 40503u) % 4096;
+    uint32_t i = (uint32_t)((at >> 2) * 2654435761u + tag * 40503ul) % 4096;
     for (uint32_t tries = 0; tries < 4096; tries++, i = (i + 1) % 4096) {
         if (objects[i].run == S.generation && objects[i].at == at && objects[i].tag == tag) {
             return objects[i].atom;

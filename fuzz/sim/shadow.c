@@ -42,7 +42,7 @@ static void *map(size_t n) {
 static void *map_table(size_t n) {
     enum { LINE_BYTES = 64, LINES = 64 };
     static unsigned tables;
-    size_t offset = tables++ * 9 % LINES * LINE_BYTES;
+    size_t offset = (size_t)(tables++ * 9 % LINES) * LINE_BYTES;
     return (char *)map(n + offset) + offset;
 }
 
@@ -68,7 +68,7 @@ void shadow_setup(void) {
     if (!S.cells) {
         S.cells = map_table(CELLS_MAX * sizeof *S.cells);
         S.recs = map_table(RECS_MAX * sizeof *S.recs);
-        S.slots = map_table(SLOTS * sizeof *S.slots);
+        S.slots = map_table((size_t)SLOTS * sizeof *S.slots);
         S.frames = map_table(FRAMES_MAX * sizeof *S.frames);
         S.msgs = map_table(MSGS_MAX * sizeof *S.msgs);
         S.atoms = map_table(ATOMS_MAX * sizeof *S.atoms);
@@ -151,7 +151,7 @@ void shadow_reset(void) {
     S.cells_n = 0;
     S.generation++;
     if (S.generation == 0) { /* wrapped: stale slots could look fresh */
-        memset(S.slots, 0, SLOTS * sizeof *S.slots);
+        memset(S.slots, 0, (size_t)SLOTS * sizeof *S.slots);
         S.generation = 1;
     }
     S.recs_n = S.frames_n = S.locks_n = 1;

@@ -89,7 +89,8 @@ static void look_up(const uintptr_t *pcs, unsigned n, char (*out)[120]) {
         strcpy(out[i], "?");
     for (unsigned i = 0; i < n; i++) {
         Dl_info info;
-        if (strcmp(out[i], "?") || !pcs[i] || !dladdr((void *)pcs[i], &info) || !info.dli_fname)
+        if (strcmp(out[i], "?") != 0 || !pcs[i] || !dladdr((void *)pcs[i], &info) ||
+            !info.dli_fname)
             continue;
         char exe[4096], command[65536];
         const char *module = info.dli_fname;
@@ -112,7 +113,7 @@ static void look_up(const uintptr_t *pcs, unsigned n, char (*out)[120]) {
         uintptr_t base = elf[16] == 2 ? 0 : (uintptr_t)info.dli_fbase;
         for (unsigned j = i; j < n && k < 1024 && used + 32 < sizeof command; j++) {
             Dl_info other;
-            if (strcmp(out[j], "?") || !pcs[j] || !dladdr((void *)pcs[j], &other) ||
+            if (strcmp(out[j], "?") != 0 || !pcs[j] || !dladdr((void *)pcs[j], &other) ||
                 other.dli_fbase != info.dli_fbase)
                 continue;
             list[k++] = j;
@@ -349,7 +350,7 @@ static bool fails(struct attempt *a, const uint16_t *choices, size_t n) {
     a->o.choices_n = n;
     struct sim_result r;
     const char *f = sim_run(&a->o, a->program, a->arg, &r);
-    if (!f || strcmp(f, a->finding))
+    if (!f || strcmp(f, a->finding) != 0)
         return false;
     size_t used = r.choices_n < n ? r.choices_n : n;
     memcpy(a->best, choices, used * sizeof *choices);

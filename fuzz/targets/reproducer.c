@@ -353,11 +353,13 @@ static bool write_log(const struct subject *subject, const struct program *progr
         tape_threads(lines);
         (void)interleave_run(subject != subject_ref() ? subject : NULL, program, NULL);
         const char *finding = interleave_told()->finding;
-        const char kind = finding == NULL                            ? '-'
-                          : strcmp(finding, "deadlock") == 0         ? 's'
-                          : strcmp(finding, "lost-wakeup") == 0      ? 's'
-                          : finding[0] == 'R' && isdigit(finding[1]) ? 'j'
-                                                                     : '-';
+        char kind = '-';
+        if (finding != NULL &&
+            (strcmp(finding, "deadlock") == 0 || strcmp(finding, "lost-wakeup") == 0)) {
+            kind = 's';
+        } else if (finding != NULL && finding[0] == 'R' && isdigit(finding[1])) {
+            kind = 'j';
+        }
         _exit(write(answer[1], &kind, 1) == 1 ? 0 : 1);
     }
     close(answer[1]);

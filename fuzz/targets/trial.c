@@ -145,7 +145,7 @@ static bool is_wanted(const struct search *s, const struct trial *trial) {
 static bool try_schedules(const struct trial_settings *settings, const struct search *s) {
     static struct program own;
     bool interleaved = interleave_wants(&shared->trial.program);
-    if (!settings->same_too && memcmp(&shared->trial.program, s->from, sizeof own) == 0) {
+    if (!settings->same_too && op_equal(&shared->trial.program, s->from)) {
         return false;
     }
     if (!interleaved && s->accept != NULL) {

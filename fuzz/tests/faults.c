@@ -158,7 +158,9 @@ static void test_each(const char *kind, const char *result) {
     char name[128];
     snprintf(name, sizeof name, "faults_sweep_%s", kind);
     for (char *c = name; *c != '\0'; c++) {
-        *c = *c == ' ' || *c == ':' ? '_' : *c;
+        if (*c == ' ' || *c == ':') {
+            *c = '_';
+        }
     }
     test_result(name, result);
 }

@@ -227,7 +227,7 @@ void check_guarded(struct pb_memory *memory) {
 /* ---- Bytes ---------------------------------------------------------------------------------- */
 
 static uint8_t pattern(uint64_t at, uint32_t seed) {
-    return (uint8_t)(((at * 2654435761u) >> 11) + at + seed * 37 + 1);
+    return (uint8_t)(((at * 2654435761u) >> 11) + at + (uint64_t)seed * 37 + 1);
 }
 
 void fill_pattern(struct pb_memory *memory, uint64_t start, uint64_t count, uint32_t seed) {

@@ -134,7 +134,7 @@ TEST(R4_owner_of_one_among_many) {
         memories[i] = owned_memory(1, 1);
     }
     for (unsigned i = 0; i < MANY; i++) {
-        CHECK(owns(memories[i], i * 40, &owner));
+        CHECK(owns(memories[i], i * 40UL, &owner));
     }
     for (unsigned i = 0; i < MANY; i += 2) {
         pb_memory_release(memories[i]);

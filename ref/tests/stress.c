@@ -272,7 +272,7 @@ TEST(R18_atomic_updates_are_not_lost) {
     crew_run(&crew, memory, roles, 3);
     for (unsigned i = 0; i < 4; i++) {
         CHECK_STATUS(pb_memory_load(memory, 64 * i, 0, 8, &value), PB_OK);
-        CHECK_EQ(value, (3 * TEST_ROUNDS(2000)) & masks[i]);
+        CHECK_EQ(value, (UINT64_C(3) * TEST_ROUNDS(2000)) & masks[i]);
     }
     CHECK_STATUS(pb_memory_load(memory, 512, 0, 8, &value), PB_OK);
     CHECK_EQ(value, 3 * 4 * TEST_ROUNDS(2000));

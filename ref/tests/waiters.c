@@ -692,9 +692,9 @@ TEST(R28_waiter_limit_gives_back_what_timed_out) {
     struct pb_memory *memory = memory_with_limit(1);
     for (unsigned i = 0; i < 100; i++) {
         enum pb_wait result;
-        CHECK_STATUS(pb_memory_wait32(memory, 4 * i, 0, i % 2 ? 1 : 0, &result), PB_OK);
+        CHECK_STATUS(pb_memory_wait32(memory, 4UL * i, 0, i % 2 ? 1 : 0, &result), PB_OK);
         CHECK_EQ(result, PB_WAIT_TIMED_OUT);
-        CHECK_STATUS(pb_memory_wait32(memory, 4 * i, 1, -1, &result), PB_OK);
+        CHECK_STATUS(pb_memory_wait32(memory, 4UL * i, 1, -1, &result), PB_OK);
         CHECK_EQ(result, PB_WAIT_NOT_EQUAL);
     }
     pb_memory_release(memory);
@@ -705,7 +705,7 @@ TEST(R29_disable_frees_every_blocked_waiter) {
     struct pb_memory *memory = shared_memory(1, 1);
     struct sleeper sleepers[COUNT];
     for (unsigned i = 0; i < COUNT; i++) {
-        sleeper_start(&sleepers[i], memory, 64 * (i / 2), 4);
+        sleeper_start(&sleepers[i], memory, 64UL * (i / 2), 4);
     }
     pb_memory_disable_atomics(memory);
     for (unsigned i = 0; i < COUNT; i++) {

@@ -257,7 +257,7 @@ static void big_part(void *arg) {
     unsigned me = number(arg);
     if (me < 2) {
         for (int v = 1; v <= 3; v++) {
-            STORE(table[2 * me], v);
+            STORE(table[(size_t)2 * me], v);
             STORE(table[2 * me + 1], v);
         }
         return;

@@ -281,7 +281,7 @@ static void page_touch(enum sim_access access, bool write) {
     if (write)
         pages[6] = 1;
     else
-        data = pages[5];
+        data = (unsigned char)pages[5];
     sim_assert(access != SIM_READ || data == 7);
     sim_assert(sim_pages_protect(pages, 65536, SIM_READ_WRITE) && sim_pages_discard(pages, 65536));
     sim_assert(pages[5] == 0);
@@ -316,7 +316,7 @@ static void page_wild_write(void) {
 }
 static void page_released(void *a) {
     page_read_only(a);
-    data = pages[0];
+    data = (unsigned char)pages[0];
 }
 static void page_use_after_release(void) {
     expect(page_released, "use-after-free", NULL);

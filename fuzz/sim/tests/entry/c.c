@@ -54,7 +54,8 @@ int f(int *p, int n) {
         arr[i] += p[i];
     uint32_t q;
     __atomic_load((uint32_t *)&a32, &q, 5);
-    return (int)__atomic_fetch_nand((uint32_t *)&a32, 3, 5) + (int)q + memcmp(p, &s1, (size_t)n);
+    return (int)__atomic_fetch_nand((uint32_t *)&a32, 3, 5) + (int)q +
+           (memcmp(p, &s1, (size_t)n) != 0);
 }
 int main(void) {
     return 0;

@@ -515,7 +515,7 @@ static struct text *slot_of(const struct texts *s, const uint8_t *at, uint32_t l
                             uint32_t hash) {
     size_t i = hash & (s->size - 1);
     while (s->slots[i].at && (s->slots[i].hash != hash || s->slots[i].length != length ||
-                              memcmp(s->slots[i].at, at, length)))
+                              memcmp(s->slots[i].at, at, length) != 0))
         i = (i + 1) & (s->size - 1);
     return &s->slots[i];
 }

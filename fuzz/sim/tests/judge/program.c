@@ -468,7 +468,7 @@ bool program_read(struct program *p, const char **text, unsigned *line_n, const 
         snprintf(p->name, sizeof p->name, "%.100s", file);
     if (t.failed && !*text) { /* behind the separator, so that the others can be read */
         const char *at = t.at;
-        while (at && *at && strncmp(at, "\n---", 4))
+        while (at && *at && strncmp(at, "\n---", 4) != 0)
             at++;
         if (at && *at) {
             *text = at + 4;
