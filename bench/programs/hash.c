@@ -23,7 +23,7 @@ static uint32_t rotate(uint32_t word, int by) {
 
 static void schedule(const uint8_t *block, uint32_t w[64]) {
     for (int i = 0; i < 16; i++) {
-        const uint8_t *at = block + 4UL * i;
+        const uint8_t *at = block + (size_t)4 * (unsigned)i;
         w[i] = (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
     }
     for (int i = 16; i < 64; i++) {
