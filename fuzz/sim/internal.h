@@ -42,8 +42,8 @@ typedef uint32_t epoch; /* a thread's own time; H[t] = how much of t's past is k
 
 /* An immutable view and clock, in the arena of the run. */
 struct snap {
-    uint32_t clock_n, view_n;
-    uint32_t data[]; /* clock_n epochs, then view_n message numbers by atom */
+    uint32_t clock_n, view_n; /* the first in fours */
+    uint32_t data[];          /* clock_n epochs, then view_n message numbers by atom */
 };
 
 /* One write in a location's modification order. Message 0 is a dummy older than all. */
@@ -218,6 +218,7 @@ struct engine {
     bool active; /* on a logical thread of a run */
     bool exploring, tracing, coverage, sc_used;
     bool by_chance; /* choices alone say who runs */
+    bool uniform;   /* and each is drawn as it comes */
     bool sites;     /* orders may be other than written (sites.h) */
     uint16_t
         watch; /* the thread that runs makes no step: tell at its next access what it waits for */
@@ -226,6 +227,7 @@ struct engine {
     uint32_t threads_n, atoms_n, msgs_n, cells_n, recs_n, frames_n, locks_n;
     uint32_t recs_free;       /* records that later accesses made superfluous, a list by next */
     uint32_t steps, progress; /* step of the last new thing seen by anybody */
+    uint32_t look_at;         /* after this step, see whether it stalls */
     uint32_t wrote;           /* ... of the last atomic write */
     uint32_t novel;           /* ... of the last thing that was not there before, while it stalls */
     bool stalls;              /* nobody sees anything new: stall.c watches */
@@ -281,6 +283,12 @@ struct engine {
     struct thread threads[THREADS];
 };
 extern struct engine S __attribute__((visibility("hidden")));
+
+/* How many entries of a clock are in use, rounded up to fours: the others of the last four are 0.
+ * Loops over clocks go by fours, which the compiler turns into vectors. */
+static inline uint32_t clock_width(void) {
+    return (S.threads_n + 3) & ~UINT32_C(3);
+}
 
 /* run.c */
 void point(struct thread *t); /* t has said what it wants (pending); returns when it is to do it */

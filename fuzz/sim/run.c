@@ -233,15 +233,19 @@ static unsigned next_byte(void) {
 
 static unsigned choose_anyhow(unsigned n);
 
-unsigned choose(unsigned n) {
+static inline unsigned choose_now(unsigned n) {
     if (n <= 1)
         return 0;
-    if (likely(S.o.source == SIM_UNIFORM && !S.exploring)) {
+    if (likely(S.uniform)) {
         unsigned c = (unsigned)(((random64() >> 32) * n) >> 32);
         record(c);
         return c;
     }
     return choose_anyhow(n);
+}
+
+unsigned choose(unsigned n) {
+    return choose_now(n);
 }
 
 static unsigned choose_anyhow(unsigned n) {
@@ -483,18 +487,33 @@ static uint32_t uneven(const struct thread *t) {
     return (t->turns * 2654435761u + t->id * 40503u) >> 16 & 15;
 }
 
+static _Noreturn void too_many_steps(void);
+
 /* Nobody has seen anything new for a quarter of the steps that a run has, or it is its last
  * quarter: from now on all take turns and read the newest, so that what is called a livelock has no
  * fair way out. */
 static void look_for_stall(const struct thread *t) {
-    bool stalls =
-        S.steps - S.progress > S.o.steps_max / 4 || S.steps > S.o.steps_max - S.o.steps_max / 4;
+    uint32_t quarter = S.o.steps_max / 4, until = S.o.steps_max - quarter;
+    if (S.steps >= S.o.steps_max)
+        too_many_steps();
+    if (S.progress + quarter < until)
+        until = S.progress + quarter;
+    bool stalls = S.steps > until;
     if (stalls && !S.stalls)
         stall_begin();
     else if (!stalls && S.stalls)
         stall_end();
     if (stalls)
         stall_step(t);
+    S.look_at = stalls                      ? 0
+                : until < S.o.steps_max - 1 ? until /* progress can only put it off */
+                                            : S.o.steps_max - 1;
+}
+
+/* One more step. */
+static inline void step(const struct thread *t) {
+    if (unlikely(++S.steps > S.look_at))
+        look_for_stall(t);
 }
 
 static struct thread *in_turn(struct thread *t, thread_set set) {
@@ -508,6 +527,24 @@ static struct thread *in_turn(struct thread *t, thread_set set) {
     return next;
 }
 
+/* How many threads a set has, and which is the c-th of it from 0: of the first four by a table, for
+ * no processor foretells how often a loop over a random set goes round. */
+static inline unsigned size_of(uint64_t set) {
+    static const uint8_t size[16] = {0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4};
+    return likely(set < 16) ? size[set] : (unsigned)__builtin_popcountll(set);
+}
+
+static inline unsigned nth_of(uint64_t set, unsigned c) {
+    static const uint8_t nth[16][4] = {{0},    {0},       {1},       {0, 1},      {2},    {0, 2},
+                                       {1, 2}, {0, 1, 2}, {3},       {0, 3},      {1, 3}, {0, 1, 3},
+                                       {2, 3}, {0, 2, 3}, {1, 2, 3}, {0, 1, 2, 3}};
+    if (likely(set < 16))
+        return nth[set][c];
+    for (; c; c--)
+        set &= set - 1;
+    return (unsigned)__builtin_ctzll(set);
+}
+
 /* The plain case of pick(): nobody sleeps, and nothing but chance decides. NULL: it is not. */
 static inline struct thread *pick_plainly(struct thread *t) {
     uint64_t set = (uint64_t)S.ready;
@@ -516,20 +553,11 @@ static inline struct thread *pick_plainly(struct thread *t) {
         return NULL;
     if (!(set & (set - 1)))
         return &S.threads[__builtin_ctzll(set)];
-    unsigned n = 0, c;
-    for (uint64_t m = set; m; m &= m - 1)
-        n++;
-    c = choose(n);
-    if (set >> t->id & 1) {
-        if (c == 0)
-            return t;
-        set &= ~(UINT64_C(1) << t->id);
-        S.preemptions++;
-        c--;
-    }
-    for (; c; c--)
-        set &= set - 1;
-    return &S.threads[__builtin_ctzll(set)];
+    unsigned c = choose_now(size_of(set)), runnable = set >> t->id & 1;
+    if (c == 0 && runnable)
+        return t;
+    S.preemptions += runnable;
+    return &S.threads[nth_of(set & ~((uint64_t)runnable << t->id), c - runnable)];
 }
 
 static struct thread *pick_anyhow(struct thread *t) {
@@ -638,10 +666,8 @@ static void prioritise(struct thread *t) {
 }
 
 void point(struct thread *t) {
-    if (unlikely(++S.steps >= S.o.steps_max))
-        too_many_steps();
+    step(t);
     t->dull++;
-    look_for_stall(t);
     bool by_priority = S.o.source >= SIM_PCT && S.o.source <= SIM_FEEDBACK;
     if (by_priority)
         prioritise(t);
@@ -658,9 +684,7 @@ void point(struct thread *t) {
 static void block(struct thread *t, uint8_t state) {
     t->state = state;
     S.ready &= ~ONE(t->id);
-    if (unlikely(++S.steps >= S.o.steps_max))
-        too_many_steps();
-    look_for_stall(t);
+    step(t);
     struct thread *next = pick(t);
     if (next != t)
         switch_to(t, next);
@@ -717,6 +741,18 @@ static void numbers_below(uint32_t id) {
     }
 }
 
+/* No thread knows anything of t, and t nothing of others. Clocks grow by fours. */
+static void clocks_begin(struct thread *t) {
+    for (uint32_t i = 0; t->id % 4 == 0 && i < t->id; i++) {
+        memset(S.threads[i].H + t->id, 0, 4 * sizeof(epoch));
+        memset(S.threads[i].aH + t->id, 0, 4 * sizeof(epoch));
+    }
+    for (uint32_t i = 0; i < clock_width(); i += 4) {
+        memset(t->H + i, 0, 4 * sizeof(epoch));
+        memset(t->aH + i, 0, 4 * sizeof(epoch));
+    }
+}
+
 static struct thread *thread_new(uint32_t id, void (*fn)(void *), void *arg) {
     numbers_below(id);
     if (id == S.threads_n)
@@ -745,10 +781,7 @@ static struct thread *thread_new(uint32_t id, void (*fn)(void *), void *arg) {
         memset(t->aH, 0, sizeof t->aH);
         t->time_is_up = false;
     } else {
-        for (uint32_t i = 0; i <= id; i++) { /* clocks have room for one thread more */
-            t->H[i] = t->aH[i] = 0;
-            S.threads[i].H[id] = S.threads[i].aH[id] = 0;
-        }
+        clocks_begin(t);
     }
     t->H[id] = 1;
     S.ready |= ONE(id);
@@ -765,8 +798,9 @@ int sim_spawn(void (*fn)(void *), void *arg) {
         u->H[u->id] = 1;
         explore_started(u, t);
     } else {
-        for (uint32_t i = 0; i < u->id; i++)
-            u->H[i] = t->H[i];
+        for (uint32_t i = 0; i < clock_width(); i += 4)
+            memcpy(u->H + i, t->H + i, 4 * sizeof(epoch));
+        u->H[u->id] = 1;
         for (uint32_t x = 1; x < S.atoms_n; x++) {
             u->cur[x] = t->cur[x];
             u->acq[x] = 0;
@@ -1106,6 +1140,7 @@ void run_once(void (*program)(void *), void *arg) {
     S.threads_n = 0;
     S.ready = S.waiting = 0;
     S.steps = S.progress = S.wrote = S.novel = S.queue = 0;
+    S.look_at = 0;
     S.stalls = false;
     S.turned = 0;
     S.last = NULL;
@@ -1114,6 +1149,7 @@ void run_once(void (*program)(void *), void *arg) {
     S.watch = 0;
     S.preemptions = 0;
     S.by_chance = S.o.source <= SIM_UNIFORM && S.o.preemptions_max == UINT_MAX;
+    S.uniform = S.o.source == SIM_UNIFORM && !S.exploring;
     S.choices_n = S.bytes_at = 0;
     S.rng = S.o.seed * UINT64_C(0xD1342543DE82EF95) + 1;
     S.finding = NULL;
