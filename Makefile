@@ -58,7 +58,8 @@ ref_obj = $(REF_SRC:%.c=build/$(1)/%.o)
 lib: build/plain/libpagebox.a ## the static library, build/plain/libpagebox.a
 
 # Folders of headers, by where the source lies: what may include what is checked by make lint.
-includes = -Iref $(if $(filter fuzz/%,$(filter-out fuzz/sim/%,$(1))),-Ifuzz $(FUZZ_FOLDERS:%=-Ifuzz/%) -Ifuzz/sim)
+includes = -Iref $(if $(filter fuzz/%,$(filter-out fuzz/sim/%,$(1))),-Ifuzz $(FUZZ_FOLDERS:%=-Ifuzz/%) -Ifuzz/sim) \
+    $(if $(findstring /tests/,$(1)),-Iref/tests)
 
 define config_rules
 build/$(1)/%.o: %.c

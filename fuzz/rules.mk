@@ -174,7 +174,7 @@ fuzz-speed: build/asan/replay ## executions a second of one core under the sanit
 ##@ The harness's tests
 FUZZ_TEST_SRC := $(filter-out fuzz/tests/subject_%.c,$(sort $(wildcard fuzz/tests/*.c)))
 define fuzz_test_rules
-build/$(1)/fuzz-tests: $(FUZZ_TEST_SRC:%.c=build/$(1)/%.o) build/$(1)/fuzz/programs/mutate_afl.o \
+build/$(1)/fuzz-tests: $(FUZZ_TEST_SRC:%.c=build/$(1)/%.o) build/$(1)/ref/tests/runner.o build/$(1)/fuzz/programs/mutate_afl.o \
     $(filter-out build/$(1)/fuzz/runners/crash.o,$(FUZZ_CORE:%.c=build/$(1)/%.o)) \
     $$(call interleave_of,$(1)) build/$(1)/libpagebox.a
 	$$(call say,LD,$$@)

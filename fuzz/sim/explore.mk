@@ -31,12 +31,12 @@ explore: explore-lib ## SRC=file.c under the engine [ARGS= SCHED= TIME= SEED= JO
 explore-suite: explore-lib ## SUITES="folder..." public suites of concurrent programs: what is found [SUITES= SUITE_ARGS=]
 	@[ -n '$(SUITES)' ] || { echo "explore-suite: which folders? make explore-suite SUITES=checkout" >&2; exit 2; }
 	@scripts/explore-suite.py $(SUITE_ARGS) $(SUITES)
-build/test-posix-search: fuzz/sim/tests/posix/search.c fuzz/sim/tests/posix/search_programs.c build/plain/libsim.a
+build/test-posix-search: fuzz/sim/tests/posix/search.c fuzz/sim/tests/posix/search_programs.c build/plain/ref/tests/runner.o build/plain/libsim.a
 	$(call say,LD,$@)
 	@mkdir -p $@.o
 	$(Q)clang $(CSTD) $(WARN) -O1 -g -fsanitize=thread -c $(word 2,$^) -o $@.o/programs.o
 	$(Q)objcopy --redefine-syms=fuzz/sim/redefine.syms $@.o/programs.o
-	$(Q)$(CC) $(CSTD) $(WARN) -O2 -g -Ifuzz/sim $< $@.o/programs.o build/plain/libsim.a -pthread -o $@
+	$(Q)$(CC) $(CSTD) $(WARN) -O2 -g -Ifuzz/sim -Iref/tests $< $@.o/programs.o $(filter %runner.o %.a,$^) -pthread -o $@
 test-explore: explore-lib build/test-posix-search ## the examples of fuzz/sim/examples, each with its expected outcome
 	@build/test-posix-search; searched=$$?; fuzz/sim/tests/explore.py && exit $$searched
 .PHONY: explore-lib explore explore-suite test-explore

@@ -23,7 +23,7 @@ SIM_LITMUS_MORE := $(filter-out $(SIM_LITMUS_SRC),$(sort $(wildcard $(filter %.c
 
 define sim_see
 	@mkdir -p $(@D)
-	$(Q)$(call have,$(SIM_CC)) $(CSTD) $(WARN) -O2 -g -fsanitize=thread -Ifuzz/sim -Ifuzz/sim/litmus -MMD -MP -c $< -o $@
+	$(Q)$(call have,$(SIM_CC)) $(CSTD) $(WARN) -O2 -g -fsanitize=thread -Ifuzz/sim -Ifuzz/sim/litmus -Iref/tests -MMD -MP -c $< -o $@
 	$(Q)objcopy --redefine-syms=fuzz/sim/redefine.syms $@
 endef
 $(SIM_SEEN)/%.o: %.c fuzz/sim/redefine.syms
@@ -39,7 +39,7 @@ build/litmus: $(SIM_LITMUS_SRC:%.c=$(SIM_SEEN)/%.o) build/plain/fuzz/sim/litmus_
 build/litmus-more: $(foreach f,$(SIM_LITMUS_MORE),$(SIM_SEEN)/more/$(f:.c=.o)) build/plain/fuzz/sim/litmus_main.o build/plain/libsim.a
 	$(call say,LD,$@)
 	$(Q)$(SIM_CC) -g -rdynamic -o $@ $^ -pthread
-build/test-sim: $(SIM_TESTS_SRC:%.c=$(SIM_SEEN)/%.o) build/plain/libsim.a
+build/test-sim: $(SIM_TESTS_SRC:%.c=$(SIM_SEEN)/%.o) build/plain/ref/tests/runner.o build/plain/libsim.a
 	$(call say,LD,$@)
 	$(Q)$(SIM_CC) -g -rdynamic -o $@ $^ -pthread
 # The judge: every graph from the axioms, by brute force; nothing of the engine is in it.
@@ -77,9 +77,7 @@ litmus-relacy: build/litmus build/litmus-relacy ## what Relacy reaches on the li
 SIM_JUDGED ?= all
 SIM_JUDGE := fuzz/sim/tests/judge
 test-sim: build/test-sim build/litmus build/judge build/litmus-generate ## tests of the engine [SIM_JUDGED= SIM_CC=clang-19 or gcc: what compiles them]
-	@build/litmus --quiet --runs 200000 fuzz/sim/litmus fuzz/sim/litmus/text; litmus=$$?; \
-	    fuzz/sim/tests/entry.sh build/plain/libsim.a; entry=$$?; $(SIM_JUDGE)/test.sh build/judge build/litmus-generate; judge=$$?; \
-	    $(SIM_JUDGE)/compare.py --quiet 1 1000 $(SIM_JUDGED); build/test-sim $$litmus $$entry $$judge $$?
+	@fuzz/sim/tests/run.sh $(SIM_JUDGED)
 test-sim-long: build/judge build/litmus-generate build/litmus ## the search against the judge [SEED=1 COUNT=20000 CLASSES=all JOBS=2]
 	@$(SIM_JUDGE)/compare.py --jobs $(or $(JOBS),2) $(or $(SEED),1) $(or $(COUNT),20000) $(or $(CLASSES),all)
 test-sim-c: build/judge build/litmus-generate explore-lib ## make explore against the judge on C programs, clang and clang-19 [SEED=1 COUNT=20 CLASSES=...]

@@ -7,7 +7,7 @@
 #include "fault.h"
 #include "interleave.h"
 #include "load.h"
-#include "tests.h"
+#include "test.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -38,24 +38,6 @@ static const char life[] =
     "T0 memory_create m1 strategy:%s record:caller\n"
     "T0 memory_initialise m1 at:0 count:100\n";
 
-static const char *const kinds[] = {
-    "reserve twin:none min:1 max:8 shared:no style:static bound:8 guard:65536",
-    "reserve twin:none min:1 max:8 shared:yes style:dynamic bound:0 guard:65536",
-    "reserve_rw twin:none min:1 max:8 shared:no style:static bound:8 guard:65536",
-    "remap twin:none min:1 max:8 shared:no style:dynamic bound:0 guard:65536",
-    "move twin:none min:1 max:8 shared:no style:dynamic bound:0 guard:65536",
-    "move twin:none min:1 max:8 shared:no style:static bound:2 guard:65536",
-    "heap twin:none min:1 max:8 shared:no style:dynamic bound:0 guard:0",
-    "image twin:none min:1 max:8 shared:no style:static bound:8 guard:65536",
-    "image twin:none min:1 max:8 shared:no style:dynamic bound:0 guard:65536",
-    "pool twin:none min:1 max:8 shared:no style:static bound:8 guard:65536",
-    "pool_renew twin:none min:1 max:8 shared:no style:static bound:8 guard:65536",
-    "pool_scan twin:none min:1 max:8 shared:no style:static bound:8 guard:65536",
-    "guard twin:none min:1 max:8 shared:yes style:static bound:8 guard:65536",
-    "reserve twin:move min:1 max:8 shared:no style:static bound:4 guard:65536",
-    "custom twin:none min:1 max:8 shared:no style:static bound:8 guard:0",
-};
-
 /* A mailbox's; %s: the ground. */
 static const char post[] = "pagebox-ops 1 mailbox_fuzzer\n"
                            "T0 mailbox_attach ground:%s pages:1 region:front capacity:2 "
@@ -73,7 +55,6 @@ static const char post[] = "pagebox-ops 1 mailbox_fuzzer\n"
                            "T0 guest_drain\n"
                            "T0 mailbox_close\n"
                            "T0 mailbox_release\n";
-static const char *const grounds[] = {"shared", "owned", "heap", "custom"};
 
 /* Under the engine: the fault is of the thread that it is armed on; %s: where the memory is made.
  */
@@ -93,15 +74,43 @@ static const char together[] =
     "T3 guest_drain\n"
     "T1 mailbox_close\n"
     "choices 0001000000020001000100000200010001000000020001\n";
-static const char *const shared_kinds[] = {"reserve", "guard"};
 
 enum { TEXT_MAX = 4096, NTH_MAX = 40 };
 
-static struct { uint64_t runs, of_call[WORD_call_count]; } swept;
-
-static uint64_t fired(void) {
-    return fault_fired();
-}
+/* The programs that are swept: a text and what is put into it, and where the fault is put. */
+static const struct swept {
+    const char *name, *text, *with;
+    unsigned at;
+    uint8_t thread;
+} programs[] = {
+    {NULL, life, "reserve twin:none min:1 max:8 shared:no style:static bound:8 guard:65536", 0, 0},
+    {NULL, life, "reserve twin:none min:1 max:8 shared:yes style:dynamic bound:0 guard:65536", 0,
+     0},
+    {NULL, life, "reserve_rw twin:none min:1 max:8 shared:no style:static bound:8 guard:65536", 0,
+     0},
+    {NULL, life, "remap twin:none min:1 max:8 shared:no style:dynamic bound:0 guard:65536", 0, 0},
+    {NULL, life, "move twin:none min:1 max:8 shared:no style:dynamic bound:0 guard:65536", 0, 0},
+    {NULL, life, "move twin:none min:1 max:8 shared:no style:static bound:2 guard:65536", 0, 0},
+    {NULL, life, "heap twin:none min:1 max:8 shared:no style:dynamic bound:0 guard:0", 0, 0},
+    {NULL, life, "image twin:none min:1 max:8 shared:no style:static bound:8 guard:65536", 0, 0},
+    {NULL, life, "image twin:none min:1 max:8 shared:no style:dynamic bound:0 guard:65536", 0, 0},
+    {NULL, life, "pool twin:none min:1 max:8 shared:no style:static bound:8 guard:65536", 0, 0},
+    {NULL, life, "pool_renew twin:none min:1 max:8 shared:no style:static bound:8 guard:65536", 0,
+     0},
+    {NULL, life, "pool_scan twin:none min:1 max:8 shared:no style:static bound:8 guard:65536", 0,
+     0},
+    {NULL, life, "guard twin:none min:1 max:8 shared:yes style:static bound:8 guard:65536", 0, 0},
+    {NULL, life, "reserve twin:move min:1 max:8 shared:no style:static bound:4 guard:65536", 0, 0},
+    {NULL, life, "custom twin:none min:1 max:8 shared:no style:static bound:8 guard:0", 0, 0},
+    {"mailbox shared", post, "shared", 0, 0},
+    {"mailbox owned", post, "owned", 0, 0},
+    {"mailbox heap", post, "heap", 0, 0},
+    {"mailbox custom", post, "custom", 0, 0},
+    {"engine reserve set-up", together, "reserve", 0, 0},
+    {"engine reserve thread", together, "reserve", 2, 1},
+    {"engine guard set-up", together, "guard", 0, 0},
+    {"engine guard thread", together, "guard", 2, 1},
+};
 
 /* The program with a fault in front of operation `at`, on thread `thread`. */
 static const char *run_with(const struct program *program, unsigned at, uint8_t thread,
@@ -116,12 +125,11 @@ static const char *run_with(const struct program *program, unsigned at, uint8_t 
     with.operation[at].arg.fault_at.call = call;
     with.operation[at].arg.fault_at.nth = nth;
     with.operation[at].arg.fault_at.error = error;
-    swept.runs++;
     const char *rule = exec_run(subject_ref(), &with, NULL);
     return rule == NULL
                ? NULL
-               : because("%s after fault_at call:%s nth:%u error:%s", rule,
-                         op_word(KIND_call, call), (unsigned)nth, op_word(KIND_error, error));
+               : test_text("%s after fault_at call:%s nth:%u error:%s", rule,
+                           op_word(KIND_call, call), (unsigned)nth, op_word(KIND_error, error));
 }
 
 /* Every call of every kind, each with every error, until there is none left to fail. */
@@ -130,63 +138,56 @@ static const char *sweep(const struct program *program, unsigned at, uint8_t thr
     for (unsigned call = 0; call < WORD_call_count && why == NULL; call++) {
         bool any = true;
         for (uint64_t nth = 1; any && why == NULL; nth++) {
-            uint64_t before = fired();
+            uint64_t before = fault_fired();
             for (unsigned e = WORD_error_no_memory; e < WORD_error_count && why == NULL; e++) {
                 why = run_with(program, at, thread, call, nth, e);
             }
-            any = fired() != before;
-            swept.of_call[call] += fired() - before;
+            any = fault_fired() != before;
             if (nth > NTH_MAX && why == NULL) {
-                why = because("%s is called more than %d times", op_word(KIND_call, call), NTH_MAX);
+                why =
+                    test_text("%s is called more than %d times", op_word(KIND_call, call), NTH_MAX);
             }
         }
     }
     return why;
 }
 
-static const char *sweep_text(const char *text, unsigned at, uint8_t thread) {
+static const struct program *program_of(const struct swept *swept) {
     static struct program program;
+    char text[TEXT_MAX];
     unsigned line;
     const char *why;
-    if (!op_parse(text, strlen(text), &program, &line, &why)) {
-        return because("line %u: %s", line, why);
-    }
-    return sweep(&program, at, thread);
+    snprintf(text, sizeof text, swept->text, swept->with, swept->with);
+    CHECK_OR(op_parse(text, strlen(text), &program, &line, &why), "line %u: %s", line, why);
+    return &program;
 }
 
-static void test_each(const char *kind, const char *result) {
-    char name[128];
-    snprintf(name, sizeof name, "faults_sweep_%s", kind);
+static const char *name_of(unsigned row) {
+    if (row >= sizeof programs / sizeof programs[0]) {
+        return NULL;
+    }
+    const struct swept *swept = &programs[row];
+    static char name[128];
+    snprintf(name, sizeof name, "faults_sweep_%s", swept->name ? swept->name : swept->with);
     for (char *c = name; *c != '\0'; c++) {
         if (*c == ' ' || *c == ':') {
             *c = '_';
         }
     }
-    test_result(name, result);
+    return name;
 }
 
-void test_faults(void) {
-    char text[TEXT_MAX], name[96];
-    const char *never = NULL;
-    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
-        snprintf(text, sizeof text, life, kinds[i], kinds[i]);
-        test_each(kinds[i], sweep_text(text, 0, 0));
-    }
-    for (size_t i = 0; i < sizeof grounds / sizeof grounds[0]; i++) {
-        snprintf(text, sizeof text, post, grounds[i]);
-        snprintf(name, sizeof name, "mailbox %s", grounds[i]);
-        test_each(name, sweep_text(text, 0, 0));
-    }
-    for (size_t i = 0; i < sizeof shared_kinds / sizeof shared_kinds[0]; i++) {
-        snprintf(text, sizeof text, together, shared_kinds[i]);
-        snprintf(name, sizeof name, "engine %s set-up", shared_kinds[i]);
-        test_each(name, sweep_text(text, 0, 0));
-        snprintf(name, sizeof name, "engine %s thread", shared_kinds[i]);
-        test_each(name, sweep_text(text, 2, 1));
-    }
+TEST_ROWS(sweeps, name_of(row)) {
+    CHECK_NO_REASON(sweep(program_of(&programs[row]), programs[row].at, programs[row].thread));
+}
+
+TEST(faults_sweep_fails_every_call) {
     for (unsigned call = 0; call < WORD_call_count; call++) {
-        never = swept.of_call[call] == 0 ? op_word(KIND_call, call) : never;
+        uint64_t before = fault_fired();
+        for (unsigned i = 0; i < sizeof programs / sizeof programs[0]; i++) {
+            CHECK_NO_REASON(run_with(program_of(&programs[i]), programs[i].at, programs[i].thread,
+                                     call, 1, WORD_error_no_memory));
+        }
+        CHECK_OR(fault_fired() > before, "%s was never called", op_word(KIND_call, call));
     }
-    test_result("faults_sweep_fails_every_call",
-                never == NULL ? NULL : because("%s was never called", never));
 }

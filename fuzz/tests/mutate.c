@@ -2,13 +2,17 @@
  * seed alone, fits, does not grow while shrinking; a splice holds operations of both. And what
  * AFL++ is given by it. */
 #include "mutate.h"
-#include "tests.h"
+#include "test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { ROUNDS = 4000, BYTES_MAX = 700 };
+
+#define TARGET_ROWS(name_, format_) \
+    TEST_ROWS(name_,                \
+              row < TARGET_COUNT ? test_text(format_, op_target_name((enum op_target)row)) : NULL)
 
 static struct program one, two;
 static uint8_t data[BYTES_MAX], again[BYTES_MAX], other[BYTES_MAX];
@@ -61,7 +65,7 @@ static const char *mutate_once(enum op_target target, unsigned round) {
     memcpy(again, data, bytes);
     size_t made = mutate_bytes(&how, data, bytes, most);
     if (made == 0 || made > most) {
-        return because("%zu bytes, of at most %zu", made, most);
+        return test_text("%zu bytes, of at most %zu", made, most);
     }
     size_t same = mutate_bytes(&how, again, bytes, most);
     if (same != made || memcmp(data, again, made) != 0) {
@@ -81,8 +85,8 @@ static const char *shrink_once(enum op_target target) {
         size_t made = mutate_bytes(&how, data, bytes, BYTES_MAX);
         op_decode(target, data, made, &one);
         if (made > bytes || one.operations > operations || one.choices_bytes > choices) {
-            return because("%zu bytes of %u operations became %zu of %u", bytes, operations, made,
-                           one.operations);
+            return test_text("%zu bytes of %u operations became %zu of %u", bytes, operations, made,
+                             one.operations);
         }
         bytes = made;
     }
@@ -120,17 +124,13 @@ static const char *splice_once(unsigned *from_both, unsigned *choices_of_second)
     return why;
 }
 
-static void splices(void) {
-    const char *why = NULL;
+TEST(mutate_splice_mixes_both_parents) {
     unsigned both = 0, choices = 0;
-    for (unsigned i = 0; i < 200 && why == NULL; i++) {
-        why = splice_once(&both, &choices);
+    for (unsigned i = 0; i < 200; i++) {
+        CHECK_NO_REASON(splice_once(&both, &choices));
     }
-    if (why == NULL && (both != 200 || choices == 0 || choices == 200)) {
-        why = because("%u of 200 hold operations of both, %u have the second's choices", both,
-                      choices);
-    }
-    test_result("mutate_splice_mixes_both_parents", why);
+    CHECK_OR(both == 200 && choices != 0 && choices != 200,
+             "%u of 200 hold operations of both, %u have the second's choices", both, choices);
 }
 
 /* ---- Edges ------------------------------------------------------------------------------------
@@ -176,32 +176,29 @@ static const char *row_is_drawn(char *row) {
                 break;
             }
             if (!draws(operation, argument, value)) {
-                return because("%s %s %llu is never drawn", operation, argument,
-                               (unsigned long long)value);
+                return test_text("%s %s %llu is never drawn", operation, argument,
+                                 (unsigned long long)value);
             }
         }
     }
     return NULL;
 }
 
-static void edges_are_drawn(const char *corpus) {
-    char path[512], line[512];
+TEST(mutate_draws_every_edge) {
+    char line[512];
     unsigned rows = 0;
-    const char *why = NULL;
-    snprintf(path, sizeof path, "%s/../fuzz/tests/edges.txt", corpus);
-    FILE *file = fopen(path, "r");
-    while (file != NULL && why == NULL && fgets(line, sizeof line, file) != NULL) {
+    FILE *file = fopen("fuzz/tests/edges.txt", "r");
+    CHECK(file != NULL);
+    while (fgets(line, sizeof line, file) != NULL) {
         char *bar = strchr(line, '|'), *end = bar == NULL ? NULL : strchr(bar + 1, '|');
         if (line[0] != '#' && end != NULL) {
             *end = '\0';
-            why = row_is_drawn(bar + 1);
+            CHECK_NO_REASON(row_is_drawn(bar + 1));
             rows++;
         }
     }
-    if (file != NULL) {
-        fclose(file);
-    }
-    test_result("mutate_draws_every_edge", why != NULL || rows > 0 ? why : "edges.txt has no rows");
+    fclose(file);
+    CHECK(rows > 0);
 }
 
 /* Arguments that only together come to where a rule turns. */
@@ -247,56 +244,49 @@ static bool fill_ends_at_the_end(const struct op *op) {
     return at < 65536 && at > 0 && (at + op->arg.memory_bulk_fill.count) % 65536 == 0;
 }
 
-static void pairs_are_drawn(void) {
-    static const struct {
-        const char *name;
-        uint8_t code;
-        bool (*holds)(const struct op *op);
-    } pairs[] = {
-        {"mutate_pairs_init_wraps", OP_memory_bulk_init, init_wraps},
-        {"mutate_pairs_init_to_the_segments_end", OP_memory_bulk_init, init_ends_with_its_segment},
-        {"mutate_pairs_address_wraps", OP_memory_store, effective_address_wraps},
-        {"mutate_pairs_offset_to_the_end", OP_memory_load, offset_reaches_the_end},
-        {"mutate_pairs_narrow_cmpxchg", OP_memory_atomic_cmpxchg, expects_more_than_its_width},
-        {"mutate_pairs_wide_subtraction", OP_memory_atomic_rmw, wide_subtraction},
-        {"mutate_pairs_halves_of_wait64", OP_memory_wait64, expects_two_halves},
-        {"mutate_pairs_fill_to_the_end", OP_memory_bulk_fill, fill_ends_at_the_end},
-    };
-    for (size_t p = 0; p < sizeof pairs / sizeof pairs[0]; p++) {
-        bool drawn = false;
-        for (unsigned i = 0; i < 2 * ROUNDS && !drawn; i++) {
-            struct mutate how = {.target = TARGET_memory_fuzzer, .seed = i, .swarm = i / 32};
-            mutate_new(&how, pairs[p].code, &one);
-            drawn = pairs[p].holds(&one.operation[one.operations - 1]);
-        }
-        test_result(pairs[p].name, drawn ? NULL : "never drawn");
+static const struct {
+    const char *name;
+    uint8_t code;
+    bool (*holds)(const struct op *op);
+} pairs[] = {
+    {"mutate_pairs_init_wraps", OP_memory_bulk_init, init_wraps},
+    {"mutate_pairs_init_to_the_segments_end", OP_memory_bulk_init, init_ends_with_its_segment},
+    {"mutate_pairs_address_wraps", OP_memory_store, effective_address_wraps},
+    {"mutate_pairs_offset_to_the_end", OP_memory_load, offset_reaches_the_end},
+    {"mutate_pairs_narrow_cmpxchg", OP_memory_atomic_cmpxchg, expects_more_than_its_width},
+    {"mutate_pairs_wide_subtraction", OP_memory_atomic_rmw, wide_subtraction},
+    {"mutate_pairs_halves_of_wait64", OP_memory_wait64, expects_two_halves},
+    {"mutate_pairs_fill_to_the_end", OP_memory_bulk_fill, fill_ends_at_the_end},
+};
+
+TEST_ROWS(pairs_are_drawn, row < sizeof pairs / sizeof pairs[0] ? pairs[row].name : NULL) {
+    bool drawn = false;
+    for (unsigned i = 0; i < 2 * ROUNDS && !drawn; i++) {
+        struct mutate how = {.target = TARGET_memory_fuzzer, .seed = i, .swarm = i / 32};
+        mutate_new(&how, pairs[row].code, &one);
+        drawn = pairs[row].holds(&one.operation[one.operations - 1]);
     }
+    CHECK(drawn);
 }
 
-static void each_operation_can_be_made(enum op_target target) {
-    char name[96];
-    const char *why = NULL;
-    snprintf(name, sizeof name, "mutate_new_holds_the_operation_%s", op_target_name(target));
-    for (unsigned code = 2; code < 256 && why == NULL; code++) {
+TARGET_ROWS(each_operation_can_be_made, "mutate_new_holds_the_operation_%s") {
+    enum op_target target = (enum op_target)row;
+    for (unsigned code = 2; code < 256; code++) {
         if (op_info(target, code) == NULL) {
             continue;
         }
         struct mutate how = how_of(target);
         mutate_new(&how, code, &one);
-        why = one.operation[one.operations - 1].code == code
-                  ? NULL
-                  : because("%s is not there", op_info(target, code)->name);
+        CHECK_OR(one.operation[one.operations - 1].code == code, "%s is not there",
+                 op_info(target, code)->name);
     }
-    test_result(name, why);
 }
 
 /* Everything that is on by itself comes up by itself, from nothing, in all targets. */
-static void everything_comes_up(enum op_target target) {
-    char name[96];
+TARGET_ROWS(everything_comes_up, "mutate_reaches_every_operation_%s") {
+    enum op_target target = (enum op_target)row;
     bool seen[256] = {false};
-    const char *missing = NULL;
     struct mutate how = {.target = target};
-    snprintf(name, sizeof name, "mutate_reaches_every_operation_%s", op_target_name(target));
     for (unsigned i = 0; i < ROUNDS; i++) {
         how.swarm = i / 16;
         how.seed = i;
@@ -308,9 +298,8 @@ static void everything_comes_up(enum op_target target) {
     for (unsigned code = 2; code < 256; code++) {
         const struct op_info *info = op_info(target, code);
         bool needed = info != NULL && (code != OP_interleave || target == TARGET_mailbox_fuzzer);
-        missing = needed && !seen[code] ? info->name : missing;
+        CHECK_OR(!needed || seen[code], "%s never came up", info->name);
     }
-    test_result(name, missing == NULL ? NULL : because("%s never came up", missing));
 }
 
 /* Operations that one swarm makes, a bit each; memory_fuzzer's codes are below 64. */
@@ -327,7 +316,7 @@ static uint64_t mix_of(uint64_t swarm) {
 }
 
 /* Most swarms leave something out, each something else; without one nothing is left out. */
-static void swarms_differ(void) {
+TEST(mutate_swarms_differ) {
     uint64_t all = mix_of(MUTATE_ALL_ON);
     unsigned partial = 0, alike = 0;
     for (unsigned s = 0; s < 16; s++) {
@@ -335,10 +324,9 @@ static void swarms_differ(void) {
         partial += __builtin_popcountll(all & ~mix) > 3;
         alike += mix == mix_of(s + 1);
     }
-    bool good = __builtin_popcountll(all) > 25 && partial > 8 && alike < 4;
-    test_result("mutate_swarms_differ",
-                good ? NULL
-                     : because("%u of 16 leave operations out, %u are alike", partial, alike));
+    CHECK(__builtin_popcountll(all) > 25);
+    CHECK_OR(partial > 8 && alike < 4, "%u of 16 leave operations out, %u are alike", partial,
+             alike);
 }
 
 /* mutate_afl.c's, which AFL++ looks up by name. */
@@ -348,49 +336,33 @@ size_t afl_custom_fuzz(void *data, uint8_t *input, size_t bytes, uint8_t **out, 
                        size_t other_bytes, size_t bytes_max);
 
 /* What AFL++ would cut is not made, however much room it offers. */
-static void afl_is_given_what_fits(void) {
+TEST(mutate_afl_makes_what_is_not_cut) {
     enum { CUT_AT = 256, OFFERED = 1 << 20 };
-    const char *why = NULL;
     setenv("PAGEBOX_TARGET", "system_fuzzer", 1);
     void *mutator = afl_custom_init(NULL, 1);
     size_t bytes = 1, longest = 0;
     data[0] = 0;
-    for (unsigned i = 0; i < ROUNDS && why == NULL; i++) {
+    for (unsigned i = 0; i < ROUNDS; i++) {
         uint8_t *out;
         bytes = afl_custom_fuzz(mutator, data, bytes, &out, NULL, 0, OFFERED);
         longest = bytes > longest ? bytes : longest;
-        why = bytes <= CUT_AT ? NULL : because("%zu bytes, of which AFL++ keeps %d", bytes, CUT_AT);
-        memcpy(data, out, why == NULL ? bytes : 0);
+        CHECK_OR(bytes <= CUT_AT, "%zu bytes, of which AFL++ keeps %d", bytes, CUT_AT);
+        memcpy(data, out, bytes);
     }
     afl_custom_deinit(mutator);
-    unsetenv("PAGEBOX_TARGET");
-    test_result("mutate_afl_makes_what_is_not_cut",
-                why == NULL && longest < CUT_AT / 2 ? "nothing long was made" : why);
+    CHECK(longest >= CUT_AT / 2);
 }
 
-void test_mutate(const char *corpus) {
-    for (unsigned target = 0; target < TARGET_COUNT; target++) {
-        char name[96];
-        const char *why = NULL;
-        state = target + 1;
-        for (unsigned i = 0; i < ROUNDS && why == NULL; i++) {
-            why = mutate_once((enum op_target)target, i);
-        }
-        snprintf(name, sizeof name, "mutate_gives_programs_%s",
-                 op_target_name((enum op_target)target));
-        test_result(name, why);
-        for (unsigned i = 0; i < 200 && why == NULL; i++) {
-            why = shrink_once((enum op_target)target);
-        }
-        snprintf(name, sizeof name, "mutate_shrinking_never_grows_%s",
-                 op_target_name((enum op_target)target));
-        test_result(name, why);
-        each_operation_can_be_made((enum op_target)target);
-        everything_comes_up((enum op_target)target);
+TARGET_ROWS(mutations_are_programs, "mutate_gives_programs_%s") {
+    state = row + 1;
+    for (unsigned i = 0; i < ROUNDS; i++) {
+        CHECK_NO_REASON(mutate_once((enum op_target)row, i));
     }
-    splices();
-    swarms_differ();
-    afl_is_given_what_fits();
-    edges_are_drawn(corpus);
-    pairs_are_drawn();
+}
+
+TARGET_ROWS(shrinking_never_grows, "mutate_shrinking_never_grows_%s") {
+    state = row + 1;
+    for (unsigned i = 0; i < 200; i++) {
+        CHECK_NO_REASON(shrink_once((enum op_target)row));
+    }
 }

@@ -1,6 +1,6 @@
 /* ops.c: tests of the operation language: bytes, text and back. */
 #include "op.h"
-#include "tests.h"
+#include "test.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -9,6 +9,11 @@
 #include <string.h>
 
 static struct program one, two;
+
+/* Tests of each target have a row for each. */
+#define TARGET_ROWS(name_, format_) \
+    TEST_ROWS(name_,                \
+              row < TARGET_COUNT ? test_text(format_, op_target_name((enum op_target)row)) : NULL)
 
 /* A generator of test bytes: the same on every machine. */
 static uint64_t random_state;
@@ -39,19 +44,21 @@ static const char *round_trip(const struct program *program) {
     char *text = text_of(program, &length);
     if (!op_parse(text, length, &two, &line, &why)) {
         free(text);
-        return because("line %u of what was printed does not parse: %s", line, why);
+        return test_text("line %u of what was printed does not parse: %s", line, why);
     }
     size_t bytes = op_encode(&two, encoded, sizeof encoded);
     bool whole = op_decode(two.target, encoded, bytes, &two);
     char *again = text_of(&two, &again_length);
     bool same = whole && length == again_length && memcmp(text, again, length) == 0;
-    const char *difference = same ? NULL : because("%.200s... came back as %.200s...", text, again);
+    const char *difference =
+        same ? NULL : test_text("%.200s... came back as %.200s...", text, again);
     free(text);
     free(again);
     return difference;
 }
 
-static void random_bytes_normalise(enum op_target target, const char *name) {
+TARGET_ROWS(random_bytes_normalise, "ops_random_bytes_normalise_%s") {
+    enum op_target target = (enum op_target)row;
     uint8_t data[300];
     const char *why = NULL;
     random_state = target + 1;
@@ -65,11 +72,12 @@ static void random_bytes_normalise(enum op_target target, const char *name) {
         op_decode(target, data, bytes, &one);
         why = round_trip(&one);
     }
-    test_result(name, why);
+    CHECK_NO_REASON(why);
 }
 
 /* Each operation alone, with each argument at values that need each form of the encoding. */
-static void every_operation(enum op_target target, const char *name) {
+TARGET_ROWS(every_operation_round_trips, "ops_every_operation_round_trips_%s") {
+    enum op_target target = (enum op_target)row;
     static const uint64_t values[] = {0,
                                       1,
                                       127,
@@ -104,13 +112,14 @@ static void every_operation(enum op_target target, const char *name) {
             op_decode(target, encoded, bytes, &one);
             why = one.operations == 1 && one.operation[0].code == code
                       ? round_trip(&one)
-                      : because("%s did not survive its own encoding", info->name);
+                      : test_text("%s did not survive its own encoding", info->name);
         }
     }
-    test_result(name, seen < 10 ? "hardly any operation was seen" : why);
+    CHECK(seen >= 10);
+    CHECK_NO_REASON(why);
 }
 
-static void unknown_codes_are_skipped(void) {
+TEST(ops_unknown_codes_are_skipped) {
     static const uint8_t plain[] = {OP_memory_grow, 0, 1, 5, OP_memory_reset, 2, 3};
     static const uint8_t strewn[] = {
         0, 255, OP_memory_grow, 0, 1, 5, OP_mailbox_flush, 15, OP_memory_reset, 2, 3};
@@ -118,45 +127,45 @@ static void unknown_codes_are_skipped(void) {
     op_decode(TARGET_memory_fuzzer, plain, sizeof plain, &one);
     op_decode(TARGET_memory_fuzzer, strewn, sizeof strewn, &two);
     char *first = text_of(&one, &a), *second = text_of(&two, &b);
-    test_result("ops_unknown_codes_are_skipped",
-                one.operations == 2 && strcmp(first, second) == 0 ? NULL : second);
+    CHECK_EQ(one.operations, 2);
+    CHECK_OR(strcmp(first, second) == 0, "%s", second);
     free(first);
     free(second);
 }
 
-static void choices_and_operations_are_apart(void) {
-    static const uint8_t data[] = {OP_memory_grow, 0, 1, 5, OP_end, 7, 8, 9};
-    op_decode(TARGET_memory_fuzzer, data, sizeof data, &one);
-    bool good = one.operations == 1 && one.choices_bytes == 3 && one.choices[0] == 9 &&
-                one.choices[1] == 8 && one.choices[2] == 7;
-    test_result("ops_choices_come_from_the_back", good ? NULL : "the last byte is not drawn first");
-    op_decode(TARGET_memory_fuzzer, data, 4, &two);
-    test_result("ops_choices_do_not_shift_operations",
-                memcmp(&one.operation[0].arg.memory_grow, &two.operation[0].arg.memory_grow, 16) ==
-                        0
-                    ? NULL
-                    : "the operation depends on the choices");
+static const uint8_t grow_and_choices[] = {OP_memory_grow, 0, 1, 5, OP_end, 7, 8, 9};
+
+TEST(ops_choices_come_from_the_back) {
+    op_decode(TARGET_memory_fuzzer, grow_and_choices, sizeof grow_and_choices, &one);
+    CHECK(one.operations == 1 && one.choices_bytes == 3);
+    CHECK(one.choices[0] == 9 && one.choices[1] == 8 && one.choices[2] == 7);
 }
 
-static void truncated_is_a_program(void) {
+TEST(ops_choices_do_not_shift_operations) {
+    op_decode(TARGET_memory_fuzzer, grow_and_choices, sizeof grow_and_choices, &one);
+    op_decode(TARGET_memory_fuzzer, grow_and_choices, 4, &two);
+    CHECK(memcmp(one.operation[0].arg.raw, two.operation[0].arg.raw, 16) == 0);
+}
+
+TEST(ops_missing_arguments_are_zero) {
     static const uint8_t data[] = {OP_memory_store, 3};
     bool whole = op_decode(TARGET_memory_fuzzer, data, sizeof data, &one);
     const struct op *op = &one.operation[0];
-    bool good = whole && one.operations == 1 && op->thread == 3 && op->arg.memory_store.value == 0;
-    test_result("ops_missing_arguments_are_zero", good ? NULL : "they are not");
+    CHECK(whole && one.operations == 1);
+    CHECK(op->thread == 3 && op->arg.memory_store.value == 0);
 }
 
-static void bounds_hold(void) {
+TEST(ops_more_than_fit_are_cut_and_told) {
     static uint8_t many[3 * (OPS_MAX + 9)];
     for (size_t i = 0; i + 3 <= sizeof many; i += 3) {
         many[i] = OP_memory_destroy;
     }
     bool whole = op_decode(TARGET_memory_fuzzer, many, sizeof many, &one);
-    test_result("ops_more_than_fit_are_cut_and_told",
-                !whole && one.operations == OPS_MAX ? NULL : "they are not");
+    CHECK(!whole);
+    CHECK_EQ(one.operations, OPS_MAX);
 }
 
-static void bad_text_is_refused(void) {
+TEST(ops_bad_text_is_refused_with_its_line) {
     static const struct {
         const char *text;
         unsigned line;
@@ -183,41 +192,35 @@ static void bad_text_is_refused(void) {
         {"pagebox-ops 1 memory_fuzzer\nchoices 0G\n", 2},
         {"pagebox-ops 1 memory_fuzzer\nchoices 00\nT0 memory_reset m0\n", 3},
     };
-    const char *why = NULL;
-    for (unsigned i = 0; i < sizeof bad / sizeof bad[0] && why == NULL; i++) {
+    for (unsigned i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         unsigned line;
         const char *reason;
-        if (op_parse(bad[i].text, strlen(bad[i].text), &one, &line, &reason)) {
-            why = because("accepted: %s", bad[i].text);
-        } else if (line != bad[i].line) {
-            why = because("line %u instead of %u: %s", line, bad[i].line, bad[i].text);
-        }
+        CHECK_OR(!op_parse(bad[i].text, strlen(bad[i].text), &one, &line, &reason), "accepted: %s",
+                 bad[i].text);
+        CHECK_OR(line == bad[i].line, "line %u instead of %u: %s", line, bad[i].line, bad[i].text);
     }
-    test_result("ops_bad_text_is_refused_with_its_line", why);
 }
 
 /* A cut input means what the whole one means up to the cut: nothing before it changes. */
-static void truncation_keeps_what_is_before(void) {
+TEST(ops_truncation_keeps_what_is_before) {
     static uint8_t data[200];
-    const char *why = NULL;
     random_state = 99;
-    for (unsigned round = 0; round < 2000 && why == NULL; round++) {
+    for (unsigned round = 0; round < 2000; round++) {
         for (size_t i = 0; i < sizeof data; i++) {
             data[i] = (uint8_t)(random_next() % 90);
         }
         size_t cut = random_next() % sizeof data;
         op_decode(TARGET_system_fuzzer, data, sizeof data, &one);
         op_decode(TARGET_system_fuzzer, data, cut, &two);
-        for (unsigned i = 0; i + 1 < two.operations && why == NULL; i++) {
+        for (unsigned i = 0; i + 1 < two.operations; i++) {
             const struct op_info *info = op_info(TARGET_system_fuzzer, two.operation[i].code);
             bool same = one.operation[i].code == two.operation[i].code &&
                         one.operation[i].thread == two.operation[i].thread &&
                         memcmp(one.operation[i].arg.raw, two.operation[i].arg.raw,
                                info->arguments * sizeof(uint64_t)) == 0;
-            why = same ? NULL : because("cut at %zu, operation %u is another one", cut, i);
+            CHECK_OR(same, "cut at %zu, operation %u is another one", cut, i);
         }
     }
-    test_result("ops_truncation_keeps_what_is_before", why);
 }
 
 /* ---- Old inputs -------------------------------------------------------------------------------
@@ -238,7 +241,7 @@ static const char *old_input(char *line, char *text) {
     enum op_target target;
     snprintf(target_name, sizeof target_name, "%.*s", (int)strcspn(hex, " "), hex);
     if (!op_target_by_name(target_name, &target)) {
-        return because("no target %s", target_name);
+        return test_text("no target %s", target_name);
     }
     size_t length, bytes = from_hex(hex + strlen(target_name) + 1, encoded, sizeof encoded);
     op_decode(target, encoded, bytes, &one);
@@ -250,34 +253,29 @@ static const char *old_input(char *line, char *text) {
     bool good = printed[same] == '\0' && text[same] == '\0' && one.operations > 20;
     const char *why =
         good ? NULL
-             : because("%s: \"%.60s\" was \"%.60s\"", target_name, printed + same, text + same);
+             : test_text("%s: \"%.60s\" was \"%.60s\"", target_name, printed + same, text + same);
     free(printed);
     return why;
 }
 
 /* What bytes meant when they were written they mean today: format-1 says what. */
-static void old_inputs_keep_their_meaning(const char *corpus) {
+TEST(ops_old_inputs_keep_their_meaning) {
     static char file[1 << 18];
-    char path[PATH_MAX];
-    const char *why = NULL;
     unsigned inputs = 0;
-    snprintf(path, sizeof path, "%s/../fuzz/tests/format-1", corpus);
-    FILE *in = fopen(path, "rb");
-    file[in == NULL ? 0 : fread(file, 1, sizeof file - 1, in)] = '\0';
-    if (in != NULL) {
-        fclose(in);
-    }
-    for (char *at = strstr(file, "\nbytes "), *next; at != NULL && why == NULL; at = next) {
+    FILE *in = fopen("fuzz/tests/format-1", "rb");
+    CHECK(in != NULL);
+    file[fread(file, 1, sizeof file - 1, in)] = '\0';
+    fclose(in);
+    for (char *at = strstr(file, "\nbytes "), *next; at != NULL; at = next) {
         char *text = strchr(at + 1, '\n') + 1;
         next = strstr(text, "\nbytes ");
         char *end = next != NULL ? next + 1 : text + strlen(text), kept = *end;
         *end = '\0';
-        why = old_input(at + 1, text);
+        CHECK_NO_REASON(old_input(at + 1, text));
         *end = kept;
         inputs++;
     }
-    test_result("ops_old_inputs_keep_their_meaning",
-                inputs < TARGET_COUNT ? because("%s: %u inputs", path, inputs) : why);
+    CHECK(inputs >= TARGET_COUNT);
 }
 
 /* Broken text of all kinds must be answered, not crash: each seed cut and spoiled anywhere. */
@@ -319,15 +317,15 @@ static const char *seed_trip(const char *path) {
     FILE *file = fopen(path, "rb");
     size_t bytes = file == NULL ? 0 : fread(text, 1, sizeof text - 1, file);
     if (file == NULL || fclose(file) != 0 || bytes == 0) {
-        return because("%s cannot be read", path);
+        return test_text("%s cannot be read", path);
     }
     text[bytes] = '\0';
     why = spoil(text, bytes);
     if (why != NULL) {
-        return because("%s: %s", path, why);
+        return test_text("%s: %s", path, why);
     }
     if (!op_parse(text, bytes, &one, &line, &why)) {
-        return because("%s:%u: %s", path, line, why);
+        return test_text("%s:%u: %s", path, line, why);
     }
     why = round_trip(&one);
     if (why != NULL) {
@@ -337,63 +335,40 @@ static const char *seed_trip(const char *path) {
     char *printed = text_of(&one, &length);
     bool same = strcmp(printed, text) == 0;
     free(printed);
-    return same ? NULL : because("%s: printed differently from how it is written", path);
+    return same ? NULL : test_text("%s: printed differently from how it is written", path);
 }
 
-/* Which operations a folder's seeds hold. */
-static void note(bool *seen) {
-    for (unsigned i = 0; i < one.operations; i++) {
-        seen[one.operation[i].code] = true;
-    }
-}
-
-static void seeds_of(const char *corpus, enum op_target target) {
-    char path[PATH_MAX], name[128];
-    const char *why = NULL, *missing = NULL;
-    bool seen[256] = {false};
+/* Reads all seeds of a target; seen: the operations that they hold. */
+static void read_seeds(enum op_target target, bool *seen) {
+    char path[PATH_MAX];
     unsigned files = 0;
-    snprintf(path, sizeof path, "%s/%s", corpus, op_target_name(target));
+    snprintf(path, sizeof path, "corpus/%s", op_target_name(target));
     DIR *folder = opendir(path);
-    for (struct dirent *entry;
-         folder != NULL && why == NULL && (entry = readdir(folder)) != NULL;) {
+    CHECK(folder != NULL);
+    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
         if (strstr(entry->d_name, ".ops") != NULL) {
-            snprintf(path, sizeof path, "%s/%s/%s", corpus, op_target_name(target), entry->d_name);
-            why = seed_trip(path);
-            note(seen);
+            snprintf(path, sizeof path, "corpus/%s/%s", op_target_name(target), entry->d_name);
+            CHECK_NO_REASON(seed_trip(path));
+            for (unsigned i = 0; i < one.operations; i++) {
+                seen[one.operation[i].code] = true;
+            }
             files++;
         }
     }
-    if (folder != NULL) {
-        closedir(folder);
-    }
-    for (unsigned code = 2; code < 256; code++) {
-        const struct op_info *info = op_info(target, code);
-        missing = info != NULL && !seen[code] ? info->name : missing;
-    }
-    snprintf(name, sizeof name, "ops_seeds_of_%s_text_to_bytes_to_text", op_target_name(target));
-    test_result(name, files == 0 ? "there are none" : why);
-    snprintf(name, sizeof name, "ops_seeds_of_%s_have_every_operation", op_target_name(target));
-    test_result(name, missing == NULL ? NULL : because("%s is in no seed", missing));
+    closedir(folder);
+    CHECK(files > 0);
 }
 
-void test_ops(const char *corpus) {
-    random_bytes_normalise(TARGET_waiters_fuzzer, "ops_random_bytes_normalise_waiters");
-    random_bytes_normalise(TARGET_system_fuzzer, "ops_random_bytes_normalise_system");
-    every_operation(TARGET_waiters_fuzzer, "ops_every_operation_round_trips_waiters");
-    every_operation(TARGET_system_fuzzer, "ops_every_operation_round_trips_system");
-    truncation_keeps_what_is_before();
-    old_inputs_keep_their_meaning(corpus);
-    random_bytes_normalise(TARGET_memory_fuzzer, "ops_random_bytes_normalise_memory");
-    random_bytes_normalise(TARGET_mailbox_fuzzer, "ops_random_bytes_normalise_mailbox");
-    every_operation(TARGET_memory_fuzzer, "ops_every_operation_round_trips_memory");
-    every_operation(TARGET_mailbox_fuzzer, "ops_every_operation_round_trips_mailbox");
-    unknown_codes_are_skipped();
-    choices_and_operations_are_apart();
-    truncated_is_a_program();
-    bounds_hold();
-    bad_text_is_refused();
-    seeds_of(corpus, TARGET_memory_fuzzer);
-    seeds_of(corpus, TARGET_mailbox_fuzzer);
-    seeds_of(corpus, TARGET_waiters_fuzzer);
-    seeds_of(corpus, TARGET_system_fuzzer);
+TARGET_ROWS(seeds_text_to_bytes_to_text, "ops_seeds_of_%s_text_to_bytes_to_text") {
+    bool seen[256] = {false};
+    read_seeds((enum op_target)row, seen);
+}
+
+TARGET_ROWS(seeds_have_every_operation, "ops_seeds_of_%s_have_every_operation") {
+    bool seen[256] = {false};
+    read_seeds((enum op_target)row, seen);
+    for (unsigned code = 2; code < 256; code++) {
+        const struct op_info *info = op_info((enum op_target)row, code);
+        CHECK_OR(info == NULL || seen[code], "%s is in no seed", info->name);
+    }
 }

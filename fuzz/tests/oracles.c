@@ -4,7 +4,7 @@
 #include "fault.h"
 #include "load.h"
 #include "rule.h"
-#include "tests.h"
+#include "test.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -522,129 +522,148 @@ static const struct bite {
 /* ---- Running ----------------------------------------------------------------------------------
  */
 
+/* The reference, which each test begins with; the broken copies start as it is. */
+static const struct subject *reference(void) {
+    const struct subject *good = subject_ref();
+    real = good->memory;
+    real_box = good->mailbox;
+    memory = *real;
+    box = *real_box;
+    return good;
+}
+
+/* The reference with `memory` and `box` in place of its own. */
+static struct subject broken(void) {
+    struct subject bad = *reference();
+    bad.memory = &memory;
+    bad.mailbox = &box;
+    return bad;
+}
+
+static bool is_clean(const char *verdict) {
+    return strcmp(verdict, "clean") == 0;
+}
+
 static const char *verdict(const struct subject *subject, const char *text) {
     static struct program program;
     unsigned line;
     const char *why;
     if (!op_parse(text, strlen(text), &program, &line, &why)) {
-        return because("line %u: %s", line, why);
+        return test_text("line %u: %s", line, why);
     }
     const char *rule = exec_run(subject, &program, NULL);
     return rule == NULL ? "clean" : rule;
 }
 
-static const char *bite_check(const struct bite *bite, const struct subject *good) {
-    struct subject bad = *good;
-    bad.memory = &memory;
-    bad.mailbox = &box;
-    memory = *real;
-    box = *real_box;
+TEST_ROWS(oracles_bite, row < sizeof bites / sizeof bites[0] ? bites[row].name : NULL) {
+    const struct bite *bite = &bites[row];
+    struct subject bad = broken();
     const char *first = verdict(&bad, bite->text);
-    if (strcmp(first, "clean") != 0) {
-        return because("the reference itself gives %s", first);
-    }
+    CHECK_OR(is_clean(first), "the reference itself gives %s", first);
     last_id = 0;
     memcpy(bite->at, (const char *)&bite->broken + bite->offset, bite->bytes);
     const char *second = verdict(&bad, bite->text);
-    return strcmp(second, bite->oracle) == 0 ? NULL : because("%s, not %s", second, bite->oracle);
+    CHECK_OR(strcmp(second, bite->oracle) == 0, "%s, not %s", second, bite->oracle);
 }
 
 /* Two runs of one program are the same, faults and choices included. */
-static void runs_are_repeatable(const struct subject *good) {
+TEST(exec_runs_are_repeatable) {
     static const char text[] = "pagebox-ops 1 memory_fuzzer\nfault os_commit 2\n" PLAIN
                                "T0 memory_grow m0 pages:1\nT0 memory_grow m0 pages:1\nchoices 01\n";
+    const struct subject *good = reference();
     const char *first = verdict(good, text);
     unsigned faults = fault_count();
     const char *second = verdict(good, text);
-    test_result("exec_runs_are_repeatable",
-                strcmp(first, second) == 0 && faults == fault_count() ? NULL : second);
+    CHECK_OR(strcmp(first, second) == 0, "%s, then %s", first, second);
+    CHECK_EQ(fault_count(), faults);
 }
 
 /* A finding in the middle leaves nothing behind for the next program. */
-static void findings_leave_nothing(const struct subject *good) {
-    struct subject bad = *good;
-    memory = *real;
+TEST(exec_findings_leave_nothing) {
+    struct subject bad = broken();
     memory.grow = grow_refuses_all;
-    bad.memory = &memory;
-    (void)verdict(&bad, "pagebox-ops 1 memory_fuzzer\n" PLAIN "T0 memory_grow m0 pages:1\n");
-    test_result("exec_findings_leave_nothing", fault_blocks() == 0 ? NULL : "blocks are left");
-    test_result("exec_clean_after_a_finding",
-                strcmp(verdict(good, "pagebox-ops 1 memory_fuzzer\n" PLAIN), "clean") == 0
-                    ? NULL
-                    : "the next program sees it");
+    const char *found =
+        verdict(&bad, "pagebox-ops 1 memory_fuzzer\n" PLAIN "T0 memory_grow m0 pages:1\n");
+    CHECK_OR(!is_clean(found), "nothing was found");
+    CHECK_EQ(fault_blocks(), 0);
+    CHECK(is_clean(verdict(reference(), "pagebox-ops 1 memory_fuzzer\n" PLAIN)));
 }
 
-/* A finding of a rule that is off is the program's end, and not another finding. */
-static void off_is_not_another(const struct subject *good) {
-    static const struct {
-        const char *name, *off, *text;
-        enum subject_status (*grow)(void *, uint32_t, uint32_t *);
-        enum subject_status (*clone)(void *, void **);
-    } rows[] = {
-        {"rule_off_at_growth", "R5-grow-result", PLAIN "T0 memory_grow m0 pages:1\n",
-         grow_tells_new, NULL},
-        {"rule_off_at_clone", "R14-clone-unshared", PLAIN "T0 memory_clone m0 to:m1\n", NULL,
-         clone_of_owned},
-    };
+/* A finding of a rule that is off ends the program, and is not reported under another name. */
+static const struct {
+    const char *name, *off, *text;
+    enum subject_status (*grow)(void *, uint32_t, uint32_t *);
+    enum subject_status (*clone)(void *, void **);
+} off_rows[] = {
+    {"rule_off_at_growth", "R5-grow-result", PLAIN "T0 memory_grow m0 pages:1\n", grow_tells_new,
+     NULL},
+    {"rule_off_at_clone", "R14-clone-unshared", PLAIN "T0 memory_clone m0 to:m1\n", NULL,
+     clone_of_owned},
+};
+
+TEST_ROWS(rules_off, row < sizeof off_rows / sizeof off_rows[0] ? off_rows[row].name : NULL) {
     char text[512];
-    struct subject bad = *good;
-    bad.memory = &memory;
-    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
-        memory = *real;
-        memory.grow = rows[i].grow != NULL ? rows[i].grow : real->grow;
-        memory.clone = rows[i].clone != NULL ? rows[i].clone : real->clone;
-        snprintf(text, sizeof text, "pagebox-ops 1 memory_fuzzer\n%s", rows[i].text);
-        const char *on = verdict(&bad, text);
-        setenv("PAGEBOX_RULES_OFF", rows[i].off, 1);
-        bool chosen = rules_choose(&bad);
-        const char *off = verdict(&bad, text);
-        unsetenv("PAGEBOX_RULES_OFF");
-        (void)rules_choose(good);
-        bool same = chosen && strcmp(on, rows[i].off) == 0 && strcmp(off, "clean") == 0;
-        test_result(rows[i].name, same ? NULL : because("%s; with that off: %s", on, off));
-    }
+    struct subject bad = broken();
+    memory.grow = off_rows[row].grow != NULL ? off_rows[row].grow : real->grow;
+    memory.clone = off_rows[row].clone != NULL ? off_rows[row].clone : real->clone;
+    snprintf(text, sizeof text, "pagebox-ops 1 memory_fuzzer\n%s", off_rows[row].text);
+    const char *on = verdict(&bad, text);
+    setenv("PAGEBOX_RULES_OFF", off_rows[row].off, 1);
+    CHECK(rules_choose(&bad));
+    const char *off = verdict(&bad, text);
+    CHECK_OR(strcmp(on, off_rows[row].off) == 0 && is_clean(off), "%s; with that off: %s", on, off);
 }
 
 /* What subject.h lets a partial strategy leave out, and what it lets it do. */
-static void partial_ones_may_refuse(const struct subject *good) {
+static struct subject partial_subject(void) {
     static struct subject_strategy partial[32];
-    struct subject lenient = *good;
-    const char *why = real->strategies <= 32 ? NULL : "too many strategies";
-    for (unsigned i = 0; i < real->strategies && why == NULL; i++) {
+    struct subject lenient = broken();
+    CHECK(is_clean(verdict(&lenient, "pagebox-ops 1 memory_fuzzer\n" PLAIN))); /* fills the table */
+    CHECK(real->strategies <= 32);
+    for (unsigned i = 0; i < real->strategies; i++) {
         partial[i] = real->strategy[i];
         partial[i].partial = true;
     }
-    lenient.memory = &memory;
-    memory = *real;
     memory.strategy = partial;
-    static const char can[] =
-        "pagebox-ops 1 memory_fuzzer\n" PLAIN "T0 memory_grow m0 pages:1\nT0 memory_reset m0\n"
-        "T0 memory_to_shared m0\nT0 memory_grow m0 pages:1\n"
-        "T0 memory_clone m0 to:m1\n"
-        "T0 memory_wait32 m0 at:0 expected:0 timeout_ns:0\n";
-    static const char cannot[] = "pagebox-ops 1 memory_fuzzer\n" SHARED "T0 memory_clone m0 to:m1\n"
-                                 "T0 memory_wait32 m0 at:0 expected:0 timeout_ns:0\n"
-                                 "T0 memory_wait32 m0 at:0 expected:1 timeout_ns:0\n";
-    const char *rule = why == NULL ? verdict(&lenient, can) : why;
-    test_result("oracle_partial_may_succeed", strcmp(rule, "clean") == 0 ? NULL : rule);
+    return lenient;
+}
+
+TEST(oracle_partial_may_succeed) {
+    struct subject lenient = partial_subject();
+    const char *found = verdict(&lenient, "pagebox-ops 1 memory_fuzzer\n" PLAIN
+                                          "T0 memory_grow m0 pages:1\nT0 memory_reset m0\n"
+                                          "T0 memory_to_shared m0\nT0 memory_grow m0 pages:1\n"
+                                          "T0 memory_clone m0 to:m1\n"
+                                          "T0 memory_wait32 m0 at:0 expected:0 timeout_ns:0\n");
+    CHECK_OR(is_clean(found), "%s", found);
+}
+
+static const char refused[] = "pagebox-ops 1 memory_fuzzer\n" SHARED "T0 memory_clone m0 to:m1\n"
+                              "T0 memory_wait32 m0 at:0 expected:0 timeout_ns:0\n"
+                              "T0 memory_wait32 m0 at:0 expected:1 timeout_ns:0\n";
+
+TEST(oracle_partial_may_refuse) {
+    struct subject lenient = partial_subject();
     memory.clone = clone_left_out;
     memory.wait32 = wait_left_out;
-    rule = why == NULL ? verdict(&lenient, cannot) : why;
-    test_result("oracle_partial_may_refuse", strcmp(rule, "clean") == 0 ? NULL : rule);
-    memory.strategy = real->strategy;
-    rule = verdict(&lenient, cannot);
-    test_result("oracle_whole_may_not_refuse", strcmp(rule, "R14-clone") == 0 ? NULL : rule);
+    const char *found = verdict(&lenient, refused);
+    CHECK_OR(is_clean(found), "%s", found);
+}
+
+TEST(oracle_whole_may_not_refuse) {
+    struct subject whole = broken();
+    memory.clone = clone_left_out;
+    memory.wait32 = wait_left_out;
+    const char *found = verdict(&whole, refused);
+    CHECK_OR(strcmp(found, "R14-clone") == 0, "%s", found);
 }
 
 /* The longest of programs finds a block for each byte that it writes, or is not run on: the last
  * reset writes its image where no block is left. */
-static void resets_use_up_all_blocks(const struct subject *good) {
+TEST(exec_resets_use_up_all_blocks) {
     static char text[1 << 16];
     FILE *out = fmemopen(text, sizeof text, "w");
-    if (out == NULL) {
-        test_result("exec_resets_use_up_all_blocks", "no memory");
-        return;
-    }
+    CHECK(out != NULL);
     fputs("pagebox-ops 1 memory_fuzzer\n"
           "T0 memory_create_more m0 strategy:image twin:none min:8 max:8 shared:no style:dynamic "
           "bound:0 guard:0 record:own image:8192 advice:none waiters:0 reserve:0\n",
@@ -659,25 +678,9 @@ static void resets_use_up_all_blocks(const struct subject *good) {
         fputs("T0 memory_reset m0\n", out);
     }
     fclose(out);
-    const char *rule = verdict(good, text);
-    bool left = model_has_fresh_room((uint64_t)MODEL_ARENA_BLOCKS * MODEL_BLOCK_BYTES);
-    bool full = !model_has_fresh_room(MODEL_BLOCK_BYTES);
-    test_result("exec_resets_use_up_all_blocks", strcmp(rule, "clean") != 0 ? rule
-                                                 : left                     ? "no block was used"
-                                                 : full                     ? NULL
-                                                                            : "a block is left");
-}
-
-void test_oracles(void) {
-    const struct subject *good = subject_ref();
-    real = good->memory;
-    real_box = good->mailbox;
-    for (unsigned i = 0; i < sizeof bites / sizeof bites[0]; i++) {
-        test_result(bites[i].name, bite_check(&bites[i], good));
-    }
-    runs_are_repeatable(good);
-    findings_leave_nothing(good);
-    off_is_not_another(good);
-    partial_ones_may_refuse(good);
-    resets_use_up_all_blocks(good);
+    const char *found = verdict(reference(), text);
+    CHECK_OR(is_clean(found), "%s", found);
+    CHECK(!model_has_fresh_room((uint64_t)MODEL_ARENA_BLOCKS *
+                                MODEL_BLOCK_BYTES)); /* some were used */
+    CHECK(!model_has_fresh_room(MODEL_BLOCK_BYTES));
 }

@@ -11,7 +11,7 @@ trap 'exit 130' INT TERM
 . fuzz/tests/lib.sh
 
 unit_tests() {
-    build/"$1"/fuzz-tests corpus >"$work/unit" 2>&1
+    build/"$1"/fuzz-tests >"$work/unit" 2>&1
     status=$?
     sed -n "s/^PASS .*/&_$1/p; s/^\(FAIL [^:]*\): /\1_$1: /p" "$work/unit"
     passed=$((passed + $(grep -c '^PASS ' "$work/unit")))

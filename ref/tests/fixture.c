@@ -1,8 +1,6 @@
 /* fixture.c: see fixture.h. */
 #include "fixture.h"
 
-#include "test.h"
-
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -12,6 +10,14 @@
 #include <unistd.h>
 
 enum { HOST_PAGE_BYTES = 4096 };
+
+void test_status(const char *file, int line, const char *what, enum pb_status actual,
+                 enum pb_status expected) {
+    if (actual != expected) {
+        test_fail(file, line, "%s is %s, not %s", what, pb_status_name(actual),
+                  pb_status_name(expected));
+    }
+}
 
 /* ---- Every kind of memory ------------------------------------------------------------------- */
 

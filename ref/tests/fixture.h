@@ -3,8 +3,15 @@
 #define FIXTURE_H
 
 #include "memory.h"
+#include "status.h"
+#include "test.h"
 
 #include <stdatomic.h>
+
+#define CHECK_STATUS(actual_, expected_) \
+    test_status(__FILE__, __LINE__, #actual_, (actual_), (expected_))
+void test_status(const char *file, int line, const char *what, enum pb_status actual,
+                 enum pb_status expected);
 
 /* ---- Every kind of memory ------------------------------------------------------------------- */
 

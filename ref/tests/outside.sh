@@ -255,7 +255,7 @@ test_R1_to_R38_and_S1_to_S28_each_have_a_test() {
 
 test_R1_runner_tells_failures_apart() {
     expect 0 gcc -std=c11 -D_GNU_SOURCE -Iref -Iref/tests ref/tests/self/broken.c \
-        ref/tests/runner.c build/plain/libpagebox.a -pthread -o "$work/broken"
+        ref/tests/fixture.c ref/tests/runner.c build/plain/libpagebox.a -pthread -o "$work/broken"
     expect 1 env PB_TEST_SECONDS=1 "$work/broken"
     says '^PASS R1_passes$'
     says '^FAIL R2_fails: .*broken.c:[0-9]*: 1 + 1 is 2 (0x2), not 3 (0x3)$'
@@ -264,8 +264,10 @@ test_R1_runner_tells_failures_apart() {
     says '^FAIL R5_stands_still: .*blocked?$'
     says '^SKIP R6_is_skipped: this machine has no unicorn$'
     says '^FAIL R7_fails_in_a_thread: .*argument != NULL$'
+    says '^PASS R8_row_that_passes$'
+    says '^FAIL R8_row_that_fails: .*broken.c:[0-9]*: row 1$'
     says '^FAIL R10_leaves_with_a_status_of_its_own: .*exit status 3'
-    [ "$(tail -n 1 "$work/out")" = '1 passed, 6 failed, 1 skipped' ] ||
+    [ "$(tail -n 1 "$work/out")" = '2 passed, 7 failed, 1 skipped' ] ||
         fail "ends with: $(tail -n 1 "$work/out")"
     expect 0 "$work/broken" R1_passes
     [ "$(cat "$work/out")" = "PASS R1_passes

@@ -1,6 +1,6 @@
-/* runner.c: runs the tests of ref/tests/, each in a process of its own.
+/* runner.c: the main of a program of tests (test.h): runs each in a process of its own.
  *
- *     ref-tests [-l] [-q] [NAME...]
+ *     PROGRAM [-l] [-q] [NAME...]
  *
  * runs the tests whose names contain one of the NAMEs (all without one); -l only lists them, -q
  * prints no PASS lines. Prints `PASS name`, `FAIL name: file:line: what` or `SKIP name: why` a
@@ -33,6 +33,13 @@ enum { EXIT_PASSED = 0, EXIT_FAILED = 71, EXIT_SKIPPED = 72, TEXT_BYTES = 1000 }
 struct outcome {
     char note[TEXT_BYTES];
     char text[2 * TEXT_BYTES];
+};
+
+/* A test, or a row of one. */
+struct one {
+    char *name;
+    const struct test *test;
+    unsigned row;
 };
 
 struct totals {
@@ -98,12 +105,22 @@ void test_equal(const char *file, int line, const char *what, uint64_t actual, u
     }
 }
 
-void test_status(const char *file, int line, const char *what, enum pb_status actual,
-                 enum pb_status expected) {
-    if (actual != expected) {
-        test_fail(file, line, "%s is %s, not %s", what, pb_status_name(actual),
-                  pb_status_name(expected));
+void test_reason(const char *file, int line, const char *reason) {
+    if (reason != NULL) {
+        test_fail(file, line, "%s", reason);
     }
+}
+
+const char *test_text(const char *format, ...) {
+    enum { TEXTS = 4 };
+    static char texts[TEXTS][TEXT_BYTES];
+    static unsigned next;
+    char *text = texts[next++ % TEXTS];
+    va_list arguments;
+    va_start(arguments, format);
+    (void)vsnprintf(text, TEXT_BYTES, format, arguments);
+    va_end(arguments);
+    return text;
 }
 
 pthread_t test_thread(void *(*run)(void *), void *argument) {
@@ -170,38 +187,39 @@ static unsigned seconds_max(void) {
     return seconds > 0 && seconds < UINT_MAX ? (unsigned)seconds : 60;
 }
 
-_Noreturn static void run_here(const struct test *test) {
+_Noreturn static void run_here(const struct one *one) {
     signal(SIGINT, SIG_DFL);
     alarm(seconds_max());
-    test->run();
+    one->test->run(one->row);
     alarm(0);
     exit(EXIT_PASSED); /* not _exit: the sanitizers look for leaks now */
 }
 
 /* Prints the one line about a test; true when it passed or was skipped. */
-static void judge(const struct test *test, int status, bool quiet, struct totals *totals) {
+static void judge(const struct one *one, int status, bool quiet, struct totals *totals) {
     const char *at = outcome->note[0] ? outcome->note : "";
     const char *open = outcome->note[0] ? " [" : "", *close = outcome->note[0] ? "]" : "";
     if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_PASSED) {
         totals->passed++;
         if (!quiet) {
-            printf("PASS %s\n", test->name);
+            printf("PASS %s\n", one->name);
         }
     } else if (WIFEXITED(status) && WEXITSTATUS(status) == EXIT_SKIPPED) {
         totals->skipped++;
-        printf("SKIP %s: %s\n", test->name, outcome->text);
+        printf("SKIP %s: %s\n", one->name, outcome->text);
     } else {
         totals->failed++;
-        printf("FAIL %s: ", test->name);
+        printf("FAIL %s: ", one->name);
         if (outcome->text[0]) {
             printf("%s", outcome->text);
         } else if (WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM) {
-            printf("%s:%d: no end after %u s: blocked?", test->file, test->line, seconds_max());
+            printf("%s:%d: no end after %u s: blocked?", one->test->file, one->test->line,
+                   seconds_max());
         } else if (WIFSIGNALED(status)) {
-            printf("%s:%d: %s", test->file, test->line, strsignal(WTERMSIG(status)));
+            printf("%s:%d: %s", one->test->file, one->test->line, strsignal(WTERMSIG(status)));
         } else {
-            printf("%s:%d: exit status %d (a sanitizer's report is above)", test->file, test->line,
-                   WEXITSTATUS(status));
+            printf("%s:%d: exit status %d (a sanitizer's report is above)", one->test->file,
+                   one->test->line, WEXITSTATUS(status));
         }
         printf("%s%s%s\n", open, at, close);
     }
@@ -209,16 +227,17 @@ static void judge(const struct test *test, int status, bool quiet, struct totals
 }
 
 /* Runs a test in a child and judges how it ended. False when no child can be had. */
-static bool run(const struct test *test, bool quiet, struct totals *totals) {
+static bool run(const struct one *one, bool quiet, struct totals *totals) {
     memset(outcome, 0, sizeof *outcome);
     (void)fflush(stdout);
     pid_t child = fork();
     if (child < 0) {
-        (void)fprintf(stderr, "ref-tests: cannot fork: %s\n", strerror(errno));
+        (void)fprintf(stderr, "%s: cannot fork: %s\n", program_invocation_short_name,
+                      strerror(errno));
         return false;
     }
     if (child == 0) {
-        run_here(test);
+        run_here(one);
     }
     int status;
     while (waitpid(child, &status, 0) < 0) {
@@ -227,22 +246,50 @@ static bool run(const struct test *test, bool quiet, struct totals *totals) {
         }
     }
     if (!interrupted) {
-        judge(test, status, quiet, totals);
+        judge(one, status, quiet, totals);
     }
     return true;
 }
 
-static bool wanted(const struct test *test, char **names) {
+static bool wanted(const struct one *one, char **names) {
     bool any = *names == NULL;
     for (; *names != NULL && !any; names++) {
-        any = strstr(test->name, *names) != NULL;
+        any = strstr(one->name, *names) != NULL;
     }
     return any;
 }
 
 static int by_name(const void *a, const void *b) {
-    return strverscmp((*(const struct test *const *)a)->name,
-                      (*(const struct test *const *)b)->name);
+    return strverscmp(((const struct one *)a)->name, ((const struct one *)b)->name);
+}
+
+/* All tests and rows, by name. */
+static struct one *list_tests(size_t *count) {
+    struct one *all = NULL;
+    size_t room = 0, used = 0;
+    for (const struct test *const *entry = __start_pb_tests; entry < __stop_pb_tests; entry++) {
+        const struct test *test = *entry;
+        const char *name;
+        for (unsigned row = 0; (name = test->name ? test->name : test->row_name(row)) != NULL;
+             row++) {
+            if (used == room) {
+                room = room == 0 ? 256 : 2 * room;
+                all = realloc(all, room * sizeof *all);
+            }
+            char *kept = strdup(name); /* a row's name is overwritten by the next */
+            if (all == NULL || kept == NULL) {
+                (void)fprintf(stderr, "%s: out of memory\n", program_invocation_short_name);
+                exit(2);
+            }
+            all[used++] = (struct one){kept, test, row};
+            if (test->name != NULL) {
+                break;
+            }
+        }
+    }
+    qsort(all, used, sizeof *all, by_name);
+    *count = used;
+    return all;
 }
 
 static void on_interrupt(int signal_number) {
@@ -251,8 +298,9 @@ static void on_interrupt(int signal_number) {
 
 static int usage(void) {
     (void)fprintf(stderr,
-                  "usage: ref-tests [-l] [-q] [NAME...]\n"
-                  "  -l  list the tests   -q  print no PASS lines   NAME  part of a name\n");
+                  "usage: %s [-l] [-q] [NAME...]\n"
+                  "  -l  list the tests   -q  print no PASS lines   NAME  part of a name\n",
+                  program_invocation_short_name);
     return 2;
 }
 
@@ -280,33 +328,35 @@ int main(int argc, char **argv) {
         list |= option == 'l';
         quiet |= option == 'q';
     }
-    size_t count = (size_t)(__stop_pb_tests - __start_pb_tests), found = 0;
-    const struct test **tests = malloc(count * sizeof *tests);
+    size_t count, found = 0;
+    struct one *tests = list_tests(&count);
     outcome =
         mmap(NULL, sizeof *outcome, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (tests == NULL || outcome == MAP_FAILED) {
-        (void)fprintf(stderr, "ref-tests: out of memory\n");
+    if (outcome == MAP_FAILED) {
+        (void)fprintf(stderr, "%s: out of memory\n", program_invocation_short_name);
         return 2;
     }
-    memcpy(tests, __start_pb_tests, count * sizeof *tests);
-    qsort(tests, count, sizeof *tests, by_name);
     struct sigaction action = {.sa_handler = on_interrupt};
     sigaction(SIGINT, &action, NULL);
     struct totals totals = {0, 0, 0};
     for (size_t i = 0; i < count && !interrupted; i++) {
-        if (!wanted(tests[i], argv + optind)) {
+        if (!wanted(&tests[i], argv + optind)) {
             continue;
         }
         found++;
         if (list) {
-            printf("%s\n", tests[i]->name);
-        } else if (!run(tests[i], quiet, &totals)) {
+            printf("%s\n", tests[i].name);
+        } else if (!run(&tests[i], quiet, &totals)) {
             return 2;
         }
     }
+    for (size_t i = 0; i < count; i++) {
+        free(tests[i].name);
+    }
     free(tests);
     if (found == 0) {
-        (void)fprintf(stderr, "ref-tests: no test has that in its name; -l lists them\n");
+        (void)fprintf(stderr, "%s: no test has that in its name; -l lists them\n",
+                      program_invocation_short_name);
         return 2;
     }
     return finish(&totals, list);

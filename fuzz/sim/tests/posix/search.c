@@ -1,11 +1,10 @@
 /* Does the exhaustive search reach every outcome of programs with pthread objects? Compared with
  * what is known by hand, with random schedules, which must find nothing beyond, and with a search
  * that leaves the order of locks open, which must find as much.
- * Run by `make test-explore`; ends with `N passed, N failed`. */
+ * Run by `make test-explore`. */
 #include "search.h"
 #include "sim.h"
-
-#include <string.h>
+#include "test.h"
 
 enum { SEARCH, RANDOM, REDUCED, WAYS };
 #define KEYS 65536u
@@ -48,38 +47,27 @@ static unsigned count(int way) {
     return n;
 }
 
-static bool check(const struct search_program *p) {
-    memset(seen, 0, sizeof seen);
+static const char *name_of(unsigned row) {
+    const char *name = search_programs[row].name;
+    return name != NULL ? test_text("search_%s", name) : NULL;
+}
+
+TEST_ROWS(searches, name_of(row)) {
+    const struct search_program *p = &search_programs[row];
     static struct sim_explored search;
     search = explore(p->run, REDUCED);
-    bool reduced_complete = search.complete;
+    CHECK(search.complete);
     search = explore(p->run, SEARCH);
+    CHECK_OR(search.complete, "%s", search.error);
+    CHECK_OR(!search.finding, "%s: %s", search.finding, search.detail);
     at_random(p->run);
     unsigned beyond = 0, lost = 0;
     for (unsigned k = 0; k < KEYS; k++) {
         beyond += seen[RANDOM][k] && !seen[SEARCH][k];
         lost += seen[REDUCED][k] != seen[SEARCH][k];
     }
-    bool ok = reduced_complete && !lost && search.complete && !search.finding && !beyond &&
-              count(SEARCH) == p->outcomes;
-    printf("%s search_%s: outcomes %u (of %u), random %u; executions %llu, graphs %llu, dead ends "
-           "%llu%s%s%s\n",
-           ok ? "ok  " : "FAIL", p->name, count(SEARCH), p->outcomes, count(RANDOM),
-           (unsigned long long)search.executions, (unsigned long long)search.graphs,
-           (unsigned long long)search.dead_ends, search.error, search.finding ? ", finding " : "",
-           search.finding ? search.detail : "");
-    return ok;
-}
-
-int main(void) {
-    unsigned passed = 0, failed = 0;
-    for (const struct search_program *p = search_programs; p->name; p++) {
-        if (check(p)) {
-            passed++;
-        } else {
-            failed++;
-        }
-    }
-    printf("%u passed, %u failed\n", passed, failed);
-    return failed != 0;
+    CHECK_OR(beyond == 0, "%u of %u outcomes at random are not in the search", beyond,
+             count(RANDOM));
+    CHECK_OR(lost == 0, "%u outcomes are not in both searches", lost);
+    CHECK_EQ(count(SEARCH), p->outcomes);
 }
