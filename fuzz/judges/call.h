@@ -28,6 +28,8 @@ struct call {
     const void *data;
     struct subject_segment *segment;
     void *canceller;
+    unsigned canceller_of; /* the thread whose canceller it is */
+    bool contended;        /* another wait had that canceller for a time while this one ran */
     struct subject_active_segment active[CALL_SEGMENTS];
     uint64_t id;
     bool tries_last_byte; /* of a growth, by a load */

@@ -170,7 +170,7 @@ const char *concurrent_memory_at_rest(const struct concurrent *o) {
         const struct event *e = &o->event[i];
         if (e->kind == EVENT_WAIT && e->outcome == WAIT_PENDING) {
             blocked++;
-            if (e->cancellable && o->cancel_end[e->thread % OP_THREADS] != NEVER) {
+            if (e->cancellable && o->cancel_end[e->canceller] != NEVER) {
                 return "R41-cancel";
             }
             if (o->disable_end != NEVER) {
@@ -397,7 +397,9 @@ static bool wait_begins(struct concurrent *o, const struct call *c, struct event
         (*event)->width = c->width;
         (*event)->value = c->expected;
         (*event)->thread = c->thread;
-        (*event)->cancellable = c->code == OP_memory_wait_cancellable;
+        (*event)->cancellable =
+            c->code == OP_memory_wait_cancellable || c->code == OP_memory_wait_by;
+        (*event)->canceller = c->canceller_of;
         (*event)->outcome = WAIT_PENDING;
     }
     return *event != NULL;
@@ -433,6 +435,7 @@ bool concurrent_begins(struct concurrent *o, const struct call *c, struct event 
     case OP_memory_wait32:
     case OP_memory_wait64:
     case OP_memory_wait_cancellable:
+    case OP_memory_wait_by:
         return wait_begins(o, c, event);
     case OP_memory_notify:
         return notify_begins(o, c, event);
@@ -528,7 +531,7 @@ static const char *wait_outcome(const struct concurrent *o, const struct call *c
     }
     if (c->status == SUBJECT_CANCELLED) {
         e->outcome = WAIT_CANCELLED;
-        return e->cancellable && o->cancel_start[c->thread] != NEVER
+        return e->cancellable && o->cancel_start[e->canceller] != NEVER
                    ? NULL
                    : concurrent_found("R41-cancel",
                                       "a wait answers cancelled, and nobody cancelled it");
@@ -548,8 +551,8 @@ static const char *wait_outcome(const struct concurrent *o, const struct call *c
     }
     if (c->answer == 2) {
         e->outcome = c->timeout_ns == 0 ? WAIT_AT_ONCE : WAIT_TIMED_OUT;
-        if (e->cancellable && c->timeout_ns != 0 && o->cancel_end[c->thread] != NEVER &&
-            o->cancel_end[c->thread] < e->start) {
+        if (e->cancellable && c->timeout_ns != 0 && o->cancel_end[e->canceller] != NEVER &&
+            o->cancel_end[e->canceller] < e->start) {
             return concurrent_found("R41-cancel", "a wait that was cancelled before timed out");
         }
         return timed_out(o, c);
@@ -565,6 +568,12 @@ static const char *wait_ended(struct concurrent *o, const struct call *c, struct
     if (rule != NULL || settled) {
         event_cancel(o, e);
         return rule;
+    }
+    if (c->status == SUBJECT_INVALID && e->cancellable) { /* one wait at a time by a canceller */
+        event_cancel(o, e);
+        return c->contended
+                   ? NULL
+                   : concurrent_found("R41-cancel", "nobody else waits by the canceller: invalid");
     }
     rule = wait_outcome(o, c, e);
     if (rule == NULL && o->disable_end != NEVER && e->start > o->disable_end &&
@@ -681,6 +690,7 @@ const char *concurrent_ended(struct concurrent *o, const struct call *c, struct 
     case OP_memory_wait32:
     case OP_memory_wait64:
     case OP_memory_wait_cancellable:
+    case OP_memory_wait_by:
         return wait_ended(o, c, event, size_after);
     case OP_memory_notify:
         return notify_ended(o, c, event, size_after);

@@ -36,8 +36,9 @@ struct event {
     unsigned width;      /* of WAIT and WRITE: bytes, the address is a multiple of it */
     uint64_t value;      /* WAIT: expected; WRITE: operand */
     enum event_outcome outcome;
-    bool cancellable; /* of WAIT: by its thread's canceller; not used here */
-    uint32_t joined;  /* of WAIT: it was in its queue by then; 0: unknown */
+    bool cancellable;   /* of WAIT; not used here */
+    uint32_t canceller; /* of such a WAIT: the thread whose canceller it has */
+    uint32_t joined;    /* of WAIT: it was in its queue by then; 0: unknown */
     enum event_write write;
     uint64_t old; /* what a WRITE other than STORE said was there before */
     uint32_t count, woken;

@@ -8,7 +8,7 @@
 #include "subject.h"
 
 #define MODEL_BLOCK_BYTES 4096u
-#define MODEL_BLOCKS_MAX 64u /* of one memory */
+#define MODEL_BLOCKS_MAX 80u /* of one memory */
 #ifndef MODEL_ARENA_BLOCKS
 #define MODEL_ARENA_BLOCKS 512u /* of a program */
 #endif

@@ -74,7 +74,7 @@ struct sequence {
     uint64_t host_page_bytes;
     uint64_t budget_max, budget_used; /* bytes of all budgeted memories (R40) */
     const char *crash_rule;           /* what a crash now would break; NULL: the operation's own */
-    uint32_t dirty[64]; /* blocks that any memory ever wrote: where an old byte would show (R15) */
+    uint32_t dirty[160]; /* blocks that any memory ever wrote: where an old byte would show (R15) */
     unsigned dirties;
 };
 
@@ -102,6 +102,9 @@ const char *sequence_rung(struct sequence *q, struct creation *c, struct judged 
 /* The one call that failed was for address space, and nobody went down a rung. */
 const char *sequence_gave_up(const struct creation *c, const struct subject_strategy *strategy,
                              enum subject_status got);
+/* Whether a reservation of at most so many bytes is enough for one of the rungs it may go down. */
+bool sequence_fits_space(const struct creation *c, const struct subject_strategy *strategy,
+                         uint64_t space_bytes);
 /* A part was pinned, and is at `bytes`. */
 const char *sequence_pinned(const struct sequence *q, struct judged *m, unsigned i,
                             const struct call *c, enum subject_status got, const uint8_t *bytes);

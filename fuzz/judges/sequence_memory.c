@@ -85,12 +85,37 @@ const char *sequence_budget(const struct sequence *q, uint64_t used) {
                         (unsigned long long)q->budget_used, (unsigned long long)used);
 }
 
+enum rung { RUNG_ASKED, RUNG_SHORT_GUARD, RUNG_DYNAMIC, RUNG_SHORT };
+
+/* The longest guard from the first rung on. */
+static uint64_t short_guard_bytes(const struct creation *c) {
+    return c->config.style == SUBJECT_STYLE_USUAL ? 65536 : c->config.dynamic_guard_bytes;
+}
+
+bool sequence_fits_space(const struct creation *c, const struct subject_strategy *strategy,
+                         uint64_t space_bytes) {
+    for (enum rung rung = RUNG_ASKED; rung <= c->config.fall_back; rung++) {
+        struct creation less = *c;
+        uint64_t guard_bytes = c->style.guard_bytes;
+        if (rung >= RUNG_SHORT_GUARD && guard_bytes > short_guard_bytes(c)) {
+            guard_bytes = short_guard_bytes(c);
+        }
+        less.style.is_static = c->style.is_static && rung < RUNG_DYNAMIC;
+        uint64_t pages = rung == RUNG_SHORT ? 0 : sequence_capacity(&less, strategy);
+        if (pages < c->config.type.min_pages) {
+            pages = c->config.type.min_pages;
+        }
+        if (!c->config.huge_pages && pages * SUBJECT_PAGE_BYTES + guard_bytes <= space_bytes) {
+            return true;
+        }
+    }
+    return false;
+}
+
 const char *sequence_rung(struct sequence *q, struct creation *c, struct judged *m, unsigned rung,
                           const struct subject_style *told, bool failed) {
-    enum { SHORT_GUARD = 1, DYNAMIC = 2, SHORT = 3 };
     const struct subject_style *asked = &c->style;
-    const uint64_t usual_bytes = c->config.style == SUBJECT_STYLE_USUAL ? 65536 : 0;
-    const uint64_t guard_bytes = usual_bytes != 0 ? usual_bytes : c->config.dynamic_guard_bytes;
+    const uint64_t guard_bytes = short_guard_bytes(c);
     m->is_short = rung > 0;
     (void)q;
     if (rung > c->config.fall_back || (rung > 0 && !failed && c->sure)) {
@@ -102,10 +127,10 @@ const char *sequence_rung(struct sequence *q, struct creation *c, struct judged 
     }
     bool right = told->guard_bytes <= asked->guard_bytes &&
                  (told->guard_bytes == asked->guard_bytes || told->guard_bytes <= guard_bytes) &&
-                 told->is_static == (asked->is_static && rung < DYNAMIC) &&
+                 told->is_static == (asked->is_static && rung < RUNG_DYNAMIC) &&
                  told->bound_pages == (told->is_static ? asked->bound_pages : 0);
     c->style = *told;
-    if (rung == SHORT) {
+    if (rung == RUNG_SHORT) {
         c->config.reserve_pages_max = c->config.type.min_pages; /* more is luck */
     }
     return right ? NULL : rule_differs("R43-style", "the style is not the one of rung %u", rung);
@@ -804,7 +829,7 @@ static const char *owner_answered(const struct judged *m, unsigned i, const stru
     }
     bool right = c->yes && c->owner.offset_bytes == c->at && c->owner.length_bytes == size &&
                  c->owner.record == side->view.record;
-    return right ? NULL : "R4-owner";
+    return right ? NULL : "R39-owner";
 }
 
 static const char *probe(const struct judged *m, unsigned i, const struct call *c) {

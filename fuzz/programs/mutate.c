@@ -40,6 +40,8 @@ static const uint8_t weights[256] = {
     [OP_memory_wait_crowd] = 1,
     [OP_memory_budget] = 1,
     [OP_memory_fall_back] = 1,
+    [OP_memory_address_space] = 1,
+    [OP_memory_wait_by] = 2,
     [OP_memory_pin] = 2,
     [OP_memory_unpin] = 1,
     [OP_memory_wait_cancellable] = 4,
@@ -85,18 +87,22 @@ static const struct values usual_values[] = {
            UINT64_MAX, UINT64_C(0x0102030405060708), NAN32, NAN64),
     VALUES(expected, 0, 0, 0, 0, 1, 2, UINT64_C(1) << 32, U32),
     VALUES(timeout_ns, UINT64_MAX, UINT64_MAX, UINT64_MAX, 0, 0, 0, 1, 10, 10, 999, 1000, 1001,
-           1999, 20000, 999999999, 1000000000, INT64_MAX, INT64_MAX - 1, UINT64_C(1) << 63),
+           1999, 20000, 999999, 1000001, 1999999, 999999999, 1000000000, INT64_MAX, INT64_MAX - 1,
+           UINT64_C(1) << 63),
     VALUES(capacity, 4, 4, 4, 2, 2, 1, 1, 8, 16, 256, 256, 0, 3, 512, 16384, 32768, 32768, 32769,
            65536, UINT64_C(1) << 31),
     VALUES(cursor, 0, 0, 0, U32, U32, U32 - 1, U32 - 3, 1, 3, UINT64_C(1) << 31, INT32_MAX),
     VALUES(stride, 4096, 4096, 8192, 8192, 65536, 1, 12288),
-    VALUES(spill, 0, 1, 1, 2, 4, 7),
+    VALUES(spill, 0, 1, 1, 2, 3, 3, 4, 5, 7),
     VALUES(slot, 0, 0, 1, 2, 3, 15, 255),
     VALUES(id, 1, 2, 3, 77, 65537, U32, 0, UINT64_C(1) << 32, (UINT64_C(1) << 32) + 1, UINT64_MAX),
     VALUES(nth, 1, 1, 1, 1, 1, 2, 2, 2, 3, 3, 4, 5, 6),
     VALUES(length, 0, 1, 4, 8, 16, 64, 64, 256, 256, 4096),
     VALUES(from, 0, 0, 0, 0, 0, 0, 1, 4, 8, 60, 63, 64, 65, 255, 256, UINT64_C(1) << 31, U32,
            U32 - 3, U32 - 63),
+    VALUES(count1, 0, 0, 1, 4, 16, 64),
+    VALUES(count2, 0, 0, 1, 4, 16, 64),
+    VALUES(count3, 0, 0, 1, 4, 16, 64),
     VALUES(image, 0, 0, 1, 100, 4096, 4097, 8192, 65536),
     VALUES(waiters, 0, 0, 1, 1, 2, 3),
     VALUES(thread, 0, 0, 1, 1, 2, 3),
@@ -112,10 +118,11 @@ static const struct values_of values_of[] = {
     {OP_memory_notify,
      VALUES(count, 1, 1, 1, 1, 2, 2, 3, 0, 8, INT32_MAX, UINT64_C(1) << 31, U32 - 1, U32, U32)},
     {OP_memory_bulk_init, VALUES(count, 1, 1, 2, 3, 8, 16, 63, 64, 64, 65, 255, 256, 0, U32)},
-    {OP_memory_touch, VALUES(count, 1, 2, 31, 32, 33, 34, 48)},
+    {OP_memory_touch, VALUES(count, 1, 2, 16, 31, 32, 33, 34, 63, 64, 65, 66, 72)},
     {OP_memory_crowd, VALUES(count, 1, 2, 3, 127, 128, 129, 130)},
     {OP_memory_wait_crowd, VALUES(count, 1, 2, 3, 8, 16, 17, 31, 32, 33, 34)},
-    {OP_memory_tenant, VALUES(pages, 0, 1, 2, 3)},
+    {OP_memory_tenant, VALUES(pages, 0, 1, 2, 3, 4, 4, 5)},
+    {OP_memory_address_space, VALUES(pages, 0, 1, 1, 2, 3, 3, 5, 6, 7, 9)},
     {OP_memory_budget, VALUES(pages, 0, 1, 2, 2, 3, 3, 4, 8, 65536)},
     {OP_memory_tenant, VALUES(count, 0, 0, 1, 2)},
     {OP_mailbox_rounds, VALUES(count, 1, 1, 2, 2, 3, 4, 5, 8, 255, 256, 256, 257)},
@@ -408,7 +415,7 @@ static uint64_t size_of(const struct maker *k, uint64_t m) {
 /* Where a reservation ends, of whatever strategy: after its bound, its maximum, its size and the
  * guard; or with the guard of a pool's slot. */
 static uint64_t draw_reservation_end(struct maker *k, uint64_t m) {
-    enum { SLOT_PAGES = 8, SLOT_GUARD_BYTES = 128 << 10 };
+    enum { SLOT_PAGES = 9, SLOT_GUARD_BYTES = 128 << 10 };
     uint64_t guard = k->sight.memory[m % OP_MEMORIES].guard;
     uint64_t ends[] = {k->sight.memory[m % OP_MEMORIES].bound * 65536 + guard,
                        k->sight.memory[m % OP_MEMORIES].max * 65536 + guard,
@@ -483,11 +490,11 @@ static const uint32_t calls_of[256] = {
     [OP_memory_copy] = PAGE_CALLS | FILE_CALLS | CALL(allocate),
     [OP_memory_clone] = CALL(allocate),
     [OP_memory_reset] = CALL(os_discard) | CALL(os_decommit) | CALL(os_renew) | CALL(os_file_map) |
-                        CALL(os_advise) | CALL(c_madvise),
+                        CALL(os_advise) | CALL(c_madvise) | CALL(c_ioctl),
     [OP_memory_wait32] = CALL(c_futex),
     [OP_memory_wait64] = CALL(c_futex),
     [OP_memory_destroy] = CALL(os_discard) | CALL(os_decommit) | CALL(os_renew) | CALL(os_release) |
-                          CALL(os_advise) | CALL(c_madvise),
+                          CALL(os_advise) | CALL(c_madvise) | CALL(c_ioctl),
     [OP_mailbox_attach] = CALL(allocate) | CALL(resize),
     [OP_mailbox_grow] = PAGE_CALLS | CALL(allocate),
     [OP_mailbox_move] = PAGE_CALLS | CALL(allocate),
@@ -779,13 +786,15 @@ enum step_how {
     BESIDE = 16,  /* at another word of the same bucket */
     LIMIT = 32,   /* a memory with a limit of waiters */
     HALF = 64,    /* a store of the upper half of 8 bytes */
+    FLAG = 32768, /* at a word of the bucket that the mailbox's flag is in */
     LARGE = 128,  /* many pages, far apart */
     VIEW = 256,   /* a memory whose copies are views */
     HEAD = 512,   /* a false head from the guest */
     SPACE = 8192, /* a reservation that fails */
     SLOT = 2048,  /* a memory of a pool */
     MOVES = 4096, /* one that moves as it grows, or its move that fails */
-    FULL = 1024   /* as many ids as the ring has slots, or one more */
+    FULL = 1024,  /* as many ids as the ring has slots, or one more */
+    IMAGE = 16384 /* first contents as long as the memory */
 };
 struct step {
     uint8_t code, thread, m, to;
@@ -940,6 +949,32 @@ static const struct shape shapes[] = {
       {OP_mailbox_close, 1, 0, 0, DRAWN},
       {OP_mailbox_wait_for_signal, 2, 0, 0, LONG},
       {OP_guest_park, 3, 0, 0, LONG}}},
+    /* two of the host's threads wait for the signal */
+    {true,
+     {{OP_mailbox_wait_for_signal, 0, 0, 0, LONG},
+      {OP_mailbox_wait_for_signal, 1, 0, 0, LONG},
+      {OP_mailbox_enqueue, 2, 0, 0, ONE},
+      {OP_mailbox_close, 2, 0, 0, DRAWN}}},
+    /* a parked guest, and waits that use the lock of its bucket */
+    {true,
+     {{OP_guest_park, 0, 0, 0, LONG},
+      {WAIT, 1, 0, 0, SHORT | FLAG},
+      {OP_mailbox_enqueue, 2, 0, 0, ONE},
+      {OP_guest_drain, 0, 0, 0, DRAWN}}},
+    {true,
+     {{OP_guest_park, 0, 0, 0, LONG},
+      {WAIT, 1, 0, 0, SHORT | FLAG},
+      {NOTIFY, 3, 0, 0, ONE | FLAG},
+      {WAIT, 3, 0, 0, SHORT | FLAG},
+      {OP_mailbox_enqueue, 2, 0, 0, ONE},
+      {OP_guest_drain, 0, 0, 0, DRAWN}}},
+    /* what was closed is used again */
+    {false,
+     {{OP_mailbox_close, HERE, 0, 0, DRAWN},
+      {OP_mailbox_grow, HERE, 0, 0, DRAWN},
+      {OP_mailbox_flush, HERE, 0, 0, DRAWN},
+      {OP_mailbox_close, HERE, 0, 0, DRAWN},
+      {OP_mailbox_release, HERE, 0, 0, DRAWN}}},
     /* a full ring behind a false head */
     {false,
      {{OP_mailbox_enqueue, HERE, 0, 0, FULL},
@@ -995,6 +1030,18 @@ static const struct shape shapes[] = {
       {OP_fault, HERE, 0, 0, DRAWN},
       {OP_memory_reset, HERE, 0, 0, DRAWN},
       {OP_memory_destroy, HERE, 0, 0, DRAWN}}},
+    /* tenants that share a budget, or the slots of a pool */
+    {true,
+     {{OP_memory_budget, 0, 0, 0, ONE},
+      {OP_memory_tenant, 0, 0, 0, DRAWN},
+      {OP_memory_tenant, 1, 0, 0, DRAWN},
+      {OP_memory_tenant, 2, 0, 0, DRAWN}}},
+    {true,
+     {{OP_memory_tenant, 0, 0, 0, SLOT},
+      {OP_memory_tenant, 1, 0, 0, SLOT},
+      {OP_memory_tenant, 2, 0, 0, SLOT},
+      {OP_memory_tenant, 3, 0, 0, SLOT},
+      {OP_memory_tenant, 0, 0, 0, SLOT}}},
     /* what the host has pinned */
     {false,
      {{OP_memory_create, HERE, 0, 0, MOVES},
@@ -1013,6 +1060,18 @@ static const struct shape shapes[] = {
       {OP_memory_create, HERE, 0, 0, DRAWN},
       {OP_memory_grow, HERE, 0, 0, DRAWN},
       {OP_memory_copy, HERE, 0, 1, DRAWN}}},
+    {false,
+     {{OP_memory_fall_back, HERE, 0, 0, DRAWN},
+      {OP_memory_address_space, HERE, 0, 0, DRAWN},
+      {OP_memory_create_more, HERE, 0, 0, SPACE},
+      {OP_memory_copy, HERE, 0, 1, DRAWN},
+      {OP_memory_to_shared, HERE, 0, 0, DRAWN},
+      {OP_memory_grow, HERE, 0, 0, ONE}}},
+    /* two waits by one canceller */
+    {true,
+     {{OP_memory_wait_cancellable, 0, 0, 0, LONG},
+      {OP_memory_wait_by, 1, 0, 0, LONG},
+      {OP_memory_cancel, 2, 0, 0, ONE}}},
     /* waits that are cancelled, beside others that are not */
     {true,
      {{OP_memory_wait_cancellable, 0, 0, 0, LONG},
@@ -1059,6 +1118,14 @@ static const struct shape shapes[] = {
       {OP_memory_copy, HERE, 0, 1, DRAWN},
       {OP_memory_store, HERE, 0, 0, DRAWN},
       {OP_memory_copy, HERE, 0, 2, DRAWN}}},
+    /* first contents, of which most are overwritten */
+    {false,
+     {{OP_memory_create_more, HERE, 0, 0, VIEW | IMAGE},
+      {OP_memory_touch, HERE, 0, 0, IMAGE},
+      {OP_memory_copy, HERE, 0, 1, DRAWN},
+      {OP_memory_store, HERE, 0, 0, DRAWN},
+      {OP_memory_reset, HERE, 0, 0, DRAWN},
+      {OP_memory_reset, HERE, 1, 0, DRAWN}}},
     /* growth from nothing */
     {false, {{OP_memory_create, HERE, 0, 0, LIMIT}, {OP_memory_grow, HERE, 0, 0, DRAWN}}},
     /* copies of copies, that live on */
@@ -1090,10 +1157,15 @@ static const struct shape shapes[] = {
 /* Words of one bucket: their numbers times the golden ratio agree in the upper six bits. */
 static const uint64_t one_bucket[] = {0, 136, 356, 712};
 
+/* Words of the bucket of the flag, where the region begins at byte 1,024, as under the engine. */
+static const uint64_t flags_bucket[] = {96, 452, 672, 808};
+
 static void follow(struct maker *k, const struct step *s, struct op *op, uint64_t at) {
     static const uint64_t counts[] = {1, 2, 2, 3};
     struct chance *c = &k->chance;
-    uint64_t where = s->how & BESIDE ? one_bucket[1 + below(c, COUNT_OF(one_bucket) - 1)] : at;
+    uint64_t where = s->how & BESIDE ? one_bucket[1 + below(c, COUNT_OF(one_bucket) - 1)]
+                     : s->how & FLAG ? flags_bucket[below(c, COUNT_OF(flags_bucket))]
+                                     : at;
     switch (op->code) {
     case OP_memory_wait32:
         op->arg.memory_wait32.at = where;
@@ -1144,8 +1216,20 @@ static void follow(struct maker *k, const struct step *s, struct op *op, uint64_
         op->arg.memory_wait_cancellable.expected = 0;
         op->arg.memory_wait_cancellable.timeout_ns = UINT64_MAX;
         break;
+    case OP_memory_wait_by:
+        op->arg.memory_wait_by.at = where;
+        op->arg.memory_wait_by.expected = 0;
+        op->arg.memory_wait_by.timeout_ns = one_in(c, 3) ? 10 : UINT64_MAX;
+        op->arg.memory_wait_by.thread = 0;
+        break;
     case OP_memory_cancel:
-        op->arg.memory_cancel.thread = below(c, 2);
+        op->arg.memory_cancel.thread = s->how & ONE ? 0 : below(c, 2);
+        break;
+    case OP_memory_budget:
+        op->arg.memory_budget.pages = s->how & ONE ? 1 + below(c, 3) : op->arg.memory_budget.pages;
+        break;
+    case OP_memory_tenant:
+        op->arg.memory_tenant.pages = s->how & SLOT ? 4 : op->arg.memory_tenant.pages;
         break;
     case OP_memory_pin:
         op->arg.memory_pin.at = (uint64_t)below(c, 2) * 4096;
@@ -1175,7 +1259,11 @@ static void follow(struct maker *k, const struct step *s, struct op *op, uint64_
     case OP_memory_touch:
         op->arg.memory_touch.at = (uint64_t)below(c, 2) * 4096;
         op->arg.memory_touch.stride = 4096u << (1 + below(c, 4));
-        op->arg.memory_touch.count = 33 + below(c, 12);
+        op->arg.memory_touch.count = 33 + below(c, 40);
+        if (s->how & IMAGE) {
+            op->arg.memory_touch.stride = 4096;
+            op->arg.memory_touch.count = 6 + below(c, 11);
+        }
         break;
     case OP_memory_create:
         if (s->how & (SLOT | MOVES)) {
@@ -1199,7 +1287,19 @@ static void follow(struct maker *k, const struct step *s, struct op *op, uint64_
         }
         break;
     case OP_memory_create_more:
-        op->arg.memory_create_more.waiters = 1 + below(c, 2);
+        op->arg.memory_create_more.waiters = s->how & LIMIT ? 1 + below(c, 2) : 0;
+        if (s->how & (VIEW | SPACE)) {
+            op->arg.memory_create_more.min = 1 + below(c, 3);
+            op->arg.memory_create_more.max = 4 + below(c, 5);
+            op->arg.memory_create_more.image = 0;
+            op->arg.memory_create_more.advice = WORD_advice_none;
+            op->arg.memory_create_more.twin = WORD_twin_none;
+        }
+        if (s->how & VIEW) {
+            op->arg.memory_create_more.strategy = WORD_strategy_image;
+            op->arg.memory_create_more.min = 1;
+            op->arg.memory_create_more.image = one_in(c, 2) ? 65536 : 4096 * (1 + below(c, 16));
+        }
         break;
     default:
         break;

@@ -32,6 +32,7 @@ static struct {
     uint64_t fired;
     enum word_call last;
     unsigned count;
+    uint64_t space_bytes; /* the longest reservation; 0: any */
     const uint8_t *choice;
     size_t choices;
     struct block *blocks;
@@ -41,6 +42,7 @@ static struct {
 void fault_begin(const uint8_t *choices, size_t choices_bytes) {
     state.arms = 0;
     state.count = 0;
+    state.space_bytes = 0;
     state.choice = choices;
     state.choices = choices_bytes;
 }
@@ -85,6 +87,16 @@ bool fault_due(int thread, enum word_call call) {
 
 enum word_error fault_error(void) {
     return state.error;
+}
+
+void fault_space(uint64_t bytes) {
+    state.space_bytes = bytes;
+}
+
+bool fault_too_long(uint64_t bytes) {
+    bool too_long = state.space_bytes != 0 && bytes > state.space_bytes;
+    state.count += too_long;
+    return too_long;
 }
 
 uint64_t fault_fired(void) {

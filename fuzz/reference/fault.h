@@ -32,6 +32,10 @@ bool fault_due(int thread, enum word_call call);
 enum word_error fault_error(void);
 /* How many calls have been due since the process began. */
 uint64_t fault_fired(void);
+/* From now on a reservation of more bytes fails, whatever is armed; 0: none does. */
+void fault_space(uint64_t bytes);
+/* Whether it does; counted as a failing call. */
+bool fault_too_long(uint64_t bytes);
 
 /* A call that nobody made fail has failed, since the process may have only so much: counts as a
  * fault. */

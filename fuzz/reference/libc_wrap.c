@@ -29,7 +29,7 @@ WRAPPED(void *, mremap, (void *at, size_t bytes, size_t new_bytes, int flags, vo
 WRAPPED(void *, mmap, (void *at, size_t bytes, int protection, int flags, int file, off_t offset));
 
 static bool due(enum word_call call) {
-    return fault_armed() && fault_due(FAULT_ANYBODY, call);
+    return fault_armed() && !os_wrap_is_exempt() && fault_due(FAULT_ANYBODY, call);
 }
 
 /* What a short call does of its count: half, nothing, or it was interrupted before it began. */
@@ -80,6 +80,11 @@ int __wrap_ioctl(int file, unsigned long request, ...) {
     va_start(arguments, request);
     void *argument = va_arg(arguments, void *);
     va_end(arguments);
+    if (due(WORD_call_c_ioctl)) { /* no such call, a signal, no memory, somebody closed the file */
+        static const int errors[] = {ENOTTY, EINTR, ENOMEM, EBADF};
+        errno = errors[fault_choose(4)];
+        return -1;
+    }
     if (fault_armed() && scans_image(argument)) {
         errno = ENOTTY;
         return -1;

@@ -43,6 +43,12 @@ bool os_wrap_keeps(void) {
     return false;
 }
 
+void os_wrap_pin(const void *at, uint64_t bytes, bool on) {
+    (void)at;
+    (void)bytes;
+    (void)on;
+}
+
 bool os_wrap_reservation(const void *address, const uint8_t **at, uint64_t *bytes) {
     (void)address;
     (void)at;

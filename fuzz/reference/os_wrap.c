@@ -5,13 +5,14 @@
 #include "os.h"
 
 #include <stddef.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 
 /* ---- The account ------------------------------------------------------------------------------
  */
 
-enum { RANGES_MAX = 256, ZOMBIES_MAX = 64, FILES_MAX = 64 };
+enum { RANGES_MAX = 256, ZOMBIES_MAX = 64, FILES_MAX = 64, PINS_MAX = 8 };
 
 struct range {
     uint8_t *base;
@@ -26,6 +27,7 @@ static struct {
     unsigned zombies;
     int file[FILES_MAX];
     unsigned files;
+    struct range pin[PINS_MAX]; /* what the host uses; base NULL: none */
     bool exempt;
     const char *complaint;
     bool closing_failed; /* the last call that closes pages did, and nothing opened any since */
@@ -33,6 +35,10 @@ static struct {
 
 void os_wrap_exempt(bool on) {
     account.exempt = on;
+}
+
+bool os_wrap_is_exempt(void) {
+    return account.exempt;
 }
 
 bool os_wrap_keeps(void) {
@@ -90,6 +96,28 @@ static void range_expect(const void *at, uint64_t bytes) {
         }
         if (!zombie) {
             complain("R6-foreign-pages");
+        }
+    }
+}
+
+void os_wrap_pin(const void *at, uint64_t bytes, bool on) {
+    for (unsigned i = 0; i < PINS_MAX && bytes > 0; i++) {
+        struct range *pin = &account.pin[i];
+        if (on ? pin->base == NULL : pin->base == at && pin->bytes == bytes) {
+            *pin = (struct range){on ? (uint8_t *)(uintptr_t)at : NULL, bytes, false};
+            return;
+        }
+    }
+}
+
+/* A call that takes pages away, or puts others in their place. */
+static void range_taken(const void *at, uint64_t bytes) {
+    const uintptr_t start = (uintptr_t)at;
+    range_expect(at, bytes);
+    for (unsigned i = 0; i < PINS_MAX; i++) {
+        const uintptr_t pin = (uintptr_t)account.pin[i].base;
+        if (pin != 0 && pin < start + bytes && start < pin + account.pin[i].bytes) {
+            complain("R42-pin");
         }
     }
 }
@@ -205,12 +233,18 @@ enum pb_status __wrap_pb_os_reserve(uint64_t bytes, void **base) {
     if (due(WORD_call_os_reserve)) {
         return page_error();
     }
+    if (!account.exempt && fault_too_long(bytes)) {
+        return PB_NO_MEMORY;
+    }
     return added(told(__real_pb_os_reserve(bytes, base)), base, bytes);
 }
 
 enum pb_status __wrap_pb_os_reserve_accessible(uint64_t bytes, void **base) {
     if (due(WORD_call_os_reserve_accessible)) {
         return page_error();
+    }
+    if (!account.exempt && fault_too_long(bytes)) {
+        return PB_NO_MEMORY;
     }
     return added(told(__real_pb_os_reserve_accessible(bytes, base)), base, bytes);
 }
@@ -229,17 +263,17 @@ enum pb_status __wrap_pb_os_commit(void *at, uint64_t bytes) {
 }
 
 enum pb_status __wrap_pb_os_decommit(void *at, uint64_t bytes) {
-    range_expect(at, bytes);
+    range_taken(at, bytes);
     return closing_due(WORD_call_os_decommit) ? page_error() : __real_pb_os_decommit(at, bytes);
 }
 
 enum pb_status __wrap_pb_os_discard(void *at, uint64_t bytes) {
-    range_expect(at, bytes);
+    range_taken(at, bytes);
     return due(WORD_call_os_discard) ? page_error() : __real_pb_os_discard(at, bytes);
 }
 
 enum pb_status __wrap_pb_os_renew(void *at, uint64_t bytes) {
-    range_expect(at, bytes);
+    range_taken(at, bytes);
     return closing_due(WORD_call_os_renew) ? page_error() : told(__real_pb_os_renew(at, bytes));
 }
 
@@ -315,7 +349,7 @@ enum pb_status __wrap_pb_os_file_freeze(int file) {
 }
 
 enum pb_status __wrap_pb_os_file_map(int file, void *at, uint64_t bytes, bool *lost) {
-    range_expect(at, bytes);
+    range_taken(at, bytes);
     return due(WORD_call_os_file_map) ? page_error()
                                       : told(__real_pb_os_file_map(file, at, bytes, lost));
 }
@@ -368,6 +402,7 @@ const char *os_wrap_account(void) {
         complain("R14-file-leak");
     }
     libc_wrap_unlocked();
+    memset(account.pin, 0, sizeof account.pin);
     const char *complaint = account.complaint;
     account.complaint = NULL;
     return complaint;

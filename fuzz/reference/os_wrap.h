@@ -12,6 +12,7 @@
 /* What is made while exempt is on neither fails nor counts as leaked: for what outlives a program.
  */
 void os_wrap_exempt(bool on);
+bool os_wrap_is_exempt(void);
 
 /* True where what is made may be kept from program to program; under the engine each run begins
  * with a new machine. */
@@ -22,6 +23,9 @@ bool os_wrap_keeps(void);
  * give the same coverage. In interleave.c, because AFL++'s map cannot be named in code that it
  * instruments. */
 void interleave_unseen(bool on);
+
+/* The host uses these bytes: no call may take their pages away (R42). on false: not any more. */
+void os_wrap_pin(const void *at, uint64_t bytes, bool on);
 
 /* The live reservation that holds the address; false when there is none. */
 bool os_wrap_reservation(const void *address, const uint8_t **at, uint64_t *bytes);

@@ -64,7 +64,13 @@ static const struct pb_allocator allocator = {allocate, resize, release, NULL};
 /* ---- Strategies -------------------------------------------------------------------------------
  */
 
-enum { POOL_SLOTS = 4, POOL_SLOT_PAGES = 8, POOL_GUARD_BYTES = 128 << 10, CUSTOM_PAGES_MAX = 8 };
+enum {
+    POOL_SCAN_KEEPS = 68,
+    POOL_SLOTS = 4,
+    POOL_SLOT_PAGES = 9,
+    POOL_GUARD_BYTES = 128 << 10,
+    CUSTOM_PAGES_MAX = 8
+};
 enum { POOL_RENEW = PB_STRATEGY_COUNT, CUSTOM, CUSTOM_SPARE, POOL_SCAN, STRATEGIES };
 
 static struct subject_strategy strategies[STRATEGIES];
@@ -111,15 +117,16 @@ static enum pb_status pool_get(enum pb_pool_reset reset, struct pb_pool **pool) 
             .slot_bytes = POOL_SLOT_PAGES * SUBJECT_PAGE_BYTES,
             .guard_bytes = POOL_GUARD_BYTES,
             .reset = reset,
-            /* less than a tenant has, so that both ways to zero are walked */
+            /* less than a tenant can have, so that both ways to zero are walked; of a scan more
+             * pages than one answer of the kernel has runs */
             .keep_resident_bytes = reset == PB_POOL_DISCARD ? pb_os_page_bytes()
-                                   : reset == PB_POOL_SCAN  ? SUBJECT_PAGE_BYTES
+                                   : reset == PB_POOL_SCAN  ? POOL_SCAN_KEEPS * pb_os_page_bytes()
                                                             : 0,
             .allocator = &allocator,
         };
         enum pb_status status = pb_pool_create(&config, &pools[reset]);
-        if (status != PB_OK) {
-            return status;
+        if (status != PB_OK) { /* without the kernel's scan: its ioctl was made to fail */
+            return status == PB_UNSUPPORTED ? PB_SYSTEM : status;
         }
     }
     *pool = pools[reset];
@@ -559,10 +566,13 @@ static enum subject_status memory_pin(void *memory, uint64_t start, uint64_t cou
     }
     *bytes = made->bytes;
     *pin = made;
+    os_wrap_pin(made->bytes, count, true);
     return SUBJECT_OK;
 }
 
 static void memory_unpin(void *pin) {
+    const struct pb_pin *made = pin;
+    os_wrap_pin(made->bytes, made->count, false);
     pb_pin_release(pin);
     pb_pin_release(pin); /* twice is harmless */
     environment->release(pin);
@@ -875,6 +885,19 @@ static void boxes_end(void) {
     }
 }
 
+/* A mailbox of a shared memory has a handle of its own, so the one that it was given goes. */
+static enum pb_status mailbox_in_shared(struct pb_mailbox_config *config,
+                                        struct pb_mailbox **mailbox) {
+    struct pb_memory *given;
+    if (pb_memory_retain(config->memory, &given) != PB_OK) {
+        return pb_mailbox_create(config, mailbox);
+    }
+    config->memory = given;
+    enum pb_status status = pb_mailbox_create(config, mailbox);
+    pb_memory_release(given);
+    return status;
+}
+
 static enum pb_status box_fill(struct ground_mailbox *box,
                                const struct subject_mailbox_config *config) {
     enum pb_status status = PB_OK;
@@ -891,7 +914,7 @@ static enum pb_status box_fill(struct ground_mailbox *box,
     box->pages = config->pages;
     box->offset = config->offset;
     box->bytes = PB_MAILBOX_BYTES((uint64_t)capacity);
-    const struct pb_mailbox_config made = {
+    struct pb_mailbox_config made = {
         .memory = box->memory,
         .offset = config->offset,
         .capacity = config->capacity,
@@ -900,7 +923,8 @@ static enum pb_status box_fill(struct ground_mailbox *box,
         .spill_max = config->spill_max,
         .allocator = &allocator,
     };
-    status = pb_mailbox_create(&made, &box->mailbox);
+    status = config->ground == SUBJECT_SHARED ? mailbox_in_shared(&made, &box->mailbox)
+                                              : pb_mailbox_create(&made, &box->mailbox);
     if (status != PB_OK) {
         ground_give(box);
     }

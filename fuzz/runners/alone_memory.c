@@ -233,13 +233,17 @@ static const char *create_side(struct exec *e, struct creation *c, struct judged
     }
     void *handle = NULL;
     unsigned faults = fault_count();
+    const uint64_t fired = fault_fired();
     c->config.strategy = (unsigned)(strategy - table(e)->strategy);
     c->config.record = body->caller_record ? &side->caller : NULL;
     enum subject_status got = table(e)->create(&c->config, &handle);
     faults = fault_count() - faults;
     const char *broken = sequence_created(&e->judge, c, strategy, got, faults != 0);
-    if (broken == NULL && faults == 1 && fault_last() == WORD_call_os_reserve &&
-        fault_error() != WORD_error_no_descriptors) {
+    const bool armed = fault_fired() != fired;
+    const bool once = armed && faults == 1 && fault_last() == WORD_call_os_reserve &&
+                      fault_error() != WORD_error_no_descriptors;
+    const bool fits = !armed && faults > 0 && sequence_fits_space(c, strategy, e->space_bytes);
+    if (broken == NULL && (once || fits)) {
         broken = sequence_gave_up(c, strategy, got);
     }
     if (got == SUBJECT_OK && broken == NULL && e->fall_back > 0) {
@@ -570,7 +574,7 @@ static const char *crowd(struct exec *e, uint64_t wanted) {
     return broken;
 }
 
-enum { TOUCHES_MAX = 48 };
+enum { TOUCHES_MAX = 72 };
 
 static const char *touch(struct exec *e, const struct op *op) {
     const char *broken = NULL;
@@ -647,6 +651,12 @@ static const char *of_the_host(struct exec *e, const struct op *op) {
             e->fall_back = (unsigned)(op->arg.memory_fall_back.rungs % RUNGS);
         }
         return NULL;
+    case OP_memory_address_space:
+        e->space_bytes = op->arg.memory_address_space.pages == 0
+                             ? 0
+                             : (op->arg.memory_address_space.pages + 1) * SUBJECT_PAGE_BYTES;
+        fault_space(e->space_bytes);
+        return NULL;
     case OP_memory_pin:
         return pin(e, &e->slot[op->arg.memory_pin.m], op);
     default:
@@ -676,6 +686,7 @@ static const char *run_memory(struct exec *e, const struct op *op) {
         return crowd(e, op->arg.memory_crowd.count);
     case OP_memory_budget:
     case OP_memory_fall_back:
+    case OP_memory_address_space:
     case OP_memory_pin:
     case OP_memory_unpin:
         return of_the_host(e, op);

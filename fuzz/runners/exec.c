@@ -90,6 +90,7 @@ static void begin(const struct subject *subject, const struct program *program) 
     memset(exec.thread, 0, sizeof exec.thread);
     memset(exec.pinned, 0, sizeof exec.pinned);
     exec.budgeted = false;
+    exec.space_bytes = 0;
     exec.fall_back = 0;
     for (unsigned i = 0; i < sizeof exec.body / sizeof exec.body[0]; i++) {
         exec.body[i].handles = 0;

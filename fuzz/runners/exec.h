@@ -58,8 +58,9 @@ struct exec {
     struct exec_thread thread[OP_THREADS];
     struct slot slot[OP_MEMORIES];
     struct pinned pinned[OP_MEMORIES];
-    bool budgeted;      /* memories created now are (R40) */
-    unsigned fall_back; /* rungs they may go down (R43) */
+    bool budgeted;        /* memories created now are (R40) */
+    unsigned fall_back;   /* rungs they may go down (R43) */
+    uint64_t space_bytes; /* longer reservations fail; 0: none does */
     struct judged body[OP_MEMORIES + 2];
     struct subject_segment segment[OP_SEGMENTS];
     struct sequence judge;

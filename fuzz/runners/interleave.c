@@ -17,6 +17,8 @@
 #include <string.h>
 
 struct world world;
+/* The budget of a program is below so many pages. */
+enum { BUDGET_PAGES = 8 };
 /* Runs of one input under a random source: each has a seed of its own. */
 enum { RANDOM_RUNS = 16 };
 
@@ -201,8 +203,13 @@ static void survey(const struct program *program, unsigned *threads) {
             world.copies_to[op->thread] |= 1u << op->arg.memory_copy.to;
         }
         world.releases |= op->code == OP_mailbox_release;
+        world.hears |=
+            op->code == OP_memory_owner_of_tenant && op->arg.memory_owner_of_tenant.byte % 2 != 0;
         world.awaits_signal |= op->code == OP_mailbox_wait_for_signal;
-        world.cancels |= op->code == OP_memory_wait_cancellable;
+        world.cancels |= is_cancellable(op->code);
+        if (op->code == OP_memory_budget && world.budget_bytes == 0) {
+            world.budget_bytes = op->arg.memory_budget.pages % BUDGET_PAGES * SUBJECT_PAGE_BYTES;
+        }
         if (i >= world.prefix) {
             *threads |= 1u << op->thread;
         }
@@ -288,7 +295,14 @@ static void program_main(void *arg) {
     if (chosen->begin != NULL) {
         chosen->begin(os_sim_environment());
     }
+    memory_budget_first();
     set_up(program);
+    for (unsigned i = 0; i < program->operations; i++) {
+        const struct op *op = &program->operation[i];
+        if (op->code == OP_memory_tenant && memory_pool_first(op)) {
+            break;
+        }
+    }
     if (world.cancels) {
         memory_make_cancellers();
     }
@@ -376,9 +390,10 @@ static const char *access_rule(const char *finding, char *detail, size_t bytes) 
     static const struct {
         const char *file;
         const char *rule;
-    } rules[] = {{"waiters.c", "R27"}, {"guest.c", "R31"},  {"mailbox.c", "R31"},
-                 {"linear.c", "R14"},  {"region", "R6"},    {"memory.c", "R14"},
-                 {"bulk.c", "R16"},    {"access.c", "R11"}, {"owner.c", "R14"}};
+    } rules[] = {{"waiters.c", "R27"}, {"guest.c", "R31"},       {"mailbox.c", "R31"},
+                 {"linear.c", "R14"},  {"region_pool.c", "R15"}, {"region", "R6"},
+                 {"memory.c", "R14"},  {"bulk.c", "R16"},        {"access.c", "R11"},
+                 {"owner.c", "R39"},   {"limiter.c", "R40"}};
     static char name[96];
     const char *rule = world.judge.has_mailbox ? "R31" : "R27", *first = NULL;
     sim_symbolise(detail, bytes);
@@ -393,6 +408,10 @@ static const char *access_rule(const char *finding, char *detail, size_t bytes) 
     bool shared = world.judge.has_memory || world.ground == SUBJECT_SHARED;
     if (strstr(detail, "pb_memory_copy") != NULL) {
         snprintf(name, sizeof name, "R13-%s", finding);
+        return name;
+    }
+    if (strstr(detail, "canceller_") != NULL) {
+        snprintf(name, sizeof name, "R41-%s", finding);
         return name;
     }
     if (strstr(detail, "mailbox_free") != NULL) {

@@ -174,8 +174,19 @@ static void copy_end(void) {
     }
 }
 
+/* All tenants are gone: nothing is in use. */
+static void budget_end(void) {
+    uint64_t used =
+        world.budget_bytes == 0 || world.m->budget_used == NULL ? 0 : world.m->budget_used();
+    if (used != 0) {
+        world_check(concurrent_found("R40-budget", "no memory is left, and %llu bytes are in use",
+                                     (unsigned long long)used));
+    }
+}
+
 void memory_end(void) {
     copy_end();
+    budget_end();
     cancellers_end();
     world_check(concurrent_history(&world.judge));
     if (world.root == NULL) {
@@ -386,8 +397,12 @@ static unsigned take_handles(const struct actor *self, void **taken) {
     return count;
 }
 
+static void destroy_one(void *memory) {
+    world.m->destroy(memory);
+}
+
 /* own is the last handle of the last thread that could wake the others: theirs go, too, and with
- * the last one of all they return disabled (R29). */
+ * the last one of all they return disabled (R29). The last two go at the same time. */
 static void destroy_all(const struct actor *self, void *own) {
     void *taken[OP_THREADS * OP_MEMORIES + 1];
     unsigned count = take_handles(self, taken);
@@ -398,10 +413,14 @@ static void destroy_all(const struct actor *self, void *own) {
     check_chain();
     world.root = NULL;
     struct event *e = concurrent_disable_begins(&world.judge);
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 1; i < count; i++) {
         world.m->destroy(taken[i]);
     }
+    int other = count > 0 ? sim_spawn(destroy_one, taken[0]) : -1;
     world.m->destroy(own);
+    if (other >= 0) {
+        sim_join(other);
+    }
     concurrent_disable_ended(&world.judge, e);
 }
 
@@ -419,9 +438,23 @@ static void destroy(struct actor *a, void **handle) {
 /* ---- Calls ------------------------------------------------------------------------------------
  */
 
+bool is_cancellable(uint8_t code) {
+    return code == OP_memory_wait_cancellable || code == OP_memory_wait_by;
+}
+
 static bool is_wait(uint8_t code) {
-    return code == OP_memory_wait32 || code == OP_memory_wait64 ||
-           code == OP_memory_wait_cancellable;
+    return code == OP_memory_wait32 || code == OP_memory_wait64 || is_cancellable(code);
+}
+
+/* Who waits by a canceller, and whether others do at the same time: then it may be refused. */
+static void canceller_begins(struct actor *a, unsigned of) {
+    a->waits_by = of + 1;
+    a->contended = false;
+    for (unsigned i = 0; i < OP_THREADS; i++) {
+        if (i != a->number && world.actor[i].waits_by == of + 1) {
+            a->contended = world.actor[i].contended = true;
+        }
+    }
 }
 
 /* Operations whose addresses count from the memory's end. */
@@ -461,6 +494,9 @@ static void make_call(struct actor *a, void *memory, const struct op *op, struct
     if (op->code == OP_memory_notify && !a->on_copy) {
         sim_atomic_store(&world.notify_mark[a->number], 4, event->number, __ATOMIC_RELAXED);
     }
+    if (is_cancellable(op->code)) {
+        canceller_begins(a, c->canceller_of);
+    }
     const uint64_t began_ns = sim_clock_ns();
     a->asleep &= a->number >= OP_THREADS;
     a->in_wait = is_wait(op->code);
@@ -468,6 +504,8 @@ static void make_call(struct actor *a, void *memory, const struct op *op, struct
     operation_make(m, memory, c);
     a->in_wait = false;
     a->wait = NULL;
+    a->waits_by = 0;
+    c->contended = a->contended;
     c->took_ns = sim_clock_ns() - began_ns;
     uint64_t after = 0;
     if (looks_after(op->code)) {
@@ -554,15 +592,18 @@ static void tenant_ends(struct tenant *t) {
     }
 }
 
-/* Called when address space has been given back: no question that begins now may be answered with
- * the memory that was there, since another may be there (R39). */
+/* Called when address space has been given back: no question by who has heard of that may be
+ * answered with the memory that was there, since another may be there (R39). Who has not may still
+ * read the old entry. */
 void os_sim_released(const void *base, uint64_t bytes);
 void os_sim_released(const void *base, uint64_t bytes) {
     for (unsigned i = 0; i < world.tenants; i++) {
         struct tenant *t = &world.tenant[i];
         if ((uintptr_t)t->base - (uintptr_t)base < bytes && t->to == NEVER) {
             tenant_ends(t);
-            t->released = true;
+            t->released = world.hears ? 1 + (uint32_t)sim_atomic_rmw(&world.released_mark, 4,
+                                                                     SIM_ADD, 1, __ATOMIC_RELEASE)
+                                      : 0;
         }
     }
 }
@@ -579,16 +620,18 @@ static bool could_be(const struct tenant *t, const struct subject_owner *owner,
            owner->length_bytes <= t->bytes && owner->length_bytes % SUBJECT_PAGE_BYTES == 0;
 }
 
-/* Whether the answer is a memory whose place had been given back before the question. */
+/* Whether the answer is a memory of which the asking thread knows that it is gone. heard: so many
+ * places were given back before. */
 static bool is_stale(const struct tenant *t, const struct subject_owner *owner,
-                     const uint8_t *address, uint32_t start) {
-    return t->released && t->to <= start && is_of(t, owner, address);
+                     const uint8_t *address, uint64_t heard) {
+    return t->released != 0 && t->released <= heard && is_of(t, owner, address);
 }
 
-/* Asks who owns the address. The answer must be a memory that existed at some moment of the
- * question and contained it (R39). */
-static void ask_owner(const uint8_t *address, const struct tenant *sure) {
+/* Asks who owns the address. The answer must be a memory that contained it (R39), and one that the
+ * asking thread does not know to be gone. hears: it looks first at what was given back. */
+static void ask_owner(const uint8_t *address, const struct tenant *sure, bool hears) {
     struct subject_owner owner = {0};
+    const uint64_t heard = hears ? sim_atomic_load(&world.released_mark, 4, __ATOMIC_ACQUIRE) : 0;
     const uint32_t start = concurrent_moment(&world.judge);
     if (!world.m->owner_of(address, &owner)) {
         if (sure != NULL) {
@@ -599,13 +642,67 @@ static void ask_owner(const uint8_t *address, const struct tenant *sure) {
     bool known = owner.record == world.record && world.base + owner.offset_bytes == address;
     bool stale = false;
     for (unsigned i = 0; i < world.tenants; i++) {
-        known |= could_be(&world.tenant[i], &owner, address, start);
-        stale |= is_stale(&world.tenant[i], &owner, address, start);
+        known |= is_of(&world.tenant[i], &owner, address);
+        stale |= is_stale(&world.tenant[i], &owner, address, heard);
     }
     /* a memory that another thread is creating is not in the table yet */
-    bool unknown = !known && (stale || world.making == 0);
+    bool unknown = stale || (!known && world.making == 0);
     if (sure != NULL ? !could_be(sure, &owner, address, start) : unknown) {
         world_check(concurrent_found("R39-owner", "offset and record are not of one memory"));
+    }
+}
+
+static bool can_ask(void) {
+    return world.m != NULL && world.m->owner_of != NULL && world.m->record != NULL;
+}
+
+/* Its strategy: the arguments' bits say whether it moves, or has a slot of a pool. */
+static enum word_strategy tenants_strategy(const struct op *op) {
+    const uint64_t pages = op->arg.memory_tenant.pages;
+    return pages / 2 % 2 != 0   ? WORD_strategy_move
+           : pages / 4 % 2 != 0 ? WORD_strategy_pool
+                                : WORD_strategy_reserve;
+}
+
+/* A subject makes its pool with the first memory in it, which is no matter for two threads. */
+bool memory_pool_first(const struct op *op) {
+    const struct subject_memory_config config = {
+        .type = {.min_pages = 1, .max_pages = 1},
+        .style = SUBJECT_STYLE_DYNAMIC,
+        .strategy = strategy_named(WORD_strategy_pool),
+    };
+    void *memory;
+    const bool pool = can_ask() && tenants_strategy(op) == WORD_strategy_pool;
+    if (pool && world.m->create(&config, &memory) == SUBJECT_OK) {
+        world.m->destroy(memory);
+        world.pooled = true;
+    }
+    return pool;
+}
+
+void memory_budget_first(void) {
+    if (world.m == NULL || world.m->budget == NULL) {
+        world.budget_bytes = 0;
+    }
+    if (world.budget_bytes != 0) {
+        world.m->budget(world.budget_bytes);
+    }
+}
+
+/* No two living memories share bytes, and together they keep to their budget. */
+static void tenant_granted(const struct tenant *t, uint64_t bytes) {
+    world.granted_bytes += world.budget_bytes != 0 ? bytes : 0;
+    if (world.granted_bytes > world.budget_bytes) {
+        world_check(concurrent_found(
+            "R40-budget", "living memories of %llu bytes: the budget is %llu",
+            (unsigned long long)world.granted_bytes, (unsigned long long)world.budget_bytes));
+    }
+    for (unsigned i = 0; i < world.tenants; i++) {
+        const struct tenant *other = &world.tenant[i];
+        bool apart = other->base >= t->base + t->bytes || t->base >= other->base + other->bytes;
+        if (other != t && other->to == NEVER && !other->unsure && !apart) {
+            world_check(concurrent_found("R15-shared-slot", "two living memories share bytes"));
+        }
     }
 }
 
@@ -614,6 +711,7 @@ static void ask_owner(const uint8_t *address, const struct tenant *sure) {
 static struct tenant *tenant_moves(void *memory, struct tenant *t) {
     uint32_t old;
     world.making++;
+    t->unsure = true;
     if (world.m->grow(memory, 1, &old) == SUBJECT_OK) {
         if (world.tenants < TENANTS_MAX) {
             struct tenant *next = &world.tenant[world.tenants++];
@@ -623,6 +721,7 @@ static struct tenant *tenant_moves(void *memory, struct tenant *t) {
                                     .from = t->from};
             tenant_ends(t);
             t = next;
+            tenant_granted(t, SUBJECT_PAGE_BYTES);
         } else {
             world.making++; /* it is not recorded, so every answer counts as right from now on */
         }
@@ -633,11 +732,15 @@ static struct tenant *tenant_moves(void *memory, struct tenant *t) {
 
 static void tenant(const struct op *op) {
     const uint32_t pages = 1 + (uint32_t)op->arg.memory_tenant.pages % 2;
-    const bool moves = op->arg.memory_tenant.pages / 2 % 2 != 0;
+    const enum word_strategy wanted = tenants_strategy(op);
+    const enum word_strategy strategy =
+        wanted == WORD_strategy_pool && !world.pooled ? WORD_strategy_reserve : wanted;
+    const bool moves = strategy == WORD_strategy_move;
     const struct subject_memory_config config = {
         .type = {.min_pages = pages, .max_pages = pages + moves},
         .style = SUBJECT_STYLE_DYNAMIC,
-        .strategy = strategy_named(moves ? WORD_strategy_move : WORD_strategy_reserve),
+        .strategy = strategy_named(strategy),
+        .budgeted = world.budget_bytes != 0,
     };
     for (unsigned i = 0; i <= op->arg.memory_tenant.count % 3; i++) {
         void *memory = NULL;
@@ -656,18 +759,22 @@ static void tenant(const struct op *op) {
                              .record = world.m->record(memory),
                              .from = concurrent_moment(&world.judge)};
         world.making--;
-        ask_owner(t->base + 1, t);
+        tenant_granted(t, t->bytes);
+        ask_owner(t->base + 1, t, false);
         if (moves) {
             t = tenant_moves(memory, t);
-            ask_owner(t->base + 1, world.tenants < TENANTS_MAX ? t : NULL);
+            ask_owner(t->base + 1, world.tenants < TENANTS_MAX ? t : NULL, false);
         }
+        world.granted_bytes -= world.budget_bytes != 0 ? t->bytes : 0;
+        t->unsure = true;
         world.m->destroy(memory);
         tenant_ends(t);
     }
 }
 
-static bool can_ask(void) {
-    return world.m->owner_of != NULL && world.m->record != NULL;
+/* Half of the questions. */
+static bool hears(const struct op *op) {
+    return op->code == OP_memory_owner_of_tenant && op->arg.memory_owner_of_tenant.byte % 2 != 0;
 }
 
 static bool about_tenants(const struct op *op) {
@@ -679,7 +786,7 @@ static bool about_tenants(const struct op *op) {
         tenant(op);
     } else if (world.tenants > 0) {
         const struct tenant *t = &world.tenant[world.tenants - 1];
-        ask_owner(t->base + op->arg.memory_owner_of_tenant.byte % t->bytes, NULL);
+        ask_owner(t->base + op->arg.memory_owner_of_tenant.byte % t->bytes, NULL, hears(op));
     }
     return true;
 }
@@ -704,11 +811,17 @@ static void take_copy(struct actor *a, unsigned slot) {
 
 bool memory_operation(struct actor *a, const struct op *op) {
     uint8_t room[(int)CALL_ROOM_BYTES > (int)BULK_MAX ? (int)BULK_MAX : (int)CALL_ROOM_BYTES];
-    struct call c = {
-        .code = op->code, .thread = op->thread, .room = room, .canceller = a->canceller};
+    struct call c = {.code = op->code,
+                     .thread = op->thread,
+                     .room = room,
+                     .canceller = a->canceller,
+                     .canceller_of = a->number};
     const bool destroys = op->code == OP_memory_destroy, crowds = op->code == OP_memory_wait_crowd;
     if (op->code >= OP_mailbox_attach || world.m == NULL) {
         return false;
+    }
+    if (op->code == OP_memory_budget) {
+        return true; /* as a whole: memory_budget_first */
     }
     if (op->code == OP_memory_cancel) {
         cancel(op->arg.memory_cancel.thread % OP_THREADS);
@@ -724,7 +837,11 @@ bool memory_operation(struct actor *a, const struct op *op) {
     void **handle = &a->handle[slot];
     take_copy(a, slot);
     a->on_copy = *handle != NULL && a->is_copy[slot];
-    if (op->code == OP_memory_wait_cancellable && a->canceller == NULL) {
+    if (op->code == OP_memory_wait_by) {
+        c.canceller_of = op->arg.memory_wait_by.thread % OP_THREADS;
+        c.canceller = world.actor[c.canceller_of].canceller;
+    }
+    if (is_cancellable(op->code) && c.canceller == NULL) {
         return true;
     }
     if (*handle == NULL && op->code == OP_memory_copy && world.threaded) {

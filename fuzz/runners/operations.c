@@ -68,10 +68,11 @@ static void bulk_arguments(struct call *c, uint64_t at, uint64_t from, uint64_t 
 void operation_arguments(struct call *c, const struct op *op, uint64_t size_bytes,
                          struct subject_segment *segment) {
     uint8_t *room = c->room;
-    void *canceller = c->canceller;
+    const struct call given = *c;
     *c = (struct call){.code = op->code, .thread = op->thread, .size_bytes = size_bytes};
     c->room = room;
-    c->canceller = canceller;
+    c->canceller = given.canceller;
+    c->canceller_of = given.canceller_of;
     switch (op->code) {
     case OP_memory_grow:
         c->pages = (uint32_t)op->arg.memory_grow.pages;
@@ -147,6 +148,7 @@ void operation_arguments(struct call *c, const struct op *op, uint64_t size_byte
                        op->arg.memory_wait64.timeout_ns);
         break;
     case OP_memory_wait_cancellable:
+    case OP_memory_wait_by: /* the first arguments are the same */
         wait_arguments(c, op->arg.memory_wait_cancellable.at, 4,
                        (uint32_t)op->arg.memory_wait_cancellable.expected,
                        op->arg.memory_wait_cancellable.timeout_ns);
@@ -409,6 +411,7 @@ static const struct {
     [OP_memory_wait64] = {wait64, NEEDS(wait64)},
     [OP_memory_notify] = {notify, NEEDS(notify)},
     [OP_memory_wait_cancellable] = {wait_cancellable, NEEDS(cancellable_wait32)},
+    [OP_memory_wait_by] = {wait_cancellable, NEEDS(cancellable_wait32)},
     [OP_memory_disable_atomics] = {disable, NEEDS(disable_atomics)},
     [OP_memory_owner_of] = {owner_of, NEEDS(owner_of)},
     [OP_memory_probe] = {nothing, NEEDS(record)},

@@ -25,6 +25,8 @@ struct actor {
     bool on_copy;              /* its operation is on the copy */
     uint32_t copy_mark;        /* the mark that it has read */
     struct event *wait;        /* the wait that it is in */
+    unsigned waits_by;         /* 1 + the thread whose canceller that wait has; 0: none has it */
+    bool contended;            /* another wait had the same canceller meanwhile */
     void *canceller;           /* for its cancellable waits; NULL: the program has none */
     void *waker[OP_WAKERS];
     uint32_t waker_id[OP_WAKERS];
@@ -38,7 +40,8 @@ struct tenant {
     uint64_t bytes;
     const struct subject_record *record;
     uint32_t from, to; /* the moments between which it may exist; to NEVER: it still does */
-    bool released;     /* its place was given back at that moment, and is nobody's */
+    bool unsure;       /* it is moving or being destroyed: its place may be another's already */
+    uint32_t released; /* its place was given back, as the so manieth, and is nobody's; 0: not */
 };
 
 struct world {
@@ -70,11 +73,16 @@ struct world {
     uint32_t crowd_mark; /* seen by the engine: how many of the crowd sleep or have ended */
     int crowd_running[CROWD_MAX];
     struct tenant tenant[TENANTS_MAX];
-    unsigned tenants; /* created so far */
-    unsigned making;  /* being created now */
-    bool destroys;    /* the program destroys handles: who sleeps says so (asleep_mark) */
-    bool threaded;    /* the threads have begun */
-    bool gone;        /* the last handle was destroyed while others were blocked */
+    unsigned tenants;       /* created so far */
+    unsigned making;        /* being created now */
+    bool pooled;            /* the pool of tenants is there */
+    bool hears;             /* the program asks who owns what was given back */
+    uint32_t released_mark; /* in the engine's eyes: how many places were given back */
+    uint64_t budget_bytes;  /* of all tenants (R40); 0: they have none */
+    uint64_t granted_bytes; /* that living tenants have, as far as is known */
+    bool destroys;          /* the program destroys handles: who sleeps says so (asleep_mark) */
+    bool threaded;          /* the threads have begun */
+    bool gone;              /* the last handle was destroyed while others were blocked */
     uint32_t notify_mark[OP_THREADS]; /* in the engine's eyes: how many notifies each began */
     uint32_t asleep_mark[OP_THREADS]; /* in the engine's eyes: that it sleeps */
 
@@ -98,6 +106,9 @@ extern struct world world;
 void world_check(const char *rule);
 
 /* On the first thread: set-up, what each thread needs, and the end. */
+void memory_budget_first(void);
+/* Before the threads of a program with that tenant; false: it needs no pool. */
+bool memory_pool_first(const struct op *op);
 void memory_create_first(const struct op *op);
 void memory_share(struct actor *a);
 void memory_end_thread(struct actor *a);
@@ -111,6 +122,7 @@ void mailbox_end(void);
 bool memory_operation(struct actor *a, const struct op *op);
 bool mailbox_operation(struct actor *a, const struct op *op);
 bool is_of_mailbox(uint8_t code);
+bool is_cancellable(uint8_t code);
 /* Makes a canceller for each thread, if the program has waits that use one. */
 void memory_make_cancellers(void);
 /* Waits for the threads of crowds to end. */

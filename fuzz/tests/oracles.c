@@ -406,7 +406,7 @@ static const struct bite {
     MEMORY(create, create_dirty, "oracle_R2_fresh_zero", "R2-fresh-zero", PLAIN),
     MEMORY(create, create_narrow, "oracle_R3_style", "R3-style",
            CREATE("m0", "reserve", "none", "1", "6", "no", "static", "6")),
-    MEMORY(owner_of, owner_without_guard, "oracle_R4_owner", "R4-owner",
+    MEMORY(owner_of, owner_without_guard, "oracle_R39_owner_guard", "R39-owner",
            PLAIN "T0 memory_owner_of m0 at:end\n"),
     MEMORY(grow, grow_refuses_last, "oracle_R5_grow_limit", "R5-grow-limit",
            CREATE("m0", "reserve", "none", "0", "none", "no", "dynamic",
