@@ -199,6 +199,7 @@ static void survey(const struct program *program, unsigned *threads) {
         }
         world.judge.faulty |= op->code == OP_fault || op->code == OP_fault_at;
         world.destroys |= op->code == OP_memory_destroy;
+        world.grows |= op->code == OP_memory_grow;
         if (op->code == OP_memory_copy && i >= world.prefix) {
             world.copies_to[op->thread] |= 1u << op->arg.memory_copy.to;
         }
@@ -326,6 +327,7 @@ static void program_main(void *arg) {
     if (world.releases) {
         world.b->release(world.box);
     }
+    memory_give_up();
     for (unsigned i = 0; i < OP_THREADS; i++) {
         if (running[i] >= 0) {
             sim_join(running[i]);

@@ -56,7 +56,7 @@ struct world {
     unsigned armed_until; /* the prefix's faults before that operation are armed */
 
     /* The memory. NULL root: none. */
-    void *root; /* the first thread's handle, outlives all others */
+    void *root; /* the first thread's handle; outlives all others, or memory_give_up() */
     const uint8_t *base;
     const struct subject_record *record;
     void *copy; /* made by a thread; others adopt it in their slot copy_slot; NULL: none */
@@ -81,6 +81,7 @@ struct world {
     uint64_t budget_bytes;  /* of all tenants (R40); 0: they have none */
     uint64_t granted_bytes; /* that living tenants have, as far as is known */
     bool destroys;          /* the program destroys handles: who sleeps says so (asleep_mark) */
+    bool grows;             /* the program grows the memory */
     bool threaded;          /* the threads have begun */
     bool gone;              /* the last handle was destroyed while others were blocked */
     uint32_t notify_mark[OP_THREADS]; /* in the engine's eyes: how many notifies each began */
@@ -112,6 +113,7 @@ bool memory_pool_first(const struct op *op);
 void memory_create_first(const struct op *op);
 void memory_share(struct actor *a);
 void memory_end_thread(struct actor *a);
+void memory_give_up(void);
 void memory_end(void);
 void mailbox_attach_first(const struct op *op);
 void mailbox_share(struct actor *a);
