@@ -65,7 +65,7 @@ defect() {
     TRACE=1 "$tools/replay" "$folder/shrunk.ops" >"$folder/trace.txt" 2>&1
     check "${id}_has_the_same_name" "the replay says another" grep -qx "finding: $oracle" "$folder/trace.txt"
     check "${id}_has_a_program" "reproducer says" "$tools/reproducer" -o "$folder" "$folder/shrunk.ops"
-    compiled_with "$folder" "$work/$id" 20 # it ends when it has failed: a busy machine may take long
+    compiled_with "$folder" "$work/$id" 120 # it ends when it has failed: a busy machine may take long
     status=$?
     if [ $status = 1 ] && grep -q "^$oracle is broken" "$folder/printed"; then pass "${id}_program_fails_with_the_planted_library"; else
         fail "${id}_program_fails_with_the_planted_library" "status $status: $(tail -n 1 "$folder/printed")"
@@ -89,7 +89,7 @@ weak_order() {
     check M03_has_a_program "reproducer says" "$tools/reproducer" -o "$folder" "$folder/shrunk.ops"
     check M03_program_says_what_it_needs "its head" grep -q 'needs a weak memory order' "$folder/finding.c"
     cp -rp scripts "$work/M03/"
-    check M03_program_fails_under_the_engine "it says" sh -c "! ${MAKE:-make} -s -C '$folder' explore PAGEBOX='$work/M03' TIME=60"
+    check M03_program_fails_under_the_engine "it says" sh -c "! ${MAKE:-make} -s -C '$folder' explore PAGEBOX='$work/M03' TIME=600"
     check M03_program_names_the_rule "another" grep -q 'R31-publish is broken' "$work/M03/results/explore/latest/trace.txt"
     cp "$work/M03/results/explore/latest/schedule.txt" "$folder/"
     check M03_schedule_replays "it says" sh -c "! ${MAKE:-make} -s -C '$folder' explore PAGEBOX='$work/M03' REPLAY='$folder/schedule.txt'"
@@ -112,7 +112,7 @@ subject_threads() {
     check W1_is_shrunk "shrink says" build/plain/shrink -o "$folder/shrunk.ops" fuzz/tests/engine/W1-template_shared.ops
     check W1_has_a_program "reproducer says" build/plain/reproducer -o "$folder" "$folder/shrunk.ops"
     unset SUBJECT
-    check W1_program_is_compiled "make says" "${MAKE:-make}" -s -C "$folder" CFLAGS="-DSECONDS=20 -Wall -Werror"
+    check W1_program_is_compiled "make says" "${MAKE:-make}" -s -C "$folder" CFLAGS="-DSECONDS=120 -Wall -Werror"
     expect W1_program_fails_for_the_rule 1 '^R21-atomic-enqueue is broken' "$folder/finding"
     "${MAKE:-make}" -s -B -C "$folder" CFLAGS=-DSECONDS=2 2>/dev/null
     expect W1_program_passes_with_the_good_subject 0 '^good' env SUBJECT="$work/good_w/mine.so" "$folder/finding"
@@ -136,8 +136,8 @@ interrupted() {
         fuzz/tests/R5-broken.ops 2>"$work/stopped" &
     run=$!
     # Loading the subject is a process of its own, too: before, a stop is not waited for.
-    wait_for 60 grep -Eq '^SigCgt:.*[4-7c-f][0-9a-f]{3}$' /proc/$run/status || fail shrink_can_be_stopped "$(cat "$work/stopped")"
-    wait_for 60 grep -q . /proc/$run/task/$run/children || fail shrink_starts_a_run "$(cat "$work/stopped")"
+    wait_for 300 grep -Eq '^SigCgt:.*[4-7c-f][0-9a-f]{3}$' /proc/$run/status || fail shrink_can_be_stopped "$(cat "$work/stopped")"
+    wait_for 300 grep -q . /proc/$run/task/$run/children || fail shrink_starts_a_run "$(cat "$work/stopped")"
     kill -TERM $run
     wait $run
     status=$?
@@ -266,7 +266,7 @@ runs() {
     set -- TARGET=memory_fuzzer ENGINE=libfuzzer JOBS=1 TIME=100
     SUBJECT="$work/broken.so" "$fuzz" "$@" >"$work/run" 2>&1 &
     run=$!
-    wait_for 60 found_something || fail run_finds_something "$(tail -n 3 "$work/run" | tr '\n' ' ')"
+    wait_for 300 found_something || fail run_finds_something "$(tail -n 3 "$work/run" | tr '\n' ' ')"
     kill -9 $run
     wait $run 2>/dev/null
     check finding_is_on_disk_after_kill "no input" ls "$work"/tree/results/fuzz/.*.tmp/findings/*/input*
@@ -279,7 +279,7 @@ runs() {
     # Background processes of a shell ignore SIGINT from the start; python puts its own handler there.
     "$fuzz" "$@" >"$work/run" 2>&1 &
     run=$!
-    wait_for 60 begun || fail run_begins "$(tail -n 3 "$work/run" | tr '\n' ' ')"
+    wait_for 300 begun || fail run_begins "$(tail -n 3 "$work/run" | tr '\n' ' ')"
     kill -INT $run
     wait $run
     status=$?

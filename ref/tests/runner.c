@@ -5,8 +5,8 @@
  * runs the tests whose names contain one of the NAMEs (all without one); -l only lists them, -q
  * prints no PASS lines. Prints `PASS name`, `FAIL name: file:line: what` or `SKIP name: why` a
  * test, and `N passed, N failed` at the end. Status 0: all passed, 1: one failed, 2: usage,
- * 130: interrupted. PB_TEST_SECONDS (default 60) is how long one may run before it counts as
- * blocked. */
+ * 130: interrupted. PB_TEST_SECONDS (default 300, as a busy machine may need) is how long one
+ * may run before it counts as blocked. */
 #include "test.h"
 
 #include <errno.h>
@@ -184,7 +184,7 @@ uint32_t test_random(uint64_t *state) {
 static unsigned seconds_max(void) {
     const char *text = getenv("PB_TEST_SECONDS");
     unsigned long seconds = text ? strtoul(text, NULL, 10) : 0;
-    return seconds > 0 && seconds < UINT_MAX ? (unsigned)seconds : 60;
+    return seconds > 0 && seconds < UINT_MAX ? (unsigned)seconds : 300;
 }
 
 _Noreturn static void run_here(const struct one *one) {

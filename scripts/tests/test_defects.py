@@ -303,7 +303,7 @@ def test_options_out_of_range_are_refused(root):
     for text in ("0", "-1", "0.5", "nan", "inf", "x", "1e12"):
         assert "from 1 on" in refused(scoreboard.positive(float), text), text
     command = [sys.executable, str(SCOREBOARD), "run", "--only", "("]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 2 and "no regular expression" in done.stderr, done
 
 
@@ -400,7 +400,7 @@ def test_a_target_leaves_out_the_patches_that_it_cannot_see(root):
 def test_a_set_refuses_what_it_would_ignore(root):
     command = [sys.executable, str(SCOREBOARD), "run", "--defects", "fuzz/defects/seeds"]
     more = ["--engine", "afl", "--seeds", "2", "--root", root, "--work", root]
-    done = subprocess.run(command + more, capture_output=True, text=True, timeout=60, cwd=patchfile.REPO)
+    done = subprocess.run(command + more, capture_output=True, text=True, timeout=600, cwd=patchfile.REPO)
     assert done.returncode == 2 and "not ENGINE= SEEDS=" in done.stderr, done
 
 
@@ -432,7 +432,7 @@ def test_a_run_that_was_killed_leaves_its_rows(root):
     (folder,) = (pathlib.Path(root) / "results/defects").glob(".*.tmp")
     with open(folder / runner.ROWS, "a") as file:
         file.write(json.dumps(item("S21", True, "R34-x")) + '\n{"name": "S2')
-    recover = lambda: subprocess.run([SCOREBOARD, "recover", *where], capture_output=True, text=True, timeout=60)
+    recover = lambda: subprocess.run([SCOREBOARD, "recover", *where], capture_output=True, text=True, timeout=600)
     done = recover()
     assert done.returncode == 0 and done.stdout.endswith("1 caught, 0 missed\n"), done
     told = json.loads((pathlib.Path(root) / "results/defects/latest/report.json").read_text())
@@ -464,7 +464,7 @@ def test_an_interrupt_leaves_a_report_of_your_own_code(root):
     program = pathlib.Path(root) / "run.py"
     program.write_text(f"import sys\nsys.path.insert(0, {str(patchfile.REPO / 'scripts')!r})\n"
                        + SUBJECT_RUN.format(**places).replace('"--quick"', '"--quick", "--only", "T"'))
-    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, str(program)], capture_output=True, text=True, timeout=600)
     assert done.returncode == 130, done
     told = json.loads((pathlib.Path(root) / "results/defects/latest/report.json").read_text())
     assert told["status"] == "interrupted" and told["summary"]["not_run"] == 2, told["summary"]
@@ -487,7 +487,7 @@ def test_a_subject_without_sources_and_settings_without_use_are_refused(root):
     clean = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
     make = ["make", "-s", "-C", str(patchfile.REPO), "defects"]
     for more, said in (["SUBJECT=./mine.so"], "say SUBJECT_SRC="), (["SUBJECT_SRC=x", "JOBS=2"], "not JOBS="):
-        done = subprocess.run([*make, "ONLY=^none$$", *more], capture_output=True, text=True, timeout=60, env=clean)
+        done = subprocess.run([*make, "ONLY=^none$$", *more], capture_output=True, text=True, timeout=600, env=clean)
         assert done.returncode == 2 and said in done.stderr, (more, done)
 
 
@@ -496,7 +496,7 @@ def test_no_setting_of_the_callers_reaches_what_is_run(root):
     before = dict(os.environ)
     os.environ.update(dict.fromkeys(names, "of-the-caller"))
     try:
-        text = trials.Processes().run(["env"], timeout=10)[1]
+        text = trials.Processes().run(["env"], timeout=600)[1]
         trial = trials.Trial(None, None, "t", "bytes", 3, 1.0, pathlib.Path(root), None)
         made = trial.environment()
     finally:

@@ -116,5 +116,5 @@ def test_wrong_folders_are_told(root, mine):
         (root, "HEAD", "no git checkout"),
     ):
         command = [sys.executable, str(GATE), "run", "--subject-src", str(folder), "--base", base]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
         assert done.returncode == 2 and words in done.stderr, (folder, done.stderr)

@@ -252,12 +252,12 @@ def test_documented_commands_use_settings_that_exist(root):
 
 def test_make_n_starts_no_run(root):
     for words in (["fuzz"], ["gate", "BASE=HEAD"], ["test"], ["demo"]):
-        done = run(["make", "-C", str(REPO), "-n", *words], env=ENVIRONMENT, timeout=60)
+        done = run(["make", "-C", str(REPO), "-n", *words], env=ENVIRONMENT, timeout=600)
         assert done.returncode == 0 and "scripts/" in done.stdout, (words, done)
 
 
 def test_a_missing_tool_is_told_before_anything_is_built(root):
-    done = run(["make", "-C", str(REPO), "-s", "test"], env={**ENVIRONMENT, "CLANG": "no-such-clang"}, timeout=60)
+    done = run(["make", "-C", str(REPO), "-s", "test"], env={**ENVIRONMENT, "CLANG": "no-such-clang"}, timeout=600)
     assert done.returncode == 2 and "missing: clang" in done.stderr and "==" not in done.stdout, done
 
 

@@ -4,6 +4,8 @@
 # failed, or 130.
 set -u
 cd "$(dirname "$0")/../../.." || exit 2
+work=$(mktemp) || exit 2
+trap 'rm -f "$work"' EXIT
 trap 'exit 130' INT TERM
 judge=fuzz/sim/tests/judge
 passed=0
@@ -26,9 +28,8 @@ part entry_points_all_defined fuzz/sim/tests/entry.sh build/plain/libsim.a
 part judge_as_counted $judge/test.sh build/judge build/litmus-generate
 part search_as_judged $judge/compare.py --quiet 1 1000 "${1:-all}"
 
-own=$(build/test-sim)
-printf '%s\n' "$own" | grep -v '^[0-9]* passed'
-total=$(printf '%s\n' "$own" | grep -E '^[0-9]+ passed, [0-9]+ failed$') || {
+build/test-sim | tee "$work" | grep -v '^[0-9]* passed'
+total=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$work") || {
     echo "FAIL engine: its tests did not come to their end"
     total='0 passed, 1 failed'
 }
