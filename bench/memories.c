@@ -168,14 +168,13 @@ void memory_touch(struct pb_memory *memory) {
 
 /* ---- Registration ---------------------------------------------------------------------------- */
 
-/* Lives as long as the program, as names and labels must. */
-static const char *kept(char *text, size_t length) {
-    char *made = strdup(text);
-    if (length >= 1024 || made == NULL) {
-        fprintf(stderr, "bench: a label is too long, or no memory\n");
+/* The text as a label, which must have fitted into 1,024 bytes. */
+static const char *kept(const char *text, size_t length) {
+    if (length >= 1024) {
+        fprintf(stderr, "bench: a label is too long\n");
         abort();
     }
-    return made;
+    return bench_kept_text("%s", text);
 }
 
 /* "/by:16/advice:huge" */

@@ -348,7 +348,7 @@ static const char *label(const char *bound, uint32_t pages, const struct bench_p
         length += snprintf(text + length, sizeof text - (size_t)length, "/%s:%lld", options[i].name,
                            (long long)options[i].number);
     }
-    return strdup(text);
+    return bench_kept_text("%s", text);
 }
 
 static void add(const struct operation *operation, const struct peer *peer, uint32_t pages,

@@ -85,17 +85,8 @@ static void run_program(struct bench_state *state) {
 
 /* ---- Registration ---------------------------------------------------------------------------- */
 
-static const char *text(const char *format, const char *a, const char *b) {
-    char made[160];
-    snprintf(made, sizeof made, format, a, b);
-    return strdup(made);
-}
-
 static const struct job *job_of(const struct program *program, const struct subject *subject) {
-    struct job *made = malloc(sizeof *made);
-    if (made == NULL) {
-        abort();
-    }
+    struct job *made = bench_kept(sizeof *made);
     *made = (struct job){program, subject};
     return made;
 }
@@ -103,11 +94,11 @@ static const struct job *job_of(const struct program *program, const struct subj
 static void add(const struct program *program, const struct subject *subject,
                 struct bench_parameter option, bool full_only) {
     struct bench_case bench = {
-        .name = text(subject != NULL ? "program/%s%s" : "peer/%s%s", program->name, ""),
+        .name = bench_kept_text("%s/%s", subject != NULL ? "program" : "peer", program->name),
         .run = run_program,
         .argument = job_of(program, subject),
         .clock = BENCH_CLOCK_SECTIONS,
-        .bounds = text("bound/native/program:%s", program->name, ""),
+        .bounds = bench_kept_text("bound/native/program:%s", program->name),
         .skip = program->missing,
         .full_only = full_only,
     };
@@ -117,9 +108,8 @@ static void add(const struct program *program, const struct subject *subject,
     } else {
         const char *name = pb_strategy_info(subject->strategy)->name;
         bench.parameters[next++] = (struct bench_parameter){"strategy", name, 0};
-        bench.bounds =
-            text("bound/native/program:%s,peer/%s/of:wabt/check:", program->name, program->name);
-        bench.bounds = text("%s%s", bench.bounds, program->check);
+        bench.bounds = bench_kept_text("bound/native/program:%s,peer/%s/of:wabt/check:%s",
+                                       program->name, program->name, program->check);
         const char *reason;
         if (bench.skip == NULL && pb_strategy_available(subject->strategy, &reason) != PB_OK) {
             bench.skip = reason;
@@ -146,8 +136,8 @@ void program_add(const struct program *program) {
     bool guard = strcmp(program->check, "guard") == 0;
     bench_section_add(
         &(struct bench_section){.inside = "Real programs",
-                                .title = text("%s, every strategy", program->name, ""),
-                                .rows = text("^program/%s/", program->name, ""),
+                                .title = bench_kept_text("%s, every strategy", program->name),
+                                .rows = bench_kept_text("^program/%s/", program->name),
                                 .lines = STRATEGY_KEYS " check advice"});
     if (guard) {
         bench_register(&(struct bench_case){.name = "bound/native",

@@ -2,7 +2,7 @@
 
 BENCH_OUT := build/bench
 # Order tables of the mailbox: as chosen in ref/orders.h; all sequentially consistent (made from it);
-# bench/orders_acqrel.h; bench/orders_seed.h. One object each, all in one program.
+# bench/orders_acqrel.h; bench/orders_upstream.h, whose rows are called orders:seed. One object each, all in one program.
 BENCH_ORDERS := chosen sc acqrel seed
 # Real programs, each built three times: native, and by way of wasm32 without and with bounds checks.
 BENCH_PROGRAMS := $(patsubst bench/programs/%.c,%,$(sort $(filter-out %/glue.c,$(wildcard bench/programs/*.c))))
@@ -140,7 +140,7 @@ $(BENCH_OUT)/$(1)/%.o: %.c $(BENCH_OUT)/orders_sc.h
 	$$(call say,CC,$$< ($(1)))
 	@mkdir -p $$(@D)
 	$$(Q)$$(CC) $$(CSTD) $$(WARN) $$(BENCH_FLAGS) -DBENCH_ORDERS='"$(1)"' \
-	    $(if $(filter-out chosen,$(1)),-DPB_ORDERS_TABLE='"orders_$(1).h"') \
+	    $(if $(filter-out chosen,$(1)),-DPB_ORDERS_TABLE='"orders_$(1:seed=upstream).h"') \
 	    -Iref -Ibench -I$(BENCH_OUT) -MMD -MP -c $$< -o $$@
 $(BENCH_OUT)/mailbox_$(1).o: $(BENCH_OUT)/$(1)/bench/mailbox.o \
     $(REF_SRC:%.c=$(if $(filter chosen,$(1)),build/plain,$(BENCH_OUT)/$(1))/%.o)

@@ -9,6 +9,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdarg>
+#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -657,6 +659,22 @@ void bench_answer(const char *text) {
 
 void bench_headline(const char *text) {
     add_answer(text, true);
+}
+
+const char *bench_kept_text(const char *format, ...) {
+    char text[1024];
+    va_list arguments;
+    va_start(arguments, format);
+    const int length = vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    char *made = static_cast<char *>(bench_kept(static_cast<size_t>(length) + 1));
+    memcpy(made, text, std::min(static_cast<size_t>(length), sizeof text - 1));
+    return made;
+}
+
+void *bench_kept(size_t bytes) {
+    static std::deque<std::vector<std::max_align_t>> all;
+    return all.emplace_back(bytes / sizeof(std::max_align_t) + 1).data();
 }
 
 void bench_register(const bench_case *bench) {

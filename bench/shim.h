@@ -25,6 +25,7 @@
 #define BENCH_SHIM_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #ifdef __cplusplus
@@ -129,6 +130,11 @@ void bench_sections_add(const struct bench_section *sections);
 void bench_answer(const char *text);
 /* The same, for the first screen. */
 void bench_headline(const char *text);
+
+/* printf, and so many bytes of zeros; both live as long as the program, as what is registered must.
+ */
+const char *bench_kept_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void *bench_kept(size_t bytes);
 
 /* Runs when the program is loaded; each file may have several. */
 #define BENCH_JOIN_(a, b) a##b

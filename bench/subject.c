@@ -364,12 +364,7 @@ static bool has_room(const struct subject_memory *m, const struct made *made, ui
 
 /* The reference's row that a subject's stands beside; NULL for the reference itself. */
 static const char *reference_row(const char *name, const char *row, const char *rest) {
-    char text[128];
-    if (strcmp(name, "reference") == 0) {
-        return NULL;
-    }
-    snprintf(text, sizeof text, "%s/of:reference%s", row, rest);
-    return strdup(text);
+    return strcmp(name, "reference") == 0 ? NULL : bench_kept_text("%s/of:reference%s", row, rest);
 }
 
 static void add_memory(const struct made *made, const char *name, const char *strategy) {
@@ -404,10 +399,8 @@ static void add_memory(const struct made *made, const char *name, const char *st
 }
 
 static const struct made *remember(const struct subject *s, unsigned strategy) {
-    struct made *made = calloc(1, sizeof *made);
-    if (made != NULL) {
-        *made = (struct made){s, strategy};
-    }
+    struct made *made = bench_kept(sizeof *made);
+    *made = (struct made){s, strategy};
     return made;
 }
 
@@ -432,15 +425,11 @@ static void add_subject(const struct subject *s, const char *name) {
     end(s);
 }
 
-/* "./build/mine.so" is called mine. Lives as long as the program. */
+/* "./build/mine.so" is called mine. */
 static const char *name_of(const char *path) {
-    const char *slash = strrchr(path, '/');
-    char *name = strdup(slash == NULL ? path : slash + 1);
-    char *dot = name == NULL ? NULL : strrchr(name, '.');
-    if (dot != NULL) {
-        *dot = '\0';
-    }
-    return name == NULL ? "subject" : name;
+    const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
+    const char *dot = strrchr(name, '.');
+    return bench_kept_text("%.*s", (int)(dot == NULL ? strlen(name) : (size_t)(dot - name)), name);
 }
 
 BENCH_SUBJECT {

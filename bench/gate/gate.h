@@ -50,8 +50,14 @@ extern const struct gate_row gate_rows_bytes[];
 extern const struct gate_row gate_rows_mailbox[];
 extern const struct gate_row gate_rows_threads[];
 
-/* Ends the program with status 2 and the reason, where good does not hold. */
-void gate_need(bool good, const char *what);
+/* Ends the program with status 2 and the reason. */
+_Noreturn void gate_stop(const char *what);
+/* The same, where good does not hold. */
+static inline void gate_need(bool good, const char *what) {
+    if (!good) {
+        gate_stop(what);
+    }
+}
 /* The same for a call's status, with its name. */
 void gate_need_ok(enum pb_status status, const char *what);
 

@@ -32,11 +32,9 @@ struct named {
 static struct named rows[ROWS_MAX];
 static size_t row_count;
 
-void gate_need(bool good, const char *what) {
-    if (!good) {
-        fprintf(stderr, "gate: cannot go on: %s\n", what);
-        exit(2);
-    }
+_Noreturn void gate_stop(const char *what) {
+    fprintf(stderr, "gate: cannot go on: %s\n", what);
+    exit(2);
 }
 
 /* ---- The rows -------------------------------------------------------------------------------- */

@@ -78,6 +78,7 @@ uint32_t run(uint32_t rounds) {
     bool good = digest_word((const uint8_t *)"abc", 3) == (0xba7816bfu ^ 0xf20015adu);
     uint32_t sum = good ? 1 : 0, seed = 7;
     if (buffer == NULL || !good) {
+        free(buffer);
         return 0;
     }
     for (uint32_t i = 0; i < rounds; i++) {

@@ -110,6 +110,9 @@ uint32_t run(uint32_t rounds) {
     uint8_t *again = malloc(TEXT_BYTES);
     uint32_t sum = 0;
     if (text == NULL || packed == NULL || again == NULL) {
+        free(text);
+        free(packed);
+        free(again);
         return 0;
     }
     for (uint32_t i = 0; i < rounds; i++) {

@@ -86,6 +86,8 @@ uint32_t run(uint32_t rounds) {
     uint32_t *numbers = malloc(COUNT * sizeof *numbers), *others = malloc(COUNT * sizeof *others);
     uint32_t sum = 0;
     if (numbers == NULL || others == NULL) {
+        free(numbers);
+        free(others);
         return 0;
     }
     for (uint32_t i = 0; i < rounds; i++) {

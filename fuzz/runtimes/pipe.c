@@ -241,7 +241,9 @@ static enum played end_words(struct tier *t, char *words, size_t room) {
 static enum played nonsense(struct tier *t, const char *why, char *words, size_t room) {
     char said[WORDS_MAX + 1];
     const size_t count = t->count < WORDS_MAX / 2 ? t->count : WORDS_MAX / 2;
-    memcpy(said, t->line, count);
+    if (count > 0) {
+        memcpy(said, t->line, count);
+    }
     printable(said, count);
     snprintf(words, room, "%s: its answer is not of the protocol, %s: %s", t->name, why, said);
     close_tier(t);

@@ -19,15 +19,16 @@ build/plain/explore-engine.o: build/plain/fuzz/sim/explore_main.o build/plain/li
 	    --keep-global-symbol=main $@.new $@ && rm -f $@.new
 
 ##@ Other people's code
-# SRC, CFLAGS_SRC, ARGS and REPLAY reach the recipe as they were given, by its environment: paths may have any letters.
+# SRC, CFLAGS_SRC, ARGS, REPLAY and ROOT (where results/ is made) reach the recipe as they were given, by its
+# environment: paths may have any letters.
 explore-lib: build/plain/explore-engine.o ## what scripts/explore.py links
-explore: explore-lib ## SRC=file.c under the engine [ARGS= SCHED= TIME= SEED= JOBS= REPLAY= CFLAGS_SRC= SET= VOLATILE=relaxed ADVISE=1 ADVISE_IN= ADVISE_TIME=10 CC_EXPLORE=clang]
+explore: explore-lib ## SRC=file.c under the engine [ARGS= SCHED= TIME= SEED= JOBS= REPLAY= ROOT= CFLAGS_SRC= SET= VOLATILE=relaxed ADVISE=1 ADVISE_IN= ADVISE_TIME=10 CC_EXPLORE=clang]
 	@[ -n "$$SRC" ] || { echo "explore: which file? make explore SRC=file.c" >&2; exit 2; }
 	$(if $(findstring command,$(origin CFLAGS)),@echo "explore: CFLAGS= would not reach your file: CFLAGS_SRC= does" >&2; exit 2)
 	@scripts/explore.py "$$SRC" --cc '$(or $(CC_EXPLORE),clang)' --cflags="$$CFLAGS_SRC" --args="$$ARGS" \
 	    $(if $(SCHED),--sched '$(SCHED)') $(if $(TIME),--time '$(TIME)') \
 	    $(if $(SEED),--seed '$(SEED)') $(if $(JOBS),--jobs '$(JOBS)') \
-	    $(if $(VOLATILE),--volatile '$(VOLATILE)') $(if $(ADVISE),--advise --advise-in '$(ADVISE_IN)' $(if $(ADVISE_TIME),--advise-time '$(ADVISE_TIME)')) $(if $(REPLAY),--replay "$$REPLAY") $(foreach s,$(SET),--set '$(s)')
+	    $(if $(VOLATILE),--volatile '$(VOLATILE)') $(if $(ADVISE),--advise --advise-in '$(ADVISE_IN)' $(if $(ADVISE_TIME),--advise-time '$(ADVISE_TIME)')) $(if $(REPLAY),--replay "$$REPLAY") $(if $(findstring command,$(origin ROOT)),--root "$$ROOT") $(foreach s,$(SET),--set '$(s)')
 explore-suite: explore-lib ## SUITES="folder..." public suites of concurrent programs: what is found [SUITES= SUITE_ARGS=]
 	@[ -n '$(SUITES)' ] || { echo "explore-suite: which folders? make explore-suite SUITES=checkout" >&2; exit 2; }
 	@scripts/explore-suite.py $(SUITE_ARGS) $(SUITES)

@@ -578,7 +578,10 @@ static void print_makefile(FILE *out, const struct program *program) {
                 "explore:; env -u MAKEFLAGS -u MFLAGS $(MAKE) -C $(PAGEBOX) explore "
                 "SRC='$(CURDIR)/finding.c $(SOURCES)' "
                 "CFLAGS_SRC='-DEXPLORE -D_GNU_SOURCE -I$(CURDIR) %s $(CFLAGS)' "
-                "$(if $(TIME),TIME='$(TIME)') $(if $(REPLAY),REPLAY='$(abspath $(REPLAY))')\n",
+                "ROOT='$(CURDIR)' "
+                "$(if $(TIME),TIME='$(TIME)') $(if $(REPLAY),REPLAY='$(abspath $(REPLAY))'); "
+                "status=$$?; $(if $(REPLAY),,cp results/explore/latest/schedule.txt . 2>/dev/null;) "
+                "exit $$status\n",
                 mapping.kind == TO_REF ? "$(wildcard $(abspath $(PAGEBOX))/ref/*.c)" : "",
                 mapping.kind == TO_REF ? "-I$(abspath $(PAGEBOX))/ref" : "");
     }

@@ -13,6 +13,8 @@ import time
 import types
 import unittest.mock
 
+import pytest
+
 from pagebox.defects import scoreboard
 from pagebox.defects import runner
 from pagebox.defects import compare
@@ -397,8 +399,9 @@ def test_a_target_leaves_out_the_patches_that_it_cannot_see(root):
     assert names() == ["a", "b", "c", "d"]
 
 
-def test_a_set_refuses_what_it_would_ignore(root):
-    command = [sys.executable, str(SCOREBOARD), "run", "--defects", "fuzz/defects/seeds"]
+@pytest.mark.parametrize("name", ["upstream", "seeds"])  # seeds: what the folder was called
+def test_a_set_refuses_what_it_would_ignore(root, name):
+    command = [sys.executable, str(SCOREBOARD), "run", "--defects", f"fuzz/defects/{name}"]
     more = ["--engine", "afl", "--seeds", "2", "--root", root, "--work", root]
     done = subprocess.run(command + more, capture_output=True, text=True, timeout=600, cwd=patchfile.REPO)
     assert done.returncode == 2 and "not ENGINE= SEEDS=" in done.stderr, done

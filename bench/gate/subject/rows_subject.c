@@ -347,7 +347,9 @@ static const struct subject *subject_beside(void) {
     const ssize_t length = readlink("/proc/self/exe", path, sizeof path - sizeof name);
     gate_need(length > 0, "/proc/self/exe cannot be read");
     path[length] = '\0';
-    strcpy(strrchr(path, '/'), name);
+    char *slash = strrchr(path, '/');
+    gate_need(slash != NULL, "/proc/self/exe is no path");
+    memcpy(slash, name, sizeof name);
     void *object = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     gate_need(object != NULL, object == NULL ? dlerror() : "");
     const struct subject *(*chosen)(void) = NULL;

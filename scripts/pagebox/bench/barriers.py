@@ -112,7 +112,7 @@ def table_header(table, chosen):
     if table == "chosen":
         return None
     if table in ("acqrel", "seed"):
-        return f"orders_{table}.h"
+        return {"acqrel": "orders_acqrel.h", "seed": "orders_upstream.h"}[table]
     path = OUT / f"orders_{table}.h"
     path.parent.mkdir(parents=True, exist_ok=True)
     stronger = chosen if table == "sc" else [table]

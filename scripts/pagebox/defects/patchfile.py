@@ -86,6 +86,14 @@ def read(path):
     return Patch(path, head, text, whole[start.start() :])
 
 
+def place(given):
+    """A path as given, for argparse; the upstream systems also by the name that their folder had."""
+    path = pathlib.Path(given)
+    if not path.exists() and path.resolve() == PATCHES / "seeds":
+        return str(path.with_name("upstream"))
+    return given
+
+
 def paths_of(place):
     """The patches of a file or folder; the usual ones where none is given."""
     place = pathlib.Path(place) if place else PATCHES

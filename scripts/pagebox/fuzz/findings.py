@@ -336,9 +336,6 @@ class Store:
             # For the engine, whose schedule stands beside it.
             status, printed, errors = processes.answer([*make, "explore", "TIME=20"], clean, 90)
             found.facts["reproducer_fails"] = "finding: " in printed
-            schedule = report.REPO / "results" / "explore" / "latest" / "schedule.txt"
-            if found.facts["reproducer_fails"] and schedule.exists():
-                (folder / "schedule.txt").write_bytes(schedule.read_bytes())
             (folder / "reproducer.txt").write_text(printed + errors)
             return
         status, printed, errors = processes.answer([*make, "CFLAGS=-DSECONDS=10"], clean, 60)
