@@ -573,17 +573,18 @@ static void print_makefile(FILE *out, const struct program *program) {
           out);
     fprintf(out, "finding: finding.c; %s\n", build_line("$(PAGEBOX)"));
     if (is_threaded) {
-        fprintf(out,
-                "SOURCES = %s\n"
-                "explore:; env -u MAKEFLAGS -u MFLAGS $(MAKE) -C $(PAGEBOX) explore "
-                "SRC='$(CURDIR)/finding.c $(SOURCES)' "
-                "CFLAGS_SRC='-DEXPLORE -D_GNU_SOURCE -I$(CURDIR) %s $(CFLAGS)' "
-                "ROOT='$(CURDIR)' "
-                "$(if $(TIME),TIME='$(TIME)') $(if $(REPLAY),REPLAY='$(abspath $(REPLAY))'); "
-                "status=$$?; $(if $(REPLAY),,cp results/explore/latest/schedule.txt . 2>/dev/null;) "
-                "exit $$status\n",
-                mapping.kind == TO_REF ? "$(wildcard $(abspath $(PAGEBOX))/ref/*.c)" : "",
-                mapping.kind == TO_REF ? "-I$(abspath $(PAGEBOX))/ref" : "");
+        fprintf(
+            out,
+            "SOURCES = %s\n"
+            "explore:; env -u MAKEFLAGS -u MFLAGS $(MAKE) -C $(PAGEBOX) explore "
+            "SRC='$(CURDIR)/finding.c $(SOURCES)' "
+            "CFLAGS_SRC='-DEXPLORE -D_GNU_SOURCE -I$(CURDIR) %s $(CFLAGS)' "
+            "ROOT='$(CURDIR)' "
+            "$(if $(TIME),TIME='$(TIME)') $(if $(REPLAY),REPLAY='$(abspath $(REPLAY))'); "
+            "status=$$?; $(if $(REPLAY),,cp results/explore/latest/schedule.txt . 2>/dev/null;) "
+            "exit $$status\n",
+            mapping.kind == TO_REF ? "$(wildcard $(abspath $(PAGEBOX))/ref/*.c)" : "",
+            mapping.kind == TO_REF ? "-I$(abspath $(PAGEBOX))/ref" : "");
     }
 }
 
