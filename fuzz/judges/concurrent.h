@@ -64,7 +64,9 @@ struct concurrent {
     uint32_t dropped;
     uint32_t close_start, close_end; /* of the first one that began, that ended; NEVER */
     bool kept_closed;
-    uint32_t closers; /* threads that have closed it: bit n, thread n */
+    bool told_closed;     /* the guest has parked and was told that it is closed, */
+    uint32_t closed_tail; /* with this tail */
+    uint32_t closers;     /* threads that have closed it: bit n, thread n */
     uint32_t closed_words[RING_MAX + 4];
 
     /* Valid up to the counts above; the rest is never read, nor cleared. */
@@ -140,6 +142,8 @@ void concurrent_close_ended(struct concurrent *o, const struct subject_words *wo
 /* Any other call, begun at c->start. */
 const char *concurrent_box_ended(struct concurrent *o, const struct call *c);
 /* The region as it is at the end, after close (R36). */
+/* The guest was told so as it parked. */
+void concurrent_told_closed(struct concurrent *o, const struct subject_words *words);
 const char *concurrent_silence(const struct concurrent *o, const struct subject_words *words);
 /* After the last drain: accepted ids that nobody took (R30). */
 const char *concurrent_lost(const struct concurrent *o);

@@ -180,10 +180,26 @@ void concurrent_close_ended(struct concurrent *o, const struct subject_words *wo
     }
 }
 
+void concurrent_told_closed(struct concurrent *o, const struct subject_words *words) {
+    if (!o->told_closed) {
+        o->told_closed = true;
+        memcpy(&o->closed_tail, &words->tail, sizeof o->closed_tail);
+    }
+}
+
+/* Whoever is told that it is closed has been shown all ids. */
+static bool shown_late(const struct concurrent *o, const struct subject_words *words) {
+    return o->told_closed && memcmp(&words->tail, &o->closed_tail, sizeof o->closed_tail) != 0;
+}
+
 /* All words but the guest's head are as they were, and of the flag only the signal may have gone.
  */
 const char *concurrent_silence(const struct concurrent *o, const struct subject_words *words) {
     uint32_t now[RING_MAX + 4];
+    if (words != NULL && !o->wild && shown_late(o, words)) {
+        return concurrent_found("R36-shown-late",
+                                "ids were shown after the guest was told of close");
+    }
     if (!o->kept_closed || o->wild || words == NULL) {
         return NULL;
     }

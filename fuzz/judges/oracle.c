@@ -123,7 +123,9 @@ static bool must_stay(const struct judged *m, unsigned i) {
            strategy->stable_base || m->side[i].pins > 0;
 }
 
-static const char *state_of_type(const struct judged *judged, unsigned i) {
+/* rule: what the state is looked at for; of a copy type and style are R13's. */
+static const char *state_of_type(const struct judged *judged, unsigned i, const char *rule) {
+    const bool of_copy = strcmp(rule, "R13-copy") == 0;
     const struct memory_view *view = &judged->side[i].view;
     const struct model_memory *m = &judged->model;
     const char *broken = NULL;
@@ -132,7 +134,7 @@ static const char *state_of_type(const struct judged *judged, unsigned i) {
          view->type.shared != m->type.shared)) {
         broken = looked(judged, i,
                         (struct note){.kind = NOTE_TYPE,
-                                      .rule = "R12-type",
+                                      .rule = of_copy ? "R13-copy-type" : "R12-type",
                                       .must = m->type.min_pages,
                                       .at = m->type.max_pages,
                                       .count = m->type.shared},
@@ -142,7 +144,9 @@ static const char *state_of_type(const struct judged *judged, unsigned i) {
         (view->style.is_static != m->style.is_static ||
          (view->style.is_static && view->style.bound_pages != m->style.bound_pages) ||
          view->style.guard_bytes != m->style.guard_bytes)) {
-        broken = looked(judged, i, (struct note){.kind = NOTE_OTHER, .rule = "R3-style"}, 0);
+        broken = looked(
+            judged, i,
+            (struct note){.kind = NOTE_OTHER, .rule = of_copy ? "R13-copy-style" : "R3-style"}, 0);
     }
     if (broken == NULL && view->has_waiters && view->waiters != 0) {
         broken = looked(judged, i, (struct note){.kind = NOTE_WAITERS, .rule = "R27-queue-life"},
@@ -173,7 +177,7 @@ const char *oracle_state(const struct sequence *q, struct judged *m, unsigned i,
             view->size_bytes);
     }
     if (view->peek != NULL) { /* no record, no base */
-        return broken != NULL ? broken : state_of_type(m, i);
+        return broken != NULL ? broken : state_of_type(m, i, rule);
     }
     if (broken == NULL && m->caller_record && !side->strategy->partial &&
         view->record != &side->caller) {
@@ -190,7 +194,7 @@ const char *oracle_state(const struct sequence *q, struct judged *m, unsigned i,
             (struct note){.kind = NOTE_BASE, .rule = side->pins > 0 ? "R42-moved" : "R10-base"}, 0);
     }
     side->base = view->base;
-    return broken != NULL ? broken : state_of_type(m, i);
+    return broken != NULL ? broken : state_of_type(m, i, rule);
 }
 
 /* ---- Bytes ------------------------------------------------------------------------------------

@@ -335,6 +335,9 @@ static void park(struct actor *a, struct call *c, uint64_t meanwhile) {
         }
     } else if (is_guest(a) && usable(a)) {
         make_call(c, world.box, &guest);
+        if (c->answer == SUBJECT_PARK_CLOSED && world.words != NULL) {
+            concurrent_told_closed(&world.judge, world.words);
+        }
     }
 }
 
