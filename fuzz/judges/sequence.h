@@ -60,7 +60,7 @@ struct judged {
     bool related; /* copied from or to another: a wrong byte may be that one's */
     uint32_t reserve_pages_max;
     bool budgeted; /* R40 */
-    bool is_short; /* made with less address space than was asked for (R43) */
+    bool is_short; /* made on the last rung: its reservation may end anywhere (R43) */
     struct judged_side side[SIDES];
 };
 

@@ -116,14 +116,19 @@ const char *sequence_rung(struct sequence *q, struct creation *c, struct judged 
                           const struct subject_style *told, bool failed) {
     const struct subject_style *asked = &c->style;
     const uint64_t guard_bytes = short_guard_bytes(c);
-    m->is_short = rung > 0;
+    m->is_short = rung == RUNG_SHORT;
     (void)q;
     if (rung > c->config.fall_back || (rung > 0 && !failed && c->sure)) {
         return rule_differs("R43-rung", "expected at most rung %u, got %u", c->config.fall_back,
                             rung);
     }
     if (rung == 0) {
-        return NULL;
+        bool as_asked = told->is_static == asked->is_static &&
+                        told->guard_bytes == asked->guard_bytes &&
+                        told->bound_pages == asked->bound_pages;
+        return as_asked || !failed
+                   ? NULL
+                   : rule_differs("R43-rung", "the style is not as asked, and the rung says it is");
     }
     bool right = told->guard_bytes <= asked->guard_bytes &&
                  (told->guard_bytes == asked->guard_bytes || told->guard_bytes <= guard_bytes) &&

@@ -278,7 +278,9 @@ enum pb_status __wrap_pb_os_renew(void *at, uint64_t bytes) {
 }
 
 enum pb_status __wrap_pb_os_release(void *base, uint64_t bytes) {
-    range_remove(base, bytes, "R14-double-release");
+    /* one that begins in a reservation and ends behind it takes somebody else's, too */
+    range_remove(base, bytes,
+                 range_holding(base, 1) != NULL ? "R6-foreign-pages" : "R14-double-release");
     if (due(WORD_call_os_release) && account.zombies < ZOMBIES_MAX) {
         account.zombie[account.zombies++] = (struct range){base, bytes, false};
         return page_error();

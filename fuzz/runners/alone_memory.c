@@ -14,7 +14,7 @@ enum {
     WORK_PAGE = 16, /* touching a WebAssembly page */
     WORK_SEGMENT = 12,
     COPY_PAGES_MAX = 72, /* of memories whose bytes an operation may have to copy */
-    IMAGE_BYTES_MAX = 2 * MODEL_BLOCK_BYTES,
+    IMAGE_BYTES_MAX = 16 * MODEL_BLOCK_BYTES,
     COSTLY_PAGES_MAX = 64 /* of capacity, where capacity itself costs time */
 };
 

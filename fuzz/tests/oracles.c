@@ -290,6 +290,41 @@ static bool owner_without_guard(const void *address, struct subject_owner *owner
     return real->owner_of(address, owner) && owner->offset_bytes < owner->length_bytes;
 }
 
+static enum subject_status create_gives_up(const struct subject_memory_config *config,
+                                           void **made) {
+    struct subject_memory_config once = *config;
+    once.fall_back = 0;
+    return real->create(&once, made);
+}
+
+static unsigned rung_below(void *m) {
+    return real->rung(m) + 1;
+}
+
+static uint64_t budget_used_less(void) {
+    uint64_t used = real->budget_used();
+    return used > 0 ? used - 1 : 0;
+}
+
+static enum subject_status pin_elsewhere(void *m, uint64_t start, uint64_t count, void **pin,
+                                         const uint8_t **bytes) {
+    enum subject_status status = real->pin(m, start, count, pin, bytes);
+    *bytes += status == SUBJECT_OK;
+    return status;
+}
+
+static enum subject_status copy_dynamic(void *m, void **made) {
+    void *again;
+    enum subject_status status = real->copy(m, made);
+    const struct subject_memory_config config = {
+        .type = real->type(m), .style = SUBJECT_STYLE_DYNAMIC, .dynamic_guard_bytes = 4096};
+    if (status == SUBJECT_OK && real->create(&config, &again) == SUBJECT_OK) {
+        real->destroy(*made);
+        *made = again;
+    }
+    return status;
+}
+
 /* Not broken: a reservation that begins below the base. */
 static bool reservation_from_below(void *m, const uint8_t **at, uint64_t *bytes) {
     bool told = real->reservation(m, at, bytes);
@@ -408,6 +443,17 @@ static const struct bite {
            CREATE("m0", "reserve", "none", "1", "6", "no", "static", "6")),
     MEMORY(owner_of, owner_without_guard, "oracle_R39_owner_guard", "R39-owner",
            PLAIN "T0 memory_owner_of m0 at:end\n"),
+    MEMORY(create, create_gives_up, "oracle_R43_gave_up", "R43-gave-up",
+           "T0 memory_fall_back rungs:3\nT0 memory_address_space pages:3\n" CREATE(
+               "m0", "reserve", "none", "3", "9", "no", "static", "9")),
+    MEMORY(rung, rung_below, "oracle_R43_rung", "R43-rung", "T0 memory_fall_back rungs:2\n" PLAIN),
+    MEMORY(budget_used, budget_used_less, "oracle_R40_budget", "R40-budget",
+           "T0 memory_budget pages:4\n" PLAIN),
+    MEMORY(pin, pin_elsewhere, "oracle_R42_pin", "R42-pin",
+           PLAIN "T0 memory_pin m0 at:0 count:8\n"),
+    MEMORY(
+        copy, copy_dynamic, "oracle_R13_copy_style", "R13-copy-style",
+        CREATE("m0", "reserve", "none", "1", "6", "no", "static", "6") "T0 memory_copy m0 to:m1\n"),
     MEMORY(grow, grow_refuses_last, "oracle_R5_grow_limit", "R5-grow-limit",
            CREATE("m0", "reserve", "none", "0", "none", "no", "dynamic",
                   "0") "T0 memory_grow m0 pages:65536\n"),

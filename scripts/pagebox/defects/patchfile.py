@@ -15,7 +15,10 @@ REPO = report.REPO
 PATCHES = REPO / "fuzz" / "defects"
 KINDS = ("plain", "schedule", "order", "fault", "canary")
 FIELDS = ("Title", "Seen", "Rule", "Targets", "Kind", "Budget")
-INERT = "changes no code: its lines have landed in a comment; put a diff against today's ref/ in its place"
+INERT = (
+    "changes nothing that is compiled: the lines around it are others today, and it has landed in a comment, "
+    "or what it replaces means the same"
+)
 
 
 class PatchError(report.Trouble):
