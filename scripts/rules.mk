@@ -22,7 +22,7 @@ test-scripts: ## tests of scripts/ (ONLY=expression for pytest -k)
 # Every compiler that must build the C code without a warning. Objects are made and dropped only
 # to be warned about, so they have folders of their own.
 LINT_CC := gcc-12 clang-14 clang-19
-LINT_SRC := $(sort $(wildcard ref/*.c ref/examples/*.c $(FUZZ_FOLDERS:%=fuzz/%/*.c) fuzz/sim/*.c fuzz/runtimes/*.c fuzz/conform/*.c))
+LINT_SRC := $(sort $(wildcard ref/*.c ref/examples/*.c $(FUZZ_FOLDERS:%=fuzz/%/*.c) fuzz/sim/*.c fuzz/runtimes/*.c fuzz/conform/*.c fuzz/subjects/template*.c))
 
 define lint_rules
 build/lint-$(1)/%.o: %.c | $(REF_STAGED)

@@ -168,7 +168,7 @@ static void unlink_from(struct block *block) {
     state.bytes_alive -= block->bytes;
 }
 
-enum { STALE_BYTE = 0xA5, LARGE_BYTES = 65536 };
+enum { STALE_BYTE = 0xA5, LARGE_BYTES = 65536, BEHIND_BYTES = 64 };
 
 /* Large blocks get a page of WebAssembly more than asked for, so that some growths are in place and
  * some are not. */
@@ -184,8 +184,8 @@ static void *allocate_zeroed(size_t bytes) {
         fault_note();
         return NULL;
     }
-    if (room > bytes) {
-        memset((uint8_t *)(block + 1) + bytes, STALE_BYTE, room - bytes);
+    if (room > bytes) { /* growth in place fills the rest: see resize */
+        memset((uint8_t *)(block + 1) + bytes, STALE_BYTE, BEHIND_BYTES);
     }
     block->room = room;
     link_in(block, bytes);

@@ -103,8 +103,8 @@ static const char *owns_still(const struct exec *e, const uint8_t *at,
     unsigned char resident;
     const uintptr_t host = (uintptr_t)fault_environment()->host_page_bytes;
     bool asked = table(e)->owner_of != NULL && !is_opaque(e) && at != NULL && !fault_swept();
-    bool stale = asked && mincore((void *)((uintptr_t)at / host * host), 1, &resident) != 0 &&
-                 table(e)->owner_of(at, &owner) && owner.record == record;
+    bool stale = asked && table(e)->owner_of(at, &owner) && owner.record == record &&
+                 mincore((void *)((uintptr_t)at / host * host), 1, &resident) != 0;
     return stale ? "R39-owner" : NULL;
 }
 
@@ -429,9 +429,9 @@ static const char *make_calls(struct exec *e, struct slot *s, struct call *c, st
     EACH_SIDE(body, i) {
         unsigned faults = fault_count();
         body->side[i].view.memory = s->handle[i];
-        uint64_t began_ns = now_ns();
+        const uint64_t began_ns = c->timeout_ns > 0 ? now_ns() : 0;
         operation_make(table(e), s->handle[i], c);
-        c->took_ns = now_ns() - began_ns;
+        c->took_ns = c->timeout_ns > 0 ? now_ns() - began_ns : 0;
         c->failed = fault_count() != faults;
         if (made != NULL) {
             made->handle[i] = c->status == SUBJECT_OK ? c->made : NULL;

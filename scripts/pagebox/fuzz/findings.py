@@ -334,7 +334,7 @@ class Store:
         clean = {k: v for k, v in self.plan.environment().items() if k not in ("MAKEFLAGS", "MFLAGS", "TARGET")}
         if WEAK in (folder / "finding.c").read_text(errors="replace") and not self.plan.subject:
             # For the engine, whose schedule stands beside it.
-            status, printed, errors = processes.answer([*make, "explore", "TIME=20"], clean, 90)
+            status, printed, errors = processes.answer([*make, "explore", "TIME=120"], clean, 300)
             found.facts["reproducer_fails"] = "finding: " in printed
             (folder / "reproducer.txt").write_text(printed + errors)
             return
