@@ -7,7 +7,7 @@
  *
  * Optional functions are NULL where they are missing: the operations that need them are skipped,
  * and the list is on the screen once. So is a whole table. What a subject does not promise (enum
- * subject_promise, struct subject_strategy, not_promised) is not tested. The rules (R1 to R43)
+ * subject_promise, struct subject_strategy, not_promised) is not tested. The rules (R1 to R45)
  * are those of ref/RULES.md. subjects/README.md shows how to begin, subjects/template.c what it
  * looks like.
  *
@@ -24,7 +24,7 @@
 
 /* Grows with every change of this file that an old object would not survive. Compiled with
  * -fsanitize=thread an object says so, too: the concurrency engine can run it. */
-#define SUBJECT_VERSION 8u
+#define SUBJECT_VERSION 9u
 #define SUBJECT_SEEN 0x80000000u
 #if defined(__SANITIZE_THREAD__)
 #define SUBJECT_ABI (SUBJECT_VERSION | SUBJECT_SEEN)
@@ -59,6 +59,7 @@ enum subject_status {
     SUBJECT_REFUSED,   /* by a budget or limit of the host */
     SUBJECT_CANCELLED, /* a wait that was cancelled */
     SUBJECT_PINNED,    /* it would move or wipe what the host has pinned */
+    SUBJECT_IN_USE,    /* a part of the region is another open mailbox's */
     SUBJECT_STATUS_COUNT
 };
 
@@ -300,7 +301,8 @@ enum subject_mailbox_promise {
     SUBJECT_WIDE_IDS = 4,       /* takes 64-bit ids to refuse them (R30); else 32 bits are passed */
     SUBJECT_KEPT_BY_WAKERS = 8, /* a released handle stays good as long as there are wakers */
     SUBJECT_LIES_IN_MEMORY = 16, /* takes subject_mailbox_config.memory */
-    SUBJECT_EVERY_GROUND = 32    /* has all of enum subject_ground */
+    SUBJECT_EVERY_GROUND = 32,   /* has all of enum subject_ground */
+    SUBJECT_SHARES_MEMORY = 64   /* takes subject_mailbox_config.beside */
 };
 
 /* The guest memory that a mailbox lies in. It can grow by four pages, one on the heap not at all.
@@ -323,6 +325,10 @@ struct subject_mailbox_config {
     uint32_t spill_max;
     void *memory; /* one of the subject's own, shared, which outlives the mailbox and in which the
                    * region shall lie; NULL: the subject makes one of its own */
+    /* A mailbox whose memory the region shall lie in, too (ground and pages are that one's). It may
+     * have been released, where wakers keep it. NULL: none. IN_USE where the region overlaps an
+     * open mailbox's; one that only wakers keep is closed by it [R44]. */
+    void *beside;
 };
 
 /* A region's words in guest memory, for oracles that look at them and guests that scribble. */

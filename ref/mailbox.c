@@ -1,4 +1,4 @@
-/* mailbox.c: the host's side of a guest mailbox (R30 to R38). */
+/* mailbox.c: the host's side of a guest mailbox (R30 to R38, R44, R45). */
 /* SPDX-License-Identifier: MIT */
 #include "mailbox.h"
 
@@ -66,6 +66,10 @@ struct pb_mailbox {
     enum pb_mailbox_full full;
     struct pb_doorbell doorbell; /* in the memory's wait table, where memory_is_own */
     _Atomic uint32_t references; /* the owner's, and one for each waker */
+    /* Which memory it lies in: all handles of one memory have the same. */
+    const struct pb_memory_definition *definition;
+    struct pb_mailbox *next; /* of those that are open; guarded by the bucket, like has_owner */
+    bool has_owner;          /* not released yet */
     /* A head that was true once, as a place: there is at least that much room. */
     _Atomic uint64_t head_seen;
     /* For host threads in pb_mailbox_wait_for_signal: */
@@ -86,7 +90,8 @@ struct pb_mailbox {
     struct pb_lock lock;   /* guards what follows */
     _Atomic uint32_t turn; /* changes when the role is handed over */
     struct spill spill;
-    uint32_t dropped; /* by the end, and not told yet */
+    uint32_t dropped;             /* by the end, and not told yet */
+    struct pb_mailbox *next_held; /* see hold_those_that_move */
 
     _Atomic uint64_t slots[]; /* capacity of them: slot of a place is place modulo capacity */
 };
@@ -95,7 +100,9 @@ static _Atomic uint64_t *slot_of(struct pb_mailbox *mailbox, uint64_t place) {
     return &mailbox->slots[place & (mailbox->capacity - 1)];
 }
 
-/* ---- Create and release --------------------------------------------------------------------- */
+/* ---- The region ----------------------------------------------------------------------------- */
+
+static void mailbox_free(struct pb_mailbox *mailbox);
 
 static uint64_t region_bytes(const struct pb_mailbox *mailbox) {
     return PB_MAILBOX_BYTES((uint64_t)mailbox->capacity);
@@ -126,6 +133,106 @@ static void initialise_words(struct pb_mailbox *mailbox) {
         atomic_store_explicit(&words->ring[i], 0, PB_ORDER_MAILBOX_CREATE);
     }
 }
+
+/* ---- Whose the bytes are (R44) -------------------------------------------------------------- */
+
+/* All mailboxes that are open, by their memory. Those that are closed write nothing. */
+enum { BUCKET_BITS = 6 };
+static struct bucket {
+    struct pb_lock lock;
+    struct pb_mailbox *first;
+} buckets[1 << BUCKET_BITS];
+
+static struct bucket *bucket_of(const struct pb_memory_definition *definition) {
+    uint64_t hash = (uint64_t)(uintptr_t)definition * UINT64_C(0x9E3779B97F4A7C15);
+    return &buckets[hash >> (64 - BUCKET_BITS)];
+}
+
+static struct pb_mailbox *retain(struct pb_mailbox *mailbox) {
+    atomic_fetch_add_explicit(&mailbox->references, 1, PB_ORDER_REFERENCE_TAKE);
+    return mailbox;
+}
+
+/* The last reference closes first: as long as a mailbox is open, and found here, another may be
+ * taken. */
+static void let_go(struct pb_mailbox *mailbox) {
+    uint32_t seen = atomic_load_explicit(&mailbox->references, PB_ORDER_REFERENCE_LOOK);
+    while (seen > 1) {
+        if (atomic_compare_exchange_weak_explicit(&mailbox->references, &seen, seen - 1,
+                                                  PB_ORDER_REFERENCE_DROP, memory_order_relaxed)) {
+            return;
+        }
+    }
+    pb_mailbox_close(mailbox, NULL);
+    if (atomic_fetch_sub_explicit(&mailbox->references, 1, PB_ORDER_REFERENCE_DROP) == 1) {
+        mailbox_free(mailbox);
+    }
+}
+
+/* One in the same memory that has a byte of the region; NULL: none. The bucket is the caller's. */
+static struct pb_mailbox *overlapping(const struct bucket *bucket,
+                                      const struct pb_mailbox *mailbox) {
+    uint64_t start = mailbox->offset, end = start + region_bytes(mailbox);
+    struct pb_mailbox *other = bucket->first;
+    while (other != NULL && (other->definition != mailbox->definition || other->offset >= end ||
+                             other->offset + region_bytes(other) <= start)) {
+        other = other->next;
+    }
+    return other;
+}
+
+/* Makes the region the mailbox's own. One that only wakers keep is closed for it. */
+static enum pb_status claim(struct pb_mailbox *mailbox) {
+    struct bucket *bucket = bucket_of(mailbox->definition);
+    for (;;) {
+        pb_lock_acquire(&bucket->lock);
+        struct pb_mailbox *other = overlapping(bucket, mailbox);
+        bool in_use = other != NULL && other->has_owner;
+        if (other == NULL) {
+            mailbox->has_owner = true;
+            mailbox->next = bucket->first;
+            bucket->first = mailbox;
+        } else if (!in_use) {
+            retain(other);
+        }
+        pb_lock_release(&bucket->lock);
+        if (other == NULL || in_use) {
+            return in_use ? PB_IN_USE : PB_OK;
+        }
+        pb_mailbox_close(other, NULL);
+        let_go(other);
+    }
+}
+
+/* By whoever closes it, after its last write into the region. */
+static void give_region_up(struct pb_mailbox *mailbox) {
+    struct bucket *bucket = bucket_of(mailbox->definition);
+    pb_lock_acquire(&bucket->lock);
+    struct pb_mailbox **link = &bucket->first;
+    while (*link != mailbox) {
+        link = &(*link)->next;
+    }
+    *link = mailbox->next;
+    pb_lock_release(&bucket->lock);
+}
+
+/* The one with the lowest offset from there on, with a reference; NULL: none. */
+static struct pb_mailbox *next_in(const struct pb_memory_definition *definition, uint64_t offset) {
+    struct bucket *bucket = bucket_of(definition);
+    struct pb_mailbox *lowest = NULL;
+    pb_lock_acquire(&bucket->lock);
+    for (struct pb_mailbox *m = bucket->first; m != NULL; m = m->next) {
+        if (m->definition == definition && m->offset >= offset &&
+            (lowest == NULL || m->offset < lowest->offset)) {
+            lowest = m;
+        }
+    }
+    lowest = lowest != NULL ? retain(lowest) : NULL;
+    pb_lock_release(&bucket->lock);
+    return lowest;
+}
+
+/* ---- Create and release --------------------------------------------------------------------- */
 
 static void mailbox_free(struct pb_mailbox *mailbox) {
     const struct pb_allocator *allocator = mailbox->allocator;
@@ -161,6 +268,7 @@ static enum pb_status mailbox_fill_in(struct pb_mailbox *mailbox,
     if (status == PB_OK && !locate(mailbox)) {
         status = PB_OUT_OF_BOUNDS;
     }
+    mailbox->definition = status == PB_OK ? pb_memory_definition(mailbox->memory) : NULL;
     if (mailbox->memory_is_own) {
         mailbox->doorbell.address = (uint64_t)mailbox->offset + PB_MAILBOX_FLAG_OFFSET;
         pb_memory_hang(mailbox->memory, &mailbox->doorbell);
@@ -194,6 +302,7 @@ enum pb_status pb_mailbox_create(const struct pb_mailbox_config *config,
     atomic_init(&made->state, made->shown << PLACE_SHIFT);
     atomic_init(&made->references, 1);
     enum pb_status status = mailbox_fill_in(made, config);
+    status = status == PB_OK ? claim(made) : status;
     if (status != PB_OK) {
         mailbox_free(made);
         return status;
@@ -203,16 +312,13 @@ enum pb_status pb_mailbox_create(const struct pb_mailbox_config *config,
     return PB_OK;
 }
 
-static struct pb_mailbox *retain(struct pb_mailbox *mailbox) {
-    atomic_fetch_add_explicit(&mailbox->references, 1, PB_ORDER_REFERENCE_TAKE);
-    return mailbox;
-}
-
 void pb_mailbox_release(struct pb_mailbox *mailbox) {
-    if (mailbox != NULL &&
-        atomic_fetch_sub_explicit(&mailbox->references, 1, PB_ORDER_REFERENCE_DROP) == 1) {
-        pb_mailbox_close(mailbox, NULL);
-        mailbox_free(mailbox);
+    if (mailbox != NULL) {
+        struct bucket *bucket = bucket_of(mailbox->definition);
+        pb_lock_acquire(&bucket->lock);
+        mailbox->has_owner = false;
+        pb_lock_release(&bucket->lock);
+        let_go(mailbox);
     }
 }
 
@@ -698,6 +804,7 @@ enum pb_status pb_mailbox_unhold(struct pb_mailbox *mailbox) {
         if (mailbox->memory_is_lent) {
             notify(mailbox, UINT32_MAX);
         }
+        give_region_up(mailbox);
         give_up_for_good(mailbox);
     } else if (open) {
         leave(mailbox, state, false);
@@ -709,15 +816,37 @@ enum pb_status pb_mailbox_unhold(struct pb_mailbox *mailbox) {
     return lost ? PB_OUT_OF_BOUNDS : PB_OK;
 }
 
+/* Holds the mailbox; where its memory may move, all that lie in it, the lowest first. Returns them,
+ * chained, with a reference each. */
+static struct pb_mailbox *hold_those_that_move(struct pb_mailbox *mailbox) {
+    struct pb_mailbox *held = NULL;
+    struct pb_mailbox *next =
+        mailbox->memory_is_own ? retain(mailbox) : next_in(mailbox->definition, 0);
+    while (next != NULL) {
+        pb_mailbox_hold(next);
+        next->next_held = held;
+        held = next;
+        next = mailbox->memory_is_own ? NULL
+                                      : next_in(mailbox->definition, (uint64_t)held->offset + 1);
+    }
+    return held;
+}
+
 enum pb_status pb_mailbox_grow(struct pb_mailbox *mailbox, uint32_t delta_pages,
                                uint32_t *old_pages) {
     uint64_t state;
-    pb_mailbox_hold(mailbox);
-    enum pb_status status = PB_CLOSED; /* and the memory may be gone */
+    struct pb_mailbox *held = hold_those_that_move(mailbox);
+    enum pb_status status = PB_CLOSED, located = PB_OK; /* and the memory may be gone */
     if (held_open(mailbox, &state)) {
         status = pb_memory_grow(mailbox->memory, delta_pages, old_pages);
     }
-    enum pb_status located = pb_mailbox_unhold(mailbox);
+    while (held != NULL) {
+        struct pb_mailbox *next = held->next_held;
+        enum pb_status found = pb_mailbox_unhold(held);
+        located = held == mailbox ? found : located;
+        let_go(held);
+        held = next;
+    }
     return status != PB_OK ? status : located;
 }
 
@@ -734,6 +863,7 @@ void pb_mailbox_close(struct pb_mailbox *mailbox, uint32_t *dropped) {
         if (mailbox->memory_is_lent) {
             notify(mailbox, UINT32_MAX);
         }
+        give_region_up(mailbox);
         give_up_for_good(mailbox);
     }
     uint32_t told = mailbox->dropped; /* also where the region was lost before */
@@ -790,6 +920,6 @@ void pb_waker_release(struct pb_waker *waker) {
         atomic_fetch_sub_explicit(&waker->references, 1, PB_ORDER_REFERENCE_DROP) == 1) {
         struct pb_mailbox *mailbox = waker->mailbox;
         mailbox->allocator->release(mailbox->allocator->context, waker);
-        pb_mailbox_release(mailbox);
+        let_go(mailbox);
     }
 }

@@ -4,7 +4,17 @@
  * guest: one of them at a time publishes for all, the others leave their ids to it. The guest's
  * words are not trusted: each is read once, every index is masked, the host's own cursor lives on
  * the host's side, and nothing outside the region is ever written, whatever the guest scribbles
- * there (R38). Rules R30 to R38.
+ * there (R38). Rules R30 to R38, R44, R45.
+ *
+ * A memory may have several mailboxes; each byte belongs to one that is open (R44).
+ *
+ * A producer that stops in the middle of an enqueue, for a while or for ever, keeps nobody else
+ * from enqueueing into a ring with room, and nobody waits to be told that it is full (R45). What
+ * others put behind its place is delivered when it goes on, or by pb_mailbox_close. It may be the
+ * one that publishes at the moment (it is, where it met nobody): until it goes on nothing is
+ * delivered then, and pb_mailbox_close, hold, flush and wait_for_signal wait for it, as do enqueues
+ * that spill. So no thread may be ended there: nothing in it is a cancellation point, but a thread
+ * must not be cancelled asynchronously, nor leave by longjmp from a signal handler.
  *
  * Thread-safe, unless a function says otherwise. pb_mailbox_enqueue, pb_waker_wake,
  * pb_mailbox_is_signalled and pb_mailbox_is_closed are lock-free, and may be called from a signal
@@ -48,14 +58,17 @@ struct pb_mailbox_config {
 
 /* Checks the region against the memory's size and initialises its words, whatever they held.
  * *mailbox is set only on PB_OK; the caller owns one reference.
- * PB_MISALIGNED, PB_OUT_OF_BOUNDS: the region. PB_INVALID: capacity. PB_NO_MEMORY.
+ * PB_MISALIGNED, PB_OUT_OF_BOUNDS: the region. PB_INVALID: capacity. PB_NO_MEMORY. PB_IN_USE: a
+ * part of the region is another mailbox's that is open (R44): close that one first. One that only
+ * wakers keep open, since its owner has released it, is closed here, as by pb_mailbox_close.
  * A custom memory that cannot be retained is notified while others are kept from publishing: its
  * notify must not call what may block. */
 enum pb_status pb_mailbox_create(const struct pb_mailbox_config *config,
                                  struct pb_mailbox **mailbox);
 
 /* Gives up the caller's reference; NULL is fine. The last one (wakers hold one each) closes the
- * mailbox and frees it. Threads that use the caller's reference must be done: close, wait for those
+ * mailbox and frees it: a mailbox with wakers stays open, until they go or another one is attached
+ * there. Threads that use the caller's reference must be done: close, wait for those
  * in pb_mailbox_wait_for_signal to return, then release. */
 void pb_mailbox_release(struct pb_mailbox *mailbox);
 
@@ -86,7 +99,8 @@ enum pb_status pb_mailbox_wait_for_signal(struct pb_mailbox *mailbox, int64_t ti
 /* Keeps the host from the guest's words (R37): hold, do to the memory what must not meet a write,
  * unhold, which reads the memory again. That is everything that moves, copies (pb_memory_copy),
  * resets or converts (pb_memory_to_shared) an unshared memory: beside a write even a copy could
- * lose an id. (A reset wipes the region: create a new mailbox then.) Enqueues of other threads are
+ * lose an id. Where several mailboxes lie in it, hold each. (A reset wipes the region: close the
+ * mailbox and create a new one then.) Enqueues of other threads are
  * accepted meanwhile as long as the ring is known to have room, and published by unhold; those that
  * spill, and the other functions, block; the holder must not call those. unhold: PB_OUT_OF_BOUNDS
  * when the region is no longer inside of the memory: the mailbox is closed then, without a write;
@@ -94,7 +108,8 @@ enum pb_status pb_mailbox_wait_for_signal(struct pb_mailbox *mailbox, int64_t ti
 void pb_mailbox_hold(struct pb_mailbox *mailbox);
 enum pb_status pb_mailbox_unhold(struct pb_mailbox *mailbox);
 
-/* pb_memory_grow between hold and unhold. PB_CLOSED: nothing was done, the memory may be gone. */
+/* pb_memory_grow between hold and unhold, of all mailboxes of the memory where it may move.
+ * PB_CLOSED: nothing was done, the memory may be gone. */
 enum pb_status pb_mailbox_grow(struct pb_mailbox *mailbox, uint32_t delta_pages,
                                uint32_t *old_pages);
 

@@ -127,6 +127,8 @@
 /* ---- reference counts: linear.c, mailbox.c, region_image.c, region_pool.c ---- */
 /* one more: the caller has one already */
 #define PB_ORDER_REFERENCE_TAKE memory_order_relaxed
+/* how many there are: a compare-exchange checks it */
+#define PB_ORDER_REFERENCE_LOOK memory_order_relaxed
 /* one less: the last one sees what all the others did before */
 #define PB_ORDER_REFERENCE_DROP memory_order_acq_rel
 

@@ -24,6 +24,7 @@ static const struct {
     [PB_REFUSED] = {"PB_REFUSED", "the limiter of this memory refused"},
     [PB_CANCELLED] = {"PB_CANCELLED", "the wait was cancelled"},
     [PB_PINNED] = {"PB_PINNED", "the host holds bytes of this memory"},
+    [PB_IN_USE] = {"PB_IN_USE", "another open mailbox has a part of the region"},
 };
 
 static int is_status(enum pb_status status) {

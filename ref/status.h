@@ -29,6 +29,7 @@ enum pb_status {
     PB_REFUSED = 16,         /* the limiter said no (R40) */
     PB_CANCELLED = 17,       /* the wait was cancelled (R41) */
     PB_PINNED = 18,          /* it would move or wipe bytes that the host holds (R42) */
+    PB_IN_USE = 19,          /* another mailbox has a part of the region (R44) */
     PB_STATUS_COUNT
 };
 

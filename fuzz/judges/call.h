@@ -84,6 +84,10 @@ void operation_make_mailbox(const struct subject_mailbox *b, void *handle, struc
 /* attach's arguments. */
 struct subject_mailbox_config operation_attach(const struct subject_mailbox *b,
                                                const struct op *op);
+/* ... and of one in the memory of another, but for `beside`. */
+struct subject_mailbox_config operation_attach_beside(const struct subject_mailbox *b,
+                                                      const struct op *op,
+                                                      const struct subject_mailbox_config *first);
 uint64_t operation_region_bytes(uint32_t capacity);
 
 #endif

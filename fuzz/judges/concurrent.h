@@ -9,7 +9,7 @@
 #include "call.h"
 #include "history.h"
 
-enum { GROWS_MAX = 64, SENT_MAX = 320, RING_MAX = 16, NEVER = 0 };
+enum { GROWS_MAX = 64, SENT_MAX = 320, RING_MAX = 16, HEADS_MAX = 16, NEVER = 0 };
 
 /* A successful growth. */
 struct grown {
@@ -56,8 +56,17 @@ struct concurrent {
     bool tells_full, released;
     uint32_t offset, slots; /* the region, where guest memory shows one */
     uint32_t capacity, spill_max;
-    int guest; /* the thread that is the guest; -1: none */
-    bool wild; /* somebody scribbled into the region: deliveries are not checked (R38) */
+    int guest;   /* the thread that is the guest; -1: none */
+    bool spills; /* ids may be kept on the host's side, even if none fits there */
+    /* Deliveries are not checked: somebody has scribbled into the region (R38), or another mailbox
+     * is there, or is being put there (R44). */
+    bool wild, scribbled;
+    /* Heads that a hostile guest may have shown: the host may believe one that lies between the
+     * last that it believed and the tail, and no other (R38). */
+    uint32_t first_cursor, head[HEADS_MAX], heads;
+    uint32_t drained;   /* so many ids had been sent when a drain last ended */
+    bool drains;        /* one is under way */
+    bool heads_unknown; /* somebody else wrote there */
     bool moved, guest_trapped;
     unsigned onlookers; /* waits for close by the guest's other threads, so far */
     unsigned sends;
@@ -91,6 +100,10 @@ uint32_t concurrent_moment(struct concurrent *o);
 /* Guest memory [at, at + bytes) is about to be touched by somebody who is not the mailbox: false
  * when it must not be. */
 bool concurrent_scribbles(struct concurrent *o, int thread, uint64_t at, uint64_t bytes);
+
+/* The same for a hostile guest that writes one of the region's words. */
+bool concurrent_guest_writes(struct concurrent *o, int thread, uint64_t word_offset,
+                             uint32_t value);
 
 /* ---- Memory: concurrent_memory.c --------------------------------------------------------------
  */
@@ -145,6 +158,16 @@ const char *concurrent_box_ended(struct concurrent *o, const struct call *c);
 /* The guest was told so as it parked. */
 void concurrent_told_closed(struct concurrent *o, const struct subject_words *words);
 const char *concurrent_silence(const struct concurrent *o, const struct subject_words *words);
+/* An attach in the same memory, begun at that moment; overlaps: the two share a word. From before
+ * it until its end the first one may be closed by it where its owner goes (R44). */
+void concurrent_beside_begins(struct concurrent *o, bool overlaps);
+const char *concurrent_beside_ended(struct concurrent *o, uint32_t start, bool overlaps,
+                                    enum subject_status status);
+/* The second one as its only user finds it. flag: its word in the region; 0 where others may have
+ * written there. */
+const char *concurrent_beside_stays(bool is_closed, uint32_t flag, enum subject_status enqueued);
+/* A producer has stopped for ever, and this operation of another thread is blocked (R45). */
+const char *concurrent_blocked_by_stopped(const struct concurrent *o, uint8_t code);
 /* After the last drain: accepted ids that nobody took (R30). */
 const char *concurrent_lost(const struct concurrent *o);
 /* Everybody is blocked. sleeps, parked: somebody, the guest sleeps on the signal; disabled: in a

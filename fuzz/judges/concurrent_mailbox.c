@@ -86,6 +86,35 @@ static const char *room_check(const struct concurrent *o, const struct sent *s,
     return NULL;
 }
 
+/* R38: how far the guest can have come, as a number of ids, whatever it wrote as its head: as far
+ * as a drain, or as far as the heads lead that lay between the one before and the tail. */
+static uint32_t believable(const struct concurrent *o) {
+    uint32_t far = o->drains ? o->sends : o->drained, last;
+    do {
+        last = far;
+        for (uint32_t i = 0; i < o->heads; i++) {
+            uint32_t ahead = o->head[i] - o->first_cursor - last;
+            far = ahead <= o->sends - last && last + ahead > far ? last + ahead : far;
+        }
+    } while (far != last);
+    return far;
+}
+
+static const char *lying_head_check(const struct concurrent *o) {
+    uint32_t accepted = 0, room = o->capacity + o->spill_max;
+    if (!o->wild || o->heads_unknown || !o->has_region) {
+        return NULL;
+    }
+    for (unsigned i = 0; i < o->sends; i++) {
+        accepted += o->sent[i].accepted;
+    }
+    return accepted <= believable(o) + room
+               ? NULL
+               : concurrent_found("R38-lying-head",
+                                  "%u ids were accepted, the guest can have taken %u, %u fit",
+                                  accepted, believable(o), room);
+}
+
 const char *concurrent_sent(struct concurrent *o, struct sent *s, const struct call *c) {
     s->end = concurrent_moment(o);
     if (!is_sound(c->id)) {
@@ -106,7 +135,7 @@ const char *concurrent_sent(struct concurrent *o, struct sent *s, const struct c
         c->status != SUBJECT_CLOSED && !o->faulty) {
         rule = concurrent_found("R30-enqueue", "enqueue says %s", name_of(c));
     }
-    return rule;
+    return rule != NULL ? rule : lying_head_check(o);
 }
 
 /* The first accepted one of that id that nobody took, else one that is still being sent. */
@@ -125,10 +154,13 @@ static struct sent *find(struct concurrent *o, uint32_t id, bool *known) {
 
 const char *concurrent_took(struct concurrent *o, uint32_t id) {
     bool known = false;
+    struct sent *found = find(o, id, &known);
     if (o->wild) {
+        if (found != NULL) {
+            found->taken = true;
+        }
         return NULL;
     }
-    struct sent *found = find(o, id, &known);
     if (found == NULL) {
         return concurrent_found(known || id == 0 ? "R31-publish" : "R30-invented",
                                 "the guest took id %u, which %s", id,
@@ -213,6 +245,59 @@ const char *concurrent_silence(const struct concurrent *o, const struct subject_
                                    "the region changed after close had returned");
 }
 
+/* ---- Another one in the same memory, and producers that stop (R44, R45) ------------------------
+ */
+
+void concurrent_beside_begins(struct concurrent *o, bool overlaps) {
+    o->wild |= overlaps;
+    if (overlaps && o->released) {
+        concurrent_close_begins(o);
+    }
+}
+
+const char *concurrent_beside_ended(struct concurrent *o, uint32_t start, bool overlaps,
+                                    enum subject_status status) {
+    const bool closed = o->close_end != NEVER && o->close_end < start;
+    const bool may_be_in_use = overlaps && !closed;
+    const bool may_succeed = !overlaps || o->close_start != NEVER;
+    if (status == SUBJECT_OK ? !may_succeed : status == SUBJECT_IN_USE && !may_be_in_use) {
+        return concurrent_found("R44-overlap", "an attach that %s an open mailbox says %s",
+                                overlaps ? "overlaps" : "does not overlap",
+                                call_status_name(status));
+    }
+    if (status != SUBJECT_OK && status != SUBJECT_IN_USE && !o->faulty) {
+        return concurrent_found("R44-attach", "an attach beside a mailbox says %s",
+                                call_status_name(status));
+    }
+    if (status == SUBJECT_OK && overlaps) { /* what was in the region is gone */
+        concurrent_close_ended(o, NULL);
+        o->kept_closed = false;
+        o->heads_unknown = true;
+    } else {
+        o->wild = o->scribbled;
+    }
+    return NULL;
+}
+
+const char *concurrent_beside_stays(bool is_closed, uint32_t flag, enum subject_status enqueued) {
+    enum { CLOSED = 2 };
+    if (is_closed || (flag & CLOSED) || (enqueued != SUBJECT_OK && enqueued != SUBJECT_FULL)) {
+        return concurrent_found("R44-closed",
+                                "a mailbox that nobody closed: closed %s, flag %u, "
+                                "an enqueue says %s",
+                                is_closed ? "yes" : "no", flag, call_status_name(enqueued));
+    }
+    return NULL;
+}
+
+const char *concurrent_blocked_by_stopped(const struct concurrent *o, uint8_t code) {
+    const bool enqueues =
+        code == OP_mailbox_enqueue || code == OP_mailbox_enqueue_id || code == OP_waker_wake;
+    const bool asks =
+        code == OP_mailbox_is_signalled || code == OP_waker_create || code == OP_waker_clone;
+    return asks || (enqueues && !o->spills) ? "R45-blocked" : NULL;
+}
+
 /* ---- Other calls ------------------------------------------------------------------------------
  */
 
@@ -292,6 +377,8 @@ const char *concurrent_box_ended(struct concurrent *o, const struct call *c) {
     case OP_waker_create:
         return waker_made(o, c);
     case OP_guest_drain:
+        o->drained = o->sends;
+        o->drains = false;
         return o->has_region && c->answer > o->slots && !o->wild
                    ? concurrent_found("R33-count", "a drain of %llu from %u slots",
                                       (unsigned long long)c->answer, o->slots)

@@ -348,17 +348,35 @@ void concurrent_cancelled(struct concurrent *o, unsigned thread) {
 
 /* A guest whose capacity is broken reads anywhere, which its sandbox would stop and nothing does
  * here: it goes no further. Nobody may break the word while the guest is at it. */
-bool concurrent_scribbles(struct concurrent *o, int thread, uint64_t at, uint64_t bytes) {
-    if (!is_mailbox(o, at, bytes)) {
-        return true;
-    }
+static bool scribbles(struct concurrent *o, int thread, uint64_t at) {
     bool capacity = at < (uint64_t)o->offset + offsetof(struct subject_words, flag);
     if (capacity && thread != o->guest && o->guest >= 0) {
         return false;
     }
-    o->wild = true;
+    o->wild = o->scribbled = true;
     o->guest_trapped |= capacity;
     return true;
+}
+
+bool concurrent_scribbles(struct concurrent *o, int thread, uint64_t at, uint64_t bytes) {
+    if (!is_mailbox(o, at, bytes)) {
+        return true;
+    }
+    o->heads_unknown = true;
+    return scribbles(o, thread, at);
+}
+
+/* A drain makes the tail that it has read its head. */
+bool concurrent_guest_writes(struct concurrent *o, int thread, uint64_t word_offset,
+                             uint32_t value) {
+    bool is_head = word_offset == offsetof(struct subject_words, head) ||
+                   word_offset == offsetof(struct subject_words, tail);
+    if (is_head && o->heads == HEADS_MAX) {
+        o->heads_unknown = true;
+    } else if (is_head) {
+        o->head[o->heads++] = value;
+    }
+    return scribbles(o, thread, o->offset + word_offset);
 }
 
 /* Writes that the history does not know: what waits compare with is not checked any more. */

@@ -26,6 +26,8 @@ enum note_kind {
     NOTE_OPEN_PAGE,   /* at: can be read */
     NOTE_BUDGET,      /* must: bytes of the budget that are used */
     /* Looks at a mailbox. */
+    NOTE_BOX,       /* memory: the mailbox of which the next ones are; not a look */
+    NOTE_OPEN,      /* the guest's flag does not say closed */
     NOTE_RING,      /* must: how many ids lie in the ring */
     NOTE_IS_CLOSED, /* must */
     NOTE_FILL,      /* at, count, must: bytes that the judge puts into guest memory; not a look */

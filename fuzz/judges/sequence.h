@@ -167,6 +167,8 @@ struct judged_box {
      * accepted, and of the furthest head seen between the last good head and that. */
     uint32_t accepted, believed;
     uint32_t *closed; /* the region as close left it (R36) */
+    bool has_apron;   /* known bytes lie around it */
+    bool replaced;    /* its region is another one's now (R44) */
     struct mailbox_view view;
     const char *broken; /* what was found while the guest ran */
 };
@@ -176,6 +178,12 @@ const char *sequence_attached(const struct sequence *q, const struct subject_mai
 /* After one that was accepted. */
 void sequence_new_box(const struct sequence *q, struct judged_box *b,
                       const struct subject_mailbox_config *config);
+/* An attach in the memory of the first one, which has an owner or wakers (R44). */
+const char *sequence_attached_beside(const struct sequence *q, const struct judged_box *first,
+                                     bool has_owner, const struct subject_mailbox_config *config,
+                                     enum subject_status got, bool failed);
+/* After one that was accepted: the first one is closed where they overlap. */
+void sequence_lie_beside(struct judged_box *first, struct judged_box *made);
 /* Puts known bytes around the region, which nobody may touch. */
 void sequence_lay_apron(struct judged_box *b);
 

@@ -37,6 +37,7 @@ static void aprons(const struct judged_box *b, uint64_t from[2], uint64_t to[2])
 void sequence_lay_apron(struct judged_box *b) {
     uint64_t from[2], to[2];
     if (b->view.words != NULL) {
+        b->has_apron = true;
         aprons(b, from, to);
         for (unsigned n = 0; n < 2; n++) {
             memset(b->view.memory + from[n], APRON_BYTE, to[n] - from[n]);
@@ -68,7 +69,7 @@ const char *sequence_box_gone(const struct judged_box *b) {
     static const uint8_t zeros[SUBJECT_PAGE_BYTES];
     const uint8_t *memory = b->view.memory;
     uint64_t from[2], to[2], page = b->view.memory_bytes;
-    if (!b->wild || b->view.words == NULL) {
+    if (!b->wild || b->view.words == NULL || !b->has_apron) {
         return NULL;
     }
     page = page < SUBJECT_PAGE_BYTES ? page : SUBJECT_PAGE_BYTES;
@@ -94,12 +95,23 @@ void sequence_keep_closed(struct judged_box *b) {
     }
 }
 
-const char *sequence_region(const struct judged_box *b) {
-    const struct subject_words *words = b->view.words;
-    if (words == NULL) {
+/* What a guest sees of the close: neither before it, nor when another mailbox was closed (R44). */
+static const char *closed_bit(const struct judged_box *b) {
+    enum { CLOSED = 2 };
+    uint32_t flag = atomic_load_explicit(&b->view.words->flag, memory_order_relaxed);
+    if ((flag & CLOSED) == 0 || b->model.closed) {
         return NULL;
     }
-    if (!apron_is_whole(b)) {
+    note((struct note){.kind = NOTE_OPEN, .rule = "R44-closed"});
+    return rule_differs("R44-closed", "expected an open mailbox, and its guest sees it closed");
+}
+
+const char *sequence_region(const struct judged_box *b) {
+    const struct subject_words *words = b->view.words;
+    if (words == NULL || b->replaced) {
+        return NULL;
+    }
+    if (b->has_apron && !apron_is_whole(b)) {
         return "R38-outside";
     }
     if (b->model.closed && b->closed != NULL &&
@@ -113,7 +125,7 @@ const char *sequence_region(const struct judged_box *b) {
     uint32_t tail = atomic_load_explicit(&words->tail, memory_order_relaxed);
     uint32_t head = atomic_load_explicit(&words->head, memory_order_relaxed);
     if (tail - head == b->model.in_ring) {
-        return NULL;
+        return closed_bit(b);
     }
     const char *rule = tail - head > b->capacity ? "R33-capacity" : "R33-count";
     note((struct note){.kind = NOTE_RING, .rule = rule, .must = b->model.in_ring});
@@ -150,13 +162,46 @@ const char *sequence_attached(const struct sequence *q, const struct subject_mai
     return oracle_status_in(q, got, errors | (failed ? WANT : 0), "R38-attach");
 }
 
+/* Whether a region has a byte of the other mailbox's. */
+static bool overlap(const struct judged_box *b, uint64_t offset, uint32_t capacity) {
+    return b->config.offset < offset + operation_region_bytes(capacity) &&
+           offset < b->config.offset + operation_region_bytes(b->capacity);
+}
+
+const char *sequence_attached_beside(const struct sequence *q, const struct judged_box *first,
+                                     bool has_owner, const struct subject_mailbox_config *config,
+                                     enum subject_status got, bool failed) {
+    struct subject_mailbox_config now = *config;
+    const uint32_t capacity = config->capacity == 0 ? q->mailbox->capacity : config->capacity;
+    const bool in_use =
+        has_owner && !first->model.closed && overlap(first, config->offset, capacity);
+    now.pages = first->pages;
+    if (in_use && got == SUBJECT_IN_USE) {
+        return NULL;
+    }
+    const char *broken = sequence_attached(q, &now, got, failed);
+    if (broken == NULL ? in_use && got == SUBJECT_OK : got == SUBJECT_IN_USE) {
+        return oracle_status(q, got, in_use ? SUBJECT_IN_USE : SUBJECT_OK, "R44-overlap");
+    }
+    return broken;
+}
+
+void sequence_lie_beside(struct judged_box *first, struct judged_box *made) {
+    first->has_apron = false;
+    made->pages = first->pages;
+    if (overlap(first, made->config.offset, made->capacity)) {
+        (void)model_close(&first->model);
+        first->replaced = true;
+    }
+}
+
 void sequence_new_box(const struct sequence *q, struct judged_box *b,
                       const struct subject_mailbox_config *config) {
     uint32_t unusable = q->mailbox->slots_unusable;
     b->config = *config;
     b->capacity = config->capacity == 0 ? q->mailbox->capacity : config->capacity;
     b->pages = config->pages;
-    b->held = b->wild = false;
+    b->held = b->wild = b->has_apron = b->replaced = false;
     b->broken = NULL;
     model_mailbox_attach(&b->model, b->capacity > unusable ? b->capacity - unusable : 0,
                          config->spill, config->spill_max);
@@ -229,7 +274,9 @@ static const char *enqueue_answered(const struct sequence *q, struct judged_box 
     }
     enum subject_status expected = model_enqueue(&b->model, c->id);
     return oracle_status(q, c->status, expected,
-                         expected == SUBJECT_CLOSED ? "R36-enqueue-closed" : "R33-full");
+                         b->replaced                  ? "R44-enqueue"
+                         : expected == SUBJECT_CLOSED ? "R36-enqueue-closed"
+                                                      : "R33-full");
 }
 
 static const char *flush_answered(const struct sequence *q, struct judged_box *b,

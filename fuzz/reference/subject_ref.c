@@ -40,6 +40,7 @@ static enum subject_status status_of(enum pb_status status) {
         [PB_REFUSED] = SUBJECT_REFUSED,
         [PB_CANCELLED] = SUBJECT_CANCELLED,
         [PB_PINNED] = SUBJECT_PINNED,
+        [PB_IN_USE] = SUBJECT_IN_USE,
     };
     return (unsigned)status < PB_STATUS_COUNT ? table[status] : SUBJECT_STATUS_COUNT;
 }
@@ -676,12 +677,14 @@ static const char *complaint;
  * the memory must outlive them all. */
 struct ground_mailbox {
     struct ground_mailbox *next_gone;
-    bool is_lent; /* the memory is the caller's */
+    bool is_lent;                 /* the memory is the caller's, or the first one's */
+    struct ground_mailbox *first; /* in whose memory it lies, too; NULL: none */
     struct pb_mailbox *mailbox;
     struct pb_memory *memory;
     enum subject_ground ground;
     uint32_t pages, offset;
-    uint64_t bytes; /* of the region */
+    uint64_t bytes;              /* of the region */
+    uint64_t used_from, used_to; /* of the memory, by this one and by those that lie beside it */
     unsigned references;
 };
 
@@ -830,8 +833,32 @@ static enum pb_status ground_take(enum subject_ground ground, uint32_t pages,
     return status;
 }
 
+static void box_unreference(struct ground_mailbox *box);
+
+/* What a program wrote goes, before the memory is kept. */
+static void wipe(const struct ground_mailbox *box) {
+    uint64_t size = pb_memory_size_bytes(box->memory);
+    uint64_t from = box->used_from < APRON_BYTES ? 0 : box->used_from - APRON_BYTES;
+    uint64_t to = box->used_to + APRON_BYTES;
+    uint8_t *base = atomic_load(&pb_memory_definition(box->memory)->base);
+    if (from < size) {
+        memset(base + from, 0, (to < size ? to : size) - from);
+    }
+}
+
+/* The first one keeps the memory, and must know what others have used of it. */
+static void lie_beside(struct ground_mailbox *box) {
+    for (struct ground_mailbox *first = box->first; first != NULL; first = first->first) {
+        first->used_from = box->used_from < first->used_from ? box->used_from : first->used_from;
+        first->used_to = box->used_to > first->used_to ? box->used_to : first->used_to;
+    }
+}
+
 static void ground_give(struct ground_mailbox *box) {
     struct pb_memory *memory = box->memory;
+    if (box->first != NULL) {
+        box_unreference(box->first);
+    }
     if (box->is_lent) {
         return;
     }
@@ -848,12 +875,7 @@ static void ground_give(struct ground_mailbox *box) {
         pb_memory_release(memory);
         return;
     }
-    uint64_t from = box->offset < APRON_BYTES ? 0 : box->offset - APRON_BYTES;
-    uint64_t to = box->offset + box->bytes + APRON_BYTES;
-    uint8_t *base = atomic_load(&pb_memory_definition(memory)->base);
-    if (from < size) {
-        memset(base + from, 0, (to < size ? to : size) - from);
-    }
+    wipe(box);
     kept[box->ground] = memory;
 }
 
@@ -901,8 +923,13 @@ static enum pb_status mailbox_in_shared(struct pb_mailbox_config *config,
 static enum pb_status box_fill(struct ground_mailbox *box,
                                const struct subject_mailbox_config *config) {
     enum pb_status status = PB_OK;
-    box->memory = config->memory;
-    box->is_lent = config->memory != NULL;
+    struct ground_mailbox *beside = config->beside;
+    box->first = beside;
+    box->memory = beside != NULL ? beside->memory : config->memory;
+    box->is_lent = box->memory != NULL;
+    if (beside != NULL) {
+        beside->references++;
+    }
     if (!box->is_lent) {
         status = ground_take(config->ground, config->pages, &box->memory);
     }
@@ -914,6 +941,8 @@ static enum pb_status box_fill(struct ground_mailbox *box,
     box->pages = config->pages;
     box->offset = config->offset;
     box->bytes = PB_MAILBOX_BYTES((uint64_t)capacity);
+    box->used_from = config->offset;
+    box->used_to = config->offset + box->bytes;
     struct pb_mailbox_config made = {
         .memory = box->memory,
         .offset = config->offset,
@@ -925,7 +954,9 @@ static enum pb_status box_fill(struct ground_mailbox *box,
     };
     status = config->ground == SUBJECT_SHARED ? mailbox_in_shared(&made, &box->mailbox)
                                               : pb_mailbox_create(&made, &box->mailbox);
-    if (status != PB_OK) {
+    if (status == PB_OK) {
+        lie_beside(box);
+    } else {
         ground_give(box);
     }
     return status;
@@ -1088,7 +1119,7 @@ static void waker_drop(void *waker) {
 
 static const struct subject_mailbox mailbox_table = {
     .promises = SUBJECT_TELLS_FULL | SUBJECT_SPILLS | SUBJECT_WIDE_IDS | SUBJECT_KEPT_BY_WAKERS |
-                SUBJECT_LIES_IN_MEMORY | SUBJECT_EVERY_GROUND,
+                SUBJECT_LIES_IN_MEMORY | SUBJECT_EVERY_GROUND | SUBJECT_SHARES_MEMORY,
     .capacity = PB_MAILBOX_CAPACITY,
     .attach = mailbox_attach,
     .release = mailbox_release,

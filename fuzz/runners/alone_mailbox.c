@@ -25,25 +25,46 @@ static const struct subject_mailbox *table(const struct exec *e) {
 
 /* A handle that may be used now: not released, not held. */
 static bool is_open(const struct exec *e) {
-    return e->box.handle != NULL && !e->box.judged.held;
+    return e->box->handle != NULL && !e->box->judged.held;
 }
 
 static void look(struct exec *e) {
-    struct mailbox_view *view = &e->box.judged.view;
-    bool there = e->box.handle != NULL;
+    struct mailbox_view *view = &e->box->judged.view;
+    bool there = e->box->handle != NULL;
     view->words = there && table(e)->words != NULL
-                      ? table(e)->words(e->box.handle, &view->memory, &view->memory_bytes)
+                      ? table(e)->words(e->box->handle, &view->memory, &view->memory_bytes)
                       : NULL;
+}
+
+static struct box *other_box(struct exec *e) {
+    return e->box == &e->boxes[0] ? &e->boxes[1] : &e->boxes[0];
+}
+
+/* What is done to one mailbox must leave the other in its memory alone (R44). */
+static const char *look_at_other(struct exec *e) {
+    struct box *box = e->box, *other = other_box(e);
+    if (!other->used) {
+        return NULL;
+    }
+    other->judged.pages = box->judged.pages;
+    e->box = other;
+    look(e);
+    e->box = box;
+    note((struct note){.kind = NOTE_BOX, .memory = other->place});
+    const char *broken = sequence_region(&other->judged);
+    note((struct note){.kind = NOTE_BOX, .memory = box->place});
+    return broken;
 }
 
 /* After each of the host's calls, which may wait for whoever holds the mailbox: not the guest's. */
 static const char *look_after(struct exec *e, const char *broken) {
-    struct mailbox_view *view = &e->box.judged.view;
+    struct mailbox_view *view = &e->box->judged.view;
+    broken = broken != NULL ? broken : look_at_other(e);
     look(e);
-    view->has_closed = e->box.handle != NULL && table(e)->is_closed != NULL;
-    view->is_closed = view->has_closed && table(e)->is_closed(e->box.handle);
-    broken = broken != NULL ? broken : sequence_region(&e->box.judged);
-    return broken != NULL ? broken : sequence_closed(&e->box.judged);
+    view->has_closed = e->box->handle != NULL && table(e)->is_closed != NULL;
+    view->is_closed = view->has_closed && table(e)->is_closed(e->box->handle);
+    broken = broken != NULL ? broken : sequence_region(&e->box->judged);
+    return broken != NULL ? broken : sequence_closed(&e->box->judged);
 }
 
 /* One call on a handle, judged. */
@@ -51,7 +72,7 @@ static const char *make_call(struct exec *e, void *handle, struct call *c) {
     unsigned faults = fault_count();
     operation_make_mailbox(table(e), handle, c, NULL);
     c->failed = fault_count() != faults;
-    return sequence_box_answered(&e->judge, &e->box.judged, c);
+    return sequence_box_answered(&e->judge, &e->box->judged, c);
 }
 
 /* ---- Attach and its end -----------------------------------------------------------------------
@@ -59,7 +80,7 @@ static const char *make_call(struct exec *e, void *handle, struct call *c) {
 
 /* Gives all of the mailbox up. */
 static const char *box_empty(struct exec *e) {
-    struct box *box = &e->box;
+    struct box *box = e->box;
     const char *broken = NULL;
     if (!box->used) {
         return NULL;
@@ -89,8 +110,17 @@ static const char *box_empty(struct exec *e) {
     return broken;
 }
 
+static const char *boxes_empty(struct exec *e) {
+    const char *broken = NULL;
+    for (unsigned i = 2; i-- > 0;) {
+        e->box = &e->boxes[i];
+        const char *more = box_empty(e);
+        broken = broken != NULL ? broken : more;
+    }
+    return broken;
+}
+
 static const char *attach(struct exec *e, const struct op *op) {
-    struct box *box = &e->box;
     struct subject_mailbox_config config = operation_attach(table(e), op);
     if (config.pages > PAGES_MAX || config.spill_max > SPILL_MAX ||
         (config.spill && !(table(e)->promises & SUBJECT_SPILLS)) ||
@@ -98,10 +128,11 @@ static const char *attach(struct exec *e, const struct op *op) {
                             (config.capacity <= SLOTS_MOST ? config.capacity / SLOTS_A_WORK : 0))) {
         return NULL;
     }
-    const char *broken = box_empty(e);
+    const char *broken = boxes_empty(e);
     if (broken != NULL) {
         return broken;
     }
+    struct box *box = e->box;
     void *handle = NULL;
     unsigned faults = fault_count();
     enum subject_status got = table(e)->attach(&config, &handle);
@@ -109,7 +140,7 @@ static const char *attach(struct exec *e, const struct op *op) {
     if (got != SUBJECT_OK) {
         return broken;
     }
-    box->handle = handle;
+    box->handle = box->place = handle;
     box->used = true;
     sequence_new_box(&e->judge, &box->judged, &config);
     if (broken != NULL) {
@@ -118,6 +149,50 @@ static const char *attach(struct exec *e, const struct op *op) {
     look(e);
     sequence_lay_apron(&box->judged);
     return sequence_region(&box->judged);
+}
+
+/* Something keeps it: its owner or a waker. */
+static bool is_kept(const struct box *box) {
+    bool kept = box->handle != NULL;
+    for (unsigned i = 0; i < OP_WAKERS; i++) {
+        kept |= box->waker[i] != NULL;
+    }
+    return box->used && kept;
+}
+
+/* Another mailbox in the memory of the one that operations work on now; a third one takes the
+ * place of the second. */
+static const char *attach_beside(struct exec *e, const struct op *op) {
+    struct box *first = e->box, *made = other_box(e);
+    if (!(table(e)->promises & SUBJECT_SHARES_MEMORY) || !is_kept(first) || first->judged.held) {
+        return NULL;
+    }
+    struct subject_mailbox_config config =
+        operation_attach_beside(table(e), op, &first->judged.config);
+    if (config.spill_max > SPILL_MAX || !exec_afford(e, WORK_ATTACH)) {
+        return NULL;
+    }
+    config.beside = first->place;
+    e->box = made;
+    const char *broken = box_empty(e);
+    void *handle = NULL;
+    unsigned faults = fault_count();
+    if (broken != NULL) {
+        return broken;
+    }
+    e->box = first;
+    enum subject_status got = table(e)->attach(&config, &handle);
+    broken = sequence_attached_beside(&e->judge, &first->judged, first->handle != NULL, &config,
+                                      got, fault_count() != faults);
+    if (got != SUBJECT_OK) {
+        return look_after(e, broken);
+    }
+    made->handle = made->place = handle;
+    made->used = true;
+    e->box = made;
+    sequence_new_box(&e->judge, &made->judged, &config);
+    sequence_lie_beside(&first->judged, &made->judged);
+    return look_after(e, broken);
 }
 
 /* ---- The host ---------------------------------------------------------------------------------
@@ -130,12 +205,12 @@ static uint64_t next_id(struct exec *e, unsigned thread) {
 
 static const char *enqueue(struct exec *e, struct call *c) {
     c->id = next_id(e, c->thread);
-    return make_call(e, e->box.handle, c);
+    return make_call(e, e->box->handle, c);
 }
 
 static const char *enqueue_many(struct exec *e, struct call *c) {
     const char *broken = NULL;
-    if (e->box.judged.model.queued + c->count > MODEL_QUEUE_MAX) {
+    if (e->box->judged.model.queued + c->count > MODEL_QUEUE_MAX) {
         e->left_out[LEFT_OUT_ROOM]++;
         return NULL;
     }
@@ -149,16 +224,16 @@ static const char *enqueue_many(struct exec *e, struct call *c) {
 }
 
 static const char *close_box(struct exec *e, struct call *c) {
-    bool was_closed = e->box.judged.model.closed;
-    const char *broken = look_after(e, make_call(e, e->box.handle, c));
+    bool was_closed = e->box->judged.model.closed;
+    const char *broken = look_after(e, make_call(e, e->box->handle, c));
     if (!was_closed) { /* closing once more writes nothing either */
-        sequence_keep_closed(&e->box.judged);
+        sequence_keep_closed(&e->box->judged);
     }
     return broken;
 }
 
 static const char *grow(struct exec *e, struct call *c) {
-    return exec_afford(e, WORK_GROW) ? look_after(e, make_call(e, e->box.handle, c)) : NULL;
+    return exec_afford(e, WORK_GROW) ? look_after(e, make_call(e, e->box->handle, c)) : NULL;
 }
 
 /* ---- The guest --------------------------------------------------------------------------------
@@ -166,15 +241,15 @@ static const char *grow(struct exec *e, struct call *c) {
 
 static void take(void *context, uint32_t id) {
     struct exec *e = context;
-    sequence_took(&e->box.judged, id);
+    sequence_took(&e->box->judged, id);
 }
 
 static const char *drain(struct exec *e, struct call *c) {
-    struct judged_box *b = &e->box.judged;
+    struct judged_box *b = &e->box->judged;
     const struct call_guest guest = {take, {NULL, NULL, e}};
     uint32_t in_ring = b->model.in_ring;
     sequence_drain_begins(b);
-    operation_make_mailbox(table(e), e->box.handle, c, &guest);
+    operation_make_mailbox(table(e), e->box->handle, c, &guest);
     look(e);
     sequence_keep_closed(b);
     const char *broken = sequence_drained(b, in_ring, (uint32_t)c->answer);
@@ -195,7 +270,7 @@ static const char *act_meanwhile(struct parking *p) {
     uint64_t meanwhile = p->meanwhile;
     struct call c = {.thread = (uint8_t)p->thread};
     p->meanwhile = WORD_meanwhile_nothing;
-    if (e->box.judged.held) {
+    if (e->box->judged.held) {
         return NULL;
     }
     switch (meanwhile) {
@@ -208,8 +283,9 @@ static const char *act_meanwhile(struct parking *p) {
     case WORD_meanwhile_grow: /* of a memory that stays: a parked guest's flag must not move */
         c.code = OP_mailbox_grow;
         c.pages = 1;
-        return table(e)->grow != NULL && e->box.judged.config.ground == SUBJECT_SHARED ? grow(e, &c)
-                                                                                       : NULL;
+        return table(e)->grow != NULL && e->box->judged.config.ground == SUBJECT_SHARED
+                   ? grow(e, &c)
+                   : NULL;
     default:
         return NULL;
     }
@@ -220,7 +296,7 @@ static const char *act_meanwhile(struct parking *p) {
 static int park_wait(void *context, _Atomic uint32_t *flag, uint32_t expected, int64_t timeout_ns) {
     enum { LOOKS_MAX = 16 };
     struct parking *p = context;
-    struct judged_box *b = &p->e->box.judged;
+    struct judged_box *b = &p->e->box->judged;
     const char *broken = NULL;
     if (atomic_load(flag) == expected) {
         broken = sequence_sleeps(b, false);
@@ -239,23 +315,23 @@ static int park_wait(void *context, _Atomic uint32_t *flag, uint32_t expected, i
 
 static void park_flush(void *context) {
     struct parking *p = context;
-    struct judged_box *b = &p->e->box.judged;
+    struct judged_box *b = &p->e->box->judged;
     struct call c = {.code = OP_mailbox_flush, .thread = (uint8_t)p->thread};
     p->flushed = true;
     if (b->held || table(p->e)->flush == NULL) {
         return; /* the holder is in the middle of a move: a real guest's call would wait for it */
     }
-    const char *broken = make_call(p->e, p->e->box.handle, &c);
+    const char *broken = make_call(p->e, p->e->box->handle, &c);
     b->broken = b->broken != NULL ? b->broken : broken;
 }
 
 static const char *park(struct exec *e, struct call *c, uint64_t meanwhile) {
-    struct judged_box *b = &e->box.judged;
+    struct judged_box *b = &e->box->judged;
     struct parking p = {e, meanwhile, (c->thread + 1u) % OP_THREADS, 0, false};
     const bool idle = b->model.in_ring == 0 && !b->model.signalled && !b->model.closed;
     const struct call_guest guest = {take, {park_wait, park_flush, &p}};
     b->broken = NULL;
-    operation_make_mailbox(table(e), e->box.handle, c, &guest);
+    operation_make_mailbox(table(e), e->box->handle, c, &guest);
     look(e);
     sequence_keep_closed(b);
     bool looked = p.looks != 0 || meanwhile != WORD_meanwhile_nothing;
@@ -269,10 +345,10 @@ static const char *park(struct exec *e, struct call *c, uint64_t meanwhile) {
 }
 
 static const char *scribble(struct exec *e, const struct op *op) {
-    struct judged_box *b = &e->box.judged;
+    struct judged_box *b = &e->box->judged;
     look(e);
     struct subject_words *words = b->view.words;
-    if (words == NULL) {
+    if (words == NULL || b->replaced) {
         return NULL;
     }
     _Atomic uint32_t *at[WORD_word_count] = {
@@ -299,7 +375,7 @@ static const char *scribble(struct exec *e, const struct op *op) {
  */
 
 static const char *with_waker(struct exec *e, const struct op *op, struct call *c) {
-    struct box *box = &e->box;
+    struct box *box = e->box;
     void **waker = &box->waker[op->arg.waker_wake.w];
     if (!box->used || box->judged.held || *waker == NULL) {
         return NULL;
@@ -320,21 +396,46 @@ static const char *with_waker(struct exec *e, const struct op *op, struct call *
 }
 
 static const char *create_waker(struct exec *e, const struct op *op, struct call *c) {
-    void **waker = &e->box.waker[op->arg.waker_create.w];
+    void **waker = &e->box->waker[op->arg.waker_create.w];
     if (*waker != NULL) {
         return NULL;
     }
-    const char *broken = make_call(e, e->box.handle, c);
+    const char *broken = make_call(e, e->box->handle, c);
     if (c->status == SUBJECT_OK) {
         *waker = c->made;
-        e->box.waker_id[op->arg.waker_create.w] = c->id;
+        e->box->waker_id[op->arg.waker_create.w] = c->id;
+    }
+    return look_after(e, broken);
+}
+
+/* Whoever moves a memory holds all of its mailboxes. */
+static const char *hold(struct exec *e, struct call *c) {
+    struct box *other = other_box(e);
+    e->box->judged.held = true;
+    if (other->handle != NULL) {
+        other->judged.held = true;
+        (void)make_call(e, other->handle, c);
+    }
+    return make_call(e, e->box->handle, c);
+}
+
+static const char *unhold(struct exec *e, struct call *c) {
+    struct box *box = e->box, *other = other_box(e);
+    box->judged.held = false;
+    const char *broken = make_call(e, box->handle, c);
+    if (other->handle != NULL && other->judged.held) {
+        other->judged.held = false;
+        e->box = other;
+        const char *more = make_call(e, other->handle, c);
+        e->box = box;
+        broken = broken != NULL ? broken : more;
     }
     return look_after(e, broken);
 }
 
 /* Operations of an open mailbox. */
 static const char *on_open(struct exec *e, const struct op *op, struct call *c) {
-    struct box *box = &e->box;
+    struct box *box = e->box;
     switch (op->code) {
     case OP_mailbox_release:
         (void)make_call(e, box->handle, c);
@@ -351,8 +452,7 @@ static const char *on_open(struct exec *e, const struct op *op, struct call *c) 
         c->timeout_ns = sequence_signal_timeout(&box->judged, c->timeout_ns);
         break;
     case OP_mailbox_hold:
-        box->judged.held = true;
-        return make_call(e, box->handle, c);
+        return hold(e, c);
     case OP_mailbox_grow:
         return grow(e, c);
     case OP_mailbox_close:
@@ -368,10 +468,9 @@ static const char *on_open(struct exec *e, const struct op *op, struct call *c) 
 /* Operations of a held one. */
 static const char *on_held(struct exec *e, struct call *c) {
     if (c->code == OP_mailbox_move) {
-        return exec_afford(e, WORK_GROW) ? make_call(e, e->box.handle, c) : NULL;
+        return exec_afford(e, WORK_GROW) ? make_call(e, e->box->handle, c) : NULL;
     }
-    e->box.judged.held = false;
-    return look_after(e, make_call(e, e->box.handle, c));
+    return unhold(e, c);
 }
 
 static const char *rounds(struct exec *e, uint64_t count) {
@@ -387,9 +486,9 @@ static const char *rounds(struct exec *e, uint64_t count) {
     return look_after(e, broken);
 }
 
-/* A guest that broke its own words is not run any further. */
+/* A guest that broke its own words is not run any further, nor one whose region is another's. */
 static const char *on_guest(struct exec *e, const struct op *op, struct call *c) {
-    if (e->box.handle == NULL || e->box.judged.wild) {
+    if (e->box->handle == NULL || e->box->judged.wild || e->box->judged.replaced) {
         return NULL;
     }
     return op->code == OP_guest_drain ? drain(e, c) : park(e, c, op->arg.guest_park.meanwhile);
@@ -402,8 +501,14 @@ const char *exec_mailbox(struct exec *e, const struct op *op) {
                : op->code == OP_mailbox_attach ? attach(e, op)
                                                : scribble(e, op);
     }
+    if (op->code == OP_mailbox_attach_beside || op->code == OP_mailbox_other) {
+        if (op->code == OP_mailbox_other && other_box(e)->used) {
+            e->box = other_box(e);
+        }
+        return table(e) == NULL || op->code == OP_mailbox_other ? NULL : attach_beside(e, op);
+    }
     if (op->code == OP_mailbox_rounds) {
-        return table(e) == NULL || !is_open(e) || e->box.judged.wild
+        return table(e) == NULL || !is_open(e) || e->box->judged.wild || e->box->judged.replaced
                    ? NULL
                    : rounds(e, op->arg.mailbox_rounds.count % (ROUNDS_MAX + 1));
     }
@@ -421,12 +526,12 @@ const char *exec_mailbox(struct exec *e, const struct op *op) {
         return with_waker(e, op, &c);
     case OP_mailbox_move:
     case OP_mailbox_unhold:
-        return e->box.judged.held ? on_held(e, &c) : NULL;
+        return e->box->judged.held ? on_held(e, &c) : NULL;
     default:
         return is_open(e) ? on_open(e, op, &c) : NULL;
     }
 }
 
 const char *exec_mailbox_end(struct exec *e) {
-    return table(e) == NULL ? NULL : box_empty(e);
+    return table(e) == NULL ? NULL : boxes_empty(e);
 }

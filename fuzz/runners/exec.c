@@ -105,8 +105,11 @@ static void begin(const struct subject *subject, const struct program *program) 
     exec.op = NULL;
     exec.ending = false;
     exec.broken = exec.judge.crash_rule = NULL;
-    exec.box.used = false;
-    exec.box.handle = NULL;
+    for (unsigned i = 0; i < 2; i++) {
+        exec.boxes[i].used = false;
+        exec.boxes[i].handle = NULL;
+    }
+    exec.box = &exec.boxes[0];
     exec.operations = 0;
     exec.budget = BUDGET;
     exec.large = LARGE_MOST;
@@ -245,8 +248,8 @@ static const char *rule_of_state(void) {
     if (exec.op == NULL && !exec.ending) {
         return interleave_crash_rule();
     }
-    if (exec.box.used) {
-        return exec.box.judged.pages != exec.box.judged.config.pages ? "R37" : NULL;
+    if (exec.box != NULL && exec.box->used) {
+        return exec.box->judged.pages != exec.box->judged.config.pages ? "R37" : NULL;
     }
     return is_of_lifetime() ? (a_growth_failed() ? "R6" : "R14") : NULL;
 }

@@ -20,6 +20,7 @@ struct slot {
 
 struct box {
     void *handle; /* NULL once released */
+    void *place;  /* the same, also afterwards, for one that is to lie beside it */
     bool used;    /* a handle or wakers are there: judged is good */
     struct judged_box judged;
     void *waker[OP_WAKERS];
@@ -64,7 +65,7 @@ struct exec {
     struct judged body[OP_MEMORIES + 2];
     struct subject_segment segment[OP_SEGMENTS];
     struct sequence judge;
-    struct box box;
+    struct box boxes[2], *box; /* two in one memory, and the one that operations work on */
 };
 
 /* Runs one operation of a memory, of a mailbox: NULL, or the name of the broken rule. */

@@ -206,6 +206,7 @@ static void survey(const struct program *program, unsigned *threads) {
         world.releases |= op->code == OP_mailbox_release;
         world.hears |=
             op->code == OP_memory_owner_of_tenant && op->arg.memory_owner_of_tenant.byte % 2 != 0;
+        world.scribbles |= op->code == OP_guest_scribble;
         world.awaits_signal |= op->code == OP_mailbox_wait_for_signal;
         world.cancels |= is_cancellable(op->code);
         if (op->code == OP_memory_budget && world.budget_bytes == 0) {
@@ -333,6 +334,13 @@ static void program_main(void *arg) {
             sim_join(running[i]);
         }
     }
+    for (unsigned i = 0; i < OP_THREADS; i++) {
+        if (world.actor[i].stopped) { /* what it had is given back for it */
+            world.actor[i].op = NULL;
+            memory_end_thread(&world.actor[i]);
+            mailbox_end_thread(&world.actor[i]);
+        }
+    }
     memory_join_crowd();
     mailbox_end();
     memory_end();
@@ -355,8 +363,24 @@ static bool is_rule(const char *name) {
     return name[0] == 'R' && isdigit((unsigned char)name[1]);
 }
 
+/* Everybody is blocked, and a producer has stopped: others may wait for it, but for those that only
+ * enqueue. */
+static const char *at_rest_behind_stopped(void) {
+    const char *rule = NULL;
+    for (unsigned i = 0; i < OP_THREADS && rule == NULL; i++) {
+        const struct actor *a = &world.actor[i];
+        if (a->op != NULL && !a->stopped && !a->in_wait && !a->in_signal) {
+            rule = concurrent_blocked_by_stopped(&world.judge, a->op->code);
+        }
+    }
+    return rule;
+}
+
 /* Everybody is blocked. That is no mistake where each waits for what nobody promised. */
 static const char *at_rest(const char *finding) {
+    if (world.stopped) {
+        return at_rest_behind_stopped();
+    }
     for (unsigned i = 0; i < OP_THREADS; i++) {
         const struct actor *a = &world.actor[i];
         if (a->op != NULL && !a->in_wait && !a->in_signal) {

@@ -70,6 +70,8 @@ static void tell_judge(const struct subject_mailbox_config *config) {
     o->slots = config->capacity != 0 ? config->capacity : world.b->capacity;
     o->capacity = o->slots > unusable ? o->slots - unusable : 0;
     o->spill_max = config->spill_max;
+    o->spills = config->spill;
+    o->first_cursor = config->first_cursor;
     o->tells_full = (world.b->promises & SUBJECT_TELLS_FULL) != 0;
     o->offset = config->offset;
     o->has_mailbox = true;
@@ -97,6 +99,8 @@ void mailbox_attach_first(const struct op *op) {
         return;
     }
     world.ground = config.ground;
+    world.offset = config.offset;
+    world.capacity = config.capacity != 0 ? config.capacity : world.b->capacity;
     world.in_root = config.memory != NULL;
     tell_judge(&config);
     find_words();
@@ -239,11 +243,90 @@ static void drop_reference(struct actor *a) {
     }
 }
 
+/* ---- Another one in the same memory -----------------------------------------------------------
+ */
+
+/* It is open, whatever became of the first one, and takes an id. */
+static void look_at_beside(const struct actor *a) {
+    uint8_t *memory;
+    uint64_t memory_bytes;
+    const struct subject_words *words = world.b->words == NULL || world.scribbles || world.in_root
+                                            ? NULL
+                                            : world.b->words(a->beside, &memory, &memory_bytes);
+    uint32_t flag = 0;
+    const bool closed = world.b->is_closed != NULL && world.b->is_closed(a->beside);
+    enum subject_status enqueued = world.b->enqueue(a->beside, 1);
+    if (words != NULL) {
+        memcpy(&flag, &words->flag, sizeof flag);
+    }
+    world_check(concurrent_beside_stays(closed, flag, enqueued));
+}
+
+static void attach_beside(struct actor *a, const struct op *op) {
+    const struct subject_mailbox_config first = {
+        .ground = world.ground, .pages = 1, .offset = world.offset, .capacity = world.capacity};
+    struct subject_mailbox_config config = operation_attach_beside(world.b, op, &first);
+    const bool shared = world.in_root || world.ground == SUBJECT_SHARED;
+    const uint64_t end = config.offset + operation_region_bytes(config.capacity);
+    const bool power = config.capacity != 0 && (config.capacity & (config.capacity - 1)) == 0;
+    if (!(world.b->promises & SUBJECT_SHARES_MEMORY) || world.has_beside || !shared || !usable(a) ||
+        !power || config.capacity > RING_MAX || end > SUBJECT_PAGE_BYTES) {
+        return;
+    }
+    const uint64_t first_end = world.offset + operation_region_bytes(world.capacity);
+    const bool overlaps = world.offset < end && config.offset < first_end;
+    const uint32_t start = concurrent_moment(&world.judge);
+    config.spill_max %= SPILL_LIMIT;
+    config.beside = world.box;
+    world.has_beside = true;
+    concurrent_beside_begins(&world.judge, overlaps);
+    enum subject_status status = world.b->attach(&config, &a->beside);
+    world_check(concurrent_beside_ended(&world.judge, start, overlaps, status));
+    if (status != SUBJECT_OK) {
+        a->beside = NULL;
+    } else {
+        look_at_beside(a);
+    }
+}
+
+static void end_beside(struct actor *a) {
+    if (a->beside != NULL) {
+        look_at_beside(a);
+        world.b->release(a->beside);
+        a->beside = NULL;
+    }
+}
+
+/* ---- A producer that stops --------------------------------------------------------------------
+ */
+
+/* Where the enqueue ends before so many steps the thread goes on. */
+static void enqueue_and_stop(struct actor *a, struct call *c, uint64_t step) {
+    enum { STEPS_MAX = 32 };
+    c->id = ((a->number + 1u) << 16) + ++a->ids;
+    a->stopped = world.stopped = true;
+    sim_stop_after(1 + (uint32_t)(step % STEPS_MAX));
+    struct sent *s = concurrent_sends(&world.judge, a->number, c->id);
+    if (s != NULL) {
+        operation_make_mailbox(world.b, world.box, c, NULL);
+        sim_stop_after(0);
+        a->stopped = false;
+        world_check(concurrent_sent(&world.judge, s, c));
+    }
+    sim_stop_after(0);
+    a->stopped = false;
+    world.stopped = false;
+    for (unsigned i = 0; i < OP_THREADS; i++) {
+        world.stopped |= world.actor[i].stopped;
+    }
+}
+
 void mailbox_end_thread(struct actor *a) {
     struct call c = {.code = OP_mailbox_unhold, .thread = a->number};
     if (a->holds) {
         unhold(a, &c);
     }
+    end_beside(a);
     for (unsigned i = 0; i < OP_WAKERS; i++) {
         if (a->waker[i] != NULL) {
             world.b->waker_drop(a->waker[i]);
@@ -344,6 +427,7 @@ static void park(struct actor *a, struct call *c, uint64_t meanwhile) {
 static void drain(struct actor *a, struct call *c) {
     const struct call_guest guest = guest_of(a);
     if (is_guest(a)) {
+        world.judge.drains = true;
         make_call(c, world.box, &guest);
     }
 }
@@ -364,7 +448,8 @@ static void scribble(struct actor *a, const struct op *op) {
     };
     _Atomic uint32_t *word = at[op->arg.guest_scribble.word];
     uint64_t offset = (uint64_t)((const char *)word - (const char *)words);
-    if (concurrent_scribbles(&world.judge, a->number, world.judge.offset + offset, 4)) {
+    if (concurrent_guest_writes(&world.judge, a->number, offset,
+                                (uint32_t)op->arg.guest_scribble.value)) {
         sim_atomic_store((volatile void *)word, 4, (uint32_t)op->arg.guest_scribble.value,
                          __ATOMIC_SEQ_CST);
     }
@@ -375,6 +460,10 @@ static void scribble(struct actor *a, const struct op *op) {
 
 /* Takes what is left; then nothing that was accepted may be missing (R30). */
 static void check_delivery(void) {
+    if (world.stopped && !world.releases && world.b->close != NULL) {
+        struct call c = {.code = OP_mailbox_close};
+        close_box(&c); /* delivers what is behind its place */
+    }
     if (!world.releases && world.judge.close_start == NEVER && world.b->flush != NULL) {
         uint32_t left = 1;
         for (unsigned i = 0; i < 2 * SENT_MAX && left > 0; i++) {
@@ -426,7 +515,7 @@ const char *mailbox_at_rest(void) {
  */
 
 bool is_of_mailbox(uint8_t code) {
-    return code > OP_mailbox_attach && code <= OP_mailbox_rounds;
+    return code > OP_mailbox_attach && code <= OP_mailbox_enqueue_stops;
 }
 
 static void on_usable(struct actor *a, const struct op *op, struct call *c) {
@@ -475,6 +564,18 @@ bool mailbox_operation(struct actor *a, const struct op *op) {
     }
     if (op->code == OP_mailbox_release) {
         drop_reference(a);
+        return true;
+    }
+    if (op->code == OP_mailbox_attach_beside) {
+        attach_beside(a, op);
+        return true;
+    }
+    if (op->code == OP_mailbox_enqueue_stops) {
+        if (usable(a) && world.threaded) {
+            c = (struct call){.code = op->code, .thread = a->number};
+            c.code = OP_mailbox_enqueue;
+            enqueue_and_stop(a, &c, op->arg.mailbox_enqueue_stops.step);
+        }
         return true;
     }
     if (op->code == OP_mailbox_rounds) {

@@ -13,7 +13,7 @@ const char *call_status_name(enum subject_status status) {
         "ok",         "invalid",       "limit",      "no memory",        "unsupported",
         "not shared", "out of bounds", "misaligned", "too many waiters", "disabled",
         "full",       "closed",        "timed out",  "system error",     "refused",
-        "cancelled",  "pinned"};
+        "cancelled",  "pinned",        "in use"};
     return (unsigned)status < SUBJECT_STATUS_COUNT ? names[status] : "no status at all";
 }
 
@@ -222,6 +222,34 @@ struct subject_mailbox_config operation_attach(const struct subject_mailbox *b,
     default:
         break;
     }
+    return config;
+}
+
+struct subject_mailbox_config operation_attach_beside(const struct subject_mailbox *b,
+                                                      const struct op *op,
+                                                      const struct subject_mailbox_config *first) {
+    enum { WORD_BYTES = 4 };
+    struct subject_mailbox_config config = {
+        .ground = first->ground,
+        .pages = first->pages,
+        .offset = first->offset,
+        .capacity = (uint32_t)op->arg.mailbox_attach_beside.capacity,
+        .spill =
+            op->arg.mailbox_attach_beside.full == WORD_full_spill && (b->promises & SUBJECT_SPILLS),
+        .spill_max = (uint32_t)op->arg.mailbox_attach_beside.spill,
+    };
+    uint32_t slots = config.capacity == 0 ? b->capacity : config.capacity;
+    uint32_t bytes = (uint32_t)operation_region_bytes(slots);
+    uint32_t first_slots = first->capacity == 0 ? b->capacity : first->capacity;
+    uint32_t first_bytes = (uint32_t)operation_region_bytes(first_slots);
+    const uint32_t by[WORD_place_count] = {
+        [WORD_place_next] = first_bytes,
+        [WORD_place_before] = 0 - bytes,
+        [WORD_place_over] = first_bytes - WORD_BYTES,
+        [WORD_place_under] = WORD_BYTES - bytes,
+        [WORD_place_inside] = WORD_BYTES,
+    };
+    config.offset += by[op->arg.mailbox_attach_beside.place];
     return config;
 }
 

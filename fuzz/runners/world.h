@@ -30,6 +30,8 @@ struct actor {
     void *canceller;           /* for its cancellable waits; NULL: the program has none */
     void *waker[OP_WAKERS];
     uint32_t waker_id[OP_WAKERS];
+    void *beside;    /* a mailbox that it has attached in the memory of the first (R44) */
+    bool stopped;    /* in the middle of an enqueue, for ever (R45) */
     void *reference; /* its share of the mailbox, where a program releases it */
     uint32_t ids;
 };
@@ -92,9 +94,13 @@ struct world {
     struct subject_words *words; /* its region now; NULL: it shows none */
     uint64_t memory_bytes;       /* of the memory around them */
     enum subject_ground ground;
-    bool in_root;       /* the region lies in the memory above */
-    bool awaits_signal; /* the program has a host thread that sleeps */
-    bool releases;      /* the program gives the mailbox's handle up */
+    bool in_root;              /* the region lies in the memory above */
+    bool awaits_signal;        /* the program has a host thread that sleeps */
+    bool releases;             /* the program gives the mailbox's handle up */
+    bool has_beside;           /* a second one was attached, once in a run */
+    bool stopped;              /* a producer has stopped for ever */
+    bool scribbles;            /* the program has a hostile guest */
+    uint32_t offset, capacity; /* of the first one's region */
 
     /* Large, and cleared only where they were used. */
     struct concurrent judge, copy_judge;

@@ -145,6 +145,7 @@ struct thread {
     uintptr_t call;      /* where the program called the layer above, or 0 */
     uintptr_t wait_word; /* T_WAIT, T_LOCK: address; T_JOIN: thread number */
     uint32_t expected, frame, ops, dull;
+    uint32_t stops_after;                /* visible operations; 0: does not */
     uint32_t turns;                      /* switched away for seeing nothing new */
     uint32_t queue;                      /* order of arrival among sleepers */
     bool time_is_up;                     /* search: nothing else could happen before its deadline */

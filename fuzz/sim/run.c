@@ -667,6 +667,8 @@ static void prioritise(struct thread *t) {
 
 void point(struct thread *t) {
     step(t);
+    if (unlikely(t->stops_after != 0 && --t->stops_after == 0))
+        sim_exit_thread();
     t->dull++;
     bool by_priority = S.o.source >= SIM_PCT && S.o.source <= SIM_FEEDBACK;
     if (by_priority)
@@ -723,6 +725,11 @@ _Noreturn void sim_exit_thread(void) {
     __builtin_unreachable();
 }
 
+void sim_stop_after(uint32_t operations) {
+    if (S.active)
+        S.now->stops_after = operations;
+}
+
 static void thread_entry(void) {
     struct thread *t = S.now;
     arrived(t);
@@ -766,7 +773,7 @@ static struct thread *thread_new(uint32_t id, void (*fn)(void *), void *arg) {
     t->rel = NULL;
     t->joiner = NULL;
     t->call = 0;
-    t->turns = 0;
+    t->turns = t->stops_after = 0;
     t->frame = t->ops = t->dull = t->spurious = t->faults = t->timeouts = 0;
     t->eager = t->joined = t->detached = false;
     t->fake_stack = NULL;

@@ -251,6 +251,12 @@ static void print_declarations(FILE *out, const char *text, const char *nested) 
         fprintf(out, "static waker w%u;\n", i);
     }
     fputs(strstr(text, "mailbox_") != NULL ? "static mailbox b;\n" : "", out);
+    fputs(strstr(text, "b_other") == NULL
+              ? ""
+              : "static mailbox b_other; /* in the same memory */\n\n"
+                "static void other_mailbox(void) {\n    const mailbox was = b;\n"
+                "    b = b_other;\n    b_other = was;\n}\n",
+          out);
     fprintf(out, "\n%s", nested);
     for (unsigned i = 0; i < 256; i++) { /* a crash came before it was known what the host did */
         char name[32], whole[48];

@@ -44,6 +44,17 @@ __attribute__((format(printf, 1, 2))) static void line(const char *format, ...) 
     va_end(arguments);
 }
 
+static const void *box_now; /* what b is */
+
+/* Whatever is called, or looked at, next is of this one. */
+static void work_on(const void *mailbox) {
+    unwritten |= who != NULL && box_now != mailbox; /* b would be each thread's */
+    if (who == NULL && box_now != mailbox) {
+        line("other_mailbox()");
+        box_now = mailbox;
+    }
+}
+
 /* One call: what a crash in it breaks stands beside it. */
 __attribute__((format(printf, 1, 2))) static void call(const char *format, ...) {
     char text[512];
@@ -164,7 +175,7 @@ const char *tape_statuses(uint64_t statuses) {
         "OK",         "INVALID",       "LIMIT",      "NO_MEMORY",        "UNSUPPORTED",
         "NOT_SHARED", "OUT_OF_BOUNDS", "MISALIGNED", "TOO_MANY_WAITERS", "DISABLED",
         "FULL",       "CLOSED",        "TIMED_OUT",  "SYSTEM",           "REFUSED",
-        "CANCELLED",  "PINNED"};
+        "CANCELLED",  "PINNED",        "IN_USE"};
     static char text[256];
     size_t used = 0;
     text[0] = '\0';
@@ -247,6 +258,12 @@ static void write_note(const struct note *n) {
         break;
     case NOTE_RING:
         line("same(mailbox_in_ring(b), %s, \"%s\")", number(n->must), n->rule);
+        break;
+    case NOTE_BOX:
+        work_on(n->memory);
+        break;
+    case NOTE_OPEN:
+        line("same(mailbox_region(b)->flag & 2, 0, \"%s\")", n->rule);
         break;
     case NOTE_IS_CLOSED:
         line("same(mailbox_is_closed(b), %s, \"%s\")", number(n->must), n->rule);
@@ -496,29 +513,38 @@ static void disable_atomics(void *m) {
     ended(SUBJECT_OK, 0);
 }
 
-/* ---- Mailboxes: one at a time, b ---------------------------------------------------------------
+/* ---- Mailboxes: b, and another one in the same memory ------------------------------------------
  */
 
 static enum subject_status attach(const struct subject_mailbox_config *c, void **mailbox) {
     static const char *const grounds[] = {"SHARED", "OWNED", "HEAP", "CUSTOM"};
-    call("mailbox_attach(&b, %s, %s, %s, %s, %s, %s, %s)", grounds[c->ground], number(c->pages),
-         number(c->offset), number(c->capacity), number(c->first_cursor),
-         c->spill ? "true" : "false", number(c->spill_max));
+    if (c->beside != NULL) {
+        work_on(c->beside);
+        call("mailbox_attach_beside(b, &b_other, %s, %s, %s, %s)", number(c->offset),
+             number(c->capacity), c->spill ? "true" : "false", number(c->spill_max));
+    } else {
+        call("mailbox_attach(&b, %s, %s, %s, %s, %s, %s, %s)", grounds[c->ground], number(c->pages),
+             number(c->offset), number(c->capacity), number(c->first_cursor),
+             c->spill ? "true" : "false", number(c->spill_max));
+    }
     enum subject_status got = inner->mailbox->attach(c, mailbox);
     ended(got, 0);
-    if (got == SUBJECT_OK) {
+    if (got == SUBJECT_OK && c->beside == NULL) {
         name(*mailbox, 'b');
+        box_now = *mailbox;
     }
     return got;
 }
 
 static void release(void *mailbox) {
+    work_on(mailbox);
     call("DONE(mailbox_release(b))");
     inner->mailbox->release(mailbox);
     ended(SUBJECT_OK, 0);
 }
 
 static enum subject_status enqueue(void *mailbox, uint64_t id) {
+    work_on(mailbox);
     call("mailbox_enqueue(b, %s)", number(id));
     ENDED(inner->mailbox->enqueue(mailbox, id), 0);
 }
@@ -534,6 +560,7 @@ static void take_and_tell(void *context, uint32_t id) {
 
 static uint32_t drain(void *mailbox, void (*take)(void *, uint32_t), void *context) {
     taken = 0;
+    work_on(mailbox);
     call("DONE(answer = mailbox_drain(b, take))");
     the_take = take;
     const uint32_t count =
@@ -566,6 +593,7 @@ static enum subject_park park(void *mailbox, const struct subject_guest_host *ho
     FILE *before = out;
     char *text = NULL;
     size_t bytes = 0;
+    work_on(mailbox);
     call("DONE(answer = mailbox_park(b, meanwhile%u, %s))", n, signed_number(timeout_ns));
     out = open_memstream(&text, &bytes);
     fprintf(out, "static void meanwhile%u(void) {\n", n);
@@ -582,11 +610,13 @@ static enum subject_park park(void *mailbox, const struct subject_guest_host *ho
 }
 
 static enum subject_status flush(void *mailbox, uint32_t *left) {
+    work_on(mailbox);
     call("mailbox_flush(b, &answer)");
     ENDED(inner->mailbox->flush(mailbox, left), left != NULL ? *left : 0);
 }
 
 static bool is_signalled(void *mailbox) {
+    work_on(mailbox);
     call("DONE(answer = mailbox_is_signalled(b))");
     const bool is = inner->mailbox->is_signalled(mailbox);
     ended(SUBJECT_OK, is);
@@ -594,32 +624,38 @@ static bool is_signalled(void *mailbox) {
 }
 
 static enum subject_status wait_for_signal(void *mailbox, int64_t timeout_ns) {
+    work_on(mailbox);
     call("mailbox_wait_for_signal(b, %s)", signed_number(timeout_ns));
     ENDED(inner->mailbox->wait_for_signal(mailbox, timeout_ns), 0);
 }
 
 static void hold(void *mailbox) {
+    work_on(mailbox);
     call("DONE(mailbox_hold(b))");
     inner->mailbox->hold(mailbox);
     ended(SUBJECT_OK, 0);
 }
 
 static enum subject_status move(void *mailbox, uint32_t pages, uint32_t *old) {
+    work_on(mailbox);
     call("mailbox_move(b, %s, &answer)", number(pages));
     ENDED(inner->mailbox->move(mailbox, pages, old), *old);
 }
 
 static enum subject_status unhold(void *mailbox) {
+    work_on(mailbox);
     call("mailbox_unhold(b)");
     ENDED(inner->mailbox->unhold(mailbox), 0);
 }
 
 static enum subject_status grow_under(void *mailbox, uint32_t pages, uint32_t *old) {
+    work_on(mailbox);
     call("mailbox_grow(b, %s, &answer)", number(pages));
     ENDED(inner->mailbox->grow(mailbox, pages, old), *old);
 }
 
 static void close_box(void *mailbox, uint32_t *dropped) {
+    work_on(mailbox);
     call("DONE(answer = mailbox_close(b))");
     inner->mailbox->close(mailbox, dropped);
     ended(SUBJECT_OK, dropped != NULL ? *dropped : 0);
@@ -627,6 +663,7 @@ static void close_box(void *mailbox, uint32_t *dropped) {
 
 static enum subject_status waker_create(void *mailbox, uint64_t id, void **waker) {
     const unsigned n = next_of('w');
+    work_on(mailbox);
     call("waker_create(b, %s, &w%u)", number(id), n);
     enum subject_status got = inner->mailbox->waker_create(mailbox, id, waker);
     ended(got, 0);

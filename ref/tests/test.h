@@ -12,7 +12,7 @@
  *     }
  *
  * TEST_ROWS is a test for each row of a table: its name is an expression of `row`, NULL behind the
- * last. In ref/tests/ a name starts with the rule (R1 to R43) that the test is about, and goes on
+ * last. In ref/tests/ a name starts with the rule (R1 to R45) that the test is about, and goes on
  * with the known defect (S1 to S28) where it shows one: R5_S1_grow_to_exactly_65536_pages. Each
  * test runs in a process of its own, so it may crash, block or change limits; nothing needs
  * undoing. */

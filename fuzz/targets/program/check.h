@@ -35,7 +35,8 @@ enum {
     REFUSED = 16384,
     CANCELLED = 32768,
     PINNED = 65536,
-    ERRORS = 131071 - OK
+    IN_USE = 131072,
+    ERRORS = 262143 - OK
 };
 
 enum { TUNED, STATIC, DYNAMIC, USUAL };
@@ -74,7 +75,7 @@ static const char *status_text(unsigned set) {
         "OK",         "INVALID",       "LIMIT",      "NO_MEMORY",        "UNSUPPORTED",
         "NOT_SHARED", "OUT_OF_BOUNDS", "MISALIGNED", "TOO_MANY_WAITERS", "DISABLED",
         "FULL",       "CLOSED",        "TIMED_OUT",  "SYSTEM",           "REFUSED",
-        "CANCELLED",  "PINNED"};
+        "CANCELLED",  "PINNED",        "IN_USE"};
     static char text[2][256];
     static unsigned next;
     char *to = text[next++ % 2];

@@ -11,6 +11,7 @@ typedef struct box {
     struct pb_memory *ground;
     uint32_t offset, capacity;
     unsigned references;
+    struct box *first; /* whose memory it is; NULL: its own */
 } * mailbox;
 typedef struct share {
     struct pb_waker *waker;
@@ -70,6 +71,7 @@ static unsigned of(enum pb_status status) {
         [PB_REFUSED] = REFUSED,
         [PB_CANCELLED] = CANCELLED,
         [PB_PINNED] = PINNED,
+        [PB_IN_USE] = IN_USE,
     };
     return (unsigned)status < PB_STATUS_COUNT ? sets[status] : 0;
 }
@@ -365,7 +367,11 @@ static enum pb_status ground_create(int ground, uint32_t pages, struct pb_memory
 
 static void box_leave(mailbox b) {
     if (--b->references == 0) {
-        pb_memory_release(b->ground);
+        if (b->first != NULL) {
+            box_leave(b->first);
+        } else {
+            pb_memory_release(b->ground);
+        }
         release(b);
     }
 }
@@ -378,7 +384,7 @@ __attribute__((unused)) static unsigned mailbox_attach(mailbox *made, int ground
     if (b == NULL) {
         return NO_MEMORY;
     }
-    *b = (struct box){NULL, NULL, offset, capacity != 0 ? capacity : PB_MAILBOX_CAPACITY, 1};
+    *b = (struct box){NULL, NULL, offset, capacity != 0 ? capacity : PB_MAILBOX_CAPACITY, 1, NULL};
     enum pb_status status = ground_create(ground, pages, &b->ground);
     if (status == PB_OK) {
         const struct pb_mailbox_config config = {.memory = b->ground,
@@ -395,6 +401,32 @@ __attribute__((unused)) static unsigned mailbox_attach(mailbox *made, int ground
         *made = b;
     } else {
         box_leave(b);
+    }
+    return of(status);
+}
+
+/* In the memory of another one. */
+__attribute__((unused)) static unsigned mailbox_attach_beside(mailbox first, mailbox *made,
+                                                              uint32_t offset, uint32_t capacity,
+                                                              bool spill, uint32_t spill_max) {
+    mailbox b = allocate_zeroed(sizeof *b);
+    if (b == NULL) {
+        return NO_MEMORY;
+    }
+    *b = (struct box){NULL, first->ground, offset, capacity != 0 ? capacity : PB_MAILBOX_CAPACITY,
+                      1,    first};
+    const struct pb_mailbox_config config = {.memory = b->ground,
+                                             .offset = offset,
+                                             .capacity = capacity,
+                                             .full = spill ? PB_MAILBOX_SPILL : PB_MAILBOX_REJECT,
+                                             .spill_max = spill_max,
+                                             .allocator = &allocator};
+    enum pb_status status = pb_mailbox_create(&config, &b->mailbox);
+    if (status == PB_OK) {
+        *made = b;
+        first->references++;
+    } else {
+        release(b);
     }
     return of(status);
 }

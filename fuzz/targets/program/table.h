@@ -160,6 +160,16 @@ static inline unsigned mailbox_attach(mailbox *b, int ground, uint32_t pages, ui
     return 1u << the->mailbox->attach(&config, b);
 }
 
+static inline unsigned mailbox_attach_beside(mailbox first, mailbox *b, uint32_t offset,
+                                             uint32_t capacity, bool spill, uint32_t spill_max) {
+    const struct subject_mailbox_config config = {.beside = first,
+                                                  .offset = offset,
+                                                  .capacity = capacity,
+                                                  .spill = spill,
+                                                  .spill_max = spill_max};
+    return 1u << the->mailbox->attach(&config, b);
+}
+
 static inline void guest_flush(void *box) {
     uint32_t left;
     if (the->mailbox->flush != NULL) {
