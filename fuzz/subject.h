@@ -302,7 +302,8 @@ enum subject_mailbox_promise {
     SUBJECT_KEPT_BY_WAKERS = 8, /* a released handle stays good as long as there are wakers */
     SUBJECT_LIES_IN_MEMORY = 16, /* takes subject_mailbox_config.memory */
     SUBJECT_EVERY_GROUND = 32,   /* has all of enum subject_ground */
-    SUBJECT_SHARES_MEMORY = 64   /* takes subject_mailbox_config.beside */
+    SUBJECT_SHARES_MEMORY = 64,  /* takes subject_mailbox_config.beside */
+    SUBJECT_LOCK_FREE = 128      /* no enqueue waits for another thread, unless it spills [R45] */
 };
 
 /* The guest memory that a mailbox lies in. It can grow by four pages, one on the heap not at all.

@@ -1119,7 +1119,8 @@ static void waker_drop(void *waker) {
 
 static const struct subject_mailbox mailbox_table = {
     .promises = SUBJECT_TELLS_FULL | SUBJECT_SPILLS | SUBJECT_WIDE_IDS | SUBJECT_KEPT_BY_WAKERS |
-                SUBJECT_LIES_IN_MEMORY | SUBJECT_EVERY_GROUND | SUBJECT_SHARES_MEMORY,
+                SUBJECT_LIES_IN_MEMORY | SUBJECT_EVERY_GROUND | SUBJECT_SHARES_MEMORY |
+                SUBJECT_LOCK_FREE,
     .capacity = PB_MAILBOX_CAPACITY,
     .attach = mailbox_attach,
     .release = mailbox_release,

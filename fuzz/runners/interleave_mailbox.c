@@ -571,9 +571,8 @@ bool mailbox_operation(struct actor *a, const struct op *op) {
         return true;
     }
     if (op->code == OP_mailbox_enqueue_stops) {
-        if (usable(a) && world.threaded) {
-            c = (struct call){.code = op->code, .thread = a->number};
-            c.code = OP_mailbox_enqueue;
+        if (usable(a) && world.threaded && (world.b->promises & SUBJECT_LOCK_FREE)) {
+            c = (struct call){.code = OP_mailbox_enqueue, .thread = a->number};
             enqueue_and_stop(a, &c, op->arg.mailbox_enqueue_stops.step);
         }
         return true;
