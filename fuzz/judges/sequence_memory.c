@@ -834,7 +834,8 @@ static const char *owner_answered(const struct judged *m, unsigned i, const stru
     }
     bool right = c->yes && c->owner.offset_bytes == c->at && c->owner.length_bytes == size &&
                  c->owner.record == side->view.record;
-    return right ? NULL : "R39-owner";
+    /* behind the size it is the guard that is missing, or too long */
+    return right ? NULL : c->at < size ? "R39-owner" : "R4-owner";
 }
 
 static const char *probe(const struct judged *m, unsigned i, const struct call *c) {

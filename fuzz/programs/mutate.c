@@ -688,6 +688,21 @@ static void add_choices(struct maker *k, struct program *p, size_t count) {
     }
 }
 
+/* A schedule that the engine draws by itself, from a number. */
+static bool number_schedule(struct maker *k, struct program *p) {
+    enum { NUMBER_BYTES = 3 };
+    look(p, 0, &k->sight);
+    if (!k->sight.interleaved) {
+        return false;
+    }
+    p->choices_bytes = 1 + NUMBER_BYTES;
+    p->choices[0] = OP_CHOICES_NUMBER;
+    for (size_t i = 1; i < p->choices_bytes; i++) {
+        p->choices[i] = (uint8_t)below(&k->chance, 256);
+    }
+    return true;
+}
+
 /* 0 where faults are off. */
 static unsigned draw_fault(struct maker *k) {
     unsigned by_thread = k->swarm.weight[OP_fault_at], by_process = k->swarm.weight[OP_fault];
@@ -1398,7 +1413,9 @@ static void fill(struct maker *k, unsigned code, struct program *p) {
         append_new(k, p, code);
     }
     look(p, 0, &k->sight);
-    add_choices(k, p, k->sight.interleaved ? below(&k->chance, 160) : below(&k->chance, 3));
+    if (!one_in(&k->chance, 2) || !number_schedule(k, p)) {
+        add_choices(k, p, k->sight.interleaved ? below(&k->chance, 160) : below(&k->chance, 3));
+    }
 }
 
 static void begin(struct maker *k, const struct mutate *how) {
@@ -1677,7 +1694,7 @@ static const struct weighted mutations[] = {
     {renew_one, 6},          {change_thread, 4}, {exchange_threads, 1},  {insert_fault, 3},
     {insert_aimed_fault, 8}, {insert_shape, 12}, {insert_interleave, 1}, {renew_all, 12},
     {change_choice, 6},      {renew_choices, 6}, {extend_choices, 3},    {shift_choices, 5},
-    {cut_choices, 1},        {few_switches, 6},
+    {cut_choices, 1},        {few_switches, 6},  {number_schedule, 10},
 };
 static const struct weighted shrinkings[] = {
     {erase_one, 8}, {erase_some, 4},  {plain_argument, 4},

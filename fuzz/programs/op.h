@@ -16,6 +16,9 @@
 #define OP_ARGS_MAX 16u
 #define OPS_MAX 256u /* operations of a program; what follows is not run */
 #define OP_CHOICES_MAX 4096u
+/* Choices that begin with this byte are a number, of the schedule that the source pos draws from
+ * it. */
+#define OP_CHOICES_NUMBER 0xFFu
 #define OP_THREADS 8u
 #define OP_MEMORIES 4u
 #define OP_SEGMENTS 2u

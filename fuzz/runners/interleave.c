@@ -563,6 +563,15 @@ static uint64_t seed_of(const struct program *program) {
     return hash;
 }
 
+/* Whether the program's choices are the number of a random schedule; then that is its seed. */
+static bool is_numbered(const struct program *program, uint64_t *seed) {
+    *seed = UINT64_C(0xCBF29CE484222325);
+    for (size_t i = 1; i < program->choices_bytes; i++) {
+        *seed = (*seed ^ program->choices[i]) * UINT64_C(0x100000001B3);
+    }
+    return program->choices_bytes > 0 && program->choices[0] == OP_CHOICES_NUMBER;
+}
+
 /* The schedule of a finding as choices that an input can carry. */
 static void print_choices(const struct sim_result *result) {
     size_t count = result->choices_n;
@@ -677,9 +686,16 @@ const char *interleave_run(const struct subject *subject, const struct program *
     struct sim_options options = options_of(program);
     (void)source_chosen(&options.source);
     bool random = options.source != SIM_BYTES;
-    uint64_t seed = random ? seed_of(program) : 0;
+    const unsigned runs = random ? RANDOM_RUNS : 1;
+    uint64_t seed;
+    if (!random && is_numbered(program, &seed)) {
+        options.source = SIM_POS;
+        random = true;
+    } else {
+        seed = random ? seed_of(program) : 0;
+    }
     const char *rule = NULL;
-    for (unsigned i = 0; i < (random ? RANDOM_RUNS : 1) && rule == NULL; i++) {
+    for (unsigned i = 0; i < runs && rule == NULL; i++) {
         options.seed = seed + i;
         const char *finding = sim_run(&options, program_main, (void *)(uintptr_t)program, &result);
         rule = finding != NULL ? rule_of(&result) : NULL;

@@ -290,6 +290,12 @@ static bool owner_without_guard(const void *address, struct subject_owner *owner
     return real->owner_of(address, owner) && owner->offset_bytes < owner->length_bytes;
 }
 
+static bool owner_of_nothing(const void *address, struct subject_owner *owner) {
+    (void)address;
+    (void)owner;
+    return false;
+}
+
 static enum subject_status create_gives_up(const struct subject_memory_config *config,
                                            void **made) {
     struct subject_memory_config once = *config;
@@ -441,8 +447,10 @@ static const struct bite {
     MEMORY(create, create_dirty, "oracle_R2_fresh_zero", "R2-fresh-zero", PLAIN),
     MEMORY(create, create_narrow, "oracle_R3_style", "R3-style",
            CREATE("m0", "reserve", "none", "1", "6", "no", "static", "6")),
-    MEMORY(owner_of, owner_without_guard, "oracle_R39_owner_guard", "R39-owner",
+    MEMORY(owner_of, owner_without_guard, "oracle_R4_owner", "R4-owner",
            PLAIN "T0 memory_owner_of m0 at:end\n"),
+    MEMORY(owner_of, owner_of_nothing, "oracle_R39_owner", "R39-owner",
+           PLAIN "T0 memory_owner_of m0 at:end-1\n"),
     MEMORY(create, create_gives_up, "oracle_R43_gave_up", "R43-gave-up",
            "T0 memory_fall_back rungs:3\nT0 memory_address_space pages:3\n" CREATE(
                "m0", "reserve", "none", "3", "9", "no", "static", "9")),
