@@ -591,6 +591,17 @@ enum pb_status pb_mailbox_flush(struct pb_mailbox *mailbox, uint32_t *left) {
 
 /* ---- Enqueue -------------------------------------------------------------------------------- */
 
+/* Somebody else is at work here. Waits 200 to 400 ns, away from the cache lines in use: so each
+ * producer gets several ids done before the lines change hands, in a third of the time for all. Not
+ * where more than two places were reserved and not shown: the publisher may be preempted. */
+static void stand_back(uint64_t state, uint64_t shown) {
+    enum { ROUNDS = 512, UNSHOWN_MAX = 2 };
+    if (!(state & (CLOSED | SPILLING)) && (state >> PLACE_SHIFT) - shown <= UNSHOWN_MAX) {
+        for (volatile int round = 0; round < ROUNDS; round++) {
+        }
+    }
+}
+
 /* The place is reserved, and somebody else was the publisher. */
 static enum pb_status leave_id(struct pb_mailbox *mailbox, uint64_t place, uint32_t id) {
     uint64_t before =
@@ -677,6 +688,7 @@ enum pb_status pb_mailbox_enqueue(struct pb_mailbox *mailbox, uint64_t id) {
     }
     if (!atomic_compare_exchange_strong_explicit(&mailbox->state, &state, next,
                                                  PB_ORDER_MAILBOX_RESERVE, memory_order_relaxed)) {
+        stand_back(state, place);
         return enqueue(mailbox, state, (uint32_t)id);
     }
     ring_put(mailbox, (uint32_t)id); /* whatever was reserved has been shown: the guess was right */
