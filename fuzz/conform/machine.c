@@ -522,21 +522,3 @@ void conform_set_free(struct conform_set *set) {
     set->outcome = NULL;
     set->count = 0;
 }
-
-size_t conform_set_find(const struct conform_set *set, const uint64_t *outcome) {
-    size_t low = 0, high = set->count;
-    sorted_words = set->words;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        int order = compare(set->outcome + middle * set->words, outcome);
-        if (order == 0) {
-            return middle;
-        }
-        if (order < 0) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    return SIZE_MAX;
-}

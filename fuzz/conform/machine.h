@@ -26,7 +26,4 @@ bool conform_outcomes(const struct conform_program *program, size_t states_max, 
                       struct conform_set *set);
 void conform_set_free(struct conform_set *set);
 
-/* The outcome's index, or SIZE_MAX. */
-size_t conform_set_find(const struct conform_set *set, const uint64_t *outcome);
-
 #endif

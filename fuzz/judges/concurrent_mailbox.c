@@ -221,7 +221,9 @@ void concurrent_told_closed(struct concurrent *o, const struct subject_words *wo
 
 /* Whoever is told that it is closed has been shown all ids. */
 static bool shown_late(const struct concurrent *o, const struct subject_words *words) {
-    return o->told_closed && memcmp(&words->tail, &o->closed_tail, sizeof o->closed_tail) != 0;
+    uint32_t tail;
+    memcpy(&tail, &words->tail, sizeof tail);
+    return o->told_closed && tail != o->closed_tail;
 }
 
 /* All words but the guest's head are as they were, and of the flag only the signal may have gone.

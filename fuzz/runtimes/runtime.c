@@ -463,13 +463,13 @@ static void look_again(struct handle *h, uint64_t address, uint64_t count, uint6
     }
 }
 
-static enum subject_status store(void *memory, uint32_t index, uint32_t offset, unsigned width,
-                                 uint64_t value) {
+static enum subject_status stored(enum guest_what what, void *memory, uint32_t index,
+                                  uint32_t offset, unsigned width, uint64_t value) {
     struct handle *h = memory;
     if (!is_width(width)) {
         return SUBJECT_INVALID;
     }
-    struct request r = access_of(GUEST_STORE, h, index, offset, width, value);
+    struct request r = access_of(what, h, index, offset, width, value);
     halves(&r, 4, value);
     struct answer a = ask(r);
     if (a.status == SUBJECT_OK && r.foretold.status == SUBJECT_OK) {
@@ -477,6 +477,11 @@ static enum subject_status store(void *memory, uint32_t index, uint32_t offset, 
         look_again(h, (uint64_t)index + offset, width, value);
     }
     return a.status;
+}
+
+static enum subject_status store(void *memory, uint32_t index, uint32_t offset, unsigned width,
+                                 uint64_t value) {
+    return stored(GUEST_STORE, memory, index, offset, width, value);
 }
 
 static enum subject_status guest_atomic_load(void *memory, uint32_t index, uint32_t offset,
@@ -496,18 +501,7 @@ static enum subject_status guest_atomic_load(void *memory, uint32_t index, uint3
 
 static enum subject_status guest_atomic_store(void *memory, uint32_t index, uint32_t offset,
                                               unsigned width, uint64_t value) {
-    struct handle *h = memory;
-    if (!is_width(width)) {
-        return SUBJECT_INVALID;
-    }
-    struct request r = access_of(GUEST_ATOMIC_STORE, h, index, offset, width, value);
-    halves(&r, 4, value);
-    struct answer a = ask(r);
-    if (a.status == SUBJECT_OK && r.foretold.status == SUBJECT_OK) {
-        model_store(&h->body->model, (uint64_t)index + offset, width, value);
-        look_again(h, (uint64_t)index + offset, width, value);
-    }
-    return a.status;
+    return stored(GUEST_ATOMIC_STORE, memory, index, offset, width, value);
 }
 
 static enum subject_status guest_atomic_rmw(void *memory, enum subject_rmw kind, uint32_t index,

@@ -2,17 +2,13 @@
  * seed alone, fits, does not grow while shrinking; a splice holds operations of both. And what
  * AFL++ is given by it. */
 #include "mutate.h"
-#include "test.h"
+#include "rows.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { ROUNDS = 4000, BYTES_MAX = 700 };
-
-#define TARGET_ROWS(name_, format_) \
-    TEST_ROWS(name_,                \
-              row < TARGET_COUNT ? test_text(format_, op_target_name((enum op_target)row)) : NULL)
 
 static struct program one, two;
 static uint8_t data[BYTES_MAX], again[BYTES_MAX], other[BYTES_MAX];

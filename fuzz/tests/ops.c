@@ -1,6 +1,5 @@
 /* ops.c: tests of the operation language: bytes, text and back. */
-#include "op.h"
-#include "test.h"
+#include "rows.h"
 
 #include <dirent.h>
 #include <limits.h>
@@ -9,11 +8,6 @@
 #include <string.h>
 
 static struct program one, two;
-
-/* Tests of each target have a row for each. */
-#define TARGET_ROWS(name_, format_) \
-    TEST_ROWS(name_,                \
-              row < TARGET_COUNT ? test_text(format_, op_target_name((enum op_target)row)) : NULL)
 
 /* A generator of test bytes: the same on every machine. */
 static uint64_t random_state;

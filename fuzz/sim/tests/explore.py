@@ -185,6 +185,14 @@ def advice(example, line, kind, words):
         return name, f"status {done.returncode}: {done.stdout[-2000:]}{done.stderr[-500:]}"
 
 
+def explore_text(source, *runs, name="program.c", prefix="test-explore-"):
+    """A program given as text, once with each of the lists of arguments."""
+    with tempfile.TemporaryDirectory(prefix=prefix) as folder:
+        file = pathlib.Path(folder) / name
+        file.write_text(source)
+        return [explore(folder, file, *arguments) for arguments in runs]
+
+
 def warns_of_assembly():
     """Inline assembly is named before the run, a finding says that it may come from there."""
     name = "warns_of_assembly"
@@ -194,13 +202,9 @@ def warns_of_assembly():
         "int main(void) { pthread_t t; pthread_create(&t, 0, run, 0); x++;"
         " return pthread_join(t, 0); }\n"
     )
-    with tempfile.TemporaryDirectory(prefix="test-explore-") as folder:
-        file = pathlib.Path(folder) / "program.c"
-        file.write_text(source)
-        done = explore(folder, file, "--time", "120")
-        if "program.c:4: warning: inline assembly" in done.stderr and "may come from" in done.stdout:
-            return name, None
-        return name, f"status {done.returncode}: {done.stdout}{done.stderr}"
+    (done,) = explore_text(source, ["--time", "120"])
+    right = "program.c:4: warning: inline assembly" in done.stderr and "may come from" in done.stdout
+    return name, None if right else f"status {done.returncode}: {done.stdout}{done.stderr}"
 
 
 def volatile_hint():
@@ -212,26 +216,19 @@ def volatile_hint():
         "int main(void) { pthread_t t; pthread_create(&t, 0, run, 0); while (!flag) { }"
         " return pthread_join(t, 0); }\n"
     )
-    with tempfile.TemporaryDirectory(prefix="test-explore-") as folder:
-        file = pathlib.Path(folder) / "program.c"
-        file.write_text(source)
-        done = explore(folder, file, "--time", "120")
-        again = explore(folder, file, "--time", "1", "--volatile", "relaxed")
-        if "flag is volatile" in done.stdout and "VOLATILE=relaxed" in done.stdout and not again.returncode:
-            return name, None
-        return name, f"{done.stdout}{done.stderr}{again.stdout}{again.stderr}"
+    done, again = explore_text(source, ["--time", "120"], ["--time", "1", "--volatile", "relaxed"])
+    right = "flag is volatile" in done.stdout and "VOLATILE=relaxed" in done.stdout and not again.returncode
+    return name, None if right else f"{done.stdout}{done.stderr}{again.stdout}{again.stderr}"
 
 
 def path_with_a_space():
     """Places are told whatever letters the path has."""
     name = "path_with_a_space"
-    with tempfile.TemporaryDirectory(prefix="test explore ") as folder:
-        file = pathlib.Path(folder) / "my program.c"
-        file.write_text("#include <assert.h>\n#include <stdatomic.h>\nstatic atomic_int x;\n"
-                        "int main(void) {\n    x = 1;\n    assert(x == 2);\n    return 0;\n}\n")
-        done = explore(folder, file, "--time", "120")
-        right = ":5 x = 1" in done.stdout and "main at " in done.stdout and "my program.c:6\n" in done.stdout
-        return name, None if right else done.stdout + done.stderr
+    source = ("#include <assert.h>\n#include <stdatomic.h>\nstatic atomic_int x;\n"
+              "int main(void) {\n    x = 1;\n    assert(x == 2);\n    return 0;\n}\n")
+    (done,) = explore_text(source, ["--time", "120"], name="my program.c", prefix="test explore ")
+    right = ":5 x = 1" in done.stdout and "main at " in done.stdout and "my program.c:6\n" in done.stdout
+    return name, None if right else done.stdout + done.stderr
 
 
 def refuses_cflags():

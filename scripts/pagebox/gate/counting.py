@@ -35,7 +35,6 @@ LATE = "did not end within"  # how the words of a row that we ended begin
 REGION = "gate_region_counted"
 SUBJECT = "subject.so"  # beside the program, where a subject is measured
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
-UNITS = {"resident_bytes": "bytes"}
 
 
 class CountError(Exception):
