@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <cstdarg>
-#include <cstddef>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -673,8 +672,8 @@ const char *bench_kept_text(const char *format, ...) {
 }
 
 void *bench_kept(size_t bytes) {
-    static std::deque<std::vector<std::max_align_t>> all;
-    return all.emplace_back(bytes / sizeof(std::max_align_t) + 1).data();
+    static std::deque<std::vector<unsigned char>> all; /* operator new aligns for any type */
+    return all.emplace_back(bytes).data();
 }
 
 void bench_register(const bench_case *bench) {
