@@ -120,7 +120,7 @@ static const struct path {
     {"attach", NULL, run_attach, " MAILBOX_CREATE ", NULL},
     {"park_ready", fill, run_park, " MAILBOX_FLAG_LOOK ", NULL},
     {"signal_timeout", NULL, run_look, " MAILBOX_SLEEPER_COUNT MAILBOX_BELL_READ ", NULL},
-    {"waker", NULL, run_wake, " REFERENCE_TAKE REFERENCE_DROP ", NULL},
+    {"waker", NULL, run_wake, " REFERENCE_TAKE REFERENCE_LOOK REFERENCE_DROP ", NULL},
     {"notify_none", NULL, run_notify, " WAITERS_LOOK ", NULL},
     {"not_equal", NULL, run_differs, " WAITERS_ARRIVE WAITERS_LEAVE ", NULL},
     {"wait_timeout", NULL, run_timeout, " WAITERS_SEE WAITERS_COUNT WAITERS_DETACH ", NULL},
