@@ -33,8 +33,8 @@ struct sent *concurrent_sends(struct concurrent *o, int thread, uint64_t id) {
     return s;
 }
 
-/* Nobody may be let in after close. To say so, a thread must know of it: one that nothing has told
- * may still say full, or flushed. */
+/* No id may be accepted after close. A thread that has not learned of the close may still answer
+ * full, or flushed. */
 static const char *closed_check(const struct concurrent *o, uint32_t start, const struct call *c,
                                 const char *what) {
     const bool enqueues = c->code == OP_mailbox_enqueue || c->code == OP_mailbox_enqueue_id ||
@@ -50,7 +50,7 @@ static const char *closed_check(const struct concurrent *o, uint32_t start, cons
     return NULL;
 }
 
-/* Of two that send one id at the same time nobody knows whose the guest took: the other's, then. */
+/* If two threads send the same id at once, either may be the one that the guest took. */
 static bool delivered_other(struct concurrent *o, struct sent *self) {
     for (unsigned i = 0; i < o->sends; i++) {
         struct sent *s = &o->sent[i];
@@ -64,7 +64,7 @@ static bool delivered_other(struct concurrent *o, struct sent *self) {
     return false;
 }
 
-/* R33: how many there are, of how many fit. */
+/* R33: no more ids than fit. */
 static const char *room_check(const struct concurrent *o, const struct sent *s,
                               enum subject_status status) {
     uint32_t waiting = 0, taken = 0, accepted = 0, room = o->capacity + o->spill_max;
@@ -72,7 +72,7 @@ static const char *room_check(const struct concurrent *o, const struct sent *s,
         const struct sent *other = &o->sent[i];
         waiting += other->accepted;
         taken += other->taken;
-        /* Beside a close, one that is refused may have had its place for a while. */
+        /* Beside a close, a refused id may have held a place for a while. */
         accepted += other != s &&
                     (other->accepted || other->end == HISTORY_PENDING || o->close_start != NEVER);
     }
@@ -86,8 +86,8 @@ static const char *room_check(const struct concurrent *o, const struct sent *s,
     return NULL;
 }
 
-/* R38: how far the guest can have come, as a number of ids, whatever it wrote as its head: as far
- * as a drain, or as far as the heads lead that lay between the one before and the tail. */
+/* R38: how many ids the guest can have taken, whatever it wrote as its head: as many as a drain
+ * took, or as its heads say that lay between the one before and the tail. */
 static uint32_t believable(const struct concurrent *o) {
     uint32_t far = o->drains ? o->sends : o->drained, last;
     do {
@@ -138,7 +138,7 @@ const char *concurrent_sent(struct concurrent *o, struct sent *s, const struct c
     return rule != NULL ? rule : lying_head_check(o);
 }
 
-/* The first accepted one of that id that nobody took, else one that is still being sent. */
+/* The first accepted id of that value that nobody took, else one that is still being sent. */
 static struct sent *find(struct concurrent *o, uint32_t id, bool *known) {
     struct sent *found = NULL;
     for (unsigned i = 0; i < o->sends && (found == NULL || !found->accepted); i++) {
@@ -219,7 +219,7 @@ void concurrent_told_closed(struct concurrent *o, const struct subject_words *wo
     }
 }
 
-/* Whoever is told that it is closed has been shown all ids. */
+/* A guest that has been told of close has been shown all ids. */
 static bool shown_late(const struct concurrent *o, const struct subject_words *words) {
     uint32_t tail;
     memcpy(&tail, &words->tail, sizeof tail);
@@ -358,7 +358,7 @@ const char *concurrent_box_ended(struct concurrent *o, const struct call *c) {
     case OP_mailbox_flush:
         return flush_ended(o, c);
     case OP_mailbox_is_signalled:
-        /* Nothing need have told another thread of the close: its look may be behind the times. */
+        /* Another thread need not know of the close yet: what it reads may be old. */
         return c->yes && o->closers >> c->thread & 1
                    ? concurrent_found("R36-closed", "signalled after close")
                    : NULL;

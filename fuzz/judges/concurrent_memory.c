@@ -137,7 +137,7 @@ static bool is_mailbox(const struct concurrent *o, uint64_t at, uint64_t bytes) 
     return o->has_region && at < (uint64_t)o->offset + REGION_BYTES && at + bytes > o->offset;
 }
 
-/* The mailbox writes its words and notifies its flag itself, which the history does not show. */
+/* The mailbox writes its own words and notifies its flag; the history does not show that. */
 const char *concurrent_history(const struct concurrent *o) {
     static struct event known[HISTORY_EVENTS_MAX];
     unsigned count = 0;
@@ -203,7 +203,7 @@ static const struct event *only_write(const struct concurrent *o, uint64_t addre
     return found;
 }
 
-/* The load came before the one store to its word: it saw the 0 that was there at first. */
+/* The load came before the only store to its word: it saw the initial 0. */
 static bool missed_it(const struct seen *load, const struct event *store) {
     return store != NULL && load->value == 0 && store->thread != load->thread;
 }
@@ -311,7 +311,7 @@ static struct event *event_new(struct concurrent *o, enum event_kind kind, uint6
     return e;
 }
 
-/* Others may have come meanwhile: it stays as one that did nothing. */
+/* Other events may have been added since, so it is kept as one that did nothing. */
 static void event_cancel(struct concurrent *o, struct event *e) {
     if (e != NULL) {
         e->kind = EVENT_NOTIFY;
@@ -346,8 +346,8 @@ void concurrent_cancelled(struct concurrent *o, unsigned thread) {
 /* ---- Before a call ----------------------------------------------------------------------------
  */
 
-/* A guest whose capacity is broken reads anywhere, which its sandbox would stop and nothing does
- * here: it goes no further. Nobody may break the word while the guest is at it. */
+/* A guest with a broken capacity word reads anywhere. Its sandbox would stop that; here it just
+ * goes no further. Nobody may break the word while the guest reads it. */
 static bool scribbles(struct concurrent *o, int thread, uint64_t at) {
     bool capacity = at < (uint64_t)o->offset + offsetof(struct subject_words, flag);
     if (capacity && thread != o->guest && o->guest >= 0) {
@@ -379,7 +379,7 @@ bool concurrent_guest_writes(struct concurrent *o, int thread, uint64_t word_off
     return scribbles(o, thread, o->offset + word_offset);
 }
 
-/* Writes that the history does not know: what waits compare with is not checked any more. */
+/* The history does not know these writes: what waits compare with is no longer checked. */
 static bool may_write(struct concurrent *o, const struct call *c, uint64_t count) {
     o->values_lost = true;
     return concurrent_scribbles(o, c->thread, c->at, count);
@@ -498,7 +498,7 @@ static const char *write_ended(struct concurrent *o, const struct call *c, struc
     return NULL;
 }
 
-/* Checks before anything else (R19): *settled when the status is settled by them. */
+/* The checks that come before anything else (R19); *settled: they decide the status. */
 static const char *word_checked(const struct call *c, uint64_t after, bool *settled) {
     const uint64_t before = c->size_bytes;
     enum subject_status expected = SUBJECT_OK;
@@ -519,7 +519,7 @@ static const char *word_checked(const struct call *c, uint64_t after, bool *sett
     return NULL;
 }
 
-/* Others that may be blocked at some moment from start until now. */
+/* Other waits that may have been blocked at some moment since start. */
 static unsigned others_blocked(const struct concurrent *o, const struct event *self) {
     unsigned count = 0;
     for (unsigned i = 0; i < o->events; i++) {
@@ -620,7 +620,7 @@ static const char *notify_ended(struct concurrent *o, const struct call *c, stru
     return NULL;
 }
 
-/* The mailbox's flag: its notifies are no events. */
+/* The mailbox's flag: notifies of it are not events. */
 static bool is_flag(const struct concurrent *o, uint64_t address) {
     return o->has_region && address == o->offset + offsetof(struct subject_words, flag);
 }

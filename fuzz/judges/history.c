@@ -4,10 +4,10 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Most searches are over before it pays to remember states. */
+/* Most searches end before remembering states pays off. */
 enum { EVENTS = 20, NODES_MAX = 4000, FORGETFUL = 64, SEEN = 1024, BYTES = 8 };
 
-/* Which promises a search keeps. */
+/* The promises that a search assumes. */
 struct promises {
     bool fifo, value, disable, count;
     bool apart; /* a wait may compare first and join later (R21) */
@@ -111,7 +111,7 @@ static bool step_wait(const struct search *s, struct state *at, unsigned i) {
     return true;
 }
 
-/* Takes the oldest waiters of the address; without the promise of order any, but as many. */
+/* Takes the oldest waiters of the address; without the promise of order, any as many. */
 static bool step_notify(const struct search *s, struct state *at, unsigned i) {
     const struct event *e = s->event[i];
     uint32_t taken = 0, left = 0;
@@ -206,7 +206,7 @@ static bool met(struct search *s, const struct state *at) {
     return known;
 }
 
-/* True when the rest can be explained, or when the work is used up. */
+/* True if some order explains the rest, or if the work limit is reached. */
 static bool explain(struct search *s, const struct state *at) {
     uint32_t first_end = HISTORY_PENDING;
     bool done = true;
@@ -245,7 +245,7 @@ static bool explained(struct search *s, struct promises promises) {
     return explain(s, &start);
 }
 
-/* A notify that woke some, and fewer than it may. */
+/* A notify that woke some waiters, but fewer than it was allowed to. */
 static bool some_of_many(const struct search *s) {
     bool any = false;
     for (unsigned i = 0; i < s->events; i++) {

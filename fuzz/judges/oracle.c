@@ -11,7 +11,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Newer than the headers of some systems that run newer kernels. */
+/* Missing from the headers of some systems with newer kernels. */
 #ifndef MADV_POPULATE_READ
 #define MADV_POPULATE_READ 22
 #endif
@@ -20,7 +20,7 @@ void (*note_to)(const struct note *note);
 
 enum { ALL_ERRORS = ((1u << SUBJECT_STATUS_COUNT) - 1) & ~(1u << SUBJECT_OK) };
 
-/* What a look found, in words. */
+/* What a check found, in words. */
 static void tell(const struct note *n, uint64_t got) {
     const unsigned long long must = n->must, at = n->at, is = got;
     switch (n->kind) {
@@ -58,7 +58,7 @@ static void tell(const struct note *n, uint64_t got) {
     }
 }
 
-/* A look that found something else than it must. */
+/* Notes a check that failed. */
 static const char *looked(const struct judged *m, unsigned i, struct note told, uint64_t got) {
     const char *broken = rule_broken(told.rule);
     told.memory = m->side[i].view.memory;
@@ -96,7 +96,7 @@ const char *oracle_status_in(const struct sequence *q, enum subject_status got, 
     if (expected >> got & 1) {
         return NULL;
     }
-    /* Success for an error, or an error for success, cannot be looked past: the model is not there.
+    /* Success in place of an error, or the reverse, ends the program: the model is elsewhere now.
      */
     return got != SUBJECT_OK && lenient ? NULL : status_differs(rule, got, expected);
 }
@@ -116,14 +116,14 @@ const char *oracle_status(const struct sequence *q, enum subject_status got,
 /* ---- State ------------------------------------------------------------------------------------
  */
 
-/* R10: who must stay where it is. */
+/* R10: memories that must not move. */
 static bool must_stay(const struct judged *m, unsigned i) {
     const struct subject_strategy *strategy = m->side[i].strategy;
     return (m->model.style.is_static && !strategy->one_style) || m->model.type.shared ||
            strategy->stable_base || m->side[i].pins > 0;
 }
 
-/* rule: what the state is looked at for; of a copy type and style are R13's. */
+/* rule: the one that a difference breaks; the type and style of a copy are R13's. */
 static const char *state_of_type(const struct judged *judged, unsigned i, const char *rule) {
     const bool of_copy = strcmp(rule, "R13-copy") == 0;
     const struct memory_view *view = &judged->side[i].view;
@@ -312,7 +312,7 @@ const char *oracle_zero(const struct sequence *q, struct judged *judged, unsigne
 /* ---- The guard --------------------------------------------------------------------------------
  */
 
-/* Asks for a page to be mapped for reading, as a first read would: 0.4 us, closed or not. */
+/* Has the page mapped as a first read would: 0.4 us, whether it can be read or not. */
 static bool page_populates(const void *at) {
     static uintptr_t page;
     if (page == 0) {
@@ -351,8 +351,8 @@ static uint64_t reservation_min(const struct model_memory *m,
     return pages * SUBJECT_PAGE_BYTES + guard_bytes;
 }
 
-/* At most so many bytes are reserved if less than the maximum was requested: that, and room to
- * align it. */
+/* The most bytes that may be reserved if less than the maximum was requested: those, and room to
+ * align them. */
 static uint64_t reservation_max(const struct judged *judged, unsigned i) {
     enum { ALIGNMENT_BYTES = 4 << 20 };
     const struct model_memory *m = &judged->model;
@@ -385,7 +385,7 @@ const char *oracle_guard(const struct sequence *q, struct judged *judged, unsign
     if (side->view.has_reservation) {
         uint64_t behind = side->view.reserved_bytes - (uint64_t)(side->base - side->view.reserved);
         if (behind < span && rule_is_on("R3-reservation")) {
-            /* what is missing is the guard, or more than that */
+            /* the guard is missing, or more than the guard */
             const bool guard = side->strategy->traps && behind >= span - m->style.guard_bytes;
             return looked(judged, i,
                           (struct note){.kind = NOTE_OTHER,

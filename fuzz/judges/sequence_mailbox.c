@@ -144,7 +144,7 @@ const char *sequence_closed(const struct judged_box *b) {
 /* ---- Attach -----------------------------------------------------------------------------------
  */
 
-/* A subject without a region has no place that could be wrong. */
+/* A subject without a region cannot have it in the wrong place. */
 const char *sequence_attached(const struct sequence *q, const struct subject_mailbox_config *config,
                               enum subject_status got, bool failed) {
     uint32_t capacity = config->capacity == 0 ? q->mailbox->capacity : config->capacity;
@@ -162,7 +162,7 @@ const char *sequence_attached(const struct sequence *q, const struct subject_mai
     return oracle_status_in(q, got, errors | (failed ? WANT : 0), "R38-attach");
 }
 
-/* Whether a region has a byte of the other mailbox's. */
+/* True if the region overlaps the other mailbox's. */
 static bool overlap(const struct judged_box *b, uint64_t offset, uint32_t capacity) {
     return b->config.offset < offset + operation_region_bytes(capacity) &&
            offset < b->config.offset + operation_region_bytes(b->capacity);
@@ -210,7 +210,7 @@ void sequence_new_box(const struct sequence *q, struct judged_box *b,
 /* ---- The host's calls -------------------------------------------------------------------------
  */
 
-/* R30: what is no id is refused before anything is written. */
+/* R30: a value that is not an id is refused before anything is written. */
 bool sequence_sound_id(const struct sequence *q, uint64_t id) {
     return id != 0 && (id <= UINT32_MAX || !(q->mailbox->promises & SUBJECT_WIDE_IDS));
 }
@@ -291,7 +291,7 @@ static const char *flush_answered(const struct sequence *q, struct judged_box *b
                : broken;
 }
 
-/* What would block is asked with a timeout that is over; spilled ids are flushed all the same. */
+/* A wait that would block gets a timeout that has passed; spilled ids are flushed all the same. */
 static enum subject_status signal_expected(struct judged_box *b) {
     return b->model.closed ? SUBJECT_CLOSED : b->model.signalled ? SUBJECT_OK : SUBJECT_TIMED_OUT;
 }
@@ -314,7 +314,7 @@ static const char *signal_answered(const struct sequence *q, struct judged_box *
     return oracle_status(q, c->status, signal_expected(b), "R34-wait-for-signal");
 }
 
-/* What growth of the guest memory answers; the model's pages follow. */
+/* Checks the answer of a growth of the guest memory; the model's pages follow. */
 static const char *grow_answered(const struct sequence *q, struct judged_box *b,
                                  const struct call *c) {
     uint64_t spare = b->config.ground == SUBJECT_HEAP ? 0 : PAGES_SPARE;
@@ -392,7 +392,7 @@ const char *sequence_drained(struct judged_box *b, uint32_t in_ring, uint32_t ta
     return b->broken != NULL ? b->broken : oracle_answer(taken, in_ring, rule);
 }
 
-/* There is news that a guest which goes to sleep now would never be told of. */
+/* True if a guest that went to sleep now would never be told of what is there. */
 static bool has_news(const struct model_mailbox *m) {
     return m->in_ring > 0 || m->closed || (m->queued > m->in_ring && m->in_ring == 0);
 }

@@ -31,7 +31,7 @@ void sequence_begin(struct sequence *q, const struct subject *subject, uint64_t 
     q->budget_max = q->budget_used = 0;
 }
 
-/* Remembers where bytes were written: an older tenant's show there if they show at all. */
+/* Remembers where bytes were written: an earlier tenant's bytes would show there. */
 void sequence_wrote(struct sequence *q, uint64_t start, uint64_t count) {
     enum { DIRTY_MAX = sizeof q->dirty / sizeof q->dirty[0] };
     if (count == 0) {
@@ -54,13 +54,13 @@ static unsigned left_out(const struct judged *m, unsigned i) {
     return m->side[i].strategy->partial ? BIT(UNSUPPORTED) : 0;
 }
 
-/* After an operation that may have changed anything: the side is as the model says. */
+/* After an operation that may have changed anything: compares the side with the model. */
 static const char *side_check(struct sequence *q, struct judged *m, unsigned i, const char *rule) {
     const char *broken = oracle_state(q, m, i, rule);
     return broken != NULL ? broken : oracle_bytes(q, m, i, rule);
 }
 
-/* As above for a side that failed while calls were made to fail: nothing has changed. */
+/* The same for a side whose call failed under a fault: nothing may have changed. */
 static const char *failed_check(struct sequence *q, struct judged *m, unsigned i,
                                 const char *rule) {
     const char *broken = side_check(q, m, i, rule);
@@ -70,7 +70,7 @@ static const char *failed_check(struct sequence *q, struct judged *m, unsigned i
 /* ---- Budget, rungs, pins (R40, R42, R43) --------------------------------------------------------
  */
 
-/* Whether so many more bytes would exceed the budget. */
+/* True if this many more bytes would exceed the budget. */
 static bool passes_budget(const struct sequence *q, bool budgeted, uint64_t bytes) {
     return budgeted && bytes > 0 &&
            (q->budget_used > q->budget_max || bytes > q->budget_max - q->budget_used);
@@ -161,7 +161,7 @@ const char *sequence_pinned(const struct sequence *q, struct judged *m, unsigned
     return broken;
 }
 
-/* What else a growth may answer, since a part is pinned: it would move. */
+/* What else a growth may answer if a part is pinned and the memory would have to move. */
 static unsigned pinned_growth(const struct judged *m, unsigned i, uint64_t pages) {
     const bool stays = m->model.style.is_static || m->model.type.shared ||
                        (m->side[i].strategy->stable_base && pages <= sequence_room(m, i));
@@ -346,7 +346,7 @@ static const char *grown_check(struct sequence *q, struct judged *m, unsigned i,
     return broken != NULL ? broken : oracle_guard(q, m, i, "R4-guard");
 }
 
-/* Any side did it. */
+/* One of the sides succeeded. */
 static bool anybody_did(const struct judged *m) {
     bool any = false;
     EACH_SIDE(m, i) {
@@ -507,7 +507,7 @@ static const char *reset_check(struct sequence *q, struct judged *m, unsigned i)
     return broken != NULL ? broken : oracle_guard(q, m, i, "R4-guard");
 }
 
-/* A failed reset leaves what can only be destroyed. */
+/* After a failed reset a memory can only be destroyed. */
 static const char *reset_over(struct sequence *q, struct judged *m) {
     bool any = anybody_did(m);
     if (any) {
@@ -544,7 +544,7 @@ static unsigned access_statuses(const struct judged *m, const struct call *c) {
     return errors != 0 ? errors : BIT(OK);
 }
 
-/* How many of the segments fit, one after the other. */
+/* How many of the segments fit, in order. */
 static size_t segments_fit(const struct model_memory *m, const struct call *c) {
     size_t fit = 0;
     while (fit < CALL_SEGMENTS &&
@@ -576,7 +576,7 @@ bool sequence_fits(const struct judged *judged, const struct call *c) {
     }
 }
 
-/* A later one must not find the blocks used up by an earlier one: three each, at most. */
+/* At most three blocks each, so that an earlier segment does not use up those of a later one. */
 static bool segments_may(const struct model_memory *m, const struct call *c) {
     size_t fit = segments_fit(m, c);
     bool room = fit == 0 || (m->blocks <= SEGMENT_BLOCKS_LEFT &&
@@ -587,16 +587,16 @@ static bool segments_may(const struct model_memory *m, const struct call *c) {
     return room;
 }
 
-/* R19: what the checks of a word come to; 0 when they pass. */
+/* R19: the errors that the checks of a word permit; 0 if they pass. */
 static unsigned word_errors(const struct judged *m, const struct call *c) {
     return (c->at % c->width != 0 ? BIT(MISALIGNED) : 0) |
            (model_within(&m->model, c->at, c->width) ? 0 : BIT(OUT_OF_BOUNDS));
 }
 
-/* So long a thread may really block. */
+/* How long a thread may really block. */
 enum { SHORT_WAIT_NS = 20000 };
 
-/* A wait that would block has nobody to wake it here: only its time ends it. */
+/* No other thread could wake a wait that blocks here: only its timeout ends it. */
 static bool wait_may(const struct judged *m, const struct call *c) {
     return word_errors(m, c) != 0 || !m->model.type.shared || m->model.disabled ||
            (c->timeout_ns >= 0 && c->timeout_ns <= SHORT_WAIT_NS) ||
@@ -650,8 +650,8 @@ static const char *written_check(struct sequence *q, struct judged *m, uint64_t 
     return NULL;
 }
 
-/* Which rule says that a range is looked at before the first byte is written, and which one what is
- * there afterwards. */
+/* The rule that says that a range is checked before the first byte is written, and the one about
+ * the bytes afterwards. */
 struct range_rules {
     const char *check, *atomic, *bytes;
 };
@@ -756,7 +756,7 @@ static const char *access_over(struct sequence *q, struct judged *judged, const 
 /* ---- Wait and notify --------------------------------------------------------------------------
  */
 
-/* A status that should not be there belongs to the rule that it is of. */
+/* A wrong status is reported under the rule that the status belongs to. */
 static const char *wrong_status_rule(enum subject_status status, const char *rule) {
     switch (status) {
     case SUBJECT_TOO_MANY_WAITERS:

@@ -62,7 +62,7 @@ bool fault_armed(void) {
     return state.arms > 0;
 }
 
-/* Of several that are due at once, one that was armed with an error says which. */
+/* If several faults are due at once, one that was armed with an error decides the error. */
 bool fault_due(int thread, enum word_call call) {
     bool due = false;
     unsigned kept = 0;
@@ -126,7 +126,7 @@ unsigned fault_choose(unsigned n) {
 /* ---- The allocator ----------------------------------------------------------------------------
  */
 
-/* What would fill the machine, or a limit of the process, fails like what was made to fail. */
+/* A request that would fill the machine or exceed a limit of the process fails as a fault does. */
 static bool fails(enum word_call call, size_t bytes, size_t old_bytes) {
     bool too_much =
         bytes > BLOCK_BYTES_MAX || state.bytes_alive - old_bytes + bytes > TOTAL_BYTES_MAX;
@@ -134,7 +134,7 @@ static bool fails(enum word_call call, size_t bytes, size_t old_bytes) {
     return fault_due(FAULT_ANYBODY, call) || too_much;
 }
 
-/* What is behind a block's bytes is not its own. */
+/* The room behind a block's bytes must not be touched: ASan is told so. */
 static void close_spare(struct block *block) {
 #if CRASH_HAS_ASAN
     uint8_t *at = (uint8_t *)(block + 1);
@@ -170,8 +170,8 @@ static void unlink_from(struct block *block) {
 
 enum { STALE_BYTE = 0xA5, LARGE_BYTES = 65536, BEHIND_BYTES = 64 };
 
-/* Large blocks get a page of WebAssembly more than asked for, so that some growths are in place and
- * some are not. */
+/* Large blocks get 64 KiB more than asked for, so that some growths are in place and some are not.
+ */
 static size_t room_for(size_t bytes) {
     return bytes >= LARGE_BYTES && bytes <= BLOCK_BYTES_MAX / 4 ? bytes + LARGE_BYTES : bytes;
 }
@@ -193,7 +193,7 @@ static void *allocate_zeroed(size_t bytes) {
     return block + 1;
 }
 
-/* New bytes hold what bytes of realloc may hold: anything, and certainly not zero. */
+/* realloc may leave anything in new bytes; here they are never zero. */
 static void *resize(void *at, size_t bytes) {
     struct block *old = at == NULL ? NULL : (struct block *)at - 1;
     const size_t old_bytes = old == NULL ? 0 : old->bytes;

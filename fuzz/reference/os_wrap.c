@@ -68,7 +68,7 @@ static struct range *range_holding(const uint8_t *at, uint64_t bytes) {
     return NULL;
 }
 
-/* Takes [at, at + bytes) out of the account; what is left of its range stays. */
+/* Removes [at, at + bytes) from the account; the rest of its range stays. */
 static void range_remove(uint8_t *at, uint64_t bytes, const char *rule) {
     struct range *r = range_holding(at, bytes);
     if (r == NULL) {
@@ -86,7 +86,7 @@ static void range_remove(uint8_t *at, uint64_t bytes, const char *rule) {
     }
 }
 
-/* A call about pages that are not reserved would hit somebody else's. */
+/* A call about pages that are not reserved would hit another mapping. */
 static void range_expect(const void *at, uint64_t bytes) {
     if (range_holding(at, bytes) == NULL) {
         bool zombie = false;
@@ -186,13 +186,13 @@ static enum pb_status file_error(void) {
     return error_of(errors);
 }
 
-/* Calls about a range may stop half-way: half of it is the nastiest half-way. */
+/* A call about a range may stop part-way: here it stops at half. */
 static uint64_t half_of(uint64_t bytes) {
     return bytes / 2 / pb_os_page_bytes() * pb_os_page_bytes();
 }
 
-/* A call that opens pages and fails may have opened a part, unless the calls that close it shall
- * fail as well: nobody could promise anything then. */
+/* A call that opens pages and fails may have opened a part of them, unless the calls that would
+ * close it are to fail as well: then no library could keep its promises. */
 static bool may_have_opened(uint64_t bytes) {
     return !fault_armed() && half_of(bytes) > 0;
 }
@@ -202,14 +202,14 @@ static bool closing_due(enum word_call call) {
     return account.closing_failed;
 }
 
-/* Where nothing closes what was opened, opening the rest is the last way to keep a promise: that
- * does not fail. */
+/* If the calls that close pages fail, opening the rest is the only way left to keep the promise, so
+ * that does not fail. */
 static bool opening_due(enum word_call call) {
     return due(call) && !account.closing_failed;
 }
 
-/* Under a limit of address space (ulimit -v, the lanes of a fuzzing service) want of memory is what
- * was asked for. Without one it stays a mistake of whoever asked for too much. */
+/* Under a limit on address space (ulimit -v, fuzzing services) running out of memory is expected.
+ * Without one it is a mistake to ask for that much. */
 static enum pb_status told(enum pb_status status) {
     static int limited = -1;
     if (status == PB_NO_MEMORY && limited < 0) {
@@ -293,8 +293,9 @@ static bool is_mapped(void *at) {
     return mincore(at, 1, &resident) == 0;
 }
 
-/* A target that was not kept but is still there is no other thread's, since there is none: it stays
- * in the account, a leak. Want of memory may leave it. */
+/* A move that fails without *kept says that the target is gone. If it is still mapped, no other
+ * thread can have mapped it, since there is none: it stays in the account and counts as a leak.
+ * Only a lack of memory may leave it behind. */
 enum pb_status __wrap_pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes,
                                  bool *kept) {
     range_expect(to, to_bytes);

@@ -66,7 +66,7 @@ const char *exec_left_out_text(void) {
     return text;
 }
 
-/* One operation: whose it is, its code says. */
+/* Runs one operation. Its code says whether it is a memory's or a mailbox's. */
 static const char *run_operation(const struct op *op) {
     switch (op->code) {
     case OP_fault:
@@ -134,13 +134,13 @@ static const char *run_operations(const struct program *program) {
     return broken;
 }
 
-/* The first that counts. */
+/* The first finding; a second one only where its rule is on. */
 static const char *either(const char *broken, const char *more) {
     return broken != NULL || more == NULL ? broken : rule_broken(more);
 }
 
-/* Everything goes, whatever was found; the first finding counts. After one of a rule that is off
- * none does: the model may not be what the subject is now. */
+/* Releases everything, whatever was found. The first finding is reported. After a finding of a rule
+ * that is off none is: the model may no longer match the subject. */
 static const char *end(const struct subject *subject, const char *found) {
     const bool over = found != NULL && !rule_is_on(found);
     const char *broken = over ? NULL : found;
@@ -220,7 +220,7 @@ const struct exec *exec_now(void) {
     return is_running ? &exec : NULL;
 }
 
-/* A block used after it was given back, or given back twice: whatever operation it came out in. */
+/* The crash is a use after free or a double free, whichever operation it happened in. */
 static bool is_of_lifetime(void) {
 #if CRASH_HAS_ASAN
     if (__asan_report_present()) {
@@ -231,7 +231,7 @@ static bool is_of_lifetime(void) {
     return false;
 }
 
-/* Of a memory that is there: what it left may be what is given back twice. */
+/* A growth of some live memory failed: what it left behind may be what is freed twice. */
 static bool a_growth_failed(void) {
     bool any = false;
     for (unsigned i = 0; i < sizeof exec.body / sizeof exec.body[0]; i++) {
@@ -240,7 +240,7 @@ static bool a_growth_failed(void) {
     return any;
 }
 
-/* What a crash in an operation breaks, where it is not the operation's own rule. */
+/* The rule that a crash breaks, where it is not the operation's own. */
 static const char *rule_of_state(void) {
     if (exec.judge.crash_rule != NULL) {
         return exec.judge.crash_rule;

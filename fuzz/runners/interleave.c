@@ -17,7 +17,7 @@
 #include <string.h>
 
 struct world world;
-/* The budget of a program is below so many pages. */
+/* A program's budget is less than this many pages. */
 enum { BUDGET_PAGES = 8 };
 /* Runs of one input under a random source: each has a seed of its own. */
 enum { RANDOM_RUNS = 16 };
@@ -33,7 +33,7 @@ static void arm(const struct op *op) {
               (enum word_error)op->arg.fault_at.error);
 }
 
-/* ---- Whom the engine can run ------------------------------------------------------------------
+/* ---- What the engine can run ------------------------------------------------------------------
  */
 
 static bool is_set_up(uint8_t code) {
@@ -190,7 +190,7 @@ static bool is_guests(uint8_t code) {
     return code == OP_guest_drain || code == OP_guest_park || code == OP_mailbox_rounds;
 }
 
-/* What the program says as a whole. */
+/* Settings for the whole program. */
 static void survey(const struct program *program, unsigned *threads) {
     for (unsigned i = 0; i < program->operations; i++) {
         const struct op *op = &program->operation[i];
@@ -218,7 +218,7 @@ static void survey(const struct program *program, unsigned *threads) {
     }
 }
 
-/* The prefix's first operation of these codes, or NULL. */
+/* The first operation of the prefix with one of these codes, or NULL. */
 static const struct op *first_of(const struct program *program, uint8_t code, uint8_t other) {
     for (unsigned i = 0; i < world.prefix; i++) {
         if (program->operation[i].code == code || program->operation[i].code == other) {
@@ -228,7 +228,7 @@ static const struct op *first_of(const struct program *program, uint8_t code, ui
     return NULL;
 }
 
-/* Arms what stands before the operation and is not armed yet. */
+/* Arms the faults that stand before the operation and are not armed yet. */
 static void arm_before(const struct program *program, const struct op *end) {
     for (; end != NULL && &program->operation[world.armed_until] < end; world.armed_until++) {
         const struct op *op = &program->operation[world.armed_until];
@@ -363,8 +363,8 @@ static bool is_rule(const char *name) {
     return name[0] == 'R' && isdigit((unsigned char)name[1]);
 }
 
-/* Everybody is blocked, and a producer has stopped: others may wait for it, but for those that only
- * enqueue. */
+/* Every thread is blocked, and one of them is a producer that stopped. Other threads may wait for
+ * it, except those that only enqueue. */
 static const char *at_rest_behind_stopped(void) {
     const char *rule = NULL;
     for (unsigned i = 0; i < OP_THREADS && rule == NULL; i++) {
@@ -376,7 +376,7 @@ static const char *at_rest_behind_stopped(void) {
     return rule;
 }
 
-/* Everybody is blocked. That is no mistake where each waits for what nobody promised. */
+/* Every thread is blocked. That is correct if nobody promised what they wait for. */
 static const char *at_rest(const char *finding) {
     if (world.stopped) {
         return at_rest_behind_stopped();
@@ -399,7 +399,7 @@ static const char *at_rest(const char *finding) {
     return rule;
 }
 
-/* The address that a bad access's detail names lies inside of what the memory says is its size. */
+/* True if the address of the bad access lies within the memory's own size. */
 static bool within_size(const char *detail) {
     const char *at = strstr(detail, " at 0x");
     if (at == NULL || world.root == NULL || world.m->record == NULL) {
@@ -465,7 +465,7 @@ static const char *access_rule(const char *finding, char *detail, size_t bytes) 
     return name;
 }
 
-/* Of another's code only the operation is known: a mailbox's, a growth, or a wait. */
+/* In a subject's code only the operation is known: a mailbox operation, a growth, or a wait. */
 static const char *others_rule(void) {
     const char *rule = world.judge.has_mailbox ? "R31" : "R27";
     for (unsigned i = 0; i < OP_THREADS; i++) {
@@ -529,7 +529,7 @@ static struct sim_options options_of(const struct program *program) {
     return options;
 }
 
-/* SCHED=: where the choices come from; false: from nowhere that is known. */
+/* SCHED=: where the choices come from; false if there is no such source. */
 static bool source_chosen(enum sim_source *source) {
     static const struct {
         const char *name;
@@ -563,7 +563,7 @@ static uint64_t seed_of(const struct program *program) {
     return hash;
 }
 
-/* Whether the program's choices are the number of a random schedule; then that is its seed. */
+/* True if the program's choices only name a random schedule; *seed is then its number. */
 static bool is_numbered(const struct program *program, uint64_t *seed) {
     *seed = UINT64_C(0xCBF29CE484222325);
     for (size_t i = 1; i < program->choices_bytes; i++) {
@@ -616,7 +616,7 @@ static void show(const struct program *program, struct sim_options options, cons
     }
 }
 
-/* AFL++ knows nothing of the engine's coverage: it is laid over the map of its own. */
+/* AFL++ does not see the engine's coverage, so it is added to AFL++'s own map. */
 extern uint8_t *__afl_area_ptr __attribute__((weak));
 extern uint32_t __afl_map_size __attribute__((weak));
 

@@ -77,7 +77,7 @@ static const char *flags(void) {
     return text;
 }
 
-/* The mapping to the library: ours, the subject's author's, or none: by the table. */
+/* How the program calls the library: by our mapping, the author's, or the subject's table. */
 static struct {
     const char *text;
     enum { TO_REF, TO_ANOTHER, TO_TABLE } kind;
@@ -88,7 +88,7 @@ static const char *build_line(const char *pagebox) {
     static char line[2048];
     const char *subject = getenv("SUBJECT");
     char *real = subject == NULL ? NULL : realpath(subject, NULL), *seen;
-    /* build.sh -e makes what only the engine can load; the program wants what it was made from. */
+    /* build.sh -e builds an object for the engine alone; the program needs the ordinary one. */
     if (real != NULL && (seen = strstr(real, ".engine.so")) != NULL) {
         memcpy(seen, ".so", sizeof ".so");
     }
@@ -375,7 +375,7 @@ static bool write_log(const struct subject *subject, const struct program *progr
     }
     close(answer[0]);
     is_at_rest = kind == 's';
-    /* What the engine alone sees is not in the answers. */
+    /* What only the engine sees does not show in the answers. */
     is_judged = kind != '-' && strcmp(trial.name, "R22-notifier-unseen") != 0;
     looks_are_whole = is_judged;
     rewind(lines);
@@ -387,8 +387,8 @@ static bool write_log(const struct subject *subject, const struct program *progr
 
 enum { NEWEST_SEEDS = 100 }; /* of 16 runs each */
 
-/* Whether the rule breaks only where a thread reads an old value: it does not in so many runs
- * without. */
+/* True if the rule breaks only when a thread reads an old value: many runs without such reads did
+ * not break it. */
 static bool wants_old_values(const struct subject *subject, const struct program *program) {
     int status = 0;
     fflush(NULL);
@@ -429,8 +429,8 @@ static void print_calls(FILE *out, int thread, unsigned phase) {
     }
 }
 
-/* The one had ended before the other began, which the rules of memories look at. What a mailbox
- * owes a guest that sleeps does not depend on it. */
+/* Notes that one call ended before the other began, which the rules of memories depend on. What a
+ * mailbox owes a sleeping guest does not. */
 static bool is_ordered(unsigned first, unsigned second) {
     const struct made *one = &made[call_at[first]], *two = &made[call_at[second]];
     const bool of_memory =
@@ -439,7 +439,7 @@ static bool is_ordered(unsigned first, unsigned second) {
            one->ended < two->began && (of_memory || !is_at_rest);
 }
 
-/* A wait that sleeps is a mistake where the value is another by now, or waits were disabled. */
+/* A sleeping wait is a bug if the value has changed by now, or if waits were disabled. */
 static void print_sleeper(FILE *out, unsigned number, const char *text) {
     char memory[16], address[40], expected[40];
     unsigned bits;
@@ -586,7 +586,7 @@ static void print_makefile(FILE *out, const struct program *program) {
             "SRC='$(CURDIR)/finding.c $(SOURCES)' "
             "CFLAGS_SRC='-DEXPLORE -D_GNU_SOURCE -I$(CURDIR) %s $(CFLAGS)' "
             "ROOT='$(CURDIR)' "
-            "$(if $(TIME),TIME='$(TIME)') $(if $(REPLAY),REPLAY='$(abspath $(REPLAY))'); "
+            "TIME='$(or $(TIME),300)' $(if $(REPLAY),REPLAY='$(abspath $(REPLAY))'); "
             "status=$$?; $(if $(REPLAY),,cp results/explore/latest/schedule.txt . 2>/dev/null;) "
             "exit $$status\n",
             mapping.kind == TO_REF ? "$(wildcard $(abspath $(PAGEBOX))/ref/*.c)" : "",

@@ -46,7 +46,7 @@ __attribute__((format(printf, 1, 2))) static void line(const char *format, ...) 
 
 static const void *box_now; /* what b is */
 
-/* Whatever is called, or looked at, next is of this one. */
+/* The calls and checks that follow are of this mailbox. */
 static void work_on(const void *mailbox) {
     unwritten |= who != NULL && box_now != mailbox; /* b would be each thread's */
     if (who == NULL && box_now != mailbox) {
@@ -55,7 +55,7 @@ static void work_on(const void *mailbox) {
     }
 }
 
-/* One call: what a crash in it breaks stands beside it. */
+/* One call, with the rule that a crash in it breaks. */
 __attribute__((format(printf, 1, 2))) static void call(const char *format, ...) {
     char text[512];
     va_list arguments;
@@ -673,7 +673,7 @@ static enum subject_status waker_create(void *mailbox, uint64_t id, void **waker
     return got;
 }
 
-/* The clone may be the same handle: it keeps its name, which is as good. */
+/* The clone may be the same handle; then it keeps its name. */
 static void *waker_clone(void *waker) {
     const char *from = name_of(waker, 'w');
     void *cloned = inner->mailbox->waker_clone(waker);
@@ -706,7 +706,7 @@ static void tape_fault(const char *what, uint64_t nth, const char *error) {
     line("fail_next(\"%s\", %s, \"%s\")", what, number(nth), error);
 }
 
-/* The function in front, where there is one behind. */
+/* Puts the recording function in front of the subject's own, if it has one. */
 #define FRONT(table, part, field, function) \
     if (inner->part->field != NULL) {       \
         table.field = function;             \

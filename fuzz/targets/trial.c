@@ -306,7 +306,7 @@ static const char *short_path(const char *path) {
     return slash == NULL ? path : slash;
 }
 
-/* Not where a mistake is: the harness, the sanitizers, the C library. */
+/* Frames that are never at fault: the harness, the sanitizers, the C library. */
 static bool is_foreign(const char *path) {
     static const char *const parts[] = {"/fuzz/", "compiler-rt", "sysdeps",   "/csu/",
                                         "glibc",  "./nptl/",     "./stdlib/", "/assert/"};
