@@ -6,6 +6,7 @@
 
 Prints each include that is not allowed. Exit status: 0 none, 1 some, 2 no lists or no such line.
 """
+import os
 import pathlib
 import re
 import sys
@@ -20,7 +21,7 @@ def lists(build):
         words = path.read_text(encoding="utf-8").split("\n\n")[0].replace("\\\n", " ").split(":", 1)
         files = words[1].split("\n", 1)[0].split() if len(words) == 2 else []
         if files and files[0].startswith(("fuzz/", "ref/")) and (ROOT / files[0]).is_file():  # others are of sources that went
-            found.setdefault(files[0], set()).update(files[1:])
+            found.setdefault(files[0], set()).update(map(os.path.normpath, files[1:]))
     return found
 
 
