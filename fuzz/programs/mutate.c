@@ -1623,6 +1623,7 @@ static bool renew_choices(struct maker *k, struct program *p) {
 
 /* Each thread runs on until it ends or blocks, but for one to three switches. */
 static bool few_switches(struct maker *k, struct program *p) {
+    enum { SOON = 24 }; /* steps in which one call of a small program is */
     look(p, 0, &k->sight);
     if (!k->sight.interleaved) {
         return false;
@@ -1630,8 +1631,10 @@ static bool few_switches(struct maker *k, struct program *p) {
     size_t count = 8 + below(&k->chance, 120);
     memset(p->choices, 0, count);
     p->choices_bytes = count;
+    size_t within = one_in(&k->chance, 2) && count > SOON ? SOON : count;
     for (unsigned i = 1 + below(&k->chance, 3); i > 0; i--) {
-        p->choices[below(&k->chance, count)] = (uint8_t)(1 + below(&k->chance, 3));
+        p->choices[below(&k->chance, within)] = (uint8_t)(1 + below(&k->chance, 3));
+        within = count;
     }
     return true;
 }
