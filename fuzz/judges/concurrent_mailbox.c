@@ -171,7 +171,7 @@ const char *concurrent_took(struct concurrent *o, uint32_t id) {
     for (unsigned i = 0; i < o->sends; i++) {
         const struct sent *s = &o->sent[i];
         if (s->accepted && !s->taken && s->end < found->start && !s->twin && !found->twin) {
-            return concurrent_found(s->thread == found->thread ? "R32-producer-order" : "R30-order",
+            return concurrent_found(s->thread == found->thread ? "R32-producer-order" : "R32-order",
                                     "id %u came before id %u, which was enqueued before it began",
                                     id, s->id);
         }

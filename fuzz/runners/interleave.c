@@ -384,7 +384,9 @@ static const char *at_rest(const char *finding) {
     for (unsigned i = 0; i < OP_THREADS; i++) {
         const struct actor *a = &world.actor[i];
         if (a->op != NULL && !a->in_wait && !a->in_signal) {
-            return a->holds || !is_of_mailbox(a->op->code) ? "R21-deadlock" : "R34-deadlock";
+            return a->holds || !is_of_mailbox(a->op->code) ? "R21-deadlock"
+                   : world.judge.close_end != NEVER        ? "R36-deadlock"
+                                                           : "R34-deadlock";
         }
     }
     const char *rule = mailbox_at_rest();
