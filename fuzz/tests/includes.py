@@ -28,6 +28,8 @@ def lists(build):
 def part(path):
     """The folder below fuzz/ that a file belongs to, "ref", or "subject.h"."""
     names = pathlib.PurePosixPath(path).parts
+    if names[:2] == ("build", "include"):  # ref/'s headers as they are installed
+        return "ref"
     if names[0] != "fuzz":
         return names[0]
     return names[1] if len(names) > 1 else names[0]
