@@ -120,6 +120,10 @@ _Noreturn void search_finish(void) {
             cut = true;
             frozen = frozen && is_frozen(t);
             break;
+        case REFUSED:
+            cut = true;
+            frozen = false;
+            break;
         default:
             break;
         }
@@ -247,7 +251,7 @@ static void progress_line(const struct job *j) {
 }
 
 /* The last run as choices by which a replay makes the same graph, event by event. */
-static size_t choices_of_run(uint16_t *out, size_t room) {
+size_t explore_choices(uint16_t *out, size_t room) {
     size_t n = 0;
 #define PUT(c)                      \
     do {                            \
@@ -312,7 +316,8 @@ static bool account(const struct job *j) {
     if (S.finding) {
         out->finding = S.finding;
         memcpy(out->detail, S.detail, sizeof out->detail);
-        out->choices_n = choices_of_run(out->choices, sizeof out->choices / sizeof out->choices[0]);
+        out->choices_n =
+            explore_choices(out->choices, sizeof out->choices / sizeof out->choices[0]);
         return false;
     }
     switch (X.outcome) {
@@ -601,6 +606,8 @@ void sim_explored_cuts(const struct sim_explored *e, char *text, size_t n) {
             {SIM_BOUND_LOOP, "a loop that goes on in the same state was cut",
              "SET=repeats=N looks further"},
             {SIM_BOUND_THREADS, "a run was cut for want of threads", "a search has 32 at most"},
+            {SIM_BOUND_CALL, "a run was cut at a call that is not simulated",
+             "no setting looks further"},
             {SIM_BOUND_MIXED, "atomics of different sizes overlap and read the newest value",
              "no setting looks further"},
         };

@@ -10,12 +10,15 @@ build/plain/libsim.a: $(SIM_OBJ)
 	$(Q)rm -f $@.new && $(AR) rcs $@.new $^ && mv $@.new $@
 endif
 
+# A routine of pthread_once may end by an exception of C++.
+build/plain/fuzz/sim/posix_sync.o: WARN += -fexceptions
+
 # One object whose names are its own, but for what programs and compilers call: a program may have
 # any other name itself.
 build/plain/explore-engine.o: build/plain/fuzz/sim/explore_main.o build/plain/libsim.a
 	$(call say,LD,$@)
 	$(Q)ld -r -o $@.new $< --whole-archive build/plain/libsim.a
-	$(Q)objcopy -w --keep-global-symbol='sim_*' --keep-global-symbol='__tsan_*' --keep-global-symbol='__emutls_v.*' \
+	$(Q)objcopy -w --keep-global-symbol='sim_*' --keep-global-symbol='__tsan_*' --keep-global-symbol='__emutls_v.*' --keep-global-symbol='__wrap_*' \
 	    --keep-global-symbol=main $@.new $@ && rm -f $@.new
 
 ##@ Other people's code

@@ -32,6 +32,12 @@ extern char __start_sim_text[] __attribute__((weak)), __stop_sim_text[] __attrib
 extern char __start_sim_data[] __attribute__((weak)), __stop_sim_data[] __attribute__((weak));
 extern char __start_sim_bss[] __attribute__((weak)), __stop_sim_bss[] __attribute__((weak));
 
+/* The same of libstdc++, where it is linked: it keeps state, too, and blocks of a run's heap. */
+extern char sim_library_data_first[] __attribute__((weak)),
+    sim_library_data_last[] __attribute__((weak));
+extern char sim_library_bss_first[] __attribute__((weak)),
+    sim_library_bss_last[] __attribute__((weak));
+
 static struct sim_options options;
 static const char *out_folder, *sched = "all", *replay_file;
 static double seconds_max = 60;
@@ -82,7 +88,7 @@ struct image {
     char *start, *copy;
     size_t size;
 };
-static struct image images[2];
+static struct image images[4];
 
 static void image_save(struct image *i, char *start, char *end) {
     i->start = start;
@@ -97,7 +103,7 @@ static void image_save(struct image *i, char *start, char *end) {
 }
 
 static void run_program(void *arg) {
-    for (unsigned k = 0; k < 2; k++) {
+    for (unsigned k = 0; k < 4; k++) {
         if (images[k].size) {
             memcpy(images[k].start, images[k].copy, images[k].size);
         }
@@ -505,12 +511,12 @@ static void write_late(void) {
     write_result();
 }
 
-/* ---- A thread that nobody joined: told when nothing else was found, and best where it spins for
- * ever ---- */
+/* ---- Told when nothing else was found: a thread that nobody joined, best where it spins for ever,
+ * and a call that is not simulated ---- */
 
 static struct leak {
     char name[24];
-    char text[600];
+    char text[800];
     struct sim_options options;
     size_t choices_n;
     uint16_t choices[CHOICES_MAX];
@@ -518,18 +524,31 @@ static struct leak {
 
 static const char *leak_wanted; /* by a replay */
 
+static unsigned weight_of(const char *name) {
+    static const char *const kept[] = {"", "unsupported-call", "leaked-thread", "livelock"};
+    unsigned i = sizeof kept / sizeof kept[0] - 1;
+    while (i && strcmp(name, kept[i])) {
+        i--;
+    }
+    return i;
+}
+
 static bool keep_leak(const char *name, const char *text) {
     if (leak_wanted && !strcmp(leak_wanted, name)) {
         return false;
     }
-    if (!strcmp(leak->name, name) || !strcmp(leak->name, "livelock")) {
+    if (weight_of(name) <= weight_of(leak->name)) {
         return true;
     }
     snprintf(leak->name, sizeof leak->name, "%s", name);
     snprintf(leak->text, sizeof leak->text, "%s", text);
     leak->options = S.o;
-    leak->choices_n = S.choices_n;
-    memcpy(leak->choices, S.choices, S.choices_n * sizeof *S.choices);
+    if (S.exploring) {
+        leak->choices_n = explore_choices(leak->choices, CHOICES_MAX);
+    } else {
+        leak->choices_n = S.choices_n;
+        memcpy(leak->choices, S.choices, S.choices_n * sizeof *S.choices);
+    }
     return true;
 }
 
@@ -559,6 +578,11 @@ static bool inconclusive(void) {
     }
     bool limit = outcome.bounds & (SIM_BOUND_MEMORY | SIM_BOUND_THREADS);
     return limit || outcome.cut * 2 >= outcome.executions;
+}
+
+/* What is told is a limit of the engine, not a finding. */
+static bool is_limit(void) {
+    return outcome.finding && !strcmp(outcome.finding, "unsupported-call");
 }
 
 static int conclude(void) {
@@ -592,7 +616,7 @@ static int conclude(void) {
     }
     alarm_in(0);
     if (outcome.finding) {
-        return 1;
+        return is_limit() ? 3 : 1;
     }
     return outcome.error[0] ? 2 : outcome.interrupted ? 130 : inconclusive() ? 3 : 0;
 }
@@ -609,7 +633,8 @@ static void count(const struct sim_result *r) {
     outcome.executions++;
     outcome.steps += r->steps;
     outcome.bounds |= r->bounds;
-    outcome.cut += (r->bounds & (SIM_BOUND_STEPS | SIM_BOUND_MEMORY | SIM_BOUND_THREADS)) != 0;
+    outcome.cut += (r->bounds &
+                    (SIM_BOUND_STEPS | SIM_BOUND_MEMORY | SIM_BOUND_THREADS | SIM_BOUND_CALL)) != 0;
 }
 
 /* ---- The ways to search ---- */
@@ -648,6 +673,14 @@ static void progress(double *last) {
             (unsigned long long)outcome.executions, (double)outcome.executions / (now - started));
 }
 
+/* So many runs, and each came to a call that is not simulated: more would say no more. */
+enum { HOPELESS = 1000 };
+
+static bool nothing_ends(void) {
+    return (outcome.bounds | SIM_BOUND_WIDE) == (SIM_BOUND_CALL | SIM_BOUND_WIDE) &&
+           outcome.cut >= outcome.executions;
+}
+
 /* Until so many seconds have gone since the start, or a finding; goes on where it was. */
 static void search_random(double seconds) {
     static uint64_t runs;
@@ -663,6 +696,9 @@ static void search_random(double seconds) {
         count(&r);
         if (r.finding) {
             keep_finding(&r, &o);
+            break;
+        }
+        if (runs == HOPELESS && nothing_ends()) {
             break;
         }
         progress(&last);
@@ -732,14 +768,14 @@ static bool ignore_leak(const char *name, const char *text) {
  * exhaustive search cannot do is no matter here. */
 static void search_all(void) {
     search_random(seconds_max / 3);
-    if (outcome.finding || stop_asked || executions_max) {
+    if (outcome.finding || stop_asked || executions_max || nothing_ends()) {
         return;
     }
     struct sim_explore_options e;
     S.leak = ignore_leak;
     const struct sim_explored *d = explored(seconds_max / 3, &e);
     S.leak = keep_leak;
-    if (d->finding && strcmp(d->finding, "unsupported-call") != 0) {
+    if (d->finding) {
         keep_explored(d, &e);
     } else if (!d->complete) {
         search_random(seconds_max);
@@ -863,6 +899,8 @@ static void read_argument(const char *argument) {
         read_order(value);
     } else if (!strcmp(key, "input")) {
         sim_posix_input();
+    } else if (!strcmp(key, "polls")) {
+        sim_posix_tell_polls();
     } else if (!strcmp(key, "tryjoin")) {
         sim_posix_tell_ends();
     } else if (!strcmp(key, "replay")) {
@@ -912,6 +950,8 @@ static void setup(char **argv) {
     }
     image_save(&images[0], __start_sim_data, __stop_sim_data);
     image_save(&images[1], __start_sim_bss, __stop_sim_bss);
+    image_save(&images[2], sim_library_data_first, sim_library_data_last);
+    image_save(&images[3], sim_library_bss_first, sim_library_bss_last);
     handlers_setup();
     started = now_s();
     alarm_in(seconds_max + 0.5);

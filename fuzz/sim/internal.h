@@ -134,6 +134,7 @@ enum thread_state { T_READY, T_WAIT, T_LOCK, T_JOIN, T_DONE, T_SPIN };
 
 struct thread {
     void *sp;            /* saved stack pointer while not running */
+    void *caught[2];     /* what S.caught holds while it does not run */
     uint32_t *cur, *acq; /* views by atom */
     epoch H[THREADS], aH[THREADS];
     const struct snap *rel; /* relf and fH, NULL before the first release fence */
@@ -255,6 +256,8 @@ struct engine {
     struct thread *last; /* has ended the process and waits for the others to stop, or NULL */
     /* Keeps what is told only when nothing else was found, or NULL; false: this is looked for. */
     bool (*leak)(const char *name, const char *text);
+    void *
+        *caught; /* C++: libstdc++'s list of caught exceptions and count of thrown ones, or NULL */
     thread_set turned; /* threads switched away for seeing nothing new, since all had their turn */
     uint32_t pct_points[32];
     unsigned pct_points_n, pct_low;
@@ -301,6 +304,8 @@ _Noreturn void stop_bound(unsigned bound);
 _Noreturn void found(const char *name, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void leaked(const char *name, const char *format, ...) __attribute__((format(printf, 2, 3)));
+_Noreturn void not_simulated(uintptr_t pc, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
 void go_last(struct thread *t); /* returns when no other thread can run */
 void describe_stack(char *out, size_t n, uintptr_t pc, uint32_t frame);
 void saw_new(struct thread *t);
@@ -404,7 +409,9 @@ uint64_t explore_clock(struct thread *t, uint64_t by, uintptr_t pc);
 uint64_t explore_time(const struct thread *t);
 void explore_sleep(struct thread *t, uint64_t until, uintptr_t pc);
 void explore_assume(struct thread *t, bool holds);
-uint32_t explore_spawn(struct thread *parent); /* the child's number */
+_Noreturn void explore_refuse(struct thread *t, uintptr_t pc);
+size_t explore_choices(uint16_t *out, size_t room); /* of the run so far, for a replay */
+uint32_t explore_spawn(struct thread *parent);      /* the child's number */
 void explore_started(struct thread *t, const struct thread *parent);
 void explore_join(struct thread *t, struct thread *child);
 _Noreturn void explore_exit(struct thread *t);

@@ -87,6 +87,8 @@ void release(const struct snap **where);
 void acquire(const struct snap *from);
 void acquire_all(const struct object *o);
 bool await(struct object *o, bool (*ready)(const struct object *), uint64_t deadline);
+/* The same where more than the object decides. */
+bool await_what(struct object *o, bool (*ready)(const void *), const void *what, uint64_t deadline);
 enum sim_wait_result park(struct object *o, uint64_t deadline);
 void queue(struct object *o);
 void unpark(unsigned thread);
@@ -131,6 +133,11 @@ int key_create(unsigned *key, void (*destructor)(void *));
 
 /* posix_cxx.c */
 void locals_end(void);
+void exceptions_begin(void); /* a run begins: nobody is in a catch block */
+
+/* posix_os.c: everything that others did before they met at this address happens before what the
+ * caller does from now on. */
+void order_after_others(const void *at);
 
 /* posix_exit.c */
 void show_output(const char *text, size_t n); /* as a line of the trace */
@@ -147,5 +154,17 @@ void sim_posix_main(void *program);
 void sim_posix_input(void);     /* the program reads standard input: keep it for every run */
 void sim_posix_tell_ends(void); /* the program calls pthread_tryjoin_np */
 void files_begin(void);
+#define FDS_MAX 1024
+int file_opened(int fd); /* by the program in this run; gives fd back */
+bool file_is_open(int fd);
+void file_step(const char *name, const void *file, uintptr_t pc); /* a call on a shared file */
+
+/* posix_pipes.c: descriptors that are ends of pipes, socket pairs or event counters */
+bool is_end(int fd);
+ssize_t end_read(int fd, char *to, size_t n, int flags, uintptr_t pc);
+ssize_t end_write(int fd, const char *from, size_t n, int flags, uintptr_t pc);
+void end_close(int fd, uintptr_t pc);
+int end_copy(int like, int fd);
+void sim_posix_tell_polls(void); /* the program calls poll, select or epoll_wait */
 
 #endif

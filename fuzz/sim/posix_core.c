@@ -42,6 +42,39 @@ struct self *self(void) {
 
 /* ---- Calls ---- */
 
+/* The program's code, where a driver is linked with it. */
+extern char __start_sim_text[] __attribute__((weak)), __stop_sim_text[] __attribute__((weak));
+
+static bool in_program(uintptr_t pc) {
+    return pc - (uintptr_t)__start_sim_text <
+           (uintptr_t)__stop_sim_text - (uintptr_t)__start_sim_text;
+}
+
+static bool follows_call(uintptr_t pc) {
+#if defined(__x86_64__)
+    return ((const uint8_t *)pc)[-5] == 0xe8 || ((const uint8_t *)pc)[-2] == 0xff;
+#else
+    return pc % 4 == 0;
+#endif
+}
+
+/* A library calls for the program (std::thread::join): the latest call of the program's on the
+ * stack, for traces. */
+static uintptr_t place_of_program(uintptr_t pc) {
+    enum { WORDS_MAX = 256 };
+    const uintptr_t *word = (const uintptr_t *)__builtin_frame_address(0);
+    const uintptr_t *end = (const uintptr_t *)(S.now->stack + S.stack_size);
+    if (!__start_sim_text || in_program(pc)) {
+        return pc;
+    }
+    for (unsigned i = 0; i < WORDS_MAX && word + i < end; i++) {
+        if (in_program(word[i]) && follows_call(word[i])) {
+            return word[i];
+        }
+    }
+    return pc;
+}
+
 void enter(const char *name, uintptr_t pc) {
     if (!S.active) {
         fprintf(stderr, "sim: %s was called outside a run; call it from the program's main\n",
@@ -53,8 +86,8 @@ void enter(const char *name, uintptr_t pc) {
     if (unlikely(S.sites)) {
         site_barrier();
     }
-    me->pc = pc;
-    S.now->call = pc;
+    me->pc = S.tracing ? place_of_program(pc) : pc;
+    S.now->call = me->pc;
     me->mark = S.lines_n;
     if (unlikely(S.stalls)) {
         stall_call(pc);
@@ -140,6 +173,10 @@ void misuse(const char *name, const char *format, ...) {
 }
 
 static void describe_object(const struct object *o, char *out, size_t n) {
+    if (o->kind == OBJECT_PIPE) {
+        snprintf(out, n, "a pipe, socket pair or event counter");
+        return;
+    }
     size_t used = (size_t)snprintf(out, n, "the %s %p", kind_name[o->kind], (void *)o->at);
     if (o->owner >= 0 && used < n) {
         bool ended = S.threads[o->owner].state == T_DONE;
@@ -177,15 +214,16 @@ void sim_posix_describe(char *text, size_t n) {
     size_t used = strlen(text);
     for (unsigned t = 0; t < S.threads_n && used < n; t++) {
         const struct self *s = self_of(t);
-        char object[200] = "";
+        char object[200] = "", stack[400];
         if (!s->in || S.threads[t].state == T_DONE) {
             continue;
         }
         if (s->at) {
             describe_object(s->at, object, sizeof object);
         }
-        used += (size_t)snprintf(text + used, n - used, "T%u is in %s%s%s\n  @%lx\n", t, s->in,
-                                 s->at ? " on " : "", object, (unsigned long)s->pc);
+        describe_stack(stack, sizeof stack, s->pc, S.threads[t].frame);
+        used += (size_t)snprintf(text + used, n - used, "T%u is in %s%s%s%s", t, s->in,
+                                 s->at ? " on " : "", object, stack);
     }
 }
 
@@ -343,18 +381,33 @@ void wake_all(struct object *o) {
     }
 }
 
-bool await(struct object *o, bool (*ready)(const struct object *), uint64_t deadline) {
+bool await_what(struct object *o, bool (*ready)(const void *), const void *what,
+                uint64_t deadline) {
     step((const void *)o->at);
-    while (!ready(o)) {
+    while (!ready(what)) {
         queue(o);
         enum sim_wait_result r = park(o, deadline);
         if (r == SIM_WOKEN) {
             step((const void *)o->at);
         }
-        if (r == SIM_TIMED_OUT && !ready(o)) {
+        if (r == SIM_TIMED_OUT && !ready(what)) {
             return false;
         }
     }
     self()->at = NULL;
     return true;
+}
+
+struct awaited {
+    const struct object *o;
+    bool (*ready)(const struct object *);
+};
+
+static bool is_ready(const void *what) {
+    const struct awaited *a = what;
+    return a->ready(a->o);
+}
+
+bool await(struct object *o, bool (*ready)(const struct object *), uint64_t deadline) {
+    return await_what(o, is_ready, &(struct awaited){o, ready}, deadline);
 }

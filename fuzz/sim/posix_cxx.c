@@ -4,6 +4,7 @@
 #include "posix.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 /* ---- new and delete ---- */
 
@@ -82,8 +83,8 @@ int sim___cxa_guard_acquire(uint64_t *guard) {
     enter("a local static", CALLER);
     struct object *o = object_at(guard, OBJECT_ONCE);
     await(o, guard_settled, SIM_NEVER);
+    acquire(o->released);
     if (o->count == GUARD_DONE) {
-        acquire(o->released);
         return leave(0);
     }
     o->count = GUARD_RUNNING;
@@ -127,6 +128,55 @@ struct emulated once_call = {sizeof(void *), sizeof(void *), NULL, NULL};
 void sim___once_proxy(void) {
     void (**call)(void) = sim___emutls_get_address(&once_call);
     (*call)();
+}
+
+/* ---- Exceptions: libstdc++ counts who holds one, out of the engine's sight. Whoever lets one go
+ * has all uses behind it of those who did so before. ---- */
+
+#define RELEASE(prefix) \
+    __asm__(prefix "_ZNSt15__exception_ptr13exception_ptr10_M_releaseEv") __attribute__((weak))
+void **__cxa_get_globals(void) __attribute__((weak));
+void __real___cxa_end_catch(void) __attribute__((weak));
+void __wrap___cxa_end_catch(void);
+void exception_ptr_release_real(void **pointer) RELEASE("__real_");
+void exception_ptr_release(void **pointer) RELEASE("__wrap_");
+
+void exceptions_begin(void) {
+    S.caught = __cxa_get_globals ? __cxa_get_globals() : NULL;
+    if (S.caught) {
+        memset(S.caught, 0, sizeof S.threads[0].caught);
+    }
+}
+
+/* A caught exception's header, after the Itanium C++ ABI: its end and, where it was thrown again by
+ * another thread, its begin tell the object. */
+#if __LP64__
+enum { HEADER = 112, HEADER_CLASS = 80 };
+#define IS_DEPENDENT 1u /* the last letter of the class "GNUCC++" */
+
+static const void *object_of_caught(const char *header) {
+    bool dependent = *(const uint64_t *)(const void *)(header + HEADER_CLASS) & IS_DEPENDENT;
+    return dependent ? *(void *const *)(const void *)header : header + HEADER;
+}
+#else
+static const void *object_of_caught(const char *header) {
+    (void)header;
+    return S.caught;
+}
+#endif
+
+void __wrap___cxa_end_catch(void) {
+    if (S.active && S.caught && S.caught[0]) {
+        order_after_others(object_of_caught(S.caught[0]));
+    }
+    __real___cxa_end_catch();
+}
+
+void exception_ptr_release(void **pointer) {
+    if (S.active && *pointer) {
+        order_after_others(*pointer);
+    }
+    exception_ptr_release_real(pointer);
 }
 
 /* ---- Thread-locals with destructors ---- */

@@ -124,7 +124,9 @@ void sim_abort(void) {
     if (!S.active) {
         abort();
     }
-    found("abort", "T%u calls abort()\n  @%lx", S.now->id, (unsigned long)CALLER);
+    char stack[500];
+    describe_stack(stack, sizeof stack, CALLER, S.now->frame);
+    found("abort", "T%u calls abort()%s", S.now->id, stack);
 }
 
 void sim___assert_fail(const char *expression, const char *file, unsigned line,
@@ -132,8 +134,9 @@ void sim___assert_fail(const char *expression, const char *file, unsigned line,
     if (!S.active) {
         __assert_fail(expression, file, line, function);
     }
-    found("assertion", "T%u: %s:%u: %s: %s\n  @%lx", S.now->id, file, line, function, expression,
-          (unsigned long)CALLER);
+    char stack[500];
+    describe_stack(stack, sizeof stack, CALLER, S.now->frame);
+    found("assertion", "T%u: %s:%u: %s: %s%s", S.now->id, file, line, function, expression, stack);
 }
 
 void sim___assert_perror_fail(int error, const char *file, unsigned line, const char *function) {
@@ -152,6 +155,7 @@ void sim_posix_main(void *arg) {
     memcpy(arguments, program->argv, (size_t)program->argc * sizeof *arguments);
     arguments[program->argc] = NULL;
     files_begin();
+    exceptions_begin();
     optind = 0; /* getopt begins anew */
     for (size_t i = 0; i < (size_t)(__stop_sim_init - __start_sim_init); i++) {
         __start_sim_init[i](program->argc, arguments, environ);
@@ -209,19 +213,27 @@ static int show_format(const char *format, va_list args) {
     return n;
 }
 
+static int print_to(FILE *file, const char *format, va_list args, const char *name, uintptr_t pc) {
+    if (ours(file)) {
+        return show_format(format, args);
+    }
+    file_step(name, file, pc);
+    return vfprintf(file, format, args);
+}
+
 int sim_vfprintf(FILE *file, const char *format, va_list args) {
-    return ours(file) ? show_format(format, args) : vfprintf(file, format, args);
+    return print_to(file, format, args, "vfprintf", CALLER);
 }
 
 int sim_vprintf(const char *format, va_list args) {
-    return sim_vfprintf(stdout, format, args);
+    return print_to(stdout, format, args, "vprintf", CALLER);
 }
 
 int sim_fprintf(FILE *file, const char *format, ...) {
     prints(CALLER);
     va_list args;
     va_start(args, format);
-    int n = sim_vfprintf(file, format, args);
+    int n = print_to(file, format, args, "fprintf", CALLER);
     va_end(args);
     return n;
 }
@@ -230,7 +242,7 @@ int sim_printf(const char *format, ...) {
     prints(CALLER);
     va_list args;
     va_start(args, format);
-    int n = sim_vfprintf(stdout, format, args);
+    int n = print_to(stdout, format, args, "printf", CALLER);
     va_end(args);
     return n;
 }
@@ -238,6 +250,7 @@ int sim_printf(const char *format, ...) {
 int sim_fputs(const char *text, FILE *file) {
     prints(CALLER);
     if (!ours(file)) {
+        file_step("fputs", file, CALLER);
         return fputs(text, file);
     }
     show_output(text, strlen(text));
@@ -253,6 +266,7 @@ int sim_fputc(int c, FILE *file) {
     prints(CALLER);
     char text = (char)c;
     if (!ours(file)) {
+        file_step("fputc", file, CALLER);
         return fputc(c, file);
     }
     show_output(&text, 1);
@@ -271,6 +285,7 @@ int sim_putchar(int c) {
 size_t sim_fwrite(const void *data, size_t size, size_t count, FILE *file) {
     prints(CALLER);
     if (!ours(file)) {
+        file_step("fwrite", file, CALLER);
         return fwrite(data, size, count, file);
     }
     show_output(data, size * count);
@@ -278,7 +293,11 @@ size_t sim_fwrite(const void *data, size_t size, size_t count, FILE *file) {
 }
 
 int sim_fflush(FILE *file) {
-    return S.active && (!file || ours(file)) ? 0 : fflush(file);
+    if (S.active && (!file || ours(file))) {
+        return 0;
+    }
+    file_step("fflush", file, CALLER);
+    return fflush(file);
 }
 
 void sim_perror(const char *text) {
@@ -291,8 +310,7 @@ _Noreturn void refuse(const char *name, const char *why, uintptr_t pc) {
                 name);
         exit(2);
     }
-    found("unsupported-call", "T%u calls %s(): %s\n  @%lx", S.now->id, name, why,
-          (unsigned long)pc);
+    not_simulated(pc, "T%u calls %s(): %s", S.now->id, name, why);
 }
 
 /* ---- Random numbers: the same in every run ---- */
@@ -352,11 +370,9 @@ REFUSED(system, PROCESS)
 REFUSED(popen, PROCESS)
 REFUSED(wait, PROCESS)
 REFUSED(waitpid, PROCESS)
-REFUSED(epoll_wait, WAITS)
 REFUSED(accept, WAITS)
 REFUSED(accept4, WAITS)
 REFUSED(connect, WAITS)
-REFUSED(recv, WAITS)
 REFUSED(recvfrom, WAITS)
 REFUSED(recvmsg, WAITS)
 REFUSED(pause, WAITS)
@@ -368,11 +384,12 @@ REFUSED(kill, SIGNALS)
 REFUSED(alarm, SIGNALS)
 REFUSED(setitimer, SIGNALS)
 REFUSED(timer_create, SIGNALS)
+REFUSED(timerfd_create, WAITS)
+REFUSED(signalfd, SIGNALS)
+REFUSED(shutdown, WAITS)
 REFUSED(pthread_kill, SIGNALS)
 REFUSED(pthread_cancel, CANCEL)
 REFUSED(pthread_timedjoin_np, CANCEL)
 REFUSED(mremap, MEMORY)
-REFUSED(getline, "it allocates outside the simulated heap; use fgets")
-REFUSED(getdelim, "it allocates outside the simulated heap; use fgets")
 REFUSED(getrandom, CHANCE)
 REFUSED(arc4random, CHANCE)

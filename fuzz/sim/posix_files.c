@@ -8,7 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 /* ---- Standard input: kept as a file, read from its start in each run ---- */
@@ -47,7 +49,7 @@ void sim_posix_input(void) {
 
 /* ---- Descriptors ---- */
 
-enum { FDS_MAX = 1024, FILES_MAX = 256 };
+enum { FILES_MAX = 256 };
 static bool opened[FDS_MAX];
 static int opened_below; /* all opened ones are */
 static FILE *files[FILES_MAX];
@@ -55,12 +57,16 @@ static unsigned files_n;
 static char **first_environment;
 
 /* A descriptor that the program opened in this run. */
-static int mark(int fd) {
+int file_opened(int fd) {
     if (S.active && fd >= 0 && fd < FDS_MAX) {
         opened[fd] = true;
         opened_below = fd >= opened_below ? fd + 1 : opened_below;
     }
     return fd;
+}
+
+bool file_is_open(int fd) {
+    return fd >= 0 && fd < FDS_MAX && opened[fd];
 }
 
 static FILE *mark_file(FILE *file) {
@@ -94,177 +100,58 @@ void files_begin(void) {
     }
 }
 
-/* ---- Pipes between threads ---- */
+/* ---- Reading and writing: files are shared, so each call on one is a step, and others can come
+ * between two of them. No call orders the memory of its caller. ---- */
 
-enum { PIPE_CAPACITY = 65536 };
-struct sim_pipe {
-    uint32_t word; /* its object's address */
-    unsigned readers, writers;
-    size_t first, n; /* bytes in data, as a ring */
-    char data[PIPE_CAPACITY];
-};
-static struct {
-    uint32_t run;
-    struct sim_pipe *pipe;
-    bool writes, nonblocking;
-} ends[FDS_MAX]; /* by descriptor */
-
-TWIN(pipe);
-TWIN(pipe2);
-
-static bool is_pipe(int fd) {
-    return S.active && fd >= 0 && fd < FDS_MAX && opened[fd] && ends[fd].run == S.generation &&
-           ends[fd].pipe;
-}
-
-static struct object *object_of(struct sim_pipe *p) {
-    return object_at(&p->word, OBJECT_PIPE);
-}
-
-/* The number is a real one, so that it is nobody else's. */
-static int end_new(struct sim_pipe *p, bool writes, int flags) {
-    int fd = mark(open("/dev/null", O_RDWR | O_CLOEXEC));
-    if (fd < 0 || fd >= FDS_MAX) {
-        stop_bound(SIM_BOUND_MEMORY);
+void file_step(const char *name, const void *file, uintptr_t pc) {
+    if (S.active) {
+        enter(name, pc);
+        step(file);
+        say("%s", name);
+        leave(0);
     }
-    ends[fd].run = S.generation;
-    ends[fd].pipe = p;
-    ends[fd].writes = writes;
-    ends[fd].nonblocking = flags & O_NONBLOCK;
-    return fd;
 }
 
-int sim_pipe2(int fds[2], int flags) {
-    enter("pipe", CALLER);
-    struct sim_pipe *p = arena_alloc(sizeof *p);
-    p->word = 0;
-    p->readers = p->writers = 1;
-    p->first = p->n = 0;
-    object_new(&p->word, OBJECT_PIPE, sizeof p->word);
-    fds[0] = end_new(p, false, flags);
-    fds[1] = end_new(p, true, flags);
-    access_plain((uintptr_t)fds, 2 * sizeof *fds, true, CALLER);
-    return leave(0);
-}
-
-int sim_pipe(int fds[2]) {
-    return sim_pipe2(fds, 0);
-}
-
-static struct sim_pipe *pipe_of(const struct object *o) {
-    return (struct sim_pipe *)o->at;
-}
-
-static bool pipe_readable(const struct object *o) {
-    return pipe_of(o)->n || !pipe_of(o)->writers;
-}
-
-static bool pipe_writable(const struct object *o) {
-    return pipe_of(o)->n < PIPE_CAPACITY || !pipe_of(o)->readers;
-}
-
-/* Steps on the pipe until ready; false: it would block. */
-static bool pipe_await(int fd, struct object *o, bool (*ready)(const struct object *)) {
-    if (ends[fd].nonblocking) {
-        step((const void *)o->at);
-        return ready(o);
+static void descriptor_step(const char *name, int fd, uintptr_t pc) {
+    if (fd >= 0 && fd < FDS_MAX) {
+        file_step(name, &opened[fd], pc);
     }
-    return await(o, ready, SIM_NEVER);
 }
 
-static ssize_t pipe_read(int fd, char *to, size_t n, uintptr_t pc) {
-    enter("read", pc);
-    struct sim_pipe *p = ends[fd].pipe;
-    struct object *o = object_of(p);
-    if (ends[fd].writes) {
-        return fail(EBADF);
-    }
-    if (!pipe_await(fd, o, pipe_readable)) {
-        return fail(EAGAIN);
-    }
-    n = n < p->n ? n : p->n;
-    access_plain((uintptr_t)to, n, true, pc);
-    for (size_t i = 0; i < n; i++) {
-        to[i] = p->data[(p->first + i) % PIPE_CAPACITY];
-    }
-    p->first = (p->first + n) % PIPE_CAPACITY;
-    p->n -= n;
-    acquire_all(o);
-    say("reads %zu bytes from a pipe", n);
-    wake_all(o);
-    leave(0);
-    return (ssize_t)n;
+static void path_step(const char *name, uintptr_t pc) {
+    file_step(name, files, pc);
 }
-
-static ssize_t pipe_write(int fd, const char *from, size_t n, uintptr_t pc) {
-    enter("write", pc);
-    struct sim_pipe *p = ends[fd].pipe;
-    struct object *o = object_of(p);
-    if (!ends[fd].writes) {
-        return fail(EBADF);
-    }
-    access_plain((uintptr_t)from, n, false, pc);
-    size_t done = 0;
-    while (done < n) {
-        if (!pipe_await(fd, o, pipe_writable)) {
-            break;
-        }
-        if (!p->readers) {
-            return fail(EPIPE);
-        }
-        for (; done < n && p->n < PIPE_CAPACITY; p->n++) {
-            p->data[(p->first + p->n) % PIPE_CAPACITY] = from[done++];
-        }
-        release(&o->by[S.now->id]);
-        wake_all(o);
-    }
-    if (!done && n) {
-        return fail(EAGAIN);
-    }
-    say("writes %zu bytes to a pipe", done);
-    leave(0);
-    return (ssize_t)done;
-}
-
-static bool pipe_close(int fd) {
-    if (!is_pipe(fd)) {
-        return false;
-    }
-    struct sim_pipe *p = ends[fd].pipe;
-    enter("close", CALLER);
-    struct object *o = object_of(p);
-    step((const void *)o->at);
-    *(ends[fd].writes ? &p->writers : &p->readers) -= 1;
-    release(&o->by[S.now->id]);
-    wake_all(o);
-    ends[fd].pipe = NULL;
-    opened[fd] = false;
-    close(fd);
-    leave(0);
-    return true;
-}
-
-/* ---- Reading and writing ---- */
 
 TWIN(write);
 TWIN(read);
+TWIN(writev);
+TWIN(readv);
+TWIN(dprintf);
+TWIN(vdprintf);
+TWIN(lseek);
+TWIN(lseek64) __attribute__((alias("sim_lseek")));
+
+static ssize_t write_to(int fd, const void *data, size_t n, uintptr_t pc) {
+    if (is_end(fd)) {
+        return end_write(fd, data, n, 0, pc);
+    }
+    if (S.active && (fd == 1 || fd == 2)) {
+        show_output(data, n);
+        return (ssize_t)n;
+    }
+    descriptor_step("write", fd, pc);
+    return write(fd, data, n);
+}
 
 ssize_t sim_write(int fd, const void *data, size_t n) {
-    if (is_pipe(fd)) {
-        return pipe_write(fd, data, n, CALLER);
-    }
-    if (!S.active || (fd != 1 && fd != 2)) {
-        return write(fd, data, n);
-    }
-    show_output(data, n);
-    return (ssize_t)n;
+    return write_to(fd, data, n, CALLER);
 }
 
 /* Regular files do not block. */
 ssize_t sim_read(int fd, void *data, size_t n) {
     struct stat s;
-    if (is_pipe(fd)) {
-        return pipe_read(fd, data, n, CALLER);
+    if (is_end(fd)) {
+        return end_read(fd, data, n, 0, CALLER);
     }
     if (S.active && (fstat(fd, &s) || !(S_ISREG(s.st_mode) || S_ISCHR(s.st_mode)))) {
         refuse("read", "a simulated thread cannot wait for real input", CALLER);
@@ -272,7 +159,49 @@ ssize_t sim_read(int fd, void *data, size_t n) {
     if (S.active && n) {
         access_plain((uintptr_t)data, n, true, CALLER);
     }
+    descriptor_step("read", fd, CALLER);
     return read(fd, data, n);
+}
+
+ssize_t sim_writev(int fd, const struct iovec *parts, int parts_n) {
+    size_t n = 0, at = 0;
+    for (int i = 0; i < parts_n; i++) {
+        n += parts[i].iov_len;
+    }
+    char *data = arena_alloc(n + 1);
+    for (int i = 0; i < parts_n; at += parts[i++].iov_len) {
+        memcpy(data + at, parts[i].iov_base, parts[i].iov_len);
+    }
+    return write_to(fd, data, n, CALLER);
+}
+
+/* A pipe may give less than was asked for: what fits into the first part. */
+ssize_t sim_readv(int fd, const struct iovec *parts, int parts_n) {
+    if (is_end(fd) && parts_n > 0) {
+        return end_read(fd, parts[0].iov_base, parts[0].iov_len, 0, CALLER);
+    }
+    descriptor_step("readv", fd, CALLER);
+    return readv(fd, parts, parts_n);
+}
+
+int sim_vdprintf(int fd, const char *format, va_list args) {
+    enum { MAX = 4096 };
+    char *text = arena_alloc(MAX);
+    int n = vsnprintf(text, MAX, format, args);
+    return (int)write_to(fd, text, n < MAX ? (size_t)n : MAX - 1, CALLER);
+}
+
+int sim_dprintf(int fd, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    int n = sim_vdprintf(fd, format, args);
+    va_end(args);
+    return n;
+}
+
+off_t sim_lseek(int fd, off_t offset, int from) {
+    descriptor_step("lseek", fd, CALLER);
+    return lseek(fd, offset, from);
 }
 
 /* ---- Opening and closing ---- */
@@ -288,6 +217,20 @@ TWIN(fopen);
 TWIN(fdopen);
 TWIN(tmpfile);
 TWIN(fclose);
+TWIN(mkstemp);
+TWIN(mkostemp);
+TWIN(socket);
+TWIN(access);
+TWIN(stat);
+TWIN(lstat);
+TWIN(unlink);
+TWIN(remove);
+TWIN(rename);
+TWIN(link);
+TWIN(symlink);
+TWIN(mkdir);
+TWIN(rmdir);
+TWIN(truncate);
 
 static mode_t mode_of(int flags, va_list args) {
     return flags & (O_CREAT | __O_TMPFILE) ? va_arg(args, mode_t) : 0;
@@ -298,7 +241,8 @@ int sim_open(const char *path, int flags, ...) {
     va_start(args, flags);
     mode_t mode = mode_of(flags, args);
     va_end(args);
-    return mark(open(path, flags, mode));
+    path_step("open", CALLER);
+    return file_opened(open(path, flags, mode));
 }
 
 int sim_openat(int folder, const char *path, int flags, ...) {
@@ -306,34 +250,47 @@ int sim_openat(int folder, const char *path, int flags, ...) {
     va_start(args, flags);
     mode_t mode = mode_of(flags, args);
     va_end(args);
-    return mark(openat(folder, path, flags, mode));
+    path_step("openat", CALLER);
+    return file_opened(openat(folder, path, flags, mode));
 }
 
 int sim_creat(const char *path, mode_t mode) {
-    return mark(creat(path, mode));
+    path_step("creat", CALLER);
+    return file_opened(creat(path, mode));
 }
 
 int sim_dup(int fd) {
-    return mark(dup(fd));
+    int copy = file_opened(dup(fd));
+    return is_end(fd) ? end_copy(fd, copy) : copy;
 }
 
 /* The standard descriptors stay what they are: output is shown as notes. */
 int sim_dup2(int fd, int to) {
     bool ours = S.active && to >= 0 &&
                 (to <= 2 || (to < FDS_MAX && !opened[to] && fcntl(to, F_GETFD) >= 0));
-    return ours ? to : mark(dup2(fd, to));
+    if (is_end(fd) && ours) {
+        refuse("dup2", "the standard descriptors stay what they are", CALLER);
+    }
+    if (ours || fd == to) {
+        return to;
+    }
+    if (is_end(to)) {
+        end_close(to, CALLER);
+    }
+    int copy = file_opened(dup2(fd, to));
+    return is_end(fd) ? end_copy(fd, copy) : copy;
 }
 
 int sim_memfd_create(const char *name, unsigned flags) {
-    return mark(memfd_create(name, flags));
+    return file_opened(memfd_create(name, flags));
 }
 
 int sim_close(int fd) {
     if (!S.active) {
         return close(fd);
     }
-    if (pipe_close(fd)) {
-        return 0;
+    if (is_end(fd)) {
+        end_close(fd, CALLER);
     }
     if (fd >= 0 && fd <= 2) {
         return 0;
@@ -342,15 +299,20 @@ int sim_close(int fd) {
         errno = EBADF; /* it is not the program's */
         return -1;
     }
+    descriptor_step("close", fd, CALLER);
     opened[fd] = false;
     return close(fd);
 }
 
 FILE *sim_fopen(const char *path, const char *mode) {
+    path_step("fopen", CALLER);
     return mark_file(fopen(path, mode));
 }
 
 FILE *sim_fdopen(int fd, const char *mode) {
+    if (is_end(fd)) {
+        refuse("fdopen", "of a pipe it is not simulated; use read and write", CALLER);
+    }
     return mark_file(fdopen(fd, mode));
 }
 
@@ -374,6 +336,36 @@ int sim_fclose(FILE *file) {
     }
     return fclose(file);
 }
+
+int sim_mkstemp(char *path) {
+    return file_opened(mkstemp(path));
+}
+
+int sim_mkostemp(char *path, int flags) {
+    return file_opened(mkostemp(path, flags));
+}
+
+int sim_socket(int family, int type, int protocol) {
+    return file_opened(socket(family, type, protocol));
+}
+
+/* What is at a path is everybody's. */
+#define ON_PATH(type, name, parameters, arguments) \
+    type sim_##name parameters {                   \
+        path_step(#name, CALLER);                  \
+        return name arguments;                     \
+    }
+ON_PATH(int, access, (const char *path, int mode), (path, mode))
+ON_PATH(int, stat, (const char *path, struct stat *out), (path, out))
+ON_PATH(int, lstat, (const char *path, struct stat *out), (path, out))
+ON_PATH(int, unlink, (const char *path), (path))
+ON_PATH(int, remove, (const char *path), (path))
+ON_PATH(int, rename, (const char *old, const char *new), (old, new))
+ON_PATH(int, link, (const char *old, const char *new), (old, new))
+ON_PATH(int, symlink, (const char *old, const char *new), (old, new))
+ON_PATH(int, mkdir, (const char *path, mode_t mode), (path, mode))
+ON_PATH(int, rmdir, (const char *path), (path))
+ON_PATH(int, truncate, (const char *path, off_t size), (path, size))
 
 /* Offsets are of 64 bits by either name. */
 TWIN(open64) __attribute__((alias("sim_open")));

@@ -1,85 +1,13 @@
-/* Operating system calls for programs under the engine: sleeping in poll and select, anonymous
- * memory maps, signals that nobody sends, and the names that verifiers and race checkers define. */
+/* Operating system calls for programs under the engine: anonymous memory maps, signals that nobody
+ * sends, and the names that verifiers and race checkers define. */
 #include "posix.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/select.h>
-
-/* ---- poll and select without descriptors: sleep ---- */
-
-TWIN(poll);
-TWIN(ppoll);
-TWIN(select);
-TWIN(pselect);
-
-#define WAITS "a simulated thread cannot wait for descriptors; without any it sleeps"
-
-static int sleep_in(const char *name, bool for_ever, uint64_t ns, uintptr_t pc) {
-    static uint32_t never;
-    enter(name, pc);
-    if (for_ever) {
-        sim_wait(&never, 0, SIM_NEVER);
-        return fail(EINTR);
-    }
-    say("sleeps %llu ns", (unsigned long long)ns);
-    sim_sleep_until(now_plus(ns));
-    return leave(0);
-}
-
-static int sleep_timespec(const char *name, const struct timespec *time, uintptr_t pc) {
-    uint64_t ns = 0;
-    if (time && !duration_of(time, &ns)) {
-        errno = EINVAL;
-        return -1;
-    }
-    return sleep_in(name, !time, ns, pc);
-}
-
-int sim_poll(struct pollfd *fds, nfds_t n, int timeout_ms) {
-    (void)fds;
-    if (n) {
-        refuse("poll", WAITS, CALLER);
-    }
-    return sleep_in("poll", timeout_ms < 0, (uint64_t)(unsigned)timeout_ms * 1000000, CALLER);
-}
-
-int sim_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask) {
-    (void)fds;
-    (void)mask;
-    if (n) {
-        refuse("ppoll", WAITS, CALLER);
-    }
-    return sleep_timespec("ppoll", timeout, CALLER);
-}
-
-static void no_descriptors(const char *name, int n, const fd_set *a, const fd_set *b,
-                           const fd_set *c, uintptr_t pc) {
-    if (n && (a || b || c)) {
-        refuse(name, WAITS, pc);
-    }
-}
-
-int sim_select(int n, fd_set *a, fd_set *b, fd_set *c, struct timeval *timeout) {
-    no_descriptors("select", n, a, b, c, CALLER);
-    struct timespec time = {0};
-    if (timeout) {
-        time = (struct timespec){timeout->tv_sec, timeout->tv_usec * 1000};
-    }
-    return sleep_timespec("select", timeout ? &time : NULL, CALLER);
-}
-
-int sim_pselect(int n, fd_set *a, fd_set *b, fd_set *c, const struct timespec *timeout,
-                const sigset_t *mask) {
-    (void)mask;
-    no_descriptors("pselect", n, a, b, c, CALLER);
-    return sleep_timespec("pselect", timeout, CALLER);
-}
 
 /* ---- Anonymous memory ---- */
 
@@ -312,6 +240,11 @@ void __tsan_acquire(void *at) {
             acquire(by[i]);
         }
     }
+}
+
+void order_after_others(const void *at) {
+    __tsan_release((void *)(uintptr_t)at);
+    __tsan_acquire((void *)(uintptr_t)at);
 }
 
 void sim_happens_before(const char *file, int line, const volatile void *at) {

@@ -560,8 +560,25 @@ int sim_pthread_barrier_wait(pthread_barrier_t *b) {
 TWIN(pthread_once);
 enum { ONCE_NEW, ONCE_RUNNING, ONCE_DONE };
 
-static bool once_done(const struct object *o) {
-    return o->count == ONCE_DONE;
+static bool once_settled(const struct object *o) {
+    return o->count != ONCE_RUNNING;
+}
+
+struct once_run {
+    struct object *o;
+    unsigned count; /* that it ends with: an exception leaves it to the next call */
+    const char *name;
+    uintptr_t pc;
+};
+
+static void once_ends(const struct once_run *r) {
+    enter(r->name, r->pc);
+    step((const void *)r->o->at);
+    release(&r->o->released);
+    r->o->count = r->count;
+    r->o->owner = -1;
+    wake_all(r->o);
+    leave(0);
 }
 
 int once(pthread_once_t *control, void (*run)(void), const char *name, uintptr_t pc) {
@@ -571,25 +588,21 @@ int once(pthread_once_t *control, void (*run)(void), const char *name, uintptr_t
         misuse("deadlock", "it is called by its own routine");
     }
     step(control);
-    if (o->count == ONCE_NEW) {
-        o->count = ONCE_RUNNING;
-        o->owner = S.now->id;
-        say("%s %p: runs it", name, (void *)control);
-        leave(0);
-        run();
-        enter(name, pc);
-        step(control);
-        release(&o->released);
-        o->count = ONCE_DONE;
-        o->owner = -1;
-        wake_all(o);
-        return leave(0);
-    }
-    if (!once_done(o)) {
-        await(o, once_done, SIM_NEVER);
+    if (o->count == ONCE_RUNNING) {
+        await(o, once_settled, SIM_NEVER);
     }
     acquire(o->released);
-    return leave(0);
+    if (o->count == ONCE_DONE) {
+        return leave(0);
+    }
+    o->count = ONCE_RUNNING;
+    o->owner = S.now->id;
+    say("%s %p: runs it", name, (void *)control);
+    leave(0);
+    __attribute__((cleanup(once_ends))) struct once_run r = {o, ONCE_NEW, name, pc};
+    run();
+    r.count = ONCE_DONE;
+    return 0;
 }
 
 int sim_pthread_once(pthread_once_t *control, void (*run)(void)) {

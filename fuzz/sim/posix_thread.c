@@ -485,7 +485,7 @@ static long futex(const uint32_t *word, int op, uint32_t value, const struct tim
         return fail(EINVAL);
     }
     if ((what == FUTEX_WAIT_BITSET || what == FUTEX_WAKE_BITSET) && bits != ~UINT32_C(0)) {
-        misuse("unsupported-call", "futex bit sets other than all ones are not simulated");
+        refuse("futex", "bit sets other than all ones are not simulated", self()->pc);
     }
     switch (what) {
     case FUTEX_REQUEUE:
@@ -501,10 +501,8 @@ static long futex(const uint32_t *word, int op, uint32_t value, const struct tim
     case FUTEX_WAKE_BITSET:
         return leave((int)sim_wake(word, value));
     default:
-        misuse("unsupported-call",
-               "futex operation %d is not simulated (WAIT, WAKE, their "
-               "BITSET forms and REQUEUE are)",
-               what);
+        refuse("futex", "only WAIT, WAKE, their BITSET forms and REQUEUE are simulated",
+               self()->pc);
     }
 }
 
@@ -521,7 +519,7 @@ static long membarrier(int command) {
         return fail(EINVAL);
     }
     if (S.exploring) {
-        misuse("unsupported-call", "membarrier is simulated by the random sources only");
+        refuse("membarrier", "it is simulated by the random sources only", self()->pc);
     }
     atomic_fence(__ATOMIC_SEQ_CST, self()->pc);
     fence_everywhere();
@@ -550,9 +548,10 @@ long sim_syscall(long number, ...) {
         explore_identity();
         return leave(1000 + (int)S.now->id);
     default:
-        misuse("unsupported-call",
-               "system call %ld is not simulated (futex, membarrier, gettid "
-               "and sched_yield are)",
-               number);
+        not_simulated(
+            self()->pc,
+            "T%u makes system call %ld: only futex, membarrier, gettid and sched_yield are "
+            "simulated",
+            S.now->id, number);
     }
 }

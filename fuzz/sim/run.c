@@ -104,8 +104,16 @@ static void arrived(struct thread *t) {
 #endif
 }
 
+/* libstdc++ keeps the exceptions of a thread by the thread of the system, which is one for all. */
+static void swap_caught(struct thread *from, struct thread *to) {
+    memcpy(from->caught, S.caught, sizeof from->caught);
+    memcpy(S.caught, to->caught, sizeof to->caught);
+}
+
 static inline void switch_to(struct thread *from, struct thread *to) {
     S.now = to;
+    if (unlikely(S.caught))
+        swap_caught(from, to);
 #ifdef WITH_ASAN
     __sanitizer_start_switch_fiber(from->state == T_DONE ? NULL : &from->fake_stack, to->stack,
                                    S.stack_size);
@@ -169,13 +177,28 @@ _Noreturn void found(const char *name, const char *format, ...) {
 /* A thread that nobody joined hides no other finding behind it, where somebody keeps it (S.leak).
  */
 void leaked(const char *name, const char *format, ...) {
-    char text[600];
+    char text[800];
     va_list args;
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
     if (!S.leak || !S.leak(name, text))
         found(name, "%s", text);
+}
+
+/* Our limit, not the program's: the run is cut, and other runs may not come here. */
+_Noreturn void not_simulated(uintptr_t pc, const char *format, ...) {
+    char text[300];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    char stack[500];
+    describe_stack(stack, sizeof stack, pc, S.now->frame);
+    leaked("unsupported-call", "%s%s", text, stack);
+    if (S.exploring)
+        explore_refuse(S.now, pc);
+    stop_bound(SIM_BOUND_CALL);
 }
 
 _Noreturn void sim_finding(const char *name, const char *format, ...) {
@@ -777,6 +800,7 @@ static struct thread *thread_new(uint32_t id, void (*fn)(void *), void *arg) {
     t->frame = t->ops = t->dull = t->spurious = t->faults = t->timeouts = 0;
     t->eager = t->joined = t->detached = false;
     t->fake_stack = NULL;
+    t->caught[0] = t->caught[1] = NULL;
     t->priority =
         S.o.source >= SIM_PCT && S.o.source <= SIM_FEEDBACK ? random64() | UINT64_C(1) << 32 : 0;
 #ifdef WITH_ASAN

@@ -32,7 +32,7 @@ struct want {
     bool (*ready)(const struct thread *); /* NULL: always */
 };
 
-enum halt { GOING, SPINS, LOCKED, ASSUMED, CUT };
+enum halt { GOING, SPINS, LOCKED, ASSUMED, CUT, REFUSED };
 
 /* The search's side of a thread, in one run. */
 struct side {

@@ -588,6 +588,14 @@ void explore_assume(struct thread *t, bool holds) {
     }
 }
 
+/* t calls what is not simulated. The others go on: what they do decides whether others come here.
+ */
+_Noreturn void explore_refuse(struct thread *t, uintptr_t pc) {
+    search_note_cut(SIM_BOUND_CALL, pc);
+    search_section_ends(t);
+    search_halt(t, REFUSED);
+}
+
 static bool joinable(const struct thread *t) {
     return S.threads[t->wait_word].state == T_DONE;
 }

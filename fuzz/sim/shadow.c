@@ -747,10 +747,16 @@ int sim_posix_memalign(void **out, size_t alignment, size_t size) {
     return 0;
 }
 
+/* Blocks that the C library hands out (realpath, vasprintf, getcwd, ...) are of the real heap. */
+static bool is_of_library(uintptr_t at) {
+    extern char end[]; /* of the executable's data; the real heap is behind it */
+    return at % 16 == 0 && at > (uintptr_t)end && at < (uintptr_t)sbrk(0);
+}
+
 void sim_free(void *block) {
     if (!block)
         return;
-    if (S.active)
+    if (S.active && !is_of_library((uintptr_t)block))
         heap_give(block, PC);
     else if (!in_heap((uintptr_t)block))
         free(block);
@@ -760,6 +766,8 @@ void *sim_realloc(void *old, size_t size) {
     if (!S.active)
         return realloc(old, size);
     uintptr_t pc = PC, at = (uintptr_t)old;
+    if (is_of_library(at))
+        return realloc(old, size);
     if (old && !heap_owns(at))
         found("invalid-free", "realloc of %p, which malloc did not return\n  @%lx", old,
               (unsigned long)pc);

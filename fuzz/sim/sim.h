@@ -85,7 +85,9 @@ enum sim_bound {
     SIM_BOUND_PREEMPTIONS = 8, /* a switch was not offered */
     SIM_BOUND_LOOP = 16,       /* search: a loop was cut that goes on and on */
     SIM_BOUND_THREADS = 32,    /* the run was cut: no more threads could be started */
-    SIM_BOUND_MIXED = 64 /* search: atomics of different sizes overlap, they read the newest */
+    SIM_BOUND_MIXED = 64, /* search: atomics of different sizes overlap, they read the newest */
+    SIM_BOUND_CALL = 128, /* the run was cut: a call that is not simulated */
+    SIM_BOUND_WIDE = 256  /* atomics of 16 bytes read the newest value, in one order */
 };
 
 struct sim_result {

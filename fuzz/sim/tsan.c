@@ -370,6 +370,7 @@ static struct object *wide_begin(const volatile wide *p, bool write, uintptr_t p
     struct object *o = object_at(p, OBJECT_WIDE);
     step(p);
     S.mixed++;
+    S.bounds |= SIM_BOUND_WIDE;
     for (unsigned i = 0; i < 16; i += 8) {
         struct cell *c = access_atomic(ADDRESS(p) + i, 8, write, pc);
         if (write)

@@ -69,12 +69,13 @@ def check_pass(report, done, options):
 
 def check_finding(folder, report, path, done, outcome, source, cflags):
     item = report["items"][0]
-    if done.returncode != 1 or report["status"] != "finding" or item["finding"] != outcome:
+    status, word = (3, "inconclusive") if outcome == "unsupported-call" else (1, "finding")
+    if done.returncode != status or report["status"] != word or item["finding"] != outcome:
         return f"status {done.returncode}, finding {item['finding']}: {item['detail']}"
     if item["error"]:
         return item["error"]
-    if f"finding: {outcome}" not in done.stderr:
-        return "standard error lacks the line `finding: ...`"
+    if f"{word}: {outcome}" not in done.stderr:
+        return f"standard error lacks the line `{word}: ...`"
     page, columns = ((path / f).read_text() for f in ("trace.html", "trace.txt"))
     for text in [outcome, *re.findall(r"^ \* shows: (.*)$", source.read_text(), re.MULTILINE)]:
         if text not in html.unescape(page) or text not in columns:
@@ -231,6 +232,24 @@ def path_with_a_space():
     return name, None if right else done.stdout + done.stderr
 
 
+def own_names():
+    """A program's own functions and variables may have the names of the engine's."""
+    name = "own_names"
+    source = (
+        "#include <assert.h>\n#include <pthread.h>\n#include <stdlib.h>\nint sim_pthread_create = 5;\n"
+        "static int sim_run;\nint sim_malloc(int n) { return n + sim_run; }\nvoid sim_subject_main(void) { }\n"
+        "static void *run(void *a) { sim_run++; return a; }\n"
+        "int main(void) {\n    pthread_t t;\n    free(malloc(8));\n    pthread_create(&t, 0, run, 0);\n"
+        "    assert(sim_malloc(1) == 1 && sim_pthread_create == 5);\n    pthread_join(t, 0);\n    return 0;\n}\n"
+    )
+    with tempfile.TemporaryDirectory(prefix="test-explore-") as folder:
+        file = pathlib.Path(folder) / "program.c"
+        file.write_text(source)
+        done = explore(folder, file, "--time", "5")
+        right = "finding: data-race" in done.stderr and "at sim_run\n" in done.stdout and "  sim_malloc at " in done.stdout
+        return name, None if right else done.stdout + done.stderr
+
+
 def refuses_cflags():
     """Make's own CFLAGS would not reach the user's file: the message names the setting that does."""
     name = "refuses_make_cflags"
@@ -282,7 +301,7 @@ def main():
         [(run_case, (c,)) for c in cases()] + [(refused, r) for r in REFUSED] + [(interrupted, ())]
     )
     jobs += [(warns_of_assembly, ()), (volatile_hint, ()), (refuses_cflags, ()),
-             (path_with_a_space, ())]
+             (path_with_a_space, ()), (own_names, ())]
     jobs += [
         (advice, ("ring", 31, "load", "needed")),
         (advice, ("ring", 35, "store", "needed")),

@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 
 from pagebox.common import report
-from pagebox.sim import trace
+from pagebox.sim import explore_build, trace
 
 RELAXED, CONSUME, ACQUIRE, RELEASE, ACQ_REL, SEQ_CST = range(6)
 NAMES = ("relaxed", "consume", "acquire", "release", "acq_rel", "seq_cst")
@@ -215,7 +215,7 @@ class Advisor:
     def run(self, sched, seconds, changes=(), more=()):
         command = [str(self.program), f"--out={self.folder}", f"--seconds={max(1, round(seconds))}"]
         command += [f"--seed={self.a.seed}", f"--sched={sched}", f"--processes={self.a.jobs}"]
-        command += ["--shrink=200", *[f"--{pair}" for pair in self.a.set], *changes, *more]
+        command += ["--shrink=200", *explore_build.of_program(self.a), *changes, *more]
         (self.folder / "result.json").unlink(missing_ok=True)
         done = subprocess.run(command, capture_output=True, text=True, errors="replace")
         try:

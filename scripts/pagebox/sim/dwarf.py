@@ -3,10 +3,12 @@
 Reads the DWARF information by pyelftools. Types(files).part(variable, offset).
 """
 import math
+import re
 
 from elftools.common.exceptions import DWARFError, ELFError
 from elftools.elf.elffile import ELFFile
 
+RESERVED = re.compile("_[_A-Z]")  # names of the libraries
 TRANSPARENT = {"typedef", "const_type", "volatile_type", "atomic_type", "restrict_type"}
 
 
@@ -68,8 +70,10 @@ class Types:
         if kind and kind_of(kind) in ("structure_type", "union_type"):
             for part in kind.iter_children():
                 start, inner = value(part, "data_member_location"), self.type_of(part)
-                if name_of(part).startswith("__"):  # the inside of a pthread_mutex_t
+                if RESERVED.match(name_of(part)):  # the inside of a pthread_mutex_t or std::atomic
                     break
+                if "DW_AT_external" in part.attributes:  # a static member is elsewhere
+                    continue
                 if kind_of(part) == "member" and start <= offset < start + self.size(inner):
                     return f".{name_of(part) or '?'}" + self.inside(inner, offset - start)
         return f"+{offset}" if offset else ""

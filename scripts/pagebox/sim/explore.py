@@ -29,6 +29,7 @@ LATE_S = 5  # the program ends itself before: an alarm at its time, another for 
 NO_TRACE = {"ranges": []}
 SCHEDS = ("all", "bytes", "uniform", "pct", "pos", "feedback", "exhaustive")
 BOUNDS = {  # enum sim_bound
+    256: "atomics of 16 bytes were taken as if each were made under a lock, which hides what weaker ones may do",
     1: "a run was cut at the engine's bound on steps (SET=steps=N)",
     2: "an old message was out of reach (SET=messages=N)",
     4: "a run was cut: the engine's memory for a run is used up",
@@ -121,10 +122,7 @@ class Exploration:
         command = [str(program), f"--out={out}", f"--seconds={round(self.left_s())}"]
         command += [f"--seed={a.seed}", f"--sched={a.sched}", f"--processes={a.jobs}"]
         command += [f"--replay={os.path.abspath(a.replay)}"] if a.replay else []
-        command += [f"--argument={x}" for x in shlex.split(a.args)]
-        command += ["--input=1"] if a.reads_input else []
-        command += ["--tryjoin=1"] if a.tries_join else []
-        return command + [f"--{pair}" for pair in a.set]
+        return command + explore_build.of_program(a)
 
     def interrupt(self, number, frame):
         """The program writes what it has and ends; then the report is written."""
@@ -191,6 +189,9 @@ def lead_of(a, result):
             if a.replay
             else f"after {result['executions']:,} executions in {result['seconds']:.2f} s"
         )
+        if result["finding"] == trace.UNSUPPORTED:
+            runs = "the run was" if a.replay else f"{result['cut']:,} of {result['executions']:,} runs were"
+            return f"{names}: no finding, but {runs} cut at a call that is not simulated."
         return f"{names}: **{result['finding']}** {how}."
     if result["executions"] and result["cut"] >= result["executions"]:
         return f"{names}: no finding, but every run was cut at a limit of the engine."
@@ -237,7 +238,7 @@ def sections_of(a, result, columns, lines, replay):
             report.Section(
                 "Schedule",
                 f"One column a thread; [as a page](trace.html). To see it again:\n\n`{replay}`",
-                pre=columns.partition("\nfinding: ")[0],
+                pre=columns.partition(f"\n{trace.heading(result['finding'])}: ")[0],
             )
         )
     sections.append(
@@ -281,7 +282,7 @@ def finish(a, run, program, status, result):
         run.path("trace.html").write_text(trace.page(data, reader, title), encoding="utf-8")
     elif result["finding"]:  # the time was up before there was a trace
         lines = trace.named(NO_TRACE, trace.Program(program), result["detail"])
-        say(f"finding: {result['finding']}\n{lines}")
+        say(f"{trace.heading(result['finding'])}: {result['finding']}\n{lines}")
     word = {0: "pass", 1: "finding", 3: "inconclusive", 130: "interrupted"}.get(status, "error")
     item = {"name": os.path.basename(a.src[0]), "sources": a.src, "sched": a.sched, "seed": a.seed}
     item |= {
@@ -313,9 +314,11 @@ def finish(a, run, program, status, result):
     )
     if not result["finding"]:
         say(re.sub(r"[`*]", "", lead))
+    if columns and result["finding"] == trace.UNSUPPORTED:
+        say(re.sub(r"[`*]", "", lead))
     for text in hints + cuts_of(result):
         say(f"note: {text}")
-    if result["cut"] and not result["cuts"]:
+    if result["cut"] and not result["cuts"] and result["finding"] != trace.UNSUPPORTED:
         say(f"note: {result['cut']:,} of the runs were cut at a bound, so their ends were not seen")
     if result["error"]:
         print(f"explore: {result['error']}", file=sys.stderr)
@@ -324,7 +327,7 @@ def finish(a, run, program, status, result):
         say(f"page:   {os.path.relpath(final / 'trace.html')}")
     if result["finding"]:
         say(f"replay: {replay_command(a, final)}")
-        print(f"finding: {result['finding']}", file=sys.stderr)
+        print(f"{trace.heading(result['finding'])}: {result['finding']}", file=sys.stderr)
 
 
 def warn(a):
@@ -337,8 +340,7 @@ def warn(a):
         )
     for source, name in a.refused:
         print(
-            f"{source}: note: it calls {name}(), which is not simulated: a run that gets there"
-            " ends with unsupported-call",
+            f"{source}: note: it calls {name}(), which is not simulated: a run that gets there is cut",
             file=sys.stderr,
         )
 

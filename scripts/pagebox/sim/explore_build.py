@@ -14,6 +14,7 @@ import sys
 import time
 
 from pagebox.common import report
+from pagebox.sim import trace
 
 REPO = report.REPO
 SIM = REPO / "fuzz" / "sim"
@@ -23,7 +24,8 @@ FLAGS = (
     "-g -pthread -fno-pie -fno-common -fno-stack-protector "
     "-fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free"
 )
-PASSES = "always-inline,function(sroa),module(tsan-module),function(tsan)"
+PASSES = "always-inline,{coroutines}function(sroa),module(tsan-module),function(tsan)"
+COROUTINES = "coro-early,cgscc(coro-split),coro-cleanup,"  # no code can be made of them without
 TSAN = ["-tsan-instrument-read-before-write", "-tsan-distinguish-volatile"]
 # One source line, one place in the program: no merging of calls of different lines, no copies.
 KEEP_APART = {
@@ -118,8 +120,15 @@ def compiler_of(cc, source):
 LATCH = re.compile(r"(define [^\n]*@_ZNSt5latch10count_down(?:(?!^}).)*?)(  call void @\S*notify_all)", re.MULTILINE | re.DOTALL)
 
 
-def fence_latch(text):
-    return LATCH.sub(r"\1  fence seq_cst\n\2", text)
+# std::atomic<std::shared_ptr> has a lock bit, which a load clears with a relaxed operation: by C++'s letter its
+# reads race with the next store. The program can do nothing about it; the lock is taken as one.
+SHARED_UNLOCK = re.compile(r"(define [^\n]*@_ZNKSt10_Sp_atomic\S*13_Atomic_count6unlockESt12memory_order(?:(?!^}).)*?  store i32 )%\w+,",
+                           re.MULTILINE | re.DOTALL)  # fmt: skip
+
+
+def mend_library(text):
+    text = LATCH.sub(r"\1  fence seq_cst\n\2", text)
+    return SHARED_UNLOCK.sub(rf"\g<1>{ORDERS['seq_cst']},", text)
 
 
 def place_of(text, number):
@@ -203,9 +212,10 @@ def as_written(a, source, object_file, extra):
     a.assembly += inline_assembly(text)
     if a.volatile == "relaxed":
         text = VOLATILE.sub(r"\1 atomic volatile \2 monotonic\3", text)
-    text = keep_weak(fence_latch(text.replace("define available_externally ", "define linkonce_odr ")))
+    text = keep_weak(mend_library(text.replace("define available_externally ", "define linkonce_odr ")))
+    passes = PASSES.format(coroutines=COROUTINES if "@llvm.coro." in text else "")
     text = run_tool(
-        [optimiser_of(a.cc), "-S", f"-passes={PASSES}", *TSAN, "-o", "-"],
+        [optimiser_of(a.cc), "-S", f"-passes={passes}", *TSAN, "-o", "-"],
         f"instrumenting {source}",
         text,
     )
@@ -276,11 +286,10 @@ def rename_calls(objects, sources):
         check_needs(outside, known, source)
         pairs = [(n, known[n]) for n in sorted(outside) if n in known and n not in own]
         refused += [(source, n) for n, twin in pairs if twin.startswith("sim_no_")]
-        flags = [f"--redefine-sym={name}={twin}" for name, twin in pairs]
-        run_tool(
-            ["objcopy", *flags, "--redefine-sym=main=sim_subject_main", object_file],
-            f"renaming the calls in {source}",
-        )
+        theirs = [n for n in own | offered if n.startswith("sim_")]
+        pairs += [("main", "sim_subject_main"), *((n, n + trace.THEIRS) for n in sorted(theirs))]
+        flags = [f"--redefine-sym={name}={new}" for name, new in pairs]
+        run_tool(["objcopy", *flags, object_file], f"renaming the calls in {source}")
     if "main" not in offered:
         report.die(f"{' '.join(sources)}: there is no main")
     return refused, set().union(*(needs for needs, _, _ in tables))
@@ -315,8 +324,11 @@ def fuzzer_library():
 # What libstdc++ itself calls of the engine; its own memory and files stay the real ones.
 LIBSTDCXX = re.compile(
     r"(pthread|sched|sem)_|_Z[nd]|__cxa_(guard|thread_atexit)|(clock_gettime|nanosleep|usleep|syscall|abort"
-    r"|gettimeofday|time|fwrite|putc|fputc|fflush|write) "
+    r"|gettimeofday|time|fwrite|fputs|putc|fputc|fflush|write) "
 )
+
+# Whoever lets an exception go comes by posix_cxx.c, also inside of libstdc++.
+EXCEPTIONS = ("__cxa_end_catch", "_ZNSt15__exception_ptr13exception_ptr10_M_releaseEv")
 
 
 def library_cxx():
@@ -338,8 +350,27 @@ def library_cxx():
     return str(made)
 
 
+def mark(folder, name):
+    """An object that tells where the library's own data begin or end: they are put back before each run."""
+    made = str(folder / f"{name}.o")
+    text = "".join(f".section {s}\n.balign 16\n.globl sim_library_{s[1:]}_{name}\nsim_library_{s[1:]}_{name}:\n.skip 16\n"
+                   for s in (".data", ".bss"))  # fmt: skip
+    text += ".section .note.GNU-stack\n"
+    run_tool(["gcc", "-x", "assembler", "-c", "-", "-o", made], "marking the library's data", text)
+    return made
+
+
+def of_program(a):
+    """What the program under the engine is told in every run: its arguments and what it calls."""
+    told = [f"--argument={x}" for x in shlex.split(a.args)]
+    told += ["--input=1"] if a.reads_input else []
+    told += ["--tryjoin=1"] if a.tries_join else []
+    told += ["--polls=1"] if a.polls else []
+    return told + [f"--{pair}" for pair in a.set]
+
+
 def build(a, folder):
-    """The program's path. Sets a.assembly, a.refused, a.tries_join and a.reads_input."""
+    """The program's path. Sets a.assembly, a.refused, a.tries_join, a.polls and a.reads_input."""
     engine = REPO / "build" / "plain" / "explore-engine.o"
     if not engine.exists():
         report.die(f"{engine} is not built: run `make explore-lib`")
@@ -349,6 +380,7 @@ def build(a, folder):
         compile_one(a, source, objects[-1])
     a.refused, needs = rename_calls(objects, a.src)
     a.tries_join = "pthread_tryjoin_np" in needs
+    a.polls = bool(needs & {"poll", "ppoll", "select", "pselect", "epoll_wait", "epoll_pwait"})
     a.reads_input = bool(needs & {"stdin", "scanf", "__isoc99_scanf", "__isoc23_scanf", "getchar",
                                   "gets", "read", "getchar_unlocked", "_ZSt3cin"})
     subject = join(objects, folder)
@@ -356,7 +388,9 @@ def build(a, folder):
     libraries = [f for f in shlex.split(a.cflags) if f.startswith(("-l", "-L"))]
     libraries += fuzzer_library() if a.sched == "bytes" else []
     if any(s.endswith(CXX) for s in a.src):
-        libraries = [library_cxx(), *libraries, "-lgcc_eh", "-lm"]
-    command = ["gcc", "-no-pie", "-pthread", subject, str(engine), *libraries]
+        wrapped = [f"-Wl,-u,{name},--wrap={name}" for name in EXCEPTIONS]
+        first, last = (mark(folder, name) for name in ("first", "last"))
+        libraries = [*wrapped, first, library_cxx(), last, *libraries, "-lgcc_eh"]
+    command = ["gcc", "-no-pie", "-pthread", subject, str(engine), *libraries, "-lm"]
     run_tool([*command, "-o", str(program)], f"linking {' '.join(a.src)}")
     return program

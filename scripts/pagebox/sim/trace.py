@@ -21,8 +21,15 @@ from pagebox.sim import dwarf
 ENGINE = re.compile(r"\bfuzz/sim/\w+\.[ch]$")
 SYSTEM = re.compile(r"^/usr/|^$|^\.\./sysdeps|^\./")
 PLAIN = ("read", "write")
+UNSUPPORTED = "unsupported-call"
+THEIRS = ".theirs"  # the ending that a program's own sim_* got when it was linked (explore_build.py)
 ROWS_MAX = 60  # of a trace on a terminal
 HERE = pathlib.Path(__file__).resolve().parent
+
+
+def heading(finding):
+    """Where the engine could not go on, nothing is wrong with the program."""
+    return "inconclusive" if finding == UNSUPPORTED else "finding"
 
 
 def die(message):
@@ -46,7 +53,7 @@ class Program:
         for line in lines:
             words = line.split()
             if len(words) >= 4 and words[2] in "bBdDrRvV":
-                yield int(words[0], 16), int(words[1], 16), " ".join(words[3:])
+                yield int(words[0], 16), int(words[1], 16), " ".join(words[3:]).removesuffix(THEIRS)
 
     @staticmethod
     def output(command, given=None):
@@ -78,9 +85,9 @@ class Program:
         file, _, line = re.sub(r" \(discriminator \d+\)$", "", place).rpartition(":")
         number = int(line) if line.isdigit() else 0
         known = file not in ("", "??") and number
-        function = "main" if function == "sim_subject_main" else function
+        function = "main" if function == "sim_subject_main" else function.removesuffix(THEIRS)
         function = re.sub(r"\(.*", "", function) if "(" in function[1:] else function
-        return function, file if known else "", number if known else 0
+        return function, os.path.normpath(file) if known else "", number if known else 0
 
     def frames(self, address):
         """(function, file, line) of the inlined functions there, innermost first."""
@@ -316,7 +323,7 @@ def text(trace, program, total=120, rows_max=None):
     if len(files) == 1:
         out.insert(0, f"(:N is line N of {files[0]})")
     if trace["finding"]:
-        out += ["", f"finding: {trace['finding']}", named(trace, program, trace["detail"]).rstrip()]
+        out += ["", f"{heading(trace['finding'])}: {trace['finding']}", named(trace, program, trace["detail"]).rstrip()]
     return "\n".join(out) + "\n"
 
 

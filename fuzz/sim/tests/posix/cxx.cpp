@@ -3,6 +3,12 @@
  * expect: pass time=4
  * expect: pass cflags=-DBARRIERS time=4
  * expect: pass sched=exhaustive cflags=-DLATCH
+ * expect: pass cflags=-DEXCEPTIONS time=4
+ * expect: pass sched=exhaustive cflags=-DSTREAMS time=20
+ * expect: pass cflags=-DTRIED_AGAIN time=4
+ * expect: pass cflags=-DSHARED_POINTER time=4
+ * expect: pass cflags=-DCOROUTINE time=4
+ * expect: abort cflags=-DUNCAUGHT time=4
  * expect: data-race cflags=-DRACE time=10
  * expect: use-after-free cflags=-DAFTER_DELETE time=10
  */
@@ -10,12 +16,18 @@
 #include <barrier>
 #include <cassert>
 #include <condition_variable>
+#include <coroutine>
+#include <exception>
 #include <future>
+#include <iostream>
 #include <latch>
 #include <memory>
 #include <mutex>
 #include <semaphore>
+#include <sstream>
+#include <stdexcept>
 #include <string>
+#include <syncstream>
 #include <thread>
 #include <vector>
 
@@ -48,6 +60,138 @@ int main() {
     std::jthread second([] { data[1] = 1, done.count_down(); });
     done.wait();
     assert(data[0] + data[1] == 2);
+    return 0;
+}
+#elif defined EXCEPTIONS
+/* Who lets an exception go last frees it; threads wait inside their catch blocks. */
+static std::mutex m;
+static int caught;
+static std::string text_of(int n) {
+    return "a text that is too long for the string itself: " + std::to_string(n);
+}
+static void throws(int n) {
+    try {
+        throw std::runtime_error(text_of(n));
+    } catch (const std::exception &e) {
+        std::lock_guard<std::mutex> held(m);
+        std::this_thread::yield();
+        assert(e.what() == text_of(n));
+        caught++;
+    }
+    assert(!std::current_exception() && !std::uncaught_exceptions());
+}
+int main() {
+    std::promise<int> p;
+    std::future<int> f = p.get_future();
+    std::thread first([p = std::move(p)]() mutable {
+        p.set_exception(std::make_exception_ptr(std::runtime_error(text_of(3))));
+        throws(1);
+    });
+    std::thread second(throws, 2);
+    try {
+        f.get();
+        assert(false);
+    } catch (const std::runtime_error &e) {
+        assert(e.what() == text_of(3));
+    }
+    first.join();
+    second.join();
+    assert(caught == 2);
+    return 0;
+}
+#elif defined STREAMS
+/* What libstdc++ makes when a stream is first used is made in each run. */
+int main() {
+    std::jthread other([] {
+        std::ostringstream s;
+        s << std::hex << 255 << ' ' << 1.5;
+        assert(s.str() == "ff 1.5");
+        std::osyncstream(std::cout) << s.str() << std::endl;
+    });
+    std::cout << std::oct << 8 << '\n';
+    return 0;
+}
+#elif defined TRIED_AGAIN
+/* A routine that throws is left to the next call. */
+static std::once_flag flag;
+static int tries;
+static void use() {
+    for (bool done = false; !done;) {
+        try {
+            std::call_once(flag, [] {
+                if (tries++ == 0)
+                    throw 1;
+            });
+            done = true;
+        } catch (int) {
+        }
+    }
+    assert(tries == 2);
+}
+int main() {
+    std::jthread first(use), second(use);
+    return 0;
+}
+#elif defined SHARED_POINTER
+static std::atomic<std::shared_ptr<std::string>> current;
+int main() {
+    current = std::make_shared<std::string>("first");
+    std::jthread reader([] { assert(current.load()->size() >= 5); });
+    std::jthread writer([] { current = std::make_shared<std::string>("second"); });
+    return 0;
+}
+#elif defined COROUTINE
+/* One half runs in main, the other in the thread that takes it up. */
+static std::atomic<void *> handed_over;
+static int data;
+struct task {
+    struct promise_type {
+        task get_return_object() {
+            return {};
+        }
+        std::suspend_never initial_suspend() noexcept {
+            return {};
+        }
+        std::suspend_never final_suspend() noexcept {
+            return {};
+        }
+        void return_void() {}
+        void unhandled_exception() {
+            std::terminate();
+        }
+    };
+};
+struct handing_over {
+    bool await_ready() {
+        return false;
+    }
+    void await_suspend(std::coroutine_handle<> rest) {
+        handed_over = rest.address();
+    }
+    void await_resume() {}
+};
+static task work(int n) {
+    data = n;
+    co_await handing_over();
+    assert(data == n);
+}
+int main() {
+    std::jthread other([] {
+        void *rest;
+        while (!(rest = handed_over)) {
+        }
+        std::coroutine_handle<>::from_address(rest).resume();
+    });
+    work(3);
+    return 0;
+}
+#elif defined UNCAUGHT
+static void fails() {
+    throw std::runtime_error("nobody catches it");
+}
+int main() {
+    std::thread other(fails);
+    other.join();
     return 0;
 }
 #else

@@ -21,6 +21,8 @@
  * expect: nonzero-exit cflags=-DSTATUS
  * expect: abort cflags=-DABORT
  * expect: unsupported-call cflags=-DFORK
+ * expect: assertion cflags=-DFORK_BESIDE_A_BUG
+ * expect: assertion cflags=-DFORK_BESIDE_A_BUG sched=exhaustive
  * expect: unsupported-call cflags=-DSYSTEM_CALL
  * expect: segmentation-fault cflags=-DWILD
  * expect: null-access cflags=-DNULL_POINTER
@@ -70,7 +72,7 @@ static void *other(void *arg) {
     plain = 1;
     pthread_cond_signal(&condition);
     pthread_mutex_unlock(&mutex);
-#elif defined FUTEX_NO_WAKE
+#elif defined FUTEX_NO_WAKE || defined FORK_BESIDE_A_BUG
     atomic_store(&word, 1);
 #elif defined TWO_MUTEXES
     pthread_mutex_lock(&second);
@@ -155,6 +157,11 @@ static void first(void) {
     abort();
 #elif defined FORK
     fork();
+#elif defined FORK_BESIDE_A_BUG
+    if (atomic_load(&word) == 0) {
+        fork();
+    }
+    assert(atomic_load(&word) == 0);
 #elif defined SYSTEM_CALL
     syscall(SYS_getuid);
 #elif defined WILD

@@ -4,6 +4,20 @@
  * expect: pass cflags=-DNAMES time=1
  * expect: pass cflags=-DEXCHANGE time=1
  * expect: pass cflags=-DPIPE time=1
+ * expect: pass cflags=-DPIPE_ENDS time=1
+ * expect: deadlock cflags=-DPIPE_COPY time=5
+ * expect: pass cflags=-DPOLL time=2
+ * expect: pass cflags=-DPOLL sched=exhaustive time=10
+ * expect: pass cflags=-DSELECT time=2
+ * expect: deadlock cflags=-DPOLL_NOTHING time=5
+ * expect: pass cflags=-DEVENT_COUNTER time=2
+ * expect: pass cflags=-DSOCKET_PAIR time=2
+ * expect: pass cflags=-DEPOLL time=2
+ * expect: deadlock cflags=-DEPOLL_EDGE time=5
+ * expect: assertion cflags=-DSHARED_STREAM time=5
+ * expect: assertion cflags=-DSHARED_PATH time=5
+ * expect: assertion cflags=-DSHARED_PATH sched=exhaustive time=10
+ * expect: pass cflags=-DLIBRARY_BLOCKS time=1
  * expect: pass cflags=-DSLEEP time=1
  * expect: pass cflags=-DMAP time=1
  * expect: page-fault cflags=-DMAP_READ_ONLY time=5
@@ -35,19 +49,26 @@
 #define _GNU_SOURCE
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdarg.h>
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/select.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 void __VERIFIER_assume(int);
@@ -137,6 +158,227 @@ int main(void) {
         n += (int)got;
     assert(n == 2 && !strcmp(c, "ab") && data == 7);
     join(1);
+    return 0;
+}
+#elif defined(PIPE_ENDS)
+int main(void) {
+    int p[2], made = pipe2(p, O_NONBLOCK), copy;
+    char big[5000] = "", c[16];
+    struct iovec parts[] = {{(void *)"ab", 2}, {(void *)"cd", 2}};
+    assert(!made && read(p[0], c, 1) == -1 && errno == EAGAIN);
+    assert(fcntl(p[0], F_GETFL) == (O_RDONLY | O_NONBLOCK) && !fcntl(p[0], F_SETFL, 0));
+    assert(writev(p[1], parts, 2) == 4 && dprintf(p[1], "%d", 7) == 1);
+    assert(read(p[0], c, sizeof c) == 5 && !memcmp(c, "abcd7", 5));
+    copy = dup(p[1]);
+    close(p[1]);
+    for (int i = 0; i < 13; i++)
+        assert(write(copy, big, sizeof big) == sizeof big);
+    assert(write(copy, big, 4096) == -1 && errno == EAGAIN); /* at once or not at all */
+    assert(write(copy, big, 536) == 536);
+    close(p[0]);
+    assert(write(copy, big, 1) == -1 && errno == EPIPE);
+    return close(copy);
+}
+#elif defined(PIPE_COPY)
+/* Its reader never sees the end: a copy of the other end is open. */
+static int ends[2];
+static void *run(void *a) {
+    char c;
+    while (read(ends[0], &c, 1) > 0) {
+    }
+    return a;
+}
+int main(void) {
+    int made = pipe(ends);
+    assert(!made);
+    start(0, run);
+    made = dup(ends[1]);
+    close(ends[1]);
+    join(1);
+    return made < 0;
+}
+#elif defined(POLL) || defined(SELECT) || defined(POLL_NOTHING)
+static int first[2], second[2];
+static void *run(void *a) {
+    x = 1;
+#if !defined(POLL_NOTHING)
+    ssize_t n = write((long)a ? second[1] : first[1], "!", 1);
+    assert(n == 1);
+#endif
+    return NULL;
+}
+static int wait_for_any(void) {
+#if defined(SELECT)
+    fd_set in;
+    FD_ZERO(&in);
+    FD_SET(first[0], &in);
+    FD_SET(second[0], &in);
+    int n = select(second[0] + 1, &in, NULL, NULL, NULL);
+    assert(n == FD_ISSET(first[0], &in) + FD_ISSET(second[0], &in));
+    return FD_ISSET(first[0], &in) ? first[0] : second[0];
+#else
+    struct pollfd p[] = {{first[0], POLLIN, 0}, {second[0], POLLIN, 0}};
+    int n = poll(p, 2, -1);
+    assert(n == (p[0].revents == POLLIN) + (p[1].revents == POLLIN));
+    return p[0].revents ? first[0] : second[0];
+#endif
+}
+int main(void) {
+    int made = pipe(first) + pipe(second);
+    struct pollfd p = {0, POLLOUT, 0};
+    p.fd = first[1];
+    assert(!made && poll(&p, 1, 0) == 1);
+    start(0, run);
+    start(1, run);
+    for (int i = 0; i < 2; i++) {
+        char c;
+        ssize_t n = read(wait_for_any(), &c, 1);
+        assert(n == 1 && x == 1);
+    }
+    join(2);
+    close(first[1]);
+    p = (struct pollfd){first[0], POLLIN, 0};
+    assert(poll(&p, 1, 1000) == 1 && p.revents == POLLHUP);
+    return 0;
+}
+#elif defined(EVENT_COUNTER)
+static int counter;
+static void *run(void *a) {
+    uint64_t two = 2;
+    ssize_t n = write(counter, &two, sizeof two);
+    assert(n == sizeof two);
+    return a;
+}
+int main(void) {
+    uint64_t sum = 0, got;
+    struct pollfd p = {0, POLLIN, 0};
+    p.fd = counter = eventfd(1, EFD_CLOEXEC);
+    start(0, run);
+    start(1, run);
+    while (sum < 5 && poll(&p, 1, -1) == 1 && read(counter, &got, sizeof got) == sizeof got)
+        sum += got;
+    assert(sum == 5 && poll(&p, 1, 10) == 0);
+    join(2);
+    return close(counter);
+}
+#elif defined(SOCKET_PAIR)
+static int ends[2];
+static void *run(void *a) {
+    char c[4];
+    ssize_t n = recv(ends[1], c, sizeof c, 0);
+    assert(n == 2 && !memcmp(c, "hi", 2));
+    n = send(ends[1], "you", 3, MSG_NOSIGNAL);
+    assert(n == 3);
+    close(ends[1]);
+    return a;
+}
+int main(void) {
+    char c[4];
+    int made = socketpair(AF_UNIX, SOCK_STREAM, 0, ends);
+    ssize_t n = write(ends[0], "hi", 2);
+    assert(!made && n == 2);
+    start(0, run);
+    n = read(ends[0], c, sizeof c);
+    assert(n == 3 && read(ends[0], c, 1) == 0);
+    join(1);
+    return 0;
+}
+#elif defined(EPOLL) || defined(EPOLL_EDGE)
+/* Edge-triggered, one must read all there is before the next wait. */
+#if defined(EPOLL_EDGE)
+#define TRIGGER EPOLLET
+#else
+#define TRIGGER 0
+#endif
+static int ends[2];
+static void *run(void *a) {
+    ssize_t n = write(ends[1], "ab", 2);
+    assert(n == 2);
+    return a;
+}
+int main(void) {
+    int all = epoll_create1(0), made = pipe(ends);
+    struct epoll_event e = {.events = EPOLLIN | TRIGGER}, out;
+    e.data.fd = ends[0];
+    assert(!made && !epoll_ctl(all, EPOLL_CTL_ADD, ends[0], &e));
+    start(0, run);
+    for (int i = 0; i < 2; i++) {
+        char c;
+        int n = epoll_wait(all, &out, 1, -1);
+        assert(n == 1 && out.data.fd == ends[0] && out.events == EPOLLIN);
+        assert(read(ends[0], &c, 1) == 1 && c == "ab"[i]);
+    }
+    join(1);
+    assert(epoll_wait(all, &out, 1, 5) == 0);
+    return 0;
+}
+#elif defined(SHARED_STREAM)
+/* Each call is whole, two of them are not. */
+static FILE *file;
+static void *run(void *a) {
+    fputs("one ", file);
+    fputs("line\n", file);
+    return a;
+}
+int main(void) {
+    char line[64];
+    file = tmpfile();
+    start(0, run);
+    start(1, run);
+    join(2);
+    rewind(file);
+    while (fgets(line, sizeof line, file))
+        assert(!strcmp(line, "one line\n"));
+    return 0;
+}
+#elif defined(SHARED_PATH)
+/* It looks whether there is a lock file, then makes one. */
+static char name[64];
+static void *run(void *a) {
+    if (access(name, F_OK)) {
+        FILE *file = fopen(name, "w");
+        int others = x++;
+        assert(!others);
+        x--;
+        fclose(file);
+        remove(name);
+    }
+    return a;
+}
+int main(void) {
+    snprintf(name, sizeof name, "/tmp/test-explore-%d.lock", (int)getpid());
+    remove(name);
+    start(0, run);
+    start(1, run);
+    join(2);
+    return 0;
+}
+#elif defined(LIBRARY_BLOCKS)
+static char *text_of(const char *format, ...) {
+    char *text;
+    va_list args;
+    va_start(args, format);
+    int n = vasprintf(&text, format, args);
+    assert(n > 0);
+    va_end(args);
+    return text;
+}
+int main(void) {
+    char *path = realpath("/", NULL), *folder = getcwd(NULL, 0), *text = text_of("%d", 5),
+         *line = NULL;
+    size_t n, room = 0;
+    FILE *file = open_memstream(&text, &n);
+    fprintf(file, "one\n");
+    fclose(file);
+    file = fmemopen(text, n, "r");
+    assert(getline(&line, &room, file) == 4 && !strcmp(line, "one\n"));
+    fclose(file);
+    text = realloc(text, 1000);
+    assert(!strcmp(path, "/") && folder && text[999 % 4] == '\n');
+    free(path);
+    free(folder);
+    free(text);
+    free(line);
     return 0;
 }
 #elif defined(SLEEP)
