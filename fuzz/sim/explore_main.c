@@ -937,6 +937,7 @@ static void setup(char **argv) {
     options.heap_bytes = (size_t)4 << 30;
     options.pages_bytes = (size_t)1 << 30;
     options.page_size = 4096;
+    options.stack_bytes = (size_t)8 << 20; /* as Linux gives */
     options.refuse_allocations = true;
     for (char **a = argv + 1; *a; a++) {
         read_argument(*a);

@@ -140,7 +140,7 @@ void exceptions_begin(void); /* a run begins: nobody is in a catch block */
 void order_after_others(const void *at);
 
 /* posix_exit.c */
-void show_output(const char *text, size_t n); /* as a line of the trace */
+void show_output(const char *text, size_t n, uintptr_t pc); /* as a line of the trace */
 _Noreturn void refuse(const char *name, const char *why, uintptr_t pc);
 
 /* posix_exit.c: run a program's main on thread 0 and end the run as the end of a process. */

@@ -184,14 +184,19 @@ static bool ours(FILE *file) {
     return S.active && (file == stdout || file == stderr);
 }
 
-/* A line of the trace. */
-void show_output(const char *text, size_t n) {
+/* A line of the trace, at the place that prints. */
+void show_output(const char *text, size_t n, uintptr_t pc) {
+    if (!S.tracing) {
+        return;
+    }
+    enter("printing", pc);
     while (n && text[n - 1] == '\n') {
         n--;
     }
     if (n) {
         say("prints: %.*s", n < 160 ? (int)n : 160, text);
     }
+    leave(0);
 }
 
 /* A loop that does nothing but print makes no step. */
@@ -204,18 +209,18 @@ static void prints(uintptr_t pc) {
     }
 }
 
-static int show_format(const char *format, va_list args) {
+static int show_format(const char *format, va_list args, uintptr_t pc) {
     char text[200];
     int n = vsnprintf(text, sizeof text, format, args);
     if (S.tracing && n > 0) {
-        show_output(text, strlen(text));
+        show_output(text, strlen(text), pc);
     }
     return n;
 }
 
 static int print_to(FILE *file, const char *format, va_list args, const char *name, uintptr_t pc) {
     if (ours(file)) {
-        return show_format(format, args);
+        return show_format(format, args, pc);
     }
     file_step(name, file, pc);
     return vfprintf(file, format, args);
@@ -247,49 +252,47 @@ int sim_printf(const char *format, ...) {
     return n;
 }
 
-int sim_fputs(const char *text, FILE *file) {
-    prints(CALLER);
-    if (!ours(file)) {
-        file_step("fputs", file, CALLER);
-        return fputs(text, file);
+/* What the calls that print without a format do: how many elements of this size were written. */
+static size_t put_to(FILE *file, const void *data, size_t size, size_t count, const char *name,
+                     uintptr_t pc) {
+    prints(pc);
+    if (ours(file)) {
+        show_output(data, size * count, pc);
+        return count;
     }
-    show_output(text, strlen(text));
-    return 1;
+    file_step(name, file, pc);
+    return fwrite(data, size, count, file);
+}
+
+int sim_fputs(const char *text, FILE *file) {
+    size_t n = strlen(text);
+    return put_to(file, text, 1, n, "fputs", CALLER) == n ? 1 : EOF;
 }
 
 int sim_puts(const char *text) {
-    prints(CALLER);
-    return sim_fputs(text, stdout);
+    put_to(stdout, text, 1, strlen(text), "puts", CALLER);
+    return 1;
+}
+
+static int put_letter(int c, FILE *file, const char *name, uintptr_t pc) {
+    unsigned char letter = (unsigned char)c;
+    return put_to(file, &letter, 1, 1, name, pc) ? letter : EOF;
 }
 
 int sim_fputc(int c, FILE *file) {
-    prints(CALLER);
-    char text = (char)c;
-    if (!ours(file)) {
-        file_step("fputc", file, CALLER);
-        return fputc(c, file);
-    }
-    show_output(&text, 1);
-    return c;
+    return put_letter(c, file, "fputc", CALLER);
 }
 
 int sim_putc(int c, FILE *file) {
-    return sim_fputc(c, file);
+    return put_letter(c, file, "putc", CALLER);
 }
 
 int sim_putchar(int c) {
-    prints(CALLER);
-    return sim_fputc(c, stdout);
+    return put_letter(c, stdout, "putchar", CALLER);
 }
 
 size_t sim_fwrite(const void *data, size_t size, size_t count, FILE *file) {
-    prints(CALLER);
-    if (!ours(file)) {
-        file_step("fwrite", file, CALLER);
-        return fwrite(data, size, count, file);
-    }
-    show_output(data, size * count);
-    return count;
+    return put_to(file, data, size, count, "fwrite", CALLER);
 }
 
 int sim_fflush(FILE *file) {
@@ -354,6 +357,7 @@ long sim_random(void) {
 #define WAITS "a simulated thread cannot wait for real input or time"
 #define SIGNALS "signals are not simulated"
 #define CANCEL "thread cancellation and polling of other threads are not simulated"
+#define ROBUST "robust mutexes are not simulated"
 #define MEMORY "it is not simulated; use mmap, munmap, mprotect or malloc"
 #define CHANCE "it would differ from run to run; use rand() or a constant"
 REFUSED(fork, PROCESS)
@@ -390,6 +394,9 @@ REFUSED(shutdown, WAITS)
 REFUSED(pthread_kill, SIGNALS)
 REFUSED(pthread_cancel, CANCEL)
 REFUSED(pthread_timedjoin_np, CANCEL)
+REFUSED(pthread_clockjoin_np, CANCEL)
+REFUSED(pthread_mutexattr_setrobust, ROBUST)
+REFUSED(pthread_mutex_consistent, ROBUST)
 REFUSED(mremap, MEMORY)
 REFUSED(getrandom, CHANCE)
 REFUSED(arc4random, CHANCE)

@@ -136,7 +136,7 @@ static ssize_t write_to(int fd, const void *data, size_t n, uintptr_t pc) {
         return end_write(fd, data, n, 0, pc);
     }
     if (S.active && (fd == 1 || fd == 2)) {
-        show_output(data, n);
+        show_output(data, n, pc);
         return (ssize_t)n;
     }
     descriptor_step("write", fd, pc);

@@ -114,3 +114,11 @@ int sim_scanf(const char *format, ...) {
     va_end(args);
     return n;
 }
+
+#define BY_NAME(name)                                                    \
+    TWIN_AS(name, __isoc99_##name) __attribute__((alias("sim_" #name))); \
+    TWIN_AS(name, __isoc23_##name) __attribute__((alias("sim_" #name)));
+#define TWIN_AS(name, other) __typeof__(sim_##name) sim_##other
+BY_NAME(fscanf)
+BY_NAME(scanf)
+BY_NAME(vfscanf)

@@ -338,6 +338,8 @@ TWIN(pthread_rwlock_tryrdlock);
 TWIN(pthread_rwlock_trywrlock);
 TWIN(pthread_rwlock_timedrdlock);
 TWIN(pthread_rwlock_timedwrlock);
+TWIN(pthread_rwlock_clockrdlock);
+TWIN(pthread_rwlock_clockwrlock);
 TWIN(pthread_rwlock_unlock);
 
 static bool readable(const struct object *o) {
@@ -348,13 +350,13 @@ static bool writable(const struct object *o) {
     return o->owner < 0 && o->limit == 0;
 }
 
-static int rwlock_take(pthread_rwlock_t *lock, bool write, const struct timespec *at, bool wait,
-                       const char *name, uintptr_t pc) {
+static int rwlock_take(pthread_rwlock_t *lock, bool write, const struct timespec *at,
+                       clockid_t clock, bool wait, const char *name, uintptr_t pc) {
     enter(name, pc);
     struct object *o = object_at(lock, OBJECT_RWLOCK);
     bool (*ready)(const struct object *) = write ? writable : readable;
     uint64_t deadline = SIM_NEVER;
-    if (at && !deadline_of(at, false, &deadline)) {
+    if (at && !deadline_of(at, clock == CLOCK_MONOTONIC, &deadline)) {
         return leave(EINVAL);
     }
     if (mine(o) && wait) {
@@ -407,36 +409,47 @@ int sim_pthread_rwlock_rdlock(pthread_rwlock_t *lock) {
     if (!S.active) {
         return pthread_rwlock_rdlock(lock);
     }
-    return rwlock_take(lock, false, NULL, true, "pthread_rwlock_rdlock", CALLER);
+    return rwlock_take(lock, false, NULL, CLOCK_REALTIME, true, "pthread_rwlock_rdlock", CALLER);
 }
 
 int sim_pthread_rwlock_wrlock(pthread_rwlock_t *lock) {
     if (!S.active) {
         return pthread_rwlock_wrlock(lock);
     }
-    return rwlock_take(lock, true, NULL, true, "pthread_rwlock_wrlock", CALLER);
+    return rwlock_take(lock, true, NULL, CLOCK_REALTIME, true, "pthread_rwlock_wrlock", CALLER);
 }
 
 int sim_pthread_rwlock_tryrdlock(pthread_rwlock_t *lock) {
     if (!S.active) {
         return pthread_rwlock_tryrdlock(lock);
     }
-    return rwlock_take(lock, false, NULL, false, "pthread_rwlock_tryrdlock", CALLER);
+    return rwlock_take(lock, false, NULL, CLOCK_REALTIME, false, "pthread_rwlock_tryrdlock",
+                       CALLER);
 }
 
 int sim_pthread_rwlock_trywrlock(pthread_rwlock_t *lock) {
     if (!S.active) {
         return pthread_rwlock_trywrlock(lock);
     }
-    return rwlock_take(lock, true, NULL, false, "pthread_rwlock_trywrlock", CALLER);
+    return rwlock_take(lock, true, NULL, CLOCK_REALTIME, false, "pthread_rwlock_trywrlock", CALLER);
 }
 
 int sim_pthread_rwlock_timedrdlock(pthread_rwlock_t *lock, const struct timespec *at) {
-    return rwlock_take(lock, false, at, true, "pthread_rwlock_timedrdlock", CALLER);
+    return rwlock_take(lock, false, at, CLOCK_REALTIME, true, "pthread_rwlock_timedrdlock", CALLER);
 }
 
 int sim_pthread_rwlock_timedwrlock(pthread_rwlock_t *lock, const struct timespec *at) {
-    return rwlock_take(lock, true, at, true, "pthread_rwlock_timedwrlock", CALLER);
+    return rwlock_take(lock, true, at, CLOCK_REALTIME, true, "pthread_rwlock_timedwrlock", CALLER);
+}
+
+int sim_pthread_rwlock_clockrdlock(pthread_rwlock_t *lock, clockid_t clock,
+                                   const struct timespec *at) {
+    return rwlock_take(lock, false, at, clock, true, "pthread_rwlock_clockrdlock", CALLER);
+}
+
+int sim_pthread_rwlock_clockwrlock(pthread_rwlock_t *lock, clockid_t clock,
+                                   const struct timespec *at) {
+    return rwlock_take(lock, true, at, clock, true, "pthread_rwlock_clockwrlock", CALLER);
 }
 
 int sim_pthread_rwlock_unlock(pthread_rwlock_t *lock) {
@@ -617,6 +630,7 @@ TWIN(sem_post);
 TWIN(sem_wait);
 TWIN(sem_trywait);
 TWIN(sem_timedwait);
+TWIN(sem_clockwait);
 TWIN(sem_getvalue);
 
 int sim_sem_init(sem_t *s, int shared, unsigned value) {
@@ -662,12 +676,12 @@ static bool sem_ready(const struct object *o) {
     return o->count > 0;
 }
 
-static int sem_take(sem_t *s, bool wait, const struct timespec *at, const char *name,
-                    uintptr_t pc) {
+static int sem_take(sem_t *s, bool wait, const struct timespec *at, clockid_t clock,
+                    const char *name, uintptr_t pc) {
     enter(name, pc);
     struct object *o = object_at(s, OBJECT_SEMAPHORE);
     uint64_t deadline = SIM_NEVER;
-    if (at && !deadline_of(at, false, &deadline)) {
+    if (at && !deadline_of(at, clock == CLOCK_MONOTONIC, &deadline)) {
         return fail(EINVAL);
     }
     if (!wait) {
@@ -686,18 +700,22 @@ static int sem_take(sem_t *s, bool wait, const struct timespec *at, const char *
 }
 
 int sim_sem_wait(sem_t *s) {
-    return sem_take(s, true, NULL, "sem_wait", CALLER);
+    return sem_take(s, true, NULL, CLOCK_REALTIME, "sem_wait", CALLER);
 }
 
 int sim_sem_trywait(sem_t *s) {
     if (!S.active) {
         return sem_trywait(s);
     }
-    return sem_take(s, false, NULL, "sem_trywait", CALLER);
+    return sem_take(s, false, NULL, CLOCK_REALTIME, "sem_trywait", CALLER);
 }
 
 int sim_sem_timedwait(sem_t *s, const struct timespec *at) {
-    return sem_take(s, true, at, "sem_timedwait", CALLER);
+    return sem_take(s, true, at, CLOCK_REALTIME, "sem_timedwait", CALLER);
+}
+
+int sim_sem_clockwait(sem_t *s, clockid_t clock, const struct timespec *at) {
+    return sem_take(s, true, at, clock, "sem_clockwait", CALLER);
 }
 
 int sim_sem_getvalue(sem_t *s, int *value) {

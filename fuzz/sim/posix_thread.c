@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/syscall.h>
 #include <unistd.h>
+#include <unwind.h>
 
 /* ---- Threads ---- */
 
@@ -297,8 +298,27 @@ void sim___pthread_unwind_next(__pthread_unwind_buf_t *buffer) {
     unwind();
 }
 
+/* C++ programs: through the frames, so that destructors run, to the end of the stack. */
+_Unwind_Reason_Code unwind_by_force(struct _Unwind_Exception *, _Unwind_Stop_Fn,
+                                    void *) __asm__("_Unwind_ForcedUnwind") __attribute__((weak));
+
+static _Unwind_Reason_Code at_frame(int version, _Unwind_Action actions,
+                                    _Unwind_Exception_Class class, struct _Unwind_Exception *what,
+                                    struct _Unwind_Context *context, void *arg) {
+    (void)version, (void)class, (void)what, (void)context, (void)arg;
+    if (actions & _UA_END_OF_STACK) {
+        thread_end(self()->result);
+    }
+    return _URC_NO_REASON;
+}
+
 void sim_pthread_exit(void *result) {
     self()->result = result;
+    if (S.caught && unwind_by_force && !self()->cleanup) {
+        struct _Unwind_Exception *what = arena_alloc(sizeof *what);
+        memset(what, 0, sizeof *what);
+        unwind_by_force(what, at_frame, NULL);
+    }
     unwind();
 }
 

@@ -195,6 +195,10 @@ _Noreturn void not_simulated(uintptr_t pc, const char *format, ...) {
     va_end(args);
     char stack[500];
     describe_stack(stack, sizeof stack, pc, S.now->frame);
+    if (!S.exploring) { /* the others may come first */
+        S.now->pending = (struct op){.kind = OP_OBJECT, .at = pc};
+        point(S.now);
+    }
     leaked("unsupported-call", "%s%s", text, stack);
     if (S.exploring)
         explore_refuse(S.now, pc);
@@ -439,7 +443,7 @@ _Noreturn void run_stuck(void) {
     char text[800];
     size_t used = 0;
     static const char *const how[] = {
-        "ready", "waits on a word",      "waits for a lock", "waits for the end of",
+        "ready", "waits on a word",      "waits for the lock", "waits for the end of",
         "done",  "reads again and again"};
     for (uint32_t i = 0; i < S.threads_n; i++) {
         struct thread *t = &S.threads[i];

@@ -140,8 +140,14 @@ REFUSED = [
     (
         "refuses_unknown_pthread_call",
         "#include <pthread.h>\nstatic pthread_mutex_t m;\n"
-        "int main(void) { return pthread_mutex_consistent(&m); }\n",
+        "int main(void) { return pthread_mutex_setprioceiling(&m, 1, 0); }\n",
         "does not simulate",
+    ),
+    (
+        "refuses_openmp",
+        "int main(void) {\n#pragma omp parallel\n    { }\n    return 0;\n}\n",
+        "OpenMP is not simulated",
+        "--cflags=-fopenmp",
     ),
     (
         "refuses_gcc_thread_local",

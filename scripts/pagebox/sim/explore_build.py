@@ -126,6 +126,14 @@ SHARED_UNLOCK = re.compile(r"(define [^\n]*@_ZNKSt10_Sp_atomic\S*13_Atomic_count
                            re.MULTILINE | re.DOTALL)  # fmt: skip
 
 
+# A fence of the processor that the source asks for by its intrinsic.
+MFENCE = re.compile(r"^  (?:tail )?call void @llvm\.x86\.sse2\.mfence\(\).*?(, !dbg !\d+)?$", re.MULTILINE)
+
+
+def see_fences(text):
+    return MFENCE.sub(r"  fence seq_cst\1", text)
+
+
 def mend_library(text):
     text = LATCH.sub(r"\1  fence seq_cst\n\2", text)
     return SHARED_UNLOCK.sub(rf"\g<1>{ORDERS['seq_cst']},", text)
@@ -212,7 +220,7 @@ def as_written(a, source, object_file, extra):
     a.assembly += inline_assembly(text)
     if a.volatile == "relaxed":
         text = VOLATILE.sub(r"\1 atomic volatile \2 monotonic\3", text)
-    text = keep_weak(mend_library(text.replace("define available_externally ", "define linkonce_odr ")))
+    text = keep_weak(see_fences(mend_library(text.replace("define available_externally ", "define linkonce_odr "))))
     passes = PASSES.format(coroutines=COROUTINES if "@llvm.coro." in text else "")
     text = run_tool(
         [optimiser_of(a.cc), "-S", f"-passes={passes}", *TSAN, "-o", "-"],
@@ -271,7 +279,10 @@ def check_needs(needs, known, source):
     """What a simulated run could not answer is refused here, with the reason."""
     for name in sorted(needs):
         if name.startswith("__atomic_"):
-            report.die(f"{source}: {name}: atomics wider than 16 bytes are not simulated")
+            report.die(f"{source}: {name}: atomics wider than 16 bytes, of 16 bytes by gcc, and of addresses that are"
+                       " not a multiple of their size are not simulated")  # fmt: skip
+        if name.startswith(("__kmpc_", "GOMP_", "omp_")):
+            report.die(f"{source} calls {name}: OpenMP is not simulated; its loops need threads of your own")
         if FAMILIES.match(name) and not HARMLESS.match(name) and name not in known:
             report.die(f"{source} calls {name}, which the engine does not simulate; see EXPLORE.md")
 

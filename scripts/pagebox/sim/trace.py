@@ -234,6 +234,8 @@ def rows_of(trace, program):
             "failed": line.get("failed", False),
             "function": function,
             "file": short(file) if file else "",
+            "name": os.path.basename(file),
+            "extra": line.get("extra", False),
             "line": number,
             "code": linecache.getline(file, number).strip() if file else "",
             "to": f"s{line['skipped_step']}-{line['skipped_by']}"
@@ -256,18 +258,23 @@ def cell(row, width, one_file):
     return lines
 
 
-def concerned(trace):
-    """The lines that a text shows: of plain accesses those to what the finding names, and the last
-    one of the thread that it stopped."""
+def marked(trace):
+    """The trace with `extra` on each line that matters to few: of plain accesses those that are not to what the
+    finding names, nor the last one of the thread that it stopped."""
     named_there = [int(n, 16) for n in re.findall(r"0x([0-9a-f]+)", trace["detail"])]
     last = next((l for l in reversed(trace["lines"]) if l["kind"] != "finding"), None)
 
-    def wanted(line):
+    def is_extra(line):
         if line["kind"] not in PLAIN or line is last:
-            return True
-        return any(line["at"] - 8 < n < line["at"] + max(8, line["size"]) for n in named_there)
+            return False
+        return not any(line["at"] - 8 < n < line["at"] + max(8, line["size"]) for n in named_there)
 
-    return trace | {"lines": [l for l in trace["lines"] if wanted(l)]}
+    return trace | {"lines": [l | {"extra": is_extra(l)} for l in trace["lines"]]}
+
+
+def concerned(trace):
+    """The lines that a text shows."""
+    return trace | {"lines": [l for l in marked(trace)["lines"] if not l["extra"]]}
 
 
 def shortened(trace, lines_max):
@@ -336,7 +343,7 @@ def page(trace, program, title, lead=""):
     env = jinja2.Environment(
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    trace = shortened(trace, 2000)
+    trace = shortened(marked(trace), 2000)
     rows = [r for r in rows_of(trace, program) if r["kind"] != "finding"]
     rows = [
         r | {"remarks": [*r["remarks"], f"{n} times in a row"]} if n > 1 else r
@@ -348,6 +355,7 @@ def page(trace, program, title, lead=""):
         rows=rows,
         threads=range(trace["threads"]),
         anchors={r["anchor"] for r in rows},
+        extra=sum(r["extra"] for r in rows),
         finding=trace["finding"],
         detail=named(trace, program, trace["detail"]).strip(),
     )

@@ -8,6 +8,7 @@
  * expect: pass cflags=-DTRIED_AGAIN time=4
  * expect: pass cflags=-DSHARED_POINTER time=4
  * expect: pass cflags=-DCOROUTINE time=4
+ * expect: pass cflags=-DTHREAD_EXIT time=4
  * expect: abort cflags=-DUNCAUGHT time=4
  * expect: data-race cflags=-DRACE time=10
  * expect: use-after-free cflags=-DAFTER_DELETE time=10
@@ -23,7 +24,9 @@
 #include <latch>
 #include <memory>
 #include <mutex>
+#include <pthread.h>
 #include <semaphore>
+#include <shared_mutex>
 #include <sstream>
 #include <stdexcept>
 #include <string>
@@ -183,6 +186,26 @@ int main() {
         std::coroutine_handle<>::from_address(rest).resume();
     });
     work(3);
+    return 0;
+}
+#elif defined THREAD_EXIT
+/* Destructors run, and shared locks know both clocks. */
+static std::shared_timed_mutex m;
+static int ended;
+static void *run(void *) {
+    std::unique_lock<std::shared_timed_mutex> held(m);
+    ended++;
+    pthread_exit(nullptr);
+}
+int main() {
+    pthread_t first, second;
+    pthread_create(&first, nullptr, run, nullptr);
+    pthread_create(&second, nullptr, run, nullptr);
+    if (m.try_lock_shared_for(std::chrono::seconds(1)))
+        m.unlock_shared();
+    pthread_join(first, nullptr);
+    pthread_join(second, nullptr);
+    assert(ended == 2);
     return 0;
 }
 #elif defined UNCAUGHT

@@ -18,6 +18,7 @@
  * expect: assertion cflags=-DSHARED_PATH time=5
  * expect: assertion cflags=-DSHARED_PATH sched=exhaustive time=10
  * expect: pass cflags=-DLIBRARY_BLOCKS time=1
+ * expect: pass cflags=-DLARGE_LOCALS time=2
  * expect: pass cflags=-DSLEEP time=1
  * expect: pass cflags=-DMAP time=1
  * expect: page-fault cflags=-DMAP_READ_ONLY time=5
@@ -380,6 +381,21 @@ int main(void) {
     free(text);
     free(line);
     return 0;
+}
+#elif defined(LARGE_LOCALS)
+static void *run(void *a) {
+    char room[1 << 20];
+    memset(room, 1, sizeof room);
+    x += room[12345];
+    return a;
+}
+int main(void) {
+    char room[1 << 20];
+    memset(room, 0, sizeof room);
+    start(0, run);
+    start(1, run);
+    join(2);
+    return x - 2 + room[12345];
 }
 #elif defined(SLEEP)
 int main(void) {
