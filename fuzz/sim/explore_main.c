@@ -587,6 +587,7 @@ static bool is_limit(void) {
 
 static int conclude(void) {
     phase = CONCLUDING;
+    S.leak = keep_leak; /* the time may have been up while they were ignored */
     outcome.seconds = now_s() - started;
     report_leak();
     if (outcome.finding) {

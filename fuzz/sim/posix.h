@@ -61,6 +61,7 @@ struct self {
     const struct object *at; /* what it is blocked on, for reports; NULL: nothing */
     const char *in;          /* the call it is in, or NULL */
     uintptr_t pc;            /* where the program made it */
+    uintptr_t place;         /* the same, or in a trace where the program called a library for it */
     uint32_t mark;           /* trace lines before it */
     unsigned clock_reads;
     bool tried;   /* by pthread_tryjoin_np, before it had ended */
@@ -78,7 +79,8 @@ struct self *self_of(unsigned thread);
 struct self *self(void);
 void enter(const char *name, uintptr_t pc); /* a call of the program begins ... */
 int leave(int result);                      /* ... and ends; gives result back */
-int fail(int error);                        /* leave() with errno set: -1 */
+uintptr_t place_of_program(uintptr_t pc);
+int fail(int error); /* leave() with errno set: -1 */
 struct object *object_at(const volatile void *at, enum object_kind kind);
 struct object *object_new(const volatile void *at, enum object_kind kind, size_t size);
 void object_destroy(struct object *o, size_t size);

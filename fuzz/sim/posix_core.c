@@ -60,7 +60,7 @@ static bool follows_call(uintptr_t pc) {
 
 /* A library calls for the program (std::thread::join): the latest call of the program's on the
  * stack, for traces. */
-static uintptr_t place_of_program(uintptr_t pc) {
+uintptr_t place_of_program(uintptr_t pc) {
     enum { WORDS_MAX = 256 };
     const uintptr_t *word = (const uintptr_t *)__builtin_frame_address(0);
     const uintptr_t *end = (const uintptr_t *)(S.now->stack + S.stack_size);
@@ -86,8 +86,9 @@ void enter(const char *name, uintptr_t pc) {
     if (unlikely(S.sites)) {
         site_barrier();
     }
-    me->pc = S.tracing ? place_of_program(pc) : pc;
-    S.now->call = me->pc;
+    me->pc = pc;
+    me->place = S.tracing ? place_of_program(pc) : pc;
+    S.now->call = pc;
     me->mark = S.lines_n;
     if (unlikely(S.stalls)) {
         stall_call(pc);
@@ -116,7 +117,7 @@ static void settle(unsigned thread) {
             continue;
         }
         if (l.thread == thread) {
-            l.pc = me->pc;
+            l.pc = me->place;
         }
         S.lines[kept++] = l;
     }
@@ -221,7 +222,7 @@ void sim_posix_describe(char *text, size_t n) {
         if (s->at) {
             describe_object(s->at, object, sizeof object);
         }
-        describe_stack(stack, sizeof stack, s->pc, S.threads[t].frame);
+        describe_stack(stack, sizeof stack, s->place, S.threads[t].frame);
         used += (size_t)snprintf(text + used, n - used, "T%u is in %s%s%s%s", t, s->in,
                                  s->at ? " on " : "", object, stack);
     }

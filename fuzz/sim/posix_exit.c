@@ -186,17 +186,16 @@ static bool ours(FILE *file) {
 
 /* A line of the trace, at the place that prints. */
 void show_output(const char *text, size_t n, uintptr_t pc) {
-    if (!S.tracing) {
-        return;
-    }
-    enter("printing", pc);
+    uint32_t before = S.lines_n;
     while (n && text[n - 1] == '\n') {
         n--;
     }
-    if (n) {
+    if (n && S.tracing) {
         say("prints: %.*s", n < 160 ? (int)n : 160, text);
     }
-    leave(0);
+    for (uint32_t i = before; i < S.lines_n; i++) {
+        S.lines[i].pc = place_of_program(pc);
+    }
 }
 
 /* A loop that does nothing but print makes no step. */
