@@ -527,7 +527,7 @@ static const char *leak_wanted; /* by a replay */
 static unsigned weight_of(const char *name) {
     static const char *const kept[] = {"", "unsupported-call", "leaked-thread", "livelock"};
     unsigned i = sizeof kept / sizeof kept[0] - 1;
-    while (i && strcmp(name, kept[i])) {
+    while (i && strcmp(name, kept[i]) != 0) {
         i--;
     }
     return i;

@@ -334,9 +334,9 @@ int sim_fcntl(int fd, int command, ...) {
 
 #define WAITS "a simulated thread waits for pipes, socket pairs and event counters only"
 
-static short ready_events(const struct pollfd *p) {
+static int ready_events(const struct pollfd *p) {
     const struct channel *from = ends[p->fd].from, *to = ends[p->fd].to;
-    short ready = 0;
+    int ready = 0;
     ready |= from && (from->counts ? from->count : from->n) ? POLLIN | POLLRDNORM : 0;
     ready |= to && has_room(to, 1) ? POLLOUT | POLLWRNORM : 0;
     ready &= p->events;
@@ -351,17 +351,20 @@ struct polled {
 };
 
 /* Files are always ready, what is closed is an error at once. */
-static short look_at(const struct pollfd *p) {
-    return p->fd < 0                   ? 0
-           : is_end(p->fd)             ? ready_events(p)
-           : fcntl(p->fd, F_GETFD) < 0 ? POLLNVAL
-                                       : p->events & (POLLIN | POLLOUT);
+static int look_at(const struct pollfd *p) {
+    if (p->fd < 0) {
+        return 0;
+    }
+    if (is_end(p->fd)) {
+        return ready_events(p);
+    }
+    return fcntl(p->fd, F_GETFD) < 0 ? POLLNVAL : p->events & (POLLIN | POLLOUT);
 }
 
 static bool any_ready(const void *what) {
     const struct polled *p = what;
     for (nfds_t i = 0; i < p->n; i++) {
-        if (look_at(&p->fds[i])) {
+        if (look_at(&p->fds[i]) != 0) {
             return true;
         }
     }
@@ -383,7 +386,7 @@ static int poll_ends(const char *name, struct pollfd *fds, nfds_t n, bool at_onc
         await_what(o, any_ready, &p, deadline);
     }
     for (nfds_t i = 0; i < n; i++) {
-        fds[i].revents = look_at(&fds[i]);
+        fds[i].revents = (short)look_at(&fds[i]);
         ready += fds[i].revents != 0;
         if (fds[i].revents && is_end(fds[i].fd) && ends[fds[i].fd].from) {
             acquire_all(object_of(ends[fds[i].fd].from));
@@ -629,7 +632,7 @@ static uint32_t events_of(const struct watched *w) {
         return 0;
     }
     struct pollfd p = {.fd = w->fd, .events = (short)w->event.events};
-    return (uint16_t)ready_events(&p);
+    return (uint32_t)ready_events(&p) & UINT16_MAX;
 }
 
 static bool epoll_ready(const void *what) {
