@@ -2,6 +2,9 @@
 import ast
 import pathlib
 import re
+import subprocess
+
+import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PACKAGE = pathlib.Path(__file__).resolve().parent.parent / "pagebox"
@@ -89,3 +92,26 @@ def test_no_name_of_a_benchmark_row_is_in_python():
         if re.search(rf"[\"'^(]{re.escape(name)}(?![a-z_.])", path.read_text())
     ]
     assert not found, found
+
+
+@pytest.mark.parametrize("source, header, refused", [
+    ("fuzz/judges/model.c", "fuzz/sim/sim.h", "judges/ may not include sim"),
+    ("fuzz/programs/op.c", "fuzz/programs/../subject.h", "programs/ may not include subject.h"),
+    ("fuzz/reference/fault.c", "fuzz/judges/model.h", "reference/ may not include judges"),
+    ("fuzz/runners/exec.c", "fuzz/targets/trial.h", "runners/ may not include targets"),
+    ("fuzz/targets/input.c", "fuzz/runtimes/door.h", "targets/ may not include runtimes"),
+    ("fuzz/sim/run.c", "ref/lock.h", "sim/ may not include ref"),
+    ("fuzz/runtimes/pipe.c", "fuzz/targets/input.h", "runtimes/ may not include targets"),
+    ("fuzz/conform/random.c", "fuzz/sim/sim.h", "conform/ may not include sim"),
+    ("fuzz/subjects/template.c", "fuzz/judges/call.h", "subjects/ may not include judges"),
+    ("ref/memory.c", "ref/../fuzz/subject.h", "ref/ may not include subject.h"),
+])
+def test_a_folder_includes_what_its_readme_says(root, source, header, refused):
+    """By the compiler's own lists, which are all that includes.py reads."""
+    listed = pathlib.Path(root) / "one.d"
+    check = lambda: subprocess.run([ROOT / "fuzz/tests/includes.py", root], capture_output=True, text=True)
+    listed.write_text(f"one.o: {source} /usr/include/stdio.h\n")
+    assert check().returncode == 0
+    listed.write_text(f"one.o: {source} /usr/include/stdio.h \\\n {header}\n")
+    done = check()
+    assert done.returncode == 1 and refused in done.stdout, done
