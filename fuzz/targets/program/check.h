@@ -315,12 +315,13 @@ __attribute__((unused)) static void leaks_end(void) {
     }
 }
 
-static struct {
+/* Calls that are to fail, each thread's its own. */
+static _Thread_local struct {
     const char *call, *error;
     uint64_t left; /* 1: the next one; 0: over */
 } armed[256];
-static unsigned arms;
-static const char *error_now = "any";
+static _Thread_local unsigned arms;
+static _Thread_local const char *error_now = "any";
 static const uint8_t *choices;
 static size_t choices_n;
 
