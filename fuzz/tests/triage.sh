@@ -90,7 +90,7 @@ weak_order() {
     check M03_program_says_what_it_needs "its head" grep -q 'needs a weak memory order' "$folder/finding.c"
     cp -rp scripts "$work/M03/"
     check M03_program_fails_under_the_engine "it says" sh -c "! ${MAKE:-make} -s -C '$folder' explore PAGEBOX='$work/M03' TIME=600"
-    check M03_program_names_the_rule "another" grep -q 'R31-publish is broken' "$folder/results/explore/latest/trace.txt"
+    check M03_program_names_the_rule "another" grep -q 'R31-publish is broken' "$folder/results/explore/latest/trace.json"
     check M03_schedule_replays "it says" sh -c "! ${MAKE:-make} -s -C '$folder' explore PAGEBOX='$work/M03' REPLAY='$folder/schedule.txt'"
 }
 
