@@ -172,11 +172,13 @@ static const char *run_interleaved(const struct subject *subject, const struct p
     exec.op = NULL;
     exec.ending = false;
     exec.broken = exec.judge.crash_rule = NULL;
+    memset(exec.left_out, 0, sizeof exec.left_out);
     rule_forget();
     is_running = true;
     const char *broken =
         interleave_run(subject != subject_ref() ? subject : NULL, program, operations);
     is_running = false;
+    exec.left_out[LEFT_OUT_ROOM] = interleave_left_out();
     return broken != NULL ? rule_broken(broken) : NULL;
 }
 

@@ -718,6 +718,10 @@ const char *interleave_run(const struct subject *subject, const struct program *
     return rule;
 }
 
+unsigned interleave_left_out(void) {
+    return world.left_out;
+}
+
 const char *interleave_crash_rule(void) {
     for (unsigned i = 0; i < OP_THREADS; i++) {
         const struct actor *a = &world.actor[i];

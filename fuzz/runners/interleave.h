@@ -63,5 +63,7 @@ const char *interleave_detail(void);
 /* The rule that a crash of the process during a run breaks: that of the operation it was in; once a
  * guest has scribbled, R38. NULL outside of an operation. */
 const char *interleave_crash_rule(void);
+/* Operations of the last run that were left out. */
+unsigned interleave_left_out(void);
 
 #endif

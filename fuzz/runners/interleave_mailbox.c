@@ -135,10 +135,12 @@ static void make_call(struct call *c, void *handle, const struct call_guest *gue
 
 static void enqueue(struct actor *a, struct call *c, void *handle) {
     struct sent *s = concurrent_sends(&world.judge, a->number, c->id);
-    if (s != NULL) {
-        operation_make_mailbox(world.b, handle, c, NULL);
-        world_check(concurrent_sent(&world.judge, s, c));
+    if (s == NULL) {
+        world.left_out++;
+        return;
     }
+    operation_make_mailbox(world.b, handle, c, NULL);
+    world_check(concurrent_sent(&world.judge, s, c));
 }
 
 static void enqueue_many(struct actor *a, struct call *c) {
@@ -186,11 +188,13 @@ static bool may_move(const struct actor *a) {
 }
 
 static void move(struct call *c) {
-    if (world.judge.growths < GROWS_MAX) {
-        world.judge.moved = true;
-        make_call(c, world.box, NULL);
-        find_words();
+    if (world.judge.growths == GROWS_MAX) {
+        world.left_out++;
+        return;
     }
+    world.judge.moved = true;
+    make_call(c, world.box, NULL);
+    find_words();
 }
 
 static void hold(struct actor *a, struct call *c) {

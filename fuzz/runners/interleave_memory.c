@@ -501,6 +501,7 @@ static void make_call(struct actor *a, void *memory, const struct op *op, struct
     c->count = op->code == OP_memory_notify ? c->count : c->count % BULK_MAX;
     c->start = concurrent_moment(o);
     if (!concurrent_begins(o, c, &event)) {
+        world.left_out += op->code == OP_memory_grow;
         return;
     }
     if (op->code == OP_memory_notify && !a->on_copy) {
@@ -567,6 +568,8 @@ static void crowd(struct actor *spawner, void *memory, const struct op *op) {
     const uint64_t count = op->arg.memory_wait_crowd.count % (CROWD_MAX + 1);
     note((struct note){.kind = NOTE_OTHER,
                        .rule = "R24-count"}); /* more threads than a program has */
+    const uint64_t room = world.destroys ? 0 : CROWD_MAX - world.crowded;
+    world.left_out += count > room;
     for (uint64_t i = 0; i < count && world.crowded < CROWD_MAX && !world.destroys; i++) {
         const unsigned n = world.crowded++; /* other threads may run before the clone is made */
         struct actor *a = &world.crowd[n];

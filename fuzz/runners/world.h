@@ -55,6 +55,7 @@ struct world {
     struct actor actor[OP_THREADS];
     unsigned prefix;      /* operations before the threads begin */
     uint64_t operations;  /* that were run */
+    unsigned left_out;    /* that were not: the judge has no room to remember what they do */
     unsigned armed_until; /* the prefix's faults before that operation are armed */
 
     /* The memory. NULL root: none. */

@@ -461,3 +461,103 @@ TEST(R26_neighbours_never_see_each_other) {
     crew_run(&crew, memory, roles, 3);
     pb_memory_release(memory);
 }
+
+/* ---- R2, R13, R14: one image, many threads ----------------------------------------------------
+ */
+
+enum { IMAGE_BYTES = 3 * 4096 + 5 };
+static uint8_t image_content[IMAGE_BYTES];
+static _Atomic uint32_t instances;
+
+/* Every byte of the first page is the image's, but for the one that this thread writes. */
+static void check_instance(struct pb_memory *memory, uint32_t own_at, uint8_t own) {
+    uint8_t bytes[IMAGE_BYTES + 1];
+    CHECK_STATUS(pb_memory_read(memory, 0, bytes, sizeof bytes), PB_OK);
+    for (uint32_t i = 0; i < IMAGE_BYTES; i++) {
+        CHECK_EQ(bytes[i], i == own_at ? own : image_content[i]);
+    }
+    CHECK_EQ(bytes[IMAGE_BYTES], 0);
+}
+
+/* Makes an instance, writes to it, copies it, lets go of the image: in its own order. */
+static void *instantiate(void *argument) {
+    struct pb_image *image = argument;
+    const uint32_t own_at = 4096 * (atomic_fetch_add(&instances, 1) % 3) + 7;
+    struct pb_memory_style style = {PB_STYLE_DYNAMIC, 0, 65536};
+    struct pb_memory_config config = {.type = {.min_pages = 1, .max_pages = 2, .shared = false},
+                                      .style = &style,
+                                      .strategy = PB_STRATEGY_IMAGE,
+                                      .image = image};
+    for (unsigned i = 0; i < TEST_ROUNDS(40); i++) {
+        struct pb_memory *memory = NULL, *copy = NULL;
+        CHECK_STATUS(pb_memory_create(&config, &memory), PB_OK);
+        check_instance(memory, IMAGE_BYTES, 0);
+        CHECK_STATUS(pb_memory_store(memory, own_at, 0, 1, 0x80 + i), PB_OK);
+        CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
+        CHECK_STATUS(pb_memory_store(memory, own_at, 0, 1, 0), PB_OK);
+        check_instance(copy, own_at, (uint8_t)(0x80 + i));
+        pb_memory_release(i % 2 ? copy : memory);
+        check_instance(i % 2 ? memory : copy, own_at, i % 2 ? 0 : (uint8_t)(0x80 + i));
+        pb_memory_release(i % 2 ? memory : copy);
+    }
+    pb_image_release(image);
+    return NULL;
+}
+
+TEST(R13_one_image_instantiated_by_many_threads) {
+    pthread_t threads[THREADS];
+    struct pb_image *image = NULL;
+    for (uint32_t i = 0; i < IMAGE_BYTES; i++) {
+        image_content[i] = (uint8_t)(1 + i % 251);
+    }
+    CHECK_STATUS(pb_image_create(image_content, IMAGE_BYTES, &pb_allocator_libc, &image), PB_OK);
+    for (unsigned i = 0; i < THREADS; i++) {
+        threads[i] = test_thread(instantiate, pb_image_retain(image));
+    }
+    pb_image_release(image); /* the threads' references keep it */
+    for (unsigned i = 0; i < THREADS; i++) {
+        test_join(threads[i]);
+    }
+}
+
+/* Copies of one memory by several threads, each with a handle of its own: all share what the first
+ * copy froze, and what was written since goes into each. */
+static void *copy_shared(void *argument) {
+    struct crew *crew = argument;
+    const unsigned number = crew_join(crew);
+    for (unsigned i = 0; i < TEST_ROUNDS(40); i++) {
+        struct pb_memory *copy = NULL;
+        uint64_t value = 99, old;
+        CHECK_STATUS(pb_memory_store(crew->handles[number], 8 * number, 0, 8, i), PB_OK);
+        CHECK_STATUS(pb_memory_copy(crew->handles[number], &copy), PB_OK);
+        CHECK_STATUS(pb_memory_load(copy, 8 * number, 0, 8, &value), PB_OK);
+        CHECK_EQ(value, i); /* its own writes are in it */
+        CHECK_STATUS(pb_memory_load(copy, IMAGE_BYTES - 1, 0, 1, &value), PB_OK);
+        CHECK_EQ(value, image_content[IMAGE_BYTES - 1]);
+        CHECK_STATUS(pb_memory_atomic_rmw(copy, PB_RMW_ADD, 8 * number, 0, 8, 7, &old), PB_OK);
+        CHECK_STATUS(pb_memory_load(crew->handles[number], 8 * number, 0, 8, &value), PB_OK);
+        CHECK_EQ(value, i);
+        pb_memory_release(copy);
+    }
+    return NULL;
+}
+
+TEST(R13_copies_of_one_image_by_many_threads) {
+    void *(*const roles[])(void *) = {copy_shared, copy_shared, copy_shared};
+    struct pb_memory_style style = {PB_STYLE_DYNAMIC, 0, 65536};
+    struct pb_memory *memory = NULL;
+    struct pb_image *image = NULL;
+    struct crew crew = {.next = 0};
+    for (uint32_t i = 0; i < IMAGE_BYTES; i++) {
+        image_content[i] = (uint8_t)(1 + i % 251);
+    }
+    CHECK_STATUS(pb_image_create(image_content, IMAGE_BYTES, &pb_allocator_libc, &image), PB_OK);
+    struct pb_memory_config config = {.type = {.min_pages = 1, .max_pages = 1, .shared = true},
+                                      .style = &style,
+                                      .strategy = PB_STRATEGY_IMAGE,
+                                      .image = image};
+    CHECK_STATUS(pb_memory_create(&config, &memory), PB_OK);
+    pb_image_release(image);
+    crew_run(&crew, memory, roles, 3);
+    pb_memory_release(memory);
+}

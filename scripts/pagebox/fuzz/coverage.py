@@ -18,6 +18,7 @@ import fnmatch
 import json
 import os
 import pathlib
+import re
 import shutil
 import subprocess
 import sys
@@ -144,6 +145,12 @@ def collect(work, log):
     if call([BUILD / "ref-tests", "-q"], log, **environment) != 0:
         failed.append("ref-tests")
     return failed
+
+
+def left_out(log):
+    """What replay said of seeds whose operations did not all run, once for each seed."""
+    said = re.findall(r"^(\S+): nothing found; (.* left out: .*)$", log.read_text(), re.M)
+    return sorted(set(said))
 
 
 def profiles(work):
@@ -324,8 +331,11 @@ def places_table(pairs, what):
     return report.Table(["place", "function", "what", "text", "why"], rows, align="lllll")
 
 
-def sections_of(result, failed):
+def sections_of(result, failed, partial):
     sections = []
+    if partial:
+        text = "\n".join(f"- {name}: {what}" for name, what in partial)
+        sections.append(report.Section("Seeds that did not run whole", f"They reach less than they say.\n\n{text}"))
     if failed:
         text = "\n".join(f"- {name}" for name in failed)
         sections.append(report.Section("Runs that failed", f"See log.txt.\n\n{text}"))
@@ -408,13 +418,15 @@ def judge(result, failed):
 
 def finish(run, result, failed):
     bad = failed or result.unexplained() or result.stale
+    partial = left_out(run.path("log.txt"))
     summary = summary_of(result)
     shares = [f"{summary[f'lines_percent_{g}']:.1f} and {summary[f'branches_percent_{g}']:.1f} %" for g in GROUPS]
     lead = (f"Of the lines and branches of ref/ seeds reach {shares[0]}, tests {shares[1]}, both together "
             f"{shares[2]} (the aim: {GOAL['lines']} and {GOAL['branches']} %). The verdict rests on the rest: each line and "
-            f"branch that nothing, or tests alone, reach must be explained, and {summary['unexplained']} are not.")
+            f"branch that nothing, or tests alone, reach must be explained, and {summary['unexplained']} are not."
+            f"{f' Of {len(partial)} seeds operations were left out.' if partial else ''}")
     path = run.finish("finding" if bad else "pass", summary, items_of(result),
-                      sections_of(result, failed), "Coverage of ref/", lead)
+                      sections_of(result, failed, partial), "Coverage of ref/", lead)
     for complaint in sum(complaints(result).values(), []):
         print(complaint, file=sys.stderr)
     for name in failed:
