@@ -68,8 +68,8 @@ struct pb_mailbox {
     _Atomic uint32_t references; /* the owner's, and one for each waker */
     /* Which memory it lies in: all handles of one memory have the same. */
     const struct pb_memory_definition *definition;
-    struct pb_mailbox *next; /* of those that are open; guarded by the bucket, like has_owner */
-    bool has_owner;          /* not released yet */
+    struct pb_mailbox *next; /* of those that are open; guarded by the bucket */
+    _Atomic bool has_owner;  /* not released yet */
     /* A head that was true once, as a place: there is at least that much room. */
     _Atomic uint64_t head_seen;
     /* For host threads in pb_mailbox_wait_for_signal: */
@@ -187,9 +187,9 @@ static enum pb_status claim(struct pb_mailbox *mailbox) {
     for (;;) {
         pb_lock_acquire(&bucket->lock);
         struct pb_mailbox *other = overlapping(bucket, mailbox);
-        bool in_use = other != NULL && other->has_owner;
+        bool in_use =
+            other != NULL && atomic_load_explicit(&other->has_owner, PB_ORDER_MAILBOX_OWNER);
         if (other == NULL) {
-            mailbox->has_owner = true;
             mailbox->next = bucket->first;
             bucket->first = mailbox;
         } else if (!in_use) {
@@ -301,6 +301,7 @@ enum pb_status pb_mailbox_create(const struct pb_mailbox_config *config,
     atomic_init(&made->guess, made->shown);
     atomic_init(&made->state, made->shown << PLACE_SHIFT);
     atomic_init(&made->references, 1);
+    atomic_init(&made->has_owner, true);
     enum pb_status status = mailbox_fill_in(made, config);
     status = status == PB_OK ? claim(made) : status;
     if (status != PB_OK) {
@@ -314,10 +315,7 @@ enum pb_status pb_mailbox_create(const struct pb_mailbox_config *config,
 
 void pb_mailbox_release(struct pb_mailbox *mailbox) {
     if (mailbox != NULL) {
-        struct bucket *bucket = bucket_of(mailbox->definition);
-        pb_lock_acquire(&bucket->lock);
-        mailbox->has_owner = false;
-        pb_lock_release(&bucket->lock);
+        atomic_store_explicit(&mailbox->has_owner, false, PB_ORDER_MAILBOX_OWNER);
         let_go(mailbox);
     }
 }

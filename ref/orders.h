@@ -75,6 +75,8 @@
 #define PB_ORDER_MAILBOX_CREATE memory_order_relaxed
 /* the region's capacity, constant from then on */
 #define PB_ORDER_MAILBOX_CAPACITY memory_order_relaxed
+/* whether the owner is gone: who must know has been told by other means, or is refused */
+#define PB_ORDER_MAILBOX_OWNER memory_order_relaxed
 /* Host side, the mailbox's state. A first look that a compare-exchange, or another look, checks. */
 #define PB_ORDER_MAILBOX_STATE_LOOK memory_order_relaxed
 /* the state as a publisher may have left it: a compare-exchange checks it */
