@@ -215,7 +215,7 @@ def as_written(a, source, object_file, extra):
     front = ["-U_FORTIFY_SOURCE", "-O1", "-fno-inline", "-Xclang", "-disable-llvm-passes"]
     text = run_tool(
         [*compiler, *common, *front, *extra, *INCLUDES, "-S", "-emit-llvm", source, "-o", "-"],
-        f"compiling {source}",
+        f"compiling {source} with {a.cc} (CC_EXPLORE=gcc: with gcc)",
     )
     a.assembly += inline_assembly(text)
     if a.volatile == "relaxed":
