@@ -90,6 +90,17 @@ def test_header_and_text_are_told_from_the_diff(root):
     assert patch.files() == ["ref/x.c"] and patch.diff.startswith("--- a/")
 
 
+def test_targets_and_rules_stand_between_commas_or_spaces_and_exist(root):
+    path = pathlib.Path(root) / "mine.patch"
+    head = "Title: t\nSeen: s\nRule: R5-grow-limit, R6-grow-atomic\nTargets: {}\nKind: plain\n\n"
+    path.write_text(head.format("memory_fuzzer, system_fuzzer") + "--- a/ref/x.c\n+++ b/ref/x.c\n")
+    patch = patchfile.read(path)
+    assert patch.targets == ["memory_fuzzer", "system_fuzzer"] and patch.rules == ["R5-grow-limit", "R6-grow-atomic"]
+    assert patchfile.header_fault(patch, patchfile.FIELDS[:5]) is None
+    path.write_text(head.format("memory_fuzer") + "--- a/ref/x.c\n+++ b/ref/x.c\n")
+    assert "memory_fuzer: one of" in patchfile.header_fault(patchfile.read(path), patchfile.FIELDS[:5])
+
+
 def test_a_patch_without_a_header_is_accepted_and_must_be_caught(root):
     path = pathlib.Path(root) / "mine.patch"
     path.write_text(diff("a\n", "b\n", root))
@@ -389,10 +400,10 @@ def test_nothing_built_before_stands_in_for_a_file_that_is_gone(root):
 
 def test_a_target_leaves_out_the_patches_that_it_cannot_see(root):
     text = diff("a\n", "b\n", root)
-    for name, head in (("a", "Targets: x_fuzzer y_fuzzer\n"), ("b", "Targets: z_fuzzer\n"), ("c", "")):
+    for name, head in (("a", "Targets: memory_fuzzer system_fuzzer\n"), ("b", "Targets: mailbox_fuzzer\n"), ("c", "")):
         (pathlib.Path(root) / f"{name}.patch").write_text(f"Title: t\n{head}\n{text}")
     (pathlib.Path(root) / "d.patch").symlink_to("nowhere")  # a row says that it cannot be read
-    options = types.SimpleNamespace(quick=False, only="^[a-d]", target="x_fuzzer")
+    options = types.SimpleNamespace(quick=False, only="^[a-d]", target="memory_fuzzer")
     names = lambda: [p.stem for p in runner.chosen(options, patchfile.paths_of(root))]
     assert names() == ["a", "c", "d"]
     options.target = None

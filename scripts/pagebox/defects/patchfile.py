@@ -45,14 +45,22 @@ class Patch:
         """It says itself when the wrong state exists."""
         return re.search(r"^\+.*PB_DEFECT_TRIGGERED\(\)", self.diff, re.M) is not None
 
+    def words(self, field):
+        """Its words, between spaces or commas."""
+        return re.findall(r"[^\s,]+", self.head.get(field, ""))
+
     @property
     def targets(self):
-        return self.head.get("Targets", "").split()
+        known = [path.stem for path in sorted((REPO / "fuzz/targets").glob("*_fuzzer.c"))]
+        for name in self.words("Targets"):
+            if name not in known:
+                raise PatchError(f"Targets: {name}: one of {' '.join(known)} is wanted")
+        return self.words("Targets")
 
     @property
     def rules(self):
         """The names in its header: what the mistake is about first, what else it breaks after."""
-        return [] if self.canary else self.head.get("Rule", "").split()
+        return [] if self.canary else self.words("Rule")
 
     @property
     def budget_s(self):
@@ -183,9 +191,13 @@ def header_fault(patch, fields):
         return fault
     known = {f"R{number}-{name}" for number, (name, _) in rule_texts().items()}
     numbers = {f"R{number}" for number in rule_texts()}
-    names = patch.head.get("Rule", "").split()
+    names = patch.words("Rule")
     if not patch.canary and not all(name in known or name.split("-")[0] in numbers and "-" in name for name in names):
         return "Rule is not the name of a rule, such as R5-grow-limit"
+    try:
+        patch.targets
+    except PatchError as error:
+        return str(error)
     if "Seed" in patch.head and not (REPO / "corpus" / patch.head["Seed"]).is_file():
         return f"Seed: there is no corpus/{patch.head['Seed']}"
     return None

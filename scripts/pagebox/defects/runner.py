@@ -199,7 +199,7 @@ def board_patch(board, path, tree):
     first, seed = board.configurations[0], board.options.seed
     try:
         patch = patchfile.read(path)
-        patch.kind, patch.budget_s  # they complain of what they cannot read
+        patch.kind, patch.budget_s, patch.targets  # they complain of what they cannot read
     except patchfile.PatchError as error:
         return refuse(board, rows.item_of(blank, *first, seed), str(error))
     targets = targets_of(board, patch)
