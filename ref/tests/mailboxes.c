@@ -277,3 +277,35 @@ TEST(R44_producers_of_two_mailboxes_against_a_memory_that_moves) {
         pb_memory_release(memory);
     }
 }
+
+/* More memories than there are lists of mailboxes: those of others are passed over. */
+TEST(R44_mailboxes_of_many_memories_are_told_apart) {
+    enum { MEMORIES = 130 };
+    static const uint32_t order[3] = {1, 0, 2};
+    static struct pb_memory *memory[MEMORIES];
+    static struct pb_mailbox *mailbox[MEMORIES][3];
+    struct pb_memory_style style = {PB_STYLE_DYNAMIC, 0, 0};
+    struct pb_memory_config config = {
+        .type = {.min_pages = 1, .max_pages = 4}, .style = &style, .strategy = PB_STRATEGY_MOVE};
+    for (unsigned m = 0; m < MEMORIES; m++) {
+        CHECK_STATUS(pb_memory_create(&config, &memory[m]), PB_OK);
+        for (uint32_t i = 0; i < 3; i++) {
+            mailbox[m][i] = attach(memory[m], OFFSET + order[i] * BYTES);
+        }
+    }
+    for (unsigned m = 0; m < MEMORIES; m++) {
+        uint32_t old;
+        struct pb_mailbox *made;
+        CHECK_STATUS(attach_at(memory[m], OFFSET + 3 * BYTES - 4, CAPACITY, &made), PB_IN_USE);
+        CHECK_STATUS(pb_mailbox_grow(mailbox[m][m % 3], 1, &old), PB_OK);
+        for (uint32_t i = 0; i < 3; i++) {
+            check_new(memory[m], OFFSET + order[i] * BYTES, mailbox[m][i]);
+        }
+    }
+    for (unsigned m = 0; m < MEMORIES; m++) {
+        for (uint32_t i = 0; i < 3; i++) {
+            pb_mailbox_release(mailbox[m][i]);
+        }
+        pb_memory_release(memory[m]);
+    }
+}
