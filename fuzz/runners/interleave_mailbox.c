@@ -254,9 +254,11 @@ static void drop_reference(struct actor *a) {
 static void look_at_beside(const struct actor *a) {
     uint8_t *memory;
     uint64_t memory_bytes;
-    const struct subject_words *words = world.b->words == NULL || world.scribbles || world.in_root
-                                            ? NULL
-                                            : world.b->words(a->beside, &memory, &memory_bytes);
+    const bool guests = world.beside_overlaps && world.judge.guest >= 0;
+    const struct subject_words *words =
+        world.b->words == NULL || world.scribbles || world.in_root || guests
+            ? NULL
+            : world.b->words(a->beside, &memory, &memory_bytes);
     uint32_t flag = 0;
     const bool closed = world.b->is_closed != NULL && world.b->is_closed(a->beside);
     enum subject_status enqueued = world.b->enqueue(a->beside, 1);
@@ -283,6 +285,7 @@ static void attach_beside(struct actor *a, const struct op *op) {
     config.spill_max %= SPILL_LIMIT;
     config.beside = world.box;
     world.has_beside = true;
+    world.beside_overlaps = overlaps;
     concurrent_beside_begins(&world.judge, overlaps);
     enum subject_status status = world.b->attach(&config, &a->beside);
     world_check(concurrent_beside_ended(&world.judge, start, overlaps, status));
