@@ -36,7 +36,8 @@ struct batch {
     size_t by;    /* how many bytes a growth adds */
     size_t total; /* reserved, with the guard */
     uint8_t *ranges[RANGES_MAX];
-    uint8_t *source; /* to copy from: bytes long, written */
+    uint8_t *fences[RANGES_MAX]; /* of mremap: the closed page behind the old range */
+    uint8_t *source;             /* to copy from: bytes long, written */
     const struct pb_allocator *allocator;
     int file;
 };
@@ -156,7 +157,14 @@ static bool map_exact_touched(struct batch *batch, int i) {
     return map_exact(batch, i) && touch(batch, i);
 }
 
+/* With a closed page behind it, so that growth always moves. */
+static bool map_fenced_touched(struct batch *batch, int i) {
+    return map(&batch->ranges[i], batch->bytes + BENCH_HOST_PAGE, PROT_NONE) && commit(batch, i) &&
+           touch(batch, i);
+}
+
 static bool grow_by_mremap(struct batch *batch, int i) {
+    batch->fences[i] = batch->ranges[i] + batch->bytes;
     void *moved = mremap(batch->ranges[i], batch->bytes, batch->bytes + batch->by, MREMAP_MAYMOVE);
     batch->ranges[i] = moved == MAP_FAILED ? NULL : moved;
     return moved != MAP_FAILED;
@@ -268,6 +276,11 @@ static void unmap_grown(struct batch *batch, int i) {
     munmap(batch->ranges[i], batch->bytes + batch->by);
 }
 
+static void unmap_moved(struct batch *batch, int i) {
+    unmap_grown(batch, i);
+    munmap(batch->fences[i], BENCH_HOST_PAGE);
+}
+
 static void heap_return(struct batch *batch, int i) {
     heap_release(batch, i);
 }
@@ -279,7 +292,7 @@ static const struct bound bounds[] = {
      "mmap + madvise (install guards)"},
     {"bound/commit", reserve, commit, unmap_total, false, "mprotect"},
     {"bound/mprotect", committed_touched, grow_in_place, unmap_total, false, NULL},
-    {"bound/mremap", map_exact_touched, grow_by_mremap, unmap_grown, false, NULL},
+    {"bound/mremap", map_fenced_touched, grow_by_mremap, unmap_moved, false, "mremap that moves"},
     {"bound/move", map_exact_touched, grow_by_move, unmap_grown, false, "mmap + memcpy + munmap"},
     {"bound/guard_remove", guarded_touched, guard_remove, unmap_total, false,
      "madvise (remove guards)"},
@@ -310,7 +323,7 @@ static const struct bound heap_bounds[] = {
 /* Growths by more than a page, and on demand. */
 static const struct bound growth_bounds[] = {
     {"bound/mprotect", committed_touched, grow_in_place, unmap_total, false, NULL},
-    {"bound/mremap", map_exact_touched, grow_by_mremap, unmap_grown, false, NULL},
+    {"bound/mremap", map_fenced_touched, grow_by_mremap, unmap_moved, false, "mremap that moves"},
     {"bound/move", map_exact_touched, grow_by_move, unmap_grown, false, "mmap + memcpy + munmap"},
     {"bound/guard_remove", guarded_touched, guard_remove, unmap_total, false,
      "madvise (remove guards)"},

@@ -375,7 +375,11 @@ struct scan {
 struct scanned {
     uint64_t start, end, categories;
 };
+#ifdef __GLIBC__
 #define SCAN _IOWR('f', 16, struct scan)
+#else /* musl's ioctl takes an int */
+#define SCAN ((int)_IOWR('f', 16, struct scan))
+#endif
 enum { IS_OF_FILE = 1 << 2, IS_PRESENT = 1 << 3, IS_SWAPPED = 1 << 4, IS_ZERO_PAGE = 1 << 5 };
 
 /* The first runs of pages of [at, at + bytes) that are present or swapped, and not of the category
