@@ -117,7 +117,7 @@ static const struct path {
      "MAILBOX_GUESS ",
      NULL},
     {"enqueue_full", fill, run_refuse, " MAILBOX_HEAD_SEE ", NULL},
-    {"attach", NULL, run_attach, " MAILBOX_CREATE ", NULL},
+    {"attach", NULL, run_attach, " MAILBOX_CREATE MAILBOX_OWNER ", NULL},
     {"park_ready", fill, run_park, " MAILBOX_FLAG_LOOK ", NULL},
     {"signal_timeout", NULL, run_look, " MAILBOX_SLEEPER_COUNT MAILBOX_BELL_READ ", NULL},
     {"waker", NULL, run_wake, " REFERENCE_TAKE REFERENCE_LOOK REFERENCE_DROP ", NULL},
