@@ -281,7 +281,7 @@ uint64_t sequence_room(const struct judged *m, unsigned i) {
     } else if (!strategy->stable_base && m->model.style.guard_bytes > SURE_GUARD_BYTES) {
         room = m->model.type.min_pages;
     }
-    if (m->is_short && m->reserve_pages_max != 0 && m->reserve_pages_max < room &&
+    if (m->is_short && m->reserve_pages_max < room && /* its first pages, perhaps none */
         (m->model.type.shared || strategy->stable_base)) {
         room = m->reserve_pages_max;
     }

@@ -661,7 +661,11 @@ static void ask_owner(const uint8_t *address, const struct tenant *sure, bool he
         stale |= is_stale(&world.tenant[i], &owner, address, heard);
     }
     /* a memory that another thread is creating is not in the table yet */
-    bool unknown = stale || (!known && world.making == 0);
+    bool copies = false; /* which may be in a slot that a tenant had */
+    for (unsigned i = 0; i < OP_THREADS; i++) {
+        copies |= world.copies_to[i] != 0;
+    }
+    bool unknown = stale || (!known && !copies && world.making == 0);
     if (sure != NULL ? !could_be(sure, &owner, address, start) : unknown) {
         world_check(concurrent_found("R39-owner", "offset and record are not of one memory"));
     }
