@@ -683,6 +683,14 @@ static enum pb_status enqueue(struct pb_mailbox *mailbox, uint64_t state, uint32
     }
 }
 
+/* Instead of the state that the caller guessed and wanted to leave as `next` there was another. Not
+ * inlined, so that the usual case keeps no register for it. */
+__attribute__((noinline)) static enum pb_status
+enqueue_beside(struct pb_mailbox *mailbox, uint64_t state, uint64_t next, uint32_t id) {
+    stand_back(state, (next - PLACE) >> PLACE_SHIFT);
+    return enqueue(mailbox, state, id);
+}
+
 /* The usual case first: room, nobody else about. It differs from the general one in this: the state
  * is not read, which takes long just after somebody has changed it, but guessed. */
 enum pb_status pb_mailbox_enqueue(struct pb_mailbox *mailbox, uint64_t id) {
@@ -699,8 +707,7 @@ enum pb_status pb_mailbox_enqueue(struct pb_mailbox *mailbox, uint64_t id) {
     }
     if (!atomic_compare_exchange_strong_explicit(&mailbox->state, &state, next,
                                                  PB_ORDER_MAILBOX_RESERVE, memory_order_relaxed)) {
-        stand_back(state, place);
-        return enqueue(mailbox, state, (uint32_t)id);
+        return enqueue_beside(mailbox, state, next, (uint32_t)id);
     }
     ring_put(mailbox, (uint32_t)id); /* whatever was reserved has been shown: the guess was right */
     bool owed = tell_tail(mailbox);
