@@ -87,6 +87,14 @@ enum pb_status pb_memory_store(struct pb_memory *memory, uint32_t index, uint32_
 /* ---- Atomic: sequentially consistent -------------------------------------------------------- */
 
 /* One operation at one width; the values wrap at the width by conversion. */
+/* gcc 12 for RISC-V compares whole registers in a 32-bit compare-exchange, also where the expected
+ * value was cut from 64 bits. A value that was in memory is extended as the one that it meets. */
+#if defined(__riscv)
+#define IN_MEMORY volatile
+#else
+#define IN_MEMORY
+#endif
+
 #define ATOMICS_OF_WIDTH(bits)                                                                    \
     static uint64_t atomic_rmw_##bits(uint8_t *at, enum pb_rmw operation, uint64_t wide) {        \
         uint##bits##_t operand = (uint##bits##_t)wide;                                            \
@@ -106,7 +114,8 @@ enum pb_status pb_memory_store(struct pb_memory *memory, uint32_t index, uint32_
         }                                                                                         \
     }                                                                                             \
     static uint64_t atomic_cmpxchg_##bits(uint8_t *at, uint64_t expected, uint64_t replacement) { \
-        uint##bits##_t seen = (uint##bits##_t)expected;                                           \
+        IN_MEMORY uint##bits##_t narrow = (uint##bits##_t)expected;                               \
+        uint##bits##_t seen = narrow;                                                             \
         (void)atomic_compare_exchange_strong(AS(uint##bits##_t, at), &seen,                       \
                                              (uint##bits##_t)replacement);                        \
         return seen;                                                                              \
