@@ -465,10 +465,14 @@ static const char *on_open(struct exec *e, const struct op *op, struct call *c) 
     return look_after(e, make_call(e, box->handle, c));
 }
 
-/* Operations of a held one. */
+/* Operations of a held one. The memory moves only where the other mailbox in it is held as well:
+ * one that only wakers keep cannot be. */
 static const char *on_held(struct exec *e, struct call *c) {
+    const struct box *other = other_box(e);
     if (c->code == OP_mailbox_move) {
-        return exec_afford(e, WORK_GROW) ? make_call(e, e->box->handle, c) : NULL;
+        return (!other->used || other->handle != NULL) && exec_afford(e, WORK_GROW)
+                   ? make_call(e, e->box->handle, c)
+                   : NULL;
     }
     return unhold(e, c);
 }
