@@ -798,22 +798,23 @@ static bool insert_aimed_fault(struct maker *k, struct program *p) {
 enum { HERE = 0xFE, STEPS_MAX = 8 }; /* no thread: where nothing interleaves */
 enum step_how {
     DRAWN = 0,
-    SHORT = 1,    /* a wait that times out */
-    LONG = 2,     /* one that does not */
-    ONE = 4,      /* a notify of one */
-    ALL = 8,      /* of all */
-    BESIDE = 16,  /* at another word of the same bucket */
-    LIMIT = 32,   /* a memory with a limit of waiters */
-    HALF = 64,    /* a store of the upper half of 8 bytes */
-    FLAG = 32768, /* at a word of the bucket that the mailbox's flag is in */
-    LARGE = 128,  /* many pages, far apart */
-    VIEW = 256,   /* a memory whose copies are views */
-    HEAD = 512,   /* a false head from the guest */
-    SPACE = 8192, /* a reservation that fails */
-    SLOT = 2048,  /* a memory of a pool */
-    MOVES = 4096, /* one that moves as it grows, or its move that fails */
-    FULL = 1024,  /* as many ids as the ring has slots, or one more */
-    IMAGE = 16384 /* first contents as long as the memory */
+    SHORT = 1,     /* a wait that times out */
+    LONG = 2,      /* one that does not */
+    ONE = 4,       /* a notify of one */
+    ALL = 8,       /* of all */
+    BESIDE = 16,   /* at another word of the same bucket */
+    LIMIT = 32,    /* a memory with a limit of waiters */
+    HALF = 64,     /* a store of the upper half of 8 bytes */
+    PLACE = 65536, /* a mailbox of shared memory, or another one in its place */
+    FLAG = 32768,  /* at a word of the bucket that the mailbox's flag is in */
+    LARGE = 128,   /* many pages, far apart */
+    VIEW = 256,    /* a memory whose copies are views */
+    HEAD = 512,    /* a false head from the guest */
+    SPACE = 8192,  /* a reservation that fails */
+    SLOT = 2048,   /* a memory of a pool */
+    MOVES = 4096,  /* one that moves as it grows, or its move that fails */
+    FULL = 1024,   /* as many ids as the ring has slots, or one more */
+    IMAGE = 16384  /* first contents as long as the memory */
 };
 struct step {
     uint8_t code, thread, m, to;
@@ -1011,11 +1012,13 @@ static const struct shape shapes[] = {
       {OP_mailbox_other, HERE, 0, 0, DRAWN},
       {OP_guest_park, HERE, 0, 0, DRAWN}}},
     {true,
-     {{OP_mailbox_attach_beside, 0, 0, 0, DRAWN},
+     {{OP_mailbox_attach, 0, 0, 0, PLACE},
+      {OP_mailbox_attach_beside, 0, 0, 0, PLACE},
       {OP_mailbox_close, 1, 0, 0, DRAWN},
       {OP_mailbox_enqueue, 2, 0, 0, ONE}}},
     {true,
-     {{OP_mailbox_attach_beside, 0, 0, 0, DRAWN},
+     {{OP_mailbox_attach, 0, 0, 0, PLACE},
+      {OP_mailbox_attach_beside, 0, 0, 0, PLACE},
       {OP_mailbox_release, 1, 0, 0, DRAWN},
       {OP_mailbox_release, 0, 0, 0, DRAWN}}},
     /* a producer that stops for ever, and others */
@@ -1291,6 +1294,18 @@ static void follow(struct maker *k, const struct step *s, struct op *op, uint64_
         break;
     case OP_memory_wait_crowd:
         op->arg.memory_wait_crowd.at = at;
+        break;
+    case OP_mailbox_attach:
+        op->arg.mailbox_attach.ground = WORD_ground_shared;
+        op->arg.mailbox_attach.pages = 1;
+        op->arg.mailbox_attach.capacity = UINT64_C(1) << below(c, 4);
+        break;
+    case OP_mailbox_attach_beside:
+        if (s->how & PLACE) {
+            op->arg.mailbox_attach_beside.place =
+                one_in(c, 4) ? below(c, WORD_place_count) : WORD_place_same;
+            op->arg.mailbox_attach_beside.capacity = UINT64_C(1) << below(c, 4);
+        }
         break;
     case OP_mailbox_wait_for_signal:
     case OP_guest_park: /* the timeout comes first in both */

@@ -254,7 +254,7 @@ static void drop_reference(struct actor *a) {
 static void look_at_beside(const struct actor *a) {
     uint8_t *memory;
     uint64_t memory_bytes;
-    const bool guests = world.beside_overlaps && world.judge.guest >= 0;
+    const bool guests = world.beside_shifted && world.judge.guest >= 0; /* it may write its head */
     const struct subject_words *words =
         world.b->words == NULL || world.scribbles || world.in_root || guests
             ? NULL
@@ -285,7 +285,7 @@ static void attach_beside(struct actor *a, const struct op *op) {
     config.spill_max %= SPILL_LIMIT;
     config.beside = world.box;
     world.has_beside = true;
-    world.beside_overlaps = overlaps;
+    world.beside_shifted = overlaps && config.offset != world.offset;
     concurrent_beside_begins(&world.judge, overlaps);
     enum subject_status status = world.b->attach(&config, &a->beside);
     world_check(concurrent_beside_ended(&world.judge, start, overlaps, status));

@@ -95,12 +95,11 @@ struct world {
     struct subject_words *words; /* its region now; NULL: it shows none */
     uint64_t memory_bytes;       /* of the memory around them */
     enum subject_ground ground;
-    bool in_root;       /* the region lies in the memory above */
-    bool awaits_signal; /* the program has a host thread that sleeps */
-    bool releases;      /* the program gives the mailbox's handle up */
-    bool has_beside;    /* a second one was attached, once in a run */
-    bool
-        beside_overlaps; /* that one has bytes of the first one, whose guest may still write them */
+    bool in_root;        /* the region lies in the memory above */
+    bool awaits_signal;  /* the program has a host thread that sleeps */
+    bool releases;       /* the program gives the mailbox's handle up */
+    bool has_beside;     /* a second one was attached, once in a run */
+    bool beside_shifted; /* it has bytes of the first one, and they mean something else there */
     bool stopped;        /* a producer has stopped for ever */
     bool scribbles;      /* the program has a hostile guest */
     uint32_t offset, capacity; /* of the first one's region */

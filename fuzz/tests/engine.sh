@@ -122,6 +122,7 @@ check stronger_orders_are_not_found lost C02 mailbox-2x1
 check R21_S15_witness_finds_the_lost_notify witness S15 R21-atomic-enqueue
 check R34_S21_witness_finds_the_stranded_id witness S21 R34-no-lost-wakeup
 check R22_W05_witness_counts_beside_a_scribble witness W05 R22-no-spurious
+check R44_N17_witness_finds_the_flag_of_the_new_mailbox witness N17 R44-closed
 check R29_W11_witness_finds_the_parked_guest witness W11 R29-disable
 wanted same_schedule_twice && [ -x $work/S15/build/plain/replay ] &&
     check same_schedule_twice same_twice
