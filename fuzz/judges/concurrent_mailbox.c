@@ -64,6 +64,17 @@ static bool delivered_other(struct concurrent *o, struct sent *self) {
     return false;
 }
 
+/* The same the other way round: what was taken of one that may never return was this one's. */
+static void claim_from_twin(struct concurrent *o, struct sent *self) {
+    for (unsigned i = 0; i < o->sends && self->accepted && !self->taken; i++) {
+        struct sent *s = &o->sent[i];
+        if (s != self && s->id == self->id && s->taken && s->end == HISTORY_PENDING) {
+            s->taken = false;
+            self->taken = true;
+        }
+    }
+}
+
 /* R33: no more ids than fit. */
 static const char *room_check(const struct concurrent *o, const struct sent *s,
                               enum subject_status status) {
@@ -131,6 +142,7 @@ const char *concurrent_sent(struct concurrent *o, struct sent *s, const struct c
                                 s->id, name_of(c));
     }
     s->accepted = c->status == SUBJECT_OK;
+    claim_from_twin(o, s);
     if (rule == NULL && c->status != SUBJECT_OK && c->status != SUBJECT_FULL &&
         c->status != SUBJECT_CLOSED && !o->faulty) {
         rule = concurrent_found("R30-enqueue", "enqueue says %s", name_of(c));
