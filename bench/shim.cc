@@ -48,8 +48,9 @@ std::vector<Case> &cases() {
 std::string key_of(const bench_case &bench) {
     std::string key = bench.name;
     for (const bench_parameter &parameter : bench.parameters) {
-        if (!parameter.name)
+        if (!parameter.name) {
             break;
+        }
         key += std::string("/") + parameter.name + ":";
         key += parameter.text ? parameter.text : std::to_string(parameter.number);
     }
@@ -87,11 +88,14 @@ const char *text_of(const char *path) {
     static char text[1 << 18];
     int file = open(path, O_RDONLY | O_CLOEXEC);
     size_t length = 0;
-    for (ssize_t got = 1; file >= 0 && got > 0 && length < sizeof text - 1; length += size_t(got))
-        if ((got = read(file, text + length, sizeof text - 1 - length)) < 0)
+    for (ssize_t got = 1; file >= 0 && got > 0 && length < sizeof text - 1; length += size_t(got)) {
+        if ((got = read(file, text + length, sizeof text - 1 - length)) < 0) {
             break;
-    if (file >= 0)
+        }
+    }
+    if (file >= 0) {
         close(file);
+    }
     text[length] = 0;
     return text;
 }
@@ -105,8 +109,9 @@ double status_bytes(const char *status, const char *field) {
 Footprint footprint_now() {
     Footprint now;
     const char *status = text_of("/proc/self/status");
-    if (!*status)
+    if (!*status) {
         return now;
+    }
     now.virtual_bytes = status_bytes(status, "VmSize:");
     now.peak_virtual_bytes = status_bytes(status, "VmPeak:");
     now.resident_bytes = status_bytes(status, "VmRSS:");
@@ -194,18 +199,21 @@ struct bench_state {
         parts++;
         if (usage.ru_nivcsw != at_open.ru_nivcsw) {
             interrupted_parts++;
-            if (bench.threads < 2 && !bench.meets)
+            if (bench.threads < 2 && !bench.meets) {
                 part_s = std::min(part_s, processor_s);
+            }
         }
-        if (bench.clock != BENCH_CLOCK_SAMPLES)
+        if (bench.clock != BENCH_CLOCK_SAMPLES) {
             add_time(part_s);
+        }
         return part_s;
     }
     void keep_footprint() {
         footprint_wanted = false;
         Footprint end = footprint_now(), &kept = footprints()[&bench];
-        if (!end.known || !footprint.known)
+        if (!end.known || !footprint.known) {
             return;
+        }
         bool rose = end.peak_virtual_bytes > footprint.peak_virtual_bytes;
         double most = rose ? end.peak_virtual_bytes : end.virtual_bytes;
         double times = double(batch);
@@ -217,23 +225,27 @@ struct bench_state {
     }
     void add_time(double part_s) {
         measured_s += part_s;
-        if (gb)
+        if (gb) {
             gb->SetIterationTime(part_s);
+        }
     }
 };
 
 namespace {
 
 const bench_parameter *find_parameter(const bench_state *state, const char *name) {
-    for (const bench_parameter &parameter : state->bench.parameters)
-        if (parameter.name && strcmp(parameter.name, name) == 0)
+    for (const bench_parameter &parameter : state->bench.parameters) {
+        if (parameter.name && strcmp(parameter.name, name) == 0) {
             return &parameter;
+        }
+    }
     return nullptr;
 }
 
 const bench_parameter &parameter_of(const bench_state *state, const char *name) {
-    if (const bench_parameter *found = find_parameter(state, name))
+    if (const bench_parameter *found = find_parameter(state, name)) {
         return *found;
+    }
     fprintf(stderr, "%s has no parameter %s\n", state->bench.name, name);
     abort();
 }
@@ -252,8 +264,9 @@ void report_quantiles(bench_state &state) {
 }
 
 void run_case(benchmark::State &gb, const bench_case &bench) {
-    if (bench.bounds && gb.thread_index() == 0)
+    if (bench.bounds && gb.thread_index() == 0) {
         gb.SetLabel(bench.bounds);
+    }
     if (bench.skip) {
         gb.SkipWithError(bench.skip);
         return;
@@ -271,8 +284,9 @@ void run_case(benchmark::State &gb, const bench_case &bench) {
         gb.counters["peak_resident_bytes"] = found->second.peak_resident_bytes;
         gb.counters["peak_virtual_bytes"] = found->second.peak_virtual_bytes;
     }
-    if (!state.samples.empty())
+    if (!state.samples.empty()) {
         report_quantiles(state);
+    }
 }
 
 // The library sees only what a case measures: with a long set-up it would run for minutes. So we
@@ -283,8 +297,9 @@ int64_t iterations_for(const bench_case &bench) {
     bench.run(&probe);
     double all_s = seconds_now() - probe.probe_began_s - probe.footprint_s,
            iterations = double(probe.iterations);
-    if (probe.skipped || iterations == 0)
+    if (probe.skipped || iterations == 0) {
         return 1;
+    }
     double wanted = options.time_s * iterations / std::max(probe.measured_s, 1e-9);
     double possible = budget_times * options.time_s * iterations / all_s;
     int64_t least = all_s > budget_times * options.time_s ? 1 : 3; // batches
@@ -296,29 +311,34 @@ void register_with_library(const Case &chosen) {
     auto *made = benchmark::RegisterBenchmark(
         chosen.key.c_str(), [bench](benchmark::State &gb) { run_case(gb, *bench); });
     made->UseManualTime();
-    if (bench->threads)
+    if (bench->threads) {
         made->Threads(bench->threads);
-    if (options.iterations)
+    }
+    if (options.iterations) {
         made->Iterations(options.iterations);
-    else if (bench->iterations && !bench->skip)
+    } else if (bench->iterations && !bench->skip) {
         made->Iterations(bench->iterations);
-    else if (bench->threads || bench->skip)
+    } else if (bench->threads || bench->skip) {
         made->MinTime(options.time_s);
-    else
+    } else {
         made->Iterations(iterations_for(*bench));
+    }
 }
 
 bool more_work(bench_state *state, int64_t batch) {
     state->batch = batch;
-    if (state->gb)
+    if (state->gb) {
         return state->gb->KeepRunningBatch(batch);
-    if (state->skipped)
+    }
+    if (state->skipped) {
         return false;
+    }
     double now_s = seconds_now();
-    if (state->iterations == 0)
+    if (state->iterations == 0) {
         state->probe_began_s = now_s;
-    else if (now_s >= state->probe_began_s + state->footprint_s + options.time_s)
+    } else if (now_s >= state->probe_began_s + state->footprint_s + options.time_s) {
         return false;
+    }
     state->iterations += batch;
     return true;
 }
@@ -380,8 +400,9 @@ std::string said_of(const std::string &what, const std::string &otherwise) {
 // "written:0" by itself, else by its name, with the value in place of %s.
 std::string words_of(const std::string &name, const std::string &value) {
     auto found = words_said().find(name + ":" + value);
-    if (found != words_said().end())
+    if (found != words_said().end()) {
         return found->second;
+    }
     std::string pattern = said_of(name, "%s");
     size_t at = pattern.find("%s");
     return at == std::string::npos ? pattern : pattern.replace(at, 2, value);
@@ -396,29 +417,35 @@ struct Named {
             size_t end = std::min(key.find('/', at), key.size());
             std::string part = key.substr(at, end - at);
             size_t colon = part.find(':');
-            if (colon != std::string::npos)
+            if (colon != std::string::npos) {
                 parameters.emplace_back(part.substr(0, colon), part.substr(colon + 1));
-            else
+            } else {
                 (at == 0 ? family : operation) = part;
+            }
             at = end + 1;
         }
     }
     const std::string *value(const std::string &name) const {
-        for (auto &parameter : parameters)
-            if (parameter.first == name)
+        for (auto &parameter : parameters) {
+            if (parameter.first == name) {
                 return &parameter.second;
+            }
+        }
         return nullptr;
     }
     std::string row() const {
         return said_of(family + "/" + operation, "");
     }
     std::string word(const std::string &name) const {
-        if (name == "family")
+        if (name == "family") {
             return said_of(family + "/", family);
-        if (name == "operation")
+        }
+        if (name == "operation") {
             return said_of("/" + operation, operation);
-        if (name == "row")
+        }
+        if (name == "row") {
             return row();
+        }
         return value(name) ? words_of(name, *value(name)) : "";
     }
     std::string words(const char *keys) const {
@@ -436,10 +463,11 @@ struct Named {
 std::string quoted(const std::string &text) {
     std::string made = "\"";
     for (char c : text) {
-        if (c == '\n')
+        if (c == '\n') {
             made += "\\n";
-        else
+        } else {
             made += (c == '"' || c == '\\' ? std::string("\\") : "") + c;
+        }
     }
     return made + "\"";
 }
@@ -450,22 +478,28 @@ std::string quoted(const char *text) {
 
 const char *kind_of(const Case &one, const Named &named) {
     static const char *const ours[] = {"memory", "mailbox", "wait", "program"};
-    if (named.family == "bound")
+    if (named.family == "bound") {
         return "limit";
-    if (named.family == "peer")
+    }
+    if (named.family == "peer") {
         return "peer";
-    for (const char *family : ours)
-        if (named.family == family)
+    }
+    for (const char *family : ours) {
+        if (named.family == family) {
             return one.bench.variant ? "other" : "ours";
+        }
+    }
     return "other";
 }
 
 // What a row is called where it stands beside another one, as its limit or its peer.
 std::string called(const Named &named) {
     static const char *const keys[] = {"via", "of", "stronger"};
-    for (const char *key : keys)
-        if (named.value(key))
+    for (const char *key : keys) {
+        if (named.value(key)) {
             return named.words(key);
+        }
+    }
     std::string row = named.row();
     return !row.empty() ? row : named.word(named.family == "bound" ? "operation" : "family");
 }
@@ -482,8 +516,9 @@ void describe_section(const struct bench_section &said) {
 void describe_places(const Case &one, const Named &named) {
     const char *comma = "";
     for (const Section &section : sections()) {
-        if (!section.has(one.key))
+        if (!section.has(one.key)) {
             continue;
+        }
         const char *columns = section.said.columns;
         const std::string *value = columns ? named.value(columns) : nullptr;
         bool number = value && value->find_first_not_of("0123456789") == std::string::npos;
@@ -503,8 +538,9 @@ void describe_row(const Case &one) {
            bench.threads > 1 || bench.meets || bench.parties ? "true" : "false");
     std::istringstream bounds(bench.bounds ? bench.bounds : "");
     std::string bound;
-    for (const char *comma = ""; std::getline(bounds, bound, ','); comma = ", ")
+    for (const char *comma = ""; std::getline(bounds, bound, ','); comma = ", ") {
         printf("%s%s", comma, quoted(bound).c_str());
+    }
     printf("], \"places\": [");
     describe_places(one, named);
     printf("]}");
@@ -583,12 +619,14 @@ int parse(int *argc, char **argv) {
             options.only = value;
         } else if ((value = value_of(argument, "--time="))) {
             options.time_s = strtod(value, &end);
-            if (end == value || *end || !(options.time_s > 0 && options.time_s <= 1000))
+            if (end == value || *end || !(options.time_s > 0 && options.time_s <= 1000)) {
                 return usage("--time wants seconds, more than 0, not ", value);
+            }
         } else if ((value = value_of(argument, "--iterations="))) {
             options.iterations = strtol(value, &end, 10);
-            if (end == value || *end || options.iterations < 1 || options.iterations > 1000000000)
+            if (end == value || *end || options.iterations < 1 || options.iterations > 1000000000) {
                 return usage("--iterations wants a number from 1 to 1000000000, not ", value);
+            }
         } else {
             return usage("unknown option ", argument);
         }
@@ -600,18 +638,22 @@ int parse(int *argc, char **argv) {
 
 int select(std::vector<const Case *> *chosen) {
     regex_t pattern;
-    if (options.filter && regcomp(&pattern, options.filter, REG_EXTENDED | REG_NOSUB) != 0)
+    if (options.filter && regcomp(&pattern, options.filter, REG_EXTENDED | REG_NOSUB) != 0) {
         return usage("not a regular expression: ", options.filter);
+    }
     for (const Case &one : cases()) {
-        if (options.quick && one.bench.full_only)
+        if (options.quick && one.bench.full_only) {
             continue;
+        }
         bool named = !options.only || one.key == options.only;
         bool matches = !options.filter || regexec(&pattern, one.key.c_str(), 0, nullptr, 0) == 0;
-        if (named && matches)
+        if (named && matches) {
             chosen->push_back(&one);
+        }
     }
-    if (options.filter)
+    if (options.filter) {
         regfree(&pattern);
+    }
     if (chosen->empty()) {
         fprintf(stderr, "bench: no row matches '%s'; --list shows all names\n",
                 options.only     ? options.only
@@ -629,26 +671,32 @@ void bench_words(const char *of, const char *words) {
 }
 
 void bench_words_add(const char *const words[][2]) {
-    for (; words[0][0]; words++)
+    for (; words[0][0]; words++) {
         bench_words(words[0][0], words[0][1]);
+    }
 }
 
 void bench_section_add(const struct bench_section *section) {
-    for (const Section &other : sections())
-        if (strcmp(other.said.title, section->title) == 0)
+    for (const Section &other : sections()) {
+        if (strcmp(other.said.title, section->title) == 0) {
             return;
+        }
+    }
     sections().emplace_back(*section);
 }
 
 void bench_sections_add(const struct bench_section *listed) {
-    for (; listed->title; listed++)
+    for (; listed->title; listed++) {
         bench_section_add(listed);
+    }
 }
 
 static void add_answer(const char *text, bool first) {
-    for (const Answer &other : answers())
-        if (strcmp(other.text, text) == 0)
+    for (const Answer &other : answers()) {
+        if (strcmp(other.text, text) == 0) {
             return;
+        }
+    }
     answers().push_back({text, first});
 }
 
@@ -682,12 +730,15 @@ void bench_register(const bench_case *bench) {
 
 bool bench_next(bench_state *state, int64_t batch) {
     bool loop = state->bench.clock == BENCH_CLOCK_LOOP;
-    if (loop && state->open)
+    if (loop && state->open) {
         state->close_part();
-    if (!more_work(state, batch))
+    }
+    if (!more_work(state, batch)) {
         return false;
-    if (loop)
+    }
+    if (loop) {
         state->open_part();
+    }
     return true;
 }
 
@@ -700,10 +751,12 @@ double bench_end(bench_state *state) {
 }
 
 void bench_sample(bench_state *state, double nanoseconds) {
-    if (state->bench.clock == BENCH_CLOCK_SAMPLES)
+    if (state->bench.clock == BENCH_CLOCK_SAMPLES) {
         state->add_time(nanoseconds * 1e-9);
-    if (!state->gb)
+    }
+    if (!state->gb) {
         return;
+    }
     state->samples_seen++;
     if (state->samples.size() < samples_max) {
         state->samples.push_back(nanoseconds);
@@ -714,18 +767,21 @@ void bench_sample(bench_state *state, double nanoseconds) {
 
 void bench_skip(bench_state *state, const char *reason) {
     state->skipped = true;
-    if (state->gb)
+    if (state->gb) {
         state->gb->SkipWithError(reason);
+    }
 }
 
 void bench_count(bench_state *state, const char *name, double value) {
-    if (state->gb)
+    if (state->gb) {
         state->gb->counters[name] = benchmark::Counter(value, benchmark::Counter::kAvgIterations);
+    }
 }
 
 void bench_value(bench_state *state, const char *name, double value) {
-    if (state->gb)
+    if (state->gb) {
         state->gb->counters[name] = value;
+    }
 }
 
 const void *bench_argument(const bench_state *state) {
@@ -757,14 +813,17 @@ void bench_environment(const char *key, const char *value) {
 }
 
 int bench_main(int argc, char **argv) {
-    if (int status = parse(&argc, argv))
+    if (int status = parse(&argc, argv)) {
         return status;
+    }
     std::vector<const Case *> chosen;
-    if (int status = select(&chosen))
+    if (int status = select(&chosen)) {
         return status;
+    }
     if (options.list) {
-        for (const Case *one : chosen)
+        for (const Case *one : chosen) {
             printf("%s\t%s\n", one->key.c_str(), one->bench.bounds ? one->bench.bounds : "");
+        }
         return fflush(stdout) == 0 ? 0 : 2;
     }
     if (options.describe) {
@@ -772,16 +831,19 @@ int bench_main(int argc, char **argv) {
         return fflush(stdout) == 0 ? 0 : 2;
     }
     benchmark::Initialize(&argc, argv);
-    if (benchmark::ReportUnrecognizedArguments(argc, argv))
+    if (benchmark::ReportUnrecognizedArguments(argc, argv)) {
         return 2;
-    for (const Case *one : chosen)
+    }
+    for (const Case *one : chosen) {
         register_with_library(*one);
+    }
     KeyReporter<benchmark::JSONReporter> json;
     KeyReporter<benchmark::ConsoleReporter> console;
-    if (options.json)
+    if (options.json) {
         benchmark::RunSpecifiedBenchmarks(&json);
-    else
+    } else {
         benchmark::RunSpecifiedBenchmarks(&console);
+    }
     benchmark::Shutdown();
     return fflush(stdout) == 0 ? 0 : 2;
 }

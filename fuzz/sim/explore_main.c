@@ -1,6 +1,6 @@
-/* The driver of `make explore` (scripts/explore.py builds and calls it): runs a program's main
- * under the engine until a finding or the end of the time, shrinks the schedule, writes what was
- * found.
+/* explore_main.c: the driver of `make explore` (scripts/explore.py builds and calls it): runs a
+ * program's main under the engine until a finding or the end of the time, shrinks the schedule,
+ * writes what was found.
  *
  *   explore --out=FOLDER [--sched=all|bytes|uniform|pct|pos|feedback|exhaustive] [--seconds=N]
  * [--seed=N]

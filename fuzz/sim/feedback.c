@@ -1,9 +1,9 @@
-/* A random source with feedback on which write each read takes, after RFF (Wolff, Shi, Duck,
- * Mathur, Roychoudhury, ASPLOS 2024). Over the runs of one process it keeps which places in the
- * program write what each place reads, and how often a read took which write. A run picks a few
- * reads and for each a write that it took seldom, and schedules towards that: the read waits for
- * its write, other writes wait for the read. All else goes by random priorities (POS). Locks count:
- * taking one reads the place that gave it back last. */
+/* feedback.c: a random source with feedback on which write each read takes, after RFF (Wolff, Shi,
+ * Duck, Mathur, Roychoudhury, ASPLOS 2024). Over the runs of one process it keeps which places in
+ * the program write what each place reads, and how often a read took which write. A run picks a
+ * few reads and for each a write that it took seldom, and schedules towards that: the read waits
+ * for its write, other writes wait for the read. All else goes by random priorities (POS). Locks
+ * count: taking one reads the place that gave it back last. */
 #include "internal.h"
 
 #include <string.h>
@@ -47,8 +47,9 @@ static struct location *location_at(uintptr_t at) {
             l->at = at;
             l->writers[l->writers_n++] = START;
         }
-        if (l->at != at)
+        if (l->at != at) {
             continue;
+        }
         if (l->run != S.generation) {
             l->run = S.generation;
             l->last = START;
@@ -65,36 +66,42 @@ static struct reader *reader_at(uintptr_t pc) {
             readers[i].pc = pc;
             order[readers_n++] = (uint16_t)i;
         }
-        if (readers[i].pc == pc)
+        if (readers[i].pc == pc) {
             return &readers[i];
+        }
     }
     return NULL;
 }
 
 static unsigned add(uintptr_t *list, unsigned *n, uintptr_t pc) {
     unsigned i = 0;
-    while (i < *n && list[i] != pc)
+    while (i < *n && list[i] != pc) {
         i++;
-    if (i == *n && *n < WRITERS_MAX)
+    }
+    if (i == *n && *n < WRITERS_MAX) {
         list[(*n)++] = pc;
+    }
     return i;
 }
 
 static void took(struct reader *r, uintptr_t writer) {
     unsigned i = add(r->writers, &r->writers_n, writer);
-    if (i < WRITERS_MAX)
+    if (i < WRITERS_MAX) {
         r->taken[i]++;
+    }
 }
 
 /* One of the writes of r, the seldom taken ones sooner. */
 static uintptr_t seldom(const struct reader *r) {
     uint32_t weight[WRITERS_MAX], sum = 0;
-    for (unsigned i = 0; i < r->writers_n; i++)
+    for (unsigned i = 0; i < r->writers_n; i++) {
         sum += weight[i] = 1 + 4096 / (1 + r->taken[i]);
+    }
     uint32_t x = (uint32_t)(random64() >> 32) % sum;
     unsigned i = 0;
-    for (; x >= weight[i]; i++)
+    for (; x >= weight[i]; i++) {
         x -= weight[i];
+    }
     return r->writers[i];
 }
 
@@ -104,10 +111,12 @@ void feedback_begin(void) {
     for (unsigned tries = 0; tries < 3 * wanted && goals_n < wanted; tries++) {
         const struct reader *r = &readers[order[random64() % readers_n]];
         bool known = r->writers_n < 2;
-        for (unsigned g = 0; g < goals_n; g++)
+        for (unsigned g = 0; g < goals_n; g++) {
             known |= goals[g].reader == r->pc;
-        if (!known)
+        }
+        if (!known) {
             goals[goals_n++] = (struct goal){.reader = r->pc, .writer = seldom(r), .at = r->at};
+        }
     }
 }
 
@@ -126,21 +135,25 @@ static bool writes(const struct op *op) {
 /* How a thread's next step serves the goals: 2 one is reached, 1 none is touched, 0 one is lost. */
 static unsigned served(const struct thread *t) {
     const struct op *op = &t->pending;
-    if (op->kind < OP_LOAD || op->kind == OP_FENCE || !op->at)
+    if (op->kind < OP_LOAD || op->kind == OP_FENCE || !op->at) {
         return 1;
+    }
     uintptr_t pc = place_of(t, op);
     const struct location *l = NULL;
     unsigned how = 1;
     for (unsigned g = 0; g < goals_n; g++) {
         const struct goal *goal = &goals[g];
-        if (goal->done || (goal->reader != pc && goal->at != op->at))
+        if (goal->done || (goal->reader != pc && goal->at != op->at)) {
             continue;
-        if (!l && !(l = location_at(op->at)))
+        }
+        if (!l && !(l = location_at(op->at))) {
             return 1;
+        }
         bool ready = l->last == goal->writer;
         if (goal->reader == pc && reads(op)) {
-            if (!ready)
+            if (!ready) {
                 return 0;
+            }
             how = 2;
         } else if (goal->at == op->at && writes(op) && ready) {
             return 0;
@@ -165,22 +178,26 @@ struct thread *feedback_pick(thread_set set) {
 
 void feedback_step(const struct thread *t) {
     const struct op *op = &t->pending;
-    if (op->kind < OP_LOAD || op->kind == OP_FENCE || !op->at)
+    if (op->kind < OP_LOAD || op->kind == OP_FENCE || !op->at) {
         return;
+    }
     struct location *l = location_at(op->at);
     uintptr_t pc = place_of(t, op);
-    if (!l || !pc)
+    if (!l || !pc) {
         return;
+    }
     if (reads(op)) {
         struct reader *r = reader_at(pc);
         if (r) {
             r->at = op->at;
             took(r, l->last);
-            for (unsigned i = 0; i < l->writers_n; i++)
+            for (unsigned i = 0; i < l->writers_n; i++) {
                 add(r->writers, &r->writers_n, l->writers[i]);
+            }
         }
-        for (unsigned g = 0; g < goals_n; g++)
+        for (unsigned g = 0; g < goals_n; g++) {
             goals[g].done |= goals[g].reader == pc;
+        }
     }
     if (op->writes || op->kind == OP_UNLOCK) {
         l->last = pc;

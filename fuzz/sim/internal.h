@@ -1,5 +1,5 @@
-/* What the engine's files share. Read in this order: internal.h, machine.c (the memory model),
- * shadow.c (races, heap, pages), run.c (threads, choices, waits), tsan.c (entry points),
+/* internal.h: what the engine's files share. Read in this order: internal.h, machine.c (the memory
+ * model), shadow.c (races, heap, pages), run.c (threads, choices, waits), tsan.c (entry points),
  * explore.c (the search), trace.c. */
 #ifndef SIM_INTERNAL_H
 #define SIM_INTERNAL_H

@@ -1,6 +1,6 @@
-/* The litmus runner: every test exhaustively (verdict and number of graphs, exactly), then at
- * random until every outcome was seen. Tests are .litmus texts, or C files linked in
- * (fuzz/sim/litmus/litmus.h).
+/* litmus_main.c: the litmus runner: every test exhaustively (verdict and number of graphs,
+ * exactly), then at random until every outcome was seen. Tests are .litmus texts, or C files
+ * linked in (fuzz/sim/litmus/litmus.h).
  *
  *     build/sim/litmus [options] file-or-folder...        see usage() */
 #include "litmus/litmus.h"
@@ -68,12 +68,15 @@ static void c_run(void *test) {
     static unsigned numbers[] = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
     int ids[16];
     c_now.test = test;
-    for (int i = 0; i < 8; i++)
+    for (int i = 0; i < 8; i++) {
         litmus_r[i] = -1;
-    for (unsigned i = 0; i < c_now.test->threads_n; i++)
+    }
+    for (unsigned i = 0; i < c_now.test->threads_n; i++) {
         ids[i] = sim_spawn(c_thread, &numbers[i]);
-    for (unsigned i = 0; i < c_now.test->threads_n; i++)
+    }
+    for (unsigned i = 0; i < c_now.test->threads_n; i++) {
         sim_join(ids[i]);
+    }
     c_now.hit = c_now.test->exists();
 }
 
@@ -116,9 +119,11 @@ static bool state_now(const struct test *t, char *out, size_t n) {
     }
     size_t used = 0;
     out[0] = 0;
-    for (int i = 0; i < 8; i++)
-        if (litmus_r[i] != -1)
+    for (int i = 0; i < 8; i++) {
+        if (litmus_r[i] != -1) {
             used += (size_t)snprintf(out + used, n - used, "r%d=%d ", i, litmus_r[i]);
+        }
+    }
     snprintf(out + used, n - used, "exists=%d", c_now.hit);
     return c_now.hit;
 }
@@ -126,12 +131,15 @@ static bool state_now(const struct test *t, char *out, size_t n) {
 /* The index of a state, added when new; -1 when full. */
 static int state_index(struct outcomes *o, const char *text) {
     uint32_t h = 2166136261u;
-    for (const char *p = text; *p; p++)
+    for (const char *p = text; *p; p++) {
         h = (h ^ (unsigned char)*p) * 16777619u;
+    }
     unsigned i = h % SLOTS;
-    for (; o->slots[i]; i = (i + 1) % SLOTS)
-        if (strcmp(o->text[o->slots[i] - 1], text) == 0)
+    for (; o->slots[i]; i = (i + 1) % SLOTS) {
+        if (strcmp(o->text[o->slots[i] - 1], text) == 0) {
             return (int)o->slots[i] - 1;
+        }
+    }
     if (o->n == STATES_MAX || !(o->text[o->n] = strdup(text))) {
         o->full = true;
         return -1;
@@ -157,12 +165,13 @@ static double seconds_now(void) {
 static void json_text(FILE *f, const char *s) {
     fputc('"', f);
     for (; *s; s++) {
-        if (*s == '"' || *s == '\\')
+        if (*s == '"' || *s == '\\') {
             fprintf(f, "\\%c", *s);
-        else if ((unsigned char)*s < 32)
+        } else if ((unsigned char)*s < 32) {
             fprintf(f, "\\u%04x", *s);
-        else
+        } else {
             fputc(*s, f);
+        }
     }
     fputc('"', f);
 }
@@ -197,14 +206,16 @@ static long at_random(const struct test *t, struct outcomes *o, const struct set
     for (long i = 0; i < s->runs && !interrupted && o->open; i++) {
         so.seed = s->seed * UINT64_C(1000003) + (uint64_t)i;
         const char *finding = sim_run(&so, fn, arg, NULL);
-        if (finding && blocks && is_stuck(finding))
+        if (finding && blocks && is_stuck(finding)) {
             continue;
+        }
         if (finding) {
             snprintf(why, why_n, "random run %ld found %s", i, finding);
             return -1;
         }
-        if (t->text && !t->text->finished)
+        if (t->text && !t->text->finished) {
             continue; /* cut by an assume */
+        }
         state_now(t, text, sizeof text);
         unsigned before = o->n;
         int k = state_index(o, text);
@@ -214,8 +225,9 @@ static long at_random(const struct test *t, struct outcomes *o, const struct set
         }
         if (!o->seen[k]) {
             o->seen[k] = 1;
-            if (--o->open == 0)
+            if (--o->open == 0) {
                 return i + 1;
+            }
         }
     }
     snprintf(why, why_n, "%u of %u outcomes not seen in %ld random runs", o->open, o->n, s->runs);
@@ -311,34 +323,39 @@ static int run_test(struct test *t, const struct settings *s, FILE *json, bool f
     } else if (s->runs && (t->expected[0] || states <= RANDOM_STATES_MAX)) {
         runs = at_random(t, &o, s, x.blocked, why, sizeof why);
         /* outcomes that chance has not met are a failure only of a test that states its verdict */
-        if (why[0] && (runs < 0 || t->expected[0]))
+        if (why[0] && (runs < 0 || t->expected[0])) {
             status = 1;
+        }
     }
-    if (status || !s->quiet)
+    if (status || !s->quiet) {
         printf("%s %s%s %s, %llu graphs, %u states, %llu executions (%llu dead ends), %ld random "
                "runs\n",
                status ? "FAIL" : "PASS", t->name, status ? ":" : "", status ? why : verdict,
                (unsigned long long)x.graphs, states, (unsigned long long)x.executions,
                (unsigned long long)x.dead_ends, runs);
+    }
     if (json) {
         qsort(o.text, states, sizeof o.text[0], compare_text);
         fprintf(json, "%s\n  {\"name\": ", first ? "" : ",");
         json_text(json, t->name);
         fprintf(json, ", \"file\": ");
         json_text(json, t->file);
-        if (t->text && !t->text->terms_n)
+        if (t->text && !t->text->terms_n) {
             fprintf(json, ", \"verdict\": null");
-        else
+        } else {
             fprintf(json, ", \"verdict\": \"%s\"", verdict);
-        if (t->expected[0])
+        }
+        if (t->expected[0]) {
             fprintf(json, ", \"expected\": \"%s\"", t->expected);
-        else
+        } else {
             fprintf(json, ", \"expected\": null");
+        }
         fprintf(json, ", \"graphs\": %llu, \"expected_graphs\": ", (unsigned long long)x.graphs);
-        if (t->expected_graphs >= 0)
+        if (t->expected_graphs >= 0) {
             fprintf(json, "%ld", t->expected_graphs);
-        else
+        } else {
             fprintf(json, "null");
+        }
         fprintf(json,
                 ", \"blocked\": %llu, \"complete\": %s, \"ok\": %s, \"executions\": %llu, "
                 "\"pruned\": %llu, "
@@ -348,25 +365,29 @@ static int run_test(struct test *t, const struct settings *s, FILE *json, bool f
                 status ? "false" : "true", (unsigned long long)x.executions,
                 (unsigned long long)x.dead_ends, x.bounds, runs, seconds_now() - started,
                 t->c11 ? "c11" : "c++20");
-        if (x.finding)
+        if (x.finding) {
             json_text(json, x.finding);
-        else
+        } else {
             fprintf(json, "null");
+        }
         fprintf(json, ", \"why\": ");
-        if (why[0])
+        if (why[0]) {
             json_text(json, why);
-        else
+        } else {
             fprintf(json, "null");
+        }
         fprintf(json, ", \"states\": [");
         for (unsigned i = 0; i < states; i++) {
-            if (i)
+            if (i) {
                 fprintf(json, ", ");
+            }
             json_text(json, o.text[i]);
         }
         fprintf(json, "]}");
     }
-    for (unsigned i = 0; i < o.n; i++)
+    for (unsigned i = 0; i < o.n; i++) {
         free(o.text[i]);
+    }
     return status;
 }
 
@@ -410,8 +431,9 @@ static bool add_path(const char *path) {
     for (int i = 0; i < n; i++) {
         char whole[4096];
         snprintf(whole, sizeof whole, "%s/%s", path, list[i]->d_name);
-        if (ok && (ends_in(whole, ".litmus") || ends_in(whole, ".c")))
+        if (ok && (ends_in(whole, ".litmus") || ends_in(whole, ".c"))) {
             ok = add_path(whole);
+        }
         free(list[i]);
     }
     free(list);
@@ -427,13 +449,15 @@ static char *read_all(const char *path) {
     size_t n = 0;
     enum { TEXT_MAX = 1 << 26 };
     char *text = f ? malloc(TEXT_MAX + 1) : NULL;
-    if (text)
+    if (text) {
         n = fread(text, 1, TEXT_MAX, f);
+    }
     if (!f || !text || ferror(f) || n == TEXT_MAX || memchr(text, 0, n)) {
         fprintf(stderr, "litmus: %s: %s\n", path,
                 !f || ferror(f) ? strerror(errno) : "not a text of less than 64 MiB");
-        if (f)
+        if (f) {
             fclose(f);
+        }
         free(text);
         return NULL;
     }
@@ -467,8 +491,9 @@ static bool load_c(struct test *t, const char *text) {
                 t->file);
         return false;
     }
-    if (g && g < end)
+    if (g && g < end) {
         sscanf(g, "graphs: %ld", &t->expected_graphs);
+    }
     t->c11 |= c && c < end;
     return true;
 }
@@ -479,8 +504,9 @@ static bool load_test(struct test *t, const char *file, const char *shown, const
     static struct lt_program program;
     char error[512];
     *t = (struct test){.file = file, .expected_graphs = -1, .expected_blocked = -1, .c11 = s->c11};
-    if (ends_in(file, ".c"))
+    if (ends_in(file, ".c")) {
         return load_c(t, text);
+    }
     if (!lt_parse(&program, text, shown, error, sizeof error)) {
         fprintf(stderr, "litmus: %s\n", error);
         return false;
@@ -496,8 +522,9 @@ static bool load_test(struct test *t, const char *file, const char *shown, const
 /* Cuts *rest at the next line that begins with ---; what is before it, or NULL at the end. */
 static char *next_program(char **rest) {
     char *text = *rest;
-    if (!text)
+    if (!text) {
         return NULL;
+    }
     char *cut = strstr(text, "\n---");
     *rest = NULL;
     if (cut) {
@@ -509,8 +536,9 @@ static char *next_program(char **rest) {
 }
 
 static const char *value_of(char **argv, int argc, int *i) {
-    if (++*i < argc)
+    if (++*i < argc) {
         return argv[*i];
+    }
     fprintf(stderr, "litmus: %s needs a value\n", argv[argc - 1]);
     exit(2);
 }
@@ -540,25 +568,25 @@ static void set_reduction(struct settings *s, const char *text) {
 static void parse_options(int argc, char **argv, struct settings *s) {
     for (int i = 1; i < argc; i++) {
         const char *a = argv[i];
-        if (strcmp(a, "--json") == 0)
+        if (strcmp(a, "--json") == 0) {
             s->json = value_of(argv, argc, &i);
-        else if (strcmp(a, "--runs") == 0)
+        } else if (strcmp(a, "--runs") == 0) {
             s->runs = number_of(a, value_of(argv, argc, &i));
-        else if (strcmp(a, "--seed") == 0)
+        } else if (strcmp(a, "--seed") == 0) {
             s->seed = (uint64_t)number_of(a, value_of(argv, argc, &i));
-        else if (strcmp(a, "--seconds") == 0)
+        } else if (strcmp(a, "--seconds") == 0) {
             s->seconds = (double)number_of(a, value_of(argv, argc, &i));
-        else if (strcmp(a, "--processes") == 0)
+        } else if (strcmp(a, "--processes") == 0) {
             s->processes = (unsigned)number_of(a, value_of(argv, argc, &i));
-        else if (strcmp(a, "--set") == 0)
+        } else if (strcmp(a, "--set") == 0) {
             set_reduction(s, value_of(argv, argc, &i));
-        else if (strcmp(a, "--c11") == 0)
+        } else if (strcmp(a, "--c11") == 0) {
             s->c11 = true;
-        else if (strcmp(a, "--quiet") == 0)
+        } else if (strcmp(a, "--quiet") == 0) {
             s->quiet = true;
-        else if (strcmp(a, "--states") == 0)
+        } else if (strcmp(a, "--states") == 0) {
             s->states = true;
-        else if (strcmp(a, "--help") == 0) {
+        } else if (strcmp(a, "--help") == 0) {
             usage(stdout);
             exit(0);
         } else if (strcmp(a, "--sched") == 0) {
@@ -574,8 +602,9 @@ static void parse_options(int argc, char **argv, struct settings *s) {
             fprintf(stderr, "litmus: unknown option %s\n", a);
             usage(stderr);
             exit(2);
-        } else if (!add_path(a))
+        } else if (!add_path(a)) {
             exit(2);
+        }
     }
 }
 
@@ -593,8 +622,9 @@ int main(int argc, char **argv) {
             fprintf(stderr, "litmus: %s: %s\n", s.json, strerror(errno));
             return 2;
         }
-        if (json == stdout)
+        if (json == stdout) {
             s.quiet = true;
+        }
         fprintf(json, "[");
     }
     signal(SIGINT, on_interrupt);
@@ -613,18 +643,21 @@ int main(int argc, char **argv) {
             }
             int status =
                 s.states ? print_states(&t, &s) : run_test(&t, &s, json, passed + failed == 0);
-            if (status)
+            if (status) {
                 failed++;
-            else
+            } else {
                 passed++;
+            }
             bad_input |= status == 2;
         }
         free(text);
     }
-    if (json)
+    if (json) {
         fprintf(json, "\n]\n");
-    if (json != stdout && !s.states)
+    }
+    if (json != stdout && !s.states) {
         printf("%u passed, %u failed\n", passed, failed);
+    }
     if (json && (ferror(json) | (json != stdout && fclose(json)))) {
         fprintf(stderr, "litmus: cannot write %s\n", s.json);
         return 2;

@@ -1,4 +1,4 @@
-/* Parser and interpreter of .litmus programs; see litmus_text.h. */
+/* litmus_text.c: parser and interpreter of .litmus programs; see litmus_text.h. */
 #include "litmus_text.h"
 
 #include "sim.h"
@@ -22,21 +22,24 @@ struct reader {
 
 static bool fail(struct reader *r, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static bool fail(struct reader *r, const char *format, ...) {
-    if (r->failed)
+    if (r->failed) {
         return false;
+    }
     r->failed = true;
     int n = snprintf(r->error, r->error_n, "%s:%d: ", r->file, r->line);
     va_list args;
     va_start(args, format);
-    if (n >= 0 && (size_t)n < r->error_n)
+    if (n >= 0 && (size_t)n < r->error_n) {
         vsnprintf(r->error + n, r->error_n - (size_t)n, format, args);
+    }
     va_end(args);
     return false;
 }
 
 static void blanks(struct reader *r) {
-    while (*r->at == ' ' || *r->at == '\t' || *r->at == '\r')
+    while (*r->at == ' ' || *r->at == '\t' || *r->at == '\r') {
         r->at++;
+    }
 }
 
 static bool at_end(struct reader *r) {
@@ -55,29 +58,34 @@ static const char *word(struct reader *r) {
     char *out = w[next++ & 3];
     size_t n = 0;
     blanks(r);
-    while (is_word(*r->at) && n + 1 < sizeof w[0])
+    while (is_word(*r->at) && n + 1 < sizeof w[0]) {
         out[n++] = *r->at++;
-    if (is_word(*r->at))
+    }
+    if (is_word(*r->at)) {
         fail(r, "the word '%.*s...' is too long", (int)n, out);
+    }
     out[n] = 0;
     return out;
 }
 
 static bool mark(struct reader *r, char c) {
     blanks(r);
-    if (*r->at != c)
+    if (*r->at != c) {
         return false;
+    }
     r->at++;
     return true;
 }
 
 static bool number(const char *w, uint32_t *out) {
     char *end;
-    if (!isdigit((unsigned char)w[0]) && w[0] != '-')
+    if (!isdigit((unsigned char)w[0]) && w[0] != '-') {
         return false;
+    }
     long long v = strtoll(w, &end, 0);
-    if (*end || end == w || v < INT32_MIN || v > UINT32_MAX)
+    if (*end || end == w || v < INT32_MIN || v > UINT32_MAX) {
         return false;
+    }
     *out = (uint32_t)v;
     return true;
 }
@@ -88,11 +96,14 @@ static bool is_name(const char *w) {
 
 /* The number of a name in a list, added when new; -1 when there is no room. */
 static int index_of(char (*list)[LT_NAME], unsigned *n, unsigned max, const char *w) {
-    for (unsigned i = 0; i < *n; i++)
-        if (strcmp(list[i], w) == 0)
+    for (unsigned i = 0; i < *n; i++) {
+        if (strcmp(list[i], w) == 0) {
             return (int)i;
-    if (*n == max || strlen(w) >= LT_NAME)
+        }
+    }
+    if (*n == max || strlen(w) >= LT_NAME) {
         return -1;
+    }
     strcpy(list[*n], w);
     return (int)(*n)++;
 }
@@ -103,26 +114,32 @@ static bool has_name(char (*list)[LT_NAME], unsigned n, const char *w) {
 
 static bool get_location(struct reader *r, struct lt_program *p, unsigned *out) {
     const char *w = word(r);
-    if (!is_name(w))
+    if (!is_name(w)) {
         return fail(r, "a location's name is missing before '%.10s'", r->at);
-    if (has_name(p->locks, p->locks_n, w))
+    }
+    if (has_name(p->locks, p->locks_n, w)) {
         return fail(r, "'%s' is a lock, no location", w);
+    }
     int i = index_of(p->locations, &p->locations_n, LT_LOCATIONS, w);
-    if (i < 0)
+    if (i < 0) {
         return fail(r, "'%s' is too long or one location too many (at most %d)", w, LT_LOCATIONS);
+    }
     *out = (unsigned)i;
     return true;
 }
 
 static bool get_lock(struct reader *r, struct lt_program *p, unsigned *out) {
     const char *w = word(r);
-    if (!is_name(w))
+    if (!is_name(w)) {
         return fail(r, "a lock's name is missing before '%.10s'", r->at);
-    if (has_name(p->locations, p->locations_n, w))
+    }
+    if (has_name(p->locations, p->locations_n, w)) {
         return fail(r, "'%s' is a location, no lock", w);
+    }
     int i = index_of(p->locks, &p->locks_n, LT_LOCKS, w);
-    if (i < 0)
+    if (i < 0) {
         return fail(r, "'%s' is too long or one lock too many (at most %d)", w, LT_LOCKS);
+    }
     *out = (unsigned)i;
     return true;
 }
@@ -133,11 +150,12 @@ static bool get_value(struct reader *r, struct lt_thread *t, struct lt_value *ou
         out->is_register = false;
         return true;
     }
-    for (unsigned i = 0; i < t->registers_n; i++)
+    for (unsigned i = 0; i < t->registers_n; i++) {
         if (strcmp(t->registers[i], w) == 0) {
             *out = (struct lt_value){true, i};
             return true;
         }
+    }
     return fail(r, "'%s' is neither a 32-bit number nor a register set before", w);
 }
 
@@ -151,11 +169,12 @@ static bool get_order(struct reader *r, int *out, const char *allowed) {
                   {"ar", __ATOMIC_ACQ_REL},
                   {"sc", __ATOMIC_SEQ_CST}};
     const char *w = word(r);
-    for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++)
+    for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
         if (strcmp(orders[i].name, w) == 0 && strstr(allowed, w)) {
             *out = orders[i].order;
             return true;
         }
+    }
     return fail(r, "'%s' is not an order for this statement (one of: %s)", w, allowed);
 }
 
@@ -241,15 +260,17 @@ static bool parse_result(struct reader *r, struct lt_program *p, struct lt_threa
         return get_location(r, p, &s->location) && get_count(r, 1u << 30, &s->count);
     }
     uint32_t n;
-    if (!number(w, &n) && !has_name(t->registers, t->registers_n, w))
+    if (!number(w, &n) && !has_name(t->registers, t->registers_n, w)) {
         return fail(r,
                     "'%s' cannot follow '%s =': load, add, xchg, cas, await, await_xchg, spin, "
                     "trylock, wait, wait_timed, wake, a number or a register set before",
                     w, target);
+    }
     s->kind = LT_SET;
     r->at = before;
-    if (!get_value(r, t, &s->value))
+    if (!get_value(r, t, &s->value)) {
         return false;
+    }
     return !mark(r, '+') || (s->value.is_register ? get_value(r, t, &s->expected)
                                                   : fail(r, "a sum begins with a register"));
 }
@@ -268,8 +289,9 @@ static bool parse_if(struct reader *r, struct lt_program *p, struct lt_thread *t
                      struct lt_statement *s) {
     bool equals = true;
     if (!get_register(r, t, &s->value) || !get_comparison(r, t, &equals, &s->expected) ||
-        !parse_block(r, p, t))
+        !parse_block(r, p, t)) {
         return false;
+    }
     s->kind = equals ? LT_IF_EQUAL : LT_IF_DIFFER;
     s->jump = t->statements_n;
     struct reader before = *r;
@@ -283,12 +305,14 @@ static bool parse_if(struct reader *r, struct lt_program *p, struct lt_thread *t
         return true;
     }
     struct lt_statement *jump = new_statement(r, t);
-    if (!jump)
+    if (!jump) {
         return false;
+    }
     jump->kind = LT_JUMP;
     s->jump = t->statements_n;
-    if (!parse_block(r, p, t))
+    if (!parse_block(r, p, t)) {
         return false;
+    }
     jump->jump = t->statements_n;
     return true;
 }
@@ -297,21 +321,25 @@ static bool parse_repeat(struct reader *r, struct lt_program *p, struct lt_threa
                          struct lt_statement *s) {
     s->kind = LT_REPEAT;
     s->counter = r->depth;
-    if (!get_count(r, 9, &s->count) || (!s->count && !fail(r, "repeat needs 1 to 9")))
+    if (!get_count(r, 9, &s->count) || (!s->count && !fail(r, "repeat needs 1 to 9"))) {
         return false;
+    }
     unsigned body = t->statements_n;
-    if (!parse_block(r, p, t))
+    if (!parse_block(r, p, t)) {
         return false;
+    }
     struct lt_statement *end = new_statement(r, t);
-    if (end)
+    if (end) {
         *end = (struct lt_statement){.kind = LT_REPEAT_END, .counter = s->counter, .jump = body};
+    }
     return end;
 }
 
 static bool parse_statement(struct reader *r, struct lt_program *p, struct lt_thread *t) {
     struct lt_statement *s = new_statement(r, t);
-    if (!s)
+    if (!s) {
         return false;
+    }
     const char *w = word(r);
     if (strcmp(w, "store") == 0) {
         s->kind = LT_STORE;
@@ -322,10 +350,12 @@ static bool parse_statement(struct reader *r, struct lt_program *p, struct lt_th
         s->kind = LT_FENCE;
         return get_order(r, &s->order, of_fence);
     }
-    if (strcmp(w, "if") == 0)
+    if (strcmp(w, "if") == 0) {
         return parse_if(r, p, t, s);
-    if (strcmp(w, "repeat") == 0)
+    }
+    if (strcmp(w, "repeat") == 0) {
         return parse_repeat(r, p, t, s);
+    }
     if (strcmp(w, "await_cas") == 0) {
         s->kind = LT_AWAIT_CAS;
         return parse_cas(r, p, t, s);
@@ -338,29 +368,35 @@ static bool parse_statement(struct reader *r, struct lt_program *p, struct lt_th
         s->kind = w[0] == 'l' ? LT_LOCK : LT_UNLOCK;
         return get_lock(r, p, &s->location);
     }
-    if (!is_name(w))
+    if (!is_name(w)) {
         return fail(r, "a statement is missing: store, fence, if, repeat, await_cas, assume, lock, "
                        "unlock, or 'register = ...'");
+    }
     char target[64];
     strcpy(target, w);
-    if (!mark(r, '='))
+    if (!mark(r, '=')) {
         return fail(r, "'%s' is no statement; a register needs '='", target);
-    if (!parse_result(r, p, t, s, target))
+    }
+    if (!parse_result(r, p, t, s, target)) {
         return false;
+    }
     int i = index_of(t->registers, &t->registers_n, LT_REGISTERS, target);
-    if (i < 0)
+    if (i < 0) {
         return fail(r, "'%s' is too long or one register too many (at most %d)", target,
                     LT_REGISTERS);
+    }
     s->target = (unsigned)i;
     return true;
 }
 
 /* { S ; S }, also over several lines, whose ends separate as `;` does. */
 static bool parse_block(struct reader *r, struct lt_program *p, struct lt_thread *t) {
-    if (!mark(r, '{'))
+    if (!mark(r, '{')) {
         return fail(r, "'{' is missing before '%.10s'", r->at);
-    if (++r->depth > LT_NESTING)
+    }
+    if (++r->depth > LT_NESTING) {
         return fail(r, "braces deeper than %d", LT_NESTING);
+    }
     for (bool separated = true;;) {
         if (mark(r, '}')) {
             r->depth--;
@@ -368,8 +404,9 @@ static bool parse_block(struct reader *r, struct lt_program *p, struct lt_thread
         }
         if (at_end(r)) {
             r->at += strcspn(r->at, "\n");
-            if (!*r->at)
+            if (!*r->at) {
                 return fail(r, "'}' is missing at the end");
+            }
             r->at++;
             r->line++;
             separated = true;
@@ -378,39 +415,48 @@ static bool parse_block(struct reader *r, struct lt_program *p, struct lt_thread
         } else if (!separated) {
             return fail(r, "';' is missing before '%.10s'", r->at);
         } else {
-            if (!parse_statement(r, p, t))
+            if (!parse_statement(r, p, t)) {
                 return false;
+            }
             separated = false;
         }
     }
 }
 
 static bool parse_thread(struct reader *r, struct lt_program *p, unsigned number_of) {
-    if (number_of >= LT_THREADS)
+    if (number_of >= LT_THREADS) {
         return fail(r, "thread %u: at most %d threads", number_of, LT_THREADS);
-    if (number_of > p->threads_n)
+    }
+    if (number_of > p->threads_n) {
         return fail(r, "thread T%u before T%u", number_of, p->threads_n);
-    if (number_of == p->threads_n)
+    }
+    if (number_of == p->threads_n) {
         p->threads_n++;
+    }
     for (;;) {
         while (mark(r, ';')) {
         }
-        if (at_end(r))
+        if (at_end(r)) {
             return true;
-        if (!parse_statement(r, p, &p->threads[number_of]))
+        }
+        if (!parse_statement(r, p, &p->threads[number_of])) {
             return false;
-        if (!mark(r, ';') && !at_end(r))
+        }
+        if (!mark(r, ';') && !at_end(r)) {
             return fail(r, "';' is missing before '%.10s'", r->at);
+        }
     }
 }
 
 static bool parse_init(struct reader *r, struct lt_program *p) {
     while (!at_end(r)) {
         unsigned x;
-        if (!get_location(r, p, &x))
+        if (!get_location(r, p, &x)) {
             return false;
-        if (!mark(r, '=') || !number(word(r), &p->initial[x]))
+        }
+        if (!mark(r, '=') || !number(word(r), &p->initial[x])) {
             return fail(r, "init needs location=number");
+        }
         mark(r, ';');
     }
     return true;
@@ -421,51 +467,61 @@ static bool parse_term(struct reader *r, struct lt_program *p, struct lt_term *t
     unsigned n;
     int used = 0;
     if (sscanf(w, "T%u%n", &n, &used) == 1 && !w[used] && mark(r, ':')) {
-        if (n >= p->threads_n)
+        if (n >= p->threads_n) {
             return fail(r, "there is no thread T%u", n);
+        }
         t->thread = (int)n;
         const char *name = word(r);
         struct lt_thread *th = &p->threads[n];
         for (t->index = 0; t->index < th->registers_n && strcmp(th->registers[t->index], name) != 0;
              t->index++) {
         }
-        if (t->index == th->registers_n)
+        if (t->index == th->registers_n) {
             return fail(r, "T%u has no register '%s'", n, name);
+        }
     } else {
         t->thread = -1;
         for (t->index = 0; t->index < p->locations_n && strcmp(p->locations[t->index], w) != 0;
              t->index++) {
         }
-        if (t->index == p->locations_n)
+        if (t->index == p->locations_n) {
             return fail(r, "'%s' is neither a location nor T<n>:register", w);
+        }
     }
-    if (!mark(r, '='))
+    if (!mark(r, '=')) {
         return fail(r, "'=' is missing in exists");
+    }
     return number(word(r), &t->value) || fail(r, "a number is missing after '='");
 }
 
 static bool parse_exists(struct reader *r, struct lt_program *p) {
-    if (p->terms_n)
+    if (p->terms_n) {
         return fail(r, "a second 'exists'");
+    }
     for (bool or_before = false;;) {
-        if (p->terms_n == LT_TERMS)
+        if (p->terms_n == LT_TERMS) {
             return fail(r, "more than %d terms", LT_TERMS);
+        }
         struct lt_term *t = &p->terms[p->terms_n];
-        if (!parse_term(r, p, t))
+        if (!parse_term(r, p, t)) {
             return false;
+        }
         t->or_before = or_before;
         p->terms_n++;
-        if (at_end(r))
+        if (at_end(r)) {
             return true;
+        }
         or_before = mark(r, '|');
-        if (!or_before && !mark(r, '&'))
+        if (!or_before && !mark(r, '&')) {
             return fail(r, "'&' or '|' is missing before '%.10s'", r->at);
+        }
     }
 }
 
 static bool parse_line(struct reader *r, struct lt_program *p) {
-    if (at_end(r))
+    if (at_end(r)) {
         return true;
+    }
     const char *w = word(r);
     unsigned n;
     int used = 0;
@@ -473,32 +529,39 @@ static bool parse_line(struct reader *r, struct lt_program *p) {
     if (strcmp(w, "name") == 0) {
         blanks(r);
         size_t len = strcspn(r->at, "\n\r");
-        while (len && r->at[len - 1] == ' ')
+        while (len && r->at[len - 1] == ' ') {
             len--;
-        if (len == 0 || len >= sizeof p->name)
+        }
+        if (len == 0 || len >= sizeof p->name) {
             return fail(r, "the name is missing or longer than %zu", sizeof p->name - 1);
+        }
         memcpy(p->name, r->at, len);
         p->name[len] = 0;
         r->at += len;
     } else if (strcmp(w, "init") == 0) {
-        if (!parse_init(r, p))
+        if (!parse_init(r, p)) {
             return false;
+        }
     } else if (strcmp(w, "exists") == 0) {
-        if (!parse_exists(r, p))
+        if (!parse_exists(r, p)) {
             return false;
+        }
     } else if (strcmp(w, "expect") == 0) {
         w = word(r);
-        if (strcmp(w, "allowed") != 0 && strcmp(w, "forbidden") != 0)
+        if (strcmp(w, "allowed") != 0 && strcmp(w, "forbidden") != 0) {
             return fail(r, "expect allowed or forbidden, not '%s'", w);
+        }
         strcpy(p->expected, w);
     } else if (strcmp(w, "graphs") == 0 || strcmp(w, "blocked") == 0) {
         long *expected = w[0] == 'g' ? &p->expected_graphs : &p->expected_blocked;
-        if (!number(word(r), &graphs))
+        if (!number(word(r), &graphs)) {
             return fail(r, "graphs and blocked need a number");
+        }
         *expected = (long)graphs;
     } else if (sscanf(w, "T%u%n", &n, &used) == 1 && !w[used] && mark(r, ':')) {
-        if (!parse_thread(r, p, n))
+        if (!parse_thread(r, p, n)) {
             return false;
+        }
     } else {
         return fail(r, "'%s' begins no line: name, init, T<n>:, exists, expect, graphs, blocked",
                     *w ? w : r->at);
@@ -512,17 +575,22 @@ bool lt_parse(struct lt_program *p, const char *text, const char *file, char *er
     p->expected_graphs = p->expected_blocked = -1;
     struct reader r = {.at = text, .file = file, .line = 1, .error = error, .error_n = error_n};
     for (;; r.line++) {
-        if (!parse_line(&r, p) || r.failed)
+        if (!parse_line(&r, p) || r.failed) {
             return false;
-        while (*r.at && *r.at != '\n')
+        }
+        while (*r.at && *r.at != '\n') {
             r.at++;
-        if (!*r.at++)
+        }
+        if (!*r.at++) {
             break;
+        }
     }
-    if (p->threads_n == 0)
+    if (p->threads_n == 0) {
         return fail(&r, "no threads");
-    if (!p->name[0])
+    }
+    if (!p->name[0]) {
         snprintf(p->name, sizeof p->name, "%.100s", file);
+    }
     return true;
 }
 
@@ -544,26 +612,26 @@ static uint32_t value_of(const struct lt_thread *t, struct lt_value v) {
 
 static NOINLINE uint32_t await_equal(const uint32_t *at, uint32_t value, int order) {
     uint32_t v;
-    do
+    do {
         v = (uint32_t)sim_atomic_load(at, 4, order);
-    while (v != value);
+    } while (v != value);
     return v;
 }
 
 static NOINLINE uint32_t await_different(const uint32_t *at, uint32_t value, int order) {
     uint32_t v;
-    do
+    do {
         v = (uint32_t)sim_atomic_load(at, 4, order);
-    while (v == value);
+    } while (v == value);
     return v;
 }
 
 static NOINLINE uint32_t await_exchange(uint32_t *at, uint32_t value, uint32_t expected,
                                         int order) {
     uint32_t v;
-    do
+    do {
         v = (uint32_t)sim_atomic_rmw(at, 4, SIM_XCHG, value, order);
-    while (v != expected);
+    } while (v != expected);
     return v;
 }
 
@@ -575,9 +643,11 @@ static NOINLINE void await_cas(uint32_t *at, uint32_t expected, uint32_t value, 
 }
 
 static NOINLINE uint32_t spin(const uint32_t *at, uint32_t value, int order, unsigned n) {
-    for (unsigned i = 0; i < n; i++)
-        if ((uint32_t)sim_atomic_load(at, 4, order) == value)
+    for (unsigned i = 0; i < n; i++) {
+        if ((uint32_t)sim_atomic_load(at, 4, order) == value) {
             return 1;
+        }
+    }
     return 0;
 }
 
@@ -675,8 +745,9 @@ static unsigned step(struct lt_thread *t, unsigned pc, unsigned *counters) {
 static void thread_main(void *arg) {
     struct lt_thread *t = &running->threads[*(const unsigned *)arg];
     unsigned counters[LT_NESTING] = {0};
-    for (unsigned pc = 0; pc < t->statements_n;)
+    for (unsigned pc = 0; pc < t->statements_n;) {
         pc = step(t, pc, counters);
+    }
 }
 
 void lt_run(void *program) {
@@ -684,17 +755,20 @@ void lt_run(void *program) {
     int ids[LT_THREADS];
     running = p;
     p->finished = false;
-    for (unsigned i = 0; i < p->locations_n; i++)
+    for (unsigned i = 0; i < p->locations_n; i++) {
         memory[i].word = p->initial[i];
+    }
     for (unsigned i = 0; i < p->threads_n; i++) {
         memset(p->threads[i].r, 0, sizeof p->threads[i].r);
         numbers[i] = i;
         ids[i] = sim_spawn(thread_main, &numbers[i]);
     }
-    for (unsigned i = 0; i < p->threads_n; i++)
+    for (unsigned i = 0; i < p->threads_n; i++) {
         sim_join(ids[i]);
-    for (unsigned i = 0; i < p->locations_n; i++)
+    }
+    for (unsigned i = 0; i < p->locations_n; i++) {
         p->memory[i] = memory[i].word;
+    }
     p->finished = true;
 }
 
@@ -719,15 +793,19 @@ static int by_text(const void *a, const void *b) {
 void lt_state(const struct lt_program *p, char *out, size_t n) {
     static char items[LT_THREADS * LT_REGISTERS + LT_LOCATIONS][64];
     unsigned k = 0;
-    for (unsigned i = 0; i < p->threads_n; i++)
-        for (unsigned j = 0; j < p->threads[i].registers_n; j++)
+    for (unsigned i = 0; i < p->threads_n; i++) {
+        for (unsigned j = 0; j < p->threads[i].registers_n; j++) {
             snprintf(items[k++], sizeof items[0], "T%u:%s=%u", i, p->threads[i].registers[j],
                      p->threads[i].r[j]);
-    for (unsigned i = 0; i < p->locations_n; i++)
+        }
+    }
+    for (unsigned i = 0; i < p->locations_n; i++) {
         snprintf(items[k++], sizeof items[0], "%s=%u", p->locations[i], p->memory[i]);
+    }
     qsort(items, k, sizeof items[0], by_text);
     size_t used = 0;
     out[0] = 0;
-    for (unsigned i = 0; i < k && used < n; i++)
+    for (unsigned i = 0; i < k && used < n; i++) {
         used += (size_t)snprintf(out + used, n - used, i ? " %s" : "%s", items[i]);
+    }
 }

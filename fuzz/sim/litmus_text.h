@@ -1,4 +1,5 @@
-/* Litmus programs as text (.litmus, README.md has the grammar): parsed here, run on the engine. */
+/* litmus_text.h: litmus programs as text (.litmus, README.md has the grammar): parsed here, run on
+ * the engine. */
 #ifndef LITMUS_TEXT_H
 #define LITMUS_TEXT_H
 

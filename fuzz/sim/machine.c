@@ -1,4 +1,5 @@
-/* The memory machine: RC11 without load buffering, by views over message lists (README.md).
+/* machine.c: the memory machine: RC11 without load buffering, by views over message lists
+ * (README.md).
  *
  * cur, acq and rel of a thread map each atom to the oldest message it may still read; H and aH are
  * happens-before clocks. They are kept apart because the order of SC fences is not happens-before.
@@ -27,8 +28,9 @@ static inline void raise(uint32_t *a, uint32_t b) {
 }
 
 static inline void raise_view(uint32_t *view, const uint32_t *by, uint32_t n) {
-    for (uint32_t x = 1; x < n; x++)
+    for (uint32_t x = 1; x < n; x++) {
         raise(&view[x], by[x]);
+    }
 }
 
 /* Clocks are read and written by fours (clock_width()). No epoch reaches 2^31. */
@@ -41,8 +43,9 @@ static inline void raise_clock(epoch *clock, const epoch *by, uint32_t n) {
 }
 
 void snap_join(const struct snap *s, uint32_t *view, epoch *clock) {
-    if (!s)
+    if (!s) {
         return;
+    }
     raise_clock(clock, s->data, s->clock_n);
     raise_view(view, s->data + s->clock_n, s->view_n);
 }
@@ -50,8 +53,9 @@ void snap_join(const struct snap *s, uint32_t *view, epoch *clock) {
 /* What a thread that has ended knew, t knows from now on. */
 void learn_of(struct thread *t, const struct thread *ended) {
     raise_clock(t->H, ended->H, clock_width());
-    if (!S.exploring)
+    if (!S.exploring) {
         raise_view(t->cur, ended->cur, S.atoms_n);
+    }
 }
 
 static struct snap *snap_make(const uint32_t *view, const epoch *clock) {
@@ -59,10 +63,12 @@ static struct snap *snap_make(const uint32_t *view, const epoch *clock) {
     struct snap *s = arena_alloc(sizeof *s + (cn + vn) * sizeof(uint32_t));
     s->clock_n = cn;
     s->view_n = vn;
-    for (uint32_t i = 0; i < cn; i += 4)
+    for (uint32_t i = 0; i < cn; i += 4) {
         memcpy(s->data + i, clock + i, 4 * sizeof *clock);
-    for (uint32_t i = 0; i < vn; i++)
+    }
+    for (uint32_t i = 0; i < vn; i++) {
         s->data[cn + i] = view[i];
+    }
     return s;
 }
 
@@ -72,10 +78,12 @@ const struct snap *snapshot(struct thread *t) {
 
 /* The union of two; either may be NULL. */
 static const struct snap *snap_union(const struct snap *a, const struct snap *b) {
-    if (!a || a == b)
+    if (!a || a == b) {
         return b;
-    if (!b)
+    }
+    if (!b) {
         return a;
+    }
     uint32_t cn = clock_width(), vn = S.atoms_n;
     struct snap *s = arena_alloc(sizeof *s + (cn + vn) * sizeof(uint32_t));
     s->clock_n = cn;
@@ -95,8 +103,9 @@ void machine_reset(void) {
 }
 
 static uint32_t new_msg(struct atom *a, uint64_t value, uintptr_t pc) {
-    if (unlikely(S.msgs_n >= MSGS_MAX))
+    if (unlikely(S.msgs_n >= MSGS_MAX)) {
         stop_bound(SIM_BOUND_MEMORY);
+    }
     uint32_t m = S.msgs_n++;
     struct msg *p = &S.msgs[m];
     p->value = value;
@@ -149,8 +158,9 @@ static inline uint64_t truncate_to(uint64_t v, unsigned size) {
 }
 
 static uint32_t atom_new(struct cell *c, uintptr_t at, unsigned size) {
-    if (unlikely(S.atoms_n >= ATOMS_MAX))
+    if (unlikely(S.atoms_n >= ATOMS_MAX)) {
         stop_bound(SIM_BOUND_MEMORY);
+    }
     uint32_t x = S.atoms_n++;
     struct atom *a = &S.atoms[x];
     a->at = at;
@@ -160,8 +170,9 @@ static uint32_t atom_new(struct cell *c, uintptr_t at, unsigned size) {
     a->overwritten = false;
     a->next = c->atoms;
     c->atoms = x;
-    for (uint32_t i = 0; i < S.threads_n; i++)
+    for (uint32_t i = 0; i < S.threads_n; i++) {
         S.threads[i].cur[x] = S.threads[i].acq[x] = 0;
+    }
     S.gf[x] = 0;
     uint32_t m = new_msg(a, memory_read(at, size), 0);
     S.msgs[m].prev = 0;
@@ -186,19 +197,22 @@ static void atom_restart(struct atom *a) {
 static inline uint32_t atom_at(struct cell *c, uintptr_t at, unsigned size) {
     uint32_t x = c->atoms;
     if (likely(x && S.atoms[x].at == at && S.atoms[x].size == size)) {
-        if (unlikely(S.atoms[x].overwritten))
+        if (unlikely(S.atoms[x].overwritten)) {
             atom_restart(&S.atoms[x]);
+        }
         return x;
     }
     for (; x; x = S.atoms[x].next) {
         struct atom *a = &S.atoms[x];
         if (a->at == at && a->size == size) {
-            if (a->overwritten)
+            if (a->overwritten) {
                 atom_restart(a);
+            }
             return x;
         }
-        if (a->at < at + size && at < a->at + a->size)
+        if (a->at < at + size && at < a->at + a->size) {
             return 0;
+        }
     }
     return atom_new(c, at, size);
 }
@@ -209,8 +223,9 @@ static inline uint32_t atom_at(struct cell *c, uintptr_t at, unsigned size) {
 /* Make atoms for the bytes of [at, at + size) that have none, so that none escapes. */
 static void cover_gaps(struct cell *c, uintptr_t at, unsigned size) {
     uint8_t covered = 0;
-    for (uint32_t x = c->atoms; x; x = S.atoms[x].next)
+    for (uint32_t x = c->atoms; x; x = S.atoms[x].next) {
         covered |= (uint8_t)(((1u << S.atoms[x].size) - 1) << (S.atoms[x].at & 7));
+    }
     for (unsigned i = 0; i < size;) {
         unsigned off = (unsigned)(at & 7) + i;
         if (covered >> off & 1) {
@@ -218,8 +233,9 @@ static void cover_gaps(struct cell *c, uintptr_t at, unsigned size) {
             continue;
         }
         unsigned n = 1;
-        while (off % (2 * n) == 0 && i + 2 * n <= size && !(covered >> off & ((1u << 2 * n) - 1)))
+        while (off % (2 * n) == 0 && i + 2 * n <= size && !(covered >> off & ((1u << 2 * n) - 1))) {
             n *= 2;
+        }
         atom_new(c, at + i, n);
         i += n;
     }
@@ -227,14 +243,17 @@ static void cover_gaps(struct cell *c, uintptr_t at, unsigned size) {
 
 static void mixed_begin(struct cell *c, uintptr_t at, unsigned size, uintptr_t pc) {
     S.mixed++;
-    if (S.o.refuse_mixed)
+    if (S.o.refuse_mixed) {
         found("mixed-size-atomic",
               "an atomic access of %u bytes at %p overlaps one of another size\n  @%lx", size,
               (void *)at, (unsigned long)pc);
+    }
     cover_gaps(c, at, size);
-    for (uint32_t x = c->atoms; x; x = S.atoms[x].next)
-        if (S.atoms[x].overwritten)
+    for (uint32_t x = c->atoms; x; x = S.atoms[x].next) {
+        if (S.atoms[x].overwritten) {
             atom_restart(&S.atoms[x]);
+        }
+    }
 }
 
 #define for_overlapping(x, c, at_, size_)                 \
@@ -260,8 +279,9 @@ static void mixed_store(struct thread *t, struct cell *c, uintptr_t at, unsigned
     for_overlapping(x, c, at, size) {
         struct atom *a = &S.atoms[x];
         const struct snap *chain = rmw ? S.msgs[a->last].sync : NULL;
-        if (rmw)
+        if (rmw) {
             S.msgs[a->last].taken = true;
+        }
         place(t, x, a->last, memory_read(a->at, a->size), order, chain, rmw, pc);
     }
 }
@@ -273,10 +293,12 @@ static inline uint32_t bound_pos(const struct thread *t, uint32_t x, bool sc) {
     uint32_t b = S.msgs[t->cur[x]].pos;
     if (unlikely(S.sc_used) && sc) {
         const struct atom *a = &S.atoms[x];
-        if (S.msgs[a->gw].pos > b)
+        if (S.msgs[a->gw].pos > b) {
             b = S.msgs[a->gw].pos;
-        if (S.msgs[a->gfw].pos > b)
+        }
+        if (S.msgs[a->gfw].pos > b) {
             b = S.msgs[a->gfw].pos;
+        }
     }
     return b;
 }
@@ -285,25 +307,29 @@ static inline uint32_t bound_pos(const struct thread *t, uint32_t x, bool sc) {
 static inline void learn(struct thread *t, uint32_t x, uint32_t m, int order) {
     const struct msg *p = &S.msgs[m];
     raise(&t->cur[x], m);
-    if (!p->sync)
+    if (!p->sync) {
         return;
-    if (is_acquire(order))
+    }
+    if (is_acquire(order)) {
         snap_join(p->sync, t->cur, t->H);
-    else
+    } else {
         snap_join(p->sync, t->acq, t->aH);
+    }
 }
 
 /* Keep t from reading the same old thing for ever; count what it sees for coverage. */
 static inline void noticed(struct thread *t, uint32_t before, uint32_t m, uintptr_t pc) {
     const struct msg *p = &S.msgs[m];
-    if (before != m && p->thread != t->id && p->value != S.msgs[before].value)
+    if (before != m && p->thread != t->id && p->value != S.msgs[before].value) {
         saw_new(t);
+    }
     if (S.coverage && p->pc && p->thread != t->id) {
         uint64_t h = ((uint64_t)p->pc * UINT64_C(0x9E3779B97F4A7C15)) ^
                      ((uint64_t)pc * UINT64_C(0xC2B2AE3D27D4EB4F));
         uint8_t *k = &sim_coverage[(h >> 40) % SIM_COVERAGE_N];
-        if (*k != 255)
+        if (*k != 255) {
             ++*k;
+        }
     }
 }
 
@@ -312,8 +338,9 @@ static uint32_t place(struct thread *t, uint32_t x, uint32_t after, uint64_t val
                       const struct snap *chain, bool rmw, uintptr_t pc) {
     struct atom *a = &S.atoms[x];
     S.wrote = S.steps;
-    if (unlikely(S.stalls))
+    if (unlikely(S.stalls)) {
         stall_atomic(a->at, value);
+    }
     uint32_t m = new_msg(a, value, pc);
     struct msg *p = &S.msgs[m];
     p->thread = t->id;
@@ -329,8 +356,9 @@ static uint32_t place(struct thread *t, uint32_t x, uint32_t after, uint64_t val
         uint32_t q = a->last;
         for (;; q = S.msgs[q].prev) {
             S.msgs[q].pos++;
-            if (S.msgs[q].prev == after)
+            if (S.msgs[q].prev == after) {
                 break;
+            }
         }
         S.msgs[q].prev = m;
     }
@@ -351,10 +379,12 @@ static const struct snap *c11_sequence(const struct thread *t, uint32_t after) {
     for (uint32_t i = after; i; i = S.msgs[i].prev) {
         const struct msg *p = &S.msgs[i];
         bool mine = p->when && p->thread == t->id;
-        if (!mine && !p->is_rmw)
+        if (!mine && !p->is_rmw) {
             break;
-        if (mine)
+        }
+        if (mine) {
             all = snap_union(all, p->own);
+        }
     }
     return all;
 }
@@ -366,8 +396,9 @@ static uint32_t list[LIST_MAX];
 #define MESSAGE (SPURIOUS - 1)
 
 static inline bool room(uint32_t n) {
-    if (likely(n < S.o.messages_max))
+    if (likely(n < S.o.messages_max)) {
         return true;
+    }
     S.bounds |= SIM_BOUND_MESSAGES;
     return false;
 }
@@ -392,16 +423,18 @@ static inline void trace_read(const struct thread *t, uint32_t x, uint32_t m, st
 }
 
 static void check_order(int order, const char *what, unsigned bad_bits) {
-    if (order < 0 || order > __ATOMIC_SEQ_CST || (bad_bits >> order & 1))
+    if (order < 0 || order > __ATOMIC_SEQ_CST || (bad_bits >> order & 1)) {
         found("invalid-order", "memory order %d is not allowed for %s", order, what);
+    }
 }
 
 uint64_t load_atomic(uintptr_t at, unsigned size, int order, uintptr_t pc) {
     struct thread *t = S.now;
     order &= 0xff;
     check_order(order, "a load", 1u << __ATOMIC_RELEASE | 1u << __ATOMIC_ACQ_REL);
-    if (unlikely(S.exploring))
+    if (unlikely(S.exploring)) {
         return explore_load(t, at, size, order, pc);
+    }
     t->pending = (struct op){.at = at, .pc = pc, .kind = OP_LOAD, .reads = true};
     point(t);
     struct cell *c = access_atomic(at, size, false, pc);
@@ -418,8 +451,9 @@ uint64_t load_atomic(uintptr_t at, unsigned size, int order, uintptr_t pc) {
         if (likely(before != m)) {
             uint32_t b = bound_pos(t, x, is_sc(order)), n = 0;
             for (uint32_t i = m; i && S.msgs[i].pos >= b; i = S.msgs[i].prev) {
-                if (!room(n) || n == LIST_MAX)
+                if (!room(n) || n == LIST_MAX) {
                     break;
+                }
                 list[n++] = i;
             }
             m = choose_message(t, n);
@@ -431,8 +465,9 @@ uint64_t load_atomic(uintptr_t at, unsigned size, int order, uintptr_t pc) {
     if (unlikely(S.tracing)) {
         struct line l = access_line(LINE_LOAD, t, at, size, order, pc);
         l.value = value;
-        if (x)
+        if (x) {
             trace_read(t, x, m, &l);
+        }
         trace_add(l);
     }
     t->H[t->id]++;
@@ -463,13 +498,16 @@ void store_atomic(uintptr_t at, unsigned size, uint64_t value, int order, uintpt
         if (t->cur[x] != after && !t->eager) {
             uint32_t b = bound_pos(t, x, is_sc(order)), n = 0;
             for (uint32_t i = after; i && S.msgs[i].pos >= b; i = S.msgs[i].prev) {
-                if (!room(n) || n == LIST_MAX)
+                if (!room(n) || n == LIST_MAX) {
                     break;
-                if (!S.msgs[i].taken)
+                }
+                if (!S.msgs[i].taken) {
                     list[n++] = i;
+                }
             }
-            if (n > 1)
+            if (n > 1) {
                 after = list[choose(n)];
+            }
             inserted = after != a->last;
         }
         place(t, x, after, value, order, S.o.c11_release_sequence ? c11_sequence(t, after) : NULL,
@@ -485,8 +523,9 @@ void store_atomic(uintptr_t at, unsigned size, uint64_t value, int order, uintpt
 }
 
 static uint64_t apply(enum sim_rmw op, uint64_t old, uint64_t operand) {
-    if (op == SIM_MAX)
+    if (op == SIM_MAX) {
         return old > operand ? old : operand;
+    }
     switch (op) {
     case SIM_XCHG:
         return operand;
@@ -525,8 +564,9 @@ uint64_t atomic_rmw(uintptr_t at, unsigned size, enum sim_rmw rmw, uint64_t oper
     struct thread *t = S.now;
     order &= 0xff;
     check_order(order, "a read-modify-write", 0);
-    if (unlikely(S.exploring))
+    if (unlikely(S.exploring)) {
         return explore_rmw(t, at, size, rmw, operand, order, pc);
+    }
     t->pending = (struct op){.at = at, .pc = pc, .kind = OP_RMW, .reads = true, .writes = true};
     point(t);
     struct cell *c = access_atomic(at, size, true, pc);
@@ -545,17 +585,20 @@ uint64_t atomic_rmw(uintptr_t at, unsigned size, enum sim_rmw rmw, uint64_t oper
         if (before != m) {
             uint32_t b = bound_pos(t, x, is_sc(order)), n = 0;
             for (uint32_t i = m; i && S.msgs[i].pos >= b; i = S.msgs[i].prev) {
-                if (!room(n) || n == LIST_MAX)
+                if (!room(n) || n == LIST_MAX) {
                     break;
-                if (!S.msgs[i].taken)
+                }
+                if (!S.msgs[i].taken) {
                     list[n++] = i;
+                }
             }
             m = choose_message(t, n);
         }
         old = S.msgs[m].value;
         new = truncate_to(apply(rmw, old, operand), size);
-        if (unlikely(S.tracing))
+        if (unlikely(S.tracing)) {
             trace_read(t, x, m, &l);
+        }
         noticed(t, before, m, pc);
         exchange(t, x, m, new, order, pc);
     }
@@ -575,19 +618,24 @@ static uint32_t cas_candidates(const struct thread *t, uint32_t x, uint64_t expe
     uint32_t low = b_ok < b_no ? b_ok : b_no;
     for (uint32_t i = S.atoms[x].last; i && S.msgs[i].pos >= low; i = S.msgs[i].prev) {
         const struct msg *p = &S.msgs[i];
-        if (!room(n) || n == LIST_MAX)
+        if (!room(n) || n == LIST_MAX) {
             return n;
+        }
         bool equal = p->value == expected;
-        if (equal ? p->pos >= b_ok && !p->taken : p->pos >= b_no)
+        if (equal ? p->pos >= b_ok && !p->taken : p->pos >= b_no) {
             list[n++] = i;
+        }
     }
-    if (!weak || t->spurious >= S.o.spurious_max)
+    if (!weak || t->spurious >= S.o.spurious_max) {
         return n;
+    }
     for (uint32_t i = S.atoms[x].last; i && S.msgs[i].pos >= b_no; i = S.msgs[i].prev) {
-        if (!room(n) || n == LIST_MAX)
+        if (!room(n) || n == LIST_MAX) {
             return n;
-        if (S.msgs[i].value == expected)
+        }
+        if (S.msgs[i].value == expected) {
             list[n++] = i | SPURIOUS;
+        }
     }
     return n;
 }
@@ -618,8 +666,9 @@ uint64_t atomic_cas(uintptr_t at, unsigned size, uint64_t expected, uint64_t des
         mixed_begin(c, at, size, pc);
         ok = memory_read(at, size) == expected;
         l.value = old = mixed_load(t, c, at, size, ok ? order : failure_order);
-        if (ok)
+        if (ok) {
             mixed_store(t, c, at, size, desired, order, true, pc);
+        }
     } else {
         uint32_t before = t->cur[x];
         uint32_t pick = choose_message(
@@ -631,16 +680,19 @@ uint64_t atomic_cas(uintptr_t at, unsigned size, uint64_t expected, uint64_t des
         if (spurious) {
             t->spurious++;
         }
-        if (unlikely(S.tracing))
+        if (unlikely(S.tracing)) {
             trace_read(t, x, m, &l);
+        }
         noticed(t, before, m, pc);
-        if (ok)
+        if (ok) {
             exchange(t, x, m, desired, order, pc);
-        else
+        } else {
             learn(t, x, m, failure_order);
+        }
     }
-    if (failed)
+    if (failed) {
         *failed = !ok;
+    }
     if (unlikely(S.tracing)) {
         l.failed = !ok;
         l.wrote = desired;
@@ -654,10 +706,12 @@ uint64_t atomic_cas(uintptr_t at, unsigned size, uint64_t expected, uint64_t des
 static void publish_known_writes(const struct thread *t) {
     for (uint32_t x = 1; x < S.atoms_n; x++) {
         uint32_t m = S.atoms[x].last;
-        while (m && S.msgs[m].when > t->H[S.msgs[m].thread])
+        while (m && S.msgs[m].when > t->H[S.msgs[m].thread]) {
             m = S.msgs[m].prev;
-        if (m)
+        }
+        if (m) {
             raise(&S.atoms[x].gfw, m);
+        }
     }
 }
 
@@ -665,8 +719,9 @@ void atomic_fence(int order, uintptr_t pc) {
     struct thread *t = S.now;
     order &= 0xff;
     check_order(order, "a fence", 0);
-    if (order == __ATOMIC_RELAXED)
+    if (order == __ATOMIC_RELAXED) {
         return;
+    }
     if (S.exploring) {
         explore_fence(t, order, pc);
         return;
@@ -689,22 +744,26 @@ void atomic_fence(int order, uintptr_t pc) {
         }
         publish_known_writes(t);
     }
-    if (is_release(order))
+    if (is_release(order)) {
         t->rel = snapshot(t);
-    if (unlikely(S.tracing))
+    }
+    if (unlikely(S.tracing)) {
         trace_add(
             (struct line){.kind = LINE_FENCE, .order = (uint8_t)order, .pc = pc, .thread = t->id});
+    }
     t->H[t->id]++;
 }
 
 void fence_everywhere(void) {
     for (uint32_t x = 1; x < S.atoms_n; x++) {
         uint32_t newest = S.gf[x];
-        for (uint32_t i = 0; i < S.threads_n; i++)
+        for (uint32_t i = 0; i < S.threads_n; i++) {
             raise(&newest, S.threads[i].cur[x]);
+        }
         S.gf[x] = newest;
-        for (uint32_t i = 0; i < S.threads_n; i++)
+        for (uint32_t i = 0; i < S.threads_n; i++) {
             S.threads[i].cur[x] = newest;
+        }
     }
 }
 
@@ -725,8 +784,9 @@ uint64_t read_newest(uintptr_t at, unsigned size, uintptr_t pc) {
 /* ---- Atoms of the search: no messages, only what binds them to a location of the graph ---- */
 
 static uint32_t atom_plain(void) {
-    if (unlikely(S.atoms_n >= ATOMS_MAX))
+    if (unlikely(S.atoms_n >= ATOMS_MAX)) {
         stop_bound(SIM_BOUND_MEMORY);
+    }
     S.atoms[S.atoms_n] = (struct atom){.at = 0};
     return S.atoms_n++;
 }
@@ -748,8 +808,9 @@ uint32_t atom_of_memory(uintptr_t at, unsigned size, bool write, uintptr_t pc) {
             }
             return x;
         }
-        if (a->at < at + size && at < a->at + a->size)
+        if (a->at < at + size && at < a->at + a->size) {
             explore_mixed(at);
+        }
     }
     uint32_t x = atom_plain();
     struct atom *a = &S.atoms[x];

@@ -1,6 +1,6 @@
-/* What the files of the pthread layer share. The layer lets ordinary programs run under the engine
- * unchanged: redefine.syms renames their calls of pthread_*, threads.h, sem_*, futex, time, exit
- * and stdio to the sim_ twins declared here.
+/* posix.h: what the files of the pthread layer share. The layer lets ordinary programs run under
+ * the engine unchanged: redefine.syms renames their calls of pthread_*, threads.h, sem_*, futex,
+ * time, exit and stdio to the sim_ twins declared here.
  *
  * Logical threads only switch inside engine calls, so the layer's own state needs no protection. */
 #ifndef SIM_POSIX_H

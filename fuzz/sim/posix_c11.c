@@ -1,4 +1,4 @@
-/* C11 threads.h on the pthread layer. */
+/* posix_c11.c: C11 threads.h on the pthread layer. */
 #include "posix.h"
 
 #include <errno.h>

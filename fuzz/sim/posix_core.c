@@ -1,5 +1,5 @@
-/* The pthread layer's common part: objects by address, threads' state, queues, what a call leaves
- * in the trace. */
+/* posix_core.c: the pthread layer's common part: objects by address, threads' state, queues, what
+ * a call leaves in the trace. */
 #include "posix.h"
 #include "sites.h"
 

@@ -1,6 +1,7 @@
-/* What C++ programs call under the engine: operator new and delete, guards of local statics,
- * destructors of thread-locals. The rest of libstdc++ runs as it is, with its own calls of
- * pthreads, futexes and clocks renamed to the engine's (scripts/pagebox/sim/explore_build.py). */
+/* posix_cxx.c: what C++ programs call under the engine: operator new and delete, guards of local
+ * statics, destructors of thread-locals. The rest of libstdc++ runs as it is, with its own calls
+ * of pthreads, futexes and clocks renamed to the engine's (scripts/pagebox/sim/explore_build.py).
+ */
 #include "posix.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* How a program under the engine begins and ends, what it prints, and the calls that are refused
- * because a simulated run cannot answer them. */
+/* posix_exit.c: how a program under the engine begins and ends, what it prints, and the calls that
+ * are refused because a simulated run cannot answer them. */
 #include "posix.h"
 
 #include <assert.h>

@@ -1,5 +1,5 @@
-/* Descriptors, files and the environment of a program under the engine: as new in every run. What a
- * run opens and leaves open is closed before the next one, as exit does. */
+/* posix_files.c: descriptors, files and the environment of a program under the engine: as new in
+ * every run. What a run opens and leaves open is closed before the next one, as exit does. */
 #include "posix.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* Operating system calls for programs under the engine: anonymous memory maps, signals that nobody
- * sends, and the names that verifiers and race checkers define. */
+/* posix_os.c: operating system calls for programs under the engine: anonymous memory maps, signals
+ * that nobody sends, and the names that verifiers and race checkers define. */
 #include "posix.h"
 
 #include <errno.h>

@@ -1,5 +1,5 @@
-/* Pipes, socket pairs and event counters between the threads of a program under the engine, and
- * waiting for them: poll, select and epoll. */
+/* posix_pipes.c: pipes, socket pairs and event counters between the threads of a program under the
+ * engine, and waiting for them: poll, select and epoll. */
 #include "posix.h"
 
 #include <errno.h>

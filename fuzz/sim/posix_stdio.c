@@ -1,5 +1,5 @@
-/* Streams that a program under the engine reads or moves in: each call is a step on the stream, so
- * that other threads can come between two of them. (Output is in posix_exit.c.) */
+/* posix_stdio.c: streams that a program under the engine reads or moves in: each call is a step on
+ * the stream, so that other threads can come between two of them. (Output is in posix_exit.c.) */
 #include "posix.h"
 
 #include <stdarg.h>

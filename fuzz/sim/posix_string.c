@@ -1,5 +1,5 @@
-/* String functions of libc with their accesses reported, so that races and heap errors inside them
- * are seen. What is not here passes through, its accesses unseen. */
+/* posix_string.c: string functions of libc with their accesses reported, so that races and heap
+ * errors inside them are seen. What is not here passes through, its accesses unseen. */
 #include "posix.h"
 
 #include <stdarg.h>

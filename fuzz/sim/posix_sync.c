@@ -1,5 +1,5 @@
-/* Mutexes, condition variables, rwlocks, barriers, once, semaphores and spin locks of pthreads,
- * as findings with names where POSIX says "undefined". */
+/* posix_sync.c: mutexes, condition variables, rwlocks, barriers, once, semaphores and spin locks
+ * of pthreads, as findings with names where POSIX says "undefined". */
 #include "posix.h"
 
 #include <errno.h>

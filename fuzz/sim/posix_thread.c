@@ -1,4 +1,5 @@
-/* Threads, thread-local keys, compiler-emulated thread-locals, errno, and the futex system call. */
+/* posix_thread.c: threads, thread-local keys, compiler-emulated thread-locals, errno, and the
+ * futex system call. */
 #include "posix.h"
 
 #include <errno.h>

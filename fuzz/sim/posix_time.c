@@ -1,5 +1,6 @@
-/* Time for programs under the engine: virtual, the same in every run. It moves when somebody sleeps
- * or times out, and a little with each reading, so that a loop that polls the clock ends. */
+/* posix_time.c: time for programs under the engine: virtual, the same in every run. It moves when
+ * somebody sleeps or times out, and a little with each reading, so that a loop that polls the
+ * clock ends. */
 #include "posix.h"
 
 #include <errno.h>

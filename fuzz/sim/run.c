@@ -1,5 +1,5 @@
-/* One run: logical threads on their own stacks, the scheduler and its sources of choice, waits on
- * words in virtual time, and how a run ends. */
+/* run.c: one run: logical threads on their own stacks, the scheduler and its sources of choice,
+ * waits on words in virtual time, and how a run ends. */
 #include "internal.h"
 #include "switch.h"
 
@@ -49,21 +49,24 @@ bool sim_running(void) {
 
 static void stacks_setup(void) {
     size_t page = 4096, size = (S.o.stack_bytes + page - 1) / page * page;
-    if (S.stacks && size == S.stack_size)
+    if (S.stacks && size == S.stack_size) {
         return;
-    if (S.stacks)
+    }
+    if (S.stacks) {
         munmap(S.stacks, (S.stack_size + page) * THREADS);
+    }
     char *p = mmap(NULL, (size + page) * THREADS, PROT_READ | PROT_WRITE,
                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (p == MAP_FAILED) {
         perror("sim: stacks");
         exit(2);
     }
-    for (unsigned i = 0; i < THREADS; i++) /* a guard below each stack */
+    for (unsigned i = 0; i < THREADS; i++) { /* a guard below each stack */
         if (mprotect(p + i * (size + page), page, PROT_NONE)) {
             perror("sim: stack guard");
             exit(2);
         }
+    }
     S.stacks = p;
     S.stack_size = size;
     S.stacks_bytes = (size + page) * THREADS;
@@ -112,8 +115,9 @@ static void swap_caught(struct thread *from, struct thread *to) {
 
 static inline void switch_to(struct thread *from, struct thread *to) {
     S.now = to;
-    if (unlikely(S.caught))
+    if (unlikely(S.caught)) {
         swap_caught(from, to);
+    }
 #ifdef WITH_ASAN
     __sanitizer_start_switch_fiber(from->state == T_DONE ? NULL : &from->fake_stack, to->stack,
                                    S.stack_size);
@@ -148,8 +152,9 @@ void describe_stack(char *out, size_t n, uintptr_t pc, uint32_t frame) {
     out[0] = 0;
     for (int depth = 0; depth < 12 && used < n; depth++) {
         used += (size_t)snprintf(out + used, n - used, "\n  @%lx", (unsigned long)pc);
-        if (!frame)
+        if (!frame) {
             break;
+        }
         pc = S.frames[frame].pc;
         frame = S.frames[frame].parent;
     }
@@ -162,8 +167,9 @@ void describe_stack(char *out, size_t n, uintptr_t pc, uint32_t frame) {
 static void finding_text(const char *name, const char *format, va_list args) {
     S.finding = name;
     vsnprintf(S.detail, sizeof S.detail, format, args);
-    if (S.tracing)
+    if (S.tracing) {
         trace_add((struct line){.kind = LINE_FINDING, .thread = S.now->id, .text = name});
+    }
 }
 
 _Noreturn void found(const char *name, const char *format, ...) {
@@ -182,8 +188,9 @@ void leaked(const char *name, const char *format, ...) {
     va_start(args, format);
     vsnprintf(text, sizeof text, format, args);
     va_end(args);
-    if (!S.leak || !S.leak(name, text))
+    if (!S.leak || !S.leak(name, text)) {
         found(name, "%s", text);
+    }
 }
 
 /* Our limit, not the program's: the run is cut, and other runs may not come here. */
@@ -200,8 +207,9 @@ _Noreturn void not_simulated(uintptr_t pc, const char *format, ...) {
         point(S.now);
     }
     leaked("unsupported-call", "%s%s", text, stack);
-    if (S.exploring)
+    if (S.exploring) {
         explore_refuse(S.now, pc);
+    }
     stop_bound(SIM_BOUND_CALL);
 }
 
@@ -221,8 +229,9 @@ _Noreturn void sim_finding(const char *name, const char *format, ...) {
 void *arena_alloc(size_t n) {
     char *p = S.arena_at;
     n = (n + 7) & ~(size_t)7;
-    if (unlikely(n > (size_t)(S.arena_end - p)))
+    if (unlikely(n > (size_t)(S.arena_end - p))) {
         stop_bound(SIM_BOUND_MEMORY);
+    }
     S.arena_at = p + n;
     return p;
 }
@@ -238,8 +247,9 @@ uint64_t random64(void) {
 }
 
 static inline void record(unsigned c) {
-    if (unlikely(S.choices_n >= CHOICES_MAX))
+    if (unlikely(S.choices_n >= CHOICES_MAX)) {
         stop_bound(SIM_BOUND_STEPS);
+    }
     S.choices[S.choices_n++] = (uint16_t)c;
 }
 
@@ -252,8 +262,9 @@ unsigned next_choice(void) {
 }
 
 static unsigned next_byte(void) {
-    if (S.bytes_at >= S.o.bytes_n)
+    if (S.bytes_at >= S.o.bytes_n) {
         return 0;
+    }
     size_t i = S.bytes_at++;
     return S.o.bytes[S.o.bytes_from_back ? S.o.bytes_n - 1 - i : i];
 }
@@ -261,8 +272,9 @@ static unsigned next_byte(void) {
 static unsigned choose_anyhow(unsigned n);
 
 static inline unsigned choose_now(unsigned n) {
-    if (n <= 1)
+    if (n <= 1) {
         return 0;
+    }
     if (likely(S.uniform)) {
         unsigned c = (unsigned)(((random64() >> 32) * n) >> 32);
         record(c);
@@ -276,20 +288,23 @@ unsigned choose(unsigned n) {
 }
 
 static unsigned choose_anyhow(unsigned n) {
-    if (unlikely(S.exploring))
+    if (unlikely(S.exploring)) {
         return explore_choose(n);
+    }
     unsigned c;
     switch (S.o.source) {
     case SIM_BYTES:
         c = next_byte();
-        if (n > 256)
+        if (n > 256) {
             c = c << 8 | next_byte();
+        }
         c %= n;
         break;
     case SIM_REPLAY:
         c = S.choices_n < S.o.choices_n ? S.o.choices[S.choices_n] : 0;
-        if (c >= n)
+        if (c >= n) {
             c = n - 1;
+        }
         break;
     default:
         c = (unsigned)(((random64() >> 32) * n) >> 32);
@@ -303,19 +318,23 @@ unsigned sim_choose(unsigned n) {
 }
 
 void sim_assume(bool holds) {
-    if (!S.active || holds)
+    if (!S.active || holds) {
         return;
-    if (S.exploring)
+    }
+    if (S.exploring) {
         explore_assume(S.now, holds);
+    }
     S.cut = true;
     stop_run();
 }
 
 bool sim_fault(void) {
-    if (!S.active || S.now->faults >= S.o.faults_max)
+    if (!S.active || S.now->faults >= S.o.faults_max) {
         return false;
-    if (!choose(2))
+    }
+    if (!choose(2)) {
         return false;
+    }
     S.now->faults++;
     return true;
 }
@@ -334,10 +353,12 @@ void saw_new(struct thread *t) {
 static void pct_begin(void) {
     uint32_t length = UINT32_C(16) << random64() % 8;
     S.pct_points_n = S.o.pct_depth > 1 ? S.o.pct_depth - 1 : 0;
-    if (S.pct_points_n > 32)
+    if (S.pct_points_n > 32) {
         S.pct_points_n = 32;
-    for (unsigned i = 0; i < S.pct_points_n; i++)
+    }
+    for (unsigned i = 0; i < S.pct_points_n; i++) {
         S.pct_points[i] = 1 + (uint32_t)(random64() % length);
+    }
     S.pct_low = 32;
 }
 
@@ -345,8 +366,9 @@ static struct thread *highest(thread_set set) {
     struct thread *best = NULL;
     for (thread_set m = set; m; m &= m - 1) {
         struct thread *t = &S.threads[first_of(m)];
-        if (!best || t->priority > best->priority)
+        if (!best || t->priority > best->priority) {
             best = t;
+        }
     }
     return best;
 }
@@ -356,24 +378,30 @@ static struct thread *highest(thread_set set) {
 static struct thread *chosen(struct thread *t, thread_set set, unsigned c) {
     thread_set able = set & S.ready;
     if (able >> t->id & 1) {
-        if (c-- == 0)
+        if (c-- == 0) {
             return t;
+        }
         able &= ~ONE(t->id);
     }
-    for (; able; able &= able - 1)
-        if (c-- == 0)
+    for (; able; able &= able - 1) {
+        if (c-- == 0) {
             return &S.threads[first_of(able)];
-    for (thread_set m = set & ~S.ready; m; m &= m - 1)
-        if (c-- == 0)
+        }
+    }
+    for (thread_set m = set & ~S.ready; m; m &= m - 1) {
+        if (c-- == 0) {
             return &S.threads[first_of(m)];
+        }
+    }
     return &S.threads[first_of(set)];
 }
 
 /* The choice that means next. */
 static unsigned place_among(struct thread *t, thread_set set, const struct thread *next) {
     unsigned c = 0;
-    while (chosen(t, set, c) != next)
+    while (chosen(t, set, c) != next) {
         c++;
+    }
     return c;
 }
 
@@ -399,8 +427,9 @@ static thread_set may_return(bool for_no_reason) {
     for (thread_set m = S.waiting; m; m &= m - 1) {
         const struct thread *t = &S.threads[first_of(m)];
         if ((t->deadline != SIM_NEVER && t->timeouts < S.o.timeouts_max) ||
-            (for_no_reason && t->spurious < S.o.spurious_max))
+            (for_no_reason && t->spurious < S.o.spurious_max)) {
             set |= m & -m;
+        }
     }
     return set;
 }
@@ -419,8 +448,9 @@ static void return_unwoken(struct thread *t, bool forced) {
     unsigned c = time && nothing ? choose(2) : nothing;
     if (c == 0) {
         t->timeouts++;
-        if (t->deadline > S.clock)
+        if (t->deadline > S.clock) {
             S.clock = t->deadline;
+        }
     } else {
         t->spurious++;
     }
@@ -430,15 +460,18 @@ static void return_unwoken(struct thread *t, bool forced) {
 
 /* Does anybody wait for a lock that will never be given back? */
 static bool locked_out(void) {
-    for (uint32_t i = 0; i < S.threads_n; i++)
-        if (S.threads[i].state == T_LOCK)
+    for (uint32_t i = 0; i < S.threads_n; i++) {
+        if (S.threads[i].state == T_LOCK) {
             return true;
+        }
+    }
     return false;
 }
 
 _Noreturn void run_stuck(void) {
-    if (S.last && !locked_out())
+    if (S.last && !locked_out()) {
         stop_run(); /* the process has ended */
+    }
     bool lost = false, spins = false, main_done = S.threads[0].state == T_DONE;
     char text[800];
     size_t used = 0;
@@ -447,8 +480,9 @@ _Noreturn void run_stuck(void) {
         "done",  "reads again and again"};
     for (uint32_t i = 0; i < S.threads_n; i++) {
         struct thread *t = &S.threads[i];
-        if (t->state == T_DONE || used >= sizeof text)
+        if (t->state == T_DONE || used >= sizeof text) {
             continue;
+        }
         spins |= t->state == T_SPIN;
         if (t->state == T_WAIT) {
             uint32_t now = *(const volatile uint32_t *)t->wait_word;
@@ -480,18 +514,23 @@ _Noreturn void run_stuck(void) {
 }
 
 void run_leaks(void) {
-    if (!S.o.unjoined_is_leak)
+    if (!S.o.unjoined_is_leak) {
         return;
-    for (uint32_t i = 1; i < S.threads_n; i++)
-        if (!S.threads[i].joined && !S.threads[i].detached)
+    }
+    for (uint32_t i = 1; i < S.threads_n; i++) {
+        if (!S.threads[i].joined && !S.threads[i].detached) {
             leaked("leaked-thread", "T%u ended but nobody joined it", i);
+        }
+    }
 }
 
 /* Everything has ended, or nothing can go on. */
 static _Noreturn void finish(void) {
-    for (uint32_t i = 0; i < S.threads_n; i++)
-        if (S.threads[i].state != T_DONE)
+    for (uint32_t i = 0; i < S.threads_n; i++) {
+        if (S.threads[i].state != T_DONE) {
             run_stuck();
+        }
+    }
     run_leaks();
     stop_run();
 }
@@ -500,12 +539,14 @@ static _Noreturn void finish(void) {
 /* t is switched away for seeing nothing new. Not to another that was, while one is left that was
  * not: two that spin would else hand over to each other for ever, and not to whom they wait for. */
 static thread_set others_in_turn(const struct thread *t, thread_set set) {
-    if (!(S.ready & ~ONE(t->id)))
+    if (!(S.ready & ~ONE(t->id))) {
         return set;
+    }
     set &= ~ONE(t->id);
     S.turned |= ONE(t->id);
-    if (!(set & ~S.turned))
+    if (!(set & ~S.turned)) {
         S.turned = ONE(t->id);
+    }
     return set & ~S.turned;
 }
 
@@ -521,17 +562,21 @@ static _Noreturn void too_many_steps(void);
  * fair way out. */
 static void look_for_stall(const struct thread *t) {
     uint32_t quarter = S.o.steps_max / 4, until = S.o.steps_max - quarter;
-    if (S.steps >= S.o.steps_max)
+    if (S.steps >= S.o.steps_max) {
         too_many_steps();
-    if (S.progress + quarter < until)
+    }
+    if (S.progress + quarter < until) {
         until = S.progress + quarter;
+    }
     bool stalls = S.steps > until;
-    if (stalls && !S.stalls)
+    if (stalls && !S.stalls) {
         stall_begin();
-    else if (!stalls && S.stalls)
+    } else if (!stalls && S.stalls) {
         stall_end();
-    if (stalls)
+    }
+    if (stalls) {
         stall_step(t);
+    }
     S.look_at = stalls                      ? 0
                 : until < S.o.steps_max - 1 ? until /* progress can only put it off */
                                             : S.o.steps_max - 1;
@@ -539,8 +584,9 @@ static void look_for_stall(const struct thread *t) {
 
 /* One more step. */
 static inline void step(const struct thread *t) {
-    if (unlikely(++S.steps > S.look_at))
+    if (unlikely(++S.steps > S.look_at)) {
         look_for_stall(t);
+    }
 }
 
 static struct thread *in_turn(struct thread *t, thread_set set) {
@@ -565,10 +611,12 @@ static inline unsigned nth_of(uint64_t set, unsigned c) {
     static const uint8_t nth[16][4] = {{0},    {0},       {1},       {0, 1},      {2},    {0, 2},
                                        {1, 2}, {0, 1, 2}, {3},       {0, 3},      {1, 3}, {0, 1, 3},
                                        {2, 3}, {0, 2, 3}, {1, 2, 3}, {0, 1, 2, 3}};
-    if (likely(set < 16))
+    if (likely(set < 16)) {
         return nth[set][c];
-    for (; c; c--)
+    }
+    for (; c; c--) {
         set &= set - 1;
+    }
     return (unsigned)__builtin_ctzll(set);
 }
 
@@ -576,13 +624,16 @@ static inline unsigned nth_of(uint64_t set, unsigned c) {
 static inline struct thread *pick_plainly(struct thread *t) {
     uint64_t set = (uint64_t)S.ready;
     if (S.waiting || S.threads_n > 64 || !set || !S.by_chance || t->dull >= S.o.stale_max ||
-        S.stalls)
+        S.stalls) {
         return NULL;
-    if (!(set & (set - 1)))
+    }
+    if (!(set & (set - 1))) {
         return &S.threads[__builtin_ctzll(set)];
+    }
     unsigned c = choose_now(size_of(set)), runnable = set >> t->id & 1;
-    if (c == 0 && runnable)
+    if (c == 0 && runnable) {
         return t;
+    }
     S.preemptions += runnable;
     return &S.threads[nth_of(set & ~((uint64_t)runnable << t->id), c - runnable)];
 }
@@ -591,22 +642,25 @@ static struct thread *pick_anyhow(struct thread *t) {
     for (;;) {
         thread_set set = S.ready;
         bool runnable = set >> t->id & 1;
-        if (unlikely(S.waiting))
+        if (unlikely(S.waiting)) {
             set |= may_return(set != 0);
+        }
         if (unlikely(set == 0)) {
             struct thread *first = NULL;
             for (thread_set m = S.waiting; m && S.o.timeouts_max; m &= m - 1) {
                 struct thread *w = &S.threads[first_of(m)];
-                if (w->deadline != SIM_NEVER && (!first || w->deadline < first->deadline))
+                if (w->deadline != SIM_NEVER && (!first || w->deadline < first->deadline)) {
                     first = w;
+                }
             }
             if (!first && S.last && S.last->state == T_JOIN && !locked_out()) {
                 S.last->state = T_READY;
                 S.ready |= ONE(S.last->id);
                 return S.last;
             }
-            if (!first)
+            if (!first) {
                 finish();
+            }
             return_unwoken(first, true);
             continue;
         }
@@ -621,17 +675,20 @@ static struct thread *pick_anyhow(struct thread *t) {
             t->priority = S.pct_low ? S.pct_low-- : 0;
             set = others_in_turn(t, set);
         } else if (runnable && S.preemptions >= S.o.preemptions_max) {
-            if (set != ONE(t->id))
+            if (set != ONE(t->id)) {
                 S.bounds |= SIM_BOUND_PREEMPTIONS;
+            }
             return t;
         }
         struct thread *next = !(set & (set - 1)) ? &S.threads[first_of(set)]
                               : fair             ? in_turn(t, set)
                                                  : pick_among(t, set);
-        if (runnable && next != t)
+        if (runnable && next != t) {
             S.preemptions++;
-        if (unlikely(next->state == T_WAIT))
+        }
+        if (unlikely(next->state == T_WAIT)) {
             return_unwoken(next, false);
+        }
         return next;
     }
 }
@@ -644,9 +701,10 @@ static _Noreturn void runs_after_end(const char *text) {
         const struct thread *t = &S.threads[first_of(m)];
         awaited |= !t->joined && !t->detached;
     }
-    if (text && awaited && S.o.unjoined_is_leak)
+    if (text && awaited && S.o.unjoined_is_leak) {
         leaked("livelock", "the process ends while threads that nobody joined spin for ever\n%s",
                text);
+    }
     stop_run();
 }
 
@@ -665,11 +723,13 @@ static _Noreturn void too_many_steps(void) {
                                  "T%u runs on without seeing anything new, at %p\n", t->id,
                                  (void *)t->pending.at);
     }
-    if (S.last) /* who goes on writing may be meant to */
+    if (S.last) { /* who goes on writing may be meant to */
         runs_after_end(stalls && S.steps - S.wrote > S.o.steps_max / 2 ? text : NULL);
-    if (stalls)
+    }
+    if (stalls) {
         found("livelock", "no progress in the last %u of %u steps\n%s", S.steps - S.novel, S.steps,
               text);
+    }
     stop_bound(SIM_BOUND_STEPS);
 }
 
@@ -677,8 +737,9 @@ static void pos_conflict(const struct thread *t) {
     const struct op *op = &t->pending;
     for (thread_set m = S.ready & ~ONE(t->id); m; m &= m - 1) {
         struct thread *u = &S.threads[first_of(m)];
-        if (u->pending.at == op->at && (u->pending.writes || op->writes))
+        if (u->pending.at == op->at && (u->pending.writes || op->writes)) {
             u->priority = random64();
+        }
     }
 }
 
@@ -687,26 +748,33 @@ static void prioritise(struct thread *t) {
         t->priority = random64();
         return;
     }
-    for (unsigned i = 0; i < S.pct_points_n; i++)
-        if (S.pct_points[i] == S.steps)
+    for (unsigned i = 0; i < S.pct_points_n; i++) {
+        if (S.pct_points[i] == S.steps) {
             t->priority = S.pct_low ? S.pct_low-- : 0;
+        }
+    }
 }
 
 void point(struct thread *t) {
     step(t);
-    if (unlikely(t->stops_after != 0 && --t->stops_after == 0))
+    if (unlikely(t->stops_after != 0 && --t->stops_after == 0)) {
         sim_exit_thread();
+    }
     t->dull++;
     bool by_priority = S.o.source >= SIM_PCT && S.o.source <= SIM_FEEDBACK;
-    if (by_priority)
+    if (by_priority) {
         prioritise(t);
+    }
     struct thread *next = pick(t);
-    if (next != t)
+    if (next != t) {
         switch_to(t, next);
-    if (by_priority && S.o.source != SIM_PCT)
+    }
+    if (by_priority && S.o.source != SIM_PCT) {
         pos_conflict(t);
-    if (S.o.source == SIM_FEEDBACK)
+    }
+    if (S.o.source == SIM_FEEDBACK) {
         feedback_step(t);
+    }
 }
 
 /* t can go no further for now. */
@@ -715,8 +783,9 @@ static void block(struct thread *t, uint8_t state) {
     S.ready &= ~ONE(t->id);
     step(t);
     struct thread *next = pick(t);
-    if (next != t)
+    if (next != t) {
         switch_to(t, next);
+    }
 }
 
 /* t ends the process: it goes on when nobody else can. What then goes on for ever, or waits for
@@ -724,8 +793,9 @@ static void block(struct thread *t, uint8_t state) {
 void go_last(struct thread *t) {
     S.last = t;
     t->wait_word = UINTPTR_MAX; /* the end of no thread */
-    if (S.exploring)
+    if (S.exploring) {
         explore_last(t);
+    }
     block(t, T_JOIN);
 }
 
@@ -738,10 +808,12 @@ _Noreturn void sim_exit_thread(void) {
     t->state = T_DONE;
     S.ready &= ~ONE(t->id);
     S.progress = S.steps;
-    if (S.tracing)
+    if (S.tracing) {
         trace_add((struct line){.kind = LINE_EXIT, .thread = t->id});
-    if (S.exploring)
+    }
+    if (S.exploring) {
         explore_exit(t);
+    }
     struct thread *joiner = t->joiner;
     if (joiner) {
         joiner->state = T_READY;
@@ -753,8 +825,9 @@ _Noreturn void sim_exit_thread(void) {
 }
 
 void sim_stop_after(uint32_t operations) {
-    if (S.active)
+    if (S.active) {
         S.now->stops_after = operations;
+    }
 }
 
 static void thread_entry(void) {
@@ -789,8 +862,9 @@ static void clocks_begin(struct thread *t) {
 
 static struct thread *thread_new(uint32_t id, void (*fn)(void *), void *arg) {
     numbers_below(id);
-    if (id == S.threads_n)
+    if (id == S.threads_n) {
         S.threads_n++;
+    }
     struct thread *t = &S.threads[id];
     t->id = (uint8_t)id;
     t->fn = fn;
@@ -825,16 +899,18 @@ static struct thread *thread_new(uint32_t id, void (*fn)(void *), void *arg) {
 
 int sim_spawn(void (*fn)(void *), void *arg) {
     struct thread *t = S.now;
-    if (!S.active || S.threads_n >= S.o.threads_max || S.threads_n >= THREADS)
+    if (!S.active || S.threads_n >= S.o.threads_max || S.threads_n >= THREADS) {
         return -1;
+    }
     struct thread *u = thread_new(S.exploring ? explore_spawn(t) : S.threads_n, fn, arg);
     if (S.exploring) {
         memcpy(u->H, t->H, sizeof u->H);
         u->H[u->id] = 1;
         explore_started(u, t);
     } else {
-        for (uint32_t i = 0; i < clock_width(); i += 4)
+        for (uint32_t i = 0; i < clock_width(); i += 4) {
             memcpy(u->H + i, t->H + i, 4 * sizeof(epoch));
+        }
         u->H[u->id] = 1;
         for (uint32_t x = 1; x < S.atoms_n; x++) {
             u->cur[x] = t->cur[x];
@@ -843,41 +919,46 @@ int sim_spawn(void (*fn)(void *), void *arg) {
     }
     t->H[t->id]++;
     S.progress = S.steps;
-    if (S.tracing)
+    if (S.tracing) {
         trace_add((struct line){.kind = LINE_SPAWN,
                                 .thread = t->id,
                                 .value = u->id,
                                 .pc = (uintptr_t)__builtin_return_address(0)});
+    }
     return u->id;
 }
 
 void sim_join(int thread) {
     struct thread *t = S.now;
-    if (!S.active || thread < 0 || (uint32_t)thread >= S.threads_n || thread == t->id)
+    if (!S.active || thread < 0 || (uint32_t)thread >= S.threads_n || thread == t->id) {
         found("invalid-join", "T%d joins T%d, which is not another thread", S.now ? S.now->id : -1,
               thread);
+    }
     struct thread *u = &S.threads[thread];
-    if (u->joined)
+    if (u->joined) {
         found("invalid-join", "T%d joins T%d, which was joined before", t->id, thread);
+    }
     t->wait_word = (uintptr_t)thread;
-    if (S.exploring)
+    if (S.exploring) {
         explore_join(t, u);
-    else if (u->state != T_DONE) {
+    } else if (u->state != T_DONE) {
         u->joiner = t;
         block(t, T_JOIN);
     }
     u->joined = true;
     learn_of(t, u);
-    if (S.tracing)
+    if (S.tracing) {
         trace_add((struct line){.kind = LINE_JOIN,
                                 .thread = t->id,
                                 .value = u->id,
                                 .pc = (uintptr_t)__builtin_return_address(0)});
+    }
 }
 
 void sim_detach(int thread) {
-    if (S.active && thread >= 0 && (uint32_t)thread < S.threads_n)
+    if (S.active && thread >= 0 && (uint32_t)thread < S.threads_n) {
         S.threads[thread].detached = true;
+    }
 }
 
 int sim_self(void) {
@@ -885,8 +966,9 @@ int sim_self(void) {
 }
 
 void sim_yield(void) {
-    if (!S.active || S.exploring)
+    if (!S.active || S.exploring) {
         return;
+    }
     S.now->dull += S.o.stale_max / 4;
     S.now->pending = (struct op){.kind = OP_LOCAL};
     point(S.now);
@@ -902,26 +984,29 @@ void sim_progress(void) {
 
 static void trace_return(const struct thread *t, enum sim_wait_result r, uintptr_t pc) {
     static const char *const how[] = {"woken", "not equal", "timed out", "spurious return"};
-    if (S.tracing)
+    if (S.tracing) {
         trace_add((struct line){.kind = LINE_NOTE, .thread = t->id, .pc = pc, .text = how[r]});
+    }
 }
 
 enum sim_wait_result sim_wait(const volatile void *word, uint32_t expected, uint64_t deadline_ns) {
     uintptr_t at = (uintptr_t)word, pc = (uintptr_t)__builtin_return_address(0);
-    if (!S.active)
+    if (!S.active) {
         return *(const volatile uint32_t *)word == expected ? SIM_SPURIOUS : SIM_NOT_EQUAL;
+    }
     struct thread *t = S.now;
     if (S.exploring) {
         enum sim_wait_result r = explore_wait(t, at, expected, deadline_ns, pc);
-        if (r != SIM_NOT_EQUAL)
+        if (r != SIM_NOT_EQUAL) {
             trace_return(t, r, pc);
+        }
         return r;
     }
     t->pending = (struct op){.kind = OP_WAIT, .at = at, .reads = true, .pc = pc};
     point(t);
     uint32_t value = (uint32_t)read_newest(at, 4, pc);
     bool sleeps = value == expected;
-    if (S.tracing)
+    if (S.tracing) {
         trace_add((struct line){.kind = LINE_WAIT,
                                 .at = at,
                                 .size = 4,
@@ -930,6 +1015,7 @@ enum sim_wait_result sim_wait(const volatile void *word, uint32_t expected, uint
                                 .value = value,
                                 .wrote = expected,
                                 .failed = !sleeps});
+    }
     if (sleeps) {
         t->wait_word = at;
         t->expected = expected;
@@ -940,16 +1026,18 @@ enum sim_wait_result sim_wait(const volatile void *word, uint32_t expected, uint
     }
     t->pending = (struct op){.kind = OP_TIMEOUT, .at = at};
     t->H[t->id]++;
-    if (!sleeps)
+    if (!sleeps) {
         return SIM_NOT_EQUAL;
+    }
     block(t, T_WAIT);
     trace_return(t, t->woken, pc);
     return t->woken;
 }
 
 unsigned sim_wake(const volatile void *word, unsigned count) {
-    if (!S.active)
+    if (!S.active) {
         return 0;
+    }
     struct thread *t = S.now;
     uintptr_t at = (uintptr_t)word, pc = (uintptr_t)__builtin_return_address(0);
     if (S.exploring) {
@@ -963,11 +1051,13 @@ unsigned sim_wake(const volatile void *word, unsigned count) {
         struct thread *first = NULL;
         for (thread_set m = S.waiting; m; m &= m - 1) {
             struct thread *w = &S.threads[first_of(m)];
-            if (w->wait_word == at && (!first || w->queue < first->queue))
+            if (w->wait_word == at && (!first || w->queue < first->queue)) {
                 first = w;
+            }
         }
-        if (!first)
+        if (!first) {
             break;
+        }
         first->woken = SIM_WOKEN;
         if (S.exploring) {
             explore_wake_thread(first);
@@ -977,7 +1067,7 @@ unsigned sim_wake(const volatile void *word, unsigned count) {
         }
         n++;
     }
-    if (S.tracing)
+    if (S.tracing) {
         trace_add((struct line){.kind = LINE_WAKE,
                                 .at = at,
                                 .size = 4,
@@ -985,6 +1075,7 @@ unsigned sim_wake(const volatile void *word, unsigned count) {
                                 .thread = t->id,
                                 .value = n,
                                 .wrote = count});
+    }
     return n;
 }
 
@@ -994,11 +1085,13 @@ unsigned wait_elsewhere(uintptr_t word, uintptr_t to, uint32_t count) {
         first = NULL;
         for (thread_set m = S.waiting; m; m &= m - 1) {
             struct thread *w = &S.threads[first_of(m)];
-            if (w->wait_word == word && (!first || w->queue < first->queue))
+            if (w->wait_word == word && (!first || w->queue < first->queue)) {
                 first = w;
+            }
         }
-        if (!first)
+        if (!first) {
             break;
+        }
         first->wait_word = to;
         first->expected = *(const volatile uint32_t *)to;
         first->queue = S.queue++;
@@ -1007,33 +1100,40 @@ unsigned wait_elsewhere(uintptr_t word, uintptr_t to, uint32_t count) {
 }
 
 uint64_t sim_clock_ns(void) {
-    if (!S.active)
+    if (!S.active) {
         return 0;
+    }
     return S.exploring ? explore_clock(S.now, 0, (uintptr_t)__builtin_return_address(0)) : S.clock;
 }
 
 void sim_sleep_until(uint64_t deadline_ns) {
-    if (!S.active)
+    if (!S.active) {
         return;
+    }
     if (S.exploring) {
-        if (deadline_ns != SIM_NEVER)
+        if (deadline_ns != SIM_NEVER) {
             explore_sleep(S.now, deadline_ns, (uintptr_t)__builtin_return_address(0));
+        }
         return;
     }
     S.now->dull += S.o.stale_max / 4;
     S.now->pending = (struct op){.kind = OP_OBJECT, .at = 2};
     point(S.now);
-    if (deadline_ns != SIM_NEVER && deadline_ns > S.clock)
+    if (deadline_ns != SIM_NEVER && deadline_ns > S.clock) {
         S.clock = deadline_ns;
+    }
 }
 
 static struct lock *lock_at(uintptr_t at) {
     struct cell *c = cell_at(at);
-    for (uint32_t i = c->lock; i; i = S.locks[i].next)
-        if (S.locks[i].at == at)
+    for (uint32_t i = c->lock; i; i = S.locks[i].next) {
+        if (S.locks[i].at == at) {
             return &S.locks[i];
-    if (S.locks_n >= LOCKS_MAX)
+        }
+    }
+    if (S.locks_n >= LOCKS_MAX) {
         stop_bound(SIM_BOUND_MEMORY);
+    }
     struct lock *l = &S.locks[S.locks_n];
     *l = (struct lock){.at = at, .owner = -1, .next = c->lock};
     c->lock = S.locks_n++;
@@ -1044,8 +1144,9 @@ static struct lock *lock_at(uintptr_t at) {
 static void lockers_ready(const struct lock *l, bool ready) {
     for (uint32_t i = 0; i < S.threads_n; i++) {
         struct thread *t = &S.threads[i];
-        if (t->wait_word != l->at || t->pending.kind != OP_LOCK || t->state == T_DONE)
+        if (t->wait_word != l->at || t->pending.kind != OP_LOCK || t->state == T_DONE) {
             continue;
+        }
         if (ready && t->state == T_LOCK) {
             t->state = T_READY;
             S.ready |= ONE(i);
@@ -1058,33 +1159,39 @@ static void lockers_ready(const struct lock *l, bool ready) {
 
 static void lock_take(struct lock *l, struct thread *t, uintptr_t pc) {
     l->owner = t->id;
-    if (!S.exploring)
+    if (!S.exploring) {
         lockers_ready(l, false);
+    }
     snap_join(l->released, t->cur, t->H);
-    if (l->released)
+    if (l->released) {
         saw_new(t);
-    if (S.tracing)
+    }
+    if (S.tracing) {
         trace_add((struct line){.kind = LINE_LOCK, .at = l->at, .pc = pc, .thread = t->id});
+    }
     t->pending.kind = OP_LOCAL;
 }
 
 void sim_lock(const volatile void *object) {
-    if (!S.active)
+    if (!S.active) {
         return;
+    }
     struct thread *t = S.now;
     uintptr_t at = (uintptr_t)object;
     struct lock *l = lock_at(at);
-    if (l->owner == t->id)
+    if (l->owner == t->id) {
         found("deadlock", "T%u locks %p, which it holds already", t->id,
               (const void *)(uintptr_t)object);
+    }
     t->wait_word = at;
     t->pending = (struct op){.kind = OP_LOCK, .at = at};
-    if (S.exploring)
+    if (S.exploring) {
         explore_lock(t, at, (uintptr_t)__builtin_return_address(0));
-    else if (l->owner >= 0)
+    } else if (l->owner >= 0) {
         block(t, T_LOCK);
-    else
+    } else {
         point(t);
+    }
     lock_take(l, t, (uintptr_t)__builtin_return_address(0));
 }
 
@@ -1100,8 +1207,9 @@ static bool try_lock(const volatile void *object, bool ordered, uintptr_t pc) {
         point(t);
         mine = l->owner < 0;
     }
-    if (mine)
+    if (mine) {
         lock_take(l, t, pc);
+    }
     return mine;
 }
 
@@ -1114,14 +1222,16 @@ bool try_lock_to_queue(const volatile void *object) {
 }
 
 void sim_unlock(const volatile void *object) {
-    if (!S.active)
+    if (!S.active) {
         return;
+    }
     struct thread *t = S.now;
     uintptr_t at = (uintptr_t)object;
     struct lock *l = lock_at(at);
-    if (l->owner != t->id)
+    if (l->owner != t->id) {
         found("invalid-unlock", "T%u unlocks %p, which it does not hold", t->id,
               (const void *)(uintptr_t)object);
+    }
     bool ordered = true;
     if (S.exploring) {
         ordered = explore_unlock(t, at, (uintptr_t)__builtin_return_address(0));
@@ -1130,16 +1240,19 @@ void sim_unlock(const volatile void *object) {
         point(t);
     }
     l->owner = -1;
-    if (ordered)
+    if (ordered) {
         l->released = snapshot(t);
+    }
     t->H[t->id]++;
-    if (!S.exploring)
+    if (!S.exploring) {
         lockers_ready(l, true);
-    if (S.tracing)
+    }
+    if (S.tracing) {
         trace_add((struct line){.kind = LINE_UNLOCK,
                                 .at = at,
                                 .pc = (uintptr_t)__builtin_return_address(0),
                                 .thread = t->id});
+    }
 }
 
 /* ---- A run from start to end --------------------------------------------------------------------
@@ -1147,14 +1260,18 @@ void sim_unlock(const volatile void *object) {
 
 void run_configure(const struct sim_options *options) {
     S.o = *options;
-    if (S.o.threads_max > THREADS || !S.o.threads_max)
+    if (S.o.threads_max > THREADS || !S.o.threads_max) {
         S.o.threads_max = THREADS;
-    if (!S.o.messages_max)
+    }
+    if (!S.o.messages_max) {
         S.o.messages_max = 1;
-    if (S.o.messages_max > 2048)
+    }
+    if (S.o.messages_max > 2048) {
         S.o.messages_max = 2048;
-    if (!S.o.stale_max)
+    }
+    if (!S.o.stale_max) {
         S.o.stale_max = 1;
+    }
     if (S.o.page_size < 4096 || (S.o.page_size & (S.o.page_size - 1))) {
         fprintf(stderr, "sim: page_size %u is not a power of two of at least 4096\n",
                 S.o.page_size);
@@ -1165,8 +1282,9 @@ void run_configure(const struct sim_options *options) {
 }
 
 void sim_reset(void) {
-    if (S.cells && !S.active)
+    if (S.cells && !S.active) {
         shadow_reset();
+    }
 }
 
 void run_once(void (*program)(void *), void *arg) {
@@ -1196,15 +1314,19 @@ void run_once(void (*program)(void *), void *arg) {
     S.lines_n = 0;
     S.detail[0] = 0;
     sim_watch = S.exploring; /* and where it stalls */
-    if (S.exploring)
+    if (S.exploring) {
         explore_record_header();
-    if (S.o.source == SIM_PCT)
+    }
+    if (S.o.source == SIM_PCT) {
         pct_begin();
-    if (S.o.source == SIM_FEEDBACK)
+    }
+    if (S.o.source == SIM_FEEDBACK) {
         feedback_begin();
+    }
     struct thread *t = thread_new(0, program, arg);
-    if (S.exploring)
+    if (S.exploring) {
         explore_started(t, NULL);
+    }
     S.now = t;
     S.active = true;
 #ifdef WITH_ASAN
@@ -1239,11 +1361,13 @@ const char *sim_run(const struct sim_options *options, void (*program)(void *), 
     }
     S.exploring = false;
     run_configure(options);
-    if (S.o.source == SIM_REPLAY && S.o.choices_n && S.o.choices[0] == FROM_SEARCH)
+    if (S.o.source == SIM_REPLAY && S.o.choices_n && S.o.choices[0] == FROM_SEARCH) {
         explore_replay(program, arg);
-    else
+    } else {
         run_once(program, arg);
-    if (result)
+    }
+    if (result) {
         fill_result(result);
+    }
     return S.finding;
 }

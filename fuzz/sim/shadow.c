@@ -1,5 +1,5 @@
-/* What is known of every touched byte: who accessed it (races), what it held before the run (put
- * back at reset), and whether it may be touched at all (simulated heap and pages). */
+/* shadow.c: what is known of every touched byte: who accessed it (races), what it held before the
+ * run (put back at reset), and whether it may be touched at all (simulated heap and pages). */
 #include "internal.h"
 
 #include <errno.h>
@@ -19,8 +19,9 @@ static struct { uintptr_t start, end; } restore[17];
 static unsigned restore_n;
 
 bool sim_restore_range(void *start, void *end) {
-    if (restore_n == 17)
+    if (restore_n == 17) {
         return false;
+    }
     restore[restore_n].start = (uintptr_t)start;
     restore[restore_n++].end = (uintptr_t)end;
     return true;
@@ -29,8 +30,9 @@ bool sim_restore_range(void *start, void *end) {
 static void *map(size_t n) {
     void *p =
         mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (p != MAP_FAILED)
+    if (p != MAP_FAILED) {
         return p;
+    }
     fprintf(stderr,
             "sim: cannot map %zu bytes: %s; raise ulimit -v, or lower the sizes in sim_options\n",
             n, strerror(errno));
@@ -56,8 +58,9 @@ static uintptr_t map_memory(size_t bytes, size_t *mapped) {
             *mapped = bytes + behind;
             return (uintptr_t)p;
         }
-        if (p != MAP_FAILED)
+        if (p != MAP_FAILED) {
             munmap(p, bytes + behind);
+        }
     }
     *mapped = bytes;
     return (uintptr_t)map(bytes);
@@ -84,8 +87,9 @@ void shadow_setup(void) {
     static unsigned page_size_now;
     size_t page = S.o.page_size, heap = (S.o.heap_bytes + page - 1) / page * page;
     size_t pages = (S.o.pages_bytes + page - 1) / page * page;
-    if (heap == heap_now && pages == pages_now && page == page_size_now)
+    if (heap == heap_now && pages == pages_now && page == page_size_now) {
         return;
+    }
     if (S.memory) {
         munmap((void *)base, mapped);
         munmap(S.heap_state - 8, heap_now / HEAP_GRAIN + 1 + 8);
@@ -103,8 +107,9 @@ void shadow_setup(void) {
     heap_now = heap;
     pages_now = pages;
     page_size_now = (unsigned)page;
-    for (unsigned i = 0; i < THREADS; i++)
+    for (unsigned i = 0; i < THREADS; i++) {
         S.heap_at[i] = 0;
+    }
     S.heap_users = 0;
 }
 
@@ -129,24 +134,29 @@ static void wipe(uintptr_t at, size_t n) {
 /* A cell may hold bytes of others beside the subject's: only what was written is put back. */
 static void put_back(const struct cell *c) {
     const char *saved = (const char *)&c->saved;
-    if (c->initialised == 0xff)
+    if (c->initialised == 0xff) {
         memcpy((void *)c->at, saved, 8);
-    else
-        for (unsigned i = 0; i < 8; i++)
-            if (c->initialised >> i & 1)
+    } else {
+        for (unsigned i = 0; i < 8; i++) {
+            if (c->initialised >> i & 1) {
                 ((char *)c->at)[i] = saved[i];
+            }
+        }
+    }
 }
 
 void shadow_reset(void) {
     for (uint32_t i = 0; i < S.cells_n; i++) {
         const struct cell *c = &S.cells[i];
-        if (!c->written || c->at - S.memory < S.memory_end - S.memory)
+        if (!c->written || c->at - S.memory < S.memory_end - S.memory) {
             continue;
-        for (unsigned k = 0; k < restore_n; k++)
+        }
+        for (unsigned k = 0; k < restore_n; k++) {
             if (c->at - restore[k].start < restore[k].end - restore[k].start) {
                 put_back(c);
                 break;
             }
+        }
     }
     S.cells_n = 0;
     S.generation++;
@@ -167,8 +177,9 @@ void shadow_reset(void) {
     }
     for (uintptr_t p = S.heap_end; p < S.pages_at; p += S.o.page_size) {
         struct page *g = &S.pages[(p - S.heap_end) >> S.page_shift];
-        if (g->dirty)
+        if (g->dirty) {
             memset((void *)p, 0, S.o.page_size);
+        }
         memset(g, 0, sizeof *g);
     }
     S.pages_at = S.heap_end;
@@ -182,12 +193,14 @@ static void check_heap(uintptr_t at, size_t n, bool write, uintptr_t pc) {
         uintptr_t end = S.memory + (grain + 1) * HEAP_GRAIN;
         unsigned need = (unsigned)((at + n < end ? at + n : end) - (end - HEAP_GRAIN));
         uint8_t s = S.heap_state[grain];
-        if (s == HEAP_FREED)
+        if (s == HEAP_FREED) {
             found("use-after-free", "%s of %zu bytes at %p, in a freed block\n  @%lx",
                   write ? "write" : "read", n, (void *)at, (unsigned long)pc);
-        if (need > s)
+        }
+        if (need > s) {
             found("heap-out-of-bounds", "%s of %zu bytes at %p, outside any block\n  @%lx",
                   write ? "write" : "read", n, (void *)at, (unsigned long)pc);
+        }
         p = end;
     }
 }
@@ -202,47 +215,56 @@ static void check_pages(uintptr_t at, size_t n, bool write, bool atomic, uintptr
         struct page *g = &S.pages[p - (S.heap_end >> S.page_shift)];
         static const char *const state[] = {"not reserved", "inaccessible", "read-only", "",
                                             "released"};
-        if (g->state != PAGE_WRITE && (write || g->state != PAGE_READ))
+        if (g->state != PAGE_WRITE && (write || g->state != PAGE_READ)) {
             found(g->state == PAGE_RELEASED ? "use-after-free"
                   : g->state == PAGE_FREE   ? "wild-access"
                                             : "page-fault",
                   "%s of %zu bytes at %p, in a page that is %s\n  @%lx", write ? "write" : "read",
                   n, (void *)at, state[g->state], (unsigned long)pc);
-        if (g->when > t->H[g->thread])
+        }
+        if (g->when > t->H[g->thread]) {
             race("page", at, n, write, atomic, pc, g->thread, g->pc, g->frame);
-        if (write)
+        }
+        if (write) {
             g->dirty = 1;
+        }
     }
 }
 
 /* Stacks of other threads, alive or ended. */
 static void check_stack(uintptr_t at, size_t n, bool write, uintptr_t pc) {
     unsigned i = (unsigned)((at - (uintptr_t)S.stacks) / (S.stack_size + 4096));
-    if (i == S.now->id || i >= S.threads_n)
+    if (i == S.now->id || i >= S.threads_n) {
         return;
+    }
     S.foreign |= ONE(i);
-    if (S.threads[i].state == T_DONE)
+    if (S.threads[i].state == T_DONE) {
         found("use-after-return",
               "%s of %zu bytes at %p, on the stack of T%u, which has ended\n  @%lx",
               write ? "write" : "read", n, (void *)at, i, (unsigned long)pc);
+    }
 }
 
 static inline void check_memory(uintptr_t at, size_t n, bool write, bool atomic, uintptr_t pc) {
     if (likely(at - S.memory >= S.behind_end - S.memory)) {
-        if (unlikely(at < 4096))
+        if (unlikely(at < 4096)) {
             found("null-access", "%s of %zu bytes at address %#lx\n  @%lx",
                   write ? "write" : "read", n, (unsigned long)at, (unsigned long)pc);
-        if (unlikely(at - (uintptr_t)S.stacks < S.stacks_bytes))
+        }
+        if (unlikely(at - (uintptr_t)S.stacks < S.stacks_bytes)) {
             check_stack(at, n, write, pc);
+        }
         return;
     }
-    if (at + n > S.memory_end)
+    if (at + n > S.memory_end) {
         found("wild-access", "%s of %zu bytes at %p, behind all pages\n  @%lx",
               write ? "write" : "read", n, (void *)at, (unsigned long)pc);
-    if (at < S.heap_end)
+    }
+    if (at < S.heap_end) {
         check_heap(at, n, write, pc);
-    else
+    } else {
         check_pages(at, n, write, atomic, pc);
+    }
 }
 
 /* ---- Cells and races --------------------------------------------------------------------------
@@ -264,8 +286,9 @@ static inline struct cell *cell_find(uintptr_t at, uint32_t *slot) {
             return NULL;
         }
         struct cell *c = &S.cells[(uint32_t)s];
-        if (likely(c->at == at))
+        if (likely(c->at == at)) {
             return c;
+        }
     }
 }
 
@@ -293,22 +316,26 @@ static const uint8_t *last_zero(const uint8_t *end) {
     const uint64_t ones = UINT64_C(0x0101010101010101);
     for (uint64_t word;; end -= sizeof word) {
         memcpy(&word, end - sizeof word, sizeof word);
-        if ((word - ones) & ~word & ones << 7)
+        if ((word - ones) & ~word & ones << 7) {
             break;
+        }
     }
-    while (*--end)
+    while (*--end) {
         ;
+    }
     return end;
 }
 
 /* The start of the block around at; 0 for a redzone. The start of each arena is one. */
 static uintptr_t block_around(uintptr_t at) {
     static uintptr_t start, end, generation; /* the last one: neighbours are touched together */
-    if (generation == S.generation && at - start < end - start)
+    if (generation == S.generation && at - start < end - start) {
         return start;
+    }
     const uint8_t *state = &S.heap_state[(at - S.memory) / HEAP_GRAIN];
-    if (*state == HEAP_REDZONE)
+    if (*state == HEAP_REDZONE) {
         return 0;
+    }
     start = S.memory + (size_t)(last_zero(state) + 1 - S.heap_state) * HEAP_GRAIN;
     end = start + block_of(start)->size;
     generation = S.generation;
@@ -321,22 +348,25 @@ static inline uint32_t rec_new(void) {
         S.recs_free = S.recs[r].next;
         return r;
     }
-    if (unlikely(S.recs_n >= RECS_MAX))
+    if (unlikely(S.recs_n >= RECS_MAX)) {
         stop_bound(SIM_BOUND_MEMORY);
+    }
     return S.recs_n++;
 }
 
 /* The first record of a cell in a block is the block's birth. */
 static void remember_birth(struct cell *c) {
     uintptr_t start = block_around(c->at);
-    if (!start)
+    if (!start) {
         return;
+    }
     const struct block *b = block_of(start);
     size_t offset = c->at - start;
-    if (b->initialised_bytes > offset)
+    if (b->initialised_bytes > offset) {
         c->initialised = (uint8_t)(b->initialised_bytes - offset >= 8
                                        ? 0xff
                                        : (1u << (b->initialised_bytes - offset)) - 1);
+    }
     uint32_t r = rec_new();
     S.recs[r] = (struct rec){
         .pc = b->pc,
@@ -358,10 +388,12 @@ struct cell *cell_at(uintptr_t at) {
     at &= ~(uintptr_t)7;
     uint32_t slot;
     struct cell *c = cell_find(at, &slot);
-    if (likely(c != NULL))
+    if (likely(c != NULL)) {
         return c;
-    if (unlikely(S.cells_n >= CELLS_MAX))
+    }
+    if (unlikely(S.cells_n >= CELLS_MAX)) {
         stop_bound(SIM_BOUND_MEMORY);
+    }
     S.slots[slot] = (uint64_t)S.generation << 32 | S.cells_n;
     c = &S.cells[S.cells_n++];
     c->at = at;
@@ -369,8 +401,9 @@ struct cell *cell_at(uintptr_t at) {
     c->plain = c->atomic = c->atoms = c->lock = 0;
     c->initialised = c->fresh = 0;
     c->written = false;
-    if (in_heap(at))
+    if (in_heap(at)) {
         remember_birth(c);
+    }
     return c;
 }
 
@@ -383,29 +416,34 @@ static struct {
 } allowed[ALLOWED_MAX];
 
 void races_allowed(uintptr_t at, size_t n) {
-    for (unsigned i = 0; i < ALLOWED_MAX; i++)
+    for (unsigned i = 0; i < ALLOWED_MAX; i++) {
         if (allowed[i].run != S.generation || (allowed[i].at == at && allowed[i].n == n)) {
             allowed[i].run = S.generation;
             allowed[i].at = at;
             allowed[i].n = n;
             return;
         }
+    }
     stop_bound(SIM_BOUND_MEMORY);
 }
 
 static bool race_allowed(uintptr_t at, size_t n) {
-    for (unsigned i = 0; i < ALLOWED_MAX && allowed[i].run == S.generation; i++)
-        if (at < allowed[i].at + allowed[i].n && allowed[i].at < at + n)
+    for (unsigned i = 0; i < ALLOWED_MAX && allowed[i].run == S.generation; i++) {
+        if (at < allowed[i].at + allowed[i].n && allowed[i].at < at + n) {
             return true;
+        }
+    }
     return false;
 }
 
 static void race(const char *what, uintptr_t at, size_t n, bool write, bool atomic, uintptr_t pc,
                  unsigned thread, uintptr_t other_pc, uint32_t other_frame) {
-    if (S.o.ignore_races || race_allowed(at, n))
+    if (S.o.ignore_races || race_allowed(at, n)) {
         return;
-    if (at == (uintptr_t)&errno)
+    }
+    if (at == (uintptr_t)&errno) {
         return; /* one address for all threads here, though each has its own by rights */
+    }
     char mine[400], other[400];
     describe_stack(mine, sizeof mine, pc, S.now->frame);
     describe_stack(other, sizeof other, other_pc, other_frame);
@@ -421,19 +459,21 @@ static inline void check_list(uint32_t r, unsigned mask, bool write, bool atomic
     for (; r; r = S.recs[r].next) {
         const struct rec *p = &S.recs[r];
         if (unlikely((p->mask & mask) && p->when > t->H[p->thread] && (write || p->write) &&
-                     p->thread != t->id))
+                     p->thread != t->id)) {
             race(list_atomic ? p->write ? "atomic write" : "atomic read"
                  : p->write  ? "write"
                              : "read",
                  at, n, write, atomic, pc, p->thread, p->pc, p->frame);
+        }
     }
 }
 
 static void check_end(uint32_t r, const struct thread *t, uintptr_t at) {
     for (; r; r = S.recs[r].next) {
         const struct rec *p = &S.recs[r];
-        if (p->thread == t->id || p->when <= t->H[p->thread])
+        if (p->thread == t->id || p->when <= t->H[p->thread]) {
             continue;
+        }
         char other[400];
         describe_stack(other, sizeof other, p->pc, p->frame);
         found("data-race",
@@ -443,13 +483,15 @@ static void check_end(uint32_t r, const struct thread *t, uintptr_t at) {
 }
 
 void shadow_thread_ends(const struct thread *t) {
-    if (likely(!(S.foreign & ONE(t->id))))
+    if (likely(!(S.foreign & ONE(t->id)))) {
         return;
-    for (uint32_t i = 0; i < S.cells_n; i++)
+    }
+    for (uint32_t i = 0; i < S.cells_n; i++) {
         if (S.cells[i].at - (uintptr_t)t->stack < S.stack_size) {
             check_end(S.cells[i].plain, t, S.cells[i].at);
             check_end(S.cells[i].atomic, t, S.cells[i].at);
         }
+    }
 }
 
 /* Remember the access; a record that it makes superfluous is reused or dropped. */
@@ -492,8 +534,9 @@ static inline void note(uint32_t *head, unsigned mask, bool write, bool supersed
 void overwrite_atoms(struct cell *c, unsigned mask, struct thread *t, uintptr_t pc) {
     for (uint32_t x = c->atoms; x; x = S.atoms[x].next) {
         struct atom *a = &S.atoms[x];
-        if (!((((1u << a->size) - 1) << (a->at & 7)) & mask))
+        if (!((((1u << a->size) - 1) << (a->at & 7)) & mask)) {
             continue;
+        }
         a->overwritten = true;
         a->by = t->id;
         a->when = t->H[t->id];
@@ -502,8 +545,9 @@ void overwrite_atoms(struct cell *c, unsigned mask, struct thread *t, uintptr_t 
 }
 
 static void uninitialised(struct cell *c, unsigned mask, uintptr_t pc) {
-    if (!(mask & ~(unsigned)c->initialised))
+    if (!(mask & ~(unsigned)c->initialised)) {
         return;
+    }
     found("uninitialised-read", "read at %p of bytes that nobody wrote\n  @%lx",
           (void *)(c->at + (unsigned)__builtin_ctz(mask & ~(unsigned)c->initialised)),
           (unsigned long)pc);
@@ -513,8 +557,9 @@ static void uninitialised(struct cell *c, unsigned mask, uintptr_t pc) {
  */
 void sim_stack_fresh(void *start, size_t n);
 void sim_stack_fresh(void *start, size_t n) {
-    if (!S.active || !S.o.check_uninitialised)
+    if (!S.active || !S.o.check_uninitialised) {
         return;
+    }
     for (uintptr_t p = (uintptr_t)start, end = p + n; p < end; p = (p & ~(uintptr_t)7) + 8) {
         struct cell *c = cell_at(p);
         uintptr_t last = (p & ~(uintptr_t)7) + 8 < end ? (p & ~(uintptr_t)7) + 8 : end;
@@ -531,14 +576,16 @@ static inline bool must_be_written(const struct cell *c, unsigned mask) {
 static inline void plain_cell(struct cell *c, unsigned mask, bool write, uintptr_t at, size_t n,
                               uintptr_t pc) {
     check_list(c->plain, mask, write, false, false, at, n, pc);
-    if (c->atomic)
+    if (c->atomic) {
         check_list(c->atomic, mask, write, false, true, at, n, pc);
+    }
     note(&c->plain, mask, write, write, pc);
     if (write) {
         c->written = true;
         c->initialised |= (uint8_t)mask;
-        if (c->atoms)
+        if (c->atoms) {
             overwrite_atoms(c, mask, S.now, pc);
+        }
     } else if (unlikely(S.o.check_uninitialised) && must_be_written(c, mask)) {
         uninitialised(c, in_heap(c->at) ? mask : mask & c->fresh, pc);
     }
@@ -550,8 +597,9 @@ enum { PLAIN_LINES_MAX = 1 << 15 };
 static void trace_plain(uintptr_t at, size_t n, bool write, uintptr_t pc) {
     uint64_t value = 0;
     struct iovec to = {&value, n < 8 ? n : 8}, from = {(void *)at, n < 8 ? n : 8};
-    if (S.lines_n >= PLAIN_LINES_MAX)
+    if (S.lines_n >= PLAIN_LINES_MAX) {
         return;
+    }
     process_vm_readv(getpid(), &to, 1, &from, 1, 0); /* fails where nothing is */
     struct line *last = S.lines_n ? &S.lines[S.lines_n - 1] : NULL;
     if (last && last->kind == LINE_READ && !write && last->pc == pc && last->at == at &&
@@ -569,46 +617,54 @@ static void trace_plain(uintptr_t at, size_t n, bool write, uintptr_t pc) {
 }
 
 void access_plain(uintptr_t at, size_t n, bool write, uintptr_t pc) {
-    if (unlikely(n == 0))
+    if (unlikely(n == 0)) {
         return;
-    if (unlikely(S.tracing && S.o.trace_plain))
+    }
+    if (unlikely(S.tracing && S.o.trace_plain)) {
         trace_plain(at, n, write, pc);
+    }
     check_memory(at, n, write, false, pc);
     if (unlikely(S.exploring)) {
         explore_section_access(S.now, at, n, write);
-        if (write)
+        if (write) {
             explore_plain_write(S.now, at, n);
+        }
     }
-    if (unlikely(S.stalls && write))
+    if (unlikely(S.stalls && write)) {
         stall_plain_write(S.now, at, n);
+    }
     if (likely((at & 7) + n <= 8)) {
         plain_cell(cell_at(at), ((1u << n) - 1) << (at & 7), write, at, n, pc);
         return;
     }
     for (uintptr_t p = at; p < at + n;) {
         uintptr_t end = (p & ~(uintptr_t)7) + 8;
-        if (end > at + n)
+        if (end > at + n) {
             end = at + n;
+        }
         plain_cell(cell_at(p), ((1u << (end - p)) - 1) << (p & 7), write, at, n, pc);
         p = end;
     }
 }
 
 struct cell *access_atomic(uintptr_t at, unsigned size, bool write, uintptr_t pc) {
-    if (unlikely(at & (size - 1)))
+    if (unlikely(at & (size - 1))) {
         found("misaligned-atomic", "an atomic access of %u bytes at %p\n  @%lx", size, (void *)at,
               (unsigned long)pc);
+    }
     check_memory(at, size, write, true, pc);
     struct cell *c = cell_at(at);
     unsigned mask = ((1u << size) - 1) << (at & 7);
-    if (c->plain)
+    if (c->plain) {
         check_list(c->plain, mask, write, true, false, at, size, pc);
+    }
     note(&c->atomic, mask, write, false, pc);
     if (write) {
         c->written = true;
         c->initialised |= (uint8_t)mask;
-    } else if (unlikely(S.o.check_uninitialised) && must_be_written(c, mask))
+    } else if (unlikely(S.o.check_uninitialised) && must_be_written(c, mask)) {
         uninitialised(c, in_heap(at) ? mask : mask & c->fresh, pc);
+    }
     return c;
 }
 
@@ -618,15 +674,19 @@ struct cell *access_atomic(uintptr_t at, unsigned size, bool write, uintptr_t pc
 /* A block of the calling thread's own arena, so that addresses do not depend on the schedule. */
 static void *heap_take(size_t size, size_t alignment, size_t initialised_bytes, uintptr_t pc) {
     struct thread *t = S.now;
-    if (unlikely(S.exploring))
+    if (unlikely(S.exploring)) {
         explore_effect(t);
-    if (sim_fault())
+    }
+    if (sim_fault()) {
         return NULL;
-    if (size > PTRDIFF_MAX && S.o.refuse_allocations)
+    }
+    if (size > PTRDIFF_MAX && S.o.refuse_allocations) {
         found("invalid-allocation", "T%u asks for %zu bytes\n  @%lx", t->id, size,
               (unsigned long)pc);
-    if (alignment < HEAP_GRAIN)
+    }
+    if (alignment < HEAP_GRAIN) {
         alignment = HEAP_GRAIN;
+    }
     if (!S.heap_at[t->id]) {
         S.heap_at[t->id] = heap_start(t->id);
         S.heap_users |= ONE(t->id);
@@ -634,10 +694,12 @@ static void *heap_take(size_t size, size_t alignment, size_t initialised_bytes, 
     uintptr_t limit = heap_start(t->id + 1u);
     uintptr_t at =
         (S.heap_at[t->id] + HEAP_GRAIN + BLOCK_HEAD + alignment - 1) & ~(uintptr_t)(alignment - 1);
-    if (size > (size_t)1 << 46)
+    if (size > (size_t)1 << 46) {
         return NULL; /* no machine has that */
-    if (at + size + HEAP_GRAIN > limit)
+    }
+    if (at + size + HEAP_GRAIN > limit) {
         stop_bound(SIM_BOUND_MEMORY); /* our limit, not the program's */
+    }
     *block_of(at) = (struct block){
         .size = size,
         .initialised_bytes = initialised_bytes,
@@ -648,8 +710,9 @@ static void *heap_take(size_t size, size_t alignment, size_t initialised_bytes, 
     };
     uint8_t *state = &S.heap_state[(at - S.memory) / HEAP_GRAIN];
     memset(state, HEAP_GRAIN, size / HEAP_GRAIN);
-    if (size % HEAP_GRAIN)
+    if (size % HEAP_GRAIN) {
         state[size / HEAP_GRAIN] = (uint8_t)(size % HEAP_GRAIN);
+    }
     S.heap_at[t->id] = at + (size + HEAP_GRAIN - 1) / HEAP_GRAIN * HEAP_GRAIN;
     return (void *)at;
 }
@@ -663,19 +726,23 @@ static bool heap_owns(uintptr_t at) {
 /* Release counts as a write to every byte: it races with the birth, or with any byte's last use. */
 static void write_whole_block(uintptr_t at, uintptr_t pc) {
     const struct block *b = block_of(at);
-    if (b->when > S.now->H[b->thread])
+    if (b->when > S.now->H[b->thread]) {
         race("write", at, b->size, true, false, pc, b->thread, b->pc, b->frame);
+    }
     if (b->size / 8 > S.cells_n) {
-        for (uint32_t i = 0, n = S.cells_n; i < n; i++)
-            if (S.cells[i].at - at < b->size)
+        for (uint32_t i = 0, n = S.cells_n; i < n; i++) {
+            if (S.cells[i].at - at < b->size) {
                 plain_cell(&S.cells[i], 0xff, true, at, b->size, pc);
+            }
+        }
         return;
     }
     for (uintptr_t p = at; p < at + b->size; p += 8) {
         uint32_t slot;
         struct cell *c = cell_find(p, &slot);
-        if (c)
+        if (c) {
             plain_cell(c, 0xff, true, at, b->size, pc);
+        }
     }
 }
 
@@ -683,15 +750,18 @@ static void heap_give(void *block, uintptr_t pc) {
     uintptr_t at = (uintptr_t)block;
     if (unlikely(S.exploring)) {
         explore_effect(S.now);
-        if (heap_owns(at))
+        if (heap_owns(at)) {
             explore_section_access(S.now, at, block_of(at)->size, true);
+        }
     }
-    if (!heap_owns(at))
+    if (!heap_owns(at)) {
         found("invalid-free", "free of %p, which malloc did not return\n  @%lx", block,
               (unsigned long)pc);
+    }
     size_t size = block_of(at)->size;
-    if (S.heap_state[(at - S.memory) / HEAP_GRAIN] == HEAP_FREED)
+    if (S.heap_state[(at - S.memory) / HEAP_GRAIN] == HEAP_FREED) {
         found("double-free", "second free of %p\n  @%lx", block, (unsigned long)pc);
+    }
     write_whole_block(at, pc);
     memset(S.heap_state + (at - S.memory) / HEAP_GRAIN, HEAP_FREED,
            (size + HEAP_GRAIN - 1) / HEAP_GRAIN);
@@ -705,10 +775,11 @@ void *heap_obtain(size_t size, size_t alignment, uintptr_t pc) {
 }
 
 void heap_return(void *block, uintptr_t pc) {
-    if (S.active && in_heap((uintptr_t)block))
+    if (S.active && in_heap((uintptr_t)block)) {
         heap_give(block, pc);
-    else if (!in_heap((uintptr_t)block))
+    } else if (!in_heap((uintptr_t)block)) {
         free(block);
+    }
 }
 
 void *sim_malloc(size_t size) {
@@ -716,33 +787,40 @@ void *sim_malloc(size_t size) {
 }
 
 void *sim_calloc(size_t count, size_t size) {
-    if (!S.active)
+    if (!S.active) {
         return calloc(count, size);
+    }
     size_t n;
-    if (__builtin_mul_overflow(count, size, &n))
+    if (__builtin_mul_overflow(count, size, &n)) {
         return NULL;
+    }
     return heap_take(n ? n : 1, 16, n, PC); /* arenas are zero and never reused in a run */
 }
 
 void *sim_aligned_alloc(size_t alignment, size_t size) {
-    if (!S.active)
+    if (!S.active) {
         return aligned_alloc(alignment, size);
-    if ((alignment == 0 || (alignment & (alignment - 1))) && S.o.refuse_allocations)
+    }
+    if ((alignment == 0 || (alignment & (alignment - 1))) && S.o.refuse_allocations) {
         found("invalid-allocation",
               "T%u asks for the alignment %zu, which is no power of two\n  @%lx", S.now->id,
               alignment, (unsigned long)PC);
-    if (alignment == 0 || (alignment & (alignment - 1)))
+    }
+    if (alignment == 0 || (alignment & (alignment - 1))) {
         return NULL;
+    }
     return heap_take(size ? size : 1, alignment, 0, PC);
 }
 
 int sim_posix_memalign(void **out, size_t alignment, size_t size) {
-    if (alignment < sizeof(void *) || (alignment & (alignment - 1)))
+    if (alignment < sizeof(void *) || (alignment & (alignment - 1))) {
         return EINVAL;
+    }
     void *p = S.active ? heap_take(size ? size : 1, alignment, 0, PC)
                        : aligned_alloc(alignment, (size + alignment - 1) / alignment * alignment);
-    if (!p)
+    if (!p) {
         return ENOMEM;
+    }
     *out = p;
     return 0;
 }
@@ -754,27 +832,33 @@ static bool is_of_library(uintptr_t at) {
 }
 
 void sim_free(void *block) {
-    if (!block)
+    if (!block) {
         return;
-    if (S.active && !is_of_library((uintptr_t)block))
+    }
+    if (S.active && !is_of_library((uintptr_t)block)) {
         heap_give(block, PC);
-    else if (!in_heap((uintptr_t)block))
+    } else if (!in_heap((uintptr_t)block)) {
         free(block);
+    }
 }
 
 void *sim_realloc(void *old, size_t size) {
-    if (!S.active)
+    if (!S.active) {
         return realloc(old, size);
+    }
     uintptr_t pc = PC, at = (uintptr_t)old;
-    if (is_of_library(at))
+    if (is_of_library(at)) {
         return realloc(old, size);
-    if (old && !heap_owns(at))
+    }
+    if (old && !heap_owns(at)) {
         found("invalid-free", "realloc of %p, which malloc did not return\n  @%lx", old,
               (unsigned long)pc);
+    }
     size_t kept = !old ? 0 : block_of(at)->size < size ? block_of(at)->size : size;
     void *new = heap_take(size ? size : 1, 16, kept, pc);
-    if (!new || !old)
+    if (!new || !old) {
         return new;
+    }
     memcpy(new, old, kept);
     heap_give(old, pc);
     return new;
@@ -782,11 +866,13 @@ void *sim_realloc(void *old, size_t size) {
 
 char *sim_strdup(const char *text) {
     size_t n = strlen(text) + 1;
-    if (S.active)
+    if (S.active) {
         access_of_user((uintptr_t)text, n, false, PC);
+    }
     char *copy = S.active ? heap_take(n, 16, n, PC) : malloc(n);
-    if (copy)
+    if (copy) {
         memcpy(copy, text, n);
+    }
     return copy;
 }
 
@@ -801,9 +887,10 @@ void *sim_memmove(void *to, const void *from, size_t n) {
 void *sim_memcpy(void *to, const void *from, size_t n) {
     if (S.active) {
         uintptr_t a = (uintptr_t)to, b = (uintptr_t)from;
-        if (n && a != b && a < b + n && b < a + n)
+        if (n && a != b && a < b + n && b < a + n) {
             found("memcpy-overlap", "memcpy of %zu bytes from %p to %p\n  @%lx", n,
                   (const void *)from, to, (unsigned long)PC);
+        }
         access_of_user(b, n, false, PC);
         access_of_user(a, n, true, PC);
     }
@@ -811,8 +898,9 @@ void *sim_memcpy(void *to, const void *from, size_t n) {
 }
 
 void *sim_memset(void *to, int byte, size_t n) {
-    if (S.active)
+    if (S.active) {
         access_of_user((uintptr_t)to, n, true, PC);
+    }
     return memset(to, byte, n);
 }
 
@@ -830,19 +918,23 @@ int sim_memcmp(const void *a, const void *b, size_t n) {
 static struct page *pages_in(uintptr_t at, size_t size) {
     size_t page = S.o.page_size;
     if (at % page || size % page || size == 0 || at < S.heap_end || at + size > S.memory_end ||
-        at + size < at)
+        at + size < at) {
         return NULL;
+    }
     struct page *g = &S.pages[(at - S.heap_end) / page];
-    for (size_t i = 0; i < size / page; i++)
-        if (g[i].state == PAGE_FREE || g[i].state == PAGE_RELEASED)
+    for (size_t i = 0; i < size / page; i++) {
+        if (g[i].state == PAGE_FREE || g[i].state == PAGE_RELEASED) {
             return NULL;
+        }
+    }
     return g;
 }
 
 /* The point in the schedule at which a page operation happens. NULL: not reserved. */
 static struct page *pages_begin(void *start, size_t size) {
-    if (!S.active || !pages_in((uintptr_t)start, size))
+    if (!S.active || !pages_in((uintptr_t)start, size)) {
         return NULL;
+    }
     if (S.exploring) {
         explore_pages(S.pages[((uintptr_t)start - S.heap_end) >> S.page_shift].first,
                       (uintptr_t)__builtin_return_address(0));
@@ -858,32 +950,37 @@ static void pages_write(uintptr_t at, size_t size, uintptr_t pc) {
     struct thread *t = S.now;
     struct page *g = &S.pages[(at - S.heap_end) >> S.page_shift];
     for (size_t i = 0; i < size >> S.page_shift; i++) {
-        if (g[i].when > t->H[g[i].thread])
+        if (g[i].when > t->H[g[i].thread]) {
             race("page operation", at, size, true, false, pc, g[i].thread, g[i].pc, g[i].frame);
+        }
         g[i].thread = t->id;
         g[i].when = t->H[t->id];
         g[i].pc = pc;
         g[i].frame = t->frame;
     }
     uint32_t n = S.cells_n;
-    for (uint32_t i = 0; i < n; i++)
-        if (S.cells[i].at - at < size)
+    for (uint32_t i = 0; i < n; i++) {
+        if (S.cells[i].at - at < size) {
             plain_cell(&S.cells[i], 0xff, true, at, size, pc);
+        }
+    }
 }
 
 static void pages_zero(uintptr_t at, size_t size) {
     struct page *g = &S.pages[(at - S.heap_end) >> S.page_shift];
-    for (size_t i = 0; i < size >> S.page_shift; i++)
+    for (size_t i = 0; i < size >> S.page_shift; i++) {
         if (g[i].dirty) {
             memset((void *)(at + i * S.o.page_size), 0, S.o.page_size);
             g[i].dirty = 0;
         }
+    }
 }
 
 void *sim_pages_reserve(size_t size) {
     size_t page = S.o.page_size;
-    if (!S.active || size % page || size == 0)
+    if (!S.active || size % page || size == 0) {
         return NULL;
+    }
     if (S.exploring) { /* addresses depend on the order of reservations */
         explore_pages(UINTPTR_MAX, PC);
     } else {
@@ -897,8 +994,9 @@ void *sim_pages_reserve(size_t size) {
     uintptr_t at = S.pages_at;
     S.pages_at += size;
     struct page *g = &S.pages[(at - S.heap_end) / page];
-    for (size_t i = 0; i < size / page; i++)
+    for (size_t i = 0; i < size / page; i++) {
         g[i] = (struct page){.state = PAGE_NONE, .first = (uint32_t)((at - S.heap_end) / page)};
+    }
     pages_write(at, size, PC);
     return (void *)at;
 }
@@ -906,20 +1004,25 @@ void *sim_pages_reserve(size_t size) {
 /* Taking access away races with every access; granting it is only seen to come before or after. */
 bool sim_pages_protect(void *start, size_t size, enum sim_access access) {
     struct page *g = pages_begin(start, size);
-    if (!g)
+    if (!g) {
         return false;
+    }
     uint8_t state = access == SIM_NONE ? PAGE_NONE : access == SIM_READ ? PAGE_READ : PAGE_WRITE;
-    for (size_t i = 0; i < size / S.o.page_size; i++)
-        if (g[i].state > state)
+    for (size_t i = 0; i < size / S.o.page_size; i++) {
+        if (g[i].state > state) {
             pages_write((uintptr_t)start + i * S.o.page_size, S.o.page_size, PC);
-    for (size_t i = 0; i < size / S.o.page_size; i++)
+        }
+    }
+    for (size_t i = 0; i < size / S.o.page_size; i++) {
         g[i].state = state;
+    }
     return true;
 }
 
 bool sim_pages_discard(void *start, size_t size) {
-    if (!pages_begin(start, size))
+    if (!pages_begin(start, size)) {
         return false;
+    }
     pages_write((uintptr_t)start, size, PC);
     pages_zero((uintptr_t)start, size);
     return true;
@@ -927,19 +1030,22 @@ bool sim_pages_discard(void *start, size_t size) {
 
 bool sim_pages_release(void *start, size_t size) {
     struct page *g = pages_begin(start, size);
-    if (!g)
+    if (!g) {
         return false;
+    }
     pages_write((uintptr_t)start, size, PC);
     pages_zero((uintptr_t)start, size);
-    for (size_t i = 0; i < size / S.o.page_size; i++)
+    for (size_t i = 0; i < size / S.o.page_size; i++) {
         g[i].state = PAGE_RELEASED;
+    }
     return true;
 }
 
 bool sim_pages_move(void *from, void *to, size_t size) {
     struct page *f = pages_begin(from, size), *g = f ? pages_begin(to, size) : NULL;
-    if (!f || !g)
+    if (!f || !g) {
         return false;
+    }
     pages_write((uintptr_t)from, size, PC);
     pages_write((uintptr_t)to, size, PC);
     memmove(to, from, size);
@@ -948,7 +1054,8 @@ bool sim_pages_move(void *from, void *to, size_t size) {
         g[i].dirty = 1;
     }
     pages_zero((uintptr_t)from, size);
-    for (size_t i = 0; i < size / S.o.page_size; i++)
+    for (size_t i = 0; i < size / S.o.page_size; i++) {
         f[i].state = PAGE_RELEASED;
+    }
     return true;
 }

@@ -1,6 +1,7 @@
-/* The public face of the concurrency engine: run unmodified C11 under a simulated scheduler and
- * memory model. Compile the code under test with -fsanitize=thread, link it with libsim.a in place
- * of the race checker's own library, and call sim_run() or sim_explore(). README.md shows how.
+/* sim.h: the public face of the concurrency engine: run unmodified C11 under a simulated scheduler
+ * and memory model. Compile the code under test with -fsanitize=thread, link it with libsim.a in
+ * place of the race checker's own library, and call sim_run() or sim_explore(). README.md shows
+ * how.
  *
  * Everything that a real machine would decide is one call choose(n); what answers it is
  * sim_options.source. Choice 0 is always legal and means the plain thing.

@@ -1,4 +1,4 @@
-/* The places that make atomic accesses (sites.h). */
+/* sites.c: the places that make atomic accesses (sites.h). */
 #include "sites.h"
 #include "internal.h"
 
@@ -26,9 +26,11 @@ static struct {
 
 static unsigned site_of(uintptr_t pc, unsigned kind) {
     uint32_t i = (uint32_t)((pc * 8 + kind) * 2654435761u) % (4 * SITES_MAX);
-    for (; slots[i]; i = (i + 1) % (4 * SITES_MAX))
-        if (sites[slots[i]].pc == pc && sites[slots[i]].kind == kind)
+    for (; slots[i]; i = (i + 1) % (4 * SITES_MAX)) {
+        if (sites[slots[i]].pc == pc && sites[slots[i]].kind == kind) {
             return slots[i];
+        }
+    }
     if (sites_n == SITES_MAX) {
         fprintf(stderr, "sim: more than %d places with atomic accesses: advise on fewer files\n",
                 SITES_MAX);
@@ -60,21 +62,25 @@ static void loads(unsigned site, uintptr_t at) {
 
 static void stores(unsigned site, uintptr_t at) {
     unsigned t = S.now->id;
-    if (open[t].run != S.generation)
+    if (open[t].run != S.generation) {
         return;
-    for (unsigned w = 0; w < WORDS && w * 64 < sites_n; w++)
+    }
+    for (unsigned w = 0; w < WORDS && w * 64 < sites_n; w++) {
         for (uint64_t m = open[t].loads[w]; m; m &= m - 1) {
             unsigned load = w * 64 + (unsigned)__builtin_ctzll(m);
-            if (open[t].at[load] != at)
+            if (open[t].at[load] != at) {
                 pairs[load][site / 64] |= UINT64_C(1) << site % 64;
+            }
         }
+    }
 }
 
 void site_plain(int write, uintptr_t at) {
-    if (write)
+    if (write) {
         stores(PLAIN_WRITE, at);
-    else
+    } else {
         loads(PLAIN_READ, at);
+    }
 }
 
 int site_order(enum site_kind kind, int order, uintptr_t pc, uintptr_t at) {
@@ -84,14 +90,17 @@ int site_order(enum site_kind kind, int order, uintptr_t pc, uintptr_t at) {
     s->order = (uint8_t)(order & 0xff);
     int now = s->now == UINT8_MAX ? order : s->now;
     if (kind == SITE_FENCE) {
-        if (now != __ATOMIC_RELAXED)
+        if (now != __ATOMIC_RELAXED) {
             site_barrier();
+        }
         return now;
     }
-    if (kind == SITE_STORE || kind == SITE_RMW || kind == SITE_CAS)
+    if (kind == SITE_STORE || kind == SITE_RMW || kind == SITE_CAS) {
         stores(i, at);
-    if (kind != SITE_STORE)
+    }
+    if (kind != SITE_STORE) {
         loads(i, at);
+    }
     return now;
 }
 
@@ -104,16 +113,19 @@ extern char __executable_start[] __attribute__((weak)); /* where the program is 
 void sim_sites_json(FILE *out) {
     static const char *const kinds[] = {"load", "store", "rmw", "cas", "cas-fails", "fence"};
     fprintf(out, "{\"base\":%llu,\"sites\":[", (unsigned long long)(uintptr_t)__executable_start);
-    for (unsigned i = 2; i < sites_n; i++)
+    for (unsigned i = 2; i < sites_n; i++) {
         fprintf(out, "%s\n{\"id\":%u,\"pc\":%llu,\"kind\":\"%s\",\"order\":%u}", i > 2 ? "," : "",
                 i, (unsigned long long)sites[i].pc, kinds[sites[i].kind], sites[i].order);
+    }
     fputs("],\n\"pairs\":[", out);
     bool first = true;
-    for (unsigned i = 0; i < sites_n; i++)
-        for (unsigned k = 0; k < sites_n; k++)
+    for (unsigned i = 0; i < sites_n; i++) {
+        for (unsigned k = 0; k < sites_n; k++) {
             if (pairs[i][k / 64] >> k % 64 & 1) {
                 fprintf(out, first ? "[%u,%u]" : ",[%u,%u]", i, k);
                 first = false;
             }
+        }
+    }
     fputs("]}\n", out);
 }

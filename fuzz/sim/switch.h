@@ -1,4 +1,4 @@
-/* Switching between stacks by hand (x86-64 and arm64). */
+/* switch.h: switching between stacks by hand (x86-64 and arm64). */
 #ifndef SIM_SWITCH_H
 #define SIM_SWITCH_H
 

@@ -1,4 +1,5 @@
-/* What a run did, as columns, one a thread; code addresses as function, file and line; coverage. */
+/* trace.c: what a run did, as columns, one a thread; code addresses as function, file and line;
+ * coverage. */
 #include "internal.h"
 
 #include <dlfcn.h>
@@ -27,22 +28,27 @@ static bool trace_room(void) {
 }
 
 void trace_add(struct line line) {
-    if (!trace_room())
+    if (!trace_room()) {
         return;
-    if (S.lines_n == 0 && line.kind != LINE_NOTE)
+    }
+    if (S.lines_n == 0 && line.kind != LINE_NOTE) {
         texts_at = 0;
-    if (S.lines_n + 1 >= LINES_MAX && line.kind != LINE_FINDING)
+    }
+    if (S.lines_n + 1 >= LINES_MAX && line.kind != LINE_FINDING) {
         return;
+    }
     line.step = S.steps;
     line.frame = line.thread == S.now->id ? S.now->frame : 0;
     S.lines[S.lines_n++] = line;
 }
 
 void sim_note(const char *format, ...) {
-    if (!S.active || !S.tracing || !trace_room())
+    if (!S.active || !S.tracing || !trace_room()) {
         return;
-    if (S.lines_n == 0)
+    }
+    if (S.lines_n == 0) {
         texts_at = 0;
+    }
     if (texts_at + 128 > TEXT_MAX) {
         trace_add((struct line){.kind = LINE_NOTE, .thread = S.now->id, .text = format});
         return;
@@ -70,12 +76,14 @@ static struct place {
 } * known;
 
 static void known_setup(void) {
-    if (known)
+    if (known) {
         return;
+    }
     known = mmap(NULL, PLACES * sizeof *known, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS,
                  -1, 0);
-    if (known == MAP_FAILED)
+    if (known == MAP_FAILED) {
         known = NULL;
+    }
 }
 
 static struct place *known_slot(uintptr_t pc) {
@@ -85,13 +93,15 @@ static struct place *known_slot(uintptr_t pc) {
 /* "function file:line" of each address, through one call of addr2line a module; "?" when unknown.
  */
 static void look_up(const uintptr_t *pcs, unsigned n, char (*out)[120]) {
-    for (unsigned i = 0; i < n; i++)
+    for (unsigned i = 0; i < n; i++) {
         strcpy(out[i], "?");
+    }
     for (unsigned i = 0; i < n; i++) {
         Dl_info info;
         if (strcmp(out[i], "?") != 0 || !pcs[i] || !dladdr((void *)pcs[i], &info) ||
-            !info.dli_fname)
+            !info.dli_fname) {
             continue;
+        }
         char exe[4096], command[65536];
         const char *module = info.dli_fname;
         Dl_info own;
@@ -99,12 +109,14 @@ static void look_up(const uintptr_t *pcs, unsigned n, char (*out)[120]) {
             ssize_t len = readlink("/proc/self/exe", exe, sizeof exe - 1);
             if (len > 0) {
                 exe[len] = 0;
-                if (!strstr(module, ".so"))
+                if (!strstr(module, ".so")) {
                     module = exe;
+                }
             }
         }
-        if (strchr(module, '\''))
+        if (strchr(module, '\'')) {
             continue;
+        }
         size_t used =
             (size_t)snprintf(command, sizeof command, "addr2line -s -f -e '%.3000s'", module);
         unsigned list[1024], k = 0;
@@ -114,8 +126,9 @@ static void look_up(const uintptr_t *pcs, unsigned n, char (*out)[120]) {
         for (unsigned j = i; j < n && k < 1024 && used + 32 < sizeof command; j++) {
             Dl_info other;
             if (strcmp(out[j], "?") != 0 || !pcs[j] || !dladdr((void *)pcs[j], &other) ||
-                other.dli_fbase != info.dli_fbase)
+                other.dli_fbase != info.dli_fbase) {
                 continue;
+            }
             list[k++] = j;
             strcpy(out[j], "??");
             used += (size_t)snprintf(command + used, sizeof command - used, " %lx",
@@ -123,8 +136,9 @@ static void look_up(const uintptr_t *pcs, unsigned n, char (*out)[120]) {
         }
         snprintf(command + used, sizeof command - used, " 2>/dev/null");
         FILE *p = popen(command, "r");
-        if (!p)
+        if (!p) {
             continue;
+        }
         char function[256], place[256];
         for (unsigned j = 0;
              j < k && fgets(function, sizeof function, p) && fgets(place, sizeof place, p); j++) {
@@ -142,17 +156,20 @@ static void places_of(const uintptr_t *pcs, unsigned n, char (*out)[PLACE_BYTES]
     for (unsigned i = 0; i < n && all; i++) {
         const struct place *p = known_slot(pcs[i]);
         all = pcs[i] > TAKEN && atomic_load_explicit(&p->pc, memory_order_acquire) == pcs[i];
-        if (all)
+        if (all) {
             memcpy(out[i], p->text, sizeof out[0]);
+        }
     }
-    if (all)
+    if (all) {
         return;
+    }
     look_up(pcs, n, out);
     for (unsigned i = 0; i < n && known; i++) {
         struct place *p = known_slot(pcs[i]);
         uintptr_t free = 0;
-        if (!atomic_compare_exchange_strong(&p->pc, &free, TAKEN))
+        if (!atomic_compare_exchange_strong(&p->pc, &free, TAKEN)) {
             continue;
+        }
         memcpy(p->text, out[i], sizeof out[0]);
         atomic_store_explicit(&p->pc, pcs[i], memory_order_release);
     }
@@ -163,22 +180,26 @@ void sim_symbolise(char *text, size_t n) {
     uintptr_t pcs[64];
     unsigned k = 0;
     known_setup();
-    for (const char *p = text; (p = strchr(p, '@')) && k < 64; p++)
+    for (const char *p = text; (p = strchr(p, '@')) && k < 64; p++) {
         pcs[k++] = (uintptr_t)strtoull(p + 1, NULL, 16);
-    if (!k)
+    }
+    if (!k) {
         return;
+    }
     places_of(pcs, k, places);
     char *copy = strdup(text);
-    if (!copy)
+    if (!copy) {
         return;
+    }
     size_t used = 0;
     unsigned i = 0;
     for (const char *p = copy; *p && used + 1 < n;) {
         if (*p == '@' && i < k) {
             used += (size_t)snprintf(text + used, n - used, "%s", places[i++]);
             p++;
-            while (strchr("0123456789abcdef", *p) && *p)
+            while (strchr("0123456789abcdef", *p) && *p) {
                 p++;
+            }
         } else {
             text[used++] = *p++;
         }
@@ -203,10 +224,11 @@ static const char *location(uintptr_t at) {
     Dl_info info;
     if (dladdr((void *)at, &info) && info.dli_sname) {
         size_t off = at - (uintptr_t)info.dli_saddr;
-        if (off == 0)
+        if (off == 0) {
             snprintf(o, sizeof out[0], "%.40s", info.dli_sname);
-        else
+        } else {
             snprintf(o, sizeof out[0], "%.26s+%zu", info.dli_sname, off);
+        }
     } else {
         snprintf(o, sizeof out[0], "[%lx]", (unsigned long)(at & 0xffffff));
     }
@@ -282,13 +304,16 @@ void sim_trace_print(FILE *out) {
         free(pcs);
         return;
     }
-    for (uint32_t i = 0; i < S.lines_n; i++)
+    for (uint32_t i = 0; i < S.lines_n; i++) {
         pcs[i] = S.lines[i].pc;
+    }
     places_of(pcs, S.lines_n, places);
     uint32_t columns = 0;
-    for (uint32_t i = 0; i < S.lines_n; i++)
-        if (S.lines[i].thread >= columns)
+    for (uint32_t i = 0; i < S.lines_n; i++) {
+        if (S.lines[i].thread >= columns) {
             columns = S.lines[i].thread + 1u;
+        }
+    }
     fprintf(out, "%6s ", "step");
     for (uint32_t c = 0; c < columns; c++) {
         char head[12];
@@ -301,22 +326,27 @@ void sim_trace_print(FILE *out) {
         char what[160], where[160] = "";
         describe(l, what, sizeof what);
         const char *place = strchr(places[i], ' ');
-        if (l->pc && place && place[1] != '?')
+        if (l->pc && place && place[1] != '?') {
             snprintf(where, sizeof where, "   at %s", place + 1);
+        }
         fprintf(out, "%6u ", l->step);
-        for (uint32_t c = 0; c < l->thread; c++)
+        for (uint32_t c = 0; c < l->thread; c++) {
             fprintf(out, "| %-*s", WIDTH, "");
+        }
         fprintf(out, "| %s%s\n", what, where);
-        if (!l->stale)
+        if (!l->stale) {
             continue;
+        }
         fprintf(out, "%6s ", "");
-        for (uint32_t c = 0; c < l->thread; c++)
+        for (uint32_t c = 0; c < l->thread; c++) {
             fprintf(out, "| %-*s", WIDTH, "");
+        }
         fprintf(out, "|   stale: skipped %llu", (unsigned long long)l->skipped);
-        if (l->skipped_step)
+        if (l->skipped_step) {
             fprintf(out, " by T%u at step %u\n", l->skipped_by, l->skipped_step);
-        else
+        } else {
             fprintf(out, "\n");
+        }
     }
     if (S.finding) {
         char detail[4096];
@@ -343,19 +373,22 @@ struct attempt {
 
 /* Does this list of choices still fail the same way? Then it is the new best. */
 static bool fails(struct attempt *a, const uint16_t *choices, size_t n) {
-    if (a->runs >= a->runs_max)
+    if (a->runs >= a->runs_max) {
         return false;
+    }
     a->runs++;
     a->o.choices = choices;
     a->o.choices_n = n;
     struct sim_result r;
     const char *f = sim_run(&a->o, a->program, a->arg, &r);
-    if (!f || strcmp(f, a->finding) != 0)
+    if (!f || strcmp(f, a->finding) != 0) {
         return false;
+    }
     size_t used = r.choices_n < n ? r.choices_n : n;
     memcpy(a->best, choices, used * sizeof *choices);
-    while (used && a->best[used - 1] == 0)
+    while (used && a->best[used - 1] == 0) {
         used--;
+    }
     a->n = used;
     return true;
 }
@@ -373,16 +406,18 @@ unsigned sim_shrink(const struct sim_options *options, void (*program)(void *), 
     a.o.source = SIM_REPLAY;
     a.o.trace = a.o.coverage = false;
     uint16_t *try = malloc((*n + 1) * sizeof *try);
-    if (!try)
+    if (!try) {
         return 0;
+    }
     for (bool better = true; better && a.runs < runs_max;) {
         better = false;
         for (size_t width = a.n; width; width /= 2) {
             for (size_t at = 0; at < a.n; at += width) {
                 size_t len = at + width < a.n ? width : a.n - at;
                 bool zero = true;
-                for (size_t i = at; i < at + len; i++)
+                for (size_t i = at; i < at + len; i++) {
                     zero &= a.best[i] == 0;
+                }
                 memcpy(try, a.best, a.n * sizeof *try);
                 if (!zero) {
                     memset(try + at, 0, len * sizeof *try);
@@ -393,18 +428,21 @@ unsigned sim_shrink(const struct sim_options *options, void (*program)(void *), 
                 }
                 memmove(try + at, a.best + at + len, (a.n - at - len) * sizeof *try);
                 memcpy(try, a.best, at * sizeof *try);
-                if (len < a.n && fails(&a, try, a.n - len))
+                if (len < a.n && fails(&a, try, a.n - len)) {
                     better = true;
+                }
             }
         }
-        for (size_t i = 0; i < a.n; i++)
+        for (size_t i = 0; i < a.n; i++) {
             while (a.best[i] > 1) {
                 memcpy(try, a.best, a.n * sizeof *try);
                 try[i]--;
-                if (!fails(&a, try, a.n) || i >= a.n)
+                if (!fails(&a, try, a.n) || i >= a.n) {
                     break;
+                }
                 better = true;
             }
+        }
     }
     *n = a.n;
     free(try);

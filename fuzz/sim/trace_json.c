@@ -1,4 +1,4 @@
-/* The trace of the last run as JSON (trace_json.h). */
+/* trace_json.c: the trace of the last run as JSON (trace_json.h). */
 #include "trace_json.h"
 #include "internal.h"
 

@@ -1,4 +1,5 @@
-/* The last run's trace as data, for scripts/trace.py, which makes pages and columns of it. */
+/* trace_json.h: the last run's trace as data, for scripts/trace.py, which makes pages and columns
+ * of it. */
 #ifndef SIM_TRACE_JSON_H
 #define SIM_TRACE_JSON_H
 

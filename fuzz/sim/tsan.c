@@ -1,6 +1,6 @@
-/* The entry points that gcc and clang emit under -fsanitize=thread, for C and for C++'s atomics.
- * Inside a run they go to the engine; outside they do the plain or sequentially consistent thing.
- */
+/* tsan.c: the entry points that gcc and clang emit under -fsanitize=thread, for C and for C++'s
+ * atomics. Inside a run they go to the engine; outside they do the plain or sequentially
+ * consistent thing. */
 #include "posix.h"
 #include "sites.h"
 
@@ -29,13 +29,15 @@ void __tsan_ignore_thread_end(void) {}
 
 LEAVES_NOTHING void __tsan_func_entry(void *caller);
 void __tsan_func_entry(void *caller) {
-    if (!S.active)
+    if (!S.active) {
         return;
+    }
     struct thread *t = S.now;
     uint32_t child = S.frames[t->frame].last_child;
     if (unlikely(!child || S.frames[child].pc != ADDRESS(caller))) {
-        if (S.frames_n >= FRAMES_MAX)
+        if (S.frames_n >= FRAMES_MAX) {
             stop_bound(SIM_BOUND_MEMORY);
+        }
         child = S.frames_n++;
         S.frames[child] = (struct frame){.parent = t->frame, .pc = ADDRESS(caller)};
         S.frames[t->frame].last_child = child;
@@ -45,8 +47,9 @@ void __tsan_func_entry(void *caller) {
 
 LEAVES_NOTHING void __tsan_func_exit(void);
 void __tsan_func_exit(void) {
-    if (S.active)
+    if (S.active) {
         S.now->frame = S.frames[S.now->frame].parent;
+    }
 }
 
 /* The order of an access, as written or as the advisor tries it. */
@@ -69,8 +72,9 @@ static void give_way(uintptr_t at, size_t n, bool write, uintptr_t pc) {
         found("endless-loop", "T%u %s %zu bytes at %p again and again, and nothing else%s",
               S.now->id, write ? "writes" : "reads", n, (void *)at, stack);
     }
-    if (S.exploring)
+    if (S.exploring) {
         return; /* the search decides itself who goes on */
+    }
     S.now->dull = S.o.stale_max;
     sim_yield();
     S.quiet_turns++;
@@ -78,11 +82,13 @@ static void give_way(uintptr_t at, size_t n, bool write, uintptr_t pc) {
 
 static inline void plain(uintptr_t at, size_t n, bool write, uintptr_t pc) {
     access_plain(at, n, write, pc);
-    if (unlikely(S.sites))
+    if (unlikely(S.sites)) {
         site_plain(write, at);
+    }
     if (unlikely(++S.quiet >= QUIET_MAX || S.watch)) {
-        if (S.quiet_step == S.steps)
+        if (S.quiet_step == S.steps) {
             give_way(at, n, write, pc);
+        }
         S.quiet = 0;
         S.quiet_step = S.steps;
     }
@@ -169,24 +175,28 @@ PLAIN_PC(write16_pc, 16, true)
 
 void __tsan_read_range(void *p, size_t n);
 void __tsan_read_range(void *p, size_t n) {
-    if (S.active)
+    if (S.active) {
         plain(ADDRESS(p), n, false, PC);
+    }
 }
 void __tsan_write_range(void *p, size_t n);
 void __tsan_write_range(void *p, size_t n) {
-    if (S.active)
+    if (S.active) {
         plain(ADDRESS(p), n, true, PC);
+    }
 }
 
 void __tsan_vptr_read(void **p);
 void __tsan_vptr_read(void **p) {
-    if (S.active)
+    if (S.active) {
         plain(ADDRESS(p), sizeof *p, false, PC);
+    }
 }
 void __tsan_vptr_update(void **p, void *value);
 void __tsan_vptr_update(void **p, void *value) {
-    if (S.active)
+    if (S.active) {
         plain(ADDRESS(p), sizeof *p, *p != value, PC);
+    }
 }
 
 void *__tsan_memcpy(void *to, const void *from, size_t n);
@@ -207,8 +217,9 @@ void *__tsan_memmove(void *to, const void *from, size_t n) {
 }
 void *__tsan_memset(void *to, int byte, size_t n);
 void *__tsan_memset(void *to, int byte, size_t n) {
-    if (S.active)
+    if (S.active) {
         plain(ADDRESS(to), n, true, PC);
+    }
     return memset(to, byte, n);
 }
 
@@ -218,11 +229,15 @@ void *__tsan_memset(void *to, int byte, size_t n) {
  * another one: the latest different value that the location held, else the complement. (Only with
  * sim_options.cas_weak: what a program does with that value beyond retrying proves nothing.) */
 static uint64_t another_value(uintptr_t at, unsigned size, uint64_t value) {
-    for (uint32_t x = S.exploring ? 0 : cell_at(at)->atoms; x; x = S.atoms[x].next)
-        if (S.atoms[x].at == at && S.atoms[x].size == size)
-            for (uint32_t m = S.atoms[x].last; m; m = S.msgs[m].prev)
-                if (S.msgs[m].value != value)
+    for (uint32_t x = S.exploring ? 0 : cell_at(at)->atoms; x; x = S.atoms[x].next) {
+        if (S.atoms[x].at == at && S.atoms[x].size == size) {
+            for (uint32_t m = S.atoms[x].last; m; m = S.msgs[m].prev) {
+                if (S.msgs[m].value != value) {
                     return S.msgs[m].value;
+                }
+            }
+        }
+    }
     return ~value;
 }
 
@@ -349,10 +364,11 @@ ATOMICS(64, uint64_t)
 
 void __tsan_atomic_thread_fence(int order);
 void __tsan_atomic_thread_fence(int order) {
-    if (S.active)
+    if (S.active) {
         atomic_fence(ORDER(SITE_FENCE, NULL), PC);
-    else
+    } else {
         __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    }
 }
 void __tsan_atomic_signal_fence(int order);
 void __tsan_atomic_signal_fence(int order) {
@@ -364,17 +380,19 @@ void __tsan_atomic_signal_fence(int order) {
 __extension__ typedef unsigned __int128 wide;
 
 static struct object *wide_begin(const volatile wide *p, bool write, uintptr_t pc) {
-    if (ADDRESS(p) & 15)
+    if (ADDRESS(p) & 15) {
         found("misaligned-atomic", "an atomic access of 16 bytes at %p\n  @%lx",
               (const void *)ADDRESS(p), (unsigned long)pc);
+    }
     struct object *o = object_at(p, OBJECT_WIDE);
     step(p);
     S.mixed++;
     S.bounds |= SIM_BOUND_WIDE;
     for (unsigned i = 0; i < 16; i += 8) {
         struct cell *c = access_atomic(ADDRESS(p) + i, 8, write, pc);
-        if (write)
+        if (write) {
             overwrite_atoms(c, 0xff, S.now, pc);
+        }
     }
     acquire(o->released);
     return o;
@@ -383,7 +401,7 @@ static struct object *wide_begin(const volatile wide *p, bool write, uintptr_t p
 static void wide_end(struct object *o, const volatile wide *p, unsigned kind, wide old, wide new,
                      bool failed, uintptr_t pc) {
     release(&o->released);
-    if (S.tracing)
+    if (S.tracing) {
         trace_add((struct line){.kind = (uint8_t)kind,
                                 .at = ADDRESS(p),
                                 .size = 16,
@@ -393,6 +411,7 @@ static void wide_end(struct object *o, const volatile wide *p, unsigned kind, wi
                                 .value = (uint64_t)old,
                                 .wrote = (uint64_t) new,
                                 .failed = failed});
+    }
 }
 
 #define WIDE(name, result)                                               \
@@ -420,8 +439,9 @@ WIDE(fetch_nand, ~(old &v))
 wide __tsan_atomic128_load(const volatile wide *p, int order);
 wide __tsan_atomic128_load(const volatile wide *p, int order) {
     (void)order;
-    if (!S.active)
+    if (!S.active) {
         return *p;
+    }
     struct object *o = wide_begin(p, false, PC);
     wide value = *p;
     wide_end(o, p, LINE_LOAD, value, 0, false, PC);
@@ -447,8 +467,9 @@ static wide wide_cas(volatile wide *p, wide expected, wide v, uintptr_t pc) {
     }
     struct object *o = wide_begin(p, true, pc);
     wide old = *p;
-    if (old == expected)
+    if (old == expected) {
         *p = v;
+    }
     wide_end(o, p, LINE_CAS, old, v, old != expected, pc);
     return old;
 }

@@ -1,4 +1,4 @@
-/* Executions a second of the engine on two programs, on one core, tracing off:
+/* main.c: executions a second of the engine on two programs, on one core, tracing off:
  *
  *     build/bench-sim [seconds for each row]        make bench-sim runs it beside
  * build/bench-relacy
@@ -31,12 +31,13 @@ static void row(const char *name, enum sim_source source, void (*program)(void *
     do {
         for (int i = 0; i < 1000; i++, n++) {
             o.seed = n;
-            if (source == SIM_BYTES)
+            if (source == SIM_BYTES) {
                 for (size_t k = 0; k < sizeof bytes; k += 8) {
                     random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
                     uint64_t v = random >> 8;
                     memcpy(bytes + k, &v, 8);
                 }
+            }
             const char *finding = sim_run(&o, program, NULL, NULL);
             if (finding) {
                 printf("%s: unexpected finding %s\n", name, finding);

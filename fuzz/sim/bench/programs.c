@@ -1,5 +1,5 @@
-/* The programs that the benchmark runs, as the engine sees them: compiled with -fsanitize=thread.
- * relacy.cc has the same ones for Relacy. */
+/* programs.c: the programs that the benchmark runs, as the engine sees them: compiled with
+ * -fsanitize=thread. relacy.cc has the same ones for Relacy. */
 #include "programs.h"
 #include "sim.h"
 
@@ -17,18 +17,21 @@ static void writer(void *a) {
 }
 static void relay(void *a) {
     (void)a;
-    if (atomic_load_explicit(&flag, memory_order_acquire) == 1)
+    if (atomic_load_explicit(&flag, memory_order_acquire) == 1) {
         atomic_store_explicit(&ready[0], 1, memory_order_release);
+    }
 }
 static void reader(void *a) {
     (void)a;
-    if (atomic_load_explicit(&ready[0], memory_order_acquire))
+    if (atomic_load_explicit(&ready[0], memory_order_acquire)) {
         sim_assert(data == 1);
+    }
 }
 static void run3(void (*x)(void *), void (*y)(void *), void (*z)(void *)) {
     int t[3] = {sim_spawn(x, NULL), sim_spawn(y, NULL), sim_spawn(z, NULL)};
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         sim_join(t[i]);
+    }
 }
 void message_passing(void *a) {
     (void)a;
@@ -44,8 +47,9 @@ static void producer(void *a) {
 static void consumer(void *a) {
     (void)a;
     for (unsigned i = 0; i < 2; i++) {
-        if (!atomic_load_explicit(&ready[i], memory_order_acquire))
+        if (!atomic_load_explicit(&ready[i], memory_order_acquire)) {
             return;
+        }
         sim_assert(atomic_load_explicit(&slots[i], memory_order_relaxed) == 7 + (int)i);
     }
 }

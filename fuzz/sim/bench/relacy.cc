@@ -20,8 +20,9 @@ struct message_passing : rl::test_suite<message_passing, 3> {
             data($) = 1;
             flag.store(1, rl::memory_order_release);
         } else if (index == 1) {
-            if (flag.load(rl::memory_order_acquire) == 1)
+            if (flag.load(rl::memory_order_acquire) == 1) {
                 ready.store(1, rl::memory_order_release);
+            }
         } else if (ready.load(rl::memory_order_acquire)) {
             RL_ASSERT(data($) == 1);
         }
@@ -46,8 +47,9 @@ struct mailbox : rl::test_suite<mailbox, 3> {
             return;
         }
         for (unsigned i = 0; i < 2; i++) {
-            if (!ready[i].load(rl::memory_order_acquire))
+            if (!ready[i].load(rl::memory_order_acquire)) {
                 return;
+            }
             RL_ASSERT(slots[i].load(rl::memory_order_relaxed) == 7 + (int)i);
         }
     }

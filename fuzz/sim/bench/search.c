@@ -1,5 +1,5 @@
-/* What the exhaustive search costs, program by program: graphs, executions a graph, executions a
- * second, peak memory. Status 1 where a number of graphs is not the known one. */
+/* search.c: what the exhaustive search costs, program by program: graphs, executions a graph,
+ * executions a second, peak memory. Status 1 where a number of graphs is not the known one. */
 #include "../sim.h"
 #include "searched.h"
 

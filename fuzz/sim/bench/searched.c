@@ -1,5 +1,5 @@
-/* Programs whose number of graphs is known, for the table of `make bench-sim`: search.c runs them.
- */
+/* searched.c: programs whose number of graphs is known, for the table of `make bench-sim`:
+ * search.c runs them. */
 #include "searched.h"
 #include "../sim.h"
 

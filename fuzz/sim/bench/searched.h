@@ -1,5 +1,5 @@
-/* A program of the table: `graphs` where the number is known from elsewhere (GenMC, RC11) or by
- * counting, else 0. */
+/* searched.h: a program of the table: `graphs` where the number is known from elsewhere (GenMC,
+ * RC11) or by counting, else 0. */
 #ifndef SEARCHED_H
 #define SEARCHED_H
 

@@ -1,5 +1,5 @@
-/* Dekker's flags: each thread raises its own and enters when the other's is down. Broken: with
- * release and acquire instead of sequential consistency both read the old 0 and both enter.
+/* dekker.c: Dekker's flags: a thread raises its own and enters if the other's is down. Broken:
+ * with release and acquire instead of sequential consistency both read the old 0, and both enter.
  *   make explore SRC=fuzz/sim/examples/dekker.c CFLAGS_SRC=-DBROKEN
  * expect: pass sched=exhaustive
  * expect: assertion cflags=-DBROKEN

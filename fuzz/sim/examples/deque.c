@@ -1,6 +1,6 @@
-/* A work-stealing deque, after Chase and Lev with the orders of Le, Pop, Cohen and Zappa Nardelli
- * (PPoPP 2013): the owner pushes and takes at the bottom, thieves steal at the top. With -DBROKEN
- * the fence in take() is not sequentially consistent, and the last task may be done twice.
+/* deque.c: a work-stealing deque, after Chase and Lev, with the orders of Le, Pop, Cohen and Zappa
+ * Nardelli (PPoPP 2013): the owner pushes and takes at the bottom, thieves steal at the top. With
+ * -DBROKEN the fence in take() is not sequentially consistent: the last task may be taken twice.
  *
  *   make explore SRC=fuzz/sim/examples/deque.c CFLAGS_SRC=-DBROKEN
  *
@@ -43,8 +43,9 @@ static int take(void) {
     int value = atomic_load_explicit(&task[b % TASKS], memory_order_relaxed);
     if (t == b) { /* the last one: thieves may want it, too */
         if (!atomic_compare_exchange_strong_explicit(&top, &t, t + 1, memory_order_seq_cst,
-                                                     memory_order_relaxed))
+                                                     memory_order_relaxed)) {
             value = NOTHING;
+        }
         atomic_store_explicit(&bottom, b + 1, memory_order_relaxed);
     }
     return value;
@@ -54,18 +55,21 @@ static int steal(void) {
     long t = atomic_load_explicit(&top, memory_order_acquire);
     atomic_thread_fence(FULL);
     long b = atomic_load_explicit(&bottom, memory_order_acquire);
-    if (t >= b)
+    if (t >= b) {
         return NOTHING;
+    }
     int value = atomic_load_explicit(&task[t % TASKS], memory_order_relaxed);
     if (!atomic_compare_exchange_strong_explicit(&top, &t, t + 1, memory_order_seq_cst,
-                                                 memory_order_relaxed))
+                                                 memory_order_relaxed)) {
         return NOTHING;
+    }
     return value;
 }
 
 static void run(int value) {
-    if (value != NOTHING)
+    if (value != NOTHING) {
         assert(atomic_fetch_add_explicit(&done[value], 1, memory_order_relaxed) == 0);
+    }
 }
 
 static void *thief(void *arg) {

@@ -1,6 +1,6 @@
-/* An event count: sleep on a futex until something is published, without a lock. Broken: the two
- * sides look at each other's variable without sequentially consistent fences, so both can miss
- * the other: the consumer sleeps for ever.
+/* eventcount.c: an event count: sleep on a futex until something is published, without a lock.
+ * Broken: the two sides look at each other's variable without sequentially consistent fences, so
+ * both can miss the other: the consumer sleeps for ever.
  *   make explore SRC=fuzz/sim/examples/eventcount.c CFLAGS_SRC=-DBROKEN
  * expect: pass sched=exhaustive
  * expect: deadlock cflags=-DBROKEN

@@ -1,6 +1,6 @@
-/* A bounded queue of many producers and consumers, after Dmitry Vyukov's: each cell has a sequence
- * number that says whose turn it is. With -DBROKEN a producer publishes its cell with a relaxed
- * store, so that a consumer may see the number before the value.
+/* mpmc.c: a bounded queue of many producers and consumers, after Dmitry Vyukov's: each cell has a
+ * sequence number that says whose turn it is. With -DBROKEN a producer publishes its cell with a
+ * relaxed store, so that a consumer may see the number before the value.
  *
  *   make explore SRC=fuzz/sim/examples/mpmc.c CFLAGS_SRC=-DBROKEN
  *
@@ -32,8 +32,9 @@ static bool put(int value) {
         unsigned turn = atomic_load_explicit(&cells[at % CELLS].sequence, memory_order_acquire);
         if (turn == at) {
             if (atomic_compare_exchange_strong_explicit(&tail, &at, at + 1, memory_order_relaxed,
-                                                        memory_order_relaxed))
+                                                        memory_order_relaxed)) {
                 break;
+            }
         } else if ((int)(turn - at) < 0) {
             return false; /* full */
         } else {
@@ -51,8 +52,9 @@ static bool get(int *value) {
         unsigned turn = atomic_load_explicit(&cells[at % CELLS].sequence, memory_order_acquire);
         if (turn == at + 1) {
             if (atomic_compare_exchange_strong_explicit(&head, &at, at + 1, memory_order_relaxed,
-                                                        memory_order_relaxed))
+                                                        memory_order_relaxed)) {
                 break;
+            }
         } else if ((int)(turn - (at + 1)) < 0) {
             return false; /* empty */
         } else {
@@ -73,8 +75,9 @@ static void *producer(void *arg) {
 
 static void *consumer(void *arg) {
     int value;
-    if (get(&value))
+    if (get(&value)) {
         atomic_fetch_add(&sum, value);
+    }
     return arg;
 }
 
@@ -83,11 +86,13 @@ int main(void) {
     pthread_create(&threads[0], NULL, producer, (void *)1L);
     pthread_create(&threads[1], NULL, producer, (void *)2L);
     pthread_create(&threads[2], NULL, consumer, NULL);
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         pthread_join(threads[i], NULL);
+    }
     int value;
-    while (get(&value))
+    while (get(&value)) {
         atomic_fetch_add(&sum, value);
+    }
     assert(atomic_load(&sum) == 3);
     return 0;
 }

@@ -1,5 +1,5 @@
-/* A bounded queue with a mutex and condition variables. Broken: producers and consumers share one
- * condition variable and signal it, so a signal can reach the wrong side and be lost: all sleep.
+/* queue.c: a bounded queue with a mutex and condition variables. Broken: producers and consumers
+ * wait on the same condition variable, so a signal can wake the wrong side: then all sleep.
  *   make explore SRC=fuzz/sim/examples/queue.c CFLAGS_SRC=-DBROKEN
  * expect: pass time=1
  * expect: deadlock cflags=-DBROKEN

@@ -1,5 +1,5 @@
-/* A ring with one producer and one consumer, as found in many drivers. Broken: the producer
- * publishes a slot with a relaxed store, so the consumer may read the slot before it is filled.
+/* ring.c: a ring with one producer and one consumer. Broken: the producer publishes a slot with a
+ * relaxed store, so the consumer may read the slot before it is filled.
  *   make explore SRC=fuzz/sim/examples/ring.c CFLAGS_SRC=-DBROKEN
  * expect: pass sched=exhaustive
  * expect: data-race cflags=-DBROKEN

@@ -1,6 +1,6 @@
-/* A reader-writer lock in one word, as many kernels have it: readers count up from 0, a writer puts
- * the whole bias on top. With -DBROKEN a reader gives the lock back with a relaxed decrement, so
- * that a writer may write while its last read is still to come.
+/* rwlock.c: a reader-writer lock in one word, as many kernels have it: readers count up from 0, a
+ * writer puts the whole bias on top. With -DBROKEN a reader gives the lock back with a relaxed
+ * decrement, so that a writer may write while its last read is still to come.
  *
  *   make explore SRC=fuzz/sim/examples/rwlock.c CFLAGS_SRC=-DBROKEN
  *
@@ -38,8 +38,9 @@ static void write_lock(void) {
     for (;;) {
         int nobody = 0;
         if (atomic_compare_exchange_strong_explicit(&word, &nobody, WRITER, memory_order_acquire,
-                                                    memory_order_relaxed))
+                                                    memory_order_relaxed)) {
             return;
+        }
         while (atomic_load_explicit(&word, memory_order_relaxed)) {
         }
     }
@@ -68,10 +69,12 @@ static void *writer(void *arg) {
 int main(void) {
     void *(*const what[])(void *) = {reader, writer, reader, writer};
     pthread_t threads[4];
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 4; i++) {
         pthread_create(&threads[i], NULL, what[i], NULL);
-    for (int i = 0; i < 4; i++)
+    }
+    for (int i = 0; i < 4; i++) {
         pthread_join(threads[i], NULL);
+    }
     assert(a == 2 && b == 2);
     return 0;
 }

@@ -1,5 +1,5 @@
-/* A spin lock: two threads count under it. Broken: unlock is relaxed, so what was written under the
- * lock need not be seen by the next holder.
+/* spinlock.c: a spin lock: two threads count under it. Broken: unlock is relaxed, so what was
+ * written under the lock need not be seen by the next holder.
  *   make explore SRC=fuzz/sim/examples/spinlock.c CFLAGS_SRC=-DBROKEN
  * expect: pass sched=exhaustive
  * expect: data-race cflags=-DBROKEN

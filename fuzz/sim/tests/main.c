@@ -18,8 +18,9 @@ static const char *first_finding(struct sim_options o, void (*program)(void *), 
     for (unsigned i = 0; i < n; i++) {
         o.seed = i + 1;
         const char *f = sim_run(&o, program, NULL, &last);
-        if (f)
+        if (f) {
             return f;
+        }
     }
     return NULL;
 }
@@ -57,8 +58,9 @@ static void expect(void (*bad)(void *), const char *finding, void (*good)(void *
     r.choices_n = explored.choices_n;
     f = sim_run(&r, bad, NULL, &last);
     CHECK_OR(is(f, finding), "replay of the search's finding: %s", f ? f : "nothing");
-    if (!good)
+    if (!good) {
         return;
+    }
     f = first_finding(o, good, 2000);
     CHECK_OR(!f, "the correct program: %s: %s", f, last.detail);
     explore(good, e);
@@ -80,8 +82,9 @@ static void mp_writer(void *a) {
 }
 static void mp_reader(void *a) {
     (void)a;
-    if (atomic_load_explicit(&flag, read_order))
+    if (atomic_load_explicit(&flag, read_order)) {
         sim_assert(data == 1);
+    }
 }
 static void mp(void *a) {
     (void)a;
@@ -251,10 +254,11 @@ static void page_touch(enum sim_access access, bool write) {
     sim_assert(pages[5] == 0);
     pages[5] = 7;
     sim_assert(sim_pages_protect(pages, 65536, access));
-    if (write)
+    if (write) {
         pages[6] = 1;
-    else
+    } else {
         data = (unsigned char)pages[5];
+    }
     sim_assert(access != SIM_READ || data == 7);
     sim_assert(sim_pages_protect(pages, 65536, SIM_READ_WRITE) && sim_pages_discard(pages, 65536));
     sim_assert(pages[5] == 0);
@@ -383,8 +387,9 @@ TEST(lock_passes_happens_before) {
 
 static void sleeper(void *a) {
     (void)a;
-    while (atomic_load(&word) == 0)
+    while (atomic_load(&word) == 0) {
         sim_wait(&word, 0, SIM_NEVER);
+    }
 }
 static void waker(void *a) {
     (void)a;
@@ -409,8 +414,9 @@ TEST(wakeup_forgotten) {
 
 static void timed_sleeper(void *a) {
     (void)a;
-    while (atomic_load(&word) == 0)
+    while (atomic_load(&word) == 0) {
         sim_wait(&word, 0, sim_clock_ns() + 1000);
+    }
 }
 static void timed_lost(void *a) {
     (void)a;
@@ -450,8 +456,9 @@ static void fifo(void *a) {
     while (n < 2) {
         unsigned k = sim_wake(&word, 1);
         n += k;
-        if (!k)
+        if (!k) {
             sim_yield();
+        }
     }
     sim_join(t[0].t);
     sim_join(t[1].t);
@@ -573,8 +580,9 @@ TEST(globals_are_put_back) {
 }
 static void many_steps(void *a) {
     (void)a;
-    for (int i = 0; i < 100000; i++)
+    for (int i = 0; i < 100000; i++) {
         atomic_fetch_add(&flag, 1);
+    }
 }
 TEST(bound_on_steps_is_reported) {
     struct sim_options o = sim_options_default();
@@ -584,9 +592,11 @@ TEST(bound_on_steps_is_reported) {
              last.bounds);
 }
 static void goes_round(void *a) {
-    while (atomic_load(&flag) == 0)
-        if (a)
+    while (atomic_load(&flag) == 0) {
+        if (a) {
             sim_progress();
+        }
+    }
 }
 TEST(going_round_is_a_livelock_unless_it_says_no) {
     struct sim_options o = sim_options_default();
@@ -600,24 +610,29 @@ TEST(going_round_is_a_livelock_unless_it_says_no) {
 atomic_int many_flags[2000]; /* static, it would be a constant */
 static int plain_count;
 static void counts_in_an_atomic(void *a) {
-    while (atomic_fetch_add(&flag, 1) < 2000)
+    while (atomic_fetch_add(&flag, 1) < 2000) {
         (void)a;
+    }
 }
 static void counts_on_its_stack(void *a) {
     (void)a;
-    for (int i = 0; i < 2000; i++)
+    for (int i = 0; i < 2000; i++) {
         atomic_store(&flag, i & 1);
+    }
 }
 static void counts_in_plain_memory(void *a) {
     (void)a;
-    while (plain_count < 2000 && !atomic_load(&flag))
+    while (plain_count < 2000 && !atomic_load(&flag)) {
         plain_count++;
+    }
 }
 static void reads_many(void *a) {
     (void)a;
-    for (int i = 0; i < 2000; i++)
-        if (atomic_load(&many_flags[i]))
+    for (int i = 0; i < 2000; i++) {
+        if (atomic_load(&many_flags[i])) {
             return;
+        }
+    }
 }
 TEST(a_long_way_is_no_livelock) {
     void (*const ways[])(void *) = {counts_in_an_atomic, counts_on_its_stack,
@@ -716,8 +731,9 @@ static void stores(void *a) {
 static void bigger(void *a) {
     (void)a;
     int t[3] = {sim_spawn(adds, NULL), sim_spawn(stores, NULL), sim_spawn(adds, NULL)};
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 3; i++) {
         sim_join(t[i]);
+    }
 }
 TEST(search_shared_by_processes) {
     struct sim_explore_options e = sim_explore_options_default();
@@ -792,10 +808,11 @@ TEST(search_resumes_in_the_middle_of_a_task) {
 static unsigned *outside; /* on the heap of the test: not put back between runs */
 static void fickle(void *a) {
     (void)a;
-    if (++*outside % 2)
+    if (++*outside % 2) {
         two(sb_a, sb_b);
-    else
+    } else {
         sb_a(NULL);
+    }
 }
 TEST(search_refuses_a_fickle_program) {
     outside = malloc(sizeof *outside);

@@ -1,4 +1,5 @@
-/* Makes compilers emit every kind of entry point of -fsanitize=thread; only linked (entry.sh). */
+/* c.c: makes compilers emit every kind of entry point of -fsanitize=thread; only linked
+ * (entry.sh). */
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>
@@ -50,8 +51,9 @@ int f(int *p, int n) {
     atomic_flag_clear(&fl);
     pk.i++;
     pk.l++;
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         arr[i] += p[i];
+    }
     uint32_t q;
     __atomic_load((uint32_t *)&a32, &q, 5);
     return (int)__atomic_fetch_nand((uint32_t *)&a32, 3, 5) + (int)q +

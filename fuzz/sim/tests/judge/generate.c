@@ -1,4 +1,5 @@
-/* Litmus programs by seed: the same class, seed and number give the same program everywhere.
+/* generate.c: litmus programs by seed: the same class, seed and number give the same program
+ * everywhere.
  *
  *     generate CLASS SEED COUNT        prints programs, separated by lines ---
  *     generate --classes               the classes and what they hold
@@ -80,8 +81,9 @@ static void say(const char *format, ...) {
     va_start(args, format);
     int n = vsnprintf(out.text + out.n, sizeof out.text - out.n, format, args);
     va_end(args);
-    if (n < 0 || (size_t)n >= sizeof out.text - out.n)
+    if (n < 0 || (size_t)n >= sizeof out.text - out.n) {
         abort();
+    }
     out.n += (size_t)n;
 }
 
@@ -117,8 +119,9 @@ static const char *rmw_order(void) {
 }
 
 static void begin(void) {
-    if (!now.separated)
+    if (!now.separated) {
         say(" ; ");
+    }
     now.separated = false;
 }
 
@@ -128,12 +131,13 @@ static unsigned new_register(void) {
 
 /* A value to store: mostly a new one, else a small or copied one. */
 static void value(void) {
-    if (now.may & VALUES && now.registers && chance(40))
+    if (now.may & VALUES && now.registers && chance(40)) {
         say("r%u", below(now.registers));
-    else if (chance(60))
+    } else if (chance(60)) {
         say("%u", ++now.next);
-    else
+    } else {
         say("%u", below(3));
+    }
 }
 
 static void statements(int budget, unsigned depth);
@@ -168,10 +172,11 @@ static void cas(void) {
     begin();
     unsigned r = now.registers, n = now.may & SC ? 3 : 2;
     say("r%u = cas %s ", r, location());
-    if (chance(60))
+    if (chance(60)) {
         say("%u ", below(2));
-    else
+    } else {
         say("%u ", now.next ? 1 + below(now.next) : 0);
+    }
     value();
     say(" %s", rmw_order());
     say(" %s", failure[below(n)]);
@@ -201,8 +206,9 @@ static void conditional(unsigned depth) {
         say(" }");
     }
     now.budget = left - each;
-    if (now.registers < registers)
+    if (now.registers < registers) {
         abort();
+    }
     now.separated = false;
 }
 
@@ -215,14 +221,16 @@ static void sum(void) {
 static void repeat(unsigned depth) {
     begin();
     unsigned times = 2 + below(2);
-    if ((int)times > now.budget)
+    if ((int)times > now.budget) {
         times = 2;
+    }
     int left = now.budget - (int)times;
     say("repeat %u { ", times);
     now.separated = true;
     statements(1, depth + 1);
-    if (chance(30) && now.registers && now.may & VALUES)
+    if (chance(30) && now.registers && now.may & VALUES) {
         sum();
+    }
     say(" }");
     now.separated = false;
     now.budget = left;
@@ -283,18 +291,22 @@ static void await(void) {
     case 3: /* a lock that spins, around something */
         say("r%u = await_xchg f%u 1 ", new_register(), f);
         say("%s = 0", rmw_order());
-        if (now.budget > 1 && chance(60))
+        if (now.budget > 1 && chance(60)) {
             statements(1, 9);
-        if (chance(90))
+        }
+        if (chance(90)) {
             say(" ; store f%u 0 %s", f, store_order());
+        }
         now.budget--;
         break;
     case 4:
         say("await_cas f%u 0 1 %s %s", f, rmw_order(), load_order());
-        if (now.budget > 1 && chance(60))
+        if (now.budget > 1 && chance(60)) {
             statements(1, 9);
-        if (chance(90))
+        }
+        if (chance(90)) {
             say(" ; store f%u 0 %s", f, store_order());
+        }
         now.budget--;
         break;
     default:
@@ -341,8 +353,9 @@ static void monitor(void) {
         say("r%u = await fm%u = 1 rlx ; lock m%u ; unlock m%u", new_register(), m, m, m);
     } else {
         say("lock m%u", m);
-        if (chance(50))
+        if (chance(50)) {
             statements(1, 9);
+        }
         say(" ; store fm%u 1 rlx ; unlock m%u", m, m);
     }
     now.budget -= 2;
@@ -370,16 +383,18 @@ static void changing(void) {
  */
 static const char *mostly(const char *right) {
     static const char *const stores[] = {"rlx", "rel", "sc"}, *const loads[] = {"rlx", "acq", "sc"};
-    if (chance(75))
+    if (chance(75)) {
         return right;
+    }
     return strcmp(right, "acq") == 0 ? loads[below(3)] : stores[below(3)];
 }
 
 static void inside(void) {
-    if (chance(50))
+    if (chance(50)) {
         say(" ; r5 = load x rlx ; r6 = r5 + 1 ; store x r6 rlx");
-    else if (chance(50))
+    } else if (chance(50)) {
         say(" ; store x %u rlx", ++now.next);
+    }
 }
 
 static void idiom(unsigned which, unsigned of) {
@@ -408,19 +423,22 @@ static void idiom(unsigned which, unsigned of) {
         say(" ; store l 0 rel ; r4 = wake l 1");
         break;
     case 4: /* a barrier, with something on both sides */
-        if (chance(50))
+        if (chance(50)) {
             say("store y %u rlx ; ", ++now.next);
+        }
         say("r0 = add b 1 %s ; r1 = await b = %u %s", chance(75) ? "ar" : "rlx", of, mostly("acq"));
-        if (chance(50))
+        if (chance(50)) {
             say(" ; r2 = load y rlx");
+        }
         break;
     default: /* sleepers and one that counts them */
-        if (now.thread == 0)
+        if (now.thread == 0) {
             say("r0 = await n = %u acq ; store e 1 %s ; r1 = wake e %u", of - 1, mostly("rel"),
                 1 + below(of));
-        else
+        } else {
             say("r0 = add n 1 rel ; r1 = %s e 0 ; r2 = load e %s",
                 chance(60) ? "wait" : "wait_timed", mostly("acq"));
+        }
     }
 }
 
@@ -433,69 +451,83 @@ static void statement(unsigned depth) {
         case 0:
         case 1:
             load();
-            if (now.may & ASSUME && chance(30))
+            if (now.may & ASSUME && chance(30)) {
                 assume();
-            if (now.may & VALUES && depth == 0 && now.budget > 0 && chance(25))
+            }
+            if (now.may & VALUES && depth == 0 && now.budget > 0 && chance(25)) {
                 conditional(depth);
+            }
             return;
         case 2:
         case 3:
             store();
             return;
         case 4:
-            if (!(now.may & RMW))
+            if (!(now.may & RMW)) {
                 break;
+            }
             rmw();
             return;
         case 5:
-            if (!(now.may & CAS))
+            if (!(now.may & CAS)) {
                 break;
+            }
             cas();
             return;
         case 6:
-            if (!(now.may & (FENCES | SC_FENCES)) || depth == 9)
+            if (!(now.may & (FENCES | SC_FENCES)) || depth == 9) {
                 break;
+            }
             fence();
             return;
         case 7:
-            if (!(now.may & VALUES) || !now.registers)
+            if (!(now.may & VALUES) || !now.registers) {
                 break;
-            if (depth < 2 && chance(65))
+            }
+            if (depth < 2 && chance(65)) {
                 conditional(depth);
-            else
+            } else {
                 sum();
+            }
             return;
         case 8:
-            if (!(now.may & REPEAT) || depth || now.budget < 2)
+            if (!(now.may & REPEAT) || depth || now.budget < 2) {
                 break;
+            }
             repeat(depth);
             return;
         case 9:
-            if (!(now.may & SPIN) || depth || now.budget < 2)
+            if (!(now.may & SPIN) || depth || now.budget < 2) {
                 break;
+            }
             spin();
             return;
         case 10:
-            if (!(now.may & AWAIT) || depth > 1)
+            if (!(now.may & AWAIT) || depth > 1) {
                 break;
+            }
             await();
             return;
         case 11:
-            if (!(now.may & LOCK) || depth > 1)
+            if (!(now.may & LOCK) || depth > 1) {
                 break;
-            if (chance(70))
+            }
+            if (chance(70)) {
                 block_of_lock(depth);
-            else
+            } else {
                 trylock();
+            }
             return;
         case 12:
-            if (!(now.may & WAIT) || depth > 1)
+            if (!(now.may & WAIT) || depth > 1) {
                 break;
+            }
             wait_or_wake();
             return;
         default:
-            if (!(now.may & ASSUME) || !now.registers || !chance(60))
+            if (!(now.may & ASSUME) || !now.registers || !chance(60)) {
                 break;
+            }
             assume();
             return;
         }
@@ -504,26 +536,28 @@ static void statement(unsigned depth) {
 
 static void statements(int budget, unsigned depth) {
     now.budget = budget;
-    for (bool first = true; first || now.budget > 0; first = false)
+    for (bool first = true; first || now.budget > 0; first = false) {
         statement(depth);
+    }
 }
 
 /* The kind that a class is named for comes first in some thread, so that it does occur. */
 static void characteristic(void) {
-    if (now.may & CHANGING && chance(80))
+    if (now.may & CHANGING && chance(80)) {
         changing();
-    else if (now.may & MONITOR && chance(80))
+    } else if (now.may & MONITOR && chance(80)) {
         monitor();
-    else if (now.may & LOCK && chance(45))
+    } else if (now.may & LOCK && chance(45)) {
         block_of_lock(0);
-    else if (now.may & AWAIT && chance(60))
+    } else if (now.may & AWAIT && chance(60)) {
         await();
-    else if (now.may & WAIT && chance(70))
+    } else if (now.may & WAIT && chance(70)) {
         wait_or_wake();
-    else if (now.may & REPEAT && chance(40))
+    } else if (now.may & REPEAT && chance(40)) {
         repeat(0);
-    else if (now.may & SPIN && chance(40))
+    } else if (now.may & SPIN && chance(40)) {
         spin();
+    }
 }
 
 static void program(const struct class *c, uint64_t seed) {
@@ -534,35 +568,42 @@ static void program(const struct class *c, uint64_t seed) {
     now.may = c->may;
     if (!c->may) { /* mixed */
         now.may = RELAXED;
-        for (unsigned i = 1; i < 13; i++)
-            if (chance(30))
+        for (unsigned i = 1; i < 13; i++) {
+            if (chance(30)) {
                 now.may |= 1u << i;
+            }
+        }
     }
     static const unsigned per[] = {0, 0, 5, 4, 2, 2, 1, 1};
     unsigned n = now.may & MANY ? 5 + below(3) : 2 + below(10) / 4;
-    if (now.may & IDIOM && n == 4 && chance(70))
+    if (now.may & IDIOM && n == 4 && chance(70)) {
         n = 3;
+    }
     now.locations = 1 + below(n > 4 ? 2 : 3);
     now.flags = 1 + below(2);
     now.locks = 1 + below(2);
     now.words = 1 + below(4) / 3;
     now.threads = n;
     unsigned which = below(6);
-    if (which == 3 && n == 4)
+    if (which == 3 && n == 4) {
         which = 0; /* 4 that spin, sleep and spin are too many for the judge */
+    }
     say("name %s-%llu\n", c->name, (unsigned long long)seed);
-    if (chance(20))
+    if (chance(20)) {
         say("init x=%u\n", 1 + below(2));
+    }
     for (unsigned t = 0; t < n; t++) {
         now.thread = t;
         now.registers = 0;
         now.separated = true;
         say("T%u: ", t);
         unsigned budget = per[n] > 2 ? 1 + below(per[n]) : per[n] == 2 ? 1 + below(3) : 1;
-        if (now.may & (AWAIT | LOCK | WAIT | CHANGING) && chance(50))
+        if (now.may & (AWAIT | LOCK | WAIT | CHANGING) && chance(50)) {
             budget += 2; /* of these the judge finishes more */
-        if (n >= 5)
+        }
+        if (n >= 5) {
             budget = t < 2 ? 1 + below(2) : 1;
+        }
         if (now.may & IDIOM) {
             idiom(which, n);
             say("\n");
@@ -570,20 +611,22 @@ static void program(const struct class *c, uint64_t seed) {
         }
         now.budget = (int)budget;
         characteristic();
-        if (now.budget > 0 || now.separated)
+        if (now.budget > 0 || now.separated) {
             statements(now.budget, 0);
+        }
         say("\n");
     }
 }
 
 int main(int argc, char **argv) {
     if (argc == 2 && strcmp(argv[1], "--classes") == 0) {
-        for (unsigned i = 0; i < CLASSES_N; i++)
+        for (unsigned i = 0; i < CLASSES_N; i++) {
             printf("%s\t%s\n", classes[i].name, classes[i].what);
+        }
         return 0;
     }
-    if (argc == 4)
-        for (unsigned i = 0; i < CLASSES_N; i++)
+    if (argc == 4) {
+        for (unsigned i = 0; i < CLASSES_N; i++) {
             if (strcmp(classes[i].name, argv[1]) == 0) {
                 uint64_t seed = strtoull(argv[2], NULL, 10), n = strtoull(argv[3], NULL, 10);
                 for (uint64_t k = 0; k < n; k++) {
@@ -592,6 +635,8 @@ int main(int argc, char **argv) {
                 }
                 return fflush(stdout) || ferror(stdout) ? 2 : 0;
             }
+        }
+    }
     fprintf(stderr, "usage: generate CLASS SEED COUNT | generate --classes\n");
     return 2;
 }

@@ -1,5 +1,5 @@
-/* The judge: every execution graph that the axioms allow, found by brute force. README.md tells the
- * method and the axioms. It shares nothing with the engine, on purpose.
+/* judge.c: the judge: every execution graph that the axioms allow, found by brute force. README.md
+ * tells the method and the axioms. It shares nothing with the engine, on purpose.
  *
  * A graph grows from the initial writes by one event at a time: the next event of any thread, in
  * every way (every write it could read, every place in modification order). Whether the new graph
@@ -68,32 +68,39 @@ static inline void add(relation *r, unsigned a, unsigned b) {
 }
 /* The first member of s from *e on: for (unsigned e = 0; member(s, &e); e++) */
 static inline bool member(set s, unsigned *e) {
-    if (*e >= EVENTS_MAX || !(s >> *e))
+    if (*e >= EVENTS_MAX || !(s >> *e)) {
         return false;
+    }
     *e += (unsigned)__builtin_ctzll(s >> *e);
     return true;
 }
 
 static void close_transitively(relation *r, unsigned n) {
-    for (unsigned k = 0; k < n; k++)
-        for (unsigned a = 0; a < n; a++)
-            if (has(r, a, k))
+    for (unsigned k = 0; k < n; k++) {
+        for (unsigned a = 0; a < n; a++) {
+            if (has(r, a, k)) {
                 r->of[a] |= r->of[k];
+            }
+        }
+    }
 }
 
 /* The images of s. */
 static set image(const relation *r, set s) {
     set out = 0;
-    for (unsigned e = 0; member(s, &e); e++)
+    for (unsigned e = 0; member(s, &e); e++) {
         out |= r->of[e];
+    }
     return out;
 }
 
 static bool cyclic(relation r, unsigned n) {
     close_transitively(&r, n);
-    for (unsigned a = 0; a < n; a++)
-        if (has(&r, a, a))
+    for (unsigned a = 0; a < n; a++) {
+        if (has(&r, a, a)) {
             return true;
+        }
+    }
     return false;
 }
 
@@ -125,20 +132,27 @@ static void base_relations(const struct graph *g, struct relations *r) {
         r->write |= writes(e) ? one(i) : 0;
         r->update |= e->kind == UPDATE ? one(i) : 0;
         r->fence |= e->kind == FENCE_EVENT ? one(i) : 0;
-        if (e->place >= 0 && !reads(e) && !writes(e))
+        if (e->place >= 0 && !reads(e) && !writes(e)) {
             continue; /* a wake or a timeout orders nothing */
+        }
         r->acquire |= acquires(e->order) && !(e->kind == WRITE) ? one(i) : 0;
         r->release |= releases(e->order) && !(e->kind == READ) ? one(i) : 0;
         r->sc |= e->order == SEQ_CST ? one(i) : 0;
     }
-    for (unsigned t = 0; t < program->threads_n; t++)
-        for (unsigned i = 0; i < g->threads[t].n; i++)
-            for (unsigned k = i + 1; k < g->threads[t].n; k++)
+    for (unsigned t = 0; t < program->threads_n; t++) {
+        for (unsigned i = 0; i < g->threads[t].n; i++) {
+            for (unsigned k = i + 1; k < g->threads[t].n; k++) {
                 add(&r->po, g->threads[t].at[i], g->threads[t].at[k]);
-    for (unsigned x = 0; x < program->places_n; x++)
-        for (unsigned i = 0; i < g->mo[x].n; i++)
-            for (unsigned k = i + 1; k < g->mo[x].n; k++)
+            }
+        }
+    }
+    for (unsigned x = 0; x < program->places_n; x++) {
+        for (unsigned i = 0; i < g->mo[x].n; i++) {
+            for (unsigned k = i + 1; k < g->mo[x].n; k++) {
                 add(&r->mo, g->mo[x].at[i], g->mo[x].at[k]);
+            }
+        }
+    }
     for (unsigned b = 0; member(r->read, &b); b++) {
         unsigned from = (unsigned)g->events[b].from;
         add(&r->rf, from, b);
@@ -149,14 +163,17 @@ static void base_relations(const struct graph *g, struct relations *r) {
 /* Release sequences: [W]; (C11: po on the location)?; (rf; update)*. */
 static void release_sequences(const struct graph *g, struct relations *r) {
     relation step = {{0}};
-    for (unsigned w = 0; member(r->write, &w); w++)
+    for (unsigned w = 0; member(r->write, &w); w++) {
         step.of[w] = r->rf.of[w] & r->update;
+    }
     close_transitively(&step, g->n);
     for (unsigned a = 0; member(r->write, &a); a++) {
         set heads = one(a);
-        if (options.c11)
-            for (unsigned b = 0; member(r->po.of[a] & r->write, &b); b++)
+        if (options.c11) {
+            for (unsigned b = 0; member(r->po.of[a] & r->write, &b); b++) {
                 heads |= g->events[b].place == g->events[a].place ? one(b) : 0;
+            }
+        }
         r->rs.of[a] = heads | image(&step, heads);
     }
 }
@@ -166,12 +183,16 @@ static void release_sequences(const struct graph *g, struct relations *r) {
 static void happens_before(const struct graph *g, struct relations *r) {
     r->hb = r->po;
     for (unsigned a = 0; a < g->n; a++) {
-        if (g->events[a].thread < 0)
-            for (unsigned b = 0; b < g->n; b++)
-                if (g->events[b].thread >= 0)
+        if (g->events[a].thread < 0) {
+            for (unsigned b = 0; b < g->n; b++) {
+                if (g->events[b].thread >= 0) {
                     add(&r->hb, a, b);
-        if (!(r->release & one(a)))
+                }
+            }
+        }
+        if (!(r->release & one(a))) {
             continue;
+        }
         set first = r->fence & one(a) ? r->po.of[a] & r->write : one(a);
         set readers = image(&r->rf, image(&r->rs, first));
         set behind = image(&r->po, readers) & r->fence;
@@ -182,21 +203,27 @@ static void happens_before(const struct graph *g, struct relations *r) {
 
 /* hb; eco? is irreflexive. */
 static bool coherent(const struct graph *g, const struct relations *r) {
-    for (unsigned a = 0; a < g->n; a++)
-        if (has(&r->hb, a, a))
+    for (unsigned a = 0; a < g->n; a++) {
+        if (has(&r->hb, a, a)) {
             return false;
-        else
-            for (unsigned b = 0; member(r->hb.of[a], &b); b++)
-                if (has(&r->eco, b, a))
+        } else {
+            for (unsigned b = 0; member(r->hb.of[a], &b); b++) {
+                if (has(&r->eco, b, a)) {
                     return false;
+                }
+            }
+        }
+    }
     return true;
 }
 
 /* Nothing lies between what an update reads and what it writes: rb; mo does not lead back to it. */
 static bool atomic(const struct relations *r) {
-    for (unsigned u = 0; member(r->update, &u); u++)
-        if (image(&r->mo, r->rb.of[u]) & one(u))
+    for (unsigned u = 0; member(r->update, &u); u++) {
+        if (image(&r->mo, r->rb.of[u]) & one(u)) {
             return false;
+        }
+    }
     return true;
 }
 
@@ -205,43 +232,55 @@ static bool atomic(const struct relations *r) {
  * psc_base = ([Esc] | [Fsc]; hb?); scb; ([Esc] | hb?; [Fsc])
  * psc_F = [Fsc]; (hb | hb; eco; hb); [Fsc] */
 static bool sc_consistent(const struct graph *g, const struct relations *r) {
-    if (!(r->sc & (r->sc - 1)))
+    if (!(r->sc & (r->sc - 1))) {
         return true;
+    }
     relation po_other = {{0}}, scb = {{0}}, psc = {{0}};
-    for (unsigned a = 0; a < g->n; a++)
-        for (unsigned b = 0; member(r->po.of[a], &b); b++)
-            if (g->events[a].place != g->events[b].place || g->events[a].place < 0)
+    for (unsigned a = 0; a < g->n; a++) {
+        for (unsigned b = 0; member(r->po.of[a], &b); b++) {
+            if (g->events[a].place != g->events[b].place || g->events[a].place < 0) {
                 add(&po_other, a, b);
+            }
+        }
+    }
     for (unsigned a = 0; a < g->n; a++) {
         scb.of[a] = r->po.of[a] | r->mo.of[a] | r->rb.of[a] |
                     image(&po_other, image(&r->hb, po_other.of[a]));
-        for (unsigned b = 0; member(r->hb.of[a], &b); b++)
-            if (g->events[a].place == g->events[b].place && g->events[a].place >= 0)
+        for (unsigned b = 0; member(r->hb.of[a], &b); b++) {
+            if (g->events[a].place == g->events[b].place && g->events[a].place >= 0) {
                 add(&scb, a, b);
+            }
+        }
     }
     set sc_fence = r->sc & r->fence;
     relation hb_fence = {{0}}; /* hb?; [Fsc] */
-    for (unsigned a = 0; a < g->n; a++)
+    for (unsigned a = 0; a < g->n; a++) {
         hb_fence.of[a] = (r->hb.of[a] | one(a)) & sc_fence;
+    }
     for (unsigned a = 0; member(r->sc, &a); a++) {
         set first = one(a);
-        if (sc_fence & first)
+        if (sc_fence & first) {
             first |= r->hb.of[a];
+        }
         set middle = image(&scb, first);
         psc.of[a] = (middle & r->sc) | image(&hb_fence, middle);
-        if (sc_fence & one(a))
+        if (sc_fence & one(a)) {
             psc.of[a] |= (r->hb.of[a] | image(&r->hb, image(&r->eco, r->hb.of[a]))) & sc_fence;
+        }
     }
     return !cyclic(psc, g->n);
 }
 
 /* Is the write w known where e stands: does it, or a read of it, happen before? */
 static bool known_at(const struct relations *r, unsigned w, unsigned e) {
-    if (has(&r->hb, w, e))
+    if (has(&r->hb, w, e)) {
         return true;
-    for (unsigned i = 0; member(r->rf.of[w], &i); i++)
-        if (i == e || has(&r->hb, i, e))
+    }
+    for (unsigned i = 0; member(r->rf.of[w], &i); i++) {
+        if (i == e || has(&r->hb, i, e)) {
             return true;
+        }
+    }
     return false;
 }
 
@@ -252,12 +291,16 @@ static bool sleepers_saw(const struct graph *g, const struct relations *r) {
         const struct list *chain = &g->chain[x];
         for (unsigned i = 0; i < chain->n; i++) {
             const struct event *sleep = &g->events[chain->at[i]];
-            if (sleep->kind != SLEEP)
+            if (sleep->kind != SLEEP) {
                 continue;
-            for (unsigned k = 0; k < i; k++)
-                for (unsigned w = 0; member(r->mo.of[sleep->from], &w); w++)
-                    if (known_at(r, w, chain->at[k]))
+            }
+            for (unsigned k = 0; k < i; k++) {
+                for (unsigned w = 0; member(r->mo.of[sleep->from], &w); w++) {
+                    if (known_at(r, w, chain->at[k])) {
                         return false;
+                    }
+                }
+            }
         }
     }
     return true;
@@ -268,8 +311,9 @@ static bool consistent(const struct graph *g) {
     base_relations(g, &r);
     release_sequences(g, &r);
     happens_before(g, &r);
-    for (unsigned a = 0; a < g->n; a++)
+    for (unsigned a = 0; a < g->n; a++) {
         r.eco.of[a] = r.rf.of[a] | r.mo.of[a] | r.rb.of[a];
+    }
     close_transitively(&r.eco, g->n);
     return coherent(g, &r) && atomic(&r) && sc_consistent(g, &r) && sleepers_saw(g, &r);
 }
@@ -296,17 +340,20 @@ static int woken_by(const struct graph *g, unsigned place, int sleeper) {
             queue.at[queue.n++] = chain->at[i];
         } else if (e->kind == WAKE_EVENT) {
             gone = e->count < queue.n ? e->count : queue.n;
-            for (unsigned k = 0; k < gone; k++)
-                if (queue.at[k] == sleeper)
+            for (unsigned k = 0; k < gone; k++) {
+                if (queue.at[k] == sleeper) {
                     return chain->at[i];
+                }
+            }
             memmove(queue.at, queue.at + gone, queue.n -= gone);
         } else { /* a timeout: this thread's sleep leaves */
-            for (unsigned k = 0; k < queue.n; k++)
+            for (unsigned k = 0; k < queue.n; k++) {
                 if (g->events[queue.at[k]].thread == e->thread) {
                     memmove(queue.at + k, queue.at + k + 1, queue.n - k - 1);
                     queue.n--;
                     break;
                 }
+            }
         }
     }
     return -1;
@@ -318,8 +365,9 @@ static unsigned sleepers_left(const struct graph *g, unsigned place) {
     const struct list *chain = &g->chain[place];
     for (unsigned i = 0; i < chain->n; i++) {
         unsigned e = chain->at[i];
-        if (g->events[e].kind != SLEEP || woken_by(g, place, (int)e) >= 0)
+        if (g->events[e].kind != SLEEP || woken_by(g, place, (int)e) >= 0) {
             continue;
+        }
         const struct list *mine = &g->threads[g->events[e].thread];
         unsigned after = g->events[e].index + 1;
         bool timed_out = after < mine->n && g->events[mine->at[after]].kind == TIMEOUT;
@@ -373,8 +421,9 @@ static struct state run(const struct graph *g, unsigned t) {
         default:
             local = false;
         }
-        if (local)
+        if (local) {
             continue;
+        }
         if (i->code == UNLOCK && !held[i->place]) {
             s.what = INVALID;
             return s;
@@ -398,8 +447,9 @@ static struct state run(const struct graph *g, unsigned t) {
             break;
         case AWAIT_EXCHANGE:
             *target = e->read;
-            if (e->read == s.b)
+            if (e->read == s.b) {
                 pc++;
+            }
             break;
         case SPIN:
             spun++;
@@ -455,10 +505,12 @@ static struct state run(const struct graph *g, unsigned t) {
 /* No other thread can help it: see the axioms' words on what is blocked. */
 static bool stuck(const struct graph *g, const struct state *s) {
     const struct instruction *i = s->instruction;
-    if (s->what == ASLEEP)
+    if (s->what == ASLEEP) {
         return i->code == WAIT;
-    if (s->what != NEXT)
+    }
+    if (s->what != NEXT) {
         return false;
+    }
     const struct list *mo = &g->mo[i->place];
     uint32_t last = g->events[mo->at[mo->n - 1]].written;
     switch (i->code) {
@@ -515,8 +567,9 @@ static struct text *slot_of(const struct texts *s, const uint8_t *at, uint32_t l
                             uint32_t hash) {
     size_t i = hash & (s->size - 1);
     while (s->slots[i].at && (s->slots[i].hash != hash || s->slots[i].length != length ||
-                              memcmp(s->slots[i].at, at, length) != 0))
+                              memcmp(s->slots[i].at, at, length) != 0)) {
         i = (i + 1) & (s->size - 1);
+    }
     return &s->slots[i];
 }
 
@@ -524,25 +577,30 @@ static struct text *slot_of(const struct texts *s, const uint8_t *at, uint32_t l
 static bool insert(struct texts *s, const void *text, size_t n) {
     uint32_t hash = 2166136261u; /* only where to look first */
     const uint8_t *p = text;
-    for (size_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++) {
         hash = (hash ^ p[i]) * 16777619u;
+    }
     hash ^= hash >> 15;
     if (2 * s->n >= s->size) {
         struct texts bigger = {.size = s->size ? 2 * s->size : 1024};
         bigger.slots = calloc(bigger.size, sizeof *bigger.slots);
-        if (!bigger.slots)
+        if (!bigger.slots) {
             allocate(SIZE_MAX);
-        for (size_t i = 0; i < s->size; i++)
-            if (s->slots[i].at)
+        }
+        for (size_t i = 0; i < s->size; i++) {
+            if (s->slots[i].at) {
                 *slot_of(&bigger, s->slots[i].at, s->slots[i].length, s->slots[i].hash) =
                     s->slots[i];
+            }
+        }
         free(s->slots);
         s->slots = bigger.slots;
         s->size = bigger.size;
     }
     struct text *slot = slot_of(s, p, (uint32_t)n, hash);
-    if (slot->at)
+    if (slot->at) {
         return false;
+    }
     if (s->left < n) {
         s->left = (1 << 20) + n;
         struct chunk *c = allocate(sizeof *c + s->left);
@@ -563,11 +621,14 @@ static bool insert(struct texts *s, const void *text, size_t n) {
 static size_t key_of(const struct graph *g, uint8_t *key) {
     uint8_t names[EVENTS_MAX], next_name = 0;
     size_t n = 0;
-    for (unsigned e = 0; e < g->n && g->events[e].thread < 0; e++)
+    for (unsigned e = 0; e < g->n && g->events[e].thread < 0; e++) {
         names[e] = next_name++;
-    for (unsigned t = 0; t < program->threads_n; t++)
-        for (unsigned i = 0; i < g->threads[t].n; i++)
+    }
+    for (unsigned t = 0; t < program->threads_n; t++) {
+        for (unsigned i = 0; i < g->threads[t].n; i++) {
             names[g->threads[t].at[i]] = next_name++;
+        }
+    }
     for (unsigned t = 0; t < program->threads_n; t++) {
         key[n++] = (uint8_t)g->threads[t].n;
         for (unsigned i = 0; i < g->threads[t].n; i++) {
@@ -580,8 +641,9 @@ static size_t key_of(const struct graph *g, uint8_t *key) {
         const struct list *lists[] = {&g->mo[x], &g->chain[x]};
         for (unsigned k = 0; k < 2; k++) {
             key[n++] = (uint8_t)lists[k]->n;
-            for (unsigned i = 0; i < lists[k]->n; i++)
+            for (unsigned i = 0; i < lists[k]->n; i++) {
                 key[n++] = names[lists[k]->at[i]];
+            }
         }
     }
     return n;
@@ -612,18 +674,23 @@ static void add_state(const struct graph *g, const struct state *states) {
     char text[8192];
     unsigned n = 0;
     size_t used = 0;
-    for (unsigned t = 0; t < program->threads_n; t++)
-        for (unsigned r = 0; r < program->threads[t].registers_n; r++)
+    for (unsigned t = 0; t < program->threads_n; t++) {
+        for (unsigned r = 0; r < program->threads[t].registers_n; r++) {
             snprintf(items[n++], sizeof items[0], "T%u:%s=%u", t, program->threads[t].registers[r],
                      states[t].registers[r]);
-    for (unsigned x = 0; x < program->places_n; x++)
-        if (!program->is_lock[x])
+        }
+    }
+    for (unsigned x = 0; x < program->places_n; x++) {
+        if (!program->is_lock[x]) {
             snprintf(items[n++], sizeof items[0], "%s=%u", program->places[x],
                      g->events[g->mo[x].at[g->mo[x].n - 1]].written);
+        }
+    }
     qsort(items, n, sizeof items[0], by_text);
     text[0] = 0;
-    for (unsigned i = 0; i < n && used < sizeof text - 128; i++)
+    for (unsigned i = 0; i < n && used < sizeof text - 128; i++) {
         used += (size_t)snprintf(text + used, sizeof text - used, i ? " %s" : "%s", items[i]);
+    }
     insert(&found.states, text, used + 1);
     bool any = false, all = true;
     for (unsigned i = 0; i < program->conditions_n; i++) {
@@ -644,8 +711,9 @@ static void grow(const struct graph *g);
 /* False: it was there before, consistent or not. */
 static bool is_new(const struct graph *g) {
     uint8_t key[KEY_MAX];
-    if (!insert(&found.visited, key, key_of(g, key)))
+    if (!insert(&found.visited, key, key_of(g, key))) {
         return false;
+    }
     found.gave_up |= found.visited.n >= options.graphs_max ||
                      (found.visited.n % 1024 == 0 && now() > found.deadline);
     return !found.gave_up;
@@ -655,8 +723,9 @@ static bool is_new(const struct graph *g) {
  * end. Goes on from the new graph if it is consistent. */
 static void extend(const struct graph *g, unsigned t, struct event e, unsigned place_at,
                    bool chained) {
-    if (found.gave_up || found.invalid)
+    if (found.gave_up || found.invalid) {
         return;
+    }
     if (g->n == EVENTS_MAX) {
         found.gave_up = true;
         return;
@@ -678,8 +747,9 @@ static void extend(const struct graph *g, unsigned t, struct event e, unsigned p
         struct list *chain = &h->chain[e.place];
         chain->at[chain->n++] = (uint8_t)number;
     }
-    if (is_new(h) && consistent(h))
+    if (is_new(h) && consistent(h)) {
         grow(h);
+    }
     free(h);
 }
 
@@ -705,15 +775,17 @@ static void each_way(const struct graph *g, unsigned t, const struct state *s) {
         e.kind = WAKE_EVENT;
         e.count = i->count;
         e.written = sleepers_left(g, i->place);
-        if (e.written > e.count)
+        if (e.written > e.count) {
             e.written = e.count;
+        }
         extend(g, t, e, 0, true);
         return;
     case STORE:
         e.kind = WRITE;
         e.written = s->a;
-        for (unsigned k = 1; k <= mo->n; k++)
+        for (unsigned k = 1; k <= mo->n; k++) {
             extend(g, t, e, k, false);
+        }
         return;
     case UNLOCK: /* right behind its own lock, which is the newest */
         e.kind = WRITE;
@@ -749,30 +821,35 @@ static void each_way(const struct graph *g, unsigned t, const struct state *s) {
             }
             break;
         case AWAIT_EQUAL:
-            if (v != s->a)
+            if (v != s->a) {
                 continue;
+            }
             break;
         case AWAIT_DIFFERENT:
-            if (v == s->a)
+            if (v == s->a) {
                 continue;
+            }
             break;
         case AWAIT_EXCHANGE: /* one that changes nothing is no event */
-            if (v != s->b && v == s->a)
+            if (v != s->b && v == s->a) {
                 continue;
+            }
             e.kind = UPDATE;
             e.written = s->a;
             break;
         case AWAIT_CAS:
-            if (v != s->b)
+            if (v != s->b) {
                 continue;
+            }
             e.kind = UPDATE;
             e.written = s->a;
             break;
         case LOCK:
         case TRYLOCK:
             e.order = v ? RELAXED : ACQUIRE;
-            if (v && i->code == LOCK)
+            if (v && i->code == LOCK) {
                 continue;
+            }
             if (!v) {
                 e.kind = UPDATE;
                 e.written = 1;
@@ -812,8 +889,9 @@ static void grow(const struct graph *g) {
         default:
             all_done = false;
             all_still &= stuck(g, &states[t]);
-            if (states[t].what == NEXT && states[t].instruction->code == FENCE)
+            if (states[t].what == NEXT && states[t].instruction->code == FENCE) {
                 fence = (int)t;
+            }
         }
     }
     if (all_done) {
@@ -821,12 +899,15 @@ static void grow(const struct graph *g) {
         add_state(g, states);
         return;
     }
-    if (all_still)
+    if (all_still) {
         found.blocked++;
+    }
     /* A fence can come in one way only and is always allowed: every larger graph has it. */
-    for (unsigned t = 0; t < program->threads_n; t++)
-        if (states[t].what != DONE && (fence < 0 || fence == (int)t))
+    for (unsigned t = 0; t < program->threads_n; t++) {
+        if (states[t].what != DONE && (fence < 0 || fence == (int)t)) {
             each_way(g, t, &states[t]);
+        }
+    }
 }
 
 static void enumerate(void) {
@@ -853,11 +934,13 @@ static int text_order(const void *a, const void *b) {
 
 static void json_text(const char *s) {
     putchar('"');
-    for (; *s; s++)
-        if (*s == '"' || *s == '\\')
+    for (; *s; s++) {
+        if (*s == '"' || *s == '\\') {
             printf("\\%c", *s);
-        else
+        } else {
             putchar(*s);
+        }
+    }
     putchar('"');
 }
 
@@ -865,9 +948,11 @@ static void json_text(const char *s) {
 static bool answer(bool json, bool check) {
     size_t n = 0;
     const char **states = allocate((found.states.n + 1) * sizeof *states);
-    for (size_t i = 0; i < found.states.size; i++)
-        if (found.states.slots[i].at)
+    for (size_t i = 0; i < found.states.size; i++) {
+        if (found.states.slots[i].at) {
             states[n++] = (const char *)found.states.slots[i].at;
+        }
+    }
     qsort(states, n, sizeof *states, text_order);
     const char *all = found.invalid ? "invalid" : found.gave_up ? "gave-up" : "yes";
     bool as_stated =
@@ -891,8 +976,9 @@ static bool answer(bool json, bool check) {
     } else {
         printf("program %s\ngraphs %lu\nblocked %lu\nall %s\n", program->name, found.complete,
                found.blocked, all);
-        for (size_t i = 0; i < n; i++)
+        for (size_t i = 0; i < n; i++) {
             printf("state %s\n", states[i]);
+        }
         printf("end\n");
     }
     fflush(stdout);
@@ -913,16 +999,18 @@ static char *read_file(const char *path) {
     }
     for (size_t got; (got = fread(text + n, 1, size - n, f)) > 0;) {
         n += got;
-        if (n == size && !(text = realloc(text, (size *= 2) + 1)))
+        if (n == size && !(text = realloc(text, (size *= 2) + 1))) {
             allocate(SIZE_MAX);
+        }
     }
     if (ferror(f) || memchr(text, 0, n)) {
         fprintf(stderr, "judge: %s: not a readable text\n", path);
         exit(2);
     }
     text[n] = 0;
-    if (f != stdin)
+    if (f != stdin) {
         fclose(f);
+    }
     return text;
 }
 

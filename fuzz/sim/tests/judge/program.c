@@ -1,5 +1,5 @@
-/* A recursive-descent reader of litmus programs; see program.h, ../../README.md for the language.
- */
+/* program.c: a recursive-descent reader of litmus programs; see program.h, ../../README.md for the
+ * language. */
 #include "program.h"
 
 #include <stdarg.h>
@@ -19,14 +19,16 @@ struct text {
 
 static void wrong(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void wrong(struct text *t, const char *format, ...) {
-    if (t->failed)
+    if (t->failed) {
         return;
+    }
     t->failed = true;
     int n = snprintf(t->error, t->error_n, "%s:%u: ", t->file, t->line);
     va_list args;
     va_start(args, format);
-    if (n >= 0 && (size_t)n < t->error_n)
+    if (n >= 0 && (size_t)n < t->error_n) {
         vsnprintf(t->error + n, t->error_n - (size_t)n, format, args);
+    }
     va_end(args);
 }
 
@@ -39,19 +41,23 @@ static bool digit(char c) {
 
 /* Moves to the next token. */
 static void next(struct text *t) {
-    if (strcmp(t->token, "\n") == 0)
+    if (strcmp(t->token, "\n") == 0) {
         t->line++;
-    while (*t->at == ' ' || *t->at == '\t' || *t->at == '\r')
+    }
+    while (*t->at == ' ' || *t->at == '\t' || *t->at == '\r') {
         t->at++;
-    if (*t->at == '#')
-        while (*t->at && *t->at != '\n')
+    }
+    if (*t->at == '#') {
+        while (*t->at && *t->at != '\n') {
             t->at++;
+        }
+    }
     size_t n = 0;
     if (letter(*t->at) || digit(*t->at) || (*t->at == '-' && digit(t->at[1]))) {
-        do
+        do {
             t->token[n++] = *t->at++;
-        while ((letter(*t->at) || digit(*t->at) || *t->at == '.' || *t->at == '-') &&
-               n + 1 < sizeof t->token);
+        } while ((letter(*t->at) || digit(*t->at) || *t->at == '.' || *t->at == '-') &&
+                 n + 1 < sizeof t->token);
     } else if (t->at[0] == '!' && t->at[1] == '=') {
         t->token[n++] = *t->at++;
         t->token[n++] = *t->at++;
@@ -65,14 +71,16 @@ static bool here(const struct text *t, const char *token) {
     return strcmp(t->token, token) == 0;
 }
 static bool take(struct text *t, const char *token) {
-    if (!here(t, token))
+    if (!here(t, token)) {
         return false;
+    }
     next(t);
     return true;
 }
 static void need(struct text *t, const char *token) {
-    if (!take(t, token))
+    if (!take(t, token)) {
         wrong(t, "'%s' is missing before '%s'", token, t->token);
+    }
 }
 static bool line_ends(const struct text *t) {
     return !t->token[0] || here(t, "\n");
@@ -80,8 +88,9 @@ static bool line_ends(const struct text *t) {
 
 static bool is_number(const char *w, uint32_t *value) {
     char *end;
-    if (!digit(w[0]) && w[0] != '-')
+    if (!digit(w[0]) && w[0] != '-') {
         return false;
+    }
     long long v = strtoll(w, &end, 0);
     *value = (uint32_t)v;
     return *end == 0 && v >= INT32_MIN && v <= UINT32_MAX;
@@ -89,16 +98,19 @@ static bool is_number(const char *w, uint32_t *value) {
 
 static uint32_t number(struct text *t) {
     uint32_t v = 0;
-    if (!is_number(t->token, &v))
+    if (!is_number(t->token, &v)) {
         wrong(t, "a number is missing before '%s'", t->token);
+    }
     next(t);
     return v;
 }
 
 static int find(char (*names)[NAME_MAX_], unsigned n, const char *w) {
-    for (unsigned i = 0; i < n; i++)
-        if (strcmp(names[i], w) == 0)
+    for (unsigned i = 0; i < n; i++) {
+        if (strcmp(names[i], w) == 0) {
             return (int)i;
+        }
+    }
     return -1;
 }
 
@@ -119,17 +131,19 @@ static unsigned name(struct text *t, char (*names)[NAME_MAX_], unsigned *n, unsi
 
 static unsigned place(struct text *t, struct program *p, bool lock) {
     unsigned before = p->places_n, i = name(t, p->places, &p->places_n, PLACES_MAX);
-    if (i == before && !t->failed)
+    if (i == before && !t->failed) {
         p->is_lock[i] = lock;
-    else if (p->is_lock[i] != lock)
+    } else if (p->is_lock[i] != lock) {
         wrong(t, "%s is both a lock and a location", p->places[i]);
+    }
     return i;
 }
 
 static unsigned known_register(struct text *t, struct code *c) {
     int i = find(c->registers, c->registers_n, t->token);
-    if (i < 0)
+    if (i < 0) {
         wrong(t, "'%s' is no register that was set before", t->token);
+    }
     next(t);
     return i < 0 ? 0 : (unsigned)i;
 }
@@ -147,11 +161,12 @@ static struct operand operand(struct text *t, struct code *c) {
 
 static enum order order(struct text *t, const char *allowed) {
     static const char *const names[] = {"rlx", "acq", "rel", "ar", "sc"};
-    for (unsigned i = 0; i < 5; i++)
+    for (unsigned i = 0; i < 5; i++) {
         if (here(t, names[i]) && strstr(allowed, names[i])) {
             next(t);
             return (enum order)i;
         }
+    }
     wrong(t, "'%s' is not one of the orders %s", t->token, allowed);
     return RELAXED;
 }
@@ -179,13 +194,16 @@ static void block(struct text *t, struct program *p, struct code *c) {
     }
     need(t, "{");
     while (!t->failed && !here(t, "}")) {
-        if (take(t, ";") || take(t, "\n"))
+        if (take(t, ";") || take(t, "\n")) {
             continue;
-        if (!t->token[0])
+        }
+        if (!t->token[0]) {
             wrong(t, "'}' is missing at the end");
+        }
         statement(t, p, c);
-        if (!here(t, "}") && !here(t, ";") && !here(t, "\n"))
+        if (!here(t, "}") && !here(t, ";") && !here(t, "\n")) {
             wrong(t, "';' is missing before '%s'", t->token);
+        }
     }
     need(t, "}");
     t->depth--;
@@ -194,8 +212,9 @@ static void block(struct text *t, struct program *p, struct code *c) {
 static void conditional(struct text *t, struct program *p, struct code *c) {
     struct operand a = {true, known_register(t, c)};
     bool different = take(t, "!=");
-    if (!different)
+    if (!different) {
         need(t, "=");
+    }
     struct instruction *test = emit(t, c, different ? UNLESS_DIFFERENT : UNLESS_EQUAL);
     test->a = a;
     test->b = operand(t, c);
@@ -216,14 +235,16 @@ static void conditional(struct text *t, struct program *p, struct code *c) {
 
 static void repetition(struct text *t, struct program *p, struct code *c) {
     uint32_t n = number(t);
-    if (n < 1 || n > 9)
+    if (n < 1 || n > 9) {
         wrong(t, "repeat needs a number from 1 to 9");
+    }
     struct instruction *i = emit(t, c, REPEAT);
     unsigned counter = c->counters_n++, body = c->n;
     i->count = n;
     i->counter = counter;
-    if (counter >= CODE_MAX)
+    if (counter >= CODE_MAX) {
         wrong(t, "too many loops");
+    }
     block(t, p, c);
     i = emit(t, c, REPEAT_END);
     i->counter = counter;
@@ -253,8 +274,9 @@ static void assignment(struct text *t, struct program *p, struct code *c, const 
     } else if (take(t, "await")) {
         i->place = place(t, p, false);
         i->code = take(t, "!=") ? AWAIT_DIFFERENT : AWAIT_EQUAL;
-        if (i->code == AWAIT_EQUAL)
+        if (i->code == AWAIT_EQUAL) {
             need(t, "=");
+        }
         i->a = operand(t, c);
         i->order = order(t, of_load);
     } else if (take(t, "await_xchg")) {
@@ -267,8 +289,9 @@ static void assignment(struct text *t, struct program *p, struct code *c, const 
     } else if (take(t, "spin")) {
         i->code = SPIN;
         i->count = number(t);
-        if (i->count < 1 || i->count > 100)
+        if (i->count < 1 || i->count > 100) {
             wrong(t, "spin needs a number from 1 to 100");
+        }
         i->place = place(t, p, false);
         need(t, "=");
         i->a = operand(t, c);
@@ -288,8 +311,9 @@ static void assignment(struct text *t, struct program *p, struct code *c, const 
     } else {
         i->a = operand(t, c);
         if (take(t, "+")) {
-            if (!i->a.is_register)
+            if (!i->a.is_register) {
                 wrong(t, "a sum begins with a register");
+            }
             i->b = operand(t, c);
         }
     }
@@ -337,8 +361,9 @@ static void statement(struct text *t, struct program *p, struct code *c) {
         char target[64];
         strcpy(target, t->token);
         next(t);
-        if (!take(t, "="))
+        if (!take(t, "=")) {
             wrong(t, "'%s' begins no statement", target);
+        }
         assignment(t, p, c, target);
     } else {
         wrong(t, "'%s' begins no statement", t->token);
@@ -350,22 +375,26 @@ static void thread(struct text *t, struct program *p, unsigned i) {
         wrong(t, "thread T%u: too many, or before T%u", i, p->threads_n);
         return;
     }
-    if (i == p->threads_n)
+    if (i == p->threads_n) {
         p->threads_n++;
+    }
     while (!t->failed && !line_ends(t)) {
-        if (take(t, ";"))
+        if (take(t, ";")) {
             continue;
+        }
         statement(t, p, &p->threads[i]);
-        if (!line_ends(t) && !here(t, ";"))
+        if (!line_ends(t) && !here(t, ";")) {
             wrong(t, "';' is missing before '%s'", t->token);
+        }
     }
 }
 
 /* T<number>, and nothing behind it. */
 static bool thread_number(const char *w, unsigned *out) {
     uint32_t v;
-    if (w[0] != 'T' || !is_number(w + 1, &v))
+    if (w[0] != 'T' || !is_number(w + 1, &v)) {
         return false;
+    }
     *out = v;
     return true;
 }
@@ -386,8 +415,9 @@ static void exists(struct text *t, struct program *p) {
             c->index = known_register(t, &p->threads[i]);
         } else {
             int k = find(p->places, p->places_n, t->token);
-            if (k < 0 || p->is_lock[k])
+            if (k < 0 || p->is_lock[k]) {
                 wrong(t, "'%s' is neither a location nor T<n>:register", t->token);
+            }
             next(t);
             c->thread = -1;
             c->index = k < 0 ? 0 : (unsigned)k;
@@ -395,8 +425,9 @@ static void exists(struct text *t, struct program *p) {
         need(t, "=");
         c->value = number(t);
         or_before = here(t, "|");
-        if (!or_before && !here(t, "&"))
+        if (!or_before && !here(t, "&")) {
             return;
+        }
     }
 }
 
@@ -405,18 +436,21 @@ static void line(struct text *t, struct program *p) {
     if (here(t, "name")) { /* the rest of the line as it is */
         const char *from = t->at + strspn(t->at, " \t");
         size_t n = strcspn(from, "\n");
-        while (n && (from[n - 1] == ' ' || from[n - 1] == '\r'))
+        while (n && (from[n - 1] == ' ' || from[n - 1] == '\r')) {
             n--;
-        if (!n || n >= sizeof p->name)
+        }
+        if (!n || n >= sizeof p->name) {
             wrong(t, "the name is missing or too long");
-        else
+        } else {
             memcpy(p->name, from, n);
+        }
         t->at = from + strcspn(from, "\n");
         next(t);
     } else if (take(t, "init")) {
         while (!t->failed && !line_ends(t)) {
-            if (take(t, ";"))
+            if (take(t, ";")) {
                 continue;
+            }
             unsigned x = place(t, p, false);
             need(t, "=");
             p->initial[x] = number(t);
@@ -428,8 +462,9 @@ static void line(struct text *t, struct program *p) {
     } else if (take(t, "expect")) {
         p->stated_allowed = here(t, "allowed");
         p->stated_forbidden = here(t, "forbidden");
-        if (!p->stated_allowed && !p->stated_forbidden)
+        if (!p->stated_allowed && !p->stated_forbidden) {
             wrong(t, "expect allowed or forbidden");
+        }
         next(t);
     } else if (take(t, "exists")) {
         exists(t, p);
@@ -440,8 +475,9 @@ static void line(struct text *t, struct program *p) {
     } else {
         wrong(t, "'%s' begins no line", t->token);
     }
-    if (!line_ends(t))
+    if (!line_ends(t)) {
         wrong(t, "something follows the end: '%s'", t->token);
+    }
 }
 
 bool program_read(struct program *p, const char **text, unsigned *line_n, const char *file,
@@ -453,8 +489,9 @@ bool program_read(struct program *p, const char **text, unsigned *line_n, const 
     *text = NULL;
     next(&t);
     while (!t.failed && t.token[0]) {
-        if (take(&t, "\n"))
+        if (take(&t, "\n")) {
             continue;
+        }
         if (here(&t, "-") && t.at[0] == '-' && t.at[1] == '-') {
             *text = t.at + strcspn(t.at, "\n");
             *line_n = t.line;
@@ -462,18 +499,22 @@ bool program_read(struct program *p, const char **text, unsigned *line_n, const 
         }
         line(&t, p);
     }
-    if (!p->threads_n)
+    if (!p->threads_n) {
         wrong(&t, "no threads");
-    if (!p->name[0])
+    }
+    if (!p->name[0]) {
         snprintf(p->name, sizeof p->name, "%.100s", file);
+    }
     if (t.failed && !*text) { /* behind the separator, so that the others can be read */
         const char *at = t.at;
-        while (at && *at && strncmp(at, "\n---", 4) != 0)
+        while (at && *at && strncmp(at, "\n---", 4) != 0) {
             at++;
+        }
         if (at && *at) {
             *text = at + 4;
-            for (const char *k = t.at; k < *text; k++)
+            for (const char *k = t.at; k < *text; k++) {
                 t.line += *k == '\n';
+            }
             *line_n = t.line;
         }
     }

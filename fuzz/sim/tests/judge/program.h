@@ -1,4 +1,4 @@
-/* The judge's own reading of litmus programs as text: a list of instructions a thread. */
+/* program.h: the judge's own reading of a litmus program: a list of instructions a thread. */
 #ifndef JUDGE_PROGRAM_H
 #define JUDGE_PROGRAM_H
 

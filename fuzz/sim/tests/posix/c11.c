@@ -1,4 +1,4 @@
-/* C11 threads: mutexes, condition variables, once, thread-specific storage, results.
+/* c11.c: C11 threads: mutexes, condition variables, once, thread-specific storage, results.
  * expect: pass sched=exhaustive set=spurious=0
  * expect: pass time=1
  */

@@ -1,4 +1,4 @@
-/* Two threads each start one of their own, in either order.
+/* children.c: two threads each start one of their own, in either order.
  * expect: pass sched=exhaustive */
 #include <assert.h>
 #include <pthread.h>
@@ -12,8 +12,9 @@ static int one = 1, ten = 10;
 static void *mid(void *p) {
     pthread_t t;
     if (p) {
-        if (!atomic_load(&y))
+        if (!atomic_load(&y)) {
             return 0;
+        }
     } else {
         atomic_store(&y, 1);
         atomic_load(&x);

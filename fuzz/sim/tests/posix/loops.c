@@ -1,5 +1,5 @@
-/* Loops: a counted one is never cut, one with a bound can run out, one that waits is over when it
- * has what it waits for; a lock costs as many graphs as it has orders.
+/* loops.c: loops: a counted one is never cut, one with a bound can run out, one that waits is over
+ * when it has what it waits for; a lock costs as many graphs as it has orders.
  * expect: assertion sched=exhaustive cflags=-DCOUNTED=3
  * expect: assertion sched=exhaustive cflags=-DCOUNTED=60
  * expect: assertion sched=exhaustive cflags=-DGIVES_UP=2

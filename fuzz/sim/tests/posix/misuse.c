@@ -1,4 +1,4 @@
-/* What goes wrong in one call each, and the name that the finding has.
+/* misuse.c: what goes wrong in one call each, and the name that the finding has.
  * expect: unlock-not-owner cflags=-DUNLOCK_OF_ANOTHER
  * expect: unlock-not-held cflags=-DUNLOCK_OF_NOBODY
  * expect: deadlock cflags=-DLOCK_TWICE

@@ -1,5 +1,5 @@
-/* What ordinary programs do that has nothing to do with schedules: each case is a program that is
- * right, or wrong in the way that its line says.
+/* ordinary.c: what ordinary programs do that has nothing to do with schedules: each case is a
+ * program that is right, or wrong in the way that its line says.
  *
  * expect: pass cflags=-DNAMES time=1
  * expect: pass cflags=-DEXCHANGE time=1
@@ -81,8 +81,9 @@ static void start(int i, void *(*run)(void *)) {
     assert(!error);
 }
 static void join(int n) {
-    for (int i = 0; i < n; i++)
+    for (int i = 0; i < n; i++) {
         pthread_join(t[i], NULL);
+    }
 }
 
 #if defined(NAMES)

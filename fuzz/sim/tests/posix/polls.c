@@ -1,5 +1,5 @@
-/* Threads that poll under a lock. That is no livelock, since another thread gets the lock in time.
- * It is one if no thread will ever write what they wait for.
+/* polls.c: threads that poll under a lock. That is no livelock, since another thread gets the lock
+ * in time. It is one if no thread will ever write what they wait for.
  *
  * expect: pass time=3
  * expect: pass time=3 cflags=-DSPIN
@@ -56,14 +56,16 @@ static void *in_turn(void *arg) {
 
 int main(void) {
     pthread_t t[2];
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         pthread_create(&t[i], 0, poll_it, 0);
+    }
 #ifndef NEVER
     enter();
     ready = 1;
     leave();
 #endif
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 2; i++) {
         pthread_join(t[i], 0);
+    }
     return 0;
 }

@@ -1,4 +1,4 @@
-/* Reductions of the search: fewer graphs where they hold, as many where they do not.
+/* reduced.c: reductions of the search: fewer graphs where they hold, as many where they do not.
  *
  * expect: pass sched=exhaustive cflags=-DDISJOINT graphs=90
  * expect: pass sched=exhaustive cflags=-DDISJOINT set=locks=1 graphs=1

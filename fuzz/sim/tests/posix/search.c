@@ -1,7 +1,7 @@
-/* Does the exhaustive search reach every outcome of programs with pthread objects? Compared with
- * what is known by hand, with random schedules, which must find nothing beyond, and with a search
- * that leaves the order of locks open, which must find as much.
- * Run by `make test-explore`. */
+/* search.c: does the exhaustive search reach every outcome of programs with pthread objects?
+ * Compared with what is known by hand, with random schedules, which must find nothing beyond, and
+ * with a search that leaves the order of locks open, which must find as much. Run by
+ * `make test-explore`. */
 #include "search.h"
 #include "sim.h"
 #include "test.h"

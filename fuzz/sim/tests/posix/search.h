@@ -1,4 +1,4 @@
-/* Programs for search.c, and what they come to. */
+/* search.h: programs for search.c, and what they come to. */
 #ifndef SEARCH_H
 #define SEARCH_H
 

@@ -1,5 +1,5 @@
-/* Small pthread programs whose outcome is a number; search.c compares what the exhaustive search,
- * the brute force and random schedules reach. */
+/* search_programs.c: small pthread programs whose outcome is a number; search.c compares what the
+ * exhaustive search, the brute force and random schedules reach. */
 #include "search.h"
 
 #include <errno.h>

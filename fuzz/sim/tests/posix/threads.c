@@ -1,5 +1,5 @@
-/* Threads, once, keys, thread-locals, cleanup handlers, errno, time, exit: as without the engine.
- * Globals, thread-locals and what libc wrote are as at the start in every run.
+/* threads.c: threads, once, keys, thread-locals, cleanup handlers, errno, time, exit: as without
+ * the engine. Globals, thread-locals and what libc wrote are as at the start in every run.
  * expect: pass time=1
  * expect: pass time=1 cflags=-O2
  * expect: pass time=1 sched=bytes
