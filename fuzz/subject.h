@@ -104,6 +104,8 @@ enum subject_promise {
     SUBJECT_OPAQUE =
         32 /* no address of the bytes: they are compared by `read`, record is not called
             * and may be NULL, what needs the address is left out (R4, R10, R11) */
+    ,
+    SUBJECT_ALIGNED_FIRST = 64 /* what is both misaligned and out of bounds is SUBJECT_MISALIGNED */
 };
 
 enum subject_style_choice {

@@ -197,7 +197,9 @@ enum pb_status pb_memory_pin(struct pb_memory *memory, uint64_t start, uint64_t 
         return PB_UNSUPPORTED;
     }
     pb_linear_pin(memory->self);
-    *pin = (struct pb_pin){pb_handle_at(memory, start), count, memory->self};
+    uint8_t *base = atomic_load_explicit(&memory->definition->base, memory_order_relaxed);
+    /* a memory without pages and guard has no base, and NULL + 0 is undefined */
+    *pin = (struct pb_pin){start == 0 ? base : base + start, count, memory->self};
     return PB_OK;
 }
 

@@ -158,7 +158,8 @@ const char *sequence_pinned(const struct sequence *q, struct judged *m, unsigned
     unsigned expected = model_within(&m->model, c->at, c->count) ? BIT(OK) : BIT(OUT_OF_BOUNDS);
     expected |= left_out(m, i) | (c->failed ? WANT : 0);
     const char *broken = oracle_status_in(q, got, expected, "R42-pin");
-    if (broken == NULL && got == SUBJECT_OK && bytes != side->base + c->at) {
+    if (broken == NULL && got == SUBJECT_OK &&
+        (uintptr_t)bytes != (uintptr_t)side->base + (uintptr_t)c->at) {
         broken = rule_differs("R42-pin", "the pinned part is not where the memory is");
     }
     return broken;
@@ -534,6 +535,12 @@ static bool is_atomic(uint8_t code) {
            code == OP_memory_atomic_rmw || code == OP_memory_atomic_cmpxchg;
 }
 
+/* Where both errors are true, a subject may promise which one it tells. */
+static unsigned first_of(const struct sequence *q, unsigned errors) {
+    bool first = (q->memory->promises & SUBJECT_ALIGNED_FIRST) && (errors & BIT(MISALIGNED));
+    return first ? errors & ~BIT(OUT_OF_BOUNDS) : errors;
+}
+
 /* What a single access must answer. */
 static unsigned access_statuses(const struct judged *m, const struct call *c) {
     bool known = c->width != 3;
@@ -726,7 +733,7 @@ static const char *read_answered(const struct sequence *q, const struct judged *
 
 static const char *access_answered(const struct sequence *q, const struct judged *m,
                                    const struct call *c) {
-    const unsigned expected = access_statuses(m, c);
+    const unsigned expected = first_of(q, access_statuses(m, c));
     const char *broken = oracle_status_in(q, c->status, expected, "R18-access");
     bool tells = c->code != OP_memory_store && c->code != OP_memory_atomic_store;
     if (broken != NULL || expected != BIT(OK) || !tells) {
@@ -777,7 +784,7 @@ static const char *wrong_status_rule(enum subject_status status, const char *rul
 
 static const char *wait_answered(const struct sequence *q, const struct judged *m, unsigned i,
                                  const struct call *c) {
-    unsigned errors = word_errors(m, c);
+    unsigned errors = first_of(q, word_errors(m, c));
     unsigned result = 2;
     const char *rule = "R19-checks";
     if (errors == 0 && !m->model.type.shared) {
@@ -810,7 +817,7 @@ static const char *wait_answered(const struct sequence *q, const struct judged *
 
 static const char *notify_answered(const struct sequence *q, const struct judged *m,
                                    const struct call *c) {
-    unsigned errors = word_errors(m, c);
+    unsigned errors = first_of(q, word_errors(m, c));
     const char *broken =
         oracle_status_in(q, c->status, errors != 0 ? errors : BIT(OK), "R19-checks");
     if (broken == NULL && errors == 0) { /* nobody waits: none can have been woken */
@@ -832,8 +839,12 @@ static uint64_t bytes_behind(const struct judged_side *side, uint64_t untold) {
 static const char *owner_answered(const struct judged *m, unsigned i, const struct call *c) {
     const struct judged_side *side = &m->side[i];
     uint64_t size = model_bytes(&m->model);
-    if (side->strategy->partial || side->base == NULL || c->at >= bytes_behind(side, size)) {
-        return NULL; /* somebody else's, perhaps */
+    if (side->strategy->partial || side->base == NULL) {
+        return NULL;
+    }
+    if (c->at >= bytes_behind(side, size)) { /* nobody's or somebody else's, as far as it is told */
+        const bool known = side->view.has_reservation && c->yes && side->view.record != NULL;
+        return known && c->owner.record == side->view.record ? "R39-owner-beyond" : NULL;
     }
     bool right = c->yes && c->owner.offset_bytes == c->at && c->owner.length_bytes == size &&
                  c->owner.record == side->view.record;

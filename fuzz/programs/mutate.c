@@ -450,6 +450,15 @@ static uint64_t draw_expected(struct maker *k) {
     return forms[below(c, COUNT_OF(forms))];
 }
 
+enum { OVERLAP_BYTES_MAX = 256 };
+
+/* A little before or behind where a copy goes to. */
+static uint64_t draw_source(struct maker *k, uint64_t to) {
+    static const uint8_t distances[] = {1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 24, 33};
+    const uint64_t distance = distances[below(&k->chance, COUNT_OF(distances))];
+    return in_domain(KIND_address, one_in(&k->chance, 2) ? to + distance : to - distance);
+}
+
 /* A count that ends at the memory's end, at 2^32, at a segment's. */
 static bool draw_count(struct maker *k, const struct op *op, uint64_t *count) {
     struct chance *c = &k->chance;
@@ -462,6 +471,11 @@ static bool draw_count(struct maker *k, const struct op *op, uint64_t *count) {
         start = op_address(op->arg.raw[1], size);
         break;
     case OP_memory_bulk_copy:
+        if (one_in(c, 2)) { /* at which the ranges begin to overlap */
+            const uint64_t to = op->arg.memory_bulk_copy.to, from = op->arg.memory_bulk_copy.from;
+            *count = (to > from ? to - from : from - to) + 1 + (uint64_t)a_little(c);
+            return *count < OVERLAP_BYTES_MAX;
+        }
         size = size_of(k, op->arg.memory_bulk_copy.m);
         start = op_address(
             one_in(c, 2) ? op->arg.memory_bulk_copy.to : op->arg.memory_bulk_copy.from, size);
@@ -477,11 +491,12 @@ static bool draw_count(struct maker *k, const struct op *op, uint64_t *count) {
     return true;
 }
 
-/* The calls that an operation may make; what is not named: any. */
+/* The calls that an operation makes; a test compares this with what it is seen to make. */
 #define CALL(name) (1u << WORD_call_##name)
 enum {
     PAGE_CALLS = CALL(os_reserve) | CALL(os_commit) | CALL(os_move) | CALL(os_advise) |
-                 CALL(os_release) | CALL(resize) | CALL(c_mremap),
+                 CALL(os_release) | CALL(resize) | CALL(c_mremap) | CALL(c_mmap),
+    ASKING_CALLS = CALL(c_ioctl) | CALL(c_madvise), /* what the kernel can, which pages there are */
     FILE_CALLS = CALL(os_file_create) | CALL(os_file_write) | CALL(os_file_freeze) |
                  CALL(os_file_map) | CALL(os_file_written) | CALL(c_pread) | CALL(c_pwrite) |
                  CALL(c_ftruncate),
@@ -489,12 +504,16 @@ enum {
 };
 static const uint32_t calls_of[256] = {
     [OP_memory_create] = PAGE_CALLS | CALL(os_reserve_accessible) | CALL(allocate),
-    [OP_memory_create_more] = PAGE_CALLS | FILE_CALLS | CALL(allocate),
+    [OP_memory_create_more] =
+        PAGE_CALLS | FILE_CALLS | ASKING_CALLS | CALL(os_reserve_accessible) | CALL(allocate),
     [OP_memory_grow] = PAGE_CALLS | CALL(allocate) | CALL(c_madvise),
-    [OP_memory_copy] = PAGE_CALLS | FILE_CALLS | CALL(allocate),
+    [OP_memory_copy] =
+        PAGE_CALLS | FILE_CALLS | ASKING_CALLS | CALL(os_reserve_accessible) | CALL(allocate),
     [OP_memory_clone] = CALL(allocate),
-    [OP_memory_reset] = CALL(os_discard) | CALL(os_decommit) | CALL(os_renew) | CALL(os_file_map) |
-                        CALL(os_advise) | CALL(c_madvise) | CALL(c_ioctl),
+    [OP_memory_to_shared] = CALL(allocate) | CALL(os_release),
+    [OP_memory_pin] = CALL(allocate),
+    [OP_memory_reset] = CALL(os_discard) | CALL(os_commit) | CALL(os_decommit) | CALL(os_renew) |
+                        CALL(os_file_map) | CALL(os_advise) | CALL(c_madvise) | CALL(c_ioctl),
     [OP_memory_wait32] = CALL(c_futex),
     [OP_memory_wait64] = CALL(c_futex),
     [OP_memory_destroy] = CALL(os_discard) | CALL(os_decommit) | CALL(os_renew) | CALL(os_release) |
@@ -504,6 +523,10 @@ static const uint32_t calls_of[256] = {
     [OP_mailbox_move] = PAGE_CALLS | CALL(allocate),
     [OP_waker_create] = CALL(allocate),
 };
+
+uint32_t mutate_calls_of(uint8_t code) {
+    return calls_of[code];
+}
 
 static unsigned bit_of(struct chance *c, uint32_t set) {
     unsigned skip = below(c, (size_t)__builtin_popcount(set));
@@ -602,6 +625,10 @@ static uint64_t draw_argument(struct maker *k, const struct op *op,
     case KIND_segment:
         return below(&k->chance, OP_SEGMENTS);
     case KIND_address:
+        if (op->code == OP_memory_bulk_copy && strcmp(argument->name, "from") == 0 &&
+            one_in(&k->chance, 2)) {
+            return draw_source(k, op->arg.memory_bulk_copy.to);
+        }
         return (op->code == OP_memory_owner_of || op->code == OP_memory_probe) &&
                        one_in(&k->chance, 2)
                    ? draw_reservation_end(k, op->arg.raw[0])
@@ -805,6 +832,7 @@ enum step_how {
     BESIDE = 16,   /* at another word of the same bucket */
     LIMIT = 32,    /* a memory with a limit of waiters */
     HALF = 64,     /* a store of the upper half of 8 bytes */
+    OVER = 131072, /* bytes that differ, about there */
     PLACE = 65536, /* a mailbox of shared memory, or another one in its place */
     FLAG = 32768,  /* at a word of the bucket that the mailbox's flag is in */
     LARGE = 128,   /* many pages, far apart */
@@ -1046,6 +1074,11 @@ static const struct shape shapes[] = {
       {OP_memory_grow, 1, 0, 0, DRAWN},
       {OP_memory_load, 2, 0, 0, DRAWN},
       {OP_memory_copy, 2, 0, 1, DRAWN}}},
+    /* a copy to where its source begins or ends */
+    {false,
+     {{OP_memory_initialise, HERE, 0, 0, OVER},
+      {OP_memory_bulk_copy, HERE, 0, 0, OVER},
+      {OP_memory_read, HERE, 0, 0, OVER}}},
     /* what a reset leaves, and the next tenant finds */
     {false,
      {{OP_memory_grow, HERE, 0, 0, DRAWN},
@@ -1294,6 +1327,21 @@ static void follow(struct maker *k, const struct step *s, struct op *op, uint64_
         break;
     case OP_memory_wait_crowd:
         op->arg.memory_wait_crowd.at = at;
+        break;
+    case OP_memory_initialise:
+    case OP_memory_read: /* memory, address and count in both */
+        if (s->how & OVER) {
+            op->arg.memory_initialise.at = at;
+            op->arg.memory_initialise.count = 80;
+        }
+        break;
+    case OP_memory_bulk_copy:
+        if (s->how & OVER) {
+            op->arg.memory_bulk_copy.to = at + 34 + below(c, 4);
+            op->arg.memory_bulk_copy.from = draw_source(k, op->arg.memory_bulk_copy.to);
+            (void)draw_count(k, op, &op->arg.memory_bulk_copy.count);
+            op->arg.memory_bulk_copy.count &= U32;
+        }
         break;
     case OP_mailbox_attach:
         op->arg.mailbox_attach.ground = WORD_ground_shared;

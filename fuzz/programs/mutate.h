@@ -36,6 +36,10 @@ void mutate_new(const struct mutate *how, unsigned code, struct program *program
  * Returns how many bytes it has. */
 size_t mutate_fit(struct program *program, size_t bytes_max);
 
+/* The calls (bit n: word n of op.def's call) that a failing call is aimed at before that operation.
+ */
+uint32_t mutate_calls_of(uint8_t code);
+
 /* From now on no new operation has that code, as the subject does not offer it. */
 void mutate_leave_out(uint8_t code);
 

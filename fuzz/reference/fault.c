@@ -62,10 +62,15 @@ bool fault_armed(void) {
     return state.arms > 0;
 }
 
+void (*fault_asked)(enum word_call call);
+
 /* If several faults are due at once, one that was armed with an error decides the error. */
 bool fault_due(int thread, enum word_call call) {
     bool due = false;
     unsigned kept = 0;
+    if (fault_asked != NULL) {
+        fault_asked(call);
+    }
     for (unsigned i = 0; i < state.arms; i++) {
         struct armed *x = &state.armed[i];
         bool mine = x->call == call && (x->thread == FAULT_ANYBODY || x->thread == thread);
@@ -83,6 +88,10 @@ bool fault_due(int thread, enum word_call call) {
     state.count += due;
     state.fired += due;
     return due;
+}
+
+void fault_forgive(void) {
+    state.count--;
 }
 
 enum word_error fault_error(void) {

@@ -28,6 +28,10 @@ bool fault_armed(void);
 
 /* True when this call by that thread is to fail. */
 bool fault_due(int thread, enum word_call call);
+/* The call that was due last has done what was asked, in another way: it is no failure. */
+void fault_forgive(void);
+/* Told of each call that could fail, where somebody wants to know; else NULL. */
+extern void (*fault_asked)(enum word_call call);
 /* The error that the last call which was due shall answer. */
 enum word_error fault_error(void);
 /* How many calls have been due since the process began. */

@@ -156,12 +156,42 @@ void *__wrap_mremap(void *at, size_t bytes, size_t new_bytes, int flags, void *t
     return MAP_FAILED;
 }
 
+/* Where the kernel seldom puts a mapping, but may: below 4 GiB, at the top, not at a multiple of a
+ * guest's page. The first place that is free, else anywhere. */
+static void *map_oddly(size_t bytes, int protection, int flags, int file, off_t offset) {
+    static const uint64_t places[] = {0x10000000, 0x40001000, 0x70003000, 0x7e0000005000,
+                                      0x7ff000007000};
+    enum { PLACES = sizeof places / sizeof places[0] };
+    const unsigned first = fault_choose(PLACES);
+    for (unsigned i = 0; i < PLACES; i++) {
+        void *wanted = (void *)(uintptr_t)places[(first + i) % PLACES];
+        void *mapped =
+            __real_mmap(wanted, bytes, protection, flags | MAP_FIXED_NOREPLACE, file, offset);
+        if (mapped == wanted) {
+            return mapped;
+        }
+        if (mapped != MAP_FAILED) { /* before Linux 4.17 */
+            (void)munmap(mapped, bytes);
+        }
+    }
+    return __real_mmap(NULL, bytes, protection, flags, file, offset);
+}
+
 void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, off_t offset) {
+    enum { GUEST_PAGE_BYTES = 65536 };
     locked = locked && !(flags & MAP_FIXED);
     if (taken && (flags & MAP_FIXED_NOREPLACE)) {
         taken = false;
-        errno = EEXIST;
-        return MAP_FAILED;
+        if (fault_choose(2) == 0) {
+            errno = EEXIST;
+            return MAP_FAILED;
+        }
+        flags &= ~MAP_FIXED_NOREPLACE; /* before Linux 4.17 the address is but a hint */
+        at = NULL;
+    }
+    if (at == NULL && bytes >= GUEST_PAGE_BYTES && due(WORD_call_c_mmap)) {
+        fault_forgive();
+        return map_oddly(bytes, protection, flags, file, offset);
     }
     return __real_mmap(at, bytes, protection, flags, file, offset);
 }

@@ -134,6 +134,15 @@ static enum pb_status pool_get(enum pb_pool_reset reset, struct pb_pool **pool) 
     return PB_OK;
 }
 
+/* Its memories keep it from here on: the last one is the last to hold it. The next memory gets
+ * another pool. */
+static void pool_let_go(struct pb_pool *pool) {
+    for (unsigned i = 0; i < sizeof pools / sizeof pools[0]; i++) {
+        pools[i] = pools[i] == pool ? NULL : pools[i];
+    }
+    pb_pool_release(pool);
+}
+
 /* ---- A custom memory --------------------------------------------------------------------------
  */
 
@@ -271,7 +280,24 @@ _Static_assert(sizeof(struct subject_record) == sizeof(struct pb_memory_definiti
                        offsetof(struct pb_memory_definition, length_bytes),
                "a record is a definition");
 
+static const char *complaint;
+
 static struct pb_budget shared_budget;
+static struct pb_limiter of_budget;
+
+/* What limiter.h says that a limiter is asked: pages, no more than the type's maximum, which is 4
+ * GiB at most. */
+static bool told_growing(void *context, uint64_t from_bytes, uint64_t to_bytes,
+                         uint64_t max_bytes) {
+    const uint64_t odd = (from_bytes | to_bytes | max_bytes) % PB_PAGE_BYTES;
+    if (odd != 0 || from_bytes >= to_bytes || to_bytes > max_bytes ||
+        max_bytes > pb_pages_to_bytes(PB_PAGES_MAX)) {
+        complaint = "R40-told";
+    }
+    return of_budget.growing(context, from_bytes, to_bytes, max_bytes);
+}
+
+/* The budget's limiter, with an eye on what it is told. */
 static struct pb_limiter budget_limiter;
 
 static enum pb_status create_linear(const struct subject_memory_config *config,
@@ -292,6 +318,9 @@ static enum pb_status create_linear(const struct subject_memory_config *config,
         status = pb_memory_create(made, memory);
     }
     pb_image_release(made->image);
+    if (made->pool != NULL && made->reserve_pages_max != 0) {
+        pool_let_go(made->pool);
+    }
     return status;
 }
 
@@ -547,7 +576,8 @@ static uint32_t memory_waiters(void *memory) {
 
 static void memory_budget(uint64_t max_bytes) {
     shared_budget.max_bytes = max_bytes;
-    budget_limiter = pb_budget_limiter(&shared_budget);
+    of_budget = budget_limiter = pb_budget_limiter(&shared_budget);
+    budget_limiter.growing = told_growing;
 }
 
 static uint64_t memory_budget_used(void) {
@@ -613,8 +643,8 @@ static enum subject_status memory_cancellable_wait32(void *memory, uint64_t addr
 }
 
 static const struct subject_memory memory_table = {
-    .promises =
-        SUBJECT_TELLS_LIMIT | SUBJECT_NAMES_ERRORS | SUBJECT_GROWS_WITHIN | SUBJECT_ZEROES_RECORD,
+    .promises = SUBJECT_TELLS_LIMIT | SUBJECT_NAMES_ERRORS | SUBJECT_GROWS_WITHIN |
+                SUBJECT_ZEROES_RECORD | SUBJECT_ALIGNED_FIRST,
     .strategies = STRATEGIES,
     .strategy = strategies,
     .create = memory_create,
@@ -670,8 +700,6 @@ _Static_assert(offsetof(struct subject_words, ring) == PB_MAILBOX_RING_OFFSET &&
                "the words are the layout");
 
 enum { GROUND_PAGES_SPARE = 4, APRON_BYTES = 64 };
-
-static const char *complaint;
 
 /* A mailbox and the guest memory under it. References: the mailbox's handle and each waker, since
  * the memory must outlive them all. */

@@ -7,6 +7,7 @@
 #include "fault.h"
 #include "interleave.h"
 #include "load.h"
+#include "mutate.h"
 #include "test.h"
 
 #include <stdio.h>
@@ -179,6 +180,35 @@ static const char *name_of(unsigned row) {
 
 TEST_ROWS(sweeps, name_of(row)) {
     CHECK_NO_REASON(sweep(program_of(&programs[row]), programs[row].at, programs[row].thread));
+}
+
+/* ---- What the mutator aims at ------------------------------------------------------------------
+ */
+
+static const char *unaimed;
+
+/* A failing call is aimed at each call that an operation is seen to make. */
+static void is_aimed_at(enum word_call call) {
+    const struct exec *e = exec_now();
+    const struct op *op = e != NULL ? e->op : NULL;
+    if (op != NULL && !e->ending && unaimed == NULL &&
+        !(mutate_calls_of(op->code) >> call & UINT32_C(1))) {
+        unaimed = test_text("%s calls %s", op_info(e->program->target, op->code)->name,
+                            op_word(KIND_call, call));
+    }
+}
+
+TEST(faults_are_aimed_at_what_operations_call) {
+    for (unsigned i = 0; i < sizeof programs / sizeof programs[0]; i++) {
+        unaimed = NULL;
+        fault_asked = is_aimed_at;
+        /* one that never comes, so that the C library's calls are asked about */
+        const char *why = run_with(program_of(&programs[i]), 0, 0, WORD_call_c_futex, FAULT_NTH_MAX,
+                                   WORD_error_any);
+        fault_asked = NULL;
+        CHECK_NO_REASON(why);
+        CHECK_NO_REASON(unaimed);
+    }
 }
 
 TEST(faults_sweep_fails_every_call) {

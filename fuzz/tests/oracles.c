@@ -290,6 +290,16 @@ static bool owner_without_guard(const void *address, struct subject_owner *owner
     return real->owner_of(address, owner) && owner->offset_bytes < owner->length_bytes;
 }
 
+/* The byte behind a reservation belongs to it, too. */
+static bool owner_one_too_far(const void *address, struct subject_owner *owner) {
+    if (real->owner_of(address, owner)) {
+        return true;
+    }
+    bool behind = real->owner_of((const uint8_t *)address - 1, owner);
+    owner->offset_bytes++;
+    return behind;
+}
+
 static bool owner_of_nothing(const void *address, struct subject_owner *owner) {
     (void)address;
     (void)owner;
@@ -449,6 +459,9 @@ static const struct bite {
            CREATE("m0", "reserve", "none", "1", "6", "no", "static", "6")),
     MEMORY(owner_of, owner_without_guard, "oracle_R4_owner", "R4-owner",
            PLAIN "T0 memory_owner_of m0 at:end\n"),
+    MEMORY(owner_of, owner_one_too_far, "oracle_R39_owner_beyond", "R39-owner-beyond",
+           "T0 memory_create m0 strategy:reserve twin:none min:1 max:4 shared:no style:dynamic "
+           "bound:0 guard:4096 record:own\nT0 memory_owner_of m0 at:266240\n"),
     MEMORY(owner_of, owner_of_nothing, "oracle_R39_owner", "R39-owner",
            PLAIN "T0 memory_owner_of m0 at:end-1\n"),
     MEMORY(create, create_gives_up, "oracle_R43_gave_up", "R43-gave-up",

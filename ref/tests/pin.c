@@ -69,6 +69,23 @@ TEST(R42_pin_keeps_the_pages_after_destroy) {
     }
 }
 
+/* Without a guard there is nothing to reserve for it, so it has no base. */
+TEST(R42_pin_of_an_empty_memory_without_a_base) {
+    const struct pb_memory_style style = {.kind = PB_STYLE_STATIC};
+    const struct pb_memory_config config = {.type = {.max_pages = 4},
+                                            .style = &style,
+                                            .strategy = PB_STRATEGY_RESERVE};
+    struct pb_memory *memory;
+    struct pb_pin pin;
+    CHECK_STATUS(pb_memory_create(&config, &memory), PB_OK);
+    CHECK(base_of(memory) == NULL);
+    CHECK_STATUS(pb_memory_pin(memory, 0, 0, &pin), PB_OK);
+    CHECK(pin.bytes == NULL && pin.count == 0);
+    pb_pin_release(&pin);
+    CHECK_STATUS(pb_memory_pin(memory, 0, 1, &pin), PB_OUT_OF_BOUNDS);
+    pb_memory_release(memory);
+}
+
 TEST(R42_pin_checks_its_range) {
     struct pb_memory *memory = owned_memory(1, 1);
     struct pb_pin pin = {NULL, 7, NULL};
