@@ -21,8 +21,10 @@ struct pb_region_config {
     uint64_t guard_bytes;      /* inaccessible behind the capacity; whole host pages, may be 0 */
     unsigned advice;           /* enum pb_advice, or-ed; a hint that cannot be had is ignored,
                                   but POPULATE's want of memory is an error */
-    struct pb_pool *pool;      /* PB_STRATEGY_POOL needs one */
-    struct pb_image *image;    /* PB_STRATEGY_IMAGE: first contents, or NULL for zeros */
+    const uint8_t *like;    /* mapped strategies: a base at whose place in a huge page the new one
+                               shall be, so that page tables can move as they are; NULL: any */
+    struct pb_pool *pool;   /* PB_STRATEGY_POOL needs one */
+    struct pb_image *image; /* PB_STRATEGY_IMAGE: first contents, or NULL for zeros */
     const struct pb_allocator *allocator; /* NULL: pb_allocator_libc */
 };
 

@@ -36,10 +36,11 @@ static enum pb_status take_back(struct pb_region *region, uint64_t from, uint64_
     return closed == PB_OK ? PB_OK : renewed;
 }
 
-/* Reserves total_bytes, all of them accessible or none. For huge pages the base is aligned to one:
- * a little more is reserved, and the ends are given back. */
-static enum pb_status reserve(uint64_t total_bytes, bool accessible, bool huge_pages, void **base) {
-    uint64_t slack = huge_pages ? HUGE_PAGE_BYTES : 0, bytes;
+/* Reserves total_bytes, all of them accessible or none. at_place: the base is at that place in a
+ * huge page; a little more is reserved, and the ends are given back. */
+static enum pb_status reserve(uint64_t total_bytes, bool accessible, bool at_place, uintptr_t place,
+                              void **base) {
+    uint64_t slack = at_place ? HUGE_PAGE_BYTES : 0, bytes;
     void *start;
     if (!pb_bytes_add(total_bytes, slack, &bytes)) {
         return PB_NO_MEMORY;
@@ -49,7 +50,7 @@ static enum pb_status reserve(uint64_t total_bytes, bool accessible, bool huge_p
     if (status != PB_OK) {
         return status;
     }
-    uint64_t before = huge_pages ? -(uint64_t)(uintptr_t)start % HUGE_PAGE_BYTES : 0;
+    uint64_t before = at_place ? (place - (uintptr_t)start) % HUGE_PAGE_BYTES : 0;
     uint8_t *aligned = (uint8_t *)start + before;
     pb_region_release(start, before);
     pb_region_release(aligned + total_bytes, slack - before);
@@ -59,13 +60,16 @@ static enum pb_status reserve(uint64_t total_bytes, bool accessible, bool huge_p
 
 /* Reserves total_bytes and opens the first open_bytes of them; advises huge pages on the whole, so
  * that it stays one mapping. */
-static enum pb_status map(struct pb_region *region, uint64_t total_bytes, uint64_t open_bytes) {
+static enum pb_status map(struct pb_region *region, uint64_t total_bytes, uint64_t open_bytes,
+                          const uint8_t *like) {
     bool huge_pages = (region->advice & PB_ADVICE_HUGE_PAGES) != 0;
     if (total_bytes == 0) {
         return PB_OK;
     }
     void *base;
-    enum pb_status status = reserve(total_bytes, open_bytes == total_bytes, huge_pages, &base);
+    uintptr_t place = huge_pages ? 0 : (uintptr_t)like % HUGE_PAGE_BYTES;
+    enum pb_status status =
+        reserve(total_bytes, open_bytes == total_bytes, huge_pages || like != NULL, place, &base);
     if (status != PB_OK) {
         return status;
     }
@@ -85,8 +89,9 @@ static enum pb_status map(struct pb_region *region, uint64_t total_bytes, uint64
 }
 
 static enum pb_status map_and_advise(struct pb_region *region, uint64_t guard_bytes,
-                                     uint64_t open_bytes, uint64_t accessible_bytes) {
-    enum pb_status status = map(region, region->capacity_bytes + guard_bytes, open_bytes);
+                                     uint64_t open_bytes, uint64_t accessible_bytes,
+                                     const uint8_t *like) {
+    enum pb_status status = map(region, region->capacity_bytes + guard_bytes, open_bytes, like);
     if (status != PB_OK) {
         return status;
     }
@@ -99,7 +104,7 @@ static enum pb_status map_and_advise(struct pb_region *region, uint64_t guard_by
 
 enum pb_status pb_mapped_create(const struct pb_region_config *config, struct pb_region *region) {
     return map_and_advise(region, config->guard_bytes, config->accessible_bytes,
-                          config->accessible_bytes);
+                          config->accessible_bytes, config->like);
 }
 
 enum pb_status pb_mapped_grow(struct pb_region *region, uint64_t bytes) {
@@ -158,22 +163,25 @@ void pb_mapped_destroy(struct pb_region *region) {
 
 /* A region like this one with room for twice the bytes, so that a memory that grows step by step
  * moves seldom; for just bytes where so much address space is not available. The first open_bytes
- * are accessible and zero. */
+ * are accessible and zero. like: as in pb_region_config. */
 static enum pb_status make_larger(const struct pb_region *region, uint64_t bytes,
-                                  uint64_t open_bytes, struct pb_region *made) {
+                                  uint64_t open_bytes, const uint8_t *like,
+                                  struct pb_region *made) {
     struct pb_region_config config = pb_region_config_of(region);
     config.accessible_bytes = open_bytes;
     config.capacity_bytes = 2 * bytes; /* bytes <= 4 GiB */
+    config.like = like;
     if (pb_region_create(&config, made) == PB_OK) {
         return PB_OK;
     }
     config.capacity_bytes = bytes;
+    config.like = NULL;
     return pb_region_create(&config, made);
 }
 
 static enum pb_status move_by_copy(struct pb_region *region, uint64_t bytes) {
     struct pb_region made;
-    enum pb_status status = make_larger(region, bytes, bytes, &made);
+    enum pb_status status = make_larger(region, bytes, bytes, NULL, &made);
     if (status != PB_OK) {
         return status;
     }
@@ -184,7 +192,8 @@ static enum pb_status move_by_copy(struct pb_region *region, uint64_t bytes) {
 }
 
 /* The move opens the new pages with the old ones. Only where they are to be populated, which may
- * fail, is that done before. */
+ * fail, is that done before. From two huge pages on there is a whole page table to move as it is.
+ */
 static enum pb_status move_by_remap(struct pb_region *region, uint64_t bytes) {
     uint64_t old = region->accessible_bytes;
     bool populate = (region->advice & PB_ADVICE_POPULATE) != 0;
@@ -192,7 +201,8 @@ static enum pb_status move_by_remap(struct pb_region *region, uint64_t bytes) {
     if (old == 0) {
         return move_by_copy(region, bytes);
     }
-    enum pb_status status = make_larger(region, bytes, 0, &made);
+    const uint8_t *like = old >= 2 * HUGE_PAGE_BYTES ? region->base : NULL;
+    enum pb_status status = make_larger(region, bytes, 0, like, &made);
     if (status != PB_OK) {
         return status;
     }
@@ -231,7 +241,8 @@ static enum pb_status move_by_remap(struct pb_region *region, uint64_t bytes) {
  * without capacity has one, to have an address. */
 static enum pb_status open_create(const struct pb_region_config *config, struct pb_region *region) {
     uint64_t guard_bytes = config->capacity_bytes == 0 ? config->guard_bytes : 0;
-    return map_and_advise(region, guard_bytes, config->capacity_bytes, config->accessible_bytes);
+    return map_and_advise(region, guard_bytes, config->capacity_bytes, config->accessible_bytes,
+                          NULL);
 }
 
 static enum pb_status open_grow(struct pb_region *region, uint64_t bytes) {
@@ -311,7 +322,7 @@ static enum pb_status guard_open(struct pb_region *region, uint64_t from, uint64
 static enum pb_status guard_create(const struct pb_region_config *config,
                                    struct pb_region *region) {
     enum pb_status status = map_and_advise(region, config->guard_bytes, config->capacity_bytes,
-                                           config->accessible_bytes);
+                                           config->accessible_bytes, NULL);
     uint64_t closed = config->capacity_bytes - config->accessible_bytes;
     if (status != PB_OK || closed == 0) {
         return status;

@@ -142,6 +142,28 @@ TEST(R10_region_that_moves_reserves_ahead) {
     }
 }
 
+/* From two huge pages on the new base lies in its huge page as the old one did, so that the kernel
+ * can move page tables whole. */
+TEST(R8_region_that_moves_keeps_its_place_in_a_huge_page) {
+    enum { PAGES = 64, HUGE_PAGE_BYTES = 2 << 20 };
+    struct pb_region region;
+    struct pb_pool *pool;
+    CHECK_STATUS(
+        create(PB_STRATEGY_REMAP, PAGES * PB_PAGE_BYTES, PAGES * PB_PAGE_BYTES, &pool, &region),
+        PB_OK);
+    const uint8_t *base = region.base;
+    memset(region.base, 7, PAGES * PB_PAGE_BYTES);
+    CHECK_STATUS(pb_region_grow(&region, (PAGES + 1) * PB_PAGE_BYTES), PB_OK);
+    CHECK(region.base != base);
+    CHECK_EQ(((uintptr_t)region.base - (uintptr_t)base) % HUGE_PAGE_BYTES, 0);
+    for (uint64_t at = 0; at < (PAGES + 1) * PB_PAGE_BYTES; at += PB_PAGE_BYTES / 2) {
+        CHECK_EQ(region.base[at], at < PAGES * PB_PAGE_BYTES ? 7 : 0);
+    }
+    CHECK(write_faults(region.base + (PAGES + 1) * PB_PAGE_BYTES));
+    CHECK(write_faults(region.base + region.total_bytes - 1));
+    pb_region_destroy(&region);
+}
+
 TEST(R13_copy_of_an_unwritten_image_takes_three_calls) {
     struct pb_region source, first, second;
     struct pb_pool *pool;
