@@ -207,6 +207,17 @@ def test_a_name_agrees_with_any_rule_of_the_header(root):
     assert verdicts.is_as_named("R5-x", []) is None
 
 
+def test_the_quick_run_names_each_fault_as_a_test_that_failed(root):
+    items = [item("a", True, None), item("b", False, "R5-x"), item("c", False, None, pristine=False)]
+    faults = verdicts.verdict(items)
+    short = ["missed: a", "caught canaries: b", "pristine fails on: c"]
+    assert "".join(runner.told(faults, quick=False)).splitlines() == short
+    lines = "".join(runner.told(faults, quick=True)).splitlines()
+    assert [line for line in lines if line.startswith("FAIL ")] == [
+        "FAIL scoreboard_a: missed", "FAIL scoreboard_b: caught canaries", "FAIL scoreboard_c: pristine fails on"
+    ]
+
+
 OPTIONS = types.SimpleNamespace(
     empty=False, time=None, seeds=1, engines=["libfuzzer"], scheds=["bytes"], quick=False
 )

@@ -124,7 +124,8 @@ def judge(board, trial, catch, item, spent, wants_witness):
         )
         if not clean and not board.stopping:
             item["pristine"] = False
-            item["note"] = f"the pristine tree fails, too: {catch.oracle}: {trial.folder.name}"
+            item["note"] = (f"the pristine tree fails, too: {catch.oracle}: {trial.target}, seed "
+                            f"{trial.folder.name}, input {catch.input.read_bytes().hex()}")
             return False
         item["pristine"] = item["pristine"] is not False
         item["input"] = str(catch.input.relative_to(board.run.dir))
@@ -233,6 +234,14 @@ def run_all(board, patch, tree, targets):
 # ---------------------------------------------------------------- the verdict
 
 
+def told(faults, quick):
+    """Lines that name what is wrong; with --quick also one for each, as of a test."""
+    for title, names in zip(("missed", "caught canaries", "pristine fails on", "errors"), faults):
+        if names:
+            yield f"{title}: {' '.join(names)}\n"
+            yield from (f"FAIL scoreboard_{name}: {title}\n" for name in names if quick)
+
+
 def finish(board, count, series=None, status=None):
     """Writes the report and the last lines; gives the exit status. count: of patches asked for."""
     items = list(board.items)
@@ -245,10 +254,7 @@ def finish(board, count, series=None, status=None):
     (path / ROWS).unlink(missing_ok=True)
     must = {i["name"] for i in items if i["must"] and i["oracle"]} - set(missed)
     silent = {i["name"] for i in items if not i["must"]} - set(canaries) - set(errors)
-    titles = ("missed", "caught canaries", "pristine fails on", "errors")
-    for title, names in zip(titles, faults):
-        if names:
-            print(f"{title}: {' '.join(names)}")
+    print("".join(told(faults, board.options.quick)), end="")
     if not board.options.empty:
         print(page.by_words(items))
     print(page.by_names(items))
