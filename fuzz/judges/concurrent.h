@@ -77,6 +77,9 @@ struct concurrent {
     uint32_t closed_tail; /* with this tail */
     uint32_t closers;     /* threads that have closed it: bit n, thread n */
     uint32_t closed_words[RING_MAX + 4];
+    /* Of the second mailbox: ids that threads began to enqueue, that were accepted, that its guest
+     * took. */
+    uint32_t second_begun, second_accepted, second_taken;
 
     /* Valid up to the counts above; the rest is never read, nor cleared. */
     struct event event[HISTORY_EVENTS_MAX];
@@ -166,6 +169,17 @@ const char *concurrent_beside_ended(struct concurrent *o, uint32_t start, bool o
 /* The second one as its only user finds it. flag: its word in the region; 0 where others may have
  * written there. */
 const char *concurrent_beside_stays(bool is_closed, uint32_t flag, enum subject_status enqueued);
+/* The second mailbox, which nobody closes: its ids by number alone (R30, R34). */
+void concurrent_second_begins(struct concurrent *o);
+const char *concurrent_second_sent(struct concurrent *o, enum subject_status status);
+const char *concurrent_second_took(struct concurrent *o);
+/* Everybody is blocked, its guest in its park: the rule that this breaks, or NULL. */
+const char *concurrent_second_at_rest(const struct concurrent *o);
+/* At the end, after a last drain. */
+const char *concurrent_second_lost(const struct concurrent *o);
+/* All threads have ended, and the guest has drained once more: nothing that was accepted may be
+ * hidden from it, unless it was spilled (R34). */
+const char *concurrent_hidden(const struct concurrent *o);
 /* A producer has stopped for ever, and this operation of another thread is blocked (R45). */
 const char *concurrent_blocked_by_stopped(const struct concurrent *o, uint8_t code);
 /* After the last drain: accepted ids that nobody took (R30). */

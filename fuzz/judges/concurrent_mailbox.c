@@ -200,6 +200,14 @@ static uint32_t undelivered(const struct concurrent *o) {
     return count;
 }
 
+const char *concurrent_hidden(const struct concurrent *o) {
+    const uint32_t hidden = undelivered(o);
+    return hidden == 0 || o->spills || o->released || o->close_start != NEVER
+               ? NULL
+               : concurrent_found("R34-not-shown",
+                                  "%u ids were accepted, and the guest is not told", hidden);
+}
+
 const char *concurrent_lost(const struct concurrent *o) {
     uint32_t lost = undelivered(o);
     return lost <= (o->released ? o->spill_max : o->dropped)
@@ -302,6 +310,38 @@ const char *concurrent_beside_stays(bool is_closed, uint32_t flag, enum subject_
                                 is_closed ? "yes" : "no", flag, call_status_name(enqueued));
     }
     return NULL;
+}
+
+void concurrent_second_begins(struct concurrent *o) {
+    o->second_begun++;
+}
+
+const char *concurrent_second_sent(struct concurrent *o, enum subject_status status) {
+    o->second_accepted += status == SUBJECT_OK;
+    return status == SUBJECT_OK || status == SUBJECT_FULL
+               ? NULL
+               : concurrent_found("R44-closed", "an enqueue into the second mailbox says %s",
+                                  call_status_name(status));
+}
+
+const char *concurrent_second_took(struct concurrent *o) {
+    o->second_taken++;
+    return o->second_taken <= o->second_begun
+               ? NULL
+               : concurrent_found("R30-exactly-once",
+                                  "the second mailbox's guest took %u ids, %u were enqueued",
+                                  o->second_taken, o->second_begun);
+}
+
+const char *concurrent_second_at_rest(const struct concurrent *o) {
+    return o->second_accepted > o->second_taken ? "R34-no-lost-wakeup" : NULL;
+}
+
+const char *concurrent_second_lost(const struct concurrent *o) {
+    return o->second_accepted <= o->second_taken
+               ? NULL
+               : concurrent_found("R30-lost", "%u ids of the second mailbox are gone",
+                                  o->second_accepted - o->second_taken);
 }
 
 const char *concurrent_blocked_by_stopped(const struct concurrent *o, uint8_t code) {

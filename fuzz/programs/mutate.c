@@ -22,6 +22,7 @@ static const uint8_t weights[256] = {
     [OP_end] = 0,
     [OP_fault] = 2,
     [OP_fault_at] = 3,
+    [OP_pause] = 2,
     [OP_interleave] = 0, /* has its place: see mutate_new */
     [OP_memory_create] = 3,
     [OP_memory_create_more] = 2,
@@ -53,6 +54,8 @@ static const uint8_t weights[256] = {
     [OP_mailbox_attach_beside] = 3,
     [OP_mailbox_other] = 3,
     [OP_mailbox_enqueue_stops] = 2,
+    [OP_mailbox_enqueue_second] = 3,
+    [OP_guest_park_second] = 2,
     [OP_mailbox_release] = 2,
     [OP_mailbox_enqueue] = 12,
     [OP_mailbox_close] = 3,
@@ -110,7 +113,7 @@ static const struct values usual_values[] = {
     VALUES(waiters, 0, 0, 1, 1, 2, 3),
     VALUES(thread, 0, 0, 1, 1, 2, 3),
     VALUES(rungs, 0, 1, 2, 3, 3),
-    VALUES(step, 1, 2, 3, 4, 5, 6, 7, 8, 9, 12),
+    VALUES(step, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 19, 22, 26, 32),
     VALUES(reserve, 0, 0, 0, 1, 2, 4, 65536),
 };
 /* The same for one operation's argument, where the name alone says too little. */
@@ -825,24 +828,25 @@ static bool insert_aimed_fault(struct maker *k, struct program *p) {
 enum { HERE = 0xFE, STEPS_MAX = 8 }; /* no thread: where nothing interleaves */
 enum step_how {
     DRAWN = 0,
-    SHORT = 1,     /* a wait that times out */
-    LONG = 2,      /* one that does not */
-    ONE = 4,       /* a notify of one */
-    ALL = 8,       /* of all */
-    BESIDE = 16,   /* at another word of the same bucket */
-    LIMIT = 32,    /* a memory with a limit of waiters */
-    HALF = 64,     /* a store of the upper half of 8 bytes */
-    OVER = 131072, /* bytes that differ, about there */
-    PLACE = 65536, /* a mailbox of shared memory, or another one in its place */
-    FLAG = 32768,  /* at a word of the bucket that the mailbox's flag is in */
-    LARGE = 128,   /* many pages, far apart */
-    VIEW = 256,    /* a memory whose copies are views */
-    HEAD = 512,    /* a false head from the guest */
-    SPACE = 8192,  /* a reservation that fails */
-    SLOT = 2048,   /* a memory of a pool */
-    MOVES = 4096,  /* one that moves as it grows, or its move that fails */
-    FULL = 1024,   /* as many ids as the ring has slots, or one more */
-    IMAGE = 16384  /* first contents as long as the memory */
+    SHORT = 1,       /* a wait that times out */
+    LONG = 2,        /* one that does not */
+    ONE = 4,         /* a notify of one */
+    ALL = 8,         /* of all */
+    BESIDE = 16,     /* at another word of the same bucket */
+    LIMIT = 32,      /* a memory with a limit of waiters */
+    HALF = 64,       /* a store of the upper half of 8 bytes */
+    SECOND = 262144, /* before the threads begin */
+    OVER = 131072,   /* bytes that differ, about there */
+    PLACE = 65536,   /* a mailbox of shared memory, or another one in its place */
+    FLAG = 32768,    /* at a word of the bucket that the mailbox's flag is in */
+    LARGE = 128,     /* many pages, far apart */
+    VIEW = 256,      /* a memory whose copies are views */
+    HEAD = 512,      /* a false head from the guest */
+    SPACE = 8192,    /* a reservation that fails */
+    SLOT = 2048,     /* a memory of a pool */
+    MOVES = 4096,    /* one that moves as it grows, or its move that fails */
+    FULL = 1024,     /* as many ids as the ring has slots, or one more */
+    IMAGE = 16384    /* first contents as long as the memory */
 };
 struct step {
     uint8_t code, thread, m, to;
@@ -1049,6 +1053,37 @@ static const struct shape shapes[] = {
       {OP_mailbox_attach_beside, 0, 0, 0, PLACE},
       {OP_mailbox_release, 1, 0, 0, DRAWN},
       {OP_mailbox_release, 0, 0, 0, DRAWN}}},
+    /* producers that stand still with a place and without, and close */
+    {true,
+     {{OP_mailbox_enqueue, 0, 0, 0, ONE},
+      {OP_pause, 1, 0, 0, DRAWN},
+      {OP_mailbox_enqueue, 1, 0, 0, ONE},
+      {OP_pause, 2, 0, 0, DRAWN},
+      {OP_mailbox_enqueue, 2, 0, 0, ONE},
+      {OP_mailbox_close, 3, 0, 0, DRAWN}}},
+    /* a wait that stands still, and notifies */
+    {true,
+     {{OP_pause, 0, 0, 0, DRAWN},
+      {WAIT, 0, 0, 0, LONG},
+      {WAIT, 1, 0, 0, LONG},
+      {NOTIFY, 2, 0, 0, ONE},
+      {NOTIFY, 2, 0, 0, ALL}}},
+    /* two guests, whose flags likely share a bucket of the wait table, and who is to wake them */
+    {true,
+     {{OP_mailbox_attach, 0, 0, 0, PLACE},
+      {OP_mailbox_attach_beside, 0, 0, 0, SECOND},
+      {OP_guest_park, 0, 0, 0, LONG},
+      {OP_guest_park_second, 1, 0, 0, LONG},
+      {OP_mailbox_enqueue, 2, 0, 0, ONE},
+      {OP_mailbox_enqueue_second, 3, 0, 0, ONE}}},
+    {true,
+     {{OP_mailbox_attach, 0, 0, 0, PLACE},
+      {OP_mailbox_attach_beside, 0, 0, 0, SECOND},
+      {OP_guest_park_second, 1, 0, 0, LONG},
+      {OP_mailbox_enqueue, 2, 0, 0, ONE},
+      {OP_mailbox_enqueue_second, 3, 0, 0, ONE},
+      {WAIT, 0, 0, 0, SHORT | FLAG},
+      {NOTIFY, 2, 0, 0, ONE | FLAG}}},
     /* a producer that stops for ever, and others */
     {true,
      {{OP_mailbox_enqueue_stops, 0, 0, 0, DRAWN},
@@ -1349,15 +1384,19 @@ static void follow(struct maker *k, const struct step *s, struct op *op, uint64_
         op->arg.mailbox_attach.capacity = UINT64_C(1) << below(c, 4);
         break;
     case OP_mailbox_attach_beside:
-        if (s->how & PLACE) {
-            op->arg.mailbox_attach_beside.place =
-                one_in(c, 4) ? below(c, WORD_place_count) : WORD_place_same;
+        if (s->how & (PLACE | SECOND)) {
+            const unsigned usual = s->how & PLACE ? WORD_place_same : WORD_place_far;
+            op->arg.mailbox_attach_beside.place = one_in(c, 4) ? below(c, WORD_place_count) : usual;
             op->arg.mailbox_attach_beside.capacity = UINT64_C(1) << below(c, 4);
         }
         break;
     case OP_mailbox_wait_for_signal:
-    case OP_guest_park: /* the timeout comes first in both */
+    case OP_guest_park:
+    case OP_guest_park_second: /* the timeout comes first in all of them */
         op->arg.raw[0] = UINT64_MAX;
+        break;
+    case OP_mailbox_enqueue_second:
+        op->arg.mailbox_enqueue_second.count = 1 + below(c, 3);
         break;
     case OP_mailbox_enqueue:
         op->arg.mailbox_enqueue.count =
@@ -1418,6 +1457,25 @@ static void follow(struct maker *k, const struct step *s, struct op *op, uint64_
     }
 }
 
+/* Where a step goes: what makes a memory stands before all threads, a second mailbox before those
+ * that use it. */
+static bool insert_step(struct maker *k, struct program *p, const struct step *s,
+                        const struct op *op) {
+    const struct op begins = {.code = OP_interleave};
+    unsigned at = p->operations;
+    if (!(s->how & SECOND)) {
+        return insert(p, k->sight.interleaved && sets_up(s->code) ? 0 : at, op);
+    }
+    for (at = 0; at < p->operations && p->operation[at].code != OP_interleave; at++) {
+    }
+    if (at == p->operations) {
+        for (at = 0; at < p->operations && sets_up(p->operation[at].code); at++) {
+        }
+        (void)insert(p, at, &begins);
+    }
+    return insert(p, at, op);
+}
+
 /* Adds one behind what is there. */
 static bool insert_shape(struct maker *k, struct program *p) {
     const struct shape *shape = NULL;
@@ -1452,8 +1510,7 @@ static bool insert_shape(struct maker *k, struct program *p) {
             op.arg.raw[1] = s->to;
         }
         follow(k, s, &op, at);
-        /* what makes a memory stands before all threads */
-        any |= insert(p, k->sight.interleaved && sets_up(s->code) ? 0 : p->operations, &op);
+        any |= insert_step(k, p, s, &op);
     }
     return any;
 }
@@ -1660,6 +1717,19 @@ static bool insert_interleave(struct maker *k, struct program *p) {
     return insert(p, at, &op);
 }
 
+/* An operation that stands still in its middle while the others go on. */
+static bool insert_pause(struct maker *k, struct program *p) {
+    look(p, 0, &k->sight);
+    if (!k->sight.interleaved || p->operations == 0) {
+        return false;
+    }
+    struct op op;
+    const unsigned at = below(&k->chance, p->operations);
+    make_operation(k, p->target, OP_pause, &op);
+    op.thread = p->operation[at].thread;
+    return insert(p, at, &op);
+}
+
 static bool renew_all(struct maker *k, struct program *p) {
     fill(k, 0, p);
     return true;
@@ -1760,7 +1830,7 @@ static const struct weighted mutations[] = {
     {renew_one, 6},          {change_thread, 4}, {exchange_threads, 1},  {insert_fault, 3},
     {insert_aimed_fault, 8}, {insert_shape, 12}, {insert_interleave, 1}, {renew_all, 12},
     {change_choice, 6},      {renew_choices, 6}, {extend_choices, 3},    {shift_choices, 5},
-    {cut_choices, 1},        {few_switches, 6},  {number_schedule, 10},
+    {cut_choices, 1},        {few_switches, 6},  {insert_pause, 6},      {number_schedule, 10},
 };
 static const struct weighted shrinkings[] = {
     {erase_one, 8}, {erase_some, 4},  {plain_argument, 4},

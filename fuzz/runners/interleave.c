@@ -141,16 +141,27 @@ static struct {
 } order;
 
 static bool operation(struct actor *a, const struct op *op) {
+    enum { PAUSE_STEPS_MAX = 64 };
     if (op->code == OP_fault_at) {
         arm(op);
         return true;
+    }
+    if (op->code == OP_pause) {
+        a->pauses_at = 1 + (uint32_t)(op->arg.pause.step % PAUSE_STEPS_MAX);
+        return true;
+    }
+    if (world.threaded) {
+        sim_pause_after(a->pauses_at);
+        a->pauses_at = 0;
     }
     return memory_operation(a, op) || mailbox_operation(a, op);
 }
 
 static void run_operation(struct actor *a, const struct op *op) {
     a->op = op;
-    if (operation(a, op)) {
+    const bool done = operation(a, op);
+    sim_pause_after(0);
+    if (done) {
         world.operations++;
         sim_progress();
     }
@@ -196,6 +207,9 @@ static void survey(const struct program *program, unsigned *threads) {
         const struct op *op = &program->operation[i];
         if (is_guests(op->code) && world.judge.guest < 0) {
             world.judge.guest = op->thread;
+        }
+        if (op->code == OP_guest_park_second && world.second_guest < 0) {
+            world.second_guest = op->thread;
         }
         world.judge.faulty |= op->code == OP_fault || op->code == OP_fault_at;
         world.destroys |= op->code == OP_memory_destroy;
@@ -286,7 +300,7 @@ static void program_main(void *arg) {
     world.subject = interleave_front != NULL ? interleave_front(chosen) : chosen;
     world.m = world.subject->memory;
     world.b = world.subject->mailbox;
-    world.judge.guest = -1;
+    world.judge.guest = world.second_guest = -1;
     fault_begin(NULL, 0);
     world.prefix = interleave_prefix(program);
     for (unsigned i = 0; i < OP_THREADS; i++) {
@@ -369,7 +383,7 @@ static const char *at_rest_behind_stopped(void) {
     const char *rule = NULL;
     for (unsigned i = 0; i < OP_THREADS && rule == NULL; i++) {
         const struct actor *a = &world.actor[i];
-        if (a->op != NULL && !a->stopped && !a->in_wait && !a->in_signal) {
+        if (a->op != NULL && !a->stopped && !a->in_wait && !a->in_signal && !a->in_second) {
             rule = concurrent_blocked_by_stopped(&world.judge, a->op->code);
         }
     }
@@ -383,7 +397,7 @@ static const char *at_rest(const char *finding) {
     }
     for (unsigned i = 0; i < OP_THREADS; i++) {
         const struct actor *a = &world.actor[i];
-        if (a->op != NULL && !a->in_wait && !a->in_signal) {
+        if (a->op != NULL && !a->in_wait && !a->in_signal && !a->in_second) {
             return a->holds || !is_of_mailbox(a->op->code) ? "R21-deadlock"
                    : world.judge.close_end != NEVER        ? "R36-deadlock"
                                                            : "R34-deadlock";

@@ -268,6 +268,14 @@ static void look_at_beside(const struct actor *a) {
     world_check(concurrent_beside_stays(closed, flag, enqueued));
 }
 
+/* One that threads share, with a guest of its own. */
+static void attach_second(const struct subject_mailbox_config *config) {
+    enum subject_status status = world.b->attach(config, &world.second);
+    world_check(
+        concurrent_beside_ended(&world.judge, concurrent_moment(&world.judge), false, status));
+    world.second = status == SUBJECT_OK ? world.second : NULL;
+}
+
 static void attach_beside(struct actor *a, const struct op *op) {
     const struct subject_mailbox_config first = {
         .ground = world.ground, .pages = 1, .offset = world.offset, .capacity = world.capacity};
@@ -286,6 +294,10 @@ static void attach_beside(struct actor *a, const struct op *op) {
     config.beside = world.box;
     world.has_beside = true;
     world.beside_shifted = overlaps && config.offset != world.offset;
+    if (!world.threaded && !overlaps && world.second_guest >= 0) {
+        attach_second(&config);
+        return;
+    }
     concurrent_beside_begins(&world.judge, overlaps);
     enum subject_status status = world.b->attach(&config, &a->beside);
     world_check(concurrent_beside_ended(&world.judge, start, overlaps, status));
@@ -302,6 +314,64 @@ static void end_beside(struct actor *a) {
         world.b->release(a->beside);
         a->beside = NULL;
     }
+}
+
+static void enqueue_second(const struct actor *a, uint64_t count) {
+    for (uint64_t i = 0; i < count && i < ENQUEUES_MAX && world.second != NULL && !a->holds; i++) {
+        concurrent_second_begins(&world.judge);
+        world_check(concurrent_second_sent(&world.judge, world.b->enqueue(world.second, i + 1)));
+    }
+}
+
+static void take_second(void *context, uint32_t id) {
+    (void)context;
+    (void)id;
+    world_check(concurrent_second_took(&world.judge));
+}
+
+static int second_wait(void *context, _Atomic uint32_t *flag, uint32_t expected,
+                       int64_t timeout_ns) {
+    struct actor *a = context;
+    (void)flag;
+    a->in_second = true;
+    int answer = world.b->guest_wait(world.second, expected, timeout_ns);
+    a->in_second = false;
+    return answer;
+}
+
+static void second_flush(void *context) {
+    uint32_t left;
+    (void)context;
+    (void)world.b->flush(world.second, &left);
+}
+
+static void park_second(struct actor *a, int64_t timeout_ns) {
+    const struct subject_guest_host host = {second_wait, second_flush, a};
+    if (world.second == NULL || a->number != world.second_guest || a->holds ||
+        world.b->guest_wait == NULL || world.b->flush == NULL) {
+        return;
+    }
+    (void)world.b->drain(world.second, take_second, NULL);
+    (void)world.b->park(world.second, &host, timeout_ns);
+    (void)world.b->drain(world.second, take_second, NULL);
+}
+
+static void end_second(void) {
+    if (world.second == NULL) {
+        return;
+    }
+    uint32_t left = 1;
+    for (unsigned i = 0; i < 2 * SENT_MAX && left > 0; i++) {
+        (void)world.b->drain(world.second, take_second, NULL);
+        left = 0;
+        if (world.b->flush != NULL) {
+            (void)world.b->flush(world.second, &left);
+        }
+    }
+    (void)world.b->drain(world.second, take_second, NULL);
+    world_check(concurrent_second_lost(&world.judge));
+    world.b->release(world.second);
+    world.second = NULL;
 }
 
 /* ---- A producer that stops --------------------------------------------------------------------
@@ -471,6 +541,10 @@ static void check_delivery(void) {
         struct call c = {.code = OP_mailbox_close};
         close_box(&c); /* delivers what is behind its place */
     }
+    if (!world.releases && world.judge.close_start == NEVER && !world.stopped) {
+        (void)world.b->drain(world.box, take, NULL);
+        world_check(concurrent_hidden(&world.judge));
+    }
     if (!world.releases && world.judge.close_start == NEVER && world.b->flush != NULL) {
         uint32_t left = 1;
         for (unsigned i = 0; i < 2 * SENT_MAX && left > 0; i++) {
@@ -486,6 +560,7 @@ void mailbox_end(void) {
     if (world.box == NULL) {
         return;
     }
+    end_second();
     const bool stayed =
         world.words != NULL && (const uint8_t *)world.words - world.judge.offset == world.base;
     if (stayed) {
@@ -509,6 +584,10 @@ const char *mailbox_at_rest(void) {
     if (world.box == NULL) {
         return NULL;
     }
+    if (world.second_guest >= 0 && world.actor[world.second_guest].in_second &&
+        concurrent_second_at_rest(&world.judge) != NULL) {
+        return concurrent_second_at_rest(&world.judge);
+    }
     for (unsigned i = 0; i < OP_THREADS; i++) {
         const struct actor *a = &world.actor[i];
         sleeps |= a->in_signal;
@@ -522,7 +601,7 @@ const char *mailbox_at_rest(void) {
  */
 
 bool is_of_mailbox(uint8_t code) {
-    return code > OP_mailbox_attach && code <= OP_mailbox_enqueue_stops;
+    return code > OP_mailbox_attach && code <= OP_guest_park_second;
 }
 
 static void on_usable(struct actor *a, const struct op *op, struct call *c) {
@@ -575,6 +654,14 @@ bool mailbox_operation(struct actor *a, const struct op *op) {
     }
     if (op->code == OP_mailbox_attach_beside) {
         attach_beside(a, op);
+        return true;
+    }
+    if (op->code == OP_mailbox_enqueue_second) {
+        enqueue_second(a, op->arg.mailbox_enqueue_second.count);
+        return true;
+    }
+    if (op->code == OP_guest_park_second) {
+        park_second(a, (int64_t)op->arg.guest_park_second.timeout_ns);
         return true;
     }
     if (op->code == OP_mailbox_enqueue_stops) {

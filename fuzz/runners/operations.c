@@ -228,7 +228,7 @@ struct subject_mailbox_config operation_attach(const struct subject_mailbox *b,
 struct subject_mailbox_config operation_attach_beside(const struct subject_mailbox *b,
                                                       const struct op *op,
                                                       const struct subject_mailbox_config *first) {
-    enum { WORD_BYTES = 4 };
+    enum { WORD_BYTES = 4, FAR_BYTES = 932 };
     struct subject_mailbox_config config = {
         .ground = first->ground,
         .pages = first->pages,
@@ -248,6 +248,7 @@ struct subject_mailbox_config operation_attach_beside(const struct subject_mailb
         [WORD_place_over] = first_bytes - WORD_BYTES,
         [WORD_place_under] = WORD_BYTES - bytes,
         [WORD_place_inside] = WORD_BYTES,
+        [WORD_place_far] = first_bytes < FAR_BYTES ? FAR_BYTES : first_bytes,
     };
     config.offset += by[op->arg.mailbox_attach_beside.place];
     return config;

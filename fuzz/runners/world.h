@@ -19,6 +19,7 @@ struct actor {
     bool in_wait;        /* blocked by the meaning of its operation, not by a lock */
     bool asleep;    /* has slept in the wait that it is in: its handle is not touched any more */
     bool in_signal; /* ... that one is mailbox_wait_for_signal, or the guest's park */
+    bool in_second; /* ... that one is the second mailbox's guest's park */
     bool holds;     /* between mailbox_hold and mailbox_unhold */
     void *handle[OP_MEMORIES];
     bool is_copy[OP_MEMORIES]; /* that handle is of the copy */
@@ -34,6 +35,7 @@ struct actor {
     bool stopped;    /* in the middle of an enqueue, for ever (R45) */
     void *reference; /* its share of the mailbox, where a program releases it */
     uint32_t ids;
+    uint32_t pauses_at; /* that step of its next operation it stands still; 0: it does not */
 };
 
 /* A memory that is created and destroyed, to test the register of owners. */
@@ -100,6 +102,8 @@ struct world {
     bool releases;       /* the program gives the mailbox's handle up */
     bool has_beside;     /* a second one was attached, once in a run */
     bool beside_shifted; /* it has bytes of the first one, and they mean something else there */
+    void *second;        /* the second one, if it was attached before the threads began */
+    int second_guest;    /* the thread that is its guest; -1: none */
     bool stopped;        /* a producer has stopped for ever */
     bool scribbles;      /* the program has a hostile guest */
     uint32_t offset, capacity; /* of the first one's region */

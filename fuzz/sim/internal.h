@@ -130,7 +130,7 @@ struct op {
     bool reads, writes;
 };
 
-enum thread_state { T_READY, T_WAIT, T_LOCK, T_JOIN, T_DONE, T_SPIN };
+enum thread_state { T_READY, T_WAIT, T_LOCK, T_JOIN, T_DONE, T_SPIN, T_PAUSED };
 
 struct thread {
     void *sp;            /* saved stack pointer while not running */
@@ -147,6 +147,7 @@ struct thread {
     uintptr_t wait_word; /* T_WAIT, T_LOCK: address; T_JOIN: thread number */
     uint32_t expected, frame, ops, dull;
     uint32_t stops_after;                /* visible operations; 0: does not */
+    uint32_t pauses_after;               /* the same */
     uint32_t turns;                      /* switched away for seeing nothing new */
     uint32_t queue;                      /* order of arrival among sleepers */
     bool time_is_up;                     /* search: nothing else could happen before its deadline */
@@ -234,6 +235,7 @@ struct engine {
     uint32_t novel;           /* ... of the last thing that was not there before, while it stalls */
     bool stalls;              /* nobody sees anything new: stall.c watches */
     thread_set waiting;       /* the T_WAIT threads */
+    thread_set paused;        /* the T_PAUSED threads */
     uint32_t generation;      /* of cell slots */
     uint32_t quiet, quiet_step; /* plain accesses without a step, as tsan.c counts them */
     uint32_t quiet_turns;       /* switches away from loops of plain accesses, in all runs */

@@ -557,6 +557,14 @@ static uint32_t uneven(const struct thread *t) {
 
 static _Noreturn void too_many_steps(void);
 
+/* One that stands still goes on. */
+static struct thread *go_on(unsigned id) {
+    S.paused &= ~ONE(id);
+    S.ready |= ONE(id);
+    S.threads[id].state = T_READY;
+    return &S.threads[id];
+}
+
 /* Nobody has seen anything new for a quarter of the steps that a run has, or it is its last
  * quarter: from now on all take turns and read the newest, so that what is called a livelock has no
  * fair way out. */
@@ -567,6 +575,13 @@ static void look_for_stall(const struct thread *t) {
     }
     if (S.progress + quarter < until) {
         until = S.progress + quarter;
+    }
+    if (S.steps > until && S.paused) { /* they may spin for one that stands still */
+        while (S.paused) {
+            (void)go_on(first_of(S.paused));
+        }
+        S.progress = S.steps;
+        until = S.steps + quarter;
     }
     bool stalls = S.steps > until;
     if (stalls && !S.stalls) {
@@ -644,6 +659,9 @@ static struct thread *pick_anyhow(struct thread *t) {
         bool runnable = set >> t->id & 1;
         if (unlikely(S.waiting)) {
             set |= may_return(set != 0);
+        }
+        if (unlikely(set == 0 && S.paused)) {
+            return go_on(first_of(S.paused));
         }
         if (unlikely(set == 0)) {
             struct thread *first = NULL;
@@ -755,10 +773,25 @@ static void prioritise(struct thread *t) {
     }
 }
 
+/* t can go no further for now. */
+static void block(struct thread *t, uint8_t state) {
+    t->state = state;
+    S.ready &= ~ONE(t->id);
+    step(t);
+    struct thread *next = pick(t);
+    if (next != t) {
+        switch_to(t, next);
+    }
+}
+
 void point(struct thread *t) {
     step(t);
     if (unlikely(t->stops_after != 0 && --t->stops_after == 0)) {
         sim_exit_thread();
+    }
+    if (unlikely(t->pauses_after != 0 && --t->pauses_after == 0)) {
+        S.paused |= ONE(t->id);
+        block(t, T_PAUSED);
     }
     t->dull++;
     bool by_priority = S.o.source >= SIM_PCT && S.o.source <= SIM_FEEDBACK;
@@ -774,17 +807,6 @@ void point(struct thread *t) {
     }
     if (S.o.source == SIM_FEEDBACK) {
         feedback_step(t);
-    }
-}
-
-/* t can go no further for now. */
-static void block(struct thread *t, uint8_t state) {
-    t->state = state;
-    S.ready &= ~ONE(t->id);
-    step(t);
-    struct thread *next = pick(t);
-    if (next != t) {
-        switch_to(t, next);
     }
 }
 
@@ -827,6 +849,12 @@ _Noreturn void sim_exit_thread(void) {
 void sim_stop_after(uint32_t operations) {
     if (S.active) {
         S.now->stops_after = operations;
+    }
+}
+
+void sim_pause_after(uint32_t operations) {
+    if (S.active) {
+        S.now->pauses_after = operations;
     }
 }
 
@@ -874,7 +902,7 @@ static struct thread *thread_new(uint32_t id, void (*fn)(void *), void *arg) {
     t->rel = NULL;
     t->joiner = NULL;
     t->call = 0;
-    t->turns = t->stops_after = 0;
+    t->turns = t->stops_after = t->pauses_after = 0;
     t->frame = t->ops = t->dull = t->spurious = t->faults = t->timeouts = 0;
     t->eager = t->joined = t->detached = false;
     t->fake_stack = NULL;
@@ -1291,7 +1319,7 @@ void run_once(void (*program)(void *), void *arg) {
     shadow_reset();
     machine_reset();
     S.threads_n = 0;
-    S.ready = S.waiting = 0;
+    S.ready = S.waiting = S.paused = 0;
     S.steps = S.progress = S.wrote = S.novel = S.queue = 0;
     S.look_at = 0;
     S.stalls = false;

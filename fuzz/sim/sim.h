@@ -133,6 +133,8 @@ _Noreturn void sim_exit_thread(void);
 /* The calling thread ends at its nth visible operation from here on, before it is made, in the
  * middle of whatever it does then; 0: not any more. Not in a search. */
 void sim_stop_after(uint32_t operations);
+/* The calling thread stands still there until no other thread can go on; 0: not any more. */
+void sim_pause_after(uint32_t operations);
 void sim_yield(void); /* a good place to switch */
 /* The calling thread gets on although it sees nothing new: a long way is no livelock. */
 void sim_progress(void);
