@@ -184,7 +184,8 @@ const char *concurrent_memory_at_rest(const struct concurrent *o) {
     return concurrent_history(o);
 }
 
-/* The only write to these bytes in the whole run; NULL where there is none or more than one. */
+/* The only write to these bytes in the whole run, which makes of 0 what is not 0; NULL where there
+ * is none or more than one. */
 static const struct event *only_write(const struct concurrent *o, uint64_t address,
                                       unsigned width) {
     const struct event *found = NULL;
@@ -195,7 +196,7 @@ static const struct event *only_write(const struct concurrent *o, uint64_t addre
             continue;
         }
         if (found != NULL || e->address != address || e->width != width || e->value == 0 ||
-            e->write != WRITE_STORE) {
+            e->write == WRITE_AND) { /* of the initial 0 it makes 0 */
             return NULL;
         }
         found = e;

@@ -138,6 +138,8 @@ check R34_Y29_witness_clears_what_was_rung by_chance Y29 R34-no-lost-wakeup
 check R34_Y30_witness_forgets_one_of_two_guests by_chance Y30 R34-no-lost-wakeup
 check R34_N19_witness_hides_an_id witness N19 R34-not-shown
 check R36_N20_witness_writes_after_close witness N20 R36-write-after-close
+check R18_N21_witness_loads_behind_the_times by_chance N21 R18-order
+check R18_N22_witness_exchanges_behind_the_times by_chance N22 R18-order
 check R29_W11_witness_finds_the_parked_guest witness W11 R29-disable
 wanted same_schedule_twice && [ -x $work/S15/build/plain/replay ] &&
     check same_schedule_twice same_twice
