@@ -12,6 +12,7 @@
 #include "shim.h"
 #include "waiters.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { BATCH = 1024, RING = 256, SECOND_MAILBOX = 65536 };
@@ -188,8 +189,8 @@ BENCH_SUBJECT {
         if (!here) {
             continue;
         }
-        strcat(strcpy(names[i][0], "site/"), paths[i].name);
-        strcat(strcpy(names[i][1], names[i][0]), "/stronger:none");
+        snprintf(names[i][0], sizeof names[i][0], "site/%s", paths[i].name);
+        snprintf(names[i][1], sizeof names[i][1], "site/%s/stronger:none", paths[i].name);
         bench_register(
             &(struct bench_case){.name = names[i][0],
                                  .run = run_path,

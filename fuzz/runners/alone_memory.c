@@ -5,6 +5,7 @@
 #include "fault.h"
 #include "note.h"
 
+#include <assert.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -190,6 +191,7 @@ static void sides_drop(struct exec *e, struct judged *body) {
 static const struct subject_strategy *strategy_pick(const struct exec *e, uint64_t word) {
     const struct subject_memory *m = table(e);
     const char *name = op_word(KIND_strategy, word);
+    assert(m->strategies > 0); /* else it would have been refused (subject.c) */
     for (unsigned i = 0; i < m->strategies; i++) {
         const struct subject_strategy *strategy = &m->strategy[(word + i) % m->strategies];
         if (strcmp(strategy->name, name) == 0) {

@@ -9,6 +9,7 @@
  * memories above so many pages cost seconds, and are left out. */
 #include "protocol.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -242,6 +243,7 @@ static enum played nonsense(struct tier *t, const char *why, char *words, size_t
     char said[WORDS_MAX + 1];
     const size_t count = t->count < WORDS_MAX / 2 ? t->count : WORDS_MAX / 2;
     if (count > 0) {
+        assert(t->line != NULL);
         memcpy(said, t->line, count);
     }
     printable(said, count);

@@ -99,7 +99,7 @@ static uintptr_t seldom(const struct reader *r) {
     }
     uint32_t x = (uint32_t)(random64() >> 32) % sum;
     unsigned i = 0;
-    for (; x >= weight[i]; i++) {
+    for (; i + 1 < r->writers_n && x >= weight[i]; i++) {
         x -= weight[i];
     }
     return r->writers[i];

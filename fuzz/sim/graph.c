@@ -3,6 +3,7 @@
  * graph. */
 #include "graph.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -538,6 +539,7 @@ void graph_revisit(struct graph *to, const struct graph *from, event_id r, event
                    event_id after) {
     static event_id *number;
     static uint32_t *place, room, places;
+    assert(from->n > w && from->locations_n > 0);
     if (room < from->n) {
         room = from->n * 2;
         number = grown(number, room, sizeof *number);
