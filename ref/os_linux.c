@@ -449,9 +449,9 @@ static enum pb_status scan_written(int file, const uint8_t *at, uint64_t bytes, 
     enum { RUNS = 64 };
     struct scanned runs[RUNS];
     const uint64_t host = pb_os_page_bytes(), start = (uint64_t)(uintptr_t)at;
-    size_t count;
+    size_t count = 0;
     memset(written, 0, (size_t)(bytes / host));
-    for (uint64_t done = 0, walk_end; done < bytes; done = walk_end - start) {
+    for (uint64_t done = 0, walk_end = start; done < bytes; done = walk_end - start) {
         enum pb_status status =
             scan_runs(file, at + done, bytes - done, IS_OF_FILE, runs, RUNS, &count, &walk_end);
         if (status != PB_OK) {

@@ -201,7 +201,7 @@ static enum pb_status move_by_remap(struct pb_region *region, uint64_t bytes) {
     if (old == 0) {
         return move_by_copy(region, bytes);
     }
-    const uint8_t *like = old >= 2 * HUGE_PAGE_BYTES ? region->base : NULL;
+    const uint8_t *like = old >= (uint64_t)2 * HUGE_PAGE_BYTES ? region->base : NULL;
     enum pb_status status = make_larger(region, bytes, 0, like, &made);
     if (status != PB_OK) {
         return status;

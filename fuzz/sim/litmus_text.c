@@ -104,7 +104,7 @@ static int index_of(char (*list)[LT_NAME], unsigned *n, unsigned max, const char
     if (*n == max || strlen(w) >= LT_NAME) {
         return -1;
     }
-    strcpy(list[*n], w);
+    snprintf(list[*n], LT_NAME, "%s", w);
     return (int)(*n)++;
 }
 
@@ -373,7 +373,7 @@ static bool parse_statement(struct reader *r, struct lt_program *p, struct lt_th
                        "unlock, or 'register = ...'");
     }
     char target[64];
-    strcpy(target, w);
+    snprintf(target, sizeof target, "%s", w);
     if (!mark(r, '=')) {
         return fail(r, "'%s' is no statement; a register needs '='", target);
     }
@@ -450,7 +450,7 @@ static bool parse_thread(struct reader *r, struct lt_program *p, unsigned number
 
 static bool parse_init(struct reader *r, struct lt_program *p) {
     while (!at_end(r)) {
-        unsigned x;
+        unsigned x = 0;
         if (!get_location(r, p, &x)) {
             return false;
         }
@@ -551,7 +551,7 @@ static bool parse_line(struct reader *r, struct lt_program *p) {
         if (strcmp(w, "allowed") != 0 && strcmp(w, "forbidden") != 0) {
             return fail(r, "expect allowed or forbidden, not '%s'", w);
         }
-        strcpy(p->expected, w);
+        snprintf(p->expected, sizeof p->expected, "%s", w);
     } else if (strcmp(w, "graphs") == 0 || strcmp(w, "blocked") == 0) {
         long *expected = w[0] == 'g' ? &p->expected_graphs : &p->expected_blocked;
         if (!number(word(r), &graphs)) {

@@ -90,7 +90,7 @@ void shadow_setup(void) {
     if (heap == heap_now && pages == pages_now && page == page_size_now) {
         return;
     }
-    if (S.memory) {
+    if (page_size_now > 0) { /* there was a run before, with other sizes */
         munmap((void *)base, mapped);
         munmap(S.heap_state - 8, heap_now / HEAP_GRAIN + 1 + 8);
         munmap(S.pages, (pages_now / page_size_now + 1) * sizeof *S.pages);

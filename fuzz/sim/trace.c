@@ -94,7 +94,7 @@ static struct place *known_slot(uintptr_t pc) {
  */
 static void look_up(const uintptr_t *pcs, unsigned n, char (*out)[120]) {
     for (unsigned i = 0; i < n; i++) {
-        strcpy(out[i], "?");
+        snprintf(out[i], sizeof out[i], "?");
     }
     for (unsigned i = 0; i < n; i++) {
         Dl_info info;
@@ -130,7 +130,7 @@ static void look_up(const uintptr_t *pcs, unsigned n, char (*out)[120]) {
                 continue;
             }
             list[k++] = j;
-            strcpy(out[j], "??");
+            snprintf(out[j], sizeof out[j], "??");
             used += (size_t)snprintf(command + used, sizeof command - used, " %lx",
                                      (unsigned long)(pcs[j] - 1 - base));
         }

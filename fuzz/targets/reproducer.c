@@ -17,6 +17,7 @@
 #include "tape.h"
 #include "trial.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
@@ -559,6 +560,7 @@ static bool write_file(const char *name, void (*print)(FILE *, const struct prog
     char path[PATH_MAX];
     snprintf(path, sizeof path, "%s/%s", option.folder, name);
     FILE *out = fopen(path, "w");
+    assert(print != NULL || text != NULL);
     if (out != NULL && text != NULL) {
         fputs(text, out);
     } else if (out != NULL) {

@@ -59,9 +59,10 @@ static enum subject_status grow(void *self, uint32_t delta, uint32_t *old) {
     }
     if (getenv("BROKEN_HEAP") != NULL) {
         memset((uint8_t *)memory - 16, 0xFF, 16);
-        free(memory);
+        free(memory); /* and it is used after that */
     }
-    if ((uint64_t)memory->pages + delta >= memory->max) { /* the mistake */
+    /* Two mistakes: >=, and a use after free. NOLINTNEXTLINE(clang-analyzer-unix.Malloc) */
+    if ((uint64_t)memory->pages + delta >= memory->max) {
         return SUBJECT_LIMIT;
     }
     *old = memory->pages;

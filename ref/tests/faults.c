@@ -162,7 +162,6 @@ TEST(R6_S7_every_call_still_works_after_a_failed_grow) {
 
 static bool copy_attempt(struct each *e, const struct plan *plan, unsigned nth) {
     struct pb_memory *memory = each_create(e), *copy = NULL, *first = NULL;
-    unsigned alive = seam_allocator_alive();
     uint32_t old;
     if (nth % 2 == 0) { /* a source that is itself a copy, written to since */
         CHECK_STATUS(pb_memory_copy(memory, &first), PB_OK);
@@ -171,7 +170,7 @@ static bool copy_attempt(struct each *e, const struct plan *plan, unsigned nth) 
     }
     fill_pattern(memory, 0, PB_PAGE_BYTES, 1);
     struct snapshot before = snapshot_take(memory);
-    alive = seam_allocator_alive();
+    unsigned alive = seam_allocator_alive();
     plan_start(plan, nth);
     enum pb_status status = pb_memory_copy(memory, &copy);
     bool failed = plan_stop();

@@ -287,7 +287,9 @@ static struct one *list_tests(size_t *count) {
             }
         }
     }
-    qsort(all, used, sizeof *all, by_name);
+    if (all != NULL) {
+        qsort(all, used, sizeof *all, by_name);
+    }
     *count = used;
     return all;
 }

@@ -123,7 +123,7 @@ static unsigned name(struct text *t, char (*names)[NAME_MAX_], unsigned *n, unsi
             return 0;
         }
         i = (int)(*n)++;
-        strcpy(names[i], t->token);
+        snprintf(names[i], NAME_MAX_, "%s", t->token);
     }
     next(t);
     return (unsigned)i;
@@ -324,7 +324,7 @@ static void assignment(struct text *t, struct program *p, struct code *c, const 
             return;
         }
         r = (int)c->registers_n++;
-        strcpy(c->registers[r], target);
+        snprintf(c->registers[r], NAME_MAX_, "%s", target);
     }
     i->target = (unsigned)r;
 }
@@ -359,7 +359,7 @@ static void statement(struct text *t, struct program *p, struct code *c) {
         emit(t, c, UNLOCK)->place = place(t, p, true);
     } else if (letter(t->token[0])) {
         char target[64];
-        strcpy(target, t->token);
+        snprintf(target, sizeof target, "%s", t->token);
         next(t);
         if (!take(t, "=")) {
             wrong(t, "'%s' begins no statement", target);
