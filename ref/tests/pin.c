@@ -72,9 +72,8 @@ TEST(R42_pin_keeps_the_pages_after_destroy) {
 /* Without a guard there is nothing to reserve for it, so it has no base. */
 TEST(R42_pin_of_an_empty_memory_without_a_base) {
     const struct pb_memory_style style = {.kind = PB_STYLE_STATIC};
-    const struct pb_memory_config config = {.type = {.max_pages = 4},
-                                            .style = &style,
-                                            .strategy = PB_STRATEGY_RESERVE};
+    const struct pb_memory_config config = {
+        .type = {.max_pages = 4}, .style = &style, .strategy = PB_STRATEGY_RESERVE};
     struct pb_memory *memory;
     struct pb_pin pin;
     CHECK_STATUS(pb_memory_create(&config, &memory), PB_OK);
