@@ -88,15 +88,18 @@ static const char *check_sums(const struct event *event, unsigned events) {
 /* Threads that wait at the notify's address while it runs. */
 static uint32_t waiting_threads(const struct event *event, unsigned events,
                                 const struct event *notify) {
-    uint64_t threads = 0;
+    enum { THREADS = 128 }; /* of the program and of its crowds */
+    bool waits[THREADS] = {false};
+    uint32_t threads = 0;
     for (unsigned i = 0; i < events; i++) {
         const struct event *e = &event[i];
         if (e->kind == EVENT_WAIT && e->address == notify->address && e->start < notify->end &&
             e->end > notify->start) {
-            threads |= UINT64_C(1) << e->thread % 64;
+            threads += !waits[e->thread % THREADS];
+            waits[e->thread % THREADS] = true;
         }
     }
-    return (uint32_t)__builtin_popcountll(threads);
+    return threads;
 }
 
 /* A waiter that was in its queue before the notify began, and still is. */

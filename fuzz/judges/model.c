@@ -6,11 +6,13 @@
 /* ---- Blocks -----------------------------------------------------------------------------------
  */
 
-static uint8_t arena[MODEL_ARENA_BLOCKS][MODEL_BLOCK_BYTES];
-static unsigned arena_used;
+static uint8_t arena[MODEL_ARENA_MOST][MODEL_BLOCK_BYTES];
+static unsigned arena_used, arena_blocks = MODEL_ARENA_BLOCKS, blocks_max = MODEL_BLOCKS_MAX;
 
-void model_begin(void) {
+void model_begin(bool large) {
     arena_used = 0;
+    arena_blocks = large ? MODEL_ARENA_MOST : MODEL_ARENA_BLOCKS;
+    blocks_max = large ? MODEL_BLOCKS_MOST : MODEL_BLOCKS_MAX;
 }
 
 static uint8_t *block_find(const struct model_memory *m, uint64_t number) {
@@ -38,17 +40,17 @@ bool model_has_room(const struct model_memory *m, uint64_t start, uint64_t count
         return true;
     }
     uint64_t last = (start + count - 1) / MODEL_BLOCK_BYTES;
-    if (last - start / MODEL_BLOCK_BYTES >= MODEL_BLOCKS_MAX) {
+    if (last - start / MODEL_BLOCK_BYTES >= blocks_max) {
         return false;
     }
     for (uint64_t number = start / MODEL_BLOCK_BYTES; number <= last; number++) {
         needed += block_find(m, number) == NULL;
     }
-    return m->blocks + needed <= MODEL_BLOCKS_MAX && arena_used + needed <= MODEL_ARENA_BLOCKS;
+    return m->blocks + needed <= blocks_max && arena_used + needed <= arena_blocks;
 }
 
 bool model_has_fresh_room(uint64_t bytes) {
-    return arena_used + (bytes + MODEL_BLOCK_BYTES - 1) / MODEL_BLOCK_BYTES <= MODEL_ARENA_BLOCKS;
+    return arena_used + (bytes + MODEL_BLOCK_BYTES - 1) / MODEL_BLOCK_BYTES <= arena_blocks;
 }
 
 /* The part of [at, end) that lies in at's block. */
@@ -89,7 +91,7 @@ void model_fill(struct model_memory *m, uint64_t start, uint8_t value, uint64_t 
 }
 
 void model_move(struct model_memory *m, uint64_t to, uint64_t from, uint64_t count) {
-    static uint8_t all[(MODEL_BLOCKS_MAX + 1) * MODEL_BLOCK_BYTES];
+    static uint8_t all[(MODEL_BLOCKS_MOST + 1) * MODEL_BLOCK_BYTES];
     model_read(m, from, all, count);
     model_write(m, to, all, count);
 }
@@ -187,7 +189,7 @@ void model_reset(struct model_memory *m) {
 }
 
 bool model_copy(const struct model_memory *m, struct model_memory *copy) {
-    if (arena_used + m->blocks > MODEL_ARENA_BLOCKS) {
+    if (arena_used + m->blocks > arena_blocks) {
         return false;
     }
     *copy = *m;

@@ -8,10 +8,12 @@
 #include "subject.h"
 
 #define MODEL_BLOCK_BYTES 4096u
-#define MODEL_BLOCKS_MAX 80u /* of one memory */
+#define MODEL_BLOCKS_MAX 80u   /* of one memory */
+#define MODEL_BLOCKS_MOST 700u /* where programs may be large */
 #ifndef MODEL_ARENA_BLOCKS
 #define MODEL_ARENA_BLOCKS 512u /* of a program */
 #endif
+#define MODEL_ARENA_MOST 4096u
 
 /* ---- Memory -----------------------------------------------------------------------------------
  */
@@ -28,15 +30,15 @@ struct model_memory {
     struct subject_style style;
     bool disabled;
     unsigned blocks;
-    struct model_block block[MODEL_BLOCKS_MAX]; /* all else is zero */
+    struct model_block block[MODEL_BLOCKS_MOST]; /* all else is zero */
 };
 
 /* Bytes to write: never 0, different at neighbouring places. */
 enum { MODEL_PATTERN_BYTES = 160 * 1024 };
 const uint8_t *model_pattern(void);
 
-/* Forgets all blocks of all memories. */
-void model_begin(void);
+/* Forgets all blocks of all memories. large: there is room for more from here on. */
+void model_begin(bool large);
 
 /* R1: SUBJECT_OK, SUBJECT_LIMIT or SUBJECT_INVALID. */
 enum subject_status model_type_check(const struct subject_type *type);

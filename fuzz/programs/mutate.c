@@ -23,6 +23,7 @@ static const uint8_t weights[256] = {
     [OP_fault] = 2,
     [OP_fault_at] = 3,
     [OP_pause] = 2,
+    [OP_scale] = 0,      /* in few programs: see scale_up */
     [OP_interleave] = 0, /* has its place: see mutate_new */
     [OP_memory_create] = 3,
     [OP_memory_create_more] = 2,
@@ -125,9 +126,10 @@ static const struct values_of values_of[] = {
     {OP_memory_notify,
      VALUES(count, 1, 1, 1, 1, 2, 2, 3, 0, 8, INT32_MAX, UINT64_C(1) << 31, U32 - 1, U32, U32)},
     {OP_memory_bulk_init, VALUES(count, 1, 1, 2, 3, 8, 16, 63, 64, 64, 65, 255, 256, 0, U32)},
-    {OP_memory_touch, VALUES(count, 1, 2, 16, 31, 32, 33, 34, 63, 64, 65, 66, 72)},
-    {OP_memory_crowd, VALUES(count, 1, 2, 3, 127, 128, 129, 130)},
-    {OP_memory_wait_crowd, VALUES(count, 1, 2, 3, 8, 16, 17, 31, 32, 33, 34)},
+    {OP_memory_touch,
+     VALUES(count, 1, 2, 16, 31, 32, 33, 34, 63, 64, 65, 66, 72, 129, 511, 513, 600)},
+    {OP_memory_crowd, VALUES(count, 1, 2, 3, 127, 128, 129, 130, 257, 513, 1025, 1100)},
+    {OP_memory_wait_crowd, VALUES(count, 1, 2, 3, 8, 16, 17, 31, 32, 33, 34, 63, 64, 65, 66, 76)},
     {OP_memory_tenant, VALUES(pages, 0, 1, 2, 3, 4, 4, 5)},
     {OP_memory_address_space, VALUES(pages, 0, 1, 1, 2, 3, 3, 5, 6, 7, 9)},
     {OP_memory_budget, VALUES(pages, 0, 1, 2, 2, 3, 3, 4, 8, 65536)},
@@ -1515,6 +1517,30 @@ static bool insert_shape(struct maker *k, struct program *p) {
     return any;
 }
 
+enum { SCALED_ONE_IN = 200 };
+
+/* A few programs may be large, and have something that is. */
+static void scale_up(struct maker *k, struct program *p) {
+    static const uint8_t codes[] = {OP_memory_crowd, OP_memory_touch, OP_memory_copy,
+                                    OP_memory_wait_crowd};
+    const uint8_t code = codes[below(&k->chance, COUNT_OF(codes))];
+    const struct op scale = {.code = OP_scale};
+    for (unsigned i = 0; i < p->operations; i++) {
+        struct op *op = &p->operation[i];
+        if (sets_up(op->code) && op->code != OP_mailbox_attach && one_in(&k->chance, 2)) {
+            op->arg.memory_create.min = 100u + below(&k->chance, 420);
+            op->arg.memory_create.max = 1024;
+        }
+    }
+    if (op_info(p->target, code) != NULL) {
+        append_new(k, p, code);
+    }
+    if (code == OP_memory_crowd && p->operation[p->operations - 1].code == code) {
+        p->operation[p->operations - 1].arg.memory_crowd.count = 256 + below(&k->chance, 845);
+    }
+    (void)insert(p, p->operations, &scale);
+}
+
 static void fill(struct maker *k, unsigned code, struct program *p) {
     p->operations = 0;
     p->choices_bytes = 0;
@@ -1529,7 +1555,10 @@ static void fill(struct maker *k, unsigned code, struct program *p) {
     if (one_in(&k->chance, 2)) {
         (void)insert_aimed_fault(k, p);
     }
-    if (code != 0) {
+    if (one_in(&k->chance, SCALED_ONE_IN) || code == OP_scale) {
+        scale_up(k, p);
+    }
+    if (code != 0 && code != OP_scale) {
         append_new(k, p, code);
     }
     look(p, 0, &k->sight);
@@ -1819,6 +1848,15 @@ static bool plain_choice(struct maker *k, struct program *p) {
     return true;
 }
 
+/* Seldom: such a run takes as long as many others. */
+static bool scale_seldom(struct maker *k, struct program *p) {
+    if (!one_in(&k->chance, 4)) {
+        return false;
+    }
+    scale_up(k, p);
+    return true;
+}
+
 typedef bool mutation(struct maker *k, struct program *p);
 struct weighted {
     mutation *mutation;
@@ -1830,7 +1868,8 @@ static const struct weighted mutations[] = {
     {renew_one, 6},          {change_thread, 4}, {exchange_threads, 1},  {insert_fault, 3},
     {insert_aimed_fault, 8}, {insert_shape, 12}, {insert_interleave, 1}, {renew_all, 12},
     {change_choice, 6},      {renew_choices, 6}, {extend_choices, 3},    {shift_choices, 5},
-    {cut_choices, 1},        {few_switches, 6},  {insert_pause, 6},      {number_schedule, 10},
+    {cut_choices, 1},        {few_switches, 6},  {insert_pause, 6},      {scale_seldom, 1},
+    {number_schedule, 10},
 };
 static const struct weighted shrinkings[] = {
     {erase_one, 8}, {erase_some, 4},  {plain_argument, 4},

@@ -12,7 +12,7 @@
 /* ---- The account ------------------------------------------------------------------------------
  */
 
-enum { RANGES_MAX = 256, ZOMBIES_MAX = 64, FILES_MAX = 64, PINS_MAX = 8 };
+enum { RANGES_MAX = 2048, ZOMBIES_MAX = 64, FILES_MAX = 64, PINS_MAX = 8 };
 
 struct range {
     uint8_t *base;

@@ -14,7 +14,6 @@ enum {
     WORK_LIFE = 12, /* making and destroying one memory */
     WORK_PAGE = 16, /* touching a WebAssembly page */
     WORK_SEGMENT = 12,
-    COPY_PAGES_MAX = 72, /* of memories whose bytes an operation may have to copy */
     IMAGE_BYTES_MAX = 16 * MODEL_BLOCK_BYTES,
     COSTLY_PAGES_MAX = 64 /* of capacity, where capacity itself costs time */
 };
@@ -349,7 +348,7 @@ static const char *create_usual(struct exec *e, const struct op *op) {
 enum { NEVER_WORTH = 1 << 30 };
 
 /* Growth that may copy or populate much is left out. */
-static uint64_t work_of_growth(const struct judged *body, uint32_t delta) {
+static uint64_t work_of_growth(const struct exec *e, const struct judged *body, uint32_t delta) {
     const struct model_memory *m = &body->model;
     uint64_t work = 2;
     delta = model_grow_passes(m, delta) ? 0 : delta;
@@ -358,7 +357,7 @@ static uint64_t work_of_growth(const struct judged *body, uint32_t delta) {
             return NEVER_WORTH;
         }
         if (!m->style.is_static && !body->side[i].strategy->stable_base) {
-            if (m->type.min_pages > COPY_PAGES_MAX) {
+            if (m->type.min_pages > e->bounds->copied_pages) {
                 return NEVER_WORTH;
             }
             work += WORK_LIFE + (uint64_t)m->type.min_pages * WORK_PAGE / 2;
@@ -368,9 +367,9 @@ static uint64_t work_of_growth(const struct judged *body, uint32_t delta) {
     return work;
 }
 
-static uint64_t work_of_copy(const struct judged *body) {
+static uint64_t work_of_copy(const struct exec *e, const struct judged *body) {
     const struct model_memory *m = &body->model;
-    uint64_t work = m->type.min_pages <= COPY_PAGES_MAX ? 0 : NEVER_WORTH;
+    uint64_t work = m->type.min_pages <= e->bounds->copied_pages ? 0 : NEVER_WORTH;
     EACH_SIDE(body, i) {
         work += WORK_LIFE + (uint64_t)m->type.min_pages * WORK_PAGE;
         work += body->side[i].strategy->costly_capacity ? (uint64_t)(COSTLY_PAGES_MAX / 4) : 0;
@@ -389,13 +388,13 @@ static uint64_t work_of_reset(const struct judged *body) {
     return work;
 }
 
-static uint64_t work_of(const struct judged *body, const struct call *c) {
+static uint64_t work_of(const struct exec *e, const struct judged *body, const struct call *c) {
     const uint64_t range = 1 + c->count / MODEL_BLOCK_BYTES;
     switch (c->code) {
     case OP_memory_grow:
-        return work_of_growth(body, c->pages);
+        return work_of_growth(e, body, c->pages);
     case OP_memory_copy:
-        return work_of_copy(body);
+        return work_of_copy(e, body);
     case OP_memory_reset:
         return work_of_reset(body);
     case OP_memory_bulk_copy:
@@ -528,7 +527,7 @@ static const char *segment_change(struct exec *e, const struct op *op) {
 /* ---- A crowd -----------------------------------------------------------------------------------
  */
 
-enum { CROWD_MAX = 160, WORK_CROWD = 6 };
+enum { WORK_CROWD = 6 };
 
 static const char *crowd_asked(const struct exec *e, void *const *memory, unsigned count) {
     for (unsigned i = 0; i < count; i++) {
@@ -544,13 +543,13 @@ static const char *crowd_asked(const struct exec *e, void *const *memory, unsign
 }
 
 static const char *crowd(struct exec *e, uint64_t wanted) {
-    static void *memory[CROWD_MAX];
+    static void *memory[OWNERS_MOST];
     const struct subject_strategy *strategy = &table(e)->strategy[0];
     struct subject_memory_config config = {
         .type = {.min_pages = 1, .max_pages = 1},
         .style = SUBJECT_STYLE_DYNAMIC,
     };
-    const unsigned count = (unsigned)(wanted % (CROWD_MAX + 1));
+    const unsigned count = (unsigned)(wanted % (e->bounds->owners + 1));
     unsigned made = 0, faults = fault_count();
     const char *broken = NULL;
     if (table(e)->owner_of == NULL || is_opaque(e) || strategy->partial ||
@@ -576,11 +575,9 @@ static const char *crowd(struct exec *e, uint64_t wanted) {
     return broken;
 }
 
-enum { TOUCHES_MAX = 72 };
-
 static const char *touch(struct exec *e, const struct op *op) {
     const char *broken = NULL;
-    const uint64_t count = op->arg.memory_touch.count % (TOUCHES_MAX + 1);
+    const uint64_t count = op->arg.memory_touch.count % (e->bounds->touches + 1);
     for (uint64_t i = 0; i < count && broken == NULL; i++) {
         struct op one = {.code = OP_memory_store, .thread = op->thread};
         one.arg.memory_store.m = op->arg.memory_touch.m;
@@ -708,7 +705,7 @@ static const char *run_memory(struct exec *e, const struct op *op) {
         e->left_out[wait ? LEFT_OUT_BLOCKS : LEFT_OUT_ROOM]++;
         return NULL;
     }
-    if (!exec_afford(e, work_of(s->body, &c))) {
+    if (!exec_afford(e, work_of(e, s->body, &c))) {
         return NULL;
     }
     if (op->code == OP_memory_copy) {

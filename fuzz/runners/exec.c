@@ -15,12 +15,6 @@
 
 /* One unit of work is about one host page touched, half a microsecond. What is left out when it is
  * used up depends on the program alone. */
-enum {
-    BUDGET = 240,
-    LARGE_WORK = 2600, /* of a copy of 72 pages with its twin */
-    LARGE_MOST = 2     /* operations of a program */
-};
-
 static struct exec exec;
 static bool is_running;
 
@@ -29,7 +23,7 @@ bool exec_afford(struct exec *e, uint64_t work) {
         e->budget -= (int)work;
         return true;
     }
-    if (e->large > 0 && work <= LARGE_WORK) {
+    if (e->large > 0 && work <= e->bounds->large_work) {
         e->large--;
         return true;
     }
@@ -111,12 +105,13 @@ static void begin(const struct subject *subject, const struct program *program) 
     }
     exec.box = &exec.boxes[0];
     exec.operations = 0;
-    exec.budget = BUDGET;
-    exec.large = LARGE_MOST;
+    exec.bounds = bounds_of(program);
+    exec.budget = exec.bounds->work;
+    exec.large = exec.bounds->large;
     memset(exec.left_out, 0, sizeof exec.left_out);
     rule_forget();
     sequence_begin(&exec.judge, subject, fault_environment()->host_page_bytes);
-    model_begin();
+    model_begin(exec.bounds == &bounds_scaled);
     fault_begin(program->choices, program->choices_bytes);
     if (subject->begin != NULL) {
         subject->begin(fault_environment());

@@ -6,6 +6,7 @@
 #ifndef EXEC_H
 #define EXEC_H
 
+#include "bounds.h"
 #include "op.h"
 #include "sequence.h"
 #include "subject.h"
@@ -53,8 +54,9 @@ struct exec {
     const char *broken;  /* found, while all is being given back */
     bool ending;         /* all operations have run, and none found anything */
     uint64_t operations; /* that had an effect */
-    int budget;          /* work that the program may still cause, see exec.c */
-    unsigned large;      /* so many operations may cost much more */
+    const struct bounds *bounds;
+    int budget;     /* work that the program may still cause */
+    unsigned large; /* so many operations may cost much more */
     unsigned left_out[LEFT_OUT_COUNT];
     struct exec_thread thread[OP_THREADS];
     struct slot slot[OP_MEMORIES];

@@ -296,6 +296,7 @@ static void program_main(void *arg) {
     world_clear();
     order.count = 0;
     world.program = program;
+    world.bounds = bounds_of(program);
     world.untold = chosen->memory;
     world.subject = interleave_front != NULL ? interleave_front(chosen) : chosen;
     world.m = world.subject->memory;
@@ -538,7 +539,7 @@ static struct sim_options options_of(const struct program *program) {
     options.spurious_max = 1;
     options.faults_max = faults;
     options.messages_max = interleave_newest ? 1 : 8;
-    options.steps_max = 40000;
+    options.steps_max = bounds_of(program)->steps;
     options.unjoined_is_leak = false;
     options.pages_bytes = 4 << 20;
     options.coverage = true;

@@ -565,12 +565,13 @@ static void await_crowd(struct actor *a) {
 /* Each waiter has its own handle. A program that destroys handles gets no crowd, because it counts
  * blocked threads. */
 static void crowd(struct actor *spawner, void *memory, const struct op *op) {
-    const uint64_t count = op->arg.memory_wait_crowd.count % (CROWD_MAX + 1);
+    const uint64_t count = op->arg.memory_wait_crowd.count % (world.bounds->waiters + 1);
     note((struct note){.kind = NOTE_OTHER,
                        .rule = "R24-count"}); /* more threads than a program has */
-    const uint64_t room = world.destroys ? 0 : CROWD_MAX - world.crowded;
+    const uint64_t room = world.destroys ? 0 : world.bounds->waiters - world.crowded;
     world.left_out += count > room;
-    for (uint64_t i = 0; i < count && world.crowded < CROWD_MAX && !world.destroys; i++) {
+    for (uint64_t i = 0; i < count && world.crowded < world.bounds->waiters && !world.destroys;
+         i++) {
         const unsigned n = world.crowded++; /* other threads may run before the clone is made */
         struct actor *a = &world.crowd[n];
         struct call c = {.code = OP_memory_clone};

@@ -6,10 +6,11 @@
 #ifndef WORLD_H
 #define WORLD_H
 
+#include "bounds.h"
 #include "concurrent.h"
 #include "interleave.h"
 
-enum { CROWD_MAX = 40, TENANTS_MAX = 16 };
+enum { CROWD_MAX = WAITERS_MOST, TENANTS_MAX = 16 };
 
 /* A logical thread of the program, or one of a crowd. */
 struct actor {
@@ -55,6 +56,7 @@ struct world {
     const struct subject_memory *untold; /* the same, for calls that are not recorded */
     const struct subject_mailbox *b;
     struct actor actor[OP_THREADS];
+    const struct bounds *bounds;
     unsigned prefix;      /* operations before the threads begin */
     uint64_t operations;  /* that were run */
     unsigned left_out;    /* that were not: the judge has no room to remember what they do */

@@ -843,7 +843,7 @@ static void begin(const struct subject_environment *environment) {
     run.once_more = run.foretold = run.full = false;
     run.requests = run.slots = run.extra = 0;
     run.died_name[0] = run.extension[0] = '\0';
-    model_begin();
+    model_begin(false);
 }
 
 /* Numbers the functions that each module needs, and makes the modules. */

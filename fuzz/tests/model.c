@@ -15,7 +15,7 @@ static bool takes(uint64_t first, uint64_t second, uint64_t third) {
 static void make(uint32_t min, uint32_t max) {
     const struct subject_type type = {min, max, false};
     const struct subject_style style = {false, 0, 65536};
-    model_begin();
+    model_begin(false);
     model_create(&memory, &type, &style, 0);
 }
 
@@ -93,7 +93,7 @@ TEST(model_bytes_and_copies) {
     model_reset(&memory);
     test_note("model_R15_reset");
     CHECK(model_load(&memory, 100, 8) == 0 && model_load(&copy, 102, 1) == 'e');
-    model_begin();
+    model_begin(false);
     const uint64_t all = (uint64_t)MODEL_ARENA_BLOCKS * MODEL_BLOCK_BYTES;
     test_note("model_fresh_room");
     CHECK(model_has_fresh_room(all) && !model_has_fresh_room(all + 1));
