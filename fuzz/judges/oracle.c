@@ -74,20 +74,22 @@ static const char *looked(const struct judged *m, unsigned i, struct note told, 
 
 static const char *status_differs(const char *rule, enum subject_status got, unsigned expected) {
     char names[160] = "";
+    const bool most = __builtin_popcount(expected) > (int)SUBJECT_STATUS_COUNT / 2;
+    const unsigned listed = most ? ~expected : expected;
     for (unsigned status = 0; status < SUBJECT_STATUS_COUNT; status++) {
-        if (expected >> status & 1) {
+        if (listed >> status & 1) {
             size_t used = strlen(names);
             snprintf(names + used, sizeof names - used, "%s%s", used == 0 ? "" : " or ",
                      call_status_name((enum subject_status)status));
         }
     }
-    return rule_differs(rule, "expected %s, got %s", names, call_status_name(got));
+    return rule_differs(rule, "expected %s%s, got %s", most ? "anything but " : "", names,
+                        call_status_name(got));
 }
 
-const char *oracle_status_in(const struct sequence *q, enum subject_status got, unsigned expected,
+/* lenient: any error is as good as those expected. */
+static const char *status_in(enum subject_status got, unsigned expected, bool lenient,
                              const char *rule) {
-    bool named = q->memory == NULL || (q->memory->promises & SUBJECT_NAMES_ERRORS);
-    const bool lenient = (expected & ~(1u << SUBJECT_OK)) != 0 && (!named || !rule_is_on(rule));
     note((struct note){
         .kind = NOTE_STATUS, .rule = rule, .must = lenient ? expected | ALL_ERRORS : expected});
     if ((unsigned)got >= SUBJECT_STATUS_COUNT) {
@@ -99,6 +101,28 @@ const char *oracle_status_in(const struct sequence *q, enum subject_status got, 
     /* Success in place of an error, or the reverse, ends the program: the model is elsewhere now.
      */
     return got != SUBJECT_OK && lenient ? NULL : status_differs(rule, got, expected);
+}
+
+static bool names_errors(const struct sequence *q) {
+    return q->memory == NULL || (q->memory->promises & SUBJECT_NAMES_ERRORS);
+}
+
+const char *oracle_status_in(const struct sequence *q, enum subject_status got, unsigned expected,
+                             const char *rule) {
+    const bool has_error = (expected & ALL_ERRORS) != 0;
+    return status_in(got, expected, has_error && (!names_errors(q) || !rule_is_on(rule)), rule);
+}
+
+const char *oracle_status_limit(const struct sequence *q, enum subject_status got,
+                                unsigned expected, const char *rule) {
+    const unsigned limit = 1u << SUBJECT_LIMIT;
+    if (!(q->memory->promises & SUBJECT_TELLS_LIMIT) || !rule_is_on(rule)) {
+        return oracle_status_in(q, got, expected | limit, rule);
+    }
+    if (!names_errors(q) && !(expected & limit)) {
+        expected |= ALL_ERRORS & ~limit;
+    }
+    return status_in(got, expected, false, rule);
 }
 
 const char *oracle_answer(uint64_t got, uint64_t must, const char *rule) {

@@ -34,6 +34,11 @@ const char *oracle_status(const struct sequence *q, enum subject_status got,
 /* As above with a set of statuses, 1 << SUBJECT_... or-ed. */
 const char *oracle_status_in(const struct sequence *q, enum subject_status got, unsigned expected,
                              const char *rule);
+/* The same where SUBJECT_LIMIT counts: only if it is expected, for a subject that promises to tell
+ * it (SUBJECT_TELLS_LIMIT), whether it names its other errors or not; always, for one that does
+ * not. */
+const char *oracle_status_limit(const struct sequence *q, enum subject_status got,
+                                unsigned expected, const char *rule);
 
 /* NULL when the call answered what it must. */
 const char *oracle_answer(uint64_t got, uint64_t must, const char *rule);

@@ -295,10 +295,10 @@ uint64_t sequence_room(const struct judged *m, unsigned i) {
 /* What a growth of one side may answer, R5 to R7. */
 static const char *grow_status(const struct sequence *q, const struct judged *m, unsigned i,
                                const struct call *c) {
-    bool tells = q->memory->promises & SUBJECT_TELLS_LIMIT;
     uint64_t pages = (uint64_t)m->model.type.min_pages + c->pages;
     if (model_grow_passes(&m->model, c->pages)) {
-        return oracle_status_in(q, c->status, BIT(LIMIT) | (tells ? 0 : WANT), "R5-grow-limit");
+        const bool tells = q->memory->promises & SUBJECT_TELLS_LIMIT;
+        return oracle_status_limit(q, c->status, BIT(LIMIT) | (tells ? 0 : WANT), "R5-grow-limit");
     }
     if (c->pages == 0) {
         return oracle_status(q, c->status, SUBJECT_OK, "R7-grow-zero");
@@ -308,11 +308,10 @@ static const char *grow_status(const struct sequence *q, const struct judged *m,
                       c->pages * SUBJECT_PAGE_BYTES)) {
         return oracle_status_in(q, c->status, BIT(REFUSED) | pinned, "R40-grow");
     }
-    const char *broken =
-        oracle_status_in(q, c->status, BIT(OK) | WANT | pinned | (tells ? 0 : BIT(LIMIT)),
-                         c->status == SUBJECT_REFUSED  ? "R40-grow"
-                         : c->status == SUBJECT_PINNED ? "R42-grow"
-                                                       : "R5-grow-limit");
+    const char *broken = oracle_status_limit(q, c->status, BIT(OK) | WANT | pinned,
+                                             c->status == SUBJECT_REFUSED  ? "R40-grow"
+                                             : c->status == SUBJECT_PINNED ? "R42-grow"
+                                                                           : "R5-grow-limit");
     bool sure = pinned == 0 && !c->failed && (q->memory->promises & SUBJECT_GROWS_WITHIN) &&
                 pages <= sequence_room(m, i) && pages <= SURE_GROWTH_PAGES;
     const char *refused = m->failed ? "R6-retry-refused" : "R5-grow-refused";

@@ -271,6 +271,9 @@ planted_defects() {
         echo 'no diff' >"$work/one/x.patch"
     expect defects_that_are_no_patch 2 'no diff in it' \
         scripts/defects_subject.py --sources fuzz/subjects --defects "$work/one"
+    expect defects_in_a_template_are_caught 0 '^1 of 1 caught' \
+        scripts/defects_subject.py --sources fuzz/subjects --defects fuzz/subjects/defects/template \
+        --only T4 --root "$work"
     expect defects_of_no_sources 2 'no such folder' \
         scripts/defects_subject.py --sources "$work/none" --defects "$work"
     expect defects_without_a_build 2 'it builds .OUT from a copy' \

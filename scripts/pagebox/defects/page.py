@@ -9,7 +9,7 @@ from pagebox.common import report
 COLUMNS = "{:<{width}} {:<22} {:>9} {:>9} {:>11}  {}"
 NAME_WIDTH = 34  # of the names' column, where none is longer
 SLOW_S = 10
-BY = {"seed": "a seed as it is", "mutation": "a mutation", None: ""}
+BY = {"seed": "an unmodified seed", "mutation": "a mutation", None: ""}
 
 
 def name_width(names):

@@ -13,6 +13,7 @@ REPO = report.REPO
 WORK = REPO / "build" / "defects"
 COPIED = ("Makefile", "ref", "fuzz")
 REPLAY = "build/asan/replay"
+REPLAY_CLEAN = (0, 3)  # nothing was found; 3: operations were left out, or inputs not run
 SHRINK = "build/asan/shrink"
 MUTATOR = "build/plain/pagebox_mutator.so"  # for AFL++
 

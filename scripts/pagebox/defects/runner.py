@@ -370,7 +370,7 @@ def cut_short(board, count, series, error):
     else:
         traceback.print_exception(error)
     finish(board, count, series, "error")
-    report.die("stopped: free space, or mend what is said above; what was done is in the report")
+    report.die("stopped: free some space, or fix the error above; the report has what was done")
 
 
 def refuse_with_set(options):

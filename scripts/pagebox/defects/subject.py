@@ -25,6 +25,7 @@ import time
 from pagebox.defects import trials
 from pagebox.defects import patchfile
 from pagebox.defects import page
+from pagebox.defects import planting
 from pagebox.defects import verdicts
 from pagebox.fuzz import engines
 from pagebox.common import builder
@@ -101,7 +102,7 @@ class Field:
             [BUILT / "asan/replay", "-q", "-t", target, path], env=self.environment(subject),
             capture_output=True, text=True, errors="replace",
         )
-        return "" if done.returncode == 0 else done.stderr + done.stdout
+        return "" if done.returncode in planting.REPLAY_CLEAN else done.stderr + done.stdout
 
     def fuzz(self, subject, target, seed, seconds, folder):
         """(finding's name and input, or None; executions; seconds)."""
@@ -225,7 +226,7 @@ def main():
     for target in TARGETS:
         said = field.replay(pristine, target, report.REPO / "corpus" / target)
         if said:
-            report.die(f"the sources as they are fail the seeds: mend that, or RULES_OFF=:\n{said[-1500:]}")
+            report.die(f"the sources as they are already fail the seeds: fix that, or set RULES_OFF=:\n{said[-1500:]}")
     run, items = report.Run("defects", given.root), []
 
     def stop():

@@ -139,7 +139,7 @@ def oracle_of(text):
 
 
 def is_seed(path, seeds):
-    """The input is one of the seeds as it is, no mutation. seeds: their folder, or None."""
+    """The input is an unmodified seed. seeds: their folder, or None."""
     data = path.read_bytes()
     return seeds is not None and any(seed.read_bytes() == data for seed in seeds.iterdir())
 

@@ -26,7 +26,7 @@ def item_of(patch, engine, sched, seed):
         "executions_by_target": {},
         "oracle": None,
         "as_named": None,
-        "by": None,  # what was caught: a "seed" as it is, or a "mutation"
+        "by": None,  # what caught it: an unmodified "seed", or a "mutation"
         "target": None,
         "engine": engine,
         "sched": sched,

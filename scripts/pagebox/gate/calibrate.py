@@ -93,7 +93,7 @@ def open_store(machine):
         try:
             wrong = differs(machine, json.loads(about.read_text(encoding="utf-8")))
         except (ValueError, AttributeError):
-            report.die(f"{about} cannot be read: mend it, or move {folder} away and begin anew")
+            report.die(f"{about} cannot be read: fix it, or move {folder} away and begin anew")
         if wrong:
             report.die(
                 f"{folder} was measured on a machine of another {', '.join(wrong)}: its figures "

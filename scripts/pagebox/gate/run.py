@@ -301,7 +301,7 @@ class Gate:
 
 
 class SetUp(Exception):
-    """Something the person has to mend first."""
+    """Something the person has to fix first."""
 
 
 class Same(Exception):

@@ -228,7 +228,7 @@ class Advisor:
         result = self.run("all", RANDOM_S, more=["--sites=1"])
         if result["finding"]:
             report.die(
-                f"the program as written has a finding ({result['finding']}): mend that first"
+                f"the program as written has a finding ({result['finding']}): fix that first"
             )
         data = json.loads((self.folder / "sites.json").read_text())
         reader = trace.Program(self.program)
@@ -317,7 +317,7 @@ def look_at_program(advisor, say):
     seconds = advisor.a.advise_time
     base = advisor.run("exhaustive", seconds)
     if base["finding"]:
-        report.die(f"the program as written has a finding ({base['finding']}): mend that first")
+        report.die(f"the program as written has a finding ({base['finding']}): fix that first")
     if not base["complete"]:
         say(
             f"note: the program as written was not explored to its end in {seconds:g} s: rows"

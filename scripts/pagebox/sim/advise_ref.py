@@ -73,7 +73,7 @@ class Orders:
                 found = self.search(name, 2 * self.time_s, 1, more=["--sites", file.name])
                 data = json.load(open(file.name))
             if found["finding"]:
-                report.die(f"{name} has a finding ({found['finding']}): mend that first")
+                report.die(f"{name} has a finding ({found['finding']}): fix that first")
             if not found["complete"]:
                 print(f"{name}: not complete in {2 * self.time_s} s: it refutes, it proves nothing", flush=True)
             self.scenarios.append(Scenario(name, found, {s["pc"] for s in data["sites"]}))
