@@ -113,6 +113,14 @@ def test_workers_have_the_machines_name(root):
         del os.environ["PAGEBOX_HOST"]
 
 
+def test_each_input_lies_in_the_folder_of_its_target(root):
+    """Elsewhere neither make fuzz nor OSS-Fuzz would start from it."""
+    for path in corpora.CORPUS.rglob("*.ops"):
+        target = path.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("pagebox-ops 1 ")
+        if "subjects" not in path.parts:
+            assert path in corpora.seeds(target), path
+
+
 def test_what_a_killed_run_left_is_seen(root):
     root = pathlib.Path(root)
     for name in ("raw/memory_fuzzer-libfuzzer/artifacts-1/crash-1", "raw/memory_fuzzer-libfuzzer/corpus/1",
