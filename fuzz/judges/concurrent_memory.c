@@ -531,7 +531,7 @@ static unsigned others_blocked(const struct concurrent *o, const struct event *s
         count += e != self && e->kind == EVENT_WAIT && e->end > self->start &&
                  (e->outcome != WAIT_NOT_EQUAL && e->outcome != WAIT_AT_ONCE);
     }
-    return count + (o->guest >= 0) + o->onlookers; /* who parks waits, too */
+    return count + (o->guest >= 0) + o->second_parks + o->onlookers; /* who parks waits, too */
 }
 
 static const char *timed_out(const struct concurrent *o, const struct call *c) {

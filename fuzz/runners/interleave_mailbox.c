@@ -352,6 +352,7 @@ static void park_second(struct actor *a, int64_t timeout_ns) {
         return;
     }
     (void)world.b->drain(world.second, take_second, NULL);
+    world.judge.second_parks = true;
     (void)world.b->park(world.second, &host, timeout_ns);
     (void)world.b->drain(world.second, take_second, NULL);
 }
