@@ -141,6 +141,7 @@ static enum pb_status region_create(const struct pb_memory_config *config,
         .advice = config->advice,
         .pool = config->pool,
         .image = config->image,
+        .keep_resident_bytes = config->keep_resident_bytes,
         .allocator = config->allocator,
     };
     return pb_region_create(&region_config, region);

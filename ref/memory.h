@@ -98,9 +98,14 @@ struct pb_memory_config {
     const struct pb_memory_style *style; /* NULL: chosen from the type by tunables */
     const struct pb_tunables *tunables;  /* NULL: pb_tunables_default */
     enum pb_strategy strategy;
-    unsigned advice;                         /* enum pb_advice, or-ed */
-    struct pb_pool *pool;                    /* for PB_STRATEGY_POOL */
-    struct pb_image *image;                  /* for PB_STRATEGY_IMAGE: first contents, or NULL */
+    unsigned advice;        /* enum pb_advice, or-ed */
+    struct pb_pool *pool;   /* for PB_STRATEGY_POOL */
+    struct pb_image *image; /* for PB_STRATEGY_IMAGE: first contents, or NULL */
+    /* With an image: pb_memory_reset restores written pages by copying, up to so many bytes, where
+     * that is cheaper than to give them back; they stay resident, and the next tenant touches them
+     * without a page fault. Whole host pages; 0: all are given back. Needs what PB_POOL_SCAN needs.
+     */
+    uint64_t keep_resident_bytes;
     struct pb_memory_definition *definition; /* NULL: the memory owns its record. Else the caller's,
                                                 which must outlive it and every wait in it */
     uint32_t waiters_max;       /* limit of blocked waiters (R28); 0: no limit but 2^32 - 1 */
@@ -117,8 +122,8 @@ struct pb_memory_config {
 /* Makes a memory of min_pages zero pages (R2), shared when the type says so. *memory is set only
  * on PB_OK; the caller owns the handle.
  * PB_LIMIT, PB_INVALID: see pb_memory_type_check; PB_INVALID also for a style whose bound is below
- * min or above 65,536, or a guard that is not whole host pages (R1, R3), an image longer than min,
- * PB_STRATEGY_POOL without a pool or with a guard above the pool's.
+ * min or above 65,536, a guard or keep_resident_bytes that is not whole host pages (R1, R3), an
+ * image longer than min, PB_STRATEGY_POOL without a pool or with a guard above the pool's.
  * PB_UNSUPPORTED: the strategy is not available here, or cannot back a shared memory.
  * PB_NO_MEMORY: also when no slot of the pool is free, or they are too short. PB_REFUSED: R40.
  * PB_NO_DESCRIPTORS, PB_UNSUPPORTED, PB_INTERRUPTED, PB_SYSTEM: the system refused. */

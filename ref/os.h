@@ -105,9 +105,10 @@ struct pb_os_run {
     uint64_t offset_bytes, length_bytes; /* whole host pages */
     bool swapped;                        /* not in memory: touching it brings it in */
 };
-/* Finds the first runs, at most runs_max, of pages of [at, at + bytes) that hold something: not
- * those never written, nor the kernel's one zero page. In order; *looked_bytes is how far it came,
- * > 0. PB_UNSUPPORTED where the kernel does not tell (Linux 6.7 does), PB_NO_DESCRIPTORS. */
+/* Finds the first runs, at most runs_max, of pages of [at, at + bytes) that hold something of their
+ * own: not those never written, the kernel's one zero page, or a file's page. In order;
+ * *looked_bytes is how far it came, > 0. PB_UNSUPPORTED where the kernel does not tell (Linux 6.7
+ * does), PB_NO_DESCRIPTORS. */
 enum pb_status pb_os_account_ask(struct pb_os_account *account, const void *at, uint64_t bytes,
                                  struct pb_os_run *runs, size_t runs_max, size_t *count,
                                  uint64_t *looked_bytes);

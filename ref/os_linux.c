@@ -382,7 +382,7 @@ struct scanned {
 #endif
 enum { IS_OF_FILE = 1 << 2, IS_PRESENT = 1 << 3, IS_SWAPPED = 1 << 4, IS_ZERO_PAGE = 1 << 5 };
 
-/* The first runs of pages of [at, at + bytes) that are present or swapped, and not of the category
+/* The first runs of pages of [at, at + bytes) that are present or swapped, and of no category in
  * `not`; *walk_end is how far it came. */
 static enum pb_status scan_runs(int file, const void *at, uint64_t bytes, uint64_t not,
                                 struct scanned *runs, size_t runs_max, size_t *count,
@@ -415,13 +415,13 @@ enum pb_status pb_os_account_ask(struct pb_os_account *account, const void *at, 
                                  struct pb_os_run *runs, size_t runs_max, size_t *count,
                                  uint64_t *looked_bytes) {
     enum { RUNS = 64 };
-    struct scanned found[RUNS];
+    struct scanned found[RUNS] = {0}; /* valgrind does not know the call */
     uint64_t start = (uint64_t)(uintptr_t)at, walk_end;
     int file;
     enum pb_status status = account_file(account, &file);
     if (status == PB_OK) {
-        status = scan_runs(file, at, bytes, IS_ZERO_PAGE, found, runs_max < RUNS ? runs_max : RUNS,
-                           count, &walk_end);
+        status = scan_runs(file, at, bytes, IS_ZERO_PAGE | IS_OF_FILE, found,
+                           runs_max < RUNS ? runs_max : RUNS, count, &walk_end);
     }
     if (status != PB_OK) {
         return status;
@@ -447,7 +447,7 @@ enum pb_status pb_os_account_try(struct pb_os_account *account) {
  * page of the file. */
 static enum pb_status scan_written(int file, const uint8_t *at, uint64_t bytes, uint8_t *written) {
     enum { RUNS = 64 };
-    struct scanned runs[RUNS];
+    struct scanned runs[RUNS] = {0}; /* as above */
     const uint64_t host = pb_os_page_bytes(), start = (uint64_t)(uintptr_t)at;
     size_t count = 0;
     memset(written, 0, (size_t)(bytes / host));

@@ -56,6 +56,7 @@ static bool config_is_sound(const struct pb_region_config *config) {
            config->accessible_bytes <= config->capacity_bytes &&
            config->capacity_bytes % host == 0 && config->guard_bytes % host == 0 &&
            config->guard_bytes <= UINT64_MAX - config->capacity_bytes &&
+           config->keep_resident_bytes % host == 0 &&
            (config->strategy != PB_STRATEGY_POOL || config->pool != NULL);
 }
 
@@ -72,6 +73,7 @@ enum pb_status pb_region_create(const struct pb_region_config *config, struct pb
         .guard_bytes = config->guard_bytes,
         .strategy = config->strategy,
         .advice = config->advice,
+        .keep_resident_bytes = config->keep_resident_bytes,
         .allocator = config->allocator != NULL ? config->allocator : &pb_allocator_libc,
     };
     status = strategies[config->strategy]->create(config, &made);
@@ -137,6 +139,7 @@ struct pb_region_config pb_region_config_of(const struct pb_region *region) {
         .guard_bytes = region->guard_bytes,
         .advice = region->advice,
         .pool = region->pool,
+        .keep_resident_bytes = region->keep_resident_bytes,
         .allocator = region->allocator,
     };
 }

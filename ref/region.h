@@ -25,7 +25,16 @@ struct pb_region_config {
                                shall be, so that page tables can move as they are; NULL: any */
     struct pb_pool *pool;   /* PB_STRATEGY_POOL needs one */
     struct pb_image *image; /* PB_STRATEGY_IMAGE: first contents, or NULL for zeros */
+    uint64_t keep_resident_bytes;         /* image: of pb_memory_config */
     const struct pb_allocator *allocator; /* NULL: pb_allocator_libc */
+};
+
+/* Whether it pays to keep pages resident from one tenant to the next: only if they write enough of
+ * them. All zero at first. */
+struct pb_habit {
+    uint64_t kept_bytes; /* by the last reset; 0: it gave all back */
+    uint32_t misses;     /* how many times in a row it did not pay, up to a limit */
+    uint32_t skips;      /* how many coming resets give all back */
 };
 
 struct pb_region {
@@ -42,8 +51,10 @@ struct pb_region {
     uint32_t slot;
     struct pb_image *image;       /* what the pages not written since are views of */
     struct pb_image *first_image; /* what reset goes back to */
-    bool closed_by_protection;    /* guard: markers could not be put back once */
-    bool reset_failed;            /* some of the accessible bytes may be closed */
+    uint64_t keep_resident_bytes; /* by hand, up to so many bytes */
+    struct pb_habit habit;
+    bool closed_by_protection; /* guard: markers could not be put back once */
+    bool reset_failed;         /* some of the accessible bytes may be closed */
 };
 
 /* Makes a region; *region is valid only on PB_OK and then owned by the caller, who may move the

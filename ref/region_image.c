@@ -5,6 +5,7 @@
  * copy is a view of the same image plus the pages that were written since, as the kernel tells. */
 /* SPDX-License-Identifier: MIT */
 #include "guest_bytes.h"
+#include "lock.h"
 #include "orders.h"
 #include "os.h"
 #include "pages.h"
@@ -16,6 +17,8 @@ struct pb_image {
     uint64_t bytes;
     struct pb_os_account account; /* of what its views have written */
     const struct pb_allocator *allocator;
+    struct pb_lock lock; /* guards what follows */
+    uint8_t *host_view;  /* for resets by hand; NULL until one needs it */
 };
 
 /* ---- Images --------------------------------------------------------------------------------- */
@@ -76,6 +79,9 @@ struct pb_image *pb_image_retain(struct pb_image *image) {
 void pb_image_release(struct pb_image *image) {
     if (image != NULL &&
         atomic_fetch_sub_explicit(&image->references, 1, PB_ORDER_REFERENCE_DROP) == 1) {
+        if (image->host_view != NULL) {
+            pb_region_release(image->host_view, image->bytes);
+        }
         pb_os_account_close(&image->account);
         pb_os_file_close(image->file);
         image->allocator->release(image->allocator->context, image);
@@ -84,6 +90,35 @@ void pb_image_release(struct pb_image *image) {
 
 uint64_t pb_image_bytes(const struct pb_image *image) {
     return image->bytes;
+}
+
+static enum pb_status host_view_map(struct pb_image *image) {
+    void *base;
+    enum pb_status status = pb_os_reserve(image->bytes, &base);
+    if (status != PB_OK) {
+        return status;
+    }
+    status = pb_os_file_map(image->file, base, image->bytes, NULL);
+    if (status == PB_OK) {
+        image->host_view = base;
+    } else {
+        pb_region_release(base, image->bytes);
+    }
+    return status;
+}
+
+/* Makes what a reset by hand needs: an answer from the kernel, and the image's bytes. */
+static enum pb_status sweep_begin(struct pb_image *image) {
+    enum pb_status status = pb_os_account_try(&image->account);
+    if (status != PB_OK) {
+        return status;
+    }
+    pb_lock_acquire(&image->lock);
+    if (image->host_view == NULL) {
+        status = host_view_map(image);
+    }
+    pb_lock_release(&image->lock);
+    return status;
 }
 
 static struct pb_image *retain_if_any(struct pb_image *image) {
@@ -131,7 +166,13 @@ static enum pb_status view_create(const struct pb_region_config *config, struct 
 
 static enum pb_status image_create(const struct pb_region_config *config,
                                    struct pb_region *region) {
-    enum pb_status status = view_create(config, config->image, region);
+    enum pb_status status = PB_OK;
+    if (config->image != NULL && config->keep_resident_bytes > 0) {
+        status = sweep_begin(config->image);
+    }
+    if (status == PB_OK) {
+        status = view_create(config, config->image, region);
+    }
     if (status == PB_OK) {
         region->first_image = retain_if_any(config->image);
     }
@@ -147,6 +188,7 @@ static enum pb_status copy_of_view(const struct pb_region *source, struct pb_ima
         .guard_bytes = source->guard_bytes,
         .strategy = source->strategy,
         .advice = source->advice,
+        .keep_resident_bytes = source->keep_resident_bytes,
         .allocator = source->allocator,
     };
     enum pb_status status = view_create(&config, image, &made);
@@ -249,13 +291,33 @@ static enum pb_status image_copy(struct pb_region *source, bool racing, struct p
     return status;
 }
 
-/* True when the pages could be given back: they are the image's again. */
+/* Makes the first bytes the image's again, and what lies behind it zero. */
+static enum pb_status view_restore(struct pb_region *region, uint64_t bytes) {
+    struct pb_image *image = region->first_image;
+    uint64_t old = region->accessible_bytes;
+    if (image == NULL || region->keep_resident_bytes == 0) {
+        return old > 0 ? pb_os_discard(region->base, old) : PB_OK;
+    }
+    const struct pb_sweep sweep = {
+        .account = &image->account,
+        .habit = &region->habit,
+        .budget_bytes = region->keep_resident_bytes,
+        .together = region->advice != PB_ADVICE_NONE,
+        .image = image->host_view,
+        .image_bytes = image->bytes,
+    };
+    enum pb_status status = pb_region_sweep(&sweep, region->base, bytes);
+    return status == PB_OK && old > bytes ? pb_os_discard(region->base + bytes, old - bytes)
+                                          : status;
+}
+
+/* True when that could be done to the mapping as it is. */
 static bool view_is_back(struct pb_region *region, uint64_t bytes, enum pb_status *status) {
     uint64_t old = region->accessible_bytes;
     if (region->image != region->first_image) {
         return false;
     }
-    *status = old > 0 ? pb_os_discard(region->base, old) : PB_OK;
+    *status = view_restore(region, bytes);
     if (*status == PB_OK && old > bytes) {
         *status = pb_os_decommit(region->base + bytes, old - bytes);
     }

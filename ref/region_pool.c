@@ -8,13 +8,6 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Whether it pays to keep a slot's pages: only if the tenants write enough of them. */
-struct habit {
-    uint64_t kept_bytes; /* by the last reset; 0: it gave all back */
-    uint32_t misses;     /* how many times in a row it did not pay, at most MISSES_MAX */
-    uint32_t skips;      /* how many coming resets give all back */
-};
-
 /* One reservation, cut into slots of slot + guard bytes. A free slot is inaccessible and reads 0
  * once opened, like fresh address space: a slot that cannot be brought back to that is retired. */
 struct pb_pool {
@@ -24,7 +17,7 @@ struct pb_pool {
     uint8_t *base;
     uint64_t stride_bytes;
     struct pb_os_account account; /* PB_POOL_SCAN: which pages were written */
-    struct habit *habits;         /* PB_POOL_SCAN: one a slot, its tenant's */
+    struct pb_habit *habits;      /* PB_POOL_SCAN: one a slot, its tenants' */
     struct pb_lock lock;          /* guards what follows */
     uint32_t free;
     uint32_t retired;
@@ -164,113 +157,18 @@ static void slot_give(struct pb_pool *pool, uint32_t slot, bool clean) {
     pb_lock_release(&pool->lock);
 }
 
-/* A reset by hand that is under way. */
-struct sweep {
-    uint64_t budget_bytes;  /* that may still be kept */
-    uint64_t kept_bytes;    /* of resident pages that stay, */
-    uint64_t written_bytes; /* and of those of them that were not zero */
-    uint64_t kept_to_bytes; /* what lies behind is given back */
-};
-
-static bool is_zero(const uint8_t *bytes, size_t count) {
-    static const uint8_t first[16];
-    return memcmp(bytes, first, sizeof first) == 0 &&
-           memcmp(bytes, bytes + sizeof first, count - sizeof first) == 0;
-}
-
-/* Zeroes the pages of a run at offset until the budget is used up. */
-static void run_zero(struct sweep *sweep, uint8_t *base, uint64_t offset, uint64_t length_bytes) {
-    const size_t host = (size_t)pb_os_page_bytes();
-    for (uint64_t at = offset; at < offset + length_bytes; at += host) {
-        if (sweep->budget_bytes == 0) {
-            sweep->kept_to_bytes = at;
-            return;
-        }
-        sweep->budget_bytes -= host;
-        sweep->kept_bytes += host;
-        if (!is_zero(base + at, host)) {
-            memset(base + at, 0, host);
-            sweep->written_bytes += host;
-        }
-    }
-}
-
-/* Zeroes the resident pages of a slot's first bytes by hand until the budget is used up. The rest,
- * and pages that are swapped out, are given back. */
-static enum pb_status runs_zero(struct pb_pool *pool, struct sweep *sweep, uint8_t *base,
-                                uint64_t bytes) {
-    enum { RUNS = 64 };
-    struct pb_os_run runs[RUNS];
-    uint64_t looked_bytes;
-    size_t count;
-    sweep->kept_to_bytes = bytes;
-    for (uint64_t done = 0; done < sweep->kept_to_bytes; done += looked_bytes) {
-        if (pb_os_account_ask(&pool->account, base + done, bytes - done, runs, RUNS, &count,
-                              &looked_bytes) != PB_OK) { /* no descriptor, say */
-            sweep->kept_to_bytes = done;
-            break;
-        }
-        for (size_t i = 0; i < count && sweep->kept_to_bytes == bytes; i++) {
-            uint64_t at = done + runs[i].offset_bytes;
-            if (!runs[i].swapped) {
-                run_zero(sweep, base, at, runs[i].length_bytes);
-                continue;
-            }
-            enum pb_status status = pb_os_discard(base + at, runs[i].length_bytes);
-            if (status != PB_OK) {
-                return status;
-            }
-        }
-    }
-    uint64_t kept_to = sweep->kept_to_bytes;
-    return kept_to == bytes ? PB_OK : pb_os_discard(base + kept_to, bytes - kept_to);
-}
-
-/* True if keeping pages pays: looking at one costs a seventh of giving it back and faulting it in
- * again. So the tenant must have written a seventh of the pages that were kept for it (others it
- * has faulted in itself), or a seventh of all, since then all pages are soon kept. */
-static bool pays(const struct sweep *sweep, uint64_t kept_before_bytes) {
-    enum { LOOKS_A_FAULT = 7 };
-    uint64_t own_bytes =
-        sweep->kept_bytes > kept_before_bytes ? sweep->kept_bytes - kept_before_bytes : 0;
-    return sweep->written_bytes >= own_bytes + kept_before_bytes / LOOKS_A_FAULT ||
-           sweep->written_bytes >= sweep->kept_to_bytes / LOOKS_A_FAULT;
-}
-
-/* Keeps pages as long as that pays. Then it gives all back, and tries again after 1, 3, 7 and at
- * most 63 resets. together: pages come in many at a time, so it always pays. */
-static enum pb_status slot_zero_present(struct pb_pool *pool, uint8_t *base, uint64_t bytes,
-                                        bool together) {
-    enum { MISSES_MAX = 6 };
-    struct habit *habit = &pool->habits[(uint64_t)(base - pool->base) / pool->stride_bytes];
-    struct sweep sweep = {.budget_bytes = pool->config.keep_resident_bytes};
-    uint64_t kept_before_bytes = habit->kept_bytes;
-    habit->kept_bytes = 0;
-    if (habit->skips > 0 || sweep.budget_bytes == 0) {
-        habit->skips -= habit->skips > 0;
-        return pb_os_discard(base, bytes);
-    }
-    enum pb_status status = runs_zero(pool, &sweep, base, bytes);
-    if (status != PB_OK) {
-        return status;
-    }
-    bool tried = kept_before_bytes > 0;
-    if (tried && !together && !pays(&sweep, kept_before_bytes)) {
-        habit->misses += habit->misses < MISSES_MAX;
-        habit->skips = (UINT32_C(1) << habit->misses) - 1;
-        return pb_os_discard(base, bytes);
-    }
-    habit->kept_bytes = sweep.kept_bytes;
-    habit->misses = tried ? 0 : habit->misses;
-    return PB_OK;
-}
-
 /* Zeroes the first bytes of a slot, all accessible: some by hand, the others by giving them back.
  */
 static enum pb_status slot_zero(struct pb_pool *pool, uint8_t *base, uint64_t bytes,
                                 unsigned advice) {
     if (pool->config.reset == PB_POOL_SCAN) {
-        return slot_zero_present(pool, base, bytes, advice != PB_ADVICE_NONE);
+        const struct pb_sweep sweep = {
+            .account = &pool->account,
+            .habit = &pool->habits[(uint64_t)(base - pool->base) / pool->stride_bytes],
+            .budget_bytes = pool->config.keep_resident_bytes,
+            .together = advice != PB_ADVICE_NONE,
+        };
+        return pb_region_sweep(&sweep, base, bytes);
     }
     uint64_t keep = pool->config.keep_resident_bytes;
     uint64_t kept = keep < bytes ? keep : bytes;

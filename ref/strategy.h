@@ -3,6 +3,7 @@
 #ifndef PB_STRATEGY_H
 #define PB_STRATEGY_H
 
+#include "os.h"
 #include "region.h"
 
 /* One strategy. Sizes come checked: whole pages, growing, within the capacity where it says so.
@@ -42,6 +43,24 @@ enum pb_status pb_region_follow_advice(struct pb_region *region, uint64_t from, 
  * not do that (pb_os_discard), they are mapped anew: *renewed, and only the first bytes of them are
  * open then. PB_NO_MEMORY, PB_UNSUPPORTED, PB_INTERRUPTED, PB_SYSTEM: only destroy is legal. */
 enum pb_status pb_region_empty(struct pb_region *region, uint64_t bytes, bool *renewed);
+
+/* ---- Resets by hand (region_sweep.c) -------------------------------------------------------- */
+
+/* What a range goes back to: bytes of an image, then zeros; and what may stay resident. */
+struct pb_sweep {
+    struct pb_os_account *account; /* tells which pages are resident */
+    struct pb_habit *habit;        /* of the range */
+    uint64_t budget_bytes;         /* kept at most */
+    bool together;                 /* pages come in many at a time: keeping them always pays */
+    const uint8_t *image;          /* whole host pages; NULL: all are zeros */
+    uint64_t image_bytes;
+};
+/* Brings [base, base + bytes), all accessible, back to that. Resident pages are restored by hand
+ * where that pays; the others are given back. Errors as of pb_os_discard: some of it may be back.
+ */
+enum pb_status pb_region_sweep(const struct pb_sweep *asked, uint8_t *base, uint64_t bytes);
+
+/* ---- Shared by all -------------------------------------------------------------------------- */
 
 /* The configuration that a copy of the region is created from. */
 struct pb_region_config pb_region_config_of(const struct pb_region *region);

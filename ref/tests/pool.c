@@ -452,6 +452,8 @@ TEST(R15_scan_in_a_child_asks_of_its_own_pages) {
         pb_memory_release(memory);
         memory = tenant(pool, 1);
         check_zero(memory, 0, PB_PAGE_BYTES);
+        pb_memory_release(memory);
+        pb_pool_release(pool);
         _exit(0);
     }
     int status = -1;
