@@ -67,8 +67,7 @@ static bool has_faults(const struct program *program) {
 static const char *flags(void) {
     static char text[1024];
     text[0] = '\0';
-    for (unsigned i = 0;
-         !is_threaded && has_faults(&trial.program) && op_word(KIND_call, i) != NULL; i++) {
+    for (unsigned i = 0; has_faults(&trial.program) && op_word(KIND_call, i) != NULL; i++) {
         const char *call = op_word(KIND_call, i);
         if (strncmp(call, "os_", 3) == 0) { /* the others are the allocator's */
             size_t used = strlen(text);
@@ -269,13 +268,18 @@ static void print_declarations(FILE *out, const char *text, const char *nested) 
     }
 }
 
+/* What makes calls of our library fail; a subject's are those of the allocator, in check.h. */
+static void print_faults(FILE *out, const struct program *program) {
+    fputs(mapping.kind == TO_REF && has_faults(program) ? "#include \"faults.h\"\n\n" : "\n", out);
+}
+
 static void print_sequential(FILE *out, const struct program *program) {
     static const char *const includes[] = {"ref.h", "map.h", "table.h"};
     const bool leaks = strncmp(trial.name, "R14-", 4) == 0 || strncmp(trial.name, "R6-", 3) == 0;
     char *text = text_of(lines), *nested = text_of(functions);
     print_head(out, program);
     fprintf(out, "#include \"check.h\"\n#include \"%s\"\n", includes[mapping.kind]);
-    fputs(mapping.kind == TO_REF && has_faults(program) ? "#include \"faults.h\"\n\n" : "\n", out);
+    print_faults(out, program);
     print_declarations(out, text, nested);
     fputs("\nint main(void) {\n    watch();\n", out);
     if (has_faults(program) && program->choices_bytes > 0) {
@@ -312,6 +316,7 @@ static uint32_t drained[CALLS_MAX];
 static unsigned drained_n;
 static bool is_judged;  /* a judge found it by answers and order, or by who sleeps */
 static bool is_at_rest; /* ... by who sleeps */
+static bool is_crash;   /* the engine found an access that crashes anywhere */
 
 /* One line of tape_threads' log. */
 static void read_event(char *line, unsigned number) {
@@ -344,6 +349,22 @@ static void read_event(char *line, unsigned number) {
     }
 }
 
+/* How a finding shows: 's' by who sleeps, 'j' by what a judge says, 'c' as a crash; '-': only the
+ * engine sees it. */
+static char kind_of(const char *finding) {
+    static const char *const kinds[][2] = {{"deadlock", "s"},
+                                           {"lost-wakeup", "s"},
+                                           {"page-fault", "c"},
+                                           {"null-access", "c"},
+                                           {"wild-access", "c"}};
+    for (unsigned i = 0; finding != NULL && i < sizeof kinds / sizeof kinds[0]; i++) {
+        if (strcmp(finding, kinds[i][0]) == 0) {
+            return kinds[i][1][0];
+        }
+    }
+    return finding != NULL && finding[0] == 'R' && isdigit(finding[1]) ? 'j' : '-';
+}
+
 /* Runs it once more, in a process of its own, which writes its calls down as they come. */
 static bool write_log(const struct subject *subject, const struct program *program) {
     static char line[16384];
@@ -359,14 +380,7 @@ static bool write_log(const struct subject *subject, const struct program *progr
         unsetenv("SCHED");
         tape_threads(lines);
         (void)interleave_run(subject != subject_ref() ? subject : NULL, program, NULL);
-        const char *finding = interleave_told()->finding;
-        char kind = '-';
-        if (finding != NULL &&
-            (strcmp(finding, "deadlock") == 0 || strcmp(finding, "lost-wakeup") == 0)) {
-            kind = 's';
-        } else if (finding != NULL && finding[0] == 'R' && isdigit(finding[1])) {
-            kind = 'j';
-        }
+        const char kind = kind_of(interleave_told()->finding);
         _exit(write(answer[1], &kind, 1) == 1 ? 0 : 1);
     }
     close(answer[1]);
@@ -377,8 +391,9 @@ static bool write_log(const struct subject *subject, const struct program *progr
     close(answer[0]);
     is_at_rest = kind == 's';
     /* What only the engine sees does not show in the answers. */
-    is_judged = kind != '-' && strcmp(trial.name, "R22-notifier-unseen") != 0;
-    looks_are_whole = is_judged;
+    is_crash = kind == 'c';
+    is_judged = (kind == 's' || kind == 'j') && strcmp(trial.name, "R22-notifier-unseen") != 0;
+    looks_are_whole = is_judged || is_crash;
     rewind(lines);
     for (unsigned number = 1; fgets(line, sizeof line, lines) != NULL; number++) {
         read_event(line, number);
@@ -423,7 +438,8 @@ static void print_calls(FILE *out, int thread, unsigned phase) {
             if (m->is_line) {
                 fprintf(out, "    %s\n", m->text);
             } else {
-                fprintf(out, "    IN(%u, \"%s\", %s);\n", k, m->rule, m->text);
+                fprintf(out, "    IN(%u, \"%s\", %s);\n", k, is_crash ? trial.name : m->rule,
+                        m->text);
             }
         }
         k += !m->is_line;
@@ -492,8 +508,9 @@ static void print_threads(FILE *out, const struct program *program) {
     }
     fprintf(out, "enum { CALLS = %u, THREADS = %u, TURNS = %d };\n\n", calls_n, count,
             takes_turns(program));
-    fprintf(out, "#include \"check.h\"\n#include \"%s\"\n#include \"threads.h\"\n\n",
+    fprintf(out, "#include \"check.h\"\n#include \"%s\"\n#include \"threads.h\"\n",
             includes[mapping.kind]);
+    print_faults(out, program);
     print_declarations(out, text, "");
     fputs("static void before(void) {\n", out);
     print_calls(out, -1, 0);
@@ -586,13 +603,14 @@ static void print_makefile(FILE *out, const struct program *program) {
             "SOURCES = %s\n"
             "explore:; env -u MAKEFLAGS -u MFLAGS $(MAKE) -C $(PAGEBOX) explore "
             "SRC='$(CURDIR)/finding.c $(SOURCES)' "
-            "CFLAGS_SRC='-DEXPLORE -D_GNU_SOURCE -I$(CURDIR) %s $(CFLAGS)' "
+            "CFLAGS_SRC='-DEXPLORE -D_GNU_SOURCE -I$(CURDIR) %s%s $(CFLAGS)' "
             "ROOT='$(CURDIR)' "
             "TIME='$(or $(TIME),300)' $(if $(REPLAY),REPLAY='$(abspath $(REPLAY))'); "
             "status=$$?; $(if $(REPLAY),,cp results/explore/latest/schedule.txt . 2>/dev/null;) "
             "exit $$status\n",
             mapping.kind == TO_REF ? "$(wildcard $(abspath $(PAGEBOX))/ref/*.c)" : "",
-            mapping.kind == TO_REF ? "-I$(abspath $(PAGEBOX))/ref" : "");
+            mapping.kind == TO_REF ? "-I$(abspath $(PAGEBOX))/ref" : "",
+            mapping.kind == TO_REF ? flags() : "");
     }
 }
 

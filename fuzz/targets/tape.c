@@ -828,6 +828,7 @@ static const struct subject *front_of_threads(const struct subject *subject) {
 void tape_threads(FILE *to) {
     out = to;
     who = interleave_thread;
+    fault_to = tape_fault;
     interleave_front = front_of_threads;
 }
 

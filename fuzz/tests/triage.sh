@@ -193,6 +193,17 @@ T0 mailbox_enqueue count:1
 T0 guest_drain
 T0 interleave
 OPS
+    good_program program_fails_calls_of_two_threads '^good' <<'OPS'
+pagebox-ops 1 system_fuzzer
+T1 fault_at call:os_commit nth:1 error:no_memory
+T2 fault_at call:os_commit nth:2 error:interrupted
+T1 memory_grow m0 pages:1
+T2 memory_grow m0 pages:1
+T2 memory_grow m0 pages:1
+OPS
+    check program_says_which_calls_fail_in_each_thread "not so" sh -c "
+        grep -A1 'thread_1' '$work/good/program_fails_calls_of_two_threads/finding.c' | grep 'os_commit\", 1, \"no_memory' &&
+        grep -A1 'thread_2' '$work/good/program_fails_calls_of_two_threads/finding.c' | grep 'os_commit\", 2, \"interrupted'"
     good_program program_sets_up_behind_a_fault '^good' <<'OPS'
 pagebox-ops 1 waiters_fuzzer
 T0 fault_at call:os_advise nth:9 error:any

@@ -341,6 +341,8 @@ __attribute__((unused)) static bool any_armed(void) {
     return any;
 }
 
+static bool is_quiet; /* threads that are stopped anywhere must not hold the lock of stdout */
+
 static bool due(const char *call) {
     bool is_due = false;
     for (unsigned i = 0; i < arms; i++) {
@@ -349,7 +351,7 @@ static bool due(const char *call) {
             is_due = true;
         }
     }
-    if (is_due) {
+    if (is_due && !is_quiet) {
         printf("    (%s fails here)\n", call);
     }
     return is_due;

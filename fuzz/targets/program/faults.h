@@ -1,7 +1,9 @@
 /* faults.h: calls of ref/os.h that fail when finding.c says so. Linked by -Wl,--wrap=pb_os_... */
 
-static bool closing_failed; /* the last call that closes pages did, and none opened any since */
-static bool opens;          /* this call of os_advise */
+/* Each thread's own. */
+static _Thread_local bool
+    closing_failed;              /* the last call that closes pages; none opened any since */
+static _Thread_local bool opens; /* this call of os_advise */
 
 static bool is_due(const char *call) {
     bool now_due = due(call);

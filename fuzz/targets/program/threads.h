@@ -393,6 +393,7 @@ static int by_chance(void) {
 
 static int in_threads(const char *rule) {
     int status;
+    is_quiet = true;
     the_rule = rule;
     end_s = now_s() + SECONDS;
     shared = mmap(NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

@@ -236,7 +236,7 @@ def as_written(a, source, object_file, extra):
 
 
 def compile_one(a, source, object_file):
-    extra = [f for f in shlex.split(a.cflags) if not f.startswith(("-l", "-L"))]
+    extra = [f for f in shlex.split(a.cflags) if not f.startswith(("-l", "-L", WRAP))]
     optimised = any(re.fullmatch(r"-O.*", f) for f in extra)
     if is_clang(a.cc) and not optimised:
         as_written(a, source, object_file, extra)
@@ -306,11 +306,15 @@ def rename_calls(objects, sources):
     return refused, set().union(*(needs for needs, _, _ in tables))
 
 
-def join(objects, folder):
+WRAP = "-Wl,--wrap="
+
+
+def join(a, objects, folder):
     """One object: the program's sections under names that the driver knows, its names its own."""
     subject = str(folder / "subject.o")
+    wrapped = [f.removeprefix("-Wl,") for f in shlex.split(a.cflags) if f.startswith(WRAP)]
     run_tool(
-        ["ld", "-r", "--force-group-allocation", "-T", str(SIM / "subject.ld"), *objects]
+        ["ld", "-r", "--force-group-allocation", "-T", str(SIM / "subject.ld"), *wrapped, *objects]
         + ["-o", subject],
         "linking the program",
     )
@@ -394,7 +398,7 @@ def build(a, folder):
     a.polls = bool(needs & {"poll", "ppoll", "select", "pselect", "epoll_wait", "epoll_pwait"})
     a.reads_input = bool(needs & {"stdin", "scanf", "__isoc99_scanf", "__isoc23_scanf", "getchar",
                                   "gets", "read", "getchar_unlocked", "_ZSt3cin"})
-    subject = join(objects, folder)
+    subject = join(a, objects, folder)
     program = folder / "program"
     libraries = [f for f in shlex.split(a.cflags) if f.startswith(("-l", "-L"))]
     libraries += fuzzer_library() if a.sched == "bytes" else []
