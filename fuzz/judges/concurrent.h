@@ -178,9 +178,10 @@ const char *concurrent_second_took(struct concurrent *o);
 const char *concurrent_second_at_rest(const struct concurrent *o);
 /* At the end, after a last drain. */
 const char *concurrent_second_lost(const struct concurrent *o);
-/* All threads have ended, and the guest has drained once more: nothing that was accepted may be
- * hidden from it, unless it was spilled (R34). */
-const char *concurrent_hidden(const struct concurrent *o);
+/* All threads have ended, and the guest has drained once more: how many ids that were accepted are
+ * hidden from it, and not spilled. Where a flush shows them they were not shown in time (R34). */
+uint32_t concurrent_hidden(const struct concurrent *o);
+const char *concurrent_shown_late(uint32_t hidden);
 /* A producer has stopped for ever, and this operation of another thread is blocked (R45). */
 const char *concurrent_blocked_by_stopped(const struct concurrent *o, uint8_t code);
 /* After the last drain: accepted ids that nobody took (R30). */

@@ -200,9 +200,12 @@ static uint32_t undelivered(const struct concurrent *o) {
     return count;
 }
 
-const char *concurrent_hidden(const struct concurrent *o) {
-    const uint32_t hidden = undelivered(o);
-    return hidden == 0 || o->spills || o->released || o->close_start != NEVER
+uint32_t concurrent_hidden(const struct concurrent *o) {
+    return o->spills || o->released || o->close_start != NEVER ? 0 : undelivered(o);
+}
+
+const char *concurrent_shown_late(uint32_t hidden) {
+    return hidden == 0
                ? NULL
                : concurrent_found("R34-not-shown",
                                   "%u ids were accepted, and the guest is not told", hidden);
@@ -392,8 +395,8 @@ static const char *waker_made(const struct concurrent *o, const struct call *c) 
     bool ok = c->status == SUBJECT_OK;
     return ok == is_sound(c->id) || (!ok && o->faulty)
                ? NULL
-               : concurrent_found("R36-waker", "a waker of id %llu: %s", (unsigned long long)c->id,
-                                  name_of(c));
+               : concurrent_found(c->status == SUBJECT_INVALID || ok ? "R30-id" : "R36-waker",
+                                  "a waker of id %llu: %s", (unsigned long long)c->id, name_of(c));
 }
 
 static const char *parked(const struct concurrent *o, const struct call *c) {

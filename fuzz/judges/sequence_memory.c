@@ -243,7 +243,9 @@ const char *sequence_created(struct sequence *q, struct creation *c,
     }
     q->budget_used += budgeted && got == SUBJECT_OK ? bytes : 0;
     return oracle_status_in(q, got, (errors != 0 ? errors : BIT(OK)) | maybe,
-                            got == SUBJECT_REFUSED ? "R40-create" : "R1-create");
+                            got == SUBJECT_REFUSED    ? "R40-create"
+                            : c->config.image != NULL ? "R2-create"
+                                                      : "R1-create");
 }
 
 void sequence_new(struct sequence *q, struct judged *m, const struct creation *c) {
@@ -847,8 +849,7 @@ static const char *owner_answered(const struct judged *m, unsigned i, const stru
     }
     bool right = c->yes && c->owner.offset_bytes == c->at && c->owner.length_bytes == size &&
                  c->owner.record == side->view.record;
-    /* behind the size it is the guard that is missing, or too long */
-    return right ? NULL : c->at < size ? "R39-owner" : "R4-owner";
+    return right ? NULL : c->at < size ? "R39-owner" : "R39-owner-guard";
 }
 
 static const char *probe(const struct judged *m, unsigned i, const struct call *c) {

@@ -1248,6 +1248,15 @@ static const struct shape shapes[] = {
       {OP_memory_store, HERE, 0, 0, DRAWN},
       {OP_memory_reset, HERE, 0, 0, DRAWN},
       {OP_memory_reset, HERE, 1, 0, DRAWN}}},
+    /* the same without a copy, and growth where there was something */
+    {false,
+     {{OP_memory_create_more, HERE, 0, 0, VIEW | IMAGE},
+      {OP_memory_touch, HERE, 0, 0, IMAGE},
+      {OP_memory_reset, HERE, 0, 0, DRAWN},
+      {OP_memory_grow, HERE, 0, 0, ONE},
+      {OP_memory_touch, HERE, 0, 0, IMAGE},
+      {OP_memory_reset, HERE, 0, 0, DRAWN},
+      {OP_memory_grow, HERE, 0, 0, ONE}}},
     /* growth from nothing */
     {false, {{OP_memory_create, HERE, 0, 0, LIMIT}, {OP_memory_grow, HERE, 0, 0, DRAWN}}},
     /* copies of copies, that live on */

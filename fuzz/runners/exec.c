@@ -153,7 +153,8 @@ static const char *end(const struct subject *subject, const char *found) {
     broken = died != NULL ? died : broken;
     broken = either(broken, subject->complaint != NULL ? subject->complaint() : NULL);
     if (fault_blocks() > 0) {
-        broken = either(broken, "R14-leak");
+        const bool of_mailbox = exec.program->target == TARGET_mailbox_fuzzer;
+        broken = either(broken, of_mailbox ? "R36-leak" : "R14-leak");
         fault_sweep();
     }
     is_running = false;

@@ -367,7 +367,8 @@ static void program_main(void *arg) {
         sim_finding(complaint, "the subject itself says so");
     }
     if (os_sim_blocks() != 0) {
-        sim_finding("R14-leak", "%u blocks are left", os_sim_blocks());
+        sim_finding(wants_memory(program) ? "R14-leak" : "R36-leak", "%u blocks are left",
+                    os_sim_blocks());
     }
 }
 
@@ -427,6 +428,16 @@ static bool within_size(const char *detail) {
     return offset < length;
 }
 
+/* A thread cancels a wait. */
+static bool cancels_now(void) {
+    bool any = false;
+    for (unsigned i = 0; i < OP_THREADS; i++) {
+        const struct op *op = world.actor[i].op;
+        any |= op != NULL && op->code == OP_memory_cancel;
+    }
+    return any;
+}
+
 /* A race or a bad access belongs to the part whose function it was in: the first one that is not
  * the lock's or the harness's. */
 static const char *access_rule(const char *finding, char *detail, size_t bytes) {
@@ -453,7 +464,7 @@ static const char *access_rule(const char *finding, char *detail, size_t bytes) 
         snprintf(name, sizeof name, "R13-%s", finding);
         return name;
     }
-    if (strstr(detail, "canceller_") != NULL) {
+    if (strstr(detail, "canceller_") != NULL || (strcmp(rule, "R27") == 0 && cancels_now())) {
         snprintf(name, sizeof name, "R41-%s", finding);
         return name;
     }

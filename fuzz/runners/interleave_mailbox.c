@@ -542,9 +542,10 @@ static void check_delivery(void) {
         struct call c = {.code = OP_mailbox_close};
         close_box(&c); /* delivers what is behind its place */
     }
+    uint32_t hidden = 0;
     if (!world.releases && world.judge.close_start == NEVER && !world.stopped) {
         (void)world.b->drain(world.box, take, NULL);
-        world_check(concurrent_hidden(&world.judge));
+        hidden = concurrent_hidden(&world.judge);
     }
     if (!world.releases && world.judge.close_start == NEVER && world.b->flush != NULL) {
         uint32_t left = 1;
@@ -554,7 +555,8 @@ static void check_delivery(void) {
         }
     }
     (void)world.b->drain(world.box, take, NULL);
-    world_check(concurrent_lost(&world.judge));
+    world_check(concurrent_lost(&world.judge)); /* not only hidden */
+    world_check(concurrent_shown_late(hidden));
 }
 
 void mailbox_end(void) {

@@ -457,7 +457,7 @@ static const struct bite {
     MEMORY(create, create_dirty, "oracle_R2_fresh_zero", "R2-fresh-zero", PLAIN),
     MEMORY(create, create_narrow, "oracle_R3_style", "R3-style",
            CREATE("m0", "reserve", "none", "1", "6", "no", "static", "6")),
-    MEMORY(owner_of, owner_without_guard, "oracle_R4_owner", "R4-owner",
+    MEMORY(owner_of, owner_without_guard, "oracle_R39_owner_guard", "R39-owner-guard",
            PLAIN "T0 memory_owner_of m0 at:end\n"),
     MEMORY(owner_of, owner_one_too_far, "oracle_R39_owner_beyond", "R39-owner-beyond",
            "T0 memory_create m0 strategy:reserve twin:none min:1 max:4 shared:no style:dynamic "
