@@ -508,7 +508,7 @@ enum {
     UNDOING_CALLS = CALL(os_decommit) | CALL(os_discard) | CALL(os_renew) | CALL(os_advise)
 };
 static const uint32_t calls_of[256] = {
-    [OP_memory_create] = PAGE_CALLS | CALL(os_reserve_accessible) | CALL(allocate),
+    [OP_memory_create] = PAGE_CALLS | ASKING_CALLS | CALL(os_reserve_accessible) | CALL(allocate),
     [OP_memory_create_more] =
         PAGE_CALLS | FILE_CALLS | ASKING_CALLS | CALL(os_reserve_accessible) | CALL(allocate),
     [OP_memory_grow] = PAGE_CALLS | CALL(allocate) | CALL(c_madvise),
