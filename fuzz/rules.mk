@@ -131,7 +131,7 @@ build/plain/pagebox_mutator.so: $(addprefix fuzz/programs/,mutate_afl.c mutate.c
 fuzz-build-afl: build/plain/pagebox_mutator.so
 fuzz-build-libfuzzer fuzz-build-bare fuzz-build-afl: build/plain/opgen
 
-fuzz: $(SUBJECT_WANTED) $(RUNTIME_WANTED) ## every target under both engines, TIME=60 s each (TARGET= ENGINE= JOBS= SEED= SCHED= SUBJECT= RUNTIME= PARTS= RULES_OFF= SWARM= EMPTY=1 SYNC= REPEAT=)
+fuzz: $(SUBJECT_WANTED) $(RUNTIME_WANTED) ## every target under both fuzzers, TIME=60 s each (TARGET= ENGINE= JOBS= SEED= SCHED= SUBJECT= RUNTIME= PARTS= RULES_OFF= SWARM= EMPTY=1 SYNC= REPEAT=)
 	$(start)MAKE='$(MAKE)' TIME='$(TIME)' TARGET='$(TARGET)' ENGINE='$(or $(ENGINE),$(if $(RUNTIME),libfuzzer))' JOBS='$(JOBS)' \
 	    SEED='$(SEED)' SUBJECT=$(call quote,$(SUBJECT)) EMPTY='$(EMPTY)' SYNC='$(SYNC)' REPEAT='$(REPEAT)' $(RUNTIME_WITH) scripts/fuzz.py
 replay: build/asan/replay $(SUBJECT_WANTED) $(RUNTIME_WANTED) ## runs INPUT=file or folder under the sanitizers, prints its operations (TARGET= SUBJECT= RUNTIME= RULES_OFF= REPEAT= SCHED= SEED= TRACE=1)

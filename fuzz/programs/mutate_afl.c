@@ -25,7 +25,7 @@ int32_t afl_custom_post_trim(void *data, unsigned char success);
 enum { SPLICES_ONE_IN = 6, OUT_BYTES_MAX = 1 << 16 };
 
 /* AFL++ asks for up to 1 MiB, whatever its -G, and cuts what is longer than that from the back,
- * where the first choices are. It does not tell -G: scripts/pagebox/fuzz/engines.py does. */
+ * where the first choices are. It does not tell -G: scripts/pagebox/fuzz/fuzzers.py does. */
 enum { INPUT_BYTES_MAX = 256 };
 
 struct mutator {

@@ -10,7 +10,7 @@ from pagebox.defects import page
 from pagebox.defects import verdicts
 from pagebox.sim import explore
 from pagebox.fuzz import run
-from pagebox.fuzz import engines
+from pagebox.fuzz import fuzzers
 from pagebox.fuzz import findings
 from pagebox.gate import calibrate
 from pagebox.gate import history
@@ -21,7 +21,7 @@ from pagebox.sim import verify
 
 # What writes items and summaries of report.json; those of bench and gate are figures under many names.
 WRITERS = {
-    "fuzz": (run.Session.report, engines.Engine.item, findings.Finding.item),
+    "fuzz": (run.Session.report, fuzzers.Fuzzer.item, findings.Finding.item),
     "defects": (verdicts.item_of, page.summary_of, page.series_page),
     "litmus": (litmus.main,),
     "verify": (verify.main,),

@@ -14,7 +14,7 @@ import unittest.mock
 
 from pagebox.fuzz import run as fuzz_run
 from pagebox.fuzz import corpora
-from pagebox.fuzz import engines
+from pagebox.fuzz import fuzzers
 from pagebox.fuzz import findings
 from pagebox.fuzz import page
 from pagebox.fuzz import screen
@@ -106,7 +106,7 @@ def test_workers_have_the_machines_name(root):
     try:
         plan = types.SimpleNamespace(sync=pathlib.Path(root))
         run = types.SimpleNamespace(path=report.Run.path.__get__(types.SimpleNamespace(dir=pathlib.Path(root))))
-        afl = engines.Afl(plan, run, store_of(), "memory_fuzzer", "afl", 3)
+        afl = fuzzers.Afl(plan, run, store_of(), "memory_fuzzer", "afl", 3)
         assert [folder.name for folder in afl.own()] == ["b_two-main", "b_two-s1", "b_two-s2"]
         assert afl.sync_folder() == pathlib.Path(root) / "memory_fuzzer"
     finally:
@@ -127,7 +127,7 @@ def test_what_a_killed_run_left_is_seen(root):
                  "raw/mailbox_fuzzer-afl/out/a-main/hangs/id:000000", "raw/mailbox_fuzzer-afl/out/a-s1/crashes/id:000001"):
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(b"x")
-    left = [(target, engine, hint) for target, engine, _, hint in engines.left_over(root)]
+    left = [(target, engine, hint) for target, engine, _, hint in fuzzers.left_over(root)]
     assert left == [("mailbox_fuzzer", "afl", "crash"), ("mailbox_fuzzer", "afl", "timeout"),
                     ("memory_fuzzer", "libfuzzer", "crash")], left
 
@@ -325,8 +325,8 @@ def test_seeds_are_packed_while_the_working_corpus_is_copied_to(root):
 
 def test_an_engine_that_is_not_started_again_says_so(root):
     store = types.SimpleNamespace(add=lambda *all: None)
-    engine = engines.LibFuzzer(plan_of(), run_of(root), store, "memory_fuzzer", "libfuzzer", 1)
-    engine.began, engine.starts = time.monotonic(), engines.RESTARTS_MAX + 1
+    engine = fuzzers.LibFuzzer(plan_of(), run_of(root), store, "memory_fuzzer", "libfuzzer", 1)
+    engine.began, engine.starts = time.monotonic(), fuzzers.RESTARTS_MAX + 1
     (engine.folder / "log-21.txt").write_text("finding: R5-grow-limit\n")
     (engine.folder / "artifacts-21").mkdir()
     (engine.folder / "artifacts-21/crash-1").write_bytes(b"1")
@@ -339,8 +339,8 @@ FULL = """
 import resource, signal, sys
 sys.path.insert(0, {scripts!r})
 from pagebox.common import report
-from pagebox.fuzz import engines, run
-class Full(engines.Engine):
+from pagebox.fuzz import fuzzers, run
+class Full(fuzzers.Fuzzer):
     def launch(self, seconds):
         with open(self.folder / "log", "wb") as log:
             print(self.spawn(["sleep", "1000"], log).pid)
@@ -349,7 +349,7 @@ class Full(engines.Engine):
         (self.folder / "more").write_text("x" * 1000)
     def corpus(self):
         return self.folder / "corpus"
-engines.KINDS = {{"libfuzzer": Full}}
+fuzzers.KINDS = {{"libfuzzer": Full}}
 run.Plan.check_tools = run.Plan.build = run.Plan.meet_subject = lambda self: None
 in_repo = report.Run
 report.Run = lambda kind: in_repo(kind, {root!r})

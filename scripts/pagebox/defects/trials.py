@@ -10,13 +10,13 @@ import threading
 import time
 
 from pagebox.defects import planting
-from pagebox.fuzz import engines
+from pagebox.fuzz import fuzzers
 from pagebox.common import processes
 
 HANG_S = 10  # an input that takes longer is a finding of its own
 GRACE_S = 60  # an engine that does not end by itself is ended after so much more
 PEACE_S = 2  # to end by itself when it is asked to
-INPUT_BYTES_MAX = engines.INPUT_BYTES_MAX  # both engines', as in make fuzz
+INPUT_BYTES_MAX = fuzzers.INPUT_BYTES_MAX  # both fuzzers', as in make fuzz
 # What somebody sets for the harness's programs, and make exports: the scoreboard has its own.
 SETTINGS = ("SUBJECT", "RULES_OFF", "PAGEBOX_RULES_OFF", "PAGEBOX_PARTS", "PAGEBOX_SHRINK", "SCHED", "SEED",
             "TRACE", "TRACE_JSON")
@@ -183,7 +183,7 @@ def libfuzzer_command(trial, *more):
     command = [str(trial.tree / "build/libfuzzer" / trial.target), str(corpus)]
     command += [str(trial.seeds)] if trial.seeds else []
     command += [f"-max_total_time={max(1, int(trial.seconds))}", f"-seed={trial.seed}"]
-    command += [f"-timeout={HANG_S}", "-rss_limit_mb=2560", "-detect_leaks=0", engines.DRAW_BY_TIME]
+    command += [f"-timeout={HANG_S}", "-rss_limit_mb=2560", "-detect_leaks=0", fuzzers.DRAW_BY_TIME]
     command += [f"-max_len={INPUT_BYTES_MAX}", f"-artifact_prefix={trial.folder}/", *more]
     return command
 

@@ -1,7 +1,7 @@
 """findings.py: what a fuzz run found: on disk at once, told apart, shrunk, made into programs.
 
-An input that an engine kept is copied into findings/<name>/ of the run before anything else happens to
-it, so nothing that was found is lost, however the run ends. Then, beside the engines: it is shrunk,
+An input that a fuzzer kept is copied into findings/<name>/ of the run before anything else happens to
+it, so nothing that was found is lost, however the run ends. Then, while the fuzzers run on: it is shrunk,
 its trace written, a C program made of it, compiled and run. findings/<name>/finding.json says all.
 Two inputs are one finding when the broken rule and the place are the same (`shrink -k`).
 """
@@ -207,7 +207,7 @@ class Store:
 
     def guarded(self, step, found):
         """After a full disk, a fork that fails, or a program that is being linked, the input is still kept:
-        it is a finding, under the engine's name if it has no other."""
+        it is a finding, under the fuzzer's name if it has no other."""
         try:
             step(found)
         except OSError as error:
@@ -240,7 +240,7 @@ class Store:
     def same_as(self, found):
         """The finding that is known already; where no replay tells the place, one of that name."""
         for (target, oracle, place), old in self.findings.items():
-            known = place == old.place  # else it has the engine's name only
+            known = place == old.place  # else it has the fuzzer's name only
             if known and (target, oracle) == (found.target, found.oracle) and found.place in ("", place):
                 return old
         return None
@@ -254,7 +254,7 @@ class Store:
         found.write()
 
     def key(self, found):
-        """(oracle, place). (None, None): a timeout of an engine on a busy machine, as a replay ends."""
+        """(oracle, place). (None, None): a timeout of a fuzzer on a busy machine, as a replay ends."""
         source = found.folder / found.input
         command = [SHRINK, "-k", "-w", str(HANG_MS), "-t", found.target, source]
         environment = self.plan.environment(ASAN_OPTIONS="symbolize=1:detect_leaks=0")
@@ -265,7 +265,7 @@ class Store:
         if found.hint == "timeout" and "breaks nothing" in errors:
             return None, None
         (found.folder / "trace.txt").write_text(
-            f"not seen again by a replay: the engine saw {found.hint}\n{errors}")
+            f"not seen again by a replay: the fuzzer saw {found.hint}\n{errors}")
         return found.hint, ""
 
     def move(self, found):

@@ -16,7 +16,7 @@ def clipped(text, lines_max):
 
 
 def sections(run, items, store, session):
-    """items: the engines; the findings are the store's."""
+    """items: the fuzzers; the findings are the store's."""
     found = store.all()
     made = [next_section(run, items, found, session)]
     troubles = [f"**{item.name}**: {item.problem}" for item in items if item.problem]
@@ -44,9 +44,9 @@ def next_section(run, items, found, session):
     if not found and any(i.engine != "seeds" and i.executions for i in items):
         growing = [i.name for i in items if still_grows(i)]
         steps.append(f"Coverage still grew at the end of {', '.join(growing)}: run longer (`TIME=`)." if growing
-                     else "No engine found new coverage in the second half: more time is of little use here. "
-                     "`make coverage` shows what no seed reaches; another `SEED=`, `SCHED=pct` for the engines of "
-                     "threads, or `make defects` (does this harness catch known bugs?) tell more.")
+                     else "No fuzzer found new coverage in the second half: more time is of little use here. "
+                     "`make coverage` shows what no seed reaches; another `SEED=`, `SCHED=pct` for concurrent "
+                     "programs, or `make defects` (does this harness catch known bugs?) tell more.")
     if session.promoted:
         names = ", ".join(f"{count} into {target}" for target, count in session.promoted.items() if count)
         if names:
@@ -76,7 +76,7 @@ def speed_section(items, store):
                      item["corpus_operations_per_core_s"]])
     return report.Section("What ran", "The last two columns: the corpus that the run made, replayed "
                           "on one core with the address and undefined-behaviour sanitizers, a "
-                          "second of processor time. The engines' own speeds hold their mutations, "
+                          "second of processor time. The fuzzers' own speeds hold their mutations, "
                           "their coverage and whatever else the machine did.",
                           table=report.Table(columns, rows))
 

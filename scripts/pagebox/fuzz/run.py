@@ -1,16 +1,16 @@
 """run.py: builds the fuzz targets, runs them with libFuzzer and AFL++, writes results/fuzz/<stamp>/.
 
-    scripts/fuzz.py                  # every target with both engines, 60 seconds each
+    scripts/fuzz.py                  # every target with both fuzzers, 60 seconds each
     scripts/fuzz.py TIME=30 TARGET=memory_fuzzer ENGINE=libfuzzer JOBS=1 SEED=7
     scripts/fuzz.py recover          # the reports of runs that were killed
 
-TIME seconds a target and engine · TARGET one of them · ENGINE libfuzzer, afl or both · JOBS engines
-at once (default: the cores; more of them give each target several workers) · SEED of both engines ·
+TIME seconds per target and fuzzer · TARGET one of them · ENGINE libfuzzer, afl or both · JOBS fuzzers
+at once (default: the cores; more of them give each target several workers) · SEED of both fuzzers ·
 SUBJECT a shared object to test in place of ref/ · EMPTY=1 without seeds and working corpus · SYNC a
 folder that AFL++ shares with other machines. The same names work as environment variables, as make
 passes them; PAGEBOX_CORPUS is the working corpus (default: ~/.local/state/pagebox/corpus), PAGEBOX_HOST this machine's name.
 
-First all seeds are replayed; then the engines run and feed each other. What they find is on disk at
+First all seeds are replayed; then the fuzzers run and feed each other. What they find is on disk at
 once, named by the rule and told apart by the place, shrunk while the run goes on, and kept under
 findings/<name>/ as input, operations, trace and C program. At the end the corpora are merged.
 Exit status: 0 clean, 1 a finding, 2 usage or set-up, 130 interrupted (the report is partial).
@@ -27,7 +27,7 @@ import sys
 import time
 
 from pagebox.fuzz import corpora
-from pagebox.fuzz import engines
+from pagebox.fuzz import fuzzers
 from pagebox.fuzz import findings
 from pagebox.fuzz import page
 from pagebox.fuzz import screen
@@ -96,7 +96,7 @@ class Plan:
         return not self.empty and not self.subject
 
     def build(self):
-        if os.environ.get("PAGEBOX_RUNTIME"):  # in a process of its own: see engines.py
+        if os.environ.get("PAGEBOX_RUNTIME"):  # in a process of its own: see fuzzers.py
             wanted = ["build/plain/opgen", *(f"build/bare/{target}" for target in self.targets)]
         else:
             wanted = [f"fuzz-build-{engine}" for engine in self.engines]
@@ -126,10 +126,10 @@ class Plan:
 
 
 def pack_seeds(plan, run, store, target):
-    """Seeds as bytes for the engines, without those that break something by themselves."""
+    """Seeds as bytes for the fuzzers, without those that break something by themselves."""
     folder = run.path(f"raw/{target}-seeds/x").parent
-    (folder / "empty").write_bytes(b"\0")  # engines want at least one
-    item = engines.Engine(plan, run, store, target, "seeds", 1)
+    (folder / "empty").write_bytes(b"\0")  # fuzzers want at least one
+    item = fuzzers.Fuzzer(plan, run, store, target, "seeds", 1)
     item.began = time.monotonic()
     paths = [] if plan.empty else corpora.seeds(target)
     good = paths
@@ -178,7 +178,7 @@ class Session:
             seeds = pack_seeds(self.plan, self.run, self.store, target)
             if not self.plan.empty:
                 self.items.append(seeds)
-            made = {engine: engines.KINDS[engine](self.plan, self.run, self.store, target, engine, workers)
+            made = {engine: fuzzers.KINDS[engine](self.plan, self.run, self.store, target, engine, workers)
                     for engine in self.plan.engines}
             for engine, item in made.items():
                 item.partner = next((other for name, other in made.items() if name != engine), None)
@@ -197,12 +197,12 @@ class Session:
             self.view.done()
         self.work_out()
         self.merge()
-        for item in self.engine_items():
+        for item in self.fuzzer_items():
             if item.corpus().is_dir():
                 item.measure()
 
     def watch(self):
-        """Starts the engines and looks at them until the last has ended."""
+        """Starts the fuzzers and looks at them until the last has ended."""
         while self.waiting or self.active:
             while self.waiting and (not self.active or
                                     self.slots_used() + self.waiting[0].workers <= self.plan.jobs):
@@ -222,7 +222,7 @@ class Session:
         return (f"{' '.join(self.plan.targets)}, {' '.join(self.plan.engines)}, JOBS={self.plan.jobs} "
                 f"SEED={self.plan.seed}" + (f" SUBJECT={self.plan.subject}" if self.plan.subject else ""))
 
-    def engine_items(self):
+    def fuzzer_items(self):
         return [item for item in self.items if item.engine != "seeds" and item.began]
 
     def work_out(self, seconds=findings.LATER_S):
@@ -234,10 +234,10 @@ class Session:
         """What is new goes into the working corpus."""
         for target in self.plan.targets if self.plan.merges() else []:
             folders = [self.run.path(f"raw/{target}-seeds/x").parent]
-            folders += [folder for item in self.engine_items() if item.target == target
+            folders += [folder for item in self.fuzzer_items() if item.target == target
                         for folder in item.corpora()]
             self.promoted[target], problem = corpora.merge(target, folders, self.plan.environment())
-            for item in self.engine_items():
+            for item in self.fuzzer_items():
                 if problem and item.target == target:
                     item.problem = item.problem or problem
 
@@ -326,13 +326,13 @@ def recover(folder, facts):
             shutil.rmtree(found.folder)
         except OSError as error:
             print(f"{found.folder}: left where it is: {error}", file=sys.stderr)
-    for target, engine, path, hint in engines.left_over(run.dir):
+    for target, engine, path, hint in fuzzers.left_over(run.dir):
         session.store.add(target, engine, path, hint, 0.0, None)
     session.store.end()
     if not any(before.rglob("finding.json")):
         shutil.rmtree(before, ignore_errors=True)
     for target, engine in sorted({(f.target, f.engine) for f in session.store.all()}):
-        session.items.append(engines.Engine(plan, run, session.store, target, engine, 1))
+        session.items.append(fuzzers.Fuzzer(plan, run, session.store, target, engine, 1))
     path = session.report("interrupted")
     print(f"{report.counted(len(session.store.all()), 'finding')} of a killed run: {path}/report.html")
     for found in session.store.all():

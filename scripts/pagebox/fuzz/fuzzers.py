@@ -1,4 +1,4 @@
-"""engines.py: libFuzzer and AFL++ on one target: start, watch, feed each other, stop.
+"""fuzzers.py: libFuzzer and AFL++ on one target: start, watch, feed each other, stop.
 
 Workers have the machine's name in theirs, so that folders of several machines can be laid into one
 (fuzz/README.md, "Many machines").
@@ -17,13 +17,13 @@ from pagebox.common import report
 
 BUILD = report.REPO / "build"
 MUTATOR = BUILD / "plain" / "pagebox_mutator.so"  # AFL++'s; libFuzzer's is in the targets
-INPUT_BYTES_MAX = 256  # of an input that an engine makes: some thirty operations
+INPUT_BYTES_MAX = 256  # of an input that a fuzzer makes: some thirty operations
 HANG_S = findings.HANG_MS // 1000
 # libFuzzer draws inputs that take long less often: a few seeds cost as much as a hundred others.
 DRAW_BY_TIME = "-entropic_scale_per_exec_time=1"
 RESTARTS_MAX = 20  # of libFuzzer, which ends at each finding
-FOUND_MAX = 200  # inputs of one engine that are looked at
-FEED_S = 5  # how often one engine gets what the other found
+FOUND_MAX = 200  # inputs of one fuzzer that are looked at
+FEED_S = 5  # how often one fuzzer gets what the other found
 MEASURE_S = 2  # over the corpus of a run, afterwards
 
 
@@ -33,15 +33,15 @@ def host():
     return re.sub(r"[^A-Za-z0-9_]", "_", name)[:20] or "host"
 
 
-class Engine:
-    """One target under one engine: a process or several, perhaps started anew after findings."""
+class Fuzzer:
+    """One target under one fuzzer: a process or several, perhaps started anew after findings."""
 
     def __init__(self, plan, run, store, target, name, workers):
         self.plan, self.store, self.target, self.engine, self.workers = plan, store, target, name, workers
         self.name = f"{target}/{name}"
         self.folder = run.path(f"raw/{target}-{name}/log").parent
         self.seeds = run.path(f"raw/{target}-seeds/x").parent
-        self.partner = None  # the other engine on this target
+        self.partner = None  # the other fuzzer on this target
         self.series, self.children = [], []
         self.began = self.ended = None
         self.executions = self.edges = self.corpus_inputs = self.fed = 0
@@ -102,7 +102,7 @@ class Engine:
         """Nothing to see: seeds run by themselves."""
 
     def feed(self):
-        """Takes what the other engine found; by the engine."""
+        """Takes what the other fuzzer found; each kind has its way."""
 
     def corpus(self):
         """The folder of the inputs that it made, or None."""
@@ -148,7 +148,7 @@ class Engine:
         }
 
 
-class LibFuzzer(Engine):
+class LibFuzzer(Fuzzer):
     """libFuzzer ends at a finding: it is started anew for the time that is left."""
 
     STATUS = re.compile(r"^#(\d+)\s.*?cov: (\d+)(?:.*?corp: (\d+)/)?", re.MULTILINE)
@@ -236,7 +236,7 @@ class LibFuzzer(Engine):
                 pass
 
 
-class Afl(Engine):
+class Afl(Fuzzer):
     """afl-fuzz goes on after a finding, and ends with status 0 whatever it found. One main worker,
     the others secondaries; the main one also looks through libFuzzer's corpus (-F)."""
 
@@ -293,7 +293,7 @@ class Afl(Engine):
                                                            f"status {child.returncode}")
 
     def look_at(self, own):
-        """Executions of one worker; the rest goes to the engine's own numbers."""
+        """Executions of one worker; the rest goes to the fuzzer's own numbers."""
         stats = self.statistics(own)
         executions = int(stats.get("execs_done", 0))
         self.edges = max(self.edges, int(stats.get("edges_found", 0)))
@@ -332,7 +332,7 @@ KINDS = {"libfuzzer": LibFuzzer, "afl": Afl}
 
 
 def left_over(run_dir):
-    """What engines kept in a run's folder: (target, engine, path, hint)."""
+    """What fuzzers kept in a run's folder: (target, engine, path, hint)."""
     for folder in sorted((run_dir / "raw").glob("*_fuzzer-*")):
         target, _, engine = folder.name.rpartition("-")
         for path in sorted(folder.glob("artifacts-*/*")):
