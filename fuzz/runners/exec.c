@@ -31,10 +31,6 @@ bool exec_afford(struct exec *e, uint64_t work) {
     return false;
 }
 
-const unsigned *exec_left_out(void) {
-    return exec.left_out;
-}
-
 const char *exec_left_out_text(void) {
     static const char *const why[LEFT_OUT_COUNT] = {
         [LEFT_OUT_COST] = "for what they cost",

@@ -78,9 +78,8 @@ const char *exec_mailbox(struct exec *e, const struct op *op);
 const char *exec_memory_end(struct exec *e);
 const char *exec_mailbox_end(struct exec *e);
 
-/* How many operations of the last run were left out, of those that would have done something. */
-const unsigned *exec_left_out(void);
-/* "2 operations left out: 1 for its cost, 1 that would block"; "" when none was. Static. */
+/* How many operations of the last run were left out that would have done something, and why:
+ * "2 operations left out: 1 for its cost, 1 that would block"; "" when none was. Static. */
 const char *exec_left_out_text(void);
 
 /* Takes work out of the budget; false when there is not enough left: the operation is left out. */

@@ -117,7 +117,8 @@ static void choose(const struct subject *subject) {
 /* ---- A run ------------------------------------------------------------------------------------
  */
 
-unsigned interleave_prefix(const struct program *program) {
+/* How many of its operations come before the threads begin. */
+static unsigned prefix_of(const struct program *program) {
     unsigned leading = 0;
     for (unsigned i = 0; i < program->operations; i++) {
         if (is_set_up(program->operation[i].code)) {
@@ -303,7 +304,7 @@ static void program_main(void *arg) {
     world.b = world.subject->mailbox;
     world.judge.guest = world.second_guest = -1;
     fault_begin(NULL, 0);
-    world.prefix = interleave_prefix(program);
+    world.prefix = prefix_of(program);
     for (unsigned i = 0; i < OP_THREADS; i++) {
         world.actor[i].number = (uint8_t)i;
         running[i] = -1;

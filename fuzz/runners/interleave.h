@@ -24,9 +24,6 @@ bool interleave_ready(void);
  * `interleave`. */
 bool interleave_wants(const struct program *program);
 
-/* How many of its operations come before the threads begin. */
-unsigned interleave_prefix(const struct program *program);
-
 /* Runs it on ref/, where subject is NULL, else on that one, which lacks nothing. NULL, or the name
  * of the broken rule; static. *operations grows by how many were run; may be NULL. */
 const char *interleave_run(const struct subject *subject, const struct program *program,

@@ -315,7 +315,6 @@ unsigned wait_elsewhere(uintptr_t word, uintptr_t to, uint32_t count); /* how ma
 void *arena_alloc(size_t n);
 void run_once(void (*program)(void *), void *arg);
 void run_configure(const struct sim_options *options);
-void fill_result(struct sim_result *result);
 
 /* shadow.c */
 void shadow_setup(void); /* memory behind the engine; exits with 2 if none */

@@ -1369,7 +1369,7 @@ void run_once(void (*program)(void *), void *arg) {
     sim_watch = 0;
 }
 
-void fill_result(struct sim_result *r) {
+static void fill_result(struct sim_result *r) {
     r->finding = S.finding;
     memcpy(r->detail, S.detail, sizeof r->detail);
     r->bounds = S.bounds;

@@ -298,7 +298,7 @@ def test_findings_of_behaviour_block(root):
 
 
 def test_a_step_that_runs_out_of_time_is_inconclusive(root):
-    step = behaviour.Step("replay", ["sh", "-c", "sleep 30 & wait"], 0)
+    step = behaviour.Step("replay", ["sh", "-c", "sleep 600 & wait"], 0)
     with mock.patch.object(behaviour, "LIMIT_LEAST_S", 0):
         done = behaviour.run(step, pathlib.Path(root))
     item = behaviour.item(done)
@@ -342,7 +342,7 @@ def test_steps_look_at_everything_whatever_the_shell_says(root):
 
 
 def test_an_interrupt_ends_what_runs_with_its_children(root):
-    child = processes.start(["sh", "-c", "sleep 30 & echo $!; wait"], stdout=subprocess.PIPE)
+    child = processes.start(["sh", "-c", "sleep 600 & echo $!; wait"], stdout=subprocess.PIPE)
     watched = os.pidfd_open(int(child.stdout.readline()))
     try:
         with child._waitpid_lock:  # as when wait() is interrupted
