@@ -109,6 +109,14 @@ bool memories_begin_guarded(struct memories *memories, struct bench_state *state
         bench_skip(state, refusal);
         return false;
     }
+    if (subject->strategy == PB_STRATEGY_IMAGE && subject->keep_resident_bytes > 0) {
+#ifdef REF_KEEPS_IMAGE_BYTES
+        memories->config.keep_resident_bytes = subject->keep_resident_bytes;
+#else
+        bench_skip(state, "this older ref/ keeps no pages of an image");
+        return false;
+#endif
+    }
     if (subject->strategy != PB_STRATEGY_POOL) {
         return true;
     }

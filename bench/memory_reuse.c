@@ -51,8 +51,30 @@ static void write_part(struct pb_memory *memory, int64_t written, uint64_t tenan
     uint64_t pages = memory_length(memory) / BENCH_HOST_PAGE;
     uint64_t count = pages * (uint64_t)written / 100, step = pages / count;
     for (uint64_t i = 0; i < count; i++) {
-        base[(i * step + tenant * 7) % pages * BENCH_HOST_PAGE] = 1;
+        base[(i * step + tenant * 7) % pages * BENCH_HOST_PAGE] = 2;
     }
+}
+
+/* As many bytes as the memory has, none of them zero: what an instance starts with. At the start of
+ * a host page, as the memory is: some memcpy are slow at other distances modulo 4,096. */
+static uint8_t *contents(uint64_t bytes) {
+    uint8_t *made = aligned_alloc(BENCH_HOST_PAGE, bytes);
+    if (made != NULL) {
+        memset(made, 1, bytes);
+    }
+    return made;
+}
+
+/* Freezes an image of the whole memory, which its first contents will be. */
+static enum pb_status image_make(struct memories *memories) {
+    uint64_t count = pb_pages_to_bytes(memories->pages);
+    uint8_t *bytes = contents(count);
+    enum pb_status status = PB_NO_MEMORY;
+    if (bytes != NULL) {
+        status = pb_image_create(bytes, count, NULL, &memories->config.image);
+    }
+    free(bytes);
+    return status;
 }
 
 /* From the end of one tenant to the end of the next one's run: the reset, and the writes. Each
@@ -61,8 +83,11 @@ static void run_tenants(struct bench_state *state) {
     struct memories memories;
     const int64_t written = bench_number(state, "written");
     uint64_t tenant = 0;
-    bool good = memories_begin(&memories, state, bench_argument(state), BENCH_CAPACITY_PAGES) &&
-                memories_check(state, "create", memories_create(&memories, 1));
+    bool good = memories_begin(&memories, state, bench_argument(state), BENCH_CAPACITY_PAGES);
+    if (good && memories.subject->strategy == PB_STRATEGY_IMAGE) {
+        good = memories_check(state, "image", image_make(&memories));
+    }
+    good = good && memories_check(state, "create", memories_create(&memories, 1));
     if (good) {
         write_part(memories.at[0], written, tenant);
     }
@@ -76,19 +101,10 @@ static void run_tenants(struct bench_state *state) {
         good = memories_check(state, "reset", status);
     }
     memories_end(&memories);
+    pb_image_release(memories.config.image);
 }
 
 /* ---- Memories with first contents ------------------------------------------------------------ */
-
-/* As many bytes as the memory has, none of them zero: what an instance starts with. At the start of
- * a host page, as the memory is: some memcpy are slow at other distances modulo 4,096. */
-static uint8_t *contents(uint64_t bytes) {
-    uint8_t *made = aligned_alloc(BENCH_HOST_PAGE, bytes);
-    if (made != NULL) {
-        memset(made, 1, bytes);
-    }
-    return made;
-}
 
 /* Reads one byte of each host page: what the first run of an instance does at least. */
 static void read_all(struct pb_memory *memory) {
@@ -183,6 +199,22 @@ static void add_inits(const struct subject *subject, uint32_t pages, const char 
     made.options[1] = (struct bench_parameter){"read", NULL, 100};
     made.bound = image ? "map_file_read" : "copy";
     memory_row_add(&made);
+}
+
+/* Instances of one image: a reset gives written pages back, or copies them back, up to so many. */
+enum { IMAGE_RESIDENT_BYTES = BENCH_CAPACITY_PAGES * 65536 };
+static const struct subject image_tenants[] = {
+    {.strategy = PB_STRATEGY_IMAGE, .variant = {"reset", "discard", 0}},
+    {.strategy = PB_STRATEGY_IMAGE,
+     .variant = {"reset", "scan", 0},
+     .keep_resident_bytes = IMAGE_RESIDENT_BYTES},
+};
+
+BENCH_SUBJECT {
+    for (size_t i = 0; i < sizeof image_tenants / sizeof image_tenants[0]; i++) {
+        add_tenants(&image_tenants[i], 64);
+        add_tenants(&image_tenants[i], 1024);
+    }
 }
 
 BENCH_SUBJECT {

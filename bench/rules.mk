@@ -39,7 +39,8 @@ BENCH_FLAGS += $(shell grep '^pb_' bench/renamed.txt | while read -r new old; do
     grep -qw "$$new" ref/*.h || echo "-D$$new=$$old"; done)
 # What today's bench/ may ask of ref/ and an older one has not.
 $(BENCH_OUT)/memories.o: BENCH_FLAGS += $(shell grep -q keep_resident_bytes ref/*.h && echo -DREF_KEEPS_POOL_BYTES) \
-    $(shell grep -q PB_POOL_SCAN ref/*.h && echo -DREF_SCANS_POOLS)
+    $(shell grep -q PB_POOL_SCAN ref/*.h && echo -DREF_SCANS_POOLS) \
+    $(shell grep -q keep_resident_bytes ref/memory.h && echo -DREF_KEEPS_IMAGE_BYTES)
 $(BENCH_SITES:%=$(BENCH_OUT)/site_%.o): BENCH_FLAGS += $(shell grep -q pb_canceller ref/waiters.h && echo -DREF_CANCELS_WAITS)
 # All of fuzz/ and a copy of ref/ in one object of its own names, whose calls for pages and files go
 # through fuzz_cost.c (fuzz/core.h).

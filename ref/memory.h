@@ -101,10 +101,9 @@ struct pb_memory_config {
     unsigned advice;        /* enum pb_advice, or-ed */
     struct pb_pool *pool;   /* for PB_STRATEGY_POOL */
     struct pb_image *image; /* for PB_STRATEGY_IMAGE: first contents, or NULL */
-    /* With an image: pb_memory_reset restores written pages by copying, up to so many bytes, where
-     * that is cheaper than to give them back; they stay resident, and the next tenant touches them
-     * without a page fault. Whole host pages; 0: all are given back. Needs what PB_POOL_SCAN needs.
-     */
+    /* With an image: where tenants write a third of the memory or more, or the same pages again,
+     * pb_memory_reset copies written pages back, up to so many bytes, and keeps them resident; else
+     * it gives them back. Whole host pages; 0: it gives all back. Needs what PB_POOL_SCAN needs. */
     uint64_t keep_resident_bytes;
     struct pb_memory_definition *definition; /* NULL: the memory owns its record. Else the caller's,
                                                 which must outlive it and every wait in it */

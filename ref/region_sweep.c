@@ -82,14 +82,16 @@ static enum pb_status runs_restore(struct sweep *sweep, uint8_t *base, uint64_t 
 }
 
 /* True if keeping pages pays: looking at one costs a seventh of giving it back and faulting it in
- * again. So the tenant must have written a seventh of the pages that were kept for it (others it
- * has faulted in itself), or a seventh of all, since then all pages are soon kept. */
+ * again, or a third where it is compared with an image's. So the tenant must have written that
+ * share of the pages that were kept for it (others it has faulted in itself), or that share of all,
+ * since then all pages are soon kept. */
 static bool pays(const struct sweep *sweep, uint64_t kept_before_bytes) {
-    enum { LOOKS_A_FAULT = 7 };
+    enum { LOOKS_A_FAULT = 7, IMAGE_LOOKS_A_FAULT = 3 };
+    const uint64_t looks = sweep->asked->image == NULL ? LOOKS_A_FAULT : IMAGE_LOOKS_A_FAULT;
     uint64_t own_bytes =
         sweep->kept_bytes > kept_before_bytes ? sweep->kept_bytes - kept_before_bytes : 0;
-    return sweep->written_bytes >= own_bytes + kept_before_bytes / LOOKS_A_FAULT ||
-           sweep->written_bytes >= sweep->kept_to_bytes / LOOKS_A_FAULT;
+    return sweep->written_bytes >= own_bytes + kept_before_bytes / looks ||
+           sweep->written_bytes >= sweep->kept_to_bytes / looks;
 }
 
 /* Keeps pages as long as that pays. Then it gives all back, and tries again after 1, 3, 7 and at
