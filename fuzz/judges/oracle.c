@@ -217,6 +217,11 @@ const char *oracle_state(const struct sequence *q, struct judged *m, unsigned i,
             m, i,
             (struct note){.kind = NOTE_BASE, .rule = side->pins > 0 ? "R42-moved" : "R10-base"}, 0);
     }
+    if (broken == NULL && view->has_owner && !side->strategy->partial && bytes > 0 &&
+        (view->owner.record != view->record || view->owner.offset_bytes != 0 ||
+         view->owner.length_bytes != bytes)) {
+        broken = looked(m, i, (struct note){.kind = NOTE_OTHER, .rule = "R39-owner"}, 0);
+    }
     side->base = view->base;
     return broken != NULL ? broken : state_of_type(m, i, rule);
 }
@@ -394,6 +399,9 @@ const char *oracle_guard(const struct sequence *q, struct judged *judged, unsign
                          const char *rule) {
     const struct judged_side *side = &judged->side[i];
     const struct model_memory *m = &judged->model;
+    /* what a conversion must have reserved, it must ask for (R12) */
+    const char *short_rule =
+        strcmp(rule, "R12-to-shared") == 0 ? "R12-reservation" : "R3-reservation";
     uint64_t size = model_bytes(m), span;
     (void)q;
     if (side->strategy->partial || side->view.peek != NULL) {
@@ -411,10 +419,10 @@ const char *oracle_guard(const struct sequence *q, struct judged *judged, unsign
         if (behind < span && rule_is_on("R3-reservation")) {
             /* the guard is missing, or more than the guard */
             const bool guard = side->strategy->traps && behind >= span - m->style.guard_bytes;
-            return looked(judged, i,
-                          (struct note){.kind = NOTE_OTHER,
-                                        .rule = guard ? "R4-reservation" : "R3-reservation"},
-                          0);
+            return looked(
+                judged, i,
+                (struct note){.kind = NOTE_OTHER, .rule = guard ? "R4-reservation" : short_rule},
+                0);
         }
         if (behind > reservation_max(judged, i)) {
             return looked(judged, i, (struct note){.kind = NOTE_OTHER, .rule = "R3-reservation"},

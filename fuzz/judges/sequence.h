@@ -26,7 +26,8 @@ struct memory_view {
     const struct subject_record *record;
     const uint8_t *base; /* as the record says */
     uint64_t length_bytes;
-    bool has_type, has_style, has_waiters, has_reservation;
+    bool has_type, has_style, has_waiters, has_reservation, has_owner;
+    struct subject_owner owner; /* of the base; no record: nobody's */
     struct subject_type type;
     struct subject_style style;
     uint32_t waiters;

@@ -1063,6 +1063,16 @@ static const struct shape shapes[] = {
       {OP_pause, 2, 0, 0, DRAWN},
       {OP_mailbox_enqueue, 2, 0, 0, ONE},
       {OP_mailbox_close, 3, 0, 0, DRAWN}}},
+    /* one that stands still with a place, close, and a guest that is told of it */
+    {true,
+     {{OP_mailbox_enqueue, 0, 0, 0, ONE},
+      {OP_pause, 1, 0, 0, DRAWN},
+      {OP_mailbox_enqueue, 1, 0, 0, ONE},
+      {OP_mailbox_close, 2, 0, 0, DRAWN},
+      {OP_guest_drain, 3, 0, 0, DRAWN},
+      {OP_guest_park, 3, 0, 0, LONG},
+      {OP_guest_drain, 3, 0, 0, DRAWN},
+      {OP_guest_park, 3, 0, 0, LONG}}},
     /* a wait that stands still, and notifies */
     {true,
      {{OP_pause, 0, 0, 0, DRAWN},

@@ -71,6 +71,12 @@ static void look(const struct exec *e, struct slot *s, unsigned i) {
         view->length_bytes =
             atomic_load_explicit(&view->record->length_bytes, memory_order_relaxed);
     }
+    view->owner = (struct subject_owner){0};
+    view->has_owner = m->owner_of != NULL && view->peek == NULL && view->base != NULL &&
+                      !fault_swept(); /* what was leaked before may be found there */
+    if (view->has_owner) {
+        (void)m->owner_of(view->base, &view->owner);
+    }
     view->has_type = m->type != NULL;
     view->has_style = m->style != NULL;
     view->has_waiters = m->waiters != NULL;

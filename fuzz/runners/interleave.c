@@ -465,7 +465,8 @@ static const char *access_rule(const char *finding, char *detail, size_t bytes) 
         snprintf(name, sizeof name, "R13-%s", finding);
         return name;
     }
-    if (strstr(detail, "canceller_") != NULL || (strcmp(rule, "R27") == 0 && cancels_now())) {
+    if (strstr(detail, "canceller_") != NULL ||
+        ((strcmp(rule, "R27") == 0 || strcmp(rule, "R14") == 0) && cancels_now())) {
         snprintf(name, sizeof name, "R41-%s", finding);
         return name;
     }
@@ -482,7 +483,8 @@ static const char *access_rule(const char *finding, char *detail, size_t bytes) 
     if (mailbox && (world.judge.moved || !race)) {
         return world.judge.moved                  ? "R37-base-pin"
                : world.judge.close_start != NEVER ? "R36-write-after-close"
-                                                  : "R38-outside";
+               : world.scribbles                  ? "R38-outside"
+                                                  : "R36-freed"; /* no guest is to blame */
     }
     if (world.gone) {
         return "R29-destroy";
