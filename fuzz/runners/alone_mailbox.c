@@ -468,13 +468,16 @@ static const char *on_open(struct exec *e, const struct op *op, struct call *c) 
 /* Operations of a held one. The memory moves only where the other mailbox in it is held as well:
  * one that only wakers keep cannot be. */
 static const char *on_held(struct exec *e, struct call *c) {
-    const struct box *other = other_box(e);
-    if (c->code == OP_mailbox_move) {
-        return (!other->used || other->handle != NULL) && exec_afford(e, WORK_GROW)
-                   ? make_call(e, e->box->handle, c)
-                   : NULL;
+    struct box *other = other_box(e);
+    if (c->code != OP_mailbox_move) {
+        return unhold(e, c);
     }
-    return unhold(e, c);
+    if ((other->used && other->handle == NULL) || !exec_afford(e, WORK_GROW)) {
+        return NULL;
+    }
+    const char *broken = make_call(e, e->box->handle, c);
+    other->judged.pages = e->box->judged.pages; /* of one memory; it is only looked at later */
+    return broken;
 }
 
 static const char *rounds(struct exec *e, uint64_t count) {
