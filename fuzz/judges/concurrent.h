@@ -80,7 +80,9 @@ struct concurrent {
     /* Of the second mailbox: ids that threads began to enqueue, that were accepted, that its guest
      * took. */
     uint32_t second_begun, second_accepted, second_taken;
-    bool second_parks; /* its guest has, and so was a waiter of the memory, too */
+    bool has_second;
+    uint32_t second_offset; /* of its region: nobody else writes or waits there */
+    bool second_parks;      /* its guest has, and so was a waiter of the memory, too */
 
     /* Valid up to the counts above; the rest is never read, nor cleared. */
     struct event event[HISTORY_EVENTS_MAX];

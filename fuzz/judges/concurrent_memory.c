@@ -134,10 +134,15 @@ static const char *check_counts(const struct event *event, unsigned events) {
     return NULL;
 }
 
-/* Some of guest memory [at, at + bytes) is the mailbox's. */
-static bool is_mailbox(const struct concurrent *o, uint64_t at, uint64_t bytes) {
+/* Some of guest memory [at, at + bytes) is the region's that begins at `offset`. */
+static bool lies_in(uint32_t offset, uint64_t at, uint64_t bytes) {
     enum { REGION_BYTES = 16 + 4 * RING_MAX };
-    return o->has_region && at < (uint64_t)o->offset + REGION_BYTES && at + bytes > o->offset;
+    return at < (uint64_t)offset + REGION_BYTES && at + bytes > offset;
+}
+
+/* The same of the mailbox's. */
+static bool is_mailbox(const struct concurrent *o, uint64_t at, uint64_t bytes) {
+    return o->has_region && lies_in(o->offset, at, bytes);
 }
 
 /* The mailbox writes its own words and notifies its flag; the history does not show that. */
@@ -363,6 +368,9 @@ static bool scribbles(struct concurrent *o, int thread, uint64_t at) {
 }
 
 bool concurrent_scribbles(struct concurrent *o, int thread, uint64_t at, uint64_t bytes) {
+    if (o->has_second && lies_in(o->second_offset, at, bytes)) {
+        return false; /* its guest is not hostile */
+    }
     if (!is_mailbox(o, at, bytes)) {
         return true;
     }

@@ -274,6 +274,8 @@ static void attach_second(const struct subject_mailbox_config *config) {
     world_check(
         concurrent_beside_ended(&world.judge, concurrent_moment(&world.judge), false, status));
     world.second = status == SUBJECT_OK ? world.second : NULL;
+    world.judge.has_second = world.second != NULL;
+    world.judge.second_offset = config->offset;
 }
 
 static void attach_beside(struct actor *a, const struct op *op) {
