@@ -20,8 +20,8 @@
  * or becomes one. So whatever was accepted is shown by somebody, in the order of the places.
  *
  * What holds:
- *  1. shown <= taken <= reserved <= head_seen + capacity, and head_seen <= shown: a place is
- * reserved only when its slot and the guest's slot have been emptied (R33).
+ *  1. shown <= taken <= reserved <= head_seen + capacity, and head_seen <= shown. So a place is
+ *     reserved only when its slot and the guest's slot have been emptied (R33).
  *  2. A slot is EMPTY or LATE until its owner's exchange, which happens once; the owner then has
  *     PB_OK, or PB_CLOSED where the slot was DEAD.
  *  3. While nobody has the role, the slot of the first place that was not taken is LATE, or
@@ -334,7 +334,7 @@ static void flag_lower(struct pb_mailbox *mailbox, uint32_t bits) {
     atomic_fetch_and_explicit(&mailbox->words->flag, ~bits, PB_ORDER_MAILBOX_FLAG_SIGNAL);
 }
 
-/* Fills the guest's slot of the next place; the tail is for show(). */
+/* Fills the guest's slot of the next place; show() moves the tail. */
 static inline void ring_put(struct pb_mailbox *mailbox, uint32_t id) {
     uint64_t slot = mailbox->taken & (mailbox->capacity - 1);
     atomic_store_explicit(&mailbox->words->ring[slot], id, PB_ORDER_MAILBOX_SLOT_WRITE);
