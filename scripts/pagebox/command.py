@@ -30,7 +30,7 @@ def missing(error):
 
 def usage(parser, message):
     """A wrong option is one line."""
-    parser.exit(2, f"{parser.prog}: {message}; --help tells more\n")
+    parser.exit(2, f"{parser.prog}: {message}; see --help\n")
 
 
 def run(name):
@@ -50,4 +50,4 @@ def run(name):
         os._exit(2)
     except OSError as error:  # a full disk, most likely: what was written until then stays
         where = f" {error.filename}" if error.filename else ""
-        report.die(f"cannot go on:{where} {error.strerror}; free some space, or check the rights")
+        report.die(f"cannot go on:{where} {error.strerror}; free some space, or check the permissions")

@@ -328,7 +328,7 @@ def test_options_out_of_range_are_refused(root):
         assert "from 1 on" in refused(scoreboard.positive(float), text), text
     command = [sys.executable, str(SCOREBOARD), "run", "--only", "("]
     done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 2 and "no regular expression" in done.stderr, done
+    assert done.returncode == 2 and "not a regular expression" in done.stderr, done
 
 
 def board_in(root, patches):

@@ -578,13 +578,13 @@ def run_gate(*arguments, cwd=report.REPO):
 def test_wrong_usage_is_told(root):
     for arguments, words in (
         (["run"], "BASE=<revision>"),
-        (["run", "--base", "no-such-revision"], "is no commit"),
+        (["run", "--base", "no-such-revision"], "is not a commit"),
         (["run", "--base", "--help"], "expected one argument"),
-        (["run", "--base", "HEAD", "--filter", "("], "no regular expression"),
+        (["run", "--base", "HEAD", "--filter", "("], "not a regular expression"),
         (["run", "--base", "HEAD", "--time", "x"], "invalid"),
         (["run", "--base", "HEAD", "--behaviour", "maybe"], "0 or 1"),
-        (["calibrate", "--filter", "("], "no regular expression"),
-        (["selftest", "--only", "("], "no regular expression"),
+        (["calibrate", "--filter", "("], "not a regular expression"),
+        (["selftest", "--only", "("], "not a regular expression"),
         (["trend", "--history", "/nonexistent/h"], "no history"),
         ([], "required"),
     ):

@@ -112,8 +112,8 @@ def test_wrong_folders_are_told(root, mine):
     for folder, base, words in (
         (mine / "none", "HEAD", "no such folder"),
         (mine, "", "BASE=<revision>"),
-        (mine, "no-such", "is no commit"),
-        (root, "HEAD", "no git checkout"),
+        (mine, "no-such", "is not a commit"),
+        (root, "HEAD", "not a git checkout"),
     ):
         command = [sys.executable, str(GATE), "run", "--subject-src", str(folder), "--base", base]
         done = subprocess.run(command, capture_output=True, text=True, timeout=600)

@@ -153,7 +153,7 @@ def test_a_broken_regular_expression_is_told_with_its_name(root):
     program = "import sys; sys.path.insert(0, sys.argv[1]); from pagebox.common import report; report.pattern('(', 'ONLY')"
     command = [sys.executable, "-c", program, SCRIPTS]
     done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 2 and "ONLY=(: no regular expression" in done.stderr, done
+    assert done.returncode == 2 and "ONLY=(: not a regular expression" in done.stderr, done
     assert report.pattern(None, "ONLY").search("anything")
 
 

@@ -345,7 +345,7 @@ def arguments():
     if not 1 <= given.rounds <= 1000 or not 0 < given.time <= 100:
         report.die("--rounds wants 1 to 1000, --time seconds up to 100")
     if not given.build_tuned and bool(given.revisions) == bool(given.runs):
-        report.die("give two runs, or --revisions A B; --help tells more")
+        report.die("give two runs, or --revisions A B; see --help")
     if given.runs and len(given.runs) != 2:
         report.die(f"two runs are compared, not {len(given.runs)}")
     return given

@@ -189,7 +189,7 @@ def pattern(text, name):
     try:
         return re.compile(text or "")
     except re.error as error:
-        die(f"{name}={text}: no regular expression: {error}")
+        die(f"{name}={text}: not a regular expression: {error}")
 
 
 def is_screen(stream):
@@ -463,7 +463,7 @@ class Run:
             except FileExistsError:
                 pass
             except OSError as error:
-                die(f"cannot make {self.dir}: {error.strerror}; free space or check rights")
+                die(f"cannot make {self.dir}: {error.strerror}; free some space, or check the permissions")
             time.sleep(0.2)
         self.began = time.monotonic()
 

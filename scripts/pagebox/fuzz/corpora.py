@@ -110,7 +110,7 @@ def promote_one(path, target, name, scratch):
             return seed
     to = CORPUS / target / f"{name or 'found-' + hashlib.sha256(data).hexdigest()[:8]}.ops"
     if to.exists():
-        report.die(f"{to.relative_to(report.REPO)} exists and is another program: choose another name")
+        report.die(f"{to.relative_to(report.REPO)} exists and holds another program: choose another name")
     names = list(dict.fromkeys(operations))
     comment = f"# kept from a fuzz run: {', '.join(names)} ({rules_of(names) or 'no rule'})"
     fresh = to.with_name(f".{to.name}.new")

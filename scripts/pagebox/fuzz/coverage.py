@@ -160,7 +160,7 @@ def profiles(work):
     for group in ("seeds", "tests"):
         raw = sorted(map(str, work.glob(f"{group}-*.profraw")))
         if not raw:
-            report.die(f"no counters were written by the {group}: build/cov is not as it should be")
+            report.die(f"no counters were written by the {group}: build/cov is incomplete: remove it and run again")
         convert(merge + [str(paths[group]), *raw])
     convert(merge + [str(paths["both"]), str(paths["seeds"]), str(paths["tests"])])
     return paths

@@ -69,7 +69,7 @@ class Plan:
         if not set(self.targets) <= set(TARGETS):
             report.die(f"TARGET={given.TARGET}: there are {', '.join(TARGETS)}")
         if not set(self.engines) <= set(ENGINES):
-            report.die(f"ENGINE={given.ENGINE}: there are libfuzzer, afl, both")
+            report.die(f"ENGINE={given.ENGINE}: choose libfuzzer, afl or both")
         if self.subject and not pathlib.Path(self.subject).is_file():
             report.die(f"SUBJECT={self.subject}: there is no such file")
         if self.sync and not (self.sync.is_dir() or self.sync.parent.is_dir()):
@@ -119,7 +119,7 @@ class Plan:
             print(done.stdout, end="", flush=True)
         self.targets = [name for name in self.targets if f"target {name}: not run" not in done.stdout]
         if not self.targets:
-            report.die(f"{self.subject} offers nothing that the chosen targets could run")
+            report.die(f"{self.subject} has no function that the chosen targets could test")
 
 
 # ---------------------------------------------------------------- seeds
@@ -227,7 +227,7 @@ class Session:
 
     def work_out(self, seconds=findings.LATER_S):
         if self.store.waiting():
-            print(f"{self.store.waiting()} inputs are still to be looked at and shrunk", file=sys.stderr)
+            print(f"{self.store.waiting()} inputs still have to be examined and shrunk", file=sys.stderr)
         self.store.end(seconds)
 
     def merge(self):

@@ -92,12 +92,12 @@ def revision(name, repo=report.REPO):
     if not name:
         report.die("say what to compare with: make gate BASE=<revision>, for example BASE=main")
     if git("rev-parse", "--git-dir", repo=repo).returncode:
-        report.die(f"{'this' if repo == report.REPO else repo} is no git checkout: BASE cannot be looked up")
+        report.die(f"{'this' if repo == report.REPO else repo} is not a git checkout, so BASE cannot be looked up")
     found = git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}", repo=repo)
     if found.returncode:
         shallow = git("rev-parse", "--is-shallow-repository", repo=repo).stdout.strip() == b"true"
         more = "; this clone is shallow: git fetch --unshallow" if shallow else ""
-        report.die(f"BASE={name} is no commit here: git log --oneline lists some{more}")
+        report.die(f"BASE={name} is not a commit here: git log --oneline lists some{more}")
     return found.stdout.decode().strip()
 
 

@@ -130,7 +130,7 @@ def stored(folder):
             records.append(json.loads(text))
         except (zlib.error, ValueError):
             if MEMBER in data[good + 1 :]:
-                report.die(f"{path} is damaged at byte {good}, and goes on behind it: restore it")
+                report.die(f"{path} is damaged at byte {good}, and continues after that: restore it")
             print(f"gate.py: the last session in {path} is not whole: left out")
             os.truncate(path, good)
             break

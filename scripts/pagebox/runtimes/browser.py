@@ -114,7 +114,7 @@ def play(child, lines, answers, asked):
 def main():
     report.help_if_asked(__doc__)
     if len(sys.argv) < 3:
-        report.die("which browser? its kind and its path: see --help")
+        report.die("give the browser's kind and its path: see --help")
     options = sys.argv[3:]
     path = options.pop().partition("=")[2] if options and options[-1].startswith("--script=") else ""
     script = pathlib.Path(path).read_bytes() if path else b""

@@ -213,7 +213,7 @@ def on_ours(name, commands, folder):
 def main():
     report.help_if_asked(__doc__)
     if len(sys.argv) < 2:
-        report.die("where are the tests? make spec TESTS=folder, a checkout of the specification's test suite")
+        report.die("no tests given: make spec TESTS=folder, a checkout of the specification's test suite")
     folder = pathlib.Path(sys.argv[1])
     if not folder.is_dir() or not files(folder):
         report.die(f"TESTS={folder}: no .wast files of memory there: a checkout of the specification's test suite is wanted")
@@ -222,7 +222,7 @@ def main():
     chosen = {n: e for n, e in known.engines().items() if known.program_of(e) and sys.argv[2:3] in ([], [""], [n])}
     ours = sys.argv[2:3] in ([], [""], ["ours"])
     if not chosen and not ours:
-        report.die("no runtime is there to run them: make runtimes tells")
+        report.die("no runtime is installed to run them: see make runtimes")
     totals = {(name, tier): [0, 0, 0] for name, engine in chosen.items() for tier in engine["tiers"]}
     runner = (known.FOLDER / "spec" / "engine.js").read_text()
     with tempfile.TemporaryDirectory() as temporary:

@@ -287,7 +287,7 @@ def run(a, program, say):
     try:
         rows = advisor.rows()
         if not rows:
-            report.die("no atomic access with an order was seen: nothing to advise on")
+            report.die("no atomic access with an order was seen, so there is nothing to advise on")
         look_at_program(advisor, say)
         for row in rows:
             find_weakest(row, advisor.pairs, advisor.judge)

@@ -75,7 +75,7 @@ class Orders:
             if found["finding"]:
                 report.die(f"{name} has a finding ({found['finding']}): fix that first")
             if not found["complete"]:
-                print(f"{name}: not complete in {2 * self.time_s} s: it refutes, it proves nothing", flush=True)
+                print(f"{name}: not complete in {2 * self.time_s} s: it can refute an order, but not prove one", flush=True)
             self.scenarios.append(Scenario(name, found, {s["pc"] for s in data["sites"]}))
             self.collect(data)
         self.scenarios.sort(key=lambda s: (not s.complete, s.graphs))

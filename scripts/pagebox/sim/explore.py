@@ -319,7 +319,7 @@ def finish(a, run, program, status, result):
     for text in hints + cuts_of(result):
         say(f"note: {text}")
     if result["cut"] and not result["cuts"] and result["finding"] != trace.UNSUPPORTED:
-        say(f"note: {result['cut']:,} of the runs were cut at a bound, so their ends were not seen")
+        say(f"note: {result['cut']:,} of the runs were cut at a bound, so how they would have ended is unknown")
     if result["error"]:
         print(f"explore: {result['error']}", file=sys.stderr)
     say(f"report: {os.path.relpath(final / 'report.html')}")

@@ -78,7 +78,7 @@ def run_tool(command, what, given=None):
     except OSError:
         report.die(f"{command[0]} is missing: run scripts/setup")
     except subprocess.TimeoutExpired:
-        report.die(f"the time was up before the program was built ({what}): give more (TIME=N)")
+        report.die(f"the time ran out before the program was built ({what}): give it more (TIME=N)")
     sys.stderr.write(done.stderr)
     if done.returncode:
         report.die(f"{what} failed; the message is above")
