@@ -5,6 +5,7 @@ A command is a module with main(), which reads sys.argv and returns the exit sta
 import argparse
 import importlib
 import os
+import signal
 import sys
 
 # The packages of Debian that hold what a module may import.
@@ -38,6 +39,8 @@ def run(name):
     from pagebox.common import report
 
     argparse.ArgumentParser.error = usage
+    # Whoever started us may have blocked them; then an interrupt would never come.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
     try:
         sys.exit(importlib.import_module(name).main())
     except ModuleNotFoundError as error:

@@ -256,6 +256,19 @@ def own_names():
         return name, None if right else done.stdout + done.stderr
 
 
+def wrapped_calls():
+    """-Wl,--wrap= holds between the files of a program, as at an ordinary link."""
+    name = "wrapped_calls"
+    with tempfile.TemporaryDirectory(prefix="test-explore-") as folder:
+        first, second = pathlib.Path(folder) / "first.c", pathlib.Path(folder) / "second.c"
+        first.write_text("#include <assert.h>\nint answer(void);\nint __real_answer(void);\nint __wrap_answer(void);\n"
+                         "int __wrap_answer(void) { return __real_answer() + 1; }\n"
+                         "int main(void) {\n    assert(answer() == 42);\n    return 0;\n}\n")
+        second.write_text("int answer(void);\nint answer(void) { return 41; }\n")
+        done = explore(folder, first, second, "--sched", "exhaustive", "--cflags=-Wl,--wrap=answer")
+        return name, None if done.returncode == 0 else done.stdout + done.stderr
+
+
 def refuses_cflags():
     """Make's own CFLAGS would not reach the user's file: the message names the setting that does."""
     name = "refuses_make_cflags"
@@ -307,7 +320,7 @@ def main():
         [(run_case, (c,)) for c in cases()] + [(refused, r) for r in REFUSED] + [(interrupted, ())]
     )
     jobs += [(warns_of_assembly, ()), (volatile_hint, ()), (refuses_cflags, ()),
-             (path_with_a_space, ()), (own_names, ())]
+             (path_with_a_space, ()), (own_names, ()), (wrapped_calls, ())]
     jobs += [
         (advice, ("ring", 31, "load", "needed")),
         (advice, ("ring", 35, "store", "needed")),
