@@ -477,7 +477,7 @@ static long futex_wait(const uint32_t *word, uint32_t expected, const struct tim
 static long futex_requeue(const uint32_t *word, uint32_t wake, uint32_t move, const uint32_t *other,
                           bool compare, uint32_t expected) {
     unsigned moved;
-    if ((uintptr_t)other & 3) {
+    if ((uintptr_t)other & 3 || (int)wake < 0 || (int)move < 0) {
         return fail(EINVAL);
     }
     if (compare) {
@@ -520,7 +520,8 @@ static long futex(const uint32_t *word, int op, uint32_t value, const struct tim
         return futex_wait(word, value, time, true, realtime);
     case FUTEX_WAKE:
     case FUTEX_WAKE_BITSET:
-        return leave((int)sim_wake(word, value));
+        return leave(
+            (int)sim_wake(word, (int)value < 1 ? 1 : value)); /* Linux wakes, then counts */
     default:
         refuse("futex", "only WAIT, WAKE, their BITSET forms and REQUEUE are simulated",
                self()->pc);

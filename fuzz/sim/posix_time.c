@@ -139,7 +139,7 @@ int sim_clock_nanosleep(clockid_t clock, int flags, const struct timespec *time,
     enter("clock_nanosleep", CALLER);
     bool valid = flags & TIMER_ABSTIME ? deadline_of(time, clock != CLOCK_REALTIME, &ns)
                                        : duration_of(time, &ns);
-    if (!valid) {
+    if (!valid || clock == CLOCK_THREAD_CPUTIME_ID) {
         return leave(EINVAL);
     }
     if (flags & TIMER_ABSTIME) {

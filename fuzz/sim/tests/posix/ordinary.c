@@ -29,6 +29,11 @@
  * expect: pass cflags=-DLARGE time=2
  * expect: pass cflags=-DWIDE time=1
  * expect: pass cflags=-DREQUEUE time=1
+ * expect: pass cflags=-DREQUEUE_NEGATIVE time=1
+ * expect: pass cflags=-DWAKE=INT_MAX sched=exhaustive time=10
+ * expect: lost-wakeup cflags=-DWAKE=-1 sched=exhaustive time=10
+ * expect: lost-wakeup cflags=-DWAKE=1 time=5
+ * expect: pass cflags=-DWAKE=0 sched=exhaustive time=10
  * expect: pass cflags=-DTRYJOIN time=1
  * expect: pass cflags=-DTRYJOIN_FIRST sched=exhaustive time=10
  * expect: assertion cflags=-DWEAK time=5
@@ -51,6 +56,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/futex.h>
 #include <poll.h>
 #include <pthread.h>
@@ -491,6 +497,29 @@ int main(void) {
     syscall(SYS_futex, &x, FUTEX_CMP_REQUEUE, 1, (void *)1, &y, 1);
     syscall(SYS_futex, &y, FUTEX_WAKE, 9, NULL, NULL, 0);
     join(2);
+    return 0;
+}
+#elif defined(REQUEUE_NEGATIVE)
+int main(void) {
+    assert(syscall(SYS_futex, &x, FUTEX_CMP_REQUEUE, -1, (void *)1, &y, 0) == -1);
+    assert(errno == EINVAL);
+    assert(syscall(SYS_futex, &x, FUTEX_CMP_REQUEUE, 1, (void *)-1, &y, 0) == -1);
+    assert(errno == EINVAL);
+    return 0;
+}
+#elif defined(WAKE) /* a number of threads; Linux wakes one for less than one, too */
+#define SLEEPERS (WAKE == 0 ? 1 : 2)
+static void *run(void *a) {
+    while (x == 0)
+        syscall(SYS_futex, &x, FUTEX_WAIT, 0, NULL, NULL, 0);
+    return a;
+}
+int main(void) {
+    for (int i = 0; i < SLEEPERS; i++)
+        start(i, run);
+    x = 1;
+    syscall(SYS_futex, &x, FUTEX_WAKE, WAKE, NULL, NULL, 0);
+    join(SLEEPERS);
     return 0;
 }
 #elif defined(TRYJOIN)
