@@ -299,6 +299,7 @@ static struct pb_memory_definition *linear_definition(void *self) {
 /* True where the host holds a part and growth to so many bytes would be by a move. */
 static bool would_move_a_pin(struct linear *linear, uint64_t bytes) {
     return linear->style.kind == PB_STYLE_DYNAMIC && !linear->type.shared &&
+           !pb_strategy_info(linear->region.strategy)->stable_base &&
            bytes > linear->region.capacity_bytes && is_pinned(linear);
 }
 

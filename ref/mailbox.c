@@ -581,7 +581,7 @@ enum pb_status pb_mailbox_flush(struct pb_mailbox *mailbox, uint32_t *left) {
         leave(mailbox, state, owed);
     }
     if (left != NULL) {
-        *left = mailbox->spill.count;
+        *left = open ? mailbox->spill.count : 0; /* close has dropped them */
     }
     pb_lock_release(&mailbox->lock);
     return open ? PB_OK : PB_CLOSED;

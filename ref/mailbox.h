@@ -83,7 +83,7 @@ void pb_mailbox_release(struct pb_mailbox *mailbox);
 enum pb_status pb_mailbox_enqueue(struct pb_mailbox *mailbox, uint64_t id);
 
 /* Moves spilled ids into the ring as far as they fit; *left is how many are still on the host's
- * side (may be NULL). PB_CLOSED. */
+ * side (may be NULL). PB_CLOSED: close has dropped them, and told how many; *left is 0. */
 enum pb_status pb_mailbox_flush(struct pb_mailbox *mailbox, uint32_t *left);
 
 /* True when the guest has been signalled and has not drained yet; false once closed. True also

@@ -136,9 +136,10 @@ void pb_memory_release(struct pb_memory *memory);
 
 /* Turns an owned memory into a shared one, in place: the type says so from now on (R12).
  * PB_INVALID: it has no maximum. PB_UNSUPPORTED: its strategy cannot, or it is custom.
- * PB_NO_MEMORY: it is Dynamic and its reservation does not reach to its maximum (R10), or no
- * memory. An already shared one is PB_OK. On failure nothing has changed. With a mailbox in the
- * memory: only between pb_mailbox_hold and pb_mailbox_unhold. */
+ * PB_NO_MEMORY: it is Dynamic and its reservation does not reach to its maximum (R10), unless
+ * it fell back to PB_RUNG_SHORT (R43), or no memory. An already shared one is PB_OK. On failure
+ * nothing has changed. With a mailbox in the memory: only between pb_mailbox_hold and
+ * pb_mailbox_unhold. */
 enum pb_status pb_memory_to_shared(struct pb_memory *memory);
 
 /* One more reference to the same shared memory, as a handle of its own (R14). *handle is set only

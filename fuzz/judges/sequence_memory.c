@@ -166,9 +166,9 @@ const char *sequence_pinned(const struct sequence *q, struct judged *m, unsigned
 }
 
 /* What else a growth may answer if a part is pinned and the memory would have to move. */
-static unsigned pinned_growth(const struct judged *m, unsigned i, uint64_t pages) {
-    const bool stays = m->model.style.is_static || m->model.type.shared ||
-                       (m->side[i].strategy->stable_base && pages <= sequence_room(m, i));
+static unsigned pinned_growth(const struct judged *m, unsigned i) {
+    const bool stays =
+        m->model.style.is_static || m->model.type.shared || m->side[i].strategy->stable_base;
     return m->side[i].pins > 0 && !stays ? BIT(PINNED) : 0;
 }
 
@@ -305,7 +305,7 @@ static const char *grow_status(const struct sequence *q, const struct judged *m,
     if (c->pages == 0) {
         return oracle_status(q, c->status, SUBJECT_OK, "R7-grow-zero");
     }
-    const unsigned pinned = pinned_growth(m, i, pages);
+    const unsigned pinned = pinned_growth(m, i);
     if (passes_budget(q, m->budgeted && !m->side[i].strategy->partial,
                       c->pages * SUBJECT_PAGE_BYTES)) {
         return oracle_status_in(q, c->status, BIT(REFUSED) | pinned, "R40-grow");

@@ -565,6 +565,7 @@ TEST(R36_after_close_nothing_is_written_and_enqueues_are_rejected) {
         CHECK_STATUS(pb_mailbox_enqueue(mailbox, 60), PB_CLOSED);
         CHECK_STATUS(pb_waker_wake(waker), PB_CLOSED);
         CHECK_STATUS(pb_mailbox_flush(mailbox, &left), PB_CLOSED);
+        CHECK_EQ(left, 0);
         CHECK_STATUS(pb_mailbox_wait_for_signal(mailbox, -1), PB_CLOSED);
         CHECK(!pb_mailbox_is_signalled(mailbox));
         dropped = 99;

@@ -51,6 +51,30 @@ TEST(R42_pin_holds_the_base) {
     }
 }
 
+/* Growth that is out of reach with or without the pin is not the pin's matter: who waited for its
+ * release would wait for nothing. */
+TEST(R42_pin_is_not_why_a_base_that_never_moves_cannot_grow) {
+    struct pb_memory_style style = {PB_STYLE_DYNAMIC, 0, PB_PAGE_BYTES};
+    for (unsigned i = 0; i < PB_STRATEGY_COUNT; i++) {
+        struct pb_memory_config config = {.type = {1, 64, false},
+                                          .style = &style,
+                                          .strategy = (enum pb_strategy)i,
+                                          .reserve_pages_max = 2};
+        struct pb_memory *memory;
+        struct pb_pin pin;
+        uint32_t old;
+        if (!pb_strategy_info(config.strategy)->stable_base ||
+            pb_memory_create(&config, &memory) != PB_OK) {
+            continue;
+        }
+        CHECK_STATUS(pb_memory_pin(memory, 0, 1, &pin), PB_OK);
+        CHECK_STATUS(pb_memory_grow(memory, 63, &old), PB_NO_MEMORY);
+        pb_pin_release(&pin);
+        CHECK_STATUS(pb_memory_grow(memory, 63, &old), PB_NO_MEMORY);
+        pb_memory_release(memory);
+    }
+}
+
 TEST(R42_pin_keeps_the_pages_after_destroy) {
     for (struct each e = each_kind(1, 4, EACH_KIND); each_next(&e);) {
         struct pb_address_owner owner;
