@@ -68,7 +68,7 @@ enum pb_status pb_region_create(const struct pb_region_config *config, struct pb
     if (status != PB_OK) {
         return status;
     }
-    struct pb_region made = {
+    *region = (struct pb_region){
         .capacity_bytes = config->capacity_bytes,
         .guard_bytes = config->guard_bytes,
         .strategy = config->strategy,
@@ -76,10 +76,9 @@ enum pb_status pb_region_create(const struct pb_region_config *config, struct pb
         .keep_resident_bytes = config->keep_resident_bytes,
         .allocator = config->allocator != NULL ? config->allocator : &pb_allocator_libc,
     };
-    status = strategies[config->strategy]->create(config, &made);
+    status = strategies[config->strategy]->create(config, region);
     if (status == PB_OK) {
-        made.accessible_bytes = config->accessible_bytes;
-        *region = made;
+        region->accessible_bytes = config->accessible_bytes;
     }
     return status;
 }
