@@ -155,9 +155,9 @@ def machine(compiler=None, flags=None):
 
 
 def shown(path):
-    """A path as a person types it: from the folder where make runs, where it is below."""
-    path = pathlib.Path(path).resolve()
-    return path.relative_to(REPO) if path.is_relative_to(REPO) else path
+    """A path as a person types it here: relative where it is below the current folder."""
+    path, here = pathlib.Path(path).resolve(), pathlib.Path.cwd()
+    return path.relative_to(here) if path.is_relative_to(here) else path
 
 
 def git(*arguments):

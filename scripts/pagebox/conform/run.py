@@ -337,8 +337,8 @@ class Conformance:
         print(line)
         for f in self.findings.values():
             print(f"finding: {f.name} after {f.after_s:.1f} s: {page.outcome_text(f.program, f.outcome) if f.outcome else f.words.splitlines()[0]}")
-            print(f"  {f.confirmed}{'; ' + os.path.relpath(final / 'findings' / f.folder.name) if f.folder else ''}")
-        print(f"report: {os.path.relpath(final / 'report.html')}")
+            print(f"  {f.confirmed}{'; ' + report.shown(final / 'findings' / f.folder.name) if f.folder else ''}")
+        print(f"report: {report.shown(final / 'report.html')}")
         return final
 
 

@@ -179,7 +179,7 @@ def fields_fault(patch, fields, kinds):
     if missing:
         return f"the header lacks {', '.join(missing)}"
     if patch.head.get("Kind", kinds[0]) not in kinds:
-        return f"Kind is none of {' '.join(kinds)}"
+        return f"Kind: {patch.head['Kind']} is none of {' '.join(kinds)}"
     return None
 
 
@@ -193,7 +193,7 @@ def header_fault(patch, fields):
     numbers = {f"R{number}" for number in rule_texts()}
     names = patch.words("Rule")
     if not patch.canary and not all(name in known or name.split("-")[0] in numbers and "-" in name for name in names):
-        return "Rule is not the name of a rule, such as R5-grow-limit"
+        return f"Rule: {patch.head['Rule']}: names of rules are wanted, a number and a word, such as R5-grow-limit"
     try:
         patch.targets
     except PatchError as error:
@@ -249,7 +249,7 @@ def applies_fault(patch, tree, own_one):
     if said is None:
         return (
             "no longer applies to ref/. See where it belongs with\n"
-            f"     patch -p1 --dry-run < {os.path.relpath(patch.path)}\n"
+            f"     patch -p1 --dry-run < {report.shown(patch.path)}\n"
             "     edit a copy of ref/ by hand, and put `diff -U2` of the two in its place"
         )
     if own_one and " with fuzz " in said:

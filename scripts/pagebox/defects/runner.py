@@ -259,10 +259,12 @@ def finish(board, count, series=None, status=None):
         print(page.by_words(items))
     print(page.by_names(items))
     print(f"canaries missed, as they must be: {len(silent)}")
-    print(f"report: {os.path.relpath(path / 'report.html')}")
+    print(f"report: {report.shown(path / 'report.html')}")
     if board.options.quick:
         wrong = len(missed) + len(canaries) + len(set(broken) - set(missed)) + len(errors)
         print(f"{len(must) + len(silent)} passed, {wrong} failed")
+    if status == "interrupted":
+        print(f"interrupted: {max(0, count - len({i['name'] for i in items}))} of {count} patches were not run")
     print(f"{len(must)} caught, {len(missed)} missed", flush=True)
     return 2 if errors else 1 if failing else 0
 
@@ -434,7 +436,7 @@ def run(options):
     board.name_width = page.name_width(path.stem for path in paths)
     guard = take_work(board, options)
     for folder, _, _ in killed(options.root):
-        print(f"{os.path.relpath(folder)} is of a run that was killed: scripts/defects.py recover makes its report")
+        print(f"{report.shown(folder)} is of a run that was killed: scripts/defects.py recover makes its report")
     board.run = report.Run("defects", options.root)
     asked = {"options": vars(options), "count": len(paths), "commit": board.run.commit, "dirty": board.run.dirty}
 
@@ -443,7 +445,7 @@ def run(options):
         finish(board, len(paths), series, "interrupted")
 
     report.on_interrupt(stop)
-    print(f"{len(paths)} patches; building the pristine tree in {os.path.relpath(board.base)}")
+    print(f"{len(paths)} patches; building the pristine tree in {report.shown(board.base)}")
     try:
         note(board.run, asked)
         board.prepare()

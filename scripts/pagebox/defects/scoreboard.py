@@ -67,7 +67,7 @@ def pick(places):
     lines += sorted(f"{n} {row['target']} {row['executions']} {runs}" for n, row, runs in best.values())
     path = patchfile.PATCHES / "quick"
     path.write_text("\n".join(lines) + "\n")
-    print(f"{len(best)} rules in {os.path.relpath(path)}")
+    print(f"{len(best)} rules in {report.shown(path)}")
     return 0
 
 

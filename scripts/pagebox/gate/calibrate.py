@@ -422,11 +422,11 @@ def publish(work, status):
             found, lost = len(facts[f"found_{what}"]), len(facts[f"missed_{what}"])
             print(f"  one more {what}: found in {found} of {found + lost} rows")
     kept = (
-        f", kept in {os.path.relpath(folder)}"
+        f", kept in {report.shown(folder)}"
         if facts["kept"]
         else "; thresholds stay as they were"
     )
-    print(f"report: {os.path.relpath(path / 'report.html')}{kept}")
+    print(f"report: {report.shown(path / 'report.html')}{kept}")
 
 
 def sections(facts, items, power):

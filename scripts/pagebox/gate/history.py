@@ -155,5 +155,5 @@ def trend(options):
     print(f"trend: {lead}")
     for row in rows:
         print(f"  {row[0]:<28} {row[1]:<14} from {row[2]}")
-    print(f"report: {os.path.relpath(path / 'report.html')}")
+    print(f"report: {report.shown(path / 'report.html')}")
     return 0

@@ -278,7 +278,7 @@ class Gate:
             summary = page.summary(items, self.facts)
             title = f"Gate: {page.WORDS[verdict].lower()}"
             path = self.run.finish(status, summary, items, made, title, lead)
-            shown = os.path.relpath(path / "report.html")
+            shown = report.shown(path / "report.html")
             print(page.screen(verdict, lead, items, self.notes, shown), flush=True)
             if verdict in ("pass", "regression", "inconclusive") and self.under.kept and not self.options.filter:
                 history.append(self.options.history, self.run, items, self.commit, verdict)

@@ -5,7 +5,6 @@ header names; GH*.patch are harmless and must pass. Each is applied to a copy of
 ref/, and judged as the gate judges, but without waivers, which are for the merge under way.
 --fast: only those that show in counts, only the rows that the header names.
 """
-import os
 import pathlib
 import re
 import shutil
@@ -68,7 +67,7 @@ def fault_of(patch, scratch):
             report.REPO / "ref", f"{folder}/ref", ignore=shutil.ignore_patterns("tests")
         )
         if patchfile.apply(patch, folder) is None:
-            return f"does not apply: patch -p1 --dry-run < {os.path.relpath(patch.path)}"
+            return f"does not apply: patch -p1 --dry-run < {report.shown(patch.path)}"
         return patchfile.compile_fault(patch, pathlib.Path(folder))
 
 

@@ -308,7 +308,7 @@ def run(a, program, say):
         f"{len(done)} of {len(rows)} places, {len(chosen)} can be weaker at once.",
     )
     say("\n" + text_of(COLUMNS, lines) + "\n\n" + text)
-    say(f"report: {os.path.relpath(path / 'report.html')}")
+    say(f"report: {report.shown(path / 'report.html')}")
     return 130 if interrupted else 0
 
 

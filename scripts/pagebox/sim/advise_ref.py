@@ -149,7 +149,7 @@ def write(run, orders, done, chosen, how, interrupted):
         lead,
     )
     print(f"\n{advise.text_of(COLUMNS, lines)}\n\n{text}\n{lead}")
-    print(f"report: {os.path.relpath(path / 'report.html')}")
+    print(f"report: {report.shown(path / 'report.html')}")
 
 
 def main():

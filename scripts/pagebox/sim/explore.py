@@ -181,8 +181,13 @@ def graphs_text(result):
     return text + (f", reduced by {result['reduced']}" if result.get("reduced") else "")
 
 
+NAMES_SHOWN = 3  # files of a program that the verdict names
+
+
 def lead_of(a, result):
-    names = ", ".join(f"`{os.path.basename(s)}`" for s in a.src)
+    names = ", ".join(f"`{os.path.basename(s)}`" for s in a.src[:NAMES_SHOWN])
+    if len(a.src) > NAMES_SHOWN:
+        names += f" and {len(a.src) - NAMES_SHOWN} more"
     if result["finding"]:
         how = (
             "by replay"
@@ -211,7 +216,7 @@ def replay_command(a, folder):
     settings = [("SRC", a.src[0] if len(a.src) == 1 else shlex.join(a.src)), ("CFLAGS_SRC", a.cflags), ("ARGS", a.args), ("SET", " ".join(a.set))]
     settings += [("VOLATILE", "" if a.volatile == "plain" else a.volatile)]
     settings += [("CC_EXPLORE", "" if a.cc == "clang" else a.cc)]
-    settings += [("REPLAY", os.path.relpath(folder / "schedule.txt"))]
+    settings += [("REPLAY", report.shown(folder / "schedule.txt"))]
     return " ".join(["make explore", *(f"{name}={shlex.quote(value)}" for name, value in settings if value)])
 
 
@@ -322,9 +327,9 @@ def finish(a, run, program, status, result):
         say(f"note: {result['cut']:,} of the runs were cut at a bound, so how they would have ended is unknown")
     if result["error"]:
         print(f"explore: {result['error']}", file=sys.stderr)
-    say(f"report: {os.path.relpath(final / 'report.html')}")
+    say(f"report: {report.shown(final / 'report.html')}")
     if columns:
-        say(f"page:   {os.path.relpath(final / 'trace.html')}")
+        say(f"page:   {report.shown(final / 'trace.html')}")
     if result["finding"]:
         say(f"replay: {replay_command(a, final)}")
         print(f"{trace.heading(result['finding'])}: {result['finding']}", file=sys.stderr)

@@ -12,7 +12,6 @@ Exit status: 0 every wrong program found with every seed and nothing found in a 
 import argparse
 import concurrent.futures
 import json
-import os
 import pathlib
 import re
 import shutil
@@ -215,7 +214,7 @@ def finish(a, run, rows, interrupted):
     section = report.Section("Programs", table=table)
     final = run.finish(word, summary, items, [section], "Public suites under the engine", lead)
     print(lead)
-    print(f"report: {os.path.relpath(final / 'report.html')}")
+    print(f"report: {report.shown(final / 'report.html')}")
     return 130 if interrupted else 0 if good else 1
 
 
