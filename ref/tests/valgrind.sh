@@ -16,7 +16,7 @@ without="$without|failing_anywhere|covers_every_32_bit|step_by_step|producer_tha
 # Memcheck 3.19 takes what a growing mremap to a given place opened for closed: reports of accesses
 # that the processor allows.
 export PB_TEST_WITHOUT=remap
-without="$without|a_move_that_the_kernel_refuses|has_moved_and_grown|keeps_its_place"
+without="$without|a_move_that_the_kernel_refuses|has_moved_and_grown|keeps_its_place|3_gib_is_enough"
 tests=$(build/plain/ref-tests -l | grep -vE "$without" | grep -F -- "${FILTER:-}") || {
     echo "valgrind.sh: no test has that in its name" >&2
     exit 2
