@@ -68,11 +68,31 @@ ssize_t __wrap_pread(int file, void *data, size_t count, off_t offset) {
     return some > 0 ? __real_pread(file, data, (size_t)some, offset) : some;
 }
 
+/* Words of struct pm_scan_arg, and categories of pages. */
+enum { SCAN_END = 3, SCAN_WALK_END, SCAN_RUNS, SCAN_MASK = 9, SCAN_ANY_OF };
+enum { IS_OF_FILE = 1 << 2, IS_PRESENT = 1 << 3, IS_SWAPPED = 1 << 4 };
+
 /* Where calls may fail, pagemap is read to find what was written to an image, as on a kernel
  * without the scan. A pool that needs the scan still has it. */
 static bool scans_image(const uint64_t *scan) {
-    enum { CATEGORY_MASK = 9, IS_OF_FILE = 1 << 2 }; /* of struct pm_scan_arg */
-    return (scan[CATEGORY_MASK] & IS_OF_FILE) != 0;
+    return scan[SCAN_MASK] == IS_OF_FILE;
+}
+
+/* A scan where all pages are swapped out: who does not ask for those finds none. */
+static int scan_swapped_out(int file, unsigned long request, uint64_t *scan) {
+    struct {
+        uint64_t start, end, categories;
+    } *run = (void *)(uintptr_t)scan[SCAN_RUNS];
+    int count = 0;
+    if (scan[SCAN_ANY_OF] & IS_SWAPPED) {
+        count = __real_ioctl(file, request, scan);
+    } else {
+        scan[SCAN_WALK_END] = scan[SCAN_END];
+    }
+    for (int i = 0; i < count; i++) {
+        run[i].categories = (run[i].categories & ~(uint64_t)IS_PRESENT) | IS_SWAPPED;
+    }
+    return count;
 }
 
 int __wrap_ioctl(int file, unsigned long request, ...) {
@@ -82,7 +102,12 @@ int __wrap_ioctl(int file, unsigned long request, ...) {
     va_end(arguments);
     if (due(WORD_call_c_ioctl)) { /* no such call, a signal, no memory, somebody closed the file */
         static const int errors[] = {ENOTTY, EINTR, ENOMEM, EBADF};
-        errno = errors[fault_choose(4)];
+        enum { ERRORS = sizeof errors / sizeof errors[0] };
+        const unsigned which = fault_choose(ERRORS + 1);
+        if (which == ERRORS) {
+            return scan_swapped_out(file, request, argument);
+        }
+        errno = errors[which];
         return -1;
     }
     if (fault_armed() && scans_image(argument)) {
