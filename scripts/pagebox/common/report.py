@@ -157,7 +157,7 @@ def machine(compiler=None, flags=None):
 def shown(path):
     """A path as a person types it here: relative where it is below the current folder."""
     path, here = pathlib.Path(path).resolve(), pathlib.Path.cwd()
-    return path.relative_to(here) if path.is_relative_to(here) else path
+    return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def git(*arguments):
