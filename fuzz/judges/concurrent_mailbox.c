@@ -164,6 +164,17 @@ static struct sent *find(struct concurrent *o, uint32_t id, bool *known) {
     return found;
 }
 
+/* True if that value was enqueued once only, and was not accepted. */
+static bool was_refused(const struct concurrent *o, uint32_t id) {
+    unsigned enqueued = 0, refused = 0;
+    for (unsigned i = 0; i < o->sends; i++) {
+        const struct sent *s = &o->sent[i];
+        enqueued += s->id == id;
+        refused += s->id == id && !s->accepted && !s->taken && s->end != HISTORY_PENDING;
+    }
+    return enqueued == 1 && refused == 1;
+}
+
 const char *concurrent_took(struct concurrent *o, uint32_t id) {
     bool known = false;
     struct sent *found = find(o, id, &known);
@@ -172,6 +183,9 @@ const char *concurrent_took(struct concurrent *o, uint32_t id) {
             found->taken = true;
         }
         return NULL;
+    }
+    if (found == NULL && was_refused(o, id)) {
+        return concurrent_found("R30-refused", "the guest took id %u, which was refused", id);
     }
     if (found == NULL) {
         return concurrent_found(known || id == 0 ? "R31-publish" : "R30-invented",

@@ -73,6 +73,7 @@ struct sequence {
     const struct subject_memory *memory;   /* what they promise; NULL: none */
     const struct subject_mailbox *mailbox; /* their functions are not called */
     uint64_t host_page_bytes;
+    unsigned want;                         /* what a call may answer below which one failed */
     uint64_t budget_max, budget_used; /* bytes of all budgeted memories (R40) */
     const char *crash_rule;           /* what a crash now would break; NULL: the operation's own */
     uint32_t dirty[160]; /* blocks that any memory ever wrote: where an old byte would show (R15) */

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #define BIT STATUS_BIT
-#define WANT STATUS_WANT
+#define WANT (q->want)
 
 enum {
     APRON_BYTES = 64,

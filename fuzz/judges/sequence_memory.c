@@ -11,7 +11,7 @@
 #include <sys/mman.h>
 
 #define BIT STATUS_BIT
-#define WANT STATUS_WANT
+#define WANT (q->want)
 
 enum {
     SURE_PAGES = 16, /* this many must succeed while no call fails */
@@ -29,6 +29,7 @@ void sequence_begin(struct sequence *q, const struct subject *subject, uint64_t 
     q->crash_rule = NULL;
     q->dirties = 0;
     q->budget_max = q->budget_used = 0;
+    q->want = STATUS_WANT;
 }
 
 /* Remembers where bytes were written: an earlier tenant's bytes would show there. */
@@ -146,8 +147,8 @@ const char *sequence_rung(struct sequence *q, struct creation *c, struct judged 
 
 const char *sequence_gave_up(const struct creation *c, const struct subject_strategy *strategy,
                              enum subject_status got) {
-    return got == SUBJECT_NO_MEMORY && c->config.fall_back > 0 && strategy->slot_pages == 0 &&
-                   c->sure
+    return got != SUBJECT_OK && got != SUBJECT_REFUSED && c->config.fall_back > 0 &&
+                   strategy->slot_pages == 0 && c->sure
                ? rule_differs("R43-gave-up", "expected a memory with less address space")
                : NULL;
 }
@@ -367,6 +368,7 @@ static const char *grow_over(struct sequence *q, struct judged *m, const struct 
         return NULL;
     }
     m->model.type.min_pages = old + c->pages;
+    q->crash_rule = m->failed ? "R6" : "R8"; /* what is looked at here must be open */
     EACH_SIDE(m, i) {
         const char *broken = m->side[i].did ? grown_check(q, m, i, old) : NULL;
         m->side[i].drop = !m->side[i].did;
@@ -374,6 +376,7 @@ static const char *grow_over(struct sequence *q, struct judged *m, const struct 
             return broken;
         }
     }
+    q->crash_rule = NULL;
     return NULL;
 }
 
@@ -452,7 +455,8 @@ const char *sequence_cloned(struct sequence *q, struct judged *m, unsigned i) {
 }
 
 /* Which statuses a conversion may answer. */
-static unsigned sharing_statuses(const struct judged *m, unsigned i, bool failed) {
+static unsigned sharing_statuses(const struct sequence *q, const struct judged *m, unsigned i,
+                                 bool failed) {
     const struct subject_type *type = &m->model.type;
     unsigned errors = 0;
     if (type->shared) {
@@ -466,7 +470,7 @@ static unsigned sharing_statuses(const struct judged *m, unsigned i, bool failed
 
 static const char *to_shared_answered(struct sequence *q, struct judged *m, unsigned i,
                                       const struct call *c) {
-    unsigned expected = sharing_statuses(m, i, c->failed);
+    unsigned expected = sharing_statuses(q, m, i, c->failed);
     const char *broken = oracle_status_in(q, c->status, expected, "R12-to-shared");
     m->side[i].did = c->status == SUBJECT_OK;
     return broken == NULL && !m->side[i].did ? failed_check(q, m, i, "R12-to-shared") : broken;

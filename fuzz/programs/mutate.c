@@ -43,6 +43,7 @@ static const uint8_t weights[256] = {
     [OP_memory_budget] = 1,
     [OP_memory_fall_back] = 1,
     [OP_memory_address_space] = 1,
+    [OP_memory_file_limit] = 1,
     [OP_memory_wait_by] = 2,
     [OP_memory_pin] = 2,
     [OP_memory_unpin] = 1,
@@ -70,7 +71,7 @@ static const uint8_t weights[256] = {
 
 /* Values that rules turn on, by the argument's name; those that stand more often are drawn more
  * often. What has no row is drawn by its kind alone. */
-enum { VALUES_MAX = 24 };
+enum { VALUES_MAX = 26 };
 struct values {
     const char *name;
     unsigned count;
@@ -116,6 +117,26 @@ static const struct values usual_values[] = {
     VALUES(rungs, 0, 1, 2, 3, 3),
     VALUES(step, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 19, 22, 26, 32),
     VALUES(reserve, 0, 0, 0, 1, 2, 4, 65536),
+    VALUES(slots, 1, 1, 2, 3, 4, 0, 255, 65535, 65536, U32, UINT64_C(1) << 31),
+    VALUES(slot, 65536, 65536, 131072, 196608, 4096, 0, 65537, 1, UINT64_C(1) << 32,
+           UINT64_C(1) << 47, UINT64_C(1) << 48, (UINT64_C(1) << 48) + 65536, UINT64_C(1) << 63,
+           (UINT64_C(1) << 63) + 65536, UINT64_MAX - 65535, UINT64_MAX - 4095, UINT64_MAX),
+    VALUES(keep, 0, 0, 0, 4096, 8192, 65536, 1, 4095, 4097, UINT64_MAX - 4095, UINT64_MAX),
+    VALUES(reset, 0, 1, 2, 3),
+    VALUES(bytes, 0, 1, 4095, 4096, 4097, 65535, 65536, 65537, 131072, UINT64_C(1) << 31, U32,
+           UINT64_C(1) << 32, (UINT64_C(1) << 32) + 1, UINT64_C(1) << 33, UINT64_MAX),
+    VALUES(lacks, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2016, 96, 1792, 31),
+    VALUES(start, 0, 0, 1, 8, 4096, 65535, 65536, 131071, 131072, UINT64_C(1) << 31, U32 - 15, U32,
+           UINT64_C(1) << 32, (UINT64_C(1) << 32) - 8, UINT64_C(1) << 63, UINT64_MAX),
+    VALUES(a, 0, 1, 2, 3, 4, 7, 8, 9, 12, 19, 20, 63, 65535, 65536, 65537, U32, UINT64_C(1) << 32,
+           (UINT64_C(1) << 32) + 65536, UINT64_C(1) << 63, UINT64_MAX, UINT64_MAX - 65535),
+    VALUES(b, 0, 1, 2, 65535, 65536, U32, U32 - 1, UINT64_C(1) << 32, UINT64_C(1) << 63, UINT64_MAX,
+           UINT64_MAX - 1),
+    VALUES(delta, 0, 1, 1, 2, 3, 4),
+    VALUES(refuse, 0, 0, 0, 1, 2, 3, 4, 5),
+    VALUES(silent, 0, 1, 2, 3, 4, 7, 8, 11, 12, 15, 16, 20),
+    VALUES(used, 0, 1, 65536, UINT64_C(1) << 32, UINT64_C(1) << 63, UINT64_MAX - 65536, UINT64_MAX),
+    VALUES(to, 0, 1, 65536, 131072, UINT64_C(1) << 32, UINT64_C(1) << 63, UINT64_MAX),
 };
 /* The same for one operation's argument, where the name alone says too little. */
 struct values_of {
@@ -134,6 +155,41 @@ static const struct values_of values_of[] = {
     {OP_memory_address_space, VALUES(pages, 0, 1, 1, 2, 3, 3, 5, 6, 7, 9)},
     {OP_memory_budget, VALUES(pages, 0, 1, 2, 2, 3, 3, 4, 8, 65536)},
     {OP_memory_tenant, VALUES(count, 0, 0, 1, 2)},
+    {OP_memory_file_limit, VALUES(bytes, 0, 1, 4095, 4096, 32768, 65535, 65536, 65537, 131072)},
+    {OP_host_pool, VALUES(guard, 0, 4096, 65536, 131072, 1, 4095, UINT64_C(1) << 32,
+                          UINT64_C(1) << 47, UINT64_C(1) << 63, UINT64_MAX - 65535, UINT64_MAX)},
+    {OP_host_image, VALUES(pages, 0, 1, 1, 2, 3)},
+    {OP_host_segments, VALUES(count, 0, 0, 1, 2, 3, 6)},
+    {OP_host_segments, VALUES(length, 0, 0, 1, 64, 65535, 65536, 65537, 131072, U32,
+                              UINT64_C(1) << 32, (UINT64_C(1) << 32) + 8, UINT64_MAX)},
+    {OP_host_init,
+     VALUES(length, 0, 1, 64, 65536, 131072, UINT64_C(1) << 31, U32, UINT64_C(1) << 32,
+            (UINT64_C(1) << 32) + 8, (UINT64_C(1) << 32) + 65536, UINT64_C(1) << 33)},
+    {OP_host_init,
+     VALUES(from, 0, 0, 1, 8, 64, INT32_MAX, UINT64_C(1) << 31, U32 - 65535, U32 - 7, U32)},
+    {OP_host_init, VALUES(count, 0, 1, 8, 16, 64, 4096, 65536, 131072, U32)},
+    {OP_host_init, VALUES(at, 0, 0, 8, 65535, 131064, 131072, U32)},
+    {OP_host_range, VALUES(count, 0, 1, 16, 4096, 65536, UINT64_C(1) << 31, INT32_MAX, U32, U32 - 7,
+                           UINT64_C(1) << 32, UINT64_C(1) << 32, (UINT64_C(1) << 32) - 65536,
+                           (UINT64_C(1) << 32) + 1, UINT64_C(1) << 33, UINT64_MAX)},
+    {OP_host_range, VALUES(from, 0, 0, 1, 65536, UINT64_C(1) << 31, U32, U32 - 15)},
+    {OP_host_create, VALUES(value, 0, 0, 1, 2, 4095, 4096, 4097, 65536, 65537, UINT64_C(1) << 31,
+                            UINT64_C(1) << 32, UINT64_C(1) << 47, UINT64_C(1) << 63,
+                            UINT64_MAX - 4095, UINT64_MAX - 65535, UINT64_MAX)},
+    {OP_host_budget, VALUES(max, 0, 65536, 131072, UINT64_C(1) << 32, UINT64_C(1) << 63,
+                            UINT64_MAX - 65536, UINT64_MAX)},
+    {OP_host_budget,
+     VALUES(from, 0, 0, 1, 65536, UINT64_C(1) << 32, UINT64_C(1) << 63, UINT64_MAX)},
+    {OP_host_canceller,
+     VALUES(at, 0, 0, 4, 8, 2, 65528, 65532, 65536, UINT64_C(1) << 32, UINT64_MAX - 7)},
+    {OP_host_fault, VALUES(at, 0, 1, 65535, 65536, 131071, 131072, 4095, 4096, 135167, 135168)},
+    {OP_host_custom,
+     VALUES(at, 0, 4, 8, 2, 65528, 65532, 65536, 65535, UINT64_C(1) << 32, UINT64_MAX - 7)},
+    {OP_host_custom, VALUES(count, 0, 1, 8, 65536, 65537, UINT64_C(1) << 32, UINT64_MAX)},
+    {OP_host_limiter, VALUES(min, 0, 1, 1, 2, 3)},
+    {OP_host_mailbox, VALUES(offset, 0, 4, 4, 128, 2, 65520, 65536, 64496, U32 - 3, U32)},
+    {OP_host_mailbox, VALUES(pages, 1, 1, 2, 3, 0)},
+    {OP_host_mailbox, VALUES(spill, 0, 1, 3, 65536, UINT64_C(1) << 30, UINT64_C(1) << 31, U32)},
     {OP_mailbox_rounds, VALUES(count, 1, 1, 2, 2, 3, 4, 5, 8, 255, 256, 256, 257)},
     {OP_mailbox_enqueue, VALUES(count, 1, 1, 1, 1, 2, 3, 4, 8, 16, 0, 64, 256, 257, 300)},
 };
@@ -213,6 +269,11 @@ static bool is_fault(unsigned code) {
     return code == OP_fault || code == OP_fault_at;
 }
 
+/* The reference's own functions: what each does depends on no other operation. */
+static bool is_host(unsigned code) {
+    return code >= OP_host_pool && code <= OP_host_mailbox;
+}
+
 static bool left_out[256];
 
 void mutate_leave_out(uint8_t code) {
@@ -225,7 +286,7 @@ static void draw_operations(struct swarm *s, struct chance *c, enum op_target ta
         bool named = weights[code] != 0 || code == OP_end || code == OP_interleave;
         unsigned weight = op_info(target, code) == NULL ? 0 : named ? weights[code] : USUAL;
         bool off = (!all && one_in(c, 2)) || (is_fault(code) && !faults);
-        if (weight > 0 && !off && !left_out[code]) {
+        if (weight > 0 && !off && !left_out[code] && !is_host(code)) { /* see call_the_host */
             s->weight[code] = (uint16_t)(all ? weight : weight << below(c, 3));
             s->weights += s->weight[code];
         }
@@ -400,7 +461,8 @@ static uint64_t draw_address(struct maker *k) {
     if (seen > 0 && one_in(c, 3)) {
         uint64_t address = k->sight.address[below(c, seen)];
         bool same = address < 16 || !one_in(c, 4);
-        return same ? address : address + (uint64_t)near[below(c, COUNT_OF(near))];
+        return in_domain(KIND_address,
+                         same ? address : address + (uint64_t)near[below(c, COUNT_OF(near))]);
     }
     if (one_in(c, 2)) {
         return k->swarm.hot[below(c, k->swarm.hots)];
@@ -500,11 +562,12 @@ static bool draw_count(struct maker *k, const struct op *op, uint64_t *count) {
 #define CALL(name) (1u << WORD_call_##name)
 enum {
     PAGE_CALLS = CALL(os_reserve) | CALL(os_commit) | CALL(os_move) | CALL(os_advise) |
-                 CALL(os_release) | CALL(resize) | CALL(c_mremap) | CALL(c_mmap),
+                 CALL(os_release) | CALL(resize) | CALL(c_mremap) | CALL(c_mmap) |
+                 CALL(c_mmap_error) | CALL(c_mprotect),
     ASKING_CALLS = CALL(c_ioctl) | CALL(c_madvise), /* what the kernel can, which pages there are */
     FILE_CALLS = CALL(os_file_create) | CALL(os_file_write) | CALL(os_file_freeze) |
                  CALL(os_file_map) | CALL(os_file_written) | CALL(c_pread) | CALL(c_pwrite) |
-                 CALL(c_ftruncate),
+                 CALL(c_ftruncate) | CALL(c_fcntl) | CALL(c_memfd),
     UNDOING_CALLS = CALL(os_decommit) | CALL(os_discard) | CALL(os_renew) | CALL(os_advise)
 };
 static const uint32_t calls_of[256] = {
@@ -518,11 +581,13 @@ static const uint32_t calls_of[256] = {
     [OP_memory_to_shared] = CALL(allocate) | CALL(os_release),
     [OP_memory_pin] = CALL(allocate),
     [OP_memory_reset] = CALL(os_discard) | CALL(os_commit) | CALL(os_decommit) | CALL(os_renew) |
-                        CALL(os_file_map) | CALL(os_advise) | CALL(c_madvise) | CALL(c_ioctl),
+                        CALL(os_file_map) | CALL(os_advise) | CALL(c_madvise) | CALL(c_ioctl) |
+                        CALL(c_mmap_error) | CALL(c_mprotect),
     [OP_memory_wait32] = CALL(c_futex),
     [OP_memory_wait64] = CALL(c_futex),
     [OP_memory_destroy] = CALL(os_discard) | CALL(os_decommit) | CALL(os_renew) | CALL(os_release) |
-                          CALL(os_advise) | CALL(c_madvise) | CALL(c_ioctl),
+                          CALL(os_advise) | CALL(c_madvise) | CALL(c_ioctl) | CALL(c_mmap_error) |
+                          CALL(c_mprotect),
     [OP_mailbox_attach] = CALL(allocate) | CALL(resize),
     [OP_mailbox_grow] = PAGE_CALLS | CALL(allocate),
     [OP_mailbox_move] = PAGE_CALLS | CALL(allocate),
@@ -1560,9 +1625,23 @@ static void scale_up(struct maker *k, struct program *p) {
     (void)insert(p, p->operations, &scale);
 }
 
+enum { HOST_ONE_IN = 16 };
+
+/* A program of nothing but the reference's own functions. */
+static void call_the_host(struct maker *k, struct program *p) {
+    for (unsigned i = 1 + below(&k->chance, 6); i > 0; i--) {
+        append_new(k, p, OP_host_pool + below(&k->chance, OP_host_mailbox - OP_host_pool + 1));
+    }
+}
+
 static void fill(struct maker *k, unsigned code, struct program *p) {
     p->operations = 0;
     p->choices_bytes = 0;
+    if (p->target == TARGET_memory_fuzzer && code == 0 && !left_out[OP_host_pool] &&
+        one_in(&k->chance, HOST_ONE_IN)) {
+        call_the_host(k, p);
+        return;
+    }
     set_up(k, p);
     if (one_in(&k->chance, 3)) {
         (void)insert_shape(k, p);

@@ -33,6 +33,9 @@ static struct {
     enum word_call last;
     unsigned count;
     uint64_t space_bytes; /* the longest reservation; 0: any */
+    uint64_t file_bytes;  /* the longest file; 0: any */
+    bool signalled;
+    int error_number;
     const uint8_t *choice;
     size_t choices;
     struct block *blocks;
@@ -42,7 +45,9 @@ static struct {
 void fault_begin(const uint8_t *choices, size_t choices_bytes) {
     state.arms = 0;
     state.count = 0;
-    state.space_bytes = 0;
+    state.space_bytes = state.file_bytes = 0;
+    state.signalled = false;
+    state.error_number = 0;
     state.choice = choices;
     state.choices = choices_bytes;
 }
@@ -79,6 +84,7 @@ bool fault_due(int thread, enum word_call call) {
             continue;
         }
         state.last = call;
+        state.error_number = 0;
         if (!due || state.error == WORD_error_any) {
             state.error = x->error;
         }
@@ -106,6 +112,30 @@ bool fault_too_long(uint64_t bytes) {
     bool too_long = state.space_bytes != 0 && bytes > state.space_bytes;
     state.count += too_long;
     return too_long;
+}
+
+void fault_tell_errno(int error) {
+    state.error_number = error;
+}
+
+int fault_errno(void) {
+    return state.error_number;
+}
+
+void fault_file_limit(uint64_t bytes) {
+    state.file_bytes = bytes;
+}
+
+uint64_t fault_file_limit_bytes(void) {
+    return state.file_bytes;
+}
+
+void fault_signal(void) {
+    state.signalled = true;
+}
+
+bool fault_signalled(void) {
+    return state.signalled;
 }
 
 uint64_t fault_fired(void) {

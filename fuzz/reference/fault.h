@@ -41,6 +41,17 @@ void fault_space(uint64_t bytes);
 /* Whether it does; counted as a failing call. */
 bool fault_too_long(uint64_t bytes);
 
+/* Why the call of the C library that was due last failed, as errno says; 0 where no such call did.
+ */
+void fault_tell_errno(int error);
+int fault_errno(void);
+/* From now on files may have so many bytes; 0: any (RLIMIT_FSIZE). */
+void fault_file_limit(uint64_t bytes);
+uint64_t fault_file_limit_bytes(void);
+/* A file was made longer than that: the system would have sent SIGXFSZ. Says whether one was. */
+void fault_signal(void);
+bool fault_signalled(void);
+
 /* A call that nobody made fail has failed, since the process may have only so much: counts as a
  * fault. */
 void fault_note(void);

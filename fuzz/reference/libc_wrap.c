@@ -1,13 +1,16 @@
 /* libc_wrap.c: calls of the C library below ref/os_linux.c that do less than they were asked for,
  * by choice: short reads and writes, a signal that comes in between, a file that cannot grow. What
  * os_linux.c makes of them must come to the same as if all had gone well, or to an error. */
+#include "asan.h"
 #include "fault.h"
 #include "os_wrap.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/futex.h>
 #include <stdarg.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -21,8 +24,11 @@ WRAPPED(ssize_t, pread, (int file, void *data, size_t count, off_t offset));
 WRAPPED(int, ioctl, (int file, unsigned long request, ...));
 WRAPPED(ssize_t, pwrite, (int file, const void *data, size_t count, off_t offset));
 WRAPPED(int, ftruncate, (int file, off_t bytes));
+WRAPPED(int, getrlimit, (__rlimit_resource_t resource, struct rlimit *limit));
 WRAPPED(int, memfd_create, (const char *name, unsigned flags));
 WRAPPED(int, madvise, (void *at, size_t bytes, int advice));
+WRAPPED(int, mprotect, (void *at, size_t bytes, int protection));
+WRAPPED(int, fcntl, (int file, int command, ...));
 WRAPPED(int, munlock, (const void *at, size_t bytes));
 WRAPPED(long, syscall, (long number, ...));
 WRAPPED(void *, mremap, (void *at, size_t bytes, size_t new_bytes, int flags, void *to));
@@ -117,7 +123,21 @@ int __wrap_ioctl(int file, unsigned long request, ...) {
     return __real_ioctl(file, request, argument);
 }
 
+/* A file longer than it may be: the process gets a signal, which ends it. */
+static bool is_too_long(uint64_t bytes) {
+    const uint64_t limit = fault_file_limit_bytes();
+    if (limit == 0 || bytes <= limit || os_wrap_is_exempt()) {
+        return false;
+    }
+    fault_signal();
+    errno = EFBIG;
+    return true;
+}
+
 ssize_t __wrap_pwrite(int file, const void *data, size_t count, off_t offset) {
+    if (is_too_long((uint64_t)offset + count)) {
+        return -1;
+    }
     if (!due(WORD_call_c_pwrite)) {
         return __real_pwrite(file, data, count, offset);
     }
@@ -125,8 +145,19 @@ ssize_t __wrap_pwrite(int file, const void *data, size_t count, off_t offset) {
     return some > 0 ? __real_pwrite(file, data, (size_t)some, offset) : some;
 }
 
+int __wrap_getrlimit(__rlimit_resource_t resource, struct rlimit *limit) {
+    const int result = __real_getrlimit(resource, limit);
+    if (result == 0 && resource == RLIMIT_FSIZE && fault_file_limit_bytes() != 0) {
+        limit->rlim_cur = fault_file_limit_bytes();
+    }
+    return result;
+}
+
 int __wrap_ftruncate(int file, off_t bytes) {
     static const int errors[] = {ENOSPC, EINTR, EIO};
+    if (is_too_long((uint64_t)bytes)) {
+        return -1;
+    }
     if (!due(WORD_call_c_ftruncate)) {
         return __real_ftruncate(file, bytes);
     }
@@ -184,8 +215,8 @@ void *__wrap_mremap(void *at, size_t bytes, size_t new_bytes, int flags, void *t
 /* Where the kernel seldom puts a mapping, but may: below 4 GiB, at the top, not at a multiple of a
  * guest's page. The first place that is free, else anywhere. */
 static void *map_oddly(size_t bytes, int protection, int flags, int file, off_t offset) {
-    static const uint64_t places[] = {0x10000000, 0x40001000, 0x70003000, 0x7e0000005000,
-                                      0x7ff000007000};
+    static const uint64_t places[] = {0x10000000,     0x40001000, 0x70003000, 0x7e0000005000,
+                                      0x7ff000007000, 0x80002000, 0xc0006000, 0xffff0000};
     enum { PLACES = sizeof places / sizeof places[0] };
     const unsigned first = fault_choose(PLACES);
     for (unsigned i = 0; i < PLACES; i++) {
@@ -202,6 +233,36 @@ static void *map_oddly(size_t bytes, int protection, int flags, int file, off_t 
     return __real_mmap(NULL, bytes, protection, flags, file, offset);
 }
 
+/* What the manual pages say of each call, beside what has words of its own. */
+static int one_of(const int *errors, unsigned count) {
+    const int error = errors[fault_choose(count)];
+    fault_tell_errno(error);
+    return error;
+}
+#define ONE_OF(...) \
+    one_of((const int[]){__VA_ARGS__}, sizeof((const int[]){__VA_ARGS__}) / sizeof(int))
+
+int __wrap_mprotect(void *at, size_t bytes, int protection) {
+    if (!due(WORD_call_c_mprotect)) {
+        return __real_mprotect(at, bytes, protection);
+    }
+    errno = ONE_OF(ENOMEM, EACCES, EINVAL);
+    return -1;
+}
+
+/* Of a seal alone: nothing else is asked. */
+int __wrap_fcntl(int file, int command, ...) {
+    va_list arguments;
+    va_start(arguments, command);
+    const int argument = va_arg(arguments, int);
+    va_end(arguments);
+    if (command != F_ADD_SEALS || !due(WORD_call_c_fcntl)) {
+        return __real_fcntl(file, command, argument);
+    }
+    errno = ONE_OF(EBUSY, EPERM, EINVAL, EINTR);
+    return -1;
+}
+
 void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, off_t offset) {
     enum { GUEST_PAGE_BYTES = 65536 };
     locked = locked && !(flags & MAP_FIXED);
@@ -213,6 +274,11 @@ void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, o
         }
         flags &= ~MAP_FIXED_NOREPLACE; /* before Linux 4.17 the address is but a hint */
         at = NULL;
+    }
+    if (bytes >= GUEST_PAGE_BYTES && !(flags & MAP_FIXED_NOREPLACE) &&
+        due(WORD_call_c_mmap_error)) {
+        errno = ONE_OF(ENOMEM, EAGAIN, EPERM, EACCES, ENFILE, EINVAL, ENODEV);
+        return MAP_FAILED;
     }
     if (at == NULL && bytes >= GUEST_PAGE_BYTES && due(WORD_call_c_mmap)) {
         fault_forgive();
@@ -247,6 +313,51 @@ void libc_wrap_unlocked(void) {
     locked = false;
 }
 
+/* ---- Lengths of GiB ----------------------------------------------------------------------------
+ *
+ * The address sanitizer looks at its account of a whole range, 60 ms for 4 GiB, before it works on
+ * the first byte. Ranges as long as that are there to be stopped at a fault (host_calls.c). */
+
+#if CRASH_HAS_ASAN
+#define SEEN_BYTES_MAX ((size_t)1 << 30)
+WRAPPED(void *, __asan_memcpy, (void *to, const void *from, size_t bytes));
+WRAPPED(void *, __asan_memmove, (void *to, const void *from, size_t bytes));
+WRAPPED(void *, __asan_memset, (void *to, int value, size_t bytes));
+
+__attribute__((no_sanitize("address"))) static void *copy_unseen(void *to, const void *from,
+                                                                 size_t bytes) {
+    volatile uint8_t *target = to;
+    const volatile uint8_t *source = from;
+    const bool down = (uintptr_t)to > (uintptr_t)from && (uintptr_t)to < (uintptr_t)from + bytes;
+    for (size_t i = 0; i < bytes; i++) {
+        const size_t at = down ? bytes - 1 - i : i;
+        target[at] = source[at];
+    }
+    return to;
+}
+
+void *__wrap___asan_memcpy(void *to, const void *from, size_t bytes) {
+    return bytes < SEEN_BYTES_MAX ? __real___asan_memcpy(to, from, bytes)
+                                  : copy_unseen(to, from, bytes);
+}
+
+void *__wrap___asan_memmove(void *to, const void *from, size_t bytes) {
+    return bytes < SEEN_BYTES_MAX ? __real___asan_memmove(to, from, bytes)
+                                  : copy_unseen(to, from, bytes);
+}
+
+__attribute__((no_sanitize("address"))) void *__wrap___asan_memset(void *to, int value,
+                                                                   size_t bytes) {
+    if (bytes < SEEN_BYTES_MAX) {
+        return __real___asan_memset(to, value, bytes);
+    }
+    for (size_t i = 0; i < bytes; i++) {
+        ((volatile uint8_t *)to)[i] = (uint8_t)value;
+    }
+    return to;
+}
+#endif
+
 /* ---- Files that nobody closed, also where their making has failed ------------------------------
  */
 
@@ -259,6 +370,10 @@ static struct {
 
 int __wrap_memfd_create(const char *name, unsigned flags) {
     struct stat state;
+    if (due(WORD_call_c_memfd)) {
+        errno = ONE_OF(EMFILE, ENFILE, ENOMEM, EPERM, ENOSYS);
+        return -1;
+    }
     int file = __real_memfd_create(name, flags);
     if (file >= 0 && made.files < FILES_MAX && fstat(file, &state) == 0) {
         made.file[made.files] = file;

@@ -327,11 +327,22 @@ enum pb_status __wrap_pb_os_advise(void *at, uint64_t bytes, enum pb_os_advice a
     return page_error();
 }
 
+/* A library does not have its process killed. */
+static void complain_of_signal(void) {
+    if (fault_signalled()) {
+        complain("R13-signal");
+    }
+}
+
 enum pb_status __wrap_pb_os_file_create(uint64_t bytes, int *file) {
     if (due(WORD_call_os_file_create)) {
         return file_error();
     }
+    if (fault_file_limit_bytes() != 0 && bytes > fault_file_limit_bytes()) {
+        fault_note(); /* and is to be refused */
+    }
     enum pb_status status = __real_pb_os_file_create(bytes, file);
+    complain_of_signal();
     if (status == PB_OK && account.files < FILES_MAX) {
         account.file[account.files++] = *file;
     }
@@ -344,7 +355,9 @@ enum pb_status __wrap_pb_os_file_write(int file, uint64_t offset, const void *da
         (void)__real_pb_os_file_write(file, offset, data, count / 2);
         return page_error();
     }
-    return __real_pb_os_file_write(file, offset, data, count);
+    enum pb_status status = __real_pb_os_file_write(file, offset, data, count);
+    complain_of_signal();
+    return status;
 }
 
 enum pb_status __wrap_pb_os_file_freeze(int file) {

@@ -72,6 +72,7 @@ static const char *make_call(struct exec *e, void *handle, struct call *c) {
     unsigned faults = fault_count();
     operation_make_mailbox(table(e), handle, c, NULL);
     c->failed = fault_count() != faults;
+    exec_weigh_faults(e);
     return sequence_box_answered(&e->judge, &e->box->judged, c);
 }
 
@@ -136,6 +137,7 @@ static const char *attach(struct exec *e, const struct op *op) {
     void *handle = NULL;
     unsigned faults = fault_count();
     enum subject_status got = table(e)->attach(&config, &handle);
+    exec_weigh_faults(e);
     broken = sequence_attached(&e->judge, &config, got, fault_count() != faults);
     if (got != SUBJECT_OK) {
         return broken;
@@ -182,6 +184,7 @@ static const char *attach_beside(struct exec *e, const struct op *op) {
     }
     e->box = first;
     enum subject_status got = table(e)->attach(&config, &handle);
+    exec_weigh_faults(e);
     broken = sequence_attached_beside(&e->judge, &first->judged, first->handle != NULL, &config,
                                       got, fault_count() != faults);
     if (got != SUBJECT_OK) {

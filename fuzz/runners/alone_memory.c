@@ -6,6 +6,7 @@
 #include "note.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
@@ -245,11 +246,16 @@ static const char *create_side(struct exec *e, struct creation *c, struct judged
     c->config.record = body->caller_record ? &side->caller : NULL;
     enum subject_status got = table(e)->create(&c->config, &handle);
     faults = fault_count() - faults;
+    exec_weigh_faults(e);
     const char *broken = sequence_created(&e->judge, c, strategy, got, faults != 0);
     const bool armed = fault_fired() != fired;
-    const bool once = armed && faults == 1 && fault_last() == WORD_call_os_reserve &&
-                      fault_error() != WORD_error_no_descriptors;
-    const bool fits = !armed && faults > 0 && sequence_fits_space(c, strategy, e->space_bytes);
+    const bool for_space = fault_errno() == ENOMEM || fault_errno() == EAGAIN;
+    const bool once = armed && faults == 1 &&
+                      ((fault_last() == WORD_call_os_reserve && got == SUBJECT_NO_MEMORY &&
+                        fault_error() != WORD_error_no_descriptors) ||
+                       (fault_last() == WORD_call_c_mmap_error && for_space));
+    const bool fits = !armed && faults > 0 && got == SUBJECT_NO_MEMORY &&
+                      sequence_fits_space(c, strategy, e->space_bytes);
     if (broken == NULL && (once || fits)) {
         broken = sequence_gave_up(c, strategy, got);
     }
@@ -440,6 +446,7 @@ static const char *make_calls(struct exec *e, struct slot *s, struct call *c, st
         operation_make(table(e), s->handle[i], c);
         c->took_ns = c->timeout_ns > 0 ? now_ns() - began_ns : 0;
         c->failed = fault_count() != faults;
+        exec_weigh_faults(e);
         if (made != NULL) {
             made->handle[i] = c->status == SUBJECT_OK ? c->made : NULL;
         }
@@ -665,6 +672,9 @@ static const char *of_the_host(struct exec *e, const struct op *op) {
                              : (op->arg.memory_address_space.pages + 1) * SUBJECT_PAGE_BYTES;
         fault_space(e->space_bytes);
         return NULL;
+    case OP_memory_file_limit:
+        fault_file_limit(op->arg.memory_file_limit.bytes);
+        return NULL;
     case OP_memory_pin:
         return pin(e, &e->slot[op->arg.memory_pin.m], op);
     default:
@@ -695,6 +705,7 @@ static const char *run_memory(struct exec *e, const struct op *op) {
     case OP_memory_budget:
     case OP_memory_fall_back:
     case OP_memory_address_space:
+    case OP_memory_file_limit:
     case OP_memory_pin:
     case OP_memory_unpin:
         return of_the_host(e, op);

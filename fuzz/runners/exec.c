@@ -3,6 +3,7 @@
 
 #include "crash.h"
 #include "fault.h"
+#include "host_calls.h"
 #include "interleave.h"
 #include "load.h"
 #include "rule.h"
@@ -29,6 +30,11 @@ bool exec_afford(struct exec *e, uint64_t work) {
     }
     e->left_out[LEFT_OUT_COST]++;
     return false;
+}
+
+/* A call of the C library fails for more reasons than one of os.h. */
+void exec_weigh_faults(struct exec *e) {
+    e->judge.want = STATUS_WANT | (fault_errno() != 0 ? STATUS_BIT(UNSUPPORTED) : 0);
 }
 
 const char *exec_left_out_text(void) {
@@ -71,6 +77,12 @@ static const char *run_operation(const struct op *op) {
     case OP_interleave:
         return NULL;
     default:
+        if (host_call_is(op->code)) {
+            const bool can =
+                exec.subject == subject_ref() && exec_afford(&exec, host_call_work(op));
+            const char *broken = can ? host_call(op) : NULL;
+            return broken != NULL ? rule_broken(broken) : NULL;
+        }
         return op->code < OP_mailbox_attach ? exec_memory(&exec, op) : exec_mailbox(&exec, op);
     }
 }

@@ -85,6 +85,9 @@ const char *exec_left_out_text(void);
 /* Takes work out of the budget; false when there is not enough left: the operation is left out. */
 bool exec_afford(struct exec *e, uint64_t work);
 
+/* After a call: tells the judge what it may have answered if a call below it failed. */
+void exec_weigh_faults(struct exec *e);
+
 /* Runs the program from a clean start to a clean end. NULL, or the name of the broken rule; static.
  * *operations grows by how many were run; may be NULL. */
 const char *exec_run(const struct subject *subject, const struct program *program,

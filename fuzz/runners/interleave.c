@@ -470,6 +470,10 @@ static const char *access_rule(const char *finding, char *detail, size_t bytes) 
         snprintf(name, sizeof name, "R41-%s", finding);
         return name;
     }
+    if (strstr(detail, "mailbox_free") != NULL && strstr(detail, "claim") != NULL) {
+        snprintf(name, sizeof name, "R44-%s", finding); /* ... against one that takes its place */
+        return name;
+    }
     if (strstr(detail, "mailbox_free") != NULL) {
         return race ? "R36-data-race" : "R36-freed"; /* the end of a mailbox against its use */
     }

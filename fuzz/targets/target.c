@@ -8,6 +8,7 @@
 #include "call.h"
 #include "crash.h"
 #include "exec.h"
+#include "host_calls.h"
 #include "interleave.h"
 #include "load.h"
 #include "mutate.h"
@@ -65,6 +66,11 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     }
     if (subject != subject_ref()) {
         subject_print(stderr, subject);
+        for (unsigned code = 0; code < 256; code++) {
+            if (host_call_is(code)) {
+                mutate_leave_out((uint8_t)code);
+            }
+        }
     }
     program.target = fuzz_target;
     const char *lack = exec_lacks(subject, &program);

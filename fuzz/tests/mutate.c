@@ -298,29 +298,33 @@ TARGET_ROWS(everything_comes_up, "mutate_reaches_every_operation_%s") {
     }
 }
 
-/* Operations that one swarm makes, a bit each; memory_fuzzer's codes are below 64. */
-static uint64_t mix_of(uint64_t swarm) {
-    uint64_t mix = 0;
+/* Operations that one swarm makes, a bit each; memory_fuzzer's codes are below 128. */
+static unsigned __int128 mix_of(uint64_t swarm) {
+    unsigned __int128 mix = 0;
     for (unsigned i = 0; i < 400; i++) {
         struct mutate how = {.target = TARGET_memory_fuzzer, .seed = i, .swarm = swarm};
         mutate_new(&how, 0, &one);
         for (unsigned o = 0; o < one.operations; o++) {
-            mix |= UINT64_C(1) << one.operation[o].code;
+            mix |= (unsigned __int128)1 << one.operation[o].code;
         }
     }
     return mix;
 }
 
+static int bits_of(unsigned __int128 set) {
+    return __builtin_popcountll((uint64_t)set) + __builtin_popcountll((uint64_t)(set >> 64));
+}
+
 /* Most swarms leave something out, each something else; without one nothing is left out. */
 TEST(mutate_swarms_differ) {
-    uint64_t all = mix_of(MUTATE_ALL_ON);
+    const unsigned __int128 all = mix_of(MUTATE_ALL_ON);
     unsigned partial = 0, alike = 0;
     for (unsigned s = 0; s < 16; s++) {
-        uint64_t mix = mix_of(s);
-        partial += __builtin_popcountll(all & ~mix) > 3;
+        const unsigned __int128 mix = mix_of(s);
+        partial += bits_of(all & ~mix) > 3;
         alike += mix == mix_of(s + 1);
     }
-    CHECK(__builtin_popcountll(all) > 25);
+    CHECK(bits_of(all) > 25);
     CHECK_OR(partial > 8 && alike < 4, "%u of 16 leave operations out, %u are alike", partial,
              alike);
 }
