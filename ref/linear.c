@@ -14,6 +14,7 @@
 struct linear {
     const struct pb_allocator *allocator;
     struct pb_memory_type type; /* min_pages as created: what reset goes back to */
+    bool may_move;              /* growth past the region's capacity is by a move */
     struct pb_memory_style style;
     uint32_t waiters_max;
     enum pb_rung rung;
@@ -43,19 +44,28 @@ static void publish(struct linear *linear) {
 
 /* ---- Limits (R40) --------------------------------------------------------------------------- */
 
-static bool may_become(const struct linear *linear, uint64_t from_bytes, uint64_t to_bytes) {
-    const struct pb_limiter *limiter = linear->limiter;
-    uint32_t max = linear->type.max_pages < PB_PAGES_MAX ? linear->type.max_pages : PB_PAGES_MAX;
-    return limiter == NULL || to_bytes == from_bytes ||
-           limiter->growing(limiter->context, from_bytes, to_bytes, pb_pages_to_bytes(max));
+/* The size in pages that no growth passes (R5). */
+static uint32_t limit_pages(const struct pb_memory_type *type) {
+    return type->max_pages < PB_PAGES_MAX ? type->max_pages : PB_PAGES_MAX;
+}
+
+static bool may_become(const struct pb_limiter *limiter, const struct pb_memory_type *type,
+                       uint64_t from_bytes, uint64_t to_bytes) {
+    if (limiter == NULL || to_bytes == from_bytes) {
+        return true;
+    }
+    return limiter->growing(limiter->context, from_bytes, to_bytes,
+                            pb_pages_to_bytes(limit_pages(type)));
 }
 
 /* Told of what was granted only. */
-static void has_failed(const struct linear *linear, uint64_t from_bytes, uint64_t to_bytes,
+static void has_failed(const struct pb_limiter *limiter, uint64_t from_bytes, uint64_t to_bytes,
                        enum pb_status why) {
-    const struct pb_limiter *limiter = linear->limiter;
+    if (limiter == NULL || limiter->failed == NULL) {
+        return;
+    }
     bool granted = why != PB_LIMIT && why != PB_PINNED && why != PB_REFUSED;
-    if (limiter != NULL && limiter->failed != NULL && granted && to_bytes != from_bytes) {
+    if (granted && to_bytes != from_bytes) {
         limiter->failed(limiter->context, from_bytes, to_bytes, why);
     }
 }
@@ -99,30 +109,42 @@ static uint64_t capacity_bytes(const struct pb_memory_config *config,
     return bytes < least ? least : bytes;
 }
 
-/* The struct around a region that is already there; takes the region over only on PB_OK. */
-static enum pb_status wrap(const struct linear *model, struct pb_region *region,
-                           struct pb_memory_definition *definition, struct linear **linear) {
-    const struct pb_allocator *allocator = model->allocator;
+/* An empty struct, or NULL. */
+static struct linear *make(const struct pb_allocator *allocator) {
     struct linear *made = allocator->allocate_zeroed(allocator->context, sizeof *made);
-    if (made == NULL) {
-        return PB_NO_MEMORY;
+    if (made != NULL) {
+        made->allocator = allocator;
     }
-    made->allocator = allocator;
-    made->type = model->type;
-    made->style = model->style;
-    made->waiters_max = model->waiters_max;
-    made->rung = model->rung;
-    made->limiter = model->limiter;
-    made->region = *region;
-    made->definition = definition != NULL ? definition : &made->own_definition;
-    atomic_init(&made->handles, 1);
-    atomic_init(&made->holds, 1);
-    enum pb_status status =
-        pb_owner_register(region->base, region->total_bytes, made->definition, &made->owner);
+    return made;
+}
+
+static void unmake(struct linear *linear) {
+    linear->allocator->release(linear->allocator->context, linear);
+}
+
+/* The last step of creation, after its region was made or not. On PB_OK the owner look-up finds it
+ * and its record tells its size; otherwise the struct and what it has are given back. */
+static enum pb_status finish_making(struct linear *made, enum pb_status region_status,
+                                    struct pb_memory_definition *definition,
+                                    struct linear **linear) {
+    struct pb_region *region = &made->region;
+    enum pb_status status = region_status;
+    if (status == PB_OK) {
+        made->definition = definition != NULL ? definition : &made->own_definition;
+        status =
+            pb_owner_register(region->base, region->total_bytes, made->definition, &made->owner);
+        if (status != PB_OK) {
+            pb_region_destroy(region);
+        }
+    }
     if (status != PB_OK) {
-        allocator->release(allocator->context, made);
+        unmake(made);
         return status;
     }
+    made->may_move =
+        made->style.kind == PB_STYLE_DYNAMIC && !pb_strategy_info(region->strategy)->stable_base;
+    atomic_init(&made->handles, 1);
+    atomic_init(&made->holds, 1);
     publish(made);
     pb_owner_resize(made->owner, region->accessible_bytes);
     *linear = made;
@@ -175,39 +197,32 @@ static enum pb_status region_create_or_less(const struct pb_memory_config *confi
 }
 
 static enum pb_status create_granted(const struct pb_memory_config *config,
-                                     uint64_t short_guard_bytes, struct linear *model,
-                                     struct linear **linear) {
-    struct pb_region region;
+                                     const struct pb_memory_style *style,
+                                     uint64_t short_guard_bytes, struct linear **linear) {
+    struct linear *made = make(config->allocator != NULL ? config->allocator : &pb_allocator_libc);
+    if (made == NULL) {
+        return PB_NO_MEMORY;
+    }
+    made->type = config->type;
+    made->type.shared = false;
+    made->style = *style;
+    made->waiters_max = config->waiters_max;
+    made->limiter = config->limiter;
     enum pb_status status =
-        region_create_or_less(config, short_guard_bytes, &model->style, &model->rung, &region);
-    if (status != PB_OK) {
-        return status;
-    }
-    status = wrap(model, &region, config->definition, linear);
-    if (status != PB_OK) {
-        pb_region_destroy(&region);
-    }
-    return status;
+        region_create_or_less(config, short_guard_bytes, &made->style, &made->rung, &made->region);
+    return finish_making(made, status, config->definition, linear);
 }
 
 enum pb_status pb_linear_create(const struct pb_memory_config *config,
                                 const struct pb_memory_style *style, uint64_t short_guard_bytes,
                                 struct linear **linear) {
     uint64_t bytes = pb_pages_to_bytes(config->type.min_pages);
-    struct linear model = {
-        .allocator = config->allocator != NULL ? config->allocator : &pb_allocator_libc,
-        .type = config->type,
-        .style = *style,
-        .waiters_max = config->waiters_max,
-        .limiter = config->limiter,
-    };
-    model.type.shared = false;
-    if (!may_become(&model, 0, bytes)) {
+    if (!may_become(config->limiter, &config->type, 0, bytes)) {
         return PB_REFUSED;
     }
-    enum pb_status status = create_granted(config, short_guard_bytes, &model, linear);
+    enum pb_status status = create_granted(config, style, short_guard_bytes, linear);
     if (status != PB_OK) {
-        has_failed(&model, 0, bytes, status);
+        has_failed(config->limiter, 0, bytes, status);
     }
     return status;
 }
@@ -219,7 +234,7 @@ static void finish(struct linear *linear) {
     pb_waiters_destroy(linear->waiters);
     publish(linear);
     has_shrunk(linear, bytes, 0);
-    linear->allocator->release(linear->allocator->context, linear);
+    unmake(linear);
 }
 
 static void hold(struct linear *linear) {
@@ -298,52 +313,52 @@ static struct pb_memory_definition *linear_definition(void *self) {
 
 /* True where the host holds a part and growth to so many bytes would be by a move. */
 static bool would_move_a_pin(struct linear *linear, uint64_t bytes) {
-    return linear->style.kind == PB_STYLE_DYNAMIC && !linear->type.shared &&
-           !pb_strategy_info(linear->region.strategy)->stable_base &&
-           bytes > linear->region.capacity_bytes && is_pinned(linear);
+    return bytes > linear->region.capacity_bytes && linear->may_move && is_pinned(linear);
 }
 
 /* What growth by delta comes to. PB_LIMIT past min(max, 65,536) (R5); PB_PINNED, PB_REFUSED: not
  * now. On PB_OK it has been granted. */
 static enum pb_status new_size(struct linear *linear, uint32_t delta_pages, uint32_t *old_pages,
                                uint64_t *bytes) {
-    uint32_t limit = linear->type.max_pages < PB_PAGES_MAX ? linear->type.max_pages : PB_PAGES_MAX;
     uint32_t pages;
     *old_pages = (uint32_t)(length_of(linear) / PB_PAGE_BYTES);
     *bytes = 0;
-    if (!pb_pages_add(*old_pages, delta_pages, limit, &pages)) {
+    if (!pb_pages_add(*old_pages, delta_pages, limit_pages(&linear->type), &pages)) {
         return PB_LIMIT;
     }
     *bytes = pb_pages_to_bytes(pages);
     if (would_move_a_pin(linear, *bytes)) {
         return PB_PINNED;
     }
-    return may_become(linear, pb_pages_to_bytes(*old_pages), *bytes) ? PB_OK : PB_REFUSED;
+    return may_become(linear->limiter, &linear->type, pb_pages_to_bytes(*old_pages), *bytes)
+               ? PB_OK
+               : PB_REFUSED;
 }
 
 static enum pb_status copy_granted(struct linear *source, bool racing, struct linear **copy) {
-    struct pb_region region;
-    enum pb_status status = pb_region_copy(&source->region, racing, &region);
-    if (status != PB_OK) {
-        return status;
+    struct linear *made = make(source->allocator);
+    if (made == NULL) {
+        return PB_NO_MEMORY;
     }
-    status = wrap(source, &region, NULL, copy);
-    if (status != PB_OK) {
-        pb_region_destroy(&region);
-    }
-    return status;
+    made->type = source->type;
+    made->style = source->style;
+    made->waiters_max = source->waiters_max;
+    made->rung = source->rung;
+    made->limiter = source->limiter;
+    enum pb_status status = pb_region_copy(&source->region, racing, &made->region);
+    return finish_making(made, status, NULL, copy);
 }
 
 /* Where the host holds a part its writes race, as those of guests do in a shared memory. */
 static enum pb_status copy_as(struct linear *source, bool shared, void **copy) {
     uint64_t bytes = source->region.accessible_bytes;
     struct linear *made;
-    if (!may_become(source, 0, bytes)) {
+    if (!may_become(source->limiter, &source->type, 0, bytes)) {
         return PB_REFUSED;
     }
     enum pb_status status = copy_granted(source, shared || is_pinned(source), &made);
     if (status != PB_OK) {
-        has_failed(source, 0, bytes, status);
+        has_failed(source->limiter, 0, bytes, status);
         return status;
     }
     status = shared ? pb_linear_share(made) : PB_OK;
@@ -366,8 +381,7 @@ static enum pb_status owned_grow(void *self, uint32_t delta_pages, uint32_t *old
     if (status != PB_OK) {
         return status;
     }
-    bool stays = linear->style.kind == PB_STYLE_STATIC || bytes <= region->capacity_bytes;
-    if (stays) {
+    if (bytes <= region->capacity_bytes || !linear->may_move) {
         status = pb_region_grow_in_place(region, bytes);
     } else {
         /* A range that is given back may be another memory's before this returns. */
@@ -376,7 +390,7 @@ static enum pb_status owned_grow(void *self, uint32_t delta_pages, uint32_t *old
         pb_owner_update(linear->owner, region->base, region->total_bytes);
     }
     if (status != PB_OK) {
-        has_failed(linear, pb_pages_to_bytes(old), bytes, status);
+        has_failed(linear->limiter, pb_pages_to_bytes(old), bytes, status);
         return status;
     }
     pb_owner_resize(linear->owner, bytes); /* first: whoever has seen the size finds it there */
@@ -433,7 +447,7 @@ static enum pb_status shared_grow(void *self, uint32_t delta_pages, uint32_t *ol
                                       pb_pages_to_bytes(delta_pages), memory_order_seq_cst);
         *old_pages = (uint32_t)(before / PB_PAGE_BYTES);
     } else {
-        has_failed(linear, pb_pages_to_bytes(old), bytes, status);
+        has_failed(linear->limiter, pb_pages_to_bytes(old), bytes, status);
     }
     pb_lock_release(&linear->growth);
     return status;
