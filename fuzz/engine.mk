@@ -35,7 +35,7 @@ CC.sim-libfuzzer = $(call have,$(CLANG))
 CC.sim-cov = $(call have,$(CLANG))
 CFLAGS.sim := -O2 -g
 CFLAGS.sim-cov := -O2 -g
-CFLAGS.sim-libfuzzer := -O2 -g -fsanitize=fuzzer-no-link
+CFLAGS.sim-libfuzzer := -O2 -g $(FUZZ_COVERAGE)
 
 define engine_config_rules
 build/$(1)/%.o: %.c

@@ -30,8 +30,11 @@ FUZZ_SANITIZE := -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omi
 CC.libfuzzer = $(call have,$(CLANG))
 CC.bare = $(CC.libfuzzer)
 CC.afl = $(call have,afl-clang-fast)
-CFLAGS.libfuzzer := -O2 -g $(FUZZ_SANITIZE) -fsanitize=fuzzer-no-link
-CFLAGS.bare := -O2 -g -fsanitize=fuzzer-no-link
+# Without a call at each comparison: only byte mutations use what it tells, one mutation in 16, and
+# it was a fifth of the time.
+FUZZ_COVERAGE := -fsanitize=fuzzer-no-link -fno-sanitize-coverage=trace-cmp
+CFLAGS.libfuzzer := -O2 -g $(FUZZ_SANITIZE) $(FUZZ_COVERAGE)
+CFLAGS.bare := -O2 -g $(FUZZ_COVERAGE)
 CFLAGS.afl := -O2 -g $(FUZZ_SANITIZE)
 SANITIZE.libfuzzer := $(FUZZ_SANITIZE)
 SANITIZE.afl := $(FUZZ_SANITIZE)

@@ -2030,12 +2030,27 @@ static size_t write_out(struct program *program, uint8_t *out, size_t bytes_max)
     return bytes;
 }
 
+/* Programs that take as long as a hundred others are drawn seldom, and would still be most of what
+ * runs if all that is made from them took as long: three in four go without. */
+static void shed_expensive(struct maker *k, struct program *p) {
+    const bool keeps = one_in(&k->chance, 4);
+    for (unsigned i = p->operations; i > 0; i--) {
+        const uint8_t code = p->operation[i - 1].code;
+        if (!keeps && (code == OP_scale || code == OP_memory_crowd)) {
+            erase(p, i - 1);
+        }
+    }
+}
+
 size_t mutate_bytes(const struct mutate *how, uint8_t *data, size_t bytes, size_t bytes_max) {
     begin(&maker, how);
     (void)op_decode(how->target, data, bytes, &one);
     if (one.operations == 0 && !how->shrinking) {
         fill(&maker, 0, &one);
     } else {
+        if (!how->shrinking) {
+            shed_expensive(&maker, &one);
+        }
         mutate_program(&maker, how, &one);
     }
     size_t room = how->shrinking && bytes > 0 && bytes < bytes_max ? bytes : bytes_max;
@@ -2048,6 +2063,10 @@ size_t mutate_splice(const struct mutate *how, const uint8_t *first, size_t firs
     begin(&maker, how);
     (void)op_decode(how->target, first, first_bytes, &one);
     (void)op_decode(how->target, second, second_bytes, &two);
+    if (!how->shrinking) {
+        shed_expensive(&maker, &one);
+        shed_expensive(&maker, &two);
+    }
     unsigned keep = one.operations == 0 ? 0 : 1 + below(c, one.operations);
     unsigned from = below(c, two.operations);
     one.operations = keep;

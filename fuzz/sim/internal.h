@@ -167,13 +167,19 @@ struct lock {
     uint32_t next;
 }; /* next: of the same cell */
 
-struct page {
-    uint8_t state;
-    uint8_t dirty, thread;
-    uint32_t first; /* page of the reservation that it is part of */
-    epoch when;
+/* An access to all bytes of a page at once. */
+struct page_access {
+    epoch when; /* 0: none yet */
     uint32_t frame;
     uintptr_t pc;
+    uint8_t thread;
+    bool by_call; /* a page operation, such as a discard */
+};
+struct page {
+    uint8_t state;
+    uint8_t dirty;
+    uint32_t first;                   /* page of the reservation that it is part of */
+    struct page_access written, read; /* the last of each; `read` since it was written */
 };
 enum page_state { PAGE_FREE, PAGE_NONE, PAGE_READ, PAGE_WRITE, PAGE_RELEASED };
 

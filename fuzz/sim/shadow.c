@@ -208,9 +208,24 @@ static void check_heap(uintptr_t at, size_t n, bool write, uintptr_t pc) {
 static void race(const char *what, uintptr_t at, size_t n, bool write, bool atomic, uintptr_t pc,
                  unsigned thread, uintptr_t other_pc, uint32_t other_frame);
 
-/* Page operations order like writes to every byte of the page. */
+static inline bool page_races(const struct page_access *a) {
+    return a->when > S.now->H[a->thread];
+}
+
+/* Does what was done to the whole page race with an access to some of its bytes now? */
+static inline void check_page(const struct page *g, uintptr_t at, size_t n, bool write, bool atomic,
+                              uintptr_t pc) {
+    if (unlikely(page_races(&g->written))) {
+        const struct page_access *a = &g->written;
+        race(a->by_call ? "page operation" : "write", at, n, write, atomic, pc, a->thread, a->pc,
+             a->frame);
+    }
+    if (unlikely(write && page_races(&g->read))) {
+        race("read", at, n, write, atomic, pc, g->read.thread, g->read.pc, g->read.frame);
+    }
+}
+
 static void check_pages(uintptr_t at, size_t n, bool write, bool atomic, uintptr_t pc) {
-    struct thread *t = S.now;
     for (uintptr_t p = at >> S.page_shift; p <= (at + n - 1) >> S.page_shift; p++) {
         struct page *g = &S.pages[p - (S.heap_end >> S.page_shift)];
         static const char *const state[] = {"not reserved", "inaccessible", "read-only", "",
@@ -222,9 +237,7 @@ static void check_pages(uintptr_t at, size_t n, bool write, bool atomic, uintptr
                   "%s of %zu bytes at %p, in a page that is %s\n  @%lx", write ? "write" : "read",
                   n, (void *)at, state[g->state], (unsigned long)pc);
         }
-        if (g->when > t->H[g->thread]) {
-            race("page", at, n, write, atomic, pc, g->thread, g->pc, g->frame);
-        }
+        check_page(g, at, n, write, atomic, pc);
         if (write) {
             g->dirty = 1;
         }
@@ -616,6 +629,39 @@ static void trace_plain(uintptr_t at, size_t n, bool write, uintptr_t pc) {
                             .wrote = 1});
 }
 
+static struct page *page_of(uintptr_t at) {
+    return &S.pages[(at - S.heap_end) >> S.page_shift];
+}
+
+/* An access to all bytes of whole pages, which was checked against those before: each page
+ * remembers it, beside those words that were touched one by one. */
+static void whole_pages(uintptr_t at, size_t n, bool write, bool by_call, uintptr_t pc) {
+    const struct thread *t = S.now;
+    const struct page_access now = {t->H[t->id], t->frame, pc, t->id, by_call};
+    struct page *g = page_of(at);
+    for (size_t i = 0; i < n >> S.page_shift; i++) {
+        if (write) {
+            g[i].written = now;
+            g[i].read.when = 0;
+        } else {
+            g[i].read = now;
+        }
+    }
+    for (uint32_t i = 0, cells = S.cells_n; i < cells; i++) {
+        if (S.cells[i].at - at < n) {
+            plain_cell(&S.cells[i], 0xff, write, at, n, pc);
+        }
+    }
+}
+
+/* Whether the page's record has room for the access: of threads that read a page at the same time
+ * it remembers one. */
+static inline bool fits_page_record(uintptr_t at, size_t left, bool write) {
+    return left >= S.o.page_size && at % S.o.page_size == 0 && !S.exploring &&
+           at - S.heap_end < S.memory_end - S.heap_end &&
+           (write || !page_races(&page_of(at)->read));
+}
+
 void access_plain(uintptr_t at, size_t n, bool write, uintptr_t pc) {
     if (unlikely(n == 0)) {
         return;
@@ -638,6 +684,11 @@ void access_plain(uintptr_t at, size_t n, bool write, uintptr_t pc) {
         return;
     }
     for (uintptr_t p = at; p < at + n;) {
+        if (unlikely(fits_page_record(p, at + n - p, write))) {
+            whole_pages(p, S.o.page_size, write, false, pc);
+            p += S.o.page_size;
+            continue;
+        }
         uintptr_t end = (p & ~(uintptr_t)7) + 8;
         if (end > at + n) {
             end = at + n;
@@ -947,23 +998,10 @@ static struct page *pages_begin(void *start, size_t size) {
 
 /* A page operation that changes contents: a write to every byte, against all earlier accesses. */
 static void pages_write(uintptr_t at, size_t size, uintptr_t pc) {
-    struct thread *t = S.now;
-    struct page *g = &S.pages[(at - S.heap_end) >> S.page_shift];
-    for (size_t i = 0; i < size >> S.page_shift; i++) {
-        if (g[i].when > t->H[g[i].thread]) {
-            race("page operation", at, size, true, false, pc, g[i].thread, g[i].pc, g[i].frame);
-        }
-        g[i].thread = t->id;
-        g[i].when = t->H[t->id];
-        g[i].pc = pc;
-        g[i].frame = t->frame;
+    for (size_t i = 0; i < size; i += S.o.page_size) {
+        check_page(page_of(at + i), at, size, true, false, pc);
     }
-    uint32_t n = S.cells_n;
-    for (uint32_t i = 0; i < n; i++) {
-        if (S.cells[i].at - at < size) {
-            plain_cell(&S.cells[i], 0xff, true, at, size, pc);
-        }
-    }
+    whole_pages(at, size, true, true, pc);
 }
 
 static void pages_zero(uintptr_t at, size_t size) {
@@ -1008,9 +1046,12 @@ bool sim_pages_protect(void *start, size_t size, enum sim_access access) {
         return false;
     }
     uint8_t state = access == SIM_NONE ? PAGE_NONE : access == SIM_READ ? PAGE_READ : PAGE_WRITE;
-    for (size_t i = 0; i < size / S.o.page_size; i++) {
-        if (g[i].state > state) {
-            pages_write((uintptr_t)start + i * S.o.page_size, S.o.page_size, PC);
+    for (size_t i = 0, end; i < size / S.o.page_size; i = end + 1) {
+        for (end = i; end < size / S.o.page_size && g[end].state > state;) {
+            end++;
+        }
+        if (end > i) {
+            pages_write((uintptr_t)start + i * S.o.page_size, (end - i) * S.o.page_size, PC);
         }
     }
     for (size_t i = 0; i < size / S.o.page_size; i++) {

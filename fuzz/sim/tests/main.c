@@ -332,6 +332,66 @@ TEST(page_release_races_with_access) {
              "found %s", explored.finding);
 }
 
+/* A page is touched as a whole by one thread, and as a whole or one byte of it by another. */
+extern char page_copy[2][65536]; /* not static, or the compiler leaves the copy out */
+char page_copy[2][65536];
+static void page_write_all(void *a) {
+    (void)a;
+    memset(pages, 3, 65536);
+}
+static _Atomic bool page_was_read; /* relaxed: it orders nothing */
+static void page_read_all(void *a) {
+    (void)a;
+    memcpy(page_copy[0], pages, 65536);
+    atomic_store_explicit(&page_was_read, true, memory_order_relaxed);
+}
+static void page_read_all_too(void *a) {
+    (void)a;
+    memcpy(page_copy[1], pages, 65536);
+}
+static void page_write_byte(void *a) {
+    (void)a;
+    pages[40000] = 1;
+}
+static void page_write_byte_last(void *a) {
+    if (atomic_load_explicit(&page_was_read, memory_order_relaxed)) {
+        page_write_byte(a);
+    }
+}
+static void page_read_byte(void *a) {
+    (void)a;
+    data = (unsigned char)pages[40000];
+}
+static void (*page_first)(void *), (*page_second)(void *);
+static void page_pair(void *a) {
+    (void)a;
+    pages = sim_pages_reserve(65536);
+    sim_assert(sim_pages_protect(pages, 65536, SIM_READ_WRITE));
+    atomic_store_explicit(&page_was_read, false, memory_order_relaxed);
+    page_write_all(NULL);
+    two(page_first, page_second);
+    page_write_byte(NULL); /* after both */
+    sim_assert(pages[40000] == 1 && pages[0] == 3);
+}
+TEST(page_touched_as_a_whole) {
+    void (*const racing[][2])(void *) = {
+        {page_write_all, page_write_all},  {page_write_all, page_read_all},
+        {page_write_all, page_write_byte}, {page_write_all, page_read_byte},
+        {page_read_all, page_write_byte},  {page_read_all, page_write_byte_last}};
+    for (unsigned i = 0; i < sizeof racing / sizeof racing[0]; i++) {
+        page_first = racing[i][0];
+        page_second = racing[i][1];
+        expect(page_pair, "data-race", NULL);
+    }
+    page_first = page_read_all;
+    page_second = page_read_all_too;
+    CHECK_OR(!first_finding(sim_options_default(), page_pair, 50), "two readers: %s: %s",
+             last.finding, last.detail);
+    page_second = page_read_byte;
+    CHECK_OR(!first_finding(sim_options_default(), page_pair, 50), "two readers: %s: %s",
+             last.finding, last.detail);
+}
+
 /* ---- Waiting
  * ------------------------------------------------------------------------------------------ */
 

@@ -110,7 +110,7 @@ class Field:
         corpus.mkdir(parents=True)
         command = [BUILT / "libfuzzer" / target, corpus, self.seeds(target)]
         command += [f"-max_total_time={seconds}", f"-seed={seed}", f"-timeout={HANG_S}"]
-        command += ["-rss_limit_mb=2560", "-detect_leaks=0", "-print_final_stats=1", fuzzers.DRAW_BY_TIME]
+        command += ["-rss_limit_mb=2560", "-detect_leaks=0", "-print_final_stats=1", *fuzzers.DRAWS]
         command += [f"-max_len={trials.INPUT_BYTES_MAX}", f"-artifact_prefix={folder}/"]
         began = time.monotonic()
         with open(folder / "log", "w+", errors="replace") as log:

@@ -183,7 +183,7 @@ def libfuzzer_command(trial, *more):
     command = [str(trial.tree / "build/libfuzzer" / trial.target), str(corpus)]
     command += [str(trial.seeds)] if trial.seeds else []
     command += [f"-max_total_time={max(1, int(trial.seconds))}", f"-seed={trial.seed}"]
-    command += [f"-timeout={HANG_S}", "-rss_limit_mb=2560", "-detect_leaks=0", fuzzers.DRAW_BY_TIME]
+    command += [f"-timeout={HANG_S}", "-rss_limit_mb=2560", "-detect_leaks=0", *fuzzers.DRAWS]
     command += [f"-max_len={INPUT_BYTES_MAX}", f"-artifact_prefix={trial.folder}/", *more]
     return command
 

@@ -19,8 +19,10 @@ BUILD = report.REPO / "build"
 MUTATOR = BUILD / "plain" / "pagebox_mutator.so"  # AFL++'s; libFuzzer's is in the targets
 INPUT_BYTES_MAX = 256  # of an input that a fuzzer makes: some thirty operations
 HANG_S = findings.HANG_MS // 1000
-# libFuzzer draws inputs that take long less often: a few seeds cost as much as a hundred others.
-DRAW_BY_TIME = "-entropic_scale_per_exec_time=1"
+# How libFuzzer draws inputs: those that take long less often, since a few seeds cost as much as a
+# hundred others; and a feature that 16 executions have shown is no longer rare (255 by default:
+# most features stay in a list that each execution searches).
+DRAWS = ["-entropic_scale_per_exec_time=1", "-entropic_feature_frequency_threshold=16"]
 RESTARTS_MAX = 20  # of libFuzzer, which ends at each finding
 FOUND_MAX = 200  # inputs of one fuzzer that are looked at
 FEED_S = 5  # how often one fuzzer gets what the other found
@@ -175,7 +177,7 @@ class LibFuzzer(Fuzzer):
         build = "bare" if os.environ.get("PAGEBOX_RUNTIME") else "libfuzzer"
         command = [str(BUILD / build / self.target), f"-max_total_time={max(1, round(seconds))}",
                    f"-seed={seed}", f"-max_len={INPUT_BYTES_MAX}", f"-timeout={HANG_S}",
-                   "-rss_limit_mb=2560", "-detect_leaks=0", "-reload=1", "-print_final_stats=1", DRAW_BY_TIME,
+                   "-rss_limit_mb=2560", "-detect_leaks=0", "-reload=1", "-print_final_stats=1", *DRAWS,
                    f"-dict={self.words}", f"-artifact_prefix={artifacts}/", str(self.corpus()), str(self.seeds)]
         with log.open("wb") as out:
             child = self.spawn(command, out, PAGEBOX_ROTATE="1")  # a runtime's tiers take turns
