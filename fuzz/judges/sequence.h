@@ -184,6 +184,12 @@ void sequence_new_box(const struct sequence *q, struct judged_box *b,
 const char *sequence_attached_beside(const struct sequence *q, const struct judged_box *first,
                                      bool has_owner, const struct subject_mailbox_config *config,
                                      enum subject_status got, bool failed);
+/* True if the region would take a byte of that mailbox, which is open. */
+bool sequence_overlaps(const struct judged_box *b, const struct subject_mailbox_config *config);
+/* The same where several lie there; in_use: one that its owner keeps overlaps. */
+const char *sequence_attached_over(const struct sequence *q,
+                                   const struct subject_mailbox_config *config, bool in_use,
+                                   enum subject_status got, bool failed);
 /* After one that was accepted: the first one is closed where they overlap. */
 void sequence_lie_beside(struct judged_box *first, struct judged_box *made);
 /* Puts known bytes around the region, which nobody may touch. */

@@ -168,22 +168,32 @@ static bool overlap(const struct judged_box *b, uint64_t offset, uint32_t capaci
            offset < b->config.offset + operation_region_bytes(b->capacity);
 }
 
-const char *sequence_attached_beside(const struct sequence *q, const struct judged_box *first,
-                                     bool has_owner, const struct subject_mailbox_config *config,
-                                     enum subject_status got, bool failed) {
-    struct subject_mailbox_config now = *config;
-    const uint32_t capacity = config->capacity == 0 ? q->mailbox->capacity : config->capacity;
-    const bool in_use =
-        has_owner && !first->model.closed && overlap(first, config->offset, capacity);
-    now.pages = first->pages;
+bool sequence_overlaps(const struct judged_box *b, const struct subject_mailbox_config *config) {
+    return !b->model.closed && !b->replaced && overlap(b, config->offset, config->capacity);
+}
+
+const char *sequence_attached_over(const struct sequence *q,
+                                   const struct subject_mailbox_config *config, bool in_use,
+                                   enum subject_status got, bool failed) {
     if (in_use && got == SUBJECT_IN_USE) {
         return NULL;
     }
-    const char *broken = sequence_attached(q, &now, got, failed);
+    const char *broken = sequence_attached(q, config, got, failed);
     if (broken == NULL ? in_use && got == SUBJECT_OK : got == SUBJECT_IN_USE) {
         return oracle_status(q, got, in_use ? SUBJECT_IN_USE : SUBJECT_OK, "R44-overlap");
     }
     return broken;
+}
+
+const char *sequence_attached_beside(const struct sequence *q, const struct judged_box *first,
+                                     bool has_owner, const struct subject_mailbox_config *config,
+                                     enum subject_status got, bool failed) {
+    struct subject_mailbox_config now = *config;
+    now.capacity = config->capacity == 0 ? q->mailbox->capacity : config->capacity;
+    now.pages = first->pages;
+    const bool in_use =
+        has_owner && !first->model.closed && overlap(first, now.offset, now.capacity);
+    return sequence_attached_over(q, &now, in_use, got, failed);
 }
 
 void sequence_lie_beside(struct judged_box *first, struct judged_box *made) {

@@ -193,6 +193,15 @@ uint32_t sequence_capacity(const struct creation *c, const struct subject_strate
     return reserve != 0 && reserve < max ? reserve : max;
 }
 
+/* R1: a size above 65,536 pages is past a limit, what contradicts itself is senseless. */
+static unsigned type_errors(const struct subject_type *type) {
+    const bool has_max = type->max_pages != SUBJECT_NO_MAXIMUM;
+    const bool large =
+        type->min_pages > SUBJECT_PAGES_MAX || (has_max && type->max_pages > SUBJECT_PAGES_MAX);
+    const bool odd = (has_max && type->max_pages < type->min_pages) || (type->shared && !has_max);
+    return (large ? BIT(LIMIT) : 0) | (odd ? BIT(INVALID) : 0);
+}
+
 void sequence_request(const struct sequence *q, struct creation *c) {
     const struct subject_memory_config *config = &c->config;
     bool given = config->style == SUBJECT_STYLE_STATIC || config->style == SUBJECT_STYLE_DYNAMIC;
@@ -214,7 +223,7 @@ void sequence_request(const struct sequence *q, struct creation *c) {
     bool odd = c->style.guard_bytes % q->host_page_bytes != 0;
     bool bound = c->style.is_static && (c->style.bound_pages > SUBJECT_PAGES_MAX ||
                                         c->style.bound_pages < config->type.min_pages);
-    c->errors = model_type_check(&config->type) != SUBJECT_OK ? BIT(LIMIT) | BIT(INVALID) : 0;
+    c->errors = type_errors(&config->type);
     c->style_errors = given && (odd || bound) ? BIT(INVALID) : 0;
     c->maybe = !given && (odd || bound) ? BIT(INVALID) : 0;
     if (c->style.guard_bytes > UINT64_C(1) << 40) {
@@ -335,6 +344,8 @@ static const char *grow_answered(struct sequence *q, struct judged *m, unsigned 
     if (broken == NULL && !m->side[i].did) {
         m->failed = true;
         broken = failed_check(q, m, i, "R6-grow-atomic");
+        const bool told = c->answer != (uint32_t)CALL_UNSET; /* it is set only on OK */
+        broken = broken == NULL && told ? "R5-told" : broken;
     }
     return broken;
 }
@@ -464,7 +475,15 @@ static unsigned sharing_statuses(const struct sequence *q, const struct judged *
     }
     errors |= type->max_pages == SUBJECT_NO_MAXIMUM ? BIT(INVALID) : 0;
     errors |= m->side[i].strategy->shareable ? 0 : BIT(UNSUPPORTED);
-    bool narrow = !m->model.style.is_static && sequence_room(m, i) < type->max_pages;
+    const bool narrow = !m->model.style.is_static && sequence_room(m, i) < type->max_pages;
+    /* its reservation is told to end before the maximum, so growth would have to move it (R10) */
+    const bool told = narrow && !m->is_short && m->reserve_pages_max != 0 &&
+                      m->reserve_pages_max < type->max_pages &&
+                      m->model.first_pages < type->max_pages && m->side[i].strategy->stable_base &&
+                      (q->memory->promises & SUBJECT_GROWS_WITHIN);
+    if (errors == 0 && told) {
+        errors = BIT(NO_MEMORY) | (failed ? WANT : 0);
+    }
     return left_out(m, i) | (errors != 0 ? errors : BIT(OK) | (narrow || failed ? WANT : 0));
 }
 

@@ -118,10 +118,10 @@ static const struct values usual_values[] = {
     VALUES(step, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 19, 22, 26, 32),
     VALUES(reserve, 0, 0, 0, 1, 2, 4, 65536),
     VALUES(slots, 1, 1, 2, 3, 4, 0, 255, 65535, 65536, U32, UINT64_C(1) << 31),
-    VALUES(slot, 65536, 65536, 131072, 196608, 4096, 0, 65537, 1, UINT64_C(1) << 32,
+    VALUES(slot, 2048, 65536, 65536, 131072, 196608, 4096, 0, 65537, 1, UINT64_C(1) << 32,
            UINT64_C(1) << 47, UINT64_C(1) << 48, (UINT64_C(1) << 48) + 65536, UINT64_C(1) << 63,
            (UINT64_C(1) << 63) + 65536, UINT64_MAX - 65535, UINT64_MAX - 4095, UINT64_MAX),
-    VALUES(keep, 0, 0, 0, 4096, 8192, 65536, 1, 4095, 4097, UINT64_MAX - 4095, UINT64_MAX),
+    VALUES(keep, 0, 0, 0, 4096, 8192, 65536, 1, 2048, 4095, 4097, UINT64_MAX - 4095, UINT64_MAX),
     VALUES(reset, 0, 1, 2, 3),
     VALUES(bytes, 0, 1, 4095, 4096, 4097, 65535, 65536, 65537, 131072, UINT64_C(1) << 31, U32,
            UINT64_C(1) << 32, (UINT64_C(1) << 32) + 1, UINT64_C(1) << 33, UINT64_MAX),
@@ -156,7 +156,7 @@ static const struct values_of values_of[] = {
     {OP_memory_budget, VALUES(pages, 0, 1, 2, 2, 3, 3, 4, 8, 65536)},
     {OP_memory_tenant, VALUES(count, 0, 0, 1, 2)},
     {OP_memory_file_limit, VALUES(bytes, 0, 1, 4095, 4096, 32768, 65535, 65536, 65537, 131072)},
-    {OP_host_pool, VALUES(guard, 0, 4096, 65536, 131072, 1, 4095, UINT64_C(1) << 32,
+    {OP_host_pool, VALUES(guard, 0, 4096, 65536, 131072, 1, 2048, 4095, UINT64_C(1) << 32,
                           UINT64_C(1) << 47, UINT64_C(1) << 63, UINT64_MAX - 65535, UINT64_MAX)},
     {OP_host_image, VALUES(pages, 0, 1, 1, 2, 3)},
     {OP_host_segments, VALUES(count, 0, 0, 1, 2, 3, 6)},
@@ -186,6 +186,18 @@ static const struct values_of values_of[] = {
     {OP_host_custom,
      VALUES(at, 0, 4, 8, 2, 65528, 65532, 65536, 65535, UINT64_C(1) << 32, UINT64_MAX - 7)},
     {OP_host_custom, VALUES(count, 0, 1, 8, 65536, 65537, UINT64_C(1) << 32, UINT64_MAX)},
+    {OP_host_access, VALUES(index, 0, 0, 8, 1, 3, 65528, 65532, 65535, 65536, U32)},
+    {OP_host_access, VALUES(offset, 0, 0, 0, 1, 4, 65535, 65536, U32)},
+    {OP_host_access, VALUES(width, 1, 2, 4, 8, 0, 3, 5, 6, 7, 16, 32, 64, 255, 256, 260, U32)},
+    {OP_host_access, VALUES(kind, 0, 1, 2, 3, 4, 5, 6, 7, 255, 256, U32)},
+    {OP_host_held, VALUES(ids, 0, 1, 2, 4, 5, 8, 9, 20, 39)},
+    {OP_host_held, VALUES(capacity, 0, 1, 2, 3)},
+    {OP_host_held, VALUES(offset, 0, 1, 4, 5, 1001, 1000)},
+    {OP_host_tenants, VALUES(pages, 0, 1, 2)},
+    {OP_host_tenants, VALUES(keep, 0, 4096, 65536, 131072, 262144, UINT64_C(1) << 32)},
+    {OP_host_tenants, VALUES(count, 0, 1, 3, 16, 17, 33, 63, 64, 65, 99)},
+    {OP_host_tenants, VALUES(stride, 0, 0, 1, 2, 3)},
+    {OP_host_tenants, VALUES(delta, 0, 1, 2)},
     {OP_host_limiter, VALUES(min, 0, 1, 1, 2, 3)},
     {OP_host_mailbox, VALUES(offset, 0, 4, 4, 128, 2, 65520, 65536, 64496, U32 - 3, U32)},
     {OP_host_mailbox, VALUES(pages, 1, 1, 2, 3, 0)},
@@ -271,7 +283,7 @@ static bool is_fault(unsigned code) {
 
 /* The reference's own functions: what each does depends on no other operation. */
 static bool is_host(unsigned code) {
-    return code >= OP_host_pool && code <= OP_host_mailbox;
+    return code >= OP_host_pool && code <= OP_host_tenants;
 }
 
 static bool left_out[256];
@@ -1110,6 +1122,23 @@ static const struct shape shapes[] = {
       {OP_waker_drop, HERE, 0, 0, DRAWN},
       {OP_mailbox_other, HERE, 0, 0, DRAWN},
       {OP_guest_park, HERE, 0, 0, DRAWN}}},
+    /* one over two others, of which wakers keep one, or both */
+    {false,
+     {{OP_mailbox_attach_beside, HERE, 0, 0, DRAWN},
+      {OP_waker_create, HERE, 0, 0, DRAWN},
+      {OP_mailbox_release, HERE, 0, 0, DRAWN},
+      {OP_mailbox_attach_over, HERE, 0, 0, DRAWN},
+      {OP_waker_wake, HERE, 0, 0, DRAWN},
+      {OP_mailbox_other, HERE, 0, 0, DRAWN},
+      {OP_mailbox_enqueue, HERE, 0, 0, ONE}}},
+    {false,
+     {{OP_waker_create, HERE, 0, 0, DRAWN},
+      {OP_mailbox_release, HERE, 0, 0, DRAWN},
+      {OP_mailbox_attach_beside, HERE, 0, 0, DRAWN},
+      {OP_mailbox_attach_over, HERE, 0, 0, DRAWN},
+      {OP_mailbox_enqueue, HERE, 0, 0, ONE},
+      {OP_mailbox_other, HERE, 0, 0, DRAWN},
+      {OP_waker_wake, HERE, 0, 0, DRAWN}}},
     {true,
      {{OP_mailbox_attach, 0, 0, 0, PLACE},
       {OP_mailbox_attach_beside, 0, 0, 0, PLACE},
@@ -1630,7 +1659,7 @@ enum { HOST_ONE_IN = 16 };
 /* A program of nothing but the reference's own functions. */
 static void call_the_host(struct maker *k, struct program *p) {
     for (unsigned i = 1 + below(&k->chance, 6); i > 0; i--) {
-        append_new(k, p, OP_host_pool + below(&k->chance, OP_host_mailbox - OP_host_pool + 1));
+        append_new(k, p, OP_host_pool + below(&k->chance, OP_host_tenants - OP_host_pool + 1));
     }
 }
 

@@ -36,6 +36,7 @@ static struct {
     uint64_t file_bytes;  /* the longest file; 0: any */
     bool signalled;
     int error_number;
+    bool told; /* of any errno */
     const uint8_t *choice;
     size_t choices;
     struct block *blocks;
@@ -48,6 +49,7 @@ void fault_begin(const uint8_t *choices, size_t choices_bytes) {
     state.space_bytes = state.file_bytes = 0;
     state.signalled = false;
     state.error_number = 0;
+    state.told = false;
     state.choice = choices;
     state.choices = choices_bytes;
 }
@@ -116,6 +118,11 @@ bool fault_too_long(uint64_t bytes) {
 
 void fault_tell_errno(int error) {
     state.error_number = error;
+    state.told = true;
+}
+
+bool fault_told(void) {
+    return state.told;
 }
 
 int fault_errno(void) {

@@ -45,6 +45,8 @@ bool fault_too_long(uint64_t bytes);
  */
 void fault_tell_errno(int error);
 int fault_errno(void);
+/* True once any did, in this program. */
+bool fault_told(void);
 /* From now on files may have so many bytes; 0: any (RLIMIT_FSIZE). */
 void fault_file_limit(uint64_t bytes);
 uint64_t fault_file_limit_bytes(void);

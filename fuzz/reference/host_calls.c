@@ -8,6 +8,7 @@
 #include "fault.h"
 #include "os_wrap.h"
 
+#include "guest.h"
 #include "mailbox.h"
 #include "memory.h"
 #include "os.h"
@@ -260,7 +261,7 @@ static const char *host_pool(const struct op *op) {
     struct pb_pool *pool = MARK;
     const unsigned set = pool_statuses(&config);
     const enum pb_status got = pb_pool_create(&config, &pool);
-    const char *broken = answered(got, set, set & S(OK) ? "R15-pool" : "R9-pool");
+    const char *broken = answered(got, set, set & S(NO_MEMORY) ? "R9-pool" : "R15-pool");
     broken = first(broken, told(got, pool, "R15-told"));
     if (got != PB_OK || pool == MARK) {
         return broken;
@@ -1268,6 +1269,254 @@ static const char *host_mailbox(const struct op *op) {
     return broken;
 }
 
+/* A memory of two pages, of which the first was there from the start. */
+static enum pb_status grown_memory(struct pb_memory **memory) {
+    const struct pb_memory_style style = {.kind = PB_STYLE_STATIC, .bound_pages = 4};
+    const struct pb_memory_config config = {
+        .type = {1, 4, false},
+        .style = &style,
+        .strategy = PB_STRATEGY_RESERVE,
+        .allocator = &allocator,
+    };
+    uint32_t old;
+    enum pb_status status = pb_memory_create(&config, memory);
+    if (status == PB_OK && pb_memory_grow(*memory, 1, &old) != PB_OK) {
+        pb_memory_release(*memory);
+        status = PB_NO_MEMORY;
+    }
+    return status;
+}
+
+/* What the holder does to the memory. True if it could; the copy's bytes must be the memory's. */
+static bool held_work(struct pb_memory *memory, enum word_held what, const char **broken) {
+    struct pb_memory *copy;
+    uint32_t old;
+    switch (what) {
+    case WORD_held_reset:
+        return pb_memory_reset(memory) == PB_OK;
+    case WORD_held_shared:
+        return pb_memory_to_shared(memory) == PB_OK;
+    case WORD_held_copy:
+        if (pb_memory_copy(memory, &copy) == PB_OK) {
+            *broken = holds(memcmp(base_of(copy), base_of(memory), 2 * PAGE) == 0, "R13-copy");
+            pb_memory_release(copy);
+        }
+        return true;
+    default:
+        return pb_memory_grow(memory, 1, &old) == PB_OK;
+    }
+}
+
+static const char *lost_box(struct pb_mailbox *box, uint32_t spilled) {
+    uint32_t dropped = 77, again = 77, left = 77;
+    const char *broken = holds(pb_mailbox_is_closed(box) && !pb_mailbox_is_signalled(box) &&
+                                   pb_mailbox_enqueue(box, 5) == PB_CLOSED &&
+                                   pb_mailbox_flush(box, &left) == PB_CLOSED && left == 0 &&
+                                   pb_mailbox_wait_for_signal(box, -1) == PB_CLOSED,
+                               "R37-lost");
+    pb_mailbox_close(box, &dropped);
+    pb_mailbox_close(box, &again);
+    return first(broken, holds(dropped == spilled && again == 0, "R36-dropped"));
+}
+
+struct ids {
+    uint32_t next;
+    bool right;
+};
+
+static void take_id(void *context, uint32_t id) {
+    struct ids *ids = context;
+    ids->right = ids->right && id == ids->next;
+    ids->next++;
+}
+
+/* All that were accepted come, in order. */
+static const char *kept_box(struct pb_mailbox *box, struct pb_mailbox_words *words,
+                            uint32_t accepted) {
+    struct ids ids = {1, true};
+    uint32_t left = 1;
+    for (unsigned i = 0; i < 64 && left > 0; i++) {
+        (void)pb_guest_drain(words, take_id, &ids);
+        if (pb_mailbox_flush(box, &left) != PB_OK) {
+            return "R37-unhold";
+        }
+    }
+    (void)pb_guest_drain(words, take_id, &ids);
+    return holds(ids.right && ids.next == accepted + 1, "R30-lost");
+}
+
+static const char *host_held(const struct op *op) {
+    enum { IDS_MAX = 40 };
+    struct pb_memory *memory;
+    struct pb_mailbox *box;
+    if (grown_memory(&memory) != PB_OK) {
+        return NULL;
+    }
+    const bool second = op->arg.host_held.offset % 2 != 0; /* in the page that goes */
+    const struct pb_mailbox_config config = {
+        .memory = memory,
+        .offset = (uint32_t)((second ? PAGE : 0) + op->arg.host_held.offset % 1024 / 4 * 4),
+        .capacity = UINT32_C(1) << op->arg.host_held.capacity % 4,
+        .full = PB_MAILBOX_SPILL,
+        .spill_max = (uint32_t)op->arg.host_held.spill % 16,
+        .allocator = &allocator,
+    };
+    if (pb_mailbox_create(&config, &box) != PB_OK) {
+        pb_memory_release(memory);
+        return NULL;
+    }
+    uint32_t accepted = 0;
+    const uint32_t ids = (uint32_t)op->arg.host_held.ids % IDS_MAX;
+    while (accepted < ids && pb_mailbox_enqueue(box, accepted + 1) == PB_OK) {
+        accepted++;
+    }
+    const uint32_t room = config.capacity + config.spill_max;
+    const char *broken = holds(accepted == (ids < room ? ids : room), "R33-full");
+    const uint32_t spilled = accepted > config.capacity ? accepted - config.capacity : 0;
+    const enum word_held what = (enum word_held)op->arg.host_held.held;
+    pb_mailbox_hold(box);
+    const bool did = held_work(memory, what, &broken);
+    const bool lost = did && what == WORD_held_reset && second;
+    const enum pb_status got = pb_mailbox_unhold(box);
+    broken = first(broken, holds(got == (lost ? PB_OUT_OF_BOUNDS : PB_OK), "R37-unhold"));
+    if (broken == NULL && lost) {
+        broken = lost_box(box, spilled);
+    } else if (broken == NULL && did && what != WORD_held_reset) {
+        broken = kept_box(box, (void *)(base_of(memory) + config.offset), accepted);
+    }
+    pb_mailbox_close(box, NULL);
+    pb_mailbox_release(box);
+    pb_memory_release(memory);
+    return broken;
+}
+
+/* ---- Accesses ---------------------------------------------------------------------------------
+ */
+
+static enum pb_status access_make(const struct op *op, struct pb_memory *memory, uint64_t *answer) {
+    const uint32_t index = (uint32_t)op->arg.host_access.index;
+    const uint32_t offset = (uint32_t)op->arg.host_access.offset;
+    const unsigned width = (unsigned)op->arg.host_access.width;
+    const uint64_t value = op->arg.host_access.value;
+    switch ((enum word_access)op->arg.host_access.access) {
+    case WORD_access_load:
+        return pb_memory_load(memory, index, offset, width, answer);
+    case WORD_access_store:
+        return pb_memory_store(memory, index, offset, width, value);
+    case WORD_access_atomic_load:
+        return pb_memory_atomic_load(memory, index, offset, width, answer);
+    case WORD_access_atomic_store:
+        return pb_memory_atomic_store(memory, index, offset, width, value);
+    case WORD_access_rmw:
+        return pb_memory_atomic_rmw(memory, (enum pb_rmw)op->arg.host_access.kind, index, offset,
+                                    width, value, answer);
+    default:
+        return pb_memory_atomic_cmpxchg(memory, index, offset, width, value, ~value, answer);
+    }
+}
+
+static const char *host_access(const struct op *op) {
+    const unsigned width = (unsigned)op->arg.host_access.width;
+    const enum word_access access = (enum word_access)op->arg.host_access.access;
+    const bool known = width == 1 || width == 2 || width == 4 || width == 8;
+    const uint64_t at =
+        (uint64_t)(uint32_t)op->arg.host_access.index + (uint32_t)op->arg.host_access.offset;
+    static const uint8_t zero[65536];
+    uint64_t answer = 0;
+    struct pb_memory *memory;
+    if (plain_memory(1, op->arg.host_access.shared == WORD_yesno_yes, &memory) != PB_OK) {
+        return NULL;
+    }
+    unsigned set = 0;
+    set |= !known ? S(INVALID) : 0;
+    set |= access == WORD_access_rmw && op->arg.host_access.kind >= PB_RMW_COUNT ? S(INVALID) : 0;
+    if (access >= WORD_access_atomic_load && known && at % width != 0) {
+        set |= S(MISALIGNED);
+    } else if (known && !within(at, width, PAGE)) {
+        set |= S(OUT_OF_BOUNDS);
+    }
+    const enum pb_status got = access_make(op, memory, &answer);
+    const char *broken = holds((set == 0 ? S(OK) : set) >> got & 1, "R18-access");
+    if (broken == NULL && set != 0) {
+        broken = holds(memcmp(base_of(memory), zero, PAGE) == 0, "R18-access");
+    } else if (broken == NULL) {
+        broken = holds(answer == 0, "R18-load");
+    }
+    pb_memory_release(memory);
+    return broken;
+}
+
+/* ---- Tenants of an image ----------------------------------------------------------------------
+ */
+
+static const char *tenant_leaves(struct pb_memory *memory, const struct op *op,
+                                 uint64_t image_bytes, uint32_t first_pages, unsigned tenant) {
+    enum { WRITES_MAX = 100 };
+    const uint64_t host = host_page_bytes(), size = pb_memory_size_bytes(memory);
+    const uint64_t stride = host * (1 + op->arg.host_tenants.stride % 4);
+    uint32_t old;
+    for (uint64_t i = 0; i < op->arg.host_tenants.count % WRITES_MAX && i * stride < size; i++) {
+        base_of(memory)[i * stride + (i + tenant) % host] ^= 0x55;
+    }
+    if (pb_memory_grow(memory, (uint32_t)(op->arg.host_tenants.delta % 3), &old) == PB_OK &&
+        pb_memory_size_bytes(memory) > size) {
+        if (base_of(memory)[size + 9] != 0) {
+            return "R15-reuse"; /* the last tenant's */
+        }
+        base_of(memory)[size + 9] = 7;
+    }
+    const enum pb_status got = pb_memory_reset(memory);
+    const char *broken = answered(got, S(OK), "R15-reset-refused");
+    if (got != PB_OK) {
+        return broken;
+    }
+    const uint8_t *base = base_of(memory);
+    uint64_t behind = image_bytes;
+    while (behind < first_pages * PAGE && base[behind] == 0) {
+        behind++;
+    }
+    return first(broken, holds(pb_memory_size_pages(memory) == first_pages &&
+                                   memcmp(base, far_bytes(), image_bytes) == 0 &&
+                                   behind == first_pages * PAGE,
+                               "R15-reuse"));
+}
+
+static const char *host_tenants(const struct op *op) {
+    enum { PAGES = 3, TENANTS = 6, ROOM = 2 };
+    const uint64_t host = host_page_bytes();
+    const uint32_t pages = 1 + (uint32_t)op->arg.host_tenants.pages % PAGES;
+    const uint64_t image_bytes =
+        op->arg.host_tenants.pages % 2 == 0 ? pages * PAGE - host : PAGE / 2;
+    struct pb_image *image;
+    struct pb_memory *memory, *copy = NULL;
+    if (far_bytes() == NULL || image_bytes > FAR_WINDOW_BYTES / 2 + PAGE ||
+        pb_image_create(far_bytes(), image_bytes, &allocator, &image) != PB_OK) {
+        return NULL;
+    }
+    const struct pb_memory_config config = {
+        .type = {pages, pages + ROOM, false},
+        .strategy = PB_STRATEGY_IMAGE,
+        .image = image,
+        .keep_resident_bytes = op->arg.host_tenants.keep / host * host,
+        .allocator = &allocator,
+    };
+    enum pb_status got = pb_memory_create(&config, &memory);
+    pb_image_release(image); /* views of it outlive it */
+    const char *broken = answered(got, S(OK) | S(UNSUPPORTED), "R2-image");
+    if (got != PB_OK) {
+        return broken;
+    }
+    for (unsigned i = 0; i < 1 + op->arg.host_tenants.tenants % TENANTS && broken == NULL; i++) {
+        broken = tenant_leaves(memory, op, image_bytes, pages, i);
+        if (broken == NULL && i == 1 && pb_memory_copy(memory, &copy) == PB_OK) {
+            pb_memory_release(memory); /* the copy goes back to the same first contents */
+            memory = copy;
+        }
+    }
+    pb_memory_release(memory);
+    return broken;
+}
+
 /* ---- Which one --------------------------------------------------------------------------------
  */
 
@@ -1279,7 +1528,8 @@ static call *const calls[256] = {
     [OP_host_create] = host_create,       [OP_host_names] = host_names,
     [OP_host_limiter] = host_limiter,     [OP_host_budget] = host_budget,
     [OP_host_canceller] = host_canceller, [OP_host_fault] = host_fault,
-    [OP_host_mailbox] = host_mailbox,
+    [OP_host_mailbox] = host_mailbox,     [OP_host_access] = host_access,
+    [OP_host_held] = host_held,           [OP_host_tenants] = host_tenants,
 };
 
 bool host_call_is(unsigned code) {
@@ -1288,7 +1538,8 @@ bool host_call_is(unsigned code) {
 
 uint64_t host_call_work(const struct op *op) {
     enum { WORK_POOL = 40, WORK_OTHER = 8 };
-    return op->code == OP_host_pool ? WORK_POOL : WORK_OTHER;
+    const bool long_one = op->code == OP_host_pool || op->code == OP_host_tenants;
+    return long_one ? WORK_POOL : WORK_OTHER;
 }
 
 const char *host_call(const struct op *op) {

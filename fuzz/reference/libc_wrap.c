@@ -167,6 +167,14 @@ int __wrap_ftruncate(int file, off_t bytes) {
 
 static bool locked; /* all pages are, until some are mapped anew or unlocked */
 
+/* What passes may also last longer than anybody tries: each such call fails from here on. */
+static int busy_advice, busy_seal; /* the error; 0: none does */
+
+static int stays(int error) {
+    fault_tell_errno(error);
+    return error;
+}
+
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24 /* from Linux 5.18 on */
 #endif
@@ -178,14 +186,21 @@ static bool wants_unlocked(int advice) {
 }
 
 int __wrap_madvise(void *at, size_t bytes, int advice) {
-    static const int errors[] = {EAGAIN, EINTR, EINVAL}; /* the first two pass */
-    unsigned which = 2;
+    enum { PASSES = 2, LOCKED = 2, STAYS_BUSY, KINDS };
+    static const int errors[KINDS] = {EAGAIN, EINTR, EINVAL, EAGAIN}; /* the first two pass */
+    unsigned which = LOCKED;
+    if (busy_advice != 0 && wants_unlocked(advice) && !os_wrap_is_exempt()) {
+        fault_note();
+        errno = busy_advice;
+        return -1;
+    }
     if (!locked || !wants_unlocked(advice)) {
         if (!due(WORD_call_c_madvise)) {
             return __real_madvise(at, bytes, advice);
         }
-        which = fault_choose(wants_unlocked(advice) ? 3 : 2);
-        locked |= which == 2;
+        which = fault_choose(wants_unlocked(advice) ? KINDS : PASSES);
+        locked |= which == LOCKED;
+        busy_advice = which == STAYS_BUSY ? stays(EAGAIN) : 0;
     }
     errno = errors[which];
     return -1;
@@ -256,10 +271,19 @@ int __wrap_fcntl(int file, int command, ...) {
     va_start(arguments, command);
     const int argument = va_arg(arguments, int);
     va_end(arguments);
+    if (command == F_ADD_SEALS && busy_seal != 0 && !os_wrap_is_exempt()) {
+        fault_note();
+        errno = busy_seal;
+        return -1;
+    }
     if (command != F_ADD_SEALS || !due(WORD_call_c_fcntl)) {
         return __real_fcntl(file, command, argument);
     }
-    errno = ONE_OF(EBUSY, EPERM, EINVAL, EINTR);
+    enum { KINDS = 5 };
+    static const int errors[KINDS] = {EBUSY, EPERM, EINVAL, EINTR, EBUSY}; /* the last one stays */
+    const unsigned which = fault_choose(KINDS);
+    busy_seal = which == KINDS - 1 ? EBUSY : 0;
+    errno = stays(errors[which]);
     return -1;
 }
 
@@ -311,6 +335,7 @@ void libc_wrap_moved(void) {
 
 void libc_wrap_unlocked(void) {
     locked = false;
+    busy_advice = busy_seal = 0;
 }
 
 /* ---- Lengths of GiB ----------------------------------------------------------------------------

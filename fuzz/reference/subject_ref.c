@@ -62,6 +62,17 @@ static void release(void *context, void *at) {
 
 static const struct pb_allocator allocator = {allocate, resize, release, NULL};
 
+/* What an out-parameter holds before a call, which sets it only where it succeeds. */
+static const char *complaint;
+static char mark;
+#define MARK ((void *)&mark)
+
+static void expect_told(enum pb_status status, const void *out, const char *rule) {
+    if ((status == PB_OK) != (out != MARK)) {
+        complaint = rule;
+    }
+}
+
 /* ---- Strategies -------------------------------------------------------------------------------
  */
 
@@ -280,8 +291,6 @@ _Static_assert(sizeof(struct subject_record) == sizeof(struct pb_memory_definiti
                        offsetof(struct pb_memory_definition, length_bytes),
                "a record is a definition");
 
-static const char *complaint;
-
 static struct pb_budget shared_budget;
 static struct pb_limiter of_budget;
 
@@ -354,7 +363,7 @@ static enum subject_status memory_create(const struct subject_memory_config *con
         .fall_back = (enum pb_rung)config->fall_back,
         .allocator = &allocator,
     };
-    struct pb_memory *result;
+    struct pb_memory *result = MARK;
     enum pb_status status;
     if (config->strategy == CUSTOM || config->strategy == CUSTOM_SPARE) {
         struct pb_memory_style chosen =
@@ -366,6 +375,7 @@ static enum subject_status memory_create(const struct subject_memory_config *con
     } else {
         status = create_linear(config, &made, &result);
     }
+    expect_told(status, result, "R1-told");
     if (status == PB_OK) {
         *memory = result;
     }
@@ -423,8 +433,9 @@ static enum subject_status memory_to_shared(void *memory) {
 }
 
 static enum subject_status memory_clone(void *memory, void **clone) {
-    struct pb_memory *made;
+    struct pb_memory *made = MARK;
     enum pb_status status = pb_memory_retain(memory, &made);
+    expect_told(status, made, "R14-told");
     if (status == PB_OK) {
         *clone = made;
     }
@@ -432,8 +443,9 @@ static enum subject_status memory_clone(void *memory, void **clone) {
 }
 
 static enum subject_status memory_copy(void *memory, void **copy) {
-    struct pb_memory *made;
+    struct pb_memory *made = MARK;
     enum pb_status status = pb_memory_copy(memory, &made);
+    expect_told(status, made, "R13-told");
     if (status == PB_OK) {
         *copy = made;
     }
@@ -445,8 +457,9 @@ static enum subject_status memory_reset(void *memory) {
 }
 
 static bool memory_owner_of(const void *address, struct subject_owner *owner) {
-    struct pb_address_owner found;
+    struct pb_address_owner found = {.definition = MARK};
     bool any = pb_memory_owner_of(address, &found);
+    expect_told(any ? PB_OK : PB_INVALID, found.definition, "R39-told");
     if (any) {
         owner->offset_bytes = found.offset_bytes;
         owner->length_bytes = found.length_bytes;
@@ -590,7 +603,9 @@ static enum subject_status memory_pin(void *memory, uint64_t start, uint64_t cou
     if (made == NULL) {
         return SUBJECT_NO_MEMORY;
     }
+    made->held = MARK;
     enum pb_status status = pb_memory_pin(memory, start, count, made);
+    expect_told(status, made->held, "R42-told");
     if (status != PB_OK) {
         environment->release(made);
         return status_of(status);
@@ -614,8 +629,9 @@ static unsigned memory_rung(void *memory) {
 }
 
 static enum subject_status canceller_create(void **canceller) {
-    struct pb_canceller *made;
+    struct pb_canceller *made = MARK;
     enum pb_status status = pb_canceller_create(&allocator, &made);
+    expect_told(status, made, "R41-told");
     if (status == PB_OK) {
         *canceller = made;
     }
@@ -980,8 +996,10 @@ static enum pb_status box_fill(struct ground_mailbox *box,
         .spill_max = config->spill_max,
         .allocator = &allocator,
     };
+    box->mailbox = MARK;
     status = config->ground == SUBJECT_SHARED ? mailbox_in_shared(&made, &box->mailbox)
                                               : pb_mailbox_create(&made, &box->mailbox);
+    expect_told(status, box->mailbox, "R38-told");
     if (status == PB_OK) {
         lie_beside(box);
     } else {
@@ -1113,7 +1131,9 @@ static enum subject_status waker_create(void *mailbox, uint64_t id, void **waker
     if (made == NULL) {
         return SUBJECT_NO_MEMORY;
     }
+    made->waker = MARK;
     enum pb_status status = pb_waker_create(box->mailbox, id, &made->waker);
+    expect_told(status, made->waker, "R30-told");
     if (status != PB_OK) {
         environment->release(made);
         return status_of(status);
@@ -1218,8 +1238,11 @@ static void begin(const struct subject_environment *given) {
 /* All memories are gone: a slot still in use was lost by a call that failed half-way (R6). */
 static void pools_end(void) {
     for (unsigned i = 0; i < sizeof pools / sizeof pools[0]; i++) {
-        if (pools[i] != NULL && pb_pool_stats(pools[i]).used != 0) {
-            complaint = "R6-slot-lost";
+        if (pools[i] != NULL) {
+            const struct pb_pool_stats stats = pb_pool_stats(pools[i]);
+            if (stats.used != 0 || stats.free + stats.retired != POOL_SLOTS) {
+                complaint = "R6-slot-lost";
+            }
         }
         pb_pool_release(pools[i]);
         pools[i] = NULL;

@@ -6,6 +6,7 @@
 #include "note.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 enum {
     PAGES_MAX = 3, /* the largest ring needs 131,088 bytes */
@@ -196,6 +197,83 @@ static const char *attach_beside(struct exec *e, const struct op *op) {
     sequence_new_box(&e->judge, &made->judged, &config);
     sequence_lie_beside(&first->judged, &made->judged);
     return look_after(e, broken);
+}
+
+static const char *enqueue(struct exec *e, struct call *c);
+
+/* From the lower one's first words to those of the upper one. */
+static struct subject_mailbox_config over_both(const struct exec *e, uint64_t skip) {
+    enum { WORD_BYTES = 4, SKIPS = 4, WORDS_BEFORE = 4 };
+    const struct judged_box *a = &e->boxes[0].judged, *b = &e->boxes[1].judged;
+    const struct judged_box *low = a->config.offset < b->config.offset ? a : b;
+    const struct judged_box *high = low == a ? b : a;
+    struct subject_mailbox_config config = {
+        .ground = e->box->judged.config.ground,
+        .pages = e->box->judged.pages,
+        .offset = low->config.offset + WORD_BYTES * (uint32_t)(skip % SKIPS),
+        .capacity = 1,
+        .beside = e->box->place,
+    };
+    while (config.offset + WORD_BYTES * (uint64_t)(WORDS_BEFORE + config.capacity) <=
+           high->config.offset) {
+        config.capacity *= 2;
+    }
+    return config;
+}
+
+/* What the third one did to the two. */
+static const char *two_are_covered(struct exec *e, struct box *third,
+                                   const struct subject_mailbox_config *config) {
+    struct box *box = e->box;
+    struct call c = {.code = OP_mailbox_enqueue};
+    sequence_new_box(&e->judge, &third->judged, config);
+    for (unsigned i = 0; i < 2; i++) {
+        sequence_lie_beside(&e->boxes[i].judged, &third->judged);
+    }
+    e->box = third;
+    third->used = true;
+    look(e);
+    const char *broken = sequence_region(&third->judged);
+    broken = broken != NULL ? broken : enqueue(e, &c);
+    look(e);
+    broken = broken != NULL ? broken : sequence_region(&third->judged);
+    table(e)->release(third->handle);
+    e->box = box;
+    return broken;
+}
+
+/* R44: each of those that lie there is looked at, in whatever order they came. */
+static const char *attach_over(struct exec *e, uint64_t skip) {
+    static struct box third;
+    struct box *a = &e->boxes[0], *b = &e->boxes[1];
+    if (!(table(e)->promises & SUBJECT_SHARES_MEMORY) || !is_kept(a) || !is_kept(b) ||
+        a->judged.held || b->judged.held || !exec_afford(e, WORK_ATTACH)) {
+        return NULL;
+    }
+    struct subject_mailbox_config config = over_both(e, skip);
+    const bool over[2] = {sequence_overlaps(&a->judged, &config),
+                          sequence_overlaps(&b->judged, &config)};
+    const bool in_use = (over[0] && a->handle != NULL) || (over[1] && b->handle != NULL);
+    const unsigned faults = fault_count();
+    memset(&third, 0, sizeof third);
+    enum subject_status got = table(e)->attach(&config, &third.handle);
+    exec_weigh_faults(e);
+    const char *broken =
+        sequence_attached_over(&e->judge, &config, in_use, got, fault_count() != faults);
+    if (got == SUBJECT_OK) {
+        const char *more = two_are_covered(e, &third, &config);
+        return broken != NULL ? broken : more;
+    }
+    for (unsigned i = 0; i < 2 && broken == NULL; i++) {
+        struct box *box = e->box;
+        if (over[i] && e->boxes[i].handle == NULL) { /* closed, or not: nobody says */
+            e->box = &e->boxes[i];
+            e->box->judged.replaced = true;
+            broken = box_empty(e);
+            e->box = box == e->box ? &e->boxes[1 - i] : box;
+        }
+    }
+    return broken;
 }
 
 /* ---- The host ---------------------------------------------------------------------------------
@@ -510,6 +588,9 @@ const char *exec_mailbox(struct exec *e, const struct op *op) {
         return table(e) == NULL                ? NULL
                : op->code == OP_mailbox_attach ? attach(e, op)
                                                : scribble(e, op);
+    }
+    if (op->code == OP_mailbox_attach_over) {
+        return table(e) == NULL ? NULL : attach_over(e, op->arg.mailbox_attach_over.skip);
     }
     if (op->code == OP_mailbox_attach_beside || op->code == OP_mailbox_other) {
         if (op->code == OP_mailbox_other && other_box(e)->used) {

@@ -34,7 +34,7 @@ bool exec_afford(struct exec *e, uint64_t work) {
 
 /* A call of the C library fails for more reasons than one of os.h. */
 void exec_weigh_faults(struct exec *e) {
-    e->judge.want = STATUS_WANT | (fault_errno() != 0 ? STATUS_BIT(UNSUPPORTED) : 0);
+    e->judge.want = STATUS_WANT | (fault_told() ? STATUS_BIT(UNSUPPORTED) : 0);
 }
 
 const char *exec_left_out_text(void) {

@@ -217,7 +217,7 @@ def test_a_finding_says_what_was_expected_and_how_to_see_it_again(root):
     facts |= {"oracle": "R5-grow-result", "target": "memory_fuzzer", "engine": "afl", "seconds": 1.0}
     one = findings.Finding(folder, facts)
     plan = plan_of(subject="/a b/mine.so", strategies=["mine"])
-    told = "\n".join(page.told(plan, one, pathlib.Path("results/x")))
+    told = "\n".join(page.told(plan, one, "results/x"))
     assert "strategy:mine\n" in told and "pages:1      <-- broken here" in told, told
     assert "Expected the old size 0, got 1." in told and "The rule: R5 grow-limit: " in told, told
     assert "INPUT=results/x/finding.ops TARGET=memory_fuzzer SUBJECT='/a b/mine.so'" in told, told

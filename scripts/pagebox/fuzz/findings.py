@@ -78,7 +78,7 @@ class Finding:
     def again(self, plan, folder):
         """The command that shows it once more, from the repository; folder: of the finding, in the end."""
         name = "finding.ops" if self.text("finding.ops") else "input.ops" if self.text("input.ops") else self.input
-        words = {"INPUT": folder / name, "TARGET": self.target}
+        words = {"INPUT": f"{folder}/{name}", "TARGET": self.target}
         words |= {"RUNTIME": os.environ["RUNTIME"]} if os.environ.get("RUNTIME") else {"SUBJECT": plan.subject}
         words |= {"RULES_OFF": os.environ.get("PAGEBOX_RULES_OFF")}
         return "make replay " + " ".join(f"{k}={shlex.quote(str(v))}" for k, v in words.items() if v)
