@@ -147,9 +147,12 @@ static bool must_stay(const struct judged *m, unsigned i) {
            strategy->stable_base || m->side[i].pins > 0;
 }
 
+static bool is_copy(const char *rule) {
+    return strcmp(rule, "R13-copy") == 0;
+}
+
 /* rule: the one that a difference breaks; the type and style of a copy are R13's. */
 static const char *state_of_type(const struct judged *judged, unsigned i, const char *rule) {
-    const bool of_copy = strcmp(rule, "R13-copy") == 0;
     const struct memory_view *view = &judged->side[i].view;
     const struct model_memory *m = &judged->model;
     const char *broken = NULL;
@@ -158,7 +161,7 @@ static const char *state_of_type(const struct judged *judged, unsigned i, const 
          view->type.shared != m->type.shared)) {
         broken = looked(judged, i,
                         (struct note){.kind = NOTE_TYPE,
-                                      .rule = of_copy ? "R13-copy-type" : "R12-type",
+                                      .rule = is_copy(rule) ? "R13-copy-type" : "R12-type",
                                       .must = m->type.min_pages,
                                       .at = m->type.max_pages,
                                       .count = m->type.shared},
@@ -168,9 +171,10 @@ static const char *state_of_type(const struct judged *judged, unsigned i, const 
         (view->style.is_static != m->style.is_static ||
          (view->style.is_static && view->style.bound_pages != m->style.bound_pages) ||
          view->style.guard_bytes != m->style.guard_bytes)) {
-        broken = looked(
-            judged, i,
-            (struct note){.kind = NOTE_OTHER, .rule = of_copy ? "R13-copy-style" : "R3-style"}, 0);
+        broken = looked(judged, i,
+                        (struct note){.kind = NOTE_OTHER,
+                                      .rule = is_copy(rule) ? "R13-copy-style" : "R3-style"},
+                        0);
     }
     if (broken == NULL && view->has_waiters && view->waiters != 0) {
         broken = looked(judged, i, (struct note){.kind = NOTE_WAITERS, .rule = "R27-queue-life"},
@@ -395,13 +399,15 @@ static uint64_t reservation_max(const struct judged *judged, unsigned i) {
     return pages * SUBJECT_PAGE_BYTES + m->style.guard_bytes + ALIGNMENT_BYTES;
 }
 
+/* What a conversion must have reserved, it must ask for (R12). */
+static const char *short_rule(const char *rule) {
+    return strcmp(rule, "R12-to-shared") == 0 ? "R12-reservation" : "R3-reservation";
+}
+
 const char *oracle_guard(const struct sequence *q, struct judged *judged, unsigned i,
                          const char *rule) {
     const struct judged_side *side = &judged->side[i];
     const struct model_memory *m = &judged->model;
-    /* what a conversion must have reserved, it must ask for (R12) */
-    const char *short_rule =
-        strcmp(rule, "R12-to-shared") == 0 ? "R12-reservation" : "R3-reservation";
     uint64_t size = model_bytes(m), span;
     (void)q;
     if (side->strategy->partial || side->view.peek != NULL) {
@@ -419,10 +425,10 @@ const char *oracle_guard(const struct sequence *q, struct judged *judged, unsign
         if (behind < span && rule_is_on("R3-reservation")) {
             /* the guard is missing, or more than the guard */
             const bool guard = side->strategy->traps && behind >= span - m->style.guard_bytes;
-            return looked(
-                judged, i,
-                (struct note){.kind = NOTE_OTHER, .rule = guard ? "R4-reservation" : short_rule},
-                0);
+            return looked(judged, i,
+                          (struct note){.kind = NOTE_OTHER,
+                                        .rule = guard ? "R4-reservation" : short_rule(rule)},
+                          0);
         }
         if (behind > reservation_max(judged, i)) {
             return looked(judged, i, (struct note){.kind = NOTE_OTHER, .rule = "R3-reservation"},
@@ -435,7 +441,9 @@ const char *oracle_guard(const struct sequence *q, struct judged *judged, unsign
     }
     uint64_t middle = size + (span - size) / 2 / MODEL_BLOCK_BYTES * MODEL_BLOCK_BYTES;
     const uint64_t at[] = {size, span - 8, middle};
-    for (unsigned n = 0; n < sizeof at / sizeof at[0]; n++) {
+    /* each is a system call: one is enough where all are in one page */
+    const unsigned probes = span - size <= MODEL_BLOCK_BYTES ? 1 : sizeof at / sizeof at[0];
+    for (unsigned n = 0; n < probes; n++) {
         if (rule_is_on("R4-guard") && oracle_readable(side->base + at[n])) {
             return looked(judged, i,
                           (struct note){.kind = NOTE_CLOSED_PAGE, .rule = rule, .at = at[n]}, 0);

@@ -198,13 +198,15 @@ static const struct subject_strategy *strategy_pick(const struct exec *e, uint64
     const struct subject_memory *m = table(e);
     const char *name = op_word(KIND_strategy, word);
     assert(m->strategies > 0); /* else it would have been refused (subject.c) */
+    unsigned at = (unsigned)(word % m->strategies);
     for (unsigned i = 0; i < m->strategies; i++) {
-        const struct subject_strategy *strategy = &m->strategy[(word + i) % m->strategies];
+        const struct subject_strategy *strategy = &m->strategy[at];
         if (strcmp(strategy->name, name) == 0) {
             return strategy;
         }
+        at = at + 1 < m->strategies ? at + 1 : 0;
     }
-    return &m->strategy[word % m->strategies];
+    return &m->strategy[at];
 }
 
 /* So many pages would cost seconds. */

@@ -8,6 +8,7 @@ SIM_SRC := $(filter-out %_main.c,$(sort $(wildcard fuzz/sim/*.c)))
 SIM_OBJ := $(SIM_SRC:%.c=build/plain/%.o)
 ifndef SIM_LIB_RULE
 SIM_LIB_RULE := 1
+$(SIM_OBJ): CFLAGS.plain := -O3 -g
 build/plain/libsim.a: $(SIM_OBJ)
 	$(call say,AR,$@)
 	$(Q)rm -f $@.new && $(AR) rcs $@.new $^ && mv $@.new $@

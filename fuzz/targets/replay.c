@@ -23,6 +23,7 @@
 #include <errno.h>
 #include <ftw.h>
 #include <limits.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -368,10 +369,20 @@ static bool options_read(int argc, char **argv) {
     return option.about || optind < argc;
 }
 
+/* Freed blocks stay mapped: those of memories are large, and each would be faulted in again. */
+static void keep_heap(void) {
+#ifdef M_TRIM_THRESHOLD
+    enum { LARGEST_BYTES = 32 << 20, KEPT_BYTES = 1 << 30 };
+    (void)mallopt(M_MMAP_THRESHOLD, LARGEST_BYTES);
+    (void)mallopt(M_TRIM_THRESHOLD, KEPT_BYTES);
+#endif
+}
+
 int main(int argc, char **argv) {
     if (!options_read(argc, argv)) {
         return usage();
     }
+    keep_heap();
     subject = subject_chosen();
     if (subject == NULL || !interleave_ready()) {
         return USAGE;

@@ -335,6 +335,32 @@ void afl_custom_deinit(void *data);
 size_t afl_custom_fuzz(void *data, uint8_t *input, size_t bytes, uint8_t **out, uint8_t *other,
                        size_t other_bytes, size_t bytes_max);
 
+static bool has(const struct program *program, uint8_t code) {
+    bool any = false;
+    for (unsigned i = 0; i < program->operations; i++) {
+        any |= program->operation[i].code == code;
+    }
+    return any;
+}
+
+TEST(mutate_makes_few_large_programs_of_a_large_one) {
+    unsigned large = 0;
+    state = 5;
+    for (unsigned round = 0; round < ROUNDS; round++) {
+        struct mutate how = how_of(TARGET_memory_fuzzer);
+        mutate_new(&how, OP_scale, &one);
+        CHECK(has(&one, OP_scale));
+        size_t bytes = op_encode(&one, data, BYTES_MAX);
+        if (bytes <= BYTES_MAX) {
+            how = how_of(TARGET_memory_fuzzer);
+            bytes = mutate_bytes(&how, data, bytes, BYTES_MAX);
+            (void)op_decode(TARGET_memory_fuzzer, data, bytes, &two);
+            large += has(&two, OP_scale);
+        }
+    }
+    CHECK_OR(large > ROUNDS / 8 && large < ROUNDS / 2, "%u of %u", large, (unsigned)ROUNDS);
+}
+
 /* What AFL++ would cut is not made, however much room it offers. */
 TEST(mutate_afl_makes_what_is_not_cut) {
     enum { CUT_AT = 256, OFFERED = 1 << 20 };
