@@ -258,8 +258,11 @@ static int one_of(const int *errors, unsigned count) {
     one_of((const int[]){__VA_ARGS__}, sizeof((const int[]){__VA_ARGS__}) / sizeof(int))
 
 int __wrap_mprotect(void *at, size_t bytes, int protection) {
-    if (!due(WORD_call_c_mprotect)) {
+    if ((protection != PROT_NONE && os_wrap_closing_failed()) || !due(WORD_call_c_mprotect)) {
         return __real_mprotect(at, bytes, protection);
+    }
+    if (protection == PROT_NONE) {
+        os_wrap_closing_fails();
     }
     errno = ONE_OF(ENOMEM, EACCES, EINVAL);
     return -1;

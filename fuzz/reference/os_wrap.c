@@ -197,13 +197,19 @@ static bool may_have_opened(uint64_t bytes) {
     return !fault_armed() && half_of(bytes) > 0;
 }
 
+bool os_wrap_closing_failed(void) {
+    return account.closing_failed;
+}
+
+void os_wrap_closing_fails(void) {
+    account.closing_failed = true;
+}
+
 static bool closing_due(enum word_call call) {
     account.closing_failed = due(call);
     return account.closing_failed;
 }
 
-/* If the calls that close pages fail, opening the rest is the only way left to keep the promise, so
- * that does not fail. */
 static bool opening_due(enum word_call call) {
     return due(call) && !account.closing_failed;
 }
@@ -251,11 +257,12 @@ enum pb_status __wrap_pb_os_reserve_accessible(uint64_t bytes, void **base) {
 
 enum pb_status __wrap_pb_os_commit(void *at, uint64_t bytes) {
     range_expect(at, bytes);
-    bool fails = opening_due(WORD_call_os_commit);
-    account.closing_failed = false;
-    if (!fails) {
-        return told(__real_pb_os_commit(at, bytes));
+    if (!opening_due(WORD_call_os_commit)) {
+        enum pb_status status = __real_pb_os_commit(at, bytes);
+        account.closing_failed = false;
+        return told(status);
     }
+    account.closing_failed = false;
     if (may_have_opened(bytes)) {
         (void)__real_pb_os_commit(at, half_of(bytes));
     }

@@ -30,6 +30,11 @@ void os_wrap_pin(const void *at, uint64_t bytes, bool on);
 /* The live reservation that holds the address; false when there is none. */
 bool os_wrap_reservation(const void *address, const uint8_t **at, uint64_t *bytes);
 
+/* A call that closes pages has failed, and nothing was opened since: opening the rest is then the
+ * only way left to keep the promise, so that must not fail. */
+bool os_wrap_closing_failed(void);
+void os_wrap_closing_fails(void);
+
 /* A move is over, whatever became of it. */
 void libc_wrap_moved(void);
 /* No page is locked any more: a program ends. */

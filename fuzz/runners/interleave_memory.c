@@ -766,12 +766,13 @@ static void tenant(const struct op *op) {
         void *memory = NULL;
         world.making++;
         enum subject_status status = world.m->create(&config, &memory);
-        if (status != SUBJECT_OK || world.tenants >= TENANTS_MAX) {
+        if (status != SUBJECT_OK) {
             world.making--;
-            if (status == SUBJECT_OK) {
-                world.m->destroy(memory);
-            }
             return;
+        }
+        if (world.tenants >= TENANTS_MAX) {
+            world.m->destroy(memory);
+            return; /* it is not recorded: from now on every answer counts as right */
         }
         struct tenant *t = &world.tenant[world.tenants++];
         *t = (struct tenant){.base = base_now(memory),
