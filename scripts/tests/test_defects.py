@@ -109,6 +109,20 @@ def test_a_patch_without_a_header_is_accepted_and_must_be_caught(root):
     assert verdicts.item_of(patch, "libfuzzer", "bytes", 1)["must"]
 
 
+def test_half_a_header_is_told_what_it_lacks(root):
+    half = lambda **head: patchfile.header_fault(patchfile.Patch(None, head, "", ""), ())
+    assert "has Title, Kind and no Rule" in half(Title="t", Kind="plain")
+    assert half() is None and half(Note="free text") is None and half(Kind="canary") is None
+    assert "RULES.md" in half(Rule="R17") and "R17" in half(Rule="R17")
+    assert half(Rule="R9-my-own-word") is None
+
+
+def test_the_last_line_says_why_the_status_is_not_0(root):
+    told = runner.why_it_fails(["A", "B"], [], ["C"], [])
+    assert told == "status 1: 2 missed, 1 caught on an input that the pristine tree fails on, too", told
+    assert runner.why_it_fails([], ["C01"], [], ["D"]) == "status 2: 1 could not be run, 1 of the canaries caught"
+
+
 def test_a_mark_stands_before_the_statement(root):
     done, text = marked(root, "    return 0;\n", "    return 1;\n")
     assert done and "    PB_DEFECT_REACHED(); return 0;\n" in text, text

@@ -184,16 +184,21 @@ def fields_fault(patch, fields, kinds):
 
 
 def header_fault(patch, fields):
-    if not fields and not patch.head:
+    given = [field for field in FIELDS if field in patch.head]
+    if not fields and not given:
         return None  # somebody's own, which needs no header
     fault = fields_fault(patch, fields, KINDS)
     if fault:
         return fault
+    if not patch.canary and not patch.words("Rule"):
+        return (f"the header has {', '.join(given)} and no Rule: say which rules it breaks, such as Rule: "
+                "R5-grow-limit, or leave out the whole header")
     known = {f"R{number}-{name}" for number, (name, _) in rule_texts().items()}
     numbers = {f"R{number}" for number in rule_texts()}
     names = patch.words("Rule")
     if not patch.canary and not all(name in known or name.split("-")[0] in numbers and "-" in name for name in names):
-        return f"Rule: {patch.head['Rule']}: names of rules are wanted, a number and a word, such as R5-grow-limit"
+        return (f"Rule: {patch.head['Rule']}: names of rules are wanted, a number (ref/RULES.md lists them) and any "
+                "word, such as R5-grow-limit: the number is what counts")
     try:
         patch.targets
     except PatchError as error:

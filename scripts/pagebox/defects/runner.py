@@ -39,6 +39,7 @@ class Board:
         self.lock = threading.Lock()
         self.processes = trials.Processes()
         self.items = []
+        self.begun = self.count = 0  # patches
         names = [path.stem for path in sorted((planting.REPO / "fuzz/targets").glob("*_fuzzer.c"))]
         self.targets = [n for n in names if not options.target or n == options.target]
         if not self.targets:
@@ -81,6 +82,13 @@ class Board:
                 self.processes.run([replay, "-q", "-b", str(seeds), str(texts)], timeout=300)
         for name in patchfile.witness_seeds():
             (self.work / "seeds" / name).unlink(missing_ok=True)
+
+    def starts(self, patch):
+        """Says which patch is under way: its row comes when it is done. Not among the rows, which may go
+        to a file."""
+        with self.lock:
+            self.begun += 1
+            print(f"{patch.name}: {self.begun} of {self.count} patches", file=sys.stderr, flush=True)
 
     def keep(self, item):
         """A row that is done: on screen, and on disk should this program be killed."""
@@ -203,6 +211,7 @@ def board_patch(board, path, tree):
         patch.kind, patch.budget_s, patch.targets  # they complain of what they cannot read
     except patchfile.PatchError as error:
         return refuse(board, rows.item_of(blank, *first, seed), str(error))
+    board.starts(patch)
     targets = targets_of(board, patch)
     if not targets:
         why = "no such target here: " + " ".join(patch.targets)
@@ -242,6 +251,13 @@ def told(faults, quick):
             yield from (f"FAIL scoreboard_{name}: {title}\n" for name in names if quick)
 
 
+def why_it_fails(missed, canaries, broken, errors):
+    """The last line, for whoever takes make's error for a fault of the scoreboard."""
+    kinds = [(errors, "could not be run"), (missed, "missed"), (canaries, "of the canaries caught"),
+             (broken, "caught on an input that the pristine tree fails on, too")]
+    return f"status {2 if errors else 1}: " + ", ".join(f"{len(names)} {words}" for names, words in kinds if names)
+
+
 def finish(board, count, series=None, status=None):
     """Writes the report and the last lines; gives the exit status. count: of patches asked for."""
     items = list(board.items)
@@ -265,7 +281,10 @@ def finish(board, count, series=None, status=None):
         print(f"{len(must) + len(silent)} passed, {wrong} failed")
     if status == "interrupted":
         print(f"interrupted: {max(0, count - len({i['name'] for i in items}))} of {count} patches were not run")
-    print(f"{len(must)} caught, {len(missed)} missed", flush=True)
+    print(f"{len(must)} caught, {len(missed)} missed")
+    if failing or errors:
+        print(why_it_fails(missed if failing else [], canaries, broken, errors))
+    sys.stdout.flush()
     return 2 if errors else 1 if failing else 0
 
 
@@ -294,6 +313,7 @@ def chosen(options, paths):
 
 
 def run_patches(board, paths):
+    board.count = len(paths)
     jobs = min(board.options.jobs, len(paths))
     trees = [board.work / f"tree{i}" for i in range(jobs)]
 
