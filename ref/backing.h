@@ -67,10 +67,10 @@ struct pb_pool;
 enum pb_pool_reset {
     PB_POOL_DISCARD, /* give the pages back, keep the mapping: at most two system calls */
     PB_POOL_RENEW,   /* map the slot again */
-    PB_POOL_SCAN     /* where tenants write little, as DISCARD; where they write a seventh of the
-                        slot or more, or the same pages again, resident pages are kept, up to
-                        keep_resident_bytes, and zeroed if they are not zero; the kernel says which
-                        pages are resident */
+    PB_POOL_SCAN     /* where tenants write little, each other pages, as DISCARD; where they write
+                        the same pages again, or a seventh of the slot or more (a quarter above
+                        8 MiB), resident pages are kept, up to keep_resident_bytes, and zeroed if
+                        they are not zero; the kernel says which pages are resident */
 };
 
 /* PB_OK when this kernel, or sandbox, can reset so, else PB_UNSUPPORTED with *reason set to one

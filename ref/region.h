@@ -32,9 +32,10 @@ struct pb_region_config {
 /* Whether it pays to keep pages resident from one tenant to the next: only if they write enough of
  * them. All zero at first. */
 struct pb_habit {
-    uint64_t kept_bytes; /* by the last reset; 0: it gave all back */
-    uint32_t misses;     /* how many times in a row it did not pay, up to a limit */
-    uint32_t skips;      /* how many coming resets give all back */
+    uint32_t kept_pages;    /* host pages, by the last reset; 0: it gave all back */
+    uint32_t kept_to_pages; /* it kept none from there on */
+    uint32_t misses;        /* how many times in a row it did not pay, up to a limit */
+    uint32_t skips;         /* how many coming resets give all back */
 };
 
 struct pb_region {
