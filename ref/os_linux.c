@@ -206,7 +206,11 @@ static bool try_refused_move(void) {
     bool refused = mprotect(source, page, PROT_NONE) == 0 &&
                    mremap(source, 2 * page, 3 * page, MREMAP_MAYMOVE | MREMAP_FIXED,
                           (void *)target) == MAP_FAILED;
-    bool spared = refused && pb_os_wait(target, mark, 0) == PB_TIMED_OUT;
+    enum pb_status waited = PB_OK; /* also for no reason: a signal may come */
+    for (int tries = 0; refused && waited == PB_OK && tries < TRIES_MAX; tries++) {
+        waited = pb_os_wait(target, mark, 0);
+    }
+    bool spared = waited == PB_TIMED_OUT;
     (void)munmap(source, (spared ? 6 : 3) * page);
     return spared;
 }

@@ -34,6 +34,8 @@ WRAPPED(long, syscall, (long number, ...));
 WRAPPED(void *, mremap, (void *at, size_t bytes, size_t new_bytes, int flags, void *to));
 WRAPPED(void *, mmap, (void *at, size_t bytes, int protection, int flags, int file, off_t offset));
 
+enum { GUEST_PAGE_BYTES = 65536 }; /* shorter ranges only probe what the kernel can do */
+
 static bool due(enum word_call call) {
     return fault_armed() && !os_wrap_is_exempt() && fault_due(FAULT_ANYBODY, call);
 }
@@ -214,7 +216,6 @@ int __wrap_munlock(const void *at, size_t bytes) {
 static bool taken; /* another mapping has taken the hole that a failed move left */
 
 void *__wrap_mremap(void *at, size_t bytes, size_t new_bytes, int flags, void *to) {
-    enum { GUEST_PAGE_BYTES = 65536 }; /* a smaller one only probes what the kernel can do */
     if (bytes < GUEST_PAGE_BYTES || !due(WORD_call_c_mremap)) {
         return __real_mremap(at, bytes, new_bytes, flags, to);
     }
@@ -258,7 +259,8 @@ static int one_of(const int *errors, unsigned count) {
     one_of((const int[]){__VA_ARGS__}, sizeof((const int[]){__VA_ARGS__}) / sizeof(int))
 
 int __wrap_mprotect(void *at, size_t bytes, int protection) {
-    if ((protection != PROT_NONE && os_wrap_closing_failed()) || !due(WORD_call_c_mprotect)) {
+    const bool opens_after_all = protection != PROT_NONE && os_wrap_closing_failed();
+    if (bytes < GUEST_PAGE_BYTES || opens_after_all || !due(WORD_call_c_mprotect)) {
         return __real_mprotect(at, bytes, protection);
     }
     if (protection == PROT_NONE) {
@@ -291,7 +293,6 @@ int __wrap_fcntl(int file, int command, ...) {
 }
 
 void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, off_t offset) {
-    enum { GUEST_PAGE_BYTES = 65536 };
     locked = locked && !(flags & MAP_FIXED);
     if (taken && (flags & MAP_FIXED_NOREPLACE)) {
         taken = false;
