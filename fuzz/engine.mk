@@ -51,8 +51,10 @@ build/$(1)/interleave.o: $(if $(filter sim-cov,$(1)),$(ENGINE_REF_OBJ_COV),$(ENG
 endef
 $(foreach c,sim sim-libfuzzer sim-cov,$(eval $(call engine_config_rules,$(c))))
 
+# Scenarios call ref/ themselves; pairs run as programs do, on the copy of ref/ within interleave.o.
 build/sim/verify: $(ENGINE_REF_OBJ) build/sim/fuzz/targets/scenarios.o build/sim/fuzz/targets/verify.o \
-    build/plain/libsim.a
+    build/sim/interleave.o $(addprefix build/plain/fuzz/,programs/op.o programs/pairs.o reference/fault.o \
+    judges/model.o judges/rule.o judges/oracle.o runners/operations.o) build/plain/libsim.a
 	$(call say,LD,$@)
 	$(Q)$(call have,$(CLANG)) $^ -lcjson -pthread -o $@
 

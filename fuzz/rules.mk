@@ -2,7 +2,7 @@
 
 ##@ Fuzzing
 # What every binary of the harness is made of; the engines' objects are built by the root's rule.
-FUZZ_CORE := $(addprefix fuzz/programs/,op.c mutate.c) \
+FUZZ_CORE := $(addprefix fuzz/programs/,op.c mutate.c pairs.c) \
     $(addprefix fuzz/reference/,subject_ref.c host_calls.c os_wrap.c libc_wrap.c fault.c) \
     $(addprefix fuzz/judges/,model.c oracle.c sequence_memory.c sequence_mailbox.c rule.c) \
     $(addprefix fuzz/runners/,subject.c operations.c exec.c alone_memory.c alone_mailbox.c crash.c)
@@ -40,9 +40,9 @@ SANITIZE.libfuzzer := $(FUZZ_SANITIZE)
 SANITIZE.afl := $(FUZZ_SANITIZE)
 $(foreach c,libfuzzer bare afl,$(eval $(call config_rules,$(c))))
 # The mutator and the byte form are no part of what is tested: what they do is not coverage.
-build/libfuzzer/fuzz/programs/mutate.o: CFLAGS.libfuzzer := -O2 -g
+build/libfuzzer/fuzz/programs/mutate.o build/libfuzzer/fuzz/programs/pairs.o: CFLAGS.libfuzzer := -O2 -g
 build/libfuzzer/fuzz/programs/op.o: CFLAGS.libfuzzer := -O2 -g $(FUZZ_SANITIZE)
-build/bare/fuzz/programs/mutate.o build/bare/fuzz/programs/op.o: CFLAGS.bare := -O2 -g
+build/bare/fuzz/programs/mutate.o build/bare/fuzz/programs/pairs.o build/bare/fuzz/programs/op.o: CFLAGS.bare := -O2 -g
 
 define fuzz_engine_rules
 $(FUZZ_TARGETS:%=build/$(1)/%): build/$(1)/%: build/$(1)/fuzz/targets/%.o build/$(1)/fuzz/targets/target.o \
@@ -123,10 +123,10 @@ RULES_OFF ?= $(PAGEBOX_RULES_OFF)
 export PAGEBOX_RULES_OFF := $(RULES_OFF)
 
 # Beside the targets: what op.def says for engines, and the mutator for AFL++.
-build/plain/opgen: $(addprefix build/plain/fuzz/programs/,opgen.o mutate.o op.o)
+build/plain/opgen: $(addprefix build/plain/fuzz/programs/,opgen.o mutate.o pairs.o op.o)
 	$(call say,LD,$@)
 	$(Q)$(CC) $^ -o $@
-build/plain/pagebox_mutator.so: $(addprefix fuzz/programs/,mutate_afl.c mutate.c op.c mutate.h op.h op.def)
+build/plain/pagebox_mutator.so: $(addprefix fuzz/programs/,mutate_afl.c mutate.c pairs.c op.c mutate.h pairs.h chance.h op.h op.def)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CSTD) $(WARN) $(CFLAGS.plain) -shared -fPIC -fvisibility=default \

@@ -24,7 +24,7 @@
 
 /* Grows with every change of this file that an old object would not survive. Compiled with
  * -fsanitize=thread an object says so, too: the concurrency engine can run it. */
-#define SUBJECT_VERSION 9u
+#define SUBJECT_VERSION 10u
 #define SUBJECT_SEEN 0x80000000u
 #if defined(__SANITIZE_THREAD__)
 #define SUBJECT_ABI (SUBJECT_VERSION | SUBJECT_SEEN)
@@ -393,6 +393,9 @@ struct subject_mailbox {
     void (*hold)(void *mailbox);
     enum subject_status (*move)(void *mailbox, uint32_t pages, uint32_t *old_pages);
     enum subject_status (*unhold)(void *mailbox);
+    /* Takes all pages from under it, between hold and unhold, which then answers OUT_OF_BOUNDS and
+     * closes the mailbox; UNSUPPORTED where its memory cannot shrink [R36]. */
+    enum subject_status (*lose)(void *mailbox);
     /* All three in one; *old_pages is set only on SUBJECT_OK. CLOSED after close, or as before. */
     enum subject_status (*grow)(void *mailbox, uint32_t pages, uint32_t *old_pages);
     /* Nothing is accepted or written any more; *dropped: accepted ids that the guest will not

@@ -25,6 +25,18 @@ struct sent {
     uint32_t start, end; /* end: HISTORY_PENDING while it runs */
 };
 
+/* A write as a plain load could meet it; not one: of many bytes, or made of what was there. */
+struct put {
+    uint64_t address, bytes, value;
+    bool one;
+};
+
+/* A budget that memories share, and what they have asked of it: what was granted, and all that may
+ * be. */
+struct claims {
+    uint64_t budget_bytes, now_bytes, most_bytes;
+};
+
 /* An atomic load that the guest made. */
 struct seen {
     uint8_t thread;
@@ -36,7 +48,11 @@ struct seen {
 struct concurrent {
     uint32_t now;
     bool faulty; /* calls may fail */
-    bool scarce; /* other memories take address space: a copy may find none */
+    /* A run of a search, which shows one order only of what its graph leaves unordered: that a
+     * moment of one thread was before one of another says nothing. */
+    bool searched;
+    bool scarce;           /* other memories take address space: a copy may find none */
+    struct claims *claims; /* the memories of the run are limited; NULL: they are not */
 
     /* The memory that all share. */
     bool has_memory;
@@ -46,6 +62,8 @@ struct concurrent {
     bool events_lost; /* more than there is room for */
     bool values_lost; /* somebody wrote what is no event */
     unsigned sights;
+    unsigned puts;
+    bool puts_unknown; /* it did not begin as zeros, or more was written than there is room for */
     unsigned growths;
     uint32_t disable_start, disable_end; /* of the first one that began, that ended; NEVER */
     uint32_t notifies[OP_THREADS];       /* that each began */
@@ -70,8 +88,11 @@ struct concurrent {
     bool moved, guest_trapped;
     unsigned onlookers; /* waits for close by the guest's other threads, so far */
     unsigned sends;
+    const struct sent *took; /* that the guest took last; NULL: nobody knows which it was */
     uint32_t dropped;
     uint32_t close_start, close_end; /* of the first one that began, that ended; NEVER */
+    bool lost;                       /* its pages are gone, and with them its region */
+    bool closed_first; /* somebody else had begun to close it, or it was lost before */
     bool kept_closed;
     bool told_closed;     /* the guest has parked and was told that it is closed, */
     uint32_t closed_tail; /* with this tail */
@@ -87,6 +108,7 @@ struct concurrent {
     /* Valid up to the counts above; the rest is never read, nor cleared. */
     struct event event[HISTORY_EVENTS_MAX];
     struct seen seen[HISTORY_EVENTS_MAX];
+    struct put put[HISTORY_EVENTS_MAX];
     struct grown grown[GROWS_MAX];
     struct sent sent[SENT_MAX];
 };
@@ -122,6 +144,13 @@ const char *concurrent_ended(struct concurrent *o, const struct call *c, struct 
 /* The one notify that can have woken this wait, or NULL: what its thread did before must be seen.
  */
 const struct event *concurrent_notifier(const struct concurrent *o, const struct event *wait);
+/* So many bytes are about to be asked for; they were not granted, or are given back. */
+void concurrent_claims(struct claims *claims, uint64_t bytes);
+void concurrent_unclaims(struct claims *claims, uint64_t bytes);
+/* Whether the budget may refuse so much: beside all that may have been in use it would pass it. */
+bool concurrent_may_refuse(const struct concurrent *o, uint64_t bytes);
+/* At rest: the budget is what these memories have (R40). */
+const char *concurrent_budget(uint64_t used_bytes, uint64_t memories_bytes);
 /* A growth succeeded (R5, R11). */
 const char *concurrent_grew(struct concurrent *o, uint32_t old_pages, uint32_t delta);
 /* A copy: what it is, beside the memory's pages before and after. */

@@ -41,7 +41,7 @@ static const char *closed_check(const struct concurrent *o, uint32_t start, cons
                           c->code == OP_waker_wake || c->code == OP_mailbox_grow;
     const bool knows = o->closers >> c->thread & 1;
     if (o->close_end != NEVER && start > o->close_end && c->status != SUBJECT_CLOSED &&
-        (knows || (enqueues && c->status == SUBJECT_OK))) {
+        (knows || (enqueues && !o->searched && c->status == SUBJECT_OK))) {
         return concurrent_found("R36-enqueue-closed", "%s after close says %s", what, name_of(c));
     }
     if (o->close_start == NEVER && c->status == SUBJECT_CLOSED) {
@@ -79,6 +79,9 @@ static void claim_from_twin(struct concurrent *o, struct sent *self) {
 static const char *room_check(const struct concurrent *o, const struct sent *s,
                               enum subject_status status) {
     uint32_t waiting = 0, taken = 0, accepted = 0, room = o->capacity + o->spill_max;
+    if (o->searched) {
+        return NULL;
+    }
     for (unsigned i = 0; i < o->sends; i++) {
         const struct sent *other = &o->sent[i];
         waiting += other->accepted;
@@ -113,7 +116,7 @@ static uint32_t believable(const struct concurrent *o) {
 
 static const char *lying_head_check(const struct concurrent *o) {
     uint32_t accepted = 0, room = o->capacity + o->spill_max;
-    if (!o->wild || o->heads_unknown || !o->has_region) {
+    if (!o->wild || o->heads_unknown || !o->has_region || o->searched) {
         return NULL;
     }
     for (unsigned i = 0; i < o->sends; i++) {
@@ -178,6 +181,7 @@ static bool was_refused(const struct concurrent *o, uint32_t id) {
 const char *concurrent_took(struct concurrent *o, uint32_t id) {
     bool known = false;
     struct sent *found = find(o, id, &known);
+    o->took = found == NULL || found->twin || o->wild ? NULL : found;
     if (o->wild) {
         if (found != NULL) {
             found->taken = true;
@@ -196,7 +200,8 @@ const char *concurrent_took(struct concurrent *o, uint32_t id) {
     }
     for (unsigned i = 0; i < o->sends; i++) {
         const struct sent *s = &o->sent[i];
-        if (s->accepted && !s->taken && s->end < found->start && !s->twin && !found->twin) {
+        const bool before = s->end < found->start && (!o->searched || s->thread == found->thread);
+        if (s->accepted && !s->taken && before && !s->twin && !found->twin) {
             return concurrent_found(s->thread == found->thread ? "R32-producer-order" : "R32-order",
                                     "id %u came before id %u, which was enqueued before it began",
                                     id, s->id);
@@ -297,7 +302,7 @@ void concurrent_beside_begins(struct concurrent *o, bool overlaps) {
 const char *concurrent_beside_ended(struct concurrent *o, uint32_t start, bool overlaps,
                                     enum subject_status status) {
     const bool closed = o->close_end != NEVER && o->close_end < start;
-    const bool may_be_in_use = overlaps && !closed;
+    const bool may_be_in_use = overlaps && (!closed || o->searched);
     const bool may_succeed = !overlaps || o->close_start != NEVER;
     if (status == SUBJECT_OK ? !may_succeed : status == SUBJECT_IN_USE && !may_be_in_use) {
         return concurrent_found("R44-overlap", "an attach that %s an open mailbox says %s",
@@ -399,6 +404,10 @@ static const char *moved(struct concurrent *o, const struct call *c) {
     if (rule == NULL && c->status == SUBJECT_OK) {
         return concurrent_grew(o, (uint32_t)c->answer, c->pages);
     }
+    if (rule == NULL && c->status == SUBJECT_REFUSED &&
+        concurrent_may_refuse(o, c->pages * SUBJECT_PAGE_BYTES)) {
+        return NULL;
+    }
     if (rule == NULL && c->status != SUBJECT_LIMIT && c->status != SUBJECT_CLOSED && !o->faulty) {
         rule = concurrent_found("R37-grow", "a growth behind the mailbox says %s", name_of(c));
     }
@@ -422,6 +431,17 @@ static const char *parked(const struct concurrent *o, const struct call *c) {
                : NULL;
 }
 
+/* Its pages are gone: the mailbox is closed by unhold, unless somebody closed it before. */
+static const char *region_lost(struct concurrent *o, const struct call *c) {
+    const bool closed_before = o->closed_first;
+    concurrent_close_ended(o, NULL);
+    o->closed_first = true;
+    return c->status == SUBJECT_OUT_OF_BOUNDS || (c->status == SUBJECT_OK && closed_before)
+               ? NULL
+               : concurrent_found("R37-unhold", "the region is gone, and unhold says %s",
+                                  name_of(c));
+}
+
 const char *concurrent_box_ended(struct concurrent *o, const struct call *c) {
     switch (c->code) {
     case OP_mailbox_flush:
@@ -436,7 +456,17 @@ const char *concurrent_box_ended(struct concurrent *o, const struct call *c) {
     case OP_mailbox_move:
     case OP_mailbox_grow:
         return moved(o, c);
+    case OP_mailbox_lose:
+        if (c->status == SUBJECT_OK) {
+            o->closed_first |= o->close_start != NEVER;
+            o->lost = o->wild = o->guest_trapped = true;
+            concurrent_close_begins(o);
+        }
+        return NULL;
     case OP_mailbox_unhold:
+        if (o->lost) {
+            return region_lost(o, c);
+        }
         return c->status == SUBJECT_OK
                    ? NULL
                    : concurrent_found("R37-unhold",
@@ -467,7 +497,7 @@ const char *concurrent_mailbox_at_rest(const struct concurrent *o, bool sleeps, 
     if (by_wait && o->disable_end != NEVER) {
         return "R29-disable";
     }
-    if (o->wild || !sleeps) {
+    if (!sleeps || (o->wild && !o->lost)) {
         return NULL;
     }
     if (o->close_end != NEVER) {

@@ -87,14 +87,14 @@ static const char *check_sums(const struct event *event, unsigned events) {
 
 /* Threads that wait at the notify's address while it runs. */
 static uint32_t waiting_threads(const struct event *event, unsigned events,
-                                const struct event *notify) {
+                                const struct event *notify, bool searched) {
     enum { THREADS = 128 }; /* of the program and of its crowds */
     bool waits[THREADS] = {false};
     uint32_t threads = 0;
     for (unsigned i = 0; i < events; i++) {
         const struct event *e = &event[i];
-        if (e->kind == EVENT_WAIT && e->address == notify->address && e->start < notify->end &&
-            e->end > notify->start) {
+        const bool beside = e->start < notify->end && e->end > notify->start;
+        if (e->kind == EVENT_WAIT && e->address == notify->address && (beside || searched)) {
             threads += !waits[e->thread % THREADS];
             waits[e->thread % THREADS] = true;
         }
@@ -117,16 +117,16 @@ static const struct event *passed_over(const struct event *event, unsigned event
 
 /* For any number of waits: a notify is one step, so it counts no thread twice, and it takes all
  * waiters up to its count. */
-static const char *check_counts(const struct event *event, unsigned events) {
+static const char *check_counts(const struct event *event, unsigned events, bool searched) {
     for (unsigned i = 0; i < events; i++) {
         const struct event *e = &event[i];
         if (e->kind != EVENT_NOTIFY) {
             continue;
         }
-        if (e->woken > waiting_threads(event, events, e)) {
+        if (e->woken > waiting_threads(event, events, e, searched)) {
             return "R24-count";
         }
-        if (e->end != HISTORY_PENDING && e->woken < e->count &&
+        if (!searched && e->end != HISTORY_PENDING && e->woken < e->count &&
             passed_over(event, events, e) != NULL) {
             return e->woken == 0 && e->count <= INT32_MAX ? "R21-atomic-enqueue" : "R24-count";
         }
@@ -146,6 +146,14 @@ static bool is_mailbox(const struct concurrent *o, uint64_t at, uint64_t bytes) 
 }
 
 /* The mailbox writes its own words and notifies its flag; the history does not show that. */
+/* The event as if it lasted from the beginning to the end. */
+static struct event any_time(const struct event *e) {
+    struct event moved = *e;
+    moved.start = moved.joined = 0;
+    moved.end = e->end == HISTORY_PENDING ? HISTORY_PENDING : HISTORY_PENDING - 1;
+    return moved;
+}
+
 const char *concurrent_history(const struct concurrent *o) {
     static struct event known[HISTORY_EVENTS_MAX];
     unsigned count = 0;
@@ -156,10 +164,10 @@ const char *concurrent_history(const struct concurrent *o) {
         const struct event *e = &o->event[i];
         uint64_t cell = e->address / CELL_BYTES * CELL_BYTES;
         if (e->kind == EVENT_DISABLE || !is_mailbox(o, cell, CELL_BYTES)) {
-            known[count++] = *e;
+            known[count++] = o->searched ? any_time(e) : *e;
         }
     }
-    const char *rule = check_counts(known, count);
+    const char *rule = check_counts(known, count, o->searched);
     rule = rule != NULL ? rule : check_sums(known, count);
     const char *order = rule == NULL ? concurrent_stores_seen(o) : NULL;
     if (order != NULL) {
@@ -249,6 +257,38 @@ const char *concurrent_stays(const uint8_t *base, const uint8_t *now) {
     return base == now ? NULL : concurrent_found("R10-base", "the base of a shared memory moved");
 }
 
+/* ---- One budget for all -----------------------------------------------------------------------
+ */
+
+void concurrent_claims(struct claims *claims, uint64_t bytes) {
+    if (claims != NULL) {
+        claims->now_bytes += bytes;
+        claims->most_bytes =
+            claims->now_bytes > claims->most_bytes ? claims->now_bytes : claims->most_bytes;
+    }
+}
+
+void concurrent_unclaims(struct claims *claims, uint64_t bytes) {
+    if (claims != NULL) {
+        claims->now_bytes -= bytes;
+    }
+}
+
+/* Whoever asks may see what was in use at any time before: a budget is a number that orders
+ * nothing.
+ */
+bool concurrent_may_refuse(const struct concurrent *o, uint64_t bytes) {
+    return o->claims != NULL && o->claims->most_bytes + bytes > o->claims->budget_bytes;
+}
+
+const char *concurrent_budget(uint64_t used_bytes, uint64_t memories_bytes) {
+    return used_bytes == memories_bytes
+               ? NULL
+               : concurrent_found("R40-budget", "memories of %llu bytes, and %llu are in use",
+                                  (unsigned long long)memories_bytes,
+                                  (unsigned long long)used_bytes);
+}
+
 /* ---- Growth and copies ------------------------------------------------------------------------
  */
 
@@ -265,6 +305,12 @@ const char *concurrent_grew(struct concurrent *o, uint32_t old_pages, uint32_t d
 
 static const char *grow_ended(struct concurrent *o, const struct call *c) {
     const uint32_t old_pages = (uint32_t)c->answer;
+    if (c->status != SUBJECT_OK) {
+        concurrent_unclaims(o->claims, c->pages * SUBJECT_PAGE_BYTES);
+    }
+    if (c->status == SUBJECT_REFUSED && concurrent_may_refuse(o, c->pages * SUBJECT_PAGE_BYTES)) {
+        return NULL;
+    }
     if (c->status != SUBJECT_OK) {
         bool limit = c->status == SUBJECT_LIMIT;
         if (limit ? c->pages_after + c->pages > o->max_pages : o->faulty) {
@@ -292,7 +338,9 @@ const char *concurrent_copied(const struct concurrent *o, const struct call *c,
                               const struct subject_type *type, uint32_t pages,
                               enum subject_status last_byte) {
     if (c->status != SUBJECT_OK) {
-        return o->faulty || (o->scarce && c->status == SUBJECT_NO_MEMORY)
+        return o->faulty || (o->scarce && c->status == SUBJECT_NO_MEMORY) ||
+                       (c->status == SUBJECT_REFUSED &&
+                        concurrent_may_refuse(o, o->max_pages * SUBJECT_PAGE_BYTES))
                    ? NULL
                    : concurrent_found("R13-copy", "a copy was refused: %s", name_of(c));
     }
@@ -391,9 +439,28 @@ bool concurrent_guest_writes(struct concurrent *o, int thread, uint64_t word_off
     return scribbles(o, thread, o->offset + word_offset);
 }
 
+/* Keeps a write for the loads that may meet it. */
+static void put(struct concurrent *o, uint64_t address, uint64_t bytes, bool one, uint64_t value) {
+    if (o->puts == HISTORY_EVENTS_MAX) {
+        o->puts_unknown = true;
+    } else {
+        o->put[o->puts++] = (struct put){address, bytes, value, one};
+    }
+}
+
+static uint64_t cut_to(uint64_t value, unsigned width) {
+    return width < CELL_BYTES ? value & ((UINT64_C(1) << 8 * width) - 1) : value;
+}
+
+static bool is_aligned(const struct call *c) {
+    return c->width != 3 && c->at % c->width == 0;
+}
+
 /* The history does not know these writes: what waits compare with is no longer checked. */
 static bool may_write(struct concurrent *o, const struct call *c, uint64_t count) {
+    const bool one = c->code == OP_memory_store && is_aligned(c);
     o->values_lost = true;
+    put(o, c->at, count, one, one ? cut_to(c->value, c->width) : 0);
     return concurrent_scribbles(o, c->thread, c->at, count);
 }
 
@@ -409,12 +476,12 @@ static bool write_begins(struct concurrent *o, const struct call *c, struct even
         return false;
     }
     struct event *e = event_new(o, EVENT_WRITE, c->at);
+    put(o, c->at, c->width, c->code == OP_memory_atomic_store, cut_to(c->value, c->width));
     if (e != NULL) {
         e->width = c->width;
         e->thread = c->thread;
         e->write = write_kind(c);
-        e->value =
-            c->width < CELL_BYTES ? c->value & ((UINT64_C(1) << 8 * c->width) - 1) : c->value;
+        e->value = cut_to(c->value, c->width);
     }
     *event = e;
     return true;
@@ -452,6 +519,9 @@ bool concurrent_begins(struct concurrent *o, const struct call *c, struct event 
     case OP_memory_atomic_load:
         return concurrent_scribbles(o, c->thread, c->at, c->width);
     case OP_memory_grow:
+        if (o->growths < GROWS_MAX) {
+            concurrent_claims(o->claims, c->pages * SUBJECT_PAGE_BYTES);
+        }
         return o->growths < GROWS_MAX;
     case OP_memory_store:
         return may_write(o, c, c->width);
@@ -536,7 +606,7 @@ static unsigned others_blocked(const struct concurrent *o, const struct event *s
     unsigned count = 0;
     for (unsigned i = 0; i < o->events; i++) {
         const struct event *e = &o->event[i];
-        count += e != self && e->kind == EVENT_WAIT && e->end > self->start &&
+        count += e != self && e->kind == EVENT_WAIT && (o->searched || e->end > self->start) &&
                  (e->outcome != WAIT_NOT_EQUAL && e->outcome != WAIT_AT_ONCE);
     }
     return count + (o->guest >= 0) + o->second_parks + o->onlookers; /* who parks waits, too */
@@ -582,7 +652,7 @@ static const char *wait_outcome(const struct concurrent *o, const struct call *c
     if (c->answer == 2) {
         e->outcome = c->timeout_ns == 0 ? WAIT_AT_ONCE : WAIT_TIMED_OUT;
         if (e->cancellable && c->timeout_ns != 0 && o->cancel_end[e->canceller] != NEVER &&
-            o->cancel_end[e->canceller] < e->start) {
+            o->cancel_end[e->canceller] < e->start && !o->searched) {
             return concurrent_found("R41-cancel", "a wait that was cancelled before timed out");
         }
         return timed_out(o, c);
@@ -606,7 +676,7 @@ static const char *wait_ended(struct concurrent *o, const struct call *c, struct
                    : concurrent_found("R41-cancel", "nobody else waits by the canceller: invalid");
     }
     rule = wait_outcome(o, c, e);
-    if (rule == NULL && o->disable_end != NEVER && e->start > o->disable_end &&
+    if (rule == NULL && !o->searched && o->disable_end != NEVER && e->start > o->disable_end &&
         c->status != SUBJECT_DISABLED) {
         rule = concurrent_found("R29-disable", "a wait after disable says %s", name_of(c));
     }
@@ -645,8 +715,8 @@ const struct event *concurrent_notifier(const struct concurrent *o, const struct
     }
     for (unsigned i = 0; i < o->events; i++) {
         const struct event *e = &o->event[i];
-        if (e->kind == EVENT_NOTIFY && e->address == wait->address && e->end > wait->start &&
-            (e->woken > 0 || e->end == HISTORY_PENDING)) {
+        if (e->kind == EVENT_NOTIFY && e->address == wait->address &&
+            (o->searched || e->end > wait->start) && (e->woken > 0 || e->end == HISTORY_PENDING)) {
             if (notify != NULL) {
                 return NULL;
             }
@@ -656,7 +726,32 @@ const struct event *concurrent_notifier(const struct concurrent *o, const struct
     return notify;
 }
 
+/* An aligned access is whole: what a load reads, one store has written there, or none (R18). */
+static const char *whole(const struct concurrent *o, const struct call *c) {
+    bool seen = c->answer == 0;
+    if (c->status != SUBJECT_OK || o->puts_unknown || o->has_mailbox || !is_aligned(c)) {
+        return NULL;
+    }
+    for (unsigned i = 0; i < o->puts; i++) {
+        const struct put *p = &o->put[i];
+        if (p->address < c->at + c->width && c->at < p->address + p->bytes) {
+            if (!p->one || p->address != c->at || p->bytes != c->width) {
+                return NULL;
+            }
+            seen |= p->value == c->answer;
+        }
+    }
+    return seen ? NULL
+                : concurrent_found("R18-torn", "%llx at %llu: no store of %u bytes wrote it",
+                                   (unsigned long long)c->answer, (unsigned long long)c->at,
+                                   c->width);
+}
+
 static const char *load_ended(struct concurrent *o, const struct call *c, uint64_t size_after) {
+    const char *torn = whole(o, c);
+    if (torn != NULL) {
+        return torn;
+    }
     bool aligned = c->width != 3 && c->at % c->width == 0;
     if (c->width == 3 || !aligned) {
         return c->status != SUBJECT_OK
@@ -704,6 +799,10 @@ const char *concurrent_ended(struct concurrent *o, const struct call *c, struct 
                    ? NULL
                    : concurrent_found("R14-clone", "a shared memory refused to be cloned");
     case OP_memory_load:
+        if (whole(o, c) != NULL) {
+            return whole(o, c);
+        }
+        return c->width == 3 ? NULL : range_ended(c, c->at, c->width, "R18-access", size_after);
     case OP_memory_store:
         return c->width == 3 ? NULL : range_ended(c, c->at, c->width, "R18-access", size_after);
     case OP_memory_bulk_copy:

@@ -1,6 +1,9 @@
 /* mutate.c: the mutations, and the tables that say which operations and values are worth trying. */
 #include "mutate.h"
 
+#include "chance.h"
+#include "pairs.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,6 +27,7 @@ static const uint8_t weights[256] = {
     [OP_fault_at] = 3,
     [OP_pause] = 2,
     [OP_scale] = 0,      /* in few programs: see scale_up */
+    [OP_explore] = 0,    /* in programs of pairs.c */
     [OP_interleave] = 0, /* has its place: see mutate_new */
     [OP_memory_create] = 3,
     [OP_memory_create_more] = 2,
@@ -64,6 +68,7 @@ static const uint8_t weights[256] = {
     [OP_mailbox_hold] = 3,
     [OP_mailbox_move] = 3,
     [OP_mailbox_unhold] = 3,
+    [OP_mailbox_lose] = 1,
     [OP_guest_drain] = 10,
     [OP_guest_park] = 6,
     [OP_guest_scribble] = 6,
@@ -222,30 +227,6 @@ static const uint64_t addresses[] = {0,       0,       0,
                                      65537,   131068,  END + 3,
                                      131072,  END + 7, U32,
                                      U32 - 3, U32 - 7, UINT64_C(1) << 32};
-
-/* ---- Chance -----------------------------------------------------------------------------------
- */
-
-struct chance {
-    uint64_t state;
-};
-
-static uint64_t next(struct chance *c) {
-    c->state += UINT64_C(0x9E3779B97F4A7C15);
-    uint64_t z = c->state;
-    z = (z ^ (z >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
-    z = (z ^ (z >> 27)) * UINT64_C(0x94D049BB133111EB);
-    return z ^ (z >> 31);
-}
-
-/* 0 to n - 1; 0 for n 0. */
-static unsigned below(struct chance *c, size_t n) {
-    return n == 0 ? 0 : (unsigned)(next(c) % n);
-}
-
-static bool one_in(struct chance *c, unsigned n) {
-    return below(c, n) == 0;
-}
 
 /* ---- Swarm: what new operations are made of ---------------------------------------------------
  */
@@ -1631,6 +1612,11 @@ static bool insert_shape(struct maker *k, struct program *p) {
 }
 
 enum { SCALED_ONE_IN = 200 };
+/* One mutation in so many draws a program of pairs.c: these take about half of the time. */
+static const unsigned pairs_one_in[] = {[TARGET_memory_fuzzer] = 1,
+                                        [TARGET_mailbox_fuzzer] = 40,
+                                        [TARGET_waiters_fuzzer] = 60,
+                                        [TARGET_system_fuzzer] = 30};
 
 /* A few programs may be large, and have something that is. */
 static void scale_up(struct maker *k, struct program *p) {
@@ -2060,12 +2046,14 @@ static size_t write_out(struct program *program, uint8_t *out, size_t bytes_max)
 }
 
 /* Programs that take as long as a hundred others are drawn seldom, and would still be most of what
- * runs if all that is made from them took as long: three in four go without. */
+ * runs if all that is made from them took as long: three in four go without. What comes of one that
+ * is explored is run once. */
 static void shed_expensive(struct maker *k, struct program *p) {
     const bool keeps = one_in(&k->chance, 4);
     for (unsigned i = p->operations; i > 0; i--) {
         const uint8_t code = p->operation[i - 1].code;
-        if (!keeps && (code == OP_scale || code == OP_memory_crowd)) {
+        const bool large = code == OP_scale || code == OP_memory_crowd;
+        if (code == OP_explore || (large && !keeps)) {
             erase(p, i - 1);
         }
     }
@@ -2073,6 +2061,10 @@ static void shed_expensive(struct maker *k, struct program *p) {
 
 size_t mutate_bytes(const struct mutate *how, uint8_t *data, size_t bytes, size_t bytes_max) {
     begin(&maker, how);
+    if (!how->shrinking && one_in(&maker.chance, pairs_one_in[how->target]) &&
+        pairs_draw(how->target, next(&maker.chance), &one)) {
+        return write_out(&one, data, bytes_max);
+    }
     (void)op_decode(how->target, data, bytes, &one);
     if (one.operations == 0 && !how->shrinking) {
         fill(&maker, 0, &one);

@@ -294,6 +294,35 @@ _Static_assert(sizeof(struct subject_record) == sizeof(struct pb_memory_definiti
 static struct pb_budget shared_budget;
 static struct pb_limiter of_budget;
 
+/* The limiter of one memory, with an eye on what it is told. Copies tell the same one, so from the
+ * first copy on only the numbers are looked at. */
+enum { WATCHED_MAX = 64 };
+struct watched {
+    struct pb_limiter limiter;
+    uint64_t size_bytes, asked_bytes; /* asked_bytes: what was granted last, or size_bytes */
+    bool copied;
+};
+static struct watched watched[WATCHED_MAX];
+static unsigned watched_count;
+
+/* A memory's growth is excluded while its limiter is asked: the next call is about the size that
+ * was granted, or tells that nothing came of it. */
+static void watch_growing(struct watched *w, uint64_t from_bytes, uint64_t to_bytes) {
+    w->copied |= from_bytes == 0 && (w->size_bytes != 0 || w->asked_bytes != 0);
+    if (!w->copied && from_bytes != w->asked_bytes) {
+        complaint = "R40-told";
+    }
+    w->size_bytes = from_bytes;
+    w->asked_bytes = to_bytes;
+}
+
+static void watch_failed(struct watched *w, uint64_t from_bytes, uint64_t to_bytes) {
+    if (!w->copied && (from_bytes != w->size_bytes || to_bytes != w->asked_bytes)) {
+        complaint = "R40-told";
+    }
+    w->asked_bytes = from_bytes;
+}
+
 /* What limiter.h says that a limiter is asked: pages, no more than the type's maximum, which is 4
  * GiB at most. */
 static bool told_growing(void *context, uint64_t from_bytes, uint64_t to_bytes,
@@ -303,11 +332,39 @@ static bool told_growing(void *context, uint64_t from_bytes, uint64_t to_bytes,
         max_bytes > pb_pages_to_bytes(PB_PAGES_MAX)) {
         complaint = "R40-told";
     }
-    return of_budget.growing(context, from_bytes, to_bytes, max_bytes);
+    struct watched *w = context;
+    watch_growing(w, from_bytes, to_bytes);
+    const bool granted = of_budget.growing(&shared_budget, from_bytes, to_bytes, max_bytes);
+    if (!granted) {
+        w->asked_bytes = from_bytes;
+    }
+    return granted;
 }
 
-/* The budget's limiter, with an eye on what it is told. */
-static struct pb_limiter budget_limiter;
+static void told_failed(void *context, uint64_t from_bytes, uint64_t to_bytes, enum pb_status why) {
+    of_budget.failed(&shared_budget, from_bytes, to_bytes, why); /* others may run before it has */
+    watch_failed(context, from_bytes, to_bytes);
+}
+
+static void told_shrunk(void *context, uint64_t from_bytes, uint64_t to_bytes) {
+    struct watched *w = context;
+    w->size_bytes = w->asked_bytes = to_bytes;
+    of_budget.shrunk(&shared_budget, from_bytes, to_bytes);
+}
+
+/* One for a memory that is to be made. Past the most that are watched they share the last one. */
+static const struct pb_limiter *watch(void) {
+    const bool full = watched_count == WATCHED_MAX;
+    struct watched *w = &watched[full ? WATCHED_MAX - 1 : watched_count++];
+    *w = (struct watched){
+        .limiter = {.growing = told_growing,
+                    .failed = told_failed,
+                    .shrunk = told_shrunk,
+                    .context = w},
+        .copied = full,
+    };
+    return &w->limiter;
+}
 
 static enum pb_status create_linear(const struct subject_memory_config *config,
                                     struct pb_memory_config *made, struct pb_memory **memory) {
@@ -359,7 +416,7 @@ static enum subject_status memory_create(const struct subject_memory_config *con
         .definition = (struct pb_memory_definition *)(void *)config->record,
         .waiters_max = config->waiters_max,
         .reserve_pages_max = config->reserve_pages_max,
-        .limiter = config->budgeted ? &budget_limiter : NULL,
+        .limiter = config->budgeted ? watch() : NULL,
         .fall_back = (enum pb_rung)config->fall_back,
         .allocator = &allocator,
     };
@@ -589,8 +646,7 @@ static uint32_t memory_waiters(void *memory) {
 
 static void memory_budget(uint64_t max_bytes) {
     shared_budget.max_bytes = max_bytes;
-    of_budget = budget_limiter = pb_budget_limiter(&shared_budget);
-    budget_limiter.growing = told_growing;
+    of_budget = pb_budget_limiter(&shared_budget);
 }
 
 static uint64_t memory_budget_used(void) {
@@ -827,8 +883,9 @@ static enum pb_status ground_create(enum subject_ground ground, uint32_t pages, 
         [SUBJECT_OWNED] = PB_STRATEGY_REMAP, /* growth moves the base, cheaply */
         [SUBJECT_HEAP] = PB_STRATEGY_HEAP,
     };
+    const bool can_lose = ground == SUBJECT_OWNED && !os_wrap_keeps();
     const struct pb_memory_type type = {
-        .min_pages = pages,
+        .min_pages = can_lose ? 0 : pages,
         .max_pages = ground == SUBJECT_HEAP ? pages : pages + GROUND_PAGES_SPARE,
         .shared = ground == SUBJECT_SHARED,
     };
@@ -850,6 +907,13 @@ static enum pb_status ground_create(enum subject_ground ground, uint32_t pages, 
     os_wrap_exempt(keep);
     enum pb_status status = pb_memory_create(&config, memory);
     os_wrap_exempt(false);
+    uint32_t none;
+    if (status == PB_OK && can_lose) {
+        status = pb_memory_grow(*memory, pages, &none);
+        if (status != PB_OK) {
+            pb_memory_release(*memory);
+        }
+    }
     return status;
 }
 
@@ -1097,6 +1161,12 @@ static enum subject_status mailbox_move(void *mailbox, uint32_t pages, uint32_t 
     return status_of(pb_memory_grow(((struct ground_mailbox *)mailbox)->memory, pages, old_pages));
 }
 
+static enum subject_status mailbox_lose(void *mailbox) {
+    struct ground_mailbox *box = mailbox;
+    return box->ground != SUBJECT_OWNED || box->is_lent ? SUBJECT_UNSUPPORTED
+                                                        : status_of(pb_memory_reset(box->memory));
+}
+
 static enum subject_status mailbox_unhold(void *mailbox) {
     return status_of(pb_mailbox_unhold(mailbox_of(mailbox)));
 }
@@ -1182,6 +1252,7 @@ static const struct subject_mailbox mailbox_table = {
     .hold = mailbox_hold,
     .move = mailbox_move,
     .unhold = mailbox_unhold,
+    .lose = mailbox_lose,
     .grow = mailbox_grow,
     .close = mailbox_close,
     .is_closed = mailbox_is_closed,
@@ -1219,6 +1290,7 @@ static void begin(const struct subject_environment *given) {
     interleave_unseen(true);
     complaint = NULL;
     shared_budget = (struct pb_budget){0};
+    watched_count = 0;
     if (strategies[0].name == NULL) {
         strategies_fill();
     }

@@ -603,8 +603,8 @@ const char *exec_mailbox(struct exec *e, const struct op *op) {
                    ? NULL
                    : rounds(e, op->arg.mailbox_rounds.count % (ROUNDS_MAX + 1));
     }
-    if (!operation_of_mailbox(table(e), op->code)) {
-        return NULL;
+    if (op->code == OP_mailbox_lose || !operation_of_mailbox(table(e), op->code)) {
+        return NULL; /* to lose the region is for threads */
     }
     operation_arguments(&c, op, 0, e->segment);
     switch (op->code) {

@@ -21,6 +21,10 @@ struct world world;
 enum { BUDGET_PAGES = 8 };
 /* Runs of one input under a random source: each has a seed of its own. */
 enum { RANDOM_RUNS = 16 };
+/* Schedules of one program that is explored, at most. */
+enum { EXPLORED_MAX = 100000 };
+/* Waits of each thread that may time out where every schedule is searched. */
+enum { SEARCHED_TIMEOUTS = 1 };
 
 void world_check(const char *rule) {
     if (rule != NULL) {
@@ -204,6 +208,7 @@ static bool is_guests(uint8_t code) {
 
 /* Settings for the whole program. */
 static void survey(const struct program *program, unsigned *threads) {
+    world.places_mailbox = has_mailbox(program);
     for (unsigned i = 0; i < program->operations; i++) {
         const struct op *op = &program->operation[i];
         if (is_guests(op->code) && world.judge.guest < 0) {
@@ -282,6 +287,8 @@ static void run_prefix(const struct program *program) {
     mailbox_end_thread(first);
 }
 
+static bool searching; /* the runs are those of a search */
+
 static void world_clear(void) {
     memset(world.crowd, 0, world.crowded * sizeof world.crowd[0]);
     concurrent_clear(&world.judge);
@@ -303,6 +310,7 @@ static void program_main(void *arg) {
     world.m = world.subject->memory;
     world.b = world.subject->mailbox;
     world.judge.guest = world.second_guest = -1;
+    world.judge.searched = world.copy_judge.searched = searching;
     fault_begin(NULL, 0);
     world.prefix = prefix_of(program);
     for (unsigned i = 0; i < OP_THREADS; i++) {
@@ -469,6 +477,9 @@ static const char *access_rule(const char *finding, char *detail, size_t bytes) 
         ((strcmp(rule, "R27") == 0 || strcmp(rule, "R14") == 0) && cancels_now())) {
         snprintf(name, sizeof name, "R41-%s", finding);
         return name;
+    }
+    if (strstr(detail, "payload_") != NULL) {
+        return "R31-payload"; /* who takes an id does not see what its producer wrote before */
     }
     if (strstr(detail, "mailbox_free") != NULL && strstr(detail, "claim") != NULL) {
         snprintf(name, sizeof name, "R44-%s", finding); /* ... against one that takes its place */
@@ -714,28 +725,90 @@ const char *interleave_detail(void) {
     return result.detail;
 }
 
+/* Ends soon after the last schedule that showed something new: see `is_news`. */
+enum { EXPLORED_LEAST = 32, EXPLORED_TIMES = 1, EXPLORED_STEPS_MAX = 120000 };
+
+/* How many schedules the program wants; 1: its own. */
+static unsigned schedules_of(const struct program *program) {
+    uint64_t schedules = 1;
+    for (unsigned i = 0; i < program->operations; i++) {
+        if (program->operation[i].code == OP_explore) {
+            schedules = program->operation[i].arg.explore.schedules;
+        }
+    }
+    return schedules < 1 ? 1 : schedules > EXPLORED_MAX ? EXPLORED_MAX : (unsigned)schedules;
+}
+
+/* What the schedules of one program have shown: which place reads from which write. */
+static uint8_t shown[SIM_COVERAGE_N];
+
+static bool is_news(void) {
+    bool any = false;
+    for (size_t i = 0; i < SIM_COVERAGE_N; i++) {
+        any |= sim_coverage[i] != 0 && shown[i] == 0;
+        shown[i] |= sim_coverage[i];
+    }
+    return any;
+}
+
+/* A run's source of choices: each kind of schedule finds what the others seldom do. */
+static enum sim_source source_of(unsigned run) {
+    static const enum sim_source sources[] = {SIM_POS, SIM_PCT, SIM_POS, SIM_UNIFORM};
+    return sources[run % (sizeof sources / sizeof sources[0])];
+}
+
+static const char *run_once(const struct program *program, const struct sim_options *options,
+                            uint64_t *operations) {
+    const char *finding = sim_run(options, program_main, (void *)(uintptr_t)program, &result);
+    if (operations != NULL) {
+        *operations += world.operations;
+    }
+    return finding != NULL ? rule_of(&result) : NULL;
+}
+
+/* Many schedules of one program, until one breaks a rule. */
+static const char *explore(const struct program *program, struct sim_options *options,
+                           unsigned schedules, uint64_t *operations) {
+    const uint64_t seed = options->seed;
+    const char *rule = NULL;
+    unsigned last = 0;
+    uint64_t steps = 0;
+    memset(sim_coverage, 0, sizeof sim_coverage);
+    memset(shown, 0, sizeof shown);
+    for (unsigned i = 0; i < schedules && rule == NULL; i++) {
+        options->seed = seed + i;
+        options->source = source_of(i);
+        rule = run_once(program, options, operations);
+        last = is_news() ? i : last;
+        steps += result.steps;
+        if (i >= EXPLORED_LEAST + EXPLORED_TIMES * last || steps > EXPLORED_STEPS_MAX) {
+            break;
+        }
+    }
+    return rule;
+}
+
 const char *interleave_run(const struct subject *subject, const struct program *program,
                            uint64_t *operations) {
     choose(subject);
     (void)model_pattern(); /* is made once, and not in a run */
     struct sim_options options = options_of(program);
     (void)source_chosen(&options.source);
-    bool random = options.source != SIM_BYTES;
-    const unsigned runs = random ? RANDOM_RUNS : 1;
-    uint64_t seed;
-    if (!random && is_numbered(program, &seed)) {
-        options.source = SIM_POS;
-        random = true;
-    } else {
-        seed = random ? seed_of(program) : 0;
-    }
+    const unsigned schedules = schedules_of(program);
+    const bool numbered = is_numbered(program, &options.seed);
+    const bool by_bytes = options.source == SIM_BYTES;
+    const bool random = !by_bytes || numbered || (schedules > 1 && program->choices_bytes == 0);
     const char *rule = NULL;
-    for (unsigned i = 0; i < runs && rule == NULL; i++) {
-        options.seed = seed + i;
-        const char *finding = sim_run(&options, program_main, (void *)(uintptr_t)program, &result);
-        rule = finding != NULL ? rule_of(&result) : NULL;
-        if (operations != NULL) {
-            *operations += world.operations;
+    if (!numbered || !by_bytes) {
+        options.seed = seed_of(program);
+    }
+    if (random && by_bytes && schedules > 1) {
+        rule = explore(program, &options, schedules, operations);
+    } else {
+        options.source = by_bytes && numbered ? SIM_POS : options.source;
+        for (unsigned i = 0; i < (by_bytes ? 1 : RANDOM_RUNS) && rule == NULL; i++) {
+            rule = run_once(program, &options, operations);
+            options.seed++;
         }
     }
     coverage_to_afl();
@@ -749,6 +822,36 @@ const char *interleave_run(const struct subject *subject, const struct program *
         show(program, options, rule, &result);
     }
     return rule;
+}
+
+/* Nobody was promised what they wait for. */
+static bool permits_stuck(void *context) {
+    (void)context;
+    return at_rest("deadlock") == NULL;
+}
+
+const char *interleave_search(const struct program *program, struct sim_explore_options *options,
+                              struct sim_explored *explored) {
+    choose(NULL);
+    (void)model_pattern();
+    options->run = options_of(program);
+    options->run.coverage = false;
+    options->run.timeouts_max = SEARCHED_TIMEOUTS;
+    options->run.spurious_max = 0;
+    options->permits_stuck = permits_stuck;
+    searching = true;
+    sim_explore(options, program_main, (void *)(uintptr_t)program, explored);
+    if (explored->finding != NULL) { /* the run that found it may have been another process's */
+        options->run.source = SIM_REPLAY;
+        options->run.choices = explored->choices;
+        options->run.choices_n = explored->choices_n;
+        (void)sim_run(&options->run, program_main, (void *)(uintptr_t)program, &result);
+    }
+    searching = false;
+    if (explored->finding == NULL) {
+        return NULL;
+    }
+    return result.finding == NULL ? explored->finding : rule_of(&result);
 }
 
 unsigned interleave_left_out(void) {

@@ -54,6 +54,13 @@ struct interleave_told {
     uint16_t order[OPS_MAX];
 };
 const struct interleave_told *interleave_told(void);
+/* Searches every schedule of the program on ref/, as sim_explore() does with these options; those
+ * of its runs are set here. NULL, or the name of the broken rule; explored says how much was
+ * searched. */
+struct sim_explore_options;
+struct sim_explored;
+const char *interleave_search(const struct program *program, struct sim_explore_options *options,
+                              struct sim_explored *explored);
 /* What it said of a finding, with functions, files and lines in place of addresses. Slow. */
 const char *interleave_detail(void);
 

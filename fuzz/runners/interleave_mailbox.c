@@ -20,7 +20,7 @@ enum {
 /* The region, which moves with its memory. */
 static void find_words(void) {
     uint8_t *memory;
-    world.words = world.b->words == NULL || !world.judge.has_region
+    world.words = world.b->words == NULL || !world.judge.has_region || world.judge.lost
                       ? NULL
                       : world.b->words(world.box, &memory, &world.memory_bytes);
 }
@@ -133,12 +133,26 @@ static void make_call(struct call *c, void *handle, const struct call_guest *gue
     world_check(concurrent_box_ended(&world.judge, c));
 }
 
+/* What a producer writes before it enqueues, who takes the id may read: plain accesses, of which
+ * the engine finds races (R31). What compiled code calls for each of its own. */
+void __tsan_write4(void *at);
+void __tsan_read4(void *at);
+
+__attribute__((noinline)) static void payload_left(const struct sent *s) {
+    __tsan_write4(&world.payload[s - world.judge.sent]);
+}
+
+__attribute__((noinline)) static void payload_found(const struct sent *s) {
+    __tsan_read4(&world.payload[s - world.judge.sent]);
+}
+
 static void enqueue(struct actor *a, struct call *c, void *handle) {
     struct sent *s = concurrent_sends(&world.judge, a->number, c->id);
     if (s == NULL) {
         world.left_out++;
         return;
     }
+    payload_left(s);
     operation_make_mailbox(world.b, handle, c, NULL);
     world_check(concurrent_sent(&world.judge, s, c));
 }
@@ -192,8 +206,13 @@ static void move(struct call *c) {
         world.left_out++;
         return;
     }
+    struct claims *claims = world.in_root ? world.judge.claims : NULL;
     world.judge.moved = true;
+    concurrent_claims(claims, c->pages * SUBJECT_PAGE_BYTES);
     make_call(c, world.box, NULL);
+    if (claims != NULL && c->status != SUBJECT_OK) {
+        concurrent_unclaims(claims, c->pages * SUBJECT_PAGE_BYTES);
+    }
     find_words();
 }
 
@@ -445,6 +464,9 @@ static void guest_flush(void *context) {
 static void take(void *context, uint32_t id) {
     (void)context;
     world_check(concurrent_took(&world.judge, id));
+    if (world.judge.took != NULL) {
+        payload_found(world.judge.took);
+    }
 }
 
 static struct call_guest guest_of(struct actor *a) {
@@ -606,7 +628,7 @@ const char *mailbox_at_rest(void) {
  */
 
 bool is_of_mailbox(uint8_t code) {
-    return code > OP_mailbox_attach && code <= OP_guest_park_second;
+    return code > OP_mailbox_attach && code <= OP_mailbox_lose;
 }
 
 static void on_usable(struct actor *a, const struct op *op, struct call *c) {
@@ -699,6 +721,12 @@ bool mailbox_operation(struct actor *a, const struct op *op) {
     case OP_mailbox_unhold:
         if (a->holds) {
             unhold(a, &c);
+        }
+        break;
+    case OP_mailbox_lose:
+        if (a->holds && a->number == world.judge.guest) {
+            make_call(&c, world.box, NULL);
+            find_words();
         }
         break;
     case OP_waker_clone:

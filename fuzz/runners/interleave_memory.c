@@ -59,9 +59,21 @@ static unsigned strategy_named(uint64_t word) {
     return strategy_pick(word);
 }
 
-/* A shared memory of 1 to 4 pages, whatever the arguments ask for. */
+/* The memories that are alive keep together to their budget. */
+static void granted(uint64_t bytes) {
+    world.granted_bytes += bytes;
+    if (world.granted_bytes > world.budget_bytes) {
+        world_check(concurrent_found(
+            "R40-budget", "living memories of %llu bytes: the budget is %llu",
+            (unsigned long long)world.granted_bytes, (unsigned long long)world.budget_bytes));
+    }
+}
+
+/* A shared memory of 1 to 4 pages, whatever the arguments ask for; of none where the program grows
+ * it and has nothing in it at the start. */
 static void create(uint64_t strategy, uint64_t min, uint64_t max, uint64_t style, uint64_t limit) {
-    uint32_t min_pages = limited(min, 1, PAGES_MAX - 1);
+    const uint32_t least = world.grows && !world.places_mailbox ? 0 : 1;
+    uint32_t min_pages = limited(min, least, PAGES_MAX - 1);
     uint32_t max_pages = limited(max, min_pages, PAGES_MAX);
     bool is_static = style == WORD_style_static || style == WORD_style_usual;
     const struct subject_memory_config config = {
@@ -70,11 +82,18 @@ static void create(uint64_t strategy, uint64_t min, uint64_t max, uint64_t style
         .bound_pages = is_static ? max_pages : 0,
         .strategy = strategy_pick(strategy),
         .waiters_max = (uint32_t)limit,
+        .budgeted = world.budget_bytes != 0 && !world.destroys,
     };
+    world.claims.budget_bytes = world.budget_bytes;
+    if (config.budgeted) {
+        concurrent_claims(&world.claims, min_pages * SUBJECT_PAGE_BYTES);
+    }
     enum subject_status status = world.m->create(&config, &world.root);
     if (status != SUBJECT_OK) {
+        const bool refused = status == SUBJECT_REFUSED && config.budgeted &&
+                             min_pages * SUBJECT_PAGE_BYTES > world.budget_bytes;
         world.root = NULL;
-        if (!world.judge.faulty) {
+        if (!world.judge.faulty && !refused) {
             world_check(concurrent_found("R1-create", "a shared memory of %u to %u pages: %s",
                                          min_pages, max_pages, call_status_name(status)));
         }
@@ -84,6 +103,11 @@ static void create(uint64_t strategy, uint64_t min, uint64_t max, uint64_t style
     world.judge.min_pages = min_pages;
     world.judge.max_pages = max_pages;
     world.judge.waiters_max = config.waiters_max;
+    world.root_limited = config.budgeted;
+    if (config.budgeted) {
+        world.judge.claims = &world.claims;
+        granted(min_pages * SUBJECT_PAGE_BYTES);
+    }
     world.base = base_now(world.root);
     world.record = world.m->record == NULL ? NULL : world.m->record(world.root);
 }
@@ -184,19 +208,20 @@ static void copy_end(void) {
     }
 }
 
-/* All tenants are gone: nothing is in use. */
-static void budget_end(void) {
-    uint64_t used =
-        world.budget_bytes == 0 || world.m->budget_used == NULL ? 0 : world.m->budget_used();
-    if (used != 0) {
-        world_check(concurrent_found("R40-budget", "no memory is left, and %llu bytes are in use",
-                                     (unsigned long long)used));
+/* All tenants are gone: what is in use is what the shared memory and its copy have. */
+static void budget_at_rest(void) {
+    uint64_t bytes = 0;
+    if (world.root != NULL && world.root_limited) {
+        bytes = size_exact(world.root) + (world.copy != NULL ? size_exact(world.copy) : 0);
+    }
+    if (world.budget_bytes != 0 && world.m->budget_used != NULL) {
+        world_check(concurrent_budget(world.m->budget_used(), bytes));
     }
 }
 
 void memory_end(void) {
+    budget_at_rest();
     copy_end();
-    budget_end();
     cancellers_end();
     world_check(concurrent_history(&world.judge));
     if (world.root == NULL) {
@@ -207,6 +232,7 @@ void memory_end(void) {
         concurrent_waiters_left(world.m->waiters == NULL ? 0 : world.m->waiters(world.root)));
     world.m->destroy(world.root);
     world.root = NULL;
+    budget_at_rest();
 }
 
 /* ---- Copies and handles -----------------------------------------------------------------------
@@ -228,7 +254,8 @@ static void keep_copy(struct actor *a, void *made, unsigned slot, uint32_t pages
     }
     a->handle[slot] = c.made;
     a->is_copy[slot] = true;
-    o->has_memory = o->values_lost = true;
+    o->has_memory = o->values_lost = o->puts_unknown = true;
+    o->claims = world.judge.claims;
     o->faulty = world.judge.faulty;
     o->guest = -1;
     o->min_pages = pages;
@@ -238,16 +265,23 @@ static void keep_copy(struct actor *a, void *made, unsigned slot, uint32_t pages
     world.copy_slot = slot;
     world.copy = made;
     world.copy_told = UINT32_MAX; /* until the mark says so */
+    if (o->claims != NULL) {
+        granted(pages * SUBJECT_PAGE_BYTES);
+    }
 }
 
 static void copy_judged(struct actor *a, void *memory, struct call *c, unsigned to) {
+    const uint64_t most_bytes = world.judge.max_pages * SUBJECT_PAGE_BYTES;
     c->pages_before = world.m->size_pages(memory);
+    concurrent_claims(world.judge.claims, most_bytes);
     operation_make(world.m, memory, c);
     if (c->status != SUBJECT_OK) {
+        concurrent_unclaims(world.judge.claims, most_bytes);
         world_check(concurrent_copied(&world.judge, c, NULL, 0, SUBJECT_OK));
         return;
     }
     uint32_t pages = (uint32_t)world.m->size_pages(c->made);
+    concurrent_unclaims(world.judge.claims, most_bytes - pages * SUBJECT_PAGE_BYTES);
     c->pages_after = world.m->size_pages(memory);
     uint64_t value;
     struct subject_type type = {0, 0, false};
@@ -528,6 +562,9 @@ static void make_call(struct actor *a, void *memory, const struct op *op, struct
     if (!a->on_copy) {
         check_seen(event);
     }
+    if (op->code == OP_memory_grow && o->claims != NULL && c->status == SUBJECT_OK) {
+        granted(c->pages * SUBJECT_PAGE_BYTES);
+    }
     if (op->code == OP_memory_grow) {
         world_check(concurrent_stays(a->on_copy ? world.copy_base : world.base, base_now(memory)));
     }
@@ -711,11 +748,8 @@ void memory_budget_first(void) {
 
 /* No two living memories share bytes, and together they keep to their budget. */
 static void tenant_granted(const struct tenant *t, uint64_t bytes) {
-    world.granted_bytes += world.budget_bytes != 0 ? bytes : 0;
-    if (world.granted_bytes > world.budget_bytes) {
-        world_check(concurrent_found(
-            "R40-budget", "living memories of %llu bytes: the budget is %llu",
-            (unsigned long long)world.granted_bytes, (unsigned long long)world.budget_bytes));
+    if (world.budget_bytes != 0) {
+        granted(bytes);
     }
     for (unsigned i = 0; i < world.tenants; i++) {
         const struct tenant *other = &world.tenant[i];
@@ -732,6 +766,7 @@ static struct tenant *tenant_moves(void *memory, struct tenant *t) {
     uint32_t old;
     world.making++;
     t->unsure = true;
+    concurrent_claims(&world.claims, SUBJECT_PAGE_BYTES);
     if (world.m->grow(memory, 1, &old) == SUBJECT_OK) {
         if (world.tenants < TENANTS_MAX) {
             struct tenant *next = &world.tenant[world.tenants++];
@@ -745,6 +780,8 @@ static struct tenant *tenant_moves(void *memory, struct tenant *t) {
         } else {
             world.making++; /* it is not recorded, so every answer counts as right from now on */
         }
+    } else {
+        concurrent_unclaims(&world.claims, SUBJECT_PAGE_BYTES);
     }
     world.making--;
     return t;
@@ -765,13 +802,16 @@ static void tenant(const struct op *op) {
     for (unsigned i = 0; i <= op->arg.memory_tenant.count % 3; i++) {
         void *memory = NULL;
         world.making++;
+        concurrent_claims(&world.claims, pages * SUBJECT_PAGE_BYTES);
         enum subject_status status = world.m->create(&config, &memory);
         if (status != SUBJECT_OK) {
             world.making--;
+            concurrent_unclaims(&world.claims, pages * SUBJECT_PAGE_BYTES);
             return;
         }
         if (world.tenants >= TENANTS_MAX) {
             world.m->destroy(memory);
+            concurrent_unclaims(&world.claims, pages * SUBJECT_PAGE_BYTES);
             return; /* it is not recorded: from now on every answer counts as right */
         }
         struct tenant *t = &world.tenant[world.tenants++];
@@ -789,6 +829,7 @@ static void tenant(const struct op *op) {
         world.granted_bytes -= world.budget_bytes != 0 ? t->bytes : 0;
         t->unsure = true;
         world.m->destroy(memory);
+        concurrent_unclaims(&world.claims, t->bytes);
         tenant_ends(t);
     }
 }

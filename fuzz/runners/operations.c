@@ -559,6 +559,12 @@ static void clone_waker(const struct subject_mailbox *b, void *handle, struct ca
     c->made = b->waker_clone(handle);
 }
 
+static void lose(const struct subject_mailbox *b, void *handle, struct call *c,
+                 const struct call_guest *guest) {
+    (void)guest;
+    c->status = b->lose(handle);
+}
+
 static void wake(const struct subject_mailbox *b, void *handle, struct call *c,
                  const struct call_guest *guest) {
     (void)guest;
@@ -597,6 +603,7 @@ static const struct {
     [OP_mailbox_hold] = {hold, NEEDS(hold)},
     [OP_mailbox_move] = {move, NEEDS(move)},
     [OP_mailbox_unhold] = {unhold, NEEDS(unhold)},
+    [OP_mailbox_lose] = {lose, NEEDS(lose)},
     [OP_mailbox_grow] = {grow_under, NEEDS(grow)},
     [OP_mailbox_close] = {close_box, NEEDS(close)},
     [OP_waker_create] = {create_waker, NEEDS(waker_create)},

@@ -46,7 +46,7 @@ static const struct entry mailbox_entries[] = {
     MAILBOX(REQUIRED, attach) MAILBOX(REQUIRED, release) MAILBOX(REQUIRED, enqueue)
     MAILBOX(REQUIRED, drain) MAILBOX(OPTIONAL, park) MAILBOX(OPTIONAL, guest_wait) MAILBOX(OPTIONAL, flush)
     MAILBOX(OPTIONAL, is_signalled) MAILBOX(OPTIONAL, wait_for_signal) MAILBOX(OPTIONAL, hold)
-    MAILBOX(OPTIONAL, move) MAILBOX(OPTIONAL, unhold) MAILBOX(OPTIONAL, grow)
+    MAILBOX(OPTIONAL, move) MAILBOX(OPTIONAL, unhold) MAILBOX(OPTIONAL, lose) MAILBOX(OPTIONAL, grow)
     MAILBOX(OPTIONAL, close) MAILBOX(OPTIONAL, is_closed) MAILBOX(OPTIONAL, words)
     MAILBOX(OPTIONAL, waker_create) MAILBOX(OPTIONAL, waker_clone) MAILBOX(OPTIONAL, waker_wake)
     MAILBOX(OPTIONAL, waker_drop)

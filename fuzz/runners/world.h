@@ -86,11 +86,14 @@ struct world {
     bool hears;             /* the program asks who owns what was given back */
     uint32_t released_mark; /* in the engine's eyes: how many places were given back */
     uint64_t budget_bytes;  /* of all tenants (R40); 0: they have none */
-    uint64_t granted_bytes; /* that living tenants have, as far as is known */
-    bool destroys;          /* the program destroys handles: who sleeps says so (asleep_mark) */
-    bool grows;             /* the program grows the memory */
-    bool threaded;          /* the threads have begun */
-    bool gone;              /* the last handle was destroyed while others were blocked */
+    uint64_t granted_bytes; /* that living memories have, as far as is known */
+    struct claims claims;
+    bool root_limited;   /* the memory that all share is one of them */
+    bool destroys;       /* the program destroys handles: who sleeps says so (asleep_mark) */
+    bool grows;          /* the program grows the memory */
+    bool places_mailbox; /* ... and has a mailbox in it */
+    bool threaded;       /* the threads have begun */
+    bool gone;           /* the last handle was destroyed while others were blocked */
     uint32_t notify_mark[OP_THREADS]; /* in the engine's eyes: how many notifies each began */
     uint32_t asleep_mark[OP_THREADS]; /* in the engine's eyes: that it sleeps */
 
@@ -109,6 +112,8 @@ struct world {
     bool stopped;        /* a producer has stopped for ever */
     bool scribbles;      /* the program has a hostile guest */
     uint32_t offset, capacity; /* of the first one's region */
+    uint32_t
+        payload[SENT_MAX]; /* in the engine's eyes: what a producer leaves for who takes its id */
 
     /* Large, and cleared only where they were used. */
     struct concurrent judge, copy_judge;

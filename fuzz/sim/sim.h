@@ -241,6 +241,9 @@ struct sim_explore_options {
                              * something that lasts (it may never end); 0: 50 */
     unsigned reduce;        /* enum sim_reduction bits */
     bool count_blocked;     /* that somebody is stuck for good is counted, no finding */
+    /* Called where somebody is stuck for good, before its writes are put back: true if that is
+     * permitted, and then only counted. NULL: it never is. */
+    bool (*permits_stuck)(void *context);
     const char *checkpoint; /* file to save to when interrupted and to resume from, or NULL */
     const volatile int *stop; /* becomes non-zero: stop soon, saving the checkpoint; or NULL */
     double seconds_max;       /* stop after this long; 0: no bound */

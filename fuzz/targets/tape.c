@@ -648,6 +648,12 @@ static enum subject_status unhold(void *mailbox) {
     ENDED(inner->mailbox->unhold(mailbox), 0);
 }
 
+static enum subject_status lose(void *mailbox) {
+    work_on(mailbox);
+    call("mailbox_lose(b)");
+    ENDED(inner->mailbox->lose(mailbox), 0);
+}
+
 static enum subject_status grow_under(void *mailbox, uint32_t pages, uint32_t *old) {
     work_on(mailbox);
     call("mailbox_grow(b, %s, &answer)", number(pages));
@@ -755,6 +761,7 @@ static void mailbox_front(void) {
     FRONT(mailbox_table, mailbox, hold, hold)
     FRONT(mailbox_table, mailbox, move, move)
     FRONT(mailbox_table, mailbox, unhold, unhold)
+    FRONT(mailbox_table, mailbox, lose, lose)
     FRONT(mailbox_table, mailbox, grow, grow_under)
     FRONT(mailbox_table, mailbox, close, close_box)
     FRONT(mailbox_table, mailbox, waker_create, waker_create)

@@ -4,6 +4,8 @@
  * Prints one JSON object a line for each scenario on standard output, progress on standard error.
  * Exit status: 0 all complete and clean, 1 a finding or an incomplete search, 2 usage,
  * 130 interrupted (the scenario under way is saved where --checkpoint says). */
+#include "interleave.h"
+#include "pairs.h"
 #include "scenarios.h"
 
 #include "sim.h"
@@ -114,6 +116,21 @@ static void name_by_rule(const struct scenario *scenario, struct sim_explored *e
     }
 }
 
+/* One of the small programs that pairs.c makes, as a scenario of its own. */
+struct pair {
+    struct scenario row;
+    struct program program;
+    char name[PAIRS_NAME_BYTES];
+};
+
+static bool pair_nth(unsigned n, bool whole, struct pair *pair) {
+    const bool there = pairs_nth(n, whole ? &pair->program : NULL, pair->name);
+    pair->row = (struct scenario){.name = pair->name,
+                                  .rules = "all of its calls",
+                                  .bounds = "two threads, a call or two each; executions"};
+    return there;
+}
+
 static void print_row(const struct scenario *scenario, const struct sim_explored *explored) {
     cJSON *row = cJSON_CreateObject();
     cJSON_AddStringToObject(row, "name", scenario->name);
@@ -131,7 +148,8 @@ static void print_row(const struct scenario *scenario, const struct sim_explored
     cJSON_AddItemToObject(row, "finding",
                           explored->finding != NULL ? cJSON_CreateString(explored->finding)
                                                     : cJSON_CreateNull());
-    cJSON_AddStringToObject(row, "detail", explored->finding != NULL ? explored->detail : "");
+    cJSON_AddStringToObject(row, "detail",
+                            explored->finding != NULL ? explored->detail : explored->error);
     char *text = cJSON_PrintUnformatted(row);
     puts(text);
     fflush(stdout);
@@ -201,6 +219,55 @@ static bool measure(const struct scenario *scenario, const struct arguments *arg
     return result.finding == NULL;
 }
 
+/* Every schedule of a pair, up to a bound of executions. What depends on more than what its threads
+ * read cannot be searched: that is told in the row. */
+static bool search_pair(struct pair *pair, const struct arguments *arguments) {
+    enum { EXECUTIONS_MAX = 4000 };
+    static struct sim_explored explored;
+    struct sim_explore_options options = sim_explore_options_default();
+    options.processes = arguments->processes;
+    options.seconds_max = arguments->seconds;
+    options.executions_max = EXECUTIONS_MAX;
+    options.stop = &stop;
+    explored.finding = interleave_search(&pair->program, &options, &explored);
+    if (explored.finding != NULL) {
+        sim_symbolise(explored.detail, sizeof explored.detail);
+        fprintf(stderr, "finding: %s\n%s: %s\n", explored.finding, pair->name, explored.detail);
+        op_print(stderr, &pair->program);
+    }
+    if (explored.error[0] != '\0') {
+        explored.complete = false;
+    }
+    print_row(&pair->row, &explored);
+    return explored.complete && explored.finding == NULL;
+}
+
+static struct pair *pair_by_name(const char *name) {
+    enum { PAIRS_MOST = 8192 };
+    static char names[PAIRS_MOST][PAIRS_NAME_BYTES];
+    static unsigned count;
+    static struct pair pair;
+    for (unsigned n = 0; count == n && n < PAIRS_MOST && pair_nth(n, false, &pair); n++) {
+        memcpy(names[count++], pair.name, sizeof names[0]);
+    }
+    for (unsigned n = 0; n < count; n++) {
+        if (strcmp(names[n], name) == 0) {
+            return pair_nth(n, true, &pair) ? &pair : NULL;
+        }
+    }
+    return NULL;
+}
+
+static void list(void) {
+    static struct pair pair;
+    for (size_t i = 0; i < scenarios_count; i++) {
+        printf("%-24s %-24s %s\n", scenarios[i].name, scenarios[i].rules, scenarios[i].bounds);
+    }
+    for (unsigned n = 0; pair_nth(n, false, &pair); n++) {
+        printf("%-24s %-24s %s\n", pair.name, pair.row.rules, pair.row.bounds);
+    }
+}
+
 static const struct scenario *scenario_by_name(const char *name) {
     for (size_t i = 0; i < scenarios_count; i++) {
         if (strcmp(scenarios[i].name, name) == 0) {
@@ -268,10 +335,7 @@ int main(int argc, char **argv) {
     for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
         switch (option) {
         case 'l':
-            for (size_t i = 0; i < scenarios_count; i++) {
-                printf("%-24s %-24s %s\n", scenarios[i].name, scenarios[i].rules,
-                       scenarios[i].bounds);
-            }
+            list();
             return 0;
         case 'j':
             arguments.processes = (unsigned)number(optarg, "--processes");
@@ -304,7 +368,9 @@ int main(int argc, char **argv) {
         }
     }
     for (int i = optind; i < argc; i++) {
-        (void)scenario_by_name(argv[i]);
+        if (pair_by_name(argv[i]) == NULL) {
+            (void)scenario_by_name(argv[i]);
+        }
     }
     signal(SIGINT, on_interrupt);
     signal(SIGTERM, on_interrupt);
@@ -315,7 +381,10 @@ int main(int argc, char **argv) {
         }
     }
     for (int i = optind; i < argc && !interrupted; i++) {
-        clean = verify(scenario_by_name(argv[i]), &arguments) && clean;
+        struct pair *pair = pair_by_name(argv[i]);
+        clean = (pair != NULL ? search_pair(pair, &arguments)
+                              : verify(scenario_by_name(argv[i]), &arguments)) &&
+                clean;
     }
     write_sites(&arguments);
     return interrupted ? 130 : clean ? 0 : 1;

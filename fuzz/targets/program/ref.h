@@ -352,7 +352,9 @@ __attribute__((unused)) static void same_type(struct pb_memory_type is, uint64_t
 static enum pb_status ground_create(int ground, uint32_t pages, struct pb_memory **made) {
     static const enum pb_strategy strategies[] = {PB_STRATEGY_RESERVE_RW, PB_STRATEGY_REMAP,
                                                   PB_STRATEGY_HEAP, PB_STRATEGY_HEAP};
-    const struct pb_memory_type type = {.min_pages = pages,
+    const bool can_lose = ground == OWNED; /* mailbox_lose */
+    uint32_t none;
+    const struct pb_memory_type type = {.min_pages = can_lose ? 0 : pages,
                                         .max_pages = ground == HEAP ? pages : pages + 4,
                                         .shared = ground == SHARED};
     const struct pb_memory_style style = {.kind = PB_STYLE_DYNAMIC,
@@ -361,8 +363,9 @@ static enum pb_status ground_create(int ground, uint32_t pages, struct pb_memory
                                             .style = &style,
                                             .strategy = strategies[ground],
                                             .allocator = pages == 1 ? NULL : &allocator};
-    return ground == CUSTOM ? hand_create(type, &style, false, made)
-                            : pb_memory_create(&config, made);
+    enum pb_status status =
+        ground == CUSTOM ? hand_create(type, &style, false, made) : pb_memory_create(&config, made);
+    return status == PB_OK && can_lose ? pb_memory_grow(*made, pages, &none) : status;
 }
 
 static void box_leave(mailbox b) {
@@ -525,6 +528,7 @@ __attribute__((unused)) static void waker_drop(waker w) {
 #define mailbox_hold(b) pb_mailbox_hold((b)->mailbox)
 #define mailbox_move(b, pages, old) WITH(uint32_t, pb_memory_grow((b)->ground, pages, &value))
 #define mailbox_unhold(b) of(pb_mailbox_unhold((b)->mailbox))
+#define mailbox_lose(b) of(pb_memory_reset((b)->ground))
 #define mailbox_grow(b, pages, old) WITH(uint32_t, pb_mailbox_grow((b)->mailbox, pages, &value))
 #define mailbox_is_closed(b) pb_mailbox_is_closed((b)->mailbox)
 #define mailbox_in_ring(b) (uint32_t)(mailbox_region(b)->tail - mailbox_region(b)->head)

@@ -224,6 +224,7 @@ static inline struct subject_words *mailbox_region(mailbox b) {
 #define mailbox_hold(b) the->mailbox->hold(b)
 #define mailbox_move(b, pages, old) WITH(uint32_t, the->mailbox->move(b, pages, &value))
 #define mailbox_unhold(b) (1u << the->mailbox->unhold(b))
+#define mailbox_lose(b) (1u << the->mailbox->lose(b))
 #define mailbox_grow(b, pages, old) WITH(uint32_t, the->mailbox->grow(b, pages, &value))
 #define mailbox_is_closed(b) the->mailbox->is_closed(b)
 #define mailbox_in_ring(b) (uint32_t)(mailbox_region(b)->tail - mailbox_region(b)->head)
