@@ -276,7 +276,8 @@ void mutate_leave_out(uint8_t code) {
 static void draw_operations(struct swarm *s, struct chance *c, enum op_target target, bool all) {
     bool faults = one_in(c, 2);
     for (unsigned code = 1; code < 256; code++) {
-        bool named = weights[code] != 0 || code == OP_end || code == OP_interleave;
+        bool named = weights[code] != 0 || code == OP_end || code == OP_interleave ||
+                     code == OP_scale || code == OP_explore;
         unsigned weight = op_info(target, code) == NULL ? 0 : named ? weights[code] : USUAL;
         bool off = (!all && one_in(c, 2)) || (is_fault(code) && !faults);
         if (weight > 0 && !off && !left_out[code] && !is_host(code)) { /* see call_the_host */

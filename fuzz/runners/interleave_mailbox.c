@@ -714,7 +714,7 @@ bool mailbox_operation(struct actor *a, const struct op *op) {
         park(a, &c, op->arg.guest_park.meanwhile);
         break;
     case OP_mailbox_move:
-        if (a->holds) {
+        if (a->holds && !world.judge.lost) { /* else what was lost could come back */
             move(&c);
         }
         break;
