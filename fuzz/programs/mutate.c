@@ -1686,8 +1686,17 @@ static void begin(struct maker *k, const struct mutate *how) {
     swarm_draw(&k->swarm, how);
 }
 
+/* Seldom: a small program that is explored. */
+static bool draw_pair(struct maker *k, enum op_target target, struct program *program) {
+    return one_in(&k->chance, pairs_one_in[target]) &&
+           pairs_draw(target, next(&k->chance), program);
+}
+
 void mutate_new(const struct mutate *how, unsigned code, struct program *program) {
     begin(&maker, how);
+    if (code == 0 && draw_pair(&maker, how->target, program)) {
+        return;
+    }
     program->target = how->target;
     fill(&maker, code, program);
 }
@@ -2062,8 +2071,7 @@ static void shed_expensive(struct maker *k, struct program *p) {
 
 size_t mutate_bytes(const struct mutate *how, uint8_t *data, size_t bytes, size_t bytes_max) {
     begin(&maker, how);
-    if (!how->shrinking && one_in(&maker.chance, pairs_one_in[how->target]) &&
-        pairs_draw(how->target, next(&maker.chance), &one)) {
+    if (!how->shrinking && draw_pair(&maker, how->target, &one)) {
         return write_out(&one, data, bytes_max);
     }
     (void)op_decode(how->target, data, bytes, &one);
