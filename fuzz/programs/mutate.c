@@ -1635,7 +1635,8 @@ static void scale_up(struct maker *k, struct program *p) {
     if (op_info(p->target, code) != NULL) {
         append_new(k, p, code);
     }
-    if (code == OP_memory_crowd && p->operation[p->operations - 1].code == code) {
+    if (code == OP_memory_crowd && p->operations > 0 &&
+        p->operation[p->operations - 1].code == code) {
         p->operation[p->operations - 1].arg.memory_crowd.count = 256 + below(&k->chance, 845);
     }
     (void)insert(p, p->operations, &scale);
@@ -2075,12 +2076,12 @@ size_t mutate_bytes(const struct mutate *how, uint8_t *data, size_t bytes, size_
         return write_out(&one, data, bytes_max);
     }
     (void)op_decode(how->target, data, bytes, &one);
+    if (!how->shrinking) {
+        shed_expensive(&maker, &one);
+    }
     if (one.operations == 0 && !how->shrinking) {
         fill(&maker, 0, &one);
     } else {
-        if (!how->shrinking) {
-            shed_expensive(&maker, &one);
-        }
         mutate_program(&maker, how, &one);
     }
     size_t room = how->shrinking && bytes > 0 && bytes < bytes_max ? bytes : bytes_max;

@@ -256,7 +256,8 @@ static const char *create_side(struct exec *e, struct creation *c, struct judged
                       ((fault_last() == WORD_call_os_reserve && got == SUBJECT_NO_MEMORY &&
                         fault_error() != WORD_error_no_descriptors) ||
                        (fault_last() == WORD_call_c_mmap_error && for_space));
-    const bool fits = !armed && faults > 0 && got == SUBJECT_NO_MEMORY &&
+    const bool file = fault_file_limit_bytes() != 0; /* it may be what is short */
+    const bool fits = !armed && !file && faults > 0 && got == SUBJECT_NO_MEMORY &&
                       sequence_fits_space(c, strategy, e->space_bytes);
     if (broken == NULL && (once || fits)) {
         broken = sequence_gave_up(c, strategy, got);

@@ -361,6 +361,20 @@ TEST(mutate_makes_few_large_programs_of_a_large_one) {
     CHECK_OR(large > ROUNDS / 8 && large < ROUNDS / 2, "%u of %u", large, (unsigned)ROUNDS);
 }
 
+TEST(mutate_takes_a_program_of_nothing_but_large_operations) {
+    static const struct program large = {.operations = 1, .operation = {{.code = OP_scale}}};
+    state = 6;
+    for (unsigned target = 0; target < TARGET_COUNT; target++) {
+        for (unsigned round = 0; round < ROUNDS; round++) {
+            struct mutate how = how_of((enum op_target)target);
+            size_t bytes = op_encode(&large, data, BYTES_MAX);
+            bytes = mutate_bytes(&how, data, bytes, BYTES_MAX);
+            CHECK_OR(bytes > 0 && bytes <= BYTES_MAX, "%s: %zu bytes", op_target_name(how.target),
+                     bytes);
+        }
+    }
+}
+
 /* What AFL++ would cut is not made, however much room it offers. */
 TEST(mutate_afl_makes_what_is_not_cut) {
     enum { CUT_AT = 256, OFFERED = 1 << 20 };
