@@ -744,6 +744,11 @@ static void make_sense(struct maker *k, struct op *op) {
         if (shared && op->arg.memory_create.max == U32) {
             op->arg.memory_create.max = op->arg.memory_create.min + 1 + below(&k->chance, 3);
         }
+        if (op->code == OP_memory_create_more && op->arg.memory_create_more.image > 0 &&
+            one_in(&k->chance, 4)) { /* a strategy that takes one */
+            op->arg.memory_create_more.strategy = WORD_strategy_image;
+            op->arg.memory_create_more.twin = WORD_twin_none;
+        }
         if (op->arg.memory_create.style == WORD_style_static &&
             op->arg.memory_create.bound < op->arg.memory_create.min) {
             op->arg.memory_create.bound = op->arg.memory_create.min + below(&k->chance, 4);
@@ -827,12 +832,26 @@ static void append_plain(struct program *p, unsigned code) {
     (void)insert(p, p->operations, &op);
 }
 
+enum { SURROUNDED_ONE_IN = 6 };
+
+/* What a memory is asked for with is one half; the other is said before it. */
+static void surround(struct maker *k, struct program *p) {
+    static const uint8_t codes[] = {OP_memory_budget, OP_memory_fall_back, OP_memory_address_space,
+                                    OP_memory_file_limit};
+    for (unsigned i = 1 + below(&k->chance, 2); i > 0; i--) {
+        append_new(k, p, codes[below(&k->chance, COUNT_OF(codes))]);
+    }
+}
+
 static void set_up(struct maker *k, struct program *p) {
     bool memory = p->target != TARGET_mailbox_fuzzer, mailbox = !memory;
     mailbox |= p->target == TARGET_system_fuzzer && one_in(&k->chance, 2);
     unsigned fault = one_in(&k->chance, 8) ? draw_fault(k) : 0;
     if (fault != 0) {
         append_new(k, p, fault);
+    }
+    if (p->target == TARGET_memory_fuzzer && one_in(&k->chance, SURROUNDED_ONE_IN)) {
+        surround(k, p);
     }
     if (memory) {
         append_new(k, p, one_in(&k->chance, 3) ? OP_memory_create_more : OP_memory_create);

@@ -35,6 +35,7 @@ static struct {
     uint64_t space_bytes; /* the longest reservation; 0: any */
     uint64_t file_bytes;  /* the longest file; 0: any */
     bool signalled;
+    bool exhausted;
     int error_number;
     bool told; /* of any errno */
     const uint8_t *choice;
@@ -47,7 +48,7 @@ void fault_begin(const uint8_t *choices, size_t choices_bytes) {
     state.arms = 0;
     state.count = 0;
     state.space_bytes = state.file_bytes = 0;
-    state.signalled = false;
+    state.signalled = state.exhausted = false;
     state.error_number = 0;
     state.told = false;
     state.choice = choices;
@@ -127,6 +128,15 @@ bool fault_told(void) {
 
 int fault_errno(void) {
     return state.error_number;
+}
+
+void fault_exhaust(bool on) {
+    state.exhausted = on;
+}
+
+bool fault_exhausted(void) {
+    state.count += state.exhausted;
+    return state.exhausted;
 }
 
 void fault_file_limit(uint64_t bytes) {

@@ -47,6 +47,9 @@ void fault_tell_errno(int error);
 int fault_errno(void);
 /* True once any did, in this program. */
 bool fault_told(void);
+/* While it is on the system has no address space, pages and files left. */
+void fault_exhaust(bool on);
+bool fault_exhausted(void); /* counts as a failing call */
 /* From now on files may have so many bytes; 0: any (RLIMIT_FSIZE). */
 void fault_file_limit(uint64_t bytes);
 uint64_t fault_file_limit_bytes(void);

@@ -239,7 +239,7 @@ enum pb_status __wrap_pb_os_reserve(uint64_t bytes, void **base) {
     if (due(WORD_call_os_reserve)) {
         return page_error();
     }
-    if (!account.exempt && fault_too_long(bytes)) {
+    if (!account.exempt && (fault_exhausted() || fault_too_long(bytes))) {
         return PB_NO_MEMORY;
     }
     return added(told(__real_pb_os_reserve(bytes, base)), base, bytes);
@@ -249,7 +249,7 @@ enum pb_status __wrap_pb_os_reserve_accessible(uint64_t bytes, void **base) {
     if (due(WORD_call_os_reserve_accessible)) {
         return page_error();
     }
-    if (!account.exempt && fault_too_long(bytes)) {
+    if (!account.exempt && (fault_exhausted() || fault_too_long(bytes))) {
         return PB_NO_MEMORY;
     }
     return added(told(__real_pb_os_reserve_accessible(bytes, base)), base, bytes);
@@ -344,6 +344,9 @@ static void complain_of_signal(void) {
 enum pb_status __wrap_pb_os_file_create(uint64_t bytes, int *file) {
     if (due(WORD_call_os_file_create)) {
         return file_error();
+    }
+    if (fault_exhausted()) {
+        return PB_NO_MEMORY;
     }
     if (fault_file_limit_bytes() != 0 && bytes > fault_file_limit_bytes()) {
         fault_note(); /* and is to be refused */

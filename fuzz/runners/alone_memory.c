@@ -494,6 +494,24 @@ static const char *copy(struct exec *e, struct slot *s, struct call *c, struct s
     return broken != NULL ? broken : emptied;
 }
 
+/* Of so large a memory the copy is not made: the system has nothing left, which a copy has a status
+ * for, as for no other mistake. Slots of a pool are there already. */
+static bool can_be_refused(const struct judged *body) {
+    bool can = true;
+    EACH_SIDE(body, i) {
+        can &= body->side[i].strategy->slot_pages == 0 && !body->side[i].strategy->partial;
+    }
+    return can;
+}
+
+static const char *refused_copy(struct exec *e, struct slot *s, struct call *c, struct slot *to) {
+    e->left_out[LEFT_OUT_COST]++;
+    fault_exhaust(true);
+    const char *broken = copy(e, s, c, to);
+    fault_exhaust(false);
+    return broken;
+}
+
 static const char *clone(struct exec *e, struct slot *s, struct call *c, struct slot *to) {
     struct slot made = {NULL, {NULL, NULL}};
     if (s == to) {
@@ -728,7 +746,11 @@ static const char *run_memory(struct exec *e, const struct op *op) {
         e->left_out[wait ? LEFT_OUT_BLOCKS : LEFT_OUT_ROOM]++;
         return NULL;
     }
-    if (!exec_afford(e, work_of(e, s->body, &c))) {
+    const uint64_t work = work_of(e, s->body, &c);
+    if (op->code == OP_memory_copy && work >= NEVER_WORTH && can_be_refused(s->body)) {
+        return refused_copy(e, s, &c, &e->slot[op->arg.memory_copy.to]);
+    }
+    if (!exec_afford(e, work)) {
         return NULL;
     }
     if (op->code == OP_memory_copy) {

@@ -265,6 +265,105 @@ TEST_ROWS(pairs_are_drawn, row < sizeof pairs / sizeof pairs[0] ? pairs[row].nam
     CHECK(drawn);
 }
 
+/* What a memory can have beside what is usual; some of it is said by an operation before it. */
+enum feature {
+    SHARED,
+    IMAGE,
+    POOL,
+    MOVES,
+    STATIC,
+    DYNAMIC,
+    USUAL,
+    WIDE_GUARD,
+    CALLERS_RECORD,
+    ADVICE,
+    WAITERS,
+    RESERVE,
+    NO_PAGES,
+    BUDGET,
+    FALL_BACK,
+    SPACE,
+    FILE_LIMIT,
+    PINNED,
+    FEATURES
+};
+static const char *const feature_names[FEATURES] = {
+    "shared",   "image",  "pool",      "moves",         "static",     "dynamic",
+    "usual",    "guard",  "record",    "advice",        "waiters",    "reserve",
+    "no pages", "budget", "fall_back", "address space", "file limit", "pinned"};
+
+/* What cannot be together: one of a kind, and what has no meaning for the other. */
+static bool excludes(enum feature a, enum feature b) {
+    const bool styles = a >= STATIC && a <= USUAL && b >= STATIC && b <= USUAL;
+    const bool strategies = a >= IMAGE && a <= MOVES && b >= IMAGE && b <= MOVES;
+    return styles || strategies || (a == SHARED && b == MOVES) || (a == IMAGE && b == NO_PAGES) ||
+           (a == USUAL && b == WIDE_GUARD);
+}
+
+static uint32_t features_of(const struct op *op, uint32_t around) {
+    const uint64_t strategy = op->arg.memory_create_more.strategy;
+    const bool more = op->code == OP_memory_create_more;
+    const bool has[FEATURES] = {
+        [SHARED] = op->arg.memory_create_more.shared == WORD_yesno_yes,
+        [IMAGE] = strategy == WORD_strategy_image && more && op->arg.memory_create_more.image > 0,
+        [POOL] = strategy == WORD_strategy_pool || strategy == WORD_strategy_pool_renew ||
+                 strategy == WORD_strategy_pool_scan,
+        [MOVES] = strategy == WORD_strategy_remap || strategy == WORD_strategy_move,
+        [STATIC] = op->arg.memory_create_more.style == WORD_style_static,
+        [DYNAMIC] = op->arg.memory_create_more.style == WORD_style_dynamic,
+        [USUAL] = op->arg.memory_create_more.style == WORD_style_usual,
+        [WIDE_GUARD] = op->arg.memory_create_more.guard >= 65536,
+        [CALLERS_RECORD] = op->arg.memory_create_more.record == WORD_record_caller,
+        [ADVICE] = more && op->arg.memory_create_more.advice != WORD_advice_none,
+        [WAITERS] = more && op->arg.memory_create_more.waiters > 0,
+        [RESERVE] = more && op->arg.memory_create_more.reserve > 0,
+        [NO_PAGES] = op->arg.memory_create_more.min == 0,
+    };
+    uint32_t set = around;
+    for (unsigned i = 0; i < FEATURES; i++) {
+        set |= (uint32_t)has[i] << i;
+    }
+    return set;
+}
+
+/* Each pair is in so many of the new programs. */
+TEST(mutate_pairs_of_features) {
+    enum { PROGRAMS = 12000, LEAST = 20 };
+    static unsigned together[FEATURES][FEATURES];
+    for (unsigned i = 0; i < PROGRAMS; i++) {
+        struct mutate how = {.target = TARGET_memory_fuzzer, .seed = i, .swarm = i / 32};
+        uint32_t around = 0, of[OP_MEMORIES] = {0}, set[2] = {0};
+        mutate_new(&how, 0, &one);
+        for (unsigned o = 0; o < one.operations; o++) {
+            const struct op *op = &one.operation[o];
+            around |= op->code == OP_memory_budget && op->arg.raw[0] > 0 ? 1u << BUDGET : 0;
+            around |=
+                op->code == OP_memory_fall_back && op->arg.raw[0] % 4 > 0 ? 1u << FALL_BACK : 0;
+            around |= op->code == OP_memory_address_space && op->arg.raw[0] > 0 ? 1u << SPACE : 0;
+            around |= op->code == OP_memory_file_limit && op->arg.raw[0] > 0 ? 1u << FILE_LIMIT : 0;
+            if (op->code == OP_memory_create || op->code == OP_memory_create_more) {
+                of[op->arg.memory_create.m] = features_of(op, around);
+                set[0] = of[op->arg.memory_create.m];
+            } else if (op->code == OP_memory_pin && of[op->arg.memory_pin.m] != 0) {
+                set[0] = of[op->arg.memory_pin.m] | 1u << PINNED;
+            } else {
+                continue;
+            }
+            for (unsigned a = 0; a < FEATURES; a++) {
+                for (unsigned b = a + 1; b < FEATURES; b++) {
+                    together[a][b] += (set[0] >> a & 1) && (set[0] >> b & 1);
+                }
+            }
+        }
+    }
+    for (unsigned a = 0; a < FEATURES; a++) {
+        for (unsigned b = a + 1; b < FEATURES; b++) {
+            CHECK_OR(excludes(a, b) || together[a][b] >= LEAST, "%s and %s in %u of %d programs",
+                     feature_names[a], feature_names[b], together[a][b], PROGRAMS);
+        }
+    }
+}
+
 TARGET_ROWS(each_operation_can_be_made, "mutate_new_holds_the_operation_%s") {
     enum op_target target = (enum op_target)row;
     for (unsigned code = 2; code < 256; code++) {
