@@ -289,6 +289,7 @@ left_out() {
     expect replay_tells_what_was_left_out 3 'nothing found; 1 operation left out: 1 that would block' \
         build/plain/replay "$work/blocks.ops"
     expect edges_of_ref_have_rows 0 '^PASS' fuzz/tests/edges.py
+    expect functions_of_headers_have_rows 0 '^PASS' fuzz/tests/headers.py
 }
 
 # What build.sh makes of a mailbox with a pthread mutex, made in attach or statically, under the engine; and
