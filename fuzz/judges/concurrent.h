@@ -57,7 +57,8 @@ struct concurrent {
     /* The memory that all share. */
     bool has_memory;
     uint32_t min_pages, max_pages;
-    uint32_t waiters_max; /* 0: no limit */
+    uint32_t reserve_pages; /* growth past so many may find no memory; 0: it may not */
+    uint32_t waiters_max;   /* 0: no limit */
     unsigned events;
     bool events_lost; /* more than there is room for */
     bool values_lost; /* somebody wrote what is no event */

@@ -408,6 +408,9 @@ static const char *moved(struct concurrent *o, const struct call *c) {
         concurrent_may_refuse(o, c->pages * SUBJECT_PAGE_BYTES)) {
         return NULL;
     }
+    if (rule == NULL && c->status == SUBJECT_NO_MEMORY && o->reserve_pages != 0) {
+        return NULL;
+    }
     if (rule == NULL && c->status != SUBJECT_LIMIT && c->status != SUBJECT_CLOSED && !o->faulty) {
         rule = concurrent_found("R37-grow", "a growth behind the mailbox says %s", name_of(c));
     }

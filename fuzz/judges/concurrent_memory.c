@@ -313,7 +313,9 @@ static const char *grow_ended(struct concurrent *o, const struct call *c) {
     }
     if (c->status != SUBJECT_OK) {
         bool limit = c->status == SUBJECT_LIMIT;
-        if (limit ? c->pages_after + c->pages > o->max_pages : o->faulty) {
+        const bool is_short = o->reserve_pages != 0 && c->status == SUBJECT_NO_MEMORY &&
+                              c->pages_after + c->pages > o->reserve_pages;
+        if (limit ? c->pages_after + c->pages > o->max_pages : o->faulty || is_short) {
             return NULL;
         }
         return concurrent_found(limit ? "R5-grow-limit" : "R6-grow-atomic",

@@ -34,11 +34,12 @@ enum object_kind {
     WAKERS = 1 << 14,     /* wakers, and who is the last to go */
     STOPS = 1 << 15,      /* producers that stop for ever */
     HOSTILE = 1 << 16,    /* a guest that scribbles */
-    NEIGHBOURS = 1 << 17, /* two mailboxes whose flags share a bucket of the wait table */
+    NEIGHBOURS = 1 << 17, /* one to whose bucket of the wait table another one comes and goes */
+    TWO_GUESTS = 1 << 20, /* two mailboxes in one bucket, with a guest each */
     REATTACH = 1 << 18,   /* a mailbox that gives its place to another one */
     PARKED = 1 << 19,     /* a guest that parks in a memory in which others wait */
-    MAILBOX =
-        RING | SPILL | SIGNAL | HELD | WAKERS | STOPS | HOSTILE | NEIGHBOURS | REATTACH | PARKED
+    MAILBOX = RING | SPILL | SIGNAL | HELD | WAKERS | STOPS | HOSTILE | NEIGHBOURS | TWO_GUESTS |
+              REATTACH | PARKED
 };
 
 #define ON_WAITERS (1u << TARGET_waiters_fuzzer)
@@ -49,6 +50,9 @@ enum object_kind {
     "memory_create_more m0 strategy:" strategy " twin:none min:" min " max:" max                   \
     " shared:yes style:" style " bound:3 guard:4096 record:own image:0 advice:none waiters:" limit \
     " reserve:0"
+#define SHORT_MEMORY                                                                            \
+    "memory_create_more m0 strategy:{reserve|reserve_rw} twin:none min:{1|2} max:3 shared:yes " \
+    "style:dynamic bound:0 guard:4096 record:own image:0 advice:none waiters:0 reserve:1"
 #define ATTACH(ground, capacity, full, spill)                                  \
     "mailbox_attach ground:" ground " pages:1 region:front capacity:" capacity \
     " cursor:0 full:" full " spill:" spill
@@ -77,9 +81,10 @@ static const struct object {
     {LIMIT, "limit", ON_SYSTEM, 4,
      "memory_budget pages:{3|2|4};" MEMORY("{reserve|reserve_rw|image}", "{0|1}", "3", "dynamic",
                                            "0")},
-    {LIMIT, "limit-fails", ON_SYSTEM, 4,
+    {LIMIT, "limit-fails", ON_SYSTEM, 2,
      "memory_budget pages:{3|2|4};fault os_commit 1;" MEMORY("reserve", "{1|1|0}", "3", "dynamic",
                                                              "0")},
+    {LIMIT, "limit-short", ON_SYSTEM, 4, "memory_budget pages:{3|4};" SHORT_MEMORY},
     {OWNERS, "owners", ON_WAITERS | ON_SYSTEM, 4, MEMORY("reserve", "1", "2", "static", "0")},
     {RING, "ring", ON_MAILBOX | ON_SYSTEM, 6,
      ATTACH("{shared|custom|owned|heap}", "{2|1|4}", "reject", "0")},
@@ -98,9 +103,9 @@ static const struct object {
     {STOPS, "stops", ON_MAILBOX | ON_SYSTEM, 3, ATTACH("{shared|custom}", "{2|4}", "reject", "0")},
     {HOSTILE, "hostile", ON_MAILBOX | ON_SYSTEM, 2,
      ATTACH("{shared|custom}", "{2|1}", "{reject|spill}", "1")},
-    {NEIGHBOURS, "neighbours", ON_MAILBOX | ON_SYSTEM, 4,
+    {NEIGHBOURS, "neighbours", ON_MAILBOX | ON_SYSTEM, 5,
      ATTACH("shared", "{2|1|4}", "{reject|spill}", "1")},
-    {NEIGHBOURS, "two-guests", ON_MAILBOX | ON_SYSTEM, 3,
+    {TWO_GUESTS, "two-guests", ON_MAILBOX | ON_SYSTEM, 3,
      ATTACH("shared", "{2|1|4}", "{reject|spill}", "1") ";" BESIDE("far")},
     {REATTACH, "reattach", ON_MAILBOX | ON_SYSTEM, 4,
      ATTACH("shared", "{1|2}", "{reject|spill}", "1")},
@@ -195,7 +200,7 @@ static const struct calls {
      "memory_owner_of_tenant byte:{3|2};memory_owner_of_tenant byte:{3|2}"},
     /* a mailbox's host */
     {MAILBOX, 10, ANYBODY, "enqueue", "mailbox_enqueue count:1"},
-    {RING | SPILL | NEIGHBOURS, 3, ANYBODY, "enqueue-two", "mailbox_enqueue count:{2|3}"},
+    {RING | SPILL | TWO_GUESTS, 3, ANYBODY, "enqueue-two", "mailbox_enqueue count:{2|3}"},
     {RING, 1, ANYBODY, "enqueue-many", "mailbox_enqueue count:5"},
     {SPILL | HELD | SIGNAL | HOSTILE | PARKED, 5, ANYBODY, "flush", "mailbox_flush"},
     {SPILL, 2, ANYBODY, "flush-often", "mailbox_flush;mailbox_flush"},
@@ -214,9 +219,9 @@ static const struct calls {
     {STOPS, 8, ANYBODY, "stop", "mailbox_enqueue_stops step:{4|2|6|8|10|12|16}"},
     {HOSTILE, 8, ANYBODY, "scribble",
      "guest_scribble word:{head|flag|tail|slot} slot:0 value:{1|2|0|4294967295}"},
-    {NEIGHBOURS, 8, ANYBODY, "beside", BESIDE("{far|far|far|next|before}")},
-    {NEIGHBOURS, 5, ANYBODY, "enqueue-second", "mailbox_enqueue_second count:1"},
-    {NEIGHBOURS, 3, ANYBODY, "wait-flags-bucket",
+    {NEIGHBOURS, 10, ANYBODY, "beside", BESIDE("{far|far|far|far|next|before}")},
+    {TWO_GUESTS, 8, ANYBODY, "enqueue-second", "mailbox_enqueue_second count:1"},
+    {NEIGHBOURS | TWO_GUESTS, 3, ANYBODY, "wait-flags-bucket",
      "memory_wait32 m0 at:{96|452|808} expected:0 timeout_ns:10"},
     {REATTACH, 8, ANYBODY, "attach", BESIDE("{same|over|under|inside}")},
     {PARKED, 5, ANYBODY, "wait", "memory_wait32 m0 at:{96|452|808} expected:0 timeout_ns:{10|-1}"},
@@ -230,7 +235,7 @@ static const struct calls {
     {MAILBOX, 4, GUEST, "drain", "guest_drain"},
     {MAILBOX, 6, GUEST, "park", "guest_park timeout_ns:-1 meanwhile:nothing;guest_drain"},
     {RING | SPILL | HOSTILE, 3, GUEST, "drains", "guest_drain;guest_drain"},
-    {RING | SPILL | NEIGHBOURS | PARKED, 2, GUEST, "park-again",
+    {RING | SPILL | TWO_GUESTS | PARKED, 2, GUEST, "park-again",
      "guest_park timeout_ns:-1 meanwhile:nothing;guest_drain;guest_park timeout_ns:-1 "
      "meanwhile:nothing"},
     {RING | SPILL | PARKED, 1, GUEST, "park-short",
@@ -396,7 +401,7 @@ bool pairs_draw(enum op_target target, uint64_t seed, struct program *program) {
     put_row(&d, "interleave", 0);
     unsigned threads = 2 + (unsigned)!one_in(&c, 3), thread = 0;
     put_second_guest(&d, THREADS_MOST);
-    if ((object->kind & MAILBOX) && !one_in(&c, 4)) {
+    if ((object->kind & MAILBOX) && (object->kind == NEIGHBOURS || !one_in(&c, 4))) {
         put_thread(&d, object, true, target, thread++);
     }
     while (thread < threads) {

@@ -726,7 +726,7 @@ const char *interleave_detail(void) {
 }
 
 /* Ends soon after the last schedule that showed something new: see `is_news`. */
-enum { EXPLORED_LEAST = 32, EXPLORED_TIMES = 1, EXPLORED_STEPS_MAX = 120000 };
+enum { EXPLORED_LEAST = 32, EXPLORED_TIMES = 2, EXPLORED_STEPS_MAX = 120000 };
 
 /* How many schedules the program wants; 1: its own. */
 static unsigned schedules_of(const struct program *program) {

@@ -71,7 +71,8 @@ static void granted(uint64_t bytes) {
 
 /* A shared memory of 1 to 4 pages, whatever the arguments ask for; of none where the program grows
  * it and has nothing in it at the start. */
-static void create(uint64_t strategy, uint64_t min, uint64_t max, uint64_t style, uint64_t limit) {
+static void create(uint64_t strategy, uint64_t min, uint64_t max, uint64_t style, uint64_t limit,
+                   uint64_t reserve) {
     const uint32_t least = world.grows && !world.places_mailbox ? 0 : 1;
     uint32_t min_pages = limited(min, least, PAGES_MAX - 1);
     uint32_t max_pages = limited(max, min_pages, PAGES_MAX);
@@ -82,6 +83,9 @@ static void create(uint64_t strategy, uint64_t min, uint64_t max, uint64_t style
         .bound_pages = is_static ? max_pages : 0,
         .strategy = strategy_pick(strategy),
         .waiters_max = (uint32_t)limit,
+        .reserve_pages_max = is_static || reserve == 0 || strategy > WORD_strategy_move
+                                 ? 0
+                                 : limited(reserve, min_pages, PAGES_MAX),
         .budgeted = world.budget_bytes != 0 && !world.destroys,
     };
     world.claims.budget_bytes = world.budget_bytes;
@@ -103,6 +107,7 @@ static void create(uint64_t strategy, uint64_t min, uint64_t max, uint64_t style
     world.judge.min_pages = min_pages;
     world.judge.max_pages = max_pages;
     world.judge.waiters_max = config.waiters_max;
+    world.judge.reserve_pages = config.reserve_pages_max;
     world.root_limited = config.budgeted;
     if (config.budgeted) {
         world.judge.claims = &world.claims;
@@ -114,14 +119,14 @@ static void create(uint64_t strategy, uint64_t min, uint64_t max, uint64_t style
 
 void memory_create_first(const struct op *op) {
     if (op == NULL) {
-        create(WORD_strategy_reserve, 1, 2, WORD_style_static, 0);
+        create(WORD_strategy_reserve, 1, 2, WORD_style_static, 0, 0);
     } else if (op->code == OP_memory_create) {
         create(op->arg.memory_create.strategy, op->arg.memory_create.min, op->arg.memory_create.max,
-               op->arg.memory_create.style, 0);
+               op->arg.memory_create.style, 0, 0);
     } else {
         create(op->arg.memory_create_more.strategy, op->arg.memory_create_more.min,
                op->arg.memory_create_more.max, op->arg.memory_create_more.style,
-               op->arg.memory_create_more.waiters);
+               op->arg.memory_create_more.waiters, op->arg.memory_create_more.reserve);
     }
 }
 
@@ -261,6 +266,7 @@ static void keep_copy(struct actor *a, void *made, unsigned slot, uint32_t pages
     o->min_pages = pages;
     o->max_pages = world.judge.max_pages;
     o->waiters_max = world.judge.waiters_max;
+    o->reserve_pages = world.judge.reserve_pages;
     world.copy_base = base_now(made);
     world.copy_slot = slot;
     world.copy = made;
