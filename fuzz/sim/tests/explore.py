@@ -269,6 +269,29 @@ def wrapped_calls():
         return name, None if done.returncode == 0 else done.stdout + done.stderr
 
 
+def kept_objects():
+    """The next try compiles only what has changed, and sees the change; a file with a warning warns each time."""
+    name = "kept_objects"
+    with tempfile.TemporaryDirectory(prefix="test-explore-") as folder:
+        folder = pathlib.Path(folder)
+        first, second, cc, log = (folder / n for n in ("first.c", "second.c", "clang", "log"))
+        cc.write_text(f'#!/bin/sh\ncase "$*" in *-emit-llvm*) echo "$*" >>{log} ;; esac\nexec clang "$@"\n')
+        cc.chmod(0o755)
+        first.write_text("#include <assert.h>\nint answer(void);\nint main(void) {\n    assert(answer() == 42);\n    return 0;\n}\n")
+        texts = ["int answer(void);\nint answer(void) { return 42; }\n", "int answer(void);\nint answer(void) { return 41; }\n"]
+        warns = "#warning told each time\n" + texts[0]
+        statuses, compiled, warnings = [], [], []
+        for text in (texts[0], texts[0], texts[1], warns, warns):
+            second.write_text(text)
+            log.write_text("")
+            done = explore(folder, first, second, "--sched", "exhaustive", "--cc", cc)
+            statuses.append(done.returncode)
+            compiled.append(len(log.read_text().splitlines()))
+            warnings.append(done.stderr.count("told each time [-W"))
+        right = statuses == [0, 0, 1, 0, 0] and compiled == [2, 0, 1, 1, 1] and warnings == [0, 0, 0, 1, 1]
+        return name, None if right else f"{statuses} {compiled} {warnings} {done.stderr}"
+
+
 def refuses_cflags():
     """Make's own CFLAGS would not reach the user's file: the message names the setting that does."""
     name = "refuses_make_cflags"
@@ -320,7 +343,7 @@ def main():
         [(run_case, (c,)) for c in cases()] + [(refused, r) for r in REFUSED] + [(interrupted, ())]
     )
     jobs += [(warns_of_assembly, ()), (volatile_hint, ()), (refuses_cflags, ()),
-             (path_with_a_space, ()), (own_names, ()), (wrapped_calls, ())]
+             (path_with_a_space, ()), (own_names, ()), (wrapped_calls, ()), (kept_objects, ())]
     jobs += [
         (advice, ("ring", 31, "load", "needed")),
         (advice, ("ring", 35, "store", "needed")),

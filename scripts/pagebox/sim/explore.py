@@ -106,6 +106,7 @@ class Exploration:
         self.child = None
         self.stopping = False
         self.began = time.monotonic()
+        explore_build.Deadline.began = self.began
         self.is_whole = a.time > SHORT_S and not a.build_time
         explore_build.Deadline.at = self.began + (a.time if self.is_whole else a.build_time or BUILD_S)
 

@@ -14,6 +14,7 @@ import sys
 import time
 
 from pagebox.common import report
+from pagebox.sim import explore_kept
 from pagebox.sim import trace
 
 REPO = report.REPO
@@ -64,22 +65,26 @@ class Deadline:
     """When a build must have ended: it is part of the time that a person gave."""
 
     at = None
+    began = time.monotonic()
 
     @classmethod
     def left_s(cls):
         return None if cls.at is None else max(0.1, cls.at - time.monotonic())
 
 
-def run_tool(command, what, given=None):
-    """Runs a build step; its own message is the clearest one."""
+def run_tool(command, what, given=None, said=None):
+    """Runs a build step; its own message is the clearest one, and is added to the list `said`."""
     try:
         done = subprocess.run(command, input=given, capture_output=True, text=True, errors="surrogateescape",
                               timeout=Deadline.left_s())  # fmt: skip
     except OSError:
         report.die(f"{command[0]} is missing: run scripts/setup")
     except subprocess.TimeoutExpired:
-        report.die(f"the time ran out before the program was built ({what}): give it more (TIME=N)")
+        report.die(f"the time ran out after {time.monotonic() - Deadline.began:.0f} s, before the program was built "
+                   f"({what}): give it more (TIME=N); the files that were compiled are kept for the next try")
     sys.stderr.write(done.stderr)
+    if said is not None and done.stderr:
+        said.append(done.stderr)
     if done.returncode:
         report.die(f"{what} failed; the message is above")
     return done.stdout
@@ -208,16 +213,15 @@ def mark_locals(text):
     return text + f"\ndeclare void @sim_stack_fresh({pointer}, i64)\n" if count else text
 
 
-def as_written(a, source, object_file, extra):
-    """clang without its optimiser: front end, locals into registers, instrumentation, code."""
+COMMON = [*FLAGS.split(), "-femulated-tls", "-fsanitize=thread"]  # of clang without its optimiser
+
+
+def as_written(a, source, object_file, front, said):
+    """clang without its optimiser: front end, locals into registers, instrumentation, code. The places of
+    inline assembly."""
     compiler = compiler_of(a.cc, source)
-    common = [*FLAGS.split(), "-femulated-tls", "-fsanitize=thread"]
-    front = ["-U_FORTIFY_SOURCE", "-O1", "-fno-inline", "-Xclang", "-disable-llvm-passes"]
-    text = run_tool(
-        [*compiler, *common, *front, *extra, *INCLUDES, "-S", "-emit-llvm", source, "-o", "-"],
-        f"compiling {source} with {a.cc} (CC_EXPLORE=gcc: with gcc)",
-    )
-    a.assembly += inline_assembly(text)
+    text = run_tool([*front, "-S", "-emit-llvm", source, "-o", "-"], compiling(a, source), said=said)
+    assembly = inline_assembly(text)
     if a.volatile == "relaxed":
         text = VOLATILE.sub(r"\1 atomic volatile \2 monotonic\3", text)
     text = keep_weak(see_fences(mend_library(text.replace("define available_externally ", "define linkonce_odr "))))
@@ -232,23 +236,49 @@ def as_written(a, source, object_file, extra):
     written = pathlib.Path(object_file).with_suffix(".ll")
     written.write_text(text)
     back = ["-O2", "-Xclang", "-disable-llvm-passes", *llvm_options(KEEP_APART)]
-    run_tool([compiler[0], *common, *back, "-c", str(written), "-o", object_file], "code generation")
+    run_tool([compiler[0], *COMMON, *back, "-c", str(written), "-o", object_file], "code generation")
+    return assembly
 
 
-def compile_one(a, source, object_file):
+def compiling(a, source):
+    return f"compiling {source} with {a.cc}" + (" (CC_EXPLORE=gcc: with gcc)" if is_clang(a.cc) else "")
+
+
+def front_of(a, source):
+    """The compiler's command, but for what it makes, and whether the program is compiled as written."""
     extra = [f for f in shlex.split(a.cflags) if not f.startswith(("-l", "-L", WRAP))]
     optimised = any(re.fullmatch(r"-O.*", f) for f in extra)
+    compiler = compiler_of(a.cc, source)
     if is_clang(a.cc) and not optimised:
-        as_written(a, source, object_file, extra)
-        return
+        front = ["-U_FORTIFY_SOURCE", "-O1", "-fno-inline", "-Xclang", "-disable-llvm-passes"]
+        return [*compiler, *COMMON, *front, *extra, *INCLUDES], True
     flags = [*FLAGS.split(), "-U_FORTIFY_SOURCE", *GCC_AS_WRITTEN.split()]
     if is_clang(a.cc):
         flags = [*FLAGS.split(), "-U_FORTIFY_SOURCE", "-femulated-tls", *llvm_options(KEEP_APART_O)]
         flags += ["-mllvm", "-tsan-distinguish-volatile"]
     if a.volatile == "relaxed":
         report.die("--volatile=relaxed (VOLATILE=relaxed) needs clang and no -O of your own")
-    command = [*compiler_of(a.cc, source), *flags, *extra, "-fsanitize=thread", *INCLUDES]
-    run_tool([*command, "-c", source, "-o", object_file], f"compiling {source}")
+    return [*compiler, *flags, *extra, "-fsanitize=thread", *INCLUDES], False
+
+
+def compile_one(a, source, object_file):
+    """From an earlier try where nothing has changed since, and where the compiler had nothing to say."""
+    front, is_as_written = front_of(a, source)
+    text = run_tool([*front, "-w", "-E", source, "-o", "-"], compiling(a, source))
+    name = explore_kept.name_of(
+        text, *front, os.getcwd(), a.volatile, *a.set, run_tool([a.cc, "--version"], a.cc),
+        pathlib.Path(__file__).read_text(),
+    )
+    assembly = explore_kept.take(name, object_file)
+    if assembly is None:
+        said, assembly = [], []
+        if is_as_written:
+            assembly = as_written(a, source, object_file, front, said)
+        else:
+            run_tool([*front, "-c", source, "-o", object_file], compiling(a, source), said=said)
+        if not said:
+            explore_kept.keep(name, object_file, assembly)
+    a.assembly += [tuple(place) for place in assembly]
 
 
 # ---------------------------------------------------------------- names
