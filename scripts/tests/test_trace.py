@@ -91,6 +91,29 @@ def test_columns_and_page_show_stale_reads(root):
     assert store.index("plain") - load.index("plain") == 44  # one column further right
 
 
+def places_in_main(program):
+    """Addresses in main of two different lines."""
+    nm = subprocess.run(["nm", program.path], capture_output=True, text=True).stdout
+    main = int(nm.partition(" T main")[0].split()[-1], 16)
+    inside = range(main + 2, main + 24)
+    program.look_up(inside)
+    lines = {number: pc for pc in inside for _, file, number in [program.place(pc)] if file}
+    return [lines[number] for number in sorted(lines)][:2]
+
+
+def test_places_of_one_thread_are_counted_by_line(root):
+    program = trace.Program(build(root))
+    first, second = places_in_main(program)
+    loop = lambda thread: [access(thread=thread, kind="rmw", pc=pc, at=0x7000100 + 64 * i, wrote=1, step=1)
+                           for i in range(1, 65) for pc in (first, second)]
+    alone = trace.text(a_trace(program, loop(0)), program)
+    assert alone.count("becomes 1") == 2 and alone.count("63 more like it") == 2, alone
+    both = trace.text(a_trace(program, [*loop(0), *loop(1)]), program)
+    assert both.count("becomes 1") == 256 and "more like it" not in both
+    named = trace.text(a_trace(program, loop(0), "deadlock", "T0 waits on 0x7000140\n  0x7000180"), program)
+    assert "heap+0x140: 0 becomes 1" in named and "heap+0x180: 0 becomes 1" in named, named
+
+
 def test_code_addresses_become_places(root):
     program = trace.Program(build(root))
     main = int(

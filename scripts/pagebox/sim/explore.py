@@ -46,6 +46,14 @@ def say(text):
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
+def errors_go_with_output():
+    """Whoever reads standard error reads standard output, too: the same terminal, or `>log 2>&1`."""
+    try:
+        return os.path.sameopenfile(1, 2)
+    except OSError:
+        return False
+
+
 def files_of(word):
     """What SRC= names: one file, whose name may have spaces, or several with spaces between, quoted as in a shell."""
     if os.path.isfile(word):
@@ -333,6 +341,7 @@ def finish(a, run, program, status, result):
         say(f"page:   {report.shown(final / 'trace.html')}")
     if result["finding"]:
         say(f"replay: {replay_command(a, final)}")
+    if result["finding"] and not errors_go_with_output():
         print(f"{trace.heading(result['finding'])}: {result['finding']}", file=sys.stderr)
 
 

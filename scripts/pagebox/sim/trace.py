@@ -213,6 +213,7 @@ def operation(line, trace, program):
 
 def rows_of(trace, program):
     """Every line of the trace with all that both forms show of it."""
+    lone = lone_places(trace)
     program.look_up({a for l in trace["lines"] for a in (l["pc"], *l.get("callers", ()))})
     for i, line in enumerate(trace["lines"]):
         words, order, remarks = operation(line, trace, program)
@@ -236,6 +237,7 @@ def rows_of(trace, program):
             "file": short(file) if file else "",
             "name": os.path.basename(file),
             "extra": line.get("extra", False),
+            "lone": bool(file) and line.get("at") in lone,
             "line": number,
             "code": linecache.getline(file, number).strip() if file else "",
             "to": f"s{line['skipped_step']}-{line['skipped_by']}"
@@ -289,16 +291,42 @@ def shortened(trace, lines_max):
     return trace | {"lines": [*lines[:half], note, *lines[-half:]]}
 
 
+def lone_places(trace):
+    """Addresses that one thread alone touches, but for those that the finding names."""
+    touched = {}
+    for line in trace["lines"]:
+        if "at" in line:
+            touched.setdefault(line["at"], set()).add(line["thread"])
+    named_there = {int(n, 16) for n in re.findall(r"0x([0-9a-f]+)", trace["detail"])}
+    return {at for at, threads in touched.items() if len(threads) == 1} - named_there
+
+
+def remarked(row, times, others):
+    """The row, with how many like it were left out."""
+    remarks = [f"{times} times in a row"] if times > 1 else []
+    remarks += [f"{others} more like it, at places that no other thread touches"] if others else []
+    return row | {"remarks": [*row["remarks"], *remarks]}
+
+
 def folded(rows):
-    """Rows of which those that repeat are counted: [row, how often]."""
-    out = []
+    """Rows that repeat are counted. So are those of one source line about places that no other thread touches,
+    such as the locks of a table that one thread goes through, until the thread does something else."""
+    out, alone = [], {}  # of the run of such rows: source line -> its entry
     for row in rows:
         key = (row["thread"], row["file"], row["line"], row["words"], row["order"], row["stale"])
-        if out and out[-1][2] == key:
-            out[-1][1] += row["times"]
-        else:
-            out.append([row, row["times"], key])
-    return [(row, n) for row, n, _ in out]
+        if out and out[-1]["key"] == key:
+            out[-1]["times"] += row["times"]
+            continue
+        if not row["lone"] or (out and out[-1]["row"]["thread"] != row["thread"]):
+            alone = {}
+        place = (row["file"], row["line"], row["kind"], row["order"])
+        if place in alone:
+            alone[place]["others"] += row["times"]
+            continue
+        out.append({"row": row, "key": key, "times": row["times"], "others": 0})
+        if row["lone"]:
+            alone[place] = out[-1]
+    return [remarked(entry["row"], entry["times"], entry["others"]) for entry in out]
 
 
 def text(trace, program, total=120, rows_max=None):
@@ -315,13 +343,11 @@ def text(trace, program, total=120, rows_max=None):
     out = [f"step  {head}".rstrip()]
     rows = folded(rows)
     skipped = len(rows) - rows_max if rows_max else 0
-    for i, (row, times) in enumerate(rows):
+    for i, row in enumerate(rows):
         if skipped > 0 and i == rows_max // 2:
             out.append(f"      ... {skipped} rows more, in trace.txt ...")
         if skipped > 0 and rows_max // 2 <= i < rows_max // 2 + skipped:
             continue
-        if times > 1:
-            row = row | {"remarks": [*row["remarks"], f"{times} times in a row"]}
         step = f"{row['step']:<6}"
         place = f"T{row['thread']:<4}" if narrow else " " * (width * row["thread"])
         for line in cell(row, 90 if narrow else width - 2, len(files) == 1):
@@ -344,11 +370,7 @@ def page(trace, program, title, lead=""):
         loader=jinja2.FileSystemLoader(HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     trace = shortened(marked(trace), 2000)
-    rows = [r for r in rows_of(trace, program) if r["kind"] != "finding"]
-    rows = [
-        r | {"remarks": [*r["remarks"], f"{n} times in a row"]} if n > 1 else r
-        for r, n in folded(rows)
-    ]
+    rows = folded(r for r in rows_of(trace, program) if r["kind"] != "finding")
     return env.get_template("trace.html.j2").render(
         title=title,
         lead=lead,
