@@ -9,7 +9,7 @@
 #include "subject.h"
 
 enum { CALL_SEGMENTS = 3, CALL_ROOM_BYTES = 8192, CALL_COUNTED_MAX = 256 };
-/* What an answer is before the call: what a subject does not set shows. */
+/* Answers are set to this before the call, so that one that the subject leaves unset is noticed. */
 #define CALL_UNSET UINT64_C(0xDEADBEEF)
 
 struct call {
@@ -29,7 +29,7 @@ struct call {
     struct subject_segment *segment;
     void *canceller;
     unsigned canceller_of; /* the thread whose canceller it is */
-    bool contended;        /* another wait had that canceller for a time while this one ran */
+    bool contended;        /* another wait used that canceller while this one ran */
     struct subject_active_segment active[CALL_SEGMENTS];
     uint64_t id;
     bool tries_last_byte; /* of a growth, by a load */
@@ -46,8 +46,8 @@ struct call {
     enum subject_status last_byte;      /* after a growth: a load of the last new byte */
     uint8_t *room;                      /* the caller's, of CALL_ROOM_BYTES, for bytes read */
 
-    bool failed;         /* calls below it were made to fail */
-    uint32_t start, end; /* moments, where threads run at the same time */
+    bool failed;         /* a system call or an allocation inside it was made to fail */
+    uint32_t start, end; /* when it began and ended, if threads run at the same time */
     uint64_t took_ns;
 };
 
@@ -57,10 +57,10 @@ const char *call_status_name(enum subject_status status);
 /* ---- One executor an operation: operations.c --------------------------------------------------
  */
 
-/* True when the subject's memory can do it. False for what is no operation of one memory's handle.
- */
+/* True if the subject's memory has the operation. False for operations that do not take one
+ * memory's handle. */
 bool operation_of_memory(const struct subject_memory *m, uint8_t code);
-/* Whether that operation never does anything on such memories. */
+/* True if the operation never has an effect on such memories. */
 bool operation_is_idle(const struct subject_memory *m, uint8_t code);
 
 /* Begins a call: its arguments, from the operation and the size of the memory now. `segment`: the
@@ -71,8 +71,8 @@ void operation_arguments(struct call *c, const struct op *op, uint64_t size_byte
 /* Makes the call and keeps what it answers. */
 void operation_make(const struct subject_memory *m, void *memory, struct call *c);
 
-/* The same for a mailbox, but for attach; drained ids and what a parked guest does go to `host`,
- * whose context is the first argument of both. */
+/* The same for a mailbox, except attach. Drained ids go to `take`, a parked guest's calls to
+ * `host`; `context` is the first argument of both. */
 struct call_guest {
     void (*take)(void *context, uint32_t id);
     struct subject_guest_host host;

@@ -21,7 +21,7 @@ struct sent {
     uint32_t id;
     uint8_t thread;
     bool accepted, taken;
-    bool twin;           /* the id was sent more than once: nobody knows which came first */
+    bool twin;           /* the id was sent more than once, so their order is unknown */
     uint32_t start, end; /* end: HISTORY_PENDING while it runs */
 };
 
@@ -51,7 +51,7 @@ struct concurrent {
     /* A run of a search, which shows one order only of what its graph leaves unordered: that a
      * moment of one thread was before one of another says nothing. */
     bool searched;
-    bool scarce;           /* other memories take address space: a copy may find none */
+    bool scarce;           /* other memories use address space too, so a copy may fail */
     struct claims *claims; /* the memories of the run are limited; NULL: they are not */
 
     /* The memory that all share. */
@@ -61,7 +61,7 @@ struct concurrent {
     uint32_t waiters_max;   /* 0: no limit */
     unsigned events;
     bool events_lost; /* more than there is room for */
-    bool values_lost; /* somebody wrote what is no event */
+    bool values_lost; /* something was written that the history does not record */
     unsigned sights;
     unsigned puts;
     bool puts_unknown; /* it did not begin as zeros, or more was written than there is room for */
@@ -119,15 +119,15 @@ void concurrent_clear(struct concurrent *o);
 
 /* What the last finding was, in words. */
 const char *concurrent_why(void);
-/* For those who find something themselves: keeps the words, returns the rule. */
+/* For runners that find something themselves: keeps the message and returns the rule. */
 const char *concurrent_found(const char *rule, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
 /* The next moment. */
 uint32_t concurrent_moment(struct concurrent *o);
 
-/* Guest memory [at, at + bytes) is about to be touched by somebody who is not the mailbox: false
- * when it must not be. */
+/* A call other than the mailbox's own is about to access guest memory [at, at + bytes). False if it
+ * must not. */
 bool concurrent_scribbles(struct concurrent *o, int thread, uint64_t at, uint64_t bytes);
 
 /* The same for a hostile guest that writes one of the region's words. */
@@ -154,11 +154,11 @@ bool concurrent_may_refuse(const struct concurrent *o, uint64_t bytes);
 const char *concurrent_budget(uint64_t used_bytes, uint64_t memories_bytes);
 /* A growth succeeded (R5, R11). */
 const char *concurrent_grew(struct concurrent *o, uint32_t old_pages, uint32_t delta);
-/* A copy: what it is, beside the memory's pages before and after. */
+/* A copy: its pages must lie between the memory's pages before and after. */
 const char *concurrent_copied(const struct concurrent *o, const struct call *c,
                               const struct subject_type *type, uint32_t pages,
                               enum subject_status last_byte);
-/* Waits are disabled, also by the last handle's end. */
+/* Waits were disabled, by a call or because the last handle was destroyed. */
 struct event *concurrent_disable_begins(struct concurrent *o);
 void concurrent_disable_ended(struct concurrent *o, struct event *event);
 /* The thread's canceller is cancelled, once and for all (R41). */
@@ -191,7 +191,7 @@ void concurrent_close_ended(struct concurrent *o, const struct subject_words *wo
 /* Any other call, begun at c->start. */
 const char *concurrent_box_ended(struct concurrent *o, const struct call *c);
 /* The region as it is at the end, after close (R36). */
-/* The guest was told so as it parked. */
+/* The guest was told of the close when it parked. */
 void concurrent_told_closed(struct concurrent *o, const struct subject_words *words);
 const char *concurrent_silence(const struct concurrent *o, const struct subject_words *words);
 /* An attach in the same memory, begun at that moment; overlaps: the two share a word. From before

@@ -64,7 +64,8 @@ static bool delivered_other(struct concurrent *o, struct sent *self) {
     return false;
 }
 
-/* The same the other way round: what was taken of one that may never return was this one's. */
+/* The reverse: an id that the guest took may belong to this enqueue, although it was counted for
+ * one that never returned. */
 static void claim_from_twin(struct concurrent *o, struct sent *self) {
     for (unsigned i = 0; i < o->sends && self->accepted && !self->taken; i++) {
         struct sent *s = &o->sent[i];
@@ -313,7 +314,7 @@ const char *concurrent_beside_ended(struct concurrent *o, uint32_t start, bool o
         return concurrent_found("R44-attach", "an attach beside a mailbox says %s",
                                 call_status_name(status));
     }
-    if (status == SUBJECT_OK && overlaps) { /* what was in the region is gone */
+    if (status == SUBJECT_OK && overlaps) { /* the region's contents are lost */
         concurrent_close_ended(o, NULL);
         o->kept_closed = false;
         o->heads_unknown = true;
@@ -450,7 +451,7 @@ const char *concurrent_box_ended(struct concurrent *o, const struct call *c) {
     case OP_mailbox_flush:
         return flush_ended(o, c);
     case OP_mailbox_is_signalled:
-        /* Another thread need not know of the close yet: what it reads may be old. */
+        /* Another thread may not know of the close yet, so it may read an old value. */
         return c->yes && o->closers >> c->thread & 1
                    ? concurrent_found("R36-closed", "signalled after close")
                    : NULL;

@@ -102,7 +102,7 @@ static uint32_t waiting_threads(const struct event *event, unsigned events,
     return threads;
 }
 
-/* A waiter that was in its queue before the notify began, and still is. */
+/* A waiter that joined its queue before the notify began and is still there. */
 static const struct event *passed_over(const struct event *event, unsigned events,
                                        const struct event *notify) {
     for (unsigned i = 0; i < events; i++) {
@@ -134,13 +134,13 @@ static const char *check_counts(const struct event *event, unsigned events, bool
     return NULL;
 }
 
-/* Some of guest memory [at, at + bytes) is the region's that begins at `offset`. */
+/* True if guest memory [at, at + bytes) overlaps the region that begins at `offset`. */
 static bool lies_in(uint32_t offset, uint64_t at, uint64_t bytes) {
     enum { REGION_BYTES = 16 + 4 * RING_MAX };
     return at < (uint64_t)offset + REGION_BYTES && at + bytes > offset;
 }
 
-/* The same of the mailbox's. */
+/* The same for the mailbox's own region. */
 static bool is_mailbox(const struct concurrent *o, uint64_t at, uint64_t bytes) {
     return o->has_region && lies_in(o->offset, at, bytes);
 }
@@ -200,8 +200,8 @@ const char *concurrent_memory_at_rest(const struct concurrent *o) {
     return concurrent_history(o);
 }
 
-/* The only write to these bytes in the whole run, which makes of 0 what is not 0; NULL where there
- * is none or more than one. */
+/* The only write to these bytes in the whole run, if it changes 0 to another value. NULL if there
+ * is none, or more than one. */
 static const struct event *only_write(const struct concurrent *o, uint64_t address,
                                       unsigned width) {
     const struct event *found = NULL;
@@ -405,8 +405,9 @@ void concurrent_cancelled(struct concurrent *o, unsigned thread) {
 /* ---- Before a call ----------------------------------------------------------------------------
  */
 
-/* A guest with a broken capacity word reads anywhere. Its sandbox would stop that; here it just
- * goes no further. Nobody may break the word while the guest reads it. */
+/* A guest whose capacity word was overwritten would read anywhere. A real guest's sandbox would
+ * trap; here the guest just stops. No other thread may overwrite the word while the guest reads it.
+ */
 static bool scribbles(struct concurrent *o, int thread, uint64_t at) {
     bool capacity = at < (uint64_t)o->offset + offsetof(struct subject_words, flag);
     if (capacity && thread != o->guest && o->guest >= 0) {
@@ -458,7 +459,8 @@ static bool is_aligned(const struct call *c) {
     return c->width != 3 && c->at % c->width == 0;
 }
 
-/* The history does not know these writes: what waits compare with is no longer checked. */
+/* The history does not record these writes, so the values that waits compare are no longer checked.
+ */
 static bool may_write(struct concurrent *o, const struct call *c, uint64_t count) {
     const bool one = c->code == OP_memory_store && is_aligned(c);
     o->values_lost = true;
@@ -771,8 +773,8 @@ static const char *load_ended(struct concurrent *o, const struct call *c, uint64
     return range_ended(c, c->at, c->width, "R18-access", size_after);
 }
 
-/* The memory that all share lives, and does not move. Its length is at least what the caller had
- * seen; a growth that is under way may show there first. */
+/* The shared memory exists and does not move. Its length is at least what the caller had seen; a
+ * growth in progress may show there first. */
 static const char *owner_ended(const struct concurrent *o, const struct call *c) {
     if (c->at >= c->size_bytes) {
         return NULL; /* its guard's, or somebody else's */

@@ -4,10 +4,10 @@
 #include <stddef.h>
 #include <string.h>
 
-/* Most searches end before remembering states pays off. */
+/* Most searches end before it pays to remember states. */
 enum { EVENTS = 20, NODES_MAX = 4000, FORGETFUL = 64, SEEN = 1024, BYTES = 8 };
 
-/* The promises that a search assumes. */
+/* What the search may assume of the subject. */
 struct promises {
     bool fifo, value, disable, count;
     bool apart; /* a wait may compare first and join later (R21) */
@@ -111,7 +111,8 @@ static bool step_wait(const struct search *s, struct state *at, unsigned i) {
     return true;
 }
 
-/* Takes the oldest waiters of the address; without the promise of order, any as many. */
+/* Takes the oldest waiters of the address, or any of them if the subject does not promise an order.
+ */
 static bool step_notify(const struct search *s, struct state *at, unsigned i) {
     const struct event *e = s->event[i];
     uint32_t taken = 0, left = 0;
@@ -162,7 +163,8 @@ static bool step_write(const struct search *s, struct state *at, unsigned i) {
     return e->write == WRITE_STORE || !s->promises.value || old == e->old;
 }
 
-/* First nobody can join any more, in the end nobody is left. */
+/* Disabling takes two steps: from the first one on, no wait can join; after the second, no waiter
+ * is left. */
 static bool step_disable(const struct search *s, struct state *at, unsigned i) {
     if (at->phase[i] == 0) {
         at->disabled = s->promises.disable;

@@ -61,8 +61,8 @@ bool model_within(const struct model_memory *m, uint64_t start, uint64_t count);
 
 /* True when a write of the range finds blocks to keep it in. */
 bool model_has_room(const struct model_memory *m, uint64_t start, uint64_t count);
-/* True when so many bytes find blocks that no memory has yet: what model_create and model_reset of
- * an image want. */
+/* True if there are unused blocks for so many bytes, as model_create and model_reset need for an
+ * image. */
 bool model_has_fresh_room(uint64_t bytes);
 
 /* The range must be within, and have room for a write. */

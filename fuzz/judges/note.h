@@ -1,4 +1,4 @@
-/* note.h: what a judge compares, told to whoever wants to write it down. See targets/tape.c. */
+/* note.h: what a judge compares, reported to a recorder if there is one. See targets/tape.c. */
 #ifndef NOTE_H
 #define NOTE_H
 
@@ -10,9 +10,9 @@ enum note_kind {
     NOTE_ANSWER, /* must: the last call's answer */
     NOTE_READ,   /* bytes, count: what the last call must have read */
     NOTE_TAKEN,  /* must: the next id that the last drain must have taken */
-    NOTE_AWAKE,  /* a guest that sleeps now would never be told */
+    NOTE_AWAKE,  /* a guest that sleeps now would never be woken */
     NOTE_PARKED, /* must: the last park may not have answered that */
-    /* Looks at a memory; told only where they found something. */
+    /* Checks of a memory; reported only if they found something. */
     NOTE_SIZE_PAGES,  /* must */
     NOTE_SIZE_BYTES,  /* must */
     NOTE_RECORD,      /* must: the record's length */
@@ -36,7 +36,7 @@ enum note_kind {
     NOTE_KEPT,      /* it is the same */
     NOTE_POKE,      /* at, count, must: a value that somebody else than the subject writes */
     NOTE_PEEK,      /* at, count: the answer is what is there */
-    NOTE_OTHER      /* what no program of its own can look at */
+    NOTE_OTHER      /* something that a C program of its own cannot check */
 };
 
 struct note {
@@ -47,7 +47,7 @@ struct note {
     const void *bytes;
 };
 
-/* NULL: nobody wants to know. Set by one thread, outside of a run. */
+/* NULL if nothing records. Set by one thread, outside of a run. */
 extern void (*note_to)(const struct note *note);
 
 static inline void note(struct note told) {

@@ -58,7 +58,7 @@ static void tell(const struct note *n, uint64_t got) {
     }
 }
 
-/* Notes a check that failed. */
+/* Reports a check that failed. */
 static const char *looked(const struct judged *m, unsigned i, struct note told, uint64_t got) {
     const char *broken = rule_broken(told.rule);
     told.memory = m->side[i].view.memory;
@@ -233,8 +233,8 @@ const char *oracle_state(const struct sequence *q, struct judged *m, unsigned i,
 /* ---- Bytes ------------------------------------------------------------------------------------
  */
 
-/* Where [at, at + count) of a side is, up to a block, or a copy that the next call overwrites; NULL
- * when the subject did not let it be read. */
+/* Where the bytes [at, at + count) of a side are, at most a block, or a copy that the next call
+ * overwrites. NULL if the subject refused to read them. */
 static const uint8_t *peek(const struct judged_side *side, uint64_t at, uint64_t count) {
     return side->view.peek == NULL ? side->base + at
                                    : side->view.peek(side->view.memory, at, count);
@@ -345,7 +345,7 @@ const char *oracle_zero(const struct sequence *q, struct judged *judged, unsigne
 /* ---- The guard --------------------------------------------------------------------------------
  */
 
-/* Has the page mapped as a first read would: 0.4 us, whether it can be read or not. */
+/* Maps the page as a first read would. Takes 0.4 us whether the page is readable or not. */
 static bool page_populates(const void *at) {
     static uintptr_t page;
     if (page == 0) {
@@ -414,7 +414,7 @@ const char *oracle_guard(const struct sequence *q, struct judged *judged, unsign
         return NULL;
     }
     span = judged->is_short ? 0 : reservation_min(m, side->strategy);
-    if (side->base == NULL) { /* nothing is mapped: right where nothing has to be */
+    if (side->base == NULL) { /* nothing is mapped, which is right if nothing has to be */
         return side->strategy->traps && span > 0
                    ? looked(judged, i, (struct note){.kind = NOTE_OTHER, .rule = "R3-reservation"},
                             0)
@@ -423,7 +423,7 @@ const char *oracle_guard(const struct sequence *q, struct judged *judged, unsign
     if (side->view.has_reservation) {
         uint64_t behind = side->view.reserved_bytes - (uint64_t)(side->base - side->view.reserved);
         if (behind < span && rule_is_on("R3-reservation")) {
-            /* the guard is missing, or more than the guard */
+            /* is only the guard missing, or more? */
             const bool guard = side->strategy->traps && behind >= span - m->style.guard_bytes;
             return looked(judged, i,
                           (struct note){.kind = NOTE_OTHER,

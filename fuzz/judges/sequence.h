@@ -13,7 +13,7 @@
 
 #define SIDES 2u /* a memory and its twin */
 
-/* What calls may answer whose like below them was made to fail, as a set of statuses. */
+/* What a call may answer if a system call or allocation inside it failed: a set of statuses. */
 #define STATUS_BIT(status) (1u << SUBJECT_##status)
 #define STATUS_WANT (STATUS_BIT(NO_MEMORY) | STATUS_BIT(SYSTEM))
 
@@ -34,8 +34,9 @@ struct memory_view {
     const uint8_t *reserved;
     uint64_t reserved_bytes;
     bool handles_agree; /* all of its handles tell one size */
-    /* NULL where the bytes are at `base`. Else there is no address of them, nor a record: they are
-     * read by this, which gives a copy that the next call overwrites, or NULL when refused. */
+    /* NULL if the bytes are at `base`. Otherwise they have no address and no record, and are read
+     * by this function: it returns a copy that the next call overwrites, or NULL if it is refused.
+     */
     const uint8_t *(*peek)(void *memory, uint64_t at, uint64_t count);
     void *memory;
 };
@@ -47,7 +48,7 @@ struct judged_side {
     struct subject_record caller; /* the caller's record, where it was asked for */
     struct memory_view view;
     bool did;  /* the last operation succeeded on it */
-    bool drop; /* it failed in a permitted way, its twin did not: to be let go */
+    bool drop; /* it failed in a permitted way and its twin did not: the runner drops it */
     bool refused;
     unsigned pins; /* parts that the host has pinned (R42) */
 };
@@ -57,8 +58,9 @@ struct judged {
     unsigned handles; /* 0: unused */
     struct model_memory model;
     bool caller_record, populate;
-    bool failed;  /* a growth has: one that is tried again can succeed (R6) */
-    bool related; /* copied from or to another: a wrong byte may be that one's */
+    bool failed;  /* a growth has failed; repeating it can succeed (R6) */
+    bool related; /* it was copied from or to another memory, whose bytes may show in it by mistake
+                   */
     uint32_t reserve_pages_max;
     bool budgeted; /* R40 */
     bool is_short; /* made on the last rung: its reservation may end anywhere (R43) */
@@ -73,7 +75,7 @@ struct sequence {
     const struct subject_memory *memory;   /* what they promise; NULL: none */
     const struct subject_mailbox *mailbox; /* their functions are not called */
     uint64_t host_page_bytes;
-    unsigned want;                         /* what a call may answer below which one failed */
+    unsigned want;                    /* what a call may answer below which one failed */
     uint64_t budget_max, budget_used; /* bytes of all budgeted memories (R40) */
     const char *crash_rule;           /* what a crash now would break; NULL: the operation's own */
     uint32_t dirty[160]; /* blocks that any memory ever wrote: where an old byte would show (R15) */
@@ -101,7 +103,8 @@ const char *sequence_created(struct sequence *q, struct creation *c,
  * that style belongs to the rung (R43). */
 const char *sequence_rung(struct sequence *q, struct creation *c, struct judged *m, unsigned rung,
                           const struct subject_style *told, bool failed);
-/* The one call that failed was for address space, and nobody went down a rung. */
+/* The only call that failed reserved address space, and creation did not fall back to a lower rung.
+ */
 const char *sequence_gave_up(const struct creation *c, const struct subject_strategy *strategy,
                              enum subject_status got);
 /* Whether a reservation of at most so many bytes is enough for one of the rungs it may go down. */
@@ -125,7 +128,7 @@ bool sequence_may(const struct sequence *q, const struct judged *m, const struct
 bool sequence_looks(uint8_t code);
 const char *sequence_answered(struct sequence *q, struct judged *m, unsigned i,
                               const struct call *c);
-/* After it was made on all sides. Those with `drop` set then are to be let go. */
+/* After the call was made on all sides. The runner drops the sides that have `drop` set then. */
 const char *sequence_over(struct sequence *q, struct judged *m, const struct call *c);
 
 /* A copy was made on those sides of `made` that are alive; false: the model has no room. */
@@ -135,7 +138,7 @@ const char *sequence_copied(struct sequence *q, const struct judged *source, str
 /* A second handle was made, which the side's view is of. */
 const char *sequence_cloned(struct sequence *q, struct judged *m, unsigned i);
 
-/* Bytes of the memory were written by other ways than calls. */
+/* Bytes of the memory were written by the harness, not by a call. */
 void sequence_wrote(struct sequence *q, uint64_t start, uint64_t count);
 /* The last handle was destroyed. */
 const char *sequence_gone(struct sequence *q, const struct judged *m, unsigned i);
@@ -164,9 +167,10 @@ struct judged_box {
     uint32_t capacity;
     uint32_t pages; /* of memory now */
     bool held;
-    bool wild; /* a guest has scribbled: what it is owed is suspended (R38) */
-    /* Once a guest has scribbled, what the host may take for room: cursors modulo 2^32 of what was
-     * accepted, and of the furthest head seen between the last good head and that. */
+    bool wild; /* a guest has scribbled, so deliveries to it are no longer checked (R38) */
+    /* Once a guest has scribbled: the accepted ids, and the furthest head that the host may
+     * believe, as cursors modulo 2^32. A head counts only if it lies between the last good head and
+     * `accepted`. */
     uint32_t accepted, believed;
     uint32_t *closed; /* the region as close left it (R36) */
     bool has_apron;   /* known bytes lie around it */
@@ -209,7 +213,7 @@ void sequence_scribbled(struct judged_box *b);
 void sequence_drain_begins(struct judged_box *b);
 void sequence_took(struct judged_box *b, uint32_t id);
 const char *sequence_drained(struct judged_box *b, uint32_t in_ring, uint32_t taken);
-/* True when a guest that goes to sleep now would never be told of what is there. */
+/* True if a guest that goes to sleep now would never be told of the ids in the ring. */
 const char *sequence_sleeps(const struct judged_box *b, bool acted);
 /* A park that did not sleep, although nothing was there and the host was not asked for spilled ids.
  */

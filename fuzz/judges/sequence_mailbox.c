@@ -1,8 +1,8 @@
 /* sequence_mailbox.c: the judge of calls one after another, for mailboxes. See sequence.h.
  *
- * Ids are delivered exactly in the model's order, so R30, R32 and R33 are one comparison. Around
- * the region lies an apron of known bytes that the host must not touch (R38). Once a guest has
- * scribbled, what it is owed is suspended, and only the host's own safety is checked. */
+ * Ids are delivered exactly in the model's order, so R30, R32 and R33 are one comparison. The
+ * region is surrounded by an apron of known bytes that the host must not touch (R38). Once a guest
+ * has scribbled, deliveries are no longer checked, only the host's own safety. */
 #include "note.h"
 #include "oracle.h"
 #include "rule.h"
@@ -144,7 +144,7 @@ const char *sequence_closed(const struct judged_box *b) {
 /* ---- Attach -----------------------------------------------------------------------------------
  */
 
-/* A subject without a region cannot have it in the wrong place. */
+/* A subject that shows no region cannot have it in the wrong place. */
 const char *sequence_attached(const struct sequence *q, const struct subject_mailbox_config *config,
                               enum subject_status got, bool failed) {
     uint32_t capacity = config->capacity == 0 ? q->mailbox->capacity : config->capacity;
@@ -228,7 +228,7 @@ bool sequence_sound_id(const struct sequence *q, uint64_t id) {
 /* ---- A hostile guest's head ---------------------------------------------------------------------
  */
 
-/* A head is good if it lies between the last good one and the tail; others make no room. */
+/* A head is good if it lies between the last good one and the tail. Any other makes no room. */
 static void believe(struct judged_box *b) {
     const uint32_t head = atomic_load_explicit(&b->view.words->head, memory_order_relaxed);
     if (b->accepted - head < b->accepted - b->believed) {
@@ -307,7 +307,7 @@ static enum subject_status signal_expected(struct judged_box *b) {
 }
 
 int64_t sequence_signal_timeout(struct judged_box *b, int64_t timeout_ns) {
-    if (b->wild) { /* nobody knows whether it would block */
+    if (b->wild) { /* whether it would block is unknown */
         return 0;
     }
     if (!b->model.closed) {

@@ -1,7 +1,8 @@
 /* sequence_memory.c: the judge of calls one after another, for memories. See sequence.h.
  *
- * A side that fails in a permitted way (no memory, because a call was made to fail) while its twin
- * succeeds is checked to be unchanged and then let go; the twin and the model go on. */
+ * If one side fails in a permitted way (no memory, because a call was made to fail) and its twin
+ * succeeds, the failed side is checked to be unchanged and then dropped. The twin and the model go
+ * on. */
 #include "note.h"
 #include "oracle.h"
 #include "rule.h"
@@ -17,7 +18,7 @@ enum {
     SURE_PAGES = 16, /* this many must succeed while no call fails */
     SURE_GROWTH_PAGES = 64,
     SURE_CAPACITY_PAGES = 1024,
-    SURE_GUARD_BYTES = 64 << 20, /* of what may have to be reserved once more */
+    SURE_GUARD_BYTES = 64 << 20, /* guards above this may not fit into the address space twice */
     SEGMENT_BYTES_MAX = 2 * MODEL_BLOCK_BYTES,
     SEGMENT_BLOCKS_LEFT = 40
 };
@@ -193,7 +194,7 @@ uint32_t sequence_capacity(const struct creation *c, const struct subject_strate
     return reserve != 0 && reserve < max ? reserve : max;
 }
 
-/* R1: a size above 65,536 pages is past a limit, what contradicts itself is senseless. */
+/* R1: a size above 65,536 pages exceeds a limit; a type that contradicts itself is invalid. */
 static unsigned type_errors(const struct subject_type *type) {
     const bool has_max = type->max_pages != SUBJECT_NO_MAXIMUM;
     const bool large =
@@ -227,7 +228,7 @@ void sequence_request(const struct sequence *q, struct creation *c) {
     c->style_errors = given && (odd || bound) ? BIT(INVALID) : 0;
     c->maybe = !given && (odd || bound) ? BIT(INVALID) : 0;
     if (c->style.guard_bytes > UINT64_C(1) << 40) {
-        c->maybe |= BIT(INVALID); /* wider than any address space */
+        c->maybe |= BIT(INVALID); /* larger than any address space */
     }
 }
 
@@ -269,7 +270,7 @@ void sequence_new(struct sequence *q, struct judged *m, const struct creation *c
 
 const char *sequence_fresh(struct sequence *q, struct judged *m, unsigned i) {
     bool reused = m->side[i].strategy->slot_pages != 0;
-    q->crash_rule = reused ? "R15" : "R2"; /* what is looked at here must be there */
+    q->crash_rule = reused ? "R15" : "R2"; /* the bytes compared here must be accessible */
     const char *broken = oracle_state(q, m, i, "R2-fresh-size");
     if (broken == NULL) {
         broken = oracle_zero(q, m, i, 0, m->model.type.min_pages,
@@ -379,7 +380,7 @@ static const char *grow_over(struct sequence *q, struct judged *m, const struct 
         return NULL;
     }
     m->model.type.min_pages = old + c->pages;
-    q->crash_rule = m->failed ? "R6" : "R8"; /* what is looked at here must be open */
+    q->crash_rule = m->failed ? "R6" : "R8"; /* the bytes compared here must be accessible */
     EACH_SIDE(m, i) {
         const char *broken = m->side[i].did ? grown_check(q, m, i, old) : NULL;
         m->side[i].drop = !m->side[i].did;
@@ -476,7 +477,8 @@ static unsigned sharing_statuses(const struct sequence *q, const struct judged *
     errors |= type->max_pages == SUBJECT_NO_MAXIMUM ? BIT(INVALID) : 0;
     errors |= m->side[i].strategy->shareable ? 0 : BIT(UNSUPPORTED);
     const bool narrow = !m->model.style.is_static && sequence_room(m, i) < type->max_pages;
-    /* its reservation is told to end before the maximum, so growth would have to move it (R10) */
+    /* the subject says that its reservation ends before the maximum, so growth would have to move
+     * it (R10) */
     const bool told = narrow && !m->is_short && m->reserve_pages_max != 0 &&
                       m->reserve_pages_max < type->max_pages &&
                       m->model.first_pages < type->max_pages && m->side[i].strategy->stable_base &&
@@ -630,7 +632,7 @@ static unsigned word_errors(const struct judged *m, const struct call *c) {
 /* How long a thread may really block. */
 enum { SHORT_WAIT_NS = 20000 };
 
-/* No other thread could wake a wait that blocks here: only its timeout ends it. */
+/* No other thread could wake a wait that blocks here; only its timeout can end it. */
 static bool wait_may(const struct judged *m, const struct call *c) {
     return word_errors(m, c) != 0 || !m->model.type.shared || m->model.disabled ||
            (c->timeout_ns >= 0 && c->timeout_ns <= SHORT_WAIT_NS) ||
@@ -684,8 +686,8 @@ static const char *written_check(struct sequence *q, struct judged *m, uint64_t 
     return NULL;
 }
 
-/* The rule that says that a range is checked before the first byte is written, and the one about
- * the bytes afterwards. */
+/* Two rules: that a range is checked before the first byte is written, and what the bytes are
+ * afterwards. */
 struct range_rules {
     const char *check, *atomic, *bytes;
 };
@@ -844,7 +846,7 @@ static const char *notify_answered(const struct sequence *q, const struct judged
     unsigned errors = first_of(q, word_errors(m, c));
     const char *broken =
         oracle_status_in(q, c->status, errors != 0 ? errors : BIT(OK), "R19-checks");
-    if (broken == NULL && errors == 0) { /* nobody waits: none can have been woken */
+    if (broken == NULL && errors == 0) { /* nobody waits, so none can have been woken */
         broken = oracle_answer(c->answer, 0, "R22-no-spurious");
     }
     return broken;
@@ -853,7 +855,7 @@ static const char *notify_answered(const struct sequence *q, const struct judged
 /* ---- Questions --------------------------------------------------------------------------------
  */
 
-/* Bytes from the base to the reservation's end; `untold` where the subject does not say. */
+/* Bytes from the base to the reservation's end; `untold` if the subject does not say. */
 static uint64_t bytes_behind(const struct judged_side *side, uint64_t untold) {
     return side->view.has_reservation && side->base != NULL
                ? side->view.reserved_bytes - (uint64_t)(side->base - side->view.reserved)
@@ -866,7 +868,8 @@ static const char *owner_answered(const struct judged *m, unsigned i, const stru
     if (side->strategy->partial || side->base == NULL) {
         return NULL;
     }
-    if (c->at >= bytes_behind(side, size)) { /* nobody's or somebody else's, as far as it is told */
+    /* as far as the subject says, these bytes are another memory's or nobody's */
+    if (c->at >= bytes_behind(side, size)) {
         const bool known = side->view.has_reservation && c->yes && side->view.record != NULL;
         return known && c->owner.record == side->view.record ? "R39-owner-beyond" : NULL;
     }

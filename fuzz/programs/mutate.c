@@ -28,7 +28,7 @@ static const uint8_t weights[256] = {
     [OP_pause] = 2,
     [OP_scale] = 0,      /* in few programs: see scale_up */
     [OP_explore] = 0,    /* in programs of pairs.c */
-    [OP_interleave] = 0, /* has its place: see mutate_new */
+    [OP_interleave] = 0, /* only inserted at one place: see insert_interleave */
     [OP_memory_create] = 3,
     [OP_memory_create_more] = 2,
     [OP_memory_destroy] = 2,
@@ -74,8 +74,8 @@ static const uint8_t weights[256] = {
     [OP_guest_scribble] = 6,
 };
 
-/* Values that rules turn on, by the argument's name; those that stand more often are drawn more
- * often. What has no row is drawn by its kind alone. */
+/* Values at which rules change their answer, by the argument's name. A value that is listed twice
+ * is drawn twice as often. Arguments without a row are drawn by their kind. */
 enum { VALUES_MAX = 26 };
 struct values {
     const char *name;
@@ -242,7 +242,7 @@ struct swarm {
     uint32_t calls;       /* that may be made to fail */
     unsigned operations;  /* of a new program, about */
     unsigned threads;     /* 1 to 4 of them */
-    unsigned preemptions; /* one choice in so many is not the plain one */
+    unsigned preemptions; /* one choice in so many is not 0 */
     bool wide;            /* sizes at the 4 GiB limit are likely */
     uint64_t hot[HOT_MAX];
     unsigned hots;
@@ -291,14 +291,14 @@ static void swarm_draw(struct swarm *s, const struct mutate *how) {
     struct chance c = {how->swarm * 2 + 1};
     bool all = how->swarm == MUTATE_ALL_ON || one_in(&c, 4);
     if (s->weights > 0 && s->drawn_for == how->target && s->drawn_from == how->swarm) {
-        return; /* the last one is still there */
+        return; /* the last one is still valid */
     }
     memset(s, 0, sizeof *s);
     s->drawn_for = how->target;
     s->drawn_from = how->swarm;
     draw_operations(s, &c, how->target, all);
     if (s->weights <= (unsigned)s->weight[OP_fault] + s->weight[OP_fault_at]) {
-        s->weights = 0; /* nothing is on that could fail */
+        s->weights = 0; /* no operation is on that a fault could hit */
         draw_operations(s, &c, how->target, true);
     }
     s->strategies = all ? (1u << WORD_strategy_count) - 1 : some_of(&c, WORD_strategy_count);
@@ -329,7 +329,7 @@ struct sight {
     bool interleaved;
 };
 
-/* Of so many that were used the last few are known. */
+/* Only the last few that were used are kept. */
 static unsigned kept(unsigned count) {
     return count < SEEN_MAX ? count : SEEN_MAX;
 }
@@ -382,8 +382,8 @@ static bool is_guests(unsigned code) {
     return code == OP_guest_drain || code == OP_guest_park || code == OP_mailbox_rounds;
 }
 
-/* What stands before operation `end`; who is the guest, and whether threads interleave, everywhere.
- */
+/* Looks at the operations before `end`, and at all of them for the guest's thread and for whether
+ * threads interleave. */
 static void look(const struct program *program, unsigned end, struct sight *s) {
     memset(s, 0, sizeof *s);
     s->guest = -1;
@@ -419,7 +419,7 @@ struct maker {
 };
 static struct maker maker;
 
-/* What the byte form cannot hold becomes what it can. */
+/* Clips a value to what the byte form can hold. */
 static uint64_t in_domain(enum op_kind kind, uint64_t value) {
     const uint64_t mask = (UINT64_C(1) << 40) - 1;
     switch (kind) {
@@ -439,7 +439,7 @@ static uint64_t any_number(struct chance *c) {
     return next(c) >> below(c, 64);
 }
 
-/* By how much a memory can be grown, and a little more or less. */
+/* By how much a memory can grow, or a little more or less. */
 static uint64_t draw_growth(struct maker *k, unsigned m) {
     uint64_t pages = k->sight.memory[m].pages, max = k->sight.memory[m].max;
     uint64_t limits[] = {max, max, 65536, k->sight.memory[m].bound, UINT64_C(1) << 32};
@@ -490,7 +490,7 @@ static uint64_t draw_reservation_end(struct maker *k, uint64_t m) {
                      ends[below(&k->chance, COUNT_OF(ends))] + (uint64_t)a_little(&k->chance));
 }
 
-/* index + offset at the memory's end, and at 2^32. False: nothing to say. */
+/* index + offset at the memory's end, or at 2^32. False if the memory's size is unknown. */
 static bool draw_offset(struct maker *k, uint64_t m, uint64_t at, uint64_t *offset) {
     uint64_t size = size_of(k, m), index = op_address(at, size);
     uint64_t targets[] = {size, size, UINT64_C(1) << 32};
@@ -558,7 +558,8 @@ enum {
     PAGE_CALLS = CALL(os_reserve) | CALL(os_commit) | CALL(os_move) | CALL(os_advise) |
                  CALL(os_release) | CALL(resize) | CALL(c_mremap) | CALL(c_mmap) |
                  CALL(c_mmap_error) | CALL(c_mprotect),
-    ASKING_CALLS = CALL(c_ioctl) | CALL(c_madvise), /* what the kernel can, which pages there are */
+    /* what the kernel supports, which pages are present */
+    ASKING_CALLS = CALL(c_ioctl) | CALL(c_madvise),
     FILE_CALLS = CALL(os_file_create) | CALL(os_file_write) | CALL(os_file_freeze) |
                  CALL(os_file_map) | CALL(os_file_written) | CALL(c_pread) | CALL(c_pwrite) |
                  CALL(c_ftruncate) | CALL(c_fcntl) | CALL(c_memfd),
@@ -731,7 +732,7 @@ static uint8_t draw_thread(struct maker *k, unsigned code) {
     return (uint8_t)thread;
 }
 
-/* Most memories shall come to be: a request that contradicts itself is one in eight. */
+/* Most requests are valid: one in eight contradicts itself. */
 static void make_sense(struct maker *k, struct op *op) {
     if (op->code == OP_memory_create || op->code == OP_memory_create_more) {
         bool shared = op->arg.memory_create.shared == WORD_yesno_yes;
@@ -773,7 +774,7 @@ static void make_operation(struct maker *k, enum op_target target, unsigned code
 /* ---- Choices ----------------------------------------------------------------------------------
  */
 
-/* One in `every` is not the plain one. */
+/* One in `every` is not 0. */
 static uint8_t draw_choice(struct maker *k, unsigned every) {
     return one_in(&k->chance, every) ? (uint8_t)below(&k->chance, 6) : 0;
 }
@@ -865,7 +866,7 @@ static void set_up(struct maker *k, struct program *p) {
     }
 }
 
-/* What shall undo the failing operation fails, too. */
+/* The call that should undo the failing operation fails, too. */
 static void insert_cascade(struct maker *k, struct program *p, unsigned at, const struct op *fault,
                            uint32_t calls) {
     for (unsigned call = 0; call < WORD_call_count; call++) {
@@ -878,8 +879,8 @@ static void insert_cascade(struct maker *k, struct program *p, unsigned at, cons
     }
 }
 
-/* A call that an operation makes fails; half of the time the operation is then tried again: is
- * everything as it was? */
+/* Makes a call of an operation fail. Half of the time the operation is repeated, to check that
+ * nothing has changed. */
 static bool insert_aimed_fault(struct maker *k, struct program *p) {
     unsigned code = draw_fault(k), at = below(&k->chance, p->operations);
     for (unsigned i = 0; i < 8 && at < p->operations && calls_of[p->operation[at].code] == 0; i++) {
@@ -905,7 +906,7 @@ static bool insert_aimed_fault(struct maker *k, struct program *p) {
  * ----------------------------
  */
 
-enum { HERE = 0xFE, STEPS_MAX = 8 }; /* no thread: where nothing interleaves */
+enum { HERE = 0xFE, STEPS_MAX = 8 }; /* no thread: for programs of one thread */
 enum step_how {
     DRAWN = 0,
     SHORT = 1,       /* a wait that times out */
@@ -916,7 +917,7 @@ enum step_how {
     LIMIT = 32,      /* a memory with a limit of waiters */
     HALF = 64,       /* a store of the upper half of 8 bytes */
     SECOND = 262144, /* before the threads begin */
-    OVER = 131072,   /* bytes that differ, about there */
+    OVER = 131072,   /* a few bytes that differ, near there */
     PLACE = 65536,   /* a mailbox of shared memory, or another one in its place */
     FLAG = 32768,    /* at a word of the bucket that the mailbox's flag is in */
     LARGE = 128,     /* many pages, far apart */
@@ -1150,7 +1151,7 @@ static const struct shape shapes[] = {
       {OP_mailbox_attach_beside, 0, 0, 0, PLACE},
       {OP_mailbox_release, 1, 0, 0, DRAWN},
       {OP_mailbox_release, 0, 0, 0, DRAWN}}},
-    /* producers that stand still with a place and without, and close */
+    /* producers that pause with and without a reserved place, and close */
     {true,
      {{OP_mailbox_enqueue, 0, 0, 0, ONE},
       {OP_pause, 1, 0, 0, DRAWN},
@@ -1158,7 +1159,7 @@ static const struct shape shapes[] = {
       {OP_pause, 2, 0, 0, DRAWN},
       {OP_mailbox_enqueue, 2, 0, 0, ONE},
       {OP_mailbox_close, 3, 0, 0, DRAWN}}},
-    /* one that stands still with a place, close, and a guest that is told of it */
+    /* one that pauses with a reserved place, close, and a guest that is told of it */
     {true,
      {{OP_mailbox_enqueue, 0, 0, 0, ONE},
       {OP_pause, 1, 0, 0, DRAWN},
@@ -1168,7 +1169,7 @@ static const struct shape shapes[] = {
       {OP_guest_park, 3, 0, 0, LONG},
       {OP_guest_drain, 3, 0, 0, DRAWN},
       {OP_guest_park, 3, 0, 0, LONG}}},
-    /* a wait that stands still, and notifies */
+    /* a wait that pauses, and notifies */
     {true,
      {{OP_pause, 0, 0, 0, DRAWN},
       {WAIT, 0, 0, 0, LONG},
@@ -1210,7 +1211,7 @@ static const struct shape shapes[] = {
       {OP_guest_scribble, HERE, 0, 0, HEAD},
       {OP_mailbox_flush, HERE, 0, 0, DRAWN},
       {OP_mailbox_enqueue, HERE, 0, 0, FULL}}},
-    /* growths, and who sees them */
+    /* growths, and threads that see them */
     {true,
      {{OP_memory_grow, 0, 0, 0, DRAWN},
       {OP_memory_grow, 1, 0, 0, DRAWN},
@@ -1592,7 +1593,7 @@ static bool insert_step(struct maker *k, struct program *p, const struct step *s
     return insert(p, at, op);
 }
 
-/* Adds one behind what is there. */
+/* Appends an operation. */
 static bool insert_shape(struct maker *k, struct program *p) {
     const struct shape *shape = NULL;
     look(p, p->operations, &k->sight);
@@ -1638,7 +1639,7 @@ static const unsigned pairs_one_in[] = {[TARGET_memory_fuzzer] = 1,
                                         [TARGET_waiters_fuzzer] = 60,
                                         [TARGET_system_fuzzer] = 30};
 
-/* A few programs may be large, and have something that is. */
+/* Makes the program large: adds `scale` and an operation that uses it. */
 static void scale_up(struct maker *k, struct program *p) {
     static const uint8_t codes[] = {OP_memory_crowd, OP_memory_touch, OP_memory_copy,
                                     OP_memory_wait_crowd};
@@ -1850,7 +1851,7 @@ static bool change_thread(struct maker *k, struct program *p) {
     return true;
 }
 
-/* All that one thread does is done by another. */
+/* Two threads exchange their operations. */
 static bool exchange_threads(struct maker *k, struct program *p) {
     unsigned a = below(&k->chance, k->swarm.threads), b = below(&k->chance, k->swarm.threads);
     bool any = false;
@@ -1889,7 +1890,7 @@ static bool insert_interleave(struct maker *k, struct program *p) {
     return insert(p, at, &op);
 }
 
-/* An operation that stands still in its middle while the others go on. */
+/* An operation pauses in its middle while the others go on. */
 static bool insert_pause(struct maker *k, struct program *p) {
     look(p, 0, &k->sight);
     if (!k->sight.interleaved || p->operations == 0) {
@@ -1950,7 +1951,7 @@ static bool extend_choices(struct maker *k, struct program *p) {
     return true;
 }
 
-/* A switch earlier or later: those after it move along. */
+/* A thread switch comes earlier or later, and all that follow move with it. */
 static bool shift_choices(struct maker *k, struct program *p) {
     if (p->choices_bytes == 0 || p->choices_bytes == OP_CHOICES_MAX) {
         return false;
@@ -2062,7 +2063,7 @@ size_t mutate_fit(struct program *program, size_t bytes_max) {
     return bytes;
 }
 
-/* An engine wants at least one byte: the code 0 is skipped. */
+/* Fuzzers want at least one byte; the code 0 is skipped. */
 static size_t write_out(struct program *program, uint8_t *out, size_t bytes_max) {
     size_t bytes = op_encode(program, out, bytes_max);
     if (bytes > bytes_max) {

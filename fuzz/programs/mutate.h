@@ -1,8 +1,7 @@
 /* mutate.h: new programs from old ones, by structure: operations, arguments, threads, faults,
- * choices. What the engines' mutators are made of: target.c for libFuzzer, mutate_afl.c for AFL++.
+ * choices. The fuzzers' mutators call it: target.c for libFuzzer, mutate_afl.c for AFL++.
  *
- * Pure: the result depends on the arguments alone. Not for several threads at a time: what it works
- * on is static. */
+ * Pure: the result depends on the arguments alone. Not thread-safe: its work space is static. */
 #ifndef MUTATE_H
 #define MUTATE_H
 
@@ -40,7 +39,7 @@ size_t mutate_fit(struct program *program, size_t bytes_max);
  */
 uint32_t mutate_calls_of(uint8_t code);
 
-/* From now on no new operation has that code, as the subject does not offer it. */
+/* From now on no new operation has that code, because the subject does not offer it. */
 void mutate_leave_out(uint8_t code);
 
 /* The swarm of a process's nth mutation: SWARM=off in the environment turns it off, SWARM=7 keeps

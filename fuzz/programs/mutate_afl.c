@@ -120,7 +120,7 @@ size_t afl_custom_fuzz(void *data, uint8_t *input, size_t bytes, uint8_t **out, 
 
 enum { CHOICE_STEPS = 6 };
 
-/* False: this step takes nothing away. */
+/* False if this step removes nothing. */
 static bool take_away(struct program *p, int32_t step) {
     if (step >= CHOICE_STEPS) { /* from the back, so that those before keep their places */
         unsigned at = p->operations - 1 - (unsigned)(step - CHOICE_STEPS);

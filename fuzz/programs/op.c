@@ -46,7 +46,8 @@ static const char *const target_names[] = {
 #include "op.def"
 };
 
-/* Numbers that rules turn on, one byte each in the byte form. Only ever appended. */
+/* Numbers at which rules change their answer; one byte each in the byte form. New ones are only
+ * appended. */
 static const uint64_t edges[] = {
     255,
     256,

@@ -2,8 +2,8 @@
 #ifndef ASAN_H
 #define ASAN_H
 
-/* 1 where the address sanitizer is compiled in. Its functions are named nowhere else, so that who
- * looks for calls of a sanitizer finds none where there is none. */
+/* 1 if the address sanitizer is compiled in. Its functions are named nowhere else, so a search for
+ * sanitizer calls in another build finds none. */
 #if defined(__SANITIZE_ADDRESS__)
 #define CRASH_HAS_ASAN 1
 #elif defined(__has_feature)

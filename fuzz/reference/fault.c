@@ -12,11 +12,11 @@
 
 enum { BLOCK_BYTES_MAX = 4 << 20, TOTAL_BYTES_MAX = 32 << 20 };
 
-/* In front of each block, so that leaked ones can be found; keeps blocks aligned for any type. */
+/* Header of each block, to find the ones that leak. Keeps blocks aligned for any type. */
 struct block {
     struct block *next, *previous;
     size_t bytes;
-    size_t room; /* may grow in place up to here, as an allocator's may */
+    size_t room; /* it may grow in place up to this size */
 };
 _Static_assert(sizeof(struct block) % _Alignof(max_align_t) == 0, "blocks stay aligned");
 
@@ -182,7 +182,7 @@ unsigned fault_choose(unsigned n) {
 /* ---- The allocator ----------------------------------------------------------------------------
  */
 
-/* A request that would fill the machine or exceed a limit of the process fails as a fault does. */
+/* A request that would fill the machine or exceed a limit of the process fails like a fault. */
 static bool fails(enum word_call call, size_t bytes, size_t old_bytes) {
     bool too_much =
         bytes > BLOCK_BYTES_MAX || state.bytes_alive - old_bytes + bytes > TOTAL_BYTES_MAX;
@@ -190,7 +190,7 @@ static bool fails(enum word_call call, size_t bytes, size_t old_bytes) {
     return fault_due(FAULT_ANYBODY, call) || too_much;
 }
 
-/* The room behind a block's bytes must not be touched: ASan is told so. */
+/* Tells ASan that the room behind a block's bytes must not be touched. */
 static void close_spare(struct block *block) {
 #if CRASH_HAS_ASAN
     uint8_t *at = (uint8_t *)(block + 1);
@@ -240,7 +240,7 @@ static void *allocate_zeroed(size_t bytes) {
         fault_note();
         return NULL;
     }
-    if (room > bytes) { /* growth in place fills the rest: see resize */
+    if (room > bytes) { /* the rest is filled when the block grows in place: see resize */
         memset((uint8_t *)(block + 1) + bytes, STALE_BYTE, BEHIND_BYTES);
     }
     block->room = room;

@@ -1,9 +1,9 @@
-/* fault.h: the plan of calls that fail by choice, and an allocator that keeps to it. One program at
+/* fault.h: the plan of calls that fail by choice, and an allocator that follows it. One program at
  * a time.
  *
- * A program arms "the nth call of that kind from here on fails". Whatever stands below a subject
- * asks the plan before each call: os_wrap.c for ref/os.h on the real system, interleave.c for
- * os_sim.c under the engine, and both allocators. */
+ * A program arms "the nth call of that kind from here on fails". The layers below a subject ask the
+ * plan before each call: os_wrap.c for ref/os.h on the real system, interleave.c for os_sim.c under
+ * the engine, and both allocators. */
 #ifndef FAULT_H
 #define FAULT_H
 
@@ -12,7 +12,7 @@
 
 #define FAULT_NTH_MAX 64u
 
-/* Forgets everything armed; choices are drawn by the failing calls. */
+/* Forgets everything armed. Failing calls draw their errors from `choices`. */
 void fault_begin(const uint8_t *choices, size_t choices_bytes);
 
 /* The nth call (1 to 64; others are ignored) of that kind by that thread from here on fails, with
@@ -20,7 +20,7 @@ void fault_begin(const uint8_t *choices, size_t choices_bytes);
 enum { FAULT_ANYBODY = -1, FAULTS_MAX = 256 };
 void fault_arm(int thread, enum word_call call, uint64_t nth, enum word_error error);
 
-/* Told of each, where somebody wants to write it down; else NULL. */
+/* Called for each fault, for a recorder; NULL if there is none. */
 extern void (*fault_to)(const char *call, uint64_t nth, const char *error);
 
 /* True while any call from here on is to fail. */
@@ -28,17 +28,17 @@ bool fault_armed(void);
 
 /* True when this call by that thread is to fail. */
 bool fault_due(int thread, enum word_call call);
-/* The call that was due last has done what was asked, in another way: it is no failure. */
+/* The call that was due last did succeed, in another way, so it does not count as a failure. */
 void fault_forgive(void);
-/* Told of each call that could fail, where somebody wants to know; else NULL. */
+/* Called for each call that could fail; NULL if nothing listens. */
 extern void (*fault_asked)(enum word_call call);
-/* The error that the last call which was due shall answer. */
+/* The error that the last due call must return. */
 enum word_error fault_error(void);
 /* How many calls have been due since the process began. */
 uint64_t fault_fired(void);
 /* From now on a reservation of more bytes fails, whatever is armed; 0: none does. */
 void fault_space(uint64_t bytes);
-/* Whether it does; counted as a failing call. */
+/* True if a reservation of so many bytes fails; counts as a failing call. */
 bool fault_too_long(uint64_t bytes);
 
 /* Why the call of the C library that was due last failed, as errno says; 0 where no such call did.
@@ -57,14 +57,14 @@ uint64_t fault_file_limit_bytes(void);
 void fault_signal(void);
 bool fault_signalled(void);
 
-/* A call that nobody made fail has failed, since the process may have only so much: counts as a
- * fault. */
+/* A call failed by itself, because of a limit of the process. Counts as a fault. */
 void fault_note(void);
 
 /* The call that failed last. */
 enum word_call fault_last(void);
 
-/* How many have failed since fault_begin, also for want of room in the environment's allocator. */
+/* How many calls have failed since fault_begin, including those for lack of room in the
+ * environment's allocator. */
 unsigned fault_count(void);
 
 /* The next choice: 0 to n - 1; 0 when they have run out. */
@@ -79,7 +79,7 @@ size_t fault_blocks(void);
 
 /* Gives back what a broken subject leaked, so that the next program starts clean. */
 void fault_sweep(void);
-/* True once something was: whoever keeps a register may know of it still. */
+/* True once something was swept: a register of memories may still have it. */
 bool fault_swept(void);
 
 #endif

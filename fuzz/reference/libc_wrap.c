@@ -1,6 +1,6 @@
-/* libc_wrap.c: calls of the C library below ref/os_linux.c that do less than they were asked for,
- * by choice: short reads and writes, a signal that comes in between, a file that cannot grow. What
- * os_linux.c makes of them must come to the same as if all had gone well, or to an error. */
+/* libc_wrap.c: calls of the C library below ref/os_linux.c that do less than was asked, by choice:
+ * short reads and writes, a signal in between, a file that cannot grow. os_linux.c must still give
+ * the same result, or an error. */
 #include "asan.h"
 #include "fault.h"
 #include "os_wrap.h"
@@ -40,7 +40,7 @@ static bool due(enum word_call call) {
     return fault_armed() && !os_wrap_is_exempt() && fault_due(FAULT_ANYBODY, call);
 }
 
-/* What a short call does of its count: half, nothing, or it was interrupted before it began. */
+/* How much of its count a short call does: half, nothing, or it is interrupted before it begins. */
 static ssize_t shortened(size_t count, size_t unit) {
     switch (fault_choose(3)) {
     case 0:
@@ -53,7 +53,7 @@ static ssize_t shortened(size_t count, size_t unit) {
     }
 }
 
-/* Pages of the process itself that pagemap says are there become pages that are swapped out. */
+/* Pages that pagemap reports as present are reported as swapped out. */
 static ssize_t swapped_out(ssize_t got, uint64_t *entry) {
     const uint64_t present = UINT64_C(1) << 63, swapped = UINT64_C(1) << 62,
                    of_file = UINT64_C(1) << 61;
@@ -86,7 +86,8 @@ static bool scans_image(const uint64_t *scan) {
     return scan[SCAN_MASK] == IS_OF_FILE;
 }
 
-/* A scan where all pages are swapped out: who does not ask for those finds none. */
+/* A scan in which all pages are swapped out: a caller that does not ask for swapped pages finds
+ * none. */
 static int scan_swapped_out(int file, unsigned long request, uint64_t *scan) {
     struct {
         uint64_t start, end, categories;
@@ -169,7 +170,7 @@ int __wrap_ftruncate(int file, off_t bytes) {
 
 static bool locked; /* all pages are, until some are mapped anew or unlocked */
 
-/* What passes may also last longer than anybody tries: each such call fails from here on. */
+/* A transient error may also outlast all retries: each such call fails from here on. */
 static int busy_advice, busy_seal; /* the error; 0: none does */
 
 static int stays(int error) {
@@ -181,8 +182,8 @@ static int stays(int error) {
 #define MADV_DONTNEED_LOCKED 24 /* from Linux 5.18 on */
 #endif
 
-/* What a kernel before Linux 5.18 refuses for locked pages. Guard markers, too, but where there are
- * locked pages nobody uses them. */
+/* Advice that kernels before Linux 5.18 refuse for locked pages. They refuse guard markers, too,
+ * but ref/ does not use those with locked pages. */
 static bool wants_unlocked(int advice) {
     return advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED;
 }
@@ -220,7 +221,7 @@ void *__wrap_mremap(void *at, size_t bytes, size_t new_bytes, int flags, void *t
         return __real_mremap(at, bytes, new_bytes, flags, to);
     }
     unsigned which = fault_choose(4);
-    if (which >= 2 && (flags & MREMAP_FIXED)) { /* the target went before the move failed */
+    if (which >= 2 && (flags & MREMAP_FIXED)) { /* the target was unmapped before the move failed */
         (void)munmap(to, new_bytes);
         taken = which == 3;
     }
@@ -249,7 +250,7 @@ static void *map_oddly(size_t bytes, int protection, int flags, int file, off_t 
     return __real_mmap(NULL, bytes, protection, flags, file, offset);
 }
 
-/* What the manual pages say of each call, beside what has words of its own. */
+/* The other errors that each call's manual page lists. */
 static int one_of(const int *errors, unsigned count) {
     const int error = errors[fault_choose(count)];
     fault_tell_errno(error);
@@ -270,7 +271,7 @@ int __wrap_mprotect(void *at, size_t bytes, int protection) {
     return -1;
 }
 
-/* Of a seal alone: nothing else is asked. */
+/* Only adding seals can fail. */
 int __wrap_fcntl(int file, int command, ...) {
     va_list arguments;
     va_start(arguments, command);

@@ -20,7 +20,7 @@ static struct {
     bool frozen;
 } files[FILES_MAX];
 
-/* PB_OK where the call goes on, else what it answers. */
+/* PB_OK if the call goes on, otherwise its answer. */
 static enum pb_status refused(const char *name, enum pb_status usual) {
     enum pb_status answer = os_sim_refusal != NULL ? os_sim_refusal(name, usual) : PB_OK;
     return answer == PB_OK && sim_fault() ? usual : answer;
@@ -84,7 +84,7 @@ enum pb_status pb_os_renew(void *at, uint64_t bytes) {
                    sim_pages_protect(at, (size_t)bytes, SIM_NONE));
 }
 
-/* For the runner: this address space is nobody's from now on. */
+/* For the runner: this address space has been released. */
 extern void os_sim_released(const void *base, uint64_t bytes) __attribute__((weak));
 
 static void released(const void *base, uint64_t bytes) {

@@ -1,5 +1,4 @@
-/* os_sim_faults.c: the plan of faults, and the allocator that keeps to it, on the engine's machine.
- * See os_sim_faults.h. */
+/* os_sim_faults.c: the plan of faults and its allocator under the engine. See os_sim_faults.h. */
 #include "os_sim_faults.h"
 
 #include "fault.h"
@@ -34,7 +33,8 @@ static bool refuses(const char *name) {
     return os_sim_refusal(name, PB_NO_MEMORY) != PB_OK || sim_fault();
 }
 
-/* What subject_ref.c asks of what stands below it: nothing is kept, nothing accounted for. */
+/* os_wrap.h for subject_ref.c under the engine: nothing is kept between programs, nothing is
+ * counted. */
 void os_wrap_exempt(bool on) {
     (void)on;
 }

@@ -23,7 +23,7 @@ struct range {
 static struct {
     struct range range[RANGES_MAX];
     unsigned ranges;
-    struct range zombie[ZOMBIES_MAX]; /* given back by calls that failed: released by us, later */
+    struct range zombie[ZOMBIES_MAX]; /* lost by calls that failed; the harness releases them */
     unsigned zombies;
     int file[FILES_MAX];
     unsigned files;
@@ -86,7 +86,7 @@ static void range_remove(uint8_t *at, uint64_t bytes, const char *rule) {
     }
 }
 
-/* A call about pages that are not reserved would hit another mapping. */
+/* A call on pages that are not reserved would hit another mapping. */
 static void range_expect(const void *at, uint64_t bytes) {
     if (range_holding(at, bytes) == NULL) {
         bool zombie = false;
@@ -175,7 +175,7 @@ static enum pb_status error_of(const enum pb_status usual[3]) {
     return error == WORD_error_any ? usual[fault_choose(3)] : named[error];
 }
 
-/* The usual ways in which a call about pages fails. */
+/* The usual errors of a call on pages. */
 static enum pb_status page_error(void) {
     static const enum pb_status errors[] = {PB_NO_MEMORY, PB_INTERRUPTED, PB_SYSTEM};
     return error_of(errors);
@@ -186,7 +186,7 @@ static enum pb_status file_error(void) {
     return error_of(errors);
 }
 
-/* A call about a range may stop part-way: here it stops at half. */
+/* A call on a range may stop part-way; here it stops at half. */
 static uint64_t half_of(uint64_t bytes) {
     return bytes / 2 / pb_os_page_bytes() * pb_os_page_bytes();
 }
@@ -334,7 +334,7 @@ enum pb_status __wrap_pb_os_advise(void *at, uint64_t bytes, enum pb_os_advice a
     return page_error();
 }
 
-/* A library does not have its process killed. */
+/* A library must not get its process killed. */
 static void complain_of_signal(void) {
     if (fault_signalled()) {
         complain("R13-signal");
@@ -386,7 +386,8 @@ void __wrap_pb_os_file_close(int file) {
         i++;
     }
     if (i == account.files) {
-        complain("R14-double-close"); /* and not done: the number may be somebody else's by now */
+        complain("R14-double-close"); /* ... and is not repeated: the descriptor may have been
+                                         reused by now */
         return;
     }
     account.file[i] = account.file[--account.files];

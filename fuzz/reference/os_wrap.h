@@ -1,27 +1,25 @@
-/* os_wrap.h: stands between ref/ and its os.h: fails calls by choice, keeps account of pages,
- * files.
+/* os_wrap.h: wraps ref/os.h: makes calls fail by choice, and keeps account of pages and files.
  *
- * Comes in at link time (-Wl,--wrap=pb_os_commit ...: see rules.mk), so that ref/ and os_linux.c
- * are the text that ships. */
+ * It is added by the linker (-Wl,--wrap=pb_os_commit ..., see rules.mk), so ref/ and os_linux.c are
+ * compiled as they ship. */
 #ifndef OS_WRAP_H
 #define OS_WRAP_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-/* What is made while exempt is on neither fails nor counts as leaked: for what outlives a program.
- */
+/* While exempt is on, calls do not fail and nothing counts as leaked: for objects that outlive a
+ * program. */
 void os_wrap_exempt(bool on);
 bool os_wrap_is_exempt(void);
 
-/* True where what is made may be kept from program to program; under the engine each run begins
- * with a new machine. */
+/* True if objects may be kept between programs. Under the engine, each run begins with a new
+ * machine. */
 bool os_wrap_keeps(void);
 
-/* While on, AFL++ counts no coverage: for what the programs before decide, not this one, as whether
- * something that is kept from program to program is there already. Else one input would not always
- * give the same coverage. In interleave.c, because AFL++'s map cannot be named in code that it
- * instruments. */
+/* While on, AFL++ counts no coverage: for code whose path depends on earlier programs, such as
+ * whether a kept object exists already. Otherwise one input would not always give the same
+ * coverage. It is in interleave.c, because code that AFL++ instruments cannot name its map. */
 void interleave_unseen(bool on);
 
 /* The host uses these bytes: no call may take their pages away (R42). on false: not any more. */
@@ -35,15 +33,15 @@ bool os_wrap_reservation(const void *address, const uint8_t **at, uint64_t *byte
 bool os_wrap_closing_failed(void);
 void os_wrap_closing_fails(void);
 
-/* A move is over, whatever became of it. */
+/* A move has ended, whether it succeeded or not. */
 void libc_wrap_moved(void);
-/* No page is locked any more: a program ends. */
+/* A program ends: no page is locked any more. */
 void libc_wrap_unlocked(void);
 /* libc_wrap.c: true when a file that the reference made is still open; it is closed then. */
 bool libc_wrap_left_open(void);
 
-/* After all is destroyed: NULL, or the name of the rule that was broken, "R14-leak" for instance.
- * Gives back what was leaked and starts anew. */
+/* After everything is destroyed: NULL, or the name of the broken rule, such as "R14-leak". Releases
+ * what was leaked and starts anew. */
 const char *os_wrap_account(void);
 
 #endif

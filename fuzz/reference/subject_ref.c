@@ -62,7 +62,7 @@ static void release(void *context, void *at) {
 
 static const struct pb_allocator allocator = {allocate, resize, release, NULL};
 
-/* What an out-parameter holds before a call, which sets it only where it succeeds. */
+/* What an out-parameter holds before a call, which must set it only on success. */
 static const char *complaint;
 static char mark;
 #define MARK ((void *)&mark)
@@ -92,7 +92,7 @@ static void strategies_fill(void) {
     for (unsigned i = 0; i < PB_STRATEGY_COUNT; i++) {
         const struct pb_strategy_info *info = pb_strategy_info((enum pb_strategy)i);
         const char *reason = NULL;
-        if (os_wrap_keeps()) { /* the engine's machine has them all */
+        if (os_wrap_keeps()) { /* all of them work under the engine */
             (void)pb_strategy_available((enum pb_strategy)i, &reason);
         }
         strategies[i] = (struct subject_strategy){
@@ -145,8 +145,7 @@ static enum pb_status pool_get(enum pb_pool_reset reset, struct pb_pool **pool) 
     return PB_OK;
 }
 
-/* Its memories keep it from here on: the last one is the last to hold it. The next memory gets
- * another pool. */
+/* From here on only its memories hold the pool. The next memory gets another one. */
 static void pool_let_go(struct pb_pool *pool) {
     for (unsigned i = 0; i < sizeof pools / sizeof pools[0]; i++) {
         pools[i] = pools[i] == pool ? NULL : pools[i];
@@ -160,7 +159,7 @@ static void pool_let_go(struct pb_pool *pool) {
 /* One block of the allocator, large enough from the start, so that it never moves. */
 struct custom {
     struct pb_memory_definition definition;
-    bool is_kept; /* from program to program: not the environment's */
+    bool is_kept; /* kept between programs, so not from the environment's allocator */
     struct pb_memory_type type;
     struct pb_memory_style style;
     uint8_t bytes[];
@@ -778,7 +777,7 @@ enum { GROUND_PAGES_SPARE = 4, APRON_BYTES = 64 };
 struct ground_mailbox {
     struct ground_mailbox *next_gone;
     bool is_lent;                 /* the memory is the caller's, or the first one's */
-    struct ground_mailbox *first; /* in whose memory it lies, too; NULL: none */
+    struct ground_mailbox *first; /* the mailbox in whose memory it lies; NULL: it has its own */
     struct pb_mailbox *mailbox;
     struct pb_memory *memory;
     enum subject_ground ground;
@@ -794,7 +793,7 @@ struct ground_waker {
     unsigned references;
 };
 
-/* One clean memory of one page for each ground, from program to program. */
+/* One clean memory of one page for each ground, kept between programs. */
 static struct pb_memory *kept[SUBJECT_GROUNDS];
 
 /* ---- A custom memory under the engine: one shared page, wait and notify are os.h's own ---------
@@ -943,7 +942,7 @@ static enum pb_status ground_take(enum subject_ground ground, uint32_t pages,
 
 static void box_unreference(struct ground_mailbox *box);
 
-/* What a program wrote goes, before the memory is kept. */
+/* Clears what a program wrote, before the memory is kept. */
 static void wipe(const struct ground_mailbox *box) {
     uint64_t size = pb_memory_size_bytes(box->memory);
     uint64_t from = box->used_from < APRON_BYTES ? 0 : box->used_from - APRON_BYTES;
@@ -987,7 +986,8 @@ static void ground_give(struct ground_mailbox *box) {
     kept[box->ground] = memory;
 }
 
-/* Under the engine they stay to the end of the run: which thread counted last orders nothing. */
+/* Under the engine they stay until the end of the run, because the count does not order the
+ * threads. */
 static struct ground_mailbox *boxes_gone;
 
 static void box_free(struct ground_mailbox *box) {
@@ -1191,7 +1191,7 @@ static struct subject_words *mailbox_words(void *mailbox, uint8_t **memory,
     struct ground_mailbox *box = mailbox;
     struct pb_memory_definition *record = pb_memory_definition(box->memory);
     *memory = atomic_load(&record->base);
-    *memory_bytes = atomic_load(&record->length_bytes); /* as it is: the harness looks on */
+    *memory_bytes = atomic_load(&record->length_bytes); /* read as it is, by the harness */
     return (struct subject_words *)(void *)words_of(box);
 }
 
@@ -1300,7 +1300,7 @@ static void begin(const struct subject_environment *given) {
         register_fill();
         os_wrap_exempt(false);
     }
-    if (!os_wrap_keeps()) { /* a run that broke off left them */
+    if (!os_wrap_keeps()) { /* left by a run that was cut */
         memset(pools, 0, sizeof pools);
         boxes_gone = NULL;
     }

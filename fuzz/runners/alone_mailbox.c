@@ -14,9 +14,9 @@ enum {
     SPILL_MAX = 512,
     WORK_ATTACH = 24,
     WORK_GROW = 60,
-    WORK_PAGES = 60, /* not one page at first: memory that is not kept */
+    WORK_PAGES = 60, /* a first size other than one page: memory that is not reused */
     SLOTS_A_WORK = 512,
-    SLOTS_MOST = 32768, /* more are refused, which costs nothing */
+    SLOTS_MOST = 32768, /* larger capacities are refused, which costs nothing */
     IDS_A_WORK = 4      /* enqueues that cost as much as touching a page */
 };
 
@@ -41,7 +41,7 @@ static struct box *other_box(struct exec *e) {
     return e->box == &e->boxes[0] ? &e->boxes[1] : &e->boxes[0];
 }
 
-/* What is done to one mailbox must leave the other in its memory alone (R44). */
+/* Calls on one mailbox must not change the other one in its memory (R44). */
 static const char *look_at_other(struct exec *e) {
     struct box *box = e->box, *other = other_box(e);
     if (!other->used) {
@@ -57,7 +57,8 @@ static const char *look_at_other(struct exec *e) {
     return broken;
 }
 
-/* After each of the host's calls, which may wait for whoever holds the mailbox: not the guest's. */
+/* After each of the host's calls. They may wait for the thread that holds the mailbox; the guest's
+ * never do. */
 static const char *look_after(struct exec *e, const char *broken) {
     struct mailbox_view *view = &e->box->judged.view;
     broken = broken != NULL ? broken : look_at_other(e);
@@ -147,14 +148,15 @@ static const char *attach(struct exec *e, const struct op *op) {
     box->used = true;
     sequence_new_box(&e->judge, &box->judged, &config);
     if (broken != NULL) {
-        return broken; /* accepted what is no place for a region: nothing to look at there */
+        return broken; /* it accepted a place that cannot hold a region, so there is nothing to
+                          check */
     }
     look(e);
     sequence_lay_apron(&box->judged);
     return sequence_region(&box->judged);
 }
 
-/* Something keeps it: its owner or a waker. */
+/* True if its owner or a waker keeps it. */
 static bool is_kept(const struct box *box) {
     bool kept = box->handle != NULL;
     for (unsigned i = 0; i < OP_WAKERS; i++) {
@@ -279,7 +281,7 @@ static const char *attach_over(struct exec *e, uint64_t skip) {
 /* ---- The host ---------------------------------------------------------------------------------
  */
 
-/* Each thread's ids are its own and grow, so that a lost, doubled or old one shows. */
+/* Each thread has its own, increasing ids, so that a lost, repeated or stale one is noticed. */
 static uint64_t next_id(struct exec *e, unsigned thread) {
     return ((uint64_t)thread + 1) << 24 | ++e->thread[thread].ids;
 }
@@ -372,8 +374,8 @@ static const char *act_meanwhile(struct parking *p) {
     }
 }
 
-/* Stands for wait32 on the flag: looks, lets the host act, looks again, and is then woken or late.
- */
+/* Takes the place of wait32 on the flag: looks, lets the host act, looks again, and is then woken
+ * or times out. */
 static int park_wait(void *context, _Atomic uint32_t *flag, uint32_t expected, int64_t timeout_ns) {
     enum { LOOKS_MAX = 16 };
     struct parking *p = context;
@@ -400,7 +402,8 @@ static void park_flush(void *context) {
     struct call c = {.code = OP_mailbox_flush, .thread = (uint8_t)p->thread};
     p->flushed = true;
     if (b->held || table(p->e)->flush == NULL) {
-        return; /* the holder is in the middle of a move: a real guest's call would wait for it */
+        return; /* a host thread is in the middle of a move; a real guest's call would wait for it
+                 */
     }
     const char *broken = make_call(p->e, p->e->box->handle, &c);
     b->broken = b->broken != NULL ? b->broken : broken;
@@ -557,7 +560,7 @@ static const char *on_held(struct exec *e, struct call *c) {
         return NULL;
     }
     const char *broken = make_call(e, e->box->handle, c);
-    other->judged.pages = e->box->judged.pages; /* of one memory; it is only looked at later */
+    other->judged.pages = e->box->judged.pages; /* of one memory; it is only checked later */
     return broken;
 }
 
@@ -574,7 +577,8 @@ static const char *rounds(struct exec *e, uint64_t count) {
     return look_after(e, broken);
 }
 
-/* A guest that broke its own words is not run any further, nor one whose region is another's. */
+/* A guest that overwrote its own words is not run any further, nor one whose region now belongs to
+ * another mailbox. */
 static const char *on_guest(struct exec *e, const struct op *op, struct call *c) {
     if (e->box->handle == NULL || e->box->judged.wild || e->box->judged.replaced) {
         return NULL;

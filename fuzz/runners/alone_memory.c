@@ -1,5 +1,5 @@
-/* alone_memory.c: the operations of memories, one after another: each on both sides of a slot,
- * under the judge's eyes. What would cost much is left out. */
+/* alone_memory.c: the operations of memories, one after another: each on both sides of a slot, with
+ * the judge checking. Expensive operations are left out. */
 #include "exec.h"
 
 #include "fault.h"
@@ -16,7 +16,7 @@ enum {
     WORK_PAGE = 16, /* touching a WebAssembly page */
     WORK_SEGMENT = 12,
     IMAGE_BYTES_MAX = 16 * MODEL_BLOCK_BYTES,
-    COSTLY_PAGES_MAX = 64 /* of capacity, where capacity itself costs time */
+    COSTLY_PAGES_MAX = 64 /* of capacity, if a strategy takes longer to create a larger one */
 };
 
 static const struct subject_memory *table(const struct exec *e) {
@@ -74,7 +74,7 @@ static void look(const struct exec *e, struct slot *s, unsigned i) {
     }
     view->owner = (struct subject_owner){0};
     view->has_owner = m->owner_of != NULL && view->peek == NULL && view->base != NULL &&
-                      !fault_swept(); /* what was leaked before may be found there */
+                      !fault_swept(); /* memories leaked before may still be found there */
     if (view->has_owner) {
         (void)m->owner_of(view->base, &view->owner);
     }
@@ -115,7 +115,7 @@ static const char *owns_still(const struct exec *e, const uint8_t *at,
     return stale ? "R39-owner" : NULL;
 }
 
-/* Gives up a slot's handles, as they are. */
+/* Destroys a slot's handles. */
 static const char *slot_empty(struct exec *e, struct slot *s) {
     const char *broken = NULL;
     struct judged *body = s->body;
@@ -144,7 +144,7 @@ static const char *slot_empty(struct exec *e, struct slot *s) {
     return broken;
 }
 
-/* Gives up a slot's handles. A tenant that goes leaves bytes behind, first and last: the next one
+/* Destroys a slot's handles. In a pool, the first and last byte are written before: the next tenant
  * must not see them (R15). */
 static const char *slot_leave(struct exec *e, struct slot *s) {
     if (s->body == NULL) {
@@ -167,8 +167,8 @@ static const char *slot_leave(struct exec *e, struct slot *s) {
     return slot_empty(e, s);
 }
 
-/* Lets those sides go that the judge is done with, in all slots; the memory itself when it was the
- * last. */
+/* Destroys the sides that the judge has dropped, in all slots, and the memory itself with its last
+ * side. */
 static void sides_drop(struct exec *e, struct judged *body) {
     for (unsigned i = 0; i < SIDES; i++) {
         if (!body->side[i].alive || !body->side[i].drop) {
@@ -197,7 +197,7 @@ static void sides_drop(struct exec *e, struct judged *body) {
 static const struct subject_strategy *strategy_pick(const struct exec *e, uint64_t word) {
     const struct subject_memory *m = table(e);
     const char *name = op_word(KIND_strategy, word);
-    assert(m->strategies > 0); /* else it would have been refused (subject.c) */
+    assert(m->strategies > 0); /* subject.c refuses subjects without strategies */
     unsigned at = (unsigned)(word % m->strategies);
     for (unsigned i = 0; i < m->strategies; i++) {
         const struct subject_strategy *strategy = &m->strategy[at];
@@ -209,7 +209,7 @@ static const struct subject_strategy *strategy_pick(const struct exec *e, uint64
     return &m->strategy[at];
 }
 
-/* So many pages would cost seconds. */
+/* True if so many pages would take seconds. */
 static bool is_costly(const struct subject_strategy *strategy, uint64_t pages) {
     return strategy->costly_pages != 0 && pages > strategy->costly_pages;
 }
@@ -276,7 +276,7 @@ static const char *create_side(struct exec *e, struct creation *c, struct judged
     return broken;
 }
 
-/* Only where all sides take a first image. */
+/* Sets the first image, if all sides can take one. */
 static void set_image(struct creation *c, const struct subject_strategy *const strategy[SIDES],
                       unsigned sides, uint64_t bytes) {
     uint64_t room = c->config.type.min_pages * SUBJECT_PAGE_BYTES;
@@ -316,7 +316,7 @@ static const char *create(struct exec *e, const struct op *op) {
     if (broken != NULL) {
         return broken;
     }
-    /* a twin would use up budget and address space of its own */
+    /* a twin would need budget and address space of its own */
     const bool single = e->budgeted || e->fall_back > 0;
     const unsigned sides = twin == WORD_twin_none || single ? 1 : SIDES;
     const struct subject_strategy *const strategy[SIDES] = {

@@ -1,5 +1,5 @@
-/* bounds.h: how much a program may do. Most programs are small, so that thousands run each second;
- * one with the operation `scale`, which mutators put into few, may do some ten times as much. */
+/* bounds.h: how much a program may do. Most programs are small, so that thousands run each second.
+ * A program with the operation `scale` may do some ten times as much; mutators make few of them. */
 #ifndef BOUNDS_H
 #define BOUNDS_H
 
@@ -7,7 +7,7 @@
 
 struct bounds {
     int work;              /* of all operations; about one host page touched each */
-    unsigned large;        /* so many operations may cost more than what is left of that, */
+    unsigned large;        /* so many operations may cost more than what is left of `work`, */
     uint64_t large_work;   /* up to this much */
     uint32_t copied_pages; /* of a memory whose bytes an operation may have to copy */
     unsigned owners;       /* memories that exist at the same time */

@@ -32,7 +32,7 @@ void crash_report(const char *rule, const struct program *program) {
     fflush(stderr);
 }
 
-/* A crash of the harness itself outside of a run has no rule: it is left to whoever caught it. */
+/* A crash of the harness itself, outside of a run, breaks no rule; the previous handler gets it. */
 static void report_now(void) {
     const struct exec *e = exec_now();
     if (e != NULL) {
@@ -54,8 +54,8 @@ void __asan_on_error(void) {
     report_now();
 }
 
-/* Programs are small and many: a short memory of freed blocks and short stacks of allocations make
- * them faster, and find the same. ASAN_OPTIONS still has the last word. */
+/* Programs are small and many, so a small quarantine and short allocation stacks make them faster
+ * and find the same. ASAN_OPTIONS overrides this. */
 const char *__asan_default_options(void);
 const char *__asan_default_options(void) {
     return "quarantine_size_mb=4:malloc_context_size=6:allocator_may_return_null=1:"
@@ -70,8 +70,7 @@ static const int watched[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE};
 enum { WATCHED = sizeof watched / sizeof watched[0] };
 static struct sigaction former[WATCHED];
 
-/* Reports, then hands on to whoever was there before: a fuzzing engine, a sanitizer, the default.
- */
+/* Reports, then calls the previous handler: a fuzzer's, a sanitizer's or the default. */
 static void on_signal(int number, siginfo_t *info, void *context) {
     unsigned i = 0;
     while (i + 1 < WATCHED && watched[i] != number) {
@@ -90,8 +89,8 @@ static void on_signal(int number, siginfo_t *info, void *context) {
     raise(number);
 }
 
-/* A subject that calls exit() in the middle of a program ends as one that aborts does: else the run
- * would look as if it had come to its end. */
+/* A subject that calls exit() in the middle of a program is reported like one that aborts.
+ * Otherwise the run would look complete. */
 static void on_exit_called(void) {
     if (exec_now() != NULL) {
         fputs("the subject called exit()\n", stderr);

@@ -10,7 +10,7 @@
  * findings of the same process print nothing. */
 void crash_report(const char *rule, const struct program *program);
 
-/* Called in place of all that a report prints, where it is set; it may end the process. */
+/* If set, called in place of printing a report. It may end the process. */
 extern void (*crash_told)(const char *rule);
 
 /* From now on a fatal signal, or a sanitizer's error, during exec_run reports the rule it breaks

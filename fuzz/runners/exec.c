@@ -97,7 +97,7 @@ static void begin(const struct subject *subject, const struct program *program) 
     for (unsigned i = 0; i < sizeof exec.body / sizeof exec.body[0]; i++) {
         exec.body[i].handles = 0;
         exec.body[i].failed = false;
-        exec.body[i].model.blocks = 0; /* nobody looks at those of the last program */
+        exec.body[i].model.blocks = 0; /* the last program's are no longer needed */
     }
     for (unsigned i = 0; i < OP_SEGMENTS; i++) {
         exec.segment[i] = (struct subject_segment){model_pattern() + (size_t)1000 * i, 64};
@@ -137,13 +137,13 @@ static const char *run_operations(const struct program *program) {
     return broken;
 }
 
-/* The first finding; a second one only where its rule is on. */
+/* The first finding, or the second one if its rule is on. */
 static const char *either(const char *broken, const char *more) {
     return broken != NULL || more == NULL ? broken : rule_broken(more);
 }
 
-/* Releases everything, whatever was found. The first finding is reported. After a finding of a rule
- * that is off none is: the model may no longer match the subject. */
+/* Releases everything, whatever was found, and reports the first finding. After a finding of a rule
+ * that is off, none is reported, because the model may no longer match the subject. */
 static const char *end(const struct subject *subject, const char *found) {
     const bool over = found != NULL && !rule_is_on(found);
     const char *broken = over ? NULL : found;
@@ -237,7 +237,8 @@ static bool is_of_lifetime(void) {
     return false;
 }
 
-/* A growth of some live memory failed: what it left behind may be what is freed twice. */
+/* True if a growth of some live memory failed: the block that is freed twice may be what it left
+ * behind. */
 static bool a_growth_failed(void) {
     bool any = false;
     for (unsigned i = 0; i < sizeof exec.body / sizeof exec.body[0]; i++) {
@@ -246,7 +247,7 @@ static bool a_growth_failed(void) {
     return any;
 }
 
-/* The rule that a crash breaks, where it is not the operation's own. */
+/* The rule that a crash breaks, if it is not the operation's own; else NULL. */
 static const char *rule_of_state(void) {
     if (exec.judge.crash_rule != NULL) {
         return exec.judge.crash_rule;
@@ -284,7 +285,8 @@ const char *exec_crash_name(void) {
         return died;
     }
     if (is_running && exec.broken != NULL && rule_is_on(exec.broken)) {
-        return exec.broken; /* broken already, and now it crashes while it is taken down */
+        /* a rule was broken before; the crash came while everything was released */
+        return exec.broken;
     }
     const char *rule = is_running ? rule_of_state() : NULL;
     if (rule == NULL && is_running && exec.op != NULL) {

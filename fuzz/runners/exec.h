@@ -21,8 +21,8 @@ struct slot {
 
 struct box {
     void *handle; /* NULL once released */
-    void *place;  /* the same, also afterwards, for one that is to lie beside it */
-    bool used;    /* a handle or wakers are there: judged is good */
+    void *place;  /* the same, kept after the release, to attach another one beside it */
+    bool used;    /* there is a handle or a waker, so `judged` is valid */
     struct judged_box judged;
     void *waker[OP_WAKERS];
     uint64_t waker_id[OP_WAKERS];
@@ -40,7 +40,7 @@ struct pinned {
  */
 
 struct exec_thread {
-    uint32_t ids; /* that it has enqueued, R32 */
+    uint32_t ids; /* number of ids that it has enqueued (R32) */
 };
 
 /* Why an operation was left out: it would cost too much, block for ever, or write more than the
@@ -51,7 +51,7 @@ struct exec {
     const struct subject *subject;
     const struct program *program;
     const struct op *op; /* the one that runs */
-    const char *broken;  /* found, while all is being given back */
+    const char *broken;  /* the finding, while everything is being released */
     bool ending;         /* all operations have run, and none found anything */
     uint64_t operations; /* that had an effect */
     const struct bounds *bounds;

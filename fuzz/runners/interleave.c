@@ -19,7 +19,7 @@
 struct world world;
 /* A program's budget is less than this many pages. */
 enum { BUDGET_PAGES = 8 };
-/* Runs of one input under a random source: each has a seed of its own. */
+/* How often one input runs under a random source, each time with another seed. */
 enum { RANDOM_RUNS = 16 };
 /* Schedules of one program that is explored, at most. */
 enum { EXPLORED_MAX = 100000 };
@@ -88,7 +88,7 @@ const char *interleave_lacks(const struct subject *subject, const struct program
     return mailbox && subject->mailbox == NULL ? "it needs a mailbox" : NULL;
 }
 
-/* The object that the address is in: what a run writes to its data is put back. */
+/* The object that contains the address. Its data are restored after each run. */
 static int restore_data(struct dl_phdr_info *object, size_t size, void *address) {
     bool inside = false;
     (void)size;
@@ -121,7 +121,7 @@ static void choose(const struct subject *subject) {
 /* ---- A run ------------------------------------------------------------------------------------
  */
 
-/* How many of its operations come before the threads begin. */
+/* How many operations of a program run before its threads begin. */
 static unsigned prefix_of(const struct program *program) {
     unsigned leading = 0;
     for (unsigned i = 0; i < program->operations; i++) {
@@ -296,7 +296,7 @@ static void world_clear(void) {
     memset(&world, 0, offsetof(struct world, judge));
 }
 
-/* The first thread: sets up, starts the others, waits for them, looks at what is left. */
+/* The first thread: sets up, starts the others, waits for them, and checks the end state. */
 static void program_main(void *arg) {
     const struct program *program = arg;
     int running[OP_THREADS];
@@ -359,7 +359,7 @@ static void program_main(void *arg) {
         }
     }
     for (unsigned i = 0; i < OP_THREADS; i++) {
-        if (world.actor[i].stopped) { /* what it had is given back for it */
+        if (world.actor[i].stopped) { /* the harness releases what it held */
             world.actor[i].op = NULL;
             memory_end_thread(&world.actor[i]);
             mailbox_end_thread(&world.actor[i]);
@@ -401,7 +401,7 @@ static const char *at_rest_behind_stopped(void) {
     return rule;
 }
 
-/* Every thread is blocked. That is correct if nobody promised what they wait for. */
+/* Every thread is blocked. That is correct if no rule promises the event that they wait for. */
 static const char *at_rest(const char *finding) {
     if (world.stopped) {
         return at_rest_behind_stopped();
@@ -447,8 +447,8 @@ static bool cancels_now(void) {
     return any;
 }
 
-/* A race or a bad access belongs to the part whose function it was in: the first one that is not
- * the lock's or the harness's. */
+/* A race or a bad access is named after the part of ref/ whose function it was in: the innermost
+ * one that belongs to neither the lock nor the harness. */
 static const char *access_rule(const char *finding, char *detail, size_t bytes) {
     static const struct {
         const char *file;
@@ -482,7 +482,7 @@ static const char *access_rule(const char *finding, char *detail, size_t bytes) 
         return "R31-payload"; /* who takes an id does not see what its producer wrote before */
     }
     if (strstr(detail, "mailbox_free") != NULL && strstr(detail, "claim") != NULL) {
-        snprintf(name, sizeof name, "R44-%s", finding); /* ... against one that takes its place */
+        snprintf(name, sizeof name, "R44-%s", finding); /* ... against the call that replaces it */
         return name;
     }
     if (strstr(detail, "mailbox_free") != NULL) {
@@ -791,7 +791,7 @@ static const char *explore(const struct program *program, struct sim_options *op
 const char *interleave_run(const struct subject *subject, const struct program *program,
                            uint64_t *operations) {
     choose(subject);
-    (void)model_pattern(); /* is made once, and not in a run */
+    (void)model_pattern(); /* made once, outside of a run */
     struct sim_options options = options_of(program);
     (void)source_chosen(&options.source);
     const unsigned schedules = schedules_of(program);

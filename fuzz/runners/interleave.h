@@ -1,26 +1,25 @@
 /* interleave.h: programs whose threads run at the same time, under the concurrency engine.
  *
- * The operations of T0 to T7 run on a logical thread each, against a subject that is compiled so
- * that the engine sees every access, as ref/ is a second time for this; the program's choices
- * decide which thread runs, which message a load reads, whether a timeout fires or a call fails.
- * What stands before the operation `interleave` runs first, on one thread; where there is none,
- * that is the leading memory_create and mailbox_attach, and fault_at before them. Oracles look on
- * from outside: they see the order in which things really happened.
+ * Each of T0 to T7 is a logical thread. The subject is compiled so that the engine sees every
+ * access (ref/ is compiled a second time for this). The program's choices decide which thread runs,
+ * which message a load reads, whether a timeout fires and whether a call fails. Operations before
+ * `interleave` run first, on one thread; without that operation, the leading memory_create,
+ * mailbox_attach and the fault_at before them do. Judges are outside: they see the order in which
+ * things really happened.
  *
- * SCHED=uniform, pct or pos in the environment takes the choices from a random source, seeded by
- * the input and SEED, in place of the program's choices; TRACE=1 prints the schedule of a finding,
- * TRACE_JSON=file writes it for scripts/trace.py.
- */
+ * SCHED=uniform, pct or pos in the environment draws the choices at random, seeded by the input and
+ * SEED, in place of the program's choices. TRACE=1 prints the schedule of a finding,
+ * TRACE_JSON=file writes it for scripts/trace.py. */
 #ifndef INTERLEAVE_H
 #define INTERLEAVE_H
 
 #include "op.h"
 #include "subject.h"
 
-/* False, with a message, when the environment asks for what is not there. */
+/* False, with a message, if SCHED= or another variable has an unknown value. */
 bool interleave_ready(void);
 
-/* True for a program that is to be run here: of a target of the engine's own, or with
+/* True for a program that runs under the engine: its target always does, or it has the operation
  * `interleave`. */
 bool interleave_wants(const struct program *program);
 

@@ -25,7 +25,7 @@ static void find_words(void) {
                       : world.b->words(world.box, &memory, &world.memory_bytes);
 }
 
-/* The ground that was asked for, else any that the subject has. */
+/* The kind of memory that was asked for, or any that the subject has. */
 static enum subject_status try_attach(struct subject_mailbox_config *config) {
     const enum subject_ground asked = config->ground;
     enum subject_status status = world.b->attach(config, &world.box);
@@ -38,7 +38,7 @@ static enum subject_status try_attach(struct subject_mailbox_config *config) {
     return status;
 }
 
-/* Brings what is asked for into a small range: each access is a step. */
+/* Brings a number into a small range, because each access is a step. */
 static struct subject_mailbox_config config_of(const struct op *op) {
     struct subject_mailbox_config config = {.ground = SUBJECT_CUSTOM, .capacity = 4};
     uint64_t region = WORD_region_front;
@@ -86,7 +86,7 @@ void mailbox_attach_first(const struct op *op) {
     struct subject_mailbox_config config = config_of(op);
     enum subject_status status = try_attach(&config);
     if (status != SUBJECT_OK && status != SUBJECT_NO_MEMORY) {
-        config.capacity = 0; /* no other than the subject's usual number, perhaps */
+        config.capacity = 0; /* the subject may have only its usual number */
         status = world.b->capacity == 0 ? status : try_attach(&config);
     }
     if (status != SUBJECT_OK) {
@@ -109,7 +109,7 @@ void mailbox_attach_first(const struct op *op) {
     }
 }
 
-/* Where a program gives up the owner's reference, each thread has one of its own. */
+/* If a program releases the owner's reference, each thread has one of its own. */
 void mailbox_share(struct actor *a) {
     struct call c = {.code = OP_waker_create, .thread = a->number, .id = 1};
     if (world.box != NULL && world.releases) {
@@ -269,7 +269,7 @@ static void drop_reference(struct actor *a) {
 /* ---- Another one in the same memory -----------------------------------------------------------
  */
 
-/* It is open, whatever became of the first one, and takes an id. */
+/* Checks that the second mailbox is open and takes an id, whatever happened to the first one. */
 static void look_at_beside(const struct actor *a) {
     uint8_t *memory;
     uint64_t memory_bytes;
@@ -287,7 +287,7 @@ static void look_at_beside(const struct actor *a) {
     world_check(concurrent_beside_stays(closed, flag, enqueued));
 }
 
-/* One that threads share, with a guest of its own. */
+/* The second mailbox, shared by threads, with a guest of its own. */
 static void attach_second(const struct subject_mailbox_config *config) {
     enum subject_status status = world.b->attach(config, &world.second);
     world_check(
@@ -399,7 +399,7 @@ static void end_second(void) {
 /* ---- A producer that stops --------------------------------------------------------------------
  */
 
-/* Where the enqueue ends before so many steps the thread goes on. */
+/* If the enqueue ends in fewer steps, the thread goes on. */
 static void enqueue_and_stop(struct actor *a, struct call *c, uint64_t step) {
     enum { STEPS_MAX = 32 };
     c->id = ((a->number + 1u) << 16) + ++a->ids;
@@ -438,7 +438,7 @@ void mailbox_end_thread(struct actor *a) {
 /* ---- The guest --------------------------------------------------------------------------------
  */
 
-/* Sleeps as the subject's guest does, else on its flag. */
+/* Sleeps as the subject's guest does, or on its flag if it has no such function. */
 static int guest_wait(void *context, _Atomic uint32_t *flag, uint32_t expected,
                       int64_t timeout_ns) {
     struct actor *a = context;
@@ -503,7 +503,8 @@ static void rounds(struct actor *a, uint64_t count) {
         struct call enqueues = {.code = OP_mailbox_enqueue, .thread = a->number, .count = 1};
         drain(a, &drains);
         enqueue_many(a, &enqueues);
-        sim_progress(); /* else the engine would take it for a loop that needs others to run */
+        sim_progress(); /* otherwise the engine would take it for a loop that waits for other
+                           threads */
     }
 }
 

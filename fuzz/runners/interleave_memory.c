@@ -1,7 +1,7 @@
-/* interleave_memory.c: a memory that threads share: its set-up, their handles, their operations.
+/* interleave_memory.c: a memory that threads share: its set-up, the threads' handles, their
+ * operations.
  *
- * The calls are operations.c's, what they may answer is concurrent.h's. Which other calls stand
- * around them is part of what a schedule is made of. */
+ * operations.c makes the calls, concurrent.h judges them. */
 #include "note.h"
 #include "sim.h"
 #include "world.h"
@@ -48,7 +48,7 @@ static unsigned strategy_pick(uint64_t word) {
     return first;
 }
 
-/* The strategy of that name, which need not be shareable, else the one that is taken for it. */
+/* The strategy of that name, shareable or not, or the one that stands in for it. */
 static unsigned strategy_named(uint64_t word) {
     for (unsigned i = 0; i < world.m->strategies; i++) {
         if (strcmp(world.m->strategy[i].name, op_word(KIND_strategy, word)) == 0 &&
@@ -149,7 +149,8 @@ void memory_end_thread(struct actor *a) {
     }
 }
 
-/* As it is, not as this thread may see it: nothing need have told it of the others' growths. */
+/* The size as it is, not as this thread may see it: it may not have learned of the others' growths.
+ */
 static uint64_t size_exact(void *memory) {
     return world.m->record == NULL ? size_now(memory)
                                    : atomic_load(&world.m->record(memory)->length_bytes);
@@ -159,8 +160,9 @@ static void check_chain(void *memory) {
     world_check(concurrent_chain(&world.judge, size_exact(memory)));
 }
 
-/* Where a program destroys handles the first thread gives its own up while the others run, so that
- * two of them can be the last. Not where it grows: that is looked at in the end. */
+/* If a program destroys handles, the first thread gives up its own while the others run, so that
+ * two threads can destroy the last two at once. Not if it grows the memory, because the size is
+ * checked at the end. */
 void memory_give_up(void) {
     void *own = world.root;
     if (own != NULL && world.destroys && !world.grows && world.box == NULL) {
@@ -201,7 +203,7 @@ static void cancel(unsigned thread) {
     }
 }
 
-/* Nothing that happened to the one shows in the other (R13). */
+/* Changes to one memory do not show in the other (R13). */
 static void copy_end(void) {
     if (world.copy != NULL) {
         world_check(concurrent_history(&world.copy_judge));
@@ -314,7 +316,7 @@ static void await_copy(struct actor *a) {
     a->in_wait = false;
 }
 
-/* Takes a handle of the copy, if there is one and the mark that was read came from its maker. */
+/* Takes a handle of the copy, if there is one and this thread has read its maker's mark. */
 static void adopt_copy(struct actor *a, unsigned slot) {
     if (world.copy != NULL && a->copy_mark >= world.copy_told && slot == world.copy_slot &&
         a->handle[slot] == NULL) {
@@ -334,8 +336,8 @@ static void tell_copy(bool made) {
     (void)sim_wake(&world.copy_mark, UINT32_MAX);
 }
 
-/* Each word is a step, so a run makes one small copy; a second copy is the same one. Wakes those
- * who wait for it. */
+/* Makes the run's copy, and wakes those who wait for it. A second copy is the same one, so that
+ * runs stay short. */
 static void copy(struct actor *a, void *memory, struct call *c, unsigned to) {
     const bool makes = world.m->size_pages(memory) <= 1 && !world.copied;
     if (makes) {
@@ -416,7 +418,7 @@ static bool has_handle(const struct actor *a) {
     return has;
 }
 
-/* All who still have a handle are blocked in waits, one at least. */
+/* True if every thread that still has a handle is blocked in a wait, and there is one. */
 static bool others_sleep(const struct actor *self) {
     unsigned sleepers = 0;
     for (unsigned i = 0; i < OP_THREADS; i++) {
@@ -459,7 +461,7 @@ static void destroy_all(const struct actor *self, void *own) {
     void *taken[OP_THREADS * OP_MEMORIES + 1];
     unsigned count = take_handles(self, taken);
     world.gone = true;
-    for (unsigned i = 0; i < OP_THREADS; i++) { /* what they did before they slept is over */
+    for (unsigned i = 0; i < OP_THREADS; i++) { /* their calls before the wait have ended */
         (void)sim_atomic_rmw(&world.asleep_mark[i], 4, SIM_ADD, 0, __ATOMIC_ACQUIRE);
     }
     check_chain(own);
@@ -514,7 +516,7 @@ static bool has_address(uint8_t code) {
     return code != OP_memory_grow && code != OP_memory_disable_atomics;
 }
 
-/* Those whose range may have become valid while they ran. */
+/* Operations whose range may have become valid while they ran. */
 static bool looks_after(uint8_t code) {
     return has_address(code) && code != OP_memory_atomic_store && code != OP_memory_atomic_rmw;
 }
@@ -610,7 +612,7 @@ static void await_crowd(struct actor *a) {
 static void crowd(struct actor *spawner, void *memory, const struct op *op) {
     const uint64_t count = op->arg.memory_wait_crowd.count % (world.bounds->waiters + 1);
     note((struct note){.kind = NOTE_OTHER,
-                       .rule = "R24-count"}); /* more threads than a program has */
+                       .rule = "R24-count"}); /* more threads than a program itself may have */
     const uint64_t room = world.destroys ? 0 : world.bounds->waiters - world.crowded;
     world.left_out += count > room;
     for (uint64_t i = 0; i < count && world.crowded < world.bounds->waiters && !world.destroys;
@@ -644,7 +646,7 @@ void memory_join_crowd(void) {
 /* ---- Tenants: memories that are created and destroyed -------------------------------------------
  */
 
-/* It ends now, or has ended. */
+/* Records that the tenant ends now. */
 static void tenant_ends(struct tenant *t) {
     if (t->to == NEVER) {
         t->to = concurrent_moment(&world.judge);
@@ -719,7 +721,7 @@ static bool can_ask(void) {
     return world.m != NULL && world.m->owner_of != NULL && world.m->record != NULL;
 }
 
-/* Its strategy: the arguments' bits say whether it moves, or has a slot of a pool. */
+/* A tenant's strategy: bits of `pages` say whether it moves or has a slot of a pool. */
 static enum word_strategy tenants_strategy(const struct op *op) {
     const uint64_t pages = op->arg.memory_tenant.pages;
     return pages / 2 % 2 != 0   ? WORD_strategy_move
@@ -727,7 +729,7 @@ static enum word_strategy tenants_strategy(const struct op *op) {
                                 : WORD_strategy_reserve;
 }
 
-/* A subject makes its pool with the first memory in it, which is no matter for two threads. */
+/* Makes the subject's pool, which comes with its first memory, before there are two threads. */
 bool memory_pool_first(const struct op *op) {
     const struct subject_memory_config config = {
         .type = {.min_pages = 1, .max_pages = 1},
@@ -889,7 +891,7 @@ bool memory_operation(struct actor *a, const struct op *op) {
         return false;
     }
     if (op->code == OP_memory_budget) {
-        return true; /* as a whole: memory_budget_first */
+        return true; /* for the whole program, by memory_budget_first */
     }
     if (op->code == OP_memory_cancel) {
         cancel(op->arg.memory_cancel.thread % OP_THREADS);

@@ -1,4 +1,4 @@
-/* load.h: which subject is tested. */
+/* load.h: chooses and loads the subject. */
 #ifndef LOAD_H
 #define LOAD_H
 
@@ -7,13 +7,13 @@
 
 #include <stdio.h>
 
-/* A shared object's subject, or NULL after saying on standard error what is wrong with it: it
- * cannot be read, exports no pagebox_subject, crashes or hangs when it is loaded, was built with
- * another version of subject.h, lacks what is required. */
+/* The subject of a shared object. NULL after a message on standard error if it cannot be read,
+ * exports no pagebox_subject, crashes or hangs when it is loaded, was built with another version of
+ * subject.h, or lacks a required function. */
 const struct subject *subject_load(const char *path);
 
-/* As the environment variable SUBJECT says, the reference where it is empty or not set; with the
- * rules that are off for it (rule.h). NULL after saying what is wrong. */
+/* The subject that the environment variable SUBJECT names, or the reference if it is empty or not
+ * set. Also switches off the rules that it does not promise (rule.h). NULL after a message. */
 const struct subject *subject_chosen(void);
 
 /* Its name, what it does not offer, which rules are off; a few lines. */

@@ -1,6 +1,6 @@
-/* operations.c: one executor an operation: its arguments, and the call of the subject. See call.h.
+/* operations.c: one executor per operation: its arguments, and the call of the subject. See call.h.
  *
- * Nothing is checked here, and nothing is left out: that is for runners and judges. */
+ * It checks nothing and leaves nothing out; runners and judges do. */
 #include "call.h"
 
 #include "model.h"
@@ -24,7 +24,7 @@ static uint64_t address(const struct call *c, uint64_t argument) {
     return op_address(argument, c->size_bytes);
 }
 
-/* A drawn address as index + offset, the way the instructions have it. */
+/* Splits an address into index + offset, as the instructions take it. */
 static void access_arguments(struct call *c, uint64_t at, uint64_t offset, uint64_t width) {
     static const unsigned widths[WORD_width_count] = {1, 2, 4, 8, 3};
     uint64_t to = address(c, at);
@@ -411,7 +411,7 @@ static void nothing(const struct subject_memory *m, void *memory, struct call *c
     (void)c;
 }
 
-/* What a memory's handle can be asked for, and the function that it takes. */
+/* True if the subject has the function that an operation on a memory's handle needs. */
 #define NEEDS(function) offsetof(struct subject_memory, function)
 static const struct {
     memory_call *make;
@@ -459,7 +459,7 @@ bool operation_of_memory(const struct subject_memory *m, uint8_t code) {
 
 bool operation_is_idle(const struct subject_memory *m, uint8_t code) {
     const bool is_fault = code == OP_fault || code == OP_fault_at;
-    if (is_fault) { /* they do not reach another process, nor a library's own calls */
+    if (is_fault) { /* they reach neither another process nor a library's own calls */
         return (m->promises & SUBJECT_OPAQUE) != 0;
     }
     return memory_operations[code].make != NULL && !operation_of_memory(m, code);

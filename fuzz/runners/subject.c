@@ -201,14 +201,14 @@ static const struct subject *load(const char *path) {
     return gap == NULL ? s : NULL;
 }
 
-/* Loads it in a process of its own first: one that crashes or hangs even then is told apart from
- * one that breaks a rule. */
+/* Loads it in a child process first, so that an object that crashes or hangs when it is loaded is
+ * told apart from one that breaks a rule. */
 static bool loads(const char *path) {
     enum {
         LOAD_S = 60,
         LOADED = 90,
         REFUSED = 91
-    }; /* no status that the object itself ends with */
+    }; /* a status that the object itself is unlikely to exit with */
     static const int faults[] = {SIGSEGV, SIGBUS, SIGABRT, SIGILL, SIGFPE};
     char why[128];
     int status = 0;
@@ -216,7 +216,7 @@ static bool loads(const char *path) {
     pid_t child = fork();
     if (child == 0) {
         for (unsigned i = 0; i < sizeof faults / sizeof faults[0]; i++) {
-            signal(faults[i], SIG_DFL); /* a sanitizer would take its time */
+            signal(faults[i], SIG_DFL); /* the sanitizers' checks at exit would take long */
         }
         alarm(LOAD_S);
         _exit(load(path) == NULL ? REFUSED : LOADED);

@@ -1,8 +1,8 @@
 /* world.h: what the parts of an interleaved run share: the subject's memory and mailbox, and the
  * threads that use them.
  *
- * Nothing here is seen by the engine: threads take turns at the engine's points only, so these
- * structures need no atomics and order nothing. All of it is cleared when a run begins. */
+ * The engine sees none of it. Threads switch only inside the engine, so these structures need no
+ * atomics. All of it is cleared when a run begins. */
 #ifndef WORLD_H
 #define WORLD_H
 
@@ -17,13 +17,13 @@ struct actor {
     uint8_t number;
     int engine_thread;   /* its number there */
     const struct op *op; /* that runs now, NULL between two */
-    bool in_wait;        /* blocked by the meaning of its operation, not by a lock */
-    bool asleep;    /* has slept in the wait that it is in: its handle is not touched any more */
-    bool in_signal; /* ... that one is mailbox_wait_for_signal, or the guest's park */
-    bool in_second; /* ... that one is the second mailbox's guest's park */
-    bool holds;     /* between mailbox_hold and mailbox_unhold */
+    bool in_wait;        /* it is blocked because its operation waits, not by a lock */
+    bool asleep;         /* it has slept in its current wait, which no longer uses its handle */
+    bool in_signal;      /* ... that one is mailbox_wait_for_signal, or the guest's park */
+    bool in_second;      /* ... that one is the second mailbox's guest's park */
+    bool holds;          /* between mailbox_hold and mailbox_unhold */
     void *handle[OP_MEMORIES];
-    bool is_copy[OP_MEMORIES]; /* that handle is of the copy */
+    bool is_copy[OP_MEMORIES]; /* the handle in that slot is the copy's */
     bool on_copy;              /* its operation is on the copy */
     uint32_t copy_mark;        /* the mark that it has read */
     struct event *wait;        /* the wait that it is in */
@@ -36,7 +36,7 @@ struct actor {
     bool stopped;    /* in the middle of an enqueue, for ever (R45) */
     void *reference; /* its share of the mailbox, where a program releases it */
     uint32_t ids;
-    uint32_t pauses_at; /* that step of its next operation it stands still; 0: it does not */
+    uint32_t pauses_at; /* at this step of its next operation it pauses; 0: it does not */
 };
 
 /* A memory that is created and destroyed, to test the register of owners. */
@@ -44,9 +44,11 @@ struct tenant {
     const uint8_t *base;
     uint64_t bytes;
     const struct subject_record *record;
-    uint32_t from, to; /* the moments between which it may exist; to NEVER: it still does */
-    bool unsure;       /* it is moving or being destroyed: its place may be another's already */
-    uint32_t released; /* its place was given back, as the so manieth, and is nobody's; 0: not */
+    uint32_t from, to; /* it may exist between these moments; `to` NEVER: it still exists */
+    bool unsure;       /* it is moving or being destroyed, so its place may belong to another memory
+                          already */
+    uint32_t released; /* its place was released, as number `released`, and belongs to nobody; 0: it
+                          was not */
 };
 
 struct world {
@@ -59,8 +61,9 @@ struct world {
     const struct bounds *bounds;
     unsigned prefix;      /* operations before the threads begin */
     uint64_t operations;  /* that were run */
-    unsigned left_out;    /* that were not: the judge has no room to remember what they do */
-    unsigned armed_until; /* the prefix's faults before that operation are armed */
+    unsigned left_out;    /* operations that did not run, because the judge has no room to remember
+                             what they do */
+    unsigned armed_until; /* faults of the prefix before this operation have been armed */
 
     /* The memory. NULL root: none. */
     void *root; /* the first thread's handle; outlives all others, or memory_give_up() */
@@ -84,18 +87,19 @@ struct world {
     unsigned making;        /* being created now */
     bool pooled;            /* the pool of tenants is there */
     bool hears;             /* the program asks who owns what was given back */
-    uint32_t released_mark; /* in the engine's eyes: how many places were given back */
+    uint32_t released_mark; /* seen by the engine: how many places were released */
     uint64_t budget_bytes;  /* of all tenants (R40); 0: they have none */
     uint64_t granted_bytes; /* that living memories have, as far as is known */
     struct claims claims;
-    bool root_limited;   /* the memory that all share is one of them */
-    bool destroys;       /* the program destroys handles: who sleeps says so (asleep_mark) */
-    bool grows;          /* the program grows the memory */
-    bool places_mailbox; /* ... and has a mailbox in it */
-    bool threaded;       /* the threads have begun */
-    bool gone;           /* the last handle was destroyed while others were blocked */
-    uint32_t notify_mark[OP_THREADS]; /* in the engine's eyes: how many notifies each began */
-    uint32_t asleep_mark[OP_THREADS]; /* in the engine's eyes: that it sleeps */
+    bool root_limited; /* the memory that all share is one of them */
+    bool destroys; /* the program destroys handles, so threads that go to sleep say so (asleep_mark)
+                    */
+    bool grows;    /* the program grows the memory */
+    bool places_mailbox;              /* ... and has a mailbox in it */
+    bool threaded;                    /* the threads have begun */
+    bool gone;                        /* the last handle was destroyed while others were blocked */
+    uint32_t notify_mark[OP_THREADS]; /* seen by the engine: how many notifies each thread began */
+    uint32_t asleep_mark[OP_THREADS]; /* seen by the engine: that it sleeps */
 
     /* The mailbox. NULL box: none. */
     void *box;
@@ -104,9 +108,9 @@ struct world {
     enum subject_ground ground;
     bool in_root;        /* the region lies in the memory above */
     bool awaits_signal;  /* the program has a host thread that sleeps */
-    bool releases;       /* the program gives the mailbox's handle up */
+    bool releases;       /* the program releases the mailbox's handle */
     bool has_beside;     /* a second one was attached, once in a run */
-    bool beside_shifted; /* it has bytes of the first one, and they mean something else there */
+    bool beside_shifted; /* it shares bytes with the first one, and uses them for something else */
     void *second;        /* the second one, if it was attached before the threads began */
     int second_guest;    /* the thread that is its guest; -1: none */
     bool stopped;        /* a producer has stopped for ever */

@@ -26,9 +26,9 @@ build/plain/explore-engine.o: build/plain/fuzz/sim/explore_main.o build/plain/li
 # environment: paths may have any letters.
 explore-lib: build/plain/explore-engine.o ## what scripts/explore.py links
 explore: explore-lib ## SRC=file.c under the engine [ARGS= SCHED= TIME= SEED= JOBS= REPLAY= ROOT= CFLAGS_SRC= SET= VOLATILE=relaxed ADVISE=1 ADVISE_IN= ADVISE_TIME=10 CC_EXPLORE=clang]
-	@[ -n "$$SRC" ] || { echo "explore: which file? make explore SRC=file.c" >&2; exit 2; }
+	@[ -n "$$SRC$$REPLAY" ] || { echo "explore: which file? make explore SRC=file.c" >&2; exit 2; }
 	$(if $(findstring command,$(origin CFLAGS)),@echo "explore: CFLAGS= would not reach your file: CFLAGS_SRC= does" >&2; exit 2)
-	@scripts/explore.py "$$SRC" --cc '$(or $(CC_EXPLORE),clang)' --cflags="$$CFLAGS_SRC" --args="$$ARGS" \
+	@scripts/explore.py $${SRC:+"$$SRC"} --cc '$(or $(CC_EXPLORE),clang)' --cflags="$$CFLAGS_SRC" --args="$$ARGS" \
 	    $(if $(SCHED),--sched '$(SCHED)') $(if $(TIME),--time '$(TIME)') \
 	    $(if $(SEED),--seed '$(SEED)') $(if $(JOBS),--jobs '$(JOBS)') \
 	    $(if $(VOLATILE),--volatile '$(VOLATILE)') $(if $(ADVISE),--advise --advise-in '$(ADVISE_IN)' $(if $(ADVISE_TIME),--advise-time '$(ADVISE_TIME)')) $(if $(REPLAY),--replay "$$REPLAY") $(if $(findstring command,$(origin ROOT)),--root "$$ROOT") $(foreach s,$(SET),--set '$(s)')

@@ -292,6 +292,28 @@ def kept_objects():
         return name, None if right else f"{statuses} {compiled} {warnings} {done.stderr}"
 
 
+def replays_a_folder():
+    """Of a program of many files the report's folder says what it is made from; a call that no run got to is told."""
+    name = "replays_a_folder"
+    with tempfile.TemporaryDirectory(prefix="test-explore-") as folder:
+        folder = pathlib.Path(folder)
+        files = [folder / f"part{i}.c" for i in range(5)]
+        for i, file in enumerate(files[1:], 1):
+            file.write_text(f"int part{i}(void);\nint part{i}(void) {{ return VALUE; }}\n")
+        files[0].write_text("#include <assert.h>\n#include <sys/mman.h>\nint part3(void);\nint main(int n, char **v) {\n    (void)v;\n"
+                            "    if (n > 5) { mremap(0, 1, 2, 0); }\n    assert(part3() == n);\n    return 0;\n}\n")
+        done = explore(folder, *files, "--time", "120", "--cflags=-D_GNU_SOURCE -DVALUE=7", "--args", "a b")
+        line = next((l for l in done.stdout.splitlines() if l.startswith("replay: ")), "")
+        where = line.partition("REPLAY=")[2]
+        again = subprocess.run(["make", "-s", "-C", str(REPO), "explore", f"ROOT={folder}", f"REPLAY={REPO / where}"],
+                               capture_output=True, text=True, timeout=900)
+        told = "no run got to mremap()" in done.stdout
+        right = done.returncode == 1 and "SRC=" not in line and told and "by replay" in latest(folder)[0].joinpath("report.md").read_text()
+        wrong = explore(folder, "--replay", folder)
+        right = right and again.returncode == 2 and "part0.c:7" in again.stdout and wrong.returncode == 2 and "no report" in wrong.stderr
+        return name, None if right else f"{done.stdout}{done.stderr}{again.stdout}{again.stderr}{wrong.stderr}"
+
+
 def refuses_cflags():
     """Make's own CFLAGS would not reach the user's file: the message names the setting that does."""
     name = "refuses_make_cflags"
@@ -343,7 +365,7 @@ def main():
         [(run_case, (c,)) for c in cases()] + [(refused, r) for r in REFUSED] + [(interrupted, ())]
     )
     jobs += [(warns_of_assembly, ()), (volatile_hint, ()), (refuses_cflags, ()),
-             (path_with_a_space, ()), (own_names, ()), (wrapped_calls, ()), (kept_objects, ())]
+             (path_with_a_space, ()), (own_names, ()), (wrapped_calls, ()), (kept_objects, ()), (replays_a_folder, ())]
     jobs += [
         (advice, ("ring", 31, "load", "needed")),
         (advice, ("ring", 35, "store", "needed")),

@@ -64,15 +64,32 @@ def files_of(word):
         report.die(f"SRC={word}: {error}")
 
 
+SETTINGS = ("src", "cflags", "args", "set", "volatile", "cc")  # what a program is made from
+
+
+def take_settings(a):
+    """Those of the report in the folder that is to be replayed."""
+    folder = pathlib.Path(a.replay or "")
+    if not a.replay or not folder.is_dir():
+        report.die("which file? SRC= names it, or REPLAY= the folder of a report")
+    try:
+        settings = json.loads((folder / "report.json").read_text())["items"][0]["settings"]
+        values = {name: settings[name] for name in SETTINGS}
+    except (OSError, ValueError, LookupError, TypeError):
+        report.die(f"{folder}: no report of make explore with a program in it: name its files (SRC=) and schedule.txt")
+    vars(a).update(values)
+    a.replay = str(folder / "schedule.txt")
+
+
 def read_arguments():
     p = argparse.ArgumentParser(prog="explore.py", description=__doc__.partition("\n\n")[0])
-    p.add_argument("src", nargs="+", help="C or C++ files; one of them has main")
+    p.add_argument("src", nargs="*", help="C or C++ files; one of them has main")
     p.add_argument("--sched", default="all", choices=SCHEDS)
     p.add_argument("--time", type=float, default=60, help="seconds (default 60)")
     p.add_argument("--build-time", type=float, help="seconds for building (default: part of --time)")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes of SCHED=exhaustive")
-    p.add_argument("--replay", metavar="FILE", help="a schedule.txt of an earlier finding")
+    p.add_argument("--replay", metavar="FILE", help="a schedule.txt of an earlier finding, or the folder of its report, which knows the files, too")
     p.add_argument("--cflags", default="", help="for the program: -DX, -Ipath, -O2, -lm ...")
     p.add_argument("--cc", default="clang", help="clang, clang-19, gcc")
     p.add_argument("--set", action="append", default=[], metavar="KEY=N", help="a bound or switch")
@@ -88,6 +105,8 @@ def read_arguments():
     p.add_argument("--advise-time", type=float, default=10, help="seconds for each proof")
     p.add_argument("--root", help="where results/ is (default: the repository)")
     a = p.parse_args()
+    if not a.src:
+        take_settings(a)
     a.src = [file for word in a.src for file in files_of(word)]
     if a.time <= 0:
         report.die("--time (TIME=) needs a number of seconds above 0")
@@ -221,7 +240,9 @@ def lead_of(a, result):
 
 
 def replay_command(a, folder):
-    """What shows the finding again, to be pasted."""
+    """What shows the finding again, to be pasted. Of many files the report's folder stands for all."""
+    if len(a.src) > NAMES_SHOWN:
+        return f"make explore REPLAY={shlex.quote(report.shown(folder))}"
     settings = [("SRC", a.src[0] if len(a.src) == 1 else shlex.join(a.src)), ("CFLAGS_SRC", a.cflags), ("ARGS", a.args), ("SET", " ".join(a.set))]
     settings += [("VOLATILE", "" if a.volatile == "plain" else a.volatile)]
     settings += [("CC_EXPLORE", "" if a.cc == "clang" else a.cc)]
@@ -302,6 +323,7 @@ def finish(a, run, program, status, result):
     item |= {
         k: result[k] for k in ("finding", "executions", "seconds", "graphs", "complete", "choices")
     }
+    item["settings"] = {name: getattr(a, name) for name in SETTINGS} | {"src": [*map(os.path.abspath, a.src)]}
     item |= {
         "detail": lines,
         "bounds": cuts_of(result),
@@ -332,6 +354,9 @@ def finish(a, run, program, status, result):
         say(re.sub(r"[`*]", "", lead))
     for text in hints + cuts_of(result):
         say(f"note: {text}")
+    calls = sorted({f"{name}()" for _, name in a.refused})
+    if calls and not result["cut"] and result["finding"] != trace.UNSUPPORTED:
+        say(f"note: no run got to {', '.join(calls)}, which the engine does not simulate")
     if result["cut"] and not result["cuts"] and result["finding"] != trace.UNSUPPORTED:
         say(f"note: {result['cut']:,} of the runs were cut at a bound, so how they would have ended is unknown")
     if result["error"]:

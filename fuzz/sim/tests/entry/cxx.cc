@@ -1,4 +1,4 @@
-// The same for C++'s atomics and virtual tables.
+// cxx.cc: every entry point that C++'s atomics and virtual tables make a compiler call.
 #include <atomic>
 std::atomic<int> x;
 std::atomic<void *> p;
