@@ -93,6 +93,7 @@ struct concurrent {
     uint32_t dropped;
     uint32_t close_start, close_end; /* of the first one that began, that ended; NEVER */
     bool lost;                       /* its pages are gone, and with them its region */
+    bool half_lost;    /* what should have taken them has failed: anything may be there */
     bool closed_first; /* somebody else had begun to close it, or it was lost before */
     bool kept_closed;
     bool told_closed;     /* the guest has parked and was told that it is closed, */

@@ -465,13 +465,16 @@ const char *concurrent_box_ended(struct concurrent *o, const struct call *c) {
             o->closed_first |= o->close_start != NEVER;
             o->lost = o->wild = o->guest_trapped = true;
             concurrent_close_begins(o);
+        } else if (c->status != SUBJECT_UNSUPPORTED && c->status != SUBJECT_PINNED) {
+            o->half_lost = o->wild = o->guest_trapped = true;
+            concurrent_close_begins(o);
         }
         return NULL;
     case OP_mailbox_unhold:
         if (o->lost) {
             return region_lost(o, c);
         }
-        return c->status == SUBJECT_OK
+        return c->status == SUBJECT_OK || o->half_lost
                    ? NULL
                    : concurrent_found("R37-unhold",
                                       "the region was lost in a memory that only grew");
