@@ -11,6 +11,7 @@
  * usage, or an input that cannot be read or breaks nothing.
  */
 #include "exec.h"
+#include "host_calls.h"
 #include "input.h"
 #include "interleave.h"
 #include "load.h"
@@ -686,6 +687,15 @@ static bool write_all(void) {
     return written;
 }
 
+/* Operations of the reference's own functions have no lines in such a program. */
+static bool calls_the_host(const struct program *program) {
+    bool any = false;
+    for (unsigned i = 0; i < program->operations; i++) {
+        any |= host_call_is(program->operation[i].code);
+    }
+    return any;
+}
+
 static int run(const char *path) {
     static struct program program;
     struct trial_settings settings = {
@@ -724,7 +734,11 @@ static int run(const char *path) {
         return USAGE;
     }
     bool good = write_all();
-    if (good && !looks_are_whole) {
+    if (good && calls_the_host(&trial.program)) {
+        fprintf(stderr,
+                "reproducer: the calls of host_... operations are in fuzz/reference/host_*.c:"
+                " the program leaves them out, and `make replay` makes them\n");
+    } else if (good && !looks_are_whole) {
         fprintf(stderr,
                 "reproducer: what shows %s cannot be asked of the library: the program makes "
                 "the calls and cannot fail by itself\n",

@@ -1,0 +1,240 @@
+/* host_custom.c: memories by tables of functions, of which some are missing. */
+#include "host_within.h"
+
+/* ---- Custom memories --------------------------------------------------------------------------
+ */
+
+/* A page, and what its functions were asked. */
+static struct {
+    struct pb_memory_definition definition;
+    _Alignas(8) uint8_t bytes[65536];
+    bool shared;
+    unsigned initialised, waited, notified, disabled, released, retained, copied;
+    uint64_t start, count, address, expected;
+    unsigned width;
+} page;
+
+static struct pb_memory_type page_type(void *self) {
+    (void)self;
+    return (struct pb_memory_type){1, 1, page.shared};
+}
+
+static struct pb_memory_style page_style(void *self) {
+    (void)self;
+    return (struct pb_memory_style){.kind = PB_STYLE_STATIC, .bound_pages = 1};
+}
+
+static enum pb_status page_grow(void *self, uint32_t delta_pages, uint32_t *old_pages) {
+    (void)self;
+    *old_pages = 1;
+    return delta_pages == 0 ? PB_OK : PB_LIMIT;
+}
+
+static struct pb_memory_definition *page_definition(void *self) {
+    (void)self;
+    return &page.definition;
+}
+
+static void page_release(void *self) {
+    page.released += self == &page;
+}
+
+static enum pb_status page_retain(void *self, void **handle) {
+    page.retained++;
+    *handle = self;
+    return PB_OK;
+}
+
+static enum pb_status page_copy(void *self, void **copy) {
+    (void)self;
+    (void)copy;
+    page.copied++;
+    return PB_NO_DESCRIPTORS;
+}
+
+static enum pb_status page_initialise(void *self, uint64_t start, const void *data,
+                                      uint64_t count) {
+    (void)self;
+    page.initialised++;
+    page.start = start;
+    page.count = count;
+    if (count > 0) {
+        memcpy(page.bytes + start, data, count);
+    }
+    return PB_OK;
+}
+
+static enum pb_status page_wait(void *self, uint64_t address, unsigned width, uint64_t expected,
+                                int64_t timeout_ns, enum pb_wait *result) {
+    (void)self;
+    (void)timeout_ns;
+    page.waited++;
+    page.address = address;
+    page.width = width;
+    page.expected = expected;
+    *result = PB_WAIT_TIMED_OUT;
+    return PB_OK;
+}
+
+static uint32_t page_notify(void *self, uint64_t address, uint32_t count) {
+    (void)self;
+    page.notified++;
+    page.address = address;
+    return count;
+}
+
+static void page_disable(void *self) {
+    (void)self;
+    page.disabled++;
+}
+
+enum {
+    TYPE,
+    STYLE,
+    GROW,
+    DEFINITION,
+    RELEASE,
+    RETAIN,
+    COPY,
+    INITIALISE,
+    WAIT,
+    NOTIFY,
+    DISABLE,
+    REQUIRED = 31
+};
+
+/* The table without some of its functions. */
+static struct pb_memory_operations page_operations(unsigned lacks) {
+#define HAS(bit, function) lacks >> (bit)&1 ? NULL : (function)
+    return (struct pb_memory_operations){
+        .type = HAS(TYPE, page_type),
+        .style = HAS(STYLE, page_style),
+        .grow = HAS(GROW, page_grow),
+        .definition = HAS(DEFINITION, page_definition),
+        .release = HAS(RELEASE, page_release),
+        .retain = HAS(RETAIN, page_retain),
+        .copy = HAS(COPY, page_copy),
+        .initialise = HAS(INITIALISE, page_initialise),
+        .wait = HAS(WAIT, page_wait),
+        .notify = HAS(NOTIFY, page_notify),
+        .disable_atomics = HAS(DISABLE, page_disable),
+    };
+#undef HAS
+}
+
+/* What is checked before the table's function is called. */
+static const char *custom_words(struct pb_memory *memory, unsigned lacks, uint64_t at) {
+    enum pb_wait result = (enum pb_wait)7;
+    uint32_t woken = 99;
+    const char *broken = NULL;
+    for (unsigned width = 4; width <= 8; width += 4) {
+        const unsigned waited = page.waited;
+        const enum pb_status wrong = at % width != 0             ? PB_MISALIGNED
+                                     : !host_in(at, width, PAGE) ? PB_OUT_OF_BOUNDS
+                                     : !page.shared              ? PB_NOT_SHARED
+                                     : lacks >> WAIT & 1         ? PB_UNSUPPORTED
+                                                                 : PB_OK;
+        const enum pb_status got = width == 4 ? pb_memory_wait32(memory, at, 5, 0, &result)
+                                              : pb_memory_wait64(memory, at, 5, 0, &result);
+        const bool called = page.waited == waited + 1 && page.address == at &&
+                            page.width == width && page.expected == 5 &&
+                            result == PB_WAIT_TIMED_OUT;
+        broken = host_first(
+            broken, host_holds(got == wrong && (got != PB_OK ? page.waited == waited : called),
+                               "R19-custom"));
+    }
+    const enum pb_status wrong = at % 4 != 0             ? PB_MISALIGNED
+                                 : !host_in(at, 4, PAGE) ? PB_OUT_OF_BOUNDS
+                                                         : PB_OK;
+    const bool can = wrong == PB_OK && page.shared && !(lacks >> NOTIFY & 1);
+    const enum pb_status got = pb_memory_notify(memory, at, 3, &woken);
+    broken = host_first(broken, host_holds(got == wrong && page.notified == (can ? 1u : 0u) &&
+                                               (wrong != PB_OK || woken == (can ? 3u : 0u)),
+                                           "R19-custom"));
+    return broken;
+}
+
+static const char *custom_bytes(struct pb_memory *memory, unsigned lacks, uint64_t at,
+                                uint64_t count) {
+    const bool fits = host_in(at, count, PAGE), own = !(lacks >> INITIALISE & 1);
+    memset(page.bytes, 0, sizeof page.bytes);
+    const enum pb_status got = pb_memory_initialise(memory, at, host_far_bytes(), count);
+    const char *broken = host_holds(got == (fits ? PB_OK : PB_OUT_OF_BOUNDS), "R17-custom");
+    broken = host_first(
+        broken, host_holds(page.initialised == (fits && own ? 1u : 0u) &&
+                               (page.initialised == 0 || (page.start == at && page.count == count)),
+                           "R17-custom"));
+    return host_first(
+        broken,
+        host_holds(!fits || memcmp(page.bytes + at, host_far_bytes(), count) == 0, "R17-custom"));
+}
+
+static const char *custom_handles(struct pb_memory *memory, unsigned lacks) {
+    struct pb_memory *made = HOST_MARK;
+    struct pb_pin pin;
+    enum pb_status got = pb_memory_retain(memory, &made);
+    const char *broken = host_answered(got,
+                                       !page.shared          ? S(NOT_SHARED)
+                                       : lacks >> RETAIN & 1 ? S(UNSUPPORTED)
+                                                             : S(OK),
+                                       "R14-custom");
+    broken = host_first(broken, host_told(got, made, "R14-told"));
+    if (got == PB_OK && made != HOST_MARK) {
+        pb_memory_release(made);
+    }
+    made = HOST_MARK;
+    got = pb_memory_copy(memory, &made);
+    broken = host_first(
+        broken,
+        host_answered(got, lacks >> COPY & 1 ? S(UNSUPPORTED) : S(NO_DESCRIPTORS), "R13-custom"));
+    broken = host_first(broken, host_told(got, made, "R13-told"));
+    broken = host_first(broken, host_answered(pb_memory_to_shared(memory),
+                                              page.shared ? S(OK) : S(UNSUPPORTED), "R12-custom"));
+    broken =
+        host_first(broken, host_answered(pb_memory_reset(memory), S(UNSUPPORTED), "R15-custom"));
+    broken = host_first(
+        broken, host_answered(pb_memory_pin(memory, 0, 1, &pin), S(UNSUPPORTED), "R42-custom"));
+    broken = host_first(broken, host_holds(pb_memory_strategy(memory) == PB_STRATEGY_COUNT &&
+                                               pb_memory_rung(memory) == PB_RUNG_AS_ASKED &&
+                                               pb_memory_waiters(memory) == 0,
+                                           "R3-custom"));
+    pb_memory_disable_atomics(memory);
+    return host_first(
+        broken, host_holds(page.disabled == (page.shared && !(lacks >> DISABLE & 1) ? 1u : 0u),
+                           "R29-custom"));
+}
+
+const char *host_custom(const struct op *op) {
+    const unsigned lacks = (unsigned)op->arg.host_custom.lacks;
+    const struct pb_memory_operations operations = page_operations(lacks);
+    struct pb_memory *memory = HOST_MARK;
+    if (host_far_bytes() == NULL) {
+        return NULL;
+    }
+    page.initialised = page.waited = page.notified = page.disabled = page.released = page.retained =
+        page.copied = 0;
+    page.shared = op->arg.host_custom.shared == WORD_yesno_yes;
+    atomic_store(&page.definition.base, page.bytes);
+    atomic_store(&page.definition.length_bytes, PAGE);
+    const enum pb_status got =
+        pb_memory_create_custom(&operations, &page, &host_allocator, &memory);
+    const char *broken = host_answered(got, lacks & REQUIRED ? S(INVALID) : S(OK), "R3-custom");
+    broken = host_first(broken, host_told(got, memory, "R1-told"));
+    broken = host_first(broken, host_holds(page.released == 0, "R14-custom"));
+    if (got != PB_OK || memory == HOST_MARK) {
+        return broken;
+    }
+    if (broken == NULL) {
+        broken = custom_words(memory, lacks, op->arg.host_custom.at);
+        broken = host_first(
+            broken, custom_bytes(memory, lacks, op->arg.host_custom.at, op->arg.host_custom.count));
+        broken = host_first(broken, custom_handles(memory, lacks));
+    }
+    const unsigned retained = page.retained, before = page.released;
+    if (!(lacks & REQUIRED)) {
+        pb_memory_release(memory);
+        broken = host_first(
+            broken, host_holds(before == retained && page.released == retained + 1, "R14-custom"));
+    }
+    return broken;
+}
