@@ -167,6 +167,10 @@ void concurrent_cancels(struct concurrent *o, unsigned thread);
 void concurrent_cancelled(struct concurrent *o, unsigned thread);
 /* The base after a growth is the one that was (R10). */
 const char *concurrent_stays(const uint8_t *base, const uint8_t *now);
+/* A part of the memory was pinned: `size_after`: the memory's then; place: where it is within the
+ * memory (R42). */
+const char *concurrent_pinned(const struct concurrent *o, const struct call *c, uint64_t size_after,
+                              int64_t place);
 /* Waiters that are left when all threads have ended (R27). */
 const char *concurrent_waiters_left(uint32_t waiters);
 /* All growths form a chain that ends at this size. */

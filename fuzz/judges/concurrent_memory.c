@@ -584,6 +584,18 @@ static const char *write_ended(struct concurrent *o, const struct call *c, struc
     return NULL;
 }
 
+const char *concurrent_pinned(const struct concurrent *o, const struct call *c, uint64_t size_after,
+                              int64_t place) {
+    if (c->status == SUBJECT_NO_MEMORY && o->faulty) {
+        return NULL;
+    }
+    if (c->status == SUBJECT_OK && place != (int64_t)c->at) {
+        return concurrent_found("R42-pin", "byte %llu is pinned at byte %lld of the memory",
+                                (unsigned long long)c->at, (long long)place);
+    }
+    return range_ended(c, c->at, c->count, "R42-pin", size_after);
+}
+
 /* The checks that come before anything else (R19); *settled: they decide the status. */
 static const char *word_checked(const struct call *c, uint64_t after, bool *settled) {
     const uint64_t before = c->size_bytes;

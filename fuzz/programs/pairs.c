@@ -154,6 +154,10 @@ static const struct calls {
     {CANCEL, 8, ANYBODY, "cancel", "memory_cancel thread:{0|1|2}"},
     {HANDLES, 8, ANYBODY, "destroy", "memory_destroy m0"},
     {HANDLES, 4, ANYBODY, "clone-destroy", "memory_clone m0 to:m1;memory_destroy m{0|1}"},
+    {HANDLES | SIZE, 3, ANYBODY, "pin",
+     "memory_pin m0 at:{0|8} count:{8|0};{memory_destroy m0|memory_clone m0 to:m2};memory_unpin "
+     "m0"},
+    {EDGE, 1, ANYBODY, "pin-beyond", "memory_pin m0 at:65532 count:{8|4}"},
     {HANDLES, 2, ANYBODY, "wait-clone",
      "memory_clone m0 to:m1;memory_wait32 m1 at:8 expected:0 "
      "timeout_ns:{-1|10}"},

@@ -140,6 +140,46 @@ void memory_share(struct actor *a) {
     }
 }
 
+/* ---- Pins: each thread's own, which may outlive its handles ------------------------------------
+ */
+
+static void pin(struct actor *a, void *memory, const struct op *op) {
+    struct call c = {.code = op->code, .size_bytes = world.m->size_bytes(memory)};
+    if (world.m->pin == NULL || a->pin != NULL || a->on_copy) {
+        return;
+    }
+    c.at = op_address(op->arg.memory_pin.at, c.size_bytes);
+    c.count = op->arg.memory_pin.count % BULK_MAX;
+    c.status = world.m->pin(memory, c.at, c.count, &a->pin, &a->pinned);
+    const int64_t place = c.status == SUBJECT_OK && c.count > 0 && world.base != NULL
+                              ? (int64_t)(a->pinned - world.base)
+                              : (int64_t)c.at;
+    a->pin = c.status == SUBJECT_OK ? a->pin : NULL;
+    a->pinned_bytes = c.count;
+    world_check(concurrent_pinned(&world.judge, &c, world.m->size_bytes(memory), place));
+}
+
+static void unpin(struct actor *a) {
+    void *own = a->pin;
+    if (own != NULL) {
+        a->pin = NULL;
+        world.m->unpin(own);
+    }
+}
+
+static bool holds_within(const struct actor *a, const void *base, uint64_t bytes) {
+    return a->pin != NULL && a->pinned_bytes > 0 && (uintptr_t)a->pinned - (uintptr_t)base < bytes;
+}
+
+/* Address space goes: nobody may hold a part of it. */
+static void check_pins(const void *base, uint64_t bytes) {
+    for (unsigned i = 0; i < OP_THREADS; i++) {
+        if (holds_within(&world.actor[i], base, bytes)) {
+            world_check(concurrent_found("R42-pin", "what T%u has pinned was given back", i));
+        }
+    }
+}
+
 void memory_end_thread(struct actor *a) {
     for (unsigned i = 0; i < OP_MEMORIES; i++) {
         if (a->handle[i] != NULL) {
@@ -147,6 +187,7 @@ void memory_end_thread(struct actor *a) {
             a->handle[i] = NULL;
         }
     }
+    unpin(a);
 }
 
 /* The size as it is, not as this thread may see it: it may not have learned of the others' growths.
@@ -533,11 +574,25 @@ static void check_seen(const struct event *wait) {
     }
 }
 
+/* A thread never sees a memory shrink (R11). */
+static void check_size(struct actor *a, uint64_t size_bytes) {
+    if (a->on_copy || a->number >= OP_THREADS || size_bytes == 0) {
+        return;
+    }
+    if (size_bytes < a->size_seen) {
+        world_check(concurrent_found("R11-shrinks", "T%u saw %llu bytes, and then %llu", a->number,
+                                     (unsigned long long)a->size_seen,
+                                     (unsigned long long)size_bytes));
+    }
+    a->size_seen = size_bytes;
+}
+
 static void make_call(struct actor *a, void *memory, const struct op *op, struct call *c) {
     const struct subject_memory *m = a->number < OP_THREADS ? world.m : world.untold;
     struct concurrent *o = judge_of(a);
     struct event *event;
     operation_arguments(c, op, has_address(op->code) ? m->size_bytes(memory) : 0, NULL);
+    check_size(a, c->size_bytes);
     c->thread = a->number;
     c->tries_last_byte = true;
     c->count = op->code == OP_memory_notify ? c->count : c->count % BULK_MAX;
@@ -658,6 +713,7 @@ static void tenant_ends(struct tenant *t) {
  * read the old entry. */
 void os_sim_released(const void *base, uint64_t bytes);
 void os_sim_released(const void *base, uint64_t bytes) {
+    check_pins(base, bytes);
     for (unsigned i = 0; i < world.tenants; i++) {
         struct tenant *t = &world.tenant[i];
         if ((uintptr_t)t->base - (uintptr_t)base < bytes && t->to == NEVER) {
@@ -900,7 +956,12 @@ bool memory_operation(struct actor *a, const struct op *op) {
     if (op->code == OP_memory_tenant || op->code == OP_memory_owner_of_tenant) {
         return about_tenants(op);
     }
-    if (!destroys && !crowds && !operation_of_memory(world.m, op->code)) {
+    const bool pins = op->code == OP_memory_pin;
+    if (op->code == OP_memory_unpin) {
+        unpin(a);
+        return true;
+    }
+    if (!destroys && !crowds && !pins && !operation_of_memory(world.m, op->code)) {
         return false;
     }
     const unsigned slot = (unsigned)op->arg.memory_destroy.m;
@@ -928,6 +989,8 @@ bool memory_operation(struct actor *a, const struct op *op) {
         clone(a, *handle, &c, (unsigned)op->arg.memory_clone.to);
     } else if (crowds) {
         crowd(a, *handle, op);
+    } else if (pins) {
+        pin(a, *handle, op);
     } else {
         make_call(a, *handle, op, &c);
     }

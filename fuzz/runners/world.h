@@ -30,6 +30,10 @@ struct actor {
     unsigned waits_by;         /* 1 + the thread whose canceller that wait has; 0: none has it */
     bool contended;            /* another wait had the same canceller meanwhile */
     void *canceller;           /* for its cancellable waits; NULL: the program has none */
+    void *pin;                 /* that it holds a part of the memory by; NULL: none */
+    const uint8_t *pinned;     /* that part */
+    uint64_t pinned_bytes;
+    uint64_t size_seen; /* of the memory; it never shrinks */
     void *waker[OP_WAKERS];
     uint32_t waker_id[OP_WAKERS];
     void *beside;    /* a mailbox that it has attached in the memory of the first (R44) */
