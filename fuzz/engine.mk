@@ -59,7 +59,7 @@ build/sim/verify: $(ENGINE_REF_OBJ) build/sim/fuzz/targets/scenarios.o build/sim
 	$(Q)$(call have,$(CLANG)) $^ -lcjson -pthread -o $@
 
 ##@ The concurrency engine on the reference
-verify: build/sim/verify ## every schedule of small scenarios of ref/ [JOBS= FILTER= TIME=seconds-each SET=locks=1]
+verify: build/sim/verify ## every schedule of small scenarios of ref/, or FILTER=^pairs of pairs of calls [JOBS= FILTER= TIME=seconds-each SET=locks=1]
 	@JOBS='$(JOBS)' FILTER='$(FILTER)' TIME='$(TIME)' SET='$(SET)' scripts/verify.py
 advise: build/sim/verify ## the weakest order for each name of ref/orders.h, by the scenarios [FILTER= TIME=5 ORDERS=regex JOBS=]
 	@JOBS='$(JOBS)' FILTER='$(FILTER)' TIME='$(TIME)' ORDERS='$(ORDERS)' scripts/advise.py

@@ -32,10 +32,12 @@ static void on_interrupt(int number) {
 }
 
 static const char usage[] =
-    "usage: verify [--list] [--processes N] [--seconds N] [--set KEY=1] [--checkpoint FOLDER]\n"
+    "usage: verify [--list] [--pairs] [--processes N] [--seconds N] [--set KEY=1] [--checkpoint "
+    "FOLDER]\n"
     "              [--quiet] [--speed SECONDS] [--sites FILE] [--order PC:KIND:ORDER]... "
     "[name...]\n"
-    "Searches the named scenarios (default: all) exhaustively. --seconds bounds each of them,\n"
+    "Searches the named scenarios (default: all that --list prints) exhaustively, and the named\n"
+    "pairs, which --pairs lists, up to 4,000 executions each. --seconds bounds each of them,\n"
     "--set locks=1 and --set barriers=1 make fewer graphs of the same program. --speed: "
     "executions\n"
     "a second of one core, choices from bytes as a fuzzer would give them, no trace, no search.\n"
@@ -259,10 +261,13 @@ static struct pair *pair_by_name(const char *name) {
 }
 
 static void list(void) {
-    static struct pair pair;
     for (size_t i = 0; i < scenarios_count; i++) {
         printf("%-24s %-24s %s\n", scenarios[i].name, scenarios[i].rules, scenarios[i].bounds);
     }
+}
+
+static void list_pairs(void) {
+    static struct pair pair;
     for (unsigned n = 0; pair_nth(n, false, &pair); n++) {
         printf("%-24s %-24s %s\n", pair.name, pair.row.rules, pair.row.bounds);
     }
@@ -320,6 +325,7 @@ int main(int argc, char **argv) {
     fix_addresses(argv);
     static const struct option options[] = {
         {"list", no_argument, NULL, 'l'},
+        {"pairs", no_argument, NULL, 'p'},
         {"processes", required_argument, NULL, 'j'},
         {"seconds", required_argument, NULL, 's'},
         {"set", required_argument, NULL, 'r'},
@@ -336,6 +342,9 @@ int main(int argc, char **argv) {
         switch (option) {
         case 'l':
             list();
+            return 0;
+        case 'p':
+            list_pairs();
             return 0;
         case 'j':
             arguments.processes = (unsigned)number(optarg, "--processes");

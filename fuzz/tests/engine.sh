@@ -65,6 +65,11 @@ lost() {
     planted "$1" build/sim/verify && "$work/$1/build/sim/verify" --quiet "$2"
 }
 
+# complete PAIR
+complete() {
+    build/sim/verify --quiet "$1" | grep '"complete":true'
+}
+
 # witness NAME RULE: clean here, RULE in the copy
 witness() {
     planted "$1" build/plain/replay || return 1
@@ -140,6 +145,10 @@ check R34_N19_witness_hides_an_id witness N19 R34-not-shown
 check R36_N20_witness_writes_after_close witness N20 R36-write-after-close
 check R18_N21_witness_loads_behind_the_times by_chance N21 R18-order
 check R18_N22_witness_exchanges_behind_the_times by_chance N22 R18-order
+check R18_N24_witness_reads_two_halves witness N24 R18-torn
+check R36_N27_witness_wakes_one_of_two witness N27 R36-close-unseen
+check R42_N28_witness_counts_two_pins_as_one witness N28 R42-pin
+check a_pair_is_searched_to_its_end complete pairs-ring-enqueue+enqueue
 check R29_W11_witness_finds_the_parked_guest witness W11 R29-disable
 wanted same_schedule_twice && [ -x $work/S15/build/plain/replay ] &&
     check same_schedule_twice same_twice

@@ -3,6 +3,7 @@
     scripts/verify.py                        # all of them, both cores
     scripts/verify.py FILTER=waiters JOBS=1 TIME=60
     scripts/verify.py SET=locks=1
+    scripts/verify.py FILTER=^pairs-ring     # pairs of calls on one object, of fuzz/programs/pairs.c
 
 JOBS processes share each search (default: the cores) · FILTER a regular expression on names · TIME
 seconds at most for each scenario · SET a reduction of the search, named in the result · SEED is of no use here: there is nothing random.
@@ -43,8 +44,10 @@ def scenarios(pattern):
     """Names in the program's order."""
     if not PROGRAM.exists():
         report.die(f"{PROGRAM}: not built: `make verify` builds it")
-    listed = subprocess.run([PROGRAM, "--list"], capture_output=True, text=True, check=True)
-    names = [line.split()[0] for line in listed.stdout.splitlines()]
+    names = []
+    for listing in ["--list"] + ["--pairs"] * ("pairs" in pattern):  # hundreds, searched when they are asked for
+        listed = subprocess.run([PROGRAM, listing], capture_output=True, text=True, check=True)
+        names += [line.split()[0] for line in listed.stdout.splitlines()]
     try:
         chosen = [name for name in names if re.search(pattern, name)]
     except re.error as error:
