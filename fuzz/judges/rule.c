@@ -14,7 +14,8 @@ static struct {
 } off[OFF_MAX];
 static unsigned offs;
 
-/* R, a number from 1 to RULE_LAST, then perhaps words of small letters and digits after a dash each. */
+/* R, a number from 1 to RULE_LAST, then perhaps words of small letters and digits after a dash
+ * each. */
 static bool is_name(const char *word) {
     char *end = NULL;
     if (word[0] != 'R' || !isdigit((unsigned char)word[1])) {

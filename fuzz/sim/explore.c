@@ -141,8 +141,7 @@ _Noreturn void search_finish(void) {
     if (S.last) {
         search_end_run(ENDED); /* who still waits does so beyond the end of the process */
     }
-    if (X.o && (X.o->count_blocked ||
-                (X.o->permits_stuck && X.o->permits_stuck(X.o->context)))) {
+    if (X.o && (X.o->count_blocked || (X.o->permits_stuck && X.o->permits_stuck(X.o->context)))) {
         search_end_run(STUCK);
     }
     X.outcome = STUCK;

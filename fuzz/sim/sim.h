@@ -244,7 +244,7 @@ struct sim_explore_options {
     /* Called where somebody is stuck for good, before its writes are put back: true if that is
      * permitted, and then only counted. NULL: it never is. */
     bool (*permits_stuck)(void *context);
-    const char *checkpoint; /* file to save to when interrupted and to resume from, or NULL */
+    const char *checkpoint;   /* file to save to when interrupted and to resume from, or NULL */
     const volatile int *stop; /* becomes non-zero: stop soon, saving the checkpoint; or NULL */
     double seconds_max;       /* stop after this long; 0: no bound */
     uint64_t executions_max;  /* stop after so many; 0: no bound */
