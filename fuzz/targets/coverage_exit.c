@@ -1,5 +1,5 @@
-/* coverage_exit.c: in the builds of `make coverage` alone: a process that ends by _exit() writes
- * its counters all the same. rules.mk lets the linker put __wrap__exit in the place of _exit. */
+/* coverage_exit.c: used only by `make coverage`: makes a process that ends by _exit() write its
+ * counters, too. The linker puts __wrap__exit in place of _exit (rules.mk). */
 #include <unistd.h>
 
 int __llvm_profile_write_file(void);

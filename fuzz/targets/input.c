@@ -1,4 +1,4 @@
-/* input.c: files to programs, with a message for whatever is none. */
+/* input.c: reads programs from files, with a message for a file that is none. */
 #include "input.h"
 
 #include <errno.h>

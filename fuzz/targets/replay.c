@@ -56,7 +56,7 @@ static void complain(const char *path, const char *why) {
 /* ---- Running ----------------------------------------------------------------------------------
  */
 
-/* How a child ends that has come to the end of its program: no status that a subject ends it with.
+/* Exit statuses of a child that has run its whole program; a subject is unlikely to exit with them.
  */
 enum { CHILD_CLEAN = 90, CHILD_LEFT_OUT = 91 };
 
@@ -77,7 +77,7 @@ static void run_in_child(const char *path) {
     _exit(CHILD_CLEAN);
 }
 
-/* How a child that did not end by itself is named. */
+/* In words, how the child ended. */
 static const char *verdict_of(int status, char *name, size_t room) {
     if (WIFEXITED(status) && WEXITSTATUS(status) == CHILD_CLEAN) {
         return "clean";
@@ -229,7 +229,8 @@ static void measure(const char *what, bool sequential, bool interleaved) {
     }
 }
 
-/* All inputs; where some run on one thread and some under the engine, each kind by itself, too. */
+/* All inputs, and if some run on one thread and others under the engine, also each kind by itself.
+ */
 static void measure_all(void) {
     size_t interleaved = 0;
     for (size_t i = 0; i < kept.count; i++) {
@@ -369,7 +370,8 @@ static bool options_read(int argc, char **argv) {
     return option.about || optind < argc;
 }
 
-/* Freed blocks stay mapped: those of memories are large, and each would be faulted in again. */
+/* Keeps freed blocks mapped. The blocks of memories are large, and would be faulted in again each
+ * time. */
 static void keep_heap(void) {
 #ifdef M_TRIM_THRESHOLD
     enum { LARGEST_BYTES = 32 << 20, KEPT_BYTES = 1 << 30 };

@@ -70,7 +70,7 @@ static const char *flags(void) {
     text[0] = '\0';
     for (unsigned i = 0; has_faults(&trial.program) && op_word(KIND_call, i) != NULL; i++) {
         const char *call = op_word(KIND_call, i);
-        if (strncmp(call, "os_", 3) == 0) { /* the others are the allocator's */
+        if (strncmp(call, "os_", 3) == 0) { /* the others belong to the allocator */
             size_t used = strlen(text);
             snprintf(text + used, sizeof text - used, " -Wl,--wrap=pb_%s", call);
         }
@@ -259,7 +259,7 @@ static void print_declarations(FILE *out, const char *text, const char *nested) 
                 "    b = b_other;\n    b_other = was;\n}\n",
           out);
     fprintf(out, "\n%s", nested);
-    for (unsigned i = 0; i < 256; i++) { /* a crash came before it was known what the host did */
+    for (unsigned i = 0; i < 256; i++) { /* it crashed before the host's calls were known */
         char name[32], whole[48];
         snprintf(name, sizeof name, "meanwhile%u,", i);
         snprintf(whole, sizeof whole, "meanwhile%u(void)", i);
@@ -306,7 +306,7 @@ static void print_sequential(FILE *out, const struct program *program) {
 /* The calls of the run, by number, and lines of C that stand before them (call.text, no end). */
 static struct made {
     int thread;
-    unsigned phase; /* 0 before the threads, 1 in one, 2 behind them */
+    unsigned phase; /* 0 before the threads, 1 in a thread, 2 after them */
     bool is_line, has_ended;
     char rule[48], *text;
     unsigned status, began, ended;
@@ -317,7 +317,7 @@ static uint32_t drained[CALLS_MAX];
 static unsigned drained_n;
 static bool is_judged;  /* a judge found it by answers and order, or by who sleeps */
 static bool is_at_rest; /* ... by who sleeps */
-static bool is_crash;   /* the engine found an access that crashes anywhere */
+static bool is_crash;   /* the engine found an access that would crash on any machine */
 
 /* One line of tape_threads' log. */
 static void read_event(char *line, unsigned number) {
@@ -391,7 +391,7 @@ static bool write_log(const struct subject *subject, const struct program *progr
     }
     close(answer[0]);
     is_at_rest = kind == 's';
-    /* What only the engine sees does not show in the answers. */
+    /* A finding that only the engine sees does not show in the answers. */
     is_crash = kind == 'c';
     is_judged = (kind == 's' || kind == 'j') && strcmp(trial.name, "R22-notifier-unseen") != 0;
     looks_are_whole = is_judged || is_crash;

@@ -202,7 +202,7 @@ static void mailbox_tear_down(void) {
     pb_memory_release(box.memory);
 }
 
-/* Producers and a guest that parks until it has everything. The guest is the first thread. */
+/* Producers, and a guest that parks until it has all ids. The guest is the first thread. */
 static void mailbox_run(const struct mailbox_case *what) {
     int threads[THREADS];
     mailbox_set_up(what);
@@ -349,7 +349,7 @@ static void mailbox_close_parked(void *arg) {
     close_parked(&what);
 }
 
-/* The same in a memory that is not the mailbox's own: after close it is not notified any more. */
+/* The same in a memory that the mailbox does not own: after close it is no longer notified. */
 static void mailbox_close_lent(void *arg) {
     static const struct mailbox_case what = {
         .producers = 1, .ids_each = 1, .capacity = 4, .lent = true};
@@ -603,7 +603,7 @@ static void grower(void *arg) {
     sim_assert(pb_memory_grow(grown.memory, 1, &grown.old_pages[self]) == PB_OK);
 }
 
-/* What the length promises can be touched (R11). */
+/* Every byte below the length can be accessed (R11). */
 static void growth_reader(void *arg) {
     uint64_t value;
     (void)arg;

@@ -131,7 +131,7 @@ static void remove_operations(struct program *p, unsigned from, unsigned count) 
     p->operations -= count;
 }
 
-/* Without a run of operations: all, halves, quarters, ..., single ones. */
+/* Removes a run of operations: all, halves, quarters, ..., single ones. */
 static bool without_run(const struct program *from, unsigned index, struct program *to) {
     for (unsigned size = from->operations; size > 0; size = size / 2) {
         unsigned runs = (from->operations + size - 1) / size;
@@ -147,7 +147,7 @@ static bool without_run(const struct program *from, unsigned index, struct progr
     return false;
 }
 
-/* Without two operations that stand apart, as hold and unhold do. */
+/* Removes two operations that are not neighbours, such as hold and unhold. */
 static bool without_pair(const struct program *from, unsigned index, struct program *to) {
     if (from->operations > PAIRS_MAX) {
         return false;
@@ -196,7 +196,8 @@ static bool joined(const struct program *from, unsigned index, struct program *t
     return true;
 }
 
-/* One thread's operations on a thread of a smaller number: fewer threads, or smaller numbers. */
+/* Moves one thread's operations to a thread with a smaller number: fewer threads, or smaller
+ * numbers. */
 static bool on_other_thread(const struct program *from, unsigned index, struct program *to) {
     unsigned a = index / OP_THREADS, b = index % OP_THREADS;
     if (a >= OP_THREADS) {
@@ -211,7 +212,7 @@ static bool on_other_thread(const struct program *from, unsigned index, struct p
     return true;
 }
 
-/* One operation on the first thread. */
+/* Moves one operation to the first thread. */
 static bool one_on_thread_0(const struct program *from, unsigned index, struct program *to) {
     if (index >= from->operations) {
         return false;
@@ -430,7 +431,7 @@ static void shrink(void) {
 /* ---- Start and end ----------------------------------------------------------------------------
  */
 
-/* The finding to keep goes to best; false when the input does not break it, or anything. */
+/* Puts the finding to keep into `best`. False if the input does not break it, or nothing at all. */
 static bool find_first(const struct program *program) {
     if (!trial_run(&settings, program, &best)) {
         fprintf(stderr, "shrink: cannot start a process to run the input in\n");

@@ -40,7 +40,7 @@ __attribute__((format(printf, 1, 2))) static void line(const char *format, ...) 
     fputs("    ", out);
     vfprintf(out, format, arguments);
     fputs(";\n", out);
-    fflush(out); /* what comes next may crash */
+    fflush(out); /* written before the call, which may crash */
     va_end(arguments);
 }
 

@@ -23,7 +23,7 @@ static const struct subject *subject;
 static struct program program;
 unsigned long fuzz_executions;
 
-/* What the mutator goes by. Byte mutations, a share of all, are the engine's own. */
+/* The state of the mutator. One mutation in BYTES_ONE_IN is libFuzzer's own, on the bytes. */
 enum { BYTES_ONE_IN = 16, SPLICES_ONE_IN = 4 };
 static struct {
     bool shrinking;
@@ -40,13 +40,14 @@ static bool is_shrinking(int argc, char **argv) {
     return shrinking;
 }
 
-/* AFL++ keeps its child stopped between inputs: that one would outlive a fuzzer that was killed. */
+/* AFL++ keeps its child stopped between inputs; the child would outlive a fuzzer that was killed.
+ */
 static void end_with_parent(void) {
     (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 }
 
-/* Operations that the subject lacks would only take the place of others. So would many stores a
- * page apart, if nothing sees the pages. */
+/* Operations that the subject lacks would only take the place of others. So would memory_touch if
+ * the subject's pages cannot be observed. */
 static void leave_out_idle(const struct subject_memory *m) {
     for (unsigned code = 0; code < OP_mailbox_attach; code++) {
         if (operation_is_idle(m, (uint8_t)code)) {
@@ -87,7 +88,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv) {
     return 0;
 }
 
-/* libFuzzer's; other engines have none. */
+/* libFuzzer's; other fuzzers have none. */
 size_t LLVMFuzzerMutate(uint8_t *data, size_t bytes, size_t bytes_max) __attribute__((weak));
 
 /* How the next mutation is made. The first seed stands for the process. */

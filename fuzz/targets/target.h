@@ -1,4 +1,4 @@
-/* target.h: what a fuzz target is made of; memory_fuzzer.c and mailbox_fuzzer.c each name one. */
+/* target.h: the functions of a fuzz target; each *_fuzzer.c names its own. */
 #ifndef TARGET_H
 #define TARGET_H
 
@@ -12,7 +12,7 @@ extern const enum op_target fuzz_target;
 /* How many inputs this process has begun to run: the scoreboard's marks tell. */
 extern unsigned long fuzz_executions;
 
-/* The engines' entry: libFuzzer's, AFL++'s through its driver, OSS-Fuzz's. */
+/* The fuzzers' entry: libFuzzer's, AFL++'s through its driver, OSS-Fuzz's. */
 int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

@@ -56,7 +56,7 @@ static void keep_name(const char *rule) {
     }
 }
 
-/* A crash ends the child before the sanitizers take their time to describe it. */
+/* A crash ends the child at once, before the sanitizers describe it, which is slow. */
 static void crashed(const char *rule) {
     keep_name(rule);
     _exit(FOUND);
@@ -306,7 +306,7 @@ static const char *short_path(const char *path) {
     return slash == NULL ? path : slash;
 }
 
-/* Frames that are never at fault: the harness, the sanitizers, the C library. */
+/* Frames that are never to blame: the harness, the sanitizers, the C library. */
 static bool is_foreign(const char *path) {
     static const char *const parts[] = {"/fuzz/", "compiler-rt", "sysdeps",   "/csu/",
                                         "glibc",  "./nptl/",     "./stdlib/", "/assert/"};

@@ -16,7 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-/* What a call answers, and sets of that. */
+/* Statuses, and sets of them. */
 enum {
     OK = 1,
     INVALID = 2,
@@ -43,7 +43,7 @@ enum { TUNED, STATIC, DYNAMIC, USUAL };
 enum { ADD, SUB, AND, OR, XOR, XCHG };
 enum { SHARED, OWNED, HEAP, CUSTOM };
 
-/* A memory that is asked for. */
+/* What a memory is created with. */
 struct wish {
     const char *strategy;
     uint32_t min_pages, max_pages; /* UINT32_MAX: none */

@@ -41,7 +41,7 @@ static enum pb_status file_error(void) {
     return error_of(PB_NO_DESCRIPTORS, PB_NO_MEMORY, PB_SYSTEM);
 }
 
-/* Each stands before the library's own function of that name. */
+/* Each wraps the library's function of that name. */
 #define WRAP(error, name, parameters, arguments)                     \
     enum pb_status __real_pb_##name parameters;                      \
     enum pb_status __wrap_pb_##name parameters;                      \
