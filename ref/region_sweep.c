@@ -52,8 +52,8 @@ static void run_restore(struct sweep *sweep, uint8_t *base, uint64_t offset,
 }
 
 /* Restores the resident pages of [from, to) until the budget is used up; pages that are swapped out
- * are given back. */
-static enum pb_status runs_restore(struct sweep *sweep, uint8_t *base, uint64_t from, uint64_t to) {
+ * are given back. Where a call fails it stops: the rest is to be given back. */
+static void runs_restore(struct sweep *sweep, uint8_t *base, uint64_t from, uint64_t to) {
     enum { RUNS = 64 };
     struct pb_os_run runs[RUNS];
     uint64_t looked_bytes;
@@ -69,15 +69,11 @@ static enum pb_status runs_restore(struct sweep *sweep, uint8_t *base, uint64_t 
             uint64_t at = done + runs[i].offset_bytes;
             if (!runs[i].swapped) {
                 run_restore(sweep, base, at, runs[i].length_bytes);
-                continue;
-            }
-            enum pb_status status = pb_os_discard(base + at, runs[i].length_bytes);
-            if (status != PB_OK) {
-                return status;
+            } else if (pb_os_discard(base + at, runs[i].length_bytes) != PB_OK) {
+                sweep->kept_to_bytes = at;
             }
         }
     }
-    return PB_OK;
 }
 
 /* How many looks at a page take as long as to give one back and to fault it in again. A look reads
@@ -110,14 +106,12 @@ static bool pays(const struct sweep *sweep, uint64_t kept_before_bytes, uint64_t
 static enum pb_status keep(struct sweep *sweep, uint8_t *base, uint64_t from, uint64_t bytes) {
     const uint64_t host = pb_os_page_bytes();
     struct pb_habit *habit = sweep->asked->habit;
-    enum pb_status status = PB_OK;
     if (sweep->kept_to_bytes == from) {
-        status = runs_restore(sweep, base, from, bytes);
+        runs_restore(sweep, base, from, bytes);
     }
     uint64_t kept_to = sweep->kept_to_bytes;
-    if (status == PB_OK && kept_to < bytes) {
-        status = pb_os_discard(base + kept_to, bytes - kept_to);
-    }
+    enum pb_status status =
+        kept_to < bytes ? pb_os_discard(base + kept_to, bytes - kept_to) : PB_OK;
     if (status == PB_OK) {
         habit->kept_pages = (uint32_t)(sweep->kept_bytes / host);
         habit->kept_to_pages = (uint32_t)(kept_to / host);
@@ -131,10 +125,7 @@ static enum pb_status try_some(struct sweep *sweep, uint8_t *base, uint64_t byte
     const uint64_t most_bytes = sweep->budget_bytes, few_bytes = 32 * pb_os_page_bytes();
     bool all = sweep->asked->together || most_bytes <= few_bytes;
     sweep->budget_bytes = all ? most_bytes : few_bytes;
-    enum pb_status status = runs_restore(sweep, base, 0, bytes);
-    if (status != PB_OK) {
-        return status;
-    }
+    runs_restore(sweep, base, 0, bytes);
     uint64_t from = bytes;
     if (!all && writes_much(sweep, bytes)) {
         sweep->budget_bytes = most_bytes - sweep->kept_bytes;
@@ -160,10 +151,7 @@ enum pb_status pb_region_sweep(const struct pb_sweep *asked, uint8_t *base, uint
     if (kept_before_bytes == 0) {
         return try_some(&sweep, base, bytes);
     }
-    enum pb_status status = runs_restore(&sweep, base, 0, looked_to);
-    if (status != PB_OK) {
-        return status;
-    }
+    runs_restore(&sweep, base, 0, looked_to);
     if (!asked->together && !pays(&sweep, kept_before_bytes, bytes)) {
         habit->misses += habit->misses < MISSES_MAX;
         habit->skips = (UINT32_C(1) << habit->misses) - 1;

@@ -1,6 +1,8 @@
 /* fixture.c: see fixture.h. */
 #include "fixture.h"
 
+#include "os.h"
+
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -151,6 +153,25 @@ __attribute__((no_sanitize("address", "thread"))) static bool faults(volatile ui
     sigaction(SIGSEGV, &old_segv, NULL);
     sigaction(SIGBUS, &old_bus, NULL);
     return faulted;
+}
+
+uint64_t own_bytes(struct pb_memory *memory) {
+    enum { RUNS = 64 };
+    const uint64_t all_bytes = pb_memory_size_bytes(memory);
+    struct pb_os_account account = {0};
+    struct pb_os_run runs[RUNS];
+    uint64_t own = 0, looked_bytes;
+    size_t count;
+    for (uint64_t done = 0; done < all_bytes; done += looked_bytes) {
+        CHECK_STATUS(pb_os_account_ask(&account, base_of(memory) + done, all_bytes - done, runs,
+                                       RUNS, &count, &looked_bytes),
+                     PB_OK);
+        for (size_t i = 0; i < count; i++) {
+            own += runs[i].length_bytes;
+        }
+    }
+    pb_os_account_close(&account);
+    return own;
 }
 
 bool read_faults(const void *at) {

@@ -55,6 +55,10 @@ uint8_t *base_of(struct pb_memory *memory);
 
 /* ---- Real probes ---------------------------------------------------------------------------- */
 
+/* The bytes of pages that are the memory's own: neither a file's nor never written. Needs
+ * PAGEMAP_SCAN. */
+uint64_t own_bytes(struct pb_memory *memory);
+
 /* True when a read, or a write, of this byte really faults. The write keeps the byte. */
 bool read_faults(const void *at);
 bool write_faults(void *at);

@@ -61,25 +61,6 @@ static void check_first_bytes(struct pb_memory *memory) {
     check_guarded(memory);
 }
 
-/* The bytes of pages that are the memory's own: neither the file's nor never written. */
-static uint64_t own_bytes(struct pb_memory *memory) {
-    enum { RUNS = 64 };
-    struct pb_os_account account = {0};
-    struct pb_os_run runs[RUNS];
-    uint64_t own = 0, looked_bytes;
-    size_t count;
-    for (uint64_t done = 0; done < ALL_BYTES; done += looked_bytes) {
-        CHECK_STATUS(pb_os_account_ask(&account, base_of(memory) + done, ALL_BYTES - done, runs,
-                                       RUNS, &count, &looked_bytes),
-                     PB_OK);
-        for (size_t i = 0; i < count; i++) {
-            own += runs[i].length_bytes;
-        }
-    }
-    pb_os_account_close(&account);
-    return own;
-}
-
 /* Changes one byte in each of count host pages, from the first on. */
 static void write_pages(struct pb_memory *memory, uint64_t first, uint64_t count, uint64_t step) {
     for (uint64_t i = 0; i < count; i++) {
