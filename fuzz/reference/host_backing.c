@@ -226,8 +226,10 @@ const char *host_image(const struct op *op) {
 /* ---- Tenants of an image ----------------------------------------------------------------------
  */
 
+/* *last: the reset was made to fail, and the memory may only be released. */
 static const char *tenant_leaves(struct pb_memory *memory, const struct op *op,
-                                 uint64_t image_bytes, uint32_t first_pages, unsigned tenant) {
+                                 uint64_t image_bytes, uint32_t first_pages, unsigned tenant,
+                                 bool *last) {
     enum { WRITES_MAX = 100 };
     const uint64_t host = host_page_bytes(), size = pb_memory_size_bytes(memory);
     const uint64_t stride = host * (1 + op->arg.host_tenants.stride % 4);
@@ -245,6 +247,7 @@ static const char *tenant_leaves(struct pb_memory *memory, const struct op *op,
     const enum pb_status got = pb_memory_reset(memory);
     const char *broken = host_answered(got, S(OK), "R15-reset-refused");
     if (got != PB_OK) {
+        *last = true;
         return broken;
     }
     const uint8_t *base = host_base(memory);
@@ -283,9 +286,11 @@ const char *host_tenants(const struct op *op) {
     if (got != PB_OK) {
         return broken;
     }
-    for (unsigned i = 0; i < 1 + op->arg.host_tenants.tenants % TENANTS && broken == NULL; i++) {
-        broken = tenant_leaves(memory, op, image_bytes, pages, i);
-        if (broken == NULL && i == 1 && pb_memory_copy(memory, &copy) == PB_OK) {
+    bool last = false;
+    for (unsigned i = 0; i < 1 + op->arg.host_tenants.tenants % TENANTS && broken == NULL && !last;
+         i++) {
+        broken = tenant_leaves(memory, op, image_bytes, pages, i, &last);
+        if (broken == NULL && !last && i == 1 && pb_memory_copy(memory, &copy) == PB_OK) {
             pb_memory_release(memory); /* the copy goes back to the same first contents */
             memory = copy;
         }
