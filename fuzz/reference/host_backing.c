@@ -22,7 +22,7 @@ static unsigned pool_statuses(const struct pb_pool_config *c) {
     if (bytes > OFTEN_BYTES) {
         return S(NO_MEMORY) | (bytes > UINT64_MAX ? S(INVALID) : 0);
     }
-    const bool sure = bytes <= 64 * GIB && c->slots <= SURE_SLOTS;
+    const bool sure = bytes <= (unsigned __int128)64 * GIB && c->slots <= SURE_SLOTS;
     return S(OK) | (sure ? 0 : S(NO_MEMORY)) |
            (c->reset == PB_POOL_SCAN && pb_pool_reset_available(PB_POOL_SCAN, NULL) != PB_OK
                 ? S(UNSUPPORTED)

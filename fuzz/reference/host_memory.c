@@ -127,8 +127,9 @@ const char *host_names(const struct op *op) {
         broken, host_holds(pb_pages_add((uint32_t)a, (uint32_t)b, PB_PAGES_MAX, &sum) == in_limit &&
                                sum == (in_limit ? both : 77),
                            "R5-pages"));
-    return host_first(broken,
-                      host_holds(pb_range_within(a, b, 4 * GIB) == (wide <= 4 * GIB), "R16-pages"));
+    return host_first(
+        broken, host_holds(pb_range_within(a, b, 4 * GIB) == (wide <= (unsigned __int128)4 * GIB),
+                           "R16-pages"));
 }
 
 /* ---- Limiters ---------------------------------------------------------------------------------
@@ -281,7 +282,6 @@ const char *host_limiter(const struct op *op) {
         broken = host_first(broken, tells_less && size > min * PAGE
                                         ? only_said(SAYS_SHRUNK, size, min * PAGE, 0)
                                         : only_said(0, 0, 0, 0));
-        size = min * PAGE;
     }
     heard.count = 0;
     if (got == PB_OK && copy != HOST_MARK) {
