@@ -7,7 +7,6 @@ import contextlib
 import hashlib
 import json
 import os
-import pathlib
 import shutil
 
 from pagebox.common import report
