@@ -251,8 +251,8 @@ static void json_labels(const struct conform_program *p) {
     printf("%s]", p->grows ? (*comma == ',' ? ",\"size\"" : "\"size\"") : "");
 }
 
-/* By thread, the places of its results: of all, and of those of operations that may trap, in order.
- */
+/* For each thread, the places of its results: of all operations, and of those that may trap, in
+ * order. */
 static void json_slots(const struct conform_program *p) {
     fputs(",\"slots\":[", stdout);
     for (unsigned t = 0; t < p->threads; t++) {
@@ -278,7 +278,7 @@ static void json_slots(const struct conform_program *p) {
         putchar(']');
     }
     putchar(']');
-    /* By thread, the addresses on which it waits by operation, or null. */
+    /* For each thread and operation, the address on which it waits, or null. */
     fputs(",\"wait_at\":[", stdout);
     for (unsigned t = 0; t < p->threads; t++) {
         fputs(t == 0 ? "[" : ",[", stdout);
@@ -334,7 +334,7 @@ static const char *yes(bool value) {
     return value ? "true" : "false";
 }
 
-/* One program a line. Those of hosts alone have no module. */
+/* One program a line. Programs that only hosts can run have no module. */
 static void print_bundle(const struct options *o, const struct list *list) {
     const char *comma = "";
     puts("{\"programs\":[");

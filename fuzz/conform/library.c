@@ -134,7 +134,7 @@ _Atomic uint32_t *library_word(void *memory, uint32_t place) {
 /* ---- Runs -------------------------------------------------------------------------------------
  */
 
-/* A function that ended by a trap has stored the results of what came before it. */
+/* A function that trapped has stored the results of the operations before the trap. */
 static void put_trap(const struct conform_program *p, unsigned thread, uint64_t *result) {
     for (unsigned n = 0; n < p->operations[thread]; n++) {
         const struct conform_operation *o = &p->operation[thread][n];

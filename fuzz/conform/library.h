@@ -12,14 +12,14 @@ bool library_open(const char *shim);
 /* The runtime's name and version; NULL where none was opened. */
 const char *library_name(void);
 
-/* Of which program the memories are that are made from now on; the seed draws the module. */
+/* The program that memories made from now on belong to; the seed draws the module. */
 void library_load(const struct conform_program *program, uint64_t seed);
 
 /* The runtime's memories: create, clone (an instance for another thread), grow, size, notify, read
  * and store by the host. */
 const struct subject_memory *library_memory(void);
 
-/* On each thread that is to call the runtime, before and after. */
+/* On each thread that calls the runtime, before its first call and after its last one. */
 bool library_thread_begin(void);
 void library_thread_end(void);
 

@@ -6,14 +6,15 @@
 
 enum phase { READY, QUEUED, RELEASING, DONE };
 
-/* All of it is compared: no padding that is not zero (states are made by copying one that was
- * zeroed). */
+/* Compared as bytes, so its padding must be zero: states are made by copying one that was zeroed.
+ */
 struct state {
     uint64_t result[CONFORM_THREADS * CONFORM_OPERATIONS];
     uint8_t bytes[CONFORM_WINDOWS][CONFORM_WINDOW_BYTES];
     uint8_t next[CONFORM_THREADS];  /* operation */
     uint8_t phase[CONFORM_THREADS]; /* enum phase */
-    uint8_t queue[CONFORM_THREADS]; /* threads, the first to come first, whatever the address */
+    uint8_t queue[CONFORM_THREADS]; /* waiting threads in the order in which they came, for all
+                                       addresses */
     uint8_t queued;
     uint8_t pages;
     uint8_t disabled;
@@ -138,7 +139,8 @@ static const struct conform_operation *operation_of(const struct walk *w, const 
     return &w->program->operation[t][s->next[t]];
 }
 
-/* Past operations whose condition does not hold: that is the thread's own business, no step. */
+/* Skips operations whose condition does not hold. That concerns only this thread, so it is no step.
+ */
 static void settle(const struct walk *w, struct state *s, unsigned t) {
     const struct conform_program *p = w->program;
     while (s->phase[t] == READY) {
@@ -222,7 +224,7 @@ static bool is_past_size(const struct walk *w, const struct state *s,
     unsigned ranges = conform_ranges(o, range);
     bool far = o->code == CONFORM_memory_notify && (o->at & CONFORM_GROWN);
     for (unsigned i = 0; i < ranges; i++) {
-        /* An empty range at the very end is inside. */
+        /* An empty range at the very end is in bounds. */
         far = far || ((range[i].at & CONFORM_GROWN) &&
                       (range[i].count > 0 || (range[i].at & ~CONFORM_GROWN) > 0));
     }
@@ -334,7 +336,7 @@ static void step(struct walk *w, const struct state *from, unsigned t) {
         s.phase[t] = RELEASING;
         go(w, &s);
         return;
-    default: /* a fence: nothing, among steps that are in one order anyway */
+    default: /* a fence has no effect, because all steps are in one order anyway */
         break;
     }
     finish(w, &s, t, result);
@@ -431,7 +433,7 @@ static void outcome_add(struct walk *w, const uint64_t *outcome) {
     memcpy(set->outcome + set->count++ * set->words, outcome, set->words * sizeof *outcome);
 }
 
-/* Nobody can take a step any more: all are done, or wait for ever. */
+/* No thread can take a step: each has ended or waits for ever. */
 static void rest(struct walk *w, const struct state *from) {
     const struct conform_program *p = w->program;
     struct state s = *from;

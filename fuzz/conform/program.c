@@ -95,7 +95,7 @@ bool conform_waits_forever(const struct conform_operation *o) {
     return is_wait(o) && (o->timeout_ns < 0 || o->timeout_ns >= ten_days_ns);
 }
 
-/* Where an operation touches or names bytes: in one window, aligned where it must be. */
+/* Checks that an operation's bytes lie in one window, and are aligned if they must be. */
 static const char *check_place(const struct conform_program *p, struct conform_operation *o) {
     struct conform_range range[2];
     unsigned ranges = conform_ranges(o, range);

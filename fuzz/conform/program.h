@@ -40,11 +40,11 @@ enum conform_rmw {
 };
 
 /* Results that are no numbers. No program that could compute one of them is accepted. */
-#define CONFORM_NONE UINT64_C(0xC0DEC0DE00000001)     /* the thread did not come that far */
+#define CONFORM_NONE UINT64_C(0xC0DEC0DE00000001)     /* the thread did not get that far */
 #define CONFORM_SKIPPED UINT64_C(0xC0DEC0DE00000002)  /* its condition did not hold */
-#define CONFORM_BLOCKED UINT64_C(0xC0DEC0DE00000003)  /* waits, and nobody will wake it */
+#define CONFORM_BLOCKED UINT64_C(0xC0DEC0DE00000003)  /* it waits, and no thread will wake it */
 #define CONFORM_TRAP UINT64_C(0xC0DEC0DE00000004)     /* ended the thread */
-#define CONFORM_OK UINT64_C(0xC0DEC0DE00000005)       /* of what could trap and has no result */
+#define CONFORM_OK UINT64_C(0xC0DEC0DE00000005)       /* it could have trapped, and has no result */
 #define CONFORM_DISABLED UINT64_C(0xC0DEC0DE00000006) /* a wait after, or ended by, a disable */
 #define CONFORM_UNCLEAR UINT64_C(0xC0DEC0DE00000007)  /* whether it was blocked was not seen */
 #define CONFORM_WORD_HIGH UINT64_C(0xC0DEC0DE)

@@ -95,7 +95,7 @@ static void queue_draw(const struct theme *theme, struct conform_operation *o) {
     o->timeout_ns = timeouts_ns[below(8)];
 }
 
-/* A growth or a look at the size; behind one that saw a growth, an access to the new bytes. */
+/* A growth or a look at the size; after one that saw a growth, an access to the new bytes. */
 static void size_draw(const struct conform_program *p, unsigned t, struct conform_operation *o) {
     unsigned n = p->operations[t];
     const struct conform_operation *before = n > 0 ? &p->operation[t][n - 1] : NULL;

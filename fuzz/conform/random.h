@@ -4,8 +4,8 @@
 
 #include "program.h"
 
-/* A well-formed program drawn by the seed. Its set is not looked at: it may race, or be too large.
- */
+/* A well-formed program drawn by the seed. Its set of outcomes is not computed: it may race, or
+ * have too many. */
 void conform_random(uint64_t seed, struct conform_program *program);
 
 #endif

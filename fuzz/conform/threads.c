@@ -288,7 +288,7 @@ static bool make_instance(struct slice *s, struct instance *instance, uint32_t m
     for (unsigned t = 1; t <= CONFORM_THREADS; t++) {
         if (f->clone == NULL || f->clone(instance->handle[0], &instance->handle[t]) != SUBJECT_OK) {
             instance->handle[t] = instance->handle[0];
-            ok = !s->is_library; /* no two threads call one instance of a runtime */
+            ok = !s->is_library; /* two threads never call the same instance of a runtime */
         }
     }
     if (!ok) {
@@ -399,7 +399,7 @@ static void count_outcome(struct slice *s, const uint64_t *outcome) {
     s->lost++;
 }
 
-/* Thread 0: looks at what came out, and gives memories back. */
+/* Thread 0: counts the outcomes, and releases the memories. */
 static void count_round(struct slice *s) {
     const struct conform_program *p = s->program;
     for (unsigned i = 0; i < s->count; i++) {
@@ -502,7 +502,7 @@ struct found {
     uint32_t published[CONFORM_THREADS];
 };
 
-/* Instance `number`, by whatever thread has come to it; false where there is none. */
+/* Instance `number`, for any thread that has reached it. False if there is none. */
 static bool instance_by_number(const struct slice *s, uint32_t number, struct instance *instance) {
     uint32_t index = number - s->epoch - 1;
     if (index >= s->count) {
@@ -880,7 +880,8 @@ int conform_run_all(const struct conform_run *run, const struct conform_program 
     bool any = false;
     for (unsigned long turn = 0; turn == 0 || (any && now_ns() < until_ns); turn++) {
         for (size_t k = 0; k < count && (run->total_s == 0 || now_ns() < until_ns); k++) {
-            size_t i = (k + run->seed * 37) % count; /* a run too short for all begins elsewhere */
+            size_t i = (k + run->seed * 37) % count; /* a run that is too short for all of them
+                                                        begins with another one each time */
             if (!offers(subject->memory, &program[i])) {
                 if (turn == 0) {
                     printf("{\"program\":\"%s\",\"not_offered\":true}\n", program[i].name);

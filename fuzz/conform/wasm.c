@@ -53,7 +53,7 @@ static void put_text(struct code *c, const char *text) {
     }
 }
 
-/* Appends a part behind its length, and frees it. */
+/* Appends a part after its length, and frees it. */
 static void put_sized(struct code *c, struct code *part) {
     put_unsigned(c, part->length);
     for (size_t i = 0; i < part->length; i++) {
@@ -462,7 +462,7 @@ static void put_wait(struct encoder *e, struct code *c, const struct conform_ope
 
 static void put_operation(struct encoder *e, struct code *c, const struct conform_operation *o,
                           unsigned number) {
-    unsigned depth = 0; /* of the block around all operations, from here */
+    unsigned depth = 0; /* how deep the block around all operations is, from here */
     if (o->test != CONFORM_ALWAYS) {
         local(c, GET, slot_local(e, &e->program->operation[e->thread][o->tested]));
         i64_const(c, o->tested_value);

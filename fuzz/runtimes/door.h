@@ -1,6 +1,6 @@
-/* door.h: how a program gets to a runtime and its answers come back: whole, by one of two doors.
+/* door.h: two ways ("doors") to send a whole program to a runtime and get its answers.
  *
- * inside.c calls a library in this process, pipe.c speaks to a process. Both play the same
+ * inside.c calls a library in this process, pipe.c talks to another process. Both play the same
  * requests; README.md describes them as lines of text. */
 #ifndef DOOR_H
 #define DOOR_H
@@ -46,9 +46,9 @@ struct door_features {
     bool second;  /* several memories in a module */
     bool wide;    /* memories with 64-bit addresses */
     bool simd;
-    bool host_grow;               /* grows by the host, too */
-    bool names;                   /* tells one kind of trap from another */
-    uint32_t costly_pages;        /* above so many, making or growing costs seconds; 0: never */
+    bool host_grow;        /* grows by the host, too */
+    bool names;            /* tells one kind of trap from another */
+    uint32_t costly_pages; /* above so many pages, creation or growth takes seconds; 0: never */
     uint32_t costly_shared_pages; /* the same of shared memories */
     char name[96];                /* and version */
 };
@@ -66,7 +66,7 @@ struct play {
     unsigned answered;   /* of PLAYED_DIED and the others: so many requests had an answer */
     int differs;         /* the request that another tier or repetition answers otherwise, or -1 */
     struct answer other; /* its answer */
-    char words[512];     /* for people: who differs, or an engine's last words */
+    char words[512];     /* for people: which tier differs, or the runtime's last output */
 };
 
 /* What the subject's file of a door exports. */
@@ -76,7 +76,8 @@ struct door {
     enum played (*play)(struct play *play);
     /* Sets *rule to what a crash now would break while play runs; may be NULL. */
     const char *(*now)(void);
-    /* Lines that run `file` in the runtime, one a tier; and how often it has to be repeated. */
+    /* Command lines that run `file` in the runtime, one for each tier, and how often to repeat it.
+     */
     const char *(*commands)(const char *file, unsigned *repeat);
 };
 extern const struct door door;

@@ -123,7 +123,7 @@ static void name(struct guest_bytes *to, const char *text) {
     guest_bytes_add(to, text, strlen(text));
 }
 
-/* Length first, then the bytes, which are given up. */
+/* Appends the length, then the bytes, and frees them. */
 static void sized(struct guest_bytes *to, struct guest_bytes *part) {
     leb(to, (uint32_t)part->count);
     guest_bytes_add(to, part->at, part->count);
@@ -174,7 +174,7 @@ static void operand(struct guest_bytes *c, char type, unsigned width, unsigned l
     }
 }
 
-/* What a load left on the stack, as an i64: signs stay extended. */
+/* Makes an i64 of what a load left on the stack; signs stay extended. */
 static void result(struct guest_bytes *c, const struct guest_form *f) {
     static const uint8_t extract[9] = {[1] = 0x16, [2] = 0x19, [4] = 0x1b, [8] = 0x1d};
     switch (f->type) {

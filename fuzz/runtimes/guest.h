@@ -84,7 +84,7 @@ struct guest_bytes {
 uint8_t *guest_bytes_room(struct guest_bytes *to, size_t count);
 void guest_bytes_add(struct guest_bytes *to, const void *data, size_t count);
 
-/* Appends the module. Whether it is valid is the limits' affair. */
+/* Appends the module. It is valid if its limits are. */
 void guest_make(struct guest_bytes *to, const struct guest_module *module);
 
 /* The text of an instruction, "i64.load32_u offset=4 align=2"; in `text`. */

@@ -52,7 +52,7 @@ static bool rotates;
 /* ---- Processes --------------------------------------------------------------------------------
  */
 
-/* Of a copy that does not use it any more: others may. */
+/* Called by a copy that has finished with the engine, so that others may use it. */
 static void forget(struct tier *t) {
     close(t->to);
     close(t->from);
@@ -61,7 +61,8 @@ static void forget(struct tier *t) {
     t->process = 0;
 }
 
-/* Asks it to end, so that it can end what it has started itself, a browser say; then insists. */
+/* Asks it to end, so that it can end what it has started itself, such as a browser; then kills it.
+ */
 static void end_process(pid_t process) {
     enum { PATIENCE_MS = 2000 };
     kill(-process, SIGTERM);
@@ -113,7 +114,7 @@ static bool start(struct tier *t) {
         if (getppid() != parent) {
             _exit(1);
         }
-        for (int number = 1; number < 32; number++) { /* a fuzzing engine's handlers are its own */
+        for (int number = 1; number < 32; number++) { /* a fuzzer keeps its own handlers */
             signal(number, SIG_DFL);
         }
         dup2(in[0], 0);
@@ -374,7 +375,7 @@ static bool is_same(const struct answer *a, const struct answer *b, uint32_t cou
     return a->status == b->status && (a->status != SUBJECT_OK || (a->value == b->value && bytes));
 }
 
-/* Want of memory is anybody's right, at any time. */
+/* A runtime may report a lack of memory at any time. */
 static bool is_want(const struct request *r, const struct answer *a) {
     const bool grows = r->word[0] == REQUEST_GROW ||
                        (r->word[0] == REQUEST_CALL && r->function.what == GUEST_GROW);

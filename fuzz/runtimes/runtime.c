@@ -35,7 +35,7 @@ struct body {
     unsigned handles;
 };
 
-/* A slot's module, as far as it is known. */
+/* A slot's module, as far as it has been used. */
 struct plan {
     struct subject_type type;
     enum guest_how how;
@@ -103,7 +103,7 @@ static struct answer ask(struct request r) {
     }
     run.request[n] = r;
     if (same_answer(&r, &r.given, &r.foretold)) {
-        return r.foretold; /* of several traps, the one that the harness would tell */
+        return r.foretold; /* of several possible traps, the one that the harness would report */
     }
     return r.given;
 }
@@ -131,8 +131,8 @@ static struct handle *handle_new(void) {
     return h;
 }
 
-/* Growing a shared memory costs some engines seconds where others are done at once: the program is
- * told that there is no memory, which may be. */
+/* Growing a shared memory takes seconds on some runtimes. The program is told that there is no
+ * memory, which the rules allow. */
 static bool is_costly(bool shared, uint64_t pages) {
     return shared && has.costly_shared_pages != 0 && pages > has.costly_shared_pages;
 }
@@ -219,7 +219,7 @@ static enum subject_status clone(void *memory, void **made) {
     r.word[2] = of->slot;
     run.plan[h->slot].type = run.plan[of->slot].type;
     run.plan[h->slot].wide = run.plan[of->slot].wide;
-    /* What an import asks for is the least that it takes: the size at creation does. */
+    /* The minimum of an import: the size at creation is always enough. */
     run.plan[h->slot].type.min_pages = of->body->model.first_pages;
     run.plan[h->slot].how = GUEST_IMPORTED;
     enum subject_status status = ask(r).status;
@@ -280,7 +280,8 @@ static enum subject_status grow_never(void *memory, uint32_t delta, uint32_t *ol
 /* ---- Accesses ---------------------------------------------------------------------------------
  */
 
-/* Choices that hang on an operation's own arguments alone: they stay when others are taken out. */
+/* Choices that depend only on the operation's own arguments, so they stay the same when other
+ * operations are removed. */
 static uint32_t mix(uint64_t a, uint64_t b) {
     uint64_t x = a * UINT64_C(0x9e3779b97f4a7c15) ^ (b + 1) * UINT64_C(0xc2b2ae3d27d4eb4f);
     x ^= x >> 29;
@@ -965,7 +966,7 @@ static void script(void) {
         culprit = (unsigned)run.died_at;
     } else if (run.differs >= 0) {
         culprit = (unsigned)run.differs;
-    } else { /* the last that was answered otherwise is where the harness stopped */
+    } else { /* the last one that was answered differently is where the harness stopped */
         for (unsigned i = 0; i < run.requests; i++) {
             const struct request *r = &run.request[i];
             culprit = same_answer(r, &r->given, &r->foretold) ? culprit : i;
@@ -1086,7 +1087,7 @@ const struct subject *pagebox_subject(void) {
     }
     subject.name = has.name;
     if (getenv("PAGEBOX_WITHOUT_GROWTH") !=
-        NULL) { /* for measuring: growth is what costs V8 most */
+        NULL) { /* for measurements: growth is V8's most expensive operation */
         memory.grow = grow_never;
     }
     memory.strategies = ways_make();

@@ -10,7 +10,7 @@ static bool traps(const struct answer *a) {
     return a->status != SUBJECT_OK;
 }
 
-/* What neither changes anything nor went wrong is not needed. */
+/* Leaves out requests that change nothing and were answered correctly. */
 static bool is_needed(const struct script *s, unsigned n) {
     const struct request *r = &s->request[n];
     const bool looks = r->word[0] == REQUEST_READ || r->word[0] == REQUEST_BYTES ||

@@ -1,4 +1,4 @@
-/* script.h: a finding as one file that its engine's makers can run without us. */
+/* script.h: a finding as one file that the runtime's developers can run without Pagebox. */
 #ifndef SCRIPT_H
 #define SCRIPT_H
 

@@ -53,7 +53,7 @@ struct shim {
 };
 extern const struct shim shim;
 
-/* Many runtimes have texts for traps and nothing else. */
+/* Finds the kind of trap in its text, since many runtimes report nothing else. */
 enum subject_status shim_trap(const char *text);
 
 #ifdef __cplusplus
