@@ -1635,9 +1635,9 @@ static bool insert_shape(struct maker *k, struct program *p) {
 enum { SCALED_ONE_IN = 200 };
 /* One mutation in so many draws a program of pairs.c: these take about half of the time. */
 static const unsigned pairs_one_in[] = {[TARGET_memory_fuzzer] = 1,
-                                        [TARGET_mailbox_fuzzer] = 40,
-                                        [TARGET_waiters_fuzzer] = 60,
-                                        [TARGET_system_fuzzer] = 30};
+                                        [TARGET_mailbox_fuzzer] = 44,
+                                        [TARGET_waiters_fuzzer] = 16,
+                                        [TARGET_system_fuzzer] = 24};
 
 /* Makes the program large: adds `scale` and an operation that uses it. */
 static void scale_up(struct maker *k, struct program *p) {

@@ -26,6 +26,7 @@ enum object_kind {
     EDGE = 1 << 6,        /* ... and accesses where it ended */
     BYTES = 1 << 7,       /* a memory's bytes */
     LIMIT = 1 << 8,       /* a budget */
+    SHORT = 1 << 21,      /* ... whose memory cannot grow: the system refuses */
     OWNERS = 1 << 9,      /* the register of owners */
     RING = 1 << 10,       /* a mailbox: its producers, its guest, its end */
     SPILL = 1 << 11,      /* one with a spill */
@@ -52,7 +53,7 @@ enum object_kind {
     " reserve:0"
 #define SHORT_MEMORY                                                                            \
     "memory_create_more m0 strategy:{reserve|reserve_rw} twin:none min:{1|2} max:3 shared:yes " \
-    "style:dynamic bound:0 guard:4096 record:own image:0 advice:none waiters:0 reserve:1"
+    "style:static bound:3 guard:4096 record:own image:0 advice:none waiters:0 reserve:1"
 #define ATTACH(ground, capacity, full, spill)                                  \
     "mailbox_attach ground:" ground " pages:1 region:front capacity:" capacity \
     " cursor:0 full:" full " spill:" spill
@@ -84,7 +85,7 @@ static const struct object {
     {LIMIT, "limit-fails", ON_SYSTEM, 2,
      "memory_budget pages:{3|2|4};fault os_commit 1;" MEMORY("reserve", "{1|1|0}", "3", "dynamic",
                                                              "0")},
-    {LIMIT, "limit-short", ON_SYSTEM, 4, "memory_budget pages:{3|4};" SHORT_MEMORY},
+    {SHORT, "limit-short", ON_SYSTEM, 4, "memory_budget pages:{3|4};" SHORT_MEMORY},
     {OWNERS, "owners", ON_WAITERS | ON_SYSTEM, 4, MEMORY("reserve", "1", "2", "static", "0")},
     {RING, "ring", ON_MAILBOX | ON_SYSTEM, 6,
      ATTACH("{shared|custom|owned|heap}", "{2|1|4}", "reject", "0")},
@@ -162,8 +163,8 @@ static const struct calls {
      "memory_clone m0 to:m1;memory_wait32 m1 at:8 expected:0 "
      "timeout_ns:{-1|10}"},
     /* a memory that grows, and its copies */
-    {SIZE | LIMIT | EDGE, 8, ANYBODY, "grow", "memory_grow m0 pages:1"},
-    {SIZE | LIMIT, 2, ANYBODY, "grow-two", "memory_grow m0 pages:2"},
+    {SIZE | LIMIT | SHORT | EDGE, 8, ANYBODY, "grow", "memory_grow m0 pages:1"},
+    {SIZE | LIMIT | SHORT, 2, ANYBODY, "grow-two", "memory_grow m0 pages:2"},
     {SIZE, 1, ANYBODY, "grow-none", "memory_grow m0 pages:0"},
     {SIZE | LIMIT, 4, ANYBODY, "copy", "memory_copy m0 to:m1"},
     {SIZE | LIMIT, 2, ANYBODY, "copy-grow", "memory_copy m0 to:m1;memory_grow m1 pages:1"},
@@ -198,7 +199,8 @@ static const struct calls {
     {BYTES, 1, ANYBODY, "load-odd", "memory_load m0 at:9 offset:0 width:8"},
     {BYTES, 1, ANYBODY, "store-odd", "memory_store m0 at:9 offset:0 width:8 value:1"},
     /* memories that come and go */
-    {OWNERS | LIMIT, 8, ANYBODY, "tenant", "memory_tenant pages:{1|0|2|4|5} count:{1|0}"},
+    {OWNERS, 8, ANYBODY, "tenant", "memory_tenant pages:{1|0|2|4|5} count:{1|0}"},
+    {LIMIT | SHORT, 3, ANYBODY, "tenant", "memory_tenant pages:{1|0} count:0"},
     {OWNERS, 4, ANYBODY, "owner-of-tenant", "memory_owner_of_tenant byte:{3|2}"},
     {OWNERS, 4, ANYBODY, "owner-of-tenants",
      "memory_owner_of_tenant byte:{3|2};memory_owner_of_tenant byte:{3|2}"},

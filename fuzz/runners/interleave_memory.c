@@ -77,15 +77,13 @@ static void create(uint64_t strategy, uint64_t min, uint64_t max, uint64_t style
     uint32_t min_pages = limited(min, least, PAGES_MAX - 1);
     uint32_t max_pages = limited(max, min_pages, PAGES_MAX);
     bool is_static = style == WORD_style_static || style == WORD_style_usual;
+    const uint32_t bound_pages = reserve == 0 ? max_pages : limited(reserve, min_pages, max_pages);
     const struct subject_memory_config config = {
         .type = {.min_pages = min_pages, .max_pages = max_pages, .shared = true},
         .style = is_static ? SUBJECT_STYLE_STATIC : SUBJECT_STYLE_DYNAMIC,
-        .bound_pages = is_static ? max_pages : 0,
+        .bound_pages = is_static ? bound_pages : 0,
         .strategy = strategy_pick(strategy),
         .waiters_max = (uint32_t)limit,
-        .reserve_pages_max = is_static || reserve == 0 || strategy > WORD_strategy_move
-                                 ? 0
-                                 : limited(reserve, min_pages, PAGES_MAX),
         .budgeted = world.budget_bytes != 0 && !world.destroys,
     };
     world.claims.budget_bytes = world.budget_bytes;
@@ -107,7 +105,7 @@ static void create(uint64_t strategy, uint64_t min, uint64_t max, uint64_t style
     world.judge.min_pages = min_pages;
     world.judge.max_pages = max_pages;
     world.judge.waiters_max = config.waiters_max;
-    world.judge.reserve_pages = config.reserve_pages_max;
+    world.judge.reserve_pages = config.bound_pages < max_pages ? config.bound_pages : 0;
     world.root_limited = config.budgeted;
     if (config.budgeted) {
         world.judge.claims = &world.claims;
