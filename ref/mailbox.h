@@ -56,7 +56,7 @@ struct pb_mailbox_config {
     const struct pb_allocator *allocator; /* NULL: pb_allocator_libc */
 };
 
-/* Checks the region against the memory's size and initialises its words, whatever they held.
+/* Checks the region against the memory's size (R38) and initialises its words, whatever they held.
  * *mailbox is set only on PB_OK; the caller owns one reference.
  * PB_MISALIGNED, PB_OUT_OF_BOUNDS: the region. PB_INVALID: capacity. PB_NO_MEMORY. PB_IN_USE: a
  * part of the region is another mailbox's that is open (R44): close that one first. One that only
@@ -67,7 +67,7 @@ enum pb_status pb_mailbox_create(const struct pb_mailbox_config *config,
                                  struct pb_mailbox **mailbox);
 
 /* Gives up the caller's reference; NULL is fine. The last one (wakers hold one each) closes the
- * mailbox and frees it: a mailbox with wakers stays open, until they go or another one is attached
+ * mailbox and frees it: a mailbox with wakers stays open, until they go or another one is created
  * there. Threads that use the caller's reference must be done: close, wait for those
  * in pb_mailbox_wait_for_signal to return, then release. */
 void pb_mailbox_release(struct pb_mailbox *mailbox);
@@ -75,7 +75,8 @@ void pb_mailbox_release(struct pb_mailbox *mailbox);
 /* Hands one task id to the guest and wakes it when it is parked. An id that was accepted (PB_OK) is
  * delivered exactly once, those of one thread in order (R30, R32). It may be published a little
  * later, by another thread: the one that publishes at the moment, or one that reserved a place
- * before and has not filled it yet.
+ * before and has not filled it yet (R45). Whatever the guest has written into its words, nothing
+ * outside of the region changes (R38).
  * PB_INVALID: id is 0, or wider than 32 bits; checked before anything is written.
  * PB_FULL: the ring, and the spill where there is one, is full. The ring may look full although the
  * guest has just drained it, while another thread publishes or holds the mailbox: try again; where

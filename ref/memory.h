@@ -101,13 +101,15 @@ struct pb_memory_config {
     unsigned advice;        /* enum pb_advice, or-ed */
     struct pb_pool *pool;   /* for PB_STRATEGY_POOL */
     struct pb_image *image; /* for PB_STRATEGY_IMAGE: first contents, or NULL */
-    /* With an image: where tenants write a third of the memory or more, or the same pages again,
-     * pb_memory_reset copies written pages back, up to so many bytes, and keeps them resident; else
-     * it gives them back. Whole host pages; 0: it gives all back. Needs what PB_POOL_SCAN needs. */
+    /* With an image: where tenants write the same pages again, or a quarter of the memory or more
+     * (a third above 8 MiB), pb_memory_reset copies written pages back, up to so many bytes, and
+     * keeps them resident; else it gives them back. Whole host pages; 0: it gives all back. Needs
+     * what PB_POOL_SCAN needs. */
     uint64_t keep_resident_bytes;
     struct pb_memory_definition *definition; /* NULL: the memory owns its record. Else the caller's,
                                                 which must outlive it and every wait in it */
-    uint32_t waiters_max;       /* limit of blocked waiters (R28); 0: no limit but 2^32 - 1 */
+    uint32_t waiters_max;       /* limit of blocked waiters (R28), the same for each copy, which has
+                                   waiters of its own; 0: no limit but 2^32 - 1 */
     uint32_t reserve_pages_max; /* bound on what a Dynamic memory of a strategy that never moves
                                    reserves; growth past it is PB_NO_MEMORY. 0: its maximum */
     const struct pb_allocator *allocator; /* NULL: pb_allocator_libc. Must outlive the memory, its
@@ -122,7 +124,8 @@ struct pb_memory_config {
  * on PB_OK; the caller owns the handle.
  * PB_LIMIT, PB_INVALID: see pb_memory_type_check; PB_INVALID also for a style whose bound is below
  * min or above 65,536, a guard or keep_resident_bytes that is not whole host pages (R1, R3), an
- * image longer than min, PB_STRATEGY_POOL without a pool or with a guard above the pool's.
+ * image longer than min, PB_STRATEGY_POOL without a pool or with a guard above the pool's, a
+ * strategy, a kind of style or a fall_back that is none.
  * PB_UNSUPPORTED: the strategy is not available here, or cannot back a shared memory.
  * PB_NO_MEMORY: also when no slot of the pool is free, or they are too short. PB_REFUSED: R40.
  * PB_NO_DESCRIPTORS, PB_UNSUPPORTED, PB_INTERRUPTED, PB_SYSTEM: the system refused. */
