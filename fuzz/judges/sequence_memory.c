@@ -345,7 +345,9 @@ static const char *grow_answered(struct sequence *q, struct judged *m, unsigned 
     if (broken == NULL && !m->side[i].did) {
         m->failed = true;
         broken = failed_check(q, m, i, "R6-grow-atomic");
-        const bool told = c->answer != (uint32_t)CALL_UNSET; /* it is set only on OK */
+        const unsigned strict = SUBJECT_NAMES_ERRORS | SUBJECT_OPAQUE;
+        const bool told = c->answer != (uint32_t)CALL_UNSET && /* it is set only on OK */
+                          (q->memory->promises & strict) == SUBJECT_NAMES_ERRORS;
         broken = broken == NULL && told ? "R5-told" : broken;
     }
     return broken;
