@@ -103,9 +103,10 @@ enum pb_status pb_mailbox_wait_for_signal(struct pb_mailbox *mailbox, int64_t ti
  * lose an id. Where several mailboxes lie in it, hold each. (A reset wipes the region: close the
  * mailbox and create a new one then.) Enqueues of other threads are
  * accepted meanwhile as long as the ring is known to have room, and published by unhold; those that
- * spill, and the other functions, block; the holder must not call those. unhold: PB_OUT_OF_BOUNDS
- * when the region is no longer inside of the memory: the mailbox is closed then, without a write;
- * pb_mailbox_close still tells how many ids were spilled or waited to be published. */
+ * spill, and the other functions, block; the holder must not call those. unhold is PB_OK, also of
+ * a closed mailbox, or PB_OUT_OF_BOUNDS when the region is no longer inside of the memory: the
+ * mailbox is closed then, without a write; pb_mailbox_close still tells how many ids were spilled
+ * or waited to be published. */
 void pb_mailbox_hold(struct pb_mailbox *mailbox);
 enum pb_status pb_mailbox_unhold(struct pb_mailbox *mailbox);
 
