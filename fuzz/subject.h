@@ -105,7 +105,10 @@ enum subject_promise {
         32 /* no address of the bytes: they are compared by `read`, record is not called
             * and may be NULL, what needs the address is left out (R4, R10, R11) */
     ,
-    SUBJECT_ALIGNED_FIRST = 64 /* what is both misaligned and out of bounds is SUBJECT_MISALIGNED */
+    /* Where two errors are true, or two would do: what is both misaligned and out of bounds is
+     * SUBJECT_MISALIGNED, a size above 65,536 pages is SUBJECT_LIMIT, a type that contradicts itself
+     * SUBJECT_INVALID. */
+    SUBJECT_ALIGNED_FIRST = 64
 };
 
 enum subject_style_choice {

@@ -195,11 +195,14 @@ uint32_t sequence_capacity(const struct creation *c, const struct subject_strate
 }
 
 /* R1: a size above 65,536 pages exceeds a limit; a type that contradicts itself is invalid. */
-static unsigned type_errors(const struct subject_type *type) {
+static unsigned type_errors(const struct sequence *q, const struct subject_type *type) {
     const bool has_max = type->max_pages != SUBJECT_NO_MAXIMUM;
     const bool large =
         type->min_pages > SUBJECT_PAGES_MAX || (has_max && type->max_pages > SUBJECT_PAGES_MAX);
     const bool odd = (has_max && type->max_pages < type->min_pages) || (type->shared && !has_max);
+    if (!(q->memory->promises & SUBJECT_ALIGNED_FIRST)) { /* either will do for both */
+        return large || odd ? BIT(LIMIT) | BIT(INVALID) : 0;
+    }
     return (large ? BIT(LIMIT) : 0) | (odd ? BIT(INVALID) : 0);
 }
 
@@ -224,7 +227,7 @@ void sequence_request(const struct sequence *q, struct creation *c) {
     bool odd = c->style.guard_bytes % q->host_page_bytes != 0;
     bool bound = c->style.is_static && (c->style.bound_pages > SUBJECT_PAGES_MAX ||
                                         c->style.bound_pages < config->type.min_pages);
-    c->errors = type_errors(&config->type);
+    c->errors = type_errors(q, &config->type);
     c->style_errors = given && (odd || bound) ? BIT(INVALID) : 0;
     c->maybe = !given && (odd || bound) ? BIT(INVALID) : 0;
     if (c->style.guard_bytes > UINT64_C(1) << 40) {
