@@ -31,7 +31,8 @@ enum object_kind {
     RING = 1 << 10,       /* a mailbox: its producers, its guest, its end */
     SPILL = 1 << 11,      /* one with a spill */
     SIGNAL = 1 << 12,     /* the host's threads that wait for the signal */
-    HELD = 1 << 13,       /* one that is held, moves, and may lose its region */
+    HELD = 1 << 13,       /* one that is held, and moves */
+    LOST = 1 << 22,       /* one that loses its region */
     WAKERS = 1 << 14,     /* wakers, and who is the last to go */
     STOPS = 1 << 15,      /* producers that stop for ever */
     HOSTILE = 1 << 16,    /* a guest that scribbles */
@@ -39,8 +40,8 @@ enum object_kind {
     TWO_GUESTS = 1 << 20, /* two mailboxes in one bucket, with a guest each */
     REATTACH = 1 << 18,   /* a mailbox that gives its place to another one */
     PARKED = 1 << 19,     /* a guest that parks in a memory in which others wait */
-    MAILBOX = RING | SPILL | SIGNAL | HELD | WAKERS | STOPS | HOSTILE | NEIGHBOURS | TWO_GUESTS |
-              REATTACH | PARKED
+    MAILBOX = RING | SPILL | SIGNAL | HELD | LOST | WAKERS | STOPS | HOSTILE | NEIGHBOURS |
+              TWO_GUESTS | REATTACH | PARKED
 };
 
 #define ON_WAITERS (1u << TARGET_waiters_fuzzer)
@@ -99,6 +100,7 @@ static const struct object {
      ATTACH("{shared|owned|custom|heap}", "{2|1}", "{reject|spill}", "1")},
     {HELD, "held", ON_MAILBOX | ON_SYSTEM, 5,
      ATTACH("{owned|owned|shared}", "{2|1}", "{reject|spill}", "1")},
+    {LOST, "lost", ON_MAILBOX | ON_SYSTEM, 3, ATTACH("owned", "{2|1}", "{reject|spill}", "1")},
     {WAKERS, "wakers", ON_MAILBOX | ON_SYSTEM, 3,
      ATTACH("{shared|custom}", "{2|1}", "{reject|spill}", "1")},
     {STOPS, "stops", ON_MAILBOX | ON_SYSTEM, 3, ATTACH("{shared|custom}", "{2|4}", "reject", "0")},
@@ -205,7 +207,8 @@ static const struct calls {
     {OWNERS, 4, ANYBODY, "owner-of-tenants",
      "memory_owner_of_tenant byte:{3|2};memory_owner_of_tenant byte:{3|2}"},
     /* a mailbox's host */
-    {MAILBOX, 10, ANYBODY, "enqueue", "mailbox_enqueue count:1"},
+    {MAILBOX & ~LOST, 10, ANYBODY, "enqueue", "mailbox_enqueue count:1"},
+    {LOST, 4, ANYBODY, "enqueue", "mailbox_enqueue count:1"},
     {RING | SPILL | TWO_GUESTS, 3, ANYBODY, "enqueue-two", "mailbox_enqueue count:{2|3}"},
     {RING, 1, ANYBODY, "enqueue-many", "mailbox_enqueue count:5"},
     {SPILL | HELD | SIGNAL | HOSTILE | PARKED, 5, ANYBODY, "flush", "mailbox_flush"},
@@ -213,7 +216,7 @@ static const struct calls {
     {MAILBOX & ~PARKED, 4, ANYBODY, "close", "mailbox_close"},
     {RING | SPILL, 1, ANYBODY, "close-enqueue", "mailbox_close;mailbox_enqueue count:1"},
     {SIGNAL | RING, 2, ANYBODY, "is-signalled", "mailbox_is_signalled"},
-    {SIGNAL | HELD, 8, ANYBODY, "wait-for-signal", "mailbox_wait_for_signal timeout_ns:-1"},
+    {SIGNAL | HELD | LOST, 8, ANYBODY, "wait-for-signal", "mailbox_wait_for_signal timeout_ns:-1"},
     {SIGNAL, 3, ANYBODY, "wait-for-signal-short", "mailbox_wait_for_signal timeout_ns:10"},
     {HELD | SPILL | PARKED, 3, ANYBODY, "hold", "mailbox_hold;mailbox_unhold"},
     {HELD | PARKED, 3, ANYBODY, "move", "mailbox_hold;mailbox_move pages:1;mailbox_unhold"},
@@ -238,15 +241,15 @@ static const struct calls {
     {PARKED, 2, ANYBODY, "close", "mailbox_close"},
     {PARKED, 2, ANYBODY, "onlooker", "guest_park timeout_ns:-1 meanwhile:close"},
     /* its guest */
-    {MAILBOX, 4, GUEST, "drain", "guest_drain"},
-    {MAILBOX, 6, GUEST, "park", "guest_park timeout_ns:-1 meanwhile:nothing;guest_drain"},
+    {MAILBOX & ~LOST, 4, GUEST, "drain", "guest_drain"},
+    {MAILBOX & ~LOST, 6, GUEST, "park", "guest_park timeout_ns:-1 meanwhile:nothing;guest_drain"},
     {RING | SPILL | HOSTILE, 3, GUEST, "drains", "guest_drain;guest_drain"},
     {RING | SPILL | TWO_GUESTS | PARKED, 2, GUEST, "park-again",
      "guest_park timeout_ns:-1 meanwhile:nothing;guest_drain;guest_park timeout_ns:-1 "
      "meanwhile:nothing"},
     {RING | SPILL | PARKED, 1, GUEST, "park-short",
      "guest_park timeout_ns:10 meanwhile:nothing;guest_drain"},
-    {HELD, 8, GUEST, "lose", "guest_drain;mailbox_hold;mailbox_lose;mailbox_unhold"},
+    {HELD | LOST, 8, GUEST, "lose", "guest_drain;mailbox_hold;mailbox_lose;mailbox_unhold"},
     {HELD, 4, GUEST, "drain-move", "guest_drain;mailbox_hold;mailbox_move pages:1;mailbox_unhold"},
     {RING | SIGNAL, 1, GUEST, "rounds", "mailbox_rounds count:2"},
 };
@@ -407,7 +410,7 @@ bool pairs_draw(enum op_target target, uint64_t seed, struct program *program) {
     put_row(&d, "interleave", 0);
     unsigned threads = 2 + (unsigned)!one_in(&c, 3), thread = 0;
     put_second_guest(&d, THREADS_MOST);
-    if ((object->kind & MAILBOX) && (object->kind == NEIGHBOURS || !one_in(&c, 4))) {
+    if ((object->kind & MAILBOX) && ((object->kind & (NEIGHBOURS | LOST)) || !one_in(&c, 4))) {
         put_thread(&d, object, true, target, thread++);
     }
     while (thread < threads) {
