@@ -227,13 +227,23 @@ enum pb_status pb_linear_create(const struct pb_memory_config *config,
     return status;
 }
 
-static void finish(struct linear *linear) {
+/* Its pages go. Returns how many bytes they were. */
+static uint64_t give_back(struct linear *linear) {
     uint64_t bytes = linear->region.accessible_bytes;
     pb_owner_unregister(linear->owner);
     pb_region_destroy(&linear->region);
     pb_waiters_destroy(linear->waiters);
     publish(linear);
-    has_shrunk(linear, bytes, 0);
+    return bytes;
+}
+
+static void finish(struct linear *linear) {
+    has_shrunk(linear, give_back(linear), 0);
+    unmake(linear);
+}
+
+void pb_linear_abandon(struct linear *linear, enum pb_status why) {
+    has_failed(linear->limiter, 0, give_back(linear), why);
     unmake(linear);
 }
 
@@ -363,7 +373,7 @@ static enum pb_status copy_as(struct linear *source, bool shared, void **copy) {
     }
     status = shared ? pb_linear_share(made) : PB_OK;
     if (status != PB_OK) {
-        finish(made);
+        pb_linear_abandon(made, status);
         return status;
     }
     *copy = made;

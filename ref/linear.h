@@ -16,6 +16,9 @@ enum pb_status pb_linear_create(const struct pb_memory_config *config,
                                 const struct pb_memory_style *style, uint64_t short_guard_bytes,
                                 struct linear **linear);
 
+/* Ends a memory, or a copy, that nobody was given: the limiter is told that it has failed. */
+void pb_linear_abandon(struct linear *linear, enum pb_status why);
+
 /* From now on the shared table is the one to use. See pb_memory_to_shared. */
 enum pb_status pb_linear_share(struct linear *linear);
 

@@ -281,7 +281,8 @@ enum pb_status pb_mailbox_create(const struct pb_mailbox_config *config,
     const struct pb_allocator *allocator =
         config->allocator != NULL ? config->allocator : &pb_allocator_libc;
     uint32_t capacity = config->capacity != 0 ? config->capacity : PB_MAILBOX_CAPACITY;
-    if ((capacity & (capacity - 1)) != 0 || capacity > PB_MAILBOX_CAPACITY_MAX) {
+    if ((capacity & (capacity - 1)) != 0 || capacity > PB_MAILBOX_CAPACITY_MAX ||
+        (unsigned)config->full > PB_MAILBOX_SPILL) {
         return PB_INVALID;
     }
     if (config->offset % sizeof(uint32_t) != 0) {

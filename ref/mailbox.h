@@ -18,8 +18,9 @@
  *
  * Thread-safe, unless a function says otherwise. pb_mailbox_enqueue, pb_waker_wake,
  * pb_mailbox_is_signalled and pb_mailbox_is_closed are lock-free, and may be called from a signal
- * handler (they may change errno), but for two cases in which they may block: an enqueue that
- * spills, and a custom memory whose notify does. */
+ * handler (they may change errno), but for three cases in which they may block: an enqueue that
+ * spills, a custom memory whose notify does, and a memory that was converted to shared while it had
+ * the mailbox. */
 /* SPDX-License-Identifier: MIT */
 #ifndef PB_MAILBOX_H
 #define PB_MAILBOX_H
@@ -58,8 +59,8 @@ struct pb_mailbox_config {
 
 /* Checks the region against the memory's size (R38) and initialises its words, whatever they held.
  * *mailbox is set only on PB_OK; the caller owns one reference.
- * PB_MISALIGNED, PB_OUT_OF_BOUNDS: the region. PB_INVALID: capacity. PB_NO_MEMORY. PB_IN_USE: a
- * part of the region is another mailbox's that is open (R44): close that one first. One that only
+ * PB_MISALIGNED, PB_OUT_OF_BOUNDS: the region. PB_INVALID: capacity, full. PB_NO_MEMORY.
+ * PB_IN_USE: a part of the region is another mailbox's that is open (R44): close that one first. One that only
  * wakers keep open, since its owner has released it, is closed here, as by pb_mailbox_close.
  * A custom memory that cannot be retained is notified while others are kept from publishing: its
  * notify must not call what may block. */

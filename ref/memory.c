@@ -100,23 +100,20 @@ enum pb_status pb_memory_create(const struct pb_memory_config *config, struct pb
         return PB_UNSUPPORTED;
     }
     struct linear *linear;
-    struct pb_memory *made;
     status = pb_linear_create(config, &style, tunables->dynamic_guard_bytes, &linear);
     if (status != PB_OK) {
         return status;
     }
-    status = handle_create(&pb_linear_owned, linear, false, pb_linear_allocator(linear), &made);
-    if (status != PB_OK) {
-        pb_linear_owned.release(linear);
-        return status;
+    const bool shared = config->type.shared;
+    status = shared ? pb_linear_share(linear) : PB_OK;
+    if (status == PB_OK) {
+        status = handle_create(shared ? &pb_linear_shared : &pb_linear_owned, linear, false,
+                               pb_linear_allocator(linear), memory);
     }
-    status = config->type.shared ? pb_memory_to_shared(made) : PB_OK;
     if (status != PB_OK) {
-        pb_memory_release(made);
-        return status;
+        pb_linear_abandon(linear, status);
     }
-    *memory = made;
-    return PB_OK;
+    return status;
 }
 
 enum pb_status pb_memory_create_custom(const struct pb_memory_operations *operations, void *self,
@@ -182,8 +179,10 @@ enum pb_status pb_memory_copy(struct pb_memory *memory, struct pb_memory **copy)
         return status;
     }
     status = handle_create(memory->operations, self, memory->custom, memory->allocator, copy);
-    if (status != PB_OK) {
+    if (status != PB_OK && memory->custom) {
         memory->operations->release(self);
+    } else if (status != PB_OK) {
+        pb_linear_abandon(self, status);
     }
     return status;
 }

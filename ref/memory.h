@@ -106,8 +106,9 @@ struct pb_memory_config {
      * keeps them resident; else it gives them back. Whole host pages; 0: it gives all back. Needs
      * what PB_POOL_SCAN needs. */
     uint64_t keep_resident_bytes;
-    struct pb_memory_definition *definition; /* NULL: the memory owns its record. Else the caller's,
-                                                which must outlive it and every wait in it */
+    /* NULL: the memory owns its record. Else the caller's, which must outlive it and every wait and
+     * pin in it. */
+    struct pb_memory_definition *definition;
     uint32_t waiters_max;       /* limit of blocked waiters (R28), the same for each copy, which has
                                    waiters of its own; 0: no limit but 2^32 - 1 */
     uint32_t reserve_pages_max; /* bound on what a Dynamic memory of a strategy that never moves

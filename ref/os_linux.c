@@ -230,23 +230,45 @@ static bool moves(void *from, uint64_t bytes, void *to, uint64_t to_bytes) {
            MAP_FAILED;
 }
 
+static bool space_is_limited(void) {
+    struct rlimit space = {RLIM_INFINITY, RLIM_INFINITY}, data = space;
+    (void)getrlimit(RLIMIT_AS, &space);
+    (void)getrlimit(RLIMIT_DATA, &data);
+    return space.rlim_cur != RLIM_INFINITY || data.rlim_cur != RLIM_INFINITY;
+}
+
 /* A kernel that spares the target moves several mappings, too, as long as they do not grow by it:
- * what is new is opened first. */
+ * what is new is opened first. So it is where a limit on address space could refuse the growth: the
+ * target is spared then as well, but the error does not tell. */
 enum pb_status pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes, bool *kept) {
-    if (moves(from, bytes, to, to_bytes)) {
+    uint8_t *tail = (uint8_t *)to + bytes;
+    const uint64_t tail_bytes = to_bytes - bytes;
+    bool opened = tail_bytes == 0;
+    if (!opened && space_is_limited() && refused_move_spares_target()) {
+        enum pb_status status = pb_os_commit(tail, tail_bytes);
+        if (status != PB_OK) {
+            *kept = true;
+            return status;
+        }
+        opened = true;
+    }
+    if (moves(from, bytes, to, opened ? bytes : to_bytes)) {
         return PB_OK;
     }
     enum pb_status status = status_of_errno(errno);
     bool spared = errno == EFAULT && refused_move_spares_target();
-    if (spared && to_bytes > bytes &&
-        pb_os_commit((uint8_t *)to + bytes, to_bytes - bytes) == PB_OK) {
+    if (spared && !opened && pb_os_commit(tail, tail_bytes) == PB_OK) {
+        opened = true;
         if (moves(from, bytes, to, bytes)) {
             return PB_OK;
         }
         status = status_of_errno(errno);
         spared = errno == EFAULT;
     }
-    *kept = spared || fill_hole(to, to_bytes);
+    *kept = spared || fill_hole(to, opened ? bytes : to_bytes);
+    if (!*kept && opened && tail_bytes > 0) {
+        (void)pb_os_release(tail, tail_bytes); /* that was not unmapped */
+    }
     return status;
 }
 

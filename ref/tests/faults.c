@@ -359,6 +359,30 @@ TEST(R6_address_space_limit_is_an_error_value) {
     }
 }
 
+/* A growth that the limit refuses leaves no address space behind, so a smaller one succeeds. */
+TEST(R6_growth_past_the_limit_leaves_no_address_space) {
+    enum { PAGES = 256, ROUNDS = 30 };
+    for (struct each e = each_kind(PAGES, 4096, EACH_OWNED | EACH_DYNAMIC); each_next(&e);) {
+        if (e.info->stable_base || e.strategy == PB_STRATEGY_POOL) {
+            continue;
+        }
+        for (unsigned round = 1; round <= ROUNDS; round++) {
+            struct pb_memory *memory = each_create(&e);
+            uint32_t old = 99;
+            fill_pattern(memory, 0, PB_PAGE_BYTES, 1);
+            const uint64_t before = address_space_bytes();
+            limit(RLIMIT_AS, before + (round * UINT64_C(4) << 20));
+            enum pb_status status = pb_memory_grow(memory, PAGES, &old);
+            const uint64_t after = address_space_bytes();
+            limit(RLIMIT_AS, RLIM_INFINITY);
+            CHECK(status == PB_OK || status == PB_NO_MEMORY);
+            CHECK(status == PB_OK || after <= before);
+            check_pattern(memory, 0, PB_PAGE_BYTES, 1);
+            pb_memory_release(memory);
+        }
+    }
+}
+
 TEST(R1_default_reservation_under_an_address_space_limit) {
     struct pb_memory_config config = {.type = {1, PB_NO_MAXIMUM, false}};
     struct pb_memory *memory = NULL;

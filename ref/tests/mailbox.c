@@ -546,6 +546,19 @@ TEST(R35_capacity_is_a_power_of_two) {
     pb_memory_release(memory);
 }
 
+TEST(R33_what_a_full_ring_does_is_one_of_two) {
+    struct pb_memory *memory = owned_memory(1, 1);
+    for (unsigned full = PB_MAILBOX_REJECT; full < 9; full++) {
+        struct pb_mailbox_config config = {.memory = memory, .full = (enum pb_mailbox_full)full};
+        struct pb_mailbox *mailbox = NULL;
+        CHECK_STATUS(pb_mailbox_create(&config, &mailbox),
+                     full <= PB_MAILBOX_SPILL ? PB_OK : PB_INVALID);
+        CHECK_EQ(mailbox != NULL, full <= PB_MAILBOX_SPILL);
+        pb_mailbox_release(mailbox);
+    }
+    pb_memory_release(memory);
+}
+
 /* ---- R36 close ------------------------------------------------------------------------------ */
 
 TEST(R36_after_close_nothing_is_written_and_enqueues_are_rejected) {
