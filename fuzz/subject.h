@@ -106,8 +106,8 @@ enum subject_promise {
             * and may be NULL, what needs the address is left out (R4, R10, R11) */
     ,
     /* Where two errors are true, or two would do: what is both misaligned and out of bounds is
-     * SUBJECT_MISALIGNED, a size above 65,536 pages is SUBJECT_LIMIT, a type that contradicts itself
-     * SUBJECT_INVALID. */
+     * SUBJECT_MISALIGNED, a size above 65,536 pages is SUBJECT_LIMIT, a type that contradicts
+     * itself SUBJECT_INVALID. */
     SUBJECT_ALIGNED_FIRST = 64
 };
 

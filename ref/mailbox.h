@@ -60,8 +60,9 @@ struct pb_mailbox_config {
 /* Checks the region against the memory's size (R38) and initialises its words, whatever they held.
  * *mailbox is set only on PB_OK; the caller owns one reference.
  * PB_MISALIGNED, PB_OUT_OF_BOUNDS: the region. PB_INVALID: capacity, full. PB_NO_MEMORY.
- * PB_IN_USE: a part of the region is another mailbox's that is open (R44): close that one first. One that only
- * wakers keep open, since its owner has released it, is closed here, as by pb_mailbox_close.
+ * PB_IN_USE: a part of the region is another mailbox's that is open (R44): close that one first.
+ * One that only wakers keep open, since its owner has released it, is closed here, as by
+ * pb_mailbox_close.
  * A custom memory that cannot be retained is notified while others are kept from publishing: its
  * notify must not call what may block. */
 enum pb_status pb_mailbox_create(const struct pb_mailbox_config *config,
