@@ -182,7 +182,10 @@ const char *host_range(const struct op *op) {
                                                   : "R17-init-check";
     const bool fits = host_in(r.start, r.count, 4 * GIB) &&
                       (r.call != WORD_range_copy || host_in(r.from, r.count, 4 * GIB));
-    if (host_far_bytes() == NULL || (fits && r.count > SHORT_BYTES && r.count < LONG_BYTES) ||
+    /* onto itself: whoever sees that has nothing to do */
+    const bool stays = r.call == WORD_range_copy && r.start == r.from && r.count > SHORT_BYTES;
+    if (host_far_bytes() == NULL || stays ||
+        (fits && r.count > SHORT_BYTES && r.count < LONG_BYTES) ||
         host_plain_memory(PB_PAGES_MAX, op->arg.host_range.shared == WORD_yesno_yes, &r.memory) !=
             PB_OK) {
         return NULL;
