@@ -17,7 +17,8 @@ extern "C" {
 
 /* What a memory tells of its size; all in bytes that the guest can access, not of address space.
  * Called while the memory's growth is excluded: the functions must not call that memory. They may
- * be called from any thread that creates, copies, grows, resets or releases one. */
+ * be called from any thread that creates, copies, grows, resets or releases one, or that gives up
+ * what kept its pages: a wait that ends, a pin, a mailbox. */
 struct pb_limiter {
     /* Asked before the size goes from one to the other: from 0 at creation and for a copy. Growth
      * by 0, and growth past the type's own maximum, is not asked about. false: PB_REFUSED, and

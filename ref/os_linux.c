@@ -256,7 +256,8 @@ enum pb_status pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_byte
         return PB_OK;
     }
     enum pb_status status = status_of_errno(errno);
-    bool spared = errno == EFAULT && refused_move_spares_target();
+    /* EAGAIN: growth past the limit on locked memory */
+    bool spared = (errno == EFAULT || errno == EAGAIN) && refused_move_spares_target();
     if (spared && !opened && pb_os_commit(tail, tail_bytes) == PB_OK) {
         opened = true;
         if (moves(from, bytes, to, bytes)) {
