@@ -284,6 +284,21 @@ TEST(R13_custom_copy_is_a_memory_of_its_own) {
     CHECK_EQ(destroyed, 2);
 }
 
+TEST(R14_custom_copy_without_memory_for_its_handle_is_released) {
+    unsigned destroyed = 0;
+    struct pb_memory *memory = NULL, *copy = NULL;
+    CHECK_STATUS(pb_memory_create_custom(&full, array_create(1, 2, false, &destroyed),
+                                         &seam_allocator, &memory),
+                 PB_OK);
+    seam_allocator_fail(1);
+    CHECK_STATUS(pb_memory_copy(memory, &copy), PB_NO_MEMORY);
+    seam_allocator_fail(0);
+    CHECK(copy == NULL);
+    CHECK_EQ(destroyed, 1);
+    pb_memory_release(memory);
+    CHECK_EQ(destroyed, 2);
+}
+
 TEST(R37_custom_memory_that_moves_under_a_mailbox) {
     unsigned destroyed = 0;
     struct pb_memory *memory = custom(&full, array_create(1, 4, false, &destroyed));

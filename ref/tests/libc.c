@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -562,6 +563,36 @@ static bool kernel_moves_several_mappings(void) {
     unsigned major = 0, minor = 0;
     CHECK(uname(&system) == 0 && sscanf(system.release, "%u.%u", &major, &minor) == 2);
     return major > 6 || (major == 6 && minor >= 17);
+}
+
+/* Under a limit what is new is opened before the move, where the kernel spares the target. */
+TEST(R6_libc_growth_under_a_limit_that_cannot_be_opened) {
+    const struct pb_memory_style style = {.kind = PB_STYLE_DYNAMIC, .guard_bytes = PB_PAGE_BYTES};
+    const struct pb_memory_config config = {
+        .type = {1, 64, false}, .style = &style, .strategy = PB_STRATEGY_REMAP};
+    const bool opens = kernel_moves_several_mappings();
+    for (unsigned of_data = 0; of_data < 2; of_data++) {
+        struct pb_memory *memory = NULL;
+        struct rlimit before, limit;
+        uint32_t old;
+        CHECK(getrlimit(of_data ? RLIMIT_DATA : RLIMIT_AS, &before) == 0);
+        limit = before;
+        limit.rlim_cur = (rlim_t)1 << 50; /* finite, and far */
+        CHECK(setrlimit(of_data ? RLIMIT_DATA : RLIMIT_AS, &limit) == 0);
+        CHECK_STATUS(pb_memory_create(&config, &memory), PB_OK);
+        fill_pattern(memory, 0, PB_PAGE_BYTES, 1);
+        CHECK_STATUS(pb_memory_grow(memory, 1, &old), PB_OK);
+        libc_fails(MPROTECT, 2, ENOMEM); /* for the move, and for the copy that is tried then */
+        const enum pb_status status = pb_memory_grow(memory, 20, &old);
+        (void)libc_calls();
+        CHECK(!opens || status == PB_NO_MEMORY);
+        CHECK_STATUS(pb_memory_grow(memory, 20, &old), PB_OK);
+        CHECK_EQ(old, opens ? 2 : old);
+        check_pattern(memory, 0, PB_PAGE_BYTES, 1);
+        check_guarded(memory);
+        pb_memory_release(memory);
+        CHECK(setrlimit(of_data ? RLIMIT_DATA : RLIMIT_AS, &before) == 0);
+    }
 }
 
 /* From 6.17 on they move, if in two steps; where one of these fails, the bytes are copied. */
