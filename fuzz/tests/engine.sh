@@ -114,6 +114,7 @@ check R21_waiters_notify_all_graphs graphs waiters-notify 12734
 
 # A search that was stopped goes on in another process, from its checkpoint.
 resumes() {
+    rm -rf "$work/resumed" # a checkpoint of an older program may be there
     mkdir -p "$work/resumed"
     for turn in 1 2; do
         build/sim/verify --processes 1 --seconds 1 --checkpoint "$work/resumed" mailbox-spill >"$work/resumed/$turn" 2>&1
