@@ -1633,7 +1633,7 @@ static bool insert_shape(struct maker *k, struct program *p) {
 }
 
 enum { SCALED_ONE_IN = 200 };
-/* One mutation in so many draws a program of pairs.c: these take about half of the time. */
+/* One mutation in so many draws a program of pairs.c; fuzz/README.md has their share of time. */
 static const unsigned pairs_one_in[] = {[TARGET_memory_fuzzer] = 1,
                                         [TARGET_mailbox_fuzzer] = 44,
                                         [TARGET_waiters_fuzzer] = 16,
