@@ -380,6 +380,15 @@ static void keep_heap(void) {
 #endif
 }
 
+/* A full disk must not look like a clean run. */
+static bool all_written(void) {
+    if (fflush(stdout) == 0 && !ferror(stdout)) {
+        return true;
+    }
+    fprintf(stderr, "replay: the output could not be written: %s\n", strerror(errno));
+    return false;
+}
+
 int main(int argc, char **argv) {
     if (!options_read(argc, argv)) {
         return usage();
@@ -416,8 +425,8 @@ int main(int argc, char **argv) {
     }
     free(kept.all);
     const bool nothing_known = not_run == inputs || (left_out == 1 && inputs == 1);
-    return unreadable > 0 || inputs == 0 ? USAGE
-           : findings > 0                ? FINDING
-           : nothing_known               ? INCONCLUSIVE
-                                         : CLEAN;
+    return !all_written() || unreadable > 0 || inputs == 0 ? USAGE
+           : findings > 0                                  ? FINDING
+           : nothing_known                                 ? INCONCLUSIVE
+                                                           : CLEAN;
 }

@@ -263,6 +263,8 @@ planted_defects() {
         env SUBJECT=build/subjects/template_shared.so build/asan/replay -q corpus/memory_fuzzer
     expect what_a_subject_cannot_run_is_not_clean 3 ' 0 findings, 0 not readable, [0-9]* not run' \
         env SUBJECT=build/subjects/template.so build/plain/replay -q corpus/waiters_fuzzer
+    expect replay_on_a_full_disk_is_not_clean 2 'the output could not be written: No space left' \
+        sh -c 'build/plain/replay -q corpus/regress/memory_fuzzer >/dev/full'
     expect target_without_its_subject 2 'runs nothing on this subject: its threads need a subject' \
         env SUBJECT=build/subjects/template.so build/libfuzzer/waiters_fuzzer -runs=1
     expect subject_seen_by_the_engine_says_so 0 'the engine sees its accesses' \
