@@ -263,16 +263,44 @@ void report_quantiles(bench_state &state) {
     state.gb->counters["samples"] = double(state.samples_seen);
 }
 
+// Nanoseconds of a fixed piece of work. It takes longer while something else uses the core, its
+// other hardware thread included, or while its clock is slower. Eight chains that do not wait for
+// each other keep the core's units busy: a single one would not notice who shares them.
+double yardstick_ns() {
+    constexpr int steps = 100000, chains = 8;
+    static uint64_t kept;
+    uint64_t chain[chains] = {1, 2, 3, 4, 5, 6, 7, 8}, all = 0;
+    double began_s = seconds_now();
+    for (int step = 0; step < steps; step++) {
+        for (uint64_t &x : chain) {
+            x = ((x << 7) | (x >> 57)) + uint64_t(step);
+        }
+    }
+    for (uint64_t x : chain) {
+        all ^= x;
+    }
+    benchmark::DoNotOptimize(kept = all);
+    return (seconds_now() - began_s) * 1e9;
+}
+
 void run_case(benchmark::State &gb, const bench_case &bench) {
-    if (bench.bounds && gb.thread_index() == 0) {
+    bool first = gb.thread_index() == 0;
+    if (bench.bounds && first) {
         gb.SetLabel(bench.bounds);
     }
     if (bench.skip) {
         gb.SkipWithError(bench.skip);
         return;
     }
+    if (first) {
+        yardstick_ns(); // warms it up
+    }
+    double before_ns = first ? yardstick_ns() : 0;
     bench_state state(&gb, bench);
     bench.run(&state);
+    if (first) {
+        gb.counters["yardstick_ns"] = std::max(before_ns, yardstick_ns());
+    }
     gb.counters["interrupted"] =
         benchmark::Counter(state.parts ? double(state.interrupted_parts) / double(state.parts) : 0,
                            benchmark::Counter::kAvgThreads);

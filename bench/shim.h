@@ -190,6 +190,8 @@ void bench_environment(const char *key, const char *value);
  * samples has as well what the first measured part of its process did to the address space, divided
  * by the iterations of that part: vmas (mappings more at its end than at its begin),
  * peak_resident_bytes and peak_virtual_bytes (the most at any time within it, above its begin).
+ * yardstick_ns: the longer of two times that a fixed piece of work took, just before the row and
+ * just after it.
  * With --marks the program makes a recognisable system call, write(-1, "bench+", 6) and write(-1,
  * "bench-", 6), around each measured part, so that a tracer can count the calls in between. */
 int bench_main(int argc, char **argv);

@@ -59,6 +59,8 @@ def test_shim_row_has_the_librarys_fields_and_ours():
         assert field in row, field
     assert row["iterations"] > 0 and row["real_time"] > 0 and row["answer"] == 42
     assert row["label"] == "test/samples"
+    assert row["yardstick_ns"] > 1000
+    assert "yardstick_ns" in row_of("test/many/threads:2", "--time=0.001")
 
 
 def test_shim_reports_the_environment():
@@ -656,6 +658,25 @@ def test_pilot_round_counts_only_where_there_is_no_other():
     assert measures.Figures("a", rows).ns == 100
 
 
+def test_disturbed_rounds_count_only_where_there_are_too_few_others():
+    from pagebox.bench import measures
+
+    row = {"name": "a", "iterations": 1, "time_unit": "ns"}
+    quiet = [row | {"round": n, "real_time": 100.0 + n, "yardstick_ns": 1000.0} for n in range(20)]
+    slow = [row | {"round": 20 + n, "real_time": 900.0, "yardstick_ns": 1101.0} for n in range(2)]
+    same = [row | {"round": 22, "real_time": 800.0, "yardstick_ns": 1099.0}]
+    figures = measures.figures_of({"bounds": {}}, quiet + slow + same, {})["a"]
+    assert figures.disturbed == 2 and figures.high == 800 and len(figures.rounds) == 21
+    assert measures.yardstick_limit_ns(quiet) == 1100
+    few = [r | {"name": "b"} for r in (*quiet[:3], *slow)]
+    figures = measures.figures_of({"bounds": {}}, quiet + few, {})["b"]
+    assert figures.disturbed == 2 and figures.high == 900 and len(figures.rounds) == 5
+    for one in quiet + slow:
+        del one["yardstick_ns"]
+    figures = measures.figures_of({"bounds": {}}, quiet + slow, {})["a"]
+    assert figures.disturbed == 0 and len(figures.rounds) == 22
+
+
 def test_best_peer_is_the_fastest_and_no_limit():
     from pagebox.bench import measures
 
@@ -991,6 +1012,7 @@ class Spread:
         figure = lambda name, width, noisy: types.SimpleNamespace(name=name, ns=1.0, width=width, noisy=noisy)
         self.good = {"a": figure("a", 0.05, False), "b": figure("b", 0.9, noisy)}
         self.facts, self.all = {}, self.good
+        self.measured, self.disturbed = 7, 3
 
     def get(self, name):
         return self.good.get(name)
@@ -1008,6 +1030,7 @@ def test_figures_that_noise_swallows_are_not_quoted():
         assert "**Steady** takes 1.0. (Rests on 1 row, intervals within 5 %" in first.text, first.text
         assert ("**Shaky** takes" in first.text) != noisy
         assert ("Shaky (1 of 2 rows)" in second.text) == noisy
+        assert "3 of 7 measurements were disturbed" in second.text
         assert made.judged("pass") == "pass"  # half of the rows are no more than half
     made.rows.good["a"].noisy = True
     assert made.judged("pass") == "inconclusive" and made.judged("interrupted") == "interrupted"

@@ -4,6 +4,9 @@ A figure of a row is the median over its rounds; low and high are the least and 
 interval lies between two of the rounds, such that it holds the true median in 95 of 100 runs (fewer
 where there are few rounds: `confidence` says how many). A ratio to a bound is the median of the
 rounds' own ratios, so that drift cancels. The pilot round counts only where there is no other.
+A measurement is disturbed if the program's yardstick, a fixed piece of work just before and after it,
+took more than a tenth longer than in the fastest tenth of the run: something else used the core. Such
+rounds are left out where a row has QUIET_LEAST others.
 """
 import math
 import re
@@ -14,6 +17,8 @@ from pagebox.common import report
 
 NOISY = 0.20  # the interval is wider than this part of the median
 CONFIDENCE = 0.95  # of intervals, where there are rounds enough
+DISTURBED = 1.1  # times the yardstick of the run's fastest tenth: a slower one tells of a disturbance
+QUIET_LEAST = 4  # undisturbed rounds that suffice for a row's figure
 PILOT = -1  # number of the round that only warms up and finds out what a row costs
 QUANTILES = ("q01", "q05", "q10", "q25", "q50", "q75", "q90", "q95", "q99")
 NANOSECONDS = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
@@ -63,13 +68,26 @@ def outliers(values):
     return sum(not first - reach <= value <= third + reach for value in values)
 
 
-class Figures:
-    """One row over its rounds. said: its words."""
+def yardstick_limit_ns(rows):
+    """The yardstick above which a measurement of these rows is disturbed; infinite without yardsticks."""
+    ordered = sorted(row["yardstick_ns"] for row in rows if "yardstick_ns" in row)
+    return DISTURBED * ordered[len(ordered) // 10] if ordered else math.inf
 
-    def __init__(self, name, rows, said=None):
+
+def is_disturbed(row, limit_ns):
+    return row.get("yardstick_ns", 0) > limit_ns
+
+
+class Figures:
+    """One row over its rounds. said: its words; limit_ns: of the yardstick (yardstick_limit_ns)."""
+
+    def __init__(self, name, rows, said=None, limit_ns=math.inf):
         self.name, self.said = name, said or words.Row(name, words=name)
         good = [r for r in rows if not r.get("error_occurred")]
         good = [r for r in good if r["round"] != PILOT] or good
+        quiet = [r for r in good if not is_disturbed(r, limit_ns)]
+        self.disturbed = len(good) - len(quiet)
+        good = quiet if len(quiet) >= QUIET_LEAST else good
         refused = [r.get("error_message", "refused") for r in rows if r.get("error_occurred")]
         self.skipped = refused[0] if refused and not good else None
         self.middles = {r["round"]: r["q50"] for r in good if "q50" in r}
@@ -158,6 +176,7 @@ class Figures:
     def item(self):
         numbers = {"real_time": self.ns, "time_unit": "ns", "low": self.low, "high": self.high}
         numbers |= {"spread": self.spread, "noisy": self.noisy, "rounds": len(self.rounds)}
+        numbers |= {"disturbed": self.disturbed}
         numbers |= dict(zip(("interval_low", "interval_high", "confidence"), self.interval))
         numbers |= {"outliers": self.outliers}
         numbers |= dict(zip(("best_peer", "peer_ratio"), self.best_peer()))
@@ -175,7 +194,11 @@ def figures_of(facts, rows, crashes):
     known, grouped = words.Words(facts.get("words") or {}), {}
     for row in rows:
         grouped.setdefault(row["name"], []).append(row)
-    made = {name: Figures(name, grouped.get(name, []), known.row(name)) for name in sorted({*grouped, *crashes})}
+    limit_ns = yardstick_limit_ns(rows)
+    made = {
+        name: Figures(name, grouped.get(name, []), known.row(name), limit_ns)
+        for name in sorted({*grouped, *crashes})
+    }
     for name, figures in made.items():
         if name in crashes:
             figures.skipped = f"crashed: {crashes[name]}"
@@ -210,6 +233,8 @@ class Rows:
         self.all = figures_of(facts, rows, crashes)
         self.good = {name: f for name, f in self.all.items() if f.ns is not None}
         self.measured = len(rows)
+        limit_ns = yardstick_limit_ns(rows)
+        self.disturbed = sum(is_disturbed(row, limit_ns) for row in rows)
 
     def get(self, name):
         return self.good.get(name)

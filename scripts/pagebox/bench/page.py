@@ -12,7 +12,7 @@ from pagebox.bench import barriers
 from pagebox.bench import sections
 from pagebox.common import report
 from pagebox.bench.cells import duration, times
-from pagebox.bench.measures import TIMES, Rows, figures_of
+from pagebox.bench.measures import QUIET_LEAST, TIMES, Rows, figures_of
 
 
 # ---------------------------------------------------------------- the report
@@ -49,7 +49,8 @@ class Report:
     def summary(self):
         noisy = sum(f.noisy for f in self.rows.good.values())
         skipped = sum(bool(f.skipped) for f in self.rows.all.values()) - len(self.rows.crashes)
-        numbers = {"rows": len(self.rows.good), "measurements": self.rows.measured, "noisy": noisy}
+        numbers = {"rows": len(self.rows.good), "measurements": self.rows.measured}
+        numbers |= {"disturbed": self.rows.disturbed, "noisy": noisy}
         numbers |= {"skipped": skipped, "crashed": len(self.rows.crashes)}
         return numbers | behind.summary(self.rows)
 
@@ -96,6 +97,12 @@ class Report:
             f"{len(noisy)} of {report.counted(len(good), 'row')} are noisy: the interval of their median is wider than a "
             "fifth of it. They are marked `~`."
         )
+        if self.rows.disturbed:
+            text += (
+                f" {self.rows.disturbed} of {report.counted(self.rows.measured, 'measurement')} were disturbed: a fixed piece "
+                "of work just before or after took more than a tenth longer than in the run's fastest tenth. They are "
+                f"left out where a row has {QUIET_LEAST} others."
+            )
         if self.is_swallowed():
             text += " That is more than half: the machine was too busy for a verdict on times. Counts (page faults, system calls) are exact all the same."
         if swallowed:
@@ -164,7 +171,8 @@ class Report:
             "close together, so that what the machine does meanwhile meets all alike. A figure "
             "is the median of its rounds, its interval lies between two of them such that it holds "
             "the true median in 95 of 100 runs (with less than six rounds: least and greatest, in "
-            "fewer); no round is left out. Ratios are medians of the rounds' own ratios. Threads that "
+            "fewer). A round in which a fixed piece of work beside the row ran slow is left out where "
+            f"there are {QUIET_LEAST} others; no other is. Ratios are medians of the rounds' own ratios. Threads that "
             "meet are kept on cores of their own, as the rows say. A measured part in which the kernel "
             "ran something else counts with its processor time, in rows of one thread. Page faults "
             f"are the kernel's count over the measured parts: exact. {calls}"
