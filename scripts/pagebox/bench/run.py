@@ -35,7 +35,7 @@ from pagebox.common import report
 
 # What a run may take, in seconds, tracing and counting included; rounds at most and at least;
 # seconds of measuring a row in the pilot round.
-FULL = (1020, 9, 3, 0.004)
+FULL = (1020, 9, 3, 0.002)
 QUICK = (95, 5, 2, 0.002)
 EXTRA_PART = 0.15  # of the measuring: for rows whose interval is wide after all rounds
 TRACED_ROW_S = 0.05  # what counting the system calls of a row takes, about
