@@ -678,6 +678,16 @@ def test_a_miss_says_what_each_target_had():
     assert "memory_fuzzer 1, system_fuzzer 2" in page.line(item)
 
 
+def test_a_row_says_how_long_the_target_took_where_others_were_tried_before():
+    catch = types.SimpleNamespace(seconds=0.25, input=None, oracle="R5-x")
+    alone, second = item("a", True, None), item("a", True, None)
+    for row, spent in ((alone, 0), (second, 25)):
+        row["target"] = "system_fuzzer"
+        verdicts.caught(row, catch, spent, None)
+    assert "(system_fuzzer)" in page.line(alone) and alone["caught_s"] == 0.25
+    assert "(system_fuzzer after 0.25 s)" in page.line(second) and second["caught_s"] == 25.25
+
+
 def test_how_many_were_named_right_is_said():
     items = [blank("S01") | {"oracle": "R5-grow-limit", "as_named": True},
              blank("S02") | {"oracle": "R6-grow-atomic", "as_named": True, "rules": ["R5-grow-limit", "R6-grow-atomic"]},

@@ -24,12 +24,18 @@ def seconds(value):
     return "-" if value is None else f"{value:.2f}"
 
 
+def target(item):
+    """The target that caught it; after how long, if others were tried before it."""
+    own_s = item.get("target_caught_s")
+    return item["target"] if own_s is None or own_s == item["caught_s"] else f"{item['target']} after {own_s:.2f} s"
+
+
 def verdict(item):
     if item["error"]:
         return "error: " + item["error"][:120]
     if item["oracle"]:
         other = "" if item["as_named"] in (None, True) else "another name than the header's"
-        words = [item["target"], BY[item["by"]], triggered(item) if item["marked"] else "", other]
+        words = [target(item), BY[item["by"]], triggered(item) if item["marked"] else "", other]
         return f"{item['oracle']} ({', '.join(word for word in words if word)})"
     if item["note"]:
         return "missed: " + item["note"].strip().splitlines()[0][:90]

@@ -18,7 +18,8 @@ def item_of(patch, engine, sched, seed):
         "marked": patch.marked,  # it says itself when its wrong state exists: triggered
         "reached_s": None,
         "triggered_s": None,
-        "caught_s": None,
+        "caught_s": None,  # over all targets that were tried, one after the other
+        "target_caught_s": None,  # within the target that caught it
         "budget_s": None,  # what it had: a run that missed took at least so long
         "reached_executions": None,
         "triggered_executions": None,
@@ -52,6 +53,7 @@ def is_as_named(oracle, rules):
 def caught(item, catch, spent, seeds):
     """seeds: the folder that the run started from, or None."""
     item["caught_s"] = round(spent + catch.seconds, 3)
+    item["target_caught_s"] = round(catch.seconds, 3)
     if catch.input:
         item["by"] = "seed" if trials.is_seed(catch.input, seeds) else "mutation"
     item["oracle"] = catch.oracle
