@@ -10,6 +10,12 @@
 #define PB_PAGES_MAX 65536u           /* 4 GiB: itself a legal size (R1, R5) */
 #define PB_NO_MAXIMUM UINT32_MAX      /* "no maximum declared" where a maximum is asked for */
 
+#ifdef __cplusplus
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wold-style-cast" /* C has no other */
+extern "C" {
+#endif
+
 /* Bytes of so many pages, 64 bits wide: 65,536 pages are 4 GiB, not 0 (R9). Any uint32_t is fine.
  */
 static inline uint64_t pb_pages_to_bytes(uint32_t pages) {
@@ -50,5 +56,10 @@ static inline bool pb_bytes_add(uint64_t a, uint64_t b, uint64_t *sum) {
     *sum = a + b;
     return true;
 }
+
+#ifdef __cplusplus
+}
+#pragma GCC diagnostic pop
+#endif
 
 #endif

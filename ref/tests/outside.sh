@@ -64,7 +64,7 @@ test_R1_install_each_header_alone_in_c_and_cpp() {
         done
         for compiler in g++ clang++; do
             need $compiler
-            expect 0 $compiler -std=c++17 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror \
+            expect 0 $compiler -std=c++17 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Wold-style-cast -Werror \
                 -I"$work/root/opt/pb/include" -fsyntax-only "$work/alone.cpp"
         done
     done
@@ -108,6 +108,33 @@ test_R1_install_shows_what_is_documented() {
     nm -g --defined-only "$work"/root/opt/pb/lib/libpagebox.a | awk 'NF == 3 { print $3 }' | sort >"$work/archive"
     cmp -s "$work/map" "$work/archive" || fail "map and .a: $(diff "$work/map" "$work/archive" | tail -n 3)"
     expect 0 ref/reference.py --check
+}
+
+test_R1_install_names_the_license_in_each_file() {
+    install_here
+    nameless=$(grep -rIL --exclude=libpagebox.\* 'SPDX-License-Identifier: MIT' "$work/root")
+    [ -z "$nameless" ] || fail "no SPDX line: $nameless"
+}
+
+# Every macro of a header begins with PB_, and <memory.h> stays the C library's.
+test_R1_install_defines_no_name_of_others() {
+    install_here
+    libc='#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>'
+    echo "$libc" >"$work/before.c"
+    printf '%s\n#include <pagebox/pagebox.h>\n' "$libc" >"$work/after.c"
+    for program in before after; do
+        gcc -std=c11 -dM -E -I"$work/root/opt/pb/include" "$work/$program.c" | sort >"$work/$program"
+    done
+    grep -q PB_VERSION "$work/after" || fail "no macro of ours was seen"
+    foreign=$(comm -13 "$work/before" "$work/after" | grep -v '^#define PB_')
+    [ -z "$foreign" ] || fail "defines $foreign"
+    printf '#include <memory.h>\n#include <pagebox/pagebox.h>\nint main(void) { char a[1]; return memset(a, 0, 1) != a; }\n' \
+        >"$work/memory.c"
+    # shellcheck disable=SC2046
+    expect 0 gcc -std=c11 -Wall -Werror $(pkg --cflags) "$work/memory.c" -o "$work/memory"
 }
 
 test_R1_install_sample_in_c_with_pkg_config() {
