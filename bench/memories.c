@@ -262,6 +262,7 @@ BENCH_SUBJECT {
         {"written", ", %s % written"},
         {"written:100", ""},
         {"written:0", ", nothing written"},
+        {"writes:same", ", the same pages"},
         {"touched", ", %s % touched"},
         {"from", ""},
         {"read", ", read"},

@@ -44,8 +44,8 @@ static void run_reuse(struct bench_state *state) {
 
 /* ---- Tenants -------------------------------------------------------------------------------- */
 
-/* Writes one byte to written percent of the host pages, all over the memory. Each tenant has other
- * pages: the number moves them on. */
+/* Writes one byte to written percent of the host pages, all over the memory; which ones depends on
+ * the tenant's number. */
 static void write_part(struct pb_memory *memory, int64_t written, uint64_t tenant) {
     volatile uint8_t *base = memory_base(memory);
     uint64_t pages = memory_length(memory) / BENCH_HOST_PAGE;
@@ -77,11 +77,12 @@ static enum pb_status image_make(struct memories *memories) {
     return status;
 }
 
-/* From the end of one tenant to the end of the next one's run: the reset, and the writes. Each
- * thread has a memory, and a pool, of its own. */
+/* From the end of one tenant to the end of the next one's run: the reset, and the writes, to other
+ * pages than the last tenant's or to the same. Each thread has a memory, and a pool, of its own. */
 static void run_tenants(struct bench_state *state) {
     struct memories memories;
     const int64_t written = bench_number(state, "written");
+    const uint64_t step = bench_has(state, "writes") ? 0 : 1;
     uint64_t tenant = 0;
     bool good = memories_begin(&memories, state, bench_argument(state), BENCH_CAPACITY_PAGES);
     if (good && memories.subject->strategy == PB_STRATEGY_IMAGE) {
@@ -95,7 +96,7 @@ static void run_tenants(struct bench_state *state) {
         bench_begin(state);
         enum pb_status status = pb_memory_reset(memories.at[0]);
         if (status == PB_OK) {
-            write_part(memories.at[0], written, ++tenant);
+            write_part(memories.at[0], written, tenant += step);
         }
         bench_end(state);
         good = memories_check(state, "reset", status);
@@ -187,6 +188,9 @@ static void add_tenants(const struct subject *subject, uint32_t pages) {
         memory_row_add(&made);
         made.threads = 2;
         memory_row_add(&made);
+        made.threads = 0;
+        made.options[1] = (struct bench_parameter){"writes", "same", 0};
+        memory_row_add(&made);
     }
 }
 
@@ -263,9 +267,11 @@ BENCH_SUBJECT {
          .axis = PAGES_AXIS},
         {.inside = MEMORY_SECTION,
          .title = "Tenants that write a part",
-         .text = "Reset, then a part of the host pages written, by one thread and by two.",
+         .text =
+             "Reset, then a part of the host pages written, by one thread and by two. Each tenant "
+             "writes other pages, or (`same`) those that the last one wrote.",
          .rows = "^memory/tenant/",
-         .lines = STRATEGY_KEYS " written threads",
+         .lines = STRATEGY_KEYS " written writes threads",
          .columns = "pages"},
         {.inside = MEMORY_SECTION,
          .title = "First contents",

@@ -70,6 +70,13 @@ static bool run_wake(struct rig *rig) {
     return true;
 }
 
+static bool run_waker_life(struct rig *rig) {
+    struct pb_waker *waker = NULL;
+    bool made = pb_waker_create(rig->mailbox, 7, &waker) == PB_OK;
+    pb_waker_release(waker);
+    return made;
+}
+
 static bool run_notify(struct rig *rig) {
     return pb_waiters_notify(rig->waiters, 0, 1) == 0;
 }
@@ -121,7 +128,8 @@ static const struct path {
     {"attach", NULL, run_attach, " MAILBOX_CREATE MAILBOX_OWNER ", NULL},
     {"park_ready", fill, run_park, " MAILBOX_FLAG_LOOK ", NULL},
     {"signal_timeout", NULL, run_look, " MAILBOX_SLEEPER_COUNT MAILBOX_BELL_READ ", NULL},
-    {"waker", NULL, run_wake, " REFERENCE_TAKE REFERENCE_LOOK REFERENCE_DROP ", NULL},
+    {"waker", NULL, run_wake, " REFERENCE_TAKE REFERENCE_DROP ", NULL},
+    {"waker_life", NULL, run_waker_life, " REFERENCE_LOOK REFERENCE_LEAVE ", NULL},
     {"notify_none", NULL, run_notify, " WAITERS_LOOK ", NULL},
     {"not_equal", NULL, run_differs, " WAITERS_ARRIVE WAITERS_LEAVE ", NULL},
     {"wait_timeout", NULL, run_timeout, " WAITERS_SEE WAITERS_COUNT WAITERS_DETACH ", NULL},

@@ -159,7 +159,7 @@ static void let_go(struct pb_mailbox *mailbox) {
     uint32_t seen = atomic_load_explicit(&mailbox->references, PB_ORDER_REFERENCE_LOOK);
     while (seen > 1) {
         if (atomic_compare_exchange_weak_explicit(&mailbox->references, &seen, seen - 1,
-                                                  PB_ORDER_REFERENCE_DROP, memory_order_relaxed)) {
+                                                  PB_ORDER_REFERENCE_LEAVE, memory_order_relaxed)) {
             return;
         }
     }

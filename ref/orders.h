@@ -131,6 +131,8 @@
 #define PB_ORDER_REFERENCE_TAKE memory_order_relaxed
 /* how many there are: a compare-exchange checks it */
 #define PB_ORDER_REFERENCE_LOOK memory_order_relaxed
+/* one less of several: pairs with DROP */
+#define PB_ORDER_REFERENCE_LEAVE memory_order_release
 /* one less: the last one sees what all the others did before */
 #define PB_ORDER_REFERENCE_DROP memory_order_acq_rel
 

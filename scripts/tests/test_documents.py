@@ -84,3 +84,34 @@ def test_every_field_of_report_json_is_documented(root):
             assert fields, function
             missing += [f"{kind}: {field}" for field in fields if field not in named]
     assert not missing, f"not in results/README.md: {missing}"
+
+
+def ordered_accesses(sources):
+    """(name, load, store, rmw or cas) for each use of a name of ref/orders.h."""
+    call = r"atomic_(\w+)_explicit\((?:(?!atomic_\w+_explicit)[^;{])*?PB_ORDER_(\w+)"
+    found = set()
+    for function, name in re.findall(call, sources, re.S):
+        plain = function in ("load", "store")
+        found.add((name, function if plain else "cas" if function.startswith("compare") else "rmw"))
+    return found
+
+
+def test_an_ordered_access_is_seen(root):
+    text = "atomic_fetch_or_explicit(&a[i(1)], 2,\n PB_ORDER_A); if (atomic_load_explicit(p, PB_ORDER_B)) {}" \
+           "atomic_compare_exchange_weak_explicit(p, &q, 1, PB_ORDER_C, memory_order_relaxed)"
+    assert ordered_accesses(text) == {("A", "rmw"), ("B", "load"), ("C", "cas")}
+
+
+def test_table_of_orders_has_each_ordered_access(root):
+    ref = REPO / "ref"
+    orders = dict(re.findall(r"#define PB_ORDER_(\w+) memory_order_(\w+)", (ref / "orders.h").read_text()))
+    accesses = ordered_accesses("\n".join(path.read_text() for path in sorted(ref.glob("*.[ch]"))))
+    assert {name for name, _ in accesses} == orders.keys(), "used, or defined, but not both"
+    text = (ref / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| ([A-Z_]+) \| (\w+) \| (\w+) \| \S", text, re.M)
+    wanted = {(name, kind, orders[name]) for name, kind in accesses if orders[name] != "relaxed"}
+    assert set(rows) == wanted and len(rows) == len(wanted), set(rows) ^ wanted
+    assert f"None of the {len(accesses)} accesses" in text
+    assert f"{len(accesses) - len(wanted)} are relaxed already" in text
+    counts = map(int, re.findall(r"^- (\d+) (?:weaker orders|orders?|are) ", text, re.M))
+    assert sum(counts) == len(wanted), "the bullets do not add up to the table"
