@@ -5,6 +5,7 @@ import errno
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +21,7 @@ from pagebox.defects import runner
 from pagebox.defects import compare
 from pagebox.defects import trials
 from pagebox.defects import marks
+from pagebox.defects import oracles
 from pagebox.defects import patchfile
 from pagebox.defects import page
 from pagebox.defects import verdicts
@@ -99,6 +101,21 @@ def test_targets_and_rules_stand_between_commas_or_spaces_and_exist(root):
     assert patchfile.header_fault(patch, patchfile.FIELDS[:5]) is None
     path.write_text(head.format("memory_fuzer") + "--- a/ref/x.c\n+++ b/ref/x.c\n")
     assert "memory_fuzer: one of" in patchfile.header_fault(patchfile.read(path), patchfile.FIELDS[:5])
+
+
+def test_oracles_lists_each_name_that_can_be_reported_with_its_file(root, capsys):
+    assert oracles.show() == 0
+    said = capsys.readouterr().out.splitlines()
+    assert any(re.match(r"R16 bulk: .*memory_fuzzer", line) for line in said), said
+    assert any(re.match(r" +R16-bulk-check +.*judges/sequence_memory\.c", line) for line in said), said
+    listed = [line.split()[0] for line in said if line.startswith("    R")]
+    assert len(listed) == len(set(listed)) > 100
+    of_rules = {patchfile.rule_number(name) for name in listed}
+    assert set(patchfile.rule_texts()) - of_rules == {26}  # reported as R22
+    words = {name for patch in patchfile.own() for name in patch.rules}
+    titles = {f"R{number}-{title}" for number, (title, _) in patchfile.rule_texts().items()}
+    crashes = {name for name in words if re.fullmatch(r"R\d+-(crash|hang)", name)}
+    assert not words - set(listed) - titles - crashes, "no oracle, nor a rule, has such a name"
 
 
 def test_a_patch_without_a_header_is_accepted_and_must_be_caught(root):

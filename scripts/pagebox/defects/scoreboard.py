@@ -5,11 +5,12 @@
     scripts/defects.py pick [REPORT...]   chooses the subset for CI from reports (default: the last)
     scripts/defects.py run [options]      `make defects`: fuzz each until caught or out of time
     scripts/defects.py recover            the reports of runs that were killed
+    scripts/defects.py oracles            for a patch's `Rule:`: what can be reported, and where
 
 A patch is applied to a copy of the tree under build/defects/, which is built by its own Makefile
 and fuzzed; the checkout itself is never touched. Results: results/defects/ (report.py).
 The parts: patchfile.py (patches), marks.py (reached), planting.py (copies, builds),
-trials.py (one run), witnesses.py (shrinking, traces), runner.py (all runs),
+trials.py (one run), oracles.py (names), witnesses.py (shrinking, traces), runner.py (all runs),
 censored.py, page.py.
 Exit status: 0 all caught, 1 a miss, a caught canary or a failing pristine tree, 2 usage or set-up, also
 a patch that cannot be planted, 130 interrupted (the report then holds what was done).
@@ -21,6 +22,7 @@ import pathlib
 import sys
 
 from pagebox.defects import runner
+from pagebox.defects import oracles
 from pagebox.defects import patchfile
 from pagebox.common import report
 
@@ -97,6 +99,7 @@ def options_of(arguments):
     checks = commands.add_parser("check", help="each patch applies and compiles")
     checks.add_argument("--defects", type=patchfile.place, help="a patch or a folder of patches, also of your own")
     commands.add_parser("refresh", help="today's line numbers for the patches")
+    commands.add_parser("oracles", help="the names of what can be reported, by rule")
     picks = commands.add_parser("pick", help="the subset for CI, from reports")
     picks.add_argument("reports", nargs="*", help="folders or report.json files")
     lost = commands.add_parser("recover", help="the reports of runs that were killed")
@@ -131,6 +134,8 @@ def main():
         return runner.run(options)
     if options.command == "pick":
         return pick(options.reports)
+    if options.command == "oracles":
+        return oracles.show()
     try:
         if options.command == "recover":
             return runner.recover(options)
