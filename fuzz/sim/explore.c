@@ -1,24 +1,24 @@
 /* explore.c: the exhaustive search: every execution graph that the axioms allow, each once.
  *
  * The method is TruSt (Kokologiannakis, Marmanis, Gladstein, Vafeiadis, POPL 2022). A run replays a
- * graph: each thread is given the values that the graph says, and runs on beyond it event by event,
- * the thread with the lowest number first. A new read reads the newest write, a new write becomes
- * the newest; every other write that it could read and every other place is left for later runs. A
- * new write may also be read by a read that came before it (a revisit): then what was added after
- * that read and does not cause the write is taken back, but only if it stood there as if it had
- * been added last (graph_is_maximal()), so that one graph alone leads to each revisit. The runs
- * left for later are entries of a stack; a revisit goes on in a graph of its own (a frame). Memory
- * is bounded by the length of an execution.
+ * graph: each thread is given the values in the graph, and then runs on beyond it event by event,
+ * the thread with the lowest number first. A new read reads the newest write, and a new write
+ * becomes the newest; every other write that it could read, and every other place, is left for a
+ * later run. A new write may also be read by an earlier read (a revisit). Then the events that were
+ * added after that read and do not cause the write are removed, but only if each is as it would be
+ * if it had been added last (graph_is_maximal()), so that each revisit is reached from exactly one
+ * graph. The runs left for later are entries on a stack; a revisit continues in a graph of its own
+ * (a frame). Memory is bounded by the length of an execution.
  *
- * What is no access of memory is one all the same: a lock, a condition variable, a queue of
- * sleepers and the like are locations, and each call a read-modify-write, so their calls are
- * totally ordered. A lock that is held reads the newest state and blocks; a revisit by the unlock
- * lets it go on. Sleepers are no events until they return.
+ * Locks, condition variables, queues of sleepers and similar objects are locations too. Each call
+ * on one is a read-modify-write, so its calls are totally ordered. Locking a held lock reads the
+ * newest state and blocks; a revisit by the unlock lets it continue. A sleeper becomes an event
+ * only when it returns.
  *
  * Loops. A thread that comes back to a read in the same state (registers that a call preserves,
  * live stack, what it wrote), without a lasting effect in between, would do the same for ever: it
- * blocks until a revisit changes what it read. Where one of these reads was not the newest, no fair
- * execution stays there: a dead end. */
+ * blocks until a revisit changes what it read. If one of these reads did not have the newest value,
+ * no fair execution stays there: the run is a dead end. */
 #include "search.h"
 
 #include <sys/mman.h>
@@ -47,13 +47,12 @@ static _Noreturn void give_up(const char *why) {
     search_end_run(DEAD_END);
 }
 
-/* The graph says that a thread does something else than it does. */
+/* The thread did something other than what the graph says. */
 _Noreturn void search_fickle(void) {
     give_up("the program does not behave the same when it is run again");
 }
 
-/* ---- What was cut -------------------------------------------------------------------------------
- */
+/* ---- What was cut ---------------------------------------------------------------------------- */
 
 void search_note_cut(unsigned bound, uintptr_t pc) {
     S.bounds |= bound;
@@ -72,12 +71,10 @@ void search_note_cut(unsigned bound, uintptr_t pc) {
     }
 }
 
-/* ---- The end of a run
- * ----------------------------------------------------------------------------
- */
+/* ---- The end of a run ------------------------------------------------------------------------ */
 
-/* A loop that was cut goes on for ever whatever happens if its last round read the newest values
- * and wrote what was there. */
+/* A loop that was cut can never end if its last round read the newest values and wrote back what
+ * was there. */
 static bool is_frozen(const struct thread *t) {
     const struct side *s = side_of(t);
     for (event_id i = G->last[t->id]; i && G->events[i].index >= s->round_index;
@@ -139,7 +136,7 @@ _Noreturn void search_finish(void) {
         search_end_run(CUT_SHORT);
     }
     if (S.last) {
-        search_end_run(ENDED); /* who still waits does so beyond the end of the process */
+        search_end_run(ENDED); /* threads that still wait, wait past the end of the process */
     }
     if (X.o && (X.o->count_blocked || (X.o->permits_stuck && X.o->permits_stuck(X.o->context)))) {
         search_end_run(STUCK);
@@ -148,9 +145,7 @@ _Noreturn void search_finish(void) {
     run_stuck();
 }
 
-/* ---- From one run to the next
- * ---------------------------------------------------------------------
- */
+/* ---- From one run to the next ---------------------------------------------------------------- */
 
 struct graph *search_frame_push(void) {
     if (X.frames_n == X.frames_room) {
@@ -187,7 +182,7 @@ static void root(void) {
     g->first[0] = g->last[0] = g->parent[0] = g->nth[0] = 0;
 }
 
-/* The graph that the next run replays. False: nothing is left above the floor. */
+/* Prepares the graph that the next run replays. False: nothing is left above the floor. */
 static bool advance(void) {
     X.forced.kind = ENTRY_NONE;
     while (X.stack_n > X.floor) {
@@ -242,15 +237,14 @@ static double now_s(void) {
 
 static void progress_line(const struct job *j) {
     const struct sim_explored *e = j->out;
-    fprintf(stderr,
-            "\rexplore: %llu executions, %llu graphs, %llu blocked, %u left for later, %.0f s   ",
+    fprintf(stderr, "\rexplore: %llu executions, %llu graphs, %llu blocked, %u pending, %.0f s   ",
             (unsigned long long)e->executions, (unsigned long long)e->graphs,
             (unsigned long long)e->blocked + (unsigned long long)e->dead_ends, X.stack_n,
             now_s() - j->started);
     fflush(stderr);
 }
 
-/* The last run as choices by which a replay makes the same graph, event by event. */
+/* Writes the last run as choices from which a replay makes the same graph, event by event. */
 size_t explore_choices(uint16_t *out, size_t room) {
     size_t n = 0;
 #define PUT(c)                      \
@@ -299,7 +293,7 @@ size_t explore_choices(uint16_t *out, size_t room) {
     return n <= room ? n : 0;
 }
 
-/* Enter what the run that just ended means. False: the search is over. */
+/* Counts the outcome of the run that just ended. False: the search is over. */
 static bool account(const struct job *j) {
     struct sim_explored *out = j->out;
     if (X.begin_anew) {
@@ -361,7 +355,7 @@ static bool time_to_stop(struct job *j) {
     return false;
 }
 
-/* Run after run from where X stands, down to the floor, or until `split` entries are left. */
+/* Runs from the current state of X down to the floor, or until `split` entries are left. */
 enum search_end search_runs(struct job *j, bool first_run, uint32_t split) {
     bool more_runs = first_run || advance();
     while (more_runs) {
@@ -383,9 +377,7 @@ enum search_end search_runs(struct job *j, bool first_run, uint32_t split) {
     return DONE_ALL;
 }
 
-/* ---- The whole
- * ------------------------------------------------------------------------------------
- */
+/* ---- The search ------------------------------------------------------------------------------ */
 
 struct sim_explore_options sim_explore_options_default(void) {
     struct sim_explore_options o = {
@@ -421,7 +413,7 @@ static void tables(void) {
     }
 }
 
-/* The search, from the beginning or the places that were read. True: nothing is left. */
+/* Searches from the beginning, or from the places of a checkpoint. True: nothing is left. */
 static bool explore_from(struct job *j) {
     bool shared = j->o->processes > 1;
     enum search_end end = SPLIT;
@@ -439,7 +431,7 @@ static bool explore_from(struct job *j) {
     if (shared && search_entries_in_all() <= CLAIMS_MAX) {
         return search_shared(j);
     }
-    while (X.places_n) { /* one process: the places that a checkpoint had, one by one */
+    while (X.places_n) { /* a single process: the places of a checkpoint, one by one */
         struct place *p = &X.places[X.places_n - 1];
         while (p->entries_n) {
             frames_drop();
@@ -521,8 +513,7 @@ void sim_explore(const struct sim_explore_options *o, void (*program)(void *), v
     X.out = NULL;
 }
 
-/* ---- A run by the choices of an earlier search
- * ---------------------------------------------------- */
+/* ---- Replaying the choices of a finding ------------------------------------------------------ */
 
 void explore_replay(void (*program)(void *), void *arg) {
     tables();
@@ -589,8 +580,7 @@ void explore_record_header(void) {
     }
 }
 
-/* ---- What was cut, as text
- * ------------------------------------------------------------------------ */
+/* ---- What was cut, as text ------------------------------------------------------------------- */
 
 void sim_explored_cuts(const struct sim_explored *e, char *text, size_t n) {
     size_t used = 0;
@@ -603,9 +593,8 @@ void sim_explored_cuts(const struct sim_explored *e, char *text, size_t n) {
         } of[] = {
             {SIM_BOUND_STEPS, "a run was cut at its number of steps", "SET=steps=N looks further"},
             {SIM_BOUND_MEMORY, "a run ran out of simulated memory", "SET=heap=N looks further"},
-            {SIM_BOUND_LOOP, "a loop that goes on in the same state was cut",
-             "SET=repeats=N looks further"},
-            {SIM_BOUND_THREADS, "a run was cut for want of threads", "a search has 32 at most"},
+            {SIM_BOUND_LOOP, "a loop that may never end was cut", "SET=repeats=N looks further"},
+            {SIM_BOUND_THREADS, "a run started too many threads and was cut", "a search allows 32"},
             {SIM_BOUND_CALL, "a run was cut at a call that is not simulated",
              "no setting looks further"},
             {SIM_BOUND_MIXED, "atomics of different sizes overlap and read the newest value",

@@ -1,10 +1,9 @@
 /* explore_main.c: the driver of `make explore` (scripts/explore.py builds and calls it): runs a
- * program's main under the engine until a finding or the end of the time, shrinks the schedule,
+ * program's main under the engine until a finding or the end of the time, shrinks the schedule, and
  * writes what was found.
  *
  *   explore --out=FOLDER [--sched=all|bytes|uniform|pct|pos|feedback|exhaustive] [--seconds=N]
- * [--seed=N]
- *           [--replay=FILE] [--KEY=N for the keys of `settings` below]
+ *           [--seed=N] [--replay=FILE] [--KEY=N for the keys of `settings` below]
  *
  * FOLDER gets result.json, and with a finding schedule.txt and trace.json. Exit status:
  * 0 nothing found, 1 a finding, 2 usage or set-up, 3 inconclusive, 130 interrupted. --sched=bytes
@@ -27,12 +26,12 @@
 
 int sim_subject_main(int argc, char **argv, char **environment); /* the program's main, renamed */
 
-/* The linker's names for the program's sections (renamed when it was built). */
+/* The program's sections, by the linker's names (renamed when the program was built). */
 extern char __start_sim_text[] __attribute__((weak)), __stop_sim_text[] __attribute__((weak));
 extern char __start_sim_data[] __attribute__((weak)), __stop_sim_data[] __attribute__((weak));
 extern char __start_sim_bss[] __attribute__((weak)), __stop_sim_bss[] __attribute__((weak));
 
-/* The same of libstdc++, where it is linked: it keeps state, too, and blocks of a run's heap. */
+/* The same for libstdc++, if it is linked: it has state too, and keeps blocks of a run's heap. */
 extern char sim_library_data_first[] __attribute__((weak)),
     sim_library_data_last[] __attribute__((weak));
 extern char sim_library_bss_first[] __attribute__((weak)),
@@ -46,7 +45,7 @@ static unsigned loop_max, repeats_max, reduce; /* of a search */
 static unsigned processes = 1, shrink_runs = 4000;
 static volatile int stop_asked;
 static bool sites_wanted;
-static bool spurious_given; /* else 1 at random, 0 in the exhaustive search */
+static bool spurious_given; /* otherwise spurious is 1 at random and 0 in the exhaustive search */
 
 #define ARGUMENTS_MAX 64
 static char *program_argv[ARGUMENTS_MAX + 2] = {(char *)(uintptr_t) "program"};
@@ -58,12 +57,12 @@ struct outcome {
     uint16_t *choices;
     size_t choices_n, choices_found;
     uint64_t executions, graphs, blocked, pruned, steps, cut;
-    char cuts[1024]; /* of a search: what was cut, where */
+    char cuts[1024]; /* of a search: what was cut, and where */
     unsigned bounds, shrink_runs;
     bool complete, interrupted;
     unsigned reduced; /* enum sim_reduction bits */
     double seconds;
-    struct sim_options options; /* that lead to the finding */
+    struct sim_options options; /* that led to the finding */
     char error[256];
 };
 static struct outcome outcome;
@@ -82,7 +81,7 @@ static _Noreturn void die(const char *format, const char *what) {
     exit(2);
 }
 
-/* ---- The program's own data, also what libc writes into it, is put back before each run ---- */
+/* ---- The program's data, also what libc writes into it, is restored before each run ---------- */
 
 struct image {
     char *start, *copy;
@@ -111,10 +110,10 @@ static void run_program(void *arg) {
     sim_posix_main(arg);
 }
 
-/* ---- Crashes and endless loops inside the program become findings ---- */
+/* ---- Crashes and endless loops inside the program become findings ---------------------------- */
 
 #define TICK_US 100000
-static unsigned ticks_max = 20, still_ticks; /* of processor time without a step */
+static unsigned ticks_max = 20, still_ticks; /* in ticks of processor time without a step */
 
 static const struct {
     int signal;
@@ -163,8 +162,8 @@ static void on_crash(int number, siginfo_t *info, void *context) {
 
 static void start_ticks(void);
 
-/* The thread that runs makes no step: its next access names the variable; where there is none until
- * the next call of this, its place has to do. */
+/* The running thread makes no step. Its next access will name the variable; if it makes none before
+ * the next call of this, report the place instead. */
 static void tell_endless(uintptr_t pc) {
     bool inside =
         pc - (uintptr_t)__start_sim_text < (uintptr_t)__stop_sim_text - (uintptr_t)__start_sim_text;
@@ -173,7 +172,7 @@ static void tell_endless(uintptr_t pc) {
         return;
     }
     still_ticks = 0;
-    ticks_max = 3; /* it is the same loop when it is traced: it need not take as long to be one */
+    ticks_max = 3; /* traced again, it is known to be endless: no need to wait as long */
     start_ticks();
     char stack[500];
     stack_text(stack, sizeof stack, pc);
@@ -181,12 +180,12 @@ static void tell_endless(uintptr_t pc) {
           S.now->id, stack);
 }
 
-/* A loop that makes no visible step cannot be scheduled away from: only time tells. */
+/* A loop without a visible step offers no scheduling point: only a timer notices it. */
 static void on_tick(int number, siginfo_t *info, void *context) {
     static uint32_t run, step, turns;
     (void)number;
     (void)info;
-    /* A switch away from a loop of plain accesses is a step that leads nowhere. */
+    /* A switch away from a loop of plain accesses counts as a step, but is no progress. */
     bool moved = !S.active || run != S.generation || step != S.steps - (S.quiet_turns - turns);
     run = S.generation;
     step = S.steps;
@@ -214,7 +213,7 @@ static void start_ticks(void) {
     setitimer(ITIMER_PROF, &tick, NULL);
 }
 
-/* ---- The time is up, whatever the program is doing ---- */
+/* ---- The end of the time, whatever the program is doing -------------------------------------- */
 
 static enum { SEARCHING, CONCLUDING } phase;
 static pid_t first_process;
@@ -237,12 +236,12 @@ static void on_alarm(int number, siginfo_t *info, void *context) {
         _exit(3);
     }
     if (phase == SEARCHING && S.active && still_ticks >= 3 && overtime < 2) {
-        overtime++; /* it does not get on: where? */
+        overtime++; /* the run is stuck: find out where */
         alarm_in(0.5);
         tell_endless(pc_of(context));
         return;
     }
-    S.active = false; /* the run that is under way is given up */
+    S.active = false; /* the current run is abandoned */
     if (phase == SEARCHING) {
         outcome.cut += 1;
         outcome.bounds |= SIM_BOUND_STEPS;
@@ -268,12 +267,12 @@ static void handlers_setup(void) {
     start_ticks();
     catch_signal(SIGALRM, on_alarm);
     first_process = getpid();
-    pthread_atfork(NULL, NULL, in_child); /* a child process inherits no timer */
+    pthread_atfork(NULL, NULL, in_child); /* timers are not inherited by child processes */
     signal(SIGINT, on_stop);
     signal(SIGTERM, on_stop);
 }
 
-/* ---- Settings that a schedule depends on ---- */
+/* ---- Settings that a schedule depends on ----------------------------------------------------- */
 
 static const struct {
     const char *key;
@@ -322,7 +321,7 @@ static bool set_option(const char *key, unsigned long value) {
 }
 
 static _Noreturn void die_of_option(const char *argument) {
-    fprintf(stderr, "explore: SET=%s: there is no such setting or value; there are",
+    fprintf(stderr, "explore: SET=%s: no such setting or value; the settings are",
             argument + (strncmp(argument, "--", 2) ? 0 : 2));
     for (size_t i = 0; i < sizeof settings / sizeof settings[0]; i++) {
         fprintf(stderr, " %s=N", settings[i].key);
@@ -335,7 +334,7 @@ static _Noreturn void die_of_option(const char *argument) {
     exit(2);
 }
 
-/* ---- Schedules as files ---- */
+/* ---- Schedules as files ---------------------------------------------------------------------- */
 
 static FILE *open_out(const char *name) {
     char path[PATH_MAX];
@@ -379,16 +378,16 @@ static void read_choices(FILE *f) {
     int got;
     while ((got = fscanf(f, "%lu", &c)) == 1) {
         if (c > UINT16_MAX || outcome.choices_n >= CHOICES_MAX) {
-            die("%s: a choice that is too large, or too many of them", replay_file);
+            die("%s: a choice is too large, or there are too many", replay_file);
         }
         outcome.choices[outcome.choices_n++] = (uint16_t)c;
     }
     if (got == 0) {
-        die("%s: something that is not a number among the choices", replay_file);
+        die("%s: one of the choices is not a number", replay_file);
     }
 }
 
-/* The finding's name that the schedule promises. */
+/* Reads the schedule and returns the name of its finding. */
 static const char *read_schedule(void) {
     static char wanted[64];
     char word[32], key[32];
@@ -416,9 +415,9 @@ static const char *read_schedule(void) {
     die("%s ends without its choices: it is truncated", replay_file);
 }
 
-/* ---- What was found ---- */
+/* ---- What was found -------------------------------------------------------------------------- */
 
-/* Is a place in this text a volatile access? */
+/* Does the text name the place of a volatile access? */
 static bool names_volatile(const char *text) {
     for (const char *p = text; (p = strchr(p, '@')); p++) {
         if (is_volatile_access((uintptr_t)strtoull(p + 1, NULL, 16))) {
@@ -458,7 +457,7 @@ static void write_result(void) {
     close_out(f, "result.json");
 }
 
-/* Run the kept schedule once more with a trace. */
+/* Runs the kept schedule once more, with a trace. */
 static const char *run_traced(void) {
     struct sim_result r;
     struct sim_options o = outcome.options;
@@ -486,7 +485,7 @@ static void write_trace(void) {
     close_out(f, "trace.json");
 }
 
-/* At most about two seconds of it. */
+/* Shrinks the schedule, for about two seconds at most. */
 static void shrink(void) {
     struct sim_options o = outcome.options;
     o.source = SIM_REPLAY;
@@ -494,7 +493,7 @@ static void shrink(void) {
     o.choices_n = outcome.choices_n;
     outcome.choices_found = outcome.choices_n;
     if (!strcmp(outcome.finding, "endless-loop")) {
-        return; /* each run would take its time */
+        return; /* each run would take as long as the timer */
     }
     double before = now_s();
     sim_run(&o, run_program, &program, NULL);
@@ -506,13 +505,15 @@ static void shrink(void) {
 
 static void write_late(void) {
     snprintf(outcome.error, sizeof outcome.error,
-             "the time was up before the schedule was shrunk and traced: give more (TIME=)");
+             "time ran out before the schedule was shrunk and traced: raise TIME=");
     write_schedule();
     write_result();
 }
 
-/* ---- Told when nothing else was found: a thread that nobody joined, best where it spins for ever,
- * and a call that is not simulated ---- */
+/* ---- Findings that are reported only if there is no other ---------------------------------------
+ *
+ * A thread that was not joined (preferably one that spins for ever), and a call that is not
+ * simulated. */
 
 static struct leak {
     char name[24];
@@ -522,7 +523,7 @@ static struct leak {
     uint16_t choices[CHOICES_MAX];
 } * leak; /* shared with the processes of a search */
 
-static const char *leak_wanted; /* by a replay */
+static const char *leak_wanted; /* set by a replay */
 
 static unsigned weight_of(const char *name) {
     static const char *const kept[] = {"", "unsupported-call", "leaked-thread", "livelock"};
@@ -571,7 +572,7 @@ static void report_leak(void) {
     memcpy(outcome.choices, leak->choices, leak->choices_n * sizeof *leak->choices);
 }
 
-/* Nothing was found; does that say much? */
+/* Nothing was found, but was too much cut for that to mean anything? */
 static bool inconclusive(void) {
     if (!strcmp(sched, "exhaustive")) {
         return !outcome.complete;
@@ -580,14 +581,14 @@ static bool inconclusive(void) {
     return limit || outcome.cut * 2 >= outcome.executions;
 }
 
-/* What is told is a limit of the engine, not a finding. */
+/* True if what is reported is a limit of the engine, not a finding. */
 static bool is_limit(void) {
     return outcome.finding && !strcmp(outcome.finding, "unsupported-call");
 }
 
 static int conclude(void) {
     phase = CONCLUDING;
-    S.leak = keep_leak; /* the time may have been up while they were ignored */
+    S.leak = keep_leak; /* in case time ran out while they were ignored */
     outcome.seconds = now_s() - started;
     report_leak();
     if (outcome.finding) {
@@ -638,11 +639,11 @@ static void count(const struct sim_result *r) {
                     (SIM_BOUND_STEPS | SIM_BOUND_MEMORY | SIM_BOUND_THREADS | SIM_BOUND_CALL)) != 0;
 }
 
-/* ---- The ways to search ---- */
+/* ---- The ways to search ---------------------------------------------------------------------- */
 
-/* Sources in turn, PCT with depths 2 to 5; the seed of run i depends on nothing but SEED and i.
- * Every other run has no spurious returns: they can hide a lost wake-up. A few runs let a thread
- * that sees nothing new go on for long, so that loops with a bound can run out. */
+/* The settings of random run i, which depend only on SEED and i. Sources take turns, PCT with
+ * depths 2 to 5. Every other run has no spurious wake-ups, because they can hide a lost wake-up. A
+ * few runs let a thread that sees nothing new go on for long, so that bounded loops can run out. */
 static void schedule_of(uint64_t i, struct sim_options *o) {
     static const enum sim_source turns[] = {SIM_UNIFORM,  SIM_FEEDBACK, SIM_POS,
                                             SIM_FEEDBACK, SIM_PCT,      SIM_FEEDBACK};
@@ -674,7 +675,7 @@ static void progress(double *last) {
             (unsigned long long)outcome.executions, (double)outcome.executions / (now - started));
 }
 
-/* So many runs, and each came to a call that is not simulated: more would say no more. */
+/* After so many runs that all reached a call that is not simulated, more runs would be useless. */
 enum { HOPELESS = 1000 };
 
 static bool nothing_ends(void) {
@@ -682,7 +683,7 @@ static bool nothing_ends(void) {
            outcome.cut >= outcome.executions;
 }
 
-/* Until so many seconds have gone since the start, or a finding; goes on where it was. */
+/* Runs until so many seconds after the start, or a finding; continues where it stopped. */
 static void search_random(double seconds) {
     static uint64_t runs;
     struct sim_options o = options;
@@ -764,9 +765,9 @@ static bool ignore_leak(const char *name, const char *text) {
     return true;
 }
 
-/* At random for a third of the time; then every execution, which ends a small program's search and
- * finds what has one schedule in a million; where that takes too long, at random again. What the
- * exhaustive search cannot do is no matter here. */
+/* A third of the time at random; then exhaustively for a third, which completes small programs and
+ * finds bugs that one schedule in a million shows; then at random again. Limits of the exhaustive
+ * search are not reported here. */
 static void search_all(void) {
     search_random(seconds_max / 3);
     if (outcome.finding || stop_asked || executions_max || nothing_ends()) {
@@ -783,8 +784,8 @@ static void search_all(void) {
     }
 }
 
-/* libFuzzer invents the bytes; (write site, read site) pairs are its coverage. It ends the process.
- */
+/* libFuzzer chooses the bytes; its coverage is the pairs of write site and read site. It ends the
+ * process. */
 int LLVMFuzzerRunDriver(int *argc, char ***argv, int (*run)(const uint8_t *, size_t))
     __attribute__((weak));
 
@@ -853,24 +854,24 @@ static void search_replay(void) {
     }
 }
 
-/* ---- Set-up ---- */
+/* ---- Set-up ---------------------------------------------------------------------------------- */
 
 static unsigned long number_of(const char *argument, const char *text) {
     char *end;
     errno = 0;
     unsigned long n = strtoul(text, &end, 10);
     if (!isdigit((unsigned char)text[0]) || *end || errno) {
-        die("%s: this needs a number", argument);
+        die("%s: the value must be a number", argument);
     }
     return n;
 }
 
-/* PC:KIND:ORDER, numbers of enum site_kind and __ATOMIC_*. */
+/* Parses PC:KIND:ORDER, numbers of enum site_kind and __ATOMIC_*. */
 static void read_order(const char *text) {
     unsigned long pc;
     unsigned kind, order;
     if (sscanf(text, "%lu:%u:%u", &pc, &kind, &order) != 3 || kind > SITE_FENCE || order > 5) {
-        die("--order=%s: it is PC:KIND:ORDER", text);
+        die("--order=%s: the value must be PC:KIND:ORDER", text);
     }
     sim_site_set(pc, kind, (int)order);
 }
@@ -921,24 +922,24 @@ static void read_argument(const char *argument) {
     }
 }
 
-/* The same addresses in every process, so that a schedule leads to the same run. */
+/* Turns address randomisation off, so that a schedule leads to the same run in every process. */
 static void fix_addresses(char **argv) {
     int old = personality(0xffffffff);
     if (old != -1 && !(old & ADDR_NO_RANDOMIZE) &&
         personality((unsigned long)old | ADDR_NO_RANDOMIZE) != -1) {
-        execv("/proc/self/exe", argv); /* when that fails: go on as it is */
+        execv("/proc/self/exe", argv); /* if that fails: continue without */
     }
 }
 
 static void setup(char **argv) {
     fix_addresses(argv);
-    __libc_single_threaded = 0; /* what libstdc++ would spare atomics for */
+    __libc_single_threaded = 0; /* otherwise libstdc++ would replace atomics by plain accesses */
     options = sim_options_default();
     options.spurious_max = 1;
     options.heap_bytes = (size_t)4 << 30;
     options.pages_bytes = (size_t)1 << 30;
     options.page_size = 4096;
-    options.stack_bytes = (size_t)8 << 20; /* as Linux gives */
+    options.stack_bytes = (size_t)8 << 20; /* the default on Linux */
     options.refuse_allocations = true;
     for (char **a = argv + 1; *a; a++) {
         read_argument(*a);
@@ -977,7 +978,9 @@ int main(int argc, char **argv) {
                !strcmp(sched, "feedback")) {
         search_random(seconds_max);
     } else {
-        die("--sched=%s: it is one of all, bytes, uniform, pct, pos, feedback, exhaustive", sched);
+        die("--sched=%s: the value must be one of all, bytes, uniform, pct, pos, feedback, "
+            "exhaustive",
+            sched);
     }
     return conclude();
 }

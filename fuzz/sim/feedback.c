@@ -1,24 +1,24 @@
 /* feedback.c: a random source with feedback on which write each read takes, after RFF (Wolff, Shi,
- * Duck, Mathur, Roychoudhury, ASPLOS 2024). Over the runs of one process it keeps which places in
- * the program write what each place reads, and how often a read took which write. A run picks a
- * few reads and for each a write that it took seldom, and schedules towards that: the read waits
- * for its write, other writes wait for the read. All else goes by random priorities (POS). Locks
- * count: taking one reads the place that gave it back last. */
+ * Duck, Mathur, Roychoudhury, ASPLOS 2024). It remembers, over all runs of the process, which
+ * places in the program write what each place reads, and how often a read took which write. Each
+ * run picks a few reads and, for each, a write that it rarely took, and steers towards it: the read
+ * waits for its write, and other writes wait for the read. All other scheduling is by random
+ * priorities (POS). Locks count as well: taking one reads from the place that released it last. */
 #include "internal.h"
 
 #include <string.h>
 
 enum { PLACES_MAX = 1024, WRITERS_MAX = 8, GOALS_MAX = 3, START = 1 };
 
-/* A location, by address: who writes there. */
+/* An address, and the places that write to it. */
 struct location {
     uintptr_t at, last; /* place of the newest write in this run; START: none */
-    uint32_t run;       /* of last */
+    uint32_t run;       /* the run of `last` */
     uintptr_t writers[WRITERS_MAX];
     unsigned writers_n;
 };
 
-/* A place that reads: what it took, and how often. */
+/* A place that reads: which writes it took, and how often. */
 struct reader {
     uintptr_t pc, at;
     uintptr_t writers[WRITERS_MAX];
@@ -33,7 +33,7 @@ static struct goal {
 static unsigned goals_n, readers_n;
 static struct location locations[PLACES_MAX];
 static struct reader readers[PLACES_MAX];
-static uint16_t order[PLACES_MAX]; /* of readers, as they came */
+static uint16_t order[PLACES_MAX]; /* readers in order of appearance */
 
 static uint32_t slot_of(uintptr_t key) {
     return (uint32_t)(key * UINT64_C(0x9E3779B97F4A7C15) >> 54) % PLACES_MAX;
@@ -56,7 +56,7 @@ static struct location *location_at(uintptr_t at) {
         }
         return l;
     }
-    return NULL; /* too many: these go without feedback */
+    return NULL; /* table full: such accesses get no feedback */
 }
 
 static struct reader *reader_at(uintptr_t pc) {
@@ -91,7 +91,7 @@ static void took(struct reader *r, uintptr_t writer) {
     }
 }
 
-/* One of the writes of r, the seldom taken ones sooner. */
+/* Picks one of the writes of r; rarely taken ones are more likely. */
 static uintptr_t seldom(const struct reader *r) {
     uint32_t weight[WRITERS_MAX], sum = 0;
     for (unsigned i = 0; i < r->writers_n; i++) {
@@ -132,7 +132,7 @@ static bool writes(const struct op *op) {
     return op->writes || op->kind == OP_LOCK || op->kind == OP_UNLOCK;
 }
 
-/* How a thread's next step serves the goals: 2 one is reached, 1 none is touched, 0 one is lost. */
+/* What t's next step does to the goals: 2 reaches one, 1 affects none, 0 spoils one. */
 static unsigned served(const struct thread *t) {
     const struct op *op = &t->pending;
     if (op->kind < OP_LOAD || op->kind == OP_FENCE || !op->at) {

@@ -1,6 +1,6 @@
 /* graph.c: execution graphs and the axioms of RC11 (Lahav, Vafeiadis, Kang, Hur, Dreyer, PLDI
- * 2017): coherence and atomicity where an event is added, sequential consistency over the whole
- * graph. */
+ * 2017). Coherence and atomicity are enforced when an event is added; sequential consistency is
+ * checked over the whole graph. */
 #include "graph.h"
 
 #include <assert.h>
@@ -267,7 +267,7 @@ void graph_give_up_read(struct graph *g, event_id r) {
     e->ex = false;
 }
 
-/* The newest write of the location of r, but x, that was there before r or is a cause of x. */
+/* The newest write to r's location, other than x, that was added before r or causes x. */
 static event_id newest_before(const struct graph *g, event_id r, event_id x) {
     const epoch *causes = clock_of(g, x, CAUSES);
     event_id best = 0;
@@ -280,8 +280,9 @@ static event_id newest_before(const struct graph *g, event_id r, event_id x) {
     return best;
 }
 
-/* A read can be made to read x if what it reads is the newest before x: so back from x, does it
- * come past the write that the ghost reads? */
+/* A revisit lets a read take x only if the read has taken the newest write before x. So step back
+ * from x, one such write at a time: the ghost allows x if that leads to the write that the ghost
+ * read. */
 static bool ghost_allows(const struct graph *g, event_id ghost, event_id x) {
     while (x > ghost && x != g->events[ghost].rf) {
         x = newest_before(g, ghost, x);
@@ -298,8 +299,8 @@ bool graph_ghosts_allow(const struct graph *g, event_id before, event_id w) {
     return true;
 }
 
-/* Whoever has gone to sleep after comparing must have seen what happens before a wake that came
- * first: `last` and all before it in the queue's order. */
+/* A sleeper must have compared a value at least as new as any write that is known to the queue's
+ * events up to `last`. Otherwise a wake that came first would have told it of a newer value. */
 bool graph_may_enqueue(const struct graph *g, event_id compared, event_id last) {
     const struct event *c = &g->events[compared];
     uint32_t seen = place_of(g, c->rf);
@@ -330,8 +331,8 @@ static inline bool same_location(const struct event *a, const struct event *b) {
     return is_access(a) && is_access(b) && a->location == b->location;
 }
 
-/* When the next fence, or the next event of another location, comes after x in its thread; 0: none
- * does. Fences that are not seq_cst are not events. */
+/* When the thread of x reaches its next fence, or its next event on another location; 0: never.
+ * Fences weaker than seq_cst are not events. */
 static epoch next_other(const struct graph *g, event_id x) {
     for (event_id i = g->events[x].po_after; i; i = g->events[i].po_after) {
         const struct event *e = &g->events[i];
@@ -345,8 +346,8 @@ static epoch next_other(const struct graph *g, event_id x) {
     return 0;
 }
 
-/* What happens before the last fence, or event of another location, before y in its thread; NULL:
- * there is none. */
+/* What happens before the last fence before y in its thread, or the last event on another location;
+ * NULL: there is none. */
 static const epoch *known_to_other(const struct graph *g, event_id y) {
     for (event_id i = y;;) {
         if (g->events[i].fenced) {
@@ -362,7 +363,7 @@ static const epoch *known_to_other(const struct graph *g, event_id y) {
     }
 }
 
-/* Where an access stands in the order of its location's writes. */
+/* Which write of its location an access reads or is, by position in modification order. */
 static inline uint32_t place_seen(const struct graph *g, event_id e) {
     const struct event *p = &g->events[e];
     return place_of(g, p->kind == EVENT_WRITE ? e : p->rf);
@@ -402,7 +403,7 @@ static bool eco(const struct graph *g, event_id x, event_id y) {
     return p < q || (p == q && a->kind == EVENT_WRITE && b->kind == EVENT_READ);
 }
 
-/* psc from a: which of the events are reached, as bytes by event. */
+/* Marks in `reached` the SC events that psc leads to directly from a. `middle` is scratch space. */
 static void psc_from(const struct graph *g, event_id a, uint8_t *reached, uint8_t *middle) {
     bool fence = g->events[a].kind == EVENT_FENCE;
     memset(middle, 0, g->n);
@@ -471,7 +472,7 @@ bool graph_is_consistent(const struct graph *g) {
     for (uint32_t i = 0; i < k; i++) {
         psc_from(g, list[i], reach + (size_t)i * g->n, middle);
     }
-    /* Take away what has no predecessor until nothing is left, or only cycles. */
+    /* Remove events without predecessors until nothing is left, or only cycles. */
     for (uint32_t left = k; left;) {
         uint32_t kept = 0;
         for (uint32_t i = 0; i < k; i++) {
@@ -496,8 +497,7 @@ bool graph_is_consistent(const struct graph *g) {
     return true;
 }
 
-/* ---- Revisits -----------------------------------------------------------------------------------
- */
+/* ---- Revisits -------------------------------------------------------------------------------- */
 
 bool graph_is_maximal(const struct graph *g, event_id id, event_id w) {
     const epoch *causes = clock_of(g, w, CAUSES);

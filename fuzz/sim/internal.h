@@ -7,12 +7,12 @@
 #include "sim.h"
 
 #define THREADS SIM_THREADS_MAX
-#define SEARCH_THREADS 32     /* of a program that is searched exhaustively */
-#define ATOMS_MAX 32768u      /* atomic locations a run */
-#define MSGS_MAX (1u << 20)   /* atomic stores a run */
-#define CELLS_MAX (1u << 20)  /* touched 8-byte cells a run */
-#define RECS_MAX (1u << 21)   /* access records a run */
-#define FRAMES_MAX (1u << 20) /* distinct call paths a run */
+#define SEARCH_THREADS 32     /* threads of an exhaustive search */
+#define ATOMS_MAX 32768u      /* atomic locations per run */
+#define MSGS_MAX (1u << 20)   /* atomic stores per run */
+#define CELLS_MAX (1u << 20)  /* 8-byte cells touched per run */
+#define RECS_MAX (1u << 21)   /* access records per run */
+#define FRAMES_MAX (1u << 20) /* distinct call paths per run */
 #define ARENA_BYTES ((size_t)256 << 20)
 #define CHOICES_MAX (1u << 20)
 #define LOCKS_MAX 4096u
@@ -20,7 +20,7 @@
 #define likely(x) __builtin_expect(!!(x), 1)
 #define unlikely(x) __builtin_expect(!!(x), 0)
 
-/* A set of threads, by number. */
+/* A set of thread numbers. */
 __extension__ typedef unsigned __int128 thread_set;
 #define ONE(id) ((thread_set)1 << (id))
 static inline unsigned first_of(thread_set s) {
@@ -38,49 +38,50 @@ static inline unsigned count_of(thread_set s) {
     return n;
 }
 
-typedef uint32_t epoch; /* a thread's own time; H[t] = how much of t's past is known */
+typedef uint32_t epoch; /* a thread's own time; H[t] is how much of t's past is known */
 
-/* An immutable view and clock, in the arena of the run. */
+/* An immutable view and clock, allocated in the run's arena. */
 struct snap {
-    uint32_t clock_n, view_n; /* the first in fours */
+    uint32_t clock_n, view_n; /* clock_n is a multiple of four */
     uint32_t data[];          /* clock_n epochs, then view_n message numbers by atom */
 };
 
-/* One write in a location's modification order. Message 0 is a dummy older than all. */
+/* One write in a location's modification order. Message 0 is a dummy, older than all others. */
 struct msg {
     uint64_t value;
-    const struct snap *sync; /* what an acquire of it learns; NULL: nothing beyond itself */
-    const struct snap *own;  /* the part of it that is not inherited from a release sequence */
+    const struct snap
+        *sync; /* what an acquire read of it learns; NULL: nothing but the message itself */
+    const struct snap *own; /* the part of `sync` that is not inherited from a release sequence */
     uintptr_t pc;
-    uint32_t prev;   /* modification order, towards older; 0 ends */
+    uint32_t prev;   /* the next older message in modification order, 0: none */
     uint32_t pos;    /* grows along modification order */
     uint32_t serial; /* order of creation within its atom, from 0 */
-    epoch when;      /* writer's epoch; 0: initial */
+    epoch when;      /* the writer's epoch; 0: initial */
     uint32_t step;
     uint8_t thread;
-    bool is_rmw, taken; /* taken: an RMW has read it, nothing may come in between */
+    bool is_rmw, taken; /* taken: read by an RMW, so no store may come in between */
 };
 
-/* One atomic location: address and size as the program accesses it. */
+/* One atomic location: the address and size of the program's accesses. */
 struct atom {
     uintptr_t at;
     uint32_t last;    /* newest message in modification order */
-    uint32_t created; /* messages ever */
-    uint32_t next;    /* next atom of the same cell, 0 ends */
+    uint32_t created; /* messages created in all */
+    uint32_t next;    /* next atom of the same cell, 0: none */
     uint32_t gw, gfw; /* latest SC write; latest write known to SC fences */
     uint8_t size;
-    bool overwritten; /* by a plain write: the next access starts a new order */
-    uint8_t by;       /* ... of this thread */
+    bool overwritten; /* by a plain write: the next atomic access starts a new order */
+    uint8_t by;       /* the thread of that plain write */
     epoch when;
     uintptr_t pc;
-    /* In the search. */
-    uint32_t location; /* of the graph, + 1; 0: not known yet */
+    /* Used by the search only. */
+    uint32_t location; /* location in the graph + 1; 0: not known yet */
     uint32_t owner;    /* event whose value is in memory */
     uint64_t initial;
-    bool queue; /* of sleepers */
+    bool queue; /* is a queue of sleepers */
 };
 
-/* Who touched which bytes of a cell, for race checks. */
+/* Who accessed which bytes of a cell: for race checks. */
 struct rec {
     uintptr_t pc;
     uint32_t next, frame;
@@ -89,15 +90,15 @@ struct rec {
     bool write;
 };
 
-/* What is known of one aligned 8-byte piece of memory in this run. */
+/* What this run knows about one aligned 8-byte piece of memory. */
 struct cell {
     uintptr_t at;
-    uint64_t saved;         /* content at first touch, put back at reset */
-    uint32_t plain, atomic; /* record lists */
-    uint32_t atoms;         /* list, 0 ends */
-    uint32_t lock;          /* list of sim_lock objects here, 0 ends */
+    uint64_t saved;         /* content at first touch, restored at reset */
+    uint32_t plain, atomic; /* heads of record lists */
+    uint32_t atoms;         /* head of a list, 0: none */
+    uint32_t lock;          /* head of a list of sim_lock objects here, 0: none */
     uint8_t initialised;    /* bytes written (on the heap: since malloc) */
-    uint8_t fresh;          /* bytes of locals, to be written before they are read */
+    uint8_t fresh;          /* bytes of locals that must be written before they are read */
     bool written;
 };
 
@@ -134,27 +135,27 @@ enum thread_state { T_READY, T_WAIT, T_LOCK, T_JOIN, T_DONE, T_SPIN, T_PAUSED };
 
 struct thread {
     void *sp;            /* saved stack pointer while not running */
-    void *caught[2];     /* what S.caught holds while it does not run */
+    void *caught[2];     /* S.caught while not running */
     uint32_t *cur, *acq; /* views by atom */
     epoch H[THREADS], aH[THREADS];
-    const struct snap *rel; /* relf and fH, NULL before the first release fence */
-    struct thread *joiner;  /* waits for the end of this one */
+    const struct snap *rel; /* view and clock of the latest release fence, NULL: none */
+    struct thread *joiner;  /* the thread that joins this one */
     struct op pending;
     void (*fn)(void *);
     void *arg;
     uint64_t deadline, priority;
-    uintptr_t call;      /* where the program called the layer above, or 0 */
+    uintptr_t call;      /* where the program called the layer above the engine, or 0 */
     uintptr_t wait_word; /* T_WAIT, T_LOCK: address; T_JOIN: thread number */
     uint32_t expected, frame, ops, dull;
-    uint32_t stops_after;                /* visible operations; 0: does not */
-    uint32_t pauses_after;               /* the same */
-    uint32_t turns;                      /* switched away for seeing nothing new */
-    uint32_t queue;                      /* order of arrival among sleepers */
-    bool time_is_up;                     /* search: nothing else could happen before its deadline */
-    unsigned spurious, faults, timeouts; /* used up so far: by thread, so that steps commute */
+    uint32_t stops_after;  /* ends after so many visible operations; 0: never */
+    uint32_t pauses_after; /* pauses after so many visible operations; 0: never */
+    uint32_t turns;        /* how often it was switched away because it saw nothing new */
+    uint32_t queue;        /* order of arrival among sleepers */
+    bool time_is_up;       /* search: nothing else can happen before its deadline */
+    unsigned spurious, faults, timeouts; /* used so far; counted per thread so that steps commute */
     enum sim_wait_result woken;
     uint8_t id, state;
-    bool eager; /* reads the newest only, until it sees something new */
+    bool eager; /* reads only the newest values until it sees something new */
     bool joined, detached;
     char *stack;      /* lowest usable byte */
     void *fake_stack; /* ASan's, when built with it */
@@ -173,13 +174,13 @@ struct page_access {
     uint32_t frame;
     uintptr_t pc;
     uint8_t thread;
-    bool by_call; /* a page operation, such as a discard */
+    bool by_call; /* by a page operation, such as a discard */
 };
 struct page {
     uint8_t state;
     uint8_t dirty;
-    uint32_t first;                   /* page of the reservation that it is part of */
-    struct page_access written, read; /* the last of each; `read` since it was written */
+    uint32_t first;                   /* first page of its reservation */
+    struct page_access written, read; /* the latest of each; `read` only since the latest write */
 };
 enum page_state { PAGE_FREE, PAGE_NONE, PAGE_READ, PAGE_WRITE, PAGE_RELEASED };
 
@@ -207,11 +208,11 @@ enum {
     LINE_LOCK,
     LINE_UNLOCK,
     LINE_EXIT,
-    LINE_READ, /* plain */
+    LINE_READ, /* plain accesses */
     LINE_WRITE,
     LINE_FINDING
 };
-/* The line of an access; the caller fills in the value and where it came from. */
+/* The trace line of an access. The caller fills in the value and where it came from. */
 static inline struct line access_line(uint8_t kind, const struct thread *t, uintptr_t at,
                                       unsigned size, int order, uintptr_t pc) {
     return (struct line){.kind = kind,
@@ -223,28 +224,28 @@ static inline struct line access_line(uint8_t kind, const struct thread *t, uint
 }
 
 struct engine {
-    /* The hot part. */
-    bool active; /* on a logical thread of a run */
+    /* Hot fields. */
+    bool active; /* running on a logical thread */
     bool exploring, tracing, coverage, sc_used;
-    bool by_chance; /* choices alone say who runs */
-    bool uniform;   /* and each is drawn as it comes */
-    bool sites;     /* orders may be other than written (sites.h) */
+    bool by_chance; /* the scheduler follows choose() alone */
+    bool uniform;   /* by_chance, and each choice is drawn uniformly */
+    bool sites;     /* orders may be overridden (sites.h) */
     uint16_t
-        watch; /* the thread that runs makes no step: tell at its next access what it waits for */
+        watch; /* the running thread makes no steps: report at its next access what it waits for */
     struct thread *now;
     thread_set ready; /* the T_READY threads */
     uint32_t threads_n, atoms_n, msgs_n, cells_n, recs_n, frames_n, locks_n;
-    uint32_t recs_free;       /* records that later accesses made superfluous, a list by next */
-    uint32_t steps, progress; /* step of the last new thing seen by anybody */
-    uint32_t look_at;         /* after this step, see whether it stalls */
-    uint32_t wrote;           /* ... of the last atomic write */
-    uint32_t novel;           /* ... of the last thing that was not there before, while it stalls */
-    bool stalls;              /* nobody sees anything new: stall.c watches */
-    thread_set waiting;       /* the T_WAIT threads */
-    thread_set paused;        /* the T_PAUSED threads */
-    uint32_t generation;      /* of cell slots */
-    uint32_t quiet, quiet_step; /* plain accesses without a step, as tsan.c counts them */
-    uint32_t quiet_turns;       /* switches away from loops of plain accesses, in all runs */
+    uint32_t recs_free;         /* free list: records that later accesses made superfluous */
+    uint32_t steps, progress;   /* step at which a thread last saw something new */
+    uint32_t look_at;           /* the step at which to check for a stall */
+    uint32_t wrote;             /* step of the latest atomic write */
+    uint32_t novel;             /* while stalled: step of the latest new state or value */
+    bool stalls;                /* no thread sees anything new: stall.c watches */
+    thread_set waiting;         /* the T_WAIT threads */
+    thread_set paused;          /* the T_PAUSED threads */
+    uint32_t generation;        /* of cell slots */
+    uint32_t quiet, quiet_step; /* plain accesses without a step between them (tsan.c) */
+    uint32_t quiet_turns;       /* switches away from loops of plain accesses, over all runs */
     uint32_t queue;             /* arrivals at waits so far */
     char *arena, *arena_at, *arena_end;
     struct msg *msgs;
@@ -261,12 +262,14 @@ struct engine {
     size_t choices_n, bytes_at;
     uint64_t rng;
     unsigned preemptions;
-    struct thread *last; /* has ended the process and waits for the others to stop, or NULL */
-    /* Keeps what is told only when nothing else was found, or NULL; false: this is looked for. */
+    struct thread
+        *last; /* has ended the process and waits until no other thread can run, or NULL */
+    /* Keeps a finding that is reported only if there is no other. Returns false if it is to be
+     * reported now. NULL: all are. */
     bool (*leak)(const char *name, const char *text);
-    void *
-        *caught; /* C++: libstdc++'s list of caught exceptions and count of thrown ones, or NULL */
-    thread_set turned; /* threads switched away for seeing nothing new, since all had their turn */
+    void **caught; /* C++: libstdc++'s list of caught exceptions and its exception count, or NULL */
+    thread_set
+        turned; /* threads switched away for seeing nothing new since all have had their turn */
     uint32_t pct_points[32];
     unsigned pct_points_n, pct_low;
     /* Outcome. */
@@ -278,15 +281,16 @@ struct engine {
     /* Stacks and simulated memory. */
     void *host_sp;
     char *stacks;
-    size_t stack_size, stacks_bytes; /* of one without its guard; of all with theirs */
-    thread_set foreign;              /* threads on whose stacks others were */
+    size_t stack_size,
+        stacks_bytes;   /* of one stack without its guard page; of all stacks with theirs */
+    thread_set foreign; /* threads whose stacks other threads have accessed */
     unsigned stacks_n;
     uintptr_t memory, memory_end,
         heap_end;               /* heap is [memory, heap_end), pages [heap_end, memory_end) */
-    uintptr_t behind_end;       /* from memory_end to here lies nothing */
-    uintptr_t heap_at[THREADS]; /* 0: nothing yet */
-    thread_set heap_users;      /* those with something */
-    uint8_t *heap_state; /* one byte for 16: 0 redzone, 1..16 addressable bytes, 0xFD freed */
+    uintptr_t behind_end;       /* nothing is mapped from memory_end to here */
+    uintptr_t heap_at[THREADS]; /* 0: nothing allocated yet */
+    thread_set heap_users;      /* threads that have allocated */
+    uint8_t *heap_state; /* one byte per 16: 0 redzone, 1..16 addressable bytes, 0xFD freed */
     struct page *pages;
     uintptr_t pages_at;
     unsigned page_shift;
@@ -296,18 +300,19 @@ struct engine {
 };
 extern struct engine S __attribute__((visibility("hidden")));
 
-/* How many entries of a clock are in use, rounded up to fours: the others of the last four are 0.
- * Loops over clocks go by fours, which the compiler turns into vectors. */
+/* Number of clock entries in use, rounded up to a multiple of four (the padding is 0), so that the
+ * compiler can vectorise loops over clocks. */
 static inline uint32_t clock_width(void) {
     return (S.threads_n + 3) & ~UINT32_C(3);
 }
 
 /* run.c */
-void point(struct thread *t); /* t has said what it wants (pending); returns when it is to do it */
+void point(struct thread
+               *t); /* announces t's pending operation; returns when the scheduler lets t do it */
 unsigned choose(unsigned n);
 uint64_t random64(void);
-void record_choice(unsigned c); /* made elsewhere, to be replayed */
-_Noreturn void stop_run(void);  /* leave the logical threads for good */
+void record_choice(unsigned c); /* records a choice made elsewhere, for replay */
+_Noreturn void stop_run(void);  /* leaves the logical threads for good */
 _Noreturn void stop_bound(unsigned bound);
 _Noreturn void found(const char *name, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
@@ -317,22 +322,23 @@ _Noreturn void not_simulated(uintptr_t pc, const char *format, ...)
 void go_last(struct thread *t); /* returns when no other thread can run */
 void describe_stack(char *out, size_t n, uintptr_t pc, uint32_t frame);
 void saw_new(struct thread *t);
-unsigned wait_elsewhere(uintptr_t word, uintptr_t to, uint32_t count); /* how many sleepers moved */
+unsigned wait_elsewhere(uintptr_t word, uintptr_t to,
+                        uint32_t count); /* returns how many sleepers moved */
 void *arena_alloc(size_t n);
 void run_once(void (*program)(void *), void *arg);
 void run_configure(const struct sim_options *options);
 
 /* shadow.c */
-void shadow_setup(void); /* memory behind the engine; exits with 2 if none */
+void shadow_setup(void); /* maps the engine's memory; exits with 2 if there is none */
 void shadow_reset(void);
 struct cell *cell_at(uintptr_t at);
 void access_plain(uintptr_t at, size_t n, bool write, uintptr_t pc);
-/* By the program itself, which may do nothing else for ever (tsan.c). */
+/* An access by the program's own code, which may loop for ever without a step (see tsan.c). */
 void access_of_user(uintptr_t at, size_t n, bool write, uintptr_t pc);
 struct cell *access_atomic(uintptr_t at, unsigned size, bool write, uintptr_t pc);
-void shadow_thread_ends(const struct thread *t); /* a write to its whole stack */
+void shadow_thread_ends(const struct thread *t); /* counts as a write to its whole stack */
 void *heap_obtain(size_t size, size_t alignment, uintptr_t pc);
-void heap_return(void *block, uintptr_t pc); /* also one that was obtained outside a run */
+void heap_return(void *block, uintptr_t pc); /* also a block obtained outside a run */
 void races_allowed(uintptr_t at, size_t n);
 void overwrite_atoms(struct cell *c, unsigned mask, struct thread *t, uintptr_t pc);
 
@@ -348,7 +354,7 @@ uint64_t atomic_cas(uintptr_t at, unsigned size, uint64_t expected, uint64_t des
                     int order, int failure_order, bool *failed, uintptr_t pc);
 void atomic_fence(int order, uintptr_t pc);
 uint64_t read_newest(uintptr_t at, unsigned size, uintptr_t pc); /* relaxed, for sim_wait */
-void fence_everywhere(void); /* an SC fence of every thread at once */
+void fence_everywhere(void); /* an SC fence in every thread at once */
 const struct snap *snapshot(struct thread *t);
 void snap_join(const struct snap *s, uint32_t *view, epoch *clock);
 void learn_of(struct thread *t, const struct thread *ended);
@@ -356,20 +362,20 @@ void machine_reset(void);
 
 uint64_t memory_read(uintptr_t at, unsigned size);
 void memory_write(uintptr_t at, unsigned size, uint64_t v);
-#define SIM_MAX ((enum sim_rmw)(SIM_NAND + 1)) /* the larger one */
+#define SIM_MAX ((enum sim_rmw)(SIM_NAND + 1)) /* the larger of the two */
 uint64_t rmw_result(enum sim_rmw op, uint64_t old, uint64_t operand, unsigned size);
-/* For the search: the atom of these bytes, looked at by the race checks; one that is no memory. */
+/* For the search: the atom of these bytes, after the race checks; an atom that is not memory. */
 uint32_t atom_of_memory(uintptr_t at, unsigned size, bool write, uintptr_t pc);
 uint32_t atom_of_object(void);
 
 /* run.c, for the search */
-#define REDUCED 0x8000u        /* with the second: reductions follow */
-#define FROM_SEARCH UINT16_MAX /* first of the choices of the search */
+#define REDUCED 0x8000u /* flag in the second recorded choice: a list of reductions follows */
+#define FROM_SEARCH UINT16_MAX /* first recorded choice of an execution found by the search */
 void run_switch(struct thread *from, struct thread *to);
-unsigned next_choice(void); /* of those to be replayed; 0 after their end */
+unsigned next_choice(void); /* the next recorded choice; 0 when none is left */
 void run_leaks(void);
-/* As sim_try_lock(), but failing is a call in the lock's order as well: for those who queue then.
- */
+/* As sim_try_lock(), but a failed attempt is also part of the lock's order: for callers that queue
+ * next. */
 bool try_lock_to_queue(const volatile void *object);
 _Noreturn void run_stuck(void);
 
@@ -392,16 +398,19 @@ void explore_step(uintptr_t object, uintptr_t pc);
 void explore_pages(uintptr_t base, uintptr_t pc);
 void explore_lock(struct thread *t, uintptr_t object, uintptr_t pc);
 bool explore_try_lock(struct thread *t, uintptr_t object, bool ordered, uintptr_t pc);
-bool explore_unlock(struct thread *t, uintptr_t object, uintptr_t pc); /* false: it has no order */
+bool explore_unlock(struct thread *t, uintptr_t object,
+                    uintptr_t pc); /* false: unordered (reduction) */
 void explore_section_access(struct thread *t, uintptr_t at, size_t n, bool write);
-/* Threads alike: the parent has started u; a thread asks for its own identity; a join stores a
- * result at an address; the result of u. These may be called outside a search, too. */
+/* Interchangeable threads (search_symmetric.c): the parent has started u; a thread asks for its own
+ * identity; a join will store a result at this address; u's result. May be called outside a
+ * search. */
 void explore_alike(struct thread *parent, const struct thread *u, uintptr_t start, uintptr_t arg,
                    bool detached, uintptr_t handle);
 void explore_identity(void);
 void explore_result_to(uintptr_t at);
 void explore_result(const struct thread *u, uintptr_t result);
-/* Barriers without an order of arrivals: does that hold for this one? */
+/* Barriers without an order of arrivals (search_reduce.c). explore_meets: is this barrier one of
+ * them? */
 bool explore_meets(uintptr_t object);
 _Noreturn void explore_meets_too_many(uintptr_t object);
 void explore_arrives(struct thread *t, epoch *causes);
@@ -417,8 +426,8 @@ uint64_t explore_time(const struct thread *t);
 void explore_sleep(struct thread *t, uint64_t until, uintptr_t pc);
 void explore_assume(struct thread *t, bool holds);
 _Noreturn void explore_refuse(struct thread *t, uintptr_t pc);
-size_t explore_choices(uint16_t *out, size_t room); /* of the run so far, for a replay */
-uint32_t explore_spawn(struct thread *parent);      /* the child's number */
+size_t explore_choices(uint16_t *out, size_t room); /* choices of the run so far, for replay */
+uint32_t explore_spawn(struct thread *parent);      /* returns the child's number */
 void explore_started(struct thread *t, const struct thread *parent);
 void explore_join(struct thread *t, struct thread *child);
 _Noreturn void explore_exit(struct thread *t);
@@ -426,8 +435,8 @@ _Noreturn void explore_last(struct thread *t);
 void explore_replay(void (*program)(void *), void *arg);
 void explore_record_header(void);
 
-/* tsan.c: what a thread was when it called: the stack pointer (0: not known) and the registers that
- * a call preserves. */
+/* tsan.c: the state of a thread at its latest call: the stack pointer (0: not known) and the
+ * registers that calls preserve. */
 #if defined(__aarch64__)
 #define SIM_ENTRY_REGISTERS 20
 #else
@@ -436,7 +445,7 @@ void explore_record_header(void);
 extern struct sim_entry {
     uintptr_t sp, registers[SIM_ENTRY_REGISTERS];
 } sim_entry __attribute__((visibility("hidden")));
-extern uint8_t sim_watch __attribute__((visibility("hidden"))); /* fill it in */
+extern uint8_t sim_watch __attribute__((visibility("hidden"))); /* non-zero: fill in sim_entry */
 
 /* stall.c */
 void stall_begin(void);
@@ -449,7 +458,7 @@ void stall_plain_write(const struct thread *t, uintptr_t at, size_t n);
 /* feedback.c: SIM_FEEDBACK */
 void feedback_begin(void);
 struct thread *feedback_pick(thread_set set);
-void feedback_step(const struct thread *t); /* t does what is pending */
+void feedback_step(const struct thread *t); /* t does its pending operation */
 
 /* trace.c */
 void trace_add(struct line line);

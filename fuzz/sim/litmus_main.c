@@ -1,6 +1,6 @@
-/* litmus_main.c: the litmus runner: every test exhaustively (verdict and number of graphs,
- * exactly), then at random until every outcome was seen. Tests are .litmus texts, or C files
- * linked in (fuzz/sim/litmus/litmus.h).
+/* litmus_main.c: the litmus runner. It searches each test exhaustively (exact verdict and number
+ * of graphs), then runs it at random until every outcome has been seen. Tests are .litmus texts, or
+ * C files that are linked in (fuzz/sim/litmus/litmus.h).
  *
  *     build/sim/litmus [options] file-or-folder...        see usage() */
 #include "litmus/litmus.h"
@@ -34,21 +34,21 @@ static void usage(FILE *out) {
         "usage: litmus [options] file-or-folder...\n"
         "A .litmus file may hold several programs, separated by lines ---.\n"
         "  --json FILE     write the items as JSON (- for standard output)\n"
-        "  --runs N        random runs at most for each test (default 2000000; 0: none)\n"
-        "  --sched NAME    of the random runs: uniform, pct, pos (default uniform)\n"
-        "  --seed N        of the random runs (default 1)\n"
+        "  --runs N        at most N random runs per test (default 2000000; 0: none)\n"
+        "  --sched NAME    scheduler of the random runs: uniform, pct, pos (default uniform)\n"
+        "  --seed N        seed of the random runs (default 1)\n"
         "  --c11           release sequences as in C11 (later relaxed stores of the thread "
         "continue them)\n"
-        "  --states        print graphs, blocked graphs and final states of each program, no more\n"
-        "  --processes N   share each search; final states are then not collected (with --states)\n"
-        "  --seconds S     bound for one exploration (default none)\n"
-        "  --set KEY=1     a reduction of the search: locks or barriers (fewer graphs)\n"
+        "  --states        print graphs, blocked graphs and final states of each program, and "
+        "stop\n"
+        "  --processes N   with --states: share each search; final states are then not collected\n"
+        "  --seconds S     time limit of each search (default none)\n"
+        "  --set KEY=1     reduce the search: locks or barriers (fewer graphs)\n"
         "  --quiet         only failures and the summary\n",
         out);
 }
 
-/* ---- C tests ------------------------------------------------------------------------------------
- */
+/* ---- C tests --------------------------------------------------------------------------------- */
 
 int litmus_r[8];
 static struct litmus *registered;
@@ -80,8 +80,7 @@ static void c_run(void *test) {
     c_now.hit = c_now.test->exists();
 }
 
-/* ---- One test
- * ------------------------------------------------------------------------------------- */
+/* ---- One test -------------------------------------------------------------------------------- */
 
 struct settings {
     const char *json;
@@ -96,8 +95,8 @@ struct settings {
 
 struct test {
     const char *file;
-    struct lt_program *text; /* or */
-    struct litmus *c;
+    struct lt_program *text; /* either this */
+    struct litmus *c;        /* or this */
     char name[160], expected[16];
     long expected_graphs, expected_blocked;
     bool c11;
@@ -107,7 +106,7 @@ struct outcomes {
     char *text[STATES_MAX];
     unsigned slots[SLOTS]; /* by hash: index + 1 */
     unsigned char seen[STATES_MAX];
-    unsigned n, open; /* open: not yet seen at random */
+    unsigned n, open; /* open: not yet seen in random runs */
     bool hit, full;
     struct test *test;
 };
@@ -128,7 +127,7 @@ static bool state_now(const struct test *t, char *out, size_t n) {
     return c_now.hit;
 }
 
-/* The index of a state, added when new; -1 when full. */
+/* The index of a state, added if new; -1 if the table is full. */
 static int state_index(struct outcomes *o, const char *text) {
     uint32_t h = 2166136261u;
     for (const char *p = text; *p; p++) {
@@ -190,9 +189,8 @@ static bool is_stuck(const char *finding) {
            strcmp(finding, "livelock") == 0;
 }
 
-/* Random runs until every state was seen; blocks: a run may end with somebody stuck. Runs made, or
- * -1: a state that the search did not reach.
- */
+/* Runs the test at random until every state has been seen. blocks: a run may end with threads
+ * stuck. Returns the number of runs, or -1 for a state that the search did not reach. */
 static long at_random(const struct test *t, struct outcomes *o, const struct settings *s,
                       bool blocks, char *why, size_t why_n) {
     struct sim_options so = sim_options_default();
@@ -246,7 +244,8 @@ static void explore_test(struct test *t, const struct settings *s, struct outcom
     e.run.timeouts_max = 64;
     e.count_blocked = true;
     e.reduce = s->reduce;
-    e.processes = s->states ? s->processes : 0; /* else the states would be in other processes */
+    e.processes =
+        s->states ? s->processes : 0; /* otherwise the states would be in other processes */
     e.seconds_max = s->seconds;
     e.stop = &interrupted;
     e.each = each;
@@ -254,12 +253,12 @@ static void explore_test(struct test *t, const struct settings *s, struct outcom
     sim_explore(&e, fn, arg, x);
 }
 
-/* The search's answer in the form that the judge of tests/judge gives. */
+/* Prints the search's answer in the format of the judge in tests/judge. */
 static int print_states(struct test *t, const struct settings *s) {
     static struct outcomes o;
     static struct sim_explored x;
     printf("program %s\n", t->name);
-    fflush(stdout); /* if the search crashes, it was this one */
+    fflush(stdout); /* if the search crashes, the output ends with its program */
     explore_test(t, s, &o, &x);
     bool bad = x.error[0] || x.finding || o.full;
     printf("graphs %llu\nblocked %llu\nexecutions %llu\nall %s\n", (unsigned long long)x.graphs,
@@ -285,7 +284,7 @@ static int print_states(struct test *t, const struct settings *s) {
     return x.error[0] ? 2 : bad || !x.complete;
 }
 
-/* 0 as expected, 1 not, 2 could not be done. */
+/* Returns 0: as expected, 1: not as expected, 2: the test could not be run. */
 static int run_test(struct test *t, const struct settings *s, FILE *json, bool first) {
     static struct outcomes o;
     static struct sim_explored x;
@@ -322,7 +321,7 @@ static int run_test(struct test *t, const struct settings *s, FILE *json, bool f
         status = 1;
     } else if (s->runs && (t->expected[0] || states <= RANDOM_STATES_MAX)) {
         runs = at_random(t, &o, s, x.blocked, why, sizeof why);
-        /* outcomes that chance has not met are a failure only of a test that states its verdict */
+        /* unseen outcomes fail only a test that states a verdict */
         if (why[0] && (runs < 0 || t->expected[0])) {
             status = 1;
         }
@@ -391,8 +390,7 @@ static int run_test(struct test *t, const struct settings *s, FILE *json, bool f
     return status;
 }
 
-/* ---- Finding and reading tests
- * ------------------------------------------------------------------------ */
+/* ---- Finding and reading tests --------------------------------------------------------------- */
 
 static char *files[FILES_MAX];
 static unsigned files_n;
@@ -498,7 +496,8 @@ static bool load_c(struct test *t, const char *text) {
     return true;
 }
 
-/* From the text of one program; file with a number when the file holds several. */
+/* Loads one program from its text. `shown` is the file, with a number if it holds several
+ * programs. */
 static bool load_test(struct test *t, const char *file, const char *shown, const char *text,
                       const struct settings *s) {
     static struct lt_program program;
@@ -519,7 +518,8 @@ static bool load_test(struct test *t, const char *file, const char *shown, const
     return true;
 }
 
-/* Cuts *rest at the next line that begins with ---; what is before it, or NULL at the end. */
+/* Cuts *rest at the next line that begins with ---. Returns the text before it, or NULL at the
+ * end. */
 static char *next_program(char **rest) {
     char *text = *rest;
     if (!text) {
@@ -553,7 +553,7 @@ static long number_of(const char *option, const char *text) {
     return v;
 }
 
-/* KEY=1 or KEY=0 */
+/* Parses KEY=1 or KEY=0. */
 static void set_reduction(struct settings *s, const char *text) {
     char key[32] = "";
     unsigned value;

@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Words ------------------------------------------------------------------------------------
- */
+/* ---- Words ----------------------------------------------------------------------------------- */
 
 struct reader {
     const char *at, *file;
@@ -51,7 +50,7 @@ static bool is_word(char c) {
     return isalnum((unsigned char)c) || c == '_' || c == '-' || c == '+' || c == '.';
 }
 
-/* The next name or number; "" when there is none. */
+/* The next name or number; "" if there is none. */
 static const char *word(struct reader *r) {
     static char w[4][64];
     static unsigned next;
@@ -94,7 +93,7 @@ static bool is_name(const char *w) {
     return isalpha((unsigned char)w[0]) || w[0] == '_';
 }
 
-/* The number of a name in a list, added when new; -1 when there is no room. */
+/* The index of a name in a list, added if new; -1 if the list is full. */
 static int index_of(char (*list)[LT_NAME], unsigned *n, unsigned max, const char *w) {
     for (unsigned i = 0; i < *n; i++) {
         if (strcmp(list[i], w) == 0) {
@@ -178,8 +177,7 @@ static bool get_order(struct reader *r, int *out, const char *allowed) {
     return fail(r, "'%s' is not an order for this statement (one of: %s)", w, allowed);
 }
 
-/* ---- Lines ------------------------------------------------------------------------------------
- */
+/* ---- Lines ----------------------------------------------------------------------------------- */
 
 static const char of_load[] = "rlx acq sc", of_store[] = "rlx rel sc",
                   of_rmw[] = "rlx acq rel ar sc", of_fence[] = "acq rel ar sc";
@@ -211,7 +209,7 @@ static bool parse_cas(struct reader *r, struct lt_program *p, struct lt_thread *
            get_order(r, &s->failure_order, of_load);
 }
 
-/* What follows `register =`, from its first word on. */
+/* Parses what follows `register =`. */
 static bool parse_result(struct reader *r, struct lt_program *p, struct lt_thread *t,
                          struct lt_statement *s, const char *target) {
     const char *before = r->at, *w = word(r);
@@ -295,7 +293,7 @@ static bool parse_if(struct reader *r, struct lt_program *p, struct lt_thread *t
     s->kind = equals ? LT_IF_EQUAL : LT_IF_DIFFER;
     s->jump = t->statements_n;
     struct reader before = *r;
-    while (r->depth && at_end(r) && *r->at) { /* else may stand in a later line within braces */
+    while (r->depth && at_end(r) && *r->at) { /* else may stand on a later line within braces */
         r->at += strcspn(r->at, "\n");
         r->line += *r->at == '\n';
         r->at += *r->at == '\n';
@@ -389,7 +387,7 @@ static bool parse_statement(struct reader *r, struct lt_program *p, struct lt_th
     return true;
 }
 
-/* { S ; S }, also over several lines, whose ends separate as `;` does. */
+/* { S ; S }, also over several lines; the end of a line separates like `;`. */
 static bool parse_block(struct reader *r, struct lt_program *p, struct lt_thread *t) {
     if (!mark(r, '{')) {
         return fail(r, "'{' is missing before '%.10s'", r->at);
@@ -594,10 +592,9 @@ bool lt_parse(struct lt_program *p, const char *text, const char *file, char *er
     return true;
 }
 
-/* ---- Running ----------------------------------------------------------------------------------
- */
+/* ---- Running --------------------------------------------------------------------------------- */
 
-/* A cache line each, so that no two share a cell of the engine. */
+/* One cache line each, so that no two locations share a cell of the engine. */
 static struct { uint32_t word, pad[15]; } memory[LT_LOCATIONS], locks[LT_LOCKS];
 static struct lt_program *running;
 static unsigned numbers[LT_THREADS];
@@ -606,8 +603,8 @@ static uint32_t value_of(const struct lt_thread *t, struct lt_value v) {
     return v.is_register ? t->r[v.number] : v.number;
 }
 
-/* Awaits: nothing but the call, the comparison and the branch, so that what the thread holds in
- * registers and on its stack is the same at every iteration. */
+/* Await loops contain only the call, the comparison and the branch, so that the thread's registers
+ * and stack are the same in every round. */
 #define NOINLINE __attribute__((noinline))
 
 static NOINLINE uint32_t await_equal(const uint32_t *at, uint32_t value, int order) {
@@ -662,8 +659,8 @@ static uint32_t wait_for(const uint32_t *at, uint32_t expected, uint64_t deadlin
     }
 }
 
-/* Statement number pc of t; the number of the next. The counters are on the thread's own stack:
- * by them the engine tells the iterations of a counted loop from those of an await. */
+/* Executes statement pc of t and returns the number of the next. The counters are on the thread's
+ * own stack, so that the engine can tell rounds of a counted loop from those of an await. */
 static unsigned step(struct lt_thread *t, unsigned pc, unsigned *counters) {
     const struct lt_statement *s = &t->statements[pc];
     uint32_t *at = &memory[s->location].word;

@@ -1,5 +1,5 @@
-/* litmus_text.h: litmus programs as text (.litmus, README.md has the grammar): parsed here, run on
- * the engine. */
+/* litmus_text.h: litmus programs as text (.litmus; the grammar is in README.md): a parser, and a
+ * function that runs them on the engine. */
 #ifndef LITMUS_TEXT_H
 #define LITMUS_TEXT_H
 
@@ -13,7 +13,7 @@ enum {
     LT_REGISTERS = 32,
     LT_LOCKS = 16,
     LT_STATEMENTS = 256,
-    LT_NESTING = 8, /* of braces, hence counters in use at a time */
+    LT_NESTING = 8, /* of braces, hence loop counters in use at a time */
     LT_TERMS = 64,
     LT_NAME = 32
 };
@@ -29,14 +29,14 @@ enum lt_kind {
     LT_IF_DIFFER, /* go to jump unless value != expected */
     LT_JUMP,
     LT_REPEAT,     /* counters[counter] = count */
-    LT_REPEAT_END, /* go to jump unless that was the last time */
-    LT_AWAIT,      /* load until it is value */
+    LT_REPEAT_END, /* go to jump unless that was the last round */
+    LT_AWAIT,      /* load until the value is `value` */
     LT_AWAIT_NOT,
-    LT_AWAIT_XCHG, /* exchange for value until it was expected */
+    LT_AWAIT_XCHG, /* exchange for value until it reads expected */
     LT_AWAIT_CAS,
     LT_SPIN, /* at most count loads */
     LT_ASSUME,
-    LT_LOCK, /* location: number of the lock */
+    LT_LOCK, /* location: the lock's number */
     LT_UNLOCK,
     LT_TRYLOCK,
     LT_WAIT,
@@ -53,7 +53,7 @@ struct lt_value {
 struct lt_statement {
     enum lt_kind kind;
     int order, failure_order;
-    unsigned location, target; /* target: register */
+    unsigned location, target; /* target: a register */
     unsigned jump, counter, count;
     struct lt_value value, expected;
 };
@@ -86,11 +86,11 @@ struct lt_program {
     struct lt_term terms[LT_TERMS];
 };
 
-/* Parse a whole text. False: error says "file:line: what". */
+/* Parses a whole text. On false, error is "file:line: what is wrong". */
 bool lt_parse(struct lt_program *p, const char *text, const char *file, char *error,
               size_t error_n);
-void lt_run(void *program);                 /* the program for sim_run and sim_explore */
-bool lt_exists(const struct lt_program *p); /* of the last run; false without a condition */
-void lt_state(const struct lt_program *p, char *out, size_t n); /* "T0:r0=0 x=1": sorted */
+void lt_run(void *program);                 /* the program, for sim_run and sim_explore */
+bool lt_exists(const struct lt_program *p); /* of the last run; false if there is no condition */
+void lt_state(const struct lt_program *p, char *out, size_t n); /* sorted: "T0:r0=0 x=1" */
 
 #endif

@@ -1,9 +1,10 @@
-/* machine.c: the memory machine: RC11 without load buffering, by views over message lists
- * (README.md).
+/* machine.c: the memory machine of the random sources: RC11 without load buffering, as views over
+ * message lists (README.md).
  *
- * cur, acq and rel of a thread map each atom to the oldest message it may still read; H and aH are
- * happens-before clocks. They are kept apart because the order of SC fences is not happens-before.
- * acq holds only what cur does not yet know (reads that were not acquire). */
+ * cur, acq and rel of a thread map each atom to the oldest message that the thread may still read;
+ * H and aH are happens-before clocks. Views and clocks are separate because the order of SC fences
+ * is not happens-before. acq holds only what cur does not yet know (from reads that were not
+ * acquire). */
 #include "internal.h"
 
 #include <string.h>
@@ -22,7 +23,7 @@ static inline bool older(uint32_t a, uint32_t b) {
     return S.msgs[a].pos < S.msgs[b].pos;
 }
 
-/* a := the newer of a and b. Without a branch: nobody can foretell which it is. */
+/* a := the newer of a and b. Branch-free, because the branch would be unpredictable. */
 static inline void raise(uint32_t *a, uint32_t b) {
     *a = older(*a, b) ? b : *a;
 }
@@ -33,7 +34,8 @@ static inline void raise_view(uint32_t *view, const uint32_t *by, uint32_t n) {
     }
 }
 
-/* Clocks are read and written by fours (clock_width()). No epoch reaches 2^31. */
+/* Clocks have a multiple of four entries (clock_width()). No epoch reaches 2^31, so signed
+ * comparison works. */
 static inline void raise_clock(epoch *clock, const epoch *by, uint32_t n) {
     typedef int32_t four __attribute__((vector_size(16), aligned(4), may_alias));
     for (uint32_t i = 0; i < n; i += 4) {
@@ -50,7 +52,7 @@ void snap_join(const struct snap *s, uint32_t *view, epoch *clock) {
     raise_view(view, s->data + s->clock_n, s->view_n);
 }
 
-/* What a thread that has ended knew, t knows from now on. */
+/* t learns everything that the ended thread knew. */
 void learn_of(struct thread *t, const struct thread *ended) {
     raise_clock(t->H, ended->H, clock_width());
     if (!S.exploring) {
@@ -76,7 +78,7 @@ const struct snap *snapshot(struct thread *t) {
     return snap_make(t->cur, t->H);
 }
 
-/* The union of two; either may be NULL. */
+/* The union of two snapshots; either may be NULL. */
 static const struct snap *snap_union(const struct snap *a, const struct snap *b) {
     if (!a || a == b) {
         return b;
@@ -181,7 +183,7 @@ static uint32_t atom_new(struct cell *c, uintptr_t at, unsigned size) {
     return x;
 }
 
-/* A plain write came in between: everything before it is gone for all who are not racing. */
+/* A plain write came in between: only racing threads could still read an older message. */
 static void atom_restart(struct atom *a) {
     uint32_t m = new_msg(a, memory_read(a->at, a->size), a->pc);
     struct msg *p = &S.msgs[m];
@@ -193,7 +195,7 @@ static void atom_restart(struct atom *a) {
     a->overwritten = false;
 }
 
-/* The atom of exactly these bytes; 0 when others overlap (then *mixed is their list's cell). */
+/* The atom of exactly these bytes, made if needed; 0 if atoms of other sizes overlap them. */
 static inline uint32_t atom_at(struct cell *c, uintptr_t at, unsigned size) {
     uint32_t x = c->atoms;
     if (likely(x && S.atoms[x].at == at && S.atoms[x].size == size)) {
@@ -217,10 +219,9 @@ static inline uint32_t atom_at(struct cell *c, uintptr_t at, unsigned size) {
     return atom_new(c, at, size);
 }
 
-/* ---- Overlapping atomics of different sizes: newest value, every overlapped atom takes part ----
- */
+/* ---- Overlapping atomics of different sizes: newest value, for all overlapped atoms ---------- */
 
-/* Make atoms for the bytes of [at, at + size) that have none, so that none escapes. */
+/* Makes atoms for the bytes of [at, at + size) that have none, so that every byte takes part. */
 static void cover_gaps(struct cell *c, uintptr_t at, unsigned size) {
     uint8_t covered = 0;
     for (uint32_t x = c->atoms; x; x = S.atoms[x].next) {
@@ -286,9 +287,9 @@ static void mixed_store(struct thread *t, struct cell *c, uintptr_t at, unsigned
     }
 }
 
-/* ---- The rules ---------------------------------------------------------------------------- */
+/* ---- The rules ------------------------------------------------------------------------------- */
 
-/* The oldest position t may touch. */
+/* The oldest position that t may read, or write after. */
 static inline uint32_t bound_pos(const struct thread *t, uint32_t x, bool sc) {
     uint32_t b = S.msgs[t->cur[x]].pos;
     if (unlikely(S.sc_used) && sc) {
@@ -317,7 +318,7 @@ static inline void learn(struct thread *t, uint32_t x, uint32_t m, int order) {
     }
 }
 
-/* Keep t from reading the same old thing for ever; count what it sees for coverage. */
+/* Notes whether t sees something new, and counts the pair of sites for coverage. */
 static inline void noticed(struct thread *t, uint32_t before, uint32_t m, uintptr_t pc) {
     const struct msg *p = &S.msgs[m];
     if (before != m && p->thread != t->id && p->value != S.msgs[before].value) {
@@ -333,7 +334,7 @@ static inline void noticed(struct thread *t, uint32_t before, uint32_t m, uintpt
     }
 }
 
-/* Insert a new message right after another and let it carry what its order says. */
+/* Inserts a new message right after another, with what its order publishes. */
 static uint32_t place(struct thread *t, uint32_t x, uint32_t after, uint64_t value, int order,
                       const struct snap *chain, bool rmw, uintptr_t pc) {
     struct atom *a = &S.atoms[x];
@@ -372,8 +373,8 @@ static uint32_t place(struct thread *t, uint32_t x, uint32_t after, uint64_t val
     return m;
 }
 
-/* C11: a later store of the thread that heads a release sequence continues it, as long as only its
- * own stores and RMWs lie between. */
+/* C11: a later store by the thread that heads a release sequence continues it, as long as only its
+ * own stores and RMWs of any thread lie between. */
 static const struct snap *c11_sequence(const struct thread *t, uint32_t after) {
     const struct snap *all = NULL;
     for (uint32_t i = after; i; i = S.msgs[i].prev) {
@@ -389,10 +390,10 @@ static const struct snap *c11_sequence(const struct thread *t, uint32_t after) {
     return all;
 }
 
-/* Candidates of a load, newest first, into list; how many. */
+/* Candidate messages of an access, newest first. */
 #define LIST_MAX 4096
 static uint32_t list[LIST_MAX];
-#define SPURIOUS (1u << 31) /* with a message: a failure although it is equal */
+#define SPURIOUS (1u << 31) /* flag of a candidate: fails spuriously on this message */
 #define MESSAGE (SPURIOUS - 1)
 
 static inline bool room(uint32_t n) {
@@ -403,7 +404,7 @@ static inline bool room(uint32_t n) {
     return false;
 }
 
-/* One of the first n of list. */
+/* Picks one of the first n candidates. */
 static uint32_t choose_message(const struct thread *t, uint32_t n) {
     return list[n > 1 && !t->eager ? choose(n) : 0];
 }
@@ -555,7 +556,7 @@ static void exchange(struct thread *t, uint32_t x, uint32_t m, uint64_t value, i
                      uintptr_t pc) {
     learn(t, x, m, order);
     S.msgs[m].taken = true;
-    bool has_all = is_acquire(order) && is_release(order); /* cur already holds what m carries */
+    bool has_all = is_acquire(order) && is_release(order); /* cur already holds what m publishes */
     place(t, x, m, value, order, has_all ? NULL : S.msgs[m].sync, true, pc);
 }
 
@@ -610,7 +611,8 @@ uint64_t atomic_rmw(uintptr_t at, unsigned size, enum sim_rmw rmw, uint64_t oper
     return old;
 }
 
-/* What a compare-exchange can do: succeed or fail on which message. Newest first; spurious last. */
+/* Lists the candidates of a compare-exchange: success or failure on each message, newest first,
+ * then spurious failures. Returns how many. */
 static uint32_t cas_candidates(const struct thread *t, uint32_t x, uint64_t expected, bool weak,
                                int order, int failure_order) {
     uint32_t b_ok = bound_pos(t, x, is_sc(order)), b_no = bound_pos(t, x, is_sc(failure_order)),
@@ -702,7 +704,7 @@ uint64_t atomic_cas(uintptr_t at, unsigned size, uint64_t expected, uint64_t des
     return old;
 }
 
-/* GFW[x] joins the latest write to x that happens before the fence: by H, not by cur. */
+/* Raises gfw of each atom to the latest write that happens before the fence: by H, not by cur. */
 static void publish_known_writes(const struct thread *t) {
     for (uint32_t x = 1; x < S.atoms_n; x++) {
         uint32_t m = S.atoms[x].last;
@@ -726,7 +728,7 @@ void atomic_fence(int order, uintptr_t pc) {
         explore_fence(t, order, pc);
         return;
     }
-    if (is_sc(order)) { /* other fences concern nobody else */
+    if (is_sc(order)) { /* other fences affect only t */
         t->pending = (struct op){.kind = OP_FENCE};
         point(t);
     }
@@ -781,7 +783,7 @@ uint64_t read_newest(uintptr_t at, unsigned size, uintptr_t pc) {
     return S.msgs[m].value;
 }
 
-/* ---- Atoms of the search: no messages, only what binds them to a location of the graph ---- */
+/* ---- Atoms of the search: no messages, only the link to a location of the graph -------------- */
 
 static uint32_t atom_plain(void) {
     if (unlikely(S.atoms_n >= ATOMS_MAX)) {
@@ -800,7 +802,7 @@ uint32_t atom_of_memory(uintptr_t at, unsigned size, bool write, uintptr_t pc) {
     for (uint32_t x = c->atoms; x; x = S.atoms[x].next) {
         struct atom *a = &S.atoms[x];
         if (a->at == at && a->size == size) {
-            if (a->overwritten) { /* by a plain write: a location of its own from now on */
+            if (a->overwritten) { /* by a plain write: a new location from now on */
                 a->overwritten = false;
                 a->location = 0;
                 a->owner = 0;

@@ -2,7 +2,7 @@
  * the engine unchanged: redefine.syms renames their calls of pthread_*, threads.h, sem_*, futex,
  * time, exit and stdio to the sim_ twins declared here.
  *
- * Logical threads only switch inside engine calls, so the layer's own state needs no protection. */
+ * Logical threads switch only inside engine calls, so the layer's own state needs no locking. */
 #ifndef SIM_POSIX_H
 #define SIM_POSIX_H
 
@@ -14,7 +14,7 @@
 #define CALLER ((uintptr_t)__builtin_return_address(0))
 #define KEYS_MAX 128u
 
-/* A twin has the type of the function that it stands for. */
+/* Declares the twin of a function, with the same type. */
 #define TWIN(name) __typeof__(name) sim_##name
 
 enum object_kind {
@@ -29,67 +29,67 @@ enum object_kind {
     OBJECT_WIDE
 };
 
-/* The state of one pthread object, kept by its address and forgotten between runs. */
+/* The state of one pthread object, kept by address and forgotten between runs. */
 struct object {
     uintptr_t at;
-    uint32_t run; /* the run that it belongs to; another one: a free entry */
+    uint32_t run; /* the run that it belongs to; an entry of another run is free */
     uint8_t kind, type;
     bool destroyed;
-    bool monotonic;     /* condition: which clock its deadlines mean */
-    int owner;          /* mutex, spin lock, rwlock's writer, once's runner; -1 none */
-    unsigned count;     /* recursion, semaphore's value, barrier's arrivals, once's state */
-    unsigned limit;     /* barrier: how many; rwlock: how many readers hold it */
-    unsigned round;     /* barrier */
-    thread_set waiters; /* threads queued here */
-    thread_set members; /* barrier in a search: who has ever come */
-    uint32_t causes[SEARCH_THREADS]; /* ... and what those of the last round had behind them */
-    uintptr_t mutex;                 /* condition: the mutex its waiters gave */
-    unsigned idle_calls;             /* condition: signals that found nobody waiting */
+    bool monotonic; /* condition: the clock of its deadlines */
+    int owner;      /* holder: mutex, spin lock, rwlock's writer, once's runner; -1: none */
+    unsigned count; /* recursion depth, semaphore value, arrivals at a barrier, state of a once */
+    unsigned limit; /* barrier: its size; rwlock: number of read locks held */
+    unsigned round; /* barrier */
+    thread_set waiters;              /* threads queued here */
+    thread_set members;              /* barrier in a search: all threads that have used it */
+    uint32_t causes[SEARCH_THREADS]; /* ... and the causes of the latest round's arrivals */
+    uintptr_t mutex;                 /* condition: the mutex that its waiters passed */
+    unsigned idle_calls;             /* condition: signals with no waiter */
     int idle_by;
-    uint8_t held[THREADS];          /* rwlock: read locks by thread */
+    uint8_t held[THREADS];          /* rwlock: read locks held, by thread */
     const struct snap *released;    /* what the next holder learns */
-    const struct snap *by[THREADS]; /* the same from each thread: readers, posters, arrivals */
+    const struct snap *by[THREADS]; /* the same, by thread: from readers, posters, arrivals */
 };
 
-/* The layer's side of a logical thread. */
+/* The layer's state of a logical thread. */
 struct self {
-    uint32_t run;            /* the run that it belongs to; another one: nothing yet */
-    uint32_t ticket;         /* the word it sleeps on */
-    uint32_t seen;           /* its value when the thread queued */
+    uint32_t run;            /* the run that it belongs to; state of another run is empty */
+    uint32_t ticket;         /* the word that it sleeps on */
+    uint32_t seen;           /* value of the word when the thread queued */
     uint32_t arrival;        /* order among sleepers */
     bool signalled;          /* condition: chosen by a signal */
-    const struct object *at; /* what it is blocked on, for reports; NULL: nothing */
-    const char *in;          /* the call it is in, or NULL */
-    uintptr_t pc;            /* where the program made it */
-    uintptr_t place;         /* the same, or in a trace where the program called a library for it */
-    uint32_t mark;           /* trace lines before it */
+    const struct object *at; /* what it is blocked on, for reports; or NULL */
+    const char *in;          /* name of the call that it is in, or NULL */
+    uintptr_t pc;            /* where the program made that call */
+    uintptr_t place;         /* as pc; in a trace, the program's own call on the stack */
+    uint32_t mark;           /* number of trace lines before the call */
     unsigned clock_reads;
-    bool tried;   /* by pthread_tryjoin_np, before it had ended */
+    bool tried;   /* pthread_tryjoin_np has found it not yet ended */
     uint8_t over; /* in a search: it has ended, for pthread_tryjoin_np */
     void *(*start)(void *);
     int (*start_c11)(void *);
     void *arg, *result;
     const void *keys[KEYS_MAX];
-    struct local_end *locals; /* destructors of thread-locals, the last one first */
+    struct local_end *locals; /* destructors of thread-locals, last first */
     void *cleanup;            /* innermost pthread_cleanup_push() */
 };
 
 /* posix_core.c */
 struct self *self_of(unsigned thread);
 struct self *self(void);
-void enter(const char *name, uintptr_t pc); /* a call of the program begins ... */
-int leave(int result);                      /* ... and ends; gives result back */
+void enter(const char *name, uintptr_t pc); /* a call of the program begins */
+int leave(int result);                      /* ... and ends; returns result */
 uintptr_t place_of_program(uintptr_t pc);
-int fail(int error); /* leave() with errno set: -1 */
+int fail(int error); /* leave() with errno set; returns -1 */
 struct object *object_at(const volatile void *at, enum object_kind kind);
 struct object *object_new(const volatile void *at, enum object_kind kind, size_t size);
 void object_destroy(struct object *o, size_t size);
-void step(const volatile void *object); /* a visible step; all steps on an object are ordered */
+void step(const volatile void *object); /* a visible step; the steps on an object are ordered */
 void release(const struct snap **where);
 void acquire(const struct snap *from);
 void acquire_all(const struct object *o);
 bool await(struct object *o, bool (*ready)(const struct object *), uint64_t deadline);
-/* The same where more than the object decides. */
+/* As await(), for a condition that depends on more than the object. */
 bool await_what(struct object *o, bool (*ready)(const void *), const void *what, uint64_t deadline);
 enum sim_wait_result park(struct object *o, uint64_t deadline);
 void queue(struct object *o);
@@ -99,12 +99,12 @@ void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 _Noreturn void misuse(const char *name, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
-/* Adds to a finding's text where the threads of the last run stood inside calls of this layer. */
+/* Adds to a finding's text where the threads of the last run stood in calls of this layer. */
 void sim_posix_describe(char *text, size_t n);
-/* The lines of the trace get the program's places in place of the layer's. */
+/* Gives the lines of the trace the program's places instead of the layer's. */
 void sim_posix_settle(void);
 
-/* posix_time.c. Nanoseconds of virtual time; false: not a time. */
+/* posix_time.c. Nanoseconds of virtual time; false: not a valid time. */
 bool deadline_of(const struct timespec *at, bool monotonic, uint64_t *deadline_ns);
 bool duration_of(const struct timespec *time, uint64_t *ns);
 uint64_t now_plus(uint64_t ns);
@@ -127,7 +127,7 @@ int once(pthread_once_t *o, void (*run)(void), const char *name, uintptr_t pc);
 
 /* posix_thread.c */
 int thread_start(const char *name, uintptr_t pc, void *(*start)(void *), int (*start_c11)(void *),
-                 void *arg, bool detached); /* its number, or -1 */
+                 void *arg, bool detached); /* returns its number, or -1 */
 int thread_join(const char *name, uintptr_t pc, unsigned long thread, void **result);
 int thread_detach(const char *name, uintptr_t pc, unsigned long thread);
 _Noreturn void thread_end(void *result);
@@ -135,31 +135,33 @@ int key_create(unsigned *key, void (*destructor)(void *));
 
 /* posix_cxx.c */
 void locals_end(void);
-void exceptions_begin(void); /* a run begins: nobody is in a catch block */
+void exceptions_begin(void); /* a run begins: no thread is in a catch block */
 
-/* posix_os.c: everything that others did before they met at this address happens before what the
- * caller does from now on. */
+/* posix_os.c: what other threads did before they last called this with `at` happens before what the
+ * caller does next. */
 void order_after_others(const void *at);
 
 /* posix_exit.c */
-void show_output(const char *text, size_t n, uintptr_t pc); /* as a line of the trace */
+void show_output(const char *text, size_t n, uintptr_t pc); /* adds a line to the trace */
 _Noreturn void refuse(const char *name, const char *why, uintptr_t pc);
 
-/* posix_exit.c: run a program's main on thread 0 and end the run as the end of a process. */
+/* posix_exit.c: runs a program's main on thread 0, and ends the run as the end of a process. */
 struct sim_program {
     int (*main)(int, char **, char **);
     int argc;
     char **argv;
 };
 void sim_posix_main(void *program);
-/* posix_files.c: descriptors, files, standard input and environment are as new in each run. */
+/* posix_files.c: each run starts with the same descriptors, files, standard input and
+ * environment. */
 void sim_posix_input(void);     /* the program reads standard input: keep it for every run */
 void sim_posix_tell_ends(void); /* the program calls pthread_tryjoin_np */
 void files_begin(void);
 #define FDS_MAX 1024
-int file_opened(int fd); /* by the program in this run; gives fd back */
+int file_opened(int fd); /* the program opened fd in this run; returns fd */
 bool file_is_open(int fd);
-void file_step(const char *name, const void *file, uintptr_t pc); /* a call on a shared file */
+void file_step(const char *name, const void *file,
+               uintptr_t pc); /* a call on a shared file is a step */
 
 /* posix_pipes.c: descriptors that are ends of pipes, socket pairs or event counters */
 bool is_end(int fd);

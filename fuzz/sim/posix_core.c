@@ -1,5 +1,5 @@
-/* posix_core.c: the pthread layer's common part: objects by address, threads' state, queues, what
- * a call leaves in the trace. */
+/* posix_core.c: the common part of the pthread layer: objects by address, the state of threads,
+ * queues, and the trace lines of calls. */
 #include "posix.h"
 #include "sites.h"
 
@@ -12,13 +12,13 @@
 
 static struct object objects[OBJECTS_MAX]; /* open addressing by address */
 static struct self selves[THREADS];
-static uint32_t run_now, arrivals; /* of run_now */
+static uint32_t run_now, arrivals; /* both of run_now */
 
 static const char *const kind_name[] = {
     "",     "mutex",     "condition variable", "rwlock", "barrier",
     "once", "semaphore", "spin lock",          "pipe",   "128-bit atomic"};
 
-/* Forgets the run before; its writes to `ticket` were put back by the engine. */
+/* Resets a thread's state for a new run. The engine has already restored `ticket`. */
 static void begin(struct self *me) {
     if (run_now != S.generation) {
         run_now = S.generation;
@@ -40,9 +40,9 @@ struct self *self(void) {
     return self_of(S.active ? S.now->id : 0);
 }
 
-/* ---- Calls ---- */
+/* ---- Calls ----------------------------------------------------------------------------------- */
 
-/* The program's code, where a driver is linked with it. */
+/* The program's code, if a driver is linked with it. */
 extern char __start_sim_text[] __attribute__((weak)), __stop_sim_text[] __attribute__((weak));
 
 static bool in_program(uintptr_t pc) {
@@ -58,8 +58,8 @@ static bool follows_call(uintptr_t pc) {
 #endif
 }
 
-/* A library calls for the program (std::thread::join): the latest call of the program's on the
- * stack, for traces. */
+/* If a library made the call (std::thread::join): the program's latest call on the stack, for
+ * traces. */
 uintptr_t place_of_program(uintptr_t pc) {
     enum { WORDS_MAX = 256 };
     const uintptr_t *word = (const uintptr_t *)__builtin_frame_address(0);
@@ -99,14 +99,15 @@ static bool inside_layer(uintptr_t at) {
     return at - (uintptr_t)selves < sizeof selves;
 }
 
-/* Line i of the trace goes: calls that others are still in began that much earlier. */
+/* Line i of the trace is removed, so calls that are under way began one line earlier. */
 static void drop_line(uint32_t i, uint32_t shift[THREADS]) {
     for (uint32_t t = 0; t < S.threads_n; t++) {
         shift[t] += self_of(t)->in && self_of(t)->mark > i;
     }
 }
 
-/* The lines that this call left: at the program's place, without the layer's own words. */
+/* Gives the trace lines of this call the program's place, and drops those about the layer's own
+ * words. */
 static void settle(unsigned thread) {
     const struct self *me = &selves[thread];
     uint32_t kept = me->mark, shift[THREADS] = {0};
@@ -190,7 +191,7 @@ static void describe_object(const struct object *o, char *out, size_t n) {
     }
 }
 
-/* The engine's own lines about the layer's words say nothing to a reader. */
+/* Removes the engine's lines about the layer's words, which mean nothing to a reader. */
 static void drop_tickets(char *text) {
     for (unsigned t = 0; t < S.threads_n; t++) {
         char word[32];
@@ -228,9 +229,9 @@ void sim_posix_describe(char *text, size_t n) {
     }
 }
 
-/* ---- Objects ---- */
+/* ---- Objects --------------------------------------------------------------------------------- */
 
-/* A destroyed object's memory holds this, so that a new initialiser there can be told. */
+/* Fills a destroyed object's memory, to tell later use from a new initialiser. */
 #define DESTROYED 0xDE
 
 static bool marked_destroyed(const volatile void *at) {
@@ -243,7 +244,7 @@ static void forget(struct object *o, uintptr_t at, enum object_kind kind) {
         .at = at, .run = S.generation, .kind = (uint8_t)kind, .owner = -1, .idle_by = -1};
     const pthread_mutex_t *m = (const pthread_mutex_t *)at;
     if (kind == OBJECT_MUTEX) {
-        o->type = (uint8_t)(m->__data.__kind & 3); /* what a static initialiser says */
+        o->type = (uint8_t)(m->__data.__kind & 3); /* the type that a static initialiser sets */
     }
 }
 
@@ -259,7 +260,8 @@ static struct object *entry_of(uintptr_t at) {
 
 struct object *object_at(const volatile void *object, enum object_kind kind) {
     uintptr_t at = (uintptr_t)object;
-    access_atomic(at & ~(uintptr_t)3, 1, false, self()->pc); /* alive, initialised before */
+    access_atomic(at & ~(uintptr_t)3, 1, false,
+                  self()->pc); /* checks that the object is alive and was initialised before */
     struct object *o = entry_of(at);
     bool fresh = o->run != S.generation;
     if (!fresh && o->destroyed && marked_destroyed(object)) {
@@ -306,7 +308,7 @@ void object_destroy(struct object *o, size_t size) {
     o->destroyed = true;
 }
 
-/* ---- Steps, order, sleep ---- */
+/* ---- Steps, order, sleep --------------------------------------------------------------------- */
 
 void step(const volatile void *object) {
     if (S.exploring) {
@@ -341,11 +343,11 @@ void queue(struct object *o) {
     me->arrival = arrivals++;
 }
 
-/* Sleep until unpark(); a caller that was unparked since queue() does not sleep. After a return
- * for another reason the thread is still queued, and a step on the object comes first. */
+/* Sleeps until unpark(), or not at all after an unpark() since queue(). If it returns for another
+ * reason, the thread may still be queued, so a step on the object comes first. */
 enum sim_wait_result park(struct object *o, uint64_t deadline) {
     struct self *me = self();
-    if (S.exploring) { /* the queue is the object's: its calls are in one order */
+    if (S.exploring) { /* the queue is the object's, whose calls are totally ordered */
         S.now->wait_word = (uintptr_t)&me->ticket;
         S.now->expected = me->ticket;
         return explore_park(S.now, o->at, &o->waiters, deadline, me->pc);
@@ -357,7 +359,7 @@ enum sim_wait_result park(struct object *o, uint64_t deadline) {
     if (r != SIM_WOKEN) {
         step((const void *)o->at);
         if (me->ticket != me->seen) {
-            r = SIM_WOKEN; /* a wake got ahead of the timeout */
+            r = SIM_WOKEN; /* a wake-up came before the timeout */
         }
     }
     o->waiters &= ~ONE(S.now->id);

@@ -1,13 +1,12 @@
 /* posix_cxx.c: what C++ programs call under the engine: operator new and delete, guards of local
- * statics, destructors of thread-locals. The rest of libstdc++ runs as it is, with its own calls
- * of pthreads, futexes and clocks renamed to the engine's (scripts/pagebox/sim/explore_build.py).
- */
+ * statics, destructors of thread-locals. The rest of libstdc++ runs unchanged, with its calls of
+ * pthreads, futexes and clocks renamed to the engine's (scripts/pagebox/sim/explore_build.py). */
 #include "posix.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- new and delete ---- */
+/* ---- new and delete -------------------------------------------------------------------------- */
 
 void *sim__Znwm(size_t size);
 void *sim__Znam(size_t size);
@@ -27,7 +26,7 @@ void sim__ZdaPvmSt11align_val_t(void *block, size_t size, size_t alignment);
 static void *obtain(size_t size, size_t alignment, uintptr_t pc) {
     void *p = heap_obtain(size ? size : 1, alignment, pc);
     if (!p) {
-        refuse("operator new", "exceptions for want of memory are not simulated", pc);
+        refuse("operator new", "std::bad_alloc is not simulated", pc);
     }
     return p;
 }
@@ -68,8 +67,7 @@ DELETE(_ZdlPvmSt11align_val_t, void *block, __attribute__((unused)) size_t size,
 DELETE(_ZdaPvmSt11align_val_t, void *block, __attribute__((unused)) size_t size,
        __attribute__((unused)) size_t alignment)
 
-/* ---- Local statics: as pthread_once; the guard's byte stays 0, so that each use comes here ----
- */
+/* ---- Local statics: like pthread_once; the guard byte stays 0, so each use comes here -------- */
 
 int sim___cxa_guard_acquire(uint64_t *guard);
 void sim___cxa_guard_release(uint64_t *guard);
@@ -111,8 +109,7 @@ void sim___cxa_guard_abort(uint64_t *guard) {
     guard_end(guard, GUARD_NEW, CALLER);
 }
 
-/* ---- std::call_once: libstdc++ hands the call over in two thread-locals, here clang's kind ----
- */
+/* ---- std::call_once: libstdc++ passes the call in two thread-locals, here emulated ones ------ */
 
 void sim___once_proxy(void);
 void *sim___emutls_get_address(void *variable);
@@ -131,8 +128,11 @@ void sim___once_proxy(void) {
     (*call)();
 }
 
-/* ---- Exceptions: libstdc++ counts who holds one, out of the engine's sight. Whoever lets one go
- * has all uses behind it of those who did so before. ---- */
+/* ---- Exceptions ---------------------------------------------------------------------------------
+ *
+ * libstdc++ counts the references to an exception, unseen by the engine. A thread that drops a
+ * reference is ordered after all threads that dropped theirs before: all their uses happen before
+ * what it does next. */
 
 #define RELEASE(prefix) \
     __asm__(prefix "_ZNSt15__exception_ptr13exception_ptr10_M_releaseEv") __attribute__((weak))
@@ -149,11 +149,11 @@ void exceptions_begin(void) {
     }
 }
 
-/* A caught exception's header, after the Itanium C++ ABI: its end and, where it was thrown again by
- * another thread, its begin tell the object. */
+/* The exception object of a caught exception's header (Itanium C++ ABI). It follows the header; a
+ * dependent exception, rethrown in another thread, begins with a pointer to it. */
 #if __LP64__
 enum { HEADER = 112, HEADER_CLASS = 80 };
-#define IS_DEPENDENT 1u /* the last letter of the class "GNUCC++" */
+#define IS_DEPENDENT 1u /* set in the last letter of the class "GNUCC++" */
 
 static const void *object_of_caught(const char *header) {
     bool dependent = *(const uint64_t *)(const void *)(header + HEADER_CLASS) & IS_DEPENDENT;
@@ -180,7 +180,7 @@ void exception_ptr_release(void **pointer) {
     exception_ptr_release_real(pointer);
 }
 
-/* ---- Thread-locals with destructors ---- */
+/* ---- Thread-locals with destructors ---------------------------------------------------------- */
 
 int sim___cxa_thread_atexit(void (*call)(void *), void *arg, void *module);
 struct local_end {

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- Ends ---- */
+/* ---- Ends ------------------------------------------------------------------------------------ */
 
 _Noreturn void sim_exit(int status);
 _Noreturn void sim__exit(int status);
@@ -25,7 +25,7 @@ _Noreturn void sim___stack_chk_fail(void);
 TWIN(atexit);
 int sim___cxa_atexit(void (*call)(void *), void *arg, void *module);
 
-/* What is called at the end, the last one first. */
+/* Functions to call at exit, last first. */
 struct ending {
     void (*call)(void *);
     void *arg;
@@ -36,7 +36,7 @@ static struct {
     struct ending *last;
 } endings;
 
-/* Constructors and destructors of the program; the linker's names for its sections. */
+/* Constructors and destructors of the program, by the linker's names for its sections. */
 typedef void start_function(int, char **, char **);
 extern start_function *const __start_sim_init[] __attribute__((weak)), *const __stop_sim_init[]
     __attribute__((weak));
@@ -73,8 +73,8 @@ static void run_at_exit(void) {
     }
 }
 
-/* A real process would now kill the threads that are left; nobody can have wanted that of one
- * that could have been joined. */
+/* A real process would now kill the remaining threads. That is never intended for a thread that
+ * could have been joined. */
 static void check_threads(const char *how, uintptr_t pc) {
     for (unsigned i = 0; i < S.threads_n && S.o.unjoined_is_leak; i++) {
         const struct thread *u = &S.threads[i];
@@ -86,8 +86,8 @@ static void check_threads(const char *how, uintptr_t pc) {
     }
 }
 
-/* The end of a process may come at any later time, so that what the other threads can still do is
- * seen: at once, or when nobody else can go on (always so in a search, where it covers both). */
+/* Ends the process. It may end at once, or only when no other thread can continue, so that what the
+ * others could still do is seen. A search always waits, which covers both. */
 static _Noreturn void end_of_process(int status, const char *how, uintptr_t pc) {
     if (status) {
         found("nonzero-exit", "T%u: %s with status %d\n  @%lx", S.now->id, how, status,
@@ -104,7 +104,7 @@ static _Noreturn void end_of_process(int status, const char *how, uintptr_t pc) 
     stop_run();
 }
 
-/* Outside a run (constructors, code around sim_run) the real thing happens. */
+/* Outside a run (constructors, code around sim_run), the real function is called. */
 void sim_exit(int status) {
     if (!S.active) {
         exit(status);
@@ -148,7 +148,7 @@ void sim___stack_chk_fail(void) {
           (unsigned long)CALLER);
 }
 
-/* main's return is the end of the process, whoever still runs. */
+/* When main returns, the process ends, even if other threads are running. */
 void sim_posix_main(void *arg) {
     const struct sim_program *program = arg;
     char **arguments = arena_alloc(((size_t)program->argc + 1) * sizeof *arguments);
@@ -156,7 +156,7 @@ void sim_posix_main(void *arg) {
     arguments[program->argc] = NULL;
     files_begin();
     exceptions_begin();
-    optind = 0; /* getopt begins anew */
+    optind = 0; /* resets getopt */
     for (size_t i = 0; i < (size_t)(__stop_sim_init - __start_sim_init); i++) {
         __start_sim_init[i](program->argc, arguments, environ);
     }
@@ -165,7 +165,7 @@ void sim_posix_main(void *arg) {
     end_of_process(status, "main returns", (uintptr_t)program->main + 1);
 }
 
-/* ---- Output: shown as notes in a trace, else dropped (there may be millions of runs) ---- */
+/* ---- Output: notes in a trace, otherwise dropped (there may be millions of runs) ------------- */
 
 TWIN(printf);
 TWIN(vprintf);
@@ -184,7 +184,7 @@ static bool ours(FILE *file) {
     return S.active && (file == stdout || file == stderr);
 }
 
-/* A line of the trace, at the place that prints. */
+/* Adds a line to the trace, at the place that prints. */
 void show_output(const char *text, size_t n, uintptr_t pc) {
     uint32_t before = S.lines_n;
     while (n && text[n - 1] == '\n') {
@@ -198,7 +198,7 @@ void show_output(const char *text, size_t n, uintptr_t pc) {
     }
 }
 
-/* A loop that does nothing but print makes no step. */
+/* A loop that only prints makes no step: reports it. */
 static void prints(uintptr_t pc) {
     if (S.watch) {
         char stack[500];
@@ -251,7 +251,7 @@ int sim_printf(const char *format, ...) {
     return n;
 }
 
-/* What the calls that print without a format do: how many elements of this size were written. */
+/* For calls that print without a format. Returns how many elements were written. */
 static size_t put_to(FILE *file, const void *data, size_t size, size_t count, const char *name,
                      uintptr_t pc) {
     prints(pc);
@@ -315,7 +315,7 @@ _Noreturn void refuse(const char *name, const char *why, uintptr_t pc) {
     not_simulated(pc, "T%u calls %s(): %s", S.now->id, name, why);
 }
 
-/* ---- Random numbers: the same in every run ---- */
+/* ---- Random numbers: the same in every run --------------------------------------------------- */
 
 TWIN(rand);
 TWIN(srand);
@@ -345,7 +345,7 @@ long sim_random(void) {
     return sim_rand();
 }
 
-/* ---- Refused ---- */
+/* ---- Refused --------------------------------------------------------------------------------- */
 
 #define REFUSED(name, why)              \
     _Noreturn void sim_no_##name(void); \

@@ -1,5 +1,5 @@
-/* posix_files.c: descriptors, files and the environment of a program under the engine: as new in
- * every run. What a run opens and leaves open is closed before the next one, as exit does. */
+/* posix_files.c: descriptors, files and the environment of a program under the engine, the same at
+ * the start of every run. What a run leaves open is closed before the next one, as exit does. */
 #include "posix.h"
 
 #include <errno.h>
@@ -13,7 +13,7 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* ---- Standard input: kept as a file, read from its start in each run ---- */
+/* ---- Standard input: kept as a file, read from its start in each run ------------------------- */
 
 static bool keeps_input;
 
@@ -47,16 +47,16 @@ void sim_posix_input(void) {
     close(copy);
 }
 
-/* ---- Descriptors ---- */
+/* ---- Descriptors ----------------------------------------------------------------------------- */
 
 enum { FILES_MAX = 256 };
 static bool opened[FDS_MAX];
-static int opened_below; /* all opened ones are */
+static int opened_below; /* all opened descriptors are below this */
 static FILE *files[FILES_MAX];
 static unsigned files_n;
 static char **first_environment;
 
-/* A descriptor that the program opened in this run. */
+/* Notes that the program opened fd in this run. */
 int file_opened(int fd) {
     if (S.active && fd >= 0 && fd < FDS_MAX) {
         opened[fd] = true;
@@ -100,8 +100,10 @@ void files_begin(void) {
     }
 }
 
-/* ---- Reading and writing: files are shared, so each call on one is a step, and others can come
- * between two of them. No call orders the memory of its caller. ---- */
+/* ---- Reading and writing ------------------------------------------------------------------------
+ *
+ * Files are shared, so each call on one is a step: other threads can come between two calls. No
+ * call orders its caller's memory. */
 
 void file_step(const char *name, const void *file, uintptr_t pc) {
     if (S.active) {
@@ -175,7 +177,7 @@ ssize_t sim_writev(int fd, const struct iovec *parts, int parts_n) {
     return write_to(fd, data, n, CALLER);
 }
 
-/* A pipe may give less than was asked for: what fits into the first part. */
+/* Reads only into the first part of a pipe's buffers: a read may return less than was asked for. */
 ssize_t sim_readv(int fd, const struct iovec *parts, int parts_n) {
     if (is_end(fd) && parts_n > 0) {
         return end_read(fd, parts[0].iov_base, parts[0].iov_len, 0, CALLER);
@@ -204,7 +206,7 @@ off_t sim_lseek(int fd, off_t offset, int from) {
     return lseek(fd, offset, from);
 }
 
-/* ---- Opening and closing ---- */
+/* ---- Opening and closing --------------------------------------------------------------------- */
 
 TWIN(open);
 TWIN(openat);
@@ -264,12 +266,12 @@ int sim_dup(int fd) {
     return is_end(fd) ? end_copy(fd, copy) : copy;
 }
 
-/* The standard descriptors stay what they are: output is shown as notes. */
+/* The standard descriptors are not replaced: output is shown as notes. */
 int sim_dup2(int fd, int to) {
     bool ours = S.active && to >= 0 &&
                 (to <= 2 || (to < FDS_MAX && !opened[to] && fcntl(to, F_GETFD) >= 0));
     if (is_end(fd) && ours) {
-        refuse("dup2", "the standard descriptors stay what they are", CALLER);
+        refuse("dup2", "replacing a standard descriptor is not simulated", CALLER);
     }
     if (ours || fd == to) {
         return to;
@@ -296,7 +298,7 @@ int sim_close(int fd) {
         return 0;
     }
     if (fd < 0 || fd >= FDS_MAX || !opened[fd]) {
-        errno = EBADF; /* it is not the program's */
+        errno = EBADF; /* not opened by the program */
         return -1;
     }
     descriptor_step("close", fd, CALLER);
@@ -311,7 +313,7 @@ FILE *sim_fopen(const char *path, const char *mode) {
 
 FILE *sim_fdopen(int fd, const char *mode) {
     if (is_end(fd)) {
-        refuse("fdopen", "of a pipe it is not simulated; use read and write", CALLER);
+        refuse("fdopen", "streams on pipes are not simulated; use read and write", CALLER);
     }
     return mark_file(fdopen(fd, mode));
 }
@@ -349,7 +351,7 @@ int sim_socket(int family, int type, int protocol) {
     return file_opened(socket(family, type, protocol));
 }
 
-/* What is at a path is everybody's. */
+/* All threads share the paths, so each call on one is a step. */
 #define ON_PATH(type, name, parameters, arguments) \
     type sim_##name parameters {                   \
         path_step(#name, CALLER);                  \
@@ -367,14 +369,14 @@ ON_PATH(int, mkdir, (const char *path, mode_t mode), (path, mode))
 ON_PATH(int, rmdir, (const char *path), (path))
 ON_PATH(int, truncate, (const char *path, off_t size), (path, size))
 
-/* Offsets are of 64 bits by either name. */
+/* Offsets have 64 bits under either name. */
 TWIN(open64) __attribute__((alias("sim_open")));
 TWIN(openat64) __attribute__((alias("sim_openat")));
 TWIN(creat64) __attribute__((alias("sim_creat")));
 TWIN(fopen64) __attribute__((alias("sim_fopen")));
 TWIN(tmpfile64) __attribute__((alias("sim_tmpfile")));
 
-/* ---- Environment: changes live in the run's arena ---- */
+/* ---- Environment: changes live in the run's arena -------------------------------------------- */
 
 TWIN(setenv);
 TWIN(putenv);
@@ -393,7 +395,7 @@ static bool is_name(const char *entry, const char *name, size_t n) {
     return !strncmp(entry, name, n) && entry[n] == '=';
 }
 
-/* A new list without name, with entry where it is not NULL. */
+/* Replaces the environment by a copy without `name`, and with `entry` if that is not NULL. */
 static void environment_change(const char *name, size_t n, char *entry) {
     size_t old = environment_size(), k = 0;
     char **list = arena_alloc((old + 2) * sizeof *list);

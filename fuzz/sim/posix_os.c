@@ -1,5 +1,5 @@
-/* posix_os.c: operating system calls for programs under the engine: anonymous memory maps, signals
- * that nobody sends, and the names that verifiers and race checkers define. */
+/* posix_os.c: operating system calls for programs under the engine: anonymous memory maps, signal
+ * handlers, and the functions that verifiers and race checkers define. */
 #include "posix.h"
 
 #include <errno.h>
@@ -9,7 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* ---- Anonymous memory ---- */
+/* ---- Anonymous memory ------------------------------------------------------------------------ */
 
 TWIN(mmap);
 TWIN(munmap);
@@ -49,7 +49,7 @@ void *sim_mmap(void *at, size_t n, int protection, int flags, int fd, off_t offs
     }
     void *p = sim_pages_reserve(size);
     if (!p) {
-        stop_bound(SIM_BOUND_MEMORY); /* our limit, not the program's */
+        stop_bound(SIM_BOUND_MEMORY); /* a limit of the engine, not of the program */
     }
     if (protection != PROT_NONE) {
         sim_pages_protect(p, size, access_of(protection));
@@ -88,7 +88,7 @@ int sim_madvise(void *at, size_t n, int advice) {
     return leave(0);
 }
 
-/* ---- Signals: none comes from outside, and sending them is refused ---- */
+/* ---- Signals: none arrives from outside, and sending them is refused ------------------------- */
 
 TWIN(sigaction);
 TWIN(signal);
@@ -134,7 +134,7 @@ int sim_sigprocmask(int how, const sigset_t *set, sigset_t *old) {
     return sim_pthread_sigmask(how, set, old);
 }
 
-/* ---- Names of the software verification competitions ---- */
+/* ---- Names of the software verification competitions ----------------------------------------- */
 
 void sim_verifier_assume(int condition);
 _Noreturn void sim_verifier_error(void);
@@ -151,7 +151,7 @@ void sim_verifier_error(void) {
 
 _Noreturn void sim_reach_error(void) __attribute__((alias("sim_verifier_error")));
 
-/* All atomic sections exclude each other. */
+/* Atomic sections exclude each other. */
 static uint32_t section;
 
 void sim_verifier_atomic_begin(void) {
@@ -166,7 +166,7 @@ void sim_verifier_atomic_end(void) {
     leave(0);
 }
 
-/* Small values and the ends of the type: a sample, as EXPLORE.md says. */
+/* Returns a sample: small values, and the ends of the type's range (see EXPLORE.md). */
 static uint64_t any_of(unsigned bits, bool is_signed) {
     static const uint64_t small[] = {0, 1, 2, 3, 4, 5, 7, 8, 10, 16, 100};
     unsigned n = sizeof small / sizeof small[0], c = choose(n + 3);
@@ -195,7 +195,7 @@ bool sim_nondet_bool(void) {
     return choose(2);
 }
 
-/* ---- Annotations of code that knows ThreadSanitizer ---- */
+/* ---- Annotations for ThreadSanitizer --------------------------------------------------------- */
 
 void __tsan_acquire(void *at);
 void __tsan_release(void *at);
@@ -271,7 +271,7 @@ void sim_benign_race(const char *file, int line, const volatile void *at, const 
     sim_benign_race_sized(file, line, at, 8, why);
 }
 
-/* What says nothing to the engine: it sees the accesses themselves. */
+/* Annotations that the engine does not need, because it sees the accesses themselves. */
 #define IGNORED(name)      \
     void sim_##name(void); \
     void sim_##name(void) {}

@@ -1,5 +1,5 @@
 /* posix_pipes.c: pipes, socket pairs and event counters between the threads of a program under the
- * engine, and waiting for them: poll, select and epoll. */
+ * engine, and the calls that wait for them: poll, select and epoll. */
 #include "posix.h"
 
 #include <errno.h>
@@ -15,26 +15,27 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-/* ---- Channels and their ends ---- */
+/* ---- Channels and their ends ----------------------------------------------------------------- */
 
 enum { CAPACITY = 65536 };
 struct channel {
-    uint32_t word;          /* its object's address */
-    bool counts, semaphore; /* an eventfd: a number in place of bytes */
+    uint32_t word;          /* its address is that of the channel's object */
+    bool counts, semaphore; /* counts: an eventfd, a number instead of bytes */
     unsigned readers, writers;
-    uint32_t activity; /* how often somebody wrote or closed: for edge-triggered waiting */
+    uint32_t activity; /* number of writes and closes, for edge-triggered waiting */
     uint64_t count;
-    size_t first, n; /* bytes in data, as a ring */
+    size_t first, n; /* n bytes in data, a ring that begins at `first` */
     char data[];
 };
 
 static struct {
     uint32_t run;
-    struct channel *from, *to; /* what it reads, what it writes; both of an eventfd are one */
+    struct channel *from,
+        *to; /* the channels that it reads and writes; one and the same for an eventfd */
     bool nonblocking;
 } ends[FDS_MAX]; /* by descriptor */
 
-/* The program waits for several at once: then all of them have one queue and one order. */
+/* The program waits for several channels at once, so all of them share one queue and one order. */
 static bool polled;
 static uint32_t poll_word;
 
@@ -51,7 +52,7 @@ static struct object *object_of(struct channel *c) {
     return object_at(&c->word, OBJECT_PIPE);
 }
 
-/* Where its readers and writers wait. */
+/* The object on which readers and writers of c wait. */
 static struct object *queue_of(struct channel *c) {
     return object_at(polled ? &poll_word : &c->word, OBJECT_PIPE);
 }
@@ -63,7 +64,7 @@ static struct channel *channel_new(size_t capacity) {
     return c;
 }
 
-/* The number is a real one, so that it is nobody else's. */
+/* fd is a real descriptor, so that its number is not used elsewhere. */
 static int end_at(int fd, struct channel *from, struct channel *to, bool nonblocking) {
     if (fd < 0 || fd >= FDS_MAX) {
         stop_bound(SIM_BOUND_MEMORY);
@@ -133,13 +134,13 @@ int sim_socketpair(int family, int type, int protocol, int fds[2]) {
     return leave(0);
 }
 
-/* ---- Reading and writing ---- */
+/* ---- Reading and writing --------------------------------------------------------------------- */
 
 static bool readable(const struct channel *c) {
     return c->counts ? c->count > 0 : c->n || !c->writers;
 }
 
-/* n bytes at once, or the number n of an eventfd. */
+/* Room for n bytes at once, or for adding n to an eventfd. */
 static bool has_room(const struct channel *c, uint64_t n) {
     return c->counts ? c->count <= UINT64_MAX - 1 - n : CAPACITY - c->n >= n || !c->readers;
 }
@@ -155,7 +156,7 @@ static bool is_met(const void *what) {
     return w->writes ? has_room(w->channel, w->n) : readable(w->channel);
 }
 
-/* Steps on the channel until it can go on; false: it would block. */
+/* Waits, in steps on the channel, until w is met; false: it would block. */
 static bool channel_await(int fd, const struct wanted *w, int flags) {
     struct object *o = queue_of(w->channel);
     if (ends[fd].nonblocking || flags & MSG_DONTWAIT) {
@@ -221,7 +222,7 @@ static ssize_t count_up(int fd, const char *from, size_t n, int flags) {
     return sizeof value;
 }
 
-/* What fits into PIPE_BUF is written at once or not at all. */
+/* Up to PIPE_BUF bytes are written all at once or not at all. */
 ssize_t end_write(int fd, const char *from, size_t n, int flags, uintptr_t pc) {
     enter("write", pc);
     struct channel *c = ends[fd].to;
@@ -274,7 +275,7 @@ void end_close(int fd, uintptr_t pc) {
     leave(0);
 }
 
-/* fd stands for the same as `like` from now on. */
+/* Makes fd another descriptor of the same end as `like`. */
 int end_copy(int like, int fd) {
     return end_at(fd, ends[like].from, ends[like].to, ends[like].nonblocking);
 }
@@ -310,7 +311,7 @@ static int end_flags(int fd, int command, int flags, uintptr_t pc) {
         ends[fd].nonblocking = flags & O_NONBLOCK;
         return 0;
     default:
-        refuse("fcntl", "of a pipe only its flags are simulated", pc);
+        refuse("fcntl", "only the flags of a pipe are simulated", pc);
     }
 }
 
@@ -320,7 +321,7 @@ int sim_fcntl(int fd, int command, ...) {
     void *arg = va_arg(args, void *);
     va_end(args);
     if (S.active && fd >= 0 && fd <= 2 && command == F_SETFL) {
-        return 0; /* the terminal stays what it is */
+        return 0; /* the terminal's flags are left alone */
     }
     if (command == F_DUPFD || command == F_DUPFD_CLOEXEC) {
         int copy = file_opened(fcntl(fd, command, arg));
@@ -330,7 +331,7 @@ int sim_fcntl(int fd, int command, ...) {
                       : fcntl(fd, command, arg);
 }
 
-/* ---- poll ---- */
+/* ---- poll ------------------------------------------------------------------------------------ */
 
 #define WAITS "a simulated thread waits for pipes, socket pairs and event counters only"
 
@@ -350,7 +351,7 @@ struct polled {
     nfds_t n;
 };
 
-/* Files are always ready, what is closed is an error at once. */
+/* The events of one descriptor. Files are always ready; a closed descriptor is an error at once. */
 static int look_at(const struct pollfd *p) {
     if (p->fd < 0) {
         return 0;
@@ -377,7 +378,7 @@ static int poll_ends(const char *name, struct pollfd *fds, nfds_t n, bool at_onc
     int ready = 0;
     enter(name, pc);
     if (!polled) {
-        refuse(name, "of files is simulated in `make explore` only", pc);
+        refuse(name, "waiting for files is simulated in `make explore` only", pc);
     }
     struct object *o = object_at(&poll_word, OBJECT_PIPE);
     if (at_once) {
@@ -396,7 +397,7 @@ static int poll_ends(const char *name, struct pollfd *fds, nfds_t n, bool at_onc
     return leave(ready);
 }
 
-/* Sleep without descriptors. */
+/* Sleeps without waiting for any descriptor. */
 static int sleep_in(const char *name, bool for_ever, uint64_t ns, uintptr_t pc) {
     static uint32_t never;
     enter(name, pc);
@@ -438,7 +439,7 @@ int sim_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, cons
     return poll_for("ppoll", fds, n, !timeout, ns, CALLER);
 }
 
-/* ---- select, in terms of poll ---- */
+/* ---- select, in terms of poll ---------------------------------------------------------------- */
 
 static bool asks(const fd_set *set, int fd) {
     return set && FD_ISSET(fd, set);
@@ -515,7 +516,7 @@ int sim_pselect(int n, fd_set *in, fd_set *out, fd_set *other, const struct time
     return select_for("pselect", n, (fd_set *[]){in, out, other}, !timeout, ns, CALLER);
 }
 
-/* ---- epoll ---- */
+/* ---- epoll ----------------------------------------------------------------------------------- */
 
 enum { EPOLLS_MAX = 16, WATCHED_MAX = 64 };
 static struct epoll {
@@ -524,7 +525,7 @@ static struct epoll {
     struct watched {
         int fd;             /* -1: free */
         uint32_t seen;      /* the channel's activity when it was last reported */
-        bool reported, off; /* off: until it is changed, after EPOLLONESHOT */
+        bool reported, off; /* off: disabled after EPOLLONESHOT, until changed */
         struct epoll_event event;
     } watched[WATCHED_MAX];
 } epolls[EPOLLS_MAX];
@@ -622,7 +623,7 @@ static uint32_t activity_of(int fd) {
            (ends[fd].to ? ends[fd].to->activity : 0);
 }
 
-/* EPOLLIN and so on have the numbers of POLLIN and so on. */
+/* The events to report. EPOLLIN and the others have the same values as POLLIN and so on. */
 static uint32_t events_of(const struct watched *w) {
     if (w->fd < 0 || w->off) {
         return 0;

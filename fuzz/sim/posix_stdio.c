@@ -1,5 +1,5 @@
-/* posix_stdio.c: streams that a program under the engine reads or moves in: each call is a step on
- * the stream, so that other threads can come between two of them. (Output is in posix_exit.c.) */
+/* posix_stdio.c: input from streams and positions in them. Each call is a step on the stream, so
+ * that other threads can come between two calls. (Output is in posix_exit.c.) */
 #include "posix.h"
 
 #include <stdarg.h>
@@ -59,7 +59,7 @@ void sim_rewind(FILE *file) {
     rewind(file);
 }
 
-/* The line is the program's block: it comes from the simulated heap. */
+/* The program will free the line, so it is allocated on the simulated heap. */
 static ssize_t line_to(char **line, size_t *room, int end, FILE *file, uintptr_t pc) {
     char *text = NULL;
     size_t text_room = 0;
@@ -86,7 +86,7 @@ ssize_t sim_getline(char **line, size_t *room, FILE *file) {
     return line_to(line, room, '\n', file, CALLER);
 }
 
-/* ---- Formatted input, by the names that C standards give it ---- */
+/* ---- Formatted input, under the names that the C standards give it --------------------------- */
 
 int sim_fscanf(FILE *file, const char *format, ...);
 int sim_scanf(const char *format, ...);

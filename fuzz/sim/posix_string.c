@@ -1,5 +1,6 @@
-/* posix_string.c: string functions of libc with their accesses reported, so that races and heap
- * errors inside them are seen. What is not here passes through, its accesses unseen. */
+/* posix_string.c: string functions of libc that report their accesses, so that races and heap
+ * errors inside them are found. Functions that are not listed here run natively, and their accesses
+ * are not seen. */
 #include "posix.h"
 
 #include <stdarg.h>
@@ -40,7 +41,7 @@ size_t sim_strlen(const char *s) {
     return n;
 }
 
-/* How much of two strings a comparison looks at: to the first difference or end. */
+/* How many bytes a comparison of two strings reads: up to the first difference or end. */
 static size_t compared(const char *a, const char *b, size_t n) {
     size_t i = 0;
     while (i < n && a[i] == b[i] && a[i]) {

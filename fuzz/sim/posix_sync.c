@@ -1,5 +1,5 @@
-/* posix_sync.c: mutexes, condition variables, rwlocks, barriers, once, semaphores and spin locks
- * of pthreads, as findings with names where POSIX says "undefined". */
+/* posix_sync.c: mutexes, condition variables, rwlocks, barriers, once, semaphores and spin locks of
+ * pthreads. Where POSIX says "undefined", they report a named finding. */
 #include "posix.h"
 
 #include <errno.h>
@@ -7,11 +7,11 @@
 #include <semaphore.h>
 #include <string.h>
 
-/* Outside a run there is one thread of the program, as in a subject's attach or while the harness
- * plays a program of one thread: such calls are the C library's own. An object that was made there
- * is known to the runs as a static one is. */
+/* Outside a run the program has only one thread (a subject's attach, or the harness playing a
+ * program of one thread), so calls go to the C library. Runs treat an object made there like a
+ * statically initialised one. */
 
-/* ---- Mutexes: the engine's locks do the blocking ---- */
+/* ---- Mutexes: the engine's locks do the blocking --------------------------------------------- */
 
 TWIN(pthread_mutex_init);
 TWIN(pthread_mutex_destroy);
@@ -41,14 +41,14 @@ int mutex_init(pthread_mutex_t *m, int type) {
     return 0;
 }
 
-/* The engine's lock, named for reports while it blocks. */
+/* Takes the engine's lock; reports name the object while the thread blocks. */
 static void lock_object(struct object *o) {
     self()->at = o;
     sim_lock((const void *)o->at);
     took(o);
 }
 
-/* What a second lock by the holder does; -1: it does not hold it. */
+/* The result of locking again by the holder; -1: the caller does not hold it. */
 static int relock(struct object *o, int normal) {
     if (!mine(o)) {
         return -1;
@@ -115,7 +115,7 @@ int mutex_timedlock(pthread_mutex_t *m, const struct timespec *at, bool monotoni
 static void unlock_object(struct object *o) {
     sim_unlock((const void *)o->at);
     o->owner = -1;
-    wake_all(o); /* those with a deadline */
+    wake_all(o); /* waiters with a deadline */
 }
 
 int mutex_unlock(pthread_mutex_t *m, const char *name, uintptr_t pc) {
@@ -190,7 +190,7 @@ int sim_pthread_mutex_unlock(pthread_mutex_t *m) {
     return mutex_unlock(m, "pthread_mutex_unlock", CALLER);
 }
 
-/* ---- Condition variables: no happens-before of their own ---- */
+/* ---- Condition variables: they add no happens-before of their own ---------------------------- */
 
 TWIN(pthread_cond_init);
 TWIN(pthread_cond_destroy);
@@ -236,7 +236,7 @@ int condition_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, const stru
     step(condition);
     say("%s %p", name, (void *)condition);
     queue(c);
-    if (m->count > 1) { /* as everywhere: one level is given up, so nobody else gets in */
+    if (m->count > 1) { /* as in glibc: only one level is released, so the mutex stays locked */
         m->count--;
     } else {
         unlock_object(m);
@@ -250,7 +250,7 @@ int condition_wait(pthread_cond_t *condition, pthread_mutex_t *mutex, const stru
     return leave(r == SIM_TIMED_OUT ? ETIMEDOUT : 0);
 }
 
-/* Any waiter may be the one that a signal wakes; the longest waiting is the plain choice. */
+/* A signal may wake any waiter; choice 0 is the one that has waited longest. */
 static unsigned choose_waiter(const struct object *c) {
     unsigned order[THREADS], n = 0;
     for (thread_set w = c->waiters; w; w &= w - 1) {
@@ -328,7 +328,7 @@ int sim_pthread_cond_broadcast(pthread_cond_t *c) {
     return condition_wake(c, true, "pthread_cond_broadcast", CALLER);
 }
 
-/* ---- Reader-writer locks ---- */
+/* ---- Reader-writer locks --------------------------------------------------------------------- */
 
 TWIN(pthread_rwlock_init);
 TWIN(pthread_rwlock_destroy);
@@ -476,7 +476,7 @@ int sim_pthread_rwlock_unlock(pthread_rwlock_t *lock) {
     return leave(0);
 }
 
-/* ---- Barriers ---- */
+/* ---- Barriers -------------------------------------------------------------------------------- */
 
 TWIN(pthread_barrier_init);
 TWIN(pthread_barrier_destroy);
@@ -505,7 +505,7 @@ int sim_pthread_barrier_destroy(pthread_barrier_t *b) {
     return leave(0);
 }
 
-/* The last one of a round learns from all and hands that on. */
+/* The last arrival of a round learns from all the others and passes that on. */
 static void barrier_open(struct object *o) {
     acquire_all(o);
     release(&o->released);
@@ -520,7 +520,7 @@ static bool round_is_over(const struct thread *t) {
     return me->at->round != me->seen;
 }
 
-/* In a search that leaves the order of arrivals open. */
+/* A wait at a barrier in a search that leaves the order of arrivals open. */
 static int meet(struct object *o) {
     struct thread *t = S.now;
     struct self *me = self();
@@ -568,7 +568,7 @@ int sim_pthread_barrier_wait(pthread_barrier_t *b) {
     return leave(0);
 }
 
-/* ---- Once ---- */
+/* ---- Once ------------------------------------------------------------------------------------ */
 
 TWIN(pthread_once);
 enum { ONCE_NEW, ONCE_RUNNING, ONCE_DONE };
@@ -579,7 +579,7 @@ static bool once_settled(const struct object *o) {
 
 struct once_run {
     struct object *o;
-    unsigned count; /* that it ends with: an exception leaves it to the next call */
+    unsigned count; /* the state it ends with: after an exception the next call runs it again */
     const char *name;
     uintptr_t pc;
 };
@@ -622,7 +622,7 @@ int sim_pthread_once(pthread_once_t *control, void (*run)(void)) {
     return once(control, run, "pthread_once", CALLER);
 }
 
-/* ---- Semaphores ---- */
+/* ---- Semaphores ------------------------------------------------------------------------------ */
 
 TWIN(sem_init);
 TWIN(sem_destroy);
@@ -729,7 +729,7 @@ int sim_sem_getvalue(sem_t *s, int *value) {
     return leave(0);
 }
 
-/* ---- Spin locks: as mutexes; a spinning thread would only waste steps ---- */
+/* ---- Spin locks: like mutexes, since a spinning thread would only waste steps ---------------- */
 
 TWIN(pthread_spin_init);
 TWIN(pthread_spin_destroy);

@@ -13,7 +13,7 @@
 #include <unistd.h>
 #include <unwind.h>
 
-/* ---- Threads ---- */
+/* ---- Threads --------------------------------------------------------------------------------- */
 
 TWIN(pthread_create);
 TWIN(pthread_join);
@@ -29,8 +29,8 @@ TWIN(pthread_setcanceltype);
 void sim_pthread_testcancel(void);
 TWIN(pthread_atfork);
 
-/* Each thread writes down in a search that it ends, for pthread_tryjoin_np: where that is called,
- * since a write more is more for the search. */
+/* In a search, each thread records its end, for pthread_tryjoin_np. Only if the program calls that,
+ * because the extra write makes the search larger. */
 static bool ends_are_told;
 
 void sim_posix_tell_ends(void) {
@@ -38,7 +38,7 @@ void sim_posix_tell_ends(void) {
 }
 
 static pthread_t handle_of(unsigned thread) {
-    return thread + 1u; /* 0 is what programs take for "no thread" */
+    return thread + 1u; /* programs use 0 for "no thread" */
 }
 
 static void thread_main(void *arg) {
@@ -53,14 +53,13 @@ int thread_start(const char *name, uintptr_t pc, void *(*start)(void *), int (*s
     enter(name, pc);
     unsigned next = S.threads_n;
     if (next >= S.o.threads_max || next >= THREADS) {
-        stop_bound(SIM_BOUND_THREADS); /* our limit, not the program's */
+        stop_bound(SIM_BOUND_THREADS); /* a limit of the engine, not of the program */
     }
     if (sim_fault()) {
         say("%s: no more threads", name);
         return leave(-1);
     }
-    int thread =
-        sim_spawn(thread_main, NULL); /* a search may give it another number than the next */
+    int thread = sim_spawn(thread_main, NULL); /* in a search, not always the next number */
     struct self *child = self_of((unsigned)thread);
     child->start = start;
     child->start_c11 = start_c11;
@@ -202,8 +201,8 @@ int sim_pthread_getschedparam(pthread_t thread, int *policy, struct sched_param 
     return 0;
 }
 
-/* A thread ends some time after the last thing that it does: "not yet" is a choice, at most once a
- * thread in a search, so that a loop of it ends. */
+/* A thread may end any time after its last operation, so "not yet" is a choice. In a search it is
+ * offered only once per thread, so that polling loops end. */
 int sim_pthread_tryjoin_np(pthread_t thread, void **result) {
     enter("pthread_tryjoin_np", CALLER);
     explore_identity();
@@ -213,7 +212,7 @@ int sim_pthread_tryjoin_np(pthread_t thread, void **result) {
                 : ends_are_told ? sim_atomic_load(&child->over, 1, __ATOMIC_RELAXED)
                                 : child->tried || choose(2);
     if (!over) {
-        /* a search does not follow those who try again and again: in time it will have ended */
+        /* a search does not follow repeated attempts: the thread will have ended by then */
         sim_assume(!S.exploring || !child->tried);
         child->tried = true;
         sim_yield();
@@ -241,7 +240,7 @@ int sim_sched_getcpu(void) {
     return sim_self();
 }
 
-/* Cancellation itself is refused (posix_exit.c), so its state is nobody's business. */
+/* Cancellation itself is refused (posix_exit.c), so its state does not matter. */
 int sim_pthread_setcancelstate(int state, int *old) {
     (void)state;
     if (old) {
@@ -267,7 +266,7 @@ int sim_pthread_atfork(void (*prepare)(void), void (*parent)(void), void (*child
     return 0;
 }
 
-/* ---- Cleanup handlers, as glibc's macros make them without exceptions ---- */
+/* ---- Cleanup handlers, as glibc's macros make them without exceptions ------------------------ */
 
 TWIN(__pthread_register_cancel);
 TWIN(__pthread_unregister_cancel);
@@ -282,7 +281,7 @@ void sim___pthread_unregister_cancel(__pthread_unwind_buf_t *buffer) {
     self()->cleanup = buffer->__pad[0];
 }
 
-/* Go on with the next outer handler, or end the thread when there is none. */
+/* Continues with the next outer handler, or ends the thread if there is none. */
 static _Noreturn void unwind(void) {
     __pthread_unwind_buf_t *buffer = self()->cleanup;
     if (!buffer) {
@@ -299,7 +298,7 @@ void sim___pthread_unwind_next(__pthread_unwind_buf_t *buffer) {
     unwind();
 }
 
-/* C++ programs: through the frames, so that destructors run, to the end of the stack. */
+/* In C++ programs: unwinds all frames, so that destructors run, and then ends the thread. */
 _Unwind_Reason_Code unwind_by_force(struct _Unwind_Exception *, _Unwind_Stop_Fn,
                                     void *) __asm__("_Unwind_ForcedUnwind") __attribute__((weak));
 
@@ -323,7 +322,7 @@ void sim_pthread_exit(void *result) {
     unwind();
 }
 
-/* ---- Thread-local keys ---- */
+/* ---- Thread-local keys ----------------------------------------------------------------------- */
 
 TWIN(pthread_key_create);
 TWIN(pthread_key_delete);
@@ -331,7 +330,7 @@ TWIN(pthread_setspecific);
 TWIN(pthread_getspecific);
 
 static struct {
-    uint32_t run; /* in use in this run */
+    uint32_t run; /* the run in which it is in use */
     void (*destructor)(void *);
 } keys[KEYS_MAX];
 
@@ -404,12 +403,12 @@ void thread_end(void *result) {
     sim_exit_thread();
 }
 
-/* ---- Thread-locals by clang's -femulated-tls ---- */
+/* ---- Thread-locals, by clang's -femulated-tls ------------------------------------------------ */
 
 struct emutls {
     size_t size, alignment;
     void *unused;
-    const void *initial; /* NULL: zero */
+    const void *initial; /* NULL: zeroes */
 };
 void *sim___emutls_get_address(struct emutls *variable);
 
@@ -443,15 +442,17 @@ void *sim___emutls_get_address(struct emutls *v) {
     stop_bound(SIM_BOUND_MEMORY);
 }
 
-/* ---- errno: the real one. Callers keep its address, so it cannot be another for each thread; no
- * thread is switched away from between a failing call and a look at it. ---- */
+/* ---- errno --------------------------------------------------------------------------------------
+ *
+ * The real errno: callers keep its address, so threads cannot have different ones. No thread is
+ * switched away from between a failing call and reading errno. */
 
 int *sim___errno_location(void);
 int *sim___errno_location(void) {
     return &errno;
 }
 
-/* ---- System calls ---- */
+/* ---- System calls ---------------------------------------------------------------------------- */
 
 TWIN(syscall);
 
@@ -488,7 +489,7 @@ static long futex_requeue(const uint32_t *word, uint32_t wake, uint32_t move, co
         }
     }
     unsigned woken = sim_wake(word, wake);
-    if (S.exploring) { /* to the search, those that are moved return for no reason */
+    if (S.exploring) { /* in a search, the moved threads return spuriously */
         return leave((int)(woken + sim_wake(word, move)));
     }
     moved = wait_elsewhere((uintptr_t)word, (uintptr_t)other, move);
@@ -496,7 +497,7 @@ static long futex_requeue(const uint32_t *word, uint32_t wake, uint32_t move, co
     return leave((int)(woken + (compare ? moved : 0)));
 }
 
-/* A full fence, as Linux has it: libstdc++ and others count their sleepers before the call. */
+/* A full fence, as in Linux: libstdc++ and others count their sleepers before the call. */
 static long futex(const uint32_t *word, int op, uint32_t value, const struct timespec *time,
                   const uint32_t *other, uint32_t bits) {
     sim_atomic_fence(__ATOMIC_SEQ_CST);
@@ -511,7 +512,7 @@ static long futex(const uint32_t *word, int op, uint32_t value, const struct tim
     switch (what) {
     case FUTEX_REQUEUE:
     case FUTEX_CMP_REQUEUE:
-        /* time is a number here, bits the value that is compared */
+        /* here `time` is a number, and `bits` the value to compare with */
         return futex_requeue(word, value, (uint32_t)(uintptr_t)time, other,
                              what == FUTEX_CMP_REQUEUE, bits);
     case FUTEX_WAIT:
@@ -520,15 +521,15 @@ static long futex(const uint32_t *word, int op, uint32_t value, const struct tim
         return futex_wait(word, value, time, true, realtime);
     case FUTEX_WAKE:
     case FUTEX_WAKE_BITSET:
-        return leave(
-            (int)sim_wake(word, (int)value < 1 ? 1 : value)); /* Linux wakes, then counts */
+        return leave((int)sim_wake(
+            word, (int)value < 1 ? 1 : value)); /* Linux wakes one before it compares the count */
     default:
         refuse("futex", "only WAIT, WAKE, their BITSET forms and REQUEUE are simulated",
                self()->pc);
     }
 }
 
-/* As if each thread made a sequentially consistent fence here. */
+/* As if each thread executed a seq_cst fence here. */
 static long membarrier(int command) {
     enum { QUERY = 0, GLOBAL = 1, EXPEDITED = 8, REGISTER = 16 };
     if (command == QUERY) {

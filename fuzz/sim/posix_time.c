@@ -1,6 +1,6 @@
-/* posix_time.c: time for programs under the engine: virtual, the same in every run. It moves when
- * somebody sleeps or times out, and a little with each reading, so that a loop that polls the
- * clock ends. */
+/* posix_time.c: virtual time for programs under the engine, the same in every run. It moves when a
+ * thread sleeps or times out, and a little with each reading, so that a loop that polls the clock
+ * ends. */
 #include "posix.h"
 
 #include <errno.h>
@@ -22,7 +22,7 @@ TWIN(sched_yield);
 
 #define SECOND UINT64_C(1000000000)
 #define REALTIME_BASE UINT64_C(1767225600) /* 2026-01-01, in seconds */
-#define MONOTONIC_BASE UINT64_C(1000)      /* so that a zero stands out */
+#define MONOTONIC_BASE UINT64_C(1000)      /* not 0, so that uninitialised times stand out */
 
 static uint64_t base_of(bool monotonic) {
     return monotonic ? MONOTONIC_BASE : REALTIME_BASE;
@@ -53,7 +53,7 @@ uint64_t now_plus(uint64_t ns) {
     return ns > SIM_NEVER / 2 ? SIM_NEVER : now + ns;
 }
 
-/* Each reading moves the clock on, by more and more. */
+/* Each reading moves the clock, by increasing steps. */
 static uint64_t read_clock(void) {
     struct self *me = self();
     unsigned doublings = me->clock_reads++ / 8;

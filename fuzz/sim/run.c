@@ -1,5 +1,5 @@
 /* run.c: one run: logical threads on their own stacks, the scheduler and its sources of choice,
- * waits on words in virtual time, and how a run ends. */
+ * waits in virtual time, locks, and the end of a run. */
 #include "internal.h"
 #include "switch.h"
 
@@ -45,7 +45,7 @@ bool sim_running(void) {
     return S.active;
 }
 
-/* ---- Stacks --------------------------------------------------------------------------------- */
+/* ---- Stacks ---------------------------------------------------------------------------------- */
 
 static void stacks_setup(void) {
     size_t page = 4096, size = (S.o.stack_bytes + page - 1) / page * page;
@@ -61,7 +61,7 @@ static void stacks_setup(void) {
         perror("sim: stacks");
         exit(2);
     }
-    for (unsigned i = 0; i < THREADS; i++) { /* a guard below each stack */
+    for (unsigned i = 0; i < THREADS; i++) { /* a guard page below each stack */
         if (mprotect(p + i * (size + page), page, PROT_NONE)) {
             perror("sim: stack guard");
             exit(2);
@@ -70,7 +70,7 @@ static void stacks_setup(void) {
     S.stacks = p;
     S.stack_size = size;
     S.stacks_bytes = (size + page) * THREADS;
-    size_t views = ATOMS_MAX + 5 * 16; /* not all at the same place of a page: see map_table() */
+    size_t views = ATOMS_MAX + 5 * 16; /* staggered across the cache: see map_table() */
     static uint32_t *all_views;
     if (!all_views) {
         all_views = mmap(NULL, 2 * views * THREADS * sizeof *all_views, PROT_READ | PROT_WRITE,
@@ -107,7 +107,8 @@ static void arrived(struct thread *t) {
 #endif
 }
 
-/* libstdc++ keeps the exceptions of a thread by the thread of the system, which is one for all. */
+/* libstdc++ keeps caught exceptions per operating-system thread, which all logical threads
+ * share. */
 static void swap_caught(struct thread *from, struct thread *to) {
     memcpy(from->caught, S.caught, sizeof from->caught);
     memcpy(S.caught, to->caught, sizeof to->caught);
@@ -146,7 +147,7 @@ _Noreturn void stop_bound(unsigned bound) {
     stop_run();
 }
 
-/* "\n  @pc\n  @caller ..." of an access. */
+/* Writes the call stack of an access, one indented "@address" per line. */
 void describe_stack(char *out, size_t n, uintptr_t pc, uint32_t frame) {
     size_t used = 0;
     out[0] = 0;
@@ -180,8 +181,7 @@ _Noreturn void found(const char *name, const char *format, ...) {
     stop_run();
 }
 
-/* A thread that nobody joined hides no other finding behind it, where somebody keeps it (S.leak).
- */
+/* Reports a leak. S.leak may keep it for later, so that it does not hide another finding. */
 void leaked(const char *name, const char *format, ...) {
     char text[800];
     va_list args;
@@ -193,7 +193,8 @@ void leaked(const char *name, const char *format, ...) {
     }
 }
 
-/* Our limit, not the program's: the run is cut, and other runs may not come here. */
+/* A limit of the engine, not a fault of the program: the run is cut. Other runs may not reach the
+ * call. */
 _Noreturn void not_simulated(uintptr_t pc, const char *format, ...) {
     char text[300];
     va_list args;
@@ -202,7 +203,7 @@ _Noreturn void not_simulated(uintptr_t pc, const char *format, ...) {
     va_end(args);
     char stack[500];
     describe_stack(stack, sizeof stack, pc, S.now->frame);
-    if (!S.exploring) { /* the others may come first */
+    if (!S.exploring) { /* let other threads run first */
         S.now->pending = (struct op){.kind = OP_OBJECT, .at = pc};
         point(S.now);
     }
@@ -236,8 +237,7 @@ void *arena_alloc(size_t n) {
     return p;
 }
 
-/* ---- Choices ----------------------------------------------------------------------------------
- */
+/* ---- Choices --------------------------------------------------------------------------------- */
 
 uint64_t random64(void) {
     uint64_t x = S.rng += UINT64_C(0x9E3779B97F4A7C15); /* splitmix64 */
@@ -339,8 +339,7 @@ bool sim_fault(void) {
     return true;
 }
 
-/* ---- Scheduling -------------------------------------------------------------------------------
- */
+/* ---- Scheduling ------------------------------------------------------------------------------ */
 
 void saw_new(struct thread *t) {
     t->dull = 0;
@@ -348,8 +347,8 @@ void saw_new(struct thread *t) {
     S.progress = S.steps;
 }
 
-/* Change points fall among the first so many steps: 16 to 2,048, drawn from the seed as well, so
- * that a run depends on nothing but its seed (how long it will be is not known beforehand). */
+/* Change points fall among the first 16 to 2,048 steps. The range is drawn from the seed too: the
+ * length of the run is not known in advance, and a run must depend on its seed only. */
 static void pct_begin(void) {
     uint32_t length = UINT32_C(16) << random64() % 8;
     S.pct_points_n = S.o.pct_depth > 1 ? S.o.pct_depth - 1 : 0;
@@ -373,8 +372,9 @@ static struct thread *highest(thread_set set) {
     return best;
 }
 
-/* What choice c of set means: 0 is t when it can run on, then the others that can by number, then
- * sleepers that may return unwoken, so that choice 0 is the plain thing. */
+/* The thread that choice c of set stands for: 0 is t if it can continue; then come the other
+ * runnable threads by number, then sleepers that may return unwoken. So choice 0 is the
+ * simplest. */
 static struct thread *chosen(struct thread *t, thread_set set, unsigned c) {
     thread_set able = set & S.ready;
     if (able >> t->id & 1) {
@@ -396,7 +396,7 @@ static struct thread *chosen(struct thread *t, thread_set set, unsigned c) {
     return &S.threads[first_of(set)];
 }
 
-/* The choice that means next. */
+/* The choice that stands for `next`. */
 static unsigned place_among(struct thread *t, thread_set set, const struct thread *next) {
     unsigned c = 0;
     while (chosen(t, set, c) != next) {
@@ -405,7 +405,7 @@ static unsigned place_among(struct thread *t, thread_set set, const struct threa
     return c;
 }
 
-/* Which of set (more than one) runs, t among them or not. */
+/* Picks one of set, which has at least two threads and may include t. */
 static struct thread *pick_among(struct thread *t, thread_set set) {
     if (S.o.source == SIM_FEEDBACK) {
         struct thread *next = feedback_pick(set);
@@ -420,8 +420,8 @@ static struct thread *pick_among(struct thread *t, thread_set set) {
     return chosen(t, set, choose(count_of(set)));
 }
 
-/* Sleepers that may return although nobody woke them. Returning for no reason is nothing to rely
- * on: when nobody else can run it must not save a program from being stuck. */
+/* Sleepers that may return without a wake-up. Spurious wake-ups are left out if no thread is
+ * runnable, because a program must not rely on one to get unstuck. */
 static thread_set may_return(bool for_no_reason) {
     thread_set set = 0;
     for (thread_set m = S.waiting; m; m &= m - 1) {
@@ -441,7 +441,7 @@ static void unqueue(struct thread *t) {
     t->pending = (struct op){.kind = OP_LOCAL};
 }
 
-/* A sleeper returns by time or for no reason. */
+/* A sleeper returns by timeout or spuriously. */
 static void return_unwoken(struct thread *t, bool forced) {
     bool time = t->deadline != SIM_NEVER && (forced || t->timeouts < S.o.timeouts_max);
     bool nothing = !forced && t->spurious < S.o.spurious_max;
@@ -458,7 +458,7 @@ static void return_unwoken(struct thread *t, bool forced) {
     unqueue(t);
 }
 
-/* Does anybody wait for a lock that will never be given back? */
+/* Does any thread wait for a lock that will never be released? */
 static bool locked_out(void) {
     for (uint32_t i = 0; i < S.threads_n; i++) {
         if (S.threads[i].state == T_LOCK) {
@@ -497,10 +497,11 @@ _Noreturn void run_stuck(void) {
                 (size_t)snprintf(text + used, sizeof text - used, "T%u waits for the end of T%lu\n",
                                  i, (unsigned long)t->wait_word);
         } else if (t->state == T_SPIN) {
-            used += (size_t)snprintf(text + used, sizeof text - used,
-                                     "T%u reads %p again and again, and nobody will change it\n  "
-                                     "@%lx\n",
-                                     i, (void *)t->wait_word, (unsigned long)t->pending.pc);
+            used +=
+                (size_t)snprintf(text + used, sizeof text - used,
+                                 "T%u reads %p again and again, and no thread will change it\n  "
+                                 "@%lx\n",
+                                 i, (void *)t->wait_word, (unsigned long)t->pending.pc);
         } else {
             used += (size_t)snprintf(text + used, sizeof text - used, "T%u %s %p\n", i,
                                      how[t->state], (void *)t->wait_word);
@@ -524,7 +525,7 @@ void run_leaks(void) {
     }
 }
 
-/* Everything has ended, or nothing can go on. */
+/* All threads have ended, or none can continue. */
 static _Noreturn void finish(void) {
     for (uint32_t i = 0; i < S.threads_n; i++) {
         if (S.threads[i].state != T_DONE) {
@@ -535,9 +536,9 @@ static _Noreturn void finish(void) {
     stop_run();
 }
 
-/* Who goes on? t is the thread that is running now, ready or not. */
-/* t is switched away for seeing nothing new. Not to another that was, while one is left that was
- * not: two that spin would else hand over to each other for ever, and not to whom they wait for. */
+/* t is switched away because it sees nothing new. Prefer threads that have not been switched away
+ * for this reason: otherwise two spinning threads would hand over to each other for ever, and never
+ * to the thread that they wait for. */
 static thread_set others_in_turn(const struct thread *t, thread_set set) {
     if (!(S.ready & ~ONE(t->id))) {
         return set;
@@ -550,14 +551,14 @@ static thread_set others_in_turn(const struct thread *t, thread_set set) {
     return set & ~S.turned;
 }
 
-/* Turns are of different lengths, so that two loops do not meet at the same places for ever. */
+/* Turns differ in length, so that two loops do not stay in step for ever. */
 static uint32_t uneven(const struct thread *t) {
     return (t->turns * 2654435761u + t->id * 40503u) >> 16 & 15;
 }
 
 static _Noreturn void too_many_steps(void);
 
-/* One that stands still goes on. */
+/* Resumes a paused thread. */
 static struct thread *go_on(unsigned id) {
     S.paused &= ~ONE(id);
     S.ready |= ONE(id);
@@ -565,9 +566,9 @@ static struct thread *go_on(unsigned id) {
     return &S.threads[id];
 }
 
-/* Nobody has seen anything new for a quarter of the steps that a run has, or it is its last
- * quarter: from now on all take turns and read the newest, so that what is called a livelock has no
- * fair way out. */
+/* If no thread has seen anything new for a quarter of steps_max, and in the last quarter of every
+ * run, all threads take turns and read the newest values. So a run that is reported as a livelock
+ * had no fair way out. */
 static void look_for_stall(const struct thread *t) {
     uint32_t quarter = S.o.steps_max / 4, until = S.o.steps_max - quarter;
     if (S.steps >= S.o.steps_max) {
@@ -576,7 +577,7 @@ static void look_for_stall(const struct thread *t) {
     if (S.progress + quarter < until) {
         until = S.progress + quarter;
     }
-    if (S.steps > until && S.paused) { /* they may spin for one that stands still */
+    if (S.steps > until && S.paused) { /* threads may be spinning for a paused one */
         while (S.paused) {
             (void)go_on(first_of(S.paused));
         }
@@ -593,11 +594,11 @@ static void look_for_stall(const struct thread *t) {
         stall_step(t);
     }
     S.look_at = stalls                      ? 0
-                : until < S.o.steps_max - 1 ? until /* progress can only put it off */
+                : until < S.o.steps_max - 1 ? until /* progress can only move it later */
                                             : S.o.steps_max - 1;
 }
 
-/* One more step. */
+/* Counts a step of the run. */
 static inline void step(const struct thread *t) {
     if (unlikely(++S.steps > S.look_at)) {
         look_for_stall(t);
@@ -605,7 +606,7 @@ static inline void step(const struct thread *t) {
 }
 
 static struct thread *in_turn(struct thread *t, thread_set set) {
-    enum { TURN_STEPS = 16 }; /* on average: turns of one length could go round with the loops */
+    enum { TURN_STEPS = 16 }; /* average: turns of fixed length could stay in step with loops */
     thread_set ready = set & S.ready ? set & S.ready : set;
     thread_set later = ready & ~((ONE(t->id) << 1) - 1);
     bool stays = ready >> t->id & 1 && (S.steps * 2654435761u) >> 16 & (TURN_STEPS - 1);
@@ -615,8 +616,8 @@ static struct thread *in_turn(struct thread *t, thread_set set) {
     return next;
 }
 
-/* How many threads a set has, and which is the c-th of it from 0: of the first four by a table, for
- * no processor foretells how often a loop over a random set goes round. */
+/* The size of a set, and its c-th member from 0. Sets of the first four threads use a table,
+ * because a loop over a random set mispredicts its branch. */
 static inline unsigned size_of(uint64_t set) {
     static const uint8_t size[16] = {0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4};
     return likely(set < 16) ? size[set] : (unsigned)__builtin_popcountll(set);
@@ -635,7 +636,7 @@ static inline unsigned nth_of(uint64_t set, unsigned c) {
     return (unsigned)__builtin_ctzll(set);
 }
 
-/* The plain case of pick(): nobody sleeps, and nothing but chance decides. NULL: it is not. */
+/* The common case of pick(): nobody sleeps, and choose() alone decides. NULL: not that case. */
 static inline struct thread *pick_plainly(struct thread *t) {
     uint64_t set = (uint64_t)S.ready;
     if (S.waiting || S.threads_n > 64 || !set || !S.by_chance || t->dull >= S.o.stale_max ||
@@ -711,8 +712,8 @@ static struct thread *pick_anyhow(struct thread *t) {
     }
 }
 
-/* The process has ended, and others go on for ever. They may, but for threads that somebody should
- * have joined and that see nothing new any more: who joins them will wait for ever. */
+/* The process has ended while other threads run on for ever. That is allowed, except for threads
+ * that should have been joined and see nothing new: a join would wait for ever. */
 static _Noreturn void runs_after_end(const char *text) {
     bool awaited = false;
     for (thread_set m = S.ready; m; m &= m - 1) {
@@ -741,7 +742,7 @@ static _Noreturn void too_many_steps(void) {
                                  "T%u runs on without seeing anything new, at %p\n", t->id,
                                  (void *)t->pending.at);
     }
-    if (S.last) { /* who goes on writing may be meant to */
+    if (S.last) { /* a thread that keeps writing may be meant to */
         runs_after_end(stalls && S.steps - S.wrote > S.o.steps_max / 2 ? text : NULL);
     }
     if (stalls) {
@@ -773,7 +774,7 @@ static void prioritise(struct thread *t) {
     }
 }
 
-/* t can go no further for now. */
+/* t cannot continue for now. */
 static void block(struct thread *t, uint8_t state) {
     t->state = state;
     S.ready &= ~ONE(t->id);
@@ -810,19 +811,18 @@ void point(struct thread *t) {
     }
 }
 
-/* t ends the process: it goes on when nobody else can. What then goes on for ever, or waits for
- * ever, is no finding. */
+/* t ends the process, and continues when no other thread can. Threads that then run or wait for
+ * ever are no finding. */
 void go_last(struct thread *t) {
     S.last = t;
-    t->wait_word = UINTPTR_MAX; /* the end of no thread */
+    t->wait_word = UINTPTR_MAX; /* does not wait for any thread */
     if (S.exploring) {
         explore_last(t);
     }
     block(t, T_JOIN);
 }
 
-/* ---- Threads ----------------------------------------------------------------------------------
- */
+/* ---- Threads --------------------------------------------------------------------------------- */
 
 _Noreturn void sim_exit_thread(void) {
     struct thread *t = S.now;
@@ -865,7 +865,7 @@ static void thread_entry(void) {
     sim_exit_thread();
 }
 
-/* Numbers that the search has given to threads which this run does not start. */
+/* Skips numbers that the search gave to threads which this run does not start. */
 static void numbers_below(uint32_t id) {
     for (; S.threads_n < id; S.threads_n++) {
         struct thread *t = &S.threads[S.threads_n];
@@ -876,7 +876,8 @@ static void numbers_below(uint32_t id) {
     }
 }
 
-/* No thread knows anything of t, and t nothing of others. Clocks grow by fours. */
+/* Resets what other threads know of t, and what t knows of them. Clocks grow by four entries at a
+ * time. */
 static void clocks_begin(struct thread *t) {
     for (uint32_t i = 0; t->id % 4 == 0 && i < t->id; i++) {
         memset(S.threads[i].H + t->id, 0, 4 * sizeof(epoch));
@@ -910,7 +911,7 @@ static struct thread *thread_new(uint32_t id, void (*fn)(void *), void *arg) {
     t->priority =
         S.o.source >= SIM_PCT && S.o.source <= SIM_FEEDBACK ? random64() | UINT64_C(1) << 32 : 0;
 #ifdef WITH_ASAN
-    __asan_unpoison_memory_region(t->stack, S.stack_size); /* what an abandoned run left */
+    __asan_unpoison_memory_region(t->stack, S.stack_size); /* left by an abandoned run */
 #endif
     t->sp = stack_prepare(t->stack + S.stack_size, thread_entry);
     if (S.exploring) {
@@ -1007,8 +1008,7 @@ void sim_progress(void) {
     S.progress = S.novel = S.steps;
 }
 
-/* ---- Waits, time, locks -----------------------------------------------------------------------
- */
+/* ---- Waits, time, locks ---------------------------------------------------------------------- */
 
 static void trace_return(const struct thread *t, enum sim_wait_result r, uintptr_t pc) {
     static const char *const how[] = {"woken", "not equal", "timed out", "spurious return"};
@@ -1168,7 +1168,7 @@ static struct lock *lock_at(uintptr_t at) {
     return l;
 }
 
-/* Lockers of l are ready exactly while nobody holds it. */
+/* Threads that lock l are ready exactly while no thread holds it. */
 static void lockers_ready(const struct lock *l, bool ready) {
     for (uint32_t i = 0; i < S.threads_n; i++) {
         struct thread *t = &S.threads[i];
@@ -1283,8 +1283,7 @@ void sim_unlock(const volatile void *object) {
     }
 }
 
-/* ---- A run from start to end --------------------------------------------------------------------
- */
+/* ---- A run from start to end ----------------------------------------------------------------- */
 
 void run_configure(const struct sim_options *options) {
     S.o = *options;
@@ -1341,7 +1340,7 @@ void run_once(void (*program)(void *), void *arg) {
     S.coverage = S.o.coverage;
     S.lines_n = 0;
     S.detail[0] = 0;
-    sim_watch = S.exploring; /* and where it stalls */
+    sim_watch = S.exploring; /* stall_begin() sets it too */
     if (S.exploring) {
         explore_record_header();
     }

@@ -1,4 +1,5 @@
-/* search.h: what the files of the exhaustive search share; explore.c says how a search goes. */
+/* search.h: what the files of the exhaustive search share. explore.c describes how the search
+ * works. */
 #ifndef SIM_SEARCH_H
 #define SIM_SEARCH_H
 
@@ -18,14 +19,14 @@
 
 /* What a thread is about to do. */
 struct want {
-    uint8_t kind; /* enum event_kind; 0: no event, it only waits until it is ready */
+    uint8_t kind; /* enum event_kind; 0: no event, the thread only waits until `ready` */
     uint8_t read;
     uint8_t order, failure;
-    bool exchange; /* a write that belongs to the read before it */
+    bool exchange; /* the write half of a read-modify-write */
     uint16_t choices;
-    uint32_t atom; /* of memory it is looked up when the event runs */
+    uint32_t atom; /* if size is not 0, looked up when the event runs */
     uintptr_t at;
-    uint8_t size; /* of memory; 0: no memory */
+    uint8_t size; /* of a memory access; 0: not memory */
     enum sim_rmw rmw;
     uint64_t expected, operand; /* the value written, or the operand of a read-modify-write */
     uintptr_t pc;
@@ -34,34 +35,37 @@ struct want {
 
 enum halt { GOING, SPINS, LOCKED, ASSUMED, CUT, REFUSED };
 
-/* The search's side of a thread, in one run. */
+/* The search's state of a thread, in one run. */
 struct side {
-    const struct want *want; /* it stands before this; NULL: it runs, or has yet to */
-    event_id next;           /* its next event in the graph; 0: it has done all of them */
+    const struct want
+        *want;     /* what the thread is about to do; NULL: it is running or has not run yet */
+    event_id next; /* its next event in the graph; 0: it has replayed all of them */
     uint32_t done, spawned;
-    uint64_t time; /* the latest that it knows */
+    uint64_t time; /* the latest time that it knows */
     enum halt halt;
-    uint32_t halt_index;  /* SPINS: its first event that repeats */
-    uint32_t round_index; /* CUT: the first event of its last round */
+    uint32_t halt_index;  /* SPINS: index of its first event that repeats */
+    uint32_t round_index; /* CUT: index of the first event of its last round */
     event_id locked;      /* LOCKED: the read */
     event_id woken_by;
-    /* It waits: its next read is put off until another value than this one is the newest. */
-    bool waits, forced; /* forced: it reads all the same, as nobody can go on */
+    /* It waits: its next read is put off until the newest value differs from `seen`. */
+    bool waits,
+        forced; /* forced: it reads although nothing has changed, because no thread can run */
     uint64_t seen;
     uint32_t wait_atom;
-    event_id latest;                /* the event that it executed last */
-    epoch fenced;                   /* its first fence since then that is no event; 0: none */
-    event_id redone, put_off_never; /* the read that a revisit changed; one that was forced */
-    struct thread_clock {           /* as it was before its latest read */
+    event_id latest; /* the event that it executed last */
+    epoch fenced;    /* its first fence since then that is not an event; 0: none */
+    event_id redone,
+        put_off_never; /* redone: the read that a revisit changed; put_off_never: a forced read */
+    struct thread_clock { /* as it was before its latest read */
         epoch aH[SEARCH_THREADS];
         const struct snap *rel;
     } before;
-    uintptr_t
-        section;   /* the lock whose section it is in, if that has only plain accesses; 0: none */
-    struct alike { /* search_symmetric.c */
-        uint8_t first, before, members, joined; /* of threads alike; `before` is 0 for the first */
-        bool tied;                              /* so far it did the same as the one before it */
-        event_id mine, its;                     /* up to these events */
+    uintptr_t section; /* the lock that it holds, if the section has only plain accesses; 0: none */
+    struct alike {     /* see search_symmetric.c */
+        uint8_t first, before, members,
+            joined; /* its group of interchangeable threads; `before` is 0 for the first thread */
+        bool tied;  /* so far it has done the same as the thread before it */
+        event_id mine, its;       /* up to these events of the two */
         uintptr_t handle, result; /* where its handle was stored; what it returned to a join */
         bool has_result;
     } alike;
@@ -71,9 +75,9 @@ struct side {
         uint8_t thread, first;
         bool detached, wrote;
     } made;
-    uint8_t joining;     /* first of the threads alike that it is joining; 0: none */
+    uint8_t joining;     /* first thread of the group that it is joining; 0: none */
     uintptr_t result_to; /* where its join stores the result */
-    event_id last_write; /* the write by which it last changed something, for wakes */
+    event_id last_write; /* its latest write, which a wake-up uses */
     uint32_t history_n, undone_n;
     bool overflow;
     struct {
@@ -101,29 +105,29 @@ enum entry_kind {
     ENTRY_EXCHANGE
 };
 
-/* A run left for later: event k of the frame's graph, but otherwise. */
+/* A run left for later: event k of the frame's graph, with another outcome. */
 struct entry {
-    uint64_t value; /* of the choice, of the exchange's write */
+    uint64_t value; /* of the choice, or of the exchange's write */
     uint64_t old;   /* what the exchange reads */
     event_id k, r;  /* r: the read that is revisited */
-    event_id ref;   /* the write to be read, or to stand behind */
+    event_id ref;   /* the write to read, or to be placed after */
     uint32_t frame;
-    uint8_t kind, thread; /* thread: of k */
+    uint8_t kind, thread; /* thread: that of k */
 };
 
-/* Where a search stands: the entries and the graphs of their frames. */
+/* The state of a search: its pending entries, and the graphs of their frames. */
 struct place {
     struct graph *frames;
     struct entry *entries;
     uint32_t frames_n, entries_n, first; /* entries below `first` are done */
 };
 
-struct shared { /* between the processes of one search */
+struct shared { /* shared between the processes of one search */
     unsigned char claim[CLAIMS_MAX];
     int stop;
-    uint32_t learnt_n; /* cells of stacks that a process found to be shared */
+    uint32_t learnt_n; /* stack cells that a process found to be shared by threads */
     uintptr_t learnt[256];
-    uint32_t ordered_n; /* objects whose calls need their order */
+    uint32_t ordered_n; /* objects whose calls must stay ordered */
     uintptr_t ordered[ORDERED_MAX];
     unsigned no_reduction; /* reductions that do not hold for this program */
 };
@@ -131,11 +135,11 @@ struct shared { /* between the processes of one search */
 enum outcome { ENDED, STUCK, DEAD_END, CUT_SHORT };
 
 struct search {
-    struct graph *frames; /* the one in work is the last */
+    struct graph *frames; /* the current one is the last */
     uint32_t frames_n, frames_room, width;
     struct entry *stack;
     uint32_t stack_n, stack_room, floor;
-    struct entry forced; /* what the run is to do first beyond the graph */
+    struct entry forced; /* the outcome that the run must give to its first new event */
     struct graph scratch;
     struct side *sides; /* by thread */
     uint32_t replay_n, replayed;
@@ -144,20 +148,20 @@ struct search {
     uint32_t *atom_of; /* by location */
     uint32_t atoms_room;
     enum outcome outcome;
-    bool forward; /* a replay of recorded choices: no graph is given, nothing is left for later */
-    bool too_wide, begin_anew; /* the search learnt something and starts again */
+    bool forward; /* replaying recorded choices: there is no graph, and nothing is left for later */
+    bool too_wide, begin_anew; /* the search has learnt something and must start again */
     bool clock_used;
     struct {
         uintptr_t *cells; /* ascending */
         uint32_t n;
-    } shared_stack[SEARCH_THREADS]; /* cells of a thread's stack that do not only it writes, or
-                                       atomics */
-    uintptr_t *mixed;               /* cells whose atomics overlap */
+    } shared_stack[SEARCH_THREADS]; /* cells of a thread's stack that are atomics or are written by
+                                       other threads */
+    uintptr_t *mixed;               /* cells with overlapping atomics */
     uint32_t mixed_n;
     const char *error;
-    unsigned reduce; /* enum sim_reduction bits, those that hold */
+    unsigned reduce; /* enum sim_reduction bits of the reductions that hold */
     uint32_t ordered_n;
-    uintptr_t ordered[ORDERED_MAX]; /* objects for which they do not */
+    uintptr_t ordered[ORDERED_MAX]; /* objects to which the reductions do not apply */
     struct shared *shared;
     struct place *places;
     uint32_t places_n, place_now;
@@ -176,7 +180,7 @@ struct job { /* one call of sim_explore */
 
 enum search_end { DONE_ALL, SPLIT, STOPPED };
 
-#define G (&X.frames[X.frames_n - 1]) /* the graph in work */
+#define G (&X.frames[X.frames_n - 1]) /* the current graph */
 
 static inline uint64_t value_of(event_id w, uint32_t location) {
     return w ? G->events[w].value : S.atoms[X.atom_of[location]].initial;
@@ -186,8 +190,7 @@ static inline uint64_t read_plain(uintptr_t cell) {
     memcpy(&v, (const void *)cell, sizeof v);
     return v;
 }
-/* ---- Events that run ----------------------------------------------------------------------------
- */
+/* ---- Clocks ---------------------------------------------------------------------------------- */
 
 static inline void join_clock(epoch *to, const epoch *from) {
     for (uint32_t i = 0; i < X.width; i++) {
@@ -202,9 +205,7 @@ static inline bool is_acquire(unsigned o) {
 static inline bool is_release(unsigned o) {
     return o >= __ATOMIC_RELEASE;
 }
-/* ---- Loops
- * ---------------------------------------------------------------------------------------
- */
+/* ---- Helpers --------------------------------------------------------------------------------- */
 
 static inline uint64_t mix(uint64_t h, uint64_t x) {
     h = (h ^ x) * UINT64_C(0x9E3779B97F4A7C15);

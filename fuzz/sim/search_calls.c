@@ -1,9 +1,8 @@
-/* search_calls.c: the calls of the program under test, as events: memory, locks, queues of
- * sleepers, the clock, threads. */
+/* search_calls.c: calls of the program under test as events: memory, locks, queues of sleepers, the
+ * clock, threads. */
 #include "search.h"
 
-/* ---- Operations ---------------------------------------------------------------------------------
- */
+/* ---- Operations ------------------------------------------------------------------------------ */
 
 static void expect(const struct event *e, const struct want *w) {
     if (e->kind != w->kind && !(e->kind == EVENT_GHOST && w->kind == EVENT_READ)) {
@@ -31,7 +30,8 @@ static event_id do_read(struct thread *t, struct want *w) {
     if (id) {
         struct event *e = &G->events[id];
         expect(e, w);
-        if (w->read == READ_WOKEN && e->read != READ_WOKEN) { /* it timed out, until a revisit */
+        if (w->read == READ_WOKEN &&
+            e->read != READ_WOKEN) { /* it timed out before a revisit woke it */
             e->read = READ_WOKEN;
             e->ex = false;
             e->redo = false;
@@ -52,7 +52,7 @@ static event_id do_read(struct thread *t, struct want *w) {
     search_run_read(t, id);
     const struct event *e = &G->events[id];
     if (e->kind == EVENT_READ && !graph_ghosts_allow(G, e->po_before, e->rf)) {
-        search_halt(t, ASSUMED); /* until a revisit gives it what its ghosts allow */
+        search_halt(t, ASSUMED); /* until a revisit gives it a write that its ghosts allow */
     }
     return id;
 }
@@ -76,14 +76,14 @@ static event_id do_write(struct thread *t, struct want *w, uint64_t value) {
     return id;
 }
 
-/* The second half. */
+/* The write half of a read-modify-write. */
 static event_id do_exchange(struct thread *t, const struct want *w, uint64_t value) {
     struct want second = {
         .kind = EVENT_WRITE, .order = w->order, .exchange = true, .atom = w->atom, .pc = w->pc};
     return do_write(t, &second, value);
 }
 
-/* A call on something that is no memory: a read-modify-write that changes nothing here. */
+/* A call on an object that is not memory: a read-modify-write that leaves the value unchanged. */
 static event_id do_call(struct thread *t, uint32_t atom, int order, uintptr_t pc) {
     struct want w = {.kind = EVENT_READ,
                      .read = READ_RMW,
@@ -129,7 +129,7 @@ unsigned explore_choose(unsigned n) {
     return c;
 }
 
-/* Only sequentially consistent fences are events. */
+/* Only seq_cst fences are events. */
 void explore_fence(struct thread *t, int order, uintptr_t pc) {
     event_id id = 0;
     if (order == __ATOMIC_SEQ_CST) {
@@ -168,8 +168,7 @@ void explore_fence(struct thread *t, int order, uintptr_t pc) {
     }
 }
 
-/* ---- Memory -------------------------------------------------------------------------------------
- */
+/* ---- Memory ---------------------------------------------------------------------------------- */
 
 static bool is_mixed(uintptr_t at) {
     for (uint32_t i = 0; i < X.mixed_n; i++) {
@@ -180,7 +179,7 @@ static bool is_mixed(uintptr_t at) {
     return false;
 }
 
-/* The search begins anew, knowing that. */
+/* Starts the search again, knowing that these atomics overlap. */
 _Noreturn void explore_mixed(uintptr_t at) {
     X.mixed = search_more(X.mixed, X.mixed_n + 1, sizeof *X.mixed);
     X.mixed[X.mixed_n++] = at & ~(uintptr_t)7;
@@ -196,7 +195,8 @@ static uint32_t queue_atom(uintptr_t at) {
     return atom;
 }
 
-/* Atomics of different sizes that overlap: one after the other, each reads the newest. */
+/* Overlapping atomics of different sizes: they run one after the other, and each reads the newest
+ * value. */
 static bool mixed_turn(struct thread *t, uintptr_t at, unsigned size, bool write, int order,
                        uintptr_t pc) {
     if (!X.mixed_n || !is_mixed(at)) {
@@ -356,8 +356,7 @@ uint64_t explore_cas(struct thread *t, uintptr_t at, unsigned size, uint64_t exp
     return old;
 }
 
-/* ---- Calls on locks, queues, pages, the clock ---------------------------------------------------
- */
+/* ---- Calls on locks, queues, pages, the clock ------------------------------------------------ */
 
 void explore_step(uintptr_t object, uintptr_t pc) {
     explore_effect(S.now);
@@ -404,7 +403,7 @@ void explore_lock(struct thread *t, uintptr_t object, uintptr_t pc) {
     do_exchange(t, &w, 1);
 }
 
-/* ordered: failing is a call like the others, as for those who queue then. */
+/* ordered: a failed attempt is also a call in the lock's order, for callers that queue next. */
 bool explore_try_lock(struct thread *t, uintptr_t object, bool ordered, uintptr_t pc) {
     search_section_asked(object);
     struct want w = {.kind = EVENT_READ,
@@ -445,7 +444,8 @@ bool explore_unlock(struct thread *t, uintptr_t object, uintptr_t pc) {
     return true;
 }
 
-/* The clock is a location that holds the time; who never looks at it need not order its moves. */
+/* The clock is a location that holds the time. Programs that never read it need no order on its
+ * moves. */
 static uint64_t turn_clock(struct thread *t, enum sim_rmw how, uint64_t by, uintptr_t pc) {
     struct want w = {.kind = EVENT_READ,
                      .read = READ_RMW,
@@ -460,7 +460,7 @@ static uint64_t turn_clock(struct thread *t, enum sim_rmw how, uint64_t by, uint
     return was;
 }
 
-/* The time, which the look moves on by so much. */
+/* Returns the time, then moves the clock on by `by`. */
 uint64_t explore_clock(struct thread *t, uint64_t by, uintptr_t pc) {
     explore_effect(t);
     if (!X.clock_used) {
@@ -475,7 +475,7 @@ uint64_t explore_clock(struct thread *t, uint64_t by, uintptr_t pc) {
     return side_of(t)->time = G->events[do_read(t, &w)].value;
 }
 
-/* The latest time that t knows: to count a deadline from. */
+/* The latest time that t knows, from which deadlines count. */
 uint64_t explore_time(const struct thread *t) {
     return side_of(t)->time;
 }
@@ -493,7 +493,7 @@ static void unqueue(struct thread *t) {
     t->state = T_READY;
 }
 
-/* t sleeps in a queue that it has joined, until somebody takes it out or, if it may, by itself. */
+/* t sleeps in a queue that it has joined, until it is woken or, if it may, leaves by itself. */
 static enum sim_wait_result sleep_in(struct thread *t, uint32_t atom, thread_set *queue,
                                      uintptr_t pc) {
     t->state = T_WAIT;
@@ -588,8 +588,8 @@ void explore_assume(struct thread *t, bool holds) {
     }
 }
 
-/* t calls what is not simulated. The others go on: what they do decides whether others come here.
- */
+/* t makes a call that is not simulated. The other threads continue, because they may make this call
+ * unreachable. */
 _Noreturn void explore_refuse(struct thread *t, uintptr_t pc) {
     search_note_cut(SIM_BOUND_CALL, pc);
     search_section_ends(t);
@@ -613,7 +613,7 @@ void explore_join(struct thread *t, struct thread *child) {
     explore_effect(t);
 }
 
-/* The number of the thread that `parent` starts now: the same whenever it starts its n-th. */
+/* The number of the thread that `parent` starts now: the same in every run for its n-th child. */
 uint32_t explore_spawn(struct thread *parent) {
     search_section_ends(parent);
     uint32_t nth = side_of(parent)->spawned++;
@@ -640,7 +640,7 @@ uint32_t explore_spawn(struct thread *parent) {
 
 void explore_started(struct thread *t, const struct thread *parent) {
     struct side *s = side_of(t);
-    memset(s, 0, offsetof(struct side, history)); /* EVENT 0 is nobody's */
+    memset(s, 0, offsetof(struct side, history)); /* event 0 belongs to no thread */
     memset(s->visits, 0, sizeof s->visits);
     memset(s->causes, 0, sizeof s->causes);
     if (parent) {
@@ -654,7 +654,7 @@ static bool never(const struct thread *t) {
     return false;
 }
 
-/* t has ended the process; what the others could have done before that is still seen. */
+/* t has ended the process. What the other threads could have done before is still explored. */
 _Noreturn void explore_last(struct thread *t) {
     const struct want w = {.kind = 0, .ready = never};
     search_section_ends(t);

@@ -1,6 +1,6 @@
-/* search_events.c: what a thread does becomes an event of the graph: one that the graph has, or a
- * new one, whose other ways (another write to read, another place, reads that it could change) are
- * left for later runs. */
+/* search_events.c: turns what a thread does into an event of the graph, either a recorded one or a
+ * new one. The alternatives of a new event (another write to read, another place, reads that it
+ * could change) are left for later runs. */
 #include "search.h"
 
 void search_clock_start(const struct thread *t, struct graph *g, event_id id) {
@@ -13,7 +13,7 @@ void search_clock_start(const struct thread *t, struct graph *g, event_id id) {
     memcpy(clock_of(g, id, CAUSES_BEFORE), side_of(t)->causes, X.width * sizeof(epoch));
 }
 
-/* AFTER and CAUSES of a read, from those before and the write that it reads. */
+/* Sets AFTER and CAUSES of a read, from the clocks before it and the write that it reads. */
 void search_clock_read(struct graph *g, event_id id) {
     const struct event *e = &g->events[id];
     epoch *after = clock_of(g, id, AFTER), *causes = clock_of(g, id, CAUSES);
@@ -29,7 +29,8 @@ void search_clock_read(struct graph *g, event_id id) {
     causes[e->thread] = e->index + 1;
 }
 
-/* MESSAGE of a write: what a release before it has, and of an exchange what it read from. */
+/* Sets MESSAGE of a write: what a release makes visible, and for an exchange also the message that
+ * it read. */
 static void clock_message(struct graph *g, event_id id, const struct snap *fence) {
     const struct event *e = &g->events[id];
     epoch *message = clock_of(g, id, MESSAGE);
@@ -50,8 +51,8 @@ static void clock_message(struct graph *g, event_id id, const struct snap *fence
             join_clock(message, clock_of(g, from, MESSAGE));
         }
     }
-    if (S.o.c11_release_sequence) { /* RC11's: whatever lies between, the thread's stores continue
-                                       it */
+    if (S.o.c11_release_sequence) { /* RC11: any later store of the thread continues the release
+                                       sequence */
         for (event_id i = e->po_before; i; i = g->events[i].po_before) {
             const struct event *p = &g->events[i];
             if (p->kind == EVENT_WRITE && p->location == e->location && is_release(p->order)) {
@@ -133,8 +134,7 @@ void search_run_write(struct thread *t, event_id id) {
     search_executed(t, id);
 }
 
-/* ---- Runs for later -----------------------------------------------------------------------------
- */
+/* ---- Runs left for later --------------------------------------------------------------------- */
 
 void search_push(struct entry e) {
     if (X.stack_n == X.stack_room) {
@@ -146,7 +146,7 @@ void search_push(struct entry e) {
     X.stack[X.stack_n++] = e;
 }
 
-/* Nothing of the events from `id` on is left for later. */
+/* Drops what was left for later from event `id` on. */
 void search_drop_left(event_id id) {
     while (X.stack_n > X.floor && X.stack[X.stack_n - 1].frame == X.frames_n - 1 &&
            X.stack[X.stack_n - 1].k >= id) {
@@ -154,7 +154,7 @@ void search_drop_left(event_id id) {
     }
 }
 
-/* New events from `id` on, of one thread, are taken back. */
+/* Removes the new events from `id` on, all of one thread. */
 void search_take_back(event_id id) {
     uint32_t locations = G->locations_n;
     for (event_id i = id; i < G->n; i++) {
@@ -171,7 +171,7 @@ void search_take_back(event_id id) {
     }
 }
 
-/* The order of threads or a choice given beforehand for the first new event. */
+/* Is the outcome of this first new event given? It must be of this kind then. */
 bool search_take_forced(enum entry_kind kind, event_id id) {
     if (X.forced.kind == ENTRY_NONE) {
         return false;
@@ -194,7 +194,7 @@ static uint64_t written_by(const struct want *w, uint64_t old) {
     }
 }
 
-/* Does it matter for the axiom of sequential consistency, and is it broken? */
+/* True if the axiom of sequential consistency holds with e in place. */
 static bool allowed(const struct graph *g, event_id e) {
     return !graph_order_matters(g, e) || graph_is_consistent(g);
 }
@@ -218,7 +218,7 @@ event_id search_add_exchange(const struct thread *t, struct graph *g, event_id r
     return id;
 }
 
-/* Would graph_revisit() with these give a graph that the axioms allow? */
+/* Would graph_revisit() with these arguments give a graph that the axioms allow? */
 static bool revisit_allowed(event_id r, event_id w, event_id after, bool newest) {
     if (newest || G->fences_sc + G->accesses_sc < 2) {
         return true;
@@ -226,7 +226,7 @@ static bool revisit_allowed(event_id r, event_id w, event_id after, bool newest)
     struct graph *g = &X.scratch;
     graph_revisit(g, G, r, w, after);
     event_id w_new = g->n - 1;
-    search_clock_read(g, r); /* up to r nothing has another number */
+    search_clock_read(g, r); /* events up to r keep their numbers */
     if (g->events[r].ex) {
         event_id x = search_add_exchange(NULL, g, r, 0);
         graph_place(g, x, w_new);
@@ -237,7 +237,7 @@ static bool revisit_allowed(event_id r, event_id w, event_id after, bool newest)
     return graph_is_consistent(g);
 }
 
-/* Can r be made to read a write w that will stand right behind `after`? */
+/* Can r be made to read a write w that will stand right after `after`? */
 static bool can_be_revisited(event_id r, event_id w, event_id after) {
     const struct event *e = &G->events[r];
     if (!graph_ghosts_allow(G, e->po_before, w) || !search_alike_allows(r, after) ||
@@ -262,7 +262,7 @@ static bool is_kept(event_id i, event_id r, const epoch *causes) {
     return i <= r || is_cause(G, causes, i);
 }
 
-/* Every place in modification order that w can have when r reads it. */
+/* Leaves for later every place in modification order that w can have if r reads it. */
 static void revisit_places(event_id r, event_id w, const epoch *causes) {
     const struct event *e = &G->events[w];
     event_id known_r = graph_known(G, e->location, clock_of(G, r, BEFORE));
@@ -305,7 +305,7 @@ static bool is_revisitable(const struct event *e, uint32_t location) {
     return e->kind == EVENT_READ && e->location == location && e->read != READ_WOKEN;
 }
 
-/* w is new and stands in the graph: which reads could have read it? */
+/* w is new and in its place: which earlier reads could have read it? */
 static void find_revisits(event_id w) {
     const epoch *causes = clock_of(G, w, CAUSES);
     for (event_id i = w - 1; i; i--) {
@@ -321,7 +321,8 @@ static void find_revisits(event_id w) {
     }
 }
 
-/* The read `id` would exchange p, which another exchange has: that one may come after it. */
+/* The read `id` would exchange p, but another exchange has already read p: explore the runs in
+ * which the other comes after this one. */
 static void find_exchange_revisits(const struct thread *t, event_id id, event_id p,
                                    uint64_t value) {
     struct event *e = &G->events[id];
@@ -366,8 +367,7 @@ static void find_exchange_revisits(const struct thread *t, event_id id, event_id
     graph_truncate(G, w);
 }
 
-/* ---- New events ---------------------------------------------------------------------------------
- */
+/* ---- New events ------------------------------------------------------------------------------ */
 
 static bool reads_this(const struct event *e, uint64_t v) {
     return (e->read != READ_SPURIOUS && e->read != READ_LOCK) || v == e->expected;
@@ -384,7 +384,7 @@ static void settle(event_id id, event_id rf) {
     search_clock_read(G, id);
 }
 
-/* Every other write that the new read could read is left for a later run. */
+/* Leaves for later every other write that the new read could read. */
 static void leave_reads(const struct thread *t, const struct want *w, event_id id) {
     const struct side *s = side_of(t);
     uint32_t l = G->events[id].location;
@@ -433,12 +433,12 @@ static void leave_reads(const struct thread *t, const struct want *w, event_id i
     G->events[id].ex = false;
 }
 
-/* A sleeper that was woken could have left the queue by itself, anywhere before that. */
+/* A sleeper that was woken could have left the queue by itself at any earlier point. */
 static void leave_timeouts(const struct thread *t, event_id id, event_id waker) {
     uint32_t l = G->events[id].location;
     event_id joined = graph_known(G, l, clock_of(G, id, BEFORE)), p = waker;
     if (G->events[waker].location != l) {
-        return; /* woken by a call on something else: it left the queue there */
+        return; /* it was woken by a call on another object, which took it out of the queue */
     }
     G->events[id].read = READ_RETURN;
     do {
@@ -449,7 +449,7 @@ static void leave_timeouts(const struct thread *t, event_id id, event_id waker) 
     G->events[id].read = READ_WOKEN;
 }
 
-/* In a replay of choices: the c-th newest that it may read. */
+/* When replaying choices: the c-th newest write that the event may read. */
 static event_id read_forward(const struct want *w, event_id id, bool *left_out) {
     const struct event *e = &G->events[id];
     event_id known = graph_known(G, e->location, clock_of(G, id, BEFORE));
@@ -470,8 +470,8 @@ static event_id read_forward(const struct want *w, event_id id, bool *left_out) 
     }
     record_choice(fine ? i : 0);
     p = fine ? p : newest;
-    if (w->read ==
-        READ_RMW) { /* a round of a waiting loop may be left out: search_take_back_exchange() */
+    if (w->read == READ_RMW) { /* the run may have left out a round of a waiting loop:
+                                  search_take_back_exchange() */
         uint64_t v = value_of(p, G->events[id].location);
         *left_out = next_choice() == 1 && written_by(w, v) == v;
         record_choice(*left_out);
@@ -511,11 +511,11 @@ event_id search_add_read(struct thread *t, const struct want *w) {
         leave_reads(t, w, id);
     }
     if (!graph_ghosts_allow(G, G->events[id].po_before, rf)) {
-        left_out = true; /* as there: do_read() halts it */
+        left_out = true; /* as in the search: do_read() halts the thread */
     }
     if (w->read == READ_ENQUEUE && !graph_may_enqueue(G, G->events[id].po_before, rf)) {
-        /* Who compared an old value cannot join behind those who know of a newer one: the read
-         * stands alone, and its thread goes no further. */
+        /* A thread that compared an old value cannot join the queue behind events that know a newer
+         * one: its read does not write, and the thread goes no further. */
         left_out = true;
     }
     settle(id, rf);

@@ -1,13 +1,13 @@
-/* search_loops.c: loops that a thread could go round for ever, and how it waits in them. */
+/* search_loops.c: loops that could run for ever, and how threads wait in them. */
 #include "search.h"
 
-/* A cell of somebody's stack that is an atomic, or that another thread writes, is no part of its
- * state: when it changes depends on the order in which a run executes what is unordered. */
+/* A stack cell that is an atomic, or that another thread writes, is not part of its owner's state:
+ * when it changes depends on the order in which a run executes unordered events. */
 static size_t stack_of(uintptr_t at) {
     return (at - (uintptr_t)S.stacks) / (S.stack_size + 4096);
 }
 
-/* True: it was not known. */
+/* True if the cell is new. */
 bool search_learn_cell(uintptr_t cell) {
     size_t owner = stack_of(cell);
     uintptr_t *cells = X.shared_stack[owner].cells;
@@ -41,7 +41,7 @@ void explore_stack_shared(uintptr_t at, size_t n, const struct thread *writer) {
     }
 }
 
-/* The thread's own state at a call: preserved registers, return address, everything behind it. */
+/* A hash of the thread's own state at a call: preserved registers, return address, live stack. */
 static uint64_t state_now(const struct thread *t, uintptr_t sp) {
     uint64_t h = sp;
     for (unsigned i = 0; i < SIM_ENTRY_REGISTERS; i++) {
@@ -68,13 +68,13 @@ static void forget_history(struct side *s) {
     s->overflow = false;
 }
 
-/* t has done something that lasts. */
+/* t has done something with a lasting effect. */
 void explore_effect(struct thread *t) {
     forget_history(side_of(t));
 }
 
-/* t is about to write to plain memory that is not its own stack: that it puts the same there shows
- * when it comes round again. */
+/* t is about to write plain memory outside its stack. If it writes back the same values, that shows
+ * when the loop comes round again. */
 void explore_plain_write(struct thread *t, uintptr_t at, size_t n) {
     struct side *s = side_of(t);
     explore_stack_shared(at, n, t);
@@ -108,15 +108,15 @@ static bool is_undone(const struct side *s) {
     return true;
 }
 
-/* Does the read have the newest value, its own exchange apart? */
+/* Does the read have the newest value, apart from its own exchange? */
 static bool reads_newest(event_id id) {
     const struct event *e = &G->events[id];
     event_id newest = G->locations[e->location].newest;
     return e->rf == newest || (e->ex && newest == e->po_after);
 }
 
-/* Had it the newest when it was added (or made to read what it reads)? If not, no revisit will ever
- * take it back or go through it, so what it waits for is never decided here. */
+/* Did the read have the newest value when it was added (or revisited)? If not, no revisit will ever
+ * remove or change it, so this graph cannot decide what the thread waits for. */
 bool search_read_newest_then(event_id id) {
     const struct event *e = &G->events[id];
     for (event_id i = e->rf ? G->events[e->rf].co_after : G->locations[e->location].oldest; i;
@@ -128,8 +128,9 @@ bool search_read_newest_then(event_id id) {
     return true;
 }
 
-/* Is a round of a loop, the events of t from this index on, such that t waits in it? then: when the
- * reads were added; else now. *only: the only event, a read. */
+/* Does t only wait in this round of a loop (its events from index `from` on)? That is so if its
+ * reads have the newest values: when they were added if `then` is set, otherwise now. *only: the
+ * only event, if that is a read. */
 bool search_waits(const struct thread *t, uint32_t from, bool then, event_id *only) {
     uint32_t reads = 0, others = 0;
     bool newest = true;
@@ -152,7 +153,7 @@ bool search_waits(const struct thread *t, uint32_t from, bool then, event_id *on
     return newest;
 }
 
-/* Runs left for later in which the read gets the same value would spin as well. */
+/* Drops runs left for later in which the read gets the same value: they would spin as well. */
 static void drop_same(event_id read) {
     const struct event *e = &G->events[read];
     for (uint32_t i = X.stack_n; i-- > X.floor && X.stack[i].frame == X.frames_n - 1;) {
@@ -164,7 +165,7 @@ static void drop_same(event_id read) {
     }
 }
 
-/* t is as it was before its latest event, a read that it will do again. */
+/* Puts t back to before its latest event, a read that it will repeat. */
 static void step_back(struct thread *t, event_id read) {
     const struct side *s = side_of(t);
     const epoch *before = clock_of(G, read, BEFORE);
@@ -177,7 +178,7 @@ static void step_back(struct thread *t, event_id read) {
     t->rel = s->before.rel;
 }
 
-/* The new read, the latest event of all, was done too early. */
+/* Removes the new read, the latest event of all: it was done too early. */
 static void put_off(struct thread *t, event_id read) {
     struct side *s = side_of(t);
     step_back(t, read);
@@ -198,8 +199,8 @@ void search_wait_for(struct thread *t, uint32_t atom, uint64_t seen) {
     s->seen = seen;
 }
 
-/* t has done a read only to wait: put off the next one, and take this one out of the way. False: it
- * cannot be, the thread is to halt. */
+/* t has done a read only to wait: removes it, or makes it a ghost, and puts off the next one.
+ * False: not possible, so the thread must halt. */
 bool search_wait_on(struct thread *t, event_id read, uint32_t atom) {
     const struct side *s = side_of(t);
     uint64_t seen = G->events[read].value;
@@ -218,8 +219,8 @@ bool search_wait_on(struct thread *t, event_id read, uint32_t atom) {
     return true;
 }
 
-/* In a loop that waits, rounds may be left out in which an exchange put back what it had read: the
- * write is taken away, and the read stands for the round. */
+/* In a waiting loop, a round whose exchange writes back what it has read is left out: the write is
+ * removed, and the read stands for the round. */
 void search_take_back_exchange(struct thread *t, uint32_t from) {
     event_id w = G->last[t->id], r = w ? G->events[w].po_before : 0;
     struct side *s = side_of(t);
@@ -227,7 +228,8 @@ void search_take_back_exchange(struct thread *t, uint32_t from) {
         G->events[r].index != from || G->events[w].value != G->events[r].value) {
         return;
     }
-    if (w <= X.replay_n || w != G->n - 1) { /* a revisit wants it; without it that is another's */
+    if (w <= X.replay_n ||
+        w != G->n - 1) { /* a revisit needs the write, so another graph covers the run without it */
         search_end_run(DEAD_END);
     }
     search_drop_left(w);
@@ -239,8 +241,8 @@ void search_take_back_exchange(struct thread *t, uint32_t from) {
     X.log_n--;
 }
 
-/* t comes round to where it was before its events from this index on. Returns when it is to try
- * again after waiting. */
+/* t is in the same state as before its events from index `from` on. Returns if it is to wait and
+ * retry. */
 static void spin(struct thread *t, uint32_t from, uintptr_t at, uintptr_t pc) {
     struct side *s = side_of(t);
     const struct event *latest = &G->events[s->latest];
@@ -294,7 +296,7 @@ static void count_visit(struct thread *t, uint64_t state, unsigned max, uintptr_
     search_halt(t, CUT);
 }
 
-/* t comes to a read. */
+/* Called before each read of t. */
 void search_look_for_loop(struct thread *t, uintptr_t at, uintptr_t pc) {
     uintptr_t sp = sim_entry.sp;
     sim_entry.sp = 0;

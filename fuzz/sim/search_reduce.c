@@ -1,19 +1,18 @@
-/* search_reduce.c: reductions of a search, each only where it was asked for: fewer graphs, the same
- * verdict. What a reduction relies on is checked in every run; where it does not hold the search
- * begins anew without it.
+/* search_reduce.c: reductions of the search, each only on request: fewer graphs, the same verdict.
+ * Every run checks the assumptions of the reduction; if they do not hold, the search starts again
+ * without it.
  *
- * Locks. Two critical sections of a lock need no order when they touch different bytes. That holds
- * only where no other order of memory could show theirs: so all sections of the lock are of plain
- * accesses alone (no call, no atomic, no other lock inside), and the program has no atomics,
- * futexes and clocks at all, only calls on locks, condition variables and the like. Then a section
- * can stand anywhere in an execution, and what races without its order races in an execution of
- * that order.
+ * Locks. Two critical sections of a lock need no order if they touch different bytes. This is sound
+ * only if nothing else can observe their order: all sections of the lock contain only plain
+ * accesses (no calls, atomics or other locks), and the program has no atomics, futexes or clocks at
+ * all, only calls on locks, condition variables and the like. Then a section can stand anywhere in
+ * an execution, and a race that appears without the order also appears in an execution with it.
  *
- * Barriers. All who wait at a barrier go on together, and their arrivals have no order (BAM:
- * Kokologiannakis and Vafeiadis, NETYS 2021). Holds where no more threads use the barrier than it
- * lets through. The serial thread is always the one of the lowest number.
+ * Barriers. All threads that wait at a barrier continue together, and their arrivals have no order
+ * (BAM: Kokologiannakis and Vafeiadis, NETYS 2021). This holds if no more threads use the barrier
+ * than it counts. The serial thread is always the one with the lowest number.
  *
- * Threads alike: search_symmetric.c. */
+ * Interchangeable threads: search_symmetric.c. */
 #include "search.h"
 
 static const struct {
@@ -46,8 +45,7 @@ const char *sim_reductions_text(unsigned bits) {
     return text;
 }
 
-/* ---- What does not hold -------------------------------------------------------------------------
- */
+/* ---- Reductions that do not hold ------------------------------------------------------------- */
 
 static bool keep_order(uintptr_t object) {
     for (uint32_t i = 0; i < X.ordered_n; i++) {
@@ -58,7 +56,7 @@ static bool keep_order(uintptr_t object) {
     return false;
 }
 
-/* The calls on this object need their order; 0: the reduction holds for nothing. */
+/* Starts again with the calls on this object ordered; 0: without the reduction. */
 _Noreturn void search_reduce_not(unsigned bit, uintptr_t object) {
     uint32_t i = object ? __atomic_fetch_add(&X.shared->ordered_n, 1, __ATOMIC_RELAXED) : 0;
     if (object && i < ORDERED_MAX) {
@@ -70,7 +68,7 @@ _Noreturn void search_reduce_not(unsigned bit, uintptr_t object) {
     search_end_run(DEAD_END);
 }
 
-/* Take over what all processes found. */
+/* Takes over what all processes have found. */
 void search_reduce_less(void) {
     uint32_t n = X.shared->ordered_n < ORDERED_MAX ? X.shared->ordered_n : ORDERED_MAX;
     memcpy(X.ordered, X.shared->ordered, n * sizeof X.ordered[0]);
@@ -84,10 +82,9 @@ void search_reduce(unsigned bits) {
     X.shared->no_reduction = 0;
 }
 
-/* ---- Locks --------------------------------------------------------------------------------------
- */
+/* ---- Locks ----------------------------------------------------------------------------------- */
 
-/* Who touched which bytes in sections of which lock, in this run. */
+/* Which thread touched which bytes in sections of which lock, in this run. */
 static struct touched {
     uint32_t run;
     uint8_t thread, reads, writes;
@@ -138,14 +135,15 @@ void explore_section_access(struct thread *t, uintptr_t at, size_t n, bool write
     }
 }
 
-/* t does something else than plain accesses. */
+/* t is about to do something other than plain accesses. */
 void search_section_ends(const struct thread *t) {
     if (side_of(t)->section) {
         search_reduce_not(SIM_REDUCE_LOCKS, side_of(t)->section);
     }
 }
 
-/* Before an event: only calls that always follow the newest one leave the order of a lock open. */
+/* Called before an event. The order of a lock may stay open only if all events are calls that
+ * always follow the newest one. */
 void search_reduce_look(const struct thread *t, const struct want *w) {
     search_section_ends(t);
     bool call = w->kind == EVENT_CHOICE || (w->kind == EVENT_WRITE && w->exchange) ||
@@ -156,7 +154,7 @@ void search_reduce_look(const struct thread *t, const struct want *w) {
     }
 }
 
-/* True: the section that begins has no event. */
+/* True if the section that begins needs no event. */
 bool search_section_begins(struct thread *t, uintptr_t object) {
     if (!(X.reduce & SIM_REDUCE_LOCKS) || keep_order(object)) {
         return false;
@@ -174,15 +172,14 @@ bool search_section_left(struct thread *t, uintptr_t object) {
     return true;
 }
 
-/* Somebody asks whether the lock is free. */
+/* A thread asks whether the lock is free. */
 void search_section_asked(uintptr_t object) {
     if ((X.reduce & SIM_REDUCE_LOCKS) && !keep_order(object)) {
         search_reduce_not(SIM_REDUCE_LOCKS, object);
     }
 }
 
-/* ---- Barriers -----------------------------------------------------------------------------------
- */
+/* ---- Barriers -------------------------------------------------------------------------------- */
 
 bool explore_meets(uintptr_t object) {
     return S.exploring && (X.reduce & SIM_REDUCE_BARRIERS) && !keep_order(object);
@@ -195,11 +192,11 @@ _Noreturn void explore_meets_too_many(uintptr_t object) {
 void explore_arrives(struct thread *t, epoch *causes) {
     explore_effect(t);
     search_section_ends(t);
-    explore_identity(); /* one of them is told that it is the serial thread */
+    explore_identity(); /* one thread learns that it is the serial thread */
     join_clock(causes, side_of(t)->causes);
 }
 
-/* t waits, without an event, until ready says so, and has these causes then. */
+/* t waits, without an event, until `ready`, and then depends on these causes. */
 void explore_meet(struct thread *t, bool (*ready)(const struct thread *), const epoch *causes) {
     if (!ready(t)) {
         const struct want w = {.kind = 0, .ready = ready};
@@ -210,13 +207,11 @@ void explore_meet(struct thread *t, bool (*ready)(const struct thread *), const 
     join_clock(side_of(t)->causes, causes);
 }
 
-/* ---- Objects whatever their addresses
- * ------------------------------------------------------------
- */
+/* ---- Objects, independent of addresses ------------------------------------------------------- */
 
 extern char __data_start[] __attribute__((weak));
 
-/* What addresses are counted from, as another process may have them elsewhere. */
+/* Regions whose address differs between processes. */
 static uintptr_t base_of(unsigned region) {
     return region == 1   ? S.memory
            : region == 2 ? (uintptr_t)S.stacks
@@ -235,11 +230,9 @@ static uintptr_t object_of(uint64_t portable) {
     return base_of((unsigned)(portable >> 62)) + (uintptr_t)((int64_t)(portable << 2) >> 2);
 }
 
-/* ---- In the choices of a finding
- * -----------------------------------------------------------------
- */
+/* ---- Reductions in the choices of a finding -------------------------------------------------- */
 
-/* The reductions by which a run was found, as choices that a replay begins with. */
+/* Writes the reductions of this search as choices, for the beginning of a replay. */
 size_t search_reductions_put(uint16_t *out, size_t room) {
     size_t n = 0;
     uint16_t head[2] = {(uint16_t)X.reduce, (uint16_t)X.ordered_n};
@@ -258,7 +251,7 @@ size_t search_reductions_put(uint16_t *out, size_t room) {
     return n;
 }
 
-/* The same, read. How many choices it took. */
+/* Reads them back; returns how many choices it took. */
 size_t search_reductions_get(const uint16_t *from, size_t n) {
     if (n < 2) {
         return 0;

@@ -1,10 +1,9 @@
-/* search_schedule.c: which thread of a search is next, and how it waits its turn. */
+/* search_schedule.c: picks the next thread of a search, and makes threads wait. */
 #include "search.h"
 
-/* ---- Locations ----------------------------------------------------------------------------------
- */
+/* ---- Locations ------------------------------------------------------------------------------- */
 
-/* Locations that are no memory, by what they belong to. */
+/* Atoms of locations that are not memory, by the object they belong to. */
 static struct {
     uintptr_t at;
     uint32_t tag, run, atom;
@@ -27,7 +26,7 @@ uint32_t search_object_atom(uintptr_t at, unsigned tag) {
     search_end_run(CUT_SHORT);
 }
 
-/* The event that runs is of this atom, the graph says of this location. */
+/* The running event accesses this atom, and the graph says this location: they must agree. */
 void search_bind(uint32_t atom, uint32_t location) {
     if (location >= X.atoms_room) {
         uint32_t room = location * 2 + 64;
@@ -54,10 +53,9 @@ uint32_t search_location_of(uint32_t atom) {
     return S.atoms[atom].location - 1;
 }
 
-/* ---- Who goes on --------------------------------------------------------------------------------
- */
+/* ---- Replaying ------------------------------------------------------------------------------- */
 
-/* Can its next event of the graph be done, is what it reads there? */
+/* Can t do its next event of the graph: has what it reads been executed? */
 static bool can_replay(const struct thread *t) {
     const struct side *s = side_of(t);
     if (!s->want || !s->want->kind || !s->next) {
@@ -110,17 +108,17 @@ static struct thread *pick_forward(void) {
 
 /* ---- Waiting ------------------------------------------------------------------------------------
  *
- * A read that a thread would only do to wait on (a lock that is held, a loop that reads what it has
- * read) is put off until the newest write has another value; when nobody else can go on it is done
- * after all. So a thread that waits blocks no graph on the way to the end of its wait (after
- * Awamoche: Kokologiannakis, Marmanis, Vafeiadis, CAV 2023). Where a revisit gives a read such a
- * value, the read stays behind as a ghost, and the next one takes its place. */
+ * A read whose only purpose is to wait (for a held lock, or in a loop that would read what it has
+ * read) is put off until the newest write has another value. If no thread can run, it is done after
+ * all. So a waiting thread adds no graphs before the end of its wait (after Awamoche:
+ * Kokologiannakis, Marmanis, Vafeiadis, CAV 2023). If a revisit gives a read such a value, the read
+ * stays behind as a ghost, and the next read takes its place. */
 
 static bool is_bound(uint32_t atom) {
     return S.atoms[atom].location != 0;
 }
 
-/* Is there a newest write that ends its wait? Ready of a thread that waits. */
+/* Does the newest write end t's wait? The `ready` function of a waiting thread. */
 bool search_wait_is_over(const struct thread *t) {
     const struct side *s = side_of(t);
     if (s->forced) {
@@ -139,7 +137,7 @@ bool search_wait_is_over(const struct thread *t) {
     return graph_ghosts_allow(G, last, newest);
 }
 
-/* Nobody else can go on: the first who waits reads what there is. */
+/* No thread can run: the first waiting thread reads what is there. */
 static struct thread *force_waiting(void) {
     for (uint32_t i = 0; i < S.threads_n; i++) {
         struct thread *t = &S.threads[i];
@@ -168,8 +166,8 @@ static struct thread *pick_new(void) {
         }
         const struct want *w = side_of(t)->want;
         if (w->exchange || w->read == READ_ENQUEUE) {
-            return t; /* the second half of a read-modify-write, or of a wait: what it has compared
-                         is still so */
+            return t; /* the second half of a read-modify-write or of a wait: nothing may come in
+                         between */
         }
         if (!first) {
             first = t;
@@ -178,14 +176,15 @@ static struct thread *pick_new(void) {
     return first;
 }
 
-/* Who is next, t among others; ends the run when nobody can go on. */
+/* Picks the next thread, possibly t; ends the run when no thread can run. */
 struct thread *search_pick_next(struct thread *t) {
     for (;;) {
         bool replaying = X.replayed < X.replay_n;
         if (replaying && !is_out(t) && can_replay(t)) {
             return t;
         }
-        for (uint32_t i = 0; i < S.threads_n; i++) { /* who is before no event */
+        for (uint32_t i = 0; i < S.threads_n;
+             i++) { /* threads that are not about to make an event */
             struct thread *u = &S.threads[i];
             const struct want *w = side_of(u)->want;
             if (!is_out(u) && (!w || (!w->kind && is_ready(u)))) {
@@ -228,7 +227,7 @@ static void count_step(const struct thread *t, uintptr_t pc) {
     }
 }
 
-/* What t has written since it was last here, before anybody else runs. */
+/* Records what t has written since it was last here, before another thread runs. */
 void search_see_written(struct side *s) {
     for (uint32_t i = 0; i < s->undone_n; i++) {
         if (s->undone[i].written) {

@@ -1,12 +1,12 @@
-/* search_share.c: where a search stands, kept: shared between processes, saved in a checkpoint. */
+/* search_share.c: the state of a search, saved: shared between processes, or written to a
+ * checkpoint. */
 #include "search.h"
 
 #include <errno.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* ---- Places: where a search stands
- * --------------------------------------------------------------- */
+/* ---- Places: saved states of a search -------------------------------------------------------- */
 
 void search_place_free(struct place *p) {
     for (uint32_t i = 0; i < p->frames_n; i++) {
@@ -30,7 +30,7 @@ static struct place *place_new(void) {
     return &X.places[X.places_n++];
 }
 
-/* What is left of X as a place of its own. */
+/* Saves what is left of X as a place of its own. */
 void search_place_keep(void) {
     if (X.stack_n <= X.floor) {
         return;
@@ -47,7 +47,7 @@ void search_place_keep(void) {
     memcpy(p->entries, X.stack + X.floor, p->entries_n * sizeof *p->entries);
 }
 
-/* X stands at entry i of p, and at no other. */
+/* Sets X to entry i of p, and no other. */
 void search_place_take(const struct place *p, uint32_t i) {
     X.frames_n = X.stack_n = X.floor = 0;
     for (uint32_t k = 0; k <= p->entries[i].frame; k++) {
@@ -57,8 +57,7 @@ void search_place_take(const struct place *p, uint32_t i) {
     X.stack[0] = p->entries[i];
 }
 
-/* ---- Checkpoints
- * --------------------------------------------------------------------------------- */
+/* ---- Checkpoints ----------------------------------------------------------------------------- */
 
 struct header {
     char magic[8];
@@ -69,7 +68,7 @@ struct header {
 };
 static const char magic[8] = "simckp5";
 
-/* The options, as far as they change what is explored. */
+/* A hash of the options that change what is explored. */
 static uint64_t identity(const struct job *j) {
     const struct sim_options *r = &j->o->run;
     uint64_t parts[] = {r->c11_release_sequence,
@@ -217,7 +216,7 @@ void search_checkpoint_save(const struct job *j) {
     }
 }
 
-/* Take up where a checkpoint left off; absent is fine. False: it does not fit (error says why). */
+/* Continues from a checkpoint, if there is one. False: the file does not fit (error says why). */
 bool search_checkpoint_load(const struct job *j) {
     struct sim_explored *e = j->out;
     FILE *f = fopen(j->o->checkpoint, "rb");
@@ -264,9 +263,7 @@ bool search_checkpoint_load(const struct job *j) {
     return true;
 }
 
-/* ---- Processes
- * ------------------------------------------------------------------------------------
- */
+/* ---- Processes ------------------------------------------------------------------------------- */
 
 uint32_t search_entries_in_all(void) {
     uint32_t n = 0;
@@ -276,7 +273,7 @@ uint32_t search_entries_in_all(void) {
     return n;
 }
 
-/* Entry after entry that nobody has, the last first. True: nothing is left. */
+/* Claims and explores one entry after another, the last first. True: nothing is left. */
 static bool search_claimed(struct job *j) {
     uint32_t number = search_entries_in_all();
     for (uint32_t p = X.places_n; p-- > 0;) {
@@ -298,8 +295,8 @@ static bool search_claimed(struct job *j) {
     return true;
 }
 
-/* A child searches and leaves its counts, and what it was in the middle of, in a file. The finding
- * is stored as text, since the string may live in memory of the child only. */
+/* A child process searches, and leaves its counts and its unfinished work in a file. The finding is
+ * stored as text, because the string may exist only in the child's memory. */
 struct part {
     struct sim_explored e;
     char finding[64];
@@ -380,7 +377,7 @@ static bool child_collect(const struct job *j, FILE *f) {
     return (!p.in_middle || place_read(f)) && p.through;
 }
 
-/* True: all children found nothing left to do. */
+/* True if nothing is left to do in any child. */
 bool search_shared(struct job *j) {
     unsigned n = j->o->processes < PROCESSES_MAX ? j->o->processes : PROCESSES_MAX;
     FILE *files[PROCESSES_MAX];
@@ -431,7 +428,7 @@ bool search_shared(struct job *j) {
             fclose(files[i]);
         }
     }
-    /* Of the places from before only what nobody claimed is left. */
+    /* Keep only those of the earlier entries that no process has claimed. */
     uint32_t number = 0;
     for (uint32_t p = 0; p < before; p++) {
         struct place *at = &X.places[p];

@@ -1,14 +1,14 @@
-/* search_symmetric.c: threads alike. Of executions that differ only in which thread of several
- * alike did what, one is explored (after Spore: Kokologiannakis, Marmanis, Vafeiadis, PLDI 2024).
+/* search_symmetric.c: interchangeable threads. If executions differ only in which of these threads
+ * did what, one of them is explored (after Spore: Kokologiannakis, Marmanis, Vafeiadis, PLDI 2024).
  *
- * Threads are alike if one thread starts them in a row, with the same function and argument and
- * nothing else in between. If they are joined, that is in a row too, with the same results. Then
- * their names can be exchanged in any execution. One execution of each such set is explored: where
- * two neighbours first differ, the thread of the lower number reads the older write, or writes
- * first. The others are its images and are left out. To this end a thread does an event only after
- * the thread before it has done the corresponding one, reads no older write, and writes behind its
- * write. The earlier event counts as a cause of the later one, so a revisit that keeps one keeps
- * the other.
+ * Threads are interchangeable ("alike") if one thread starts them in a row, with the same function
+ * and argument and nothing else in between. If they are joined, that must be in a row too, with
+ * equal results. Then their numbers can be exchanged in any execution. One execution of each such
+ * set is explored: where two neighbours first differ, the thread with the lower number reads the
+ * older write, or writes first. The other executions are images of it and are left out. For this, a
+ * thread does an event only after its predecessor has done the corresponding one, reads no older
+ * write than that, and writes after the predecessor's write. The earlier event counts as a cause of
+ * the later one, so a revisit that keeps one keeps the other.
  *
  * The rule is sound if that order never puts an event before its own cause. With sequentially
  * consistent accesses it cannot: all reads and writes have one order, in which the rule agrees with
@@ -27,8 +27,7 @@ static _Noreturn void not_alike(void) {
     search_reduce_not(SIM_REDUCE_SYMMETRIC, 0);
 }
 
-/* ---- Who is alike -------------------------------------------------------------------------------
- */
+/* ---- Which threads are alike ----------------------------------------------------------------- */
 
 void explore_alike(struct thread *parent, const struct thread *u, uintptr_t start, uintptr_t arg,
                    bool detached, uintptr_t handle) {
@@ -90,7 +89,7 @@ void search_alike_join(struct thread *t, const struct thread *child) {
     s->joining = id && ++first->joined < first->members ? id : 0;
 }
 
-/* t has nothing more to do, but some of the threads alike are not joined. */
+/* t ends before it has joined the whole group. */
 void search_alike_ends(const struct thread *t) {
     if (is_on() && side_of(t)->joining) {
         not_alike();
@@ -106,7 +105,7 @@ static bool is_a_handle(uint8_t first, uintptr_t at) {
     return false;
 }
 
-/* A plain access between two starts or two joins. */
+/* Checks a plain access between two starts or two joins. */
 void search_alike_access(struct thread *t, uintptr_t at, size_t n, bool write) {
     struct side *s = side_of(t);
     bool of_join =
@@ -119,7 +118,7 @@ void search_alike_access(struct thread *t, uintptr_t at, size_t n, bool write) {
     }
 }
 
-/* Whether the event may occur in a program for which the reduction holds. */
+/* May the event occur in a program for which the reduction holds? */
 static bool is_ordered(const struct want *w) {
     switch (w->kind) {
     case EVENT_WRITE:
@@ -142,8 +141,7 @@ void search_alike_look(const struct thread *t, const struct want *w) {
     }
 }
 
-/* ---- In which order -----------------------------------------------------------------------------
- */
+/* ---- The order of threads that are alike ----------------------------------------------------- */
 
 static event_id solid(event_id e) {
     while (e && G->events[e].kind == EVENT_GHOST) {
@@ -152,7 +150,7 @@ static event_id solid(event_id e) {
     return e;
 }
 
-/* Whether the threads of these two events go on alike. */
+/* Do both threads continue in the same way after these two events? */
 static bool is_same(event_id mine, event_id its) {
     const struct event *a = &G->events[mine], *b = &G->events[its];
     if (a->kind != b->kind) {
@@ -172,8 +170,8 @@ static event_id after(event_id e, uint8_t thread) {
     return solid(e ? G->events[e].po_after : G->first[thread]);
 }
 
-/* The event of the thread before t that corresponds to t's next one; 0: none yet, or they already
- * differ. */
+/* The predecessor's event that corresponds to t's next one; 0: there is none yet, or the two
+ * already differ. */
 static event_id counterpart_now(const struct thread *t) {
     struct alike *a = &side_of(t)->alike;
     while (a->tied) {
@@ -188,12 +186,12 @@ static event_id counterpart_now(const struct thread *t) {
     return 0;
 }
 
-/* An exchange is done when it has written. */
+/* The last event of a read-modify-write, or e itself. */
 static event_id end_of(event_id e) {
     return G->events[e].ex && G->events[e].kind == EVENT_READ ? G->events[e].po_after : e;
 }
 
-/* The thread before it goes first. */
+/* Must t wait for its predecessor? */
 bool search_alike_waits(const struct thread *t) {
     if (X.forward || !is_on() || !side_of(t)->alike.tied) {
         return false;
@@ -206,7 +204,7 @@ bool search_alike_waits(const struct thread *t) {
                : !side_of(t)->next && !is_out(&S.threads[side_of(t)->alike.before]);
 }
 
-/* t does its next event. */
+/* t is about to do its next event. */
 void search_alike_learn(struct thread *t) {
     event_id its = X.forward || !side_of(t)->alike.tied ? 0 : counterpart_now(t);
     if (its) {
@@ -214,7 +212,7 @@ void search_alike_learn(struct thread *t) {
     }
 }
 
-/* Events from `id` on are gone. */
+/* The events from `id` on have been removed. */
 void search_alike_forget(event_id id) {
     for (uint32_t i = 1; i < S.threads_n && is_on(); i++) {
         struct alike *a = &X.sides[i].alike;
@@ -238,7 +236,7 @@ static event_id counterpart_of(event_id e) {
     return mine == e ? its : 0;
 }
 
-/* Whether e may read the write w, or a write right behind w, or be a write right behind w. */
+/* May e read the write w, or read or be a write right after w? */
 bool search_alike_allows(event_id e, event_id w) {
     if (X.forward || !is_on()) {
         return true;

@@ -1,5 +1,6 @@
-/* shadow.c: what is known of every touched byte: who accessed it (races), what it held before the
- * run (put back at reset), and whether it may be touched at all (simulated heap and pages). */
+/* shadow.c: what the engine knows about every byte that was touched: who accessed it (races), what
+ * it held before the run (restored at reset), and whether it may be touched at all (simulated heap
+ * and pages). */
 #include "internal.h"
 
 #include <errno.h>
@@ -13,7 +14,7 @@
 #define HEAP_GRAIN 16
 enum { HEAP_REDZONE = 0, HEAP_FREED = 0xFD };
 
-/* The program's own data sections; writes to them are put back. */
+/* The program's own data sections; writes to them are undone. */
 extern char __data_start[] __attribute__((weak)), _end[] __attribute__((weak));
 static struct { uintptr_t start, end; } restore[17];
 static unsigned restore_n;
@@ -39,8 +40,8 @@ static void *map(size_t n) {
     exit(2);
 }
 
-/* A table that stays. Each begins at another place of its page, so that their first entries, which
- * every run uses, do not fight for the same lines of the cache. */
+/* A table that is never unmapped. Tables begin at different offsets in a page, so that their first
+ * entries, which every run uses, do not compete for the same cache sets. */
 static void *map_table(size_t n) {
     enum { LINE_BYTES = 64, LINES = 64 };
     static unsigned tables;
@@ -48,8 +49,8 @@ static void *map_table(size_t n) {
     return (char *)map(n + offset) + offset;
 }
 
-/* Behind the pages lies address space that nobody else gets, so that a wild access lands there and
- * is told of: as far as a 32-bit index of words reaches; less where that is not available. */
+/* Reserves address space after the pages, so that wild accesses land there and are reported: as far
+ * as a 32-bit index of words reaches, or less if the system refuses that. */
 static uintptr_t map_memory(size_t bytes, size_t *mapped) {
     for (size_t behind = (size_t)17 << 30; behind >= (size_t)1 << 30; behind /= 4) {
         void *p = mmap(NULL, bytes + behind, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
@@ -66,7 +67,7 @@ static uintptr_t map_memory(size_t bytes, size_t *mapped) {
     return (uintptr_t)map(bytes);
 }
 
-/* Tables once; the simulated memory anew whenever its sizes change. */
+/* Maps the tables once, and the simulated memory again whenever its sizes change. */
 void shadow_setup(void) {
     if (!S.cells) {
         S.cells = map_table(CELLS_MAX * sizeof *S.cells);
@@ -90,7 +91,7 @@ void shadow_setup(void) {
     if (heap == heap_now && pages == pages_now && page == page_size_now) {
         return;
     }
-    if (page_size_now > 0) { /* there was a run before, with other sizes */
+    if (page_size_now > 0) { /* an earlier run had other sizes */
         munmap((void *)base, mapped);
         munmap(S.heap_state - 8, heap_now / HEAP_GRAIN + 1 + 8);
         munmap(S.pages, (pages_now / page_size_now + 1) * sizeof *S.pages);
@@ -100,7 +101,8 @@ void shadow_setup(void) {
     S.heap_end = S.memory + heap;
     S.memory_end = S.heap_end + pages;
     S.behind_end = base + mapped;
-    S.heap_state = (uint8_t *)map(heap / HEAP_GRAIN + 1 + 8) + 8; /* last_zero reads by eights */
+    S.heap_state =
+        (uint8_t *)map(heap / HEAP_GRAIN + 1 + 8) + 8; /* last_zero() reads eight bytes at a time */
     S.pages = map((pages / page + 1) * sizeof *S.pages);
     S.page_shift = (unsigned)__builtin_ctz(S.o.page_size);
     S.pages_at = S.heap_end;
@@ -113,14 +115,14 @@ void shadow_setup(void) {
     S.heap_users = 0;
 }
 
-/* Each thread has its part, the first one half of it all. */
+/* Each thread has its own part of the heap; the first thread has half of it. */
 static uintptr_t heap_start(unsigned thread) {
     size_t half = (S.heap_end - S.memory) / 2 / HEAP_GRAIN * HEAP_GRAIN;
     size_t part = half / (THREADS - 1) / HEAP_GRAIN * HEAP_GRAIN;
     return thread ? S.memory + half + part * (thread - 1) : S.memory;
 }
 
-/* Zeroes [at, at + n), which was zero before the run. */
+/* Zeroes [at, at + n) again, which was zero before the run. */
 static void wipe(uintptr_t at, size_t n) {
     enum { LARGE = 1 << 20 };
     uintptr_t end = at + n, first = (at + 4095) & ~(uintptr_t)4095;
@@ -131,7 +133,7 @@ static void wipe(uintptr_t at, size_t n) {
     memset((void *)at, 0, end - at);
 }
 
-/* A cell may hold bytes of others beside the subject's: only what was written is put back. */
+/* A cell may also hold bytes of other code: only the bytes that were written are restored. */
 static void put_back(const struct cell *c) {
     const char *saved = (const char *)&c->saved;
     if (c->initialised == 0xff) {
@@ -185,7 +187,7 @@ void shadow_reset(void) {
     S.pages_at = S.heap_end;
 }
 
-/* ---- May these bytes be touched? ------------------------------------------------------------ */
+/* ---- Access checks --------------------------------------------------------------------------- */
 
 static void check_heap(uintptr_t at, size_t n, bool write, uintptr_t pc) {
     for (uintptr_t p = at; p < at + n;) {
@@ -212,7 +214,7 @@ static inline bool page_races(const struct page_access *a) {
     return a->when > S.now->H[a->thread];
 }
 
-/* Does what was done to the whole page race with an access to some of its bytes now? */
+/* Does this access race with an earlier access to the whole page? */
 static inline void check_page(const struct page *g, uintptr_t at, size_t n, bool write, bool atomic,
                               uintptr_t pc) {
     if (unlikely(page_races(&g->written))) {
@@ -244,7 +246,7 @@ static void check_pages(uintptr_t at, size_t n, bool write, bool atomic, uintptr
     }
 }
 
-/* Stacks of other threads, alive or ended. */
+/* Checks an access to the stack of another thread, running or ended. */
 static void check_stack(uintptr_t at, size_t n, bool write, uintptr_t pc) {
     unsigned i = (unsigned)((at - (uintptr_t)S.stacks) / (S.stack_size + 4096));
     if (i == S.now->id || i >= S.threads_n) {
@@ -270,7 +272,7 @@ static inline void check_memory(uintptr_t at, size_t n, bool write, bool atomic,
         return;
     }
     if (at + n > S.memory_end) {
-        found("wild-access", "%s of %zu bytes at %p, behind all pages\n  @%lx",
+        found("wild-access", "%s of %zu bytes at %p, past the end of all pages\n  @%lx",
               write ? "write" : "read", n, (void *)at, (unsigned long)pc);
     }
     if (at < S.heap_end) {
@@ -280,11 +282,10 @@ static inline void check_memory(uintptr_t at, size_t n, bool write, bool atomic,
     }
 }
 
-/* ---- Cells and races --------------------------------------------------------------------------
- */
+/* ---- Cells and races ------------------------------------------------------------------------- */
 
-/* Rows of 64 words, each placed by a hash. If a whole memory were one row, a colliding address
- * would be searched to the row's end. */
+/* Rows of 64 words, each placed by a hash. If the whole memory were one row, a colliding address
+ * would be searched for to the end of the row. */
 static inline uint32_t first_slot(uintptr_t at) {
     uint32_t row = (uint32_t)(at >> 9) * UINT32_C(0x9E3779B1) >> 16;
     return (row << 6 | (at >> 3 & 63)) & (SLOTS - 1);
@@ -305,10 +306,11 @@ static inline struct cell *cell_find(uintptr_t at, uint32_t *slot) {
     }
 }
 
-/* Before each block of the simulated heap, in its redzone: its birth counts as a write to every
- * byte. It is written down once; cells of the block that are touched later learn of it here. */
+/* The head of each block of the simulated heap, inside its redzone. An allocation counts as a write
+ * to every byte. It is recorded once, here; a cell that is touched later copies it from here. */
 struct block {
-    size_t size, initialised_bytes; /* those of the first bytes that hold known values */
+    size_t size,
+        initialised_bytes; /* initialised_bytes: of the first bytes, how many are initialised */
     uintptr_t pc;
     uint32_t frame, thread;
     epoch when;
@@ -323,8 +325,8 @@ static struct block *block_of(uintptr_t at) {
     return (struct block *)(at - BLOCK_HEAD);
 }
 
-/* The last zero byte before end, where there is one. Not memrchr, which ASan's runtime replaces by
- * one that looks at every byte's shadow first. */
+/* The last zero byte before end; there must be one. Not memrchr, because ASan intercepts it and
+ * checks the shadow of every byte first. */
 static const uint8_t *last_zero(const uint8_t *end) {
     const uint64_t ones = UINT64_C(0x0101010101010101);
     for (uint64_t word;; end -= sizeof word) {
@@ -339,9 +341,10 @@ static const uint8_t *last_zero(const uint8_t *end) {
     return end;
 }
 
-/* The start of the block around at; 0 for a redzone. The start of each arena is one. */
+/* The start of the block around `at`; 0 in a redzone. Each arena starts with a redzone. */
 static uintptr_t block_around(uintptr_t at) {
-    static uintptr_t start, end, generation; /* the last one: neighbours are touched together */
+    static uintptr_t start, end,
+        generation; /* the latest block, because neighbouring bytes are touched together */
     if (generation == S.generation && at - start < end - start) {
         return start;
     }
@@ -367,7 +370,7 @@ static inline uint32_t rec_new(void) {
     return S.recs_n++;
 }
 
-/* The first record of a cell in a block is the block's birth. */
+/* The first record of a cell in a block is the allocation. */
 static void remember_birth(struct cell *c) {
     uintptr_t start = block_around(c->at);
     if (!start) {
@@ -392,7 +395,7 @@ static void remember_birth(struct cell *c) {
     c->plain = r;
 }
 
-/* All eight bytes, although the object may be smaller. */
+/* Reads all eight bytes, although the object may be smaller. */
 __attribute__((no_sanitize("address"))) static uint64_t read_cell(uintptr_t at) {
     return *(const volatile uint64_t *)at;
 }
@@ -420,7 +423,7 @@ struct cell *cell_at(uintptr_t at) {
     return c;
 }
 
-/* Bytes on which the program says that races are meant. */
+/* Bytes on which the program allows races. */
 enum { ALLOWED_MAX = 64 };
 static struct {
     uint32_t run;
@@ -455,7 +458,7 @@ static void race(const char *what, uintptr_t at, size_t n, bool write, bool atom
         return;
     }
     if (at == (uintptr_t)&errno) {
-        return; /* one address for all threads here, though each has its own by rights */
+        return; /* all logical threads share it here, though each should have its own */
     }
     char mine[400], other[400];
     describe_stack(mine, sizeof mine, pc, S.now->frame);
@@ -465,7 +468,8 @@ static void race(const char *what, uintptr_t at, size_t n, bool write, bool atom
           other);
 }
 
-/* Does an earlier access of this list by another thread, not known to have happened, overlap? */
+/* Reports a race if an earlier access in this list overlaps this one, is by another thread, and is
+ * not known to happen before it. */
 static inline void check_list(uint32_t r, unsigned mask, bool write, bool atomic, bool list_atomic,
                               uintptr_t at, size_t n, uintptr_t pc) {
     const struct thread *t = S.now;
@@ -507,7 +511,7 @@ void shadow_thread_ends(const struct thread *t) {
     }
 }
 
-/* Remember the access; a record that it makes superfluous is reused or dropped. */
+/* Records the access; a record that it makes superfluous is reused or dropped. */
 static inline void note(uint32_t *head, unsigned mask, bool write, bool supersedes_all,
                         uintptr_t pc) {
     const struct thread *t = S.now;
@@ -561,13 +565,12 @@ static void uninitialised(struct cell *c, unsigned mask, uintptr_t pc) {
     if (!(mask & ~(unsigned)c->initialised)) {
         return;
     }
-    found("uninitialised-read", "read at %p of bytes that nobody wrote\n  @%lx",
+    found("uninitialised-read", "read at %p of bytes that were never written\n  @%lx",
           (void *)(c->at + (unsigned)__builtin_ctz(mask & ~(unsigned)c->initialised)),
           (unsigned long)pc);
 }
 
-/* The locals of a function that begins, those whose addresses escape: what was there is nobody's.
- */
+/* A function begins: its locals whose addresses escape are uninitialised. */
 void sim_stack_fresh(void *start, size_t n);
 void sim_stack_fresh(void *start, size_t n) {
     if (!S.active || !S.o.check_uninitialised) {
@@ -604,8 +607,9 @@ static inline void plain_cell(struct cell *c, unsigned mask, bool write, uintptr
     }
 }
 
-/* Plain accesses in the trace leave room for the rest; of a loop of one read, one line says how
- * often (wrote). A value is what is there before a write. */
+/* Adds a plain access to the trace. Such lines are limited, to leave room for others; a loop of one
+ * read makes one line with a count (wrote). The value of a write's line is the one before the
+ * write. */
 enum { PLAIN_LINES_MAX = 1 << 15 };
 static void trace_plain(uintptr_t at, size_t n, bool write, uintptr_t pc) {
     uint64_t value = 0;
@@ -613,7 +617,7 @@ static void trace_plain(uintptr_t at, size_t n, bool write, uintptr_t pc) {
     if (S.lines_n >= PLAIN_LINES_MAX) {
         return;
     }
-    process_vm_readv(getpid(), &to, 1, &from, 1, 0); /* fails where nothing is */
+    process_vm_readv(getpid(), &to, 1, &from, 1, 0); /* fails at unmapped addresses */
     struct line *last = S.lines_n ? &S.lines[S.lines_n - 1] : NULL;
     if (last && last->kind == LINE_READ && !write && last->pc == pc && last->at == at &&
         last->value == value && last->thread == S.now->id) {
@@ -633,8 +637,8 @@ static struct page *page_of(uintptr_t at) {
     return &S.pages[(at - S.heap_end) >> S.page_shift];
 }
 
-/* An access to all bytes of whole pages, which was checked against those before: each page
- * remembers it, beside those words that were touched one by one. */
+/* Records an access to all bytes of whole pages, already checked against the earlier ones: in each
+ * page, and in the cells that were touched individually. */
 static void whole_pages(uintptr_t at, size_t n, bool write, bool by_call, uintptr_t pc) {
     const struct thread *t = S.now;
     const struct page_access now = {t->H[t->id], t->frame, pc, t->id, by_call};
@@ -654,8 +658,7 @@ static void whole_pages(uintptr_t at, size_t n, bool write, bool by_call, uintpt
     }
 }
 
-/* Whether the page's record has room for the access: of threads that read a page at the same time
- * it remembers one. */
+/* Can the page's record hold the access? It remembers only one of several concurrent readers. */
 static inline bool fits_page_record(uintptr_t at, size_t left, bool write) {
     return left >= S.o.page_size && at % S.o.page_size == 0 && !S.exploring &&
            at - S.heap_end < S.memory_end - S.heap_end &&
@@ -719,10 +722,10 @@ struct cell *access_atomic(uintptr_t at, unsigned size, bool write, uintptr_t pc
     return c;
 }
 
-/* ---- Heap ---------------------------------------------------------------------------------------
- */
+/* ---- Heap ------------------------------------------------------------------------------------ */
 
-/* A block of the calling thread's own arena, so that addresses do not depend on the schedule. */
+/* Allocates from the calling thread's own arena, so that addresses do not depend on the
+ * schedule. */
 static void *heap_take(size_t size, size_t alignment, size_t initialised_bytes, uintptr_t pc) {
     struct thread *t = S.now;
     if (unlikely(S.exploring)) {
@@ -746,10 +749,10 @@ static void *heap_take(size_t size, size_t alignment, size_t initialised_bytes, 
     uintptr_t at =
         (S.heap_at[t->id] + HEAP_GRAIN + BLOCK_HEAD + alignment - 1) & ~(uintptr_t)(alignment - 1);
     if (size > (size_t)1 << 46) {
-        return NULL; /* no machine has that */
+        return NULL; /* more than any machine has */
     }
     if (at + size + HEAP_GRAIN > limit) {
-        stop_bound(SIM_BOUND_MEMORY); /* our limit, not the program's */
+        stop_bound(SIM_BOUND_MEMORY); /* a limit of the engine, not of the program */
     }
     *block_of(at) = (struct block){
         .size = size,
@@ -774,7 +777,8 @@ static bool heap_owns(uintptr_t at) {
            S.heap_state[(at - S.memory) / HEAP_GRAIN - 1] == HEAP_REDZONE;
 }
 
-/* Release counts as a write to every byte: it races with the birth, or with any byte's last use. */
+/* Freeing counts as a write to every byte: it races with the allocation and with any unordered
+ * access. */
 static void write_whole_block(uintptr_t at, uintptr_t pc) {
     const struct block *b = block_of(at);
     if (b->when > S.now->H[b->thread]) {
@@ -845,7 +849,7 @@ void *sim_calloc(size_t count, size_t size) {
     if (__builtin_mul_overflow(count, size, &n)) {
         return NULL;
     }
-    return heap_take(n ? n : 1, 16, n, PC); /* arenas are zero and never reused in a run */
+    return heap_take(n ? n : 1, 16, n, PC); /* arenas are zero and are not reused within a run */
 }
 
 void *sim_aligned_alloc(size_t alignment, size_t size) {
@@ -854,7 +858,7 @@ void *sim_aligned_alloc(size_t alignment, size_t size) {
     }
     if ((alignment == 0 || (alignment & (alignment - 1))) && S.o.refuse_allocations) {
         found("invalid-allocation",
-              "T%u asks for the alignment %zu, which is no power of two\n  @%lx", S.now->id,
+              "T%u asks for alignment %zu, which is not a power of two\n  @%lx", S.now->id,
               alignment, (unsigned long)PC);
     }
     if (alignment == 0 || (alignment & (alignment - 1))) {
@@ -876,9 +880,9 @@ int sim_posix_memalign(void **out, size_t alignment, size_t size) {
     return 0;
 }
 
-/* Blocks that the C library hands out (realpath, vasprintf, getcwd, ...) are of the real heap. */
+/* Blocks that the C library allocates (realpath, vasprintf, getcwd, ...) are on the real heap. */
 static bool is_of_library(uintptr_t at) {
-    extern char end[]; /* of the executable's data; the real heap is behind it */
+    extern char end[]; /* end of the executable's data, where the real heap begins */
     return at % 16 == 0 && at > (uintptr_t)end && at < (uintptr_t)sbrk(0);
 }
 
@@ -963,8 +967,7 @@ int sim_memcmp(const void *a, const void *b, size_t n) {
     return memcmp(a, b, n);
 }
 
-/* ---- Pages --------------------------------------------------------------------------------------
- */
+/* ---- Pages ----------------------------------------------------------------------------------- */
 
 static struct page *pages_in(uintptr_t at, size_t size) {
     size_t page = S.o.page_size;
@@ -981,7 +984,7 @@ static struct page *pages_in(uintptr_t at, size_t size) {
     return g;
 }
 
-/* The point in the schedule at which a page operation happens. NULL: not reserved. */
+/* The scheduling point of a page operation. NULL: not reserved. */
 static struct page *pages_begin(void *start, size_t size) {
     if (!S.active || !pages_in((uintptr_t)start, size)) {
         return NULL;
@@ -996,7 +999,8 @@ static struct page *pages_begin(void *start, size_t size) {
     return pages_in((uintptr_t)start, size);
 }
 
-/* A page operation that changes contents: a write to every byte, against all earlier accesses. */
+/* A page operation that changes contents counts as a write to every byte; checks it against all
+ * earlier accesses. */
 static void pages_write(uintptr_t at, size_t size, uintptr_t pc) {
     for (size_t i = 0; i < size; i += S.o.page_size) {
         check_page(page_of(at + i), at, size, true, false, pc);
@@ -1039,7 +1043,8 @@ void *sim_pages_reserve(size_t size) {
     return (void *)at;
 }
 
-/* Taking access away races with every access; granting it is only seen to come before or after. */
+/* Removing access races with every unordered access. Granting it races with none: an access comes
+ * after it, or faults. */
 bool sim_pages_protect(void *start, size_t size, enum sim_access access) {
     struct page *g = pages_begin(start, size);
     if (!g) {

@@ -1,4 +1,4 @@
-/* sites.c: the places that make atomic accesses (sites.h). */
+/* sites.c: the places that make atomic accesses (see sites.h). */
 #include "sites.h"
 #include "internal.h"
 
@@ -15,9 +15,9 @@ struct site {
 static struct site sites[SITES_MAX] = {{.seen = true}, {.seen = true}};
 static unsigned sites_n = 2;
 static uint16_t slots[4 * SITES_MAX];
-static uint64_t pairs[SITES_MAX][WORDS]; /* by load: the stores that came later */
+static uint64_t pairs[SITES_MAX][WORDS]; /* by load: later stores that nothing orders after it */
 
-/* Loads of each thread that nothing has ordered yet, and where they read. */
+/* Per thread: loads that nothing has ordered yet, and the addresses that they read. */
 static struct {
     uint32_t run;
     uint64_t loads[WORDS];
@@ -108,7 +108,7 @@ void sim_sites_begin(void) {
     S.sites = true;
 }
 
-extern char __executable_start[] __attribute__((weak)); /* where the program is mapped */
+extern char __executable_start[] __attribute__((weak)); /* base address of the program */
 
 void sim_sites_json(FILE *out) {
     static const char *const kinds[] = {"load", "store", "rmw", "cas", "cas-fails", "fence"};

@@ -1,5 +1,5 @@
-/* sites.h: the places in a program that make atomic accesses, and their orders, which can be
- * changed while it runs: what the ordering advisor asks for. */
+/* sites.h: the places where a program makes atomic accesses, and their memory orders, which the
+ * ordering advisor changes without recompiling. */
 #ifndef SIM_SITES_H
 #define SIM_SITES_H
 
@@ -8,18 +8,18 @@
 
 enum site_kind { SITE_LOAD, SITE_STORE, SITE_RMW, SITE_CAS, SITE_CAS_FAILS, SITE_FENCE };
 
-/* The order in which the access at pc is made: as written, or as sim_site_set() said. */
+/* The order of the access at pc: the one in the source, or the one given to sim_site_set(). */
 int site_order(enum site_kind kind, int order, uintptr_t pc, uintptr_t at);
-/* Plain accesses, for what they could swap with; calls that order everything. */
+/* Plain accesses, to find out what they could be reordered with; calls that order everything. */
 void site_plain(int write, uintptr_t at);
 void site_barrier(void);
 
-/* From now on that access has this order (__ATOMIC_*; of a fence, relaxed: none). */
+/* Gives that access another order (__ATOMIC_*; a relaxed fence is none). */
 void sim_site_set(uintptr_t pc, enum site_kind kind, int order);
-/* From now on sites are written down. */
+/* Starts recording sites. */
 void sim_sites_begin(void);
-/* All sites seen, and which loads came before which stores with nothing between that orders them:
- * as JSON. */
+/* Writes as JSON all sites seen, and each load that precedes a store with nothing ordering the
+ * two. */
 void sim_sites_json(FILE *out);
 
 #endif

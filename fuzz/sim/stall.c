@@ -1,8 +1,8 @@
-/* stall.c: a run in which nobody has seen anything new for long. From then on all take turns and
- * read the newest values (run.c), and it is watched whether anything comes that was not there
- * before: a thread's own state (what it keeps in registers and on its stack), a value of an atomic
- * or of plain memory. A loop that counts has something new in every round, however long it is.
- * Where nothing new comes any more all only repeat themselves: a livelock. */
+/* stall.c: livelock detection. When a run has made no progress for long, all threads take turns and
+ * read the newest values (run.c), and this file watches for anything that has not occurred before:
+ * the state of a thread (its registers and stack), a value of an atomic or of plain memory. A loop
+ * that counts has a new state in every round. If nothing new occurs, all threads only repeat
+ * themselves: a livelock. */
 #include "internal.h"
 
 #include <string.h>
@@ -12,7 +12,7 @@ enum { SEEN = 1 << 15, SEEN_MAX = SEEN / 2, WRITTEN_MAX = 32 };
 
 static uint64_t seen[SEEN];
 static uint32_t seen_run[SEEN], seen_now, seen_n;
-static uintptr_t written[WRITTEN_MAX]; /* plain memory that is about to change, by cell */
+static uintptr_t written[WRITTEN_MAX]; /* cells of plain memory about to change */
 static uint32_t written_n;
 
 static inline uint64_t mix(uint64_t h, uint64_t x) {
@@ -20,7 +20,7 @@ static inline uint64_t mix(uint64_t h, uint64_t x) {
     return h ^ h >> 29;
 }
 
-/* More than there is room for is new as well. */
+/* If there is no room, everything counts as new. */
 static void see(uint64_t what) {
     uint32_t i = (uint32_t)(what >> 32) % SEEN;
     for (; seen_run[i] == seen_now; i = (i + 1) % SEEN) {
@@ -36,7 +36,7 @@ static void see(uint64_t what) {
     }
 }
 
-/* Registers that a call preserves, and the stack from there on. */
+/* A hash of the registers that a call preserves and of the stack above sp. */
 __attribute__((no_sanitize("address"))) static uint64_t state_of(const struct thread *t,
                                                                  uintptr_t sp) {
     uint64_t h = mix(t->id + 1u, t->pending.pc ^ t->call);
@@ -63,7 +63,7 @@ void stall_end(void) {
     sim_watch = S.exploring;
 }
 
-/* Before a step of t. */
+/* Called before a step of t. */
 void stall_step(const struct thread *t) {
     for (uint32_t i = 0; i < written_n; i++) {
         uint64_t value;
@@ -78,8 +78,8 @@ void stall_step(const struct thread *t) {
     }
 }
 
-/* The frame of the program, as unwinding restores it: below lie frames of ours, with what they left
- * there. */
+/* Reads the registers of the program's frame from the unwinder. Frames of the engine lie below it,
+ * with leftover data that is not the program's. */
 static _Unwind_Reason_Code look_at_frame(struct _Unwind_Context *frame, void *pc) {
     if (_Unwind_GetIP(frame) != *(const uintptr_t *)pc) {
         return _URC_NO_REASON;

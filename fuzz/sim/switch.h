@@ -1,4 +1,4 @@
-/* switch.h: switching between stacks by hand (x86-64 and arm64). */
+/* switch.h: switches between stacks, in assembly (x86-64 and arm64). */
 #ifndef SIM_SWITCH_H
 #define SIM_SWITCH_H
 
@@ -7,10 +7,10 @@
 
 #if defined(__x86_64__)
 /* Save the current stack pointer in *from and continue at `to` (saved the same way, or made by
- * stack_prepare). Not a call: the processor foretells returns by the calls that it saw, and is
- * right more often when two threads stand at the same depth. */
+ * stack_prepare). Uses jumps rather than call and ret, because the processor's return predictor
+ * mispredicts less when two threads stand at the same call depth. */
 static inline void sim_switch(void **from, void *to) {
-    __asm__ volatile("lea -128(%%rsp), %%rsp\n" /* the red zone */
+    __asm__ volatile("lea -128(%%rsp), %%rsp\n" /* skip the red zone */
                      "  push %%rbp\n  lea 1f(%%rip), %%rax\n  push %%rax\n"
                      "  mov %%rsp, (%0)\n  mov %1, %%rsp\n  pop %%rax\n  jmp *%%rax\n"
                      "1:  pop %%rbp\n  lea 128(%%rsp), %%rsp\n"

@@ -1,5 +1,5 @@
-/* trace.c: what a run did, as columns, one a thread; code addresses as function, file and line;
- * coverage. */
+/* trace.c: the trace of a run in columns, one per thread; code addresses as function, file and
+ * line; shrinking of failing runs. */
 #include "internal.h"
 
 #include <dlfcn.h>
@@ -17,7 +17,7 @@ enum { LINES_MAX = 1 << 16, TEXT_MAX = 1 << 18 };
 static char *texts;
 static size_t texts_at;
 
-/* Room for lines and texts; a trace that cannot be kept is switched off. */
+/* Allocates room for lines and texts. If that fails, tracing is switched off. */
 static bool trace_room(void) {
     if (!S.lines) {
         S.lines = calloc(LINES_MAX, sizeof *S.lines);
@@ -65,10 +65,10 @@ void sim_note(const char *format, ...) {
                             .pc = (uintptr_t)__builtin_return_address(0)});
 }
 
-/* ---- Code addresses ------------------------------------------------------------------------- */
+/* ---- Code addresses -------------------------------------------------------------------------- */
 
-/* Places that were asked for before, by address; shared with child processes, because it is they
- * who meet findings and addr2line is slow. A slot is free, taken, or its address's. */
+/* Cache of resolved code addresses. Child processes share it, because they meet the findings and
+ * addr2line is slow. The pc of a slot is 0 (free), TAKEN (being filled) or the address. */
 enum { PLACES = 4096, PLACE_BYTES = 120, TAKEN = 1 };
 static struct place {
     _Atomic uintptr_t pc;
@@ -90,8 +90,8 @@ static struct place *known_slot(uintptr_t pc) {
     return &known[pc * 0x9E3779B97F4A7C15u >> 52];
 }
 
-/* "function file:line" of each address, through one call of addr2line a module; "?" when unknown.
- */
+/* Resolves each address to "function file:line", with one call of addr2line per module; "?" if
+ * unknown. */
 static void look_up(const uintptr_t *pcs, unsigned n, char (*out)[120]) {
     for (unsigned i = 0; i < n; i++) {
         snprintf(out[i], sizeof out[i], "?");
@@ -120,7 +120,7 @@ static void look_up(const uintptr_t *pcs, unsigned n, char (*out)[120]) {
         size_t used =
             (size_t)snprintf(command, sizeof command, "addr2line -s -f -e '%.3000s'", module);
         unsigned list[1024], k = 0;
-        /* a position-independent module is mapped at its base; a fixed one is not moved */
+        /* a position-independent module is relative to its base; any other is not moved */
         const unsigned char *elf = info.dli_fbase;
         uintptr_t base = elf[16] == 2 ? 0 : (uintptr_t)info.dli_fbase;
         for (unsigned j = i; j < n && k < 1024 && used + 32 < sizeof command; j++) {
@@ -150,7 +150,7 @@ static void look_up(const uintptr_t *pcs, unsigned n, char (*out)[120]) {
     }
 }
 
-/* The same, with what is known already. */
+/* As look_up(), through the cache. */
 static void places_of(const uintptr_t *pcs, unsigned n, char (*out)[PLACE_BYTES]) {
     bool all = known != NULL;
     for (unsigned i = 0; i < n && all; i++) {
@@ -208,15 +208,14 @@ void sim_symbolise(char *text, size_t n) {
     free(copy);
 }
 
-/* ---- Columns
- * -------------------------------------------------------------------------------------- */
+/* ---- Columns --------------------------------------------------------------------------------- */
 
 static const char *order_name(unsigned order) {
     static const char *const names[] = {"rlx", "con", "acq", "rel", "ar", "sc"};
     return order < 6 ? names[order] : "?";
 }
 
-/* Addresses get short names in order of appearance: a symbol, or m1, m2, ... */
+/* A short name for an address: symbol+offset, or its last digits in brackets. */
 static const char *location(uintptr_t at) {
     static char out[8][48];
     static unsigned next;
@@ -358,8 +357,7 @@ void sim_trace_print(FILE *out) {
     free(pcs);
 }
 
-/* ---- Shrinking
- * ------------------------------------------------------------------------------------- */
+/* ---- Shrinking ------------------------------------------------------------------------------- */
 
 struct attempt {
     struct sim_options o;
@@ -371,7 +369,7 @@ struct attempt {
     unsigned runs, runs_max;
 };
 
-/* Does this list of choices still fail the same way? Then it is the new best. */
+/* Does this list of choices still fail in the same way? Then it becomes the best. */
 static bool fails(struct attempt *a, const uint16_t *choices, size_t n) {
     if (a->runs >= a->runs_max) {
         return false;
@@ -393,7 +391,8 @@ static bool fails(struct attempt *a, const uint16_t *choices, size_t n) {
     return true;
 }
 
-/* Cut the tail, set runs of choices to 0 (run on, newest, no failure), drop single ones. */
+/* Tries to set ranges of choices to 0 (continue, newest value, no failure), to remove ranges, and
+ * to lower single choices. */
 unsigned sim_shrink(const struct sim_options *options, void (*program)(void *), void *arg,
                     const char *finding, uint16_t *choices, size_t *n, unsigned runs_max) {
     struct attempt a = {.o = *options,

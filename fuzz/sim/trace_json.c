@@ -1,4 +1,4 @@
-/* trace_json.c: the trace of the last run as JSON (trace_json.h). */
+/* trace_json.c: the trace of the last run as JSON (see trace_json.h). */
 #include "trace_json.h"
 #include "internal.h"
 
@@ -38,7 +38,7 @@ static bool is_access_line(unsigned kind) {
     return kind <= LINE_CAS;
 }
 
-/* Where the functions that the line lies in were called, innermost first. */
+/* Writes the call stack of a line, innermost caller first. */
 static void write_callers(FILE *out, uint32_t frame) {
     fputs(",\"callers\":[", out);
     for (unsigned depth = 0; frame && depth < 12; depth++, frame = S.frames[frame].parent) {
@@ -90,7 +90,7 @@ static void range(FILE *out, const char *name, uintptr_t start, uintptr_t end) {
     fprintf(out, "[\"%s\",%llu,%llu]", name, (unsigned long long)start, (unsigned long long)end);
 }
 
-/* What addresses that are no variable of the program's belong to. */
+/* Writes the address ranges that are not variables of the program. */
 static void write_ranges(FILE *out) {
     fputs(",\"ranges\":[", out);
     range(out, "heap", S.memory, S.heap_end);

@@ -1,6 +1,6 @@
 /* tsan.c: the entry points that gcc and clang emit under -fsanitize=thread, for C and for C++'s
- * atomics. Inside a run they go to the engine; outside they do the plain or sequentially
- * consistent thing. */
+ * atomics. Inside a run they call the engine; outside they access memory directly, with seq_cst
+ * atomics. */
 #include "posix.h"
 #include "sites.h"
 
@@ -10,8 +10,8 @@
 #define ENTRY(name) __tsan_##name
 #define ADDRESS(p) ((uintptr_t)(p))
 
-/* A compiler may push a register only to align its stack: what we leave there would make two states
- * of one (stall.c, search_loops.c). */
+/* A compiler may push a register only to align the stack. If the engine left values in such
+ * registers, equal states of the program would look different (stall.c, search_loops.c). */
 #if defined(__has_attribute) && __has_attribute(zero_call_used_regs)
 #define LEAVES_NOTHING __attribute__((zero_call_used_regs("used-gpr")))
 #else
@@ -25,7 +25,7 @@ void __tsan_ignore_thread_begin(void) {}
 void __tsan_ignore_thread_end(void);
 void __tsan_ignore_thread_end(void) {}
 
-/* ---- Calls, for the stacks in reports ---- */
+/* ---- Calls, for the stacks in reports -------------------------------------------------------- */
 
 LEAVES_NOTHING void __tsan_func_entry(void *caller);
 void __tsan_func_entry(void *caller) {
@@ -52,16 +52,16 @@ void __tsan_func_exit(void) {
     }
 }
 
-/* The order of an access, as written or as the advisor tries it. */
+/* The order of an access: as written, or as the advisor overrides it. */
 #define ORDER(kind, p) (unlikely(S.sites) ? site_order(kind, order, PC, ADDRESS(p)) : order)
 #define FAILURE(p) \
     (unlikely(S.sites) ? site_order(SITE_CAS_FAILS, failure, PC, ADDRESS(p)) : failure)
 
-/* ---- Plain accesses ---- */
+/* ---- Plain accesses -------------------------------------------------------------------------- */
 
-/* A loop of plain accesses never gives way by itself: after so many without a step it does, so that
- * whom it waits for can go on, and the race be seen. Where none of that helps the driver's clock
- * asks (S.watch) which variable it is. */
+/* A loop of plain accesses has no scheduling point. After QUIET_MAX accesses without a step it
+ * yields, so that the thread it waits for can run and the race is found. If that does not help, the
+ * driver's timer sets S.watch, and the loop is reported with the variable that it accesses. */
 enum { QUIET_MAX = 1 << 16 };
 
 static void give_way(uintptr_t at, size_t n, bool write, uintptr_t pc) {
@@ -69,11 +69,11 @@ static void give_way(uintptr_t at, size_t n, bool write, uintptr_t pc) {
     if (S.watch && (!write || S.watch++ > WRITES_MAX)) {
         char stack[500];
         describe_stack(stack, sizeof stack, pc, S.now->frame);
-        found("endless-loop", "T%u %s %zu bytes at %p again and again, and nothing else%s",
+        found("endless-loop", "T%u %s %zu bytes at %p again and again, and does nothing else%s",
               S.now->id, write ? "writes" : "reads", n, (void *)at, stack);
     }
     if (S.exploring) {
-        return; /* the search decides itself who goes on */
+        return; /* the search schedules threads itself */
     }
     S.now->dull = S.o.stale_max;
     sim_yield();
@@ -98,7 +98,7 @@ void access_of_user(uintptr_t at, size_t n, bool write, uintptr_t pc) {
     plain(at, n, write, pc);
 }
 
-/* Volatile accesses, for a hint when one races: by place. */
+/* Sites of volatile accesses, for a hint in race reports. */
 enum { VOLATILES_MAX = 1024 };
 static uintptr_t volatiles[VOLATILES_MAX];
 
@@ -223,11 +223,12 @@ void *__tsan_memset(void *to, int byte, size_t n) {
     return memset(to, byte, n);
 }
 
-/* ---- Atomics of 8 to 64 bits ---- */
+/* ---- Atomics of 8 to 64 bits ----------------------------------------------------------------- */
 
-/* The _val form's caller compares the value with what it expected, so a spurious failure must show
- * another one: the latest different value that the location held, else the complement. (Only with
- * sim_options.cas_weak: what a program does with that value beyond retrying proves nothing.) */
+/* Callers of the _val form compare the returned value with the expected one, so a spurious failure
+ * must return another value: the latest different value that the location held, or else the
+ * complement. (Only with sim_options.cas_weak. If a program does more with that value than retry,
+ * what follows proves nothing.) */
 static uint64_t another_value(uintptr_t at, unsigned size, uint64_t value) {
     for (uint32_t x = S.exploring ? 0 : cell_at(at)->atoms; x; x = S.atoms[x].next) {
         if (S.atoms[x].at == at && S.atoms[x].size == size) {
@@ -241,11 +242,11 @@ static uint64_t another_value(uintptr_t at, unsigned size, uint64_t value) {
     return ~value;
 }
 
-/* ---- What a thread was when it called ----
+/* ---- The state of a thread at a call ------------------------------------------------------------
  *
- * The search wants to know whether a loop has come round in the same state, and so does a run that
- * stalls: atomics are entered through a few instructions that write down the stack pointer and the
- * registers that a call preserves, and go on to the C function, `seen_...`. */
+ * The search and the livelock detection need to know whether a loop has come round in the same
+ * state. So atomics are entered through a few instructions that record the stack pointer and the
+ * registers that calls preserve, and then jump to the C function, `seen_...`. */
 struct sim_entry sim_entry;
 uint8_t sim_watch;
 
@@ -331,8 +332,8 @@ uint8_t sim_watch;
                               FAILURE(p), &failed, PC);                                        \
         return failed && old == expected ? (T)another_value(ADDRESS(p), sizeof(T), old) : old; \
     }
-/* A weak compare-exchange, where explore_build.py has kept it apart: LLVM's { iN, i1 }, as it comes
- * back in two registers. */
+/* A weak compare-exchange, which explore_build.py keeps apart from strong ones. Returns LLVM's {
+ * iN, i1 } in two registers. */
 struct weak_cas {
     uint64_t old, done;
 };
@@ -373,9 +374,9 @@ void __tsan_atomic_thread_fence(int order) {
 void __tsan_atomic_signal_fence(int order);
 void __tsan_atomic_signal_fence(int order) {
     (void)order;
-} /* orders a thread with its own handlers: nothing here */
+} /* orders a thread only with its own signal handlers: no effect here */
 
-/* ---- 128 bits: the newest value, in one order, as if each were made under a lock ---- */
+/* ---- 128 bits: the newest value, in one order, as if under a lock ---------------------------- */
 
 __extension__ typedef unsigned __int128 wide;
 
@@ -496,7 +497,7 @@ wide __tsan_atomic128_compare_exchange_val(volatile wide *p, wide e, wide v, int
     return wide_cas(p, e, v, PC);
 }
 
-/* ---- The same by number, for interpreters and layers ---- */
+/* ---- Atomics as functions, for interpreters and layers --------------------------------------- */
 
 HIDDEN uint64_t seen_atomic_load(const volatile void *at, unsigned size, int order);
 ENTRY_THROUGH("sim_atomic_load", "seen_atomic_load");

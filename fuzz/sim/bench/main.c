@@ -1,9 +1,9 @@
-/* main.c: executions a second of the engine on two programs, on one core, tracing off:
+/* main.c: executions per second of the engine on two programs, on one core, tracing off:
  *
- *     build/bench-sim [seconds for each row]        make bench-sim runs it beside
- * build/bench-relacy
+ *     build/bench-sim [seconds for each row]
+ *     make bench-sim                              also runs build/bench-relacy
  *
- * message passing: three threads, a plain word handed on through two release/acquire flags.
+ * message passing: three threads, a plain word passed on through two release/acquire flags.
  * mailbox: two producers reserve slots of a ring and publish them, a consumer takes both. */
 #include "programs.h"
 #include "sim.h"

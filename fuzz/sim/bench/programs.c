@@ -1,5 +1,5 @@
-/* programs.c: the programs that the benchmark runs, as the engine sees them: compiled with
- * -fsanitize=thread. relacy.cc has the same ones for Relacy. */
+/* programs.c: the programs of the benchmark, compiled with -fsanitize=thread for the engine.
+ * relacy.cc has the same programs for Relacy. */
 #include "programs.h"
 #include "sim.h"
 

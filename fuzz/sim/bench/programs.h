@@ -1,4 +1,4 @@
-/* programs.h: for sim_run; what they do is told in main.c. */
+/* programs.h: programs for sim_run; main.c describes them. */
 #ifndef BENCH_PROGRAMS_H
 #define BENCH_PROGRAMS_H
 void message_passing(void *);

@@ -1,5 +1,5 @@
-/* search.c: what the exhaustive search costs, program by program: graphs, executions a graph,
- * executions a second, peak memory. Status 1 where a number of graphs is not the known one. */
+/* search.c: the cost of the exhaustive search, by program: graphs, executions per graph, executions
+ * per second, peak memory. Status 1 if a number of graphs differs from the known one. */
 #include "../sim.h"
 #include "searched.h"
 
@@ -36,7 +36,7 @@ int main(int argc, char **argv) {
            "/graph", "with dead", "a second", "MiB");
     fflush(stdout);
     for (const struct searched *p = searched; p->name; p++) {
-        pid_t child = fork(); /* so that the peak is its own */
+        pid_t child = fork(); /* in a child process, so that its peak memory is its own */
         if (child == 0) {
             _exit(row(p, seconds_max));
         }

@@ -1,5 +1,5 @@
-/* searched.c: programs whose number of graphs is known, for the table of `make bench-sim`:
- * search.c runs them. */
+/* searched.c: programs whose number of graphs is known, for the table of `make bench-sim`; search.c
+ * runs them. */
 #include "searched.h"
 #include "../sim.h"
 
@@ -30,7 +30,7 @@ static unsigned number(const void *arg) {
     return *(const unsigned *)arg;
 }
 
-/* Two sums that grow by each other, and one who looks at both. */
+/* Two sums that each add the other, and a thread that reads both. */
 static void fib(void *arg) {
     if (number(arg) == 2) {
         LOAD(x);
@@ -159,7 +159,7 @@ static void barrier_4(void *a) {
     barrier_of(4);
 }
 
-/* 0 or more: free, so many read; -1: somebody writes. */
+/* 0 or more: number of readers; -1: a writer holds the lock. */
 static void read_locked(void *arg) {
     if (number(arg)) {
         for (int seen = LOAD(x);;) {
@@ -187,9 +187,10 @@ static void rwlock(void *arg) {
     together(read_locked, 3);
 }
 
-/* The lock of older Linux kernels: who finds it taken gives back what it took, waits until the lock
- * looks free, and tries again. GenMC has 14 graphs of it with a bound of 3: it leaves out rounds
- * whose two exchanges cancel out, which others see for a moment; here they are graphs. */
+/* The reader-writer lock of older Linux kernels: a thread that finds it taken undoes its decrement,
+ * waits until the lock looks free, and retries. GenMC counts 14 graphs with a bound of 3, because
+ * it leaves out rounds whose two exchanges cancel out. Other threads can observe those for a
+ * moment, so they are graphs here. */
 enum { FREE = 0x100000 };
 static void take(int much, int least) {
     while (atomic_fetch_sub_explicit(&x, much, memory_order_acquire) < least) {
@@ -213,7 +214,7 @@ static void linux_rwlock(void *arg) {
     together(read_then_write, 2);
 }
 
-/* Michael and Scott, PODC 1996: two who enqueue, one who dequeues. Node 0 is the dummy. */
+/* Michael and Scott, PODC 1996: two threads enqueue, one dequeues. Node 0 is the dummy. */
 static struct {
     atomic_int next;
     int value;
@@ -252,7 +253,7 @@ static void michael_scott(void *arg) {
     together(queue, 3);
 }
 
-/* Two writers with two words each, in turn; two who read along. */
+/* Two writers that write two words each, in turn, and two readers. */
 static void big_part(void *arg) {
     unsigned me = number(arg);
     if (me < 2) {
@@ -271,7 +272,7 @@ static void big(void *arg) {
     together(big_part, 4);
 }
 
-/* Two write one word and read it back after looking elsewhere, where four others write. */
+/* Two threads write x, read y or z, and read x back; four others write y and z. */
 static void coherence(void *arg) {
     unsigned me = number(arg);
     if (me < 2) {
@@ -292,7 +293,7 @@ static void coherence_and_others(void *arg) {
     together(coherence, 6);
 }
 
-/* A compare-exchange that one of five wins, then a store of each. */
+/* Five threads race for a compare-exchange, then each stores. */
 static void cas_write(void *arg) {
     int none = 0;
     atomic_compare_exchange_strong_explicit(&x, &none, 1, RELAXED, RELAXED);

@@ -1,5 +1,5 @@
-/* searched.h: a program of the table: `graphs` where the number is known from elsewhere (GenMC,
- * RC11) or by counting, else 0. */
+/* searched.h: a program of the table. `graphs` is the number known from elsewhere (GenMC, RC11) or
+ * from counting, else 0. */
 #ifndef SEARCHED_H
 #define SEARCHED_H
 
@@ -9,7 +9,7 @@ struct searched {
     const char *name;
     void (*run)(void *);
     uint64_t graphs;
-    unsigned loop_max; /* as in struct sim_explore_options: then it is never complete */
+    unsigned loop_max; /* as in struct sim_explore_options; never complete if a loop is cut */
 };
 extern const struct searched searched[]; /* ends with a NULL name */
 

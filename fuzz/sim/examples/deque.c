@@ -41,7 +41,7 @@ static int take(void) {
         return NOTHING;
     }
     int value = atomic_load_explicit(&task[b % TASKS], memory_order_relaxed);
-    if (t == b) { /* the last one: thieves may want it, too */
+    if (t == b) { /* the last one: thieves may want it too */
         if (!atomic_compare_exchange_strong_explicit(&top, &t, t + 1, memory_order_seq_cst,
                                                      memory_order_relaxed)) {
             value = NOTHING;

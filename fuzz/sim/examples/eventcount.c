@@ -1,5 +1,5 @@
 /* eventcount.c: an event count: sleep on a futex until something is published, without a lock.
- * Broken: the two sides look at each other's variable without sequentially consistent fences, so
+ * Broken: the two sides read each other's variable without sequentially consistent fences, so
  * both can miss the other: the consumer sleeps for ever.
  *   make explore SRC=fuzz/sim/examples/eventcount.c CFLAGS_SRC=-DBROKEN
  * expect: pass sched=exhaustive
@@ -25,7 +25,7 @@ static atomic_uint epoch;
 
 static void publish(void) {
     atomic_store_explicit(&published, 1, memory_order_release);
-    atomic_thread_fence(FENCE); /* pairs with await()'s: published or sleepers is seen */
+    atomic_thread_fence(FENCE); /* with await()'s fence: `published` or `sleepers` is seen */
     if (atomic_load_explicit(&sleepers, memory_order_relaxed)) {
         atomic_fetch_add_explicit(&epoch, 1, memory_order_release);
         syscall(SYS_futex, &epoch, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);

@@ -22,7 +22,7 @@
 #endif
 
 static struct {
-    atomic_uint head, tail; /* consumer's, producer's; they only grow */
+    atomic_uint head, tail; /* of the consumer and of the producer; they only grow */
     int slot[SLOTS];
 } ring;
 

@@ -33,7 +33,7 @@ enum {
         expected_;                                                                            \
     })
 
-/* -1 until assigned. */
+/* -1: not assigned. */
 extern int litmus_r[8];
 #define r0 litmus_r[0]
 #define r1 litmus_r[1]

@@ -13,7 +13,7 @@ extern "C" {
 #include <fstream>
 #include <sstream>
 
-#include <relacy/relacy.hpp> // last: it redefines keywords
+#include <relacy/relacy.hpp> // last, because it redefines keywords
 
 static lt_program program;
 // No allocation inside a simulated run: Relacy would take it for the program's.
@@ -38,7 +38,7 @@ static rl::memory_order order_of(int order) {
 
 enum { THREADS_MAX = 4 };
 
-// Awaits, locks and queues of sleepers are not Relacy's, nor are assumptions.
+// Relacy has no awaits, locks, queues of sleepers or assumptions.
 static bool is_known() {
     for (unsigned k = 0; k < program.threads_n; k++) {
         const lt_thread &t = program.threads[k];
@@ -138,7 +138,7 @@ template <int threads> static bool run(unsigned long runs) {
     return false;
 }
 
-/* Relacy has no loops that wait, locks and the like: such a text is left out. */
+/* Relacy cannot run loops that wait, locks and the like: such a text is left out. */
 static bool known() {
     for (unsigned t = 0; t < program.threads_n; t++)
         for (unsigned i = 0; i < program.threads[t].statements_n; i++)

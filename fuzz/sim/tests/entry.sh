@@ -1,6 +1,6 @@
 #!/bin/sh
-# entry.sh LIBRARY: what gcc, clang and clang-19 emit under -fsanitize=thread is all defined by the
-# engine's library. A compiler that is not installed is skipped, with a line that says so.
+# entry.sh LIBRARY: checks that the engine's library defines every function that gcc, clang and clang-19 call
+# under -fsanitize=thread. A compiler that is not installed is skipped with a message.
 here=$(dirname "$0")/entry
 work=$(mktemp -d) || exit 2
 trap 'rm -rf "$work"' EXIT

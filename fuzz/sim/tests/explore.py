@@ -1,12 +1,12 @@
 #!/usr/bin/python3
 """explore.py: tests of `make explore`. Every program of fuzz/sim/examples and fuzz/sim/tests/posix
-says in its head what must come out, one line a case:
+states the expected results in its first comment, one line per case:
 
     expect: pass|<finding> [sched=...] [time=...] [cflags=...] [set=KEY=N]
 
-A pass with sched=exhaustive must also be complete; a finding of an example must be found again by
-its schedule. `shows: text` is what the trace of the example's finding must say, as text and page.
-Run by `make test-explore`; an argument is a regular expression on the names of cases.
+A pass with sched=exhaustive must also be complete. The finding of an example must be reproduced by its
+schedule, and its trace must contain the text of each `shows: text`, both as text and as a page. Run by
+`make test-explore`; an argument is a regular expression that selects cases by name.
 """
 import concurrent.futures
 import html
@@ -50,7 +50,7 @@ ONE_EXECUTION = "only one execution"
 
 
 def seconds(outcome, options):
-    """For how long at most: a run ends with its finding, or when all is explored, however busy the machine is."""
+    """Time limit: generous where the run ends by itself, with a finding or a complete search."""
     given = int(options.get("time", "20"))
     return max(given, 120) if outcome != "pass" or options.get("sched") == "exhaustive" else given
 
@@ -117,7 +117,7 @@ def run_case(case):
 
 
 def refused(name, source, message, *arguments):
-    """This source must be refused with exit status 2 and a message that says why."""
+    """This source must be refused with exit status 2 and a message with the reason."""
     with tempfile.TemporaryDirectory(prefix="test-explore-") as folder:
         file = pathlib.Path(folder) / "program.c"
         file.write_text(source)
@@ -156,8 +156,8 @@ REFUSED = [
         "--cc",
         "gcc",
     ),
-    ("refuses_unknown_setting", MAIN, "SET=nonsense=1: there is no such setting", "--set", "nonsense=1"),
-    ("refuses_value_of_switch", MAIN, "SET=symmetric=2: there is no such setting or value", "--set", "symmetric=2"),
+    ("refuses_unknown_setting", MAIN, "SET=nonsense=1: no such setting", "--set", "nonsense=1"),
+    ("refuses_value_of_switch", MAIN, "SET=symmetric=2: no such setting or value", "--set", "symmetric=2"),
     ("refuses_missing_replay", MAIN, "no such file", "--replay", "{folder}/none"),
     ("refuses_hostile_replay", MAIN, "is not a schedule", "--replay", "{folder}/program.c"),
     ("refuses_sched", MAIN, "invalid choice", "--sched", "none"),
@@ -182,7 +182,7 @@ def other_compiler(name, behind_a_script=False):
 
 
 def advice(example, line, kind, words):
-    """A row of ADVISE=1 on an example."""
+    """Checks a row of ADVISE=1 on an example."""
     name = f"advise_{example}_{line}"
     with tempfile.TemporaryDirectory(prefix="test-explore-") as folder:
         done = explore(folder, SIM / "examples" / f"{example}.c", "--advise", "--advise-time", "5")
@@ -193,7 +193,7 @@ def advice(example, line, kind, words):
 
 
 def explore_text(source, *runs, name="program.c", prefix="test-explore-"):
-    """A program given as text, once with each of the lists of arguments."""
+    """Explores a program given as text, once per list of arguments."""
     with tempfile.TemporaryDirectory(prefix=prefix) as folder:
         file = pathlib.Path(folder) / name
         file.write_text(source)
@@ -201,7 +201,7 @@ def explore_text(source, *runs, name="program.c", prefix="test-explore-"):
 
 
 def warns_of_assembly():
-    """Inline assembly is named before the run, a finding says that it may come from there."""
+    """Inline assembly is reported before the run, and a finding says that it may come from there."""
     name = "warns_of_assembly"
     source = (
         "#include <pthread.h>\nstatic int x;\nstatic void *run(void *a) {\n"
@@ -215,7 +215,7 @@ def warns_of_assembly():
 
 
 def volatile_hint():
-    """A race on a volatile variable names it and the option; with the option it is none."""
+    """A race on a volatile variable names it and the option; with the option there is no race."""
     name = "volatile_hint"
     source = (
         "#include <pthread.h>\nstatic volatile int flag;\n"
@@ -229,7 +229,7 @@ def volatile_hint():
 
 
 def path_with_a_space():
-    """Places are told whatever letters the path has."""
+    """Source places are shown although the path has a space."""
     name = "path_with_a_space"
     source = ("#include <assert.h>\n#include <stdatomic.h>\nstatic atomic_int x;\n"
               "int main(void) {\n    x = 1;\n    assert(x == 2);\n    return 0;\n}\n")
@@ -257,7 +257,7 @@ def own_names():
 
 
 def wrapped_calls():
-    """-Wl,--wrap= holds between the files of a program, as at an ordinary link."""
+    """-Wl,--wrap= works between the files of a program, as in an ordinary link."""
     name = "wrapped_calls"
     with tempfile.TemporaryDirectory(prefix="test-explore-") as folder:
         first, second = pathlib.Path(folder) / "first.c", pathlib.Path(folder) / "second.c"
@@ -270,7 +270,7 @@ def wrapped_calls():
 
 
 def kept_objects():
-    """The next try compiles only what has changed, and sees the change; a file with a warning warns each time."""
+    """A second run compiles only what has changed, and uses the change; warnings are repeated in every run."""
     name = "kept_objects"
     with tempfile.TemporaryDirectory(prefix="test-explore-") as folder:
         folder = pathlib.Path(folder)
@@ -293,7 +293,7 @@ def kept_objects():
 
 
 def replays_a_folder():
-    """Of a program of many files the report's folder says what it is made from; a call that no run got to is told."""
+    """A report with many files can be replayed by its folder alone; an unsupported call that no run reached is noted."""
     name = "replays_a_folder"
     with tempfile.TemporaryDirectory(prefix="test-explore-") as folder:
         folder = pathlib.Path(folder)
@@ -315,7 +315,7 @@ def replays_a_folder():
 
 
 def refuses_cflags():
-    """Make's own CFLAGS would not reach the user's file: the message names the setting that does."""
+    """make CFLAGS= would not reach the user's file: the message names the setting that does."""
     name = "refuses_make_cflags"
     command = ["make", "-C", str(REPO), "explore", f"SRC={SIM / 'examples' / 'dekker.c'}", "CFLAGS=-DBROKEN"]
     done = subprocess.run(command, capture_output=True, text=True)
@@ -324,7 +324,7 @@ def refuses_cflags():
 
 
 def is_searching(parent):
-    """Has the program itself, which this process started, computed for a while?"""
+    """Has the explored program, a child of this process, used processor time?"""
     try:
         programs = pathlib.Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
         fields = [pathlib.Path(f"/proc/{p}/stat").read_text().rpartition(")") for p in programs]
@@ -334,7 +334,7 @@ def is_searching(parent):
 
 
 def interrupted():
-    """An interrupt ends the search with status 130 and a whole report."""
+    """An interrupt ends the search with status 130 and a complete report."""
     name = "interrupt_keeps_report"
     with tempfile.TemporaryDirectory(prefix="test-explore-") as folder:
         command = [

@@ -8,12 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
-/* ---- Helpers ------------------------------------------------------------------------------------
- */
+/* ---- Helpers --------------------------------------------------------------------------------- */
 
 static struct sim_result last;
 
-/* The first finding of up to n seeds, or NULL. */
+/* The first finding among the seeds 1 to n, or NULL. */
 static const char *first_finding(struct sim_options o, void (*program)(void *), unsigned n) {
     for (unsigned i = 0; i < n; i++) {
         o.seed = i + 1;
@@ -40,8 +39,8 @@ static void explore(void (*program)(void *), struct sim_explore_options o) {
     sim_explore(&o, program, NULL, &explored);
 }
 
-/* A program that must give this finding at random and in the search, and a fixed one that must not.
- */
+/* A program that must give this finding, at random and in the search, and a fixed one that must
+ * not. */
 static void expect(void (*bad)(void *), const char *finding, void (*good)(void *)) {
     struct sim_options o = sim_options_default();
     const char *f = first_finding(o, bad, 2000);
@@ -68,8 +67,7 @@ static void expect(void (*bad)(void *), const char *finding, void (*good)(void *
              explored.finding ? explored.finding : "incomplete", explored.error);
 }
 
-/* ---- Races
- * ---------------------------------------------------------------------------------------- */
+/* ---- Races ----------------------------------------------------------------------------------- */
 
 static atomic_int flag, other;
 static int data, data2;
@@ -147,7 +145,7 @@ TEST(race_between_atomic_and_plain) {
     expect(atomic_plain, "data-race", NULL);
 }
 
-extern char copied[64], copy[64]; /* not static, or the compiler leaves the copy out */
+extern char copied[64], copy[64]; /* not static, or the compiler removes the copy */
 char copied[64], copy[64];
 static volatile size_t length = sizeof copied;
 static void copy_it(void *a) {
@@ -166,8 +164,7 @@ TEST(race_in_memcpy) {
     expect(copy_race, "data-race", NULL);
 }
 
-/* ---- Heap and pages
- * --------------------------------------------------------------------------------- */
+/* ---- Heap and pages -------------------------------------------------------------------------- */
 
 static int *volatile block;
 static void heap_use_after(void *a) {
@@ -280,7 +277,7 @@ TEST(page_protections) {
     expect(page_write_to_read_only, "page-fault", page_read_only);
     expect(page_none, "page-fault", NULL);
 }
-/* Past all simulated pages nothing else lies, as far as a 32-bit index reaches. */
+/* Beyond all simulated pages nothing is mapped, as far as a 32-bit index reaches. */
 static void page_far_behind(void *a) {
     (void)a;
     pages = sim_pages_reserve(65536);
@@ -308,7 +305,7 @@ static void page_moves(void *a) {
 }
 TEST(page_move_keeps_contents) {
     CHECK_OR(!first_finding(sim_options_default(), page_moves, 3), "%s: %s", last.finding,
-             last.detail); /* 3: pages are put back */
+             last.detail); /* three runs, so that pages have to be restored in between */
 }
 static void grower(void *a) {
     (void)a;
@@ -332,8 +329,8 @@ TEST(page_release_races_with_access) {
              "found %s", explored.finding);
 }
 
-/* A page is touched as a whole by one thread, and as a whole or one byte of it by another. */
-extern char page_copy[2][65536]; /* not static, or the compiler leaves the copy out */
+/* One thread accesses a whole page; another accesses the whole page or one byte of it. */
+extern char page_copy[2][65536]; /* not static, or the compiler removes the copy */
 char page_copy[2][65536];
 static void page_write_all(void *a) {
     (void)a;
@@ -370,7 +367,7 @@ static void page_pair(void *a) {
     atomic_store_explicit(&page_was_read, false, memory_order_relaxed);
     page_write_all(NULL);
     two(page_first, page_second);
-    page_write_byte(NULL); /* after both */
+    page_write_byte(NULL); /* after both threads */
     sim_assert(pages[40000] == 1 && pages[0] == 3);
 }
 TEST(page_touched_as_a_whole) {
@@ -392,8 +389,7 @@ TEST(page_touched_as_a_whole) {
              last.finding, last.detail);
 }
 
-/* ---- Waiting
- * ------------------------------------------------------------------------------------------ */
+/* ---- Waiting --------------------------------------------------------------------------------- */
 
 static _Atomic uint32_t word;
 static void lock_a(void *a) {
@@ -577,8 +573,7 @@ TEST(thread_blocked_at_the_end) {
     expect(leak_blocked, "leaked-thread", NULL);
 }
 
-/* ---- Sources, replay, bounds
- * ---------------------------------------------------------------------------- */
+/* ---- Sources, replay, bounds ----------------------------------------------------------------- */
 
 static void sb_a(void *a) {
     (void)a;
@@ -666,8 +661,8 @@ TEST(going_round_is_a_livelock_unless_it_says_no) {
     f = sim_run(&o, goes_round, &o, &last);
     CHECK_OR(!f && last.bounds & SIM_BOUND_STEPS, "%s, bounds %u", f ? f : "nothing", last.bounds);
 }
-/* Ways longer than a run, each with something new in every round. */
-atomic_int many_flags[2000]; /* static, it would be a constant */
+/* Loops that outlast a run, each with something new in every round. */
+atomic_int many_flags[2000]; /* if it were static, it would be a constant */
 static int plain_count;
 static void counts_in_an_atomic(void *a) {
     while (atomic_fetch_add(&flag, 1) < 2000) {
@@ -770,8 +765,7 @@ TEST(spurious_failure_is_an_option) {
     CHECK_OR(is(first_finding(o, weak_cas, 100), "assertion"), "not with cas_weak");
 }
 
-/* ---- The search
- * ------------------------------------------------------------------------------------------ */
+/* ---- The search ------------------------------------------------------------------------------ */
 
 static atomic_int ring[4];
 static void adds(void *a) {
@@ -808,7 +802,7 @@ TEST(search_shared_by_processes) {
              (unsigned long long)alone, explored.error);
 }
 #define CHECKPOINT "/tmp/sim-checkpoint-XXXXXX"
-/* To a name that no file has. */
+/* Sets name to an unused file name. */
 static void name_checkpoint(char *name) {
     int fd = mkstemp(name);
     CHECK_OR(fd >= 0, "no temporary file");
@@ -839,7 +833,7 @@ TEST(search_resumes) {
              (unsigned long long)whole, explored.error);
     CHECK_OR(access(name, F_OK) != 0, "the checkpoint is still there");
 }
-/* However early it is stopped, it gets further, with the same result. */
+/* However early it is stopped, each session makes progress, and the result is the same. */
 TEST(search_resumes_in_the_middle_of_a_task) {
     for (unsigned processes = 1; processes <= 2; processes++) {
         char name[] = CHECKPOINT;
@@ -851,7 +845,7 @@ TEST(search_resumes_in_the_middle_of_a_task) {
         e.checkpoint = name;
         e.processes = processes;
         do {
-            /* of the whole, or of a child */
+            /* counts the runs of all sessions, or of one child process */
             e.executions_max = runs / 30 + (processes == 1 ? made : 0);
             explore(bigger, e);
             CHECK_OR(explored.error[0] == '\0', "session %u: %s", sessions, explored.error);
@@ -865,7 +859,7 @@ TEST(search_resumes_in_the_middle_of_a_task) {
         CHECK_OR(sessions > 8 && access(name, F_OK) != 0, "%u sessions", sessions);
     }
 }
-static unsigned *outside; /* on the heap of the test: not put back between runs */
+static unsigned *outside; /* on the test's own heap: not restored between runs */
 static void fickle(void *a) {
     (void)a;
     if (++*outside % 2) {

@@ -1,7 +1,7 @@
 #!/bin/sh
 # run.sh [CLASSES]: `make test-sim`: the litmus tests, the entry points, the judge, the search against the judge, and the
-# engine's own tests. Prints PASS or FAIL for each, and ends with `N passed, N failed`. Exit status: 0, or 1 when anything
-# failed, or 130.
+# engine's own tests. Prints PASS or FAIL for each, and ends with `N passed, N failed`. Exit status: 0, 1 if
+# anything failed, 130 interrupted.
 set -u
 cd "$(dirname "$0")/../../.." || exit 2
 work=$(mktemp) || exit 2

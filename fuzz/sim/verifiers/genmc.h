@@ -1,5 +1,5 @@
-/* genmc.h: for programs written for the GenMC model checker, under `make explore`: its annotations,
- * which only spare that tool work, are the plain thing here. */
+/* genmc.h: for programs written for the GenMC model checker, under `make explore`. Annotations that
+ * only save GenMC work have no effect here. */
 #ifndef SIM_VERIFIERS_GENMC_H
 #define SIM_VERIFIERS_GENMC_H
 
@@ -41,7 +41,7 @@ static inline void *__VERIFIER_join(__VERIFIER_thread_t thread) {
 }
 #endif
 
-/* Hazard pointers: what is retired is never given back, so that all are protected. */
+/* Hazard pointers: retired nodes are never freed, so all are protected. */
 typedef struct {
     char none;
 } __VERIFIER_hp_t;

@@ -1,5 +1,5 @@
-/* c.c: makes compilers emit every kind of entry point of -fsanitize=thread; only linked
- * (entry.sh). */
+/* c.c: uses every kind of entry point that compilers emit under -fsanitize=thread. It is only
+ * linked (entry.sh). */
 #include <stdatomic.h>
 #include <stdint.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-// cxx.cc: every entry point that C++'s atomics and virtual tables make a compiler call.
+// cxx.cc: uses every entry point that C++'s atomics and virtual tables need.
 #include <atomic>
 std::atomic<int> x;
 std::atomic<void *> p;

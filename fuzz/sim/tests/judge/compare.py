@@ -1,21 +1,21 @@
 #!/usr/bin/python3
 """compare.py: the engine's exhaustive search against the judge, on programs by seed.
 
-    compare.py [options] SEED COUNT CLASS...      COUNT programs, as many of each class (all: every class)
+    compare.py [options] SEED COUNT CLASS...      COUNT programs of each class (all: every class)
 
-Compared: number of complete graphs, number of blocked graphs, the set of final states, and that the
-search says that nothing was cut. A program that differs is shrunk and kept as a file. Programs that
+Compares the number of complete graphs, the number of blocked graphs and the set of final states, and
+checks that the search was complete. A program that differs is shrunk and kept as a file. Programs that
 the judge does not finish are skipped and counted.
 
     --judge, --generate, --runner FILE    the programs (build/judge, build/litmus-generate, build/litmus)
     --keep DIR          where differences go (build/judge-differences)
-    --shrink N          differences shrunk and kept, of each class (3)
-    --judge-graphs N    the judge's limit of graphs, incomplete ones included (400000)
-    --seconds S         the search's limit for one program (10)
-    --files FILE...     in place of SEED COUNT CLASS: the programs of these files
+    --shrink N          differences to shrink and keep per class (3)
+    --judge-graphs N    the judge's limit on graphs, including incomplete ones (400000)
+    --seconds S         the search's time limit per program (10)
+    --files FILE...     use the programs of these files instead of SEED COUNT CLASS
     --processes N       share each search; final states are then not compared
     --c11               release sequences as in C11, on both sides
-    --jobs N            so many programs at a time (1)
+    --jobs N            programs at a time (1)
     --quiet             no progress
 
 Exit status: 0 all the same, 1 a difference, 2 usage or set-up, 130 interrupted.
@@ -43,7 +43,7 @@ class Answer:
 
 
 def answers(text):
-    """The answers in the text form of judge and runner, by name, and the name of one not finished."""
+    """Parses the output of judge or runner: answers by name, and the name of an unfinished one."""
     found, open_name = {}, None
     for line in text.splitlines():
         word, _, rest = line.partition(" ")
@@ -64,7 +64,7 @@ def answers(text):
 
 
 def run_until_stuck(command, seconds):
-    """Its output; killed when it prints nothing for so long. And what became of it."""
+    """Runs a command, killed when it prints nothing for too long. Returns its output and how it ended."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         try:
             process = subprocess.Popen(command, stdout=out, stderr=err, stdin=subprocess.DEVNULL)
@@ -97,7 +97,7 @@ def run_until_stuck(command, seconds):
 
 
 def ask(command, texts, seconds):
-    """Answers by name. One that crashes is marked and the others are asked all the same."""
+    """Answers by name. A program on which the command crashes is marked, and the others still run."""
     found, left = {}, dict(texts)
     while left:
         with tempfile.NamedTemporaryFile("w", suffix=".litmus") as f:
@@ -117,7 +117,7 @@ def ask(command, texts, seconds):
 
 
 def difference(judged, engine, states):
-    """In words; None: the same. states: whether they are compared."""
+    """The difference in words, or None. states: compare final states too."""
     out = []
     if engine.all != "yes":
         out.append(f"the search: {engine.all}" + (f" ({engine.why})" if engine.why else ""))
@@ -134,7 +134,7 @@ def difference(judged, engine, states):
 
 
 def kind(judged, engine):
-    """What sort of difference: a shrunk program must show the same."""
+    """The kind of difference, which a shrunk program must show too."""
     return (engine.all, (engine.why or " ").split()[:1], engine.graphs < judged.graphs, engine.graphs > judged.graphs,
             engine.blocked < judged.blocked, engine.blocked > judged.blocked)
 
@@ -153,7 +153,7 @@ class Comparer:
         judged = ask(self.judge, texts, 120)
         settled = {n: texts[n] for n in texts if n in judged and judged[n].all == "yes"}
         engine = ask(self.runner(seconds), settled, 4 * seconds + 20) if settled else {}
-        late = {n: settled[n] for n, e in engine.items() if e.all == "no"}  # a busy machine is no difference
+        late = {n: settled[n] for n, e in engine.items() if e.all == "no"}  # on a busy machine: not a difference
         if late:
             engine |= ask(self.runner(6 * seconds), late, 24 * seconds + 20)
         for n in settled.keys() - engine.keys():
@@ -165,7 +165,7 @@ class Comparer:
         return judged, engine, skipped, differ
 
     def shrink(self, text, wanted):
-        """As small as it gets while the difference is of the wanted kind."""
+        """The smallest program found that shows the same kind of difference."""
         program, seconds = litmus_text.parse(text), min(2, self.args.seconds)
         for _ in range(60):
             candidates = {f"c{i}": p for i, p in enumerate(litmus_text.smaller(program))}
@@ -182,10 +182,10 @@ class Comparer:
         return litmus_text.print_program(program)
 
     def keep(self, name, text, wanted):
-        """Shrink it, write it down and print it."""
+        """Shrinks a differing program, saves it and prints it."""
         small = self.shrink(text, wanted)
         judged, engine, _, differ = self.compare({name: small}, self.args.seconds)
-        if name not in differ:  # only with the shorter limit of time
+        if name not in differ:  # it differed only under the shorter time limit
             small = text
             judged, engine, _, differ = self.compare({name: small}, self.args.seconds)
         j, e, what = judged[name], engine[name], differ.get(name, "the same when it was run again")
@@ -221,7 +221,7 @@ def by_name(text):
 
 
 def batches(args):
-    """(class, programs by name) in pieces that take a while but not too long."""
+    """(class, programs by name), in batches."""
     if args.files:
         for path in args.files:
             with open(path) as f:

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""compare_alike.py: threads alike, `SET=symmetric=1`, against the search without it.
+"""compare_alike.py: the search with `SET=symmetric=1` (interchangeable threads) against the search without.
 
     compare_alike.py SEED COUNT
 
@@ -7,8 +7,8 @@ Generates C programs by seed: two to four threads that run one function, with lo
 of two atomics, sections of a mutex, branches on what was read, and sometimes an assertion about what a
 thread has read or about the end. The verdict must be the same. If each thread certainly writes, no
 execution is its own image, so the graphs must be fewer by exactly the factorial of the threads. Otherwise
-there may be more than that, but no more than without the reduction. Some programs have something that
-must turn the reduction off (a weaker order, another lock's call, pthread_self): their graphs must not
+there may be more than that, but no more than without the reduction. Some programs contain something
+that must turn the reduction off (a weaker order, another lock's call, pthread_self): their graphs must not
 change.
 
 Exit status: 0 all the same, 1 a difference, 2 usage or set-up, 130 interrupted.
@@ -53,7 +53,7 @@ OFF = ["atomic_load_explicit(&x, memory_order_acquire);", "if (pthread_mutex_try
 
 
 def program(rng):
-    """Its text, its threads, whether each thread certainly writes, whether the reduction holds."""
+    """(text, number of threads, whether each thread certainly writes, whether the reduction holds)."""
     n = rng.choice([2, 2, 3, 3, 4])
     length = {2: rng.randint(2, 4), 3: rng.randint(1, 3), 4: rng.randint(1, 2)}[n]
     lines, writes, holds = ["int r0 = 0, r1 = 0;"], False, True
@@ -85,7 +85,7 @@ def search(built, folder, symmetric):
 
 
 def wrong(whole, reduced, n, writes, holds):
-    """What is not as it should be; None: all is."""
+    """What is wrong, or None."""
     if whole["finding"] != reduced["finding"]:
         return f"finding {reduced['finding']} in place of {whole['finding']}"
     if whole["finding"]:

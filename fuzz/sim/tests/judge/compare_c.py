@@ -3,16 +3,16 @@
 
     compare_c.py [options] SEED COUNT CLASS...      COUNT programs of each class
 
-Each program is translated by to_c.py and run as users would, with each compiler. Where nobody can
-get stuck, the search has to find nothing, say "all", and count the judge's graphs (not for `monitors`,
-whose condition variables the text does not have). More graphs are told apart: a compiler that leaves
-dead values in registers makes two states of one, and an await is seen once more. Every third program
-asserts that it does not end in one of the judge's states, and that has to be found. Where somebody can
-get stuck, that has to be found.
+Each program is translated by to_c.py and run with each compiler, as users would. If no thread can get
+stuck, the search must find nothing, be complete, and count the judge's graphs (except for `monitors`,
+because the texts have no condition variables). Extra graphs are reported separately: if a compiler
+leaves dead values in registers, equal states look different, and an await is seen once more. Every
+third program asserts that it does not end in one of the judge's states; the search must find that. If a
+thread can get stuck, the search must find that.
 
     --cc NAME...        compilers (clang clang-19)
-    --keep DIR          where programs that differ go (build/judge-differences)
-    --time S            of one search (20)
+    --keep DIR          where differing programs are saved (build/judge-differences)
+    --time S            seconds per search (20)
     --judge, --generate FILE
 
 Exit status: 0 all the same, 1 a difference, 2 usage or set-up, 130 interrupted.
@@ -36,12 +36,12 @@ STUCK = ("deadlock", "lost-wakeup", "livelock", "leaked-thread")
 
 
 def as_linux(text):
-    """A futex call of a C program is a full fence, as on Linux; wait and wake of a text are not."""
+    """Adds fences: a futex call of a C program is a full fence, as on Linux; wait and wake of a text are not."""
     return re.sub(r"(\w+ = )?\b(wait|wait_timed|wake) \w", r"fence sc ; \g<0>", text)
 
 
 def expected(index, judged):
-    """(finding or None for none, the state that is asserted or None)."""
+    """(finding or None, asserted state or None)."""
     if judged.blocked:
         return "stuck", None
     if index % 3 == 0 and judged.states:
@@ -60,7 +60,7 @@ def explore(source, compiler, seconds):
 
 
 def wrong(item, finding, judged, count_graphs):
-    """What is not as expected; None: all is."""
+    """What differs from the expected result, or None."""
     if item.get("error"):
         return f"error: {item['error']}"
     if finding == "stuck":

@@ -14,23 +14,24 @@
 
 /* What may occur, as bits of a class. */
 enum {
-    RELAXED = 1, /* loads and stores that are no SC */
+    RELAXED = 1, /* loads and stores that are not SC */
     SC = 2,
     RMW = 4,
     CAS = 8,
     FENCES = 16,
     SC_FENCES = 32,
-    VALUES = 64, /* registers to memory, sums, if */
+    VALUES = 64, /* registers stored to memory, sums, if */
     REPEAT = 128,
     SPIN = 256,
     AWAIT = 512,
     LOCK = 1024,
     WAIT = 2048,
     ASSUME = 4096,
-    MANY = 8192,     /* 5 to 7 threads of one or two statements */
-    MONITOR = 16384, /* flags set under a lock, and awaited; to_c.py: condition variables */
-    IDIOM = 32768,   /* every thread does the same: takes a lock, meets a barrier, ... */
-    CHANGING = 65536 /* exchanges that wait and change what they see */
+    MANY = 8192, /* 5 to 7 threads of one or two statements */
+    MONITOR =
+        16384,     /* flags that are set under a lock and awaited; in to_c.py condition variables */
+    IDIOM = 32768, /* every thread runs the same idiom: takes a lock, meets a barrier, ... */
+    CHANGING = 65536 /* awaited exchanges that change the value they see */
 };
 
 static const struct class {
@@ -87,16 +88,16 @@ static void say(const char *format, ...) {
     out.n += (size_t)n;
 }
 
-/* One program under way. */
+/* The program being generated. */
 static struct {
     unsigned may, threads, locations;
-    int budget;         /* of events in this thread */
-    unsigned registers; /* of this thread so far */
-    unsigned next;      /* value that nobody stores yet */
-    bool separated;     /* nothing stands before the next statement */
-    unsigned flags;     /* locations on which somebody awaits: f0, ... */
+    int budget;         /* events left in this thread */
+    unsigned registers; /* registers of this thread so far */
+    unsigned next;      /* a value that is not stored yet */
+    bool separated;     /* the next statement needs no separator */
+    unsigned flags;     /* locations that are awaited: f0, ... */
     unsigned locks;
-    unsigned words; /* futex words */
+    unsigned words; /* number of futex words */
     unsigned thread;
 } now;
 
@@ -129,7 +130,7 @@ static unsigned new_register(void) {
     return now.registers++;
 }
 
-/* A value to store: mostly a new one, else a small or copied one. */
+/* A value to store: mostly a new one, otherwise a small or copied one. */
 static void value(void) {
     if (now.may & VALUES && now.registers && chance(40)) {
         say("r%u", below(now.registers));
@@ -249,7 +250,7 @@ static void block_of_lock(unsigned depth) {
     begin();
     say("lock m%u", m);
     unsigned locks = now.locks;
-    if (depth == 0 && m + 1 < locks && chance(20)) { /* a second one, always in the same order */
+    if (depth == 0 && m + 1 < locks && chance(20)) { /* a second lock, always in the same order */
         say(" ; lock m%u", m + 1);
         statements(1, 9);
         say(" ; unlock m%u", m + 1);
@@ -275,7 +276,7 @@ static void trylock(void) {
     now.budget = left;
 }
 
-/* An awaited flag takes few values, so that an exchange that fails writes what it read. */
+/* A flag takes few values, so that a failing exchange writes the value that it read. */
 static void await(void) {
     begin();
     unsigned f = below(now.flags);
@@ -288,7 +289,7 @@ static void await(void) {
     case 2:
         say("store f%u %u %s", f, below(2), store_order());
         break;
-    case 3: /* a lock that spins, around something */
+    case 3: /* a spin lock around something */
         say("r%u = await_xchg f%u 1 ", new_register(), f);
         say("%s = 0", rmw_order());
         if (now.budget > 1 && chance(60)) {
@@ -379,8 +380,7 @@ static void changing(void) {
     now.budget--;
 }
 
-/* What every thread does, with the orders that each thread draws for itself, mostly the right ones.
- */
+/* A memory order, which each thread draws for itself: mostly the right one. */
 static const char *mostly(const char *right) {
     static const char *const stores[] = {"rlx", "rel", "sc"}, *const loads[] = {"rlx", "acq", "sc"};
     if (chance(75)) {
@@ -410,19 +410,19 @@ static void idiom(unsigned which, unsigned of) {
         inside();
         say(" ; store l 0 %s", mostly("rel"));
         break;
-    case 2: /* looks, then takes */
+    case 2: /* test, then take */
         say("r0 = await l = 0 rlx ; await_cas l 0 1 %s rlx", mostly("acq"));
         inside();
         say(" ; store l 0 %s", mostly("rel"));
         break;
-    case 3: /* spins, then sleeps once, then spins for good */
+    case 3: /* spin, then sleep once, then spin for good */
         say("r0 = spin %u l = 0 rlx ; r1 = xchg l 1 acq ; if r1 != 0 { r2 = wait l 1 ; r3 = "
             "await_xchg l 1 acq = 0 }",
             1 + below(2));
         inside();
         say(" ; store l 0 rel ; r4 = wake l 1");
         break;
-    case 4: /* a barrier, with something on both sides */
+    case 4: /* a barrier, with accesses on both sides */
         if (chance(50)) {
             say("store y %u rlx ; ", ++now.next);
         }
@@ -431,7 +431,7 @@ static void idiom(unsigned which, unsigned of) {
             say(" ; r2 = load y rlx");
         }
         break;
-    default: /* sleepers and one that counts them */
+    default: /* sleepers, and a thread that counts them */
         if (now.thread == 0) {
             say("r0 = await n = %u acq ; store e 1 %s ; r1 = wake e %u", of - 1, mostly("rel"),
                 1 + below(of));
@@ -442,7 +442,7 @@ static void idiom(unsigned which, unsigned of) {
     }
 }
 
-/* One statement of those that may occur. depth 9: something plain, within a block. */
+/* One of the statements that may occur. depth 9: a simple one, inside a block. */
 static void statement(unsigned depth) {
     unsigned kind = 0;
     for (;;) {
@@ -541,7 +541,8 @@ static void statements(int budget, unsigned depth) {
     }
 }
 
-/* The kind that a class is named for comes first in some thread, so that it does occur. */
+/* Puts the kind of statement that the class is named for first in some threads, so that it does
+ * occur. */
 static void characteristic(void) {
     if (now.may & CHANGING && chance(80)) {
         changing();
@@ -566,7 +567,7 @@ static void program(const struct class *c, uint64_t seed) {
     out.n = 0;
     memset(&now, 0, sizeof now);
     now.may = c->may;
-    if (!c->may) { /* mixed */
+    if (!c->may) { /* the class "mixed" */
         now.may = RELAXED;
         for (unsigned i = 1; i < 13; i++) {
             if (chance(30)) {
@@ -586,7 +587,7 @@ static void program(const struct class *c, uint64_t seed) {
     now.threads = n;
     unsigned which = below(6);
     if (which == 3 && n == 4) {
-        which = 0; /* 4 that spin, sleep and spin are too many for the judge */
+        which = 0; /* four threads that spin, sleep and spin are too many for the judge */
     }
     say("name %s-%llu\n", c->name, (unsigned long long)seed);
     if (chance(20)) {
@@ -599,7 +600,7 @@ static void program(const struct class *c, uint64_t seed) {
         say("T%u: ", t);
         unsigned budget = per[n] > 2 ? 1 + below(per[n]) : per[n] == 2 ? 1 + below(3) : 1;
         if (now.may & (AWAIT | LOCK | WAIT | CHANGING) && chance(50)) {
-            budget += 2; /* of these the judge finishes more */
+            budget += 2; /* the judge finishes larger ones of these */
         }
         if (n >= 5) {
             budget = t < 2 ? 1 + below(2) : 1;

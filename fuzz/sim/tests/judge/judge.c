@@ -1,11 +1,11 @@
 /* judge.c: the judge: every execution graph that the axioms allow, found by brute force. README.md
- * tells the method and the axioms. It shares nothing with the engine, on purpose.
+ * describes the method and the axioms. It shares nothing with the engine, on purpose.
  *
  * A graph grows from the initial writes by one event at a time: the next event of any thread, in
- * every way (every write it could read, every place in modification order). Whether the new graph
- * is consistent is computed from the axioms anew. Since every prefix (of program order, reads-from
- * and the chains) of a consistent graph is consistent, every graph is reached. Those that were
- * reached before are recognised by their whole text ("key"), never by a hash alone. */
+ * every way (every write it could read, every place in modification order). The axioms are then
+ * checked on the whole new graph. Since every prefix (of program order, reads-from and the chains)
+ * of a consistent graph is consistent, every graph is reached. A graph that was reached before is
+ * recognised by its whole text ("key"), never by a hash alone. */
 #include "program.h"
 
 #include <errno.h>
@@ -19,7 +19,7 @@ enum { EVENTS_MAX = 64, KEY_MAX = 8 * EVENTS_MAX };
 
 typedef uint64_t set; /* of events, by number */
 typedef struct {
-    set of[EVENTS_MAX]; /* of[a] has b: a -> b */
+    set of[EVENTS_MAX]; /* of[a] contains b: a -> b */
 } relation;
 
 enum kind { READ, WRITE, UPDATE, FENCE_EVENT, SLEEP, WAKE_EVENT, TIMEOUT };
@@ -30,9 +30,9 @@ struct event {
     int thread; /* -1: an initial write */
     unsigned index;
     int place;              /* -1: a fence */
-    int from;               /* what a read reads */
-    uint32_t read, written; /* values; a wake: how many it woke */
-    unsigned count;         /* of a wake: at most */
+    int from;               /* the write that a read reads */
+    uint32_t read, written; /* values; of a wake: how many it woke */
+    unsigned count;         /* of a wake: the most it may wake */
 };
 
 struct list {
@@ -45,7 +45,7 @@ struct graph {
     struct event events[EVENTS_MAX];
     struct list threads[THREADS_MAX]; /* program order */
     struct list mo[PLACES_MAX];       /* modification order, the initial write first */
-    struct list chain[PLACES_MAX];    /* of a futex word: sleeps, wakes, timeouts */
+    struct list chain[PLACES_MAX];    /* sleeps, wakes and timeouts of a futex word */
 };
 
 static const struct program *program;
@@ -55,7 +55,7 @@ static struct {
     double seconds_max;
 } options = {.graphs_max = 1000000, .seconds_max = 2};
 
-/* ---- Relations ---- */
+/* ---- Relations ------------------------------------------------------------------------------- */
 
 static inline set one(unsigned e) {
     return (set)1 << e;
@@ -66,7 +66,7 @@ static inline bool has(const relation *r, unsigned a, unsigned b) {
 static inline void add(relation *r, unsigned a, unsigned b) {
     r->of[a] |= one(b);
 }
-/* The first member of s from *e on: for (unsigned e = 0; member(s, &e); e++) */
+/* Moves *e to the next member of s, from *e on: for (unsigned e = 0; member(s, &e); e++) */
 static inline bool member(set s, unsigned *e) {
     if (*e >= EVENTS_MAX || !(s >> *e)) {
         return false;
@@ -85,7 +85,7 @@ static void close_transitively(relation *r, unsigned n) {
     }
 }
 
-/* The images of s. */
+/* The image of s under r. */
 static set image(const relation *r, set s) {
     set out = 0;
     for (unsigned e = 0; member(s, &e); e++) {
@@ -104,7 +104,7 @@ static bool cyclic(relation r, unsigned n) {
     return false;
 }
 
-/* ---- The axioms ---- */
+/* ---- The axioms ------------------------------------------------------------------------------ */
 
 static bool acquires(enum order o) {
     return o == ACQUIRE || o == ACQ_REL || o == SEQ_CST;
@@ -178,7 +178,7 @@ static void release_sequences(const struct graph *g, struct relations *r) {
     }
 }
 
-/* hb = (po | sw)+, everything after the initial writes;
+/* hb = (po | sw)+, with the initial writes before everything;
  * sw = [release]; ([F]; po)?; rs; rf; (po; [F])?; [acquire]. */
 static void happens_before(const struct graph *g, struct relations *r) {
     r->hb = r->po;
@@ -217,7 +217,8 @@ static bool coherent(const struct graph *g, const struct relations *r) {
     return true;
 }
 
-/* Nothing lies between what an update reads and what it writes: rb; mo does not lead back to it. */
+/* Nothing comes between what an update reads and what it writes: rb; mo does not lead back to
+ * it. */
 static bool atomic(const struct relations *r) {
     for (unsigned u = 0; member(r->update, &u); u++) {
         if (image(&r->mo, r->rb.of[u]) & one(u)) {
@@ -271,7 +272,7 @@ static bool sc_consistent(const struct graph *g, const struct relations *r) {
     return !cyclic(psc, g->n);
 }
 
-/* Is the write w known where e stands: does it, or a read of it, happen before? */
+/* Is the write w known at e: does w, or a read of w, happen before e? */
 static bool known_at(const struct relations *r, unsigned w, unsigned e) {
     if (has(&r->hb, w, e)) {
         return true;
@@ -284,8 +285,8 @@ static bool known_at(const struct relations *r, unsigned w, unsigned e) {
     return false;
 }
 
-/* Whoever woke (slept, timed out) on the word before a sleeper is seen by it: no write of the word
- * that such an event knows of is newer than the one that the sleeper has read. */
+/* A sleeper has seen what came before it in the chain: no earlier sleep, wake or timeout knows of a
+ * newer write of the word than the one that the sleeper has read. */
 static bool sleepers_saw(const struct graph *g, const struct relations *r) {
     for (unsigned x = 0; x < program->places_n; x++) {
         const struct list *chain = &g->chain[x];
@@ -318,18 +319,18 @@ static bool consistent(const struct graph *g) {
     return coherent(g, &r) && atomic(&r) && sc_consistent(g, &r) && sleepers_saw(g, &r);
 }
 
-/* ---- What a thread does next ---- */
+/* ---- What a thread does next ----------------------------------------------------------------- */
 
-/* How far a thread has come, and what is next. */
+/* Where a thread stands, and what it does next. */
 struct state {
     enum { DONE, NEXT, ASLEEP, CUT, INVALID } what; /* CUT: by a false assume */
     const struct instruction *instruction;          /* NEXT, ASLEEP */
     uint32_t a, b;                                  /* its operands */
     uint32_t registers[REGISTERS_MAX];
-    int sleep; /* ASLEEP: the event */
+    int sleep; /* ASLEEP: its sleep event */
 };
 
-/* Which wake of the word woke this sleeper: -1 none. Each wakes the first that are queued. */
+/* The wake that woke this sleeper, -1: none. Each wake wakes the first sleepers in the queue. */
 static int woken_by(const struct graph *g, unsigned place, int sleeper) {
     const struct list *chain = &g->chain[place];
     struct list queue = {0};
@@ -346,7 +347,7 @@ static int woken_by(const struct graph *g, unsigned place, int sleeper) {
                 }
             }
             memmove(queue.at, queue.at + gone, queue.n -= gone);
-        } else { /* a timeout: this thread's sleep leaves */
+        } else { /* a timeout: its thread's sleep leaves the queue */
             for (unsigned k = 0; k < queue.n; k++) {
                 if (g->events[queue.at[k]].thread == e->thread) {
                     memmove(queue.at + k, queue.at + k + 1, queue.n - k - 1);
@@ -359,7 +360,7 @@ static int woken_by(const struct graph *g, unsigned place, int sleeper) {
     return -1;
 }
 
-/* How many a wake at the chain's end wakes. */
+/* How many sleepers are left for a wake at the end of the chain. */
 static unsigned sleepers_left(const struct graph *g, unsigned place) {
     unsigned n = 0;
     const struct list *chain = &g->chain[place];
@@ -376,7 +377,7 @@ static unsigned sleepers_left(const struct graph *g, unsigned place) {
     return n;
 }
 
-/* Run thread t from its start on the values that its events have read. */
+/* Runs thread t from its start, on the values that its events have read. */
 static struct state run(const struct graph *g, unsigned t) {
     const struct code *code = &program->threads[t];
     struct state s = {.what = DONE, .sleep = -1};
@@ -487,7 +488,7 @@ static struct state run(const struct graph *g, unsigned t) {
                     s.sleep = (int)number;
                     return s;
                 } else {
-                    done++; /* the timeout */
+                    done++; /* the event after the sleep is its timeout */
                     *target = 2;
                 }
             }
@@ -502,7 +503,7 @@ static struct state run(const struct graph *g, unsigned t) {
     return s;
 }
 
-/* No other thread can help it: see the axioms' words on what is blocked. */
+/* Is the thread stuck, so that only another thread could help? See README.md on blocked graphs. */
 static bool stuck(const struct graph *g, const struct state *s) {
     const struct instruction *i = s->instruction;
     if (s->what == ASLEEP) {
@@ -518,7 +519,7 @@ static bool stuck(const struct graph *g, const struct state *s) {
         return last != s->a;
     case AWAIT_DIFFERENT:
         return last == s->a;
-    case AWAIT_EXCHANGE: /* else it succeeds, or it changes something and goes on */
+    case AWAIT_EXCHANGE: /* otherwise it succeeds, or changes something and continues */
         return last != s->b && last == s->a;
     case AWAIT_CAS:
         return last != s->b;
@@ -529,7 +530,7 @@ static bool stuck(const struct graph *g, const struct state *s) {
     }
 }
 
-/* ---- Sets of texts, compared whole ---- */
+/* ---- Sets of texts, compared whole ----------------------------------------------------------- */
 
 struct texts {
     size_t n, size;
@@ -573,9 +574,9 @@ static struct text *slot_of(const struct texts *s, const uint8_t *at, uint32_t l
     return &s->slots[i];
 }
 
-/* False: it was there already. */
+/* False: it was already there. */
 static bool insert(struct texts *s, const void *text, size_t n) {
-    uint32_t hash = 2166136261u; /* only where to look first */
+    uint32_t hash = 2166136261u; /* only says where to look first */
     const uint8_t *p = text;
     for (size_t i = 0; i < n; i++) {
         hash = (hash ^ p[i]) * 16777619u;
@@ -616,8 +617,8 @@ static bool insert(struct texts *s, const void *text, size_t n) {
     return true;
 }
 
-/* The whole graph as text: for each event of each thread what it reads; modification orders;
- * chains. Values follow from these. Events are named by thread and place in it. */
+/* Writes the graph as text: what each event reads, by thread; modification orders; chains. Values
+ * follow from these. Events are named by thread and position. */
 static size_t key_of(const struct graph *g, uint8_t *key) {
     uint8_t names[EVENTS_MAX], next_name = 0;
     size_t n = 0;
@@ -649,7 +650,7 @@ static size_t key_of(const struct graph *g, uint8_t *key) {
     return n;
 }
 
-/* ---- The enumeration ---- */
+/* ---- The enumeration ------------------------------------------------------------------------- */
 
 static struct {
     struct texts visited, states;
@@ -708,7 +709,7 @@ static void add_state(const struct graph *g, const struct state *states) {
 
 static void grow(const struct graph *g);
 
-/* False: it was there before, consistent or not. */
+/* False: the graph has been seen before, consistent or not. */
 static bool is_new(const struct graph *g) {
     uint8_t key[KEY_MAX];
     if (!insert(&found.visited, key, key_of(g, key))) {
@@ -719,8 +720,8 @@ static bool is_new(const struct graph *g) {
     return !found.gave_up;
 }
 
-/* An event of thread t; place_at: where in modification order (a write), chained: at the chain's
- * end. Goes on from the new graph if it is consistent. */
+/* Adds an event of thread t, and continues from the new graph if it is consistent. place_at:
+ * position in modification order (writes); chained: also at the end of the chain. */
 static void extend(const struct graph *g, unsigned t, struct event e, unsigned place_at,
                    bool chained) {
     if (found.gave_up || found.invalid) {
@@ -753,7 +754,7 @@ static void extend(const struct graph *g, unsigned t, struct event e, unsigned p
     free(h);
 }
 
-/* The next event of thread t in every way that could be. */
+/* Adds the next event of thread t, in every possible way. */
 static void each_way(const struct graph *g, unsigned t, const struct state *s) {
     const struct instruction *i = s->instruction;
     const struct list *mo = &g->mo[i->place];
@@ -787,7 +788,7 @@ static void each_way(const struct graph *g, unsigned t, const struct state *s) {
             extend(g, t, e, k, false);
         }
         return;
-    case UNLOCK: /* right behind its own lock, which is the newest */
+    case UNLOCK: /* right after its own lock, which is the newest write */
         e.kind = WRITE;
         e.order = RELEASE;
         e.written = 0;
@@ -796,7 +797,7 @@ static void each_way(const struct graph *g, unsigned t, const struct state *s) {
     default:
         break;
     }
-    for (unsigned k = 0; k < mo->n; k++) { /* whatever reads */
+    for (unsigned k = 0; k < mo->n; k++) { /* everything that reads */
         uint32_t v = g->events[mo->at[k]].written;
         e.from = mo->at[k];
         e.read = v;
@@ -830,7 +831,7 @@ static void each_way(const struct graph *g, unsigned t, const struct state *s) {
                 continue;
             }
             break;
-        case AWAIT_EXCHANGE: /* one that changes nothing is no event */
+        case AWAIT_EXCHANGE: /* an exchange that changes nothing is no event */
             if (v != s->b && v == s->a) {
                 continue;
             }
@@ -870,7 +871,7 @@ static void each_way(const struct graph *g, unsigned t, const struct state *s) {
     }
 }
 
-/* g is consistent, and new. */
+/* Continues from g, which is consistent and new. */
 static void grow(const struct graph *g) {
     struct state states[THREADS_MAX];
     bool all_done = true, all_still = true;
@@ -881,7 +882,7 @@ static void grow(const struct graph *g) {
         case INVALID:
             found.invalid = "a thread unlocks what it does not hold";
             return;
-        case CUT: /* whatever the others still do, such a graph is not counted */
+        case CUT: /* a cut graph is not counted, whatever the other threads do */
             found.cut++;
             return;
         case DONE:
@@ -902,7 +903,8 @@ static void grow(const struct graph *g) {
     if (all_still) {
         found.blocked++;
     }
-    /* A fence can come in one way only and is always allowed: every larger graph has it. */
+    /* A fence can be added in one way only and is always allowed, so every larger graph contains
+     * it. */
     for (unsigned t = 0; t < program->threads_n; t++) {
         if (states[t].what != DONE && (fence < 0 || fence == (int)t)) {
             each_way(g, t, &states[t]);
@@ -926,7 +928,7 @@ static void enumerate(void) {
     grow(&g);
 }
 
-/* ---- Answers ---- */
+/* ---- Answers --------------------------------------------------------------------------------- */
 
 static int text_order(const void *a, const void *b) {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
@@ -944,7 +946,7 @@ static void json_text(const char *s) {
     putchar('"');
 }
 
-/* False: not what the program states. */
+/* Compares the answers with what the program states; false if they differ. */
 static bool answer(bool json, bool check) {
     size_t n = 0;
     const char **states = allocate((found.states.n + 1) * sizeof *states);

@@ -1,4 +1,4 @@
-"""Litmus programs as text, taken apart and put together again: for shrinking and for translation to C.
+"""Parses litmus programs and prints them again: for shrinking and for translation to C.
 
 A program is a Program: header lines, one list of statements a thread. A statement is a string, or
 a Block: head ("if r0 = 1", "repeat 3"), body, other (the statements of else, or None)."""
@@ -16,7 +16,7 @@ class Block:
 @dataclasses.dataclass
 class Program:
     name: str
-    header: list  # init, exists and the like, as they stand
+    header: list  # init, exists and similar lines, unchanged
     threads: list
 
 
@@ -25,7 +25,7 @@ def _tokens(text):
 
 
 def _statements(tokens, at):
-    """Statements from tokens[at] to the closing brace or the end, and where they end."""
+    """Parses statements from tokens[at] to the closing brace or the end; returns them and the next position."""
     out = []
     while at < len(tokens) and tokens[at] != "}":
         token = tokens[at].strip()
@@ -45,14 +45,14 @@ def _statements(tokens, at):
 
 
 def split(text):
-    """The texts of a file of several programs."""
+    """The texts of the programs in a file."""
     return [t for t in re.split(r"^---.*\n", text, flags=re.M) if t.strip()]
 
 
 def parse(text):
     text = re.sub(r"#.*", "", text)
     lines, depth = [""], 0
-    for piece in re.findall(r"\n|[{}]|[^{}\n]+", text):  # a line goes on inside braces
+    for piece in re.findall(r"\n|[{}]|[^{}\n]+", text):  # inside braces, a line end is a separator
         if piece == "\n" and depth == 0:
             lines.append("")
             continue
@@ -113,7 +113,7 @@ def _smaller_lists(statements):
 
 
 def smaller(program):
-    """Programs with one thing less, the largest cuts first. Some may not be valid."""
+    """Smaller programs, the largest cuts first. Some may be invalid."""
     header = [h for h in program.header if not h.startswith(("graphs", "blocked", "expect", "exists"))]
     for i in range(len(program.threads)):
         if len(program.threads) > 1:

@@ -1,5 +1,5 @@
-/* program.c: a recursive-descent reader of litmus programs; see program.h, ../../README.md for the
- * language. */
+/* program.c: a recursive-descent parser of litmus programs; see program.h, and ../../README.md for
+ * the language. */
 #include "program.h"
 
 #include <stdarg.h>
@@ -14,7 +14,7 @@ struct text {
     char *error;
     size_t error_n;
     bool failed;
-    unsigned depth; /* of braces: inside them a line's end separates statements */
+    unsigned depth; /* nesting of braces: inside them, the end of a line separates statements */
 };
 
 static void wrong(struct text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -114,7 +114,7 @@ static int find(char (*names)[NAME_MAX_], unsigned n, const char *w) {
     return -1;
 }
 
-/* The number of a name, which is added when it is new. */
+/* The index of a name, added if it is new. */
 static unsigned name(struct text *t, char (*names)[NAME_MAX_], unsigned *n, unsigned max) {
     int i = find(names, *n, t->token);
     if (i < 0) {
@@ -186,7 +186,7 @@ static struct instruction *emit(struct text *t, struct code *c, enum opcode code
 
 static void statement(struct text *t, struct program *p, struct code *c);
 
-/* { S ; S }: the line ends within count as separators. */
+/* { S ; S }: line ends inside count as separators. */
 static void block(struct text *t, struct program *p, struct code *c) {
     if (++t->depth > NESTING_MAX) {
         wrong(t, "braces deeper than %d", NESTING_MAX);
@@ -251,7 +251,7 @@ static void repetition(struct text *t, struct program *p, struct code *c) {
     i->jump = body;
 }
 
-/* Behind `register =`. The register counts as set only afterwards. */
+/* Parses what follows `register =`. The register counts as set only afterwards. */
 static void assignment(struct text *t, struct program *p, struct code *c, const char *target) {
     struct instruction *i = emit(t, c, SET);
     if (take(t, "load")) {
@@ -389,7 +389,7 @@ static void thread(struct text *t, struct program *p, unsigned i) {
     }
 }
 
-/* T<number>, and nothing behind it. */
+/* T<number>, and nothing after it. */
 static bool thread_number(const char *w, unsigned *out) {
     uint32_t v;
     if (w[0] != 'T' || !is_number(w + 1, &v)) {
@@ -433,7 +433,7 @@ static void exists(struct text *t, struct program *p) {
 
 static void line(struct text *t, struct program *p) {
     unsigned i;
-    if (here(t, "name")) { /* the rest of the line as it is */
+    if (here(t, "name")) { /* the rest of the line, unchanged */
         const char *from = t->at + strspn(t->at, " \t");
         size_t n = strcspn(from, "\n");
         while (n && (from[n - 1] == ' ' || from[n - 1] == '\r')) {
@@ -505,7 +505,7 @@ bool program_read(struct program *p, const char **text, unsigned *line_n, const 
     if (!p->name[0]) {
         snprintf(p->name, sizeof p->name, "%.100s", file);
     }
-    if (t.failed && !*text) { /* behind the separator, so that the others can be read */
+    if (t.failed && !*text) { /* skip to the separator, so that later programs can be read */
         const char *at = t.at;
         while (at && *at && strncmp(at, "\n---", 4) != 0) {
             at++;

@@ -1,4 +1,4 @@
-/* program.h: the judge's own reading of a litmus program: a list of instructions a thread. */
+/* program.h: the judge's own parser of litmus programs: a list of instructions per thread. */
 #ifndef JUDGE_PROGRAM_H
 #define JUDGE_PROGRAM_H
 
@@ -30,7 +30,7 @@ enum opcode {
     UNLESS_DIFFERENT,
     JUMP,
     REPEAT,     /* counter = count */
-    REPEAT_END, /* go to jump (behind REPEAT) unless --counter is 0 */
+    REPEAT_END, /* go to jump (after REPEAT) unless --counter is 0 */
     AWAIT_EQUAL,
     AWAIT_DIFFERENT,
     AWAIT_EXCHANGE,
@@ -47,7 +47,7 @@ enum opcode {
 
 struct operand {
     bool is_register;
-    uint32_t number; /* the value, or the register's number */
+    uint32_t number; /* the value, or the number of a register */
 };
 
 struct instruction {
@@ -64,7 +64,7 @@ struct code {
     char registers[REGISTERS_MAX][NAME_MAX_];
 };
 
-struct condition { /* of exists: thread -1 is a place */
+struct condition { /* one condition of `exists`; thread -1: of a location */
     int thread;
     unsigned index;
     uint32_t value;
@@ -83,8 +83,8 @@ struct program {
     struct condition conditions[CONDITIONS_MAX];
 };
 
-/* Reads one program from *text, up to its end or a line `---`, behind which *text then points (at
- * the end: NULL). *line counts on. False: error holds "file:line: what". */
+/* Reads one program from *text, up to its end or a line `---`. *text then points after that line,
+ * or is NULL at the end; *line counts lines. On false, error is "file:line: what is wrong". */
 bool program_read(struct program *p, const char **text, unsigned *line, const char *file,
                   char *error, size_t error_n);
 

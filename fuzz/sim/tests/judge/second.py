@@ -1,11 +1,11 @@
 #!/usr/bin/python3
-"""second.py: a second opinion on the judge: another method, in another language.
+"""second.py: a second opinion on the judge, by another method in another language.
 
     second.py SEED COUNT CLASS...        classes plain rmw cas sc fences psc values assume
 
-Where the judge grows graphs event by event, this guesses a whole graph (what each read reads, each
-modification order), throws away what has a cycle of po | rf, and tests the axioms on sets of pairs. An
-RMW is two events here, as in the paper. Programs without loops, locks, awaits and waits only.
+The judge grows graphs event by event. This guesses a whole graph (what each read reads, each modification
+order), drops it if it has a cycle of po | rf, and tests the axioms on sets of pairs. An RMW is two
+events here, as in the paper. For programs without loops, locks, awaits and waits.
 Exit status: 0 all the same, 1 a difference.
 """
 import argparse
@@ -93,14 +93,14 @@ def consistent(events, po, rf, mo, rmw):
 
 
 class Run:
-    """One guess: choice gives the source, (thread, index of operation), of each read."""
+    """One guess: `choice` maps each read to its source, (thread, index of operation)."""
 
     def __init__(self, program, initial, choice):
         self.program, self.initial, self.choice = program, initial, choice
 
     def thread(self, t, values):
-        """The operations of thread t (kind, words, value read) as far as values are known, the
-        registers, and whether it came to its end ("end", "more", "cut")."""
+        """(operations, registers, outcome) of thread t, as far as values are known. An operation is
+        (kind, words, value read); the outcome is "end", "more" or "cut"."""
         registers, ops = {}, []
 
         def value(v):
@@ -151,7 +151,7 @@ class Run:
         return ops, registers, walk(self.program.threads[t])
 
     def execute(self):
-        """All threads, in rounds until nothing new is known: (ops by thread, registers, states)."""
+        """Runs all threads in rounds until nothing new is known: (operations by thread, registers, outcomes)."""
         values, n = {}, len(self.program.threads)
         while True:
             outcome = [self.thread(t, values) for t in range(n)]
@@ -189,7 +189,7 @@ def graphs(program):
                     todo.append({**choice, (t, i): source})
             continue
         if any(end == "more" for _, _, end in outcome):
-            continue  # it reads from itself in a circle, or from what is no write
+            continue  # a cycle of reads-from, or a source that is not a write
         n, found = orders(program, outcome, choice, initial, places)
         if n is None or sum(sizes) > TOO_MANY:
             return None
@@ -212,7 +212,7 @@ def words_of(statements):
 
 
 def possible_writers(program):
-    """By location: (thread, index) that could be a write, whichever way the branches go."""
+    """By location: each (thread, index) that can be a write, whichever way the branches go."""
     out = {}
 
     def longest(statements):
@@ -283,7 +283,7 @@ def orders(program, outcome, choice, initial, places):
 
 
 def without_unset(state):
-    """A register that was never set is 0 in the judge's states, and missing in ours."""
+    """Drops registers that were never set: 0 in the judge's states, missing in ours."""
     return frozenset(i for i in state if not (i.startswith("T") and i.endswith("=0")))
 
 

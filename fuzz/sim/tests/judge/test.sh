@@ -1,6 +1,6 @@
 #!/bin/sh
-# test.sh JUDGE GENERATE: the judge against numbers that are known (those of the litmus tests, and
-# programs that were counted by hand) and against a second opinion. Prints what is not as stated.
+# test.sh JUDGE GENERATE: checks the judge against known numbers (the litmus tests, and programs that were
+# counted by hand) and against a second opinion. Prints the differences.
 here=$(dirname "$0")
 {
     "$1" --check "$here"/known.litmus "$here"/../../litmus/text/*.litmus || echo "exit status $?"

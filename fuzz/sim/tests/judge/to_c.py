@@ -3,10 +3,10 @@
 
     to_c.py [--assert 'T0:r0=1 x=2'] FILE.litmus > file.c
 
-Locks become mutexes, awaits and spins loops, waits and wakes futex calls, assume a condition that
-the search is told. An await of a location m<name> or c<name>, which generate.c's class `monitors`
-makes, becomes a wait on a condition variable. With --assert the program asserts that it does not end
-in this state.
+Locks become mutexes; awaits and spins become loops; waits and wakes become futex calls; assume becomes a
+call of the engine's assume. An await of a location m<name> or c<name>, from generate.c's class
+`monitors`, becomes a wait on a condition variable. With --assert the program asserts that it does not
+end in this state.
 """
 import argparse
 import os
@@ -45,7 +45,7 @@ static __attribute__((unused)) uint32_t wake(void *at, int n)
 
 
 class Thread:
-    """The C of one thread, and the names that it uses."""
+    """Translates one thread to C and collects the names that it uses."""
 
     def __init__(self, number, statements, names):
         self.names, self.registers, self.lines = names, {}, []
@@ -186,7 +186,7 @@ def translate(text, state=None):
             initial |= dict(re.findall(r"(\w+)\s*=\s*(-?\w+)", h[4:]))
     threads = [Thread(i, t, names) for i, t in enumerate(program.threads)]
     out = [f"/* {program.name} */", HEAD]
-    for x in {**dict.fromkeys(initial), **names["locations"]}: # not static: stores that nobody reads would be dropped
+    for x in {**dict.fromkeys(initial), **names["locations"]}: # not static: unread stores would be removed
         plain = f"c_{x}" in names["conditions"]
         out.append(f"{'' if plain else '_Atomic '}uint32_t {x} = {initial.get(x, 0)};")
     out += [f"static pthread_mutex_t {m} = PTHREAD_MUTEX_INITIALIZER;" for m in names["locks"]]

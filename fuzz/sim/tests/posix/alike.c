@@ -1,5 +1,5 @@
-/* alike.c: threads alike: one execution of those that differ in names only (symmetric=1), and what
- * turns it off.
+/* alike.c: interchangeable threads (symmetric=1): executions that differ only in thread numbers
+ * count once; and what turns the reduction off.
  *
  * expect: pass sched=exhaustive cflags=-DADD graphs=24
  * expect: pass sched=exhaustive cflags=-DADD set=symmetric=1 graphs=1

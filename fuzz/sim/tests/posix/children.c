@@ -1,4 +1,4 @@
-/* children.c: two threads each start one of their own, in either order.
+/* children.c: two threads each start a child, in either order.
  * expect: pass sched=exhaustive */
 #include <assert.h>
 #include <pthread.h>

@@ -35,8 +35,7 @@
 #include <vector>
 
 #ifdef BARRIERS
-/* They count who sleeps, and look at the count before they wake: the futex call has to be a fence.
- */
+/* Each counts sleepers, and checks the count before it wakes, so the futex call must be a fence. */
 static std::latch both(2);
 static std::counting_semaphore<2> tokens(0);
 static std::barrier meeting(2);
@@ -55,7 +54,7 @@ int main() {
     return 0;
 }
 #elif defined LATCH
-/* Its exchange and its look for waiters happen in that order, as on every processor. */
+/* Its exchange and its check for waiters happen in this order, as on every processor. */
 static std::latch done(2);
 static int data[2];
 int main() {
@@ -66,7 +65,8 @@ int main() {
     return 0;
 }
 #elif defined EXCEPTIONS
-/* Who lets an exception go last frees it; threads wait inside their catch blocks. */
+/* The thread that drops the last reference frees the exception; threads wait inside their catch
+ * blocks. */
 static std::mutex m;
 static int caught;
 static std::string text_of(int n) {
@@ -103,7 +103,7 @@ int main() {
     return 0;
 }
 #elif defined STREAMS
-/* What libstdc++ makes when a stream is first used is made in each run. */
+/* What libstdc++ allocates when a stream is first used is allocated again in each run. */
 int main() {
     std::jthread other([] {
         std::ostringstream s;
@@ -115,7 +115,7 @@ int main() {
     return 0;
 }
 #elif defined TRIED_AGAIN
-/* A routine that throws is left to the next call. */
+/* If a routine throws, the next call runs it again. */
 static std::once_flag flag;
 static int tries;
 static void use() {
@@ -144,7 +144,7 @@ int main() {
     return 0;
 }
 #elif defined COROUTINE
-/* One half runs in main, the other in the thread that takes it up. */
+/* One half runs in main, the other in the thread that resumes it. */
 static std::atomic<void *> handed_over;
 static int data;
 struct task {
@@ -189,7 +189,7 @@ int main() {
     return 0;
 }
 #elif defined THREAD_EXIT
-/* Destructors run, and shared locks know both clocks. */
+/* Destructors run; shared locks accept both clocks. */
 static std::shared_timed_mutex m;
 static int ended;
 static void *run(void *) {
@@ -250,8 +250,8 @@ int main(int argc, char **) {
 #ifdef RACE
         flag.store(1, std::memory_order_relaxed);
 #else
-        flag.store(
-            1); // weaker, libstdc++ 12 can miss the sleeper: it looks for one without a fence
+        flag.store(1); // with a weaker order, libstdc++ 12 can miss the sleeper: it checks for one
+                       // without a fence
 #endif
         flag.notify_all();
         promise.set_value(9);

@@ -1,5 +1,5 @@
-/* loops.c: loops: a counted one is never cut, one with a bound can run out, one that waits is over
- * when it has what it waits for; a lock costs as many graphs as it has orders.
+/* loops.c: a counted loop is never cut, a bounded one can run out, a waiting one ends when its
+ * condition holds; a lock costs one graph per order of its holders.
  * expect: assertion sched=exhaustive cflags=-DCOUNTED=3
  * expect: assertion sched=exhaustive cflags=-DCOUNTED=60
  * expect: assertion sched=exhaustive cflags=-DGIVES_UP=2
@@ -22,7 +22,7 @@
 static atomic_int a, b;
 static int shared;
 
-#if defined COUNTED /* each sum may be 0: every load came too early */
+#if defined COUNTED /* either sum may be 0: every load came too early */
 static atomic_int sum_a, sum_b;
 static int adds(atomic_int *from) {
     int sum = 0;
@@ -59,7 +59,7 @@ static void *second(void *arg) {
     return arg;
 }
 static void check(void) {}
-#elif defined SPINS_THEN_SLEEPS /* and whoever unlocks forgets that */
+#elif defined SPINS_THEN_SLEEPS /* the unlocking thread forgets to wake */
 static void *first(void *arg) {
     for (int i = 0; i < SPINS_THEN_SLEEPS; i++) {
         int free = 0;
@@ -123,7 +123,7 @@ static void *second(void *arg) {
     return arg;
 }
 static void check(void) {}
-#elif defined NOBODY_STARTS_WRITING /* each says again and again that it is not ready */
+#elif defined NOBODY_STARTS_WRITING /* each repeats that it is not ready */
 static void *first(void *arg) {
     while (!atomic_load(&a)) {
         atomic_store(&b, 0);

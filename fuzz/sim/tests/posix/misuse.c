@@ -1,4 +1,4 @@
-/* misuse.c: what goes wrong in one call each, and the name that the finding has.
+/* misuse.c: misuse of single calls, and the name of each finding.
  * expect: unlock-not-owner cflags=-DUNLOCK_OF_ANOTHER
  * expect: unlock-not-held cflags=-DUNLOCK_OF_NOBODY
  * expect: deadlock cflags=-DLOCK_TWICE
@@ -51,7 +51,7 @@
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER, second = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t condition = PTHREAD_COND_INITIALIZER;
 static pthread_rwlock_t rwlock = PTHREAD_RWLOCK_INITIALIZER;
-atomic_int word; /* not static: the compiler would see who writes them */
+atomic_int word; /* not static: the compiler would know all writers */
 int plain;
 char text[16];
 
@@ -209,7 +209,7 @@ int main(void) {
     pthread_t thread;
     pthread_create(&thread, NULL, other, NULL);
 #ifdef SPINS_ON
-    return 0; /* while it spins, and nobody joins it */
+    return 0; /* the thread still spins, and nobody joins it */
 #endif
 #ifdef JOIN_DETACHED
     pthread_detach(thread);

@@ -1,4 +1,4 @@
-/* mutex.c: mutexes of all kinds do what POSIX says, and threads under one never meet.
+/* mutex.c: mutexes of all kinds do what POSIX says, and exclude other threads.
  * expect: pass sched=exhaustive
  * expect: pass time=1
  */

@@ -1,5 +1,5 @@
-/* ordinary.c: what ordinary programs do that has nothing to do with schedules: each case is a
- * program that is right, or wrong in the way that its line says.
+/* ordinary.c: what ordinary programs do apart from scheduling. Each case is a correct program, or
+ * one with the bug that its line names.
  *
  * expect: pass cflags=-DNAMES time=1
  * expect: pass cflags=-DEXCHANGE time=1
@@ -181,14 +181,14 @@ int main(void) {
     close(p[1]);
     for (int i = 0; i < 13; i++)
         assert(write(copy, big, sizeof big) == sizeof big);
-    assert(write(copy, big, 4096) == -1 && errno == EAGAIN); /* at once or not at all */
+    assert(write(copy, big, 4096) == -1 && errno == EAGAIN); /* all at once or not at all */
     assert(write(copy, big, 536) == 536);
     close(p[0]);
     assert(write(copy, big, 1) == -1 && errno == EPIPE);
     return close(copy);
 }
 #elif defined(PIPE_COPY)
-/* Its reader never sees the end: a copy of the other end is open. */
+/* The reader never sees the end, because a copy of the other end is still open. */
 static int ends[2];
 static void *run(void *a) {
     char c;
@@ -292,7 +292,7 @@ int main(void) {
     return 0;
 }
 #elif defined(EPOLL) || defined(EPOLL_EDGE)
-/* Edge-triggered, one must read all there is before the next wait. */
+/* With edge triggering, all that is there must be read before the next wait. */
 #if defined(EPOLL_EDGE)
 #define TRIGGER EPOLLET
 #else
@@ -321,7 +321,7 @@ int main(void) {
     return 0;
 }
 #elif defined(SHARED_STREAM)
-/* Each call is whole, two of them are not. */
+/* Each call is atomic; two calls together are not. */
 static FILE *file;
 static void *run(void *a) {
     fputs("one ", file);
@@ -340,7 +340,7 @@ int main(void) {
     return 0;
 }
 #elif defined(SHARED_PATH)
-/* It looks whether there is a lock file, then makes one. */
+/* Each thread checks for a lock file, then creates one. */
 static char name[64];
 static void *run(void *a) {
     if (access(name, F_OK)) {
@@ -507,7 +507,7 @@ int main(void) {
     assert(errno == EINVAL);
     return 0;
 }
-#elif defined(WAKE) /* a number of threads; Linux wakes one for less than one, too */
+#elif defined(WAKE) /* the number of threads to wake; Linux wakes one for a number below one */
 #define SLEEPERS (WAKE == 0 ? 1 : 2)
 static void *run(void *a) {
     while (x == 0)
@@ -551,7 +551,7 @@ int main(void) {
 }
 
 #elif defined(WEAK) || defined(WEAK_AGAIN) || defined(STRONG)
-/* A weak compare-exchange may fail although nobody else writes, a strong one may not. */
+/* A weak compare-exchange may fail although no other thread writes; a strong one may not. */
 static _Atomic short small;
 int main(void) {
     int none = 0;

@@ -44,7 +44,7 @@ static void *poll_it(void *arg) {
     return arg;
 }
 
-#ifdef TURNS /* two count up in turn, for longer than a run may stand still */
+#ifdef TURNS /* two threads count up in turn, for longer than a run may stall */
 static atomic_int count;
 static void *in_turn(void *arg) {
     for (int i = 0; i < 3000; i++)

@@ -1,4 +1,4 @@
-/* reduced.c: reductions of the search: fewer graphs where they hold, as many where they do not.
+/* reduced.c: reductions of the search: fewer graphs if they hold, the same number if they do not.
  *
  * expect: pass sched=exhaustive cflags=-DDISJOINT graphs=90
  * expect: pass sched=exhaustive cflags=-DDISJOINT set=locks=1 graphs=1
@@ -16,7 +16,7 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-#ifdef FOUR /* more than the barrier lets through */
+#ifdef FOUR /* more threads than the barrier counts */
 enum { THREADS = 4, PLACES = 2 };
 #else
 enum { THREADS = 3, PLACES = 3 };
@@ -49,7 +49,7 @@ static void act(int i) {
     shared++;
     last = i;
     pthread_mutex_unlock(&m);
-#elif defined(UNORDERED) /* the lock orders the two only one way round */
+#elif defined(UNORDERED) /* the lock orders the two writes only if thread 0 comes first */
     if (i == 0) {
         data = 1;
     }

@@ -1,6 +1,6 @@
-/* search.c: does the exhaustive search reach every outcome of programs with pthread objects?
- * Compared with what is known by hand, with random schedules, which must find nothing beyond, and
- * with a search that leaves the order of locks open, which must find as much. Run by
+/* search.c: does the exhaustive search reach every outcome of programs with pthread objects? Its
+ * outcomes are compared with their known number, with random schedules, which must find no others,
+ * and with a search that leaves the order of locks open, which must find the same. Run by
  * `make test-explore`. */
 #include "search.h"
 #include "sim.h"

@@ -1,5 +1,5 @@
-/* search_programs.c: small pthread programs whose outcome is a number; search.c compares what the
- * exhaustive search, the brute force and random schedules reach. */
+/* search_programs.c: small pthread programs whose outcome is a number. search.c compares the
+ * outcomes that the exhaustive search and random schedules reach. */
 #include "search.h"
 
 #include <errno.h>
@@ -41,7 +41,7 @@ static void run(void *(*first)(void *), void *(*second)(void *), void *(*third)(
     outcome = read_relaxed(&saw[0]) * 10007 + read_relaxed(&saw[1]) * 101 + read_relaxed(&saw[2]);
 }
 
-/* ---- A timed wait against a signal ---- */
+/* ---- A timed wait against a signal ----------------------------------------------------------- */
 
 static void *waits(void *arg) {
     pthread_mutex_lock(&mutex);
@@ -62,7 +62,7 @@ static void timed_wait(void *arg) {
     run(waits, signals, NULL);
 }
 
-/* ---- Who comes first ---- */
+/* ---- Which thread comes first ---------------------------------------------------------------- */
 
 static void *tries(void *arg) {
     int error = pthread_mutex_trylock(&mutex);
@@ -99,7 +99,7 @@ static void mutex_timed(void *arg) {
     run(locks, locks_by, NULL);
 }
 
-/* ---- Readers and writers ---- */
+/* ---- Readers and writers --------------------------------------------------------------------- */
 
 static void *writes(void *arg) {
     pthread_rwlock_wrlock(&rwlock);
@@ -130,7 +130,7 @@ static void readers_writers(void *arg) {
     run(writes, reads, tries_to_write);
 }
 
-/* ---- Semaphore ---- */
+/* ---- Semaphore ------------------------------------------------------------------------------- */
 
 static void *posts(void *arg) {
     sem_post(&semaphore);
@@ -153,7 +153,7 @@ static void semaphore_timed(void *arg) {
     run(posts, tries_to_take, takes_by);
 }
 
-/* ---- Broadcast, once, barrier ---- */
+/* ---- Broadcast, once, barrier ---------------------------------------------------------------- */
 
 static void waits_for_data(int thread) {
     pthread_mutex_lock(&mutex);
@@ -229,7 +229,7 @@ static void barrier_meets(void *arg) {
     run(meets_0, meets_1, NULL);
 }
 
-/* ---- What a mutex orders ---- */
+/* ---- What a mutex orders --------------------------------------------------------------------- */
 
 static void *through_0(void *arg) {
     atomic_store_explicit(&a, 1, memory_order_relaxed);
@@ -252,17 +252,16 @@ static void mutex_orders(void *arg) {
     run(through_0, through_1, NULL);
 }
 
-/* The number of outcomes is what thinking says: see each program. */
+/* The numbers of outcomes follow from reasoning; see each program. */
 const struct search_program search_programs[] = {
-    {"timed_wait", timed_wait, 4},   /* woken or not, a seen or not (no order in a signal) */
+    {"timed_wait", timed_wait, 4},   /* woken or not, `a` seen or not (a signal orders nothing) */
     {"mutex_try", mutex_try, 4},     /* before, after; busy, the note seen or not */
     {"mutex_timed", mutex_timed, 2}, /* got it or not */
     {"readers_writers", readers_writers,
-     6}, /* reader before or after; the other busy, before, after */
-    {"semaphore_timed", semaphore_timed,
-     3},                                 /* one of the two, or the timed one too late for both */
-    {"broadcast", broadcast, 2},         /* who is first */
-    {"once_each", once_each, 2},         /* the count before init or after */
-    {"barrier_meets", barrier_meets, 2}, /* who is last; all is seen */
-    {"mutex_orders", mutex_orders, 3},   /* both 0 is forbidden */
+     6}, /* the reader before or after; the other finds it busy, or comes before or after */
+    {"semaphore_timed", semaphore_timed, 3}, /* one of the two, or the timed one too late */
+    {"broadcast", broadcast, 2},             /* which is first */
+    {"once_each", once_each, 2},             /* the count is read before init or after */
+    {"barrier_meets", barrier_meets, 2},     /* which is last; all is seen */
+    {"mutex_orders", mutex_orders, 3},       /* both 0 is forbidden */
     {NULL, NULL, 0}};

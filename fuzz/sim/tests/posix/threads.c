@@ -1,5 +1,5 @@
 /* threads.c: threads, once, keys, thread-locals, cleanup handlers, errno, time, exit: as without
- * the engine. Globals, thread-locals and what libc wrote are as at the start in every run.
+ * the engine. Every run starts with the initial globals, thread-locals and libc state.
  * expect: pass time=1
  * expect: pass time=1 cflags=-O2
  * expect: pass time=1 sched=bytes
@@ -85,7 +85,7 @@ int main(int argc, char **argv) {
         assert(!pthread_join(thread[i], &result) && result == &thread[i]);
     }
     assert(made == 1 && destroyed == 14 && cleaned == 20 && local == 6);
-    FILE *f = fmemopen(line, sizeof line, "w"); /* libc writes where nobody sees it */
+    FILE *f = fmemopen(line, sizeof line, "w"); /* libc writes unseen by the engine */
     fprintf(f, "%d", made);
     fclose(f);
     assert(!strcmp(line, "1"));

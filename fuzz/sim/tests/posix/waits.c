@@ -1,5 +1,5 @@
-/* waits.c: condition variables, barriers, rwlocks and semaphores: who waits is woken, what was
- * written is seen, deadlines pass.
+/* waits.c: condition variables, barriers, rwlocks and semaphores: waiters are woken, writes are
+ * seen, deadlines expire.
  * expect: pass sched=exhaustive cflags=-DCONDITION
  * expect: pass sched=exhaustive cflags=-DTIMED
  * expect: pass sched=exhaustive cflags=-DBARRIER
