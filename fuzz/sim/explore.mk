@@ -1,4 +1,4 @@
-# explore.mk: the engine on anybody's C: `make explore SRC=file.c`. EXPLORE.md shows how.
+# explore.mk: runs other people's C under the engine: `make explore SRC=file.c`. See EXPLORE.md.
 
 # The engine and its pthread layer as one library; the driver is linked with each program.
 SIM_SRC := $(filter-out %_main.c,$(sort $(wildcard fuzz/sim/*.c)))
@@ -10,11 +10,11 @@ build/plain/libsim.a: $(SIM_OBJ)
 	$(Q)rm -f $@.new && $(AR) rcs $@.new $^ && mv $@.new $@
 endif
 
-# A routine of pthread_once may end by an exception of C++.
+# A routine of pthread_once may end with a C++ exception.
 build/plain/fuzz/sim/posix_sync.o: WARN += -fexceptions
 
-# One object whose names are its own, but for what programs and compilers call: a program may have
-# any other name itself.
+# One object that hides its names, except those that programs and compilers call, so that a program may
+# use any other name.
 build/plain/explore-engine.o: build/plain/fuzz/sim/explore_main.o build/plain/libsim.a
 	$(call say,LD,$@)
 	$(Q)ld -r -o $@.new $< --whole-archive build/plain/libsim.a
@@ -22,8 +22,8 @@ build/plain/explore-engine.o: build/plain/fuzz/sim/explore_main.o build/plain/li
 	    --keep-global-symbol=main $@.new $@ && rm -f $@.new
 
 ##@ Other people's code
-# SRC, CFLAGS_SRC, ARGS, REPLAY and ROOT (where results/ is made) reach the recipe as they were given, by its
-# environment: paths may have any letters.
+# SRC, CFLAGS_SRC, ARGS, REPLAY and ROOT (where results/ is made) reach the recipe through its environment, so that
+# paths may contain any character.
 explore-lib: build/plain/explore-engine.o ## what scripts/explore.py links
 explore: explore-lib ## SRC=file.c under the engine [ARGS= SCHED= TIME= SEED= JOBS= REPLAY= ROOT= CFLAGS_SRC= SET= VOLATILE=relaxed ADVISE=1 ADVISE_IN= ADVISE_TIME=10 CC_EXPLORE=clang]
 	@[ -n "$$SRC$$REPLAY" ] || { echo "explore: which file? make explore SRC=file.c" >&2; exit 2; }

@@ -1,8 +1,8 @@
 # rules.mk of fuzz/sim: the concurrency engine's own tests, the litmus tests, its benchmark.
 # (`make explore` is in explore.mk, ref/ under the engine in ../engine.mk.)
 #
-# What the engine runs ("seen") is compiled with -fsanitize=thread by SIM_CC: clang (14), clang-19 or
-# gcc; its calls of malloc, memcpy and the like are renamed to the engine's.
+# Code that the engine runs ("seen") is compiled with -fsanitize=thread by SIM_CC: clang (14), clang-19
+# or gcc. Its calls of malloc, memcpy and similar functions are renamed to the engine's.
 SIM_CC ?= clang
 SIM_SRC := $(filter-out %_main.c,$(sort $(wildcard fuzz/sim/*.c)))
 SIM_OBJ := $(SIM_SRC:%.c=build/plain/%.o)
@@ -43,7 +43,7 @@ build/litmus-more: $(foreach f,$(SIM_LITMUS_MORE),$(SIM_SEEN)/more/$(f:.c=.o)) b
 build/test-sim: $(SIM_TESTS_SRC:%.c=$(SIM_SEEN)/%.o) build/plain/ref/tests/runner.o build/plain/libsim.a
 	$(call say,LD,$@)
 	$(Q)$(SIM_CC) -g -rdynamic -o $@ $^ -pthread
-# The judge: every graph from the axioms, by brute force; nothing of the engine is in it.
+# The judge enumerates every graph from the axioms by brute force, and contains no code of the engine.
 build/judge: $(addprefix build/plain/fuzz/sim/tests/judge/,judge.o program.o)
 	$(call say,LD,$@)
 	$(Q)$(CC) -g -o $@ $^
@@ -70,22 +70,22 @@ build/litmus-relacy: fuzz/sim/litmus/relacy.cc build/plain/libsim.a
 	$(Q)g++ -std=c++17 -O1 -w -MMD -MP -o $@ $< build/plain/libsim.a -pthread
 
 ##@ The concurrency engine
-litmus: $(if $(strip $(SIM_LITMUS_MORE)),build/litmus-more,build/litmus) ## litmus tests: every graph, then at random [LITMUS=file-or-folder SIM_CC=clang-19]
+litmus: $(if $(strip $(SIM_LITMUS_MORE)),build/litmus-more,build/litmus) ## litmus tests: exhaustively, then at random [LITMUS=file-or-folder SIM_CC=clang-19]
 	@scripts/litmus.py $< $(LITMUS)
-litmus-relacy: build/litmus build/litmus-relacy ## what Relacy reaches on the litmus tests, we reach
+litmus-relacy: build/litmus build/litmus-relacy ## checks that the engine reaches what Relacy reaches
 	@scripts/litmus.py --relacy build/litmus-relacy build/litmus fuzz/sim/litmus/text
-# By seed and number, not by time; test-sim-long has more.
+# A fixed number of programs rather than a time; test-sim-long runs more.
 SIM_JUDGED ?= all
 SIM_JUDGE := fuzz/sim/tests/judge
-test-sim: build/test-sim build/litmus build/judge build/litmus-generate ## tests of the engine [SIM_JUDGED= SIM_CC=clang-19 or gcc: what compiles them]
+test-sim: build/test-sim build/litmus build/judge build/litmus-generate ## tests of the engine [SIM_JUDGED= SIM_CC=clang-19 or gcc]
 	@fuzz/sim/tests/run.sh $(SIM_JUDGED)
-test-sim-long: build/judge build/litmus-generate build/litmus ## the search against the judge [SEED=1 COUNT=20000 CLASSES=all JOBS=2]
+test-sim-long: build/judge build/litmus-generate build/litmus ## compares the search with the judge [SEED=1 COUNT=20000 CLASSES=all JOBS=2]
 	@$(SIM_JUDGE)/compare.py --jobs $(or $(JOBS),2) $(or $(SEED),1) $(or $(COUNT),20000) $(or $(CLASSES),all)
-test-sim-c: build/judge build/litmus-generate explore-lib ## make explore against the judge on C programs, clang and clang-19 [SEED=1 COUNT=20 CLASSES=...]
+test-sim-c: build/judge build/litmus-generate explore-lib ## compares make explore with the judge on C programs, clang and clang-19 [SEED=1 COUNT=20 CLASSES=...]
 	@$(SIM_JUDGE)/compare_c.py $(or $(SEED),1) $(or $(COUNT),20) $(or $(CLASSES),loops awaits locks monitors waits)
-test-sim-alike: explore-lib ## make explore SET=symmetric=1 against the search without it, on C programs [SEED=1 COUNT=100]
+test-sim-alike: explore-lib ## compares SET=symmetric=1 with the search without it, on C programs [SEED=1 COUNT=100]
 	@$(SIM_JUDGE)/compare_alike.py $(or $(SEED),1) $(or $(COUNT),100)
-bench-sim: build/bench-sim build/bench-relacy build/bench-search ## the engine's executions a second, beside Relacy's; what a search costs [TIME=60 seconds a program]
+bench-sim: build/bench-sim build/bench-relacy build/bench-search ## the engine's speed beside Relacy's; the cost of searches [TIME=60 seconds per program]
 	@build/bench-sim && build/bench-relacy && build/bench-search $(or $(TIME),60)
 # The engine's arm64 stack switch, on any machine: cross-compiled by gcc, run by qemu-user.
 ARM64 := aarch64-linux-gnu-

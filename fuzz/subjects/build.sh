@@ -3,12 +3,13 @@
 #
 #   build.sh [-e | -f] OUT.so SOURCE.c... [compiler and linker flags]
 #
-# -f: with coverage and the address sanitizer, so that libFuzzer's feedback comes from these sources, too,
-# and a broken heap is told where it breaks. Only for programs built with that sanitizer: make fuzz, replay,
-# shrink. AFL++ runs it without its coverage. CLANG: the compiler.
-# -e: as the concurrency engine sees it: each access is a call that the program which loads the
-# object answers, and malloc, pthread_* and their kind are the engine's (fuzz/sim/redefine.syms).
-# CC: the compiler, gcc; with -e CLANG, clang. Flags of the compiler go into SUBJECT_CFLAGS with -e. Exit status: the compiler's; 2 usage.
+# -f: with coverage and the address sanitizer, so that these sources guide libFuzzer too, and heap corruption
+# is reported where it happens. Only for programs built with that sanitizer: make fuzz, replay, shrink. AFL++
+# runs such a subject without its coverage.
+# -e: for the concurrency engine: each access is a call to the program that loads the object, and malloc,
+# pthread_* and similar functions are renamed to the engine's (fuzz/sim/redefine.syms).
+# The compiler is CC (gcc), or with -f and -e CLANG (clang); with -e its flags go into SUBJECT_CFLAGS. Exit
+# status: the compiler's, or 2 for wrong usage.
 set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 seen=
@@ -23,7 +24,7 @@ if [ $# -lt 2 ]; then
 fi
 out=$1
 shift
-fixed() { # runs $1 with the flags that every subject is built with; the path of this folder may have spaces
+fixed() { # runs compiler $1 with the flags of all subjects; the path of this folder may contain spaces
     compiler=$1
     shift
     "$compiler" -std=c11 -D_GNU_SOURCE -O2 -g -fPIC "-I$here" "$@"
@@ -43,7 +44,7 @@ for word in "$@"; do
     case $word in
     *.c)
         object=$work/$#-$(basename "$word" .c).o
-        # One object, so that its calls can be renamed; clang keeps apart atomics that it would merge.
+        # One object per source, so that its calls can be renamed; the flags keep clang from merging atomics.
         # shellcheck disable=SC2086 # words on purpose
         fixed "${CLANG:-clang}" -mllvm -sink-common-insts=false -mllvm -enable-tail-merge=false \
             -mllvm -hoist-common-insts=false ${SUBJECT_CFLAGS-} -fsanitize=thread -c "$word" -o "$object"

@@ -1,10 +1,9 @@
-/* ck_ring.c: a plain ring of Concurrency Kit as a mailbox.
+/* ck_ring.c: Concurrency Kit's ring as a mailbox.
  *
  *   make subjects && make fuzz TARGET=mailbox_fuzzer SUBJECT=build/subjects/ck_ring.so
  *
- * The ring's own mode for many producers and one consumer, on the heap. It has no flag, no close,
- * no spill and no region in guest memory, so nothing of that is offered: what is left is R30 to R33
- * and R35. */
+ * Uses the ring's mode for many producers and one consumer, on the heap. The ring has no flag, no
+ * close, no spill and no region in guest memory, so only R30 to R33 and R35 are checked. */
 #include "subject.h"
 
 #include <ck_ring.h>
@@ -30,7 +29,7 @@ static enum subject_status attach(const struct subject_mailbox_config *config, v
         return SUBJECT_NO_MEMORY;
     }
     ck_ring_init(&mailbox->ring, slots);
-    /* As so many enqueues and dequeues would have left it: the cursors run on and wrap (R35). */
+    /* As after that many enqueues and dequeues: the cursors keep counting and wrap (R35). */
     mailbox->ring.c_head = mailbox->ring.p_head = mailbox->ring.p_tail = config->first_cursor;
     *made = mailbox;
     return SUBJECT_OK;
@@ -56,7 +55,7 @@ const struct subject *pagebox_subject(void) {
     static const struct subject_mailbox mailbox = {
         .promises = SUBJECT_TELLS_FULL,
         .capacity = SLOTS,
-        .slots_unusable = 1, /* one slot stays empty, so that full is not taken for empty */
+        .slots_unusable = 1, /* one slot stays empty, to tell full from empty */
         .attach = attach,
         .release = free,
         .enqueue = enqueue,

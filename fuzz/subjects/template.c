@@ -1,20 +1,19 @@
-/* template.c: a small memory as a subject: copy this file, put yours in its place.
+/* template.c: a small memory as a subject: copy this file, and replace the memory by yours.
  *
  *   cc -std=c11 -D_GNU_SOURCE -O2 -g -fPIC -shared -Ifuzz fuzz/subjects/template.c -o mine.so
- *   make fuzz TARGET=memory_fuzzer SUBJECT=./mine.so               README.md goes on from here
+ *   make fuzz TARGET=memory_fuzzer SUBJECT=./mine.so               README.md continues from here
  *
- * Limits: never shared, no style of its own choosing, none of the operations that may be left out.
- */
+ * Limits: never shared, one style whatever was requested, none of the optional operations. */
 #include "subject.h"
 
 #include <stdlib.h>
 #include <sys/mman.h>
 
-/* 4 GiB and a guard are reserved; of them the size is what may be touched. */
+/* Reserves 4 GiB and a guard; only the first `size` bytes are accessible. */
 #define RESERVED_BYTES (SUBJECT_PAGES_MAX * SUBJECT_PAGE_BYTES + SUBJECT_PAGE_BYTES)
 
 struct memory {
-    struct subject_record own, *record; /* what compiled code reads: here, or the caller's */
+    struct subject_record own, *record; /* what compiled code reads: `own`, or the caller's */
     uint64_t max_pages;
 };
 
@@ -45,7 +44,8 @@ static enum subject_status grow(void *self, uint32_t delta_pages, uint32_t *old_
     if (delta > 0 && mprotect(memory->record->base + old, delta, PROT_READ | PROT_WRITE) != 0) {
         return SUBJECT_NO_MEMORY;
     }
-    atomic_store(&memory->record->length_bytes, old + delta); /* the pages are usable by now */
+    atomic_store(&memory->record->length_bytes,
+                 old + delta); /* only now, when the pages are accessible */
     *old_pages = (uint32_t)(old / SUBJECT_PAGE_BYTES);
     return SUBJECT_OK;
 }
@@ -97,9 +97,9 @@ const struct subject *pagebox_subject(void) {
         .size_bytes = size_bytes,
         .grow = grow,
         .record = record,
-        .reservation = reservation, /* optional: with it R4 is checked, the guard */
+        .reservation = reservation, /* optional: with it, R4 (the guard) is checked */
     };
-    /* Rules that your code does not promise: {"R10", "why"} before the end. */
+    /* Rules that your code does not promise: entries {"R10", "why"} before the end. */
     static const struct subject_exemption not_promised[] = {{NULL, NULL}};
     static const struct subject mine = {
         .abi = SUBJECT_ABI, .name = "template", .memory = &memory, .not_promised = not_promised};

@@ -1,7 +1,7 @@
 /* template_mailbox.c: a small mailbox as a subject: a ring whose empty slots are 0, many producers,
- * one consumer. See template.c; the same lines build it, TARGET=mailbox_fuzzer runs it.
+ * one consumer. Build it like template.c, and run it with TARGET=mailbox_fuzzer.
  *
- * Limits: 16 slots, no flag, so its guest has to look; it neither closes nor spills. */
+ * Limits: 16 slots; no flag, so the guest must poll; no close and no spill. */
 #include "subject.h"
 
 #include <stdlib.h>
@@ -10,7 +10,7 @@ enum { SLOTS = 16 };
 
 struct mailbox {
     atomic_flag busy;            /* one producer at a time */
-    _Atomic uint32_t head, tail; /* of the consumer; of the producers */
+    _Atomic uint32_t head, tail; /* head: of the consumer; tail: of the producers */
     uint32_t slot[SLOTS];
 };
 

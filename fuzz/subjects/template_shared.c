@@ -1,10 +1,10 @@
-/* template_shared.c: a small memory that threads share, with wait and notify, as a subject: where
- * to begin for one whose threads are to be tested. See template.c; README.md says how to build it.
+/* template_shared.c: a small memory that threads share, with wait and notify, as a subject: the
+ * starting point for testing threads. See template.c; README.md says how to build it.
  *
  *   fuzz/subjects/build.sh -e mine.engine.so fuzz/subjects/template_shared.c
  *   make fuzz TARGET=waiters_fuzzer SUBJECT=./mine.engine.so
  *
- * Limits: at most 64 pages, made at once; no style of its own choosing; no copies. */
+ * Limits: at most 64 pages, allocated at once; one style whatever was requested; no copies. */
 #include "subject.h"
 
 #include <pthread.h>
@@ -12,9 +12,9 @@
 #include <time.h>
 
 enum { PAGES_MAX = 64 };
-#define FOREVER_NS (INT64_MAX / 4) /* 73 years, whose end no clock has to be added to */
+#define FOREVER_NS (INT64_MAX / 4) /* 73 years; longer timeouts never end */
 
-/* Somebody who waits: on its own stack, in the memory's list, the oldest first. */
+/* A waiting thread, on its own stack; the memory's list has the oldest first. */
 struct waiter {
     uint64_t address;
     bool notified;
@@ -23,14 +23,14 @@ struct waiter {
 };
 
 struct memory {
-    struct subject_record own, *record; /* what compiled code reads: here, or the caller's */
+    struct subject_record own, *record; /* what compiled code reads: `own`, or the caller's */
     _Atomic unsigned handles;
     uint64_t max_pages;
     bool shared, disabled;
-    pthread_mutex_t lock; /* of growth, of the list and what it stands for */
+    pthread_mutex_t lock; /* protects growth and the list of waiters */
     struct waiter *first;
     uint32_t waiters;
-    _Alignas(16) uint8_t bytes[]; /* of max_pages */
+    _Alignas(16) uint8_t bytes[]; /* max_pages pages */
 };
 
 static uint64_t size_bytes(void *memory) {
@@ -51,8 +51,7 @@ static struct subject_type type(void *self) {
                                  memory->shared};
 }
 
-/* ---- Life -------------------------------------------------------------------------------------
- */
+/* ---- Life ------------------------------------------------------------------------------------ */
 
 static enum subject_status create(const struct subject_memory_config *config, void **made) {
     const uint32_t min = config->type.min_pages, max = config->type.max_pages;
@@ -109,10 +108,9 @@ static enum subject_status grow(void *self, uint32_t delta_pages, uint32_t *old_
     return fits ? SUBJECT_OK : SUBJECT_LIMIT;
 }
 
-/* ---- Words ------------------------------------------------------------------------------------
- */
+/* ---- Words ----------------------------------------------------------------------------------- */
 
-/* Where the bytes are, or NULL and why not. */
+/* The address of the bytes, or NULL with the reason in *status. */
 static uint8_t *at(struct memory *memory, uint64_t address, unsigned width, bool aligned,
                    enum subject_status *status) {
     const uint64_t size = size_bytes(memory);
@@ -130,7 +128,7 @@ static enum subject_status load(void *memory, uint32_t index, uint32_t offset, u
     const uint8_t *from = at(memory, (uint64_t)index + offset, width, false, &status);
     if (from != NULL) {
         *value = 0;
-        for (unsigned i = 0; i < width; i++) { /* bytes that other threads may write */
+        for (unsigned i = 0; i < width; i++) { /* byte by byte: other threads may write them */
             *value |= (uint64_t)__atomic_load_n(from + i, __ATOMIC_RELAXED) << 8 * i;
         }
     }
@@ -175,8 +173,7 @@ static enum subject_status store_word(void *memory, uint32_t index, uint32_t off
     return status;
 }
 
-/* ---- Wait and notify --------------------------------------------------------------------------
- */
+/* ---- Wait and notify ------------------------------------------------------------------------- */
 
 static void leave(struct memory *memory, const struct waiter *self) {
     struct waiter **link = &memory->first;
@@ -203,7 +200,7 @@ static void sleep_until_notified(struct memory *memory, struct waiter *self, int
     }
 }
 
-/* The comparison and the joining of the list are one step: under the lock, as notify is. */
+/* Comparing and joining the list are one step, because notify takes the same lock. */
 static enum subject_status wait_locked(struct memory *memory, uint64_t address, bool equal,
                                        int64_t timeout_ns, unsigned *result) {
     struct waiter self = {.address = address};
@@ -264,7 +261,7 @@ static enum subject_status notify(void *self, uint64_t address, uint32_t count, 
     }
     *woken = 0;
     pthread_mutex_lock(&memory->lock);
-    /* Those who were disabled have not left yet, and are no longer to be counted. */
+    /* Disabled waiters may still be in the list, but no longer count. */
     struct waiter *waiter = memory->disabled ? NULL : memory->first;
     for (struct waiter *next; waiter != NULL && *woken < count; waiter = next) {
         next = waiter->next;

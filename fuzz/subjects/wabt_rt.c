@@ -3,13 +3,13 @@
  *   make subjects && make fuzz TARGET=memory_fuzzer SUBJECT=build/subjects/wabt_rt.so
  *
  * wasm_rt_allocate_memory, wasm_rt_grow_memory and wasm_rt_free_memory come from
- * libwasm-rt-impl.a; memory.copy and memory.fill are what wasm2c makes of wabt_rt.wat. Nothing of
- * them is changed or worked around but two things: types are checked before (the runtime leaves
- * that to the module's validation), and address space that it keeps is given back at a program's
- * end, when the harness has seen it.
+ * libwasm-rt-impl.a; memory.copy and memory.fill are what wasm2c makes of wabt_rt.wat. Nothing is
+ * changed or worked around, with two exceptions: types are checked first (the runtime leaves that
+ * to the module's validation), and address space that the runtime leaks is unmapped at a program's
+ * end, after the harness has seen it.
  *
- * WABT_RT_LOOK_PAST=1 keeps what is known to be broken out of the way, so that a run finds more:
- * sizes of 65,536 pages and deltas that wrap are refused here. */
+ * WABT_RT_LOOK_PAST=1 avoids the known bugs, so that a run can find others: sizes of 65,536 pages
+ * and deltas that wrap are refused here. */
 #include "subject.h"
 
 #include "wabt_rt_module.h"
@@ -22,7 +22,7 @@
 #define RESERVED_BYTES (UINT64_C(8) << 30)
 
 struct Z_host_instance_t {
-    wasm_rt_memory_t memory; /* as wasm2c has it: base, pages, maximum, a size of 32 bits */
+    wasm_rt_memory_t memory; /* wasm2c's own: base, pages, maximum, a size of 32 bits */
     Z_bulk_instance_t module;
     struct subject_record own, *record;
 };
@@ -31,8 +31,7 @@ wasm_rt_memory_t *Z_hostZ_memory(struct Z_host_instance_t *host) {
     return &host->memory;
 }
 
-/* ---- What the runtime kept after wasm_rt_free_memory ------------------------------------------
- */
+/* ---- Address space that the runtime keeps after wasm_rt_free_memory -------------------------- */
 
 enum { KEPT_MAX = 1024 };
 static struct {
@@ -55,8 +54,7 @@ static void end(void) {
     }
 }
 
-/* ---- What is known ----------------------------------------------------------------------------
- */
+/* ---- Known bugs ------------------------------------------------------------------------------ */
 
 static bool is_known(uint64_t pages) {
     static int looks_past = -1;
@@ -67,10 +65,9 @@ static bool is_known(uint64_t pages) {
     return looks_past && pages >= SUBJECT_PAGES_MAX;
 }
 
-/* ---- The table --------------------------------------------------------------------------------
- */
+/* ---- The table ------------------------------------------------------------------------------- */
 
-/* Generated code reads the runtime's own fields; the harness reads these. */
+/* Generated code reads the runtime's own fields; this copies them for the harness. */
 static void publish(struct Z_host_instance_t *host) {
     atomic_store(&host->record->base, host->memory.data);
     atomic_store(&host->record->length_bytes, host->memory.size);
@@ -89,7 +86,7 @@ static enum subject_status create(const struct subject_memory_config *config, vo
     if (host == NULL) {
         return SUBJECT_NO_MEMORY;
     }
-    /* 65,536 is what wasm2c writes where a module declares no maximum. */
+    /* wasm2c passes 65,536 where a module declares no maximum. */
     wasm_rt_allocate_memory(&host->memory, min, has_max ? max : SUBJECT_PAGES_MAX);
     Z_bulk_instantiate(&host->module, host);
     host->record = config->record != NULL ? config->record : &host->own;
@@ -121,7 +118,7 @@ static enum subject_status grow(void *memory, uint32_t delta_pages, uint32_t *ol
     const uint32_t old = wasm_rt_grow_memory(&host->memory, delta_pages);
     publish(host);
     if (old == UINT32_MAX) {
-        return SUBJECT_NO_MEMORY; /* it does not say whether it was the limit */
+        return SUBJECT_NO_MEMORY; /* the runtime does not say whether the limit was the reason */
     }
     *old_pages = old;
     return SUBJECT_OK;
@@ -157,7 +154,7 @@ static enum subject_status bulk_fill(void *memory, uint32_t at, uint8_t value, u
 
 static const struct subject_strategy strategy = {
     .name = "wasm2c",
-    .traps = true, /* generated code checks no bounds, it counts on the guard */
+    .traps = true, /* generated code does not check bounds; it relies on the guard */
     .stable_base = true,
     .one_style = true,
 };

@@ -1,6 +1,6 @@
 /* cc -O2 -g finding.c -lwasm-rt-impl -o finding */
-/* wabt_rt.map.h: the calls of finding.c as those of wasm-rt.h alone, to be attached to a report to
- * wabt. Types are those that a valid module has. */
+/* wabt_rt.map.h: expresses the operations of finding.c as calls of wasm-rt.h alone, for a bug
+ * report to wabt. Types are those that a valid module has. */
 #include <stdatomic.h>
 #include <wasm-rt.h>
 

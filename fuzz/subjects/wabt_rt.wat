@@ -1,4 +1,4 @@
-;; What wasm2c makes of memory.copy and memory.fill, for wabt_rt.c.
+;; wasm2c compiles memory.copy and memory.fill from this, for wabt_rt.c.
 (module
   (import "host" "memory" (memory 0 65536))
   (func (export "copy") (param i32 i32 i32)
