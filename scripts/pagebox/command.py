@@ -1,4 +1,4 @@
-"""command.py: how each command of scripts/ starts and ends: one clear line for what is missing or full.
+"""command.py: starts and ends each command of scripts/: one clear line for a missing module, wrong usage, a full disk.
 
 A command is a module with main(), which reads sys.argv and returns the exit status.
 """
@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 
-# The packages of Debian that hold what a module may import.
+# Debian packages of the modules that may be imported.
 PACKAGES = {
     "jinja2": "python3-jinja2",
     "markupsafe": "python3-jinja2",
@@ -19,7 +19,7 @@ PACKAGES = {
 
 
 def missing(error):
-    """What to do about a module that is not there; our own modules' absence is our own bug."""
+    """What to do about a missing module. If one of our own is missing, that is our bug."""
     package = PACKAGES.get((error.name or "").partition(".")[0])
     if package is None:
         raise error
@@ -30,16 +30,16 @@ def missing(error):
 
 
 def usage(parser, message):
-    """A wrong option is one line."""
+    """Reports a wrong option in one line."""
     parser.exit(2, f"{parser.prog}: {message}; see --help\n")
 
 
 def run(name):
-    """Runs main() of the module so named and ends with its status."""
+    """Runs main() of the named module and exits with its status."""
     from pagebox.common import report
 
     argparse.ArgumentParser.error = usage
-    # Whoever started us may have blocked them; then an interrupt would never come.
+    # A caller may have blocked these signals; then an interrupt would never arrive.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGINT, signal.SIGTERM))
     try:
         sys.exit(importlib.import_module(name).main())
@@ -49,8 +49,8 @@ def run(name):
         report.die(str(error))
     except KeyboardInterrupt:  # before there is anything to report
         sys.exit(130)
-    except BrokenPipeError:  # whoever read the output has gone
+    except BrokenPipeError:  # the reader of the output has gone
         os._exit(2)
-    except OSError as error:  # a full disk, most likely: what was written until then stays
+    except OSError as error:  # most likely a full disk: what was already written stays
         where = f" {error.filename}" if error.filename else ""
         report.die(f"cannot go on:{where} {error.strerror}; free some space, or check the permissions")

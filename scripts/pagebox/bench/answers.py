@@ -1,22 +1,22 @@
-"""answers.py: what a benchmark run answers: the program's sentences, with this run's figures in them.
+"""answers.py: fills the program's sentences with the figures of a benchmark run.
 
-Used by page.py. bench/shim.h lists the figures that a sentence may ask for. A sentence whose rows are
-missing (a filter left them out) is left out, and so is a part of it in [brackets].
+Used by page.py. bench/shim.h lists the figures that a sentence may use. A sentence whose rows were not
+measured (because of a filter) is left out, and so is a part of it in [brackets].
 """
 import re
 
 from pagebox.bench.measures import TIMES, ratio_text, time_text
 
 MARK = re.compile(r"\{([^}]*)\}")
-DEAREST = 4  # rows that {dearest} names
+DEAREST = 4  # how many rows {dearest} names
 
 
 class Missing(Exception):
-    """A row that a sentence asks for was not measured."""
+    """A row that a sentence needs was not measured."""
 
 
 class Sentence:
-    """Puts figures into one sentence, and notes the rows whose figures they are."""
+    """Fills in one sentence, and collects the rows that its figures come from."""
 
     def __init__(self, rows):
         self.rows, self.rests_on = rows, {}
@@ -80,7 +80,7 @@ class Sentence:
         return f"{self.time(other)} ({self.rows.called(other)}, {ratio_text(ratio)})"
 
     def peers(self, name):
-        """The row and its peers, the fastest first, then those that were skipped, each with the reason."""
+        """The row and its peers, fastest first, then the peers that were skipped, each with the reason."""
         ours = self.row(name)
         known = {ours.name: self.line(ours)} | {n: self.rows.called(n) for n in ours.peer_names}
         good = sorted((self.row(n) for n in known if self.rows.get(n)), key=lambda f: f.range()[0])
@@ -99,7 +99,7 @@ class Sentence:
         return f"{one.ns / two.ns - 1:+.0%}{'' if apart else ', within the spread'}"
 
     def faster(self, name, other, yes, no):
-        """yes if the one's median and 95th percentile are below the other's."""
+        """yes if both the median and the 95th percentile of the one are below the other's."""
         one, two = self.row(name), self.row(other)
         ends = [(f.range()[0], f.range()[2]) for f in (one, two)]
         return yes if all(a < b for a, b in zip(*ends)) else no
@@ -130,7 +130,7 @@ class Sentence:
         )
 
     def dearest(self, pattern):
-        """Rows whose whole interval lies above their limit's, by how much, the dearest first."""
+        """Rows whose whole interval lies above the limit's, with the excess, worst first."""
         found = []
         for figures in self.matching(pattern):
             other, ratio = figures.limit()
@@ -150,9 +150,9 @@ class Sentence:
         return getattr(self, what)(*names, *either)
 
     def filled(self, text):
-        """The text with its figures. A bracketed part that lacks a row is dropped; if nothing is left, all is."""
+        """The text with its figures. A bracketed part with a missing row is dropped; "" if nothing is left."""
         marks = []
-        kept = MARK.sub(lambda m: marks.append(m) or f"\0{len(marks) - 1}\0", text)  # brackets in a mark are its own
+        kept = MARK.sub(lambda m: marks.append(m) or f"\0{len(marks) - 1}\0", text)  # a mark may have brackets
         put = lambda part: re.sub(r"\0(\d+)\0", lambda m: self.figure(marks[int(m.group(1))]), part)
         parts, some = re.split(r"\[([^\]]*)\]", kept), False
         for at in range(1, len(parts), 2):
@@ -167,7 +167,7 @@ class Sentence:
 
 
 def rested(rows):
-    """(sentence, the figures that it rests on, whether it is of the first screen) for each sentence."""
+    """(sentence, the figures behind it, whether it is on the first screen) for each sentence."""
     for answer in rows.words.answers:
         sentence = Sentence(rows)
         try:

@@ -1,14 +1,14 @@
-"""barriers.py: what the memory orders become in machine code, on processors that have weak ones too.
+"""barriers.py: what the memory orders compile to, also on processors with weak ordering.
 
-    scripts/barriers.py              # `make barriers`: tables on the screen, all of it as JSON
-    scripts/barriers.py --no-run     # only compile and count, run nothing under qemu
+    scripts/barriers.py              # `make barriers`: tables on the screen, everything as JSON
+    scripts/barriers.py --no-run     # only compile and count; run nothing under qemu
 
 Compiles the files with sites (mailbox, guest, lock, waiters) for x86-64, arm64 (with and without its
-single-instruction atomics) and riscv64, once for each order table and once for each single site made
-sequentially consistent, and counts instructions with an order and bytes of code in the disassembly:
-exact, no measurement. bench/orders_check.c with the whole library then runs under qemu-user. A
-processor whose compiler is missing is left out with the reason. `make bench` has the same tables in
-its report; build/barriers/barriers.json has all figures, and is good until a source changes.
+single-instruction atomics) and riscv64: once for each order table, and once for each single site made
+sequentially consistent. It counts ordering instructions and bytes of code in the disassembly; these are exact
+counts, not measurements. Then bench/orders_check.c runs with the whole library under qemu-user. A
+processor whose compiler is missing is left out with the reason. `make bench` has the same tables in its
+report. build/barriers/barriers.json has all figures and is reused until a source changes.
 
 Exit status: 0; 1 a program failed under qemu; 2 usage or set-up; 130 interrupted.
 """
@@ -31,7 +31,7 @@ FILES = ("mailbox", "guest", "lock", "waiters")
 TABLES = ("chosen", "acqrel", "seed", "sc")
 RUN_LIMIT_S = 120
 
-# name -> prefix of its tools, flags, emulator, Debian packages, kinds of instruction that order
+# name -> prefix of its tools, flags, emulator, Debian packages, kinds of ordering instructions
 ARM = {
     "dmb": r"\bdmb\b",
     "ldar": r"\bldap?r[bh]?\b",
@@ -85,13 +85,13 @@ TARGETS = {
         },
     ),
 }
-# Which instructions carry an order that a relaxed access of the same kind does not need.
+# Which instructions enforce an order that a relaxed access of the same kind does not need.
 ORDERING = ("lock xchg mfence dmb ldar stlr ldaxr stlxr fence lr.aq sc.rl amo.aq amo.rl amo.aqrl").split()
 ORDERING += ["atomic, acquire", "atomic, release", "atomic, both"]
 
 
 def run(command, **more):
-    """Standard output; a failure ends the whole with the first line of its errors."""
+    """Standard output of a command; if it fails, ends the program with the first line of its errors."""
     done = subprocess.run(command, capture_output=True, text=True, errors="replace", **more)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["no message"]
@@ -103,12 +103,12 @@ def run(command, **more):
 
 
 def sites(text):
-    """Site -> its order as chosen, of a table's text."""
+    """Site -> its chosen order, from a table's text."""
     return dict(re.findall(r"^#define PB_ORDER_(\w+) memory_order_(\w+)", text, re.MULTILINE))
 
 
 def table_header(table, chosen):
-    """Name of a header for PB_ORDERS_TABLE; None: as chosen. A site's name: that one stronger."""
+    """File name for PB_ORDERS_TABLE. None: the orders as chosen; a site's name: that one site strengthened."""
     if table == "chosen":
         return None
     if table in ("acqrel", "seed"):
@@ -139,9 +139,9 @@ def functions_of(disassembly):
     for line in disassembly.splitlines():
         head = re.match(r"[0-9a-f]+ <([\w.]+)>:$", line)
         if head and head.group(1).startswith(".L"):
-            continue  # a local label: the function goes on
+            continue  # a local label: the function continues
         if head:
-            # A part that the compiler moved out of the way belongs to its function.
+            # Code that the compiler moved out of line belongs to its function.
             current = found.setdefault(re.sub(r"\.(cold|part|isra|constprop).*", "", head.group(1)), [])
         elif current is not None and re.match(r"\s+[0-9a-f]+:\t", line):
             current.append(line.split("\t", 1)[1])
@@ -156,7 +156,7 @@ def count(target, instructions):
 
 
 def ordering(counts):
-    """How many of the instructions counted carry an order."""
+    """How many of the counted instructions enforce an order."""
     return sum(number for kind, number in counts.items() if kind in ORDERING)
 
 
@@ -190,13 +190,13 @@ def variant(target, table, header, files):
 
 
 def files_with(site):
-    """The files that have the site. A site of a few more files (reference counts) is looked at here."""
+    """The files that contain the site. For a site in other files (reference counts), those are searched here."""
     named = re.compile(rf"\bPB_ORDER_{site}\b")
     return [f for f in FILES if named.search((report.REPO / "ref" / f"{f}.c").read_text())]
 
 
 def stronger_sites(target, chosen, pool):
-    """Site -> what the files that have it gain when it alone is sequentially consistent."""
+    """Site -> what the files that contain it gain if it alone is sequentially consistent."""
     wanted = {s: files_with(s) for s, order in chosen.items() if order != "seq_cst"}
     groups = sorted({tuple(files) for files in wanted.values() if files})
     plain = {
@@ -223,7 +223,7 @@ def stronger_sites(target, chosen, pool):
 
 
 def check(target):
-    """Whether bench/orders_check.c works there: the words that it prints, or why it was not run."""
+    """Whether bench/orders_check.c works there: its output, or why it was not run."""
     prefix, _, emulator = TARGETS[target][:3]
     missing = [tool for tool in emulator if not shutil.which(tool)]
     if missing:
@@ -252,7 +252,7 @@ def orders_text():
 
 
 def key():
-    """What the figures depend on: sources, tables, compilers, and how they are counted."""
+    """What the figures depend on: sources, tables, compilers, and the way of counting."""
     digest = hashlib.sha1()
     paths = [*(report.REPO / "ref").glob("*.[ch]"), *(report.REPO / "bench").glob("orders_*")]
     for path in sorted([*paths, pathlib.Path(__file__)]):
@@ -263,7 +263,7 @@ def key():
 
 
 def stored():
-    """What an earlier run found for these very sources and compilers; None where there is none."""
+    """The figures of an earlier run with the same sources and compilers, or None."""
     try:
         found = json.loads((OUT / "barriers.json").read_text(encoding="utf-8"))
         return found if found.get("key") == key() else None
@@ -272,7 +272,7 @@ def stored():
 
 
 def measure(jobs=None, run_programs=True, note=lambda text: None, only=None):
-    """{'targets': {name: {...}}, 'skipped': {name: why}}; see the module's text. only: one target."""
+    """{'targets': {name: {...}}, 'skipped': {name: why}}; see the module's docstring. only: one target."""
     chosen = sites(orders_text())
     found = {"key": key(), "targets": {}, "skipped": {}, "tables": list(TABLES)}
     with concurrent.futures.ThreadPoolExecutor(jobs or len(os.sched_getaffinity(0))) as pool:
@@ -313,7 +313,7 @@ def table_of_tables(found):
 
 
 def table_of_functions(found):
-    """Instructions with an order, as chosen and all SC, by function: those that have any."""
+    """Ordering instructions by function, as chosen and all SC, for functions that have any."""
     targets = list(found["targets"])
     names = {}
     for target in targets:
@@ -353,7 +353,7 @@ def change_text(figures):
 
 
 def check_text(found):
-    """One sentence a processor: whether the program worked there."""
+    """One sentence per processor: whether the program worked there."""
     said = []
     for target, made in found["targets"].items():
         result = made["check"]
@@ -368,7 +368,7 @@ def check_text(found):
 
 
 def sentence(found):
-    """None where nothing was counted."""
+    """None if nothing was counted."""
     made = found.get("targets") or {}
     counts = {target: [ordering(figures["tables"][t]["counts"]) for t in ("chosen", "sc")] for target, figures in made.items()}
     if not counts:
@@ -382,7 +382,7 @@ def sentence(found):
 
 
 def sections(found):
-    """The report's sections; none where nothing could be compiled."""
+    """The report's sections; none if nothing could be compiled."""
     if not found["targets"]:
         return [report.Section("What the orders become", check_text(found))]
     text = (

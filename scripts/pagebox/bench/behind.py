@@ -1,9 +1,8 @@
-"""behind.py: where the reference is behind a peer, or above 1.2 times its limit, by how much, why.
+"""behind.py: where the reference is slower than a peer, or above 1.2 times its limit: by how much, and why.
 
-Used by page.py. A row counts where the whole interval of its ratio (of
-the rounds' own ratios) lies above: 1 to the best peer, 1.2 to the limit; rows of one or two rounds
-say nothing. The reasons are reviewed ones, from bench/behind.txt: the first pattern found in
-"ROW,OTHER" explains it.
+Used by page.py. A row counts if the whole interval of its ratio (of the rounds' own ratios) lies above 1 for
+the best peer, or above 1.2 for the limit; rows with one or two rounds are not judged. The reasons are
+reviewed ones, from bench/behind.txt: the first pattern that is found in "ROW,OTHER" gives the reason.
 """
 import dataclasses
 import re
@@ -55,7 +54,7 @@ def reason_of(beside, known):
 
 
 def compared(rows):
-    """Each row of the reference beside its best peer and beside its limit, where it has them."""
+    """Each row of the reference beside its best peer and beside its limit, if it has them."""
     found = []
     for figures in rows.good.values():
         if figures.said.kind != "ours":
@@ -82,7 +81,7 @@ def summary(rows):
 
 
 def best_strategies(shared, rows):
-    """The fastest row of each operation and size, of those shared with a peer."""
+    """The fastest row for each operation and size that has a peer."""
     best = {}
     for one in shared:
         key = rows.words.kin(one.figures.name)
@@ -121,7 +120,7 @@ def sentence(rows):
 
 
 def section(rows):
-    """None where nothing is behind."""
+    """None if nothing is behind."""
     found = behind(rows)
     if not found:
         return None

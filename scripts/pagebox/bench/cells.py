@@ -1,4 +1,5 @@
-"""cells.py: cells of a benchmark report's tables: shown with their unit, sorted as numbers."""
+"""cells.py: table cells of a benchmark report: shown with a unit, sorted as numbers.
+"""
 from pagebox.bench.measures import ratio_text, time_text
 
 
@@ -26,7 +27,7 @@ def percent(value):
 
 
 def beside(figures, peers=True):
-    """The time, and in brackets the ratio to the limit and to the best peer, where there is one."""
+    """The time, and in brackets the ratios to the limit and to the best peer, if there are any."""
     if figures is None:
         return None
     limit, peer = figures.limit()[1], figures.best_peer()[1] if peers else None

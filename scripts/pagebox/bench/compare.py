@@ -1,13 +1,13 @@
-"""compare.py: two benchmark reports, or two revisions of ref/, row by row.
+"""compare.py: compares two benchmark reports, or two revisions of ref/, row by row.
 
     scripts/bench_compare.py A B                        # folders of results/bench, or `latest`
     scripts/bench_compare.py --revisions A B [--filter=REGEX] [--rounds=12] [--time=0.01]
-    scripts/bench_compare.py --build-tuned              # what `make bench` compares with: bench/tuned.txt
+    scripts/bench_compare.py --build-tuned              # the programs that `make bench` compares with: bench/tuned.txt
 
-With --revisions, ref/ of both revisions (`worktree`: as it lies here) is built with today's bench/
-into build/revisions/, and the rows of both run in turn, in one session, the first of each pair by
-chance: what the machine does meanwhile meets both alike. Ratios are B to A: below 1, B is faster. A
-row is marked where the intervals of the two medians do not overlap. Writes results/compare/.
+With --revisions, ref/ of both revisions (`worktree`: as it is now) is built with today's bench/ into
+build/revisions/. The rows of both run in turn in one session, in random order within each pair, so that
+disturbances affect both alike. Ratios are B to A: below 1, B is faster. A row is marked if the intervals
+of the two medians do not overlap. Writes results/compare/.
 
 Exit status: 0; 2 usage or set-up; 130 interrupted (the report is partial).
 """
@@ -33,8 +33,8 @@ TUNED = report.REPO / "bench" / "tuned.txt"
 RESAMPLES = 2000
 SAME_MACHINE = ("cpu", "cores", "kernel", "memory_bytes", "thp", "compiler", "flags", "libc")
 FASTER, SLOWER, SAME, TOO_FEW = "faster", "slower", "no difference seen", "too few rounds"
-# Rounds below which nothing is said: two runs of the same thing lie apart by chance in 1 of 35
-# sessions with 4 rounds each, pairs all on one side in 1 of 16 with 5.
+# With fewer rounds there is no verdict: two runs of the same program differ by chance in 1 of 35 sessions with 4 rounds
+# each, and all pairs are on one side in 1 of 16 sessions with 5.
 ROUNDS_APART, ROUNDS_PAIRED = 4, 5
 
 
@@ -48,7 +48,7 @@ def git_bytes(*arguments):
 
 
 def revision_key(revision):
-    """A name of its own for what ref/ holds there; None: git knows no such revision."""
+    """A unique name for the contents of ref/ in that revision; None: git does not know the revision."""
     if revision == "worktree":
         digest = hashlib.sha1()
         for path in sorted((report.REPO / "ref").rglob("*.[ch]")):
@@ -59,14 +59,14 @@ def revision_key(revision):
 
 
 def copy_sources(revision, folder):
-    """Today's harness around that revision's ref/."""
+    """Copies today's harness and that revision's ref/ together."""
     folder.mkdir(parents=True, exist_ok=True)
     ignore = shutil.ignore_patterns("__pycache__", "results")
     for name in ("bench", "scripts", "fuzz"):
         shutil.copytree(report.REPO / name, folder / name, ignore=ignore, dirs_exist_ok=True)
     shutil.copy2(report.REPO / "Makefile", folder / "Makefile")
     if (folder / "ref").exists():
-        return  # the folder's name says what is in it
+        return  # the folder's name identifies its contents
     fresh = folder / ".ref.tmp"
     shutil.rmtree(fresh, ignore_errors=True)
     if revision == "worktree":
@@ -79,7 +79,7 @@ def copy_sources(revision, folder):
 
 
 def newer_than(program):
-    """Whether bench/, or how it is built, changed since the program was made."""
+    """Whether bench/ or its build rules changed after the program was made."""
     if not program.is_file():
         return True
     made = program.stat().st_mtime
@@ -88,11 +88,11 @@ def newer_than(program):
 
 
 class DoesNotBuild(report.Trouble):
-    """A revision's ref/ and today's bench/ do not fit together."""
+    """A revision's ref/ does not compile with today's bench/."""
 
 
 def build(revision):
-    """The benchmark program of a revision; the paths of any two are equally long."""
+    """The benchmark program of a revision; all paths have the same length."""
     key = revision_key(revision)
     if key is None:
         report.die(f"git knows no revision {revision!r} with a folder ref/")
@@ -124,7 +124,7 @@ def tuned_entries():
 
 
 def pair_rounds(programs, names, rounds, time_s, generator, keep, note=lambda text: None):
-    """Runs each name in both programs, round by round; keep(side, round, row) gets the rows."""
+    """Runs each name in both programs, round by round; keep(side, round, row) receives the rows."""
     for number in range(rounds):
         order = list(names)
         generator.shuffle(order)
@@ -147,12 +147,12 @@ def pair_rounds(programs, names, rounds, time_s, generator, keep, note=lambda te
 
 
 def values_of(figures):
-    """Round -> what a row is judged by: its time, or the middle of its samples."""
+    """Round -> the value that a row is judged by: its time, or the median of its samples."""
     return figures.middles or figures.rounds
 
 
 def ratio_apart(first, second):
-    """(ratio, low, high) of two runs' medians, by bootstrap: the middle 95 % of resampled ones."""
+    """(ratio, low, high) of two runs' medians, by bootstrap: the middle 95 % of the resampled ratios."""
     import numpy
 
     generator = numpy.random.default_rng(1)
@@ -163,7 +163,7 @@ def ratio_apart(first, second):
 
 
 def ratio_paired(first, second):
-    """(ratio, low, high) where both ran in the same rounds: of the rounds' own ratios."""
+    """(ratio, low, high) for runs in the same rounds: of the rounds' own ratios."""
     ratios = [second[r] / first[r] for r in first.keys() & second.keys() if first[r] > 0]
     low, high, _ = measures.interval(ratios)
     return statistics.median(ratios), low, high
@@ -193,7 +193,7 @@ def compare(first, second, paired):
 
 
 def different_machines(first, second):
-    """[(fact, there, here)] of what the figures depend on and is not the same."""
+    """[(fact, there, here)] of the facts that figures depend on and that differ."""
     return [
         (key, first.get(key), second.get(key))
         for key in SAME_MACHINE

@@ -1,12 +1,12 @@
-"""measures.py: the figures of a benchmark run, each derived from the raw rows alone.
+"""measures.py: computes the figures of a benchmark run from the raw rows.
 
-A figure of a row is the median over its rounds; low and high are the least and the greatest; the
-interval lies between two of the rounds, such that it holds the true median in 95 of 100 runs (fewer
-where there are few rounds: `confidence` says how many). A ratio to a bound is the median of the
-rounds' own ratios, so that drift cancels. The pilot round counts only where there is no other.
-A measurement is disturbed if the program's yardstick, a fixed piece of work just before and after it,
-took more than a tenth longer than in the fastest tenth of the run: something else used the core. Such
-rounds are left out where a row has QUIET_LEAST others.
+A row's figure is the median over its rounds; low and high are the least and the greatest; the interval
+lies between two of the rounds and holds the true median in 95 of 100 runs (fewer if there are few
+rounds: see `confidence`). A ratio to a bound is the median of the rounds' own ratios, so that drift
+cancels. The pilot round counts only if there is no other. A measurement is disturbed if the program's
+yardstick, a fixed piece of work just before and after it, took more than a tenth longer than in the fastest
+tenth of the run, because something else used the core. Disturbed rounds are left out if a row has
+QUIET_LEAST others.
 """
 import math
 import re
@@ -15,16 +15,16 @@ import statistics
 from pagebox.bench import words
 from pagebox.common import report
 
-NOISY = 0.20  # the interval is wider than this part of the median
-CONFIDENCE = 0.95  # of intervals, where there are rounds enough
-DISTURBED = 1.1  # times the yardstick of the run's fastest tenth: a slower one tells of a disturbance
-QUIET_LEAST = 4  # undisturbed rounds that suffice for a row's figure
-PILOT = -1  # number of the round that only warms up and finds out what a row costs
+NOISY = 0.20  # a row is noisy if its interval is wider than this part of the median
+CONFIDENCE = 0.95  # of intervals, if there are enough rounds
+DISTURBED = 1.1  # a measurement is disturbed if its yardstick exceeds this multiple of the run's fastest tenth
+QUIET_LEAST = 4  # how many undisturbed rounds a row's figure needs
+PILOT = -1  # number of the round that warms up and finds out the cost of each row
 QUANTILES = ("q01", "q05", "q10", "q25", "q50", "q75", "q90", "q95", "q99")
 NANOSECONDS = {"ns": 1, "us": 1e3, "ms": 1e6, "s": 1e9}
 TIMES = "\u00d7"
 def time_text(ns):
-    """A duration for people: three figures and a unit."""
+    """A duration for people: three significant digits and a unit."""
     if ns is None:
         return report.DASH
     for unit, size in (("s", 1e9), ("ms", 1e6), ("\u00b5s", 1e3)):
@@ -48,9 +48,9 @@ def quarters(values):
 
 
 def interval(values, confidence=CONFIDENCE):
-    """(low, high, confidence): the narrowest pair of order statistics, equally far from both ends,
-    that holds the median of what the values are drawn from with at least that probability; the
-    least and the greatest with theirs where the values are too few. No distribution is assumed."""
+    """(low, high, confidence): the narrowest pair of order statistics, equally far from both ends, that holds the
+    median of the distribution with at least that probability; the least and the greatest value if there are too few
+    values. No distribution is assumed."""
     ordered, n = sorted(values), len(values)
     inside = 1.0  # P(the k-th least < median < the k-th greatest), k = 1
     best = None
@@ -62,14 +62,14 @@ def interval(values, confidence=CONFIDENCE):
 
 
 def outliers(values):
-    """How many lie further from the middle half than 1.5 times its width. They are kept."""
+    """How many values are further than 1.5 times the width of the middle half from it. They are kept."""
     first, third = quarters(values)
     reach = 1.5 * (third - first)
     return sum(not first - reach <= value <= third + reach for value in values)
 
 
 def yardstick_limit_ns(rows):
-    """The yardstick above which a measurement of these rows is disturbed; infinite without yardsticks."""
+    """The yardstick above which a measurement of these rows counts as disturbed; infinite without yardsticks."""
     ordered = sorted(row["yardstick_ns"] for row in rows if "yardstick_ns" in row)
     return DISTURBED * ordered[len(ordered) // 10] if ordered else math.inf
 
@@ -79,7 +79,7 @@ def is_disturbed(row, limit_ns):
 
 
 class Figures:
-    """One row over its rounds. said: its words; limit_ns: of the yardstick (yardstick_limit_ns)."""
+    """One row over its rounds. said: its words; limit_ns: see yardstick_limit_ns."""
 
     def __init__(self, name, rows, said=None, limit_ns=math.inf):
         self.name, self.said = name, said or words.Row(name, words=name)
@@ -111,7 +111,7 @@ class Figures:
         first, third = quarters(values) if values else (0, 0)
         self.half = (first, third)
         self.spread = (third - first) / self.ns if self.ns else None
-        judged = list((self.middles or self.rounds).values())  # what noise is judged by
+        judged = list((self.middles or self.rounds).values())  # the values that noise is judged by
         self.interval = interval(judged) if judged else (None, None, None)
         middle = statistics.median(judged) if judged else None
         self.width = (self.interval[1] - self.interval[0]) / middle if middle else None
@@ -124,13 +124,13 @@ class Figures:
         return statistics.median(values) if values else None
 
     def shown(self):
-        """The median, with a mark where it is noisy."""
+        """The median, marked if it is noisy."""
         return (
             None if self.ns is None else time_text(self.range()[0]) + (" ~" if self.noisy else "")
         )
 
     def range(self):
-        """(middle, low, high) of the rounds, or 50, 5 and 95 % of the samples where there are."""
+        """(middle, low, high) of the rounds, or the 50th, 5th and 95th percentiles of the samples if there are any."""
         if self.samples:
             return self.samples["q50"], self.samples["q05"], self.samples["q95"]
         return self.ns, self.low, self.high
@@ -146,12 +146,12 @@ class Figures:
         return " / ".join(time_text(ns) for ns in (low, middle, high))
 
     def middles_text(self):
-        """The samples' median, from the least round to the greatest."""
+        """The median of the samples, from the lowest to the highest round."""
         middles = self.middles.values()
         return f"{time_text(min(middles))} to {time_text(max(middles))}" if middles else None
 
     def shown_faults(self):
-        """Page faults an iteration, for a table: a stray one among thousands is none."""
+        """Page faults per iteration, for a table: a stray one among thousands counts as none."""
         return None if self.faults is None else round(self.faults, 2)
 
     def calls_text(self):
@@ -165,12 +165,12 @@ class Figures:
         return next(((n, r) for n, r in self.ratios.items() if n not in self.peer_names), (None, None))
 
     def peers(self):
-        """Names of the peers' rows beside this one, the fastest first, with our ratio to each."""
+        """Names of the peers' rows, fastest first, with our ratio to each."""
         found = {n: r for n, r in self.ratios.items() if n in self.peer_names and r is not None}
         return sorted(found.items(), key=lambda pair: pair[1], reverse=True)
 
     def best_peer(self):
-        """(name, ratio) of the fastest peer; (None, None) where there is none."""
+        """(name, ratio) of the fastest peer; (None, None) if there is none."""
         return next(iter(self.peers()), (None, None))
 
     def item(self):
@@ -190,7 +190,7 @@ class Figures:
 
 
 def figures_of(facts, rows, crashes):
-    """Name -> Figures, of all rows that ran or crashed, each with its words and its ratios."""
+    """Name -> Figures of all rows that ran or crashed, with their words and ratios."""
     known, grouped = words.Words(facts.get("words") or {}), {}
     for row in rows:
         grouped.setdefault(row["name"], []).append(row)
@@ -211,7 +211,7 @@ def figures_of(facts, rows, crashes):
 
 
 def round_ratios(figures, bound):
-    """The rounds' own ratios; of the samples' medians where there are samples."""
+    """The rounds' own ratios; of the samples' medians if there are samples."""
     if bound is None:
         return []
     ours, theirs = figures.middles or figures.rounds, bound.middles or bound.rounds
@@ -219,7 +219,7 @@ def round_ratios(figures, bound):
 
 
 def ratio(figures, bound):
-    """Median over the rounds of the ratio."""
+    """The median over the rounds of the ratio."""
     ratios = round_ratios(figures, bound)
     return statistics.median(ratios) if ratios else None
 
@@ -240,7 +240,7 @@ class Rows:
         return self.good.get(name)
 
     def called(self, name):
-        """What a row is called where it stands beside another one."""
+        """The name of a row where it stands beside another."""
         return self.words.row(name).words
 
     def matching(self, pattern):

@@ -1,7 +1,7 @@
-"""page.py: the report of a benchmark run: sentences, plots and tables, how and where.
+"""page.py: the report of a benchmark run: sentences, plots, tables, and the conditions of the run.
 
-Used by bench.py. The figures are measures.py's, the sentences answers.py's, the plots
-plots.py's; here is what stands where.
+Used by bench.py. The figures come from measures.py, the sentences from answers.py, the plots from plots.py; this
+file arranges them.
 """
 import re
 
@@ -19,13 +19,13 @@ from pagebox.bench.measures import QUIET_LEAST, TIMES, Rows, figures_of
 
 
 def title_of(text):
-    """What a sentence is about: its words in bold."""
+    """The subject of a sentence: its words in bold."""
     found = re.search(r"\*\*(.+?)\*\*", text)
     return found.group(1) if found else text.partition(":")[0]
 
 
 class Report:
-    """Everything that a run's report says. Parts for which there are no rows are left out."""
+    """The contents of a run's report. Parts without rows are left out."""
 
     def __init__(self, facts, rows, crashes, quick=False, pattern=None):
         self.rows = Rows(facts, rows, crashes)
@@ -64,7 +64,7 @@ class Report:
         return [part for part in parts if part]
 
     def answers(self):
-        """The first screen: five sentences with what they rest on, then how noisy the machine was."""
+        """The first screen: five sentences with their figures, then how noisy the machine was."""
         told, swallowed = {True: [], False: []}, []
         for text, rests_on, first in self.rested():
             noisy = [f for f in rests_on if f.noisy]
@@ -82,13 +82,13 @@ class Report:
         return made
 
     def rested(self):
-        """The program's sentences, and those about all rows: (sentence, figures, whether it comes first)."""
+        """The program's sentences, and those about all rows: (sentence, figures, whether it is on the first screen)."""
         yield from answers.rested(self.rows)
         whole = (barriers.sentence(self.rows.facts.get("barriers") or {}), behind.sentence(self.rows))
         yield from ((text, [], False) for text in whole if text)
 
     def noise(self, swallowed):
-        """How far the rows' figures can be believed."""
+        """How far the rows' figures can be trusted."""
         good = list(self.rows.good.values())
         if not good:
             return None
@@ -114,7 +114,7 @@ class Report:
         return sum(f.noisy for f in good) > len(good) / 2
 
     def judged(self, status):
-        """A run that noise has swallowed passes nothing."""
+        """A run that is too noisy passes nothing."""
         return "inconclusive" if status == "pass" and self.is_swallowed() else status
 
     # ---- the rest
@@ -125,7 +125,7 @@ class Report:
         return report.Section("What orders become in machine code", sections=inner) if inner else None
 
     def tuned(self):
-        """What was changed in ref/ because of such figures, before and after in this very run."""
+        """Changes in ref/ that such figures led to: before and after, measured in this run."""
         rows = []
         for entry in self.rows.facts.get("tuned") or []:
             sides = [figures_of({"bounds": {}}, side, {}) for side in entry["rows"]]

@@ -1,7 +1,7 @@
-"""plots.py: the plots of a benchmark report, by gnuplot: each is legible without the text.
+"""plots.py: the plots of a benchmark report, drawn by gnuplot. Each is readable without the text.
 
-Used by sections.py. Figures are those of measures.py, in ns. A line's colour is that of the first word of
-its name, its dash and point tell it from others with that word; so a strategy looks alike within a plot.
+Used by sections.py. The figures come from measures.py, in ns. The colour of a line depends on the first word of its
+name; dashes and points tell lines with the same first word apart. So a strategy looks alike within a plot.
 """
 import math
 import re
@@ -11,7 +11,7 @@ from pagebox.common import report
 
 COLOURS = ("#2b6cb0", "#c05621", "#2f855a", "#805ad5", "#c53030", "#319795", "#b7791f", "#1a202c", "#718096", "#97266d")
 POINTS = (7, 5, 9, 11, 13, 3, 15, 12, 4, 2)
-PANEL_LINES = 4  # more in one plot cannot be told apart
+PANEL_LINES = 4  # more lines in one plot cannot be told apart
 
 
 def block(name):
@@ -38,13 +38,13 @@ def looks(names):
 
 
 def time_tics(*digits):
-    """Marks of a time axis in microseconds, from 0.1 ns to 10 s, at these digits of each decade."""
+    """Tics of a time axis in microseconds, from 0.1 ns to 10 s, at these digits of each decade."""
     places = [digit * 10**power / 10000 for power in range(11) for digit in digits]
     return ", ".join(f"'{time_text(us * 1000)}' {us:g}" for us in places)
 
 
 def families(lines):
-    """Lines for one panel each: by the first word of their names, all of them where they are few."""
+    """Lines for one panel each: grouped by the first word of their names, or all together if there are few."""
     if len(lines) <= PANEL_LINES:
         return [lines]
     found = {}
@@ -59,7 +59,7 @@ def families(lines):
 
 
 def panel(shown, lines, limits, look):
-    """A plot command: these lines in colour, the others and the limits grey behind them."""
+    """A plot command: these lines in colour, the others and the limits in grey behind them."""
     parts = []
     for number, _ in enumerate(limits):
         heading = "title 'limit'" if number == 0 and len(shown) == len(lines) else "notitle"
@@ -75,8 +75,8 @@ def panel(shown, lines, limits, look):
 
 
 def curves(lines, limits, title, axis, unit):
-    """Time against a number, both on log axes: a panel for each family of lines where there are many; all
-    panels have the same axes. lines: name -> [(x, figures)]; limits: name -> [(x, ns)]."""
+    """Time against a number, both axes logarithmic. Many lines are split into a panel per family, with equal axes.
+    lines: name -> [(x, figures)]; limits: name -> [(x, ns)]."""
     data = {f"limit{n}": [[x, ns / 1e3] for x, ns in points] for n, points in enumerate(limits.values())}
     for name, points in lines.items():
         data[block(name)] = [[x, *[ns / 1e3 for ns in f.bar()]] for x, f in points]
@@ -85,7 +85,7 @@ def curves(lines, limits, title, axis, unit):
     panels, look = families(lines), looks(lines)
     across = min(len(panels), 2)
     down = -(-len(panels) // across)
-    # Every second place is named where panels are narrow, so that the numbers do not touch.
+    # In narrow panels only every second tic has a number, so that the numbers do not overlap.
     step = 1 if across == 1 or len(places) <= 5 else 2
     tics = ", ".join(f"'{x if i % step == 0 else ''}' {x}" for i, x in enumerate(places))
     script = f"""set logscale xy
@@ -101,7 +101,7 @@ set key Left reverse samplen 3 spacing 1.15
         script += f"set title '{quoted(title)}'\nset key rmargin top vertical\n" + panel(lines, lines, limits, look)
         return report.plot(script, data, (860, 400))
     title = f"{quoted(title)}. Grey: the other lines; wide grey: limits"
-    wide = max(map(len, lines)) > 20  # names too long for two side by side
+    wide = max(map(len, lines)) > 20  # long names: no two panels side by side
     rows = max(map(len, panels)) if wide else 2
     script += f"set key above {'vertical maxcols 1' if wide else 'horizontal'}\nset tmargin {1.5 + 1.2 * rows}\nset multiplot layout {down},{across} title '{title}'\n"
     script += "\n".join(panel(shown, lines, limits, look) for shown in panels)
@@ -109,7 +109,7 @@ set key Left reverse samplen 3 spacing 1.15
 
 
 def bars(groups, title, words):
-    """Bars on a log axis that is called words, one cluster a group: group -> {who: (middle, low, high)}."""
+    """Bars on a logarithmic axis labelled `words`, one cluster per group: group -> {who: (middle, low, high)}."""
     who = list(dict.fromkeys(name for found in groups.values() for name in found))
     look, width = looks(who), 0.84 / max(len(who), 1)
     data, parts = {}, []
@@ -143,7 +143,7 @@ plot {", ".join(parts)}"""
 
 
 def distributions(rows, title):
-    """The part of all samples that was at most so long. rows: [(name, figures)]."""
+    """Cumulative distributions of all samples. rows: [(name, figures)]."""
     data, parts, look = {}, [], looks([name for name, _ in rows])
     for number, (name, figures) in enumerate(rows):
         data[f"d{number}"] = [list(p) for p in sorted((ns / 1e3, int(q[1:])) for q, ns in figures.samples.items())]

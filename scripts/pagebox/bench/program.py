@@ -1,4 +1,5 @@
-"""program.py: the benchmark program, run one process at a time; the raw rows of an earlier run."""
+"""program.py: runs the benchmark program, one process at a time, and reads the raw rows of earlier runs.
+"""
 import json
 import subprocess
 import sys
@@ -6,7 +7,7 @@ import sys
 from pagebox.common import report
 
 PROGRAM = report.REPO / "build" / "bench" / "bench"
-ROW_LIMIT_S = 60  # a row that takes longer hangs
+ROW_LIMIT_S = 60  # a row that takes longer counts as hanging
 
 
 class Program:
@@ -27,7 +28,7 @@ class Program:
                 stderr=subprocess.PIPE,
                 text=True,
                 errors="replace",
-                start_new_session=True,  # Ctrl-C is ours: the report comes first
+                start_new_session=True,  # Ctrl-C is handled here: the report is written first
             )
         except OSError as error:
             report.die(f"cannot run {command[0]}: {error.strerror}")
@@ -45,14 +46,14 @@ class Program:
             self.child.kill()
 
     def describe(self):
-        """What the program says of its rows and of the report (words.py)."""
+        """What the program says about its rows and the report (words.py)."""
         status, output, errors = self.run(["--describe"])
         if status != 0:
             report.die(f"{self.path} cannot describe its rows: {errors.strip()}")
         return json.loads(output)
 
     def list(self, pattern=None, quick=False):
-        """Names -> names of the rows that bound them; quick: of those that quick runs have."""
+        """Names -> names of the rows that bound them; quick: only the rows of quick runs."""
         options = ["--list"] + ([f"--filter={pattern}"] if pattern is not None else [])
         options += ["--quick"] if quick else []
         status, output, errors = self.run(options)
@@ -67,7 +68,7 @@ class Program:
 
 
 def stored(folder):
-    """(facts, rows) of an earlier run. A line cut short by an interrupt is left out."""
+    """(facts, rows) of an earlier run. Ignores a last line that was cut short by an interrupt."""
     rows = []
     try:
         facts = json.loads((folder / "raw" / "run.json").read_text(encoding="utf-8"))

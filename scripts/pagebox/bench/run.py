@@ -3,13 +3,12 @@
     scripts/bench.py                    # every row, 17 minutes (`make bench` builds first)
     scripts/bench.py --quick            # fewer sizes, rounds and time: under two minutes
     scripts/bench.py --filter=REGEX     # these rows, and the bare calls that bound them
-    scripts/bench.py --from=FOLDER      # the report once more from a run's stored raw rows
+    scripts/bench.py --from=FOLDER      # writes the report again from a run's stored raw rows
 
-Each row of each round runs in a fresh process of its own, in an order shuffled anew for each round,
-rows to be compared close together: what one row leaves behind, and what the machine does meanwhile,
-meets all rows alike. Every row of
-every round is kept in raw/rows.jsonl as Google Benchmark wrote it, with our round and position.
-bench/README.md tells how the figures are to be read.
+Each row of each round runs in a fresh process, in an order that is shuffled for each round but keeps
+rows that are compared close together: whatever a row leaves behind, and whatever else the machine does,
+affects all rows alike. Every row of every round is kept in raw/rows.jsonl as Google Benchmark wrote it,
+with its round and position. bench/README.md explains how to read the figures.
 
 Exit status: 0; 1 a row crashed or hung; 2 usage or set-up; 130 interrupted (the report is partial).
 """
@@ -33,17 +32,17 @@ from pagebox.bench import page
 from pagebox.common import processes
 from pagebox.common import report
 
-# What a run may take, in seconds, tracing and counting included; rounds at most and at least;
-# seconds of measuring a row in the pilot round.
+# Budget of a run in seconds, including tracing and counting; most and fewest rounds; seconds of measuring per row in
+# the pilot round.
 FULL = (1020, 9, 3, 0.002)
 QUICK = (95, 5, 2, 0.002)
-EXTRA_PART = 0.15  # of the measuring: for rows whose interval is wide after all rounds
-TRACED_ROW_S = 0.05  # what counting the system calls of a row takes, about
-TUNED_ROUNDS, TUNED_TIME_S = 9, 0.01  # before and after, each row
+EXTRA_PART = 0.15  # part of the measuring time that goes to rows whose interval is wide after all rounds
+TRACED_ROW_S = 0.05  # approximate time to count the system calls of a row
+TUNED_ROUNDS, TUNED_TIME_S = 9, 0.01  # before and after, per row
 TUNED_S = 60
 MARKED_ITERATIONS = 16
-PARTIES_TIMES = 4  # rows in which several threads meet get more time, as they spread
-SLOW_NS = 20e6  # an iteration of a row that is traced but once
+PARTIES_TIMES = 4  # rows with several threads get more time, because they vary more
+SLOW_NS = 20e6  # a row whose iteration takes longer is traced only once
 
 
 def arguments():
@@ -65,7 +64,7 @@ def arguments():
 
 
 def selected(program, known, pattern, quick):
-    """The rows to run, each with what it stands beside: those asked for, and these others."""
+    """The rows to run: those asked for, and the rows that they are compared with."""
     chosen = program.list(pattern, quick=quick)
     for beside in list(chosen.values()):
         chosen |= {name: list(known.row(name).beside) for name in beside}
@@ -76,7 +75,7 @@ def selected(program, known, pattern, quick):
 
 
 class Measurement:
-    """The rows as they come; everything is on disk before it is in a report."""
+    """Collects the rows; everything is on disk before it is in a report."""
 
     def __init__(self, program, described, names, seed, run):
         self.program, self.names, self.run = program, names, run
@@ -85,8 +84,8 @@ class Measurement:
         self.facts = {"seed": seed, "rounds": 0, "bounds": names, "words": described}
         self.facts["system_calls"] = self.facts["calls_missing"] = None
         self.rows, self.crashes = [], {}
-        self.times, self.costs = {}, {}  # seconds of measuring, and in all, a row and round
-        self.left_s = None  # until the end, as planned
+        self.times, self.costs = {}, {}  # seconds of measuring, and in all, per row and round
+        self.left_s = None  # until the planned end
         self.file = run.path("raw/rows.jsonl").open("w", encoding="utf-8")
 
     def keep_facts(self):
@@ -114,7 +113,7 @@ class Measurement:
         self.file.flush()
 
     def one_round(self, number, names, what, progress, after_s):
-        """All of names once. after_s: what is planned for after this round."""
+        """Runs all of names once. after_s: time planned for what follows this round."""
         left_s = sum(self.costs.get(n, 0) for n in names)
         for position, name in enumerate(shuffled({n: self.names[n] for n in names}, self.words, self.random)):
             left = f"about {left_s + after_s:.0f} s left" if left_s else f"row {position + 1}"
@@ -129,7 +128,7 @@ class Measurement:
         return PARTIES_TIMES if self.words.row(name).parties else 1
 
     def fixed(self, rounds, time_s, progress):
-        """As many rounds of as long as asked for; no pilot."""
+        """The requested number of rounds of the requested length, without a pilot."""
         self.times = {n: time_s * self.weight(n) for n in self.names}
         for number in range(rounds):
             self.facts["rounds"] = number + 1
@@ -138,7 +137,7 @@ class Measurement:
             self.one_round(number, self.names, what, progress, after_s)
 
     def planned(self, budget_s, rounds, rounds_min, pilot_s, progress, say):
-        """A pilot, rounds of what the plan gives each row, and more for those that need it."""
+        """A pilot, the planned rounds, and more rounds for rows that need them."""
         began = time.monotonic()
         self.times = {n: pilot_s * self.weight(n) for n in self.names}
         self.one_round(measures.PILOT, self.names, "pilot round", progress, 0)
@@ -154,7 +153,7 @@ class Measurement:
         for number in range(rounds):
             spent = time.monotonic() - began
             if number >= rounds_min and spent + planned_s / rounds > budget_s:
-                break  # the machine is busier than it was in the pilot
+                break  # the machine is busier than in the pilot
             self.facts["rounds"] = number + 1
             after_s = planned_s * (rounds - number - 1) / rounds
             what = f"round {number + 1}/{rounds}"
@@ -162,7 +161,7 @@ class Measurement:
         self.more_for_the_wide(began + budget_s, progress)
 
     def more_for_the_wide(self, until, progress):
-        """Rounds of the rows whose interval is wide only, while there is time and such a row."""
+        """More rounds for rows whose interval is wide, while there is time and such a row."""
         for number in range(self.facts["rounds"], 3 * self.facts["rounds"]):
             figures = measures.figures_of(self.facts, self.rows, self.crashes)
             wide = {n: f.width for n, f in figures.items() if f.noisy}
@@ -175,8 +174,8 @@ class Measurement:
             self.one_round(number, names, what, progress, 0)
 
     def before_and_after(self, progress):
-        """What was tuned (bench/tuned.txt): the rows with ref/ as it was before, and as it is, in
-        turn. Revisions that are not built (`make bench` builds them) are left out."""
+        """What was tuned (bench/tuned.txt): the rows with ref/ before and after the change, in turn. Revisions that are
+        not built (`make bench` builds them) are left out."""
         self.facts["tuned"] = []
         for revision, pattern, words in compare.tuned_entries():
             key = compare.revision_key(revision)
@@ -200,8 +199,8 @@ class Measurement:
             self.keep_facts()
 
     def count_calls(self, progress, until=None):
-        """System calls of the measured part of each row, an iteration, by a tracer; a pass of its
-        own, as a traced call is slow. Exact, but for rows with two threads."""
+        """System calls per iteration of the measured part of each row, from a tracer. A separate pass, because traced
+        calls are slow. Exact, except for rows with two threads."""
         if report.output_of(["strace", "--version"]) is None:
             self.facts["calls_missing"] = "strace is missing (scripts/setup installs it)"
             return
@@ -231,7 +230,7 @@ class Measurement:
                 ]
                 status, output, _ = self.program.run(options, ["strace", "-o", str(trace)])
                 if status is None or (status != 0 and self.facts["system_calls"]):
-                    continue  # that row alone: it hangs, or crashes, when it is traced
+                    continue  # only this row hangs or crashes when traced
                 if status != 0:
                     self.facts["calls_missing"] = "strace is not allowed to trace here"
                     return
@@ -242,9 +241,8 @@ class Measurement:
 
 
 def shuffled(names, known, generator):
-    """The rows in an order of chance, but those to be compared with each other close together: an
-    operation at one size, by all strategies, and what bounds it. So a machine that is busy for a
-    while is busy for all of them."""
+    """The rows in random order, except that rows to be compared stay close together: an operation at one size, by all
+    strategies, with its bounds. So a machine that is busy for a while affects all of them."""
     owners = {}
     for name in sorted(names):
         for bound in names[name]:
@@ -260,7 +258,7 @@ def shuffled(names, known, generator):
 
 
 def calls_between_marks(trace):
-    """How often each call stands between "bench+" and "bench-" in strace's output."""
+    """How often each call occurs between "bench+" and "bench-" in strace's output."""
     counts, measured = {}, False
     for line in trace.splitlines():
         mark = re.match(r'write\(-1, "bench([+-])"', line)
@@ -269,7 +267,7 @@ def calls_between_marks(trace):
             measured = mark.group(1) == "+"
         elif (
             measured and call and call.group(1) not in ("clock_gettime", "getrusage")
-        ):  # the clock's
+        ):  # calls of the clock
             counts[call.group(1)] = counts.get(call.group(1), 0) + 1
     return counts
 
@@ -278,7 +276,7 @@ def calls_between_marks(trace):
 
 
 def google_json(facts, rows):
-    """The rows as one run of Google Benchmark with repetitions: its tools (compare.py) read that."""
+    """The rows as one run of Google Benchmark with repetitions, which its tools (compare.py) can read."""
     context = dict(facts.get("context") or {})
     kept = sorted((r for r in rows if r["round"] != measures.PILOT), key=lambda r: r["name"])
     counts = collections.Counter(row["name"] for row in kept)
@@ -302,9 +300,9 @@ def publish(run, facts, rows, crashes, status, given):
 
 
 def again(given):
-    """The report from stored raw rows, as a run of its own."""
+    """Writes the report from stored raw rows, as a run of its own."""
     facts, rows = stored(given.stored)
-    if not facts.get("words"):  # of a run before rows carried their words
+    if not facts.get("words"):  # from a run before rows carried their words
         facts["words"] = Program(given.program).describe()
     run = report.Run("bench", given.root)
     run.path("raw/run.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
@@ -314,7 +312,7 @@ def again(given):
         old = json.loads((given.stored / "report.json").read_text(encoding="utf-8"))
         run.machine, run.commit, run.dirty = old["machine"], old["commit"], old["dirty"]
     except (OSError, ValueError, KeyError):
-        pass  # rows without a report: interrupted hard; machine and commit are today's
+        pass  # rows without a report, after a hard interrupt; machine and commit are today's
     return publish(run, facts, rows, facts.get("crashes", {}), "pass", given)
 
 
@@ -350,7 +348,7 @@ def measure(given):
         say(f"{len(names)} rows, {rounds} rounds")
         work.fixed(rounds, given.time or pilot_s, progress)
     else:
-        wanted_s = min(budget_s, len(names) * (budget_s / 300))  # a few rows need no such time
+        wanted_s = min(budget_s, len(names) * (budget_s / 300))  # a few rows need less time
         say(f"{len(names)} rows, about {wanted_s / 60:.1f} minutes in all")
         counting_s = len(names) * TRACED_ROW_S
         counting_s += 0 if given.quick or given.filter else TUNED_S
@@ -358,7 +356,7 @@ def measure(given):
     if planned and not given.quick and not given.filter:
         work.before_and_after(progress)
     work.count_calls(progress, began + budget_s if planned else None)
-    # Exact, so an earlier count of the same code is as good; `make bench` has it counted before.
+    # The counts are exact, so an earlier count of the same code can be reused; `make bench` counts first.
     work.facts["barriers"] = barriers.stored()
     if not given.filter and not work.facts["barriers"]:
         work.facts["barriers"] = barriers.measure(None, False, progress.update, "x86-64")

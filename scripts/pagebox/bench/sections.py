@@ -1,8 +1,8 @@
-"""sections.py: the sections of a benchmark report about rows: one way to show each of them.
+"""sections.py: the sections of a benchmark report about rows, each shown in the same way.
 
-A section is a table: what its lines and columns are called, and in which section a row stands, its words
-say (words.py). Behind the table: a plot, what stands beside limits and peers at the usual column, the
-distribution of samples, and what a row does to the system.
+A section is a table. The words of the rows (words.py) say what its lines and columns are called, and which section a
+row belongs to. After the table come a plot, the comparison with limits and peers at the usual column, the
+distribution of samples, and what the rows do to the system.
 """
 from pagebox.bench import plots
 from pagebox.bench.cells import Cell, beside, duration, times
@@ -25,7 +25,7 @@ def size_words(value):
 
 
 def filled(heads, body, align, least=1):
-    """A table without the columns that are empty; None where fewer than least are left."""
+    """A table without its empty columns; None if fewer than `least` are left."""
     kept = [i for i in range(len(heads)) if i == 0 or any(row[i] is not None for row in body)]
     if len(kept) < least:
         return None
@@ -69,7 +69,7 @@ class Grid:
         return any(f.ratios for f in self.figures())
 
     def cell(self, figures, column):
-        """The time, and in brackets the ratios to limit and peer, or to the least if no row has either."""
+        """The time, and in brackets the ratios to the limit and the peer, or to the lowest if no row has either."""
         if figures is None:
             return None
         if self.said["spread"]:
@@ -91,7 +91,7 @@ class Grid:
         return report.Table(["", *heads], body, "l" + "r" * len(heads))
 
     def beside_table(self):
-        """The usual column: the time, the limit and the fastest peer."""
+        """The usual column: time, limit and fastest peer."""
         body = [[line, duration(f), *self.beside_cells(f)] for line, f in self.usual_rows()]
         return filled(["", "time", *LIMIT_COLUMNS], body, "lrlrrlrr")
 
@@ -103,7 +103,7 @@ class Grid:
         return cells
 
     def peer_table(self):
-        """Every peer of each line of the usual column, where they are not the same for all lines."""
+        """All peers of each line of the usual column, if they differ between lines."""
         found = {line: {self.rows.called(n): self.rows.get(n) for n, _ in f.peers()} for line, f in self.usual_rows()}
         who = list(dict.fromkeys(name for peers in found.values() for name in peers))
         body = [
@@ -125,7 +125,7 @@ class Grid:
         return report.Table(["", *heads], body, "l" + "r" * len(heads)) if body else None
 
     def system_table(self):
-        """What the rows of the usual column do to the system; columns without a figure are left out."""
+        """What the rows of the usual column do to the system; empty columns are left out."""
         body = [
             [line, f.shown_faults(), None if f.vmas is None else round(f.vmas, 2), size_words(f.resident)]
             + [size_words(f.virtual), f.growths, f.calls_text()]
@@ -165,7 +165,7 @@ class Grid:
                     found.setdefault(self.rows.called(other), {})[self.columns[column]] = self.rows.get(other).ns
         return {name: sorted(points.items()) for name, points in found.items()}
 
-    # ---- the whole
+    # ---- everything
 
     def section(self):
         inner = []
@@ -185,7 +185,7 @@ class Grid:
 
 
 def sections(rows):
-    """The tree of the program's sections; sections without a measured row are left out."""
+    """The program's tree of sections; sections without a measured row are left out."""
     made, top = {}, []
     for said in rows.words.sections:
         grid = Grid(said, rows)
@@ -198,6 +198,6 @@ def sections(rows):
 
 
 def keep(section):
-    """Whether anything is in it; empty parts inside it are dropped."""
+    """Whether it has any content; empty parts are dropped."""
     section.sections = [inner for inner in section.sections or [] if inner.table or keep(inner)]
     return bool(section.table or section.sections)

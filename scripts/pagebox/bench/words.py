@@ -1,14 +1,14 @@
-"""words.py: what the benchmark program says of its rows and of the report: `bench --describe`.
+"""words.py: what the benchmark program says about its rows and the report: `bench --describe`.
 
-The report knows no row by its name: titles, texts, sentences, what a line and a column are called all
-come from here. bench/shim.h says what they mean.
+The report knows no row by name: titles, texts, sentences, and the names of lines and columns all come from here.
+bench/shim.h explains them.
 """
 import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """Where a row stands in a section's table. number: of the column, for a plot; or None."""
+    """A row's place in the table of its section. number: the column's, for a plot, or None."""
 
     section: str
     line: str
@@ -18,8 +18,8 @@ class Place:
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """kind: ours, limit, peer, other. words: what it is called where it stands beside another one.
-    beside: names of rows, limits before peers. parties: other threads or processes take part."""
+    """kind: ours, limit, peer, other. words: the row's name beside another row. beside: names of rows, limits before
+    peers. parties: other threads or processes take part."""
 
     name: str
     kind: str = "other"
@@ -30,7 +30,7 @@ class Row:
 
 
 class Words:
-    """The description of a program's rows; made is what `bench --describe` printed, as parsed JSON."""
+    """The description of a program's rows. made: the parsed JSON of `bench --describe`."""
 
     def __init__(self, made):
         self.sections = made.get("sections", [])
@@ -42,11 +42,11 @@ class Words:
             self.rows[row["name"]] = Row(**known)
 
     def row(self, name):
-        """A row that the program does not have (any more) has its name alone."""
+        """A row that the program does not have (any more) has only its name."""
         return self.rows.get(name) or Row(name, words=name)
 
     def kin(self, name):
-        """What a row is compared with: rows of one kin are measured close together."""
+        """What a row is compared with: rows of the same kin are measured close together."""
         places = self.row(name).places
         place = next((p for p in places if p.column), places[0] if places else None)
         return (place.section, place.column) if place else (name, None)

@@ -1,16 +1,16 @@
-"""builder.py: make, with a line that says what it is at: building takes minutes and must not look dead."""
+"""builder.py: runs make and shows its progress, because a build takes minutes and must not look dead."""
 import os
 import re
 import subprocess
 
 from pagebox.common import report
 
-STEP = re.compile(r"^  ([A-Z0-9]{2,7}) +(\S.*)$")  # what `say` of the Makefile prints
-KEPT_LINES = 60  # of the output, for where it fails
+STEP = re.compile(r"^  ([A-Z0-9]{2,7}) +(\S.*)$")  # the lines that `say` of the Makefile prints
+KEPT_LINES = 60  # lines of output kept, for a failure
 
 
 def without_make():
-    """The environment without what a make hands down to the makes that its recipes start."""
+    """The environment without the variables that make passes to the makes in its recipes."""
     return {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
 
 
@@ -19,7 +19,7 @@ def command(*words):
 
 
 def steps(words, folder):
-    """How many files make would build; None where it cannot tell."""
+    """How many files make would build, or None if that is unknown."""
     try:
         done = subprocess.run(
             command("-n", *words), cwd=folder, env=without_make(), capture_output=True, text=True, timeout=120
@@ -30,11 +30,11 @@ def steps(words, folder):
 
 
 def build(goals, jobs=None, folder=report.REPO, settings=(), children=None):
-    """None, or the last lines of what make says where it fails. Shows on standard error what is built.
-    children: a Processes of defects/trials.py, which ends what runs at an interrupt."""
+    """Returns None, or the last lines of make's output if it fails. Shows progress on standard error. children: a
+    Processes of defects/trials.py, which ends running children at an interrupt."""
     words = [f"-j{jobs or os.cpu_count() or 1}", *settings, *goals]
     total = steps(words, folder)
-    if total == 0:  # or nothing that is announced
+    if total == 0:  # or only steps that are not announced
         total = None
     progress, done, kept = report.Progress(), 0, []
     if total and total > 5:

@@ -1,5 +1,5 @@
-"""processes.py: child processes. Each leads a session of its own, so that an interrupt or a time limit ends it
-with all that it has started. Also: its last output line, and the gate's folder for what it writes."""
+"""processes.py: child processes. Each leads its own session, so that an interrupt or a time limit ends it with all the
+processes that it has started. Also: the last line of its output, and the gate's folder for its files."""
 import ctypes
 import os
 import signal
@@ -11,13 +11,13 @@ from pagebox.common import report
 
 SCRATCH = report.REPO / "build" / "gate" / "tmp"  # emptied by gate_build.lock()
 PR_SET_PDEATHSIG = 1  # sys/prctl.h
-PRCTL = ctypes.CDLL(None).prctl  # looked up here: a forked child of a threaded program should not
+PRCTL = ctypes.CDLL(None).prctl  # looked up here, because a forked child of a threaded program should not
 live = set()
-ending = False  # an interrupt ends the whole: what ends now has not failed
+ending = False  # an interrupt ends everything: a child that ends now has not failed
 
 
 def signal_group(child, number=signal.SIGKILL):
-    """Sends a signal to a session's leader and to what it started."""
+    """Sends a signal to a session's leader and its descendants."""
     try:
         os.killpg(child.pid, number)
     except (ProcessLookupError, PermissionError):
@@ -25,7 +25,7 @@ def signal_group(child, number=signal.SIGKILL):
 
 
 def stop(child, seconds=2, first=signal.SIGTERM):
-    """Asks it to end, and after a while kills it, with all that it started, even if it has itself ended."""
+    """Asks the session to end, and kills it after a while with all its processes, even if the leader has ended."""
     signal_group(child, first)
     try:
         child.wait(timeout=seconds)
@@ -36,7 +36,7 @@ def stop(child, seconds=2, first=signal.SIGTERM):
 
 
 def running(child):
-    """Asked of the kernel: the code that was interrupted may be in the midst of child.wait()."""
+    """Asks the kernel, because the interrupted code may be in the middle of child.wait()."""
     try:
         return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
     except ChildProcessError:
@@ -44,21 +44,21 @@ def running(child):
 
 
 def end_with_parent():
-    """For preexec_fn: the kernel ends the child when the thread that started it ends, for whatever reason."""
+    """For preexec_fn: the kernel ends the child when the thread that started it ends, for any reason."""
     PRCTL(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def start(command, **options):
-    """A Popen, which belongs into live until it has ended."""
+    """Starts a Popen, which is in `live` until it has ended."""
     child = subprocess.Popen(command, start_new_session=True, **options)
     live.add(child)
-    if ending:  # asked in another thread while it was started
+    if ending:  # requested by another thread while the child was starting
         signal_group(child, signal.SIGKILL)
     return child
 
 
 def run(command, limit_s, **options):
-    """Like subprocess.run with the output captured. subprocess.TimeoutExpired, OSError as there."""
+    """Like subprocess.run with captured output. Raises subprocess.TimeoutExpired and OSError like it."""
     child = start(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options)
     try:
         out, errors = child.communicate(timeout=limit_s)
@@ -72,8 +72,8 @@ def run(command, limit_s, **options):
 
 
 def answer(command, environment, seconds, **options):
-    """(status, output, errors) as text; status None: it took too long. Control-C does not reach it, since its
-    output then would be taken for its answer. It ends when we do."""
+    """(status, output, errors) as text; status None: it took too long. Control-C does not reach the child, because its
+    partial output would be taken for its answer. It ends when this process does."""
     words = [str(word) for word in command]
     more = {"env": environment, "stdin": subprocess.DEVNULL, "preexec_fn": end_with_parent} | options
     try:
@@ -84,7 +84,7 @@ def answer(command, environment, seconds, **options):
 
 
 def kill_all():
-    """Ends what run() and answer() wait for."""
+    """Kills the processes that run() and answer() wait for."""
     for child in list(live):
         signal_group(child)
 
@@ -97,7 +97,7 @@ def last_words(status, errors):
 
 
 def interrupt():
-    """Asks all that runs to end; what writes a report of its own does so now."""
+    """Asks all running children to end; those with a report of their own write it now."""
     global ending
     ending = True
     for child in list(live):
@@ -105,7 +105,7 @@ def interrupt():
 
 
 def end(seconds=5):
-    """After interrupt(): waits so long, and ends what is left."""
+    """After interrupt(): waits for so long, and kills the rest."""
     until = time.monotonic() + seconds
     for child in list(live):
         while running(child) and time.monotonic() < until:

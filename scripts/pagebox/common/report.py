@@ -1,13 +1,13 @@
-"""report.py: the one way a run writes its results: report.json, report.md, report.html.
+"""report.py: the only way to write results: report.json, report.md, report.html.
 
-As a module, by every script that runs something:
+As a module, in every script that runs something:
 
     run = report.Run("fuzz")                      # results/fuzz/.<stamp>-<commit7>.tmp/
     run.path("raw/rows.json").write_text(...)     # raw data goes there first
     path = run.finish("pass", summary, items, [report.Section("Speed", table=...)], title, lead)
 
-As a program, `scripts/report.py KIND...` prints status, summary and place of the latest reports.
-The files' schema is in results/README.md; exit statuses are 0 clean, 1 finding, 2 usage or set-up,
+As a program, `scripts/report.py KIND...` prints status, summary and path of the latest reports.
+results/README.md has the schema of the files. Exit statuses: 0 clean, 1 finding, 2 usage or set-up,
 130 interrupted.
 """
 import dataclasses
@@ -30,13 +30,13 @@ REPO = pathlib.Path(__file__).resolve().parents[3]
 DASH = "\u2013"  # shown where there is no value
 
 
-# ---------------------------------------------------------------- what a report is made of
+# ---------------------------------------------------------------- parts of a report
 
 
 @dataclasses.dataclass
 class Table:
-    """columns: headings; rows: lists of str, number, bool, Link or None (shown as a dash).
-    align: a string of 'l' and 'r', one a column; left out, columns of numbers go right."""
+    """columns: headings; rows: lists of str, number, bool, Link or None (shown as a dash). align: a string of 'l' and
+    'r', one per column; by default columns of numbers are right-aligned."""
 
     columns: list
     rows: list
@@ -52,7 +52,7 @@ class Table:
 
 @dataclasses.dataclass
 class Link:
-    """A table cell that leads somewhere, relative to the report's folder."""
+    """A table cell that is a link, relative to the report's folder."""
 
     text: str
     href: str
@@ -63,9 +63,8 @@ class Link:
 
 @dataclasses.dataclass
 class Section:
-    """text: paragraphs parted by empty lines, with `code`, **bold** and [text](link) in them.
-    svg: inline SVG, from plot(). pre: shown as it is. Shown in the order of the fields, svg first
-    after the text."""
+    """text: paragraphs separated by empty lines, with `code`, **bold** and [text](link). svg: inline SVG, from plot().
+    pre: preformatted text. Shown in the order of the fields, but svg comes first after the text."""
 
     title: str
     text: str = ""
@@ -85,7 +84,7 @@ def counted(number, word):
 
 
 def cell_text(value):
-    """One table cell as words: digits grouped, floats to four significant digits."""
+    """A table cell as text: digits grouped, floats with four significant digits."""
     if value is None:
         return DASH
     if isinstance(value, bool):
@@ -101,14 +100,13 @@ def cell_text(value):
 
 
 def cell_key(value):
-    """What the page's sorting compares: a number where there is one; a text of a class of its own
-    ("2.1 ms") may have it as its attribute `key`."""
+    """The sort key of a cell on the page: its number, or the attribute `key` of a class of its own ("2.1 ms")."""
     value = getattr(value, "key", value)
     return repr(float(value)) if is_number(value) else cell_text(value)
 
 
 def printable(text):
-    """Text of unknown origin without control characters, which would spoil terminal and page."""
+    """Text of unknown origin without control characters, which would garble terminal and page."""
     return re.sub(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", "\ufffd", text)
 
 
@@ -116,7 +114,7 @@ def printable(text):
 
 
 def output_of(command):
-    """First line a command prints, or None when it is missing or fails."""
+    """The first line that a command prints, or None if it is missing or fails."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError):
@@ -137,7 +135,7 @@ def first_match(pattern, text):
 
 
 def machine(compiler=None, flags=None):
-    """What the figures depend on. compiler: a command; flags: what it was given."""
+    """What the figures depend on. compiler: a command; flags: its flags."""
     command = compiler or os.environ.get("CC") or "gcc"
     memory_kib = first_match(r"^MemTotal:\s*(\d+)", file_text("/proc/meminfo", ""))
     thp = file_text("/sys/kernel/mm/transparent_hugepage/enabled", "")
@@ -155,7 +153,7 @@ def machine(compiler=None, flags=None):
 
 
 def shown(path):
-    """A path as a person types it here: relative where it is below the current folder."""
+    """A path as a user types it here: relative if it is below the current folder."""
     path, here = pathlib.Path(path).resolve(), pathlib.Path.cwd()
     return str(path.relative_to(here) if path.is_relative_to(here) else path)
 
@@ -164,28 +162,28 @@ def git(*arguments):
     return output_of(["git", "-c", "safe.directory=*", "-C", str(REPO), *arguments])
 
 
-# ---------------------------------------------------------------- talking to the person
+# ---------------------------------------------------------------- messages
 
 
 class Trouble(Exception):
-    """What a person has to mend: its text is the line that a command ends with, status 2."""
+    """A problem that the user has to fix. Its text is the last line of the command, which exits with status 2."""
 
 
 def die(message, status=2):
-    """One clear line on standard error, then the end."""
+    """Prints one clear line on standard error and exits."""
     print(f"{pathlib.Path(sys.argv[0]).name}: {message}", file=sys.stderr, flush=True)
     sys.exit(status)
 
 
 def help_if_asked(text):
-    """-h or --help anywhere: the text, and the end."""
+    """-h or --help anywhere: prints the text and exits."""
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(text.strip())
         sys.exit(0)
 
 
 def pattern(text, name):
-    """The regular expression that a person gave as NAME=text; none given fits everything."""
+    """The regular expression that the user gave as NAME=text; without one, everything matches."""
     try:
         return re.compile(text or "")
     except re.error as error:
@@ -193,7 +191,7 @@ def pattern(text, name):
 
 
 def is_screen(stream):
-    """Whether lines on it can be overwritten: a terminal, and none that is dumb."""
+    """Whether lines on it can be overwritten: a terminal that is not dumb."""
     return stream.isatty() and os.environ.get("TERM") not in (None, "", "dumb")
 
 
@@ -209,7 +207,7 @@ class Progress:
         self.printed = -math.inf
 
     def now(self, text):
-        """A line at once, also where there was one just before."""
+        """Prints a line now, even if there was one just before."""
         self.printed = -math.inf
         self.update(text)
 
@@ -228,18 +226,18 @@ class Progress:
         self.stream.flush()
 
     def done(self):
-        """Clears the live line; what comes next starts at its beginning."""
+        """Clears the live line, so that the next output starts at its beginning."""
         if self.live and self.printed > 0:
             self.stream.write("\r" + " " * (shutil.get_terminal_size().columns - 1) + "\r")
             self.stream.flush()
 
 
-AGAIN_S = 3  # one Ctrl-C can arrive twice: from the terminal and from make or timeout
+AGAIN_S = 3  # one Ctrl-C can arrive twice: from the terminal, and from make or timeout
 
 
 def on_interrupt(callback):
-    """At SIGINT or SIGTERM: callback() writes the partial report, then exit status 130.
-    A second signal some seconds later ends at once. The callback also ends its child processes."""
+    """At SIGINT or SIGTERM: callback() ends the child processes and writes the partial report; then exits with status
+    130. A second signal some seconds later exits at once."""
     first = []
 
     def handle(number, frame):
@@ -288,7 +286,7 @@ plots_made = 0
 
 
 def data_line(row):
-    """One row for gnuplot: words quoted, nothing where there is no value."""
+    """One data row for gnuplot: words quoted, nothing for a missing value."""
     quoted = lambda v: '"' + printable(str(v)).replace('"', "'").replace("\n", " ") + '"'
     return " ".join("NaN" if v is None else str(v) if is_number(v) else quoted(v) for v in row)
 
@@ -300,9 +298,9 @@ def data_block(name, rows):
 
 
 def plot(script, data, size=(720, 360)):
-    """Runs gnuplot on script; gives SVG to put into a page. data: the text of $data, or a
-    dictionary: name -> text or list of rows, each readable as $name. Text is not 'enhanced'.
-    Without gnuplot, or when it fails, the SVG holds one line that says so."""
+    """Runs gnuplot on the script and returns SVG for a page. data: the text of $data, or a dictionary: name -> text or
+    list of rows, each readable as $name. Text is not 'enhanced'. If gnuplot is missing or fails, the SVG is one line
+    that says so."""
     blocks = data.items() if isinstance(data, dict) else [("data", data)]
     setup = PLOT_SETUP.format(w=size[0], h=size[1])
     source = setup + "".join(data_block(name, rows) for name, rows in blocks) + script + "\n"
@@ -330,7 +328,7 @@ def plot_message(text, size):
 
 
 def own_names(svg):
-    """Ids are unique within a page, also with several plots in it."""
+    """Makes the ids unique within a page that has several plots."""
     global plots_made
     plots_made += 1
     svg = re.sub(r"""\bid=(["'])""", rf"id=\1p{plots_made}-", svg)
@@ -380,7 +378,7 @@ def markdown_section(section, level, plots):
 
 
 def markdown(page):
-    """The report as Markdown, and the plots that it links: name -> SVG."""
+    """The report as Markdown, and the plots that it links to: name -> SVG."""
     plots = {}
     lines = [f"# {page['title']}", "", f"**{page['status']}** {page['lead']}", ""]
     for section in page["sections"] + page["ends"]:
@@ -389,7 +387,7 @@ def markdown(page):
 
 
 def html_text(text):
-    """Paragraphs, lists, `code`, **bold**, [text](link); all else is escaped."""
+    """Paragraphs, lists, `code`, **bold**, [text](link); everything else is escaped."""
     marks = (
         (r"`([^`]+)`", r"<code>\1</code>"),
         (r"\*\*([^*]+)\*\*", r"<strong>\1</strong>"),
@@ -427,7 +425,7 @@ def render_html(page):
 
 
 def plain(value):
-    """A value as JSON can hold it: no NaN, no numpy, no paths, no bytes that are not text."""
+    """A value that JSON can hold: no NaN, numpy, paths, or bytes that are not text."""
     if isinstance(value, dict):
         return {str(k): plain(v) for k, v in value.items()}
     if isinstance(value, (list, tuple, set)):
@@ -442,7 +440,7 @@ def plain(value):
 
 
 class Run:
-    """One run of one kind. Everything is written under a temporary name; finish() renames it."""
+    """One run of one kind. Everything is written to a temporary folder, which finish() renames."""
 
     def __init__(self, kind, root=None):
         """root: the folder that holds results/ (default: the repository)."""
@@ -450,9 +448,9 @@ class Run:
         self.commit = git("rev-parse", "HEAD") or "unknown"
         self.dirty = bool(git("status", "--porcelain", "--untracked-files=no"))
         self.home = pathlib.Path(root or REPO).resolve() / "results" / kind
-        self.machine = machine()  # callers set machine["flags"] and the like
+        self.machine = machine()  # callers add machine["flags"] and others
         self.final = None
-        while True:  # the name holds the second: a second run within it waits for the next one
+        while True:  # the name contains the second: a second run in the same second waits for the next
             self.started = datetime.datetime.now(datetime.timezone.utc).replace(microsecond=0)
             self.name = f"{self.started:%Y%m%dT%H%M%SZ}-{self.commit[:7]}"
             self.dir = self.home / f".{self.name}.tmp"
@@ -469,7 +467,7 @@ class Run:
 
     @classmethod
     def reopen(cls, folder, commit, dirty):
-        """The run whose temporary folder a killed program left: finish() then makes it whole."""
+        """The run whose temporary folder a killed program left behind; finish() completes it."""
         run = cls.__new__(cls)
         folder = pathlib.Path(folder)
         run.kind, run.home, run.dir, run.final = folder.parent.name, folder.parent, folder, None
@@ -482,14 +480,14 @@ class Run:
         return run
 
     def path(self, name):
-        """A path inside the run's folder, its parents made."""
+        """A path inside the run's folder; creates its parent folders."""
         path = self.dir / name
         path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     def finish(self, status, summary, items, sections, title, lead):
-        """Writes the three reports, renames the folder, sets `latest`. Gives the final path.
-        Called again (by an interrupt) it only gives the path."""
+        """Writes the three reports, renames the folder, sets `latest`, and returns the final path. If called again (by
+        an interrupt), it only returns the path."""
         if self.final:
             return self.final
         if status not in STATUSES:
@@ -534,7 +532,7 @@ class Run:
         self.path("report.html").write_text(render_html(page), encoding="utf-8")
 
     def ends(self, fact):
-        """What stands at the end of every report: the summary's figures, and where it ran."""
+        """The end of every report: the summary's figures, and where it ran."""
         head = {k: fact[k] for k in ("commit", "dirty", "started", "seconds")}
         rows = [[k, str(v)] for k, v in (head | self.machine).items()]
         figures = [[k, v] for k, v in fact["summary"].items()]

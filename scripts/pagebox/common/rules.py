@@ -1,4 +1,4 @@
-"""rules.py: what each rule says, in a sentence, from the one text where the rules stand."""
+"""rules.py: the sentence of each rule, from the one text where the rules are written."""
 import functools
 import re
 
@@ -9,8 +9,8 @@ TEXT = next((p for p in (report.REPO / "ref/RULES.md", report.REPO / "ref/README
 
 @functools.cache
 def rules():
-    """Number -> (name, sentence): rows of a table, `| R33 capacity | full is ... |`, or headings with a
-    paragraph below, `## R33 capacity`."""
+    """Number -> (name, sentence), from table rows, `| R33 capacity | full is ... |`, or from headings with a paragraph
+    below, `## R33 capacity`."""
     text = TEXT.read_text(encoding="utf-8") if TEXT else ""
     rows = re.findall(r"^\| *\**R(\d+)[ .:]+([^|*]*?)\** *\| *([^|]+?) *\|", text, re.M)
     heads = re.findall(r"^#+ *R(\d+)[ .:]+(.*)\n+((?:[^#\n].*\n?)+)", text, re.M)
@@ -18,7 +18,7 @@ def rules():
 
 
 def sentence(oracle):
-    """Of a finding's name (R33-capacity): "R33 capacity: full is ...", or None where it names no rule."""
+    """For a finding's name (R33-capacity): "R33 capacity: full is ...", or None if it names no rule."""
     number = re.match(r"R(\d+)", oracle)
     known = number and rules().get(int(number[1]))
     return f"R{number[1]} {known[0]}: {known[1]}" if known else None

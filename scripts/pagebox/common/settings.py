@@ -1,9 +1,9 @@
-"""settings.py: the settings of a make target, NAME=value: on the command line, else in the environment.
+"""settings.py: the settings of a make target, NAME=value: from the command line, or else from the environment.
 
     given = settings.read(arguments, {"TIME": settings.number(60, 1, 10**7), "TARGET": settings.word()})
     given.TIME, given.TARGET
 
-argparse does the work; a setting that there is not, or a value that does not do, is one line and status 2.
+argparse does the work; an unknown setting or an invalid value gives one line and status 2.
 """
 import argparse
 import os
@@ -14,7 +14,7 @@ from pagebox.common import report
 
 class Parser(argparse.ArgumentParser):
     def error(self, message):
-        """'argument --TIME: x: wants a number' is said as it was typed: TIME=x."""
+        """Shows 'argument --TIME: x: wants a number' as the user typed it: TIME=x."""
         report.die(re.sub(r"^argument --(\w+): ", r"\1=", message))
 
 
@@ -34,7 +34,7 @@ def number(default, low, high):
 
 
 def read(arguments, known):
-    """The values, as attributes. known: name -> word() or number(). An empty value is the default."""
+    """The values, as attributes. known: name -> word() or number(). An empty value means the default."""
     parser = Parser(add_help=False, allow_abbrev=False)
     for name, how in known.items():
         parser.add_argument(f"--{name}", **how | {"default": os.environ.get(name) or how["default"]})

@@ -1,7 +1,7 @@
 """stats.py: statistics: exact signed-rank test, Holm, Hodges-Lehmann, power.
 
-Pure functions of numbers, without a clock or a file: scripts/tests/test_gate_stats.py checks them
-against scipy and by simulation. Differences are paired log-ratios, ln(head / base): 0.05 is +5 %.
+Pure functions of numbers, without clocks or files; scripts/tests/test_gate_stats.py checks them against
+scipy and by simulation. Differences are paired log-ratios, ln(head / base): 0.05 is +5 %.
 """
 import functools
 import math
@@ -9,10 +9,10 @@ import statistics
 
 import scipy.stats
 
-TAIL = 0.05  # of a family of tests, after Holm
-POWER = 0.95  # of a stage: a suspect has to show twice, and both happen nine times out of ten
+TAIL = 0.05  # for a family of tests, after Holm
+POWER = 0.95  # per stage: a suspect has to show twice, which then happens nine times out of ten
 MEDIAN_TO_SIGMA = 1.4826  # of a normal distribution
-HL_TO_MEAN = 1.05  # standard error of Hodges-Lehmann against the mean's, rounded up
+HL_TO_MEAN = 1.05  # standard error of Hodges-Lehmann relative to the mean's, rounded up
 
 
 def midranks(values):
@@ -21,14 +21,14 @@ def midranks(values):
 
 
 def signed_rank(differences):
-    """Two-sided exact p of Wilcoxon's signed-rank test, ties by mid-ranks, zeros left out; and
-    p of the one-sided alternatives: (two_sided, greater, less). All 1 where nothing differs."""
+    """Wilcoxon's signed-rank test, exact, ties by mid-ranks, zeros left out: (two_sided, greater, less) p values. All 1
+    if no pair differs."""
     values = [d for d in differences if d != 0]
     if not values:
         return 1.0, 1.0, 1.0
     ranks = midranks([abs(v) for v in values])
     total = sum(ranks)
-    ways = [1] + [0] * total  # ways[s]: sign patterns whose positive ranks add up to s
+    ways = [1] + [0] * total  # ways[s]: number of sign patterns whose positive ranks add up to s
     for rank in ranks:
         for s in range(total, rank - 1, -1):
             ways[s] += ways[s - rank]
@@ -40,7 +40,7 @@ def signed_rank(differences):
 
 
 def holm(ps):
-    """p values corrected for how many there are, in the order given; None (could not be told) stays."""
+    """p values corrected for their number, in the given order; None (unknown) stays None."""
     known = sorted((p, i) for i, p in enumerate(ps) if p is not None)
     adjusted, worst = list(ps), 0.0
     for place, (p, i) in enumerate(known):
@@ -54,8 +54,8 @@ median = statistics.median
 
 @functools.cache
 def interval_index(n, confidence):
-    """How many of the sorted Walsh averages to leave out at each end, by the exact distribution of
-    the rank sum; None where so few pairs cannot give that confidence."""
+    """How many of the sorted Walsh averages to leave out at each end, by the exact distribution of the rank sum; None
+    if there are too few pairs for that confidence."""
     total = n * (n + 1) // 2
     ways = [1] + [0] * total
     for rank in range(1, n + 1):
@@ -70,8 +70,8 @@ def interval_index(n, confidence):
 
 
 def hodges_lehmann(differences, confidence=0.95):
-    """(shift, low, high): the median of all pairwise means, and its exact interval; an end that so
-    few pairs cannot bound is infinite."""
+    """(shift, low, high): the median of all pairwise means, and its exact interval; an end that too few pairs cannot
+    bound is infinite."""
     n = len(differences)
     if n == 0:
         return 0.0, -math.inf, math.inf
@@ -83,7 +83,7 @@ def hodges_lehmann(differences, confidence=0.95):
 
 
 def sigma(differences):
-    """Spread of one pair: from the median absolute deviation, so outliers do not count."""
+    """Spread of one pair, from the median absolute deviation, so that outliers do not count."""
     if len(differences) < 2:
         return math.inf
     middle = median(differences)
@@ -91,8 +91,8 @@ def sigma(differences):
 
 
 def spread(differences, low, high):
-    """Spread of one pair for what could be seen: that of most pairs, or the one that the interval of
-    the shift speaks of, where that is larger (figures that jump between two levels)."""
+    """Spread of one pair, for detectable(): that of most pairs, or the one that the interval of the shift implies if
+    that is larger (figures that jump between two levels)."""
     if not math.isfinite(high - low):
         return sigma(differences)
     by_interval = (
@@ -106,8 +106,8 @@ def normal_quantile(p):
 
 
 def detectable(spread, pairs, threshold, tests):
-    """The smallest shift (a log-ratio) that would be called a regression nine times out of ten: it
-    has to pass the threshold, and to be significant among so many tests."""
+    """The smallest shift (a log-ratio) that would be reported as a regression nine times out of ten: it must exceed the
+    threshold, and be significant among so many tests."""
     if pairs < 2 or not math.isfinite(spread):
         return math.inf
     error = HL_TO_MEAN * spread / math.sqrt(pairs)
@@ -117,7 +117,7 @@ def detectable(spread, pairs, threshold, tests):
 
 
 def pairs_needed(tests):
-    """So few pairs could not be significant whatever they showed."""
+    """With fewer pairs nothing could be significant."""
     pairs = 1
     while 2 * 2.0**-pairs * tests >= TAIL:
         pairs += 1
@@ -125,7 +125,7 @@ def pairs_needed(tests):
 
 
 def clopper_pearson(hits, trials, confidence=0.95):
-    """Exact interval of a probability."""
+    """Exact confidence interval of a probability."""
     tail = (1 - confidence) / 2
     low = 0.0 if hits == 0 else float(scipy.stats.beta.ppf(tail, hits, trials - hits + 1))
     high = 1.0 if hits == trials else float(scipy.stats.beta.ppf(1 - tail, hits + 1, trials - hits))
@@ -133,8 +133,8 @@ def clopper_pearson(hits, trials, confidence=0.95):
 
 
 def verdict(shift, p, threshold, pairs, tests, seen, seen_limit):
-    """One row's verdict. p: two-sided, after Holm. seen: detectable(); past seen_limit not even a
-    large change would have been found, so its absence says nothing."""
+    """One row's verdict. p: two-sided, after Holm. seen: detectable(); above seen_limit even a large change would not
+    have been found, so finding none means nothing."""
     if p < TAIL and shift > threshold:
         return "regression"
     if p < TAIL and shift < -threshold:
@@ -145,8 +145,8 @@ def verdict(shift, p, threshold, pairs, tests, seen, seen_limit):
 
 
 def change_points(values, least=4, alpha=0.001):
-    """Where a series changes its level: binary segmentation on ranks. Each cut is where the
-    rank-sum statistic is largest, kept when it passes the quantile for the best of all cuts."""
+    """Where a series changes its level: binary segmentation on ranks. Each cut is where the rank-sum statistic is
+    largest; it is kept if that exceeds the quantile for the best of all cuts."""
     found = []
 
     def split(low, high):
@@ -154,7 +154,7 @@ def change_points(values, least=4, alpha=0.001):
         if n < 2 * least:
             return
         ranks = [rank / 2 - (n + 1) / 2 for rank in midranks(values[low:high])]
-        square = sum(rank * rank for rank in ranks) / n / (n - 1)  # less where many are equal
+        square = sum(rank * rank for rank in ranks) / n / (n - 1)  # smaller if many are equal
         best, best_cut, running = 0.0, None, 0.0
         for cut in range(1, n):
             running += ranks[cut - 1]

@@ -1,4 +1,5 @@
-"""subjects.py: builds somebody's folder of sources to a subject, a shared object behind fuzz/subject.h."""
+"""subjects.py: builds a user's folder of sources into a subject, a shared object with the interface of fuzz/subject.h.
+"""
 import os
 import subprocess
 
@@ -9,8 +10,8 @@ BUILD_SH = report.REPO / "fuzz" / "subjects" / "build.sh"
 
 
 def build(command, tree, out):
-    """Runs the command in the folder, with PAGEBOX (this repository) and OUT (the object to make) in its
-    environment. None, or why there is no object."""
+    """Runs the command in the folder, with PAGEBOX (this repository) and OUT (the object to make) in its environment.
+    Returns None, or why there is no object."""
     made = {"PAGEBOX": str(report.REPO), "OUT": str(out)}
     try:
         done = subprocess.run(

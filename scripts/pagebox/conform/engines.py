@@ -1,8 +1,8 @@
-"""engines.py: how an engine of JavaScript is started for `make conform`: in a process of its own,
-or as a browser without a screen that loads a page from here.
+"""engines.py: starts a JavaScript engine for `make conform`: in a process of its own, or as a headless browser
+that loads a page from here.
 
-Engines and their tiers are those of fuzz/runtimes/engines.json whose workers driver.mjs can start; or a path whose
-last part begins with such a name.
+The engines and their tiers are those of fuzz/runtimes/engines.json whose workers driver.mjs can start, or a path
+whose last part begins with such a name.
 """
 import http.server
 import json
@@ -17,7 +17,7 @@ from pagebox.common import processes, report
 from pagebox.runtimes import browser, known as runtimes
 
 DRIVER = report.REPO / "fuzz/conform/driver.mjs"
-WORKERS = ("worker_threads", "Worker", "$.agent", "evalInWorker")  # what driver.mjs can start
+WORKERS = ("worker_threads", "Worker", "$.agent", "evalInWorker")  # kinds of workers that driver.mjs can start
 
 
 def is_browser(engine):
@@ -29,7 +29,7 @@ def known():
 
 
 def library(wanted):
-    """The shim's shared object where RUNTIME= names a library in this process, "wamr" or "wamr:/its/place"; else None."""
+    """The shim's shared object if RUNTIME= names a library in this process, "wamr" or "wamr:/its/place"; else None."""
     name = wanted.partition(":")[0]
     if name not in runtimes.shims():
         return None
@@ -43,7 +43,7 @@ def library(wanted):
 
 
 def find(wanted):
-    """Name and path of an engine, or an end with what to do."""
+    """Name and path of an engine; exits with instructions if it is not installed."""
     names = list(known())
     if "/" in wanted:
         name = next((n for n in names if pathlib.Path(wanted).name.startswith(n)), None)
@@ -59,32 +59,32 @@ def find(wanted):
 
 
 def tiers(name):
-    """What an engine does by itself, then with one compiler alone: name, tier as engines.json has it."""
+    """An engine as it is by default, then each compiler alone: name, tier as in engines.json."""
     return [("default", {}), *known()[name]["tiers"].items()]
 
 
 def command(name, path, tier, bundle, options):
-    """Environment and words that run the driver."""
+    """The environment and words of the command that runs the driver."""
     engine = known()[name]
     environment, words = runtimes.words(engine, tier)
     words = [str(DRIVER) if word == str(runtimes.DRIVER) else word for word in [path, *words[1:]]]
     arguments = [str(bundle), *(f"{k}={v}" for k, v in options.items())]
     if engine["workers"] == "$.agent":
         return environment, [*words, "--", *arguments]
-    if engine["workers"] == "evalInWorker":  # its arguments would be scripts; and modules have a flag
+    if engine["workers"] == "evalInWorker":  # its arguments would be taken for scripts; and modules need a flag
         return environment, [*words[:-1], "-e", f"var conformArguments = {json.dumps(arguments)}", "-m", words[-1]]
     return environment, [*words, *arguments]
 
 
 class Ended(Exception):
-    """The engine's process is gone, with these last words."""
+    """The engine's process has ended, with these last words."""
 
     def __init__(self, status, words):
         self.status, self.words = status, words
 
 
 def pinned(cores):
-    """For a process that shall run on these alone, and end when this one is gone."""
+    """preexec_fn for a process that runs on these cores only and ends with this one."""
 
     def prepare():
         processes.end_with_parent()
@@ -95,7 +95,7 @@ def pinned(cores):
 
 
 class Process:
-    """An engine's process that writes a line of JSON for each slice."""
+    """An engine's process, which writes a line of JSON for each slice."""
 
     def __init__(self, command, cores=None, environment=None):
         self.errors = tempfile.TemporaryFile()
@@ -112,11 +112,11 @@ class Process:
             try:
                 self.lines.put(json.loads(line))
             except ValueError:
-                pass  # an engine's own words
+                pass  # output of the engine itself
         self.lines.put(None)
 
     def line(self, timeout_s):
-        """The next one; None when there is none in time. Ended at the process's end."""
+        """The next line; None if none arrives in time. Raises Ended when the process has ended."""
         try:
             line = self.lines.get(timeout=timeout_s)
         except queue.Empty:
@@ -136,7 +136,7 @@ PAGE = b"""<!doctype html><meta charset="utf-8"><title>conform</title><script ty
 
 
 class Browser:
-    """The same of a browser: it loads a page from here, and posts its lines."""
+    """The same for a browser: it loads a page from here, and posts its lines."""
 
     def __init__(self, name, path, tier, bundle, options, cores=None):
         self.lines = queue.Queue()
@@ -151,7 +151,7 @@ class Browser:
         class Handler(http.server.BaseHTTPRequestHandler):
             def reply(self, body, kind, status=200):
                 self.send_response(status)
-                # Only an isolated page gets shared memory.
+                # Only an isolated page can have shared memory.
                 self.send_header("Cross-Origin-Opener-Policy", "same-origin")
                 self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
                 self.send_header("Content-Type", kind)
@@ -179,7 +179,7 @@ class Browser:
         self.home = tempfile.TemporaryDirectory(prefix="conform-", ignore_cleanup_errors=True)
         url = f"http://127.0.0.1:{self.server.server_port}/"
         flags = tier.get("flags", [])
-        if name == "chromium":  # it hears the last --js-flags alone
+        if name == "chromium":  # only the last --js-flags counts
             flags = ["--js-flags=" + " ".join(["--expose-gc", *(f.partition("=")[2] for f in flags)])]
         command = browser.command(name, path, flags, self.home.name, url)
         self.child = subprocess.Popen(

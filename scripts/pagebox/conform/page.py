@@ -1,4 +1,4 @@
-"""page.py: the page of `make conform`, and the files that show a finding again."""
+"""page.py: the page of `make conform`, and the files that reproduce a finding."""
 import html
 import json
 import os
@@ -12,7 +12,7 @@ NAMES = {
     "c0dec0de00000005": "ok", "c0dec0de00000006": "disabled", "c0dec0de00000007": "unclear",
 }  # fmt: skip
 
-SHOWN_MOST, UNSHOWN = 40, ("random",)  # programs of which each outcome is on the page
+SHOWN_MOST, UNSHOWN = 40, ("random",)  # programs whose outcomes are all on the page
 
 
 def value_text(word):
@@ -44,7 +44,7 @@ def nearest(program, key, most=3):
     return sorted(program["set"], key=far)[:most]
 
 
-# ---------------------------------------------------------------- files that show a finding
+# ---------------------------------------------------------------- files that reproduce a finding
 
 
 HTML_HEAD = """<!doctype html>
@@ -57,7 +57,7 @@ HTML_HEAD = """<!doctype html>
 
 
 def embedded(program):
-    """The driver with the program in it: needs no other file."""
+    """The driver with the program inside: it needs no other file."""
     bundle = json.dumps({"programs": [program]}).replace("</", "<\\/")
     text = engines.DRIVER.read_text().replace("const EMBEDDED = null;", f"const EMBEDDED = {bundle};", 1)
     head, _, rest = text.partition("\nconst EMBEDDED")

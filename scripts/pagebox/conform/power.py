@@ -1,12 +1,13 @@
-"""power.py: does `make conform` find anything? Plants mistakes and says how soon each was found.
+"""power.py: does `make conform` find bugs? Plants faults and reports how soon each was found.
 
     scripts/conform-power.py [--runtime node] [--time SECONDS] [--only REGEX] [--seed N] [--no-ref]
     make conform-power RUNTIME=node TIME=60     the same
 
-Into the driver of an engine: atomic stores that are plain, a notify in a thousand that wakes nobody, one woken too
-many, a size that is told before its bytes are there. What the engine itself does wrong in the same time without a
-fault does not count. Into copies of ref/: the defects of fuzz/defects that threads of this processor can show, and
-those that change nothing. Exit status: 0 all found and no harmless one; 1 a miss; 2 usage or set-up; 130 interrupted.
+Faults in the driver of an engine: plain instead of atomic stores, one notify in a thousand that wakes no waiter, one
+waiter too many woken, a size that is reported before its bytes exist. What the engine itself gets wrong in
+the same time without a fault does not count. Faults in copies of ref/: the defects of fuzz/defects that threads on
+this processor can show, and the harmless ones. Exit status: 0 all found, and none of the harmless ones; 1 a miss;
+2 usage or set-up; 130 interrupted.
 """
 import argparse
 import fcntl
@@ -19,14 +20,14 @@ from pagebox.common import report
 from pagebox.conform import engines
 from pagebox.defects import patchfile, planting
 
-# The fault, the family or program that is about it: others of `bytes` show what V8 does by itself, too.
+# The fault, and the family or program that tests it. Other programs of `bytes` also show what V8 itself gets wrong.
 FAULTS = {"plain-store": "SB", "drop-notify": "lost", "wake-more": "count", "early-size": "bytes+size"}
-# Defects of the reference by what real threads of x86 make of them.
+# Defects of the reference, by what real threads on x86 show of them.
 SHOWN = {
     "S15": "lost", "S16": "timeout", "S17": "timeout", "S18": "disable", "S18b": "disable", "W05": "count", "W06": "fifo",
     "W08": "timeout", "W09": "count", "W11": "disable", "W14": "storm", "G14": "bytes", "G16": "grow",
 }  # fmt: skip
-# Orders that x86 keeps whatever the source says, or that the compiler's code does not change there.
+# Orders that x86 always keeps, or that do not change the compiled code there.
 ORDERS = ("O01", "O02", "O03", "O04", "O05", "O06", "O07", "O08", "O09", "O10")
 CANARIES = ("C01", "C02", "C03", "C06", "C07")
 
@@ -43,7 +44,7 @@ def read_arguments():
 
 
 def conform(a, *more):
-    """Findings of a short run: program, seconds, text."""
+    """The findings of a short run: program, seconds, text."""
     command = [sys.executable, "-B", str(report.REPO / "scripts/conform.py"), "--quick", "--seed", str(a.seed), "--hang", "2", *more]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode not in (0, 1):
@@ -131,7 +132,7 @@ def main():
         if not a.no_ref:
             in_reference(a, rows)
     except (OSError, SystemExit):
-        if rows:  # what was found so far is not lost
+        if rows:  # keep what was found so far
             finish("error")
         raise
     if not rows:

@@ -1,17 +1,17 @@
-"""run.py: real threads, judged: every outcome that a memory shows must be one that the rules allow.
+"""run.py: runs programs with real threads: every outcome that a memory shows must be one that the rules allow.
 
     scripts/conform.py [--runtime node|deno|bun|jsc|js102|firefox|chromium|/path/to/one|SHIM] [--time SECONDS]
                        [--only PROGRAM-OR-FAMILY] [--input FILE] [--random N] [--seed N] [--hang SECONDS]
                        [--fault drop-notify|plain-store|early-size|wake-more] [--conform PROGRAM] [--quick]
                        [--until-finding] [--known PROGRAM,...]
     make conform RUNTIME=node TIME=60       the same; without RUNTIME the memory that SUBJECT= names.
-SHIM: a runtime in C by its shim (fuzz/runtimes/shims), as wamr.
+SHIM: a runtime in C by its shim (fuzz/runtimes/shims), for instance wamr.
 
-The programs of fuzz/conform/families, or of FILE alone, and N random ones run with real threads; what came out is compared
-with the complete set of outcomes of each. results/conform/latest/ has the page. --fault plants a mistake.
---quick prints a line and writes no report; --until-finding ends at the first one, but for those of the programs
-that --known names, which are not looked at. Exit status: 0 clean; 1 a finding; 2 usage or set-up;
-130 interrupted, after the report of what was seen.
+The programs of fuzz/conform/families, or those of FILE only, and N random ones run with real threads. What comes out
+is compared with the complete set of outcomes of each program. results/conform/latest/ has the page. --fault plants a
+fault. --quick prints a line and writes no report. --until-finding ends at the first finding, ignoring the programs
+that --known names. Exit status: 0 clean; 1 a finding; 2 usage or set-up;
+130 interrupted (the report has what was seen).
 """
 import argparse
 import collections
@@ -32,9 +32,9 @@ FAMILIES = sorted((report.REPO / "fuzz/conform/families").glob("*.conform"))
 FAULTS = ("drop-notify", "plain-store", "early-size", "wake-more")
 UNCLEAR = "c0dec0de00000007"
 BLOCKED = "c0dec0de00000003"
-STUCK = 4  # threads.c's status
-CONFIRMED_MOST, CONFIRM_S = 12, 6  # findings that get a run of their own, one a program; its seconds ...
-CONFIRM_ALL_S = 120  # ... and those of all of them
+STUCK = 4  # exit status of threads.c
+CONFIRMED_MOST, CONFIRM_S = 12, 6  # how many findings, one per program, get a run of their own, and its seconds ...
+CONFIRM_ALL_S = 120  # ... and the seconds for all of them
 
 
 def read_arguments():
@@ -69,7 +69,7 @@ def ended_by(status):
 
 
 def processor_s():
-    """Seconds of processor time of all processes that were started here and have ended."""
+    """Processor seconds of all child processes that have ended."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
@@ -91,13 +91,13 @@ class Seen:
         self.allowed = set(self.program["set"])
 
     def wrong(self):
-        """Outcomes outside of the set, where they are judged."""
+        """Outcomes outside the set, if they are judged."""
         if self.program["racy"]:
             return {}
         return {k: n for k, n in self.outcomes.items() if k not in self.allowed}
 
     def beyond(self):
-        """... and where they are not."""
+        """Outcomes outside the set, if they are not judged."""
         return {k: n for k, n in self.outcomes.items() if self.program["racy"] and k not in self.allowed}
 
     def seen(self):
@@ -126,7 +126,7 @@ class Conformance:
         self.phases = []  # name, instances, seconds, programs, processor time
         self.engine = ""
         self.errors = []
-        self.shortages = collections.Counter()  # want of memory is anybody's right
+        self.shortages = collections.Counter()  # running out of memory is always allowed
         self.process = None
         self.library = engines.library(a.runtime)
         self.name, self.path = engines.find(a.runtime) if a.runtime and not self.library else ("", "")
@@ -138,7 +138,7 @@ class Conformance:
     # ---- Programs
 
     def bundle(self, seed, only=""):
-        """Programs, sets, modules: a file, and its contents."""
+        """A file with programs, sets and modules; and its contents."""
         path = self.folder / f"bundle-{seed}.json"
         command = [self.a.conform, "bundle", "-s", str(seed)]
         command += ["-f", self.a.fault] if self.a.fault else []
@@ -171,7 +171,7 @@ class Conformance:
         return engines.Process(command, cores, environment)
 
     def take(self, line, phase, tally):
-        """One line of an engine."""
+        """Takes one line of an engine."""
         if "engine" in line:
             self.engine = self.engine or line["engine"]
         if "program" not in line:
@@ -216,7 +216,7 @@ class Conformance:
             print(f"finding: {what} in {name} after {after:.1f} s ({phase})", flush=True)
 
     def phase(self, name, seconds, seed, tier, cores=None, only=""):
-        """Runs for so long; starts a new process where one ends before its time."""
+        """Runs for so many seconds; starts a new process if one ends early."""
         bundle, programs = self.bundle(seed, only)
         tally, until = [0, 0.0], time.monotonic() + seconds
         progress = report.Progress(self.a.time)
@@ -278,7 +278,7 @@ class Conformance:
     # ---- Findings
 
     def confirm(self, finding):
-        """Runs the program alone until it is seen again; keeps what shows it."""
+        """Runs the program alone until the finding appears again; keeps what reproduces it."""
         program = finding.program
         label = f"{program['name']}-{finding.name.partition(':')[0] if finding.outcome is None else format(zlib.crc32(finding.outcome.encode()) & 0xFFFF, '04x')}"
         finding.folder = self.run.path(f"findings/{label}/x").parent

@@ -1,7 +1,7 @@
-"""censored.py: times until caught, some of them cut off by the end of the run (censored).
+"""censored.py: times until caught, some of them censored (cut off by the end of the run).
 
-A sample is a list of (time, caught). What was not caught is known to take longer than its time, and
-counts as that: it is never left out, which would make a slow fuzzer look fast.
+A sample is a list of (time, caught). A run without a catch is known to take longer than its time. It is never
+left out, which would make a slow fuzzer look fast.
 """
 import statistics
 
@@ -20,25 +20,25 @@ def survival(sample):
 
 
 def median(sample):
-    """The time at which half are caught; None when fewer than half are."""
+    """The time at which half are caught; None if fewer than half are."""
     return next((time for time, share in survival(sample) if share <= 0.5), None)
 
 
 def spread(sample):
-    """(first, third) quartile; None in place of what was not reached."""
+    """(first, third) quartile; None for one that was not reached."""
     steps = survival(sample)
     return tuple(next((t for t, share in steps if share <= s), None) for s in (0.75, 0.25))
 
 
 def restricted_mean(sample, until):
-    """The mean time until caught where nothing counts as longer than `until`."""
+    """The mean time until caught, with no time counted as longer than `until`."""
     steps = [step for step in survival(sample) if step[0] < until] + [(until, 0.0)]
     return sum(share * (later - time) for (time, share), (later, _) in zip(steps, steps[1:]))
 
 
 def log_rank(strata):
-    """Stratified log-rank test of two groups. strata: pairs (sample, sample), one a defect, so that
-    only runs of the same defect are compared. Two-sided p; None where nothing can be told."""
+    """Stratified log-rank test of two groups. strata: pairs (sample, sample), one per defect, so that only runs of the
+    same defect are compared. Two-sided p; None if the data say nothing."""
     excess = variance = 0.0
     for first, second in strata:
         both = first + second
@@ -54,8 +54,8 @@ def log_rank(strata):
 
 
 def faster(strata):
-    """Effect size (Vargha and Delaney): how often a run of the first catches before one of the second
-    on the same defect, ties as halves, as a mean over the defects. 0.5 is no difference."""
+    """Effect size (Vargha and Delaney): how often a run of the first group catches before one of the second on the same
+    defect; ties count half; mean over the defects. 0.5 means no difference."""
     shares = []
     for first, second in strata:
         wins = [before(a, b) for a in first for b in second]
@@ -65,7 +65,7 @@ def faster(strata):
 
 
 def before(a, b):
-    """1, 0, or a half where it cannot be told."""
+    """1, 0, or 0.5 if unknown."""
     (time_a, caught_a), (time_b, caught_b) = a, b
     if caught_a and (time_a < time_b or (not caught_b and time_a <= time_b)):
         return 1.0
@@ -75,7 +75,7 @@ def before(a, b):
 
 
 def mann_whitney(first, second):
-    """Two-sided p for one defect; runs that did not catch rank behind all that did."""
+    """Two-sided p for one defect; runs without a catch rank after all runs with one."""
     worst = max((t for t, _ in first + second), default=0) + 1
     ranks = [[t if caught else worst for t, caught in group] for group in (first, second)]
     if min(map(len, ranks)) < 2 or len(set(map(float, numpy.concatenate(ranks)))) < 2:

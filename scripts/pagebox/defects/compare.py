@@ -1,4 +1,5 @@
-"""compare.py: how fast, and which engine and source of schedules is faster: curves, tables, tests."""
+"""compare.py: how fast defects are caught, and which engine and source of schedules is faster: curves, tables, tests.
+"""
 import itertools
 import statistics
 
@@ -10,7 +11,7 @@ CURVES_MAX = 8
 
 
 def sample(items):
-    """(seconds, caught) of each run; a miss took at least what it had."""
+    """(seconds, caught) of each run; a run without a catch counts with its whole time."""
     return [(i["caught_s"], True) if i["caught_s"] is not None else (i["budget_s"] or 0.0, False)
             for i in items]
 
@@ -38,7 +39,7 @@ def by_name(items):
 
 
 def common(groups):
-    """Only the defects that every configuration ran, so that all are measured on the same."""
+    """Only the defects that every configuration ran, so that all are measured on the same ones."""
     shared = set.intersection(*({i["name"] for i in group} for group in groups.values()))
     return {name: [i for i in group if i["name"] in shared] for name, group in groups.items()}
 
@@ -47,7 +48,7 @@ def common(groups):
 
 
 def curves(groups, sample_of):
-    """Of each group the steps of its survival curve, from the plot's left edge to its last time."""
+    """The steps of each group's survival curve, from the plot's left edge to its last time."""
     made = {}
     for name, group in groups.items():
         drawn = sample_of(group)
@@ -112,7 +113,7 @@ def configuration_table(groups):
 
 
 def strata(first, second):
-    """Pairs of samples, one a defect."""
+    """Pairs of samples, one per defect."""
     one, two = by_name(first), by_name(second)
     return [(sample(one[name]), sample(two[name])) for name in sorted(one.keys() & two.keys())]
 
@@ -132,7 +133,7 @@ def pair_table(groups):
 
 
 def defect_table(groups):
-    """A row a defect, a column a configuration, as in Magma and FuzzBench."""
+    """A row per defect and a column per configuration, as in Magma and FuzzBench."""
     named = {name: by_name(group) for name, group in groups.items()}
     rows = []
     for defect in sorted(set.union(*(set(names) for names in named.values()))):

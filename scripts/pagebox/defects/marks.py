@@ -1,9 +1,9 @@
-"""marks.py: puts a mark before each changed statement of a patched copy: `reached`."""
+"""marks.py: puts a mark before each changed statement of a patched copy, for `reached`."""
 import re
 
 
 def opens_function(lines, at):
-    """True when line `at` stands in the body of a function: found by the column-0 line above."""
+    """True if line `at` is in the body of a function, judged by the column-0 line above it."""
     for line in reversed(lines[:at]):
         if line[:1].strip() and not line.startswith(("#", "/", " ", "}")):
             return line.rstrip().endswith(") {") or "(" in line
@@ -15,8 +15,8 @@ def opens_function(lines, at):
 
 
 def statement_above(lines, at):
-    """The line on which the statement around line `at` begins, or None outside of functions."""
-    deepest = 1 << 30  # an else belongs to the if of its own depth
+    """The first line of the statement around line `at`, or None outside functions."""
+    deepest = 1 << 30  # an else belongs to the if with its own indentation
     for i in range(min(at, len(lines) - 1), 0, -1):
         code, before = lines[i].strip(), lines[i - 1].strip()
         depth = len(lines[i]) - len(lines[i].lstrip())
@@ -31,12 +31,12 @@ def statement_above(lines, at):
 
 
 def hunks(diff):
-    """Of each hunk: the file, the line number it names (from 0), its lines in the patched file,
-    and where among those each run of changes begins."""
+    """For each hunk: the file, its line number (from 0), its lines in the patched file, and the positions among those
+    where a run of changes begins."""
     name, found, in_run, old, new = None, [], False, 0, 0
     for line in diff.split("\n"):
         begins = re.match(r"@@ -\d+(?:,(\d+))? \+(\d+)(?:,(\d+))? @@", line)
-        if old > 0 or new > 0:  # lines of the hunk that are still to come: what follows is no part of it
+        if old > 0 or new > 0:  # lines still missing from the hunk: what follows is not part of it
             changed = line.startswith(("+", "-"))
             if changed and not in_run:
                 found[-1][3].append(len(found[-1][2]))
@@ -44,7 +44,7 @@ def hunks(diff):
             old, new = old - (line[:1] in "- "), new - (line[:1] in "+ ")
             if line[:1] in "+ ":
                 found[-1][2].append(line[1:])
-        elif line.startswith("+++ "):  # as -p1 has it
+        elif line.startswith("+++ "):  # with -p1
             name = re.sub(r"^[^/]*/+", "", line[4:].split("\t")[0])
         elif begins and name:
             old, new = (1 if count is None else int(count) for count in begins.group(1, 3))
@@ -54,8 +54,8 @@ def hunks(diff):
 
 
 def changed_lines(diff, tree):
-    """file -> line numbers (from 0, in the patched file) where each run of changes begins. A hunk
-    may have been applied some lines away from the number that it names: its text tells where."""
+    """file -> line numbers (from 0, in the patched file) where each run of changes begins. A hunk may have been applied
+    away from its line number, so its text is searched for."""
     places = {}
     for name, named, text, runs in hunks(diff):
         path = tree / name
@@ -67,7 +67,7 @@ def changed_lines(diff, tree):
 
 
 def macro_uses(patch, tree):
-    """An order's change is reached where the order is used."""
+    """A change of an order is reached where the order is used."""
     names = set(re.findall(r"^\+#define (\w+)", patch.diff, re.M))
     for path in sorted((tree / "ref").glob("*.c")) if names else []:
         for i, line in enumerate(path.read_text().splitlines()):
@@ -76,7 +76,7 @@ def macro_uses(patch, tree):
 
 
 def mark(patch, tree):
-    """Puts a mark before each changed statement of the copy; False when no place was found."""
+    """Puts a mark before each changed statement of the copy; False if no place was found."""
     places = changed_lines(patch.diff, tree)
     for name, line in macro_uses(patch, tree):
         places.setdefault(name, []).append(line)

@@ -1,4 +1,4 @@
-"""page.py: the scoreboard's lines on screen and its page, made from its rows."""
+"""page.py: the scoreboard's lines on screen and its page, from the rows."""
 import statistics
 
 from pagebox.defects import compare
@@ -7,7 +7,7 @@ from pagebox.defects import censored
 from pagebox.common import report
 
 COLUMNS = "{:<{width}} {:<22} {:>9} {:>9} {:>11}  {}"
-NAME_WIDTH = 34  # of the names' column, where none is longer
+NAME_WIDTH = 34  # width of the names' column, unless one is longer
 SLOW_S = 10
 BY = {"seed": "an unmodified seed", "mutation": "a mutation", None: ""}
 
@@ -25,7 +25,7 @@ def seconds(value):
 
 
 def target(item):
-    """The target that caught it; after how long, if others were tried before it."""
+    """The target that caught it, and after how long if others were tried first."""
     own_s = item.get("target_caught_s")
     return item["target"] if own_s is None or own_s == item["caught_s"] else f"{item['target']} after {own_s:.2f} s"
 
@@ -45,21 +45,21 @@ def verdict(item):
 
 
 def triggered(item):
-    """When the wrong state existed, as words."""
+    """When the wrong state first existed, in words."""
     if item["triggered_s"] is not None:
         return f"triggered after {item['triggered_s']:.2f} s"
     return "not triggered" if item["marked"] else "not marked"
 
 
 def by_words(items):
-    """How many catches a seed made, and how many the fuzzer."""
+    """How many catches were seeds, and how many were made by the fuzzer."""
     hits = [item["by"] for item in items if item["must"] and item["oracle"]]
     return f"caught by an unmodified seed input: {hits.count('seed')}, by a mutation: {hits.count('mutation')}"
 
 
 def by_names(items):
-    """How many catches bore the name of a rule in the header, and how many that of the mistake itself, which
-    stands first there."""
+    """How many catches had the name of a rule in the header, and how many the first one, which names the defect itself.
+    """
     hits = [item for item in items if item["must"] and item["oracle"] and item["rules"]]
     named = [item for item in hits if item["as_named"]]
     first = [item for item in hits if patchfile.rule_number(item["oracle"]) == patchfile.rule_number(item["rule"])]
@@ -67,7 +67,7 @@ def by_names(items):
 
 
 def executions(item):
-    """A run that missed: what each of its targets had."""
+    """For a run without a catch: what each of its targets did."""
     each = item.get("executions_by_target") or {}
     if item["oracle"] or len(each) < 2:
         return ""
@@ -107,7 +107,7 @@ def as_named(hits):
 
 
 def by(hits):
-    """seed, mutation, or how many of each."""
+    """seed, mutation, or the number of each."""
     known = [i["by"] for i in hits if i["by"]]
     words = [(kind, known.count(kind)) for kind in ("seed", "mutation") if kind in known]
     return ", ".join(kind if len(words) == 1 else f"{kind} {n}" for kind, n in words) or None
@@ -149,7 +149,7 @@ def main_table(items):
 
 
 def rule_row(number, group):
-    """A rule, its defects, and under which names they came out."""
+    """A rule, its defects, and the names of their findings."""
     names = compare.by_name(group)
     hits = [i for i in group if i["oracle"]]
     caught = [n for n, runs in names.items() if all(i["oracle"] for i in runs)]
@@ -160,7 +160,7 @@ def rule_row(number, group):
 
 
 def rules_table(items):
-    """Every rule: its defects of this run; of the others, those in the repository, or why there is none."""
+    """Every rule: its defects in this run; otherwise those in the repository, or why there is none."""
     texts, why = patchfile.rule_texts(), patchfile.without_defect()
     here, all_of = {}, {}
     for item in items:
@@ -233,11 +233,11 @@ def slow_section(items):
     return [report.Section("Slow", text, table=report.Table(columns, rows))] if rows else []
 
 
-# ---------------------------------------------------------------- a set, as its users see it
+# ---------------------------------------------------------------- a set, for its users
 
 
 def mistakes_of(number):
-    """The known mistakes of the upstream systems that break a rule, from the headers of S*.patch."""
+    """The known bugs of the upstream systems that break a rule, from the headers of S*.patch."""
     found = []
     for patch in patchfile.own():
         numbers = {patchfile.rule_number(rule) for rule in patch.rules}
@@ -325,7 +325,7 @@ def summary_of(items, faults, options, count):
 
 
 def page(items, faults, options, count, series=None):
-    """What report.Run.finish takes after the status. faults: rows.verdict's; count: of patches."""
+    """The arguments of report.Run.finish after the status. faults: rows.verdict's; count: of patches."""
     if series:
         return series_page(items, faults, options, series)
     summary = summary_of(items, faults, options, count)

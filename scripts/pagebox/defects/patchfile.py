@@ -29,7 +29,7 @@ class PatchError(report.Trouble):
 class Patch:
     path: pathlib.Path
     head: dict
-    text: str  # all before the diff
+    text: str  # everything before the diff
     diff: str
 
     @property
@@ -42,11 +42,11 @@ class Patch:
 
     @property
     def marked(self):
-        """It says itself when the wrong state exists."""
+        """The patch itself marks when the wrong state exists."""
         return re.search(r"^\+.*PB_DEFECT_TRIGGERED\(\)", self.diff, re.M) is not None
 
     def words(self, field):
-        """Its words, between spaces or commas."""
+        """The words of a field, separated by spaces or commas."""
         return re.findall(r"[^\s,]+", self.head.get(field, ""))
 
     @property
@@ -59,7 +59,7 @@ class Patch:
 
     @property
     def rules(self):
-        """The names in its header: what the mistake is about first, what else it breaks after."""
+        """The rules in its header: first the one that the defect is about, then others that it breaks."""
         return [] if self.canary else self.words("Rule")
 
     @property
@@ -98,7 +98,7 @@ def read(path):
 
 
 def place(given):
-    """A path as given, for argparse; the upstream systems also by the name that their folder had."""
+    """A path as given, for argparse; the upstream systems also under the folder's former name."""
     path = pathlib.Path(given)
     if not path.exists() and path.resolve() == PATCHES / "seeds":
         return str(path.with_name("upstream"))
@@ -106,7 +106,7 @@ def place(given):
 
 
 def paths_of(place):
-    """The patches of a file or folder; the usual ones where none is given."""
+    """The patches of a file or folder; the usual ones if none is given."""
     place = pathlib.Path(place) if place else PATCHES
     if not place.exists():
         report.die(f"{place}: no such file or folder: DEFECTS= names a patch or a folder of them")
@@ -126,17 +126,17 @@ def series_of(place):
 
 
 def own():
-    """Those of this repository: one a defect, and the sets."""
+    """Those of this repository: the single defects, and the sets."""
     return [read(path) for path in paths_of(None) + sorted(PATCHES.glob("*/*.patch"))]
 
 
 def witness_seeds():
-    """Those of the corpus's seeds that are the witness of a patch, as `target/name`."""
+    """The seeds of the corpus that are the witness of a patch, as `target/name`."""
     return [patch.head["Seed"] for patch in own() if "Seed" in patch.head]
 
 
 def apply(patch, tree):
-    """What `patch` says; None when it does not apply."""
+    """The output of `patch`; None if the patch does not apply."""
     command = ["patch", "-p1", "--force", "--no-backup-if-mismatch", "-r", "-", "-d", str(tree)]
     done = subprocess.run(command, input=patch.diff, capture_output=True, text=True)
     return done.stdout + done.stderr if done.returncode == 0 else None
@@ -146,7 +146,7 @@ def apply(patch, tree):
 
 
 def rule_number(rule):
-    """5 of R5-grow-limit; 0 of what is no rule's name."""
+    """5 for R5-grow-limit; 0 if it is no rule's name."""
     found = re.match(r"R(\d+)\b", rule or "")
     return int(found.group(1)) if found else 0
 
@@ -159,13 +159,13 @@ def rule_texts():
 
 
 def without_defect():
-    """Rules that the README explains to have none: number -> why."""
+    """Rules that have no defect for a reason in the README: number -> why."""
     lines = re.findall(r"^- R(\d+): (.*)$", (PATCHES / "README.md").read_text(), re.M)
     return {int(number): why for number, why in lines}
 
 
 def uncovered_rules(patches):
-    """Rules without a defect and without a line in the README that says why."""
+    """Rules without a defect and without a reason in the README."""
     covered = {rule_number(p.rules[0]) for p in patches if p.rules} | without_defect().keys()
     return [f"R{n}" for n in sorted(rule_texts()) if n not in covered]
 
@@ -174,7 +174,7 @@ def uncovered_rules(patches):
 
 
 def fields_fault(patch, fields, kinds):
-    """What is wrong with the header of a patch of any set: its fields, its kind; None where nothing."""
+    """What is wrong with the header of a patch of any set (its fields, its kind), or None."""
     missing = [field for field in fields if not patch.head.get(field)]
     if missing:
         return f"the header lacks {', '.join(missing)}"
@@ -186,7 +186,7 @@ def fields_fault(patch, fields, kinds):
 def header_fault(patch, fields):
     given = [field for field in FIELDS if field in patch.head]
     if not fields and not given:
-        return None  # somebody's own, which needs no header
+        return None  # a user's own patch, which needs no header
     fault = fields_fault(patch, fields, KINDS)
     if fault:
         return fault
@@ -222,7 +222,7 @@ def units_of(patch, tree):
 
 
 def code_of(patch, tree):
-    """What the compiler sees of the units of a patch, without comments; None where that cannot be told."""
+    """The code of a patch's units as the compiler sees it, without comments; None if that is unknown."""
     if not all((tree / name).suffix in (".c", ".h") for name in patch.files()):
         return None
     command = [os.environ.get("CC", "gcc"), "-E", "-P", "-D_GNU_SOURCE", "-Iref"]
@@ -234,8 +234,8 @@ def code_of(patch, tree):
 
 
 def changes_code(patch, before, tree):
-    """Whether the patch changes what is compiled. `patch` may guess where to put lines whose
-    surroundings have changed, and a place inside of a comment is as good to it as any other."""
+    """Whether the patch changes compiled code. `patch` guesses where lines go whose context has changed, and may put
+    them inside a comment."""
     was, now = code_of(patch, before), code_of(patch, tree)
     return was is None or now is None or was != now
 
@@ -278,7 +278,7 @@ def check_one(patch, fields=FIELDS):
 
 
 def check(place=None):
-    """`make test-defects`: the repository's own, or those of a file or folder."""
+    """`make test-defects`: checks the repository's patches, or those of a file or folder."""
     passed = failed = 0
 
     def say(fault, name):
@@ -302,7 +302,7 @@ def check(place=None):
 
 
 def difference(tree):
-    """ref/ of tree/a against that of tree/b, as the patches here have it."""
+    """The difference between ref/ of tree/a and tree/b, in the format of the patches here."""
     command = ["diff", "-U2", "-r", "-N", "a", "b"]
     fresh = subprocess.run(command, cwd=tree, capture_output=True, text=True).stdout
     fresh = re.sub(r"^diff .*\n", "", fresh, flags=re.M)
@@ -310,7 +310,7 @@ def difference(tree):
 
 
 def refresh():
-    """Patches that still apply are written anew with today's line numbers and context."""
+    """Rewrites the patches that still apply, with today's line numbers and context."""
     lost = 0
     for patch in own():
         with tempfile.TemporaryDirectory() as folder:

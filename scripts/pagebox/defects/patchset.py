@@ -9,12 +9,12 @@ from pagebox.defects import planting
 from pagebox.defects import witnesses
 
 
-AT_ONCE = 100  # inputs for one process
+AT_ONCE = 100  # inputs per process
 TRIES = 3  # inputs of one name, until one of them can be shrunk
 
 
 def names_of(board, tree, target, inputs):
-    """What each input breaks: {path: name}. All of them in few processes, as there are hundreds."""
+    """What each input breaks: {path: name}. Hundreds of inputs go into a few processes."""
     found, name = {}, None
     command = [str(tree / planting.REPLAY), "-q", "-t", target]
     for start in range(0, len(inputs), AT_ONCE):
@@ -23,7 +23,7 @@ def names_of(board, tree, target, inputs):
         for line in text.splitlines():
             told = re.match(r"finding: (\S+)", line)
             ends = re.match(r"(.*): a finding", line)
-            if told and name is None:  # the first of a run counts
+            if told and name is None:  # the first finding of a run counts
                 name = told.group(1)
             elif ends:
                 found[ends.group(1)], name = name or "crash", None
@@ -31,7 +31,7 @@ def names_of(board, tree, target, inputs):
 
 
 def shown(board, tree, target, catches, folder, env):
-    """The first catch whose witness can be shrunk, else the first: catch, witness, their folder."""
+    """The first catch whose witness can be shrunk, or else the first: catch, witness, their folder."""
     best = None
     for number, catch in enumerate(catches[:TRIES]):
         inner = folder / catch.oracle / str(number)
@@ -46,7 +46,7 @@ def shown(board, tree, target, catches, folder, env):
 
 
 def finding_of(board, patches, tree, target, paths, oracle, began, executions, folder):
-    """The item of a name that no other input had yet. paths: the inputs that broke it, oldest first."""
+    """The item of a name that is new. paths: the inputs that broke it, oldest first."""
     seconds = lambda path: max(0.0, path.stat().st_mtime - began)
     catches = [trials.Catch(oracle, seconds(path), path) for path in paths]
     env = trials.environment()
@@ -68,7 +68,7 @@ def finding_of(board, patches, tree, target, paths, oracle, began, executions, f
 
 
 def run(board, patches):
-    """One item for each name that comes out, and one for each rule stated but not broken."""
+    """One item for each name that was found, and one for each stated rule that was not broken."""
     tree, seconds = board.work / "tree0", board.options.time or 60
     goals = [planting.REPLAY, *board.goals(board.targets)]
     planting.plant_series(board.processes.run, board.base, patches, tree, goals)

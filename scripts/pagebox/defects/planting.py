@@ -1,4 +1,4 @@
-"""planting.py: copies of the working tree, kept and built incrementally: pristine and with a defect."""
+"""planting.py: copies of the working tree, pristine and with a defect, kept and built incrementally."""
 import os
 import pathlib
 import re
@@ -13,7 +13,7 @@ REPO = report.REPO
 WORK = REPO / "build" / "defects"
 COPIED = ("Makefile", "ref", "fuzz")
 REPLAY = "build/asan/replay"
-REPLAY_CLEAN = (0, 3)  # nothing was found; 3: operations were left out, or inputs not run
+REPLAY_CLEAN = (0, 3)  # nothing was found; 3: operations or inputs did not run
 SHRINK = "build/asan/shrink"
 MUTATOR = "build/plain/pagebox_mutator.so"  # for AFL++
 
@@ -38,7 +38,7 @@ def mirror_file(source, to):
 
 
 def mirror(source, to):
-    """Makes `to` equal to `source`, times included, so that make sees what has changed."""
+    """Makes `to` equal to `source`, including times, so that make sees what has changed."""
     to.mkdir(parents=True, exist_ok=True)
     wanted = {entry.name for entry in os.scandir(source)}
     for entry in list(os.scandir(to)):
@@ -53,7 +53,7 @@ def mirror(source, to):
 
 
 def mirror_sources(base):
-    """The working tree as it is, into the pristine copy, whose build/ stays."""
+    """Copies the working tree into the pristine copy, which keeps its build/."""
     with tempfile.TemporaryDirectory(dir=base.parent) as folder:
         fresh = pathlib.Path(folder)
         copy_sources(fresh)
@@ -66,7 +66,7 @@ def mirror_sources(base):
 
 
 def make(run, tree, goals, *settings):
-    """None, or the last lines of a failing build. run: what starts a command (Processes.run)."""
+    """None, or the last lines of a failing build. run: starts a command (Processes.run)."""
     command = ["make", "--no-print-directory", *settings, *goals]
     env = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
     status, text = run(command, cwd=tree, env=env, timeout=None)
@@ -74,13 +74,13 @@ def make(run, tree, goals, *settings):
 
 
 def elsewhere(said):
-    """The files outside of ref/ that `patch` says it has patched."""
+    """The files outside ref/ that `patch` says it has changed."""
     names = re.findall(r"^patching (?:file|symbolic link) '?(.+?)'?(?: \(.*\))?$", said, re.M)
     return [name for name in names if not name.startswith("ref/")]
 
 
 def plant(run, base, patch, tree, goals):
-    """Makes `tree` a built copy of `base` with the defect; the reason where that fails."""
+    """Makes `tree` a built copy of `base` with the defect; returns the reason if that fails."""
     for marked in (True, False):
         mirror(base, tree)
         said = patchfile.apply(patch, tree)
@@ -93,7 +93,7 @@ def plant(run, base, patch, tree, goals):
             return f"changes {', '.join(elsewhere(said))}: a defect is planted in ref/ alone"
         if not patch.canary and not patchfile.changes_code(patch, base, tree):
             return patchfile.INERT
-        if set(os.listdir(base / "ref")) != set(os.listdir(tree / "ref")):  # make does not see that a file is gone
+        if set(os.listdir(base / "ref")) != set(os.listdir(tree / "ref")):  # make does not notice that a file is gone
             shutil.rmtree(tree / "build", ignore_errors=True)
         if marked and not marks.mark(patch, tree):
             continue
@@ -104,7 +104,7 @@ def plant(run, base, patch, tree, goals):
 
 
 def reason_of(output):
-    """The first line of a failing build that says what is wrong."""
+    """The first line of a failing build that gives a reason."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
     errors = [line for line in lines if "error" in line.lower()]
     return (errors or lines or ["no output"])[0][:300]

@@ -21,12 +21,12 @@ from pagebox.defects import witnesses
 from pagebox.common import builder
 from pagebox.common import report
 
-TIME_S = 60  # of a target, where neither TIME nor the patch says
-QUICK_S = 20  # at most for a defect of the subset for CI: its catch needs few executions
+TIME_S = 60  # per target, if neither TIME nor the patch says
+QUICK_S = 20  # at most, for a defect of the subset for CI, which is caught within few executions
 QUICK_CANARY_S = 2
-SEED_STEP = 1000  # another seed, after a finding that the pristine tree shows, too
-SCHEDULED = ("schedule", "order")  # kinds for which a source of schedules matters
-ROWS = "rows.jsonl"  # of a run under way: its options and how many patches, then its rows
+SEED_STEP = 1000  # added to the seed after a finding that the pristine tree shows too
+SCHEDULED = ("schedule", "order")  # kinds of defects for which the source of schedules matters
+ROWS = "rows.jsonl"  # file of a run under way: its options and number of patches, then its rows
 
 
 class Board:
@@ -39,7 +39,7 @@ class Board:
         self.lock = threading.Lock()
         self.processes = trials.Processes()
         self.items = []
-        self.begun = self.count = 0  # patches
+        self.begun = self.count = 0  # numbers of patches
         names = [path.stem for path in sorted((planting.REPO / "fuzz/targets").glob("*_fuzzer.c"))]
         self.targets = [n for n in names if not options.target or n == options.target]
         if not self.targets:
@@ -50,7 +50,7 @@ class Board:
         self.without_witness = options.quick or options.no_witness
 
     def use(self, work):
-        """The folder of the copies."""
+        """Sets the folder of the copies."""
         self.work = work.resolve()
         self.base = self.work / "base"
 
@@ -65,7 +65,7 @@ class Board:
         return None if self.options.empty else self.work / "seeds" / target
 
     def prepare(self):
-        """The pristine copy, built, and the seeds packed."""
+        """Builds the pristine copy and packs the seeds."""
         planting.mirror_sources(self.base)
         tools = [planting.REPLAY] + [planting.SHRINK] * (not self.without_witness)
         tools += [planting.MUTATOR] * ("afl" in self.engines)
@@ -84,14 +84,14 @@ class Board:
             (self.work / "seeds" / name).unlink(missing_ok=True)
 
     def starts(self, patch):
-        """Says which patch is under way: its row comes when it is done. Not among the rows, which may go
-        to a file."""
+        """Says which patch is under way; its row comes when it is done. Not printed among the rows, which may go to a
+        file."""
         with self.lock:
             self.begun += 1
             print(f"{patch.name}: {self.begun} of {self.count} patches", file=sys.stderr, flush=True)
 
     def keep(self, item):
-        """A row that is done: on screen, and on disk should this program be killed."""
+        """Shows a finished row on screen, and saves it on disk in case this program is killed."""
         with self.lock:
             self.items.append(item)
             print(page.line(item, self.name_width), flush=True)
@@ -118,8 +118,8 @@ def picked():
 
 
 def judge(board, trial, catch, item, spent, wants_witness):
-    """Enters a catch into the item. False when the pristine tree fails on its input, too: what
-    fails without the defect does not show it."""
+    """Enters a catch into the item. False if the pristine tree fails on the input too, because then the input does not
+    show the defect."""
     env, witness = trial.environment(), None
     if catch.input:
         if wants_witness and not board.stopping:
@@ -143,8 +143,8 @@ def judge(board, trial, catch, item, spent, wants_witness):
 
 
 def fuzz_target(board, tree, target, item, seconds, spent, folder, wants_witness):
-    """One target until it catches, or is out of time. After a finding that the pristine tree shows,
-    too, it goes on with another seed."""
+    """Runs one target until it catches the defect or runs out of time. After a finding that the pristine tree shows
+    too, it continues with another seed."""
     used, seed = 0.0, item["seed"]
     while seconds - used >= 1 and not board.stopping:
         trial = trials.Trial(
@@ -169,7 +169,7 @@ def seconds_of(board, patch):
 
 
 def fuzz_once(board, patch, tree, targets, item, wants_witness):
-    """One patch, one configuration, one seed: its targets one after the other until one catches."""
+    """One patch, one configuration, one seed: its targets in turn until one catches the defect."""
     seconds, spent = seconds_of(board, patch), 0.0
     item["budget_s"] = seconds * len(targets)
     for target in targets:
@@ -196,7 +196,7 @@ def targets_of(board, patch):
 
 
 def configurations_of(board, patch):
-    """Where schedules are compared, a patch for which none matters is run under the first alone."""
+    """When schedules are compared, a patch to which they do not matter runs under the first configuration only."""
     first = board.configurations[0][1]
     matters = patch.head.get("Kind", "schedule") in SCHEDULED
     return [c for c in board.configurations if matters or c[1] == first]
@@ -208,7 +208,7 @@ def board_patch(board, path, tree):
     first, seed = board.configurations[0], board.options.seed
     try:
         patch = patchfile.read(path)
-        patch.kind, patch.budget_s, patch.targets  # they complain of what they cannot read
+        patch.kind, patch.budget_s, patch.targets  # these raise an error for what they cannot read
     except patchfile.PatchError as error:
         return refuse(board, rows.item_of(blank, *first, seed), str(error))
     board.starts(patch)
@@ -244,7 +244,7 @@ def run_all(board, patch, tree, targets):
 
 
 def told(faults, quick):
-    """Lines that name what is wrong; with --quick also one for each, as of a test."""
+    """Lines that name the problems; with --quick also a line per patch, as for a test."""
     for title, names in zip(("missed", "caught canaries", "pristine fails on", "errors"), faults):
         if names:
             yield f"{title}: {' '.join(names)}\n"
@@ -252,17 +252,17 @@ def told(faults, quick):
 
 
 def why_it_fails(missed, canaries, broken, errors):
-    """The last line, for whoever takes make's error for a fault of the scoreboard."""
+    """The last line, so that make's error is not taken for a fault of the scoreboard."""
     kinds = [(errors, "could not be run"), (missed, "missed"), (canaries, "of the canaries caught"),
              (broken, "caught on an input that the pristine tree fails on, too")]
     return f"status {2 if errors else 1}: " + ", ".join(f"{len(names)} {words}" for names, words in kinds if names)
 
 
 def finish(board, count, series=None, status=None):
-    """Writes the report and the last lines; gives the exit status. count: of patches asked for."""
+    """Writes the report and the last lines; returns the exit status. count: of the requested patches."""
     items = list(board.items)
     missed, canaries, broken, errors = faults = rows.verdict(items, len(board.configurations))
-    hidden = series and any(i["oracle"] for i in items)  # a set lists what it breaks: the rest is behind it
+    hidden = series and any(i["oracle"] for i in items)  # a set lists what it breaks, which hides the rest
     failing = (missed and not hidden) or canaries or broken
     status = status or ("error" if errors else "finding" if failing else "pass")
     made = page.page(items, faults, board.options, count, series)
@@ -292,7 +292,7 @@ def finish(board, count, series=None, status=None):
 
 
 def chosen(options, paths):
-    """The paths that --quick, --only and --target leave. What cannot be read stays: a row says why."""
+    """The paths that --quick, --only and --target select. Unreadable ones stay, so that a row says why."""
     patches, names = [], picked()
     for path in paths:
         try:
@@ -338,12 +338,11 @@ def run_patches(board, paths):
             raise
 
 
-WORKS = 8  # scoreboards that may run in one checkout at a time
+WORKS = 8  # how many scoreboards may run at once in one checkout
 
 
 def take_work(board, options):
-    """The folder of this run's copies: the usual one, or where another scoreboard of this checkout has it,
-    the next."""
+    """The folder of this run's copies: the usual one, or the next if another scoreboard of this checkout uses it."""
     if options.work:
         return one_at_a_time(pathlib.Path(options.work))
     for number in range(1, WORKS + 1):
@@ -358,7 +357,7 @@ def take_work(board, options):
 
 
 def one_at_a_time(work, wait=False):
-    """Copies are kept from run to run, so two scoreboards of one checkout would disturb each other."""
+    """Locks the copies, which are kept from run to run: two scoreboards with the same ones would disturb each other."""
     try:
         work.mkdir(parents=True, exist_ok=True)
         guard = open(work / "lock", "w")
@@ -382,9 +381,9 @@ def check_tools(engines):
 
 
 def cut_short(board, count, series, error):
-    """The disk is full, or the like: what was done is reported, as far as that can be written."""
+    """The disk is full or similar: reports what was done, as far as it can be written."""
     board.processes.stop()
-    if isinstance(error, BrokenPipeError):  # nobody reads on, as with `| head`
+    if isinstance(error, BrokenPipeError):  # the reader has gone, as with `| head`
         print("defects.py: standard output was closed", file=sys.stderr)
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     elif isinstance(error, OSError):
@@ -396,7 +395,7 @@ def cut_short(board, count, series, error):
 
 
 def refuse_with_set(options):
-    """What a set, one tree that is fuzzed on after each finding, would ignore."""
+    """Refuses options that a set (one tree that is fuzzed on after each finding) would ignore."""
     given = {"ENGINE": options.engine != "libfuzzer", "SCHED": options.sched != ["bytes"],
              "SEEDS": options.seeds > 1, "ONLY": options.only, "QUICK": options.quick,
              "WITNESS": options.no_witness}
@@ -410,11 +409,11 @@ def whole_lines(path):
         try:
             yield json.loads(line)
         except ValueError:
-            return  # the last one may have been cut
+            return  # the last line may have been cut
 
 
 def killed(root):
-    """Of each run that was killed: its folder, what was asked for, its rows. Not while one is under way."""
+    """For each killed run: its folder, its options, its rows. Runs that are still under way are not included."""
     home = pathlib.Path(root or report.REPO) / "results" / "defects"
     for path in sorted(home.glob(f".*.tmp/{ROWS}")):
         plan, *items = list(whole_lines(path)) or [{}]
@@ -423,7 +422,7 @@ def killed(root):
 
 
 def recover(options):
-    """The reports of runs that were killed, status interrupted."""
+    """Writes the reports of killed runs, with status interrupted."""
     guard = one_at_a_time(pathlib.Path(options.work or planting.WORK))
     count = 0
     for folder, plan, items in killed(options.root):

@@ -1,4 +1,4 @@
-"""scoreboard.py: the scoreboard of known defects: plants each in a copy, and measures what catches it.
+"""scoreboard.py: the scoreboard of known defects: plants each one in a copy, and measures what catches it.
 
     scripts/defects.py check              each patch applies to today's ref/ and compiles
     scripts/defects.py refresh            rewrites the patches that apply only with an offset
@@ -9,11 +9,11 @@
 
 A patch is applied to a copy of the tree under build/defects/, which is built by its own Makefile
 and fuzzed; the checkout itself is never touched. Results: results/defects/ (report.py).
-The parts: patchfile.py (patches), marks.py (reached), planting.py (copies, builds),
+Modules: patchfile.py (patches), marks.py (reached), planting.py (copies, builds),
 trials.py (one run), oracles.py (names), witnesses.py (shrinking, traces), runner.py (all runs),
 censored.py, page.py.
-Exit status: 0 all caught, 1 a miss, a caught canary or a failing pristine tree, 2 usage or set-up, also
-a patch that cannot be planted, 130 interrupted (the report then holds what was done).
+Exit status: 0 all caught, 1 a miss, a caught canary or a failing pristine tree, 2 usage or set-up (also a
+patch that cannot be planted), 130 interrupted (the report has what was done).
 """
 import argparse
 import json
@@ -44,7 +44,7 @@ def rows_of(places):
 
 
 def sure(rows):
-    """defect -> (its slowest run, its target), of those that every run caught by the same target."""
+    """defect -> (its slowest run, its target), for defects that every run caught with the same target."""
     by = {}
     for row in rows:
         if row["must"] and row["engine"] == "libfuzzer" and row["sched"] == "bytes":
@@ -56,8 +56,8 @@ def sure(rows):
 
 
 def pick(places):
-    """Writes the list for --quick: of each rule the defect whose slowest run needed the fewest
-    executions. Executions, because seconds depend on what else the machine does."""
+    """Writes the list for --quick: for each rule the defect whose slowest run needed the fewest executions. Executions,
+    because seconds depend on what else the machine does."""
     best = {}
     for name, slowest, runs in sorted(sure(rows_of(places))):
         known = best.get(slowest["rule"])

@@ -3,15 +3,14 @@
     make defects SUBJECT_SRC=my/sources DEFECTS=my/defects [TIME= SEED= ONLY= QUICK=1 RULES_OFF=]
 
 SUBJECT_SRC  the folder that is copied for each patch and built to a subject
-DEFECTS      a folder of patches for `patch -p1` in that copy, with the header that
-             fuzz/defects/README.md describes, and of an executable `build`, which is run in the copy,
+DEFECTS      a folder with patches for `patch -p1` in that copy, with the header that
+             fuzz/defects/README.md describes, and an executable `build`, which is run in the copy,
              with PAGEBOX (this repository) and OUT (the shared object to make) in its environment
 
-First the sources as they are must build and pass all seeds. Then each patch is planted, built and
-fuzzed by libFuzzer for its budget (or TIME seconds) with the targets that its header names. Caught:
-a finding, by a rule that the header names, that the sources as they are do not show. A
-canary must be missed.
-Exit status: 0 all as it must be, 1 a miss or a caught canary, 2 usage or set-up, also a patch that does not
+First the pristine sources must build and pass all seeds. Then each patch is planted, built and fuzzed by
+libFuzzer for its budget (or TIME seconds) with the targets that its header names. It is caught if a finding
+has the name of a rule in the header and the pristine sources pass that input. A canary must be missed.
+Exit status: 0 all as expected, 1 a miss or a caught canary, 2 usage or set-up, also a patch that does not
 apply or build, 130 interrupted.
 """
 import argparse
@@ -60,7 +59,7 @@ def arguments():
 
 
 class Field:
-    """The subject's sources, as they are or patched, and the programs that try it."""
+    """The subject's sources, pristine or patched, and the programs that test it."""
 
     def __init__(self, given):
         self.given, self.child = given, None
@@ -86,7 +85,7 @@ class Field:
         return trials.environment(**rules, **({"SUBJECT": str(subject)} if subject else {}))
 
     def plant(self, patch):
-        """(the shared object, None), or (None, why not)."""
+        """(the shared object, None), or (None, why there is none)."""
         tree = WORK / (patch.name if patch else "as-it-is")
         shutil.rmtree(tree, ignore_errors=True)
         shutil.copytree(self.given.sources, tree, ignore=shutil.ignore_patterns(".git", "*.patch"))
@@ -97,7 +96,7 @@ class Field:
         return (None, fault) if fault else (out, None)
 
     def replay(self, subject, target, path):
-        """What the replay program says; "" where it is clean."""
+        """The output of the replay program; "" if it is clean."""
         done = subprocess.run(
             [BUILT / "asan/replay", "-q", "-t", target, path], env=self.environment(subject),
             capture_output=True, text=True, errors="replace",
@@ -143,7 +142,7 @@ class Field:
 
 
 def judge(field, run, patch, pristine, subject, target, item):
-    """Fuzzes one target until it catches what the sources as they are do not show."""
+    """Fuzzes one target until it finds something that the pristine sources do not show."""
     seconds = field.given.time or patch.budget_s
     seed, left = field.given.seed, seconds
     while left >= 1:
@@ -181,7 +180,7 @@ def try_patch(field, run, patch, pristine):
 
 
 def is_right(item):
-    """A canary is missed; another is caught, by a rule that its header names."""
+    """A canary must be missed; any other patch must be caught by a rule in its header."""
     if item["error"] or not item["must"]:
         return not item["error"] and not item["oracle"]
     return bool(item["oracle"]) and item["as_named"] is not False
@@ -200,7 +199,7 @@ def sections(items):
 
 
 def finish(given, run, items, count, status=None):
-    """Writes the report and the last line; gives the exit status. count: of patches asked for."""
+    """Writes the report and the last line; returns the exit status. count: of the requested patches."""
     wrong = [i["name"] for i in items if not is_right(i)]
     summary = {"defects": sum(i["must"] for i in items), "caught": sum(bool(i["oracle"]) for i in items)}
     summary |= {"canaries": sum(not i["must"] for i in items), "wrong": len(wrong), "not_run": count - len(items)}

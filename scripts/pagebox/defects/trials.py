@@ -13,11 +13,11 @@ from pagebox.defects import planting
 from pagebox.fuzz import fuzzers
 from pagebox.common import processes
 
-HANG_S = 10  # an input that takes longer is a finding of its own
-GRACE_S = 60  # an engine that does not end by itself is ended after so much more
-PEACE_S = 2  # to end by itself when it is asked to
+HANG_S = 10  # an input that takes longer is a finding
+GRACE_S = 60  # an engine that does not end by itself is killed after this much more
+PEACE_S = 2  # time to end by itself when asked to
 INPUT_BYTES_MAX = fuzzers.INPUT_BYTES_MAX  # both fuzzers', as in make fuzz
-# What somebody sets for the harness's programs, and make exports: the scoreboard has its own.
+# A user's settings for the harness's programs, which make exports. The scoreboard sets its own.
 SETTINGS = ("SUBJECT", "RULES_OFF", "PAGEBOX_RULES_OFF", "PAGEBOX_PARTS", "PAGEBOX_SHRINK", "SCHED", "SEED",
             "TRACE", "TRACE_JSON")
 CRASH = re.compile(r"(?:ERROR: libFuzzer: |SUMMARY: \w+Sanitizer: )([\w-]+)")
@@ -28,7 +28,7 @@ AFL_FLAGS = (
 
 
 def environment(**more):
-    """The caller's, but for his settings of the harness's programs."""
+    """The caller's environment without his settings for the harness's programs."""
     return {k: v for k, v in os.environ.items() if k not in SETTINGS} | more
 
 
@@ -45,13 +45,13 @@ class Outcome:
     catch: Catch | None = None
     reached_s: float | None = None
     triggered_s: float | None = None
-    reached_executions: int | None = None  # libFuzzer's; AFL++ starts its program anew
+    reached_executions: int | None = None  # libFuzzer only: AFL++ restarts its program
     triggered_executions: int | None = None
-    fault: str | None = None  # the engine ended by itself, and found nothing
+    fault: str | None = None  # why the engine ended by itself without a finding
 
 
 class Processes:
-    """What was started and still runs, so that an interrupt ends it."""
+    """Processes that are running, so that an interrupt can end them."""
 
     def __init__(self):
         self.lock = threading.Lock()
@@ -65,7 +65,7 @@ class Processes:
         )
         with self.lock:
             self.alive.add(process)
-        if self.stopping:  # asked to stop while it was being started
+        if self.stopping:  # stopping was requested while the process was starting
             processes.signal_group(process)
         return process
 
@@ -76,7 +76,7 @@ class Processes:
             self.alive.discard(process)
 
     def stop(self):
-        """Ends all: AFL++ in peace, because its fuzzed program is in a session of its own."""
+        """Ends all processes: AFL++ gracefully, because its fuzzed program is in a session of its own."""
         self.stopping = True
         alive = list(self.alive)
         for process in alive:
@@ -88,7 +88,7 @@ class Processes:
             processes.signal_group(process)
 
     def run(self, command, timeout, **more):
-        """Status and whole output; status None when it took longer."""
+        """Status and whole output; status None if it took too long."""
         pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "stdin": subprocess.DEVNULL}
         process = self.spawn(command, text=True, errors="replace", **pipe, **more)
         try:
@@ -105,7 +105,7 @@ class Processes:
 
 @dataclasses.dataclass
 class Trial:
-    """What one run is made of. seeds: a folder of inputs, or None."""
+    """The parameters of one run. seeds: a folder of inputs, or None."""
 
     processes: Processes
     tree: pathlib.Path
@@ -123,7 +123,7 @@ class Trial:
 
 
 def mark_of(path, began):
-    """Seconds and executions from the start until the mark was made; None where it was not."""
+    """Seconds and executions from the start until the mark was set; None if it was not."""
     try:
         count = path.read_text().strip()
         return max(0.0, path.stat().st_mtime - began), int(count) if count else None
@@ -132,7 +132,7 @@ def mark_of(path, began):
 
 
 def oracle_of(text):
-    """The name that a finding's output gives it; the reason of the crash where it gives none."""
+    """The name in a finding's output, or the reason of the crash if it has none."""
     named = re.search(r"^finding: (\S+)", text, re.M)
     reason = CRASH.search(text)
     return named.group(1) if named else reason.group(1) if reason else "crash"
@@ -153,13 +153,13 @@ def ended(process, seconds):
 
 
 def until_end(trial, process, began, done=lambda: False):
-    """Waits for the engine, or for done(), or for the time to be up. Gives the seconds since `began`,
-    before it was started, as of the marks."""
+    """Waits until the engine ends, done() is true, or the time is up. Returns the seconds since `began` (before the
+    engine was started), on the same clock as the marks."""
     over = False
     while not over and time.time() - began < trial.seconds + GRACE_S and not done():
         over = ended(process, 0.05)
     spent = time.time() - began
-    if not over:  # in peace, if it can: it writes its statistics then
+    if not over:  # gracefully if possible: it then writes its statistics
         process.send_signal(signal.SIGINT)
         ended(process, PEACE_S)
     trial.processes.reap(process)
@@ -194,7 +194,7 @@ def artifacts(folder):
 
 
 def unsymbolized(trial):
-    """The environment without names in stack traces, as AFL++ has it: they took longer than many a catch."""
+    """The environment without symbolised stack traces, as with AFL++: symbolising took longer than many a catch."""
     given = os.environ.get("ASAN_OPTIONS")
     return trial.environment(ASAN_OPTIONS=f"{given}:symbolize=0" if given else "symbolize=0")
 
@@ -223,7 +223,7 @@ def run_libfuzzer(trial):
 
 
 def run_on(trial):
-    """libFuzzer in fork mode goes on after findings. Gives executions and their inputs, oldest first."""
+    """libFuzzer in fork mode continues after findings. Returns executions and the findings' inputs, oldest first."""
     more = ["-fork=1", "-ignore_crashes=1", "-ignore_timeouts=1", "-ignore_ooms=1"]
     with open(trial.folder / "log", "w+", errors="replace") as log:
         streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
@@ -277,7 +277,7 @@ def run_afl(trial):
         env = afl_environment(trial)
         process = trial.processes.spawn([*command, program], env=env, cwd=trial.folder, **streams)
 
-        def found():  # a crashing seed is only told of in the log
+        def found():  # a crashing seed is only mentioned in the log
             text = (trial.folder / "log").read_text(errors="replace")
             return afl_input(trial, seeds, text) is not None
 
@@ -291,7 +291,7 @@ def run_afl(trial):
             spent = max(0.0, path.stat().st_mtime - began)
         kept = trial.folder / "crash-afl"
         shutil.copy(path, kept)
-        status, said = trial.processes.run(  # AFL++'s program replays a file, too
+        status, said = trial.processes.run(  # AFL++'s program can replay a file too
             [program, str(kept)], timeout=GRACE_S, env=trial.environment(), cwd=trial.folder
         )
         name = "timeout" if status is None else oracle_of(said)
@@ -300,12 +300,12 @@ def run_afl(trial):
         outcome.fault = re.sub(r"\x1b\[[\d;]*m", "", text)[-500:]
     shutil.rmtree(trial.folder / "afl", ignore_errors=True)
     outcome = finished(trial, outcome, began)
-    outcome.reached_executions = outcome.triggered_executions = None  # of one of its processes
+    outcome.reached_executions = outcome.triggered_executions = None  # of only one of its processes
     return outcome
 
 
 def afl_executions(folder):
-    """What AFL++ counted until the crash; where a seed crashes, until its end."""
+    """What AFL++ counted until the crash; for a crashing seed, until its end."""
     for path in (folder / "crashes").glob("id:*"):
         found = re.search(r",execs:(\d+)", path.name)
         if found:

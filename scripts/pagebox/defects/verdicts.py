@@ -1,4 +1,4 @@
-"""verdicts.py: the scoreboard's rows: what is known of each run, and what all of them come to."""
+"""verdicts.py: the scoreboard's rows: what each run found, and the verdict of all."""
 import pathlib
 
 from pagebox.defects import trials
@@ -15,12 +15,12 @@ def item_of(patch, engine, sched, seed):
         "seen": patch.head.get("Seen"),
         "kind": patch.head.get("Kind", "plain"),
         "must": not patch.canary,
-        "marked": patch.marked,  # it says itself when its wrong state exists: triggered
+        "marked": patch.marked,  # the patch marks when its wrong state exists (triggered)
         "reached_s": None,
         "triggered_s": None,
         "caught_s": None,  # over all targets that were tried, one after the other
         "target_caught_s": None,  # within the target that caught it
-        "budget_s": None,  # what it had: a run that missed took at least so long
+        "budget_s": None,  # its whole time: a run without a catch took at least this long
         "reached_executions": None,
         "triggered_executions": None,
         "executions": 0,
@@ -45,7 +45,7 @@ def item_of(patch, engine, sched, seed):
 
 
 def is_as_named(oracle, rules):
-    """The name is of a rule in the patch's header; None where the header names none."""
+    """Whether the name is of a rule in the patch's header; None if the header names none."""
     numbers = {patchfile.rule_number(rule) for rule in rules}
     return patchfile.rule_number(oracle) in numbers if rules else None
 
@@ -70,7 +70,7 @@ def show_witness(item, witness, folder):
 
 
 def enter(item, outcome, spent):
-    """Times and counts of one run into the item of all its targets."""
+    """Adds times and counts of one run to the item of all its targets."""
     for mark in ("reached", "triggered"):
         value = getattr(outcome, mark + "_s")
         if item[mark + "_s"] is None and value is not None:
@@ -82,13 +82,13 @@ def enter(item, outcome, spent):
     each[item["target"]] = each.get(item["target"], 0) + outcome.executions
     if outcome.fault:
         item["note"] = "ended by itself: " + outcome.fault.strip()
-        if not item["must"]:  # a canary is missed only by a run that came to its end
+        if not item["must"]:  # a canary counts as missed only if its run completed
             item["error"] = item["note"].splitlines()[0]
 
 
 def verdict(items, configurations=1):
-    """Names that make the scoreboard fail: missed, caught canaries, pristine fails, errors. A defect is
-    missed when one of its runs missed it; where configurations are compared, when all did."""
+    """What makes the scoreboard fail: missed, caught canaries, pristine fails, errors. A defect is missed if one of its
+    runs missed it; when configurations are compared, if all did."""
     by = {}
     for item in items:
         by.setdefault(item["name"], []).append(item)

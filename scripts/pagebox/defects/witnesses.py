@@ -1,4 +1,4 @@
-"""witnesses.py: a catch made small and shown: operations, the trace of their run, the pristine tree."""
+"""witnesses.py: shrinks a catch and shows it: operations, the trace of their run, the pristine tree's answer."""
 import dataclasses
 import json
 import re
@@ -9,20 +9,20 @@ from pagebox.sim import trace
 
 SHRINK_S = 20
 RUN_S = 60
-TRACE_LINES_MAX = 120  # in a report; the page beside has all
+TRACE_LINES_MAX = 120  # in a report; the page has all of them
 FRAME = re.compile(r"^ *#\d+ 0x\w+ in (\w+) \S*?((?:ref|fuzz)/\S+)")
 
 
 @dataclasses.dataclass
 class Witness:
     operations: str  # the .ops text
-    shrunk: bool  # else it is what was found, with a line that says why
+    shrunk: bool  # otherwise it is the original input, with a line that says why
     trace: str  # what happens when they run
-    page: str | None  # the trace as a page, where threads interleave: its path
+    page: str | None  # path of the trace as a page, if threads interleave
 
 
 def program_of(processes, tree, target, catch, env):
-    """The input as text. Where a random source chose the schedule, with the choices that it made."""
+    """The input as text, with the choices that were made if a random source chose the schedule."""
     command = [str(tree / planting.REPLAY), "-p", "-t", target, str(catch.input)]
     status, text = processes.run(command, timeout=RUN_S)
     lines = [l for l in text.splitlines() if l.strip() and not l.startswith("#")]
@@ -37,7 +37,7 @@ def program_of(processes, tree, target, catch, env):
 
 
 def as_found(text, name, said):
-    """What was found, with a line that says why it is not shrunk. said: of its replay."""
+    """The original input, with a line that says why it is not shrunk. said: the output of its replay."""
     shown = re.search(r"^finding: (\S+)", said, re.M)
     other = shown.group(1) if shown else "nothing"
     why = "not in time" if other == name else f"run by itself it shows {other}"
@@ -46,8 +46,8 @@ def as_found(text, name, said):
 
 
 def shrink(processes, tree, target, catch, env, folder):
-    """The fewest operations that come out under the same name and True; where a replay does not show
-    that name, those that were found and False. None in place of what cannot be read."""
+    """The fewest operations that give the same name, and True; if a replay does not show that name, the original ones,
+    and False. None for an input that cannot be read."""
     if planting.make(processes.run, tree, [planting.REPLAY, planting.SHRINK]):
         return None, False
     text = program_of(processes, tree, target, catch, env)
@@ -65,7 +65,7 @@ def shrink(processes, tree, target, catch, env, folder):
 
 
 def plain_trace(text):
-    """Of a run on one thread: the finding, what the sanitizer says, the calls it stood in."""
+    """Of a run on one thread: the finding, the sanitizer's message, the calls on the stack."""
     lines = [l for l in text.splitlines() if l.startswith("finding: ")][:1]
     lines += [l for l in text.splitlines() if "ERROR: " in l or "runtime error: " in l][:2]
     frames = [FRAME.match(l) for l in text.splitlines()]
@@ -74,10 +74,10 @@ def plain_trace(text):
 
 
 def columns(processes, tree, program, folder, title):
-    """The trace under the engine as text and as a page; None where the engine did not run."""
+    """The trace under the engine as text and as a page; None if the engine did not run."""
     data = folder / "trace.json"
     replay = tree / "build/plain/replay"
-    # Not moved about in memory, so that the trace's addresses are those of the file.
+    # Without address randomisation, so that the trace's addresses are those in the file.
     if planting.make(processes.run, tree, ["build/plain/replay"], "CFLAGS.plain=-O2 -g -no-pie"):
         return None
     env = trials.environment(TRACE_JSON=str(data), SCHED="bytes")
@@ -99,7 +99,7 @@ def columns(processes, tree, program, folder, title):
 
 
 def show(processes, tree, target, catch, env, folder, title):
-    """The witness of a catch, or None where its input cannot be shown."""
+    """The witness of a catch, or None if its input cannot be shown."""
     text, shrunk = shrink(processes, tree, target, catch, env, folder)
     if text is None:
         return None
@@ -112,13 +112,13 @@ def show(processes, tree, target, catch, env, folder, title):
 
 
 def operations_of(text):
-    """How many operations a witness has; the first line and the choices are none."""
+    """The number of operations of a witness, without the first line and the choices."""
     lines = [l for l in text.splitlines()[1:] if l.strip() and not l.startswith(("#", "choices"))]
     return len(lines)
 
 
 def pristine_is_clean(processes, base, engine, target, catch, text, env, folder):
-    """The pristine tree passes the witness, as operations and as the bytes that were found."""
+    """Whether the pristine tree passes the witness, both as operations and as the original bytes."""
     if text:
         path = folder / "witness.ops"
         done = processes.run([str(base / planting.REPLAY), "-q", str(path)], timeout=RUN_S)

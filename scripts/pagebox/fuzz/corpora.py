@@ -1,11 +1,12 @@
-"""corpora.py: the working corpus, and how inputs of it become seeds.
+"""corpora.py: the working corpus, and how its inputs become seeds.
 
     scripts/fuzz_corpus.py promote [-n NAME] [-t TARGET] FILE...    `make corpus-promote INPUT=`
 
-A run starts from the seeds in corpus/<target>/ and from the working corpus, which is outside of git and of
-build/, so that `make clean` leaves it: ~/.local/state/pagebox/corpus/<target>/ ($XDG_STATE_HOME), or
-$PAGEBOX_CORPUS/<target>/. At its end what reaches something new is merged into it, the smallest input first. promote writes chosen inputs, bytes or text, as
-text into corpus/<target>/: those that run clean, that are no seed yet.
+A run starts from the seeds in corpus/<target>/ and from the working corpus. That is kept outside git and build/,
+so that `make clean` leaves it: ~/.local/state/pagebox/corpus/<target>/ ($XDG_STATE_HOME), or
+$PAGEBOX_CORPUS/<target>/. At the end of a run, inputs that reach something new are merged into it, the smallest
+first. promote writes chosen inputs, bytes or text, as text into corpus/<target>/, if they run clean and are no
+seeds yet.
 Exit status: 0 all are seeds now, 2 usage, or an input that was refused (the message says why).
 """
 import argparse
@@ -26,7 +27,7 @@ MERGE_S = 300  # at the end of a run, for each target
 
 
 def working(target):
-    """The folder of a target's working corpus, made."""
+    """Creates and returns the folder of a target's working corpus."""
     state = os.environ.get("XDG_STATE_HOME") or pathlib.Path.home() / ".local" / "state"
     root = pathlib.Path(os.environ.get("PAGEBOX_CORPUS") or pathlib.Path(state) / "pagebox" / "corpus")
     folder = (root if root.is_absolute() else report.REPO / root) / target
@@ -44,8 +45,8 @@ def seeds(target):
 
 
 def merge(target, folders, environment, seconds=MERGE_S):
-    """Adds to the working corpus what of the folders reaches something new. How many inputs came, and
-    a problem or None. libFuzzer merges smallest first, and leaves out what breaks something."""
+    """Adds inputs of the folders that reach something new to the working corpus. Returns how many, and a problem or
+    None. libFuzzer merges the smallest first, and leaves out inputs that break something."""
     into = working(target)
     before = set(os.listdir(into))
     given = [str(f) for f in folders if f.is_dir() and os.listdir(f)]
@@ -88,7 +89,7 @@ def rules_of(names):
 
 
 def promote_one(path, target, name, scratch):
-    """The seed's path. Dies where the input is none."""
+    """The seed's path. Exits with a message if the input cannot be a seed."""
     given = ["-t", target] if target else []
     status, printed, errors = replay("-p", *given, path)
     if status != 0:

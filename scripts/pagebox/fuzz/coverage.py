@@ -1,15 +1,15 @@
 """coverage.py: what seeds and tests reach in ref/, as numbers and as pages; results/coverage/<stamp>/.
 
     scripts/coverage.py           # `make coverage`: builds nothing itself, runs everything
-    scripts/coverage.py --test    # `make test-coverage`: the same as tests, no report is kept
+    scripts/coverage.py --test    # `make test-coverage`: the same as tests; no report is kept
 
-Seeds: corpus/ (regress included) and the engine's witnesses, with schedules from bytes and from each
-random source. Tests: those of ref/. Counted is clang's source-based coverage of ref/ alone: lines,
-and each condition of a branch being true and being false. Assertions are for our own mistakes, so they
-are compiled out (NDEBUG). The goal, 100 % of lines and 95 % of branches, is of both together: the error
-paths of os_linux.c are reached by failing the C library's calls, which no seed can say. Seeds and tests by
-themselves stand beside it. ref/tests/unreached.txt explains what nothing reaches, fuzz/tests/unseeded.txt
-what no seed reaches; a line or branch that is not explained fails, and so does an explanation that is stale.
+Seeds: corpus/ (with regress) and the engine's witnesses, with schedules from bytes and from each random source.
+Tests: those of ref/. Measures clang's source-based coverage of ref/ only: lines, and each condition of a branch
+being true and being false. Assertions are compiled out (NDEBUG), because they are for our own mistakes. The
+goal, 100 % of lines and 95 % of branches, is for seeds and tests together: tests reach the error paths of
+os_linux.c by failing the C library's calls, which no seed can do. Both are also shown separately.
+ref/tests/unreached.txt explains what nothing reaches, fuzz/tests/unseeded.txt what no seed reaches. A line or branch
+without an explanation fails, and so does an explanation that is no longer true.
 Exit status: 0 all reached or explained, 1 not, or a run failed; 2 usage or set-up; 130 interrupted,
 which leaves no report.
 """
@@ -29,7 +29,7 @@ from pagebox.common import report
 BUILD = report.REPO / "build" / "cov"
 UNREACHED = report.REPO / "ref" / "tests" / "unreached.txt"
 UNSEEDED = report.REPO / "fuzz" / "tests" / "unseeded.txt"
-GOAL = {"lines": 100, "branches": 95}  # per cent, by both
+GOAL = {"lines": 100, "branches": 95}  # per cent, of seeds and tests together
 SEEDS = ["corpus", "fuzz/tests/engine"]
 SOURCES = ("bytes", "uniform", "pct", "pos")
 GROUPS = ("seeds", "tests", "both")
@@ -39,7 +39,7 @@ SIDES = ("true", "false")
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """One thing that can be reached. what: line, true, false; text: the line, or the condition."""
+    """One thing that can be reached. what: line, true or false; text: the line, or the condition."""
 
     file: str
     line: int
@@ -47,13 +47,12 @@ class Place:
     function: str
     what: str
     text: str
-    copy: int = 0  # a macro's condition exists once for each place where the macro stands
+    copy: int = 0  # a macro's condition is counted once per use of the macro
 
 
 @dataclasses.dataclass
 class Explanation:
-    """A row of the explanations; all of it are patterns as the shell's. sometimes: a matter of timing,
-    reached in some runs."""
+    """A row of the explanations; all fields are shell patterns. sometimes: a matter of timing, reached in some runs."""
 
     at: str  # file and line of the row
     file: str
@@ -77,8 +76,8 @@ class Explanation:
 
 
 def explanations(path):
-    """file | function | line, true, false or * | text | reason; # starts a comment. A ? after the third:
-    reached in some runs, which is no mistake."""
+    """Reads rows: file | function | line, true, false or * | text | reason; # starts a comment. A ? after the third
+    field: reached in some runs, so that reaching it is no error."""
     rows = []
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -109,7 +108,7 @@ def explain(place, rows):
 
 
 def tool(name):
-    """llvm-14's program, by its own name where the plain one is missing."""
+    """llvm-14's program, under its own name if the plain one is missing."""
     for candidate in (f"{name}-14", name):
         if shutil.which(candidate):
             return candidate
@@ -117,7 +116,7 @@ def tool(name):
 
 
 def call(command, log, **environment):
-    """Runs a program of ours; its output goes to the log. Its exit status."""
+    """Runs one of our programs with its output in the log. Returns its exit status."""
     with open(log, "a") as out:
         out.write(f"$ {' '.join(map(str, command))}\n")
         out.flush()
@@ -135,7 +134,7 @@ def convert(command):
 
 
 def collect(work, log):
-    """Runs seeds and tests; the names of those that did not end well."""
+    """Runs seeds and tests; returns the names of those that failed."""
     failed = []
     for source in SOURCES:
         environment = {"SCHED": source, "LLVM_PROFILE_FILE": f"{work}/seeds-%m.profraw"}
@@ -148,13 +147,13 @@ def collect(work, log):
 
 
 def left_out(log):
-    """What replay said of seeds whose operations did not all run, once for each seed."""
+    """What replay said about seeds whose operations did not all run, once per seed."""
     said = re.findall(r"^(\S+): nothing found; (.* left out: .*)$", log.read_text(), re.M)
     return sorted(set(said))
 
 
 def profiles(work):
-    """One merged profile a group."""
+    """One merged profile per group."""
     merge = [tool("llvm-profdata"), "merge", "-o"]
     paths = {group: work / f"{group}.profdata" for group in GROUPS}
     for group in ("seeds", "tests"):
@@ -184,7 +183,7 @@ class Sources:
         return self.lines[file][number - 1]
 
     def span(self, file, line, column, end_line, end_column):
-        """The condition's text, in one line."""
+        """The condition's text, on one line."""
         if line == end_line:
             return self.line(file, line)[column - 1 : end_column - 1]
         parts = [self.line(file, line)[column - 1 :]]
@@ -194,12 +193,12 @@ class Sources:
 
 
 def plain_name(name):
-    """Of a static function llvm-cov gives file.c:name."""
+    """The function's name: for static functions llvm-cov gives file.c:name."""
     return name.rpartition(":")[2]
 
 
 def branches_of(exported, sources):
-    """Place -> how often; the copies of a header's function in several files count together."""
+    """Place -> count; copies of a header's function in several files are added up."""
     counts = {}
     for function in exported["functions"]:
         for line, column, end_line, end_column, true, false, file, _, kind in function["branches"]:
@@ -215,7 +214,7 @@ def branches_of(exported, sources):
 
 
 def functions_at(exported):
-    """(file, line) -> the name of the function around it."""
+    """(file, line) -> the name of the enclosing function."""
     names = {}
     for function in exported["functions"]:
         first, last = function["regions"][0][0], function["regions"][0][2]
@@ -226,7 +225,7 @@ def functions_at(exported):
 
 
 def lines_of(lcov, names, sources):
-    """Place -> how often, from llvm-cov's lcov form, which has its counts of lines."""
+    """Place -> count, from llvm-cov's lcov format, which has its line counts."""
     counts, file = {}, None
     for record in lcov.splitlines():
         kind, _, value = record.partition(":")
@@ -241,7 +240,7 @@ def lines_of(lcov, names, sources):
 
 
 def read(profile, sources):
-    """(lines, branches) of one group, each place -> how often."""
+    """(lines, branches) of one group, each place -> count."""
     export = [tool("llvm-cov"), "export", str(BUILD / "ref-tests"), f"-instr-profile={profile}"]
     exported = json.loads(convert(export))["data"][0]
     lines = lines_of(convert(export + ["-format=lcov"]), functions_at(exported), sources)
@@ -249,7 +248,7 @@ def read(profile, sources):
 
 
 def pages(profiles_of, run):
-    """The annotated sources as HTML, a folder a group."""
+    """The annotated sources as HTML, a folder per group."""
     for group, profile in profiles_of.items():
         convert(
             [tool("llvm-cov"), "show", str(BUILD / "ref-tests"), f"-instr-profile={profile}"]
@@ -262,7 +261,7 @@ def pages(profiles_of, run):
 
 
 class Result:
-    """What was reached, by group; what was not, or by no seed, with its reason."""
+    """What was reached, by group; what was not reached at all or not by seeds, with the reasons."""
 
     def __init__(self, counts, rows, unseeded=()):
         self.lines = {group: counts[group][0] for group in GROUPS}
@@ -270,7 +269,7 @@ class Result:
         self.unreached = []  # (place, reason or None)
         for places in (self.lines["both"], self.branches["both"]):
             self.unreached += [(p, explain(p, rows)) for p, count in places.items() if count == 0]
-        # What some runs reach is of the tests, whose threads are real.
+        # What only some runs reach is reached by tests, whose threads are real.
         reasons = [*unseeded, *(row for row in rows if row.sometimes)]
         self.unseeded = [(p, explain(p, reasons)) for p in self.only_tests()]
         for pairs in (self.unreached, self.unseeded):
@@ -281,7 +280,7 @@ class Result:
         return [place for place, reason in self.unreached + self.unseeded if reason is None]
 
     def share(self, kind, group, file=None):
-        """(reached, of how many) of lines or branches."""
+        """(reached, total) of lines or branches."""
         places = getattr(self, kind)[group]
         counts = [count for place, count in places.items() if file in (None, place.file)]
         return sum(count > 0 for count in counts), len(counts)
@@ -301,7 +300,7 @@ def percent(reached, count):
 
 
 def page_link(file):
-    """llvm-cov names its pages after the whole path of the source."""
+    """llvm-cov names its pages after the absolute path of the source."""
     return report.Link(file, f"both/coverage{report.REPO}/ref/{file}.html")
 
 
@@ -403,7 +402,7 @@ def check(name, complaint):
 
 
 def judge(result, failed):
-    """The verdict as tests; the exit status."""
+    """The verdict as tests; returns the exit status."""
     of = complaints(result)
     passed = [
         check("coverage_runs_end_well", ", ".join(failed)),
@@ -436,7 +435,7 @@ def finish(run, result, failed):
 
 
 def clean_up(run, folder):
-    """Half of a coverage run says nothing: no report is left of it."""
+    """Half a coverage run means nothing: no report is kept."""
     if not run.final:
         shutil.rmtree(run.dir, ignore_errors=True)
     shutil.rmtree(folder, ignore_errors=True)

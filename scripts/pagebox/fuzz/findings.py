@@ -1,9 +1,9 @@
-"""findings.py: what a fuzz run found: on disk at once, told apart, shrunk, made into programs.
+"""findings.py: the findings of a fuzz run: saved at once, told apart, shrunk, turned into programs.
 
-An input that a fuzzer kept is copied into findings/<name>/ of the run before anything else happens to
-it, so nothing that was found is lost, however the run ends. Then, while the fuzzers run on: it is shrunk,
-its trace written, a C program made of it, compiled and run. findings/<name>/finding.json says all.
-Two inputs are one finding when the broken rule and the place are the same (`shrink -k`).
+An input that a fuzzer kept is copied into findings/<name>/ of the run before anything else happens to it, so that
+nothing is lost however the run ends. While the fuzzers continue, it is shrunk, its trace is written, and a C program
+is made of it, compiled and run. findings/<name>/finding.json has all facts.
+Two inputs are the same finding if the broken rule and the place are the same (`shrink -k`).
 """
 import contextlib
 import functools
@@ -22,20 +22,20 @@ from pagebox.common import report
 BUILD = report.REPO / "build"
 REPLAY = BUILD / "asan" / "replay"
 SHRINK = BUILD / "asan" / "shrink"
-WEAK = "needs a weak memory order"  # in a program's head
+WEAK = "needs a weak memory order"  # in the first comment of a program
 REPRODUCER = BUILD / "asan" / "reproducer"
-TRACED = BUILD / "plain" / "replay"  # its addresses are those in the file
+TRACED = BUILD / "plain" / "replay"  # built so that its addresses are those in the file
 LIBRARY = BUILD / "plain" / "libpagebox.a"
-TOOLS = (REPLAY, SHRINK, REPRODUCER, TRACED, LIBRARY)  # what make must have built
+TOOLS = (REPLAY, SHRINK, REPRODUCER, TRACED, LIBRARY)  # what make must have built before
 SHRINK_S = 30
 HANG_MS = 10_000  # an input that runs longer is a finding
-LATER_S = 180  # what the end of a run waits for shrinking and programs
-# A line of the operations as replay prints them, which stand elsewhere on the page.
+LATER_S = 180  # how long the end of a run waits for shrinking and programs
+# A line of the operations as replay prints them; the page shows them elsewhere.
 OPERATION = re.compile(r"(?:T\d+ |fault |choices |pagebox-ops )")
 
 
 def told(errors):
-    """What replay says below a finding's name: where it broke, what was expected and what came."""
+    """What replay says below a finding's name: where it broke, what was expected and what happened."""
     lines = re.findall(r"^  (.*)", errors.partition("finding: ")[2].partition("\npagebox-ops")[0], re.M)
     at = next((line for line in lines if line.startswith(("at operation", "after all"))), None)
     differs = next((line for line in lines if line != at and not line.startswith("rule ")), None)
@@ -64,7 +64,7 @@ def own_strategy(word, strategies):
 
 
 class Finding:
-    """One broken rule at one place. Its folder holds everything; finding.json the facts."""
+    """One rule broken at one place. Its folder holds everything; finding.json has the facts."""
 
     def __init__(self, folder, facts):
         self.folder, self.facts = folder, facts
@@ -76,7 +76,7 @@ class Finding:
             raise AttributeError(name) from None
 
     def again(self, plan, folder):
-        """The command that shows it once more, from the repository; folder: of the finding, in the end."""
+        """The command that reproduces it, from the repository; folder: the finding's final folder."""
         name = "finding.ops" if self.text("finding.ops") else "input.ops" if self.text("input.ops") else self.input
         words = {"INPUT": f"{folder}/{name}", "TARGET": self.target}
         words |= {"RUNTIME": os.environ["RUNTIME"]} if os.environ.get("RUNTIME") else {"SUBJECT": plan.subject}
@@ -84,7 +84,7 @@ class Finding:
         return "make replay " + " ".join(f"{k}={shlex.quote(str(v))}" for k, v in words.items() if v)
 
     def done(self, strategies):
-        """What was done: the operations, with the subject's own strategies, the last one reached marked."""
+        """The operations, with the subject's own strategies, and a mark at the last one reached."""
         lines = (self.text("finding.ops") or self.text("input.ops")).splitlines()
         lines = [line for line in lines if not line.startswith(("#", "pagebox-ops", "choices "))]
         at = re.match(r"at operation (\d+) of", self.facts.get("at") or "")
@@ -128,23 +128,23 @@ class Finding:
 
 
 class Store:
-    """All findings of a run. add() returns at once; a thread does what takes time."""
+    """All findings of a run. add() returns at once; a thread does the slow work."""
 
     def __init__(self, plan, run_dir):
         self.plan, self.dir = plan, run_dir / "findings"
         self.findings = {}  # (target, oracle, place) -> Finding
         self.known = set()  # hashes of inputs
-        self.lock = threading.RLock()  # a signal's handler asks, too, in the thread that it stopped
-        self.tasks = queue.SimpleQueue()  # inputs without a name yet; a handler may add to it
-        self.came = self.named = 0  # inputs that came, and those that were looked at
-        self.later = []  # findings to be shrunk and made into programs
+        self.lock = threading.RLock()  # reentrant: a signal handler may take it in the interrupted thread
+        self.tasks = queue.SimpleQueue()  # inputs without a name yet; a signal handler may add to it
+        self.came = self.named = 0  # how many inputs were added, and how many were looked at
+        self.later = []  # findings still to be shrunk and turned into programs
         self.thread = None
         self.stopping = False
 
     # ---- Called by the run
 
     def add(self, target, engine, path, hint, seconds, executions):
-        """hint: the name where a replay gives none. The copy is on disk when this returns."""
+        """hint: the name, if replay gives none. The copy is on disk when this returns."""
         data = path.read_bytes()
         digest = hashlib.sha256(target.encode() + b"\0" + data).hexdigest()[:12]
         if digest in self.known:
@@ -181,7 +181,7 @@ class Store:
         return self.came - self.named + len(self.later)
 
     def end(self, seconds=LATER_S):
-        """Waits for the thread; what it does not get to keeps its input and its name."""
+        """Waits for the thread. What it does not finish keeps its input and its name."""
         waited = 0.0
         while self.waiting() and waited < seconds:
             threading.Event().wait(0.2)
@@ -194,7 +194,7 @@ class Store:
     # ---- The thread
 
     def work(self):
-        """Names come first: they are quick, and show what was found."""
+        """Names come first, because they are quick and show what was found."""
         while not self.stopping:
             try:
                 found = self.tasks.get(timeout=None if not self.later else 0.01)
@@ -206,8 +206,8 @@ class Store:
             self.named += 1
 
     def guarded(self, step, found):
-        """After a full disk, a fork that fails, or a program that is being linked, the input is still kept:
-        it is a finding, under the fuzzer's name if it has no other."""
+        """After a full disk, a failed fork, or while a program is being linked, the input is still kept: it is a
+        finding, under the fuzzer's name if it has no other."""
         try:
             step(found)
         except OSError as error:
@@ -220,7 +220,7 @@ class Store:
                 found.write()
 
     def name(self, found):
-        """The first of its kind moves to a folder of that name."""
+        """The first of its kind moves to a folder with its name."""
         oracle, place = self.key(found)
         if oracle is None:
             shutil.rmtree(found.folder, ignore_errors=True)
@@ -238,15 +238,15 @@ class Store:
             shutil.rmtree(found.folder, ignore_errors=True)
 
     def same_as(self, found):
-        """The finding that is known already; where no replay tells the place, one of that name."""
+        """The known finding that is the same; if replay does not tell the place, the one with that name."""
         for (target, oracle, place), old in self.findings.items():
-            known = place == old.place  # else it has the fuzzer's name only
+            known = place == old.place  # it has only the fuzzer's name
             if known and (target, oracle) == (found.target, found.oracle) and found.place in ("", place):
                 return old
         return None
 
     def work_out(self, found):
-        """All that a reader wants of a finding."""
+        """Makes everything that a reader wants of a finding."""
         self.list_operations(found)
         self.shrink(found)
         self.trace(found)
@@ -254,7 +254,7 @@ class Store:
         found.write()
 
     def key(self, found):
-        """(oracle, place). (None, None): a timeout of a fuzzer on a busy machine, as a replay ends."""
+        """(oracle, place), or (None, None): a fuzzer's timeout on a busy machine, since replay ends."""
         source = found.folder / found.input
         command = [SHRINK, "-k", "-w", str(HANG_MS), "-t", found.target, source]
         environment = self.plan.environment(ASAN_OPTIONS="symbolize=1:detect_leaks=0")
@@ -279,7 +279,7 @@ class Store:
         found.write()
 
     def list_operations(self, found):
-        """The input as text, as it was found."""
+        """The original input as text."""
         if found.input == "input":
             listing = replay(self.plan, found.target, found.folder / found.input, "-p")[1]
             text = "".join(line for line in listing.splitlines(True) if not line.startswith("#"))
@@ -295,12 +295,12 @@ class Store:
         found.facts["operations"] = len(re.findall(r"^(?:T\d|fault) ", found.text(source), re.MULTILINE))
 
     def best(self, found):
-        """The smallest input there is, text with the choices that were made."""
+        """The smallest input there is, as text with the choices that were made."""
         return next(found.folder / name for name in ("finding.ops", "input.ops", found.input)
                     if (found.folder / name).exists())
 
     def trace(self, found):
-        """What replay says of it; its schedule as columns, where threads ran."""
+        """The output of replay, and the schedule in columns if threads ran."""
         status, _, errors = replay(self.plan, found.target, self.best(found), TRACE="1", SCHED="")
         name = name_in(errors) or ("timeout" if status is None else None)
         if name:
@@ -311,7 +311,7 @@ class Store:
             self.trace_page(found)
 
     def trace_page(self, found):
-        """The engine's schedule as a page, where the engine ran."""
+        """The engine's schedule as a page, if the engine ran."""
         data = found.folder / "trace.json"
         replay(self.plan, found.target, self.best(found), "-q", program=TRACED, SCHED="", TRACE_JSON=str(data))
         if data.exists():
@@ -319,7 +319,7 @@ class Store:
             processes.answer(command, self.plan.environment(), 60)
 
     def reproduce(self, found):
-        """The C program, compiled with the library under test and run: its exit status is kept."""
+        """Makes the C program, compiles it with the library under test, runs it, and keeps its exit status."""
         folder = found.folder
         if os.environ.get("PAGEBOX_RUNTIME") or os.environ.get("PAGEBOX_LIBRARY"):
             self.reproduce_in_runtime(found)
@@ -333,7 +333,7 @@ class Store:
         make = [os.environ.get("MAKE", "make"), "-s", "-C", folder, f"PAGEBOX={report.REPO}"]
         clean = {k: v for k, v in self.plan.environment().items() if k not in ("MAKEFLAGS", "MFLAGS", "TARGET")}
         if WEAK in (folder / "finding.c").read_text(errors="replace") and not self.plan.subject:
-            # For the engine, whose schedule stands beside it.
+            # For the engine; its schedule is beside it.
             status, printed, errors = processes.answer([*make, "explore", "TIME=120"], clean, 300)
             found.facts["reproducer_fails"] = "finding: " in printed
             (folder / "reproducer.txt").write_text(printed + errors)
@@ -347,7 +347,8 @@ class Store:
 
 
     def reproduce_in_runtime(self, found):
-        """finding.js or .wast, run as its head says, a command a tier: one that ends with a status shows it."""
+        """Runs finding.js or .wast as its first lines say, once per tier: a command that exits with a status reproduces
+        it."""
         shown = found.folder / ("finding.js" if os.environ.get("PAGEBOX_RUNTIME") else "finding.wast")
         replay(self.plan, found.target, self.best(found), "-q", PAGEBOX_RUNTIME_SCRIPT=str(shown))
         if not shown.exists():

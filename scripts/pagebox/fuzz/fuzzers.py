@@ -1,6 +1,6 @@
-"""fuzzers.py: libFuzzer and AFL++ on one target: start, watch, feed each other, stop.
+"""fuzzers.py: libFuzzer and AFL++ on one target: start, watch, exchange inputs, stop.
 
-Workers have the machine's name in theirs, so that folders of several machines can be laid into one
+Workers are named after the machine, so that folders of several machines can be merged into one
 (fuzz/README.md, "Many machines").
 """
 import os
@@ -16,27 +16,27 @@ from pagebox.common import processes
 from pagebox.common import report
 
 BUILD = report.REPO / "build"
-MUTATOR = BUILD / "plain" / "pagebox_mutator.so"  # AFL++'s; libFuzzer's is in the targets
-INPUT_BYTES_MAX = 256  # of an input that a fuzzer makes: some thirty operations
+MUTATOR = BUILD / "plain" / "pagebox_mutator.so"  # for AFL++; libFuzzer's is in the targets
+INPUT_BYTES_MAX = 256  # size limit of inputs that a fuzzer makes: some thirty operations
 HANG_S = findings.HANG_MS // 1000
-# How libFuzzer draws inputs: those that take long less often, since a few seeds cost as much as a
-# hundred others; and a feature that 16 executions have shown is no longer rare (255 by default:
-# most features stay in a list that each execution searches).
+# How libFuzzer picks inputs: slow ones less often, since a few seeds cost as much as a hundred others; and a feature
+# counts as rare only up to 16 executions (255 by default, but then most features stay in a list that each execution
+# searches).
 DRAWS = ["-entropic_scale_per_exec_time=1", "-entropic_feature_frequency_threshold=16"]
-RESTARTS_MAX = 20  # of libFuzzer, which ends at each finding
-FOUND_MAX = 200  # inputs of one fuzzer that are looked at
-FEED_S = 5  # how often one fuzzer gets what the other found
+RESTARTS_MAX = 20  # for libFuzzer, which ends at each finding
+FOUND_MAX = 200  # how many inputs of one fuzzer are examined
+FEED_S = 5  # how often one fuzzer gets the inputs of the other
 MEASURE_S = 2  # over the corpus of a run, afterwards
 
 
 def host():
-    """This machine's name in the names of workers; PAGEBOX_HOST where two machines have one name."""
+    """This machine's name, for the names of workers; PAGEBOX_HOST tells two machines with one name apart."""
     name = os.environ.get("PAGEBOX_HOST") or socket.gethostname().partition(".")[0]
     return re.sub(r"[^A-Za-z0-9_]", "_", name)[:20] or "host"
 
 
 class Fuzzer:
-    """One target under one fuzzer: a process or several, perhaps started anew after findings."""
+    """One target under one fuzzer: one or more processes, restarted after findings if needed."""
 
     def __init__(self, plan, run, store, target, name, workers):
         self.plan, self.store, self.target, self.engine, self.workers = plan, store, target, name, workers
@@ -84,12 +84,12 @@ class Fuzzer:
     def sample(self):
         before = self.edges
         self.look()
-        known = self.engine == "libfuzzer" or self.edges != before  # AFL++ tells it now and then
+        known = self.engine == "libfuzzer" or self.edges != before  # AFL++ reports it only now and then
         self.series.append((round(self.seconds(), 1), self.executions, self.edges if known else None,
                             self.corpus_inputs))
 
     def rate(self):
-        """Executions a second over the last samples."""
+        """Executions per second over the last samples."""
         if len(self.series) < 2:
             return 0.0
         first, last = self.series[max(0, len(self.series) - 20)], self.series[-1]
@@ -101,10 +101,10 @@ class Fuzzer:
         return "ended" if self.ended else "runs"
 
     def look(self):
-        """Nothing to see: seeds run by themselves."""
+        """Nothing to report: seeds run by themselves."""
 
     def feed(self):
-        """Takes what the other fuzzer found; each kind has its way."""
+        """Takes the other fuzzer's inputs, in its own way."""
 
     def corpus(self):
         """The folder of the inputs that it made, or None."""
@@ -113,14 +113,14 @@ class Fuzzer:
         return [self.corpus()] if self.corpus() else []
 
     def dictionary(self):
-        """The operations of op.def, for the mutations that know nothing of them."""
+        """The operations of op.def, for mutations that do not know them."""
         path = self.folder / "dictionary"
         with path.open("wb") as out:
             subprocess.run([str(BUILD / "plain" / "opgen"), "dict", self.target], stdout=out, check=True)
         return path
 
     def measure(self):
-        """Executions and operations a second of one core, over the corpus that the run made."""
+        """Executions and operations per second of one core, over the corpus that the run made."""
         command = [findings.REPLAY, "-t", self.target, "-s", MEASURE_S, self.corpus()]
         _, printed, _ = processes.answer(command, self.plan.environment(), 120)
         found = re.search(r"a second of the core: (\d+) executions, (\d+) operations", printed)
@@ -151,7 +151,7 @@ class Fuzzer:
 
 
 class LibFuzzer(Fuzzer):
-    """libFuzzer ends at a finding: it is started anew for the time that is left."""
+    """libFuzzer ends at a finding; it is restarted for the remaining time."""
 
     STATUS = re.compile(r"^#(\d+)\s.*?cov: (\d+)(?:.*?corp: (\d+)/)?", re.MULTILINE)
     KINDS = {"crash": "crash", "timeout": "timeout", "oom": "out-of-memory", "leak": "leak"}
@@ -173,7 +173,7 @@ class LibFuzzer(Fuzzer):
         artifacts = self.folder / f"artifacts-{self.starts}"
         artifacts.mkdir(exist_ok=True)
         seed = self.plan.seed + self.starts - 1
-        # What is tested in a process of its own needs no sanitizers in this one.
+        # A subject that runs in another process needs no sanitizers in this one.
         build = "bare" if os.environ.get("PAGEBOX_RUNTIME") else "libfuzzer"
         command = [str(BUILD / build / self.target), f"-max_total_time={max(1, round(seconds))}",
                    f"-seed={seed}", f"-max_len={INPUT_BYTES_MAX}", f"-timeout={HANG_S}",
@@ -221,8 +221,8 @@ class LibFuzzer(Fuzzer):
             self.problem = f"libFuzzer ended with status {worker['child'].returncode}: see its log"
 
     def feed(self):
-        """AFL++'s queues, also those of other machines in the same folder: libFuzzer reloads its own
-        folder, and keeps of it what is new to it."""
+        """AFL++'s queues, also those of other machines in the same folder. libFuzzer reloads its folder and keeps
+        inputs that are new to it."""
         if time.monotonic() - self.fed_at < FEED_S or not self.partner:
             return
         self.fed_at = time.monotonic()
@@ -234,20 +234,20 @@ class LibFuzzer(Fuzzer):
             try:
                 shutil.copyfile(path, self.corpus() / f"afl-{key[0]}-{path.name[3:9]}")
                 self.fed += 1
-            except OSError:  # gone meanwhile
+            except OSError:  # it is gone
                 pass
 
 
 class Afl(Fuzzer):
-    """afl-fuzz goes on after a finding, and ends with status 0 whatever it found. One main worker,
-    the others secondaries; the main one also looks through libFuzzer's corpus (-F)."""
+    """afl-fuzz continues after a finding, and exits with 0 whatever it found. One worker is the main one, which also
+    reads libFuzzer's corpus (-F); the others are secondaries."""
 
     QUIET = {name: "1" for name in (
         "AFL_NO_UI", "AFL_SKIP_CPUFREQ", "AFL_I_DONT_CARE_ABOUT_MISSING_CRASHES", "AFL_NO_AFFINITY",
         "AFL_FAST_CAL", "AFL_AUTORESUME")}
 
     def sync_folder(self):
-        """Where workers find each other's queues: SYNC= for several machines."""
+        """Where workers find each other's queues; SYNC= for several machines."""
         return self.plan.sync / self.target if self.plan.sync else self.folder / "out"
 
     def own(self):
@@ -295,14 +295,14 @@ class Afl(Fuzzer):
                                                            f"status {child.returncode}")
 
     def look_at(self, own):
-        """Executions of one worker; the rest goes to the fuzzer's own numbers."""
+        """Executions of one worker, and other figures of this fuzzer."""
         stats = self.statistics(own)
         executions = int(stats.get("execs_done", 0))
         self.edges = max(self.edges, int(stats.get("edges_found", 0)))
         stability = re.match(r"([\d.]+)%", stats.get("stability", ""))
         if stability:
             self.stability = min(float(stability.group(1)), self.stability or 100.0)
-        try:  # more often written than the statistics
+        try:  # written more often than the statistics
             text = (own / "plot_data").read_text()
             row = [r for r in text.splitlines() if r and not r.startswith("#")][-1].split(", ")
             executions = max(executions, int(row[11]))
@@ -313,7 +313,7 @@ class Afl(Fuzzer):
             names = [name for name in os.listdir(own / "queue") if name.startswith("id:")]
             self.corpus_inputs = max(self.corpus_inputs, len(names))
             self.fed = max(self.fed, sum(",sync:" in name for name in names))
-            # The statistics come once a minute; the newest input's name says how many runs it took.
+            # The statistics come once a minute, but the newest input's name has the number of executions.
             for found in map(re.compile(r",execs:(\d+)").search, names):
                 executions = max(executions, int(found.group(1)) if found else 0)
         for kind, hint in (("crashes", "crash"), ("hangs", "timeout")):
@@ -324,7 +324,7 @@ class Afl(Fuzzer):
         return executions
 
     def take(self, path, hint):
-        """Its name says when: id:000000,sig:06,src:...,time:1234,execs:5678,..."""
+        """The name says when: id:000000,sig:06,src:...,time:1234,execs:5678,..."""
         at = re.search(r"time:(\d+),execs:(\d+)", path.name)
         seconds = int(at.group(1)) / 1000 if at else self.seconds()
         self.store.add(self.target, self.engine, path, hint, seconds, int(at.group(2)) if at else None)
@@ -334,7 +334,7 @@ KINDS = {"libfuzzer": LibFuzzer, "afl": Afl}
 
 
 def left_over(run_dir):
-    """What fuzzers kept in a run's folder: (target, engine, path, hint)."""
+    """What fuzzers left in a run's folder: (target, engine, path, hint)."""
     for folder in sorted((run_dir / "raw").glob("*_fuzzer-*")):
         target, _, engine = folder.name.rpartition("-")
         for path in sorted(folder.glob("artifacts-*/*")):

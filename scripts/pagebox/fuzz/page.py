@@ -4,9 +4,9 @@ import pathlib
 from pagebox.common import report
 from pagebox.common import rules
 
-OPERATIONS_MAX = 40  # of a finding that was not shrunk
+OPERATIONS_MAX = 40  # shown of a finding that was not shrunk
 TRACE_LINES_MAX = 120
-STABILITY_MIN = 99.0  # per cent; below it AFL++ sees runs of one input differ
+STABILITY_MIN = 99.0  # per cent; below that, AFL++ sees runs of one input differ
 
 
 def clipped(text, lines_max):
@@ -16,7 +16,7 @@ def clipped(text, lines_max):
 
 
 def sections(run, items, store, session):
-    """items: the fuzzers; the findings are the store's."""
+    """items: the fuzzers; findings: the store's."""
     found = store.all()
     made = [next_section(run, items, found, session)]
     troubles = [f"**{item.name}**: {item.problem}" for item in items if item.problem]
@@ -30,7 +30,7 @@ def sections(run, items, store, session):
 
 
 def next_section(run, items, found, session):
-    """What a reader should do now, the most urgent first."""
+    """What a reader should do next, the most urgent first."""
     steps = []
     for f in found:
         at = f"results/fuzz/{run.name}/{f.folder.relative_to(run.dir)}"
@@ -56,7 +56,7 @@ def next_section(run, items, found, session):
 
 
 def still_grows(item):
-    """New edges in the second half of its time."""
+    """Whether it reached new edges in the second half of its time."""
     known = [(row[0], row[2]) for row in item.series if row[2]]
     half = [edges for seconds, edges in known if seconds <= item.seconds() / 2]
     return bool(known and half and known[-1][1] > half[-1])
@@ -86,7 +86,7 @@ def title_of(found):
 
 
 def explained(found):
-    """Lines on what was expected, what came, and the rule."""
+    """Lines on what was expected, what happened, and the rule."""
     if found.facts.get("at"):
         yield f"Broken {found.at}."
     if found.facts.get("difference"):
@@ -97,7 +97,7 @@ def explained(found):
 
 
 def told(plan, found, folder):
-    """A finding on the terminal, as on its page. folder: where it is in the end."""
+    """A finding on the terminal, as on its page. folder: its final place."""
     yield f"finding: {found.oracle} ({found.target}/{found.engine}, {found.seconds:.1f} s)"
     yield from ("  " + line for line in clipped(found.done(plan.strategies), 12).splitlines())
     yield from ("  " + line for line in explained(found))
@@ -109,7 +109,7 @@ PROGRAMS = {"finding.c": "As a C program", "finding.js": "As JavaScript", "findi
 
 
 def programs_of(found):
-    """The names of what shows it without this harness; a C program only where it compiles and was run."""
+    """Names of files that reproduce it without this harness; a C program only if it was compiled and run."""
     ran = found.facts.get("reproducer_fails") is not None
     return [name for name in PROGRAMS if found.text(name) and (ran or name != "finding.c")]
 
@@ -129,7 +129,7 @@ def program_text(found, name):
 
 
 def finding_section(run, found, session):
-    """On one screen: what was done, what was expected and why, what came, how to see it again."""
+    """On one screen: what was done, what was expected and why, what happened, how to reproduce it."""
     plan = session.plan
     at = lambda name: str((found.folder / name).relative_to(run.dir))
     link = lambda name, text: f"[{text}]({at(name)})" if (found.folder / name).exists() else ""

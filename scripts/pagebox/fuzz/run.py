@@ -8,11 +8,12 @@ TIME seconds per target and fuzzer · TARGET one of them · ENGINE libfuzzer, af
 at once (default: the cores; more of them give each target several workers) · SEED of both fuzzers ·
 SUBJECT a shared object to test in place of ref/ · EMPTY=1 without seeds and working corpus · SYNC a
 folder that AFL++ shares with other machines. The same names work as environment variables, as make
-passes them; PAGEBOX_CORPUS is the working corpus (default: ~/.local/state/pagebox/corpus), PAGEBOX_HOST this machine's name.
+passes them. PAGEBOX_CORPUS is the working corpus (default: ~/.local/state/pagebox/corpus), PAGEBOX_HOST this
+machine's name.
 
-First all seeds are replayed; then the fuzzers run and feed each other. What they find is on disk at
-once, named by the rule and told apart by the place, shrunk while the run goes on, and kept under
-findings/<name>/ as input, operations, trace and C program. At the end the corpora are merged.
+First all seeds are replayed; then the fuzzers run and exchange inputs. A finding is saved at once, named after
+the rule, told apart by the place, shrunk while the run continues, and kept under findings/<name>/ as input,
+operations, trace and C program. At the end the corpora are merged.
 Exit status: 0 clean, 1 a finding, 2 usage or set-up, 130 interrupted (the report is partial).
 """
 import collections
@@ -42,7 +43,7 @@ TARGETS = sorted(path.stem for path in (report.REPO / "fuzz" / "targets").glob("
 ENGINES = ("libfuzzer", "afl")
 TOOLS = {"libfuzzer": ["clang"], "afl": ["afl-clang-fast", "afl-fuzz"]}
 
-# ---------------------------------------------------------------- what is asked for
+# ---------------------------------------------------------------- settings
 
 
 def asked(arguments):
@@ -74,7 +75,7 @@ class Plan:
             report.die(f"SUBJECT={self.subject}: there is no such file")
         if self.sync and not (self.sync.is_dir() or self.sync.parent.is_dir()):
             report.die(f"SYNC={self.sync}: there is no such folder, and none to make it in")
-        self.strategies = []  # of the subject, where it is not ref/
+        self.strategies = []  # of the subject, if it is not ref/
         self.check_tools()
 
     def check_tools(self):
@@ -92,7 +93,7 @@ class Plan:
         return made
 
     def merges(self):
-        """Whether the working corpus grows: another subject's inputs say nothing of ours."""
+        """Whether inputs go into the working corpus: another subject's inputs say nothing about ours."""
         return not self.empty and not self.subject
 
     def build(self):
@@ -101,7 +102,7 @@ class Plan:
         else:
             wanted = [f"fuzz-build-{engine}" for engine in self.engines]
         wanted += [str(path.relative_to(report.REPO)) for path in findings.TOOLS]
-        if self.merges():  # libFuzzer does it
+        if self.merges():  # libFuzzer does the merging
             wanted += [f"build/libfuzzer/{target}" for target in self.targets]
         fault = builder.build(wanted, self.jobs)
         if fault:
@@ -109,7 +110,7 @@ class Plan:
             report.die("the fuzz targets do not build: see above")
 
     def meet_subject(self):
-        """Says once what the subject offers and which rules are off; leaves out what it cannot run."""
+        """Says once what the subject offers and which rules are off; drops targets that it cannot run."""
         done = subprocess.run([str(REPLAY), "-i"], env=self.environment(), capture_output=True, text=True)
         if done.returncode != 0:
             print(done.stderr, end="", file=sys.stderr)
@@ -126,9 +127,9 @@ class Plan:
 
 
 def pack_seeds(plan, run, store, target):
-    """Seeds as bytes for the fuzzers, without those that break something by themselves."""
+    """The seeds as bytes for the fuzzers, without those that break something by themselves."""
     folder = run.path(f"raw/{target}-seeds/x").parent
-    (folder / "empty").write_bytes(b"\0")  # fuzzers want at least one
+    (folder / "empty").write_bytes(b"\0")  # fuzzers need at least one
     item = fuzzers.Fuzzer(plan, run, store, target, "seeds", 1)
     item.began = time.monotonic()
     paths = [] if plan.empty else corpora.seeds(target)
@@ -139,7 +140,7 @@ def pack_seeds(plan, run, store, target):
         findings.replay(plan, target, good[0], "-b", folder, *good[1:])
     if not plan.empty:
         for path in corpora.working(target).iterdir():
-            if path.is_file() and not path.name.startswith("."):  # rsync's, of what it just copies
+            if path.is_file() and not path.name.startswith("."):  # a temporary file of rsync
                 with contextlib.suppress(FileNotFoundError):
                     shutil.copyfile(path, folder / f"working-{path.name}")
     item.executions = item.corpus_inputs = len(paths)
@@ -160,7 +161,7 @@ def runs_clean(plan, store, item, path):
 
 
 class Session:
-    """All items of a run, as many at once as JOBS says."""
+    """All items of a run; JOBS of them run at once."""
 
     def __init__(self, plan, run):
         self.plan, self.run = plan, run
@@ -193,7 +194,7 @@ class Session:
         self.view = screen.View(self.plan.time_s * max(1, -(-total // self.plan.jobs)), self.what())
         try:
             self.watch()
-        finally:  # the terminal is given back also where that fails
+        finally:  # gives the terminal back even on failure
             self.view.done()
         self.work_out()
         self.merge()
@@ -202,7 +203,7 @@ class Session:
                 item.measure()
 
     def watch(self):
-        """Starts the fuzzers and looks at them until the last has ended."""
+        """Starts the fuzzers and watches them until the last has ended."""
         while self.waiting or self.active:
             while self.waiting and (not self.active or
                                     self.slots_used() + self.waiting[0].workers <= self.plan.jobs):
@@ -231,7 +232,7 @@ class Session:
         self.store.end(seconds)
 
     def merge(self):
-        """What is new goes into the working corpus."""
+        """Merges new inputs into the working corpus."""
         for target in self.plan.targets if self.plan.merges() else []:
             folders = [self.run.path(f"raw/{target}-seeds/x").parent]
             folders += [folder for item in self.fuzzer_items() if item.target == target
@@ -242,7 +243,7 @@ class Session:
                     item.problem = item.problem or problem
 
     def end_early(self, status):
-        """Ends all that runs, reports what was found until now. Gives the path."""
+        """Ends everything, reports what was found so far, and returns the path."""
         for item in self.active:
             item.stop()
             try:
@@ -261,7 +262,7 @@ class Session:
         print(f"\ninterrupted: what was found until now is in {path}", file=sys.stderr)
 
     def report(self, status=None):
-        """Once: a second call gives the same path."""
+        """Writes the report once; a second call returns the same path."""
         if self.run.final:
             return self.run.final
         found = self.store.all()
@@ -296,7 +297,7 @@ class Session:
 
 
 def killed_runs():
-    """Folders of runs whose program is gone, with what their plan said."""
+    """Folders of runs whose program is gone, with their plan."""
     for folder in sorted((report.REPO / "results" / "fuzz").glob(".*.tmp")):
         try:
             facts = json.loads((folder / "plan.json").read_text())
@@ -307,7 +308,7 @@ def killed_runs():
 
 
 def recover(folder, facts):
-    """The report of a killed run, status interrupted: its findings, and inputs not yet looked at."""
+    """The report of a killed run, with status interrupted: its findings, and inputs that were not examined yet."""
     plan = Plan([f"TARGET={facts['targets'][0]}" if len(facts["targets"]) == 1 else "TARGET=",
                  "ENGINE=both" if len(facts["engines"]) > 1 else f"ENGINE={facts['engines'][0]}",
                  f"TIME={facts['time_s']}", f"SUBJECT={facts['subject']}", "EMPTY=1"])
@@ -316,7 +317,7 @@ def recover(folder, facts):
     run = report.Run.reopen(folder, facts["commit"], facts["dirty"])
     session = Session(plan, run)
     before = run.dir / "found-before"
-    if session.store.dir.is_dir():  # before may hold what an interrupted recovery put there
+    if session.store.dir.is_dir():  # may exist already, from an interrupted recovery
         before.mkdir(exist_ok=True)
         os.rename(session.store.dir, before / str(time.time_ns()))
     for found in findings.read_all(before):
@@ -340,14 +341,14 @@ def recover(folder, facts):
     return len(session.store.all())
 
 
-TOLD_MAX = 3  # findings that the terminal shows whole
+TOLD_MAX = 3  # how many findings the terminal shows in full
 
 
 def tell(session, path):
-    """The findings, on the terminal: what was done, what was expected and came, how to see it again."""
+    """Prints the findings: what was done, what was expected, what happened, how to reproduce it."""
     found = session.store.all()
     for one in found[:TOLD_MAX]:
-        one.folder = path / "findings" / one.folder.relative_to(session.store.dir)  # renamed at the end
+        one.folder = path / "findings" / one.folder.relative_to(session.store.dir)  # the folder is renamed at the end
         print("\n".join(page.told(session.plan, one, report.shown(one.folder))), file=sys.stderr)
     for one in found[TOLD_MAX:]:
         print(f"finding: {one.oracle} ({one.target}/{one.engine}, {one.seconds:.1f} s)", file=sys.stderr)
@@ -371,7 +372,7 @@ def main():
     try:
         session.prepare()
         session.go()
-    except (OSError, subprocess.CalledProcessError) as error:  # a full disk: what was found until now
+    except (OSError, subprocess.CalledProcessError) as error:  # a full disk: report what was found so far
         print(f"fuzz.py: the run ends here: {error}", file=sys.stderr)
         path = session.end_early("error")
         print(f"what was found until now is in {path}", file=sys.stderr)

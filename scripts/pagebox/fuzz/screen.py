@@ -1,4 +1,4 @@
-"""screen.py: a fuzz run as it goes: one screen on a terminal, plain lines elsewhere."""
+"""screen.py: the progress of a fuzz run: one screen on a terminal, plain lines elsewhere."""
 import shutil
 import sys
 import time
@@ -6,8 +6,8 @@ import time
 from pagebox.common import report
 
 REDRAW_S = 0.5
-CLEAR = "\x1b[H\x1b[J"  # home, and empty from there
-ALTERNATE, BACK = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"  # a screen of its own, no cursor
+CLEAR = "\x1b[H\x1b[J"  # cursor home, clear the rest
+ALTERNATE, BACK = "\x1b[?1049h\x1b[?25l", "\x1b[?25h\x1b[?1049l"  # the alternate screen without cursor, and back
 
 
 def clock(seconds):
@@ -17,7 +17,7 @@ def clock(seconds):
 
 
 class View:
-    """update() as often as you like; done() gives the terminal back."""
+    """Call update() as often as you like; done() gives the terminal back."""
 
     COLUMNS = ("target", "engine", "state", "executions", "a second", "edges", "inputs", "fed", "stability",
                "findings")
@@ -38,7 +38,7 @@ class View:
                 f"{item.stability:.2f} %" if item.stability is not None else "", str(len(names) or ""))
 
     def screen(self, items, store):
-        """The lines of one screen, not wider or longer than the terminal."""
+        """The lines of one screen, cut to the size of the terminal."""
         width, height = shutil.get_terminal_size()
         gone = time.monotonic() - self.began
         lines = [f"make fuzz   {self.what}",

@@ -1,8 +1,8 @@
-"""behaviour.py: the gate's question whether the work tree does what it must: tools that exist.
+"""behaviour.py: the gate's check that the work tree behaves as it must, with existing tools.
 
-Each step is one of the repository's own make targets or programs; any finding blocks. A step that does not
-end in its time is inconclusive: a busy machine looks the same as a hang. A step that cannot run is an
-error, never a pass.
+Each step is one of the repository's own make targets or programs; any finding blocks. A step that exceeds its time
+limit is inconclusive, because a busy machine looks the same as a hang. A step that cannot run is an error, never a
+pass.
 """
 import dataclasses
 import os
@@ -14,8 +14,8 @@ import time
 from pagebox.common import processes
 from pagebox.common import report
 
-VERIFY_S = 10  # for each scenario: those that need longer are searched only so far
-LIMIT_LEAST_S = 600  # also from nothing built, on a busy machine
+VERIFY_S = 10  # per scenario; those that need longer are searched only partly
+LIMIT_LEAST_S = 600  # enough for a build from scratch on a busy machine
 CORPORA = sorted(p.name for p in (report.REPO / "corpus").iterdir() if p.is_dir())
 
 
@@ -23,11 +23,11 @@ CORPORA = sorted(p.name for p in (report.REPO / "corpus").iterdir() if p.is_dir(
 class Step:
     name: str
     command: list
-    usual_s: int  # on a quiet machine with two cores, built before
+    usual_s: int  # on a quiet machine with two cores, already built
     environment: dict = dataclasses.field(default_factory=dict)
-    bounded: bool = False  # a search that ran out of its time is no finding
-    base: dict = None  # the environment of the same step on the base, where only what is new blocks
-    partial: bool = False  # nothing may be offered that runs here
+    bounded: bool = False  # a search that runs out of time is no finding
+    base: dict = None  # environment of the same step on the base, if only new findings block
+    partial: bool = False  # it is allowed to run nothing
 
 
 def make(*goals):
@@ -48,8 +48,8 @@ def steps():
     ]
 
 
-# What a make or a person's shell may have told other programs: it means other things to the steps, or
-# would make them look at less.
+# Variables that make or a user's shell may set for other programs. They would change what the steps do, or make them
+# check less.
 OTHERS = (
     "MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES TIME FILTER BASE JOBS SUBJECT TARGET RULES_OFF SCHED SEED "
     "SEEDS SWARM PARTS TEST_PARTS ONLY ENGINE EMPTY QUICK TRACE TRACE_JSON RUNTIME RANDOM HANG FAULT"
@@ -57,7 +57,7 @@ OTHERS = (
 
 
 def environment():
-    """The person's, without what changes the steps' meaning."""
+    """The user's environment, without what changes the meaning of the steps."""
     alien = lambda name: name in OTHERS or name.startswith("PAGEBOX_") or name.endswith("_TESTS")
     kept = {name: value for name, value in os.environ.items() if not alien(name)}
     return kept | {"PYTHONDONTWRITEBYTECODE": "1"}
@@ -68,26 +68,26 @@ class Outcome:
     name: str
     status: int
     seconds: float
-    findings: list  # lines that say what was found, or why it could not run
+    findings: list  # what was found, or why it could not run
     ran: bool = True
-    late: bool = False  # ended by us, as its time was over
+    late: bool = False  # we ended it because its time was over
 
 
 FINDING = re.compile(
     r"^(?:finding: .*|FAIL .*|missed: .*|caught canaries: .*|pristine fails on: .*)", re.M
 )
-ERRORS = re.compile(r"^errors: .*", re.M)  # of the scoreboard, before its sums
-NAMED = re.compile(r"^(?:finding: (\S+)|(.+): a finding$)", re.M)  # of replay: a name, then the input
+ERRORS = re.compile(r"^errors: .*", re.M)  # in the scoreboard's output, before its sums
+NAMED = re.compile(r"^(?:finding: (\S+)|(.+): a finding$)", re.M)  # in replay's output: a name, then the input
 REPLAYED = re.compile(r"(\d+) inputs?, (\d+) findings?, (\d+) not readable")
 
 
 def limit_s(step):
-    """A step that takes longer hangs, also on a slow machine."""
+    """A step that takes longer hangs, even on a slow machine."""
     return max(LIMIT_LEAST_S, 5 * step.usual_s)
 
 
 def run(step, folder, said=lambda seconds: None):
-    """One step, its output into a file of the folder. said: told every second how long it runs."""
+    """Runs one step with its output in a file of the folder. said: called every second with its running time."""
     began = time.monotonic()
     log = folder / f"{step.name.replace(' ', '-')}.log"
     with open(log, "w") as out:
@@ -115,11 +115,11 @@ def run(step, folder, said=lambda seconds: None):
 
 
 def by_rule(text, environment):
-    """What replay found, a rule once: its name, the first input that breaks it, how to see it."""
+    """Replay's findings, one per rule: name, first input that breaks it, command that reproduces it."""
     inputs, name = {}, None
     for told, path in NAMED.findall(text):
         if told:
-            name = name or told  # the first of a run counts
+            name = name or told  # the first finding of a run counts
         else:
             inputs.setdefault(name or "crash", []).append(path)
             name = None
@@ -134,14 +134,14 @@ def outcome(step, status, seconds, text):
     if step.name.startswith("replay"):
         findings = list(by_rule(text, step.environment)) or findings
     if step.bounded and status and not findings and re.search(r"\b0 findings", text):
-        status = 0  # searched as far as the time went, and nothing was found
+        status = 0  # searched until the time was over, and nothing was found
     if step.partial and status == 3 and not findings:
-        status = 0  # it offers nothing that runs here
+        status = 0  # the subject offers nothing that runs here
         return Outcome(step.name, status, seconds, [])
     replayed = REPLAYED.search(text)
     if step.name.startswith("replay") and status == 0 and not (replayed and int(replayed.group(1))):
         return Outcome(step.name, 2, seconds, ["no input was replayed"], ran=False)
-    ran = status in (0, 1) or bool(findings)  # make's own status is 2 whatever it ran ended with
+    ran = status in (0, 1) or bool(findings)  # make exits with 2 whatever the status of its command
     if status and not findings:
         findings = ERRORS.findall(text) or text.strip().splitlines()[-3:]
     return Outcome(step.name, status, seconds, findings[:20], ran)
@@ -157,7 +157,7 @@ def less(done, base):
 
 
 def item(done):
-    """A step as the gate's report has it."""
+    """A step in the format of the gate's report."""
     verdict = "inconclusive" if done.late else "regression" if done.status else "pass"
     shown = {"name": done.name, "part": "behaviour", "metric": "findings", "verdict": verdict}
     shown |= {"base": 0, "head": len(done.findings) if done.status else 0}

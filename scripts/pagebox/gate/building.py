@@ -1,8 +1,8 @@
-"""building.py: the two sides that the gate compares, built: ref/ of a revision and of the work tree.
+"""building.py: builds the two sides that the gate compares: ref/ of a revision and of the work tree.
 
-The work tree's bench/gate/ is built against both. All paths have the same length on both sides
-(base, head), all flags are the same, and objects are compiled under relative names, so equal
-sources give equal machine code. Objects are kept by content in build/gate/objects/.
+The work tree's bench/gate/ is built against both. All paths have the same length on both sides (base, head), all
+flags are the same, and objects are compiled under relative names, so equal sources give equal machine code.
+Objects are kept by content in build/gate/objects/.
 """
 import concurrent.futures
 import dataclasses
@@ -23,15 +23,15 @@ from pagebox.common import report
 
 HOME = report.REPO / "build" / "gate"
 BENCH = report.REPO / "bench" / "gate"
-# Where a function begins within a cache line is luck, and worth 20 % to a short loop.
+# Where a function begins within a cache line is luck, and can cost a short loop 20 %.
 LAYOUT = ["-falign-functions=64"]
-# What another interface looks like, as an error with every compiler.
+# Error messages of the compilers if the interface differs.
 STRICT = ["implicit-function-declaration", "incompatible-pointer-types", "int-conversion"]
 WARNINGS = ["-Wall", "-Wextra", "-Wno-unused", *(f"-Werror={name}" for name in STRICT)]
 
 
 class Inconclusive(Exception):
-    """The question cannot be answered: the program does not build against BASE's ref/."""
+    """The question cannot be answered: the program does not compile with BASE's ref/."""
 
 
 class Unbuildable(Exception):
@@ -40,24 +40,24 @@ class Unbuildable(Exception):
 
 @dataclasses.dataclass
 class Side:
-    name: str  # base or head, or of another pair of words of equal length
+    name: str  # base or head, or another pair of words of equal length
     folder: pathlib.Path
     objects: list
-    library: list  # the objects that are measured: ref/'s, or a subject
+    library: list  # the objects to measure: ref/'s, or a subject
 
     def program(self, order=0):
-        return self.folder / f"gate{order:04}"  # paths of equal length, whatever the order
+        return self.folder / f"gate{order:04}"  # paths of equal length for every order
 
 
 def lock():
-    """One gate at a time in a checkout: they would measure each other, and share folders."""
+    """Allows one gate at a time in a checkout: two would disturb each other's measurements, and share folders."""
     HOME.mkdir(parents=True, exist_ok=True)
     held.append(open(HOME / "lock", "w"))
     try:
         fcntl.flock(held[-1], fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         report.die("another gate is running in this checkout: wait for it, or use a copy")
-    shutil.rmtree(processes.SCRATCH, ignore_errors=True)  # of one that was interrupted
+    shutil.rmtree(processes.SCRATCH, ignore_errors=True)  # left by an interrupted gate
     for path in (HOME / "objects").glob(".*.o"):
         path.unlink()
 
@@ -88,7 +88,7 @@ def git(*arguments, repo=report.REPO):
 
 
 def revision(name, repo=report.REPO):
-    """The commit that BASE names in the repository; a clear end where it is none."""
+    """The commit that BASE names in the repository; exits with a clear message if there is none."""
     if not name:
         report.die("say what to compare with: make gate BASE=<revision>, for example BASE=main")
     if git("rev-parse", "--git-dir", repo=repo).returncode:
@@ -149,7 +149,7 @@ def headers_of(folder):
 
 
 def old_names(folder):
-    """Options that give functions the names which ref/ in the folder knows them by."""
+    """Compiler options that map today's function names to those that ref/ in the folder uses."""
     text = "".join(path.read_text(errors="replace") for path in sorted(folder.glob("ref/*.h")))
     pairs = [l.split() for l in (report.REPO / "bench/renamed.txt").read_text().splitlines()]
     return [f"-D{p[0]}={p[1]}" for p in pairs if len(p) == 2 and f"{p[0]}(" not in text]
@@ -192,9 +192,8 @@ def sources_of(folder, pattern):
 
 
 def build(name, folder, measured=()):
-    """Compiles a side whose sources are in the folder, and links it. measured: the object that is measured, where
-    it is not ref/. Unbuildable: its ref/ does not compile. Inconclusive: its ref/ does, the benchmark program
-    against it does not."""
+    """Compiles a side from the sources in the folder, and links it. measured: the object to measure, if it is not ref/.
+    Raises Unbuildable if its ref/ does not compile, Inconclusive if only the benchmark program does not."""
     headers = headers_of(folder)
     library, faults = compile_all(folder, sources_of(folder, "ref/*.c"), headers)
     if faults:
@@ -216,8 +215,8 @@ def shorten(text, lines=12):
 
 
 def link(side, order):
-    """The program, its objects in an order of chance that is the same for the same number on every
-    side. 0: as they come."""
+    """Links the program, with its objects in a random order that is the same on every side for the same number; 0:
+    unchanged."""
     objects = sorted(map(str, side.objects))
     if order:
         random.Random(order).shuffle(objects)
@@ -233,7 +232,7 @@ def link(side, order):
 
 
 def prepare(name, fill, home=HOME):
-    """A side: sources by fill(folder), then built."""
+    """A side: sources from fill(folder), then built."""
     folder = fresh(home / name)
     fill(folder)
     if not any(folder.glob("ref/*.c")):
@@ -243,7 +242,7 @@ def prepare(name, fill, home=HOME):
 
 
 def text_bytes(side):
-    """Size of the machine code of ref/ by section, as `size` counts it; None without that tool."""
+    """Size of ref/'s machine code by section, from `size`; None without that tool."""
     command = ["size", *map(str, side.library)]
     try:
         done = subprocess.run(command, cwd=side.folder, capture_output=True, text=True, check=True)
@@ -253,14 +252,14 @@ def text_bytes(side):
 
 
 def same_code(one, other):
-    """Both programs are the same, byte for byte."""
+    """Whether both programs are the same, byte for byte."""
     return one.program().read_bytes() == other.program().read_bytes()
 
 
 class Library:
     """What the gate compares: ref/ of the work tree and of BASE."""
 
-    calibrated = waivers = kept = True  # thresholds and waivers are this one's, and the history
+    calibrated = waivers = kept = True  # it has thresholds and waivers, and its figures go into the history
     exact = True  # equal programs give equal counts
     counts_s = 28  # usual, on a quiet machine with two cores
     name = "the work tree"

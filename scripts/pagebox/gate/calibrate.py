@@ -1,10 +1,10 @@
-"""calibrate.py: how often the gate is wrong on this machine: false alarms, and what it detects.
+"""calibrate.py: measures how often the gate is wrong on this machine: false alarms, and what it detects.
 
-Sessions of the gate's time part, with the work tree on both sides (one link, or the head linked in
-another order), and with a slowdown put into the head's measured regions by a spin of that length.
-The raw pairs of every session go to results/calibration/<machine>/sessions.jsonl.gz as they are made,
-so that it can be interrupted and goes on where it was. Thresholds are frozen on one half of the sessions
-and scored on the other. Another machine's data is neither added to nor compared with.
+Runs sessions of the gate's time part with the work tree on both sides: with one link, with the head linked in another
+order, and with a slowdown in the head's measured regions (a spin of that length). The raw pairs of every session
+are appended to results/calibration/<machine>/sessions.jsonl.gz at once, so that calibration can be interrupted and
+continued. Thresholds are frozen on one half of the sessions and scored on the other. Data of another machine is
+neither added nor compared.
 """
 import datetime
 import gzip
@@ -27,9 +27,9 @@ HOME = report.REPO / "results" / "calibration"
 PERCENTS = (2, 3, 5, 10, 20)
 COUNTED = {"syscall": "syscall:getppid", "fault": "page_faults", "instruction": "instructions"}
 SESSIONS, INJECTED, COUNT_RUNS = 100, 8, 5
-SESSIONS_MIN = 20  # fewer say too little to freeze thresholds on
-FAILURES_MAX = 3  # of sessions, which are tried again; one more ends the command
-MARGIN = 1.1  # of a threshold above the largest shift that nothing caused
+SESSIONS_MIN = 20  # fewer are not enough to freeze thresholds
+FAILURES_MAX = 3  # failed sessions are repeated; one more ends the command
+MARGIN = 1.1  # thresholds are this multiple of the largest shift without a cause
 SAME = ("kernel", "cpu", "cores", "memory_bytes", "compiler", "libc")
 
 
@@ -61,18 +61,18 @@ def folder_of(machine):
 
 
 def differs(machine, stored):
-    """Which facts of the stored machine are not this one's. Flags that were not stored are unknown."""
+    """Which facts of the stored machine differ from this one's. Flags that were not stored are unknown."""
     keys = SAME + (("flags",) if stored.get("flags") else ())
     return [key for key in keys if machine.get(key) != stored.get(key)]
 
 
 def suite_of(rows, rounds):
-    """Sessions of the same timed rows and rounds belong together."""
+    """Sessions with the same timed rows and rounds belong together."""
     return building.digest(sorted(rows), rounds)[:12]
 
 
 def thresholds(machine, suite):
-    """(row -> threshold as a log-ratio, ""), frozen on this very machine; ({}, why) without them."""
+    """(row -> threshold as a log-ratio, ""), frozen on this machine; ({}, why) if there are none."""
     try:
         stored = json.loads((folder_of(machine) / "thresholds.json").read_text(encoding="utf-8"))
         wrong = differs(machine, stored["machine"])
@@ -85,7 +85,7 @@ def thresholds(machine, suite):
 
 
 def open_store(machine):
-    """This machine's folder; a clear end where it holds another's data."""
+    """This machine's folder; exits with a clear message if it holds another's data."""
     folder = folder_of(machine)
     folder.mkdir(parents=True, exist_ok=True)
     about = folder / "machine.json"
@@ -104,11 +104,11 @@ def open_store(machine):
     return folder
 
 
-MEMBER = gzip.compress(b"", mtime=0)[:8]  # how each session begins
+MEMBER = gzip.compress(b"", mtime=0)[:8]  # the first bytes of each session
 
 
 def add(folder, record):
-    """One more session at the end, as a gzip member of its own."""
+    """Appends a session, as a gzip member of its own."""
     data = gzip.compress((json.dumps(report.plain(record)) + "\n").encode(), mtime=0)
     with open(folder / "sessions.jsonl.gz", "ab") as file:
         file.write(data)
@@ -117,8 +117,8 @@ def add(folder, record):
 
 
 def stored(folder):
-    """All whole sessions. One cut short by a crash ends the file: it is cut off; what is damaged
-    before the last is not ours to judge."""
+    """All complete sessions. A last session that a crash cut short is removed; damage before that is not repaired here.
+    """
     path, records, good = folder / "sessions.jsonl.gz", [], 0
     data = path.read_bytes() if path.exists() else b""
     while good < len(data):
@@ -142,7 +142,7 @@ def stored(folder):
 
 
 def plan(options):
-    """(kind, number) of all sessions wanted, mixed so that any part of them is useful."""
+    """(kind, number) of all wanted sessions, mixed so that any part of them is useful."""
     alike = [("same" if n % 2 == 0 else "relinked", n) for n in range(options.sessions)]
     slowed = [(f"percent:{p}", n) for n in range(options.injected) for p in PERCENTS]
     counted = [("counts", n) for n in range(COUNT_RUNS)] + [
@@ -200,7 +200,7 @@ class Calibration:
         inject = [kind.partition(":")[2]] if ":" in kind else ()
         rows = {name: row["threads"] for name, row in self.rows.items()}
         found = {"counts": counting.count_side(self.other.program(), "head", rows, inject)}
-        if inject:  # beside it what it is compared with
+        if inject:  # with the rows that it is compared with
             found["plain"] = counting.count_side(self.side.program(), "base", rows)
         return found
 
@@ -240,8 +240,8 @@ def differences(record, row):
 
 
 def freeze(records, rows):
-    """row -> threshold: above every shift that nothing caused, in the training half; none for a row
-    that was not measured."""
+    """row -> threshold: above every shift without a cause in the training half; none for a row that was not measured.
+    """
     frozen = {}
     for row in rows:
         found = [differences(r, row) for r in records]
@@ -252,7 +252,7 @@ def freeze(records, rows):
 
 
 def alarms(record, kinds, frozen):
-    """Rows that this session alone would suspect, and all its items; worked out once."""
+    """Rows that this session alone would suspect, and all its items; computed once."""
     if "alarms" in record:
         return record["alarms"]
     pairs = {
@@ -266,7 +266,7 @@ def alarms(record, kinds, frozen):
 
 
 def confirmed(suspects, records, at, kinds, frozen):
-    """Those of the suspects that the next session shows again, in tests of their own."""
+    """The suspects that the next session confirms, with tests of their own."""
     if not suspects or len(records) < 2:
         return set()
     following = records[(at + 1) % len(records)]
@@ -276,7 +276,7 @@ def confirmed(suspects, records, at, kinds, frozen):
 
 
 def rates(records, kinds, frozen):
-    """(sessions, sessions with a suspect, sessions that block, row -> times blocked)."""
+    """(sessions, sessions with a suspect, sessions that block, row -> number of blocks)."""
     suspected = blocked = 0
     by_row = {row: 0 for row in kinds}
     for at, record in enumerate(records):
@@ -289,7 +289,7 @@ def rates(records, kinds, frozen):
 
 
 def count_of(run, row, metric):
-    """None: not counted. A system call that was not made was counted."""
+    """None: not counted. A system call that was not made counts as 0."""
     if row not in run:
         return None
     return run[row].get(metric, 0 if metric.startswith("syscall:") else None)
@@ -300,8 +300,8 @@ def counts_of(run):
 
 
 def counts_found(records):
-    """What the counts say: how many were equal in all runs of one program, how far resident bytes
-    spread, and in which rows injected ones were found."""
+    """What the counts show: how many were equal in all runs of one program, how far resident bytes spread, and in which
+    rows injected ones were found."""
     groups = {}
     for record in records:
         if record["kind"] == "counts":
@@ -342,7 +342,7 @@ def with_interval(hits, trials):
 
 
 def brief(hits, trials):
-    """The same in a cell of a table."""
+    """The same for a cell of a table."""
     if not trials:
         return report.DASH
     low, high = stats.clopper_pearson(hits, trials)
@@ -350,7 +350,7 @@ def brief(hits, trials):
 
 
 def score(folder, suite, kinds):
-    """All that the report says, from the raw sessions, with thresholds from half of them."""
+    """Everything in the report, from the raw sessions, with thresholds from half of them."""
     records = [r for r in stored(folder) if r.get("suite") == suite]
     alike = [r for r in records if r["kind"] in ("same", "relinked")]
     training, scored = alike[0::4] + alike[1::4], alike[2::4] + alike[3::4]
@@ -374,7 +374,7 @@ def score(folder, suite, kinds):
 
 
 def publish(work, status):
-    """The report; of the whole suite, and of enough sessions, it is kept, with the thresholds."""
+    """Writes the report; if it covers the whole suite and enough sessions, it is kept, with the thresholds."""
     folder, machine, kinds = work.folder, work.machine, work.kinds
     records, facts, frozen, by_row, power, scored = score(folder, work.suite, kinds)
     facts |= counts_found(records)
@@ -509,7 +509,7 @@ def curve(items, power):
 
 
 def heat_map(items, power):
-    """Rows of one thread and slowdowns: the share of sessions that blocked."""
+    """Rows of one thread by slowdown: the share of sessions that blocked."""
     percents = [p for p, (sessions, _) in power.items() if sessions]
     rows = sorted((i for i in items if i["kind"] == "alone"), key=lambda i: i["name"], reverse=True)
     share = lambda item, p: 100 * item[f"found_{p}"] / power[p][0]

@@ -1,9 +1,9 @@
-"""counting.py: what a row costs, counted exactly, on two sides, and compared.
+"""counting.py: counts exactly what a row costs on two sides, and compares the counts.
 
-Three runs of the program count one and the same region: alone (page faults, mappings, voluntary
-switches, peak of resident bytes: the kernel's own counters), under strace (system calls by name,
-between two marks), under callgrind (instructions, and which of them lock the bus). The row `control`
-has counts that are known beforehand: where they differ, the counters are broken, and nothing passes.
+Three runs of the program count the same region: alone (page faults, mappings, voluntary switches, peak resident bytes,
+from the kernel's counters), under strace (system calls by name, between two marks), and under callgrind
+(instructions, and which of them lock the bus). The row `control` has known counts: if they differ, the counters
+are broken, and nothing passes.
 """
 import collections
 import concurrent.futures
@@ -22,18 +22,18 @@ from pagebox.common import processes
 from pagebox.common import report
 
 INSTRUCTIONS_TOLERANCE = 0.01
-# Resident bytes are the kernel's own estimate: it differed by so much between equal runs.
+# Resident bytes are the kernel's estimate, which differed by this much between equal runs.
 RESIDENT_TOLERANCE = 0.04
 RESIDENT_TOLERANCE_BYTES = 64 * 4096
 LIMIT_S = 120
 WAIVERS = report.REPO / "bench" / "gate" / "waivers"
 CONTROL = {"page_faults": 512, "vmas": 2, "syscall:getppid": 3, "syscall:mmap": 2, "locked": 7}
 CONTROL |= {"voluntary_switches": 1, "syscall:clock_nanosleep": 1}
-# What it does costs so much with any compiler; two MiB, and how far the kernel's estimate may be off.
+# The cost of the row `control` with any compiler; two MiB, and how far the kernel's estimate may be off.
 CONTROL_RANGES = {"instructions": (1024, 32768), "resident_bytes": (1.5 * 2**20, 2.5 * 2**20)}
-LATE = "did not end within"  # how the words of a row that we ended begin
+LATE = "did not end within"  # the first words about a row that we ended
 REGION = "gate_region_counted"
-SUBJECT = "subject.so"  # beside the program, where a subject is measured
+SUBJECT = "subject.so"  # next to the program, if a subject is measured
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
 
 
@@ -42,12 +42,12 @@ class CountError(Exception):
 
 
 class RowFailed(CountError):
-    """A row did not run to its end. On the head alone it is a regression."""
+    """A row did not complete. On the head only, that is a regression."""
 
 
 def head_alone(row, why, part="counts"):
-    """The item of a row that ran on the base and failed on the head: worse, but where only its time was
-    over, as on a busy machine."""
+    """The item of a row that ran on the base and failed on the head: a regression, unless only its time was over, as on
+    a busy machine."""
     verdict = "inconclusive" if LATE in why else "regression"
     return remark(row, verdict, f"the head alone fails: {why}", part)
 
@@ -70,7 +70,7 @@ def run(command, what):
 
 @functools.cache
 def fixed_addresses():
-    """A prefix that switches address randomisation off, where that is allowed."""
+    """A command prefix that switches address randomisation off, if that is allowed."""
     tool = shutil.which("setarch")
     if tool:
         command = [tool, platform.machine(), "-R", "true"]
@@ -80,7 +80,7 @@ def fixed_addresses():
 
 
 def rows(program):
-    """Name -> what the program says of it."""
+    """Name -> what the program says about the row."""
     lines = run([str(program), "--list"], f"{program} --list").splitlines()
     found = {row["name"]: row for row in map(json.loads, lines)}
     if "control" not in found or len(found) < 2:
@@ -111,13 +111,13 @@ def locked_places(path, stamp):
     if platform.machine() != "x86_64":
         return None
     text = run(["objdump", "-d", "--no-show-raw-insn", path], "objdump")
-    # An exchange with memory locks without saying so.
+    # xchg with memory locks the bus even without a lock prefix.
     pattern = r"^\s*([0-9a-f]+):\s+(?:lock\b|xchg\s[^\n]*\(|mfence)"
     return frozenset(int(address, 16) for address in re.findall(pattern, text, re.M))
 
 
 def instructions(program, row, inject):
-    """(instructions, locked ones or None) of the region."""
+    """(instructions, locking ones or None) of the region."""
     with processes.scratch_file(".callgrind") as out:
         command = ["valgrind", "-q", "--tool=callgrind", f"--callgrind-out-file={out.name}"]
         command += ["--collect-atstart=no", f"--toggle-collect={REGION}", "--dump-instr=yes"]
@@ -133,7 +133,7 @@ def instructions(program, row, inject):
     called, within = False, ()
     for line in lines:
         if line.startswith("calls="):
-            called = True  # the next line repeats what the callee has cost
+            called = True  # the next line repeats the cost of the callee
         elif line.startswith("ob="):
             within = places.get(line.strip()[3:]) or ()
         elif line.startswith("0x"):
@@ -148,7 +148,7 @@ def instructions(program, row, inject):
 
 
 def uncounted(kind):
-    """Why rows of this kind have no counts here; empty: they have."""
+    """Why rows of this kind have no counts here; "" if they have."""
     if kind == "spinners":
         return "not counted: how long its threads spin is chance"
     if kind == "sleeper" and len(os.sched_getaffinity(0)) < 2:
@@ -157,12 +157,12 @@ def uncounted(kind):
 
 
 def count_row(program, row, kind, inject=()):
-    """Metric -> count of one row; nothing for a row that is uncounted()."""
+    """Metric -> count of one row; empty for a row that is uncounted()."""
     inject = ["--inject", *inject] if inject else []
     if uncounted(kind):
         return {}
     counts = dict(kernel_counts(program, row, inject))
-    if kind == "sleeper":  # the kernel may count the partner's pages, too
+    if kind == "sleeper":  # the kernel may count the partner's pages too
         counts.pop("resident_bytes")
     calls = system_calls(program, row, inject)
     counts |= {f"syscall:{name}": n for name, n in sorted(calls.items())}
@@ -189,9 +189,8 @@ def check_control(counts, side):
 
 
 def count_sides(programs, kinds, counts, failed, said=lambda row: None, inject=()):
-    """Counts two rows at a time, a row on all sides before the next, into counts: side -> row ->
-    metric -> count, and failed: side -> row -> why, both good at any moment. programs: side -> path;
-    kinds: side -> row -> kind."""
+    """Counts two rows at a time, each row on all sides before the next. Fills counts: side -> row -> metric -> count,
+    and failed: side -> row -> why; both are valid at any moment. programs: side -> path; kinds: side -> row -> kind."""
 
     def one(task):
         row, side = task
@@ -220,7 +219,7 @@ def count_sides(programs, kinds, counts, failed, said=lambda row: None, inject=(
 
 
 def count_side(program, side, kinds, inject=()):
-    """Row -> counts of one side alone, all of them."""
+    """Row -> counts of one side alone."""
     counts, failed = {side: {}}, {side: {}}
     count_sides({side: program}, {side: kinds}, counts, failed, inject=inject)
     for why in failed[side].values():
@@ -236,7 +235,7 @@ class Waiver:
     expires: datetime.date
     row: str  # with * and ?
     metric: str  # with * and ?
-    most: str  # "+3": so many more; "+5%"
+    most: str  # "+3": at most 3 more; "+5%"
     reason: str
     line: int
     used: bool = False
@@ -250,7 +249,7 @@ class Waiver:
 
 
 def read_waivers(path=WAIVERS):
-    """All waivers, and a complaint for each line that is none."""
+    """All waivers, and a complaint for each malformed line."""
     found, faults = [], []
     text = path.read_text(encoding="utf-8") if path.exists() else ""
     for number, line in enumerate(text.splitlines(), 1):
@@ -305,13 +304,13 @@ def compare_metric(row, metric, base, head, waivers, today):
 
 
 def remark(row, verdict, note, part="counts"):
-    """An item that says something of a whole row."""
+    """An item about a whole row."""
     return item(row, "row", 0, 0, verdict) | {"part": part, "note": note}
 
 
 def compare(base, head, waivers, today=None, failed=()):
-    """Items of all rows and metrics. A row that only one side has cannot be compared. failed: rows
-    that one side has no counts of because they did not run to their end."""
+    """Items of all rows and metrics. A row that only one side has cannot be compared. failed: rows without counts on
+    one side, because they did not complete."""
     today = today or datetime.date.today()
     items = []
     for row in sorted((set(base) | set(head)) - set(failed)):
@@ -330,8 +329,8 @@ def compare(base, head, waivers, today=None, failed=()):
 
 
 def settle(items, base, head):
-    """Counts that block, against a second count of both sides: what the same side counts differently does not
-    block, unless the head's least is above the base's most. Changes items."""
+    """Checks counts that block against a second count of both sides: what one side counts differently does not block,
+    unless the head's lowest is above the base's highest. Changes items."""
     for item in items:
         row, metric = item["name"], item["metric"]
         if item["verdict"] != "regression" or row not in base or row not in head:
@@ -344,7 +343,7 @@ def settle(items, base, head):
 
 
 def waiver_notes(waivers, today=None):
-    """What is to be told of waivers that did nothing."""
+    """What to report about waivers that had no effect."""
     today = today or datetime.date.today()
     notes = []
     for waiver in waivers:

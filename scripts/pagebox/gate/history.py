@@ -1,9 +1,9 @@
-"""history.py: what the gate measured, kept over the commits, and plotted: `make trend`.
+"""history.py: the gate's measurements over the commits, stored and plotted: `make trend`.
 
-The store is a file of one JSON object a line, one a run of the gate: HISTORY=file, by default
-~/.local/state/pagebox/gate.jsonl ($XDG_STATE_HOME), outside of git. Figures of another machine, and of
-uncommitted changes, are kept and not drawn; commits come in their order, not as they were measured.
-Change points (binary segmentation on ranks) are advice, not a verdict.
+The store is a file with one JSON object per line, one for each run of the gate: HISTORY=file, by default
+~/.local/state/pagebox/gate.jsonl ($XDG_STATE_HOME), outside git. Figures of other machines and of uncommitted
+changes are stored but not drawn. Commits are in the order of the history, not of the measurements. Change points
+(binary segmentation on ranks) are advice, not a verdict.
 """
 import json
 import os
@@ -14,9 +14,9 @@ from pagebox.gate import calibrate
 from pagebox.common import stats
 from pagebox.common import report
 
-DRAWN = ("instructions", "time")  # of every row; the other counts where they change their level
+DRAWN = ("instructions", "time")  # for every row; other counts only if their level changes
 POINTS_MIN = 2
-COLUMNS, PANEL = 4, (250, 100)  # of the small plots
+COLUMNS, PANEL = 4, (250, 100)  # columns of small plots; their size
 
 
 def place(given):
@@ -27,7 +27,7 @@ def place(given):
 
 
 def append(given, run, items, base, verdict):
-    """One more line; a store that cannot be written is told, and changes no verdict."""
+    """Appends a line; a store that cannot be written is reported, and changes no verdict."""
     rows = {}
     for item in items:
         if item["part"] != "behaviour" and item["metric"] != "row" and item["head"] is not None:
@@ -69,8 +69,8 @@ def options(parser):
 
 
 def in_order(entries, machine):
-    """Entries of this machine and of commits alone, in the order of the history, as measured within a
-    commit; and how many were left out, by reason."""
+    """Entries of this machine and of commits, in the order of the history, and of measurement within a commit; and how
+    many were left out, by reason."""
     listed = building.git(
         "rev-list", "--all", "HEAD", "--topo-order", "--reverse"
     ).stdout.decode()
@@ -97,7 +97,7 @@ def series(entries, row, metric):
 
 
 def panels(found):
-    """Small plots of one scale of time: [(title, points, cuts)]."""
+    """Small plots with one time scale: [(title, points, cuts)]."""
     data, script = {}, []
     lines = -(-len(found) // COLUMNS)
     script.append(f"set multiplot layout {lines},{COLUMNS}\nunset key")

@@ -1,4 +1,4 @@
-"""page.py: what the gate found, as one screen, as sections of a page, and as JUnit XML."""
+"""page.py: the gate's results as one screen, as sections of a page, and as JUnit XML."""
 import math
 import xml.etree.ElementTree as xml
 
@@ -68,7 +68,7 @@ def of(items, part, verdict=None):
 
 
 def overall(items, parts):
-    """The gate's verdict. parts: those that were run to their end; none at all passes nothing."""
+    """The gate's verdict. parts: those that completed; without any, nothing passes."""
     for verdict in ("regression", "inconclusive"):
         if any(item["verdict"] == verdict for item in items):
             return verdict
@@ -80,7 +80,7 @@ def blocked(items):
 
 
 def part_line(items, part):
-    """One part's verdict in a line."""
+    """One part's verdict on one line."""
     mine = of(items, part)
     if not mine:
         return "not run"
@@ -108,7 +108,7 @@ def part_line(items, part):
 
 
 def could_see(mine):
-    """Of rows with one thread, and with two."""
+    """The detectable changes, for rows with one thread and with two."""
     said = []
     for words, alone in (("", True), (", with two threads ", False)):
         seen = sorted(
@@ -125,7 +125,7 @@ def could_see(mine):
 
 
 def remarks(items):
-    """What is to be said of rows that are not shown anyway, equal words once: [words: rows]."""
+    """What to report about rows that are not shown otherwise, equal words once: [words: rows]."""
     said = {}
     for item in items:
         if "note" in item and item["verdict"] not in ("regression", "inconclusive"):
@@ -134,13 +134,13 @@ def remarks(items):
 
 
 def with_note(item):
-    """The change, and what is to be said of it."""
+    """The change, with the remark on it."""
     text = change(item)
     return text + (f" ({item['note']})" if "note" in item and item["metric"] != "row" else "")
 
 
 def rows_of(items):
-    """So many of them as fit a screen, a line each."""
+    """As many rows as fit a screen, one per line."""
     lines = [f"  {i['name']:<28} {i['metric']:<18} {with_note(i)}" for i in items[:SCREEN_ROWS]]
     if len(items) > SCREEN_ROWS:
         lines.append(f"  ... and {len(items) - SCREEN_ROWS} more in the report")
@@ -148,7 +148,7 @@ def rows_of(items):
 
 
 def screen(verdict, lead, items, notes, path):
-    """The whole answer, on one screen: the verdict first."""
+    """The whole answer on one screen, the verdict first."""
     lines = [f"gate: {WORDS[verdict]}: {lead}"]
     for part in ("behaviour", "counts", "time"):
         lines.append(f"  {part:<10} {part_line(items, part)}")
@@ -219,7 +219,7 @@ def time_section(items):
 
 
 def forest(mine):
-    """Each row's shift with its interval; the threshold as a mark."""
+    """Each row's shift with its interval, and the threshold as a mark."""
     shown = [i for i in mine if i["kind"] == "alone" and math.isfinite(i["low"])]
     if not shown:
         return None
@@ -262,8 +262,8 @@ def sections(items, notes):
 
 
 def junit(items, seconds, notes, verdict, why):
-    """A suite a part, a case a row: what CI services show. Inconclusive is `skipped`. A verdict that
-    is no row's, as nothing could be compared, is the only case of the suite gate.run."""
+    """A suite per part, a case per row, for CI services. Inconclusive is `skipped`. A verdict without a row (nothing
+    could be compared) is the only case of the suite gate.run."""
     suites = xml.Element("testsuites", name="gate", time=f"{seconds:.1f}")
     unsaid = verdict == "inconclusive" and not any(i["verdict"] == verdict for i in items)
     if verdict in ("error", "interrupted") or unsaid:

@@ -1,9 +1,9 @@
 """pairing.py: times the rows of two programs against each other, in pairs.
 
-A pair of a row is the least of three fresh processes of each side, taken in turns on one core; which
-side begins is balanced over the rounds and otherwise chance. Rows of a round come in an order of
-chance. A pair that was disturbed from outside is dropped, and counted, by the rule below, which
-looks at the machine, never at the figures; as many rounds are added as the time allows.
+A pair of a row is the minimum of three fresh processes of each side, in turns on one core; which side begins is
+balanced over the rounds and otherwise random. The rows of a round are in random order. A pair that was disturbed from
+outside is dropped, and counted, by the rule below, which looks at the machine, never at the figures. Rounds are added
+as long as the time allows.
 """
 import dataclasses
 import json
@@ -19,33 +19,33 @@ from pagebox.gate import counting
 from pagebox.common import processes
 from pagebox.common import stats
 
-PROCESSES = 3  # a side and pair: the least counts
+PROCESSES = 3  # per side and pair: the minimum counts
 ROUNDS = 20
-BATCH_TIME_NS = 1.5e6  # of measured regions in one process,
-PROCESS_TIME_NS = 8e6  # or of a whole process, set-up of the regions included
+BATCH_TIME_NS = 1.5e6  # measured time in one process,
+PROCESS_TIME_NS = 8e6  # or time of a whole process, including the set-up of the regions
 BATCHES = (5, 60)
 LEAST_THRESHOLD = 0.05
 THREADS_THRESHOLD = 1.0  # twice the time, for rows with two threads
 CONFIRM_ROUNDS = 24
-# As log-ratios: where not even so much could have been seen, the row says nothing. One row, whose time
-# jumps by half from process to process, could not see +50 % in 9 of 100 calibrated sessions.
+# As log-ratios: a row in which not even this much could be detected says nothing. One row, whose time jumps by half
+# between processes, could not show +50 % in 9 of 100 calibrated sessions.
 SEEN_LIMIT = math.log(2)
 THREADS_SEEN_LIMIT = math.log(5)
 PROCESS_LIMIT_S = 60
 
-# The rule by which a pair is dropped, fixed beforehand. A region in which the kernel ran something else
-# on the core is left out at once, by the program; on a machine with 15 tasks for 2 cores the rest still
-# spread by 1 % in most rows. What the kernel cannot see, or what starves a pair, drops the pair.
-STEAL_TICKS_MAX = 0  # of the hypervisor, in the pair's time
+# When a pair is dropped, fixed beforehand. The program itself leaves out a region in which the kernel ran something
+# else on the core; on a machine with 15 tasks for 2 cores the rest still spread by 1 % in most rows. A pair is dropped
+# for disturbances that the kernel cannot see, or that starve it.
+STEAL_TICKS_MAX = 0  # of the hypervisor, during the pair
 PRESSURE_MAX = 0.25  # share of the pair's time in which some task waited for a core,
-STARVED = 10  # when the pair took so often its usual time, too
+STARVED = 10  # if the pair also took this many times its usual time
 
 
 @dataclasses.dataclass
 class Pair:
     base_ns: float | None  # None: no undisturbed region
     head_ns: float | None
-    dropped: str = ""  # why
+    dropped: str = ""  # the reason
 
     @property
     def difference(self):
@@ -61,7 +61,7 @@ def steal_ticks():
 
 
 def pressure_us():
-    """Microseconds in which some task waited for a core; None where the kernel does not tell."""
+    """Microseconds in which some task waited for a core; None if the kernel does not tell."""
     try:
         with open("/proc/pressure/cpu") as file:
             return int(re.search(r"total=(\d+)", file.readline()).group(1))
@@ -70,7 +70,7 @@ def pressure_us():
 
 
 class Disturbance:
-    """What happened outside between its making and why()."""
+    """What happened outside between construction and why()."""
 
     def __init__(self):
         self.steal, self.pressure, self.began = steal_ticks(), pressure_us(), time.monotonic()
@@ -91,7 +91,7 @@ class Disturbance:
 
 
 def once(program, row, batches, core, inject):
-    """Nanoseconds of the best undisturbed region of a fresh process; None: there was none."""
+    """Nanoseconds of the best undisturbed region of a fresh process; None if there was none."""
     command = [str(program), "--time", row, str(batches), str(core), *inject]
     try:
         done = processes.run(command, PROCESS_LIMIT_S, env=counting.ENVIRONMENT, cwd="/")
@@ -107,7 +107,7 @@ def once(program, row, batches, core, inject):
 
 
 class HeadFailed(Exception):
-    """A row that runs on the base and not on the head."""
+    """A row runs on the base and not on the head."""
 
 
 class Sampler:
@@ -120,15 +120,15 @@ class Sampler:
         self.inject = ["--inject", *inject] if inject else []
         self.cores = sorted(os.sched_getaffinity(0))
         self.batches = {}
-        self.first = {}  # row -> which side began in the last pair
-        self.usual_s = {}  # row -> the shortest time that a pair has taken
+        self.first = {}  # row -> the side that began in the last pair
+        self.usual_s = {}  # row -> the shortest time of a pair
         self.left_out = set()
         if len(self.cores) < 2:
             self.left_out = {row for row, kind in rows.items() if kind != "alone"}
-        self.failed = {}  # row -> why, of rows that the head alone cannot run
+        self.failed = {}  # row -> why, for rows that only the head cannot run
 
     def batches_of(self, row):
-        """So many regions for both sides, from what one costs on the base side."""
+        """The number of regions for both sides, from the cost of one on the base side."""
         if row not in self.batches:
             whole_ns = math.inf
             for _ in range(2):
@@ -140,8 +140,8 @@ class Sampler:
         return self.batches[row]
 
     def turns(self, row):
-        """Which side runs when, True for the head: in turns, the beginner balanced over pairs of
-        rounds: the first of two is chance, the second the other one."""
+        """The order of the sides, True for the head: in turns, the beginner balanced over pairs of rounds: random in
+        the first of two, the other one in the second."""
         begins = self.first.pop(row, None)
         if begins is None:
             begins = self.random.random() < 0.5
@@ -167,7 +167,7 @@ class Sampler:
         return pair
 
     def once(self, head, row, batches, core):
-        """A row that fails on the base is an error whatever the head does with it."""
+        """A row that fails on the base is an error whatever the head does."""
         if not head:
             return once(self.base, row, batches, core, [])
         try:
@@ -177,7 +177,7 @@ class Sampler:
             raise HeadFailed(str(error))
 
     def round(self, pairs, wanted=None):
-        """One more pair of each row, or of the wanted ones, into pairs: row -> list."""
+        """Adds one pair of each row, or of the wanted ones, to pairs: row -> list."""
         rows = [row for row in self.rows if row not in self.left_out | self.failed.keys()]
         rows = [row for row in rows if wanted is None or row in wanted]
         self.random.shuffle(rows)
@@ -198,9 +198,9 @@ def threshold_of(row, kind, calibrated):
 
 
 def judge(pairs, kinds, calibrated, family=0):
-    """Items of all rows of a session: row -> list of Pair. calibrated: row -> threshold, from this
-    machine's calibration; without one the session's own noise decides. family: rows of the whole
-    test, where these are only some of them."""
+    """Items of all rows of a session: row -> list of Pair. calibrated: row -> threshold, from this machine's
+    calibration; without it the session's own noise decides. family: rows of the whole test, if these are only some
+    of them."""
     kept = {row: [p.difference for p in found if not p.dropped] for row, found in pairs.items()}
     ps = {row: stats.signed_rank(found)[0] for row, found in kept.items()}
     tests = max(family, len(ps))
@@ -246,13 +246,13 @@ def judge(pairs, kinds, calibrated, family=0):
 
 
 def wanting(pairs, rounds):
-    """Rows that have not got enough undisturbed pairs yet."""
+    """Rows that do not have enough undisturbed pairs yet."""
     kept = {row: sum(not p.dropped for p in found) for row, found in pairs.items()}
     return {row for row, count in kept.items() if count < rounds}
 
 
 def session(sampler, rounds, until, said=lambda done, wanted: None, pairs=None):
-    """Rounds until every row has its pairs, or until time.monotonic() is past until."""
+    """Runs rounds until every row has its pairs, or time.monotonic() reaches until."""
     pairs = {} if pairs is None else pairs
     for done in range(rounds):
         if done and time.monotonic() > until:
@@ -268,7 +268,7 @@ def session(sampler, rounds, until, said=lambda done, wanted: None, pairs=None):
 
 
 def settle(items, again):
-    """Suspected regressions that the fresh rounds do not show are none. Changes items."""
+    """Drops suspected regressions that the fresh rounds do not show. Changes items."""
     second = {item["name"]: item for item in again}
     for item in items:
         found = second.get(item["name"])
@@ -287,7 +287,7 @@ def settle(items, again):
 
 
 def unsettled(items):
-    """Of a run that was ended early: a suspect that was not measured again is not blocked."""
+    """After an early end: a suspect that was not measured again does not block."""
     for item in items:
         if item["verdict"] == "regression" and "again" not in item:
             item["verdict"], item["note"] = "inconclusive", "suspected, and not measured again"
@@ -298,8 +298,8 @@ def unsettled(items):
 
 
 class Comparison:
-    """Two sides (gate_build.Side) timed against each other: rounds of pairs, then the suspects once
-    more, both sides linked in another order. What it has found is good at any moment."""
+    """Two sides (gate_build.Side) timed against each other: rounds of pairs, then the suspects again with both sides
+    linked in another order. Its results are valid at any moment."""
 
     def __init__(self, base, head, kinds, calibrated, family=0):
         self.sides, self.kinds, self.calibrated, self.family = (

@@ -7,9 +7,9 @@
     scripts/gate.py previous              counts against HEAD^, as one test
     scripts/gate.py trend                 `make trend`: each row over the commits
 
-bench/gate/README.md tells what is measured and how verdicts are reached. Reports: results/gate/.
+bench/gate/README.md explains what is measured and how verdicts are reached. Reports: results/gate/.
 Exit status: 0 pass, 1 regression, 2 usage or set-up, 3 inconclusive, 130 interrupted (the report
-then holds what was done).
+has what was done).
 """
 import argparse
 import dataclasses
@@ -31,13 +31,13 @@ from pagebox.gate import subject
 from pagebox.gate import pairing
 from pagebox.common import report
 
-TIME_S = 240  # at most for the pairs; usually much less
+TIME_S = 240  # at most, for the pairs; usually much less
 SAME = "Both sides are the same machine code, byte for byte: nothing was run, there is nothing to compare"
 BUILD_S, ROUND_S = 4, 1.1  # usual, on a quiet machine with two cores
 
 
 class Gate:
-    """One comparison: what was found so far, so that it can end at any moment."""
+    """One comparison, with the results so far, so that it can end at any moment."""
 
     def __init__(self, options):
         self.options = options
@@ -66,7 +66,7 @@ class Gate:
         return [item for part in self.found.values() for item in part]
 
     def expected_s(self):
-        """Part -> seconds that it takes on a quiet machine."""
+        """Part -> its seconds on a quiet machine."""
         parts = {"build": BUILD_S, "counts": self.under.counts_s}
         if self.options.timed:
             parts["time"] = min(self.options.time or TIME_S, ROUND_S * self.options.rounds)
@@ -75,8 +75,8 @@ class Gate:
         return parts
 
     def say(self, part, share, text, overdue=False):
-        """Progress: how much of a part is done. What is left takes as much longer than usual as what
-        is done took. overdue: the present step takes longer than usual, nobody knows how long."""
+        """Shows progress: how much of a part is done. The rest is expected to take as much longer than usual as the
+        finished steps did. overdue: the present step takes longer than usual, so its end is unknown."""
         order = list(self.expected)
         done = sum(self.expected[name] for name in order[: order.index(part)])
         done += share * self.expected[part]
@@ -86,7 +86,7 @@ class Gate:
         self.progress.update(f"{text}; {left}")
 
     def announce(self, items):
-        """What blocks, as soon as it is known."""
+        """Reports what blocks as soon as it is known."""
         found = page.blocked(items)
         if found:
             self.progress.done()
@@ -101,7 +101,7 @@ class Gate:
             self.head = self.under.prepare("head")
         except building.Unbuildable as error:
             raise SetUp(f"the work tree cannot be built: {error}")
-        except building.Inconclusive as error:  # not of two interfaces: there is one side
+        except building.Inconclusive as error:  # not if the interfaces differ: then there is only one side
             raise SetUp(f"the work tree is at odds with itself: {error}")
         try:
             self.base = self.under.prepare("base")
@@ -117,7 +117,7 @@ class Gate:
             self.notes.append("compares uncommitted changes with HEAD")
 
     def rows(self):
-        """row -> what the program says of it, of both sides and as the filter says."""
+        """row -> what the program says about it, for rows of both sides that match the filter."""
         self.own = {side.name: counting.rows(side.program()) for side in (self.base, self.head)}
         found = self.own["base"] | self.own["head"]
         self.timed = {name: row["threads"] for name, row in found.items() if row["timed"]}
@@ -161,7 +161,7 @@ class Gate:
         self.parts.append("counts")
 
     def compare_counts(self, base, head):
-        """A row that runs on the base, and not on the head, is worse."""
+        """A row that runs on the base and not on the head is a regression."""
         self.keep("counts.json", self.counted)
         failed = self.failed["base"].keys() | self.failed["head"].keys()
         self.found["counts"] = counting.compare(base, head, self.waivers, failed=failed) + [
@@ -171,8 +171,7 @@ class Gate:
         ]
 
     def count_again(self, programs, kinds):
-        """Somebody's code may count differently from run to run: what blocks must be above all that was
-        counted on the base."""
+        """A user's code may count differently from run to run: what blocks must exceed all counts of the base."""
         rows = {i["name"] for i in page.blocked(self.found["counts"]) if i["metric"] != "row"}
         wanted = {side: {row: kind for row, kind in of.items() if row in rows} for side, of in kinds.items()}
         again, failed = ({name: {} for name in programs} for _ in range(2))
@@ -209,7 +208,7 @@ class Gate:
             self.end_time()
 
     def end_time(self):
-        """Also of a part that was ended early."""
+        """Also for a part that was ended early."""
         for name, pairs in self.timing.raw().items():
             self.keep(name, pairs)
         self.found["time"] = self.timing.items()
@@ -218,7 +217,7 @@ class Gate:
         return self.under.steps() if self.options.subject_src else behaviour.steps()
 
     def new(self, step, done, folder, said):
-        """Of a step's findings, those that the base has not."""
+        """A step's findings that the base does not have."""
         if not (step.base and done.status and done.ran and not done.late):
             return done
         other = dataclasses.replace(step, name=f"{step.name} on the base", environment=step.base)
@@ -228,7 +227,7 @@ class Gate:
         return done
 
     def behave(self):
-        """Why steps could not run, if any could not."""
+        """Why steps could not run, or nothing."""
         folder = self.run.path("raw/behaviour/log").parent
         usual_s, faults = 0, []
         for step in self.steps():
@@ -287,7 +286,7 @@ class Gate:
             signal.pthread_sigmask(signal.SIG_SETMASK, held)
 
     def interrupt(self):
-        """The report first: what still runs may take its time to end."""
+        """The report comes first, because ending the running children may take time."""
         processes.interrupt()
         if self.counted and "counts" not in self.parts:
             base, head = map(dict, self.counted.values())
@@ -301,7 +300,7 @@ class Gate:
 
 
 class SetUp(Exception):
-    """Something the person has to fix first."""
+    """Something that the user has to fix first."""
 
 
 class Same(Exception):
@@ -309,8 +308,8 @@ class Same(Exception):
 
 
 def previous(options):
-    """Counts of the work tree against the commit before, as a test. Without such a commit, or where
-    the interface has changed, it counts as neither passed nor failed."""
+    """Counts of the work tree against the previous commit, as a test. Without such a commit, or if the interface has
+    changed, it counts as neither passed nor failed."""
     if building.git("rev-parse", "--verify", "--quiet", "HEAD^^{commit}").returncode:
         print("SKIP gate_counts_against_the_previous_commit: there is none here (shallow or first)")
         return 0
@@ -328,7 +327,7 @@ def previous(options):
 
 
 def measure(gate, options):
-    """Counts and time, as far as they go; (verdict, why) where they do not go to their end."""
+    """Counts and times, as far as possible; (verdict, why) if they could not be completed."""
     try:
         gate.build()
         rows = gate.rows()
@@ -357,7 +356,7 @@ def run(options):
         if fault:
             verdict, why = "error", "; ".join(filter(None, (why, fault)))
         if page.overall(gate.items, gate.parts) == "regression":
-            verdict = "regression"  # whatever else could not be had
+            verdict = "regression"  # whatever else could not be done
         return gate.finish(verdict, why)
     except SetUp as error:
         return gate.finish("error", str(error))

@@ -1,9 +1,9 @@
-"""selftest.py: the gate against patches whose outcome is known: it must be able to say no, and yes.
+"""selftest.py: tests the gate with patches whose outcome is known: it must be able to say no, and yes.
 
-bench/gate/regressions/GS*.patch make ref/ slower and must block, by the count or the time that the
-header names; GH*.patch are harmless and must pass. Each is applied to a copy of the work tree's
-ref/, and judged as the gate judges, but without waivers, which are for the merge under way.
---fast: only those that show in counts, only the rows that the header names.
+bench/gate/regressions/GS*.patch make ref/ slower and must block, by the count or the time that the header names;
+GH*.patch are harmless and must pass. Each is applied to a copy of the work tree's ref/ and judged like the gate
+does, but without waivers, which are for the current merge.
+--fast: only patches that show in counts, and only the rows that the header names.
 """
 import pathlib
 import re
@@ -27,7 +27,7 @@ KINDS = ("slower", "harmless")
 LEAST = 8  # of each kind
 TIMED_S = 120
 BUILD_S = 600
-# A bug of behaviour, from the scoreboard: the corpus alone must find it.
+# A behaviour bug from the scoreboard, which the corpus alone must find.
 BEHAVIOUR = report.REPO / "fuzz" / "defects" / "G02-grow-zero-at-maximum.patch"
 
 
@@ -41,8 +41,8 @@ def patches():
 
 
 def planted(name, patch, pristine=None):
-    """A side with the patch; its folder's name is as long as the other's. pristine: the side whose
-    sources are patched, so that the work tree may change meanwhile."""
+    """A side with the patch; its folder's name is as long as the other's. pristine: the side whose sources are patched,
+    so that the work tree may change meanwhile."""
 
     def fill(folder):
         if pristine:
@@ -113,7 +113,7 @@ class Selftest:
         self.counted = {}
 
     def kinds(self, pattern, timed):
-        """The rows that matter: all of them only for a harmless patch, when there is time."""
+        """The rows that matter: all of them only for a harmless patch, if there is time."""
         found = {n: r["threads"] for n, r in self.rows.items() if re.search(pattern, n)}
         return {n: k for n, k in found.items() if not timed or self.rows[n]["timed"]}
 
@@ -123,7 +123,7 @@ class Selftest:
         return {row: self.counted[row] for row in kinds}
 
     def judge(self, patch):
-        """What is wrong with the gate's verdict on this patch; empty: nothing."""
+        """What is wrong with the gate's verdict on this patch; "" if nothing."""
         head = planted("head", patch, self.pristine)
         slower, metric = patch.head["Kind"] == "slower", patch.head["Metric"]
         pattern = patch.head["Rows"] if slower or self.options.fast else ""
@@ -157,12 +157,12 @@ class Selftest:
 
 
 def behaviour_blocks():
-    """The corpus, replayed on a copy with a planted bug, must find it, and the patch must be why."""
+    """Replays the corpus on a copy with a planted bug: it must find the bug, and the patch must be the cause."""
     tree = building.HOME / "self" / "tree"
     shutil.rmtree(tree, ignore_errors=True)
     tree.mkdir(parents=True)
     planting.copy_sources(tree)
-    for name in ("bench", "scripts"):  # their makefiles are part of the whole
+    for name in ("bench", "scripts"):  # the Makefile includes their rules
         shutil.copytree(report.REPO / name, tree / name)
     if patchfile.apply(patchfile.read(BEHAVIOUR), tree) is None:
         return f"{BEHAVIOUR.name} does not apply"

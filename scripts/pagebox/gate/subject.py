@@ -1,9 +1,9 @@
-"""subject.py: `make gate SUBJECT_SRC=folder BASE=revision`: is somebody's own memory or mailbox worse?
+"""subject.py: `make gate SUBJECT_SRC=folder BASE=revision`: is the user's memory or mailbox worse than before?
 
-The folder lies in a git repository of its own. Head is the folder as it is, base the same folder at BASE. Both
-are copied and built to a subject: by the executable `build` in it (run in the copy, with PAGEBOX and OUT in its
-environment), or else by fuzz/subjects/build.sh from all C files in the folder. The counts and times are those of
-bench/gate/subject/; behaviour is all seeds of corpus/, on both sides: what only the head breaks blocks.
+The folder is in a git repository of its own. Head is the folder as it is, base the same folder at BASE. Both are
+copied and built into subjects: by an executable `build` in it (run in the copy, with PAGEBOX and OUT in its
+environment), or else by fuzz/subjects/build.sh from all C files in the folder. Counts and times come from
+bench/gate/subject/. Behaviour is all seeds of corpus/ on both sides: what only the head breaks blocks.
 """
 import os
 import shutil
@@ -23,7 +23,7 @@ class Subject:
     """What the gate compares: see building.Library, which has the same attributes."""
 
     calibrated = waivers = kept = False
-    exact = False  # somebody's code may count differently from run to run
+    exact = False  # a user's code may count differently from run to run
     counts_s = 10
 
     def __init__(self, folder, base):
@@ -36,7 +36,7 @@ class Subject:
         self.head_commit = self.git("rev-parse", "HEAD").strip()
         self.dirty = bool(self.git("status", "--porcelain", "--", "."))
         self.name = f"SUBJECT_SRC={folder}"
-        self.engine = {}  # side -> object for the concurrency engine, where one could be built
+        self.engine = {}  # side -> object for the concurrency engine, if one could be built
 
     def git(self, *arguments):
         return building.git(*arguments, repo=self.folder).stdout.decode(errors="replace")
@@ -108,7 +108,7 @@ class Subject:
 
 
 def stripped(path):
-    """The object without names, places and stamps of its build."""
+    """The object without names, debug places and build stamps."""
     out = path.with_suffix(".stripped")
     command = ["objcopy", "--strip-all", "--remove-section=.note.gnu.build-id", "--remove-section=.comment", path, out]
     if subprocess.run(list(map(str, command)), capture_output=True).returncode:
