@@ -1,11 +1,11 @@
-"""browser.py: a browser without a screen as a command that speaks the protocol of fuzz/runtimes/README.md.
+"""browser.py: a headless browser as a command that speaks the protocol of fuzz/runtimes/README.md.
 
     scripts/runtimes_browser.py chromium /usr/bin/chromium [--js-flags=--liftoff-only]
     scripts/runtimes_browser.py firefox /usr/bin/firefox-esr [javascript.options.wasm_optimizingjit=false]
 
-    scripts/runtimes_browser.py chromium /usr/bin/chromium --script=FILE   # runs FILE instead, and prints what it prints
+    scripts/runtimes_browser.py chromium /usr/bin/chromium --script=FILE   # runs FILE instead, and prints its output
 
-It loads a page from here whose worker fetches lines, has driver.js answer them, and posts the answers.
+The browser loads a page from here. The page's worker fetches lines, passes them to driver.js and posts the answers.
 """
 import http.server
 import json
@@ -36,7 +36,7 @@ try { importScripts('/script.js'); } catch (error) { post(String(error)); }
 post('.');
 """
 START_S = 60
-PREFERENCES = {  # nothing of a browser's own talks to anybody, and memories can be shared
+PREFERENCES = {  # the browser itself contacts nobody, and memories can be shared
     "browser.shell.checkDefaultBrowser": False, "datareporting.policy.dataSubmissionEnabled": False,
     "toolkit.telemetry.enabled": False, "app.update.enabled": False, "network.captive-portal-service.enabled": False,
     "network.connectivity-service.enabled": False, "browser.startup.homepage_override.mstone": "ignore",
@@ -54,7 +54,7 @@ def handler(lines, answers, script):
 
         def reply(self, body, kind, status=200):
             self.send_response(status)
-            # Only an isolated page gets shared memory.
+            # Only an isolated page can have shared memory.
             self.send_header("Cross-Origin-Opener-Policy", "same-origin")
             self.send_header("Cross-Origin-Embedder-Policy", "require-corp")
             self.send_header("Cross-Origin-Resource-Policy", "same-origin")
@@ -90,7 +90,8 @@ def command(name, path, options, home, url):
 
 
 def play(child, lines, answers, asked):
-    """Lines to the page and back, until either ends. One with "step" has several answers, up to a dot."""
+    """Passes lines to the page and answers back, until either ends. A line with "step" has several answers, up to a
+    dot."""
     first = True
     for line in asked:
         lines.put(line)
@@ -118,12 +119,12 @@ def main():
     options = sys.argv[3:]
     path = options.pop().partition("=")[2] if options and options[-1].startswith("--script=") else ""
     script = pathlib.Path(path).read_bytes() if path else b""
-    asked = [b'"step":1'] if script else sys.stdin.buffer  # a script begins by itself
+    asked = [b'"step":1'] if script else sys.stdin.buffer  # a script begins without a request
     lines, answers = queue.Queue(), queue.Queue()
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler(lines, answers, script))
     server.daemon_threads = True
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # by way of `finally`
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))  # runs the `finally` blocks
     with tempfile.TemporaryDirectory(prefix="pagebox-", ignore_cleanup_errors=True) as home:
         words = command(sys.argv[1], sys.argv[2], options, home, f"http://127.0.0.1:{server.server_port}/")
         child = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=sys.stderr,

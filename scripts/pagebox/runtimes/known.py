@@ -1,10 +1,10 @@
-"""known.py: real WebAssembly runtimes under test: which are there, and how they are started.
+"""known.py: the WebAssembly runtimes under test: which are installed, and how they are started.
 
     scripts/runtimes.py                                # the table of make runtimes
     scripts/runtimes.py with node -- command...        # runs a command with that runtime as its subject
-    scripts/runtimes.py command jsc:bbq                # how it is started, a line a tier: name, repeat, command
+    scripts/runtimes.py command jsc:bbq                # how it is started, one line per tier: name, repeat, command
 
-A runtime is an engine of fuzz/runtimes/engines.json, perhaps with the tiers that are wanted (jsc:interpreter,bbq);
+A runtime is an engine of fuzz/runtimes/engines.json, optionally with tiers (jsc:interpreter,bbq);
 "pipe:COMMAND", any command that speaks the protocol of fuzz/runtimes/README.md; or a library in this process,
 SHIM:LIBRARY, with a shim of fuzz/runtimes/shims/ (wasm-c-api:/usr/lib/libsome.so).
 Exit status: the command's; 2 usage or set-up.
@@ -25,7 +25,7 @@ DRIVER = FOLDER / "driver.js"
 
 
 def engines_folder():
-    """Where scripts/setup runtimes has npm put its engines."""
+    """The folder in which `scripts/setup runtimes` lets npm put its engines."""
     state = pathlib.Path(os.environ.get("XDG_STATE_HOME") or pathlib.Path.home() / ".local" / "state")
     return pathlib.Path(os.environ.get("PAGEBOX_ENGINES") or state / "pagebox" / "engines")
 
@@ -35,7 +35,7 @@ def engines():
 
 
 def program_of(engine):
-    """The engine's program, or None where it is not there."""
+    """The engine's program, or None if it is not installed."""
     for name in engine["program"]:
         path = shutil.which(name) if "/" not in name else engines_folder() / name
         if path and os.access(path, os.X_OK):
@@ -44,7 +44,7 @@ def program_of(engine):
 
 
 def how_to_get(engine):
-    """Browsers are large: they are not part of scripts/setup runtimes."""
+    """Browsers are large, so `scripts/setup runtimes` does not install them."""
     return f"{engine['get']}, or scripts/setup {'conform' if engine['run'][0].startswith('{browser ') else 'runtimes'}"
 
 
@@ -52,7 +52,7 @@ WABT_HEADER = pathlib.Path("/usr/include/wabt/interp/interp.h")
 
 
 def wabt_version():
-    """Of the one library that a package has; None where it is not there."""
+    """The version of the library in the package, or None if it is not installed."""
     return output_of(["dpkg-query", "-W", "-f", "${Version}", "wabt"]) if WABT_HEADER.exists() else None
 
 
@@ -71,7 +71,7 @@ def output_of(command):
 
 
 def words(engine, tier):
-    """The command of one tier: its environment, its words."""
+    """One tier's command: its environment and its words."""
     made = []
     if engine["run"][0].startswith("{browser "):
         kind = engine["run"][0].strip("{}").split()[1]
@@ -87,7 +87,7 @@ def words(engine, tier):
 
 
 def commands(runtime):
-    """[(tier, how often a program is repeated, command for sh)] of a runtime in a process of its own."""
+    """[(tier, repeats of each program, shell command)] of a runtime in a process of its own."""
     name, _, wanted = runtime.partition(":")
     if name == "pipe":
         return [("pipe", "1", wanted)]
@@ -115,7 +115,7 @@ def shims():
 
 
 def environment_of(runtime):
-    """What the programs of fuzz/ need to be told."""
+    """Environment variables for the programs of fuzz/."""
     shim, _, library = runtime.partition(":")
     if shim in shims():
         return {"SUBJECT": str(BUILD / f"{shim.replace('-', '_')}.so"), "PAGEBOX_LIBRARY": library or shim,

@@ -1,11 +1,11 @@
-"""rates.py: `make bench-runtimes`: programs a second of a core, of the harness with its pipe and of an engine, apart.
+"""rates.py: `make bench-runtimes`: programs per second of a core, for the harness with its pipe and for an engine.
 
     scripts/runtimes_rates.py                               # RUNTIME=node-npm:liftoff RUNS=20000
     scripts/runtimes_rates.py RUNTIME=node:turbofan,jsc:interpreter RUNS=50000
 
-A fuzzer's run from nothing is recorded once. Then the engine plays the recorded programs alone, without a harness, and the
-harness runs them again with fuzz/runtimes/echo.c, which answers what the engine said. Both in processor time,
-so a busy machine disturbs little. Each with and without growth: growing costs V8 most.
+Records a fuzzer's run without seeds once. Then the engine plays the recorded programs without the harness, and the
+harness runs them again with fuzz/runtimes/echo.c, which repeats the engine's answers. Both are measured in processor
+time, so that a busy machine matters little; each with and without growth, which is V8's most expensive operation.
 Exit status: 0, 2 usage or set-up, 130 interrupted.
 """
 import ctypes
@@ -23,11 +23,11 @@ from pagebox.runtimes import known
 
 FUZZER = report.REPO / "build" / "bare" / "memory_fuzzer"
 ECHO = known.BUILD / "echo"
-SET_CHILD_SUBREAPER = 36  # prctl: what the harness leaves behind becomes ours to wait for
+SET_CHILD_SUBREAPER = 36  # prctl: orphans of the harness become children of this process
 
 
 def asked(arguments):
-    """Names of runtimes, and how many programs."""
+    """Names of runtimes, and the number of programs."""
     given = settings.read(arguments, {
         "RUNTIME": settings.word("node-npm:liftoff"),
         "RUNS": settings.number(20000, 1, 10**8 - 1),
@@ -36,7 +36,7 @@ def asked(arguments):
 
 
 def processor_s(words, **options):
-    """Runs a command; processor seconds of it and of all that it left behind."""
+    """Runs a command; returns processor seconds of it and of all the processes that it left behind."""
     child = subprocess.Popen(words, **options)
     seconds = 0.0
     while True:
@@ -50,7 +50,8 @@ def processor_s(words, **options):
 
 
 def fuzz(pipe, runs, growth, rules_off, folder):
-    """The harness with `pipe`, a command for sh, as its runtime: processor seconds. Ends where it does not play all."""
+    """Runs the harness with the shell command `pipe` as its runtime; returns processor seconds. Exits if not all
+    programs ran."""
     environment = dict(os.environ, SUBJECT=str(known.BUILD / "pipe.so"), PAGEBOX_RUNTIME=f"pipe\t1\t{pipe}",
                        PAGEBOX_RULES_OFF=",".join(rules_off), PAGEBOX_HANG_MS="20000")
     if not growth:
@@ -66,7 +67,7 @@ def fuzz(pipe, runs, growth, rules_off, folder):
 
 
 def measure(runtime, runs, growth):
-    """(programs, those of the harness with an echo a second, those of the engine a second)."""
+    """(programs, programs per second of the harness with an echo, of the engine)."""
     tier = known.commands(runtime)[0]
     found = known.engines().get(runtime.partition(":")[0], {}).get("known", [])
     broken = [one["finding"].partition("-")[0] for one in found]

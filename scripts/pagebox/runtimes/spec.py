@@ -1,10 +1,12 @@
-"""spec.py: `make spec TESTS=folder`: the specification's own tests of memory, on every runtime.
+"""spec.py: `make spec TESTS=folder`: the specification's own tests of memories, on every runtime.
 
     scripts/spec.py FOLDER [RUNTIME]     # the .wast files of memory in FOLDER and below; RUNTIME: one, or "ours"
 
-Ours are the memories of ref/, under each strategy: wasm2c makes C of a script's modules, which asks fuzz/runtimes/spec/memory.c
-for its memories; atomic instructions, which Debian's wasm2c does not know, are called by their names. The files are the user's, a checkout of the specification's test suite. wast2json (wabt) takes them apart; what it cannot
-read, proposals that it does not know, is told. Engines of fuzz/runtimes/engines.json run them in each tier.
+The files are the user's, a checkout of the specification's test suite. wast2json (wabt) parses them; files that it
+cannot read, because of proposals that it does not support, are reported. Engines of fuzz/runtimes/engines.json run them
+in each tier. "ours" are the memories of ref/, under each strategy: wasm2c compiles a script's modules to C, which gets
+its memories from fuzz/runtimes/spec/memory.c; atomic instructions, which Debian's wasm2c does not support, are called by
+name.
 Exit status: 0 all passed, 1 a failure, 2 usage or set-up.
 """
 import json
@@ -19,7 +21,7 @@ import tempfile
 from pagebox.common import report
 from pagebox.runtimes import known
 
-# What is asked of memories: by the first words of a file's name.
+# Tests of memories, by the first words of a file's name.
 WANTED = re.compile(r"^(memory|bulk|data|address|align|float_memory|load|store|atomic|endianness|memory_\w+)\d*\.wast$")
 FEATURES = ["--enable-threads", "--enable-multi-memory"]
 SECONDS = 120
@@ -30,7 +32,7 @@ def files(folder):
 
 
 def taken_apart(path, folder):
-    """The commands of a script with their modules as hexadecimal, or the reason why there are none."""
+    """The commands of a script, with modules as hexadecimal; or the reason why there are none."""
     made = folder / "script.json"
     for features in ([], FEATURES):
         done = subprocess.run(["wast2json", *features, str(path), "-o", str(made)], capture_output=True, text=True)
@@ -49,7 +51,7 @@ def run(words, environment, script):
     """(passed, failed, left out, lines of failures)."""
     prefix = [f"{key}={value}" for key, value in environment.items()]
     command = ["env", *prefix, *(str(script) if word == str(known.DRIVER) else word for word in words)]
-    if str(known.DRIVER) not in words:  # a browser has no driver among its words
+    if str(known.DRIVER) not in words:  # a browser has no driver in its command
         command.append(f"--script={script}")
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=SECONDS)
@@ -68,7 +70,7 @@ C_TYPES = {"i32": ("i", "u32"), "i64": ("l", "u64"), "f32": ("f", "f32"), "f64":
 
 
 def mangled(name):
-    """As wasm2c spells an export's name."""
+    """As wasm2c encodes an export's name."""
     return "".join(c if c.isalnum() and c != "Z" or c == "_" else f"Z{ord(c):02X}" for c in name)
 
 
@@ -133,7 +135,7 @@ class Program:
             made.unlink(missing_ok=True)
             self.atomic = True
             self.steps.append(f"{{.line = {command['line']}, .kind = SPEC_SHARED, .args = {{{limits[0]}u, {limits[1]}u, {limits[2]}u}}}}")
-        else:  # imports, or proposals that wasm2c does not know
+        else:  # imports, or proposals that wasm2c does not support
             made.unlink(missing_ok=True)
             self.module = None
             self.steps.append(f"{{.line = {command['line']}, .kind = SPEC_MODULE}}")
@@ -155,7 +157,7 @@ class Program:
             self.steps.append(f"{head}, .atomic = {json.dumps(action['field'])}, .args = {{{', '.join(arguments) or '0'}}}}}")
             return True
         if self.module is None:
-            self.steps.append(f"{head}}}")  # behind a module that is left out
+            self.steps.append(f"{head}}}")  # after a module that is left out
             return True
         number = len(self.steps)
         call = f"Z_{self.module}Z_{mangled(action['field'])}({', '.join(['&i' + self.module[1:], *arguments])})"
@@ -184,7 +186,7 @@ def on_ours(name, commands, folder):
         elif command["type"] in ("assert_return", "assert_trap", "action"):
             left_out += not program.call_step(command)
         else:
-            left_out += 1  # what is not valid is no memory's affair
+            left_out += 1  # invalid modules do not concern memories
     if not program.steps:
         return {}, [], left_out
     program.write()

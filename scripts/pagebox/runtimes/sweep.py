@@ -1,11 +1,12 @@
-"""sweep.py: `make runtimes-sweep`: fuzzes one runtime after the other and writes results/runtimes/<stamp>/: a table of
-engines and rules, rates, versions, every finding with its operations and its script.
+"""sweep.py: `make runtimes-sweep`: fuzzes one runtime after the other and writes results/runtimes/<stamp>/: a table
+of engines and rules, rates, versions, and every finding with its operations and its script.
 
     scripts/runtimes_sweep.py                            # every engine that is installed, TIME=600 s each
     scripts/runtimes_sweep.py RUNTIME=node,jsc TIME=60 EMPTY=1
-    scripts/runtimes_sweep.py OF=results/fuzz/A,results/fuzz/B      # the page alone, of runs that were made
+    scripts/runtimes_sweep.py OF=results/fuzz/A,results/fuzz/B      # only the page, of earlier runs
 
-RUNTIME also takes shims, wasm3:, and tiers, jsc:bbq+omg (a plus, since the comma parts runtimes). JOBS, SEED, RULES_OFF as for make fuzz.
+RUNTIME also takes shims (wasm3:) and tiers (jsc:bbq+omg, with a plus, since the comma separates runtimes). JOBS, SEED
+and RULES_OFF as for make fuzz.
 Exit status: 0 clean, 1 a finding, 2 usage or set-up, 130 interrupted (the page has what was done).
 """
 import json
@@ -21,7 +22,7 @@ from pagebox.common import settings
 from pagebox.runtimes import known
 
 SETTINGS = ("TIME", "RUNTIME", "EMPTY", "JOBS", "SEED", "RULES_OFF", "OF")
-# What a runtime is asked; all other rules need what an engine's outside does not show: an address, a copy.
+# Rules that can be checked on a runtime. All others need what an engine does not show outside: an address, a copy.
 ASKED = ("R1", "R2", "R5", "R6", "R7", "R8", "R9", "R12", "R16", "R17", "R18")
 ASKED_SHARED = ("R14",)
 ASKED_WAITS = ("R19", "R20", "R22", "R23")
@@ -36,7 +37,7 @@ def asked(arguments):
 
 
 def fuzz(runtime, given):
-    """The folder of its report; None when it could not be run."""
+    """The folder of its report; None if it could not run."""
     words = [f"{name}={value}" for name in ("EMPTY", "SEED", "RULES_OFF") if (value := getattr(given, name))]
     command = ["make", "--no-print-directory", "fuzz", f"RUNTIME={runtime}", f"TIME={given.TIME}",
                f"JOBS={given.JOBS or 1}", *words]
@@ -84,7 +85,7 @@ def page(runs):
         rates.append([runtime, short, ", ".join(sorted({f["oracle"] for f in found})) or "none", executions, round(seconds), rate])
         findings += [(runtime, folder, f) for f in found]
     broken = {f["oracle"].split("-")[0] for _, _, f in findings}
-    columns = sorted((*ASKED, *ASKED_THREADS), key=lambda rule: rule not in broken)  # what was found is seen on a narrow screen
+    columns = sorted((*ASKED, *ASKED_THREADS), key=lambda rule: rule not in broken)  # broken rules first
     rules = [[runtime, *(cell(runtime, rule, [f for one, _, f in findings if one == runtime]) for rule in columns)]
              for runtime, _, _ in runs]
     sections = [

@@ -1,9 +1,9 @@
-"""tests.py: `make test-runtimes`: bugs planted into what a runtime answers are found and named; the real engines
-that are installed run for a minute each.
+"""tests.py: `make test-runtimes`: bugs planted into a runtime's answers are found and named; the real engines that
+are installed run for a minute each.
 
-    scripts/runtimes_test.py quick            # each planted bug by its program, each kind of nonsense: seconds, a part of make test
-    scripts/runtimes_test.py planted [TIME]   # each found by the fuzzer from nothing, TIME=60 s at most
-    scripts/runtimes_test.py engines [TIME]   # each engine that is there, or RUNTIME=jsc,bun, TIME=60 s
+    scripts/runtimes_test.py quick            # planted bugs by their programs, kinds of nonsense: seconds; part of make test
+    scripts/runtimes_test.py planted [TIME]   # each found by the fuzzer without seeds, TIME=60 s at most
+    scripts/runtimes_test.py engines [TIME]   # each installed engine, or RUNTIME=jsc,bun, TIME=60 s
 """
 import os
 import pathlib
@@ -20,8 +20,8 @@ REPLAY = report.REPO / "build" / "plain" / "replay"
 SHRINK = report.REPO / "build" / "plain" / "shrink"
 FUZZER = report.REPO / "build" / "bare" / "memory_fuzzer"
 TESTS = known.FOLDER / "tests"
-SEEDS = 5  # restarts, at most, of an engine with a known bug
-# planted bug (tests/planted.js): the names that a finding may have
+SEEDS = 5  # at most so many restarts of an engine with a known bug
+# planted bug (tests/planted.js): the names that its finding may have
 PLANTED = {
     "grow-at-maximum": r"R5-grow-limit",
     "store-past-the-end": r"R18-access",
@@ -33,7 +33,7 @@ PLANTED = {
     "crashes": r"R18-crash",
     "exits": r"R16-exit",
 }
-# what a runtime answers instead, once (tests/nonsense.py): the finding's name, and the words of its message
+# nonsense that a runtime answers once (tests/nonsense.py): the finding's name, and words of its message
 NOT_AN_ANSWER = r"its answer is not of the protocol, "
 NONSENSE = {
     **dict.fromkeys(("words", "zeros", "empty", "too-few", "unknown-status", "negative", "too-wide", "few-bytes"),
@@ -50,7 +50,7 @@ NONSENSE = {
 
 
 def planted_environment(plant):
-    """node with a planted bug, by the compiler that has none of its own; beside a sound one where tiers differ."""
+    """node with a planted bug, with a compiler that has none of its own; beside a sound one if tiers differ."""
     sound = f"sound\t1\texec node --no-liftoff {known.DRIVER}"
     bad = f"planted\t1\texec node --no-liftoff {TESTS / 'planted.js'} {plant}"
     made = {"SUBJECT": str(known.BUILD / "pipe.so"), "PAGEBOX_HANG_MS": "3000"}
@@ -63,7 +63,8 @@ def found_in(text):
 
 
 def fuzz(environment, seconds, folder, seed=1):
-    """Runs libFuzzer without seeds until a finding, which it keeps in folder: (names found, seconds, executions, output)."""
+    """Runs libFuzzer without seeds until a finding, and keeps it in folder: (names found, seconds, executions, output).
+    """
     began = time.monotonic()
     command = [FUZZER, f"-max_total_time={seconds}", "-max_len=256", "-timeout=25", "-detect_leaks=0",
                "-rss_limit_mb=2560", "-print_final_stats=1", f"-seed={seed}", f"-artifact_prefix={folder}/"]
@@ -119,7 +120,8 @@ def quick(count):
 
 
 def nonsense(count):
-    """Each kind in the second of three programs: it is reported in one line, and a new process plays the third."""
+    """Each kind of nonsense in the second of three programs: it is reported in one line, and a new process plays the
+    third."""
     inputs = [TESTS / f"{name}.ops" for name in ("hangs", "exits", "sum-wraps")]
     for kind, (name, words) in NONSENSE.items():
         with tempfile.TemporaryDirectory() as folder:
@@ -144,7 +146,7 @@ def planted(count, seconds):
 
 
 def engines(count, seconds):
-    there = {}  # runtime: its version, what is known of it
+    there = {}  # runtime: its version, its known bugs
     for name, engine in known.engines().items():
         if known.program_of(engine) is None:
             print(f"     {name} is left out: {known.how_to_get(engine)}")
@@ -163,7 +165,7 @@ def engines(count, seconds):
 
 
 def play_engine(count, name, version, expected, seconds):
-    """One engine for so long; known findings do not end the run."""
+    """Fuzzes one engine for so many seconds; known findings do not end the run."""
     environment = dict(os.environ, **known.environment_of(name))
     left, executions, seen, new, why = seconds, 0, {}, {}, ""
     for seed in range(1, SEEDS + 1):

@@ -1,10 +1,10 @@
-"""advise.py: the weakest memory order at each atomic access and fence that is still right.
+"""advise.py: finds the weakest memory order of each atomic access and fence that is still correct.
 
-`make explore SRC=... ADVISE=1`. The program runs as it is; orders are changed at one place (a line of
-the source and a kind of access) while it runs. For each weaker order a random search looks for a
-finding, then the exhaustive search for a proof; at last the weakest orders are put together one by
-one, as long as the whole set holds. RC11 has no load buffering: a weakening that lets a load and a
-later store of a thread swap is never proved here, and stays needed.
+`make explore SRC=... ADVISE=1`. The program is not rebuilt: the order of one place (a source line and a kind of
+access) is changed while it runs. For each weaker order a random search looks for a finding, then the exhaustive
+search for a proof. At last the weakest orders are combined one by one, as long as the whole set holds. RC11 has
+no load buffering: a weakening that lets a load and a later store of a thread swap is never proved here, so the
+order counts as needed.
 """
 import json
 import os
@@ -34,7 +34,7 @@ WEAKER = {
 WEAKER["cas"] = WEAKER["fence"] = WEAKER["rmw"]
 WEAKER["cas-fails"] = WEAKER["load"]
 ARM = "RC11 has no load buffering: needed on Arm"
-PLAIN_ORDERS = {0: RELAXED, 1: RELAXED}  # plain reads and writes, by the numbers of sites.c
+PLAIN_ORDERS = {0: RELAXED, 1: RELAXED}  # plain reads and writes, numbered as in sites.c
 RANDOM_S = 2
 
 
@@ -47,10 +47,10 @@ def releases(order):
 
 
 def lets_swap(pairs, orders):
-    """Could a load and a later store swap that could not before? pairs: (load, store), each a row or
-    the order of an access that is in none. orders: row -> new order."""
+    """Could a load and a later store swap that could not before? pairs: (load, store), each a row or the order of an
+    access outside the rows. orders: row -> new order."""
     if any(row.kind == "fence" for row in orders):
-        return True  # a fence orders loads with later stores, whichever it is
+        return True  # a fence orders all earlier loads with all later stores
 
     def before(place):
         return getattr(place, "order", place)
@@ -66,7 +66,7 @@ def lets_swap(pairs, orders):
 
 
 def interruptible():
-    """From now on a termination is like an interrupt: what is known so far gets its report."""
+    """From now on a termination is treated like an interrupt: the results so far are reported."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
@@ -80,7 +80,7 @@ EXPRESSION = {
     "cas-fails": "__atomic_compare_exchange_n(p, &v, 7, 0, __ATOMIC_RELAXED, {o}); return v;",
     "fence": "__atomic_thread_fence({o}); return 0;",
 }
-TARGETS = {  # name -> clang's, the instructions that order
+TARGETS = {  # name -> clang's name, the ordering instructions
     "x86-64": (["--target=x86_64-linux-gnu"], r"\t(mfence|lock\b|xchg[bwlq]?\b)"),
     "arm64": (
         ["--target=aarch64-linux-gnu", "-march=armv8.1-a"],
@@ -98,7 +98,7 @@ def constant(order):
 
 
 class Costs:
-    """The ordering instructions of each kind of access and order, by compiling it."""
+    """The ordering instructions of each kind of access and order, found by compiling it."""
 
     def __init__(self, cc):
         self.cc, self.known = cc, {}
@@ -116,7 +116,7 @@ class Costs:
         return self.known[key]
 
     def change(self, target, kind, before, after):
-        """What going from one order to another saves, in a word."""
+        """What changing one order to another saves, in a word."""
         a, b = self.of(target, kind, before), self.of(target, kind, after)
         if a is None or b is None:
             return "?"
@@ -134,7 +134,7 @@ class Costs:
 
 
 class Row:
-    """Accesses of one kind and order that the source names once, wherever they are compiled to."""
+    """Accesses of one kind and order at one place in the source, wherever they are compiled to."""
 
     def __init__(self, name, kind, order):
         self.name, self.kind, self.order, self.pcs = name, kind, order, set()
@@ -151,7 +151,7 @@ class Row:
         return "needed" if self.known else "not known"
 
     def costs(self, costs):
-        """A cell for each processor: what the weakest order saves, or what the order costs."""
+        """A cell per processor: what the weakest order saves, or what the order costs."""
         if self.weakest is not None:
             return [costs.change(t, self.kind, self.order, self.weakest) for t in TARGETS]
         return [costs.cost(t, self.kind, self.order) for t in TARGETS]
@@ -172,7 +172,7 @@ def changes_of(orders):
 
 
 def find_weakest(row, pairs, judge):
-    """Fills in a row. judge(orders): (True holds, False refuted, None not known; words)."""
+    """Fills in a row. judge(orders): (True holds, False refuted, None unknown; words)."""
     for order in WEAKER[row.kind].get(row.order, []):
         holds, words = judge({row: order})
         if holds is not False and lets_swap(pairs, {row: order}):
@@ -186,7 +186,7 @@ def find_weakest(row, pairs, judge):
 
 
 def together(rows, pairs, judge):
-    """The rows that can be weaker at once, one after the other, and how that is known."""
+    """The rows that can be weaker at the same time, added one by one, and how that is known."""
     chosen, how = {}, ""
     for row in rows:
         attempt = chosen | {row: row.weakest}
@@ -224,7 +224,7 @@ class Advisor:
             report.die(f"the program ended with status {done.returncode}: {done.stderr.strip()}")
 
     def rows(self):
-        """The places, as a run of the program as written shows them."""
+        """The places, from a run of the unchanged program."""
         result = self.run("all", RANDOM_S, more=["--sites=1"])
         if result["finding"]:
             report.die(
@@ -249,7 +249,7 @@ class Advisor:
         return [rows[key] for key in sorted(rows, key=order)]
 
     def judge(self, orders):
-        """Of the program with these orders: True holds, False refuted, None not known; and words."""
+        """The verdict on the program with these orders: True holds, False refuted, None unknown; and words."""
         changes = [f"--order={change}" for change in changes_of(orders)]
         result = self.run("all", RANDOM_S, changes)
         if not result["finding"]:
@@ -262,7 +262,7 @@ class Advisor:
         return True, f"complete, {result['graphs']:,} graphs"
 
     def keep(self, orders):
-        """The trace of a refutation, as a file of the report."""
+        """Keeps the trace of a refutation as a file of the report."""
         data = json.loads((self.folder / "trace.json").read_text())
         reader = trace.Program(self.program)
         name = f"trace-{self.traces}.txt"
@@ -279,7 +279,7 @@ def text_of(columns, lines):
 
 
 def run(a, program, say):
-    """The whole of ADVISE=1; the exit status."""
+    """Runs ADVISE=1; returns the exit status."""
     advisor = Advisor(a, program)
     advisor.report = report.Run("advise", a.root)
     rows, done, chosen, how, interrupted = [], [], {}, "", False
@@ -313,7 +313,7 @@ def run(a, program, say):
 
 
 def look_at_program(advisor, say):
-    """As written, it must have no finding; and can it be explored to its end?"""
+    """The unchanged program must have no finding. Can it be explored completely?"""
     seconds = advisor.a.advise_time
     base = advisor.run("exhaustive", seconds)
     if base["finding"]:

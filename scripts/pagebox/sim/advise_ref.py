@@ -2,11 +2,11 @@
 
     scripts/advise.py [FILTER=regex] [TIME=seconds a search] [ORDERS=regex] [JOBS=n]
 
-Each name's order is weakened at all its places while the scenarios of FILTER run; nothing is rebuilt. A
-weaker order holds only where every scenario that comes by the name was searched to its end. A search
-has TIME (default 10) seconds; four times as many where the orders as they are took at most twice TIME.
-At last the weakest orders are put together one by one. Report: results/advise/<stamp>/, which an
-interrupted run writes too. Exit status: 0 whatever it advises, 2 usage or set-up, 130 interrupted.
+Each name's order is weakened at all its places while the scenarios of FILTER run; nothing is rebuilt. A weaker
+order holds only if every scenario that uses the name was searched completely. A search has TIME (default 10)
+seconds, or four times that if the unchanged orders took at most twice TIME. At last the weakest orders are combined
+one by one. Report: results/advise/<stamp>/, which an interrupted run writes too.
+Exit status: 0 whatever it advises, 2 usage or set-up, 130 interrupted.
 """
 import json
 import os
@@ -66,10 +66,10 @@ class Orders:
         return json.loads(lines[-1])
 
     def look(self):
-        """Runs each scenario as it is, for its graphs and its places."""
+        """Runs each unchanged scenario, for its graphs and its places."""
         for name in self.names:
             with tempfile.NamedTemporaryFile(suffix=".json") as file:
-                # processes of a search keep their places to themselves: one alone
+                # the processes of a search do not share their places, so use one
                 found = self.search(name, 2 * self.time_s, 1, more=["--sites", file.name])
                 data = json.load(open(file.name))
             if found["finding"]:
@@ -95,7 +95,7 @@ class Orders:
 
     @staticmethod
     def macro(frames):
-        """The name of orders.h in the statement of the innermost frame that has one."""
+        """The name from orders.h in the statement of the innermost frame that has one."""
         for _, file, line in frames:
             if "/ref/" not in file and not file.startswith("ref/"):
                 continue
@@ -112,7 +112,7 @@ class Orders:
         return None
 
     def judge(self, orders):
-        """(holds, refuted or not known: True, False, None; words) of the scenarios with these orders."""
+        """The verdict of the scenarios on these orders: (True holds, False refuted, None unknown; words)."""
         changes = advise.changes_of(orders)
         pcs = set().union(*(row.pcs for row in orders))
         judges = [s for s in self.scenarios if s.pcs & pcs]

@@ -1,6 +1,6 @@
 """dwarf.py: names parts of variables by offset (ring+12 is ring.slot[1]), for traces.
 
-Reads the DWARF information by pyelftools. Types(files).part(variable, offset).
+Reads DWARF with pyelftools. Use: Types(files).part(variable, offset).
 """
 import math
 import re
@@ -8,7 +8,7 @@ import re
 from elftools.common.exceptions import DWARFError, ELFError
 from elftools.elf.elffile import ELFFile
 
-RESERVED = re.compile("_[_A-Z]")  # names of the libraries
+RESERVED = re.compile("_[_A-Z]")  # names reserved for libraries
 TRANSPARENT = {"typedef", "const_type", "volatile_type", "atomic_type", "restrict_type"}
 
 
@@ -17,7 +17,7 @@ def kind_of(die):
 
 
 def value(die, name, default=0):
-    """An attribute's plain value; default where there is none, or an expression."""
+    """An attribute's value; the default if it is missing or an expression."""
     found = die.attributes.get(f"DW_AT_{name}")
     return default if found is None or isinstance(found.value, list) else found.value
 
@@ -34,10 +34,10 @@ class Types:
             try:
                 self.read(path)
             except (OSError, ELFError, DWARFError):
-                pass  # names stay coarse
+                pass  # without them, names are less exact
 
     def read(self, path):
-        file = open(path, "rb")  # stays open: entries are read when they are asked for
+        file = open(path, "rb")  # stays open: entries are read on demand
         self.open.append(file)
         elf = ELFFile(file)
         for unit in elf.get_dwarf_info().iter_CUs() if elf.has_dwarf_info() else ():
@@ -61,7 +61,7 @@ class Types:
         return 8 if kind_of(kind) == "pointer_type" else value(kind, "byte_size")
 
     def inside(self, kind, offset):
-        """The path to offset within a type, as C writes it; + what is left over."""
+        """The path to offset within a type, in C syntax, plus the remaining offset."""
         if kind and kind_of(kind) == "array_type" and (step := self.size(self.type_of(kind))):
             indices, at = "", offset // step
             for count in reversed(self.dimensions(kind)):

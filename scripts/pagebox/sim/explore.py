@@ -1,11 +1,11 @@
-"""explore.py: an ordinary C or C++ program under the concurrency engine (`make explore SRC=file.c`).
+"""explore.py: runs an ordinary C or C++ program under the concurrency engine (`make explore SRC=file.c`).
 
-Compiles the files, renames their calls of pthreads, C11 threads, libc's allocator and time to the
-engine's, runs `main` again and again under schedules and weak-memory choices until a finding or the
-end of the time, shrinks the schedule, prints it as columns and writes results/explore/.
+Compiles the files, renames their calls of pthreads, C11 threads, libc's allocator and time to the engine's, runs
+`main` repeatedly under different schedules and weak-memory choices until a finding or the end of the time, shrinks
+the schedule, prints it in columns and writes results/explore/.
 fuzz/sim/EXPLORE.md shows how. Exit status: 0 nothing found, 1 a finding, 2 usage or set-up (also a
-program that does not compile), 3 inconclusive (nothing found, but a limit of the engine kept it from
-looking: an incomplete exhaustive search, runs that were cut), 130 interrupted.
+program that does not compile), 3 inconclusive (nothing found, but a limit of the engine was
+reached: an incomplete exhaustive search, runs that were cut), 130 interrupted.
 """
 import argparse
 import json
@@ -24,8 +24,8 @@ from pagebox.common import processes
 from pagebox.common import report
 from pagebox.sim import advise, explore_build, trace
 
-SHORT_S, BUILD_S = 10, 60  # a TIME= that is short is for the search; building has so long then
-LATE_S = 5  # the program ends itself before: an alarm at its time, another for shrinking
+SHORT_S, BUILD_S = 10, 60  # with a TIME= this short, building gets BUILD_S extra seconds
+LATE_S = 5  # the program ends itself earlier: an alarm at its time, another for shrinking
 NO_TRACE = {"ranges": []}
 SCHEDS = ("all", "bytes", "uniform", "pct", "pos", "feedback", "exhaustive")
 BOUNDS = {  # enum sim_bound
@@ -39,7 +39,7 @@ BOUNDS = {  # enum sim_bound
 
 
 def say(text):
-    """A line for whoever still reads."""
+    """Prints a line, if anybody still reads."""
     try:
         print(text, flush=True)
     except BrokenPipeError:
@@ -47,7 +47,7 @@ def say(text):
 
 
 def errors_go_with_output():
-    """Whoever reads standard error reads standard output, too: the same terminal, or `>log 2>&1`."""
+    """Whether standard error goes where standard output goes: the same terminal, or `>log 2>&1`."""
     try:
         return os.path.sameopenfile(1, 2)
     except OSError:
@@ -55,7 +55,8 @@ def errors_go_with_output():
 
 
 def files_of(word):
-    """What SRC= names: one file, whose name may have spaces, or several with spaces between, quoted as in a shell."""
+    """The files in SRC=: one file, whose name may contain spaces, or several separated by spaces, quoted as in a shell.
+    """
     if os.path.isfile(word):
         return [word]
     try:
@@ -64,11 +65,11 @@ def files_of(word):
         report.die(f"SRC={word}: {error}")
 
 
-SETTINGS = ("src", "cflags", "args", "set", "volatile", "cc")  # what a program is made from
+SETTINGS = ("src", "cflags", "args", "set", "volatile", "cc")  # settings that a program is built from
 
 
 def take_settings(a):
-    """Those of the report in the folder that is to be replayed."""
+    """Takes the settings of the report in the folder to be replayed."""
     folder = pathlib.Path(a.replay or "")
     if not a.replay or not folder.is_dir():
         report.die("which file? SRC= names it, or REPLAY= the folder of a report")
@@ -138,7 +139,7 @@ class Exploration:
         explore_build.Deadline.at = self.began + (a.time if self.is_whole else a.build_time or BUILD_S)
 
     def left_s(self):
-        """Of TIME=, for the search. Building is part of it, unless it is short."""
+        """Seconds of TIME= left for the search. Building counts towards TIME=, unless that is short."""
         used = time.monotonic() - self.began if self.is_whole else 0
         return max(1.0, self.a.time - used)
 
@@ -153,7 +154,7 @@ class Exploration:
         return command + explore_build.of_program(a)
 
     def interrupt(self, number, frame):
-        """The program writes what it has and ends; then the report is written."""
+        """The program writes its results and ends; then the report is written."""
         self.stopping = True
         if self.child and self.child.poll() is None:
             self.child.send_signal(signal.SIGTERM)
@@ -173,7 +174,7 @@ class Exploration:
             return status, json.loads((out / "result.json").read_text())
         except (OSError, ValueError):
             shutil.rmtree(out, ignore_errors=True)
-            if self.stopping:  # before it had begun
+            if self.stopping:  # before it had started
                 sys.exit(130)
             where = f"signal {-status}" if status < 0 else f"status {status}"
             report.die(f"the program ended with {where} and left no result; its message is above")
@@ -184,12 +185,12 @@ def bounds_text(bits):
 
 
 def cuts_of(result):
-    """What was not looked at, one text each: a search says where."""
+    """What was cut, one text each; a search says where."""
     return cuts_text(result["cuts"]) or bounds_text(result["bounds"])
 
 
 def cuts_text(text):
-    """Each cut with its place behind it: `what (setting)` and indented lines of the stack."""
+    """Each cut with its place: `what (setting)`, then indented lines of the stack."""
     cuts = []
     for line in text.splitlines():
         if line.startswith(" ") and cuts:
@@ -200,7 +201,7 @@ def cuts_text(text):
 
 
 def per_second(result):
-    """None where a few executions say nothing."""
+    """None if there are too few executions."""
     return result["executions"] / result["seconds"] if result["seconds"] > 0.1 else None
 
 
@@ -209,7 +210,7 @@ def graphs_text(result):
     return text + (f", reduced by {result['reduced']}" if result.get("reduced") else "")
 
 
-NAMES_SHOWN = 3  # files of a program that the verdict names
+NAMES_SHOWN = 3  # how many files of a program the verdict names
 
 
 def lead_of(a, result):
@@ -240,7 +241,8 @@ def lead_of(a, result):
 
 
 def replay_command(a, folder):
-    """What shows the finding again, to be pasted. Of many files the report's folder stands for all."""
+    """The command that reproduces the finding, to paste into a shell. For many files it names the report's folder
+    instead."""
     if len(a.src) > NAMES_SHOWN:
         return f"make explore REPLAY={shlex.quote(report.shown(folder))}"
     settings = [("SRC", a.src[0] if len(a.src) == 1 else shlex.join(a.src)), ("CFLAGS_SRC", a.cflags), ("ARGS", a.args), ("SET", " ".join(a.set))]
@@ -283,7 +285,7 @@ def sections_of(a, result, columns, lines, replay):
 
 
 def hints_of(a, result, data, reader):
-    """What may be behind the finding, where the engine knows."""
+    """Possible causes of the finding that the engine knows of."""
     hints = []
     if result["volatile"]:
         at = re.search(r"0x([0-9a-f]+)", result["detail"])
@@ -311,11 +313,11 @@ def finish(a, run, program, status, result):
         columns, lines = trace.text(data, reader), trace.named(data, reader, result["detail"])
         screen = trace.text(data, reader, rows_max=trace.ROWS_MAX)
         hints = hints_of(a, result, data, reader)
-        say(screen)  # before anything is written: a full disk must not hide it
+        say(screen)  # before anything is written, so that a full disk does not hide it
         title = f"{result['finding']} in {', '.join(map(os.path.basename, a.src))}"
         run.path("trace.txt").write_text(columns)
         run.path("trace.html").write_text(trace.page(data, reader, title), encoding="utf-8")
-    elif result["finding"]:  # the time was up before there was a trace
+    elif result["finding"]:  # time ran out before there was a trace
         lines = trace.named(NO_TRACE, trace.Program(program), result["detail"])
         say(f"{trace.heading(result['finding'])}: {result['finding']}\n{lines}")
     word = {0: "pass", 1: "finding", 3: "inconclusive", 130: "interrupted"}.get(status, "error")
@@ -371,7 +373,7 @@ def finish(a, run, program, status, result):
 
 
 def warn(a):
-    """What is known before the run to be out of the engine's sight."""
+    """Warns of parts of the program that the engine cannot see."""
     for file, line in a.assembly:
         print(
             f"{trace.short(file)}:{line}: warning: inline assembly: the engine does not see what it"

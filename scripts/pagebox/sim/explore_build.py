@@ -1,8 +1,8 @@
-"""explore_build.py: from the user's source files to a program under the engine, for explore.py.
+"""explore_build.py: builds the user's source files into a program under the engine, for explore.py.
 
-clang's front end writes the program as it stands; then only locals are put into registers (sroa) and
-accesses instrumented (tsan), so that every access, order and width of the source is there. The
-objects become one whose own names are local, so that none can meet one of the engine's.
+clang's front end emits the program as written; then only locals are put into registers (sroa) and accesses are
+instrumented (tsan), so that every access, order and width of the source remains. The objects are joined into one
+with local names, so that none can clash with the engine's.
 """
 import functools
 import os
@@ -26,22 +26,22 @@ FLAGS = (
     "-fno-builtin-malloc -fno-builtin-calloc -fno-builtin-realloc -fno-builtin-free"
 )
 PASSES = "always-inline,{coroutines}function(sroa),module(tsan-module),function(tsan)"
-COROUTINES = "coro-early,cgscc(coro-split),coro-cleanup,"  # no code can be made of them without
+COROUTINES = "coro-early,cgscc(coro-split),coro-cleanup,"  # no code can be generated for coroutines without these
 TSAN = ["-tsan-instrument-read-before-write", "-tsan-distinguish-volatile"]
-# One source line, one place in the program: no merging of calls of different lines, no copies.
+# Each source line stays one place in the program: no merging of calls from different lines, no copies.
 KEEP_APART = {
     "enable-tail-merge": 0,
     "disable-early-taildup": 1,
     "disable-tail-duplicate": 1,
     "tail-dup-placement": 0,
 }
-# The same for a user's own -O2, where the optimiser runs.
+# The same if the user's own -O2 runs the optimiser.
 KEEP_APART_O = {"sink-common-insts": 0, "enable-tail-merge": 0, "hoist-common-insts": 0}
 INCLUDES = [f"-I{SIM}", "-idirafter", str(SIM / "verifiers")]
 FLAGS += " -mcx16" if os.uname().machine == "x86_64" else ""
 GCC_AS_WRITTEN = "-Og -fno-tree-dce -fno-tree-fre -fno-tree-dse -fno-builtin"
 
-# What the object files may use of these families; the rest is renamed or refused.
+# Names of these families that object files may use; the rest is renamed or refused.
 FAMILIES = re.compile(r"(pthread|thrd|mtx|cnd|tss|sem)_|__tls_get_addr|__atomic_|io_uring")
 HARMLESS = re.compile(
     r"pthread_(attr|mutexattr|condattr|rwlockattr|barrierattr)_|pthread_equal$|thrd_equal$"
@@ -62,7 +62,7 @@ ASM_HARMLESS = re.compile(r"(pause|nop|rep; ?nop|yield|isb|\\09|\\0A|;|\s)*")
 
 
 class Deadline:
-    """When a build must have ended: it is part of the time that a person gave."""
+    """When a build must have ended, because it counts towards the user's time."""
 
     at = None
     began = time.monotonic()
@@ -73,7 +73,7 @@ class Deadline:
 
 
 def run_tool(command, what, given=None, said=None):
-    """Runs a build step; its own message is the clearest one, and is added to the list `said`."""
+    """Runs a build step. Its own error message is the clearest one; it is added to the list `said`."""
     try:
         done = subprocess.run(command, input=given, capture_output=True, text=True, errors="surrogateescape",
                               timeout=Deadline.left_s())  # fmt: skip
@@ -103,7 +103,7 @@ def is_clang(cc):
 
 
 def optimiser_of(cc):
-    """opt of the same LLVM as this clang, which may be a link to a compiler cache: its own files tell."""
+    """opt of the same LLVM as this clang. clang may be a link to a compiler cache, so its resource folder tells."""
     resources = pathlib.Path(run_tool([cc, "-print-resource-dir"], cc).strip())  # .../lib/clang/19
     version = re.search(r"version (\d+)", run_tool([cc, "--version"], cc)).group(1)
     opt = resources.resolve().parents[2] / "bin" / "opt"
@@ -120,18 +120,18 @@ def compiler_of(cc, source):
     return [cxx, "-std=gnu++20"]
 
 
-# libstdc++'s std::latch counts down by a release exchange and then looks for waiters. C++ allows the look to
-# come first; no processor does, since its exchange is a full fence or orders the look.
+# libstdc++'s std::latch counts down with a release exchange and then checks for waiters. C++ allows the check to come
+# first, but no processor does that: its exchange is a full fence, or orders the check.
 LATCH = re.compile(r"(define [^\n]*@_ZNSt5latch10count_down(?:(?!^}).)*?)(  call void @\S*notify_all)", re.MULTILINE | re.DOTALL)
 
 
-# std::atomic<std::shared_ptr> has a lock bit, which a load clears with a relaxed operation: by C++'s letter its
-# reads race with the next store. The program can do nothing about it; the lock is taken as one.
+# std::atomic<std::shared_ptr> has a lock bit, which a load clears with a relaxed operation. In C++ its reads then race
+# with the next store. The program cannot prevent that, so the operation is treated as an unlock.
 SHARED_UNLOCK = re.compile(r"(define [^\n]*@_ZNKSt10_Sp_atomic\S*13_Atomic_count6unlockESt12memory_order(?:(?!^}).)*?  store i32 )%\w+,",
                            re.MULTILINE | re.DOTALL)  # fmt: skip
 
 
-# A fence of the processor that the source asks for by its intrinsic.
+# A processor fence that the source requests through its intrinsic.
 MFENCE = re.compile(r"^  (?:tail )?call void @llvm\.x86\.sse2\.mfence\(\).*?(, !dbg !\d+)?$", re.MULTILINE)
 
 
@@ -167,13 +167,14 @@ def place_of(text, number):
 
 
 def inline_assembly(text):
-    """Places of inline assembly that may touch memory or order it: the engine cannot see that."""
+    """Places of inline assembly that may access or order memory, which the engine cannot see."""
     hits = (m for m in ASM.finditer(text) if not ASM_HARMLESS.fullmatch(m.group(1)))
     return sorted({place_of(text, m.group(2)) for m in hits})
 
 
 def keep_weak(text):
-    """Instrumentation makes weak and strong compare-exchange one; the weak ones call the engine here."""
+    """Instrumentation does not tell weak compare-exchanges from strong ones, so the weak ones get calls of their own.
+    """
     declared = {}
 
     def call(match):
@@ -190,7 +191,7 @@ def keep_weak(text):
 
 
 def mark_locals(text):
-    """Tells the engine of the locals that are in memory when their function begins."""
+    """Tells the engine about the locals that are in memory when their function begins."""
     pointer = "ptr" if re.search(r"\bptr\b", text) else "i8*"
     count = 0
 
@@ -198,7 +199,7 @@ def mark_locals(text):
         nonlocal count
         whole, name, kind = match.group(0), match.group(1), match.group(2)
         if ", " in re.sub(r"\{.*\}|\[.*\]|<.*>", "", kind):
-            return whole  # of a size that is known at run time only
+            return whole  # its size is only known at run time
         count += 1
         typed = "ptr" if pointer == "ptr" else f"{kind}*"
         at, cast = name, ""
@@ -213,12 +214,12 @@ def mark_locals(text):
     return text + f"\ndeclare void @sim_stack_fresh({pointer}, i64)\n" if count else text
 
 
-COMMON = [*FLAGS.split(), "-femulated-tls", "-fsanitize=thread"]  # of clang without its optimiser
+COMMON = [*FLAGS.split(), "-femulated-tls", "-fsanitize=thread"]  # flags for clang without its optimiser
 
 
 def as_written(a, source, object_file, front, said):
-    """clang without its optimiser: front end, locals into registers, instrumentation, code. The places of
-    inline assembly."""
+    """Compiles with clang without its optimiser: front end, locals into registers, instrumentation, code. Returns the
+    places of inline assembly."""
     compiler = compiler_of(a.cc, source)
     text = run_tool([*front, "-S", "-emit-llvm", source, "-o", "-"], compiling(a, source), said=said)
     assembly = inline_assembly(text)
@@ -245,7 +246,7 @@ def compiling(a, source):
 
 
 def front_of(a, source):
-    """The compiler's command, but for what it makes, and whether the program is compiled as written."""
+    """The compiler's command without its output, and whether the program is compiled as written."""
     extra = [f for f in shlex.split(a.cflags) if not f.startswith(("-l", "-L", WRAP))]
     optimised = any(re.fullmatch(r"-O.*", f) for f in extra)
     compiler = compiler_of(a.cc, source)
@@ -262,7 +263,7 @@ def front_of(a, source):
 
 
 def compile_one(a, source, object_file):
-    """From an earlier try where nothing has changed since, and where the compiler had nothing to say."""
+    """Reuses the object of an earlier run if nothing has changed since and the compiler had nothing to say."""
     front, is_as_written = front_of(a, source)
     text = run_tool([*front, "-w", "-E", source, "-o", "-"], compiling(a, source))
     name = explore_kept.name_of(
@@ -285,7 +286,7 @@ def compile_one(a, source, object_file):
 
 
 def symbols_of(object_file):
-    """What an object needs, what it offers, what is its own."""
+    """An object's undefined, defined and local symbols."""
     needs, offers, own = set(), set(), set()
     table = run_tool(["readelf", "-sW", object_file], "readelf")
     for line in table.splitlines():
@@ -300,13 +301,13 @@ def symbols_of(object_file):
 
 
 def twins():
-    """Calls of the C library that the engine answers: name -> twin."""
+    """Functions of the C library that the engine replaces: name -> twin."""
     lines = (SIM / "redefine.syms").read_text().splitlines()
     return dict(line.split() for line in lines if line and not line.startswith("#"))
 
 
 def check_needs(needs, known, source):
-    """What a simulated run could not answer is refused here, with the reason."""
+    """Refuses, with the reason, calls that a simulated run could not answer."""
     for name in sorted(needs):
         if name.startswith("__atomic_"):
             report.die(f"{source}: {name}: atomics wider than 16 bytes, of 16 bytes by gcc, and of addresses that are"
@@ -318,7 +319,7 @@ def check_needs(needs, known, source):
 
 
 def rename_calls(objects, sources):
-    """Calls of the C library become the engine's, unless the program has such a name itself."""
+    """Renames calls of the C library to the engine's, except functions that the program defines itself."""
     tables = [symbols_of(o) for o in objects]
     offered = set().union(*(offers for _, offers, _ in tables))
     known, refused = twins(), []
@@ -340,7 +341,7 @@ WRAP = "-Wl,--wrap="
 
 
 def join(a, objects, folder):
-    """One object: the program's sections under names that the driver knows, its names its own."""
+    """Joins the objects into one, with sections under names that the driver knows, and local symbols."""
     subject = str(folder / "subject.o")
     wrapped = [f.removeprefix("-Wl,") for f in shlex.split(a.cflags) if f.startswith(WRAP)]
     run_tool(
@@ -356,7 +357,7 @@ def join(a, objects, folder):
 
 
 def fuzzer_library():
-    """libFuzzer without its main, and what it needs."""
+    """libFuzzer without its main, and the libraries that it needs."""
     machine = os.uname().machine
     names = (f"libclang_rt.fuzzer_no_main-{machine}.a", "libclang_rt.fuzzer_no_main.a")
     for name in names:
@@ -366,13 +367,13 @@ def fuzzer_library():
     report.die("libFuzzer is missing (libclang_rt.fuzzer_no_main): run scripts/setup")
 
 
-# What libstdc++ itself calls of the engine; its own memory and files stay the real ones.
+# The functions that libstdc++ itself calls in the engine; its own memory and files stay real.
 LIBSTDCXX = re.compile(
     r"(pthread|sched|sem)_|_Z[nd]|__cxa_(guard|thread_atexit)|(clock_gettime|nanosleep|usleep|syscall|abort"
     r"|gettimeofday|time|fwrite|fputs|putc|fputc|fflush|write) "
 )
 
-# Whoever lets an exception go comes by posix_cxx.c, also inside of libstdc++.
+# References to exceptions are dropped through posix_cxx.c, also inside libstdc++.
 EXCEPTIONS = ("__cxa_end_catch", "_ZNSt15__exception_ptr13exception_ptr10_M_releaseEv")
 
 
@@ -396,7 +397,7 @@ def library_cxx():
 
 
 def mark(folder, name):
-    """An object that tells where the library's own data begin or end: they are put back before each run."""
+    """An object that marks the beginning or end of the library's own data, which are restored before each run."""
     made = str(folder / f"{name}.o")
     text = "".join(f".section {s}\n.balign 16\n.globl sim_library_{s[1:]}_{name}\nsim_library_{s[1:]}_{name}:\n.skip 16\n"
                    for s in (".data", ".bss"))  # fmt: skip
@@ -406,7 +407,7 @@ def mark(folder, name):
 
 
 def of_program(a):
-    """What the program under the engine is told in every run: its arguments and what it calls."""
+    """Options for the program under the engine in every run: its arguments, and the calls that it makes."""
     told = [f"--argument={x}" for x in shlex.split(a.args)]
     told += ["--input=1"] if a.reads_input else []
     told += ["--tryjoin=1"] if a.tries_join else []
@@ -415,7 +416,7 @@ def of_program(a):
 
 
 def build(a, folder):
-    """The program's path. Sets a.assembly, a.refused, a.tries_join, a.polls and a.reads_input."""
+    """Builds the program and returns its path. Sets a.assembly, a.refused, a.tries_join, a.polls and a.reads_input."""
     engine = REPO / "build" / "plain" / "explore-engine.o"
     if not engine.exists():
         report.die(f"{engine} is not built: run `make explore-lib`")

@@ -1,7 +1,7 @@
-"""explore_kept.py: objects that `make explore` has compiled before, by what they were made from.
+"""explore_kept.py: a cache of objects that `make explore` has compiled, by what they were made from.
 
-A next try of a program then compiles only the files that have changed. The folder can be deleted at any
-time; the newest KEPT_MAX objects stay.
+When a program is built again, only files that have changed are compiled. The folder can be deleted at any time; the
+newest KEPT_MAX objects are kept.
 """
 import contextlib
 import hashlib
@@ -16,7 +16,7 @@ KEPT_MAX = 400
 
 
 def name_of(*parts):
-    """Of all that decides what an object looks like."""
+    """A name from everything that determines the object."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part.encode(errors="surrogateescape") + b"\0")
@@ -24,7 +24,7 @@ def name_of(*parts):
 
 
 def take(name, object_file):
-    """Copies the object to object_file. What was noted beside it; None where there is none."""
+    """Copies the object to object_file. Returns the note that was kept with it, or None if it is not in the cache."""
     try:
         notes = json.loads((FOLDER / f"{name}.json").read_text())
         shutil.copyfile(FOLDER / f"{name}.o", object_file)
@@ -35,7 +35,7 @@ def take(name, object_file):
 
 
 def keep(name, object_file, notes):
-    """Nothing depends on it: a full disk or a folder of somebody else's is no error."""
+    """The cache is optional: a full disk or a folder of another user is no error."""
     with contextlib.suppress(OSError):
         FOLDER.mkdir(parents=True, exist_ok=True)
         put(FOLDER / f"{name}.json", lambda path: path.write_text(json.dumps(notes)))
@@ -47,7 +47,7 @@ def keep(name, object_file, notes):
 
 
 def put(path, write):
-    """Whole or not at all: two programs may be built at the same time."""
+    """Writes completely or not at all, since two programs may be built at the same time."""
     new = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         write(new)

@@ -2,11 +2,11 @@
 
     scripts/litmus.py [--relacy OTHER] PROGRAM [option of the runner]... FILE-OR-FOLDER...
 
-PROGRAM is the runner (build/litmus, made by `make litmus`, which calls this). Every test is explored
-exhaustively, its verdict and number of graphs compared, then run at random until each outcome was
-seen. With --relacy, OTHER (build/litmus-relacy) runs the same texts under Relacy; each final state
-that it reaches must be one of ours, but for the known exceptions below. Exit status: 0 all as stated, 1 not, 2 usage or set-up (a file that does not parse), 130
-interrupted.
+PROGRAM is the runner (build/litmus, made by `make litmus`, which calls this). It explores every test exhaustively,
+compares verdict and number of graphs, then runs the test at random until each outcome has been seen. With --relacy,
+OTHER (build/litmus-relacy) runs the same texts under Relacy; each final state that it reaches must be one of ours,
+apart from the known exceptions below.
+Exit status: 0 all as stated, 1 not, 2 usage or set-up (a file that does not parse), 130 interrupted.
 """
 import json
 import subprocess
@@ -22,7 +22,7 @@ EXCEPTIONS = {
 
 
 def relacy(program, items, run):
-    """Rows of the comparison, how many tests have states that only Relacy reaches, how many it cannot run."""
+    """Rows of the comparison, how many tests have states that only Relacy reaches, and how many Relacy cannot run."""
     files = [i["file"] for i in items if i["file"].endswith(".litmus")]
     try:
         done = subprocess.run([program, *files], capture_output=True, text=True)

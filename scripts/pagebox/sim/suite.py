@@ -1,11 +1,11 @@
-"""suite.py: public suites of concurrent programs under the engine, and what is found in them.
+"""suite.py: runs public suites of concurrent programs under the engine, and tabulates what is found.
 
     scripts/explore-suite.py [--seeds N] [--time S] [--only REGEX] [--sched NAME] FOLDER...
 
 FOLDER is a checkout of GenMC (tests/wrong, tests/correct), of SCTBench
-(benchmarks/concurrent-software-benchmarks), or any folder whose programs say by their names what they
-are: *_bad.c, *_ok.c, or wrong/ and correct/ above them. Each wrong program is run with N seeds, each
-correct one with one; the table goes to results/explore-suite/ (`make explore-suite SUITES="..."`).
+(benchmarks/concurrent-software-benchmarks), or any folder whose programs say by their names what they are:
+*_bad.c, *_ok.c, or wrong/ and correct/ above them. Each wrong program is run with N seeds, each correct one
+with one. The table goes to results/explore-suite/ (`make explore-suite SUITES="..."`).
 Exit status: 0 every wrong program found with every seed and nothing found in a correct one, 1 not,
 2 usage or set-up, 130 interrupted.
 """
@@ -22,9 +22,9 @@ import tempfile
 
 from pagebox.common import report
 
-# Rules of C11 and of good manners that such suites often break without meaning it as their bug.
+# Rules of C11 and of good style that such suites often break without counting it as a bug.
 POLICY = ("data-race", "leaked-thread", "nonzero-exit", "destroy-while-held", "invalid-join")
-LEFT_OUT = re.compile(r"/(fs|lkmm|cooking|relinche|ipr|lapor)/|\.skip$")  # other models than RC11
+LEFT_OUT = re.compile(r"/(fs|lkmm|cooking|relinche|ipr|lapor)/|\.skip$")  # for models other than RC11
 MODEL = ("args.rc11.mo.in", "args.rc11.wb.in", "args.in")
 
 
@@ -34,8 +34,8 @@ class Case:
 
 
 def cflags_of(folder, checkout):
-    """What GenMC's runner gives to clang: -DN=2 and the like, behind `--` of an args file; its
-    folders are named from the checkout."""
+    """clang's flags in GenMC's runner: -DN=2 and the like, after `--` of an args file, with folders relative to the
+    checkout."""
     for name in MODEL:
         file = folder / name
         if file.exists():
@@ -56,7 +56,7 @@ def genmc_cases(root, wrong):
 
 
 def named_cases(root):
-    """By name: x_bad.c, x_ok.c; sat and unsat say whether the error can be reached."""
+    """By name: x_bad.c, x_ok.c; sat and unsat say whether the error is reachable."""
     for file in sorted([*root.glob("**/*.c"), *root.glob("**/*.cpp")]):
         match = re.search(r"_(bad|ok|good|sat|unsat|true|false)$", file.stem)
         above = {p.name for p in file.relative_to(root).parents}
@@ -78,7 +78,7 @@ def cases_of(folder):
 
 
 class Arguments:
-    """What explore_build asks of the command line."""
+    """The command-line arguments that explore_build expects."""
 
     def __init__(self, case, cc, cflags, settings):
         self.src, self.cc = [str(s) for s in case.sources], cc
@@ -87,7 +87,7 @@ class Arguments:
 
 
 def run_case(case, options):
-    """Its row: built or not, what was found by each seed, after how many executions."""
+    """A program's row: built or not, what each seed found, after how many executions."""
     row = {"name": case.name, "wrong": case.wrong, "found": [], "executions": [], "error": ""}
     folder = pathlib.Path(tempfile.mkdtemp(prefix="suite-"))
     try:
@@ -135,7 +135,7 @@ def verdict(row, seeds):
         return "found" if len(found) == seeds else f"{len(found)} of {seeds}"
     if not found:
         return "clean"
-    # A checker of safety alone cuts a loop that never ends; a correct program may have one there.
+    # A checker of safety properties only cuts endless loops, so a correct program may have one there.
     endless = found[0] == "livelock" and not row["name"].startswith("liveness/")
     return "policy" if found[0] in POLICY or endless else "FALSE ALARM"
 

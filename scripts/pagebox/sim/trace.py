@@ -1,6 +1,6 @@
-"""trace.py: a trace of the concurrency engine as columns, one a thread: as text and as one page.
+"""trace.py: a trace of the concurrency engine in columns, one per thread: as text and as one page.
 
-    scripts/trace.py PROGRAM TRACE.json [PAGE.html]     # text on standard output, the page beside
+    scripts/trace.py PROGRAM TRACE.json [PAGE.html]     # text on standard output, and the page
 
 TRACE.json is what sim_trace_json() wrote for a run of PROGRAM (an ELF file with -g). The page is
 self-contained. As a module: Program, text(trace, program), page(trace, program, title).
@@ -22,13 +22,13 @@ ENGINE = re.compile(r"\bfuzz/sim/\w+\.[ch]$")
 SYSTEM = re.compile(r"^/usr/|^$|^\.\./sysdeps|^\./")
 PLAIN = ("read", "write")
 UNSUPPORTED = "unsupported-call"
-THEIRS = ".theirs"  # the ending that a program's own sim_* got when it was linked (explore_build.py)
+THEIRS = ".theirs"  # suffix that linking gave to a program's own sim_* names (explore_build.py)
 ROWS_MAX = 60  # of a trace on a terminal
 HERE = pathlib.Path(__file__).resolve().parent
 
 
 def heading(finding):
-    """Where the engine could not go on, nothing is wrong with the program."""
+    """If the engine could not continue, nothing is wrong with the program."""
     return "inconclusive" if finding == UNSUPPORTED else "finding"
 
 
@@ -41,7 +41,7 @@ class Program:
     """Names for the addresses in one ELF file: source places of code, variables of data."""
 
     def __init__(self, path, objects=None):
-        """objects: the files whose variables can be seen in a trace (default: the program)."""
+        """objects: the files whose variables may appear in a trace (default: the program)."""
         self.path = str(path)
         self.types = dwarf.Types(objects or [path])
         self.places = {}
@@ -66,18 +66,18 @@ class Program:
         return done.stdout
 
     def look_up(self, addresses):
-        """Finds the places of return addresses: the call itself is just before."""
+        """Finds the places of return addresses; the call is just before them."""
         new = sorted({a for a in addresses if a} - self.places.keys())
         given = "".join(f"{a - 1:#x}\n" for a in new)
         command = ["addr2line", "-a", "-f", "-i", "-C", "-e", self.path]
         answer = self.output(command, given).splitlines() if new else []
         heads = [i for i, line in enumerate(answer) if line.startswith("0x")]
         ends = heads[1:] + [len(answer)]
-        for address, i, end in zip(new, heads, ends):  # the innermost of inlined ones comes first
+        for address, i, end in zip(new, heads, ends):  # of inlined functions, the innermost comes first
             self.places[address] = [self.named(*answer[k : k + 2]) for k in range(i + 1, end - 1, 2)]
 
     def dynamic(self):
-        """Is it mapped at an address of the system's choice (position-independent)?"""
+        """Whether it is mapped at an address of the system's choice (position-independent)."""
         return "DYN" in self.output(["readelf", "-h", self.path])
 
     @staticmethod
@@ -96,12 +96,12 @@ class Program:
         return self.places.get(address) or [("?", "", 0)]
 
     def place(self, address, callers=()):
-        """(function, file, line) that the user wrote; the file is "" where nothing is known."""
+        """(function, file, line) in the user's code; the file is "" if nothing is known."""
         frames = [f for a in (address, *callers) for f in self.frames(a)]
         return next((f for f in frames if not SYSTEM.match(f[1])), frames[0])
 
     def variable(self, address):
-        """The name of what lies there, or None."""
+        """The name of the variable there, or None."""
         i = bisect.bisect_right(self.starts, address) - 1
         if i < 0:
             return None
@@ -112,7 +112,7 @@ class Program:
 
 
 def where(trace, program, address):
-    """A name for a data address, the hex number when there is none."""
+    """A name for a data address, or its hexadecimal number."""
     name = program.variable(address)
     if name:
         return name
@@ -123,7 +123,7 @@ def where(trace, program, address):
 
 
 def named(trace, program, text):
-    """Replaces data addresses (0x...) in a text by names and code addresses (@...) by places."""
+    """Replaces data addresses (0x...) in a text by names, and code addresses (@...) by places."""
 
     def code(match):
         return shown(program.place(int(match.group(1), 16)))
@@ -139,8 +139,7 @@ def shown(frame):
 
 
 def user_first(lines, program):
-    """Stacks with the frames that the user wrote first and the library's inside them after; nobody
-    wants to read the engine's."""
+    """Stacks with the user's frames first and the library's after them, without the engine's."""
     out, inside = [], []
     for line in [*lines, ""]:
         match = re.fullmatch(r"\s+@([0-9a-f]+)", line)
@@ -212,7 +211,7 @@ def operation(line, trace, program):
 
 
 def rows_of(trace, program):
-    """Every line of the trace with all that both forms show of it."""
+    """All lines of the trace, with what both output forms show."""
     lone = lone_places(trace)
     program.look_up({a for l in trace["lines"] for a in (l["pc"], *l.get("callers", ()))})
     for i, line in enumerate(trace["lines"]):
@@ -261,8 +260,8 @@ def cell(row, width, one_file):
 
 
 def marked(trace):
-    """The trace with `extra` on each line that matters to few: of plain accesses those that are not to what the
-    finding names, nor the last one of the thread that it stopped."""
+    """The trace with `extra` set on lines that matter little: plain accesses that are neither to what the finding
+    names, nor the last one of the thread that it stopped."""
     named_there = [int(n, 16) for n in re.findall(r"0x([0-9a-f]+)", trace["detail"])]
     last = next((l for l in reversed(trace["lines"]) if l["kind"] != "finding"), None)
 
@@ -292,7 +291,7 @@ def shortened(trace, lines_max):
 
 
 def lone_places(trace):
-    """Addresses that one thread alone touches, but for those that the finding names."""
+    """Addresses that only one thread accesses, except those that the finding names."""
     touched = {}
     for line in trace["lines"]:
         if "at" in line:
@@ -302,16 +301,16 @@ def lone_places(trace):
 
 
 def remarked(row, times, others):
-    """The row, with how many like it were left out."""
+    """The row, with the number of similar rows left out."""
     remarks = [f"{times} times in a row"] if times > 1 else []
     remarks += [f"{others} more like it, at places that no other thread touches"] if others else []
     return row | {"remarks": [*row["remarks"], *remarks]}
 
 
 def folded(rows):
-    """Rows that repeat are counted. So are those of one source line about places that no other thread touches,
-    such as the locks of a table that one thread goes through, until the thread does something else."""
-    out, alone = [], {}  # of the run of such rows: source line -> its entry
+    """Repeated rows are counted instead. So are rows of one source line about places that no other thread accesses,
+    such as the locks of a table that a thread walks through, until the thread does something else."""
+    out, alone = [], {}  # of the current sequence of such rows: source line -> its entry
     for row in rows:
         key = (row["thread"], row["file"], row["line"], row["words"], row["order"], row["stale"])
         if out and out[-1]["key"] == key:
@@ -330,14 +329,14 @@ def folded(rows):
 
 
 def text(trace, program, total=120, rows_max=None):
-    """Columns for a terminal of this width; of more than rows_max rows the first and last."""
+    """Columns for a terminal of this width; of more than rows_max rows, the first and last."""
     trace = concerned(trace)
     if rows_max:
         trace = shortened(trace, 10 * rows_max)
     rows = [row for row in rows_of(trace, program) if row["kind"] != "finding"]
     files = sorted({os.path.basename(row["file"]) for row in rows if row["file"]})
     width = max(22, min(44, (total - 6) // max(1, trace["threads"])))
-    narrow = trace["threads"] * width > 2 * total  # too many for columns
+    narrow = trace["threads"] * width > 2 * total  # too many threads for columns
     names = [""] if narrow else [f"T{i}" for i in range(trace["threads"])]
     head = "".join(f"{name:<{width}}" for name in names)
     out = [f"step  {head}".rstrip()]

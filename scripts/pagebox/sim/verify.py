@@ -5,10 +5,10 @@
     scripts/verify.py SET=locks=1
     scripts/verify.py FILTER=^pairs-ring     # pairs of calls on one object, of fuzz/programs/pairs.c
 
-JOBS processes share each search (default: the cores) · FILTER a regular expression on names · TIME
-seconds at most for each scenario · SET a reduction of the search, named in the result · SEED is of no use here: there is nothing random.
-The same names work as environment variables, as make passes them. What TIME or an interrupt cut goes
-on where it was when the same build is asked again.
+JOBS processes share each search (default: the cores) · FILTER a regular expression on names · TIME seconds at most
+for each scenario · SET a reduction of the search, named in the result · SEED has no effect: nothing is random.
+The same names work as environment variables, as make passes them. A search that TIME or an interrupt cut
+continues when the same build is run again.
 Exit status: 0 all complete and clean, 1 a finding or an incomplete search, 2 usage or set-up,
 130 interrupted (the report is partial).
 """
@@ -45,7 +45,7 @@ def scenarios(pattern):
     if not PROGRAM.exists():
         report.die(f"{PROGRAM}: not built: `make verify` builds it")
     names = []
-    for listing in ["--list"] + ["--pairs"] * ("pairs" in pattern):  # hundreds, searched when they are asked for
+    for listing in ["--list"] + ["--pairs"] * ("pairs" in pattern):  # hundreds: only on request
         listed = subprocess.run([PROGRAM, listing], capture_output=True, text=True, check=True)
         names += [line.split()[0] for line in listed.stdout.splitlines()]
     try:
@@ -70,7 +70,7 @@ class Search:
         digest = hashlib.sha256(PROGRAM.read_bytes() + " ".join(self.set).encode()).hexdigest()[:16]
         self.state = STATES / digest
         self.state.mkdir(parents=True, exist_ok=True)
-        for other in STATES.iterdir():  # of builds that are gone
+        for other in STATES.iterdir():  # states of builds that are gone
             if other != self.state:
                 shutil.rmtree(other, ignore_errors=True)
         self.rows, self.said = [], {}
@@ -79,7 +79,7 @@ class Search:
 
     def stop(self, *_):
         self.stopping = True
-        if self.child and self.child.poll() is None:  # and all who share its search
+        if self.child and self.child.poll() is None:  # and all processes of its search
             processes.signal_group(self.child, signal.SIGINT)
 
     def command(self, name):
@@ -104,7 +104,7 @@ class Search:
                 text=True,
                 start_new_session=True,
             )
-            if self.stopping:  # asked while the child was being started
+            if self.stopping:  # requested while the child was starting
                 self.stop()
             out, _ = self.child.communicate()
         status, self.child = self.child.returncode, None
