@@ -1,4 +1,4 @@
-"""Tests of scripts/coverage.py: what is not reached is explained, and what is reached is not."""
+"""Tests of scripts/coverage.py: unreached code needs an explanation, and an explanation of reached code is stale."""
 import pathlib
 
 from pagebox.fuzz import coverage
@@ -37,7 +37,7 @@ def test_explanation_of_what_is_reached_is_stale(root):
     rows = rows_of(root, "a.c | grow | line | return * | never\na.c | grow | true? | bytes* | rare\n")
     found = result(rows, {LINE: (1, 1)}, {PLACE: (1, 0)})
     assert found.unexplained() == []
-    assert [row.at for row in found.stale] == ["unreached.txt:1"]  # the other is a matter of timing
+    assert [row.at for row in found.stale] == ["unreached.txt:1"]  # the other row is a matter of timing
 
 
 def test_what_tests_alone_reach_wants_a_reason_too(root):
@@ -50,7 +50,7 @@ def test_what_tests_alone_reach_wants_a_reason_too(root):
     assert not found.unexplained() and [row.at for row in found.stale] == ["unreached.txt:2"]
     seeded = result([], {LINE: (1, 1)}, branches, rows_of(root, "a.c | * | * | * | faults\n"))
     assert len(seeded.stale) == 1
-    timing = rows_of(root, "a.c | grow | line? | * | rare\n")  # in some runs the tests reach it, in some nothing
+    timing = rows_of(root, "a.c | grow | line? | * | rare\n")  # reached by the tests in some runs, by nothing in others
     for count in (0, 1):
         assert not result(timing, {LINE: (0, count)}, branches).unexplained()
 

@@ -75,7 +75,7 @@ def patch_of(text):
 
 
 def marked(root, old, new):
-    """The patched text with marks put into it."""
+    """The patched text with marks inserted."""
     patch = patch_of(diff(CODE.replace(old, new), CODE, root))
     tree = pathlib.Path(root) / "tree"
     (tree / "ref").mkdir(parents=True)
@@ -161,7 +161,7 @@ def test_no_mark_stands_outside_of_functions(root):
 
 
 def test_what_stands_behind_a_hunk_is_no_part_of_it(root):
-    """A mail's signature, as git format-patch has it, and whatever else `patch` ignores."""
+    """A mail's signature, from git format-patch, and anything else that `patch` ignores."""
     text = diff(CODE.replace("return first(sum)", "return 0"), CODE, root)
     (name, *whole), = marks.hunks(text)
     for more in ("-- \n2.39.5\n", "\n@@ junk\n", "--- and more\n"):
@@ -274,7 +274,7 @@ def test_every_rule_stands_in_the_table_of_rules(root):
 
 
 def test_survival_counts_what_was_cut_off(root):
-    """The textbook's example: 6, 6, 6, 7, 10 caught; 6, 9, 10, 11 cut off."""
+    """The textbook example: 6, 6, 6, 7, 10 caught; 6, 9, 10, 11 cut off."""
     drawn = [(6, True)] * 3 + [(6, False), (7, True), (9, False), (10, True), (10, False), (11, False)]
     steps = censored.survival(drawn)
     assert [t for t, _ in steps] == [0, 6, 7, 10]
@@ -400,7 +400,7 @@ def test_a_patch_that_does_not_apply_or_compile_is_a_row_of_its_own(root):
 
 
 def test_a_patch_that_lands_in_a_comment_is_no_defect(root):
-    """`patch` leaves out the lines around a change that do not fit: then one place is as good as another."""
+    """`patch` drops context lines that do not fit; then one place is as good as another."""
     tree, old = pathlib.Path(root) / "tree", "int second(int a,\n           int b) {\n"
     moved = diff(CODE, CODE.replace(old, old + "    a++;\n"), root)
     board = board_in(root, None)
@@ -473,9 +473,9 @@ def test_an_interrupt_leaves_a_report(root):
 
 
 def test_a_run_that_was_killed_leaves_its_rows(root):
-    """Its report is made from them; the last line may be cut. Nothing of a whole run is left to recover."""
+    """Its report is made from them; the last line may be cut. A completed run leaves nothing to recover."""
     where = ["--root", root, "--work", root + "/work"]
-    make = pathlib.Path(root) / "make"  # in whose midst it is killed
+    make = pathlib.Path(root) / "make"  # during which it is killed
     make.write_text("#!/bin/sh\nexec sleep 60\n")
     make.chmod(0o755)
     command = [SCOREBOARD, "run", *where, "--only", "^S2[1-4]"]

@@ -1,4 +1,4 @@
-"""Tests of the documents: what a folder's README says is in it."""
+"""Tests of the documents: the README of a folder names all of its files."""
 import fnmatch
 import inspect
 import pathlib
@@ -19,7 +19,7 @@ from pagebox.conform import power
 from pagebox.sim import litmus
 from pagebox.sim import verify
 
-# What writes items and summaries of report.json; those of bench and gate are figures under many names.
+# Files that write items and summaries of report.json; those of bench and gate are figures under many names.
 WRITERS = {
     "fuzz": (run.Session.report, fuzzers.Fuzzer.item, findings.Finding.item),
     "defects": (verdicts.item_of, page.summary_of, page.series_page),
@@ -34,7 +34,7 @@ WRITERS = {
 }
 
 REPO = pathlib.Path(__file__).resolve().parent.parent.parent
-FOLDERS = ("ref", "fuzz", "bench", "scripts")  # and what is right below them
+FOLDERS = ("ref", "fuzz", "bench", "scripts")  # and their direct subfolders
 
 
 def tracked():
@@ -48,7 +48,7 @@ def tracked():
 
 
 def unnamed(names, text):
-    """Those of the files that no word or `pattern` of the text fits. A source and its header are one."""
+    """Files that no word or `pattern` of the text matches. A source and its header count as one."""
     words = set(re.findall(r"[\w.+-]+", text))
     patterns = [p for part in re.findall(r"`([^`\n]+)`", text) for p in re.split(r"[ ,]+", part) if "*" in p]
     for name in names:

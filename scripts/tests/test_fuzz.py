@@ -1,4 +1,4 @@
-"""Tests of fuzz.py and its modules that need no engine; fuzz/tests/triage.sh has those with one."""
+"""Tests of fuzz.py and its modules that need no engine; fuzz/tests/triage.sh has those that do."""
 import contextlib
 import io
 import json
@@ -77,7 +77,7 @@ def test_a_finding_is_on_disk_when_add_returns(root):
     root = pathlib.Path(root)
     (root / "crash").write_bytes(b"\x10\x00")
     store = findings.Store(None, root)
-    store.work = lambda: None  # nothing but the copy is asked for here
+    store.work = lambda: None  # only the copy is tested here
     store.add("memory_fuzzer", "libfuzzer", root / "crash", "crash", 1.0, 10)
     store.add("memory_fuzzer", "afl", root / "crash", "crash", 2.0, 20)
     kept = list(findings.read_all(root))
@@ -114,7 +114,7 @@ def test_workers_have_the_machines_name(root):
 
 
 def test_each_input_lies_in_the_folder_of_its_target(root):
-    """Elsewhere neither make fuzz nor OSS-Fuzz would start from it."""
+    """Elsewhere, neither make fuzz nor OSS-Fuzz would start from it."""
     for path in corpora.CORPUS.rglob("*.ops"):
         target = path.read_text(encoding="utf-8").split("\n", 1)[0].removeprefix("pagebox-ops 1 ")
         if "subjects" not in path.parts:
@@ -147,14 +147,14 @@ def test_every_call_that_is_written_down_has_both_mappings(root):
         assert not missing, f"{name} has no {missing}"
 
 
-# ---------------------------------------------------------------- what was found, with a shrink of our own
+# ---------------------------------------------------------------- findings, with a shrink of our own
 
 PLACE_IS_THE_INPUT = "for last; do :; done; printf 'R5-grow-limit\\t%s\\n' \"$(cat \"$last\")\""
 
 
 @contextlib.contextmanager
 def shrink_that(root, does):
-    """A shell program in shrink's place, or none; the other tools fail."""
+    """A shell script in shrink's place, or none; the other tools fail."""
     path = pathlib.Path(root) / "shrink"
     if does is not None:
         path.write_text(f"#!/bin/sh\n{does}\n")
@@ -175,7 +175,7 @@ def run_of(root):
 
 
 def store_with(root, hint, *inputs):
-    """A store that has worked out these inputs."""
+    """A store that has processed these inputs."""
     store = findings.Store(plan_of(), pathlib.Path(root))
     for number, data in enumerate(inputs):
         path = pathlib.Path(root) / f"kept-{number}"
@@ -260,7 +260,7 @@ def test_a_tool_has_a_session_of_its_own(root):
 
 
 def gone(pipe):
-    """Whether the last that holds the other end has ended."""
+    """Whether the last process that holds the other end has ended."""
     os.close(pipe[1])
     return bool(select.select([pipe[0]], [], [], 600)[0])
 
@@ -284,7 +284,7 @@ def test_a_tool_ends_with_the_run(root):
 
 
 def put(folder, data):
-    """A finding as a killed run leaves it; without its input where there is no data."""
+    """A finding as a killed run leaves it; without its input if there is no data."""
     folder.mkdir(parents=True)
     facts = {"target": "memory_fuzzer", "engine": "afl", "input": "input", "hint": "crash", "seconds": 1.0,
              "executions": 7, "oracle": "", "place": "", "seen": 1}
@@ -360,7 +360,7 @@ sys.exit(run.main())
 
 
 def test_no_room_ends_the_run_and_keeps_what_it_has(root):
-    """A limit on file sizes stands for the full disk, as in report_test.py."""
+    """A limit on file sizes stands in for a full disk, as in test_report.py."""
     program = FULL.format(scripts=SCRIPTS, root=root)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 2 and "Traceback" not in done.stderr, done

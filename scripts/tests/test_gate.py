@@ -1,5 +1,5 @@
-"""Tests of the gate but for its statistics: comparing counts, waivers, verdicts, exit statuses, the
-store of the calibration, the history, JUnit."""
+"""Tests of the gate without its statistics: comparing counts, waivers, verdicts, exit statuses, the store of the
+calibration, the history, JUnit."""
 import contextlib
 import datetime
 import functools
@@ -212,7 +212,7 @@ def test_times_are_judged(root):
     assert judged(pairs_of(0.1, 20))["verdict"] == "regression"
     assert judged(pairs_of(-0.1, 20))["verdict"] == "improvement"
     assert judged(pairs_of(0.1, 5))["verdict"] == "inconclusive"
-    assert judged(pairs_of(0.03, 20))["verdict"] == "pass"  # significant, and below the threshold
+    assert judged(pairs_of(0.03, 20))["verdict"] == "pass"  # significant, but below the threshold
     assert judged(pairs_of(0.1, 20), calibrated={"row": 0.2})["verdict"] == "pass"
 
 
@@ -288,10 +288,10 @@ def test_findings_of_behaviour_block(root):
     item = behaviour.item(found)
     assert item["verdict"] == "regression" and item["findings"] == ["finding: R5-grow-limit"]
     assert clean.ran and found.ran
-    # A replay of nothing, and a step that could not run, are neither pass nor finding.
+    # A replay of no inputs, and a step that could not run, are neither a pass nor a finding.
     for status, text in ((0, ""), (2, "no such file"), (-9, ""), (127, "make: not found")):
         assert not behaviour.outcome(step, status, 1, text).ran, text
-    # make ends with 2 whatever it ran found.
+    # make exits with 2 whatever the status of its command.
     assert behaviour.outcome(step, 2, 1, "FAIL SB: allowed\nmake: Error 1\n").ran
     unsaid = behaviour.outcome(step, 2, 1, "errors: S03\n44 passed, 1 failed\n")
     assert not unsaid.ran and unsaid.findings == ["errors: S03"]
@@ -320,7 +320,7 @@ def test_a_rule_that_many_inputs_break_is_told_once_with_how_to_see_it(root):
 
 
 def test_equal_machine_code_is_a_pass_at_once(root):
-    """Also where behaviour and time were asked for: nothing is run."""
+    """Even if behaviour and time were asked for: nothing is run."""
     options = types.SimpleNamespace(behaviour=True, timed=True)
     mine = mock.Mock(items=[], parts=[], notes=[])
     mine.build.side_effect = gate_run.Same
@@ -331,7 +331,7 @@ def test_equal_machine_code_is_a_pass_at_once(root):
 
 
 def test_steps_look_at_everything_whatever_the_shell_says(root):
-    """Rules switched off, or a part of the tests alone, would let anything pass."""
+    """Switched-off rules or a part of the tests would let anything pass."""
     names = (
         "PAGEBOX_RULES_OFF RULES_OFF SCHED SEED SWARM PARTS ONLY SEEDS ENGINE EMPTY QUICK TARGET"
     )
@@ -345,7 +345,7 @@ def test_an_interrupt_ends_what_runs_with_its_children(root):
     child = processes.start(["sh", "-c", "sleep 600 & echo $!; wait"], stdout=subprocess.PIPE)
     watched = os.pidfd_open(int(child.stdout.readline()))
     try:
-        with child._waitpid_lock:  # as when wait() is interrupted
+        with child._waitpid_lock:  # as if wait() were interrupted
             processes.interrupt()
             processes.end(seconds=0)
         assert child.wait() < 0
@@ -395,7 +395,7 @@ def test_a_verdict_of_no_row_is_a_case_of_its_own_in_junit(root):
         assert suite.find(f"testcase/{tag}").get("message") == "said why"
         counts = [suite.get(name) for name in ("tests", "failures", "errors", "skipped")]
         assert counts == ["1", "0", *(("1", "0") if tag == "error" else ("0", "1"))]
-    unsure = [judged(pairs_of(0, 3))]  # has a case of its own
+    unsure = [judged(pairs_of(0, 3))]  # it has a case of its own
     for verdict, items in (("inconclusive", unsure), ("pass", passed)):
         suites = xml.fromstring(page.junit(items, 1.0, [], verdict, ""))
         assert suites.find("testsuite[@name='gate.run']") is None
@@ -513,7 +513,7 @@ def test_counts_are_compared_whatever_a_run_lacks(root):
             run("a", locked=2, resident_bytes=5),
             run("a", locked=3, resident_bytes=9),
             run("b", vmas=7),
-            run("c", vmas=8),  # of another program: no difference
+            run("c", vmas=8),  # of another program: not a difference
             run("a", "count:instruction", instructions=99),
         ]
     )
@@ -630,7 +630,7 @@ def test_a_tree_that_does_not_fit_itself_is_a_set_up_error(root):
 
 
 def test_behaviour_runs_whatever_the_counts_say(root):
-    """A regression that was found is the verdict, also when something else could not be had."""
+    """A regression that was found is the verdict, even if something else could not be done."""
     error, worse = counting.CountError("broken"), [{"verdict": "regression"}]
     options = types.SimpleNamespace(behaviour=True, timed=False)
     for raised, items, fault, wanted in (
@@ -666,7 +666,7 @@ def test_a_base_that_does_not_compile_is_told(root):
 
 
 def test_workflows_run_only_what_is_here(root):
-    """Every step is scripts/setup with a target that exists, or prepares or shows what that needs."""
+    """Every step is scripts/setup with an existing target, or prepares or shows what that needs."""
     around = (
         "apt-get update -q && apt-get install",
         "sysctl -w vm.mmap_rnd_bits",

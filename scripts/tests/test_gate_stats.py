@@ -25,8 +25,8 @@ def test_signed_rank_is_scipys_exact_test(root):
 def test_signed_rank_by_hand(root):
     # All five are positive: one of 32 sign patterns, twice.
     assert stats.signed_rank([1, 2, 3, 4, 5]) == (2 / 32, 1 / 32, 1.0)
-    # Ties share their ranks: |1|, |1|, |2| have 1.5, 1.5, 3; the positive ones add up to 4.5 of 6.
-    # Of 8 patterns 4.5 or more: 6, 4.5, 4.5.
+    # Ties share their ranks: |1|, |1|, |2| have 1.5, 1.5, 3; the positive ones add up to 4.5 of 6. Of the 8 patterns,
+    # three reach 4.5 or more: 6, 4.5, 4.5.
     assert stats.signed_rank([1, -1, 2])[1] == 3 / 8
     assert stats.signed_rank([0, 0])[0] == 1.0 and stats.signed_rank([])[0] == 1.0
 
@@ -65,7 +65,7 @@ def test_pairs_needed_can_be_significant(root):
 
 
 def session(chance, rows, pairs, spread, shift, threshold=0.05):
-    """Verdicts of one made-up session in which the first row has a shift."""
+    """Verdicts of one artificial session in which the first row has a shift."""
     samples = []
     for row in range(rows):
         centre = shift if row == 0 else 0.0
@@ -80,7 +80,7 @@ def session(chance, rows, pairs, spread, shift, threshold=0.05):
 
 
 def twice_seen(chance, rows, pairs, spread, shift, threshold=0.05, confirm=24):
-    """A row is suspected among so many, and again by itself."""
+    """Whether a row is suspected among many, and again by itself."""
     for count, tests in ((pairs, rows), (confirm, 1)):
         sample = [chance.gauss(shift, spread) for _ in range(count)]
         p, moved = stats.signed_rank(sample)[0] * tests, stats.hodges_lehmann(sample)[0]
@@ -93,7 +93,7 @@ def test_no_false_alarm_where_nothing_changed(root):
     chance, alarms = random.Random(3), 0
     for _ in range(60):
         alarms += "regression" in session(chance, 20, 20, 0.05, 0)
-    assert alarms <= 1, alarms  # the first stage alone; a suspect is measured again
+    assert alarms <= 1, alarms  # first stage only; a suspect is measured again
 
 
 def test_what_is_called_detectable_is_detected(root):

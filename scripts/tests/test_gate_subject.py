@@ -1,4 +1,4 @@
-"""Tests of `make gate SUBJECT_SRC=`: both sides of somebody's folder, built and compared."""
+"""Tests of `make gate SUBJECT_SRC=`: both sides of a user's folder, built and compared."""
 import pathlib
 import shutil
 import subprocess
@@ -71,7 +71,7 @@ def test_locked_instructions_of_the_object_are_counted(mine):
     change(mine, "struct mailbox *m = self;\n    while", "struct mailbox *m = self;\n    atomic_fetch_or(&m->tail, 0);\n    while", "box.c")
     _, base, head = sides(mine)
     was, now = (counting.count_row(side.program(), "mailbox/one_by_one", "alone") for side in (base, head))
-    if "locked" in was:  # else another processor
+    if "locked" in was:  # otherwise another processor
         assert now["locked"] == was["locked"] + 256
 
 

@@ -1,4 +1,4 @@
-"""Tests of the package's shape: who imports whom."""
+"""Tests of the package's structure: which module imports which."""
 import ast
 import pathlib
 import re
@@ -8,7 +8,7 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PACKAGE = pathlib.Path(__file__).resolve().parent.parent / "pagebox"
-# A folder may import from itself and from those named here.
+# A folder may import from itself and from the folders named here.
 MAY_IMPORT = {
     "common": set(),
     "bench": {"common"},
@@ -22,7 +22,7 @@ MAY_IMPORT = {
 
 
 def imports(package):
-    """Module -> modules of the package that it imports, wherever in it."""
+    """Module -> modules of the package that it imports, anywhere in it."""
     made = {}
     for path in package.rglob("*.py"):
         module, found = path.relative_to(package).with_suffix("").parts, set()
@@ -37,7 +37,7 @@ def imports(package):
 
 
 def circle(graph):
-    """The modules of one circle, or None."""
+    """The modules of one import cycle, or None."""
     done = set()
 
     def visit(node, path):
@@ -80,7 +80,7 @@ def test_every_folder_has_a_place_among_the_layers(root):
 
 
 def test_no_name_of_a_benchmark_row_is_in_python():
-    """Rows carry their own words (bench/shim.h): the report knows none of them by name."""
+    """Rows carry their own words (bench/shim.h); the report knows none of them by name."""
     kinds = "memory|mailbox|wait|bound|peer|site|program|objects|subject|fuzz"
     text = "".join(path.read_text() for path in sorted((ROOT / "bench").glob("*.[ch]")))
     names = set(re.findall(rf'"((?:{kinds})/[a-z_0-9]+)[/"]', text))
@@ -107,7 +107,7 @@ def test_no_name_of_a_benchmark_row_is_in_python():
     ("ref/memory.c", "ref/../fuzz/subject.h", "ref/ may not include subject.h"),
 ])
 def test_a_folder_includes_what_its_readme_says(root, source, header, refused):
-    """By the compiler's own lists, which are all that includes.py reads."""
+    """Uses the compiler's lists of includes, which is all that includes.py reads."""
     listed = pathlib.Path(root) / "one.d"
     check = lambda: subprocess.run([ROOT / "fuzz/tests/includes.py", root], capture_output=True, text=True)
     listed.write_text(f"one.o: {source} /usr/include/stdio.h\n")

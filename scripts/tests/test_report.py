@@ -1,4 +1,4 @@
-"""Tests of scripts/report.py: what the files hold, escape and survive."""
+"""Tests of scripts/report.py: contents of the files, escaping, errors."""
 import contextlib
 import io
 import json
@@ -60,14 +60,14 @@ def test_page_holds_everything_and_escapes_what_it_shows(root):
     assert "<script>alert" not in page and "&lt;script&gt;alert" in page and "\x1b" not in page
     assert "A &lt;title&gt;" in page
     addresses = set(re.findall(r"""https?://[^"'\s]+""", page))
-    # Names of SVG, which nobody fetches.
+    # Namespaces of SVG, which are not fetched.
     assert all(a.startswith("http://www.w3.org/") for a in addresses), addresses
     ids = re.findall(r"""\bid=["']([^"']+)""", page)
     assert len(ids) == len(set(ids)), ids
 
 
 class Duration(str):
-    """Reads as '2 ms', sorts as a number of nanoseconds."""
+    """Shown as '2 ms', sorted as a number of nanoseconds."""
 
     key = 2e6
 
@@ -140,7 +140,7 @@ run.finish("finding", {{}}, [], [], "t", "l")
 
 
 def test_no_room_keeps_the_raw_data_and_says_where(root):
-    """A limit on file sizes stands for the full disk: the same write fails the same way."""
+    """A limit on file sizes stands in for a full disk: the same write fails in the same way."""
     program = FULL.format(scripts=SCRIPTS, root=root)
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.returncode == 2 and "the raw data is in" in done.stderr, done

@@ -1,5 +1,5 @@
-"""Tests of scripts/setup, scripts/test.sh and scripts/help.awk: the programs themselves, run with
-a package database and a folder of commands of the test's own."""
+"""Tests of scripts/setup, scripts/test.sh and scripts/help.awk, which are run with the test's own package database and
+command folder."""
 import os
 import pathlib
 import re
@@ -11,7 +11,7 @@ REPO = SCRIPTS.parent
 NEEDED = "sh echo dirname awk sed id env nproc make printf cat date mkdir tee".split()
 APT = ["dpkg-query", "apt-get"]
 NOBODY = 65534
-# Without what the make that runs these tests hands down to the makes that they run.
+# Without the variables that the make running these tests passes to the makes that they run.
 ENVIRONMENT = {k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MFLAGS", "MAKELEVEL")}
 
 
@@ -26,7 +26,7 @@ def setup_packages():
 
 
 def run_setup(root, arguments, installed=(), commands=(), system="debian-12"):
-    """Runs scripts/setup without sudo and without rights, on a system where only `installed` is."""
+    """Runs scripts/setup without sudo or root rights, on a system where only `installed` is installed."""
     base = pathlib.Path(root)
     base.chmod(0o755)
     records = [f"Package: {name}\nStatus: install ok installed\nVersion: 1\n" for name in installed]
@@ -98,7 +98,7 @@ silent:
 
 
 def total_of(root, parts):
-    """What `make test` says of these parts: its last line and its exit status."""
+    """The last line and the exit status of `make test` with these parts."""
     (pathlib.Path(root) / "scripts").mkdir()
     shutil.copy(SCRIPTS / "test.sh", pathlib.Path(root) / "scripts/test.sh")
     (pathlib.Path(root) / "Makefile").write_text(PARTS)
@@ -144,7 +144,7 @@ def test_demo_goes_on_after_a_finding_and_shows_only_new_reports(root):
     for name in ("demo.sh", "report.py"):
         shutil.copy(SCRIPTS / name, base / "scripts" / name)
     shutil.copytree(SCRIPTS / "pagebox", base / "scripts/pagebox")
-    for kind in ("fuzz", "bench"):  # `old` is what an earlier run left
+    for kind in ("fuzz", "bench"):  # `old` was left by an earlier run
         for name in ("old", "new"):
             folder = base / "results" / kind / name
             folder.mkdir(parents=True)
@@ -165,11 +165,11 @@ def makefiles():
 
 
 def unlisted_variables(text):
-    """`target: VARIABLE` for each that a recipe asks for, no makefile sets, and the help does not name."""
+    """`target: VARIABLE` for each variable that a recipe uses, no makefile sets, and the help does not name."""
     settings = dict(re.findall(r"^(\w+) *(?:=|:=)(.*)", text, re.M))
     own = {"MAKE", "MAKEFLAGS", "CURDIR", "MAKEFILE_LIST"}
     for target, words, recipe in re.findall(r"^([\w.-]+):.*## (.*)\n((?:\t.*\n)*)", text, re.M):
-        for _ in range(2):  # what is set may ask in its turn
+        for _ in range(2):  # variables may use others
             recipe = re.sub(r"\$\((\w+)\)", lambda m: settings.get(m[1], m[0]), recipe)
         asked = set(re.findall(r"\$\(([A-Z]\w*)\)", recipe)) - own
         yield from (f"{target}: {name}" for name in sorted(asked) if not re.search(rf"\b{name}\b", words))
@@ -182,7 +182,7 @@ def test_help_names_every_variable_of_a_target(root):
 
 
 def test_help_lists_every_target(root):
-    """Every target that a makefile declares phony under a plain name (FORCE and such are none)."""
+    """All targets that a makefile declares phony under a plain name (not FORCE and the like)."""
     shown = run(["make", "-s", "-C", str(REPO), "help"], env=ENVIRONMENT).stdout
     listed = set(re.findall(r"^  ([\w.-]+) ", shown, re.M))
     phony = set()
@@ -218,7 +218,7 @@ def test_missing_tool_is_one_line_that_names_setup(root):
 
 
 def refused(*words):
-    """What make says of such a command, without running anything."""
+    """make's message for such a command; nothing is run."""
     done = run(["make", "-C", str(REPO), "-n", *words], env=ENVIRONMENT)
     return done.returncode, done.stderr
 
@@ -234,7 +234,7 @@ def test_a_setting_that_a_target_does_not_have_is_refused(root):
 
 
 def documented_commands():
-    """Every `make target NAME=value...` of the documents."""
+    """All `make target NAME=value...` in the documents."""
     listed = run(["git", "-C", str(REPO), "ls-files", "*.md", "*.yml"], env=ENVIRONMENT).stdout.split()
     for name in listed:
         text = re.sub(r"'[^']*'", "x", (REPO / name).read_text(errors="replace"))
@@ -278,7 +278,7 @@ def test_a_path_with_spaces_builds_subjects_and_installs(root):
 
 
 def names_on(root, system, groups="test"):
-    """What setup would install on another system, by that system's own names."""
+    """What setup would install on another system, under that system's package names."""
     base = pathlib.Path(root) / system
     base.mkdir()
     pathlib.Path(root).chmod(0o755)

@@ -92,7 +92,7 @@ def test_columns_and_page_show_stale_reads(root):
 
 
 def places_in_main(program):
-    """Addresses in main of two different lines."""
+    """Addresses of two different lines in main."""
     nm = subprocess.run(["nm", program.path], capture_output=True, text=True).stdout
     main = int(nm.partition(" T main")[0].split()[-1], 16)
     inside = range(main + 2, main + 24)
