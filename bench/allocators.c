@@ -1,4 +1,5 @@
-/* allocators.c: glibc's, jemalloc under several settings, and mimalloc, as struct pb_allocator. */
+/* allocators.c: glibc's malloc, jemalloc with several settings, and mimalloc, each as a struct
+ * pb_allocator. */
 #include "allocators.h"
 
 #include <dlfcn.h>
@@ -9,13 +10,13 @@
 #include <string.h>
 #include <sys/types.h>
 
-/* ---- jemalloc: its symbols, renamed when linked ---------------------------------------------- */
+/* ---- jemalloc: its symbols are renamed at link time ------------------------------------------ */
 
 void *jemalloc_calloc(size_t count, size_t bytes);
 void *jemalloc_realloc(void *at, size_t bytes);
 void jemalloc_free(void *at);
 int jemalloc_mallctl(const char *name, void *old, size_t *old_bytes, void *new, size_t new_bytes);
-/* Read once, when jemalloc starts. */
+/* jemalloc reads this once, when it starts. */
 extern const char *jemalloc_malloc_conf;
 const char *jemalloc_malloc_conf;
 
@@ -34,7 +35,7 @@ static void jemalloc_release(void *context, void *at) {
     jemalloc_free(at);
 }
 
-/* ---- mimalloc: its symbols, when first used -------------------------------------------------- */
+/* ---- mimalloc: its symbols are looked up at first use ---------------------------------------- */
 
 static struct {
     void *(*calloc)(size_t count, size_t bytes);
@@ -98,9 +99,9 @@ static void glibc_release(void *context, void *at) {
 const struct bench_allocator bench_allocators[BENCH_ALLOCATORS] = {
     {"glibc", NULL, {glibc_zeroed, glibc_resize, glibc_release, NULL}},
     {"jemalloc", NULL, JEMALLOC},
-    /* freed pages go back to the kernel at once */
+    /* returns freed pages to the kernel at once */
     {"jemalloc_decay_0", "dirty_decay_ms:0,muzzy_decay_ms:0", JEMALLOC},
-    /* freed address space goes back as well */
+    /* returns freed address space as well */
     {"jemalloc_no_retain", "retain:false", JEMALLOC},
     {"jemalloc_thp", "thp:always", JEMALLOC},
     {"mimalloc", NULL, {mimalloc_zeroed, mimalloc_resize, mimalloc_release, NULL}},
@@ -116,7 +117,7 @@ const struct bench_allocator *bench_allocator(const char *name) {
     abort();
 }
 
-/* Before jemalloc's own constructor: the settings of the row that this process is for. */
+/* Runs before jemalloc's own constructor: sets the settings for this process's row. */
 __attribute__((constructor(101))) static void set_jemalloc(int argc, char **argv) {
     for (int i = 1; i < argc; i++) {
         const char *at =

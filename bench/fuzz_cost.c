@@ -1,5 +1,5 @@
-/* fuzz_cost.c: what one execution of memory_fuzzer costs, without sanitizers and an engine, over
- * its seeds; beside a bare loop of the same system calls, in the same order, of the same sizes,
+/* fuzz_cost.c: the cost of one execution of memory_fuzzer without sanitizers or an engine, over its
+ * seeds; beside a bare loop of the same system calls, in the same order and with the same sizes,
  * that touches the same pages. The first pass over the seeds records them. Run: build/bench/bench
  * --filter='fuzz'. */
 #include "fuzz/core.h"
@@ -38,8 +38,8 @@ enum call {
     CLOSE
 };
 
-/* One call. An address is an offset in what an earlier mmap gave (place), since the next pass gets
- * other addresses; so are files numbers of this record. */
+/* One call. An address is an offset in the result of an earlier mmap (place), because the next pass
+ * gets other addresses; likewise files are numbers in this record. */
 struct step {
     enum call call;
     int place, to_place; /* -1: none */
@@ -51,21 +51,21 @@ struct step {
 static struct {
     struct step *step;
     size_t steps;
-    bool on;   /* mappings are followed */
-    bool kept; /* and steps kept */
+    bool on;   /* mappings are tracked */
+    bool kept; /* and steps recorded */
     bool full;
     struct {
         uint8_t *base;
         size_t bytes;
-        size_t gone;      /* bytes of it that are not mapped any more */
-        uint8_t *touched; /* which pages, since they last were dropped */
-    } place[PLACES_MAX];  /* pools, which stay; then those of the program that runs */
+        size_t gone;      /* bytes of it that have been unmapped */
+        uint8_t *touched; /* which pages have been touched since they were last dropped */
+    } place[PLACES_MAX];  /* pools, which stay; then the mappings of the current program */
     int places;
     int file[FILES_MAX];
     int files;
 } record;
 enum { SEEDS_MAX = 512 };
-static size_t seeds, seed_end[SEEDS_MAX]; /* seed_end: of its steps */
+static size_t seeds, seed_end[SEEDS_MAX]; /* seed_end: end of its steps */
 
 /* ---- Recording ------------------------------------------------------------------------------- */
 
@@ -80,7 +80,7 @@ static struct step *step_add(enum call call) {
     return step;
 }
 
-/* The newest mapping that holds the address. */
+/* The newest mapping that contains the address. */
 static int place_of(const void *at, size_t *offset) {
     for (int i = record.places - 1; i >= 0; i--) {
         size_t from = (size_t)((uintptr_t)at - (uintptr_t)record.place[i].base);
@@ -130,8 +130,8 @@ static bool is_zero(const uint8_t *page) {
     return memcmp(page, zeros, sizeof zeros) == 0;
 }
 
-/* What holds only zeros, or bytes of a file, was read, or written and looks as if it had been read:
- * the bare loop reads it, which never takes longer. */
+/* Pages that contain only zeros, or bytes of a file, were read, or were written and look as if only
+ * read. The bare loop reads them, which never takes longer. */
 static void touch_add(int place, size_t at, uint64_t entry) {
     enum { PRESENT = 63, OF_FILE = 61 };
     if ((entry >> PRESENT & 1) == 0 || at >= record.place[place].bytes) {
@@ -148,8 +148,7 @@ static void touch_add(int place, size_t at, uint64_t entry) {
     *touched = 1;
 }
 
-/* A call is about to change [at, at + bytes): pages that are there by now have been touched before.
- */
+/* A call is about to change [at, at + bytes): pages that are present were touched before. */
 static void touches_add(uint8_t *at, size_t bytes) {
     enum { ENTRIES = 4096 };
     static uint64_t entries[ENTRIES];
@@ -169,7 +168,7 @@ static void touches_add(uint8_t *at, size_t bytes) {
     }
 }
 
-/* Pages in there are not there any more (0), or there without having been touched (1). */
+/* Marks pages as absent (0), or as present without a touch (1). */
 static void touches_set(const uint8_t *at, size_t bytes, int there) {
     size_t from;
     int place = place_of(at, &from);
@@ -183,7 +182,7 @@ static void touches_drop(const uint8_t *at, size_t bytes) {
     touches_set(at, bytes, 0);
 }
 
-/* A step about [at, at + bytes), after the touches of its pages. */
+/* A step on [at, at + bytes), after the touches of its pages. */
 static struct step *step_about(enum call call, void *at, size_t bytes) {
     touches_add(at, bytes);
     struct step *step = step_add(call);
@@ -192,7 +191,7 @@ static struct step *step_about(enum call call, void *at, size_t bytes) {
     return step;
 }
 
-/* ---- The calls of core.o: made, and noted while recording ------------------------------------ */
+/* ---- The calls of core.o: executed, and noted while recording -------------------------------- */
 
 void *fuzz_cost_mmap(void *at, size_t bytes, int protection, int flags, int file, off_t offset);
 int fuzz_cost_munmap(void *at, size_t bytes);
@@ -310,7 +309,7 @@ int fuzz_cost_fcntl(int file, int command, ...) {
     return fcntl(file, command, value);
 }
 
-/* The only file that the library opens by name is pagemap. */
+/* pagemap is the only file that the library opens by name. */
 int fuzz_cost_open(const char *path, int flags, ...) {
     int made = open(path, flags);
     if (record.on && made >= 0) {
@@ -338,7 +337,7 @@ int fuzz_cost_close(int file) {
     return close(file);
 }
 
-/* A program has ended: what stays are pools. */
+/* A program has ended: only pools remain. */
 static void places_end(void) {
     int stay = 0;
     for (int i = 0; i < record.places; i++) {
@@ -355,8 +354,8 @@ static void places_end(void) {
     record.files = 0;
 }
 
-/* All seeds once, so that what is made once is there; then once more for the record. NULL, or what
- * is wrong. */
+/* Runs all seeds once for one-time set-up, and once more for the record. Returns NULL, or what is
+ * wrong. */
 static const char *prepare(void) {
     static bool done;
     static const char *wrong;
@@ -389,7 +388,7 @@ static const char *prepare(void) {
 
 /* ---- The bare loop --------------------------------------------------------------------------- */
 
-static uint8_t buffer[1 << 23]; /* what is written to and read from files */
+static uint8_t buffer[1 << 23]; /* data written to and read from files */
 
 static void touch(const struct step *step) {
     volatile uint8_t *byte = record.place[step->place].base + step->at;
@@ -468,7 +467,7 @@ static void bare(size_t seed) {
 
 /* ---- The rows -------------------------------------------------------------------------------- */
 
-/* An iteration is one execution: the seeds one after the other. */
+/* An iteration is one execution; the seeds run in turn. */
 static void run(struct bench_state *state) {
     bool is_bare = bench_argument(state) != NULL;
     const char *wrong = prepare();

@@ -1,11 +1,11 @@
-/* mailbox.c: what the mailbox costs, by order table: the rows of queue.h, and the wake-up of a
+/* mailbox.c: the cost of the mailbox by order table: the rows of queue.h, and the wake-up of a
  * parked guest and of a host thread that waits for the signal. Run: build/bench/bench
  * --filter='^mailbox/'.
  *
- * Compiled once for each table, together with the library's sources and -DPB_ORDERS_TABLE, into an
- * object that keeps its symbols to itself (rules.mk); BENCH_ORDERS is the table's name. Tables
- * other than the chosen one are measured for what they cost, not trusted: nothing here parks with
- * them, and peers and wake-ups stand beside the chosen one. */
+ * Compiled once for each table, with the library's sources and -DPB_ORDERS_TABLE, into an object
+ * with local symbols (rules.mk); BENCH_ORDERS is the table's name. Other tables than the chosen one
+ * are measured for their cost, but not trusted: no guest parks with them, and only the chosen one
+ * has peers and wake-ups. */
 #include "mailbox.h"
 #include "guest.h"
 #include "memory.h"
@@ -16,7 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { SETTLE_US = 50 /* a guest that has gone to sleep is asleep for sure after so long */ };
+enum { SETTLE_US = 50 /* after this long, a guest that has gone to sleep is certainly asleep */ };
 
 struct queue {
     struct pb_memory *memory;
@@ -70,8 +70,8 @@ static inline uint32_t queue_drain(struct queue *queue, void (*take)(void *, uin
 
 struct sleeper {
     struct queue queue;
-    _Atomic uint64_t taken; /* ids so far */
-    double taken_ns;        /* when the latest was: written before taken */
+    _Atomic uint64_t taken; /* ids taken so far */
+    double taken_ns;        /* when the latest was taken: written before `taken` */
 };
 
 static int guest_wait(void *context, _Atomic uint32_t *flag, uint32_t expected,
@@ -99,7 +99,7 @@ static void *guest_main(void *argument) {
     return NULL;
 }
 
-/* One sample: from the enqueue of the number-th id to the first instruction of its task. */
+/* One sample: from the enqueue of id `number` to the first instruction of its task. */
 static void wake_once(struct bench_state *state, struct sleeper *sleeper, uint64_t number) {
     unsigned spins = 0;
     bench_begin(state);
@@ -112,7 +112,7 @@ static void wake_once(struct bench_state *state, struct sleeper *sleeper, uint64
     bench_sample(state, sleeper->taken_ns - sent_ns);
 }
 
-/* From the host's enqueue to the first instruction of the guest's task, when the guest sleeps. */
+/* From the host's enqueue to the first instruction of the guest's task, if the guest sleeps. */
 static void run_wake(struct bench_state *state) {
     struct sleeper sleeper = {.taken = 0};
     pthread_t guest;
@@ -141,10 +141,9 @@ static void run_wake(struct bench_state *state) {
     queue_close(&sleeper.queue);
 }
 
-/* ---- A host that waits for the signal ---------------------------------------------------------
- */
+/* ---- A host thread that waits for the signal ------------------------------------------------- */
 
-/* A host thread on behalf of a guest that parks by returning: its memory is not shared. */
+/* A host thread that runs a guest which parks by returning: its memory is not shared. */
 static void *host_main(void *argument) {
     struct sleeper *sleeper = argument;
     while (pb_mailbox_wait_for_signal(sleeper->queue.mailbox, -1) == PB_OK) {
@@ -153,7 +152,7 @@ static void *host_main(void *argument) {
     return NULL;
 }
 
-/* From the enqueue to the first instruction of the task, when the host thread that runs the guest
+/* From the enqueue to the first instruction of the task, if the host thread that runs the guest
  * sleeps in pb_mailbox_wait_for_signal. */
 static void run_signal(struct bench_state *state) {
     struct sleeper sleeper = {.taken = 0};
@@ -210,8 +209,7 @@ BENCH_SUBJECT {
     }
 }
 
-/* ---- What the report says ----------------------------------------------------------------------
- */
+/* ---- What the report says -------------------------------------------------------------------- */
 
 #define PEERS_SECTION "Mailbox beside its peers"
 #define ORDERS_SECTION "Mailbox, by order table"

@@ -1,4 +1,4 @@
-/* mailbox_bounds.c: the bare atomics and the bare lock beside which the mailbox's rows stand.
+/* mailbox_bounds.c: the bare atomics and the bare lock that the mailbox's rows are compared with.
  * Run: build/bench/bench --filter='^bound/(fetch_add|lock|store|ring_walk)'. */
 #include "shim.h"
 #include "threads.h"
@@ -12,7 +12,7 @@ static _Alignas(64) _Atomic uint32_t counter;
 static _Alignas(64) pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static _Alignas(64) _Atomic uint32_t ring[RING];
 
-/* glibc's lock leaves out its atomics until a process has had a second thread: it gets one here. */
+/* glibc's lock skips its atomics until a process has had a second thread, so start one. */
 static void *nothing(void *argument) {
     return argument;
 }
@@ -37,8 +37,8 @@ static void lock_many(void) {
     }
 }
 
-/* The same in one thread or several at once, which have the cores in turn; the clock runs from when
- * all start until all are done. */
+/* The same in one or several threads, distributed over the cores; the clock runs from when all
+ * start until all are done. */
 static void run_many(struct bench_state *state, void (*many)(void)) {
     static struct bench_barrier barrier;
     uint32_t threads = (uint32_t)bench_threads(state);
@@ -100,7 +100,7 @@ static void take(void *context, uint32_t id) {
     *(volatile uint32_t *)context = id;
 }
 
-/* Reads each slot and calls a function with it: what no drain can do without. */
+/* Reads each slot and calls a function with it: what every drain must do. */
 static void run_ring_walk(struct bench_state *state) {
     void (*volatile called)(void *context, uint32_t id) = take;
     uint32_t last = 0;

@@ -1,10 +1,10 @@
-/* main.c: the benchmark program. The subjects register themselves; shim.h says how. */
+/* main.c: the benchmark program. Subjects register themselves; see shim.h. */
 #include "allocators.h"
 #include "shim.h"
 
 #include <stddef.h>
 
-/* The sections of the report that hold others, in their order. */
+/* Sections of the report that contain other sections, in order. */
 BENCH_SUBJECT {
     static const struct bench_section sections[] = {
         {.title = "Subjects",

@@ -20,8 +20,8 @@
             tuned, 0                                                                               \
     }
 
-/* What the pool `keep` zeroes by hand in each slot, whether it was written or not: sixteen
- * WebAssembly pages. `scan` looks first, so it may keep a whole slot. */
+/* How much the pool `keep` zeroes by hand in each slot, written or not: sixteen WebAssembly pages.
+ * `scan` checks first, so it may keep a whole slot. */
 #define KEEP_RESIDENT_BYTES (UINT64_C(1) << 20)
 #define SCAN_RESIDENT_BYTES (BENCH_CAPACITY_PAGES * UINT64_C(65536))
 
@@ -176,7 +176,7 @@ void memory_touch(struct pb_memory *memory) {
 
 /* ---- Registration ---------------------------------------------------------------------------- */
 
-/* The text as a label, which must have fitted into 1,024 bytes. */
+/* The text as a label; must fit into 1,024 bytes. */
 static const char *kept(const char *text, size_t length) {
     if (length >= 1024) {
         fprintf(stderr, "bench: a label is too long\n");

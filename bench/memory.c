@@ -1,17 +1,18 @@
-/* memory.c: what a linear memory costs, by strategy and size: create, grow, copy, first touch,
- * destroy, and a short life; with and without a guard, as it comes, with huge pages and populated.
+/* memory.c: the cost of a linear memory by strategy and size: create, grow, copy, first touch,
+ * destroy, and a short life; with and without a guard, unpopulated, with huge pages, and populated.
  * Run: build/bench/bench --filter='^memory/'.
  *
- * pages: the memory's size. Strategies that never move reserve 1,024 pages, the others what they
- * hold, so that each growth of remap, move and heap is one past the capacity, their dear case. */
+ * pages: the memory's size. Strategies that never move reserve 1,024 pages. The others reserve only
+ * what they hold, so each growth of remap, move and heap exceeds the capacity, which is their
+ * expensive case. */
 #include "memories.h"
 
 #include <stddef.h>
 #include <string.h>
 
-enum { BIG_PAGES = 256 }; /* 16 MiB: where huge pages can show */
+enum { BIG_PAGES = 256 }; /* 16 MiB: large enough for huge pages */
 
-/* Ways to have memory that is already there when it is first written. */
+/* Ways to have pages present before they are first written. */
 static const struct bench_parameter advices[] = {
     {"advice", "none", PB_ADVICE_NONE},
     {"advice", "populate", PB_ADVICE_POPULATE},
@@ -26,13 +27,13 @@ static int64_t number(const struct bench_state *state, const char *name, int64_t
     return bench_has(state, name) ? bench_number(state, name) : otherwise;
 }
 
-/* What a growth needs: the usual capacity, or as much more as it grows past that. */
+/* The capacity that a growth needs: the usual one, or more if it grows past that. */
 static uint32_t capacity(const struct bench_state *state) {
     int64_t grown = bench_number(state, "pages") + number(state, "by", 1);
     return grown > BENCH_CAPACITY_PAGES ? (uint32_t)grown : BENCH_CAPACITY_PAGES;
 }
 
-/* The parts of a row, in this order; what is measured is between begin and end. */
+/* The steps of a row, in order; the clock runs between begin and end. */
 enum step { STEP_NONE, STEP_CREATE, STEP_TOUCH, STEP_GROW, STEP_DESTROY };
 
 static enum pb_status do_step(struct memories *memories, enum step step, int batch, uint32_t by) {
@@ -58,7 +59,7 @@ static enum pb_status do_step(struct memories *memories, enum step step, int bat
     return status;
 }
 
-/* before: up to two steps outside of the clock; measured: up to two within. */
+/* before: up to two steps outside the clock; measured: up to two inside. */
 static void run_steps(struct bench_state *state, const enum step before[2],
                       const enum step measured[2]) {
     struct memories memories;
@@ -87,7 +88,7 @@ static void run_create(struct bench_state *state) {
     run_steps(state, STEPS(STEP_NONE), STEPS(STEP_CREATE));
 }
 
-/* By one page or by as many as the row says, of a memory whose every host page has been written. */
+/* By one page, or as many as the row says, of a memory whose host pages have all been written. */
 static void run_grow(struct bench_state *state) {
     run_steps(state, STEPS(STEP_CREATE, STEP_TOUCH), STEPS(STEP_GROW));
 }
@@ -104,7 +105,7 @@ static void run_create_touch(struct bench_state *state) {
     run_steps(state, STEPS(STEP_NONE), STEPS(STEP_CREATE, STEP_TOUCH));
 }
 
-/* Writes to a part of the host pages, spread evenly: per cent of them, 100, 1 or 0. */
+/* Writes to a percentage of the host pages, spread evenly: 100, 1 or 0. */
 static void touch_part(struct pb_memory *memory, int64_t percent) {
     volatile uint8_t *base = memory_base(memory);
     uint64_t step = percent > 0 ? BENCH_HOST_PAGE * 100UL / (uint64_t)percent : 0;
@@ -114,7 +115,7 @@ static void touch_part(struct pb_memory *memory, int64_t percent) {
 }
 
 /* Copies a memory of which `written` per cent of the host pages were written since the last copy;
- * then `touched` per cent of the copy's are written as well. */
+ * then writes to `touched` per cent of the copy. */
 static void run_copies(struct bench_state *state, int64_t touched) {
     struct memories memories;
     bool good = memories_begin(&memories, state, bench_argument(state), BENCH_CAPACITY_PAGES);
@@ -168,8 +169,8 @@ static void run_life(struct bench_state *state) {
     memories_end(&memories);
 }
 
-/* A memory that grows on demand, from `pages` up to `to`: by so many pages each time, or (by:0) to
- * twice its size. Nothing is written: what the growths themselves cost. */
+/* A memory that grows on demand from `pages` to `to`: by so many pages each time, or (by:0) to
+ * twice its size. Nothing is written, so this is the cost of the growths alone. */
 static void run_grow_steps(struct bench_state *state) {
     struct memories memories;
     uint32_t to = (uint32_t)bench_number(state, "to"), by = (uint32_t)bench_number(state, "by");
@@ -198,7 +199,7 @@ static void run_grow_steps(struct bench_state *state) {
 #define NATIVE_PEERS "seed_static,seed_dynamic,wabt"
 #define SEED_PEERS "seed_static,seed_dynamic"
 
-/* The sizes at which there are peers. Quick runs have 16 pages; create and grow 256 as well. */
+/* The sizes for which there are peers. Quick runs have 16 pages; create and grow also 256. */
 static bool main_size(uint32_t pages) {
     return pages == 1 || pages == 16 || pages == 256;
 }
@@ -277,7 +278,7 @@ static void add_size(const struct subject *subject, uint32_t pages) {
     }
 }
 
-/* Growth by more than one page, and on demand. */
+/* Growth by several pages, and on demand. */
 static void add_growths(const struct subject *subject) {
     bool moves = !pb_strategy_info(subject->strategy)->stable_base;
     static const int64_t by[] = {16, 1024};
@@ -316,7 +317,7 @@ static void add_growths(const struct subject *subject) {
     }
 }
 
-/* A copy of a memory that was written whole, with an option. */
+/* A copy of a fully written memory, with an option. */
 static void add_copy_with(const struct subject *subject, uint32_t pages,
                           struct bench_parameter option) {
     memory_row_add(&(struct memory_row){
@@ -331,7 +332,7 @@ static void add_copy_with(const struct subject *subject, uint32_t pages,
     });
 }
 
-/* With no guard behind, and with the kernel advised on how to provide the pages. */
+/* Without a guard, and with advice to the kernel on how to provide the pages. */
 static void add_variants(const struct subject *subject) {
     static const struct bench_parameter no_guard = {"guard", NULL, 0};
     add_with("memory/create", run_create, subject, 16, subject->create, no_guard, true);
@@ -340,7 +341,7 @@ static void add_variants(const struct subject *subject) {
     add_with("memory/life", run_life, subject, 1, "life", no_guard, true);
     add_copy_with(subject, 16, no_guard);
     for (int i = 0; i < ADVICES; i++) {
-        if (subject != SUBJECT_RESERVE) { /* which has them at every size */
+        if (subject != SUBJECT_RESERVE) { /* reserve has them at every size */
             add_with("memory/create_touch", run_create_touch, subject, BIG_PAGES, advice_bounds[i],
                      advices[i], true);
         }
@@ -392,8 +393,7 @@ BENCH_SUBJECT {
     }
 }
 
-/* ---- What the report says ----------------------------------------------------------------------
- */
+/* ---- What the report says -------------------------------------------------------------------- */
 
 /* A section with a column for each size, and a plot over them. */
 #define SIZES_COLUMNS .columns = "pages", .usual = "16 pages", .axis = PAGES_AXIS

@@ -1,17 +1,17 @@
-/* memory_access.c: what reading a memory costs: in sequence, strided and at random, from 64 KiB to
- * 1 GiB, bounds checked by guard pages, by comparison, or by the library's own call; and the same
- * loop over a bare mapping. Run: build/bench/bench --filter='access'.
+/* memory_access.c: the cost of reading a memory in sequence, strided and at random, from 64 KiB to
+ * 1 GiB, with bounds checked by guard pages, by comparison, or by the library's own call; and the
+ * same loop over a bare mapping. Run: build/bench/bench --filter='access'.
  *
- * An iteration is one load of 4 bytes. The loops are as a compiler of WebAssembly would make them:
- * base and length are read anew for each access, as another function could have grown the memory;
- * without a check only the base is. */
+ * An iteration is one load of 4 bytes. The loops are like those of a WebAssembly compiler: base and
+ * length are read for each access, because another function could have grown the memory; without a
+ * check only the base is read. */
 #include "memories.h"
 
 #include <sys/mman.h>
 
 enum { READS = 16384, GIB_BATCHES = 32, STRIDE_BYTES = 4096 + 64, GIB_PAGES = 16384 };
 
-/* How the next index follows: all are a walk modulo the memory's size, a power of two. */
+/* How the next index follows. All are walks modulo the memory's size, a power of two. */
 enum pattern { SEQUENTIAL, STRIDED, RANDOM };
 static const struct bench_parameter patterns[] = {
     {"pattern", "sequential", SEQUENTIAL},
@@ -43,7 +43,7 @@ static inline uint32_t step(struct walk *walk, enum pattern pattern) {
     return walk->index &= walk->mask;
 }
 
-/* The trap of a failed comparison: never taken, and the compiler cannot know. */
+/* The trap of a failed comparison: never taken, but the compiler cannot know that. */
 static __attribute__((noinline, cold, noreturn)) void trap(void) {
     __builtin_trap();
 }
@@ -64,7 +64,7 @@ static inline uint32_t read_compared(struct pb_memory_definition *definition, ui
     return read_guarded(definition, index);
 }
 
-/* One loop for each pattern and check: constants when inlined. */
+/* One loop for each pattern and check, which are constants after inlining. */
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 ALWAYS_INLINE uint32_t reads(struct pb_memory *memory, struct pb_memory_definition *definition,
                              struct walk *walk, enum pattern pattern, enum check check) {
@@ -125,7 +125,8 @@ static void run_access(struct bench_state *state) {
     memories_end(&memories);
 }
 
-/* The same loop over a mapping of our own: small pages, or huge ones where the kernel has them. */
+/* The same loop over a mapping of our own, with small pages, or huge ones if the kernel has
+ * them. */
 static void run_bare(struct bench_state *state) {
     uint64_t bytes = pb_pages_to_bytes((uint32_t)bench_number(state, "pages"));
     uint64_t huge = bench_argument(state) != NULL ? 2 << 20 : 0;
@@ -156,7 +157,7 @@ static const uint32_t sizes[] = {1, 16, 256, 1024, GIB_PAGES};
 enum { SIZES = sizeof sizes / sizeof sizes[0], BIG_PAGES = 256 };
 static const struct bench_parameter huge_pages = {"advice", "huge", PB_ADVICE_HUGE_PAGES};
 
-/* A GiB takes long to fill: it is done once, without a try. */
+/* Filling a GiB takes long, so it is done only once, without a trial run. */
 static int64_t iterations(uint32_t pages) {
     return pages == GIB_PAGES ? READS * GIB_BATCHES : 0;
 }
@@ -209,7 +210,8 @@ BENCH_SUBJECT {
         }
         add(SUBJECT_RESERVE, 16, pattern, CALL, false);
     }
-    /* Every other strategy where it could matter: at random, in more than the caches hold. */
+    /* The other strategies, where they could matter: at random, in more memory than the caches
+     * hold. */
     for (int i = 1; i < subjects_count; i++) {
         bool traps = pb_strategy_info(subjects[i].strategy)->traps;
         if (!subjects[i].tuned) {
@@ -218,8 +220,7 @@ BENCH_SUBJECT {
     }
 }
 
-/* ---- What the report says ----------------------------------------------------------------------
- */
+/* ---- What the report says -------------------------------------------------------------------- */
 
 #define READ(pattern)                                                                      \
     "^(memory/access/strategy:reserve|bound/access(_huge)?)/pages:[0-9]+/pattern:" pattern \

@@ -1,8 +1,8 @@
-/* memory_bounds.c: the bare system calls (and the bare allocator, the bare memcpy) that bound the
- * rows of memory.c, at the same sizes. Run: build/bench/bench --filter='^bound/'.
+/* memory_bounds.c: the bare system calls (and the bare allocator and memcpy) that bound the rows of
+ * memory.c, at the same sizes. Run: build/bench/bench --filter='^bound/'.
  *
- * Nothing of ref/ is in here. A bound is the least that the operating system lets anybody do for
- * the same result; it checks nothing and keeps no books. */
+ * Contains nothing of ref/. A bound is the least that the operating system allows for the same
+ * result; it checks nothing and keeps no state. */
 #include "allocators.h"
 #include "shim.h"
 #include "strategies.h"
@@ -28,16 +28,16 @@ enum {
 };
 #define CAPACITY_BYTES ((size_t)BENCH_CAPACITY_PAGES * PAGE_BYTES)
 
-/* A batch of ranges: before() makes them ready, act() is measured, after() gives them back. Each
- * returns false when the system refuses. */
+/* A batch of ranges: before() prepares them, act() is measured, after() releases them. Each returns
+ * false if the system refuses. */
 struct batch {
     struct bench_state *state;
     size_t bytes; /* of a memory of the row's size */
-    size_t by;    /* how many bytes a growth adds */
-    size_t total; /* reserved, with the guard */
+    size_t by;    /* bytes added by a growth */
+    size_t total; /* reserved, including the guard */
     uint8_t *ranges[RANGES_MAX];
-    uint8_t *fences[RANGES_MAX]; /* of mremap: the closed page behind the old range */
-    uint8_t *source;             /* to copy from: bytes long, written */
+    uint8_t *fences[RANGES_MAX]; /* of mremap: the inaccessible page behind the old range */
+    uint8_t *source;             /* source of copies: `bytes` long, written */
     const struct pb_allocator *allocator;
     int file;
 };
@@ -48,7 +48,7 @@ struct bound {
     bool (*act)(struct batch *batch, int i);
     void (*after)(struct batch *batch, int i);
     bool heap;
-    const char *words; /* what the report calls it; NULL: by its name */
+    const char *words; /* its name in the report; NULL: the row's own */
 };
 
 /* ---- Steps ----------------------------------------------------------------------------------- */
@@ -124,13 +124,14 @@ static bool discard_touch(struct batch *batch, int i) {
     return discard_only(batch, i) && touch(batch, i);
 }
 
-/* What a reset of memory that cannot be discarded comes to. */
+/* The cost of resetting memory that cannot be discarded. */
 static bool zero(struct batch *batch, int i) {
     memset(batch->ranges[i], 0, batch->bytes);
     return true;
 }
 
-/* Growth on demand in a reservation, one call a growth: the row's to and by as in memory.c. */
+/* Growth on demand within a reservation, one call per growth: `to` and `by` of the row as in
+ * memory.c. */
 static bool steps(struct batch *batch, int i) {
     size_t to = (size_t)bench_number(batch->state, "to") * PAGE_BYTES, bytes = batch->bytes;
     size_t by = (size_t)bench_number(batch->state, "by") * PAGE_BYTES;
@@ -157,7 +158,7 @@ static bool map_exact_touched(struct batch *batch, int i) {
     return map_exact(batch, i) && touch(batch, i);
 }
 
-/* With a closed page behind it, so that growth always moves. */
+/* With an inaccessible page behind it, so that growth always moves. */
 static bool map_fenced_touched(struct batch *batch, int i) {
     return map(&batch->ranges[i], batch->bytes + BENCH_HOST_PAGE, PROT_NONE) && commit(batch, i) &&
            touch(batch, i);
@@ -197,7 +198,7 @@ static bool map_file_touch(struct batch *batch, int i) {
     return map_file(batch, i) && touch(batch, i);
 }
 
-/* One byte of each host page: a view of a file brings in several at each fault. */
+/* Touches one byte of each host page; a fault in a view of a file brings in several pages. */
 static bool map_file_read(struct batch *batch, int i) {
     if (!map_file(batch, i)) {
         return false;
@@ -208,12 +209,12 @@ static bool map_file_read(struct batch *batch, int i) {
     return true;
 }
 
-/* What a memory that is written at once costs at least: the mapping and the pages. */
+/* The least for a memory that is written at once: the mapping and the pages. */
 static bool map_populated(struct batch *batch, int i) {
     return map_exact(batch, i) && madvise(batch->ranges[i], batch->bytes, MADV_POPULATE_WRITE) == 0;
 }
 
-/* From a multiple of a huge page: else the first ones could not be huge. */
+/* Aligned to a huge page, since otherwise the first pages could not be huge. */
 static bool map_huge(struct batch *batch, int i) {
     if (!map_capacity(batch, i) || madvise(batch->ranges[i], batch->total, MADV_HUGEPAGE) != 0) {
         return false;
@@ -399,11 +400,11 @@ static void run_bound(struct bench_state *state) {
     close(batch.file);
 }
 
-/* ---- memcpy alone ---------------------------------------------------------------------------- */
+/* ---- memcpy ---------------------------------------------------------------------------------- */
 
-/* Both sides warm. offset is (destination - source) modulo 4,096: some memcpy are many times slower
- * at small ones, which a copy into malloc's memory meets by chance and one into fresh pages never.
- */
+/* Both sides are warm. offset is (destination - source) modulo 4,096. Some memcpy are many times
+ * slower at small offsets, which copies into malloc's memory have by chance and copies into fresh
+ * pages never have. */
 static void run_memcpy(struct bench_state *state) {
     size_t bytes = (size_t)bench_number(state, "pages") * PAGE_BYTES;
     size_t offset = (size_t)bench_number(state, "offset");
@@ -424,7 +425,7 @@ static void run_memcpy(struct bench_state *state) {
 
 /* ---- Registration ---------------------------------------------------------------------------- */
 
-/* option2 only with option. */
+/* option2 only together with option. */
 static void add(const struct bound *bound, const char *allocator, uint32_t pages,
                 struct bench_parameter option, struct bench_parameter option2) {
     struct bench_case bench = {

@@ -1,10 +1,9 @@
-/* memory_bulk.c: memory.copy, memory.fill and memory.init, of owned and of shared memories, beside
- * the C library's memmove, memset and memcpy of as many bytes.
- * Run: build/bench/bench --filter='bulk'.
+/* memory_bulk.c: memory.copy, memory.fill and memory.init of owned and shared memories, beside the
+ * C library's memmove, memset and memcpy of as many bytes. Run: build/bench/bench --filter='bulk'.
  *
- * Both ends are warm, and at equal places modulo 4,096: some memmove are many times slower where
- * the destination is a little past the source modulo 4,096 (see bound/memcpy). A shared memory is
- * copied by relaxed atomic accesses, as guests may race. */
+ * Both ends are warm, and equal modulo 4,096: some memmove are many times slower if the destination
+ * is slightly past the source modulo 4,096 (see bound/memcpy). A shared memory is copied with
+ * relaxed atomic accesses, because guests may race. */
 #include "memories.h"
 
 #include <stdio.h>
@@ -29,7 +28,7 @@ static enum pb_status call(struct pb_memory *memory, enum kind kind, uint32_t by
                           : pb_memory_bulk_init(memory, &segment, FAR_BYTES, 0, bytes);
 }
 
-/* Few calls of many bytes, many of few. */
+/* Fewer calls for more bytes. */
 static int calls(int64_t bytes) {
     return bytes > 4096 ? 1 : CALLS;
 }

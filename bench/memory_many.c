@@ -1,11 +1,12 @@
-/* memory_many.c: several memories at once, in one thread and in two: what instances that come, grow
- * and go cost where others do the same. The kernel takes one lock for a process's whole map at each
- * mapping, protection and unmapping: here it shows. Run: build/bench/bench --filter='/many/'.
+/* memory_many.c: several memories at once, in one thread and in two: the cost of instances that
+ * come, grow and go while others do the same. The kernel takes one lock for the process's whole
+ * address map at each mapping, protection and unmapping, and here it shows. Run: build/bench/bench
+ * --filter='/many/'.
  *
- * An iteration is the life of one memory: created with one page, four times grown by one and
- * written to, destroyed; `memories` of them live at once in each thread. Each thread stands on a
- * core of its own; the clock runs from when both start until both are done, and the time is that
- * over the lives of both: half as much in two threads as in one means that they do not meet. */
+ * An iteration is the life of one memory: created with one page, grown four times by one page and
+ * written to, destroyed. `memories` of them live at once in each thread. Each thread has a core of
+ * its own. The clock runs from when both start until both are done, and the time is divided by the
+ * lives of both: in two threads, half the time means perfect scaling. */
 #include "memories.h"
 #include "threads.h"
 
@@ -56,15 +57,16 @@ static bool live_bare(uint8_t *at[], int count) {
     return good;
 }
 
-/* ---- In so many threads ---------------------------------------------------------------------- */
+/* ---- In several threads ---------------------------------------------------------------------- */
 
-/* One that fails goes on, as the other thread waits for it; the row is skipped in the end. */
+/* After a failure the loop continues, because the other thread waits; the row is skipped at the
+ * end. */
 static void run(struct bench_state *state, struct memories *memories) {
     static struct bench_barrier barrier;
     uint8_t *bare[BATCH_MAX];
     uint32_t threads = (uint32_t)bench_threads(state);
     int count = (int)bench_number(state, "memories");
-    int rounds = LIVES / count; /* a part is long beside what starting together takes */
+    int rounds = LIVES / count; /* long compared with the time of starting together */
     bool good = true;
     cpu_set_t before;
     bool pinned = bench_pin(bench_thread(state), &before);

@@ -1,6 +1,6 @@
-/* memory_peers.c: other people's linear memories in the rows that they share with ours: upstream's
- * algorithm (peers/upstream_memory.c), wabt's wasm2c runtime, and V8 from JavaScript (v8.js).
- * Run: build/bench/bench --filter='^peer/(create|grow|destroy|copy|life)'. */
+/* memory_peers.c: other implementations of linear memories, in the rows that they share with ours:
+ * upstream's algorithm (peers/upstream_memory.c), wabt's wasm2c runtime, and V8 from JavaScript
+ * (v8.js). Run: build/bench/bench --filter='^peer/(create|grow|destroy|copy|life)'. */
 #include "memories.h"
 #include "peers/upstream_memory.h"
 
@@ -13,7 +13,7 @@
 #include <wasm-rt.h>
 #endif
 
-/* One memory of a peer. */
+/* A memory of a peer. */
 union handle {
     struct upstream_memory upstream;
 #ifdef BENCH_WABT
@@ -21,7 +21,7 @@ union handle {
 #endif
 };
 
-/* Functions that may fail return false then. copy may be NULL. */
+/* Functions that can fail return false then. copy may be NULL. */
 struct peer {
     const char *name;
     bool (*create)(union handle *memory, uint32_t pages, uint32_t max_pages);
@@ -29,9 +29,9 @@ struct peer {
     bool (*copy)(union handle *memory, union handle *copy);
     void (*destroy)(union handle *memory);
     uint8_t *(*base)(union handle *memory);
-    /* What destroy leaves behind, from what the memory was before; NULL: nothing. Not measured. */
+    /* Releases what destroy leaks, given the memory before it; NULL: nothing. Not measured. */
     void (*bury)(const union handle *memory);
-    const char *missing; /* not NULL: why there is none */
+    const char *missing; /* not NULL: why the peer is not available */
 };
 
 /* ---- Upstream -------------------------------------------------------------------------------- */
@@ -67,7 +67,7 @@ static uint8_t *upstream_base(union handle *memory) {
 
 #ifdef BENCH_WABT
 static bool wabt_create(union handle *memory, uint32_t pages, uint32_t max_pages) {
-    wasm_rt_allocate_memory(&memory->wabt, pages, max_pages); /* aborts when refused */
+    wasm_rt_allocate_memory(&memory->wabt, pages, max_pages); /* aborts if refused */
     return memory->wabt.data != NULL;
 }
 
@@ -83,8 +83,8 @@ static uint8_t *wabt_base(union handle *memory) {
     return memory->wabt.data;
 }
 
-/* wabt 1.0.32 unmaps the accessible part alone: some 16,000 memories later the address space would
- * be used up, and it would abort. */
+/* wabt 1.0.32 unmaps only the accessible part. After some 16,000 memories the address space would
+ * be exhausted, and it would abort. */
 static void wabt_bury(const union handle *memory) {
     const uint64_t reserved = UINT64_C(8) << 30;
     uint64_t length = pb_pages_to_bytes(memory->wabt.pages);
@@ -276,10 +276,10 @@ static void run_grow_steps(struct bench_state *state) {
     }
 }
 
-/* ---- V8, from JavaScript: another kind of caller --------------------------------------------- */
+/* ---- V8, called from JavaScript -------------------------------------------------------------- */
 
-/* v8.js does the row's operation and writes one line a batch: nanoseconds an operation. Each line
- * is a sample; the time of the row is their mean. */
+/* v8.js does the row's operation and writes one line per batch: nanoseconds per operation. Each
+ * line is a sample; the row's time is their mean. */
 static void run_v8(struct bench_state *state) {
     enum { V8_WARM_UP = 4 };
     char command[512], line[64];
@@ -323,7 +323,7 @@ static const struct operation climb = {"grow_steps", run_grow_steps, "steps", "s
 static const struct operation life = {"life", run_life, "life", "life", false};
 
 static bool node_is_there(void) {
-    static int known; /* 0 not looked for, 1 yes, 2 no */
+    static int known; /* 0 unknown, 1 yes, 2 no */
     const char *path = getenv("PATH");
     while (known == 0 && path != NULL && *path != 0) {
         char file[4096];
@@ -357,7 +357,7 @@ static void add(const struct operation *operation, const struct peer *peer, uint
     static int used;
     struct bench_parameter options[2] = {option, option2};
     if (operation->run == run_copy) {
-        options[0].name = NULL; /* a limit knows nothing of what was written */
+        options[0].name = NULL; /* the limit is the same however much was written */
     }
     snprintf(names[used], sizeof names[used], "peer/%s", operation->name);
     bool moves = peer != NULL && strcmp(peer->name, "seed_dynamic") == 0;

@@ -1,13 +1,13 @@
-/* memory_reuse.c: what the next tenant costs: resetting a memory, using it again in whole or in
- * part, and starting one with bytes, from a frozen image or by copying them in. Run:
- * build/bench/bench --filter='^memory/(reset|reuse|tenant|init)'. */
+/* memory_reuse.c: the cost of the next tenant: resetting a memory, reusing all or part of it, and
+ * starting one with given bytes, from a frozen image or by copying. Run: build/bench/bench
+ * --filter='^memory/(reset|reuse|tenant|init)'. */
 #include "memories.h"
 
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 
-enum { BIG_PAGES = 256 }; /* where huge pages can show */
+enum { BIG_PAGES = 256 }; /* large enough for huge pages */
 static const uint32_t sizes[] = {1, 16, BIG_PAGES};
 enum { SIZES = sizeof sizes / sizeof sizes[0] };
 static const struct bench_parameter populate = {"advice", "populate", PB_ADVICE_POPULATE};
@@ -15,8 +15,8 @@ static const struct bench_parameter huge_pages = {"advice", "huge", PB_ADVICE_HU
 
 /* ---- Reset and reuse ------------------------------------------------------------------------- */
 
-/* Resets a memory whose every host page was written; with touch the next tenant writes to each as
- * well. One memory is used over and over. */
+/* Resets a memory whose host pages were all written; with `touch` the next tenant writes to each.
+ * One memory is reused again and again. */
 static void run_resets(struct bench_state *state, bool touch) {
     struct memories memories;
     bool good = memories_begin(&memories, state, bench_argument(state), BENCH_CAPACITY_PAGES) &&
@@ -42,10 +42,10 @@ static void run_reuse(struct bench_state *state) {
     run_resets(state, true);
 }
 
-/* ---- Tenants -------------------------------------------------------------------------------- */
+/* ---- Tenants --------------------------------------------------------------------------------- */
 
-/* Writes one byte to written percent of the host pages, all over the memory; which ones depends on
- * the tenant's number. */
+/* Writes one byte to `written` per cent of the host pages, spread over the memory; which pages
+ * depends on the tenant's number. */
 static void write_part(struct pb_memory *memory, int64_t written, uint64_t tenant) {
     volatile uint8_t *base = memory_base(memory);
     uint64_t pages = memory_length(memory) / BENCH_HOST_PAGE;
@@ -55,8 +55,8 @@ static void write_part(struct pb_memory *memory, int64_t written, uint64_t tenan
     }
 }
 
-/* As many bytes as the memory has, none of them zero: what an instance starts with. At the start of
- * a host page, as the memory is: some memcpy are slow at other distances modulo 4,096. */
+/* Initial contents of an instance: as many bytes as the memory has, none of them zero. Aligned to a
+ * host page like the memory, because some memcpy are slow at other distances modulo 4,096. */
 static uint8_t *contents(uint64_t bytes) {
     uint8_t *made = aligned_alloc(BENCH_HOST_PAGE, bytes);
     if (made != NULL) {
@@ -65,7 +65,7 @@ static uint8_t *contents(uint64_t bytes) {
     return made;
 }
 
-/* Freezes an image of the whole memory, which its first contents will be. */
+/* Freezes an image of the whole memory for later first contents. */
 static enum pb_status image_make(struct memories *memories) {
     uint64_t count = pb_pages_to_bytes(memories->pages);
     uint8_t *bytes = contents(count);
@@ -77,8 +77,8 @@ static enum pb_status image_make(struct memories *memories) {
     return status;
 }
 
-/* From the end of one tenant to the end of the next one's run: the reset, and the writes, to other
- * pages than the last tenant's or to the same. Each thread has a memory, and a pool, of its own. */
+/* From the end of one tenant to the end of the next one's run: the reset, and writes to other pages
+ * than the last tenant's, or to the same. Each thread has a memory and a pool of its own. */
 static void run_tenants(struct bench_state *state) {
     struct memories memories;
     const int64_t written = bench_number(state, "written");
@@ -107,7 +107,7 @@ static void run_tenants(struct bench_state *state) {
 
 /* ---- Memories with first contents ------------------------------------------------------------ */
 
-/* Reads one byte of each host page: what the first run of an instance does at least. */
+/* Reads one byte of each host page: the least that the first run of an instance does. */
 static void read_all(struct pb_memory *memory) {
     volatile uint8_t *base = memory_base(memory);
     for (uint64_t at = 0; at < memory_length(memory); at += BENCH_HOST_PAGE) {
@@ -115,8 +115,7 @@ static void read_all(struct pb_memory *memory) {
     }
 }
 
-/* Creates a memory that holds the contents: by its image where the strategy has one, else by
- * copying them in. */
+/* Creates a memory with the contents: from its image if the strategy has one, else by copying. */
 static enum pb_status start(struct memories *memories, const uint8_t *bytes) {
     enum pb_status status = memories_create(memories, 1);
     if (status == PB_OK && memories->config.image == NULL) {
@@ -167,7 +166,7 @@ static struct memory_row row(const char *name, void (*run)(struct bench_state *)
     };
 }
 
-/* option: one that has no name is none. */
+/* An option without a name does not count. */
 static void add_resets(const struct subject *subject, uint32_t pages,
                        struct bench_parameter option) {
     struct memory_row made = row("memory/reset", run_reset, subject, pages, subject->renew);
@@ -205,7 +204,7 @@ static void add_inits(const struct subject *subject, uint32_t pages, const char 
     memory_row_add(&made);
 }
 
-/* Instances of one image: a reset gives written pages back, or copies them back, up to so many. */
+/* Instances of one image: a reset gives written pages back, or copies them back up to a limit. */
 enum { IMAGE_RESIDENT_BYTES = BENCH_CAPACITY_PAGES * 65536 };
 static const struct subject image_tenants[] = {
     {.strategy = PB_STRATEGY_IMAGE, .variant = {"reset", "discard", 0}},

@@ -1,9 +1,8 @@
-/* objects.c: the small objects of waiters and wakers, by allocator: the table of waiters that comes
- * with a shared memory, the handle of a clone, and the boxes in which a guest's wakers live, taken
- * on one side of the mailbox and given back on the other. Run: build/bench/bench
- * --filter='^objects/'.
+/* objects.c: the small objects of waiters and wakers, by allocator: the table of waiters of a
+ * shared memory, the handle of a clone, and the boxes of a guest's wakers, which are allocated on
+ * one side of the mailbox and freed on the other. Run: build/bench/bench --filter='^objects/'.
  *
- * A waiter itself needs no memory: its record is on the stack of the thread that waits. */
+ * A waiter itself needs no memory: its record is on the stack of the waiting thread. */
 #include "allocators.h"
 #include "memory.h"
 #include "shim.h"
@@ -32,7 +31,7 @@ static bool check(struct bench_state *state, enum pb_status status) {
     return status == PB_OK;
 }
 
-/* A table of waiters, made and given back. */
+/* A table of waiters, allocated and freed. */
 static void run_waiters(struct bench_state *state) {
     const struct pb_allocator *allocator = allocator_of(state);
     enum pb_status status = PB_OK;
@@ -45,7 +44,7 @@ static void run_waiters(struct bench_state *state) {
     }
 }
 
-/* Another handle to a shared memory, made and given back. */
+/* Another handle to a shared memory, allocated and freed. */
 static void run_clone(struct bench_state *state) {
     const struct pb_allocator *allocator = allocator_of(state);
     struct pb_memory_config config = {.type = {.min_pages = 1, .max_pages = 1, .shared = true},
@@ -63,14 +62,14 @@ static void run_clone(struct bench_state *state) {
     pb_memory_release(memory);
 }
 
-/* ---- Wakers: boxes that one side takes and the other gives back ------------------------------ */
+/* ---- Wakers: boxes that one side allocates and the other frees ------------------------------- */
 
 struct boxes {
     void *at[TURN];
     int count;
 };
 
-/* False: out of memory; the boxes not taken are NULL. */
+/* False: out of memory; the remaining boxes are NULL. */
 static bool take(const struct pb_allocator *allocator, struct boxes *boxes) {
     bool good = true;
     for (int i = 0; i < boxes->count; i++) {
@@ -97,8 +96,8 @@ static void run_wakers(struct bench_state *state) {
     }
 }
 
-/* One thread takes boxes while the other gives back those taken before: none is given back by the
- * thread that took it. Each on a core of its own. */
+/* One thread allocates boxes while the other frees earlier ones, so no thread frees its own. Each
+ * has a core of its own. */
 static void run_wakers_threads(struct bench_state *state) {
     static struct bench_barrier barrier;
     static struct boxes boxes[2] = {{.count = TURN}, {.count = TURN}};
@@ -122,7 +121,7 @@ static void run_wakers_threads(struct bench_state *state) {
         }
         turn = 1 - turn;
     }
-    if (host && allocator != NULL) { /* of the last turn: the other has taken leave of it */
+    if (host && allocator != NULL) { /* of the last round, which the other thread has left */
         give_back(allocator, &boxes[1 - turn]);
     }
     if (!pinned) {

@@ -1,7 +1,7 @@
 /* orders_acqrel.h: an order table in which every load of the mailbox acquires, every store releases
- * and every read-modify-write does both, also where the chosen table says relaxed or sequentially
- * consistent. For measuring only: R34 needs more than that. A site that is not named here is as
- * chosen. */
+ * and every read-modify-write does both, even where the chosen table has relaxed or sequentially
+ * consistent orders. For measuring only: it is too weak for R34. Sites that are not named here keep
+ * the chosen order. */
 #undef PB_ORDERS_H
 #undef PB_ORDERS_TABLE
 #include "orders.h"

@@ -1,7 +1,7 @@
-/* orders_check.c: shows that the mailbox works where it was built for: two producers, a guest that
- * parks, each id exactly once and in its producer's order. scripts/barriers.py builds it with the
- * whole library for other processors and runs it under qemu-user. No measurement.
- * Exit status: 0; 1: an id was lost, came twice or came early; 2: it could not be set up. */
+/* orders_check.c: checks that the mailbox works on the processor it was built for: two producers, a
+ * guest that parks, each id exactly once and in its producer's order. scripts/barriers.py builds it
+ * with the whole library for other processors and runs it under qemu-user. Measures nothing. Exit
+ * status: 0; 1: an id was lost, arrived twice or out of order; 2: set-up failed. */
 #include "guest.h"
 #include "mailbox.h"
 #include "memory.h"
@@ -16,7 +16,7 @@ enum { PRODUCERS = 2, IDS = 500, NUMBER_BITS = 16 };
 struct guest {
     struct pb_memory *memory;
     struct pb_mailbox_words *words;
-    uint32_t next[PRODUCERS]; /* number of the next id of each producer */
+    uint32_t next[PRODUCERS]; /* next id expected from each producer */
     unsigned parks, wrong;
 };
 

@@ -1,7 +1,8 @@
 /* orders_upstream.h: the order table of upstream's mailbox and guest, site by site: the host writes
  * the slot relaxed and publishes with release; the guest loads head and tail with acquire, reads
- * slots relaxed, releases the head and clears the flag relaxed. For measuring only: with the
- * relaxed clear a drain may miss an id (S21). A site that upstream does not have is as chosen. */
+ * slots relaxed, releases the head and clears the flag relaxed. For measuring only: because of the
+ * relaxed clear, a drain may miss an id (S21). Sites that upstream does not have keep the chosen
+ * order. */
 #undef PB_ORDERS_H
 #undef PB_ORDERS_TABLE
 #include "orders.h"

@@ -2,10 +2,10 @@
  * with our memory by wasm_rt_adapter.c; beside the same program on wabt's own runtime, and native.
  * Run: build/bench/bench --filter='^program/|^bound/native'.
  *
- * An iteration is the life of an instance: made, one round run (bench/programs/ tells of what),
- * given back. check:guard: compiled without bounds checks, on a memory with 8 GiB of address space,
- * as generated code counts on it; check:compare: each access is compared with the size, and any
- * strategy will do. The checksum has to be the native one. */
+ * An iteration is the life of an instance: created, run for one round (see bench/programs/),
+ * destroyed. check:guard: compiled without bounds checks, on a memory with 8 GiB of address space,
+ * which such code relies on; check:compare: each access is compared with the size, and any strategy
+ * works. The checksum must equal the native one. */
 #include "programs.h"
 #include "memories.h"
 
@@ -14,9 +14,9 @@
 #include <string.h>
 
 enum { ROUNDS = 1 };
-#define ADDRESSABLE_BYTES (UINT64_C(8) << 30) /* 32 bits of index and 32 of offset */
+#define ADDRESSABLE_BYTES (UINT64_C(8) << 30) /* a 32-bit index plus a 32-bit offset */
 
-/* A row: a program on a strategy, or (subject NULL) on wabt's memories. */
+/* A row: a program on a strategy, or on wabt's memories if subject is NULL. */
 struct job {
     const struct program *program;
     const struct subject *subject;
@@ -123,7 +123,7 @@ static void add(const struct program *program, const struct subject *subject,
     bench_register(&bench);
 }
 
-/* A program without checks needs an address space that does not move. */
+/* A program without checks needs address space that never moves. */
 static bool fits(const struct subject *subject, bool guard) {
     const struct pb_strategy_info *info = pb_strategy_info(subject->strategy);
     return !subject->tuned && (!guard || (info->traps && info->stable_base));

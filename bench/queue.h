@@ -25,22 +25,22 @@
 enum {
     QUEUE_IDS = 32768,
     QUEUE_BATCH = 1024,
-    QUEUE_RING = 256, /* where producers can be faster than the consumer */
+    QUEUE_RING = 256, /* for rows in which producers can be faster than the consumer */
     QUEUE_THREADS = 2,
     QUEUE_THREADS_BATCH = 8192,
     QUEUE_STREAM_BATCH = 4096,
-    QUEUE_CONTEND_BATCH = QUEUE_IDS, /* longer than the kernel lets a thread run, in all */
-    QUEUE_PATIENCE_MS = 300,         /* for one batch of several producers */
+    QUEUE_CONTEND_BATCH = QUEUE_IDS, /* in all longer than a time slice of the kernel */
+    QUEUE_PATIENCE_MS = 300,         /* time limit for one batch of several producers */
     QUEUE_PRODUCERS_MAX = 8
 };
 
-/* What a subject's rows are called: "family/enqueue/key:value/threads:1". */
+/* The names of a subject's rows: "family/enqueue/key:value/threads:1". */
 struct queue_kind {
     const char *family, *key, *value;
-    bool many_producers; /* else rows with one producer only */
-    bool can_be_full;    /* else no rows with a full ring */
-    bool may_lose;       /* writes over ids when it is full: what arrives is not checked */
-    bool has_peers;      /* its rows stand beside those of the peers */
+    bool many_producers; /* false: only rows with one producer */
+    bool can_be_full;    /* false: no rows with a full ring */
+    bool may_lose;       /* overwrites ids when it is full: what arrives is not checked */
+    bool has_peers;      /* its rows are compared with the peers' */
     const char *skip;    /* not NULL: why there is nothing to measure */
     bool variant;        /* as in shim.h */
 };
@@ -64,8 +64,8 @@ static uint32_t queue_enqueue_many(struct queue *queue, uint32_t first, uint32_t
     return refused;
 }
 
-/* Until each is in: a queue may refuse one early, while another thread is at work in it. Returns
- * how often one was refused. */
+/* Enqueues until each id is in, since a queue may refuse one while another thread is at work in it.
+ * Returns how often one was refused. */
 static uint32_t queue_insist_many(struct queue *queue, uint32_t first, uint32_t count) {
     uint32_t refused = 0;
     unsigned spins = 0;
@@ -82,13 +82,13 @@ static void queue_sum(void *context, uint32_t id) {
     *(uint64_t *)context += id;
 }
 
-/* A store alone. A sum is read again by each call right after the last one wrote it, at a cost that
- * differs from process to process by more than half of the drain. */
+/* Only a store. A sum would be read by each call right after the last one wrote it, at a cost that
+ * varies between processes by more than half of the drain's. */
 static void queue_keep(void *context, uint32_t id) {
     *(volatile uint32_t *)context = id;
 }
 
-/* What is done with an id: a call that no compiler sees through, for every queue. */
+/* Uses an id, in a call that no compiler inlines, for every queue. */
 static void (*volatile queue_tally)(void *context, uint32_t id) = queue_sum;
 static void (*volatile queue_take)(void *context, uint32_t id) = queue_keep;
 
@@ -135,7 +135,7 @@ static void queue_run_drain(struct bench_state *state) {
     queue_close(&queue);
 }
 
-/* One id in, one id out: a signal, where there is one, goes up and down each time. */
+/* One id in, one id out: a signal, if there is one, is set and cleared each time. */
 static void queue_run_both(struct bench_state *state) {
     enum { ONES = 256 };
     struct queue queue;
@@ -157,8 +157,8 @@ static void queue_run_both(struct bench_state *state) {
 
 /* ---- Two threads ----------------------------------------------------------------------------- */
 
-/* Both threads enqueue at once; nobody drains meanwhile. The clock runs from when both start until
- * both are done. The queue has room for all of them. */
+/* Both threads enqueue at once while nothing drains. The clock runs from when both start until both
+ * are done. The queue has room for all ids. */
 static void queue_run_enqueue_threads(struct bench_state *state) {
     static struct queue queue;
     static struct bench_barrier barrier;
@@ -196,7 +196,7 @@ static void queue_run_enqueue_threads(struct bench_state *state) {
     bench_unpin(&before);
 }
 
-/* A thread that keeps a small ring full while the row's own thread drains it. */
+/* A thread that keeps a small ring full while the row's thread drains it. */
 struct queue_stream {
     struct queue queue;
     struct bench_barrier barrier;
@@ -259,10 +259,10 @@ static void queue_run_stream(struct bench_state *state) {
 
 /* ---- Several producers ----------------------------------------------------------------------- */
 
-/* Producers 1 to 8 against one consumer, the row's thread. fill:low: the ring never fills and is
+/* Producers 1 to 8 against one consumer, the row's thread. fill:low: the ring never fills, and is
  * drained all the time. fill:high: a small ring is drained only after a producer was refused. The
- * producers have the cores in turn, the consumer the first; with more threads than cores whoever
- * has nothing to do gives its core away. */
+ * producers are distributed over the cores; the consumer has the first. If there are more threads
+ * than cores, an idle thread yields its core. */
 struct queue_contest {
     struct queue queue;
     struct bench_barrier barrier;
@@ -272,7 +272,7 @@ struct queue_contest {
     _Alignas(64) _Atomic uint32_t done; /* producers, with this batch */
     _Atomic uint64_t refusals;
     _Atomic bool stop;
-    _Atomic bool gave_up; /* a batch takes so long that the row ends without a figure */
+    _Atomic bool gave_up; /* a batch takes too long: the row ends without a figure */
     pthread_t threads[QUEUE_PRODUCERS_MAX];
 };
 
@@ -321,13 +321,13 @@ static bool queue_contest_start(struct bench_state *state, struct queue_contest 
     for (uint32_t i = 0; i < contest->producers; i++) {
         if (!bench_start(&contest->threads[i], (int)(i + 1) % cores, queue_compete, contest)) {
             fprintf(stderr, "bench: no thread for producer %u\n", (unsigned)i);
-            abort(); /* those that run wait for it, and cannot be stopped */
+            abort(); /* the producers that run wait for it, and cannot be stopped */
         }
     }
     return true;
 }
 
-/* One batch; returns how many ids came, all of them unless it took too long; *sum is their sum. */
+/* One batch. Returns how many ids arrived: all, unless it took too long. *sum is their sum. */
 static uint32_t queue_contest_drain(struct queue_contest *contest, bool high, uint64_t *sum) {
     double until_ns = bench_now_ns() + (double)QUEUE_PATIENCE_MS * 1e6;
     unsigned spins = 0;
@@ -373,13 +373,14 @@ static void queue_run_contend(struct bench_state *state) {
         while (atomic_load(&contest.barrier.arrived) < contest.producers) {
             sched_yield();
         }
-        bench_begin(state); /* all are waiting, for us alone */
+        bench_begin(state); /* all producers are waiting for us */
         bench_meet(&contest.barrier, contest.producers + 1);
         uint32_t got = queue_contest_drain(&contest, high, &sum);
         double spent_ns = bench_end(state);
         bench_sample(state, spent_ns / (double)QUEUE_CONTEND_BATCH);
         good &= sum == whole || kind->may_lose;
-        while (atomic_load(&contest.done) < contest.producers) { /* those that were cut short */
+        while (atomic_load(&contest.done) <
+               contest.producers) { /* wait for those that were cut short */
             queue_drain_all(&contest.queue);
             sched_yield();
         }
@@ -399,7 +400,7 @@ static void queue_run_contend(struct bench_state *state) {
 
 /* ---- Registration ---------------------------------------------------------------------------- */
 
-/* Other people's queues, as their rows are called: peer/OPERATION/of:NAME/... */
+/* Row names of other queues: peer/OPERATION/of:NAME/... */
 static const struct {
     const char *name, *words;
     bool many_producers, can_be_full;
@@ -411,8 +412,9 @@ static const struct {
                    {"dpdk", "DPDK rte_ring", true, true},
                    {"dpdk_signal", "DPDK rte_ring and a flag", true, true}};
 
-/* "bare[,peer/operation/of:NAME/rest]...", which lives as long as the program. many: peers for a
- * single producer are none, as anybody may enqueue here; full: those whose ring can be full. */
+/* "bare[,peer/operation/of:NAME/rest]...", which lives as long as the program. many: without peers
+ * for a single producer, because any thread may enqueue here; full: those whose ring can be
+ * full. */
 static const char *queue_beside(const struct queue_kind *kind, const char *bare,
                                 const char *operation, const char *rest, bool many, bool full) {
     enum { LONGEST = 512 };

@@ -4,7 +4,7 @@ BENCH_OUT := build/bench
 # Order tables of the mailbox: as chosen in ref/orders.h; all sequentially consistent (made from it);
 # bench/orders_acqrel.h; bench/orders_upstream.h, whose rows are called orders:seed. One object each, all in one program.
 BENCH_ORDERS := chosen sc acqrel seed
-# Real programs, each built three times: native, and by way of wasm32 without and with bounds checks.
+# Real programs, each built three times: native, and through wasm32 without and with bounds checks.
 BENCH_PROGRAMS := $(patsubst bench/programs/%.c,%,$(sort $(filter-out %/glue.c,$(wildcard bench/programs/*.c))))
 BENCH_CHECKS := guard compare
 BENCH_WASM_MISSING := $(shell for tool in clang:clang wasm-ld:lld wasm2c:wabt; do \
@@ -26,7 +26,7 @@ BENCH_OBJ += $(BENCH_SITES:%=$(BENCH_OUT)/site_%.o)
 BENCH_OBJ += $(foreach p,$(BENCH_PROGRAMS),$(BENCH_OUT)/programs/$(p)_native.o) \
     $(foreach p,$(BENCH_PROGRAMS),$(foreach c,$(BENCH_CHECKS),$(BENCH_OUT)/programs/$(p)$(c)_glue.o)) \
     $(if $(BENCH_WASM_MISSING),,$(foreach p,$(BENCH_PROGRAMS),$(foreach c,$(BENCH_CHECKS),$(BENCH_OUT)/programs/$(p)$(c).o)))
-# wabt's runtime for wasm2c, where its package is installed: a peer, and what runs real programs.
+# wabt's runtime for wasm2c, if its package is installed: a peer, and the runtime of real programs.
 BENCH_WABT := $(wildcard $(shell $(CC) -print-file-name=libwasm-rt-impl.a))
 BENCH_DEFINES := -DBENCH_FLAGS='"$(CFLAGS.plain)"' -DBENCH_V8='"$(CURDIR)/bench/v8.js"' \
     -DBENCH_V8_BASE='"$(CURDIR)/bench/v8"' \
@@ -34,15 +34,15 @@ BENCH_DEFINES := -DBENCH_FLAGS='"$(CFLAGS.plain)"' -DBENCH_V8='"$(CURDIR)/bench/
     $(if $(BENCH_WABT),-DBENCH_WABT)
 # What subject.c needs of fuzz/: the loader, and the reference behind the same tables.
 BENCH_SUBJECT_OBJ := $(if $(BENCH_LIBRARY_ONLY),,$(addprefix build/plain/fuzz/,runners/subject.o judges/rule.o reference/subject_ref.o))
-# Names that an older ref/ knows its functions by: renamed.txt.
+# Function names in an older ref/: renamed.txt.
 BENCH_FLAGS += $(shell grep '^pb_' bench/renamed.txt | while read -r new old; do \
     grep -qw "$$new" ref/*.h || echo "-D$$new=$$old"; done)
-# What today's bench/ may ask of ref/ and an older one has not.
+# Features of ref/ that an older one does not have.
 $(BENCH_OUT)/memories.o: BENCH_FLAGS += $(shell grep -q keep_resident_bytes ref/*.h && echo -DREF_KEEPS_POOL_BYTES) \
     $(shell grep -q PB_POOL_SCAN ref/*.h && echo -DREF_SCANS_POOLS) \
     $(shell grep -q keep_resident_bytes ref/memory.h && echo -DREF_KEEPS_IMAGE_BYTES)
 $(BENCH_SITES:%=$(BENCH_OUT)/site_%.o): BENCH_FLAGS += $(shell grep -q pb_canceller ref/waiters.h && echo -DREF_CANCELS_WAITS)
-# All of fuzz/ and a copy of ref/ in one object of its own names, whose calls for pages and files go
+# All of fuzz/ and a copy of ref/ in one object with local names, whose calls for pages and files go
 # through fuzz_cost.c (fuzz/core.h).
 BENCH_FUZZ_CALLS := mmap munmap mprotect madvise mremap memfd_create ftruncate pwrite fcntl open pread close
 $(BENCH_OUT)/fuzz/core.o $(BENCH_OUT)/subject.o: BENCH_FLAGS += -Ifuzz $(FUZZ_FOLDERS:%=-Ifuzz/%)
@@ -58,18 +58,18 @@ BENCH_JEMALLOC = $(shell $(CC) -print-file-name=libjemalloc_pic.a)
 bench: $(BENCH_OUT)/bench $(SUBJECT_WANTED) ## benchmarks and their report in results/bench/: FILTER=regex QUICK=1 SUBJECT=
 	@$(if $(QUICK)$(FILTER),,scripts/barriers.py --if-changed && scripts/bench_compare.py --build-tuned)
 	@scripts/bench.py $(if $(QUICK),--quick) $(if $(FILTER),--filter='$(FILTER)')
-bench-contended: $(BENCH_OUT)/bench ## the mailbox alone and with 1 to 8 producers, beside rings with its promise, a lock, and any other queue
+bench-contended: $(BENCH_OUT)/bench ## the mailbox alone and with 1 to 8 producers, beside rings with the same guarantees, a lock, and other queues
 	@scripts/bench.py --filter='^(mailbox/(enqueue|contend)/orders:chosen|peer/(enqueue|contend)|bound/(lock|fetch_add))/.*(threads:[1248]|fill:low)$$'
 test-bench: $(BENCH_OUT)/bench $(BENCH_OUT)/tests/shim_test build/subjects/template.so build/subjects/template_mailbox.so ## tests of the benchmark program and its report
 	@$(call pytest,bench/tests)
 bench-compare: ## A=run B=run (of results/bench): two reports; BEFORE=revision [AFTER=revision] FILTER=: of ref/
 	@scripts/bench_compare.py $(if $(BEFORE),--revisions '$(BEFORE)' '$(or $(AFTER),worktree)' \
 	    $(if $(FILTER),--filter='$(FILTER)'),'$(A)' '$(B)')
-barriers: ## what the memory orders become on x86-64, arm64, riscv64: instructions and bytes, counted (JOBS=)
+barriers: ## what the memory orders compile to on x86-64, arm64, riscv64: instruction and byte counts (JOBS=)
 	@scripts/barriers.py $(if $(JOBS),--jobs=$(JOBS))
 .PHONY: bench bench-contended bench-compare test-bench barriers
 
-# DPDK's ring, where libdpdk-dev is installed: its headers want another C and another processor.
+# DPDK's ring, if libdpdk-dev is installed: its headers need another C standard and processor.
 BENCH_DPDK := $(shell pkg-config --exists libdpdk 2>/dev/null && echo yes)
 ifdef BENCH_DPDK
 $(BENCH_OUT)/peers/dpdk.o $(BENCH_OUT)/peers/dpdk_signal.o: BENCH_FLAGS += -std=gnu11 -march=corei7 -DPEER_DPDK -DALLOW_INTERNAL_API \
@@ -97,8 +97,8 @@ $(BENCH_OUT)/%.o: bench/%.cc
 	    echo "make: Google Benchmark is missing: run scripts/setup" >&2; exit 2; }
 	$(Q)$(CXX) $(BENCH_CXXFLAGS) -MMD -MP -c $< -o $@
 
-# Programs. What wasm2c makes is not ours to warn about; its three memory functions become ours
-# (wasm_rt_adapter.c). A program's source has one function, run, which is renamed where it is native.
+# Programs. wasm2c's output is compiled without our warnings; its three memory functions are replaced by
+# ours (wasm_rt_adapter.c). A program's source has one function, run, which is renamed in the native build.
 BENCH_ADAPTER := $(foreach f,allocate grow free,-Dwasm_rt_$(f)_memory=program_$(f)_memory)
 BENCH_CHECK.guard :=
 BENCH_CHECK.compare := -DWASM_RT_MEMCHECK_SIGNAL_HANDLER=0 -DWASM_RT_USE_STACK_DEPTH_COUNT=0
@@ -134,8 +134,8 @@ endef
 $(foreach p,$(BENCH_PROGRAMS),$(foreach c,$(BENCH_CHECKS),$(eval $(call bench_program_rules,$(p),$(c)))))
 .SECONDARY: $(BENCH_PROGRAMS:%=$(BENCH_OUT)/programs/%.wasm)
 
-# bench/mailbox.c with the whole library under one order table, as one object that shows no symbol
-# to the others: it registers itself when the program is loaded.
+# bench/mailbox.c with the whole library under one order table, as one object that exports no symbol:
+# it registers itself when the program is loaded.
 define bench_orders_rules
 $(BENCH_OUT)/$(1)/%.o: %.c $(BENCH_OUT)/orders_sc.h
 	$$(call say,CC,$$< ($(1)))
@@ -155,7 +155,7 @@ $(BENCH_OUT)/orders_sc.h: ref/orders.h
 	@{ echo '/* orders_sc.h: ref/orders.h with every site sequentially consistent; generated. */'; \
 	  sed -n 's/^\(#define PB_ORDER_[A-Z_]*\) .*/\1 memory_order_seq_cst/p' $<; } > $@
 
-# bench/sites.c and the files with sites, one site sequentially consistent, as one object likewise.
+# bench/sites.c and the files with sites, with one site sequentially consistent, likewise as one object.
 BENCH_SITE_SRC := bench/sites.c ref/mailbox.c ref/guest.c ref/lock.c ref/waiters.c
 $(BENCH_OUT)/orders_site_%.h: ref/orders.h
 	@mkdir -p $(@D)
@@ -174,7 +174,7 @@ $(BENCH_OUT)/site_%.o: $(BENCH_OUT)/orders_site_%.h $(BENCH_SITE_SRC) bench/shim
 	$(Q)ld -r -o $@ $(@D)/sites/$*/*.o && objcopy --keep-global-symbol=none $@
 .PRECIOUS: $(BENCH_OUT)/orders_site_%.h
 
-# jemalloc under other names (jemalloc_malloc ...), without its C++ part: glibc's allocator stays.
+# jemalloc under other names (jemalloc_malloc ...), without its C++ part: malloc stays glibc's.
 $(BENCH_OUT)/libjemalloc.a:
 	$(call say,OBJCOPY,$@)
 	@mkdir -p $(@D)

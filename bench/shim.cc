@@ -1,4 +1,5 @@
-// shim.cc: Google Benchmark behind shim.h. The only C++ here: the library has no C interface.
+// shim.cc: Google Benchmark behind shim.h. The only C++ in bench/, because the library has no C
+// interface.
 #include "shim.h"
 
 #include <benchmark/benchmark.h>
@@ -39,7 +40,8 @@ struct Case {
     bench_case bench;
 };
 
-// Subjects register before main, from constructors of C files: the list is made at first use.
+// Subjects register before main, from constructors of C files, so the list is created at first
+// use.
 std::vector<Case> &cases() {
     static std::vector<Case> list;
     return list;
@@ -76,14 +78,14 @@ void mark(const char *text) {
     }
 }
 
-// What a process holds of the address space, by /proc.
+// A process's use of address space, from /proc.
 struct Footprint {
     bool known = false;
     double vmas = 0, virtual_bytes = 0, peak_virtual_bytes = 0, resident_bytes = 0,
            peak_resident_bytes = 0;
 };
 
-// The whole of a small file; static, so that reading does not change what is read about.
+// The contents of a small file; static, so that reading does not change what is being read about.
 const char *text_of(const char *path) {
     static char text[1 << 18];
     int file = open(path, O_RDONLY | O_CLOEXEC);
@@ -100,7 +102,7 @@ const char *text_of(const char *path) {
     return text;
 }
 
-// A field of /proc/self/status, which are in KiB.
+// A field of /proc/self/status, in KiB.
 double status_bytes(const char *status, const char *field) {
     const char *at = strstr(status, field);
     return at ? strtod(at + strlen(field), nullptr) * 1024 : 0;
@@ -122,8 +124,8 @@ Footprint footprint_now() {
     return now;
 }
 
-// From now on the peak of resident bytes is that of what follows. The peak of virtual bytes cannot
-// be reset: one that did not rise was no higher than the level at the end.
+// Resets the peak of resident bytes. The peak of virtual bytes cannot be reset: if it did not
+// rise, it was no higher than the level at the end.
 Footprint footprint_reset() {
     int file = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
     if (file >= 0) {
@@ -134,7 +136,7 @@ Footprint footprint_reset() {
     return footprint_now();
 }
 
-// Case -> what the first measured part of this process added, an iteration.
+// Case -> what the first measured part of this process added per iteration.
 std::map<const bench_case *, Footprint> &footprints() {
     static std::map<const bench_case *, Footprint> first;
     return first;
@@ -143,7 +145,7 @@ std::map<const bench_case *, Footprint> &footprints() {
 } // namespace
 
 struct bench_state {
-    benchmark::State *gb; // null in a probe
+    benchmark::State *gb; // null in a trial run
     const bench_case &bench;
     bool open = false; // within a measured part
     rusage at_open = {};
@@ -155,21 +157,21 @@ struct bench_state {
     std::vector<double> samples;
     std::minstd_rand random{1};
 
-    // A probe: how long an iteration takes, set-up included, and how much of it is measured.
-    double probe_began_s = 0; // when it first asked for work: what came before is done once
+    // Of a trial run: how long an iteration takes with its set-up, and how much of it is measured.
+    double probe_began_s = 0; // when it first asked for work: earlier set-up happens once
     int64_t iterations = 0, batch = 1;
     bool skipped = false;
 
     Footprint footprint; // when the first part began
     bool footprint_wanted;
-    double footprint_s = 0; // spent on reading it: a probe does not count that
+    double footprint_s = 0; // time spent on reading it, which a trial run does not count
 
     bench_state(benchmark::State *state, const bench_case &of) : gb(state), bench(of) {
         bool threads = of.threads > 1 || of.meets || of.clock == BENCH_CLOCK_SAMPLES;
         footprint_wanted = !threads && !footprints().count(&of);
     }
 
-    // What we do ourselves stays outside of the clock.
+    // Keeps the shim's own work outside the clock.
     void open_part() {
         open = true;
         double reading_s = seconds_now();
@@ -182,8 +184,8 @@ struct bench_state {
         mark("bench+");
         began_s = seconds_now();
     }
-    // A part in which the kernel ran something else on our core counts with its processor
-    // time. Threads that meet wait for each other then, so theirs count as they were.
+    // If the kernel ran something else on our core during a part, the part counts with its
+    // processor time. Threads that meet wait for each other then, so their parts count unchanged.
     double close_part() {
         double part_s = seconds_now() - began_s;
         mark("bench-");
@@ -263,9 +265,9 @@ void report_quantiles(bench_state &state) {
     state.gb->counters["samples"] = double(state.samples_seen);
 }
 
-// Nanoseconds of a fixed piece of work. It takes longer while something else uses the core, its
-// other hardware thread included, or while its clock is slower. Eight chains that do not wait for
-// each other keep the core's units busy: a single one would not notice who shares them.
+// Nanoseconds of a fixed piece of work. It takes longer if something else uses the core or its
+// other hardware thread, or if the clock is slower. Eight independent chains keep the core's units
+// busy, because a single chain would not notice another user of the core.
 double yardstick_ns() {
     constexpr int steps = 100000, chains = 8;
     static uint64_t kept;
@@ -317,9 +319,10 @@ void run_case(benchmark::State &gb, const bench_case &bench) {
     }
 }
 
-// The library sees only what a case measures: with a long set-up it would run for minutes. So we
-// try the case for a while and say how many iterations: `time` of measuring, at most ten times that
-// in all, at least three batches; one of a row so slow that a single one took that long.
+// The library only sees what a case measures: with a long set-up it would run for minutes. So a
+// trial run finds the number of iterations: `time` seconds of measuring, at most ten times that in
+// all, at least three batches, or one batch if the row is so slow that a single one took that
+// long.
 int64_t iterations_for(const bench_case &bench) {
     bench_state probe(nullptr, bench);
     bench.run(&probe);
@@ -371,7 +374,7 @@ bool more_work(bench_state *state, int64_t batch) {
     return true;
 }
 
-// The library appends what it was told (/manual_time/threads:2) to names; a key stays a key.
+// The library appends its settings (/manual_time/threads:2) to names; the key must stay unchanged.
 template <class Reporter> struct KeyReporter : Reporter {
     void ReportRuns(const std::vector<benchmark::BenchmarkReporter::Run> &runs) override {
         std::vector<benchmark::BenchmarkReporter::Run> named = runs;
@@ -384,7 +387,7 @@ template <class Reporter> struct KeyReporter : Reporter {
     }
 };
 
-// ---- What a report says of rows
+// ---- Words of the report
 
 struct Section {
     struct bench_section said;
@@ -425,7 +428,7 @@ std::string said_of(const std::string &what, const std::string &otherwise) {
     return found == words_said().end() ? otherwise : found->second;
 }
 
-// "written:0" by itself, else by its name, with the value in place of %s.
+// The words of "written:0" itself, or else those of its key with the value in place of %s.
 std::string words_of(const std::string &name, const std::string &value) {
     auto found = words_said().find(name + ":" + value);
     if (found != words_said().end()) {
@@ -436,7 +439,7 @@ std::string words_of(const std::string &name, const std::string &value) {
     return at == std::string::npos ? pattern : pattern.replace(at, 2, value);
 }
 
-// A row's name in its parts: family, operation, parameters.
+// The parts of a row's name: family, operation, parameters.
 struct Named {
     std::string family, operation;
     std::vector<std::pair<std::string, std::string>> parameters;
@@ -520,7 +523,7 @@ const char *kind_of(const Case &one, const Named &named) {
     return "other";
 }
 
-// What a row is called where it stands beside another one, as its limit or its peer.
+// The name of a row beside another row, as its limit or its peer.
 std::string called(const Named &named) {
     static const char *const keys[] = {"via", "of", "stronger"};
     for (const char *key : keys) {
@@ -574,7 +577,7 @@ void describe_row(const Case &one) {
     printf("]}");
 }
 
-// One JSON object, a line each of its parts.
+// One JSON object, with its parts on a line each.
 void describe(const std::vector<const Case *> &chosen) {
     const char *comma = "{\"sections\": [\n";
     for (const Section &section : sections()) {

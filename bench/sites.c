@@ -1,11 +1,10 @@
-/* sites.c: what each single atomic access costs more when it alone is sequentially consistent.
+/* sites.c: the extra cost of each single atomic access if it alone is made sequentially consistent.
  * Run: build/bench/bench --filter='^site/'.
  *
- * Compiled once for each site of ref/orders.h that is weaker than that, with the four files that
- * have sites, into an object that keeps its symbols to itself (rules.mk); BENCH_SITE is the site's
- * name, or "none": all as chosen. A row "site/PATH/stronger:SITE" runs a path through that site;
- * its limit is the same path with none. Sites that one thread cannot pass have a row that says why
- * it is skipped. */
+ * Compiled once for each weaker site of ref/orders.h, with the four files that have sites, into an
+ * object with local symbols (rules.mk); BENCH_SITE is the site's name, or "none": all as chosen. A
+ * row "site/PATH/stronger:SITE" runs a path through that site; its limit is the same path with
+ * none. Sites that one thread cannot pass have a row with the reason why it is skipped. */
 #include "guest.h"
 #include "mailbox.h"
 #include "memory.h"
@@ -24,10 +23,10 @@ struct rig {
     struct pb_waiters *waiters;
     struct pb_waker *waker;
     _Atomic uint32_t word;
-    uint32_t expected; /* of word, by a wait */
+    uint32_t expected; /* value of the word that a wait expects */
 };
 
-/* One run of a path; false: it did not go where it should. */
+/* One run of a path; false: it did not go as expected. */
 typedef bool path_run(struct rig *rig);
 
 static void take(void *context, uint32_t id) {
@@ -49,7 +48,7 @@ static bool run_park(struct rig *rig) {
     return pb_guest_park(rig->words, &host, 0) == PB_PARK_READY;
 }
 
-/* A mailbox comes and goes: its words and slots are written, and it is closed. */
+/* A mailbox is made and closed: its words and slots are written. */
 static bool run_attach(struct rig *rig) {
     struct pb_mailbox_config config = {
         .memory = rig->memory, .offset = SECOND_MAILBOX, .capacity = RING};
@@ -59,7 +58,7 @@ static bool run_attach(struct rig *rig) {
     return status == PB_OK;
 }
 
-/* A host that waits for the signal counts itself, looks, and does not sleep. */
+/* A host that waits for the signal counts itself, checks, and does not sleep. */
 static bool run_look(struct rig *rig) {
     return pb_mailbox_wait_for_signal(rig->mailbox, 0) == PB_TIMED_OUT;
 }
@@ -95,7 +94,7 @@ static bool run_differs(struct rig *rig) {
     return wait_for(rig, 1, -1, &result) == PB_OK && result == PB_WAIT_NOT_EQUAL;
 }
 
-/* Joins the queue, asks the kernel to sleep until a time that is past, leaves. */
+/* Joins the queue, asks the kernel to sleep until a time in the past, leaves. */
 static bool run_timeout(struct rig *rig) {
     enum pb_wait result = PB_WAIT_NOTIFIED;
     return wait_for(rig, 0, 1, &result) == PB_OK && result == PB_WAIT_TIMED_OUT;
@@ -113,7 +112,7 @@ static const struct path {
     const char *name;
     path_run *prepare; /* may be NULL */
     path_run *run;
-    const char *sites; /* those that it passes, with a space before and behind each */
+    const char *sites; /* the sites on the path, with a space before and after each */
     const char *skip;  /* why one thread cannot run it; NULL: it can */
 } paths[] = {
     {"enqueue_drain", NULL, run_pass,

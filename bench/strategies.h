@@ -1,5 +1,5 @@
-/* strategies.h: what the memory rows are made of: the strategies with their variants, and the
- * sizes. memory.c measures them, memory_bounds.c the bare system calls at the same sizes. */
+/* strategies.h: the parameters of memory rows: the strategies with their variants, and the sizes.
+ * memory.c measures them, memory_bounds.c the bare system calls at the same sizes. */
 #ifndef BENCH_STRATEGIES_H
 #define BENCH_STRATEGIES_H
 
@@ -8,16 +8,16 @@
 #define BENCH_HOST_PAGE 4096u
 
 enum {
-    BENCH_CAPACITY_PAGES = 1024,  /* what a strategy that never moves reserves: 64 MiB */
-    BENCH_GUARD_BYTES = 65536,    /* behind every memory */
-    BENCH_TOUCHED_HOST_PAGES = 4, /* by an instance with a short life */
+    BENCH_CAPACITY_PAGES = 1024,  /* reserved by a strategy that never moves: 64 MiB */
+    BENCH_GUARD_BYTES = 65536,    /* after every memory */
+    BENCH_TOUCHED_HOST_PAGES = 4, /* written by a short-lived instance */
     BENCH_SIZES = 5
 };
 
 /* Sizes in WebAssembly pages of 64 KiB. Quick runs leave out the second and the fourth. */
 static const uint32_t bench_sizes[BENCH_SIZES] = {1, 4, 16, 64, 256};
 
-/* Memories alive at once in a batch: many small ones, few large ones. */
+/* Memories alive at once in a batch: many small ones or few large ones. */
 static inline int bench_batch(uint32_t pages) {
     return pages <= 4 ? 16 : pages <= 16 ? 4 : 1;
 }

@@ -1,10 +1,10 @@
-/* subject.c: anybody's memory and mailbox, through the tables of fuzz/subject.h, beside the
- * reference through the same tables: both pay the same calls. Run: make bench FILTER=subject
- * SUBJECT=./mine.so
+/* subject.c: users' memories and mailboxes, through the tables of fuzz/subject.h, beside the
+ * reference through the same tables, so that both have the same call overhead. Run: make bench
+ * FILTER=subject SUBJECT=./mine.so
  *
- * SUBJECT names one shared object or several, with commas between; "reference" alone gives the
- * reference's rows alone. Without SUBJECT there are no rows, so that a plain `make bench` stays
- * short. The grammar: subject/OPERATION/of:NAME[/strategy:S]/... */
+ * SUBJECT names one or more shared objects, separated by commas; "reference" alone gives only the
+ * reference's rows. Without SUBJECT there are no rows, so that a plain `make bench` stays short.
+ * Names: subject/OPERATION/of:NAME[/strategy:S]/... */
 #include "load.h"
 #include "os_wrap.h"
 #include "shim.h"
@@ -17,8 +17,7 @@
 
 enum { BATCH_MAX = 16, IDS = 1024, TRIP_LANE = 64 };
 
-/* ---- The reference as it is linked here: its calls to the system are not wrapped ---------------
- */
+/* ---- The reference as linked here: its system calls are not wrapped -------------------------- */
 
 void os_wrap_exempt(bool on) {
     (void)on;
@@ -34,7 +33,7 @@ void os_wrap_pin(const void *at, uint64_t bytes, bool on) {
     (void)on;
 }
 
-/* Nothing counts coverage here. */
+/* No coverage is counted here. */
 void interleave_unseen(bool on) {
     (void)on;
 }
@@ -50,10 +49,9 @@ const char *os_wrap_account(void) {
     return NULL;
 }
 
-/* ---- Subjects ---------------------------------------------------------------------------------
- */
+/* ---- Subjects -------------------------------------------------------------------------------- */
 
-/* What a row is about. */
+/* The subject of a row. */
 struct made {
     const struct subject *subject;
     unsigned strategy;
@@ -100,13 +98,12 @@ static bool check(struct bench_state *state, const char *what, enum subject_stat
     return status == SUBJECT_OK;
 }
 
-/* Memories alive at once: what lives in slots may have few of them. */
+/* Memories alive at once: strategies with slots may have few. */
 static int batch_of(const struct made *made, uint32_t pages) {
     return made->subject->memory->strategy[made->strategy].slot_pages != 0 ? 1 : bench_batch(pages);
 }
 
-/* ---- Memories ---------------------------------------------------------------------------------
- */
+/* ---- Memories -------------------------------------------------------------------------------- */
 
 static enum subject_status create(const struct made *made, uint32_t pages, bool shared,
                                   void **memory) {
@@ -133,7 +130,7 @@ static void touch(const struct made *made, void *memory) {
                 atomic_load_explicit(&record->length_bytes, memory_order_relaxed));
 }
 
-/* A batch of memories; how many were made. */
+/* Makes a batch of memories; returns how many. */
 static int create_all(const struct made *made, uint32_t pages, int count, void **memories,
                       enum subject_status *status) {
     int alive = 0;
@@ -162,14 +159,14 @@ static void run_create_destroy(struct bench_state *state) {
         bench_begin(state);
         destroy_all(made, create_all(made, pages, batch, memories, &status), memories);
         bench_end(state);
-        end(made->subject); /* a pool's or a leaking one's address space */
+        end(made->subject); /* address space of a pool, or of a subject that leaks */
         begin(made->subject);
     }
     check(state, "create", status);
     end(made->subject);
 }
 
-/* What is measured on each of a batch of memories that are there. */
+/* What is measured on each memory of an existing batch. */
 typedef enum subject_status (*measured)(const struct made *made, void *memory, void **second);
 
 static void run_on_memories(struct bench_state *state, measured run, bool touched) {
@@ -219,8 +216,7 @@ static void run_copy(struct bench_state *state) {
     run_on_memories(state, copy_one, true);
 }
 
-/* ---- Wait and notify --------------------------------------------------------------------------
- */
+/* ---- Wait and notify ------------------------------------------------------------------------- */
 
 struct trip {
     const struct subject_memory *table;
@@ -290,8 +286,7 @@ static void run_round_trip(struct bench_state *state) {
     end(made->subject);
 }
 
-/* ---- Mailbox ----------------------------------------------------------------------------------
- */
+/* ---- Mailbox --------------------------------------------------------------------------------- */
 
 static void take(void *context, uint32_t id) {
     *(uint64_t *)context += id;
@@ -307,7 +302,7 @@ static enum subject_status attach(const struct subject *s, void **mailbox) {
     return status;
 }
 
-/* Fills half of the ring and takes all of it, in turn; the row says which half is measured. */
+/* Fills half of the ring and drains it, in turn; the row says which half is measured. */
 static void run_mailbox(struct bench_state *state, bool enqueues, bool drains) {
     const struct made *made = bench_argument(state);
     const struct subject_mailbox *m = made->subject->mailbox;
@@ -351,8 +346,7 @@ static void run_drain(struct bench_state *state) {
     run_mailbox(state, false, true);
 }
 
-/* ---- Registration -----------------------------------------------------------------------------
- */
+/* ---- Registration ---------------------------------------------------------------------------- */
 
 static const struct {
     const char *name;
@@ -362,13 +356,13 @@ static const struct {
                    {"subject/copy", run_copy}},
   on_mailboxes[] = {{"subject/enqueue", run_enqueue}, {"subject/drain", run_drain}};
 
-/* Growth by one page included. */
+/* Including growth by one page. */
 static bool has_room(const struct subject_memory *m, const struct made *made, uint32_t pages) {
     const uint32_t slot = m->strategy[made->strategy].slot_pages;
     return slot == 0 || pages < slot;
 }
 
-/* The reference's row that a subject's stands beside; NULL for the reference itself. */
+/* The reference's row to compare a subject's with; NULL for the reference itself. */
 static const char *reference_row(const char *name, const char *row, const char *rest) {
     return strcmp(name, "reference") == 0 ? NULL : bench_kept_text("%s/of:reference%s", row, rest);
 }
@@ -411,7 +405,7 @@ static const struct made *remember(const struct subject *s, unsigned strategy) {
 }
 
 static void add_subject(const struct subject *s, const char *name) {
-    begin(s); /* the reference's strategies are filled in then */
+    begin(s); /* fills in the reference's strategies */
     for (unsigned i = 0; s->memory != NULL && i < s->memory->strategies; i++) {
         const struct subject_strategy *strategy = &s->memory->strategy[i];
         const struct made *made = strategy->missing == NULL ? remember(s, i) : NULL;
@@ -431,7 +425,7 @@ static void add_subject(const struct subject *s, const char *name) {
     end(s);
 }
 
-/* "./build/mine.so" is called mine. */
+/* The name of "./build/mine.so" is mine. */
 static const char *name_of(const char *path) {
     const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
     const char *dot = strrchr(name, '.');

@@ -1,8 +1,8 @@
-/* threads.h: what the rows with two threads share: the clock, cores, a barrier that does not sleep.
+/* threads.h: shared by the rows with two threads: the clock, cores, a barrier that does not sleep.
  *
- * Where two threads run decides more than what they run: on one core a wake-up is a switch, on two
- * it is an interrupt, and a contended line is either free or not. So each row says where: its
- * threads are kept on cores of their own, or on one. */
+ * Where two threads run matters more than what they run: on one core a wake-up is a switch, on two
+ * it is an interrupt, and a contended cache line is either free or not. So each row says where: its
+ * threads are pinned to one core each, or to the same. */
 #ifndef BENCH_THREADS_H
 #define BENCH_THREADS_H
 
@@ -19,7 +19,7 @@ static inline double bench_now_ns(void) {
     return (double)now.tv_sec * 1e9 + (double)now.tv_nsec;
 }
 
-/* The number-th of the cores that this process may use, from 0; CPU_SETSIZE when it has fewer. */
+/* Core `number`, from 0, of those that this process may use; CPU_SETSIZE if it has fewer. */
 static inline size_t bench_core(const cpu_set_t *allowed, int number) {
     size_t core = 0;
     while (core < CPU_SETSIZE && !(CPU_ISSET(core, allowed) && number-- == 0)) {
@@ -28,7 +28,7 @@ static inline size_t bench_core(const cpu_set_t *allowed, int number) {
     return core;
 }
 
-/* Keeps the calling thread on that core until bench_unpin(before). False: there is no such core. */
+/* Pins the calling thread to that core until bench_unpin(before). False: there is no such core. */
 static inline bool bench_pin(int number, cpu_set_t *before) {
     cpu_set_t one;
     if (pthread_getaffinity_np(pthread_self(), sizeof *before, before) != 0) {
@@ -36,7 +36,7 @@ static inline bool bench_pin(int number, cpu_set_t *before) {
     }
     size_t core = bench_core(before, number);
     CPU_ZERO(&one);
-    CPU_SET(core, &one); /* nothing where core is CPU_SETSIZE: then the next call is refused */
+    CPU_SET(core, &one); /* does nothing for CPU_SETSIZE: then the next call fails */
     return pthread_setaffinity_np(pthread_self(), sizeof one, &one) == 0;
 }
 
@@ -52,7 +52,8 @@ static inline void bench_unpin(const cpu_set_t *before) {
     pthread_setaffinity_np(pthread_self(), sizeof *before, before);
 }
 
-/* Starts run(argument) on that core; joined by pthread_join. False: no such core, or no thread. */
+/* Starts run(argument) on that core; join it with pthread_join. False: no such core, or no
+ * thread. */
 static inline bool bench_start(pthread_t *thread, int number, void *(*run)(void *),
                                void *argument) {
     cpu_set_t before;
@@ -61,8 +62,8 @@ static inline bool bench_start(pthread_t *thread, int number, void *(*run)(void 
     return good;
 }
 
-/* Call in a loop that waits for another thread: spins, and gives the core away now and then, as
- * that thread may have none. */
+/* Call in a loop that waits for another thread: spins, and yields the core now and then in case
+ * that thread has none. */
 static inline void bench_relax(unsigned *spins) {
     if (++*spins % 1024 == 0) {
         sched_yield();
@@ -72,9 +73,9 @@ static inline void bench_relax(unsigned *spins) {
 #endif
 }
 
-/* All threads leave at once, within nanoseconds where each has a core: a barrier that sleeps would
- * start one of them some 50 us after the other, and they would never meet. crowded: there are more
- * threads than cores, so who waits gives its core away at once. */
+/* All threads leave within nanoseconds if each has a core. A barrier that sleeps would start one of
+ * them some 50 us after the other, and they would never meet. crowded: more threads than cores, so
+ * waiting threads yield at once. */
 struct bench_barrier {
     _Atomic uint32_t arrived, round;
     bool crowded;

@@ -1,10 +1,10 @@
-// v8.js: what a WebAssembly.Memory costs a caller in JavaScript, for memory_peers.c.
+// v8.js: the cost of a WebAssembly.Memory for a caller in JavaScript, for memory_peers.c.
 //
 //     node --expose-gc bench/v8.js OPERATION PAGES BY TO
 //
 // OPERATION: create, grow (by BY pages, of a written memory of PAGES), grow_steps (from PAGES to TO
-// pages, by BY or, where that is 0, to twice the size each time). Writes one line a batch,
-// nanoseconds an operation, until nobody reads any more.
+// pages, by BY or, if that is 0, to twice the size each time). Writes one line per batch, in
+// nanoseconds per operation, until its output is closed.
 'use strict';
 const fs = require('fs');
 const [operation, ...numbers] = process.argv.slice(2);

@@ -1,10 +1,10 @@
-// v8_wait.js: what Atomics.wait and Atomics.notify cost a caller in JavaScript, for wait_peers.c.
+// v8_wait.js: the cost of Atomics.wait and Atomics.notify for a caller in JavaScript, for wait_peers.c.
 //
 //     node bench/v8_wait.js OPERATION
 //
 // OPERATION: round_trip (between two threads, each asleep while it is the other's turn), notify_none
-// (nobody waits), not_equal (a wait whose value differs). Writes lines of nanoseconds an operation:
-// one a round trip, one a batch of the others; until nobody reads any more.
+// (no waiter), not_equal (a wait whose value differs). Writes lines of nanoseconds per operation, one
+// per round trip or per batch of the others, until its output is closed.
 'use strict';
 const fs = require('fs');
 const {Worker, isMainThread, workerData} = require('worker_threads');

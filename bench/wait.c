@@ -1,6 +1,6 @@
-/* wait.c: what wait and notify cost: the round trip between two threads, one wake-up, a notify that
- * wakes nobody, one or a crowd, until the last of the crowd runs, a timeout, a wait whose value
- * differs; beside a bare futex, a condition variable, spinning, and spinning before parking.
+/* wait.c: the cost of wait and notify: the round trip between two threads, one wake-up, a notify
+ * that wakes no thread, one or a crowd, until the last of the crowd runs, a timeout, a wait whose
+ * value differs; beside a bare futex, a condition variable, spinning, and spinning before parking.
  * Run: build/bench/bench --filter='^wait/|round_trip|wake|notify|storm|timeout'. */
 #include "memory.h"
 #include "shim.h"
@@ -16,9 +16,9 @@
 enum {
     BATCH = 1024,
     LANE_BYTES = 64,
-    SETTLE_US = 50, /* a thread that goes to sleep sleeps for sure after so long */
+    SETTLE_US = 50, /* after this long, a thread that has gone to sleep is certainly asleep */
     CROWD_MAX = 8,
-    SPINS = 400 /* before parking: some 10 us, about what parking and waking cost */
+    SPINS = 400 /* before parking: some 10 us, about the cost of parking and waking */
 };
 
 /* One direction between two threads: a number that only grows. */
@@ -26,12 +26,12 @@ struct lane {
     _Alignas(64) _Atomic uint32_t word;
     pthread_mutex_t mutex;
     pthread_cond_t changed;
-    struct pb_memory *memory; /* where via is pagebox: the word is in there, at address */
+    struct pb_memory *memory; /* with via:pagebox, the word is in there, at address */
     uint64_t address;
 };
 
-/* A way to hand a number over: send stores it and wakes one or, where all, everyone; await returns
- * when it is there; time_out waits for nothing, so long, and is NULL where that makes no sense. */
+/* A way to pass a number on: send stores it and wakes one thread, or all; await returns when it has
+ * arrived; time_out waits for nothing for that long, and is NULL if that makes no sense. */
 struct via {
     const char *name;
     void (*send)(struct lane *lane, uint32_t number, bool all);
@@ -39,7 +39,7 @@ struct via {
     void (*time_out)(struct lane *lane, int64_t timeout_ns);
 };
 
-/* Spins for a while; true when the number came meanwhile. */
+/* Spins for a while; true if the number arrived meanwhile. */
 static bool spin_for(struct lane *lane, uint32_t number) {
     unsigned spins = 0;
     while (atomic_load(&lane->word) != number && spins < SPINS) {
@@ -170,7 +170,7 @@ struct pair {
     struct pb_memory *memory;
     struct lane there, back;
     _Atomic bool stop;
-    double arrived_ns; /* at the partner: written before the answer */
+    double arrived_ns; /* on the partner's side: written before the answer */
     pthread_t partner;
     cpu_set_t before;
 };
@@ -195,7 +195,7 @@ static void *partner_main(void *argument) {
     }
 }
 
-/* Starts the partner, on this core or another as the row says; false: skipped. */
+/* Starts the partner on this core or another, as the row says; false: skipped. */
 static bool open_pair(struct bench_state *state, struct pair *pair) {
     memset(pair, 0, sizeof *pair);
     pair->via = bench_argument(state);
@@ -264,14 +264,14 @@ static void run_wake(struct bench_state *state) {
 
 /* ---- A crowd --------------------------------------------------------------------------------- */
 
-/* Threads that all wait for the same number, on the cores in turn, beginning with the second. */
+/* Threads that all wait for the same number, distributed over the cores from the second on. */
 struct crowd {
     const struct via *via;
     struct pb_memory *memory;
     struct lane lane;
     uint32_t size;
     _Atomic uint32_t asleep;  /* or about to be */
-    _Atomic uint32_t awake;   /* since the last number */
+    _Atomic uint32_t awake;   /* how many have woken since the last number */
     _Atomic uint64_t last_ns; /* when the latest of them ran */
     _Atomic bool stop;
     pthread_t threads[CROWD_MAX];
@@ -309,7 +309,7 @@ static bool open_crowd(struct bench_state *state, struct crowd *crowd) {
     return true;
 }
 
-/* All of them sleep for sure. */
+/* Waits until all of them are certainly asleep. */
 static void settle_crowd(struct crowd *crowd) {
     while (atomic_load(&crowd->asleep) < crowd->size) {
         sched_yield();
@@ -328,8 +328,8 @@ static void close_crowd(struct crowd *crowd, uint32_t last) {
     pb_memory_release(crowd->memory);
 }
 
-/* Wakes all of the crowd, again and again. A sample is the time of the call that wakes or, where
- * until_all_run, from before the call until the last of them has run. */
+/* Wakes the whole crowd repeatedly. A sample is the time of the call that wakes or, with
+ * until_all_run, the time from before the call until the last of them has run. */
 static void run_crowd(struct bench_state *state, bool until_all_run) {
     static struct crowd crowd;
     uint32_t number = 0;
@@ -365,7 +365,7 @@ static void run_storm(struct bench_state *state) {
 
 /* ---- One thread ------------------------------------------------------------------------------ */
 
-/* How much later than asked a wait ends that nobody wakes. */
+/* How late a wait ends that times out. */
 static void run_timeout(struct bench_state *state) {
     const struct via *via = bench_argument(state);
     double asked_ns = (double)bench_number(state, "timeout_us") * 1000;
@@ -461,7 +461,7 @@ static void add_pair(const char *name, void (*run)(struct bench_state *), const 
                              .bounds = bounds});
 }
 
-/* bound/NAME/via:futex/KEY:VALUE and condvar; ours beside them. */
+/* bound/NAME/via:futex/KEY:VALUE and condvar, with our rows. */
 static void add_crowd(const char *ours, const char *bound, void (*run)(struct bench_state *),
                       const char *key, int64_t value, const char *bounds) {
     static const struct via *const all[] = {&via_pagebox, &via_futex, &via_condvar};
@@ -519,8 +519,7 @@ BENCH_SUBJECT {
     bench_register(&(struct bench_case){.name = "bound/futex_differs", .run = run_futex_differs});
 }
 
-/* ---- What the report says ----------------------------------------------------------------------
- */
+/* ---- What the report says -------------------------------------------------------------------- */
 
 #define WAITS "Wait and notify"
 

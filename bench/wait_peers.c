@@ -1,11 +1,11 @@
-/* wait_peers.c: wait and notify in V8, from JavaScript (v8_wait.js): another kind of caller, whose
- * threads the scheduler places. Run: build/bench/bench --filter='^peer/.*of:v8'. */
+/* wait_peers.c: wait and notify in V8, from JavaScript (v8_wait.js), where the scheduler places the
+ * threads. Run: build/bench/bench --filter='^peer/.*of:v8'. */
 #include "shim.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-/* The script writes one line a sample: nanoseconds. The first ones warm the compiler up. */
+/* The script writes one line per sample, in nanoseconds. The first ones warm up the compiler. */
 static void run_v8(struct bench_state *state) {
     enum { WARM_UP = 256 };
     char command[512], line[64];

@@ -36,7 +36,7 @@ uint32_t wasm_rt_adapter_pages(void) {
     return most_pages;
 }
 
-/* The entry of that memory of a program; of NULL: a free one. */
+/* The entry of this memory of a program; for NULL, a free entry. */
 static struct held *held(const wasm_rt_memory_t *memory) {
     for (int i = 0; i < MEMORIES_MAX; i++) {
         if (memories[i].theirs == memory) {
@@ -47,8 +47,8 @@ static struct held *held(const wasm_rt_memory_t *memory) {
     abort();
 }
 
-/* What generated code reads. Its size has 32 bits: 65,536 pages would read as 0, so our programs
- * have a smaller maximum. */
+/* The fields that generated code reads. Its size has 32 bits: 65,536 pages would read as 0, so our
+ * programs have a smaller maximum. */
 static void publish(wasm_rt_memory_t *memory, struct pb_memory *from) {
     struct pb_memory_definition *definition = pb_memory_definition(from);
     memory->data = atomic_load_explicit(&definition->base, memory_order_relaxed);
@@ -66,7 +66,8 @@ void program_allocate_memory(wasm_rt_memory_t *memory, uint32_t pages, uint32_t 
     config.type = (struct pb_memory_type){.min_pages = pages, .max_pages = max_pages};
     struct pb_memory *made;
     enum pb_status status = pb_memory_create(&config, &made);
-    if (status != PB_OK) { /* generated code has no way to hear of it: wabt's aborts as well */
+    if (status !=
+        PB_OK) { /* generated code cannot be told of an error: wabt's runtime aborts too */
         fprintf(stderr, "bench: a program's memory: %s\n", pb_status_message(status));
         abort();
     }
@@ -91,7 +92,7 @@ uint32_t program_grow_memory(wasm_rt_memory_t *memory, uint32_t delta) {
     return old_pages;
 }
 
-/* wabt 1.0.32 unmaps the accessible part alone, so what it leaves is unmapped here. */
+/* wabt 1.0.32 unmaps only the accessible part; unmaps the rest here. */
 static void free_of_wabt(wasm_rt_memory_t *memory) {
     const uint64_t reserved = UINT64_C(8) << 30;
     uint8_t *rest = memory->data + memory->size;
@@ -110,5 +111,5 @@ void program_free_memory(wasm_rt_memory_t *memory) {
     *entry = (struct held){NULL, NULL};
 }
 #else
-typedef int wasm_rt_adapter_is_empty; /* a file of no declarations is no C */
+typedef int wasm_rt_adapter_is_empty; /* C does not allow an empty file */
 #endif

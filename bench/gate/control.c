@@ -1,5 +1,5 @@
-/* control.c: the control row: what is counted in it is known, so a count that differs is a broken
- * counter. */
+/* control.c: the control row, whose counts are known: a count that differs means that a counter is
+ * broken. */
 #include "gate.h"
 
 #include <sys/mman.h>
@@ -18,8 +18,8 @@ static void control_open(const struct gate_row *row) {
     control_pages = pages;
 }
 
-/* 3 getppid, 2 mmap that make a mapping each, 512 page faults and so many resident pages, 7 locked
- * instructions, 1 sleep: long enough that the core is given up for it. */
+/* 3 getppid, 2 mmap that make a mapping each, 512 page faults and as many resident pages, 7 locked
+ * instructions, 1 sleep that is long enough to give up the core. */
 static void control(void) {
     const struct timespec nap = {.tv_nsec = 1000000};
     for (int i = 0; i < 3; i++) {
@@ -38,7 +38,8 @@ static void control(void) {
 }
 
 static void control_close(void) {
-    munmap((void *)control_pages, 512UL * GATE_HOST_PAGE); /* the two pages go with the process */
+    munmap((void *)control_pages,
+           512UL * GATE_HOST_PAGE); /* the process's exit unmaps the two pages */
 }
 
 const struct gate_row gate_row_control = {

@@ -1,10 +1,10 @@
 /* main.c: the gate's benchmark program: runs one row, counted or timed. scripts/gate.py calls it:
  *
  *     gate --list                            the rows: name, operations, threads, timed
- *     gate --count ROW                       one measured region, counted
- *     gate --time ROW BATCHES CORE           so many measured regions, timed, on that core
+ *     gate --count ROW                       count one measured region
+ *     gate --time ROW BATCHES CORE           time BATCHES measured regions on that core
  *     ... --inject percent:N | syscall | fault | instruction
- *                                            makes the region worse on purpose, for the calibration
+ *                                            makes the region slower on purpose, for calibration
  *
  * One line of JSON on standard output. Exit status: 0; 2: a wrong option, or a row that cannot run.
  */
@@ -66,27 +66,27 @@ static int list(void) {
     return 0;
 }
 
-/* ---- Made worse on purpose ------------------------------------------------------------------- */
+/* ---- Slowdowns on purpose -------------------------------------------------------------------- */
 
 enum injection { INJECT_NOTHING, INJECT_PERCENT, INJECT_SYSCALL, INJECT_FAULT, INJECT_INSTRUCTION };
 
 static struct {
     enum injection what;
     double percent;
-    uint64_t spins; /* for percent: as many as take that long */
+    uint64_t spins; /* for percent: this many take the required time */
     volatile uint8_t *page;
 } inject;
 
-/* Instructions that depend on each other, so that so many always take the same time. */
+/* Dependent instructions, so that equal numbers take equal times. */
 static void spin(uint64_t count) {
     for (uint64_t i = 0; i < count; i++) {
         __asm__ volatile("" : "+r"(i));
     }
 }
 
-/* In the region, after the row's own work: for each of its operations one more instruction (and the
- * loop around them: four for each that is left of the last 32), or in all one more call or fault,
- * or so much more time. */
+/* Inside the region, after the row's own work: one more instruction per operation of the row (plus
+ * the loop around them: four for each of the last 32), or in all one more call or fault, or the
+ * required time. */
 static void inject_now(uint32_t operations) {
     switch (inject.what) {
     case INJECT_NOTHING:
@@ -139,8 +139,8 @@ static void open_injection(void) {
 
 /* ---- The region ------------------------------------------------------------------------------ */
 
-/* Two functions of one body, which the comment for the assembler keeps apart: callgrind collects
- * what runs inside of the one that counts, which it is told by name. */
+/* Two functions with the same body, kept apart by an assembler comment: callgrind collects only
+ * what runs inside the counted one, which is named on its command line. */
 __attribute__((noinline)) void gate_region_warm(const struct gate_row *row);
 __attribute__((noinline)) void gate_region_counted(const struct gate_row *row);
 
@@ -202,7 +202,7 @@ static long maps_lines(void) {
     return lines;
 }
 
-/* From here on the kernel's high-water mark is that of what follows. */
+/* Resets the kernel's high-water mark. */
 static bool forget_peak(void) {
     int file = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC);
     bool good = file >= 0 && write(file, "5", 1) == 1;
@@ -212,7 +212,7 @@ static bool forget_peak(void) {
     return good;
 }
 
-/* A system call that does nothing, for whoever traces. */
+/* A system call without effect, as a mark for the tracer. */
 static void mark(const char *text) {
     ssize_t ignored = write(-1, text, strlen(text));
     (void)ignored;
@@ -224,7 +224,7 @@ static int count(const struct gate_row *row) {
     open_injection();
     row->open(row);
     long vmas = maps_lines();
-    (void)status_bytes("VmRSS:"); /* the first call's own pages */
+    (void)status_bytes("VmRSS:"); /* so that the pages of the first call do not count */
     bool peak = forget_peak();
     long resident = status_bytes("VmRSS:");
     getrusage(RUSAGE_THREAD, &after);
@@ -271,7 +271,8 @@ static double timed_batch(const struct gate_row *row, bool *disturbed) {
     return spent_ns;
 }
 
-/* As many spins as take so many per cent of the row's own time: the least of some tries of both. */
+/* The number of spins that takes that percentage of the row's own time: the minimum of several
+ * measurements of both. */
 static void calibrate_injection(const struct gate_row *row) {
     enum { SPINS = 100000 };
     double row_ns = 1e18, spins_ns = 1e18;
@@ -306,8 +307,8 @@ static int by_size(const void *one, const void *other) {
     return (a > b) - (a < b);
 }
 
-/* Of a row with one thread the least region: what else happens only adds time. Of one with two the
- * median: in the least one the threads may not have met at all. */
+/* With one thread the minimum of all regions, because disturbances only add time. With two the
+ * median, because in the fastest region the threads may not have met at all. */
 static int measure(const struct gate_row *row, const char *batches_text) {
     static double spent_ns[BATCHES_MAX];
     char *end;
@@ -337,7 +338,7 @@ static int usage(void) {
 }
 
 int main(int argc, char **argv) {
-    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* whether a huge page is free is luck */
+    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0); /* whether a huge page is available is luck */
     gate_add(&gate_row_control, NULL);
     gate_add_rows();
     if (argc > 3 && strcmp(argv[argc - 2], "--inject") == 0) {

@@ -1,5 +1,4 @@
-/* rows.c: the rows of the library, one for each strategy that the kernel has where strategies are
- * named. */
+/* rows.c: the library's rows; rows with strategies exist once per strategy that the kernel has. */
 #include "gate.h"
 
 #include <stdio.h>

@@ -1,6 +1,5 @@
 /* rows_bytes.c: the gate's rows on a memory's bytes: loads, stores, atomics, bulk operations, and
- * wait and notify where nobody blocks. Each on an owned and on a shared memory where they differ.
- */
+ * wait and notify that do not block. On an owned and on a shared memory if they differ. */
 #include "gate.h"
 
 enum { OPERATIONS = 4096, BULKS = 64, BULK_BYTES = 16384 };
@@ -63,7 +62,7 @@ static void notify_none(void) {
     gate_need(sum == 0, "a notify woke somebody");
 }
 
-/* A wait whose value differs, and one with no time to wait. */
+/* A wait whose value differs, and one with a timeout of zero. */
 static void wait_not(void) {
     enum pb_wait result = PB_WAIT_NOTIFIED;
     for (uint32_t i = 0; i < OPERATIONS; i++) {

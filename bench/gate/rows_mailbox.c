@@ -28,7 +28,8 @@ static void close_mailbox(void) {
     pb_memory_release(memory);
 }
 
-/* A sum would be a chain through memory, whose time depends on where the stack happens to lie. */
+/* Not a sum: that would be a dependency chain through memory, whose time depends on where the stack
+ * is. */
 static void take(void *context, uint32_t id) {
     *(volatile uint32_t *)context = id;
 }
@@ -68,7 +69,7 @@ static void drain(void) {
     drain_all(DRAINED);
 }
 
-/* One in, one out: the signal goes up and down each time. */
+/* One in, one out: the signal is set and cleared each time. */
 static void both(void) {
     for (uint32_t id = 1; id <= ONES; id++) {
         gate_need(pb_mailbox_enqueue(mailbox, id) == PB_OK, "an id was refused");
@@ -86,7 +87,7 @@ static void spill_open(const struct gate_row *row) {
     open_mailbox(SPILLED, SPILLED, true);
 }
 
-/* The ring fills, as many spill, both leave again. */
+/* Fills the ring and spills as many again, then drains both. */
 static void spill(void) {
     for (int round = 0; round < SPILLS; round++) {
         uint32_t left = 1;

@@ -3,13 +3,13 @@
 
 enum {
     LIVES = 16,
-    GROWN = 8,   /* memories that grow in one region, */
-    GROWTHS = 4, /* each so often */
+    GROWN = 8,   /* memories that grow in one region */
+    GROWTHS = 4, /* growths of each */
     ALL_GROWTHS = GROWN * GROWTHS,
     COPIES = 4,
     COPIED_PAGES = 8,
     POOL_SLOTS = 16,
-    TOUCHED_BYTES = 4 * GATE_HOST_PAGE /* by an instance with a short life */
+    TOUCHED_BYTES = 4 * GATE_HOST_PAGE /* written by a short-lived instance */
 };
 
 /* ---- Memories -------------------------------------------------------------------------------- */
@@ -56,7 +56,7 @@ static void close_pool(void) {
     pb_pool_release(pool);
 }
 
-/* A short life: create, write to a few host pages, destroy. */
+/* A short-lived instance: create, write to a few host pages, destroy. */
 static void life(void) {
     for (int i = 0; i < LIVES; i++) {
         struct pb_memory *memory = gate_memory(strategy, pool, 1, false);
@@ -65,7 +65,7 @@ static void life(void) {
     }
 }
 
-/* Many at once: what each costs the system in mappings and resident bytes. */
+/* Many at once: the mappings and resident bytes of each. */
 static void create(void) {
     for (int i = 0; i < LIVES; i++) {
         memories[i] = gate_memory(strategy, pool, 2, false);
@@ -114,7 +114,7 @@ static void grow_shared_open(const struct gate_row *row) {
     }
 }
 
-/* A growth past the limit, and by nothing: no system call. */
+/* A growth past the limit, and one by zero pages: no system call. */
 static void grow_refused(void) {
     uint32_t old;
     for (int i = 0; i < 1024; i++) {
@@ -131,7 +131,7 @@ static void copy_open(const struct gate_row *row) {
     gate_touch(source, COPIED_PAGES * PB_PAGE_BYTES);
     struct pb_memory *first = NULL;
     gate_need_ok(pb_memory_copy(source, &first), "a copy was refused");
-    pb_memory_release(first); /* where copies are views there is an image now */
+    pb_memory_release(first); /* if copies are views, there is an image from now on */
 }
 
 static void copy(void) {
@@ -140,7 +140,7 @@ static void copy(void) {
     }
 }
 
-/* Where copies are views: the first host pages were written since the last copy. */
+/* If copies are views: the first host pages were written since the last copy. */
 static void copy_written(void) {
     for (int i = 0; i < COPIES; i++) {
         gate_touch(source, (uint64_t)GATE_HOST_PAGE * 4);
@@ -179,7 +179,7 @@ static void reset(void) {
     }
 }
 
-/* A shared memory with a clone: its waiters and reference counts come with it. */
+/* A shared memory with a clone, including its waiters and reference counts. */
 static void share(void) {
     for (int i = 0; i < LIVES; i++) {
         struct pb_memory *memory = gate_memory(PB_STRATEGY_RESERVE, NULL, 1, true), *clone = NULL;
@@ -189,7 +189,7 @@ static void share(void) {
     }
 }
 
-/* Which memory an address belongs to: asked by a trap handler. */
+/* The memory that an address belongs to, as a trap handler asks. */
 static void owner_of(void) {
     struct pb_address_owner owner;
     for (int i = 0; i < 1024; i++) {
@@ -204,7 +204,7 @@ static void nothing_open(const struct gate_row *row) {
     pool = NULL;
 }
 
-/* Strategies that run the same code as another are counted, not timed. */
+/* Strategies that run the same code as another one are counted, not timed. */
 #define TIMED_LIVES \
     (GATE_BIT(RESERVE) | GATE_BIT(HEAP) | GATE_BIT(IMAGE) | GATE_BIT(POOL) | GATE_BIT(GUARD))
 #define TIMED_GROWTHS \

@@ -1,8 +1,7 @@
-/* rows_threads.c: the gate's rows with a second thread; each core has one of them. Of two rows the
- * first thread acts only when the other one is known to sleep: what it does is the same each time,
- * so its counts are exact, though the times spread. Of the other two both spin: they are only
- * timed.
- */
+/* rows_threads.c: the gate's rows with two threads, each on a core of its own. In two rows the
+ * first thread acts only when the other is known to sleep, so its work is always the same and its
+ * counts are exact, though times vary. In the other two both threads spin, and only times are
+ * taken. */
 #include "../threads.h"
 #include "gate.h"
 
@@ -35,7 +34,7 @@ static void finish(void) {
     bench_unpin(&before);
 }
 
-/* Waits until the partner sleeps in the kernel, as its state there says. */
+/* Waits until the partner sleeps in the kernel, according to its state in /proc. */
 static void until_it_sleeps(void) {
     char name[64], text[256] = "";
     snprintf(name, sizeof name, "/proc/self/task/%d/stat", (int)atomic_load(&partner_thread));
@@ -116,7 +115,7 @@ static void guest_open(const struct gate_row *row) {
     until_it_sleeps();
 }
 
-/* The first wakes it, the others find the signal up. */
+/* The first one wakes the guest, the others find the signal set. */
 static void wake_guest(void) {
     for (uint32_t id = 1; id <= WAKES; id++) {
         gate_need(pb_mailbox_enqueue(mailbox, id) == PB_OK, "an id was refused");
@@ -129,10 +128,9 @@ static void guest_close(void) {
     pb_memory_release(memory);
 }
 
-/* ---- Two threads on words of their own ------------------------------------------------------- */
+/* ---- Two threads with words of their own ----------------------------------------------------- */
 
-/* Each on 16 words, no word of the one is the other's; words next to each other are spread over the
- * table of waiters. */
+/* Each thread has 16 words. Adjacent words are spread over the table of waiters. */
 static void notify_many(uint64_t first) {
     uint32_t woken;
     for (uint32_t i = 0; i < NOTIFIES; i++) {
@@ -180,7 +178,7 @@ static void cleaner_open(const struct gate_row *row) {
     start(cleaner_main);
 }
 
-/* Asks the pool while the other thread is busy with giving a slot back. */
+/* Uses the pool while the other thread is busy giving a slot back. */
 static void ask_pool(void) {
     bench_meet(&barrier, 2);
     double until_ns = bench_now_ns() + (double)HELD_US * 1e3;

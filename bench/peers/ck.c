@@ -1,7 +1,7 @@
-/* ck.c: Concurrency Kit's ring for many producers and one consumer, the one for a single producer
- * (PEER_CK_SINGLE, ck_spsc.c), and the first with a signal: the mailbox's read-modify-write of a
- * flag after each enqueue and before each drain (PEER_SIGNAL, ck_signal.c). No parking, nothing to
- * exclude moves. Run: build/bench/bench --filter='of:ck'. */
+/* ck.c: Concurrency Kit's ring for many producers and one consumer; its ring for a single producer
+ * (PEER_CK_SINGLE, ck_spsc.c); and the first one with a signal: the mailbox's read-modify-write of
+ * a flag after each enqueue and before each drain (PEER_SIGNAL, ck_signal.c). No parking, no lock
+ * against moves. Run: build/bench/bench --filter='of:ck'. */
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -43,7 +43,7 @@ struct queue {
 #if __has_include(<ck_ring.h>)
 
 static bool queue_open(struct queue *queue, uint32_t capacity, const char **why) {
-    uint32_t size = capacity * 2; /* it keeps one slot free */
+    uint32_t size = capacity * 2; /* the ring leaves one slot free */
     queue->slots = calloc(size, sizeof queue->slots[0]);
     if (queue->slots == NULL) {
         *why = "no memory";

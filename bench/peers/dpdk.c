@@ -1,7 +1,7 @@
-/* dpdk.c: DPDK's ring for many producers and one consumer, without its environment layer.
- * Compiled with -std=gnu11 -march=corei7, which its headers want, and only where libdpdk-dev is
- * installed: that is 223 packages, so only `scripts/setup bench-contended` installs it. No parking;
- * with PEER_SIGNAL (dpdk_signal.c) the mailbox's read-modify-write of a flag after each enqueue and
+/* dpdk.c: DPDK's ring for many producers and one consumer, without its environment layer. Compiled
+ * with -std=gnu11 -march=corei7, which its headers need, and only if libdpdk-dev is installed: that
+ * needs 223 packages, so only `scripts/setup bench-contended` installs it. No parking; with
+ * PEER_SIGNAL (dpdk_signal.c) also the mailbox's read-modify-write of a flag after each enqueue and
  * before each drain. Run: build/bench/bench --filter='of:dpdk'. */
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -25,7 +25,7 @@ struct queue {
 };
 
 static bool queue_open(struct queue *queue, uint32_t capacity, const char **why) {
-    uint32_t size = capacity * 2; /* it keeps one slot free */
+    uint32_t size = capacity * 2; /* the ring leaves one slot free */
     ssize_t bytes = rte_ring_get_memsize(size);
     queue->ring =
         bytes > 0 ? aligned_alloc(RTE_CACHE_LINE_SIZE, ((size_t)bytes + 127) & ~(size_t)127) : NULL;

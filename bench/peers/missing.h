@@ -1,5 +1,5 @@
-/* missing.h: stands in for a peer whose package is not installed: its rows are registered, so
- * that their names stay, and skipped with the reason before any of this is called. */
+/* missing.h: stands in for a peer whose package is not installed. Its rows are registered, so that
+ * their names exist, and skipped with the reason before any of these functions is called. */
 static bool queue_open(struct queue *queue, uint32_t capacity, const char **why) {
     (void)queue, (void)capacity, (void)why;
     return false;

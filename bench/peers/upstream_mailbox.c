@@ -1,8 +1,8 @@
 /* upstream_mailbox.c: the mailbox as upstream published it, in C: fetch_add of the tail, a relaxed
  * store to the slot, a release store of the flag, a futex wake each time; drained as the guest does
- * it. The task queue's own notification is left out. It has 256 slots and never looks whether there
- * is room, and shows a slot before it is written: measured for what it costs, not a mailbox to use.
- * Run: build/bench/bench --filter='of:seed'. */
+ * it. The task queue's own notification is left out. The mailbox has 256 slots, never checks
+ * whether there is room, and publishes a slot before it is written: it is measured for its cost,
+ * not meant for use. Run: build/bench/bench --filter='of:seed'. */
 #include <linux/futex.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -13,7 +13,7 @@
 enum { SLOTS = 256 };
 
 struct queue {
-    _Atomic bool closed; /* the host's; what follows lies in guest memory */
+    _Atomic bool closed; /* the host's; the rest is in guest memory */
     _Alignas(64) _Atomic uint32_t capacity;
     _Atomic uint32_t flag, head, tail;
     _Atomic uint32_t ring[SLOTS];

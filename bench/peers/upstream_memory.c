@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
-/* A private mapping of total bytes, the first of them accessible. */
+/* Maps `total` bytes privately, with only the first ones accessible. */
 static uint8_t *accessible_reserved(size_t accessible, size_t total) {
     int protection = accessible == total ? PROT_READ | PROT_WRITE : PROT_NONE;
     void *made = mmap(NULL, total, protection, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -1,9 +1,10 @@
-/* upstream_memory.h: upstream's linear memory, its algorithm in C: what it asks of the system, in
+/* upstream_memory.h: upstream's linear memory, its algorithm in C: which system calls it makes, in
  * which order, and nothing else (no limits, no locks, no waiters). A peer of the rows of memories.
  *
- * One mapping that reserves: static for a bound given once, dynamic for the size itself, a guard
- * behind. Growth within the reservation makes pages accessible; past it, a new mapping is made,
- * everything is copied, and the old one goes. A copy is a new mapping and a copy of the bytes. */
+ * One mapping that reserves: static for a bound given at creation, dynamic for the size itself,
+ * with a guard after it. Growth within the reservation makes pages accessible; past it, everything
+ * is copied to a new mapping, and the old one is unmapped. A copy is a new mapping and a copy of
+ * the bytes. */
 #ifndef BENCH_UPSTREAM_MEMORY_H
 #define BENCH_UPSTREAM_MEMORY_H
 
@@ -16,7 +17,7 @@ struct upstream_memory {
     size_t total_bytes, length_bytes, guard_bytes;
 };
 
-/* reserved_bytes >= length_bytes; guard_bytes is added. False: the system refuses. */
+/* reserved_bytes >= length_bytes; guard_bytes is added to it. False: the system refuses. */
 bool upstream_create(struct upstream_memory *memory, size_t length_bytes, size_t reserved_bytes,
                      size_t guard_bytes);
 bool upstream_grow(struct upstream_memory *memory, size_t delta_bytes);

@@ -1,7 +1,6 @@
-/* urcu.c: liburcu's wait-free concurrent queue: an exchange and a store to enqueue, drained by
- * splicing all of it off. It is a list without bounds whose nodes belong to the caller: here they
- * are there already, one an id. No signal, no parking. Run: build/bench/bench --filter='of:urcu'.
- */
+/* urcu.c: liburcu's wait-free concurrent queue: an exchange and a store to enqueue; a drain splices
+ * everything off. It is an unbounded list whose nodes belong to the caller: here they exist
+ * already, one per id. No signal, no parking. Run: build/bench/bench --filter='of:urcu'. */
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -9,7 +8,7 @@
 
 #if __has_include(<urcu/wfcqueue.h>)
 #define PEER_MISSING NULL
-#define _LGPL_SOURCE /* inline, as its fastest users have it */
+#define _LGPL_SOURCE /* for inline functions, as its fastest users do */
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"
 #pragma GCC diagnostic ignored "-Wsign-conversion"

@@ -1,6 +1,6 @@
-/* glue.c: one program in one build, registered as a benchmark. Compiled once for each, with
- * PROGRAM (lz), CHECK (guard or compare), and, where wasm2c has made it, HEADER (its header) and
- * MODULE (lzguard); else MISSING (why there is none). See ../rules.mk. */
+/* glue.c: registers one program in one build as a benchmark. Compiled once for each, with PROGRAM
+ * (lz), CHECK (guard or compare), and, if wasm2c has made it, HEADER (its header) and MODULE
+ * (lzguard); else MISSING (the reason). See ../rules.mk. */
 #include "programs.h"
 #include "shim.h"
 

@@ -1,6 +1,6 @@
-/* grower.c: a workload that grows: blocks of all sizes are taken, written, resized and given back
- * at random, more are taken than given back, up to some 40 MiB. What it costs when memory has to
- * grow on demand, page by page. */
+/* grower.c: a workload that grows: blocks of all sizes are allocated, written, resized and freed at
+ * random, more allocated than freed, up to some 40 MiB. Shows the cost of growing memory on demand,
+ * page by page. */
 #include "program.h"
 
 #include <stdlib.h>

@@ -1,5 +1,6 @@
-/* lz.c: a compressor in the manner of LZ4: a hash of four bytes finds the last place where they
- * stood; literals and matches, by bytes. A round makes text, packs it, unpacks it and compares. */
+/* lz.c: a compressor similar to LZ4: a hash of four bytes finds the last place where they occurred;
+ * literals and matches, by bytes. A round generates text, compresses it, decompresses it and
+ * compares. */
 #include "program.h"
 
 #include <stdlib.h>

@@ -1,10 +1,10 @@
-/* program.h: what the programs here share. Each is one file with one function,
+/* program.h: shared by the programs here. Each is one file with one function,
  *
  *     uint32_t run(uint32_t rounds);
  *
- * which returns a checksum of all that it computed: equal for equal rounds, on every machine. No
- * input, no output, no imports but the C library's memory functions. A round takes some ms. They
- * are compiled twice: for this machine, and for wasm32, which wasm2c turns into C. */
+ * which returns a checksum of everything it computed: equal for equal rounds, on every machine. No
+ * input, no output, no imports except the C library's memory functions. A round takes some ms. Each
+ * is compiled twice: for this machine, and for wasm32, which wasm2c turns into C. */
 #ifndef BENCH_PROGRAM_H
 #define BENCH_PROGRAM_H
 
@@ -14,7 +14,7 @@
 
 uint32_t run(uint32_t rounds);
 
-/* xorshift; the seed is not 0. */
+/* xorshift; the seed must not be 0. */
 static inline uint32_t program_random(uint32_t *seed) {
     *seed ^= *seed << 13;
     *seed ^= *seed >> 17;

@@ -1,5 +1,5 @@
-/* sort.c: sorts numbers in place by heapsort and by merging, and multiplies two matrices: loads
- * and stores all over the memory, where each bounds check counts. */
+/* sort.c: sorts numbers in place by heapsort and by merging, and multiplies two matrices: loads and
+ * stores all over the memory, where each bounds check costs. */
 #include "program.h"
 
 #include <stdlib.h>

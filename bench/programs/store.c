@@ -1,5 +1,6 @@
-/* store.c: a small key-value store: open addressing, keys and values of their own blocks, a table
- * that doubles. A round puts, gets and deletes; the store lives on, so memory grows on demand. */
+/* store.c: a small key-value store: open addressing, keys and values in blocks of their own, a
+ * table that doubles. A round puts, gets and deletes; the store is kept, so memory grows on
+ * demand. */
 #include "program.h"
 
 #include <stdlib.h>
@@ -14,7 +15,7 @@ struct entry {
 };
 struct store {
     struct entry *slots;
-    uint32_t size, used; /* used: deleted ones included */
+    uint32_t size, used; /* used: including deleted ones */
 };
 static char deleted[1];
 
@@ -23,7 +24,7 @@ static uint32_t hash_of(const char *key) {
     return hash ^ hash >> 15;
 }
 
-/* The key's slot, or the free one where it belongs. */
+/* The slot of the key, or the free one where it belongs. */
 static struct entry *find(struct store *store, const char *key, uint32_t hash) {
     struct entry *free_slot = NULL;
     for (uint32_t i = hash;; i++) {

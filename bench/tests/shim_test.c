@@ -1,5 +1,5 @@
-/* shim_test.c: cases whose outcome is known, for tests/run.py: what shim.h promises is checked on
- * them. `build/bench/tests/shim_test --list` names them. */
+/* shim_test.c: cases with a known outcome, for tests/test_bench.py: they check what shim.h
+ * promises. `build/bench/tests/shim_test --list` names them. */
 #include "shim.h"
 
 #include <stdlib.h>
@@ -19,7 +19,7 @@ static void run_loop(struct bench_state *state) {
     bench_value(state, "answer", 42);
 }
 
-/* Touches PAGES fresh host pages an iteration, inside of the measured part or outside of it. */
+/* Touches PAGES fresh host pages per iteration, inside the measured part or outside it. */
 static void run_faults(struct bench_state *state) {
     const size_t bytes = (size_t)PAGES * HOST_PAGE;
     bool inside = bench_number(state, "inside") != 0;
@@ -63,7 +63,7 @@ static void run_footprint(struct bench_state *state) {
     close(file);
 }
 
-/* Samples of 1 to 100 ns, in an order of their own. */
+/* Samples of 1 to 100 ns, in a mixed order. */
 static void run_samples(struct bench_state *state) {
     int next = 0;
     while (bench_next(state, 1)) {

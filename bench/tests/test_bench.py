@@ -1,5 +1,5 @@
-"""Tests of the benchmark program, its shim and its report. `make test-bench` builds first; no test looks
-at how long anything took."""
+"""Tests of the benchmark program, its shim and its report. `make test-bench` builds first; no test depends on how long
+anything takes."""
 import json
 import os
 import pathlib
@@ -76,7 +76,7 @@ def test_shim_reports_what_a_part_does_to_the_address_space():
     for options in (["--time=0.001"], ["--iterations=2"]):
         row = row_of("test/footprint", *options)
         assert row["vmas"] == 1 and row["peak_virtual_bytes"] == 16 << 20, row
-        slack = 64 * 4096  # the kernel keeps the resident pages of each core apart
+        slack = 64 * 4096  # the kernel counts resident pages per core
         assert abs(row["peak_resident_bytes"] - (4 << 20)) <= slack, row
 
 
@@ -214,8 +214,8 @@ def test_program_page_faults_are_exact():
         32,
     )
     for name, row in rows.items():
-        wanted = 4 if "/many/" in name else 16  # one for each host page that is written
-        once = 1 if "/reuse/" in name else 0  # the first reset looks whether a discard discards
+        wanted = 4 if "/many/" in name else 16  # one per written host page
+        once = 1 if "/reuse/" in name else 0  # the first reset checks whether a discard works
         assert wanted <= row["page_faults"] <= wanted + once / 16, (name, row["page_faults"])
     assert len(rows) == 8, list(rows)
 
@@ -278,7 +278,7 @@ def test_programs_compute_on_every_strategy_what_they_do_natively():
     assert not wrong, wrong
     assert len([n for n in rows if n.startswith("bound/native/")]) >= 5
     if reasons.keys() >= {n for n in rows if n.startswith("program/")}:
-        return  # the packages to build them with are missing
+        return  # the packages for building them are missing
     assert len(rows) >= 80, len(rows)
     ours = rows["program/grower/strategy:move/check:compare"]
     theirs = rows["peer/grower/of:wabt/check:guard"]
@@ -289,7 +289,7 @@ def test_programs_compute_on_every_strategy_what_they_do_natively():
 def test_programs_check_bounds_where_they_say_so():
     folder = ROOT / "build" / "bench" / "programs"
     if not (folder / "sortguard.o").exists():
-        return  # the packages to build it with are missing
+        return  # the packages for building it are missing
     traps = {}
     for check in ("guard", "compare"):
         _, output, _ = run("objdump", "-dr", folder / f"sort{check}.o")
@@ -711,7 +711,7 @@ def test_extra_rounds_go_to_the_widest_and_what_stands_beside():
 
 
 def made_rows(times, bounds):
-    """Rows of a run: name -> the rounds' times in ns, name -> names beside which it stands."""
+    """Rows of a run: name -> the rounds' times in ns, name -> names of the rows that it is compared with."""
     from pagebox.bench import measures
 
     row = {"iterations": 9, "time_unit": "ns"}
@@ -733,7 +733,7 @@ def test_behind_are_rows_above_a_peer_or_the_limit_by_their_whole_interval():
     for times, wanted in (
         ([125, 126, 127, 124, 128, 125], {limit, peer}),
         ([115, 116, 117, 114, 118, 115], {peer}),
-        ([115, 130, 140, 135, 130, 130], {peer}),  # above 1.2, but not in all of its interval
+        ([115, 130, 140, 135, 130, 130], {peer}),  # above 1.2, but not with its whole interval
         ([99, 105, 110, 98, 104, 106], set()),
         ([900, 900], set()),  # two rounds
     ):
@@ -814,7 +814,7 @@ def test_answers_leave_out_what_lacks_its_rows():
 
 
 def described(variables=None):
-    """What the program says of its rows and of the report."""
+    """What the program says about its rows and the report."""
     status, output, errors = run_with(variables or {}, BENCH, "--describe")
     assert status == 0, errors
     return json.loads(output)
@@ -858,7 +858,7 @@ def test_sentences_ask_for_rows_that_there_are():
 
 
 def made_run(folder, factor, cpu="one"):
-    """A run of 7 rounds: `same` spreads alike whatever the factor, `changed` is multiplied by it."""
+    """A run of 7 rounds: `same` varies alike whatever the factor, `changed` is multiplied by it."""
     rows = []
     for number in range(7):
         for name, ns in (("same", 100 + 3 * number), ("changed", factor * (100 + number))):
@@ -908,7 +908,7 @@ def test_compare_of_pairs_cancels_drift_and_three_rounds_say_nothing():
         rows = [row | {"round": i, "real_time": float(v)} for i, v in enumerate(values)]
         return {"a": measures.Figures("a", rows)}
 
-    # Drift that both sides share does not hide a difference within each pair.
+    # Drift that affects both sides does not hide a difference within each pair.
     drift = [100, 200, 300, 400, 500, 600]
     (item,) = compare.compare(figures(drift), figures([v * 0.9 for v in drift]), paired=True)
     assert item["verdict"] == "faster" and abs(item["ratio"] - 0.9) < 1e-9
@@ -1031,6 +1031,6 @@ def test_figures_that_noise_swallows_are_not_quoted():
         assert ("**Shaky** takes" in first.text) != noisy
         assert ("Shaky (1 of 2 rows)" in second.text) == noisy
         assert "3 of 7 measurements were disturbed" in second.text
-        assert made.judged("pass") == "pass"  # half of the rows are no more than half
+        assert made.judged("pass") == "pass"  # half of the rows is not more than half
     made.rows.good["a"].noisy = True
     assert made.judged("pass") == "inconclusive" and made.judged("interrupted") == "interrupted"

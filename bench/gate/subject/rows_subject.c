@@ -1,5 +1,6 @@
-/* rows_subject.c: the gate's rows on anybody's memory or mailbox, through the tables of subject.h:
- * the object subject.so beside the program. One thread; what it does not offer has no row. */
+/* rows_subject.c: the gate's rows on a user's memory or mailbox, through the tables of subject.h:
+ * the object subject.so next to the program. One thread; functions that it does not offer have no
+ * row. */
 #include "gate.h"
 #include "subject.h"
 
@@ -11,11 +12,11 @@
 
 enum {
     LIVES = 8,
-    GROWN = 4,   /* memories that grow in one region, */
-    GROWTHS = 8, /* each so often, by a page */
-    ROOM = 16,   /* pages that a memory may have */
+    GROWN = 4,   /* memories that grow in one region */
+    GROWTHS = 8, /* growths of each, by a page */
+    ROOM = 16,   /* maximum of a memory, in pages */
     COPIES = 2,
-    PAGES = 4, /* of a memory that is there before */
+    PAGES = 4, /* pages of a memory that exists before */
     TOUCHED_BYTES = 4 * GATE_HOST_PAGE,
     ACCESSES = 1024,
     BULKS = 16,
@@ -73,7 +74,7 @@ static void *memory_of(uint32_t pages, bool shared) {
 
 static void touch(void *memory, uint64_t bytes) {
     if (subject->memory->record == NULL) {
-        return; /* opaque: no address to write to */
+        return; /* opaque: the address cannot be written */
     }
     const struct subject_record *record = subject->memory->record(memory);
     volatile uint8_t *base = atomic_load_explicit(&record->base, memory_order_relaxed);
@@ -199,7 +200,7 @@ static void notify_nobody(void) {
     }
 }
 
-/* The word is not what is expected, so each wait returns at once. */
+/* The word differs from the expected value, so each wait returns at once. */
 static void wait_unequal(void) {
     unsigned result;
     for (int i = 0; i < CALLS; i++) {
@@ -210,7 +211,7 @@ static void wait_unequal(void) {
 /* ---- Mailbox --------------------------------------------------------------------------------- */
 
 static void *mailbox;
-static uint32_t ids; /* as many as are put in before they are taken */
+static uint32_t ids; /* as many as are enqueued before a drain */
 
 static void attach(void) {
     static const enum subject_ground grounds[] = {SUBJECT_SHARED, SUBJECT_HEAP};
@@ -340,7 +341,7 @@ static void add_mailbox(void) {
     add_those(offers, sizeof offers / sizeof offers[0], 0, NULL);
 }
 
-/* The object beside the program: what it says of itself was checked by build/asan/replay before. */
+/* Loads the object next to the program; build/asan/replay has checked it before. */
 static const struct subject *subject_beside(void) {
     static const char name[] = "/subject.so";
     char path[4096];
