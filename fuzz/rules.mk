@@ -2,9 +2,9 @@
 
 ##@ Fuzzing
 # What every binary of the harness is made of; the engines' objects are built by the root's rule.
-FUZZ_CORE := $(addprefix fuzz/programs/,op.c mutate.c pairs.c) \
+FUZZ_CORE := $(addprefix fuzz/programs/,op.c mutate.c combine.c pairs.c) \
     $(addprefix fuzz/reference/,subject_ref.c host_calls.c host_backing.c host_bytes.c \
-    host_custom.c host_mailbox.c host_memory.c os_wrap.c libc_wrap.c fault.c) \
+    host_custom.c host_far.c host_mailbox.c host_memory.c os_wrap.c libc_wrap.c fault.c) \
     $(addprefix fuzz/judges/,model.c oracle.c sequence_memory.c sequence_mailbox.c rule.c) \
     $(addprefix fuzz/runners/,subject.c operations.c exec.c alone_memory.c alone_mailbox.c crash.c)
 # Where headers of fuzz/ are found; the engine, fuzz/sim/, knows none of them.
@@ -41,9 +41,11 @@ SANITIZE.libfuzzer := $(FUZZ_SANITIZE)
 SANITIZE.afl := $(FUZZ_SANITIZE)
 $(foreach c,libfuzzer bare afl,$(eval $(call config_rules,$(c))))
 # The mutator and the byte form are no part of what is tested: what they do is not coverage.
-build/libfuzzer/fuzz/programs/mutate.o build/libfuzzer/fuzz/programs/pairs.o: CFLAGS.libfuzzer := -O2 -g
+build/libfuzzer/fuzz/programs/mutate.o build/libfuzzer/fuzz/programs/combine.o \
+    build/libfuzzer/fuzz/programs/pairs.o: CFLAGS.libfuzzer := -O2 -g
 build/libfuzzer/fuzz/programs/op.o: CFLAGS.libfuzzer := -O2 -g $(FUZZ_SANITIZE)
-build/bare/fuzz/programs/mutate.o build/bare/fuzz/programs/pairs.o build/bare/fuzz/programs/op.o: CFLAGS.bare := -O2 -g
+build/bare/fuzz/programs/mutate.o build/bare/fuzz/programs/combine.o build/bare/fuzz/programs/pairs.o \
+    build/bare/fuzz/programs/op.o: CFLAGS.bare := -O2 -g
 
 define fuzz_engine_rules
 $(FUZZ_TARGETS:%=build/$(1)/%): build/$(1)/%: build/$(1)/fuzz/targets/%.o build/$(1)/fuzz/targets/target.o \
@@ -124,10 +126,10 @@ RULES_OFF ?= $(PAGEBOX_RULES_OFF)
 export PAGEBOX_RULES_OFF := $(RULES_OFF)
 
 # Beside the targets: what op.def says for engines, and the mutator for AFL++.
-build/plain/opgen: $(addprefix build/plain/fuzz/programs/,opgen.o mutate.o pairs.o op.o)
+build/plain/opgen: $(addprefix build/plain/fuzz/programs/,opgen.o mutate.o combine.o pairs.o op.o)
 	$(call say,LD,$@)
 	$(Q)$(CC) $^ -o $@
-build/plain/pagebox_mutator.so: $(addprefix fuzz/programs/,mutate_afl.c mutate.c pairs.c op.c mutate.h pairs.h chance.h op.h op.def)
+build/plain/pagebox_mutator.so: $(addprefix fuzz/programs/,mutate_afl.c mutate.c combine.c pairs.c op.c mutate.h combine.h pairs.h chance.h op.h op.def)
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CSTD) $(WARN) $(CFLAGS.plain) -shared -fPIC -fvisibility=default \

@@ -176,6 +176,9 @@ static const char *state_of_type(const struct judged *judged, unsigned i, const 
                                       .rule = is_copy(rule) ? "R13-copy-style" : "R3-style"},
                         0);
     }
+    if (broken == NULL && view->has_rung && view->rung != judged->rung) {
+        broken = looked(judged, i, (struct note){.kind = NOTE_OTHER, .rule = "R43-rung"}, 0);
+    }
     if (broken == NULL && view->has_waiters && view->waiters != 0) {
         broken = looked(judged, i, (struct note){.kind = NOTE_WAITERS, .rule = "R27-queue-life"},
                         0); /* nobody waits between two operations */

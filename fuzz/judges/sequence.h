@@ -26,11 +26,12 @@ struct memory_view {
     const struct subject_record *record;
     const uint8_t *base; /* as the record says */
     uint64_t length_bytes;
-    bool has_type, has_style, has_waiters, has_reservation, has_owner;
+    bool has_type, has_style, has_waiters, has_reservation, has_owner, has_rung;
     struct subject_owner owner; /* of the base; no record: nobody's */
     struct subject_type type;
     struct subject_style style;
     uint32_t waiters;
+    unsigned rung;
     const uint8_t *reserved;
     uint64_t reserved_bytes;
     bool handles_agree; /* all of its handles tell one size */
@@ -64,6 +65,7 @@ struct judged {
     uint32_t reserve_pages_max;
     bool budgeted; /* R40 */
     bool is_short; /* made on the last rung: its reservation may end anywhere (R43) */
+    unsigned rung; /* on which it was made, or its source */
     struct judged_side side[SIDES];
 };
 
@@ -99,17 +101,18 @@ uint32_t sequence_capacity(const struct creation *c, const struct subject_strate
 const char *sequence_created(struct sequence *q, struct creation *c,
                              const struct subject_strategy *strategy, enum subject_status got,
                              bool failed);
-/* The side was created `rung` rungs down, at most fall_back. The request takes over its style, if
- * that style belongs to the rung (R43). */
+/* The side was created `rung` rungs down, at most fall_back, and `enough` would have done. The
+ * request takes over its style, if that style belongs to the rung (R43). */
 const char *sequence_rung(struct sequence *q, struct creation *c, struct judged *m, unsigned rung,
-                          const struct subject_style *told, bool failed);
+                          const struct subject_style *told, bool failed, unsigned enough);
 /* The only call that failed reserved address space, and creation did not fall back to a lower rung.
  */
 const char *sequence_gave_up(const struct creation *c, const struct subject_strategy *strategy,
                              enum subject_status got);
-/* Whether a reservation of at most so many bytes is enough for one of the rungs it may go down. */
-bool sequence_fits_space(const struct creation *c, const struct subject_strategy *strategy,
-                         uint64_t space_bytes);
+/* The first rung that reservations of at most so many bytes are enough for, for sure; one more than
+ * it may go down where there is none. */
+unsigned sequence_first_rung(const struct creation *c, const struct subject_strategy *strategy,
+                             uint64_t space_bytes);
 /* A part was pinned, and is at `bytes`. */
 const char *sequence_pinned(const struct sequence *q, struct judged *m, unsigned i,
                             const struct call *c, enum subject_status got, const uint8_t *bytes);

@@ -94,8 +94,8 @@ static uint64_t short_guard_bytes(const struct creation *c) {
     return c->config.style == SUBJECT_STYLE_USUAL ? 65536 : c->config.dynamic_guard_bytes;
 }
 
-bool sequence_fits_space(const struct creation *c, const struct subject_strategy *strategy,
-                         uint64_t space_bytes) {
+unsigned sequence_first_rung(const struct creation *c, const struct subject_strategy *strategy,
+                             uint64_t space_bytes) {
     for (enum rung rung = RUNG_ASKED; rung <= c->config.fall_back; rung++) {
         struct creation less = *c;
         uint64_t guard_bytes = c->style.guard_bytes;
@@ -111,21 +111,22 @@ bool sequence_fits_space(const struct creation *c, const struct subject_strategy
         uint64_t more_bytes = guard_bytes < SUBJECT_PAGE_BYTES ? guard_bytes : SUBJECT_PAGE_BYTES;
         if (!c->config.huge_pages &&
             pages * SUBJECT_PAGE_BYTES + guard_bytes + more_bytes <= space_bytes) {
-            return true;
+            return rung;
         }
     }
-    return false;
+    return c->config.fall_back + 1;
 }
 
 const char *sequence_rung(struct sequence *q, struct creation *c, struct judged *m, unsigned rung,
-                          const struct subject_style *told, bool failed) {
+                          const struct subject_style *told, bool failed, unsigned enough) {
     const struct subject_style *asked = &c->style;
     const uint64_t guard_bytes = short_guard_bytes(c);
     m->is_short = rung == RUNG_SHORT;
+    m->rung = rung;
     (void)q;
-    if (rung > c->config.fall_back || (rung > 0 && !failed && c->sure)) {
-        return rule_differs("R43-rung", "expected at most rung %u, got %u", c->config.fall_back,
-                            rung);
+    enough = enough < c->config.fall_back ? enough : c->config.fall_back;
+    if (rung > enough || (rung > 0 && !failed && c->sure)) {
+        return rule_differs("R43-rung", "expected at most rung %u, got %u", enough, rung);
     }
     if (rung == 0) {
         bool as_asked = told->is_static == asked->is_static &&
@@ -135,8 +136,8 @@ const char *sequence_rung(struct sequence *q, struct creation *c, struct judged 
                    ? NULL
                    : rule_differs("R43-rung", "the style is not as asked, and the rung says it is");
     }
-    bool right = told->guard_bytes <= asked->guard_bytes &&
-                 (told->guard_bytes == asked->guard_bytes || told->guard_bytes <= guard_bytes) &&
+    bool right = told->guard_bytes ==
+                     (asked->guard_bytes < guard_bytes ? asked->guard_bytes : guard_bytes) &&
                  told->is_static == (asked->is_static && rung < RUNG_DYNAMIC) &&
                  told->bound_pages == (told->is_static ? asked->bound_pages : 0);
     c->style = *told;
@@ -429,6 +430,7 @@ bool sequence_copy_begins(const struct judged *source, struct judged *made) {
     made->related = true;
     made->budgeted = source->budgeted;
     made->is_short = source->is_short;
+    made->rung = source->rung;
     made->populate = source->populate;
     made->reserve_pages_max = source->reserve_pages_max;
     return true;
@@ -1015,9 +1017,6 @@ const char *sequence_gone(struct sequence *q, const struct judged *m, unsigned i
     const struct judged_side *side = &m->side[i];
     if (m->budgeted && !side->strategy->partial) {
         q->budget_used -= model_bytes(&m->model);
-    }
-    if (side->pins > 0) {
-        return NULL; /* not yet */
     }
     const struct memory_view *view = &side->view;
     bool is_zero =

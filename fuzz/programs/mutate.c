@@ -2,6 +2,7 @@
 #include "mutate.h"
 
 #include "chance.h"
+#include "combine.h"
 #include "pairs.h"
 
 #include <stdio.h>
@@ -195,14 +196,29 @@ static const struct values_of values_of[] = {
     {OP_host_access, VALUES(offset, 0, 0, 0, 1, 4, 65535, 65536, U32)},
     {OP_host_access, VALUES(width, 1, 2, 4, 8, 0, 3, 5, 6, 7, 16, 32, 64, 255, 256, 260, U32)},
     {OP_host_access, VALUES(kind, 0, 1, 2, 3, 4, 5, 6, 7, 255, 256, U32)},
-    {OP_host_held, VALUES(ids, 0, 1, 2, 4, 5, 8, 9, 20, 39)},
-    {OP_host_held, VALUES(capacity, 0, 1, 2, 3)},
+    {OP_host_held, VALUES(ids, 0, 1, 2, 4, 5, 8, 9, 20, 39, 40, 41, 42, 80, 81, 82, 83, 121)},
+    {OP_host_held, VALUES(capacity, 0, 1, 2, 3, 4, 6, 7)},
     {OP_host_held, VALUES(offset, 0, 1, 4, 5, 1001, 1000)},
     {OP_host_tenants, VALUES(pages, 0, 1, 2)},
     {OP_host_tenants, VALUES(keep, 0, 4096, 65536, 131072, 262144, UINT64_C(1) << 32)},
     {OP_host_tenants, VALUES(count, 0, 1, 3, 16, 17, 33, 63, 64, 65, 99)},
     {OP_host_tenants, VALUES(stride, 0, 0, 1, 2, 3)},
     {OP_host_tenants, VALUES(delta, 0, 1, 2)},
+    {OP_host_far, VALUES(at, 0, 8, 65536, INT32_MAX, UINT64_C(1) << 31, (UINT64_C(1) << 31) - 8,
+                         (UINT64_C(1) << 31) - 4, U32, U32 - 1, U32 - 3, U32 - 7, U32 - 15,
+                         U32 - 65535, UINT64_C(1) << 32, (UINT64_C(1) << 32) + 8, UINT64_C(1) << 63,
+                         UINT64_MAX, UINT64_MAX - 7)},
+    {OP_host_far, VALUES(offset, 0, 0, 0, 1, 4, 8, 65536, UINT64_C(1) << 31, U32 - 7, U32)},
+    {OP_host_far, VALUES(pages, 65536, 65536, 65535, 32768, 32769)},
+    {OP_host_far_boxes, VALUES(offset, 0, 4, 4, 1024, 65536, UINT64_C(1) << 31, INT32_MAX - 3)},
+    {OP_host_far_boxes, VALUES(skip1, 0, 0, 1, 2, 4, 5, 6, 8, 20, 68)},
+    {OP_host_far_boxes, VALUES(skip2, 0, 0, 1, 2, 4, 5, 6, 8, 20, 68)},
+    {OP_host_far_boxes, VALUES(capacity, 1, 1, 2, 4, 16, 64, 256, 0)},
+    {OP_host_far_boxes, VALUES(pages, 65536, 65536, 65536, 65535, 32768)},
+    {OP_host_futex, VALUES(expected, 0, 1, U32, INT32_MAX, UINT64_C(1) << 31)},
+    {OP_host_futex, VALUES(count, 0, 1, 2, INT32_MAX, UINT64_C(1) << 31, U32 - 1, U32)},
+    {OP_host_futex, VALUES(deadline, 0, 1, 999999999, 1000000000, 1000000001, UINT64_C(1) << 32,
+                           INT64_MAX, UINT64_C(1) << 63, UINT64_MAX - 1, UINT64_MAX)},
     {OP_host_limiter, VALUES(min, 0, 1, 1, 2, 3)},
     {OP_host_mailbox, VALUES(offset, 0, 4, 4, 128, 2, 65520, 65536, 64496, U32 - 3, U32)},
     {OP_host_mailbox, VALUES(pages, 1, 1, 2, 3, 0)},
@@ -264,7 +280,7 @@ static bool is_fault(unsigned code) {
 
 /* The reference's own functions: what each does depends on no other operation. */
 static bool is_host(unsigned code) {
-    return code >= OP_host_pool && code <= OP_host_tenants;
+    return code >= OP_host_pool && code <= OP_host_futex;
 }
 
 static bool left_out[256];
@@ -1662,21 +1678,50 @@ static void scale_up(struct maker *k, struct program *p) {
     (void)insert(p, p->operations, &scale);
 }
 
-enum { HOST_ONE_IN = 16 };
+enum { HOST_ONE_IN = 16, HOST_ONE_IN_OF_BOXES = 32 };
 
-/* A program of nothing but the reference's own functions. */
-static void call_the_host(struct maker *k, struct program *p) {
-    for (unsigned i = 1 + below(&k->chance, 6); i > 0; i--) {
-        append_new(k, p, OP_host_pool + below(&k->chance, OP_host_tenants - OP_host_pool + 1));
+/* A program of nothing but the reference's own functions; false for a target that has none. */
+static bool call_the_host(struct maker *k, struct program *p) {
+    const unsigned wanted = 1 + below(&k->chance, 6);
+    for (unsigned tries = 0; tries < 256 && p->operations < wanted; tries++) {
+        const unsigned code = OP_host_pool + below(&k->chance, OP_host_futex - OP_host_pool + 1);
+        if (op_info(p->target, code) != NULL) {
+            append_new(k, p, code);
+        }
     }
+    return p->operations > 0;
+}
+
+enum { COMBINED_ONE_IN = 3 };
+
+/* Features of one memory that come together: see combine.h. */
+static bool combine(struct maker *k, struct program *p) {
+    const unsigned before = p->operations;
+    if (p->target != TARGET_memory_fuzzer) {
+        return false;
+    }
+    (void)combine_draw(next(&k->chance), mutate_calls_of, p);
+    unsigned kept = before;
+    for (unsigned i = before; i < p->operations; i++) {
+        if (!left_out[p->operation[i].code]) {
+            p->operation[kept++] = p->operation[i];
+        }
+    }
+    p->operations = kept;
+    return kept > before;
 }
 
 static void fill(struct maker *k, unsigned code, struct program *p) {
     p->operations = 0;
     p->choices_bytes = 0;
-    if (p->target == TARGET_memory_fuzzer && code == 0 && !left_out[OP_host_pool] &&
-        one_in(&k->chance, HOST_ONE_IN)) {
-        call_the_host(k, p);
+    if (code == 0 && !left_out[OP_host_pool] &&
+        one_in(&k->chance,
+               p->target == TARGET_mailbox_fuzzer ? HOST_ONE_IN_OF_BOXES : HOST_ONE_IN) &&
+        call_the_host(k, p)) {
+        return;
+    }
+    if (code == 0 && one_in(&k->chance, COMBINED_ONE_IN) && combine(k, p)) {
+        add_choices(k, p, below(&k->chance, 3));
         return;
     }
     set_up(k, p);
@@ -2007,13 +2052,13 @@ struct weighted {
     unsigned weight;
 };
 static const struct weighted mutations[] = {
-    {insert_new, 24},        {erase_one, 6},     {erase_some, 1},        {duplicate_one, 5},
-    {move_one, 5},           {swap_two, 4},      {change_argument, 20},  {nudge_argument, 5},
-    {renew_one, 6},          {change_thread, 4}, {exchange_threads, 1},  {insert_fault, 3},
-    {insert_aimed_fault, 8}, {insert_shape, 12}, {insert_interleave, 1}, {renew_all, 12},
-    {change_choice, 6},      {renew_choices, 6}, {extend_choices, 3},    {shift_choices, 5},
-    {cut_choices, 1},        {few_switches, 6},  {insert_pause, 6},      {scale_seldom, 1},
-    {number_schedule, 10},
+    {insert_new, 24},        {erase_one, 6},        {erase_some, 1},        {duplicate_one, 5},
+    {move_one, 5},           {swap_two, 4},         {change_argument, 20},  {nudge_argument, 5},
+    {renew_one, 6},          {change_thread, 4},    {exchange_threads, 1},  {insert_fault, 3},
+    {insert_aimed_fault, 8}, {insert_shape, 12},    {insert_interleave, 1}, {renew_all, 12},
+    {combine, 10},           {change_choice, 6},    {renew_choices, 6},     {extend_choices, 3},
+    {shift_choices, 5},      {cut_choices, 1},      {few_switches, 6},      {insert_pause, 6},
+    {scale_seldom, 1},       {number_schedule, 10},
 };
 static const struct weighted shrinkings[] = {
     {erase_one, 8}, {erase_some, 4},  {plain_argument, 4},

@@ -125,6 +125,8 @@ static call *const calls[256] = {
     [OP_host_canceller] = host_canceller, [OP_host_fault] = host_fault,
     [OP_host_mailbox] = host_mailbox,     [OP_host_access] = host_access,
     [OP_host_held] = host_held,           [OP_host_tenants] = host_tenants,
+    [OP_host_far] = host_far,             [OP_host_far_boxes] = host_far_boxes,
+    [OP_host_futex] = host_futex,
 };
 
 bool host_call_is(unsigned code) {

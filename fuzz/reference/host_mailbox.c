@@ -177,19 +177,37 @@ static const char *kept_box(struct pb_mailbox *box, struct pb_mailbox_words *wor
     return host_holds(ids.right && ids.next == accepted + 1, "R30-lost");
 }
 
+/* Ids of another producer while it is held: as long as there is room they are accepted, and wait to
+ * be published. Where ids are spilled, such a call would wait for the holder. */
+static uint32_t enqueue_held(struct pb_mailbox *box, const struct pb_mailbox_config *config,
+                             uint32_t accepted, uint32_t wanted, const char **broken) {
+    uint32_t late = 0;
+    while (late < wanted && accepted + late < config->capacity) {
+        *broken = host_first(
+            *broken, host_holds(pb_mailbox_enqueue(box, accepted + late + 1) == PB_OK, "R37-held"));
+        late++;
+    }
+    if (late < wanted && config->full == PB_MAILBOX_REJECT) {
+        *broken =
+            host_first(*broken, host_holds(pb_mailbox_enqueue(box, 77) == PB_FULL, "R33-full"));
+    }
+    return late;
+}
+
 const char *host_held(const struct op *op) {
-    enum { IDS_MAX = 40 };
+    enum { IDS = 40, LATE = 8 };
     struct pb_memory *memory;
     struct pb_mailbox *box;
     if (grown_memory(&memory) != PB_OK) {
         return NULL;
     }
     const bool second = op->arg.host_held.offset % 2 != 0; /* in the page that goes */
+    const bool rejects = op->arg.host_held.capacity % 8 >= 4;
     const struct pb_mailbox_config config = {
         .memory = memory,
         .offset = (uint32_t)((second ? PAGE : 0) + op->arg.host_held.offset % 1024 / 4 * 4),
         .capacity = UINT32_C(1) << op->arg.host_held.capacity % 4,
-        .full = PB_MAILBOX_SPILL,
+        .full = rejects ? PB_MAILBOX_REJECT : PB_MAILBOX_SPILL,
         .spill_max = (uint32_t)op->arg.host_held.spill % 16,
         .allocator = &host_allocator,
     };
@@ -198,23 +216,25 @@ const char *host_held(const struct op *op) {
         return NULL;
     }
     uint32_t accepted = 0;
-    const uint32_t ids = (uint32_t)op->arg.host_held.ids % IDS_MAX;
+    const uint32_t ids = (uint32_t)op->arg.host_held.ids % IDS;
     while (accepted < ids && pb_mailbox_enqueue(box, accepted + 1) == PB_OK) {
         accepted++;
     }
-    const uint32_t room = config.capacity + config.spill_max;
+    const uint32_t room = config.capacity + (rejects ? 0 : config.spill_max);
     const char *broken = host_holds(accepted == (ids < room ? ids : room), "R33-full");
     const uint32_t spilled = accepted > config.capacity ? accepted - config.capacity : 0;
     const enum word_held what = (enum word_held)op->arg.host_held.held;
     pb_mailbox_hold(box);
+    uint32_t late =
+        enqueue_held(box, &config, accepted, (uint32_t)op->arg.host_held.ids / IDS % LATE, &broken);
     const bool did = held_work(memory, what, &broken);
     const bool lost = did && what == WORD_held_reset && second;
     const enum pb_status got = pb_mailbox_unhold(box);
     broken = host_first(broken, host_holds(got == (lost ? PB_OUT_OF_BOUNDS : PB_OK), "R37-unhold"));
     if (broken == NULL && lost) {
-        broken = lost_box(box, spilled);
+        broken = lost_box(box, spilled + late);
     } else if (broken == NULL && did && what != WORD_held_reset) {
-        broken = kept_box(box, (void *)(host_base(memory) + config.offset), accepted);
+        broken = kept_box(box, (void *)(host_base(memory) + config.offset), accepted + late);
     }
     pb_mailbox_close(box, NULL);
     pb_mailbox_release(box);

@@ -59,5 +59,8 @@ const char *host_mailbox(const struct op *op);
 const char *host_access(const struct op *op);
 const char *host_held(const struct op *op);
 const char *host_tenants(const struct op *op);
+const char *host_far(const struct op *op);
+const char *host_far_boxes(const struct op *op);
+const char *host_futex(const struct op *op);
 
 #endif

@@ -316,6 +316,30 @@ void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, o
     return __real_mmap(at, bytes, protection, flags, file, offset);
 }
 
+/* What a futex call was asked for, where somebody watches, and what it answers. */
+static struct libc_futex *futex_watched;
+
+void libc_wrap_futex(struct libc_futex *watched) {
+    futex_watched = watched;
+}
+
+static long futex_answer(const long *argument) {
+    struct libc_futex *f = futex_watched;
+    f->calls++;
+    f->word = (const void *)(uintptr_t)argument[0];
+    f->operation = (int)argument[1];
+    f->value = (uint32_t)argument[2];
+    f->limited = argument[3] != 0;
+    if (f->limited && f->operation == FUTEX_WAIT_BITSET_PRIVATE) {
+        const long *limit = (const void *)(uintptr_t)argument[3];
+        f->seconds = limit[0];
+        f->nanoseconds = limit[1];
+    }
+    f->mask = (uint32_t)argument[5];
+    errno = f->error;
+    return f->result;
+}
+
 /* A futex wait that a signal interrupts, or that returns for no reason. */
 long __wrap_syscall(long number, ...) {
     enum { ARGUMENTS = 6 };
@@ -326,9 +350,14 @@ long __wrap_syscall(long number, ...) {
         argument[i] = va_arg(arguments, long);
     }
     va_end(arguments);
+    if (number == SYS_futex && futex_watched) {
+        return futex_answer(argument);
+    }
     if (number == SYS_futex && argument[1] == FUTEX_WAIT_BITSET_PRIVATE && due(WORD_call_c_futex)) {
-        errno = EINTR;
-        return fault_choose(2) == 0 ? -1 : 0;
+        static const int errors[] = {EINTR, EAGAIN};
+        const unsigned which = fault_choose(4);
+        errno = which < 2 ? errors[which] : ETIMEDOUT; /* of a call before: this one succeeds */
+        return which < 2 ? -1 : 0;
     }
     return __real_syscall(number, argument[0], argument[1], argument[2], argument[3], argument[4],
                           argument[5]);

@@ -4,6 +4,7 @@
 #include "fault.h"
 #include "os.h"
 
+#include <errno.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -30,7 +31,8 @@ static struct {
     struct range pin[PINS_MAX]; /* what the host uses; base NULL: none */
     bool exempt;
     const char *complaint;
-    bool closing_failed; /* the last call that closes pages did, and nothing opened any since */
+    bool closing_failed;     /* the last call that closes pages did, and nothing opened any since */
+    enum pb_status injected; /* what the last call that was made to fail answered */
 } account;
 
 void os_wrap_exempt(bool on) {
@@ -163,6 +165,25 @@ static bool due(enum word_call call) {
     return !account.exempt && fault_due(FAULT_ANYBODY, call);
 }
 
+/* What status.h calls an error of mmap, mprotect or memfd_create. */
+static enum pb_status status_of_errno(int error) {
+    switch (error) {
+    case ENOMEM:
+    case EAGAIN:
+        return PB_NO_MEMORY;
+    case EMFILE:
+    case ENFILE:
+        return PB_NO_DESCRIPTORS;
+    case EINVAL:
+    case ENOSYS:
+    case EPERM:
+    case EACCES:
+        return PB_UNSUPPORTED;
+    default:
+        return PB_SYSTEM;
+    }
+}
+
 /* The error that the program asks for, else one of three, by choice. */
 static enum pb_status error_of(const enum pb_status usual[3]) {
     static const enum pb_status named[WORD_error_count] = {
@@ -172,7 +193,35 @@ static enum pb_status error_of(const enum pb_status usual[3]) {
         [WORD_error_system] = PB_SYSTEM,
     };
     enum word_error error = fault_error();
-    return error == WORD_error_any ? usual[fault_choose(3)] : named[error];
+    account.injected = error == WORD_error_any ? usual[fault_choose(3)] : named[error];
+    return account.injected;
+}
+
+enum pb_status os_wrap_injected(void) {
+    switch (fault_last()) {
+    case WORD_call_os_reserve:
+    case WORD_call_os_reserve_accessible:
+    case WORD_call_os_commit:
+    case WORD_call_os_decommit:
+    case WORD_call_os_discard:
+    case WORD_call_os_renew:
+    case WORD_call_os_move:
+    case WORD_call_os_advise:
+    case WORD_call_os_file_create:
+    case WORD_call_os_file_write:
+    case WORD_call_os_file_freeze:
+    case WORD_call_os_file_map:
+        return account.injected;
+    case WORD_call_allocate:
+    case WORD_call_resize:
+        return PB_NO_MEMORY;
+    case WORD_call_c_mmap_error:
+    case WORD_call_c_mprotect:
+    case WORD_call_c_memfd:
+        return status_of_errno(fault_errno());
+    default:
+        return PB_OK;
+    }
 }
 
 /* The usual errors of a call on pages. */

@@ -5,6 +5,8 @@
 #ifndef OS_WRAP_H
 #define OS_WRAP_H
 
+#include "status.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -33,12 +35,29 @@ bool os_wrap_reservation(const void *address, const uint8_t **at, uint64_t *byte
 bool os_wrap_closing_failed(void);
 void os_wrap_closing_fails(void);
 
+/* What the call of os.h answered that was made to fail last; PB_OK: it has no status of its own. */
+enum pb_status os_wrap_injected(void);
+
 /* A move has ended, whether it succeeded or not. */
 void libc_wrap_moved(void);
 /* A program ends: no page is locked any more. */
 void libc_wrap_unlocked(void);
 /* libc_wrap.c: true when a file that the reference made is still open; it is closed then. */
 bool libc_wrap_left_open(void);
+
+/* A futex call, as the kernel would get it. While one is watched no such call is made: it fills
+ * this in, and answers result and error. */
+struct libc_futex {
+    long result;
+    int error; /* what errno holds then, also where the call succeeds */
+    unsigned calls;
+    const void *word;
+    int operation;
+    uint32_t value, mask; /* expected, or how many to wake */
+    bool limited;
+    long seconds, nanoseconds;
+};
+void libc_wrap_futex(struct libc_futex *watched); /* NULL: not any more */
 
 /* After everything is destroyed: NULL, or the name of the broken rule, such as "R14-leak". Releases
  * what was leaked and starts anew. */

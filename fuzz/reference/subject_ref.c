@@ -3,6 +3,7 @@
  * Mostly a change of names. What is more than that: pools and images are made on demand, a custom
  * memory exercises pb_memory_create_custom, and guest memory for mailboxes is kept between programs
  * (cleaned, and only where it did not grow), because making it costs more than a whole program. */
+#include "fault.h"
 #include "os_wrap.h"
 #include "reference.h"
 
@@ -299,6 +300,7 @@ enum { WATCHED_MAX = 64 };
 struct watched {
     struct pb_limiter limiter;
     uint64_t size_bytes, asked_bytes; /* asked_bytes: what was granted last, or size_bytes */
+    uint64_t max_bytes;               /* that it must be told; 0: not known */
     bool copied;
 };
 static struct watched watched[WATCHED_MAX];
@@ -322,6 +324,42 @@ static void watch_failed(struct watched *w, uint64_t from_bytes, uint64_t to_byt
     w->asked_bytes = from_bytes;
 }
 
+/* The call that runs: whether it was granted what it asked for, and what it told to have failed of,
+ * which is what it returns. */
+static struct {
+    bool granted, failed;
+    enum pb_status why;
+    unsigned faults;
+    uint64_t fired;
+} running;
+
+static void call_begins(void) {
+    running.granted = running.failed = false;
+    running.faults = fault_count();
+    running.fired = fault_fired();
+}
+
+/* One call below failed, and this one with it: why, is what that one said. */
+static bool says_why(enum pb_status status) {
+    const enum pb_status injected = os_wrap_injected();
+    return fault_count() != running.faults + 1 || fault_fired() != running.fired + 1 ||
+           status == PB_OK || injected == PB_OK || status == injected;
+}
+
+/* A growth that fails after it was granted is told, under the status that it returns. */
+static enum pb_status call_ends(enum pb_status status, const char *rule) {
+    const bool must = running.granted && status != PB_OK;
+    if (!os_wrap_keeps()) {
+        return status; /* other threads make calls meanwhile */
+    }
+    if (running.failed != must || (must && running.why != status)) {
+        complaint = "R40-told";
+    } else if (!says_why(status)) {
+        complaint = rule;
+    }
+    return status;
+}
+
 /* What limiter.h says that a limiter is asked: pages, no more than the type's maximum, which is 4
  * GiB at most. */
 static bool told_growing(void *context, uint64_t from_bytes, uint64_t to_bytes,
@@ -332,8 +370,12 @@ static bool told_growing(void *context, uint64_t from_bytes, uint64_t to_bytes,
         complaint = "R40-told";
     }
     struct watched *w = context;
+    if (w->max_bytes != 0 && max_bytes != w->max_bytes) {
+        complaint = "R40-told";
+    }
     watch_growing(w, from_bytes, to_bytes);
     const bool granted = of_budget.growing(&shared_budget, from_bytes, to_bytes, max_bytes);
+    running.granted = granted;
     if (!granted) {
         w->asked_bytes = from_bytes;
     }
@@ -343,6 +385,8 @@ static bool told_growing(void *context, uint64_t from_bytes, uint64_t to_bytes,
 static void told_failed(void *context, uint64_t from_bytes, uint64_t to_bytes, enum pb_status why) {
     of_budget.failed(&shared_budget, from_bytes, to_bytes, why); /* others may run before it has */
     watch_failed(context, from_bytes, to_bytes);
+    running.failed = true;
+    running.why = why;
 }
 
 static void told_shrunk(void *context, uint64_t from_bytes, uint64_t to_bytes) {
@@ -352,7 +396,7 @@ static void told_shrunk(void *context, uint64_t from_bytes, uint64_t to_bytes) {
 }
 
 /* One for a memory that is to be made. Past the most that are watched they share the last one. */
-static const struct pb_limiter *watch(void) {
+static const struct pb_limiter *watch(const struct subject_type *type) {
     const bool full = watched_count == WATCHED_MAX;
     struct watched *w = &watched[full ? WATCHED_MAX - 1 : watched_count++];
     *w = (struct watched){
@@ -360,6 +404,9 @@ static const struct pb_limiter *watch(void) {
                     .failed = told_failed,
                     .shrunk = told_shrunk,
                     .context = w},
+        .max_bytes = full ? 0
+                          : pb_pages_to_bytes(type->max_pages < PB_PAGES_MAX ? type->max_pages
+                                                                             : PB_PAGES_MAX),
         .copied = full,
     };
     return &w->limiter;
@@ -415,7 +462,7 @@ static enum subject_status memory_create(const struct subject_memory_config *con
         .definition = (struct pb_memory_definition *)(void *)config->record,
         .waiters_max = config->waiters_max,
         .reserve_pages_max = config->reserve_pages_max,
-        .limiter = config->budgeted ? watch() : NULL,
+        .limiter = config->budgeted ? watch(&config->type) : NULL,
         .fall_back = (enum pb_rung)config->fall_back,
         .allocator = &allocator,
     };
@@ -429,7 +476,9 @@ static enum subject_status memory_create(const struct subject_memory_config *con
         status =
             custom_create(&made.type, &chosen, config->strategy == CUSTOM_SPARE, false, &result);
     } else {
+        call_begins();
         status = create_linear(config, &made, &result);
+        (void)call_ends(status, "R1-why");
     }
     expect_told(status, result, "R1-told");
     if (status == PB_OK) {
@@ -451,7 +500,8 @@ static uint64_t memory_size_bytes(void *memory) {
 }
 
 static enum subject_status memory_grow(void *memory, uint32_t delta_pages, uint32_t *old_pages) {
-    return status_of(pb_memory_grow(memory, delta_pages, old_pages));
+    call_begins();
+    return status_of(call_ends(pb_memory_grow(memory, delta_pages, old_pages), "R6-why"));
 }
 
 static const struct subject_record *memory_record(void *memory) {
@@ -485,12 +535,14 @@ static bool memory_reservation(void *memory, const uint8_t **at, uint64_t *bytes
 }
 
 static enum subject_status memory_to_shared(void *memory) {
-    return status_of(pb_memory_to_shared(memory));
+    call_begins();
+    return status_of(call_ends(pb_memory_to_shared(memory), "R12-why"));
 }
 
 static enum subject_status memory_clone(void *memory, void **clone) {
     struct pb_memory *made = MARK;
-    enum pb_status status = pb_memory_retain(memory, &made);
+    call_begins();
+    enum pb_status status = call_ends(pb_memory_retain(memory, &made), "R14-why");
     expect_told(status, made, "R14-told");
     if (status == PB_OK) {
         *clone = made;
@@ -500,7 +552,8 @@ static enum subject_status memory_clone(void *memory, void **clone) {
 
 static enum subject_status memory_copy(void *memory, void **copy) {
     struct pb_memory *made = MARK;
-    enum pb_status status = pb_memory_copy(memory, &made);
+    call_begins();
+    enum pb_status status = call_ends(pb_memory_copy(memory, &made), "R13-why");
     expect_told(status, made, "R13-told");
     if (status == PB_OK) {
         *copy = made;
@@ -509,7 +562,8 @@ static enum subject_status memory_copy(void *memory, void **copy) {
 }
 
 static enum subject_status memory_reset(void *memory) {
-    return status_of(pb_memory_reset(memory));
+    call_begins();
+    return status_of(call_ends(pb_memory_reset(memory), "R15-why"));
 }
 
 static bool memory_owner_of(const void *address, struct subject_owner *owner) {

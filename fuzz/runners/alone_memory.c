@@ -28,8 +28,8 @@ static const struct subject_memory *table(const struct exec *e) {
 
 static struct judged *body_unused(struct exec *e) {
     struct judged *body = e->body;
-    while (body->handles != 0) {
-        body++; /* there is one more body than slots */
+    while (body->handles != 0 || body->side[0].pins != 0) {
+        body++; /* there is one more body than slots and pins */
     }
     return body;
 }
@@ -81,6 +81,7 @@ static void look(const struct exec *e, struct slot *s, unsigned i) {
     view->has_type = m->type != NULL;
     view->has_style = m->style != NULL;
     view->has_waiters = m->waiters != NULL;
+    view->has_rung = m->rung != NULL;
     if (view->has_type) {
         view->type = m->type(handle);
     }
@@ -90,17 +91,12 @@ static void look(const struct exec *e, struct slot *s, unsigned i) {
     if (view->has_waiters) {
         view->waiters = m->waiters(handle);
     }
+    if (view->has_rung) {
+        view->rung = m->rung(handle);
+    }
     view->has_reservation =
         m->reservation != NULL && m->reservation(handle, &view->reserved, &view->reserved_bytes);
     view->handles_agree = handles_agree(e, s, i);
-}
-
-/* Pins stay when the side is gone. */
-static void pins_orphan(struct exec *e, struct judged_side *side) {
-    for (unsigned n = 0; n < OP_MEMORIES; n++) {
-        e->pinned[n].side = e->pinned[n].side == side ? NULL : e->pinned[n].side;
-    }
-    side->pins = 0;
 }
 
 /* R39: a memory that is gone owns nothing any more. */
@@ -133,12 +129,9 @@ static const char *slot_empty(struct exec *e, struct slot *s) {
         const struct subject_record *record = is_opaque(e) ? NULL : table(e)->record(s->handle[i]);
         table(e)->destroy(s->handle[i]);
         body->side[i].alive = body->handles > 0;
-        if (body->handles == 0 && broken == NULL) {
+        if (body->handles == 0 && body->side[i].pins == 0 && broken == NULL) {
             broken = sequence_gone(&e->judge, body, i);
             broken = broken != NULL ? broken : owns_still(e, body->side[i].base, record);
-        }
-        if (body->handles == 0) {
-            pins_orphan(e, &body->side[i]);
         }
     }
     return broken;
@@ -176,8 +169,9 @@ static void sides_drop(struct exec *e, struct judged *body) {
         }
         body->side[i].alive = body->side[i].drop = false;
         bool any = body->side[0].alive || body->side[1].alive;
-        pins_orphan(e, &body->side[i]);
-        e->judge.budget_used -= body->budgeted && !any ? model_bytes(&body->model) : 0;
+        if (body->side[i].pins == 0) { /* else with the last pin */
+            e->judge.budget_used -= body->budgeted && !any ? model_bytes(&body->model) : 0;
+        }
         for (unsigned n = 0; n < OP_MEMORIES; n++) {
             if (e->slot[n].body == body) {
                 table(e)->destroy(e->slot[n].handle[i]);
@@ -256,15 +250,20 @@ static const char *create_side(struct exec *e, struct creation *c, struct judged
                       ((fault_last() == WORD_call_os_reserve && got == SUBJECT_NO_MEMORY &&
                         fault_error() != WORD_error_no_descriptors) ||
                        (fault_last() == WORD_call_c_mmap_error && for_space));
-    const bool file = fault_file_limit_bytes() != 0; /* it may be what is short */
-    const bool fits = !armed && !file && faults > 0 && got == SUBJECT_NO_MEMORY &&
-                      sequence_fits_space(c, strategy, e->space_bytes);
+    const bool file = fault_file_limit_bytes() != 0;     /* it may be what is short */
+    const bool for_rung = !armed && !file && faults > 0; /* only address space is short */
+    const unsigned first_rung = sequence_first_rung(c, strategy, e->space_bytes);
+    const bool fits = for_rung && got == SUBJECT_NO_MEMORY && first_rung <= e->fall_back;
     if (broken == NULL && (once || fits)) {
         broken = sequence_gave_up(c, strategy, got);
     }
     if (got == SUBJECT_OK && broken == NULL && e->fall_back > 0) {
         const struct subject_style told = table(e)->style(handle);
-        broken = sequence_rung(&e->judge, c, body, table(e)->rung(handle), &told, faults != 0);
+        const bool first_failed = armed && faults == 1 && e->space_bytes == 0 && c->sure &&
+                                  fault_last() == WORD_call_os_reserve;
+        const unsigned enough = for_rung ? first_rung : first_failed ? 1 : e->fall_back;
+        broken =
+            sequence_rung(&e->judge, c, body, table(e)->rung(handle), &told, faults != 0, enough);
     }
     if (got == SUBJECT_OK && broken != NULL) { /* it should not be there */
         table(e)->destroy(handle);
@@ -290,9 +289,12 @@ static void set_image(struct creation *c, const struct subject_strategy *const s
 }
 
 static const char *create(struct exec *e, const struct op *op) {
+    enum { LONG_GUARD_BYTES = 4 << 16 };
     uint64_t host = fault_environment()->host_page_bytes;
+    const uint64_t guard = op->arg.memory_create_more.guard;
     uint64_t advice = op->arg.memory_create_more.advice, twin = op->arg.memory_create_more.twin;
-    bool tuned = op->arg.memory_create_more.style == WORD_style_tuned;
+    const uint64_t style = op->arg.memory_create_more.style;
+    bool tuned = style == WORD_style_tuned;
     struct creation c = {
         .config =
             {
@@ -301,8 +303,11 @@ static const char *create(struct exec *e, const struct op *op) {
                          .shared = op->arg.memory_create_more.shared == WORD_yesno_yes},
                 .style = (enum subject_style_choice)op->arg.memory_create_more.style,
                 .bound_pages = (uint32_t)op->arg.memory_create_more.bound,
-                .static_guard_bytes = op->arg.memory_create_more.guard,
-                .dynamic_guard_bytes = op->arg.memory_create_more.guard + (tuned ? host : 0),
+                .static_guard_bytes = guard,
+                .dynamic_guard_bytes =
+                    style != WORD_style_dynamic && guard >= LONG_GUARD_BYTES
+                        ? guard / 4 / host * host /* the shorter one, of a lower rung */
+                        : guard + (tuned ? host : 0),
                 .huge_pages = advice == WORD_advice_huge || advice == WORD_advice_both,
                 .populate = advice == WORD_advice_populate || advice == WORD_advice_both,
                 .waiters_max = (uint32_t)op->arg.memory_create_more.waiters,
@@ -331,6 +336,7 @@ static const char *create(struct exec *e, const struct op *op) {
     struct judged *body = body_unused(e);
     body->caller_record = op->arg.memory_create_more.record == WORD_record_caller;
     body->side[1].alive = body->is_short = false;
+    body->rung = 0;
     for (unsigned i = 0; i < sides && broken == NULL; i++) {
         broken = create_side(e, &c, body, s, i, strategy[i]);
     }
@@ -626,13 +632,13 @@ static const char *touch(struct exec *e, const struct op *op) {
 /* ---- The host's own: budgets, rungs, pins ------------------------------------------------------
  */
 
-/* For a memory without budget and with its own record. Of a twin both sides are pinned, or none. */
+/* Pins the first side of a memory. */
 static const char *pin(struct exec *e, struct slot *s, const struct op *op) {
     struct pinned *p = &e->pinned[op->arg.memory_pin.m];
     struct judged *body = s->body;
     struct call c = {.code = op->code, .count = op->arg.memory_pin.count};
-    if (table(e)->pin == NULL || body == NULL || p->pin != NULL || body->budgeted ||
-        body->caller_record || !body->side[0].alive || is_opaque(e)) {
+    if (table(e)->pin == NULL || body == NULL || p->pin != NULL || !body->side[0].alive ||
+        is_opaque(e)) {
         return NULL;
     }
     look(e, s, 0);
@@ -643,33 +649,37 @@ static const char *pin(struct exec *e, struct slot *s, const struct op *op) {
     const char *broken = sequence_pinned(&e->judge, body, 0, &c, got, p->bytes);
     if (got == SUBJECT_OK) {
         p->count = c.count;
-        p->side = &body->side[0];
-        p->side->pins++;
+        p->body = body;
+        body->side[0].pins++;
     } else {
         p->pin = NULL;
     }
     return broken;
 }
 
-/* Pinned bytes stay to the end. */
-static void unpin(struct exec *e, struct pinned *p) {
+/* Pinned bytes stay to the end, and so do the pages of a memory that has no handle any more. */
+static const char *unpin(struct exec *e, struct pinned *p) {
     if (p->pin == NULL) {
-        return;
+        return NULL;
     }
+    struct judged_side *side = &p->body->side[0];
     if (p->count > 0) {
         e->judge.crash_rule = "R42";
         (void)*(const volatile uint8_t *)p->bytes;
         (void)*(const volatile uint8_t *)(p->bytes + p->count - 1);
         e->judge.crash_rule = NULL;
     }
-    if (p->side != NULL) {
-        p->side->pins--;
-    }
     const char *before = e->judge.crash_rule;
     e->judge.crash_rule = "R42";
     table(e)->unpin(p->pin);
     e->judge.crash_rule = before;
     p->pin = NULL;
+    side->pins--;
+    if (side->alive || side->pins > 0) {
+        return NULL;
+    }
+    const char *broken = sequence_gone(&e->judge, p->body, 0);
+    return broken != NULL ? broken : owns_still(e, side->base, side->view.record);
 }
 
 static const char *of_the_host(struct exec *e, const struct op *op) {
@@ -699,8 +709,7 @@ static const char *of_the_host(struct exec *e, const struct op *op) {
     case OP_memory_pin:
         return pin(e, &e->slot[op->arg.memory_pin.m], op);
     default:
-        unpin(e, &e->pinned[op->arg.memory_unpin.m]);
-        return NULL;
+        return unpin(e, &e->pinned[op->arg.memory_unpin.m]);
     }
 }
 
@@ -796,7 +805,8 @@ const char *exec_memory_end(struct exec *e) {
         broken = broken != NULL ? broken : emptied;
     }
     for (unsigned n = 0; n < OP_MEMORIES; n++) {
-        unpin(e, &e->pinned[n]);
+        const char *kept = unpin(e, &e->pinned[n]);
+        broken = broken != NULL ? broken : kept;
     }
     if (broken == NULL && e->broken == NULL && table(e) != NULL && table(e)->budget_used != NULL) {
         broken = sequence_budget(&e->judge, table(e)->budget_used());

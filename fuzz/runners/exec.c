@@ -97,6 +97,7 @@ static void begin(const struct subject *subject, const struct program *program) 
     for (unsigned i = 0; i < sizeof exec.body / sizeof exec.body[0]; i++) {
         exec.body[i].handles = 0;
         exec.body[i].failed = false;
+        exec.body[i].side[0].pins = exec.body[i].side[1].pins = 0;
         exec.body[i].model.blocks = 0; /* the last program's are no longer needed */
     }
     for (unsigned i = 0; i < OP_SEGMENTS; i++) {

@@ -33,7 +33,7 @@ struct pinned {
     void *pin;
     const uint8_t *bytes;
     uint64_t count;
-    struct judged_side *side; /* NULL: the memory is gone */
+    struct judged *body; /* whose first side has it, also when its last handle is gone */
 };
 
 /* ---- A run ------------------------------------------------------------------------------------
@@ -61,10 +61,10 @@ struct exec {
     struct exec_thread thread[OP_THREADS];
     struct slot slot[OP_MEMORIES];
     struct pinned pinned[OP_MEMORIES];
-    bool budgeted;        /* memories created now are (R40) */
-    unsigned fall_back;   /* rungs they may go down (R43) */
-    uint64_t space_bytes; /* longer reservations fail; 0: none does */
-    struct judged body[OP_MEMORIES + 2];
+    bool budgeted;                           /* memories created now are (R40) */
+    unsigned fall_back;                      /* rungs they may go down (R43) */
+    uint64_t space_bytes;                    /* longer reservations fail; 0: none does */
+    struct judged body[2 * OP_MEMORIES + 2]; /* of those without handles each has a pin */
     struct subject_segment segment[OP_SEGMENTS];
     struct sequence judge;
     struct box boxes[2], *box; /* two in one memory, and the one that operations work on */

@@ -2,6 +2,7 @@
  * seed alone, fits, does not grow while shrinking; a splice holds operations of both. And what
  * AFL++ is given by it. */
 #include "mutate.h"
+#include "combine.h"
 #include "rows.h"
 
 #include <stdio.h>
@@ -360,6 +361,35 @@ TEST(mutate_pairs_of_features) {
         for (unsigned b = a + 1; b < FEATURES; b++) {
             CHECK_OR(excludes(a, b) || together[a][b] >= LEAST, "%s and %s in %u of %d programs",
                      feature_names[a], feature_names[b], together[a][b], PROGRAMS);
+        }
+    }
+}
+
+/* Each three features that go together are in so many of the programs of combine.c: a run of 25 s
+ * makes some thousand of them. */
+TEST(mutate_triples_of_features) {
+    enum { PROGRAMS = 60000, LEAST = 4 };
+    static uint16_t together[COMBINE_FEATURES][COMBINE_FEATURES][COMBINE_FEATURES];
+    for (unsigned i = 0; i < PROGRAMS; i++) {
+        one.target = TARGET_memory_fuzzer;
+        one.operations = 0;
+        const uint64_t set = combine_draw(i, mutate_calls_of, &one);
+        for (unsigned a = 0; a < COMBINE_FEATURES; a++) {
+            for (unsigned b = a + 1; b < COMBINE_FEATURES && (set >> a & 1); b++) {
+                for (unsigned c = b + 1; c < COMBINE_FEATURES && (set >> b & 1); c++) {
+                    together[a][b][c] += set >> c & 1;
+                }
+            }
+        }
+    }
+    for (unsigned a = 0; a < COMBINE_FEATURES; a++) {
+        for (unsigned b = a + 1; b < COMBINE_FEATURES; b++) {
+            for (unsigned c = b + 1; c < COMBINE_FEATURES; c++) {
+                CHECK_OR(combine_excludes(a, b) || combine_excludes(a, c) ||
+                             combine_excludes(b, c) || together[a][b][c] >= LEAST,
+                         "%s, %s and %s in %u of %d programs", combine_name(a), combine_name(b),
+                         combine_name(c), together[a][b][c], PROGRAMS);
+            }
         }
     }
 }
