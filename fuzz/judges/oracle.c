@@ -224,7 +224,8 @@ const char *oracle_state(const struct sequence *q, struct judged *m, unsigned i,
             m, i,
             (struct note){.kind = NOTE_BASE, .rule = side->pins > 0 ? "R42-moved" : "R10-base"}, 0);
     }
-    if (broken == NULL && view->has_owner && !side->strategy->partial && bytes > 0 &&
+    const bool owned = bytes > 0 || (view->has_reservation && view->reserved_bytes > 0);
+    if (broken == NULL && view->has_owner && !side->strategy->partial && owned &&
         (view->owner.record != view->record || view->owner.offset_bytes != 0 ||
          view->owner.length_bytes != bytes)) {
         broken = looked(m, i, (struct note){.kind = NOTE_OTHER, .rule = "R39-owner"}, 0);

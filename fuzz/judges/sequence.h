@@ -58,7 +58,7 @@ struct judged_side {
 struct judged {
     unsigned handles; /* 0: unused */
     struct model_memory model;
-    bool caller_record, populate;
+    bool caller_record, populate, huge_pages;
     bool failed;  /* a growth has failed; repeating it can succeed (R6) */
     bool related; /* it was copied from or to another memory, whose bytes may show in it by mistake
                    */
@@ -131,6 +131,9 @@ bool sequence_may(const struct sequence *q, const struct judged *m, const struct
 bool sequence_looks(uint8_t code);
 const char *sequence_answered(struct sequence *q, struct judged *m, unsigned i,
                               const struct call *c);
+/* A growth for which reservations of at most so many bytes are enough. */
+bool sequence_has_space(const struct judged *m, unsigned i, const struct call *c,
+                        uint64_t space_bytes);
 /* After the call was made on all sides. The runner drops the sides that have `drop` set then. */
 const char *sequence_over(struct sequence *q, struct judged *m, const struct call *c);
 

@@ -168,11 +168,17 @@ const char *sequence_pinned(const struct sequence *q, struct judged *m, unsigned
     return broken;
 }
 
-/* What else a growth may answer if a part is pinned and the memory would have to move. */
-static unsigned pinned_growth(const struct judged *m, unsigned i) {
+/* What else a growth may answer if a part is pinned and the memory would have to move. Where its
+ * reservation, as the subject tells it, has room for so many pages, it would not. */
+static unsigned pinned_growth(const struct judged *m, unsigned i, uint64_t pages) {
+    const struct judged_side *side = &m->side[i];
+    const uint64_t bytes = pages * SUBJECT_PAGE_BYTES + m->model.style.guard_bytes;
+    const bool room =
+        side->view.has_reservation && side->base != NULL &&
+        side->view.reserved_bytes - (uint64_t)(side->base - side->view.reserved) >= bytes;
     const bool stays =
-        m->model.style.is_static || m->model.type.shared || m->side[i].strategy->stable_base;
-    return m->side[i].pins > 0 && !stays ? BIT(PINNED) : 0;
+        m->model.style.is_static || m->model.type.shared || side->strategy->stable_base || room;
+    return side->pins > 0 && !stays ? BIT(PINNED) : 0;
 }
 
 /* ---- Create -----------------------------------------------------------------------------------
@@ -265,6 +271,7 @@ const char *sequence_created(struct sequence *q, struct creation *c,
 
 void sequence_new(struct sequence *q, struct judged *m, const struct creation *c) {
     m->populate = c->config.populate;
+    m->huge_pages = c->config.huge_pages;
     m->related = m->failed = false;
     m->reserve_pages_max = c->config.reserve_pages_max;
     m->budgeted = c->config.budgeted;
@@ -320,7 +327,7 @@ static const char *grow_status(const struct sequence *q, const struct judged *m,
     if (c->pages == 0) {
         return oracle_status(q, c->status, SUBJECT_OK, "R7-grow-zero");
     }
-    const unsigned pinned = pinned_growth(m, i);
+    const unsigned pinned = pinned_growth(m, i, pages);
     if (passes_budget(q, m->budgeted && !m->side[i].strategy->partial,
                       c->pages * SUBJECT_PAGE_BYTES)) {
         return oracle_status_in(q, c->status, BIT(REFUSED) | pinned, "R40-grow");
@@ -398,6 +405,15 @@ static const char *grow_over(struct sequence *q, struct judged *m, const struct 
     return NULL;
 }
 
+bool sequence_has_space(const struct judged *m, unsigned i, const struct call *c,
+                        uint64_t space_bytes) {
+    const uint64_t pages = (uint64_t)m->model.type.min_pages + c->pages;
+    const uint64_t guard_bytes = m->model.style.guard_bytes;
+    return c->code == OP_memory_grow && space_bytes > 0 && guard_bytes <= SURE_GUARD_BYTES &&
+           !m->side[i].strategy->stable_base && m->side[i].view.has_reservation && !m->huge_pages &&
+           pages * SUBJECT_PAGE_BYTES + guard_bytes <= space_bytes;
+}
+
 /* ---- Copy, clone, share, reset ----------------------------------------------------------------
  */
 
@@ -432,6 +448,7 @@ bool sequence_copy_begins(const struct judged *source, struct judged *made) {
     made->is_short = source->is_short;
     made->rung = source->rung;
     made->populate = source->populate;
+    made->huge_pages = source->huge_pages;
     made->reserve_pages_max = source->reserve_pages_max;
     return true;
 }

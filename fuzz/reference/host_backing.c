@@ -129,7 +129,7 @@ const char *host_pool(const struct op *op) {
         .guard_bytes = op->arg.host_pool.guard,
         .reset = (enum pb_pool_reset)(op->arg.host_pool.reset % 4),
         .keep_resident_bytes = op->arg.host_pool.keep,
-        .allocator = &host_allocator,
+        .allocator = op->arg.host_pool.slots == 2 ? NULL : &host_allocator,
     };
     struct pb_pool *pool = HOST_MARK;
     const unsigned set = pool_statuses(&config);
@@ -200,7 +200,8 @@ const char *host_image(const struct op *op) {
     const bool real = count <= REAL_BYTES;
     const uint64_t limit = fault_file_limit_bytes();
     fault_file_limit(real ? limit : REAL_BYTES);
-    const enum pb_status got = pb_image_create(host_far_bytes(), count, &host_allocator, &image);
+    const enum pb_status got = pb_image_create(
+        host_far_bytes(), count, host_allocator_or_none(op->arg.host_image.pages), &image);
     fault_file_limit(limit);
     const char *broken = host_answered(got,
                                        !sound ? S(INVALID)

@@ -61,6 +61,10 @@ static void release(void *context, void *at) {
 
 const struct pb_allocator host_allocator = {allocate, resize, release, NULL};
 
+const struct pb_allocator *host_allocator_or_none(uint64_t number) {
+    return number % 4 == 2 ? NULL : &host_allocator;
+}
+
 uint64_t host_page_bytes(void) {
     return fault_environment()->host_page_bytes;
 }
@@ -117,15 +121,24 @@ uint8_t *host_base(struct pb_memory *memory) {
 
 typedef const char *call(const struct op *op);
 static call *const calls[256] = {
-    [OP_host_pool] = host_pool,           [OP_host_image] = host_image,
-    [OP_host_custom] = host_custom,       [OP_host_segments] = host_segments,
-    [OP_host_init] = host_init,           [OP_host_range] = host_range,
-    [OP_host_create] = host_create,       [OP_host_names] = host_names,
-    [OP_host_limiter] = host_limiter,     [OP_host_budget] = host_budget,
-    [OP_host_canceller] = host_canceller, [OP_host_fault] = host_fault,
-    [OP_host_mailbox] = host_mailbox,     [OP_host_access] = host_access,
-    [OP_host_held] = host_held,           [OP_host_tenants] = host_tenants,
-    [OP_host_far] = host_far,             [OP_host_far_boxes] = host_far_boxes,
+    [OP_host_pool] = host_pool,
+    [OP_host_image] = host_image,
+    [OP_host_custom] = host_custom,
+    [OP_host_segments] = host_segments,
+    [OP_host_init] = host_init,
+    [OP_host_range] = host_range,
+    [OP_host_create] = host_create,
+    [OP_host_names] = host_names,
+    [OP_host_limiter] = host_limiter,
+    [OP_host_budget] = host_budget,
+    [OP_host_canceller] = host_canceller,
+    [OP_host_fault] = host_fault,
+    [OP_host_mailbox] = host_mailbox,
+    [OP_host_access] = host_access,
+    [OP_host_held] = host_held,
+    [OP_host_tenants] = host_tenants,
+    [OP_host_far] = host_far,
+    [OP_host_far_boxes] = host_far_boxes,
     [OP_host_futex] = host_futex,
 };
 

@@ -18,6 +18,9 @@ static const char *open_box(struct pb_mailbox *box, const struct pb_mailbox_word
                        atomic_load(&words->head) == c->first_cursor &&
                        atomic_load(&words->tail) == c->first_cursor,
                    "R35-words");
+    for (uint32_t i = 0; i < capacity && broken == NULL; i++) {
+        broken = host_holds(atomic_load(&words->ring[i]) == 0, "R35-words");
+    }
     enum pb_status got = pb_waker_create(box, id, &waker);
     broken = host_first(broken, host_answered(got, sound ? S(OK) : S(INVALID), "R30-id"));
     broken = host_first(broken, host_told(got, waker, "R30-told"));
@@ -75,7 +78,7 @@ const char *host_mailbox(const struct op *op) {
         .first_cursor = (uint32_t)op->arg.host_mailbox.cursor,
         .full = op->arg.host_mailbox.full == WORD_full_spill ? PB_MAILBOX_SPILL : PB_MAILBOX_REJECT,
         .spill_max = (uint32_t)op->arg.host_mailbox.spill,
-        .allocator = &host_allocator,
+        .allocator = host_allocator_or_none(op->arg.host_mailbox.id),
     };
     const uint32_t pages = (uint32_t)op->arg.host_mailbox.pages % (PAGES + 1);
     if (host_plain_memory(pages, op->arg.host_mailbox.shared == WORD_yesno_yes, &memory) != PB_OK) {
@@ -87,6 +90,9 @@ const char *host_mailbox(const struct op *op) {
         (capacity & (capacity - 1)) != 0 || capacity > PB_MAILBOX_CAPACITY_MAX ? S(INVALID) : 0;
     set |= config.offset % 4 != 0 ? S(MISALIGNED) : 0;
     set |= host_in(config.offset, 16 + 4 * capacity, pages * PAGE) ? 0 : S(OUT_OF_BOUNDS);
+    if (pages > 0) { /* whatever it held */
+        memset(host_base(memory), 0xA5, pages * PAGE);
+    }
     const enum pb_status got = pb_mailbox_create(&config, &box);
     const char *broken = host_answered(got, set == 0 ? S(OK) : set, "R38-attach");
     broken = host_first(broken, host_told(got, box, "R38-told"));

@@ -69,6 +69,27 @@ const char *host_create(const struct op *op) {
     return broken;
 }
 
+/* What ref/README.md and backing.h say of each strategy. */
+static bool strategy_is_as_known(enum pb_strategy strategy, const struct pb_strategy_info *info) {
+    static const struct {
+        const char *name;
+        bool traps, stable_base, shareable;
+        enum pb_copy_cost copy;
+    } known[PB_STRATEGY_COUNT] = {
+        [PB_STRATEGY_RESERVE] = {"reserve", true, true, true, PB_COPY_ALL},
+        [PB_STRATEGY_RESERVE_RW] = {"reserve_rw", false, true, true, PB_COPY_ALL},
+        [PB_STRATEGY_REMAP] = {"remap", true, false, false, PB_COPY_ALL},
+        [PB_STRATEGY_MOVE] = {"move", true, false, false, PB_COPY_ALL},
+        [PB_STRATEGY_HEAP] = {"heap", false, false, false, PB_COPY_ALL},
+        [PB_STRATEGY_IMAGE] = {"image", true, true, true, PB_COPY_ON_WRITE},
+        [PB_STRATEGY_POOL] = {"pool", true, true, true, PB_COPY_ALL},
+        [PB_STRATEGY_GUARD] = {"guard", true, true, true, PB_COPY_ALL},
+    };
+    return strcmp(info->name, known[strategy].name) == 0 && info->traps == known[strategy].traps &&
+           info->stable_base == known[strategy].stable_base &&
+           info->shareable == known[strategy].shareable && info->copy == known[strategy].copy;
+}
+
 /* What is known by name or number, and the arithmetic of pages. */
 const char *host_names(const struct op *op) {
     const uint64_t a = op->arg.host_names.a, b = op->arg.host_names.b;
@@ -78,10 +99,11 @@ const char *host_names(const struct op *op) {
     enum pb_strategy found = PB_STRATEGY_COUNT;
     const char *broken = host_holds((info != NULL) == (value < PB_STRATEGY_COUNT), "R3-names");
     if (info != NULL) {
-        broken = host_first(broken, host_holds(info->note != NULL && info->copy_note != NULL &&
-                                                   pb_strategy_by_name(info->name, &found) &&
-                                                   found == value,
-                                               "R3-names"));
+        broken =
+            host_first(broken, host_holds(info->note != NULL && info->copy_note != NULL &&
+                                              pb_strategy_by_name(info->name, &found) &&
+                                              found == value && strategy_is_as_known(found, info),
+                                          "R3-names"));
     } else {
         const enum pb_status got = pb_strategy_available((enum pb_strategy)value, &reason);
         broken = host_first(
@@ -339,7 +361,7 @@ const char *host_canceller(const struct op *op) {
     if (host_plain_memory(1, shared, &memory) != PB_OK) {
         return NULL;
     }
-    enum pb_status got = pb_canceller_create(&host_allocator, &canceller);
+    enum pb_status got = pb_canceller_create(host_allocator_or_none(expected), &canceller);
     const char *broken = host_answered(got, S(OK), "R41-create");
     broken = host_first(broken, host_told(got, canceller, "R41-told"));
     if (got != PB_OK || canceller == HOST_MARK) {

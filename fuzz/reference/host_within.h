@@ -28,6 +28,8 @@ const char *host_told(enum pb_status got, const void *out, const char *rule);
 const char *host_first(const char *one, const char *other);
 
 extern const struct pb_allocator host_allocator;
+/* NULL, which stands for the C library's, for some of the numbers. */
+const struct pb_allocator *host_allocator_or_none(uint64_t number);
 uint64_t host_page_bytes(void);
 
 /* Bytes that cost nothing: 9 GiB of zeros, and something else about the places where 31 and 32 bits

@@ -306,6 +306,14 @@ void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, o
     }
     if (bytes >= GUEST_PAGE_BYTES && !(flags & MAP_FIXED_NOREPLACE) &&
         due(WORD_call_c_mmap_error)) {
+        /* up to Linux 6.11 what was there may be gone by then, where memory is strictly accounted
+         */
+        if (file >= 0 && (flags & MAP_FIXED) && fault_choose(3) == 2) {
+            (void)munmap(at, bytes);
+            fault_tell_errno(ENOMEM);
+            errno = ENOMEM;
+            return MAP_FAILED;
+        }
         errno = ONE_OF(ENOMEM, EAGAIN, EPERM, EACCES, ENFILE, EINVAL, ENODEV);
         return MAP_FAILED;
     }

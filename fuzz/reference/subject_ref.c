@@ -391,6 +391,9 @@ static void told_failed(void *context, uint64_t from_bytes, uint64_t to_bytes, e
 
 static void told_shrunk(void *context, uint64_t from_bytes, uint64_t to_bytes) {
     struct watched *w = context;
+    if (from_bytes <= to_bytes || (!w->copied && from_bytes != w->asked_bytes)) {
+        complaint = "R40-told";
+    }
     w->size_bytes = w->asked_bytes = to_bytes;
     of_budget.shrunk(&shared_budget, from_bytes, to_bytes);
 }
@@ -427,7 +430,8 @@ static enum pb_status create_linear(const struct subject_memory_config *config,
         status = pb_image_create(config->image, config->image_bytes, &allocator, &made->image);
     }
     if (status == PB_OK) {
-        status = pb_memory_create(made, memory);
+        call_begins();
+        status = call_ends(pb_memory_create(made, memory), "R1-why");
     }
     pb_image_release(made->image);
     if (made->pool != NULL && made->reserve_pages_max != 0) {
@@ -476,9 +480,7 @@ static enum subject_status memory_create(const struct subject_memory_config *con
         status =
             custom_create(&made.type, &chosen, config->strategy == CUSTOM_SPARE, false, &result);
     } else {
-        call_begins();
         status = create_linear(config, &made, &result);
-        (void)call_ends(status, "R1-why");
     }
     expect_told(status, result, "R1-told");
     if (status == PB_OK) {

@@ -450,11 +450,14 @@ static const char *make_calls(struct exec *e, struct slot *s, struct call *c, st
     struct judged *body = s->body;
     EACH_SIDE(body, i) {
         unsigned faults = fault_count();
+        const uint64_t fired = fault_fired();
         body->side[i].view.memory = s->handle[i];
         const uint64_t began_ns = c->timeout_ns > 0 ? now_ns() : 0;
         operation_make(table(e), s->handle[i], c);
         c->took_ns = c->timeout_ns > 0 ? now_ns() - began_ns : 0;
-        c->failed = fault_count() != faults;
+        c->failed =
+            fault_count() != faults && (fault_fired() != fired || fault_file_limit_bytes() != 0 ||
+                                        !sequence_has_space(body, i, c, e->space_bytes));
         exec_weigh_faults(e);
         if (made != NULL) {
             made->handle[i] = c->status == SUBJECT_OK ? c->made : NULL;
