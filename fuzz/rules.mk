@@ -4,7 +4,7 @@
 # What every binary of the harness is made of; the engines' objects are built by the root's rule.
 FUZZ_CORE := $(addprefix fuzz/programs/,op.c mutate.c combine.c pairs.c) \
     $(addprefix fuzz/reference/,subject_ref.c host_calls.c host_backing.c host_bytes.c \
-    host_custom.c host_far.c host_mailbox.c host_memory.c os_wrap.c libc_wrap.c fault.c) \
+    host_custom.c host_far.c host_mailbox.c host_memory.c host_wait.c os_wrap.c libc_wrap.c fault.c) \
     $(addprefix fuzz/judges/,model.c oracle.c sequence_memory.c sequence_mailbox.c rule.c) \
     $(addprefix fuzz/runners/,subject.c operations.c exec.c alone_memory.c alone_mailbox.c crash.c)
 # Where headers of fuzz/ are found; the engine, fuzz/sim/, knows none of them.

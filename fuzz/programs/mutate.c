@@ -196,7 +196,8 @@ static const struct values_of values_of[] = {
     {OP_host_access, VALUES(offset, 0, 0, 0, 1, 4, 65535, 65536, U32)},
     {OP_host_access, VALUES(width, 1, 2, 4, 8, 0, 3, 5, 6, 7, 16, 32, 64, 255, 256, 260, U32)},
     {OP_host_access, VALUES(kind, 0, 1, 2, 3, 4, 5, 6, 7, 255, 256, U32)},
-    {OP_host_held, VALUES(ids, 0, 1, 2, 4, 5, 8, 9, 20, 39, 40, 41, 42, 80, 81, 82, 83, 121)},
+    {OP_host_held, VALUES(ids, 0, 1, 2, 4, 5, 8, 9, 20, 39, 40, 41, 42, 80, 81, 82, 83, 121, 320,
+                          329, 340, 359, 363)},
     {OP_host_held, VALUES(capacity, 0, 1, 2, 3, 4, 6, 7)},
     {OP_host_held, VALUES(offset, 0, 1, 4, 5, 1001, 1000)},
     {OP_host_tenants, VALUES(pages, 0, 1, 2)},
@@ -219,6 +220,11 @@ static const struct values_of values_of[] = {
     {OP_host_futex, VALUES(count, 0, 1, 2, INT32_MAX, UINT64_C(1) << 31, U32 - 1, U32)},
     {OP_host_futex, VALUES(deadline, 0, 1, 999999999, 1000000000, 1000000001, UINT64_C(1) << 32,
                            INT64_MAX, UINT64_C(1) << 63, UINT64_MAX - 1, UINT64_MAX)},
+    {OP_host_blocked, VALUES(when, 0, 0, 1, 2)},
+    {OP_host_blocked, VALUES(timeout_ns, UINT64_MAX, UINT64_MAX, 0, 1, 999, 1000000001, INT64_MAX,
+                             UINT64_C(1) << 63, 1000)},
+    {OP_host_blocked, VALUES(now, 0, 1, 999999999, 1000000000, UINT64_C(1) << 32, INT64_MAX,
+                             UINT64_MAX - 1000, UINT64_MAX - 1001, UINT64_MAX - 999)},
     {OP_host_limiter, VALUES(min, 0, 1, 1, 2, 3)},
     {OP_host_mailbox, VALUES(offset, 0, 4, 4, 128, 2, 65520, 65536, 64496, U32 - 3, U32)},
     {OP_host_mailbox, VALUES(pages, 1, 1, 2, 3, 0)},
@@ -280,7 +286,7 @@ static bool is_fault(unsigned code) {
 
 /* The reference's own functions: what each does depends on no other operation. */
 static bool is_host(unsigned code) {
-    return code >= OP_host_pool && code <= OP_host_futex;
+    return code >= OP_host_pool && code <= OP_host_blocked;
 }
 
 static bool left_out[256];
@@ -1684,7 +1690,7 @@ enum { HOST_ONE_IN = 16, HOST_ONE_IN_OF_BOXES = 32 };
 static bool call_the_host(struct maker *k, struct program *p) {
     const unsigned wanted = 1 + below(&k->chance, 6);
     for (unsigned tries = 0; tries < 256 && p->operations < wanted; tries++) {
-        const unsigned code = OP_host_pool + below(&k->chance, OP_host_futex - OP_host_pool + 1);
+        const unsigned code = OP_host_pool + below(&k->chance, OP_host_blocked - OP_host_pool + 1);
         if (op_info(p->target, code) != NULL) {
             append_new(k, p, code);
         }

@@ -140,6 +140,7 @@ static call *const calls[256] = {
     [OP_host_far] = host_far,
     [OP_host_far_boxes] = host_far_boxes,
     [OP_host_futex] = host_futex,
+    [OP_host_blocked] = host_blocked,
 };
 
 bool host_call_is(unsigned code) {

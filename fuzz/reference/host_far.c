@@ -3,7 +3,6 @@
 #include "host_within.h"
 
 #include "mailbox.h"
-#include "os.h"
 #include "os_wrap.h"
 
 #include <errno.h>
@@ -309,51 +308,4 @@ const char *host_far_boxes(const struct op *op) {
     }
     pb_memory_release(memory);
     return broken;
-}
-
-/* ---- The futex --------------------------------------------------------------------------------
- */
-
-const char *host_futex(const struct op *op) {
-    static const struct {
-        long result;
-        int error;
-    } answers[WORD_answer_count] = {
-        [WORD_answer_success] = {0, 0},
-        [WORD_answer_success_after_timeout] = {0, ETIMEDOUT},
-        [WORD_answer_success_after_signal] = {0, EINTR},
-        [WORD_answer_timed_out] = {-1, ETIMEDOUT},
-        [WORD_answer_signal] = {-1, EINTR},
-        [WORD_answer_again] = {-1, EAGAIN},
-        [WORD_answer_invalid] = {-1, EINVAL},
-    };
-    const enum word_answer answer = (enum word_answer)op->arg.host_futex.answer;
-    const uint32_t expected = (uint32_t)op->arg.host_futex.expected;
-    const uint32_t count = (uint32_t)op->arg.host_futex.count;
-    const uint64_t deadline_ns = op->arg.host_futex.deadline;
-    const bool limited = deadline_ns != PB_DEADLINE_NEVER;
-    struct libc_futex asked = {.result = answers[answer].result, .error = answers[answer].error};
-    static _Atomic uint32_t word;
-    libc_wrap_futex(&asked);
-    const enum pb_status got = pb_os_wait(&word, expected, deadline_ns);
-    const struct libc_futex wait = asked;
-    asked.calls = 0;
-    pb_os_wake(&word, count);
-    libc_wrap_futex(NULL);
-    const char *broken =
-        host_holds(wait.calls == 1 && wait.word == &word && wait.value == expected &&
-                       wait.operation == FUTEX_WAIT_BITSET_PRIVATE &&
-                       wait.mask == FUTEX_BITSET_MATCH_ANY && wait.limited == limited &&
-                       (!limited || ((uint64_t)wait.seconds == deadline_ns / 1000000000 &&
-                                     (uint64_t)wait.nanoseconds == deadline_ns % 1000000000)),
-                   "R23-deadline");
-    broken = host_first(
-        broken,
-        host_holds(got == (answer == WORD_answer_timed_out ? PB_TIMED_OUT : PB_OK), "R23-timeout"));
-    /* how many is an int there */
-    return host_first(broken,
-                      host_holds(asked.calls == 1 && asked.word == &word &&
-                                     asked.operation == FUTEX_WAKE_PRIVATE &&
-                                     asked.value == (count > INT_MAX ? (uint32_t)INT_MAX : count),
-                                 count > INT_MAX ? "R36-wake-all" : "R24-wake"));
 }

@@ -183,6 +183,24 @@ static const char *kept_box(struct pb_mailbox *box, struct pb_mailbox_words *wor
     return host_holds(ids.right && ids.next == accepted + 1, "R30-lost");
 }
 
+/* Closed at once: what is in the ring may be drained, what is spilled is told and gone, and the
+ * words say so. */
+static const char *closed_box(struct pb_mailbox *box, struct pb_mailbox_words *words,
+                              uint32_t in_ring, uint32_t spilled) {
+    struct ids ids = {1, true};
+    uint32_t dropped = 77, again = 77;
+    const unsigned before =
+        (in_ring > 0 ? PB_MAILBOX_SIGNALLED : 0) | (spilled > 0 ? PB_MAILBOX_SPILLED : 0);
+    const char *broken = host_holds(atomic_load(&words->flag) == before, "R34-flag");
+    pb_mailbox_close(box, &dropped);
+    pb_mailbox_close(box, &again);
+    broken = host_first(broken, host_holds(dropped == spilled && again == 0, "R36-dropped"));
+    const unsigned after = (before & PB_MAILBOX_SIGNALLED) | PB_MAILBOX_CLOSED;
+    broken = host_first(broken, host_holds(atomic_load(&words->flag) == after, "R36-flag"));
+    (void)pb_guest_drain(words, take_id, &ids);
+    return host_first(broken, host_holds(ids.right && ids.next == in_ring + 1, "R30-lost"));
+}
+
 /* Ids of another producer while it is held: as long as there is room they are accepted, and wait to
  * be published. Where ids are spilled, such a call would wait for the holder. */
 static uint32_t enqueue_held(struct pb_mailbox *box, const struct pb_mailbox_config *config,
@@ -237,10 +255,15 @@ const char *host_held(const struct op *op) {
     const bool lost = did && what == WORD_held_reset && second;
     const enum pb_status got = pb_mailbox_unhold(box);
     broken = host_first(broken, host_holds(got == (lost ? PB_OUT_OF_BOUNDS : PB_OK), "R37-unhold"));
+    const uint32_t in_ring = accepted + late - spilled;
+    struct pb_mailbox_words *words = (void *)(host_base(memory) + config.offset);
     if (broken == NULL && lost) {
         broken = lost_box(box, spilled + late);
+    } else if (broken == NULL && what != WORD_held_reset &&
+               op->arg.host_held.ids / (IDS * LATE) % 2 != 0) {
+        broken = closed_box(box, words, in_ring, spilled);
     } else if (broken == NULL && did && what != WORD_held_reset) {
-        broken = kept_box(box, (void *)(host_base(memory) + config.offset), accepted + late);
+        broken = kept_box(box, words, accepted + late);
     }
     pb_mailbox_close(box, NULL);
     pb_mailbox_release(box);

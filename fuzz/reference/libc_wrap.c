@@ -13,6 +13,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Each wrapped function, as the linker names the two. */
@@ -31,6 +32,7 @@ WRAPPED(int, mprotect, (void *at, size_t bytes, int protection));
 WRAPPED(int, fcntl, (int file, int command, ...));
 WRAPPED(int, munlock, (const void *at, size_t bytes));
 WRAPPED(long, syscall, (long number, ...));
+WRAPPED(int, clock_gettime, (clockid_t which, struct timespec *now));
 WRAPPED(void *, mremap, (void *at, size_t bytes, size_t new_bytes, int flags, void *to));
 WRAPPED(void *, mmap, (void *at, size_t bytes, int protection, int flags, int file, off_t offset));
 
@@ -324,28 +326,41 @@ void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, o
     return __real_mmap(at, bytes, protection, flags, file, offset);
 }
 
-/* What a futex call was asked for, where somebody watches, and what it answers. */
-static struct libc_futex *futex_watched;
+static const struct libc_futex *futex;
 
-void libc_wrap_futex(struct libc_futex *watched) {
-    futex_watched = watched;
+void libc_wrap_futex(const struct libc_futex *set) {
+    futex = set;
 }
 
 static long futex_answer(const long *argument) {
-    struct libc_futex *f = futex_watched;
-    f->calls++;
-    f->word = (const void *)(uintptr_t)argument[0];
-    f->operation = (int)argument[1];
-    f->value = (uint32_t)argument[2];
-    f->limited = argument[3] != 0;
-    if (f->limited && f->operation == FUTEX_WAIT_BITSET_PRIVATE) {
+    struct libc_futex_call call = {
+        .word = (const void *)(uintptr_t)argument[0],
+        .operation = (int)argument[1],
+        .value = (uint32_t)argument[2],
+        .limited = argument[3] != 0,
+        .mask = (uint32_t)argument[5],
+    };
+    if (call.limited) {
         const long *limit = (const void *)(uintptr_t)argument[3];
-        f->seconds = limit[0];
-        f->nanoseconds = limit[1];
+        call.seconds = limit[0];
+        call.nanoseconds = limit[1];
     }
-    f->mask = (uint32_t)argument[5];
-    errno = f->error;
-    return f->result;
+    return futex->answer(futex->context, &call);
+}
+
+static const uint64_t *clock_ns;
+
+void libc_wrap_clock(const uint64_t *now_ns) {
+    clock_ns = now_ns;
+}
+
+int __wrap_clock_gettime(clockid_t which, struct timespec *now) {
+    if (clock_ns == NULL || which != CLOCK_MONOTONIC) {
+        return __real_clock_gettime(which, now);
+    }
+    now->tv_sec = (time_t)(*clock_ns / 1000000000u);
+    now->tv_nsec = (long)(*clock_ns % 1000000000u);
+    return 0;
 }
 
 /* A futex wait that a signal interrupts, or that returns for no reason. */
@@ -358,7 +373,7 @@ long __wrap_syscall(long number, ...) {
         argument[i] = va_arg(arguments, long);
     }
     va_end(arguments);
-    if (number == SYS_futex && futex_watched) {
+    if (number == SYS_futex && futex != NULL) {
         return futex_answer(argument);
     }
     if (number == SYS_futex && argument[1] == FUTEX_WAIT_BITSET_PRIVATE && due(WORD_call_c_futex)) {

@@ -45,19 +45,22 @@ void libc_wrap_unlocked(void);
 /* libc_wrap.c: true when a file that the reference made is still open; it is closed then. */
 bool libc_wrap_left_open(void);
 
-/* A futex call, as the kernel would get it. While one is watched no such call is made: it fills
- * this in, and answers result and error. */
-struct libc_futex {
-    long result;
-    int error; /* what errno holds then, also where the call succeeds */
-    unsigned calls;
+/* A futex call, as the kernel would get it. */
+struct libc_futex_call {
     const void *word;
     int operation;
     uint32_t value, mask; /* expected, or how many to wake */
     bool limited;
     long seconds, nanoseconds;
 };
-void libc_wrap_futex(struct libc_futex *watched); /* NULL: not any more */
+/* While one is set no such call is made: it is asked for the result, and sets errno. */
+struct libc_futex {
+    long (*answer)(void *context, const struct libc_futex_call *call);
+    void *context;
+};
+void libc_wrap_futex(const struct libc_futex *futex); /* NULL: not any more */
+/* The monotonic clock stands at *now_ns while that is set. */
+void libc_wrap_clock(const uint64_t *now_ns);
 
 /* After everything is destroyed: NULL, or the name of the broken rule, such as "R14-leak". Releases
  * what was leaked and starts anew. */
