@@ -219,7 +219,7 @@ static uint32_t enqueue_held(struct pb_mailbox *box, const struct pb_mailbox_con
 }
 
 const char *host_held(const struct op *op) {
-    enum { IDS = 40, LATE = 8 };
+    enum { IDS = 40, LATE = 8, CLOSES = IDS * LATE };
     struct pb_memory *memory;
     struct pb_mailbox *box;
     if (grown_memory(&memory) != PB_OK) {
@@ -260,7 +260,7 @@ const char *host_held(const struct op *op) {
     if (broken == NULL && lost) {
         broken = lost_box(box, spilled + late);
     } else if (broken == NULL && what != WORD_held_reset &&
-               op->arg.host_held.ids / (IDS * LATE) % 2 != 0) {
+               op->arg.host_held.ids / CLOSES % 2 != 0) {
         broken = closed_box(box, words, in_ring, spilled);
     } else if (broken == NULL && did && what != WORD_held_reset) {
         broken = kept_box(box, words, accepted + late);

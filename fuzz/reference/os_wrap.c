@@ -197,7 +197,7 @@ static enum pb_status error_of(const enum pb_status usual[3]) {
     return account.injected;
 }
 
-enum pb_status os_wrap_injected(void) {
+unsigned os_wrap_injected(void) {
     switch (fault_last()) {
     case WORD_call_os_reserve:
     case WORD_call_os_reserve_accessible:

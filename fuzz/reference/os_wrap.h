@@ -5,8 +5,6 @@
 #ifndef OS_WRAP_H
 #define OS_WRAP_H
 
-#include "status.h"
-
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -35,8 +33,9 @@ bool os_wrap_reservation(const void *address, const uint8_t **at, uint64_t *byte
 bool os_wrap_closing_failed(void);
 void os_wrap_closing_fails(void);
 
-/* What the call of os.h answered that was made to fail last; PB_OK: it has no status of its own. */
-enum pb_status os_wrap_injected(void);
+/* The enum pb_status that the call of os.h answered which was made to fail last; 0, PB_OK: it has none
+ * of its own. */
+unsigned os_wrap_injected(void);
 
 /* A move has ended, whether it succeeded or not. */
 void libc_wrap_moved(void);

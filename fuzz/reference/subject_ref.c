@@ -341,7 +341,7 @@ static void call_begins(void) {
 
 /* One call below failed, and this one with it: why, is what that one said. */
 static bool says_why(enum pb_status status) {
-    const enum pb_status injected = os_wrap_injected();
+    const enum pb_status injected = (enum pb_status)os_wrap_injected();
     return fault_count() != running.faults + 1 || fault_fired() != running.fired + 1 ||
            status == PB_OK || injected == PB_OK || status == injected;
 }
