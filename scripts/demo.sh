@@ -1,13 +1,13 @@
 #!/bin/sh
-# demo.sh: `make demo`. A short fuzz (TIME seconds a target) and a quick benchmark, then where their
-# reports are. A finding of the fuzz does not keep the benchmark from running; an interrupt does,
-# and what was found until then is in the fuzz report.
-# Exit status: 0; 1 when a part failed or found something; 130 interrupted.
+# demo.sh: `make demo`. A short fuzz run (TIME seconds per target) and a quick benchmark, then the paths
+# of their reports. The benchmark runs even if fuzzing finds something, but not after an interrupt;
+# the fuzz report then has what was found.
+# Exit status: 0; 1 if a part failed or found something; 130 interrupted.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 make="${MAKE:-make} --no-print-directory"
 
-# Where the latest reports of before are: an older report would tell of another run.
+# The latest reports so far, so that an older report is not shown as this run's.
 latest() { readlink "results/$1/latest"; }
 old_fuzz=$(latest fuzz)
 old_bench=$(latest bench)

@@ -1,5 +1,5 @@
 # help.awk: prints `make help` from the makefiles: `##@ Section`, `target: ## what it does`,
-# and `##: a line that is shown as it stands`.
+# and `##: a line that is shown unchanged`.
 BEGIN {
     last = "Housekeeping"
     section = "Everything at once"
@@ -14,7 +14,7 @@ function open_section() {
 
 FILENAME ~ /\.d$/ { nextfile } # dependencies of objects, in $(MAKEFILE_LIST) too
 
-{ # a line that goes on in the next one
+{ # a continued line
     $0 = rest $0
     rest = ""
 }

@@ -1,6 +1,6 @@
-# rules.mk: what concerns the whole repository: all tests, the demo, format and lint.
+# rules.mk: targets for the whole repository: all tests, the demo, format and lint.
 
-# Runs the tests in Python of a folder, with Debian's Python, where its modules are.
+# Runs the Python tests of a folder with Debian's Python, which has the modules.
 PYTHON := /usr/bin/python3
 pytest = $(PYTHON) -c 'import pytest' 2>/dev/null || { echo 'make $@: pytest is missing: run scripts/setup' >&2; exit 2; }; \
     PYTHONPATH=scripts $(PYTHON) -B -m pytest -c scripts/pytest.ini --rootdir=. $(if $(ONLY),-k '$(ONLY)') $(1)
@@ -8,9 +8,9 @@ pytest = $(PYTHON) -c 'import pytest' 2>/dev/null || { echo 'make $@: pytest is 
 ##@ Everything at once
 test: ## all tests, ends with `N passed, N failed` (TEST_PARTS='test-ref test-bench': some of them)
 	$(start)MAKE='$(MAKE)' scripts/test.sh
-demo: lib ## a short fuzz (TIME=60 seconds a target, TARGET= ENGINE= JOBS=) and a quick benchmark, with their reports
+demo: lib ## a short fuzz run (TIME=60 seconds per target, TARGET= ENGINE= JOBS=) and a quick benchmark, with their reports
 	$(start)MAKE='$(MAKE)' TIME='$(or $(TIME),60)' scripts/demo.sh
-coverage: build/cov/replay build/cov/ref-tests ## what seeds and tests reach in ref/; 1 when anything unreached is not explained
+coverage: build/cov/replay build/cov/ref-tests ## what seeds and tests reach in ref/; status 1 if unreached code is not explained
 	@scripts/coverage.py
 test-coverage: build/cov/replay build/cov/ref-tests ## the same as tests, without a report
 	@scripts/coverage.py --test
@@ -19,8 +19,8 @@ test-scripts: ## tests of scripts/ (ONLY=expression for pytest -k)
 .PHONY: test demo coverage test-coverage test-scripts
 
 ##@ Style
-# Every compiler that must build the C code without a warning. Objects are made and dropped only
-# to be warned about, so they have folders of their own.
+# Every compiler that must build the C code without a warning. These objects are made only for the
+# warnings, so they have folders of their own.
 LINT_CC := gcc-12 clang-14 clang-19
 LINT_SRC := $(sort $(wildcard ref/*.c ref/examples/*.c $(FUZZ_FOLDERS:%=fuzz/%/*.c) fuzz/sim/*.c fuzz/runtimes/*.c fuzz/conform/*.c fuzz/subjects/template*.c))
 
@@ -38,10 +38,10 @@ FORMAT_SRC = $(sort $(shell find ref fuzz bench -name "*.[ch]" -o -name "*.cc"))
 format: ## formats all C and C++ sources in place
 	clang-format -i $(FORMAT_SRC)
 
-# clang-tidy over all C but what includes headers that are generated, or those of an engine. tidy-quick has the checks
-# that take a tenth of a second a file, tidy those of the static analyzer too (some ten minutes). COUNTED and CONDITION
-# choose one of the programs in a file. A file is checked again
-# when it, a header that it includes or .clang-tidy has changed.
+# clang-tidy over all C except files that include generated headers or those of an engine. tidy-quick has the checks that
+# take a tenth of a second per file, tidy also those of the static analyzer (some ten minutes). COUNTED and CONDITION
+# choose one of the programs in a file. A file is checked again if it, a header that it includes or .clang-tidy has
+# changed.
 TIDY_SRC := $(filter-out fuzz/runtimes/shims/% fuzz/runtimes/spec/% fuzz/subjects/wabt_rt.c bench/programs/glue.c \
     ref/examples/wasm2c/% ref/tests/self/% ref/tests/wasm/%,$(sort $(shell find ref fuzz bench -name '*.c')))
 tidy_flags = $(CSTD) $(call includes,$(1)) $(if $(filter bench/%,$(1)),-Ibench -Ibench/programs -Ibench/gate \
@@ -60,7 +60,7 @@ endef
 $(eval $(call tidy_rules,tidy-quick,'--checks=-clang-analyzer-*'))
 $(eval $(call tidy_rules,tidy,))
 
-test-lint: ## no warning of gcc 12, clang 14 and clang 19; who includes whom; the form of all C; clang-tidy without its analyzer
+test-lint: ## no warnings from gcc 12, clang 14 and clang 19; includes; format of all C; clang-tidy without its analyzer
 	@passed=0; failed=0; \
 	check() { name=$$1; shift; if "$$@"; then echo "ok   lint_$$name"; passed=$$((passed + 1)); \
 	    else echo "FAIL lint_$$name"; failed=$$((failed + 1)); fi; }; \

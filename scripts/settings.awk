@@ -1,9 +1,9 @@
-# settings.awk: complains of settings on make's command line that the goals do not have.
+# settings.awk: rejects settings on make's command line that the goals do not have.
 #   awk -f scripts/settings.awk -v goals="fuzz" -v given="TIM TIME" -v common="CC V" makefiles...
-# What a goal takes are the capitals in its `## text`. Prints one line, or nothing.
+# A goal's settings are the capitals in its `## text`. Prints one line, or nothing.
 FILENAME ~ /\.d$/ { nextfile }
 
-{ # a line that goes on in the next one
+{ # a continued line
     $0 = rest $0
     rest = ""
 }
@@ -29,7 +29,7 @@ FILENAME ~ /\.d$/ { nextfile }
         takes[one[i]] = words " "
 }
 
-# How far two words are apart: letters to change, add or leave out.
+# Edit distance of two words: letters to change, add or remove.
 function distance(a, b, i, j, cost, row, last, next_last) {
     for (j = 0; j <= length(b); j++)
         row[j] = j
@@ -55,7 +55,7 @@ END {
     known = " " common " "
     for (i = 1; i <= goal_count; i++) {
         if (!(goal[i] in takes))
-            exit # a file, or no target: make says so itself
+            exit # a file, or no target: make reports that itself
         known = known takes[goal[i]]
     }
     given_count = split(given, name, " ")
@@ -70,7 +70,7 @@ END {
                 least = far
                 best = one[j]
             }
-        printf "make %s: there is no setting %s=%s; 'make help' lists what it takes\n", goals, name[i],
+        printf "make %s: there is no setting %s=%s; 'make help' lists the settings\n", goals, name[i],
             best == "" ? "" : " (is it " best "=?)"
         exit
     }

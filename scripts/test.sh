@@ -1,8 +1,8 @@
 #!/bin/sh
 # test.sh: `make test`. Runs every part, shows its output, adds up its `N passed, N failed` lines,
-# and ends with their total alone on a line. A part that fails without counting a failure, or
-# that counts nothing, is itself one failure, named. Logs: build/test/<part>.log.
-# Exit status: 0; 1 when anything failed; 2 when a tool is missing.
+# and ends with a line that has only the total. A part that fails without counting a failure, or
+# that counts nothing, is reported as one failure. Logs: build/test/<part>.log.
+# Exit status: 0; 1 if anything failed; 2 if a tool is missing.
 set -u
 cd "$(dirname "$0")/.." || exit 2
 
@@ -11,7 +11,7 @@ cd "$(dirname "$0")/.." || exit 2
 TEST_PARTS=${TEST_PARTS:-test-ref test-sim test-explore test-fuzz test-planted-runtimes test-triage test-engine test-conform test-defects
     test-scoreboard test-bench test-gate test-coverage test-scripts test-lint}
 
-# What a part cannot do without: looked for before minutes go into building.
+# Tools that a part needs: checked first, because building takes minutes.
 tools_of() {
     echo gcc objcopy python3
     case $1 in
