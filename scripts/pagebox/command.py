@@ -53,4 +53,4 @@ def run(name):
         os._exit(2)
     except OSError as error:  # most likely a full disk: what was already written stays
         where = f" {error.filename}" if error.filename else ""
-        report.die(f"cannot go on:{where} {error.strerror}; free some space, or check the permissions")
+        report.die(f"cannot continue:{where} {error.strerror}; free some space, or check the permissions")

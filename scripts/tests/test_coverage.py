@@ -44,7 +44,7 @@ def test_what_tests_alone_reach_wants_a_reason_too(root):
     lines, branches = {LINE: (0, 1)}, {PLACE: (1, 1)}
     found = result([], lines, branches)
     assert found.unexplained() == [LINE]
-    assert coverage.complaints(found)["seeds"] == ["ref/a.c:4: grow: line by tests alone: return PB_NO_MEMORY;"]
+    assert coverage.complaints(found)["seeds"] == ["ref/a.c:4: grow: line only by tests: return PB_NO_MEMORY;"]
     rows = rows_of(root, "a.c | * | * | * | faults of the C library\nb.c | * | * | * | gone\n")
     found = result([], lines, branches, rows)
     assert not found.unexplained() and [row.at for row in found.stale] == ["unreached.txt:2"]

@@ -609,7 +609,7 @@ def test_a_set_shows_the_first_input_that_can_be_shrunk(root):
     finally:
         witnesses.show = before
     text = witnesses.as_found("pagebox-ops 1 t\nT0 x\n", "R5-x", "finding: R6-y\n")
-    assert text.splitlines()[1:] == ["# R5-x, not shrunk: run by itself it shows R6-y", "T0 x"], text
+    assert text.splitlines()[1:] == ["# R5-x, not shrunk: on its own it shows R6-y", "T0 x"], text
 
 
 def test_the_corpus_lacks_seeds_that_are_a_witness(root):

@@ -32,7 +32,7 @@ def ended(*arguments):
 
 
 def test_settings_that_are_wrong_end_with_2_and_say_what_is_right(root):
-    for argument, told in (("TIME=x", "wants a number"), ("TIME=0", "from 1 to"), ("JOBS=0", "from 1 to"),
+    for argument, told in (("TIME=x", "must be a number"), ("TIME=0", "from 1 to"), ("JOBS=0", "from 1 to"),
                            ("TARGET=no_fuzzer", "memory_fuzzer"), ("ENGINE=none", "libfuzzer, afl or both"),
                            ("SUBJECT=/no/such.so", "no such file"), ("SYNC=/no/such/folder", "no such folder"),
                            ("COLOUR=red", "what can be set is"), ("quick", "what can be set is")):

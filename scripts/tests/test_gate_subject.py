@@ -47,7 +47,7 @@ def sides(folder):
 
 
 def test_sources_that_say_the_same_are_the_same_code(mine):
-    change(mine, "/* 4 GiB and a guard", "/* four GiB, and a guard")
+    change(mine, "/* Reserves 4 GiB and a guard", "/* Reserves four GiB and a guard")
     under, base, head = sides(mine)
     assert under.dirty and under.same_code(base, head)
 
@@ -105,7 +105,7 @@ def test_a_count_that_varies_by_itself_does_not_block():
     counting.settle(items[:1], {"r": {"syscall:futex": 5}}, {"r": {"syscall:futex": 4}})
     counting.settle(items[1:], {"r": {"syscall:futex": 4}}, {"r": {"syscall:futex": 8}})
     assert [i["verdict"] for i in items] == ["pass", "regression"]
-    assert items[0]["note"] == "varies by itself: 3 to 5 on the base, 4 to 5 on the head"
+    assert items[0]["note"] == "varies from run to run: 3 to 5 on the base, 4 to 5 on the head"
 
 
 def test_wrong_folders_are_told(root, mine):

@@ -340,7 +340,7 @@ def table_of_sites(found):
         here = {t: found["targets"][t]["sites"].get(site) for t in targets}
         order = next(figures["order"] for figures in here.values() if figures)
         rows.append([site, order, *[change_text(figures) for figures in here.values()]])
-    return report.Table(["site, alone seq_cst", "chosen", *targets], rows, "ll" + "l" * len(targets))
+    return report.Table(["site, the only seq_cst one", "chosen", *targets], rows, "ll" + "l" * len(targets))
 
 
 def change_text(figures):
@@ -391,7 +391,7 @@ def sections(found):
         "order` are instructions that a relaxed access would not need or would have in a plainer form; "
         "on x86-64 every read-modify-write carries one whatever its order, and every load and store has "
         "acquire or release for nothing: that is why the times above hardly differ, and why arm64 and "
-        f"riscv64 stand here. A program of two producers and a guest that parks ran on each, by qemu-user where this machine is another: {check_text(found)}"
+        f"riscv64 stand here. A program of two producers and a guest that parks ran on each, under qemu-user if this machine is a different one: {check_text(found)}"
     )
     functions = report.Section(
         "By function",
@@ -400,7 +400,7 @@ def sections(found):
     )
     single = report.Section(
         "One site stronger",
-        "What is added where one access alone is made sequentially consistent.",
+        "What is added if only one access is made sequentially consistent.",
         table_of_sites(found),
     )
     return [
@@ -411,15 +411,15 @@ def sections(found):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="What the memory orders become in machine code.")
+    parser = argparse.ArgumentParser(description="What the memory orders compile to.")
     parser.add_argument("--no-run", action="store_true", help="run nothing under qemu")
     parser.add_argument("--jobs", type=int, help="compilers at once (default: the cores)")
-    parser.add_argument("--if-changed", action="store_true", help="only if not known; no tables")
+    parser.add_argument("--if-changed", action="store_true", help="only if not yet known; print no tables")
     given = parser.parse_args()
     if given.if_changed and stored():
         return 0
     if given.jobs is not None and given.jobs < 1:
-        report.die("--jobs wants a number, 1 or more")
+        report.die("--jobs takes a number, 1 or more")
     report.on_interrupt(lambda: print("barriers: interrupted: nothing is written", file=sys.stderr))
     progress = report.Progress()
     found = measure(given.jobs, not given.no_run, progress.update)

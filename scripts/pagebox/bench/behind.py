@@ -43,7 +43,7 @@ def reasons():
         if line.strip() and not line.startswith("#"):
             fields = line.split(None, 1)
             if len(fields) != 2:
-                report.die(f"{REASONS}:{number}: wants a pattern, and why")
+                report.die(f"{REASONS}:{number}: must be a pattern, and the reason")
             found.append(tuple(fields))
     return found
 

@@ -118,7 +118,7 @@ def tuned_entries():
         if line.strip() and not line.startswith("#"):
             fields = line.split(None, 2)
             if len(fields) != 3:
-                report.die(f"{TUNED}:{number}: wants a revision, a pattern, and what was tuned")
+                report.die(f"{TUNED}:{number}: must be a revision, a pattern, and what was tuned")
             entries.append(tuple(fields))
     return entries
 
@@ -256,7 +256,7 @@ def publish(run, names, first, second, warnings, paired, status="pass"):
         lead += f" In {summary['too_few_rounds']} there are too few rounds to say."
     if warnings:
         lead += " **The machines differ.**"
-    title = "Two benchmark runs beside each other"
+    title = "Two benchmark runs compared"
     path = run.finish(
         status, summary, plain_items(items), sections(items, warnings, only_a, only_b), title, lead
     )
@@ -333,17 +333,17 @@ def compare_revisions(given):
 def arguments():
     parser = argparse.ArgumentParser(description="Compares two benchmark runs, or two revisions.")
     parser.add_argument("runs", nargs="*", metavar="RUN", help="two folders of runs, or their names")
-    parser.add_argument("--revisions", nargs=2, metavar=("A", "B"), help="of ref/, in one session")
+    parser.add_argument("--revisions", nargs=2, metavar=("A", "B"), help="two revisions of ref/, in one session")
     parser.add_argument("--filter", metavar="REGEX", help="only rows whose name matches")
-    parser.add_argument("--rounds", type=int, default=12, help="of both revisions (default: 12)")
-    parser.add_argument("--time", type=float, default=0.01, help="seconds a row, round, revision")
-    parser.add_argument("--seed", type=int, default=1, help="of the order")
+    parser.add_argument("--rounds", type=int, default=12, help="rounds of both revisions (default: 12)")
+    parser.add_argument("--time", type=float, default=0.01, help="seconds per row, round and revision")
+    parser.add_argument("--seed", type=int, default=1, help="seed of the order")
     parser.add_argument("--root", type=pathlib.Path, help="folder that holds results/")
     parser.add_argument("--build-tuned", action="store_true", help="builds what tuned.txt names")
     given = parser.parse_args()
     report.pattern(given.filter, "FILTER")
     if not 1 <= given.rounds <= 1000 or not 0 < given.time <= 100:
-        report.die("--rounds wants 1 to 1000, --time seconds up to 100")
+        report.die("--rounds takes 1 to 1000, --time seconds up to 100")
     if not given.build_tuned and bool(given.revisions) == bool(given.runs):
         report.die("give two runs, or --revisions A B; see --help")
     if given.runs and len(given.runs) != 2:

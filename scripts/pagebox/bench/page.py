@@ -159,7 +159,7 @@ class Report:
         if facts.get("calls_missing"):
             calls = f"System calls are not counted in this run: {facts['calls_missing']}."
         pilot = (
-            "A pilot round warmed files and caches up and told what each row costs; from that each "
+            "A pilot round warmed up files and caches and measured the cost of each row; from that each "
             "row got its share of the time. "
         )
         extra = facts.get("extra_rounds")
@@ -167,7 +167,7 @@ class Report:
             pilot += f"Rows whose interval was still wide ran up to {extra} times more. "
         text = (
             f"Each row ran in {facts.get('rounds')} rounds, each time in a fresh process. {pilot}The "
-            f"order was shuffled anew for each round (seed {facts.get('seed')}), rows to be compared "
+            f"order was shuffled for each round (seed {facts.get('seed')}), rows to be compared "
             "close together, so that what the machine does meanwhile meets all alike. A figure "
             "is the median of its rounds, its interval lies between two of them such that it holds "
             "the true median in 95 of 100 runs (with less than six rounds: least and greatest, in "

@@ -49,17 +49,17 @@ def arguments():
     parser = argparse.ArgumentParser(description="Runs the benchmarks and reports them.")
     parser.add_argument("--quick", action="store_true", help="fewer sizes, rounds and time")
     parser.add_argument("--filter", metavar="REGEX", help="only rows whose name matches")
-    parser.add_argument("--rounds", type=int, help="fresh processes a row")
-    parser.add_argument("--time", type=float, help="seconds a row and round, at least")
-    parser.add_argument("--seed", type=int, help="of the order of the rows")
+    parser.add_argument("--rounds", type=int, help="fresh processes per row")
+    parser.add_argument("--time", type=float, help="seconds per row and round, at least")
+    parser.add_argument("--seed", type=int, help="seed of the order of the rows")
     parser.add_argument("--program", default=PROGRAM, type=pathlib.Path, help=f"default: {PROGRAM}")
     parser.add_argument("--root", type=pathlib.Path, help="folder that holds results/")
     parser.add_argument("--from", dest="stored", type=pathlib.Path, help="a run's folder")
     given = parser.parse_args()
     if given.rounds is not None and not 1 <= given.rounds <= 1000:
-        report.die("--rounds wants a number from 1 to 1000")
+        report.die("--rounds takes a number from 1 to 1000")
     if given.time is not None and not 0 < given.time <= 100:
-        report.die("--time wants seconds: more than 0, up to 100")
+        report.die("--time takes seconds: more than 0, up to 100")
     return given
 
 

@@ -9,7 +9,7 @@ from pagebox.bench.cells import Cell, beside, duration, times
 from pagebox.bench.measures import TIMES
 from pagebox.common import report
 
-NOTE = "In brackets: the ratio to the limit / to the best peer, where there is one."
+NOTE = "In brackets: the ratios to the limit and to the best peer, if there are any."
 LIMIT_COLUMNS = ["limit", "takes", f"{TIMES} limit", "best peer", "takes", f"{TIMES} peer"]
 QUANTILES = ("q01", "q05", "q25", "q50", "q75", "q95", "q99")
 SYSTEM_COLUMNS = ["faults", "VMAs", "peak resident", "peak virtual", "growths", "system calls"]

@@ -14,7 +14,7 @@ from pagebox.common import report
 
 class Parser(argparse.ArgumentParser):
     def error(self, message):
-        """Shows 'argument --TIME: x: wants a number' as the user typed it: TIME=x."""
+        """Shows 'argument --TIME: x: must be a number' as the user typed it: TIME=x."""
         report.die(re.sub(r"^argument --(\w+): ", r"\1=", message))
 
 
@@ -27,7 +27,7 @@ def number(default, low, high):
 
     def read(text):
         if not re.fullmatch(r"\d{1,10}", text) or not low <= int(text) <= high:
-            raise argparse.ArgumentTypeError(f"{text}: wants a number from {low} to {high}")
+            raise argparse.ArgumentTypeError(f"{text}: must be a number from {low} to {high}")
         return int(text)
 
     return {"default": default, "type": read}

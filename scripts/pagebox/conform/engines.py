@@ -35,7 +35,7 @@ def library(wanted):
         return None
     source = (runtimes.FOLDER / "shims" / f"{name.replace('-', '_')}.c").read_text()
     if ".is_threaded = true" not in source:
-        report.die(f"{name}: its instances share no memory, or may not run at once: no threads to judge")
+        report.die(f"{name}: its instances cannot share a memory or run at the same time, so there are no threads to test")
     built = runtimes.BUILD / f"{name.replace('-', '_')}.so"
     if not built.exists():
         report.die(f"{built.relative_to(report.REPO)} is missing: make {built.relative_to(report.REPO)} SHIM_FLAGS=..., see fuzz/runtimes/README.md")
@@ -54,7 +54,7 @@ def find(wanted):
         report.die(f"RUNTIME={wanted}: there are {', '.join(names)}, a path to one of them, or a shim ({', '.join(runtimes.shims())})")
     path = runtimes.program_of(known()[wanted])
     if not path:
-        report.die(f"{wanted} is not there: {known()[wanted]['get']}, or scripts/setup conform; or give its path, RUNTIME=/path/to/{wanted}")
+        report.die(f"{wanted} is not installed: {known()[wanted]['get']}, or scripts/setup conform; or give its path, RUNTIME=/path/to/{wanted}")
     return wanted, path
 
 

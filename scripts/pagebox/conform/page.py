@@ -157,7 +157,7 @@ def write(c, status):
                 inner.append(report.Section(s.program["name"], s.program["about"] + ".", pre=s.program["text"], table=report.Table(["outcome", "times", ""], outcome_rows(s))))
         sections.append(report.Section(f"Family {name}", sections=inner))
     if c.shortages:
-        sections.append(report.Section("Want of memory", "Slices that were cut short: an engine has room for so many shared memories at a time.",
+        sections.append(report.Section("Want of memory", "Slices that were cut short, because an engine has room for only so many shared memories at a time.",
                                        table=report.Table(["message", "times"], [list(x) for x in c.shortages.items()])))  # fmt: skip
     if c.errors:
         sections.append(report.Section("What did not run", pre="\n".join(c.errors[:50])))

@@ -39,7 +39,7 @@ def read_arguments():
     a.add_argument("--only", default="")
     a.add_argument("--seed", type=int, default=1)
     a.add_argument("--no-ref", action="store_true")
-    a.error = lambda message: report.die(f"{message}; scripts/conform-power.py --help tells what there is")
+    a.error = lambda message: report.die(f"{message}; see scripts/conform-power.py --help")
     return a.parse_args()
 
 
@@ -78,7 +78,7 @@ def in_reference(a, rows):
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        report.die(f"another make conform-power is at work in {work}: wait for it")
+        report.die(f"another make conform-power is using {work}: wait for it")
     base, goals = work / "pristine", ["build/plain/conform"]
     wanted = [n for n in [*SHOWN, *ORDERS, *CANARIES] if re.search(a.only or ".", n)]
     if not wanted:
@@ -136,7 +136,7 @@ def main():
             finish("error")
         raise
     if not rows:
-        report.die(f"--only {a.only}: nothing of that name")
+        report.die(f"--only {a.only} matches nothing")
     bad = any(not r["good"] for r in rows)
     final = finish("finding" if bad else "pass")
     print(f"report: {final.relative_to(pathlib.Path.cwd()) if final.is_relative_to(pathlib.Path.cwd()) else final}/report.html")

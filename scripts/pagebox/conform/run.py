@@ -52,14 +52,14 @@ def read_arguments():
     a.add_argument("--quick", action="store_true")
     a.add_argument("--until-finding", action="store_true")
     a.add_argument("--known", default="")
-    a.error = lambda message: report.die(f"{message}; scripts/conform.py --help tells what there is")
+    a.error = lambda message: report.die(f"{message}; see scripts/conform.py --help")
     got = a.parse_args()
     if not 1 <= got.time <= 1e6 or not 1 <= got.hang <= 600 or (got.random or 0) < 0:
-        report.die("TIME= is 1 or more seconds, HANG= 1 to 600, RANDOM= not below 0")
+        report.die("TIME= must be at least 1 second, HANG= 1 to 600, RANDOM= at least 0")
     if got.random is None:
         got.random = 0 if got.only or got.input else 24
     if got.fault and (not got.runtime or engines.library(got.runtime)):
-        report.die("FAULT= plants a mistake in the driver of an engine: say RUNTIME= as well")
+        report.die("FAULT= plants a fault in the driver of an engine, so it needs RUNTIME=")
     return got
 
 
@@ -230,8 +230,8 @@ class Conformance:
                     if line is None:
                         if time.monotonic() - quiet > 10 * self.a.hang + 60:
                             if current is None:
-                                report.die(f"{self.name or 'the subject'} says nothing for {10 * self.a.hang + 60} s")
-                            self.found("hang", self.seen[current], None, 1, name, "the engine's process does not go on")
+                                report.die(f"{self.name or 'the subject'} has printed nothing for {10 * self.a.hang + 60} s")
+                            self.found("hang", self.seen[current], None, 1, name, "the engine's process hangs")
                             break
                         continue
                     quiet = time.monotonic()
@@ -362,6 +362,6 @@ def main():
     status = "finding" if c.findings else "pass" if ran and not c.errors else "error"
     c.finish(status)
     if not ran and not c.findings:
-        report.die("nothing ran: " + (c.errors[0] if c.errors else "the memory offers none of what the programs need"))
+        report.die("nothing ran: " + (c.errors[0] if c.errors else "the memory has none of the functions that the programs need"))
     return {"finding": 1, "pass": 0}.get(status, 2)
 

@@ -253,14 +253,14 @@ def applies_fault(patch, tree, own_one):
     said = apply(patch, tree)
     if said is None:
         return (
-            "no longer applies to ref/. See where it belongs with\n"
+            "no longer applies to ref/. Find where it belongs with\n"
             f"     patch -p1 --dry-run < {report.shown(patch.path)}\n"
             "     edit a copy of ref/ by hand, and put `diff -U2` of the two in its place"
         )
     if own_one and " with fuzz " in said:
         return (
             "the lines around it have changed: `patch` guesses its place. Where it guesses right,\n"
-            "     `scripts/defects.py refresh` writes the patch anew"
+            "     `scripts/defects.py refresh` rewrites the patch"
         )
     return None if changes_code(patch, REPO, tree) else INERT
 

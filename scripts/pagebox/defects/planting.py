@@ -90,7 +90,7 @@ def plant(run, base, patch, tree, goals):
                 "put a diff against today's ref/ in its place"
             )
         if elsewhere(said):
-            return f"changes {', '.join(elsewhere(said))}: a defect is planted in ref/ alone"
+            return f"changes {', '.join(elsewhere(said))}: defects are planted only in ref/"
         if not patch.canary and not patchfile.changes_code(patch, base, tree):
             return patchfile.INERT
         if set(os.listdir(base / "ref")) != set(os.listdir(tree / "ref")):  # make does not notice that a file is gone

@@ -401,7 +401,7 @@ def refuse_with_set(options):
              "WITNESS": options.no_witness}
     if any(given.values()):
         names = " ".join(f"{name}=" for name, value in given.items() if value)
-        report.die(f"{options.defects} is a set, run as one tree: it takes TARGET= TIME= SEED= EMPTY=, not {names}")
+        report.die(f"{options.defects} is a set, fuzzed as one tree: it takes TARGET= TIME= SEED= EMPTY=, not {names}")
 
 
 def whole_lines(path):
@@ -455,7 +455,7 @@ def run(options):
     board.name_width = page.name_width(path.stem for path in paths)
     guard = take_work(board, options)
     for folder, _, _ in killed(options.root):
-        print(f"{report.shown(folder)} is of a run that was killed: scripts/defects.py recover makes its report")
+        print(f"{report.shown(folder)} is from a killed run: scripts/defects.py recover writes its report")
     board.run = report.Run("defects", options.root)
     asked = {"options": vars(options), "count": len(paths), "commit": board.run.commit, "dirty": board.run.dirty}
 

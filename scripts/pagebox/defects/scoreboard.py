@@ -39,7 +39,7 @@ def rows_of(places):
         try:
             rows += json.loads(path.read_text())["items"]
         except (OSError, ValueError, KeyError) as error:
-            report.die(f"{path}: no report of the scoreboard to pick from ({error}): run `make defects`")
+            report.die(f"{path}: no scoreboard report to choose from ({error}): run `make defects`")
     return rows
 
 
@@ -89,7 +89,7 @@ def positive(kind):
 def schedules(text):
     names = SCHEDS if text == "all" else text.split(",")
     if not set(names) <= set(SCHEDS):
-        raise argparse.ArgumentTypeError(f"{text}: wants some of {','.join(SCHEDS)}, or all")
+        raise argparse.ArgumentTypeError(f"{text}: must be some of {','.join(SCHEDS)}, or all")
     return list(dict.fromkeys(names))
 
 
@@ -97,30 +97,30 @@ def options_of(arguments):
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     commands = parser.add_subparsers(dest="command", required=True)
     checks = commands.add_parser("check", help="each patch applies and compiles")
-    checks.add_argument("--defects", type=patchfile.place, help="a patch or a folder of patches, also of your own")
-    commands.add_parser("refresh", help="today's line numbers for the patches")
+    checks.add_argument("--defects", type=patchfile.place, help="a patch or a folder of patches, or your own")
+    commands.add_parser("refresh", help="rewrite the patches with today's line numbers")
     commands.add_parser("oracles", help="the names of what can be reported, by rule")
     picks = commands.add_parser("pick", help="the subset for CI, from reports")
     picks.add_argument("reports", nargs="*", help="folders or report.json files")
     lost = commands.add_parser("recover", help="the reports of runs that were killed")
     run = commands.add_parser("run", help="the scoreboard")
-    run.add_argument("--defects", type=patchfile.place, help="a patch or a folder of patches, also of your own")
+    run.add_argument("--defects", type=patchfile.place, help="a patch or a folder of patches, or your own")
     run.add_argument("--only", help="regular expression on names and kinds")
     run.add_argument("--target", help="one target only")
-    run.add_argument("--time", type=positive(float), help="seconds a target; default: its budget")
+    run.add_argument("--time", type=positive(float), help="seconds per target (default: its budget)")
     run.add_argument("--seeds", type=positive(int), default=1, help="repetitions")
     run.add_argument("--seed", type=positive(int), default=1, help="the first seed")
     run.add_argument("--jobs", type=positive(int), default=len(os.sched_getaffinity(0)))
     run.add_argument("--engine", choices=list(ENGINES), default="libfuzzer")
     run.add_argument("--sched", type=schedules, default=["bytes"],
-                     help="where schedules come from: a list with commas, or all")
+                     help="sources of schedules, separated by commas, or all")
     run.add_argument("--empty", action="store_true", help="no seed corpus")
-    run.add_argument("--quick", action="store_true", help="one a rule, and the canaries, for CI")
+    run.add_argument("--quick", action="store_true", help="one defect per rule, and the canaries, for CI")
     run.add_argument("--no-witness", action="store_true",
-                     help="neither shrinks nor traces what is caught: for comparisons")
+                     help="do not shrink or trace catches: for comparisons")
     for one in (run, lost):
-        one.add_argument("--work", help="the folder of the copies, where not build/defects")
-        one.add_argument("--root", help="the folder that holds results/, where not the repository")
+        one.add_argument("--work", help="folder of the copies (default: build/defects)")
+        one.add_argument("--root", help="folder for results/ (default: the repository)")
     options = parser.parse_args(arguments)
     if options.command == "run":
         options.engines, options.scheds = ENGINES[options.engine], options.sched

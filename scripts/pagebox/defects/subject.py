@@ -46,15 +46,15 @@ def arguments():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--quick", action="store_true", help="witnesses are not shrunk")
     parser.add_argument("--only", help="patches whose name matches this regular expression")
-    parser.add_argument("--root", help="the folder that holds results/, where not the repository")
+    parser.add_argument("--root", help="folder for results/ (default: the repository)")
     given = parser.parse_args()
     if not given.sources.is_dir():
         report.die(f"SUBJECT_SRC={given.sources}: there is no such folder")
     given.build = (given.defects if given.defects.is_dir() else given.defects.parent) / "build"
     if not os.access(given.build, os.X_OK):
-        report.die(f"{given.build}: no such program: it builds $OUT from a copy of the sources")
+        report.die(f"{given.build}: no such program; it must build $OUT from a copy of the sources")
     if given.time is not None and given.time < 1:
-        report.die("TIME wants a number of seconds")
+        report.die("TIME must be a number of seconds")
     return given
 
 
@@ -221,11 +221,11 @@ def main():
     field.tools()
     pristine, fault = field.plant(None)
     if fault:
-        report.die(f"{given.sources}: the sources as they are: {fault}")
+        report.die(f"{given.sources}: the unchanged sources: {fault}")
     for target in TARGETS:
         said = field.replay(pristine, target, report.REPO / "corpus" / target)
         if said:
-            report.die(f"the sources as they are already fail the seeds: fix that, or set RULES_OFF=:\n{said[-1500:]}")
+            report.die(f"the unchanged sources already fail the seeds: fix that, or set RULES_OFF=:\n{said[-1500:]}")
     run, items = report.Run("defects", given.root), []
 
     def stop():

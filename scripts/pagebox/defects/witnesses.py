@@ -40,7 +40,7 @@ def as_found(text, name, said):
     """The original input, with a line that says why it is not shrunk. said: the output of its replay."""
     shown = re.search(r"^finding: (\S+)", said, re.M)
     other = shown.group(1) if shown else "nothing"
-    why = "not in time" if other == name else f"run by itself it shows {other}"
+    why = "not in time" if other == name else f"on its own it shows {other}"
     first, rest = text.split("\n", 1)
     return f"{first}\n# {name}, not shrunk: {why}\n{rest}"
 

@@ -103,7 +103,7 @@ def promote_one(path, target, name, scratch):
                    "Fix the mistake, then keep the input under corpus/regress/")
     operations = [line.split()[1] for line in lines[1:] if re.match(r"T\d ", line)]
     if not operations:
-        report.die(f"{path}: holds no operation: nothing to keep")
+        report.die(f"{path}: has no operations: nothing to keep")
     data = as_bytes(path, target, scratch)
     for seed in seeds(target):
         if as_bytes(seed, target, scratch) == data:
@@ -122,19 +122,19 @@ def promote_one(path, target, name, scratch):
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="fuzz_corpus.py", description="Inputs become seeds.")
+    parser = argparse.ArgumentParser(prog="fuzz_corpus.py", description="Turns inputs into seeds.")
     parser.add_argument("action", choices=["promote"])
-    parser.add_argument("-n", dest="name", help="name of the seed; else one from its content")
-    parser.add_argument("-t", dest="target", help="target of inputs in bytes")
+    parser.add_argument("-n", dest="name", help="name of the seed (default: from its content)")
+    parser.add_argument("-t", dest="target", help="target of binary inputs")
     parser.add_argument("files", nargs="+", type=pathlib.Path)
     given = parser.parse_args()
     if given.name and (len(given.files) > 1 or not re.fullmatch(r"[\w.-]+", given.name)):
-        report.die("-n wants letters, digits, dots and dashes, and one file")
+        report.die("-n takes letters, digits, dots and dashes, and only with one file")
     if not REPLAY.exists():
         report.die(f"{REPLAY} is missing: run make build/asan/replay")
     with tempfile.TemporaryDirectory() as scratch:
         for path in given.files:
             if path.is_dir():
-                report.die(f"{path}: is a folder: name the inputs in it that are to become seeds")
+                report.die(f"{path}: is a folder: name the inputs in it that should become seeds")
             promote_one(path, given.target, given.name, scratch)
     return 0

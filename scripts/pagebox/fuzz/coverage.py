@@ -88,7 +88,7 @@ def explanations(path):
             continue
         fields = [field.strip() for field in line.split(" | ")]
         if len(fields) != 5 or fields[2].rstrip("?") not in ("line", *SIDES, "*") or not all(fields):
-            report.die(f"{path}:{number}: wants file | function | line, true, false or * | text | reason")
+            report.die(f"{path}:{number}: the format is file | function | line, true, false or * | text | reason")
         sometimes = fields[2].endswith("?")
         fields[2] = fields[2].rstrip("?")
         rows.append(Explanation(f"{path.name}:{number}", *fields, sometimes))
@@ -346,7 +346,7 @@ def sections_of(result, failed, partial):
     sections.append(report.Section("What nothing reaches", f"{UNREACHED.relative_to(report.REPO)} "
         "holds the explanations.", table=places_table(result.unreached, what_of)))
     text = f"{UNSEEDED.relative_to(report.REPO)} says why no seed does."
-    sections.append(report.Section("Reached by tests alone", text,
+    sections.append(report.Section("Reached only by tests", text,
                                    table=places_table(result.unseeded, lambda p: p.what)))
     return sections
 
@@ -392,7 +392,7 @@ def complaints(result):
         made[kind].append(f"ref/{place.file}:{place.line}: {place.function}: {what_of(place)}: {place.text}")
     for place in (place for place, reason in result.unseeded if reason is None):
         where = f"ref/{place.file}:{place.line}: {place.function}"
-        made["seeds"].append(f"{where}: {place.what} by tests alone: {place.text}")
+        made["seeds"].append(f"{where}: {place.what} only by tests: {place.text}")
     return made
 
 
@@ -422,7 +422,7 @@ def finish(run, result, failed):
     shares = [f"{summary[f'lines_percent_{g}']:.1f} and {summary[f'branches_percent_{g}']:.1f} %" for g in GROUPS]
     lead = (f"Of the lines and branches of ref/ seeds reach {shares[0]}, tests {shares[1]}, both together "
             f"{shares[2]} (the aim: {GOAL['lines']} and {GOAL['branches']} %). The verdict rests on the rest: each line and "
-            f"branch that nothing, or tests alone, reach must be explained, and {summary['unexplained']} are not."
+            f"branch that nothing, or only tests, reach must be explained, and {summary['unexplained']} are not."
             f"{f' Of {len(partial)} seeds operations were left out.' if partial else ''}")
     path = run.finish("finding" if bad else "pass", summary, items_of(result),
                       sections_of(result, failed, partial), "Coverage of ref/", lead)

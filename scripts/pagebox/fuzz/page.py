@@ -64,8 +64,8 @@ def still_grows(item):
 
 def speed_section(items, store):
     columns = ["target", "engine", "workers", "executions", "executions/s", "operations/s", "edges",
-               "corpus", "from the other", "stability %", "findings", "executions/s of a core",
-               "operations/s of a core"]
+               "corpus", "from the other", "stability %", "findings", "executions/s per core",
+               "operations/s per core"]
     rows = []
     for i in items:
         item = i.item(i.store.dir.parent)
@@ -117,8 +117,8 @@ def programs_of(found):
 def program_text(found, name):
     if name != "finding.c":
         return {
-            True: "It shows it in the runtime alone, by the commands in its head.",
-            False: "It does **not** show it in the runtime alone.",
+            True: "It reproduces the finding in the runtime without the harness, by the commands in its first lines.",
+            False: "It does **not** reproduce the finding in the runtime without the harness.",
             None: "It needs a program of the runtime's that runs it.",
         }[found.facts.get("reproducer_fails")]
     return {

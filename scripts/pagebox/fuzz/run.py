@@ -363,7 +363,7 @@ def main():
         return 1 if sum([recover(*run) for run in runs]) else 0
     plan = Plan(sys.argv[1:])
     for folder, _ in killed_runs():
-        print(f"{folder} is of a run that was killed: scripts/fuzz.py recover makes its report", file=sys.stderr)
+        print(f"{folder} is from a killed run: scripts/fuzz.py recover writes its report", file=sys.stderr)
     plan.build()
     plan.meet_subject()
     run = report.Run("fuzz")

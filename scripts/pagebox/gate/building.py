@@ -90,7 +90,7 @@ def git(*arguments, repo=report.REPO):
 def revision(name, repo=report.REPO):
     """The commit that BASE names in the repository; exits with a clear message if there is none."""
     if not name:
-        report.die("say what to compare with: make gate BASE=<revision>, for example BASE=main")
+        report.die("no revision to compare with: make gate BASE=<revision>, for example BASE=main")
     if git("rev-parse", "--git-dir", repo=repo).returncode:
         report.die(f"{'this' if repo == report.REPO else repo} is not a git checkout, so BASE cannot be looked up")
     found = git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}", repo=repo)

@@ -35,15 +35,15 @@ SAME = ("kernel", "cpu", "cores", "memory_bytes", "compiler", "libc")
 
 def options(parser, positive):
     whole = positive(int)
-    parser.add_argument("--sessions", type=whole, default=SESSIONS, help="of base against itself")
-    parser.add_argument("--injected", type=whole, default=INJECTED, help="of each slowdown")
+    parser.add_argument("--sessions", type=whole, default=SESSIONS, help="sessions of base against itself")
+    parser.add_argument("--injected", type=whole, default=INJECTED, help="sessions of each slowdown")
     parser.add_argument(
-        "--rounds", type=whole, default=pairing.ROUNDS, help="pairs a row and session"
+        "--rounds", type=whole, default=pairing.ROUNDS, help="pairs per row and session"
     )
     parser.add_argument(
-        "--time", type=positive(float), help="seconds, after which no session is begun"
+        "--time", type=positive(float), help="seconds, after which no session is started"
     )
-    parser.add_argument("--score", action="store_true", help="only the report, from what is stored")
+    parser.add_argument("--score", action="store_true", help="only the report, from the stored sessions")
     parser.add_argument("--filter", default="", help="regular expression on the rows' names")
 
 
@@ -93,11 +93,11 @@ def open_store(machine):
         try:
             wrong = differs(machine, json.loads(about.read_text(encoding="utf-8")))
         except (ValueError, AttributeError):
-            report.die(f"{about} cannot be read: fix it, or move {folder} away and begin anew")
+            report.die(f"{about} cannot be read: fix it, or move {folder} away and start again")
         if wrong:
             report.die(
                 f"{folder} was measured on a machine of another {', '.join(wrong)}: its figures "
-                "are not comparable with this one's; move it away and begin anew"
+                "are not comparable with this one's; move it away and start again"
             )
     else:
         about.write_text(json.dumps(machine, indent=1) + "\n", encoding="utf-8")
@@ -553,6 +553,6 @@ def run(options):
     except counting.CountError as error:
         report.die(str(error))
     if left:
-        print(f"gate-calibrate: out of time; {left} sessions are left: the same command goes on")
+        print(f"gate-calibrate: out of time; {left} sessions are left: the same command continues")
     publish(work, "pass")
     return 0

@@ -49,7 +49,7 @@ def head_alone(row, why, part="counts"):
     """The item of a row that ran on the base and failed on the head: a regression, unless only its time was over, as on
     a busy machine."""
     verdict = "inconclusive" if LATE in why else "regression"
-    return remark(row, verdict, f"the head alone fails: {why}", part)
+    return remark(row, verdict, f"only the head fails: {why}", part)
 
 
 # ---------------------------------------------------------------- running
@@ -152,7 +152,7 @@ def uncounted(kind):
     if kind == "spinners":
         return "not counted: how long its threads spin is chance"
     if kind == "sleeper" and len(os.sched_getaffinity(0)) < 2:
-        return "not counted: it wants two cores"
+        return "not counted: it needs two cores"
     return ""
 
 
@@ -339,7 +339,7 @@ def settle(items, base, head):
         now = sorted((item["head"], head[row].get(metric, 0)))
         if now[0] <= limit(metric, was[1]):
             item["verdict"] = "pass"
-            item["note"] = f"varies by itself: {was[0]} to {was[1]} on the base, {now[0]} to {now[1]} on the head"
+            item["note"] = f"varies from run to run: {was[0]} to {was[1]} on the base, {now[0]} to {now[1]} on the head"
 
 
 def waiver_notes(waivers, today=None):

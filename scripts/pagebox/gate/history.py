@@ -65,7 +65,7 @@ def read(path):
 
 
 def options(parser):
-    parser.add_argument("--history", help="the store; default: see history.py")
+    parser.add_argument("--history", help="the store (default: see history.py)")
 
 
 def in_order(entries, machine):

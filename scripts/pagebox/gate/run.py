@@ -387,14 +387,14 @@ def arguments(given=None):
     gate = commands.add_parser("run", help="the comparison")
     gate.add_argument("--base", default="", help="a git revision")
     gate.add_argument(
-        "--subject-src", type=pathlib.Path, help="a folder of your sources, in place of ref/"
+        "--subject-src", type=pathlib.Path, help="a folder of your sources, instead of ref/"
     )
     gate.add_argument("--behaviour", type=yes_or_no, default=True, help="0: leave it out")
-    gate.add_argument("--timed", type=yes_or_no, default=True, help="0: counts only, no time")
+    gate.add_argument("--timed", type=yes_or_no, default=True, help="0: only counts, no times")
     gate.add_argument(
         "--time", type=positive(float), help=f"seconds for the pairs, at most ({TIME_S})"
     )
-    gate.add_argument("--rounds", type=positive(int), default=pairing.ROUNDS, help="pairs a row")
+    gate.add_argument("--rounds", type=positive(int), default=pairing.ROUNDS, help="pairs per row")
     gate.add_argument("--filter", help="regular expression on the rows' names")
     gate.add_argument("--history", help="the store of figures; see history.py")
     calibrate.options(

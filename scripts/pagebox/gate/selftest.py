@@ -32,7 +32,7 @@ BEHAVIOUR = report.REPO / "fuzz" / "defects" / "G02-grow-zero-at-maximum.patch"
 
 
 def options(parser):
-    parser.add_argument("--fast", action="store_true", help="by counts alone, named rows alone")
+    parser.add_argument("--fast", action="store_true", help="only by counts, only the rows that patches name")
     parser.add_argument("--only", default="", help="regular expression on the patches' names")
 
 

@@ -93,8 +93,8 @@ def commands(runtime):
         return [("pipe", "1", wanted)]
     known = engines()
     if name not in known:
-        report.die(f"RUNTIME={runtime}: there are {', '.join(known)}, pipe:COMMAND, and shims by SHIM:LIBRARY "
-            f"({', '.join(shims())}); `make runtimes` tells which are installed")
+        report.die(f"RUNTIME={runtime} is unknown; there are {', '.join(known)}, pipe:COMMAND, and shims by SHIM:LIBRARY "
+            f"({', '.join(shims())}); `make runtimes` lists the installed ones")
     engine = known[name]
     if program_of(engine) is None:
         report.die(f"{name} is not installed: {how_to_get(engine)}")
@@ -166,5 +166,5 @@ def main():
             os.execvp(arguments[3], arguments[3:])
         except OSError as error:
             report.die(f"{arguments[3]}: {error.strerror}")
-    return report.die("what is wanted? scripts/runtimes.py --help tells")
+    return report.die("unknown command; see scripts/runtimes.py --help")
 

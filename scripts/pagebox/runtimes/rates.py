@@ -89,7 +89,7 @@ def main():
     runtimes, runs = asked(sys.argv[1:])
     ctypes.CDLL(None).prctl(SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     rows, items = [], []
-    print(f"{'runtime':22}{'programs':22}{'harness and echo':>18}{'engine':>10}{'both':>10}{'engine has':>12}   (programs a second of a core)")
+    print(f"{'runtime':22}{'programs':22}{'harness and echo':>18}{'engine':>10}{'both':>10}{'engine has':>12}   (programs per second of a core)")
     for runtime in runtimes:
         for growth in (False, True):
             programs, harness, engine = measure(runtime, runs, growth)
@@ -102,7 +102,7 @@ def main():
                           "harness_per_s": round(harness, 1), "engine_per_s": round(engine, 1)})
     run = report.Run("runtimes-rates")
     table = report.Table(["runtime", "programs", "harness and echo", "engine", "both", "engine has"], rows,
-                         caption="Programs a second of a core, in processor time.")
+                         caption="Programs per second of a core, in processor time.")
     print(run.finish("pass", {"runtimes": " ".join(runtimes), "runs": runs}, items, [report.Section("Rates", table=table)],
                      "Real runtimes: rates", f"{len(runtimes)} runtimes, {runs:,} programs each, with and without growth."))
     return 0

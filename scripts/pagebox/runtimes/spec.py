@@ -218,7 +218,7 @@ def main():
         report.die("no tests given: make spec TESTS=folder, a checkout of the specification's test suite")
     folder = pathlib.Path(sys.argv[1])
     if not folder.is_dir() or not files(folder):
-        report.die(f"TESTS={folder}: no .wast files of memory there: a checkout of the specification's test suite is wanted")
+        report.die(f"TESTS={folder}: no .wast files of memory there; give a checkout of the specification's test suite")
     if shutil.which("wast2json") is None:
         report.die("wast2json is missing: apt-get install wabt, or scripts/setup runtimes")
     chosen = {n: e for n, e in known.engines().items() if known.program_of(e) and sys.argv[2:3] in ([], [""], [n])}

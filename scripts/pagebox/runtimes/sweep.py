@@ -89,7 +89,7 @@ def page(runs):
     rules = [[runtime, *(cell(runtime, rule, [f for one, _, f in findings if one == runtime]) for rule in columns)]
              for runtime, _, _ in runs]
     sections = [
-        report.Section("Runtimes", "One after the other on this machine; executions a second hold the engine's own share.",
+        report.Section("Runtimes", "One after the other on this machine; executions per second include the engine's own share.",
                        table=report.Table(["runtime", "version", "findings", "executions", "seconds", "a second"], rates)),
         report.Section("Rules", "Rules that are not here need what an engine's outside does not show.",
                        table=report.Table(["runtime", *columns], rules)),
@@ -100,7 +100,7 @@ def page(runs):
             path = folder / "findings" / found["name"] / name
             if path.exists():
                 inner.append(report.Section(title, pre=path.read_text(errors="replace")[:6000]))
-        shown = {True: "The script shows it in the engine alone.", False: "The script does not show it.",
+        shown = {True: "The script reproduces it in the engine without the harness.", False: "The script does not show it.",
                  None: "No script was run."}[found["reproducer_fails"]]
         sections.append(report.Section(f"{found['oracle']} in {runtime}",
                                        f"After {found['seconds']:.1f} s, seen {report.counted(found['seen'], 'time')}; "
@@ -144,7 +144,7 @@ def main():
         try:
             facts = json.loads((folder / "report.json").read_text())
         except (OSError, ValueError) as error:
-            report.die(f"{folder}: not the folder of a run of make fuzz: {error}")
+            report.die(f"{folder}: not a report folder of make fuzz: {error}")
         runs.append((facts["summary"].get("runtime") or folder.name, folder, facts))
     for runtime in wanted:
         folder = fuzz(runtime, given)
@@ -153,7 +153,7 @@ def main():
             continue
         runs.append((runtime, folder, json.loads((folder / "report.json").read_text())))
     if not runs:
-        report.die("nothing was run: make runtimes tells which engines are there")
+        report.die("nothing was run: make runtimes lists the installed engines")
     path = finish()
     print(f"{path}")
     return 1 if any(item["findings"] for item in page(runs)[0]) else 0

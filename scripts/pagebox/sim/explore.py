@@ -90,11 +90,11 @@ def read_arguments():
     p.add_argument("--build-time", type=float, help="seconds for building (default: part of --time)")
     p.add_argument("--seed", type=int, default=1)
     p.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes of SCHED=exhaustive")
-    p.add_argument("--replay", metavar="FILE", help="a schedule.txt of an earlier finding, or the folder of its report, which knows the files, too")
-    p.add_argument("--cflags", default="", help="for the program: -DX, -Ipath, -O2, -lm ...")
+    p.add_argument("--replay", metavar="FILE", help="schedule.txt of an earlier finding, or the folder of its report, which also has the files and settings")
+    p.add_argument("--cflags", default="", help="flags for the program: -DX, -Ipath, -O2, -lm ...")
     p.add_argument("--cc", default="clang", help="clang, clang-19, gcc")
     p.add_argument("--set", action="append", default=[], metavar="KEY=N", help="a bound or switch")
-    p.add_argument("--args", default="", help="what the program's main is given")
+    p.add_argument("--args", default="", help="arguments of the program's main")
     p.add_argument(
         "--volatile",
         default="plain",
@@ -116,7 +116,7 @@ def read_arguments():
             why = "that is a folder" if os.path.isdir(file) else "there is no such file"
             report.die(f"{file}: {why}; SRC= and REPLAY= name files")
         if not os.access(file, os.R_OK):
-            report.die(f"{file} may not be read")
+            report.die(f"{file} cannot be read: permission denied")
     known = explore_build.C + explore_build.CXX
     wrong = [f for f in a.src if not f.endswith(known)]
     if wrong:

@@ -144,8 +144,8 @@ def read_arguments():
     p = argparse.ArgumentParser(prog="explore-suite.py", description=__doc__.partition("\n\n")[0])
     p.add_argument("folders", nargs="+", help="checkouts of public suites")
     p.add_argument("--seeds", type=int, default=5)
-    p.add_argument("--time", type=int, default=10, help="seconds a seed (default 10)")
-    p.add_argument("--time-correct", type=int, default=3, help="seconds a correct program")
+    p.add_argument("--time", type=int, default=10, help="seconds per seed (default 10)")
+    p.add_argument("--time-correct", type=int, default=3, help="seconds per correct program")
     p.add_argument("--only", default="", help="a regular expression on the programs' names")
     p.add_argument("--sched", default="all")
     p.add_argument("--cc", default="clang")
@@ -159,7 +159,7 @@ def main():
     a = read_arguments()
     cases = [c for f in a.folders for c in cases_of(f) if re.search(a.only, c.name)]
     if not cases:
-        report.die(f"{' '.join(a.folders)}: no program that says by its name or place what it is")
+        report.die(f"{' '.join(a.folders)}: no program whose name or folder says whether it is correct")
     run = report.Run("explore-suite")
     rows, interrupted = [], False
     with concurrent.futures.ThreadPoolExecutor(a.jobs) as pool:

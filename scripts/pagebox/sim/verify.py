@@ -53,7 +53,7 @@ def scenarios(pattern):
     except re.error as error:
         report.die(f"FILTER={pattern}: {error}")
     if not chosen:
-        report.die(f"FILTER={pattern}: fits none of {', '.join(names)}")
+        report.die(f"FILTER={pattern}: matches none of {', '.join(names)}")
     return chosen
 
 
@@ -66,7 +66,7 @@ class Search:
         self.set = given.SET.split()
         for setting in self.set:
             if not re.fullmatch(r"(locks|barriers)=[01]", setting):
-                report.die(f"SET={setting}: wants locks=0|1 or barriers=0|1")
+                report.die(f"SET={setting}: must be locks=0|1 or barriers=0|1")
         digest = hashlib.sha256(PROGRAM.read_bytes() + " ".join(self.set).encode()).hexdigest()[:16]
         self.state = STATES / digest
         self.state.mkdir(parents=True, exist_ok=True)
@@ -165,7 +165,7 @@ def table(rows):
         )
     caption = (
         "Graphs: executions that differ in what a read reads or in the order of writes to one place. "
-        "Dead ends: runs in which somebody waits as no fair execution does. Reached: bounds of the "
+        "Dead ends: runs in which a thread waits as in no fair execution. Reached: bounds of the "
         "engine that a run met; then the search is not complete."
     )
     return report.Table(columns.split(), lines, caption=caption)
