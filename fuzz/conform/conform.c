@@ -41,7 +41,7 @@ struct list {
     struct conform_program *program;
     struct conform_set *set;
     size_t count, room;
-    size_t left_out; /* random ones: not judged most of the time, or too large */
+    size_t left_out; /* random programs left out: not judged (most of them), or too large */
 };
 
 static int usage_error(const char *what, const char *which) {
@@ -50,8 +50,7 @@ static int usage_error(const char *what, const char *which) {
     return 2;
 }
 
-/* ---- Reading ----------------------------------------------------------------------------------
- */
+/* ---- Reading --------------------------------------------------------------------------------- */
 
 static char *file_text(const char *path) {
     enum { MOST = 1 << 24 };
@@ -84,8 +83,8 @@ static char *file_text(const char *path) {
     return text;
 }
 
-/* Works out its set and appends it; false for want of memory. Random ones that race are left out
- * seven times in eight, and those with one outcome, or with too many, always. */
+/* Computes the program's set and appends it; false if out of memory. Of random programs, seven of
+ * eight that race are left out, and all with only one outcome or too many. */
 static bool append(struct list *list, const struct conform_program *program, bool is_random) {
     struct conform_set set;
     if (!conform_outcomes(program, is_random ? 200000 : STATES_MAX, is_random ? 256 : OUTCOMES_MAX,
@@ -120,7 +119,7 @@ static bool wanted(const struct options *o, const struct conform_program *progra
            strcmp(o->name, program->family) == 0;
 }
 
-/* 0, or the exit status. */
+/* Returns 0, or the exit status. */
 static int read_file(const struct options *o, const char *path, struct list *list) {
     struct conform_program program;
     const char *why = NULL;
@@ -173,8 +172,7 @@ static int read_all(const struct options *o, struct list *list) {
     return 0;
 }
 
-/* ---- Sets -------------------------------------------------------------------------------------
- */
+/* ---- Sets ------------------------------------------------------------------------------------ */
 
 static void print_sets(const struct list *list) {
     printf("%-12s %-18s %8s %9s  %s\n", "family", "program", "outcomes", "states", "");
@@ -201,8 +199,7 @@ static void print_outcomes(const struct list *list) {
     }
 }
 
-/* ---- JSON -------------------------------------------------------------------------------------
- */
+/* ---- JSON ------------------------------------------------------------------------------------ */
 
 static void json_text(const char *text) {
     putchar('"');
@@ -231,7 +228,7 @@ static void json_program_text(const struct conform_program *p) {
     }
 }
 
-/* Of each word of an outcome: "T0 memory_size", "[8]", "size". */
+/* Name of each word of an outcome: "T0 memory_size", "[8]", "size". */
 static void json_labels(const struct conform_program *p) {
     const char *comma = "";
     putchar('[');
@@ -251,7 +248,7 @@ static void json_labels(const struct conform_program *p) {
     printf("%s]", p->grows ? (*comma == ',' ? ",\"size\"" : "\"size\"") : "");
 }
 
-/* For each thread, the places of its results: of all operations, and of those that may trap, in
+/* For each thread, the positions of its results: of all operations, and of those that may trap, in
  * order. */
 static void json_slots(const struct conform_program *p) {
     fputs(",\"slots\":[", stdout);
@@ -334,7 +331,7 @@ static const char *yes(bool value) {
     return value ? "true" : "false";
 }
 
-/* One program a line. Programs that only hosts can run have no module. */
+/* One program per line. Programs that only hosts can run have no module. */
 static void print_bundle(const struct options *o, const struct list *list) {
     const char *comma = "";
     puts("{\"programs\":[");
@@ -374,8 +371,7 @@ static void print_bundle(const struct options *o, const struct list *list) {
     puts("\n]}");
 }
 
-/* ---- The program ------------------------------------------------------------------------------
- */
+/* ---- The program ----------------------------------------------------------------------------- */
 
 static bool whole(const char *text, unsigned long *value) {
     char *end;

@@ -1,29 +1,30 @@
 // driver.mjs: runs conformance programs on a JavaScript engine, each thread a worker, all on one
 // WebAssembly.Memory. `node driver.mjs BUNDLE.json KEY=VALUE...`, deno (run -A), bun; the shells jsc and
-// js102 (scripts/conform.py knows how to start them); in a browser by the page that scripts/conform.py serves. A line of JSON on standard output for each slice of a
-// program: the outcomes as counted. Who reads them judges; a program that stands in this file (EMBEDDED)
-// is judged here and shown.
+// js102 (scripts/conform.py knows how to start them); in a browser through the page that scripts/conform.py
+// serves. Prints a line of JSON for each slice of a program, with its counted outcomes. The reader of the
+// lines judges them; a program embedded in this file (EMBEDDED) is judged and shown here.
 //
-// slice_ms: how long each program runs at a time. total_s: slices go round until then; 0: once, all of them.
-// hang_s: without progress for so long is a hang. seed. spins: looks at a barrier before a thread sleeps.
+// slice_ms: how long each program runs at a time. total_s: time for all rounds of slices; 0: one round.
+// hang_s: no progress for this long is a hang. seed. spins: how often a thread polls a barrier before it
+// sleeps.
 
 const EMBEDDED = null;
 
-// Words of the harness in the memory, as fuzz/conform/wasm.h has them.
+// Offsets of the harness's words in the memory, as in fuzz/conform/wasm.h.
 const ARRIVED = 0, PUBLISHED = 512, RESCUE = 1024, RESCUED = 1152, VERDICT = 1280, SPINS = 1472;
 const TABLE_ENTRIES = 1024;
 const NONE = 0xC0DEC0DE00000001n, TRAP = 0xC0DEC0DE00000004n;
-// Where things lie in a memory that many instances share; sizes in bytes.
+// Layout of a memory that many instances share; sizes in bytes.
 const INSTANCES = 16384, SPAN = INSTANCES * 6 * 8;
 const CONTROL = 4096, RESULTS = 65536, TABLES = RESULTS + 4 * SPAN;
 const TABLE_BYTES = 16 + TABLE_ENTRIES * 16 + TABLE_ENTRIES * 41 * 8;
 const BLOCKS = Math.ceil((TABLES + 4 * TABLE_BYTES) / 65536) * 65536, PAGES = 192, PAGES_MAX = 400;
-// ... and in a memory of one page or more that is one instance's alone.
+// ... and of a memory of one page or more that one instance has to itself.
 const OWN_CONTROL = 8192, OWN_RESULTS = 16384, OWN_SPAN = 512;
-// Words that the workers share beside the memory.
+// Words that the workers share outside the memory.
 const STOP = 0, EPOCH = 1, BLOCK = 2, STRIDE = 3, ROUNDS = 4, SLEEP = 5, QUIT_HELP = 6, AT = 16;
 
-function generator(seed) { // mulberry32: the same numbers in each worker
+function generator(seed) { // mulberry32: the same numbers in every worker
   let a = seed >>> 0;
   return limit => {
     a = (a + 0x6D2B79F5) >>> 0;
@@ -33,7 +34,8 @@ function generator(seed) { // mulberry32: the same numbers in each worker
   };
 }
 
-// Where an instance's first window lies in a memory of its own: low, or just before the first size's end.
+// Position of an instance's first window in a memory of its own: low, or just before the end of
+// the initial size.
 function ownBlock(next, pages) {
   const low = 8 * next(64);
   return next(4) === 0 ? pages * 65536 - 64 : low;
@@ -47,7 +49,7 @@ function worker(post, places) {
     ROUNDS, SLEEP, QUIT_HELP, AT } = places;
   const now = () => performance.now();
 
-  // How the next round's instances lie, and how the threads start.
+  // Draws the layout of the next round's instances, and how the threads start.
   function draw(next, program) {
     const bytes = Math.max(8, ...program.words.map(w => w[1] + 8));
     const stride = [bytes, 64, 128, 192, 4160][next(5)];
@@ -62,7 +64,7 @@ function worker(post, places) {
       count: Math.min(most, Math.floor(room / reach)) };
   }
 
-  // Rounds of many instances in one memory, until the first thread's time is over.
+  // Runs rounds of many instances in one memory, until the first thread's time is over.
   function shared({ program, bytes, memory, control, thread, seed, slice_ms }) {
     const t = new WebAssembly.Instance(new WebAssembly.Module(bytes), { m: { m: memory } }).exports;
     const next = generator(seed), own = generator(seed * 31 + thread), threads = program.threads;
@@ -74,7 +76,7 @@ function worker(post, places) {
     const began = now();
     for (;;) {
       const r = draw(next, program);
-      // Each thread's share of what is done by one of them.
+      // What only one of the threads does, for all of them.
       const share = Math.ceil(r.count / threads), first = Math.min(r.count, share * thread);
       const mine = Math.min(share, r.count - first);
       if (mine > 0) t.reset(mine, r.block + first * r.stride, r.stride);
@@ -89,7 +91,8 @@ function worker(post, places) {
       epoch += r.count;
       t.arrive(CONTROL, thread, ++epoch);
       if (mine > 0) {
-        // Each thread's results stand `SPAN` apart and are as many as it has slots: hence by thread.
+        // Each thread's results start `SPAN` after the previous thread's, and there are as many as
+        // it has slots: so returned by thread.
         t.tally(mine, r.block + first * r.stride, r.stride, RESULTS, SPAN, table, first);
       }
       instances += r.count;
@@ -102,7 +105,7 @@ function worker(post, places) {
     post({ done: true, thread, instances, seconds, ...counted(memory, table, program) });
   }
 
-  // A table of outcomes, as JSON can hold it.
+  // A table of outcomes in a form that JSON can hold.
   function counted(memory, table, program) {
     const words = program.labels.length, view = new DataView(memory.buffer), outcomes = [];
     for (let i = 0; i < TABLE_ENTRIES; i++) {
@@ -115,7 +118,7 @@ function worker(post, places) {
     return { outcomes, lost: view.getUint32(table + 4, true) };
   }
 
-  // A batch of instances, each in a memory of its own.
+  // A batch of instances, each with a memory of its own.
   let module, of;
   function owned({ program, bytes, memories, control, thread, seed }) {
     if (of !== bytes.id) { module = new WebAssembly.Module(bytes.code); of = bytes.id; }
@@ -136,11 +139,11 @@ function worker(post, places) {
     post({ done: true, thread, unexpected });
   }
 
-  // ---- The helper: wakes who stays blocked, and disturbs.
+  // ---- The helper: wakes threads that stay blocked, and disturbs.
 
   function sleep(control, ms) { Atomics.wait(control, SLEEP, 0, ms); }
 
-  // Where the instance's words are that is under way.
+  // Address of the words of the current instance.
   function place(job, control) {
     if (!job.memories) return { memory: job.memory, at: CONTROL };
     let i = job.memories.length;
@@ -148,7 +151,7 @@ function worker(post, places) {
     return i < job.memories.length ? { memory: job.memories[i], at: OWN_CONTROL, own: true } : null;
   }
 
-  // The threads that wait for ever, when all that have not ended the instance do; or null.
+  // The threads that wait for ever, if all threads that have not ended the instance do; or null.
   function blocked(view, at, program) {
     const load = place => Atomics.load(view, (at + place) >> 2);
     const arrived = [];
@@ -168,7 +171,7 @@ function worker(post, places) {
     const { program } = job, load = place => Atomics.load(view, (at + place) >> 2);
     const block = own ? generator(job.seed) : null;
     let base = 0;
-    if (own) { // the draws of `owned`, up to this one
+    if (own) { // the same draws as `owned` makes, up to this instance
       const index = job.memories.indexOf(memory);
       for (let i = 0; i <= index; i++) { base = ownBlock(block, program.min); block(4); }
     } else {
@@ -184,7 +187,7 @@ function worker(post, places) {
           const [window, offset] = program.wait_at[t][operation];
           const address = window ? program.min * 65536 + offset : base + offset;
           let all = view;
-          if (address >> 2 >= all.length) { // this worker may not know of the growth yet
+          if (address >> 2 >= all.length) { // this worker may not have seen the growth yet
             memory.grow(0);
             all = new Int32Array(memory.buffer);
           }
@@ -221,7 +224,7 @@ function worker(post, places) {
       }
       turns++;
       if (disturb === 1 && job.memory && turns % (program.may_block ? 40 : 2) === 0) {
-        try { job.memory.grow(1); } catch { /* it is as large as it gets */ }
+        try { job.memory.grow(1); } catch { /* it has reached its maximum */ }
       }
       if (spare && turns % (program.may_block ? 60 : 3) === 0) {
         const memory = where && where.memory;
@@ -254,8 +257,9 @@ const isNode = !isBrowser && !isShell && typeof Deno === 'undefined' && typeof B
 const body = `${generator}\n${ownBlock}\nconst handle = (${worker})(POST, ${JSON.stringify(places)});`;
 let emit, start;
 
-// ---- Shells: a thread of theirs has a door for a memory or a buffer, and none for messages. So a worker has a
-// buffer of its own for these (JSON: its state, its length, its text), and is handed what is shared beforehand.
+// ---- Shells. Their threads can receive a memory or a buffer, but no messages. So each worker
+// gets a buffer of its own for messages (JSON: its state, its length, its text), and receives
+// shared objects beforehand.
 const IDLE = 0, GIVEN = 1, ANSWERED = 2, TAKE = 3, TAKEN = 4; // states
 const MAIL_WORDS = 4, MAIL_TEXT = 1 << 20;
 const shellWorkers = [];
@@ -282,7 +286,7 @@ function shellThread(mail, receive, handle, constants) {
     Atomics.wait(words, 0, IDLE, 1000);
     const state = Atomics.load(words, 0);
     if (state === TAKE) {
-      if (words[2] === 0) { // the last job's are given back
+      if (words[2] === 0) { // from the previous job, returned
         shared = [];
         if (++turns % 8 === 0) gc();
       }
@@ -303,7 +307,7 @@ function shellWorker() {
   const constants = JSON.stringify({ IDLE, GIVEN, ANSWERED, TAKE, TAKEN, MAIL_WORDS });
   const mail = new SharedArrayBuffer(MAIL_WORDS * 4 + MAIL_TEXT * 2), words = new Int32Array(mail, 0, MAIL_WORDS);
   const self = { words, text: new Uint16Array(mail, MAIL_WORDS * 4), answer: null };
-  // What a broadcast brings besides is not for this worker: another one may have come later.
+  // Anything else in the broadcast is not for this worker: another one may have come later.
   const receive = isJs102 ? '() => getSharedObject()' : `number => { for (;;) { let got, which;
     $.agent.receiveBroadcast((object, at) => { got = object; which = at; }); if (which === number) return got; } }`;
   const code = `let post; ${body.replace('POST', 'm => post(m)')} const receive = ${receive};
@@ -338,7 +342,7 @@ function shellWorker() {
   };
 }
 
-// Gives all workers, who are idle, what is shared.
+// Gives shared objects to all workers, which are idle.
 let handed = [], turnsHanded = 0;
 function hand(objects) {
   handed = objects;
@@ -360,7 +364,7 @@ function hand(objects) {
   });
 }
 
-// What workers of shells have answered by now.
+// What workers of shells have answered so far.
 function shellAnswers() {
   for (const { words, text, answer } of [...shellWorkers]) {
     if (Atomics.load(words, 0) !== ANSWERED) continue;
@@ -404,7 +408,7 @@ function crew(threads) {
 
 function bytesOf(program) {
   const digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/', text = program.wasm.replace(/=+$/, '');
-  const bytes = new Uint8Array(text.length * 3 >> 2); // of base64: not each shell has atob
+  const bytes = new Uint8Array(text.length * 3 >> 2); // base64, because not every shell has atob
   for (let i = 0, held = 0, at = 0; i < text.length; i++) {
     held = (held << 6 | digits.indexOf(text[i])) & 0xffffff;
     if (i % 4 !== 0) bytes[at++] = held >> 6 - 2 * (i % 4);
@@ -421,7 +425,7 @@ async function late(ms) {
   }
 }
 
-// What the workers answer, or 'stuck' when they do not in time.
+// The workers' answers, or 'stuck' if they do not answer in time.
 async function answers(promises, ms) {
   if (isShell) {
     let all = null;
@@ -436,13 +440,13 @@ async function answers(promises, ms) {
   return done;
 }
 
-// What the helper answers: it ends soon after it is told to.
+// The helper's answer; it ends soon after it is told to.
 async function helpedBy(helps) {
   const done = helps ? await answers([helps], 20000) : [{ rescued: 0 }];
   return done === 'stuck' ? { error: 'the helper does not end' } : done[0];
 }
 
-// Threads do not come back: a hang, or the helper that should have woken them has failed itself.
+// Threads do not return: a hang, or the helper that should have woken them has failed.
 async function stuck(helps) {
   const helped = helps ? await Promise.race([helps, late(1000)]) : null;
   return helped?.error ? { error: `the helper: ${helped.error}` } : { stuck: true };
@@ -485,7 +489,7 @@ async function sliceOwned(team, program, o) {
   let instances = 0, rescued = 0;
   for (let seed = o.seed; performance.now() - began < o.slice_ms; seed += 7919) {
     const control = new Int32Array(new SharedArrayBuffer(256)), memories = [];
-    // An engine has room for so many memories, and gives that of dropped ones back when it pleases.
+    // An engine has room for only so many memories, and frees dropped ones when it likes.
     for (let tries = 0; memories.length < BATCH; tries++) {
       try {
         memories.push(new WebAssembly.Memory({ initial: program.min, maximum: program.max, shared: true }));
@@ -514,7 +518,7 @@ async function sliceOwned(team, program, o) {
   return { instances, seconds: (performance.now() - began) / 1000, counts, rescued, lost: 0 };
 }
 
-// The same draws as the workers': where each memory's block is.
+// The same draws as in the workers: the position of each memory's block.
 function blocksOf(memories, program, seed) {
   const next = generator(seed);
   return memories.map(() => { const block = ownBlock(next, program.min); next(4); return block; });
@@ -535,13 +539,13 @@ function prepare(memories, program, seed, o) {
 function tallyOwned(memories, program, seed, counts) {
   const blocks = blocksOf(memories, program, seed);
   memories.forEach((memory, i) => {
-    const pages = memory.grow(0); // this also lets this thread know of the others' growth
+    const pages = memory.grow(0); // this also makes the others' growth visible to this thread
     const view = new DataView(memory.buffer), key = [];
     for (let t = 0; t < program.threads; t++) {
       const results = [];
       for (let k = 0; k < program.slots[t]; k++) results.push(view.getBigUint64(OWN_RESULTS + t * OWN_SPAN + k * 8, true));
       const trapped = program.traps[t].find(k => results[k] === NONE);
-      // A thread that has come to its end has stored all of its results.
+      // A thread that has ended has stored all of its results.
       if (trapped !== undefined && !results.some(v => v === 0xC0DEC0DE00000003n || v === 0xC0DEC0DE00000007n)) results[trapped] = TRAP;
       key.push(...results);
     }
@@ -561,10 +565,10 @@ async function runAll(bundle, o) {
   const began = performance.now();
   for (let turn = 0; ; turn++) {
     for (let k = 0; k < programs.length; k++) {
-      const i = (k + o.seed * 37) % programs.length; // a run that is too short for all begins elsewhere
+      const i = (k + o.seed * 37) % programs.length; // so that short runs begin with different programs
       if ((turn > 0 || o.total_s > 0) && performance.now() - began > o.total_s * 1000) { team.end(); return; }
       const program = programs[i];
-      // What the workers need of it: not the set.
+      // What the workers need of it, without the set.
       const light = { ...program, set: undefined, text: undefined, wasm: undefined };
       const settings = { ...o, light, seed: (o.seed * 7919 + turn * 104729 + i * 31) >>> 0, disturb: [0, 1, 0, 2][(turn + i) % 4] };
       await emit({ begins: program.name, turn });
@@ -580,7 +584,7 @@ async function runAll(bundle, o) {
       if (r.error) line.error = r.error;
       if (r.shortage) line.shortage = r.shortage;
       await emit(line);
-      if (r.stuck || r.error || r.shortage) { // these may never answer again, or keep memories
+      if (r.stuck || r.error || r.shortage) { // these may never answer again, or may keep memories
         globalThis.gc?.();
         team.end();
         team = crew(most);
@@ -591,7 +595,7 @@ async function runAll(bundle, o) {
   team.end();
 }
 
-// ---------------------------------------------------------------- a program that stands in this file
+// ---------------------------------------------------------------- a program embedded in this file
 
 const named = { c0dec0de00000001: '-', c0dec0de00000002: 'skipped', c0dec0de00000003: 'BLOCKED', c0dec0de00000004: 'trap',
   c0dec0de00000005: 'ok', c0dec0de00000007: 'unclear' };
@@ -656,7 +660,7 @@ if (EMBEDDED) {
 } else {
   const fs = await import('node:fs'), process = (await import('node:process')).default;
   for (const word of process.argv.slice(3)) { const [k, v] = word.split('='); options[k] = Number(v); }
-  // Written at once, whole: a crash of the engine must not lose lines.
+  // Written at once and completely, so that a crash of the engine loses no lines.
   emit = async line => { fs.writeSync(1, JSON.stringify(line) + '\n'); };
   await emit({ engine: typeof Deno !== 'undefined' ? `deno ${Deno.version.deno}, V8 ${Deno.version.v8}` :
     typeof Bun !== 'undefined' ? `bun ${Bun.version}` : `node ${process.versions.node}, V8 ${process.versions.v8}` });

@@ -8,17 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Where the harness's words and a thread's results lie, in the first page. */
+/* Offsets of the harness's words and of a thread's results in the first page. */
 enum { CONTROL_AT = 8192, RESULTS_AT = 16384, RESULTS_BYTES = 512 };
 
 static const struct shim *runtime;
 static const char *about;
 static const struct conform_program *loaded;
 static uint64_t module_seed;
-static struct conform_limits limits; /* of the last memory that was made */
+static struct conform_limits limits; /* of the latest memory */
 
-/* ---- Memories ---------------------------------------------------------------------------------
- */
+/* ---- Memories -------------------------------------------------------------------------------- */
 
 static enum subject_status call(void *memory, unsigned function, uint32_t a, uint32_t b,
                                 uint64_t *result) {
@@ -26,8 +25,8 @@ static enum subject_status call(void *memory, unsigned function, uint32_t a, uin
     return runtime->call(memory, function, operand, result);
 }
 
-/* A runtime that makes another instance for a thread by itself has the module's own memory; in
- * another one the host makes it. */
+/* If the runtime itself makes another instance for a thread, the memory is the module's own;
+ * otherwise the host makes it. */
 static bool makes_threads(void) {
     return runtime->thread != NULL;
 }
@@ -107,7 +106,7 @@ static enum subject_status store(void *memory, uint32_t index, uint32_t offset, 
     if (to == NULL) {
         return SUBJECT_OUT_OF_BOUNDS;
     }
-    memcpy(to, &value, width); /* little-endian, as this machine is */
+    memcpy(to, &value, width); /* both are little-endian */
     return SUBJECT_OK;
 }
 
@@ -131,10 +130,9 @@ _Atomic uint32_t *library_word(void *memory, uint32_t place) {
     return (_Atomic uint32_t *)(void *)bytes_at(memory, CONTROL_AT + place, 4);
 }
 
-/* ---- Runs -------------------------------------------------------------------------------------
- */
+/* ---- Runs ------------------------------------------------------------------------------------ */
 
-/* A function that trapped has stored the results of the operations before the trap. */
+/* A function that traps has already stored the results of the operations before the trap. */
 static void put_trap(const struct conform_program *p, unsigned thread, uint64_t *result) {
     for (unsigned n = 0; n < p->operations[thread]; n++) {
         const struct conform_operation *o = &p->operation[thread][n];
@@ -179,8 +177,7 @@ void library_thread_end(void) {
     }
 }
 
-/* ---- The shim ---------------------------------------------------------------------------------
- */
+/* ---- The shim -------------------------------------------------------------------------------- */
 
 void library_load(const struct conform_program *program, uint64_t seed) {
     loaded = program;

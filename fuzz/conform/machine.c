@@ -1,4 +1,4 @@
-/* machine.c: walks every order of a program's steps and collects the outcomes. See machine.h. */
+/* machine.c: explores every order of a program's steps and collects the outcomes. See machine.h. */
 #include "machine.h"
 
 #include <stdlib.h>
@@ -6,15 +6,13 @@
 
 enum phase { READY, QUEUED, RELEASING, DONE };
 
-/* Compared as bytes, so its padding must be zero: states are made by copying one that was zeroed.
- */
+/* Compared as bytes, so padding must be zero: every state is a copy of one that was zeroed. */
 struct state {
     uint64_t result[CONFORM_THREADS * CONFORM_OPERATIONS];
     uint8_t bytes[CONFORM_WINDOWS][CONFORM_WINDOW_BYTES];
     uint8_t next[CONFORM_THREADS];  /* operation */
     uint8_t phase[CONFORM_THREADS]; /* enum phase */
-    uint8_t queue[CONFORM_THREADS]; /* waiting threads in the order in which they came, for all
-                                       addresses */
+    uint8_t queue[CONFORM_THREADS]; /* waiting threads in order of arrival, for all addresses */
     uint8_t queued;
     uint8_t pages;
     uint8_t disabled;
@@ -24,17 +22,16 @@ struct state {
 struct walk {
     const struct conform_program *program;
     struct conform_set *set;
-    uint64_t (*seen)[2]; /* open addressing; {0, 0} is empty */
+    uint64_t (*seen)[2]; /* open addressing; {0, 0}: empty */
     size_t room;         /* a power of two */
     size_t states_max, outcomes_max, outcomes_room;
     bool failed;
 };
 
-/* ---- States that were seen --------------------------------------------------------------------
- */
+/* ---- Visited states -------------------------------------------------------------------------- */
 
-/* Two independent hashes of 64 bits stand for a state: two states of the at most a few million are
- * taken for one with a chance below 2^-80. */
+/* A state is represented by two independent 64-bit hashes. Among a few million states, the chance
+ * of a collision is below 2^-80. */
 static void hash_of(const struct state *s, uint64_t hash[2]) {
     uint64_t word[sizeof *s / 8], a = 0x243F6A8885A308D3u, b = 0x13198A2E03707344u;
     _Static_assert(sizeof(struct state) % 8 == 0, "whole words");
@@ -70,7 +67,7 @@ static bool grow_seen(struct walk *w) {
     return true;
 }
 
-/* True for a state that was not walked yet. */
+/* True if the state is new. */
 static bool is_new(struct walk *w, const struct state *s) {
     uint64_t hash[2];
     hash_of(s, hash);
@@ -89,8 +86,7 @@ static bool is_new(struct walk *w, const struct state *s) {
     return true;
 }
 
-/* ---- Bytes ------------------------------------------------------------------------------------
- */
+/* ---- Bytes ----------------------------------------------------------------------------------- */
 
 static uint8_t *byte_at(struct state *s, uint32_t at) {
     return &s->bytes[at & CONFORM_GROWN ? 1 : 0][at & ~CONFORM_GROWN];
@@ -131,16 +127,15 @@ static uint64_t computed(enum conform_rmw kind, uint64_t old, uint64_t operand) 
     }
 }
 
-/* ---- Threads ----------------------------------------------------------------------------------
- */
+/* ---- Threads --------------------------------------------------------------------------------- */
 
 static const struct conform_operation *operation_of(const struct walk *w, const struct state *s,
                                                     unsigned t) {
     return &w->program->operation[t][s->next[t]];
 }
 
-/* Skips operations whose condition does not hold. That concerns only this thread, so it is no step.
- */
+/* Skips operations whose condition does not hold. That affects only this thread, so it is not a
+ * step. */
 static void settle(const struct walk *w, struct state *s, unsigned t) {
     const struct conform_program *p = w->program;
     while (s->phase[t] == READY) {
@@ -163,7 +158,7 @@ static void settle(const struct walk *w, struct state *s, unsigned t) {
     }
 }
 
-/* The operation is over, with that result. */
+/* The operation has completed with that result. */
 static void finish(const struct walk *w, struct state *s, unsigned t, uint64_t result) {
     int slot = operation_of(w, s, t)->slot;
     if (slot >= 0) {
@@ -185,12 +180,11 @@ static void leave_queue(struct state *s, unsigned position) {
     s->queue[s->queued] = 0;
 }
 
-/* ---- Steps ------------------------------------------------------------------------------------
- */
+/* ---- Steps ----------------------------------------------------------------------------------- */
 
 static void explore(struct walk *w, const struct state *from);
 
-/* From here on the walk goes on with the state. */
+/* Continues the exploration from the state. */
 static void go(struct walk *w, const struct state *s) {
     if (!w->failed && w->set->is_complete && is_new(w, s)) {
         if (w->set->states > w->states_max) {
@@ -201,7 +195,7 @@ static void go(struct walk *w, const struct state *s) {
     }
 }
 
-/* Wakes the first waiters of the address, at most so many, with that result; returns how many. */
+/* Wakes up to `count` of the first waiters at the address, with that result; returns how many. */
 static uint32_t wake(const struct walk *w, struct state *s, uint32_t at, uint32_t count,
                      uint64_t result) {
     uint32_t woken = 0;
@@ -238,7 +232,7 @@ static void step_wait(struct walk *w, const struct state *from, unsigned t) {
         finish(w, &s, t, CONFORM_DISABLED);
     } else if (get(&s, o->at, o->width) != wrap(o->expected, o->width)) {
         finish(w, &s, t, 1);
-    } else { /* also where it does not wait at all: until its time is up a notify may count it */
+    } else { /* even if it does not wait: until its time is up, a notify may count it */
         s.phase[t] = QUEUED;
         s.queue[s.queued++] = (uint8_t)t;
     }
@@ -283,7 +277,7 @@ static void step_bulk(struct state *s, const struct conform_operation *o) {
     }
 }
 
-/* One operation of a thread that is ready: all ways it can go. */
+/* Does one operation of a ready thread, in every possible way. */
 static void step(struct walk *w, const struct state *from, unsigned t) {
     struct state s = *from;
     const struct conform_operation *o = operation_of(w, &s, t);
@@ -336,14 +330,14 @@ static void step(struct walk *w, const struct state *from, unsigned t) {
         s.phase[t] = RELEASING;
         go(w, &s);
         return;
-    default: /* a fence has no effect, because all steps are in one order anyway */
+    default: /* a fence has no effect, because all steps are totally ordered anyway */
         break;
     }
     finish(w, &s, t, result);
     go(w, &s);
 }
 
-/* After a disable: the queues are emptied, one address after the other, in any order. */
+/* After a disable, the queues of the addresses are emptied in any order. */
 static void step_release(struct walk *w, const struct state *from, unsigned t) {
     if (from->queued == 0) {
         struct state s = *from;
@@ -365,12 +359,12 @@ static void step_timeout(struct walk *w, const struct state *from, unsigned posi
     go(w, &s);
 }
 
-/* ---- Races ------------------------------------------------------------------------------------
- */
+/* ---- Races ----------------------------------------------------------------------------------- */
 
-/* The specification's: overlapping, one of them writes, not both atomic on the same bytes. An
- * access past the first size reads the length as it checks its bounds, and no order comes from
- * that: it races with the growth that makes it valid, and with no later one. */
+/* A data race as in the specification: overlapping accesses, at least one of them a write, and not
+ * both atomic on the same bytes. An access past the initial size reads the length for its bounds
+ * check, which orders nothing: so it races with the growth that makes it valid, but not with later
+ * ones. */
 static bool conflict(const struct conform_operation *a, const struct conform_operation *b,
                      bool has_grown) {
     struct conform_range x[2], y[2];
@@ -388,8 +382,8 @@ static bool conflict(const struct conform_operation *a, const struct conform_ope
                           (conform_is_far(b) && a->code == CONFORM_memory_grow && a->pages > 0));
 }
 
-/* A program has a race exactly when somewhere two conflicting operations of two threads can both
- * come next: then nothing orders them. README.md says why that is so. */
+/* A program races exactly if, in some state, two conflicting operations of two threads can both be
+ * next, because then nothing orders them. README.md has the argument. */
 static void look_for_race(struct walk *w, const struct state *s) {
     for (unsigned t = 0; t < w->program->threads && !w->set->is_racy; t++) {
         for (unsigned u = t + 1; u < w->program->threads && s->phase[t] == READY; u++) {
@@ -406,8 +400,7 @@ static void look_for_race(struct walk *w, const struct state *s) {
     }
 }
 
-/* ---- Outcomes ---------------------------------------------------------------------------------
- */
+/* ---- Outcomes -------------------------------------------------------------------------------- */
 
 static void outcome_add(struct walk *w, const uint64_t *outcome) {
     struct conform_set *set = w->set;
@@ -476,10 +469,10 @@ static void explore(struct walk *w, const struct state *from) {
     }
 }
 
-/* ---- The set ----------------------------------------------------------------------------------
- */
+/* ---- The set --------------------------------------------------------------------------------- */
 
-static unsigned sorted_words; /* qsort has no context; the machine runs on one thread */
+static unsigned sorted_words; /* global, because qsort has no context argument; the machine runs on
+                                 one thread */
 
 static int compare(const void *a, const void *b) {
     const uint64_t *x = a, *y = b;

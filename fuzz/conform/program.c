@@ -1,12 +1,11 @@
-/* program.c: conformance programs: text to program and back, what is well-formed. */
+/* program.c: conformance programs: parsing, printing, and checking that they are well-formed. */
 #include "program.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- The table --------------------------------------------------------------------------------
- */
+/* ---- The table ------------------------------------------------------------------------------- */
 
 enum field {
     FIELD_at,
@@ -42,8 +41,7 @@ const char *conform_operation_name(enum conform_code code) {
     return table[code].name;
 }
 
-/* ---- What is well-formed ---------------------------------------------------------------------
- */
+/* ---- Well-formed programs -------------------------------------------------------------------- */
 
 unsigned conform_ranges(const struct conform_operation *o, struct conform_range range[2]) {
     switch (o->code) {
@@ -202,8 +200,7 @@ const char *conform_finish(struct conform_program *p) {
     return NULL;
 }
 
-/* ---- From text --------------------------------------------------------------------------------
- */
+/* ---- From text ------------------------------------------------------------------------------- */
 
 struct reader {
     const char *at;
@@ -306,7 +303,7 @@ static bool field(struct reader *r, struct conform_operation *o, enum field f) {
     }
 }
 
-/* Of the words of a line: name:value for each field, and when:N=V or when:N!=V. */
+/* Parses the words of a line: name:value for each field, and when:N=V or when:N!=V. */
 static bool arguments(struct reader *r, struct conform_operation *o) {
     unsigned missing = table[o->code].fields;
     for (;;) {
@@ -462,8 +459,7 @@ bool conform_parse(const char *text, size_t *at, unsigned *line, struct conform_
     return begun && *why == NULL;
 }
 
-/* ---- To text ----------------------------------------------------------------------------------
- */
+/* ---- To text --------------------------------------------------------------------------------- */
 
 static void print_address(FILE *out, uint32_t at) {
     if (at & CONFORM_GROWN) {
@@ -509,7 +505,7 @@ static void print_field(FILE *out, const struct conform_operation *o, enum field
 }
 
 void conform_print_operation(FILE *out, const struct conform_operation *o) {
-    /* In the order in which op.def has them. */
+    /* In the order of op.def. */
     static const enum field order[] = {FIELD_kind,  FIELD_at,        FIELD_to,       FIELD_from,
                                        FIELD_width, FIELD_pages,     FIELD_expected, FIELD_value,
                                        FIELD_count, FIELD_timeout_ns};

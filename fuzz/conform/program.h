@@ -1,8 +1,8 @@
-/* program.h: a small concurrent program, its text form, and what an outcome of it is.
+/* program.h: a small concurrent program, its text form, and its outcomes.
  *
- * Two to four threads run one to six operations each on one shared memory. Addresses lie in two
- * windows of 64 bytes: at the front of the program's block, and at the first byte past the size
- * that the memory begins with (`grown+N`). The text form is in README.md. */
+ * Two to four threads run one to six operations each on one shared memory. Addresses are in two
+ * windows of 64 bytes: at the beginning of the program's block, and at the first byte past the
+ * initial size (`grown+N`). README.md describes the text form. */
 #ifndef CONFORM_PROGRAM_H
 #define CONFORM_PROGRAM_H
 
@@ -14,10 +14,10 @@
 #define CONFORM_THREADS 4u
 #define CONFORM_OPERATIONS 6u
 #define CONFORM_WINDOW_BYTES 64u
-#define CONFORM_WINDOWS 2u /* the block's front; past the first size */
+#define CONFORM_WINDOWS 2u /* the beginning of the block; past the initial size */
 #define CONFORM_WORDS (CONFORM_WINDOWS * CONFORM_WINDOW_BYTES / 8u)
 #define CONFORM_PAGES_MAX 8u
-#define CONFORM_SEGMENT_BYTES 64u /* byte i is i + 1 */
+#define CONFORM_SEGMENT_BYTES 64u /* byte i has the value i + 1 */
 /* Each operation's result, the words of the windows, the size. */
 #define CONFORM_OUTCOME_MAX (CONFORM_THREADS * CONFORM_OPERATIONS + CONFORM_WORDS + 1u)
 
@@ -39,14 +39,14 @@ enum conform_rmw {
     CONFORM_RMW_COUNT
 };
 
-/* Results that are no numbers. No program that could compute one of them is accepted. */
-#define CONFORM_NONE UINT64_C(0xC0DEC0DE00000001)     /* the thread did not get that far */
+/* Results that are not numbers. A program that could compute one of these values is rejected. */
+#define CONFORM_NONE UINT64_C(0xC0DEC0DE00000001)     /* the thread did not get this far */
 #define CONFORM_SKIPPED UINT64_C(0xC0DEC0DE00000002)  /* its condition did not hold */
 #define CONFORM_BLOCKED UINT64_C(0xC0DEC0DE00000003)  /* it waits, and no thread will wake it */
-#define CONFORM_TRAP UINT64_C(0xC0DEC0DE00000004)     /* ended the thread */
-#define CONFORM_OK UINT64_C(0xC0DEC0DE00000005)       /* it could have trapped, and has no result */
+#define CONFORM_TRAP UINT64_C(0xC0DEC0DE00000004)     /* it ended the thread */
+#define CONFORM_OK UINT64_C(0xC0DEC0DE00000005)       /* could have trapped; no other result */
 #define CONFORM_DISABLED UINT64_C(0xC0DEC0DE00000006) /* a wait after, or ended by, a disable */
-#define CONFORM_UNCLEAR UINT64_C(0xC0DEC0DE00000007)  /* whether it was blocked was not seen */
+#define CONFORM_UNCLEAR UINT64_C(0xC0DEC0DE00000007)  /* it is unknown whether it was blocked */
 #define CONFORM_WORD_HIGH UINT64_C(0xC0DEC0DE)
 
 /* An address: an offset in the first window, or CONFORM_GROWN + an offset in the second. */
@@ -62,53 +62,54 @@ struct conform_operation {
     uint32_t count, pages;
     uint64_t value, expected;
     int64_t timeout_ns;
-    /* Runs only where the result of an earlier operation of the same thread is (not) that value. */
+    /* Runs only if the result of an earlier operation of the same thread is (not) that value. */
     enum conform_test test;
     unsigned tested;
     uint64_t tested_value;
-    int slot; /* in the outcome, or -1 */
+    int slot; /* position in the outcome, or -1 */
 };
 
 struct conform_program {
     char name[64];
     char family[32];
-    char text[160]; /* the comment under the name: what it shows */
+    char text[160]; /* the comment below the name: what the program shows */
     uint32_t min_pages, max_pages;
     unsigned threads;
     unsigned operations[CONFORM_THREADS];
     struct conform_operation operation[CONFORM_THREADS][CONFORM_OPERATIONS];
-    uint8_t first[CONFORM_WINDOW_BYTES]; /* the first window's bytes at the start */
+    uint8_t first[CONFORM_WINDOW_BYTES]; /* initial bytes of the first window */
 
-    /* Worked out by conform_finish. */
-    bool grows; /* has memory_grow or memory_size, or looks past the size: an instance needs its own
-                   memory */
-    bool traps; /* touches the second window */
-    bool blocks; /* has a wait that lasts for ever */
+    /* Computed by conform_finish. */
+    bool grows;  /* has memory_grow or memory_size, or accesses past the size: each instance needs
+                    its own memory */
+    bool traps;  /* accesses the second window */
+    bool blocks; /* has a wait without a timeout */
     bool waits;
-    bool inits; /* has memory_bulk_init: its module has a segment */
-    bool host;  /* has an operation that only hosts have: no WebAssembly */
+    bool inits; /* has memory_bulk_init, so its module needs a segment */
+    bool host;  /* has an operation that only hosts have, so there is no WebAssembly module */
     unsigned slots;
-    unsigned words;               /* of the windows, that are compared at the end */
+    unsigned words;               /* of the windows, compared at the end */
     uint32_t word[CONFORM_WORDS]; /* their addresses, multiples of 8 */
     unsigned outcome;             /* slots + words + (grows ? 1 : 0) */
 };
 
-/* The range that an operation touches; count 0 where none. Bulk copies have two. */
+/* The range that an operation accesses; count 0: none. Bulk copies have two. */
 struct conform_range {
     uint32_t at, count;
     bool is_write, is_atomic;
 };
 unsigned conform_ranges(const struct conform_operation *o, struct conform_range range[2]);
-/* It looks past the first size: at bytes there, or at a queue. */
+/* True if it accesses bytes, or a queue, past the initial size. */
 bool conform_is_far(const struct conform_operation *o);
-/* A wait that no run sees timing out: its timeout is negative, or ten days or more. */
+/* A wait whose timeout no run reaches: negative, or ten days or more. */
 bool conform_waits_forever(const struct conform_operation *o);
 
-/* Checks a program and works out what follows from it. NULL, or what is wrong with it (static). */
+/* Checks a program and computes the derived fields. Returns NULL, or what is wrong with it
+ * (static). */
 const char *conform_finish(struct conform_program *program);
 
-/* Reads the next program of a text, from *at on, and moves *at past it. False at the end of the
- * text, or where it is malformed: then *why is set (static), and *line counts from 1. */
+/* Reads the next program of a text from *at, and moves *at past it. False at the end of the text,
+ * or if the program is malformed: then *why is set (static). *line counts from 1. */
 bool conform_parse(const char *text, size_t *at, unsigned *line, struct conform_program *program,
                    const char **why);
 

@@ -1,7 +1,7 @@
-/* random.c: draws programs, in two ways. By themes of its own: few places, few values, so that
- * threads meet; one width a place most of the time, so that most are free of races; conditions, so
- * that plain accesses come into them. And by the fuzzers' generator, whose operations are folded
- * into the first window. */
+/* random.c: draws random programs in two ways. One uses its own themes: few places and values, so
+ * that threads meet; one width per place most of the time, so that most programs are free of races;
+ * conditions, so that plain accesses can be ordered. The other uses the fuzzers' generator, with
+ * its operations folded into the first window. */
 #include "random.h"
 
 #include "mutate.h"
@@ -19,7 +19,7 @@ static uint32_t below(uint32_t limit) {
     return (uint32_t)((z ^ z >> 31) >> 32) % limit;
 }
 
-/* What a program is about; a draw of one leaves the others out most of the time. */
+/* What a program is about; one draw leaves out most of the others. */
 struct theme {
     bool waits, grows, messages, mixes_widths;
     unsigned places;
@@ -95,7 +95,7 @@ static void queue_draw(const struct theme *theme, struct conform_operation *o) {
     o->timeout_ns = timeouts_ns[below(8)];
 }
 
-/* A growth or a look at the size; after one that saw a growth, an access to the new bytes. */
+/* A growth or a read of the size; after one that saw a growth, an access to the new bytes. */
 static void size_draw(const struct conform_program *p, unsigned t, struct conform_operation *o) {
     unsigned n = p->operations[t];
     const struct conform_operation *before = n > 0 ? &p->operation[t][n - 1] : NULL;
@@ -115,7 +115,8 @@ static void size_draw(const struct conform_program *p, unsigned t, struct confor
     o->pages = below(8) == 0 ? 0 : 1 + below(2);
 }
 
-/* A message of plain bytes and a flag: T0 sends, another thread reads where it saw the flag. */
+/* Message passing with plain bytes and a flag: T0 sends, another thread reads if it saw the
+ * flag. */
 static void message_draw(struct conform_program *p, unsigned t) {
     static const uint32_t widths[] = {1, 2, 4, 8};
     struct conform_operation *o = p->operation[t];
@@ -141,15 +142,14 @@ static void message_draw(struct conform_program *p, unsigned t) {
     p->operations[t] = 2;
 }
 
-/* ---- By the fuzzers' generator ----------------------------------------------------------------
- */
+/* ---- By the fuzzers' generator --------------------------------------------------------------- */
 
-/* One of three places that are apart; the address within eight bytes is kept. */
+/* One of three separate places; the position within its eight bytes is kept. */
 static uint32_t fold(uint64_t at, uint32_t width) {
     return (uint32_t)(at / 8 % 3 * 8 + (at % 8 & ~(uint64_t)(width - 1)));
 }
 
-/* False for an operation that has no counterpart. */
+/* False if the operation has no counterpart here. */
 static bool translate(const struct op *op, struct conform_operation *o) {
     static const uint32_t widths[] = {1, 2, 4, 8};
     *o = (struct conform_operation){0};
@@ -207,11 +207,11 @@ static bool translate(const struct op *op, struct conform_operation *o) {
     }
 }
 
-/* Its operations, dealt out to two to four threads in turn. */
+/* Its operations, dealt to two to four threads in turn. */
 static void by_the_fuzzers(uint64_t seed, struct conform_program *p) {
     static const enum op_target targets[] = {TARGET_memory_fuzzer, TARGET_waiters_fuzzer,
                                              TARGET_system_fuzzer};
-    static struct program program; /* large */
+    static struct program program; /* static because it is large */
     uint8_t bytes[512];
     struct mutate how = {.target = targets[below(3)], .seed = seed, .swarm = seed / 8 + 1};
     mutate_new(&how, 0, &program);
@@ -236,8 +236,7 @@ static void by_the_fuzzers(uint64_t seed, struct conform_program *p) {
     p->threads = taken < threads ? 0 : threads; /* too few: no program */
 }
 
-/* ---- Both -------------------------------------------------------------------------------------
- */
+/* ---- Both ways ------------------------------------------------------------------------------- */
 
 void conform_random(uint64_t seed, struct conform_program *p) {
     struct theme theme;

@@ -23,28 +23,28 @@
 
 enum {
     INSTANCES = 4096,
-    WAITING_INSTANCES = 128, /* of programs that wait, which are slower */
-    BATCH = 16,              /* memories of programs that need one an instance */
+    WAITING_INSTANCES = 128, /* for programs that wait, which are slower */
+    BATCH = 16,              /* number of memories, for programs that need one per instance */
     PAGES = 8,
     BLOCKS_AT = 1024,
-    LIBRARY_BLOCKS_AT = 65536, /* behind the page in which it has its own words */
+    LIBRARY_BLOCKS_AT = 65536, /* after the first page, which has the harness's words */
     SPINS = 4096,
     YIELDS = 16,
-    TOGETHER_INSTANCES = 1024, /* of rounds whose threads come together before each */
+    TOGETHER_INSTANCES = 1024, /* in rounds whose threads meet before each instance */
     TABLE = 4096,
     MILLISECOND_NS = 1000000,
-    STATUS_STUCK = 4, /* threads block for good: the process ends, and a new one goes on */
+    STATUS_STUCK = 4, /* exit status: threads block for good, so a new process continues */
 };
 
 #define UNEXPECTED \
-    UINT64_C(0xBAD0000000000000) /* | enum subject_status: none that it could answer */
+    UINT64_C(0xBAD0000000000000) /* | enum subject_status: a status that is not allowed */
 
 struct line {
     _Alignas(128) _Atomic uint32_t value;
 };
 
 struct instance {
-    void *handle[CONFORM_THREADS + 1]; /* the threads', the helper's */
+    void *handle[CONFORM_THREADS + 1]; /* one per thread, and the helper's */
     uint64_t block;
 };
 
@@ -52,35 +52,34 @@ struct slice {
     const struct conform_program *program;
     const struct conform_set *set;
     const struct subject_memory *subject;
-    bool is_library;   /* a runtime's: a thread's operations are one call */
-    bool is_own;       /* each instance has its memory */
+    bool is_library;   /* a runtime: a thread's operations are one call */
+    bool is_own;       /* each instance has its own memory */
     unsigned strategy; /* of the subject's */
-    unsigned disturb;  /* 0: not, 1: grows, 2: makes and drops handles, and signals come */
+    unsigned disturb;  /* 0: not at all, 1: grows, 2: makes and drops handles, and sends signals */
     uint64_t hang_ns, until_ns;
     uint64_t seed;
-    /* Drawn anew by thread 0 for each round. */
+    /* Drawn by thread 0 for each round. */
     struct instance instance[BATCH];
     unsigned count;
     uint64_t block, stride;
     bool sync;
     uint32_t delay;
-    uint32_t epoch; /* the number of the round's first instance, less one */
+    uint32_t epoch; /* number of the round's first instance - 1 */
     bool ends;
     bool failed;
-    /* What the threads tell each other. */
+    /* Shared between the threads. */
     struct line arrived[CONFORM_THREADS], published[CONFORM_THREADS];
     struct line rescue, rescued, verdict;
     pthread_t id[CONFORM_THREADS];
     _Atomic bool help_ends;
-    pthread_mutex_t looking; /* held by the helper while it looks at instances */
-    bool is_ready;           /* there are instances to look at */
+    pthread_mutex_t looking; /* held by the helper while it examines instances */
+    bool is_ready;           /* there are instances to examine */
     uint64_t *result;        /* INSTANCES * slots */
     uint64_t *table;         /* TABLE * (1 + outcome): a count, an outcome */
     uint64_t instances, lost, rescues;
 };
 
-/* ---- Time and chance --------------------------------------------------------------------------
- */
+/* ---- Time and random numbers ----------------------------------------------------------------- */
 
 static uint64_t now_ns(void) {
     struct timespec t;
@@ -107,9 +106,10 @@ static inline void pause_cpu(void) {
 #endif
 }
 
-/* A barrier: returns when all have arrived at the value. */
+/* A barrier: returns when all threads have reached the value. */
 static void arrive(struct slice *s, unsigned thread, uint32_t value) {
-    unsigned spins = s->program->threads > 2 ? SPINS / 8 : SPINS; /* of more threads one is late */
+    unsigned spins =
+        s->program->threads > 2 ? SPINS / 8 : SPINS; /* with more threads, one is always late */
     atomic_store(&s->arrived[thread].value, value);
     for (unsigned t = 0; t < s->program->threads; t++) {
         for (unsigned tries = 0; (int32_t)(atomic_load(&s->arrived[t].value) - value) < 0;
@@ -125,8 +125,7 @@ static void arrive(struct slice *s, unsigned thread, uint32_t value) {
     }
 }
 
-/* ---- One operation ----------------------------------------------------------------------------
- */
+/* ---- One operation --------------------------------------------------------------------------- */
 
 static uint64_t address_of(const struct slice *s, const struct instance *instance, uint32_t at) {
     return at & CONFORM_GROWN ? s->program->min_pages * SUBJECT_PAGE_BYTES + (at & ~CONFORM_GROWN)
@@ -146,7 +145,7 @@ static uint64_t answered(enum subject_status status, uint64_t value) {
     }
 }
 
-/* What memory_bulk_init copies from. */
+/* The bytes that memory_bulk_init copies. */
 static const uint8_t segment_bytes[CONFORM_SEGMENT_BYTES] = {
     1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22,
     23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44,
@@ -210,7 +209,7 @@ static uint64_t perform(const struct slice *s, const struct instance *instance, 
     }
 }
 
-/* A wait without a timeout: tells where it is, and asks who has woken it. */
+/* A wait without a timeout: publishes that it waits, and checks who has woken it. */
 static uint64_t wait_forever(struct slice *s, const struct instance *instance, unsigned t,
                              unsigned n, uint32_t number) {
     const struct conform_operation *o = &s->program->operation[t][n];
@@ -235,8 +234,7 @@ static void run_instance(struct slice *s, const struct instance *instance, unsig
         library_run(instance->handle[t], p, t, (uint32_t)instance->block, number, result);
         return;
     }
-    uint64_t
-        of[CONFORM_OPERATIONS]; /* results by operation: what the threads share is written last */
+    uint64_t of[CONFORM_OPERATIONS]; /* results by operation; shared words are written last */
     unsigned n = 0;
     for (; n < p->operations[t]; n++) {
         const struct conform_operation *o = &p->operation[t][n];
@@ -260,8 +258,7 @@ static void run_instance(struct slice *s, const struct instance *instance, unsig
     }
 }
 
-/* ---- Memories ---------------------------------------------------------------------------------
- */
+/* ---- Memories -------------------------------------------------------------------------------- */
 
 static void drop_instance(const struct slice *s, struct instance *instance) {
     for (unsigned t = CONFORM_THREADS; t > 0; t--) {
@@ -288,7 +285,7 @@ static bool make_instance(struct slice *s, struct instance *instance, uint32_t m
     for (unsigned t = 1; t <= CONFORM_THREADS; t++) {
         if (f->clone == NULL || f->clone(instance->handle[0], &instance->handle[t]) != SUBJECT_OK) {
             instance->handle[t] = instance->handle[0];
-            ok = !s->is_library; /* two threads never call the same instance of a runtime */
+            ok = !s->is_library; /* two threads must not call the same instance of a runtime */
         }
     }
     if (!ok) {
@@ -297,7 +294,7 @@ static bool make_instance(struct slice *s, struct instance *instance, uint32_t m
     return ok;
 }
 
-/* A word of the memory, read and written while no thread runs. */
+/* A word of the memory, accessed while no thread runs. */
 static uint64_t word_get(const struct slice *s, const struct instance *instance, uint64_t at) {
     uint64_t word = CONFORM_UNCLEAR;
     if (s->subject->promises & SUBJECT_OPAQUE) {
@@ -326,8 +323,7 @@ static struct instance instance_of(const struct slice *s, unsigned i) {
     return instance;
 }
 
-/* ---- Rounds -----------------------------------------------------------------------------------
- */
+/* ---- Rounds ---------------------------------------------------------------------------------- */
 
 static void reset_blocks(struct slice *s) {
     for (unsigned i = 0; i < s->count; i++) {
@@ -342,7 +338,7 @@ static void reset_blocks(struct slice *s) {
     }
 }
 
-/* Thread 0: how the next round's instances lie, and how the threads start. */
+/* Thread 0: draws the layout of the next round's instances, and how the threads start. */
 static void prepare_round(struct slice *s) {
     static const uint64_t strides[] = {0, 64, 128, 192, 4160};
     static const uint32_t delays[] = {0, 15, 63, 255, 1023};
@@ -354,7 +350,7 @@ static void prepare_round(struct slice *s) {
             if (!make_instance(s, &s->instance[s->count], p->min_pages, p->max_pages)) {
                 break;
             }
-            if (draw(&s->seed, 4) == 0) { /* just before the first size's end */
+            if (draw(&s->seed, 4) == 0) { /* just before the initial size's end */
                 s->instance[s->count].block =
                     (uint64_t)p->min_pages * SUBJECT_PAGE_BYTES - CONFORM_WINDOW_BYTES;
             } else {
@@ -399,7 +395,7 @@ static void count_outcome(struct slice *s, const uint64_t *outcome) {
     s->lost++;
 }
 
-/* Thread 0: counts the outcomes, and releases the memories. */
+/* Thread 0: counts the outcomes and releases the memories. */
 static void count_round(struct slice *s) {
     const struct conform_program *p = s->program;
     for (unsigned i = 0; i < s->count; i++) {
@@ -492,8 +488,7 @@ static void *run_thread(void *context) {
     return NULL;
 }
 
-/* ---- The helper -------------------------------------------------------------------------------
- */
+/* ---- The helper ------------------------------------------------------------------------------ */
 
 struct found {
     uint32_t number;
@@ -502,7 +497,7 @@ struct found {
     uint32_t published[CONFORM_THREADS];
 };
 
-/* Instance `number`, for any thread that has reached it. False if there is none. */
+/* Instance `number`, if some thread has reached it; false otherwise. */
 static bool instance_by_number(const struct slice *s, uint32_t number, struct instance *instance) {
     uint32_t index = number - s->epoch - 1;
     if (index >= s->count) {
@@ -512,7 +507,7 @@ static bool instance_by_number(const struct slice *s, uint32_t number, struct in
     return true;
 }
 
-/* What a thread and the helper tell each other: here, or in a runtime's memory. */
+/* A word shared by a thread and the helper: here, or in a runtime's memory. */
 static _Atomic uint32_t *word_of(struct slice *s, const struct instance *instance,
                                  enum conform_place place, unsigned t) {
     if (s->is_library) {
@@ -530,7 +525,7 @@ static _Atomic uint32_t *word_of(struct slice *s, const struct instance *instanc
     }
 }
 
-/* The threads that wait for ever, when all that have not ended the instance do. */
+/* The threads that wait for ever, if all threads that have not ended the instance do. */
 static bool find_blocked(struct slice *s, struct found *found) {
     uint32_t arrived[CONFORM_THREADS] = {0};
     *found = (struct found){0};
@@ -573,9 +568,9 @@ static bool has_moved(struct slice *s, const struct instance *instance, const st
     return false;
 }
 
-/* Wakes them. Who was in a queue then had been forgotten by the program: `woken` counts these, and
- * must be as many as find out that it was we who woke them; else it is not clear who was blocked.
- */
+/* Wakes them. `woken` counts the threads that were still in a queue, because the program had not
+ * woken them. It must equal the number of threads that notice that the harness woke them; otherwise
+ * it is unclear which were blocked. */
 static void rescue(struct slice *s, const struct found *found) {
     struct instance instance = instance_of(s, found->number - s->epoch - 1);
     _Atomic uint32_t *rescued = word_of(s, &instance, CONFORM_RESCUED, 0);
@@ -608,7 +603,7 @@ static void rescue(struct slice *s, const struct found *found) {
     atomic_store(word_of(s, &instance, CONFORM_VERDICT, 0), found->number << 1 | !clear);
 }
 
-/* A signal ends a futex's wait early, as any program may see it: the memory's wait must not end by
+/* A signal ends a futex wait early, as in any program; the memory's wait must not end because of
  * it. */
 static void on_signal(int number) {
     (void)number;
@@ -679,8 +674,7 @@ static void *run_helper(void *context) {
     return NULL;
 }
 
-/* ---- A slice ----------------------------------------------------------------------------------
- */
+/* ---- A slice --------------------------------------------------------------------------------- */
 
 static bool offers(const struct subject_memory *f, const struct conform_program *p) {
     if (library_name() != NULL) {
@@ -743,7 +737,7 @@ static bool offers(const struct subject_memory *f, const struct conform_program 
     return true;
 }
 
-/* The n-th strategy that can share a memory of that many pages; false where there is none. */
+/* The n-th strategy that can share a memory of that many pages; false if there is none. */
 static bool strategy_choose(const struct subject_memory *f, unsigned n, uint32_t pages,
                             unsigned *strategy) {
     unsigned usable[64], count = 0;
@@ -830,8 +824,8 @@ static bool run_slice(const struct conform_run *run, const struct subject *subje
     if (ok) {
         bool helps = program->waits || s->disturb != 0;
         helps = helps && pthread_create(&helper, NULL, run_helper, s) == 0;
-        if (helps) { /* it ends with the last round, and sends signals to threads that are not
-                        joined */
+        if (helps) { /* it ends with the last round; until then it sends signals to threads that are
+                        not yet joined */
             pthread_join(helper, NULL);
         }
         for (unsigned t = 0; t < program->threads; t++) {
@@ -880,8 +874,8 @@ int conform_run_all(const struct conform_run *run, const struct conform_program 
     bool any = false;
     for (unsigned long turn = 0; turn == 0 || (any && now_ns() < until_ns); turn++) {
         for (size_t k = 0; k < count && (run->total_s == 0 || now_ns() < until_ns); k++) {
-            size_t i = (k + run->seed * 37) % count; /* a run that is too short for all of them
-                                                        begins with another one each time */
+            size_t i = (k + run->seed * 37) % count; /* if the run is too short for all programs,
+                                                        each run begins with a different one */
             if (!offers(subject->memory, &program[i])) {
                 if (turn == 0) {
                     printf("{\"program\":\"%s\",\"not_offered\":true}\n", program[i].name);

@@ -8,14 +8,14 @@
 struct conform_run {
     uint64_t seed;
     unsigned long slice_ms; /* each program, in turn */
-    unsigned long total_s;  /* all together: rounds of slices until then; 0: one round */
-    unsigned long hang_s;   /* without progress for so long is a hang */
-    const char *library;    /* the shim of a runtime in this process; NULL: what SUBJECT= names */
+    unsigned long total_s;  /* time for all rounds of slices; 0: one round */
+    unsigned long hang_s;   /* no progress for this long counts as a hang */
+    const char *library;    /* a runtime's shim in this process; NULL: SUBJECT= */
 };
 
-/* Runs them on the memory or the runtime, and prints a line of JSON for each slice, as
- * driver.js does. The exit status: 0; 2 where there is no such memory. Outcomes are judged by who
- * reads the lines. */
+/* Runs the programs on the memory or the runtime, and prints a line of JSON for each slice, like
+ * driver.mjs. Returns the exit status: 0, or 2 if there is no such memory. The reader of the lines
+ * judges the outcomes. */
 int conform_run_all(const struct conform_run *run, const struct conform_program *program,
                     const struct conform_set *set, size_t count);
 

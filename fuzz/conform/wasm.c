@@ -4,8 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Bytes ------------------------------------------------------------------------------------
- */
+/* ---- Bytes ----------------------------------------------------------------------------------- */
 
 struct code {
     uint8_t *bytes;
@@ -53,7 +52,7 @@ static void put_text(struct code *c, const char *text) {
     }
 }
 
-/* Appends a part after its length, and frees it. */
+/* Appends a section after its length, and frees it. */
 static void put_sized(struct code *c, struct code *part) {
     put_unsigned(c, part->length);
     for (size_t i = 0; i < part->length; i++) {
@@ -69,8 +68,7 @@ static void put_section(struct code *c, unsigned id, struct code *part) {
     put_sized(c, part);
 }
 
-/* ---- Instructions -----------------------------------------------------------------------------
- */
+/* ---- Instructions ---------------------------------------------------------------------------- */
 
 enum {
     LOOP = 0x03,
@@ -122,7 +120,7 @@ enum {
     I64_SHR_U = 0x88,
     I32_WRAP = 0xa7,
     I64_EXTEND_U = 0xad,
-    /* behind 0xfe */
+    /* after the prefix 0xfe */
     NOTIFY = 0x00,
     WAIT32 = 0x01,
     WAIT64 = 0x02,
@@ -131,15 +129,15 @@ enum {
     I32_ATOMIC_STORE = 0x17,
     I32_ATOMIC_ADD = 0x1e,
     ATOMIC_CMPXCHG = 0x48,
-    /* behind 0xfc */
+    /* after the prefix 0xfc */
     MEMORY_INIT = 8,
     MEMORY_COPY = 10,
     MEMORY_FILL = 11,
 };
 
-/* enum conform_rmw's places among 0xfe's instructions. */
+/* Offsets of enum conform_rmw among the 0xfe instructions. */
 static const unsigned atomic_rmw[CONFORM_RMW_COUNT] = {0x1e, 0x25, 0x2c, 0x33, 0x3a, 0x41};
-/* By variant: i32, i64, i32 of 8 and 16 bits, i64 of 8, 16, 32 bits, as the atomic ones are
+/* By variant: i32, i64, i32 with 8 and 16 bits, i64 with 8, 16, 32 bits, as the atomic ones are
  * numbered. */
 static const unsigned plain_load[7] = {0x28, 0x29, 0x2d, 0x2f, 0x31, 0x33, 0x35};
 static const unsigned plain_store[7] = {0x36, 0x37, 0x3a, 0x3b, 0x3c, 0x3d, 0x3e};
@@ -193,7 +191,7 @@ static void add_const(struct code *c, unsigned to, uint32_t value) {
     local(c, SET, to);
 }
 
-/* Lets other threads run: a wait of that long on a word that nobody writes. */
+/* Lets other threads run, by a wait of that length on a word that is never written. */
 static void put_yield(struct code *c, unsigned control, uint64_t timeout_ns) {
     local(c, GET, control);
     i32_const(c, 0);
@@ -202,8 +200,7 @@ static void put_yield(struct code *c, unsigned control, uint64_t timeout_ns) {
     put_byte(c, DROP);
 }
 
-/* ---- A thread ---------------------------------------------------------------------------------
- */
+/* ---- A thread -------------------------------------------------------------------------------- */
 
 enum { COUNT, BLOCK_AT, STRIDE, RESULTS, CONTROL, EPOCH, SYNC, DELAY, SEED, PARAMETERS };
 enum { NUMBER = PARAMETERS, SPINS, WORD, SLOTS };
@@ -215,8 +212,8 @@ struct encoder {
     enum conform_fault fault;
     unsigned thread;
     unsigned first_slot;
-    unsigned first_function; /* behind those for hosts in C */
-    bool prompt;             /* results are stored at once: the thread may trap, or stay blocked */
+    unsigned first_function; /* after the functions for hosts in C */
+    bool prompt; /* results are stored at once, because the thread may trap or stay blocked */
 };
 
 static uint64_t draw(struct encoder *e) {
@@ -230,7 +227,7 @@ static unsigned slot_local(const struct encoder *e, const struct conform_operati
     return SLOTS + (unsigned)o->slot - e->first_slot;
 }
 
-/* Pushes an access's base; returns what the instruction has to add as its immediate. */
+/* Pushes an access's base; returns the offset for its immediate. */
 static uint32_t put_base(struct encoder *e, struct code *c, uint32_t at) {
     uint32_t offset = at & ~CONFORM_GROWN;
     if (at & CONFORM_GROWN) {
@@ -248,7 +245,7 @@ static uint32_t put_base(struct encoder *e, struct code *c, uint32_t at) {
     return 0;
 }
 
-/* One of the variants of that width. */
+/* One of the variants with that width. */
 static unsigned variant_of(struct encoder *e, uint32_t width, bool *is_wide) {
     static const unsigned narrow[] = {2, 3, 0, 1}, wide[] = {4, 5, 6, 1};
     *is_wide = width == 8 || (draw(e) & 1);
@@ -330,7 +327,7 @@ static void put_notify(struct encoder *e, struct code *c, const struct conform_o
     if (e->fault == CONFORM_FAULT_WAKE_MORE && count > 0 && count < UINT32_MAX) {
         count++;
     }
-    if (drops) { /* each thousandth one of the thread wakes nobody */
+    if (drops) { /* every thousandth notify of the thread wakes no thread */
         local(c, GET, CONTROL);
         local(c, GET, CONTROL);
         access_plain(c, I32_LOAD, 4, CONFORM_FAULT_WORD + 128 + e->thread * 4);
@@ -394,9 +391,9 @@ static void put_size(struct encoder *e, struct code *c) {
     put_byte(c, I64_EXTEND_U);
 }
 
-/* A wait without a timeout tells where it is; who is woken by the harness, and not by the program,
- * was blocked, and its instance ends there. Depth: how many blocks stand between here and that end.
- */
+/* A wait without a timeout publishes that it waits. If the harness wakes it, and not the program,
+ * it was blocked, and its instance ends there. depth: number of blocks between here and that
+ * end. */
 static void put_wait(struct encoder *e, struct code *c, const struct conform_operation *o,
                      unsigned number, unsigned depth) {
     bool forever = conform_waits_forever(o), wide = o->code == CONFORM_memory_wait64;
@@ -462,7 +459,7 @@ static void put_wait(struct encoder *e, struct code *c, const struct conform_ope
 
 static void put_operation(struct encoder *e, struct code *c, const struct conform_operation *o,
                           unsigned number) {
-    unsigned depth = 0; /* how deep the block around all operations is, from here */
+    unsigned depth = 0; /* nesting depth, from here, of the block around all operations */
     if (o->test != CONFORM_ALWAYS) {
         local(c, GET, slot_local(e, &e->program->operation[e->thread][o->tested]));
         i64_const(c, o->tested_value);
@@ -532,7 +529,7 @@ static void put_operation(struct encoder *e, struct code *c, const struct confor
     }
 }
 
-/* Spins, as often as drawn below the mask. */
+/* Spins a random number of times, at most the mask. */
 static void put_delay(struct code *c) {
     local(c, GET, DELAY);
     open(c, IF);
@@ -626,10 +623,10 @@ static void put_thread(struct encoder *e, struct code *c) {
     put_byte(c, END);
 }
 
-/* ---- The harness's functions ------------------------------------------------------------------
- */
+/* ---- The harness's functions ----------------------------------------------------------------- */
 
-/* arrive(control, thread, value): tells it, then waits until each of the others has arrived. */
+/* arrive(control, thread, value): publishes the value, then waits until each of the others has
+ * arrived. */
 static void put_arrive(const struct conform_program *p, struct code *c) {
     enum { AT = 0, THREAD = 1, VALUE = 2, TRIES = 3 };
     put_locals(c, 1, 0);
@@ -718,7 +715,7 @@ static void put_outcome_word(const struct conform_program *p, struct code *c, un
 }
 
 static void put_tally_insert(const struct conform_program *p, struct code *c) {
-    local(c, GET, T_TABLE); /* full: count it as lost */
+    local(c, GET, T_TABLE); /* the table is full: counts the outcome as lost */
     access_plain(c, I32_LOAD, 4, 0);
     i32_const(c, CONFORM_TABLE_MOST);
     put_byte(c, I32_GE_U);
@@ -787,7 +784,7 @@ static void put_tally(const struct conform_program *p, struct code *c) {
         put_byte(c, I64_XOR);
         local(c, SET, T_HASH);
     }
-    local(c, GET, T_HASH); /* 0 stands for an empty entry */
+    local(c, GET, T_HASH); /* 0 marks an empty entry */
     put_byte(c, I64_EQZ);
     open(c, IF);
     i64_const(c, 1);
@@ -858,7 +855,7 @@ static void put_size_function(struct code *c) {
     put_byte(c, END);
 }
 
-/* One of enum conform_call, for hosts in C. */
+/* One function of enum conform_call, for hosts in C. */
 static void put_call(const struct encoder *e, struct code *c, unsigned number) {
     const struct conform_program *p = e->program;
     put_locals(c, 0, 0);
@@ -895,8 +892,7 @@ static void put_call(const struct encoder *e, struct code *c, unsigned number) {
     put_byte(c, END);
 }
 
-/* ---- The module -------------------------------------------------------------------------------
- */
+/* ---- The module ------------------------------------------------------------------------------ */
 
 static void put_type(struct code *c, unsigned parameters, unsigned result) {
     put_byte(c, 0x60);
@@ -938,7 +934,7 @@ bool conform_fault_by_name(const char *name, enum conform_fault *fault) {
 
 enum type { TYPE_THREE, TYPE_THREAD, TYPE_TALLY, TYPE_SIZE, TYPE_CALL, TYPES };
 
-/* The functions: those for hosts in C; arrive, the threads, reset, size, and tally where instances
+/* The functions: those for hosts in C; arrive, the threads, reset, size; and tally if instances
  * share a memory. */
 static void put_function_types(const struct conform_program *p, bool has_calls, struct code *c) {
     for (unsigned i = 0; has_calls && i < CONFORM_CALLS; i++) {
@@ -991,8 +987,8 @@ static void put_import(struct code *c, const struct conform_limits *limits) {
                     limits != NULL ? limits->max_pages : 65536);
 }
 
-/* A stack pointer, and between what it lies, as a compiler of C would say it: there are runtimes
- * that make no threads without. Nothing uses it. */
+/* A stack pointer and the bounds of its stack, as a C compiler would declare them, because some
+ * runtimes make no threads without them. They are not used. */
 static void put_stack(struct code *c) {
     static const uint32_t value[] = {65536, 61440, 65536};
     put_unsigned(c, 3);

@@ -17,25 +17,25 @@
 #include "program.h"
 
 enum conform_place {
-    CONFORM_ARRIVED = 0,     /* + thread * 128: the number that it has come to */
+    CONFORM_ARRIVED = 0,     /* + thread * 128: the number that it has reached */
     CONFORM_PUBLISHED = 512, /* + thread * 128: number * 8 + operation, while it waits for ever */
     CONFORM_RESCUE = 1024,   /* the instance whose blocked threads are being woken by the harness */
-    CONFORM_RESCUED = 1152,  /* how many were, so far */
-    CONFORM_VERDICT = 1280,  /* number * 2 + 1 where it is not clear who was blocked */
-    CONFORM_YIELD = 1408,    /* nobody writes it: waits with a timeout let others run */
-    CONFORM_SPINS = 1472,    /* how often a thread looks at a barrier before it lets others run */
-    CONFORM_FAULT_WORD = 1536, /* of planted faults */
+    CONFORM_RESCUED = 1152,  /* how many have been woken so far */
+    CONFORM_VERDICT = 1280,  /* number * 2 + 1 if it is unclear which threads were blocked */
+    CONFORM_YIELD = 1408,    /* never written: waits on it with a timeout let others run */
+    CONFORM_SPINS = 1472,    /* how often a thread polls a barrier before it lets others run */
+    CONFORM_FAULT_WORD = 1536, /* for planted faults */
     CONFORM_CONTROL_BYTES = 2048,
     CONFORM_TABLE_ENTRIES = 1024, /* each {hash, count}, 16 bytes, after {used, lost}, 16 bytes */
     CONFORM_TABLE_MOST = 768,
 };
 
-/* Mistakes that an engine might make, planted by the encoder. */
+/* Faults that an engine might have, planted by the encoder. */
 enum conform_fault {
     CONFORM_FAULT_NONE,
-    CONFORM_FAULT_DROP_NOTIFY, /* one in a thousand wakes nobody */
+    CONFORM_FAULT_DROP_NOTIFY, /* one notify in a thousand wakes no thread */
     CONFORM_FAULT_PLAIN_STORE, /* atomic stores are plain ones */
-    CONFORM_FAULT_EARLY_SIZE,  /* memory.size tells of a growth before its bytes are there */
+    CONFORM_FAULT_EARLY_SIZE,  /* memory.size reports a growth before its bytes exist */
     CONFORM_FAULT_WAKE_MORE,   /* a notify wakes one more than its count */
     CONFORM_FAULT_COUNT
 };
@@ -50,7 +50,7 @@ enum conform_call {
     CONFORM_CALLS = 7
 };
 
-/* The memory of such a module: it defines it, or imports it as "h" "m". */
+/* The memory of such a module: defined in it, or imported as "h" "m". */
 struct conform_limits {
     uint32_t min_pages, max_pages;
     bool is_imported;
@@ -59,9 +59,9 @@ struct conform_limits {
 /* Results of one thread. */
 unsigned conform_slots(const struct conform_program *program, unsigned thread);
 
-/* The module's bytes, to be freed; NULL for want of memory, or for a program of hosts. The seed
- * draws between instructions that do the same: of i32 and of i64, offsets as immediates or added.
- */
+/* The module's bytes, to be freed; NULL if out of memory, or for a program that only hosts can run.
+ * The seed chooses between equivalent instructions: of i32 and of i64, offsets as immediates or
+ * added. */
 uint8_t *conform_wasm(const struct conform_program *program, uint64_t seed,
                       enum conform_fault fault, const struct conform_limits *limits, size_t *bytes);
 

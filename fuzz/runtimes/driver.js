@@ -1,6 +1,6 @@
 // driver.js: a JavaScript engine plays programs on WebAssembly.Memory: a line of JSON in, a line of answers
-// out, until the input ends. README.md tells the protocol. Runs in node, bun, deno, jsc and SpiderMonkey's
-// shell; in a browser page.js gives it lines. Statuses are those of enum subject_status in ../subject.h.
+// out, until the input ends. README.md describes the protocol. Runs in node, bun, deno, jsc and
+// SpiderMonkey's shell; in a browser, page.js passes lines to it. Statuses are those of enum subject_status in ../subject.h.
 'use strict';
 (() => {
   const OK = 0, INVALID = 1, NO_MEMORY = 3, NOT_SHARED = 5, OUT_OF_BOUNDS = 6, MISALIGNED = 7, SYSTEM = 13;
@@ -12,7 +12,7 @@
   for (let i = 0; i < PATTERN; i++) pattern[i] = 1 + (i * 31 + Math.floor(i / 251)) % 255;
 
   let scratch = new Uint8Array(1 << 14);
-  const bytesOf = hex => { // until the next call
+  const bytesOf = hex => { // valid until the next call
     if (scratch.length < hex.length / 2) scratch = new Uint8Array(hex.length);
     const bytes = scratch.subarray(0, hex.length / 2);
     for (let i = 0; i < bytes.length; i++) {
@@ -27,7 +27,8 @@
     return text;
   };
 
-  // ---- What errors mean --------------------------------------------------------------------------------
+  // ---- Meaning of errors
+  // -------------------------------------------------------------------------------
   const wantsMemory = text => /alloc|out of memory|could not|failed to (grow|create)/i.test(text);
 
   const creationStatus = error => {
@@ -76,7 +77,7 @@
       return memory.grow(pages);
     } catch (error) {
       if (!(error instanceof TypeError)) throw error;
-      return Number(memory.grow(BigInt(pages))); // a memory of 64-bit addresses counts in those
+      return Number(memory.grow(BigInt(pages))); // a memory with 64-bit addresses takes a BigInt
     }
   };
   const exportsOf = instance => {
@@ -90,7 +91,8 @@
   };
   const number = value => value === 0 ? '0' : value < 4294967296 ? '0:' + value : '0:' + value % 4294967296 + ':' + Math.floor(value / 4294967296);
 
-  // A fuzzer's programs resemble each other: most of their modules were compiled for an earlier one.
+  // A fuzzer's programs are similar, so most of their modules have been compiled for an earlier
+  // one.
   const KEPT = 512, kept = new Map();
   const moduleOf = hex => {
     let module = kept.get(hex);
@@ -123,7 +125,7 @@
         slots[slot] = { memory: instance.exports.m, functions: exportsOf(instance) };
       }
     }
-    host(slots, o) { // what the host does itself: the answer
+    host(slots, o) { // requests to the host itself; returns the answer
       const ops = this.ops, memory = slots[ops[o + 1]].memory;
       const at = ops[o + 2] + ops[o + 3] * 4294967296, count = ops[o + 4];
       switch (ops[o]) {
@@ -151,7 +153,7 @@
           return String(SYSTEM);
       }
     }
-    // The answers of one run, from new memories on. Each is told as soon as it is there.
+    // The answers of one run, with new memories. Each is reported as soon as it is there.
     run(told) {
       const ops = this.ops, slots = [];
       for (let o = 0; o < ops.length; o += WORDS) {
@@ -171,7 +173,7 @@
             } catch (error) { answer = String(creationStatus(error)); }
             break;
           case CALL:
-            if (slots[slot] === undefined) { answer = String(SYSTEM); break; } // foretold to be there, and is not
+            if (slots[slot] === undefined) { answer = String(SYSTEM); break; } // predicted to exist, but it does not
             try {
               answer = wide(slots[slot].functions[ops[o + 2]](ops[o + 3], ops[o + 4], ops[o + 5], ops[o + 6], ops[o + 7]));
             } catch (error) { answer = String(trapStatus(error)); }
@@ -193,7 +195,7 @@
   const valid = (...bytes) => WebAssembly.validate(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, ...bytes]));
   const features = () => {
     const words = ['imports', 'again', 'hostgrow'];
-    if (engine !== 'JavaScriptCore') words.push('names'); // there all traps of memory have one message
+    if (engine !== 'JavaScriptCore') words.push('names'); // there, all memory traps have the same message
     if (valid(5, 4, 1, 3, 1, 1)) words.push('threads');
     if (valid(5, 5, 2, 0, 1, 0, 1)) words.push('second');
     if (valid(5, 4, 1, 7, 1, 1) && valid(5, 3, 1, 4, 1)) words.push('memory64');
@@ -203,16 +205,16 @@
 
   const host = globalThis;
   const engine = 'line' in new Error() ? 'JavaScriptCore' : 'lineNumber' in new Error() ? 'SpiderMonkey' : 'V8';
-  if (engine === 'V8') Error.stackTraceLimit = 0; // a trap is an everyday answer, and nobody reads its stack
+  if (engine === 'V8') Error.stackTraceLimit = 0; // traps are frequent here, and their stacks are not used
   const version = () => {
     if (host.Deno && host.Deno.version) return 'deno ' + host.Deno.version.deno + ', V8 ' + host.Deno.version.v8;
     if (host.Bun) return 'bun ' + host.Bun.version + ', JavaScriptCore ' + host.process.versions.webkit.slice(0, 10);
     if (host.process && host.process.versions) return 'node ' + host.process.versions.node + ', V8 ' + host.process.versions.v8;
     if (host.navigator) return host.navigator.userAgent;
-    return engine + ' shell'; // which has no way to tell its version
+    return engine + ' shell'; // it cannot report its version
   };
 
-  // One line to its answer; with "step" each answer is said at once, on a line of its own.
+  // Answers one line; with "step" each answer is printed at once, on a line of its own.
   const answerTo = (line, say) => {
     const request = JSON.parse(line);
     if (request.hello) return 'pagebox 1 ' + features() + ' ; ' + version();
@@ -227,7 +229,8 @@
     for (let round = 1; round < (request.repeat || 1); round++) {
       let n = 0, other = -1, what;
       player.run(answer => {
-        // Of two traps at once either may be told; that kinds differ is left to whoever compares tiers.
+        // If two traps apply, either may be reported; the tool that compares tiers judges
+        // differences in kind.
         const both = isTrap(answer) && isTrap(first[n]);
         if (answer !== first[n] && !both && other < 0) { other = n; what = answer; }
         n++;
@@ -238,7 +241,7 @@
   };
 
   // ---- Lines in and out --------------------------------------------------------------------------------
-  const chunks = (read, write) => { // read(bytes): how many, 0 at the end; write(bytes)
+  const chunks = (read, write) => { // read(bytes): returns how many, 0 at the end; write(bytes)
     const decoder = new TextDecoder(), encoder = new TextEncoder(), bytes = new Uint8Array(1 << 16);
     let out = new Uint8Array(1 << 16);
     const say = text => { // text is ASCII

@@ -1,5 +1,5 @@
-/* echo.c: a runtime that costs nothing, for measuring the harness and the pipe: echo FILE answers
- * each line from its standard input with the next line of FILE, what a real runtime answered to the
+/* echo.c: a runtime without cost, for measuring the harness and the pipe: echo FILE answers each
+ * line of its standard input with the next line of FILE, which has a real runtime's answers to the
  * same programs. */
 #include <errno.h>
 #include <fcntl.h>
@@ -28,7 +28,7 @@ int main(int count, char **words) {
         for (const char *c = in; (c = memchr(c, '\n', (size_t)(in + got - c))) != NULL; c++) {
             const char *next = memchr(at, '\n', (size_t)(end - at));
             if (next == NULL) {
-                return 0; /* no more is known */
+                return 0; /* FILE has ended */
             }
             for (next++; at < next;) {
                 ssize_t put = write(1, at, (size_t)(next - at));

@@ -6,12 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- Instructions -----------------------------------------------------------------------------
- */
+/* ---- Instructions ---------------------------------------------------------------------------- */
 
 enum { PLAIN = 0, BULK = 0xfc, SIMD = 0xfd, THREADS = 0xfe };
 
-/* In any order: forms are picked by width. */
+/* In any order: forms are chosen by width. */
 const struct guest_form guest_loads[GUEST_LOADS] = {
     {"i32.load8_s", PLAIN, 0x2c, 1, 'i', true},
     {"i32.load8_u", PLAIN, 0x2d, 1, 'i', false},
@@ -53,9 +52,7 @@ const struct guest_form guest_stores[GUEST_STORES] = {
     {"v128.store32_lane", SIMD, 0x5a, 4, 'v', false},
     {"v128.store64_lane", SIMD, 0x5b, 8, 'v', false},
 };
-/* The order in which each atomic operation has its seven; opcode: counted from the operation's
- * first.
- */
+/* Order of the seven forms of each atomic operation; opcode: relative to the operation's first. */
 const struct guest_form guest_atomics[GUEST_ATOMICS] = {
     {"i32", THREADS, 0, 4, 'i', false},    {"i64", THREADS, 1, 8, 'l', false},
     {"i32 8", THREADS, 2, 1, 'i', false},  {"i32 16", THREADS, 3, 2, 'i', false},
@@ -76,8 +73,7 @@ bool guest_same(const struct guest_function *a, const struct guest_function *b) 
            a->drop == b->drop;
 }
 
-/* ---- Bytes ------------------------------------------------------------------------------------
- */
+/* ---- Bytes ----------------------------------------------------------------------------------- */
 
 uint8_t *guest_bytes_room(struct guest_bytes *to, size_t count) {
     if (to->count + count > to->room) {
@@ -130,8 +126,7 @@ static void sized(struct guest_bytes *to, struct guest_bytes *part) {
     part->count = 0;
 }
 
-/* ---- Code -------------------------------------------------------------------------------------
- */
+/* ---- Code ------------------------------------------------------------------------------------ */
 
 enum { LOCAL_GET = 0x20, I32_CONST = 0x41, I64_CONST = 0x42, END = 0x0b, EXTEND_U = 0xad };
 
@@ -169,12 +164,11 @@ static void operand(struct guest_bytes *c, char type, unsigned width, unsigned l
         byte(c, 0xbf); /* f64.reinterpret_i64 */
     } else if (type == 'v') {
         (void)width;
-        simd(c, 0x12); /* i64x2.splat: each lane of any width has the operand's low bytes at its
-                          even places */
+        simd(c, 0x12); /* i64x2.splat: in each even lane of any width, the operand's low bytes */
     }
 }
 
-/* Makes an i64 of what a load left on the stack; signs stay extended. */
+/* Makes an i64 of the value that a load left on the stack, with sign extension. */
 static void result(struct guest_bytes *c, const struct guest_form *f) {
     static const uint8_t extract[9] = {[1] = 0x16, [2] = 0x19, [4] = 0x1b, [8] = 0x1d};
     switch (f->type) {
@@ -205,7 +199,7 @@ static void result(struct guest_bytes *c, const struct guest_form *f) {
     }
 }
 
-/* Which of a module's memories, and whether its addresses have 64 bits. */
+/* Which of a module's memories, and whether it has 64-bit addresses. */
 struct place {
     unsigned number;
     bool wide;
@@ -264,7 +258,7 @@ static void index_of(struct guest_bytes *c, const struct guest_function *f, stru
     }
 }
 
-/* A number of pages as the guest returns it: none is UINT32_MAX. */
+/* A number of pages as the guest returns it; none is UINT32_MAX. */
 static void pages(struct guest_bytes *c, struct place memory) {
     if (memory.wide) {
         byte(c, 0xa7); /* i32.wrap_i64 */
@@ -311,7 +305,7 @@ static void body_of_access(struct guest_bytes *c, const struct guest_function *f
     const struct guest_form *form = form_of(f);
     index_of(c, f, memory);
     if (f->what == GUEST_LOAD) {
-        if (form->type == 'n') { /* into the last lane of zeros */
+        if (form->type == 'n') { /* into the last lane of a zero vector */
             zero(c);
             simd(c, 0x12);
         }
@@ -412,8 +406,7 @@ static void body_of(struct guest_bytes *c, const struct guest_function *f, struc
     byte(c, END);
 }
 
-/* ---- Modules ----------------------------------------------------------------------------------
- */
+/* ---- Modules --------------------------------------------------------------------------------- */
 
 static void section(struct guest_bytes *to, unsigned number, struct guest_bytes *part) {
     byte(to, number);
@@ -514,8 +507,7 @@ void guest_make(struct guest_bytes *to, const struct guest_module *m) {
     free(one.at);
 }
 
-/* ---- Text -------------------------------------------------------------------------------------
- */
+/* ---- Text ------------------------------------------------------------------------------------ */
 
 void guest_print(char *text, size_t room, const struct guest_function *f) {
     static const char *const rmw[] = {"add", "sub", "and", "or", "xor", "xchg"};

@@ -1,9 +1,9 @@
-/* guest.h: WebAssembly modules for a program's operations, made as it runs.
+/* guest.h: WebAssembly modules for a program's operations, generated at run time.
  *
- * Each operation that a guest performs becomes an exported function of its own, with the
- * operation's own immediates: offset, alignment hint, and, where asked for, a constant index. All
- * are of one type, (i32 i32 i32 i32 i32) -> i64, and named by number, "0", "1", ...; the memory is
- * exported as "m", or imported as "h" "m". 64-bit operands come as two halves, low first. */
+ * Each operation that a guest performs becomes an exported function, with the operation's own
+ * immediates: offset, alignment hint and, on request, a constant index. All have the type (i32 i32
+ * i32 i32 i32) -> i64 and are named by number, "0", "1", ...; the memory is exported as "m", or
+ * imported as "h" "m". 64-bit operands come in two halves, low first. */
 #ifndef GUEST_H
 #define GUEST_H
 
@@ -27,15 +27,15 @@ enum guest_what {
     GUEST_WHATS
 };
 
-/* How the memory comes to the module. */
+/* How the module gets its memory. */
 enum guest_how {
     GUEST_DEFINED,
     GUEST_IMPORTED,
-    GUEST_SECOND, /* defined, behind another memory of one page that nothing uses */
+    GUEST_SECOND, /* defined, after another memory of one page that is not used */
     GUEST_HOWS
 };
 
-/* An instruction of a given width: its type, and whether it extends the sign. */
+/* An instruction of a given width: its type, and whether it sign-extends. */
 struct guest_form {
     const char *name;
     uint8_t prefix, opcode, width;
@@ -50,7 +50,7 @@ struct guest_function {
     enum subject_rmw rmw;
     uint8_t form, align; /* align: log2 of the hint */
     bool index_is_constant;
-    bool is_far; /* 2^32 is added to the index; only where addresses have 64 bits */
+    bool is_far; /* 2^32 is added to the index; only with 64-bit addresses */
     uint32_t index, offset;
     uint32_t segment; /* of GUEST_INIT, counted from 0 */
     bool drop;        /* the segment is dropped first */
@@ -68,19 +68,19 @@ struct guest_segment {
 struct guest_module {
     struct subject_type type; /* the memory's limits */
     enum guest_how how;
-    bool wide; /* 64-bit addresses (memory64); not of GUEST_SECOND */
+    bool wide; /* 64-bit addresses (memory64); not with GUEST_SECOND */
     const struct guest_function *function;
     unsigned functions;
     const struct guest_segment *segment;
     unsigned segments;
 };
 
-/* Bytes that grow; zero-initialise, free `at`. */
+/* Growing bytes; zero-initialise, free `at`. */
 struct guest_bytes {
     uint8_t *at;
     size_t count, room;
 };
-/* Room for `count` more, to be filled. */
+/* Adds room for `count` more bytes, for the caller to fill. */
 uint8_t *guest_bytes_room(struct guest_bytes *to, size_t count);
 void guest_bytes_add(struct guest_bytes *to, const void *data, size_t count);
 

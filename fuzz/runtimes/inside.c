@@ -1,7 +1,6 @@
-/* inside.c: the door to a library in this process, by way of a shim (shim.h).
- *
- * While the library runs, its own handlers of SIGSEGV and SIGBUS are in charge, as they were when
- * it had been opened; the harness's are put back behind each program. */
+/* inside.c: the door to a library in this process, through a shim (shim.h). While the library runs,
+ * its own handlers of SIGSEGV and SIGBUS are installed; the harness's are restored after each
+ * program. */
 #include "door.h"
 #include "model.h"
 #include "shim.h"
@@ -17,7 +16,7 @@ static const int faults[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE};
 enum { FAULTS = sizeof faults / sizeof faults[0] };
 
 static struct sigaction theirs[FAULTS], ours[FAULTS];
-static const char *volatile running; /* the rule that a crash now breaks */
+static const char *volatile running; /* the rule that a crash would break now */
 static void *slot[SLOTS_MAX];
 static uint8_t *bytes_store;
 static size_t bytes_used, bytes_room;
@@ -36,7 +35,7 @@ enum subject_status shim_trap(const char *text) {
     return strcasestr(text, "shared") != NULL ? SUBJECT_NOT_SHARED : SUBJECT_SYSTEM;
 }
 
-/* A copy of bytes that differ, kept until the next program. */
+/* A copy of differing bytes, kept until the next program. */
 static const uint8_t *keep(const uint8_t *from, size_t count) {
     if (bytes_used + count > bytes_room) {
         return NULL;
@@ -52,7 +51,7 @@ static struct answer access_bytes(const struct request *r) {
     uint8_t *base;
     uint64_t bytes;
     if (!shim.view(slot[r->word[1]], &base, &bytes)) {
-        return r->foretold; /* cannot be asked */
+        return r->foretold; /* the runtime cannot answer this */
     }
     if (at > bytes || count > bytes - at) {
         return (struct answer){.status = SUBJECT_OUT_OF_BOUNDS};
@@ -112,7 +111,7 @@ static struct answer play_one(const struct play *p, const struct request *r) {
     case REQUEST_GROW:
         a.value = shim.grow(slot[number], r->word[2]);
         break;
-    case REQUEST_SEGMENTS: /* for what its active segments do */
+    case REQUEST_SEGMENTS: /* instantiated for its active segments */
         made = again(p, r->word[2], number, &why);
         a.status = made != NULL ? SUBJECT_OK : why;
         if (made != NULL) {
@@ -140,7 +139,7 @@ static enum played play(struct play *p) {
         running = p->request[i].rule;
         p->answer[i] = play_one(p, &p->request[i]);
     }
-    for (unsigned i = 0; i < SLOTS_MAX; i++) { /* of programs that were cut */
+    for (unsigned i = 0; i < SLOTS_MAX; i++) { /* for programs that were cut short */
         if (slot[i] != NULL) {
             shim.drop(slot[i]);
             slot[i] = NULL;

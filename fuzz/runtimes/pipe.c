@@ -1,12 +1,12 @@
-/* pipe.c: the door to a runtime in a process of its own, over two pipes; a line of JSON to it, a
+/* pipe.c: the door to a runtime in a process of its own, over two pipes: a line of JSON to it, a
  * line of answers back (README.md). Several processes are several tiers of one engine, which must
  * agree.
  *
  * PAGEBOX_RUNTIME: a line for each process, "name<tab>repeat<tab>command for sh"; the first is
- * judged. PAGEBOX_REPEAT: how often each program is played in one process, in place of `repeat`.
- * PAGEBOX_ROTATE=1: each program is played by the first and one of the others, by turns.
- * PAGEBOX_HANG_MS: how long a program may take. PAGEBOX_COSTLY_PAGES, PAGEBOX_COSTLY_SHARED_PAGES:
- * memories above so many pages cost seconds, and are left out. */
+ * judged. PAGEBOX_REPEAT: how often each program is played in one process, instead of `repeat`.
+ * PAGEBOX_ROTATE=1: each program is played by the first and one of the others, in turn.
+ * PAGEBOX_HANG_MS: time limit per program. PAGEBOX_COSTLY_PAGES, PAGEBOX_COSTLY_SHARED_PAGES:
+ * memories above so many pages take seconds, and are left out. */
 #include "protocol.h"
 
 #include <assert.h>
@@ -23,8 +23,8 @@
 #include <time.h>
 #include <unistd.h>
 
-/* What the copies of this process that shrinking forks know together of one engine: they use it one
- * after the other. One that ended in the middle of a line leaves it unusable. */
+/* State of an engine that is shared by the forks which shrinking makes of this process: they use it
+ * one after the other. A fork that ended in the middle of a line leaves it unusable. */
 struct shared {
     _Atomic bool busy, gone;
 };
@@ -35,24 +35,23 @@ static struct tier {
     char name[48];
     char *command;
     uint32_t repeat;
-    pid_t process, owner; /* owner: whose child it is */
+    pid_t process, owner; /* owner: the process whose child it is */
     struct shared *shared;
     int to, from, errors;
-    bool fresh; /* it has not answered yet: it may still be starting */
+    bool fresh; /* has not answered yet, and may still be starting */
     char *line; /* the answer */
     size_t count, room;
     struct answer *answer;
-    uint8_t *bytes; /* of answers that have some */
+    uint8_t *bytes; /* of answers with bytes */
     unsigned requests;
 } tier[TIERS_MAX];
 static unsigned tiers;
-static long hang_ms = HANG_MS, repeat; /* repeat: 0: as each tier's line says */
+static long hang_ms = HANG_MS, repeat; /* repeat: 0: as in each tier's line */
 static bool rotates;
 
-/* ---- Processes --------------------------------------------------------------------------------
- */
+/* ---- Processes ------------------------------------------------------------------------------- */
 
-/* Called by a copy that has finished with the engine, so that others may use it. */
+/* Called by a fork that has finished with the engine, so that others can use it. */
 static void forget(struct tier *t) {
     close(t->to);
     close(t->from);
@@ -61,8 +60,7 @@ static void forget(struct tier *t) {
     t->process = 0;
 }
 
-/* Asks it to end, so that it can end what it has started itself, such as a browser; then kills it.
- */
+/* Asks it to end, so that it can end what it has started (such as a browser); then kills it. */
 static void end_process(pid_t process) {
     enum { PATIENCE_MS = 2000 };
     kill(-process, SIGTERM);
@@ -114,7 +112,7 @@ static bool start(struct tier *t) {
         if (getppid() != parent) {
             _exit(1);
         }
-        for (int number = 1; number < 32; number++) { /* a fuzzer keeps its own handlers */
+        for (int number = 1; number < 32; number++) { /* a fuzzer has its own handlers */
             signal(number, SIG_DFL);
         }
         dup2(in[0], 0);
@@ -148,7 +146,7 @@ static bool alive(struct tier *t) {
     return t->process != 0 || start(t);
 }
 
-/* As one line of ASCII, with a 0 behind it. */
+/* As one line of ASCII, ended by 0. */
 static void printable(char *text, size_t count) {
     for (size_t i = 0; i < count; i++) {
         if (text[i] < 32 || text[i] >= 127) {
@@ -161,7 +159,7 @@ static void printable(char *text, size_t count) {
     text[count] = '\0';
 }
 
-/* The last of what it wrote to its standard error, on one line. */
+/* The end of its standard error, on one line. */
 static void last_words(struct tier *t, char *to, size_t room) {
     off_t end = lseek(t->errors, 0, SEEK_END);
     off_t from = end > WORDS_MAX ? end - WORDS_MAX : 0;
@@ -169,7 +167,7 @@ static void last_words(struct tier *t, char *to, size_t room) {
     printable(to, count < 0 ? 0 : (size_t)count);
 }
 
-/* Keeps only the last part of a long output. */
+/* Keeps only the end of a long output. */
 static void forget_old_words(struct tier *t) {
     const off_t many = (off_t)16 << 20;
     if (t->process != 0 && lseek(t->errors, 0, SEEK_END) > many) {
@@ -178,11 +176,11 @@ static void forget_old_words(struct tier *t) {
     }
 }
 
-/* What came instead of an answer: the end of the output, nothing in time, or a line longer than any
- * answer. */
+/* What arrived instead of an answer: the end of the output, nothing in time, or a line longer than
+ * any answer. */
 enum heard { HEARD, HEARD_END, HEARD_NOTHING, HEARD_TOO_MUCH };
 
-/* Like waitpid with WNOHANG, but also for another process's child: /proc shows it until it is
+/* Like waitpid with WNOHANG, but also for another process's child: it is in /proc until it is
  * waited for. */
 static bool has_ended(pid_t process, int *status) {
     char path[40], about[512];
@@ -215,7 +213,7 @@ static bool wait_for_end(pid_t process, int *status) {
     return false;
 }
 
-/* Its output has ended: says how the process ended. */
+/* Its output has ended: reports how the process ended. */
 static enum played end_words(struct tier *t, char *words, size_t room) {
     char last[WORDS_MAX + 1];
     int status = 0;
@@ -226,7 +224,7 @@ static enum played end_words(struct tier *t, char *words, size_t room) {
                  t->name, last);
         return PLAYED_EXITED;
     }
-    kill(-t->process, SIGKILL); /* nothing of it is left to wait for */
+    kill(-t->process, SIGKILL); /* kills what is left of its group */
     t->shared->gone = true;
     forget(t);
     const int code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
@@ -239,7 +237,7 @@ static enum played end_words(struct tier *t, char *words, size_t room) {
     return PLAYED_DIED;
 }
 
-/* Its output is no answer to the request. Such a process is not asked again. */
+/* Its output is not an answer to the request. Such a process is not used again. */
 static enum played nonsense(struct tier *t, const char *why, char *words, size_t room) {
     char said[WORDS_MAX + 1];
     const size_t count = t->count < WORDS_MAX / 2 ? t->count : WORDS_MAX / 2;
@@ -253,7 +251,7 @@ static enum played nonsense(struct tier *t, const char *why, char *words, size_t
     return PLAYED_NONSENSE;
 }
 
-/* Says why no answer came, and ends the process. */
+/* Reports why no answer came, and ends the process. */
 static enum played ended(struct tier *t, enum heard why, char *words, size_t room) {
     char last[WORDS_MAX + 1];
     if (t->process == 0) {
@@ -274,8 +272,7 @@ static enum played ended(struct tier *t, enum heard why, char *words, size_t roo
     return how;
 }
 
-/* ---- Lines ------------------------------------------------------------------------------------
- */
+/* ---- Lines ----------------------------------------------------------------------------------- */
 
 static long now_ms(void) {
     struct timespec t;
@@ -283,7 +280,8 @@ static long now_ms(void) {
     return t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* A program may be longer than a pipe, but no driver answers before it has read all of it. */
+/* A program may be larger than a pipe's buffer, but no driver answers before it has read all of
+ * it. */
 static bool send_line(struct tier *t, const struct guest_bytes *line, long until) {
     size_t sent = 0;
     while (sent < line->count) {
@@ -297,7 +295,7 @@ static bool send_line(struct tier *t, const struct guest_bytes *line, long until
                 return false;
             }
         } else if (errno != EINTR) {
-            return true; /* it has gone: reading tells */
+            return true; /* the process has gone; reading will show that */
         }
     }
     return true;
@@ -313,8 +311,8 @@ static void make_room(struct tier *t) {
     }
 }
 
-/* The next line, ended by 0, in t->line; more may follow it there: *next counts from its start. No
- * line is longer than longest_bytes. */
+/* The next line, ended by 0, in t->line; more lines may follow it there: *next is the offset of the
+ * rest. No line is longer than longest_bytes. */
 static enum heard hear(struct tier *t, size_t from, size_t *next, size_t longest_bytes,
                        long until) {
     size_t searched = from;
@@ -345,13 +343,14 @@ static enum heard hear(struct tier *t, size_t from, size_t *next, size_t longest
     }
 }
 
-/* Whether it says something before it is asked. */
+/* Whether it prints something before it is asked. */
 static bool has_spoken(const struct tier *t) {
     struct pollfd ready = {.fd = t->from, .events = POLLIN};
     return t->process != 0 && poll(&ready, 1, 0) == 1 && (ready.revents & POLLIN) != 0;
 }
 
-/* The answers to all requests; what is left of the line, or NULL when it is no answer. */
+/* Reads the answers to all requests; returns the rest of the line, or NULL if it is not an
+ * answer. */
 static const char *answers_parse(struct tier *t, const struct play *p) {
     const char *at = t->line;
     t->bytes = realloc(t->bytes, t->count + 1);
@@ -366,8 +365,7 @@ static const char *answers_parse(struct tier *t, const struct play *p) {
     return at;
 }
 
-/* ---- Playing ----------------------------------------------------------------------------------
- */
+/* ---- Playing --------------------------------------------------------------------------------- */
 
 static bool is_same(const struct answer *a, const struct answer *b, uint32_t count) {
     bool bytes = (a->bytes == NULL) == (b->bytes == NULL) &&
@@ -375,7 +373,7 @@ static bool is_same(const struct answer *a, const struct answer *b, uint32_t cou
     return a->status == b->status && (a->status != SUBJECT_OK || (a->value == b->value && bytes));
 }
 
-/* A runtime may report a lack of memory at any time. */
+/* A runtime may run out of memory at any time. */
 static bool is_want(const struct request *r, const struct answer *a) {
     const bool grows = r->word[0] == REQUEST_GROW ||
                        (r->word[0] == REQUEST_CALL && r->function.what == GUEST_GROW);
@@ -400,7 +398,7 @@ static void compare(struct play *p, const struct tier *one, const struct tier *o
     }
 }
 
-/* "! 12 0:5 repetition 3": request 12 was answered so when the program was played once more. */
+/* "! 12 0:5 repetition 3": request 12 had this answer when the program was repeated. */
 static bool repetition(struct play *p, struct tier *t, const char *rest) {
     struct answer other = {0};
     uint8_t *none = malloc(t->count + 1), *store = none;
@@ -443,7 +441,7 @@ static enum played listen_whole(struct tier *t, struct play *p, long until) {
     return PLAYED;
 }
 
-/* The answer to request n in the line at `from`; `.` when all have been answered. */
+/* Reads the answer to request n from the line at `from`; `.` if all have been answered. */
 static bool step_parse(struct tier *t, struct play *p, size_t from, unsigned n) {
     if (n == p->requests) {
         return strcmp(t->line + from, ".") == 0;
@@ -452,7 +450,7 @@ static bool step_parse(struct tier *t, struct play *p, size_t from, unsigned n) 
     const char *end = bytes == NULL
                           ? NULL
                           : protocol_answer(t->line + from, &p->request[n], &p->answer[n], &store);
-    p->answer[n].bytes = NULL; /* this only finds out which request ended it */
+    p->answer[n].bytes = NULL; /* only the request that ended it matters here */
     free(bytes);
     return end != NULL && *end == '\0';
 }
@@ -498,7 +496,7 @@ static enum played play_one(struct tier *t, struct play *p, struct guest_bytes *
     return p->stepwise ? listen_steps(t, p) : PLAYED;
 }
 
-/* Whether the tier takes part in this program. */
+/* Whether the tier plays this program. */
 static bool takes_part(unsigned number, unsigned turn) {
     return number == 0 || !rotates || tiers < 2 || number == 1 + turn % (tiers - 1);
 }
@@ -508,7 +506,7 @@ static enum played play(struct play *p) {
     static unsigned who_died, turn;
     enum played how = PLAYED;
     protocol_program(&line, p);
-    if (p->stepwise) { /* to find where one died */
+    if (p->stepwise) { /* to find the request at which one died */
         return play_one(&tier[who_died], p, &line);
     }
     turn++;
@@ -522,7 +520,7 @@ static enum played play(struct play *p) {
         if (!takes_part(i, turn)) {
             continue;
         }
-        if (how != PLAYED) { /* one has died: the others are in the middle of a line */
+        if (how != PLAYED) { /* one has died, so the others are in the middle of a line */
             if (i != who_died) {
                 close_tier(&tier[i]);
             }
@@ -543,8 +541,7 @@ static enum played play(struct play *p) {
     return PLAYED;
 }
 
-/* ---- Opening ----------------------------------------------------------------------------------
- */
+/* ---- Opening --------------------------------------------------------------------------------- */
 
 static long setting(const char *name, long usual) {
     const char *told = getenv(name);
@@ -599,7 +596,7 @@ static bool meet(struct tier *t, struct door_features *f) {
     return true;
 }
 
-/* What all tiers can do. */
+/* Features that all tiers have. */
 static void meet_in(struct door_features *all, const struct door_features *one) {
     all->threads &= one->threads;
     all->again &= one->again;
@@ -632,7 +629,7 @@ static bool open_all(struct door_features *features) {
         fprintf(stderr, "PAGEBOX_RUNTIME is not set: make fuzz RUNTIME=node does it\n");
         return false;
     }
-    for (unsigned i = 0; i < tiers; i++) { /* all start at once: a browser takes seconds */
+    for (unsigned i = 0; i < tiers; i++) { /* all start at once, because a browser takes seconds */
         (void)alive(&tier[i]);
     }
     for (unsigned i = 0; i < tiers; i++) {
@@ -650,7 +647,7 @@ static bool open_all(struct door_features *features) {
     return true;
 }
 
-/* Each tier's command with the file in the place of our driver. */
+/* Each tier's command, with the file instead of our driver. */
 static const char *commands(const char *file, unsigned *times) {
     static char all[4096];
     static const char driver[] = "/driver.js";

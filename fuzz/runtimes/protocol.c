@@ -4,14 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- A program --------------------------------------------------------------------------------
- */
+/* ---- A program ------------------------------------------------------------------------------- */
 
 static void text(struct guest_bytes *to, const char *words) {
     guest_bytes_add(to, words, strlen(words));
 }
 
-/* A comma behind each. */
+/* With a comma after each. */
 static void numbers(struct guest_bytes *to, const uint32_t *value, unsigned count) {
     char digits[REQUEST_WORDS * 11];
     size_t at = sizeof digits;
@@ -35,7 +34,7 @@ static void hexadecimal(struct guest_bytes *to, const struct guest_bytes *from) 
     }
 }
 
-/* The repeat count stands first, in a fixed width; the rest is the same for all tiers. */
+/* The repeat count comes first, with a fixed width; the rest is the same for all tiers. */
 #define REPEAT_FORMAT "{\"repeat\":%10u"
 enum { REPEAT_BYTES = 20 };
 
@@ -63,10 +62,9 @@ void protocol_program(struct guest_bytes *line, const struct play *p) {
     text(line, "]}\n");
 }
 
-/* ---- Answers ----------------------------------------------------------------------------------
- */
+/* ---- Answers --------------------------------------------------------------------------------- */
 
-/* How many bytes may follow a READ. One that is expected to trap asks for few. */
+/* How many bytes may follow a READ. A READ that is expected to trap asks for few. */
 static uint32_t bytes_of(const struct request *r) {
     const uint32_t some = UINT32_C(1) << 20;
     if (r->word[0] != REQUEST_READ) {
@@ -84,7 +82,7 @@ size_t protocol_answers_bytes_max(const struct request *request, unsigned reques
     return bytes;
 }
 
-/* A decimal number of 32 bits at *at, which is moved behind it; false where there is none. */
+/* A 32-bit decimal number at *at, which is moved past it; false if there is none. */
 static bool number_parse(const char **at, uint32_t *value) {
     uint64_t n = 0;
     const char *end = *at;

@@ -1,10 +1,10 @@
 /* runtime.c: any WebAssembly runtime as a subject (subject.h): its memory is driven by a guest's
- * own instructions, and the program travels whole.
+ * own instructions, and a program is sent as a whole.
  *
- * While the harness runs a program, each request is answered by the model and written down. At the
- * end all of them are played by the runtime at once. If every answer is as foretold, the harness's
- * verdict on them stands. Else the program runs once more, and is served what the runtime said, as
- * long as it asks the same; what it asks beyond is foretold and played again. So findings have the
+ * While the harness runs a program, the model answers each request, and the request is recorded. At
+ * the end the runtime plays all of them at once. If every answer is as predicted, the harness's
+ * verdict stands. Otherwise the program runs again and gets the runtime's answers, as long as it
+ * makes the same requests; further requests are predicted and played again. So findings have the
  * names and places that the harness gives them, and a clean program costs one exchange. */
 #include "door.h"
 #include "model.h"
@@ -24,18 +24,18 @@ enum {
 
 static struct door_features has;
 
-/* What a handle stands for: an instance on a body's memory. */
+/* A handle: an instance on a body's memory. */
 struct handle {
     unsigned slot;
     struct body *body;
 };
 
 struct body {
-    struct model_memory model; /* foretells */
+    struct model_memory model; /* predicts answers */
     unsigned handles;
 };
 
-/* A slot's module, as far as it has been used. */
+/* The module of a slot, as far as it has been used. */
 struct plan {
     struct subject_type type;
     enum guest_how how;
@@ -50,8 +50,8 @@ static struct {
     struct request request[REQUESTS_MAX], before[REQUESTS_MAX];
     struct answer known[REQUESTS_MAX];
     unsigned requests, known_count;
-    bool serving;  /* all that was asked until now was asked before, and answered */
-    bool foretold; /* something in this pass was */
+    bool serving;  /* all requests so far were made before, and answered */
+    bool foretold; /* some answer in this pass was predicted */
     bool once_more, full;
     unsigned passes;
     struct handle handle[HANDLES_MAX];
@@ -60,14 +60,13 @@ static struct {
     unsigned slots;
     struct guest_bytes module[2 * HANDLES_MAX];
     const struct guest_bytes *played[2 * HANDLES_MAX];
-    unsigned extra; /* modules of SEGMENTS, behind those of slots */
+    unsigned extra; /* modules of SEGMENTS, after those of slots */
     int died_at, differs;
     char died_name[64], kind[16], complaint[32];
     char words[640], extension[96];
 } run;
 
-/* ---- Asking -----------------------------------------------------------------------------------
- */
+/* ---- Requests -------------------------------------------------------------------------------- */
 
 static bool same_request(const struct request *a, const struct request *b) {
     return memcmp(a->word, b->word, sizeof a->word) == 0 && guest_same(&a->function, &b->function);
@@ -83,7 +82,7 @@ static bool same_answer(const struct request *r, const struct answer *a, const s
 
 static struct answer ask(struct request r) {
     if (run.requests == REQUESTS_MAX) {
-        run.full = true; /* nothing further is played: the program is judged as far as here */
+        run.full = true; /* nothing more is played: the program is judged up to here */
         return r.foretold;
     }
     const unsigned n = run.requests++;
@@ -119,8 +118,7 @@ static struct request call_of(enum guest_what what, const struct handle *h, cons
     return r;
 }
 
-/* ---- Making and dropping ----------------------------------------------------------------------
- */
+/* ---- Making and dropping --------------------------------------------------------------------- */
 
 static struct handle *handle_new(void) {
     if (run.slots == HANDLES_MAX) {
@@ -131,8 +129,8 @@ static struct handle *handle_new(void) {
     return h;
 }
 
-/* Growing a shared memory takes seconds on some runtimes. The program is told that there is no
- * memory, which the rules allow. */
+/* Growing a shared memory takes seconds on some runtimes. The program is told that memory is
+ * exhausted, which the rules allow. */
 static bool is_costly(bool shared, uint64_t pages) {
     return shared && has.costly_shared_pages != 0 && pages > has.costly_shared_pages;
 }
@@ -167,7 +165,7 @@ static bool is_wide(const struct way *w, const struct subject_type *type) {
 
 static enum subject_status create(const struct subject_memory_config *config, void **memory) {
     if (config->type.shared && !has.threads) {
-        return SUBJECT_UNSUPPORTED; /* atomics could not be played on it */
+        return SUBJECT_UNSUPPORTED; /* atomics could not be tested on it */
     }
     const struct subject_type *type = &config->type;
     const struct way *w = &way[config->strategy];
@@ -231,8 +229,7 @@ static enum subject_status clone(void *memory, void **made) {
     return status;
 }
 
-/* ---- Size and growth --------------------------------------------------------------------------
- */
+/* ---- Size and growth ------------------------------------------------------------------------- */
 
 static uint64_t size_pages(void *memory) {
     struct handle *h = memory;
@@ -277,10 +274,9 @@ static enum subject_status grow_never(void *memory, uint32_t delta, uint32_t *ol
     return delta == 0 ? SUBJECT_OK : SUBJECT_NO_MEMORY;
 }
 
-/* ---- Accesses ---------------------------------------------------------------------------------
- */
+/* ---- Accesses -------------------------------------------------------------------------------- */
 
-/* Choices that depend only on the operation's own arguments, so they stay the same when other
+/* Choices that depend only on the operation's own arguments, so that they stay the same when other
  * operations are removed. */
 static uint32_t mix(uint64_t a, uint64_t b) {
     uint64_t x = a * UINT64_C(0x9e3779b97f4a7c15) ^ (b + 1) * UINT64_C(0xc2b2ae3d27d4eb4f);
@@ -297,13 +293,13 @@ static bool is_width(unsigned width) {
     return width == 1 || width == 2 || width == 4 || width == 8;
 }
 
-/* What is wrong with an access, as a set. */
+/* What is wrong with an access, as a set of statuses. */
 static unsigned traps_of(bool aligned, bool within, bool shared) {
     return (aligned ? 0 : 1u << SUBJECT_MISALIGNED) | (within ? 0 : 1u << SUBJECT_OUT_OF_BOUNDS) |
            (shared ? 0 : 1u << SUBJECT_NOT_SHARED);
 }
 
-/* One of the forms of that width. */
+/* One of the forms with that width. */
 static uint8_t form_pick(const struct guest_form *form, unsigned forms, unsigned width,
                          uint32_t choice) {
     unsigned fit = 0;
@@ -325,8 +321,8 @@ static bool is_nan(uint64_t value, unsigned width) {
                         : false;
 }
 
-/* A form of that width, often one that is hard for this value: a float for a NaN, whose bits must
- * stay, or one that extends the sign. */
+/* A form with that width, often one that is hard for this value: a float for a NaN, whose bits must
+ * be preserved, or one that sign-extends. */
 static uint8_t form_for(const struct guest_form *form, unsigned forms, unsigned width,
                         uint64_t value, uint32_t choice) {
     const bool is_negative = width < 8 && (value >> (8 * width - 1) & 1) != 0;
@@ -342,8 +338,8 @@ static uint8_t form_for(const struct guest_form *form, unsigned forms, unsigned 
     return form_pick(form, forms, width, choice);
 }
 
-/* The address as index and immediate: as the operation has it, or with an immediate at which code
- * that checks bounds is known to go wrong. */
+/* The address as index and immediate: as in the operation, or with an immediate at which
+ * bounds-checking code is known to fail. */
 static void split(struct request *r, uint32_t index, uint32_t offset, unsigned width,
                   uint32_t choice) {
     const uint64_t address = (uint64_t)index + offset;
@@ -352,7 +348,7 @@ static void split(struct request *r, uint32_t index, uint32_t offset, unsigned w
     const uint32_t edge[] = {last,          last,  UINT32_MAX, half, half - width,
                              65536 - width, 65536, 65535,      4096, 0};
     enum { EDGES = sizeof edge / sizeof edge[0] };
-    unsigned first = 0; /* that the address can have */
+    unsigned first = 0; /* chosen among what the address can have */
     while (first + 1 < EDGES && (edge[first] > address || address - edge[first] > UINT32_MAX)) {
         first++;
     }
@@ -405,7 +401,7 @@ static struct request access_of(enum guest_what what, const struct handle *h, ui
     return r;
 }
 
-/* What the form makes of the value: signs are extended, then as the guest returns it. */
+/* The value after the form: sign-extended, then as the guest returns it. */
 static uint64_t extended(const struct guest_form *form, uint64_t value) {
     const unsigned bits = 8u * form->width;
     if (!form->is_signed || bits == 64 || !(value >> (bits - 1) & 1)) {
@@ -414,7 +410,7 @@ static uint64_t extended(const struct guest_form *form, uint64_t value) {
     return value | ~UINT64_C(0) << bits;
 }
 
-/* The harness judges the `width` low bytes. The extension above them is judged here: the harness
+/* The harness judges the low `width` bytes. The extension above them is judged here: the harness
  * gets 0 if it is right, else the wrong bits. */
 static enum subject_status load(void *memory, uint32_t index, uint32_t offset, unsigned width,
                                 uint64_t *value) {
@@ -438,8 +434,8 @@ static enum subject_status load(void *memory, uint32_t index, uint32_t offset, u
     return a.status;
 }
 
-/* After every other write, loads a part of it in a width or form that the harness's own few loads
- * rarely use. A wrong value becomes the program's complaint. */
+/* After every other write, loads part of it in a width or form that the harness's own loads rarely
+ * use. A wrong value becomes the program's complaint. */
 static void look_again(struct handle *h, uint64_t address, uint64_t count, uint64_t seed) {
     const struct model_memory *m = &h->body->model;
     const uint32_t choice = mix(address, seed ^ count);
@@ -548,8 +544,7 @@ static enum subject_status guest_atomic_cmpxchg(void *memory, uint32_t index, ui
     return a.status;
 }
 
-/* ---- Bulk -------------------------------------------------------------------------------------
- */
+/* ---- Bulk ------------------------------------------------------------------------------------ */
 
 static enum subject_status bulk_copy(void *memory, uint32_t to, uint32_t from, uint32_t count) {
     struct handle *h = memory;
@@ -574,7 +569,7 @@ static enum subject_status bulk_fill(void *memory, uint32_t at, uint8_t value, u
     struct request r = call_of(GUEST_FILL, h, "R16");
     const bool inside = model_within(m, at, count);
     r.word[3] = at;
-    r.word[4] = value | (at & 1 ? 0xabcdef00u : 0); /* the upper bits do not count */
+    r.word[4] = value | (at & 1 ? 0xabcdef00u : 0); /* the upper bits must be ignored */
     r.word[5] = count;
     r.foretold.status = inside ? SUBJECT_OK : SUBJECT_OUT_OF_BOUNDS;
     struct answer a = ask(r);
@@ -599,7 +594,7 @@ static unsigned segment_add(struct plan *p, const struct guest_segment *s) {
     return p->segments++;
 }
 
-/* Of a long segment the end alone is in the module, and `from` counts from there. */
+/* Only the end of a long segment is in the module, and `from` is relative to that. */
 static enum subject_status bulk_init(void *memory, const struct subject_segment *segment,
                                      uint32_t at, uint32_t from, uint32_t count) {
     struct handle *h = memory;
@@ -618,7 +613,7 @@ static enum subject_status bulk_init(void *memory, const struct subject_segment 
         s.bytes = count <= SEGMENT_BYTES_MAX ? SEGMENT_BYTES_MAX : count;
     }
     if (from < shift) {
-        return SUBJECT_OUT_OF_BOUNDS; /* only where it passes the segment's end */
+        return SUBJECT_OUT_OF_BOUNDS; /* only if it passes the segment's end */
     }
     r.function.segment = segment_add(&run.plan[h->slot], &s);
     r.function.drop = length == 0;
@@ -635,11 +630,10 @@ static enum subject_status bulk_init(void *memory, const struct subject_segment 
 }
 
 static void segment_drop(struct subject_segment *segment) {
-    segment->length_bytes = 0; /* memory.init of it is told to drop its own first */
+    segment->length_bytes = 0; /* memory.init of it will drop its own copy first */
 }
 
-/* ---- The host's access ------------------------------------------------------------------------
- */
+/* ---- The host's access ----------------------------------------------------------------------- */
 
 static uint32_t digest_step(uint32_t h, uint32_t word) {
     return (h ^ word) * UINT32_C(0x9e3779b1);
@@ -710,8 +704,9 @@ static enum subject_status initialise(void *memory, uint64_t start, const void *
     return a.status;
 }
 
-/* As a module with active segments, which is instantiated on the memory. One that cannot be said
- * with 32 bits, or is long and passes the end, becomes one that passes the end as well. */
+/* As a module with active segments that is instantiated on the memory. A segment that 32 bits
+ * cannot express, or that is long and passes the end, is replaced by one that passes the end as
+ * well. */
 static enum subject_status initialise_segments(void *memory,
                                                const struct subject_active_segment *segment,
                                                size_t count, size_t *applied) {
@@ -747,7 +742,7 @@ static enum subject_status initialise_segments(void *memory,
         struct guest_bytes *bytes = &run.module[HANDLES_MAX + run.extra++];
         bytes->count = 0;
         guest_make(bytes, &module);
-        /* The request is compared with that of an earlier pass: so are the bytes. */
+        /* Requests are compared with those of an earlier pass, and so are their bytes. */
         r.word[3] = door_digest(bytes->at, (uint32_t)bytes->count);
     }
     struct answer a = ask(r);
@@ -758,10 +753,9 @@ static enum subject_status initialise_segments(void *memory,
     return a.status;
 }
 
-/* ---- Wait and notify --------------------------------------------------------------------------
- */
+/* ---- Wait and notify ------------------------------------------------------------------------- */
 
-/* Index and immediate of a byte address; false where no instruction can say it. */
+/* Index and immediate of a byte address; false if no instruction can express it. */
 static bool place(struct request *r, uint64_t address, unsigned width, uint64_t seed) {
     if (address > (uint64_t)UINT32_MAX * 2) {
         return false;
@@ -825,8 +819,7 @@ static enum subject_status notify(void *memory, uint64_t address, uint32_t count
     return a.status;
 }
 
-/* ---- A program's beginning and end ------------------------------------------------------------
- */
+/* ---- A program's beginning and end ----------------------------------------------------------- */
 
 static void begin(const struct subject_environment *environment) {
     (void)environment;
@@ -901,8 +894,9 @@ static struct play play_of(bool stepwise) {
                          .differs = -1};
 }
 
-/* Which request ended the runtime: it is asked once more, one at a time. A hang that does not come
- * again was a busy machine; a crash that does not is told of the program's last request. */
+/* Finds the request that ended the runtime, by playing the requests again one at a time. A hang
+ * that does not repeat was a busy machine; a crash that does not repeat is reported for the
+ * program's last request. */
 static void died_where(enum played how, struct play *p) {
     static const char *const names[] = {[PLAYED] = "crash",
                                         [PLAYED_DIED] = "crash",
@@ -955,7 +949,7 @@ static void tiers_differ(const struct play *p) {
              (int)p->other.status, (unsigned long long)p->other.value, p->words);
 }
 
-/* PAGEBOX_RUNTIME_SCRIPT=finding.js: what went wrong as a file of its own. */
+/* PAGEBOX_RUNTIME_SCRIPT=finding.js: writes the failure as a file of its own. */
 static void script(void) {
     const char *path = getenv("PAGEBOX_RUNTIME_SCRIPT");
     unsigned culprit = 0, repeat = 1;
@@ -966,7 +960,7 @@ static void script(void) {
         culprit = (unsigned)run.died_at;
     } else if (run.differs >= 0) {
         culprit = (unsigned)run.differs;
-    } else { /* the last one that was answered differently is where the harness stopped */
+    } else { /* the harness stopped at the last one that was answered differently */
         for (unsigned i = 0; i < run.requests; i++) {
             const struct request *r = &run.request[i];
             culprit = same_answer(r, &r->given, &r->foretold) ? culprit : i;
@@ -992,7 +986,7 @@ static void end(void) {
     if (run.died_at >= 0 && run.serving) {
         script();
         tell(run.kind);
-        return; /* found, and told by died */
+        return; /* already reported by died */
     }
     if (!run.foretold) {
         script();
@@ -1002,14 +996,13 @@ static void end(void) {
         if (run.complaint[0] != '\0') {
             tell(run.complaint);
         }
-        return; /* the verdict is on the runtime's own answers */
+        return; /* the verdict is based on the runtime's own answers */
     }
     modules_make();
     struct play p = play_of(false);
     enum played how = door.play(&p);
     memcpy(run.before, run.request, run.requests * sizeof run.request[0]);
-    for (unsigned i = 0; i < run.requests;
-         i++) { /* numbers of functions and modules are not asked for */
+    for (unsigned i = 0; i < run.requests; i++) { /* numbers of functions and modules may differ */
         if (run.before[i].word[0] == REQUEST_CALL || run.before[i].word[0] == REQUEST_SEGMENTS) {
             run.before[i].word[2] = 0;
         }
@@ -1042,7 +1035,7 @@ static const char *complaint(void) {
     return run.died_at < 0 && !run.once_more && run.complaint[0] != '\0' ? run.complaint : NULL;
 }
 
-/* From a handler of SIGSEGV, too, while a library runs in this process. */
+/* Also called from a handler of SIGSEGV, while a library runs in this process. */
 static const char *died(void) {
     static char name[32];
     const char *rule = door.now != NULL ? door.now() : NULL;
@@ -1053,8 +1046,7 @@ static const char *died(void) {
     return run.died_name[0] != '\0' ? run.died_name : NULL;
 }
 
-/* ---- The table --------------------------------------------------------------------------------
- */
+/* ---- The table ------------------------------------------------------------------------------- */
 
 const struct subject *pagebox_subject(void) {
     static struct subject_strategy strategy[WAYS_MAX];

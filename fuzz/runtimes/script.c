@@ -39,8 +39,7 @@ static void hex(FILE *to, const char *before, const struct guest_bytes *bytes) {
     }
 }
 
-/* ---- JavaScript -------------------------------------------------------------------------------
- */
+/* ---- JavaScript ------------------------------------------------------------------------------ */
 
 static const char js_head[] =
     "const say = typeof print === 'function' ? print : console.log;\n"
@@ -198,8 +197,7 @@ static void js_write(FILE *to, const struct script *s) {
                 "  throw new Error('not as specified');\n}\n");
 }
 
-/* ---- The specification's scripts --------------------------------------------------------------
- */
+/* ---- The specification's scripts ------------------------------------------------------------- */
 
 static void wast_write(FILE *to, const struct script *s) {
     char what[128];

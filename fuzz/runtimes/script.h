@@ -6,15 +6,15 @@
 
 struct script {
     const struct request *request;
-    unsigned requests, culprit; /* the one whose answer is another than foretold */
+    unsigned requests, culprit; /* culprit: the request whose answer differs from the prediction */
     const struct guest_bytes *const *module;
     const char *runtime, *told; /* its name; what went wrong, for people */
-    const char *commands;       /* lines that show it */
+    const char *commands;       /* lines that reproduce it */
     unsigned repeat;
 };
 
-/* path.js, for engines of JavaScript; path.wast, for those that run the specification's scripts.
- * False when it could not be written. A .wast leaves out what only a host can do. */
+/* Writes path.js, for JavaScript engines, and path.wast, for engines that run the specification's
+ * scripts. False if that failed. A .wast leaves out what only a host can do. */
 bool script_write(const char *path, const struct script *script);
 
 #endif

@@ -1,6 +1,6 @@
-/* runtime.c: a runtime for the tests of library.c that knows one program, SB+4, and plays it
- * without looking at the module. With PAGEBOX_LIBRARY=lies each load answers 0, which two threads
- * may not both see. */
+/* runtime.c: a fake runtime for the tests of library.c that knows one program, SB+4, and plays it
+ * without reading the module. With PAGEBOX_LIBRARY=lies each load answers 0, which two threads may
+ * not both see. */
 #include "runtimes/shim.h"
 
 #include <stdlib.h>

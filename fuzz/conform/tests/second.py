@@ -1,7 +1,7 @@
-"""second.py: a second opinion on machine.c: the outcomes of a program, worked out from its text in another way.
+"""second.py: a second opinion on machine.c: computes the outcomes of a program from its text in another way.
 
-Written from README.md, not from machine.c, and to be plain rather than fast: a state is a tuple, a step a
-function that yields the states it can lead to.
+Written from README.md, not from machine.c, and for clarity rather than speed: a state is a tuple, a step a
+function that yields the states that it can lead to.
 """
 import re
 

@@ -1,4 +1,4 @@
-"""Tests of make conform: the machine against a second one and a list, text, engines for a few seconds, mistakes."""
+"""Tests of make conform: the machine against a second one and a list, the text form, engines for a few seconds, faults."""
 import json
 import pathlib
 import re
@@ -211,7 +211,7 @@ node = pytest.mark.skipif(not shutil.which("node"), reason="node is missing: scr
 @node
 @pytest.mark.parametrize("family", ["SB", "RMW", "CoRR", "count"])
 def test_node_stays_inside(family):
-    # V8 11.3's first compiler spoils a local beside a wait: README.md. `count` has none there.
+    # V8 11.3's first compiler corrupts a local near a wait: see README.md. `count` has none there.
     _, instances, seen, _, findings = figures(conform("--runtime", "node", "--time", "1", "--only", family))
     assert instances > 0 and seen > 0 and findings == 0
 

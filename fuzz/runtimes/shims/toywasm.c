@@ -19,17 +19,17 @@ enum { COSTLY_PAGES = 1024, OPERANDS = 5 }; /* it fills memories with zeros */
 
 static struct mem_context heap;
 
-/* What the instances on one memory have in common: it lives as long as the last of them. */
+/* Shared by the instances on one memory; lives as long as the last of them. */
 struct home {
     unsigned guests;
     struct meminst *memory; /* made by the host; NULL: the first instance's own */
     struct memtype type;
-    struct guest *first; /* whose memory it is: kept until the others are gone */
+    struct guest *first; /* the owner of the memory, kept until the others are gone */
 };
 
 struct guest {
     struct home *home;
-    uint8_t *wasm; /* which the module keeps using */
+    uint8_t *wasm; /* the module keeps using these bytes */
     struct module *module;
     struct instance *instance;
 };
@@ -100,7 +100,7 @@ static enum subject_status status_of(enum trapid trap) {
     }
 }
 
-/* The instance, on `memory` where the module imports it; and its active segments. */
+/* The instance, on `memory` if the module imports it, and its active segments. */
 static enum subject_status instantiate(struct guest *g, struct meminst *memory) {
     struct import_object *imports = NULL;
     struct name h = {1, "h"}, m = {1, "m"};
@@ -203,7 +203,7 @@ static enum subject_status call(void *self, unsigned number, const uint32_t oper
     return status;
 }
 
-/* Of an unshared memory only a part may be allocated: it is asked to make it whole. */
+/* toywasm may allocate only part of an unshared memory: asks it for all of it. */
 static bool view(void *self, uint8_t **base, uint64_t *bytes) {
     struct meminst *memory = memory_of(self);
     void *at = NULL;

@@ -1,6 +1,6 @@
 // wabt.cc: a shim for wabt's interpreter, against its C++ headers, linked with libwabt.a; Debian's
 // package has both. It fills a memory with zeros when it makes it, so large ones are left out.
-#define _Atomic // C's, in parts of subject.h that nothing here uses
+#define _Atomic // C's, in parts of subject.h that are not used here
 #include "shim.h"
 #undef _Atomic
 
@@ -44,7 +44,7 @@ Features features() {
     return f;
 }
 
-// An atomic access out of bounds and one that is not aligned have the same words.
+// An atomic access out of bounds and a misaligned one have the same message.
 enum subject_status status_of(const Trap::Ptr &trap) {
     const std::string words = trap ? trap->message() : "";
     return words.find("invalid atomic access") == 0 ? SUBJECT_OUT_OF_BOUNDS
@@ -166,7 +166,7 @@ uint32_t grow(void *self, uint32_t pages) {
 struct shim table() {
     struct shim s = {};
     s.name = "wabt";
-    s.no_wait = true; // its interpreter does not have them, as of 1.0.32
+    s.no_wait = true; // the interpreter does not have them, as of 1.0.32
     s.threads = s.simd = s.second = s.imports = true;
     s.costly_pages = COSTLY_PAGES;
     s.open = open;

@@ -11,12 +11,12 @@
 enum { STACK_BYTES = 16384, FUNCTIONS_MAX = 512 };
 
 struct instance {
-    uint8_t *wasm; /* which the module keeps using */
+    uint8_t *wasm; /* the module keeps using these bytes */
     wasm_module_t module;
     wasm_module_inst_t instance;
     wasm_exec_env_t environment;
     wasm_function_inst_t function[FUNCTIONS_MAX];
-    bool is_spawned; /* on the memory of another one */
+    bool is_spawned; /* uses another instance's memory */
 };
 
 static bool open_wamr(const char *library, const char **about) {
@@ -37,7 +37,7 @@ static bool open_wamr(const char *library, const char **about) {
     return true;
 }
 
-/* Where the library has no manager of threads, these are not there. */
+/* Missing if the library is built without its thread manager. */
 #pragma weak wasm_runtime_spawn_exec_env
 #pragma weak wasm_runtime_destroy_spawned_exec_env
 

@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The functions in use, as pointers: p_wasm_engine_new and so on. */
+/* The functions used, as pointers: p_wasm_engine_new and so on. */
 #define API(X)                \
     X(wasm_engine_new)        \
     X(wasm_store_new)         \

@@ -11,7 +11,7 @@ enum { OPERANDS = 5, REFUSED = -1 };
 
 static wasm_engine_t *engine;
 
-/* A memory, which any instance may use: unshared it lives in its store, shared in its own right. */
+/* A memory that any instance can use: unshared, it lives in its store; shared, on its own. */
 struct home {
     unsigned guests;
     wasmtime_store_t *store;
@@ -109,7 +109,7 @@ static void *make(const uint8_t *wasm, size_t bytes, const struct subject_type *
     g->home = calloc(1, sizeof *g->home);
     g->home->guests = 1;
     g->home->store = wasmtime_store_new(engine, NULL, NULL);
-    g->home->memory.kind = WASMTIME_EXTERN_MEMORY; /* which needs no deleting */
+    g->home->memory.kind = WASMTIME_EXTERN_MEMORY; /* it needs no deletion */
     *status = SUBJECT_INVALID;
     if (is_fine(wasmtime_module_new(engine, wasm, bytes, &g->module))) {
         *status = SUBJECT_NO_MEMORY;

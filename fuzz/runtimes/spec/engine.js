@@ -1,5 +1,5 @@
-// engine.js: plays one of the specification's scripts, as wast2json takes it apart, in a JavaScript engine. The file that
-// scripts/pagebox/runtimes/spec.py makes has it behind a line `const script = {...}`; it prints what failed and a count.
+// engine.js: plays one of the specification's scripts, as parsed by wast2json, in a JavaScript engine. In the file that
+// scripts/pagebox/runtimes/spec.py writes, it follows a line `const script = {...}`. Prints failures and a count.
 'use strict';
 const say = typeof print === 'function' ? print : console.log;
 const bytesOf = hex => Uint8Array.from(hex.match(/../g) || [], byte => parseInt(byte, 16));
@@ -25,7 +25,7 @@ const bitsOf = (type, value) => {
   }
 };
 const equal = (expected, got) => {
-  if (String(expected.value).startsWith('nan') || Number.isNaN(valueOf(expected))) return Number.isNaN(got); // whose bits JavaScript may change
+  if (String(expected.value).startsWith('nan') || Number.isNaN(valueOf(expected))) return Number.isNaN(got); // JavaScript may change its bits
   return bitsOf(expected.type, got) === bitsOf(expected.type, valueOf(expected));
 };
 
@@ -36,10 +36,10 @@ const spectest = {
   table: new WebAssembly.Table({ initial: 10, maximum: 20, element: 'anyfunc' }),
   memory: new WebAssembly.Memory({ initial: 1, maximum: 2 }),
 };
-try { spectest.shared_memory = new WebAssembly.Memory({ initial: 1, maximum: 2, shared: true }); } catch (error) { /* no threads */ }
+try { spectest.shared_memory = new WebAssembly.Memory({ initial: 1, maximum: 2, shared: true }); } catch (error) { /* threads are not supported */ }
 
 const registered = { spectest }, named = {};
-let current, absent = false; // absent: the current module needs what the engine does not have
+let current, absent = false; // absent: the current module needs a feature that the engine lacks
 const has = (...bytes) => WebAssembly.validate(new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0, ...bytes]));
 const lacks = !has(5, 5, 2, 0, 1, 0, 1) || !has(5, 4, 1, 3, 1, 1); // several memories, shared memories
 const compile = hex => new WebAssembly.Module(bytesOf(hex));

@@ -20,8 +20,8 @@ static struct held {
     wasm_rt_memory_t *theirs;
     struct pb_memory *ours;
 } held[MEMORIES_MAX];
-static struct pb_memory *shared; /* what atomics work on */
-static bool refused;             /* this strategy could not make a memory: the module is left out */
+static struct pb_memory *shared; /* the memory that atomics use */
+static bool refused; /* this strategy could not make a memory, so the module is left out */
 static uint8_t result[8];
 
 void spec_store(const void *value, unsigned bytes) {
@@ -29,15 +29,14 @@ void spec_store(const void *value, unsigned bytes) {
     memcpy(result, value, bytes);
 }
 
-/* ---- What wasm2c's code asks its runtime for --------------------------------------------------
- */
+/* ---- The runtime of wasm2c's code ------------------------------------------------------------ */
 
 void program_allocate_memory(wasm_rt_memory_t *memory, uint32_t pages, uint32_t max_pages);
 uint32_t program_grow_memory(wasm_rt_memory_t *memory, uint32_t delta);
 void program_free_memory(wasm_rt_memory_t *memory);
 
 static struct pb_memory *make(uint32_t min, uint32_t max, bool is_shared) {
-    /* A slot is no room for the usual style, which is as wide as 32 bits. */
+    /* A slot is too small for the usual style, which is as wide as 32 bits. */
     static const struct pb_memory_style dynamic = {.kind = PB_STYLE_DYNAMIC, .guard_bytes = 65536};
     struct pb_memory *made = NULL;
     const struct pb_memory_config config = {
@@ -96,8 +95,7 @@ void program_free_memory(wasm_rt_memory_t *memory) {
     }
 }
 
-/* ---- Atomics by name --------------------------------------------------------------------------
- */
+/* ---- Atomics by name ------------------------------------------------------------------------- */
 
 static enum pb_status wait_by_name(const struct spec_step *s, uint64_t *value) {
     const uint32_t at = (uint32_t)s->args[0];
@@ -155,10 +153,9 @@ static enum pb_status atomic_by_name(const struct spec_step *s, uint64_t *value)
     return PB_INVALID;
 }
 
-/* ---- Playing ----------------------------------------------------------------------------------
- */
+/* ---- Playing --------------------------------------------------------------------------------- */
 
-/* True when it trapped. */
+/* True if it trapped. */
 static bool traps(const struct spec_step *s) {
     uint64_t value = 0;
     if (s->atomic != NULL) {

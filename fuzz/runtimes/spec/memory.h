@@ -1,8 +1,8 @@
-/* memory.h: one of the specification's scripts on our memories: what the file that spec.py makes of
- * a script has, and memory.c plays.
+/* memory.h: one of the specification's scripts on our memories: spec.py writes it as a C file with
+ * these types, and memory.c plays it.
  *
- * Plain instructions are what wasm2c makes of the script's modules, on memories that memory.c gives
- * them. Debian's wasm2c knows no threads: an atomic instruction is called by its name, on a memory
+ * Plain instructions are what wasm2c makes of the script's modules, on memories from memory.c.
+ * Debian's wasm2c does not support threads, so an atomic instruction is called by name, on a memory
  * with the module's limits. */
 #ifndef SPEC_MEMORY_H
 #define SPEC_MEMORY_H
@@ -25,7 +25,7 @@ struct spec_step {
     const char *atomic; /* the instruction's name, or NULL */
     uint64_t args[3];
     char type; /* of the result: i, l, f, d, or 0 for none */
-    bool nan;  /* any NaN will do */
+    bool nan;  /* any NaN is accepted */
     uint64_t bits;
 };
 extern const struct spec_step spec_step[];

@@ -1,6 +1,6 @@
 #!/usr/bin/python3 -B
-"""nonsense.py KIND MARK COMMAND...: a runtime that answers one program well and breaks the protocol in the next, once:
-MARK is a file that it makes when it does. The kinds are the functions of KINDS."""
+"""nonsense.py KIND MARK COMMAND...: a runtime that answers one program correctly and breaks the protocol in the next, once:
+MARK is a file that it creates then. The kinds are the functions of KINDS."""
 import os
 import subprocess
 import sys
@@ -70,7 +70,7 @@ def main():
             answer = driver.stdout.readline()
             while b'"step":1' in line and not answer.endswith(b"\n.\n") and answer != b".\n":
                 answer += driver.stdout.readline()
-            if number == 2 and not os.path.exists(mark):  # the hello, a program, this one
+            if number == 2 and not os.path.exists(mark):  # after the hello and one program
                 with open(mark, "w"):
                     KINDS[kind](answer)
             else:

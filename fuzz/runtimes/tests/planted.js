@@ -1,10 +1,10 @@
-// planted.js: driver.js with one bug planted into what it answers: node planted.js NAME. What each is, and which name the
-// finding must have, stands in the table of scripts/pagebox/runtimes/tests.py.
+// planted.js: driver.js with one bug planted into its answers: node planted.js NAME. The table in
+// scripts/pagebox/runtimes/tests.py describes each bug and the name that its finding must have.
 'use strict';
 const fs = require('fs'), path = require('path');
 const OK = '0', OUT_OF_BOUNDS = '6', CALL = 4, REFUSED = '0:4294967295';
 
-// A function's body in a module of guest.c, as hexadecimal.
+// The body of a function in a module of guest.c, as hexadecimal.
 const bodies = new Map();
 const bodyOf = (hex, wanted) => {
   if (!bodies.has(hex)) {
