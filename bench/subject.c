@@ -5,6 +5,7 @@
  * SUBJECT names one or more shared objects, separated by commas; "reference" alone gives only the
  * reference's rows. Without SUBJECT there are no rows, so that a plain `make bench` stays short.
  * Names: subject/OPERATION/of:NAME[/strategy:S]/... */
+#include "fault.h"
 #include "load.h"
 #include "os_wrap.h"
 #include "shim.h"
@@ -47,6 +48,19 @@ bool os_wrap_reservation(const void *address, const uint8_t **at, uint64_t *byte
 
 const char *os_wrap_account(void) {
     return NULL;
+}
+
+/* No call is made to fail here. */
+unsigned os_wrap_injected(void) {
+    return 0;
+}
+
+unsigned fault_count(void) {
+    return 0;
+}
+
+uint64_t fault_fired(void) {
+    return 0;
 }
 
 /* ---- Subjects -------------------------------------------------------------------------------- */
