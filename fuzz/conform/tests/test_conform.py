@@ -141,7 +141,7 @@ def test_usage(words):
     [
         (["--runtime", "netscape"], "there are"),
         (["--runtime", "/bin/true"], "begins with none"),
-        (["--fault", "wake-more"], "say RUNTIME="),
+        (["--fault", "wake-more"], "so it needs RUNTIME="),
         (["--time", "0"], "TIME="),
         (["--conform", "/nowhere"], "make conform builds it"),
         (["--only", "no-such"], "no program and no family is called no-such"),
@@ -187,7 +187,7 @@ def test_a_runtime_in_c_is_run_by_its_shim(runtime, library, may_differ):
 
 
 def test_a_shim_without_threads_is_told():
-    assert "no threads to judge" in conform("--runtime", "wasm3", status=2)
+    assert "no threads to test" in conform("--runtime", "wasm3", status=2)
 
 
 @pytest.mark.parametrize("shell", ["jsc", "js102"])
