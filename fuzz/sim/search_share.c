@@ -61,12 +61,30 @@ void search_place_take(const struct place *p, uint32_t i) {
 
 struct header {
     char magic[8];
-    uint64_t identity;
+    uint64_t program, identity;
     uint64_t graphs, blocked, dead_ends, cut, executions, steps, mixed;
     double seconds;
     uint32_t bounds, width, places, mixed_n, clock_used, cells;
 };
-static const char magic[8] = "simckp5";
+static const char magic[8] = "simckp6";
+
+/* A number of the bytes of the program that runs: another build may do something else. 0 where it
+ * cannot be read. */
+static uint64_t program(void) {
+    uint64_t h = 1, words[512];
+    FILE *f = fopen("/proc/self/exe", "rb");
+    if (!f) {
+        return 0;
+    }
+    for (size_t n; (n = fread(words, 1, sizeof words, f)) > 0;) {
+        memset((char *)words + n, 0, sizeof words - n);
+        for (size_t i = 0; i < (n + 7) / 8; i++) {
+            h = mix(h, words[i] + n);
+        }
+    }
+    fclose(f);
+    return h;
+}
 
 /* A hash of the options that change what is explored. */
 static uint64_t identity(const struct job *j) {
@@ -182,7 +200,8 @@ void search_checkpoint_save(const struct job *j) {
         snprintf(e->error, sizeof e->error, "cannot write %.150s: %s", name, strerror(errno));
         return;
     }
-    struct header h = {.identity = identity(j),
+    struct header h = {.program = program(),
+                       .identity = identity(j),
                        .graphs = e->graphs,
                        .blocked = e->blocked,
                        .dead_ends = e->dead_ends,
@@ -216,6 +235,20 @@ void search_checkpoint_save(const struct job *j) {
     }
 }
 
+/* Why the search cannot go on from there; NULL: it can. */
+static const char *misfit(const struct header *h, const struct job *j) {
+    if (memcmp(h->magic, magic, sizeof magic - 2) != 0) {
+        return "no checkpoint";
+    }
+    if (memcmp(h->magic, magic, sizeof magic) != 0 || h->program != program()) {
+        return "a checkpoint of another build";
+    }
+    if (h->identity != identity(j)) {
+        return "a checkpoint with other options";
+    }
+    return h->width > SEARCH_THREADS || h->width == 0 ? "no checkpoint" : NULL;
+}
+
 /* Continues from a checkpoint, if there is one. False: the file does not fit (error says why). */
 bool search_checkpoint_load(const struct job *j) {
     struct sim_explored *e = j->out;
@@ -224,10 +257,11 @@ bool search_checkpoint_load(const struct job *j) {
         return true;
     }
     struct header h;
-    bool ok = get(f, &h, 1, sizeof h) && memcmp(h.magic, magic, sizeof magic) == 0;
-    if (!ok || h.identity != identity(j) || h.width > SEARCH_THREADS || !h.width) {
+    bool ok = get(f, &h, 1, sizeof h);
+    const char *what = ok ? misfit(&h, j) : "no checkpoint";
+    if (what != NULL) {
         snprintf(e->error, sizeof e->error, "%s is %s: remove it to start anew", j->o->checkpoint,
-                 ok ? "of another program or of other options" : "not a checkpoint");
+                 what);
         fclose(f);
         return false;
     }

@@ -41,6 +41,7 @@ static const char usage[] =
     "--set locks=1 and --set barriers=1 make fewer graphs of the same program. --speed: "
     "executions\n"
     "a second of one core, choices from bytes as a fuzzer would give them, no trace, no search.\n"
+    "--checkpoint keeps a search that was stopped; the same build goes on with it.\n"
     "--sites writes the places of atomic accesses that were seen, --order changes the order of "
     "one.\n";
 

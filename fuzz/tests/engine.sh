@@ -126,6 +126,19 @@ resumes() {
 }
 check a_search_goes_on_in_another_process resumes
 
+# Another build of the program, here one with a byte more, refuses the checkpoint.
+refuses_another_build() {
+    cp build/sim/verify "$work/another" && echo >>"$work/another" || return 1
+    rm -rf "$work/kept"
+    mkdir -p "$work/kept"
+    build/sim/verify --processes 1 --seconds 1 --checkpoint "$work/kept" mailbox-spill >/dev/null 2>&1
+    "$work/another" --processes 1 --seconds 1 --checkpoint "$work/kept" mailbox-spill >"$work/refused" 2>&1
+    status=$?
+    cat "$work/refused"
+    [ $status = 2 ] && grep -q "is a checkpoint of another build: remove it to start anew" "$work/refused"
+}
+check a_checkpoint_of_another_build_is_refused refuses_another_build
+
 corpora="corpus/waiters_fuzzer corpus/system_fuzzer corpus/mailbox_fuzzer"
 check seeds_are_clean build/plain/replay -q $corpora
 check seeds_are_clean_at_random seeds uniform $corpora
