@@ -86,7 +86,6 @@ enum pb_status pb_memory_store(struct pb_memory *memory, uint32_t index, uint32_
 
 /* ---- Atomic: sequentially consistent -------------------------------------------------------- */
 
-/* One operation at one width; the values wrap at the width by conversion. */
 /* gcc 12 for RISC-V compares whole registers in a 32-bit compare-exchange, also where the expected
  * value was cut from 64 bits. A value that was in memory is extended as the one that it meets. */
 #if defined(__riscv)
@@ -95,6 +94,7 @@ enum pb_status pb_memory_store(struct pb_memory *memory, uint32_t index, uint32_
 #define IN_MEMORY
 #endif
 
+/* The operations at one width; the values wrap at the width by conversion. */
 #define ATOMICS_OF_WIDTH(bits)                                                                    \
     static uint64_t atomic_rmw_##bits(uint8_t *at, enum pb_rmw operation, uint64_t wide) {        \
         uint##bits##_t operand = (uint##bits##_t)wide;                                            \

@@ -134,9 +134,9 @@ static void initialise_words(struct pb_mailbox *mailbox) {
     }
 }
 
-/* ---- Whose the bytes are (R44) -------------------------------------------------------------- */
+/* ---- Open mailboxes by memory: each byte belongs to one (R44) -------------------------------- */
 
-/* All mailboxes that are open, by their memory. Those that are closed write nothing. */
+/* A mailbox is in its memory's bucket from its creation until it is closed. */
 enum { BUCKET_BITS = 6 };
 static struct bucket {
     struct pb_lock lock;
@@ -153,8 +153,8 @@ static struct pb_mailbox *retain(struct pb_mailbox *mailbox) {
     return mailbox;
 }
 
-/* The last reference closes first: as long as a mailbox is open, and found here, another may be
- * taken. */
+/* Gives up a reference. The last one closes the mailbox first: while it is open, claim() may find
+ * it in its bucket and take another reference. */
 static void let_go(struct pb_mailbox *mailbox) {
     uint32_t seen = atomic_load_explicit(&mailbox->references, PB_ORDER_REFERENCE_LOOK);
     while (seen > 1) {
@@ -169,7 +169,7 @@ static void let_go(struct pb_mailbox *mailbox) {
     }
 }
 
-/* One in the same memory that has a byte of the region; NULL: none. The bucket is the caller's. */
+/* An open mailbox whose region overlaps this one's, or NULL. The caller holds the bucket's lock. */
 static struct pb_mailbox *overlapping(const struct bucket *bucket,
                                       const struct pb_mailbox *mailbox) {
     uint64_t start = mailbox->offset, end = start + region_bytes(mailbox);
@@ -181,7 +181,8 @@ static struct pb_mailbox *overlapping(const struct bucket *bucket,
     return other;
 }
 
-/* Makes the region the mailbox's own. One that only wakers keep is closed for it. */
+/* Adds the mailbox to its bucket, or returns PB_IN_USE. An overlapping mailbox that only wakers
+ * keep open is closed to make room. */
 static enum pb_status claim(struct pb_mailbox *mailbox) {
     struct bucket *bucket = bucket_of(mailbox->definition);
     for (;;) {
@@ -204,7 +205,8 @@ static enum pb_status claim(struct pb_mailbox *mailbox) {
     }
 }
 
-/* By whoever closes it, after its last write into the region. */
+/* Takes the mailbox out of its bucket; called by whoever closes it, after the last write into the
+ * region. */
 static void give_region_up(struct pb_mailbox *mailbox) {
     struct bucket *bucket = bucket_of(mailbox->definition);
     pb_lock_acquire(&bucket->lock);
@@ -216,7 +218,8 @@ static void give_region_up(struct pb_mailbox *mailbox) {
     pb_lock_release(&bucket->lock);
 }
 
-/* The one with the lowest offset from there on, with a reference; NULL: none. */
+/* A new reference to the open mailbox with the lowest offset that is not below this one, or NULL.
+ */
 static struct pb_mailbox *next_in(const struct pb_memory_definition *definition, uint64_t offset) {
     struct bucket *bucket = bucket_of(definition);
     struct pb_mailbox *lowest = NULL;
@@ -244,7 +247,8 @@ static void mailbox_free(struct pb_mailbox *mailbox) {
     allocator->release(allocator->context, mailbox);
 }
 
-/* The parts that need memory or the guest's; on failure the caller frees the rest. */
+/* Allocates the spill, finds the region, hangs up the doorbell. On failure the caller frees the
+ * mailbox. */
 static enum pb_status mailbox_fill_in(struct pb_mailbox *mailbox,
                                       const struct pb_mailbox_config *config) {
     if (config->full == PB_MAILBOX_SPILL && config->spill_max > 0) {
@@ -321,7 +325,7 @@ void pb_mailbox_release(struct pb_mailbox *mailbox) {
     }
 }
 
-/* ---- The guest's words; by the publisher alone ---------------------------------------------- */
+/* ---- The guest's words: only the publisher calls these --------------------------------------- */
 
 /* Sets bits of the flag; true when the guest was not signalled before, so that it may be parked
  * and the caller owes it a wake (R34). */
@@ -342,7 +346,7 @@ static inline void ring_put(struct pb_mailbox *mailbox, uint32_t id) {
     mailbox->taken++;
 }
 
-/* An id whose place is reserved by the publisher itself. */
+/* Puts the id of a place that the publisher reserved itself. */
 static inline void put(struct pb_mailbox *mailbox, uint64_t place, uint32_t id) {
     if (place == mailbox->taken) {
         ring_put(mailbox, id);
@@ -400,8 +404,8 @@ static void see_head(struct pb_mailbox *mailbox) {
     }
 }
 
-/* Looks for room before the ring seems full: a producer that finds it so while another is about is
- * refused. reserved: the places, as last seen. */
+/* Reads the guest's head while there still is some room: a producer that finds the ring full while
+ * another one publishes is refused. reserved: the places, as last seen. */
 static inline void look_ahead(struct pb_mailbox *mailbox, uint64_t reserved) {
     uint64_t seen = atomic_load_explicit(&mailbox->head_seen, PB_ORDER_MAILBOX_ROOM_OWN);
     if (mailbox->capacity - (reserved - seen) < mailbox->capacity / 4) {
@@ -421,8 +425,8 @@ static void notify(struct pb_mailbox *mailbox, uint32_t guests) {
     }
 }
 
-/* Wakes guests parked on the flag and host threads that wait for the signal. A memory that is not
- * our own is not touched: after close it may be gone. */
+/* Wakes guests parked on the flag, and host threads that wait for the signal. A memory of which the
+ * mailbox has no handle is not touched: after close it may be gone. */
 static void wake(struct pb_mailbox *mailbox, uint32_t guests) {
     if (mailbox->memory_is_own) {
         notify(mailbox, guests);
@@ -436,8 +440,9 @@ static void wake(struct pb_mailbox *mailbox, uint32_t guests) {
 /* ---- The role of the publisher -------------------------------------------------------------- */
 
 /* Shows what is there, then gives the role up, or hands it to the holder of the lock who waits for
- * it; state is as last seen, owed: a wake is owed already. Those in a memory that is lent get it
- * before the role goes: once another has had it the memory may be gone. */
+ * it. state is as last seen; owed says whether a wake is owed already. Guests of a lent memory are
+ * notified before the role is given up, because the memory may be gone once somebody else has had
+ * the role. */
 static void leave(struct pb_mailbox *mailbox, uint64_t state, bool owed) {
     bool done = false, news = owed;
     while (!done) {
@@ -512,7 +517,7 @@ static bool reserve(struct pb_mailbox *mailbox, uint64_t *state, uint64_t *place
     return true;
 }
 
-/* ---- Spilling; lock and role are the caller's ----------------------------------------------- */
+/* ---- Spilling: the caller has the lock and the role ------------------------------------------ */
 
 static bool spill_put(struct spill *spill, uint32_t id) {
     if (spill->count == spill->size) {
@@ -549,7 +554,7 @@ static bool spill_flush(struct pb_mailbox *mailbox, uint64_t *state) {
     return owed;
 }
 
-/* One id, to the ring or behind those that were spilled before it (R32). */
+/* Puts one id into the ring, or behind those that were spilled before it (R32). */
 static enum pb_status enqueue_or_spill(struct pb_mailbox *mailbox, uint32_t id) {
     enum pb_status status = PB_CLOSED;
     uint64_t state, place;
@@ -602,9 +607,10 @@ static void pass_time(void) {
 #endif
 }
 
-/* Somebody else is at work here. Waits 200 to 400 ns, away from the cache lines in use: so each
- * producer gets several ids done before the lines change hands, in a third of the time for all. Not
- * where more than two places were reserved and not shown: the publisher may be preempted. */
+/* Called where another producer was met: waits 200 to 400 ns without touching the cache lines in
+ * use. Each producer then enqueues several ids before the lines move to another core, which takes a
+ * third of the time. No wait where more than two places are reserved and not shown: the publisher
+ * may have been preempted. */
 static void stand_back(uint64_t state, uint64_t shown) {
     enum { ROUNDS = 24, UNSHOWN_MAX = 2 };
     if (!(state & (CLOSED | SPILLING)) && (state >> PLACE_SHIFT) - shown <= UNSHOWN_MAX) {
@@ -614,7 +620,7 @@ static void stand_back(uint64_t state, uint64_t shown) {
     }
 }
 
-/* The place is reserved, and somebody else was the publisher. */
+/* Leaves the id in its reserved place for the publisher, who was somebody else. */
 static enum pb_status leave_id(struct pb_mailbox *mailbox, uint64_t place, uint32_t id) {
     uint64_t before =
         atomic_exchange_explicit(slot_of(mailbox, place), id, PB_ORDER_MAILBOX_SLOT_LEAVE);
@@ -635,7 +641,8 @@ static enum pb_status leave_id(struct pb_mailbox *mailbox, uint64_t place, uint3
     return PB_OK;
 }
 
-/* The ring looked full, and the caller became the publisher to look at the head. */
+/* Enqueues after another look at the guest's head: the ring looked full, so the caller became the
+ * publisher. */
 static enum pb_status enqueue_after_look(struct pb_mailbox *mailbox, uint64_t state, uint32_t id) {
     uint64_t place;
     bool room = reserve(mailbox, &state, &place);
@@ -646,8 +653,8 @@ static enum pb_status enqueue_after_look(struct pb_mailbox *mailbox, uint64_t st
     return room ? PB_OK : PB_FULL;
 }
 
-/* Reserves a place, and takes the role with it where it is free; without a room known of, the role
- * alone, to look. *state is as last seen. */
+/* Reserves a place, and takes the role with it where that is free. Where the ring looks full, takes
+ * the role alone, to look at the guest's head. state is as last seen. */
 static enum pb_status enqueue(struct pb_mailbox *mailbox, uint64_t state, uint32_t id) {
     for (;;) {
         uint64_t place = state >> PLACE_SHIFT;
@@ -684,16 +691,16 @@ static enum pb_status enqueue(struct pb_mailbox *mailbox, uint64_t state, uint32
     }
 }
 
-/* Instead of the state that the caller guessed and wanted to leave as `next` there was another. Not
- * inlined, so that the usual case keeps no register for it. */
+/* Enqueues where the state was not the one that the caller had guessed, and wanted to change to
+ * `next`. Not inlined, so that the usual case keeps no register for it. */
 __attribute__((noinline)) static enum pb_status
 enqueue_beside(struct pb_mailbox *mailbox, uint64_t state, uint64_t next, uint32_t id) {
     stand_back(state, (next - PLACE) >> PLACE_SHIFT);
     return enqueue(mailbox, state, id);
 }
 
-/* The usual case first: room, nobody else about. It differs from the general one in this: the state
- * is not read, which takes long just after somebody has changed it, but guessed. */
+/* Tries the usual case first: there is room, and nobody else publishes. The state is guessed, not
+ * read, because a read takes long just after another core has changed it. */
 enum pb_status pb_mailbox_enqueue(struct pb_mailbox *mailbox, uint64_t id) {
     if (id - 1 >= UINT32_MAX) { /* 0, or wider than 32 bits */
         return PB_INVALID;
@@ -741,8 +748,8 @@ bool pb_mailbox_is_signalled(struct pb_mailbox *mailbox) {
     return signalled;
 }
 
-/* What ends a wait for the signal; *status is what the wait returns then. What comes after the look
- * rings the bell. */
+/* True when a wait for the signal is over; *status is what it returns then. Whatever comes after
+ * this look rings the bell. */
 static bool has_news(struct pb_mailbox *mailbox, enum pb_status *status) {
     uint64_t state;
     bool signalled = false;
@@ -787,13 +794,13 @@ enum pb_status pb_mailbox_wait_for_signal(struct pb_mailbox *mailbox, int64_t ti
 
 /* ---- Moves and close ------------------------------------------------------------------------ */
 
-/* From here on nobody reserves a place; returns the state. Lock and role are the caller's. */
+/* From here on nobody reserves a place; returns the state. The caller has the lock and the role. */
 static uint64_t refuse_more(struct pb_mailbox *mailbox) {
     return atomic_fetch_or_explicit(&mailbox->state, CLOSED, PB_ORDER_MAILBOX_STATE_OWN) | CLOSED;
 }
 
-/* Takes what was left in the slots, whatever is missing in between: whoever comes to fill those
- * finds them dead. Returns how many ids there were; deliver: they go into the ring. */
+/* Takes all ids that are in slots, and marks the empty slots in between dead, for the producers
+ * that come to fill them. Returns how many ids there were. deliver: puts them into the ring. */
 static uint32_t take_the_rest(struct pb_mailbox *mailbox, uint64_t state, bool deliver) {
     uint32_t count = 0;
     for (uint64_t place = mailbox->taken; place < state >> PLACE_SHIFT; place++) {
@@ -847,8 +854,8 @@ enum pb_status pb_mailbox_unhold(struct pb_mailbox *mailbox) {
     return lost ? PB_OUT_OF_BOUNDS : PB_OK;
 }
 
-/* Holds the mailbox; where its memory may move, all that lie in it, the lowest first. Returns them,
- * chained, with a reference each. */
+/* Holds the mailbox, or where its memory may move, all mailboxes in it, the lowest offset first.
+ * Returns them as a chain, with a reference to each. */
 static struct pb_mailbox *hold_those_that_move(struct pb_mailbox *mailbox) {
     struct pb_mailbox *held = NULL;
     struct pb_mailbox *next =

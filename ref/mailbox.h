@@ -63,6 +63,7 @@ struct pb_mailbox_config {
  * PB_IN_USE: a part of the region is another mailbox's that is open (R44): close that one first.
  * One that only wakers keep open, since its owner has released it, is closed here, as by
  * pb_mailbox_close.
+ * Nothing may move the memory meanwhile, not even pb_mailbox_grow of another mailbox in it.
  * A custom memory that cannot be retained is notified while others are kept from publishing: its
  * notify must not call what may block. */
 enum pb_status pb_mailbox_create(const struct pb_mailbox_config *config,
@@ -102,11 +103,11 @@ enum pb_status pb_mailbox_wait_for_signal(struct pb_mailbox *mailbox, int64_t ti
 /* Keeps the host from the guest's words (R37): hold, do to the memory what must not meet a write,
  * unhold, which reads the memory again. That is everything that moves, copies (pb_memory_copy),
  * resets or converts (pb_memory_to_shared) an unshared memory: beside a write even a copy could
- * lose an id. Where several mailboxes lie in it, hold each. (A reset wipes the region: close the
- * mailbox and create a new one then.) Enqueues of other threads are
- * accepted meanwhile as long as the ring is known to have room, and published by unhold; those that
- * spill, and the other functions, block; the holder must not call those. unhold is PB_OK, also of
- * a closed mailbox, or PB_OUT_OF_BOUNDS when the region is no longer inside of the memory: the
+ * lose an id. Where several mailboxes lie in it, hold each, the one at the lowest offset first. (A
+ * reset wipes the region: close the mailbox and create a new one then.) Enqueues of other threads
+ * are accepted meanwhile as long as the ring is known to have room, and published by unhold; those
+ * that spill, and the other functions, block; the holder must not call those. unhold is PB_OK, also
+ * of a closed mailbox, or PB_OUT_OF_BOUNDS when the region is no longer inside of the memory: the
  * mailbox is closed then, without a write; pb_mailbox_close still tells how many ids were spilled
  * or waited to be published. */
 void pb_mailbox_hold(struct pb_mailbox *mailbox);

@@ -159,8 +159,8 @@ static struct waiter *queue_take(struct pb_waiters *waiters, struct bucket *buck
     return first;
 }
 
-/* Tells a chain of detached waiters what became of them. Without the lock: a thread that is woken
- * does not run into it, and a crowd here does not keep other addresses waiting. */
+/* Gives each waiter of a detached chain its verdict, and wakes it. Called without the lock, so that
+ * woken threads do not run into it, and a long chain does not keep other addresses waiting. */
 static void wake_chain(struct waiter *waiter, uint32_t verdict) {
     while (waiter != NULL) {
         struct waiter *next = waiter->next;
@@ -172,8 +172,8 @@ static void wake_chain(struct waiter *waiter, uint32_t verdict) {
 
 /* ---- Doorbells ------------------------------------------------------------------------------ */
 
-/* Takes off the waiters whose doorbells were rung while the lock was held, before those of chain.
- */
+/* Takes waiters off their queues, one for each time their doorbell was rung while the lock was
+ * held. Returns them as a chain, in front of `chain`. */
 static struct waiter *answer_doorbells(struct pb_waiters *waiters, struct bucket *bucket,
                                        struct waiter *chain) {
     for (struct pb_doorbell *bell = bucket->doorbells; bell != NULL; bell = bell->next) {
@@ -191,7 +191,7 @@ static struct waiter *answer_doorbells(struct pb_waiters *waiters, struct bucket
     return chain;
 }
 
-/* Gives the bucket's lock up; whoever asked for a wake meanwhile gets it. */
+/* Gives the bucket's lock up, after serving the wakes that were asked for meanwhile. */
 static void bucket_release(struct pb_waiters *waiters, struct bucket *bucket) {
     struct waiter *chain = NULL;
     while (!pb_lock_release_unless_asked(&bucket->lock)) {
@@ -358,7 +358,8 @@ static void canceller_give(struct pb_canceller *canceller) {
     pb_lock_release(&canceller->lock);
 }
 
-/* From now on the waiter, who is queued, can be cancelled; at once where that was asked before. */
+/* From now on the queued waiter can be cancelled; it is cancelled at once where that was asked
+ * before. */
 static void canceller_watch(struct pb_canceller *canceller, struct pb_waiters *waiters,
                             struct bucket *bucket, struct waiter *waiter) {
     pb_lock_acquire(&canceller->lock);
@@ -425,7 +426,7 @@ enum pb_status pb_waiters_wait(struct pb_waiters *waiters, uint64_t address, con
 
 /* ---- Notifying ------------------------------------------------------------------------------ */
 
-/* True when somebody waits, or is about to, who does not see the value that is there now. */
+/* False when nobody waits in the bucket, and whoever comes will see what the caller has written. */
 static bool anybody_waits(struct bucket *bucket) {
     return atomic_fetch_add_explicit(&bucket->blocked, 0, PB_ORDER_WAITERS_LOOK) != 0;
 }
