@@ -1,39 +1,19 @@
 /* host_custom.c: memories by tables of functions, of which some are missing. */
 #include "host_within.h"
 
+#include "one_page.h"
+
 /* ---- Custom memories --------------------------------------------------------------------------
  */
 
 /* A page, and what its functions were asked. */
 static struct {
-    struct pb_memory_definition definition;
+    struct one_page common;
     _Alignas(8) uint8_t bytes[65536];
-    bool shared;
     unsigned initialised, waited, notified, disabled, released, retained, copied;
     uint64_t start, count, address, expected;
     unsigned width;
 } page;
-
-static struct pb_memory_type page_type(void *self) {
-    (void)self;
-    return (struct pb_memory_type){1, 1, page.shared};
-}
-
-static struct pb_memory_style page_style(void *self) {
-    (void)self;
-    return (struct pb_memory_style){.kind = PB_STYLE_STATIC, .bound_pages = 1};
-}
-
-static enum pb_status page_grow(void *self, uint32_t delta_pages, uint32_t *old_pages) {
-    (void)self;
-    *old_pages = 1;
-    return delta_pages == 0 ? PB_OK : PB_LIMIT;
-}
-
-static struct pb_memory_definition *page_definition(void *self) {
-    (void)self;
-    return &page.definition;
-}
 
 static void page_release(void *self) {
     page.released += self == &page;
@@ -107,10 +87,10 @@ enum {
 static struct pb_memory_operations page_operations(unsigned lacks) {
 #define HAS(bit, function) lacks >> (bit)&1 ? NULL : (function)
     return (struct pb_memory_operations){
-        .type = HAS(TYPE, page_type),
-        .style = HAS(STYLE, page_style),
-        .grow = HAS(GROW, page_grow),
-        .definition = HAS(DEFINITION, page_definition),
+        .type = HAS(TYPE, one_page_type),
+        .style = HAS(STYLE, one_page_style),
+        .grow = HAS(GROW, one_page_grow),
+        .definition = HAS(DEFINITION, one_page_definition),
         .release = HAS(RELEASE, page_release),
         .retain = HAS(RETAIN, page_retain),
         .copy = HAS(COPY, page_copy),
@@ -131,7 +111,7 @@ static const char *custom_words(struct pb_memory *memory, unsigned lacks, uint64
         const unsigned waited = page.waited;
         const enum pb_status wrong = at % width != 0             ? PB_MISALIGNED
                                      : !host_in(at, width, PAGE) ? PB_OUT_OF_BOUNDS
-                                     : !page.shared              ? PB_NOT_SHARED
+                                     : !page.common.shared       ? PB_NOT_SHARED
                                      : lacks >> WAIT & 1         ? PB_UNSUPPORTED
                                                                  : PB_OK;
         const enum pb_status got = width == 4 ? pb_memory_wait32(memory, at, 5, 0, &result)
@@ -146,7 +126,7 @@ static const char *custom_words(struct pb_memory *memory, unsigned lacks, uint64
     const enum pb_status wrong = at % 4 != 0             ? PB_MISALIGNED
                                  : !host_in(at, 4, PAGE) ? PB_OUT_OF_BOUNDS
                                                          : PB_OK;
-    const bool can = wrong == PB_OK && page.shared && !(lacks >> NOTIFY & 1);
+    const bool can = wrong == PB_OK && page.common.shared && !(lacks >> NOTIFY & 1);
     const enum pb_status got = pb_memory_notify(memory, at, 3, &woken);
     broken = host_first(broken, host_holds(got == wrong && page.notified == (can ? 1u : 0u) &&
                                                (wrong != PB_OK || woken == (can ? 3u : 0u)),
@@ -174,7 +154,7 @@ static const char *custom_handles(struct pb_memory *memory, unsigned lacks) {
     struct pb_pin pin;
     enum pb_status got = pb_memory_retain(memory, &made);
     const char *broken = host_answered(got,
-                                       !page.shared          ? S(NOT_SHARED)
+                                       !page.common.shared   ? S(NOT_SHARED)
                                        : lacks >> RETAIN & 1 ? S(UNSUPPORTED)
                                                              : S(OK),
                                        "R14-custom");
@@ -188,8 +168,9 @@ static const char *custom_handles(struct pb_memory *memory, unsigned lacks) {
         broken,
         host_answered(got, lacks >> COPY & 1 ? S(UNSUPPORTED) : S(NO_DESCRIPTORS), "R13-custom"));
     broken = host_first(broken, host_told(got, made, "R13-told"));
-    broken = host_first(broken, host_answered(pb_memory_to_shared(memory),
-                                              page.shared ? S(OK) : S(UNSUPPORTED), "R12-custom"));
+    broken = host_first(broken,
+                        host_answered(pb_memory_to_shared(memory),
+                                      page.common.shared ? S(OK) : S(UNSUPPORTED), "R12-custom"));
     broken =
         host_first(broken, host_answered(pb_memory_reset(memory), S(UNSUPPORTED), "R15-custom"));
     broken = host_first(
@@ -200,8 +181,9 @@ static const char *custom_handles(struct pb_memory *memory, unsigned lacks) {
                                            "R3-custom"));
     pb_memory_disable_atomics(memory);
     return host_first(
-        broken, host_holds(page.disabled == (page.shared && !(lacks >> DISABLE & 1) ? 1u : 0u),
-                           "R29-custom"));
+        broken,
+        host_holds(page.disabled == (page.common.shared && !(lacks >> DISABLE & 1) ? 1u : 0u),
+                   "R29-custom"));
 }
 
 const char *host_custom(const struct op *op) {
@@ -213,9 +195,9 @@ const char *host_custom(const struct op *op) {
     }
     page.initialised = page.waited = page.notified = page.disabled = page.released = page.retained =
         page.copied = 0;
-    page.shared = op->arg.host_custom.shared == WORD_yesno_yes;
-    atomic_store(&page.definition.base, page.bytes);
-    atomic_store(&page.definition.length_bytes, PAGE);
+    page.common.shared = op->arg.host_custom.shared == WORD_yesno_yes;
+    atomic_store(&page.common.definition.base, page.bytes);
+    atomic_store(&page.common.definition.length_bytes, PAGE);
     const enum pb_status got =
         pb_memory_create_custom(&operations, &page, &host_allocator, &memory);
     const char *broken = host_answered(got, lacks & REQUIRED ? S(INVALID) : S(OK), "R3-custom");

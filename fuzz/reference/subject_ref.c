@@ -4,6 +4,7 @@
  * memory exercises pb_memory_create_custom, and guest memory for mailboxes is kept between programs
  * (cleaned, and only where it did not grow), because making it costs more than a whole program. */
 #include "fault.h"
+#include "one_page.h"
 #include "os_wrap.h"
 #include "reference.h"
 
@@ -855,50 +856,25 @@ static struct pb_memory *kept[SUBJECT_GROUNDS];
 /* ---- A custom memory under the engine: one shared page, wait and notify are os.h's own ---------
  */
 
-static struct pb_memory_definition paged_record;
+static struct one_page paged = {.shared = true};
 static bool paged_closed; /* its mailbox is: it cannot be cloned, so it might be gone */
-
-static struct pb_memory_type paged_type(void *self) {
-    (void)self;
-    return (struct pb_memory_type){.min_pages = 1, .max_pages = 1, .shared = true};
-}
-
-static struct pb_memory_style paged_style(void *self) {
-    (void)self;
-    return (struct pb_memory_style){.kind = PB_STYLE_STATIC, .bound_pages = 1};
-}
-
-static enum pb_status paged_grow(void *self, uint32_t delta_pages, uint32_t *old_pages) {
-    (void)self;
-    *old_pages = 1;
-    return delta_pages == 0 ? PB_OK : PB_LIMIT;
-}
-
-static struct pb_memory_definition *paged_definition(void *self) {
-    (void)self;
-    return &paged_record;
-}
-
-static void paged_release(void *self) {
-    (void)self;
-}
 
 static uint32_t paged_notify(void *self, uint64_t address, uint32_t count) {
     (void)self;
     if (paged_closed) {
         complaint = "R36-notify-after-close";
     }
-    pb_os_wake((_Atomic uint32_t *)(void *)(paged_record.base + address), count);
+    pb_os_wake((_Atomic uint32_t *)(void *)(paged.definition.base + address), count);
     return 0;
 }
 
 static enum pb_status paged_create(struct pb_memory **memory) {
     static const struct pb_memory_operations operations = {
-        .type = paged_type,
-        .style = paged_style,
-        .grow = paged_grow,
-        .definition = paged_definition,
-        .release = paged_release,
+        .type = one_page_type,
+        .style = one_page_style,
+        .grow = one_page_grow,
+        .definition = one_page_definition,
+        .release = one_page_release,
         .notify = paged_notify,
     };
     void *page;
@@ -907,9 +883,9 @@ static enum pb_status paged_create(struct pb_memory **memory) {
         return status;
     }
     paged_closed = false;
-    atomic_init(&paged_record.base, page);
-    atomic_init(&paged_record.length_bytes, PB_PAGE_BYTES);
-    return pb_memory_create_custom(&operations, NULL, &allocator, memory);
+    atomic_init(&paged.definition.base, page);
+    atomic_init(&paged.definition.length_bytes, PB_PAGE_BYTES);
+    return pb_memory_create_custom(&operations, &paged, &allocator, memory);
 }
 
 /* ---- Grounds ----------------------------------------------------------------------------------

@@ -9,6 +9,7 @@
 #include "guest.h"
 #include "mailbox.h"
 #include "memory.h"
+#include "one_page.h"
 #include "sim.h"
 #include "waiters.h"
 
@@ -24,32 +25,7 @@ static void start(int *thread, void (*body)(void *), void *arg) {
 
 /* ---- A guest memory of one page on the engine's pages and futex ------------------------------ */
 
-static struct pb_memory_definition record;
-
-static struct pb_memory_type ground_type(void *self) {
-    (void)self;
-    return (struct pb_memory_type){.min_pages = 1, .max_pages = 1, .shared = true};
-}
-
-static struct pb_memory_style ground_style(void *self) {
-    (void)self;
-    return (struct pb_memory_style){.kind = PB_STYLE_STATIC, .bound_pages = 1};
-}
-
-static enum pb_status ground_grow(void *self, uint32_t delta_pages, uint32_t *old_pages) {
-    (void)self;
-    *old_pages = 1;
-    return delta_pages == 0 ? PB_OK : PB_LIMIT;
-}
-
-static struct pb_memory_definition *ground_definition(void *self) {
-    (void)self;
-    return &record;
-}
-
-static void ground_release(void *self) {
-    (void)self;
-}
+static struct one_page ground_page = {.shared = true};
 
 static enum pb_status ground_retain(void *self, void **clone) {
     *clone = self;
@@ -65,25 +41,26 @@ static uint32_t ground_notify(void *self, uint64_t address, uint32_t count) {
     if (sim_atomic_load((volatile void *)&lent_ended, 4, __ATOMIC_RELAXED) != 0) {
         sim_finding("R36-notify-after-close", "a memory that may be gone was notified");
     }
-    return sim_wake(atomic_load_explicit(&record.base, memory_order_relaxed) + address, count);
+    return sim_wake(
+        atomic_load_explicit(&ground_page.definition.base, memory_order_relaxed) + address, count);
 }
 
 static const struct pb_memory_operations ground = {
-    .type = ground_type,
-    .style = ground_style,
-    .grow = ground_grow,
-    .definition = ground_definition,
-    .release = ground_release,
+    .type = one_page_type,
+    .style = one_page_style,
+    .grow = one_page_grow,
+    .definition = one_page_definition,
+    .release = one_page_release,
     .retain = ground_retain,
     .notify = ground_notify,
 };
 
 static const struct pb_memory_operations ground_lent = {
-    .type = ground_type,
-    .style = ground_style,
-    .grow = ground_grow,
-    .definition = ground_definition,
-    .release = ground_release,
+    .type = one_page_type,
+    .style = one_page_style,
+    .grow = one_page_grow,
+    .definition = one_page_definition,
+    .release = one_page_release,
     .notify = ground_notify,
 };
 
@@ -180,11 +157,11 @@ static void mailbox_set_up(const struct mailbox_case *what) {
     memset(&box, 0, sizeof box);
     uint8_t *guest = sim_pages_reserve(GUEST_BYTES);
     sim_assert(guest != NULL && sim_pages_protect(guest, GUEST_BYTES, SIM_READ_WRITE));
-    atomic_init(&record.base, guest);
-    atomic_init(&record.length_bytes, GUEST_BYTES);
+    atomic_init(&ground_page.definition.base, guest);
+    atomic_init(&ground_page.definition.length_bytes, GUEST_BYTES);
     box.what = what;
     lent_ended = 0;
-    sim_assert(pb_memory_create_custom(what->lent ? &ground_lent : &ground, &record, NULL,
+    sim_assert(pb_memory_create_custom(what->lent ? &ground_lent : &ground, &ground_page, NULL,
                                        &box.memory) == PB_OK);
     struct pb_mailbox_config config = {
         .memory = box.memory,
