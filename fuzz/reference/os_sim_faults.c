@@ -60,6 +60,10 @@ const char *os_wrap_account(void) {
     return NULL;
 }
 
+unsigned os_wrap_injected(void) {
+    return 0;
+}
+
 static uint32_t blocks; /* alive */
 
 /* ---- An allocator on the engine's heap, which sees what is freed too early or twice -----------
