@@ -31,7 +31,7 @@ static struct {
     enum word_error error;
     uint64_t fired;
     enum word_call last;
-    unsigned count;
+    unsigned count, too_long;
     uint64_t space_bytes; /* the longest reservation; 0: any */
     uint64_t file_bytes;  /* the longest file; 0: any */
     bool signalled;
@@ -46,7 +46,7 @@ static struct {
 
 void fault_begin(const uint8_t *choices, size_t choices_bytes) {
     state.arms = 0;
-    state.count = 0;
+    state.count = state.too_long = 0;
     state.space_bytes = state.file_bytes = 0;
     state.signalled = state.exhausted = false;
     state.error_number = 0;
@@ -114,7 +114,12 @@ void fault_space(uint64_t bytes) {
 bool fault_too_long(uint64_t bytes) {
     bool too_long = state.space_bytes != 0 && bytes > state.space_bytes;
     state.count += too_long;
+    state.too_long += too_long;
     return too_long;
+}
+
+unsigned fault_too_long_count(void) {
+    return state.too_long;
 }
 
 void fault_tell_errno(int error) {

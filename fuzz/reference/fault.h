@@ -40,6 +40,8 @@ uint64_t fault_fired(void);
 void fault_space(uint64_t bytes);
 /* True if a reservation of so many bytes fails; counts as a failing call. */
 bool fault_too_long(uint64_t bytes);
+/* How many of the failing calls (fault_count) were reservations that were too long. */
+unsigned fault_too_long_count(void);
 
 /* Why the call of the C library that was due last failed, as errno says; 0 where no such call did.
  */

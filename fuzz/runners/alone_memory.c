@@ -236,12 +236,13 @@ static const char *create_side(struct exec *e, struct creation *c, struct judged
         return NULL;
     }
     void *handle = NULL;
-    unsigned faults = fault_count();
+    unsigned faults = fault_count(), too_long = fault_too_long_count();
     const uint64_t fired = fault_fired();
     c->config.strategy = (unsigned)(strategy - table(e)->strategy);
     c->config.record = body->caller_record ? &side->caller : NULL;
     enum subject_status got = table(e)->create(&c->config, &handle);
     faults = fault_count() - faults;
+    too_long = fault_too_long_count() - too_long;
     exec_weigh_faults(e);
     const char *broken = sequence_created(&e->judge, c, strategy, got, faults != 0);
     const bool armed = fault_fired() != fired;
@@ -250,8 +251,9 @@ static const char *create_side(struct exec *e, struct creation *c, struct judged
                       ((fault_last() == WORD_call_os_reserve && got == SUBJECT_NO_MEMORY &&
                         fault_error() != WORD_error_no_descriptors) ||
                        (fault_last() == WORD_call_c_mmap_error && for_space));
-    const bool file = fault_file_limit_bytes() != 0;     /* it may be what is short */
-    const bool for_rung = !armed && !file && faults > 0; /* only address space is short */
+    const bool file = fault_file_limit_bytes() != 0; /* it may be what is short */
+    const bool for_rung =
+        !file && faults > 0 && faults == too_long; /* only address space is short */
     const unsigned first_rung = sequence_first_rung(c, strategy, e->space_bytes);
     const bool fits = for_rung && got == SUBJECT_NO_MEMORY && first_rung <= e->fall_back;
     if (broken == NULL && (once || fits)) {
@@ -449,15 +451,15 @@ static uint64_t now_ns(void) {
 static const char *make_calls(struct exec *e, struct slot *s, struct call *c, struct slot *made) {
     struct judged *body = s->body;
     EACH_SIDE(body, i) {
-        unsigned faults = fault_count();
-        const uint64_t fired = fault_fired();
+        unsigned faults = fault_count(), too_long = fault_too_long_count();
         body->side[i].view.memory = s->handle[i];
         const uint64_t began_ns = c->timeout_ns > 0 ? now_ns() : 0;
         operation_make(table(e), s->handle[i], c);
         c->took_ns = c->timeout_ns > 0 ? now_ns() - began_ns : 0;
-        c->failed =
-            fault_count() != faults && (fault_fired() != fired || fault_file_limit_bytes() != 0 ||
-                                        !sequence_has_space(body, i, c, e->space_bytes));
+        faults = fault_count() - faults;
+        too_long = fault_too_long_count() - too_long;
+        c->failed = faults > 0 && (faults != too_long || fault_file_limit_bytes() != 0 ||
+                                   !sequence_has_space(body, i, c, e->space_bytes));
         exec_weigh_faults(e);
         if (made != NULL) {
             made->handle[i] = c->status == SUBJECT_OK ? c->made : NULL;
