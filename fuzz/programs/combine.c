@@ -96,9 +96,6 @@ static const struct {
                                  BIT(COMBINE_MOVE) | BIT(COMBINE_HEAP) | BIT(COMBINE_WAS_RESET)},
     {BIT(COMBINE_CLONED), BIT(COMBINE_REMAP) | BIT(COMBINE_MOVE) | BIT(COMBINE_HEAP) |
                               BIT(COMBINE_CUSTOM) | BIT(COMBINE_WIDE) | BIT(COMBINE_WAS_RESET)},
-    {BIT(COMBINE_RESERVE_SHORT),
-     BIT(COMBINE_REMAP) | BIT(COMBINE_MOVE) | BIT(COMBINE_HEAP) | BIT(COMBINE_CUSTOM) |
-         BIT(COMBINE_STATIC) | BIT(COMBINE_TUNED) | BIT(COMBINE_SHARED) | BIT(COMBINE_AT_MAXIMUM)},
     {BIT(COMBINE_TWIN), BIT(COMBINE_BUDGET) | BIT(COMBINE_FALL_BACK)},
     {BIT(COMBINE_GROWN), BIT(COMBINE_AT_MAXIMUM)},
     {BIT(COMBINE_USUAL), BIT(COMBINE_NO_GUARD) | BIT(COMBINE_HOST_PAGE) | BIT(COMBINE_GUEST_PAGE) |
@@ -210,8 +207,12 @@ static void draw_sizes(struct draft *d) {
     const bool moves = has(d, COMBINE_REMAP) || has(d, COMBINE_MOVE) || has(d, COMBINE_HEAP);
     const bool is_static =
         has(d, COMBINE_STATIC) || (has(d, COMBINE_TUNED) && d->bound >= d->max && d->bound > 0);
-    d->room = is_static ? d->bound : moves ? d->min : limit ? d->reserve : d->max;
-    if (limit && one_in(c, 2)) { /* short of the maximum by no more than a guard */
+    d->room = is_static ? d->bound
+              : moves   ? d->min
+              : limit   ? d->reserve
+                        : d->max; /* of a shared one its maximum */
+    const bool counts = limit && !is_static && !moves && !has(d, COMBINE_AT_MAXIMUM);
+    if (counts && one_in(c, 2)) { /* short of the maximum by no more than a guard */
         d->max = d->reserve + 1;
     }
 }

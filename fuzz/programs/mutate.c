@@ -215,7 +215,7 @@ static const struct values_of values_of[] = {
     {OP_host_far_boxes, VALUES(skip1, 0, 0, 1, 2, 4, 5, 6, 8, 20, 68)},
     {OP_host_far_boxes, VALUES(skip2, 0, 0, 1, 2, 4, 5, 6, 8, 20, 68)},
     {OP_host_far_boxes, VALUES(capacity, 1, 1, 2, 4, 16, 64, 256, 0)},
-    {OP_host_far_boxes, VALUES(pages, 65536, 65536, 65536, 65535, 32768)},
+    {OP_host_far_boxes, VALUES(pages, 65536, 65536, 65535, 32768, 1, 1, 2, 3)},
     {OP_host_futex, VALUES(expected, 0, 1, U32, INT32_MAX, UINT64_C(1) << 31)},
     {OP_host_futex, VALUES(count, 0, 1, 2, INT32_MAX, UINT64_C(1) << 31, U32 - 1, U32)},
     {OP_host_futex, VALUES(deadline, 0, 1, 999999999, 1000000000, 1000000001, UINT64_C(1) << 32,

@@ -111,6 +111,10 @@ void fault_space(uint64_t bytes) {
     state.space_bytes = bytes;
 }
 
+uint64_t fault_space_bytes(void) {
+    return state.space_bytes;
+}
+
 bool fault_too_long(uint64_t bytes) {
     bool too_long = state.space_bytes != 0 && bytes > state.space_bytes;
     state.count += too_long;

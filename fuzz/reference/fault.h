@@ -38,6 +38,7 @@ enum word_error fault_error(void);
 uint64_t fault_fired(void);
 /* From now on a reservation of more bytes fails, whatever is armed; 0: none does. */
 void fault_space(uint64_t bytes);
+uint64_t fault_space_bytes(void);
 /* True if a reservation of so many bytes fails; counts as a failing call. */
 bool fault_too_long(uint64_t bytes);
 /* How many of the failing calls (fault_count) were reservations that were too long. */

@@ -2,6 +2,7 @@
  * futex. */
 #include "host_within.h"
 
+#include "guest.h"
 #include "mailbox.h"
 #include "os_wrap.h"
 
@@ -202,7 +203,7 @@ const char *host_far(const struct op *op) {
 /* ---- Mailboxes --------------------------------------------------------------------------------
  */
 
-enum { BOXES = 3, WORD_BYTES = 4 };
+enum { BOXES = 5, FAR_BOXES = 3, WORD_BYTES = 4 };
 
 struct far_box {
     struct pb_mailbox *box; /* NULL: not there */
@@ -213,17 +214,21 @@ static bool overlaps(const struct far_box *a, const struct far_box *b) {
     return a->offset < b->offset + b->bytes && b->offset < a->offset + a->bytes;
 }
 
-/* Its words hold an id, and nothing else of the region does. */
+static void forget(void *context, uint32_t id) {
+    (void)context;
+    (void)id;
+}
+
+/* Its words hold an id that was enqueued, which its guest takes. */
 static const char *far_box_works(struct pb_memory *memory, const struct far_box *b, uint64_t id) {
-    const struct pb_mailbox_words *words = (const void *)(host_base(memory) + b->offset);
-    const uint32_t before = atomic_load(&words->tail);
+    struct pb_mailbox_words *words = (void *)(host_base(memory) + b->offset);
+    const uint32_t before = atomic_load(&words->tail), capacity = atomic_load(&words->capacity);
     const char *broken = host_answered(pb_mailbox_enqueue(b->box, id), S(OK), "R30-lost");
-    return host_first(
-        broken,
-        host_holds(atomic_load(&words->tail) == before + 1 &&
-                       atomic_load(&words->ring[before % atomic_load(&words->capacity)]) == id &&
-                       atomic_load(&words->flag) == PB_MAILBOX_SIGNALLED,
-                   "R35-words"));
+    broken = host_first(broken, host_holds(atomic_load(&words->tail) == before + 1 &&
+                                               atomic_load(&words->ring[before % capacity]) == id &&
+                                               atomic_load(&words->flag) == PB_MAILBOX_SIGNALLED,
+                                           "R35-words"));
+    return host_first(broken, host_holds(pb_guest_drain(words, forget, NULL) == 1, "R30-lost"));
 }
 
 /* Creates the nth of them; one that overlaps another that has an owner is refused. */
@@ -251,21 +256,60 @@ static const char *far_box_create(struct pb_memory *memory, struct far_box *boxe
     return broken;
 }
 
-/* Growth, which holds each of them. */
+/* Growth through each of them, which holds all: by nothing, and to one page past the maximum. */
 static const char *far_boxes_grow(struct pb_memory *memory, const struct far_box *boxes) {
     const char *broken = NULL;
     const uint32_t pages = pb_memory_size_pages(memory);
+    const uint32_t past = pb_memory_type(memory).max_pages - pages + 1;
     for (unsigned i = 0; i < BOXES; i++) {
         uint32_t old = 9;
         if (boxes[i].box != NULL) {
             broken = host_first(
                 broken, host_holds(pb_mailbox_grow(boxes[i].box, 0, &old) == PB_OK && old == pages,
                                    "R37-grow"));
-            broken = host_first(
-                broken, host_holds(pb_mailbox_grow(boxes[i].box, 1, &old) == PB_LIMIT, "R37-grow"));
+            broken =
+                host_first(broken, host_holds(pb_mailbox_grow(boxes[i].box, past, &old) == PB_LIMIT,
+                                              "R37-grow"));
         }
     }
     return broken;
+}
+
+/* The memory grows through one of them, likely to another place: all of them go on there. */
+static const char *moved_boxes(struct pb_memory *memory, const struct far_box *boxes) {
+    const char *broken = NULL;
+    for (unsigned n = 0; n < BOXES && broken == NULL; n++) {
+        const uint32_t pages = pb_memory_size_pages(memory);
+        uint32_t old = 9;
+        if (boxes[n].box == NULL || pages == pb_memory_type(memory).max_pages) {
+            continue;
+        }
+        broken = host_answered(pb_mailbox_grow(boxes[n].box, 1, &old), S(OK), "R37-grow");
+        broken = host_first(broken, host_holds(old == pages, "R37-grow"));
+        for (unsigned i = 0; i < BOXES; i++) {
+            if (boxes[i].box != NULL && broken == NULL) {
+                broken = far_box_works(memory, &boxes[i], 10 + n);
+            }
+        }
+    }
+    return broken;
+}
+
+/* One that moves where it grows, or a large one that cannot grow. */
+static enum pb_status memory_of_boxes(uint64_t pages, bool shared, uint64_t strategy,
+                                      struct pb_memory **memory) {
+    static const enum pb_strategy moving[] = {PB_STRATEGY_REMAP, PB_STRATEGY_MOVE,
+                                              PB_STRATEGY_HEAP};
+    enum { MOVING = sizeof moving / sizeof moving[0], FEW_PAGES = 3, ROOM_PAGES = 8 };
+    const struct pb_memory_style style = {.kind = PB_STYLE_DYNAMIC};
+    const struct pb_memory_config config = {
+        .type = {(uint32_t)pages, (uint32_t)pages + ROOM_PAGES, false},
+        .style = &style,
+        .strategy = moving[strategy % MOVING],
+        .allocator = &host_allocator,
+    };
+    return pages == 0 || pages > FEW_PAGES ? far_memory(pages, shared, memory)
+                                           : pb_memory_create(&config, memory);
 }
 
 const char *host_far_boxes(const struct op *op) {
@@ -275,28 +319,32 @@ const char *host_far_boxes(const struct op *op) {
         capacity *= 2;
     }
     struct pb_memory *memory;
-    if (far_memory(op->arg.host_far_boxes.pages, op->arg.host_far_boxes.shared == WORD_yesno_yes,
-                   &memory) != PB_OK) {
+    if (memory_of_boxes(op->arg.host_far_boxes.pages,
+                        op->arg.host_far_boxes.shared == WORD_yesno_yes,
+                        op->arg.host_far_boxes.skip2, &memory) != PB_OK) {
         return NULL;
     }
     const uint64_t bytes = PB_MAILBOX_BYTES((uint64_t)capacity);
-    const uint64_t skips[BOXES] = {op->arg.host_far_boxes.offset / WORD_BYTES,
-                                   op->arg.host_far_boxes.skip1 % 1024,
-                                   op->arg.host_far_boxes.skip2 % 1024};
+    const unsigned count =
+        pb_memory_size_pages(memory) == pb_memory_type(memory).max_pages ? FAR_BOXES : BOXES;
     struct far_box boxes[BOXES];
     uint64_t at = pb_memory_size_bytes(memory) - bytes;
     const char *broken = NULL;
     for (unsigned i = 0; i < BOXES; i++) {
-        at = skips[i] * WORD_BYTES <= at ? at - skips[i] * WORD_BYTES : 0;
+        const uint64_t skip = i == 0       ? op->arg.host_far_boxes.offset
+                              : i % 2 == 1 ? op->arg.host_far_boxes.skip1 % 1024 * WORD_BYTES
+                                           : op->arg.host_far_boxes.skip2 % 1024 * WORD_BYTES;
+        at = skip <= at ? (at - skip) / WORD_BYTES * WORD_BYTES : 0;
         boxes[i] = (struct far_box){NULL, at, bytes};
     }
-    for (unsigned i = 0; i < BOXES && broken == NULL; i++) {
+    for (unsigned i = 0; i < count && broken == NULL; i++) {
         broken = far_box_create(memory, boxes, i, capacity);
         if (broken == NULL && boxes[i].box != NULL) {
             broken = far_box_works(memory, &boxes[i], i + 1);
         }
     }
     broken = host_first(broken, far_boxes_grow(memory, boxes));
+    broken = broken != NULL ? broken : moved_boxes(memory, boxes);
     /* its place is free once it goes */
     if (broken == NULL && boxes[0].box != NULL) {
         pb_mailbox_release(boxes[0].box);

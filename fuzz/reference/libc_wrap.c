@@ -155,6 +155,9 @@ int __wrap_getrlimit(__rlimit_resource_t resource, struct rlimit *limit) {
     if (result == 0 && resource == RLIMIT_FSIZE && fault_file_limit_bytes() != 0) {
         limit->rlim_cur = fault_file_limit_bytes();
     }
+    if (result == 0 && resource == RLIMIT_AS && fault_space_bytes() != 0 && !os_wrap_is_exempt()) {
+        limit->rlim_cur = RLIM_INFINITY - 1; /* there is one; what it refuses is up to the plan */
+    }
     return result;
 }
 

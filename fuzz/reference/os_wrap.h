@@ -33,8 +33,8 @@ bool os_wrap_reservation(const void *address, const uint8_t **at, uint64_t *byte
 bool os_wrap_closing_failed(void);
 void os_wrap_closing_fails(void);
 
-/* The enum pb_status that the call of os.h answered which was made to fail last; 0, PB_OK: it has none
- * of its own. */
+/* The enum pb_status that the call of os.h answered which was made to fail last; 0, PB_OK: it has
+ * none of its own. */
 unsigned os_wrap_injected(void);
 
 /* A move has ended, whether it succeeded or not. */
