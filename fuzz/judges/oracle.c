@@ -444,9 +444,12 @@ const char *oracle_guard(const struct sequence *q, struct judged *judged, unsign
         return NULL;
     }
     uint64_t middle = size + (span - size) / 2 / MODEL_BLOCK_BYTES * MODEL_BLOCK_BYTES;
-    const uint64_t at[] = {size, span - 8, middle};
+    const uint64_t most = judged->most_pages * SUBJECT_PAGE_BYTES;
+    const uint64_t at[] = {size, span - 8, middle, most - 8};
     /* each is a system call: one is enough where all are in one page */
-    const unsigned probes = span - size <= MODEL_BLOCK_BYTES ? 1 : sizeof at / sizeof at[0];
+    const unsigned probes = span - size <= MODEL_BLOCK_BYTES ? 1
+                            : most > size && most < span     ? 4
+                                                             : 3;
     for (unsigned n = 0; n < probes; n++) {
         if (rule_is_on("R4-guard") && oracle_readable(side->base + at[n])) {
             return looked(judged, i,

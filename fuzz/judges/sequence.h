@@ -63,9 +63,10 @@ struct judged {
     bool related; /* it was copied from or to another memory, whose bytes may show in it by mistake
                    */
     uint32_t reserve_pages_max;
-    bool budgeted; /* R40 */
-    bool is_short; /* made on the last rung: its reservation may end anywhere (R43) */
-    unsigned rung; /* on which it was made, or its source */
+    uint32_t most_pages; /* that it ever had, or that a growth tried to give it */
+    bool budgeted;       /* R40 */
+    bool is_short;       /* made on the last rung: its reservation may end anywhere (R43) */
+    unsigned rung;       /* on which it was made, or its source */
     struct judged_side side[SIDES];
 };
 

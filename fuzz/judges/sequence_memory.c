@@ -276,6 +276,7 @@ void sequence_new(struct sequence *q, struct judged *m, const struct creation *c
     m->reserve_pages_max = c->config.reserve_pages_max;
     m->budgeted = c->config.budgeted;
     model_create(&m->model, &c->config.type, &c->style, c->config.image_bytes);
+    m->most_pages = c->config.type.min_pages;
     sequence_wrote(q, 0, c->config.image_bytes);
 }
 
@@ -345,6 +346,10 @@ static const char *grow_status(const struct sequence *q, const struct judged *m,
 static const char *grow_answered(struct sequence *q, struct judged *m, unsigned i,
                                  const struct call *c) {
     const char *broken = grow_status(q, m, i, c);
+    if (!model_grow_passes(&m->model, c->pages) &&
+        m->most_pages < m->model.type.min_pages + c->pages) {
+        m->most_pages = m->model.type.min_pages + c->pages;
+    }
     m->side[i].did = c->status == SUBJECT_OK;
     if (m->budgeted && m->side[i].did && !m->side[i].strategy->partial) {
         q->budget_used += c->pages * SUBJECT_PAGE_BYTES;
@@ -446,6 +451,7 @@ bool sequence_copy_begins(const struct judged *source, struct judged *made) {
     made->related = true;
     made->budgeted = source->budgeted;
     made->is_short = source->is_short;
+    made->most_pages = source->model.type.min_pages;
     made->rung = source->rung;
     made->populate = source->populate;
     made->huge_pages = source->huge_pages;

@@ -57,6 +57,7 @@ static const char *const names[COMBINE_FEATURES] = {
     [COMBINE_RESERVE_SHORT] = "short reservation",
     [COMBINE_TWIN] = "twin",
     [COMBINE_WRITTEN] = "written",
+    [COMBINE_MANY_RUNS] = "many runs of written pages",
     [COMBINE_GROWN] = "grown",
     [COMBINE_COPIED] = "copied",
     [COMBINE_OF_A_COPY] = "of a copy",
@@ -88,7 +89,8 @@ static const struct {
     uint64_t one, other;
 } never[] = {
     {BIT(COMBINE_FIRST_IMAGE), ~BIT(COMBINE_IMAGE) & (BIT(COMBINE_CUSTOM + 1) - 1)},
-    {BIT(COMBINE_FIRST_IMAGE), BIT(COMBINE_NO_PAGES)},
+    {BIT(COMBINE_FIRST_IMAGE) | BIT(COMBINE_MANY_RUNS), BIT(COMBINE_NO_PAGES)},
+    {BIT(COMBINE_MANY_RUNS), BIT(COMBINE_ONE_PAGE) | BIT(COMBINE_TWIN)},
     {BIT(COMBINE_SHARED), BIT(COMBINE_REMAP) | BIT(COMBINE_MOVE) | BIT(COMBINE_HEAP) |
                               BIT(COMBINE_CUSTOM) | BIT(COMBINE_WIDE) | BIT(COMBINE_WAS_RESET) |
                               BIT(COMBINE_CONVERTED)},
@@ -195,7 +197,11 @@ static void append_store(struct draft *d, unsigned m, uint64_t at) {
 
 static void draw_sizes(struct draft *d) {
     struct chance *c = &d->chance;
-    d->min = has(d, COMBINE_NO_PAGES) ? 0 : has(d, COMBINE_PAGES) ? 2 + below(c, 3) : 1;
+    enum { PAGES_OF_MANY_RUNS = 9 };
+    d->min = has(d, COMBINE_MANY_RUNS)  ? PAGES_OF_MANY_RUNS
+             : has(d, COMBINE_NO_PAGES) ? 0
+             : has(d, COMBINE_PAGES)    ? 2 + below(c, 3)
+                                        : 1;
     d->max = has(d, COMBINE_AT_MAXIMUM) ? d->min : d->min + 1 + below(c, 4);
     if (has(d, COMBINE_WIDE)) {
         d->max = UINT32_MAX;
@@ -291,6 +297,14 @@ static unsigned append_history(struct draft *d) {
     if (has(d, COMBINE_WRITTEN)) {
         append_store(d, m, one_in(c, 2) ? OP_ADDRESS_END - 1 : (uint64_t)below(c, 16) * 4096);
         append_store(d, m, below(c, 64));
+    }
+    if (has(d, COMBINE_MANY_RUNS)) {
+        struct op op = {.code = OP_memory_touch};
+        op.arg.memory_touch.m = m;
+        op.arg.memory_touch.at = below(c, 2) * UINT64_C(4096);
+        op.arg.memory_touch.stride = 8192;
+        op.arg.memory_touch.count = 63 + below(c, 9);
+        append(d, op);
     }
     if (has(d, COMBINE_WAS_RESET)) {
         append_of(d, OP_memory_reset, m, 0);

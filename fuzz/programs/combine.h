@@ -60,6 +60,7 @@ enum combine_feature {
     COMBINE_TWIN,
     /* what happened before */
     COMBINE_WRITTEN,
+    COMBINE_MANY_RUNS,
     COMBINE_GROWN,
     COMBINE_COPIED,
     COMBINE_OF_A_COPY,

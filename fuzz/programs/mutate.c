@@ -1684,7 +1684,11 @@ static void scale_up(struct maker *k, struct program *p) {
     (void)insert(p, p->operations, &scale);
 }
 
-enum { HOST_ONE_IN = 16, HOST_ONE_IN_OF_BOXES = 32 };
+/* One new program in so many; under the engine the others take longer. */
+static const unsigned host_one_in[] = {[TARGET_memory_fuzzer] = 16,
+                                       [TARGET_mailbox_fuzzer] = 32,
+                                       [TARGET_waiters_fuzzer] = 48,
+                                       [TARGET_system_fuzzer] = 32};
 
 /* A program of nothing but the reference's own functions; false for a target that has none. */
 static bool call_the_host(struct maker *k, struct program *p) {
@@ -1720,9 +1724,7 @@ static bool combine(struct maker *k, struct program *p) {
 static void fill(struct maker *k, unsigned code, struct program *p) {
     p->operations = 0;
     p->choices_bytes = 0;
-    if (code == 0 && !left_out[OP_host_pool] &&
-        one_in(&k->chance,
-               p->target == TARGET_mailbox_fuzzer ? HOST_ONE_IN_OF_BOXES : HOST_ONE_IN) &&
+    if (code == 0 && !left_out[OP_host_pool] && one_in(&k->chance, host_one_in[p->target]) &&
         call_the_host(k, p)) {
         return;
     }

@@ -25,11 +25,18 @@ static enum pb_status page_retain(void *self, void **handle) {
     return PB_OK;
 }
 
+/* One that fails, and one that makes another handle of the same page. */
 static enum pb_status page_copy(void *self, void **copy) {
     (void)self;
     (void)copy;
     page.copied++;
     return PB_NO_DESCRIPTORS;
+}
+
+static enum pb_status page_copy_again(void *self, void **copy) {
+    page.copied++;
+    *copy = self;
+    return PB_OK;
 }
 
 static enum pb_status page_initialise(void *self, uint64_t start, const void *data,
@@ -80,6 +87,7 @@ enum {
     WAIT,
     NOTIFY,
     DISABLE,
+    COPIES, /* its copy succeeds */
     REQUIRED = 31
 };
 
@@ -93,7 +101,7 @@ static struct pb_memory_operations page_operations(unsigned lacks) {
         .definition = HAS(DEFINITION, one_page_definition),
         .release = HAS(RELEASE, page_release),
         .retain = HAS(RETAIN, page_retain),
-        .copy = HAS(COPY, page_copy),
+        .copy = HAS(COPY, lacks >> COPIES & 1 ? page_copy_again : page_copy),
         .initialise = HAS(INITIALISE, page_initialise),
         .wait = HAS(WAIT, page_wait),
         .notify = HAS(NOTIFY, page_notify),
@@ -149,9 +157,44 @@ static const char *custom_bytes(struct pb_memory *memory, unsigned lacks, uint64
         host_holds(!fits || memcmp(page.bytes + at, host_far_bytes(), count) == 0, "R17-custom"));
 }
 
+/* What each handle answers, whichever way it was got. */
+static const char *custom_questions(struct pb_memory *memory) {
+    struct pb_pin pin = {HOST_MARK, 0, NULL};
+    enum pb_wait result = (enum pb_wait)7;
+    struct pb_canceller *canceller;
+    const char *broken = host_answered(pb_memory_to_shared(memory),
+                                       page.common.shared ? S(OK) : S(UNSUPPORTED), "R12-custom");
+    broken =
+        host_first(broken, host_answered(pb_memory_reset(memory), S(UNSUPPORTED), "R15-custom"));
+    broken = host_first(
+        broken, host_answered(pb_memory_pin(memory, 0, 1, &pin), S(UNSUPPORTED), "R42-custom"));
+    broken = host_first(broken, host_told(PB_UNSUPPORTED, pin.bytes, "R42-told"));
+    broken = host_first(broken, host_holds(pb_memory_strategy(memory) == PB_STRATEGY_COUNT &&
+                                               pb_memory_rung(memory) == PB_RUNG_AS_ASKED &&
+                                               pb_memory_waiters(memory) == 0 &&
+                                               pb_memory_definition(memory) == &page.common.definition,
+                                           "R3-custom"));
+    if (pb_canceller_create(&host_allocator, &canceller) == PB_OK) {
+        const enum pb_status got =
+            pb_memory_cancellable_wait32(memory, 8, 0, 0, canceller, &result);
+        broken = host_first(
+            broken, host_answered(got, page.common.shared ? S(UNSUPPORTED) : S(NOT_SHARED), "R41-custom"));
+        pb_canceller_release(canceller);
+    }
+    return broken;
+}
+
+static const char *custom_handle(struct pb_memory *made, enum pb_status got) {
+    if (got != PB_OK || made == HOST_MARK) {
+        return NULL;
+    }
+    const char *broken = custom_questions(made);
+    pb_memory_release(made);
+    return broken;
+}
+
 static const char *custom_handles(struct pb_memory *memory, unsigned lacks) {
     struct pb_memory *made = HOST_MARK;
-    struct pb_pin pin;
     enum pb_status got = pb_memory_retain(memory, &made);
     const char *broken = host_answered(got,
                                        !page.common.shared   ? S(NOT_SHARED)
@@ -159,26 +202,17 @@ static const char *custom_handles(struct pb_memory *memory, unsigned lacks) {
                                                              : S(OK),
                                        "R14-custom");
     broken = host_first(broken, host_told(got, made, "R14-told"));
-    if (got == PB_OK && made != HOST_MARK) {
-        pb_memory_release(made);
-    }
+    broken = host_first(broken, custom_handle(made, got));
     made = HOST_MARK;
     got = pb_memory_copy(memory, &made);
-    broken = host_first(
-        broken,
-        host_answered(got, lacks >> COPY & 1 ? S(UNSUPPORTED) : S(NO_DESCRIPTORS), "R13-custom"));
+    broken = host_first(broken, host_answered(got,
+                                              lacks >> COPY & 1     ? S(UNSUPPORTED)
+                                              : lacks >> COPIES & 1 ? S(OK)
+                                                                    : S(NO_DESCRIPTORS),
+                                              "R13-custom"));
     broken = host_first(broken, host_told(got, made, "R13-told"));
-    broken = host_first(broken,
-                        host_answered(pb_memory_to_shared(memory),
-                                      page.common.shared ? S(OK) : S(UNSUPPORTED), "R12-custom"));
-    broken =
-        host_first(broken, host_answered(pb_memory_reset(memory), S(UNSUPPORTED), "R15-custom"));
-    broken = host_first(
-        broken, host_answered(pb_memory_pin(memory, 0, 1, &pin), S(UNSUPPORTED), "R42-custom"));
-    broken = host_first(broken, host_holds(pb_memory_strategy(memory) == PB_STRATEGY_COUNT &&
-                                               pb_memory_rung(memory) == PB_RUNG_AS_ASKED &&
-                                               pb_memory_waiters(memory) == 0,
-                                           "R3-custom"));
+    broken = host_first(broken, custom_handle(made, got));
+    broken = host_first(broken, custom_questions(memory));
     pb_memory_disable_atomics(memory);
     return host_first(
         broken,
@@ -212,7 +246,8 @@ const char *host_custom(const struct op *op) {
             broken, custom_bytes(memory, lacks, op->arg.host_custom.at, op->arg.host_custom.count));
         broken = host_first(broken, custom_handles(memory, lacks));
     }
-    const unsigned retained = page.retained, before = page.released;
+    const unsigned retained = page.retained + (lacks >> COPIES & 1 ? page.copied : 0);
+    const unsigned before = page.released;
     if (!(lacks & REQUIRED)) {
         pb_memory_release(memory);
         broken = host_first(

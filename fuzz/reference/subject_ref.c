@@ -441,6 +441,12 @@ static enum pb_status create_linear(const struct subject_memory_config *config,
     return status;
 }
 
+static void expect_strategy(struct pb_memory *memory, enum pb_strategy strategy) {
+    if (pb_memory_strategy(memory) != strategy) {
+        complaint = "R3-strategy";
+    }
+}
+
 static enum subject_status memory_create(const struct subject_memory_config *config,
                                          void **memory) {
     const struct pb_tunables tunables = {
@@ -485,6 +491,8 @@ static enum subject_status memory_create(const struct subject_memory_config *con
     }
     expect_told(status, result, "R1-told");
     if (status == PB_OK) {
+        const bool custom = config->strategy == CUSTOM || config->strategy == CUSTOM_SPARE;
+        expect_strategy(result, custom ? PB_STRATEGY_COUNT : made.strategy);
         *memory = result;
     }
     return status_of(status);
@@ -548,6 +556,7 @@ static enum subject_status memory_clone(void *memory, void **clone) {
     enum pb_status status = call_ends(pb_memory_retain(memory, &made), "R14-why");
     expect_told(status, made, "R14-told");
     if (status == PB_OK) {
+        expect_strategy(made, pb_memory_strategy(memory));
         *clone = made;
     }
     return status_of(status);
@@ -559,6 +568,7 @@ static enum subject_status memory_copy(void *memory, void **copy) {
     enum pb_status status = call_ends(pb_memory_copy(memory, &made), "R13-why");
     expect_told(status, made, "R13-told");
     if (status == PB_OK) {
+        expect_strategy(made, pb_memory_strategy(memory));
         *copy = made;
     }
     return status_of(status);

@@ -1,6 +1,7 @@
 /* interleave.c: runs a program's threads under the engine, and names what goes wrong by its rule.
  */
 #include "fault.h"
+#include "host_calls.h"
 #include "load.h"
 #include "model.h"
 #include "os_sim_faults.h"
@@ -543,9 +544,18 @@ static const char *rule_of(struct sim_result *result) {
 /* ---- The entry --------------------------------------------------------------------------------
  */
 
+/* Nothing but the reference's own functions, which are called on the real system. */
+static bool is_of_the_host(const struct program *program) {
+    bool all = program->operations > 0;
+    for (unsigned i = 0; i < program->operations; i++) {
+        all &= host_call_is(program->operation[i].code);
+    }
+    return all;
+}
+
 bool interleave_wants(const struct program *program) {
     if (program->target == TARGET_waiters_fuzzer || program->target == TARGET_system_fuzzer) {
-        return true;
+        return !is_of_the_host(program);
     }
     for (unsigned i = 0; i < program->operations; i++) {
         if (program->operation[i].code == OP_interleave) {
