@@ -1065,10 +1065,27 @@ const char *sequence_gone(struct sequence *q, const struct judged *m, unsigned i
     return rule_broken("R14-pages-kept");
 }
 
+/* Its first and last byte can be read, whatever was done to other memories. */
+static const char *open_still(const struct judged *m, unsigned i) {
+    const struct judged_side *side = &m->side[i];
+    const uint64_t bytes = model_bytes(&m->model);
+    if (bytes == 0 || side->view.peek != NULL ||
+        (oracle_readable(side->base) && oracle_readable(side->base + bytes - 1))) {
+        return NULL;
+    }
+    note((struct note){.kind = NOTE_OPEN_PAGE,
+                       .rule = "R8-inaccessible",
+                       .memory = side->view.memory,
+                       .at = oracle_readable(side->base) ? bytes - 1 : 0});
+    return rule_broken("R8-inaccessible");
+}
+
 const char *sequence_last(struct sequence *q, struct judged *m) {
     const char *rule = m->related ? "R13-independence" : m->handles > 1 ? "R14-clone" : "R18-bytes";
     EACH_SIDE(m, i) {
-        const char *broken = side_check(q, m, i, rule);
+        const char *broken = open_still(m, i);
+        broken = broken != NULL ? broken : side_check(q, m, i, rule);
+        broken = broken != NULL ? broken : oracle_guard(q, m, i, "R4-guard");
         if (broken != NULL) {
             return broken;
         }

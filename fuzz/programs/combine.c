@@ -56,6 +56,7 @@ static const char *const names[COMBINE_FEATURES] = {
     [COMBINE_WAITERS] = "waiters",
     [COMBINE_RESERVE_SHORT] = "short reservation",
     [COMBINE_TWIN] = "twin",
+    [COMBINE_NEIGHBOUR] = "neighbour",
     [COMBINE_WRITTEN] = "written",
     [COMBINE_MANY_RUNS] = "many runs of written pages",
     [COMBINE_GROWN] = "grown",
@@ -437,6 +438,11 @@ uint64_t combine_draw(uint64_t seed, uint32_t (*calls_of)(uint8_t code), struct 
         append_fault(&d, OP_memory_create_more);
     }
     append_create(&d, 0);
+    if (has(&d, COMBINE_NEIGHBOUR)) { /* likely in the next slot, or behind it */
+        append_create(&d, 3);
+        append_store(&d, 3, 0);
+        append_store(&d, 3, OP_ADDRESS_END - 1);
+    }
     const unsigned m = append_history(&d);
     append_call(&d, m);
     append_looks(&d, m);

@@ -58,6 +58,7 @@ enum combine_feature {
     COMBINE_WAITERS,
     COMBINE_RESERVE_SHORT,
     COMBINE_TWIN,
+    COMBINE_NEIGHBOUR,
     /* what happened before */
     COMBINE_WRITTEN,
     COMBINE_MANY_RUNS,

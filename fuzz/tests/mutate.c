@@ -368,7 +368,7 @@ TEST(mutate_pairs_of_features) {
 /* Each three features that go together are in so many of the programs of combine.c: a run of 25 s
  * makes some thousand of them. */
 TEST(mutate_triples_of_features) {
-    enum { PROGRAMS = 60000, LEAST = 4 };
+    enum { PROGRAMS = 60000, LEAST = 3 };
     static uint16_t together[COMBINE_FEATURES][COMBINE_FEATURES][COMBINE_FEATURES];
     for (unsigned i = 0; i < PROGRAMS; i++) {
         one.target = TARGET_memory_fuzzer;
