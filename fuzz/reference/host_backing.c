@@ -81,6 +81,69 @@ static const char *tenant_statuses(struct pb_pool *pool, const struct pb_pool_co
     return broken;
 }
 
+enum { REUSED_BYTES_MAX = 1 << 20 };
+
+/* [from, to) of a memory reads 0. */
+static bool reads_zero(struct pb_memory *memory, uint64_t from, uint64_t to) {
+    static const uint8_t zero[65536];
+    bool right = true;
+    for (uint64_t at = from; at < to && right; at += sizeof zero) {
+        const uint64_t bytes = to - at < sizeof zero ? to - at : sizeof zero;
+        right = memcmp(host_base(memory) + at, zero, bytes) == 0;
+    }
+    return right;
+}
+
+/* Writes into every `stride`th host page. */
+static void write_pages(struct pb_memory *memory, uint64_t stride) {
+    const uint64_t host = host_page_bytes(), bytes = pb_memory_size_bytes(memory);
+    for (uint64_t at = 0; at < bytes; at += stride * host) {
+        host_base(memory)[at + at / host % host] = 0xEE;
+    }
+}
+
+/* One tenant after another: each begins with one page, or none, grows to the whole slot, writes, is
+ * reset, grows again, writes again. None sees what was there before. */
+static const char *pool_reuse(struct pb_pool *pool, const struct pb_pool_config *c) {
+    enum { TENANTS = 4 };
+    const uint32_t pages = (uint32_t)(c->slot_bytes / PAGE);
+    const struct pb_memory_style style = {.kind = PB_STYLE_DYNAMIC};
+    const char *broken = NULL;
+    for (unsigned n = 0; n < TENANTS && broken == NULL; n++) {
+        struct pb_memory *memory;
+        uint32_t old;
+        const struct pb_memory_config config = {
+            .type = {n % 2 == 0 ? 1 : 0, pages, false},
+            .style = &style,
+            .strategy = PB_STRATEGY_POOL,
+            .advice = n == 2 ? PB_ADVICE_HUGE_PAGES : PB_ADVICE_NONE,
+            .pool = pool,
+            .allocator = &host_allocator,
+        };
+        const uint64_t min_bytes = config.type.min_pages * PAGE;
+        if (pb_memory_create(&config, &memory) != PB_OK) {
+            return host_holds(host_call_failed(), "R15-slot-refused");
+        }
+        for (unsigned turn = 0; turn < 2 && broken == NULL; turn++) {
+            const uint32_t size = pb_memory_size_pages(memory);
+            broken = host_holds(size == config.type.min_pages && reads_zero(memory, 0, min_bytes),
+                                turn == 0 ? "R15-reuse" : "R15-reset");
+            broken = host_first(broken, host_answered(pb_memory_grow(memory, pages - size, &old),
+                                                      S(OK), "R15-slot"));
+            broken = host_first(
+                broken, host_holds(reads_zero(memory, min_bytes, pb_memory_size_bytes(memory)),
+                                   "R15-reuse"));
+            write_pages(memory, 1 + (n + turn) % 3);
+            if (turn == 0 && pb_memory_reset(memory) != PB_OK) {
+                broken = host_first(broken, host_holds(host_call_failed(), "R15-reset-refused"));
+                break;
+            }
+        }
+        pb_memory_release(memory);
+    }
+    return broken;
+}
+
 /* Memories that just fit a slot, and those that do not. */
 static const char *pool_tenants(struct pb_pool *pool, const struct pb_pool_config *c) {
     const uint64_t room = c->slot_bytes / PAGE;
@@ -146,6 +209,9 @@ const char *host_pool(const struct op *op) {
     broken =
         host_first(broken, host_holds(pb_pool_slot_bytes(pool) == config.slot_bytes, "R15-slot"));
     broken = broken != NULL ? broken : pool_tenants(pool, &config);
+    if (broken == NULL && config.slot_bytes >= PAGE && config.slot_bytes <= REUSED_BYTES_MAX) {
+        broken = pool_reuse(pool, &config);
+    }
     pb_pool_release(pool);
     pb_pool_release(NULL);
     return broken;

@@ -157,6 +157,25 @@ static const char *custom_bytes(struct pb_memory *memory, unsigned lacks, uint64
         host_holds(!fits || memcmp(page.bytes + at, host_far_bytes(), count) == 0, "R17-custom"));
 }
 
+/* The table grows it, and accesses go through its record. */
+static const char *custom_growth(struct pb_memory *memory) {
+    uint32_t old = 9;
+    uint64_t value = 0;
+    uint8_t read[4] = {0};
+    const char *broken =
+        host_holds(pb_memory_grow(memory, 0, &old) == PB_OK && old == 1, "R7-custom");
+    old = 9;
+    broken = host_first(
+        broken, host_holds(pb_memory_grow(memory, 1, &old) == PB_LIMIT && old == 9, "R5-custom"));
+    broken = host_first(broken, host_holds(pb_memory_store(memory, 12, 4, 4, 0x01020304) == PB_OK &&
+                                               pb_memory_load(memory, 16, 0, 4, &value) == PB_OK &&
+                                               value == 0x01020304,
+                                           "R18-custom"));
+    return host_first(broken, host_holds(pb_memory_read(memory, 16, read, 4) == PB_OK &&
+                                             memcmp(read, page.bytes + 16, 4) == 0 && read[0] == 4,
+                                         "R17-custom"));
+}
+
 /* What each handle answers, whichever way it was got. */
 static const char *custom_questions(struct pb_memory *memory) {
     struct pb_pin pin = {HOST_MARK, 0, NULL};
@@ -169,16 +188,26 @@ static const char *custom_questions(struct pb_memory *memory) {
     broken = host_first(
         broken, host_answered(pb_memory_pin(memory, 0, 1, &pin), S(UNSUPPORTED), "R42-custom"));
     broken = host_first(broken, host_told(PB_UNSUPPORTED, pin.bytes, "R42-told"));
-    broken = host_first(broken, host_holds(pb_memory_strategy(memory) == PB_STRATEGY_COUNT &&
-                                               pb_memory_rung(memory) == PB_RUNG_AS_ASKED &&
-                                               pb_memory_waiters(memory) == 0 &&
-                                               pb_memory_definition(memory) == &page.common.definition,
-                                           "R3-custom"));
+    broken =
+        host_first(broken, host_holds(pb_memory_strategy(memory) == PB_STRATEGY_COUNT &&
+                                          pb_memory_rung(memory) == PB_RUNG_AS_ASKED &&
+                                          pb_memory_waiters(memory) == 0 &&
+                                          pb_memory_definition(memory) == &page.common.definition,
+                                      "R3-custom"));
+    const struct pb_memory_type type = pb_memory_type(memory);
+    const struct pb_memory_style style = pb_memory_style(memory);
+    broken = host_first(
+        broken, host_holds(type.min_pages == 1 && type.max_pages == 1 &&
+                               type.shared == page.common.shared && style.kind == PB_STYLE_STATIC &&
+                               style.bound_pages == 1 && pb_memory_size_bytes(memory) == PAGE,
+                           "R1-custom"));
+    broken = host_first(broken, custom_growth(memory));
     if (pb_canceller_create(&host_allocator, &canceller) == PB_OK) {
         const enum pb_status got =
             pb_memory_cancellable_wait32(memory, 8, 0, 0, canceller, &result);
         broken = host_first(
-            broken, host_answered(got, page.common.shared ? S(UNSUPPORTED) : S(NOT_SHARED), "R41-custom"));
+            broken,
+            host_answered(got, page.common.shared ? S(UNSUPPORTED) : S(NOT_SHARED), "R41-custom"));
         pb_canceller_release(canceller);
     }
     return broken;

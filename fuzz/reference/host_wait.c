@@ -122,7 +122,21 @@ struct blocked {
     struct pb_mailbox *box;
 };
 
+/* While it blocks it is the one waiter, and nobody else may use its canceller. */
+static void look_at_waiter(struct blocked *b) {
+    enum pb_wait result = (enum pb_wait)9;
+    if (b->canceller != NULL) {
+        b->right &= pb_memory_waiters(b->memory) == 1 &&
+                    pb_memory_cancellable_wait32(b->memory, b->at + 8, 0, 0, b->canceller,
+                                                 &result) == PB_INVALID &&
+                    pb_memory_cancellable_wait64(b->memory, b->at, 0, -1, b->canceller, &result) ==
+                        PB_INVALID &&
+                    result == (enum pb_wait)9;
+    }
+}
+
 static void happen(struct blocked *b) {
+    look_at_waiter(b);
     b->happened = true;
     switch (b->event) {
     case WORD_event_notify:

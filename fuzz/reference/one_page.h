@@ -22,8 +22,11 @@ static inline struct pb_memory_style one_page_style(void *self) {
 
 static inline enum pb_status one_page_grow(void *self, uint32_t delta_pages, uint32_t *old_pages) {
     (void)self;
+    if (delta_pages != 0) {
+        return PB_LIMIT; /* and nothing is told */
+    }
     *old_pages = 1;
-    return delta_pages == 0 ? PB_OK : PB_LIMIT;
+    return PB_OK;
 }
 
 static inline struct pb_memory_definition *one_page_definition(void *self) {
