@@ -74,7 +74,7 @@ bool memories_room(struct bench_state *state, uint64_t bytes) {
     }
     bool room = free_kib == 0 || free_kib >= 2 * bytes / 1024;
     if (!room) {
-        bench_skip(state, "this machine has too little memory free");
+        bench_skip(state, "this machine has too little free memory");
     }
     return room;
 }

@@ -500,14 +500,14 @@ BENCH_SUBJECT {
 }
 
 BENCH_SUBJECT {
-    bench_headline("**Creating** a memory of 16 pages: least with {least "
+    bench_headline("**Creating** a memory of 16 pages: fastest with {least "
                    "^memory/create/" EVERY_STRATEGY "/pages:16$}[; "
-                   "`reserve` {limit memory/create/strategy:reserve/pages:16}]; most with "
+                   "`reserve` {limit memory/create/strategy:reserve/pages:16}]; slowest with "
                    "{most "
                    "^memory/create/" EVERY_STRATEGY "/pages:16$}.");
-    bench_headline("**Growing** a written memory of 16 pages by one: least with {least "
+    bench_headline("**Growing** a written memory of 16 pages by one: fastest with {least "
                    "^memory/grow/" EVERY_STRATEGY "/pages:16$}[; "
-                   "`reserve` {limit memory/grow/strategy:reserve/pages:16}]; most with {most "
+                   "`reserve` {limit memory/grow/strategy:reserve/pages:16}]; slowest with {most "
                    "^memory/grow/" EVERY_STRATEGY "/pages:16$}.");
     bench_headline("**First touch** is what a new memory really costs: 256 pages (16 MiB), "
                    "created and written once, take {time "
@@ -524,7 +524,7 @@ BENCH_SUBJECT {
                    "nothing was written since its last copy ({ratio "
                    "memory/copy/strategy:image/pages:16/written:0 "
                    "memory/copy/strategy:reserve/pages:16/written:100}) and {time "
-                   "memory/copy/strategy:image/pages:16/written:100} when all was.");
+                   "memory/copy/strategy:image/pages:16/written:100} when all pages were.");
     bench_headline("**A short life** (create one page, write to four host pages, destroy): "
                    "{rank "
                    "^memory/life/" EVERY_STRATEGY "/pages:1$}. The "
@@ -533,5 +533,5 @@ BENCH_SUBJECT {
                  "memory/grow_steps/strategy:reserve/pages:1/to:16384/by:0}, `reserve_rw` "
                  "{time memory/grow_steps/strategy:reserve_rw/pages:1/to:16384/by:0}; `move`, "
                  "which copies, {time memory/grow_steps/strategy:move/pages:1/to:16384/by:0}: "
-                 "reserve address space where there is enough.");
+                 "reserve address space if there is enough.");
 }

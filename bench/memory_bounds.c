@@ -505,6 +505,6 @@ BENCH_SUBJECT {
         .rows = "^bound/memcpy/",
         .lines = "offset"});
     bench_answer("**memcpy** of 256 KiB takes {time bound/memcpy/pages:4/offset:0} between "
-                 "page-aligned places, and at most with {most ^bound/memcpy/}, by (destination - "
+                 "page-aligned places and longest with {most ^bound/memcpy/}, by (destination - "
                  "source) modulo 4,096: compare copies at equal alignment only.");
 }

@@ -284,10 +284,10 @@ BENCH_SUBJECT {
          .axis = PAGES_AXIS},
         {.title = NULL}};
     bench_sections_add(sections);
-    bench_answer("**The next tenant** of 16 written pages, who writes to all of them, pays "
-                 "{time memory/reuse/strategy:pool/reset:discard/pages:16} where a pool's "
-                 "slot gives them back and {time "
-                 "memory/reuse/strategy:pool/reset:keep/pages:16} where it keeps and zeroes "
+    bench_answer("**The next tenant** of 16 written pages, which writes to all of them, takes "
+                 "{time memory/reuse/strategy:pool/reset:discard/pages:16} if the pool "
+                 "returns them to the system and {time "
+                 "memory/reuse/strategy:pool/reset:keep/pages:16} if it keeps and zeroes "
                  "them ({ratio memory/reuse/strategy:pool/reset:keep/pages:16 "
                  "memory/reuse/strategy:pool/reset:discard/pages:16}).");
 }

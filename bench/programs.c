@@ -167,6 +167,6 @@ BENCH_SUBJECT {
         .columns = "row of strategy check",
         .usual = "reserve, guard page",
         .plot = BENCH_PLOT_TO_LIMIT});
-    bench_answer("**Real programs** through WebAssembly, times native, bounds by guard pages "
+    bench_answer("**Real programs** through WebAssembly, relative to native, bounds by guard pages "
                  "and by comparison: {ratios ^program/[a-z]+/strategy:reserve/check:[a-z]+$}.");
 }

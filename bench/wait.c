@@ -406,7 +406,7 @@ static void run_notify_none(struct bench_state *state) {
         }
     }
     if (sum != 0) {
-        bench_skip(state, "it woke somebody");
+        bench_skip(state, "it woke a waiter");
     }
     pb_memory_release(memory);
 }
@@ -534,7 +534,7 @@ BENCH_SUBJECT {
                                            {"/storm", "until the last one runs"},
                                            {"waiters", ", %s waiting"},
                                            {"timeout_us", "timeout of %s µs"},
-                                           {"/notify_none", "notify, nobody waits"},
+                                           {"/notify_none", "notify without a waiter"},
                                            {"/not_equal", "wait, the value differs"},
                                            {"bound/fetch_add", "bare fetch_add"},
                                            {"bound/lock", "bare lock"},
@@ -598,15 +598,15 @@ BENCH_SUBJECT {
                  "bound/round_trip/via:futex/cores:1}, a condition variable {spread "
                  "bound/round_trip/via:condvar/cores:1}].");
     bench_answer("**Spin before parking?** Half of the round trips take {q50 "
-                 "wait/round_trip/via:pagebox_spin/cores:2} in place of {q50 "
+                 "wait/round_trip/via:pagebox_spin/cores:2} instead of {q50 "
                  "wait/round_trip/via:pagebox/cores:2}, 95 % of them {q95 "
-                 "wait/round_trip/via:pagebox_spin/cores:2} in place of {q95 "
+                 "wait/round_trip/via:pagebox_spin/cores:2} instead of {q95 "
                  "wait/round_trip/via:pagebox/cores:2}: {faster "
                  "wait/round_trip/via:pagebox_spin/cores:2 "
-                 "wait/round_trip/via:pagebox/cores:2 | spin before you park where the answer "
-                 "comes within some 10 µs from another core | it does not pay here: park at "
+                 "wait/round_trip/via:pagebox/cores:2 | spin before you park if the answer "
+                 "comes within about 10 µs from another core | it does not pay here: park at "
                  "once}.");
-    bench_answer("**Notify with nobody there** takes {time wait/notify_none}; the bare futex "
+    bench_answer("**Notify without a waiter** takes {time wait/notify_none}; the bare futex "
                  "wake that it replaces takes {time bound/futex_wake}.");
     bench_answer("**Waking eight at once**, until the last one runs, 5 / 50 / 95 %: {spread "
                  "wait/storm/via:pagebox/waiters:8}; one futex call {spread "

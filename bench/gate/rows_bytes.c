@@ -59,7 +59,7 @@ static void notify_none(void) {
         (void)pb_memory_notify(memory, i % 64 * 4UL, 1, &woken);
         sum += woken;
     }
-    gate_need(sum == 0, "a notify woke somebody");
+    gate_need(sum == 0, "a notify woke a waiter");
 }
 
 /* A wait whose value differs, and one with a timeout of zero. */

@@ -766,8 +766,8 @@ static bool place(struct request *r, uint64_t address, unsigned width, uint64_t 
     return true;
 }
 
-static void foretell_word(struct request *r, const struct model_memory *m, uint64_t address,
-                          unsigned width) {
+static void predict_word(struct request *r, const struct model_memory *m, uint64_t address,
+                         unsigned width) {
     const bool aligned = address % width == 0, within = model_within(m, address, width);
     r->foretold.status = !aligned ? SUBJECT_MISALIGNED
                          : within ? SUBJECT_OK
@@ -780,7 +780,7 @@ static enum subject_status wait(struct handle *h, enum guest_what what, uint64_t
     const unsigned width = what == GUEST_WAIT32 ? 4 : 8;
     const struct model_memory *m = &h->body->model;
     struct request r = call_of(what, h, "R19");
-    foretell_word(&r, m, address, width);
+    predict_word(&r, m, address, width);
     if (!place(&r, address, width, expected)) {
         return r.foretold.status;
     }
@@ -809,7 +809,7 @@ static enum subject_status wait64(void *memory, uint64_t address, uint64_t expec
 static enum subject_status notify(void *memory, uint64_t address, uint32_t count, uint32_t *woken) {
     struct handle *h = memory;
     struct request r = call_of(GUEST_NOTIFY, h, "R19");
-    foretell_word(&r, &h->body->model, address, 4);
+    predict_word(&r, &h->body->model, address, 4);
     if (!place(&r, address, 4, count)) {
         return r.foretold.status;
     }

@@ -192,7 +192,7 @@ def test_what_cannot_be_named_stays_a_finding(root):
     assert (kept[0].folder / kept[0].input).read_bytes() == b"\x10\x00" and "shrink" in kept[0].problem
     run = types.SimpleNamespace(dir=pathlib.Path(root), name="x")
     shown = page.finding_section(run, kept[0], types.SimpleNamespace(plan=plan_of()))
-    assert "Not all was done" in "".join(inner.text for inner in shown.sections)
+    assert "It is incomplete" in "".join(inner.text for inner in shown.sections)
 
 
 REPLAYED = """finding: R5-grow-result

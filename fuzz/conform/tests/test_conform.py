@@ -199,7 +199,7 @@ def test_a_shell_stays_inside(shell):
         assert instances > 0 and seen > 0 and findings == 0
 
 
-def test_a_program_of_somebodys_own(root):
+def test_a_program_in_a_file_of_your_own(root):
     mine = write(root, SB.format(name="mine", a="memory_atomic_store", y=8, w=4))
     programs, instances, _, allowed, findings = figures(conform("--time", "1", "--input", mine))
     assert (programs, allowed, findings) == (1, 3, 0) and instances > 0
@@ -232,4 +232,4 @@ def test_a_finding_runs_by_itself(root):
     again = run("node", str(program), "total_s=1", status=1)
     assert "NOT ALLOWED" in again and re.search(r"outcomes that are not allowed: one in \d+", again)
     page = (pathlib.Path(root) / "results/conform/latest/report.md").read_text()
-    assert "the nearest of what is allowed" in page and "NOT ALLOWED" in page
+    assert "the nearest allowed outcomes" in page and "NOT ALLOWED" in page

@@ -376,8 +376,8 @@ def sentence(found):
     words = ", ".join(f"{target} {chosen} \u2192 {sc}" for target, (chosen, sc) in counts.items())
     return (
         f"**Instructions with an order** in the code of mailbox and waiters, as chosen \u2192 all SC: {words}. On x86-64 "
-        "only a sequentially consistent store costs more than its weaker forms; the others show what a weaker "
-        "processor would pay."
+        "only a sequentially consistent store costs more than its weaker forms; the other processors show the cost "
+        "on a weaker memory model."
     )
 
 
@@ -388,19 +388,19 @@ def sections(found):
     text = (
         "Counted in the disassembly of the mailbox's host and guest side, the lock and the waiters, "
         "compiled for each processor: exact, and independent of the machine that ran this. `with an "
-        "order` are instructions that a relaxed access would not need or would have in a plainer form; "
-        "on x86-64 every read-modify-write carries one whatever its order, and every load and store has "
-        "acquire or release for nothing: that is why the times above hardly differ, and why arm64 and "
-        f"riscv64 stand here. A program of two producers and a guest that parks ran on each, under qemu-user if this machine is a different one: {check_text(found)}"
+        "order` counts instructions that a relaxed access would not need or would need in a weaker form. "
+        "On x86-64 every read-modify-write is locked whatever its order, and every load and store is "
+        "acquire or release at no cost. So the times above hardly differ; arm64 and riscv64 show the "
+        f"difference. A program of two producers and a guest that parks ran on each, under qemu-user if this machine is a different one: {check_text(found)}"
     )
     functions = report.Section(
         "By function",
-        "Instructions with an order, as chosen \u2192 all sequentially consistent; a dash: inlined.",
+        "Instructions with an order: as chosen \u2192 all sequentially consistent. A dash: the function is inlined.",
         table_of_functions(found),
     )
     single = report.Section(
         "One site stronger",
-        "What is added if only one access is made sequentially consistent.",
+        "What changes if only one access is made sequentially consistent.",
         table_of_sites(found),
     )
     return [

@@ -132,9 +132,9 @@ def section(rows):
         cells.append([number[reason], reason, len(same), times(same[-1].ratio), times(same[0].ratio)])
     columns = ["", "why", "rows", f"{TIMES} at least", f"{TIMES} at most"]
     text = (
-        f"Rows of the reference whose time is above that of their best peer, or above {LIMIT_MOST} times "
-        "their physical limit, by the whole interval of the ratio; the worst first. The reasons are "
-        "those of `bench/behind.txt`, written by hand after a look at the code and its system calls."
+        f"Rows of the reference that are slower than their best peer, or above {LIMIT_MOST} times their physical "
+        "limit, with the whole interval of the ratio; the worst first. The reasons come from "
+        "`bench/behind.txt`, written by hand after a look at the code and its system calls."
     )
     each = []
     for one, reason in found:

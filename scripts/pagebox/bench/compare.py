@@ -218,11 +218,11 @@ def sections(items, warnings, only_a, only_b):
     parts = []
     if warnings:
         rows = [[key, str(there), str(here)] for key, there, here in warnings]
-        text = "**The machines differ**: ratios say as much about them as about the code."
+        text = "**The machines differ**: the ratios show the machines as much as the code."
         parts.append(report.Section("Warning", text, report.Table(["", "A", "B"], rows)))
     text = (
-        "Rows whose intervals do not overlap, the fastest B first. Of many rows that are the same "
-        "some few stand here by chance: run again what surprises."
+        "Rows whose intervals do not overlap, the fastest B first. Among many unchanged rows a few are "
+        "listed by chance: repeat the run if one is surprising."
     )
     if changed:
         parts.append(report.Section("Changed", text, table(changed)))

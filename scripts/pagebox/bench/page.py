@@ -159,23 +159,23 @@ class Report:
         if facts.get("calls_missing"):
             calls = f"System calls are not counted in this run: {facts['calls_missing']}."
         pilot = (
-            "A pilot round warmed up files and caches and measured the cost of each row; from that each "
-            "row got its share of the time. "
+            "A pilot round warmed up files and caches and measured the cost of each row, from which each "
+            "row's share of the time follows. "
         )
         extra = facts.get("extra_rounds")
         if extra:
             pilot += f"Rows whose interval was still wide ran up to {extra} times more. "
         text = (
             f"Each row ran in {facts.get('rounds')} rounds, each time in a fresh process. {pilot}The "
-            f"order was shuffled for each round (seed {facts.get('seed')}), rows to be compared "
-            "close together, so that what the machine does meanwhile meets all alike. A figure "
-            "is the median of its rounds, its interval lies between two of them such that it holds "
-            "the true median in 95 of 100 runs (with less than six rounds: least and greatest, in "
-            "fewer). A round in which a fixed piece of work beside the row ran slow is left out where "
-            f"there are {QUIET_LEAST} others; no other is. Ratios are medians of the rounds' own ratios. Threads that "
-            "meet are kept on cores of their own, as the rows say. A measured part in which the kernel "
-            "ran something else counts with its processor time, in rows of one thread. Page faults "
-            f"are the kernel's count over the measured parts: exact. {calls}"
+            f"order was shuffled for each round (seed {facts.get('seed')}). Rows that are compared ran "
+            "close together, so that other load on the machine affects them alike. A figure is the median "
+            "of its rounds. Its interval has two rounds as its ends and contains the true median in 95 of "
+            "100 runs (with fewer than six rounds: the least and the greatest round, in fewer runs). A "
+            "round is left out only if a fixed piece of work next to the row ran slowly and there are "
+            f"{QUIET_LEAST} other rounds. Ratios are medians of the rounds' own ratios. Threads that share a row are "
+            "pinned to separate cores, as the rows say. If the kernel preempted a row of one thread while "
+            "it was measured, its processor time counts. Page faults are the kernel's exact count over "
+            f"the measured parts. {calls}"
         )
         where = (
             "What a row measures, and how to read it, is in `bench/README.md`; the raw rows are "
@@ -230,7 +230,7 @@ class Report:
         columns = ["row", "median", "from", "to", "greatest", "outliers", f"{TIMES} limit"]
         columns += [f"{TIMES} best peer", "faults", "system calls"]
         text = (
-            "`from` and `to`: the interval of the median. An outlier is further from the middle half "
-            "of its rounds than 1.5 times its width; it stays in all figures."
+            "`from` and `to`: the interval of the median. An outlier is a round outside the middle half of "
+            "the rounds by more than 1.5 times that half's width; figures include outliers."
         )
         return report.Section("Every row", text, report.Table(columns, rows, "lrrrrrrrrl"))

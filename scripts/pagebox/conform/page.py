@@ -95,7 +95,7 @@ def finding_section(c, findings):
         else:
             lines += [f"{times_text(f.times)}, first after {f.after_s:.1f} s ({f.phase}):", *(f"    {line}" for line in f.words.splitlines())]
     if first.outcome:
-        lines += ["", "the nearest of what is allowed:"]
+        lines += ["", "the nearest allowed outcomes:"]
         lines += [f"    {outcome_text(first.program, k)}" for k in nearest(first.program, first.outcome)]
     text = first.confirmed[:1].upper() + first.confirmed[1:] + "."
     where = f"findings/{first.folder.name}" if first.folder else ""
@@ -119,7 +119,7 @@ def outcome_rows(seen):
 
 
 def program_row(s):
-    judged = "not judged: it races" if s.program["racy"] else "not offered" if s.not_offered else f"{sum(s.wrong().values()):,} wrong" if s.wrong() else "within"
+    judged = "not judged: data race" if s.program["racy"] else "not offered" if s.not_offered else f"{sum(s.wrong().values()):,} wrong" if s.wrong() else "within"
     rate = s.instances / s.seconds if s.seconds > 0.01 else None
     return [s.program["name"], s.instances, rate, len(s.allowed), s.seen(), judged]
 
@@ -142,13 +142,13 @@ def write(c, status):
     phases = report.Table(["phase", "programs", "instances", "instances a second", "... of processor time"],
                           [[n, p, i, i / s if s else None, i / used if used > 0.1 else None] for n, i, s, p, used in c.phases])
     sections.append(report.Section(
-        "Runs", "One process for each. The seconds are those in which programs ran; those of processor time are of all of its threads, "
-        "start and compilation included, and say what an idle machine would do. A browser's processes do not all tell theirs.", table=phases))
+        "Runs", "Each phase is one process. Seconds count only the time in which programs ran. Processor time is that of all threads, "
+        "including start and compilation, and estimates an idle machine. Some processes of a browser do not report theirs.", table=phases))
     rows = [[name, len(f), sum(s.instances for s in f), sum(len(s.allowed) for s in f), sum(s.seen() for s in f),
              sum(sum(s.wrong().values()) for s in f), sum(s.program["racy"] for s in f)] for name, f in families.items()]  # fmt: skip
     sections.append(report.Section(
-        "Families", "Outcomes that are allowed and never came are no mistake: the machine may not show them, or not often. "
-        "Programs that race are run and counted, but an outcome outside of the interleavings is not judged there.",
+        "Families", "An allowed outcome that never came is no defect: the machine may not show it, or only rarely. "
+        "Programs with a data race are run and counted, but their outcomes outside the interleavings are not judged.",
         table=report.Table(["family", "programs", "instances", "allowed", "seen", "wrong", "not judged"], rows)))  # fmt: skip
     for name, of in families.items():
         inner = [report.Section("Programs", table=report.Table(["program", "instances", "a second", "allowed", "seen", ""], [program_row(s) for s in of]))]
@@ -157,7 +157,7 @@ def write(c, status):
                 inner.append(report.Section(s.program["name"], s.program["about"] + ".", pre=s.program["text"], table=report.Table(["outcome", "times", ""], outcome_rows(s))))
         sections.append(report.Section(f"Family {name}", sections=inner))
     if c.shortages:
-        sections.append(report.Section("Want of memory", "Slices that were cut short, because an engine has room for only so many shared memories at a time.",
+        sections.append(report.Section("Out of memory", "Slices that were cut short, because an engine can hold only a limited number of shared memories at a time.",
                                        table=report.Table(["message", "times"], [list(x) for x in c.shortages.items()])))  # fmt: skip
     if c.errors:
         sections.append(report.Section("What did not run", pre="\n".join(c.errors[:50])))

@@ -209,11 +209,11 @@ def miss_sections(items, missed, canaries, broken, errors):
         rows.append([name, item["rule"], item["kind"], item["reached_s"], item["executions"], verdict(item)])
     if rows:
         columns = ["defect", "rule", "kind", "reached s", "executions", "why"]
-        text = "Must be caught, and was not. Reached says whether the planted line ran at all."
+        text = "These must be caught and were not. Reached: when the planted line first ran."
         sections.append(report.Section("Missed", text, table=report.Table(columns, rows)))
     if errors:
         rows = [[i["name"], i["note"].strip()[:400]] for i in items if i["error"]]
-        text = "Could not be planted, or not run to the end: nothing is known about these."
+        text = "These could not be planted or did not run to the end, so nothing is known about them."
         table = report.Table(["patch", "why"], rows)
         sections.append(report.Section("Errors", text, table=table))
     if canaries:
@@ -252,7 +252,7 @@ def broken_section(item, texts):
     words = f"**The rule, R{number} {name}:** {text}."
     words += f"\n\nFound as `{item['oracle']}` by {item['target']} after {item['caught_s']:.1f} s."
     known = mistakes_of(number)
-    words += f"\n\nWhat the published systems are known to do against this rule:\n\n{known}" if known else ""
+    words += f"\n\nKnown bugs of the published systems that break this rule:\n\n{known}" if known else ""
     inner = []
     if item["witness"]:
         count = item["witness_operations"]
@@ -286,8 +286,8 @@ def series_page(items, faults, options, series):
                  report.Section("What it breaks", table=table),
                  report.Section("One by one", sections=[broken_section(i, texts) for i in hits])]
     if silent:
-        text = "Stated in the patches' headers, and not found in this time: " + ", ".join(silent) + "."
-        text += " Planted one at a time they are caught; here shallower bugs come first."
+        text = "Stated in the patches' headers, but not found in this time: " + ", ".join(silent) + "."
+        text += " Planted one at a time they are caught; planted together, shallower bugs hide them."
         sections.append(report.Section("Hidden behind others", text))
     return summary, items, sections, "The upstream systems as they were published", lead
 

@@ -334,7 +334,7 @@ def sections_of(result, failed, partial):
     sections = []
     if partial:
         text = "\n".join(f"- {name}: {what}" for name, what in partial)
-        sections.append(report.Section("Seeds that did not run whole", f"They reach less than they say.\n\n{text}"))
+        sections.append(report.Section("Seeds that did not run whole", f"They reach less than their operations say.\n\n{text}"))
     if failed:
         text = "\n".join(f"- {name}" for name in failed)
         sections.append(report.Section("Runs that failed", f"See log.txt.\n\n{text}"))
@@ -421,8 +421,8 @@ def finish(run, result, failed):
     summary = summary_of(result)
     shares = [f"{summary[f'lines_percent_{g}']:.1f} and {summary[f'branches_percent_{g}']:.1f} %" for g in GROUPS]
     lead = (f"Of the lines and branches of ref/ seeds reach {shares[0]}, tests {shares[1]}, both together "
-            f"{shares[2]} (the aim: {GOAL['lines']} and {GOAL['branches']} %). The verdict rests on the rest: each line and "
-            f"branch that nothing, or only tests, reach must be explained, and {summary['unexplained']} are not."
+            f"{shares[2]} (the aim: {GOAL['lines']} and {GOAL['branches']} %). The verdict depends on the rest: each line and "
+            f"branch that no seed reaches must be explained, and {summary['unexplained']} are not."
             f"{f' Of {len(partial)} seeds operations were left out.' if partial else ''}")
     path = run.finish("finding" if bad else "pass", summary, items_of(result),
                       sections_of(result, failed, partial), "Coverage of ref/", lead)

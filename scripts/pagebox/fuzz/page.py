@@ -39,19 +39,19 @@ def next_section(run, items, found, session):
                      f"{program}When it is fixed, keep `finding.ops` under `corpus/regress/{f.target}/`.")
     for item in items:
         if item.stability is not None and item.stability < STABILITY_MIN:
-            steps.append(f"**{item.name}** is {item.stability:.2f} % stable: runs of one input differ, so something "
-                         "outlives a run. Run one input of its queue twice under `afl-showmap` and compare.")
+            steps.append(f"**{item.name}** is {item.stability:.2f} % stable: runs of one input differ, so some state "
+                         "survives a run. Run one input of its queue twice under `afl-showmap` and compare.")
     if not found and any(i.engine != "seeds" and i.executions for i in items):
         growing = [i.name for i in items if still_grows(i)]
         steps.append(f"Coverage still grew at the end of {', '.join(growing)}: run longer (`TIME=`)." if growing
-                     else "No fuzzer found new coverage in the second half: more time is of little use here. "
-                     "`make coverage` shows what no seed reaches; another `SEED=`, `SCHED=pct` for concurrent "
-                     "programs, or `make defects` (does this harness catch known bugs?) tell more.")
+                     else "No fuzzer found new coverage in the second half, so more time is of little use. `make coverage` "
+                     "shows what no seed reaches. Next, try another `SEED=`, `SCHED=pct` for concurrent programs, "
+                     "or `make defects` (does this harness catch known bugs?).")
     if session.promoted:
         names = ", ".join(f"{count} into {target}" for target, count in session.promoted.items() if count)
         if names:
-            steps.append(f"The working corpus grew: {names}. `make corpus-promote INPUT=file` makes a seed of what "
-                         "is worth keeping.")
+            steps.append(f"The working corpus grew: {names}. `make corpus-promote INPUT=file` turns an input that is "
+                         "worth keeping into a seed.")
     return report.Section("What to do next", "\n\n".join(steps)) if steps else None
 
 
@@ -74,10 +74,10 @@ def speed_section(items, store):
                      item["corpus_inputs"], item["inputs_from_partner"] or None, item["stability"],
                      len(store.of(i.target, i.engine)), item["corpus_executions_per_core_s"],
                      item["corpus_operations_per_core_s"]])
-    return report.Section("What ran", "The last two columns: the corpus that the run made, replayed "
-                          "on one core with the address and undefined-behaviour sanitizers, a "
-                          "second of processor time. The fuzzers' own speeds hold their mutations, "
-                          "their coverage and whatever else the machine did.",
+    return report.Section("What ran", "The last two columns: the run's corpus, replayed on one core with "
+                          "the address and undefined-behaviour sanitizers, per second of processor "
+                          "time. The fuzzers' own speeds include mutation, coverage and other load on "
+                          "the machine.",
                           table=report.Table(columns, rows))
 
 
@@ -119,12 +119,12 @@ def program_text(found, name):
         return {
             True: "It reproduces the finding in the runtime without the harness, by the commands in its first lines.",
             False: "It does **not** reproduce the finding in the runtime without the harness.",
-            None: "It needs a program of the runtime's that runs it.",
+            None: "Only a program of that runtime can run it.",
         }[found.facts.get("reproducer_fails")]
     return {
         True: "It fails in the library under test.",
-        False: "It does **not** fail in the library under test: it compares less than the harness does, or needs a "
-               "schedule that it did not meet.",
+        False: "It does **not** fail in the library under test: it compares less than the harness does, or the "
+               "schedule that it needs did not occur.",
     }[found.facts["reproducer_fails"]]
 
 
@@ -137,7 +137,7 @@ def finding_section(run, found, session):
         ("finding.ops", "operations"), (found.input, "the input as found"), ("trace.txt", "trace"),
         ("trace.html", "trace as a page"), ("finding.c", "C program"), ("Makefile", "its Makefile"),
         ("finding.js", "JavaScript"), ("finding.wast", "script of the specification"))]
-    problem = f" Not all was done for it: {found.problem}." if "problem" in found.facts else ""
+    problem = f" It is incomplete: {found.problem}." if "problem" in found.facts else ""
     text = "\n\n".join(explained(found))
     where = f"Found by {found.engine} after {found.seconds:.1f} s, seen {report.counted(found.seen, 'time')}.{problem} "
     where += f"Files: {', '.join(filter(None, links))}."

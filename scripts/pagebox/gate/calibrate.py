@@ -444,8 +444,8 @@ def sections(facts, items, power):
         rows.append(["resident bytes spread by, at most", facts["resident_spread_bytes"]])
     text = (
         f"Thresholds were frozen on {facts['sessions_training']} sessions and scored on {scored} others. "
-        "Intervals are Clopper-Pearson, 95 %. A block needs the next session to show the row again, "
-        "as the gate measures a suspect again."
+        "Intervals are Clopper-Pearson, 95 %. A row counts as blocked only if the next session shows it "
+        "too, because the gate measures a suspect again."
     )
     if not facts["kept"]:
         text += (
@@ -467,8 +467,8 @@ def sections(facts, items, power):
         lines.append(line + [brief(item[f"found_{p}"], n) for p, (n, _) in power.items()])
     table = report.Table(columns, lines, align="l" + "r" * (len(columns) - 1))
     text = (
-        "How often a slowdown that was really there, a spin in the measured region, was blocked: of so "
-        "many sessions, with the interval in %."
+        "How often a real slowdown, a spin in the measured region, was blocked: sessions out of how many, "
+        "with the interval in %."
     )
     found = report.Section("What is detected", text, table, curve(items, power))
     if found.svg:

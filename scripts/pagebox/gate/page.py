@@ -15,17 +15,17 @@ WORDS = {
 }
 EXIT = {"pass": 0, "regression": 1, "error": 2, "inconclusive": 3, "interrupted": 130}
 SCREEN_ROWS = 14
-HOW = """A **count** is exact: the same program gives the same number each time. It blocks when it is
-higher than on the base; instructions when by more than 1 %, resident bytes by more than their own
-spread. `locked` are executed instructions that lock the bus; `syscall:NAME` are calls by name.
+HOW = """A **count** is exact: the same program gives the same number each time. It blocks if it is higher
+than on the base: instructions by more than 1 %, resident bytes by more than their own spread.
+`locked` counts executed instructions with a lock prefix; `syscall:NAME` counts calls by name.
 
-A **time** blocks when the shift (Hodges-Lehmann, of paired logarithms) is above the row's threshold,
-and significant by the exact signed-rank test after Holm's correction over all rows, and both once
-more in fresh rounds after both sides were linked anew in another order of their objects. A row with
-two threads blocks at twice the time. *Could see* is the smallest slowdown that would have been
-found nine times out of ten: a pass says that there is none larger than that, not that there is none.
+A **time** blocks if the shift (Hodges-Lehmann, of paired logarithms) is above the row's threshold and
+is significant by the exact signed-rank test after Holm's correction over all rows. Both must hold
+again in fresh rounds, with both sides linked anew in another order of their objects. A row with two
+threads blocks at twice the time. *Could see* is the smallest slowdown that would have been found nine
+times out of ten: a pass rules out only slowdowns larger than that.
 
-A wanted rise of a count is named, with its reason, in `bench/gate/waivers`."""
+An intended rise of a count is listed, with its reason, in `bench/gate/waivers`."""
 
 
 # ---------------------------------------------------------------- words
