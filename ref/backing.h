@@ -91,7 +91,8 @@ struct pb_pool_config {
 };
 
 /* Reserves all slots at once. PB_INVALID, PB_NO_MEMORY; with PB_POOL_SCAN, which keeps a descriptor
- * open, PB_UNSUPPORTED (see pb_pool_reset_available), PB_NO_DESCRIPTORS. The caller owns *pool. */
+ * open, PB_UNSUPPORTED (see pb_pool_reset_available), PB_NO_DESCRIPTORS, PB_INTERRUPTED (another
+ * try may succeed), PB_SYSTEM. The caller owns *pool. */
 enum pb_status pb_pool_create(const struct pb_pool_config *config, struct pb_pool **pool);
 
 /* Gives up the caller's reference; the slots go when the last memory in them has gone. NULL is

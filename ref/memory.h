@@ -118,7 +118,8 @@ struct pb_memory_config {
     const struct pb_limiter *limiter;     /* asked before each growth (R40), or NULL. Must outlive
                                              the memory, its copies, and every wait and pin in them */
     enum pb_rung fall_back; /* how far to step down where address space is short (R43); 0: not at
-                               all. pb_memory_style and pb_memory_rung say what came of it */
+                               all. A pool without a free slot counts as short, too.
+                               pb_memory_style and pb_memory_rung say what came of it */
 };
 
 /* Makes a memory of min_pages zero pages (R2), shared when the type says so. *memory is set only
@@ -291,8 +292,9 @@ enum pb_wait { PB_WAIT_NOTIFIED = 0, PB_WAIT_NOT_EQUAL = 1, PB_WAIT_TIMED_OUT = 
  * Checked in this order: PB_MISALIGNED, PB_OUT_OF_BOUNDS, PB_NOT_SHARED (R19), PB_DISABLED (R29).
  * Then *result: not equal when the value differs from expected (R20), notified when a notify
  * counted this wait (R22), timed out when timeout_ns passed (negative: never; 0: at once; R23).
- * PB_TOO_MANY_WAITERS: the limit is reached (R28). PB_DISABLED: disabled meanwhile. Waiters on one
- * address leave in the order in which they came (R25), wait32 and wait64 alike (R24).
+ * PB_TOO_MANY_WAITERS: it would block, and the limit is reached (R28). PB_DISABLED: disabled
+ * meanwhile. Waiters on one address leave in the order in which they came (R25), wait32 and wait64
+ * alike (R24).
  * A blocked wait must return: a signal handler must not leave it by longjmp, as its record lies on
  * its thread's stack (R27); disabling atomics ends it. */
 enum pb_status pb_memory_wait32(struct pb_memory *memory, uint64_t address, uint32_t expected,

@@ -60,8 +60,8 @@ struct pb_region {
 
 /* Makes a region; *region is valid only on PB_OK and then owned by the caller, who may move the
  * struct but not copy it. Bytes are zero, or the image's (R2).
- * PB_INVALID, PB_NO_MEMORY, PB_UNSUPPORTED (see pb_strategy_available), PB_INTERRUPTED, PB_SYSTEM.
- */
+ * PB_INVALID, PB_NO_MEMORY, PB_NO_DESCRIPTORS, PB_UNSUPPORTED (see pb_strategy_available),
+ * PB_INTERRUPTED, PB_SYSTEM. */
 enum pb_status pb_region_create(const struct pb_region_config *config, struct pb_region *region);
 
 /* Makes the first bytes accessible, new ones zero; bytes >= accessible_bytes, whole WebAssembly
@@ -75,8 +75,7 @@ enum pb_status pb_region_grow_in_place(struct pb_region *region, uint64_t bytes)
 
 /* A new region with equal bytes, capacity, guard and strategy (R13). racing: other threads may
  * write to the source meanwhile; each byte is then read once, atomically. The source's bytes and
- * base do not change. *copy is valid only on PB_OK. Errors as of pb_region_create, and
- * PB_NO_DESCRIPTORS. */
+ * base do not change. *copy is valid only on PB_OK. Errors as of pb_region_create. */
 enum pb_status pb_region_copy(struct pb_region *source, bool racing, struct pb_region *copy);
 
 /* Brings the region back to its first state: bytes zero (or the image's), accessible_bytes long,
