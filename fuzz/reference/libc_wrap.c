@@ -315,6 +315,7 @@ void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, o
          */
         if (file >= 0 && (flags & MAP_FIXED) && fault_choose(3) == 2) {
             (void)munmap(at, bytes);
+            os_wrap_closing_fails(); /* what opens the hole again must not fail as well */
             fault_tell_errno(ENOMEM);
             errno = ENOMEM;
             return MAP_FAILED;
