@@ -8,6 +8,9 @@
  * record and the allocator must stay until every such wait has returned, not just that call. A
  * custom memory does what the user's table of functions does.
  *
+ * No call of the library is a cancellation point, not even a blocked wait, which a canceller ends.
+ * A thread must not be cancelled asynchronously within a call.
+ *
  * The rules that hold are named as in ref/RULES.md, R1 to R29 and R39 to R43. Functions that
  * correspond to WebAssembly instructions return PB_OUT_OF_BOUNDS or PB_MISALIGNED where the
  * instruction traps; nothing that a guest passes ever aborts the host. */

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -288,6 +289,18 @@ bool pb_os_is_closed(void *at) {
     return uname(at) != 0 && errno == EFAULT;
 }
 
+/* open, close, pread and pwrite are cancellation points: a thread that ended there would leave its
+ * locks taken. Returns what cancellable() wants. */
+static int not_cancellable(void) {
+    int before = PTHREAD_CANCEL_DISABLE;
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    return before;
+}
+
+static void cancellable(int before) {
+    (void)pthread_setcancelstate(before, &before);
+}
+
 /* Whether files may become so long. Asked before: who tries gets a SIGXFSZ, which by default ends
  * the process. */
 static bool may_be_long(uint64_t bytes) {
@@ -306,15 +319,14 @@ enum pb_status pb_os_file_create(uint64_t bytes, int *file) {
     }
     if (ftruncate(created, (off_t)bytes) != 0) {
         enum pb_status status = status_of_errno(errno);
-        close(created);
+        pb_os_file_close(created);
         return status;
     }
     *file = created;
     return PB_OK;
 }
 
-enum pb_status pb_os_file_write(int file, uint64_t offset, const void *data, uint64_t count) {
-    const char *next = data;
+static enum pb_status write_all(int file, uint64_t offset, const char *next, uint64_t count) {
     while (count > 0) {
         ssize_t written = pwrite(file, next, (size_t)count, (off_t)offset);
         if (written < 0 && errno == EINTR) {
@@ -328,6 +340,13 @@ enum pb_status pb_os_file_write(int file, uint64_t offset, const void *data, uin
         count -= (uint64_t)written;
     }
     return PB_OK;
+}
+
+enum pb_status pb_os_file_write(int file, uint64_t offset, const void *data, uint64_t count) {
+    int before = not_cancellable();
+    enum pb_status status = write_all(file, offset, data, count);
+    cancellable(before);
+    return status;
 }
 
 enum pb_status pb_os_file_freeze(int file) {
@@ -353,7 +372,9 @@ enum pb_status pb_os_file_map(int file, void *at, uint64_t bytes, bool *lost) {
 }
 
 void pb_os_file_close(int file) {
+    int before = not_cancellable();
     close(file);
+    cancellable(before);
 }
 
 /* ---- The account of pages -------------------------------------------------------------------- */
@@ -370,7 +391,9 @@ static enum pb_status account_file(struct pb_os_account *account, int *file) {
     if (account_is_open(account, &opened, file)) {
         return PB_OK;
     }
+    int before = not_cancellable();
     int made = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    cancellable(before);
     if (made < 0) {
         return errno == EMFILE || errno == ENFILE ? PB_NO_DESCRIPTORS : PB_UNSUPPORTED;
     }
@@ -378,7 +401,7 @@ static enum pb_status account_file(struct pb_os_account *account, int *file) {
     *file = made;
     if (!atomic_compare_exchange_strong_explicit(&account->opened, &opened, mine,
                                                  memory_order_relaxed, memory_order_relaxed)) {
-        close(made); /* another thread was first */
+        pb_os_file_close(made); /* another thread was first */
         *file = (int)(uint32_t)opened - 1;
     }
     return PB_OK;
@@ -390,7 +413,7 @@ void pb_os_account_close(struct pb_os_account *account) {
     uint64_t opened;
     int file;
     if (account_is_open(account, &opened, &file)) {
-        close(file);
+        pb_os_file_close(file);
     }
 }
 
@@ -509,7 +532,9 @@ static enum pb_status read_written(int file, const void *at, uint64_t bytes, uin
     for (uint64_t done = 0; done < pages;) {
         uint64_t count = pages - done < ENTRIES ? pages - done : ENTRIES;
         size_t wanted = (size_t)(count * sizeof entries[0]);
+        int before = not_cancellable();
         ssize_t got = pread(file, entries, wanted, (off_t)((page + done) * sizeof entries[0]));
+        cancellable(before);
         if (got < 0 && errno == EINTR) {
             continue;
         }

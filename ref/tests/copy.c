@@ -517,3 +517,57 @@ TEST(R13_copy_of_a_large_sparse_memory_keeps_the_ends) {
         pb_memory_release(second);
     }
 }
+
+/* ---- Threads that are cancelled ---------------------------------------------------------------
+ */
+
+enum { STEPS = 7 };
+
+/* All calls below that use files; steps counts those that returned. */
+static void *call_while_cancelled(void *argument) {
+    unsigned *steps = argument;
+    struct pb_image *image = NULL;
+    struct pb_memory *copy = NULL;
+    struct pb_pool *pool = NULL;
+    struct pb_pool_config in_slots = {.slots = 1, .slot_bytes = PB_PAGE_BYTES};
+    if (pb_pool_reset_available(PB_POOL_SCAN, NULL) == PB_OK) {
+        in_slots.reset = PB_POOL_SCAN;
+        in_slots.keep_resident_bytes = PB_PAGE_BYTES;
+    }
+    CHECK_EQ(pthread_cancel(pthread_self()), 0);
+    image = some_image(4096);
+    *steps = 1;
+    struct pb_memory *memory = from_image(image, 1, 1);
+    *steps = 2;
+    memset(base_of(memory), 5, PB_PAGE_BYTES);
+    CHECK_STATUS(pb_memory_copy(memory, &copy), PB_OK);
+    *steps = 3;
+    pb_memory_release(copy);
+    pb_memory_release(memory);
+    pb_image_release(image);
+    *steps = 4;
+    CHECK_STATUS(pb_pool_create(&in_slots, &pool), PB_OK);
+    *steps = 5;
+    struct pb_memory_style style = {.kind = PB_STYLE_DYNAMIC};
+    struct pb_memory_config config = {
+        .type = {1, 1, false}, .style = &style, .strategy = PB_STRATEGY_POOL, .pool = pool};
+    CHECK_STATUS(pb_memory_create(&config, &memory), PB_OK);
+    CHECK_STATUS(pb_memory_reset(memory), PB_OK);
+    *steps = 6;
+    pb_memory_release(memory);
+    pb_pool_release(pool);
+    *steps = STEPS;
+    pthread_testcancel();
+    return NULL;
+}
+
+/* A thread that ended within a call would leave its locks taken and its files open. */
+TEST(R13_no_call_is_a_cancellation_point) {
+    unsigned steps = 0;
+    void *ended = NULL;
+    pthread_t thread;
+    CHECK_EQ(pthread_create(&thread, NULL, call_while_cancelled, &steps), 0);
+    CHECK_EQ(pthread_join(thread, &ended), 0);
+    CHECK(ended == PTHREAD_CANCELED);
+    CHECK_EQ(steps, STEPS);
+}
