@@ -3,8 +3,8 @@
 
     edges.py [--list]
 
-A row says which operation's argument takes which value there, or why no input can: the test
-mutate_draws_every_edge draws those values. Prints PASS or FAIL; --list prints what ref/ has."""
+A row names the argument of an operation and the values that meet the number, or says why no input can. The test
+mutate_draws_every_edge checks that the mutator draws those values. Prints PASS or FAIL; --list prints what ref/ has."""
 import pathlib
 import re
 import sys
@@ -18,7 +18,7 @@ PLACES = [
     rf"%\s*{NUMBER}",
     rf"\[{NUMBER}\];",
 ]
-# Small numbers are everywhere, and everybody tries them. Names of statuses and of the system's.
+# Left out: small numbers, which every fuzzer tries, and the values of statuses and of system constants.
 SMALL = 8
 NAMES = re.compile(r"\b(PB_[A-Z_]+ = \d+,|MADV_\w+ \d+)")
 

@@ -7,7 +7,7 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# What an embedder includes, as pagebox.h lists it, and what a guest does.
+# The headers for embedders, as pagebox.h lists them, and the header for guests.
 PUBLIC = ("allocator", "backing", "guest", "limiter", "mailbox", "memory", "pages", "status")
 
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""includes.py: which folder of fuzz/ includes what, from the compiler's own lists (.d), against the line
-"May include:" of each folder's README. ref/ may include nothing of fuzz/, and needs no such line.
+"""includes.py: compares what each folder of fuzz/ includes, from the compiler's own lists (.d), with the line
+"May include:" of the folder's README. ref/ may include nothing of fuzz/, and needs no such line.
 
     includes.py BUILD-FOLDER        a folder of objects that lies below build/, with their lists
 
@@ -20,7 +20,7 @@ def lists(build):
     for path in sorted(build.rglob("*.d")):
         words = path.read_text(encoding="utf-8").split("\n\n")[0].replace("\\\n", " ").split(":", 1)
         files = words[1].split("\n", 1)[0].split() if len(words) == 2 else []
-        if files and files[0].startswith(("fuzz/", "ref/")) and (ROOT / files[0]).is_file():  # others are of sources that went
+        if files and files[0].startswith(("fuzz/", "ref/")) and (ROOT / files[0]).is_file():  # others: lists of deleted sources
             found.setdefault(files[0], set()).update(map(os.path.normpath, files[1:]))
     return found
 
@@ -53,7 +53,7 @@ def main(argv):
     folders = sorted({part(source) for source in made} - {"tests"})
     rules = {folder: allowed(folder) for folder in folders}
     for folder in [name for name, words in rules.items() if words is None]:
-        print(f"fuzz/{folder}/README.md says nowhere what may be included", file=sys.stderr)
+        print(f"fuzz/{folder}/README.md has no line 'May include:'", file=sys.stderr)
         return 2
     if not made:
         print(f"{argv[1]}: no lists of includes: build first", file=sys.stderr)

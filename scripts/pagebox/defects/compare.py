@@ -72,12 +72,12 @@ def survival_sections(items):
     if not groups:
         return []
     groups = common(groups) if len(groups) > 1 else groups
-    text = ("The share of runs that had not caught their defect yet (Kaplan-Meier; runs that missed "
-            "count as longer than what they had; canaries are left out).")
+    text = ("The share of runs that had not caught their defect yet (Kaplan-Meier). A run that missed is "
+            "censored at the end of its time. Canaries are left out.")
     return [
         report.Section("How fast, in seconds", text, svg=survival_plot(groups, sample, "seconds")),
-        report.Section("How fast, in executions", "The same; a source of random schedules makes 16 "
-                       "runs of one execution.",
+        report.Section("How fast, in executions", "The same by executions. A random source of "
+                       "schedules makes 16 runs per execution.",
                        svg=survival_plot(groups, executions_sample, "executions")),
     ]
 
@@ -158,9 +158,8 @@ def comparison_sections(items):
     groups = common(groups)
     if not all(groups.values()):
         return []
-    text = ("Over the defects that all of them ran; where only schedules differ those are the ones whose "
-            "kind is schedule or order. The restricted mean counts what took longer than the shortest "
-            "budget as that.")
+    text = ("Over the defects that all of them ran; if only the schedules differ, over those of kind schedule "
+            "or order. The restricted mean counts a time above the shortest budget as that budget.")
     pairs = ("**first is faster**: how often a run of the first catches before a run of the second on "
              "the same defect (Vargha and Delaney; 0.5 is no difference). **p**: log-rank test "
              "stratified by defect, two-sided, corrected by Holm for the number of pairs.")

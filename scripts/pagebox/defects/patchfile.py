@@ -16,8 +16,8 @@ PATCHES = REPO / "fuzz" / "defects"
 KINDS = ("plain", "schedule", "order", "fault", "canary")
 FIELDS = ("Title", "Seen", "Rule", "Targets", "Kind", "Budget")
 INERT = (
-    "changes nothing that is compiled: the lines around it are others today, and it has landed in a comment, "
-    "or what it replaces means the same"
+    "changes nothing that is compiled: the lines around it have changed and it was applied inside a comment, "
+    "or it replaces code by code that means the same"
 )
 
 
@@ -259,7 +259,7 @@ def applies_fault(patch, tree, own_one):
         )
     if own_one and " with fuzz " in said:
         return (
-            "the lines around it have changed: `patch` guesses its place. Where it guesses right,\n"
+            "the lines around it have changed: `patch` guesses its place. If the guess is right,\n"
             "     `scripts/defects.py refresh` rewrites the patch"
         )
     return None if changes_code(patch, REPO, tree) else INERT

@@ -91,7 +91,7 @@ def page(runs):
     sections = [
         report.Section("Runtimes", "One after the other on this machine; executions per second include the engine's own share.",
                        table=report.Table(["runtime", "version", "findings", "executions", "seconds", "a second"], rates)),
-        report.Section("Rules", "Rules that are not here need what an engine's outside does not show.",
+        report.Section("Rules", "Rules that are missing here need information that an engine does not expose.",
                        table=report.Table(["runtime", *columns], rules)),
     ]
     for runtime, folder, found in findings:

@@ -29,7 +29,7 @@ LATE_S = 5  # the program ends itself earlier: an alarm at its time, another for
 NO_TRACE = {"ranges": []}
 SCHEDS = ("all", "bytes", "uniform", "pct", "pos", "feedback", "exhaustive")
 BOUNDS = {  # enum sim_bound
-    256: "atomics of 16 bytes were taken as if each were made under a lock, which hides what weaker ones may do",
+    256: "each atomic of 16 bytes was simulated as if under a lock, which can hide weaker behaviour",
     1: "a run was cut at the engine's bound on steps (SET=steps=N)",
     2: "an old message was out of reach (SET=messages=N)",
     4: "a run was cut: the engine's memory for a run is used up",
@@ -360,7 +360,7 @@ def finish(a, run, program, status, result):
     if calls and not result["cut"] and result["finding"] != trace.UNSUPPORTED:
         say(f"note: no run got to {', '.join(calls)}, which the engine does not simulate")
     if result["cut"] and not result["cuts"] and result["finding"] != trace.UNSUPPORTED:
-        say(f"note: {result['cut']:,} of the runs were cut at a bound, so how they would have ended is unknown")
+        say(f"note: {result['cut']:,} of the runs were cut at a bound, so their outcome is unknown")
     if result["error"]:
         print(f"explore: {result['error']}", file=sys.stderr)
     say(f"report: {report.shown(final / 'report.html')}")

@@ -313,7 +313,7 @@ def check_needs(needs, known, source):
             report.die(f"{source}: {name}: atomics wider than 16 bytes, of 16 bytes by gcc, and of addresses that are"
                        " not a multiple of their size are not simulated")  # fmt: skip
         if name.startswith(("__kmpc_", "GOMP_", "omp_")):
-            report.die(f"{source} calls {name}: OpenMP is not simulated; its loops need threads of your own")
+            report.die(f"{source} calls {name}: OpenMP is not simulated; use explicit threads")
         if FAMILIES.match(name) and not HARMLESS.match(name) and name not in known:
             report.die(f"{source} calls {name}, which the engine does not simulate; see EXPLORE.md")
 

@@ -164,9 +164,9 @@ def table(rows):
             + ["yes" if row["complete"] else "no", reached(row), row["finding"]]
         )
     caption = (
-        "Graphs: executions that differ in what a read reads or in the order of writes to one place. "
-        "Dead ends: runs in which a thread waits as in no fair execution. Reached: bounds of the "
-        "engine that a run met; then the search is not complete."
+        "Graphs: executions that differ in what a read reads or in the order of writes to one location. "
+        "Dead ends: runs in which a thread waits as it would in no fair execution. Reached: the engine's "
+        "bounds that a run met; if there are any, the search is not complete."
     )
     return report.Table(columns.split(), lines, caption=caption)
 
