@@ -161,6 +161,7 @@ struct draft {
     uint64_t set;
     uint32_t (*calls_of)(uint8_t code);
     uint64_t min, max, bound, reserve, room; /* room: pages that it holds where it is */
+    uint64_t grown;                          /* by so many pages before */
 };
 
 static bool has(const struct draft *d, enum combine_feature feature) {
@@ -203,7 +204,8 @@ static void draw_sizes(struct draft *d) {
              : has(d, COMBINE_NO_PAGES) ? 0
              : has(d, COMBINE_PAGES)    ? 2 + below(c, 3)
                                         : 1;
-    d->max = has(d, COMBINE_AT_MAXIMUM) ? d->min : d->min + 1 + below(c, 4);
+    d->grown = has(d, COMBINE_GROWN) ? 1 + below(c, 3) : 0;
+    d->max = has(d, COMBINE_AT_MAXIMUM) ? d->min : d->min + d->grown + 1 + below(c, 4);
     if (has(d, COMBINE_WIDE)) {
         d->max = UINT32_MAX;
     }
@@ -293,11 +295,11 @@ static unsigned append_history(struct draft *d) {
     struct chance *c = &d->chance;
     unsigned m = 0;
     if (has(d, COMBINE_GROWN)) {
-        append_of(d, OP_memory_grow, m, 1);
+        append_of(d, OP_memory_grow, m, d->grown);
     }
     if (has(d, COMBINE_WRITTEN)) {
-        append_store(d, m, one_in(c, 2) ? OP_ADDRESS_END - 1 : (uint64_t)below(c, 16) * 4096);
-        append_store(d, m, below(c, 64));
+        append_store(d, m, OP_ADDRESS_END - 1);
+        append_store(d, m, one_in(c, 2) ? below(c, 64) : (uint64_t)below(c, 32) * 4096);
     }
     if (has(d, COMBINE_MANY_RUNS)) {
         struct op op = {.code = OP_memory_touch};
@@ -309,8 +311,8 @@ static unsigned append_history(struct draft *d) {
     }
     if (has(d, COMBINE_WAS_RESET)) {
         append_of(d, OP_memory_reset, m, 0);
-        if (has(d, COMBINE_GROWN) && one_in(c, 2)) {
-            append_of(d, OP_memory_grow, m, 1);
+        if (has(d, COMBINE_GROWN) && !one_in(c, 3)) {
+            append_of(d, OP_memory_grow, m, d->grown);
         }
     }
     if (has(d, COMBINE_COPIED) || has(d, COMBINE_OF_A_COPY)) {
@@ -343,7 +345,7 @@ static unsigned append_history(struct draft *d) {
 
 static uint64_t growth(struct draft *d) {
     struct chance *c = &d->chance;
-    const uint64_t now = d->min + (has(d, COMBINE_GROWN) && !has(d, COMBINE_WAS_RESET));
+    const uint64_t now = d->min + (has(d, COMBINE_WAS_RESET) ? 0 : d->grown);
     if (has(d, COMBINE_GROW)) {
         return 1 + below(c, 2);
     }
@@ -384,6 +386,9 @@ static void append_call(struct draft *d, unsigned m) {
             }
             append_of(d, code, m, argument);
             if (one_in(&d->chance, 2)) {
+                if (has(d, COMBINE_FAULT) && one_in(&d->chance, 2)) {
+                    append_fault(d, code); /* the retry fails, too */
+                }
                 append_of(d, code, m, argument);
             }
         }
@@ -446,5 +451,11 @@ uint64_t combine_draw(uint64_t seed, uint32_t (*calls_of)(uint8_t code), struct 
     const unsigned m = append_history(&d);
     append_call(&d, m);
     append_looks(&d, m);
+    if (has(&d, COMBINE_FAULT)) { /* in which way it fails */
+        enum { CHOICES = 4, CHOSEN = 6 };
+        while (program->choices_bytes < CHOICES) {
+            program->choices[program->choices_bytes++] = (uint8_t)below(&d.chance, CHOSEN);
+        }
+    }
     return d.set;
 }

@@ -220,6 +220,8 @@ static const struct values_of values_of[] = {
     {OP_host_futex, VALUES(count, 0, 1, 2, INT32_MAX, UINT64_C(1) << 31, U32 - 1, U32)},
     {OP_host_futex, VALUES(deadline, 0, 1, 999999999, 1000000000, 1000000001, UINT64_C(1) << 32,
                            INT64_MAX, UINT64_C(1) << 63, UINT64_MAX - 1, UINT64_MAX)},
+    {OP_host_box_crowd, VALUES(count, 1, 2, 3, 20, 40, 65, 96)},
+    {OP_host_box_crowd, VALUES(offset, 0, 4, 8, 1020)},
     {OP_host_blocked, VALUES(when, 0, 0, 1, 2)},
     {OP_host_blocked, VALUES(timeout_ns, UINT64_MAX, UINT64_MAX, 0, 1, 999, 1000000001, INT64_MAX,
                              UINT64_C(1) << 63, 1000)},
@@ -286,7 +288,7 @@ static bool is_fault(unsigned code) {
 
 /* The reference's own functions: what each does depends on no other operation. */
 static bool is_host(unsigned code) {
-    return code >= OP_host_pool && code <= OP_host_blocked;
+    return code >= OP_host_pool && code <= OP_host_box_crowd;
 }
 
 static bool left_out[256];
@@ -1694,7 +1696,8 @@ static const unsigned host_one_in[] = {[TARGET_memory_fuzzer] = 16,
 static bool call_the_host(struct maker *k, struct program *p) {
     const unsigned wanted = 1 + below(&k->chance, 6);
     for (unsigned tries = 0; tries < 256 && p->operations < wanted; tries++) {
-        const unsigned code = OP_host_pool + below(&k->chance, OP_host_blocked - OP_host_pool + 1);
+        const unsigned code =
+            OP_host_pool + below(&k->chance, OP_host_box_crowd - OP_host_pool + 1);
         if (op_info(p->target, code) != NULL) {
             append_new(k, p, code);
         }
@@ -1729,7 +1732,6 @@ static void fill(struct maker *k, unsigned code, struct program *p) {
         return;
     }
     if (code == 0 && one_in(&k->chance, COMBINED_ONE_IN) && combine(k, p)) {
-        add_choices(k, p, below(&k->chance, 3));
         return;
     }
     set_up(k, p);

@@ -141,6 +141,7 @@ static call *const calls[256] = {
     [OP_host_far_boxes] = host_far_boxes,
     [OP_host_futex] = host_futex,
     [OP_host_blocked] = host_blocked,
+    [OP_host_box_crowd] = host_box_crowd,
 };
 
 bool host_call_is(unsigned code) {
@@ -149,7 +150,8 @@ bool host_call_is(unsigned code) {
 
 uint64_t host_call_work(const struct op *op) {
     enum { WORK_POOL = 40, WORK_OTHER = 8 };
-    const bool long_one = op->code == OP_host_pool || op->code == OP_host_tenants;
+    const bool long_one =
+        op->code == OP_host_pool || op->code == OP_host_tenants || op->code == OP_host_box_crowd;
     return long_one ? WORK_POOL : WORK_OTHER;
 }
 

@@ -270,3 +270,82 @@ const char *host_held(const struct op *op) {
     pb_memory_release(memory);
     return broken;
 }
+
+/* ---- Many of them -----------------------------------------------------------------------------
+ */
+
+enum { CROWD_MAX = 96 };
+
+struct crowd {
+    struct pb_memory *memory[CROWD_MAX];
+    struct pb_mailbox *box[CROWD_MAX];
+    unsigned count;
+};
+
+/* Each has its id, and nobody else's; its own region is in use, as that of no other memory is. */
+static const char *crowd_works(const struct crowd *crowd, struct pb_mailbox_config config) {
+    const char *broken = NULL;
+    for (unsigned i = 0; i < crowd->count && broken == NULL; i++) {
+        struct pb_mailbox *made = HOST_MARK;
+        config.memory = crowd->memory[i];
+        if (crowd->box[i] == NULL) {
+            continue;
+        }
+        const struct pb_mailbox_words *words =
+            (const void *)(host_base(crowd->memory[i]) + config.offset);
+        const uint32_t tail = atomic_load(&words->tail);
+        broken = host_answered(pb_mailbox_create(&config, &made), S(IN_USE), "R44-region");
+        broken = host_first(broken, host_told(PB_IN_USE, made, "R38-told"));
+        broken = host_first(
+            broken, host_answered(pb_mailbox_enqueue(crowd->box[i], i + 1), S(OK), "R30-lost"));
+        broken = host_first(
+            broken, host_holds(atomic_load(&words->tail) == tail + 1 &&
+                                   atomic_load(&words->ring[tail % config.capacity]) == i + 1,
+                               "R35-words"));
+    }
+    return broken;
+}
+
+/* As many memories as share all buckets of the register of mailboxes, each with a mailbox at the
+ * same place; every `step`th goes, and comes again. */
+const char *host_box_crowd(const struct op *op) {
+    static struct crowd crowd;
+    const unsigned step = 1 + (unsigned)op->arg.host_box_crowd.step % 7;
+    const bool shared = op->arg.host_box_crowd.shared == WORD_yesno_yes;
+    struct pb_mailbox_config config = {
+        .offset = (uint32_t)op->arg.host_box_crowd.offset % 1024 / 4 * 4,
+        .capacity = 4,
+        .allocator = &host_allocator,
+    };
+    const char *broken = NULL;
+    crowd.count = 0;
+    while (crowd.count < op->arg.host_box_crowd.count % (CROWD_MAX + 1) && broken == NULL) {
+        struct pb_mailbox **box = &crowd.box[crowd.count];
+        if (host_plain_memory(1, shared, &config.memory) != PB_OK) {
+            break;
+        }
+        crowd.memory[crowd.count++] = config.memory;
+        *box = NULL;
+        broken = host_answered(pb_mailbox_create(&config, box), S(OK), "R44-region");
+    }
+    broken = host_first(broken, crowd_works(&crowd, config));
+    for (unsigned turn = 0; turn < 2; turn++) {
+        for (unsigned i = 0; i < crowd.count && broken == NULL; i += step) {
+            config.memory = crowd.memory[i];
+            if (turn == 0) {
+                pb_mailbox_release(crowd.box[i]);
+                crowd.box[i] = NULL;
+            } else {
+                broken =
+                    host_answered(pb_mailbox_create(&config, &crowd.box[i]), S(OK), "R44-region");
+            }
+        }
+        broken = broken != NULL ? broken : crowd_works(&crowd, config);
+    }
+    while (crowd.count > 0) {
+        crowd.count--;
+        pb_mailbox_release(crowd.box[crowd.count]);
+        pb_memory_release(crowd.memory[crowd.count]);
+    }
+    return broken;
+}

@@ -120,6 +120,7 @@ struct blocked {
     uint64_t at;
     struct pb_canceller *canceller;
     struct pb_mailbox *box;
+    struct pb_pin pin;
 };
 
 /* While it blocks it is the one waiter, and nobody else may use its canceller. */
@@ -151,7 +152,8 @@ static void happen(struct blocked *b) {
     case WORD_event_cancel:
         pb_canceller_cancel(b->canceller);
         break;
-    case WORD_event_release:
+    case WORD_event_release: /* a pin keeps the pages, and nothing else */
+        b->right &= b->when == 0 || pb_memory_pin(b->memory, 0, 8, &b->pin) == PB_OK;
         pb_memory_release(b->memory);
         b->memory = NULL;
         break;
@@ -259,6 +261,7 @@ static const char *blocked_memory(const struct op *op, struct blocked *b) {
         broken = host_first(broken, host_holds(pb_memory_waiters(memory) == 0, "R28-waiters-left"));
         pb_memory_release(memory);
     }
+    pb_pin_release(&b->pin);
     pb_canceller_release(b->canceller);
     return broken;
 }

@@ -65,5 +65,6 @@ const char *host_far(const struct op *op);
 const char *host_far_boxes(const struct op *op);
 const char *host_futex(const struct op *op);
 const char *host_blocked(const struct op *op);
+const char *host_box_crowd(const struct op *op);
 
 #endif
