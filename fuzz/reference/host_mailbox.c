@@ -69,7 +69,7 @@ static const char *open_box(struct pb_mailbox *box, const struct pb_mailbox_word
 }
 
 const char *host_mailbox(const struct op *op) {
-    enum { PAGES = 3 };
+    enum { PAGES = 3, SPILL_OF_LIBC = 65536 };
     struct pb_memory *memory;
     struct pb_mailbox *box = HOST_MARK;
     struct pb_mailbox_config config = {
@@ -78,7 +78,9 @@ const char *host_mailbox(const struct op *op) {
         .first_cursor = (uint32_t)op->arg.host_mailbox.cursor,
         .full = op->arg.host_mailbox.full == WORD_full_spill ? PB_MAILBOX_SPILL : PB_MAILBOX_REJECT,
         .spill_max = (uint32_t)op->arg.host_mailbox.spill,
-        .allocator = host_allocator_or_none(op->arg.host_mailbox.id),
+        .allocator = op->arg.host_mailbox.spill <= SPILL_OF_LIBC
+                         ? host_allocator_or_none(op->arg.host_mailbox.id)
+                         : &host_allocator, /* the C library would give it all that it asks for */
     };
     const uint32_t pages = (uint32_t)op->arg.host_mailbox.pages % (PAGES + 1);
     if (host_plain_memory(pages, op->arg.host_mailbox.shared == WORD_yesno_yes, &memory) != PB_OK) {
