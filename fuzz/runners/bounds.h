@@ -47,6 +47,15 @@ static inline bool program_scales(const struct program *program) {
     return any;
 }
 
+/* Nothing but the reference's own functions, which are called on the real system. */
+static inline bool program_is_of_the_host(const struct program *program) {
+    bool all = program->operations > 0;
+    for (unsigned i = 0; i < program->operations; i++) {
+        all &= program->operation[i].code >= OP_host_pool;
+    }
+    return all;
+}
+
 static inline const struct bounds *bounds_of(const struct program *program) {
     return program_scales(program) ? &bounds_scaled : &bounds_usual;
 }

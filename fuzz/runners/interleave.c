@@ -543,18 +543,9 @@ static const char *rule_of(struct sim_result *result) {
 /* ---- The entry --------------------------------------------------------------------------------
  */
 
-/* Nothing but the reference's own functions, which are called on the real system. */
-static bool is_of_the_host(const struct program *program) {
-    bool all = program->operations > 0;
-    for (unsigned i = 0; i < program->operations; i++) {
-        all &= program->operation[i].code >= OP_host_pool;
-    }
-    return all;
-}
-
 bool interleave_wants(const struct program *program) {
     if (program->target == TARGET_waiters_fuzzer || program->target == TARGET_system_fuzzer) {
-        return !is_of_the_host(program);
+        return !program_is_of_the_host(program);
     }
     for (unsigned i = 0; i < program->operations; i++) {
         if (program->operation[i].code == OP_interleave) {
