@@ -40,7 +40,8 @@ struct call {
         answer; /* the value, the old value or pages, woken, the result, dropped, left, taken */
     bool yes;   /* of a question */
     size_t applied;
-    void *made; /* a new handle */
+    void *made;            /* a new handle */
+    uint32_t copied_pages; /* of a copy */
     struct subject_owner owner;
     uint64_t pages_before, pages_after; /* the memory's, around a growth */
     enum subject_status last_byte;      /* after a growth: a load of the last new byte */

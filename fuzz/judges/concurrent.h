@@ -10,10 +10,18 @@
 #include "history.h"
 
 enum { GROWS_MAX = 64, SENT_MAX = 320, RING_MAX = 16, HEADS_MAX = 16, NEVER = 0 };
+/* Calls of which others may learn: events, growths, one cancel of each thread's canceller. */
+enum { DEEDS_MAX = HISTORY_EVENTS_MAX + GROWS_MAX + OP_THREADS };
 
 /* A successful growth. */
 struct grown {
     uint32_t old_pages, delta;
+};
+
+/* A growth that was asked for at that moment. top_pages: the size that it made, 0: it failed. */
+struct asked {
+    uint32_t moment, top_pages;
+    bool ended;
 };
 
 /* An enqueue. */
@@ -65,10 +73,12 @@ struct concurrent {
     unsigned sights;
     unsigned puts;
     bool puts_unknown; /* it did not begin as zeros, or more was written than there is room for */
-    unsigned growths;
+    unsigned growths, asks;
+    bool grows_otherwise; /* by the mailbox that lies in it, too */
     uint32_t disable_start, disable_end; /* of the first one that began, that ended; NEVER */
     uint32_t notifies[OP_THREADS];       /* that each began */
     uint32_t cancel_start[OP_THREADS], cancel_end[OP_THREADS]; /* of each one's canceller; NEVER */
+    uint8_t cancels[OP_THREADS];         /* how many of it have begun */
 
     /* The mailbox. */
     bool has_mailbox, has_region;
@@ -112,6 +122,7 @@ struct concurrent {
     struct seen seen[HISTORY_EVENTS_MAX];
     struct put put[HISTORY_EVENTS_MAX];
     struct grown grown[GROWS_MAX];
+    struct asked asked[GROWS_MAX];
     struct sent sent[SENT_MAX];
 };
 
@@ -181,6 +192,22 @@ const char *concurrent_stores_seen(const struct concurrent *o);
 /* At the end; with waits that never return. */
 const char *concurrent_history(const struct concurrent *o);
 const char *concurrent_memory_at_rest(const struct concurrent *o);
+
+/* ---- What answers prove: concurrent_answers.c -------------------------------------------------
+ */
+
+/* The number of this call, which has begun, below DEEDS_MAX; DEEDS_MAX: no answer tells of it. c:
+ * NULL if there is an event. */
+unsigned concurrent_deed(const struct concurrent *o, const struct call *c,
+                         const struct event *event);
+/* ... of the only cancel of that thread's canceller. */
+unsigned concurrent_cancel_deed(const struct concurrent *o, unsigned thread);
+/* The call has ended: which calls of others came before, so that what their threads had done until
+ * then is to be seen. Begins with *nth = 0; each time the numbers of `deeds` calls, at most
+ * DEEDS_MAX, and the rule that is broken if they are not seen; NULL: there are no more. */
+const char *concurrent_proof(const struct concurrent *o, const struct call *c,
+                             const struct event *self, unsigned *nth, uint16_t *deed,
+                             unsigned *deeds);
 
 /* ---- Mailbox: concurrent_mailbox.c ------------------------------------------------------------
  */

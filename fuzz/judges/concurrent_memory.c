@@ -305,6 +305,12 @@ const char *concurrent_grew(struct concurrent *o, uint32_t old_pages, uint32_t d
 
 static const char *grow_ended(struct concurrent *o, const struct call *c) {
     const uint32_t old_pages = (uint32_t)c->answer;
+    for (unsigned i = 0; i < o->asks; i++) {
+        if (o->asked[i].moment == c->start) {
+            o->asked[i].ended = true;
+            o->asked[i].top_pages = c->status == SUBJECT_OK ? old_pages + c->pages : 0;
+        }
+    }
     if (c->status != SUBJECT_OK) {
         concurrent_unclaims(o->claims, c->pages * SUBJECT_PAGE_BYTES);
     }
@@ -393,6 +399,7 @@ void concurrent_disable_ended(struct concurrent *o, struct event *e) {
 }
 
 void concurrent_cancels(struct concurrent *o, unsigned thread) {
+    o->cancels[thread] += o->cancels[thread] < 2;
     o->cancel_start[thread] =
         o->cancel_start[thread] == NEVER ? concurrent_moment(o) : o->cancel_start[thread];
 }
@@ -517,16 +524,24 @@ static bool notify_begins(struct concurrent *o, const struct call *c, struct eve
     return *event != NULL;
 }
 
+static bool grow_begins(struct concurrent *o, const struct call *c) {
+    if (o->growths == GROWS_MAX || o->asks == GROWS_MAX) {
+        return false;
+    }
+    concurrent_claims(o->claims, c->pages * SUBJECT_PAGE_BYTES);
+    if (c->pages > 0) {
+        o->asked[o->asks++] = (struct asked){.moment = c->start};
+    }
+    return true;
+}
+
 bool concurrent_begins(struct concurrent *o, const struct call *c, struct event **event) {
     *event = NULL;
     switch (c->code) {
     case OP_memory_atomic_load:
         return concurrent_scribbles(o, c->thread, c->at, c->width);
     case OP_memory_grow:
-        if (o->growths < GROWS_MAX) {
-            concurrent_claims(o->claims, c->pages * SUBJECT_PAGE_BYTES);
-        }
-        return o->growths < GROWS_MAX;
+        return grow_begins(o, c);
     case OP_memory_store:
         return may_write(o, c, c->width);
     case OP_memory_bulk_copy:

@@ -28,6 +28,7 @@ enum object_kind {
     LIMIT = 1 << 8,       /* a budget */
     SHORT = 1 << 21,      /* ... whose memory cannot grow: the system refuses */
     OWNERS = 1 << 9,      /* the register of owners */
+    LODGERS = 1 << 23,    /* memories of which another thread has a part */
     RING = 1 << 10,       /* a mailbox: its producers, its guest, its end */
     SPILL = 1 << 11,      /* one with a spill */
     SIGNAL = 1 << 12,     /* the host's threads that wait for the signal */
@@ -88,6 +89,7 @@ static const struct object {
                                                              "0")},
     {SHORT, "limit-short", ON_SYSTEM, 4, "memory_budget pages:{3|4};" SHORT_MEMORY},
     {OWNERS, "owners", ON_WAITERS | ON_SYSTEM, 4, MEMORY("reserve", "1", "2", "static", "0")},
+    {LODGERS, "lodgers", ON_WAITERS | ON_SYSTEM, 4, MEMORY("reserve", "1", "1", "static", "0")},
     {RING, "ring", ON_MAILBOX | ON_SYSTEM, 6,
      ATTACH("{shared|custom|owned|heap}", "{2|1|4}", "reject", "0")},
     {RING, "ring-full", ON_MAILBOX | ON_SYSTEM, 3,
@@ -206,6 +208,14 @@ static const struct calls {
     {OWNERS, 4, ANYBODY, "owner-of-tenant", "memory_owner_of_tenant byte:{3|2}"},
     {OWNERS, 4, ANYBODY, "owner-of-tenants",
      "memory_owner_of_tenant byte:{3|2};memory_owner_of_tenant byte:{3|2}"},
+    /* ... of which another thread has a pin (8) or a copy (16) */
+    {LODGERS, 6, ANYBODY, "pinned-move", "memory_tenant pages:{10|11} count:0"},
+    {LODGERS, 4, ANYBODY, "pinned-reset", "memory_tenant pages:{40|44|42|56} count:0"},
+    {LODGERS, 3, ANYBODY, "pinned-goes", "memory_tenant pages:{72|76|74} count:0"},
+    {LODGERS, 4, ANYBODY, "pinned-copy", "memory_tenant pages:{24|26|28|88} count:0"},
+    {LODGERS, 4, ANYBODY, "copied", "memory_tenant pages:{16|20|18|48|80} count:{0|1}"},
+    {LODGERS, 6, ANYBODY, "slot", "memory_tenant pages:{4|5|36} count:{1|0}"},
+    {LODGERS, 2, ANYBODY, "owner-of-lodger", "memory_owner_of_tenant byte:{3|2}"},
     /* a mailbox's host */
     {MAILBOX & ~LOST, 10, ANYBODY, "enqueue", "mailbox_enqueue count:1"},
     {LOST, 4, ANYBODY, "enqueue", "mailbox_enqueue count:1"},

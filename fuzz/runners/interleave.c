@@ -206,6 +206,38 @@ static bool is_guests(uint8_t code) {
     return code == OP_guest_drain || code == OP_guest_park || code == OP_mailbox_rounds;
 }
 
+/* Whether the operation may touch the bytes of the mailbox's region, by a thread that nothing orders
+ * with others that may. */
+static bool may_touch_region(const struct op *op) {
+    switch (op->code) {
+    case OP_mailbox_attach_beside:
+        return op->arg.mailbox_attach_beside.place != WORD_place_far;
+    case OP_mailbox_move:
+    case OP_mailbox_grow:
+    case OP_mailbox_lose:
+    case OP_guest_scribble:
+    case OP_memory_copy:
+        return true;
+    case OP_memory_grow:
+    case OP_memory_clone:
+    case OP_memory_destroy:
+    case OP_memory_disable_atomics:
+    case OP_memory_tenant:
+    case OP_memory_budget:
+    case OP_memory_pin:
+    case OP_memory_unpin:
+    case OP_memory_cancel:
+    case OP_explore:
+    case OP_interleave:
+    case OP_fault:
+    case OP_fault_at:
+    case OP_pause:
+        return false;
+    default:
+        return op->code < OP_mailbox_attach && !is_set_up(op->code);
+    }
+}
+
 /* Settings for the whole program. */
 static void survey(const struct program *program, unsigned *threads) {
     world.places_mailbox = has_mailbox(program);
@@ -224,6 +256,7 @@ static void survey(const struct program *program, unsigned *threads) {
             world.copies_to[op->thread] |= 1u << op->arg.memory_copy.to;
         }
         world.releases |= op->code == OP_mailbox_release;
+        world.touches_region |= may_touch_region(op);
         world.hears |=
             op->code == OP_memory_owner_of_tenant && op->arg.memory_owner_of_tenant.byte % 2 != 0;
         world.scribbles |= op->code == OP_guest_scribble;
@@ -478,9 +511,6 @@ static const char *access_rule(const char *finding, char *detail, size_t bytes) 
         snprintf(name, sizeof name, "R41-%s", finding);
         return name;
     }
-    if (strstr(detail, "payload_") != NULL) {
-        return "R31-payload"; /* who takes an id does not see what its producer wrote before */
-    }
     if (strstr(detail, "mailbox_free") != NULL && strstr(detail, "claim") != NULL) {
         snprintf(name, sizeof name, "R44-%s", finding); /* ... against the call that replaces it */
         return name;
@@ -528,6 +558,9 @@ static const char *rule_of(struct sim_result *result) {
     }
     if (strcmp(finding, "deadlock") == 0 || strcmp(finding, "lost-wakeup") == 0) {
         return at_rest(finding);
+    }
+    if (answer_broken(result->detail, sizeof result->detail) != NULL) {
+        return answer_broken(result->detail, sizeof result->detail);
     }
     if (strcmp(finding, "livelock") == 0) {
         return world.judge.has_mailbox ? "R34-livelock" : "R21-livelock";

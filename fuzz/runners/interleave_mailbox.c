@@ -133,17 +133,13 @@ static void make_call(struct call *c, void *handle, const struct call_guest *gue
     world_check(concurrent_box_ended(&world.judge, c));
 }
 
-/* What a producer writes before it enqueues, who takes the id may read: plain accesses, of which
- * the engine finds races (R31). What compiled code calls for each of its own. */
-void __tsan_write4(void *at);
-void __tsan_read4(void *at);
-
-__attribute__((noinline)) static void payload_left(const struct sent *s) {
-    __tsan_write4(&world.payload[s - world.judge.sent]);
+/* What a producer writes before it enqueues, who takes the id may read (R31). */
+static void payload_left(const struct sent *s) {
+    answer_writes("R31-payload", &world.payload[s - world.judge.sent], sizeof world.payload[0]);
 }
 
-__attribute__((noinline)) static void payload_found(const struct sent *s) {
-    __tsan_read4(&world.payload[s - world.judge.sent]);
+static void payload_found(const struct sent *s) {
+    answer_reads("R31-payload", &world.payload[s - world.judge.sent], sizeof world.payload[0]);
 }
 
 static void enqueue(struct actor *a, struct call *c, void *handle) {
@@ -173,6 +169,7 @@ static void is_signalled(struct call *c) {
             world_check(concurrent_found("R36-closed", "closed, and nobody closed"));
         }
         concurrent_close_ended(&world.judge, world.words);
+        answer_closed();
     }
 }
 
@@ -190,6 +187,7 @@ static void close_box(struct call *c) {
     concurrent_close_begins(&world.judge);
     make_call(c, world.box, NULL);
     concurrent_close_ended(&world.judge, world.words);
+    answer_closed();
 }
 
 /* ---- Moves ------------------------------------------------------------------------------------
@@ -207,7 +205,7 @@ static void move(struct call *c) {
         return;
     }
     struct claims *claims = world.in_root ? world.judge.claims : NULL;
-    world.judge.moved = true;
+    world.judge.moved = world.judge.grows_otherwise = true;
     concurrent_claims(claims, c->pages * SUBJECT_PAGE_BYTES);
     make_call(c, world.box, NULL);
     if (claims != NULL && c->status != SUBJECT_OK) {
@@ -221,6 +219,7 @@ static void hold(struct actor *a, struct call *c) {
         world.judge.moved = true;
         make_call(c, world.box, NULL);
         a->holds = true;
+        answer_held(a);
     }
 }
 
@@ -523,6 +522,7 @@ static void park(struct actor *a, struct call *c, uint64_t meanwhile) {
         make_call(c, world.box, &guest);
         if (c->answer == SUBJECT_PARK_CLOSED && world.words != NULL) {
             concurrent_told_closed(&world.judge, world.words);
+            answer_closed();
         }
     }
 }

@@ -14,7 +14,7 @@ static uint64_t size_now(void *memory) {
     return world.m->size_bytes(memory);
 }
 
-static const uint8_t *base_now(void *memory) {
+const uint8_t *memory_base(void *memory) {
     return world.m->record == NULL
                ? NULL
                : atomic_load_explicit(&world.m->record(memory)->base, memory_order_relaxed);
@@ -49,7 +49,7 @@ static unsigned strategy_pick(uint64_t word) {
 }
 
 /* The strategy of that name, shareable or not, or the one that stands in for it. */
-static unsigned strategy_named(uint64_t word) {
+unsigned memory_strategy(uint64_t word) {
     for (unsigned i = 0; i < world.m->strategies; i++) {
         if (strcmp(world.m->strategy[i].name, op_word(KIND_strategy, word)) == 0 &&
             world.m->strategy[i].missing == NULL) {
@@ -60,12 +60,21 @@ static unsigned strategy_named(uint64_t word) {
 }
 
 /* The memories that are alive keep together to their budget. */
-static void granted(uint64_t bytes) {
+void memory_granted(uint64_t bytes) {
     world.granted_bytes += bytes;
     if (world.granted_bytes > world.budget_bytes) {
         world_check(concurrent_found(
             "R40-budget", "living memories of %llu bytes: the budget is %llu",
             (unsigned long long)world.granted_bytes, (unsigned long long)world.budget_bytes));
+    }
+}
+
+void memory_budget_first(void) {
+    if (world.m == NULL || world.m->budget == NULL) {
+        world.budget_bytes = 0;
+    }
+    if (world.budget_bytes != 0) {
+        world.m->budget(world.budget_bytes);
     }
 }
 
@@ -109,9 +118,9 @@ static void create(uint64_t strategy, uint64_t min, uint64_t max, uint64_t style
     world.root_limited = config.budgeted;
     if (config.budgeted) {
         world.judge.claims = &world.claims;
-        granted(min_pages * SUBJECT_PAGE_BYTES);
+        memory_granted(min_pages * SUBJECT_PAGE_BYTES);
     }
-    world.base = base_now(world.root);
+    world.base = memory_base(world.root);
     world.record = world.m->record == NULL ? NULL : world.m->record(world.root);
 }
 
@@ -154,6 +163,7 @@ static void pin(struct actor *a, void *memory, const struct op *op) {
                               : (int64_t)c.at;
     a->pin = c.status == SUBJECT_OK ? a->pin : NULL;
     a->pinned_bytes = c.count;
+    answer_given(&c, NULL);
     world_check(concurrent_pinned(&world.judge, &c, world.m->size_bytes(memory), place));
 }
 
@@ -170,7 +180,7 @@ static bool holds_within(const struct actor *a, const void *base, uint64_t bytes
 }
 
 /* Address space goes: nobody may hold a part of it. */
-static void check_pins(const void *base, uint64_t bytes) {
+void memory_check_pins(const void *base, uint64_t bytes) {
     for (unsigned i = 0; i < OP_THREADS; i++) {
         if (holds_within(&world.actor[i], base, bytes)) {
             world_check(concurrent_found("R42-pin", "what T%u has pinned was given back", i));
@@ -235,6 +245,7 @@ static void cancel(unsigned thread) {
     if (canceller != NULL) {
         concurrent_cancels(&world.judge, thread);
         concurrent_cancels(&world.copy_judge, thread);
+        answer_deed(concurrent_cancel_deed(&world.judge, thread));
         world.m->canceller_cancel(canceller);
         world.m->canceller_cancel(canceller);
         concurrent_cancelled(&world.judge, thread);
@@ -308,12 +319,12 @@ static void keep_copy(struct actor *a, void *made, unsigned slot, uint32_t pages
     o->max_pages = world.judge.max_pages;
     o->waiters_max = world.judge.waiters_max;
     o->reserve_pages = world.judge.reserve_pages;
-    world.copy_base = base_now(made);
+    world.copy_base = memory_base(made);
     world.copy_slot = slot;
     world.copy = made;
     world.copy_told = UINT32_MAX; /* until the mark says so */
     if (o->claims != NULL) {
-        granted(pages * SUBJECT_PAGE_BYTES);
+        memory_granted(pages * SUBJECT_PAGE_BYTES);
     }
 }
 
@@ -329,6 +340,8 @@ static void copy_judged(struct actor *a, void *memory, struct call *c, unsigned 
     }
     uint32_t pages = (uint32_t)world.m->size_pages(c->made);
     concurrent_unclaims(world.judge.claims, most_bytes - pages * SUBJECT_PAGE_BYTES);
+    c->copied_pages = pages;
+    answer_given(c, NULL);
     c->pages_after = world.m->size_pages(memory);
     uint64_t value;
     struct subject_type type = {0, 0, false};
@@ -506,6 +519,7 @@ static void destroy_all(const struct actor *self, void *own) {
     check_chain(own);
     world.root = NULL;
     struct event *e = concurrent_disable_begins(&world.judge);
+    answer_deed(concurrent_deed(&world.judge, NULL, e));
     for (unsigned i = 1; i < count; i++) {
         world.m->destroy(taken[i]);
     }
@@ -560,18 +574,6 @@ static bool looks_after(uint8_t code) {
     return has_address(code) && code != OP_memory_atomic_store && code != OP_memory_atomic_rmw;
 }
 
-/* Who was notified sees what its notifier did before: each leaves a number first, in memory of the
- * engine's. */
-static void check_seen(const struct event *wait) {
-    const struct event *notify = concurrent_notifier(&world.judge, wait);
-    if (notify != NULL &&
-        sim_atomic_load(&world.notify_mark[notify->thread], 4, __ATOMIC_RELAXED) < notify->number) {
-        world_check(concurrent_found("R22-notifier-unseen",
-                                     "notified, and what T%u did before is not seen",
-                                     notify->thread));
-    }
-}
-
 /* A thread never sees a memory shrink (R11). */
 static void check_size(struct actor *a, uint64_t size_bytes) {
     if (a->on_copy || a->number >= OP_THREADS || size_bytes == 0) {
@@ -599,8 +601,8 @@ static void make_call(struct actor *a, void *memory, const struct op *op, struct
         world.left_out += op->code == OP_memory_grow;
         return;
     }
-    if (op->code == OP_memory_notify && !a->on_copy) {
-        sim_atomic_store(&world.notify_mark[a->number], 4, event->number, __ATOMIC_RELAXED);
+    if (!a->on_copy) {
+        answer_deed(concurrent_deed(o, c, event));
     }
     if (is_cancellable(op->code)) {
         canceller_begins(a, c->canceller_of);
@@ -621,13 +623,13 @@ static void make_call(struct actor *a, void *memory, const struct op *op, struct
     }
     world_check(concurrent_ended(o, c, event, after));
     if (!a->on_copy) {
-        check_seen(event);
+        answer_given(c, event);
     }
     if (op->code == OP_memory_grow && o->claims != NULL && c->status == SUBJECT_OK) {
-        granted(c->pages * SUBJECT_PAGE_BYTES);
+        memory_granted(c->pages * SUBJECT_PAGE_BYTES);
     }
     if (op->code == OP_memory_grow) {
-        world_check(concurrent_stays(a->on_copy ? world.copy_base : world.base, base_now(memory)));
+        world_check(concurrent_stays(a->on_copy ? world.copy_base : world.base, memory_base(memory)));
     }
 }
 
@@ -696,224 +698,8 @@ void memory_join_crowd(void) {
     }
 }
 
-/* ---- Tenants: memories that are created and destroyed -------------------------------------------
+/* ---- Which operation --------------------------------------------------------------------------
  */
-
-/* Records that the tenant ends now. */
-static void tenant_ends(struct tenant *t) {
-    if (t->to == NEVER) {
-        t->to = concurrent_moment(&world.judge);
-    }
-}
-
-/* Called when address space has been given back: no question by who has heard of that may be
- * answered with the memory that was there, since another may be there (R39). Who has not may still
- * read the old entry. */
-void os_sim_released(const void *base, uint64_t bytes);
-void os_sim_released(const void *base, uint64_t bytes) {
-    check_pins(base, bytes);
-    for (unsigned i = 0; i < world.tenants; i++) {
-        struct tenant *t = &world.tenant[i];
-        if ((uintptr_t)t->base - (uintptr_t)base < bytes && t->to == NEVER) {
-            tenant_ends(t);
-            t->released = world.hears ? 1 + (uint32_t)sim_atomic_rmw(&world.released_mark, 4,
-                                                                     SIM_ADD, 1, __ATOMIC_RELEASE)
-                                      : 0;
-        }
-    }
-}
-
-static bool is_of(const struct tenant *t, const struct subject_owner *owner,
-                  const uint8_t *address) {
-    return owner->record == t->record && t->base + owner->offset_bytes == address &&
-           owner->offset_bytes < t->bytes;
-}
-
-static bool could_be(const struct tenant *t, const struct subject_owner *owner,
-                     const uint8_t *address, uint32_t start) {
-    return is_of(t, owner, address) && (t->to == NEVER || t->to > start) &&
-           owner->length_bytes <= t->bytes && owner->length_bytes % SUBJECT_PAGE_BYTES == 0;
-}
-
-/* Whether the answer is a memory of which the asking thread knows that it is gone. heard: so many
- * places were given back before. */
-static bool is_stale(const struct tenant *t, const struct subject_owner *owner,
-                     const uint8_t *address, uint64_t heard) {
-    return t->released != 0 && t->released <= heard && is_of(t, owner, address);
-}
-
-/* Asks who owns the address. The answer must be a memory that contained it (R39), and one that the
- * asking thread does not know to be gone. hears: it looks first at what was given back. */
-static void ask_owner(const uint8_t *address, const struct tenant *sure, bool hears) {
-    struct subject_owner owner = {0};
-    const uint64_t heard = hears ? sim_atomic_load(&world.released_mark, 4, __ATOMIC_ACQUIRE) : 0;
-    const uint32_t start = concurrent_moment(&world.judge);
-    if (!world.m->owner_of(address, &owner)) {
-        if (sure != NULL) {
-            world_check(concurrent_found("R39-owner", "a byte of a living memory is nobody's"));
-        }
-        return;
-    }
-    bool known = owner.record == world.record && world.base + owner.offset_bytes == address;
-    bool stale = false;
-    for (unsigned i = 0; i < world.tenants; i++) {
-        known |= is_of(&world.tenant[i], &owner, address);
-        stale |= is_stale(&world.tenant[i], &owner, address, heard);
-    }
-    /* a memory that another thread is creating is not in the table yet */
-    bool copies = false; /* which may be in a slot that a tenant had */
-    for (unsigned i = 0; i < OP_THREADS; i++) {
-        copies |= world.copies_to[i] != 0;
-    }
-    bool unknown = stale || (!known && !copies && world.making == 0);
-    if (sure != NULL ? !could_be(sure, &owner, address, start) : unknown) {
-        world_check(concurrent_found("R39-owner", "offset and record are not of one memory"));
-    }
-}
-
-static bool can_ask(void) {
-    return world.m != NULL && world.m->owner_of != NULL && world.m->record != NULL;
-}
-
-/* A tenant's strategy: bits of `pages` say whether it moves or has a slot of a pool. */
-static enum word_strategy tenants_strategy(const struct op *op) {
-    const uint64_t pages = op->arg.memory_tenant.pages;
-    return pages / 2 % 2 != 0   ? WORD_strategy_move
-           : pages / 4 % 2 != 0 ? WORD_strategy_pool
-                                : WORD_strategy_reserve;
-}
-
-/* Makes the subject's pool, which comes with its first memory, before there are two threads. */
-bool memory_pool_first(const struct op *op) {
-    const struct subject_memory_config config = {
-        .type = {.min_pages = 1, .max_pages = 1},
-        .style = SUBJECT_STYLE_DYNAMIC,
-        .strategy = strategy_named(WORD_strategy_pool),
-    };
-    void *memory;
-    const bool pool = can_ask() && tenants_strategy(op) == WORD_strategy_pool;
-    if (pool && world.m->create(&config, &memory) == SUBJECT_OK) {
-        world.m->destroy(memory);
-        world.pooled = true;
-    }
-    return pool;
-}
-
-void memory_budget_first(void) {
-    if (world.m == NULL || world.m->budget == NULL) {
-        world.budget_bytes = 0;
-    }
-    if (world.budget_bytes != 0) {
-        world.m->budget(world.budget_bytes);
-    }
-}
-
-/* No two living memories share bytes, and together they keep to their budget. */
-static void tenant_granted(const struct tenant *t, uint64_t bytes) {
-    if (world.budget_bytes != 0) {
-        granted(bytes);
-    }
-    for (unsigned i = 0; i < world.tenants; i++) {
-        const struct tenant *other = &world.tenant[i];
-        bool apart = other->base >= t->base + t->bytes || t->base >= other->base + other->bytes;
-        if (other != t && other->to == NEVER && !other->unsure && !apart) {
-            world_check(concurrent_found("R15-shared-slot", "two living memories share bytes"));
-        }
-    }
-}
-
-/* Grows an unshared tenant by one page, which moves it. It owns its new place, and the old one only
- * while that is still its own. */
-static struct tenant *tenant_moves(void *memory, struct tenant *t) {
-    uint32_t old;
-    world.making++;
-    t->unsure = true;
-    concurrent_claims(&world.claims, SUBJECT_PAGE_BYTES);
-    if (world.m->grow(memory, 1, &old) == SUBJECT_OK) {
-        if (world.tenants < TENANTS_MAX) {
-            struct tenant *next = &world.tenant[world.tenants++];
-            *next = (struct tenant){.base = base_now(memory),
-                                    .bytes = t->bytes + SUBJECT_PAGE_BYTES,
-                                    .record = t->record,
-                                    .from = t->from};
-            tenant_ends(t);
-            t = next;
-            tenant_granted(t, SUBJECT_PAGE_BYTES);
-        } else {
-            world.making++; /* it is not recorded, so every answer counts as right from now on */
-        }
-    } else {
-        concurrent_unclaims(&world.claims, SUBJECT_PAGE_BYTES);
-    }
-    world.making--;
-    return t;
-}
-
-static void tenant(const struct op *op) {
-    const uint32_t pages = 1 + (uint32_t)op->arg.memory_tenant.pages % 2;
-    const enum word_strategy wanted = tenants_strategy(op);
-    const enum word_strategy strategy =
-        wanted == WORD_strategy_pool && !world.pooled ? WORD_strategy_reserve : wanted;
-    const bool moves = strategy == WORD_strategy_move;
-    const struct subject_memory_config config = {
-        .type = {.min_pages = pages, .max_pages = pages + moves},
-        .style = SUBJECT_STYLE_DYNAMIC,
-        .strategy = strategy_named(strategy),
-        .budgeted = world.budget_bytes != 0,
-    };
-    for (unsigned i = 0; i <= op->arg.memory_tenant.count % 3; i++) {
-        void *memory = NULL;
-        world.making++;
-        concurrent_claims(&world.claims, pages * SUBJECT_PAGE_BYTES);
-        enum subject_status status = world.m->create(&config, &memory);
-        if (status != SUBJECT_OK) {
-            world.making--;
-            concurrent_unclaims(&world.claims, pages * SUBJECT_PAGE_BYTES);
-            return;
-        }
-        if (world.tenants >= TENANTS_MAX) {
-            world.m->destroy(memory);
-            concurrent_unclaims(&world.claims, pages * SUBJECT_PAGE_BYTES);
-            return; /* it is not recorded: from now on every answer counts as right */
-        }
-        struct tenant *t = &world.tenant[world.tenants++];
-        *t = (struct tenant){.base = base_now(memory),
-                             .bytes = pages * SUBJECT_PAGE_BYTES,
-                             .record = world.m->record(memory),
-                             .from = concurrent_moment(&world.judge)};
-        world.making--;
-        tenant_granted(t, t->bytes);
-        ask_owner(t->base + 1, t, false);
-        if (moves) {
-            t = tenant_moves(memory, t);
-            ask_owner(t->base + 1, world.tenants < TENANTS_MAX ? t : NULL, false);
-        }
-        world.granted_bytes -= world.budget_bytes != 0 ? t->bytes : 0;
-        t->unsure = true;
-        world.m->destroy(memory);
-        concurrent_unclaims(&world.claims, t->bytes);
-        tenant_ends(t);
-    }
-}
-
-/* Half of the questions. */
-static bool hears(const struct op *op) {
-    return op->code == OP_memory_owner_of_tenant && op->arg.memory_owner_of_tenant.byte % 2 != 0;
-}
-
-static bool about_tenants(const struct op *op) {
-    if (!can_ask()) {
-        return false;
-    }
-    if (op->code == OP_memory_tenant) {
-        world.judge.scarce = true;
-        tenant(op);
-    } else if (world.tenants > 0) {
-        const struct tenant *t = &world.tenant[world.tenants - 1];
-        ask_owner(t->base + op->arg.memory_owner_of_tenant.byte % t->bytes, NULL, hears(op));
-    }
-    return true;
-}
 
 /* Whether another thread's operations make a copy in that slot. */
 static bool others_copy(const struct actor *a, unsigned slot) {
@@ -952,7 +738,7 @@ bool memory_operation(struct actor *a, const struct op *op) {
         return true;
     }
     if (op->code == OP_memory_tenant || op->code == OP_memory_owner_of_tenant) {
-        return about_tenants(op);
+        return memory_tenants(op);
     }
     const bool pins = op->code == OP_memory_pin;
     if (op->code == OP_memory_unpin) {

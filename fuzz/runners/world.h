@@ -55,6 +55,14 @@ struct tenant {
                           was not */
 };
 
+/* Bytes that were touched because an answer permits it, and the rule that a race there breaks. */
+enum { TOUCHED_MAX = 32 };
+struct touched {
+    const void *at;
+    uint64_t bytes;
+    const char *rule;
+};
+
 struct world {
     const struct program *program;
     const struct subject *subject;
@@ -102,7 +110,6 @@ struct world {
     bool places_mailbox;              /* ... and has a mailbox in it */
     bool threaded;                    /* the threads have begun */
     bool gone;                        /* the last handle was destroyed while others were blocked */
-    uint32_t notify_mark[OP_THREADS]; /* seen by the engine: how many notifies each thread began */
     uint32_t asleep_mark[OP_THREADS]; /* seen by the engine: that it sleeps */
 
     /* The mailbox. NULL box: none. */
@@ -112,6 +119,8 @@ struct world {
     enum subject_ground ground;
     bool in_root;        /* the region lies in the memory above */
     bool awaits_signal;  /* the program has a host thread that sleeps */
+    bool touches_region; /* the program writes, copies or moves the region by other calls, or puts
+                            another mailbox there */
     bool releases;       /* the program releases the mailbox's handle */
     bool has_beside;     /* a second one was attached, once in a run */
     bool beside_shifted; /* it shares bytes with the first one, and uses them for something else */
@@ -122,6 +131,10 @@ struct world {
     uint32_t offset, capacity; /* of the first one's region */
     uint32_t
         payload[SENT_MAX]; /* in the engine's eyes: what a producer leaves for who takes its id */
+
+    uint32_t deed[DEEDS_MAX]; /* in the engine's eyes: what a thread did before that call */
+    struct touched touched[TOUCHED_MAX];
+    unsigned touches; /* so far; the newest of them are kept */
 
     /* Large, and cleared only where they were used. */
     struct concurrent judge, copy_judge;
@@ -138,6 +151,16 @@ void memory_budget_first(void);
 /* Before the threads of a program with that tenant; false: it needs no pool. */
 bool memory_pool_first(const struct op *op);
 void memory_create_first(const struct op *op);
+/* memory_tenant and memory_owner_of_tenant: interleave_tenants.c. */
+bool memory_tenants(const struct op *op);
+/* Of any memory: its base, NULL where it shows none; the strategy of that name, or the one that
+ * stands in for it. */
+const uint8_t *memory_base(void *memory);
+unsigned memory_strategy(uint64_t word);
+/* The memories that are alive keep together to their budget. */
+void memory_granted(uint64_t bytes);
+/* Address space goes: nobody may hold a part of it (R42). */
+void memory_check_pins(const void *base, uint64_t bytes);
 void memory_share(struct actor *a);
 void memory_end_thread(struct actor *a);
 void memory_give_up(void);
@@ -146,6 +169,22 @@ void mailbox_attach_first(const struct op *op);
 void mailbox_share(struct actor *a);
 void mailbox_end_thread(struct actor *a);
 void mailbox_end(void);
+
+/* What answers permit: interleave_answers.c. A call begins, by which others may learn what its
+ * thread did before: by its number (concurrent_deed). */
+void answer_deed(unsigned number);
+/* It has ended: whatever its answer proves to have been done is looked at. */
+void answer_given(const struct call *c, const struct event *event);
+/* The mailbox has answered that it is closed, or held: who was told may touch its region. */
+void answer_closed(void);
+void answer_held(const struct actor *a);
+/* Plain accesses, as compiled code makes them: the engine finds races of them, by that rule. */
+void answer_reads(const char *rule, const void *at, uint64_t bytes);
+void answer_writes(const char *rule, void *at, uint64_t bytes);
+/* A relaxed store, which a copy may meet. */
+void answer_stores(const char *rule, void *at, uint32_t value);
+/* The rule that a finding of the engine's breaks, if it is about such an access; NULL: it is not. */
+const char *answer_broken(char *detail, size_t bytes);
 
 /* Runs one operation of a thread; false: there is none of that code. */
 bool memory_operation(struct actor *a, const struct op *op);

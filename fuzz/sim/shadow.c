@@ -443,6 +443,10 @@ void races_allowed(uintptr_t at, size_t n) {
     stop_bound(SIM_BOUND_MEMORY);
 }
 
+void sim_allow_races(const volatile void *at, size_t n) {
+    races_allowed((uintptr_t)at, n);
+}
+
 static bool race_allowed(uintptr_t at, size_t n) {
     for (unsigned i = 0; i < ALLOWED_MAX && allowed[i].run == S.generation; i++) {
         if (at < allowed[i].at + allowed[i].n && allowed[i].at < at + n) {

@@ -117,6 +117,9 @@ void sim_reset(void);
 /* Also put back writes to [start, end) (data of a loaded object); at most 16 ranges. Returns false
  * if there are more. The program's own data sections are already covered. */
 bool sim_restore_range(void *start, void *end);
+/* Races on these bytes are no findings in this run: the program's own kernel keeps its tables there.
+ */
+void sim_allow_races(const volatile void *at, size_t n);
 
 /* True inside a run, on a logical thread. */
 bool sim_running(void);

@@ -1,0 +1,403 @@
+/* interleave_tenants.c: memories that threads create, use and destroy, each its own: the register of
+ * owners, budgets, the slots of a pool, pins and copies that another thread has. */
+#include "note.h"
+#include "sim.h"
+#include "world.h"
+
+#include <string.h>
+
+/* ---- Which memories there are -----------------------------------------------------------------
+ */
+
+/* Records that the tenant ends now. */
+static void tenant_ends(struct tenant *t) {
+    if (t->to == NEVER) {
+        t->to = concurrent_moment(&world.judge);
+    }
+}
+
+/* Called when address space has been given back: no question by who has heard of that may be
+ * answered with the memory that was there, since another may be there (R39). Who has not may still
+ * read the old entry. */
+void os_sim_released(const void *base, uint64_t bytes);
+void os_sim_released(const void *base, uint64_t bytes) {
+    memory_check_pins(base, bytes);
+    for (unsigned i = 0; i < world.tenants; i++) {
+        struct tenant *t = &world.tenant[i];
+        if ((uintptr_t)t->base - (uintptr_t)base < bytes && t->to == NEVER) {
+            tenant_ends(t);
+            t->released = world.hears ? 1 + (uint32_t)sim_atomic_rmw(&world.released_mark, 4,
+                                                                     SIM_ADD, 1, __ATOMIC_RELEASE)
+                                      : 0;
+        }
+    }
+}
+
+static bool is_of(const struct tenant *t, const struct subject_owner *owner,
+                  const uint8_t *address) {
+    return owner->record == t->record && t->base + owner->offset_bytes == address &&
+           owner->offset_bytes < t->bytes;
+}
+
+static bool could_be(const struct tenant *t, const struct subject_owner *owner,
+                     const uint8_t *address, uint32_t start) {
+    return is_of(t, owner, address) && (t->to == NEVER || t->to > start) &&
+           owner->length_bytes <= t->bytes && owner->length_bytes % SUBJECT_PAGE_BYTES == 0;
+}
+
+/* Whether the answer is a memory of which the asking thread knows that it is gone. heard: so many
+ * places were given back before. */
+static bool is_stale(const struct tenant *t, const struct subject_owner *owner,
+                     const uint8_t *address, uint64_t heard) {
+    return t->released != 0 && t->released <= heard && is_of(t, owner, address);
+}
+
+/* Asks who owns the address. The answer must be a memory that contained it (R39), and one that the
+ * asking thread does not know to be gone. hears: it looks first at what was given back. */
+static void ask_owner(const uint8_t *address, const struct tenant *sure, bool hears) {
+    struct subject_owner owner = {0};
+    const uint64_t heard = hears ? sim_atomic_load(&world.released_mark, 4, __ATOMIC_ACQUIRE) : 0;
+    const uint32_t start = concurrent_moment(&world.judge);
+    if (!world.m->owner_of(address, &owner)) {
+        if (sure != NULL) {
+            world_check(concurrent_found("R39-owner", "a byte of a living memory is nobody's"));
+        }
+        return;
+    }
+    bool known = owner.record == world.record && world.base + owner.offset_bytes == address;
+    bool stale = false;
+    for (unsigned i = 0; i < world.tenants; i++) {
+        known |= is_of(&world.tenant[i], &owner, address);
+        stale |= is_stale(&world.tenant[i], &owner, address, heard);
+    }
+    /* a memory that another thread is creating is not in the table yet */
+    bool copies = false; /* which may be in a slot that a tenant had */
+    for (unsigned i = 0; i < OP_THREADS; i++) {
+        copies |= world.copies_to[i] != 0;
+    }
+    bool unknown = stale || (!known && !copies && world.making == 0);
+    if (sure != NULL ? !could_be(sure, &owner, address, start) : unknown) {
+        world_check(concurrent_found("R39-owner", "offset and record are not of one memory"));
+    }
+}
+
+static bool can_ask(void) {
+    return world.m != NULL && world.m->owner_of != NULL && world.m->record != NULL;
+}
+
+/* Bits of a tenant's `pages`. */
+enum {
+    TWO_PAGES = 1,
+    MOVES = 2,
+    IN_POOL = 4,
+    PINNED = 8,  /* another thread has a pin of it */
+    COPIED = 16, /* another thread has its copy */
+    RESET = 32,
+    GOES = 64 /* at once */
+};
+
+static bool wants(const struct op *op, unsigned bit) {
+    return (op->arg.memory_tenant.pages & bit) != 0;
+}
+
+static enum word_strategy tenants_strategy(const struct op *op) {
+    return wants(op, MOVES)     ? WORD_strategy_move
+           : wants(op, IN_POOL) ? WORD_strategy_pool
+           : wants(op, COPIED)  ? WORD_strategy_image
+                                : WORD_strategy_reserve;
+}
+
+/* Makes the subject's pool, which comes with its first memory, before there are two threads. */
+bool memory_pool_first(const struct op *op) {
+    const struct subject_memory_config config = {
+        .type = {.min_pages = 1, .max_pages = 1},
+        .style = SUBJECT_STYLE_DYNAMIC,
+        .strategy = memory_strategy(WORD_strategy_pool),
+    };
+    void *memory;
+    const bool pool = can_ask() && tenants_strategy(op) == WORD_strategy_pool;
+    if (pool && world.m->create(&config, &memory) == SUBJECT_OK) {
+        world.m->destroy(memory);
+        world.pooled = true;
+    }
+    return pool;
+}
+
+/* No two living memories share bytes, and together they keep to their budget. */
+static void tenant_granted(const struct tenant *t, uint64_t bytes) {
+    if (world.budget_bytes != 0) {
+        memory_granted(bytes);
+    }
+    for (unsigned i = 0; i < world.tenants; i++) {
+        const struct tenant *other = &world.tenant[i];
+        bool apart = other->base >= t->base + t->bytes || t->base >= other->base + other->bytes;
+        if (other != t && other->to == NEVER && !other->unsure && !apart) {
+            world_check(concurrent_found("R15-shared-slot", "two living memories share bytes"));
+        }
+    }
+}
+
+/* Keeps a memory that was made; NULL, and it is gone, if there is no room: then every answer counts
+ * as right from now on. */
+static struct tenant *tenant_new(void *memory, uint64_t bytes) {
+    if (world.tenants == TENANTS_MAX) {
+        world.m->destroy(memory);
+        concurrent_unclaims(&world.claims, bytes);
+        return NULL;
+    }
+    struct tenant *t = &world.tenant[world.tenants++];
+    *t = (struct tenant){.base = memory_base(memory),
+                         .bytes = bytes,
+                         .record = world.m->record(memory),
+                         .from = concurrent_moment(&world.judge)};
+    world.making--;
+    tenant_granted(t, t->bytes);
+    return t;
+}
+
+static struct tenant *tenant_create(const struct subject_memory_config *config, void **memory) {
+    const uint64_t bytes = config->type.min_pages * SUBJECT_PAGE_BYTES;
+    world.making++;
+    concurrent_claims(&world.claims, bytes);
+    if (world.m->create(config, memory) == SUBJECT_OK) {
+        return tenant_new(*memory, bytes);
+    }
+    world.making--;
+    concurrent_unclaims(&world.claims, bytes);
+    return NULL;
+}
+
+static struct tenant *tenant_copy(void *memory, const struct tenant *of, void **copy) {
+    world.making++;
+    concurrent_claims(&world.claims, of->bytes);
+    if (world.m->copy(memory, copy) == SUBJECT_OK) {
+        return tenant_new(*copy, of->bytes);
+    }
+    world.making--;
+    concurrent_unclaims(&world.claims, of->bytes);
+    return NULL;
+}
+
+static void tenant_destroy(void *memory, struct tenant *t) {
+    world.granted_bytes -= world.budget_bytes != 0 ? t->bytes : 0;
+    t->unsure = true;
+    world.m->destroy(memory);
+    tenant_ends(t);
+}
+
+/* Grows an unshared tenant by one page, which moves it. It owns its new place, and the old one only
+ * while that is still its own. */
+static struct tenant *tenant_moves(void *memory, struct tenant *t, enum subject_status *status) {
+    uint32_t old;
+    world.making++;
+    t->unsure = true;
+    concurrent_claims(&world.claims, SUBJECT_PAGE_BYTES);
+    *status = world.m->grow(memory, 1, &old);
+    if (*status == SUBJECT_OK) {
+        if (world.tenants < TENANTS_MAX) {
+            struct tenant *next = &world.tenant[world.tenants++];
+            *next = (struct tenant){.base = memory_base(memory),
+                                    .bytes = t->bytes + SUBJECT_PAGE_BYTES,
+                                    .record = t->record,
+                                    .from = t->from};
+            tenant_ends(t);
+            t = next;
+            tenant_granted(t, SUBJECT_PAGE_BYTES);
+        } else {
+            world.making++; /* it is not recorded, so every answer counts as right from now on */
+        }
+    } else {
+        concurrent_unclaims(&world.claims, SUBJECT_PAGE_BYTES);
+    }
+    world.making--;
+    return t;
+}
+
+/* ---- What is in them, and who else has a part ---------------------------------------------------
+ */
+
+enum { LEFT = 0x1EF7, LODGED = 0x10D6 }; /* what the owner, and who has a pin, writes */
+
+/* The first word, by a plain access. */
+static uint32_t word_of(const void *base, const char *rule) {
+    uint32_t value;
+    answer_reads(rule, base, sizeof value);
+    memcpy(&value, base, sizeof value);
+    return value;
+}
+
+static void put_word(void *base, const char *rule, uint32_t value) {
+    answer_writes(rule, base, sizeof value);
+    memcpy(base, &value, sizeof value);
+}
+
+/* Nothing of an earlier tenant is there; then there is something (R15). */
+static void settle(const uint8_t *base) {
+    if (base == NULL) {
+        return;
+    }
+    const uint32_t found = word_of(base, "R15-reuse");
+    if (found != 0) {
+        world_check(concurrent_found("R15-reuse", "a fresh memory begins with %x", found));
+    }
+    put_word((void *)(uintptr_t)base, "R15-reuse", LEFT);
+}
+
+/* Another thread's part in a tenant: a pin, or a copy of it. */
+struct lodger {
+    int thread; /* -1: there is none */
+    void *pin;
+    uint8_t *bytes;
+    bool races; /* somebody else reads meanwhile: its write is atomic */
+    void *copy;
+    struct tenant *of; /* the copy */
+};
+
+/* Writes through the pin, then gives it up: whoever moves the memory then has what was written. */
+static void lodge(void *arg) {
+    struct lodger *l = arg;
+    if (l->races) {
+        answer_stores("R42-pin", l->bytes, LODGED);
+    } else {
+        put_word(l->bytes, "R42-pin", LODGED);
+    }
+    world.untold->unpin(l->pin);
+}
+
+/* The copy is this thread's own. */
+static void inherit(void *arg) {
+    struct lodger *l = arg;
+    const uint32_t found = word_of(l->bytes, "R13-copy");
+    if (found != LEFT && !(l->races && found == LODGED)) {
+        world_check(concurrent_found("R13-copy", "a copy begins with %x", found));
+    }
+    put_word(l->bytes, "R13-copy", LODGED);
+    tenant_destroy(l->copy, l->of);
+}
+
+static void pin_for(struct lodger *l, void *memory, bool races) {
+    const uint8_t *bytes;
+    *l = (struct lodger){.thread = -1, .races = races};
+    if (world.m->pin != NULL && world.m->pin(memory, 0, 4, &l->pin, &bytes) == SUBJECT_OK) {
+        l->bytes = (uint8_t *)(uintptr_t)bytes;
+        l->thread = sim_spawn(lodge, l);
+    }
+}
+
+static void copy_for(struct lodger *l, void *memory, const struct tenant *t, bool races) {
+    *l = (struct lodger){.thread = -1, .races = races};
+    l->of = world.m->copy != NULL ? tenant_copy(memory, t, &l->copy) : NULL;
+    if (l->of != NULL) {
+        l->bytes = (uint8_t *)(uintptr_t)l->of->base;
+        l->thread = sim_spawn(inherit, l);
+    }
+}
+
+static void lodger_ends(struct lodger *l) {
+    if (l->thread >= 0) {
+        sim_join(l->thread);
+        concurrent_unclaims(&world.claims, l->of != NULL ? l->of->bytes : 0);
+        l->thread = -1;
+    }
+}
+
+/* Back to zeros, unless it is pinned. */
+static void tenant_resets(void *memory, const struct tenant *t, enum subject_status *status) {
+    *status = world.m->reset(memory);
+    if (*status == SUBJECT_OK) {
+        settle(t->base);
+    }
+}
+
+/* Moves or resets it, which nobody may while the pin is held, and anybody may afterwards. */
+static struct tenant *tenant_changes(const struct op *op, void *memory, struct tenant *t,
+                                     struct lodger *pinned) {
+    const bool resets = wants(op, RESET) && world.m->reset != NULL;
+    const bool lodged = pinned->thread >= 0;
+    enum subject_status status = SUBJECT_PINNED;
+    for (unsigned i = 0; i < 2 && status == SUBJECT_PINNED; i++) {
+        if (i > 0) {
+            lodger_ends(pinned);
+        }
+        if (resets) {
+            tenant_resets(memory, t, &status);
+        } else {
+            t = tenant_moves(memory, t, &status);
+        }
+    }
+    lodger_ends(pinned);
+    if (status == SUBJECT_PINNED) {
+        world_check(concurrent_found("R42-pin", "pinned, and nobody holds a part any more"));
+    }
+    const uint32_t found = word_of(memory_base(memory), "R42-pin");
+    if (found != (lodged && !(resets && status == SUBJECT_OK) ? LODGED : LEFT) &&
+        (status == SUBJECT_OK || !resets)) {
+        world_check(concurrent_found("R42-pin", "what was written while it was pinned is %x", found));
+    }
+    return t;
+}
+
+static void tenant_once(const struct op *op, const struct subject_memory_config *config,
+                        bool moves) {
+    void *memory = NULL;
+    struct lodger pinned = {.thread = -1}, copied = {.thread = -1};
+    struct tenant *t = tenant_create(config, &memory);
+    if (t == NULL) {
+        return;
+    }
+    ask_owner(t->base + 1, t, false);
+    settle(t->base);
+    if (wants(op, PINNED)) {
+        pin_for(&pinned, memory, wants(op, COPIED));
+    }
+    if (wants(op, COPIED)) {
+        copy_for(&copied, memory, t, wants(op, PINNED));
+    }
+    if (!wants(op, GOES) && (moves || wants(op, RESET))) {
+        t = tenant_changes(op, memory, t, &pinned);
+        ask_owner(t->base + 1, world.tenants < TENANTS_MAX ? t : NULL, false);
+    }
+    tenant_destroy(memory, t);
+    lodger_ends(&pinned);
+    lodger_ends(&copied);
+    concurrent_unclaims(&world.claims, t->bytes);
+}
+
+static void tenant(const struct op *op) {
+    const uint32_t pages = 1 + (uint32_t)wants(op, TWO_PAGES);
+    const enum word_strategy wanted = tenants_strategy(op);
+    const enum word_strategy strategy =
+        wanted == WORD_strategy_pool && !world.pooled ? WORD_strategy_reserve : wanted;
+    const bool moves = strategy == WORD_strategy_move;
+    const struct subject_memory_config config = {
+        .type = {.min_pages = pages, .max_pages = pages + moves},
+        .style = SUBJECT_STYLE_DYNAMIC,
+        .strategy = memory_strategy(strategy),
+        .budgeted = world.budget_bytes != 0,
+    };
+    if (wants(op, PINNED | COPIED)) { /* by threads that a program cannot have */
+        note((struct note){.kind = NOTE_OTHER, .rule = "R42-pin"});
+    }
+    for (unsigned i = 0; i <= op->arg.memory_tenant.count % 3; i++) {
+        tenant_once(op, &config, moves);
+    }
+}
+
+/* Half of the questions. */
+static bool hears(const struct op *op) {
+    return op->code == OP_memory_owner_of_tenant && op->arg.memory_owner_of_tenant.byte % 2 != 0;
+}
+
+bool memory_tenants(const struct op *op) {
+    if (!can_ask()) {
+        return false;
+    }
+    if (op->code == OP_memory_tenant) {
+        world.judge.scarce = true;
+        tenant(op);
+    } else if (world.tenants > 0) {
+        const struct tenant *t = &world.tenant[world.tenants - 1];
+        ask_owner(t->base + op->arg.memory_owner_of_tenant.byte % t->bytes, NULL, hears(op));
+    }
+    return true;
+}
