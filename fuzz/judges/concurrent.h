@@ -9,7 +9,7 @@
 #include "call.h"
 #include "history.h"
 
-enum { GROWS_MAX = 64, SENT_MAX = 320, RING_MAX = 16, HEADS_MAX = 16, NEVER = 0 };
+enum { GROWS_MAX = 64, SENT_MAX = 320, RING_MAX = 16, HEADS_MAX = 16, PLACES_MAX = 16, NEVER = 0 };
 /* Calls of which others may learn: events, growths, one cancel of each thread's canceller. */
 enum { DEEDS_MAX = HISTORY_EVENTS_MAX + GROWS_MAX + OP_THREADS };
 
@@ -31,6 +31,12 @@ struct sent {
     bool accepted, taken;
     bool twin;           /* the id was sent more than once, so their order is unknown */
     uint32_t start, end; /* end: HISTORY_PENDING while it runs */
+};
+
+/* Where memory was accessed as a number of that width. */
+struct place {
+    uint64_t address;
+    unsigned width;
 };
 
 /* A write as a plain load could meet it; not one: of many bytes, or made of what was there. */
@@ -73,6 +79,8 @@ struct concurrent {
     unsigned sights;
     unsigned puts;
     bool puts_unknown; /* it did not begin as zeros, or more was written than there is room for */
+    unsigned places;
+    bool mixed; /* some were accessed at two widths, or as runs of bytes */
     unsigned growths, asks;
     bool grows_otherwise; /* by the mailbox that lies in it, too */
     uint32_t disable_start, disable_end; /* of the first one that began, that ended; NEVER */
@@ -87,6 +95,7 @@ struct concurrent {
     uint32_t capacity, spill_max;
     int guest;   /* the thread that is the guest; -1: none */
     bool spills; /* ids may be kept on the host's side, even if none fits there */
+    unsigned besides; /* others that are there, or are being put there */
     /* Deliveries are not checked: somebody has scribbled into the region (R38), or another mailbox
      * is there, or is being put there (R44). */
     bool wild, scribbled;
@@ -121,6 +130,7 @@ struct concurrent {
     struct event event[HISTORY_EVENTS_MAX];
     struct seen seen[HISTORY_EVENTS_MAX];
     struct put put[HISTORY_EVENTS_MAX];
+    struct place place[PLACES_MAX];
     struct grown grown[GROWS_MAX];
     struct asked asked[GROWS_MAX];
     struct sent sent[SENT_MAX];
@@ -170,6 +180,9 @@ const char *concurrent_grew(struct concurrent *o, uint32_t old_pages, uint32_t d
 const char *concurrent_copied(const struct concurrent *o, const struct call *c,
                               const struct subject_type *type, uint32_t pages,
                               enum subject_status last_byte);
+/* The copy holds this value where that was written: each of its bytes was there (R13). */
+const char *concurrent_copied_bytes(const struct concurrent *o, const struct put *where,
+                                    uint64_t value);
 /* Waits were disabled, by a call or because the last handle was destroyed. */
 struct event *concurrent_disable_begins(struct concurrent *o);
 void concurrent_disable_ended(struct concurrent *o, struct event *event);
@@ -231,6 +244,8 @@ const char *concurrent_silence(const struct concurrent *o, const struct subject_
 void concurrent_beside_begins(struct concurrent *o, bool overlaps);
 const char *concurrent_beside_ended(struct concurrent *o, uint32_t start, bool overlaps,
                                     enum subject_status status);
+/* ... that was refused because of a third one. */
+void concurrent_beside_met(struct concurrent *o, bool overlaps);
 /* The second one as its only user finds it. flag: its word in the region; 0 where others may have
  * written there. */
 const char *concurrent_beside_stays(bool is_closed, uint32_t flag, enum subject_status enqueued);
@@ -248,6 +263,9 @@ uint32_t concurrent_hidden(const struct concurrent *o);
 const char *concurrent_shown_late(uint32_t hidden);
 /* A producer has stopped for ever, and this operation of another thread is blocked (R45). */
 const char *concurrent_blocked_by_stopped(const struct concurrent *o, uint8_t code);
+/* A thread is about to sleep in this operation, whoever else holds the mailbox or has stopped (R45).
+ */
+const char *concurrent_sleeps(const struct concurrent *o, uint8_t code);
 /* After the last drain: accepted ids that nobody took (R30). */
 const char *concurrent_lost(const struct concurrent *o);
 /* Everybody is blocked. sleeps, parked: somebody, the guest sleeps on the signal; disabled: in a

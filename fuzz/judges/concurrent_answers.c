@@ -116,7 +116,7 @@ static unsigned sole_writer(const struct concurrent *o, uint64_t address, unsign
 }
 
 static bool values_count(const struct concurrent *o) {
-    return !o->values_lost && !o->puts_unknown && !o->wild && !o->has_region;
+    return !o->values_lost && !o->puts_unknown && !o->wild && !o->has_region && !o->mixed;
 }
 
 static unsigned compared(const struct concurrent *o, const struct call *c, const struct event *self,

@@ -233,6 +233,10 @@ const char *concurrent_shown_late(uint32_t hidden) {
 
 const char *concurrent_lost(const struct concurrent *o) {
     uint32_t lost = undelivered(o);
+    if (!o->released && lost < o->dropped) {
+        return concurrent_found("R36-dropped", "close told of %u ids, and %u are gone", o->dropped,
+                                lost);
+    }
     return lost <= (o->released ? o->spill_max : o->dropped)
                ? NULL
                : concurrent_found("R30-lost", "%u ids that were accepted are gone", lost);
@@ -295,9 +299,15 @@ const char *concurrent_silence(const struct concurrent *o, const struct subject_
 
 void concurrent_beside_begins(struct concurrent *o, bool overlaps) {
     o->wild |= overlaps;
+    o->besides += overlaps;
     if (overlaps && o->released) {
         concurrent_close_begins(o);
     }
+}
+
+void concurrent_beside_met(struct concurrent *o, bool overlaps) {
+    o->besides -= overlaps;
+    o->wild = o->scribbled || o->besides > 0;
 }
 
 const char *concurrent_beside_ended(struct concurrent *o, uint32_t start, bool overlaps,
@@ -319,7 +329,7 @@ const char *concurrent_beside_ended(struct concurrent *o, uint32_t start, bool o
         o->kept_closed = false;
         o->heads_unknown = true;
     } else {
-        o->wild = o->scribbled;
+        concurrent_beside_met(o, overlaps);
     }
     return NULL;
 }
@@ -365,6 +375,14 @@ const char *concurrent_second_lost(const struct concurrent *o) {
                ? NULL
                : concurrent_found("R30-lost", "%u ids of the second mailbox are gone",
                                   o->second_accepted - o->second_taken);
+}
+
+const char *concurrent_sleeps(const struct concurrent *o, uint8_t code) {
+    const bool enqueues =
+        code == OP_mailbox_enqueue || code == OP_mailbox_enqueue_id || code == OP_waker_wake;
+    return (enqueues && !o->spills) || code == OP_mailbox_is_signalled
+               ? concurrent_found("R45-blocked", "an enqueue, or a question, waits for others")
+               : NULL;
 }
 
 const char *concurrent_blocked_by_stopped(const struct concurrent *o, uint8_t code) {

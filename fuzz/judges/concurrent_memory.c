@@ -362,6 +362,29 @@ const char *concurrent_copied(const struct concurrent *o, const struct call *c,
                : concurrent_found("R13-copy", "the last byte of a copy is out of bounds");
 }
 
+const char *concurrent_copied_bytes(const struct concurrent *o, const struct put *where,
+                                    uint64_t value) {
+    const unsigned all = (1u << where->bytes) - 1;
+    unsigned explained = 0; /* bit n: byte n is the initial 0, or a store's */
+    bool known = !o->puts_unknown && !o->has_region;
+    for (unsigned byte = 0; byte < where->bytes; byte++) {
+        explained |= (value >> 8 * byte & 0xFF) == 0 ? 1u << byte : 0;
+    }
+    for (unsigned i = 0; i < o->puts; i++) {
+        const struct put *p = &o->put[i];
+        if (p->address < where->address + where->bytes && where->address < p->address + p->bytes) {
+            known &= p->one && p->address == where->address && p->bytes == where->bytes;
+            for (unsigned byte = 0; byte < where->bytes; byte++) {
+                explained |= ((value ^ p->value) >> 8 * byte & 0xFF) == 0 ? 1u << byte : 0;
+            }
+        }
+    }
+    return !known || explained == all
+               ? NULL
+               : concurrent_found("R13-copy", "a copy has %llx at %llu, which nobody wrote",
+                                  (unsigned long long)value, (unsigned long long)where->address);
+}
+
 /* ---- Events -----------------------------------------------------------------------------------
  */
 
@@ -535,8 +558,51 @@ static bool grow_begins(struct concurrent *o, const struct call *c) {
     return true;
 }
 
+/* Notes an access of so many bytes. Of places that are accessed at two widths, or by runs of bytes,
+ * the engine does not know who has seen whom. */
+static void note_width(struct concurrent *o, const struct call *c) {
+    const struct place place = {c->at, c->width};
+    bool known = false;
+    for (unsigned i = 0; i < o->places; i++) {
+        const struct place *p = &o->place[i];
+        const bool same = p->address == place.address && p->width == place.width;
+        known |= same;
+        o->mixed |= !same && p->address < place.address + place.width &&
+                    place.address < p->address + p->width;
+    }
+    if (!known && o->places == PLACES_MAX) {
+        o->mixed = true;
+    } else if (!known) {
+        o->place[o->places++] = place;
+    }
+}
+
+static void note_places(struct concurrent *o, const struct call *c) {
+    switch (c->code) {
+    case OP_memory_load:
+    case OP_memory_store:
+    case OP_memory_atomic_load:
+    case OP_memory_atomic_store:
+    case OP_memory_atomic_rmw:
+    case OP_memory_wait32:
+    case OP_memory_wait64:
+    case OP_memory_wait_cancellable:
+    case OP_memory_wait_by:
+        note_width(o, c);
+        break;
+    case OP_memory_notify:
+    case OP_memory_grow:
+    case OP_memory_disable_atomics:
+    case OP_memory_owner_of:
+        break;
+    default:
+        o->mixed = true;
+    }
+}
+
 bool concurrent_begins(struct concurrent *o, const struct call *c, struct event **event) {
     *event = NULL;
+    note_places(o, c);
     switch (c->code) {
     case OP_memory_atomic_load:
         return concurrent_scribbles(o, c->thread, c->at, c->width);

@@ -147,6 +147,15 @@ static enum pb_status pool_get(enum pb_pool_reset reset, struct pb_pool **pool) 
     return PB_OK;
 }
 
+/* Beside other threads' creations: the figures are those of one moment, in which this slot is used.
+ */
+static void look_at_pool(struct pb_pool *pool) {
+    const struct pb_pool_stats stats = pb_pool_stats(pool);
+    if (stats.used == 0 || stats.free + stats.used + stats.retired != POOL_SLOTS) {
+        complaint = "R15-stats";
+    }
+}
+
 /* From here on only its memories hold the pool. The next memory gets another one. */
 static void pool_let_go(struct pb_pool *pool) {
     for (unsigned i = 0; i < sizeof pools / sizeof pools[0]; i++) {
@@ -434,6 +443,9 @@ static enum pb_status create_linear(const struct subject_memory_config *config,
         call_begins();
         status = call_ends(pb_memory_create(made, memory), "R1-why");
     }
+    if (status == PB_OK && made->pool != NULL && !os_wrap_keeps()) {
+        look_at_pool(made->pool);
+    }
     pb_image_release(made->image);
     if (made->pool != NULL && made->reserve_pages_max != 0) {
         pool_let_go(made->pool);
@@ -579,6 +591,17 @@ static enum subject_status memory_reset(void *memory) {
     return status_of(call_ends(pb_memory_reset(memory), "R15-why"));
 }
 
+/* The question of a trap handler, which other threads must not disturb. */
+static void look_at_fault(const void *address) {
+    struct pb_address_owner owner = {.definition = MARK};
+    const enum pb_fault fault = pb_memory_fault_at(address, &owner);
+    if (fault == PB_FAULT_ELSEWHERE
+            ? owner.definition != MARK
+            : (fault == PB_FAULT_INSIDE) != (owner.offset_bytes < owner.length_bytes)) {
+        complaint = "R39-fault";
+    }
+}
+
 static bool memory_owner_of(const void *address, struct subject_owner *owner) {
     struct pb_address_owner found = {.definition = MARK};
     bool any = pb_memory_owner_of(address, &found);
@@ -587,6 +610,9 @@ static bool memory_owner_of(const void *address, struct subject_owner *owner) {
         owner->offset_bytes = found.offset_bytes;
         owner->length_bytes = found.length_bytes;
         owner->record = (const struct subject_record *)(const void *)found.definition;
+    }
+    if (!os_wrap_keeps()) {
+        look_at_fault(address);
     }
     return any;
 }

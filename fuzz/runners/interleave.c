@@ -256,9 +256,11 @@ static void survey(const struct program *program, unsigned *threads) {
             world.copies_to[op->thread] |= 1u << op->arg.memory_copy.to;
         }
         world.releases |= op->code == OP_mailbox_release;
+        world.attaches |= op->code == OP_mailbox_attach_beside && i >= world.prefix;
         world.touches_region |= may_touch_region(op);
         world.hears |=
             op->code == OP_memory_owner_of_tenant && op->arg.memory_owner_of_tenant.byte % 2 != 0;
+        world.tenancies += op->code == OP_memory_tenant;
         world.scribbles |= op->code == OP_guest_scribble;
         world.awaits_signal |= op->code == OP_mailbox_wait_for_signal;
         world.cancels |= is_cancellable(op->code);
@@ -317,7 +319,9 @@ static void run_prefix(const struct program *program) {
         }
     }
     memory_end_thread(first);
+    mailbox_keep_wakers(first);
     mailbox_end_thread(first);
+    first->beside_end = 0;
 }
 
 static bool searching; /* the runs are those of a search */
@@ -369,6 +373,9 @@ static void program_main(void *arg) {
                           (world.b->promises & SUBJECT_KEPT_BY_WAKERS);
     world.releases = false;
     run_prefix(program);
+    if (releases && world.attaches) {
+        mailbox_anchor();
+    }
     world.releases = world.judge.released = releases;
     for (unsigned i = 0; i < OP_THREADS; i++) {
         if (threads >> i & 1) {
@@ -376,6 +383,7 @@ static void program_main(void *arg) {
             mailbox_share(&world.actor[i]);
         }
     }
+    mailbox_drop_wakers();
     world.threaded = true;
     for (unsigned i = 0; i < OP_THREADS; i++) {
         if (threads >> i & 1) {
@@ -511,7 +519,8 @@ static const char *access_rule(const char *finding, char *detail, size_t bytes) 
         snprintf(name, sizeof name, "R41-%s", finding);
         return name;
     }
-    if (strstr(detail, "mailbox_free") != NULL && strstr(detail, "claim") != NULL) {
+    if (strstr(detail, "mailbox_free") != NULL &&
+        (strstr(detail, "claim") != NULL || strstr(detail, "mailbox_attach") != NULL)) {
         snprintf(name, sizeof name, "R44-%s", finding); /* ... against the call that replaces it */
         return name;
     }

@@ -109,16 +109,6 @@ void mailbox_attach_first(const struct op *op) {
     }
 }
 
-/* If a program releases the owner's reference, each thread has one of its own. */
-void mailbox_share(struct actor *a) {
-    struct call c = {.code = OP_waker_create, .thread = a->number, .id = 1};
-    if (world.box != NULL && world.releases) {
-        operation_make_mailbox(world.b, world.box, &c, NULL);
-        a->reference = c.status == SUBJECT_OK ? c.made : NULL;
-        world_check(concurrent_box_ended(&world.judge, &c));
-    }
-}
-
 static bool usable(const struct actor *a) {
     return world.box != NULL && !a->holds && (!world.releases || a->reference != NULL);
 }
@@ -131,6 +121,47 @@ static void make_call(struct call *c, void *handle, const struct call_guest *gue
     c->start = concurrent_moment(&world.judge);
     operation_make_mailbox(world.b, handle, c, guest);
     world_check(concurrent_box_ended(&world.judge, c));
+}
+
+/* If a program releases the owner's reference, each thread has one of its own. */
+/* Of the wakers that were made before the threads, each thread has a clone: the last one to drop its
+ * own may be any. */
+static void share_wakers(struct actor *a) {
+    for (unsigned i = 0; i < OP_WAKERS; i++) {
+        if (world.waker[i] != NULL && a->waker[i] == NULL) {
+            struct call c = {.code = OP_waker_clone, .thread = a->number, .id = world.waker_id[i]};
+            make_call(&c, world.waker[i], NULL);
+            a->waker[i] = c.made;
+            a->waker_id[i] = world.waker_id[i];
+        }
+    }
+}
+
+void mailbox_keep_wakers(struct actor *a) {
+    for (unsigned i = 0; i < OP_WAKERS; i++) {
+        world.waker[i] = a->waker[i];
+        world.waker_id[i] = a->waker_id[i];
+        a->waker[i] = NULL;
+    }
+}
+
+void mailbox_drop_wakers(void) {
+    for (unsigned i = 0; i < OP_WAKERS; i++) {
+        if (world.waker[i] != NULL) {
+            world.b->waker_drop(world.waker[i]);
+            world.waker[i] = NULL;
+        }
+    }
+}
+
+void mailbox_share(struct actor *a) {
+    struct call c = {.code = OP_waker_create, .thread = a->number, .id = 1};
+    if (world.box != NULL && world.releases) {
+        operation_make_mailbox(world.b, world.box, &c, NULL);
+        a->reference = c.status == SUBJECT_OK ? c.made : NULL;
+        world_check(concurrent_box_ended(&world.judge, &c));
+    }
+    share_wakers(a);
 }
 
 /* What a producer writes before it enqueues, who takes the id may read (R31). */
@@ -294,6 +325,43 @@ static void attach_second(const struct subject_mailbox_config *config) {
     world.second = status == SUBJECT_OK ? world.second : NULL;
     world.judge.has_second = world.second != NULL;
     world.judge.second_offset = config->offset;
+    world.second_at = config->offset;
+    world.second_end = config->offset + operation_region_bytes(config->capacity);
+}
+
+/* A small mailbox far from all others, by which a thread without a reference to the first one still
+ * reaches its memory: so the last reference may go beside an attach. */
+void mailbox_anchor(void) {
+    enum { PLACE = 32768 };
+    const bool shared = world.in_root || world.ground == SUBJECT_SHARED;
+    const struct subject_mailbox_config config = {
+        .ground = world.ground, .pages = 1, .offset = PLACE, .capacity = 1, .beside = world.box};
+    if (!shared || !(world.b->promises & SUBJECT_SHARES_MEMORY) ||
+        world.b->attach(&config, &world.anchor) != SUBJECT_OK) {
+        world.anchor = NULL;
+    }
+}
+
+static bool share_bytes(const struct actor *a, uint64_t at, uint64_t end) {
+    return a->beside_at < end && at < a->beside_end;
+}
+
+/* Whether another thread's mailbox may have had a byte of this one's since that moment. Two that are
+ * open now have none in common. */
+static bool others_beside(const struct actor *a, uint32_t start, enum subject_status status) {
+    bool may = world.second != NULL && share_bytes(a, world.second_at, world.second_end);
+    bool both = may;
+    for (unsigned i = 0; i < OP_THREADS; i++) {
+        const struct actor *b = &world.actor[i];
+        if (b != a && share_bytes(a, b->beside_at, b->beside_end)) {
+            may |= b->beside_gone == NEVER || b->beside_gone > start || world.judge.searched;
+            both |= b->beside != NULL;
+        }
+    }
+    if (both && status == SUBJECT_OK) {
+        world_check(concurrent_found("R44-overlap", "two mailboxes that share bytes are open"));
+    }
+    return may;
 }
 
 static void attach_beside(struct actor *a, const struct op *op) {
@@ -303,7 +371,8 @@ static void attach_beside(struct actor *a, const struct op *op) {
     const bool shared = world.in_root || world.ground == SUBJECT_SHARED;
     const uint64_t end = config.offset + operation_region_bytes(config.capacity);
     const bool power = config.capacity != 0 && (config.capacity & (config.capacity - 1)) == 0;
-    if (!(world.b->promises & SUBJECT_SHARES_MEMORY) || world.has_beside || !shared || !usable(a) ||
+    const bool reaches = usable(a) || (world.anchor != NULL && !a->holds);
+    if (!(world.b->promises & SUBJECT_SHARES_MEMORY) || a->beside_end != 0 || !shared || !reaches ||
         !power || config.capacity > RING_MAX || end > SUBJECT_PAGE_BYTES) {
         return;
     }
@@ -311,28 +380,36 @@ static void attach_beside(struct actor *a, const struct op *op) {
     const bool overlaps = world.offset < end && config.offset < first_end;
     const uint32_t start = concurrent_moment(&world.judge);
     config.spill_max %= SPILL_LIMIT;
-    config.beside = world.box;
-    world.has_beside = true;
-    world.beside_shifted = overlaps && config.offset != world.offset;
+    config.beside = world.anchor != NULL ? world.anchor : world.box;
+    world.beside_shifted |= overlaps && config.offset != world.offset;
     if (!world.threaded && !overlaps && world.second_guest >= 0) {
         attach_second(&config);
         return;
     }
+    a->beside_at = config.offset;
+    a->beside_end = end;
     concurrent_beside_begins(&world.judge, overlaps);
     enum subject_status status = world.b->attach(&config, &a->beside);
-    world_check(concurrent_beside_ended(&world.judge, start, overlaps, status));
-    if (status != SUBJECT_OK) {
-        a->beside = NULL;
+    a->beside = status == SUBJECT_OK ? a->beside : NULL;
+    a->beside_gone = status == SUBJECT_OK ? NEVER : concurrent_moment(&world.judge);
+    const bool met = others_beside(a, start, status);
+    if (!met || status != SUBJECT_IN_USE) {
+        world_check(concurrent_beside_ended(&world.judge, start, overlaps, status));
     } else {
+        concurrent_beside_met(&world.judge, overlaps);
+    }
+    if (a->beside != NULL) {
         look_at_beside(a);
     }
 }
 
 static void end_beside(struct actor *a) {
-    if (a->beside != NULL) {
+    void *own = a->beside;
+    if (own != NULL) {
         look_at_beside(a);
-        world.b->release(a->beside);
         a->beside = NULL;
+        world.b->release(own);
+        a->beside_gone = concurrent_moment(&world.judge);
     }
 }
 
@@ -589,6 +666,9 @@ void mailbox_end(void) {
         return;
     }
     end_second();
+    if (world.anchor != NULL) {
+        world.b->release(world.anchor);
+    }
     const bool stayed =
         world.words != NULL && (const uint8_t *)world.words - world.judge.offset == world.base;
     if (stayed) {
@@ -605,6 +685,17 @@ void mailbox_end(void) {
         world.b->release(world.box);
     }
     world.box = NULL;
+}
+
+void mailbox_sleeps(void) {
+    const int self = sim_self();
+    for (unsigned i = 0; i < OP_THREADS; i++) {
+        const struct actor *a = &world.actor[i];
+        if (world.threaded && a->engine_thread == self && a->op != NULL && world.b != NULL &&
+            (world.b->promises & SUBJECT_LOCK_FREE)) {
+            world_check(concurrent_sleeps(&world.judge, a->op->code));
+        }
+    }
 }
 
 const char *mailbox_at_rest(void) {

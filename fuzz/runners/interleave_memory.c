@@ -328,9 +328,23 @@ static void keep_copy(struct actor *a, void *made, unsigned slot, uint32_t pages
     }
 }
 
+/* Each byte of the copy is one that was there (R13). */
+static void check_copied(void *made, uint64_t bytes) {
+    for (unsigned i = 0; i < world.judge.puts; i++) {
+        const struct put *p = &world.judge.put[i];
+        uint64_t value;
+        if (p->one && p->address + p->bytes <= bytes &&
+            world.m->load(made, (uint32_t)p->address, 0, (unsigned)p->bytes, &value) ==
+                SUBJECT_OK) {
+            world_check(concurrent_copied_bytes(&world.judge, p, value));
+        }
+    }
+}
+
 static void copy_judged(struct actor *a, void *memory, struct call *c, unsigned to) {
     const uint64_t most_bytes = world.judge.max_pages * SUBJECT_PAGE_BYTES;
     c->pages_before = world.m->size_pages(memory);
+    world.judge.mixed = true;
     concurrent_claims(world.judge.claims, most_bytes);
     operation_make(world.m, memory, c);
     if (c->status != SUBJECT_OK) {
@@ -355,6 +369,7 @@ static void copy_judged(struct actor *a, void *memory, struct call *c, unsigned 
             ? SUBJECT_OK
             : world.m->load(c->made, pages * (uint32_t)SUBJECT_PAGE_BYTES - 1, 0, 1, &value);
     world_check(concurrent_copied(&world.judge, c, told, pages, last));
+    check_copied(c->made, pages * SUBJECT_PAGE_BYTES);
     keep_copy(a, c->made, to, pages);
 }
 
@@ -449,6 +464,7 @@ static void tell_crowd(struct actor *a) {
 void os_sim_sleeps(const void *word);
 void os_sim_sleeps(const void *word) {
     struct actor *a = actor_now();
+    mailbox_sleeps();
     if (a == NULL || !a->in_wait) {
         return;
     }

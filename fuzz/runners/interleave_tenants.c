@@ -93,7 +93,8 @@ enum {
     PINNED = 8,  /* another thread has a pin of it */
     COPIED = 16, /* another thread has its copy */
     RESET = 32,
-    GOES = 64 /* at once */
+    GOES = 64,         /* at once */
+    LAST_OF_POOL = 128 /* its pool is released: the memories in it are all that keeps it */
 };
 
 static bool wants(const struct op *op, unsigned bit) {
@@ -374,11 +375,13 @@ static void tenant(const struct op *op) {
         .style = SUBJECT_STYLE_DYNAMIC,
         .strategy = memory_strategy(strategy),
         .budgeted = world.budget_bytes != 0,
+        .reserve_pages_max = wants(op, LAST_OF_POOL) && world.tenancies == 1,
     };
     if (wants(op, PINNED | COPIED)) { /* by threads that a program cannot have */
         note((struct note){.kind = NOTE_OTHER, .rule = "R42-pin"});
     }
-    for (unsigned i = 0; i <= op->arg.memory_tenant.count % 3; i++) {
+    const uint64_t more = config.reserve_pages_max != 0 ? 0 : op->arg.memory_tenant.count % 3;
+    for (unsigned i = 0; i <= more; i++) {
         tenant_once(op, &config, moves);
     }
 }

@@ -36,7 +36,9 @@ struct actor {
     uint64_t size_seen; /* of the memory; it never shrinks */
     void *waker[OP_WAKERS];
     uint32_t waker_id[OP_WAKERS];
-    void *beside;    /* a mailbox that it has attached in the memory of the first (R44) */
+    void *beside;    /* a mailbox that it has attached in the memory of the first (R44), once */
+    uint64_t beside_at, beside_end; /* its region; end 0: it has attached none */
+    uint32_t beside_gone; /* when it was gone, or refused; NEVER: it is not */
     bool stopped;    /* in the middle of an enqueue, for ever (R45) */
     void *reference; /* its share of the mailbox, where a program releases it */
     uint32_t ids;
@@ -97,6 +99,7 @@ struct world {
     struct tenant tenant[TENANTS_MAX];
     unsigned tenants;       /* created so far */
     unsigned making;        /* being created now */
+    unsigned tenancies;     /* operations of the program that create some */
     bool pooled;            /* the pool of tenants is there */
     bool hears;             /* the program asks who owns what was given back */
     uint32_t released_mark; /* seen by the engine: how many places were released */
@@ -122,13 +125,17 @@ struct world {
     bool touches_region; /* the program writes, copies or moves the region by other calls, or puts
                             another mailbox there */
     bool releases;       /* the program releases the mailbox's handle */
-    bool has_beside;     /* a second one was attached, once in a run */
+    void *anchor;        /* one that lies far from it, and stays; NULL: there is none */
+    bool attaches;       /* the program attaches others while threads run */
     bool beside_shifted; /* it shares bytes with the first one, and uses them for something else */
     void *second;        /* the second one, if it was attached before the threads began */
+    uint64_t second_at, second_end; /* its region */
     int second_guest;    /* the thread that is its guest; -1: none */
     bool stopped;        /* a producer has stopped for ever */
     bool scribbles;      /* the program has a hostile guest */
     uint32_t offset, capacity; /* of the first one's region */
+    void *waker[OP_WAKERS];    /* made before the threads, which have clones */
+    uint32_t waker_id[OP_WAKERS];
     uint32_t
         payload[SENT_MAX]; /* in the engine's eyes: what a producer leaves for who takes its id */
 
@@ -166,6 +173,10 @@ void memory_end_thread(struct actor *a);
 void memory_give_up(void);
 void memory_end(void);
 void mailbox_attach_first(const struct op *op);
+void mailbox_anchor(void);
+/* Wakers that were made before the threads: each gets a clone of them by mailbox_share. */
+void mailbox_keep_wakers(struct actor *a);
+void mailbox_drop_wakers(void);
 void mailbox_share(struct actor *a);
 void mailbox_end_thread(struct actor *a);
 void mailbox_end(void);
@@ -197,5 +208,7 @@ void memory_make_cancellers(void);
 void memory_join_crowd(void);
 /* Everybody is blocked: the rule that this breaks, or NULL. */
 const char *mailbox_at_rest(void);
+/* The running thread is about to sleep: not inside of an enqueue that needs no lock (R45). */
+void mailbox_sleeps(void);
 
 #endif
