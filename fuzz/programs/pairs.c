@@ -212,9 +212,9 @@ static const struct calls {
      "memory_owner_of_tenant byte:{3|2};memory_owner_of_tenant byte:{3|2}"},
     /* ... of which another thread has a pin (8) or a copy (16) */
     {LODGERS, 6, ANYBODY, "pinned-move", "memory_tenant pages:{10|11} count:0"},
-    {LODGERS, 4, ANYBODY, "pinned-reset", "memory_tenant pages:{40|44|42|56} count:0"},
+    {LODGERS, 4, ANYBODY, "pinned-reset", "memory_tenant pages:{40|44|42} count:0"},
     {LODGERS, 3, ANYBODY, "pinned-goes", "memory_tenant pages:{72|76|74|204} count:0"},
-    {LODGERS, 4, ANYBODY, "pinned-copy", "memory_tenant pages:{24|26|28|88} count:0"},
+    {LODGERS, 1, ANYBODY, "pinned-copy", "memory_tenant pages:{24|26|28|88} count:0"}, /* costly */
     {LODGERS, 4, ANYBODY, "copied", "memory_tenant pages:{16|20|18|48|80|148} count:{0|1}"},
     {LODGERS, 6, ANYBODY, "slot", "memory_tenant pages:{4|5|36} count:{1|0}"},
     {LODGERS, 2, ANYBODY, "owner-of-lodger", "memory_owner_of_tenant byte:{3|2}"},

@@ -2,7 +2,7 @@
  *
  * Link it in place of os_linux.o with objects compiled by -fsanitize=thread and with libsim.a.
  * Every call that can fail asks sim_fault(), or the harness (os_sim.h); time is virtual; pages have
- * protections and are checked byte for byte. Files are blocks of simulated memory; which pages of a
+ * protections and are checked byte for byte. Files are pages of simulated memory; which pages of a
  * view were written is not told, as on a kernel without pagemap. */
 #include "os.h"
 
@@ -151,8 +151,9 @@ enum pb_status pb_os_file_create(uint64_t bytes, int *file) {
     if (answer != PB_OK) {
         return answer;
     }
-    files[number].bytes = sim_calloc(1, (size_t)bytes);
-    if (files[number].bytes == NULL) {
+    files[number].bytes = sim_pages_reserve((size_t)bytes); /* whole pages cost the engine little */
+    if (files[number].bytes == NULL ||
+        !sim_pages_protect(files[number].bytes, (size_t)bytes, SIM_READ_WRITE)) {
         return PB_NO_MEMORY;
     }
     files[number].count = bytes;
@@ -197,7 +198,7 @@ enum pb_status pb_os_file_map(int file, void *at, uint64_t bytes, bool *lost) {
 }
 
 void pb_os_file_close(int file) {
-    sim_free(files[file].bytes);
+    (void)sim_pages_release(files[file].bytes, (size_t)files[file].count);
     files[file].bytes = NULL;
 }
 
