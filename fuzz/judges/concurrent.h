@@ -18,9 +18,9 @@ struct grown {
     uint32_t old_pages, delta;
 };
 
-/* A growth that was asked for at that moment. top_pages: the size that it made, 0: it failed. */
+/* A growth that was asked for at that moment, and from where to where it went; 0, 0: it failed. */
 struct asked {
-    uint32_t moment, top_pages;
+    uint32_t moment, old_pages, top_pages;
     bool ended;
 };
 

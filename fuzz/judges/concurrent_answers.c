@@ -162,17 +162,19 @@ static uint64_t reached(const struct call *c) {
     }
 }
 
-/* All growths up to there. One that has not returned is one of them if no other can be. */
+/* All growths that began below. One that has not returned is one of them if no other reaches as far.
+ */
 static unsigned growers_up_to(const struct concurrent *o, uint64_t bytes, uint16_t *deed) {
     const uint64_t pages = (bytes + SUBJECT_PAGE_BYTES - 1) / SUBJECT_PAGE_BYTES;
     uint64_t explained = o->min_pages;
     unsigned count = 0, running = 0, last = 0;
     for (unsigned i = 0; i < o->asks; i++) {
         const struct asked *g = &o->asked[i];
-        if (g->ended && g->top_pages != 0 && g->top_pages <= pages) {
+        if (g->ended && g->top_pages != 0 && g->old_pages < pages) {
             deed[count++] = (uint16_t)(GROWTHS + i);
-            explained = g->top_pages > explained ? g->top_pages : explained;
-        } else if (!g->ended) {
+        }
+        explained = g->top_pages > explained ? g->top_pages : explained;
+        if (!g->ended) {
             running++;
             last = GROWTHS + i;
         }

@@ -308,6 +308,7 @@ static const char *grow_ended(struct concurrent *o, const struct call *c) {
     for (unsigned i = 0; i < o->asks; i++) {
         if (o->asked[i].moment == c->start) {
             o->asked[i].ended = true;
+            o->asked[i].old_pages = c->status == SUBJECT_OK ? old_pages : 0;
             o->asked[i].top_pages = c->status == SUBJECT_OK ? old_pages + c->pages : 0;
         }
     }

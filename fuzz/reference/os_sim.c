@@ -141,21 +141,24 @@ bool pb_os_is_closed(void *at) {
 }
 
 enum pb_status pb_os_file_create(uint64_t bytes, int *file) {
-    int number = 0;
-    files_begin();
-    while (number < FILES_MAX && files[number].bytes != NULL) {
-        number++;
-    }
-    enum pb_status answer =
-        number == FILES_MAX ? PB_NO_DESCRIPTORS : refused("os_file_create", PB_NO_DESCRIPTORS);
+    enum pb_status answer = refused("os_file_create", PB_NO_DESCRIPTORS);
     if (answer != PB_OK) {
         return answer;
     }
-    files[number].bytes = sim_pages_reserve((size_t)bytes); /* whole pages cost the engine little */
-    if (files[number].bytes == NULL ||
-        !sim_pages_protect(files[number].bytes, (size_t)bytes, SIM_READ_WRITE)) {
+    uint8_t *pages = sim_pages_reserve((size_t)bytes); /* whole pages cost the engine little */
+    if (pages == NULL || !sim_pages_protect(pages, (size_t)bytes, SIM_READ_WRITE)) {
         return PB_NO_MEMORY;
     }
+    int number = 0;
+    files_begin(); /* from here on no other thread runs before the number is taken */
+    while (number < FILES_MAX && files[number].bytes != NULL) {
+        number++;
+    }
+    if (number == FILES_MAX) {
+        (void)sim_pages_release(pages, (size_t)bytes);
+        return PB_NO_DESCRIPTORS;
+    }
+    files[number].bytes = pages;
     files[number].count = bytes;
     files[number].frozen = false;
     *file = number;
@@ -198,8 +201,9 @@ enum pb_status pb_os_file_map(int file, void *at, uint64_t bytes, bool *lost) {
 }
 
 void pb_os_file_close(int file) {
-    (void)sim_pages_release(files[file].bytes, (size_t)files[file].count);
+    uint8_t *pages = files[file].bytes;
     files[file].bytes = NULL;
+    (void)sim_pages_release(pages, (size_t)files[file].count);
 }
 
 void pb_os_account_close(struct pb_os_account *account) {
