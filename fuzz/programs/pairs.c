@@ -21,6 +21,7 @@ enum object_kind {
     VALUES = 1 << 1,      /* ... and write */
     BUCKET = 1 << 2,      /* words of one bucket of the wait table */
     CANCEL = 1 << 3,      /* waits that are cancelled */
+    CANCEL_ONE = 1 << 24, /* ... by one canceller */
     HANDLES = 1 << 4,     /* handles of a memory in which threads wait */
     SIZE = 1 << 5,        /* a memory that grows, and its copies */
     EDGE = 1 << 6,        /* ... and accesses where it ended */
@@ -74,6 +75,8 @@ static const struct object {
     {VALUES, "values", ON_WAITERS | ON_SYSTEM, 4, MEMORY("reserve", "1", "1", "static", "0")},
     {BUCKET, "bucket", ON_WAITERS | ON_SYSTEM, 3, MEMORY("reserve", "1", "1", "static", "0")},
     {CANCEL, "cancel", ON_WAITERS | ON_SYSTEM, 4, MEMORY("reserve", "1", "1", "static", "{0|0|1}")},
+    {CANCEL_ONE, "one-canceller", ON_WAITERS | ON_SYSTEM, 3,
+     MEMORY("reserve", "1", "1", "static", "0")},
     {HANDLES, "handles", ON_WAITERS | ON_SYSTEM, 3,
      MEMORY("{reserve|reserve_rw|image|pool}", "1", "1", "static", "0")},
     {SIZE, "size", ON_SYSTEM, 6,
@@ -143,6 +146,8 @@ static const struct calls {
     {WAITS | BUCKET | CANCEL, 4, ANYBODY, "disable", "memory_disable_atomics m0"},
     {WAITS, 4, ANYBODY, "disable-notify",
      "memory_disable_atomics m0;memory_notify m0 at:8 count:1"},
+    {WAITS | VALUES, 3, ANYBODY, "disable-store",
+     "memory_disable_atomics m0;memory_atomic_store m0 at:8 offset:0 width:4 value:1"},
     {VALUES, 4, ANYBODY, "wait64", "memory_wait64 m0 at:8 expected:{0|1|4294967296} timeout_ns:-1"},
     {VALUES, 3, ANYBODY, "store", "memory_atomic_store m0 at:{8|12} offset:0 width:4 value:1"},
     {WAITS | VALUES | CANCEL, 4, ANYBODY, "store-notify",
@@ -159,6 +164,14 @@ static const struct calls {
     {CANCEL, 4, ANYBODY, "wait-by",
      "memory_wait_by m0 at:{8|12} expected:0 timeout_ns:{-1|10} thread:{0|1}"},
     {CANCEL, 8, ANYBODY, "cancel", "memory_cancel thread:{0|1|2}"},
+    {CANCEL_ONE, 8, ANYBODY, "wait", "memory_wait_by m0 at:8 expected:0 timeout_ns:-1 thread:0"},
+    {CANCEL_ONE, 6, ANYBODY, "wait-short",
+     "memory_wait_by m0 at:{8|12} expected:{0|0|1} timeout_ns:10 thread:0"},
+    {CANCEL_ONE, 3, ANYBODY, "wait-twice",
+     "memory_wait_by m0 at:8 expected:{0|1} timeout_ns:10 thread:0;memory_wait_by m0 at:8 "
+     "expected:0 timeout_ns:-1 thread:0"},
+    {CANCEL_ONE, 10, ANYBODY, "cancel", "memory_cancel thread:0"},
+    {CANCEL_ONE, 3, ANYBODY, "notify", "memory_notify m0 at:8 count:1"},
     {HANDLES, 8, ANYBODY, "destroy", "memory_destroy m0"},
     {HANDLES, 4, ANYBODY, "clone-destroy", "memory_clone m0 to:m1;memory_destroy m{0|1}"},
     {HANDLES | SIZE, 3, ANYBODY, "pin",

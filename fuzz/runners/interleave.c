@@ -495,7 +495,8 @@ static const char *access_rule(const char *finding, char *detail, size_t bytes) 
         const char *file;
         const char *rule;
     } rules[] = {{"waiters.c", "R27"}, {"guest.c", "R31"},       {"mailbox.c", "R31"},
-                 {"linear.c", "R14"},  {"region_pool.c", "R15"}, {"region", "R6"},
+                 {"linear.c", "R14"},  {"region_pool.c", "R15"},
+                 {"region_image.c", "R13"}, {"region", "R6"},
                  {"memory.c", "R14"},  {"bulk.c", "R16"},        {"access.c", "R11"},
                  {"owner.c", "R39"},   {"limiter.c", "R40"}};
     static char name[96];
