@@ -219,6 +219,7 @@ static const struct calls {
     {BYTES, 1, ANYBODY, "store-odd", "memory_store m0 at:9 offset:0 width:8 value:1"},
     /* memories that come and go */
     {OWNERS, 8, ANYBODY, "tenant", "memory_tenant pages:{1|0|2|4|5} count:{1|0}"},
+    {OWNERS, 6, ANYBODY, "replace", "memory_tenant pages:{257|257|256|258} count:0"},
     {LIMIT | SHORT, 3, ANYBODY, "tenant", "memory_tenant pages:{1|0} count:0"},
     {OWNERS, 4, ANYBODY, "owner-of-tenant", "memory_owner_of_tenant byte:{3|2}"},
     {OWNERS, 4, ANYBODY, "owner-of-tenants",

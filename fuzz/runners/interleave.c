@@ -261,6 +261,7 @@ static void survey(const struct program *program, unsigned *threads) {
         world.hears |=
             op->code == OP_memory_owner_of_tenant && op->arg.memory_owner_of_tenant.byte % 2 != 0;
         world.tenancies += op->code == OP_memory_tenant;
+        world.wants_early |= memory_wants_early(op);
         world.scribbles |= op->code == OP_guest_scribble;
         world.awaits_signal |= op->code == OP_mailbox_wait_for_signal;
         world.cancels |= is_cancellable(op->code);
@@ -360,6 +361,9 @@ static void program_main(void *arg) {
     }
     memory_budget_first();
     set_up(program);
+    if (world.wants_early) {
+        memory_early_first();
+    }
     for (unsigned i = 0; i < program->operations; i++) {
         const struct op *op = &program->operation[i];
         if (op->code == OP_memory_tenant && memory_pool_first(op)) {
@@ -408,6 +412,7 @@ static void program_main(void *arg) {
     }
     memory_join_crowd();
     mailbox_end();
+    memory_early_end();
     memory_end();
     if (chosen->end != NULL) {
         chosen->end();
@@ -821,6 +826,7 @@ static const char *explore(const struct program *program, struct sim_options *op
     for (unsigned i = 0; i < schedules && rule == NULL; i++) {
         options->seed = seed + i;
         options->source = source_of(i);
+        options->sticky = i / 4 % 2 != 0; /* all sources, with and without */
         rule = run_once(program, options, operations);
         last = is_news() ? i : last;
         steps += result.steps;

@@ -94,11 +94,16 @@ enum {
     COPIED = 16, /* another thread has its copy */
     RESET = 32,
     GOES = 64,         /* at once */
-    LAST_OF_POOL = 128 /* its pool is released: the memories in it are all that keeps it */
+    LAST_OF_POOL = 128, /* its pool is released: the memories in it are all that keeps it */
+    REPLACES = 256      /* first ends one that was there before the threads, and lay elsewhere */
 };
 
 static bool wants(const struct op *op, unsigned bit) {
     return (op->arg.memory_tenant.pages & bit) != 0;
+}
+
+bool memory_wants_early(const struct op *op) {
+    return op->code == OP_memory_tenant && wants(op, REPLACES);
 }
 
 static enum word_strategy tenants_strategy(const struct op *op) {
@@ -364,6 +369,39 @@ static void tenant_once(const struct op *op, const struct subject_memory_config 
     concurrent_unclaims(&world.claims, t->bytes);
 }
 
+/* A small memory that all threads know of, and one behind it: so a larger one does not fit in the
+ * place that the first one leaves, but has its entry of the register. */
+void memory_early_first(void) {
+    const struct subject_memory_config config = {
+        .type = {.min_pages = 1, .max_pages = 1},
+        .style = SUBJECT_STYLE_DYNAMIC,
+        .strategy = memory_strategy(WORD_strategy_reserve),
+    };
+    if (can_ask()) {
+        world.early_tenant = tenant_create(&config, &world.early);
+        (void)world.m->create(&config, &world.early_neighbour);
+    }
+}
+
+void memory_early_end(void) {
+    if (world.early_tenant != NULL) {
+        tenant_destroy(world.early, world.early_tenant);
+        world.early_tenant = NULL;
+    }
+    if (world.early_neighbour != NULL) {
+        world.m->destroy(world.early_neighbour);
+        world.early_neighbour = NULL;
+    }
+}
+
+static void replace_early(void) {
+    struct tenant *early = world.early_tenant;
+    if (early != NULL) {
+        world.early_tenant = NULL;
+        tenant_destroy(world.early, early);
+    }
+}
+
 static void tenant(const struct op *op) {
     const uint32_t pages = 1 + (uint32_t)wants(op, TWO_PAGES);
     const enum word_strategy wanted = tenants_strategy(op);
@@ -381,6 +419,9 @@ static void tenant(const struct op *op) {
         note((struct note){.kind = NOTE_OTHER, .rule = "R42-pin"});
     }
     const uint64_t more = config.reserve_pages_max != 0 ? 0 : op->arg.memory_tenant.count % 3;
+    if (wants(op, REPLACES)) {
+        replace_early();
+    }
     for (unsigned i = 0; i <= more; i++) {
         tenant_once(op, &config, moves);
     }

@@ -99,6 +99,9 @@ struct world {
     struct tenant tenant[TENANTS_MAX];
     unsigned tenants;       /* created so far */
     unsigned making;        /* being created now */
+    void *early, *early_neighbour; /* made before the threads, see memory_early_first; NULL: none */
+    struct tenant *early_tenant;   /* early; NULL: it is gone */
+    bool wants_early;
     unsigned tenancies;     /* operations of the program that create some */
     bool pooled;            /* the pool of tenants is there */
     bool hears;             /* the program asks who owns what was given back */
@@ -157,6 +160,10 @@ void world_check(const char *rule);
 void memory_budget_first(void);
 /* Before the threads of a program with that tenant; false: it needs no pool. */
 bool memory_pool_first(const struct op *op);
+/* For programs with a tenant that replaces an early one: interleave_tenants.c. */
+bool memory_wants_early(const struct op *op);
+void memory_early_first(void);
+void memory_early_end(void);
 void memory_create_first(const struct op *op);
 /* memory_tenant and memory_owner_of_tenant: interleave_tenants.c. */
 bool memory_tenants(const struct op *op);

@@ -404,9 +404,27 @@ static inline bool room(uint32_t n) {
     return false;
 }
 
+/* Whether this thread reads old values of location x, in a sticky run. A look at several locations
+ * of which one is new and the others are old is as probable there as any other. */
+static bool reads_old(const struct thread *t, uint32_t x) {
+    uint64_t h = (S.o.seed ^ ((uint64_t)t->id << 32 | x)) * UINT64_C(0x9E3779B97F4A7C15);
+    h = (h ^ h >> 29) * UINT64_C(0xBF58476D1CE4E5B9);
+    return h >> 63;
+}
+
 /* Picks one of the first n candidates. */
 static uint32_t choose_message(const struct thread *t, uint32_t n) {
     return list[n > 1 && !t->eager ? choose(n) : 0];
+}
+
+/* The same for a load of location x. */
+static uint32_t choose_seen(const struct thread *t, uint32_t x, uint32_t n) {
+    if (likely(!S.o.sticky) || n <= 1 || t->eager) {
+        return choose_message(t, n);
+    }
+    const uint32_t c = reads_old(t, x) ? n - 1 : 0;
+    record_choice(c);
+    return list[c];
 }
 
 static inline void trace_read(const struct thread *t, uint32_t x, uint32_t m, struct line *l) {
@@ -457,7 +475,7 @@ uint64_t load_atomic(uintptr_t at, unsigned size, int order, uintptr_t pc) {
                 }
                 list[n++] = i;
             }
-            m = choose_message(t, n);
+            m = choose_seen(t, x, n);
         }
         value = S.msgs[m].value;
         noticed(t, before, m, pc);

@@ -66,6 +66,8 @@ struct sim_options {
     unsigned threads_max;  /* <= SIM_THREADS_MAX */
     unsigned steps_max;    /* visible operations per run */
     unsigned messages_max; /* how many of the newest messages of a location can be read */
+    bool sticky; /* SIM_UNIFORM, SIM_PCT, SIM_POS: loads of a location by a thread take either always
+                  * the newest or always the oldest value that they can, which the seed decides */
     unsigned stale_max;    /* steps without a new value before a thread is switched away */
     size_t stack_bytes;    /* of each logical thread */
     size_t heap_bytes;     /* simulated malloc, all threads together */
