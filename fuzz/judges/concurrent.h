@@ -82,19 +82,19 @@ struct concurrent {
     unsigned places;
     bool mixed; /* some were accessed at two widths, or as runs of bytes */
     unsigned growths, asks;
-    bool grows_otherwise; /* by the mailbox that lies in it, too */
+    bool grows_otherwise;                /* by the mailbox that lies in it, too */
     uint32_t disable_start, disable_end; /* of the first one that began, that ended; NEVER */
     uint32_t notifies[OP_THREADS];       /* that each began */
     uint32_t cancel_start[OP_THREADS], cancel_end[OP_THREADS]; /* of each one's canceller; NEVER */
-    uint8_t cancels[OP_THREADS];         /* how many of it have begun */
+    uint8_t cancels[OP_THREADS];                               /* how many of it have begun */
 
     /* The mailbox. */
     bool has_mailbox, has_region;
     bool tells_full, released;
     uint32_t offset, slots; /* the region, where guest memory shows one */
     uint32_t capacity, spill_max;
-    int guest;   /* the thread that is the guest; -1: none */
-    bool spills; /* ids may be kept on the host's side, even if none fits there */
+    int guest;        /* the thread that is the guest; -1: none */
+    bool spills;      /* ids may be kept on the host's side, even if none fits there */
     unsigned besides; /* others that are there, or are being put there */
     /* Deliveries are not checked: somebody has scribbled into the region (R38), or another mailbox
      * is there, or is being put there (R44). */
@@ -263,7 +263,8 @@ uint32_t concurrent_hidden(const struct concurrent *o);
 const char *concurrent_shown_late(uint32_t hidden);
 /* A producer has stopped for ever, and this operation of another thread is blocked (R45). */
 const char *concurrent_blocked_by_stopped(const struct concurrent *o, uint8_t code);
-/* A thread is about to sleep in this operation, whoever else holds the mailbox or has stopped (R45).
+/* A thread is about to sleep in this operation, whoever else holds the mailbox or has stopped
+ * (R45).
  */
 const char *concurrent_sleeps(const struct concurrent *o, uint8_t code);
 /* After the last drain: accepted ids that nobody took (R30). */

@@ -162,7 +162,8 @@ static uint64_t reached(const struct call *c) {
     }
 }
 
-/* All growths that began below. One that has not returned is one of them if no other reaches as far.
+/* All growths that began below. One that has not returned is one of them if no other reaches as
+ * far.
  */
 static unsigned growers_up_to(const struct concurrent *o, uint64_t bytes, uint16_t *deed) {
     const uint64_t pages = (bytes + SUBJECT_PAGE_BYTES - 1) / SUBJECT_PAGE_BYTES;

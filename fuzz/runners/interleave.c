@@ -206,8 +206,8 @@ static bool is_guests(uint8_t code) {
     return code == OP_guest_drain || code == OP_guest_park || code == OP_mailbox_rounds;
 }
 
-/* Whether the operation may touch the bytes of the mailbox's region, by a thread that nothing orders
- * with others that may. */
+/* Whether the operation may touch the bytes of the mailbox's region, by a thread that nothing
+ * orders with others that may. */
 static bool may_touch_region(const struct op *op) {
     switch (op->code) {
     case OP_mailbox_attach_beside:
@@ -500,10 +500,9 @@ static const char *access_rule(const char *finding, char *detail, size_t bytes) 
         const char *file;
         const char *rule;
     } rules[] = {{"waiters.c", "R27"}, {"guest.c", "R31"},       {"mailbox.c", "R31"},
-                 {"linear.c", "R14"},  {"region_pool.c", "R15"},
-                 {"region_image.c", "R13"}, {"region", "R6"},
-                 {"memory.c", "R14"},  {"bulk.c", "R16"},        {"access.c", "R11"},
-                 {"owner.c", "R39"},   {"limiter.c", "R40"}};
+                 {"linear.c", "R14"},  {"region_pool.c", "R15"}, {"region_image.c", "R13"},
+                 {"region", "R6"},     {"memory.c", "R14"},      {"bulk.c", "R16"},
+                 {"access.c", "R11"},  {"owner.c", "R39"},       {"limiter.c", "R40"}};
     static char name[96];
     const char *rule = world.judge.has_mailbox ? "R31" : "R27", *first = NULL;
     sim_symbolise(detail, bytes);

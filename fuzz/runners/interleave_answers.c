@@ -1,10 +1,10 @@
 /* interleave_answers.c: what an answer permits: whoever gets it touches, by plain accesses, what it
  * says is done. The engine finds the races, and they break the answer's rule.
  *
- * Before each call a thread leaves a deed, a plain write to a place of its own; the judge says whose
- * deeds an answer proves (judges/concurrent_answers.c), and its thread reads those. A closed
- * mailbox's region may be read, and written if there is no guest; a held one's may be written by its
- * holder. */
+ * Before each call a thread leaves a deed, a plain write to a place of its own; the judge says
+ * whose deeds an answer proves (judges/concurrent_answers.c), and its thread reads those. A closed
+ * mailbox's region may be read, and written if there is no guest; a held one's may be written by
+ * its holder. */
 #include "sim.h"
 #include "world.h"
 

@@ -124,8 +124,8 @@ static void make_call(struct call *c, void *handle, const struct call_guest *gue
 }
 
 /* If a program releases the owner's reference, each thread has one of its own. */
-/* Of the wakers that were made before the threads, each thread has a clone: the last one to drop its
- * own may be any. */
+/* Of the wakers that were made before the threads, each thread has a clone: the last one to drop
+ * its own may be any. */
 static void share_wakers(struct actor *a) {
     for (unsigned i = 0; i < OP_WAKERS; i++) {
         if (world.waker[i] != NULL && a->waker[i] == NULL) {
@@ -346,8 +346,8 @@ static bool share_bytes(const struct actor *a, uint64_t at, uint64_t end) {
     return a->beside_at < end && at < a->beside_end;
 }
 
-/* Whether another thread's mailbox may have had a byte of this one's since that moment. Two that are
- * open now have none in common. */
+/* Whether another thread's mailbox may have had a byte of this one's since that moment. Two that
+ * are open now have none in common. */
 static bool others_beside(const struct actor *a, uint32_t start, enum subject_status status) {
     bool may = world.second != NULL && share_bytes(a, world.second_at, world.second_end);
     bool both = may;

@@ -645,7 +645,8 @@ static void make_call(struct actor *a, void *memory, const struct op *op, struct
         memory_granted(c->pages * SUBJECT_PAGE_BYTES);
     }
     if (op->code == OP_memory_grow) {
-        world_check(concurrent_stays(a->on_copy ? world.copy_base : world.base, memory_base(memory)));
+        world_check(
+            concurrent_stays(a->on_copy ? world.copy_base : world.base, memory_base(memory)));
     }
 }
 

@@ -1,5 +1,5 @@
-/* interleave_tenants.c: memories that threads create, use and destroy, each its own: the register of
- * owners, budgets, the slots of a pool, pins and copies that another thread has. */
+/* interleave_tenants.c: memories that threads create, use and destroy, each its own: the register
+ * of owners, budgets, the slots of a pool, pins and copies that another thread has. */
 #include "note.h"
 #include "sim.h"
 #include "world.h"
@@ -93,7 +93,7 @@ enum {
     PINNED = 8,  /* another thread has a pin of it */
     COPIED = 16, /* another thread has its copy */
     RESET = 32,
-    GOES = 64,         /* at once */
+    GOES = 64,          /* at once */
     LAST_OF_POOL = 128, /* its pool is released: the memories in it are all that keeps it */
     REPLACES = 256      /* first ends one that was there before the threads, and lay elsewhere */
 };
@@ -338,7 +338,8 @@ static struct tenant *tenant_changes(const struct op *op, void *memory, struct t
     const uint32_t found = word_of(memory_base(memory), "R42-pin");
     if (found != (lodged && !(resets && status == SUBJECT_OK) ? LODGED : LEFT) &&
         (status == SUBJECT_OK || !resets)) {
-        world_check(concurrent_found("R42-pin", "what was written while it was pinned is %x", found));
+        world_check(
+            concurrent_found("R42-pin", "what was written while it was pinned is %x", found));
     }
     return t;
 }

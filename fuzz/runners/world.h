@@ -36,11 +36,11 @@ struct actor {
     uint64_t size_seen; /* of the memory; it never shrinks */
     void *waker[OP_WAKERS];
     uint32_t waker_id[OP_WAKERS];
-    void *beside;    /* a mailbox that it has attached in the memory of the first (R44), once */
+    void *beside; /* a mailbox that it has attached in the memory of the first (R44), once */
     uint64_t beside_at, beside_end; /* its region; end 0: it has attached none */
-    uint32_t beside_gone; /* when it was gone, or refused; NEVER: it is not */
-    bool stopped;    /* in the middle of an enqueue, for ever (R45) */
-    void *reference; /* its share of the mailbox, where a program releases it */
+    uint32_t beside_gone;           /* when it was gone, or refused; NEVER: it is not */
+    bool stopped;                   /* in the middle of an enqueue, for ever (R45) */
+    void *reference;                /* its share of the mailbox, where a program releases it */
     uint32_t ids;
     uint32_t pauses_at; /* at this step of its next operation it pauses; 0: it does not */
 };
@@ -97,8 +97,8 @@ struct world {
     uint32_t crowd_mark; /* seen by the engine: how many of the crowd sleep or have ended */
     int crowd_running[CROWD_MAX];
     struct tenant tenant[TENANTS_MAX];
-    unsigned tenants;       /* created so far */
-    unsigned making;        /* being created now */
+    unsigned tenants;              /* created so far */
+    unsigned making;               /* being created now */
     void *early, *early_neighbour; /* made before the threads, see memory_early_first; NULL: none */
     struct tenant *early_tenant;   /* early; NULL: it is gone */
     bool wants_early;
@@ -133,11 +133,11 @@ struct world {
     bool beside_shifted; /* it shares bytes with the first one, and uses them for something else */
     void *second;        /* the second one, if it was attached before the threads began */
     uint64_t second_at, second_end; /* its region */
-    int second_guest;    /* the thread that is its guest; -1: none */
-    bool stopped;        /* a producer has stopped for ever */
-    bool scribbles;      /* the program has a hostile guest */
-    uint32_t offset, capacity; /* of the first one's region */
-    void *waker[OP_WAKERS];    /* made before the threads, which have clones */
+    int second_guest;               /* the thread that is its guest; -1: none */
+    bool stopped;                   /* a producer has stopped for ever */
+    bool scribbles;                 /* the program has a hostile guest */
+    uint32_t offset, capacity;      /* of the first one's region */
+    void *waker[OP_WAKERS];         /* made before the threads, which have clones */
     uint32_t waker_id[OP_WAKERS];
     uint32_t
         payload[SENT_MAX]; /* in the engine's eyes: what a producer leaves for who takes its id */
@@ -201,7 +201,8 @@ void answer_reads(const char *rule, const void *at, uint64_t bytes);
 void answer_writes(const char *rule, void *at, uint64_t bytes);
 /* A relaxed store, which a copy may meet. */
 void answer_stores(const char *rule, void *at, uint32_t value);
-/* The rule that a finding of the engine's breaks, if it is about such an access; NULL: it is not. */
+/* The rule that a finding of the engine's breaks, if it is about such an access; NULL: it is not.
+ */
 const char *answer_broken(char *detail, size_t bytes);
 
 /* Runs one operation of a thread; false: there is none of that code. */

@@ -66,13 +66,14 @@ struct sim_options {
     unsigned threads_max;  /* <= SIM_THREADS_MAX */
     unsigned steps_max;    /* visible operations per run */
     unsigned messages_max; /* how many of the newest messages of a location can be read */
-    bool sticky; /* SIM_UNIFORM, SIM_PCT, SIM_POS: loads of a location by a thread take either always
-                  * the newest or always the oldest value that they can, which the seed decides */
-    unsigned stale_max;    /* steps without a new value before a thread is switched away */
-    size_t stack_bytes;    /* of each logical thread */
-    size_t heap_bytes;     /* simulated malloc, all threads together */
-    size_t pages_bytes;    /* simulated page reservations in all */
-    unsigned page_size;    /* granularity of sim_pages_*, a power of two >= 4096 */
+    bool
+        sticky; /* SIM_UNIFORM, SIM_PCT, SIM_POS: loads of a location by a thread take either always
+                 * the newest or always the oldest value that they can, which the seed decides */
+    unsigned stale_max; /* steps without a new value before a thread is switched away */
+    size_t stack_bytes; /* of each logical thread */
+    size_t heap_bytes;  /* simulated malloc, all threads together */
+    size_t pages_bytes; /* simulated page reservations in all */
+    unsigned page_size; /* granularity of sim_pages_*, a power of two >= 4096 */
 
     bool trace;       /* keep what sim_trace_print() shows */
     bool trace_plain; /* also the plain accesses, as far as there is room */
@@ -119,7 +120,8 @@ void sim_reset(void);
 /* Also put back writes to [start, end) (data of a loaded object); at most 16 ranges. Returns false
  * if there are more. The program's own data sections are already covered. */
 bool sim_restore_range(void *start, void *end);
-/* Races on these bytes are no findings in this run: the program's own kernel keeps its tables there.
+/* Races on these bytes are no findings in this run: the program's own kernel keeps its tables
+ * there.
  */
 void sim_allow_races(const volatile void *at, size_t n);
 
