@@ -51,7 +51,8 @@ const char *answer_broken(char *detail, size_t bytes) {
     for (unsigned i = 0; i < TOUCHED_MAX && i < world.touches && strstr(detail, "  answer_"); i++) {
         const struct touched *t = &world.touched[(world.touches - 1 - i) % TOUCHED_MAX];
         if (address - (uintptr_t)t->at < t->bytes) {
-            return t->rule;
+            const bool before = strstr(detail, "  answer_") > strstr(detail, "against");
+            return before && strcmp(t->rule, "R36-close") == 0 ? "R36-write-after-close" : t->rule;
         }
     }
     return NULL;

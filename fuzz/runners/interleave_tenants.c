@@ -378,7 +378,7 @@ void memory_early_first(void) {
         .style = SUBJECT_STYLE_DYNAMIC,
         .strategy = memory_strategy(WORD_strategy_reserve),
     };
-    if (can_ask()) {
+    if (can_ask() && world.budget_bytes == 0) {
         world.early_tenant = tenant_create(&config, &world.early);
         (void)world.m->create(&config, &world.early_neighbour);
     }
