@@ -383,7 +383,9 @@ static void attach_beside(struct actor *a, const struct op *op) {
     config.beside = world.anchor != NULL ? world.anchor : world.box;
     world.beside_shifted |= overlaps && config.offset != world.offset;
     if (!world.threaded && !overlaps && world.second_guest >= 0) {
-        attach_second(&config);
+        if (world.second == NULL) {
+            attach_second(&config);
+        }
         return;
     }
     a->beside_at = config.offset;
