@@ -86,7 +86,7 @@ struct concurrent {
     uint32_t disable_start, disable_end; /* of the first one that began, that ended; NEVER */
     uint32_t notifies[OP_THREADS];       /* that each began */
     uint32_t cancel_start[OP_THREADS], cancel_end[OP_THREADS]; /* of each one's canceller; NEVER */
-    uint8_t cancels[OP_THREADS];                               /* how many of it have begun */
+    uint32_t cancels[OP_THREADS];                              /* how many of it have begun */
 
     /* The mailbox. */
     bool has_mailbox, has_region;

@@ -423,7 +423,7 @@ void concurrent_disable_ended(struct concurrent *o, struct event *e) {
 }
 
 void concurrent_cancels(struct concurrent *o, unsigned thread) {
-    o->cancels[thread] += o->cancels[thread] < 2;
+    o->cancels[thread]++;
     o->cancel_start[thread] =
         o->cancel_start[thread] == NEVER ? concurrent_moment(o) : o->cancel_start[thread];
 }
