@@ -278,7 +278,7 @@ planted_defects() {
         --only T4 --root "$work"
     expect defects_of_no_sources 2 'no such folder' \
         scripts/defects_subject.py --sources "$work/none" --defects "$work"
-    expect defects_without_a_build 2 'it builds .OUT from a copy' \
+    expect defects_without_a_build 2 'it must build .OUT from a copy' \
         scripts/defects_subject.py --sources fuzz/subjects --defects "$work"
 }
 
