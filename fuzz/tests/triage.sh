@@ -310,7 +310,7 @@ promotion() {
         expect promote_refuses_what_breaks 2 'breaks R5-grow-limit' env SUBJECT="$work/broken.so" $promote fuzz/tests/R5-broken.ops
         expect promote_refuses_a_missing_file 2 'No such file' $promote "$work/nothing"
         expect promote_refuses_a_folder 2 'is a folder' $promote corpus
-        expect promote_refuses_an_empty_input 2 'holds no operation' $promote -t memory_fuzzer "$work/empty"
+        expect promote_refuses_an_empty_input 2 'has no operations' $promote -t memory_fuzzer "$work/empty"
         expect promote_without_input 2 'arguments are required: files' $promote
     }
 }
