@@ -52,7 +52,8 @@ static unsigned waiters(const struct concurrent *o, const struct call *c, const 
                         uint16_t *deed) {
     unsigned count = 0;
     (void)c;
-    if (self == NULL || self->kind != EVENT_NOTIFY || self->woken == 0) {
+    if (self == NULL || self->kind != EVENT_NOTIFY || self->woken == 0 ||
+        concurrent_is_flag(o, self->address)) {
         return 0;
     }
     for (unsigned i = 0; i < o->events; i++) {

@@ -800,15 +800,14 @@ static const char *notify_ended(struct concurrent *o, const struct call *c, stru
     return NULL;
 }
 
-/* The mailbox's flag: notifies of it are not events. */
-static bool is_flag(const struct concurrent *o, uint64_t address) {
+bool concurrent_is_flag(const struct concurrent *o, uint64_t address) {
     return o->has_region && address == o->offset + offsetof(struct subject_words, flag);
 }
 
 const struct event *concurrent_notifier(const struct concurrent *o, const struct event *wait) {
     const struct event *notify = NULL;
     if (wait == NULL || wait->kind != EVENT_WAIT || wait->outcome != WAIT_NOTIFIED ||
-        is_flag(o, wait->address)) {
+        concurrent_is_flag(o, wait->address)) {
         return NULL;
     }
     for (unsigned i = 0; i < o->events; i++) {

@@ -94,6 +94,12 @@ static uint64_t short_guard_bytes(const struct creation *c) {
     return c->config.style == SUBJECT_STYLE_USUAL ? 65536 : c->config.dynamic_guard_bytes;
 }
 
+/* A guard with the address space that may be reserved beyond what was asked for (R3): a small guard
+ * may be there twice. */
+static uint64_t guard_at_most(uint64_t guard_bytes) {
+    return guard_bytes + (guard_bytes < SUBJECT_PAGE_BYTES ? guard_bytes : SUBJECT_PAGE_BYTES);
+}
+
 unsigned sequence_first_rung(const struct creation *c, const struct subject_strategy *strategy,
                              uint64_t space_bytes) {
     for (enum rung rung = RUNG_ASKED; rung <= c->config.fall_back; rung++) {
@@ -107,10 +113,8 @@ unsigned sequence_first_rung(const struct creation *c, const struct subject_stra
         if (pages < c->config.type.min_pages) {
             pages = c->config.type.min_pages;
         }
-        /* more address space than requested is permitted (R3): a small guard may be there twice */
-        uint64_t more_bytes = guard_bytes < SUBJECT_PAGE_BYTES ? guard_bytes : SUBJECT_PAGE_BYTES;
         if (!c->config.huge_pages &&
-            pages * SUBJECT_PAGE_BYTES + guard_bytes + more_bytes <= space_bytes) {
+            pages * SUBJECT_PAGE_BYTES + guard_at_most(guard_bytes) <= space_bytes) {
             return rung;
         }
     }
@@ -172,7 +176,7 @@ const char *sequence_pinned(const struct sequence *q, struct judged *m, unsigned
  * reservation, as the subject tells it, has room for so many pages, it would not. */
 static unsigned pinned_growth(const struct judged *m, unsigned i, uint64_t pages) {
     const struct judged_side *side = &m->side[i];
-    const uint64_t bytes = pages * SUBJECT_PAGE_BYTES + m->model.style.guard_bytes;
+    const uint64_t bytes = pages * SUBJECT_PAGE_BYTES + guard_at_most(m->model.style.guard_bytes);
     const bool room =
         side->view.has_reservation && side->base != NULL &&
         side->view.reserved_bytes - (uint64_t)(side->base - side->view.reserved) >= bytes;
