@@ -390,6 +390,7 @@ static void attach_beside(struct actor *a, const struct op *op) {
     }
     a->beside_at = config.offset;
     a->beside_end = end;
+    a->beside_gone = NEVER; /* from here on it may be there */
     concurrent_beside_begins(&world.judge, overlaps);
     enum subject_status status = world.b->attach(&config, &a->beside);
     a->beside = status == SUBJECT_OK ? a->beside : NULL;

@@ -114,7 +114,7 @@ def test_oracles_lists_each_name_that_can_be_reported_with_its_file(root, capsys
     assert set(patchfile.rule_texts()) - of_rules == {26}  # reported as R22
     words = {name for patch in patchfile.own() for name in patch.rules}
     titles = {f"R{number}-{title}" for number, (title, _) in patchfile.rule_texts().items()}
-    crashes = {name for name in words if re.fullmatch(r"R\d+-(crash|hang)", name)}
+    crashes = {name for name in words if re.fullmatch(r"R\d+-(crash|hang|data-race)", name)}
     assert not words - set(listed) - titles - crashes, "no oracle, nor a rule, has such a name"
 
 
