@@ -250,7 +250,13 @@ planted_defects() {
                 env SUBJECT="$work/planted.so" build/asan/replay -q "corpus/$target"
         else
             expect "subject_defect_$name" 1 "^finding: $rule\$" env SUBJECT="$work/planted.so" sh -c \
-                'for SEED in 1 2 3 4 5 6 7 8; do export SEED; build/asan/replay -q "$1"; [ $? != 1 ] || exit 1; done' - "corpus/$target"
+                'for SEED in 1 2 3 4 5 6 7 8; do
+                    export SEED
+                    build/asan/replay -q "$1" >"$3" 2>&1
+                    status=$?
+                    cat "$3"
+                    ! grep -q "^finding: $2\$" "$3" || exit $status
+                done' - "corpus/$target" "$rule" "$work/said"
             [ "$target" != memory_fuzzer ] || as_c "$(basename "$patch" .patch)" "$rule" "$target" "$(basename "$folder")"
         fi
     done
