@@ -420,7 +420,7 @@ bool sequence_has_space(const struct judged *m, unsigned i, const struct call *c
     const uint64_t guard_bytes = m->model.style.guard_bytes;
     return c->code == OP_memory_grow && space_bytes > 0 && guard_bytes <= SURE_GUARD_BYTES &&
            !m->side[i].strategy->stable_base && m->side[i].view.has_reservation && !m->huge_pages &&
-           pages * SUBJECT_PAGE_BYTES + guard_bytes <= space_bytes;
+           pages * SUBJECT_PAGE_BYTES + guard_at_most(guard_bytes) <= space_bytes;
 }
 
 /* ---- Copy, clone, share, reset ----------------------------------------------------------------
