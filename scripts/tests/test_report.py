@@ -118,6 +118,30 @@ signal.pause()
 """
 
 
+INTERRUPTED_WRITE = """
+import _io, os, signal, sys
+from pagebox.common import report
+
+class Raw(_io.FileIO):  # the signal comes while print() writes
+    sent = False
+    def write(self, data):
+        if not Raw.sent:
+            Raw.sent = True
+            os.kill(os.getpid(), signal.SIGINT)
+        return super().write(data)
+
+report.on_interrupt(lambda: print("the partial report"))
+sys.stdout = _io.TextIOWrapper(_io.BufferedWriter(Raw(1, "w", closefd=False)))
+print("a row", flush=True)
+"""
+
+
+def test_interrupt_in_the_middle_of_a_print_leaves_a_report():
+    path = {"PYTHONPATH": str(report.REPO / "scripts")}
+    run = subprocess.run([sys.executable, "-c", INTERRUPTED_WRITE], capture_output=True, text=True, env=os.environ | path)
+    assert run.returncode == 130 and run.stdout == "the partial report\n", run
+
+
 def test_interrupt_leaves_a_valid_partial_report(root):
     for number in (signal.SIGINT, signal.SIGTERM):
         program = INTERRUPTED.format(scripts=SCRIPTS, root=root, number=int(number))

@@ -235,6 +235,17 @@ class Progress:
 AGAIN_S = 3  # one Ctrl-C can arrive twice: from the terminal, and from make or timeout
 
 
+def usable(stream):
+    """The stream, or if the signal came in the middle of a write to it, another one on the same file."""
+    try:
+        stream.flush()
+    except RuntimeError:  # a reentrant call
+        return open(stream.fileno(), "w", encoding="utf-8", closefd=False)
+    except OSError:
+        pass
+    return stream
+
+
 def on_interrupt(callback):
     """At SIGINT or SIGTERM: callback() ends the child processes and writes the partial report; then exits with status
     130. A second signal some seconds later exits at once."""
@@ -248,6 +259,7 @@ def on_interrupt(callback):
             return
         first.append(now)
         status = 130
+        sys.stdout, sys.stderr = usable(sys.stdout), usable(sys.stderr)
         try:
             callback()
         except SystemExit as end:
