@@ -164,6 +164,8 @@ bool concurrent_begins(struct concurrent *o, const struct call *c, struct event 
 /* `size_after`: the memory's when it had ended. */
 const char *concurrent_ended(struct concurrent *o, const struct call *c, struct event *event,
                              uint64_t size_after);
+/* The operation accesses c->width bytes at c->at. */
+bool concurrent_has_width(uint8_t code);
 /* The mailbox's flag, on which its guest waits: neither that nor the host's notifies are events. */
 bool concurrent_is_flag(const struct concurrent *o, uint64_t address);
 /* The one notify that can have woken this wait, or NULL: what its thread did before must be seen.

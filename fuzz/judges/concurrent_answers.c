@@ -145,21 +145,13 @@ static uint64_t reached(const struct call *c) {
         return c->answer * SUBJECT_PAGE_BYTES;
     case OP_memory_copy:
         return c->copied_pages * (uint64_t)SUBJECT_PAGE_BYTES;
-    case OP_memory_load:
-    case OP_memory_store:
-    case OP_memory_atomic_load:
-    case OP_memory_atomic_store:
-    case OP_memory_atomic_rmw:
-    case OP_memory_wait32:
-    case OP_memory_wait64:
-        return c->at + c->width;
     case OP_memory_bulk_fill:
     case OP_memory_initialise:
     case OP_memory_read:
     case OP_memory_pin:
         return c->count > 0 ? c->at + c->count : 0;
     default:
-        return 0;
+        return concurrent_has_width(c->code) ? c->at + c->width : 0;
     }
 }
 

@@ -578,8 +578,8 @@ static void note_width(struct concurrent *o, const struct call *c) {
     }
 }
 
-static void note_places(struct concurrent *o, const struct call *c) {
-    switch (c->code) {
+bool concurrent_has_width(uint8_t code) {
+    switch (code) {
     case OP_memory_load:
     case OP_memory_store:
     case OP_memory_atomic_load:
@@ -589,14 +589,18 @@ static void note_places(struct concurrent *o, const struct call *c) {
     case OP_memory_wait64:
     case OP_memory_wait_cancellable:
     case OP_memory_wait_by:
-        note_width(o, c);
-        break;
-    case OP_memory_notify:
-    case OP_memory_grow:
-    case OP_memory_disable_atomics:
-    case OP_memory_owner_of:
-        break;
+        return true;
     default:
+        return false;
+    }
+}
+
+static void note_places(struct concurrent *o, const struct call *c) {
+    const bool none = c->code == OP_memory_notify || c->code == OP_memory_grow ||
+                      c->code == OP_memory_disable_atomics || c->code == OP_memory_owner_of;
+    if (concurrent_has_width(c->code)) {
+        note_width(o, c);
+    } else if (!none) {
         o->mixed = true;
     }
 }
