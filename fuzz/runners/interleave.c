@@ -218,7 +218,8 @@ static bool may_touch_region(const struct op *op) {
     case OP_guest_scribble:
     case OP_memory_copy:
         return true;
-    case OP_memory_grow:
+    case OP_memory_grow: /* its answer is tried at the last byte, which may be the region's */
+        return op->arg.memory_grow.pages == 0;
     case OP_memory_clone:
     case OP_memory_destroy:
     case OP_memory_disable_atomics:
