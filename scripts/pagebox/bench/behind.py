@@ -15,6 +15,7 @@ from pagebox.bench.measures import TIMES, interval, ratio_text, round_ratios
 REASONS = report.REPO / "bench" / "behind.txt"
 PEER_MOST, LIMIT_MOST = 1.0, 1.2
 ROUNDS_LEAST = 3
+SMALL = 1.05  # less than two runs of one program on a shared machine differ by
 NOT_EXPLAINED = "not explained"
 
 
@@ -114,8 +115,10 @@ def sentence(rows):
     if not said:
         return None
     late = behind(rows)
-    unknown = sum(reason == NOT_EXPLAINED for _, reason in late)
-    why = f" Why, row by row, is below; {unknown} of them are not explained." if late else ""
+    unknown = [one.ratio for one, reason in late if reason == NOT_EXPLAINED]
+    small = sum(ratio < SMALL for ratio in unknown)
+    under = f", {small} of these by less than {SMALL:g}×" if small else ""
+    why = f" Why, row by row, is below; {len(unknown)} of them are not explained{under}." if late else ""
     return f"**Ahead, or behind?** {'; '.join(said)}.{why}"
 
 

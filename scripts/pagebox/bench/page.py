@@ -76,9 +76,10 @@ class Report:
             rows = f" (Rests on {report.counted(len(rests_on), 'row')}{within}.)" if rests_on else ""
             told[first].append(f"- {text}{rows}")
         nothing = "Noise swallowed every answer." if swallowed else "No row ran that answers a question."
-        made = [report.Section("Answers", "\n".join(told[True]) or nothing), self.noise(swallowed)]
-        if told[False]:
-            made.append(report.Section("More answers", "\n".join(told[False])))
+        first, more = (told[True], told[False]) if told[True] else (told[False], [])
+        made = [report.Section("Answers", "\n".join(first) or nothing), self.noise(swallowed)]
+        if more:
+            made.append(report.Section("More answers", "\n".join(more)))
         return made
 
     def rested(self):
