@@ -4,7 +4,7 @@
 # What every binary of the harness is made of; the engines' objects are built by the root's rule.
 FUZZ_CORE := $(addprefix fuzz/programs/,op.c mutate.c combine.c pairs.c) \
     $(addprefix fuzz/reference/,subject_ref.c host_calls.c host_backing.c host_bytes.c \
-    host_custom.c host_far.c host_mailbox.c host_memory.c host_wait.c os_wrap.c libc_wrap.c fault.c) \
+    host_custom.c host_far.c host_life.c host_mailbox.c host_memory.c host_signal.c host_wait.c host_waiters.c os_wrap.c libc_wrap.c fault.c) \
     $(addprefix fuzz/judges/,model.c oracle.c sequence_memory.c sequence_mailbox.c rule.c) \
     $(addprefix fuzz/runners/,subject.c operations.c exec.c alone_memory.c alone_mailbox.c crash.c)
 # Where headers of fuzz/ are found; the engine, fuzz/sim/, knows none of them.
@@ -17,6 +17,17 @@ FUZZ_WRAPPED := $(shell grep -oE '__wrap_pb_os_[a-z_]+' fuzz/reference/os_wrap.c
 FUZZ_WRAPPED_C := $(shell grep -oE '__wrap_[a-z_]+' fuzz/reference/libc_wrap.c | sed s/__wrap_// | sort -u)
 FUZZ_WRAP := $(FUZZ_WRAPPED:%=-Wl,--wrap=%) $(FUZZ_WRAPPED_C:%=-Wl,--wrap=%)
 FUZZ_LIBS := -ldl -pthread
+# What these ask the kernel once, and keep, lies in a section that the harness can empty (libc_wrap.c). They are linked in
+# front of the library, which then need not give them.
+FUZZ_ASKED := os_linux region_mapped
+asked_of = $(FUZZ_ASKED:%=build/$(1)/asked/%.o)
+define fuzz_asked_rules
+$(call asked_of,$(1)): build/$(1)/asked/%.o: build/$(1)/ref/%.o
+	$$(call say,OBJCOPY,$$@)
+	@mkdir -p $$(@D)
+	$$(Q)objcopy --rename-section .bss=pb_asked $$< $$@
+endef
+$(foreach c,libfuzzer bare afl plain asan cov,$(eval $(call fuzz_asked_rules,$(c))))
 # The programs whose threads interleave: the reference as the concurrency engine sees it, and the
 # engine (engine.mk).
 interleave_of = build/sim$(filter -libfuzzer -cov,-$(1))/interleave.o build/plain/libsim.a
@@ -49,7 +60,7 @@ build/bare/fuzz/programs/mutate.o build/bare/fuzz/programs/combine.o build/bare/
 
 define fuzz_engine_rules
 $(FUZZ_TARGETS:%=build/$(1)/%): build/$(1)/%: build/$(1)/fuzz/targets/%.o build/$(1)/fuzz/targets/target.o \
-    $(FUZZ_CORE:%.c=build/$(1)/%.o) $$(call interleave_of,$(1)) build/$(1)/libpagebox.a
+    $(FUZZ_CORE:%.c=build/$(1)/%.o) $$(call interleave_of,$(1)) $(call asked_of,$(1)) build/$(1)/libpagebox.a
 	$$(call say,LD,$$@)
 	$$(Q)$$(CC.$(1)) $$(SANITIZE.$(1)) -fsanitize=fuzzer $(FUZZ_WRAP) $(FUZZ_SHOWN) $$^ $(FUZZ_LIBS) -o $$@
 fuzz-build-$(1): $(FUZZ_TARGETS:%=build/$(1)/%)
@@ -66,7 +77,7 @@ build/$(1)/reproducer: $(addprefix build/$(1)/fuzz/targets/,reproducer.o tape.o 
 build/$(1)/fuzz/targets/reproducer.o: $(wildcard fuzz/targets/program/*.h) fuzz/subject.h
 $(FUZZ_TOOLS:%=build/$(1)/%): build/$(1)/fuzz/targets/input.o $(FUZZ_CORE:%.c=build/$(1)/%.o) \
     $(if $(filter cov,$(1)),build/cov/fuzz/targets/coverage_exit.o) \
-    $$(call interleave_of,$(1)) build/$(1)/libpagebox.a
+    $$(call interleave_of,$(1)) $(call asked_of,$(1)) build/$(1)/libpagebox.a
 	$$(call say,LD,$$@)
 	$$(Q)$$(CC.$(1)) $$(CFLAGS.$(1)) $$(LDFLAGS.$(1)) $(FUZZ_WRAP) $(if $(filter cov,$(1)),-Wl$(comma)--wrap=_exit) $(FUZZ_SHOWN) $$^ $(FUZZ_LIBS) -o $$@
 endef
@@ -182,7 +193,7 @@ FUZZ_TEST_SRC := $(filter-out fuzz/tests/subject_%.c,$(sort $(wildcard fuzz/test
 define fuzz_test_rules
 build/$(1)/fuzz-tests: $(FUZZ_TEST_SRC:%.c=build/$(1)/%.o) build/$(1)/ref/tests/runner.o build/$(1)/fuzz/programs/mutate_afl.o \
     $(filter-out build/$(1)/fuzz/runners/crash.o,$(FUZZ_CORE:%.c=build/$(1)/%.o)) \
-    $$(call interleave_of,$(1)) build/$(1)/libpagebox.a
+    $$(call interleave_of,$(1)) $(call asked_of,$(1)) build/$(1)/libpagebox.a
 	$$(call say,LD,$$@)
 	$$(Q)$$(CC.$(1)) $$(CFLAGS.$(1)) $$(LDFLAGS.$(1)) $(FUZZ_WRAP) $$^ $(FUZZ_LIBS) -o $$@
 endef

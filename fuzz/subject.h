@@ -108,7 +108,8 @@ enum subject_promise {
     /* Where two errors are true, or two would do: what is both misaligned and out of bounds is
      * SUBJECT_MISALIGNED, a size above 65,536 pages is SUBJECT_LIMIT, a type that contradicts
      * itself SUBJECT_INVALID. */
-    SUBJECT_ALIGNED_FIRST = 64
+    SUBJECT_ALIGNED_FIRST = 64,
+    SUBJECT_POPULATES = 128 /* where `populate` is asked for, new pages are in memory */
 };
 
 enum subject_style_choice {
@@ -308,7 +309,9 @@ enum subject_mailbox_promise {
     SUBJECT_LIES_IN_MEMORY = 16, /* takes subject_mailbox_config.memory */
     SUBJECT_EVERY_GROUND = 32,   /* has all of enum subject_ground */
     SUBJECT_SHARES_MEMORY = 64,  /* takes subject_mailbox_config.beside */
-    SUBJECT_LOCK_FREE = 128      /* no enqueue waits for another thread, unless it spills [R45] */
+    SUBJECT_LOCK_FREE = 128,     /* no enqueue waits for another thread, unless it spills [R45] */
+    SUBJECT_EXACT_WORDS = 256    /* words are ref/mailbox_layout.h's, with its bits of the flag, and
+                                  * what    both errors of a call are true of is told as ref/ tells it */
 };
 
 /* The guest memory that a mailbox lies in. It can grow by four pages, one on the heap not at all.

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <unistd.h>
 
 /* Missing from the headers of some systems with newer kernels. */
@@ -344,6 +345,48 @@ const char *oracle_zero(const struct sequence *q, struct judged *judged, unsigne
         }
     }
     return NULL;
+}
+
+/* ---- What is in memory -------------------------------------------------------------------------
+ */
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+/* The kernel takes the hint (from Linux 5.14 on), and nothing can be swapped out since. */
+static bool can_tell_populated(void) {
+    static enum { UNKNOWN, CAN, CANNOT } can;
+    static _Alignas(65536) uint8_t page[65536];
+    struct sysinfo machine;
+    if (can == UNKNOWN) {
+        const bool swaps = sysinfo(&machine) != 0 || machine.totalswap > 0;
+        const bool takes = syscall(SYS_madvise, page, sizeof page, MADV_POPULATE_WRITE) == 0;
+        can = takes && !swaps ? CAN : CANNOT;
+    }
+    return can == CAN;
+}
+
+const char *oracle_populated(const struct sequence *q, struct judged *m, unsigned i, uint32_t from,
+                             uint32_t to, const char *rule) {
+    enum { PAGES_MOST = 80, HOST_PAGES = PAGES_MOST * 16 };
+    static unsigned char resident[HOST_PAGES];
+    const struct judged_side *side = &m->side[i];
+    if (!m->populate || !(q->memory->promises & SUBJECT_POPULATES) || from >= to ||
+        to - from > PAGES_MOST || !side->view.has_reservation || side->strategy->partial ||
+        !can_tell_populated()) {
+        return NULL;
+    }
+    uint8_t *at = (uint8_t *)(uintptr_t)side->base + from * SUBJECT_PAGE_BYTES;
+    const uint64_t bytes = (to - from) * SUBJECT_PAGE_BYTES;
+    if (mincore(at, bytes, resident) != 0) {
+        return NULL;
+    }
+    bool all = true;
+    for (uint64_t n = 0; n < bytes / q->host_page_bytes; n++) {
+        all &= resident[n] & 1;
+    }
+    return all ? NULL : looked(m, i, (struct note){.kind = NOTE_OTHER, .rule = rule}, 0);
 }
 
 /* ---- The guard --------------------------------------------------------------------------------

@@ -21,6 +21,9 @@ const char *oracle_range(const struct sequence *q, struct judged *m, unsigned i,
 const char *oracle_zero(const struct sequence *q, struct judged *m, unsigned i, uint32_t from,
                         uint32_t to, const char *rule);
 
+/* The pages [from, to) are in memory, where that was asked for. */
+const char *oracle_populated(const struct sequence *q, struct judged *m, unsigned i, uint32_t from,
+                             uint32_t to, const char *rule);
 /* Every byte past the size faults, probed at the edges, else `rule` is broken; the reservation is
  * wide enough (R3, R4). */
 const char *oracle_guard(const struct sequence *q, struct judged *m, unsigned i, const char *rule);

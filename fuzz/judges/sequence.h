@@ -51,6 +51,7 @@ struct judged_side {
     bool did;  /* the last operation succeeded on it */
     bool drop; /* it failed in a permitted way and its twin did not: the runner drops it */
     bool refused;
+    bool failed;   /* a call below the last one was made to fail */
     unsigned pins; /* parts that the host has pinned (R42) */
 };
 
@@ -105,7 +106,12 @@ const char *sequence_created(struct sequence *q, struct creation *c,
 /* The side was created `rung` rungs down, at most fall_back, and `enough` would have done. The
  * request takes over its style, if that style belongs to the rung (R43). */
 const char *sequence_rung(struct sequence *q, struct creation *c, struct judged *m, unsigned rung,
-                          const struct subject_style *told, bool failed, unsigned enough);
+                          const struct subject_style *told, bool failed, unsigned enough,
+                          uint32_t halved);
+/* Pages that the last rung reserves at least where reservations may have so many bytes: what it
+ * asked for, halved until it fits. */
+uint32_t sequence_halved(const struct creation *c, const struct subject_strategy *strategy,
+                         uint64_t space_bytes);
 /* The only call that failed reserved address space, and creation did not fall back to a lower rung.
  */
 const char *sequence_gave_up(const struct creation *c, const struct subject_strategy *strategy,
@@ -182,6 +188,7 @@ struct judged_box {
     uint32_t *closed; /* the region as close left it (R36) */
     bool has_apron;   /* known bytes lie around it */
     bool replaced;    /* its region is another one's now (R44) */
+    bool exact;       /* SUBJECT_EXACT_WORDS */
     struct mailbox_view view;
     const char *broken; /* what was found while the guest ran */
 };
@@ -222,6 +229,10 @@ void sequence_took(struct judged_box *b, uint32_t id);
 const char *sequence_drained(struct judged_box *b, uint32_t in_ring, uint32_t taken);
 /* True if a guest that goes to sleep now would never be told of the ids in the ring. */
 const char *sequence_sleeps(const struct judged_box *b, bool acted);
+/* What the guest asks its host for: to sleep on its flag while that is as it was just seen, for as
+ * long as it was told. */
+const char *sequence_asks(const struct judged_box *b, const _Atomic uint32_t *flag,
+                          uint32_t expected, bool same_time);
 /* A park that did not sleep, although nothing was there and the host was not asked for spilled ids.
  */
 const char *sequence_ready_for_nothing(const struct judged_box *b);

@@ -106,6 +106,27 @@ static const char *closed_bit(const struct judged_box *b) {
     return rule_differs("R44-closed", "expected an open mailbox, and its guest sees it closed");
 }
 
+/* The flag as a whole: what is signalled, whether there are spilled ids to ask for; and the
+ * capacity, which nobody changes. */
+static const char *exact_words(const struct judged_box *b) {
+    enum { SIGNALLED = 1, CLOSED = 2, SPILLED = 4 };
+    const struct model_mailbox *m = &b->model;
+    const uint32_t must = (m->signalled ? SIGNALLED : 0u) | (m->closed ? CLOSED : 0u) |
+                          (m->queued > m->in_ring ? SPILLED : 0u);
+    const uint32_t flag = atomic_load_explicit(&b->view.words->flag, memory_order_relaxed);
+    const uint32_t capacity = atomic_load_explicit(&b->view.words->capacity, memory_order_relaxed);
+    if (!b->exact || (flag == must && capacity == b->capacity)) {
+        return NULL;
+    }
+    const char *rule = capacity != b->capacity     ? "R35-words"
+                       : (flag ^ must) & SPILLED   ? "R33-spilled"
+                       : must & ~flag & SIGNALLED  ? "R34-no-lost-wakeup"
+                       : (flag ^ must) & SIGNALLED ? "R34-signal"
+                                                   : "R36-close-unseen";
+    note((struct note){.kind = NOTE_OTHER, .rule = rule});
+    return rule_differs(rule, "expected the flag to be %u, got %u", must, flag);
+}
+
 const char *sequence_region(const struct judged_box *b) {
     const struct subject_words *words = b->view.words;
     if (words == NULL || b->replaced) {
@@ -125,7 +146,8 @@ const char *sequence_region(const struct judged_box *b) {
     uint32_t tail = atomic_load_explicit(&words->tail, memory_order_relaxed);
     uint32_t head = atomic_load_explicit(&words->head, memory_order_relaxed);
     if (tail - head == b->model.in_ring) {
-        return closed_bit(b);
+        const char *broken = closed_bit(b);
+        return broken != NULL ? broken : exact_words(b);
     }
     const char *rule = tail - head > b->capacity ? "R33-capacity" : "R33-count";
     note((struct note){.kind = NOTE_RING, .rule = rule, .must = b->model.in_ring});
@@ -212,6 +234,7 @@ void sequence_new_box(const struct sequence *q, struct judged_box *b,
     b->capacity = config->capacity == 0 ? q->mailbox->capacity : config->capacity;
     b->pages = config->pages;
     b->held = b->wild = b->has_apron = b->replaced = false;
+    b->exact = (q->mailbox->promises & SUBJECT_EXACT_WORDS) != 0;
     b->broken = NULL;
     model_mailbox_attach(&b->model, b->capacity > unusable ? b->capacity - unusable : 0,
                          config->spill, config->spill_max);
@@ -272,7 +295,8 @@ static const char *enqueue_answered(const struct sequence *q, struct judged_box 
                                     const struct call *c) {
     bool tells = q->mailbox->promises & SUBJECT_TELLS_FULL;
     if (!sequence_sound_id(q, c->id)) {
-        return oracle_status_in(q, c->status, BIT(INVALID) | (b->model.closed ? BIT(CLOSED) : 0),
+        return oracle_status_in(q, c->status,
+                                BIT(INVALID) | (b->model.closed && !b->exact ? BIT(CLOSED) : 0),
                                 "R30-id");
     }
     if (b->wild) {
@@ -331,7 +355,10 @@ static const char *grow_answered(const struct sequence *q, struct judged_box *b,
     uint64_t room = b->config.pages + spare - b->pages;
     uint32_t before = b->pages;
     unsigned expected = c->pages > room ? BIT(LIMIT) | BIT(NO_MEMORY) : BIT(OK);
-    expected |= b->model.closed ? BIT(CLOSED) : 0;
+    if (b->model.closed) { /* the memory may be gone, so that nothing may be done to it */
+        const bool refuses = b->exact && c->code == OP_mailbox_grow;
+        expected = BIT(CLOSED) | (refuses ? 0 : expected);
+    }
     if (c->status == SUBJECT_OK && c->pages <= room) {
         b->pages += c->pages;
     }
@@ -417,6 +444,17 @@ const char *sequence_sleeps(const struct judged_box *b, bool acted) {
     return rule_differs(rule,
                         "expected the guest to be told before it sleeps: %u ids are in the ring%s",
                         b->model.in_ring, b->model.closed ? ", the mailbox is closed" : "");
+}
+
+const char *sequence_asks(const struct judged_box *b, const _Atomic uint32_t *flag,
+                          uint32_t expected, bool same_time) {
+    if (flag == &b->view.words->flag && same_time &&
+        atomic_load_explicit(flag, memory_order_relaxed) == expected) {
+        return NULL;
+    }
+    note((struct note){.kind = NOTE_OTHER, .rule = "R34-park"});
+    return rule_differs("R34-park",
+                        "expected a sleep on the flag as it is, for the time that was told");
 }
 
 const char *sequence_ready_for_nothing(const struct judged_box *b) {

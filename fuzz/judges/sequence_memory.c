@@ -121,8 +121,25 @@ unsigned sequence_first_rung(const struct creation *c, const struct subject_stra
     return c->config.fall_back + 1;
 }
 
+uint32_t sequence_halved(const struct creation *c, const struct subject_strategy *strategy,
+                         uint64_t space_bytes) {
+    struct creation less = *c;
+    less.style.is_static = false;
+    const uint64_t guard_bytes = guard_at_most(short_guard_bytes(c));
+    const uint32_t most = sequence_capacity(&less, strategy);
+    uint32_t pages = SUBJECT_PAGES_MAX;
+    while (pages > 0 && !c->config.huge_pages &&
+           (pages < most ? pages : most) * SUBJECT_PAGE_BYTES + guard_bytes > space_bytes) {
+        pages /= 2;
+    }
+    pages = pages < most ? pages : most;
+    return c->config.huge_pages || pages < c->config.type.min_pages ? c->config.type.min_pages
+                                                                    : pages;
+}
+
 const char *sequence_rung(struct sequence *q, struct creation *c, struct judged *m, unsigned rung,
-                          const struct subject_style *told, bool failed, unsigned enough) {
+                          const struct subject_style *told, bool failed, unsigned enough,
+                          uint32_t halved) {
     const struct subject_style *asked = &c->style;
     const uint64_t guard_bytes = short_guard_bytes(c);
     m->is_short = rung == RUNG_SHORT;
@@ -146,7 +163,7 @@ const char *sequence_rung(struct sequence *q, struct creation *c, struct judged 
                  told->bound_pages == (told->is_static ? asked->bound_pages : 0);
     c->style = *told;
     if (rung == RUNG_SHORT) {
-        c->config.reserve_pages_max = c->config.type.min_pages; /* more is luck */
+        c->config.reserve_pages_max = halved; /* more is luck */
     }
     return right ? NULL : rule_differs("R43-style", "the style is not the one of rung %u", rung);
 }
@@ -288,6 +305,9 @@ const char *sequence_fresh(struct sequence *q, struct judged *m, unsigned i) {
     bool reused = m->side[i].strategy->slot_pages != 0;
     q->crash_rule = reused ? "R15" : "R2"; /* the bytes compared here must be accessible */
     const char *broken = oracle_state(q, m, i, "R2-fresh-size");
+    if (broken == NULL) { /* before anything is looked at */
+        broken = oracle_populated(q, m, i, 0, m->model.type.min_pages, "R2-populated");
+    }
     if (broken == NULL) {
         broken = oracle_zero(q, m, i, 0, m->model.type.min_pages,
                              reused ? "R15-reuse" : "R2-fresh-zero");
@@ -355,6 +375,7 @@ static const char *grow_answered(struct sequence *q, struct judged *m, unsigned 
         m->most_pages = m->model.type.min_pages + c->pages;
     }
     m->side[i].did = c->status == SUBJECT_OK;
+    m->side[i].failed = c->failed;
     if (m->budgeted && m->side[i].did && !m->side[i].strategy->partial) {
         q->budget_used += c->pages * SUBJECT_PAGE_BYTES;
     }
@@ -376,6 +397,9 @@ static const char *grow_answered(struct sequence *q, struct judged *m, unsigned 
 static const char *grown_check(struct sequence *q, struct judged *m, unsigned i,
                                uint32_t old_pages) {
     const char *broken = oracle_state(q, m, i, "R5-grow-size");
+    if (broken == NULL && !m->side[i].failed) {
+        broken = oracle_populated(q, m, i, old_pages, m->model.type.min_pages, "R8-populated");
+    }
     if (broken == NULL) {
         broken = oracle_bytes(q, m, i, "R8-grow-bytes");
     }
@@ -466,6 +490,9 @@ bool sequence_copy_begins(const struct judged *source, struct judged *made) {
 const char *sequence_copied(struct sequence *q, const struct judged *source, struct judged *made,
                             unsigned i) {
     const char *broken = oracle_state(q, made, i, "R13-copy");
+    if (broken == NULL) {
+        broken = oracle_populated(q, made, i, 0, made->model.type.min_pages, "R13-populated");
+    }
     if (broken == NULL && made->side[i].view.peek == NULL &&
         made->side[i].base == source->side[i].base && made->model.type.min_pages > 0) {
         broken = "R13-copy-aliases";
@@ -564,7 +591,11 @@ static const char *reset_answered(struct sequence *q, struct judged *m, unsigned
 }
 
 static const char *reset_check(struct sequence *q, struct judged *m, unsigned i) {
-    const char *broken = side_check(q, m, i, "R15-reset");
+    const char *broken = oracle_state(q, m, i, "R15-reset");
+    if (broken == NULL) {
+        broken = oracle_populated(q, m, i, 0, m->model.type.min_pages, "R15-populated");
+    }
+    broken = broken != NULL ? broken : side_check(q, m, i, "R15-reset");
     if (broken == NULL) {
         broken = oracle_zero(q, m, i, 0, m->model.type.min_pages, "R15-reset");
     }

@@ -124,13 +124,12 @@ static const struct values usual_values[] = {
     VALUES(step, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16, 19, 22, 26, 32),
     VALUES(reserve, 0, 0, 0, 1, 2, 4, 65536),
     VALUES(slots, 1, 1, 2, 3, 4, 0, 255, 65535, 65536, U32, UINT64_C(1) << 31),
-    VALUES(slot, 2048, 65536, 65536, 131072, 196608, 4096, 0, 65537, 1, UINT64_C(1) << 32,
-           UINT64_C(1) << 47, UINT64_C(1) << 48, (UINT64_C(1) << 48) + 65536, UINT64_C(1) << 63,
-           (UINT64_C(1) << 63) + 65536, UINT64_MAX - 65535, UINT64_MAX - 4095, UINT64_MAX),
-    VALUES(keep, 0, 0, 0, 4096, 8192, 65536, 1, 2048, 4095, 4097, UINT64_MAX - 4095, UINT64_MAX),
+    VALUES(keep, 0, 0, 0, 4096, 8192, 32768, 65536, 1048576, 1, 2048, 4095, 4097, UINT64_MAX - 4095,
+           UINT64_MAX),
     VALUES(reset, 0, 1, 2, 3),
-    VALUES(bytes, 0, 1, 4095, 4096, 4097, 65535, 65536, 65537, 131072, UINT64_C(1) << 31, U32,
-           UINT64_C(1) << 32, (UINT64_C(1) << 32) + 1, UINT64_C(1) << 33, UINT64_MAX),
+    VALUES(bytes, 0, 1, 4095, 4096, 4097, 65535, 65536, 65537, 131072, 131073, 1048577, 2097152,
+           3145728, 3145729, UINT64_C(1) << 31, U32, UINT64_C(1) << 32, (UINT64_C(1) << 32) + 1,
+           UINT64_C(1) << 33, UINT64_MAX),
     VALUES(lacks, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2016, 96, 1792, 31),
     VALUES(start, 0, 0, 1, 8, 4096, 65535, 65536, 131071, 131072, UINT64_C(1) << 31, U32 - 15, U32,
            UINT64_C(1) << 32, (UINT64_C(1) << 32) - 8, UINT64_C(1) << 63, UINT64_MAX),
@@ -162,9 +161,14 @@ static const struct values_of values_of[] = {
     {OP_memory_budget, VALUES(pages, 0, 1, 2, 2, 3, 3, 4, 8, 65536)},
     {OP_memory_tenant, VALUES(count, 0, 0, 1, 2)},
     {OP_memory_file_limit, VALUES(bytes, 0, 1, 4095, 4096, 32768, 65535, 65536, 65537, 131072)},
+    {OP_host_pool,
+     VALUES(slot, 2048, 65536, 65536, 131072, 196608, 524288, 1048576, 4096, 0, 65537, 1,
+            UINT64_C(1) << 32, UINT64_C(1) << 47, UINT64_C(1) << 48, (UINT64_C(1) << 48) + 65536,
+            UINT64_C(1) << 63, (UINT64_C(1) << 63) + 65536, UINT64_MAX - 65535, UINT64_MAX - 4095,
+            UINT64_MAX)},
     {OP_host_pool, VALUES(guard, 0, 4096, 65536, 131072, 1, 2048, 4095, UINT64_C(1) << 32,
                           UINT64_C(1) << 47, UINT64_C(1) << 63, UINT64_MAX - 65535, UINT64_MAX)},
-    {OP_host_image, VALUES(pages, 0, 1, 1, 2, 3)},
+    {OP_host_image, VALUES(pages, 0, 1, 1, 2, 3, 17, 33, 48, 49)},
     {OP_host_segments, VALUES(count, 0, 0, 1, 2, 3, 6)},
     {OP_host_segments, VALUES(length, 0, 0, 1, 64, 65535, 65536, 65537, 131072, U32,
                               UINT64_C(1) << 32, (UINT64_C(1) << 32) + 8, UINT64_MAX)},
@@ -227,6 +231,10 @@ static const struct values_of values_of[] = {
                              UINT64_C(1) << 63, 1000)},
     {OP_host_blocked, VALUES(now, 0, 1, 999999999, 1000000000, UINT64_C(1) << 32, INT64_MAX,
                              UINT64_MAX - 1000, UINT64_MAX - 1001, UINT64_MAX - 999)},
+    {OP_host_signal, VALUES(at, 0, 5, 65535, 65536, 65537, 131071, 131072, 262143, 262144)},
+    {OP_host_waiters, VALUES(strategy, 0, 1, 2, 3, 4)},
+    {OP_host_waiters, VALUES(limit, 0, 0, 1, 2, 3, 4)},
+    {OP_host_waiters, VALUES(early, 0, 1, 2, 4)},
     {OP_host_limiter, VALUES(min, 0, 1, 1, 2, 3)},
     {OP_host_mailbox, VALUES(offset, 0, 4, 4, 128, 2, 65520, 65536, 64496, U32 - 3, U32)},
     {OP_host_mailbox, VALUES(pages, 1, 1, 2, 3, 0)},
@@ -288,7 +296,7 @@ static bool is_fault(unsigned code) {
 
 /* The reference's own functions: what each does depends on no other operation. */
 static bool is_host(unsigned code) {
-    return code >= OP_host_pool && code <= OP_host_box_crowd;
+    return code >= OP_host_pool && code <= OP_host_signal;
 }
 
 static bool left_out[256];
@@ -1696,9 +1704,9 @@ static const unsigned host_one_in[] = {[TARGET_memory_fuzzer] = 16,
 static bool call_the_host(struct maker *k, struct program *p) {
     const unsigned wanted = 1 + below(&k->chance, 6);
     for (unsigned tries = 0; tries < 256 && p->operations < wanted; tries++) {
-        const unsigned code =
-            OP_host_pool + below(&k->chance, OP_host_box_crowd - OP_host_pool + 1);
-        if (op_info(p->target, code) != NULL) {
+        const unsigned code = OP_host_pool + below(&k->chance, OP_host_signal - OP_host_pool + 1);
+        const bool seldom = code == OP_host_signal && !one_in(&k->chance, 4); /* 20 ms */
+        if (op_info(p->target, code) != NULL && !seldom) {
             append_new(k, p, code);
         }
     }
@@ -2138,7 +2146,7 @@ static void shed_expensive(struct maker *k, struct program *p) {
     const bool keeps = one_in(&k->chance, 4);
     for (unsigned i = p->operations; i > 0; i--) {
         const uint8_t code = p->operation[i - 1].code;
-        const bool large = code == OP_scale || code == OP_memory_crowd;
+        const bool large = code == OP_scale || code == OP_memory_crowd || code == OP_host_signal;
         if (code == OP_explore || (large && !keeps)) {
             erase(p, i - 1);
         }

@@ -3,6 +3,11 @@
 
 #include "os_wrap.h"
 
+#include <sys/mman.h>
+#include <sys/sysinfo.h>
+
+enum { REUSED_BYTES_MAX = 1 << 20 };
+
 /* ---- Pools ------------------------------------------------------------------------------------
  */
 
@@ -81,8 +86,6 @@ static const char *tenant_statuses(struct pb_pool *pool, const struct pb_pool_co
     return broken;
 }
 
-enum { REUSED_BYTES_MAX = 1 << 20 };
-
 /* [from, to) of a memory reads 0. */
 static bool reads_zero(struct pb_memory *memory, uint64_t from, uint64_t to) {
     static const uint8_t zero[65536];
@@ -100,6 +103,86 @@ static void write_pages(struct pb_memory *memory, uint64_t stride) {
     for (uint64_t at = 0; at < bytes; at += stride * host) {
         host_base(memory)[at + at / host % host] = 0xEE;
     }
+}
+
+/* ---- What stays resident ------------------------------------------------------------------------
+ */
+
+enum { HABIT_PAGES = 8 }; /* host pages that a tenant writes, few enough to be tried */
+
+/* Nothing can be swapped out, and pages come one at a time. */
+static bool can_tell_resident(void) {
+    struct sysinfo machine;
+    return host_page_bytes() == 4096 && sysinfo(&machine) == 0 && machine.totalswap == 0;
+}
+
+static uint64_t resident_pages(const uint8_t *base, uint64_t bytes) {
+    static unsigned char resident[REUSED_BYTES_MAX / 4096];
+    uint64_t count = 0;
+    if (mincore((void *)(uintptr_t)base, bytes, resident) != 0) {
+        return 0;
+    }
+    for (uint64_t n = 0; n < bytes / host_page_bytes(); n++) {
+        count += resident[n] & 1;
+    }
+    return count;
+}
+
+/* A tenant of the whole slot writes a byte into each of some host pages, and leaves. How many stay;
+ * *told is false where that says nothing. */
+static uint64_t kept_after(struct pb_pool *pool, const struct pb_pool_config *c, uint64_t first,
+                           bool *told) {
+    const uint32_t pages = (uint32_t)(c->slot_bytes / PAGE);
+    const struct pb_memory_style style = {.kind = PB_STYLE_DYNAMIC};
+    const struct pb_memory_config config = {
+        .type = {pages, pages, false},
+        .style = &style,
+        .strategy = PB_STRATEGY_POOL,
+        .pool = pool,
+        .allocator = &host_allocator,
+    };
+    struct pb_memory *memory;
+    if (pb_memory_create(&config, &memory) != PB_OK) {
+        *told = false;
+        return 0;
+    }
+    uint8_t *base = host_base(memory);
+    const uint64_t before = resident_pages(base, pages * PAGE);
+    for (uint64_t n = 0; n < HABIT_PAGES; n++) {
+        base[(first + n) * host_page_bytes() + n] = 1;
+    }
+    *told &= resident_pages(base, pages * PAGE) <= before + HABIT_PAGES;
+    pb_memory_release(memory);
+    return resident_pages(base, pages * PAGE);
+}
+
+/* What backing.h says of each way to reset: which pages stay for the next tenant, and how many at
+ * most. The same pages of each tenant do, where they are scanned; other pages each time do not. */
+static const char *pool_habits(struct pb_pool *pool, const struct pb_pool_config *c) {
+    enum { TURNS = 3, OTHERS = 60 };
+    const uint64_t host = host_page_bytes(), keep = c->keep_resident_bytes / host;
+    const uint64_t slot = c->slot_bytes / PAGE * PAGE / host;
+    const bool scans = c->reset == PB_POOL_SCAN;
+    bool told = can_tell_resident();
+    const char *broken = NULL;
+    if (!told || slot < 2 * OTHERS) {
+        return NULL;
+    }
+    for (unsigned turn = 0; turn < TURNS && broken == NULL; turn++) {
+        const uint64_t kept = kept_after(pool, c, 0, &told);
+        const uint64_t must =
+            scans ? (keep < HABIT_PAGES ? keep : HABIT_PAGES) : (keep < slot ? keep : slot);
+        const bool right =
+            kept <= must && (kept == must || (scans && (turn == 0 || keep < HABIT_PAGES)));
+        if (told && !host_call_failed()) {
+            broken = host_holds(right, kept > must ? "R15-keeps" : "R15-gives-back");
+        }
+    }
+    if (scans && keep >= 2 * HABIT_PAGES && broken == NULL) {
+        const uint64_t kept = kept_after(pool, c, OTHERS, &told);
+        broken = host_holds(kept == 0 || !told || host_call_failed(), "R15-keeps");
+    }
+    return broken;
 }
 
 /* One tenant after another: each begins with one page, or none, grows to the whole slot, writes, is
@@ -209,6 +292,9 @@ const char *host_pool(const struct op *op) {
     broken =
         host_first(broken, host_holds(pb_pool_slot_bytes(pool) == config.slot_bytes, "R15-slot"));
     broken = broken != NULL ? broken : pool_tenants(pool, &config);
+    if (broken == NULL && config.slot_bytes <= REUSED_BYTES_MAX) {
+        broken = pool_habits(pool, &config);
+    }
     if (broken == NULL && config.slot_bytes >= PAGE && config.slot_bytes <= REUSED_BYTES_MAX) {
         broken = pool_reuse(pool, &config);
     }
@@ -255,7 +341,7 @@ static const char *image_tenants(struct pb_image *image, uint64_t count, uint32_
 }
 
 const char *host_image(const struct op *op) {
-    enum { REAL_BYTES = 1 << 17 };
+    enum { REAL_BYTES = FAR_FRONT_BYTES, IMAGE_PAGES = 64 };
     const uint64_t count = op->arg.host_image.bytes, host = host_page_bytes();
     struct pb_image *image = HOST_MARK;
     if (host_far_bytes() == NULL) {
@@ -282,9 +368,10 @@ const char *host_image(const struct op *op) {
         broken, host_holds(pb_image_bytes(image) == (count + host - 1) / host * host, "R2-image"));
     broken = host_first(broken, host_holds(pb_image_retain(image) == image, "R2-image"));
     pb_image_release(image);
-    broken = broken != NULL ? broken
-                            : image_tenants(image, count, (uint32_t)op->arg.host_image.pages % 4,
-                                            op->arg.host_image.keep);
+    broken = broken != NULL
+                 ? broken
+                 : image_tenants(image, count, (uint32_t)op->arg.host_image.pages % IMAGE_PAGES,
+                                 op->arg.host_image.keep);
     pb_image_release(image);
     pb_image_release(NULL);
     return broken;

@@ -44,22 +44,33 @@ const char *host_first(const char *one, const char *other) {
 /* ---- What the calls need ----------------------------------------------------------------------
  */
 
+static const char *misused; /* the rule that the use of the allocator has broken */
+
+/* It gets its context, and no block that is still a memory's (R39). */
+static void look_at_use(const void *context, const void *at) {
+    if (context != HOST_MARK) {
+        misused = "R1-allocator";
+    } else if (at != NULL && os_wrap_is_owned(at)) {
+        misused = "R39-owner-gone";
+    }
+}
+
 static void *allocate(void *context, size_t bytes) {
-    (void)context;
+    look_at_use(context, NULL);
     return fault_environment()->allocate_zeroed(bytes);
 }
 
 static void *resize(void *context, void *at, size_t bytes) {
-    (void)context;
+    look_at_use(context, at);
     return fault_environment()->resize(at, bytes);
 }
 
 static void release(void *context, void *at) {
-    (void)context;
+    look_at_use(context, at);
     fault_environment()->release(at);
 }
 
-const struct pb_allocator host_allocator = {allocate, resize, release, NULL};
+const struct pb_allocator host_allocator = {allocate, resize, release, HOST_MARK};
 
 const struct pb_allocator *host_allocator_or_none(uint64_t number) {
     return number % 4 == 2 ? NULL : &host_allocator;
@@ -84,10 +95,11 @@ const uint8_t *host_far_bytes(void) {
     for (unsigned i = 0; made != MAP_FAILED && i < sizeof far_windows / sizeof far_windows[0];
          i++) {
         const uint64_t at = far_windows[i] == 0 ? 0 : far_windows[i] - FAR_WINDOW_BYTES / 2;
-        if (mprotect(made + at, FAR_WINDOW_BYTES, PROT_READ | PROT_WRITE) != 0) {
+        const uint64_t length = far_windows[i] == 0 ? FAR_FRONT_BYTES : FAR_WINDOW_BYTES;
+        if (mprotect(made + at, length, PROT_READ | PROT_WRITE) != 0) {
             break;
         }
-        for (uint64_t n = at; n < at + FAR_WINDOW_BYTES; n++) {
+        for (uint64_t n = at; n < at + length; n++) {
             made[n] = (uint8_t)(1 + (n + n / 251 + i) % 255);
         }
     }
@@ -142,6 +154,9 @@ static call *const calls[256] = {
     [OP_host_futex] = host_futex,
     [OP_host_blocked] = host_blocked,
     [OP_host_box_crowd] = host_box_crowd,
+    [OP_host_waiters] = host_waiters,
+    [OP_host_life] = host_life,
+    [OP_host_signal] = host_signal,
 };
 
 bool host_call_is(unsigned code) {
@@ -150,8 +165,9 @@ bool host_call_is(unsigned code) {
 
 uint64_t host_call_work(const struct op *op) {
     enum { WORK_POOL = 40, WORK_OTHER = 8 };
-    const bool long_one =
-        op->code == OP_host_pool || op->code == OP_host_tenants || op->code == OP_host_box_crowd;
+    const bool long_one = op->code == OP_host_pool || op->code == OP_host_tenants ||
+                          op->code == OP_host_box_crowd || op->code == OP_host_life ||
+                          op->code == OP_host_signal;
     return long_one ? WORK_POOL : WORK_OTHER;
 }
 
@@ -164,6 +180,8 @@ static bool wants_no_failure(uint8_t code) {
 
 const char *host_call(const struct op *op) {
     faults_before = fault_count();
+    misused = NULL;
     const char *broken = calls[op->code](op);
+    broken = host_first(broken, misused);
     return wants_no_failure(op->code) && host_call_failed() ? NULL : broken;
 }

@@ -1,6 +1,7 @@
 /* host_custom.c: memories by tables of functions, of which some are missing. */
 #include "host_within.h"
 
+#include "mailbox.h"
 #include "one_page.h"
 
 /* ---- Custom memories --------------------------------------------------------------------------
@@ -13,6 +14,7 @@ static struct {
     unsigned initialised, waited, notified, disabled, released, retained, copied;
     uint64_t start, count, address, expected;
     unsigned width;
+    uint32_t woken; /* how many were to be woken last */
 } page;
 
 static void page_release(void *self) {
@@ -67,6 +69,7 @@ static uint32_t page_notify(void *self, uint64_t address, uint32_t count) {
     (void)self;
     page.notified++;
     page.address = address;
+    page.woken = count;
     return count;
 }
 
@@ -222,6 +225,39 @@ static const char *custom_handle(struct pb_memory *made, enum pb_status got) {
     return broken;
 }
 
+/* The table's notify wakes the guest of a mailbox that lies there: one for the first id, all at the
+ * end, and nobody for what the guest has been told already. */
+static const char *custom_mailbox(struct pb_memory *memory, unsigned lacks, uint64_t at) {
+    const bool can = page.common.shared && !(lacks >> NOTIFY & 1);
+    const struct pb_mailbox_config config = {.memory = memory,
+                                             .offset = (uint32_t)(at % PAGE / 2 / 4 * 4),
+                                             .capacity = 4,
+                                             .allocator = &host_allocator};
+    struct pb_mailbox *box;
+    if (pb_mailbox_create(&config, &box) != PB_OK) {
+        return "R38-custom";
+    }
+    const uint64_t flag = config.offset + (uint64_t)PB_MAILBOX_FLAG_OFFSET;
+    page.notified = 0;
+    page.address = page.woken = 0;
+    const char *broken = host_answered(pb_mailbox_enqueue(box, 1), S(OK), "R30-custom");
+    broken = host_first(
+        broken, host_holds(can ? page.notified == 1 && page.address == flag && page.woken == 1
+                               : page.notified == 0,
+                           "R34-custom"));
+    broken = host_first(broken, host_answered(pb_mailbox_enqueue(box, 2), S(OK), "R30-custom"));
+    broken = host_first(broken, host_holds(page.notified == (can ? 1u : 0u), "R34-custom"));
+    pb_mailbox_close(box, NULL);
+    broken = host_first(broken, host_holds(can ? page.notified == 2 && page.address == flag &&
+                                                     page.woken == UINT32_MAX
+                                               : page.notified == 0,
+                                           "R36-custom"));
+    broken = host_first(broken, host_answered(pb_mailbox_enqueue(box, 3), S(CLOSED), "R36-custom"));
+    broken = host_first(broken, host_holds(page.notified == (can ? 2u : 0u), "R36-custom"));
+    pb_mailbox_release(box);
+    return broken;
+}
+
 static const char *custom_handles(struct pb_memory *memory, unsigned lacks) {
     struct pb_memory *made = HOST_MARK;
     enum pb_status got = pb_memory_retain(memory, &made);
@@ -273,6 +309,7 @@ const char *host_custom(const struct op *op) {
         broken = custom_words(memory, lacks, op->arg.host_custom.at);
         broken = host_first(
             broken, custom_bytes(memory, lacks, op->arg.host_custom.at, op->arg.host_custom.count));
+        broken = host_first(broken, custom_mailbox(memory, lacks, op->arg.host_custom.at));
         broken = host_first(broken, custom_handles(memory, lacks));
     }
     const unsigned retained = page.retained + (lacks >> COPIES & 1 ? page.copied : 0);

@@ -3,6 +3,10 @@
 
 #include "guest.h"
 #include "mailbox.h"
+#include "os_wrap.h"
+
+#include <errno.h>
+#include <linux/futex.h>
 
 /* ---- Mailboxes --------------------------------------------------------------------------------
  */
@@ -203,6 +207,48 @@ static const char *closed_box(struct pb_mailbox *box, struct pb_mailbox_words *w
     return host_first(broken, host_holds(ids.right && ids.next == in_ring + 1, "R30-lost"));
 }
 
+/* A guest that is parked by the wait instruction, and what wakes it, in the middle of its futex
+ * call. */
+struct parked {
+    struct pb_memory *memory;
+    struct pb_mailbox *box;
+    bool closes;
+    unsigned calls, wakes;
+};
+
+static long parked_answer(void *context, const struct libc_futex_call *call) {
+    enum { CALLS_MAX = 8 };
+    struct parked *p = context;
+    errno = 0;
+    if (call->operation != FUTEX_WAIT_BITSET_PRIVATE) {
+        p->wakes++;
+        return 1;
+    }
+    p->calls++;
+    if (p->calls == 1 && p->closes) {
+        pb_mailbox_close(p->box, NULL);
+    } else if (p->calls == 1) {
+        (void)pb_mailbox_enqueue(p->box, 77);
+    } else if (p->calls > CALLS_MAX) { /* nothing does */
+        pb_memory_disable_atomics(p->memory);
+    }
+    return 0;
+}
+
+/* In a shared memory that was not one when the mailbox was made. */
+static const char *parked_guest(struct pb_memory *memory, struct pb_mailbox *box, uint32_t offset,
+                                bool closes) {
+    struct parked p = {.memory = memory, .box = box, .closes = closes};
+    const struct libc_futex futex = {parked_answer, &p};
+    enum pb_wait result = (enum pb_wait)9;
+    libc_wrap_futex(&futex);
+    const enum pb_status got =
+        pb_memory_wait32(memory, (uint64_t)offset + PB_MAILBOX_FLAG_OFFSET, 0, -1, &result);
+    libc_wrap_futex(NULL);
+    return host_holds(got == PB_OK && result == PB_WAIT_NOTIFIED && p.wakes > 0,
+                      closes ? "R36-close-unseen" : "R34-no-lost-wakeup");
+}
+
 /* Ids of another producer while it is held: as long as there is room they are accepted, and wait to
  * be published. Where ids are spilled, such a call would wait for the holder. */
 static uint32_t enqueue_held(struct pb_mailbox *box, const struct pb_mailbox_config *config,
@@ -266,6 +312,9 @@ const char *host_held(const struct op *op) {
         broken = closed_box(box, words, in_ring, spilled);
     } else if (broken == NULL && did && what != WORD_held_reset) {
         broken = kept_box(box, words, accepted + late);
+        if (broken == NULL && what == WORD_held_shared) {
+            broken = parked_guest(memory, box, config.offset, accepted % 2 != 0);
+        }
     }
     pb_mailbox_close(box, NULL);
     pb_mailbox_release(box);

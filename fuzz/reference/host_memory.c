@@ -129,6 +129,12 @@ const char *host_names(const struct op *op) {
                                            0) == (value >= PB_STATUS_COUNT) &&
                                           pb_status_message((enum pb_status)value) != NULL,
                                       "R1-names"));
+    const enum pb_status other = (enum pb_status)(b % 64);
+    const bool same =
+        value == (unsigned)other || (value >= PB_STATUS_COUNT && other >= PB_STATUS_COUNT);
+    broken = host_first(broken, host_holds((strcmp(pb_status_message((enum pb_status)value),
+                                                   pb_status_message(other)) == 0) == same,
+                                           "R1-names")); /* each says something of its own */
     uint32_t pages = 77, sum = 77;
     uint64_t bytes = 77;
     const bool whole = a % PAGE == 0 && a <= 4 * GIB;
@@ -149,9 +155,19 @@ const char *host_names(const struct op *op) {
         broken, host_holds(pb_pages_add((uint32_t)a, (uint32_t)b, PB_PAGES_MAX, &sum) == in_limit &&
                                sum == (in_limit ? both : 77),
                            "R5-pages"));
-    return host_first(
+    broken = host_first(
         broken, host_holds(pb_range_within(a, b, 4 * GIB) == (wide <= (unsigned __int128)4 * GIB),
                            "R16-pages"));
+    /* within any limit, and any size: one that is met, and one less */
+    const uint32_t limit = (uint32_t)(a ^ b) % 2 == 0 ? (uint32_t)both : (uint32_t)both - 1;
+    sum = 77;
+    broken = host_first(
+        broken, host_holds(pb_pages_add((uint32_t)a, (uint32_t)b, limit, &sum) == (both <= limit) &&
+                               sum == (both <= limit ? both : 77),
+                           "R5-pages"));
+    const uint64_t size = (uint64_t)wide - (a % 2);
+    return host_first(broken,
+                      host_holds(pb_range_within(a, b, size) == (wide <= size), "R16-pages"));
 }
 
 /* ---- Limiters ---------------------------------------------------------------------------------

@@ -32,9 +32,9 @@ extern const struct pb_allocator host_allocator;
 const struct pb_allocator *host_allocator_or_none(uint64_t number);
 uint64_t host_page_bytes(void);
 
-/* Bytes that cost nothing: 9 GiB of zeros, and something else about the places where 31 and 32 bits
- * end. NULL where there is no such address space. */
-enum { FAR_WINDOW_BYTES = 1 << 17 };
+/* Bytes that cost nothing: 9 GiB of zeros, and something else in front and about the places where
+ * 31 and 32 bits end. NULL where there is no such address space. */
+enum { FAR_WINDOW_BYTES = 1 << 17, FAR_FRONT_BYTES = 3 << 20 };
 #define FAR_BYTES (9 * GIB)
 const uint8_t *host_far_bytes(void);
 
@@ -66,5 +66,8 @@ const char *host_far_boxes(const struct op *op);
 const char *host_futex(const struct op *op);
 const char *host_blocked(const struct op *op);
 const char *host_box_crowd(const struct op *op);
+const char *host_waiters(const struct op *op);
+const char *host_life(const struct op *op);
+const char *host_signal(const struct op *op);
 
 #endif

@@ -5,10 +5,17 @@
 #include "fault.h"
 #include "os_wrap.h"
 
+#include "allocator.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <pthread.h>
 #include <stdarg.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -23,6 +30,7 @@
 
 WRAPPED(ssize_t, pread, (int file, void *data, size_t count, off_t offset));
 WRAPPED(int, ioctl, (int file, unsigned long request, ...));
+WRAPPED(int, open, (const char *path, int flags, ...));
 WRAPPED(ssize_t, pwrite, (int file, const void *data, size_t count, off_t offset));
 WRAPPED(int, ftruncate, (int file, off_t bytes));
 WRAPPED(int, getrlimit, (__rlimit_resource_t resource, struct rlimit *limit));
@@ -37,6 +45,39 @@ WRAPPED(void *, mremap, (void *at, size_t bytes, size_t new_bytes, int flags, vo
 WRAPPED(void *, mmap, (void *at, size_t bytes, int protection, int flags, int file, off_t offset));
 
 enum { GUEST_PAGE_BYTES = 65536 }; /* shorter ranges only probe what the kernel can do */
+
+/* ---- Other kernels ----------------------------------------------------------------------------
+ */
+
+static enum word_kernel kernel;
+
+/* What os_linux.c and region_mapped.c keep in variables of their own: rules.mk gives them a section
+ * by that name. */
+extern char __start_pb_asked[] __attribute__((weak));
+extern char __stop_pb_asked[] __attribute__((weak));
+
+__attribute__((no_sanitize("address"))) static void forget_answers(void) {
+    for (volatile char *at = __start_pb_asked; at < __stop_pb_asked; at++) {
+        *at = 0;
+    }
+}
+
+void libc_wrap_kernel(unsigned word) {
+    kernel = (enum word_kernel)word;
+    forget_answers();
+}
+
+static void (*before_pages)(void);
+
+void libc_wrap_before_pages(void (*before)(void)) {
+    before_pages = before;
+}
+
+static void tell_before_pages(void) {
+    if (before_pages != NULL) {
+        before_pages();
+    }
+}
 
 static bool due(enum word_call call) {
     return fault_armed() && !os_wrap_is_exempt() && fault_due(FAULT_ANYBODY, call);
@@ -121,11 +162,26 @@ int __wrap_ioctl(int file, unsigned long request, ...) {
         errno = errors[which];
         return -1;
     }
-    if (fault_armed() && scans_image(argument)) {
+    if (kernel == WORD_kernel_no_scan || (fault_armed() && scans_image(argument))) {
         errno = ENOTTY;
         return -1;
     }
     return __real_ioctl(file, request, argument);
+}
+
+int __wrap_open(const char *path, int flags, ...) {
+    if (!(flags & O_CLOEXEC) && strcmp(path, "/proc/self/pagemap") == 0) {
+        os_wrap_complain("R13-inherited");
+    }
+    if (kernel == WORD_kernel_no_pagemap || kernel == WORD_kernel_no_descriptors) {
+        errno = kernel == WORD_kernel_no_pagemap ? ENOENT : EMFILE;
+        return -1;
+    }
+    va_list arguments;
+    va_start(arguments, flags);
+    const int mode = flags & O_CREAT ? va_arg(arguments, int) : 0;
+    va_end(arguments);
+    return __real_open(path, flags, mode);
 }
 
 /* A file longer than it may be: the process gets a signal, which ends it. */
@@ -161,6 +217,11 @@ int __wrap_getrlimit(__rlimit_resource_t resource, struct rlimit *limit) {
     return result;
 }
 
+static int stays(int error) {
+    fault_tell_errno(error);
+    return error;
+}
+
 int __wrap_ftruncate(int file, off_t bytes) {
     static const int errors[] = {ENOSPC, EINTR, EIO};
     if (is_too_long((uint64_t)bytes)) {
@@ -169,19 +230,26 @@ int __wrap_ftruncate(int file, off_t bytes) {
     if (!due(WORD_call_c_ftruncate)) {
         return __real_ftruncate(file, bytes);
     }
-    errno = errors[fault_choose(3)];
+    errno = stays(errors[fault_choose(3)]);
     return -1;
+}
+
+bool libc_wrap_is_frozen(int file) {
+    struct stat state;
+    const char one = 1;
+    int before = PTHREAD_CANCEL_ENABLE; /* a write is a cancellation point */
+    (void)pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    const bool frozen = fstat(file, &state) == 0 && __real_pwrite(file, &one, 1, 0) < 0 &&
+                        __real_ftruncate(file, state.st_size + 1) < 0 &&
+                        __real_ftruncate(file, 0) < 0;
+    (void)pthread_setcancelstate(before, &before);
+    return frozen;
 }
 
 static bool locked; /* all pages are, until some are mapped anew or unlocked */
 
 /* A transient error may also outlast all retries: each such call fails from here on. */
 static int busy_advice, busy_seal; /* the error; 0: none does */
-
-static int stays(int error) {
-    fault_tell_errno(error);
-    return error;
-}
 
 #ifndef MADV_DONTNEED_LOCKED
 #define MADV_DONTNEED_LOCKED 24 /* from Linux 5.18 on */
@@ -193,10 +261,40 @@ static bool wants_unlocked(int advice) {
     return advice == MADV_DONTNEED || advice == MADV_DONTNEED_LOCKED;
 }
 
+enum { HINT_POPULATE = 23, MARKER_INSTALL = 102, MARKER_REMOVE = 103 };
+
+/* What another kernel says to the advice; 1: as this one. */
+static int advised_elsewhere(void *at, size_t bytes, int advice) {
+    const bool marker = advice == MARKER_INSTALL || advice == MARKER_REMOVE;
+    const bool hint = advice == MADV_HUGEPAGE || advice == HINT_POPULATE;
+    if (wants_unlocked(advice)) {
+        if (kernel == WORD_kernel_keeps) {
+            return 0;
+        }
+        if (kernel == WORD_kernel_locked && advice == MADV_DONTNEED_LOCKED) {
+            return __real_madvise(at, bytes, MADV_DONTNEED);
+        }
+    }
+    const bool refused = (wants_unlocked(advice) &&
+                          (kernel == WORD_kernel_locked || kernel == WORD_kernel_old_locked)) ||
+                         (marker && kernel == WORD_kernel_no_markers) ||
+                         (hint && kernel == WORD_kernel_no_hints);
+    if (refused) {
+        errno = EINVAL;
+        return -1;
+    }
+    return marker && kernel == WORD_kernel_false_markers ? 0 : 1;
+}
+
 int __wrap_madvise(void *at, size_t bytes, int advice) {
     enum { PASSES = 2, LOCKED = 2, STAYS_BUSY, KINDS };
     static const int errors[KINDS] = {EAGAIN, EINTR, EINVAL, EAGAIN}; /* the first two pass */
+    tell_before_pages();
     unsigned which = LOCKED;
+    const int elsewhere = kernel == WORD_kernel_own ? 1 : advised_elsewhere(at, bytes, advice);
+    if (elsewhere <= 0) {
+        return elsewhere;
+    }
     if (busy_advice != 0 && wants_unlocked(advice) && !os_wrap_is_exempt()) {
         fault_note();
         errno = busy_advice;
@@ -222,6 +320,14 @@ int __wrap_munlock(const void *at, size_t bytes) {
 static bool taken; /* another mapping has taken the hole that a failed move left */
 
 void *__wrap_mremap(void *at, size_t bytes, size_t new_bytes, int flags, void *to) {
+    tell_before_pages();
+    if (kernel == WORD_kernel_move_unmaps || kernel == WORD_kernel_no_move) {
+        if (kernel == WORD_kernel_move_unmaps) {
+            (void)munmap(to, new_bytes);
+        }
+        errno = EFAULT;
+        return MAP_FAILED;
+    }
     if (bytes < GUEST_PAGE_BYTES || !due(WORD_call_c_mremap)) {
         return __real_mremap(at, bytes, new_bytes, flags, to);
     }
@@ -265,6 +371,7 @@ static int one_of(const int *errors, unsigned count) {
     one_of((const int[]){__VA_ARGS__}, sizeof((const int[]){__VA_ARGS__}) / sizeof(int))
 
 int __wrap_mprotect(void *at, size_t bytes, int protection) {
+    tell_before_pages();
     const bool opens_after_all = protection != PROT_NONE && os_wrap_closing_failed();
     if (bytes < GUEST_PAGE_BYTES || opens_after_all || !due(WORD_call_c_mprotect)) {
         return __real_mprotect(at, bytes, protection);
@@ -299,6 +406,7 @@ int __wrap_fcntl(int file, int command, ...) {
 }
 
 void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, off_t offset) {
+    tell_before_pages();
     locked = locked && !(flags & MAP_FIXED);
     if (taken && (flags & MAP_FIXED_NOREPLACE)) {
         taken = false;
@@ -367,8 +475,17 @@ int __wrap_clock_gettime(clockid_t which, struct timespec *now) {
     return 0;
 }
 
-/* A futex wait that a signal interrupts, or that returns for no reason. */
-long __wrap_syscall(long number, ...) {
+/* One thread, so nobody would ever end the wait: some lock was left taken. */
+static void expect_no_block(const _Atomic uint32_t *word, uint32_t expected) {
+    if (atomic_load(word) == expected) {
+        fputs("a call waits for its own thread: for ever\n", stderr);
+        abort();
+    }
+}
+
+/* A futex wait that a signal interrupts, or that returns for no reason. Whoever gives fewer
+ * arguments has others of them read, too, as the C library does. */
+__attribute__((no_sanitize("address"))) long __wrap_syscall(long number, ...) {
     enum { ARGUMENTS = 6 };
     long argument[ARGUMENTS];
     va_list arguments;
@@ -379,6 +496,9 @@ long __wrap_syscall(long number, ...) {
     va_end(arguments);
     if (number == SYS_futex && futex != NULL) {
         return futex_answer(argument);
+    }
+    if (number == SYS_futex && argument[1] == FUTEX_WAIT_BITSET_PRIVATE && argument[3] == 0) {
+        expect_no_block((const _Atomic uint32_t *)(uintptr_t)argument[0], (uint32_t)argument[2]);
     }
     if (number == SYS_futex && argument[1] == FUTEX_WAIT_BITSET_PRIVATE && due(WORD_call_c_futex)) {
         static const int errors[] = {EINTR, EAGAIN};
@@ -397,6 +517,37 @@ void libc_wrap_moved(void) {
 void libc_wrap_unlocked(void) {
     locked = false;
     busy_advice = busy_seal = 0;
+}
+
+/* ---- The C library's allocator, which is for those who give none --------------------------------
+ */
+
+static unsigned allocations;
+
+/* The register of owners takes some of its entries at a time, longer than any object and shorter
+ * than a page of a guest. */
+extern const struct pb_allocator __real_pb_allocator_libc, __wrap_pb_allocator_libc;
+
+static void *allocate_counted(void *context, size_t bytes) {
+    enum { REGISTER_BYTES = 4096 };
+    allocations += bytes < REGISTER_BYTES || bytes >= GUEST_PAGE_BYTES;
+    return __real_pb_allocator_libc.allocate_zeroed(context, bytes);
+}
+
+static void *resize_counted(void *context, void *at, size_t bytes) {
+    allocations++;
+    return __real_pb_allocator_libc.resize(context, at, bytes);
+}
+
+static void release_uncounted(void *context, void *at) {
+    __real_pb_allocator_libc.release(context, at);
+}
+
+const struct pb_allocator __wrap_pb_allocator_libc = {allocate_counted, resize_counted,
+                                                      release_uncounted, NULL};
+
+unsigned libc_wrap_allocations(void) {
+    return allocations;
 }
 
 /* ---- Lengths of GiB ----------------------------------------------------------------------------
@@ -456,6 +607,10 @@ static struct {
 
 int __wrap_memfd_create(const char *name, unsigned flags) {
     struct stat state;
+    if (kernel == WORD_kernel_no_files) {
+        errno = ENOSYS;
+        return -1;
+    }
     if (due(WORD_call_c_memfd)) {
         errno = ONE_OF(EMFILE, ENFILE, ENOMEM, EPERM, ENOSYS);
         return -1;

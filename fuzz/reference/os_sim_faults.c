@@ -60,6 +60,22 @@ const char *os_wrap_account(void) {
     return NULL;
 }
 
+void os_wrap_ask(void) {}
+
+bool os_wrap_is_huge(const void *at) {
+    (void)at;
+    return false;
+}
+
+bool os_wrap_is_owned(const void *at) {
+    (void)at;
+    return false; /* a question would be a step of the thread */
+}
+
+unsigned libc_wrap_allocations(void) {
+    return 0;
+}
+
 unsigned os_wrap_injected(void) {
     return 0;
 }

@@ -2,9 +2,11 @@
 #include "os_wrap.h"
 
 #include "fault.h"
+#include "memory.h"
 #include "os.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -18,7 +20,7 @@ enum { RANGES_MAX = 2048, ZOMBIES_MAX = 64, FILES_MAX = 64, PINS_MAX = 8 };
 struct range {
     uint8_t *base;
     uint64_t bytes;
-    bool exempt;
+    bool exempt, huge;
 };
 
 static struct {
@@ -55,7 +57,7 @@ static void complain(const char *rule) {
 
 static void range_add(void *base, uint64_t bytes) {
     if (account.ranges < RANGES_MAX && bytes > 0) {
-        account.range[account.ranges++] = (struct range){base, bytes, account.exempt};
+        account.range[account.ranges++] = (struct range){base, bytes, account.exempt, false};
     }
 }
 
@@ -77,8 +79,8 @@ static void range_remove(uint8_t *at, uint64_t bytes, const char *rule) {
         complain(rule);
         return;
     }
-    struct range front = {r->base, (uint64_t)(at - r->base), r->exempt};
-    struct range back = {at + bytes, r->bytes - front.bytes - bytes, r->exempt};
+    struct range front = {r->base, (uint64_t)(at - r->base), r->exempt, r->huge};
+    struct range back = {at + bytes, r->bytes - front.bytes - bytes, r->exempt, r->huge};
     *r = account.range[--account.ranges];
     if (front.bytes > 0) {
         account.range[account.ranges++] = front;
@@ -102,11 +104,15 @@ static void range_expect(const void *at, uint64_t bytes) {
     }
 }
 
+void os_wrap_complain(const char *rule) {
+    complain(rule);
+}
+
 void os_wrap_pin(const void *at, uint64_t bytes, bool on) {
     for (unsigned i = 0; i < PINS_MAX && bytes > 0; i++) {
         struct range *pin = &account.pin[i];
         if (on ? pin->base == NULL : pin->base == at && pin->bytes == bytes) {
-            *pin = (struct range){on ? (uint8_t *)(uintptr_t)at : NULL, bytes, false};
+            *pin = (struct range){on ? (uint8_t *)(uintptr_t)at : NULL, bytes, false, false};
             return;
         }
     }
@@ -121,6 +127,23 @@ static void range_taken(const void *at, uint64_t bytes) {
         if (pin != 0 && pin < start + bytes && start < pin + account.pin[i].bytes) {
             complain("R42-pin");
         }
+    }
+}
+
+bool os_wrap_is_huge(const void *at) {
+    const struct range *r = range_holding(at, 1);
+    return r != NULL && r->huge;
+}
+
+bool os_wrap_is_owned(const void *at) {
+    struct pb_address_owner owner;
+    return !fault_swept() && !account.exempt && pb_memory_owner_of(at, &owner);
+}
+
+/* Address space that is given back may be another memory's, or anybody's, at once. */
+static void expect_unowned(const void *at, uint64_t bytes) {
+    if (os_wrap_is_owned(at) || os_wrap_is_owned((const uint8_t *)at + bytes - 1)) {
+        complain("R39-owner-gone");
     }
 }
 
@@ -165,15 +188,19 @@ static bool due(enum word_call call) {
     return !account.exempt && fault_due(FAULT_ANYBODY, call);
 }
 
-/* What status.h calls an error of mmap, mprotect or memfd_create. */
+/* What status.h calls an error of a call of the C library. */
 static enum pb_status status_of_errno(int error) {
     switch (error) {
     case ENOMEM:
     case EAGAIN:
+    case ENOSPC:
         return PB_NO_MEMORY;
     case EMFILE:
     case ENFILE:
         return PB_NO_DESCRIPTORS;
+    case EINTR:
+    case EBUSY:
+        return PB_INTERRUPTED;
     case EINVAL:
     case ENOSYS:
     case EPERM:
@@ -218,6 +245,8 @@ unsigned os_wrap_injected(void) {
     case WORD_call_c_mmap_error:
     case WORD_call_c_mprotect:
     case WORD_call_c_memfd:
+    case WORD_call_c_ftruncate:
+    case WORD_call_c_fcntl:
         return status_of_errno(fault_errno());
     default:
         return PB_OK;
@@ -335,10 +364,11 @@ enum pb_status __wrap_pb_os_renew(void *at, uint64_t bytes) {
 
 enum pb_status __wrap_pb_os_release(void *base, uint64_t bytes) {
     /* one that begins in a reservation and ends behind it takes somebody else's, too */
+    expect_unowned(base, bytes);
     range_remove(base, bytes,
                  range_holding(base, 1) != NULL ? "R6-foreign-pages" : "R14-double-release");
     if (due(WORD_call_os_release) && account.zombies < ZOMBIES_MAX) {
-        account.zombie[account.zombies++] = (struct range){base, bytes, false};
+        account.zombie[account.zombies++] = (struct range){base, bytes, false, false};
         return page_error();
     }
     return __real_pb_os_release(base, bytes);
@@ -355,6 +385,8 @@ static bool is_mapped(void *at) {
 enum pb_status __wrap_pb_os_move(void *from, uint64_t bytes, void *to, uint64_t to_bytes,
                                  bool *kept) {
     range_expect(to, to_bytes);
+    expect_unowned(from, bytes);
+    expect_unowned(to, to_bytes);
     if (due(WORD_call_os_move)) {
         *kept = true;
         return page_error();
@@ -371,6 +403,10 @@ enum pb_status __wrap_pb_os_move(void *from, uint64_t bytes, void *to, uint64_t 
 
 enum pb_status __wrap_pb_os_advise(void *at, uint64_t bytes, enum pb_os_advice advice) {
     range_expect(at, bytes);
+    struct range *all = range_holding(at, bytes);
+    if (advice == PB_OS_HUGE_PAGES && all != NULL && all->bytes == bytes) {
+        all->huge = true;
+    }
     bool opens = advice == PB_OS_GUARD_REMOVE;
     if (!(opens ? opening_due(WORD_call_os_advise) : due(WORD_call_os_advise))) {
         return __real_pb_os_advise(at, bytes, advice);
@@ -405,6 +441,9 @@ enum pb_status __wrap_pb_os_file_create(uint64_t bytes, int *file) {
     if (status == PB_OK && account.files < FILES_MAX) {
         account.file[account.files++] = *file;
     }
+    if (status == PB_OK && !(fcntl(*file, F_GETFD) & FD_CLOEXEC)) {
+        complain("R13-inherited"); /* by every program that the host starts */
+    }
     return status;
 }
 
@@ -420,7 +459,14 @@ enum pb_status __wrap_pb_os_file_write(int file, uint64_t offset, const void *da
 }
 
 enum pb_status __wrap_pb_os_file_freeze(int file) {
-    return due(WORD_call_os_file_freeze) ? file_error() : __real_pb_os_file_freeze(file);
+    if (due(WORD_call_os_file_freeze)) {
+        return file_error();
+    }
+    const enum pb_status status = __real_pb_os_file_freeze(file);
+    if (status == PB_OK && !libc_wrap_is_frozen(file)) {
+        complain("R13-frozen");
+    }
+    return status;
 }
 
 enum pb_status __wrap_pb_os_file_map(int file, void *at, uint64_t bytes, bool *lost) {
@@ -449,6 +495,19 @@ enum pb_status __wrap_pb_os_file_written(struct pb_os_account *asked, const void
         return fault_choose(2) == 0 ? PB_UNSUPPORTED : PB_SYSTEM;
     }
     return __real_pb_os_file_written(asked, at, bytes, written);
+}
+
+void os_wrap_ask(void) {
+    const bool before = account.exempt;
+    const uint64_t page = pb_os_page_bytes();
+    void *at;
+    account.exempt = true;
+    (void)pb_strategy_available(PB_STRATEGY_GUARD, NULL);
+    if (__real_pb_os_reserve_accessible(page, &at) == PB_OK) {
+        (void)__real_pb_os_discard(at, page);
+        (void)__real_pb_os_release(at, page);
+    }
+    account.exempt = before;
 }
 
 /* ---- Closing the account ----------------------------------------------------------------------

@@ -28,6 +28,18 @@ void os_wrap_pin(const void *at, uint64_t bytes, bool on);
 /* The live reservation that holds the address; false when there is none. */
 bool os_wrap_reservation(const void *address, const uint8_t **at, uint64_t *bytes);
 
+/* Huge pages were asked for, for the whole reservation that holds the address. */
+bool os_wrap_is_huge(const void *at);
+
+/* Lets the reference ask the kernel what it asks once in a process, so that each program finds it
+ * known.
+ */
+void os_wrap_ask(void);
+
+/* The register says of the address that it is some memory's (R39). What a program leaked is not
+ * asked about. */
+bool os_wrap_is_owned(const void *at);
+
 /* A call that closes pages has failed, and nothing was opened since: opening the rest is then the
  * only way left to keep the promise, so that must not fail. */
 bool os_wrap_closing_failed(void);
@@ -37,10 +49,17 @@ void os_wrap_closing_fails(void);
  * none of its own. */
 unsigned os_wrap_injected(void);
 
+/* What a call was seen to do breaks a rule: told by os_wrap_account. */
+void os_wrap_complain(const char *rule);
+/* Nobody can write to the file, make it longer or shorter. */
+bool libc_wrap_is_frozen(int file);
 /* A move has ended, whether it succeeded or not. */
 void libc_wrap_moved(void);
 /* A program ends: no page is locked any more. */
 void libc_wrap_unlocked(void);
+/* How many blocks of the C library's allocator the reference has asked for, but for the register of
+ * owners, which has no other. */
+unsigned libc_wrap_allocations(void);
 /* libc_wrap.c: true when a file that the reference made is still open; it is closed then. */
 bool libc_wrap_left_open(void);
 
@@ -60,6 +79,14 @@ struct libc_futex {
 void libc_wrap_futex(const struct libc_futex *futex); /* NULL: not any more */
 /* The monotonic clock stands at *now_ns while that is set. */
 void libc_wrap_clock(const uint64_t *now_ns);
+
+/* Called before each call of the C library that maps, moves or protects pages; NULL: not any more.
+ */
+void libc_wrap_before_pages(void (*before)(void));
+
+/* From now on the kernel answers as the word says (op.def), and the reference has not asked it yet
+ * what it can do: what it keeps of that for the life of the process is forgotten. */
+void libc_wrap_kernel(unsigned word);
 
 /* After everything is destroyed: NULL, or the name of the broken rule, such as "R14-leak". Releases
  * what was leaked and starts anew. */

@@ -47,27 +47,38 @@ static enum subject_status status_of(enum pb_status status) {
     return (unsigned)status < PB_STATUS_COUNT ? table[status] : SUBJECT_STATUS_COUNT;
 }
 
-static void *allocate(void *context, size_t bytes) {
-    (void)context;
-    return environment->allocate_zeroed(bytes);
-}
-
-static void *resize(void *context, void *at, size_t bytes) {
-    (void)context;
-    return environment->resize(at, bytes);
-}
-
-static void release(void *context, void *at) {
-    (void)context;
-    environment->release(at);
-}
-
-static const struct pb_allocator allocator = {allocate, resize, release, NULL};
-
 /* What an out-parameter holds before a call, which must set it only on success. */
 static const char *complaint;
 static char mark;
 #define MARK ((void *)&mark)
+
+/* An allocator's functions get its context. A block that goes, or may move, is no memory's any
+ * more: a trap handler that asks at this moment must not be told so (R39). */
+static void look_at_allocation(const void *context, const void *at) {
+    if (context != MARK) {
+        complaint = "R1-allocator";
+    }
+    if (at != NULL && os_wrap_keeps() && os_wrap_is_owned(at)) {
+        complaint = "R39-owner-gone";
+    }
+}
+
+static void *allocate(void *context, size_t bytes) {
+    look_at_allocation(context, NULL);
+    return environment->allocate_zeroed(bytes);
+}
+
+static void *resize(void *context, void *at, size_t bytes) {
+    look_at_allocation(context, at);
+    return environment->resize(at, bytes);
+}
+
+static void release(void *context, void *at) {
+    look_at_allocation(context, at);
+    environment->release(at);
+}
+
+static const struct pb_allocator allocator = {allocate, resize, release, MARK};
 
 static void expect_told(enum pb_status status, const void *out, const char *rule) {
     if ((status == PB_OK) != (out != MARK)) {
@@ -339,14 +350,32 @@ static void watch_failed(struct watched *w, uint64_t from_bytes, uint64_t to_byt
 static struct {
     bool granted, failed;
     enum pb_status why;
-    unsigned faults;
+    unsigned faults, retired, from_libc;
     uint64_t fired;
 } running;
+
+/* Slots of all pools. */
+static unsigned slots_retired(void) {
+    unsigned sum = 0;
+    for (unsigned i = 0; os_wrap_keeps() && i < sizeof pools / sizeof pools[0]; i++) {
+        sum += pools[i] == NULL ? 0 : pb_pool_stats(pools[i]).retired;
+    }
+    return sum;
+}
 
 static void call_begins(void) {
     running.granted = running.failed = false;
     running.faults = fault_count();
     running.fired = fault_fired();
+    running.retired = slots_retired();
+    running.from_libc = libc_wrap_allocations();
+}
+
+/* A slot is given up only where mapping it anew, the last resort, has failed. */
+static bool retires_rightly(void) {
+    const bool renewal = fault_fired() != running.fired && (fault_last() == WORD_call_os_renew ||
+                                                            fault_last() == WORD_call_c_mmap_error);
+    return renewal || slots_retired() <= running.retired;
 }
 
 /* One call below failed, and this one with it: why, is what that one said. */
@@ -366,6 +395,10 @@ static enum pb_status call_ends(enum pb_status status, const char *rule) {
         complaint = "R40-told";
     } else if (!says_why(status)) {
         complaint = rule;
+    } else if (!retires_rightly()) {
+        complaint = "R15-retired";
+    } else if (libc_wrap_allocations() != running.from_libc) {
+        complaint = "R1-allocator"; /* the caller gave another one */
     }
     return status;
 }
@@ -425,9 +458,24 @@ static const struct pb_limiter *watch(const struct subject_type *type) {
     return &w->limiter;
 }
 
+/* Nothing has failed, and there is a slot that is long enough. */
+static bool has_slot(struct pb_pool *pool, const struct pb_memory_config *config) {
+    const struct pb_memory_style style =
+        config->style != NULL
+            ? *config->style
+            : pb_style_choose(&config->type,
+                              config->tunables != NULL ? config->tunables : &pb_tunables_default);
+    const uint32_t pages = style.kind == PB_STYLE_STATIC ? style.bound_pages
+                           : config->type.shared         ? config->type.max_pages
+                                                         : config->type.min_pages;
+    return os_wrap_keeps() && fault_count() == 0 && pages <= POOL_SLOT_PAGES &&
+           pb_pool_stats(pool).free > 0;
+}
+
 static enum pb_status create_linear(const struct subject_memory_config *config,
                                     struct pb_memory_config *made, struct pb_memory **memory) {
     enum pb_status status = PB_OK;
+    bool sure = false;
     if (config->strategy == PB_STRATEGY_POOL || config->strategy == POOL_RENEW ||
         config->strategy == POOL_SCAN) {
         made->strategy = PB_STRATEGY_POOL;
@@ -440,8 +488,12 @@ static enum pb_status create_linear(const struct subject_memory_config *config,
         status = pb_image_create(config->image, config->image_bytes, &allocator, &made->image);
     }
     if (status == PB_OK) {
+        sure = made->pool != NULL && has_slot(made->pool, made);
         call_begins();
         status = call_ends(pb_memory_create(made, memory), "R1-why");
+    }
+    if (sure && status == PB_NO_MEMORY && fault_count() == 0) {
+        complaint = "R15-slot-refused";
     }
     if (status == PB_OK && made->pool != NULL && !os_wrap_keeps()) {
         look_at_pool(made->pool);
@@ -451,6 +503,20 @@ static enum pb_status create_linear(const struct subject_memory_config *config,
         pool_let_go(made->pool);
     }
     return status;
+}
+
+static const void *base_of(struct pb_memory *memory) {
+    return atomic_load(&pb_memory_definition(memory)->base);
+}
+
+/* A hint for the whole reservation, wherever it is by now, and for that of a copy. */
+static void expect_huge_pages(struct pb_memory *memory, bool asked) {
+    const enum pb_strategy strategy = pb_memory_strategy(memory);
+    if (asked && strategy < PB_STRATEGY_COUNT && strategy != PB_STRATEGY_HEAP &&
+        strategy != PB_STRATEGY_POOL && base_of(memory) != NULL &&
+        !os_wrap_is_huge(base_of(memory))) {
+        complaint = "R2-huge-pages";
+    }
 }
 
 static void expect_strategy(struct pb_memory *memory, enum pb_strategy strategy) {
@@ -502,16 +568,24 @@ static enum subject_status memory_create(const struct subject_memory_config *con
         status = create_linear(config, &made, &result);
     }
     expect_told(status, result, "R1-told");
+    if (status != PB_OK && config->record != NULL &&
+        (atomic_load(&config->record->base) != NULL ||
+         atomic_load(&config->record->length_bytes) != 0)) {
+        complaint = "R14-record"; /* of pages that are not there */
+    }
     if (status == PB_OK) {
         const bool custom = config->strategy == CUSTOM || config->strategy == CUSTOM_SPARE;
         expect_strategy(result, custom ? PB_STRATEGY_COUNT : made.strategy);
+        expect_huge_pages(result, config->huge_pages);
         *memory = result;
     }
     return status_of(status);
 }
 
 static void memory_destroy(void *memory) {
+    call_begins();
     pb_memory_release(memory);
+    (void)call_ends(PB_OK, "R14-why");
 }
 
 static uint64_t memory_size_pages(void *memory) {
@@ -523,8 +597,12 @@ static uint64_t memory_size_bytes(void *memory) {
 }
 
 static enum subject_status memory_grow(void *memory, uint32_t delta_pages, uint32_t *old_pages) {
+    const bool huge = os_wrap_is_huge(base_of(memory));
     call_begins();
-    return status_of(call_ends(pb_memory_grow(memory, delta_pages, old_pages), "R6-why"));
+    const enum pb_status status =
+        call_ends(pb_memory_grow(memory, delta_pages, old_pages), "R6-why");
+    expect_huge_pages(memory, huge);
+    return status_of(status);
 }
 
 static const struct subject_record *memory_record(void *memory) {
@@ -581,6 +659,7 @@ static enum subject_status memory_copy(void *memory, void **copy) {
     expect_told(status, made, "R13-told");
     if (status == PB_OK) {
         expect_strategy(made, pb_memory_strategy(memory));
+        expect_huge_pages(made, os_wrap_is_huge(base_of(memory)));
         *copy = made;
     }
     return status_of(status);
@@ -767,8 +846,10 @@ static enum subject_status memory_pin(void *memory, uint64_t start, uint64_t cou
 static void memory_unpin(void *pin) {
     const struct pb_pin *made = pin;
     os_wrap_pin(made->bytes, made->count, false);
+    call_begins();
     pb_pin_release(pin);
     pb_pin_release(pin); /* twice is harmless */
+    (void)call_ends(PB_OK, "R42-why");
     environment->release(pin);
 }
 
@@ -808,7 +889,7 @@ static enum subject_status memory_cancellable_wait32(void *memory, uint64_t addr
 
 static const struct subject_memory memory_table = {
     .promises = SUBJECT_TELLS_LIMIT | SUBJECT_NAMES_ERRORS | SUBJECT_GROWS_WITHIN |
-                SUBJECT_ZEROES_RECORD | SUBJECT_ALIGNED_FIRST,
+                SUBJECT_ZEROES_RECORD | SUBJECT_ALIGNED_FIRST | SUBJECT_POPULATES,
     .strategies = STRATEGIES,
     .strategy = strategies,
     .create = memory_create,
@@ -1306,7 +1387,7 @@ static void waker_drop(void *waker) {
 static const struct subject_mailbox mailbox_table = {
     .promises = SUBJECT_TELLS_FULL | SUBJECT_SPILLS | SUBJECT_WIDE_IDS | SUBJECT_KEPT_BY_WAKERS |
                 SUBJECT_LIES_IN_MEMORY | SUBJECT_EVERY_GROUND | SUBJECT_SHARES_MEMORY |
-                SUBJECT_LOCK_FREE,
+                SUBJECT_LOCK_FREE | SUBJECT_EXACT_WORDS,
     .capacity = PB_MAILBOX_CAPACITY,
     .attach = mailbox_attach,
     .release = mailbox_release,
@@ -1367,6 +1448,7 @@ static void begin(const struct subject_environment *given) {
         os_wrap_exempt(true);
         register_fill();
         os_wrap_exempt(false);
+        os_wrap_ask();
     }
     if (!os_wrap_keeps()) { /* left by a run that was cut */
         memset(pools, 0, sizeof pools);

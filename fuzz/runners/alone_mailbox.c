@@ -346,6 +346,7 @@ struct parking {
     unsigned thread;
     unsigned looks;
     bool flushed;
+    int64_t timeout_ns; /* that the guest was given */
 };
 
 static const char *act_meanwhile(struct parking *p) {
@@ -381,7 +382,10 @@ static int park_wait(void *context, _Atomic uint32_t *flag, uint32_t expected, i
     struct parking *p = context;
     struct judged_box *b = &p->e->box->judged;
     const char *broken = NULL;
-    if (atomic_load(flag) == expected) {
+    if (b->exact) {
+        broken = sequence_asks(b, flag, expected, timeout_ns == p->timeout_ns);
+    }
+    if (atomic_load(flag) == expected && broken == NULL) {
         broken = sequence_sleeps(b, false);
     }
     bool acts = p->meanwhile != WORD_meanwhile_nothing;
@@ -411,7 +415,7 @@ static void park_flush(void *context) {
 
 static const char *park(struct exec *e, struct call *c, uint64_t meanwhile) {
     struct judged_box *b = &e->box->judged;
-    struct parking p = {e, meanwhile, (c->thread + 1u) % OP_THREADS, 0, false};
+    struct parking p = {e, meanwhile, (c->thread + 1u) % OP_THREADS, 0, false, c->timeout_ns};
     const bool idle = b->model.in_ring == 0 && !b->model.signalled && !b->model.closed;
     const struct call_guest guest = {take, {park_wait, park_flush, &p}};
     b->broken = NULL;

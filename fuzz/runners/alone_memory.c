@@ -264,8 +264,11 @@ static const char *create_side(struct exec *e, struct creation *c, struct judged
         const bool first_failed = armed && faults == 1 && e->space_bytes == 0 && c->sure &&
                                   fault_last() == WORD_call_os_reserve;
         const unsigned enough = for_rung ? first_rung : first_failed ? 1 : e->fall_back;
-        broken =
-            sequence_rung(&e->judge, c, body, table(e)->rung(handle), &told, faults != 0, enough);
+        const uint32_t halved = for_rung && e->space_bytes > 0
+                                    ? sequence_halved(c, strategy, e->space_bytes)
+                                    : c->config.type.min_pages;
+        broken = sequence_rung(&e->judge, c, body, table(e)->rung(handle), &told, faults != 0,
+                               enough, halved);
     }
     if (got == SUBJECT_OK && broken != NULL) { /* it should not be there */
         table(e)->destroy(handle);

@@ -181,6 +181,13 @@ static const char *row_is_drawn(char *row) {
     return NULL;
 }
 
+/* A table that has two rows of one name draws from the first alone. */
+TEST(mutate_draws_sizes_of_pools) {
+    CHECK(draws("host_pool", "slot", 65536));
+    CHECK(draws("host_pool", "slot", 1048576));
+    CHECK(draws("guest_scribble", "slot", 255));
+}
+
 TEST(mutate_draws_every_edge) {
     char line[512];
     unsigned rows = 0;
