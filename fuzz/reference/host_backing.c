@@ -165,7 +165,7 @@ static const char *pool_habits(struct pb_pool *pool, const struct pb_pool_config
     const bool scans = c->reset == PB_POOL_SCAN;
     bool told = can_tell_resident();
     const char *broken = NULL;
-    if (!told || slot < 2 * OTHERS) {
+    if (!told || slot < UINT64_C(2) * OTHERS) {
         return NULL;
     }
     for (unsigned turn = 0; turn < TURNS && broken == NULL; turn++) {
@@ -178,7 +178,7 @@ static const char *pool_habits(struct pb_pool *pool, const struct pb_pool_config
             broken = host_holds(right, kept > must ? "R15-keeps" : "R15-gives-back");
         }
     }
-    if (scans && keep >= 2 * HABIT_PAGES && broken == NULL) {
+    if (scans && keep >= UINT64_C(2) * HABIT_PAGES && broken == NULL) {
         const uint64_t kept = kept_after(pool, c, OTHERS, &told);
         broken = host_holds(kept == 0 || !told || host_call_failed(), "R15-keeps");
     }
