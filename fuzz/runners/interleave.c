@@ -494,6 +494,26 @@ static bool cancels_now(void) {
     return any;
 }
 
+/* Bytes are moved for whoever asked: the rule of the operation that does. */
+static const char *rule_of_bytes(const char *otherwise) {
+    for (unsigned i = 0; i < OP_THREADS; i++) {
+        const struct op *op = world.actor[i].op;
+        switch (op != NULL ? op->code : 0) {
+        case OP_memory_copy:
+        case OP_memory_read:
+        case OP_memory_bulk_copy:
+        case OP_memory_bulk_fill:
+        case OP_memory_bulk_init:
+        case OP_memory_segments:
+        case OP_memory_initialise:
+            return op_info(world.program->target, op->code)->rule;
+        default:
+            break;
+        }
+    }
+    return otherwise;
+}
+
 /* A race or a bad access is named after the part of ref/ whose function it was in: the innermost
  * one that belongs to neither the lock nor the harness. */
 static const char *access_rule(const char *finding, char *detail, size_t bytes) {
@@ -513,6 +533,9 @@ static const char *access_rule(const char *finding, char *detail, size_t bytes) 
             first = place;
             rule = rules[i].rule;
         }
+    }
+    if (first == NULL && strstr(detail, "guest_bytes.") != NULL) {
+        rule = rule_of_bytes(rule);
     }
     bool mailbox = strcmp(rule, "R31") == 0, race = strcmp(finding, "data-race") == 0;
     bool shared = world.judge.has_memory || world.ground == SUBJECT_SHARED;
