@@ -310,8 +310,9 @@ enum subject_mailbox_promise {
     SUBJECT_EVERY_GROUND = 32,   /* has all of enum subject_ground */
     SUBJECT_SHARES_MEMORY = 64,  /* takes subject_mailbox_config.beside */
     SUBJECT_LOCK_FREE = 128,     /* no enqueue waits for another thread, unless it spills [R45] */
-    SUBJECT_EXACT_WORDS = 256    /* words are ref/mailbox_layout.h's, with its bits of the flag, and
-                                  * what    both errors of a call are true of is told as ref/ tells it */
+    SUBJECT_EXACT_WORDS =
+        256 /* words are ref/mailbox_layout.h's, with its bits of the flag, and
+             * what    both errors of a call are true of is told as ref/ tells it */
 };
 
 /* The guest memory that a mailbox lies in. It can grow by four pages, one on the heap not at all.

@@ -270,7 +270,9 @@ static const char *block_differs(const struct judged *judged, unsigned i,
 const char *oracle_bytes(const struct sequence *q, struct judged *judged, unsigned i,
                          const char *rule) {
     const struct model_memory *m = &judged->model;
-    (void)q;
+    if (q->unseen) {
+        return NULL;
+    }
     for (unsigned b = 0; b < m->blocks; b++) {
         const char *broken = block_differs(judged, i, &m->block[b], rule);
         if (broken != NULL) {
@@ -283,7 +285,9 @@ const char *oracle_bytes(const struct sequence *q, struct judged *judged, unsign
 const char *oracle_range(const struct sequence *q, struct judged *judged, unsigned i,
                          uint64_t start, uint64_t count, const char *rule) {
     const struct model_memory *m = &judged->model;
-    (void)q;
+    if (q->unseen) {
+        return NULL;
+    }
     if (count == 0) {
         return NULL;
     }
@@ -321,7 +325,7 @@ static bool edge_is_zero(const struct judged *judged, unsigned i, uint64_t at) {
 
 const char *oracle_zero(const struct sequence *q, struct judged *judged, unsigned i, uint32_t from,
                         uint32_t to, const char *rule) {
-    if (from >= to) {
+    if (from >= to || q->unseen) {
         return NULL;
     }
     uint64_t start = from * SUBJECT_PAGE_BYTES, end = to * SUBJECT_PAGE_BYTES;

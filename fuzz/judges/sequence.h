@@ -82,6 +82,7 @@ struct sequence {
     unsigned want;                    /* what a call may answer below which one failed */
     uint64_t budget_max, budget_used; /* bytes of all budgeted memories (R40) */
     const char *crash_rule;           /* what a crash now would break; NULL: the operation's own */
+    bool unseen;                      /* bytes are not looked at before the end */
     uint32_t dirty[160]; /* blocks that any memory ever wrote: where an old byte would show (R15) */
     unsigned dirties;
 };

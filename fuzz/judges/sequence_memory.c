@@ -29,6 +29,7 @@ void sequence_begin(struct sequence *q, const struct subject *subject, uint64_t 
     q->host_page_bytes = host_page_bytes;
     q->crash_rule = NULL;
     q->dirties = 0;
+    q->unseen = false;
     q->budget_max = q->budget_used = 0;
     q->want = STATUS_WANT;
 }
@@ -1116,14 +1117,21 @@ static const char *open_still(const struct judged *m, unsigned i) {
 }
 
 const char *sequence_last(struct sequence *q, struct judged *m) {
+    const bool unseen = q->unseen;
+    q->unseen = false;
     const char *rule = m->related ? "R13-independence" : m->handles > 1 ? "R14-clone" : "R18-bytes";
     EACH_SIDE(m, i) {
         const char *broken = open_still(m, i);
         broken = broken != NULL ? broken : side_check(q, m, i, rule);
+        if (broken == NULL && unseen) { /* of a reset, a copy, a tenant before */
+            broken = oracle_zero(q, m, i, 0, m->model.type.min_pages,
+                                 m->related ? "R13-copy" : "R15-reset");
+        }
         broken = broken != NULL ? broken : oracle_guard(q, m, i, "R4-guard");
         if (broken != NULL) {
             return broken;
         }
     }
+    q->unseen = unseen;
     return NULL;
 }

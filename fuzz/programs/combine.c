@@ -434,6 +434,48 @@ static void append_looks(struct draft *d, unsigned m) {
     }
 }
 
+/* What happens to a memory, in any order, and to what was copied from it. */
+static void append_walk(struct draft *d) {
+    static const uint8_t codes[] = {OP_memory_store, OP_memory_store,  OP_memory_grow,
+                                    OP_memory_reset, OP_memory_reset,  OP_memory_copy,
+                                    OP_memory_copy,  OP_memory_destroy};
+    struct chance *c = &d->chance;
+    unsigned m = 0;
+    for (unsigned steps = 4 + below(c, 6); steps > 0; steps--) {
+        const uint8_t code = codes[below(c, COUNT_OF(codes))];
+        const unsigned to = (m + 1 + below(c, 2)) % 3;
+        if (has(d, COMBINE_FAULT) && one_in(c, 5)) {
+            append_fault(d, code);
+        }
+        switch (code) {
+        case OP_memory_store:
+            append_store(d, m, one_in(c, 2) ? (uint64_t)below(c, 32) * 4096 : OP_ADDRESS_END - 1);
+            break;
+        case OP_memory_destroy: /* and the next one comes */
+            append_of(d, code, m, 0);
+            append_create(d, m);
+            break;
+        default:
+            append_of(d, code, m, code == OP_memory_copy ? to : 1);
+            m = code == OP_memory_copy && one_in(c, 3) ? to : m;
+            break;
+        }
+    }
+}
+
+uint64_t combine_walk(uint64_t seed, uint32_t (*calls_of)(uint8_t code), struct program *program) {
+    struct draft d = {.chance = {seed}, .program = program, .calls_of = calls_of};
+    d.set = draw_features(&d.chance);
+    draw_sizes(&d);
+    append_surroundings(&d);
+    if (one_in(&d.chance, 3)) {
+        append(&d, (struct op){.code = OP_memory_unseen});
+    }
+    append_create(&d, 0);
+    append_walk(&d);
+    return d.set;
+}
+
 uint64_t combine_draw(uint64_t seed, uint32_t (*calls_of)(uint8_t code), struct program *program) {
     struct draft d = {.chance = {seed}, .program = program, .calls_of = calls_of};
     d.set = draw_features(&d.chance);
@@ -447,6 +489,9 @@ uint64_t combine_draw(uint64_t seed, uint32_t (*calls_of)(uint8_t code), struct 
         append_create(&d, 3);
         append_store(&d, 3, 0);
         append_store(&d, 3, OP_ADDRESS_END - 1);
+    }
+    if (one_in(&d.chance, 5)) {
+        append(&d, (struct op){.code = OP_memory_unseen});
     }
     const unsigned m = append_history(&d);
     append_call(&d, m);

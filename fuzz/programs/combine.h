@@ -82,4 +82,7 @@ const char *combine_name(enum combine_feature feature);
  * those that an operation makes. Returns the features, bit n for number n. */
 uint64_t combine_draw(uint64_t seed, uint32_t (*calls_of)(uint8_t code), struct program *program);
 
+/* Such a memory, on which stores, growth, resets, copies and its end come in any order. */
+uint64_t combine_walk(uint64_t seed, uint32_t (*calls_of)(uint8_t code), struct program *program);
+
 #endif

@@ -49,6 +49,7 @@ static const uint8_t weights[256] = {
     [OP_memory_fall_back] = 1,
     [OP_memory_address_space] = 1,
     [OP_memory_file_limit] = 1,
+    [OP_memory_unseen] = 1,
     [OP_memory_wait_by] = 2,
     [OP_memory_pin] = 2,
     [OP_memory_unpin] = 1,
@@ -130,7 +131,8 @@ static const struct values usual_values[] = {
     VALUES(bytes, 0, 1, 4095, 4096, 4097, 65535, 65536, 65537, 131072, 131073, 1048577, 2097152,
            3145728, 3145729, UINT64_C(1) << 31, U32, UINT64_C(1) << 32, (UINT64_C(1) << 32) + 1,
            UINT64_C(1) << 33, UINT64_MAX),
-    VALUES(lacks, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2016, 96, 1792, 31),
+    VALUES(lacks, 0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2016, 96, 1792, 31, 2048, 4096,
+           4096, 6144, 6208),
     VALUES(start, 0, 0, 1, 8, 4096, 65535, 65536, 131071, 131072, UINT64_C(1) << 31, U32 - 15, U32,
            UINT64_C(1) << 32, (UINT64_C(1) << 32) - 8, UINT64_C(1) << 63, UINT64_MAX),
     VALUES(a, 0, 1, 2, 3, 4, 7, 8, 9, 12, 19, 20, 63, 65535, 65536, 65537, U32, UINT64_C(1) << 32,
@@ -183,9 +185,11 @@ static const struct values_of values_of[] = {
                            UINT64_C(1) << 32, UINT64_C(1) << 32, (UINT64_C(1) << 32) - 65536,
                            (UINT64_C(1) << 32) + 1, UINT64_C(1) << 33, UINT64_MAX)},
     {OP_host_range, VALUES(from, 0, 0, 1, 65536, UINT64_C(1) << 31, U32, U32 - 15)},
-    {OP_host_create, VALUES(value, 0, 0, 1, 2, 4095, 4096, 4097, 65536, 65537, UINT64_C(1) << 31,
-                            UINT64_C(1) << 32, UINT64_C(1) << 47, UINT64_C(1) << 63,
-                            UINT64_MAX - 4095, UINT64_MAX - 65535, UINT64_MAX)},
+    {OP_host_create,
+     VALUES(value, 0, 0, 1, 2, 4095, 4096, 4097, 65536, 65537, UINT64_C(1) << 31, UINT64_C(1) << 32,
+            UINT64_C(1) << 47, UINT64_C(1) << 63, UINT64_MAX - 4095, UINT64_MAX - 65535,
+            UINT64_MAX - 1048575, UINT64_MAX)},
+    {OP_host_create, VALUES(rungs, 0, 0, 1, 2, 3, 4, 7, 8, 11, 12, 15)},
     {OP_host_budget, VALUES(max, 0, 65536, 131072, UINT64_C(1) << 32, UINT64_C(1) << 63,
                             UINT64_MAX - 65536, UINT64_MAX)},
     {OP_host_budget,
@@ -231,6 +235,8 @@ static const struct values_of values_of[] = {
                              UINT64_C(1) << 63, 1000)},
     {OP_host_blocked, VALUES(now, 0, 1, 999999999, 1000000000, UINT64_C(1) << 32, INT64_MAX,
                              UINT64_MAX - 1000, UINT64_MAX - 1001, UINT64_MAX - 999)},
+    {OP_host_walk, VALUES(count, 3, 4, 4, 5, 6, 7, 8, 10)},
+    {OP_host_walk, VALUES(keep, 0, 0, 4096, 65536, 262144)},
     {OP_host_signal, VALUES(at, 0, 5, 65535, 65536, 65537, 131071, 131072, 262143, 262144)},
     {OP_host_waiters, VALUES(strategy, 0, 1, 2, 3, 4)},
     {OP_host_waiters, VALUES(limit, 0, 0, 1, 2, 3, 4)},
@@ -296,7 +302,7 @@ static bool is_fault(unsigned code) {
 
 /* The reference's own functions: what each does depends on no other operation. */
 static bool is_host(unsigned code) {
-    return code >= OP_host_pool && code <= OP_host_signal;
+    return code >= OP_host_pool && code <= OP_host_walk;
 }
 
 static bool left_out[256];
@@ -1704,7 +1710,7 @@ static const unsigned host_one_in[] = {[TARGET_memory_fuzzer] = 16,
 static bool call_the_host(struct maker *k, struct program *p) {
     const unsigned wanted = 1 + below(&k->chance, 6);
     for (unsigned tries = 0; tries < 256 && p->operations < wanted; tries++) {
-        const unsigned code = OP_host_pool + below(&k->chance, OP_host_signal - OP_host_pool + 1);
+        const unsigned code = OP_host_pool + below(&k->chance, OP_host_walk - OP_host_pool + 1);
         const bool seldom = code == OP_host_signal && !one_in(&k->chance, 4); /* 20 ms */
         if (op_info(p->target, code) != NULL && !seldom) {
             append_new(k, p, code);
@@ -1721,7 +1727,11 @@ static bool combine(struct maker *k, struct program *p) {
     if (p->target != TARGET_memory_fuzzer) {
         return false;
     }
-    (void)combine_draw(next(&k->chance), mutate_calls_of, p);
+    if (one_in(&k->chance, 3)) {
+        (void)combine_walk(next(&k->chance), mutate_calls_of, p);
+    } else {
+        (void)combine_draw(next(&k->chance), mutate_calls_of, p);
+    }
     unsigned kept = before;
     for (unsigned i = before; i < p->operations; i++) {
         if (!left_out[p->operation[i].code]) {

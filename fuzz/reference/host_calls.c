@@ -157,6 +157,7 @@ static call *const calls[256] = {
     [OP_host_waiters] = host_waiters,
     [OP_host_life] = host_life,
     [OP_host_signal] = host_signal,
+    [OP_host_walk] = host_walk,
 };
 
 bool host_call_is(unsigned code) {

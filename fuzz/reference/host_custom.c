@@ -27,6 +27,12 @@ static enum pb_status page_retain(void *self, void **handle) {
     return PB_OK;
 }
 
+static enum pb_status page_retain_fails(void *self, void **handle) {
+    (void)self;
+    (void)handle;
+    return PB_NO_DESCRIPTORS;
+}
+
 /* One that fails, and one that makes another handle of the same page. */
 static enum pb_status page_copy(void *self, void **copy) {
     (void)self;
@@ -90,7 +96,8 @@ enum {
     WAIT,
     NOTIFY,
     DISABLE,
-    COPIES, /* its copy succeeds */
+    COPIES,  /* its copy succeeds */
+    RETAINS, /* its retain fails */
     REQUIRED = 31
 };
 
@@ -103,7 +110,7 @@ static struct pb_memory_operations page_operations(unsigned lacks) {
         .grow = HAS(GROW, one_page_grow),
         .definition = HAS(DEFINITION, one_page_definition),
         .release = HAS(RELEASE, page_release),
-        .retain = HAS(RETAIN, page_retain),
+        .retain = HAS(RETAIN, lacks >> RETAINS & 1 ? page_retain_fails : page_retain),
         .copy = HAS(COPY, lacks >> COPIES & 1 ? page_copy_again : page_copy),
         .initialise = HAS(INITIALISE, page_initialise),
         .wait = HAS(WAIT, page_wait),
@@ -234,8 +241,10 @@ static const char *custom_mailbox(struct pb_memory *memory, unsigned lacks, uint
                                              .capacity = 4,
                                              .allocator = &host_allocator};
     struct pb_mailbox *box;
-    if (pb_mailbox_create(&config, &box) != PB_OK) {
-        return "R38-custom";
+    const bool fails = page.common.shared && !(lacks >> RETAIN & 1) && lacks >> RETAINS & 1;
+    const enum pb_status got = pb_mailbox_create(&config, &box);
+    if (got != PB_OK || fails) {
+        return host_holds(fails && got == PB_NO_DESCRIPTORS, "R38-custom");
     }
     const uint64_t flag = config.offset + (uint64_t)PB_MAILBOX_FLAG_OFFSET;
     page.notified = 0;
@@ -262,9 +271,10 @@ static const char *custom_handles(struct pb_memory *memory, unsigned lacks) {
     struct pb_memory *made = HOST_MARK;
     enum pb_status got = pb_memory_retain(memory, &made);
     const char *broken = host_answered(got,
-                                       !page.common.shared   ? S(NOT_SHARED)
-                                       : lacks >> RETAIN & 1 ? S(UNSUPPORTED)
-                                                             : S(OK),
+                                       !page.common.shared    ? S(NOT_SHARED)
+                                       : lacks >> RETAIN & 1  ? S(UNSUPPORTED)
+                                       : lacks >> RETAINS & 1 ? S(NO_DESCRIPTORS)
+                                                              : S(OK),
                                        "R14-custom");
     broken = host_first(broken, host_told(got, made, "R14-told"));
     broken = host_first(broken, custom_handle(made, got));

@@ -1,6 +1,7 @@
-/* host_life.c: the whole life of a memory of any strategy, on kernels that answer otherwise than
- * this one, in a thread that is to be cancelled, in a child of the process: first contents, growth
- * in place and past its room, copies, resets, the next tenant. */
+/* host_life.c: the whole life of a memory of any strategy, or a walk of steps in any order, on
+ * kernels that answer otherwise than this one, in a thread that is to be cancelled, in a child of
+ * the process: first contents, growth in place and past its room, copies, resets, the next tenant.
+ */
 #include "host_within.h"
 
 #include "os_wrap.h"
@@ -9,6 +10,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,6 +29,8 @@ static struct life {
     /* What they must hold. */
     uint8_t bytes[PAGES_MAX * PAGE_BYTES], copied[PAGES_MAX * PAGE_BYTES];
     uint32_t pages, copied_pages;
+    void (*way)(void); /* that it goes */
+    bool unseen;       /* nobody looks at the bytes, before the end */
     const char *broken;
 } life;
 
@@ -45,7 +49,7 @@ static bool is_open(const void *at) {
 
 static void compare(struct pb_memory *memory, const uint8_t *bytes, uint32_t pages,
                     const char *rule) {
-    if (life.broken != NULL) {
+    if (life.broken != NULL || life.unseen) {
         return;
     }
     const uint8_t *base = host_base(memory);
@@ -117,8 +121,32 @@ static unsigned copy_statuses(bool again) {
     }
     const bool views = again || life.has_image;
     return life.kernel == WORD_kernel_no_files ? S(UNSUPPORTED) | (views ? S(OK) : 0)
-           : life.kernel == WORD_kernel_no_descriptors && views ? S(NO_DESCRIPTORS)
-                                                                : S(OK);
+           : life.kernel == WORD_kernel_no_descriptors && views
+               ? S(NO_DESCRIPTORS) | (again ? S(OK) : 0)
+               : S(OK);
+}
+
+/* Markers and scans are there where they work, whatever the library says. */
+static bool has_markers(void) {
+    enum { MARKER_INSTALL = 102 };
+    const uint64_t host = host_page_bytes();
+    os_wrap_exempt(true);
+    void *page = mmap(NULL, host, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const bool closed =
+        page != MAP_FAILED && madvise(page, host, MARKER_INSTALL) == 0 && !is_open(page);
+    if (page != MAP_FAILED) {
+        (void)munmap(page, host);
+    }
+    os_wrap_exempt(false);
+    return closed;
+}
+
+/* Where the kernel discards what it is told to, nothing is mapped anew: a lock into memory stays.
+ */
+static bool may_renew(void) {
+    const bool discards = is_one_of(WORD_kernel_own, WORD_kernel_locked);
+    return !discards || life.strategy == PB_STRATEGY_IMAGE ||
+           (life.strategy == PB_STRATEGY_POOL && life.reset == PB_POOL_RENEW);
 }
 
 static void availability(void) {
@@ -126,10 +154,11 @@ static void availability(void) {
     const bool none = life.strategy == PB_STRATEGY_GUARD &&
                       is_one_of(WORD_kernel_no_markers, WORD_kernel_false_markers);
     const enum pb_status got = pb_strategy_available(life.strategy, &reason);
-    hold_that((got == PB_OK) == (reason == HOST_MARK) && (got == PB_OK || got == PB_UNSUPPORTED) &&
-                  (!none || got == PB_UNSUPPORTED) &&
-                  (life.strategy == PB_STRATEGY_GUARD || got == PB_OK),
-              "R3-available");
+    hold_that(
+        (got == PB_OK) == (reason == HOST_MARK) && (got == PB_OK || got == PB_UNSUPPORTED) &&
+            (!none || got == PB_UNSUPPORTED) &&
+            (got == PB_OK || (life.strategy == PB_STRATEGY_GUARD && (none || !has_markers()))),
+        "R3-available");
     reason = HOST_MARK;
     const unsigned set = scan_statuses();
     const bool can = pb_pool_reset_available(PB_POOL_SCAN, &reason) == PB_OK;
@@ -149,27 +178,34 @@ static void grow(uint32_t delta) {
     }
 }
 
-static void copy(bool again) {
+/* again: one was copied from it before, or the other way round. True if there is a new one. */
+static bool copy_as_it_is(bool again) {
     struct pb_memory *made = HOST_MARK;
     if (life.broken != NULL) {
-        return;
+        return false;
     }
     const unsigned set = copy_statuses(again);
     const enum pb_status got = pb_memory_copy(life.memory, &made);
     hold_that((set >> got & 1) != 0, "R13-copy-refused");
     look("R13-copy-source");
     if (got != PB_OK || life.broken != NULL) {
-        return;
+        return false;
     }
     pb_memory_release(life.copy);
     life.copy = made;
     life.copied_pages = life.pages;
     memcpy(life.copied, life.bytes, sizeof life.copied);
     compare(made, life.copied, life.copied_pages, "R13-copy");
-    write_here_and_there(made, life.copied, life.copied_pages, 0x21);
-    look("R13-copy-source");
-    write_here_and_there(life.memory, life.bytes, life.pages, 0x42);
-    compare(made, life.copied, life.copied_pages, "R13-copy");
+    return life.broken == NULL;
+}
+
+static void copy(bool again) {
+    if (copy_as_it_is(again)) {
+        write_here_and_there(life.copy, life.copied, life.copied_pages, 0x21);
+        look("R13-copy-source");
+        write_here_and_there(life.memory, life.bytes, life.pages, 0x42);
+        compare(life.copy, life.copied, life.copied_pages, "R13-copy");
+    }
 }
 
 static void reset(struct pb_memory *memory, uint8_t *bytes) {
@@ -248,7 +284,7 @@ static void live_in_pool(void) {
     if (got != PB_OK || life.broken != NULL) {
         return;
     }
-    live();
+    life.way();
     const struct pb_pool_stats stats = pb_pool_stats(life.config.pool);
     hold_that(life.broken != NULL || (stats.free == SLOTS && stats.used == 0 && stats.retired == 0),
               "R15-retired");
@@ -269,7 +305,7 @@ static void live_on(void) {
     if (life.strategy == PB_STRATEGY_POOL) {
         live_in_pool();
     } else {
-        live();
+        life.way();
     }
     pb_image_release(life.config.image);
 }
@@ -292,6 +328,20 @@ static void live_cancelled(void) {
     if (pthread_create(&thread, NULL, cancelled_thread, NULL) == 0 &&
         pthread_join(thread, &ended) == 0) {
         hold_that(ended != PTHREAD_CANCELED, "R13-cancellation-point");
+    }
+}
+
+/* The next file that is opened is descriptor 0. */
+static void live_without_stdin(void) {
+    const int before = dup(STDIN_FILENO);
+    if (before >= 0) {
+        (void)close(STDIN_FILENO);
+    }
+    live_on();
+    if (before >= 0) {
+        hold_that(fcntl(STDIN_FILENO, F_GETFD) < 0 || life.broken != NULL, "R14-file-leak");
+        (void)dup2(before, STDIN_FILENO);
+        (void)close(before);
     }
 }
 
@@ -374,8 +424,8 @@ static void live_with_child(void) {
     pb_image_release(life.config.image);
 }
 
-static void choose(const struct op *op) {
-    const uint64_t strategy = op->arg.host_life.strategy;
+static void choose(enum word_kernel kernel, uint64_t strategy, uint64_t advice, uint64_t keep_bytes,
+                   bool image) {
     static const enum pb_strategy strategies[WORD_strategy_count] = {
         [WORD_strategy_reserve] = PB_STRATEGY_RESERVE,
         [WORD_strategy_reserve_rw] = PB_STRATEGY_RESERVE_RW,
@@ -390,17 +440,16 @@ static void choose(const struct op *op) {
         [WORD_strategy_custom_spare] = PB_STRATEGY_REMAP,
         [WORD_strategy_pool_scan] = PB_STRATEGY_POOL,
     };
-    const uint64_t advice = op->arg.host_life.advice, host = host_page_bytes();
+    const uint64_t host = host_page_bytes();
     memset(&life, 0, sizeof life);
     life.scans = pb_pool_reset_available(PB_POOL_SCAN, NULL) == PB_OK;
-    life.kernel = (enum word_kernel)op->arg.host_life.kernel;
+    life.kernel = kernel;
     life.strategy = strategies[strategy];
     life.reset = strategy == WORD_strategy_pool_renew  ? PB_POOL_RENEW
                  : strategy == WORD_strategy_pool_scan ? PB_POOL_SCAN
                                                        : PB_POOL_DISCARD;
-    life.keep_bytes = op->arg.host_life.keep % (PAGES_MAX * PAGE + host) / host * host;
-    life.has_image =
-        life.strategy == PB_STRATEGY_IMAGE && op->arg.host_life.image == WORD_yesno_yes;
+    life.keep_bytes = keep_bytes % (PAGES_MAX * PAGE + host) / host * host;
+    life.has_image = life.strategy == PB_STRATEGY_IMAGE && image;
     life.style = (struct pb_memory_style){.kind = PB_STYLE_DYNAMIC, .guard_bytes = host};
     life.config = (struct pb_memory_config){
         .type = {FIRST_PAGES, PAGES_MAX, false},
@@ -418,8 +467,12 @@ const char *host_life(const struct op *op) {
     if (host_far_bytes() == NULL) {
         return NULL;
     }
-    choose(op);
+    choose((enum word_kernel)op->arg.host_life.kernel, op->arg.host_life.strategy,
+           op->arg.host_life.advice, op->arg.host_life.keep,
+           op->arg.host_life.image == WORD_yesno_yes);
     libc_wrap_kernel(life.kernel);
+    const unsigned renewals = os_wrap_renewals();
+    life.way = live;
     switch ((enum word_within)op->arg.host_life.within) {
     case WORD_within_cancelled:
         live_cancelled();
@@ -427,10 +480,123 @@ const char *host_life(const struct op *op) {
     case WORD_within_child:
         live_with_child();
         break;
+    case WORD_within_no_stdin:
+        live_without_stdin();
+        break;
     default:
         live_on();
         break;
     }
+    hold_that(may_renew() || os_wrap_renewals() == renewals, "R15-lock-lost");
+    hold_that(libc_wrap_others_end(), "R6-foreign-pages");
+    libc_wrap_kernel(WORD_kernel_own);
+    os_wrap_ask();
+    return life.broken;
+}
+
+/* ---- One thing after another --------------------------------------------------------------------
+ */
+
+static struct {
+    unsigned count;
+    uint32_t steps;
+} walk;
+
+static void swap_with_copy(void) {
+    static uint8_t bytes[sizeof life.bytes];
+    struct pb_memory *memory = life.memory;
+    const uint32_t pages = life.pages;
+    if (life.copy != NULL) {
+        memcpy(bytes, life.bytes, sizeof bytes);
+        memcpy(life.bytes, life.copied, sizeof bytes);
+        memcpy(life.copied, bytes, sizeof bytes);
+        life.memory = life.copy;
+        life.copy = memory;
+        life.pages = life.copied_pages;
+        life.copied_pages = pages;
+    }
+}
+
+/* The memory goes, and another one comes, likely in its place. */
+static void replace(void) {
+    pb_memory_release(life.memory);
+    life.memory = NULL;
+    (void)create(life.strategy == PB_STRATEGY_POOL ? "R15-reuse" : "R2-fresh");
+}
+
+static void take_step(unsigned step, uint8_t value) {
+    switch (step) {
+    case 0:
+    case 1:
+        write_here_and_there(life.memory, life.bytes, life.pages, value);
+        break;
+    case 2:
+        if (life.pages < PAGES_MAX) {
+            grow(1);
+        }
+        break;
+    case 3:
+        reset(life.memory, life.bytes);
+        life.pages = FIRST_PAGES;
+        break;
+    case 4:
+        copy_as_it_is(true);
+        break;
+    case 5:
+        swap_with_copy();
+        break;
+    case 6:
+        pb_memory_release(life.copy);
+        life.copy = NULL;
+        break;
+    default:
+        replace();
+        break;
+    }
+}
+
+static void take_steps(void) {
+    enum { STEP_BITS = 3 };
+    if (!create("R2-fresh")) {
+        return;
+    }
+    for (unsigned i = 0; i < walk.count && life.broken == NULL && life.memory != NULL; i++) {
+        take_step(walk.steps & 7, (uint8_t)(1 + i));
+        walk.steps >>= STEP_BITS;
+        if (life.memory != NULL) {
+            look("R13-independence");
+        }
+        if (life.copy != NULL) {
+            compare(life.copy, life.copied, life.copied_pages, "R13-independence");
+        }
+    }
+    life.unseen = false;
+    if (life.copy != NULL) {
+        compare(life.copy, life.copied, life.copied_pages, "R13-copy");
+    }
+    if (life.memory != NULL) {
+        look("R15-reset");
+    }
+    pb_memory_release(life.copy);
+    pb_memory_release(life.memory);
+    life.copy = life.memory = NULL;
+}
+
+const char *host_walk(const struct op *op) {
+    enum { STEPS_MAX = 10 };
+    if (host_far_bytes() == NULL) {
+        return NULL;
+    }
+    choose((enum word_kernel)op->arg.host_walk.kernel, op->arg.host_walk.strategy,
+           op->arg.host_walk.advice, op->arg.host_walk.keep,
+           op->arg.host_walk.image == WORD_yesno_yes);
+    walk.count = (unsigned)(op->arg.host_walk.count % (STEPS_MAX + 1));
+    walk.steps = (uint32_t)op->arg.host_walk.steps;
+    life.way = take_steps;
+    life.unseen = op->arg.host_walk.looks == WORD_yesno_no;
+    libc_wrap_kernel(life.kernel);
+    live_on();
+    hold_that(libc_wrap_others_end(), "R6-foreign-pages");
     libc_wrap_kernel(WORD_kernel_own);
     os_wrap_ask();
     return life.broken;

@@ -69,5 +69,6 @@ const char *host_box_crowd(const struct op *op);
 const char *host_waiters(const struct op *op);
 const char *host_life(const struct op *op);
 const char *host_signal(const struct op *op);
+const char *host_walk(const struct op *op);
 
 #endif

@@ -50,6 +50,7 @@ enum { GUEST_PAGE_BYTES = 65536 }; /* shorter ranges only probe what the kernel 
  */
 
 static enum word_kernel kernel;
+static unsigned opened; /* tries to open a file on it */
 
 /* What os_linux.c and region_mapped.c keep in variables of their own: rules.mk gives them a section
  * by that name. */
@@ -64,6 +65,7 @@ __attribute__((no_sanitize("address"))) static void forget_answers(void) {
 
 void libc_wrap_kernel(unsigned word) {
     kernel = (enum word_kernel)word;
+    opened = 0;
     forget_answers();
 }
 
@@ -83,15 +85,27 @@ static bool due(enum word_call call) {
     return fault_armed() && !os_wrap_is_exempt() && fault_due(FAULT_ANYBODY, call);
 }
 
+/* The last call of that kind met what passes, too. */
+static bool passed_before[WORD_call_count];
+
+/* An error that passes: the call is to be made again, and nobody is to notice; but not for ever. */
+static int passes(enum word_call call, int error) {
+    if (!passed_before[call]) {
+        fault_forgive();
+    }
+    passed_before[call] = true;
+    return error;
+}
+
 /* How much of its count a short call does: half, nothing, or it is interrupted before it begins. */
-static ssize_t shortened(size_t count, size_t unit) {
+static ssize_t shortened(enum word_call call, size_t count, size_t unit) {
     switch (fault_choose(3)) {
     case 0:
         return (ssize_t)(count / 2 / unit * unit);
     case 1:
         return 0;
     default:
-        errno = EINTR;
+        errno = passes(call, EINTR);
         return -1;
     }
 }
@@ -110,12 +124,13 @@ static ssize_t swapped_out(ssize_t got, uint64_t *entry) {
 
 ssize_t __wrap_pread(int file, void *data, size_t count, off_t offset) {
     if (!due(WORD_call_c_pread)) {
+        passed_before[WORD_call_c_pread] = false;
         return __real_pread(file, data, count, offset);
     }
     if (fault_choose(2) == 0) {
         return swapped_out(__real_pread(file, data, count, offset), data);
     }
-    ssize_t some = shortened(count, sizeof(uint64_t));
+    ssize_t some = shortened(WORD_call_c_pread, count, sizeof(uint64_t));
     return some > 0 ? __real_pread(file, data, (size_t)some, offset) : some;
 }
 
@@ -159,9 +174,10 @@ int __wrap_ioctl(int file, unsigned long request, ...) {
         if (which == ERRORS) {
             return scan_swapped_out(file, request, argument);
         }
-        errno = errors[which];
+        errno = errors[which] == EINTR ? passes(WORD_call_c_ioctl, EINTR) : errors[which];
         return -1;
     }
+    passed_before[WORD_call_c_ioctl] = false;
     if (kernel == WORD_kernel_no_scan || (fault_armed() && scans_image(argument))) {
         errno = ENOTTY;
         return -1;
@@ -169,19 +185,21 @@ int __wrap_ioctl(int file, unsigned long request, ...) {
     return __real_ioctl(file, request, argument);
 }
 
+static int keep_account(int file);
+
 int __wrap_open(const char *path, int flags, ...) {
     if (!(flags & O_CLOEXEC) && strcmp(path, "/proc/self/pagemap") == 0) {
         os_wrap_complain("R13-inherited");
     }
     if (kernel == WORD_kernel_no_pagemap || kernel == WORD_kernel_no_descriptors) {
-        errno = kernel == WORD_kernel_no_pagemap ? ENOENT : EMFILE;
+        errno = kernel == WORD_kernel_no_pagemap ? ENOENT : opened++ % 2 == 0 ? EMFILE : ENFILE;
         return -1;
     }
     va_list arguments;
     va_start(arguments, flags);
     const int mode = flags & O_CREAT ? va_arg(arguments, int) : 0;
     va_end(arguments);
-    return __real_open(path, flags, mode);
+    return keep_account(__real_open(path, flags, mode));
 }
 
 /* A file longer than it may be: the process gets a signal, which ends it. */
@@ -200,9 +218,10 @@ ssize_t __wrap_pwrite(int file, const void *data, size_t count, off_t offset) {
         return -1;
     }
     if (!due(WORD_call_c_pwrite)) {
+        passed_before[WORD_call_c_pwrite] = false;
         return __real_pwrite(file, data, count, offset);
     }
-    ssize_t some = shortened(count, 1);
+    ssize_t some = shortened(WORD_call_c_pwrite, count, 1);
     return some > 0 ? __real_pwrite(file, data, (size_t)some, offset) : some;
 }
 
@@ -302,13 +321,14 @@ int __wrap_madvise(void *at, size_t bytes, int advice) {
     }
     if (!locked || !wants_unlocked(advice)) {
         if (!due(WORD_call_c_madvise)) {
+            passed_before[WORD_call_c_madvise] = false;
             return __real_madvise(at, bytes, advice);
         }
         which = fault_choose(wants_unlocked(advice) ? KINDS : PASSES);
         locked |= which == LOCKED;
         busy_advice = which == STAYS_BUSY ? stays(EAGAIN) : 0;
     }
-    errno = errors[which];
+    errno = which < PASSES ? passes(WORD_call_c_madvise, errors[which]) : errors[which];
     return -1;
 }
 
@@ -317,13 +337,56 @@ int __wrap_munlock(const void *at, size_t bytes) {
     return __real_munlock(at, bytes);
 }
 
+/* What another thread has mapped where a move was to go. */
+static struct {
+    volatile uint8_t *at;
+    size_t bytes;
+} others;
+enum { OTHERS_BYTE = 0x77 };
+
+static void take_place(void *at, size_t bytes) {
+    const int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED;
+    if (others.at == NULL && __real_mmap(at, bytes, PROT_READ | PROT_WRITE, flags, -1, 0) == at) {
+        others.at = at;
+        others.bytes = bytes;
+        others.at[0] = others.at[bytes - 1] = OTHERS_BYTE;
+    }
+}
+
+bool libc_wrap_is_others(const void *at) {
+    return others.at != NULL && others.at == at;
+}
+
+bool libc_wrap_others_end(void) {
+    unsigned char resident;
+    uint8_t *const at = (uint8_t *)(uintptr_t)others.at;
+    const size_t bytes = others.bytes, page = (size_t)getpagesize();
+    bool whole = true;
+    if (at == NULL) {
+        return true;
+    }
+    others.at = NULL;
+    for (unsigned n = 0; n < 2 && whole; n++) {
+        const size_t place = n == 0 ? 0 : bytes - 1;
+        whole = mincore(at + place / page * page, 1, &resident) == 0 && at[place] == OTHERS_BYTE;
+    }
+    if (whole) {
+        (void)munmap(at, bytes);
+    }
+    return whole;
+}
+
 static bool taken; /* another mapping has taken the hole that a failed move left */
 
 void *__wrap_mremap(void *at, size_t bytes, size_t new_bytes, int flags, void *to) {
     tell_before_pages();
-    if (kernel == WORD_kernel_move_unmaps || kernel == WORD_kernel_no_move) {
-        if (kernel == WORD_kernel_move_unmaps) {
+    if (kernel == WORD_kernel_move_unmaps || kernel == WORD_kernel_no_move ||
+        kernel == WORD_kernel_move_taken) {
+        if (kernel != WORD_kernel_no_move) {
             (void)munmap(to, new_bytes);
+        }
+        if (kernel == WORD_kernel_move_taken && bytes >= GUEST_PAGE_BYTES) {
+            take_place(to, new_bytes);
         }
         errno = EFAULT;
         return MAP_FAILED;
@@ -395,15 +458,19 @@ int __wrap_fcntl(int file, int command, ...) {
         return -1;
     }
     if (command != F_ADD_SEALS || !due(WORD_call_c_fcntl)) {
+        passed_before[WORD_call_c_fcntl] &= command != F_ADD_SEALS;
         return __real_fcntl(file, command, argument);
     }
     enum { KINDS = 5 };
     static const int errors[KINDS] = {EBUSY, EPERM, EINVAL, EINTR, EBUSY}; /* the last one stays */
     const unsigned which = fault_choose(KINDS);
     busy_seal = which == KINDS - 1 ? EBUSY : 0;
-    errno = stays(errors[which]);
+    const bool once = which == 0 || errors[which] == EINTR;
+    errno = once ? passes(WORD_call_c_fcntl, errors[which]) : stays(errors[which]);
     return -1;
 }
+
+static void *strayed; /* a mapping that is not where it was wanted, and is to be given back */
 
 void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, off_t offset) {
     tell_before_pages();
@@ -414,8 +481,13 @@ void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, o
             errno = EEXIST;
             return MAP_FAILED;
         }
-        flags &= ~MAP_FIXED_NOREPLACE; /* before Linux 4.17 the address is but a hint */
-        at = NULL;
+        /* before Linux 4.17 the address is but a hint */
+        void *blocker = __real_mmap(at, bytes, PROT_NONE, flags, file, offset);
+        strayed = __real_mmap(NULL, bytes, protection, flags & ~MAP_FIXED_NOREPLACE, file, offset);
+        if (blocker != MAP_FAILED) {
+            (void)munmap(blocker, bytes);
+        }
+        return strayed;
     }
     if (bytes >= GUEST_PAGE_BYTES && !(flags & MAP_FIXED_NOREPLACE) &&
         due(WORD_call_c_mmap_error)) {
@@ -511,7 +583,12 @@ __attribute__((no_sanitize("address"))) long __wrap_syscall(long number, ...) {
 }
 
 void libc_wrap_moved(void) {
+    unsigned char resident;
     taken = false;
+    if (strayed != NULL && strayed != MAP_FAILED && mincore(strayed, 1, &resident) == 0) {
+        os_wrap_complain("R14-leak");
+    }
+    strayed = NULL;
 }
 
 void libc_wrap_unlocked(void) {
@@ -605,8 +682,17 @@ static struct {
     unsigned files;
 } made;
 
-int __wrap_memfd_create(const char *name, unsigned flags) {
+/* Until the program ends somebody must close it. */
+static int keep_account(int file) {
     struct stat state;
+    if (file >= 0 && made.files < FILES_MAX && !os_wrap_is_exempt() && fstat(file, &state) == 0) {
+        made.file[made.files] = file;
+        made.node[made.files++] = state.st_ino;
+    }
+    return file;
+}
+
+int __wrap_memfd_create(const char *name, unsigned flags) {
     if (kernel == WORD_kernel_no_files) {
         errno = ENOSYS;
         return -1;
@@ -615,12 +701,7 @@ int __wrap_memfd_create(const char *name, unsigned flags) {
         errno = ONE_OF(EMFILE, ENFILE, ENOMEM, EPERM, ENOSYS);
         return -1;
     }
-    int file = __real_memfd_create(name, flags);
-    if (file >= 0 && made.files < FILES_MAX && fstat(file, &state) == 0) {
-        made.file[made.files] = file;
-        made.node[made.files++] = state.st_ino;
-    }
-    return file;
+    return keep_account(__real_memfd_create(name, flags));
 }
 
 bool libc_wrap_left_open(void) {

@@ -62,6 +62,8 @@ const char *os_wrap_account(void) {
 
 void os_wrap_ask(void) {}
 
+void os_wrap_forget_huge(void) {}
+
 bool os_wrap_is_huge(const void *at) {
     (void)at;
     return false;

@@ -32,6 +32,8 @@ static struct {
     unsigned files;
     struct range pin[PINS_MAX]; /* what the host uses; base NULL: none */
     bool exempt;
+    unsigned renewals;
+    const void *huge_at; /* where huge pages were asked for last: a pool's slot, perhaps */
     const char *complaint;
     bool closing_failed;     /* the last call that closes pages did, and nothing opened any since */
     enum pb_status injected; /* what the last call that was made to fail answered */
@@ -132,7 +134,15 @@ static void range_taken(const void *at, uint64_t bytes) {
 
 bool os_wrap_is_huge(const void *at) {
     const struct range *r = range_holding(at, 1);
-    return r != NULL && r->huge;
+    return r != NULL && (r->huge || account.huge_at == at);
+}
+
+unsigned os_wrap_renewals(void) {
+    return account.renewals;
+}
+
+void os_wrap_forget_huge(void) {
+    account.huge_at = NULL;
 }
 
 bool os_wrap_is_owned(const void *at) {
@@ -359,6 +369,7 @@ enum pb_status __wrap_pb_os_discard(void *at, uint64_t bytes) {
 
 enum pb_status __wrap_pb_os_renew(void *at, uint64_t bytes) {
     range_taken(at, bytes);
+    account.renewals++;
     return closing_due(WORD_call_os_renew) ? page_error() : told(__real_pb_os_renew(at, bytes));
 }
 
@@ -395,7 +406,7 @@ enum pb_status __wrap_pb_os_move(void *from, uint64_t bytes, void *to, uint64_t 
     libc_wrap_moved();
     if (status == PB_OK) {
         range_remove(from, bytes, "R6-foreign-pages");
-    } else if (!*kept && (status == PB_NO_MEMORY || !is_mapped(to))) {
+    } else if (!*kept && (status == PB_NO_MEMORY || !is_mapped(to) || libc_wrap_is_others(to))) {
         range_remove(to, to_bytes, "R6-foreign-pages");
     }
     return status;
@@ -404,8 +415,9 @@ enum pb_status __wrap_pb_os_move(void *from, uint64_t bytes, void *to, uint64_t 
 enum pb_status __wrap_pb_os_advise(void *at, uint64_t bytes, enum pb_os_advice advice) {
     range_expect(at, bytes);
     struct range *all = range_holding(at, bytes);
-    if (advice == PB_OS_HUGE_PAGES && all != NULL && all->bytes == bytes) {
-        all->huge = true;
+    if (advice == PB_OS_HUGE_PAGES && all != NULL) {
+        all->huge |= all->bytes == bytes;
+        account.huge_at = at;
     }
     bool opens = advice == PB_OS_GUARD_REMOVE;
     if (!(opens ? opening_due(WORD_call_os_advise) : due(WORD_call_os_advise))) {

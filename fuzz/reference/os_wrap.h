@@ -28,8 +28,13 @@ void os_wrap_pin(const void *at, uint64_t bytes, bool on);
 /* The live reservation that holds the address; false when there is none. */
 bool os_wrap_reservation(const void *address, const uint8_t **at, uint64_t *bytes);
 
-/* Huge pages were asked for, for the whole reservation that holds the address. */
+/* Huge pages were asked for, for the whole reservation that holds the address; or last of all from
+ * there on, as for a pool's slot, and that was not forgotten. */
 bool os_wrap_is_huge(const void *at);
+void os_wrap_forget_huge(void);
+
+/* How many ranges were mapped anew: what was locked into memory there is not any more. */
+unsigned os_wrap_renewals(void);
 
 /* Lets the reference ask the kernel what it asks once in a process, so that each program finds it
  * known.
@@ -55,6 +60,10 @@ void os_wrap_complain(const char *rule);
 bool libc_wrap_is_frozen(int file);
 /* A move has ended, whether it succeeded or not. */
 void libc_wrap_moved(void);
+/* The place is another thread's, since a move that was refused had unmapped it. The end of that:
+ * false where it was touched. */
+bool libc_wrap_is_others(const void *at);
+bool libc_wrap_others_end(void);
 /* A program ends: no page is locked any more. */
 void libc_wrap_unlocked(void);
 /* How many blocks of the C library's allocator the reference has asked for, but for the register of

@@ -369,6 +369,7 @@ static void call_begins(void) {
     running.fired = fault_fired();
     running.retired = slots_retired();
     running.from_libc = libc_wrap_allocations();
+    os_wrap_forget_huge();
 }
 
 /* A slot is given up only where mapping it anew, the last resort, has failed. */
@@ -509,12 +510,12 @@ static const void *base_of(struct pb_memory *memory) {
     return atomic_load(&pb_memory_definition(memory)->base);
 }
 
-/* A hint for the whole reservation, wherever it is by now, and for that of a copy. */
+/* A hint for the whole reservation, wherever it is by now, and for that of a copy; not given
+ * unasked. */
 static void expect_huge_pages(struct pb_memory *memory, bool asked) {
     const enum pb_strategy strategy = pb_memory_strategy(memory);
-    if (asked && strategy < PB_STRATEGY_COUNT && strategy != PB_STRATEGY_HEAP &&
-        strategy != PB_STRATEGY_POOL && base_of(memory) != NULL &&
-        !os_wrap_is_huge(base_of(memory))) {
+    if (os_wrap_keeps() && strategy < PB_STRATEGY_COUNT && strategy != PB_STRATEGY_HEAP &&
+        pb_memory_size_bytes(memory) > 0 && os_wrap_is_huge(base_of(memory)) != asked) {
         complaint = "R2-huge-pages";
     }
 }
@@ -597,11 +598,14 @@ static uint64_t memory_size_bytes(void *memory) {
 }
 
 static enum subject_status memory_grow(void *memory, uint32_t delta_pages, uint32_t *old_pages) {
+    const bool told = pb_memory_strategy(memory) != PB_STRATEGY_POOL && base_of(memory) != NULL;
     const bool huge = os_wrap_is_huge(base_of(memory));
     call_begins();
     const enum pb_status status =
         call_ends(pb_memory_grow(memory, delta_pages, old_pages), "R6-why");
-    expect_huge_pages(memory, huge);
+    if (told) {
+        expect_huge_pages(memory, huge);
+    }
     return status_of(status);
 }
 
@@ -659,7 +663,9 @@ static enum subject_status memory_copy(void *memory, void **copy) {
     expect_told(status, made, "R13-told");
     if (status == PB_OK) {
         expect_strategy(made, pb_memory_strategy(memory));
-        expect_huge_pages(made, os_wrap_is_huge(base_of(memory)));
+        if (pb_memory_strategy(memory) != PB_STRATEGY_POOL && base_of(memory) != NULL) {
+            expect_huge_pages(made, os_wrap_is_huge(base_of(memory)));
+        }
         *copy = made;
     }
     return status_of(status);
