@@ -51,8 +51,9 @@ struct claims {
     uint64_t budget_bytes, now_bytes, most_bytes;
 };
 
-/* An atomic load that the guest made. */
+/* An atomic load that the guest made, or a wait did. */
 struct seen {
+    bool waits;
     uint8_t thread;
     uint64_t address, value;
     unsigned width;
@@ -117,7 +118,7 @@ struct concurrent {
     bool kept_closed;
     bool told_closed;     /* the guest has parked and was told that it is closed, */
     uint32_t closed_tail; /* with this tail */
-    uint32_t closers;     /* threads that have closed it: bit n, thread n */
+    uint32_t told;        /* threads that know: bit n, thread n */
     uint32_t closed_words[RING_MAX + 4];
     /* Of the second mailbox: ids that threads began to enqueue, that were accepted, that its guest
      * took. */
@@ -206,6 +207,10 @@ const char *concurrent_chain(const struct concurrent *o, uint64_t bytes);
 /* Atomic stores and loads of two words by two threads, of which each missed the other's store, have
  * no order that all could agree on (R18). */
 const char *concurrent_stores_seen(const struct concurrent *o);
+/* When all threads have ended, the word of this write is looked at, once; false: no need. *look is
+ * what the look becomes in the history, c the atomic load. */
+bool concurrent_looks(struct concurrent *o, const struct event *write, struct event **look);
+void concurrent_looked(struct concurrent *o, struct event *look, const struct call *c);
 /* At the end; with waits that never return. */
 const char *concurrent_history(const struct concurrent *o);
 const char *concurrent_memory_at_rest(const struct concurrent *o);
@@ -237,6 +242,8 @@ const char *concurrent_took(struct concurrent *o, uint32_t id);
 void concurrent_close_begins(struct concurrent *o);
 /* Close has returned, or is said to have happened: from now on the host writes nothing (R36). */
 void concurrent_close_ended(struct concurrent *o, const struct subject_words *words);
+/* The thread was told that it is closed, by a question: it must not be told otherwise. */
+void concurrent_says_closed(struct concurrent *o, unsigned thread);
 /* Any other call, begun at c->start. */
 const char *concurrent_box_ended(struct concurrent *o, const struct call *c);
 /* The region as it is at the end, after close (R36). */

@@ -129,7 +129,8 @@ static unsigned compared(const struct concurrent *o, const struct call *c, const
 
 static unsigned loaded(const struct concurrent *o, const struct call *c, const struct event *self,
                        uint16_t *deed) {
-    const bool loads = c->code == OP_memory_atomic_load || c->code == OP_memory_atomic_rmw;
+    const bool loads = c->code == OP_memory_atomic_load || c->code == OP_memory_atomic_rmw ||
+                       c->code == OP_memory_atomic_cmpxchg;
     return loads && c->status == SUBJECT_OK && c->answer != 0 && values_count(o)
                ? sole_writer(o, c->at, c->width, self, deed)
                : 0;

@@ -33,19 +33,30 @@ struct sent *concurrent_sends(struct concurrent *o, int thread, uint64_t id) {
     return s;
 }
 
-/* No id may be accepted after close. A thread that has not learned of the close may still answer
+/* From now on every call of that thread must say that the mailbox is closed. */
+static void tell(struct concurrent *o, unsigned thread) {
+    o->told |= UINT32_C(1) << thread;
+}
+
+/* No id may be accepted after close. A thread that has not been told of the close may still answer
  * full, or flushed. */
-static const char *closed_check(const struct concurrent *o, uint32_t start, const struct call *c,
+static const char *closed_check(struct concurrent *o, uint32_t start, const struct call *c,
                                 const char *what) {
     const bool enqueues = c->code == OP_mailbox_enqueue || c->code == OP_mailbox_enqueue_id ||
                           c->code == OP_waker_wake || c->code == OP_mailbox_grow;
-    const bool knows = o->closers >> c->thread & 1;
-    if (o->close_end != NEVER && start > o->close_end && c->status != SUBJECT_CLOSED &&
-        (knows || (enqueues && !o->searched && c->status == SUBJECT_OK))) {
+    const bool late = o->close_end != NEVER && start > o->close_end && !o->searched;
+    if (c->status != SUBJECT_CLOSED && o->told >> c->thread & 1) {
+        return concurrent_found("R36-enqueue-closed", "%s by a thread that was told of close: %s",
+                                what, name_of(c));
+    }
+    if (late && enqueues && c->status == SUBJECT_OK) {
         return concurrent_found("R36-enqueue-closed", "%s after close says %s", what, name_of(c));
     }
     if (o->close_start == NEVER && c->status == SUBJECT_CLOSED) {
         return concurrent_found("R36-closed", "%s says closed, and nobody closed", what);
+    }
+    if (c->status == SUBJECT_CLOSED) {
+        tell(o, c->thread);
     }
     return NULL;
 }
@@ -268,6 +279,10 @@ void concurrent_close_ended(struct concurrent *o, const struct subject_words *wo
     }
 }
 
+void concurrent_says_closed(struct concurrent *o, unsigned thread) {
+    tell(o, thread);
+}
+
 void concurrent_told_closed(struct concurrent *o, const struct subject_words *words) {
     if (!o->told_closed) {
         o->told_closed = true;
@@ -405,7 +420,7 @@ const char *concurrent_blocked_by_stopped(const struct concurrent *o, uint8_t co
 /* ---- Other calls ------------------------------------------------------------------------------
  */
 
-static const char *flush_ended(const struct concurrent *o, const struct call *c) {
+static const char *flush_ended(struct concurrent *o, const struct call *c) {
     const char *rule = closed_check(o, c->start, c, "flush");
     if (rule == NULL && c->status == SUBJECT_OK && c->answer > o->spill_max) {
         rule = concurrent_found("R33-flush", "%llu ids are left on the host's side, %u can be",
@@ -414,7 +429,7 @@ static const char *flush_ended(const struct concurrent *o, const struct call *c)
     return rule;
 }
 
-static const char *signal_ended(const struct concurrent *o, const struct call *c) {
+static const char *signal_ended(struct concurrent *o, const struct call *c) {
     const char *rule = closed_check(o, c->start, c, "wait_for_signal");
     if (rule == NULL && c->status == SUBJECT_OK && o->sends == 0 && !o->wild) {
         rule = concurrent_found("R34-wait-for-signal", "woken, and nobody ever enqueued");
@@ -453,9 +468,12 @@ static const char *waker_made(const struct concurrent *o, const struct call *c) 
                                   "a waker of id %llu: %s", (unsigned long long)c->id, name_of(c));
 }
 
-static const char *parked(const struct concurrent *o, const struct call *c) {
+static const char *parked(struct concurrent *o, const struct call *c) {
     if (c->answer == SUBJECT_PARK_CLOSED && o->close_start == NEVER && !o->wild) {
         return concurrent_found("R36-park", "the guest saw closed, and nobody closed");
+    }
+    if (c->answer == SUBJECT_PARK_CLOSED && !o->wild) {
+        tell(o, c->thread);
     }
     return c->answer == SUBJECT_PARK_TIMED_OUT && c->timeout_ns < 0
                ? concurrent_found("R34-park", "a park without a timeout timed out")
@@ -479,7 +497,7 @@ const char *concurrent_box_ended(struct concurrent *o, const struct call *c) {
         return flush_ended(o, c);
     case OP_mailbox_is_signalled:
         /* Another thread may not know of the close yet, so it may read an old value. */
-        return c->yes && o->closers >> c->thread & 1
+        return c->yes && o->told >> c->thread & 1
                    ? concurrent_found("R36-closed", "signalled after close")
                    : NULL;
     case OP_mailbox_wait_for_signal:
@@ -506,7 +524,7 @@ const char *concurrent_box_ended(struct concurrent *o, const struct call *c) {
                    : concurrent_found("R37-unhold",
                                       "the region was lost in a memory that only grew");
     case OP_mailbox_close:
-        o->closers |= UINT32_C(1) << c->thread;
+        tell(o, c->thread);
         o->dropped += (uint32_t)c->answer;
         return NULL;
     case OP_waker_create:

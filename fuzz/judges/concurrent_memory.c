@@ -212,7 +212,8 @@ static const struct event *only_write(const struct concurrent *o, uint64_t addre
             continue;
         }
         if (found != NULL || e->address != address || e->width != width || e->value == 0 ||
-            e->write == WRITE_AND) { /* of the initial 0 it makes 0 */
+            e->write == WRITE_AND || /* of the initial 0 it makes 0 */
+            e->write == WRITE_CMPXCHG) {
             return NULL;
         }
         found = e;
@@ -238,7 +239,8 @@ const char *concurrent_stores_seen(const struct concurrent *o) {
             if (second->thread == theirs->thread && missed_it(second, ours) &&
                 ours->thread == first->thread && ours->end < first->start &&
                 theirs->end < second->start) {
-                return concurrent_found("R18-order",
+                const bool waits = first->waits || second->waits;
+                return concurrent_found(waits ? "R20-order" : "R18-order",
                                         "T%u stored and did not see T%u's store, and the other way "
                                         "round",
                                         first->thread, second->thread);
@@ -499,11 +501,38 @@ static bool may_write(struct concurrent *o, const struct call *c, uint64_t count
     return concurrent_scribbles(o, c->thread, c->at, count);
 }
 
+bool concurrent_looks(struct concurrent *o, const struct event *write, struct event **look) {
+    for (const struct event *e = o->event; e < write; e++) {
+        if (e->kind == EVENT_WRITE && e->address == write->address && e->width == write->width) {
+            return false;
+        }
+    }
+    *look = o->values_lost || is_mailbox(o, write->address, write->width)
+                ? NULL
+                : event_new(o, EVENT_WRITE, write->address);
+    if (*look != NULL) { /* as an atomic or with nothing */
+        (*look)->width = write->width;
+        (*look)->write = WRITE_OR;
+    }
+    return *look != NULL;
+}
+
+void concurrent_looked(struct concurrent *o, struct event *look, const struct call *c) {
+    if (c->status == SUBJECT_OK) {
+        look->old = c->answer;
+        look->end = concurrent_moment(o);
+    } else {
+        event_cancel(o, look);
+    }
+}
+
 static enum event_write write_kind(const struct call *c) {
     static const enum event_write kinds[] = {
         [SUBJECT_ADD] = WRITE_ADD, [SUBJECT_SUB] = WRITE_SUB, [SUBJECT_AND] = WRITE_AND,
         [SUBJECT_OR] = WRITE_OR,   [SUBJECT_XOR] = WRITE_XOR, [SUBJECT_XCHG] = WRITE_XCHG};
-    return c->code == OP_memory_atomic_store ? WRITE_STORE : kinds[c->rmw];
+    return c->code == OP_memory_atomic_store     ? WRITE_STORE
+           : c->code == OP_memory_atomic_cmpxchg ? WRITE_CMPXCHG
+                                                 : kinds[c->rmw];
 }
 
 static bool write_begins(struct concurrent *o, const struct call *c, struct event **event) {
@@ -517,6 +546,7 @@ static bool write_begins(struct concurrent *o, const struct call *c, struct even
         e->thread = c->thread;
         e->write = write_kind(c);
         e->value = cut_to(c->value, c->width);
+        e->expected = cut_to(c->expected, c->width);
     }
     *event = e;
     return true;
@@ -585,6 +615,7 @@ bool concurrent_has_width(uint8_t code) {
     case OP_memory_atomic_load:
     case OP_memory_atomic_store:
     case OP_memory_atomic_rmw:
+    case OP_memory_atomic_cmpxchg:
     case OP_memory_wait32:
     case OP_memory_wait64:
     case OP_memory_wait_cancellable:
@@ -621,6 +652,7 @@ bool concurrent_begins(struct concurrent *o, const struct call *c, struct event 
         return may_write(o, c, c->count);
     case OP_memory_atomic_store:
     case OP_memory_atomic_rmw:
+    case OP_memory_atomic_cmpxchg:
         return write_begins(o, c, event);
     case OP_memory_wait32:
     case OP_memory_wait64:
@@ -664,7 +696,7 @@ static const char *write_ended(struct concurrent *o, const struct call *c, struc
     if (c->status != SUBJECT_OK) {
         event_cancel(o, e);
     } else if (e != NULL) {
-        e->old = c->code == OP_memory_atomic_rmw ? c->answer : 0;
+        e->old = c->code == OP_memory_atomic_store ? 0 : c->answer;
         e->end = concurrent_moment(o);
     }
     return NULL;
@@ -763,6 +795,19 @@ static const char *wait_outcome(const struct concurrent *o, const struct call *c
     return NULL;
 }
 
+/* Keeps what a sequentially consistent load has read. */
+static void saw(struct concurrent *o, const struct call *c, bool waits, uint64_t value) {
+    if (o->sights < HISTORY_EVENTS_MAX) {
+        o->seen[o->sights++] = (struct seen){.waits = waits,
+                                             .thread = c->thread,
+                                             .address = c->at,
+                                             .value = value,
+                                             .width = c->width,
+                                             .start = c->start,
+                                             .end = concurrent_moment(o)};
+    }
+}
+
 static const char *wait_ended(struct concurrent *o, const struct call *c, struct event *e,
                               uint64_t after) {
     bool settled;
@@ -778,6 +823,9 @@ static const char *wait_ended(struct concurrent *o, const struct call *c, struct
                    : concurrent_found("R41-cancel", "nobody else waits by the canceller: invalid");
     }
     rule = wait_outcome(o, c, e);
+    if (c->status == SUBJECT_OK && e->outcome != WAIT_NOT_EQUAL) {
+        saw(o, c, true, c->expected);
+    }
     if (rule == NULL && !o->searched && o->disable_end != NEVER && e->start > o->disable_end &&
         c->status != SUBJECT_DISABLED) {
         rule = concurrent_found("R29-disable", "a wait after disable says %s", name_of(c));
@@ -859,13 +907,8 @@ static const char *load_ended(struct concurrent *o, const struct call *c, uint64
                    ? NULL
                    : concurrent_found("R18-access", "a misaligned atomic load says %s", name_of(c));
     }
-    if (c->status == SUBJECT_OK && o->sights < HISTORY_EVENTS_MAX) {
-        o->seen[o->sights++] = (struct seen){.thread = c->thread,
-                                             .address = c->at,
-                                             .value = c->answer,
-                                             .width = c->width,
-                                             .start = c->start,
-                                             .end = concurrent_moment(o)};
+    if (c->status == SUBJECT_OK) {
+        saw(o, c, false, c->answer);
     }
     return range_ended(c, c->at, c->width, "R18-access", size_after);
 }
@@ -916,6 +959,7 @@ const char *concurrent_ended(struct concurrent *o, const struct call *c, struct 
         return range_ended(c, c->at, c->count, "R17-read", size_after);
     case OP_memory_atomic_store:
     case OP_memory_atomic_rmw:
+    case OP_memory_atomic_cmpxchg:
         return write_ended(o, c, event);
     case OP_memory_wait32:
     case OP_memory_wait64:

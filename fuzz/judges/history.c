@@ -155,6 +155,9 @@ static bool step_write(const struct search *s, struct state *at, unsigned i) {
     case WRITE_XOR:
         value = old ^ e->value;
         break;
+    case WRITE_CMPXCHG:
+        value = old == e->expected ? e->value : old;
+        break;
     default:
         break;
     }
@@ -275,8 +278,11 @@ static const char *cell_check(const struct event *events, unsigned count, uint64
     }
     const struct promises all = {.fifo = true, .value = values, .disable = true, .count = true};
     struct promises but = all;
-    if (!waits || explained(&s, all)) {
+    if (explained(&s, all)) {
         return NULL;
+    }
+    if (!waits) {
+        return "R18-atomic";
     }
     but.disable = false;
     if (explained(&s, but)) {
@@ -302,15 +308,20 @@ static const char *cell_check(const struct event *events, unsigned count, uint64
     return explained(&s, but) ? "R20-value" : counted ? "R24-count" : "R22-no-spurious";
 }
 
+/* Only such events can be wrong: waits, and what tells the value that it found. */
+static bool tells(const struct event *e, bool values) {
+    return e->kind == EVENT_WAIT || (values && e->kind == EVENT_WRITE && e->write != WRITE_STORE);
+}
+
 const char *history_check(const struct event *events, unsigned count, bool values) {
     for (unsigned i = 0; i < count; i++) {
-        if (events[i].kind != EVENT_WAIT) {
+        if (!tells(&events[i], values)) {
             continue;
         }
         uint64_t cell = events[i].address / BYTES;
         bool checked = false;
         for (unsigned j = 0; j < i && !checked; j++) {
-            checked = events[j].kind == EVENT_WAIT && events[j].address / BYTES == cell;
+            checked = tells(&events[j], values) && events[j].address / BYTES == cell;
         }
         const char *broken = checked ? NULL : cell_check(events, count, cell, values);
         if (broken != NULL) {

@@ -1,5 +1,5 @@
 /* history.h: is a history of waits, notifies, writes and disables one that a sequential table of
- * waiters could have? Linearisability for R20 to R25 and R29.
+ * waiters could have? Linearisability for R18, R20 to R25 and R29.
  *
  * Each operation took effect at some moment between its start and its end; a wait at two, when it
  * joined and when it left. The check looks for an order of those moments that a naive queue
@@ -27,7 +27,16 @@ enum event_outcome {
 };
 
 /* How a write changes the bytes it covers. */
-enum event_write { WRITE_STORE, WRITE_ADD, WRITE_SUB, WRITE_AND, WRITE_OR, WRITE_XOR, WRITE_XCHG };
+enum event_write {
+    WRITE_STORE,
+    WRITE_ADD,
+    WRITE_SUB,
+    WRITE_AND,
+    WRITE_OR,
+    WRITE_XOR,
+    WRITE_XCHG,
+    WRITE_CMPXCHG
+};
 
 struct event {
     enum event_kind kind;
@@ -35,6 +44,7 @@ struct event {
     uint64_t address;    /* of all but DISABLE */
     unsigned width;      /* of WAIT and WRITE: bytes, the address is a multiple of it */
     uint64_t value;      /* WAIT: expected; WRITE: operand */
+    uint64_t expected;   /* of a WRITE_CMPXCHG: it writes where this is what was there */
     enum event_outcome outcome;
     bool cancellable;   /* of WAIT; not used here */
     uint32_t canceller; /* of such a WAIT: the thread whose canceller it has */
@@ -47,8 +57,8 @@ struct event {
 
 /* NULL when there is such an order, or when none was found within the bound on work; else the name
  * of the rule whose absence would explain it: R29-disable, R25-fifo, R24-count, R21-atomic-enqueue,
- * R20-value; else R22-no-spurious. values: all writes are among the events, so that values count.
- */
+ * R20-value; else R22-no-spurious; R18-atomic where nobody waits. values: all writes are among the
+ * events, so that values count. */
 const char *history_check(const struct event *events, unsigned count, bool values);
 
 #endif

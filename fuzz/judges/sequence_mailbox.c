@@ -460,9 +460,9 @@ const char *sequence_asks(const struct judged_box *b, const _Atomic uint32_t *fl
 const char *sequence_ready_for_nothing(const struct judged_box *b) {
     note((struct note){.kind = NOTE_PARKED, .rule = "R34-park", .must = SUBJECT_PARK_READY});
     return rule_differs("R34-park",
-                        "expected the guest to sleep, or the host to be asked for %u "
-                        "spilled ids",
-                        b->model.queued);
+                        "expected the guest to sleep, or to ask the host for %u spilled "
+                        "ids where there are any",
+                        b->model.queued - b->model.in_ring);
 }
 
 const char *sequence_parked(const struct judged_box *b, enum subject_park got, bool looked) {

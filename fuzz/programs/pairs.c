@@ -26,14 +26,20 @@ enum object_kind {
     SIZE = 1 << 5,        /* a memory that grows, and its copies */
     EDGE = 1 << 6,        /* ... and accesses where it ended */
     BYTES = 1 << 7,       /* a memory's bytes */
+    ATOMS = 1 << 29,      /* words, by atomic accesses alone */
     LIMIT = 1 << 8,       /* a budget */
     SHORT = 1 << 21,      /* ... whose memory cannot grow: the system refuses */
     OWNERS = 1 << 9,      /* the register of owners */
     LODGERS = 1 << 23,    /* memories of which another thread has a part */
+    SLOTS = 1 << 27,      /* memories in slots of one pool */
+    IMAGES = 1 << 30,     /* memories that are made from one image */
     RING = 1 << 10,       /* a mailbox: its producers, its guest, its end */
     SPILL = 1 << 11,      /* one with a spill */
     SIGNAL = 1 << 12,     /* the host's threads that wait for the signal */
     HELD = 1 << 13,       /* one that is held, and moves */
+    NEAR = 1 << 25,       /* one whose unshared memory grows, and has another one that goes */
+    ONLOOKERS = 1 << 28,  /* one on whose flag other threads of its guest wait, too */
+    LONG = 1 << 26,       /* one whose publisher goes on while many ids come and are taken */
     LOST = 1 << 22,       /* one that loses its region */
     WAKERS = 1 << 14,     /* wakers, and who is the last to go */
     STOPS = 1 << 15,      /* producers that stop for ever */
@@ -42,8 +48,8 @@ enum object_kind {
     TWO_GUESTS = 1 << 20, /* two mailboxes in one bucket, with a guest each */
     REATTACH = 1 << 18,   /* a mailbox that gives its place to another one */
     PARKED = 1 << 19,     /* a guest that parks in a memory in which others wait */
-    MAILBOX = RING | SPILL | SIGNAL | HELD | LOST | WAKERS | STOPS | HOSTILE | NEIGHBOURS |
-              TWO_GUESTS | REATTACH | PARKED
+    MAILBOX = RING | SPILL | SIGNAL | HELD | NEAR | LONG | LOST | WAKERS | STOPS | HOSTILE |
+              NEIGHBOURS | TWO_GUESTS | ONLOOKERS | REATTACH | PARKED
 };
 
 #define ON_WAITERS (1u << TARGET_waiters_fuzzer)
@@ -84,6 +90,7 @@ static const struct object {
     {EDGE, "edge", ON_SYSTEM, 4,
      MEMORY("{reserve|reserve_rw|image|pool}", "1", "{2|3}", "{static|dynamic}", "0")},
     {BYTES, "bytes", ON_SYSTEM, 6, MEMORY("{reserve|reserve_rw|image}", "1", "2", "static", "0")},
+    {ATOMS, "atoms", ON_WAITERS | ON_SYSTEM, 3, MEMORY("reserve", "1", "1", "static", "0")},
     {LIMIT, "limit", ON_SYSTEM, 4,
      "memory_budget pages:{3|2|4};" MEMORY("{reserve|reserve_rw|image}", "{0|1}", "3", "dynamic",
                                            "0")},
@@ -93,6 +100,8 @@ static const struct object {
     {SHORT, "limit-short", ON_SYSTEM, 4, "memory_budget pages:{3|4};" SHORT_MEMORY},
     {OWNERS, "owners", ON_WAITERS | ON_SYSTEM, 4, MEMORY("reserve", "1", "2", "static", "0")},
     {LODGERS, "lodgers", ON_WAITERS | ON_SYSTEM, 4, MEMORY("reserve", "1", "1", "static", "0")},
+    {IMAGES, "images", ON_WAITERS | ON_SYSTEM, 3, MEMORY("reserve", "1", "1", "static", "0")},
+    {SLOTS, "slots", ON_WAITERS | ON_SYSTEM, 3, MEMORY("reserve", "1", "1", "static", "0")},
     {RING, "ring", ON_MAILBOX | ON_SYSTEM, 6,
      ATTACH("{shared|custom|owned|heap}", "{2|1|4}", "reject", "0")},
     {RING, "ring-full", ON_MAILBOX | ON_SYSTEM, 3,
@@ -103,8 +112,13 @@ static const struct object {
      ATTACH("{shared|custom}", "1", "spill", "{2|3}") ";mailbox_enqueue count:2"},
     {SIGNAL, "signal", ON_MAILBOX | ON_SYSTEM, 4,
      ATTACH("{shared|owned|custom|heap}", "{2|1}", "{reject|spill}", "1")},
+    {SIGNAL, "signal-spilled", ON_MAILBOX | ON_SYSTEM, 3,
+     ATTACH("{shared|owned|custom|heap}", "1", "spill", "{2|1}") ";mailbox_enqueue count:2"},
     {HELD, "held", ON_MAILBOX | ON_SYSTEM, 5,
      ATTACH("{owned|owned|shared}", "{2|1}", "{reject|spill}", "1")},
+    {NEAR, "near", ON_MAILBOX | ON_SYSTEM, 2,
+     ATTACH("owned", "{2|1}", "{reject|spill}", "1") ";" BESIDE("{far|next|before}")},
+    {LONG, "long", ON_MAILBOX | ON_SYSTEM, 3, ATTACH("{shared|custom}", "4", "reject", "0")},
     {LOST, "lost", ON_MAILBOX | ON_SYSTEM, 3, ATTACH("owned", "{2|1}", "{reject|spill}", "1")},
     {WAKERS, "wakers", ON_MAILBOX | ON_SYSTEM, 3,
      ATTACH("{shared|custom}", "{2|1}", "{reject|spill}", "1")},
@@ -117,6 +131,8 @@ static const struct object {
      ATTACH("shared", "{2|1|4}", "{reject|spill}", "1")},
     {TWO_GUESTS, "two-guests", ON_MAILBOX | ON_SYSTEM, 3,
      ATTACH("shared", "{2|1|4}", "{reject|spill}", "1") ";" BESIDE("far")},
+    {ONLOOKERS, "onlookers", ON_MAILBOX | ON_SYSTEM, 3,
+     ATTACH("shared", "{2|4|1}", "{reject|spill}", "1")},
     {REATTACH, "reattach", ON_MAILBOX | ON_SYSTEM, 4,
      ATTACH("shared", "{1|2}", "{reject|spill}", "1")},
     {PARKED, "parked", ON_SYSTEM, 5,
@@ -141,6 +157,8 @@ static const struct calls {
      "memory_wait32 m0 at:8 expected:0 timeout_ns:{10|10|0}"},
     {WAITS, 1, ANYBODY, "wait-again",
      "memory_wait32 m0 at:8 expected:0 timeout_ns:10;memory_wait32 m0 at:8 " WAIT_ARGUMENTS},
+    /* ... 0 and 220 in the first and the last one */
+    {WAITS, 2, ANYBODY, "wait-at-ends", "memory_wait32 m0 at:{220|0} " WAIT_ARGUMENTS},
     {WAITS | VALUES | BUCKET | CANCEL, 6, ANYBODY, "notify",
      "memory_notify m0 at:8 count:{1|2|4294967295}"},
     {WAITS | BUCKET | CANCEL, 4, ANYBODY, "disable", "memory_disable_atomics m0"},
@@ -153,10 +171,15 @@ static const struct calls {
     {WAITS | VALUES | CANCEL, 4, ANYBODY, "store-notify",
      "memory_atomic_store m0 at:8 offset:0 width:{4|8} value:1;memory_notify m0 at:8 count:1"},
     {VALUES, 2, ANYBODY, "add", "memory_atomic_rmw m0 kind:add at:8 offset:0 width:4 value:1"},
+    {VALUES, 2, ANYBODY, "cmpxchg",
+     "memory_atomic_cmpxchg m0 at:8 offset:0 width:4 expected:{0|1} value:{1|2}"},
     {VALUES, 2, ANYBODY, "load", "memory_atomic_load m0 at:{8|12} offset:0 width:4"},
     {VALUES, 2, ANYBODY, "store-load",
      "memory_atomic_store m0 at:{8|16} offset:0 width:4 value:1;memory_atomic_load m0 at:{16|8} "
      "offset:0 width:4"},
+    {VALUES, 3, ANYBODY, "store-wait",
+     "memory_atomic_store m0 at:{8|16} offset:0 width:4 value:1;memory_wait32 m0 at:{16|8} "
+     "expected:0 timeout_ns:0"},
     {BUCKET, 8, ANYBODY, "wait-other",
      "memory_wait32 m0 at:{144|364} expected:0 timeout_ns:{-1|-1|10}"},
     {BUCKET, 6, ANYBODY, "notify-other", "memory_notify m0 at:{144|364} count:1"},
@@ -204,11 +227,16 @@ static const struct calls {
      "memory_store m0 at:8 offset:0 width:{8|8|8|8|4|2} "
      "value:{18446744073709551615|72623859790382856}"},
     {BYTES, 12, ANYBODY, "load", "memory_load m0 at:8 offset:0 width:{8|8|8|8|4|2}"},
-    {BYTES, 4, ANYBODY, "atomic-store",
+    {BYTES | ATOMS, 4, ANYBODY, "atomic-store",
      "memory_atomic_store m0 at:8 offset:0 width:{8|4} value:18446744073709551615"},
-    {BYTES, 4, ANYBODY, "atomic-load", "memory_atomic_load m0 at:8 offset:0 width:{8|4}"},
-    {BYTES, 2, ANYBODY, "add",
-     "memory_atomic_rmw m0 kind:{add|xchg} at:8 offset:0 width:8 value:1"},
+    {BYTES | ATOMS, 4, ANYBODY, "atomic-load", "memory_atomic_load m0 at:8 offset:0 width:{8|4}"},
+    {BYTES | ATOMS, 2, ANYBODY, "add",
+     "memory_atomic_rmw m0 kind:{add|xchg|sub|and|or|xor} at:8 offset:0 width:{8|8|4|2|1} value:1"},
+    {ATOMS, 6, ANYBODY, "update",
+     "memory_atomic_rmw m0 kind:{and|or|xor|sub|xchg|add} at:8 offset:0 width:{8|4|2|1} "
+     "value:{1|254}"},
+    {BYTES | ATOMS, 3, ANYBODY, "cmpxchg",
+     "memory_atomic_cmpxchg m0 at:8 offset:0 width:{8|8|4|2|1} expected:{0|0|1} value:{1|2}"},
     {BYTES, 2, ANYBODY, "store-load",
      "memory_atomic_store m0 at:{8|16} offset:0 width:4 value:1;memory_atomic_load m0 at:{16|8} "
      "offset:0 width:4"},
@@ -219,6 +247,7 @@ static const struct calls {
     {BYTES, 1, ANYBODY, "store-odd", "memory_store m0 at:9 offset:0 width:8 value:1"},
     /* memories that come and go */
     {OWNERS, 8, ANYBODY, "tenant", "memory_tenant pages:{1|0|2|4|5} count:{1|0}"},
+    {OWNERS, 1, ANYBODY, "tenant-of-many", "memory_tenant pages:{512|513|514} count:{1|0}"},
     {OWNERS, 6, ANYBODY, "replace", "memory_tenant pages:{257|257|256|258} count:0"},
     {LIMIT | SHORT, 3, ANYBODY, "tenant", "memory_tenant pages:{1|0} count:0"},
     {OWNERS, 4, ANYBODY, "owner-of-tenant", "memory_owner_of_tenant byte:{3|2}"},
@@ -230,13 +259,19 @@ static const struct calls {
     {LODGERS, 3, ANYBODY, "pinned-goes", "memory_tenant pages:{72|76|74|204} count:0"},
     {LODGERS, 1, ANYBODY, "pinned-copy", "memory_tenant pages:{24|26|28|88} count:0"}, /* costly */
     {LODGERS, 4, ANYBODY, "copied", "memory_tenant pages:{16|20|18|48|80|148} count:{0|1}"},
-    {LODGERS, 6, ANYBODY, "slot", "memory_tenant pages:{4|5|36} count:{1|0}"},
-    {LODGERS, 2, ANYBODY, "owner-of-lodger", "memory_owner_of_tenant byte:{3|2}"},
+    {LODGERS | SLOTS | IMAGES, 2, ANYBODY, "owner-of-lodger", "memory_owner_of_tenant byte:{3|2}"},
+    /* ... in a slot of a pool (4) that scans (1024), or made from an image (2048) */
+    {SLOTS, 6, ANYBODY, "slot", "memory_tenant pages:{4|5|36} count:{1|0}"},
+    {SLOTS, 6, ANYBODY, "slot-scanned", "memory_tenant pages:{1024|1025|1056} count:{1|0}"},
+    {IMAGES, 4, ANYBODY, "from-image", "memory_tenant pages:{2048|2080} count:{0|1}"},
+    {IMAGES, 3, ANYBODY, "image-copied", "memory_tenant pages:{2064|2065|2112} count:{0|1}"},
+    {IMAGES, 1, ANYBODY, "image-pinned", "memory_tenant pages:2073 count:0"}, /* costly */
     /* a mailbox's host */
     {MAILBOX & ~LOST, 10, ANYBODY, "enqueue", "mailbox_enqueue count:1"},
     {LOST, 4, ANYBODY, "enqueue", "mailbox_enqueue count:1"},
     {RING | SPILL | TWO_GUESTS, 3, ANYBODY, "enqueue-two", "mailbox_enqueue count:{2|3}"},
     {RING, 1, ANYBODY, "enqueue-many", "mailbox_enqueue count:5"},
+    {LONG, 12, ANYBODY, "enqueue-six", "mailbox_enqueue count:{6|5}"},
     {SPILL | HELD | SIGNAL | HOSTILE | PARKED, 5, ANYBODY, "flush", "mailbox_flush"},
     {SPILL, 2, ANYBODY, "flush-often", "mailbox_flush;mailbox_flush"},
     {MAILBOX & ~PARKED, 4, ANYBODY, "close", "mailbox_close"},
@@ -244,7 +279,7 @@ static const struct calls {
     {SIGNAL | RING, 2, ANYBODY, "is-signalled", "mailbox_is_signalled"},
     {SIGNAL | HELD | LOST, 8, ANYBODY, "wait-for-signal", "mailbox_wait_for_signal timeout_ns:-1"},
     {SIGNAL, 3, ANYBODY, "wait-for-signal-short", "mailbox_wait_for_signal timeout_ns:10"},
-    {HELD | SPILL | PARKED, 3, ANYBODY, "hold", "mailbox_hold;mailbox_unhold"},
+    {HELD | SPILL | PARKED | LONG, 3, ANYBODY, "hold", "mailbox_hold;mailbox_unhold"},
     {HELD | PARKED, 3, ANYBODY, "move", "mailbox_hold;mailbox_move pages:1;mailbox_unhold"},
     {HELD | PARKED, 2, ANYBODY, "grow", "mailbox_grow pages:1"},
     {WAKERS, 6, ANYBODY, "waker", "waker_create w0 id:77;waker_wake w0;waker_drop w0"},
@@ -258,7 +293,7 @@ static const struct calls {
      "guest_scribble word:{head|flag|tail|slot} slot:0 value:{1|2|0|4294967295}"},
     {NEIGHBOURS, 10, ANYBODY, "beside", BESIDE("{far|far|far|far|next|before}")},
     {TWO_GUESTS, 8, ANYBODY, "enqueue-second", "mailbox_enqueue_second count:1"},
-    {NEIGHBOURS | TWO_GUESTS, 3, ANYBODY, "wait-flags-bucket",
+    {NEIGHBOURS | TWO_GUESTS | ONLOOKERS, 3, ANYBODY, "wait-flags-bucket",
      "memory_wait32 m0 at:{96|452|808} expected:0 timeout_ns:10"},
     {REATTACH, 8, ANYBODY, "attach", BESIDE("{same|over|under|inside}")},
     {REATTACH, 10, ANYBODY, "release-attach",
@@ -269,19 +304,24 @@ static const struct calls {
     {PARKED, 2, ANYBODY, "grow-memory", "memory_grow m0 pages:1"},
     {PARKED, 1, ANYBODY, "copy", "memory_copy m0 to:m1"},
     {PARKED, 2, ANYBODY, "close", "mailbox_close"},
-    {PARKED, 2, ANYBODY, "onlooker", "guest_park timeout_ns:-1 meanwhile:close"},
+    {PARKED | ONLOOKERS, 2, ANYBODY, "onlooker", "guest_park timeout_ns:-1 meanwhile:close"},
     /* its guest */
     {MAILBOX & ~LOST, 4, GUEST, "drain", "guest_drain"},
     {MAILBOX & ~LOST, 6, GUEST, "park", "guest_park timeout_ns:-1 meanwhile:nothing;guest_drain"},
     {RING | SPILL | HOSTILE, 3, GUEST, "drains", "guest_drain;guest_drain"},
+    {LONG | ONLOOKERS, 12, GUEST, "drains-thrice", "guest_drain;guest_drain;guest_drain"},
     {RING | SPILL | TWO_GUESTS | PARKED, 2, GUEST, "park-again",
      "guest_park timeout_ns:-1 meanwhile:nothing;guest_drain;guest_park timeout_ns:-1 "
      "meanwhile:nothing"},
     {RING | SPILL | PARKED, 1, GUEST, "park-short",
      "guest_park timeout_ns:10 meanwhile:nothing;guest_drain"},
     {HELD | LOST, 8, GUEST, "lose", "guest_drain;mailbox_hold;mailbox_lose;mailbox_unhold"},
+    {MAILBOX & ~LOST, 2, GUEST, "park-ask",
+     "guest_park timeout_ns:-1 meanwhile:nothing;{mailbox_is_signalled|mailbox_enqueue count:1}"},
+    {NEAR, 8, GUEST, "drain-grow", "guest_drain;mailbox_grow pages:1"},
     {HELD, 4, GUEST, "drain-move", "guest_drain;mailbox_hold;mailbox_move pages:1;mailbox_unhold"},
     {RING | SIGNAL, 1, GUEST, "rounds", "mailbox_rounds count:2"},
+    {ONLOOKERS, 10, GUEST, "rounds-thrice", "mailbox_rounds count:3"},
 };
 
 /* ---- Text -------------------------------------------------------------------------------------
@@ -421,10 +461,12 @@ static void put_thread(struct draft *d, const struct object *object, bool guest,
     }
 }
 
-/* The second mailbox's guest, where there is one. */
-static void put_second_guest(struct draft *d, unsigned thread) {
-    if (strstr(d->text, "mailbox_attach_beside") != NULL) {
+/* The thread beside the others that some objects have: the second mailbox's guest, an onlooker. */
+static void put_one_more(struct draft *d, const struct object *object, unsigned thread) {
+    if (object->kind == TWO_GUESTS) {
         put_row(d, "guest_park_second timeout_ns:-1", thread);
+    } else if (object->kind == ONLOOKERS) {
+        put_row(d, "guest_park timeout_ns:-1 meanwhile:close", thread);
     }
 }
 
@@ -439,8 +481,9 @@ bool pairs_draw(enum op_target target, uint64_t seed, struct program *program) {
     put_row(&d, object->set_up, 0);
     put_row(&d, "interleave", 0);
     unsigned threads = 2 + (unsigned)!one_in(&c, 3), thread = 0;
-    put_second_guest(&d, THREADS_MOST);
-    if ((object->kind & MAILBOX) && ((object->kind & (NEIGHBOURS | LOST)) || !one_in(&c, 4))) {
+    put_one_more(&d, object, THREADS_MOST);
+    if ((object->kind & MAILBOX) &&
+        ((object->kind & (NEIGHBOURS | LOST | NEAR | LONG | ONLOOKERS)) || !one_in(&c, 4))) {
         put_thread(&d, object, true, target, thread++);
     }
     while (thread < threads) {

@@ -2,8 +2,7 @@
  *
  * Link it in place of os_linux.o with objects compiled by -fsanitize=thread and with libsim.a.
  * Every call that can fail asks sim_fault(), or the harness (os_sim.h); time is virtual; pages have
- * protections and are checked byte for byte. Files are pages of simulated memory; which pages of a
- * view were written is not told, as on a kernel without pagemap. */
+ * protections and are checked byte for byte. Files are pages of simulated memory. */
 #include "os.h"
 
 #include "os_sim.h"
@@ -11,7 +10,7 @@
 
 #include <string.h>
 
-enum { HOST_PAGE_BYTES = 65536, FILES_MAX = 16 };
+enum { HOST_PAGE_BYTES = 65536, FILES_MAX = 16, VIEWS_MAX = 64 };
 
 /* Files of this run; put back with the other globals when the next one starts. */
 static struct {
@@ -20,9 +19,35 @@ static struct {
     bool frozen;
 } files[FILES_MAX];
 
+/* The kernel's own accesses: the engine does not see them. */
+#define KERNEL __attribute__((no_sanitize("thread"), noinline))
+
+/* Which file was mapped last at an address. */
+static struct view {
+    const void *at; /* NULL: none */
+    int file;
+} views[VIEWS_MAX];
+
 /* The table is the kernel's, which orders nobody who asks it. */
 static void files_begin(void) {
     sim_allow_races(files, sizeof files);
+}
+
+/* NULL: there is none. */
+KERNEL static struct view *view_at(const void *at) {
+    struct view *view = NULL;
+    for (unsigned i = 0; i < VIEWS_MAX; i++) {
+        view = views[i].at == at ? &views[i] : view;
+    }
+    return view;
+}
+
+KERNEL static void view_note(const void *at, int file) {
+    struct view *view = view_at(at);
+    view = view != NULL ? view : view_at(NULL);
+    if (view != NULL) { /* else nothing is told of it */
+        *view = (struct view){at, file};
+    }
 }
 
 /* PB_OK if the call goes on, otherwise its answer. */
@@ -197,6 +222,7 @@ enum pb_status pb_os_file_map(int file, void *at, uint64_t bytes, bool *lost) {
         return PB_SYSTEM;
     }
     sim_memcpy(at, files[file].bytes, (size_t)bytes);
+    view_note(at, file);
     return PB_OK;
 }
 
@@ -210,23 +236,42 @@ void pb_os_account_close(struct pb_os_account *account) {
     (void)account;
 }
 
+/* Marks the pages that differ from the file's: the newest bytes count, whoever wrote them. */
+KERNEL static void mark_written(const struct view *view, uint64_t bytes, uint8_t *written) {
+    const uint64_t *mine = view->at, *first = (const void *)files[view->file].bytes;
+    enum { WORDS = HOST_PAGE_BYTES / sizeof mine[0] };
+    for (uint64_t i = 0; i < bytes / sizeof mine[0]; i++) {
+        written[i / WORDS] |= mine[i] != first[i];
+    }
+}
+
+/* A page that holds what the file holds counts as not written. written: zeros at first. */
 enum pb_status pb_os_file_written(struct pb_os_account *account, const void *at, uint64_t bytes,
                                   uint8_t *written) {
-    (void)account, (void)at, (void)bytes, (void)written;
-    return PB_UNSUPPORTED;
+    (void)account;
+    enum pb_status answer = refused("os_file_written", PB_UNSUPPORTED);
+    const struct view *view = view_at(at);
+    if (answer != PB_OK || view == NULL) {
+        return answer != PB_OK ? answer : PB_UNSUPPORTED;
+    }
+    mark_written(view, bytes, written);
+    return PB_OK;
 }
 
 enum pb_status pb_os_account_try(struct pb_os_account *account) {
     (void)account;
-    return PB_UNSUPPORTED;
+    return PB_OK;
 }
 
+/* All pages may hold something of their own. */
 enum pb_status pb_os_account_ask(struct pb_os_account *account, const void *at, uint64_t bytes,
                                  struct pb_os_run *runs, size_t runs_max, size_t *count,
                                  uint64_t *looked_bytes) {
-    (void)account, (void)at, (void)bytes, (void)runs, (void)runs_max, (void)count,
-        (void)looked_bytes;
-    return PB_UNSUPPORTED;
+    (void)account, (void)at, (void)runs_max;
+    runs[0] = (struct pb_os_run){.length_bytes = bytes};
+    *count = 1;
+    *looked_bytes = bytes;
+    return PB_OK;
 }
 
 /* For the runner: the calling thread is about to sleep on this word. */

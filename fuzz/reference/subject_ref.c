@@ -124,9 +124,7 @@ static void strategies_fill(void) {
     strategies[POOL_RENEW].name = "pool_renew";
     strategies[POOL_SCAN] = strategies[PB_STRATEGY_POOL];
     strategies[POOL_SCAN].name = "pool_scan";
-    if (!os_wrap_keeps()) {
-        strategies[POOL_SCAN].missing = "the engine's machine keeps no account of pages";
-    } else if (strategies[POOL_SCAN].missing == NULL) {
+    if (os_wrap_keeps() && strategies[POOL_SCAN].missing == NULL) {
         (void)pb_pool_reset_available(PB_POOL_SCAN, &strategies[POOL_SCAN].missing);
     }
     strategies[CUSTOM] = (struct subject_strategy){
@@ -173,6 +171,45 @@ static void pool_let_go(struct pb_pool *pool) {
         pools[i] = pools[i] == pool ? NULL : pools[i];
     }
     pb_pool_release(pool);
+}
+
+/* Under the engine the first memories that begin as an image share one. Once so many were made they
+ * are all that holds it; whatever comes later has an image of its own. */
+enum { SHARE_THE_IMAGE = 3 };
+static struct pb_image *image_shared;
+static uint64_t image_bytes;
+static unsigned images_given, images_used;
+
+static enum pb_status image_get(const struct subject_memory_config *config,
+                                struct pb_image **image) {
+    enum pb_status status = PB_OK;
+    if (os_wrap_keeps() || images_given == SHARE_THE_IMAGE ||
+        (images_given > 0 && image_bytes != config->image_bytes)) {
+        return pb_image_create(config->image, config->image_bytes, &allocator, image);
+    }
+    if (images_given == 0) { /* there is one thread still */
+        status = pb_image_create(config->image, config->image_bytes, &allocator, &image_shared);
+        image_bytes = config->image_bytes;
+    }
+    if (status == PB_OK) {
+        images_given++; /* before others run */
+        *image = pb_image_retain(image_shared);
+    }
+    return status;
+}
+
+static void image_let_go(void) {
+    struct pb_image *image = image_shared;
+    image_shared = NULL;
+    pb_image_release(image);
+}
+
+/* The memory was made, or was not. */
+static void image_used(struct pb_image *image) {
+    if (image != NULL && image == image_shared && ++images_used == SHARE_THE_IMAGE) {
+        image_let_go();
+    }
+    pb_image_release(image);
 }
 
 /* ---- A custom memory --------------------------------------------------------------------------
@@ -322,6 +359,7 @@ struct watched {
     struct pb_limiter limiter;
     uint64_t size_bytes, asked_bytes; /* asked_bytes: what was granted last, or size_bytes */
     uint64_t max_bytes;               /* that it must be told; 0: not known */
+    const struct pb_memory_definition *definition; /* the memory's; NULL: it is being made */
     bool copied;
 };
 static struct watched watched[WATCHED_MAX];
@@ -433,9 +471,15 @@ static void told_failed(void *context, uint64_t from_bytes, uint64_t to_bytes, e
     running.why = why;
 }
 
+static uint64_t length_of(const struct pb_memory_definition *definition) {
+    return atomic_load_explicit(&definition->length_bytes, memory_order_relaxed);
+}
+
+/* Told after its size has become smaller. */
 static void told_shrunk(void *context, uint64_t from_bytes, uint64_t to_bytes) {
     struct watched *w = context;
-    if (from_bytes <= to_bytes || (!w->copied && from_bytes != w->asked_bytes)) {
+    const bool early = !w->copied && w->definition != NULL && length_of(w->definition) != to_bytes;
+    if (from_bytes <= to_bytes || early || (!w->copied && from_bytes != w->asked_bytes)) {
         complaint = "R40-told";
     }
     w->size_bytes = w->asked_bytes = to_bytes;
@@ -486,7 +530,8 @@ static enum pb_status create_linear(const struct subject_memory_config *config,
                           &made->pool);
     }
     if (status == PB_OK && config->image != NULL && config->strategy == PB_STRATEGY_IMAGE) {
-        status = pb_image_create(config->image, config->image_bytes, &allocator, &made->image);
+        status = image_get(config, &made->image);
+        made->keep_resident_bytes = images_given > 1 ? pb_os_page_bytes() : 0;
     }
     if (status == PB_OK) {
         sure = made->pool != NULL && has_slot(made->pool, made);
@@ -496,10 +541,14 @@ static enum pb_status create_linear(const struct subject_memory_config *config,
     if (sure && status == PB_NO_MEMORY && fault_count() == 0) {
         complaint = "R15-slot-refused";
     }
+    if (status == PB_OK && made->limiter != NULL) {
+        struct watched *w = made->limiter->context;
+        w->definition = w->max_bytes != 0 ? pb_memory_definition(*memory) : NULL;
+    }
     if (status == PB_OK && made->pool != NULL && !os_wrap_keeps()) {
         look_at_pool(made->pool);
     }
-    pb_image_release(made->image);
+    image_used(made->image);
     if (made->pool != NULL && made->reserve_pages_max != 0) {
         pool_let_go(made->pool);
     }
@@ -1459,6 +1508,8 @@ static void begin(const struct subject_environment *given) {
     if (!os_wrap_keeps()) { /* left by a run that was cut */
         memset(pools, 0, sizeof pools);
         boxes_gone = NULL;
+        image_shared = NULL;
+        images_given = images_used = 0;
     }
     interleave_unseen(false);
 }
@@ -1480,6 +1531,7 @@ static void pools_end(void) {
 static void end(void) {
     boxes_end();
     pools_end();
+    image_let_go();
     const char *account = os_wrap_account();
     complaint = complaint != NULL ? complaint : account;
 }

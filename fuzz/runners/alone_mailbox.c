@@ -417,6 +417,7 @@ static const char *park(struct exec *e, struct call *c, uint64_t meanwhile) {
     struct judged_box *b = &e->box->judged;
     struct parking p = {e, meanwhile, (c->thread + 1u) % OP_THREADS, 0, false, c->timeout_ns};
     const bool idle = b->model.in_ring == 0 && !b->model.signalled && !b->model.closed;
+    const bool spilled = b->model.queued > b->model.in_ring;
     const struct call_guest guest = {take, {park_wait, park_flush, &p}};
     b->broken = NULL;
     operation_make_mailbox(table(e), e->box->handle, c, &guest);
@@ -424,7 +425,7 @@ static const char *park(struct exec *e, struct call *c, uint64_t meanwhile) {
     sequence_keep_closed(b);
     bool looked = p.looks != 0 || meanwhile != WORD_meanwhile_nothing;
     if (b->broken == NULL && c->answer == SUBJECT_PARK_READY && idle && p.looks == 0 &&
-        !p.flushed && p.meanwhile == meanwhile) {
+        !(p.flushed && spilled) && p.meanwhile == meanwhile) {
         b->broken = sequence_ready_for_nothing(b);
     }
     const char *broken =

@@ -263,6 +263,7 @@ static void survey(const struct program *program, unsigned *threads) {
             op->code == OP_memory_owner_of_tenant && op->arg.memory_owner_of_tenant.byte % 2 != 0;
         world.tenancies += op->code == OP_memory_tenant;
         world.wants_early |= memory_wants_early(op);
+        world.wants_many |= memory_wants_many(op);
         world.scribbles |= op->code == OP_guest_scribble;
         world.awaits_signal |= op->code == OP_mailbox_wait_for_signal;
         world.cancels |= is_cancellable(op->code);
@@ -365,6 +366,9 @@ static void program_main(void *arg) {
     if (world.wants_early) {
         memory_early_first();
     }
+    if (world.wants_many) {
+        memory_many_first();
+    }
     for (unsigned i = 0; i < program->operations; i++) {
         const struct op *op = &program->operation[i];
         if (op->code == OP_memory_tenant && memory_pool_first(op)) {
@@ -414,6 +418,7 @@ static void program_main(void *arg) {
     memory_join_crowd();
     mailbox_end();
     memory_early_end();
+    memory_many_end();
     memory_end();
     if (chosen->end != NULL) {
         chosen->end();
@@ -484,12 +489,12 @@ static bool within_size(const char *detail) {
     return offset < length;
 }
 
-/* A thread cancels a wait. */
-static bool cancels_now(void) {
+/* A thread is in such an operation. */
+static bool now(uint8_t code) {
     bool any = false;
     for (unsigned i = 0; i < OP_THREADS; i++) {
         const struct op *op = world.actor[i].op;
-        any |= op != NULL && op->code == OP_memory_cancel;
+        any |= op != NULL && op->code == code;
     }
     return any;
 }
@@ -520,10 +525,11 @@ static const char *access_rule(const char *finding, char *detail, size_t bytes) 
     static const struct {
         const char *file;
         const char *rule;
-    } rules[] = {{"waiters.c", "R27"}, {"guest.c", "R31"},       {"mailbox.c", "R31"},
-                 {"linear.c", "R14"},  {"region_pool.c", "R15"}, {"region_image.c", "R13"},
-                 {"region", "R6"},     {"memory.c", "R14"},      {"bulk.c", "R16"},
-                 {"access.c", "R11"},  {"owner.c", "R39"},       {"limiter.c", "R40"}};
+    } rules[] = {{"waiters.c", "R27"},      {"guest.c", "R31"},       {"mailbox.c", "R31"},
+                 {"linear.c", "R14"},       {"region_pool.c", "R15"}, {"region_image.c", "R13"},
+                 {"region_sweep.c", "R15"}, {"region.c", "R6"},       {"region_mapped.c", "R6"},
+                 {"region_heap.c", "R6"},   {"memory.c", "R14"},      {"bulk.c", "R16"},
+                 {"access.c", "R11"},       {"owner.c", "R39"},       {"limiter.c", "R40"}};
     static char name[96];
     const char *rule = world.judge.has_mailbox ? "R31" : "R27", *first = NULL;
     sim_symbolise(detail, bytes);
@@ -544,13 +550,18 @@ static const char *access_rule(const char *finding, char *detail, size_t bytes) 
         return name;
     }
     if (strstr(detail, "canceller_") != NULL ||
-        ((strcmp(rule, "R27") == 0 || strcmp(rule, "R14") == 0) && cancels_now())) {
+        ((strcmp(rule, "R27") == 0 || strcmp(rule, "R14") == 0) && now(OP_memory_cancel))) {
         snprintf(name, sizeof name, "R41-%s", finding);
         return name;
     }
     if (strstr(detail, "mailbox_free") != NULL &&
         (strstr(detail, "claim") != NULL || strstr(detail, "mailbox_attach") != NULL)) {
         snprintf(name, sizeof name, "R44-%s", finding); /* ... against the call that replaces it */
+        return name;
+    }
+    if (world.neighbours && mailbox && now(OP_mailbox_grow)) {
+        snprintf(name, sizeof name, "R44-%s",
+                 finding); /* ... which holds one that goes meanwhile */
         return name;
     }
     if (strstr(detail, "mailbox_free") != NULL) {
@@ -850,6 +861,7 @@ static const char *explore(const struct program *program, struct sim_options *op
         options->seed = seed + i;
         options->source = source_of(i);
         options->sticky = i / 4 % 2 != 0; /* all sources, with and without */
+        options->pct_depth = 2 + i / 8 % 4;
         rule = run_once(program, options, operations);
         last = is_news() ? i : last;
         steps += result.steps;

@@ -123,7 +123,6 @@ static void make_call(struct call *c, void *handle, const struct call_guest *gue
     world_check(concurrent_box_ended(&world.judge, c));
 }
 
-/* If a program releases the owner's reference, each thread has one of its own. */
 /* Of the wakers that were made before the threads, each thread has a clone: the last one to drop
  * its own may be any. */
 static void share_wakers(struct actor *a) {
@@ -154,6 +153,16 @@ void mailbox_drop_wakers(void) {
     }
 }
 
+/* The neighbour is the first thread's that is not the guest's: it may go while the memory grows. */
+static void take_neighbour(struct actor *a) {
+    if (a->number != world.judge.guest && a->beside_end == 0) {
+        a->beside = world.neighbour;
+        a->beside_gone = NEVER;
+        world.neighbour = NULL;
+    }
+}
+
+/* If a program releases the owner's reference, each thread has one of its own. */
 void mailbox_share(struct actor *a) {
     struct call c = {.code = OP_waker_create, .thread = a->number, .id = 1};
     if (world.box != NULL && world.releases) {
@@ -162,6 +171,9 @@ void mailbox_share(struct actor *a) {
         world_check(concurrent_box_ended(&world.judge, &c));
     }
     share_wakers(a);
+    if (world.neighbour != NULL) {
+        take_neighbour(a);
+    }
 }
 
 /* What a producer writes before it enqueues, who takes the id may read (R31). */
@@ -200,6 +212,7 @@ static void is_signalled(struct call *c) {
             world_check(concurrent_found("R36-closed", "closed, and nobody closed"));
         }
         concurrent_close_ended(&world.judge, world.words);
+        concurrent_says_closed(&world.judge, c->thread);
         answer_closed();
     }
 }
@@ -305,7 +318,7 @@ static void look_at_beside(const struct actor *a) {
     uint64_t memory_bytes;
     const bool guests = world.beside_shifted && world.judge.guest >= 0; /* it may write its head */
     const struct subject_words *words =
-        world.b->words == NULL || world.scribbles || world.in_root || guests
+        world.b->words == NULL || world.scribbles || world.in_root || guests || world.neighbours
             ? NULL
             : world.b->words(a->beside, &memory, &memory_bytes);
     uint32_t flag = 0;
@@ -327,6 +340,21 @@ static void attach_second(const struct subject_mailbox_config *config) {
     world.judge.second_offset = config->offset;
     world.second_at = config->offset;
     world.second_end = config->offset + operation_region_bytes(config->capacity);
+}
+
+/* Before the threads begin, a second mailbox may lie in an unshared memory, which its guest's
+ * thread alone grows. */
+static bool is_growers(void) {
+    return !world.threaded && world.ground == SUBJECT_OWNED && world.judge.guest >= 0 &&
+           world.neighbour == NULL;
+}
+
+static void attach_neighbour(const struct subject_mailbox_config *config) {
+    enum subject_status status = world.b->attach(config, &world.neighbour);
+    world_check(
+        concurrent_beside_ended(&world.judge, concurrent_moment(&world.judge), false, status));
+    world.neighbour = status == SUBJECT_OK ? world.neighbour : NULL;
+    world.neighbours = world.neighbour != NULL;
 }
 
 /* A small mailbox far from all others, by which a thread without a reference to the first one still
@@ -372,16 +400,21 @@ static void attach_beside(struct actor *a, const struct op *op) {
     const uint64_t end = config.offset + operation_region_bytes(config.capacity);
     const bool power = config.capacity != 0 && (config.capacity & (config.capacity - 1)) == 0;
     const bool reaches = usable(a) || (world.anchor != NULL && !a->holds);
-    if (!(world.b->promises & SUBJECT_SHARES_MEMORY) || a->beside_end != 0 || !shared || !reaches ||
+    const uint64_t first_end = world.offset + operation_region_bytes(world.capacity);
+    const bool overlaps = world.offset < end && config.offset < first_end;
+    const bool may = shared || (is_growers() && !overlaps);
+    if (!(world.b->promises & SUBJECT_SHARES_MEMORY) || a->beside_end != 0 || !may || !reaches ||
         !power || config.capacity > RING_MAX || end > SUBJECT_PAGE_BYTES) {
         return;
     }
-    const uint64_t first_end = world.offset + operation_region_bytes(world.capacity);
-    const bool overlaps = world.offset < end && config.offset < first_end;
     const uint32_t start = concurrent_moment(&world.judge);
     config.spill_max %= SPILL_LIMIT;
     config.beside = world.anchor != NULL ? world.anchor : world.box;
     world.beside_shifted |= overlaps && config.offset != world.offset;
+    if (!shared) {
+        attach_neighbour(&config);
+        return;
+    }
     if (!world.threaded && !overlaps && world.second_guest >= 0) {
         if (world.second == NULL) {
             attach_second(&config);
@@ -669,6 +702,10 @@ void mailbox_end(void) {
         return;
     }
     end_second();
+    if (world.neighbour != NULL) {
+        world.b->release(world.neighbour);
+        world.neighbour = NULL;
+    }
     if (world.anchor != NULL) {
         world.b->release(world.anchor);
     }
@@ -809,7 +846,8 @@ bool mailbox_operation(struct actor *a, const struct op *op) {
         park(a, &c, op->arg.guest_park.meanwhile);
         break;
     case OP_mailbox_move:
-        if (a->holds && !world.judge.lost) { /* else what was lost could come back */
+        /* else what was lost could come back; the neighbour is not held */
+        if (a->holds && !world.judge.lost && !world.neighbours) {
             move(&c);
         }
         break;
@@ -819,7 +857,7 @@ bool mailbox_operation(struct actor *a, const struct op *op) {
         }
         break;
     case OP_mailbox_lose:
-        if (a->holds && a->number == world.judge.guest) {
+        if (a->holds && a->number == world.judge.guest && !world.neighbours) {
             make_call(&c, world.box, NULL);
             find_words();
         }

@@ -276,8 +276,24 @@ static void budget_at_rest(void) {
     }
 }
 
+/* All threads have ended: what each word holds is what the last write left there. */
+static void look_at_words(void) {
+    const unsigned events = world.judge.events;
+    for (unsigned i = 0; i < events && world.root != NULL && world.m->atomic_load != NULL; i++) {
+        const struct event *e = &world.judge.event[i];
+        struct event *look;
+        struct call c = {
+            .code = OP_memory_atomic_load, .index = (uint32_t)e->address, .width = e->width};
+        if (e->kind == EVENT_WRITE && concurrent_looks(&world.judge, e, &look)) {
+            operation_make(world.m, world.root, &c);
+            concurrent_looked(&world.judge, look, &c);
+        }
+    }
+}
+
 void memory_end(void) {
     budget_at_rest();
+    look_at_words();
     copy_end();
     cancellers_end();
     world_check(concurrent_history(&world.judge));
@@ -587,7 +603,8 @@ static bool has_address(uint8_t code) {
 
 /* Operations whose range may have become valid while they ran. */
 static bool looks_after(uint8_t code) {
-    return has_address(code) && code != OP_memory_atomic_store && code != OP_memory_atomic_rmw;
+    return has_address(code) && code != OP_memory_atomic_store && code != OP_memory_atomic_rmw &&
+           code != OP_memory_atomic_cmpxchg;
 }
 
 /* A thread never sees a memory shrink (R11). */

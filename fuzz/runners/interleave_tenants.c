@@ -52,6 +52,48 @@ static bool is_stale(const struct tenant *t, const struct subject_owner *owner,
     return t->released != 0 && t->released <= heard && is_of(t, owner, address);
 }
 
+/* Keeps an answer until it is known which memories there were. */
+static void remember(const struct subject_owner *owner, const uint8_t *address) {
+    if (world.answers < ANSWERS_MAX) {
+        world.owned[world.answers++] =
+            (struct owned){owner->record, address - owner->offset_bytes, owner->length_bytes};
+    }
+}
+
+/* A size that the memory had: none while it was being made, what it was made with, what it grew to.
+ */
+static bool had_length(const struct tenant *t, uint64_t length_bytes) {
+    return length_bytes == 0 || length_bytes == t->bytes ||
+           (t->grew && length_bytes == t->bytes - SUBJECT_PAGE_BYTES);
+}
+
+static bool others_copy(void) {
+    bool copies = false;
+    for (unsigned i = 0; i < OP_THREADS; i++) {
+        copies |= world.copies_to[i] != 0;
+    }
+    return copies;
+}
+
+/* Each answer's length is one of the memory that it names (R39), where all memories are known. */
+static void check_lengths(void) {
+    const bool unknown = world.judge.faulty || world.tenants == TENANTS_MAX || others_copy();
+    for (unsigned i = 0; i < world.answers && !unknown; i++) {
+        const struct owned *a = &world.owned[i];
+        bool known = false, had = false;
+        for (unsigned j = 0; j < world.tenants; j++) {
+            const struct tenant *t = &world.tenant[j];
+            const bool same = t->record == a->record && t->base == a->base;
+            known |= same;
+            had |= same && had_length(t, a->length_bytes);
+        }
+        if (known && !had) {
+            world_check(concurrent_found("R39-owner", "a memory is said to have %llu bytes",
+                                         (unsigned long long)a->length_bytes));
+        }
+    }
+}
+
 /* Asks who owns the address. The answer must be a memory that contained it (R39), and one that the
  * asking thread does not know to be gone. hears: it looks first at what was given back. */
 static void ask_owner(const uint8_t *address, const struct tenant *sure, bool hears) {
@@ -64,18 +106,16 @@ static void ask_owner(const uint8_t *address, const struct tenant *sure, bool he
         }
         return;
     }
+    remember(&owner, address);
     bool known = owner.record == world.record && world.base + owner.offset_bytes == address;
     bool stale = false;
     for (unsigned i = 0; i < world.tenants; i++) {
         known |= is_of(&world.tenant[i], &owner, address);
         stale |= is_stale(&world.tenant[i], &owner, address, heard);
     }
-    /* a memory that another thread is creating is not in the table yet */
-    bool copies = false; /* which may be in a slot that a tenant had */
-    for (unsigned i = 0; i < OP_THREADS; i++) {
-        copies |= world.copies_to[i] != 0;
-    }
-    bool unknown = stale || (!known && !copies && world.making == 0);
+    /* a memory that another thread is creating is not in the table yet; a copy may be in a slot
+     * that a tenant had */
+    bool unknown = stale || (!known && !others_copy() && world.making == 0);
     if (sure != NULL ? !could_be(sure, &owner, address, start) : unknown) {
         world_check(concurrent_found("R39-owner", "offset and record are not of one memory"));
     }
@@ -95,7 +135,10 @@ enum {
     RESET = 32,
     GOES = 64,          /* at once */
     LAST_OF_POOL = 128, /* its pool is released: the memories in it are all that keeps it */
-    REPLACES = 256      /* first ends one that was there before the threads, and lay elsewhere */
+    REPLACES = 256,     /* first ends one that was there before the threads, and lay elsewhere */
+    AMONG_MANY = 512,   /* so many others are there that the register of owners must grow */
+    SCANS = 1024,       /* in a slot of a pool that scans */
+    FROM_IMAGE = 2048   /* begins as an image, which memories of several threads may share */
 };
 
 static bool wants(const struct op *op, unsigned bit) {
@@ -106,27 +149,46 @@ bool memory_wants_early(const struct op *op) {
     return op->code == OP_memory_tenant && wants(op, REPLACES);
 }
 
-static enum word_strategy tenants_strategy(const struct op *op) {
-    return wants(op, MOVES)     ? WORD_strategy_move
-           : wants(op, IN_POOL) ? WORD_strategy_pool
-           : wants(op, COPIED)  ? WORD_strategy_image
-                                : WORD_strategy_reserve;
+bool memory_wants_many(const struct op *op) {
+    return op->code == OP_memory_tenant && wants(op, AMONG_MANY);
 }
 
-/* Makes the subject's pool, which comes with its first memory, before there are two threads. */
+static enum word_strategy tenants_strategy(const struct op *op) {
+    return wants(op, MOVES)                 ? WORD_strategy_move
+           : wants(op, SCANS)               ? WORD_strategy_pool_scan
+           : wants(op, IN_POOL)             ? WORD_strategy_pool
+           : wants(op, COPIED | FROM_IMAGE) ? WORD_strategy_image
+                                            : WORD_strategy_reserve;
+}
+
+static bool is_pooled(enum word_strategy strategy) {
+    return strategy == WORD_strategy_pool || strategy == WORD_strategy_pool_scan;
+}
+
+static const uint8_t *image_of(const struct op *op) {
+    static const uint8_t zeros[2 * SUBJECT_PAGE_BYTES];
+    return tenants_strategy(op) == WORD_strategy_image && wants(op, FROM_IMAGE) ? zeros : NULL;
+}
+
+/* Makes the subject's pool, or image, which comes with its first memory, before there are two
+ * threads. */
 bool memory_pool_first(const struct op *op) {
+    const enum word_strategy strategy = tenants_strategy(op);
+    const uint32_t pages = 1 + (uint32_t)wants(op, TWO_PAGES);
     const struct subject_memory_config config = {
-        .type = {.min_pages = 1, .max_pages = 1},
+        .type = {.min_pages = pages, .max_pages = pages},
         .style = SUBJECT_STYLE_DYNAMIC,
-        .strategy = memory_strategy(WORD_strategy_pool),
+        .strategy = memory_strategy(strategy),
+        .image = image_of(op),
+        .image_bytes = image_of(op) != NULL ? pages * SUBJECT_PAGE_BYTES : 0,
     };
     void *memory;
-    const bool pool = can_ask() && tenants_strategy(op) == WORD_strategy_pool;
-    if (pool && world.m->create(&config, &memory) == SUBJECT_OK) {
+    const bool first = can_ask() && (is_pooled(strategy) || config.image != NULL);
+    if (first && world.m->create(&config, &memory) == SUBJECT_OK) {
         world.m->destroy(memory);
-        world.pooled = true;
+        world.pooled = strategy;
     }
-    return pool;
+    return first;
 }
 
 /* No two living memories share bytes, and together they keep to their budget. */
@@ -205,7 +267,8 @@ static struct tenant *tenant_moves(void *memory, struct tenant *t, enum subject_
             *next = (struct tenant){.base = memory_base(memory),
                                     .bytes = t->bytes + SUBJECT_PAGE_BYTES,
                                     .record = t->record,
-                                    .from = t->from};
+                                    .from = t->from,
+                                    .grew = true};
             tenant_ends(t);
             t = next;
             tenant_granted(t, SUBJECT_PAGE_BYTES);
@@ -384,7 +447,26 @@ void memory_early_first(void) {
     }
 }
 
+/* With the shared one, one less than a part of the reference's register holds. */
+void memory_many_first(void) {
+    const struct subject_memory_config config = {
+        .style = SUBJECT_STYLE_DYNAMIC,
+        .strategy = memory_strategy(WORD_strategy_heap),
+    };
+    while (can_ask() && world.many_made < MANY &&
+           world.m->create(&config, &world.many[world.many_made]) == SUBJECT_OK) {
+        world.many_made++;
+    }
+}
+
+void memory_many_end(void) {
+    while (world.many_made > 0) {
+        world.m->destroy(world.many[--world.many_made]);
+    }
+}
+
 void memory_early_end(void) {
+    check_lengths();
     if (world.early_tenant != NULL) {
         tenant_destroy(world.early, world.early_tenant);
         world.early_tenant = NULL;
@@ -406,8 +488,8 @@ static void replace_early(void) {
 static void tenant(const struct op *op) {
     const uint32_t pages = 1 + (uint32_t)wants(op, TWO_PAGES);
     const enum word_strategy wanted = tenants_strategy(op);
-    const enum word_strategy strategy =
-        wanted == WORD_strategy_pool && !world.pooled ? WORD_strategy_reserve : wanted;
+    const bool missing = (is_pooled(wanted) || image_of(op) != NULL) && world.pooled != wanted;
+    const enum word_strategy strategy = missing ? WORD_strategy_reserve : wanted;
     const bool moves = strategy == WORD_strategy_move;
     const struct subject_memory_config config = {
         .type = {.min_pages = pages, .max_pages = pages + moves},
@@ -415,6 +497,8 @@ static void tenant(const struct op *op) {
         .strategy = memory_strategy(strategy),
         .budgeted = world.budget_bytes != 0,
         .reserve_pages_max = wants(op, LAST_OF_POOL) && world.tenancies == 1,
+        .image = missing ? NULL : image_of(op),
+        .image_bytes = missing || image_of(op) == NULL ? 0 : pages * SUBJECT_PAGE_BYTES,
     };
     if (wants(op, PINNED | COPIED)) { /* by threads that a program cannot have */
         note((struct note){.kind = NOTE_OTHER, .rule = "R42-pin"});

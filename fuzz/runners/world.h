@@ -10,7 +10,7 @@
 #include "concurrent.h"
 #include "interleave.h"
 
-enum { CROWD_MAX = WAITERS_MOST, TENANTS_MAX = 16 };
+enum { CROWD_MAX = WAITERS_MOST, TENANTS_MAX = 16, MANY = 126 };
 
 /* A logical thread of the program, or one of a crowd. */
 struct actor {
@@ -55,6 +55,15 @@ struct tenant {
                           already */
     uint32_t released; /* its place was released, as number `released`, and belongs to nobody; 0: it
                           was not */
+    bool grew;         /* by one page */
+};
+
+/* An answer of the owner look-up. */
+enum { ANSWERS_MAX = 32 };
+struct owned {
+    const struct subject_record *record;
+    const uint8_t *base;
+    uint64_t length_bytes;
 };
 
 /* Bytes that were touched because an answer permits it, and the rule that a race there breaks. */
@@ -97,17 +106,20 @@ struct world {
     uint32_t crowd_mark; /* seen by the engine: how many of the crowd sleep or have ended */
     int crowd_running[CROWD_MAX];
     struct tenant tenant[TENANTS_MAX];
-    unsigned tenants;              /* created so far */
-    unsigned making;               /* being created now */
+    unsigned tenants;                /* created so far */
+    unsigned making;                 /* being created now */
+    struct owned owned[ANSWERS_MAX]; /* what threads were told of the owners of tenants' bytes, */
+    unsigned answers;                /* so often; the first are kept */
     void *early, *early_neighbour; /* made before the threads, see memory_early_first; NULL: none */
     struct tenant *early_tenant;   /* early; NULL: it is gone */
-    bool wants_early;
-    unsigned tenancies;     /* operations of the program that create some */
-    bool pooled;            /* the pool of tenants is there */
-    bool hears;             /* the program asks who owns what was given back */
-    uint32_t released_mark; /* seen by the engine: how many places were released */
-    uint64_t budget_bytes;  /* of all tenants (R40); 0: they have none */
-    uint64_t granted_bytes; /* that living memories have, as far as is known */
+    bool wants_early, wants_many;
+    unsigned many_made;        /* memories of no pages, made before the threads */
+    unsigned tenancies;        /* operations of the program that create some */
+    enum word_strategy pooled; /* whose pool, or image, is there; reserve: none is */
+    bool hears;                /* the program asks who owns what was given back */
+    uint32_t released_mark;    /* seen by the engine: how many places were released */
+    uint64_t budget_bytes;     /* of all tenants (R40); 0: they have none */
+    uint64_t granted_bytes;    /* that living memories have, as far as is known */
     struct claims claims;
     bool root_limited; /* the memory that all share is one of them */
     bool destroys; /* the program destroys handles, so threads that go to sleep say so (asleep_mark)
@@ -129,6 +141,8 @@ struct world {
                             another mailbox there */
     bool releases;       /* the program releases the mailbox's handle */
     void *anchor;        /* one that lies far from it, and stays; NULL: there is none */
+    void *neighbour;     /* one in an unshared memory, which no thread has taken yet; NULL: none */
+    bool neighbours;     /* there is, or was, one */
     bool attaches;       /* the program attaches others while threads run */
     bool beside_shifted; /* it shares bytes with the first one, and uses them for something else */
     void *second;        /* the second one, if it was attached before the threads began */
@@ -149,6 +163,7 @@ struct world {
     /* Large, and cleared only where they were used. */
     struct concurrent judge, copy_judge;
     struct actor crowd[CROWD_MAX]; /* waiters of memory_wait_crowd */
+    void *many[MANY];              /* the first many_made of them are there */
 };
 
 extern struct world world;
@@ -164,6 +179,10 @@ bool memory_pool_first(const struct op *op);
 bool memory_wants_early(const struct op *op);
 void memory_early_first(void);
 void memory_early_end(void);
+/* For programs with a tenant among many. */
+bool memory_wants_many(const struct op *op);
+void memory_many_first(void);
+void memory_many_end(void);
 void memory_create_first(const struct op *op);
 /* memory_tenant and memory_owner_of_tenant: interleave_tenants.c. */
 bool memory_tenants(const struct op *op);

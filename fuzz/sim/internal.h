@@ -270,7 +270,7 @@ struct engine {
     void **caught; /* C++: libstdc++'s list of caught exceptions and its exception count, or NULL */
     thread_set
         turned; /* threads switched away for seeing nothing new since all have had their turn */
-    uint32_t pct_points[32];
+    uint32_t pct_points[32], pct_at; /* steps at which two threads or more could run, so far */
     unsigned pct_points_n, pct_low;
     /* Outcome. */
     const char *finding;

@@ -347,8 +347,9 @@ void saw_new(struct thread *t) {
     S.progress = S.steps;
 }
 
-/* Change points fall among the first 16 to 2,048 steps. The range is drawn from the seed too: the
- * length of the run is not known in advance, and a run must depend on its seed only. */
+/* Change points fall among the first 16 to 2,048 steps at which there is a choice of threads. The
+ * range is drawn from the seed too: the length of the run is not known in advance, and a run must
+ * depend on its seed only. */
 static void pct_begin(void) {
     uint32_t length = UINT32_C(16) << random64() % 8;
     S.pct_points_n = S.o.pct_depth > 1 ? S.o.pct_depth - 1 : 0;
@@ -359,6 +360,7 @@ static void pct_begin(void) {
         S.pct_points[i] = 1 + (uint32_t)(random64() % length);
     }
     S.pct_low = 32;
+    S.pct_at = 0;
 }
 
 static struct thread *highest(thread_set set) {
@@ -767,8 +769,12 @@ static void prioritise(struct thread *t) {
         t->priority = random64();
         return;
     }
+    if ((S.ready & (S.ready - 1)) == 0) {
+        return;
+    }
+    S.pct_at++;
     for (unsigned i = 0; i < S.pct_points_n; i++) {
-        if (S.pct_points[i] == S.steps) {
+        if (S.pct_points[i] == S.pct_at) {
             t->priority = S.pct_low ? S.pct_low-- : 0;
         }
     }
