@@ -313,6 +313,9 @@ static enum pb_status told(enum pb_status status) {
     if (status == PB_NO_MEMORY && limited > 0) {
         fault_note();
     }
+    if (status != PB_OK) {
+        account.injected = PB_OK; /* it has failed of its own, after that */
+    }
     return status;
 }
 

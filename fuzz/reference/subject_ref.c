@@ -632,10 +632,16 @@ static enum subject_status memory_create(const struct subject_memory_config *con
     return status_of(status);
 }
 
+/* It may be gone: what is told of its copies, or when its last pin goes, is not compared with it.
+ */
 static void memory_destroy(void *memory) {
+    const struct pb_memory_definition *definition = pb_memory_definition(memory);
     call_begins();
     pb_memory_release(memory);
     (void)call_ends(PB_OK, "R14-why");
+    for (unsigned i = 0; i < watched_count; i++) {
+        watched[i].definition = watched[i].definition == definition ? NULL : watched[i].definition;
+    }
 }
 
 static uint64_t memory_size_pages(void *memory) {
