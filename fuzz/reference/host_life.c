@@ -15,7 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { FIRST_PAGES = 1, PAGES_MAX = 4, PAGE_BYTES = 65536, IMAGE_BYTES = 5000 };
+enum { FIRST_PAGES = 1, PAGES_MAX = 9, PAGE_BYTES = 65536, IMAGE_BYTES = 5000 };
 
 static struct life {
     enum word_kernel kernel;
@@ -72,7 +72,7 @@ static void begin_anew(uint8_t *bytes) {
     }
 }
 
-/* The ends of each page, and one host page in three. */
+/* The ends of each page, and every other host page: more runs than one look at the account tells. */
 static void write_here_and_there(struct pb_memory *memory, uint8_t *bytes, uint32_t pages,
                                  uint8_t value) {
     const uint64_t host = host_page_bytes();
@@ -80,7 +80,7 @@ static void write_here_and_there(struct pb_memory *memory, uint8_t *bytes, uint3
     for (uint64_t at = 0; at < pages * PAGE && life.broken == NULL; at += host) {
         const uint64_t places[] = {at + value % host, at + host - 1};
         const bool ends = at % PAGE == 0 || (at + host) % PAGE == 0;
-        for (unsigned i = 0; i < 2 && (ends || at / host % 3 == 0); i++) {
+        for (unsigned i = 0; i < 2 && (ends || at / host % 2 == 0); i++) {
             base[places[i]] ^= value;
             bytes[places[i]] ^= value;
         }
@@ -263,9 +263,12 @@ static void live(void) {
     life.copy = life.memory = NULL;
     if (create(reused ? "R15-reuse" : "R2-fresh")) {
         grow(PAGES_MAX - FIRST_PAGES);
+        copy(false);
+        copy(true);
     }
+    pb_memory_release(life.copy);
     pb_memory_release(life.memory);
-    life.memory = NULL;
+    life.copy = life.memory = NULL;
 }
 
 static void live_in_pool(void) {
