@@ -227,6 +227,87 @@ static const char *pool_reuse(struct pb_pool *pool, const struct pb_pool_config 
     return broken;
 }
 
+enum { NEIGHBOURS = 3 };
+
+/* Tenants at the same time: where they are, and what each has written at both ends of its pages. */
+struct neighbours {
+    struct pb_memory *memory[NEIGHBOURS];
+    unsigned count;
+};
+
+static bool neighbours_hold(const struct neighbours *n, uint64_t stride) {
+    bool right = true;
+    for (unsigned i = 0; i < n->count; i++) {
+        if (n->memory[i] == NULL) {
+            continue;
+        }
+        const uint8_t *base = host_base(n->memory[i]);
+        const uint64_t bytes = pb_memory_size_bytes(n->memory[i]);
+        right &= bytes == 0 ||
+                 (base[0] == 1 + i && base[bytes - 1] == 1 + i && base[bytes / 2] == 1 + i);
+        for (unsigned j = 0; j < i; j++) {
+            const uint8_t *other = n->memory[j] == NULL ? NULL : host_base(n->memory[j]);
+            const uint64_t apart = (uint64_t)(other > base ? other - base : base - other);
+            right &= other == NULL || apart >= stride;
+        }
+    }
+    return right;
+}
+
+static bool neighbour_comes(struct neighbours *n, unsigned i,
+                            const struct pb_memory_config *config) {
+    if (pb_memory_create(config, &n->memory[i]) != PB_OK) {
+        n->memory[i] = NULL;
+        return false;
+    }
+    uint8_t *base = host_base(n->memory[i]);
+    const uint64_t bytes = pb_memory_size_bytes(n->memory[i]);
+    if (bytes > 0) {
+        base[0] = base[bytes - 1] = base[bytes / 2] = (uint8_t)(1 + i);
+    }
+    return true;
+}
+
+/* One is reset, grows, goes and comes again; nothing happens to the others. */
+static const char *pool_neighbours(struct pb_pool *pool, const struct pb_pool_config *c) {
+    const uint64_t stride = c->slot_bytes + c->guard_bytes, room = c->slot_bytes / PAGE;
+    const bool small = c->slot_bytes <= REUSED_BYTES_MAX;
+    const uint32_t pages = room > 65534 ? 65534 : (uint32_t)room;
+    const struct pb_memory_style style = {.kind = PB_STYLE_DYNAMIC};
+    const struct pb_memory_config config = {
+        .type = {small ? pages : (pages > 0 ? 1 : 0), pages, false},
+        .style = &style,
+        .strategy = PB_STRATEGY_POOL,
+        .pool = pool,
+        .allocator = &host_allocator,
+    };
+    struct neighbours n = {.count = c->slots < NEIGHBOURS ? c->slots : NEIGHBOURS};
+    const char *broken = NULL;
+    bool all = true;
+    for (unsigned i = 0; i < n.count && all; i++) {
+        all = neighbour_comes(&n, i, &config);
+    }
+    broken = host_holds(all || host_call_failed(), "R15-slot-refused");
+    broken = host_first(broken, host_holds(neighbours_hold(&n, stride), "R15-neighbour"));
+    for (unsigned i = 0; i < n.count && all && broken == NULL; i++) {
+        if (pb_memory_reset(n.memory[i]) != PB_OK) {
+            break;
+        }
+        pb_memory_release(n.memory[i]);
+        n.memory[i] = NULL;
+        broken = host_holds(neighbours_hold(&n, stride), "R15-neighbour");
+        all = neighbour_comes(&n, i, &config);
+        broken =
+            host_first(broken, host_holds(!all || neighbours_hold(&n, stride), "R15-neighbour"));
+    }
+    for (unsigned i = 0; i < n.count; i++) {
+        if (n.memory[i] != NULL) {
+            pb_memory_release(n.memory[i]);
+        }
+    }
+    return broken;
+}
+
 /* Memories that just fit a slot, and those that do not. */
 static const char *pool_tenants(struct pb_pool *pool, const struct pb_pool_config *c) {
     const uint64_t room = c->slot_bytes / PAGE;
@@ -292,6 +373,7 @@ const char *host_pool(const struct op *op) {
     broken =
         host_first(broken, host_holds(pb_pool_slot_bytes(pool) == config.slot_bytes, "R15-slot"));
     broken = broken != NULL ? broken : pool_tenants(pool, &config);
+    broken = broken != NULL ? broken : pool_neighbours(pool, &config);
     if (broken == NULL && config.slot_bytes <= REUSED_BYTES_MAX) {
         broken = pool_habits(pool, &config);
     }
