@@ -16,7 +16,7 @@
 
 #if defined(__x86_64__)
 
-enum { PAGES_MAX = 4, ARENA_BYTES = 1 << 20, STEPS = 350, SECONDS_MAX = 2, TRAP_FLAG = 0x100 };
+enum { PAGES_MAX = 4, ARENA_BYTES = 1 << 20, STEPS = 350, SECONDS_MAX = 1, TRAP_FLAG = 0x100 };
 
 static struct {
     /* The memory that the call is about; base is 0 where it is not there yet. */
