@@ -174,6 +174,9 @@ const char *concurrent_history(const struct concurrent *o) {
         return order;
     }
     rule = rule != NULL ? rule : history_check(known, count, !o->values_lost);
+    if (rule == NULL && o->waiters_max != 0 && !o->has_mailbox) { /* whose guests wait, too */
+        rule = history_limit(known, count, o->waiters_max);
+    }
     return rule == NULL ? NULL
                         : concurrent_found(
                               rule, "no order of these waits and notifies explains their results");
@@ -741,7 +744,8 @@ static unsigned others_blocked(const struct concurrent *o, const struct event *s
     for (unsigned i = 0; i < o->events; i++) {
         const struct event *e = &o->event[i];
         count += e != self && e->kind == EVENT_WAIT && (o->searched || e->end > self->start) &&
-                 (e->outcome != WAIT_NOT_EQUAL && e->outcome != WAIT_AT_ONCE);
+                 e->outcome != WAIT_NOT_EQUAL && e->outcome != WAIT_AT_ONCE &&
+                 e->outcome != WAIT_REFUSED;
     }
     return count + (o->guest >= 0) + o->second_parks + o->onlookers; /* who parks waits, too */
 }
@@ -771,7 +775,7 @@ static const char *wait_outcome(const struct concurrent *o, const struct call *c
                                       "a wait answers cancelled, and nobody cancelled it");
     }
     if (c->status == SUBJECT_TOO_MANY_WAITERS) {
-        e->outcome = WAIT_AT_ONCE;
+        e->outcome = WAIT_REFUSED;
         unsigned others = others_blocked(o, e);
         return o->waiters_max != 0 && others >= o->waiters_max && c->timeout_ns != 0
                    ? NULL

@@ -10,7 +10,8 @@ enum { EVENTS = 20, NODES_MAX = 4000, FORGETFUL = 64, SEEN = 1024, BYTES = 8 };
 /* What the search may assume of the subject. */
 struct promises {
     bool fifo, value, disable, count;
-    bool apart; /* a wait may compare first and join later (R21) */
+    bool apart;     /* a wait may compare first and join later (R21) */
+    uint32_t limit; /* of waits that are queued; 0: there is none */
 };
 
 /* A place in the search. Phases: 0 not begun, 1 joined or disabling, 2 over, COMPARED: a wait that
@@ -86,6 +87,7 @@ static bool step_wait(const struct search *s, struct state *at, unsigned i) {
         }
         return false; /* only a notify ends it */
     }
+    const bool full = s->promises.limit != 0 && at->queued >= s->promises.limit;
     if (at->phase[i] == COMPARED) {
         join(at, i);
         return true;
@@ -101,9 +103,14 @@ static bool step_wait(const struct search *s, struct state *at, unsigned i) {
     if (!equal(s, at, e)) {
         return false;
     }
-    if (e->outcome == WAIT_AT_ONCE) {
+    if (e->outcome == WAIT_AT_ONCE || e->outcome == WAIT_REFUSED) {
         at->phase[i] = 2;
-    } else if (s->promises.apart) {
+        return e->outcome == WAIT_AT_ONCE || s->promises.limit == 0 || full;
+    }
+    if (full) {
+        return false;
+    }
+    if (s->promises.apart) {
         at->phase[i] = COMPARED;
     } else {
         join(at, i);
@@ -306,6 +313,23 @@ static const char *cell_check(const struct event *events, unsigned count, uint64
     }
     but.value = false;
     return explained(&s, but) ? "R20-value" : counted ? "R24-count" : "R22-no-spurious";
+}
+
+const char *history_limit(const struct event *events, unsigned count, uint32_t limit) {
+    static struct search s;
+    const struct promises free = {.fifo = true, .disable = true, .count = true};
+    struct promises limited = free;
+    limited.limit = limit;
+    s.events = 0;
+    for (unsigned i = 0; i < count; i++) {
+        if (events[i].kind != EVENT_WRITE) {
+            if (s.events == EVENTS) {
+                return NULL;
+            }
+            s.event[s.events++] = &events[i];
+        }
+    }
+    return explained(&s, limited) || !explained(&s, free) ? NULL : "R28-waiter-limit";
 }
 
 /* Only such events can be wrong: waits, and what tells the value that it found. */

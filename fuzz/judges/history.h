@@ -20,7 +20,8 @@ enum event_outcome {
     WAIT_NOTIFIED,
     WAIT_NOT_EQUAL,
     WAIT_TIMED_OUT, /* after it had joined */
-    WAIT_AT_ONCE,   /* compared, did not join: a timeout of 0, or the limit */
+    WAIT_AT_ONCE,   /* compared, did not join: a timeout of 0 */
+    WAIT_REFUSED,   /* ... the limit */
     WAIT_DISABLED,
     WAIT_CANCELLED,
     WAIT_PENDING
@@ -60,5 +61,8 @@ struct event {
  * R20-value; else R22-no-spurious; R18-atomic where nobody waits. values: all writes are among the
  * events, so that values count. */
 const char *history_check(const struct event *events, unsigned count, bool values);
+/* The same for the limit of waiters, over all addresses, whatever the values: no wait may join
+ * where so many are queued, and none be refused where fewer are. NULL or R28-waiter-limit. */
+const char *history_limit(const struct event *events, unsigned count, uint32_t limit);
 
 #endif
