@@ -965,6 +965,8 @@ enum step_how {
     SLOT = 2048,     /* a memory of a pool */
     MOVES = 4096,    /* one that moves as it grows, or its move that fails */
     FULL = 1024,     /* as many ids as the ring has slots, or one more */
+    WRAP = 1048576,  /* cursors that pass 2^32 with what is enqueued next */
+    AMONG = 524288,  /* of one to eight bytes, aligned, among bytes that are not zero */
     IMAGE = 16384    /* first contents as long as the memory */
 };
 struct step {
@@ -1236,6 +1238,15 @@ static const struct shape shapes[] = {
       {OP_mailbox_enqueue, 1, 0, 0, DRAWN},
       {OP_mailbox_enqueue, 2, 0, 0, DRAWN},
       {OP_guest_drain, 3, 0, 0, DRAWN}}},
+    /* a full ring whose tail has passed 2^32, while its head has not */
+    {false,
+     {{OP_mailbox_attach, HERE, 0, 0, WRAP},
+      {OP_mailbox_enqueue, HERE, 0, 0, ONE},
+      {OP_guest_drain, HERE, 0, 0, DRAWN},
+      {OP_mailbox_enqueue, HERE, 0, 0, FULL},
+      {OP_mailbox_enqueue, HERE, 0, 0, ONE},
+      {OP_guest_drain, HERE, 0, 0, DRAWN},
+      {OP_mailbox_enqueue, HERE, 0, 0, FULL}}},
     /* a full ring behind a false head */
     {false,
      {{OP_mailbox_enqueue, HERE, 0, 0, FULL},
@@ -1259,6 +1270,15 @@ static const struct shape shapes[] = {
     {false,
      {{OP_memory_initialise, HERE, 0, 0, OVER},
       {OP_memory_bulk_copy, HERE, 0, 0, OVER},
+      {OP_memory_read, HERE, 0, 0, OVER}}},
+    /* accesses whose neighbours must stay as they are */
+    {false,
+     {{OP_memory_initialise, HERE, 0, 0, OVER},
+      {OP_memory_atomic_rmw, HERE, 0, 0, AMONG},
+      {OP_memory_atomic_rmw, HERE, 0, 0, AMONG},
+      {OP_memory_atomic_cmpxchg, HERE, 0, 0, AMONG},
+      {OP_memory_atomic_store, HERE, 0, 0, AMONG},
+      {OP_memory_store, HERE, 0, 0, AMONG},
       {OP_memory_read, HERE, 0, 0, OVER}}},
     /* what a reset leaves, and the next tenant finds */
     {false,
@@ -1435,12 +1455,39 @@ static const uint64_t one_bucket[] = {0, 136, 356, 712};
 /* Words of the bucket of the flag, where the region begins at byte 1,024, as under the engine. */
 static const uint64_t flags_bucket[] = {96, 452, 672, 808};
 
+/* An access to one of the bytes that OVER has written. */
+static void follow_among(struct chance *c, struct op *op, uint64_t at) {
+    const uint64_t width = below(c, WORD_width_8 + 1);
+    const uint64_t place = (at + 8 + below(c, 64)) >> width << width;
+    switch (op->code) {
+    case OP_memory_atomic_rmw:
+        op->arg.memory_atomic_rmw.at = place;
+        op->arg.memory_atomic_rmw.offset = 0;
+        op->arg.memory_atomic_rmw.width = width;
+        break;
+    case OP_memory_atomic_cmpxchg:
+        op->arg.memory_atomic_cmpxchg.at = place;
+        op->arg.memory_atomic_cmpxchg.offset = 0;
+        op->arg.memory_atomic_cmpxchg.width = width;
+        break;
+    default: /* both stores have the same arguments */
+        op->arg.memory_store.at = place;
+        op->arg.memory_store.offset = 0;
+        op->arg.memory_store.width = width;
+        break;
+    }
+}
+
 static void follow(struct maker *k, const struct step *s, struct op *op, uint64_t at) {
     static const uint64_t counts[] = {1, 2, 2, 3};
     struct chance *c = &k->chance;
     uint64_t where = s->how & BESIDE ? one_bucket[1 + below(c, COUNT_OF(one_bucket) - 1)]
                      : s->how & FLAG ? flags_bucket[below(c, COUNT_OF(flags_bucket))]
                                      : at;
+    if (s->how & AMONG) {
+        follow_among(c, op, at);
+        return;
+    }
     switch (op->code) {
     case OP_memory_wait32:
         op->arg.memory_wait32.at = where;
@@ -1537,6 +1584,9 @@ static void follow(struct maker *k, const struct step *s, struct op *op, uint64_
         op->arg.mailbox_attach.ground = WORD_ground_shared;
         op->arg.mailbox_attach.pages = 1;
         op->arg.mailbox_attach.capacity = UINT64_C(1) << below(c, 4);
+        if (s->how & WRAP) {
+            op->arg.mailbox_attach.cursor = U32 - below(c, 6);
+        }
         break;
     case OP_mailbox_attach_beside:
         if (s->how & (PLACE | SECOND)) {
