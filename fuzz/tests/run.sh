@@ -30,6 +30,21 @@ replays() {
     done
 }
 
+# A fuzzer reads no more of a seed than its limit of input.
+seeds_fit() {
+    most=$(PYTHONPATH=scripts python3 -B -c 'from pagebox.fuzz import fuzzers; print(fuzzers.INPUT_BYTES_MAX)')
+    for folder in corpus/*_fuzzer; do
+        mkdir "$work/bytes" && build/asan/replay -q -b "$work/bytes" "$folder" >"$work/said"
+        long=$(find "$work/bytes" -type f -size +"$most"c | sed 's,.*/,,' | tr '\n' ' ')
+        if [ -z "$long" ] && [ -n "$most" ] && [ -n "$(ls "$work/bytes")" ]; then
+            pass "seeds_of_${folder#*/}_fit"
+        else
+            fail "seeds_of_${folder#*/}_fit" "more than $most bytes: $long"
+        fi
+        rm -r "$work/bytes"
+    done
+}
+
 # Bad arguments of the replay program.
 hostile_inputs() {
     replay=build/asan/replay
@@ -326,6 +341,7 @@ built_subjects() {
         env PAGEBOX_RULES=ref/RULES.md SUBJECT="$work/wrong.so" build/asan/replay corpus/memory_fuzzer/grow-limit.ops
 }
 
+seeds_fit
 hostile_inputs
 hostile_to_targets
 left_out
