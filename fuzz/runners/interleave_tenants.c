@@ -353,6 +353,15 @@ static void pin_for(struct lodger *l, void *memory, bool races) {
     }
 }
 
+/* A part of the owner's own, while others give theirs up. */
+static void pin_and_unpin(void *memory) {
+    const uint8_t *bytes;
+    void *pin;
+    if (world.m->pin != NULL && world.m->pin(memory, 0, 4, &pin, &bytes) == SUBJECT_OK) {
+        world.m->unpin(pin);
+    }
+}
+
 static void copy_for(struct lodger *l, void *memory, const struct tenant *t, bool races) {
     *l = (struct lodger){.thread = -1, .races = races};
     l->of = world.m->copy != NULL ? tenant_copy(memory, t, &l->copy) : NULL;
@@ -424,6 +433,9 @@ static void tenant_once(const struct op *op, const struct subject_memory_config 
         copy_for(&copied, memory, t, wants(op, PINNED));
     }
     if (!wants(op, GOES) && (moves || wants(op, RESET))) {
+        if (pinned.thread >= 0) {
+            pin_and_unpin(memory);
+        }
         t = tenant_changes(op, memory, t, &pinned);
         ask_owner(t->base + 1, world.tenants < TENANTS_MAX ? t : NULL, false);
     }
