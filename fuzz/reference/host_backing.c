@@ -3,8 +3,10 @@
 
 #include "os_wrap.h"
 
+#include <fcntl.h>
 #include <sys/mman.h>
 #include <sys/sysinfo.h>
+#include <unistd.h>
 
 enum { REUSED_BYTES_MAX = 1 << 20 };
 
@@ -462,6 +464,27 @@ const char *host_image(const struct op *op) {
 /* ---- Tenants of an image ----------------------------------------------------------------------
  */
 
+/* How many of these host pages are in memory and not the image's own: those that were written, and
+ * written back. UINT64_MAX: nobody tells. */
+static uint64_t own_pages(const uint8_t *base, uint64_t bytes) {
+    enum { ENTRIES = 64 };
+    uint64_t entry[ENTRIES];
+    const uint64_t host = host_page_bytes(), pages = bytes / host;
+    const int file = open("/proc/self/pagemap", O_RDONLY | O_CLOEXEC);
+    const off_t place = (off_t)((uintptr_t)base / host * sizeof entry[0]);
+    const uint64_t wanted = pages < ENTRIES ? pages : ENTRIES;
+    uint64_t count = 0;
+    bool told = file >= 0 && lseek(file, place, SEEK_SET) == place &&
+                read(file, entry, wanted * sizeof entry[0]) == (ssize_t)(wanted * sizeof entry[0]);
+    for (uint64_t i = 0; told && i < wanted; i++) {
+        count += (entry[i] >> 63 & 1) && !(entry[i] >> 61 & 1);
+    }
+    if (file >= 0) {
+        (void)close(file);
+    }
+    return told ? count : UINT64_MAX;
+}
+
 /* *last: the reset was made to fail, and the memory may only be released. */
 static const char *tenant_leaves(struct pb_memory *memory, const struct op *op,
                                  uint64_t image_bytes, uint32_t first_pages, unsigned tenant,
@@ -487,6 +510,10 @@ static const char *tenant_leaves(struct pb_memory *memory, const struct op *op,
         return broken;
     }
     const uint8_t *base = host_base(memory);
+    const uint64_t own = own_pages(base, image_bytes / host * host);
+    if (own != UINT64_MAX && own > op->arg.host_tenants.keep / host && !host_call_failed()) {
+        return "R15-keeps";
+    }
     uint64_t behind = image_bytes;
     while (behind < first_pages * PAGE && base[behind] == 0) {
         behind++;

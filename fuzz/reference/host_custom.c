@@ -59,6 +59,15 @@ static enum pb_status page_initialise(void *self, uint64_t start, const void *da
     return PB_OK;
 }
 
+/* One that refuses all but nothing. */
+static enum pb_status page_initialise_fails(void *self, uint64_t start, const void *data,
+                                            uint64_t count) {
+    (void)self;
+    (void)start;
+    (void)data;
+    return count == 0 ? PB_OK : PB_INTERRUPTED;
+}
+
 static enum pb_status page_wait(void *self, uint64_t address, unsigned width, uint64_t expected,
                                 int64_t timeout_ns, enum pb_wait *result) {
     (void)self;
@@ -98,6 +107,7 @@ enum {
     DISABLE,
     COPIES,  /* its copy succeeds */
     RETAINS, /* its retain fails */
+    FILLS,   /* its initialise fails */
     REQUIRED = 31
 };
 
@@ -112,7 +122,7 @@ static struct pb_memory_operations page_operations(unsigned lacks) {
         .release = HAS(RELEASE, page_release),
         .retain = HAS(RETAIN, lacks >> RETAINS & 1 ? page_retain_fails : page_retain),
         .copy = HAS(COPY, lacks >> COPIES & 1 ? page_copy_again : page_copy),
-        .initialise = HAS(INITIALISE, page_initialise),
+        .initialise = HAS(INITIALISE, lacks >> FILLS & 1 ? page_initialise_fails : page_initialise),
         .wait = HAS(WAIT, page_wait),
         .notify = HAS(NOTIFY, page_notify),
         .disable_atomics = HAS(DISABLE, page_disable),
@@ -152,9 +162,28 @@ static const char *custom_words(struct pb_memory *memory, unsigned lacks, uint64
     return broken;
 }
 
+/* What the table says is what comes back, and segments stop there. */
+static const char *custom_bytes_refused(struct pb_memory *memory, uint64_t at, uint64_t count) {
+    const unsigned set = !host_in(at, count, PAGE) ? S(OUT_OF_BOUNDS)
+                         : count == 0              ? S(OK)
+                                                   : S(INTERRUPTED);
+    const struct pb_active_segment segments[] = {
+        {0, {host_far_bytes(), 0}}, {8, {host_far_bytes(), 8}}, {16, {host_far_bytes(), 8}}};
+    size_t applied = 9;
+    const char *broken =
+        host_answered(pb_memory_initialise(memory, at, host_far_bytes(), count), set, "R17-custom");
+    broken = host_first(broken,
+                        host_answered(pb_memory_initialise_segments(memory, segments, 3, &applied),
+                                      S(INTERRUPTED), "R17-custom"));
+    return host_first(broken, host_holds(applied == 1, "R17-custom"));
+}
+
 static const char *custom_bytes(struct pb_memory *memory, unsigned lacks, uint64_t at,
                                 uint64_t count) {
     const bool fits = host_in(at, count, PAGE), own = !(lacks >> INITIALISE & 1);
+    if (own && lacks >> FILLS & 1) {
+        return custom_bytes_refused(memory, at, count);
+    }
     memset(page.bytes, 0, sizeof page.bytes);
     const enum pb_status got = pb_memory_initialise(memory, at, host_far_bytes(), count);
     const char *broken = host_holds(got == (fits ? PB_OK : PB_OUT_OF_BOUNDS), "R17-custom");
@@ -232,8 +261,8 @@ static const char *custom_handle(struct pb_memory *made, enum pb_status got) {
     return broken;
 }
 
-/* The table's notify wakes the guest of a mailbox that lies there: one for the first id, all at the
- * end, and nobody for what the guest has been told already. */
+/* The table's notify wakes the guest of a mailbox that lies there: for the first id at least one,
+ * all at the end, and nobody after that, as the memory may be gone then. */
 static const char *custom_mailbox(struct pb_memory *memory, unsigned lacks, uint64_t at) {
     const bool can = page.common.shared && !(lacks >> NOTIFY & 1);
     const struct pb_mailbox_config config = {.memory = memory,
@@ -250,19 +279,19 @@ static const char *custom_mailbox(struct pb_memory *memory, unsigned lacks, uint
     page.notified = 0;
     page.address = page.woken = 0;
     const char *broken = host_answered(pb_mailbox_enqueue(box, 1), S(OK), "R30-custom");
-    broken = host_first(
-        broken, host_holds(can ? page.notified == 1 && page.address == flag && page.woken == 1
-                               : page.notified == 0,
-                           "R34-custom"));
+    broken = host_first(broken,
+                        host_holds(can ? page.notified > 0 && page.address == flag && page.woken > 0
+                                       : page.notified == 0,
+                                   "R34-custom"));
     broken = host_first(broken, host_answered(pb_mailbox_enqueue(box, 2), S(OK), "R30-custom"));
-    broken = host_first(broken, host_holds(page.notified == (can ? 1u : 0u), "R34-custom"));
+    page.woken = 0;
     pb_mailbox_close(box, NULL);
-    broken = host_first(broken, host_holds(can ? page.notified == 2 && page.address == flag &&
-                                                     page.woken == UINT32_MAX
+    broken = host_first(broken, host_holds(can ? page.address == flag && page.woken == UINT32_MAX
                                                : page.notified == 0,
                                            "R36-custom"));
+    const unsigned notified = page.notified;
     broken = host_first(broken, host_answered(pb_mailbox_enqueue(box, 3), S(CLOSED), "R36-custom"));
-    broken = host_first(broken, host_holds(page.notified == (can ? 2u : 0u), "R36-custom"));
+    broken = host_first(broken, host_holds(page.notified == notified, "R36-custom"));
     pb_mailbox_release(box);
     return broken;
 }
