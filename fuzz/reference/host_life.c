@@ -72,7 +72,8 @@ static void begin_anew(uint8_t *bytes) {
     }
 }
 
-/* The ends of each page, and every other host page: more runs than one look at the account tells. */
+/* The ends of each page, and every other host page: more runs than one look at the account tells.
+ */
 static void write_here_and_there(struct pb_memory *memory, uint8_t *bytes, uint32_t pages,
                                  uint8_t value) {
     const uint64_t host = host_page_bytes();
@@ -411,7 +412,8 @@ static void live_with_child(void) {
         const pid_t child = fork();
         if (child == 0) {
             live_in_child();
-            _exit(life.broken != NULL);
+            _exit(life.broken != NULL &&
+                  !host_call_failed()); /* of which the parent hears nothing */
         }
         int status = 0;
         while (child > 0 && waitpid(child, &status, 0) != child && errno == EINTR) {

@@ -62,6 +62,10 @@ const char *os_wrap_account(void) {
 
 void os_wrap_ask(void) {}
 
+unsigned os_wrap_renewals_failed(void) {
+    return 0;
+}
+
 void os_wrap_forget_huge(void) {}
 
 bool os_wrap_is_huge(const void *at) {

@@ -32,7 +32,7 @@ static struct {
     unsigned files;
     struct range pin[PINS_MAX]; /* what the host uses; base NULL: none */
     bool exempt;
-    unsigned renewals;
+    unsigned renewals, renewals_failed;
     const void *huge_at; /* where huge pages were asked for last: a pool's slot, perhaps */
     const char *complaint;
     bool closing_failed;     /* the last call that closes pages did, and nothing opened any since */
@@ -139,6 +139,10 @@ bool os_wrap_is_huge(const void *at) {
 
 unsigned os_wrap_renewals(void) {
     return account.renewals;
+}
+
+unsigned os_wrap_renewals_failed(void) {
+    return account.renewals_failed;
 }
 
 void os_wrap_forget_huge(void) {
@@ -373,7 +377,10 @@ enum pb_status __wrap_pb_os_discard(void *at, uint64_t bytes) {
 enum pb_status __wrap_pb_os_renew(void *at, uint64_t bytes) {
     range_taken(at, bytes);
     account.renewals++;
-    return closing_due(WORD_call_os_renew) ? page_error() : told(__real_pb_os_renew(at, bytes));
+    const enum pb_status status =
+        closing_due(WORD_call_os_renew) ? page_error() : told(__real_pb_os_renew(at, bytes));
+    account.renewals_failed += status != PB_OK;
+    return status;
 }
 
 enum pb_status __wrap_pb_os_release(void *base, uint64_t bytes) {

@@ -35,6 +35,7 @@ void os_wrap_forget_huge(void);
 
 /* How many ranges were mapped anew: what was locked into memory there is not any more. */
 unsigned os_wrap_renewals(void);
+unsigned os_wrap_renewals_failed(void);
 
 /* Lets the reference ask the kernel what it asks once in a process, so that each program finds it
  * known.

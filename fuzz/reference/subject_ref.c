@@ -388,7 +388,7 @@ static void watch_failed(struct watched *w, uint64_t from_bytes, uint64_t to_byt
 static struct {
     bool granted, failed;
     enum pb_status why;
-    unsigned faults, retired, from_libc;
+    unsigned faults, retired, renewals_failed, from_libc;
     uint64_t fired;
 } running;
 
@@ -406,14 +406,14 @@ static void call_begins(void) {
     running.faults = fault_count();
     running.fired = fault_fired();
     running.retired = slots_retired();
+    running.renewals_failed = os_wrap_renewals_failed();
     running.from_libc = libc_wrap_allocations();
     os_wrap_forget_huge();
 }
 
 /* A slot is given up only where mapping it anew, the last resort, has failed. */
 static bool retires_rightly(void) {
-    const bool renewal = fault_fired() != running.fired && (fault_last() == WORD_call_os_renew ||
-                                                            fault_last() == WORD_call_c_mmap_error);
+    const bool renewal = os_wrap_renewals_failed() != running.renewals_failed;
     return renewal || slots_retired() <= running.retired;
 }
 
