@@ -383,6 +383,7 @@ static int park_wait(void *context, _Atomic uint32_t *flag, uint32_t expected, i
     struct judged_box *b = &p->e->box->judged;
     const char *broken = NULL;
     if (b->exact) {
+        look(p->e); /* it may have moved while it was held */
         broken = sequence_asks(b, flag, expected, timeout_ns == p->timeout_ns);
     }
     if (atomic_load(flag) == expected && broken == NULL) {
