@@ -576,11 +576,11 @@ static void take_steps(void) {
         }
     }
     life.unseen = false;
-    if (life.copy != NULL) {
-        compare(life.copy, life.copied, life.copied_pages, "R13-copy");
-    }
     if (life.memory != NULL) {
         look("R15-reset");
+    }
+    if (life.copy != NULL) {
+        compare(life.copy, life.copied, life.copied_pages, "R13-copy");
     }
     pb_memory_release(life.copy);
     pb_memory_release(life.memory);
