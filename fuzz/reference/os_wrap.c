@@ -380,6 +380,7 @@ enum pb_status __wrap_pb_os_renew(void *at, uint64_t bytes) {
     const enum pb_status status =
         closing_due(WORD_call_os_renew) ? page_error() : told(__real_pb_os_renew(at, bytes));
     account.renewals_failed += status != PB_OK;
+    account.closing_failed |= status != PB_OK; /* below, too */
     return status;
 }
 
