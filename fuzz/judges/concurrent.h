@@ -21,6 +21,7 @@ struct grown {
 /* A growth that was asked for at that moment, and from where to where it went; 0, 0: it failed. */
 struct asked {
     uint32_t moment, old_pages, top_pages;
+    uint32_t claimed; /* of the budget */
     bool ended;
 };
 
@@ -46,9 +47,17 @@ struct put {
 };
 
 /* A budget that memories share, and what they have asked of it: what was granted, and all that may
- * be. */
+ * be. Its moments are the numbers of its changes. */
+enum { CLAIMS_MAX = 192, REFUSALS_MAX = 32 };
 struct claims {
     uint64_t budget_bytes, now_bytes, most_bytes;
+    uint32_t now;
+    uint64_t bytes[CLAIMS_MAX]; /* that were claimed from each moment on */
+    unsigned refusals;
+    struct refusal {
+        uint64_t bytes; /* that were claimed from one moment to the other, and not granted */
+        uint32_t from, to;
+    } refusal[REFUSALS_MAX];
 };
 
 /* An atomic load that the guest made, or a wait did. */
@@ -172,9 +181,15 @@ bool concurrent_is_flag(const struct concurrent *o, uint64_t address);
 /* The one notify that can have woken this wait, or NULL: what its thread did before must be seen.
  */
 const struct event *concurrent_notifier(const struct concurrent *o, const struct event *wait);
-/* So many bytes are about to be asked for; they were not granted, or are given back. */
-void concurrent_claims(struct claims *claims, uint64_t bytes);
+/* So many bytes are about to be asked for; returns the moment. They were not granted, or are given
+ * back. */
+uint32_t concurrent_claims(struct claims *claims, uint64_t bytes);
 void concurrent_unclaims(struct claims *claims, uint64_t bytes);
+/* ... because the budget refused them; asked: how many of them; from: the moment of the claim. */
+void concurrent_refuses(struct claims *claims, uint32_t from, uint64_t bytes);
+/* At the end: each refusal was right at some moment before its call had ended, by what was granted
+ * (R40). */
+const char *concurrent_refusals(const struct claims *claims);
 /* Whether the budget may refuse so much: beside all that may have been in use it would pass it. */
 bool concurrent_may_refuse(const struct concurrent *o, uint64_t bytes);
 /* At rest: the budget is what these memories have (R40). */

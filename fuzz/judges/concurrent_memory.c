@@ -265,18 +265,72 @@ const char *concurrent_stays(const uint8_t *base, const uint8_t *now) {
 /* ---- One budget for all -----------------------------------------------------------------------
  */
 
-void concurrent_claims(struct claims *claims, uint64_t bytes) {
-    if (claims != NULL) {
-        claims->now_bytes += bytes;
-        claims->most_bytes =
-            claims->now_bytes > claims->most_bytes ? claims->now_bytes : claims->most_bytes;
+static uint32_t claims_change(struct claims *claims, uint64_t bytes) {
+    claims->now_bytes = bytes;
+    claims->now++;
+    if (claims->now < CLAIMS_MAX) {
+        claims->bytes[claims->now] = bytes;
     }
+    return claims->now;
+}
+
+uint32_t concurrent_claims(struct claims *claims, uint64_t bytes) {
+    if (claims == NULL) {
+        return 0;
+    }
+    const uint32_t moment = claims_change(claims, claims->now_bytes + bytes);
+    claims->most_bytes =
+        claims->now_bytes > claims->most_bytes ? claims->now_bytes : claims->most_bytes;
+    return moment;
 }
 
 void concurrent_unclaims(struct claims *claims, uint64_t bytes) {
     if (claims != NULL) {
-        claims->now_bytes -= bytes;
+        (void)claims_change(claims, claims->now_bytes - bytes);
     }
+}
+
+void concurrent_refuses(struct claims *claims, uint32_t from, uint64_t bytes) {
+    if (claims == NULL) {
+        return;
+    }
+    if (claims->refusals < REFUSALS_MAX) {
+        claims->refusal[claims->refusals] =
+            (struct refusal){.bytes = bytes, .from = from, .to = claims->now + 1};
+    }
+    claims->refusals++;
+    concurrent_unclaims(claims, bytes);
+}
+
+/* What can have been granted at that moment. */
+static uint64_t granted_at(const struct claims *claims, uint32_t moment) {
+    uint64_t bytes = claims->bytes[moment];
+    for (unsigned i = 0; i < claims->refusals; i++) {
+        const struct refusal *r = &claims->refusal[i];
+        bytes -= r->from <= moment && moment < r->to ? r->bytes : 0;
+    }
+    return bytes;
+}
+
+const char *concurrent_refusals(const struct claims *claims) {
+    if (claims->now >= CLAIMS_MAX || claims->refusals > REFUSALS_MAX) {
+        return NULL;
+    }
+    for (unsigned i = 0; i < claims->refusals; i++) {
+        const struct refusal *r = &claims->refusal[i];
+        uint64_t most_bytes = 0;
+        for (uint32_t moment = 0; moment < r->to; moment++) {
+            const uint64_t bytes = granted_at(claims, moment);
+            most_bytes = bytes > most_bytes ? bytes : most_bytes;
+        }
+        if (most_bytes + r->bytes <= claims->budget_bytes) {
+            return concurrent_found("R40-refused",
+                                    "%llu bytes were refused: at most %llu of %llu were granted",
+                                    (unsigned long long)r->bytes, (unsigned long long)most_bytes,
+                                    (unsigned long long)claims->budget_bytes);
+        }
+    }
+    return NULL;
 }
 
 /* Whoever asks may see what was in use at any time before: a budget is a number that orders
@@ -310,14 +364,18 @@ const char *concurrent_grew(struct concurrent *o, uint32_t old_pages, uint32_t d
 
 static const char *grow_ended(struct concurrent *o, const struct call *c) {
     const uint32_t old_pages = (uint32_t)c->answer;
+    uint32_t claimed = 0;
     for (unsigned i = 0; i < o->asks; i++) {
         if (o->asked[i].moment == c->start) {
             o->asked[i].ended = true;
             o->asked[i].old_pages = c->status == SUBJECT_OK ? old_pages : 0;
             o->asked[i].top_pages = c->status == SUBJECT_OK ? old_pages + c->pages : 0;
+            claimed = o->asked[i].claimed;
         }
     }
-    if (c->status != SUBJECT_OK) {
+    if (c->status == SUBJECT_REFUSED) {
+        concurrent_refuses(o->claims, claimed, c->pages * SUBJECT_PAGE_BYTES);
+    } else if (c->status != SUBJECT_OK) {
         concurrent_unclaims(o->claims, c->pages * SUBJECT_PAGE_BYTES);
     }
     if (c->status == SUBJECT_REFUSED && concurrent_may_refuse(o, c->pages * SUBJECT_PAGE_BYTES)) {
@@ -585,9 +643,9 @@ static bool grow_begins(struct concurrent *o, const struct call *c) {
     if (o->growths == GROWS_MAX || o->asks == GROWS_MAX) {
         return false;
     }
-    concurrent_claims(o->claims, c->pages * SUBJECT_PAGE_BYTES);
+    const uint32_t claimed = concurrent_claims(o->claims, c->pages * SUBJECT_PAGE_BYTES);
     if (c->pages > 0) {
-        o->asked[o->asks++] = (struct asked){.moment = c->start};
+        o->asked[o->asks++] = (struct asked){.moment = c->start, .claimed = claimed};
     }
     return true;
 }

@@ -250,9 +250,11 @@ static void move(struct call *c) {
     }
     struct claims *claims = world.in_root ? world.judge.claims : NULL;
     world.judge.moved = world.judge.grows_otherwise = true;
-    concurrent_claims(claims, c->pages * SUBJECT_PAGE_BYTES);
+    const uint32_t from = concurrent_claims(claims, c->pages * SUBJECT_PAGE_BYTES);
     make_call(c, world.box, NULL);
-    if (claims != NULL && c->status != SUBJECT_OK) {
+    if (c->status == SUBJECT_REFUSED) {
+        concurrent_refuses(claims, from, c->pages * SUBJECT_PAGE_BYTES);
+    } else if (claims != NULL && c->status != SUBJECT_OK) {
         concurrent_unclaims(claims, c->pages * SUBJECT_PAGE_BYTES);
     }
     find_words();

@@ -97,7 +97,7 @@ static void create(uint64_t strategy, uint64_t min, uint64_t max, uint64_t style
     };
     world.claims.budget_bytes = world.budget_bytes;
     if (config.budgeted) {
-        concurrent_claims(&world.claims, min_pages * SUBJECT_PAGE_BYTES);
+        (void)concurrent_claims(&world.claims, min_pages * SUBJECT_PAGE_BYTES);
     }
     enum subject_status status = world.m->create(&config, &world.root);
     if (status != SUBJECT_OK) {
@@ -292,6 +292,9 @@ static void look_at_words(void) {
 }
 
 void memory_end(void) {
+    if (world.budget_bytes != 0 && !world.judge.searched) {
+        world_check(concurrent_refusals(&world.claims));
+    }
     budget_at_rest();
     look_at_words();
     copy_end();
@@ -361,7 +364,7 @@ static void copy_judged(struct actor *a, void *memory, struct call *c, unsigned 
     const uint64_t most_bytes = world.judge.max_pages * SUBJECT_PAGE_BYTES;
     c->pages_before = world.m->size_pages(memory);
     world.judge.mixed = true;
-    concurrent_claims(world.judge.claims, most_bytes);
+    (void)concurrent_claims(world.judge.claims, most_bytes);
     operation_make(world.m, memory, c);
     if (c->status != SUBJECT_OK) {
         concurrent_unclaims(world.judge.claims, most_bytes);

@@ -223,26 +223,37 @@ static struct tenant *tenant_new(void *memory, uint64_t bytes) {
     return t;
 }
 
+/* The call has failed that claimed so much. */
+static void unclaim(enum subject_status status, uint32_t from, uint64_t bytes) {
+    if (status == SUBJECT_REFUSED) {
+        concurrent_refuses(&world.claims, from, bytes);
+    } else {
+        concurrent_unclaims(&world.claims, bytes);
+    }
+}
+
 static struct tenant *tenant_create(const struct subject_memory_config *config, void **memory) {
     const uint64_t bytes = config->type.min_pages * SUBJECT_PAGE_BYTES;
     world.making++;
-    concurrent_claims(&world.claims, bytes);
-    if (world.m->create(config, memory) == SUBJECT_OK) {
+    const uint32_t from = concurrent_claims(&world.claims, bytes);
+    const enum subject_status status = world.m->create(config, memory);
+    if (status == SUBJECT_OK) {
         return tenant_new(*memory, bytes);
     }
     world.making--;
-    concurrent_unclaims(&world.claims, bytes);
+    unclaim(status, from, bytes);
     return NULL;
 }
 
 static struct tenant *tenant_copy(void *memory, const struct tenant *of, void **copy) {
     world.making++;
-    concurrent_claims(&world.claims, of->bytes);
-    if (world.m->copy(memory, copy) == SUBJECT_OK) {
+    const uint32_t from = concurrent_claims(&world.claims, of->bytes);
+    const enum subject_status status = world.m->copy(memory, copy);
+    if (status == SUBJECT_OK) {
         return tenant_new(*copy, of->bytes);
     }
     world.making--;
-    concurrent_unclaims(&world.claims, of->bytes);
+    unclaim(status, from, of->bytes);
     return NULL;
 }
 
@@ -259,7 +270,7 @@ static struct tenant *tenant_moves(void *memory, struct tenant *t, enum subject_
     uint32_t old;
     world.making++;
     t->unsure = true;
-    concurrent_claims(&world.claims, SUBJECT_PAGE_BYTES);
+    const uint32_t from = concurrent_claims(&world.claims, SUBJECT_PAGE_BYTES);
     *status = world.m->grow(memory, 1, &old);
     if (*status == SUBJECT_OK) {
         if (world.tenants < TENANTS_MAX) {
@@ -276,7 +287,7 @@ static struct tenant *tenant_moves(void *memory, struct tenant *t, enum subject_
             world.making++; /* it is not recorded, so every answer counts as right from now on */
         }
     } else {
-        concurrent_unclaims(&world.claims, SUBJECT_PAGE_BYTES);
+        unclaim(*status, from, SUBJECT_PAGE_BYTES);
     }
     world.making--;
     return t;
