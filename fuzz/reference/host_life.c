@@ -189,6 +189,9 @@ static bool copy_as_it_is(bool again) {
     const enum pb_status got = pb_memory_copy(life.memory, &made);
     hold_that((set >> got & 1) != 0, "R13-copy-refused");
     look("R13-copy-source");
+    if (got == PB_OK && life.broken != NULL) {
+        pb_memory_release(made);
+    }
     if (got != PB_OK || life.broken != NULL) {
         return false;
     }
@@ -222,10 +225,13 @@ static bool create(const char *rule) {
     if (life.broken != NULL) {
         return false;
     }
-    const unsigned set = create_statuses();
     const enum pb_status got = pb_memory_create(&life.config, &made);
+    const unsigned set = create_statuses();
     hold_that((set >> got & 1) != 0, "R1-create");
     hold_that((got == PB_OK) == (made != HOST_MARK), "R1-told");
+    if (got == PB_OK && life.broken != NULL) {
+        pb_memory_release(made);
+    }
     if (got != PB_OK || life.broken != NULL) {
         return false;
     }

@@ -1,5 +1,5 @@
 /* host_signal.c: who owns an address, asked by a signal handler, as a trap handler would: after
- * each machine instruction of a call that makes, grows, moves, resets, copies or releases a memory,
+ * machine instructions of a call that makes, grows, moves, resets, copies or releases a memory,
  * on the same thread. It must answer at once, whatever the call has locked, and never of two
  * memories. */
 #include "host_within.h"
