@@ -315,6 +315,8 @@ static const char *cell_check(const struct event *events, unsigned count, uint64
     return explained(&s, but) ? "R20-value" : counted ? "R24-count" : "R22-no-spurious";
 }
 
+/* A notify that found nobody says nothing of the limit: a waiter whose time is over leaves its queue
+ * first, and the number of all afterwards. */
 const char *history_limit(const struct event *events, unsigned count, uint32_t limit) {
     static struct search s;
     const struct promises free = {.fifo = true, .disable = true, .count = true};
@@ -322,7 +324,8 @@ const char *history_limit(const struct event *events, unsigned count, uint32_t l
     limited.limit = limit;
     s.events = 0;
     for (unsigned i = 0; i < count; i++) {
-        if (events[i].kind != EVENT_WRITE) {
+        const bool found_nobody = events[i].kind == EVENT_NOTIFY && events[i].woken == 0;
+        if (events[i].kind != EVENT_WRITE && !found_nobody) {
             if (s.events == EVENTS) {
                 return NULL;
             }
