@@ -188,7 +188,8 @@ int __wrap_ioctl(int file, unsigned long request, ...) {
 static int keep_account(int file);
 
 int __wrap_open(const char *path, int flags, ...) {
-    if (!(flags & O_CLOEXEC) && strcmp(path, "/proc/self/pagemap") == 0) {
+    const bool of_pages = strcmp(path, "/proc/self/pagemap") == 0; /* the one file that ref/ opens */
+    if (!(flags & O_CLOEXEC) && of_pages) {
         os_wrap_complain("R13-inherited");
     }
     if (kernel == WORD_kernel_no_pagemap || kernel == WORD_kernel_no_descriptors) {
@@ -199,7 +200,8 @@ int __wrap_open(const char *path, int flags, ...) {
     va_start(arguments, flags);
     const int mode = flags & O_CREAT ? va_arg(arguments, int) : 0;
     va_end(arguments);
-    return keep_account(__real_open(path, flags, mode));
+    const int file = __real_open(path, flags, mode);
+    return of_pages ? keep_account(file) : file;
 }
 
 /* A file longer than it may be: the process gets a signal, which ends it. */
