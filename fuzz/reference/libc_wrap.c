@@ -188,7 +188,8 @@ int __wrap_ioctl(int file, unsigned long request, ...) {
 static int keep_account(int file);
 
 int __wrap_open(const char *path, int flags, ...) {
-    const bool of_pages = strcmp(path, "/proc/self/pagemap") == 0; /* the one file that ref/ opens */
+    const bool of_pages =
+        strcmp(path, "/proc/self/pagemap") == 0; /* the one file that ref/ opens */
     if (!(flags & O_CLOEXEC) && of_pages) {
         os_wrap_complain("R13-inherited");
     }
