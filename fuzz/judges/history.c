@@ -315,8 +315,8 @@ static const char *cell_check(const struct event *events, unsigned count, uint64
     return explained(&s, but) ? "R20-value" : counted ? "R24-count" : "R22-no-spurious";
 }
 
-/* A notify that found nobody says nothing of the limit: a waiter whose time is over leaves its queue
- * first, and the number of all afterwards. */
+/* A notify that found nobody says nothing of the limit: a waiter whose time is over leaves its
+ * queue first, and the number of all afterwards. */
 const char *history_limit(const struct event *events, unsigned count, uint32_t limit) {
     static struct search s;
     const struct promises free = {.fifo = true, .disable = true, .count = true};
