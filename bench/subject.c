@@ -50,6 +50,31 @@ const char *os_wrap_account(void) {
     return NULL;
 }
 
+/* Nor is there an account of what was asked for. */
+void os_wrap_ask(void) {
+}
+
+void os_wrap_forget_huge(void) {
+}
+
+bool os_wrap_is_huge(const void *at) {
+    (void)at;
+    return false;
+}
+
+bool os_wrap_is_owned(const void *at) {
+    (void)at;
+    return false;
+}
+
+unsigned os_wrap_renewals_failed(void) {
+    return 0;
+}
+
+unsigned libc_wrap_allocations(void) {
+    return 0;
+}
+
 /* No call is made to fail here. */
 unsigned os_wrap_injected(void) {
     return 0;

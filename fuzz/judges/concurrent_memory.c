@@ -210,7 +210,7 @@ static const struct event *only_write(const struct concurrent *o, uint64_t addre
     const struct event *found = NULL;
     for (unsigned i = 0; i < o->events; i++) {
         const struct event *e = &o->event[i];
-        if (e->kind != EVENT_WRITE || e->address >= address + width ||
+        if (e->kind != EVENT_WRITE || e->look || e->address >= address + width ||
             address >= e->address + e->width) {
             continue;
         }
@@ -568,12 +568,14 @@ bool concurrent_looks(struct concurrent *o, const struct event *write, struct ev
             return false;
         }
     }
-    *look = o->values_lost || is_mailbox(o, write->address, write->width)
+    *look = o->values_lost || o->events == HISTORY_EVENTS_MAX ||
+                    is_mailbox(o, write->address, write->width)
                 ? NULL
                 : event_new(o, EVENT_WRITE, write->address);
     if (*look != NULL) { /* as an atomic or with nothing */
         (*look)->width = write->width;
         (*look)->write = WRITE_OR;
+        (*look)->look = true;
     }
     return *look != NULL;
 }

@@ -51,6 +51,7 @@ struct event {
     uint32_t canceller; /* of such a WAIT: the thread whose canceller it has */
     uint32_t joined;    /* of WAIT: it was in its queue by then; 0: unknown */
     enum event_write write;
+    bool look;    /* of a WRITE: what the word held in the end; nobody writes then */
     uint64_t old; /* what a WRITE other than STORE said was there before */
     uint32_t count, woken;
     uint32_t thread, number; /* who did it; of a NOTIFY: its number in that thread; not used here */
