@@ -51,11 +51,9 @@ const char *os_wrap_account(void) {
 }
 
 /* Nor is there an account of what was asked for. */
-void os_wrap_ask(void) {
-}
+void os_wrap_ask(void) {}
 
-void os_wrap_forget_huge(void) {
-}
+void os_wrap_forget_huge(void) {}
 
 bool os_wrap_is_huge(const void *at) {
     (void)at;
