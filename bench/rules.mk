@@ -33,7 +33,7 @@ BENCH_DEFINES := -DBENCH_FLAGS='"$(CFLAGS.plain)"' -DBENCH_V8='"$(CURDIR)/bench/
     -DBENCH_CORPUS='"$(CURDIR)/corpus/memory_fuzzer"' \
     $(if $(BENCH_WABT),-DBENCH_WABT)
 # What subject.c needs of fuzz/: the loader, and the reference behind the same tables.
-BENCH_SUBJECT_OBJ := $(if $(BENCH_LIBRARY_ONLY),,$(addprefix build/plain/fuzz/,runners/subject.o judges/rule.o reference/subject_ref.o))
+BENCH_SUBJECT_OBJ := $(if $(BENCH_LIBRARY_ONLY),,$(addprefix build/plain/fuzz/,runners/subject.o judges/rule.o reference/subject_ref.o reference/os_none.o))
 # Function names in an older ref/: renamed.txt.
 BENCH_FLAGS += $(shell grep '^pb_' bench/renamed.txt | while read -r new old; do \
     grep -qw "$$new" ref/*.h || echo "-D$$new=$$old"; done)

@@ -20,18 +20,8 @@ enum { BATCH_MAX = 16, IDS = 1024, TRIP_LANE = 64 };
 
 /* ---- The reference as linked here: its system calls are not wrapped -------------------------- */
 
-void os_wrap_exempt(bool on) {
-    (void)on;
-}
-
 bool os_wrap_keeps(void) {
     return true;
-}
-
-void os_wrap_pin(const void *at, uint64_t bytes, bool on) {
-    (void)at;
-    (void)bytes;
-    (void)on;
 }
 
 /* No coverage is counted here. */
@@ -39,45 +29,7 @@ void interleave_unseen(bool on) {
     (void)on;
 }
 
-bool os_wrap_reservation(const void *address, const uint8_t **at, uint64_t *bytes) {
-    (void)address;
-    (void)at;
-    (void)bytes;
-    return false;
-}
-
-const char *os_wrap_account(void) {
-    return NULL;
-}
-
-/* Nor is there an account of what was asked for. */
-void os_wrap_ask(void) {}
-
-void os_wrap_forget_huge(void) {}
-
-bool os_wrap_is_huge(const void *at) {
-    (void)at;
-    return false;
-}
-
-bool os_wrap_is_owned(const void *at) {
-    (void)at;
-    return false;
-}
-
-unsigned os_wrap_renewals_failed(void) {
-    return 0;
-}
-
-unsigned libc_wrap_allocations(void) {
-    return 0;
-}
-
 /* No call is made to fail here. */
-unsigned os_wrap_injected(void) {
-    return 0;
-}
-
 unsigned fault_count(void) {
     return 0;
 }

@@ -12,7 +12,7 @@ ENGINE_REF := $(filter-out ref/os_linux.c,$(REF_SRC)) fuzz/reference/os_sim.c
 ENGINE_REF_OBJ := $(ENGINE_REF:%.c=build/sim/seen/%.o)
 ENGINE_REF_OBJ_COV := $(ENGINE_REF:%.c=build/sim-cov/seen/%.o)
 # What runs the operations is not seen by the engine: it looks on.
-ENGINE_FUZZ := fuzz/reference/subject_ref.c fuzz/reference/os_sim_faults.c fuzz/judges/history.c $(wildcard fuzz/judges/concurrent_*.c) \
+ENGINE_FUZZ := fuzz/reference/subject_ref.c fuzz/reference/os_sim_faults.c fuzz/reference/os_none.c fuzz/judges/history.c $(wildcard fuzz/judges/concurrent_*.c) \
     fuzz/runners/operations.c $(wildcard fuzz/runners/interleave*.c)
 
 # build/sim-cov/ is the same with counters for `make coverage`, which the engine does not see: clang

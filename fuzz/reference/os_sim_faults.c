@@ -33,57 +33,9 @@ static bool refuses(const char *name) {
     return os_sim_refusal(name, PB_NO_MEMORY) != PB_OK || sim_fault();
 }
 
-/* os_wrap.h for subject_ref.c under the engine: nothing is kept between programs, nothing is
- * counted. */
-void os_wrap_exempt(bool on) {
-    (void)on;
-}
-
+/* For subject_ref.c: nothing is kept between programs. */
 bool os_wrap_keeps(void) {
     return false;
-}
-
-void os_wrap_pin(const void *at, uint64_t bytes, bool on) {
-    (void)at;
-    (void)bytes;
-    (void)on;
-}
-
-bool os_wrap_reservation(const void *address, const uint8_t **at, uint64_t *bytes) {
-    (void)address;
-    (void)at;
-    (void)bytes;
-    return false;
-}
-
-const char *os_wrap_account(void) {
-    return NULL;
-}
-
-void os_wrap_ask(void) {}
-
-unsigned os_wrap_renewals_failed(void) {
-    return 0;
-}
-
-void os_wrap_forget_huge(void) {}
-
-bool os_wrap_is_huge(const void *at) {
-    (void)at;
-    return false;
-}
-
-bool os_wrap_is_owned(const void *at) {
-    (void)at;
-    return false; /* a question would be a step of the thread */
-}
-
-unsigned libc_wrap_allocations(void) {
-    return 0;
-}
-
-unsigned os_wrap_injected(void) {
-    return 0;
 }
 
 static uint32_t blocks; /* alive */
