@@ -511,7 +511,7 @@ const char *concurrent_box_ended(struct concurrent *o, const struct call *c) {
             o->lost = o->wild = o->guest_trapped = true;
             concurrent_close_begins(o);
         } else if (c->status != SUBJECT_UNSUPPORTED && c->status != SUBJECT_PINNED) {
-            o->half_lost = o->wild = o->guest_trapped = true;
+            o->half_lost = o->heads_unknown = o->wild = o->guest_trapped = true;
             concurrent_close_begins(o);
         }
         return NULL;
