@@ -92,8 +92,8 @@ static bool step_wait(const struct search *s, struct state *at, unsigned i) {
         join(at, i);
         return true;
     }
-    const bool never_joined = e->outcome == WAIT_DISABLED && !s->promises.disable &&
-                              (s->promises.limit == 0 || full);
+    const bool never_joined =
+        e->outcome == WAIT_DISABLED && !s->promises.disable && (s->promises.limit == 0 || full);
     if (at->disabled || never_joined) {
         at->phase[i] = 2;
         return e->outcome == WAIT_DISABLED;
@@ -318,8 +318,8 @@ static const char *cell_check(const struct event *events, unsigned count, uint64
 }
 
 /* A notify that found nobody says nothing of the limit: a waiter whose time is over leaves its
- * queue first, and the number of all afterwards. Nor does a disable: a wait looks at the mark first,
- * and may count itself when others have been woken by the disable that set it. */
+ * queue first, and the number of all afterwards. Nor does a disable: a wait looks at the mark
+ * first, and may count itself when others have been woken by the disable that set it. */
 const char *history_limit(const struct event *events, unsigned count, uint32_t limit) {
     static struct search s;
     const struct promises free = {.fifo = true, .count = true};

@@ -1348,7 +1348,7 @@ static int mailbox_guest_wait(void *mailbox, uint32_t expected, int64_t timeout_
         status = pb_mailbox_wait_for_signal(box->mailbox, timeout_ns);
     }
     bool late = status == PB_TIMED_OUT || (status == PB_OK && result == PB_WAIT_TIMED_OUT);
-    return late ? 2 : 0;
+    return late ? 2 : status == PB_OK ? (int)result : -1;
 }
 
 static enum subject_status mailbox_flush(void *mailbox, uint32_t *left) {

@@ -347,6 +347,7 @@ struct parking {
     unsigned looks;
     bool flushed;
     int64_t timeout_ns; /* that the guest was given */
+    bool late;          /* the last wait said that its time was up */
 };
 
 static const char *act_meanwhile(struct parking *p) {
@@ -376,11 +377,13 @@ static const char *act_meanwhile(struct parking *p) {
 }
 
 /* Takes the place of wait32 on the flag: looks, lets the host act, looks again, and is then woken
- * or times out. */
+ * or times out. The host may have acted just before a wait without an end: then that was not equal.
+ */
 static int park_wait(void *context, _Atomic uint32_t *flag, uint32_t expected, int64_t timeout_ns) {
     enum { LOOKS_MAX = 16 };
     struct parking *p = context;
     struct judged_box *b = &p->e->box->judged;
+    const bool differs = timeout_ns < 0 || atomic_load(flag) != expected;
     const char *broken = NULL;
     if (b->exact) {
         look(p->e); /* it may have moved while it was held */
@@ -398,7 +401,8 @@ static int park_wait(void *context, _Atomic uint32_t *flag, uint32_t expected, i
         b->broken = broken;
     }
     bool woken = atomic_load(flag) != expected;
-    return !woken || timeout_ns == 0 || ++p->looks > LOOKS_MAX ? 2 : 0;
+    p->late = !woken || timeout_ns == 0 || ++p->looks > LOOKS_MAX;
+    return p->late ? 2 : differs ? 1 : 0;
 }
 
 static void park_flush(void *context) {
@@ -416,7 +420,7 @@ static void park_flush(void *context) {
 
 static const char *park(struct exec *e, struct call *c, uint64_t meanwhile) {
     struct judged_box *b = &e->box->judged;
-    struct parking p = {e, meanwhile, (c->thread + 1u) % OP_THREADS, 0, false, c->timeout_ns};
+    struct parking p = {e, meanwhile, (c->thread + 1u) % OP_THREADS, 0, false, c->timeout_ns, true};
     const bool idle = b->model.in_ring == 0 && !b->model.signalled && !b->model.closed;
     const bool spilled = b->model.queued > b->model.in_ring;
     const struct call_guest guest = {take, {park_wait, park_flush, &p}};
@@ -424,7 +428,7 @@ static const char *park(struct exec *e, struct call *c, uint64_t meanwhile) {
     operation_make_mailbox(table(e), e->box->handle, c, &guest);
     look(e);
     sequence_keep_closed(b);
-    bool looked = p.looks != 0 || meanwhile != WORD_meanwhile_nothing;
+    bool looked = p.late && (p.looks != 0 || meanwhile != WORD_meanwhile_nothing);
     if (b->broken == NULL && c->answer == SUBJECT_PARK_READY && idle && p.looks == 0 &&
         !(p.flushed && spilled) && p.meanwhile == meanwhile) {
         b->broken = sequence_ready_for_nothing(b);

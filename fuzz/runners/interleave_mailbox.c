@@ -562,7 +562,8 @@ static int guest_wait(void *context, _Atomic uint32_t *flag, uint32_t expected,
         answer = world.b->guest_wait(world.box, expected, timeout_ns);
     } else {
         const uint64_t until = timeout_ns < 0 ? SIM_NEVER : sim_clock_ns() + (uint64_t)timeout_ns;
-        answer = sim_wait((const volatile void *)flag, expected, until) == SIM_TIMED_OUT ? 2 : 0;
+        static const int answers[] = {[SIM_NOT_EQUAL] = 1, [SIM_TIMED_OUT] = 2, [SIM_SPURIOUS] = 0};
+        answer = answers[sim_wait((const volatile void *)flag, expected, until)];
     }
     a->in_signal = false;
     return answer;
