@@ -153,6 +153,7 @@ static bool is_there(void) {
 static void happen(uint32_t event) {
     const unsigned who = event >> 4 & 3;
     const uint64_t at = places[who];
+    const char *rule = "R28-waiters";
     uint32_t old;
     if (any_handle() == NULL) {
         return;
@@ -195,13 +196,14 @@ static void happen(uint32_t event) {
     case 14:
         end_all();
         pb_memory_disable_atomics(any_handle());
+        rule = "R29-waiters";
         break;
     default:
         release_one();
         break;
     }
     if (any_handle() != NULL) {
-        hold_that(pb_memory_waiters(any_handle()) == blocked(), "R28-waiters");
+        hold_that(pb_memory_waiters(any_handle()) == blocked(), rule);
     }
     hold_that(!crowd.has_record || (atomic_load(&crowd.record.base) != NULL) == is_there(),
               "R14-record");

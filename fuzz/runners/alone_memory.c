@@ -127,7 +127,12 @@ static const char *slot_empty(struct exec *e, struct slot *s) {
     body->handles--;
     EACH_SIDE(body, i) {
         const struct subject_record *record = is_opaque(e) ? NULL : table(e)->record(s->handle[i]);
+        const char *before = e->judge.crash_rule;
+        if (body->side[i].strategy->slot_pages != 0) { /* the next tenant's bytes are made here */
+            e->judge.crash_rule = "R15";
+        }
         table(e)->destroy(s->handle[i]);
+        e->judge.crash_rule = before;
         body->side[i].alive = body->handles > 0;
         if (body->handles == 0 && body->side[i].pins == 0 && broken == NULL) {
             broken = sequence_gone(&e->judge, body, i);
