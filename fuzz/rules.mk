@@ -4,7 +4,7 @@
 # What every binary of the harness is made of; the engines' objects are built by the root's rule.
 FUZZ_CORE := $(addprefix fuzz/programs/,op.c mutate.c combine.c pairs.c) \
     $(addprefix fuzz/reference/,subject_ref.c host_calls.c host_backing.c host_bytes.c \
-    host_custom.c host_far.c host_life.c host_mailbox.c host_memory.c host_signal.c host_wait.c host_waiters.c os_wrap.c libc_wrap.c fault.c) \
+    host_custom.c host_far.c host_libc.c host_life.c host_mailbox.c host_memory.c host_signal.c host_wait.c host_waiters.c os_wrap.c libc_wrap.c fault.c) \
     $(addprefix fuzz/judges/,model.c oracle.c sequence_memory.c sequence_mailbox.c rule.c) \
     $(addprefix fuzz/runners/,subject.c operations.c exec.c alone_memory.c alone_mailbox.c crash.c)
 # Where headers of fuzz/ are found; the engine, fuzz/sim/, knows none of them.
@@ -20,12 +20,18 @@ FUZZ_LIBS := -ldl -pthread
 # What these ask the kernel once, and keep, lies in a section that the harness can empty (libc_wrap.c). They are linked in
 # front of the library, which then need not give them.
 FUZZ_ASKED := os_linux region_mapped
-asked_of = $(FUZZ_ASKED:%=build/$(1)/asked/%.o)
+# So is the default allocator, which calls libc_wrap.c's malloc and the like, as nothing else does.
+FUZZ_LIBC := malloc calloc realloc free
+asked_of = $(FUZZ_ASKED:%=build/$(1)/asked/%.o) build/$(1)/asked/allocator.o
 define fuzz_asked_rules
-$(call asked_of,$(1)): build/$(1)/asked/%.o: build/$(1)/ref/%.o
+$(FUZZ_ASKED:%=build/$(1)/asked/%.o): build/$(1)/asked/%.o: build/$(1)/ref/%.o
 	$$(call say,OBJCOPY,$$@)
 	@mkdir -p $$(@D)
 	$$(Q)objcopy --rename-section .bss=pb_asked $$< $$@
+build/$(1)/asked/allocator.o: build/$(1)/ref/allocator.o
+	$$(call say,OBJCOPY,$$@)
+	@mkdir -p $$(@D)
+	$$(Q)objcopy $(foreach f,$(FUZZ_LIBC),--redefine-sym $(f)=libc_wrap_$(f)) $$< $$@
 endef
 $(foreach c,libfuzzer bare afl plain asan cov,$(eval $(call fuzz_asked_rules,$(c))))
 # The programs whose threads interleave: the reference as the concurrency engine sees it, and the

@@ -237,6 +237,10 @@ static const struct values_of values_of[] = {
                              UINT64_MAX - 1000, UINT64_MAX - 1001, UINT64_MAX - 999)},
     {OP_host_walk, VALUES(count, 3, 4, 4, 5, 6, 7, 8, 10)},
     {OP_host_walk, VALUES(keep, 0, 0, 4096, 65536, 262144)},
+    {OP_host_libc, VALUES(pages, 1, 1, 2, 2, 3, 0)},
+    {OP_host_libc, VALUES(delta, 1, 1, 2, 3, 0)},
+    {OP_host_libc,
+     VALUES(nth, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20)},
     {OP_host_signal, VALUES(at, 0, 5, 65535, 65536, 65537, 131071, 131072, 262143, 262144)},
     {OP_host_waiters, VALUES(strategy, 0, 1, 2, 3, 4)},
     {OP_host_waiters, VALUES(limit, 0, 0, 1, 2, 3, 4)},
@@ -302,7 +306,7 @@ static bool is_fault(unsigned code) {
 
 /* The reference's own functions: what each does depends on no other operation. */
 static bool is_host(unsigned code) {
-    return code >= OP_host_pool && code <= OP_host_walk;
+    return code >= OP_host_pool && code <= OP_host_libc;
 }
 
 static bool left_out[256];
@@ -1760,7 +1764,7 @@ static const unsigned host_one_in[] = {[TARGET_memory_fuzzer] = 16,
 static bool call_the_host(struct maker *k, struct program *p) {
     const unsigned wanted = 1 + below(&k->chance, 6);
     for (unsigned tries = 0; tries < 256 && p->operations < wanted; tries++) {
-        const unsigned code = OP_host_pool + below(&k->chance, OP_host_walk - OP_host_pool + 1);
+        const unsigned code = OP_host_pool + below(&k->chance, OP_host_libc - OP_host_pool + 1);
         const bool seldom = code == OP_host_signal && !one_in(&k->chance, 4); /* 20 ms */
         if (op_info(p->target, code) != NULL && !seldom) {
             append_new(k, p, code);

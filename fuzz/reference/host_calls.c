@@ -158,6 +158,7 @@ static call *const calls[256] = {
     [OP_host_life] = host_life,
     [OP_host_signal] = host_signal,
     [OP_host_walk] = host_walk,
+    [OP_host_libc] = host_libc,
 };
 
 bool host_call_is(unsigned code) {

@@ -70,5 +70,6 @@ const char *host_waiters(const struct op *op);
 const char *host_life(const struct op *op);
 const char *host_signal(const struct op *op);
 const char *host_walk(const struct op *op);
+const char *host_libc(const struct op *op);
 
 #endif

@@ -607,11 +607,15 @@ static unsigned allocations;
 
 /* The register of owners takes some of its entries at a time, longer than any object and shorter
  * than a page of a guest. */
+static bool is_of_register(size_t bytes) {
+    enum { REGISTER_BYTES = 5120 };
+    return bytes >= REGISTER_BYTES && bytes < GUEST_PAGE_BYTES;
+}
+
 extern const struct pb_allocator __real_pb_allocator_libc, __wrap_pb_allocator_libc;
 
 static void *allocate_counted(void *context, size_t bytes) {
-    enum { REGISTER_BYTES = 4096 };
-    allocations += bytes < REGISTER_BYTES || bytes >= GUEST_PAGE_BYTES;
+    allocations += !is_of_register(bytes);
     return __real_pb_allocator_libc.allocate_zeroed(context, bytes);
 }
 
@@ -629,6 +633,142 @@ const struct pb_allocator __wrap_pb_allocator_libc = {allocate_counted, resize_c
 
 unsigned libc_wrap_allocations(void) {
     return allocations;
+}
+
+/* What ref/allocator.c calls in place of malloc, calloc, realloc and free: rules.mk renames them in
+ * that object, and nowhere else. While nobody watches they are just that. */
+void *libc_wrap_malloc(size_t bytes);
+void *libc_wrap_calloc(size_t count, size_t bytes);
+void *libc_wrap_realloc(void *at, size_t bytes);
+void libc_wrap_free(void *at);
+
+enum { BLOCKS_MAX = 256, STALE_BYTE = 0xA5 };
+static struct {
+    bool on, lasting, released_twice;
+    unsigned left; /* allocations until one fails: 1 is the next; 0: none */
+    unsigned failures;
+    struct block {
+        void *at;
+        size_t bytes;
+        bool alive;
+    } block[BLOCKS_MAX]; /* also those that were released: no two at one address */
+    unsigned blocks;
+} watch;
+
+void libc_wrap_watch(bool on) {
+    memset(&watch, 0, sizeof watch);
+    watch.on = on;
+}
+
+void libc_wrap_fail(unsigned nth, bool lasting) {
+    watch.left = nth;
+    watch.lasting = lasting;
+}
+
+unsigned libc_wrap_failures(void) {
+    return watch.failures;
+}
+
+unsigned libc_wrap_blocks(void) {
+    unsigned alive = 0;
+    for (unsigned i = 0; i < watch.blocks; i++) {
+        alive += watch.block[i].alive;
+    }
+    return alive;
+}
+
+static struct block *block_at(const void *at) {
+    for (unsigned i = 0; i < watch.blocks; i++) {
+        if (watch.block[i].at == at) {
+            return &watch.block[i];
+        }
+    }
+    return NULL;
+}
+
+/* Where the allocator was linked in as it ships, none is known. */
+bool libc_wrap_is_block(const void *at, uint64_t bytes) {
+    const struct block *block = block_at(at);
+    return watch.blocks == 0 || (block != NULL && block->alive && block->bytes >= bytes);
+}
+
+bool libc_wrap_released_twice(void) {
+    return watch.released_twice;
+}
+
+static bool is_watched(size_t bytes) {
+    return watch.on && !is_of_register(bytes);
+}
+
+static bool fails(size_t bytes) {
+    if (!is_watched(bytes) || watch.left == 0 || --watch.left > 0) {
+        return false;
+    }
+    watch.left = watch.lasting;
+    watch.failures++;
+    errno = ENOMEM;
+    return true;
+}
+
+static void *keep_block(void *at, size_t bytes) {
+    struct block *block = block_at(at);
+    if (at != NULL && is_watched(bytes) && (block != NULL || watch.blocks < BLOCKS_MAX)) {
+        block = block != NULL ? block : &watch.block[watch.blocks++];
+        *block = (struct block){at, bytes, true};
+    }
+    return at;
+}
+
+/* False where it is none any more: the call is not made then. */
+static bool may_end(struct block *block) {
+    const bool may = block == NULL || block->alive;
+    watch.released_twice |= !may;
+    return may;
+}
+
+void *libc_wrap_malloc(size_t bytes) {
+    void *made = fails(bytes) ? NULL : keep_block(malloc(bytes), bytes);
+    if (made != NULL && watch.on) {
+        memset(made, STALE_BYTE, bytes);
+    }
+    return made;
+}
+
+void *libc_wrap_calloc(size_t count, size_t bytes) {
+    size_t product;
+    const bool fits = !__builtin_mul_overflow(count, bytes, &product);
+    return !fits || fails(product) ? NULL : keep_block(calloc(count, bytes), product);
+}
+
+/* New bytes are never zero. */
+void *libc_wrap_realloc(void *at, size_t bytes) {
+    struct block *old = at != NULL ? block_at(at) : NULL;
+    if (!may_end(old) || fails(bytes)) {
+        return NULL;
+    }
+    const size_t kept = old != NULL ? old->bytes : bytes;
+    uint8_t *made = realloc(at, bytes);
+    if (made == NULL) {
+        return NULL;
+    }
+    if (old != NULL) {
+        old->alive = false;
+    }
+    if (watch.on && bytes > kept) {
+        memset(made + kept, STALE_BYTE, bytes - kept);
+    }
+    return keep_block(made, bytes);
+}
+
+void libc_wrap_free(void *at) {
+    struct block *block = at != NULL ? block_at(at) : NULL;
+    if (!may_end(block)) {
+        return;
+    }
+    if (block != NULL) {
+        block->alive = false;
+    }
+    free(at);
 }
 
 /* ---- Lengths of GiB ----------------------------------------------------------------------------

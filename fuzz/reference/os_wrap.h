@@ -70,6 +70,17 @@ void libc_wrap_unlocked(void);
 /* How many blocks of the C library's allocator the reference has asked for, but for the register of
  * owners, which has no other. */
 unsigned libc_wrap_allocations(void);
+/* While on, account is kept of the blocks that the C library's allocator hands out, but for the
+ * register of owners. */
+void libc_wrap_watch(bool on);
+/* While that is on, the nth allocation from here on fails; lasting: and all after it. 0: none. */
+void libc_wrap_fail(unsigned nth, bool lasting);
+unsigned libc_wrap_failures(void);
+/* Blocks that are alive; whether a block of so many bytes or more is there; whether one was
+ * released that was not alive any more. */
+unsigned libc_wrap_blocks(void);
+bool libc_wrap_is_block(const void *at, uint64_t bytes);
+bool libc_wrap_released_twice(void);
 /* libc_wrap.c: true when a file that the reference made is still open; it is closed then. */
 bool libc_wrap_left_open(void);
 
