@@ -26,8 +26,22 @@ struct tenant {
     uint32_t pages;
 };
 
+/* Where a call of the system was made to fail as well, by an operation before, nothing is judged.
+ */
 static void hold_that(bool right, const char *rule) {
-    run.broken = host_first(run.broken, host_holds(right, rule));
+    if (!host_call_failed()) {
+        run.broken = host_first(run.broken, host_holds(right, rule));
+    }
+}
+
+/* Once something is wrong nothing else is done, not even a release, as it would only crash. */
+static bool is_sound(void) {
+    return run.broken == NULL;
+}
+
+/* After a failure of the system all is given back, and not used any more. */
+static bool goes_on(const void *with) {
+    return is_sound() && !host_call_failed() && with != NULL;
 }
 
 static void begins(void) {
@@ -40,7 +54,9 @@ static void begins(void) {
 static bool ended(const char *rule) {
     hold_that(run.got == (libc_wrap_failures() != run.failures ? PB_NO_MEMORY : PB_OK), rule);
     if (run.got != PB_OK && run.config.strategy != PB_STRATEGY_IMAGE) {
-        hold_that(libc_wrap_blocks() == run.blocks, "R14-leak");
+        const unsigned blocks = libc_wrap_blocks();
+        hold_that(blocks >= run.blocks, "R6-released");
+        hold_that(blocks <= run.blocks, "R14-leak");
     }
     return run.got == PB_OK;
 }
@@ -54,12 +70,12 @@ static bool has_made(const void *made, const char *rule) {
  * not. */
 #define TRY(call, made, rule) \
     ((made) = HOST_MARK, begins(), run.got = (call), has_made((made), (rule)))
-#define MAKE(call, made, rule)                                                    \
-    do {                                                                          \
-        if (!TRY(call, made, rule)) {                                             \
-            libc_wrap_fail(0, false);                                             \
-            (made) = run.broken == NULL && TRY(call, made, rule) ? (made) : NULL; \
-        }                                                                         \
+#define MAKE(call, made, rule)                                            \
+    do {                                                                  \
+        if (!TRY(call, made, rule)) {                                     \
+            libc_wrap_fail(0, false);                                     \
+            (made) = is_sound() && TRY(call, made, rule) ? (made) : NULL; \
+        }                                                                 \
     } while (0)
 
 /* ---- A memory's bytes -------------------------------------------------------------------------
@@ -76,7 +92,7 @@ static bool stands(const struct tenant *t, const char *rule) {
     if (run.config.strategy == PB_STRATEGY_HEAP) {
         hold_that(libc_wrap_is_block(host_base(t->memory), t->pages * PAGE), rule);
     }
-    return run.broken == NULL;
+    return goes_on(t->memory);
 }
 
 static void look(const struct tenant *t, const char *rule) {
@@ -108,7 +124,7 @@ static void move_in(const struct tenant *t, const char *rule) {
  */
 
 static void grow(struct tenant *t, uint32_t delta) {
-    for (unsigned tries = 0; tries < 2 && run.broken == NULL; tries++) {
+    for (unsigned tries = 0; tries < 2 && goes_on(t->memory); tries++) {
         const uint8_t *base = host_base(t->memory);
         uint32_t old = UNSET;
         begins();
@@ -131,25 +147,31 @@ static void grow(struct tenant *t, uint32_t delta) {
     }
 }
 
+static void end(const struct tenant *t) {
+    if (is_sound()) {
+        pb_memory_release(t->memory);
+    }
+}
+
 static void copy(struct tenant *t, uint32_t delta) {
     struct tenant other = {.pages = t->pages};
     MAKE(pb_memory_copy(t->memory, &other.memory), other.memory, "R13-copy");
     look(t, "R6-unchanged");
-    if (other.memory != NULL) {
+    if (goes_on(other.memory)) {
         look(&other, "R13-copy");
         grow(&other, delta);
         look(t, "R13-copy");
-        pb_memory_release(other.memory);
     }
+    end(&other);
 }
 
 static void retain(const struct tenant *t) {
     struct tenant clone = {.pages = t->pages};
     MAKE(pb_memory_retain(t->memory, &clone.memory), clone.memory, "R14-clone");
-    if (clone.memory != NULL) {
+    if (goes_on(clone.memory)) {
         look(&clone, "R14-clone");
-        pb_memory_release(clone.memory);
     }
+    end(&clone);
 }
 
 static void reset(struct tenant *t) {
@@ -162,7 +184,7 @@ static void reset(struct tenant *t) {
 }
 
 static void convert(const struct tenant *t) {
-    for (unsigned tries = 0; tries < 2 && run.broken == NULL; tries++) {
+    for (unsigned tries = 0; tries < 2 && goes_on(t->memory); tries++) {
         begins();
         run.got = pb_memory_to_shared(t->memory);
         const bool shared = ended("R12-to-shared");
@@ -177,7 +199,9 @@ static void convert(const struct tenant *t) {
 static void cancel(void) {
     struct pb_canceller *canceller;
     MAKE(pb_canceller_create(NULL, &canceller), canceller, "R41-create");
-    pb_canceller_release(canceller);
+    if (is_sound()) {
+        pb_canceller_release(canceller);
+    }
 }
 
 /* Two ids in the ring, and one that waits. */
@@ -185,45 +209,50 @@ static void wake(const struct tenant *t) {
     const struct pb_mailbox_config config = {
         .memory = t->memory, .capacity = 2, .full = PB_MAILBOX_SPILL, .spill_max = 2};
     struct pb_mailbox *box;
-    struct pb_waker *waker;
+    struct pb_waker *waker = NULL;
     MAKE(pb_mailbox_create(&config, &box), box, "R38-attach");
-    if (box == NULL) {
-        return;
+    if (goes_on(box)) {
+        MAKE(pb_waker_create(box, 1, &waker), waker, "R30-waker");
     }
-    MAKE(pb_waker_create(box, 1, &waker), waker, "R30-waker");
-    for (unsigned ids = 0; waker != NULL && ids < 3; ids++) {
+    for (unsigned ids = 0; ids < 3 && goes_on(waker); ids++) {
         begins();
         run.got = pb_waker_wake(waker);
         (void)ended("R33-wake");
     }
-    pb_mailbox_release(box);
-    pb_waker_release(waker);
+    if (is_sound()) {
+        pb_mailbox_release(box);
+        pb_waker_release(waker);
+    }
+}
+
+static void use(struct tenant *t, uint32_t delta) {
+    move_in(t, "R2-fresh");
+    grow(t, delta);
+    grow(t, delta);
+    if (goes_on(t->memory)) {
+        copy(t, delta);
+    }
+    if (run.config.type.shared && goes_on(t->memory)) {
+        retain(t);
+    } else if (goes_on(t->memory)) {
+        reset(t);
+        grow(t, delta);
+    }
+    if (!run.config.type.shared && pb_strategy_info(run.config.strategy)->shareable) {
+        convert(t);
+    }
+    if (t->pages > 0 && goes_on(t->memory)) {
+        wake(t);
+    }
 }
 
 static void live(uint32_t delta) {
     struct tenant t = {.pages = run.first_pages};
     MAKE(pb_memory_create(&run.config, &t.memory), t.memory, "R1-create");
-    if (t.memory == NULL) {
-        return;
+    if (goes_on(t.memory)) {
+        use(&t, delta);
     }
-    move_in(&t, "R2-fresh");
-    grow(&t, delta);
-    grow(&t, delta);
-    look(&t, "R8-grow-bytes");
-    copy(&t, delta);
-    if (run.config.type.shared) {
-        retain(&t);
-    } else if (run.broken == NULL) {
-        reset(&t);
-        grow(&t, delta);
-    }
-    if (!run.config.type.shared && pb_strategy_info(run.config.strategy)->shareable) {
-        convert(&t);
-    }
-    if (t.pages > 0 && run.broken == NULL) {
-        wake(&t);
-    }
-    pb_memory_release(t.memory);
+    end(&t);
 }
 
 static void live_in_pool(uint32_t delta, enum pb_pool_reset reset_by) {
@@ -234,8 +263,10 @@ static void live_in_pool(uint32_t delta, enum pb_pool_reset reset_by) {
         .reset = reset_by,
     };
     MAKE(pb_pool_create(&slots, &run.config.pool), run.config.pool, "R15-pool");
-    if (run.config.pool != NULL) {
+    if (goes_on(run.config.pool)) {
         live(delta);
+    }
+    if (is_sound()) {
         pb_pool_release(run.config.pool);
     }
 }
@@ -246,8 +277,10 @@ static void live_on_image(uint32_t delta) {
         MAKE(pb_image_create(run.pattern, PAGE, NULL, &run.config.image), run.config.image,
              "R2-image");
     }
-    if (run.image_pages == 0 || run.config.image != NULL) {
+    if (run.image_pages == 0 || goes_on(run.config.image)) {
         live(delta);
+    }
+    if (is_sound()) {
         pb_image_release(run.config.image);
     }
 }
@@ -294,7 +327,9 @@ const char *host_libc(const struct op *op) {
     } else {
         live(delta);
     }
-    cancel();
+    if (is_sound()) {
+        cancel();
+    }
     hold_that(libc_wrap_blocks() == 0, "R14-leak");
     hold_that(!libc_wrap_released_twice(), "R14-released-twice");
     libc_wrap_watch(false);

@@ -76,8 +76,8 @@ void libc_wrap_watch(bool on);
 /* While that is on, the nth allocation from here on fails; lasting: and all after it. 0: none. */
 void libc_wrap_fail(unsigned nth, bool lasting);
 unsigned libc_wrap_failures(void);
-/* Blocks that are alive; whether a block of so many bytes or more is there; whether one was
- * released that was not alive any more. */
+/* Blocks that are alive; false where one was released or has fewer bytes; whether one was released
+ * that was not alive any more. */
 unsigned libc_wrap_blocks(void);
 bool libc_wrap_is_block(const void *at, uint64_t bytes);
 bool libc_wrap_released_twice(void);
