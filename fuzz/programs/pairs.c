@@ -1,7 +1,8 @@
 /* pairs.c: the tables of small concurrent programs, and what draws from them. See pairs.h.
  *
  * A row holds operations in the text form, without threads and separated by semicolons. Of
- * {a|b|c} one alternative is drawn; the first is the plain one. */
+ * {a|b|c} one alternative is drawn; the first is the plain one. Of [a|b|c], the same one in all
+ * rows of a program, so that its threads meet. */
 #include "pairs.h"
 
 #include "chance.h"
@@ -144,6 +145,9 @@ static const struct object {
 
 enum { ANYBODY, GUEST };
 #define WAIT_ARGUMENTS "expected:0 timeout_ns:-1"
+/* A number of each width, also where it does not begin a word of 8. */
+#define NUMBER "at:[8|8|8|12|14|12|10|14] offset:0 width:[8|8|8|4|2|4|2|2]"
+#define ONES "18446744073709551615"
 
 static const struct calls {
     unsigned kinds; /* of objects that it may meet others on */
@@ -227,20 +231,22 @@ static const struct calls {
     {EDGE, 1, ANYBODY, "add-beyond",
      "memory_atomic_rmw m0 kind:add at:65536 offset:0 width:4 value:1"},
     /* bytes */
-    {BYTES, 12, ANYBODY, "store",
-     "memory_store m0 at:8 offset:0 width:{8|8|8|8|4|2} "
-     "value:{18446744073709551615|72623859790382856}"},
-    {BYTES, 12, ANYBODY, "load", "memory_load m0 at:8 offset:0 width:{8|8|8|8|4|2}"},
-    {BYTES | ATOMS, 4, ANYBODY, "atomic-store",
-     "memory_atomic_store m0 at:8 offset:0 width:{8|4} value:18446744073709551615"},
-    {BYTES | ATOMS, 4, ANYBODY, "atomic-load", "memory_atomic_load m0 at:8 offset:0 width:{8|4}"},
+    {BYTES, 12, ANYBODY, "store", "memory_store m0 " NUMBER " value:{" ONES "|72623859790382856}"},
+    {BYTES, 12, ANYBODY, "load", "memory_load m0 " NUMBER},
+    {BYTES, 1, ANYBODY, "store-half", "memory_store m0 at:12 offset:0 width:4 value:" ONES},
+    {BYTES, 1, ANYBODY, "load-half", "memory_load m0 at:12 offset:0 width:4"},
+    {BYTES, 1, ANYBODY, "store-quarter",
+     "memory_store m0 at:{14|10|8} offset:0 width:2 value:" ONES},
+    {BYTES, 1, ANYBODY, "load-quarter", "memory_load m0 at:{14|10|8} offset:0 width:2"},
+    {BYTES | ATOMS, 4, ANYBODY, "atomic-store", "memory_atomic_store m0 " NUMBER " value:" ONES},
+    {BYTES | ATOMS, 4, ANYBODY, "atomic-load", "memory_atomic_load m0 " NUMBER},
     {BYTES | ATOMS, 2, ANYBODY, "add",
-     "memory_atomic_rmw m0 kind:{add|xchg|sub|and|or|xor} at:8 offset:0 width:{8|8|4|2|1} value:1"},
+     "memory_atomic_rmw m0 kind:{add|xchg|sub|and|or|xor} " NUMBER " value:{1|255|" ONES "}"},
     {ATOMS, 6, ANYBODY, "update",
      "memory_atomic_rmw m0 kind:{and|or|xor|sub|xchg|add} at:8 offset:0 width:{8|4|2|1} "
      "value:{1|254}"},
     {BYTES | ATOMS, 3, ANYBODY, "cmpxchg",
-     "memory_atomic_cmpxchg m0 at:8 offset:0 width:{8|8|4|2|1} expected:{0|0|1} value:{1|2}"},
+     "memory_atomic_cmpxchg m0 " NUMBER " expected:{0|0|1} value:{1|2|" ONES "}"},
     {BYTES, 2, ANYBODY, "store-load",
      "memory_atomic_store m0 at:{8|16} offset:0 width:4 value:1;memory_atomic_load m0 at:{16|8} "
      "offset:0 width:4"},
@@ -334,6 +340,7 @@ static const struct calls {
 /* A program's text as it grows. chance NULL: always the first alternative. */
 struct draft {
     struct chance *chance;
+    unsigned same; /* which alternative of [a|b|c] */
     char text[TEXT_BYTES];
     size_t length;
 };
@@ -346,19 +353,22 @@ static void put(struct draft *d, const char *from, size_t count) {
     }
 }
 
-/* Where the alternative ends: at its | or }. */
+/* Where the alternative ends: at its | or bracket. */
 static const char *alternative_end(const char *from) {
-    return from + strcspn(from, "|}");
+    return from + strcspn(from, "|}]");
 }
 
-/* Puts one of {a|b|c}; returns what follows. */
+/* Puts one of {a|b|c} or [a|b|c]; returns what follows. */
 static const char *put_alternative(struct draft *d, const char *open) {
     unsigned count = 1;
-    const char *close = open + strcspn(open, "}");
+    const char *close = open + strcspn(open, "}]");
     for (const char *at = open; at < close; at++) {
         count += *at == '|';
     }
-    unsigned which = d->chance == NULL ? 0 : below(d->chance, count);
+    unsigned which = d->same % count;
+    if (*open == '{') {
+        which = d->chance == NULL ? 0 : below(d->chance, count);
+    }
     const char *from = open + 1;
     while (which-- > 0) {
         from = alternative_end(from) + 1;
@@ -370,9 +380,9 @@ static const char *put_alternative(struct draft *d, const char *open) {
 /* Puts the operations of a row, each a line of that thread. */
 static void put_row(struct draft *d, const char *row, unsigned thread) {
     static char plain[TEXT_BYTES];
-    struct draft chosen = {.chance = d->chance};
+    struct draft chosen = {.chance = d->chance, .same = d->same};
     for (const char *at = row; *at != '\0';) {
-        if (*at == '{') {
+        if (*at == '{' || *at == '[') {
             at = put_alternative(&chosen, at);
         } else {
             put(&chosen, at++, 1);
@@ -476,7 +486,7 @@ static void put_one_more(struct draft *d, const struct object *object, unsigned 
 
 bool pairs_draw(enum op_target target, uint64_t seed, struct program *program) {
     struct chance c = {seed};
-    struct draft d = {.chance = &c};
+    struct draft d = {.chance = &c, .same = (unsigned)(next(&c) >> 32)};
     const struct object *object = draw_object(&c, target);
     if (object == NULL) {
         return false;
