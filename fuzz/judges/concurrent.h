@@ -40,10 +40,12 @@ struct place {
     unsigned width;
 };
 
-/* A write as a plain load could meet it; not one: of many bytes, or made of what was there. */
+/* A write as a load could meet it. one: value is written as a whole. changes: made of what was
+ * there and value, as a whole. Neither: a run of bytes. */
 struct put {
     uint64_t address, bytes, value;
-    bool one;
+    bool one, changes;
+    enum event_write how; /* it changes */
 };
 
 /* A budget that memories share, and what they have asked of it: what was granted, and all that may
@@ -226,6 +228,8 @@ const char *concurrent_stores_seen(const struct concurrent *o);
  * what the look becomes in the history, c the atomic load. */
 bool concurrent_looks(struct concurrent *o, const struct event *write, struct event **look);
 void concurrent_looked(struct concurrent *o, struct event *look, const struct call *c);
+/* When all threads have ended, a number that was there where this was written is whole (R18). */
+const char *concurrent_left(const struct concurrent *o, const struct put *where, uint64_t value);
 /* At the end; with waits that never return. */
 const char *concurrent_history(const struct concurrent *o);
 const char *concurrent_memory_at_rest(const struct concurrent *o);

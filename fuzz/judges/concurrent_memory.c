@@ -537,11 +537,11 @@ bool concurrent_guest_writes(struct concurrent *o, int thread, uint64_t word_off
 }
 
 /* Keeps a write for the loads that may meet it. */
-static void put(struct concurrent *o, uint64_t address, uint64_t bytes, bool one, uint64_t value) {
+static void put(struct concurrent *o, const struct put *made) {
     if (o->puts == HISTORY_EVENTS_MAX) {
         o->puts_unknown = true;
     } else {
-        o->put[o->puts++] = (struct put){address, bytes, value, one};
+        o->put[o->puts++] = *made;
     }
 }
 
@@ -558,7 +558,10 @@ static bool is_aligned(const struct call *c) {
 static bool may_write(struct concurrent *o, const struct call *c, uint64_t count) {
     const bool one = c->code == OP_memory_store && is_aligned(c);
     o->values_lost = true;
-    put(o, c->at, count, one, one ? cut_to(c->value, c->width) : 0);
+    put(o, &(struct put){.address = c->at,
+                         .bytes = count,
+                         .value = one ? cut_to(c->value, c->width) : 0,
+                         .one = one});
     return concurrent_scribbles(o, c->thread, c->at, count);
 }
 
@@ -603,11 +606,19 @@ static bool write_begins(struct concurrent *o, const struct call *c, struct even
         return false;
     }
     struct event *e = event_new(o, EVENT_WRITE, c->at);
-    put(o, c->at, c->width, c->code == OP_memory_atomic_store, cut_to(c->value, c->width));
+    const enum event_write how = write_kind(c);
+    /* a compare-exchange writes its value or nothing */
+    const bool one = how == WRITE_STORE || how == WRITE_XCHG || how == WRITE_CMPXCHG;
+    put(o, &(struct put){.address = c->at,
+                         .bytes = c->width,
+                         .value = cut_to(c->value, c->width),
+                         .one = one && is_aligned(c),
+                         .changes = !one && is_aligned(c),
+                         .how = how});
     if (e != NULL) {
         e->width = c->width;
         e->thread = c->thread;
-        e->write = write_kind(c);
+        e->write = how;
         e->value = cut_to(c->value, c->width);
         e->expected = cut_to(c->expected, c->width);
     }
@@ -749,6 +760,110 @@ static const char *range_ended(const struct call *c, uint64_t at, uint64_t count
     return NULL;
 }
 
+/* ---- Whole accesses ---------------------------------------------------------------------------
+ *
+ * An aligned access is whole (R18): what it finds, one write has left there, or none. Where writes
+ * are narrower than the access, that holds for each part of the narrowest one's width. */
+
+enum { CHANGES_MAX = 4 };
+
+/* What is known of the writes that an access may meet. */
+struct met {
+    const struct concurrent *o;
+    uint64_t at;
+    unsigned width, grain;                   /* of the access; of the narrowest write */
+    const struct put *changing[CHANGES_MAX]; /* those made of what was there */
+    unsigned changes;
+};
+
+static bool meets(const struct put *p, uint64_t at, uint64_t bytes) {
+    return p->address < at + bytes && at < p->address + p->bytes;
+}
+
+/* False: nothing is known, as runs of bytes were written, or changed in parts. */
+static bool meet(const struct concurrent *o, uint64_t at, unsigned width, struct met *met) {
+    *met = (struct met){.o = o, .at = at, .width = width, .grain = width};
+    if (o->puts_unknown || o->has_mailbox) {
+        return false;
+    }
+    for (unsigned i = 0; i < o->puts; i++) {
+        const struct put *p = &o->put[i];
+        if (!meets(p, at, width)) {
+            continue;
+        }
+        if (p->changes && p->address == at && p->bytes == width && met->changes < CHANGES_MAX) {
+            met->changing[met->changes++] = p;
+        } else if (!p->one) {
+            return false;
+        }
+        met->grain = p->bytes < met->grain ? (unsigned)p->bytes : met->grain;
+    }
+    return met->changes == 0 || met->grain == width;
+}
+
+static uint64_t changed(const struct put *p, uint64_t old) {
+    switch (p->how) {
+    case WRITE_ADD:
+        return cut_to(old + p->value, (unsigned)p->bytes);
+    case WRITE_SUB:
+        return cut_to(old - p->value, (unsigned)p->bytes);
+    case WRITE_AND:
+        return old & p->value;
+    case WRITE_OR:
+        return old | p->value;
+    default:
+        return old ^ p->value;
+    }
+}
+
+/* Whether some of the changes, each at most once, make `to` of `from`. done: bit n, the nth. */
+static bool leads_to(const struct met *met, uint64_t from, uint64_t to, unsigned done) {
+    bool leads = from == to;
+    for (unsigned i = 0; !leads && i < met->changes; i++) {
+        leads =
+            !(done >> i & 1) && leads_to(met, changed(met->changing[i], from), to, done | 1u << i);
+    }
+    return leads;
+}
+
+/* Whether a part as wide as the grain can hold this. */
+static bool part_is_whole(const struct met *met, uint64_t at, uint64_t part) {
+    bool seen = leads_to(met, 0, part, 0);
+    for (unsigned i = 0; !seen && i < met->o->puts; i++) {
+        const struct put *p = &met->o->put[i];
+        seen = p->one && meets(p, at, met->grain) &&
+               leads_to(met, cut_to(p->value >> 8 * (at - p->address), met->grain), part, 0);
+    }
+    return seen;
+}
+
+/* The rule, if what was found there is no whole number. */
+static const char *torn(const struct concurrent *o, const char *rule, uint64_t at, unsigned width,
+                        uint64_t value) {
+    struct met met;
+    bool seen = true;
+    if (!meet(o, at, width, &met)) {
+        return NULL;
+    }
+    for (unsigned from = 0; from < width; from += met.grain) {
+        seen = seen && part_is_whole(&met, at + from, cut_to(value >> 8 * from, met.grain));
+    }
+    return seen ? NULL
+                : concurrent_found(rule, "%llx at %llu: no write of %u bytes left it there",
+                                   (unsigned long long)value, (unsigned long long)at, met.grain);
+}
+
+/* What a load, a read-modify-write or a compare-exchange has found. */
+static const char *found_torn(const struct concurrent *o, const struct call *c) {
+    return c->status == SUBJECT_OK && is_aligned(c)
+               ? torn(o, "R18-torn", c->at, c->width, c->answer)
+               : NULL;
+}
+
+const char *concurrent_left(const struct concurrent *o, const struct put *where, uint64_t value) {
+    return torn(o, "R18-torn", where->address, (unsigned)where->bytes, value);
+}
+
 static const char *write_ended(struct concurrent *o, const struct call *c, struct event *e) {
     bool aligned = c->width != 3 && c->at % c->width == 0;
     if (c->status == SUBJECT_OK ? !aligned : aligned && c->at + c->width <= c->size_bytes) {
@@ -762,7 +877,7 @@ static const char *write_ended(struct concurrent *o, const struct call *c, struc
         e->old = c->code == OP_memory_atomic_store ? 0 : c->answer;
         e->end = concurrent_moment(o);
     }
-    return NULL;
+    return c->code == OP_memory_atomic_store ? NULL : found_torn(o, c);
 }
 
 const char *concurrent_pinned(const struct concurrent *o, const struct call *c, uint64_t size_after,
@@ -890,6 +1005,9 @@ static const char *wait_ended(struct concurrent *o, const struct call *c, struct
     if (c->status == SUBJECT_OK && e->outcome != WAIT_NOT_EQUAL) {
         saw(o, c, true, c->expected);
     }
+    if (rule == NULL && c->status == SUBJECT_OK && e->outcome != WAIT_NOT_EQUAL) {
+        rule = torn(o, "R20-torn", c->at, c->width, cut_to(c->expected, c->width));
+    }
     if (rule == NULL && !o->searched && o->disable_end != NEVER && e->start > o->disable_end &&
         c->status != SUBJECT_DISABLED) {
         rule = concurrent_found("R29-disable", "a wait after disable says %s", name_of(c));
@@ -939,31 +1057,10 @@ const struct event *concurrent_notifier(const struct concurrent *o, const struct
     return notify;
 }
 
-/* An aligned access is whole: what a load reads, one store has written there, or none (R18). */
-static const char *whole(const struct concurrent *o, const struct call *c) {
-    bool seen = c->answer == 0;
-    if (c->status != SUBJECT_OK || o->puts_unknown || o->has_mailbox || !is_aligned(c)) {
-        return NULL;
-    }
-    for (unsigned i = 0; i < o->puts; i++) {
-        const struct put *p = &o->put[i];
-        if (p->address < c->at + c->width && c->at < p->address + p->bytes) {
-            if (!p->one || p->address != c->at || p->bytes != c->width) {
-                return NULL;
-            }
-            seen |= p->value == c->answer;
-        }
-    }
-    return seen ? NULL
-                : concurrent_found("R18-torn", "%llx at %llu: no store of %u bytes wrote it",
-                                   (unsigned long long)c->answer, (unsigned long long)c->at,
-                                   c->width);
-}
-
 static const char *load_ended(struct concurrent *o, const struct call *c, uint64_t size_after) {
-    const char *torn = whole(o, c);
-    if (torn != NULL) {
-        return torn;
+    const char *rule = found_torn(o, c);
+    if (rule != NULL) {
+        return rule;
     }
     bool aligned = c->width != 3 && c->at % c->width == 0;
     if (c->width == 3 || !aligned) {
@@ -975,6 +1072,15 @@ static const char *load_ended(struct concurrent *o, const struct call *c, uint64
         saw(o, c, false, c->answer);
     }
     return range_ended(c, c->at, c->width, "R18-access", size_after);
+}
+
+static const char *plain_load_ended(const struct concurrent *o, const struct call *c,
+                                    uint64_t size_after) {
+    const char *rule = found_torn(o, c);
+    if (rule == NULL && c->width != 3) {
+        rule = range_ended(c, c->at, c->width, "R18-access", size_after);
+    }
+    return rule;
 }
 
 /* The shared memory exists and does not move. Its length is at least what the caller had seen; a
@@ -1007,10 +1113,7 @@ const char *concurrent_ended(struct concurrent *o, const struct call *c, struct 
                    ? NULL
                    : concurrent_found("R14-clone", "a shared memory refused to be cloned");
     case OP_memory_load:
-        if (whole(o, c) != NULL) {
-            return whole(o, c);
-        }
-        return c->width == 3 ? NULL : range_ended(c, c->at, c->width, "R18-access", size_after);
+        return plain_load_ended(o, c, size_after);
     case OP_memory_store:
         return c->width == 3 ? NULL : range_ended(c, c->at, c->width, "R18-access", size_after);
     case OP_memory_bulk_copy:

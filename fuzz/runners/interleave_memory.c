@@ -291,12 +291,26 @@ static void look_at_words(void) {
     }
 }
 
+/* ... and is whole, also where nobody else has looked. */
+static void look_at_wholes(void) {
+    for (unsigned i = 0; i < world.judge.puts && world.root != NULL; i++) {
+        const struct put *p = &world.judge.put[i];
+        uint64_t value;
+        if (p->one && p->bytes > 1 && world.m->load != NULL &&
+            world.m->load(world.root, (uint32_t)p->address, 0, (unsigned)p->bytes, &value) ==
+                SUBJECT_OK) {
+            world_check(concurrent_left(&world.judge, p, value));
+        }
+    }
+}
+
 void memory_end(void) {
     if (world.budget_bytes != 0 && !world.judge.searched) {
         world_check(concurrent_refusals(&world.claims));
     }
     budget_at_rest();
     look_at_words();
+    look_at_wholes();
     copy_end();
     cancellers_end();
     world_check(concurrent_history(&world.judge));
