@@ -160,6 +160,8 @@ check R36_N20_witness_writes_after_close witness N20 R36-write-after-close
 check R18_N21_witness_loads_behind_the_times by_chance N21 R18-order
 check R18_N22_witness_exchanges_behind_the_times by_chance N22 R18-order
 check R18_N24_witness_reads_two_halves witness N24 R18-torn
+check R18_N82_witness_leaves_half_of_two_stores witness N82 R18-torn
+check R20_N83_witness_waits_for_half_a_number witness N83 R20-torn
 check R36_N27_witness_wakes_one_of_two witness N27 R36-close-unseen
 check R42_N28_witness_counts_two_pins_as_one witness N28 R42-pin
 check a_pair_is_searched_to_its_end complete pairs-ring-enqueue+enqueue
