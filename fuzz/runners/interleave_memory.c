@@ -296,7 +296,8 @@ static void look_at_wholes(void) {
     for (unsigned i = 0; i < world.judge.puts && world.root != NULL; i++) {
         const struct put *p = &world.judge.put[i];
         uint64_t value;
-        if (p->one && p->bytes > 1 && world.m->load != NULL &&
+        const bool looks = p->one && p->bytes > 1 && p->address <= UINT32_MAX;
+        if (looks && world.m->load != NULL &&
             world.m->load(world.root, (uint32_t)p->address, 0, (unsigned)p->bytes, &value) ==
                 SUBJECT_OK) {
             world_check(concurrent_left(&world.judge, p, value));
