@@ -129,7 +129,7 @@ unsigned fault_too_long_count(void) {
 
 void fault_tell_errno(int error) {
     state.error_number = error;
-    state.told = true;
+    state.told |= error != 0;
 }
 
 bool fault_told(void) {

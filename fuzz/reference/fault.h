@@ -44,8 +44,8 @@ bool fault_too_long(uint64_t bytes);
 /* How many of the failing calls (fault_count) were reservations that were too long. */
 unsigned fault_too_long_count(void);
 
-/* Why the call of the C library that was due last failed, as errno says; 0 where no such call did.
- */
+/* Why the call of the C library that was due last failed, as errno says; 0 where no such call did,
+ * or another one has failed of its own since. */
 void fault_tell_errno(int error);
 int fault_errno(void);
 /* True once any did, in this program. */

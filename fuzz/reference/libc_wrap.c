@@ -510,7 +510,11 @@ void *__wrap_mmap(void *at, size_t bytes, int protection, int flags, int file, o
         fault_forgive();
         return map_oddly(bytes, protection, flags, file, offset);
     }
-    return __real_mmap(at, bytes, protection, flags, file, offset);
+    void *mapped = __real_mmap(at, bytes, protection, flags, file, offset);
+    if (mapped == MAP_FAILED) { /* it has failed of its own: no room, say */
+        fault_tell_errno(0);
+    }
+    return mapped;
 }
 
 static const struct libc_futex *futex;

@@ -261,7 +261,7 @@ unsigned os_wrap_injected(void) {
     case WORD_call_c_memfd:
     case WORD_call_c_ftruncate:
     case WORD_call_c_fcntl:
-        return status_of_errno(fault_errno());
+        return fault_errno() == 0 ? PB_OK : status_of_errno(fault_errno());
     default:
         return PB_OK;
     }
