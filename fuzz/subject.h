@@ -109,7 +109,9 @@ enum subject_promise {
      * SUBJECT_MISALIGNED, a size above 65,536 pages is SUBJECT_LIMIT, a type that contradicts
      * itself SUBJECT_INVALID. */
     SUBJECT_ALIGNED_FIRST = 64,
-    SUBJECT_POPULATES = 128 /* where `populate` is asked for, new pages are in memory */
+    SUBJECT_POPULATES = 128,  /* where `populate` is asked for, new pages are in memory */
+    SUBJECT_WHOLE_WORDS = 256 /* aligned plain accesses of 8 bytes are whole, too, where threads
+                               * race; those of up to 4 bytes always are [R18] */
 };
 
 enum subject_style_choice {

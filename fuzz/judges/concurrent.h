@@ -44,7 +44,7 @@ struct place {
  * there and value, as a whole. Neither: a run of bytes. */
 struct put {
     uint64_t address, bytes, value;
-    bool one, changes;
+    bool one, changes, plain;
     enum event_write how; /* it changes */
 };
 
@@ -85,6 +85,7 @@ struct concurrent {
     uint32_t min_pages, max_pages;
     uint32_t reserve_pages; /* growth past so many may find no memory; 0: it may not */
     uint32_t waiters_max;   /* 0: no limit */
+    bool whole_words;       /* aligned plain accesses of 8 bytes are whole, too */
     unsigned events;
     bool events_lost; /* more than there is room for */
     bool values_lost; /* something was written that the history does not record */

@@ -561,7 +561,8 @@ static bool may_write(struct concurrent *o, const struct call *c, uint64_t count
     put(o, &(struct put){.address = c->at,
                          .bytes = count,
                          .value = one ? cut_to(c->value, c->width) : 0,
-                         .one = one});
+                         .one = one,
+                         .plain = true});
     return concurrent_scribbles(o, c->thread, c->at, count);
 }
 
@@ -763,9 +764,10 @@ static const char *range_ended(const struct call *c, uint64_t at, uint64_t count
 /* ---- Whole accesses ---------------------------------------------------------------------------
  *
  * An aligned access is whole (R18): what it finds, one write has left there, or none. Where writes
- * are narrower than the access, that holds for each part of the narrowest one's width. */
+ * are narrower than the access, that holds for each part of the narrowest one's width. Plain
+ * accesses of more than 4 bytes may be torn into bytes, unless the subject promises otherwise. */
 
-enum { CHANGES_MAX = 4 };
+enum { CHANGES_MAX = 4, WHOLE_BYTES = 4 };
 
 /* What is known of the writes that an access may meet. */
 struct met {
@@ -781,7 +783,9 @@ static bool meets(const struct put *p, uint64_t at, uint64_t bytes) {
 }
 
 /* False: nothing is known, as runs of bytes were written, or changed in parts. */
-static bool meet(const struct concurrent *o, uint64_t at, unsigned width, struct met *met) {
+static bool meet(const struct concurrent *o, uint64_t at, unsigned width, bool plain,
+                 struct met *met) {
+    bool tears = plain && width > WHOLE_BYTES;
     *met = (struct met){.o = o, .at = at, .width = width, .grain = width};
     if (o->puts_unknown || o->has_mailbox) {
         return false;
@@ -797,6 +801,10 @@ static bool meet(const struct concurrent *o, uint64_t at, unsigned width, struct
             return false;
         }
         met->grain = p->bytes < met->grain ? (unsigned)p->bytes : met->grain;
+        tears |= p->plain && p->bytes > WHOLE_BYTES;
+    }
+    if (tears && !o->whole_words) {
+        met->grain = 1;
     }
     return met->changes == 0 || met->grain == width;
 }
@@ -837,12 +845,12 @@ static bool part_is_whole(const struct met *met, uint64_t at, uint64_t part) {
     return seen;
 }
 
-/* The rule, if what was found there is no whole number. */
+/* The rule, if what was found there, by a plain access or not, is no whole number. */
 static const char *torn(const struct concurrent *o, const char *rule, uint64_t at, unsigned width,
-                        uint64_t value) {
+                        bool plain, uint64_t value) {
     struct met met;
     bool seen = true;
-    if (!meet(o, at, width, &met)) {
+    if (!meet(o, at, width, plain, &met)) {
         return NULL;
     }
     for (unsigned from = 0; from < width; from += met.grain) {
@@ -856,12 +864,12 @@ static const char *torn(const struct concurrent *o, const char *rule, uint64_t a
 /* What a load, a read-modify-write or a compare-exchange has found. */
 static const char *found_torn(const struct concurrent *o, const struct call *c) {
     return c->status == SUBJECT_OK && is_aligned(c)
-               ? torn(o, "R18-torn", c->at, c->width, c->answer)
+               ? torn(o, "R18-torn", c->at, c->width, c->code == OP_memory_load, c->answer)
                : NULL;
 }
 
 const char *concurrent_left(const struct concurrent *o, const struct put *where, uint64_t value) {
-    return torn(o, "R18-torn", where->address, (unsigned)where->bytes, value);
+    return torn(o, "R18-torn", where->address, (unsigned)where->bytes, false, value);
 }
 
 static const char *write_ended(struct concurrent *o, const struct call *c, struct event *e) {
@@ -1006,7 +1014,7 @@ static const char *wait_ended(struct concurrent *o, const struct call *c, struct
         saw(o, c, true, c->expected);
     }
     if (rule == NULL && c->status == SUBJECT_OK && e->outcome != WAIT_NOT_EQUAL) {
-        rule = torn(o, "R20-torn", c->at, c->width, cut_to(c->expected, c->width));
+        rule = torn(o, "R20-torn", c->at, c->width, false, cut_to(c->expected, c->width));
     }
     if (rule == NULL && !o->searched && o->disable_end != NEVER && e->start > o->disable_end &&
         c->status != SUBJECT_DISABLED) {

@@ -950,7 +950,8 @@ static enum subject_status memory_cancellable_wait32(void *memory, uint64_t addr
 
 static const struct subject_memory memory_table = {
     .promises = SUBJECT_TELLS_LIMIT | SUBJECT_NAMES_ERRORS | SUBJECT_GROWS_WITHIN |
-                SUBJECT_ZEROES_RECORD | SUBJECT_ALIGNED_FIRST | SUBJECT_POPULATES,
+                SUBJECT_ZEROES_RECORD | SUBJECT_ALIGNED_FIRST | SUBJECT_POPULATES |
+                SUBJECT_WHOLE_WORDS,
     .strategies = STRATEGIES,
     .strategy = strategies,
     .create = memory_create,

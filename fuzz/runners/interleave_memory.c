@@ -114,6 +114,7 @@ static void create(uint64_t strategy, uint64_t min, uint64_t max, uint64_t style
     world.judge.min_pages = min_pages;
     world.judge.max_pages = max_pages;
     world.judge.waiters_max = config.waiters_max;
+    world.judge.whole_words = (world.m->promises & SUBJECT_WHOLE_WORDS) != 0;
     world.judge.reserve_pages = config.bound_pages < max_pages ? config.bound_pages : 0;
     world.root_limited = config.budgeted;
     if (config.budgeted) {
@@ -352,6 +353,7 @@ static void keep_copy(struct actor *a, void *made, unsigned slot, uint32_t pages
     o->min_pages = pages;
     o->max_pages = world.judge.max_pages;
     o->waiters_max = world.judge.waiters_max;
+    o->whole_words = world.judge.whole_words;
     o->reserve_pages = world.judge.reserve_pages;
     world.copy_base = memory_base(made);
     world.copy_slot = slot;

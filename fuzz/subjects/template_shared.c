@@ -122,15 +122,27 @@ static uint8_t *at(struct memory *memory, uint64_t address, unsigned width, bool
     return *status == SUBJECT_OK ? memory->bytes + address : NULL;
 }
 
+/* Aligned plain accesses of 2 and 4 bytes are never torn, other plain ones may be. */
+static bool is_whole(const uint8_t *at, unsigned width) {
+    return (width == 2 || width == 4) && (uintptr_t)at % width == 0;
+}
+
 static enum subject_status load(void *memory, uint32_t index, uint32_t offset, unsigned width,
                                 uint64_t *value) {
     enum subject_status status;
     const uint8_t *from = at(memory, (uint64_t)index + offset, width, false, &status);
-    if (from != NULL) {
-        *value = 0;
-        for (unsigned i = 0; i < width; i++) { /* byte by byte: other threads may write them */
-            *value |= (uint64_t)__atomic_load_n(from + i, __ATOMIC_RELAXED) << 8 * i;
-        }
+    if (from == NULL) {
+        return status;
+    }
+    if (is_whole(from, width)) {
+        *value = width == 4
+                     ? __atomic_load_n((const uint32_t *)(const void *)from, __ATOMIC_RELAXED)
+                     : __atomic_load_n((const uint16_t *)(const void *)from, __ATOMIC_RELAXED);
+        return status;
+    }
+    *value = 0;
+    for (unsigned i = 0; i < width; i++) { /* byte by byte: other threads may write them */
+        *value |= (uint64_t)__atomic_load_n(from + i, __ATOMIC_RELAXED) << 8 * i;
     }
     return status;
 }
@@ -139,7 +151,11 @@ static enum subject_status store(void *memory, uint32_t index, uint32_t offset, 
                                  uint64_t value) {
     enum subject_status status;
     uint8_t *to = at(memory, (uint64_t)index + offset, width, false, &status);
-    if (to != NULL) {
+    if (to != NULL && is_whole(to, width) && width == 4) {
+        __atomic_store_n((uint32_t *)(void *)to, (uint32_t)value, __ATOMIC_RELAXED);
+    } else if (to != NULL && is_whole(to, width)) {
+        __atomic_store_n((uint16_t *)(void *)to, (uint16_t)value, __ATOMIC_RELAXED);
+    } else if (to != NULL) {
         for (unsigned i = 0; i < width; i++) {
             __atomic_store_n(to + i, (uint8_t)(value >> 8 * i), __ATOMIC_RELAXED);
         }
